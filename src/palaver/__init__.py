@@ -1,0 +1,69 @@
+"""Palaver: a chat server and library that never loses a message.
+
+    async with palaver.open("sqlite:///chat.db") as chat:
+        room = await chat.room("support")
+        ada = await chat.person("ada", name="Ada")
+        await room.say(ada, "hello")
+
+Names are looked up when they are first used, so that `import palaver` costs nothing and `palaver --help` is quick.
+The embedding door itself is `palaver.facade`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from palaver.core.live import Delta as Delta, Ended as Ended, Opened as Opened
+    from palaver.errors import (
+        Code as Code,
+        PalaverError as PalaverError,
+        Refused as Refused,
+        Unavailable as Unavailable,
+    )
+    from palaver.facade import Answer as Answer, Chat as Chat, Room as Room, open as open  # noqa: A004
+    from palaver.model import (
+        Actor as Actor,
+        Event as Event,
+        EventType as EventType,
+        Message as Message,
+        Page as Page,
+        Role as Role,
+        Status as Status,
+    )
+    from palaver.settings import Settings as Settings
+
+_HOME = {
+    "open": "palaver.facade",
+    "Chat": "palaver.facade",
+    "Room": "palaver.facade",
+    "Answer": "palaver.facade",
+    "Delta": "palaver.core.live",
+    "Ended": "palaver.core.live",
+    "Opened": "palaver.core.live",
+    "Actor": "palaver.model",
+    "Event": "palaver.model",
+    "EventType": "palaver.model",
+    "Message": "palaver.model",
+    "Page": "palaver.model",
+    "Role": "palaver.model",
+    "Status": "palaver.model",
+    "Code": "palaver.errors",
+    "PalaverError": "palaver.errors",
+    "Refused": "palaver.errors",
+    "Unavailable": "palaver.errors",
+    "Settings": "palaver.settings",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("palaver")
+    if name not in _HOME:
+        raise AttributeError(f"module 'palaver' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME, "__version__"})

@@ -1,0 +1,1 @@
+"""Minds: history in, pieces of an answer out."""

@@ -1,0 +1,88 @@
+"""What an agent's mind looks like from outside: history in, pieces of an answer out.
+
+A provider knows nothing of rooms, of storage or of readers. It raises `ProviderError` with a code when it fails,
+after whatever it could give; it never gives an error as text.
+"""
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from palaver.model import NO_DATA, Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """One message of the history. `name` tells several people of one room apart."""
+
+    role: Role
+    text: str
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is asked: the history, oldest first, the newest message last and once. `model` None: the default."""
+
+    history: tuple[Said, ...]
+    model: str | None = None
+    system_prompt: str = ""
+    settings: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
+
+
+@dataclass(frozen=True, slots=True)
+class TextPiece:
+    """A piece of the answer's text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningPiece:
+    """A piece of what the model thought before it answered."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The end of a whole answer. `finish` is the provider's word (`stop`, `length`, …); tokens where it told them."""
+
+    model: str
+    finish: str
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+Piece = TextPiece | ReasoningPiece | Done
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A model that can be asked."""
+
+    id: str
+    provider: str
+    default: bool = False
+
+
+class Provider(Protocol):
+    """A source of answers. `name` is shown to people; `real` is False for the offline one."""
+
+    name: str
+    real: bool
+
+    async def models(self) -> tuple[Model, ...]:
+        """The models that can be asked, the default one marked. Raises `ProviderError`."""
+        ...
+
+    def answer(self, request: Request) -> AsyncGenerator[Piece, None]:
+        """Streams one answer; its last piece is `Done`. A stream that ends without it was cut.
+
+        Raises `ProviderError`. Closing the iterator early stops the provider.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        ...

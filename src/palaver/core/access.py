@@ -1,0 +1,138 @@
+"""Who is there, and what they may see. The only way to get a room is the check.
+
+An identity is an actor; a session's token proves it and is kept only as its SHA-256. For now everyone is a guest:
+a person without an account, known by the token in a cookie.
+"""
+
+import hashlib
+
+from palaver.clock import Clock
+from palaver.core import checks
+from palaver.errors import Code, Refused
+from palaver.model import (
+    Actor,
+    ActorId,
+    ActorKind,
+    AgentCard,
+    Message,
+    MessageId,
+    Room,
+    RoomId,
+    Turn,
+    TurnId,
+)
+from palaver.settings import Settings
+from palaver.store import actors, messages, rooms, turns
+from palaver.store.commands import AddActor, RenameActor, SaveAgent
+from palaver.store.store import Store
+
+TOKEN_CHARS_MIN = 16
+TOKEN_CHARS_MAX = 256
+
+
+class Access:
+    """Identity and permission, asked of the store each time: there is no second truth."""
+
+    def __init__(self, store: Store, settings: Settings, clock: Clock) -> None:
+        self._store = store
+        self._settings = settings
+        self._clock = clock
+
+    # who is there
+
+    async def actor(self, token: str) -> Actor | None:
+        """Whose session this token is; None for an unknown one."""
+        if not TOKEN_CHARS_MIN <= len(token) <= TOKEN_CHARS_MAX or not token.isascii():
+            return None
+        return await self._store.read(actors.by_token, _digest(token))
+
+    async def new_guest(
+        self, name: str | None = None, token: str | None = None
+    ) -> tuple[str, Actor]:
+        """A new person without an account, and the token of its session.
+
+        A token of one's own (16 to 256 ASCII characters) gives the guest that it belongs to already.
+        Refused: `name_invalid`, `name_reserved`, `unauthenticated` (a token that cannot be one).
+        """
+        if token is None:
+            token = self._clock.secret()
+        elif not TOKEN_CHARS_MIN <= len(token) <= TOKEN_CHARS_MAX or not token.isascii():
+            raise Refused(Code.UNAUTHENTICATED, "That cannot be a session's token.")
+        digest = _digest(token)
+        hex_id = self._clock.new_id()
+        name = (
+            checks.person_name(name, self._settings.name_chars_max)
+            if name is not None
+            else f"Guest {hex_id[-4:]}"
+        )
+        guest = Actor(id=ActorId(f"u_{hex_id}"), kind=ActorKind.PERSON, name=name, guest=True)
+        handle = f"guest-{digest.hex()[:32]}"
+        return token, await self._store.write(
+            AddActor(actor=guest, handle=handle, token_sha256=digest)
+        )
+
+    async def rename(self, actor: Actor, name: str) -> Actor:
+        """Gives a person another name. Refused: `name_invalid`, `name_reserved`."""
+        name = checks.person_name(name, self._settings.name_chars_max)
+        return await self._store.write(RenameActor(actor=actor.id, name=name))
+
+    async def person(self, handle: str, name: str | None = None) -> Actor:
+        """The person with this handle, made if need be. For programs that know their people themselves."""
+        known = await self._store.read(actors.by_handle, handle)
+        if known is not None and name in {None, known.name}:
+            return known
+        name = checks.person_name(name or handle, self._settings.name_chars_max)
+        if known is not None:
+            return await self._store.write(RenameActor(actor=known.id, name=name))
+        actor = Actor(
+            id=ActorId(f"u_{self._clock.new_id()}"), kind=ActorKind.PERSON, name=name, guest=False
+        )
+        return await self._store.write(AddActor(actor=actor, handle=handle))
+
+    async def agent(
+        self, handle: str, name: str, *, model: str | None = None, system_prompt: str = ""
+    ) -> AgentCard:
+        """The agent with this handle, made or changed."""
+        checks.well_formed(name, "name")
+        actor = Actor(id=ActorId(f"a_{self._clock.new_id()}"), kind=ActorKind.AGENT, name=name)
+        card = AgentCard(actor=actor, model=model, system_prompt=system_prompt)
+        return await self._store.write(SaveAgent(card=card, handle=handle))
+
+    # what they may see
+
+    async def room(self, actor: Actor, room: RoomId, *, deleted: bool = False) -> Room:
+        """The room, as this actor sees it. Refused: `room_not_found`, also for what may not be seen."""
+        found = await self._store.read(rooms.get, room, actor.id)
+        gone = found is None or found.role is None
+        if gone or (found is not None and found.deleted_ms is not None and not deleted):
+            raise Refused(Code.ROOM_NOT_FOUND, "There is no such room, or it is not yours to see.")
+        assert found is not None, "a room that is missing was refused above"
+        return found
+
+    async def message(self, actor: Actor, message: MessageId) -> Message:
+        """A message in a room that the actor may see. Refused: `message_not_found`."""
+        found = await self._store.read(messages.get, message)
+        if found is not None:
+            try:
+                await self.room(actor, found.room)
+            except Refused:
+                found = None
+        if found is None:
+            raise Refused(Code.MESSAGE_NOT_FOUND, "There is no such message in a room of yours.")
+        return found
+
+    async def turn(self, actor: Actor, turn: TurnId) -> Turn:
+        """A turn in a room that the actor may see. Refused: `turn_not_found`."""
+        found = await self._store.read(turns.get, turn)
+        if found is not None:
+            try:
+                await self.room(actor, found.room)
+            except Refused:
+                found = None
+        if found is None:
+            raise Refused(Code.TURN_NOT_FOUND, "There is no such answer in a room of yours.")
+        return found
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

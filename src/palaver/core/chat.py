@@ -1,0 +1,225 @@
+"""Saying something, reading what was said, and reading along."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Literal
+
+from palaver.clock import Clock
+from palaver.core import checks
+from palaver.core.access import Access
+from palaver.core.hub import Hub, Listener
+from palaver.core.live import Happened, ReadMark, Typing
+from palaver.core.reader import Reader
+from palaver.core.turns import Turns
+from palaver.errors import Code, Refused
+from palaver.model import (
+    Actor,
+    ActorKind,
+    Event,
+    MemberRole,
+    Message,
+    MessageId,
+    Page,
+    RoomId,
+    TitleSource,
+    Turn,
+)
+from palaver.settings import Settings
+from palaver.store import events, messages, rooms
+from palaver.store.commands import AddMessage, MarkRead, RenameRoom
+from palaver.store.store import Store
+
+TITLE_CHARS_MAX = 50
+ROOMS_WATCHED_MAX = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What became of a message. `stored` is committed; `dup`: it was there already."""
+
+    state: Literal["stored"]
+    message: Message
+    dup: bool
+    turns: tuple[Turn, ...]
+
+
+class Chat:
+    """What an actor may say and read."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        hub: Hub,
+        access: Access,
+        turns: Turns,
+        settings: Settings,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._hub = hub
+        self._access = access
+        self._turns = turns
+        self._settings = settings
+        self._clock = clock
+
+    async def send(
+        self,
+        actor: Actor,
+        room: RoomId,
+        *,
+        text: str,
+        cid: str | None,
+        reply_to: MessageId | None = None,
+        answers: bool = True,
+        meta: dict[str, str] | None = None,
+    ) -> Sent:
+        """Says something in a room. With `answers`, the room's agents answer what a person said.
+
+        `cid` (1 to 64 visible ASCII characters) makes a repeated send safe, for ever. Refused: `empty_message`,
+        `text_too_long`, `invalid_unicode`, `invalid_character`, `cid_invalid`, `cid_reused`, `room_not_found`,
+        `message_not_found` (reply_to), `forbidden`.
+        """
+        text = checks.message_text(text, self._settings.text_chars_max)
+        if cid is not None:
+            cid = checks.cid(cid)
+        person = actor.kind is ActorKind.PERSON
+        added = await self._store.write(
+            AddMessage(
+                id=MessageId(f"m_{self._clock.new_id()}"),
+                room=room,
+                author=actor.id,
+                text=text,
+                cid=cid,
+                reply_to=reply_to,
+                meta=meta or {},
+                answers=answers and person,
+            )
+        )
+        self._turns.begin(added.turns)
+        if added.untitled and person:
+            title = checks.title_of(text, TITLE_CHARS_MAX)
+            if title:
+                await self._store.write(
+                    RenameRoom(room=room, by=None, title=title, source=TitleSource.FIRST_MESSAGE)
+                )
+        return Sent(state="stored", message=added.message, dup=added.dup, turns=added.turns)
+
+    async def history(
+        self,
+        actor: Actor,
+        room: RoomId,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        around: int | None = None,
+        limit: int = 50,
+    ) -> Page:
+        """A page of a room's messages: the newest, or those before, after or around a seq.
+
+        Refused: `room_not_found`, `limit_invalid`, `history_reset` (a seq that the room has not reached: the
+        client knows more than the server and must start anew), `bad_request` (more than one of the three).
+        """
+        limit = checks.page_size(limit, self._settings.page_max)
+        given = [seq for seq in (before, after, around) if seq is not None]
+        if len(given) > 1 or any(seq < 0 for seq in given):
+            raise Refused(Code.BAD_REQUEST, "Give one of before, after and around, from 0 up.")
+        found = await self._access.room(actor, room)
+        if after is not None and after > found.seq:
+            raise Refused(
+                Code.HISTORY_RESET,
+                f"The room ends at {found.seq}. Forget what you have of it and read it anew.",
+            )
+        return await self._store.read(
+            messages.page, room, before=before, after=after, around=around, limit=limit
+        )
+
+    async def message(self, actor: Actor, message: MessageId) -> Message:
+        """One message. Refused: `message_not_found`."""
+        return await self._access.message(actor, message)
+
+    async def events(
+        self,
+        actor: Actor,
+        room: RoomId,
+        *,
+        after: int = 0,
+        limit: int = 200,
+        wait_seconds: float = 0,
+    ) -> tuple[tuple[Event, ...], int]:
+        """What happened after a seq, and the room's seq; waits for something when there is nothing yet.
+
+        Refused: `room_not_found`, `limit_invalid`, `history_reset` as in `history`.
+        """
+        limit = checks.page_size(limit, self._settings.page_max)
+        found = await self._access.room(actor, room)
+        if after > found.seq:
+            raise Refused(
+                Code.HISTORY_RESET,
+                f"The room ends at {found.seq}. Forget what you have of it and read it anew.",
+            )
+        if after == found.seq and wait_seconds > 0:
+            await self._something_new(actor, room, after, wait_seconds)
+        happened = await self._store.read(events.since, room, after, limit)
+        return happened, max(found.seq, happened[-1].seq if happened else 0)
+
+    def reader(self, actor: Actor) -> Reader:
+        """A live reader, to be closed by its connection."""
+        return Reader(
+            actor=actor.id,
+            hub=self._hub,
+            past=_Past(self._store, self._access, actor),
+            epoch=self._store.epoch,
+            rooms_max=self._settings.rooms_per_connection_max,
+        )
+
+    async def mark_read(
+        self, actor: Actor, room: RoomId, seq: int, *, reader: Listener | None = None
+    ) -> int:
+        """Notes what the actor has read, and tells its other connections; the new value. Refused: `room_not_found`."""
+        await self._access.room(actor, room)
+        read = await self._store.write(MarkRead(room=room, actor=actor.id, seq=seq))
+        self._hub.to_actor(actor.id, ReadMark(room, read), but=reader)
+        return read
+
+    async def typing(self, actor: Actor, room: RoomId) -> None:
+        """Tells the room's other readers that the actor is typing. Refused: `room_not_found`, `forbidden`."""
+        if (await self._access.room(actor, room)).role is MemberRole.READER:
+            raise Refused(Code.FORBIDDEN, "You may read this room, not write in it.")
+        self._hub.to_room(room, Typing(room, actor.id, actor.name), but=actor.id)
+
+    async def _something_new(
+        self, actor: Actor, room: RoomId, after: int, wait_seconds: float
+    ) -> None:
+        with self.reader(actor) as reader:
+            if (await reader.subscribe(room, after)).events:
+                return
+            reader.start(room)
+            try:
+                async with asyncio.timeout(wait_seconds):
+                    while not any(isinstance(item, Happened) for item in await reader.next()):
+                        pass
+            except TimeoutError:
+                return
+
+
+class _Past:
+    """What a reader of one actor asks of the past. See `reader.Past`."""
+
+    def __init__(self, store: Store, access: Access, actor: Actor) -> None:
+        self._store = store
+        self._access = access
+        self._actor = actor
+
+    async def allowed(self, room: RoomId) -> None:
+        await self._access.room(self._actor, room)
+
+    async def since(self, room: RoomId, seq: int, count: int) -> tuple[Event, ...]:
+        await self.allowed(room)
+        return await self._store.read(events.since, room, seq, count)
+
+    async def newest(self, room: RoomId, count: int) -> Page:
+        return await self._store.read(messages.page, room, limit=count)
+
+    async def rooms(self) -> tuple[RoomId, ...]:
+        return await self._store.read(rooms.ids_of, self._actor.id, ROOMS_WATCHED_MAX)

@@ -1,0 +1,109 @@
+"""What people may write: texts, titles, names and ids, checked once, here, whatever door they came through.
+
+Well-formed Unicode only. What a model writes is not checked here: it is kept, whatever it is.
+"""
+
+import re
+import unicodedata
+
+from palaver.errors import Code, Refused
+
+CID_CHARS_MAX = 64
+SEARCH_CHARS_MAX = 200
+RESERVED_NAMES = frozenset(
+    {
+        *("admin", "administrator", "agent", "api", "assistant", "everyone", "here", "me"),
+        *("moderator", "null", "palaver", "root", "server", "system", "undefined", "ws"),
+    }
+)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_CID = re.compile(r"[\x21-\x7e]{1,64}")
+
+
+def well_formed(text: str, what: str) -> str:
+    """The text itself. Refused: `invalid_unicode`, `invalid_character` (U+0000)."""
+    if _SURROGATE.search(text):
+        raise Refused(
+            Code.INVALID_UNICODE, f"The {what} holds half of a character (a lone surrogate)."
+        )
+    if "\0" in text:
+        raise Refused(Code.INVALID_CHARACTER, f"The {what} holds the character U+0000.")
+    return text
+
+
+def is_blank(text: str) -> bool:
+    """Whether nothing of a text can be seen: white space and format characters only."""
+    return all(char.isspace() or unicodedata.category(char) in {"Cf", "Zs"} for char in text)
+
+
+def message_text(text: str, chars_max: int) -> str:
+    """A message's text. Refused: `text_too_long`, `empty_message` and what `well_formed` refuses."""
+    if len(text) > chars_max:
+        raise Refused(
+            Code.TEXT_TOO_LONG,
+            f"The message has {len(text):,} characters; {chars_max:,} are allowed.",
+        )
+    well_formed(text, "message")
+    if is_blank(text):
+        raise Refused(Code.EMPTY_MESSAGE, "The message is empty.")
+    return text
+
+
+def title(text: str, chars_max: int) -> str:
+    """A room's title, without white space around it. Refused: `title_too_long` and the like."""
+    well_formed(text, "title")
+    text = " ".join(text.split())
+    if len(text) > chars_max:
+        raise Refused(
+            Code.TITLE_TOO_LONG,
+            f"The title has {len(text):,} characters; {chars_max:,} are allowed.",
+        )
+    return text
+
+
+def person_name(text: str, chars_max: int) -> str:
+    """A person's name. Refused: `name_invalid`, `name_reserved` and what `well_formed` refuses."""
+    well_formed(text, "name")
+    text = " ".join(text.split())
+    unseen = any(unicodedata.category(char) in {"Cc", "Cf"} for char in text)
+    if is_blank(text) or unseen or len(text) > chars_max:
+        raise Refused(
+            Code.NAME_INVALID,
+            f"A name has 1 to {chars_max} characters, all of which can be seen.",
+        )
+    if unicodedata.normalize("NFKC", text).casefold() in RESERVED_NAMES:
+        raise Refused(Code.NAME_RESERVED, "That name is the server's own. Take another one.")
+    return text
+
+
+def cid(text: str) -> str:
+    """A client's id of a message. Refused: `cid_invalid`."""
+    if not _CID.fullmatch(text):
+        raise Refused(
+            Code.CID_INVALID,
+            f"A cid has 1 to {CID_CHARS_MAX} visible ASCII characters, best a new UUID.",
+        )
+    return text
+
+
+def page_size(limit: int, page_max: int) -> int:
+    """How many rows a page has. Refused: `limit_invalid`. More than the most is the most."""
+    if limit < 1:
+        raise Refused(Code.LIMIT_INVALID, "A limit is at least 1.")
+    return min(limit, page_max)
+
+
+def search_words(text: str) -> str:
+    """What to look for in titles. Refused: `bad_request` when longer than 200 characters."""
+    if len(text) > SEARCH_CHARS_MAX:
+        raise Refused(Code.BAD_REQUEST, f"A search has at most {SEARCH_CHARS_MAX} characters.")
+    return well_formed(text, "search")
+
+
+def title_of(text: str, chars_max: int) -> str:
+    """The title that a room gets from its first message: its first line that says something."""
+    for line in text.splitlines():
+        if not is_blank(line):
+            words = " ".join(line.split())
+            return words if len(words) <= chars_max else words[: chars_max - 1].rstrip() + "…"
+    return ""

@@ -1,0 +1,328 @@
+"""The hub: what is going on now, for everyone who reads along.
+
+Theory of operation. A room that somebody reads has a `Feed`: its newest events, encoded once, in a ring without a
+hole (`floor`, `seq`]. A reader has a `Cursor` for each of its rooms: the seq that it was given last, and for each
+running answer the number of deltas. Nothing is pushed into a queue of a reader: it is touched, and pulls what lies
+between its cursor and the feed's tail when its socket has room. So a slow reader costs nothing, its deltas merge by
+themselves, and one that fell behind the ring reads the store.
+
+Rules: only what is committed is published, in the order of seq (`publish` is the store's commit listener). An event
+that does not follow the tail (another process wrote in between) empties the ring, so that readers fetch the gap from
+the store: never a silent hole. Running answers are kept here whole, whether anybody reads them or not.
+
+It does not check who may read (access does) and reads nothing itself but the tail of a room (`seq_of`).
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Protocol
+
+from palaver.core.live import Delta, Encode, Happened, Item, Opened, StreamView
+from palaver.model import ActorId, Event, EventType, MessageId, RoomId, Turn
+
+RING_EVENTS_MAX = 512
+
+
+class Listener(Protocol):
+    """A reader, as the hub sees it. None of these calls may block or raise."""
+
+    actor: ActorId
+
+    def touch(self, cursor: "Cursor") -> None:
+        """Something new lies behind this cursor."""
+        ...
+
+    def notice(self, item: Item) -> None:
+        """Something passing that no cursor knows of."""
+        ...
+
+    def changed(self, event: Event) -> None:
+        """An event happened in a watched room."""
+        ...
+
+
+class Stream:
+    """An answer that is being written. `pieces` holds (text, reasoning) of each delta."""
+
+    __slots__ = ("_opened", "_tail", "after", "chars", "pieces", "turn")
+
+    def __init__(self, turn: Turn) -> None:
+        self.turn = turn
+        self.after = turn.trigger_seq
+        self.pieces: list[tuple[str, str]] = []
+        self.chars = 0
+        self._opened: Opened | None = None
+        self._tail: Delta | None = None
+
+    def view(self) -> StreamView:
+        """The whole answer so far."""
+        return StreamView(
+            room=self.turn.room,
+            message=self.turn.message,
+            turn=self.turn.id,
+            agent=self.turn.agent,
+            agent_name=self.turn.agent_name,
+            after=self.after,
+            n=len(self.pieces),
+            text="".join(text for text, _ in self.pieces),
+            reasoning="".join(reasoning for _, reasoning in self.pieces),
+        )
+
+    def text(self) -> str:
+        """The answer's text so far."""
+        return "".join(text for text, _ in self.pieces)
+
+    def reasoning(self) -> str:
+        """What the model thought so far."""
+        return "".join(reasoning for _, reasoning in self.pieces)
+
+    def opened(self, encode: Encode) -> Opened:
+        """The item that announces this stream, the same for every reader."""
+        if self._opened is None:
+            turn = self.turn
+            view = StreamView(
+                room=turn.room,
+                message=turn.message,
+                turn=turn.id,
+                agent=turn.agent,
+                agent_name=turn.agent_name,
+                after=self.after,
+                n=0,
+                text="",
+                reasoning="",
+            )
+            self._opened = Opened(view)
+            self._opened.frame = encode(self._opened)
+        return self._opened
+
+    def since(self, n: int, encode: Encode) -> Delta:
+        """What came after the `n`-th delta, as one; the last single one is encoded once for all."""
+        last = len(self.pieces)
+        if n == last - 1 and self._tail is not None and self._tail.n == last:
+            return self._tail
+        pieces = self.pieces[n:]
+        delta = Delta(
+            self.turn.room,
+            self.turn.message,
+            last,
+            "".join(text for text, _ in pieces),
+            "".join(reasoning for _, reasoning in pieces),
+        )
+        delta.frame = encode(delta)
+        if n == last - 1:
+            self._tail = delta
+        return delta
+
+
+class Feed:
+    """What the readers of one room share: the events (`floor`, `seq`], none of them missing."""
+
+    __slots__ = ("cursors", "early", "ring", "room", "seq")
+
+    def __init__(self, room: RoomId) -> None:
+        self.room = room
+        self.seq: int | None = None  # not known before the store was asked
+        self.ring: deque[Happened] = deque()
+        self.cursors: set[Cursor] = set()
+        self.early: list[Event] = []
+
+    @property
+    def tail(self) -> int:
+        """The seq of the newest event."""
+        assert self.seq is not None, "a feed is read only after it was opened"
+        return self.seq
+
+    @property
+    def floor(self) -> int:
+        """The ring holds every event after this seq."""
+        return self.tail - len(self.ring)
+
+    def after(self, seq: int, count: int) -> list[Happened]:
+        """At most `count` events that follow `seq`, which must not lie below the floor."""
+        start = seq - self.floor
+        assert start >= 0, "the ring is asked only for what it holds"
+        size = len(self.ring)
+        return [self.ring[index] for index in range(start, min(size, start + count))]
+
+    def append(self, event: Event, encode: Encode) -> bool:
+        """Takes the next event; False when it is known already."""
+        if event.seq <= self.tail:
+            return False
+        if event.seq > self.tail + 1:
+            self.ring.clear()
+        happened = Happened(event)
+        happened.frame = encode(happened)
+        self.ring.append(happened)
+        if len(self.ring) > RING_EVENTS_MAX:
+            self.ring.popleft()
+        self.seq = event.seq
+        return True
+
+
+class Cursor:
+    """Where one reader stands in one room. `live` once its subscription was answered."""
+
+    __slots__ = ("feed", "listener", "live", "seq", "streams")
+
+    def __init__(self, feed: Feed, listener: Listener) -> None:
+        self.feed = feed
+        self.listener = listener
+        self.seq = 0
+        self.streams: dict[MessageId, int] = {}
+        self.live = False
+
+
+class Hub:
+    """The feeds, the running answers and the readers of this process."""
+
+    def __init__(self, encode: Encode, seq_of: Callable[[RoomId], Awaitable[int]]) -> None:
+        self.encode = encode
+        self._seq_of = seq_of
+        self._feeds: dict[RoomId, Feed] = {}
+        self._streams: dict[RoomId, dict[MessageId, Stream]] = {}
+        self._watchers: dict[RoomId, set[Listener]] = {}
+        self._readers: dict[ActorId, set[Listener]] = {}
+        self._watching: set[Listener] = set()
+
+    # what happens
+
+    def publish(self, events: Sequence[Event]) -> None:
+        """Tells the readers what was committed. In the order of the commits."""
+        for event in events:
+            if event.message is not None:
+                self._forget_stream(event.room, event.message.id)
+            feed = self._feeds.get(event.room)
+            if feed is not None:
+                if feed.seq is None:
+                    feed.early.append(event)
+                elif feed.append(event, self.encode):
+                    self._touch(feed)
+            self._tell_watchers(event)
+
+    def open_stream(self, turn: Turn) -> Stream:
+        """An answer begins."""
+        stream = Stream(turn)
+        self._streams.setdefault(turn.room, {})[turn.message] = stream
+        self._touch(self._feeds.get(turn.room))
+        return stream
+
+    def add(self, stream: Stream, text: str, reasoning: str = "") -> None:
+        """An answer grows."""
+        stream.pieces.append((text, reasoning))
+        stream.chars += len(text) + len(reasoning)
+        self._touch(self._feeds.get(stream.turn.room))
+
+    def drop_stream(self, stream: Stream) -> None:
+        """An answer ended without a message of its own."""
+        self._forget_stream(stream.turn.room, stream.turn.message)
+        self._touch(self._feeds.get(stream.turn.room))
+
+    def streams(self, room: RoomId) -> dict[MessageId, Stream]:
+        """The running answers of a room."""
+        return self._streams.get(room, {})
+
+    def to_room(self, room: RoomId, item: Item, *, but: ActorId) -> None:
+        """Something passing for everyone who reads a room now, except one actor."""
+        feed = self._feeds.get(room)
+        if feed is not None:
+            item.frame = self.encode(item)
+            for cursor in feed.cursors:
+                if cursor.live and cursor.listener.actor != but:
+                    cursor.listener.notice(item)
+
+    def to_actor(self, actor: ActorId, item: Item, *, but: Listener | None) -> None:
+        """Something passing for the other connections of one actor."""
+        item.frame = self.encode(item)
+        for listener in self._readers.get(actor, ()):
+            if listener is not but:
+                listener.notice(item)
+
+    def to_all(self, item: Callable[[], Item]) -> None:
+        """Something passing for every reader; each gets a value of its own."""
+        for listeners in list(self._readers.values()):
+            for listener in list(listeners):
+                made = item()
+                made.frame = self.encode(made)
+                listener.notice(made)
+
+    # who reads
+
+    def enter(self, listener: Listener) -> None:
+        """A reader is there."""
+        self._readers.setdefault(listener.actor, set()).add(listener)
+
+    def leave(self, listener: Listener, cursors: Iterable[Cursor]) -> None:
+        """A reader is gone, with all that it had."""
+        for cursor in cursors:
+            self.detach(cursor)
+        mine = self._readers.get(listener.actor, set())
+        mine.discard(listener)
+        if not mine:
+            self._readers.pop(listener.actor, None)
+        if listener in self._watching:
+            self._watching.discard(listener)
+            for room in [room for room, them in self._watchers.items() if listener in them]:
+                self._watchers[room].discard(listener)
+                if not self._watchers[room]:
+                    del self._watchers[room]
+
+    async def attach(self, room: RoomId, listener: Listener) -> Cursor:
+        """A reader takes its place at the tail of a room, before anything else is read."""
+        feed = self._feeds.get(room)
+        if feed is None:
+            feed = self._feeds[room] = Feed(room)
+        cursor = Cursor(feed, listener)
+        feed.cursors.add(cursor)
+        if feed.seq is None:
+            try:
+                seq = await self._seq_of(room)
+            except BaseException:
+                self.detach(cursor)
+                raise
+            self._opened(feed, seq)
+        cursor.seq = feed.tail
+        return cursor
+
+    def detach(self, cursor: Cursor) -> None:
+        """A reader leaves a room; the last one takes the feed along."""
+        feed = cursor.feed
+        feed.cursors.discard(cursor)
+        if not feed.cursors and self._feeds.get(feed.room) is feed:
+            del self._feeds[feed.room]
+
+    def watch(self, listener: Listener, rooms: Iterable[RoomId]) -> None:
+        """A reader wants to know that something happened in these rooms, and in those that it joins."""
+        self._watching.add(listener)
+        for room in rooms:
+            self._watchers.setdefault(room, set()).add(listener)
+
+    # inside
+
+    def _opened(self, feed: Feed, seq: int) -> None:
+        """The store said where the tail is; what was published meanwhile follows it."""
+        if feed.seq is None:
+            feed.seq = seq
+        early, feed.early = feed.early, []
+        for event in early:
+            feed.append(event, self.encode)
+        if early:
+            self._touch(feed)
+
+    def _forget_stream(self, room: RoomId, message: MessageId) -> None:
+        streams = self._streams.get(room)
+        if streams is not None and streams.pop(message, None) is not None and not streams:
+            del self._streams[room]
+
+    def _touch(self, feed: Feed | None) -> None:
+        if feed is not None:
+            for cursor in feed.cursors:
+                if cursor.live:
+                    cursor.listener.touch(cursor)
+
+    def _tell_watchers(self, event: Event) -> None:
+        if event.type is EventType.MEMBER_JOINED:
+            for listener in self._readers.get(ActorId(event.data["actor"]), ()):
+                if listener in self._watching:
+                    self._watchers.setdefault(event.room, set()).add(listener)
+        for listener in self._watchers.get(event.room, ()):
+            listener.changed(event)

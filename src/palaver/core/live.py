@@ -1,0 +1,137 @@
+"""What a live reader is given: the values between the hub and the doors.
+
+An item that many readers share carries `frame`, the bytes that a wire made of it once; other wires translate the
+item itself.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from palaver.model import ActorId, Event, EventType, Message, MessageId, RoomId, TurnId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamView:
+    """A running answer: `text` and `reasoning` so far, after `n` deltas. `after`: the seq that it answers."""
+
+    room: RoomId
+    message: MessageId
+    turn: TurnId
+    agent: ActorId
+    agent_name: str
+    after: int
+    n: int
+    text: str
+    reasoning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """The answer to a subscription: `events` after `since` (resume), or the newest `messages` (reset).
+
+    `seq` is the seq up to which the reader now knows the room; `before` the cursor to older messages.
+    """
+
+    room: RoomId
+    mode: Literal["resume", "reset"]
+    reason: Literal["new", "gap", "epoch"] | None
+    seq: int
+    events: tuple[Event, ...] = ()
+    messages: tuple[Message, ...] = ()
+    before: int | None = None
+    streams: tuple[StreamView, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class Happened:
+    """An event of a subscribed room, exactly once and in the order of `seq`."""
+
+    event: Event
+    frame: bytes = b""
+
+
+@dataclass(slots=True, eq=False)
+class Opened:
+    """An answer began to stream. A late joiner gets the text so far as the next `Delta`."""
+
+    stream: StreamView
+    frame: bytes = b""
+
+
+@dataclass(slots=True, eq=False)
+class Delta:
+    """A piece of a running answer; `n` counts deltas, and several may have become one."""
+
+    room: RoomId
+    message: MessageId
+    n: int
+    text: str
+    reasoning: str
+    frame: bytes = b""
+
+
+@dataclass(slots=True, eq=False)
+class Ended:
+    """A stream ended without a message."""
+
+    room: RoomId
+    message: MessageId
+    frame: bytes = b""
+
+
+@dataclass(slots=True, eq=False)
+class Typing:
+    """Somebody is typing."""
+
+    room: RoomId
+    actor: ActorId
+    name: str
+    frame: bytes = b""
+
+
+@dataclass(slots=True, eq=False)
+class RoomChanged:
+    """Something happened in a watched room: `new` messages of others, and what kinds of events."""
+
+    room: RoomId
+    seq: int
+    at_ms: int
+    new: int
+    types: tuple[EventType, ...]
+    frame: bytes = b""
+
+
+@dataclass(slots=True, eq=False)
+class ReadMark:
+    """The same person has read a room up to `seq`, on another connection."""
+
+    room: RoomId
+    seq: int
+    frame: bytes = b""
+
+
+@dataclass(slots=True, eq=False)
+class DatabaseState:
+    """The database went away or came back."""
+
+    up: bool
+    frame: bytes = b""
+
+
+@dataclass(slots=True, eq=False)
+class Closing:
+    """The server stops; come back after about `retry_ms`."""
+
+    retry_ms: int
+    frame: bytes = b""
+
+
+Item = Happened | Opened | Delta | Ended | Typing | RoomChanged | ReadMark | DatabaseState | Closing
+
+Encode = Callable[[Item], bytes]
+
+
+def not_encoded(item: Item) -> bytes:  # noqa: ARG001  the signature is `Encode`'s
+    """For doors that translate the items themselves."""
+    return b""

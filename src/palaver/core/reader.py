@@ -1,0 +1,273 @@
+"""One live reader: a set of cursors that pulls what is new, in the order of each room.
+
+A door makes one for each connection, subscribes it to rooms and asks `next` for items while its socket drains.
+Subscribing takes the place at the tail first and reads the past second, so nothing can fall between the two; the
+items of a room come out of `next` only after `start`, which the door calls when the answer to the subscription is
+on its way.
+
+Bounds: `BATCH_ITEMS_MAX` items a call, `REPLAY_EVENTS_MAX` missed events (beyond: an explicit reset), `NOTICES_MAX`
+passing items that a busy reader keeps.
+"""
+
+import asyncio
+from collections import deque
+from types import TracebackType
+from typing import Protocol, Self
+
+from palaver.core.hub import Cursor, Hub
+from palaver.core.live import Closing, Ended, Happened, Item, Joined, RoomChanged, StreamView
+from palaver.errors import Code, Refused
+from palaver.model import ActorId, Event, EventType, Page, RoomId
+
+BATCH_ITEMS_MAX = 256
+REPLAY_EVENTS_MAX = 5_000
+FIRST_EVENTS_MAX = 500
+NEWEST_MESSAGES = 50
+NOTICES_MAX = 64
+
+
+class Past(Protocol):
+    """What a reader asks of the past. Each call checks anew that the actor may read."""
+
+    async def allowed(self, room: RoomId) -> None:
+        """Raises `Refused` with `room_not_found` when the actor may not read the room."""
+        ...
+
+    async def since(self, room: RoomId, seq: int, count: int) -> tuple[Event, ...]:
+        """Events after `seq`."""
+        ...
+
+    async def newest(self, room: RoomId, count: int) -> Page:
+        """The newest messages."""
+        ...
+
+    async def rooms(self) -> tuple[RoomId, ...]:
+        """The actor's rooms."""
+        ...
+
+
+class Reader:
+    """The live reading of one actor on one connection."""
+
+    def __init__(self, *, actor: ActorId, hub: Hub, past: Past, epoch: str, rooms_max: int) -> None:
+        self.actor = actor
+        self._hub = hub
+        self._past = past
+        self._epoch = epoch
+        self._rooms_max = rooms_max
+        self._cursors: dict[RoomId, Cursor] = {}
+        self._touched: dict[Cursor, None] = {}
+        self._notices: deque[Item] = deque()
+        self._ready: list[Item] = []
+        self._changes: dict[RoomId, RoomChanged] = {}
+        self._wake = asyncio.Event()
+        hub.enter(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leaves everything. Calling it again does nothing."""
+        cursors, self._cursors = self._cursors, {}
+        self._touched.clear()
+        self._hub.leave(self, cursors.values())
+
+    async def subscribe(
+        self, room: RoomId, since: int | None = None, *, epoch: str | None = None
+    ) -> Joined:
+        """Takes a place in a room and tells what the reader missed after `since`.
+
+        `epoch` is the one under which `since` was learnt, where the client told it. Subscribing again starts anew.
+        Refused: `room_not_found`, `too_many_rooms`.
+        """
+        await self._past.allowed(room)
+        self.unsubscribe(room)
+        if len(self._cursors) >= self._rooms_max:
+            raise Refused(
+                Code.TOO_MANY_ROOMS,
+                f"A connection can follow {self._rooms_max} rooms at once. Leave one first.",
+            )
+        cursor = await self._hub.attach(room, self)
+        self.unsubscribe(room)  # two subscriptions to one room at once: the later one stays
+        self._cursors[room] = cursor
+        try:
+            return await self._join(cursor, room, since, epoch)
+        except BaseException:
+            self.unsubscribe(room)
+            raise
+
+    def start(self, room: RoomId) -> None:
+        """From now on the room's items come out of `next`."""
+        cursor = self._cursors.get(room)
+        if cursor is not None:
+            cursor.live = True
+            self.touch(cursor)
+
+    def unsubscribe(self, room: RoomId) -> None:
+        """Leaves a room; nothing of it comes out of `next` any more."""
+        cursor = self._cursors.pop(room, None)
+        if cursor is not None:
+            self._touched.pop(cursor, None)
+            self._hub.detach(cursor)
+
+    async def watch(self) -> None:
+        """From now on `RoomChanged` comes for every room of the actor."""
+        self._hub.watch(self, ())  # first, so that a room that is joined meanwhile is not missed
+        self._hub.watch(self, await self._past.rooms())
+
+    async def next(self) -> list[Item]:
+        """Waits until there is something and gives some of it, oldest first in each room.
+
+        Raises `Unavailable` when the store could not be read; calling again goes on without a loss. May be cancelled.
+        """
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            self._ready += self._passing()
+            while self._touched and len(self._ready) < BATCH_ITEMS_MAX:
+                cursor = next(iter(self._touched))
+                del self._touched[cursor]
+                try:
+                    self._ready += await self._pull(cursor, BATCH_ITEMS_MAX)
+                except BaseException:
+                    self.touch(cursor)  # what was taken already stays in `_ready` for the next call
+                    raise
+            if self._touched or self._notices:
+                self._wake.set()
+            if self._ready:
+                items, self._ready = self._ready, []
+                return items
+
+    # what the hub calls
+
+    def touch(self, cursor: Cursor) -> None:
+        """See `hub.Listener`."""
+        self._touched[cursor] = None
+        self._wake.set()
+
+    def notice(self, item: Item) -> None:
+        """See `hub.Listener`. A busy reader keeps the newest ones; a closing notice is never dropped."""
+        if len(self._notices) >= NOTICES_MAX and not isinstance(item, Closing):
+            self._notices.popleft()
+        self._notices.append(item)
+        self._wake.set()
+
+    def changed(self, event: Event) -> None:
+        """See `hub.Listener`. Changes of one room merge until they are taken."""
+        new = int(event.type is EventType.MESSAGE_CREATED and event.actor != self.actor)
+        types = (event.type,)
+        before = self._changes.get(event.room)
+        if before is not None:
+            new += before.new
+            types = before.types if event.type in before.types else (*before.types, event.type)
+        self._changes[event.room] = RoomChanged(event.room, event.seq, event.at_ms, new, types)
+        self._wake.set()
+
+    # inside
+
+    async def _join(
+        self, cursor: Cursor, room: RoomId, since: int | None, epoch: str | None
+    ) -> Joined:
+        tail = cursor.seq
+        if epoch is not None and epoch != self._epoch and since is not None:
+            reason = "epoch"
+        elif since is None:
+            reason = "new"
+        elif since > tail or tail - since > REPLAY_EVENTS_MAX or since < 0:
+            reason = "gap"
+        else:
+            cursor.seq = since
+            pulled = [] if since == tail else await self._events(cursor, FIRST_EVENTS_MAX)
+            events = tuple(item.event for item in pulled)
+            return Joined(
+                room=room,
+                mode="resume",
+                reason=None,
+                seq=cursor.seq,
+                events=events,
+                streams=self._running(cursor),
+            )
+        page = await self._past.newest(room, NEWEST_MESSAGES)
+        return Joined(
+            room=room,
+            mode="reset",
+            reason=reason,
+            seq=tail,
+            messages=tuple(message for message in page.messages if message.seq <= tail),
+            before=page.before,
+            streams=self._running(cursor),
+        )
+
+    def _running(self, cursor: Cursor) -> tuple[StreamView, ...]:
+        views = tuple(stream.view() for stream in self._hub.streams(cursor.feed.room).values())
+        cursor.streams = {view.message: view.n for view in views}
+        return views
+
+    def _passing(self) -> list[Item]:
+        items: list[Item] = []
+        while self._notices and len(items) < BATCH_ITEMS_MAX:
+            items.append(self._notices.popleft())
+        if self._changes:
+            changes, self._changes = self._changes, {}
+            for change in changes.values():
+                change.frame = self._hub.encode(change)
+                items.append(change)
+        return items
+
+    async def _pull(self, cursor: Cursor, count: int) -> list[Item]:
+        """What lies between a cursor and the tail of its room: events first, then running answers."""
+        items: list[Item] = []
+        if cursor.seq < cursor.feed.tail:
+            for happened in await self._events(cursor, count):
+                if happened.event.message is not None:
+                    cursor.streams.pop(happened.event.message.id, None)
+                items.append(happened)
+            if self._cursors.get(cursor.feed.room) is not cursor:
+                return []  # unsubscribed while the store was read
+            if cursor.seq < cursor.feed.tail:
+                self.touch(cursor)
+                return items
+        self._pull_streams(cursor, items)
+        return items
+
+    def _pull_streams(self, cursor: Cursor, items: list[Item]) -> None:
+        encode = self._hub.encode
+        streams = self._hub.streams(cursor.feed.room)
+        for message, stream in streams.items():
+            if message not in cursor.streams:
+                cursor.streams[message] = 0
+                items.append(stream.opened(encode))
+            known = cursor.streams[message]
+            if known < len(stream.pieces):
+                items.append(stream.since(known, encode))
+                cursor.streams[message] = len(stream.pieces)
+        if len(cursor.streams) > len(streams):
+            for message in [message for message in cursor.streams if message not in streams]:
+                del cursor.streams[message]
+                ended = Ended(cursor.feed.room, message)
+                ended.frame = encode(ended)
+                items.append(ended)
+
+    async def _events(self, cursor: Cursor, count: int) -> list[Happened]:
+        """The next events behind the cursor, from the ring or from the store."""
+        feed = cursor.feed
+        if cursor.seq >= feed.floor:
+            found = feed.after(cursor.seq, count)
+        else:
+            found: list[Happened] = []
+            for event in await self._past.since(feed.room, cursor.seq, count):
+                happened = Happened(event)
+                happened.frame = self._hub.encode(happened)
+                found.append(happened)
+        for happened in found:
+            assert happened.event.seq == cursor.seq + 1, "a room's seq has no holes"
+            cursor.seq += 1
+        return found

@@ -1,0 +1,103 @@
+"""Rooms: making, finding, naming, deleting and restoring them."""
+
+from palaver.clock import Clock
+from palaver.core import checks
+from palaver.core.access import Access
+from palaver.model import Actor, ActorId, MemberRole, Room, RoomId, TitleSource, Visibility
+from palaver.settings import Settings
+from palaver.store import rooms
+from palaver.store.commands import AddMember, CreateRoom, RenameRoom, SetRoomDeleted
+from palaver.store.store import Store
+
+
+class Rooms:
+    """What an actor may do with rooms."""
+
+    def __init__(
+        self, store: Store, access: Access, settings: Settings, clock: Clock, assistant: ActorId
+    ) -> None:
+        self._store = store
+        self._access = access
+        self._settings = settings
+        self._clock = clock
+        self._assistant = assistant
+
+    async def create(
+        self, actor: Actor, *, title: str = "", room: RoomId | None = None, agent: bool = True
+    ) -> Room:
+        """Makes a private room of this actor's, in which the server's agent answers unless `agent` is False.
+
+        The same `room` id again gives the room that is there. Refused: `title_too_long`, `room_not_found` (the id
+        is somebody else's room).
+        """
+        title = checks.title(title, self._settings.title_chars_max)
+        room = room or RoomId(f"r_{self._clock.new_id()}")
+        await self._store.write(
+            CreateRoom(
+                id=room,
+                title=title,
+                title_source=TitleSource.USER if title else TitleSource.NONE,
+                visibility=Visibility.PRIVATE,
+                owner=actor.id,
+                agents=(self._assistant,) if agent else (),
+            )
+        )
+        return await self._access.room(actor, room, deleted=True)
+
+    async def get(self, actor: Actor, room: RoomId) -> Room:
+        """One room. Refused: `room_not_found`."""
+        return await self._access.room(actor, room)
+
+    async def listing(
+        self,
+        actor: Actor,
+        *,
+        limit: int = 20,
+        cursor: str | None = None,
+        search: str | None = None,
+    ) -> tuple[tuple[Room, ...], str | None]:
+        """The actor's rooms and the open ones, by last activity, and the cursor to go on with.
+
+        `search`: those whose title holds it, in any case. Refused: `limit_invalid`, `cursor_invalid`.
+        """
+        limit = checks.page_size(limit, self._settings.page_max)
+        if search is not None:
+            search = checks.search_words(search).strip() or None
+        return await self._store.read(
+            rooms.listing, actor.id, limit=limit, cursor=cursor, search=search
+        )
+
+    async def rename(self, actor: Actor, room: RoomId, title: str) -> Room:
+        """Names a room; its owner only. Refused: `room_not_found`, `room_protected`, `title_too_long`."""
+        title = checks.title(title, self._settings.title_chars_max)
+        await self._access.room(actor, room)
+        await self._store.write(
+            RenameRoom(room=room, by=actor.id, title=title, source=TitleSource.USER)
+        )
+        return await self._access.room(actor, room)
+
+    async def delete(self, actor: Actor, room: RoomId) -> None:
+        """Deletes a room, which `restore` undoes. Refused: `room_not_found`, `room_protected`."""
+        await self._access.room(actor, room)
+        await self._store.write(SetRoomDeleted(room=room, by=actor.id, deleted=True))
+
+    async def restore(self, actor: Actor, room: RoomId) -> Room:
+        """Takes a deletion back. Refused: `room_not_found`."""
+        await self._access.room(actor, room, deleted=True)
+        await self._store.write(SetRoomDeleted(room=room, by=actor.id, deleted=False))
+        return await self._access.room(actor, room)
+
+    async def join(
+        self, owner: Actor, room: RoomId, actor: Actor, *, auto_respond: bool = False
+    ) -> bool:
+        """Adds an actor to an owner's room; False when it was a member already."""
+        await self._access.room(owner, room)
+        return await self._store.write(
+            AddMember(
+                room=room,
+                by=owner.id,
+                actor=actor.id,
+                role=MemberRole.MEMBER,
+                auto_respond=auto_respond,
+            )
+        )

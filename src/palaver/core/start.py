@@ -1,0 +1,193 @@
+"""The one composition root: puts the parts together, starts what must run, and takes it all down again."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from palaver.agents.base import Model, Provider
+from palaver.agents.detect import Providers
+from palaver.clock import Clock, SystemClock
+from palaver.core.access import Access
+from palaver.core.chat import Chat
+from palaver.core.hub import Hub
+from palaver.core.live import Closing, DatabaseState, Encode, not_encoded
+from palaver.core.rooms import Rooms
+from palaver.core.turns import Turns
+from palaver.errors import ProviderError, Unavailable
+from palaver.model import ActorId, Event, RoomId, TitleSource, Visibility
+from palaver.settings import Settings
+from palaver.store import actors, rooms
+from palaver.store.commands import CreateRoom, RenewLeases
+from palaver.store.engine.lanes import Lanes
+from palaver.store.store import Store
+
+LOBBY = RoomId("r_00000000000070008000006c6f626279")
+ASSISTANT_HANDLE = "assistant"
+PULSE_SECONDS = 5.0
+BYE_SPREAD_MS = 3_000
+DRAIN_PART = 0.5
+
+log = structlog.stdlib.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Models:
+    """What can answer here. `hint` says how to connect a model while none is."""
+
+    models: tuple[Model, ...]
+    provider: str
+    hint: str | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Core:
+    """A running Palaver, as the doors see it."""
+
+    settings: Settings
+    clock: Clock
+    epoch: str
+    access: Access
+    chat: Chat
+    rooms: Rooms
+    turns: Turns
+    lobby: RoomId
+    assistant: ActorId
+    providers: Providers
+    hub: Hub
+    db_up: bool = True
+
+    async def models(self) -> Models:
+        """The models that can be asked now."""
+        provider = await self.providers.current()
+        try:
+            models = await provider.models()
+        except ProviderError as failure:
+            return Models(models=(), provider=provider.name, hint=failure.detail)
+        return Models(models=models, provider=provider.name, hint=self.providers.hint())
+
+    async def drain(self, seconds: float) -> None:
+        """A graceful stop: tells the readers when to come back, and ends the running answers in time."""
+        self.hub.to_all(lambda: Closing(500 + round(self.clock.chance() * BYE_SPREAD_MS)))
+        await self.turns.drain(seconds * DRAIN_PART)
+
+
+@asynccontextmanager
+async def started(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    encode: Encode | None = None,
+    provider: Provider | None = None,
+    lanes: Lanes | None = None,
+    lobby: bool = True,
+) -> AsyncGenerator[Core, None]:
+    """Opens the store and runs a Palaver in it until the block ends.
+
+    `encode` makes an item's shared bytes for a wire, `provider` replaces the one that settings or detection give,
+    `lanes` says where the store's blocking work runs. Refused: what `Store.opened` refuses.
+    """
+    clock = clock or SystemClock()
+    published: list[Callable[[Sequence[Event]], None]] = []
+
+    def committed(events: Sequence[Event]) -> None:
+        for publish in published:
+            publish(events)
+
+    async with Store.opened(settings, clock, committed=committed, lanes=lanes) as store:
+
+        async def seq_of(room: RoomId) -> int:
+            return (await store.read(rooms.seqs, (room,)))[room]
+
+        hub = Hub(encode or not_encoded, seq_of)
+        published.append(hub.publish)
+        access = Access(store, settings, clock)
+        assistant = await _assistant(store, access)
+        if lobby:
+            await _lobby(store, assistant)
+        providers = Providers(settings, clock, fixed=provider)
+        failure: BaseException | None = None
+        async with asyncio.TaskGroup() as tasks:
+            turns = Turns(
+                store=store,
+                hub=hub,
+                access=access,
+                provider=providers.current,
+                settings=settings,
+                clock=clock,
+                tasks=tasks,
+            )
+            core = Core(
+                settings=settings,
+                clock=clock,
+                epoch=store.epoch,
+                access=access,
+                chat=Chat(
+                    store=store,
+                    hub=hub,
+                    access=access,
+                    turns=turns,
+                    settings=settings,
+                    clock=clock,
+                ),
+                rooms=Rooms(store, access, settings, clock, assistant),
+                turns=turns,
+                lobby=LOBBY,
+                assistant=assistant,
+                providers=providers,
+                hub=hub,
+            )
+            pulse = tasks.create_task(_pulse(core, store), name="pulse")
+            await turns.recover()
+            try:
+                yield core
+            except BaseException as error:  # noqa: BLE001  goes on below, not wrapped by the group
+                failure = error
+            pulse.cancel()
+            await turns.drain(0)
+            await providers.close()
+        if failure is not None:
+            raise failure
+
+
+async def _assistant(store: Store, access: Access) -> ActorId:
+    """The server's own agent."""
+    known = await store.read(actors.by_handle, ASSISTANT_HANDLE)
+    if known is not None:
+        return known.id
+    return (await access.agent(ASSISTANT_HANDLE, "Assistant")).actor.id
+
+
+async def _lobby(store: Store, assistant: ActorId) -> None:
+    """The room that everyone on this server sees."""
+    await store.write(
+        CreateRoom(
+            id=LOBBY,
+            title="Lobby",
+            title_source=TitleSource.USER,
+            visibility=Visibility.OPEN,
+            owner=None,
+            agents=(assistant,),
+        )
+    )
+
+
+async def _pulse(core: Core, store: Store) -> None:
+    """Keeps this process's turns its own, takes over those of dead ones, and notices a database that is away."""
+    while True:
+        await asyncio.sleep(PULSE_SECONDS)
+        try:
+            await store.read(rooms.seqs, ())
+            if core.turns.running:
+                await store.write(RenewLeases())
+            if store.shared:
+                await core.turns.recover()
+            up = True
+        except Unavailable as failure:
+            log.warning("database.away", code=failure.code)
+            up = False
+        if up != core.db_up:
+            core.db_up = up
+            core.hub.to_all(lambda: DatabaseState(core.db_up))

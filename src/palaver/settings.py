@@ -1,0 +1,179 @@
+"""Every setting, with its unit in its name and its default; read from the environment.
+
+The names are `PALAVER_<FIELD>`; the ones that other tools share (`DATABASE_URL`, `OPENAI_BASE_URL`,
+`OPENAI_API_KEY`) are read under their usual names too. Command-line options win over the environment. Secrets are
+`SecretStr`, so that no print or log shows them.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from palaver.errors import Code, Refused
+
+
+class LogFormat(StrEnum):
+    """How log lines look."""
+
+    AUTO = "auto"
+    TEXT = "text"
+    JSON = "json"
+
+
+class Settings(BaseSettings):
+    """What an operator may choose. The docstring of each field is its documentation."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PALAVER_", extra="ignore", use_attribute_docstrings=True, frozen=True
+    )
+
+    # where things are
+    data_dir: Path = Path("data")
+    """The directory that holds the database, the journal and `server.json`."""
+    database_url: str | None = Field(
+        default=None, validation_alias=AliasChoices("PALAVER_DATABASE_URL", "DATABASE_URL")
+    )
+    """`sqlite:///path`, `postgresql://…` or `postgres://…`. Default: `palaver.db` in the data directory."""
+    host: str = "127.0.0.1"
+    """The address to listen on."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    """The port to listen on; 0 takes a free one."""
+    allow_public: bool = False
+    """Listen on an address other than loopback although there are no accounts: everyone who reaches it is a guest."""
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Host names under which the server may be asked, besides loopback and `host`; comma-separated."""
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins of other sites whose pages may connect, such as `https://chat.example.org`; comma-separated."""
+    log_format: LogFormat = LogFormat.AUTO
+    """`auto`: text on a terminal, JSON lines otherwise."""
+    log_level: str = "info"
+    """`debug`, `info`, `warning` or `error`."""
+
+    # the model
+    openai_base_url: str | None = Field(
+        default=None, validation_alias=AliasChoices("PALAVER_OPENAI_BASE_URL", "OPENAI_BASE_URL")
+    )
+    """An OpenAI-compatible server, such as `http://127.0.0.1:11434/v1`. Default: found by itself, see `detect`."""
+    openai_api_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("PALAVER_OPENAI_API_KEY", "OPENAI_API_KEY")
+    )
+    """The key for that server, where it wants one."""
+    model: str | None = None
+    """The model that answers. Default: the first one that the server offers."""
+    detect: bool = True
+    """Look for Ollama, llama.cpp and LM Studio on this machine when no base URL is set."""
+    system_prompt: str = ""
+    """What the default agent is told before every conversation."""
+    context_messages_max: Annotated[int, Field(ge=1)] = 100
+    """How many of a room's last messages a model is given."""
+    context_tokens_max: Annotated[int, Field(ge=64)] = 16_000
+    """How many tokens those may take, estimated at 4 characters a token; the new message always goes in."""
+    provider_connect_seconds: Annotated[float, Field(gt=0)] = 10.0
+    """How long connecting to the provider may take."""
+    provider_first_seconds: Annotated[float, Field(gt=0)] = 120.0
+    """How long the provider may think before the first piece of an answer."""
+    provider_idle_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """How long the provider may be silent in the middle of an answer."""
+    answer_chars_max: Annotated[int, Field(ge=1)] = 1_000_000
+    """An answer that grows beyond this many characters is cut there and kept."""
+    answer_seconds_max: Annotated[float, Field(gt=0)] = 3_600.0
+    """An answer that takes longer is cut and kept."""
+    turns_running_max: Annotated[int, Field(ge=1)] = 1_000
+    """How many answers one process streams at once; more wait."""
+
+    # limits
+    text_chars_max: Annotated[int, Field(ge=1)] = 10_000
+    """Unicode code points in a message of a person."""
+    title_chars_max: Annotated[int, Field(ge=1)] = 200
+    """Unicode code points in a room's title."""
+    name_chars_max: Annotated[int, Field(ge=1)] = 80
+    """Unicode code points in a person's name."""
+    frame_bytes_max: Annotated[int, Field(ge=1024)] = 65_536
+    """Bytes in one WebSocket frame."""
+    body_bytes_max: Annotated[int, Field(ge=1024)] = 1_048_576
+    """Bytes in the body of one HTTP request."""
+    header_bytes_max: Annotated[int, Field(ge=1024)] = 32_768
+    """Bytes in the headers of one HTTP request."""
+    header_seconds: Annotated[float, Field(gt=0)] = 10.0
+    """How long a client may take to send its headers, and between two requests of a kept connection."""
+    body_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """How long a client may take to send a request's body."""
+    page_max: Annotated[int, Field(ge=1)] = 200
+    """Rows in one page of an answer."""
+    connections_max: Annotated[int, Field(ge=1)] = 12_000
+    """Open connections; more are answered with 503."""
+    rooms_per_connection_max: Annotated[int, Field(ge=1)] = 64
+    """Rooms that one live connection may be subscribed to."""
+    inflight_max: Annotated[int, Field(ge=1)] = 32
+    """Requests of one live connection that may be under way at once."""
+    frames_per_second: Annotated[float, Field(gt=0)] = 100.0
+    """Frames that one live connection may send a second, on average over ten seconds."""
+    slow_reader_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """A reader that takes no byte for this long is closed and may resume."""
+    ping_seconds: Annotated[float, Field(gt=0)] = 25.0
+    """How often a live connection is asked whether it is still there."""
+    pong_seconds: Annotated[float, Field(gt=0)] = 8.0
+    """How long its answer may take."""
+    hello_seconds: Annotated[float, Field(gt=0)] = 10.0
+    """How long a live connection may take to say hello."""
+    stop_seconds: Annotated[float, Field(gt=0)] = 10.0
+    """How long a graceful stop may take."""
+
+    # the database
+    slow_query_ms: Annotated[float, Field(gt=0)] = 100.0
+    """Statements that take longer are logged, with their time and without content."""
+    database_seconds: Annotated[float, Field(gt=0)] = 10.0
+    """How long one database call may take before it counts as failed."""
+    reader_threads: Annotated[int, Field(ge=1)] = 4
+    """Threads (SQLite) or connections (PostgreSQL) that read."""
+    writer_connections: Annotated[int, Field(ge=1)] = 2
+    """Writing connections of one process on PostgreSQL; SQLite has one."""
+    batch_max: Annotated[int, Field(ge=1)] = 512
+    """Writes that share one commit at the most."""
+    write_queue_max: Annotated[int, Field(ge=1)] = 50_000
+    """Writes that may wait; more are refused with a temporary error."""
+
+    @field_validator("allowed_hosts", "allowed_origins", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        """Takes `a, b`, as it stands in the environment, apart."""
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @property
+    def url(self) -> str:
+        """The database in use."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'palaver.db'}"
+
+
+def env_names(field: str) -> tuple[str, ...]:
+    """The environment variables that set a field, the one that wins first."""
+    alias = Settings.model_fields[field].validation_alias
+    if isinstance(alias, AliasChoices):
+        return tuple(str(choice) for choice in alias.choices)
+    return (f"PALAVER_{field.upper()}",)
+
+
+def settings_from(**given: object) -> Settings:
+    """The settings in effect: what is given wins over the environment, and None counts as not given.
+
+    Refused: `settings_invalid`, which names the settings and never their values, because those may be secrets.
+    """
+    unknown = sorted(set(given) - set(Settings.model_fields))
+    if unknown:
+        raise Refused(Code.SETTINGS_INVALID, f"There is no setting named {', '.join(unknown)}.")
+    values: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        faults = error.errors(include_input=False, include_url=False, include_context=False)
+        told = "; ".join(f"{_shown(str(fault['loc'][0]))}: {fault['msg']}" for fault in faults)
+        raise Refused(Code.SETTINGS_INVALID, f"{told}.") from None
+
+
+def _shown(place: str) -> str:
+    return env_names(place)[0] if place in Settings.model_fields else place

@@ -1,0 +1,191 @@
+"""What can be written: each command is one value, and all of it happens or nothing of it.
+
+A command is applied inside the writer's transaction, together with others (group commit). It checks there, under
+the room's lock, what it relies on (that the room is there, that its actor may write), so that no await lies between
+a check and its act. A command that is refused writes nothing and does not hurt the others in its batch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from palaver.model import (
+    NO_DATA,
+    Actor,
+    ActorId,
+    AgentCard,
+    MemberRole,
+    Message,
+    MessageId,
+    Role,
+    Room,
+    RoomId,
+    Status,
+    TitleSource,
+    Turn,
+    TurnId,
+    Visibility,
+)
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Command(Generic[T_co]):
+    """Something to write whose result is a `T_co`."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Added:
+    """The stored message. `dup`: it was there already, and nothing was written."""
+
+    message: Message
+    dup: bool
+    turns: tuple[Turn, ...]
+    untitled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddMessage(Command[Added]):
+    """Appends a message to a room. Refused: `room_not_found`, `message_not_found` (reply_to), `cid_reused`.
+
+    `cid` is unique per author for ever: the same one with the same room, text and reply_to is a duplicate, with another
+    one is refused. With `answers`, each agent member with `auto_respond` gets a turn in the same transaction.
+    `created_ms` and `seq` are the store's. Any actor may write to an open room.
+    """
+
+    id: MessageId
+    room: RoomId
+    author: ActorId
+    text: str
+    cid: str | None = None
+    reply_to: MessageId | None = None
+    role: Role = Role.USER
+    status: Status = Status.DONE
+    meta: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
+    answers: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishTurn(Command[Message | None]):
+    """Stores a turn's one message and ends the turn, if `fence` still matches and the turn is open; else None."""
+
+    turn: TurnId
+    fence: int
+    status: Status
+    text: str
+    meta: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryTurn(Command[Turn]):
+    """Deletes an answer that was not whole (or was) and opens the next attempt at it, owned by this process.
+
+    Refused: `message_not_found`, `room_not_found`, `turn_not_retryable` (not an answer of a turn, already deleted).
+    """
+
+    message: MessageId
+    by: ActorId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimTurns(Command[tuple[Turn, ...]]):
+    """Takes over at most `count` open turns that no living process works on; their fence rises by one.
+
+    On SQLite every turn of another owner is free, because one process owns the file; on PostgreSQL one whose lease
+    has run out on the database's clock.
+    """
+
+    count: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenewLeases(Command[int]):
+    """Prolongs the lease (30 s) of all open turns of this process; the number of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateRoom(Command[Room]):
+    """Makes a room with its owner (None: nobody's, such as the Lobby) and its agents (with `auto_respond`).
+
+    The same `id` again gives the room that is there.
+    """
+
+    id: RoomId
+    title: str
+    title_source: TitleSource
+    visibility: Visibility
+    owner: ActorId | None
+    agents: tuple[ActorId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenameRoom(Command[bool]):
+    """Names a room; False, and nothing written, when a later `TitleSource` (in its order) has named it already.
+
+    `by` None is the server itself (a title made by a model). `USER` needs the owner in a private room and is refused
+    with `room_protected` in an open one.
+    """
+
+    room: RoomId
+    by: ActorId | None
+    title: str
+    source: TitleSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetRoomDeleted(Command[bool]):
+    """Deletes (undoably) or restores a room; its owner only, `room_protected` for an open room. False: it was so already."""
+
+    room: RoomId
+    by: ActorId
+    deleted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkRead(Command[int]):
+    """Sets what an actor has read of a room, which never falls and never passes the room's seq; the new value.
+
+    In an open room this is what makes a person a member. Writes no event.
+    """
+
+    room: RoomId
+    actor: ActorId
+    seq: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddMember(Command[bool]):
+    """Adds an actor to a private room, by its owner; False when it was a member already."""
+
+    room: RoomId
+    by: ActorId
+    actor: ActorId
+    role: MemberRole
+    auto_respond: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddActor(Command[Actor]):
+    """Makes an actor, with the SHA-256 of its session's token where it has one. The same `handle` gives the one that is there."""
+
+    actor: Actor
+    handle: str
+    token_sha256: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenameActor(Command[Actor]):
+    """Gives an actor another name."""
+
+    actor: ActorId
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveAgent(Command[AgentCard]):
+    """Makes or changes an agent, by its unique handle."""
+
+    card: AgentCard
+    handle: str
