@@ -1,0 +1,68 @@
+"""What every test may ask for. Each fixture stands in tests/support with the thing it makes.
+
+`sqlite_url`, `postgres_url` and `database_url` (both, one after the other) name a fresh, empty
+database; `serve` starts `palaver serve` processes and `server` is one; `browser` opens pages in a
+real Chromium.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.browser import Browser, Executable, find_chromium, running_browser
+from tests.support.postgres import PostgresServer, running_postgres
+from tests.support.server import Serve, ServerProcess, serving
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'palaver.db'}"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    name = postgres_server.create_database()
+    yield postgres_server.url(name)
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A test that asks for this runs twice, once on each engine."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
+    """`await serve(...)` starts a server process; those that still run at the end are killed."""
+    async with serving(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture
+async def server(serve: Serve) -> ServerProcess:
+    return await serve()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Executable:
+    return find_chromium()
+
+
+@pytest.fixture
+async def browser(chromium: Executable, request: pytest.FixtureRequest) -> AsyncIterator[Browser]:
+    """`await browser.open(url)` opens a page; what it logs and how it looks are kept as artifacts."""
+    async with running_browser(chromium, request.node.nodeid) as running:
+        yield running
