@@ -48,8 +48,9 @@ HELP_PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width">
 <title>Palaver: the page is not built yet</title>
 <h1>Palaver runs, its page is not built yet</h1>
-<p>The server works: its HTTP interface is described at <a href="/docs">/docs</a>, and nothing that
-is sent to it is lost. Only this page is missing, because what it is built with could not be had:</p>
+<p>The server works: its HTTP interface is described at <a href="/docs">/docs</a>, and nothing
+that is sent to it is lost. Only this page is missing, because what it is built with could not be
+had:</p>
 <pre>{reason}</pre>
 <h2>What to do</h2>
 <ol>
