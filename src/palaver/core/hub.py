@@ -117,10 +117,11 @@ class Stream:
 class Feed:
     """What the readers of one room share: the events (`floor`, `seq`], none of them missing."""
 
-    __slots__ = ("cursors", "early", "ring", "room", "seq")
+    __slots__ = ("cursors", "early", "ring", "ring_max", "room", "seq")
 
-    def __init__(self, room: RoomId) -> None:
+    def __init__(self, room: RoomId, ring_max: int) -> None:
         self.room = room
+        self.ring_max = ring_max
         self.seq: int | None = None  # not known before the store was asked
         self.ring: deque[Happened] = deque()
         self.cursors: set[Cursor] = set()
@@ -153,7 +154,7 @@ class Feed:
         happened = Happened(event)
         happened.frame = encode(happened)
         self.ring.append(happened)
-        if len(self.ring) > RING_EVENTS_MAX:
+        if len(self.ring) > self.ring_max:
             self.ring.popleft()
         self.seq = event.seq
         return True
@@ -175,9 +176,16 @@ class Cursor:
 class Hub:
     """The feeds, the running answers and the readers of this process."""
 
-    def __init__(self, encode: Encode, seq_of: Callable[[RoomId], Awaitable[int]]) -> None:
+    def __init__(
+        self,
+        encode: Encode,
+        seq_of: Callable[[RoomId], Awaitable[int]],
+        *,
+        ring_max: int = RING_EVENTS_MAX,
+    ) -> None:
         self.encode = encode
-        self._seq_of = seq_of
+        self.seq_of = seq_of
+        self._ring_max = ring_max
         self._feeds: dict[RoomId, Feed] = {}
         self._streams: dict[RoomId, dict[MessageId, Stream]] = {}
         self._watchers: dict[RoomId, set[Listener]] = {}
@@ -270,12 +278,12 @@ class Hub:
         """A reader takes its place at the tail of a room, before anything else is read."""
         feed = self._feeds.get(room)
         if feed is None:
-            feed = self._feeds[room] = Feed(room)
+            feed = self._feeds[room] = Feed(room, self._ring_max)
         cursor = Cursor(feed, listener)
         feed.cursors.add(cursor)
         if feed.seq is None:
             try:
-                seq = await self._seq_of(room)
+                seq = await self.seq_of(room)
             except BaseException:
                 self.detach(cursor)
                 raise

@@ -177,6 +177,9 @@ class Reader:
         self, cursor: Cursor, room: RoomId, since: int | None, epoch: str | None
     ) -> Joined:
         tail = cursor.seq
+        if since is not None and since > tail:
+            # what the store gave before the hub was told of it is no gap
+            tail = max(tail, await self._hub.seq_of(room))
         if epoch is not None and epoch != self._epoch and since is not None:
             reason = "epoch"
         elif since is None:
@@ -185,7 +188,9 @@ class Reader:
             reason = "gap"
         else:
             cursor.seq = since
-            pulled = [] if since == tail else await self._events(cursor, FIRST_EVENTS_MAX)
+            pulled = (
+                [] if since >= cursor.feed.tail else await self._events(cursor, FIRST_EVENTS_MAX)
+            )
             events = tuple(item.event for item in pulled)
             return Joined(
                 room=room,
@@ -200,8 +205,8 @@ class Reader:
             room=room,
             mode="reset",
             reason=reason,
-            seq=tail,
-            messages=tuple(message for message in page.messages if message.seq <= tail),
+            seq=cursor.seq,
+            messages=tuple(message for message in page.messages if message.seq <= cursor.seq),
             before=page.before,
             streams=self._running(cursor),
         )
