@@ -52,7 +52,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
             self.chance.shuffle(ready)
             self._ready.clear()
             self._ready.extend(ready)
-        super()._run_once()  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+        super()._run_once()
 
 
 class SimulatedClock:

@@ -1,0 +1,135 @@
+"""What a reader saw of an answer is in the journal, whatever happens to the process or the file."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, strategies as st
+
+from palaver.model import TurnId
+from palaver.store.journal import MAGIC, Journal, Partial, orphans, replay
+
+ONE = TurnId("t_" + "1" * 32)
+TWO = TurnId("t_" + "2" * 32)
+
+
+def segments(directory: Path) -> list[Path]:
+    return sorted(directory.glob("*.journal"))
+
+
+def test_what_was_written_comes_back_after_the_process_is_gone(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "owner")
+    journal.piece(ONE, "Hel")
+    journal.piece(TWO, "other", "thought")
+    journal.piece(ONE, "lo \0 🎈")
+    journal.close()
+    [orphan] = orphans(tmp_path)
+    assert orphan.partials == {
+        ONE: Partial("Hello \0 🎈"),
+        TWO: Partial("other", "thought"),
+    }
+    orphan.forget()
+    assert segments(tmp_path) == []
+
+
+def test_a_living_owner_keeps_its_segments(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "owner")
+    journal.piece(ONE, "mine")
+    child = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            (
+                "import sys, pathlib\n"
+                "from palaver.store.journal import orphans\n"
+                "print(len(list(orphans(pathlib.Path(sys.argv[1])))))"
+            ),
+            str(tmp_path),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert child.stdout.strip() == "0"
+    journal.close()
+    assert len(list(orphans(tmp_path))) == 1
+
+
+def test_an_answer_that_is_stored_leaves_nothing_behind(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "owner")
+    journal.piece(ONE, "whole")
+    journal.ended(ONE)
+    journal.close()
+    assert segments(tmp_path) == []
+
+
+def test_full_segments_go_when_their_last_turn_ended(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "owner", segment_bytes=100)
+    for _ in range(10):
+        journal.piece(ONE, "x" * 60)
+    journal.piece(TWO, "y")
+    assert len(segments(tmp_path)) > 5
+    journal.ended(ONE)
+    assert len(segments(tmp_path)) == 1
+    journal.close()
+    [orphan] = orphans(tmp_path)
+    assert not orphan.partials[TWO].ended
+    assert orphan.partials[TWO].text == "y"
+    orphan.release()
+
+
+def test_a_piece_larger_than_a_segment_is_kept(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "owner", segment_bytes=100)
+    journal.piece(ONE, "z" * 10_000)
+    journal.close()
+    [orphan] = orphans(tmp_path)
+    assert orphan.partials[ONE].text == "z" * 10_000
+    orphan.release()
+
+
+def test_every_piece_that_was_announced_survives_kill_9(tmp_path: Path) -> None:
+    script = (
+        "import sys, pathlib\n"
+        "from palaver.store.journal import Journal\n"
+        "journal = Journal(pathlib.Path(sys.argv[1]), 'child', segment_bytes=4096)\n"
+        "for number in range(100_000):\n"
+        "    journal.piece('t_' + '1' * 32, f'{number} ')\n"
+        "    sys.stdout.write(f'{number}\\n'); sys.stdout.flush()\n"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    seen = -1
+    for line in child.stdout:
+        seen = int(line)
+        if seen == 2_000:
+            os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    text = "".join(orphan.partials[ONE].text for orphan in orphans(tmp_path))
+    assert text.startswith("".join(f"{number} " for number in range(seen + 1)))
+
+
+@given(
+    texts=st.lists(st.text(max_size=20), max_size=20),
+    cut=st.integers(min_value=0, max_value=1_000),
+    flip=st.none() | st.integers(min_value=0, max_value=1_000),
+)
+def test_a_torn_or_flipped_file_gives_a_prefix_and_never_something_else(
+    texts: list[str], cut: int, flip: int | None, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    directory = tmp_path_factory.mktemp("journal")
+    journal = Journal(directory, "owner", segment_bytes=2_000)
+    for text in texts:
+        journal.piece(ONE, text)
+    journal.close()
+    data = bytearray(b"".join(path.read_bytes() for path in segments(directory)[:1]) or MAGIC)
+    whole = replay(bytes(data)).get(ONE, Partial()).text
+    if flip is not None and flip < len(data):
+        data[flip] ^= 1
+    torn = replay(bytes(data[:cut])).get(ONE, Partial()).text
+    assert whole.startswith(torn)
