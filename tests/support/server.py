@@ -20,6 +20,7 @@ from typing import Protocol
 START_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 20.0
 LOOK_SECONDS = 0.01
+PALAVER = (sys.executable, "-P", "-m", "palaver")
 
 
 class Serve(Protocol):
@@ -32,6 +33,7 @@ class Serve(Protocol):
         database_url: str | None = None,
         environment: Mapping[str, str] | None = None,
         arguments: Sequence[str] = (),
+        program: Sequence[str] = PALAVER,
     ) -> "ServerProcess": ...
 
 
@@ -45,11 +47,12 @@ class ServerProcess:
         database_url: str | None = None,
         environment: Mapping[str, str] | None = None,
         arguments: Sequence[str] = (),
+        program: Sequence[str] = PALAVER,
     ) -> None:
         self.data = data
         self.log: deque[str] = deque(maxlen=5_000)
         self.url = ""
-        self._arguments = list(arguments)
+        self._command = [*program, "serve", *arguments]
         self._environment = clean_environment(environment or {})
         if database_url is not None:
             self._environment["DATABASE_URL"] = database_url
@@ -85,9 +88,8 @@ class ServerProcess:
         (self.data / "server.json").unlink(missing_ok=True)
         # A port that was given to it before is asked for again, so that clients can reconnect.
         port = self.url.rpartition(":")[2] or "0"
-        command = [sys.executable, "-P", "-m", "palaver", "serve", "--port", port]
         self._process = subprocess.Popen(
-            [*command, *self._arguments],
+            [*self._command, "--port", port],
             cwd=self.data,
             env={**self._environment, "PALAVER_DATA_DIR": str(self.data)},
             stdin=subprocess.DEVNULL,
@@ -176,12 +178,14 @@ async def serving(folder: Path) -> AsyncGenerator[Serve]:
         database_url: str | None = None,
         environment: Mapping[str, str] | None = None,
         arguments: Sequence[str] = (),
+        program: Sequence[str] = PALAVER,
     ) -> ServerProcess:
         server = ServerProcess(
             folder / name,
             database_url=database_url,
             environment=environment,
             arguments=arguments,
+            program=program,
         )
         started.append(server)
         await server.start()

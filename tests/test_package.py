@@ -1,0 +1,130 @@
+"""What we ship works where nothing of this checkout is: built, installed, started.
+
+The wheel and the sdist hold the page; the wheel goes into a clean environment with the locked
+packages and serves from an empty directory; a wheel can be made of the sdist without node.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import httpx2
+import pytest
+from tests.support.server import Serve
+
+ROOT = Path(__file__).resolve().parents[1]
+MIB = 1024 * 1024
+INSTALLED_BYTES_MAX = 80 * MIB
+
+pytestmark = [pytest.mark.package, pytest.mark.timeout(600)]
+
+
+def run(command: list[str | Path], *, cwd: Path, environment: dict[str, str] | None = None) -> str:
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}:\n{done.stdout}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel and the sdist of this checkout."""
+    folder = tmp_path_factory.mktemp("dist")
+    environment = {**os.environ, "PALAVER_RELEASE": "1"}
+    command = [sys.executable, "-m", "hatchling", "build", "--directory", folder]
+    run(command, cwd=ROOT, environment=environment)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    (found,) = built.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clean environment with the locked packages and the wheel."""
+    folder = tmp_path_factory.mktemp("installed") / "venv"
+    uv = shutil.which("uv")
+    python = folder / "bin" / "python"
+    if uv:
+        run([uv, "venv", "--python", sys.executable, folder], cwd=folder.parent)
+        install: list[str | Path] = [uv, "pip", "install", "--python", python]
+    else:
+        run([sys.executable, "-m", "venv", folder], cwd=folder.parent)
+        install = [python, "-m", "pip", "install"]
+    lock = ROOT / "requirements.lock"
+    run([*install, "--require-hashes", "--requirement", lock], cwd=folder.parent)
+    run([*install, "--no-deps", wheel], cwd=folder.parent)
+    return folder
+
+
+def test_the_wheel_holds_the_page_and_no_more_than_the_package(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "palaver/page/index.html" in names
+    assert any(name.startswith("palaver/page/assets/") and name.endswith(".js") for name in names)
+    assert "palaver/py.typed" in names
+    assert any(name.startswith("palaver/store/migrations/versions/") for name in names)
+    strange = [name for name in names if not re.match(r"palaver(-[\d.]+\.dist-info)?/", name)]
+    assert strange == []
+
+
+def test_the_sdist_builds_the_same_wheel_without_node(built: Path, tmp_path: Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        assert not [name for name in archive.getnames() if "node_modules" in name]
+        archive.extractall(tmp_path, filter="data")
+    (source,) = tmp_path.iterdir()
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    environment = {**os.environ, "PATH": str(empty), "PALAVER_RELEASE": "1"}
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory"]
+    said = run([*command, tmp_path / "again"], cwd=source, environment=environment)
+    assert "building the page" not in said
+    (again,) = (tmp_path / "again").glob("*.whl")
+    (first,) = built.glob("*.whl")
+    ours, theirs = zipfile.ZipFile(first), zipfile.ZipFile(again)
+    assert sorted(ours.namelist()) == sorted(theirs.namelist())
+    assert all(ours.read(name) == theirs.read(name) for name in ours.namelist())
+
+
+async def test_the_installed_wheel_serves_its_page_from_an_empty_directory(
+    installed: Path, wheel: Path, serve: Serve
+) -> None:
+    server = await serve(program=[str(installed / "bin" / "palaver")])
+    async with httpx2.AsyncClient(base_url=server.url) as client:
+        page = await client.get("/")
+        assert page.status_code == 200
+        assert page.content == zipfile.ZipFile(wheel).read("palaver/page/index.html")
+        parts = re.findall(r'(?:src|href)="(/[^"]+)"', page.text)
+        assert parts
+        for part in parts:
+            assert (await client.get(part)).status_code == 200, part
+    assert await server.term() == 0
+
+
+def test_what_is_installed_is_small(installed: Path) -> None:
+    (packages,) = installed.glob("lib/python*/site-packages")
+    # Neither pip, which the environment brought, nor what Python compiled after installing.
+    files = [
+        path
+        for path in packages.rglob("*")
+        if path.is_file()
+        and path.suffix != ".pyc"
+        and not path.relative_to(packages).parts[0].startswith(("pip", "setuptools", "pkg_resour"))
+    ]
+    assert sum(path.stat().st_size for path in files) <= INSTALLED_BYTES_MAX
