@@ -22,11 +22,13 @@ from palaver.settings import Settings
 from palaver.store import actors, rooms
 from palaver.store.commands import CreateRoom, RenewLeases
 from palaver.store.engine.lanes import Lanes
+from palaver.store.journal import Journal
 from palaver.store.store import Store
 
 LOBBY = RoomId("r_00000000000070008000006c6f626279")
 ASSISTANT_HANDLE = "assistant"
 PULSE_SECONDS = 5.0
+SYNC_SECONDS = 1.0
 BYE_SPREAD_MS = 3_000
 DRAIN_PART = 0.5
 
@@ -104,6 +106,7 @@ async def started(
         hub = Hub(encode or not_encoded, seq_of)
         published.append(hub.publish)
         access = Access(store, settings, clock)
+        journal = Journal(settings.data_dir / "journal", store.owner)
         assistant = await _assistant(store, access)
         if lobby:
             await _lobby(store, assistant)
@@ -113,6 +116,7 @@ async def started(
             turns = Turns(
                 store=store,
                 hub=hub,
+                journal=journal,
                 access=access,
                 provider=providers.current,
                 settings=settings,
@@ -140,14 +144,17 @@ async def started(
                 hub=hub,
             )
             pulse = tasks.create_task(_pulse(core, store), name="pulse")
+            syncing = tasks.create_task(_sync(journal), name="sync")
             await turns.recover()
             try:
                 yield core
             except BaseException as error:  # noqa: BLE001  goes on below, not wrapped by the group
                 failure = error
             pulse.cancel()
+            syncing.cancel()
             await turns.drain(0)
             await providers.close()
+            journal.close()
         if failure is not None:
             raise failure
 
@@ -172,6 +179,18 @@ async def _lobby(store: Store, assistant: ActorId) -> None:
             agents=(assistant,),
         )
     )
+
+
+async def _sync(journal: Journal) -> None:
+    """Puts the journal on the disk once a second, so that a power cut loses no more than that."""
+    while True:
+        await asyncio.sleep(SYNC_SECONDS)
+        job = journal.sync_job()
+        if job is not None:
+            try:
+                await asyncio.to_thread(job)
+            except OSError as failure:
+                log.warning("journal.not_synced", errno=failure.errno)
 
 
 async def _pulse(core: Core, store: Store) -> None:

@@ -4,7 +4,11 @@ Theory of operation. The transaction that stores a message inserts the turns tha
 the server, owned by no connection: it reads the context from the store, streams the provider's pieces through the
 hub, and ends with exactly one insert of one message, whatever happened: `done`, `stopped`, `interrupted` or `failed`.
 The id of that message is fixed when the turn is made, and the store takes it once (fence and state), so an end that
-is repeated after an unclear error stores nothing twice. A turn that a dead process left open is claimed and run again.
+is repeated after an unclear error stores nothing twice.
+
+Each piece is written to the process's journal before anyone sees it. While the journal cannot take it (its disk is
+full), pieces are held back, not shown, and the answer's end shows and stores them. A turn that a dead process left
+open is claimed: what its journal holds is stored as `interrupted`; where nothing had come yet, the turn runs again.
 
 A provider's failure becomes a status and a code in the message's meta; its text holds only what the model said.
 """
@@ -17,15 +21,15 @@ from typing import Any
 
 import structlog
 
-from palaver.agents.base import Done, Provider, ReasoningPiece, Request, Said, TextPiece
+from palaver.agents.base import Done, Provider, ReasoningPiece, TextPiece
 from palaver.clock import Clock
-from palaver.core import checks
+from palaver.core import checks, context
 from palaver.core.access import Access
-from palaver.core.hub import Hub, Stream
+from palaver.core.hub import Hub
+from palaver.core.screen import Answer, Screen
 from palaver.errors import Code, ProviderError, Refused, Unavailable
 from palaver.model import (
     Actor,
-    ActorId,
     MemberRole,
     Message,
     MessageId,
@@ -38,44 +42,16 @@ from palaver.model import (
     TurnState,
 )
 from palaver.settings import Settings
-from palaver.store import actors, messages
 from palaver.store.commands import AddMessage, ClaimTurns, FinishTurn, RenameRoom, RetryTurn
+from palaver.store.journal import Journal, Orphan, Partial, orphans
 from palaver.store.store import Store
 
-CHARS_A_TOKEN = 4
-TOKENS_A_MESSAGE = 4
 TITLE_SECONDS_MAX = 30.0
 TITLE_CHARS_MAX = 80
+TITLE_SEQ_MAX = 12
 STORE_RETRY_SECONDS_MAX = 5.0
-TITLE_PROMPT = (
-    "Write a title of at most six words for the conversation below, in its own language."
-    " Answer with the title only: no quotation marks, no full stop."
-)
 
 log = structlog.stdlib.get_logger()
-
-
-class Answer:
-    """An answer that a program writes itself, piece by piece."""
-
-    def __init__(self, hub: Hub, stream: Stream) -> None:
-        self._hub = hub
-        self._stream = stream
-        self.message: Message | None = None
-
-    @property
-    def id(self) -> MessageId:
-        """The id that the message will have."""
-        return self._stream.turn.message
-
-    @property
-    def text(self) -> str:
-        """What was written so far."""
-        return self._stream.text()
-
-    def write(self, text: str) -> None:
-        """Adds a piece, which live readers see at once."""
-        self._hub.add(self._stream, text)
 
 
 @dataclass(slots=True)
@@ -96,6 +72,7 @@ class Turns:
         *,
         store: Store,
         hub: Hub,
+        journal: Journal,
         access: Access,
         provider: Callable[[], Awaitable[Provider]],
         settings: Settings,
@@ -104,6 +81,7 @@ class Turns:
     ) -> None:
         self._store = store
         self._hub = hub
+        self._journal = journal
         self._access = access
         self._provider = provider
         self._settings = settings
@@ -129,9 +107,21 @@ class Turns:
 
     async def recover(self) -> int:
         """Takes over the turns that dead processes left open; how many."""
-        claimed = await self._store.write(ClaimTurns())
-        self.begin(claimed)
-        return len(claimed)
+        left = list(orphans(self._journal.directory))
+        partials = merged(left)
+        taken: list[asyncio.Task[None]] = []
+        count = 0
+        while claimed := await self._store.write(ClaimTurns()):
+            count += len(claimed)
+            for turn in claimed:
+                partial = partials.get(turn.id)
+                if partial is None or not (partial.text or partial.reasoning):
+                    self.begin((turn,))
+                else:
+                    taken.append(self._tasks.create_task(self._interrupted(turn, partial)))
+        if left:
+            self._tasks.create_task(_forget(left, taken), name="journal")
+        return count
 
     async def stop(self, actor: Actor, turn: TurnId) -> None:
         """Ends an answer; what came is stored as `stopped`. One that has ended is left as it is.
@@ -180,20 +170,26 @@ class Turns:
             attempt=1,
             fence=0,
         )
-        stream = self._hub.open_stream(turn)
-        answer = Answer(self._hub, stream)
+        screen = Screen(self._hub, self._journal, turn)
+        answer = Answer(screen)
         try:
             yield answer
         except asyncio.CancelledError:
-            await asyncio.shield(self._keep(answer, stream, Status.INTERRUPTED))
+            await asyncio.shield(self._keep(answer, screen, Status.INTERRUPTED))
             raise
         except BaseException:
-            await self._keep(answer, stream, Status.FAILED)
+            await self._keep(answer, screen, Status.FAILED)
             raise
         else:
-            await self._keep(answer, stream, Status.DONE)
+            await self._keep(answer, screen, Status.DONE)
 
     # inside
+
+    async def _interrupted(self, turn: Turn, partial: Partial) -> None:
+        """Stores what a dead process had shown of an answer."""
+        meta = {"turn": turn.id, "error": {"code": Code.INTERRUPTED, "temporary": True}}
+        await self._finish(ending(turn, Status.INTERRUPTED, partial.text, partial.reasoning, meta))
+        log.info("turn.recovered", turn=turn.id, room=turn.room, chars=len(partial.text))
 
     async def _may_write(self, actor: Actor, room: RoomId) -> None:
         if (await self._access.room(actor, room)).role is MemberRole.READER:
@@ -206,17 +202,18 @@ class Turns:
             if run.streaming and run.task is not None:
                 run.task.cancel()
 
-    async def _keep(self, answer: Answer, stream: Stream, status: Status) -> None:
-        meta: dict[str, Any] = {"turn": stream.turn.id}
+    async def _keep(self, answer: Answer, screen: Screen, status: Status) -> None:
+        turn = screen.turn
+        meta: dict[str, Any] = {"turn": turn.id}
         if status is Status.FAILED:
             meta["error"] = {"code": Code.INTERNAL, "temporary": False}
         try:
             added = await self._store.write(
                 AddMessage(
-                    id=stream.turn.message,
-                    room=stream.turn.room,
-                    author=stream.turn.agent,
-                    text=stream.text(),
+                    id=turn.message,
+                    room=turn.room,
+                    author=turn.agent,
+                    text=screen.text,
                     role=Role.ASSISTANT,
                     status=status,
                     meta=meta,
@@ -224,27 +221,26 @@ class Turns:
             )
             answer.message = added.message
         finally:
-            self._hub.drop_stream(stream)
+            screen.close(stored=answer.message is not None)
 
     async def _run(self, run: _Run) -> None:
-        turn = run.turn
-        stream: Stream | None = None
+        screen = Screen(self._hub, self._journal, run.turn)
+        ended = False
         try:
-            stream = self._hub.open_stream(turn)
-            ending = await self._stream(run, stream)
+            ending = await self._stream(run, screen)
             stored = await self._finish(ending)
+            ended = True
+            screen.close(stored=True)
             if stored is not None and stored.status is Status.DONE:
-                await self._title(turn, stored)
-        except asyncio.CancelledError:
-            raise  # not a stop that somebody asked for, which `_stream` takes: the server is cancelled
+                await self._title(run.turn, stored)
         except Exception:
-            log.exception("turn.crashed", turn=turn.id, room=turn.room)
+            log.exception("turn.crashed", turn=run.turn.id, room=run.turn.room)
         finally:
-            if stream is not None:
-                self._hub.drop_stream(stream)
-            del self._runs[turn.id]
+            if not ended:
+                screen.close(stored=False)
+            del self._runs[run.turn.id]
 
-    async def _stream(self, run: _Run, stream: Stream) -> FinishTurn:
+    async def _stream(self, run: _Run, screen: Screen) -> FinishTurn:
         """Streams one answer to its end, whatever end that is."""
         started = self._clock.monotonic()
         meta: dict[str, Any] = {"turn": run.turn.id}
@@ -254,10 +250,10 @@ class Turns:
             async with self._places, asyncio.timeout(self._settings.answer_seconds_max):
                 if run.end is None:
                     run.streaming = True
-                    await self._listen(run.turn, stream, meta, ms, started)
+                    await self._listen(screen, meta, ms, started)
         except asyncio.CancelledError:
             if run.end is None or run.task is None:
-                raise
+                raise  # not a stop that somebody asked for: the server is cancelled
             run.task.uncancel()
         except TimeoutError:
             error = ProviderError(
@@ -281,21 +277,16 @@ class Turns:
             }
             log.warning("turn.failed", turn=run.turn.id, room=run.turn.room, code=error.code)
         ms["total"] = round((self._clock.monotonic() - started) * 1000)
-        reasoning = stream.reasoning()
-        if reasoning:
-            meta["reasoning"] = reasoning
         meta["ms"] = ms
-        return FinishTurn(
-            turn=run.turn.id, fence=run.turn.fence, status=status, text=stream.text(), meta=meta
-        )
+        return ending(run.turn, status, screen.text, screen.reasoning, meta)
 
     async def _listen(
-        self, turn: Turn, stream: Stream, meta: dict[str, Any], ms: dict[str, int], started: float
+        self, screen: Screen, meta: dict[str, Any], ms: dict[str, int], started: float
     ) -> None:
         """Takes the provider's pieces until the answer is whole."""
         provider = await self._provider()
         meta["provider"] = provider.name
-        request = await self._request(turn)
+        request = await context.to_answer(self._store, self._settings, screen.turn)
         if request.model is not None:
             meta["model"] = request.model
         async with aclosing(provider.answer(request)) as pieces:
@@ -304,9 +295,9 @@ class Turns:
                     ms["first"] = round((self._clock.monotonic() - started) * 1000)
                 match piece:
                     case TextPiece(text):
-                        self._hub.add(stream, text)
+                        screen.show(text)
                     case ReasoningPiece(text):
-                        self._hub.add(stream, "", text)
+                        screen.show("", text)
                     case Done():
                         meta["model"] = piece.model
                         meta["finish"] = piece.finish
@@ -314,30 +305,13 @@ class Turns:
                         if any(tokens is not None for tokens in usage.values()):
                             meta["usage"] = {k: v for k, v in usage.items() if v is not None}
                         return
-                if stream.chars > self._settings.answer_chars_max:
+                if screen.chars > self._settings.answer_chars_max:
                     raise ProviderError(
                         Code.ANSWER_TOO_LONG,
                         "The answer was too long and was cut.",
                         temporary=False,
                     )
         raise ProviderError(Code.PROVIDER_CUT, "The provider ended in the middle of the answer.")
-
-    async def _request(self, turn: Turn) -> Request:
-        """The context of an answer, from the store: what was said up to the message that is answered."""
-        card = await self._store.read(actors.agent, turn.agent)
-        said = await self._store.read(
-            messages.context,
-            turn.room,
-            upto_seq=turn.trigger_seq,
-            limit=self._settings.context_messages_max,
-        )
-        return Request(
-            history=within(said, turn.agent, self._settings.context_tokens_max),
-            model=card.model if card is not None else None,
-            system_prompt=(card.system_prompt if card is not None else "")
-            or self._settings.system_prompt,
-            settings=card.settings if card is not None else {},
-        )
 
     async def _finish(self, ending: FinishTurn) -> Message | None:
         """Stores the answer; while the store cannot, keeps it and tries again."""
@@ -353,19 +327,11 @@ class Turns:
     async def _title(self, turn: Turn, answer: Message) -> None:
         """Lets a real model name a room that is named after its first message so far."""
         provider = await self._provider()
-        if not provider.real or self._closing or turn.trigger_seq > 10:  # noqa: PLR2004
+        if not provider.real or self._closing or turn.trigger_seq > TITLE_SEQ_MAX:
             return
-        asked = await self._store.read(
-            messages.context, turn.room, upto_seq=turn.trigger_seq, limit=1
-        )
-        talk = "\n\n".join(message.text[:2_000] for message in (*asked, answer))
-        request = Request(
-            history=(Said(role=Role.USER, text=f"{TITLE_PROMPT}\n\n{talk}"),),
-            model=answer.meta.get("model"),
-            settings={"max_tokens": 40, "temperature": 0.2},
-        )
         text = ""
         try:
+            request = await context.to_title(self._store, turn, answer)
             async with (
                 asyncio.timeout(TITLE_SECONDS_MAX),
                 aclosing(provider.answer(request)) as pieces,
@@ -382,24 +348,29 @@ class Turns:
             log.info("title.not_made", room=turn.room, why=type(failure).__name__)
 
 
-def within(said: Iterable[Message], agent: ActorId, tokens_max: int) -> tuple[Said, ...]:
-    """The newest messages that fit, oldest first; the last one always does.
+def ending(
+    turn: Turn, status: Status, text: str, reasoning: str, meta: dict[str, Any]
+) -> FinishTurn:
+    """The one write that ends a turn."""
+    if reasoning:
+        meta["reasoning"] = reasoning
+    return FinishTurn(turn=turn.id, fence=turn.fence, status=status, text=text, meta=meta)
 
-    Tokens are estimated at 4 characters each. What other agents said is given as a person's words; names are given
-    where several people speak.
-    """
-    spoken = [message for message in said if message.text]
-    people = {message.author for message in spoken if message.author != agent}
-    kept: list[Said] = []
-    left = tokens_max
-    for message in reversed(spoken):
-        left -= len(message.text) // CHARS_A_TOKEN + TOKENS_A_MESSAGE
-        if left < 0 and kept:
-            break
-        mine = message.author == agent
-        role = Role.ASSISTANT if mine else Role.USER
-        if message.role is Role.SYSTEM:
-            role = Role.SYSTEM
-        name = message.name if len(people) > 1 and not mine else None
-        kept.append(Said(role=role, text=message.text, name=name))
-    return tuple(reversed(kept))
+
+def merged(left: Iterable[Orphan]) -> dict[TurnId, Partial]:
+    """What several segments, in their order, hold of each answer."""
+    partials: dict[TurnId, Partial] = {}
+    for orphan in left:
+        for turn, piece in orphan.partials.items():
+            known = partials.setdefault(turn, Partial())
+            known.text += piece.text
+            known.reasoning += piece.reasoning
+    return partials
+
+
+async def _forget(left: Iterable[Orphan], taken: Iterable[asyncio.Task[None]]) -> None:
+    """Deletes segments once all that they held is stored."""
+    for task in taken:
+        await task
+    for orphan in left:
+        orphan.forget()

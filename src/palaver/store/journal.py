@@ -71,7 +71,7 @@ class Journal:
 
     def __init__(self, directory: Path, owner: str, *, segment_bytes: int = SEGMENT_BYTES) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._directory = directory
+        self.directory = directory
         self._owner = owner
         self._segment_bytes = segment_bytes
         self._number = 0
@@ -139,7 +139,7 @@ class Journal:
         if self._segments:
             os.fdatasync(self._segments[-1].descriptor)
         self._number += 1
-        path = self._directory / f"{self._owner}-{self._number:06d}.journal"
+        path = self.directory / f"{self._owner}-{self._number:06d}.journal"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,70 @@
+"""What an operator's commands ask of a Palaver that need not be running: the schema, the health, the models.
+
+The command line may not know the store; these are its questions, in the core's words. Nothing here starts a server.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from palaver.agents.detect import Providers
+from palaver.clock import SystemClock
+from palaver.core.start import Models
+from palaver.errors import ProviderError
+from palaver.settings import Settings
+from palaver.store import health, migrate
+
+Health = health.SqliteHealth | health.PostgresHealth
+SqliteHealth = health.SqliteHealth
+PostgresHealth = health.PostgresHealth
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema:
+    """Which revision the database has (None: it is empty or not there) and which one this Palaver needs."""
+
+    current: str | None
+    head: str
+
+    @property
+    def fits(self) -> bool:
+        """Whether this Palaver can work with the database as it is."""
+        return self.current == self.head
+
+
+async def schema(settings: Settings) -> Schema:
+    """The revisions. Makes no file. Refused: `database_url_invalid`. Unavailable: `database_unavailable`."""
+    return Schema(current=await asyncio.to_thread(migrate.current, settings.url), head=migrate.head())
+
+
+async def upgrade(settings: Settings, progress: Callable[[str], None]) -> Schema:
+    """Brings the schema up to date, after a backup of a SQLite file; what it does is told to `progress`.
+
+    Refused: `database_newer`, `database_locked` (a server has the file). Repeating it changes nothing.
+    """
+    await asyncio.to_thread(migrate.upgrade, settings.url, progress)
+    return await schema(settings)
+
+
+async def differences(settings: Settings) -> tuple[str, ...]:
+    """Where the database's tables are not the declared ones; empty when all is well."""
+    return tuple(await asyncio.to_thread(migrate.check, settings.url))
+
+
+async def examined(settings: Settings, *, integrity: bool) -> Health:
+    """What the database says of its own health. `integrity` reads all of a SQLite file."""
+    return await health.health(settings.url, integrity=integrity)
+
+
+async def models(settings: Settings) -> Models:
+    """What would answer. A provider that fails has no models and says why in `hint`."""
+    providers = Providers(settings, SystemClock(), fixed=None)
+    try:
+        provider = await providers.current()
+        try:
+            found = await provider.models()
+        except ProviderError as failure:
+            return Models(models=(), provider=provider.name, hint=failure.detail)
+        return Models(models=found, provider=provider.name, hint=providers.hint())
+    finally:
+        await providers.close()

@@ -1,0 +1,77 @@
+"""What readers are shown of a running answer: nothing that the journal does not hold."""
+
+import structlog
+
+from palaver.core.hub import Hub
+from palaver.model import Message, MessageId, Turn
+from palaver.store.journal import Journal
+
+log = structlog.stdlib.get_logger()
+
+
+class Screen:
+    """What readers are shown of one answer: nothing that the journal does not hold."""
+
+    def __init__(self, hub: Hub, journal: Journal, turn: Turn) -> None:
+        self._hub = hub
+        self._journal = journal
+        self.turn = turn
+        self.stream = hub.open_stream(turn)
+        self._held: tuple[str, str] = ("", "")
+
+    def show(self, text: str, reasoning: str = "") -> None:
+        """Keeps a piece, then shows it."""
+        if any(self._held):
+            text, reasoning = self._held[0] + text, self._held[1] + reasoning
+        try:
+            self._journal.piece(self.turn.id, text, reasoning)
+        except OSError as failure:
+            if not any(self._held):
+                log.warning("journal.full", turn=self.turn.id, errno=failure.errno)
+            self._held = (text, reasoning)
+        else:
+            self._held = ("", "")
+            self._hub.add(self.stream, text, reasoning)
+
+    @property
+    def text(self) -> str:
+        """All that came, shown or held back."""
+        return self.stream.text() + self._held[0]
+
+    @property
+    def reasoning(self) -> str:
+        """All that the model thought."""
+        return self.stream.reasoning() + self._held[1]
+
+    @property
+    def chars(self) -> int:
+        """How much came, in characters."""
+        return self.stream.chars + len(self._held[0]) + len(self._held[1])
+
+    def close(self, *, stored: bool) -> None:
+        """The answer is over. What is `stored` need not be kept in the journal any longer."""
+        self._hub.drop_stream(self.stream)
+        if stored:
+            self._journal.ended(self.turn.id)
+
+
+class Answer:
+    """An answer that a program writes itself, piece by piece."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self.message: Message | None = None
+
+    @property
+    def id(self) -> MessageId:
+        """The id that the message will have."""
+        return self._screen.turn.message
+
+    @property
+    def text(self) -> str:
+        """What was written so far."""
+        return self._screen.text
+
+    def write(self, text: str) -> None:
+        """Adds a piece, which live readers see at once."""
+        self._screen.show(text)
