@@ -1,0 +1,101 @@
+/**
+ * The REST door: one method per call the page makes. Failures become a `Problem` with the server's code.
+ */
+import { Problem } from './errors'
+import type { Me, Models, Page, Room } from './protocol'
+
+interface ProblemDetails {
+  code?: string
+  temporary?: boolean
+}
+
+export interface RoomsPage {
+  rooms: Room[]
+  next: string | null
+}
+
+const REQUEST_MS = 20_000
+
+export class Api {
+  me(): Promise<Me> {
+    return this.#call('GET', '/me')
+  }
+
+  rename(name: string): Promise<Me> {
+    return this.#call('PATCH', '/me', { name })
+  }
+
+  models(): Promise<Models> {
+    return this.#call('GET', '/models')
+  }
+
+  rooms(query: { limit: number; cursor?: string | null; search?: string }): Promise<RoomsPage> {
+    const search = new URLSearchParams({ limit: String(query.limit) })
+    if (query.cursor) search.set('cursor', query.cursor)
+    if (query.search) search.set('search', query.search)
+    return this.#call('GET', `/rooms?${search}`)
+  }
+
+  createRoom(title?: string): Promise<Room> {
+    return this.#call('POST', '/rooms', title ? { title } : {})
+  }
+
+  room(id: string): Promise<Room> {
+    return this.#call('GET', `/rooms/${encodeURIComponent(id)}`)
+  }
+
+  renameRoom(id: string, title: string): Promise<Room> {
+    return this.#call('PATCH', `/rooms/${encodeURIComponent(id)}`, { title })
+  }
+
+  deleteRoom(id: string): Promise<void> {
+    return this.#call('DELETE', `/rooms/${encodeURIComponent(id)}`)
+  }
+
+  restoreRoom(id: string): Promise<Room> {
+    return this.#call('POST', `/rooms/${encodeURIComponent(id)}/restore`)
+  }
+
+  /** Messages of a room, oldest first; exactly one of the three places. */
+  messages(id: string, place: { before?: number; after?: number; around?: number }, limit: number): Promise<Page> {
+    const search = new URLSearchParams({ limit: String(limit) })
+    for (const [name, seq] of Object.entries(place)) search.set(name, String(seq))
+    return this.#call('GET', `/rooms/${encodeURIComponent(id)}/messages?${search}`)
+  }
+
+  async #call<T>(method: string, path: string, body?: object): Promise<T> {
+    let response: Response
+    try {
+      response = await fetch(`/api${path}`, {
+        method,
+        headers: body ? { 'Content-Type': 'application/json' } : {},
+        body: body ? JSON.stringify(body) : undefined,
+        signal: AbortSignal.timeout(REQUEST_MS),
+      })
+    } catch {
+      throw new Problem('offline', { temporary: true })
+    }
+    if (!response.ok) throw await problemOf(response)
+    if (response.status === 204) return undefined as T
+    try {
+      return (await response.json()) as T
+    } catch {
+      throw new Problem('bad_answer', { temporary: true, status: response.status })
+    }
+  }
+}
+
+async function problemOf(response: Response): Promise<Problem> {
+  let details: ProblemDetails = {}
+  try {
+    details = (await response.json()) as ProblemDetails
+  } catch {
+    // A proxy's error page is no problem document; the status says enough.
+  }
+  const seconds = Number(response.headers.get('Retry-After'))
+  return new Problem(details.code ?? `http_${response.status}`, {
+    temporary: details.temporary ?? response.status >= 500,
+    retryMs: seconds > 0 ? seconds * 1000 : undefined,
+    status: response.status,
+  })
+}

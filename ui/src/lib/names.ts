@@ -1,0 +1,19 @@
+/** Initials and colours of people and agents: always the same for the same id. */
+export const COLOURS = 8
+
+export function initials(name: string): string {
+  const words = name.trim().split(/\s+/u).filter(Boolean)
+  const first = [...(words[0] ?? '?')][0] ?? '?'
+  const last = words.length > 1 ? ([...words.at(-1)!][0] ?? '') : ''
+  return (first + last).toUpperCase()
+}
+
+export function colourOf(id: string): number {
+  let hash = 2166136261
+  for (let index = 0; index < id.length; index++) hash = Math.imul(hash ^ id.charCodeAt(index), 16777619)
+  return (hash >>> 0) % COLOURS
+}
+
+export function roomTitle(room: { title: string } | undefined): string {
+  return room?.title.trim() || 'New chat'
+}

@@ -1,0 +1,190 @@
+/**
+ * The values and frames of `palaver.v1` and of the REST door, as docs/protocol.md gives them.
+ *
+ * Types only. Frames from the server are checked for their `t` where they arrive (connection.ts);
+ * unknown fields and kinds are ignored, as the protocol asks.
+ */
+
+export interface Me {
+  id: string
+  name: string
+  kind: string
+  guest: boolean
+}
+
+export interface Agent {
+  id: string
+  name: string
+}
+
+export interface Room {
+  id: string
+  title: string
+  visibility: 'private' | 'open'
+  role: 'owner' | 'member' | 'reader'
+  seq: number
+  created_at: string
+  active_at: string
+  deleted_at: string | null
+  read_seq: number
+  unread: number
+  agents: Agent[]
+}
+
+export interface MessageMeta {
+  turn?: string
+  model?: string
+  provider?: string
+  finish?: string
+  usage?: { input?: number; output?: number }
+  ms?: { first?: number; total?: number }
+  reasoning?: string
+  error?: { code: string; temporary?: boolean }
+}
+
+export interface Message {
+  id: string
+  room: string
+  seq: number
+  by: string
+  name: string
+  role: 'user' | 'assistant' | 'system'
+  kind: string
+  status: 'done' | 'stopped' | 'interrupted' | 'failed'
+  text: string
+  cid: string | null
+  reply_to: string | null
+  branch: number
+  at: string
+  edited_at: string | null
+  deleted_at: string | null
+  meta: MessageMeta
+}
+
+/** Something that happened in a room. The shape of `d` depends on `k`. */
+export interface RoomEvent {
+  room: string
+  seq: number
+  k: string
+  at: string
+  by: string
+  d: Record<string, unknown>
+}
+
+/** An answer that is being written, as `sub` gives it. */
+export interface StreamState {
+  msg: string
+  turn: string
+  by: string
+  name: string
+  after: number
+  n: number
+  text: string
+  reasoning: string
+}
+
+export interface Limits {
+  frame: number
+  text: number
+  inflight: number
+  rooms: number
+}
+
+export interface Welcome {
+  t: 'welcome'
+  epoch: string
+  me: Me
+  ping: number
+  limits: Limits
+  db: 'up' | 'down'
+}
+
+export interface SubResume {
+  t: 'sub'
+  room: string
+  mode: 'resume'
+  seq: number
+  events: RoomEvent[]
+  streams: StreamState[]
+}
+
+export interface SubReset {
+  t: 'sub'
+  room: string
+  mode: 'reset'
+  reason: string
+  seq: number
+  messages: Message[]
+  before: number | null
+  streams: StreamState[]
+}
+
+export type SubReply = SubResume | SubReset
+
+export interface Ack {
+  t: 'ack'
+  cid: string
+  state: 'stored' | 'accepted' | 'rejected'
+  msg?: string
+  seq?: number
+  dup?: boolean
+  code?: string
+}
+
+export interface ErrorFrame {
+  t: 'err'
+  code: string
+  detail?: string
+  temporary?: boolean
+  retry_ms?: number
+  room?: string
+}
+
+export interface RoomNotice {
+  t: 'room'
+  room: string
+  seq: number
+  at: string
+  new: number
+  k: string[]
+}
+
+/** What the server pushes without being asked. */
+export type Push =
+  | ({ t: 'ev' } & RoomEvent)
+  | SubReply
+  | { t: 's.open'; room: string; msg: string; turn: string; by: string; name: string; after: number }
+  | { t: 's.d'; room: string; msg: string; n: number; x?: string; r?: string }
+  | { t: 's.end'; room: string; msg: string }
+  | { t: 'typing'; room: string; by: string; name: string }
+  | { t: 'read'; room: string; seq: number }
+  | { t: 'db'; state: 'up' | 'down' }
+  | { t: 'bye'; retry_ms: number }
+  | { t: 'pong' }
+  | { t: 'ping' }
+  | Ack
+  | RoomNotice
+  | ErrorFrame
+
+/** A request without its `id`, which the connection adds. */
+export type Request =
+  | { t: 'sub'; room: string; since?: number }
+  | { t: 'unsub'; room: string }
+  | { t: 'send'; room: string; cid: string; text: string; reply_to?: string | null }
+  | { t: 'stop'; turn: string }
+  | { t: 'retry'; msg: string }
+  | { t: 'watch' }
+
+export type Reply = SubReply | Ack | Welcome | { t: 'ok'; turn?: string }
+
+export interface Page {
+  messages: Message[]
+  before: number | null
+  after: number | null
+}
+
+export interface Models {
+  models: { id: string; provider: string; default?: boolean }[]
+  provider: string
+  hint: string | null
+}

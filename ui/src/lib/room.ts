@@ -1,0 +1,317 @@
+/**
+ * What the page has of one room: the newest messages up to `seq`, and what is being written.
+ *
+ * Rules. 1. Events are applied in the order of `seq` without a hole; repeated ones are dropped; at a
+ * hole nothing more is applied until a new subscription has filled it. 2. The final message replaces
+ * the stream with the same id. 3. `tail` is whole from its first message to the newest. A place far
+ * up is an `island` with cursors on both sides; when it meets the tail the two become one. 4. What is
+ * kept is bounded: what lies far from the reader is dropped and can be loaded again.
+ *
+ * It does not know what is on the screen; windowing is window.ts.
+ */
+import { Emitter } from './emitter'
+import type { Message, Page, RoomEvent, StreamState, SubReply } from './protocol'
+import { Stream } from './stream'
+
+export type LoadMessages = (
+  place: { before?: number; after?: number; around?: number },
+  limit: number,
+) => Promise<Page>
+
+interface Piece {
+  messages: Message[]
+  before: number | null
+  /** Null in the tail, which ends at the newest message. */
+  after: number | null
+}
+
+const PAGE_MESSAGES = 100
+const KEEP_MESSAGES_MAX = 1200
+const KEEP_MESSAGES = 800
+const TAIL_MESSAGES = 200
+const TYPING_MS = 5000
+
+export class RoomLog {
+  readonly id: string
+  readonly changed = new Emitter()
+  readonly streams = new Map<string, Stream>()
+  readonly typing = new Map<string, { name: string; until: number }>()
+  /** The last seq that was applied; null before the first subscription has answered. */
+  seq: number | null = null
+  /** Whether a subscription of this connection has answered. */
+  live = false
+  loading: 'older' | 'newer' | 'place' | null = null
+  failed = false
+  /** Why the room cannot be shown: the code of the refusal. */
+  problem: string | null = null
+
+  #tail: Piece = { messages: [], before: null, after: null }
+  #island: Piece | null = null
+  #generation = 0
+  #load: LoadMessages
+  #onHole: () => void
+
+  constructor(id: string, load: LoadMessages, onHole: () => void) {
+    this.id = id
+    this.#load = load
+    this.#onHole = onHole
+  }
+
+  get messages(): readonly Message[] {
+    return this.#piece.messages
+  }
+
+  get hasOlder(): boolean {
+    return this.#piece.before !== null
+  }
+
+  /** Whether the reader is at a place that is not connected with the newest messages. */
+  get hasNewer(): boolean {
+    return this.#island !== null
+  }
+
+  get newestSeq(): number {
+    return this.seq ?? 0
+  }
+
+  /** Whether a message with this client id has arrived among the newest ones. */
+  hasCid(cid: string): boolean {
+    return this.#tail.messages.some((message) => message.cid === cid)
+  }
+
+  /** How many messages of others came after `seq`. */
+  countAfter(seq: number, me: string): number {
+    return this.#tail.messages.filter((message) => message.seq > seq && message.by !== me).length
+  }
+
+  applySub(reply: SubReply): void {
+    this.live = true
+    this.failed = false
+    this.problem = null
+    if (reply.mode === 'reset') {
+      this.#generation += 1
+      this.#island = null
+      this.loading = null
+      this.#tail = { messages: reply.messages, before: reply.before, after: null }
+      this.seq = reply.seq
+    } else {
+      this.seq ??= (reply.events[0]?.seq ?? reply.seq + 1) - 1
+      for (const event of reply.events) this.#apply(event)
+    }
+    this.#replaceStreams(reply.streams)
+    this.changed.emit()
+  }
+
+  applyEvent(event: RoomEvent): void {
+    if (!this.live || this.seq === null || event.seq <= this.seq) return
+    if (event.seq !== this.seq + 1) {
+      this.live = false
+      this.#onHole()
+      return
+    }
+    this.#apply(event)
+    this.changed.emit()
+  }
+
+  openStream(state: StreamState): void {
+    if (this.#tail.messages.some((message) => message.id === state.msg)) return
+    this.streams.set(state.msg, new Stream(state))
+    this.typing.delete(state.by)
+    this.changed.emit()
+  }
+
+  delta(msg: string, n: number, text: string, reasoning: string): void {
+    this.streams.get(msg)?.append(n, text, reasoning)
+  }
+
+  endStream(msg: string): void {
+    if (this.streams.delete(msg)) this.changed.emit()
+  }
+
+  /** Somebody is typing; `now` and the timer bound how long it is shown. */
+  noteTyping(by: string, name: string): void {
+    this.typing.set(by, { name, until: Date.now() + TYPING_MS })
+    this.changed.emit()
+    setTimeout(() => {
+      const entry = this.typing.get(by)
+      if (entry && entry.until <= Date.now() && this.typing.delete(by)) this.changed.emit()
+    }, TYPING_MS + 50)
+  }
+
+  /** The server does not give this room. */
+  refused(code: string): void {
+    this.problem = code
+    this.changed.emit()
+  }
+
+  /** The connection is gone: what streams or is typed is unknown until the next subscription. */
+  lost(): void {
+    this.live = false
+    this.typing.clear()
+    this.changed.emit()
+  }
+
+  async loadOlder(): Promise<void> {
+    const piece = this.#piece
+    if (piece.before === null || this.loading) return
+    const before = piece.before
+    await this.#loading('older', { before }, PAGE_MESSAGES, (page) => {
+      const first = piece.messages[0]?.seq ?? Infinity
+      piece.messages = [...page.messages.filter((message) => message.seq < first), ...piece.messages]
+      piece.before = page.before
+      this.#boundAfter(piece)
+    })
+  }
+
+  async loadNewer(): Promise<void> {
+    const piece = this.#island
+    if (!piece || this.loading) return
+    const after = piece.after ?? piece.messages.at(-1)?.seq ?? 0
+    await this.#loading('newer', { after }, PAGE_MESSAGES, (page) => {
+      const last = piece.messages.at(-1)?.seq ?? -1
+      piece.messages = [...piece.messages, ...page.messages.filter((message) => message.seq > last)]
+      piece.after = page.after
+      this.#joinOrBound(piece)
+    })
+  }
+
+  /** Makes the message at `seq` and its neighbours available; false when that could not be done. */
+  async goTo(seq: number): Promise<boolean> {
+    for (const piece of [this.#tail, this.#island]) {
+      if (!piece || !covers(piece, seq)) continue
+      if (piece === this.#tail) this.leaveIsland()
+      return true
+    }
+    const page = await this.#loading('place', { around: seq }, PAGE_MESSAGES, (loaded) => {
+      const piece = { messages: loaded.messages, before: loaded.before, after: loaded.after }
+      this.#island = piece
+      this.#joinOrBound(piece)
+    })
+    return page
+  }
+
+  leaveIsland(): void {
+    if (!this.#island) return
+    this.#island = null
+    this.changed.emit()
+  }
+
+  /** Called while the reader is at the newest message: nobody looks at what is far above. */
+  trim(): void {
+    const tail = this.#tail
+    if (this.#island || tail.messages.length <= KEEP_MESSAGES_MAX) return
+    tail.messages = tail.messages.slice(-TAIL_MESSAGES)
+    tail.before = tail.messages[0]?.seq ?? null
+    this.changed.emit()
+  }
+
+  get #piece(): Piece {
+    return this.#island ?? this.#tail
+  }
+
+  #apply(event: RoomEvent): void {
+    if (this.seq !== null && event.seq <= this.seq) return
+    this.seq = event.seq
+    switch (event.k) {
+      case 'message.created':
+        this.#add(event.d as unknown as Message)
+        break
+      case 'message.deleted':
+        this.#change(String(event.d.msg), (message) => ({ ...message, text: '', deleted_at: event.at }))
+        break
+      case 'message.restored':
+        void this.#reload(Number(event.d.seq))
+        break
+      default: // Other kinds change the room, not its messages.
+    }
+  }
+
+  #add(message: Message): void {
+    this.streams.delete(message.id)
+    this.typing.delete(message.by)
+    this.#tail.messages = [...this.#tail.messages, message]
+  }
+
+  #change(id: string, change: (message: Message) => Message): void {
+    for (const piece of [this.#tail, this.#island]) {
+      const index = piece ? piece.messages.findIndex((message) => message.id === id) : -1
+      if (piece && index >= 0) piece.messages = piece.messages.with(index, change(piece.messages[index]!))
+    }
+  }
+
+  async #reload(seq: number): Promise<void> {
+    const page = await this.#load({ after: seq - 1 }, 1).catch(() => null)
+    const fresh = page?.messages[0]
+    if (!fresh || fresh.seq !== seq) return
+    this.#change(fresh.id, () => fresh)
+    this.changed.emit()
+  }
+
+  #replaceStreams(states: StreamState[]): void {
+    const current = new Set(states.map((state) => state.msg))
+    for (const msg of [...this.streams.keys()]) if (!current.has(msg)) this.streams.delete(msg)
+    for (const state of states) {
+      const known = this.streams.get(state.msg)
+      if (known) known.replace(state)
+      else this.openStream(state)
+    }
+  }
+
+  async #loading(
+    kind: 'older' | 'newer' | 'place',
+    place: { before?: number; after?: number; around?: number },
+    limit: number,
+    take: (page: Page) => void,
+  ): Promise<boolean> {
+    const generation = this.#generation
+    this.loading = kind
+    this.failed = false
+    this.changed.emit()
+    try {
+      const page = await this.#load(place, limit)
+      if (generation === this.#generation) take(page)
+      return true
+    } catch {
+      if (generation === this.#generation) this.failed = true
+      return false
+    } finally {
+      if (generation === this.#generation) this.loading = null
+      this.changed.emit()
+    }
+  }
+
+  /** After growing upwards: lets go of what is far below. A tail that does so becomes an island. */
+  #boundAfter(piece: Piece): void {
+    if (piece.messages.length <= KEEP_MESSAGES_MAX) return
+    if (piece === this.#tail) {
+      const newest = piece.messages.slice(-TAIL_MESSAGES)
+      this.#island = { ...piece }
+      this.#tail = { messages: newest, before: newest[0]?.seq ?? null, after: null }
+    }
+    const island = this.#island!
+    island.messages = island.messages.slice(0, KEEP_MESSAGES)
+    island.after = island.messages.at(-1)?.seq ?? null
+  }
+
+  /** After growing downwards: becomes one with the tail where they meet, else lets go of what is far above. */
+  #joinOrBound(island: Piece): void {
+    const first = this.#tail.messages[0]?.seq ?? Infinity
+    const last = island.messages.at(-1)?.seq ?? -1
+    if (island.after === null || last >= first) {
+      const newer = this.#tail.messages.filter((message) => message.seq > last)
+      this.#tail = { messages: [...island.messages, ...newer], before: island.before, after: null }
+      this.#island = null
+    } else if (island.messages.length > KEEP_MESSAGES_MAX) {
+      island.messages = island.messages.slice(-KEEP_MESSAGES)
+      island.before = island.messages[0]?.seq ?? null
+    }
+  }
+}
+
+function covers(piece: Piece, seq: number): boolean {
+  const first = piece.messages[0]
+  const last = piece.messages.at(-1)
+  if (!first || !last) return false
+  const reaches = piece.after === null || seq <= last.seq
+  return reaches && (seq >= first.seq || piece.before === null)
+}

@@ -1,0 +1,274 @@
+/**
+ * The composition root of the page: who I am, the connection, the rooms, the open rooms' logs, the outbox.
+ *
+ * It carries frames to where they belong and decides what to ask again after a reconnect. It knows no
+ * screen: components read its parts, which tell through their `changed` that they did.
+ */
+import { Api } from './api'
+import { Connection, type Socket } from './connection'
+import { Emitter } from './emitter'
+import { Problem } from './errors'
+import { Outbox } from './outbox'
+import type { Ack, Limits, Me, Message, Models, Push, Room, RoomEvent, SubReply, Welcome } from './protocol'
+import { RoomLog } from './room'
+import { Rooms } from './rooms'
+
+const LOGS_MAX = 8
+const RESUME_MS = 4000
+const RETRY_MS = 2000
+const TYPING_EVERY_MS = 3000
+const READ_EVERY_MS = 800
+
+export class Session {
+  readonly changed = new Emitter()
+  readonly api = new Api()
+  readonly rooms: Rooms
+  readonly outbox: Outbox
+  readonly connection: Connection
+  me: Me | null = null
+  models: Models | null = null
+  db: 'up' | 'down' = 'up'
+  limits: Limits = { frame: 65_536, text: 10_000, inflight: 32, rooms: 64 }
+  /** The room whose newest message is before the person's eyes. */
+  watched: string | null = null
+
+  #epoch: string | null = null
+  #logs = new Map<string, RoomLog>()
+  #typedAt = 0
+  #readTimer: ReturnType<typeof setTimeout> | undefined
+  #readMarks = new Map<string, number>()
+
+  constructor(store: Storage, openSocket: () => Socket) {
+    this.rooms = new Rooms(this.api, (room) => room === this.watched)
+    this.connection = new Connection({
+      open: openSocket,
+      last: () => this.#last(),
+      onWelcome: (welcome) => this.#welcomed(welcome),
+      onPush: (push) => this.#pushed(push),
+      onLost: () => this.#lost(),
+    })
+    this.outbox = new Outbox(store, async (entry) => {
+      const reply = await this.connection.request({
+        t: 'send', room: entry.room, cid: entry.cid, text: entry.text, reply_to: null,
+      })
+      return reply as Ack
+    })
+  }
+
+  /** The first REST call gives the cookie, which the WebSocket then carries. */
+  async start(): Promise<void> {
+    for (;;) {
+      try {
+        this.me = await this.api.me()
+        break
+      } catch (error) {
+        this.changed.emit()
+        const wait = (error instanceof Problem && error.retryMs) || RETRY_MS
+        await new Promise((resolve) => setTimeout(resolve, wait))
+      }
+    }
+    this.outbox.restore(this.me.id)
+    this.changed.emit()
+    this.connection.connect()
+    this.models = await this.api.models().catch(() => null)
+    this.changed.emit()
+  }
+
+  /** The log of a room, subscribed; the least recently used one is let go. */
+  open(room: string): RoomLog {
+    const known = this.#logs.get(room)
+    const log = known ?? new RoomLog(room, this.#loader(room), () => void this.#subscribe(room))
+    this.#logs.delete(room)
+    this.#logs.set(room, log)
+    if (!known) {
+      void this.#subscribe(room)
+      if (!this.rooms.get(room)) void this.rooms.reload(room)
+    }
+    for (const old of [...this.#logs.keys()].slice(0, -LOGS_MAX)) this.#close(old)
+    return log
+  }
+
+  async stop(turn: string): Promise<void> {
+    await this.connection.request({ t: 'stop', turn })
+  }
+
+  async retry(message: Message): Promise<void> {
+    await this.connection.request({ t: 'retry', msg: message.id })
+  }
+
+  typing(room: string): void {
+    const now = Date.now()
+    if (now - this.#typedAt < TYPING_EVERY_MS) return
+    this.#typedAt = now
+    this.connection.push({ t: 'typing', room })
+  }
+
+  /** The person has seen everything up to `seq`. Told to the server at most every 0.8 s. */
+  markRead(room: string, seq: number): void {
+    const known = this.rooms.get(room)
+    if (!known || (seq <= known.read_seq && known.unread === 0)) return
+    this.rooms.read(room, Math.max(seq, known.seq))
+    this.#readMarks.set(room, seq)
+    this.#readTimer ??= setTimeout(() => {
+      this.#readTimer = undefined
+      for (const [id, mark] of this.#readMarks) this.connection.push({ t: 'read', room: id, seq: mark })
+      this.#readMarks.clear()
+    }, READ_EVERY_MS)
+  }
+
+  async rename(name: string): Promise<void> {
+    this.me = await this.api.rename(name)
+    this.changed.emit()
+  }
+
+  async createRoom(): Promise<Room> {
+    const room = await this.api.createRoom()
+    this.rooms.put(room)
+    return room
+  }
+
+  /** Shows the new title at once; the old one comes back when the server refuses. */
+  async renameRoom(id: string, title: string): Promise<void> {
+    const before = this.rooms.get(id)
+    if (before) this.rooms.put({ ...before, title })
+    try {
+      this.rooms.put(await this.api.renameRoom(id, title))
+    } catch (error) {
+      if (before) this.rooms.put(before)
+      throw error
+    }
+  }
+
+  async deleteRoom(id: string): Promise<void> {
+    const before = this.rooms.get(id)
+    this.rooms.remove(id)
+    try {
+      await this.api.deleteRoom(id)
+      this.#close(id)
+    } catch (error) {
+      if (before) this.rooms.put(before)
+      throw error
+    }
+  }
+
+  async restoreRoom(id: string): Promise<void> {
+    this.rooms.put(await this.api.restoreRoom(id))
+  }
+
+  #loader(room: string) {
+    return (place: { before?: number; after?: number; around?: number }, limit: number) =>
+      this.api.messages(room, place, limit)
+  }
+
+  #close(room: string): void {
+    if (this.#logs.delete(room)) this.connection.request({ t: 'unsub', room }).catch(() => undefined)
+  }
+
+  #last(): { epoch: string; rooms: Record<string, number> } | null {
+    if (this.#epoch === null) return null
+    const rooms: Record<string, number> = {}
+    for (const log of this.#logs.values()) if (log.seq !== null) rooms[log.id] = log.seq
+    return { epoch: this.#epoch, rooms }
+  }
+
+  #welcomed(welcome: Welcome): void {
+    this.#epoch = welcome.epoch
+    this.me = welcome.me
+    this.db = welcome.db
+    this.limits = { ...this.limits, ...welcome.limits }
+    this.changed.emit()
+    this.connection.request({ t: 'watch' }).catch(() => undefined)
+    this.rooms.refresh().catch(() => undefined)
+    for (const log of this.#logs.values()) {
+      if (log.seq === null) void this.#subscribe(log.id)
+      if (!this.rooms.get(log.id)) void this.rooms.reload(log.id)
+    }
+    // What the hello asked to resume and was not answered is asked for once more, by itself.
+    setTimeout(() => {
+      for (const log of this.#logs.values()) if (!log.live) void this.#subscribe(log.id)
+    }, RESUME_MS)
+    this.outbox.setOpen(true)
+  }
+
+  #lost(): void {
+    this.outbox.setOpen(false)
+    for (const log of this.#logs.values()) log.lost()
+    this.changed.emit()
+  }
+
+  async #subscribe(room: string): Promise<void> {
+    const log = this.#logs.get(room)
+    if (!log || log.live || this.connection.state !== 'open') return
+    try {
+      const since = log.seq ?? undefined
+      this.#subscribed((await this.connection.request({ t: 'sub', room, since })) as SubReply)
+    } catch (error) {
+      const problem = error as Problem
+      if (problem.temporary) setTimeout(() => void this.#subscribe(room), problem.retryMs ?? RETRY_MS)
+      else log.refused(problem.code)
+    }
+  }
+
+  #subscribed(reply: SubReply): void {
+    const log = this.#logs.get(reply.room)
+    if (!log) return
+    log.applySub(reply)
+    const messages =
+      reply.mode === 'reset'
+        ? reply.messages
+        : reply.events.filter((event) => event.k === 'message.created').map((event) => event.d as unknown as Message)
+    for (const message of messages) this.#settle(message)
+    for (const event of reply.mode === 'resume' ? reply.events : []) this.rooms.event(event)
+    this.outbox.settleUpTo(reply.room, reply.seq)
+  }
+
+  #settle(message: Message): void {
+    if (message.cid && message.by === this.me?.id) this.outbox.settle(message.cid)
+  }
+
+  #pushed(push: Push): void {
+    switch (push.t) {
+      case 'ev':
+        this.#event(push)
+        break
+      case 'sub':
+        this.#subscribed(push)
+        break
+      case 's.open':
+        this.#logs.get(push.room)?.openStream({ ...push, n: 0, text: '', reasoning: '' })
+        break
+      case 's.d':
+        this.#logs.get(push.room)?.delta(push.msg, push.n, push.x ?? '', push.r ?? '')
+        break
+      case 's.end':
+        this.#logs.get(push.room)?.endStream(push.msg)
+        break
+      case 'typing':
+        if (push.by !== this.me?.id) this.#logs.get(push.room)?.noteTyping(push.by, push.name)
+        break
+      case 'read':
+        this.rooms.read(push.room, push.seq)
+        break
+      case 'room':
+        this.rooms.notice(push)
+        break
+      case 'ack':
+        this.outbox.acknowledged(push)
+        break
+      case 'db':
+        this.db = push.state
+        this.changed.emit()
+        break
+      default: // Kinds that this page does not know yet.
+    }
+  }
+
+  #event(event: RoomEvent): void {
+    const log = this.#logs.get(event.room)
+    log?.applyEvent(event)
+    if (log && event.k === 'message.created' && (log.seq ?? 0) >= event.seq) {
+      this.#settle(event.d as unknown as Message)
+    }
+    this.rooms.event(event)
+  }
+}

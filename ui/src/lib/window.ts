@@ -1,0 +1,79 @@
+/**
+ * Which of the loaded messages are on the page: a range of `seq` of bounded size that follows the reader.
+ *
+ * A range names messages, not positions, so older ones that are loaded or dropped do not move it.
+ * Pure arithmetic; measuring, anchoring and scrolling are the list's work.
+ */
+export interface Range {
+  from: number
+  /** Infinity: to the newest message, whichever that will be. */
+  to: number
+}
+
+export interface Slice {
+  start: number
+  end: number
+}
+
+interface Sequenced {
+  readonly seq: number
+}
+
+/** The most messages in the document at once. */
+export const ROWS_MAX = 140
+/** Messages that come in by one step: few, so that one frame can draw them. */
+export const ROWS_STEP = 16
+/** Messages at the first look. */
+export const ROWS_FIRST = 50
+
+export function newest(messages: readonly Sequenced[]): Range {
+  return { from: messages[Math.max(0, messages.length - ROWS_FIRST)]?.seq ?? 0, to: Infinity }
+}
+
+export function around(messages: readonly Sequenced[], seq: number): Range {
+  const index = lowerBound(messages, seq)
+  const half = Math.floor(ROWS_FIRST / 2)
+  const end = index + half
+  return {
+    from: messages[Math.max(0, index - half)]?.seq ?? 0,
+    to: end >= messages.length ? Infinity : messages[end - 1]!.seq,
+  }
+}
+
+/** The positions of a range, never more than ROWS_MAX of them. */
+export function slice(messages: readonly Sequenced[], range: Range): Slice {
+  const start = lowerBound(messages, range.from)
+  const end = range.to === Infinity ? messages.length : Math.max(start, lowerBound(messages, range.to + 1))
+  if (end - start <= ROWS_MAX) return { start, end }
+  return range.to === Infinity ? { start: end - ROWS_MAX, end } : { start, end: start + ROWS_MAX }
+}
+
+export function growUp(messages: readonly Sequenced[], range: Range): Range {
+  const now = slice(messages, range)
+  const start = Math.max(0, now.start - ROWS_STEP)
+  const from = messages[start]?.seq ?? range.from
+  if (now.end - start <= ROWS_MAX) return { from, to: range.to }
+  return { from, to: messages[start + ROWS_MAX - 1]!.seq }
+}
+
+export function growDown(messages: readonly Sequenced[], range: Range): Range {
+  const now = slice(messages, range)
+  const end = Math.min(messages.length, now.end + ROWS_STEP)
+  const start = Math.max(now.start, end - ROWS_MAX)
+  return {
+    from: messages[start]?.seq ?? range.from,
+    to: end === messages.length ? Infinity : messages[end - 1]!.seq,
+  }
+}
+
+/** The position of the first message whose seq is not below. */
+function lowerBound(messages: readonly Sequenced[], seq: number): number {
+  let low = 0
+  let high = messages.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (messages[middle]!.seq < seq) low = middle + 1
+    else high = middle
+  }
+  return low
+}
