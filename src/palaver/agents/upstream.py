@@ -1,0 +1,374 @@
+"""Any OpenAI-compatible server as a provider.
+
+Theory of operation. An answer is one streaming POST. Until its headers come, a failed connection and the statuses 429,
+502, 503 and 504 are tried again, twice at the most, with a growing and jittered pause; once the answer has begun,
+nothing is repeated here. A server that refuses a field it does not know is asked again without it. There is no limit on
+the whole answer (the core has one), but on silence: until the first word or thought, and between any two events.
+Comments that only keep the connection open do not count as life. After the finish reason the rest is awaited briefly,
+for the token counts, and its loss is no failure.
+
+Redirects are not followed, so that the key goes nowhere else. The key is in no error and no log: errors of the HTTP
+library, which hold the request, are never chained. The closing of the generator closes the connection, which makes
+every server stop.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import orjson
+from pydantic import SecretStr
+
+from palaver.agents.base import Model, Piece, Request
+from palaver.agents.dialect import Reply, adapted, body_of
+from palaver.agents.failures import Asked, Told, cut, failure_of, retry_after_ms, told_in_body
+from palaver.agents.offer import Offer, models_of, offer_in
+from palaver.agents.sse import EVENT_BYTES_MAX, Event, EventParser, EventTooLarge
+from palaver.clock import Clock
+from palaver.errors import Code, ProviderError, Refused
+from palaver.settings import Settings
+
+LABELS = {
+    "ollama": "Ollama",
+    "llama.cpp": "llama.cpp",
+    "lm-studio": "LM Studio",
+    "openai": "OpenAI",
+    "vllm": "vLLM",
+}
+RETRIES_MAX = 2
+RETRY_SECONDS = 0.5
+RETRY_SECONDS_MAX = 8.0
+"""A provider that asks us to wait longer is not waited for; the person is told how long instead."""
+ADAPTATIONS_MAX = 4
+MODELS_SECONDS = 10.0
+TAIL_SECONDS = 2.0
+"""How long the token counts may take after the finish reason."""
+DRAIN_SECONDS = 0.2
+"""How long the end of the body may take after `[DONE]`; a connection that is read to its end is used again."""
+ERROR_BYTES_MAX = 64 * 1024
+CONNECTIONS_KEPT_MAX = 20
+
+_REPEATABLE = frozenset({429, 502, 503, 504})
+_NOT_FOUND = 404
+_NO_LIST = frozenset({404, 405, 501})
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Refusal:
+    """What came instead of an answer. `repeatable`: the same request may succeed in a moment."""
+
+    error: ProviderError
+    told: Told
+    repeatable: bool = False
+
+
+class _Patience:
+    """Until when the next piece of a response is awaited, on the loop's clock. `seconds` is the limit that holds."""
+
+    def __init__(self, first_seconds: float, idle_seconds: float) -> None:
+        self._now = asyncio.get_running_loop().time
+        self._idle_seconds = idle_seconds
+        self._finished = self._over = False
+        self.begun = False
+        self.seconds = first_seconds
+        self.until = self._now() + first_seconds
+
+    def heard(self, reply: Reply) -> None:
+        """An event came, and the reply took it."""
+        if reply.over:
+            if not self._over:
+                self._over = True
+                self.until = self._now() + DRAIN_SECONDS
+        elif reply.finish is not None:
+            if not self._finished:
+                self._finished = True
+                self.until = self._now() + min(TAIL_SECONDS, self._idle_seconds)
+        elif reply.began:
+            self.begun = True
+            self.seconds = self._idle_seconds
+            self.until = self._now() + self._idle_seconds
+
+
+class Upstream:
+    """A server at `base_url`, which usually ends in /v1. `name` says what it is, as in `LABELS`, else its host."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        *,
+        name: str,
+        base_url: str,
+        key: SecretStr | None = None,
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
+        """Refused: `settings_invalid` for an address or a key that cannot be used."""
+        self.name = name
+        self.real = True
+        self._label = LABELS.get(name, name)
+        self._settings = settings
+        self._clock = clock
+        self._key = _checked_key(key)
+        self._base = _checked_base(base_url)
+        self._retry_seconds = retry_seconds
+        self._default: str | None = None
+        self._asks_usage = True
+        self._client = self._new_client()
+
+    async def models(self) -> tuple[Model, ...]:
+        """The models that can be asked, the default one first and marked."""
+        wanted = self._settings.model
+        offer = await self.offer()
+        models = models_of(offer or Offer(), provider=self.name, wanted=wanted)
+        if not models:
+            raise ProviderError(
+                Code.PROVIDER_REFUSED,
+                f"{self._label} offers no model that can chat."
+                " Load one there, or set PALAVER_MODEL and restart Palaver.",
+                temporary=False,
+            )
+        self._default = models[0].id
+        return models
+
+    async def offer(self) -> Offer | None:
+        """What `GET /models` lists; None where there is no such list. Raises `ProviderError`."""
+        asked = self._asked("")
+        patience = _Patience(MODELS_SECONDS, MODELS_SECONDS)
+        response = await self._attempt("GET", "/models", None, asked, patience)
+        if isinstance(response, _Refusal):
+            if response.told.status in _NO_LIST:
+                return None
+            raise response.error
+        async with aclosing(response):
+            return offer_in(await self._body(response, asked, patience))
+
+    async def answer(self, request: Request) -> AsyncGenerator[Piece, None]:
+        """Streams one answer. Raises `ProviderError`."""
+        settings = self._settings
+        patience = _Patience(settings.provider_first_seconds, settings.provider_idle_seconds)
+        model = request.model or await self._default_model()
+        asked = self._asked(model, request)
+        reply = Reply(asked)
+        response = await self._opened(request, asked, patience)
+        async with aclosing(response):
+            if _media_type(response) == "application/json":
+                whole = await self._body(response, asked, patience)
+                for piece in reply.take_whole(whole.decode(errors="replace")):
+                    yield piece
+            else:
+                async with aclosing(self._events(response, reply, patience, asked)) as events:
+                    async for event in events:
+                        for piece in reply.take(event):
+                            yield piece
+                        patience.heard(reply)
+        for piece in reply.rest():
+            yield piece
+        yield reply.ending()
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        await self._client.aclose()
+
+    # what is asked
+
+    def _asked(self, model: str, request: Request | None = None) -> Asked:
+        texts: tuple[str, ...] = ()
+        if request is not None:
+            texts = (request.system_prompt, *(said.text for said in request.history))
+        return Asked(label=self._label, name=self.name, model=model, key=self._key, texts=texts)
+
+    async def _default_model(self) -> str:
+        if self._default is None:
+            self._default = self._settings.model or (await self.models())[0].id
+        return self._default
+
+    def _new_client(self) -> httpx2.AsyncClient:
+        settings = self._settings
+        headers = {"accept-encoding": "identity", "user-agent": "palaver"}
+        if self._key:
+            headers["authorization"] = f"Bearer {self._key}"
+        return httpx2.AsyncClient(
+            headers=headers,
+            # Plain HTTP needs no certificates, and loading them would block the loop for some 20 ms.
+            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if self._base.scheme == "http" else True,
+            # A proxy from the environment is for the world outside, not for a server on this machine.
+            trust_env=self._base.host not in _LOOPBACK,
+            timeout=httpx2.Timeout(None, connect=settings.provider_connect_seconds),
+            limits=httpx2.Limits(
+                max_connections=2 * settings.turns_running_max,
+                max_keepalive_connections=CONNECTIONS_KEPT_MAX,
+            ),
+        )
+
+    # until the answer begins
+
+    async def _opened(self, request: Request, asked: Asked, patience: _Patience) -> httpx2.Response:
+        """The response that is a success, after what it took to get one."""
+        body = body_of(request, asked.model, usage=self._asks_usage)
+        retries = adaptations = 0
+        while True:
+            got = await self._attempt("POST", "/chat/completions", body, asked, patience)
+            if isinstance(got, httpx2.Response):
+                return got
+            changed = adapted(body, got.told)
+            if changed is not None and adaptations < ADAPTATIONS_MAX:
+                adaptations += 1
+                self._asks_usage = "stream_options" in changed
+                body = changed
+                continue
+            if got.told.status == _NOT_FOUND:
+                self._default = None
+            pause = self._pause(got.error, retries)
+            late = asyncio.get_running_loop().time() + pause >= patience.until
+            if not got.repeatable or retries >= RETRIES_MAX or pause > RETRY_SECONDS_MAX or late:
+                raise got.error
+            retries += 1
+            await asyncio.sleep(pause)
+
+    async def _attempt(
+        self, method: str, path: str, body: dict[str, Any] | None, asked: Asked, patience: _Patience
+    ) -> httpx2.Response | _Refusal:
+        """One request: the open response if it is a success, else why not."""
+        request = self._client.build_request(
+            method,
+            self._base.copy_with(path=self._base.path.rstrip("/") + path),
+            content=None if body is None else orjson.dumps(body),
+            headers=None if body is None else {"content-type": "application/json"},
+        )
+        try:
+            async with asyncio.timeout_at(patience.until):
+                response = await self._client.send(request, stream=True)
+        except TimeoutError:
+            return _Refusal(error=self._slow(patience), told=Told(status=0))
+        except httpx2.RequestError as failure:
+            fast = not isinstance(failure, httpx2.ConnectTimeout)
+            return _Refusal(error=self._unreachable(), told=Told(status=0), repeatable=fast)
+        if response.is_success:
+            return response
+        async with aclosing(response):
+            told = told_in_body(response.status_code, await self._error_body(response, patience))
+        retry_ms = retry_after_ms(response.headers, self._clock.now_ms())
+        error = failure_of(told, asked, retry_ms)
+        repeatable = error.temporary and told.status in _REPEATABLE
+        return _Refusal(error=error, told=told, repeatable=repeatable)
+
+    def _pause(self, error: ProviderError, retries: int) -> float:
+        """Seconds to wait before asking again: what the provider wants, else growing and jittered."""
+        if error.retry_ms is not None:
+            return error.retry_ms / 1000
+        return self._retry_seconds * 2**retries * (1 - self._clock.chance() / 4)
+
+    # once it has begun
+
+    async def _events(
+        self, response: httpx2.Response, reply: Reply, patience: _Patience, asked: Asked
+    ) -> AsyncGenerator[Event, None]:
+        parser = EventParser()
+        async with aclosing(self._chunks(response, asked, patience)) as chunks:
+            try:
+                async for chunk in chunks:
+                    for event in parser.feed(chunk):
+                        yield event
+            except EventTooLarge:
+                raise self._bad("sent a piece of more than 8 MiB, which is not read") from None
+            except ProviderError:
+                if reply.finish is None and not reply.over:
+                    raise
+        for event in parser.close():
+            yield event
+
+    async def _chunks(
+        self, response: httpx2.Response, asked: Asked, patience: _Patience
+    ) -> AsyncGenerator[bytes, None]:
+        """The body as it comes; each part by its own deadline."""
+        async with aclosing(response.aiter_bytes()) as chunks:
+            while True:
+                try:
+                    async with asyncio.timeout_at(patience.until):
+                        chunk = await anext(chunks, None)
+                except TimeoutError:
+                    raise self._slow(patience) from None
+                except httpx2.DecodingError:
+                    raise self._bad("sent an answer that cannot be unpacked") from None
+                except httpx2.RequestError:
+                    raise cut(asked) from None
+                if chunk is None:
+                    return
+                yield chunk
+
+    async def _body(self, response: httpx2.Response, asked: Asked, patience: _Patience) -> bytes:
+        body = bytearray()
+        async with aclosing(self._chunks(response, asked, patience)) as chunks:
+            async for chunk in chunks:
+                body += chunk
+                if len(body) > EVENT_BYTES_MAX:
+                    raise self._bad("sent more than 8 MiB at once, which is not read")
+        return bytes(body)
+
+    async def _error_body(self, response: httpx2.Response, patience: _Patience) -> bytes:
+        """The beginning of a refusal's body, as far as it came: the status alone says enough."""
+        body = bytearray()
+        try:
+            async with (
+                asyncio.timeout_at(patience.until),
+                aclosing(response.aiter_bytes()) as chunks,
+            ):
+                async for chunk in chunks:
+                    body += chunk
+                    if len(body) > ERROR_BYTES_MAX:
+                        break
+        except (TimeoutError, httpx2.RequestError):
+            pass
+        return bytes(body[:ERROR_BYTES_MAX])
+
+    # how it fails
+
+    def _unreachable(self) -> ProviderError:
+        hint = "Start it" if self._base.host in _LOOPBACK else "Check OPENAI_BASE_URL"
+        return ProviderError(
+            Code.PROVIDER_UNREACHABLE,
+            f"{self._label} cannot be reached at {self._base.netloc.decode()}. {hint}, then try again.",
+        )
+
+    def _slow(self, patience: _Patience) -> ProviderError:
+        what = (
+            f"fell silent for {patience.seconds:g} seconds in the middle of the answer. Try again."
+            if patience.begun
+            else f"did not begin to answer within {patience.seconds:g} seconds."
+            " A large model may still be loading: try again."
+        )
+        return ProviderError(Code.PROVIDER_TIMEOUT, f"{self._label} {what}")
+
+    def _bad(self, what: str) -> ProviderError:
+        return ProviderError(Code.PROVIDER_BAD_REPLY, f"{self._label} {what}. Try again.")
+
+
+def _media_type(response: httpx2.Response) -> str:
+    return response.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _checked_key(key: SecretStr | None) -> str:
+    text = key.get_secret_value().strip() if key is not None else ""
+    if not text.isascii() or not text.isprintable():
+        raise Refused(
+            Code.SETTINGS_INVALID, "OPENAI_API_KEY holds characters that no key can have."
+        )
+    return text
+
+
+def _checked_base(base_url: str) -> httpx2.URL:
+    try:
+        base = httpx2.URL(base_url.strip())
+    except httpx2.InvalidURL:
+        base = httpx2.URL("")
+    if base.scheme not in {"http", "https"} or not base.host or base.userinfo:
+        raise Refused(
+            Code.SETTINGS_INVALID,
+            "OPENAI_BASE_URL must look like http://127.0.0.1:11434/v1, without a user name in it.",
+        )
+    return base.copy_with(fragment=None)
