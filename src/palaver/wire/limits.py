@@ -1,0 +1,179 @@
+"""The edge of every request, before anything else looks at it: who may ask from where, and how much.
+
+Rules: the `Host` must be a name of this server (against DNS rebinding). A page of another site may neither open a
+live connection nor call with an unsafe method (`Origin`). A body has a size and a time. A token in the URL of a live
+connection is refused. Every answer carries the headers that keep a browser from guessing and leaking.
+
+Pure ASGI. The bounds of a connection itself (headers, slow clients) stand in `transport`.
+"""
+
+import asyncio
+from ipaddress import ip_address
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from palaver.errors import Code, PalaverError, Refused, Unavailable
+from palaver.settings import Settings
+from palaver.wire import problems
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104  to know them, not to bind to them
+TOKEN_PARAMETERS = frozenset({"token", "access_token", "key", "api_key"})
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; img-src 'self' data: blob:; style-src 'self'; script-src 'self';"
+    " connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none'"
+)
+HEADERS = {
+    "content-security-policy": CONTENT_SECURITY_POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+
+
+class Limits:
+    """Refuses what comes from the wrong place or is too much, and passes the rest on."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app = app
+        self._settings = settings
+        self._hosts = LOOPBACK_NAMES | {settings.host.lower()} - WILDCARDS
+        self._hosts |= {name.lower() for name in settings.allowed_hosts}
+        self._any_address = settings.host in WILDCARDS
+        self._origins = {origin.lower().rstrip("/") for origin in settings.allowed_origins}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] not in {"http", "websocket"}:
+            await self.app(scope, receive, send)
+            return
+        try:
+            self._check(scope)
+        except PalaverError as error:
+            await refuse(error, scope, receive, send)
+            return
+        if scope["type"] == "websocket":
+            await self.app(scope, receive, send)
+        else:
+            await self.app(scope, self._bounded(receive), _with_headers(send))
+
+    def _check(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not self._is_own(hosts[0]):
+            raise Refused(
+                Code.HOST_REFUSED,
+                "This server is not known under that name. Its operator can allow it:"
+                " PALAVER_ALLOWED_HOSTS.",
+            )
+        socket = scope["type"] == "websocket"
+        if socket or scope["method"] not in SAFE_METHODS:
+            self._check_origin(headers.getlist("origin"), hosts[0])
+        if socket and TOKEN_PARAMETERS & parse_qs(scope["query_string"].decode("latin-1")).keys():
+            raise Refused(Code.BAD_REQUEST, "A token does not belong in a URL. Send it in hello.")
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > self._settings.body_bytes_max:
+            raise self._too_large()
+
+    def _is_own(self, host: str) -> bool:
+        name = host_name(host)
+        if name in self._hosts:
+            return True
+        if not self._any_address:
+            return False
+        try:  # an address is no name that somebody could make point here
+            ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+    def _check_origin(self, origins: list[str], host: str) -> None:
+        """A browser always sends it; other programs need not."""
+        if not origins:
+            return
+        origin = origins[0].lower()
+        same = origin in {f"http://{host.lower()}", f"https://{host.lower()}"}
+        if len(origins) > 1 or not (same or origin in self._origins):
+            raise Refused(
+                Code.ORIGIN_REFUSED,
+                "A page of another site may not do that. The operator can allow it:"
+                " PALAVER_ALLOWED_ORIGINS.",
+            )
+
+    def _too_large(self) -> Refused:
+        return Refused(
+            Code.PAYLOAD_TOO_LARGE,
+            f"A request's body has at most {self._settings.body_bytes_max:,} bytes.",
+        )
+
+    def _bounded(self, receive: Receive) -> Receive:
+        """Reads a body up to its size and time, and then waits for the client to leave, for as long as it takes."""
+        left = self._settings.body_bytes_max
+        deadline: float | None = None
+        more = True
+
+        async def bounded() -> Message:
+            nonlocal left, more, deadline
+            if not more:
+                return await receive()
+            if deadline is None:
+                deadline = asyncio.get_running_loop().time() + self._settings.body_seconds
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise Unavailable(
+                    Code.REQUEST_TIMEOUT, "The request's body did not come in time."
+                ) from None
+            left -= len(message.get("body", b""))
+            more = message.get("more_body", False)
+            if left < 0:
+                raise self._too_large()
+            return message
+
+        return bounded
+
+
+async def refuse(error: PalaverError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers a request, or the handshake of a live connection, with a problem document."""
+    answer = problems.response(error, HEADERS)
+    if scope["type"] == "http":
+        await answer(scope, receive, send)
+        return
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 4503, "reason": error.detail})
+        return
+    await send(
+        {
+            "type": "websocket.http.response.start",
+            "status": answer.status_code,
+            "headers": answer.raw_headers,
+        }
+    )
+    await send({"type": "websocket.http.response.body", "body": answer.body})
+
+
+def host_name(host: str) -> str:
+    """The name in a `Host` header, without its port."""
+    host = host.strip().lower()
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+def _with_headers(send: Send) -> Send:
+    async def with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)
+            if "cache-control" not in headers:
+                headers["cache-control"] = "no-store"
+        await send(message)
+
+    return with_headers

@@ -1,0 +1,105 @@
+"""The page's files: built into the package, read once, served with the headers that each kind deserves.
+
+Hashed assets never change and are kept by browsers for ever; everything else is asked for again and answered with 304
+by its ETag. `/` and `/r/…` are the page's own addresses and get its one document. Where the page was not built, a page
+says what to do.
+
+Paths come from a table made of what is there, so that no request can leave the folder.
+"""
+
+import asyncio
+import gzip
+import hashlib
+import mimetypes
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+GZIP_BYTES_MIN = 1_024
+FOREVER = "public, max-age=31536000, immutable"
+ASK_AGAIN = "no-cache"
+NOT_BUILT = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>Palaver: the page is not built</title>
+<h1>The server runs. Its page is not built yet.</h1>
+<p>In a clone of the repository, <code>./run</code> builds it and starts the server again. With Node.js at hand,
+<code>npm --prefix ui ci &amp;&amp; npm --prefix ui run build</code> does it too.</p>
+<p>Everything else works: <a href="/docs">the REST interface</a>, the live connection at <code>/ws</code> and every
+other client.</p>
+</html>
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """One file, as it is served."""
+
+    body: bytes
+    zipped: bytes | None
+    media_type: str
+    etag: str
+    cache: str
+
+
+class Page:
+    """The built page. `root` is its folder; it may be missing."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        root = root or Path(str(files("palaver"))) / "page"
+        self._root = root
+        self._paths = {
+            f"/{path.relative_to(root).as_posix()}": path
+            for path in sorted(root.rglob("*"))
+            if path.is_file() and not path.relative_to(root).as_posix().startswith(".")
+        }
+        self._assets: dict[str, Asset] = {}
+
+    def routes(self) -> list[BaseRoute]:
+        """The page's own addresses, and its files."""
+        routes: list[BaseRoute] = [
+            Route("/", self.document),
+            Route("/r/{rest:path}", self.document),
+        ]
+        routes += [Route(path, self.file) for path in self._paths if path != "/index.html"]
+        return routes
+
+    async def document(self, request: Request) -> Response:
+        """The page's one document."""
+        if "/index.html" not in self._paths:
+            return Response(NOT_BUILT, 503, media_type="text/html")
+        return await self._answer("/index.html", request)
+
+    async def file(self, request: Request) -> Response:
+        """A file of the page."""
+        return await self._answer(request.url.path, request)
+
+    async def _answer(self, path: str, request: Request) -> Response:
+        asset = self._assets.get(path) or await asyncio.to_thread(self._load, path)
+        headers = {"etag": asset.etag, "cache-control": asset.cache, "vary": "accept-encoding"}
+        if asset.etag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        body = asset.body
+        if asset.zipped is not None and "gzip" in request.headers.get("accept-encoding", ""):
+            body = asset.zipped
+            headers["content-encoding"] = "gzip"
+        return Response(body, headers=headers, media_type=asset.media_type)
+
+    def _load(self, path: str) -> Asset:
+        """Reads a file when it is first asked for: a start waits for nothing."""
+        body = self._paths[path].read_bytes()
+        media_type = mimetypes.guess_type(path)[0] or "application/octet-stream"
+        zips = len(body) >= GZIP_BYTES_MIN and not media_type.startswith(("image/p", "font/"))
+        asset = Asset(
+            body=body,
+            zipped=gzip.compress(body, 6, mtime=0) if zips else None,
+            media_type=media_type,
+            etag=f'"{hashlib.sha256(body).hexdigest()[:32]}"',
+            cache=FOREVER if path.startswith("/assets/") else ASK_AGAIN,
+        )
+        self._assets[path] = asset
+        return asset

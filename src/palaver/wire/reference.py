@@ -1,0 +1,90 @@
+"""`/docs`: the REST interface for people, rendered here from the OpenAPI document.
+
+FastAPI's own page loads scripts from another host, which neither our Content-Security-Policy nor a machine without a
+network allows. This one is plain HTML and one style sheet.
+"""
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any, cast
+
+Json = Mapping[str, Any]
+
+STYLE = """
+:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
+body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+code, pre { font: 0.9em ui-monospace, monospace; }
+h2 { font-size: 1rem; margin: 2rem 0 0.25rem; border-top: 1px solid #8885; padding-top: 1rem; }
+h2 b { display: inline-block; min-width: 4.5rem; }
+table { border-collapse: collapse; margin: 0.5rem 0; }
+td { padding: 0.1rem 1.5rem 0.1rem 0; vertical-align: top; }
+"""
+INTRODUCTION = (
+    "<p>For programs: <a href=/openapi.json>openapi.json</a>. Errors are problem documents with a"
+    " stable <code>code</code>; times are ISO 8601 in UTC; unknown fields are ignored.</p>"
+)
+
+
+def render(document: Json) -> str:
+    """The page of an OpenAPI document."""
+    info = cast("Json", document["info"])
+    parts = [
+        "<!doctype html><html lang=en><meta charset=utf-8>",
+        "<meta name=viewport content='width=device-width'>",
+        f"<title>{escape(info['title'])}: REST</title><link rel=stylesheet href=/docs.css>",
+        f"<h1>{escape(info['title'])} {escape(info['version'])}</h1>",
+        f"<p>{escape(info.get('description', ''))}</p>",
+        INTRODUCTION,
+    ]
+    for path, methods in cast("Mapping[str, Json]", document["paths"]).items():
+        for method, operation in cast("Mapping[str, Json]", methods).items():
+            parts.append(_operation(path, method, operation))
+    parts.append("<h1>Values</h1>")
+    schemas = cast("Mapping[str, Json]", document.get("components", {}).get("schemas", {}))
+    parts += [
+        f"<h2 id={escape(name)}>{escape(name)}</h2>{_fields(schema)}"
+        for name, schema in schemas.items()
+    ]
+    return "\n".join(parts)
+
+
+def _operation(path: str, method: str, operation: Json) -> str:
+    text = f"<h2><b>{method.upper()}</b> <code>{escape(path)}</code></h2>"
+    text += f"<p>{escape(operation.get('description') or operation.get('summary', ''))}</p>"
+    rows = [
+        f"<tr><td><code>{escape(one['name'])}</code><td>{escape(one['in'])}"
+        f"<td>{_kind(one.get('schema', {}))}<td>{escape(one.get('description', ''))}"
+        for one in cast("list[Json]", operation.get("parameters", []))
+    ]
+    if rows:
+        text += f"<table>{''.join(rows)}</table>"
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        text += f"<p>Body:</p>{_fields(content.get('schema', {}))}"
+    for status, answer in cast("Mapping[str, Json]", operation.get("responses", {})).items():
+        kinds = [_kind(content.get("schema", {})) for content in answer.get("content", {}).values()]
+        text += f"<p>{escape(status)}: {escape(answer['description'])} {' or '.join(kinds)}</p>"
+    return text
+
+
+def _fields(schema: Json) -> str:
+    needed = schema.get("required", [])
+    rows = [
+        f"<tr><td><code>{escape(name)}{'' if name in needed else '?'}</code><td>{_kind(field)}"
+        f"<td>{escape(field.get('description', ''))}"
+        for name, field in cast("Mapping[str, Json]", schema.get("properties", {})).items()
+    ]
+    return f"<table>{''.join(rows)}</table>"
+
+
+def _kind(schema: Json) -> str:
+    """What a value is, in a word or two."""
+    if "$ref" in schema:
+        name = escape(str(schema["$ref"]).rpartition("/")[2])
+        return f"<a href=#{name}>{name}</a>"
+    if "anyOf" in schema:
+        return " or ".join(_kind(one) for one in schema["anyOf"])
+    if "enum" in schema:
+        return " or ".join(f"<code>{escape(str(one))}</code>" for one in schema["enum"])
+    if schema.get("type") == "array":
+        return f"list of {_kind(schema.get('items', {}))}"
+    return escape(str(schema.get("type", "")))

@@ -1,0 +1,289 @@
+"""REST, `/api`: one method for each row of the table in docs/protocol.md.
+
+Each one turns a request into a call of the core and its value into JSON. Bodies are JSON objects, read strictly;
+whole numbers in a query are ASCII digits. Nothing is decided here.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, BeforeValidator, ValidationError
+from starlette.responses import Response
+
+from palaver.core.start import Core
+from palaver.errors import Code, Refused
+from palaver.model import MessageId, RoomId, TurnId
+from palaver.wire import frames, shapes
+from palaver.wire.auth import Me
+from palaver.wire.sse import EventFeed, wants_feed
+
+LIMIT_DEFAULT = 50
+WAIT_SECONDS_MAX = 30
+BODY_FRAMES_MAX = 4
+_DIGITS = re.compile(r"[0-9]{1,15}")
+
+S = TypeVar("S", bound=BaseModel)
+
+
+def whole_number(text: object) -> object:
+    """A whole number as a query writes it: ASCII digits, not all that `int` takes."""
+    if isinstance(text, str) and not _DIGITS.fullmatch(text):
+        raise ValueError("must be a whole number in the digits 0 to 9")
+    return text
+
+
+Whole = Annotated[int, BeforeValidator(whole_number)]
+Limit = Annotated[Whole, Query(description="Rows at the most; more than 200 are 200.")]
+
+
+class Body(Generic[S]):
+    """A request's body: a JSON object of a shape.
+
+    Refused: `unsupported_media_type`, `payload_too_large`, `bad_request` and what `frames.load` refuses.
+    """
+
+    def __init__(self, shape: type[S]) -> None:
+        self.shape = shape
+
+    async def __call__(self, request: Request) -> S:
+        """FastAPI's dependency."""
+        core: Core = request.app.state.core
+        data = await request.body()
+        if len(data) > core.settings.frame_bytes_max * BODY_FRAMES_MAX:
+            raise Refused(Code.PAYLOAD_TOO_LARGE, "That is more than any call here needs.")
+        if data:
+            _check_media_type(request)
+        try:
+            return self.shape.model_validate(frames.load(data) if data else {}, strict=True)
+        except ValidationError as problem:
+            first = problem.errors()[0]
+            field = ".".join(str(part) for part in first["loc"])
+            raise Refused(Code.BAD_REQUEST, f"The field '{field}': {first['msg']}.") from None
+
+
+class Rest:
+    """The calls. `router` gives them their addresses."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def me(self, me: Me) -> Response:
+        """Who is asking. Without a session a guest is made and its cookie set."""
+        return answer(frames.me(me))
+
+    async def rename_me(
+        self, me: Me, body: Annotated[shapes.NewName, Depends(Body(shapes.NewName))]
+    ) -> Response:
+        """Takes another name."""
+        return answer(frames.me(await self._core.access.rename(me, body.name)))
+
+    async def new_guest(
+        self, body: Annotated[shapes.NewGuest, Depends(Body(shapes.NewGuest))]
+    ) -> Response:
+        """An identity for a program, which sends the token as `Authorization: Bearer`."""
+        token, actor = await self._core.access.new_guest(body.name)
+        return answer({"token": token, "me": frames.me(actor)}, 201)
+
+    async def models(self, me: Me) -> Response:  # noqa: ARG002  asks for a session, like its neighbours
+        """The models that can answer."""
+        found = await self._core.models()
+        models = [
+            {"id": one.id, "provider": one.provider, "default": one.default} for one in found.models
+        ]
+        return answer({"models": models, "provider": found.provider, "hint": found.hint})
+
+    async def rooms(
+        self, me: Me, limit: Limit = 20, cursor: str | None = None, search: str | None = None
+    ) -> Response:
+        """The rooms, by last activity; `search` in titles, at most 200 characters."""
+        found, following = await self._core.rooms.listing(
+            me, limit=limit, cursor=cursor, search=search
+        )
+        return answer({"rooms": [frames.room(one) for one in found], "next": following})
+
+    async def new_room(
+        self, me: Me, body: Annotated[shapes.NewRoom, Depends(Body(shapes.NewRoom))]
+    ) -> Response:
+        """Makes a room."""
+        return answer(frames.room(await self._core.rooms.create(me, title=body.title)), 201)
+
+    async def room(self, me: Me, room: str) -> Response:
+        """One room."""
+        return answer(frames.room(await self._core.rooms.get(me, RoomId(room))))
+
+    async def rename_room(
+        self, me: Me, room: str, body: Annotated[shapes.NewTitle, Depends(Body(shapes.NewTitle))]
+    ) -> Response:
+        """Names a room."""
+        return answer(frames.room(await self._core.rooms.rename(me, RoomId(room), body.title)))
+
+    async def delete_room(self, me: Me, room: str) -> Response:
+        """Deletes a room; `restore` takes that back."""
+        await self._core.rooms.delete(me, RoomId(room))
+        return Response(status_code=204)
+
+    async def restore_room(self, me: Me, room: str) -> Response:
+        """Takes a deletion back."""
+        return answer(frames.room(await self._core.rooms.restore(me, RoomId(room))))
+
+    async def messages(
+        self,
+        me: Me,
+        room: str,
+        *,
+        limit: Limit = LIMIT_DEFAULT,
+        before: Whole | None = None,
+        after: Whole | None = None,
+        around: Whole | None = None,
+    ) -> Response:
+        """A page of messages, oldest first: the newest, or those before, after or around a seq."""
+        found = await self._core.chat.history(
+            me, RoomId(room), before=before, after=after, around=around, limit=limit
+        )
+        return answer(frames.page(found))
+
+    async def send(
+        self,
+        me: Me,
+        room: str,
+        body: Annotated[shapes.NewMessage, Depends(Body(shapes.NewMessage))],
+    ) -> Response:
+        """Says something: 201, or 200 when this `cid` was stored before."""
+        sent = await self._core.chat.send(
+            me,
+            RoomId(room),
+            text=body.text,
+            cid=body.cid,
+            reply_to=None if body.reply_to is None else MessageId(body.reply_to),
+        )
+        return answer(
+            {
+                "state": sent.state,
+                "msg": sent.message.id,
+                "seq": sent.message.seq,
+                "dup": sent.dup,
+                "turns": [turn.id for turn in sent.turns],
+            },
+            200 if sent.dup else 201,
+        )
+
+    async def read(
+        self, me: Me, room: str, body: Annotated[shapes.ReadUpTo, Depends(Body(shapes.ReadUpTo))]
+    ) -> Response:
+        """Notes what was read."""
+        await self._core.chat.mark_read(me, RoomId(room), body.seq)
+        return Response(status_code=204)
+
+    async def events(
+        self,
+        request: Request,
+        me: Me,
+        room: str,
+        *,
+        after: Whole | None = None,
+        limit: Limit = 200,
+        wait: Whole = 0,
+    ) -> Response:
+        """What happened after a seq; `wait` (up to 30 seconds) for something.
+
+        With `Accept: text/event-stream` a feed that goes on, resumed by `Last-Event-ID`.
+        """
+        if wants_feed(request):
+            return EventFeed(self._core, me, RoomId(room), after, request)
+        found, seq = await self._core.chat.events(
+            me,
+            RoomId(room),
+            after=after or 0,
+            limit=limit,
+            wait_seconds=min(wait, WAIT_SECONDS_MAX),
+        )
+        events = [frames.event(one) for one in found]
+        return answer({"events": events, "seq": seq, "epoch": self._core.epoch})
+
+    async def stop(self, me: Me, turn: str) -> Response:
+        """Stops an answer; what came is stored with status `stopped`."""
+        await self._core.turns.stop(me, TurnId(turn))
+        return answer({"turn": turn}, 202)
+
+    async def retry(self, me: Me, message: str) -> Response:
+        """Answers again; the old answer is deleted."""
+        turn = await self._core.turns.retry(me, MessageId(message))
+        return answer({"turn": turn.id}, 202)
+
+    def router(self) -> APIRouter:
+        """The calls under their addresses."""
+        router = APIRouter(prefix="/api")
+        room = "/rooms/{room}"
+
+        def add(
+            method: str,
+            path: str,
+            call: Callable[..., Awaitable[Response]],
+            shape: type[BaseModel] | None,
+            *,
+            status: int = 200,
+            body: type[BaseModel] | None = None,
+        ) -> None:
+            router.add_api_route(
+                path,
+                call,
+                methods=[method],
+                status_code=status,
+                response_model=shape,
+                response_class=Response,
+                responses=_documented(shape, status),
+                openapi_extra=None if body is None else _body(body),
+            )
+
+        add("GET", "/me", self.me, shapes.Me)
+        add("PATCH", "/me", self.rename_me, shapes.Me, body=shapes.NewName)
+        add("POST", "/guests", self.new_guest, shapes.Guest, status=201, body=shapes.NewGuest)
+        add("GET", "/models", self.models, shapes.Models)
+        add("GET", "/rooms", self.rooms, shapes.Rooms)
+        add("POST", "/rooms", self.new_room, shapes.Room, status=201, body=shapes.NewRoom)
+        add("GET", room, self.room, shapes.Room)
+        add("PATCH", room, self.rename_room, shapes.Room, body=shapes.NewTitle)
+        add("DELETE", room, self.delete_room, None, status=204)
+        add("POST", f"{room}/restore", self.restore_room, shapes.Room)
+        add("GET", f"{room}/messages", self.messages, shapes.Messages)
+        add("POST", f"{room}/messages", self.send, shapes.Sent, status=201, body=shapes.NewMessage)
+        add("POST", f"{room}/read", self.read, None, status=204, body=shapes.ReadUpTo)
+        add("GET", f"{room}/events", self.events, shapes.Events)
+        add("POST", "/turns/{turn}/stop", self.stop, shapes.Turn, status=202)
+        add("POST", "/messages/{message}/retry", self.retry, shapes.Turn, status=202)
+        return router
+
+
+def answer(value: Any, status: int = 200) -> Response:
+    """A value as JSON."""
+    return Response(frames.dump(value), status, media_type="application/json")
+
+
+def _check_media_type(request: Request) -> None:
+    """Only JSON, so that no form of another site can post; in UTF-8, and not compressed."""
+    kind, _, parameters = request.headers.get("content-type", "").partition(";")
+    charset = parameters.strip().lower().replace('"', "")
+    if kind.strip().lower() != "application/json" or charset not in {"", "charset=utf-8"}:
+        raise Refused(
+            Code.UNSUPPORTED_MEDIA_TYPE, "A body needs the header 'Content-Type: application/json'."
+        )
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise Refused(Code.UNSUPPORTED_MEDIA_TYPE, "A body must not be compressed.")
+
+
+def _documented(shape: type[BaseModel] | None, status: int) -> dict[int | str, dict[str, Any]]:
+    """What the OpenAPI document says of a call's answers."""
+    problem: dict[str, Any] = {"model": shapes.Problem, "description": "A problem document."}
+    documented: dict[int | str, dict[str, Any]] = {"4XX": problem, "5XX": problem}
+    if shape is not None:
+        documented[status] = {"model": shape, "description": (shape.__doc__ or "").strip()}
+    return documented
+
+
+def _body(shape: type[BaseModel]) -> dict[str, Any]:
+    """What the OpenAPI document says of a body."""
+    required = any(field.is_required() for field in shape.model_fields.values())
+    content = {"application/json": {"schema": shape.model_json_schema()}}
+    return {"requestBody": {"required": required, "content": content}}

@@ -1,0 +1,214 @@
+"""The shapes of REST, as types: what bodies must be, and what the OpenAPI document says of answers.
+
+A body is checked against its shape; an answer is made by `frames`, and a test holds the two together.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Shape(BaseModel):
+    """Unknown fields are ignored; a type is what it says, nothing is converted."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", use_attribute_docstrings=True)
+
+
+# what comes in
+
+
+class NewName(Shape):
+    """Another name."""
+
+    name: str
+    """1 to 80 characters."""
+
+
+class NewGuest(Shape):
+    """A new identity."""
+
+    name: str | None = None
+    """Its name. Default: a made-up one."""
+
+
+class NewRoom(Shape):
+    """A new room."""
+
+    title: str = ""
+    """At most 200 characters. Default: named after its first message."""
+
+
+class NewTitle(Shape):
+    """Another title."""
+
+    title: str
+    """At most 200 characters."""
+
+
+class NewMessage(Shape):
+    """A message."""
+
+    cid: str
+    """Made once per message, best a UUID: the same one is stored once, for ever."""
+    text: str
+    """At most 10,000 characters (Unicode code points)."""
+    reply_to: str | None = None
+    """The message that this one answers."""
+
+
+class ReadUpTo(Shape):
+    """What was read."""
+
+    seq: int = Field(ge=0)
+    """Everything up to this seq."""
+
+
+# what goes out
+
+
+class Me(Shape):
+    """Who is asking."""
+
+    id: str
+    name: str
+    kind: Literal["person", "agent", "system"]
+    guest: bool
+
+
+class Agent(Shape):
+    """Who answers in a room."""
+
+    id: str
+    name: str
+
+
+class Room(Shape):
+    """A room, as its reader sees it."""
+
+    id: str
+    title: str
+    visibility: Literal["private", "open"]
+    role: Literal["owner", "member", "reader"]
+    seq: int
+    created_at: str
+    active_at: str
+    deleted_at: str | None
+    read_seq: int
+    unread: int
+    """Messages of others after `read_seq`, at most 100."""
+    agents: list[Agent]
+
+
+class Message(Shape):
+    """What somebody said, as it is now."""
+
+    id: str
+    room: str
+    seq: int
+    by: str
+    name: str
+    role: Literal["user", "assistant", "system"]
+    kind: str
+    status: Literal["done", "stopped", "interrupted", "failed"]
+    text: str
+    cid: str | None
+    reply_to: str | None
+    branch: int
+    at: str
+    edited_at: str | None
+    deleted_at: str | None
+    meta: dict[str, Any]
+
+
+class Event(Shape):
+    """What happened in a room, at a seq."""
+
+    room: str
+    seq: int
+    k: str
+    at: str
+    by: str | None
+    d: dict[str, Any]
+
+
+class Rooms(Shape):
+    """A page of rooms."""
+
+    rooms: list[Room]
+    next: str | None
+
+
+class Messages(Shape):
+    """A page of messages, oldest first."""
+
+    messages: list[Message]
+    before: int | None
+    after: int | None
+
+
+class Events(Shape):
+    """What happened after a seq."""
+
+    events: list[Event]
+    seq: int
+    epoch: str
+
+
+class Guest(Shape):
+    """A new identity and its token."""
+
+    token: str
+    me: Me
+
+
+class Model(Shape):
+    """A model that can answer."""
+
+    id: str
+    provider: str
+    default: bool
+
+
+class Models(Shape):
+    """Who can answer here."""
+
+    models: list[Model]
+    provider: str
+    hint: str | None
+
+
+class Sent(Shape):
+    """What became of a message."""
+
+    state: Literal["stored", "accepted", "rejected"]
+    msg: str
+    seq: int
+    dup: bool
+    turns: list[str]
+
+
+class Turn(Shape):
+    """An answer that is being made."""
+
+    turn: str
+
+
+class Health(Shape):
+    """How the server is."""
+
+    status: Literal["healthy", "degraded"]
+    service: Literal["palaver"]
+    db: Literal["up", "down"]
+    version: str
+
+
+class Problem(Shape):
+    """An error (RFC 9457). `code` is stable."""
+
+    type: Literal["about:blank"]
+    title: str
+    status: int
+    detail: str
+    code: str
+    temporary: bool
+    """Whether the same call may succeed later."""

@@ -1,0 +1,456 @@
+"""The connections themselves: uvicorn's two protocols, with the bounds that they lack.
+
+Theory of operation. uvicorn alone accepts headers without end, waits for ever for the rest of a request, forgets its
+limit of connections when one becomes a WebSocket, answers floods of pings, and keeps a connection whose peer takes no
+byte. Here a connection has, in this order:
+
+* a place: more than `connections_max` are answered with 503, far more are dropped;
+* a head that is bounded in bytes, lines and seconds (431, 408), for the first request and for each later one;
+* an end: an answer that comes before the whole body was read is followed by a half-close, so that the client sees the
+  answer rather than a reset;
+* progress: a peer that takes no byte for `slow_reader_seconds` is cut off (4003 on a live connection).
+
+`FRAMES` is an ASGI extension: one message that sends many text frames, which are written to the socket in one piece.
+Nothing here knows what is said.
+"""
+
+import asyncio
+import math
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import httptools
+import uvicorn
+from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+from websockets.exceptions import InvalidState
+from websockets.frames import Frame
+from websockets.protocol import State
+
+from palaver.errors import Code, PalaverError, Refused, Unavailable
+from palaver.settings import Settings
+from palaver.wire import frames, problems
+
+FRAMES = "palaver.frames"
+HEADERS_MAX = 128
+FRAGMENTS_MAX = 1_024
+PINGS_MAX = 100
+PINGS_SECONDS = 10.0
+CROWD_MAX = 256
+LINGER_SECONDS = 2.0
+TOO_SLOW = 4003
+
+_SHORT = [bytes((0x81, size)) for size in range(126)]
+_LINES = {
+    400: b"HTTP/1.1 400 Bad Request\r\n",
+    408: b"HTTP/1.1 408 Request Timeout\r\n",
+    431: b"HTTP/1.1 431 Request Header Fields Too Large\r\n",
+    503: b"HTTP/1.1 503 Service Unavailable\r\n",
+}
+_MALFORMED = Refused(Code.BAD_REQUEST, "That is not HTTP/1.1 as this server reads it.")
+_LARGE = Refused(Code.HEADERS_TOO_LARGE, "The request's headers are too large.")
+_LATE = Unavailable(Code.REQUEST_TIMEOUT, "The request's headers did not come in time.")
+_CROWDED = Unavailable(
+    Code.TOO_BUSY, "Too many connections are open here. Try again later.", retry_ms=5_000
+)
+
+
+class EdgeConfig(uvicorn.Config):
+    """uvicorn's configuration, and the settings that its protocols are bounded by."""
+
+    def __init__(self, app: Any, settings: Settings) -> None:
+        self.edge = settings
+        super().__init__(
+            app,
+            http=HttpConnection,
+            ws=WebSocketConnection,
+            ws_max_size=settings.frame_bytes_max,
+            ws_ping_interval=None,  # palaver.v1 asks in its own frames, which pass every proxy
+            ws_per_message_deflate=False,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=math.ceil(settings.header_seconds),
+        )
+
+
+Stalled = Callable[[], None]
+
+
+class _Progress:
+    """Watches that a peer which was sent more than it took goes on taking."""
+
+    def __init__(self, transport: asyncio.Transport, seconds: float, stalled: Stalled) -> None:
+        self._transport = transport
+        self._seconds = seconds
+        self._stalled = stalled
+        self._waiting = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def paused(self) -> None:
+        """More is written than the peer takes."""
+        self.resumed()
+        self._waiting = self._transport.get_write_buffer_size()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._seconds, self._look)
+
+    def resumed(self) -> None:
+        """The peer caught up, or is gone."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        if self._transport.get_write_buffer_size() < self._waiting:
+            self.paused()
+        else:
+            self._stalled()
+
+
+class HttpConnection(HttpToolsProtocol):
+    """One HTTP connection."""
+
+    def __init__(
+        self,
+        config: EdgeConfig,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._edge = config.edge
+        self._crowded = False
+        self._over = False  # nothing that still comes in is read
+        self._in_head = True
+        self._begun = False
+        self._head_bytes = 0
+        self._unread_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._refusal: PalaverError | None = None
+        self._progress: _Progress | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        connected = cast("asyncio.Transport", transport)
+        super().connection_made(connected)
+        open_now = len(self.connections)
+        if open_now > self._edge.connections_max + CROWD_MAX:
+            self._over = True
+            connected.abort()
+            return
+        self._crowded = open_now > self._edge.connections_max
+        self._progress = _Progress(connected, self._edge.slow_reader_seconds, connected.abort)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio.Protocol."""
+        self._stop_timers()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        if self._over:
+            return
+        self._unset_keepalive_if_required()
+        if self._in_head:
+            self._unread_bytes += len(data)
+            if self._head_timer is None:
+                self._expect_head()
+        assert self.parser is not None, "a connection that is lost receives nothing"
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._refuse(self._refusal or _MALFORMED)
+        except httptools.HttpParserUpgrade:
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+        else:
+            if self._in_head and self._unread_bytes > self._edge.header_bytes_max:
+                self._refuse(_LARGE)
+
+    def on_message_begin(self) -> None:
+        """See httptools."""
+        super().on_message_begin()
+        self._begun = True
+        self._head_bytes = 0
+        self._unread_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        """See httptools."""
+        super().on_url(url)
+        self._count(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """See httptools."""
+        super().on_header(name, value)
+        self._count(len(name) + len(value) + 4)
+
+    def on_headers_complete(self) -> None:
+        """See httptools."""
+        if self._crowded:
+            self._fail(_CROWDED)
+        self._in_head = False
+        self._stop_head_timer()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """See httptools."""
+        super().on_message_complete()
+        self._begun = False
+        self._in_head = True
+        self._unread_bytes = 0
+
+    def on_response_complete(self) -> None:
+        """See uvicorn. An answer to a request that was not read to its end is the connection's last."""
+        unread = not self.pipeline and self.cycle.more_body
+        super().on_response_complete()
+        if unread and not self.transport.is_closing():
+            self._linger()
+
+    def handle_websocket_upgrade(self) -> None:
+        """See uvicorn."""
+        self._stop_timers()
+        super().handle_websocket_upgrade()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """See uvicorn. What the peer does not take in time is thrown away."""
+        super().timeout_keep_alive_handler()
+        self.loop.call_later(self._edge.slow_reader_seconds, self.transport.abort)
+
+    def pause_writing(self) -> None:
+        """See asyncio.Protocol."""
+        super().pause_writing()
+        if self._progress is not None:
+            self._progress.paused()
+
+    def resume_writing(self) -> None:
+        """See asyncio.Protocol."""
+        super().resume_writing()
+        if self._progress is not None:
+            self._progress.resumed()
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > self._edge.header_bytes_max or len(self.headers) > HEADERS_MAX:
+            self._fail(_LARGE)
+
+    def _fail(self, error: PalaverError) -> None:
+        """Ends the parser; `data_received` answers with the error."""
+        self._refusal = error
+        raise error
+
+    def _expect_head(self) -> None:
+        self._stop_head_timer()
+        self._head_timer = self.loop.call_later(self._edge.header_seconds, self._head_is_late)
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        if self.transport.is_closing():
+            return
+        if self._answering():
+            self._expect_head()  # it is busy with our answer; the next request may wait
+        elif self._begun:
+            self._refuse(_LATE)
+        else:
+            self.transport.close()
+
+    def _refuse(self, error: PalaverError) -> None:
+        """Answers what never became a request, and ends the connection."""
+        self._stop_timers()
+        if self.transport.is_closing():
+            return
+        if self._answering():
+            self.transport.close()  # in the middle of another answer there is no place for this one
+            return
+        body = frames.dump(problems.document(error))
+        head = _LINES[error.status] + (
+            b"content-type: application/problem+json\r\nx-content-type-options: nosniff\r\n"
+            b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+        )
+        self.transport.write(head + body)
+        self._linger()
+
+    def _answering(self) -> bool:
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first request
+        return cycle is not None and not cycle.response_complete
+
+    def _linger(self) -> None:
+        """Sends no more, and throws away for a moment what still comes in, so that our last words arrive."""
+        self._over = True
+        self._unset_keepalive_if_required()
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _stop_timers(self) -> None:
+        self._stop_head_timer()
+        if self._progress is not None:
+            self._progress.resumed()
+
+
+class WebSocketConnection(WebSocketsSansIOProtocol):
+    """One WebSocket connection."""
+
+    def __init__(
+        self,
+        config: EdgeConfig,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.close_timeout = LINGER_SECONDS
+        self._edge = config.edge
+        self._over = False
+        self._pings = 0
+        self._pings_since = 0.0
+        self._progress: _Progress | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        super().connection_made(transport)
+        self._progress = _Progress(self.transport, self._edge.slow_reader_seconds, self._too_slow)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio.Protocol."""
+        if self._progress is not None:
+            self._progress.resumed()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        if self._over:
+            return
+        self.conn.receive_data(data)
+        if self.conn.parser_exc is not None:
+            self.handle_parser_exception()
+        else:
+            self.handle_events()
+
+    def handle_connect(self, event: Any) -> None:
+        """See uvicorn. Says that many frames may be sent at once."""
+        super().handle_connect(event)
+        if self.response.status_code == 101:  # noqa: PLR2004  Switching Protocols
+            self.scope["extensions"][FRAMES] = {}  # type: ignore[index]
+
+    def handle_cont(self, event: Frame) -> None:
+        """See uvicorn."""
+        if len(self.frames) >= FRAGMENTS_MAX:
+            self._fail(1009, "too many fragments")
+        else:
+            super().handle_cont(event)
+
+    def handle_ping(self) -> None:
+        """See uvicorn. A flood of pings would fill our buffer with answers."""
+        now = self.loop.time()
+        if now - self._pings_since > PINGS_SECONDS:
+            self._pings, self._pings_since = 0, now
+        self._pings += 1
+        if self._pings > PINGS_MAX:
+            self._fail(1008, "too many pings")
+        else:
+            super().handle_ping()
+
+    def handle_parser_exception(self) -> None:
+        """See uvicorn. Breaking the protocol ends the connection; the client is to see why."""
+        if self._over:
+            return
+        self._over = True
+        if self.conn.close_sent is None:
+            self.transport.write(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n")
+        else:
+            close = self.conn.close_sent
+            self.queue.put_nowait(
+                {"type": "websocket.disconnect", "code": close.code, "reason": close.reason}
+            )
+            self.transport.write(b"".join(self.conn.data_to_send()))
+        self._end()
+
+    def shutdown(self) -> None:
+        """See uvicorn."""
+        try:
+            super().shutdown()
+        except InvalidState:  # it is being closed already
+            self.transport.close()
+
+    def pause_writing(self) -> None:
+        """See asyncio.Protocol."""
+        super().pause_writing()
+        if self._progress is not None:
+            self._progress.paused()
+
+    def resume_writing(self) -> None:
+        """See asyncio.Protocol."""
+        super().resume_writing()
+        if self._progress is not None:
+            self._progress.resumed()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """ASGI, and `FRAMES`. Waits while the peer is behind. Raises `ClientDisconnected` when it is gone."""
+        if not self.writable.is_set():
+            await self.writable.wait()
+        if self.disconnected or self._over:
+            raise ClientDisconnected
+        if cast("str", message["type"]) == FRAMES:
+            if self.close_sent or self.conn.state is not State.OPEN:
+                raise ClientDisconnected
+            self.transport.write(_framed(cast("dict[str, Any]", message)["frames"]))
+        elif message["type"] == "websocket.close" and self.handshake_complete:
+            if self.conn.state is State.OPEN:
+                code, reason = message.get("code", 1000), message.get("reason") or ""
+                self.queue.put_nowait(
+                    {"type": "websocket.disconnect", "code": code, "reason": reason}
+                )
+                self.conn.send_close(code, reason)
+                self.transport.write(b"".join(self.conn.data_to_send()))
+                self._end()
+        else:
+            await super().send(message)
+
+    def _too_slow(self) -> None:
+        if self.handshake_complete and self.conn.state is State.OPEN:
+            self._fail(TOO_SLOW, "too slow, resume")
+            self.writable.set()
+        else:
+            self.transport.abort()
+
+    def _fail(self, code: int, reason: str) -> None:
+        if not self._over:
+            self.conn.fail(code, reason)
+            self.handle_parser_exception()
+
+    def _end(self) -> None:
+        """Our close frame is written: the peer has a moment to answer it, then the connection is cut."""
+        self.close_sent = True
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        if self.close_timer is None:
+            self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
+
+
+def _framed(payloads: Sequence[bytes]) -> bytes:
+    """Text frames as they go over the wire: a server's are neither masked nor, here, split."""
+    parts: list[bytes] = []
+    for payload in payloads:
+        size = len(payload)
+        if size < 126:  # noqa: PLR2004  RFC 6455, 5.2
+            parts.append(_SHORT[size])
+        elif size < 65_536:  # noqa: PLR2004
+            parts.append(struct.pack("!BBH", 0x81, 126, size))
+        else:
+            parts.append(struct.pack("!BBQ", 0x81, 127, size))
+        parts.append(payload)
+    return b"".join(parts)
