@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    __version__: str
     from palaver.core.live import Delta as Delta, Ended as Ended, Opened as Opened
     from palaver.errors import (
         Code as Code,
@@ -57,12 +58,21 @@ _HOME = {
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
-        return import_module("importlib.metadata").version("palaver")
+        return _version()
     if name not in _HOME:
         raise AttributeError(f"module 'palaver' has no attribute {name!r}")
     value = getattr(import_module(_HOME[name]), name)
     globals()[name] = value
     return value
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415  seldom asked
+
+    try:
+        return version("palaver")
+    except PackageNotFoundError:  # run from its source, and not installed
+        return "0+source"
 
 
 def __dir__() -> list[str]:

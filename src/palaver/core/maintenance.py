@@ -34,7 +34,9 @@ class Schema:
 
 async def schema(settings: Settings) -> Schema:
     """The revisions. Makes no file. Refused: `database_url_invalid`. Unavailable: `database_unavailable`."""
-    return Schema(current=await asyncio.to_thread(migrate.current, settings.url), head=migrate.head())
+    return Schema(
+        current=await asyncio.to_thread(migrate.current, settings.url), head=migrate.head()
+    )
 
 
 async def upgrade(settings: Settings, progress: Callable[[str], None]) -> Schema:

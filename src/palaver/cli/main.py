@@ -1,0 +1,207 @@
+"""`palaver`: the command line. Here is what can be typed; what is done stands in the modules beside it.
+
+Nothing heavy is imported before a command needs it, so that help and completion answer at once. Errors are one line
+and an exit code; a traceback is shown only with `PALAVER_LOG_LEVEL=debug`.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import palaver as palaver_package
+from palaver.cli.output import Exit, exit_of, tell, tell_error
+from palaver.errors import Code, PalaverError, Unavailable
+
+EPILOG = (
+    "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused (a setting must change first), "
+    "4 unavailable (try again later)."
+)
+
+app = typer.Typer(
+    name="palaver",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+db = typer.Typer(
+    help="Look after the database's tables. Messages are not touched.", no_args_is_help=True
+)
+config = typer.Typer(help="Look at the settings.", no_args_is_help=True)
+app.add_typer(db, name="db")
+app.add_typer(config, name="config")
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Directory of the database, the journal and the lock.", show_default="data"),
+]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        help="sqlite:///path, postgresql://… or postgres://…",
+        show_default="palaver.db in the data directory",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Answer with one JSON object.")]
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001  the parser calls it
+    if wanted:
+        tell(f"palaver {palaver_package.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def palaver(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Show the version and exit.",
+            callback=_show_version,
+            is_eager=True,
+        ),
+    ] = False,
+) -> None:
+    """Palaver, a chat server whose history is never lost.
+
+    Every setting is an environment variable too, such as PALAVER_PORT; `palaver config show` lists them.
+    """
+
+
+@app.command(epilog="Example: palaver serve --port 9000 --data-dir /var/lib/palaver --open")
+def serve(
+    *,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            help="Port to listen on; 0 takes a free one.", min=0, max=65535, show_default="8000"
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="The model that answers.", show_default="the provider's first"),
+    ] = None,
+    allow_public: Annotated[
+        bool,
+        typer.Option(
+            "--allow-public",
+            help="Listen on a public address although there are no accounts: everyone who reaches it is a guest.",
+        ),
+    ] = False,
+    open_page: Annotated[
+        bool, typer.Option("--open", help="Open the page in a browser when it is ready.")
+    ] = False,
+    log_level: Annotated[
+        str | None, typer.Option(help="debug, info, warning or error.", show_default="info")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Start the server. Ctrl+C stops it; nothing that was stored is lost either way."""
+    from palaver.cli import serving  # noqa: PLC0415  each command loads what it needs
+
+    serving.serve(
+        {
+            "host": host,
+            "port": port,
+            "data_dir": data_dir,
+            "database_url": database_url,
+            "model": model,
+            "allow_public": allow_public or None,
+            "log_level": log_level,
+        },
+        open_page=open_page,
+        as_json=as_json,
+    )
+
+
+@db.command("upgrade", epilog="Example: palaver db upgrade --database-url postgresql://host/chat")
+def db_upgrade(
+    *, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: Json = False
+) -> None:
+    """Bring the tables up to date, after a backup of a SQLite file. Repeating it is harmless."""
+    from palaver.cli import database  # noqa: PLC0415  each command loads what it needs
+
+    database.upgrade(_where(data_dir, database_url), as_json=as_json)
+
+
+@db.command("current")
+def db_current(
+    *, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: Json = False
+) -> None:
+    """Show which revision the tables have, and which one this version of Palaver needs."""
+    from palaver.cli import database  # noqa: PLC0415  each command loads what it needs
+
+    database.current(_where(data_dir, database_url), as_json=as_json)
+
+
+@db.command("check")
+def db_check(
+    *, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: Json = False
+) -> None:
+    """Compare the tables with what this version of Palaver declares. Exits with 1 when they differ."""
+    from palaver.cli import database  # noqa: PLC0415  each command loads what it needs
+
+    raise typer.Exit(database.check(_where(data_dir, database_url), as_json=as_json))
+
+
+@config.command("show", epilog="Example: palaver config show --json")
+def config_show(*, as_json: Json = False) -> None:
+    """Show every setting: its value, where it comes from and what it means. Secrets stay hidden."""
+    from palaver.cli import shown  # noqa: PLC0415  each command loads what it needs
+
+    shown.show(as_json=as_json)
+
+
+@app.command(epilog="Example: palaver doctor --json")
+def doctor(
+    *,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    integrity: Annotated[
+        bool,
+        typer.Option(help="Read all of a SQLite file to find damage; takes long for a large one."),
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Check everything a server needs, and say what to do about what is wrong. Exits with 1 then."""
+    from palaver.cli import checkup  # noqa: PLC0415  each command loads what it needs
+
+    raise typer.Exit(
+        checkup.doctor(_where(data_dir, database_url), integrity=integrity, as_json=as_json)
+    )
+
+
+def _where(data_dir: Path | None, database_url: str | None) -> dict[str, object]:
+    return {"data_dir": data_dir, "database_url": database_url}
+
+
+def run() -> None:
+    """The entry point of `palaver` and of `python -m palaver`."""
+    try:
+        app()
+    except PalaverError as error:
+        _end(error, exit_of(error))
+    except KeyboardInterrupt:
+        sys.exit(Exit.STOPPED)
+    except Exception as error:  # noqa: BLE001  the edge of the process: one line, and a way to more
+        detail = f"{type(error).__name__}: {error}. PALAVER_LOG_LEVEL=debug shows where."
+        _end(Unavailable(Code.INTERNAL, detail), Exit.FAILED)
+
+
+def _end(error: PalaverError, code: Exit) -> None:
+    if os.environ.get("PALAVER_LOG_LEVEL", "").lower() == "debug":
+        import traceback  # noqa: PLC0415  seldom needed
+
+        traceback.print_exc()
+    tell_error(error, as_json="--json" in sys.argv[1:])
+    sys.exit(code)

@@ -1,0 +1,365 @@
+"""The embedding door: Palaver inside a Python program, without a server.
+
+    async with palaver.open("sqlite:///chat.db") as chat:
+        room = await chat.room("support")
+        ada = await chat.person("ada", name="Ada")
+        helper = await chat.agent("helper", name="Helper")
+        await room.say(ada, "Where is my parcel?", cid="order-77-question-1")
+        async with room.answer(helper) as answer:
+            answer.write("It is ")
+            answer.write("on its way.")
+
+The program is trusted: it says who speaks, and owns the rooms that it makes. What comes back are the frozen values of
+`palaver.model`; what goes wrong is a `palaver.PalaverError`: `Refused` (change something) or `Unavailable` (the same
+call may be repeated; with a `cid` that is safe for ever). Async only; one program at a time per SQLite file.
+"""
+
+import re
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from uuid import UUID, uuid5
+
+from palaver.agents.base import Provider
+from palaver.clock import Clock
+from palaver.core import turns
+from palaver.core.live import Closing, Delta, Ended, Happened, Item, Joined, Opened
+from palaver.core.reader import Reader
+from palaver.core.start import Core, started
+from palaver.errors import Code, Refused
+from palaver.model import (
+    Actor,
+    ActorKind,
+    Event,
+    MemberRole,
+    Message,
+    MessageId,
+    Page,
+    Room as RoomValue,
+    RoomId,
+)
+from palaver.settings import Settings, settings_from
+
+APPLICATION_HANDLE = "application"
+HANDLE_CHARS_MAX = 200
+_ROOM_ID = re.compile(r"r_[0-9a-f]{32}")
+_NAMESPACE = UUID("0d6cbb2e-5c1f-5f0e-8b77-4a3f6f1d9c10")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+Happening = Event | Opened | Delta | Ended
+"""What a follower sees: what happened for good, and answers while they are written."""
+
+
+@asynccontextmanager
+async def open(  # noqa: A001  `palaver.open` is how it reads
+    url: str | None = None,
+    *,
+    settings: Settings | None = None,
+    provider: Provider | None = None,
+    clock: Clock | None = None,
+) -> AsyncGenerator["Chat", None]:
+    """Opens a database, making or updating it where need be, and closes it at the end of the block.
+
+    `url`: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://…`; without it, the one of the settings.
+    `settings`: default, those of the environment, but without a look around for local models. `provider` answers in
+    rooms that were made with `assistant=True`. Refused: `database_url_invalid`, `database_locked` (another process has
+    the file), `database_newer`, `database_older`, `settings_invalid`.
+    """
+    if settings is None:
+        settings = settings_from(database_url=url, data_dir=_folder_of(url), detect=False)
+    elif url is not None:
+        settings = settings.model_copy(update={"database_url": url})
+    async with started(settings, clock=clock, provider=provider, lobby=False) as core:
+        program = await core.access.person(APPLICATION_HANDLE, "Application")
+        try:
+            yield Chat(core, program)
+        finally:
+            await core.drain(settings.stop_seconds)
+
+
+class Chat:
+    """An open Palaver: its rooms, people and agents."""
+
+    def __init__(self, core: Core, program: Actor) -> None:
+        self._core = core
+        self._program = program
+
+    async def person(self, handle: str, *, name: str | None = None) -> Actor:
+        """The person that the program knows as `handle`, made at the first use; `name` is what others see.
+
+        Refused: `name_invalid`, `name_reserved` (also a handle that is an agent's).
+        """
+        actor = await self._core.access.person(_handle(handle), name)
+        return _of_kind(actor, ActorKind.PERSON, handle)
+
+    async def agent(
+        self,
+        handle: str,
+        *,
+        name: str | None = None,
+        model: str | None = None,
+        system_prompt: str = "",
+    ) -> Actor:
+        """The agent that the program knows as `handle`, made or changed.
+
+        Refused: `name_reserved` (a handle that is a person's).
+        """
+        card = await self._core.access.agent(
+            _handle(handle), name or handle, model=model, system_prompt=system_prompt
+        )
+        return _of_kind(card.actor, ActorKind.AGENT, handle)
+
+    async def room(self, name: str, *, assistant: bool = False) -> "Room":
+        """The room with this name or id; a name that is new makes a room with that title.
+
+        The name stays good when the room gets another title. A room that was deleted comes back. `assistant` True
+        lets the configured model answer what people say, in a room that is made by this call.
+        Refused: `room_not_found` (an id of no room of this program's), `title_too_long`.
+        """
+        named = _ROOM_ID.fullmatch(name) is None
+        room = RoomId(f"r_{uuid5(_NAMESPACE, name).hex}" if named else name)
+        try:
+            return self._handle(await self._core.rooms.get(self._program, room))
+        except Refused as refusal:
+            if not named or refusal.code is not Code.ROOM_NOT_FOUND:
+                raise
+        found = await self._core.rooms.create(self._program, title=name, room=room, agent=assistant)
+        if found.deleted_ms is not None:
+            found = await self._core.rooms.restore(self._program, room)
+        return self._handle(found)
+
+    async def new_room(self, title: str = "", *, assistant: bool = False) -> "Room":
+        """A new room. Without a title it is named after its first message. Refused: `title_too_long`."""
+        room = await self._core.rooms.create(self._program, title=title, agent=assistant)
+        return self._handle(room)
+
+    async def rooms(self, *, search: str | None = None) -> AsyncGenerator["Room", None]:
+        """The rooms by last activity, newest first, fetched as they are asked for.
+
+        `search`: those whose title holds this text, in any case; at most 200 characters (Refused: `bad_request`).
+        """
+        cursor: str | None = None
+        while True:
+            found, cursor = await self._core.rooms.listing(
+                self._program, limit=50, cursor=cursor, search=search
+            )
+            for room in found:
+                yield self._handle(room)
+            if cursor is None:
+                return
+
+    def _handle(self, room: RoomValue) -> "Room":
+        return Room(_core=self._core, _program=self._program, value=room)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """A room. `value` is what it was when it was asked for; `fresh` asks again."""
+
+    value: RoomValue
+    _core: Core
+    _program: Actor
+
+    @property
+    def id(self) -> RoomId:
+        """`r_` and 32 hex digits."""
+        return self.value.id
+
+    @property
+    def title(self) -> str:
+        """Its title; "" while it has none."""
+        return self.value.title
+
+    # talking
+
+    async def say(
+        self,
+        person: Actor,
+        text: str,
+        *,
+        cid: str | None = None,
+        reply_to: MessageId | None = None,
+    ) -> Message:
+        """Stores what a person says and returns it; on return it is on the disk. The person becomes a member.
+
+        `cid` (1 to 64 visible ASCII characters, unique for this person) makes the call safe to repeat: the same
+        message comes back and nothing is stored twice. Refused: `empty_message`, `text_too_long`, `invalid_unicode`,
+        `invalid_character`, `cid_invalid`, `cid_reused`, `message_not_found` (reply_to), `bad_request` (an agent).
+        """
+        if person.kind is not ActorKind.PERSON:
+            raise Refused(Code.BAD_REQUEST, "Agents speak with `async with room.answer(agent)`.")
+        await self.add(person)
+        sent = await self._core.chat.send(
+            person, self.id, text=text, cid=cid, reply_to=reply_to, answers=True
+        )
+        return sent.message
+
+    @asynccontextmanager
+    async def answer(self, agent: Actor) -> AsyncGenerator["Answer", None]:
+        """Lets an agent answer: followers see each piece at once, and one message is stored when the block ends.
+
+        An exception in the block stores what came with status `failed` and the code `internal`, and goes on to the
+        caller; a cancellation stores it as `interrupted`. `answer.message` is the stored message afterwards.
+        """
+        if agent.kind is not ActorKind.AGENT:
+            raise Refused(Code.BAD_REQUEST, "People speak with `room.say(person, …)`.")
+        await self.add(agent)
+        async with self._core.turns.external(self.id, agent) as answer:
+            yield Answer(answer, self._core.settings.answer_chars_max)
+
+    async def add(self, actor: Actor) -> None:
+        """Makes a person or an agent a member of the room; one that is a member stays it."""
+        try:
+            seen = await self._core.rooms.get(actor, self.id)
+        except Refused as refusal:
+            if refusal.code is not Code.ROOM_NOT_FOUND:
+                raise
+        else:
+            if seen.role in {MemberRole.OWNER, MemberRole.MEMBER}:
+                return
+        await self._core.rooms.join(self._program, self.id, actor)
+
+    # reading
+
+    async def history(
+        self,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        around: int | None = None,
+        limit: int = 50,
+    ) -> Page:
+        """A page of messages, oldest first: the newest, or those before, after or around a `seq`.
+
+        `page.before` and `page.after` are the cursors to go on with, None where there is no more; `limit` is cut at
+        200. Refused: `limit_invalid`, `bad_request` (more than one of the three), `history_reset`.
+        """
+        return await self._core.chat.history(
+            self._program, self.id, before=before, after=after, around=around, limit=limit
+        )
+
+    async def follow(self, *, since: int | None = None) -> AsyncGenerator[Happening, None]:
+        """What happens, live, for ever: every event after `since` once and in order, and answers as they stream.
+
+        `since`: the `seq` of the last event that you have, 0 for all of them, None for what happens from now on.
+        An answer comes as `Opened`, then `Delta`s, then the `Event` whose message has the same id (or `Ended`, when
+        nothing was stored). Ends when the chat is closed. Refused: `history_reset` (`since` is not reached yet).
+        """
+        seq = since
+        with self._core.chat.reader(self._program) as reader:
+            joined: Joined | None = None
+            while joined is None:
+                if seq is not None:
+                    async for event in self._missed(seq):
+                        seq = event.seq
+                        yield event
+                joined = await reader.subscribe(self.id, seq)
+                if seq is not None and joined.mode == "reset":
+                    joined = None  # thousands more were said meanwhile: fetch them first
+            for event in joined.events:
+                yield event
+            for stream in joined.streams:
+                yield Opened(replace(stream, n=0, text="", reasoning=""))
+                yield Delta(self.id, stream.message, stream.n, stream.text, stream.reasoning)
+            async for happening in _lived(reader, self.id):
+                yield happening
+
+    async def fresh(self) -> "Room":
+        """The room as it is now. Refused: `room_not_found`."""
+        return replace(self, value=await self._core.rooms.get(self._program, self.id))
+
+    # keeping order
+
+    async def rename(self, title: str) -> "Room":
+        """Another title. Refused: `title_too_long`, `room_protected`."""
+        return replace(self, value=await self._core.rooms.rename(self._program, self.id, title))
+
+    async def delete(self) -> None:
+        """Deletes the room, which `restore` undoes."""
+        await self._core.rooms.delete(self._program, self.id)
+
+    async def restore(self) -> "Room":
+        """Takes a deletion back; every word is there."""
+        return replace(self, value=await self._core.rooms.restore(self._program, self.id))
+
+    async def _missed(self, seq: int) -> AsyncIterator[Event]:
+        tail = seq + 1
+        while seq < tail:
+            events, tail = await self._core.chat.events(self._program, self.id, after=seq)
+            for event in events:
+                seq = event.seq
+                yield event
+
+
+class Answer:
+    """An answer that is being written."""
+
+    def __init__(self, answer: turns.Answer, chars_max: int) -> None:
+        self._answer = answer
+        self._chars_max = chars_max
+        self._chars = 0
+
+    @property
+    def id(self) -> MessageId:
+        """The id that the message will have; followers see it as `Opened.stream.message` at once."""
+        return self._answer.id
+
+    @property
+    def text(self) -> str:
+        """What was written so far."""
+        return self._answer.text
+
+    @property
+    def message(self) -> Message | None:
+        """The stored message, once the block has ended."""
+        return self._answer.message
+
+    def write(self, text: str) -> None:
+        """Adds a piece. Waits for nothing. Refused: `invalid_unicode`, `answer_too_long` (a setting)."""
+        if _SURROGATE.search(text):
+            raise Refused(Code.INVALID_UNICODE, "The piece holds half of a character.")
+        if self._chars + len(text) > self._chars_max:
+            raise Refused(
+                Code.ANSWER_TOO_LONG, f"An answer has at most {self._chars_max:,} characters."
+            )
+        self._chars += len(text)
+        self._answer.write(text)
+
+
+async def _lived(reader: Reader, room: RoomId) -> AsyncIterator[Happening]:
+    reader.start(room)
+    while True:
+        items: list[Item] = await reader.next()
+        for item in items:
+            match item:
+                case Happened(event):
+                    yield event
+                case Opened() | Delta() | Ended():
+                    yield item
+                case Closing():
+                    return
+                case _:
+                    pass  # for doors with people behind them
+
+
+def _folder_of(url: str | None) -> Path | None:
+    """A SQLite file's folder holds what belongs to it."""
+    if url is None or not url.startswith("sqlite:///"):
+        return None
+    return Path(url.removeprefix("sqlite:///")).parent
+
+
+def _handle(handle: str) -> str:
+    if not 1 <= len(handle) <= HANDLE_CHARS_MAX or not handle.isprintable():
+        raise Refused(
+            Code.NAME_INVALID,
+            f"A handle has 1 to {HANDLE_CHARS_MAX} characters, all of which can be seen.",
+        )
+    return handle
+
+
+def _of_kind(actor: Actor, kind: ActorKind, handle: str) -> Actor:
+    if actor.kind is not kind:
+        raise Refused(Code.NAME_RESERVED, f"The handle {handle!r} belongs to the {actor.kind}.")
+    return actor

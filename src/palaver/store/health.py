@@ -1,0 +1,106 @@
+"""What the database says of its own health. Reads only; for `palaver doctor`.
+
+A SQLite file that no process has open is examined under the lock, because opening it may replay its write-ahead log;
+one that a server has open is only read beside it. A file that is not there is not made.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from palaver.errors import Code, Refused, Unavailable
+from palaver.store.engine.base import SQLITE, file_of, parsed
+from palaver.store.engine.lock import FileLock
+from palaver.store.engine.sqlite import WAL_SAFE
+
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 10.0
+FAULTS_SHOWN_MAX = 5
+POSTGRES_SETTINGS = ("server_version", "fsync", "full_page_writes", "synchronous_commit")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqliteHealth:
+    """`held`: who has the file open, in words. `faults`: what a quick check found, None when it was not made."""
+
+    version: str
+    wal_safe: bool
+    path: Path | None
+    exists: bool
+    held: str | None
+    faults: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostgresHealth:
+    """The server's version and the settings that decide whether a commit is on the disk when it returns."""
+
+    settings: Mapping[str, str]
+
+
+async def health(url: str, *, integrity: bool) -> SqliteHealth | PostgresHealth:
+    """Looks at the database. Refused: `database_url_invalid`. Unavailable: `database_unavailable`."""
+    found = parsed(url)
+    if found.drivername == SQLITE:
+        return _sqlite(file_of(found), integrity=integrity)
+    engine = create_async_engine(
+        found, poolclass=NullPool, connect_args={"timeout": CONNECT_SECONDS}
+    )
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS), engine.connect() as connection:
+            told = {
+                name: str(await connection.scalar(text(f"SHOW {name}")))
+                for name in POSTGRES_SETTINGS
+            }
+    except (OSError, TimeoutError, DBAPIError) as error:
+        raise Unavailable(
+            Code.DATABASE_UNAVAILABLE,
+            f"The PostgreSQL server does not answer at {found.host}:{found.port or 5432}.",
+        ) from error
+    finally:
+        await engine.dispose()
+    return PostgresHealth(settings=told)
+
+
+def _sqlite(path: Path | None, *, integrity: bool) -> SqliteHealth:
+    exists = path is not None and path.exists()
+    held: str | None = None
+    faults: tuple[str, ...] | None = None
+    if path is not None and exists:
+        try:
+            lock = FileLock(path)
+        except Refused as refusal:
+            held = refusal.detail
+            faults = _faults(path, "ro") if integrity else None
+        else:
+            try:
+                faults = _faults(path, "rw") if integrity else None
+            finally:
+                lock.release()
+    return SqliteHealth(
+        version=sqlite3.sqlite_version,
+        wal_safe=sqlite3.sqlite_version_info >= WAL_SAFE,
+        path=path,
+        exists=exists,
+        held=held,
+        faults=faults,
+    )
+
+
+def _faults(path: Path, mode: str) -> tuple[str, ...]:
+    """What SQLite's quick check finds; empty when all is well."""
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode={mode}", uri=True)) as db:
+            rows = db.execute(f"PRAGMA quick_check({FAULTS_SHOWN_MAX})").fetchall()
+    except sqlite3.Error as error:
+        return (str(error),)
+    return tuple(str(row[0]) for row in rows if row[0] != "ok")

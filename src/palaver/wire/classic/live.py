@@ -1,0 +1,270 @@
+"""`/ws/chat`: one classic client, talking in one session.
+
+Rules: what a client says is stored before anyone sees it; the echo it waits for is the room's own event. Saying
+something does not wait for the answer to what was said before. A frame that cannot be taken is an `error` frame and
+the connection stays. A connection owns nothing but its reader: when it goes, running answers go on.
+"""
+
+import asyncio
+from collections import deque
+from typing import Any
+
+from fastapi import WebSocket, WebSocketDisconnect
+
+from palaver.core import live
+from palaver.core.reader import Reader
+from palaver.core.start import Core
+from palaver.errors import Code, PalaverError, Refused
+from palaver.model import Actor, EventType, Message, MessageId, Role, Room
+from palaver.wire import frames
+from palaver.wire.classic.answers import END, Answers, Json
+from palaver.wire.classic.sessions import (
+    COOKIE,
+    ensured_default,
+    history_json,
+    known_guest,
+    room_of,
+    sender_of,
+    session_of,
+    uuid_of,
+)
+
+NO_USER_ID = 4001
+SERVICE_RESTART = 1012
+TRY_AGAIN_LATER = 1013
+SENDER_CHARS_MAX = 50
+TIMESTAMP_CHARS_MAX = 64
+REMEMBERED_MAX = 256
+
+
+async def converse(core: Core, websocket: WebSocket, session_id: str | None) -> None:
+    """Serves one connection until it ends. A `session_id` that is no UUID is refused with HTTP 403."""
+    wanted = uuid_of(session_id)
+    if session_id is not None and wanted is None:
+        await websocket.close()
+        return
+    await websocket.accept()
+    try:
+        actor = await known_guest(core, websocket.cookies.get(COOKIE))
+        if actor is None:
+            await websocket.send_text(_text(_NO_IDENTITY))
+            await websocket.close(NO_USER_ID, "No user identity")
+            return
+        room = await _room(core, actor, wanted and room_of(wanted))
+        with core.chat.reader(actor) as reader:
+            joined = await reader.subscribe(room.id)
+            await _Conversation(core, websocket, actor, room, reader).run(joined)
+    except PalaverError as error:
+        await websocket.send_text(_text(_error(error)))
+        await websocket.close(TRY_AGAIN_LATER)
+    except WebSocketDisconnect:
+        return
+
+
+async def _room(core: Core, actor: Actor, wanted: Any) -> Room:
+    """The session asked for; for one that is not this guest's to see, the default one."""
+    if wanted is not None:
+        try:
+            return await core.rooms.get(actor, wanted)
+        except Refused as refusal:
+            if refusal.code is not Code.ROOM_NOT_FOUND:
+                raise
+    return await ensured_default(core, actor)
+
+
+class _TooSlow(Exception):
+    """The client took no byte for too long."""
+
+
+class _Conversation:
+    """One connection's two halves: what the client says, and what it is told."""
+
+    def __init__(
+        self, core: Core, websocket: WebSocket, actor: Actor, room: Room, reader: Reader
+    ) -> None:
+        self._core = core
+        self._websocket = websocket
+        self._actor = actor
+        self._room = room
+        self._reader = reader
+        self._answers = Answers()
+        self._awaited: set[MessageId] = set()
+        self._told: deque[MessageId] = deque(maxlen=REMEMBERED_MAX)
+        self._sending = asyncio.Lock()
+
+    async def run(self, joined: live.Joined) -> None:
+        """Greets, then talks until either side goes."""
+        await self._greet(joined)
+        self._reader.start(self._room.id)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                telling = tasks.create_task(self._tell())
+                await self._listen()
+                telling.cancel()
+        except* (_TooSlow, WebSocketDisconnect):
+            pass  # it is gone; what it said is stored
+
+    # what it is told
+
+    async def _greet(self, joined: live.Joined) -> None:
+        session = session_of(self._room.id)
+        await self._send(
+            {
+                "type": "system",
+                "content": "Connected to chat server",
+                "timestamp": None,
+                "system_type": "connection",
+                "session_id": session,
+                "limit_info": LIMIT_INFO,
+            }
+        )
+        said = history_json(joined.messages)
+        if said:
+            await self._send({"type": "history", "messages": said, "session_id": session})
+        if joined.streams:
+            await self._send(END)  # a client that was cut off in mid-answer begins a new bubble
+        for stream in joined.streams:
+            self._answers.opened(stream.message)
+            self._answers.more(stream.message, stream.text)
+        await self._send_answers()
+
+    async def _tell(self) -> None:
+        while True:
+            for item in await self._reader.next():
+                await self._tell_item(item)
+            await self._send_answers()
+
+    async def _tell_item(self, item: live.Item) -> None:
+        match item:
+            case live.Happened(event) if event.type is EventType.MESSAGE_CREATED:
+                assert event.message is not None, "the event of a message carries the message"
+                await self._tell_message(event.message)
+            case live.Opened(stream):
+                self._answers.opened(stream.message)
+            case live.Delta():
+                self._answers.more(item.message, item.text)
+            case live.Ended():
+                self._answers.dropped(item.message)
+            case live.Closing():
+                async with self._sending:
+                    await self._websocket.close(SERVICE_RESTART)
+                raise WebSocketDisconnect(SERVICE_RESTART)
+            case _:
+                pass  # what this contract has no word for
+
+    async def _tell_message(self, message: Message) -> None:
+        if message.role is Role.ASSISTANT:
+            self._answers.finished(message)
+        elif message.text:
+            await self._send(
+                {
+                    "type": "message",
+                    "content": message.text,
+                    "sender": sender_of(message),
+                    "timestamp": _timestamp_of(message),
+                }
+            )
+            await self._settle(message.id)
+
+    async def _send_answers(self) -> None:
+        due, ended = self._answers.take()
+        for frame in due:
+            await self._send(frame)
+        for answer in ended:
+            await self._settle(answer)
+
+    async def _settle(self, message: MessageId) -> None:
+        """Ends an exchange of this client's, when this is what it waited for."""
+        self._told.append(message)
+        if message in self._awaited:
+            self._awaited.discard(message)
+            await self._send(LIMIT_UPDATE)
+
+    async def _send(self, frame: Json) -> None:
+        try:
+            async with asyncio.timeout(self._core.settings.slow_reader_seconds), self._sending:
+                await self._websocket.send_text(_text(frame))
+        except TimeoutError:
+            raise _TooSlow from None
+
+    # what it says
+
+    async def _listen(self) -> None:
+        while True:
+            message = await self._websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            text = message.get("text")
+            try:
+                await self._say(message["bytes"] if text is None else text.encode())
+            except PalaverError as error:
+                await self._send(_error(error))
+
+    async def _say(self, data: bytes) -> None:
+        """Takes one frame: `{"content", "sender"?, "timestamp"?}`."""
+        try:
+            frame = frames.load(data)
+        except Refused as refusal:
+            if refusal.code not in {Code.INVALID_JSON, Code.BAD_REQUEST}:
+                raise
+            await self._send({"type": "error", "content": "Invalid message format"})
+            return
+        text = frame.get("content", "")
+        if not isinstance(text, str):
+            raise Refused(Code.BAD_REQUEST, "The content of a message must be a text.")
+        meta = {"sender": _label(frame, "sender", SENDER_CHARS_MAX) or "user"}
+        timestamp = _label(frame, "timestamp", TIMESTAMP_CHARS_MAX)
+        if timestamp is not None:
+            meta["timestamp"] = timestamp
+        sent = await self._core.chat.send(
+            self._actor, self._room.id, text=text, cid=None, meta=meta
+        )
+        for awaited in [turn.message for turn in sent.turns] or [sent.message.id]:
+            if awaited in self._told:
+                await self._send(LIMIT_UPDATE)
+            else:
+                self._awaited.add(awaited)
+
+
+def _label(frame: Json, name: str, chars_max: int) -> str | None:
+    """A short text that is kept and echoed as it is."""
+    value = frames.text_or_none_of(frame, name)
+    if value is not None and (len(value) > chars_max or not value.isprintable()):
+        raise Refused(
+            Code.BAD_REQUEST,
+            f"The {name} must be a text of at most {chars_max} printable characters.",
+        )
+    return value
+
+
+def _timestamp_of(message: Message) -> str | None:
+    """The time that its client gave; of what came through another door, the server's."""
+    if "sender" in message.meta:
+        return message.meta.get("timestamp")
+    return frames.moment(message.created_ms)
+
+
+def _error(error: PalaverError) -> Json:
+    return {"type": "error", "content": error.detail, "error_code": error.code}
+
+
+def _text(frame: Json) -> str:
+    return frames.dump(frame).decode()
+
+
+_NO_IDENTITY: Json = {
+    "type": "error",
+    "content": "No user identity. Please refresh the page.",
+    "error_code": "NO_USER_ID",
+}
+LIMIT_INFO: Json = {
+    "limit": None,
+    "used": 0,
+    "remaining": None,
+    "is_unlimited": True,
+    "can_send": True,
+    "user_role": "anonymous",
+    "requires_verification": False,
+}
+"""Nothing is counted, so that nothing can run out."""
+LIMIT_UPDATE: Json = {"type": "limit_update", "limit_info": LIMIT_INFO}

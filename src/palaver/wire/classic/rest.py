@@ -1,0 +1,234 @@
+"""The classic wire's HTTP: sessions, histories, and the questions about accounts that a guest's client asks.
+
+Errors are `{"detail": …}`, not the problem details of the other doors: that is this contract. Any answer to a request
+without an identity sets the cookie.
+"""
+
+import json
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response, WebSocket
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, Field
+
+from palaver.core.start import Core
+from palaver.errors import Code, PalaverError
+from palaver.model import Actor
+from palaver.wire.classic.live import converse
+from palaver.wire.classic.sessions import (
+    COOKIE,
+    COOKIE_SECONDS,
+    HISTORY_MAX,
+    Json,
+    default_room,
+    history_json,
+    known_guest,
+    new_guest,
+    room_of,
+    session_json,
+    sessions_of,
+)
+
+Limit = Annotated[int, Query(ge=1, le=100)]
+Offset = Annotated[int, Query(ge=0)]
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class NewSession(BaseModel):
+    """The body that makes a session."""
+
+    title: str = Field(default="New Chat", max_length=200)
+
+
+class SessionTitle(BaseModel):
+    """The body that renames one."""
+
+    title: str = Field(max_length=200)
+
+
+class ClassicRoute(APIRoute):
+    """A route whose errors and whose cookie are the classic wire's."""
+
+    def get_route_handler(self) -> Handler:
+        """See `APIRoute`: the one seam between a route and its answer."""
+        handle = super().get_route_handler()
+
+        async def handled(request: Request) -> Response:
+            try:
+                response = await handle(request)
+            except RequestValidationError as invalid:
+                response = _answer(422, {"detail": jsonable_encoder(invalid.errors())})
+            except PalaverError as error:
+                response = _refusal(error)
+            cookie = getattr(request.state, "classic_cookie", None)
+            if cookie is not None:
+                response.set_cookie(
+                    COOKIE,
+                    cookie,
+                    max_age=COOKIE_SECONDS,
+                    path="/",
+                    httponly=True,
+                    samesite="lax",
+                )
+            return response
+
+        return handled
+
+
+def classic_routes(core: Core) -> APIRouter:
+    """Every route of the classic wire."""
+    router = APIRouter(route_class=ClassicRoute, tags=["classic"])
+    guest = _guest_of(core)
+    _session_routes(router, core, guest)
+    _history_routes(router, core, guest)
+    _account_routes(router)
+    _live_routes(router, core)
+    return router
+
+
+def _guest_of(core: Core) -> Callable[[Request], Coroutine[Any, Any, Actor]]:
+    async def guest(request: Request) -> Actor:
+        actor = await known_guest(core, request.cookies.get(COOKIE))
+        if actor is None:
+            request.state.classic_cookie, actor = await new_guest(core)
+        return actor
+
+    return guest
+
+
+def _session_routes(router: APIRouter, core: Core, guest: Callable[..., Any]) -> None:
+    @router.get("/api/sessions")
+    async def listed(
+        actor: Annotated[Actor, Depends(guest)], limit: Limit = 50, offset: Offset = 0
+    ) -> Json:
+        """The guest's sessions, the one with the newest message first."""
+        found = await sessions_of(core, actor)
+        shown = [session_json(room, actor) for room in found[offset : offset + limit]]
+        return {"sessions": shown, "total": len(found), "limit": limit, "offset": offset}
+
+    @router.post("/api/sessions", status_code=201)
+    async def created(body: NewSession, actor: Annotated[Actor, Depends(guest)]) -> Json:
+        """A new session."""
+        room = await core.rooms.create(actor, title=body.title)
+        return session_json(room, actor)
+
+    @router.get("/api/sessions/{session_id}")
+    async def shown(session_id: UUID, actor: Annotated[Actor, Depends(guest)]) -> Json:
+        """One session."""
+        room = await core.rooms.get(actor, room_of(session_id))
+        return session_json(room, actor)
+
+    @router.patch("/api/sessions/{session_id}")
+    async def renamed(
+        session_id: UUID, body: SessionTitle, actor: Annotated[Actor, Depends(guest)]
+    ) -> Json:
+        """One session under another title, which may be empty."""
+        room = await core.rooms.rename(actor, room_of(session_id), body.title)
+        return session_json(room, actor)
+
+    @router.delete("/api/sessions/{session_id}", status_code=204)
+    async def deleted(session_id: UUID, actor: Annotated[Actor, Depends(guest)]) -> Response:
+        """Deletes a session; never the default one."""
+        room = await core.rooms.get(actor, room_of(session_id))
+        if room.id == default_room(actor):
+            return _answer(400, {"detail": "Cannot delete the default session"})
+        await core.rooms.delete(actor, room.id)
+        return Response(status_code=204)
+
+    _ = listed, created, shown, renamed, deleted
+
+
+def _history_routes(router: APIRouter, core: Core, guest: Callable[..., Any]) -> None:
+    @router.get("/api/sessions/{session_id}/history")
+    async def session_history(
+        session_id: UUID, actor: Annotated[Actor, Depends(guest)], limit: Limit = 50
+    ) -> Json:
+        """The first `limit` of a session's newest 50 messages, oldest first."""
+        room = room_of(session_id)
+        page = await core.chat.history(actor, room, limit=min(HISTORY_MAX, core.settings.page_max))
+        said = history_json(page.messages)[:limit]
+        return {"session_id": str(session_id), "messages": said, "count": len(said)}
+
+    @router.get("/api/history")
+    async def default_history(actor: Annotated[Actor, Depends(guest)], limit: Limit = 50) -> Json:
+        """The newest messages of the default session, oldest first."""
+        room = default_room(actor)
+        try:
+            page = await core.chat.history(actor, room, limit=min(limit, core.settings.page_max))
+        except PalaverError as error:
+            if error.code is not Code.ROOM_NOT_FOUND:
+                raise
+            return {"messages": [], "count": 0}
+        said = history_json(page.messages)
+        return {"messages": said, "count": len(said)}
+
+    _ = session_history, default_history
+
+
+def _account_routes(router: APIRouter) -> None:
+    """What a client asks about accounts, answered for a guest: there are none to sign in to."""
+    no_accounts = "This server has no accounts. Everyone is a guest."
+
+    @router.get("/api/auth/methods")
+    async def methods() -> Json:
+        """No way to sign in."""
+        return {"oauth_providers": [], "email_password_enabled": False}
+
+    @router.get("/api/auth/providers")
+    async def providers() -> Json:
+        """No provider to sign in with."""
+        return {"providers": []}
+
+    @router.get("/api/auth/me")
+    async def me() -> Json:
+        """Nobody is signed in."""
+        return {"user": None, "authenticated": False}
+
+    @router.post("/api/auth/refresh")
+    async def refresh() -> Response:
+        """Nothing to refresh."""
+        return _answer(401, {"detail": "No refresh token provided"})
+
+    @router.post("/api/auth/login")
+    async def login() -> Response:
+        """No account to sign in to."""
+        return _answer(401, {"detail": no_accounts})
+
+    @router.post("/api/auth/register")
+    async def register() -> Response:
+        """No account to be had."""
+        return _answer(400, {"detail": no_accounts})
+
+    @router.post("/api/auth/logout")
+    async def logout() -> Json:
+        """Nobody was signed in, and nobody is now."""
+        return {"message": "Logged out successfully"}
+
+    _ = methods, providers, me, refresh, login, register, logout
+
+
+def _live_routes(router: APIRouter, core: Core) -> None:
+    @router.websocket("/ws/chat")
+    async def by_query(websocket: WebSocket) -> None:
+        await converse(core, websocket, websocket.query_params.get("session_id"))
+
+    @router.websocket("/ws/chat/{session_id}")
+    async def by_path(websocket: WebSocket, session_id: str) -> None:
+        await converse(core, websocket, session_id)
+
+    _ = by_query, by_path
+
+
+def _answer(status: int, body: Json) -> Response:
+    # ASCII only: an error repeats what was sent, and half a character in it could not be encoded
+    return Response(json.dumps(body), status_code=status, media_type="application/json")
+
+
+def _refusal(error: PalaverError) -> Response:
+    if error.code is Code.ROOM_NOT_FOUND:
+        return _answer(404, {"detail": "Session not found"})
+    return _answer(error.status, {"detail": error.detail})

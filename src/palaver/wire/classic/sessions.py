@@ -1,0 +1,127 @@
+"""Who is asking on the classic wire, and which rooms are this guest's sessions.
+
+The cookie's UUID is the guest's token; a UUID that nobody has used yet becomes a new guest. Session ids are the room's
+32 hex digits as UUID text. The default session's id is made of the guest's id, so it needs no mark of its own and
+cannot be made twice.
+"""
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid5
+
+from palaver.core.start import Core
+from palaver.errors import Code, Refused
+from palaver.model import Actor, Message, Role, Room, RoomId, Visibility
+
+COOKIE = "stupidbot_user_id"
+COOKIE_SECONDS = 31_536_000
+DEFAULT_TITLE = "Default Chat Session"
+SESSIONS_MAX = 2_000
+HISTORY_MAX = 50
+_NAMESPACE = UUID("5b6e2f0c-7d0c-5d1b-9a3e-0d6f6b1c2a77")
+
+Json = dict[str, Any]
+
+
+async def known_guest(core: Core, cookie: str | None) -> Actor | None:
+    """Whose cookie this is; a UUID that is new here is a new guest's. None when it is not a UUID."""
+    token = uuid_of(cookie)
+    if token is None:
+        return None
+    actor = await core.access.actor(str(token))
+    if actor is None:
+        _, actor = await core.access.new_guest(token=str(token))
+    return actor
+
+
+async def new_guest(core: Core) -> tuple[str, Actor]:
+    """A new guest and the value of its cookie."""
+    digest = hashlib.sha256(core.clock.secret().encode()).digest()
+    return await core.access.new_guest(token=str(UUID(bytes=digest[:16], version=4)))
+
+
+def uuid_of(text: str | None) -> UUID | None:
+    """The UUID that a text is, if it is one."""
+    try:
+        return UUID(text)
+    except (TypeError, ValueError):
+        return None
+
+
+# sessions
+
+
+def room_of(session: UUID) -> RoomId:
+    """The room behind a session's id."""
+    return RoomId(f"r_{session.hex}")
+
+
+def session_of(room: RoomId) -> str:
+    """A room's id as the classic wire tells it."""
+    return str(UUID(room.removeprefix("r_")))
+
+
+def default_room(actor: Actor) -> RoomId:
+    """The id of this guest's default session, whether it is there yet or not."""
+    return room_of(uuid5(_NAMESPACE, actor.id))
+
+
+async def ensured_default(core: Core, actor: Actor) -> Room:
+    """The default session, made at its first use; one that was deleted elsewhere comes back whole."""
+    try:
+        return await core.rooms.get(actor, default_room(actor))
+    except Refused as refusal:
+        if refusal.code is not Code.ROOM_NOT_FOUND:
+            raise
+    room = await core.rooms.create(actor, title=DEFAULT_TITLE, room=default_room(actor))
+    return room if room.deleted_ms is None else await core.rooms.restore(actor, room.id)
+
+
+async def sessions_of(core: Core, actor: Actor) -> list[Room]:
+    """A guest's own rooms by last activity, at most `SESSIONS_MAX`. Open rooms are found by their id only."""
+    found: list[Room] = []
+    cursor: str | None = None
+    while len(found) < SESSIONS_MAX:
+        rooms, cursor = await core.rooms.listing(
+            actor, limit=min(200, core.settings.page_max), cursor=cursor
+        )
+        found += [room for room in rooms if room.visibility is Visibility.PRIVATE]
+        if cursor is None:
+            break
+    return found[:SESSIONS_MAX]
+
+
+def session_json(room: Room, actor: Actor) -> Json:
+    """Session."""
+    return {
+        "id": session_of(room.id),
+        "title": room.title,
+        "metadata": {"is_default": True} if room.id == default_room(actor) else {},
+        "created_at": _time(room.created_ms),
+        "updated_at": _time(room.active_ms),
+    }
+
+
+def _time(ms: int) -> str:
+    return datetime.fromtimestamp(ms // 1000, UTC).replace(tzinfo=None).isoformat()
+
+
+# messages
+
+
+def sender_of(message: Message) -> str:
+    """The sender that a message was given by its client; `user` and `assistant` for those of other doors."""
+    if message.role is not Role.USER:
+        return str(message.role)
+    sender = message.meta.get("sender")
+    return sender if isinstance(sender, str) else "user"
+
+
+def history_json(messages: tuple[Message, ...]) -> list[Json]:
+    """What was said, oldest first. Deleted messages and answers that brought no word are left out."""
+    return [
+        {"type": "message", "sender": sender_of(message), "content": message.text}
+        for message in messages
+        if message.text
+    ]
