@@ -1,0 +1,1 @@
+"""Keeps: the log on SQLite and PostgreSQL. The only SQL of Palaver."""

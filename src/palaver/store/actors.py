@@ -1,0 +1,71 @@
+"""Who can speak: people, agents, the system. Reads only."""
+
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, select
+
+from palaver.model import Actor, ActorId, ActorKind, AgentCard
+from palaver.store.engine.statement import Row, Statement
+from palaver.store.schema import actors, agents, sessions
+
+PREFIX = {ActorKind.PERSON: "u_", ActorKind.AGENT: "a_", ActorKind.SYSTEM: "s_"}
+
+COLUMNS = (actors.c.id, actors.c.kind, actors.c.name, actors.c.guest)
+CARD_COLUMNS = (*COLUMNS, agents.c.model, agents.c.system_prompt, agents.c.settings)
+
+_BY_ID = Statement(select(*COLUMNS).where(actors.c.id == bindparam("actor")), "actor")
+_BY_HANDLE = Statement(select(*COLUMNS).where(actors.c.handle == bindparam("handle")), "handle")
+_BY_TOKEN = Statement(
+    select(*COLUMNS)
+    .join(sessions, sessions.c.actor_key == actors.c.key)
+    .where(sessions.c.token_sha256 == bindparam("token")),
+    "token",
+)
+_AGENT = Statement(
+    select(*CARD_COLUMNS)
+    .join(agents, agents.c.actor_key == actors.c.key)
+    .where(actors.c.id == bindparam("actor")),
+    "actor",
+)
+
+
+def get(conn: Connection, actor: ActorId) -> Actor | None:
+    """The actor of this id."""
+    found = _one(_BY_ID.first(conn, actor))
+    return found if found is not None and found.id == actor else None
+
+
+def by_token(conn: Connection, sha256: bytes) -> Actor | None:
+    """The actor whose session's token has this SHA-256."""
+    return _one(_BY_TOKEN.first(conn, sha256))
+
+
+def by_handle(conn: Connection, handle: str) -> Actor | None:
+    """The actor of this unique handle."""
+    return _one(_BY_HANDLE.first(conn, handle))
+
+
+def agent(conn: Connection, actor: ActorId) -> AgentCard | None:
+    """What makes this actor an agent; None when it is none."""
+    row = _AGENT.first(conn, actor)
+    if row is None:
+        return None
+    model, system_prompt, settings = row[len(COLUMNS) :]
+    return AgentCard(
+        actor=actor_of(row), model=model, system_prompt=system_prompt, settings=settings
+    )
+
+
+def actor_of(row: Row) -> Actor:
+    """The actor in the first columns of a row of `COLUMNS`."""
+    digits, kind, name, guest = row[: len(COLUMNS)]
+    return Actor(id=id_of(kind, digits), kind=kind, name=name, guest=guest)
+
+
+def id_of(kind: ActorKind, digits: Any) -> ActorId:
+    """An actor's public id, whose prefix is its kind's."""
+    return ActorId(PREFIX[kind] + digits)
+
+
+def _one(row: Row | None) -> Actor | None:
+    return None if row is None else actor_of(row)

@@ -1,0 +1,1 @@
+"""Commands applied inside one transaction."""

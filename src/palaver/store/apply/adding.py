@@ -1,0 +1,268 @@
+"""Adds messages: a whole run of them, to many rooms, with a handful of statements.
+
+Theory of operation. One select locks the rooms and finds the authors and their roles; one finds the cids that are known;
+one each for replied messages and answering agents, where there are any. Then the commands are decided one by one in
+their order, in memory: refused, a duplicate (of a stored one or of one before it in the run), or the room's next seq.
+What was decided is written by one executemany per table. A room's row is updated once per run.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import (
+    CTE,
+    ClauseElement,
+    LargeBinary,
+    and_,
+    bindparam,
+    column,
+    select,
+    values,
+)
+
+from palaver.errors import Code, Refused
+from palaver.model import (
+    ActorId,
+    ActorKind,
+    MemberRole,
+    Message,
+    MessageId,
+    RoomId,
+    TitleSource,
+    Turn,
+    Visibility,
+)
+from palaver.store.actors import id_of
+from palaver.store.apply.opening import Agent, open_turns
+from palaver.store.apply.transaction import (
+    ADVANCE,
+    INSERT_EVENT,
+    INSERT_MESSAGE,
+    Transaction,
+    created,
+    distinct,
+    event_row,
+    message_row,
+    room_not_found,
+)
+from palaver.store.commands import Added, AddMessage
+from palaver.store.engine.statement import ListStatement
+from palaver.store.messages import message_of, selected
+from palaver.store.schema import actors, members, message_has_cid, messages, rooms
+
+
+def _pairs(names: Sequence[tuple[str, ...]]) -> CTE:
+    room, author = (column(name, LargeBinary) for name in ("room", "author"))
+    rows = [tuple(bindparam(name, type_=rooms.c.id.type) for name in pair) for pair in names]
+    return values(room, author, name="asked").data(rows).cte("asked")
+
+
+def _lock(names: Sequence[tuple[str, ...]]) -> ClauseElement:
+    asked = _pairs(names)
+    return (
+        select(
+            rooms.c.id,
+            actors.c.id,
+            rooms.c.key,
+            rooms.c.seq,
+            rooms.c.visibility,
+            rooms.c.title_source,
+            rooms.c.deleted_ms,
+            actors.c.key,
+            actors.c.kind,
+            actors.c.name,
+            members.c.role,
+        )
+        .select_from(asked)
+        .join(rooms, rooms.c.id == asked.c.room)
+        .join(actors, actors.c.id == asked.c.author)
+        .outerjoin(
+            members, and_(members.c.room_key == rooms.c.key, members.c.actor_key == actors.c.key)
+        )
+        .order_by(rooms.c.key)  # every process locks in one order, so that none waits in a circle
+        .with_for_update(key_share=True, of=rooms)
+    )
+
+
+_LOCK = ListStatement(_lock, width=2)
+_KNOWN = ListStatement(
+    lambda names: (
+        selected(messages.c.text, messages.c.author_key, rooms.c.id)
+        .join(rooms, rooms.c.key == messages.c.room_key)
+        .where(
+            message_has_cid,
+            messages.c.cid.in_([bindparam(name, type_=messages.c.cid.type) for (name,) in names]),
+        )
+    )
+)
+_REPLIED = ListStatement(
+    lambda names: select(messages.c.id, messages.c.room_key, messages.c.seq).where(
+        messages.c.id.in_([bindparam(name, type_=messages.c.id.type) for (name,) in names])
+    )
+)
+_ANSWERING = ListStatement(
+    lambda names: (
+        select(members.c.room_key, actors.c.key, actors.c.id, actors.c.name)
+        .join(actors, actors.c.key == members.c.actor_key)
+        .where(
+            members.c.room_key.in_(
+                [bindparam(name, type_=members.c.room_key.type) for (name,) in names]
+            ),
+            members.c.auto_respond.is_(True),
+        )
+        .order_by(members.c.room_key, members.c.joined_ms, actors.c.key)
+    )
+)
+
+
+@dataclass(slots=True)
+class _Room:
+    key: int
+    seq: int
+    stored_seq: int
+    is_open: bool
+    untitled: bool
+    deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Author:
+    key: int
+    name: str
+
+
+@dataclass(slots=True)
+class _Run:
+    """What the run found, and what it decided to write."""
+
+    rooms: dict[RoomId, _Room] = field(default_factory=dict[RoomId, _Room])
+    authors: dict[tuple[RoomId, ActorId], tuple[_Author, MemberRole | None]] = field(
+        default_factory=dict[tuple[RoomId, ActorId], tuple[_Author, MemberRole | None]]
+    )
+    known: dict[tuple[int, str], tuple[Message, str]] = field(
+        default_factory=dict[tuple[int, str], tuple[Message, str]]
+    )
+    replied: dict[MessageId, tuple[int, int]] = field(
+        default_factory=dict[MessageId, tuple[int, int]]
+    )
+    answering: dict[int, list[Agent]] = field(default_factory=dict[int, list[Agent]])
+    message_rows: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
+    event_rows: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
+
+
+def add_messages(tx: Transaction, commands: Sequence[AddMessage]) -> list[Added | Refused]:
+    """Applies the run; the results stand in the order of the commands."""
+    run = _found(tx, commands)
+    results: list[Added | Refused] = []
+    turns: list[tuple[int, int, Turn]] = []
+    for command in commands:
+        try:
+            results.append(_decide(tx, run, command, turns))
+        except Refused as refused:
+            results.append(refused)
+    changed = [room for room in run.rooms.values() if room.seq != room.stored_seq]
+    ADVANCE.many(tx.conn, [(room.seq, tx.now_ms, room.key) for room in changed])
+    INSERT_MESSAGE.many(tx.conn, run.message_rows)
+    INSERT_EVENT.many(tx.conn, run.event_rows)
+    open_turns(tx, turns)
+    return results
+
+
+def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:
+    run = _Run()
+    pairs = list(dict.fromkeys([(command.room, command.author) for command in commands]))
+    for row in _LOCK.all(tx.conn, pairs):
+        room, digits, room_key, seq, visibility, title_source, deleted_ms, key, kind, name, role = (
+            row
+        )
+        run.authors[room, id_of(kind, digits)] = (_Author(key, name), role)
+        if room not in run.rooms:
+            run.rooms[room] = _Room(
+                key=room_key,
+                seq=seq,
+                stored_seq=seq,
+                is_open=visibility is Visibility.OPEN,
+                untitled=title_source is TitleSource.NONE,
+                deleted=deleted_ms is not None,
+            )
+    cids = [command.cid for command in commands if command.cid is not None]
+    for row in _KNOWN.all(tx.conn, distinct(cids)):
+        text, author_key, room = row[-3:]
+        run.known[author_key, row[9]] = (message_of(room, row), text)
+    replied = [command.reply_to for command in commands if command.reply_to is not None]
+    for id_, room_key, seq in _REPLIED.all(tx.conn, distinct(replied)):
+        run.replied[id_] = (room_key, seq)
+    asking = [
+        run.rooms[command.room].key
+        for command in commands
+        if command.answers and command.room in run.rooms
+    ]
+    for room_key, key, digits, name in _ANSWERING.all(tx.conn, distinct(asking)):
+        agent = Agent(key, id_of(ActorKind.AGENT, digits), name)
+        run.answering.setdefault(room_key, []).append(agent)
+    return run
+
+
+def _decide(
+    tx: Transaction, run: _Run, command: AddMessage, turns: list[tuple[int, int, Turn]]
+) -> Added:
+    room = run.rooms.get(command.room)
+    author, role = run.authors.get((command.room, command.author), (None, None))
+    if room is None or author is None or room.deleted or not (room.is_open or role):
+        raise room_not_found()
+    if role is MemberRole.READER and not room.is_open:
+        raise Refused(Code.FORBIDDEN, "readers of this room cannot write to it")
+    if command.cid is not None:
+        known = run.known.get((author.key, command.cid))
+        if known is not None:
+            return _duplicate(command, room, *known)
+    reply_to_seq = _reply_to_seq(run, command, room)
+    room.seq += 1
+    message = Message(
+        id=command.id,
+        room=command.room,
+        seq=room.seq,
+        author=command.author,
+        name=author.name,
+        role=command.role,
+        status=command.status,
+        text=command.text,
+        created_ms=tx.now_ms,
+        cid=command.cid,
+        reply_to=command.reply_to,
+        meta=command.meta,
+    )
+    run.message_rows.append(message_row(room.key, author.key, message, reply_to_seq))
+    run.event_rows.append(event_row(room.key, author.key, message))
+    tx.events.append(created(message))
+    run.replied[message.id] = (room.key, room.seq)
+    if command.cid is not None:
+        run.known[author.key, command.cid] = (message, command.text)
+    opened: list[Turn] = []
+    if command.answers:
+        for agent in run.answering.get(room.key, ()):
+            opened.append(agent.turn(tx.clock, command.room, room.seq))
+            turns.append((room.key, agent.key, opened[-1]))
+    return Added(message=message, dup=False, turns=tuple(opened), untitled=room.untitled)
+
+
+def _duplicate(command: AddMessage, room: _Room, message: Message, text: str) -> Added:
+    """The message that is there, when it says the same; `text` is what it said before it was deleted."""
+    same = (message.room, text, message.reply_to) == (
+        command.room,
+        command.text,
+        command.reply_to,
+    )
+    if not same:
+        raise Refused(Code.CID_REUSED, "this cid has been used for another message")
+    return Added(message=message, dup=True, turns=(), untitled=room.untitled)
+
+
+def _reply_to_seq(run: _Run, command: AddMessage, room: _Room) -> int | None:
+    if command.reply_to is None:
+        return None
+    room_key, seq = run.replied.get(command.reply_to, (None, None))
+    if room_key != room.key:
+        raise Refused(Code.MESSAGE_NOT_FOUND, "the message that this one replies to is not there")
+    return seq

@@ -1,0 +1,94 @@
+"""Applies a batch of commands in their order; each is applied or refused, and none hurts the others."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any, assert_never, cast
+
+from palaver.errors import Refused
+from palaver.store.apply import actors, rooms, turns
+from palaver.store.apply.adding import add_messages
+from palaver.store.apply.transaction import Transaction
+from palaver.store.commands import (
+    AddActor,
+    AddMember,
+    AddMessage,
+    ClaimTurns,
+    Command,
+    CreateRoom,
+    FinishTurn,
+    MarkRead,
+    RenameActor,
+    RenameRoom,
+    RenewLeases,
+    RetryTurn,
+    SaveAgent,
+    SetRoomDeleted,
+)
+
+AnyCommand = (
+    AddMessage
+    | FinishTurn
+    | RetryTurn
+    | ClaimTurns
+    | RenewLeases
+    | CreateRoom
+    | RenameRoom
+    | SetRoomDeleted
+    | MarkRead
+    | AddMember
+    | AddActor
+    | RenameActor
+    | SaveAgent
+)
+"""Every command there is."""
+
+
+def apply_batch(tx: Transaction, commands: Sequence[Command[Any]]) -> list[Any]:
+    """The results in the order of the commands; a `Refused` in its place for a refused one."""
+    results: list[Any] = []
+    for adding, run in groupby(commands, lambda command: isinstance(command, AddMessage)):
+        if adding:
+            results += add_messages(tx, cast("list[AddMessage]", list(run)))
+        else:
+            results += [_one(tx, cast("AnyCommand", command)) for command in run]
+    return results
+
+
+def _one(tx: Transaction, command: AnyCommand) -> Any:
+    try:
+        return _applied(tx, command)
+    except Refused as refused:
+        return refused
+
+
+def _applied(tx: Transaction, command: AnyCommand) -> Any:  # noqa: C901, PLR0911  one line each
+    match command:
+        case AddMessage():
+            (added,) = add_messages(tx, [command])
+            return added
+        case FinishTurn():
+            return turns.finish(tx, command)
+        case RetryTurn():
+            return turns.retry(tx, command)
+        case ClaimTurns():
+            return turns.claim(tx, command)
+        case RenewLeases():
+            return turns.renew(tx, command)
+        case CreateRoom():
+            return rooms.create(tx, command)
+        case RenameRoom():
+            return rooms.rename(tx, command)
+        case SetRoomDeleted():
+            return rooms.set_deleted(tx, command)
+        case MarkRead():
+            return rooms.mark_read(tx, command)
+        case AddMember():
+            return rooms.add_member(tx, command)
+        case AddActor():
+            return actors.add(tx, command)
+        case RenameActor():
+            return actors.rename(tx, command)
+        case SaveAgent():
+            return actors.save_agent(tx, command)
+        case _:
+            assert_never(command)

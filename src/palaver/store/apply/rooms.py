@@ -1,0 +1,219 @@
+"""Makes, names, deletes and restores rooms; members and what they have read."""
+
+from sqlalchemy import bindparam, insert, update
+
+from palaver.errors import Code, Refused
+from palaver.model import (
+    ActorId,
+    EventType,
+    MemberRole,
+    Room,
+    TitleSource,
+    Visibility,
+)
+from palaver.store import rooms as stored_rooms
+from palaver.store.apply.transaction import (
+    KnownActor,
+    LockedRoom,
+    Transaction,
+    room_not_found,
+)
+from palaver.store.commands import AddMember, CreateRoom, MarkRead, RenameRoom, SetRoomDeleted
+from palaver.store.engine.statement import Statement
+from palaver.store.schema import members, rooms
+
+NOBODY = ActorId("")
+"""Asks for a room as it looks to nobody in particular."""
+
+_ROOM_COLUMNS = (
+    "id",
+    "title",
+    "title_folded",
+    "title_source",
+    "visibility",
+    "seq",
+    "created_ms",
+    "active_ms",
+)
+_INSERT_ROOM = Statement(
+    insert(rooms).values({name: bindparam(name) for name in _ROOM_COLUMNS}).returning(rooms.c.key),
+    *_ROOM_COLUMNS,
+)
+_MEMBER_COLUMNS = ("room_key", "actor_key", "role", "auto_respond", "read_seq", "joined_ms")
+_INSERT_MEMBER = Statement(
+    insert(members).values({name: bindparam(name) for name in _MEMBER_COLUMNS}), *_MEMBER_COLUMNS
+)
+_RENAME = Statement(
+    update(rooms)
+    .where(rooms.c.key == bindparam("room_key"))
+    .values(
+        title=bindparam("new_title"),
+        title_folded=bindparam("new_folded"),
+        title_source=bindparam("new_source"),
+    ),
+    "new_title",
+    "new_folded",
+    "new_source",
+    "room_key",
+)
+_SET_DELETED = Statement(
+    update(rooms)
+    .where(rooms.c.key == bindparam("room_key"))
+    .values(deleted_ms=bindparam("new_deleted_ms")),
+    "new_deleted_ms",
+    "room_key",
+)
+_SET_READ = Statement(
+    update(members)
+    .where(
+        members.c.room_key == bindparam("room_key_"), members.c.actor_key == bindparam("actor_key_")
+    )
+    .values(read_seq=bindparam("new_read_seq")),
+    "new_read_seq",
+    "room_key_",
+    "actor_key_",
+)
+
+
+def create(tx: Transaction, command: CreateRoom) -> Room:
+    """Applies `CreateRoom`."""
+    seen_by = NOBODY if command.owner is None else command.owner
+    there = stored_rooms.get(tx.conn, command.id, seen_by)
+    if there is not None:
+        return there
+    owner = None if command.owner is None else _actor(tx, command.owner)
+    agents = [_actor(tx, agent) for agent in dict.fromkeys(command.agents)]
+    folded = stored_rooms.folded(command.title)
+    row = _INSERT_ROOM.first(
+        tx.conn,
+        command.id,
+        command.title,
+        folded,
+        command.title_source,
+        command.visibility,
+        0,
+        tx.now_ms,
+        tx.now_ms,
+    )
+    assert row is not None
+    room = LockedRoom(
+        key=row[0],
+        id=command.id,
+        seq=0,
+        visibility=command.visibility,
+        title=command.title,
+        title_source=command.title_source,
+        deleted_ms=None,
+    )
+    if owner is not None:
+        _join(tx, room, owner, MemberRole.OWNER)
+    for agent in agents:
+        if agent.id != command.owner:
+            _join(tx, room, agent, MemberRole.MEMBER, auto_respond=True)
+    tx.log(room, EventType.ROOM_CREATED, owner, data={"title": command.title})
+    made = stored_rooms.get(tx.conn, command.id, seen_by)
+    assert made is not None
+    return made
+
+
+def rename(tx: Transaction, command: RenameRoom) -> bool:
+    """Applies `RenameRoom`."""
+    room = tx.room(command.room)
+    by = None if command.by is None else tx.actor(command.by)
+    if command.source is TitleSource.USER:
+        _only_owner(tx, room, by, server_too=command.by is None)
+    order = list(TitleSource)
+    if order.index(command.source) < order.index(room.title_source):
+        return False
+    if (command.title, command.source) == (room.title, room.title_source):
+        return True
+    folded = stored_rooms.folded(command.title)
+    _RENAME.run(tx.conn, command.title, folded, command.source, room.key)
+    tx.log(
+        room,
+        EventType.ROOM_RENAMED,
+        by,
+        data={"title": command.title, "source": command.source.value},
+    )
+    return True
+
+
+def set_deleted(tx: Transaction, command: SetRoomDeleted) -> bool:
+    """Applies `SetRoomDeleted`."""
+    room = tx.room(command.room, deleted_too=True)
+    by = tx.actor(command.by)
+    _only_owner(tx, room, by)
+    if command.deleted is (room.deleted_ms is not None):
+        return False
+    _SET_DELETED.run(tx.conn, tx.now_ms if command.deleted else None, room.key)
+    tx.log(room, EventType.ROOM_DELETED if command.deleted else EventType.ROOM_RESTORED, by)
+    return True
+
+
+def mark_read(tx: Transaction, command: MarkRead) -> int:
+    """Applies `MarkRead`."""
+    room = tx.room(command.room)
+    actor = tx.actor(command.actor)
+    membership = None if actor is None else tx.membership(room, actor)
+    if actor is None or (membership is None and room.visibility is not Visibility.OPEN):
+        raise room_not_found()
+    seq = max(0, min(command.seq, room.seq))
+    if membership is None:
+        _join(tx, room, actor, MemberRole.MEMBER, read_seq=seq)
+        return seq
+    _, read_seq = membership
+    if seq > read_seq:
+        _SET_READ.run(tx.conn, seq, room.key, actor.key)
+    return max(seq, read_seq)
+
+
+def add_member(tx: Transaction, command: AddMember) -> bool:
+    """Applies `AddMember`."""
+    room = tx.room(command.room)
+    by = tx.actor(command.by)
+    _only_owner(tx, room, by)
+    actor = _actor(tx, command.actor)
+    if tx.membership(room, actor) is not None:
+        return False
+    _join(tx, room, actor, command.role, auto_respond=command.auto_respond)
+    tx.log(
+        room,
+        EventType.MEMBER_JOINED,
+        by,
+        data={"actor": actor.id, "name": actor.name, "role": command.role.value},
+    )
+    return True
+
+
+def _actor(tx: Transaction, actor: ActorId) -> KnownActor:
+    found = tx.actor(actor)
+    if found is None:
+        raise Refused(Code.NOT_FOUND, "there is no such person or agent")
+    return found
+
+
+def _only_owner(
+    tx: Transaction, room: LockedRoom, by: KnownActor | None, *, server_too: bool = False
+) -> None:
+    if room.visibility is Visibility.OPEN:
+        raise Refused(Code.ROOM_PROTECTED, "a room that is open to everyone has no owner")
+    if server_too:
+        return
+    membership = None if by is None else tx.membership(room, by)
+    if membership is None:
+        raise room_not_found()
+    if membership[0] is not MemberRole.OWNER:
+        raise Refused(Code.FORBIDDEN, "only the room's owner may do this")
+
+
+def _join(
+    tx: Transaction,
+    room: LockedRoom,
+    actor: KnownActor,
+    role: MemberRole,
+    *,
+    auto_respond: bool = False,
+    read_seq: int = 0,
+) -> None:
+    answers = auto_respond if actor.is_agent else None
+    _INSERT_MEMBER.run(tx.conn, room.key, actor.key, role, answers, read_seq, tx.now_ms)

@@ -1,0 +1,228 @@
+"""What all commands of one transaction share, and the log that they append to.
+
+A room is locked before anything about it is checked; the lock is held until the commit, so that the order of the locks,
+of the commits and of `seq` is one and the same.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from palaver.clock import Clock
+from palaver.errors import Code, Refused
+from palaver.model import (
+    NO_DATA,
+    ActorId,
+    Event,
+    EventType,
+    MemberRole,
+    Message,
+    RoomId,
+    TitleSource,
+    Visibility,
+)
+from palaver.store.actors import id_of
+from palaver.store.engine.statement import Statement
+from palaver.store.schema import actors, events, members, messages, rooms
+
+_LOCK = Statement(
+    select(
+        rooms.c.key,
+        rooms.c.seq,
+        rooms.c.visibility,
+        rooms.c.title,
+        rooms.c.title_source,
+        rooms.c.deleted_ms,
+    )
+    .where(rooms.c.id == bindparam("room"))
+    .with_for_update(key_share=True, of=rooms),
+    "room",
+)
+_ACTOR = Statement(
+    select(actors.c.key, actors.c.kind, actors.c.id, actors.c.name).where(
+        actors.c.id == bindparam("actor")
+    ),
+    "actor",
+)
+_ROLE = Statement(
+    select(members.c.role, members.c.read_seq).where(
+        members.c.room_key == bindparam("room_key"), members.c.actor_key == bindparam("actor_key")
+    ),
+    "room_key",
+    "actor_key",
+)
+ADVANCE = Statement(
+    update(rooms)
+    .where(rooms.c.key == bindparam("room_key"))
+    .values(seq=bindparam("new_seq"), active_ms=bindparam("now_ms")),
+    "new_seq",
+    "now_ms",
+    "room_key",
+)
+_ADVANCE_QUIETLY = Statement(
+    update(rooms).where(rooms.c.key == bindparam("room_key")).values(seq=bindparam("new_seq")),
+    "new_seq",
+    "room_key",
+)
+_EVENT_COLUMNS = ("room_key", "seq", "type", "actor_key", "at_ms", "message_seq", "data")
+INSERT_EVENT = Statement(
+    insert(events).values({name: bindparam(name) for name in _EVENT_COLUMNS}), *_EVENT_COLUMNS
+)
+_MESSAGE_COLUMNS = (
+    "room_key",
+    "seq",
+    "id",
+    "author_key",
+    "role",
+    "status",
+    "kind",
+    "text",
+    "created_ms",
+    "cid",
+    "reply_to_seq",
+    "branch",
+    "meta",
+)
+INSERT_MESSAGE = Statement(
+    insert(messages).values({name: bindparam(name) for name in _MESSAGE_COLUMNS}),
+    *_MESSAGE_COLUMNS,
+)
+
+
+@dataclass(slots=True)
+class LockedRoom:
+    """A room as it is in this transaction."""
+
+    key: int
+    id: RoomId
+    seq: int
+    visibility: Visibility
+    title: str
+    title_source: TitleSource
+    deleted_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownActor:
+    """An actor with its key."""
+
+    key: int
+    id: ActorId
+    name: str
+    is_agent: bool
+
+
+@dataclass(slots=True)
+class Transaction:
+    """One transaction: `events` collects what is told after the commit."""
+
+    conn: Connection
+    clock: Clock
+    owner: str
+    now_ms: int
+    events: list[Event] = field(default_factory=list[Event])
+
+    def room(self, room: RoomId, *, deleted_too: bool = False) -> LockedRoom:
+        """Locks the room. Refused: `room_not_found`."""
+        row = _LOCK.first(self.conn, room)
+        if row is None or (row[5] is not None and not deleted_too):
+            raise room_not_found()
+        key, seq, visibility, title, title_source, deleted_ms = row
+        return LockedRoom(key, room, seq, visibility, title, title_source, deleted_ms)
+
+    def actor(self, actor: ActorId) -> KnownActor | None:
+        """The actor of this id."""
+        row = _ACTOR.first(self.conn, actor)
+        if row is None or id_of(row[1], row[2]) != actor:
+            return None
+        return KnownActor(row[0], actor, row[3], actor.startswith("a_"))
+
+    def membership(self, room: LockedRoom, actor: KnownActor) -> tuple[MemberRole, int] | None:
+        """The actor's role in the room, and how far it has read."""
+        row = _ROLE.first(self.conn, room.key, actor.key)
+        return None if row is None else (row[0], row[1])
+
+    def log(
+        self,
+        room: LockedRoom,
+        type_: EventType,
+        actor: KnownActor | None,
+        *,
+        message_seq: int | None = None,
+        data: Mapping[str, Any] = NO_DATA,
+    ) -> None:
+        """Appends an event that is no message."""
+        room.seq += 1
+        _ADVANCE_QUIETLY.run(self.conn, room.seq, room.key)
+        key = None if actor is None else actor.key
+        INSERT_EVENT.run(self.conn, room.key, room.seq, type_, key, self.now_ms, message_seq, data)
+        self.events.append(
+            Event(
+                room=room.id,
+                seq=room.seq,
+                type=type_,
+                actor=None if actor is None else actor.id,
+                at_ms=self.now_ms,
+                data=data,
+            )
+        )
+
+    def append(
+        self, room_key: int, author_key: int, message: Message, reply_to_seq: int | None
+    ) -> None:
+        """Stores one message with its event; its seq is the room's next."""
+        ADVANCE.run(self.conn, message.seq, self.now_ms, room_key)
+        INSERT_MESSAGE.run(self.conn, *message_row(room_key, author_key, message, reply_to_seq))
+        INSERT_EVENT.run(self.conn, *event_row(room_key, author_key, message))
+        self.events.append(created(message))
+
+
+def message_row(
+    room_key: int, author_key: int, message: Message, reply_to_seq: int | None
+) -> tuple[Any, ...]:
+    """The values of `INSERT_MESSAGE`."""
+    return (
+        room_key,
+        message.seq,
+        message.id,
+        author_key,
+        message.role,
+        message.status,
+        message.kind,
+        message.text,
+        message.created_ms,
+        message.cid,
+        reply_to_seq,
+        message.branch,
+        message.meta,
+    )
+
+
+def event_row(room_key: int, author_key: int, message: Message) -> tuple[Any, ...]:
+    """The values of `INSERT_EVENT` for a created message."""
+    seq = message.seq
+    return (room_key, seq, EventType.MESSAGE_CREATED, author_key, message.created_ms, seq, None)
+
+
+def created(message: Message) -> Event:
+    """The event that tells of a message."""
+    return Event(
+        room=message.room,
+        seq=message.seq,
+        type=EventType.MESSAGE_CREATED,
+        actor=message.author,
+        at_ms=message.created_ms,
+        message=message,
+    )
+
+
+def room_not_found() -> Refused:
+    """The room is not there, or not for this actor: nobody learns which."""
+    return Refused(Code.ROOM_NOT_FOUND, "there is no such room")
+
+
+def distinct(values: Sequence[Any]) -> list[tuple[Any]]:
+    """Each value once, in order, as the elements of a `ListStatement`."""
+    return [(value,) for value in dict.fromkeys(values)]

@@ -1,0 +1,222 @@
+"""Ends, repeats, takes over and holds turns.
+
+A turn gives one message, whatever happens: its `fence` rises with each claim, and only the holder of the last one may
+finish it, in the transaction that stores the message. Locks are taken in the order room, turn; taking over touches
+turns alone and passes by those that are locked.
+"""
+
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, func, literal, select, update
+
+from palaver.errors import Code, Refused
+from palaver.model import (
+    ActorId,
+    ActorKind,
+    EventType,
+    MemberRole,
+    Message,
+    Role,
+    RoomId,
+    Turn,
+    TurnState,
+    Visibility,
+)
+from palaver.store.actors import id_of
+from palaver.store.apply.opening import LEASE_MS, Agent, DatabaseNow, open_turns
+from palaver.store.apply.transaction import LockedRoom, Transaction, room_not_found
+from palaver.store.commands import ClaimTurns, FinishTurn, RenewLeases, RetryTurn
+from palaver.store.engine.statement import Statement
+from palaver.store.schema import actors, messages, rooms, turn_is_open, turns
+from palaver.store.turns import selected, turn_of
+
+_ROOM_OF_TURN = Statement(
+    select(rooms.c.id)
+    .join(turns, turns.c.room_key == rooms.c.key)
+    .where(turns.c.id == bindparam("turn")),
+    "turn",
+)
+_ROOM_OF_MESSAGE = Statement(
+    select(rooms.c.id)
+    .join(messages, messages.c.room_key == rooms.c.key)
+    .where(messages.c.id == bindparam("message")),
+    "message",
+)
+_LOCK = Statement(
+    select(
+        turns.c.fence,
+        turns.c.state,
+        turns.c.message_id,
+        turns.c.agent_key,
+        actors.c.kind,
+        actors.c.id,
+        actors.c.name,
+    )
+    .join(actors, actors.c.key == turns.c.agent_key)
+    .where(turns.c.id == bindparam("turn"))
+    .with_for_update(of=turns),
+    "turn",
+)
+_END = Statement(
+    update(turns)
+    .where(turns.c.id == bindparam("turn"))
+    .values(state=bindparam("ended"), ended_ms=bindparam("now_ms"), error=bindparam("failure")),
+    "ended",
+    "now_ms",
+    "failure",
+    "turn",
+)
+_ANSWER = Statement(
+    select(
+        messages.c.seq,
+        messages.c.deleted_ms,
+        turns.c.trigger_seq,
+        turns.c.agent_key,
+        actors.c.id,
+        actors.c.name,
+    )
+    .select_from(messages)
+    .outerjoin(turns, turns.c.message_id == messages.c.id)
+    .outerjoin(actors, actors.c.key == turns.c.agent_key)
+    .where(messages.c.id == bindparam("message")),
+    "message",
+)
+_ATTEMPTS = Statement(
+    select(func.max(turns.c.attempt)).where(
+        turns.c.room_key == bindparam("room_key"),
+        turns.c.trigger_seq == bindparam("trigger_seq"),
+        turns.c.agent_key == bindparam("agent_key"),
+    ),
+    "room_key",
+    "trigger_seq",
+    "agent_key",
+)
+_DELETE = Statement(
+    update(messages)
+    .where(messages.c.id == bindparam("message"))
+    .values(deleted_ms=bindparam("now_ms")),
+    "now_ms",
+    "message",
+)
+_lease = DatabaseNow() + literal(LEASE_MS)
+_abandoned = selected.where(turn_is_open, turns.c.owner != bindparam("owner_id"))
+_FREE = {
+    "sqlite": _abandoned,
+    "postgresql": _abandoned.where(turns.c.lease_until_ms < DatabaseNow()),
+}
+_CLAIMABLE = {
+    engine: Statement(
+        free.order_by(turns.c.created_ms, turns.c.id)
+        .limit(bindparam("count"))
+        .with_for_update(of=turns, skip_locked=True),
+        "owner_id",
+        "count",
+    )
+    for engine, free in _FREE.items()
+}
+_CLAIM = Statement(
+    update(turns)
+    .where(turns.c.id == bindparam("turn"))
+    .values(owner=bindparam("owner_id"), fence=bindparam("new_fence"), lease_until_ms=_lease),
+    "owner_id",
+    "new_fence",
+    "turn",
+)
+_RENEW = Statement(
+    update(turns)
+    .where(turn_is_open, turns.c.owner == bindparam("owner_id"))
+    .values(lease_until_ms=_lease),
+    "owner_id",
+)
+
+
+def finish(tx: Transaction, command: FinishTurn) -> Message | None:
+    """Applies `FinishTurn`. A room that was deleted meanwhile still gets its message: it may be restored."""
+    row = _ROOM_OF_TURN.first(tx.conn, command.turn)
+    if row is None:
+        return None
+    room = tx.room(row[0], deleted_too=True)
+    found = _LOCK.first(tx.conn, command.turn)
+    assert found is not None
+    fence, state, id_, agent_key, kind, digits, name = found
+    if state is not TurnState.OPEN or fence != command.fence:
+        return None
+    message = Message(
+        id=id_,
+        room=room.id,
+        seq=room.seq + 1,
+        author=id_of(kind, digits),
+        name=name,
+        role=Role.ASSISTANT,
+        status=command.status,
+        text=command.text,
+        created_ms=tx.now_ms,
+        meta=command.meta,
+    )
+    tx.append(room.key, agent_key, message, None)
+    failure = command.meta.get("error")
+    code: Any = failure.get("code") if isinstance(failure, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    _END.run(tx.conn, TurnState.ENDED, tx.now_ms, None if code is None else str(code), command.turn)
+    return message
+
+
+def retry(tx: Transaction, command: RetryTurn) -> Turn:
+    """Applies `RetryTurn`."""
+    row = _ROOM_OF_MESSAGE.first(tx.conn, command.message)
+    if row is None:
+        raise Refused(Code.MESSAGE_NOT_FOUND, "there is no such message")
+    room = tx.room(row[0])
+    by = tx.actor(command.by)
+    membership = None if by is None else tx.membership(room, by)
+    if by is None or (membership is None and room.visibility is not Visibility.OPEN):
+        raise room_not_found()
+    if membership and membership[0] is MemberRole.READER and room.visibility is Visibility.PRIVATE:
+        raise Refused(Code.FORBIDDEN, "readers of this room cannot write to it")
+    found = _ANSWER.first(tx.conn, command.message)
+    assert found is not None
+    seq, deleted_ms, trigger_seq, agent_key, digits, name = found
+    if trigger_seq is None or deleted_ms is not None:
+        raise Refused(
+            Code.TURN_NOT_RETRYABLE, "only an answer that is still there can be asked for again"
+        )
+    _DELETE.run(tx.conn, tx.now_ms, command.message)
+    tx.log(
+        room,
+        EventType.MESSAGE_DELETED,
+        by,
+        message_seq=seq,
+        data={"msg": command.message, "seq": seq},
+    )
+    agent = Agent(agent_key, ActorId(id_of(ActorKind.AGENT, digits)), name)
+    turn = agent.turn(tx.clock, room.id, trigger_seq, _next_attempt(tx, room, trigger_seq, agent))
+    open_turns(tx, [(room.key, agent_key, turn)])
+    return turn
+
+
+def claim(tx: Transaction, command: ClaimTurns) -> tuple[Turn, ...]:
+    """Applies `ClaimTurns`."""
+    rows = _CLAIMABLE[tx.conn.dialect.name].all(tx.conn, tx.owner, command.count)
+    for row in rows:
+        row[8] += 1
+    _CLAIM.many(tx.conn, [(tx.owner, row[8], row[0]) for row in rows])
+    return tuple([turn_of(row) for row in rows])
+
+
+def renew(tx: Transaction, command: RenewLeases) -> int:  # noqa: ARG001  as the others
+    """Applies `RenewLeases`."""
+    return _RENEW.run(tx.conn, tx.owner)
+
+
+def room_of(conn: Connection, command: FinishTurn | RetryTurn) -> RoomId | None:
+    """The room that the command is about, for those who must know before they apply it."""
+    if isinstance(command, FinishTurn):
+        row = _ROOM_OF_TURN.first(conn, command.turn)
+    else:
+        row = _ROOM_OF_MESSAGE.first(conn, command.message)
+    return None if row is None else row[0]
+
+
+def _next_attempt(tx: Transaction, room: LockedRoom, trigger_seq: int, agent: Agent) -> int:
+    row = _ATTEMPTS.first(tx.conn, room.key, trigger_seq, agent.key)
+    assert row is not None
+    return int(row[0]) + 1

@@ -1,0 +1,160 @@
+"""How values lie in the tables: ids as 16 bytes, client ids compactly, words, JSON, and text that any engine can keep.
+
+The processors are plain functions, so that `store.engine.statement` can call them without SQLAlchemy in between.
+
+Text: PostgreSQL cannot store U+0000, so it is escaped, on both engines alike, as U+F8FF followed by `0`; U+F8FF itself
+(a private-use character) as U+F8FF twice. Every other well-formed text lies there as it is. Lone surrogates are refused
+on every door and never come here.
+"""
+
+import re
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any, TypeVar
+from uuid import UUID
+
+import orjson
+from sqlalchemy import BigInteger, Dialect, Integer, LargeBinary, Text
+from sqlalchemy.types import TypeDecorator
+
+from palaver.model import NO_DATA
+
+ID_LENGTH = 34
+"""Characters of a public id: a letter, an underscore, 32 hex digits."""
+UUID_BYTES = 16
+UUID_LENGTH = 36
+INTEGER_MAX = 2**63 - 1
+"""The largest integer that both engines keep. What callers give as a bound is clamped to it."""
+
+_ESCAPE = "\uf8ff"
+_ESCAPED = re.compile("\uf8ff(.)")
+
+Word = TypeVar("Word", bound=StrEnum)
+Processor = Callable[[Any], Any]
+
+Key = BigInteger().with_variant(Integer, "sqlite")
+"""An internal key. On SQLite only `INTEGER PRIMARY KEY` is the row's own address."""
+
+
+def id_bytes(value: str) -> bytes:
+    """The 16 bytes of a public id; no bytes, which match nothing, for what is no id."""
+    if len(value) != ID_LENGTH:
+        return b""
+    digits = value[2:]
+    try:
+        raw = bytes.fromhex(digits)
+    except ValueError:
+        return b""
+    return raw if raw.hex() == digits else b""
+
+
+def text_in(value: str) -> str:
+    """Text as both engines can keep it."""
+    if _ESCAPE in value:
+        value = value.replace(_ESCAPE, _ESCAPE + _ESCAPE)
+    if "\0" in value:
+        value = value.replace("\0", _ESCAPE + "0")
+    return value
+
+
+def text_out(value: str) -> str:
+    """The opposite of `text_in`."""
+    if _ESCAPE not in value:
+        return value
+    return _ESCAPED.sub(lambda found: "\0" if found[1] == "0" else _ESCAPE, value)
+
+
+def cid_in(value: str) -> bytes:
+    """A client's id: 16 bytes for a UUID in its usual text form, else its UTF-8, never of 16 bytes."""
+    if len(value) == UUID_LENGTH:
+        try:
+            uuid = UUID(value)
+        except ValueError:
+            pass
+        else:
+            if str(uuid) == value:
+                return uuid.bytes
+    raw = value.encode()
+    return raw if len(raw) < UUID_BYTES else b"\0" + raw
+
+
+def cid_out(value: bytes) -> str:
+    """The opposite of `cid_in`."""
+    if len(value) == UUID_BYTES:
+        return str(UUID(bytes=value))
+    return (value if len(value) < UUID_BYTES else value[1:]).decode()
+
+
+class Id(TypeDecorator[str]):
+    """A public id as 16 bytes. Read back with `prefix`, which for an actor depends on its kind and is added later."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def __init__(self, prefix: str = "") -> None:
+        super().__init__()
+        self.prefix = prefix
+
+    def bind_processor(self, dialect: Dialect) -> Processor:
+        return id_bytes
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Processor:
+        prefix = self.prefix
+        return lambda raw: None if raw is None else prefix + raw.hex()
+
+
+class SafeText(TypeDecorator[str]):
+    """Text of people and models; see the module's docstring."""
+
+    impl = Text
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> Processor:
+        return lambda value: None if value is None else text_in(value)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Processor:
+        return lambda value: None if value is None else text_out(value)
+
+
+class Cid(TypeDecorator[str]):
+    """A client's id of its message, as few bytes."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> Processor:
+        return lambda value: None if value is None else cid_in(value)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Processor:
+        return lambda raw: None if raw is None else cid_out(raw)
+
+
+class Json(TypeDecorator[Any]):
+    """A JSON object as text, null when it is empty. Text, because `jsonb` refuses U+0000 and reorders keys."""
+
+    impl = Text
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> Processor:
+        return lambda value: orjson.dumps(dict(value)).decode() if value else None
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Processor:
+        return lambda raw: NO_DATA if raw is None else orjson.loads(raw)
+
+
+class Choice(TypeDecorator[Any]):
+    """One word of an enumeration, as text."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, words: type[StrEnum]) -> None:
+        super().__init__()
+        self.words = words
+
+    def bind_processor(self, dialect: Dialect) -> Processor:
+        return str
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Processor:
+        by_value = {word.value: word for word in self.words}
+        return lambda raw: None if raw is None else by_value[raw]

@@ -1,0 +1,65 @@
+"""What the store asks of a database: run a function in a transaction, on the writing or the reading side.
+
+Also which database a URL means.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from sqlalchemy import URL, Connection, make_url
+from sqlalchemy.exc import ArgumentError
+
+from palaver.errors import Code, Refused
+
+T = TypeVar("T")
+
+SQLITE = "sqlite"
+POSTGRESQL = "postgresql"
+MEMORY = ":memory:"
+
+
+class Database(Protocol):
+    """One database with its connections. Errors are the driver's own; `faults` says what they mean."""
+
+    @property
+    def writers(self) -> int:
+        """How many may write at once."""
+        ...
+
+    async def writing(self, writer: int, work: Callable[[Connection], T]) -> T:
+        """Runs `work` in a transaction of that writer and commits it; rolls back what raises."""
+        ...
+
+    async def reading(self, work: Callable[[Connection], T]) -> T:
+        """Runs `work`, which writes nothing."""
+        ...
+
+    async def close(self) -> None:
+        """Closes all connections, once nobody uses them."""
+        ...
+
+
+def parsed(url: str) -> URL:
+    """The URL, with the name of an engine that we know. Refused: `database_url_invalid`."""
+    try:
+        found = make_url(url)
+    except ArgumentError:
+        raise Refused(Code.DATABASE_URL_INVALID, "the database URL is not a URL") from None
+    name = found.drivername
+    if name in {SQLITE, "sqlite+pysqlite"}:
+        return found.set(drivername=SQLITE)
+    if name in {"postgres", POSTGRESQL, "postgresql+asyncpg"}:
+        return found.set(drivername="postgresql+asyncpg")
+    raise Refused(
+        Code.DATABASE_URL_INVALID,
+        f"the database {name!r} is not known; use sqlite:///path or postgresql://host/name",
+    )
+
+
+def file_of(url: URL) -> Path | None:
+    """The file of a SQLite URL; None for one in memory. `~` is the home directory."""
+    name = url.database
+    if not name or name == MEMORY:
+        return None
+    return Path(name).expanduser()

@@ -1,0 +1,86 @@
+"""What a driver's error means: try again later, the disk is full, or a bug of ours.
+
+Callers never see SQL or a driver's words. What is not listed is unexpected: it is logged with its traceback where it is
+caught, and told as `internal`.
+"""
+
+import sqlite3
+
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
+
+from palaver.errors import Code, Unavailable
+
+_SQLITE_AWAY = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
+_POSTGRES_FULL = "53100"
+_POSTGRES_AWAY_CLASSES = ("08", "53", "57", "58", "40")
+_POSTGRES_AWAY = frozenset({"25006", "55P03", "25P03", "28000", "28P01", "3D000"})
+_PRIMARY = 0xFF
+"""An extended SQLite error code holds the primary one in its lowest byte."""
+
+
+def temporary(error: BaseException) -> Unavailable | None:
+    """The `Unavailable` that an engine's error stands for; None for what is unexpected."""
+    if isinstance(error, Unavailable):
+        return error
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    if isinstance(cause, sqlite3.Error):
+        return _sqlite(cause)
+    state = _state(cause)
+    if state is not None:
+        if state == _POSTGRES_FULL:
+            return full()
+        if state in _POSTGRES_AWAY or state.startswith(_POSTGRES_AWAY_CLASSES):
+            return away()
+        return None
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return away()
+    if isinstance(cause, (OSError, PendingRollbackError)) or _is_interface_error(cause):
+        return away()  # TimeoutError is an OSError
+    return None
+
+
+def full() -> Unavailable:
+    """The disk is full."""
+    return Unavailable(Code.DATABASE_FULL, "the database's disk is full")
+
+
+def away() -> Unavailable:
+    """The database does not answer, or not now."""
+    return Unavailable(Code.DATABASE_UNAVAILABLE, "the database cannot be reached right now")
+
+
+def internal() -> Unavailable:
+    """Something unexpected, which the log tells about."""
+    return Unavailable(Code.INTERNAL, "something went wrong on the server; its log says what")
+
+
+def _sqlite(error: sqlite3.Error) -> Unavailable | None:
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        return None
+    if code & _PRIMARY == sqlite3.SQLITE_FULL:
+        return full()
+    return away() if code & _PRIMARY in _SQLITE_AWAY else None
+
+
+def _state(error: BaseException) -> str | None:
+    """The SQLSTATE of a PostgreSQL error, of SQLAlchemy's wrapper or of asyncpg itself."""
+    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    return state if isinstance(state, str) else None
+
+
+def _is_interface_error(error: BaseException) -> bool:
+    """Whether asyncpg says that a connection is closed; known by name, so that SQLite needs no asyncpg."""
+    return type(error).__module__.startswith(("asyncpg", "sqlalchemy.dialects.postgresql")) and (
+        "Interface" in type(error).__name__ or "closed" in str(error)
+    )

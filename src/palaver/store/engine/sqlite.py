@@ -1,0 +1,200 @@
+"""SQLite: one writing connection, reading connections beside it, each on its own thread.
+
+Rules. Only the writing connection writes and checkpoints (see `lock`). WAL with `synchronous=FULL`: a commit is on the
+disk when it returns. Transactions are explicit: `BEGIN IMMEDIATE` for the writer, so that it waits for its turn at the
+start and never in the middle; a read is one transaction, so that it sees one moment.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock
+from typing import Any, TypeVar, cast
+from urllib.parse import quote
+
+import structlog
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.pool import NullPool, StaticPool
+
+from palaver.clock import Clock
+from palaver.errors import Code, Refused
+from palaver.settings import Settings
+from palaver.store.engine import faults
+from palaver.store.engine.base import MEMORY
+from palaver.store.engine.lanes import Lanes
+from palaver.store.engine.statement import WATCH, Watch
+
+T = TypeVar("T")
+
+WAL_CHECKPOINT_PAGES = 4_000
+WRITER_CACHE_KIB = 65_536
+READER_CACHE_KIB = 16_384
+STATEMENTS_CACHED = 256
+OLDEST = (3, 35, 0)
+"""RETURNING, and what else we use."""
+WAL_SAFE = (3, 51, 3)
+"""The first version whose WAL no second checkpointer can damage."""
+
+
+class SqliteDatabase:
+    """One file, or one database in memory (with lanes that share a thread)."""
+
+    writers = 1
+
+    def __init__(self, path: Path | None, settings: Settings, clock: Clock, lanes: Lanes) -> None:
+        if path is None and not lanes.shared:
+            raise Refused(
+                Code.DATABASE_URL_INVALID, "a database in memory is for one thread, in tests"
+            )
+        _check_version()
+        self._seconds = settings.database_seconds
+        watch = Watch(clock, settings.slow_query_ms / 1000)
+        wait_ms = int(settings.database_seconds * 500)
+        engine = writing_engine(path, wait_ms=wait_ms)
+        self._writer = lanes.lane("writer", 1, lambda: _opened(engine, watch), _closed)
+        if lanes.shared:
+            self._reader = self._writer
+        else:
+            assert path is not None
+            readers = _reading_engine(path, wait_ms)
+            self._reader = lanes.lane(
+                "reader", settings.reader_threads, lambda: _opened(readers, watch), _closed
+            )
+
+    async def writing(self, writer: int, work: Callable[[Connection], T]) -> T:
+        """As `Database.writing`. No deadline: what was begun goes on to its end, and its events must be told."""
+        assert writer == 0
+        return await self._writer.run(lambda conn: _in_transaction(conn, work))
+
+    async def reading(self, work: Callable[[Connection], T]) -> T:
+        """As `Database.reading`, within the deadline."""
+        call = _Read(work)
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._reader.run(call)
+        except TimeoutError:
+            call.give_up()
+            raise faults.away() from None
+
+    async def close(self) -> None:
+        """Readers first: the last connection to close, which clears the WAL away, must be the writer."""
+        if self._reader is not self._writer:
+            await self._reader.close()
+        await self._writer.close()
+
+
+class _Read:
+    """One read, which can be given up from another thread."""
+
+    def __init__(self, work: Callable[[Connection], Any]) -> None:
+        self._work = work
+        self._lock = Lock()
+        self._running: sqlite3.Connection | None = None
+        self._given_up = False
+
+    def __call__(self, conn: Connection) -> Any:
+        with self._lock:
+            if self._given_up:
+                raise faults.away()
+            self._running = cast(sqlite3.Connection, conn.connection.dbapi_connection)
+        try:
+            with conn.begin() as transaction:
+                result = self._work(conn)
+                transaction.rollback()
+                return result
+        finally:
+            with self._lock:
+                self._running = None
+
+    def give_up(self) -> None:
+        with self._lock:
+            self._given_up = True
+            if self._running is not None:
+                self._running.interrupt()
+
+
+def writing_engine(path: Path | None, *, wait_ms: int) -> Engine:
+    """An engine for the one connection that writes."""
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            MEMORY if path is None else path,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=STATEMENTS_CACHED,
+        )
+        for pragma in (
+            f"busy_timeout = {wait_ms}",
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "foreign_keys = ON",
+            f"wal_autocheckpoint = {WAL_CHECKPOINT_PAGES}",
+            f"cache_size = -{WRITER_CACHE_KIB}",
+            "temp_store = MEMORY",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+        return connection
+
+    return _engine(connect, "BEGIN IMMEDIATE", memory=path is None)
+
+
+def _reading_engine(path: Path, wait_ms: int) -> Engine:
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"file:{quote(str(path.absolute()))}?mode=ro",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=STATEMENTS_CACHED,
+        )
+        for pragma in (
+            f"busy_timeout = {wait_ms}",
+            "query_only = ON",
+            f"cache_size = -{READER_CACHE_KIB}",
+            "temp_store = MEMORY",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+        return connection
+
+    return _engine(connect, "BEGIN", memory=False)
+
+
+def _engine(connect: Callable[[], sqlite3.Connection], begin: str, *, memory: bool) -> Engine:
+    engine = create_engine(
+        "sqlite://", creator=connect, poolclass=StaticPool if memory else NullPool
+    )
+
+    def begin_explicitly(conn: Connection) -> None:
+        raw: Any = conn.connection.dbapi_connection
+        raw.execute(begin)
+
+    event.listen(engine, "begin", begin_explicitly)
+    return engine
+
+
+def _opened(engine: Engine, watch: Watch) -> Connection:
+    return engine.connect().execution_options(**{WATCH: watch})
+
+
+def _closed(conn: Connection) -> None:
+    conn.close()
+    conn.engine.dispose()
+
+
+def _in_transaction(conn: Connection, work: Callable[[Connection], T]) -> T:
+    with conn.begin():
+        return work(conn)
+
+
+def _check_version() -> None:
+    if sqlite3.sqlite_version_info < OLDEST:
+        raise Refused(
+            Code.DATABASE_URL_INVALID,
+            f"SQLite {sqlite3.sqlite_version} is too old; {'.'.join(map(str, OLDEST))} is needed",
+        )
+    if sqlite3.sqlite_version_info < WAL_SAFE:
+        structlog.get_logger("palaver.store").info(
+            "this SQLite is safe with one writing process only, which the lock makes sure of",
+            version=sqlite3.sqlite_version,
+        )

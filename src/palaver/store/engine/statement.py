@@ -1,0 +1,223 @@
+"""SQL statements, built with Core once and kept as the driver's own text.
+
+Executing a Core construct costs more than the statement itself on the hot paths (a commit of one message is seven of
+them), so a `Statement` compiles it once for each engine, with the columns' processors, and hands the driver plain
+tuples. On SQLite it goes straight to the connection that SQLAlchemy holds. Slow ones are logged: their text has only
+placeholders, never content.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import structlog
+from sqlalchemy import Connection, Dialect
+from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from palaver.clock import Clock
+from palaver.store.columns import Processor
+
+WATCH = "palaver_watch"
+"""The execution option that holds a connection's `Watch`."""
+LIST_MAX = 512
+"""The longest list in one statement; a longer one is asked for in pieces."""
+
+Row = list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Measures statements and logs the slow ones."""
+
+    clock: Clock
+    slow_seconds: float
+
+    def ended(self, began: float, text: str) -> None:
+        """Told after each statement."""
+        took = self.clock.monotonic() - began
+        if took >= self.slow_seconds:
+            structlog.get_logger("palaver.store").warning(
+                "slow query", ms=round(took * 1000, 1), statement=" ".join(text.split())
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """A statement as one driver wants it. `order`: which of the caller's values stands at each place."""
+
+    text: str
+    order: tuple[int, ...]
+    constants: tuple[Any, ...]
+    straight: bool
+    binds: tuple[tuple[int, Processor], ...]
+    results: tuple[tuple[int, Processor], ...]
+
+    def parameters(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The driver's parameters for the caller's values."""
+        if self.binds:
+            processed = list(values)
+            for index, process in self.binds:
+                processed[index] = process(processed[index])
+            if self.straight:
+                return tuple(processed)
+            values = tuple(processed)
+        elif self.straight:
+            return values
+        known = values + self.constants
+        return tuple([known[index] for index in self.order])
+
+    def values(self, rows: Sequence[Sequence[Any]]) -> list[Row]:
+        """The caller's values of the driver's rows."""
+        found = [list(row) for row in rows]
+        for index, process in self.results:
+            for row in found:
+                row[index] = process(row[index])
+        return found
+
+
+class Statement:
+    """One statement with parameters `names`, given by position."""
+
+    __slots__ = ("_construct", "_forms", "_names")
+
+    def __init__(self, construct: ClauseElement, *names: str) -> None:
+        self._construct = construct
+        self._names = names
+        self._forms: dict[str, _Form] = {}
+
+    def all(self, conn: Connection, *values: Any) -> list[Row]:
+        """All rows."""
+        form = self._form(conn.dialect)
+        return form.values(_fetch(conn, form.text, form.parameters(values)))
+
+    def first(self, conn: Connection, *values: Any) -> Row | None:
+        """The first row, if there is one."""
+        rows = self.all(conn, *values)
+        return rows[0] if rows else None
+
+    def run(self, conn: Connection, *values: Any) -> int:
+        """Runs what gives no rows; the number of rows touched."""
+        form = self._form(conn.dialect)
+        parameters = form.parameters(values)
+        return _timed(conn, form.text, lambda: _execute(conn, form.text, parameters))
+
+    def many(self, conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Runs it once for each of `rows`."""
+        if not rows:
+            return
+        form = self._form(conn.dialect)
+        parameters = [form.parameters(row) for row in rows]
+        _timed(conn, form.text, lambda: _execute_many(conn, form.text, parameters))
+
+    def text(self, dialect: Dialect) -> str:
+        """The statement as this engine's driver gets it."""
+        return self._form(dialect).text
+
+    def _form(self, dialect: Dialect) -> _Form:
+        form = self._forms.get(dialect.name)
+        if form is None:
+            form = self._forms[dialect.name] = _compiled(self._construct, self._names, dialect)
+        return form
+
+
+class ListStatement:
+    """A statement about a list of tuples. `build` makes it for a list of a given length.
+
+    It gets the names of the parameters, a tuple for each element. Lengths are rounded up to powers of two, by
+    repeating the last element, so that there are few texts to prepare. `fixed` names its other parameters.
+    """
+
+    __slots__ = ("_build", "_fixed", "_statements", "_width")
+
+    def __init__(
+        self,
+        build: Callable[[Sequence[tuple[str, ...]]], ClauseElement],
+        *fixed: str,
+        width: int = 1,
+    ) -> None:
+        self._build = build
+        self._fixed = fixed
+        self._width = width
+        self._statements: dict[int, Statement] = {}
+
+    def all(self, conn: Connection, elements: Sequence[tuple[Any, ...]], *fixed: Any) -> list[Row]:
+        """All rows for these elements. An element's rows may come more than once."""
+        if len(elements) > LIST_MAX:
+            rows: list[Row] = []
+            for start in range(0, len(elements), LIST_MAX):
+                rows += self.all(conn, elements[start : start + LIST_MAX], *fixed)
+            return rows
+        if not elements:
+            return []
+        size = 1 << (len(elements) - 1).bit_length()
+        padded = [*elements, *([elements[-1]] * (size - len(elements)))]
+        return self.of(size).all(conn, *[value for element in padded for value in element], *fixed)
+
+    def of(self, size: int) -> Statement:
+        """The statement for a list of `size` elements."""
+        statement = self._statements.get(size)
+        if statement is None:
+            names = [tuple(f"p{i}_{j}" for j in range(self._width)) for i in range(size)]
+            flat = [name for element in names for name in element]
+            statement = self._statements[size] = Statement(self._build(names), *flat, *self._fixed)
+        return statement
+
+
+def _compiled(construct: ClauseElement, names: tuple[str, ...], dialect: Dialect) -> _Form:
+    compiled = cast(SQLCompiler, construct.compile(dialect=dialect))
+    places = compiled.positiontup or []
+    processors = cast("dict[str, Processor]", compiled._bind_processors)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    constants: dict[str, Any] = {}
+    for place in places:
+        if place not in names and place not in constants:
+            value = compiled.params[place]
+            constants[place] = processors[place](value) if place in processors else value
+    known = (*names, *constants)
+    order = tuple(known.index(place) for place in places)
+    columns = compiled._result_columns  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    results = [
+        (index, column.type.dialect_impl(dialect).result_processor(dialect, None))
+        for index, column in enumerate(columns)
+    ]
+    return _Form(
+        text=str(compiled),
+        order=order,
+        constants=tuple(constants.values()),
+        straight=order == tuple(range(len(names))),
+        binds=tuple((i, processors[name]) for i, name in enumerate(names) if name in processors),
+        results=tuple((index, process) for index, process in results if process is not None),
+    )
+
+
+def _timed(conn: Connection, text: str, execute: Callable[[], Any]) -> Any:
+    watch = cast("Watch | None", conn.get_execution_options().get(WATCH))
+    if watch is None:
+        return execute()
+    began = watch.clock.monotonic()
+    try:
+        return execute()
+    finally:
+        watch.ended(began, text)
+
+
+def _fetch(conn: Connection, text: str, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
+    if conn.dialect.name == "sqlite":
+        raw: Any = conn.connection.dbapi_connection
+        return _timed(conn, text, lambda: raw.execute(text, parameters).fetchall())
+    return _timed(conn, text, lambda: conn.exec_driver_sql(text, parameters).all())
+
+
+def _execute(conn: Connection, text: str, parameters: tuple[Any, ...]) -> int:
+    if conn.dialect.name == "sqlite":
+        raw: Any = conn.connection.dbapi_connection
+        return int(raw.execute(text, parameters).rowcount)
+    return conn.exec_driver_sql(text, parameters).rowcount
+
+
+def _execute_many(conn: Connection, text: str, parameters: list[tuple[Any, ...]]) -> None:
+    if conn.dialect.name == "sqlite":
+        raw: Any = conn.connection.dbapi_connection
+        raw.executemany(text, parameters)
+    else:
+        conn.exec_driver_sql(text, parameters)

@@ -1,0 +1,62 @@
+"""What happened in a room, by seq. Reads only."""
+
+from sqlalchemy import Connection, bindparam, select
+
+from palaver.model import Event, EventType, RoomId
+from palaver.store import messages
+from palaver.store.actors import id_of
+from palaver.store.engine.statement import Statement
+from palaver.store.schema import actors, events, messages as messages_table, rooms
+
+_replied = messages.COLUMNS[10].table
+_room_key = select(rooms.c.key).where(rooms.c.id == bindparam("room")).scalar_subquery()
+
+# A message has the seq of the event that created it, and its author is that event's actor.
+_SINCE = Statement(
+    select(
+        *messages.COLUMNS,
+        events.c.seq,
+        events.c.type,
+        events.c.at_ms,
+        events.c.data,
+    )
+    .select_from(events)
+    .outerjoin(actors, actors.c.key == events.c.actor_key)
+    .outerjoin(
+        messages_table,
+        (messages_table.c.room_key == events.c.room_key) & (messages_table.c.seq == events.c.seq),
+    )
+    .outerjoin(
+        _replied,
+        (_replied.c.room_key == messages_table.c.room_key)
+        & (_replied.c.seq == messages_table.c.reply_to_seq),
+    )
+    .where(events.c.room_key == _room_key, events.c.seq > bindparam("after"))
+    .order_by(events.c.seq)
+    .limit(bindparam("limit")),
+    "room",
+    "after",
+    "limit",
+)
+
+
+def since(conn: Connection, room: RoomId, after: int, limit: int) -> tuple[Event, ...]:
+    """The events with seq > `after`, oldest first; a created message comes as it is now."""
+    found: list[Event] = []
+    for row in _SINCE.all(conn, room, messages.bounded(after), limit):
+        kind, digits = row[2], row[3]
+        seq, type_, at_ms, data = row[len(messages.COLUMNS) :]
+        found.append(
+            Event(
+                room=room,
+                seq=seq,
+                type=type_,
+                actor=None if digits is None else id_of(kind, digits),
+                at_ms=at_ms,
+                message=(
+                    messages.message_of(room, row) if type_ is EventType.MESSAGE_CREATED else None
+                ),
+                data=data,
+            )
+        )
+    return tuple(found)

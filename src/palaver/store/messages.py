@@ -1,0 +1,183 @@
+"""A room's messages: pages by seq, single ones, and what a model is given. Reads only.
+
+Every page is a range of the index on (room_key, seq), so its cost does not depend on where in the room it lies or how
+long the room is. A deleted message keeps its place, with the text "" and no `meta`.
+"""
+
+from sqlalchemy import Connection, ScalarSelect, Select, bindparam, select
+
+from palaver.model import NO_DATA, Message, MessageId, Page, RoomId
+from palaver.store.actors import id_of
+from palaver.store.columns import INTEGER_MAX
+from palaver.store.engine.statement import Row, Statement
+from palaver.store.schema import actors, messages, rooms
+
+_replied = messages.alias("replied")
+
+COLUMNS = (
+    messages.c.id,
+    messages.c.seq,
+    actors.c.kind,
+    actors.c.id,
+    actors.c.name,
+    messages.c.role,
+    messages.c.status,
+    messages.c.text,
+    messages.c.created_ms,
+    messages.c.cid,
+    _replied.c.id,
+    messages.c.branch,
+    messages.c.kind,
+    messages.c.edited_ms,
+    messages.c.deleted_ms,
+    messages.c.meta,
+)
+
+
+def selected(*more: object) -> Select[tuple[object, ...]]:
+    """A select of `COLUMNS` (and `more` behind them), with authors and replied messages joined."""
+    return (
+        select(*COLUMNS, *more)  # type: ignore[call-overload]
+        .select_from(messages)
+        .join(actors, actors.c.key == messages.c.author_key)
+        .outerjoin(
+            _replied,
+            (_replied.c.room_key == messages.c.room_key)
+            & (_replied.c.seq == messages.c.reply_to_seq),
+        )
+    )
+
+
+def room_key() -> ScalarSelect[int]:
+    """The key of the room that the parameter `room` names."""
+    return select(rooms.c.key).where(rooms.c.id == bindparam("room")).scalar_subquery()
+
+
+_in_room = selected().where(messages.c.room_key == room_key())
+_UNTIL = Statement(
+    _in_room.where(messages.c.seq <= bindparam("seq"))
+    .order_by(messages.c.seq.desc())
+    .limit(bindparam("limit")),
+    "room",
+    "seq",
+    "limit",
+)
+_FROM = Statement(
+    _in_room.where(messages.c.seq >= bindparam("seq"))
+    .order_by(messages.c.seq)
+    .limit(bindparam("limit")),
+    "room",
+    "seq",
+    "limit",
+)
+_CONTEXT = Statement(
+    _in_room.where(messages.c.seq <= bindparam("seq"), messages.c.deleted_ms.is_(None))
+    .order_by(messages.c.seq.desc())
+    .limit(bindparam("limit")),
+    "room",
+    "seq",
+    "limit",
+)
+_seqs = select(messages.c.seq).where(messages.c.room_key == room_key())
+_ANY_UNTIL = Statement(_seqs.where(messages.c.seq <= bindparam("seq")).limit(1), "room", "seq")
+_ANY_FROM = Statement(_seqs.where(messages.c.seq >= bindparam("seq")).limit(1), "room", "seq")
+_BY_ID = Statement(
+    selected(rooms.c.id)
+    .join(rooms, rooms.c.key == messages.c.room_key)
+    .where(messages.c.id == bindparam("message")),
+    "message",
+)
+
+
+def page(
+    conn: Connection,
+    room: RoomId,
+    *,
+    before: int | None = None,
+    after: int | None = None,
+    around: int | None = None,
+    limit: int,
+) -> Page:
+    """The newest messages, those with seq < `before`, those with seq > `after`, or those on both sides of `around`.
+
+    Give at most one of the three. `around` itself counts to the newer side; a side that is short leaves its places to
+    the other.
+    """
+    if around is not None:
+        return _around(conn, room, bounded(around), limit)
+    if after is not None:
+        first = bounded(after) + 1
+        rows = _FROM.all(conn, room, first, limit + 1)
+        older = bool(_ANY_UNTIL.all(conn, room, first - 1))
+        found = _messages(room, rows[:limit])
+        return _page(found, older=older, newer=len(rows) > limit, at=first)
+    last = INTEGER_MAX if before is None else bounded(before) - 1
+    rows = _UNTIL.all(conn, room, last, limit + 1)
+    newer = before is not None and bool(_ANY_FROM.all(conn, room, last + 1))
+    found = _messages(room, rows[:limit])[::-1]
+    return _page(found, older=len(rows) > limit, newer=newer, at=last + 1)
+
+
+def get(conn: Connection, message: MessageId) -> Message | None:
+    """The message of this id, as it is now."""
+    row = _BY_ID.first(conn, message)
+    return None if row is None else message_of(row[-1], row)
+
+
+def context(conn: Connection, room: RoomId, *, upto_seq: int, limit: int) -> tuple[Message, ...]:
+    """The last `limit` messages with seq <= `upto_seq` that are not deleted, oldest first."""
+    return _messages(room, _CONTEXT.all(conn, room, bounded(upto_seq), limit))[::-1]
+
+
+def message_of(room: RoomId, row: Row) -> Message:
+    """The message in the first columns of a row of `COLUMNS`."""
+    deleted_ms = row[14]
+    return Message(
+        id=row[0],
+        room=room,
+        seq=row[1],
+        author=id_of(row[2], row[3]),
+        name=row[4],
+        role=row[5],
+        status=row[6],
+        text=row[7] if deleted_ms is None else "",
+        created_ms=row[8],
+        cid=row[9],
+        reply_to=row[10],
+        branch=row[11],
+        kind=row[12],
+        edited_ms=row[13],
+        deleted_ms=deleted_ms,
+        meta=row[15] if deleted_ms is None else NO_DATA,
+    )
+
+
+def bounded(seq: int) -> int:
+    """A seq that both engines can compare with."""
+    return max(0, min(seq, INTEGER_MAX - 1))
+
+
+def _around(conn: Connection, room: RoomId, seq: int, limit: int) -> Page:
+    older = _messages(room, _UNTIL.all(conn, room, seq - 1, limit + 1))
+    newer = _messages(room, _FROM.all(conn, room, seq, limit + 1))
+    old_count = min(len(older), max(limit // 2, limit - len(newer)))
+    new_count = min(len(newer), limit - old_count)
+    return _page(
+        older[:old_count][::-1] + newer[:new_count],
+        older=len(older) > old_count,
+        newer=len(newer) > new_count,
+        at=seq,
+    )
+
+
+def _page(found: tuple[Message, ...], *, older: bool, newer: bool, at: int) -> Page:
+    """`at`: where the page would begin if it held anything."""
+    return Page(
+        messages=found,
+        before=(found[0].seq if found else at) if older else None,
+        after=(found[-1].seq if found else at - 1) if newer else None,
+    )
+
+
+def _messages(room: RoomId, rows: list[Row]) -> tuple[Message, ...]:
+    return tuple([message_of(room, row) for row in rows])

@@ -1,0 +1,193 @@
+"""Which revision a database is at, and how it gets to ours.
+
+A server starts quickly: at the newest revision it reads one row and imports no Alembic. An older SQLite file is copied
+beside itself (`<name>.<revision>.bak`) before it is touched; an older PostgreSQL database is refused, because other
+processes may be using it, and upgraded by `palaver db upgrade`. All steps happen in one transaction: a crash in the
+middle leaves the database as it was. A database that is newer than this program is never touched.
+"""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy import Connection, bindparam, column, insert, inspect, select, table, text
+
+from palaver.clock import Clock, SystemClock
+from palaver.errors import Code, Refused
+from palaver.settings import Settings
+from palaver.store.engine.base import POSTGRESQL, Database, file_of, parsed
+from palaver.store.engine.connect import connect
+from palaver.store.engine.lanes import InlineLanes
+from palaver.store.engine.lock import FileLock
+from palaver.store.engine.statement import Statement
+from palaver.store.schema import meta, metadata
+
+Progress = Callable[[str], None]
+
+REVISIONS = ("0001",)
+"""Every revision, oldest first, as in `migrations/versions` (a test compares them)."""
+ADVISORY_LOCK = 7_308_332_046_010_253_926
+"""So that of several processes at an empty PostgreSQL database one makes the tables."""
+
+_version = table("alembic_version", column("version_num"))
+_VERSION = Statement(select(_version.c.version_num))
+_META = Statement(select(meta.c.value).where(meta.c.name == bindparam("name")), "name")
+_INSERT_META = Statement(
+    insert(meta).values(name=bindparam("name"), value=bindparam("value")), "name", "value"
+)
+
+
+def head() -> str:
+    """The revision of this program."""
+    return REVISIONS[-1]
+
+
+async def current(url: str) -> str | None:
+    """The revision of a database; None for an empty one."""
+    database = _alone(url)
+    try:
+        return await database.reading(revision)
+    finally:
+        await database.close()
+
+
+async def upgrade(url: str, progress: Progress) -> None:
+    """Brings a database to this program's revision. Refused: `database_newer`, `database_locked`."""
+    path = file_of(parsed(url))
+    lock = None if path is None else FileLock(path)
+    database = _alone(url)
+    try:
+        await _upgrade(database, path, SystemClock(), progress)
+    finally:
+        await database.close()
+        if lock is not None:
+            lock.release()
+
+
+async def check(url: str) -> list[str]:
+    """How a database differs from what this program declares; nothing when all is well."""
+    database = _alone(url)
+    try:
+        return await database.reading(differences)
+    finally:
+        await database.close()
+
+
+async def prepare(database: Database, path: Path | None, clock: Clock, *, migrate: bool) -> str:
+    """Makes a database ready for a server, and gives its epoch."""
+    found = await database.writing(0, revision)
+    if found != head():
+        _refuse_newer(found)
+        if not migrate or (found is not None and path is None):
+            raise Refused(
+                Code.DATABASE_OLDER,
+                f"the database is at revision {found or 'none'}, this program needs {head()}; "
+                "run `palaver db upgrade`",
+            )
+        await _upgrade(database, path, clock, lambda _: None)
+    return await database.writing(0, _epoch)
+
+
+def revision(conn: Connection) -> str | None:
+    """The database's revision; None for an empty one."""
+    if not inspect(conn).has_table("alembic_version"):
+        return None
+    row = _VERSION.first(conn)
+    return None if row is None else str(row[0])
+
+
+def differences(conn: Connection) -> list[str]:
+    """What Alembic's comparison finds between the database and the declared tables."""
+    from alembic.autogenerate import compare_metadata  # noqa: PLC0415  only where it is needed
+    from alembic.migration import MigrationContext  # noqa: PLC0415
+
+    context = MigrationContext.configure(
+        conn, opts={"compare_type": True, "compare_server_default": True}
+    )
+    return [str(difference) for difference in compare_metadata(context, metadata)]
+
+
+def back_up(path: Path, found: str) -> Path:
+    """Copies a SQLite file, also one that is in use, to `<name>.<revision>.bak` beside it."""
+    target = path.with_name(f"{path.name}.{found}.bak")
+    unfinished = target.with_name(f"{target.name}.part")
+    unfinished.unlink(missing_ok=True)
+    source = sqlite3.connect(path)
+    copy = sqlite3.connect(unfinished)
+    try:
+        source.backup(copy)
+    finally:
+        copy.close()
+        source.close()
+    with unfinished.open("rb") as file:
+        os.fsync(file.fileno())
+    unfinished.replace(target)
+    return target
+
+
+async def _upgrade(database: Database, path: Path | None, clock: Clock, progress: Progress) -> None:
+    found = await database.reading(revision)
+    _refuse_newer(found)
+    if found == head():
+        progress(f"already at revision {found}")
+        return
+    if path is not None and found is not None:
+        progress(f"copied to {back_up(path, found)}")
+
+    def work(conn: Connection) -> None:
+        if conn.dialect.name == POSTGRESQL:
+            conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+        now = revision(conn)
+        if now == head():
+            return  # another process was faster
+        if now is None:
+            _refuse_strangers(conn)
+        _migrate(conn)
+        if now is None:
+            _INSERT_META.many(
+                conn, [("epoch", f"e_{clock.new_id()}"), ("created_ms", str(clock.now_ms()))]
+            )
+
+    await database.writing(0, work)
+    progress(f"now at revision {head()}")
+
+
+def _migrate(conn: Connection) -> None:
+    from alembic import command  # noqa: PLC0415  a server at the newest revision does without
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = conn
+    command.upgrade(config, "head")
+
+
+def _alone(url: str) -> Database:
+    """A database for one command, with the usual settings."""
+    return connect(parsed(url), Settings(), SystemClock(), InlineLanes())
+
+
+def _epoch(conn: Connection) -> str:
+    row = _META.first(conn, "epoch")
+    assert row is not None, "the migration writes it"
+    return str(row[0])
+
+
+def _refuse_newer(found: str | None) -> None:
+    if found is not None and found not in REVISIONS:
+        raise Refused(
+            Code.DATABASE_NEWER,
+            f"the database is at revision {found}, which this program does not know; "
+            "it was made by a newer one",
+        )
+
+
+def _refuse_strangers(conn: Connection) -> None:
+    """Tables of our names that no revision of ours has made are somebody else's."""
+    names = set(inspect(conn).get_table_names()) & set(metadata.tables)
+    if names:
+        raise Refused(
+            Code.DATABASE_URL_INVALID,
+            f"the database has tables that are not Palaver's: {', '.join(sorted(names))}",
+        )

@@ -1,0 +1,1 @@
+"""The database's revisions, in order. Once released, a revision is never changed."""

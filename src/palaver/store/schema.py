@@ -1,0 +1,207 @@
+"""The tables, for both engines. A change here needs a migration; a test compares the two.
+
+Keys: rows point at each other by small integers (`key`); the world knows 16-byte ids. A room's messages and events
+share its `seq`, and a message has the seq of the event that created it, which therefore repeats nothing of it.
+What people and models wrote lies in `messages.text` alone. Booleans in words: `members.auto_respond` is null for who
+is no agent.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    literal_column,
+)
+
+from palaver.model import (
+    ActorKind,
+    EventType,
+    MemberRole,
+    Role,
+    Status,
+    TitleSource,
+    TurnState,
+    Visibility,
+)
+from palaver.store.columns import Choice, Cid, Id, Json, Key, SafeText
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pk",
+        "uq": "%(table_name)s_%(column_0_N_name)s",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fk",
+        "ck": "%(table_name)s_%(constraint_name)s",
+    }
+)
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+actors = Table(
+    "actors",
+    metadata,
+    Column("key", Key, primary_key=True, autoincrement=True),
+    Column("id", Id(), nullable=False, unique=True),
+    Column("kind", Choice(ActorKind), nullable=False),
+    Column("handle", SafeText, nullable=False, unique=True),
+    Column("name", SafeText, nullable=False),
+    Column("guest", Boolean, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    CheckConstraint("length(id) = 16", name="id_length"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("token_sha256", LargeBinary, primary_key=True),
+    Column("actor_key", Key, ForeignKey("actors.key"), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+agents = Table(
+    "agents",
+    metadata,
+    Column("actor_key", Key, ForeignKey("actors.key"), primary_key=True, autoincrement=False),
+    Column("model", SafeText),
+    Column("system_prompt", SafeText, nullable=False),
+    Column("settings", Json),
+)
+
+rooms = Table(
+    "rooms",
+    metadata,
+    Column("key", Key, primary_key=True, autoincrement=True),
+    Column("id", Id("r_"), nullable=False, unique=True),
+    Column("title", SafeText, nullable=False),
+    # the title as the search compares it, because the engines fold case differently
+    Column("title_folded", SafeText, nullable=False),
+    Column("title_source", Choice(TitleSource), nullable=False),
+    Column("visibility", Choice(Visibility), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("active_ms", BigInteger, nullable=False),
+    Column("deleted_ms", BigInteger),
+    Column("settings", Json),
+    CheckConstraint("length(id) = 16", name="id_length"),
+)
+room_is_live = rooms.c.deleted_ms.is_(None)
+room_is_open = rooms.c.visibility == literal_column("'open'")
+Index(
+    "rooms_active",
+    rooms.c.active_ms,
+    rooms.c.key,
+    sqlite_where=room_is_live,
+    postgresql_where=room_is_live,
+)
+Index("rooms_open", rooms.c.key, sqlite_where=room_is_open, postgresql_where=room_is_open)
+
+members = Table(
+    "members",
+    metadata,
+    Column("room_key", Key, ForeignKey("rooms.key"), nullable=False),
+    Column("actor_key", Key, ForeignKey("actors.key"), nullable=False),
+    Column("role", Choice(MemberRole), nullable=False),
+    Column("auto_respond", Boolean),
+    Column("read_seq", BigInteger, nullable=False),
+    Column("joined_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("room_key", "actor_key"),
+)
+Index("members_actor", members.c.actor_key)
+member_is_agent = members.c.auto_respond.is_not(None)
+Index(
+    "members_agents",
+    members.c.room_key,
+    sqlite_where=member_is_agent,
+    postgresql_where=member_is_agent,
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("room_key", Key, ForeignKey("rooms.key"), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("id", Id("m_"), nullable=False, unique=True),
+    Column("author_key", Key, ForeignKey("actors.key"), nullable=False),
+    Column("role", Choice(Role), nullable=False),
+    Column("status", Choice(Status), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("text", SafeText, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("cid", Cid),
+    Column("reply_to_seq", BigInteger),
+    Column("branch", Integer, nullable=False),
+    Column("edited_ms", BigInteger),
+    Column("deleted_ms", BigInteger),
+    Column("meta", Json),
+    PrimaryKeyConstraint("room_key", "seq"),
+    CheckConstraint("length(id) = 16", name="id_length"),
+)
+message_has_cid = messages.c.cid.is_not(None)
+Index(
+    "messages_cid",
+    messages.c.cid,
+    messages.c.author_key,
+    unique=True,
+    sqlite_where=message_has_cid,
+    postgresql_where=message_has_cid,
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("room_key", Key, ForeignKey("rooms.key"), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("type", Choice(EventType), nullable=False),
+    Column("actor_key", Key, ForeignKey("actors.key")),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("message_seq", BigInteger),
+    Column("data", Json),
+    PrimaryKeyConstraint("room_key", "seq"),
+)
+
+turns = Table(
+    "turns",
+    metadata,
+    Column("id", Id("t_"), primary_key=True),
+    Column("room_key", Key, ForeignKey("rooms.key"), nullable=False),
+    Column("agent_key", Key, ForeignKey("actors.key"), nullable=False),
+    Column("trigger_seq", BigInteger, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("message_id", Id("m_"), nullable=False, unique=True),
+    Column("state", Choice(TurnState), nullable=False),
+    Column("owner", Text, nullable=False),
+    # on the database's clock; null on SQLite, where the process that has the file owns every turn
+    Column("lease_until_ms", BigInteger),
+    Column("fence", BigInteger, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("ended_ms", BigInteger),
+    Column("error", Text),
+    UniqueConstraint("room_key", "trigger_seq", "agent_key", "attempt", name="turns_attempts"),
+    CheckConstraint("length(id) = 16", name="id_length"),
+)
+turn_is_open = turns.c.state == literal_column("'open'")
+Index("turns_open", turns.c.room_key, sqlite_where=turn_is_open, postgresql_where=turn_is_open)
+
+branches = Table(
+    "branches",
+    metadata,
+    Column("room_key", Key, ForeignKey("rooms.key"), nullable=False),
+    Column("branch", Integer, nullable=False),
+    Column("parent", Integer, nullable=False),
+    Column("fork_seq", BigInteger, nullable=False),
+    PrimaryKeyConstraint("room_key", "branch"),
+)

@@ -1,0 +1,188 @@
+"""The store: the one truth. Commands in, values out, on SQLite or PostgreSQL.
+
+What it promises, on both engines (tests/store asks each):
+
+1. A result of `write` means committed and synced. An `Unavailable` means unknown: the same command may come again.
+2. A room's events have the seqs 1, 2, 3 … without a hole, in the order in which their commands came.
+3. A client's id stores one message, for ever.
+4. `committed` is told every event of this process' writes, per room in the order of seq, before the writers know.
+5. A refused command writes nothing, and neither it nor a failing one hurts the others that share its commit.
+6. Reads see whole transactions only, and never wait for the writers on SQLite.
+7. Any well-formed text comes back as it was.
+
+It does not decide who may do what beyond what a command says of itself, and it publishes to nobody but `committed`.
+"""
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import structlog
+from sqlalchemy import Connection
+
+from palaver.clock import Clock
+from palaver.errors import PalaverError
+from palaver.settings import Settings
+from palaver.store import migrate as migrations
+from palaver.store.apply.turns import room_of
+from palaver.store.commands import Command, FinishTurn, RetryTurn
+from palaver.store.engine import faults
+from palaver.store.engine.base import Database, file_of, parsed
+from palaver.store.engine.connect import connect
+from palaver.store.engine.lanes import Lanes, ThreadLanes
+from palaver.store.engine.lock import FileLock
+from palaver.store.writer import Committed, Writer
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counters:
+    """What the store has done since it was opened. `rows` are events; `queued` are commands that wait now."""
+
+    commits: int
+    rows: int
+    queued: int
+
+
+class Store:
+    """An open database. Made by `opened`."""
+
+    def __init__(
+        self,
+        database: Database,
+        settings: Settings,
+        clock: Clock,
+        *,
+        epoch: str,
+        committed: Committed,
+    ) -> None:
+        self.epoch = epoch
+        self.owner = clock.new_id()
+        self._database = database
+        self._seconds = settings.database_seconds
+        self._writers = [
+            Writer(database, number, settings, clock, self.owner, committed)
+            for number in range(database.writers)
+        ]
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(
+        cls,
+        settings: Settings,
+        clock: Clock,
+        *,
+        committed: Committed,
+        migrate: bool = True,
+        lanes: Lanes | None = None,
+    ) -> AsyncIterator["Store"]:
+        """The database of `settings.url`, migrated where that is safe; drained and closed at the end.
+
+        Refused: `database_locked`, `database_newer`, `database_older`, `database_url_invalid`.
+        """
+        url = parsed(settings.url)
+        path = file_of(url)
+        lock: FileLock | None = None
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path)
+        try:
+            database = connect(url, settings, clock, lanes or ThreadLanes())
+            try:
+                epoch = await _guarded(migrations.prepare(database, path, clock, migrate=migrate))
+                store = cls(database, settings, clock, epoch=epoch, committed=committed)
+                async with store._running():
+                    yield store
+            finally:
+                await database.close()
+        finally:
+            if lock is not None:
+                lock.release()
+
+    async def write(self, command: Command[T]) -> T:
+        """Has the command applied and committed, together with others.
+
+        Raises `Refused` as the command says, and `Unavailable` when the database is away or full.
+        """
+        writer = await self._writer_of(command)
+        future = writer.put(command)
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await future
+        except TimeoutError:
+            raise faults.away() from None
+
+    async def read(
+        self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Runs one of the query functions, as `await store.read(messages.page, room, limit=50)`."""
+        try:
+            return await self._database.reading(partial(_call, query, args, kwargs))
+        except PalaverError:
+            raise
+        except Exception as error:
+            fault = faults.temporary(error)
+            if fault is None:
+                structlog.get_logger("palaver.store").exception("a read failed")
+                fault = faults.internal()
+            raise fault from error
+
+    @property
+    def counters(self) -> Counters:
+        """What it has done so far."""
+        return Counters(
+            commits=sum(writer.tally.commits for writer in self._writers),
+            rows=sum(writer.tally.rows for writer in self._writers),
+            queued=sum(writer.queued for writer in self._writers),
+        )
+
+    async def _writer_of(self, command: Command[Any]) -> Writer:
+        """A room's commands always go to the same writer, so that its events are told in order."""
+        if len(self._writers) == 1:
+            return self._writers[0]
+        room: str | None = getattr(command, "room", None)
+        if room is None and isinstance(command, (FinishTurn, RetryTurn)):
+            room = await self.read(room_of, command)
+        return self._writers[zlib.crc32((room or "").encode()) % len(self._writers)]
+
+    @asynccontextmanager
+    async def _running(self) -> AsyncIterator[None]:
+        """Runs the writers; at the end they write what still waits. An error of the body goes on as it is."""
+        failure: BaseException | None = None
+        async with asyncio.TaskGroup() as tasks:
+            for writer in self._writers:
+                tasks.create_task(writer.run())
+            try:
+                yield
+            except BaseException as error:  # noqa: BLE001  raised again below, outside of the group
+                failure = error
+            finally:
+                for writer in self._writers:
+                    writer.stop()
+        if failure is not None:
+            raise failure
+
+
+def _call(
+    query: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], conn: Connection
+) -> T:
+    return query(conn, *args, **kwargs)
+
+
+async def _guarded(work: Coroutine[Any, Any, T]) -> T:
+    """Opening the database, with its errors as ours."""
+    try:
+        return await work
+    except PalaverError:
+        raise
+    except Exception as error:
+        fault = faults.temporary(error)
+        if fault is None:
+            raise
+        raise fault from error

@@ -1,0 +1,69 @@
+"""Turns: which agent works on which answer. Reads only."""
+
+from sqlalchemy import Connection, bindparam, func, select
+
+from palaver.model import ActorKind, RoomId, Turn, TurnId
+from palaver.store.actors import id_of
+from palaver.store.engine.statement import Row, Statement
+from palaver.store.schema import actors, rooms, turn_is_open, turns
+
+COLUMNS = (
+    turns.c.id,
+    rooms.c.id,
+    actors.c.id,
+    actors.c.name,
+    turns.c.trigger_seq,
+    turns.c.message_id,
+    turns.c.state,
+    turns.c.attempt,
+    turns.c.fence,
+)
+
+selected = (
+    select(*COLUMNS)
+    .select_from(turns)
+    .join(rooms, rooms.c.key == turns.c.room_key)
+    .join(actors, actors.c.key == turns.c.agent_key)
+)
+
+_BY_ID = Statement(selected.where(turns.c.id == bindparam("turn")), "turn")
+_OPEN_IN = Statement(
+    selected.where(rooms.c.id == bindparam("room"), turn_is_open).order_by(
+        turns.c.trigger_seq, turns.c.created_ms, turns.c.id
+    ),
+    "room",
+)
+_RUNNING = Statement(select(func.count()).select_from(turns).where(turn_is_open))
+
+
+def get(conn: Connection, turn: TurnId) -> Turn | None:
+    """The turn of this id."""
+    row = _BY_ID.first(conn, turn)
+    return None if row is None else turn_of(row)
+
+
+def open_in(conn: Connection, room: RoomId) -> tuple[Turn, ...]:
+    """The room's open turns, in the order of the messages that they answer."""
+    return tuple([turn_of(row) for row in _OPEN_IN.all(conn, room)])
+
+
+def running(conn: Connection) -> int:
+    """How many turns are open, in all rooms."""
+    row = _RUNNING.first(conn)
+    assert row is not None
+    return int(row[0])
+
+
+def turn_of(row: Row) -> Turn:
+    """The turn in the first columns of a row of `COLUMNS`."""
+    return Turn(
+        id=row[0],
+        room=row[1],
+        agent=id_of(ActorKind.AGENT, row[2]),
+        agent_name=row[3],
+        trigger_seq=row[4],
+        message=row[5],
+        state=row[6],
+        attempt=row[7],
+        fence=row[8],
+    )

@@ -1,0 +1,175 @@
+"""The writer: commands that wait share one commit.
+
+Theory of operation. `put` queues a command. A task takes all that wait (at most `batch_max`), has them applied in one
+transaction, and after its commit tells `committed` the events and then everyone's result; meanwhile the next ones
+gather. With nothing else waiting a command goes at once: the latency is one commit, and throughput rises with load.
+
+A refused command is the result of that command alone. When something unexpected happens in a batch, it is rolled back
+and each of its commands is applied again in a transaction of its own, so that only the guilty one fails. When the
+database is away, all of the batch get a temporary error: what happened to them is unknown, and they may be sent again.
+
+Whoever waits for a result waits no longer than the deadline; the batch itself goes on, because its events must be told.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection
+
+from palaver.clock import Clock
+from palaver.errors import Code, PalaverError, Refused, Unavailable
+from palaver.model import Event
+from palaver.settings import Settings
+from palaver.store.apply.batch import apply_batch
+from palaver.store.apply.transaction import Transaction
+from palaver.store.commands import Command
+from palaver.store.engine import faults
+from palaver.store.engine.base import Database
+
+Committed = Callable[[Sequence[Event]], None]
+
+RETRY_MS = 1_000
+"""When to come again after the queue was full."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one writer has done."""
+
+    commits: int = 0
+    rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    command: Command[Any]
+    future: "asyncio.Future[Any]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    results: list[Any]
+    events: list[Event]
+
+
+class Writer:
+    """One of a database's writers with its queue."""
+
+    def __init__(
+        self,
+        database: Database,
+        number: int,
+        settings: Settings,
+        clock: Clock,
+        owner: str,
+        committed: Committed,
+    ) -> None:
+        self._database = database
+        self._number = number
+        self._settings = settings
+        self._clock = clock
+        self._owner = owner
+        self._committed = committed
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[_Waiting] = deque()
+        self._wake: asyncio.Future[None] | None = None
+        self._stopping = False
+        self.tally = Tally()
+
+    @property
+    def queued(self) -> int:
+        """Commands that wait for their batch."""
+        return len(self._queue)
+
+    def put(self, command: Command[Any]) -> "asyncio.Future[Any]":
+        """Queues a command; the future is its result. Unavailable: `too_busy`, `shutting_down`."""
+        if self._stopping:
+            raise Unavailable(Code.SHUTTING_DOWN, "the server is stopping")
+        if len(self._queue) >= self._settings.write_queue_max:
+            raise Unavailable(Code.TOO_BUSY, "too many writes are waiting", retry_ms=RETRY_MS)
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._queue.append(_Waiting(command, future))
+        self._ring()
+        return future
+
+    def stop(self) -> None:
+        """Takes no more; `run` returns when what waits has been written."""
+        self._stopping = True
+        self._ring()
+
+    async def run(self) -> None:
+        """Writes batch after batch, until it is stopped and the queue is empty."""
+        while True:
+            if self._queue:
+                count = min(len(self._queue), self._settings.batch_max)
+                await self._write([self._queue.popleft() for _ in range(count)])
+            elif self._stopping:
+                return
+            else:
+                self._wake = self._loop.create_future()
+                await self._wake
+                self._wake = None
+
+    def _ring(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    async def _write(self, batch: list[_Waiting]) -> None:
+        commands = [waiting.command for waiting in batch]
+        try:
+            outcome = await self._transact(commands)
+        except Exception as error:  # noqa: BLE001  every driver's errors end here
+            fault = faults.temporary(error)
+            if fault is not None:
+                _log().warning("the database does not take writes", code=fault.code.value)
+                _fail(batch, fault)
+            elif len(batch) == 1:
+                _log().exception("a write failed", command=type(commands[0]).__name__)
+                _fail(batch, faults.internal())
+            else:
+                for waiting in batch:
+                    await self._write([waiting])
+        else:
+            self._tell(batch, outcome)
+
+    async def _transact(self, commands: list[Command[Any]]) -> _Outcome:
+        def work(conn: Connection) -> _Outcome:
+            transaction = Transaction(
+                conn=conn, clock=self._clock, owner=self._owner, now_ms=self._clock.now_ms()
+            )
+            results = apply_batch(transaction, commands)
+            assert len(results) == len(commands)
+            return _Outcome(results, transaction.events)
+
+        return await self._database.writing(self._number, work)
+
+    def _tell(self, batch: list[_Waiting], outcome: _Outcome) -> None:
+        self.tally.commits += 1
+        self.tally.rows += len(outcome.events)
+        if outcome.events:
+            try:
+                self._committed(outcome.events)
+            except Exception:
+                # what is stored is stored: the writers get their results whatever the listener does
+                _log().exception("a listener to committed events failed")
+        for waiting, result in zip(batch, outcome.results, strict=True):
+            if waiting.future.done():
+                continue
+            if isinstance(result, Refused):
+                waiting.future.set_exception(result)
+            else:
+                waiting.future.set_result(result)
+
+
+def _fail(batch: list[_Waiting], error: PalaverError) -> None:
+    for waiting in batch:
+        if not waiting.future.done():
+            waiting.future.set_exception(type(error)(error.code, error.detail))
+
+
+def _log() -> Any:
+    return structlog.get_logger("palaver.store")
