@@ -18,8 +18,11 @@ export const BLOCK_CHARS_MAX = 50_000
 /** Lists and quotes nest this deep; deeper markers stay text. */
 export const NESTING_MAX = 12
 
+/** Lines of one list; each is several elements. */
+export const LIST_LINES_MAX = 1_500
+
 /** Cells of one table, counting those its header adds to short rows. */
-export const TABLE_CELLS_MAX = 5_000
+export const TABLE_CELLS_MAX = 3_000
 
 /** Reference definitions of one message that are followed. */
 export const REFERENCES_MAX = 200
@@ -46,6 +49,7 @@ const RUN_BREAK = /\n(?:[ \t]*\n| {0,3}[-*+] )/
 export function isTooHard(raw: string, type: string): boolean {
   if (raw.length > BLOCK_CHARS_MAX || LONG_RUN.test(raw)) return true
   if (raw.length < 2_000) return false
+  if (type === 'list' && (raw.match(/\n/g)?.length ?? 0) > LIST_LINES_MAX) return true
   let work = 0
   for (const run of raw.split(type === 'table' ? '\n' : RUN_BREAK)) {
     work += (run.match(DELIMITERS)?.length ?? 0) * run.length
