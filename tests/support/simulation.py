@@ -60,7 +60,6 @@ class SimulatedClock:
 
     def __init__(self, loop: SimulatedLoop) -> None:
         self._loop = loop
-        self._ids = 0
         self.wall_offset_ms = 1_800_000_000_000
 
     def now_ms(self) -> int:
@@ -70,8 +69,12 @@ class SimulatedClock:
         return self._loop.time()
 
     def new_id(self) -> str:
-        self._ids += 1
-        return f"{self.now_ms() & 0xFFFF_FFFF_FFFF:012x}7{self._ids & 0xFFF:03x}8{self._ids:015x}"
+        tail = self._loop.chance.getrandbits(74)
+        return (
+            f"{self.now_ms() & 0xFFFF_FFFF_FFFF:012x}7{tail >> 62:03x}8{tail & (1 << 62) - 1:015x}"[
+                :32
+            ]
+        )
 
     def secret(self) -> str:
         return f"{self._loop.chance.getrandbits(256):064x}"[:43]

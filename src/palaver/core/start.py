@@ -21,7 +21,7 @@ from palaver.model import ActorId, Event, RoomId, TitleSource, Visibility
 from palaver.settings import Settings
 from palaver.store import actors, rooms
 from palaver.store.commands import CreateRoom, RenewLeases
-from palaver.store.engine.lanes import Lanes
+from palaver.store.engine.lanes import Lane, Lanes, ThreadLanes
 from palaver.store.journal import Journal
 from palaver.store.store import Store
 
@@ -144,7 +144,8 @@ async def started(
                 hub=hub,
             )
             pulse = tasks.create_task(_pulse(core, store), name="pulse")
-            syncing = tasks.create_task(_sync(journal), name="sync")
+            lane = (lanes or ThreadLanes()).lane("journal", 1, _nothing, _nothing)
+            syncing = tasks.create_task(_sync(journal, lane), name="sync")
             await turns.recover()
             try:
                 yield core
@@ -154,6 +155,7 @@ async def started(
             syncing.cancel()
             await turns.drain(0)
             await providers.close()
+            await lane.close()
             journal.close()
         if failure is not None:
             raise failure
@@ -181,14 +183,18 @@ async def _lobby(store: Store, assistant: ActorId) -> None:
     )
 
 
-async def _sync(journal: Journal) -> None:
+def _nothing(*_: None) -> None:
+    """The journal's thread needs no connection of its own."""
+
+
+async def _sync(journal: Journal, lane: Lane[None]) -> None:
     """Puts the journal on the disk once a second, so that a power cut loses no more than that."""
     while True:
         await asyncio.sleep(SYNC_SECONDS)
         job = journal.sync_job()
         if job is not None:
             try:
-                await asyncio.to_thread(job)
+                await lane.run(job)
             except OSError as failure:
                 log.warning("journal.not_synced", errno=failure.errno)
 

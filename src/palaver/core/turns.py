@@ -105,6 +105,11 @@ class Turns:
         """How many turns run in this process."""
         return len(self._runs)
 
+    async def idle(self) -> None:
+        """Waits until no turn runs in this process."""
+        while tasks := [run.task for run in self._runs.values() if run.task is not None]:
+            await asyncio.wait(tasks)
+
     async def recover(self) -> int:
         """Takes over the turns that dead processes left open; how many."""
         left = list(orphans(self._journal.directory))
@@ -150,7 +155,9 @@ class Turns:
             self._end(turn, Status.INTERRUPTED)
         tasks = [task for task in tasks if not task.done()]
         if tasks:
-            await asyncio.wait(tasks, timeout=max(1.0, seconds))
+            _, late = await asyncio.wait(tasks, timeout=max(1.0, seconds))
+            for task in late:  # the store is away; the journal has what came, for the next start
+                task.cancel()
 
     @asynccontextmanager
     async def external(self, room: RoomId, agent: Actor) -> AsyncGenerator[Answer, None]:
