@@ -8,7 +8,7 @@ from palaver.clock import Clock
 from palaver.core import checks
 from palaver.core.access import Access
 from palaver.core.hub import Hub, Listener
-from palaver.core.live import Happened, ReadMark, Typing
+from palaver.core.live import Closing, Happened, ReadMark, Typing
 from palaver.core.reader import Reader
 from palaver.core.turns import Turns
 from palaver.errors import Code, Refused
@@ -197,7 +197,9 @@ class Chat:
             reader.start(room)
             try:
                 async with asyncio.timeout(wait_seconds):
-                    while not any(isinstance(item, Happened) for item in await reader.next()):
+                    while not any(
+                        isinstance(item, Happened | Closing) for item in await reader.next()
+                    ):
                         pass
             except TimeoutError:
                 return

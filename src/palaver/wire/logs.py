@@ -52,7 +52,7 @@ def configure(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
-    for noisy in ("uvicorn.error", "websockets", "httpx2", "httpcore2", "asyncio"):
+    for noisy in ("uvicorn.error", "websockets", "httpx2", "httpcore2", "asyncio", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)  # uvicorn's has query strings below that
 
 

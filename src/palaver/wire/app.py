@@ -1,0 +1,88 @@
+"""The application: every door of a running core under one roof. It opens and closes nothing; the server does.
+
+From the outside in, a request passes the access log, the net for what nobody caught, the edge's limits, and the
+cookie of a new session; then it finds its route.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
+
+from palaver.core.start import Core
+from palaver.wire import problems, reference, shapes
+from palaver.wire.auth import Sessions
+from palaver.wire.classic import classic_routes
+from palaver.wire.limits import Limits
+from palaver.wire.logs import AccessLog
+from palaver.wire.page import Page
+from palaver.wire.rest import Rest, answer
+from palaver.wire.websocket import Live
+
+DESCRIPTION = "Rooms, messages and events over plain HTTP. The live connection is at /ws."
+
+
+def create_app(core: Core, page: Page | None = None) -> FastAPI:
+    """The ASGI application of a running core. `page`: another page than the built one."""
+    app = FastAPI(
+        title="Palaver",
+        version=installed_version(),
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.core = core
+    problems.install(app)
+    app.include_router(Rest(core).router())
+    app.include_router(classic_routes(core))
+    app.router.routes.append(WebSocketRoute("/ws", Live(core)))
+    _add_own_pages(app, core)
+    app.router.routes += (page or Page()).routes()
+    settings = core.settings
+    app.add_middleware(Sessions)
+    if settings.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=["authorization", "content-type", "last-event-id"],
+        )
+    app.add_middleware(Limits, settings=settings)
+    app.add_middleware(problems.Caught)
+    app.add_middleware(AccessLog)
+    return app
+
+
+def _add_own_pages(app: FastAPI, core: Core) -> None:
+    async def health() -> Response:
+        """How the server is. 503 while the database is away."""
+        return answer(
+            {
+                "status": "healthy" if core.db_up else "degraded",
+                "service": "palaver",
+                "db": "up" if core.db_up else "down",
+                "version": app.version,
+            },
+            200 if core.db_up else 503,
+        )
+
+    async def docs(request: Request) -> Response:  # noqa: ARG001  the signature is Starlette's
+        return Response(reference.render(app.openapi()), media_type="text/html")
+
+    async def style(request: Request) -> Response:  # noqa: ARG001  as above
+        return Response(reference.STYLE, media_type="text/css")
+
+    app.add_api_route("/health", health, response_model=shapes.Health, response_class=Response)
+    app.router.routes += [Route("/docs", docs), Route("/docs.css", style)]
+
+
+def installed_version() -> str:
+    """The version of the installed package."""
+    try:
+        return version("palaver")
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return "0+unknown"

@@ -1,0 +1,227 @@
+"""The server process: takes the port, opens the core, serves its doors, and stops without losing anything.
+
+Order of a start: the port first (so that a second server says at once that it is taken), then the store, then the
+doors, then `server.json` in the data directory, which says that the server is ready and where.
+
+Order of a stop (SIGTERM, SIGINT): no new connections; every live client is told when to come back and let go; running
+answers may end for a while and are stored as interrupted after that; then the rest is cut. All of it within
+`stop_seconds`.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from ipaddress import ip_address
+from pathlib import Path
+
+import structlog
+import uvicorn
+
+from palaver.core.start import Core, started
+from palaver.errors import Code, Refused
+from palaver.settings import Settings
+from palaver.wire import frames, logs
+from palaver.wire.app import create_app, installed_version
+from palaver.wire.limits import WILDCARDS
+from palaver.wire.transport import EdgeConfig
+
+NOTE = "server.json"
+DRAIN_PART = 0.6
+FORCE_SECONDS = 1.0
+
+log = structlog.stdlib.get_logger()
+
+
+def serve(settings: Settings, *, ready: Callable[[str], None] | None = None) -> None:
+    """Serves until the process is told to stop. `ready` is given the URL once connections are accepted.
+
+    Refused: `bind_refused`, `port_taken` and what the store refuses.
+    """
+    logs.configure(settings)
+    factory = None
+    if sys.platform != "win32":
+        import uvloop  # noqa: PLC0415  not there on Windows
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(_serve(settings, ready or _tell))
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncGenerator[str, None]:
+    """A server inside a program that runs already: its URL, for as long as the block lasts."""
+    url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        server = tasks.create_task(_serve(settings, url.set_result, stop))
+        await asyncio.wait({server, url}, return_when=asyncio.FIRST_COMPLETED)
+        if not server.done():
+            try:
+                yield url.result()
+            finally:
+                stop.set()
+
+
+async def _serve(
+    settings: Settings, ready: Callable[[str], None], stop: asyncio.Event | None = None
+) -> None:
+    stop = stop or asyncio.Event()
+    with listening(settings) as (listener, url):
+        async with started(settings, encode=frames.encode) as core:
+            server = Server(core, settings)
+            with stopping_on_signals(server.stop), noted(settings.data_dir, url) as write_note:
+
+                def told() -> None:
+                    write_note()
+                    log.info("server.ready", url=url, pid=os.getpid())
+                    ready(url)
+
+                async with asyncio.TaskGroup() as tasks:
+                    waiting = tasks.create_task(_stop_when(stop, server))
+                    await server.run(listener, told)
+                    waiting.cancel()
+    log.info("server.stopped")
+
+
+async def _stop_when(stop: asyncio.Event, server: "Server") -> None:
+    await stop.wait()
+    server.stop()
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, stopped in our order."""
+
+    def __init__(self, core: Core, settings: Settings) -> None:
+        super().__init__(EdgeConfig(create_app(core), settings))
+        self._core = core
+        self._seconds = settings.stop_seconds
+        self._ready: Callable[[], None] | None = None
+
+    async def run(self, listener: socket.socket, ready: Callable[[], None]) -> None:  # type: ignore[override]
+        """Serves on a socket until it is told to stop; calls `ready` once."""
+        self._ready = ready
+        await self._serve([listener])
+
+    def stop(self) -> None:
+        """Asks for a graceful stop; asked again, it waits for nobody."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """See uvicorn."""
+        await super().startup(sockets)
+        if self._ready is not None:
+            self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """See uvicorn. It is the last of our steps."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._seconds
+        for server in self.servers:
+            server.close()
+        await self._core.drain(self._seconds * DRAIN_PART)
+        left = max(FORCE_SECONDS, end - loop.time() - FORCE_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(left):
+                await super().shutdown(sockets)
+        for task in set(self.server_state.tasks):
+            task.cancel()
+        for connection in set(self.server_state.connections):
+            connection.transport.abort()
+        if self.server_state.tasks:
+            await asyncio.wait(set(self.server_state.tasks), timeout=FORCE_SECONDS)
+
+
+@contextmanager
+def listening(settings: Settings) -> Generator[tuple[socket.socket, str], None, None]:
+    """The listening socket and the URL of the server. Refused: `bind_refused`, `port_taken`."""
+    host, port = settings.host, settings.port
+    if not settings.allow_public and not is_loopback(host):
+        raise Refused(
+            Code.BIND_REFUSED,
+            f"{host} can be reached from other machines, and there are no accounts yet: everyone who reaches this"
+            " server could use it. Stay on 127.0.0.1, or say that you want that: --allow-public, or"
+            " PALAVER_ALLOW_PUBLIC=1.",
+        )
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as problem:
+        raise Refused(
+            Code.BIND_REFUSED, f"{host} is no address of this machine: {problem.strerror}."
+        ) from None
+    family, kind, protocol, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
+    with socket.socket(family, kind, protocol) as listener:
+        if sys.platform != "win32":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+            listener.listen(2048)
+        except OSError as problem:
+            raise Refused(
+                Code.PORT_TAKEN,
+                f"Port {port} of {host} cannot be used: {problem.strerror}. Is a server running there"
+                " already? Another port: --port 8001, or --port 0 for any free one.",
+            ) from None
+        listener.setblocking(False)  # noqa: FBT003  the standard library's signature
+        name = f"[{host}]" if ":" in host else host
+        if host in WILDCARDS:
+            name = "localhost"
+        yield listener, f"http://{name}:{listener.getsockname()[1]}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@contextmanager
+def noted(folder: Path, url: str) -> Generator[Callable[[], None], None, None]:
+    """Gives what writes `server.json`, and takes the file away at the end. Only its owner can read it."""
+    note = folder / NOTE
+    content = {"pid": os.getpid(), "url": url, "version": installed_version()}
+
+    def write() -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = note.with_suffix(f".{os.getpid()}.new")
+        draft.touch(mode=0o600)
+        draft.write_text(json.dumps(content), encoding="utf-8")
+        draft.replace(note)
+
+    try:
+        yield write
+    finally:
+        note.unlink(missing_ok=True)
+
+
+@contextmanager
+def stopping_on_signals(stop: Callable[[], None]) -> Generator[None, None, None]:
+    """SIGTERM and SIGINT call `stop`, where this is the main thread and the system has them."""
+    loop = asyncio.get_running_loop()
+    taken: list[signal.Signals] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, stop)
+        except (NotImplementedError, RuntimeError, ValueError):
+            continue
+        taken.append(number)
+    try:
+        yield
+    finally:
+        for number in taken:
+            loop.remove_signal_handler(number)
+
+
+def _tell(url: str) -> None:
+    sys.stdout.write(f"Palaver is at {url} (Ctrl-C stops it)\n")
+    sys.stdout.flush()
