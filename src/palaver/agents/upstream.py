@@ -348,6 +348,12 @@ class Upstream:
         return ProviderError(Code.PROVIDER_BAD_REPLY, f"{self._label} {what}. Try again.")
 
 
+def host_of(base_url: str) -> tuple[str, int | None]:
+    """Host and port of a base URL. Refused: `settings_invalid`."""
+    base = _checked_base(base_url)
+    return base.host, base.port
+
+
 def _media_type(response: httpx2.Response) -> str:
     return response.headers.get("content-type", "").partition(";")[0].strip().lower()
 
