@@ -1,0 +1,248 @@
+"""What a benchmark hands over: rows of figures with their baselines, as JSON for machines and a table for people.
+
+A figure is the median of several rounds with its minimum and maximum. Every ratio is taken within one round, in which
+the sides ran one after the other on the same machine in the same minute, and the median of those ratios is what a goal
+is held against: the machine may be slow or busy, the ratio stays. Absolute figures are orientation.
+
+JSON goes to standard output, everything else to standard error.
+"""
+
+import json
+import os
+import platform
+import sqlite3
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = (
+    "palaver",
+    "sqlalchemy",
+    "asyncpg",
+    "aiosqlite",
+    "uvicorn",
+    "uvloop",
+    "websockets",
+    "orjson",
+)
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured quantity over the rounds."""
+
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The middle one."""
+        return statistics.median(self.values)
+
+    def over(self, other: "Figure") -> "Figure":
+        """The ratios, round by round."""
+        pairs = zip(self.values, other.values, strict=True)
+        return Figure(tuple(mine / theirs if theirs else float("inf") for mine, theirs in pairs))
+
+    def plain(self) -> Json:
+        """For JSON."""
+        return {
+            "median": rounded(self.median),
+            "min": rounded(min(self.values)),
+            "max": rounded(max(self.values)),
+            "rounds": len(self.values),
+        }
+
+    def __str__(self) -> str:
+        low, high = shown(min(self.values)), shown(max(self.values))
+        return shown(self.median) if low == high else f"{shown(self.median)} ({low}-{high})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """A number to reach: of the figure itself, or of its ratio to the baseline named `against`."""
+
+    at_least: float | None = None
+    at_most: float | None = None
+    against: str | None = None
+
+    def met(self, reached: float) -> bool:
+        """Whether it is reached."""
+        return (self.at_least is None or reached >= self.at_least) and (
+            self.at_most is None or reached <= self.at_most
+        )
+
+    def __str__(self) -> str:
+        sign, bound = (">=", self.at_least) if self.at_least is not None else ("<=", self.at_most)
+        assert bound is not None, "a goal has a bound"
+        return f"{sign} {bound:g}" + (f" x {self.against}" if self.against else "")
+
+
+@dataclass(slots=True, kw_only=True)
+class Row:
+    """One figure beside its baselines. `target`: its number in the list of targets, "" for orientation."""
+
+    target: str
+    what: str
+    unit: str
+    figure: Figure
+    baselines: Mapping[str, Figure] = field(default_factory=dict[str, Figure])
+    goal: Goal | None = None
+    note: str = ""
+
+    @property
+    def ratios(self) -> dict[str, Figure]:
+        """The figure over each baseline."""
+        return {name: self.figure.over(other) for name, other in self.baselines.items()}
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the goal is reached; None where there is none, or its baseline is missing."""
+        if self.goal is None:
+            return None
+        if self.goal.against is None:
+            return self.goal.met(self.figure.median)
+        ratio = self.ratios.get(self.goal.against)
+        return None if ratio is None else self.goal.met(ratio.median)
+
+    def plain(self) -> Json:
+        """For JSON."""
+        return {
+            "target": self.target,
+            "what": self.what,
+            "unit": self.unit,
+            "figure": self.figure.plain(),
+            "baselines": {name: other.plain() for name, other in self.baselines.items()},
+            "ratios": {name: ratio.plain() for name, ratio in self.ratios.items()},
+            "goal": None if self.goal is None else str(self.goal),
+            "met": self.met,
+            "note": self.note,
+        }
+
+
+@dataclass(slots=True)
+class Report:
+    """The rows of one benchmark, told while they are made."""
+
+    benchmark: str
+    parameters: Json
+    rows: list[Row] = field(default_factory=list[Row])
+    missing: list[str] = field(default_factory=list[str])
+
+    def add(self, row: Row) -> None:
+        """Takes a row and tells it."""
+        self.rows.append(row)
+        tell(line_of(row))
+
+    def lacks(self, why: str) -> None:
+        """Something could not be measured here."""
+        self.missing.append(why)
+        tell(f"not measured: {why}")
+
+    def plain(self) -> Json:
+        """For JSON."""
+        return {
+            "benchmark": self.benchmark,
+            "machine": machine(),
+            "commit": commit(),
+            "versions": versions(),
+            "parameters": self.parameters,
+            "rows": [row.plain() for row in self.rows],
+            "missing": self.missing,
+        }
+
+
+def hand_over(report: Report) -> None:
+    """Prints the table and the JSON."""
+    tell(f"\n{report.benchmark}")
+    for row in report.rows:
+        tell(line_of(row))
+    for why in report.missing:
+        tell(f"not measured: {why}")
+    print(json.dumps(report.plain(), indent=1, ensure_ascii=False))
+
+
+def line_of(row: Row) -> str:
+    """A row for people."""
+    verdict = {True: "met", False: "MISSED", None: ""}[row.met]
+    parts = [f"{row.target or '-':4} {row.what:58} {row.figure!s:>26} {row.unit}"]
+    parts += [f"{ratio.median:.2f} x {name}" for name, ratio in row.ratios.items()]
+    if row.goal is not None:
+        parts.append(f"goal {row.goal}: {verdict}")
+    return " | ".join(parts)
+
+
+def tell(line: str) -> None:
+    """Something for whoever waits."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def shown(number: float) -> str:
+    """A number in as many digits as it deserves."""
+    if abs(number) >= 100:
+        return f"{number:,.0f}"
+    return f"{number:.1f}" if abs(number) >= 10 else f"{number:.3g}"
+
+
+def rounded(number: float) -> float:
+    """Four digits: more is noise."""
+    return float(f"{number:.4g}") if abs(number) < 10_000 else round(number)
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The value that `percent` of them do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+
+
+def machine() -> Json:
+    """What it ran on."""
+    return {
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_mib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
+        "load": [round(one, 2) for one in os.getloadavg()],
+    }
+
+
+def commit() -> Json:
+    """Which code it was."""
+    return {
+        "id": _git("rev-parse", "HEAD"),
+        "changed": bool(_git("status", "--porcelain", "--", "src", "benchmarks")),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of what takes part."""
+    found = {"python": platform.python_version(), "sqlite": sqlite3.sqlite_version}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip()
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
