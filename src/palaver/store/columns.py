@@ -8,9 +8,8 @@ on every door and never come here.
 """
 
 import re
-from collections.abc import Callable
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, Protocol
 from uuid import UUID
 
 import orjson
@@ -29,8 +28,14 @@ INTEGER_MAX = 2**63 - 1
 _ESCAPE = "\uf8ff"
 _ESCAPED = re.compile("\uf8ff(.)")
 
-Word = TypeVar("Word", bound=StrEnum)
-Processor = Callable[[Any], Any]
+
+class Processor(Protocol):
+    """Turns a value into what the driver keeps, or back."""
+
+    def __call__(self, value: Any) -> Any:
+        """The other form."""
+        ...
+
 
 Key = BigInteger().with_variant(Integer, "sqlite")
 """An internal key. On SQLite only `INTEGER PRIMARY KEY` is the row's own address."""
@@ -85,7 +90,30 @@ def cid_out(value: bytes) -> str:
     return (value if len(value) < UUID_BYTES else value[1:]).decode()
 
 
-class Id(TypeDecorator[str]):
+class _Kept(TypeDecorator[Any]):
+    """A type whose values go in by `kept` and come out by `found`; null stays null where they do not say otherwise."""
+
+    impl = Text
+    cache_ok = True
+
+    def kept(self, value: Any) -> Any:
+        """What the driver gets."""
+        raise NotImplementedError
+
+    def found(self, value: Any) -> Any:
+        """What the driver's value stands for."""
+        raise NotImplementedError
+
+    def bind_processor(self, dialect: Dialect) -> Processor:  # noqa: ARG002  SQLAlchemy's shape
+        """As SQLAlchemy asks."""
+        return self.kept
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Processor:  # noqa: ARG002
+        """As SQLAlchemy asks."""
+        return self.found
+
+
+class Id(_Kept):
     """A public id as 16 bytes. Read back with `prefix`, which for an actor depends on its kind and is added later."""
 
     impl = LargeBinary
@@ -95,66 +123,72 @@ class Id(TypeDecorator[str]):
         super().__init__()
         self.prefix = prefix
 
-    def bind_processor(self, dialect: Dialect) -> Processor:
-        return id_bytes
+    def kept(self, value: Any) -> Any:
+        """See `id_bytes`."""
+        return id_bytes(value)
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Processor:
-        prefix = self.prefix
-        return lambda raw: None if raw is None else prefix + raw.hex()
+    def found(self, value: Any) -> Any:
+        """The opposite."""
+        return None if value is None else self.prefix + value.hex()
 
 
-class SafeText(TypeDecorator[str]):
+class SafeText(_Kept):
     """Text of people and models; see the module's docstring."""
 
-    impl = Text
     cache_ok = True
 
-    def bind_processor(self, dialect: Dialect) -> Processor:
-        return lambda value: None if value is None else text_in(value)
+    def kept(self, value: Any) -> Any:
+        """See `text_in`."""
+        return None if value is None else text_in(value)
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Processor:
-        return lambda value: None if value is None else text_out(value)
+    def found(self, value: Any) -> Any:
+        """See `text_out`."""
+        return None if value is None else text_out(value)
 
 
-class Cid(TypeDecorator[str]):
+class Cid(_Kept):
     """A client's id of its message, as few bytes."""
 
     impl = LargeBinary
     cache_ok = True
 
-    def bind_processor(self, dialect: Dialect) -> Processor:
-        return lambda value: None if value is None else cid_in(value)
+    def kept(self, value: Any) -> Any:
+        """See `cid_in`."""
+        return None if value is None else cid_in(value)
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Processor:
-        return lambda raw: None if raw is None else cid_out(raw)
+    def found(self, value: Any) -> Any:
+        """See `cid_out`."""
+        return None if value is None else cid_out(value)
 
 
-class Json(TypeDecorator[Any]):
+class Json(_Kept):
     """A JSON object as text, null when it is empty. Text, because `jsonb` refuses U+0000 and reorders keys."""
 
-    impl = Text
     cache_ok = True
 
-    def bind_processor(self, dialect: Dialect) -> Processor:
-        return lambda value: orjson.dumps(dict(value)).decode() if value else None
+    def kept(self, value: Any) -> Any:
+        """The text; `orjson` writes U+0000 as an escape."""
+        return orjson.dumps(dict(value)).decode() if value else None
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Processor:
-        return lambda raw: NO_DATA if raw is None else orjson.loads(raw)
+    def found(self, value: Any) -> Any:
+        """The object."""
+        return NO_DATA if value is None else orjson.loads(value)
 
 
-class Choice(TypeDecorator[Any]):
+class Choice(_Kept):
     """One word of an enumeration, as text."""
 
-    impl = Text
     cache_ok = True
 
     def __init__(self, words: type[StrEnum]) -> None:
         super().__init__()
         self.words = words
+        self._by_value = {word.value: word for word in words}
 
-    def bind_processor(self, dialect: Dialect) -> Processor:
-        return str
+    def kept(self, value: Any) -> Any:
+        """The word itself, not its subclass of `str`, which drivers are slower with."""
+        return str(value)
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Processor:
-        by_value = {word.value: word for word in self.words}
-        return lambda raw: None if raw is None else by_value[raw]
+    def found(self, value: Any) -> Any:
+        """The member of the enumeration."""
+        return None if value is None else self._by_value[value]

@@ -51,7 +51,7 @@ class AddMessage(Command[Added]):
     """Appends a message to a room. Refused: `room_not_found`, `message_not_found` (reply_to), `cid_reused`.
 
     `cid` is unique per author for ever: the same one with the same room, text and reply_to is a duplicate, with another
-    one is refused. With `answers`, each agent member with `auto_respond` gets a turn in the same transaction.
+    one is refused. Without a `cid` the same holds of the `id`. With `answers`, each agent member with `auto_respond` gets a turn in the same transaction.
     `created_ms` and `seq` are the store's. Any actor may write to an open room.
     """
 
@@ -136,7 +136,10 @@ class RenameRoom(Command[bool]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetRoomDeleted(Command[bool]):
-    """Deletes (undoably) or restores a room; its owner only, `room_protected` for an open room. False: it was so already."""
+    """Deletes (undoably) or restores a room; its owner only, `room_protected` for an open one.
+
+    False: it was so already.
+    """
 
     room: RoomId
     by: ActorId
@@ -168,7 +171,10 @@ class AddMember(Command[bool]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddActor(Command[Actor]):
-    """Makes an actor, with the SHA-256 of its session's token where it has one. The same `handle` gives the one that is there."""
+    """Makes an actor, with the SHA-256 of its session's token where it has one.
+
+    The same `handle` gives the one that is there, and stores no further token.
+    """
 
     actor: Actor
     handle: str

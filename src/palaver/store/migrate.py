@@ -6,24 +6,33 @@ processes may be using it, and upgraded by `palaver db upgrade`. All steps happe
 middle leaves the database as it was. A database that is newer than this program is never touched.
 """
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy import Connection, bindparam, column, insert, inspect, select, table, text
 
 from palaver.clock import Clock, SystemClock
 from palaver.errors import Code, Refused
 from palaver.settings import Settings
-from palaver.store.engine.base import POSTGRESQL, Database, file_of, parsed
+from palaver.store.engine import faults
+from palaver.store.engine.base import POSTGRESQL, SQLITE, Database, file_of, parsed
 from palaver.store.engine.connect import connect
 from palaver.store.engine.lanes import InlineLanes
 from palaver.store.engine.lock import FileLock
+from palaver.store.engine.sqlite import reading_engine, writing_engine
 from palaver.store.engine.statement import Statement
 from palaver.store.schema import meta, metadata
 
+T = TypeVar("T")
+
 Progress = Callable[[str], None]
+
+WAIT_MS = 5_000
+"""How long a command waits for a SQLite file that is busy."""
 
 REVISIONS = ("0001",)
 """Every revision, oldest first, as in `migrations/versions` (a test compares them)."""
@@ -43,35 +52,28 @@ def head() -> str:
     return REVISIONS[-1]
 
 
-async def current(url: str) -> str | None:
-    """The revision of a database; None for an empty one."""
-    database = _alone(url)
-    try:
-        return await database.reading(revision)
-    finally:
-        await database.close()
+def current(url: str) -> str | None:
+    """The revision of a database; None for one that is empty or not there. Makes no file.
+
+    Like `upgrade` and `check` it is for commands: it blocks, and may not be called where an event loop runs.
+    """
+    return _asked(url, revision)
 
 
-async def upgrade(url: str, progress: Progress) -> None:
+def check(url: str) -> list[str]:
+    """How a database differs from what this program declares; nothing when all is well."""
+    return _asked(url, differences)
+
+
+def upgrade(url: str, progress: Progress) -> None:
     """Brings a database to this program's revision. Refused: `database_newer`, `database_locked`."""
     path = file_of(parsed(url))
     lock = None if path is None else FileLock(path)
-    database = _alone(url)
     try:
-        await _upgrade(database, path, SystemClock(), progress)
+        asyncio.run(_upgraded(url, path, progress))
     finally:
-        await database.close()
         if lock is not None:
             lock.release()
-
-
-async def check(url: str) -> list[str]:
-    """How a database differs from what this program declares; nothing when all is well."""
-    database = _alone(url)
-    try:
-        return await database.reading(differences)
-    finally:
-        await database.close()
 
 
 async def prepare(database: Database, path: Path | None, clock: Clock, *, migrate: bool) -> str:
@@ -163,9 +165,43 @@ def _migrate(conn: Connection) -> None:
     command.upgrade(config, "head")
 
 
-def _alone(url: str) -> Database:
-    """A database for one command, with the usual settings."""
-    return connect(parsed(url), Settings(), SystemClock(), InlineLanes())
+def _asked(url: str, query: Callable[[Connection], T]) -> T:
+    """What a query says of a database that a server may have open."""
+    found = parsed(url)
+    if found.drivername != SQLITE:
+        return asyncio.run(_asked_alone(url, query))
+    path = file_of(found)
+    there = path is not None and path.exists()
+    engine = reading_engine(path, wait_ms=WAIT_MS) if path and there else writing_engine(None)
+    try:
+        with engine.connect() as conn:
+            return query(conn)
+    except Exception as error:
+        raise faults.temporary(error) or error from error
+    finally:
+        engine.dispose()
+
+
+async def _asked_alone(url: str, query: Callable[[Connection], T]) -> T:
+    clock = SystemClock()
+    database = connect(parsed(url), Settings(), clock, InlineLanes())
+    try:
+        return await database.reading(query)
+    except Exception as error:
+        raise faults.temporary(error) or error from error
+    finally:
+        await database.close()
+
+
+async def _upgraded(url: str, path: Path | None, progress: Progress) -> None:
+    clock = SystemClock()
+    database = connect(parsed(url), Settings(), clock, InlineLanes())
+    try:
+        await _upgrade(database, path, clock, progress)
+    except Exception as error:
+        raise faults.temporary(error) or error from error
+    finally:
+        await database.close()
 
 
 def _epoch(conn: Connection) -> str:

@@ -13,7 +13,6 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
-    Select,
     and_,
     bindparam,
     case,
@@ -142,11 +141,10 @@ def listing(
 
     `search`: a piece of the title, whatever its case. Refused: `cursor_invalid`.
     """
-    active_ms, key = (INTEGER_MAX, INTEGER_MAX) if cursor is None else _position(cursor)
-    picked = _pick(conn, actor, active_ms, key, limit + 1, search)
+    picked = _pick(conn, actor, cursor, limit + 1, search)
     rows = {row[0]: row for row in _BY_KEYS.all(conn, [(row[0],) for row in picked[:limit]], actor)}
     found = _rooms(conn, [rows[row[0]] for row in picked[:limit] if row[0] in rows])
-    more = len(picked) > limit and limit > 0
+    more = len(picked) > limit > 0
     return found, _cursor(*picked[limit - 1]) if more else None
 
 
@@ -187,7 +185,7 @@ def _picked(*, few: bool, searched: bool) -> Statement:
             rooms.c.active_ms.desc(), rooms.c.key.desc()
         )
     names = ["actor", "active_ms", "key", "limit"]
-    return Statement(found.limit(bindparam("limit")), *(names + ["pattern"] if searched else names))
+    return Statement(found.limit(bindparam("limit")), *names, *(["pattern"] if searched else []))
 
 
 def _key(name: str) -> ColumnElement[int]:
@@ -202,12 +200,13 @@ _PICKED = {
 
 
 def _pick(
-    conn: Connection, actor: ActorId, active_ms: int, key: int, limit: int, search: str | None
+    conn: Connection, actor: ActorId, cursor: str | None, limit: int, search: str | None
 ) -> list[Row]:
     counted = _MEMBERSHIPS.first(conn, actor)
     assert counted is not None
     few = counted[0] <= MEMBERSHIPS_FEW
-    values: list[Any] = [actor, active_ms, key, limit]
+    position = (INTEGER_MAX, INTEGER_MAX) if cursor is None else _position(cursor)
+    values: list[Any] = [actor, *position, limit]
     if search:
         values.append(_pattern(search))
     return _PICKED[few, bool(search)].all(conn, *values)

@@ -15,7 +15,7 @@ It does not decide who may do what beyond what a command says of itself, and it 
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -51,7 +51,11 @@ class Counters:
 
 
 class Store:
-    """An open database. Made by `opened`."""
+    """An open database. Made by `opened`.
+
+    `epoch` names this database, `owner` this process as the holder of turns; `shared` says whether other processes may
+    write to the same database.
+    """
 
     def __init__(
         self,
@@ -64,10 +68,18 @@ class Store:
     ) -> None:
         self.epoch = epoch
         self.owner = clock.new_id()
+        self.shared = database.shared
         self._database = database
         self._seconds = settings.database_seconds
         self._writers = [
-            Writer(database, number, settings, clock, self.owner, committed)
+            Writer(
+                database,
+                number,
+                settings=settings,
+                clock=clock,
+                owner=self.owner,
+                committed=committed,
+            )
             for number in range(database.writers)
         ]
 
@@ -81,7 +93,7 @@ class Store:
         committed: Committed,
         migrate: bool = True,
         lanes: Lanes | None = None,
-    ) -> AsyncIterator["Store"]:
+    ) -> AsyncGenerator["Store", None]:
         """The database of `settings.url`, migrated where that is safe; drained and closed at the end.
 
         Refused: `database_locked`, `database_newer`, `database_older`, `database_url_invalid`.
@@ -152,7 +164,7 @@ class Store:
         return self._writers[zlib.crc32((room or "").encode()) % len(self._writers)]
 
     @asynccontextmanager
-    async def _running(self) -> AsyncIterator[None]:
+    async def _running(self) -> AsyncGenerator[None, None]:
         """Runs the writers; at the end they write what still waits. An error of the body goes on as it is."""
         failure: BaseException | None = None
         async with asyncio.TaskGroup() as tasks:

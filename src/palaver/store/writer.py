@@ -63,6 +63,7 @@ class Writer:
         self,
         database: Database,
         number: int,
+        *,
         settings: Settings,
         clock: Clock,
         owner: str,
@@ -122,7 +123,7 @@ class Writer:
         commands = [waiting.command for waiting in batch]
         try:
             outcome = await self._transact(commands)
-        except Exception as error:  # noqa: BLE001  every driver's errors end here
+        except Exception as error:  # noqa: BLE001  the edge of the task: every driver's errors become ours
             fault = faults.temporary(error)
             if fault is not None:
                 _log().warning("the database does not take writes", code=fault.code.value)
@@ -153,7 +154,7 @@ class Writer:
         if outcome.events:
             try:
                 self._committed(outcome.events)
-            except Exception:
+            except Exception:  # noqa: BLE001  logged, and the writer goes on
                 # what is stored is stored: the writers get their results whatever the listener does
                 _log().exception("a listener to committed events failed")
         for waiting, result in zip(batch, outcome.results, strict=True):

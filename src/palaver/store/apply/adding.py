@@ -1,9 +1,10 @@
 """Adds messages: a whole run of them, to many rooms, with a handful of statements.
 
-Theory of operation. One select locks the rooms and finds the authors and their roles; one finds the cids that are known;
-one each for replied messages and answering agents, where there are any. Then the commands are decided one by one in
-their order, in memory: refused, a duplicate (of a stored one or of one before it in the run), or the room's next seq.
-What was decided is written by one executemany per table. A room's row is updated once per run.
+Theory of operation. One select locks the rooms and finds the authors and their roles; one finds the cids that are
+known; and, where there are any, one each the ids of messages without a cid (those may come again as well), replied
+messages and answering agents. Then the commands are decided one by one in their order, in memory: refused, a duplicate
+(of a stored one or of one before it in the run), or the room's next seq. What was decided is written by one
+executemany per table. A room's row is updated once per run.
 """
 
 from collections.abc import Sequence
@@ -86,14 +87,18 @@ def _lock(names: Sequence[tuple[str, ...]]) -> ClauseElement:
 
 
 _LOCK = ListStatement(_lock, width=2)
+_stored = selected(messages.c.text, messages.c.author_key, rooms.c.id).join(
+    rooms, rooms.c.key == messages.c.room_key
+)
 _KNOWN = ListStatement(
-    lambda names: (
-        selected(messages.c.text, messages.c.author_key, rooms.c.id)
-        .join(rooms, rooms.c.key == messages.c.room_key)
-        .where(
-            message_has_cid,
-            messages.c.cid.in_([bindparam(name, type_=messages.c.cid.type) for (name,) in names]),
-        )
+    lambda names: _stored.where(
+        message_has_cid,
+        messages.c.cid.in_([bindparam(name, type_=messages.c.cid.type) for (name,) in names]),
+    )
+)
+_KNOWN_BY_ID = ListStatement(
+    lambda names: _stored.where(
+        messages.c.id.in_([bindparam(name, type_=messages.c.id.type) for (name,) in names])
     )
 )
 _REPLIED = ListStatement(
@@ -140,6 +145,7 @@ class _Run:
     authors: dict[tuple[RoomId, ActorId], tuple[_Author, MemberRole | None]] = field(
         default_factory=dict[tuple[RoomId, ActorId], tuple[_Author, MemberRole | None]]
     )
+    # by author and cid, or by the message's id where there is no cid: the message, and its text before any deletion
     known: dict[tuple[int, str], tuple[Message, str]] = field(
         default_factory=dict[tuple[int, str], tuple[Message, str]]
     )
@@ -190,6 +196,10 @@ def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:
     for row in _KNOWN.all(tx.conn, distinct(cids)):
         text, author_key, room = row[-3:]
         run.known[author_key, row[9]] = (message_of(room, row), text)
+    without = [command.id for command in commands if command.cid is None]
+    for row in _KNOWN_BY_ID.all(tx.conn, distinct(without)):
+        text, author_key, room = row[-3:]
+        run.known[author_key, row[0]] = (message_of(room, row), text)
     replied = [command.reply_to for command in commands if command.reply_to is not None]
     for id_, room_key, seq in _REPLIED.all(tx.conn, distinct(replied)):
         run.replied[id_] = (room_key, seq)
@@ -213,10 +223,10 @@ def _decide(
         raise room_not_found()
     if role is MemberRole.READER and not room.is_open:
         raise Refused(Code.FORBIDDEN, "readers of this room cannot write to it")
-    if command.cid is not None:
-        known = run.known.get((author.key, command.cid))
-        if known is not None:
-            return _duplicate(command, room, *known)
+    repeatable = (author.key, command.cid or command.id)
+    known = run.known.get(repeatable)
+    if known is not None:
+        return _duplicate(command, room, *known)
     reply_to_seq = _reply_to_seq(run, command, room)
     room.seq += 1
     message = Message(
@@ -237,8 +247,7 @@ def _decide(
     run.event_rows.append(event_row(room.key, author.key, message))
     tx.events.append(created(message))
     run.replied[message.id] = (room.key, room.seq)
-    if command.cid is not None:
-        run.known[author.key, command.cid] = (message, command.text)
+    run.known[repeatable] = (message, command.text)
     opened: list[Turn] = []
     if command.answers:
         for agent in run.answering.get(room.key, ()):

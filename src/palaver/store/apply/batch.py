@@ -61,7 +61,7 @@ def _one(tx: Transaction, command: AnyCommand) -> Any:
         return refused
 
 
-def _applied(tx: Transaction, command: AnyCommand) -> Any:  # noqa: C901, PLR0911  one line each
+def _applied(tx: Transaction, command: AnyCommand) -> Any:  # noqa: C901, PLR0911, PLR0912  one line each
     match command:
         case AddMessage():
             (added,) = add_messages(tx, [command])

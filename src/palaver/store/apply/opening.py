@@ -25,12 +25,12 @@ class DatabaseNow(FunctionElement[int]):
 
 
 @compiles(DatabaseNow)
-def _postgresql_now(element: DatabaseNow, compiler: Any, **keywords: Any) -> str:
+def _postgresql_now(element: DatabaseNow, compiler: Any, **keywords: Any) -> str:  # noqa: ARG001  SQLAlchemy's shape
     return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
 
 
 @compiles(DatabaseNow, "sqlite")
-def _sqlite_now(element: DatabaseNow, compiler: Any, **keywords: Any) -> str:
+def _sqlite_now(element: DatabaseNow, compiler: Any, **keywords: Any) -> str:  # noqa: ARG001  SQLAlchemy's shape
     return "NULL"
 
 
@@ -48,7 +48,7 @@ _COLUMNS = (
 )
 _INSERT = Statement(
     insert(turns).values(
-        {name: bindparam(name) for name in _COLUMNS} | {"lease_until_ms": DatabaseNow() + LEASE_MS}
+        **{name: bindparam(name) for name in _COLUMNS}, lease_until_ms=DatabaseNow() + LEASE_MS
     ),
     *_COLUMNS,
 )

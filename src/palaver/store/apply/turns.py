@@ -5,12 +5,14 @@ finish it, in the transaction that stores the message. Locks are taken in the or
 turns alone and passes by those that are locked.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 from sqlalchemy import Connection, bindparam, func, literal, select, update
 
 from palaver.errors import Code, Refused
 from palaver.model import (
+    NO_DATA,
     ActorId,
     ActorKind,
     EventType,
@@ -154,9 +156,7 @@ def finish(tx: Transaction, command: FinishTurn) -> Message | None:
         meta=command.meta,
     )
     tx.append(room.key, agent_key, message, None)
-    failure = command.meta.get("error")
-    code: Any = failure.get("code") if isinstance(failure, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-    _END.run(tx.conn, TurnState.ENDED, tx.now_ms, None if code is None else str(code), command.turn)
+    _END.run(tx.conn, TurnState.ENDED, tx.now_ms, _failure(command), command.turn)
     return message
 
 
@@ -214,6 +214,13 @@ def room_of(conn: Connection, command: FinishTurn | RetryTurn) -> RoomId | None:
     else:
         row = _ROOM_OF_MESSAGE.first(conn, command.message)
     return None if row is None else row[0]
+
+
+def _failure(command: FinishTurn) -> str | None:
+    """The code of what went wrong, where something did."""
+    error = cast("Mapping[str, Any]", command.meta.get("error") or NO_DATA)
+    code = error.get("code")
+    return None if code is None else str(code)
 
 
 def _next_attempt(tx: Transaction, room: LockedRoom, trigger_seq: int, agent: Agent) -> int:

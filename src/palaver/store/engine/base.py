@@ -23,6 +23,11 @@ class Database(Protocol):
     """One database with its connections. Errors are the driver's own; `faults` says what they mean."""
 
     @property
+    def shared(self) -> bool:
+        """Whether other processes may use it at the same time."""
+        ...
+
+    @property
     def writers(self) -> int:
         """How many may write at once."""
         ...

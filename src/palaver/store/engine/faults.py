@@ -37,14 +37,9 @@ def temporary(error: BaseException) -> Unavailable | None:
         return _sqlite(cause)
     state = _state(cause)
     if state is not None:
-        if state == _POSTGRES_FULL:
-            return full()
-        if state in _POSTGRES_AWAY or state.startswith(_POSTGRES_AWAY_CLASSES):
-            return away()
-        return None
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return away()
-    if isinstance(cause, (OSError, PendingRollbackError)) or _is_interface_error(cause):
+        return _postgresql(state)
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    if lost or isinstance(cause, (OSError, PendingRollbackError)) or _is_interface_error(cause):
         return away()  # TimeoutError is an OSError
     return None
 
@@ -71,6 +66,13 @@ def _sqlite(error: sqlite3.Error) -> Unavailable | None:
     if code & _PRIMARY == sqlite3.SQLITE_FULL:
         return full()
     return away() if code & _PRIMARY in _SQLITE_AWAY else None
+
+
+def _postgresql(state: str) -> Unavailable | None:
+    if state == _POSTGRES_FULL:
+        return full()
+    known = state in _POSTGRES_AWAY or state.startswith(_POSTGRES_AWAY_CLASSES)
+    return away() if known else None
 
 
 def _state(error: BaseException) -> str | None:

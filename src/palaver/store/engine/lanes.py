@@ -12,13 +12,14 @@ from queue import SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
 
 Resource = TypeVar("Resource")
+Resource_co = TypeVar("Resource_co", covariant=True)
 T = TypeVar("T")
 
 
-class Lane(Protocol[Resource]):
+class Lane(Protocol[Resource_co]):
     """Runs functions of its resource, in the order they came."""
 
-    async def run(self, work: Callable[[Resource], T]) -> T:
+    async def run(self, work: Callable[[Resource_co], T]) -> T:
         """Runs `work` and gives its result."""
         ...
 
@@ -58,6 +59,7 @@ class ThreadLanes:
         opened: Callable[[], Resource],
         closed: Callable[[Resource], None],
     ) -> "ThreadLane[Resource]":
+        """As `Lanes.lane`."""
         return ThreadLane(name, threads, opened, closed)
 
 
@@ -73,6 +75,7 @@ class InlineLanes:
         opened: Callable[[], Resource],
         closed: Callable[[Resource], None],
     ) -> "InlineLane[Resource]":
+        """As `Lanes.lane`."""
         return InlineLane(opened, closed)
 
 
@@ -112,22 +115,22 @@ class ThreadLane(Generic[Resource]):
             await ended
 
     def _serve(self, ended: "asyncio.Future[None]") -> None:
-        resource: Resource | None = None
+        resources: list[Resource] = []  # one, once it is needed
         while (item := self._queue.get()) is not None:
             work, future = item
             result: Any = None
             error: BaseException | None = None
             try:
-                if resource is None:
-                    resource = self._opened()
-                result = work(resource)
+                if not resources:
+                    resources.append(self._opened())
+                result = work(resources[0])
             except BaseException as raised:  # noqa: BLE001  handed on to the one who waits
                 error = raised
             self._tell(future, result, error)
             del item, work, future, result, error
         error = None
         try:
-            if resource is not None:
+            for resource in resources:
                 self._closed(resource)
         except BaseException as raised:  # noqa: BLE001  likewise
             error = raised
@@ -148,20 +151,19 @@ class InlineLane(Generic[Resource]):
     def __init__(self, opened: Callable[[], Resource], closed: Callable[[Resource], None]) -> None:
         self._opened = opened
         self._closed = closed
-        self._resource: Resource | None = None
+        self._resources: list[Resource] = []  # one, once it is needed
 
     async def run(self, work: Callable[[Resource], T]) -> T:
         """As `Lane.run`. Lets the others run first, as a thread would."""
         await asyncio.sleep(0)
-        if self._resource is None:
-            self._resource = self._opened()
-        return work(self._resource)
+        if not self._resources:
+            self._resources.append(self._opened())
+        return work(self._resources[0])
 
     async def close(self) -> None:
         """As `Lane.close`."""
-        if self._resource is not None:
-            self._closed(self._resource)
-            self._resource = None
+        while self._resources:
+            self._closed(self._resources.pop())
 
 
 def _settle(future: "asyncio.Future[Any]", result: object, error: BaseException | None) -> None:

@@ -41,6 +41,7 @@ class SqliteDatabase:
     """One file, or one database in memory (with lanes that share a thread)."""
 
     writers = 1
+    shared = False
 
     def __init__(self, path: Path | None, settings: Settings, clock: Clock, lanes: Lanes) -> None:
         if path is None and not lanes.shared:
@@ -57,7 +58,7 @@ class SqliteDatabase:
             self._reader = self._writer
         else:
             assert path is not None
-            readers = _reading_engine(path, wait_ms)
+            readers = reading_engine(path, wait_ms=wait_ms)
             self._reader = lanes.lane(
                 "reader", settings.reader_threads, lambda: _opened(readers, watch), _closed
             )
@@ -114,7 +115,7 @@ class _Read:
                 self._running.interrupt()
 
 
-def writing_engine(path: Path | None, *, wait_ms: int) -> Engine:
+def writing_engine(path: Path | None, *, wait_ms: int = 0) -> Engine:
     """An engine for the one connection that writes."""
 
     def connect() -> sqlite3.Connection:
@@ -139,7 +140,9 @@ def writing_engine(path: Path | None, *, wait_ms: int) -> Engine:
     return _engine(connect, "BEGIN IMMEDIATE", memory=path is None)
 
 
-def _reading_engine(path: Path, wait_ms: int) -> Engine:
+def reading_engine(path: Path, *, wait_ms: int) -> Engine:
+    """An engine for connections that only read."""
+
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(
             f"file:{quote(str(path.absolute()))}?mode=ro",

@@ -1,0 +1,199 @@
+"""PostgreSQL: asyncpg through SQLAlchemy, the same functions of a `Connection` as on SQLite.
+
+Each writer holds one connection; readers share a pool and read without transactions, which saves two round trips. Every
+call has our own deadline, because a connection into a black hole hangs beyond any of the server's timeouts. A
+connection that fails is thrown away. What fails before its COMMIT was sent, because its connection had died of old age,
+is tried once more on a new one; after that nobody knows, and the caller is told so.
+
+Names of prepared statements are unique, so that a pooler such as PgBouncer may share connections; one that does not
+follow prepared statements needs `?prepared_statement_cache_size=0` in the URL. A server whose `synchronous_commit` is
+`off` is asked for `on` in each writing transaction: stored means stored.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import structlog
+from sqlalchemy import URL, Connection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from palaver.clock import Clock
+from palaver.errors import Code, Refused
+from palaver.settings import Settings
+from palaver.store.engine import faults
+from palaver.store.engine.statement import WATCH, Watch
+
+T = TypeVar("T")
+
+CLOSE_SECONDS = 3.0
+"""How long closing a connection may take before it is dropped."""
+CACHE_OPTION = "prepared_statement_cache_size"
+PASSED_ON = frozenset({"host", "port", "ssl", "passfile", "target_session_attrs", CACHE_OPTION})
+WITHOUT_MEANING = frozenset({"channel_binding", "connect_timeout", "gssencmode"})
+"""Options of libpq in many providers' URLs that asyncpg does not know and does not need."""
+
+
+class PostgresqlDatabase:
+    """One PostgreSQL database."""
+
+    shared = True
+
+    def __init__(self, url: URL, settings: Settings, clock: Clock) -> None:
+        self._seconds = settings.database_seconds
+        self._watch = Watch(clock, settings.slow_query_ms / 1000)
+        self._must_ask_for_sync = False
+        address, arguments = _arguments(url, clock, settings)
+        self._writing = create_async_engine(
+            address,
+            connect_args=arguments,
+            pool_size=settings.writer_connections,
+            max_overflow=0,
+            execution_options={WATCH: self._watch},
+        )
+        options: dict[str, Any] = {} if _uncached(url) else {"isolation_level": "AUTOCOMMIT"}
+        self._reading = create_async_engine(
+            address,
+            connect_args=arguments,
+            pool_size=settings.reader_threads,
+            max_overflow=0,
+            pool_timeout=settings.database_seconds,
+            execution_options={WATCH: self._watch},
+            **options,
+        )
+        self._held: list[AsyncConnection | None] = [None] * settings.writer_connections
+
+    @property
+    def writers(self) -> int:
+        """As `Database.writers`."""
+        return len(self._held)
+
+    async def writing(self, writer: int, work: Callable[[Connection], T]) -> T:
+        """As `Database.writing`, within the deadline."""
+        fresh = self._held[writer] is None
+        attempt = _Attempt()
+        try:
+            return await self._write(writer, work, attempt)
+        except Exception as error:
+            if fresh or attempt.committing or not _lost(error):
+                raise
+            return await self._write(writer, work, _Attempt())
+
+    async def reading(self, work: Callable[[Connection], T]) -> T:
+        """As `Database.reading`, within the deadline."""
+        try:
+            return await self._read(work)
+        except Exception as error:
+            if not _lost(error):
+                raise
+            return await self._read(work)
+
+    async def close(self) -> None:
+        """As `Database.close`."""
+        for writer in range(len(self._held)):
+            await self._drop(writer, broken=False)
+        await _disposed(self._writing)
+        await _disposed(self._reading)
+
+    async def _write(self, writer: int, work: Callable[[Connection], T], attempt: "_Attempt") -> T:
+        try:
+            async with asyncio.timeout(self._seconds):
+                conn = self._held[writer]
+                if conn is None:
+                    conn = self._held[writer] = await self._connected()
+                transaction = await conn.begin()
+                try:
+                    if self._must_ask_for_sync:
+                        await conn.exec_driver_sql("SET LOCAL synchronous_commit TO on")
+                    result = await conn.run_sync(work)
+                except Exception:
+                    await transaction.rollback()
+                    raise
+                attempt.committing = True
+                await transaction.commit()
+                return result
+        except BaseException as error:
+            if not isinstance(error, Exception) or faults.temporary(error) is not None:
+                await self._drop(writer, broken=True)
+            raise
+
+    async def _connected(self) -> AsyncConnection:
+        conn = await self._writing.connect()
+        try:
+            found = await conn.exec_driver_sql("SELECT current_setting('synchronous_commit')")
+            if found.scalar_one() == "off" and not self._must_ask_for_sync:
+                self._must_ask_for_sync = True
+                structlog.get_logger("palaver.store").warning(
+                    "synchronous_commit is off on the server; it is asked for in each write"
+                )
+            await conn.rollback()
+        except BaseException:
+            await conn.invalidate()
+            raise
+        return conn
+
+    async def _drop(self, writer: int, *, broken: bool) -> None:
+        conn, self._held[writer] = self._held[writer], None
+        if conn is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                if broken and not conn.invalidated:
+                    await conn.invalidate()
+                await conn.close()
+        except Exception:  # noqa: BLE001  it is broken: how it says so does not matter
+            structlog.get_logger("palaver.store").debug("a connection did not close")
+
+    async def _read(self, work: Callable[[Connection], T]) -> T:
+        async with asyncio.timeout(self._seconds):
+            async with self._reading.connect() as conn:
+                return await conn.run_sync(work)
+
+
+class _Attempt:
+    """Whether COMMIT may have been sent."""
+
+    committing = False
+
+
+def _lost(error: Exception) -> bool:
+    """Whether a connection was found dead, so that the same may go through on a new one."""
+    fault = faults.temporary(error)
+    return (
+        fault is not None
+        and fault.code is Code.DATABASE_UNAVAILABLE
+        and not isinstance(error, TimeoutError)
+    )
+
+
+async def _disposed(engine: AsyncEngine) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await engine.dispose()
+    except Exception:  # noqa: BLE001  the server may be gone: nothing is left to close then
+        structlog.get_logger("palaver.store").debug("connections did not close")
+
+
+def _uncached(url: URL) -> bool:
+    return url.query.get(CACHE_OPTION) == "0"
+
+
+def _arguments(url: URL, clock: Clock, settings: Settings) -> tuple[URL, dict[str, Any]]:
+    """The address and asyncpg's own arguments. Refused: `database_url_invalid`."""
+    query = dict(url.query)
+    arguments: dict[str, Any] = {
+        "timeout": settings.database_seconds,
+        "prepared_statement_name_func": lambda: f"palaver_{clock.new_id()}",
+        "server_settings": {"application_name": query.pop("application_name", "palaver")},
+    }
+    if "sslmode" in query:
+        query["ssl"] = query.pop("sslmode")
+    for option in WITHOUT_MEANING & query.keys():
+        del query[option]
+    strange = sorted(query.keys() - PASSED_ON)
+    if strange:
+        raise Refused(
+            Code.DATABASE_URL_INVALID,
+            f"the database URL has options that are not known: {', '.join(strange)}",
+        )
+    return url.set(query=query), arguments
