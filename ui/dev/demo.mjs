@@ -8,7 +8,7 @@ import { createServer } from 'node:http'
 import { extname, join } from 'node:path'
 import { WebSocketServer } from 'ws'
 
-const PAGE = join(import.meta.dirname, '../../src/palaver/page')
+const PAGE = process.env.PALAVER_PAGE ?? join(import.meta.dirname, '../../src/palaver/page')
 const CSP = "default-src 'none'; img-src 'self' data: blob:; style-src 'self'; script-src 'self'; connect-src 'self'; font-src 'self'"
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.woff2': 'font/woff2' }
 const PORT = Number(process.env.PORT ?? 8000)

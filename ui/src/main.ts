@@ -4,17 +4,19 @@
  * sidebar: room-list, room-item (data-room, aria-current), new-room, room-search, room-rename,
  * room-delete, room-title-input, unread, sidebar-toggle, settings-open, settings, name-input, theme-light/-dark/-system
  * room: room-title, message-list, message (data-seq, data-status, data-role, data-own), message-text,
- * streaming (a message being written), thinking, pending (data-state), retry, stop, copy-link, reasoning,
- * resend, discard, edit, jump-newest, typing, composer, send, start-of-room
- * around it: banner (data-state), toast, toast-undo, palette, palette-input, palette-item, home, model-hint
+ * streaming (an answer being written), thinking, retry, stop, stop-one, copy-link, reasoning,
+ * message with data-state sending|accepted|stored|rejected (not yet in the room), resend, discard, edit, jump-newest, typing, composer, send, start-of-room,
+ * room-problem
+ * around it: banner (data-state: offline|reconnecting|db|stopped), toast, toast-undo, palette, palette-input, palette-item, home, model-hint
  */
 import { mount } from 'svelte'
 import App from './App.svelte'
 import type { Socket } from './lib/connection'
 import { Session } from './lib/session'
+import { openStorage } from './lib/storage'
 
 const scheme = location.protocol === 'https:' ? 'wss' : 'ws'
-const session = new Session(localStorage, () => {
+const session = new Session(openStorage(), () => {
   return new WebSocket(`${scheme}://${location.host}/ws`, 'palaver.v1') as unknown as Socket
 })
 addEventListener('online', () => session.connection.wake())

@@ -76,11 +76,14 @@ export class PageState {
   report = (error: unknown): void => this.toast(problemText(error))
 
   async deleteRoom(id: string, title: string): Promise<void> {
-    if (this.route.room === id) this.go(null)
+    const wasOpen = this.route.room === id
+    if (wasOpen) this.go(null)
     try {
       await this.session.deleteRoom(id)
       this.toast(`“${title}” was deleted.`, () => {
-        this.session.restoreRoom(id).then(() => this.go(id), this.report)
+        this.session.restoreRoom(id).then(() => {
+          if (wasOpen) this.go(id)
+        }, this.report)
       })
     } catch (error) {
       this.report(error)

@@ -8,7 +8,7 @@ import { Api } from './api'
 import { Connection, type Socket } from './connection'
 import { Emitter } from './emitter'
 import { Problem } from './errors'
-import { Outbox } from './outbox'
+import { Outbox, type KeyStore } from './outbox'
 import type { Ack, Limits, Me, Message, Models, Push, Room, RoomEvent, SubReply, Welcome } from './protocol'
 import { RoomLog } from './room'
 import { Rooms } from './rooms'
@@ -38,7 +38,7 @@ export class Session {
   #readTimer: ReturnType<typeof setTimeout> | undefined
   #readMarks = new Map<string, number>()
 
-  constructor(store: Storage, openSocket: () => Socket) {
+  constructor(store: KeyStore, openSocket: () => Socket) {
     this.rooms = new Rooms(this.api, (room) => room === this.watched)
     this.connection = new Connection({
       open: openSocket,

@@ -1,0 +1,50 @@
+import { expect, test } from 'vitest'
+import type { OutboxEntry } from './outbox'
+import { buildRows, isShown, type RowInput } from './rows'
+import { Stream } from './stream'
+import { message } from './testing'
+
+const me = { id: 'u_1', name: 'Ada' }
+const base: RowInput = { messages: [], previous: undefined, pending: [], streams: [], me, readSeq: null }
+const at = (minute: number, day = 20) => `2026-11-${String(day).padStart(2, '0')}T12:${String(minute).padStart(2, '0')}:00.000Z`
+const entry: OutboxEntry = { cid: 'c1', room: 'r_1', me: 'u_1', text: 'hi', at: at(9), state: 'sending', code: null, seq: null }
+
+test('messages of one person shortly after each other are one group', () => {
+  const rows = buildRows({
+    ...base,
+    messages: [message(1, { at: at(0) }), message(2, { at: at(1) }), message(3, { at: at(30) }), message(4, { at: at(31), by: 'u_9' })],
+  })
+  expect(rows.map((row) => row.grouped)).toEqual([false, true, false, false])
+})
+
+test('a new day begins with its name', () => {
+  const rows = buildRows({ ...base, messages: [message(1, { at: at(0, 3) }), message(2, { at: at(0, 4) }), message(3, { at: at(1, 4) })] })
+  expect(rows.map((row) => row.day !== null)).toEqual([true, true, false])
+})
+
+test('the first unread message of others is marked, once', () => {
+  const rows = buildRows({ ...base, readSeq: 1, messages: [message(1), message(2, { by: 'u_1' }), message(3), message(4)] })
+  expect(rows.map((row) => row.firstNew)).toEqual([false, false, true, false])
+  expect(buildRows({ ...base, readSeq: 1, previous: message(2), messages: [message(3)] })[0]!.firstNew).toBe(false)
+})
+
+test('a row keeps its key from the outbox and from the stream to the log', () => {
+  const stream = new Stream({ msg: 'm_8', turn: 't', by: 'a_1', name: 'Assistant', after: 7, n: 0, text: '', reasoning: '' })
+  const before = buildRows({ ...base, pending: [entry], streams: [stream] })
+  const after = buildRows({
+    ...base,
+    messages: [message(7, { by: 'u_1', cid: 'c1' }), message(8, { by: 'a_1', role: 'assistant' })],
+  })
+  expect(after.map((row) => row.key)).toEqual(before.map((row) => row.key))
+})
+
+test('an answer being written stands below what is said meanwhile', () => {
+  const stream = new Stream({ msg: 'm_8', turn: 't', by: 'a_1', name: 'Assistant', after: 7, n: 0, text: '', reasoning: '' })
+  const rows = buildRows({ ...base, messages: [message(7)], pending: [entry], streams: [stream] })
+  expect(rows.map((row) => row.kind)).toEqual(['message', 'pending', 'stream'])
+})
+
+test('an answer that was asked for again is gone, a person’s deleted message leaves a mark', () => {
+  expect(isShown(message(1, { deleted_at: at(1), role: 'assistant' }))).toBe(false)
+  expect(isShown(message(1, { deleted_at: at(1), role: 'user' }))).toBe(true)
+})
