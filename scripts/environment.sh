@@ -92,7 +92,7 @@ install() { # what `pip install` takes
     "$venv/bin/python" -m pip --version >/dev/null 2>&1 ||
       "$venv/bin/python" -m ensurepip >/dev/null ||
       stop "there is no pip in .venv. Remove the folder $venv and start again."
-    "$venv/bin/python" -m pip install --disable-pip-version-check "$@" |
+    "$venv/bin/python" -m pip install --disable-pip-version-check --no-compile "$@" |
       { grep --line-buffered -v -e '^Requirement already satisfied' -e '^Ignoring ' || true; }
   fi
 }
