@@ -10,7 +10,7 @@ import random
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,11 +36,13 @@ class DeadError(Exception):
     """The process was killed here."""
 
 
-class MortalLanes(InlineLanes):
+class MortalLanes:
     """Blocking work that takes a while, and none of it once the process is dead."""
 
+    shared = True
+
     def __init__(self, chance: random.Random) -> None:
-        super().__init__()
+        self.inner = InlineLanes()
         self.chance = chance
         self.dead = False
 
@@ -56,7 +58,7 @@ class MortalLanes(InlineLanes):
         opened: Callable[[], Resource],
         closed: Callable[[Resource], None],
     ) -> Lane[Resource]:
-        return MortalLane(self, super().lane(name, threads, opened, closed))
+        return MortalLane(self, self.inner.lane(name, threads, opened, closed))
 
 
 class MortalLane(Lane[Resource]):
@@ -275,7 +277,7 @@ class Life:
 
 
 @contextmanager
-def directory_of(template: Path) -> Iterator[Path]:
+def directory_of(template: Path) -> Generator[Path, None, None]:
     with tempfile.TemporaryDirectory() as name:
         shutil.copy(template, Path(name) / "palaver.db")
         yield Path(name)

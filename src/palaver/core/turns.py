@@ -42,13 +42,13 @@ from palaver.model import (
     TurnState,
 )
 from palaver.settings import Settings
+from palaver.store import rooms
 from palaver.store.commands import AddMessage, ClaimTurns, FinishTurn, RenameRoom, RetryTurn
 from palaver.store.journal import Journal, Orphan, Partial, orphans
 from palaver.store.store import Store
 
 TITLE_SECONDS_MAX = 30.0
 TITLE_CHARS_MAX = 80
-TITLE_SEQ_MAX = 12
 STORE_RETRY_SECONDS_MAX = 5.0
 
 log = structlog.stdlib.get_logger()
@@ -334,7 +334,12 @@ class Turns:
     async def _title(self, turn: Turn, answer: Message) -> None:
         """Lets a real model name a room that is named after its first message so far."""
         provider = await self._provider()
-        if not provider.real or self._closing or turn.trigger_seq > TITLE_SEQ_MAX:
+        room = await self._store.read(rooms.get, turn.room, turn.agent)
+        named = room is None or room.title_source not in {
+            TitleSource.NONE,
+            TitleSource.FIRST_MESSAGE,
+        }
+        if named or not provider.real or self._closing:
             return
         text = ""
         try:

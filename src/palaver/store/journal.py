@@ -97,14 +97,14 @@ class Journal:
             segment.turns.discard(turn)
         self._drop_finished()
 
-    def sync_job(self) -> Callable[[], None] | None:
+    def sync_job(self) -> Callable[[None], None] | None:
         """What puts the written on the disk, to be run in a thread; None when there is nothing to do."""
         if not self._dirty or not self._segments:
             return None
         self._dirty = False
         descriptor = os.dup(self._segments[-1].descriptor)  # the segment may be closed meanwhile
 
-        def sync() -> None:
+        def sync(_: None) -> None:
             try:
                 os.fdatasync(descriptor)
             finally:
