@@ -51,7 +51,8 @@ class AddMessage(Command[Added]):
     """Appends a message to a room. Refused: `room_not_found`, `message_not_found` (reply_to), `cid_reused`.
 
     `cid` is unique per author for ever: the same one with the same room, text and reply_to is a duplicate, with another
-    one is refused. Without a `cid` the same holds of the `id`. With `answers`, each agent member with `auto_respond` gets a turn in the same transaction.
+    one is refused. Without a `cid` the same holds of the `id`. With `answers`, each agent member with `auto_respond`
+    gets a turn in the same transaction; a duplicate opens none.
     `created_ms` and `seq` are the store's. Any actor may write to an open room.
     """
 

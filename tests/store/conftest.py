@@ -1,0 +1,18 @@
+"""What the store's tests share: a world on each engine, and one on SQLite alone."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from tests.store.world import World, opened
+
+
+@pytest.fixture
+async def world(database_url: str) -> AsyncIterator[World]:
+    async with opened(database_url) as found:
+        yield found
+
+
+@pytest.fixture
+async def sqlite_world(sqlite_url: str) -> AsyncIterator[World]:
+    async with opened(sqlite_url) as found:
+        yield found
