@@ -129,7 +129,7 @@ class Row:
 
 @dataclass(slots=True)
 class Report:
-    """The rows of one benchmark, told while they are made."""
+    """The rows of one benchmark."""
 
     benchmark: str
     parameters: Json
@@ -137,9 +137,8 @@ class Report:
     missing: list[str] = field(default_factory=list[str])
 
     def add(self, row: Row) -> None:
-        """Takes a row and tells it."""
+        """Takes a row."""
         self.rows.append(row)
-        tell(line_of(row))
 
     def lacks(self, why: str) -> None:
         """Something could not be measured here."""
