@@ -5,7 +5,8 @@ A script is a tuple of steps. A `Head` starts the response; `bytes` are sent as 
 repeats bytes until then. `reply`, `stream`, `whole` and `refuse` make the usual scripts. Requests to
 `/chat/completions` take the scripts given to `will` in order, and the `default` one when there are none left; `/models`
 lists `models`, or runs `models_script`. Every request is kept in `requests`; `hangups` counts clients that left before
-their answer's end. Nothing is pipelined: a client sends its next request after the end of an answer.
+their answer's end, `connections` all that were made. Nothing is pipelined: a client sends its next request after the
+end of an answer.
 """
 
 import asyncio
@@ -118,6 +119,7 @@ class ScriptedUpstream:
         self.models_script: Script | None = None
         self.requests: list[Received] = []
         self.hangups = 0
+        self.connections = 0
         self.hung_up = asyncio.Event()
         self._scripts: deque[Script] = deque()
         self._arrived = asyncio.Condition()
@@ -143,6 +145,7 @@ class ScriptedUpstream:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
+        self.connections += 1
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             while (request := await _received(reader)) is not None:
                 async with self._arrived:
@@ -269,4 +272,5 @@ def _head(head: Head) -> bytes:
 
 
 def _framed(data: bytes) -> bytes:
-    return b"%x\r\n%s\r\n" % (len(data), data)
+    """A chunk. An empty one would end the body."""
+    return b"%x\r\n%s\r\n" % (len(data), data) if data else b""
