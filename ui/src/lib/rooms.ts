@@ -127,7 +127,7 @@ export class Rooms {
   async reload(id: string): Promise<Room | null> {
     try {
       const room = await this.#api.room(id)
-      if (room.deleted_at === null) this.put(room)
+      if (room.deleted_at === null) this.put(this.#newer(room))
       else this.remove(id)
       return room
     } catch (error) {
@@ -179,6 +179,13 @@ export class Rooms {
     this.#found = { rooms: page.rooms.map((room) => room.id), next: page.next }
     this.searching = false
     this.changed.emit()
+  }
+
+  /** An answer may be older than what the open room's own events have said meanwhile. */
+  #newer(room: Room): Room {
+    const known = this.#byId.get(room.id)
+    if (!known || known.seq <= room.seq) return room
+    return { ...room, seq: known.seq, active_at: maxText(known.active_at, room.active_at), title: known.title || room.title }
   }
 
   #take(rooms: Room[]): void {

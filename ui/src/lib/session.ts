@@ -220,6 +220,9 @@ export class Session {
     for (const message of messages) this.#settle(message)
     for (const event of reply.mode === 'resume' ? reply.events : []) this.rooms.event(event)
     this.outbox.settleUpTo(reply.room, reply.seq)
+    // A reset does not say what else happened, such as a new title.
+    const known = this.rooms.get(reply.room)
+    if (reply.mode === 'reset' && known && known.seq < reply.seq) void this.rooms.reload(reply.room)
   }
 
   #settle(message: Message): void {
