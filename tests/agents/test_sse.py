@@ -32,6 +32,10 @@ def test_an_event_comes_as_soon_as_its_empty_line_does_even_with_bare_cr() -> No
     assert parser.feed(b"\n") == []
 
 
+def test_a_line_end_split_over_two_packets_is_one_line_end() -> None:
+    assert data_of(b"data: one\r", b"\ndata: two\r", b"\n\r", b"\n") == ["one\ntwo"]
+
+
 def test_a_comment_an_unknown_field_and_a_missing_space_change_nothing() -> None:
     assert data_of(b": ping\n\nfoo: bar\nretry: 1\nid: 7\ndata:x\ndata\ndata:  y\n\n") == [
         "x\n\n y"
@@ -88,7 +92,19 @@ def test_the_limit_is_for_one_event_not_for_the_stream() -> None:
 
 
 FRAGMENTS = st.sampled_from(
-    [b"data: ", b"data:", b"event: x", b": note", b"\r", b"\n", b"\r\n", b"\n\n", b"\xef\xbb\xbf"]
+    [
+        b"data: a\r\n",
+        b"data:b\n",
+        b"data: ",
+        b"data:",
+        b"event: x",
+        b": note",
+        b"\r",
+        b"\n",
+        b"\r\n",
+        b"\n\n",
+        b"\xef\xbb\xbf",
+    ]
     + [text.encode() for text in ("é", "🦊", "{}", " ", ":", "\u2028", "word")]
     + [b"\xff", b"\xc3"]
 )

@@ -146,6 +146,17 @@ async def test_every_dialect_of_a_whole_answer_is_understood(
     await provider.close()
 
 
+@pytest.mark.parametrize(("end", "seconds"), [((FINISH, STALL), 2.0), ((FINISH, DONE, STALL), 0.2)])
+async def test_a_whole_answer_does_not_wait_long_for_what_may_follow(
+    upstream: ScriptedUpstream, end: Script, seconds: float
+) -> None:
+    provider = upstream_at(upstream.base_url, provider_idle_seconds=60.0)
+    upstream.will(stream("ab", *end))
+    async with asyncio.timeout(seconds + 1.5):
+        assert (await hear(provider)).done is not None
+    await provider.close()
+
+
 @pytest.mark.parametrize(
     "end",
     [
@@ -399,10 +410,12 @@ async def test_a_short_wait_that_the_provider_asks_for_is_waited(
 
 
 async def test_a_long_wait_is_told_to_the_person_instead(
-    upstream: ScriptedUpstream, provider: Upstream
+    upstream: ScriptedUpstream,
 ) -> None:
+    provider = upstream_at(upstream.base_url, provider_first_seconds=60.0)
     upstream.will(refuse(429, {"error": {"message": "slow"}}, retry_after="20"))
     heard = await hear(provider)
+    await provider.close()
     assert heard.failure.code is Code.PROVIDER_RATE_LIMITED
     assert heard.failure.retry_ms == 20_000
     assert len(upstream.asked) == 1
