@@ -328,9 +328,19 @@ class Hub:
                     cursor.listener.touch(cursor)
 
     def _tell_watchers(self, event: Event) -> None:
-        if event.type is EventType.MEMBER_JOINED:
-            for listener in self._readers.get(ActorId(event.data["actor"]), ()):
+        joined = _joined(event)
+        if joined is not None:
+            for listener in self._readers.get(joined, ()):
                 if listener in self._watching:
                     self._watchers.setdefault(event.room, set()).add(listener)
         for listener in self._watchers.get(event.room, ()):
             listener.changed(event)
+
+
+def _joined(event: Event) -> ActorId | None:
+    """Who came into a room by this event."""
+    if event.type is EventType.ROOM_CREATED:
+        return event.actor
+    if event.type is EventType.MEMBER_JOINED:
+        return ActorId(event.data["actor"])
+    return None

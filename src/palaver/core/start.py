@@ -204,7 +204,7 @@ async def _pulse(core: Core, store: Store) -> None:
     while True:
         await asyncio.sleep(PULSE_SECONDS)
         try:
-            await store.read(rooms.seqs, ())
+            await store.read(rooms.seqs, (LOBBY,))
             if core.turns.running:
                 await store.write(RenewLeases())
             if store.shared:

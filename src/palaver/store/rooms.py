@@ -112,14 +112,8 @@ _MEMBERSHIPS = Statement(
     ),
     "actor",
 )
-_IDS_OF = Statement(
-    select(rooms.c.id)
-    .join(members, members.c.room_key == rooms.c.key)
-    .where(members.c.actor_key == _me, room_is_live)
-    .order_by(rooms.c.active_ms.desc(), rooms.c.key.desc())
-    .limit(bindparam("limit")),
-    "actor",
-    "limit",
+_IDS = ListStatement(
+    lambda names: select(rooms.c.id).where(rooms.c.key.in_([_key(name) for (name,) in names]))
 )
 
 
@@ -149,8 +143,9 @@ def listing(
 
 
 def ids_of(conn: Connection, actor: ActorId, limit: int) -> tuple[RoomId, ...]:
-    """The rooms that the actor is a member of and that are not deleted, the last active first."""
-    return tuple([row[0] for row in _IDS_OF.all(conn, actor, limit)])
+    """The actor's rooms and the open ones, the last active `limit` of them, in no order."""
+    picked = _pick(conn, actor, None, limit, None)
+    return tuple([row[0] for row in _IDS.all(conn, [(row[0],) for row in picked])])
 
 
 def seqs(conn: Connection, rooms: Sequence[RoomId]) -> dict[RoomId, int]:
