@@ -14,12 +14,16 @@ The program is trusted: it says who speaks, and owns the rooms that it makes. Wh
 call may be repeated; with a `cid` that is safe for ever). Async only; one program at a time per SQLite file.
 """
 
+import logging
 import re
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID, uuid5
+
+import structlog
 
 from palaver.agents.base import Provider
 from palaver.clock import Clock
@@ -62,10 +66,16 @@ async def open(  # noqa: A001  `palaver.open` is how it reads
     """Opens a database, making or updating it where need be, and closes it at the end of the block.
 
     `url`: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://…`; without it, the one of the settings.
+    Of the log only warnings are shown, on standard error, unless the program has configured structlog itself.
     `settings`: default, those of the environment, but without a look around for local models. `provider` answers in
     rooms that were made with `assistant=True`. Refused: `database_url_invalid`, `database_locked` (another process has
     the file), `database_newer`, `database_older`, `settings_invalid`.
     """
+    if not structlog.is_configured():  # a program that logs its own way has said so already
+        structlog.configure(
+            wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        )
     if settings is None:
         settings = settings_from(database_url=url, data_dir=_folder_of(url), detect=False)
     elif url is not None:

@@ -17,10 +17,11 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
+from palaver.cli.given import settings_of
 from palaver.cli.output import Exit, tell, tell_json
 from palaver.core import maintenance
 from palaver.errors import PalaverError
-from palaver.settings import Settings, settings_from
+from palaver.settings import Settings
 
 PYTHON_OLDEST = (3, 11)
 FREE_BYTES_LOW = 1 << 30
@@ -43,7 +44,7 @@ class Check:
 
 def doctor(given: Mapping[str, object], *, integrity: bool, as_json: bool) -> int:
     """Runs all checks and shows them; the exit code."""
-    settings = settings_from(**given)
+    settings = settings_of(given)
     checks = asyncio.run(_all(settings, integrity=integrity))
     good = all(check.state != "fail" for check in checks)
     if as_json:

@@ -3,14 +3,14 @@
 import asyncio
 from collections.abc import Mapping
 
+from palaver.cli.given import settings_of
 from palaver.cli.output import Exit, tell, tell_json
 from palaver.core import maintenance
-from palaver.settings import settings_from
 
 
 def upgrade(given: Mapping[str, object], *, as_json: bool) -> None:
     """Brings the schema up to date."""
-    settings = settings_from(**given)
+    settings = settings_of(given)
     steps: list[str] = []
 
     def progress(step: str) -> None:
@@ -27,7 +27,7 @@ def upgrade(given: Mapping[str, object], *, as_json: bool) -> None:
 
 def current(given: Mapping[str, object], *, as_json: bool) -> None:
     """Shows the revisions."""
-    schema = asyncio.run(maintenance.schema(settings_from(**given)))
+    schema = asyncio.run(maintenance.schema(settings_of(given)))
     if as_json:
         tell_json(_json(schema))
     elif schema.current is None:
@@ -40,7 +40,7 @@ def current(given: Mapping[str, object], *, as_json: bool) -> None:
 
 def check(given: Mapping[str, object], *, as_json: bool) -> int:
     """Compares the tables with the declared ones; the exit code."""
-    settings = settings_from(**given)
+    settings = settings_of(given)
     schema = asyncio.run(maintenance.schema(settings))
     found = asyncio.run(maintenance.differences(settings)) if schema.fits else ()
     good = schema.fits and not found

@@ -6,12 +6,16 @@ to standard output as `{"error": {…}}`.
 """
 
 import json
+import re
 import sys
 import unicodedata
 from collections.abc import Mapping
 from enum import IntEnum
 
 from palaver.errors import Code, PalaverError
+
+HIDDEN = "********"
+_PASSWORD = re.compile(r"(?<=://)([^/@:]*):[^@]*@")
 
 
 class Exit(IntEnum):
@@ -55,6 +59,11 @@ def _shown(char: str) -> str:
     if char in "\n\t" or unicodedata.category(char) not in {"Cc", "Cf", "Cs"}:
         return char
     return char.encode("unicode_escape").decode("ascii")
+
+
+def without_password(url: str) -> str:
+    """A database's URL as it may be shown."""
+    return _PASSWORD.sub(rf"\1:{HIDDEN}@", url)
 
 
 def tell(text: str) -> None:

@@ -1,13 +1,27 @@
 """`palaver serve`: the settings that were given, then the server, until it is told to stop."""
 
+import sys
 from collections.abc import Mapping
 
+from palaver.cli.output import tell, tell_json, without_password
 from palaver.settings import settings_from
 
 
 def serve(given: Mapping[str, object], *, open_page: bool, as_json: bool) -> None:
-    """Serves until it is told to stop."""
+    """Serves until it is told to stop. Says where it is, and where its history is, once it is ready."""
     settings = settings_from(**given)
     from palaver.wire.server import serve as serve_until_stopped  # noqa: PLC0415  heavy
 
-    serve_until_stopped(settings)
+    def ready(url: str) -> None:
+        database = without_password(settings.url)
+        if as_json:
+            tell_json({"url": url, "database": database})
+        else:
+            tell(f"Palaver is at {url}  (history: {database}; Ctrl+C stops it)")
+        sys.stdout.flush()
+        if open_page:
+            import webbrowser  # noqa: PLC0415  seldom wanted
+
+            webbrowser.open(url)
+
+    serve_until_stopped(settings, ready=ready)

@@ -1,17 +1,13 @@
 """`palaver config show`: every setting, its value, where it comes from and what it means. No secret is shown."""
 
 import os
-import re
 from enum import StrEnum
 from pathlib import Path
 
 from pydantic import SecretStr
 
-from palaver.cli.output import tell, tell_json
+from palaver.cli.output import HIDDEN, tell, tell_json, without_password
 from palaver.settings import Settings, env_names, settings_from
-
-HIDDEN = "********"
-_PASSWORD = re.compile(r"(?<=://)([^/@]*):[^@]*@")
 
 
 def show(*, as_json: bool) -> None:
@@ -57,6 +53,6 @@ def _value(value: object) -> object:
         case tuple():
             return list(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  of texts
         case str():
-            return _PASSWORD.sub(rf"\1:{HIDDEN}@", value)
+            return without_password(value)
         case _:
             return value

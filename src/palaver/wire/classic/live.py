@@ -14,7 +14,7 @@ from fastapi import WebSocket, WebSocketDisconnect
 from palaver.core import live
 from palaver.core.reader import Reader
 from palaver.core.start import Core
-from palaver.errors import Code, PalaverError, Refused
+from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import Actor, EventType, Message, MessageId, Role, Room
 from palaver.wire import frames
 from palaver.wire.classic.answers import END, Answers, Json
@@ -28,6 +28,7 @@ from palaver.wire.classic.sessions import (
     session_of,
     uuid_of,
 )
+from palaver.wire.websocket import Allowance
 
 NO_USER_ID = 4001
 SERVICE_RESTART = 1012
@@ -35,6 +36,7 @@ TRY_AGAIN_LATER = 1013
 SENDER_CHARS_MAX = 50
 TIMESTAMP_CHARS_MAX = 64
 REMEMBERED_MAX = 256
+RETRY_SECONDS = 1.0
 
 
 async def converse(core: Core, websocket: WebSocket, session_id: str | None) -> None:
@@ -91,6 +93,8 @@ class _Conversation:
         self._awaited: set[MessageId] = set()
         self._told: deque[MessageId] = deque(maxlen=REMEMBERED_MAX)
         self._sending = asyncio.Lock()
+        rate = core.settings.frames_per_second
+        self._allowance = Allowance(rate, core.clock.monotonic())
 
     async def run(self, joined: live.Joined) -> None:
         """Greets, then talks until either side goes."""
@@ -130,7 +134,12 @@ class _Conversation:
 
     async def _tell(self) -> None:
         while True:
-            for item in await self._reader.next():
+            try:
+                items = await self._reader.next()
+            except Unavailable:  # the database is away; what was missed comes when it is back
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            for item in items:
                 await self._tell_item(item)
             await self._send_answers()
 
@@ -195,7 +204,12 @@ class _Conversation:
             if message["type"] == "websocket.disconnect":
                 return
             text = message.get("text")
+            wait_ms = self._allowance.take(self._core.clock.monotonic())
             try:
+                if wait_ms:
+                    raise Unavailable(
+                        Code.RATE_LIMITED, "That is too many frames a second.", retry_ms=wait_ms
+                    )
                 await self._say(message["bytes"] if text is None else text.encode())
             except PalaverError as error:
                 await self._send(_error(error))
