@@ -1,0 +1,199 @@
+"""A real server in this process, and the clients that its tests need: HTTP, palaver.v1, and bare bytes.
+
+Nothing of the server is replaced or reached into. The agent is the offline one, whose commands (`/long 50`, `/slow`)
+make answers of a known kind.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid1
+
+import httpx2
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from palaver.settings import Settings, settings_from
+from palaver.wire.server import serving
+
+ANSWER_SECONDS_MAX = 15.0
+
+Json = dict[str, Any]
+
+
+def settings_for(folder: Path, **given: object) -> Settings:
+    return settings_from(data_dir=folder, port=0, detect=False, **given)
+
+
+def new_cid() -> str:
+    return str(uuid1())
+
+
+class Live:
+    """A client of palaver.v1. What is pushed waits in `pushed` until it is asked for."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self.pushed: list[Json] = []
+        self.welcome: Json = {}
+        self._number = 0
+
+    async def send(self, **frame: Any) -> None:
+        await self.socket.send(json.dumps(frame))
+
+    async def receive(self) -> Json:
+        """The next frame, whatever it is. The server's pings are answered."""
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            while True:
+                frame = json.loads(await self.socket.recv())
+                if frame["t"] != "ping":
+                    return frame
+                await self.send(t="pong")
+
+    async def ask(self, **frame: Any) -> Json:
+        """The one reply to a request."""
+        self._number += 1
+        number = self._number
+        await self.send(id=number, **frame)
+        return await self.reply(number)
+
+    async def reply(self, number: int) -> Json:
+        while True:
+            got = await self.receive()
+            if got.get("id") == number:
+                return got
+            assert "id" not in got, f"nobody asked for {got}"
+            self.pushed.append(got)
+
+    async def reply_any(self, numbers: range) -> Json:
+        """The next reply to one of many requests."""
+        while True:
+            got = await self.receive()
+            if got.get("id") in numbers:
+                return got
+            self.pushed.append(got)
+
+    async def push(self, kind: str, when: Callable[[Json], bool] = lambda _: True) -> Json:
+        """The next push of a kind; others stay for later."""
+        for place, frame in enumerate(self.pushed):
+            if frame["t"] == kind and when(frame):
+                return self.pushed.pop(place)
+        while True:
+            frame = await self.receive()
+            if frame["t"] == kind and when(frame):
+                return frame
+            self.pushed.append(frame)
+
+    async def event(self, kind: str, when: Callable[[Json], bool] = lambda _: True) -> Json:
+        return await self.push("ev", lambda frame: frame["k"] == kind and when(frame))
+
+    async def say(self, room: str, text: str, cid: str | None = None) -> Json:
+        return await self.ask(t="send", room=room, text=text, cid=cid or new_cid())
+
+    async def closed(self) -> int:
+        """The code with which the server ends the connection; all that comes before it is kept."""
+        with pytest.raises(ConnectionClosed) as end:
+            while True:
+                self.pushed.append(await self.receive())
+        assert end.value.rcvd is not None, "the connection broke without a close frame"
+        return end.value.rcvd.code
+
+
+@dataclass
+class Door:
+    """A running server."""
+
+    url: str
+    settings: Settings
+    clients: list[httpx2.AsyncClient] = field(default_factory=list[httpx2.AsyncClient])
+
+    @property
+    def host(self) -> str:
+        return self.url.removeprefix("http://")
+
+    @property
+    def ws_url(self) -> str:
+        return f"ws://{self.host}/ws"
+
+    def http(self, **options: Any) -> httpx2.AsyncClient:
+        """A new visitor, with cookies of its own."""
+        client = httpx2.AsyncClient(
+            base_url=self.url, trust_env=False, timeout=ANSWER_SECONDS_MAX, **options
+        )
+        self.clients.append(client)
+        return client
+
+    async def guest(self) -> tuple[str, httpx2.AsyncClient]:
+        """A new guest: its token, and a client that is it."""
+        made = (await self.http().post("/api/guests", json={})).json()
+        return made["token"], self.http(headers={"authorization": f"Bearer {made['token']}"})
+
+    @asynccontextmanager
+    async def socket(self, path: str = "/ws", **options: Any) -> AsyncGenerator[ClientConnection]:
+        options.setdefault("max_size", None)
+        async with connect(
+            f"ws://{self.host}{path}",
+            proxy=None,
+            compression=None,
+            ping_interval=None,
+            close_timeout=1,
+            **options,
+        ) as socket:
+            yield socket
+
+    @asynccontextmanager
+    async def live(
+        self, token: str, last: Json | None = None, **options: Any
+    ) -> AsyncGenerator[Live]:
+        """A live connection that has been welcomed."""
+        async with self.socket(subprotocols=["palaver.v1"], **options) as socket:
+            client = Live(socket)
+            hello: Json = {"t": "hello", "v": 1, "token": token}
+            if last is not None:
+                hello["last"] = last
+            client.welcome = await client.ask(**hello)
+            assert client.welcome["t"] == "welcome", client.welcome
+            yield client
+
+    async def raw(self, data: bytes, *, seconds: float = ANSWER_SECONDS_MAX) -> bytes:
+        """Everything that the server answers to these bytes until it ends the connection."""
+        host, _, port = self.host.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        try:
+            async with asyncio.timeout(seconds):
+                writer.write(data)
+                return await reader.read()
+        except ConnectionResetError:
+            return b""
+        finally:
+            writer.transport.abort()
+
+
+@asynccontextmanager
+async def open_door(folder: Path, **given: object) -> AsyncGenerator[Door]:
+    """A server on a free port, with settings of the test's choice."""
+    settings = settings_for(folder, **given)
+    async with serving(settings) as url:
+        door = Door(url, settings)
+        try:
+            yield door
+        finally:
+            for client in door.clients:
+                await client.aclose()
+
+
+async def new_room(client: httpx2.AsyncClient, title: str = "") -> str:
+    made = await client.post("/api/rooms", json={"title": title})
+    assert made.status_code == 201, made.text
+    return made.json()["id"]
+
+
+async def texts(client: httpx2.AsyncClient, room: str, *, role: str = "user") -> list[str]:
+    """What was said in a room."""
+    got = (await client.get(f"/api/rooms/{room}/messages", params={"limit": 200})).json()
+    return [message["text"] for message in got["messages"] if message["role"] == role]
