@@ -10,7 +10,6 @@ on every door and never come here.
 import re
 from enum import StrEnum
 from typing import Any, Protocol
-from uuid import UUID
 
 import orjson
 from sqlalchemy import BigInteger, Dialect, Integer, LargeBinary, Text
@@ -71,14 +70,14 @@ def text_out(value: str) -> str:
 
 def cid_in(value: str) -> bytes:
     """A client's id: 16 bytes for a UUID in its usual text form, else its UTF-8, never of 16 bytes."""
-    if len(value) == UUID_LENGTH:
+    if len(value) == UUID_LENGTH and value[8] == value[13] == value[18] == value[23] == "-":
+        digits = value.replace("-", "")
         try:
-            uuid = UUID(value)
+            uuid = bytes.fromhex(digits)
         except ValueError:
-            pass
-        else:
-            if str(uuid) == value:
-                return uuid.bytes
+            uuid = b""
+        if uuid.hex() == digits and len(uuid) == UUID_BYTES:
+            return uuid
     raw = value.encode()
     return raw if len(raw) < UUID_BYTES else b"\0" + raw
 
@@ -86,7 +85,8 @@ def cid_in(value: str) -> bytes:
 def cid_out(value: bytes) -> str:
     """The opposite of `cid_in`."""
     if len(value) == UUID_BYTES:
-        return str(UUID(bytes=value))
+        digits = value.hex()
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
     return (value if len(value) < UUID_BYTES else value[1:]).decode()
 
 

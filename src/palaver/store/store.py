@@ -70,7 +70,6 @@ class Store:
         self.owner = clock.new_id()
         self.shared = database.shared
         self._database = database
-        self._seconds = settings.database_seconds
         self._writers = [
             Writer(
                 database,
@@ -122,13 +121,10 @@ class Store:
 
         Raises `Refused` as the command says, and `Unavailable` when the database is away or full.
         """
+        if len(self._writers) == 1:
+            return await self._writers[0].put(command)
         writer = await self._writer_of(command)
-        future = writer.put(command)
-        try:
-            async with asyncio.timeout(self._seconds):
-                return await future
-        except TimeoutError:
-            raise faults.away() from None
+        return await writer.put(command)
 
     async def read(
         self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -156,8 +152,6 @@ class Store:
 
     async def _writer_of(self, command: Command[Any]) -> Writer:
         """A room's commands always go to the same writer, so that its events are told in order."""
-        if len(self._writers) == 1:
-            return self._writers[0]
         room: str | None = getattr(command, "room", None)
         if room is None and isinstance(command, (FinishTurn, RetryTurn)):
             room = await self.read(room_of, command)

@@ -8,7 +8,8 @@ A refused command is the result of that command alone. When something unexpected
 and each of its commands is applied again in a transaction of its own, so that only the guilty one fails. When the
 database is away, all of the batch get a temporary error: what happened to them is unknown, and they may be sent again.
 
-Whoever waits for a result waits no longer than the deadline; the batch itself goes on, because its events must be told.
+When a batch takes longer than the deadline, whoever waits for it or behind it is told that the database is away; the
+batch itself goes on, because its events must be told when it succeeds after all. One timer a batch, not one a command.
 """
 
 import asyncio
@@ -78,6 +79,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._queue: deque[_Waiting] = deque()
         self._wake: asyncio.Future[None] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
         self._stopping = False
         self.tally = Tally()
 
@@ -107,7 +109,10 @@ class Writer:
         while True:
             if self._queue:
                 count = min(len(self._queue), self._settings.batch_max)
-                await self._write([self._queue.popleft() for _ in range(count)])
+                batch = [self._queue.popleft() for _ in range(count)]
+                self._expect(batch)
+                await self._write(batch)
+                self._expected()
             elif self._stopping:
                 return
             else:
@@ -118,6 +123,19 @@ class Writer:
     def _ring(self) -> None:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
+
+    def _expect(self, batch: list[_Waiting]) -> None:
+        """Sets the deadline, again and again as long as the batch is under way."""
+
+        def late() -> None:
+            _fail([*batch, *self._queue], faults.away())
+            self._expect(batch)
+
+        self._deadline = self._loop.call_later(self._settings.database_seconds, late)
+
+    def _expected(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
 
     async def _write(self, batch: list[_Waiting]) -> None:
         commands = [waiting.command for waiting in batch]

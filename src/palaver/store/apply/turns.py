@@ -6,6 +6,7 @@ turns alone and passes by those that are locked.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from sqlalchemy import Connection, bindparam, func, literal, select, update
@@ -196,10 +197,10 @@ def retry(tx: Transaction, command: RetryTurn) -> Turn:
 def claim(tx: Transaction, command: ClaimTurns) -> tuple[Turn, ...]:
     """Applies `ClaimTurns`."""
     rows = _CLAIMABLE[tx.conn.dialect.name].all(tx.conn, tx.owner, command.count)
-    for row in rows:
-        row[8] += 1
-    _CLAIM.many(tx.conn, [(tx.owner, row[8], row[0]) for row in rows])
-    return tuple([turn_of(row) for row in rows])
+    claimed = [turn_of(row) for row in rows]
+    claimed = [replace(turn, fence=turn.fence + 1) for turn in claimed]
+    _CLAIM.many(tx.conn, [(tx.owner, turn.fence, turn.id) for turn in claimed])
+    return tuple(claimed)
 
 
 def renew(tx: Transaction, command: RenewLeases) -> int:  # noqa: ARG001  as the others

@@ -6,8 +6,9 @@ tuples. On SQLite it goes straight to the connection that SQLAlchemy holds. Slow
 placeholders, never content.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, cast
 
 import structlog
@@ -23,7 +24,7 @@ WATCH = "palaver_watch"
 LIST_MAX = 512
 """The longest list in one statement; a longer one is asked for in pieces."""
 
-Row = list[Any]
+Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,25 +56,29 @@ class _Form:
 
     def parameters(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
         """The driver's parameters for the caller's values."""
-        if self.binds:
-            processed = list(values)
-            for index, process in self.binds:
-                processed[index] = process(processed[index])
-            if self.straight:
-                return tuple(processed)
-            values = tuple(processed)
-        elif self.straight:
-            return values
-        known = values + self.constants
-        return tuple([known[index] for index in self.order])
+        known = [*values, *self.constants]
+        for index, process in self.binds:
+            known[index] = process(known[index])
+        return tuple(known) if self.straight else tuple([known[index] for index in self.order])
+
+    def parameters_of(self, rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """The same for many rows, column by column, which is faster."""
+        columns: list[Iterable[Any]] = list(zip(*rows, strict=True))
+        columns += [repeat(value, len(rows)) for value in self.constants]
+        for index, process in self.binds:
+            columns[index] = list(map(process, columns[index]))
+        if not self.straight:
+            columns = [columns[index] for index in self.order]
+        return list(zip(*columns, strict=True))
 
     def values(self, rows: Sequence[Sequence[Any]]) -> list[Row]:
         """The caller's values of the driver's rows."""
-        found = [list(row) for row in rows]
+        if not rows or not self.results:
+            return [tuple(row) for row in rows]
+        columns: list[Iterable[Any]] = list(zip(*rows, strict=True))
         for index, process in self.results:
-            for row in found:
-                row[index] = process(row[index])
-        return found
+            columns[index] = map(process, columns[index])
+        return list(zip(*columns, strict=True))
 
 
 class Statement:
@@ -107,7 +112,7 @@ class Statement:
         if not rows:
             return
         form = self._form(conn.dialect)
-        parameters = [form.parameters(row) for row in rows]
+        parameters = form.parameters_of(rows)
         _timed(conn, form.text, lambda: _execute_many(conn, form.text, parameters))
 
     def text(self, dialect: Dialect) -> str:
