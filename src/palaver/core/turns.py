@@ -44,7 +44,7 @@ from palaver.model import (
 from palaver.settings import Settings
 from palaver.store import rooms
 from palaver.store.commands import AddMessage, ClaimTurns, FinishTurn, RenameRoom, RetryTurn
-from palaver.store.journal import Journal, Orphan, Partial, orphans
+from palaver.store.journal import Journal, Orphan, Partial, merged, orphans, partial
 from palaver.store.store import Store
 
 TITLE_SECONDS_MAX = 30.0
@@ -113,17 +113,17 @@ class Turns:
     async def recover(self) -> int:
         """Takes over the turns that dead processes left open; how many."""
         left = list(orphans(self._journal.directory))
-        partials = merged(left)
+        records = merged(left)
         taken: list[asyncio.Task[None]] = []
         count = 0
         while claimed := await self._store.write(ClaimTurns()):
             count += len(claimed)
             for turn in claimed:
-                partial = partials.get(turn.id)
-                if partial is None or not (partial.text or partial.reasoning):
-                    self.begin((turn,))
+                found = partial(records.get(turn.id[2:], ()))
+                if found.text or found.reasoning:
+                    taken.append(self._tasks.create_task(self._interrupted(turn, found)))
                 else:
-                    taken.append(self._tasks.create_task(self._interrupted(turn, partial)))
+                    self.begin((turn,))
         if left:
             self._tasks.create_task(_forget(left, taken), name="journal")
         return count
@@ -192,11 +192,11 @@ class Turns:
 
     # inside
 
-    async def _interrupted(self, turn: Turn, partial: Partial) -> None:
+    async def _interrupted(self, turn: Turn, left: Partial) -> None:
         """Stores what a dead process had shown of an answer."""
         meta = {"turn": turn.id, "error": {"code": Code.INTERRUPTED, "temporary": True}}
-        await self._finish(ending(turn, Status.INTERRUPTED, partial.text, partial.reasoning, meta))
-        log.info("turn.recovered", turn=turn.id, room=turn.room, chars=len(partial.text))
+        await self._finish(ending(turn, Status.INTERRUPTED, left.text, left.reasoning, meta))
+        log.info("turn.recovered", turn=turn.id, room=turn.room, chars=len(left.text))
 
     async def _may_write(self, actor: Actor, room: RoomId) -> None:
         if (await self._access.room(actor, room)).role is MemberRole.READER:
@@ -367,17 +367,6 @@ def ending(
     if reasoning:
         meta["reasoning"] = reasoning
     return FinishTurn(turn=turn.id, fence=turn.fence, status=status, text=text, meta=meta)
-
-
-def merged(left: Iterable[Orphan]) -> dict[TurnId, Partial]:
-    """What several segments, in their order, hold of each answer."""
-    partials: dict[TurnId, Partial] = {}
-    for orphan in left:
-        for turn, piece in orphan.partials.items():
-            known = partials.setdefault(turn, Partial())
-            known.text += piece.text
-            known.reasoning += piece.reasoning
-    return partials
 
 
 async def _forget(left: Iterable[Orphan], taken: Iterable[asyncio.Task[None]]) -> None:

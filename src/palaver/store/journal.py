@@ -1,22 +1,23 @@
-r"""The journal: what was streamed and is not stored yet, so that a crash loses nothing that a reader saw.
+r"""The journal: what is not stored yet, so that a crash or a database that is away loses nothing.
 
-One per process, a directory of segment files. Each piece of an answer is written (`write`, so that `kill -9`
-keeps it) before anyone sees it, and a sync once a second (so that a power cut loses at most that) puts it on the
-disk. When a turn's message is stored, `ended` is written; a segment none of whose turns is open is deleted.
+A process has two, each a directory of segment files. In `streams` each piece of an answer is written (`write`, so
+that `kill -9` keeps it) before anyone sees it, and a sync once a second (so that a power cut loses at most that) puts
+it on the disk. In `drafts` a message that was accepted while the database is away is synced before it is
+acknowledged. When what a key stands for is stored, `ended` is written; a segment none of whose keys is open is deleted.
 
-A segment: `PLVJ1\n`, then records `length u32 · crc32 u32 · turn 16 bytes · kind 1 byte · UTF-8 text`, all
-little-endian, the crc over everything behind it. The file is preallocated with zeros, so a length of 0 is the end;
-so is a record whose crc does not fit: what lies behind a torn record was never shown. The owner holds `flock` on its
-segments: one that can be locked belongs to nobody, and `orphans` gives what it holds.
+A segment: `PLVJ1\n`, then records `length u32 · crc32 u32 · key 16 bytes · kind 1 byte · data`, all little-endian,
+the crc over everything behind it. The file is preallocated with zeros, so a length of 0 is the end; so is a record
+whose crc does not fit: what lies behind a torn record was never shown. The owner holds `flock` on its segments: one
+that can be locked belongs to nobody, and `orphans` gives what it holds. A key is an id: any prefix and 32 hex digits.
 
-It knows no database and decides nothing about turns.
+It knows no database and decides nothing about turns or messages.
 """
 
 import fcntl
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,26 +27,27 @@ from palaver.model import TurnId
 MAGIC = b"PLVJ1\n"
 SEGMENT_BYTES = 8 * 1024 * 1024
 _HEAD = struct.Struct("<II")
-_TURN = 16
-TEXT, REASONING, ENDED = b"t", b"r", b"e"
+_KEY = 16
+TEXT, REASONING, DRAFT, ENDED = b"t", b"r", b"d", b"e"
+Records = dict[str, list[tuple[bytes, bytes]]]
+"""What a segment holds of each key (32 hex digits), in its order: (kind, data)."""
 
 
 @dataclass(slots=True)
 class Partial:
-    """What a journal holds of one answer."""
+    """What is left of one answer."""
 
     text: str = ""
     reasoning: str = ""
-    ended: bool = False
 
 
 @dataclass(slots=True)
 class Orphan:
-    """A segment that a dead process left, locked by us. `partials` by turn, in the order they began."""
+    """A segment that a dead process left, locked by us."""
 
     path: Path
     descriptor: int
-    partials: dict[TurnId, Partial]
+    records: Records
 
     def forget(self) -> None:
         """Everything in it is stored: deletes the file."""
@@ -63,7 +65,7 @@ class _Segment:
     path: Path
     descriptor: int
     size: int = 0
-    turns: set[TurnId] = field(default_factory=set[TurnId])
+    open: set[str] = field(default_factory=set[str])
 
 
 class Journal:
@@ -83,18 +85,18 @@ class Journal:
     def piece(self, turn: TurnId, text: str, reasoning: str = "") -> None:
         """Keeps a piece of an answer. Raises `OSError` when it cannot, and then has kept nothing of it."""
         if reasoning:
-            self._write(turn, REASONING, reasoning.encode("utf-8", "surrogatepass"))
+            self.keep(turn, REASONING, reasoning.encode("utf-8", "surrogatepass"))
         if text:
-            self._write(turn, TEXT, text.encode("utf-8", "surrogatepass"))
+            self.keep(turn, TEXT, text.encode("utf-8", "surrogatepass"))
 
-    def ended(self, turn: TurnId) -> None:
-        """The turn's message is stored; its pieces are no longer needed."""
-        if not any(turn in segment.turns for segment in self._segments):
+    def ended(self, key: str) -> None:
+        """What the key stands for is stored; its records are no longer needed."""
+        if not any(key in segment.open for segment in self._segments):
             return
-        with suppress(OSError):  # recovery asks the store anyway whether the turn is still open
-            self._write(turn, ENDED, b"")
+        with suppress(OSError):  # recovery asks the store anyway what is stored
+            self.keep(key, ENDED, b"")
         for segment in self._segments:
-            segment.turns.discard(turn)
+            segment.open.discard(key)
         self._drop_finished()
 
     def sync_job(self) -> Callable[[None], None] | None:
@@ -113,15 +115,16 @@ class Journal:
         return sync
 
     def close(self) -> None:
-        """Ends the journal; segments with turns that are still open stay for recovery."""
+        """Ends the journal; segments with keys that are still open stay for recovery."""
         for segment in self._segments:
             os.close(segment.descriptor)
-            if not segment.turns:
+            if not segment.open:
                 segment.path.unlink(missing_ok=True)
         self._segments.clear()
 
-    def _write(self, turn: TurnId, kind: bytes, data: bytes) -> None:
-        body = bytes.fromhex(turn[2:]) + kind + data
+    def keep(self, key: str, kind: bytes, data: bytes) -> None:
+        """Writes one record, not yet synced. Raises `OSError`."""
+        body = bytes.fromhex(key[-32:]) + kind + data
         record = _HEAD.pack(len(body), zlib.crc32(body)) + body
         segment = self._segments[-1] if self._segments else None
         if segment is None or segment.size + len(record) > self._segment_bytes:
@@ -130,7 +133,7 @@ class Journal:
         if written != len(record):  # the next record overwrites the torn one
             raise OSError(28, "the journal's disk is full")
         segment.size += len(record)
-        segment.turns.add(turn)
+        segment.open.add(key)
         self.bytes += len(record)
         self.records += 1
         self._dirty = True
@@ -156,7 +159,7 @@ class Journal:
 
     def _drop_finished(self) -> None:
         for segment in self._segments[:-1]:
-            if not segment.turns:
+            if not segment.open:
                 os.close(segment.descriptor)
                 segment.path.unlink(missing_ok=True)
                 self._segments.remove(segment)
@@ -177,27 +180,41 @@ def orphans(directory: Path) -> Iterator[Orphan]:
         yield Orphan(path, descriptor, replay(path.read_bytes()))
 
 
-def replay(data: bytes) -> dict[TurnId, Partial]:
+def replay(data: bytes) -> Records:
     """What a segment's bytes say, up to the first record that is not whole."""
-    partials: dict[TurnId, Partial] = {}
+    records: Records = {}
     if not data.startswith(MAGIC):
-        return partials
+        return records
     at = len(MAGIC)
     while at + _HEAD.size <= len(data):
         length, crc = _HEAD.unpack_from(data, at)
         body = data[at + _HEAD.size : at + _HEAD.size + length]
-        if length <= _TURN or len(body) != length or zlib.crc32(body) != crc:
+        if length <= _KEY or len(body) != length or zlib.crc32(body) != crc:
             break
         at += _HEAD.size + length
-        partial = partials.setdefault(TurnId(f"t_{body[:_TURN].hex()}"), Partial())
-        kind, text = body[_TURN : _TURN + 1], body[_TURN + 1 :].decode("utf-8", "surrogatepass")
+        record = (body[_KEY : _KEY + 1], body[_KEY + 1 :])
+        records.setdefault(body[:_KEY].hex(), []).append(record)
+    return records
+
+
+def merged(left: Iterable[Orphan]) -> Records:
+    """What several segments, in their order, hold of each key that is still open."""
+    records: Records = {}
+    for orphan in left:
+        for key, found in orphan.records.items():
+            records.setdefault(key, []).extend(found)
+    return {key: found for key, found in records.items() if all(kind != ENDED for kind, _ in found)}
+
+
+def partial(found: Iterable[tuple[bytes, bytes]]) -> Partial:
+    """The answer that its records make."""
+    whole = Partial()
+    for kind, data in found:
         if kind == TEXT:
-            partial.text += text
+            whole.text += data.decode("utf-8", "surrogatepass")
         elif kind == REASONING:
-            partial.reasoning += text
-        else:
-            partial.ended = True
-    return partials
+            whole.reasoning += data.decode("utf-8", "surrogatepass")
+    return whole
 
 
 def _preallocate(descriptor: int, size: int) -> None:
