@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,6 +26,8 @@ PROGRAMS = Path(sys.executable).parent
 SEEN_BY_PYRIGHT = ARTIFACTS / "pyright.json"
 CHECKED = ("src", "tests", "examples", "benchmarks", "scripts")
 QUICK = "not (browser or fault or package or postgres or slow or torture)"
+QUICK_EFFORT = 0.05
+TORTURE_EFFORT = 20
 WORKERS = ("-n", "2", "--dist", "loadfile")
 
 
@@ -73,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
         case ["quick"]:
             quick(tally)
         case ["torture", *rest]:
-            pytest(tally, ["-m", "torture", *rest])
+            pytest(tally, ["-m", "torture", *rest], effort=TORTURE_EFFORT)
         case rest:
             pytest(tally, rest)
     for title in tally.skipped:
@@ -100,21 +103,34 @@ def quick(tally: Tally) -> None:
     tally.check("lint-imports", run("import contracts", program("lint-imports")))
     now = digests()
     changed = changed_since_checked(now)
-    command = [str(PROGRAMS / "pyright"), *changed]
     types = subprocess.Popen(
-        command if changed else [sys.executable, "-c", "print('unchanged')"],
+        [str(PROGRAMS / "pyright"), "--outputjson", *(changed or ["hatch_build.py"])],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
         text=True,
     )
-    pytest(tally, [*WORKERS, "-q", "-m", QUICK])
+    pytest(tally, [*WORKERS, "-q", "-m", QUICK], effort=QUICK_EFFORT)
     said, _ = types.communicate()
-    say(f"== types of {len(changed)} changed files\n{said}")
+    wrong = type_errors(said)
+    say(f"== types of {len(changed)} changed files")
+    for error in wrong:
+        say(f"{error['file']}:{error['range']['start']['line'] + 1}: {error['message']}")
     tally.check("pyright", types.returncode)
-    if types.returncode == 0:
-        SEEN_BY_PYRIGHT.write_text(json.dumps(now), encoding="utf-8")
+    unseen = {Path(error["file"]).relative_to(ROOT).as_posix() for error in wrong}
+    if types.returncode == 0 or unseen:
+        seen = {name: digest for name, digest in now.items() if name not in unseen}
+        SEEN_BY_PYRIGHT.write_text(json.dumps(seen), encoding="utf-8")
+
+
+def type_errors(report: str) -> list[dict[str, Any]]:
+    """Return what pyright found, from what it printed."""
+    try:
+        found: list[dict[str, Any]] = json.loads(report)["generalDiagnostics"]
+    except (json.JSONDecodeError, KeyError):
+        say(report)
+        return []
+    return [one for one in found if one["severity"] == "error"]
 
 
 def ruff(tally: Tally) -> None:
@@ -159,12 +175,13 @@ def get_browser(tally: Tally) -> None:
         tally.check("browser", 1)
 
 
-def pytest(tally: Tally, arguments: Sequence[str]) -> None:
-    """Run pytest and count its tests."""
+def pytest(tally: Tally, arguments: Sequence[str], *, effort: float = 1) -> None:
+    """Run pytest and count its tests; seeded ones live `effort` times their usual number of lives."""
     report = ARTIFACTS / "pytest.xml"
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", f"--junit-xml={report}", *arguments]
-    tally.report("pytest", run("tests", command), report)
+    environment = {"PALAVER_TEST_EFFORT": str(effort), **os.environ}
+    tally.report("pytest", run("tests", command, environment=environment), report)
 
 
 def run(

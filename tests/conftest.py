@@ -2,9 +2,10 @@
 
 `sqlite_url`, `postgres_url` and `database_url` (both, one after the other) name a fresh, empty
 database; `serve` starts `palaver serve` processes and `server` is one; `browser` opens pages in a
-real Chromium.
+real Chromium. `effort` is how hard a seeded test shall try.
 """
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -17,6 +18,12 @@ from tests.support.server import Serve, ServerProcess, serving
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def effort() -> float:
+    """By how much a seeded test multiplies its lives: little in `./test quick`, much in `torture`."""
+    return float(os.environ.get("PALAVER_TEST_EFFORT", "1"))
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ HOSTS = [
     *("yarn" + "pkg.com", "npm" + "mirror.com", "unpkg" + ".com", "jsdel" + "ivr.net"),
 ]
 MACHINE = ["/wo" + "rk/", "/opt/" + "wheels", "/opt/" + "pypi", "." + "pyenv", "/tmp/" + "brief"]
-UNFINISHED = ["TO" + "DO", "FIX" + "ME", "XX" + "X", "NotImplemented" + "Error"]
+UNFINISHED = ["TO" + "DO", "FIX" + "ME", "XX" + "X", "raise NotImplemented" + "Error"]
 
 
 def committed() -> list[Path]:
