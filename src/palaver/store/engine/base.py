@@ -63,8 +63,8 @@ def parsed(url: str) -> URL:
 
 
 def file_of(url: URL) -> Path | None:
-    """The file of a SQLite URL; None for one in memory. `~` is the home directory."""
+    """The file of a SQLite URL; None for one in memory, and for PostgreSQL. `~` is the home directory."""
     name = url.database
-    if not name or name == MEMORY:
+    if url.drivername != SQLITE or not name or name == MEMORY:
         return None
     return Path(name).expanduser()
