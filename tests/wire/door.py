@@ -14,7 +14,6 @@ from typing import Any
 from uuid import uuid1
 
 import httpx2
-import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -44,7 +43,7 @@ class Live:
         self._number = 0
 
     async def send(self, **frame: Any) -> None:
-        await self.socket.send(json.dumps(frame))
+        await self.socket.send(json.dumps(frame, ensure_ascii=False))
 
     async def receive(self) -> Json:
         """The next frame, whatever it is. The server's pings are answered."""
@@ -97,11 +96,15 @@ class Live:
 
     async def closed(self) -> int:
         """The code with which the server ends the connection; all that comes before it is kept."""
-        with pytest.raises(ConnectionClosed) as end:
-            while True:
+        while True:
+            try:
                 self.pushed.append(await self.receive())
-        assert end.value.rcvd is not None, "the connection broke without a close frame"
-        return end.value.rcvd.code
+            except ConnectionClosed as ended:
+                close = ended.rcvd
+                break
+        if close is None:
+            raise AssertionError("the connection broke without a close frame")
+        return close.code
 
 
 @dataclass

@@ -81,7 +81,8 @@ def install(app: FastAPI) -> None:
         first = error.errors()[0]
         name = str(first["loc"][-1])
         code = _QUERY_CODES.get(name, Code.BAD_REQUEST)
-        return response(Refused(code, f"The parameter '{name}': {first['msg']}."))
+        why = str(first["msg"]).removeprefix("Value error, ")
+        return response(Refused(code, f"The parameter '{name}': {why}."))
 
     app.add_exception_handler(PalaverError, of_ours)
     app.add_exception_handler(HTTPException, of_framework)

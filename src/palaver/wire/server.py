@@ -15,7 +15,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from ipaddress import ip_address
 from pathlib import Path
@@ -58,24 +58,32 @@ async def serving(settings: Settings) -> AsyncGenerator[str, None]:
     """A server inside a program that runs already: its URL, for as long as the block lasts."""
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     stop = asyncio.Event()
+    failure: BaseException | None = None
     async with asyncio.TaskGroup() as tasks:
         server = tasks.create_task(_serve(settings, url.set_result, stop))
         await asyncio.wait({server, url}, return_when=asyncio.FIRST_COMPLETED)
         if not server.done():
             try:
                 yield url.result()
-            finally:
-                stop.set()
+            except BaseException as error:  # noqa: BLE001  goes on below, not wrapped by the group
+                failure = error
+            stop.set()
+    if failure is not None:
+        raise failure
 
 
 async def _serve(
     settings: Settings, ready: Callable[[str], None], stop: asyncio.Event | None = None
 ) -> None:
+    signals = (signal.SIGTERM, signal.SIGINT) if stop is None else ()
     stop = stop or asyncio.Event()
     with listening(settings) as (listener, url):
         async with started(settings, encode=frames.encode) as core:
             server = Server(core, settings)
-            with stopping_on_signals(server.stop), noted(settings.data_dir, url) as write_note:
+            with (
+                stopping_on(signals, server.stop),
+                noted(settings.data_dir, url) as write_note,
+            ):
 
                 def told() -> None:
                     write_note()
@@ -205,11 +213,13 @@ def noted(folder: Path, url: str) -> Generator[Callable[[], None], None, None]:
 
 
 @contextmanager
-def stopping_on_signals(stop: Callable[[], None]) -> Generator[None, None, None]:
-    """SIGTERM and SIGINT call `stop`, where this is the main thread and the system has them."""
+def stopping_on(
+    signals: Sequence[signal.Signals], stop: Callable[[], None]
+) -> Generator[None, None, None]:
+    """Signals call `stop`, where this is the main thread and the system has them."""
     loop = asyncio.get_running_loop()
     taken: list[signal.Signals] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in signals:
         try:
             loop.add_signal_handler(number, stop)
         except (NotImplementedError, RuntimeError, ValueError):

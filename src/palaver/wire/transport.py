@@ -160,8 +160,6 @@ class HttpConnection(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         if self._in_head:
             self._unread_bytes += len(data)
-            if self._head_timer is None:
-                self._expect_head()
         assert self.parser is not None, "a connection that is lost receives nothing"
         try:
             self.parser.feed_data(data)
@@ -171,8 +169,8 @@ class HttpConnection(HttpToolsProtocol):
             if self._should_upgrade():
                 self.handle_websocket_upgrade()
         else:
-            if self._in_head and self._unread_bytes > self._edge.header_bytes_max:
-                self._refuse(_LARGE)
+            if self._begun and self._in_head:
+                self._expect_rest_of_head()
 
     def on_message_begin(self) -> None:
         """See httptools."""
@@ -244,6 +242,12 @@ class HttpConnection(HttpToolsProtocol):
         """Ends the parser; `data_received` answers with the error."""
         self._refusal = error
         raise error
+
+    def _expect_rest_of_head(self) -> None:
+        if self._unread_bytes > self._edge.header_bytes_max:
+            self._refuse(_LARGE)
+        elif self._head_timer is None:
+            self._expect_head()
 
     def _expect_head(self) -> None:
         self._stop_head_timer()
@@ -334,7 +338,8 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         if self._over:
             return
         self.conn.receive_data(data)
-        if self.conn.parser_exc is not None:
+        unread = self.conn.handshake_exc is not None and not self.handshake_initiated
+        if self.conn.parser_exc is not None or unread:
             self.handle_parser_exception()
         else:
             self.handle_events()
