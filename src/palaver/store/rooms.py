@@ -249,7 +249,8 @@ def _position(cursor: str) -> tuple[int, int]:
         active_ms, key = (int(part, 16) for part in parts)
     except ValueError:
         raise _bad_cursor() from None
-    if cursor != _cursor(key, active_ms) or max(active_ms, key) > INTEGER_MAX:
+    outside = min(active_ms, key) < 0 or max(active_ms, key) > INTEGER_MAX
+    if outside or cursor != _cursor(key, active_ms):
         raise _bad_cursor()
     return active_ms, key
 

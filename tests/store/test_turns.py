@@ -1,0 +1,227 @@
+"""A turn is opened with its message, and gives one message, whoever works on it."""
+
+import asyncio
+
+import pytest
+from tests.store.world import World, opened
+
+from palaver.errors import Code, Refused
+from palaver.model import (
+    Actor,
+    EventType,
+    MemberRole,
+    MessageId,
+    Role,
+    Room,
+    Status,
+    Turn,
+    TurnId,
+    TurnState,
+    Visibility,
+)
+from palaver.store import messages, turns
+from palaver.store.commands import (
+    AddMember,
+    ClaimTurns,
+    FinishTurn,
+    RenewLeases,
+    RetryTurn,
+    SetRoomDeleted,
+)
+
+
+def ending(turn: Turn, text: str = "answer", **more: object) -> FinishTurn:
+    given = {"fence": turn.fence, "status": Status.DONE, "meta": {}} | more
+    return FinishTurn(turn=turn.id, text=text, **given)  # type: ignore[arg-type]
+
+
+async def asked(world: World) -> tuple[Actor, Room, Turn]:
+    ada, bot = await world.person(), await world.agent()
+    room = await world.room(ada, bot)
+    (turn,) = (await world.say(room, ada, "question", answers=True)).turns
+    return ada, room, turn
+
+
+async def test_a_message_opens_a_turn_of_each_answering_agent(world: World) -> None:
+    ada, bot, ben = await world.person(), await world.agent("Bot"), await world.agent("Ben")
+    quiet = await world.agent("Quiet")
+    room = await world.room(ada, bot, ben)
+    await world.store.write(
+        AddMember(room=room.id, by=ada.id, actor=quiet.id, role=MemberRole.MEMBER)
+    )
+    without = await world.say(room, ada, "no answer, please")
+    added = await world.say(room, ada, "answer", answers=True)
+    assert without.turns == ()
+    assert [turn.agent_name for turn in added.turns] == ["Bot", "Ben"]
+    for turn in added.turns:
+        assert (turn.trigger_seq, turn.attempt, turn.fence) == (added.message.seq, 1, 1)
+        assert turn.state is TurnState.OPEN
+        assert await world.store.read(turns.get, turn.id) == turn
+        assert await world.store.read(messages.get, turn.message) is None
+    assert set(await world.store.read(turns.open_in, room.id)) == set(added.turns)
+    assert await world.store.read(turns.running) == 2
+
+
+async def test_a_duplicate_opens_no_turn(world: World) -> None:
+    ada, bot = await world.person(), await world.agent()
+    room = await world.room(ada, bot)
+    draft = world.draft(room, ada, answers=True)
+    first, second = await asyncio.gather(world.store.write(draft), world.store.write(draft))
+    assert (len(first.turns), len(second.turns)) == (1, 0)
+    assert await world.store.read(turns.running) == 1
+
+
+async def test_finishing_stores_the_message_under_the_turns_id_once(world: World) -> None:
+    _, room, turn = await asked(world)
+    meta = {"turn": turn.id, "error": {"code": "provider_cut", "temporary": True}}
+    finish = ending(turn, "half", status=Status.FAILED, meta=meta)
+    message, nothing = await asyncio.gather(world.store.write(finish), world.store.write(finish))
+    assert nothing is None
+    assert message is not None
+    assert (message.id, message.seq, message.author) == (turn.message, 3, turn.agent)
+    assert (message.role, message.status, message.text) == (Role.ASSISTANT, Status.FAILED, "half")
+    assert message.meta == meta
+    assert message.name == turn.agent_name
+    assert await world.store.read(messages.get, turn.message) == message
+    ended = await world.store.read(turns.get, turn.id)
+    assert ended is not None
+    assert ended.state is TurnState.ENDED
+    assert await world.store.read(turns.running) == 0
+    assert await world.happened(room) == [
+        EventType.ROOM_CREATED,
+        EventType.MESSAGE_CREATED,
+        EventType.MESSAGE_CREATED,
+    ]
+
+
+async def test_an_old_fence_finishes_nothing(world: World) -> None:
+    _, room, turn = await asked(world)
+    for fence in (0, 2):
+        assert await world.store.write(ending(turn, fence=fence)) is None
+    unknown = TurnId(f"t_{world.clock.new_id()}")
+    finish = FinishTurn(turn=unknown, fence=1, status=Status.DONE, text="x", meta={})
+    assert await world.store.write(finish) is None
+    assert len(await world.said(room)) == 1
+    assert await world.store.write(ending(turn)) is not None
+
+
+async def test_an_answer_to_a_deleted_room_is_kept(world: World) -> None:
+    ada, room, turn = await asked(world)
+    await world.store.write(SetRoomDeleted(room=room.id, by=ada.id, deleted=True))
+    assert await world.store.write(ending(turn, "late")) is not None
+    await world.store.write(SetRoomDeleted(room=room.id, by=ada.id, deleted=False))
+    assert [message.text for message in await world.said(room)] == ["question", "late"]
+
+
+async def test_retrying_deletes_the_answer_and_opens_the_next_attempt(world: World) -> None:
+    ada, room, first = await asked(world)
+    answer = await world.store.write(ending(first, "bad"))
+    assert answer is not None
+    second = await world.store.write(RetryTurn(message=answer.id, by=ada.id))
+    assert (second.attempt, second.trigger_seq, second.agent) == (2, first.trigger_seq, first.agent)
+    assert second.id != first.id
+    assert second.message != first.message
+    (event,) = [one for one in await world.log(room) if one.type is EventType.MESSAGE_DELETED]
+    assert event.data == {"msg": answer.id, "seq": answer.seq}
+    assert event.actor == ada.id
+    deleted = await world.store.read(messages.get, answer.id)
+    assert deleted is not None
+    assert deleted.text == ""
+    assert deleted.deleted_ms is not None
+    better = await world.store.write(ending(second, "good"))
+    assert better is not None
+    third = await world.store.write(RetryTurn(message=better.id, by=ada.id))
+    assert third.attempt == 3
+    said = await world.store.read(messages.context, room.id, upto_seq=100, limit=10)
+    assert [message.text for message in said] == ["question"]
+
+
+async def test_only_an_answer_that_is_there_can_be_retried(world: World) -> None:
+    ada, room, turn = await asked(world)
+    eve = await world.person("Eve")
+    answer = await world.store.write(ending(turn))
+    assert answer is not None
+    question = (await world.said(room))[0].id
+
+    async def refused(message: MessageId, by: Actor) -> Code:
+        with pytest.raises(Refused) as caught:
+            await world.store.write(RetryTurn(message=message, by=by.id))
+        return caught.value.code
+
+    assert await refused(answer.id, eve) is Code.ROOM_NOT_FOUND
+    assert await refused(question, ada) is Code.TURN_NOT_RETRYABLE
+    assert await refused(MessageId(f"m_{world.clock.new_id()}"), ada) is Code.MESSAGE_NOT_FOUND
+    both = await asyncio.gather(
+        *(world.store.write(RetryTurn(message=answer.id, by=ada.id)) for _ in range(2)),
+        return_exceptions=True,
+    )
+    assert isinstance(both[0], Turn)
+    assert isinstance(both[1], Refused)
+    assert both[1].code is Code.TURN_NOT_RETRYABLE
+
+
+async def test_anybody_may_retry_in_an_open_room_and_no_reader_in_a_private_one(
+    world: World,
+) -> None:
+    ada, bot, eve = await world.person(), await world.agent(), await world.person("Eve")
+    lobby = await world.room(None, bot, title="Lobby", visibility=Visibility.OPEN)
+    (turn,) = (await world.say(lobby, ada, answers=True)).turns
+    answer = await world.store.write(ending(turn))
+    assert answer is not None
+    assert (await world.store.write(RetryTurn(message=answer.id, by=eve.id))).attempt == 2
+    room = await world.room(ada, bot)
+    await world.store.write(
+        AddMember(room=room.id, by=ada.id, actor=eve.id, role=MemberRole.READER)
+    )
+    (turn,) = (await world.say(room, ada, answers=True)).turns
+    answer = await world.store.write(ending(turn))
+    assert answer is not None
+    with pytest.raises(Refused) as caught:
+        await world.store.write(RetryTurn(message=answer.id, by=eve.id))
+    assert caught.value.code is Code.FORBIDDEN
+
+
+async def test_a_living_process_keeps_its_turns(world: World) -> None:
+    await asked(world)
+    assert await world.store.write(ClaimTurns()) == ()
+    assert await world.store.write(RenewLeases()) == 1
+
+
+async def test_the_next_process_on_a_file_takes_over_with_a_higher_fence(sqlite_url: str) -> None:
+    async with opened(sqlite_url) as world:
+        ada, room, turn = await asked(world)
+        second = (await world.say(room, ada, "and this?", answers=True)).turns[0]
+    async with opened(sqlite_url) as world:
+        (claimed,) = await world.store.write(ClaimTurns(count=1))
+        assert claimed.id == turn.id
+        assert claimed.fence == turn.fence + 1
+        assert [one.id for one in await world.store.write(ClaimTurns())] == [second.id]
+        assert await world.store.write(ClaimTurns()) == ()
+        assert await world.store.write(ending(turn)) is None, "the dead process' fence"
+        assert await world.store.write(ending(claimed)) is not None
+
+
+@pytest.mark.postgres
+async def test_on_postgresql_a_turn_is_free_when_its_lease_has_run_out(postgres_url: str) -> None:
+    async with opened(postgres_url) as mine, opened(postgres_url) as other:
+        _, _, turn = await asked(mine)
+        assert await other.store.write(ClaimTurns()) == ()
+        await _age_leases(postgres_url)
+        assert await mine.store.write(RenewLeases()) == 1
+        assert await other.store.write(ClaimTurns()) == ()
+        await _age_leases(postgres_url)
+        (claimed,) = await other.store.write(ClaimTurns())
+        assert claimed.fence == turn.fence + 1
+        assert await mine.store.write(RenewLeases()) == 0
+        assert await mine.store.write(ending(turn)) is None
+        assert await other.store.write(ending(claimed)) is not None
+
+
+async def _age_leases(url: str) -> None:
+    import asyncpg  # noqa: PLC0415  for these tests only
+
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("UPDATE turns SET lease_until_ms = lease_until_ms - 31000")
+    finally:
+        await connection.close()
