@@ -43,6 +43,7 @@ class Code(StrEnum):
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     UNKNOWN_FRAME = "unknown_frame"
     TOO_MANY_ROOMS = "too_many_rooms"
+    DRAFT_TOO_OLD = "draft_too_old"
     # the same call may be repeated later
     RATE_LIMITED = "rate_limited"
     REQUEST_TIMEOUT = "request_timeout"
@@ -88,6 +89,7 @@ STATUS: dict[Code, int] = {
     Code.ROOM_PROTECTED: 409,
     Code.HISTORY_RESET: 409,
     Code.PAYLOAD_TOO_LARGE: 413,
+    Code.TEXT_TOO_LONG: 413,
     Code.UNSUPPORTED_MEDIA_TYPE: 415,
     Code.RATE_LIMITED: 429,
     Code.TOO_MANY_ROOMS: 429,

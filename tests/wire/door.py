@@ -38,6 +38,7 @@ class Live:
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
+        self.token = ""
         self.pushed: list[Json] = []
         self.welcome: Json = {}
         self._number = 0
@@ -156,6 +157,7 @@ class Door:
         """A live connection that has been welcomed."""
         async with self.socket(subprotocols=["palaver.v1"], **options) as socket:
             client = Live(socket)
+            client.token = token
             hello: Json = {"t": "hello", "v": 1, "token": token}
             if last is not None:
                 hello["last"] = last

@@ -223,6 +223,7 @@ class Connection:
 
     async def _read(self) -> None:
         while True:
+            await asyncio.sleep(0)  # many frames may lie ready, and others want their turn too
             text = await self._next_text()
             wait_ms = self._allowance.take(self._core.clock.monotonic())
             try:
@@ -357,9 +358,10 @@ class Connection:
             text=frames.text_of(frame, "text"),
             cid=cid,
             reply_to=None if reply_to is None else MessageId(reply_to),
+            reader=self._reader,
         )
-        ack: Json = {"t": "ack", "cid": cid, "state": sent.state, "msg": sent.message.id}
-        return ack | {"seq": sent.message.seq, "dup": sent.dup}
+        ack: Json = {"t": "ack", "cid": cid, "state": sent.state, "msg": sent.id}
+        return ack | {"seq": sent.seq, "dup": sent.dup}
 
     async def _typing(self, room: RoomId) -> None:
         now = self._core.clock.monotonic()
