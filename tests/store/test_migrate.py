@@ -1,0 +1,171 @@
+"""How a database gets to this program's revision, and when it is left alone."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from tests.store.world import opened
+
+import palaver.store
+from palaver.errors import Code, Refused, Unavailable
+from palaver.store import migrate
+
+
+def told(lines: list[str]) -> str:
+    return "\n".join(lines)
+
+
+def execute(path: Path, sql: str) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute(sql)
+    connection.commit()
+    connection.close()
+
+
+def test_the_known_revisions_are_the_ones_in_the_package() -> None:
+    config = Config()
+    folder = Path(palaver.store.__file__).parent / "migrations"
+    config.set_main_option("script_location", str(folder))
+    found = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+    assert tuple(reversed(found)) == migrate.REVISIONS
+
+
+def test_asking_makes_no_file(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'none.db'}"
+    assert migrate.current(url) is None
+    assert len(migrate.check(url)) > 5
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_upgrading_an_empty_database_and_again(database_url: str) -> None:
+    lines: list[str] = []
+    assert migrate.current(database_url) is None
+    migrate.upgrade(database_url, lines.append)
+    assert migrate.current(database_url) == migrate.head()
+    assert migrate.check(database_url) == []
+    migrate.upgrade(database_url, lines.append)
+    assert lines[-1] == f"already at revision {migrate.head()}"
+
+
+async def test_the_epoch_is_made_with_the_database(sqlite_url: str, tmp_path: Path) -> None:
+    async with opened(sqlite_url) as world:
+        epoch = world.store.epoch
+    connection = sqlite3.connect(tmp_path / "palaver.db")
+    assert dict(connection.execute("SELECT name, value FROM meta"))["epoch"] == epoch
+    connection.close()
+
+
+async def test_an_older_file_is_copied_before_it_is_migrated(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(sqlite_url) as world:
+        ada = await world.person()
+        room = await world.room(ada)
+        await world.say(room, ada, "kept")
+    path = tmp_path / "palaver.db"
+    execute(path, "UPDATE alembic_version SET version_num = '0000'")
+    monkeypatch.setattr(migrate, "REVISIONS", ("0000", *migrate.REVISIONS))
+    monkeypatch.setattr(migrate, "_migrate", _pretend)
+    async with opened(sqlite_url) as world:
+        assert [message.text for message in await world.said(room)] == ["kept"]
+    copy = sqlite3.connect(tmp_path / "palaver.db.0000.bak")
+    assert copy.execute("SELECT text FROM messages").fetchall() == [("kept",)]
+    assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [("0000",)]
+    assert copy.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    copy.close()
+    assert migrate.current(sqlite_url) == migrate.head()
+    assert not list(tmp_path.glob("*.part"))
+
+
+def _pretend(conn: object) -> None:
+    conn.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")  # type: ignore[attr-defined]
+
+
+async def test_a_newer_database_is_refused_and_untouched(database_url: str, tmp_path: Path) -> None:
+    async with opened(database_url):
+        pass
+    await _set_revision(database_url, tmp_path, "9999")
+    with pytest.raises(Refused) as caught:
+        async with opened(database_url):
+            pass
+    assert caught.value.code is Code.DATABASE_NEWER
+    assert "9999" in caught.value.detail
+    assert not list(tmp_path.glob("*.bak"))
+
+
+@pytest.mark.postgres
+async def test_an_older_postgresql_database_is_not_migrated_by_a_server(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(postgres_url):
+        pass
+    await _set_revision(postgres_url, tmp_path, "0000")
+    monkeypatch.setattr(migrate, "REVISIONS", ("0000", *migrate.REVISIONS))
+    with pytest.raises(Refused) as caught:
+        async with opened(postgres_url):
+            pass
+    assert caught.value.code is Code.DATABASE_OLDER
+    assert "palaver db upgrade" in caught.value.detail
+
+
+async def _set_revision(url: str, folder: Path, revision: str) -> None:
+    sql = f"UPDATE alembic_version SET version_num = '{revision}'"
+    if url.startswith("sqlite"):
+        execute(folder / "palaver.db", sql)
+        return
+    import asyncpg  # noqa: PLC0415  for PostgreSQL only
+
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()
+
+
+async def test_a_failing_migration_leaves_nothing_behind(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrating = migrate._migrate
+
+    def half(conn: object) -> None:
+        migrating(conn)  # type: ignore[arg-type]
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(migrate, "_migrate", half)
+    with pytest.raises(ZeroDivisionError):
+        async with opened(sqlite_url):
+            pass
+    connection = sqlite3.connect(tmp_path / "palaver.db")
+    assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
+    connection.close()
+    monkeypatch.undo()
+    async with opened(sqlite_url) as world:
+        await world.person()
+
+
+async def test_somebody_elses_tables_are_left_alone(sqlite_url: str, tmp_path: Path) -> None:
+    execute(tmp_path / "palaver.db", "CREATE TABLE messages (mine TEXT)")
+    with pytest.raises(Refused) as caught:
+        async with opened(sqlite_url):
+            pass
+    assert caught.value.code is Code.DATABASE_URL_INVALID
+    assert "messages" in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    "url", ["nonsense", "mysql://host/x", "postgresql://host/x?frobnicate=1", "sqlite://"]
+)
+async def test_a_url_that_is_not_ours_is_refused(url: str) -> None:
+    with pytest.raises(Refused) as caught:
+        async with opened(url):
+            pass
+    assert caught.value.code is Code.DATABASE_URL_INVALID
+
+
+async def test_an_unreachable_server_is_unavailable() -> None:
+    with pytest.raises(Unavailable) as caught:
+        async with opened("postgres://nobody@127.0.0.1:9/none?sslmode=disable", database_seconds=2):
+            pass
+    assert caught.value.code is Code.DATABASE_UNAVAILABLE
