@@ -90,6 +90,17 @@ describe('hello', () => {
   })
 })
 
+test('a person whom the server does not know is not asked for again and again', async () => {
+  const { connection, sockets } = setUp()
+  connection.connect()
+  const socket = sockets[0]!
+  socket.open()
+  socket.get({ t: 'err', id: socket.sent[0]!.id, code: 'unauthenticated', temporary: false })
+  await vi.advanceTimersByTimeAsync(0)
+  socket.end(4503)
+  expect(connection).toMatchObject({ state: 'stopped', closeCode: 4503 })
+})
+
 describe('requests', () => {
   test('replies find their request, whatever their order', async () => {
     const { connection, greet } = setUp()

@@ -138,7 +138,10 @@ export class Connection {
   #hello(socket: Socket): void {
     if (this.#socket !== socket) return
     const last = this.#options.last()
-    this.#request({ t: 'hello', v: 1, ...(last ? { last } : {}) }).catch(() => this.#giveUp())
+    this.#request({ t: 'hello', v: 1, ...(last ? { last } : {}) }).catch((problem: Problem) => {
+      // A refusal for good is followed by the close code that says so.
+      if (problem.temporary) this.#giveUp()
+    })
   }
 
   #receive(data: unknown): void {

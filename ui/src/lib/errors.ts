@@ -77,6 +77,7 @@ const REQUEST_TEXTS: Record<string, string> = {
   request_timeout: 'The server did not answer in time.',
   too_busy: 'The server is very busy. Please try again in a moment.',
   database_unavailable: 'The server cannot reach its database right now.',
+  draft_too_old: 'The server’s database was away for too long to store this message.',
   database_full: 'The server has no room left to store anything.',
   shutting_down: 'The server is restarting. Please try again in a moment.',
 }

@@ -33,36 +33,35 @@ export function newest(messages: readonly Sequenced[]): Range {
 export function around(messages: readonly Sequenced[], seq: number): Range {
   const index = lowerBound(messages, seq)
   const half = Math.floor(ROWS_FIRST / 2)
-  const end = index + half
-  return {
-    from: messages[Math.max(0, index - half)]?.seq ?? 0,
-    to: end >= messages.length ? Infinity : messages[end - 1]!.seq,
-  }
+  const last = Math.min(messages.length, index + half) - 1
+  return { from: messages[Math.max(0, index - half)]?.seq ?? 0, to: messages[last]?.seq ?? Infinity }
 }
 
-/** The positions of a range, never more than ROWS_MAX of them. */
-export function slice(messages: readonly Sequenced[], range: Range): Slice {
+/**
+ * The positions of a range, never more than ROWS_MAX of them. Where there would be more, a reader who
+ * follows the newest messages loses the oldest ones; any other keeps what is before their eyes.
+ */
+export function slice(messages: readonly Sequenced[], range: Range, follows: boolean): Slice {
   const start = lowerBound(messages, range.from)
   const end = range.to === Infinity ? messages.length : Math.max(start, lowerBound(messages, range.to + 1))
   if (end - start <= ROWS_MAX) return { start, end }
-  return range.to === Infinity ? { start: end - ROWS_MAX, end } : { start, end: start + ROWS_MAX }
+  return follows ? { start: end - ROWS_MAX, end } : { start, end: start + ROWS_MAX }
 }
 
-export function growUp(messages: readonly Sequenced[], range: Range): Range {
-  const now = slice(messages, range)
+export function growUp(messages: readonly Sequenced[], range: Range, now: Slice): Range {
   const start = Math.max(0, now.start - ROWS_STEP)
   const from = messages[start]?.seq ?? range.from
   if (now.end - start <= ROWS_MAX) return { from, to: range.to }
   return { from, to: messages[start + ROWS_MAX - 1]!.seq }
 }
 
-export function growDown(messages: readonly Sequenced[], range: Range): Range {
-  const now = slice(messages, range)
+/** `whole`: the last of these messages is the newest of the room, and what follows it is wanted too. */
+export function growDown(messages: readonly Sequenced[], range: Range, now: Slice, whole: boolean): Range {
   const end = Math.min(messages.length, now.end + ROWS_STEP)
   const start = Math.max(now.start, end - ROWS_MAX)
   return {
     from: messages[start]?.seq ?? range.from,
-    to: end === messages.length ? Infinity : messages[end - 1]!.seq,
+    to: end === messages.length && whole ? Infinity : (messages[end - 1]?.seq ?? range.to),
   }
 }
 
