@@ -1,0 +1,21 @@
+"""The commands and their appliers belong together."""
+
+from dataclasses import FrozenInstanceError
+from typing import get_args
+
+import pytest
+
+from palaver.store.apply.batch import AnyCommand
+from palaver.store.commands import ClaimTurns, Command
+
+
+def test_every_command_can_be_applied() -> None:
+    names = {command.__name__ for command in Command.__subclasses__()}
+    assert names == {command.__name__ for command in get_args(AnyCommand)}
+
+
+def test_a_command_is_a_value() -> None:
+    command = ClaimTurns(count=3)
+    assert command == ClaimTurns(count=3)
+    with pytest.raises(FrozenInstanceError):
+        command.count = 4  # type: ignore[misc]
