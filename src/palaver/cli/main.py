@@ -25,6 +25,7 @@ app = typer.Typer(
     epilog=EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help needs half the time
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 db = typer.Typer(

@@ -3,6 +3,7 @@
 The command line may not know the store; these are its questions, in the core's words. Nothing here starts a server.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -34,8 +35,7 @@ class Schema:
 async def schema(settings: Settings) -> Schema:
     """The revisions. Makes no file. Refused: `database_url_invalid`. Unavailable: `database_unavailable`."""
     return Schema(
-        current=await migrate.current(settings.url) if health.is_there(settings.url) else None,
-        head=migrate.head(),
+        current=await asyncio.to_thread(migrate.current, settings.url), head=migrate.head()
     )
 
 
@@ -44,13 +44,13 @@ async def upgrade(settings: Settings, progress: Callable[[str], None]) -> Schema
 
     Refused: `database_newer`, `database_locked` (a server has the file). Repeating it changes nothing.
     """
-    await migrate.upgrade(settings.url, progress)
+    await asyncio.to_thread(migrate.upgrade, settings.url, progress)
     return await schema(settings)
 
 
 async def differences(settings: Settings) -> tuple[str, ...]:
     """Where the database's tables are not the declared ones; empty when all is well."""
-    return tuple(await migrate.check(settings.url))
+    return tuple(await asyncio.to_thread(migrate.check, settings.url))
 
 
 async def examined(settings: Settings, *, integrity: bool) -> Health:

@@ -71,12 +71,6 @@ async def health(url: str, *, integrity: bool) -> SqliteHealth | PostgresHealth:
     return PostgresHealth(settings=told)
 
 
-def is_there(url: str) -> bool:
-    """False for a SQLite file that is not made yet. Refused: `database_url_invalid`."""
-    path = file_of(parsed(url))
-    return path is None or path.exists()
-
-
 def _sqlite(path: Path | None, *, integrity: bool) -> SqliteHealth:
     exists = path is not None and path.exists()
     held: str | None = None

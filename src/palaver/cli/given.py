@@ -1,0 +1,17 @@
+"""The settings of a command: what was typed wins over the environment. And a log that keeps out of its answer."""
+
+from collections.abc import Mapping
+
+from palaver.settings import Settings, settings_from
+from palaver.wire import logs
+
+SHOWN_LEVELS = frozenset({"debug", "error"})
+
+
+def settings_of(given: Mapping[str, object]) -> Settings:
+    """The settings; from now on only warnings are logged, on standard error. Refused: `settings_invalid`."""
+    settings = settings_from(**given)
+    level = settings.log_level.lower()
+    quiet = settings.model_copy(update={"log_level": level if level in SHOWN_LEVELS else "warning"})
+    logs.configure(quiet)
+    return settings
