@@ -26,6 +26,7 @@ PROGRAMS = Path(sys.executable).parent
 SEEN_BY_PYRIGHT = ARTIFACTS / "pyright.json"
 CHECKED = ("src", "tests", "examples", "benchmarks", "scripts")
 QUICK = "not (browser or fault or package or postgres or slow or torture)"
+TITLE_CHARS_MAX = 160
 QUICK_EFFORT = 0.05
 TORTURE_EFFORT = 20
 WORKERS = ("-n", "2", "--dist", "loadfile")
@@ -52,7 +53,7 @@ class Tally:
         """Count the tests in a JUnit report; a run that left none has failed as one."""
         failed = 0
         for case in cases_in(report):
-            title = f"{case.get('classname', '')}::{case.get('name', '')}"
+            title = f"{case.get('classname', '')}::{case.get('name', '')}"[:TITLE_CHARS_MAX]
             if case.find("failure") is not None or case.find("error") is not None:
                 failed += 1
                 self.failures.append(title)
@@ -110,7 +111,8 @@ def quick(tally: Tally) -> None:
         stdout=subprocess.PIPE,
         text=True,
     )
-    pytest(tally, [*WORKERS, "-q", "-m", QUICK], effort=QUICK_EFFORT)
+    slowest = ("--durations=10", "--durations-min=1")  # those should be marked slow
+    pytest(tally, [*WORKERS, "-q", *slowest, "-m", QUICK], effort=QUICK_EFFORT)
     said, _ = types.communicate()
     wrong = type_errors(said)
     say(f"== types of {len(changed)} changed files")
