@@ -203,6 +203,7 @@ class Room:
         sent = await self._core.chat.send(
             person, self.id, text=text, cid=cid, reply_to=reply_to, answers=True
         )
+        assert sent.message is not None, "only a live reader's message is accepted unstored"
         return sent.message
 
     @asynccontextmanager

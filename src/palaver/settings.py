@@ -23,6 +23,13 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+class WhenDbDown(StrEnum):
+    """What becomes of a message while the database is away."""
+
+    ACCEPT = "accept"
+    REJECT = "reject"
+
+
 class Settings(BaseSettings):
     """What an operator may choose. The docstring of each field is its documentation."""
 
@@ -133,6 +140,12 @@ class Settings(BaseSettings):
     """Writing connections of one process on PostgreSQL; SQLite has one."""
     batch_max: Annotated[int, Field(ge=1)] = 512
     """Writes that share one commit at the most."""
+    when_db_down: WhenDbDown = WhenDbDown.ACCEPT
+    """`accept`: keep messages in the journal while the database is away. `reject`: refuse them for the time being."""
+    drafts_max: Annotated[int, Field(ge=0)] = 100_000
+    """Messages that may wait in the journal for the database to come back."""
+    draft_bytes_max: Annotated[int, Field(ge=0)] = 268_435_456
+    """Bytes that they may take."""
     write_queue_max: Annotated[int, Field(ge=1)] = 50_000
     """Writes that may wait; more are refused with a temporary error."""
 

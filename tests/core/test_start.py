@@ -192,9 +192,9 @@ class Life:
         sent = await core.chat.send(actor, room, text=text, cid=cid)
         if cid in person.stored:
             assert sent.dup
-            assert sent.message.id == person.stored[cid][2]
+            assert sent.id == person.stored[cid][2]
         if self.chance.random() < 0.8:  # else the acknowledgement was lost on its way
-            person.stored[cid] = (room, text, sent.message.id)
+            person.stored[cid] = (room, text, sent.id)
             person.outbox.pop(cid, None)
 
     async def stop_one(self, core: Core, actor: Actor, person: Person) -> None:

@@ -222,7 +222,7 @@ async def test_what_a_dead_process_had_shown_comes_back_as_interrupted(
         sent = await ask(core, actor, room)
         await script.requests.get()
         turn = sent.turns[0]
-        dead = Journal(tmp_path / "journal", "dead")
+        dead = Journal(tmp_path / "journal" / "streams", "dead")
         dead.piece(turn.id, "seen by ", "thought")
         dead.piece(turn.id, "somebody")
         for task in asyncio.all_tasks():  # as kill -9: the turn ends without a word
@@ -234,7 +234,9 @@ async def test_what_a_dead_process_had_shown_comes_back_as_interrupted(
     assert (answer.text, answer.status) == ("seen by somebody", Status.INTERRUPTED)
     assert answer.meta["reasoning"] == "thought"
     assert answer.id == turn.message
-    assert not list((tmp_path / "journal").glob("dead*")), "what is stored need not be journaled"
+    assert not list((tmp_path / "journal" / "streams").glob("dead*")), (
+        "what is stored need not be journaled"
+    )
 
 
 async def test_a_turn_that_nothing_was_received_for_runs_again(
@@ -267,7 +269,7 @@ async def test_a_full_journal_shows_nothing_and_loses_nothing(
     core: Core, script: Script, tmp_path: Path
 ) -> None:
     actor, room = await room_of(core)
-    journal = tmp_path / "journal"
+    journal = tmp_path / "journal" / "streams"
     journal.rmdir()
     journal.write_text("no directory any more")  # the next segment cannot be made
     await ask(core, actor, room)

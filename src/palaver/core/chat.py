@@ -7,11 +7,12 @@ from typing import Literal
 from palaver.clock import Clock
 from palaver.core import checks
 from palaver.core.access import Access
+from palaver.core.drafts import AWAY, Drafts
 from palaver.core.hub import Hub, Listener
 from palaver.core.live import Closing, Happened, ReadMark, Typing
 from palaver.core.reader import Reader
 from palaver.core.turns import Turns
-from palaver.errors import Code, Refused
+from palaver.errors import Code, Refused, Unavailable
 from palaver.model import (
     Actor,
     ActorKind,
@@ -20,13 +21,14 @@ from palaver.model import (
     Message,
     MessageId,
     Page,
+    Role,
     RoomId,
     TitleSource,
     Turn,
 )
-from palaver.settings import Settings
+from palaver.settings import Settings, WhenDbDown
 from palaver.store import events, messages, rooms
-from palaver.store.commands import AddMessage, MarkRead, RenameRoom
+from palaver.store.commands import Added, AddMessage, MarkRead, RenameRoom
 from palaver.store.store import Store
 
 TITLE_CHARS_MAX = 50
@@ -35,10 +37,15 @@ ROOMS_WATCHED_MAX = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """What became of a message. `stored` is committed; `dup`: it was there already."""
+    """What became of a message. `stored` is committed, at `seq`; `dup`: it was there already.
 
-    state: Literal["stored"]
-    message: Message
+    `accepted` is kept by this server until the database is back; a `Settled` item says what becomes of it.
+    """
+
+    state: Literal["stored", "accepted"]
+    id: MessageId
+    seq: int | None
+    message: Message | None
     dup: bool
     turns: tuple[Turn, ...]
 
@@ -53,6 +60,7 @@ class Chat:
         hub: Hub,
         access: Access,
         turns: Turns,
+        drafts: Drafts,
         settings: Settings,
         clock: Clock,
     ) -> None:
@@ -60,6 +68,7 @@ class Chat:
         self._hub = hub
         self._access = access
         self._turns = turns
+        self._drafts = drafts
         self._settings = settings
         self._clock = clock
 
@@ -73,8 +82,11 @@ class Chat:
         reply_to: MessageId | None = None,
         answers: bool = True,
         meta: dict[str, str] | None = None,
+        reader: Reader | None = None,
     ) -> Sent:
         """Says something in a room. With `answers`, the room's agents answer what a person said.
+
+        While the database is away, a message with a `cid` from someone whose `reader` follows the room is accepted.
 
         `cid` (1 to 64 visible ASCII characters) makes a repeated send safe, for ever. Refused: `empty_message`,
         `text_too_long`, `invalid_unicode`, `invalid_character`, `cid_invalid`, `cid_reused`, `room_not_found`,
@@ -83,27 +95,40 @@ class Chat:
         text = checks.message_text(text, self._settings.text_chars_max)
         if cid is not None:
             cid = checks.cid(cid)
-        person = actor.kind is ActorKind.PERSON
-        added = await self._store.write(
-            AddMessage(
-                id=MessageId(f"m_{self._clock.new_id()}"),
-                room=room,
-                author=actor.id,
-                text=text,
-                cid=cid,
-                reply_to=reply_to,
-                meta=meta or {},
-                answers=answers and person,
-            )
+        command = AddMessage(
+            id=MessageId(f"m_{self._clock.new_id()}"),
+            room=room,
+            author=actor.id,
+            text=text,
+            cid=cid,
+            reply_to=reply_to,
+            meta=meta or {},
+            answers=answers and actor.kind is ActorKind.PERSON,
         )
-        self._turns.begin(added.turns)
-        if added.untitled and person:
-            title = checks.title_of(text, TITLE_CHARS_MAX)
-            if title:
-                await self._store.write(
-                    RenameRoom(room=room, by=None, title=title, source=TitleSource.FIRST_MESSAGE)
+        away = Unavailable(Code.DATABASE_UNAVAILABLE, "The database is away.", retry_ms=2_000)
+        if not self._drafts.waits(room):
+            try:
+                added = await self._store.write(command)
+            except Unavailable as failure:
+                if failure.code not in AWAY:
+                    raise
+                away = failure
+            else:
+                await said(self._store, self._turns, command, added)
+                message = added.message
+                return Sent(
+                    state="stored",
+                    id=message.id,
+                    seq=message.seq,
+                    message=message,
+                    dup=added.dup,
+                    turns=added.turns,
                 )
-        return Sent(state="stored", message=added.message, dup=added.dup, turns=added.turns)
+        allowed = reader is not None and reader.follows(room)
+        if not allowed or cid is None or self._settings.when_db_down is WhenDbDown.REJECT:
+            raise away
+        kept = await self._drafts.accept(actor, command)
+        return Sent(state="accepted", id=kept, seq=None, message=None, dup=False, turns=())
 
     async def history(
         self,
@@ -203,6 +228,19 @@ class Chat:
                         pass
             except TimeoutError:
                 return
+
+
+async def said(store: Store, turns: Turns, command: AddMessage, added: Added) -> None:
+    """What follows a message that was stored: its answers begin, and a room without a name gets one."""
+    turns.begin(added.turns)
+    if added.untitled and command.role is Role.USER:
+        title = checks.title_of(command.text, TITLE_CHARS_MAX)
+        if title:
+            await store.write(
+                RenameRoom(
+                    room=command.room, by=None, title=title, source=TitleSource.FIRST_MESSAGE
+                )
+            )
 
 
 class _Past:

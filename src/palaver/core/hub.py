@@ -229,7 +229,7 @@ class Hub:
         """The running answers of a room."""
         return self._streams.get(room, {})
 
-    def to_room(self, room: RoomId, item: Item, *, but: ActorId) -> None:
+    def to_room(self, room: RoomId, item: Item, *, but: ActorId | None) -> None:
         """Something passing for everyone who reads a room now, except one actor."""
         feed = self._feeds.get(room)
         if feed is not None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from palaver.errors import Code
 from palaver.model import ActorId, Event, EventType, Message, MessageId, RoomId, TurnId
 
 
@@ -112,6 +113,33 @@ class ReadMark:
 
 
 @dataclass(slots=True, eq=False)
+class Drafted:
+    """A message was accepted while the database is away; the event with the same message id replaces it."""
+
+    room: RoomId
+    message: MessageId
+    actor: ActorId
+    name: str
+    text: str
+    accepted_ms: int
+    cid: str
+    frame: bytes = b""
+
+
+@dataclass(slots=True, eq=False)
+class Settled:
+    """What became of a message of one's own that was accepted: stored at `seq`, or rejected with a code."""
+
+    room: RoomId
+    cid: str
+    message: MessageId
+    seq: int | None
+    code: Code | None
+    detail: str | None
+    frame: bytes = b""
+
+
+@dataclass(slots=True, eq=False)
 class DatabaseState:
     """The database went away or came back."""
 
@@ -127,7 +155,19 @@ class Closing:
     frame: bytes = b""
 
 
-Item = Happened | Opened | Delta | Ended | Typing | RoomChanged | ReadMark | DatabaseState | Closing
+Item = (
+    Happened
+    | Opened
+    | Delta
+    | Ended
+    | Typing
+    | RoomChanged
+    | ReadMark
+    | Drafted
+    | Settled
+    | DatabaseState
+    | Closing
+)
 
 Encode = Callable[[Item], bytes]
 

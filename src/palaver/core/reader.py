@@ -104,6 +104,10 @@ class Reader:
             self.unsubscribe(room)
             raise
 
+    def follows(self, room: RoomId) -> bool:
+        """Whether this reader is subscribed to a room, its right to which was checked then."""
+        return room in self._cursors
+
     def start(self, room: RoomId) -> None:
         """From now on the room's items come out of `next`."""
         cursor = self._cursors.get(room)

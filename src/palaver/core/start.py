@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -11,7 +12,8 @@ from palaver.agents.base import Model, Provider
 from palaver.agents.detect import Providers
 from palaver.clock import Clock, SystemClock
 from palaver.core.access import Access
-from palaver.core.chat import Chat
+from palaver.core.chat import Chat, said
+from palaver.core.drafts import Drafts
 from palaver.core.hub import Hub
 from palaver.core.live import Closing, DatabaseState, Encode, not_encoded
 from palaver.core.rooms import Rooms
@@ -58,6 +60,7 @@ class Core:
     lobby: RoomId
     assistant: ActorId
     providers: Providers
+    drafts: Drafts
     hub: Hub
     db_up: bool = True
 
@@ -106,7 +109,7 @@ async def started(
         hub = Hub(encode or not_encoded, seq_of)
         published.append(hub.publish)
         access = Access(store, settings, clock)
-        journal = Journal(settings.data_dir / "journal", store.owner)
+        journal = Journal(settings.data_dir / "journal" / "streams", store.owner)
         assistant = await _assistant(store, access)
         if lobby:
             await _lobby(store, assistant)
@@ -123,6 +126,16 @@ async def started(
                 clock=clock,
                 tasks=tasks,
             )
+            lane = (lanes or ThreadLanes()).lane("journal", 1, _nothing, _nothing)
+            drafts = Drafts(
+                store=store,
+                hub=hub,
+                directory=settings.data_dir / "journal" / "drafts",
+                lane=lane,
+                settings=settings,
+                clock=clock,
+                stored=partial(said, store, turns),
+            )
             core = Core(
                 settings=settings,
                 clock=clock,
@@ -133,6 +146,7 @@ async def started(
                     hub=hub,
                     access=access,
                     turns=turns,
+                    drafts=drafts,
                     settings=settings,
                     clock=clock,
                 ),
@@ -141,22 +155,26 @@ async def started(
                 lobby=LOBBY,
                 assistant=assistant,
                 providers=providers,
+                drafts=drafts,
                 hub=hub,
             )
             pulse = tasks.create_task(_pulse(core, store), name="pulse")
-            lane = (lanes or ThreadLanes()).lane("journal", 1, _nothing, _nothing)
             syncing = tasks.create_task(_sync(journal, lane), name="sync")
+            draining = tasks.create_task(drafts.drain(), name="drafts")
             await turns.recover()
+            await drafts.recover()
             try:
                 yield core
             except BaseException as error:  # noqa: BLE001  goes on below, not wrapped by the group
                 failure = error
             pulse.cancel()
             syncing.cancel()
+            draining.cancel()
             await turns.drain(0)
             await providers.close()
             await lane.close()
             journal.close()
+            drafts.close()
         if failure is not None:
             raise failure
 

@@ -161,8 +161,8 @@ class Rest:
         return answer(
             {
                 "state": sent.state,
-                "msg": sent.message.id,
-                "seq": sent.message.seq,
+                "msg": sent.id,
+                "seq": sent.seq,
                 "dup": sent.dup,
                 "turns": [turn.id for turn in sent.turns],
             },

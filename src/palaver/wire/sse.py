@@ -104,7 +104,13 @@ class EventFeed(Response):
                 return b"retry: %d\n\n" % retry_ms
             case live.Opened() | live.Delta() | live.Ended() | live.Typing():
                 return _lines(frame, name=_NAMES[type(item)])
-            case live.RoomChanged() | live.ReadMark() | live.DatabaseState():
+            case (
+                live.RoomChanged()
+                | live.ReadMark()
+                | live.Drafted()
+                | live.Settled()
+                | live.DatabaseState()
+            ):
                 return b""
 
     def _at(self, seq: int) -> str:

@@ -233,7 +233,7 @@ class _Conversation:
         sent = await self._core.chat.send(
             self._actor, self._room.id, text=text, cid=None, meta=meta
         )
-        for awaited in [turn.message for turn in sent.turns] or [sent.message.id]:
+        for awaited in [turn.message for turn in sent.turns] or [sent.id]:
             if awaited in self._told:
                 await self._send(LIMIT_UPDATE)
             else:

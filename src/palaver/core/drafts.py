@@ -1,0 +1,228 @@
+"""Messages that are accepted while the database is away, and stored when it is back.
+
+Theory of operation. A send that the store cannot take now is written to the journal of drafts and synced before it
+is acknowledged as `accepted`; those who read the room on this process see it at once. While a room has drafts,
+further sends to it queue behind them, so that their order stays. `drain` tries the oldest of each room again and
+again: what is stored is an event like any other, under the same id; what is refused (the author was thrown out
+meanwhile) is told to its author as `rejected`. A send whose COMMIT had an unclear end may be stored already: its cid
+decides, for ever.
+
+Nobody can be asked who may write while the database is away: only someone who is reading the room live may, whose
+right was checked when the reading began. Bounds: `drafts_max` messages, `draft_bytes_max` bytes, 24 hours.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from palaver.clock import Clock
+from palaver.core.hub import Hub
+from palaver.core.live import Drafted, Ended, Settled
+from palaver.errors import Code, PalaverError, Refused, Unavailable
+from palaver.model import Actor, MessageId, RoomId
+from palaver.settings import Settings
+from palaver.store.commands import Added, AddMessage
+from palaver.store.drafts import decoded, encoded
+from palaver.store.engine.lanes import Lane
+from palaver.store.journal import DRAFT, Journal, merged, orphans
+from palaver.store.store import Store
+
+AGAIN_SECONDS = 0.5
+DRAFT_MS_MAX = 24 * 3_600_000
+AWAY = frozenset({Code.DATABASE_UNAVAILABLE, Code.DATABASE_FULL})
+
+log = structlog.stdlib.get_logger()
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of drafts, since this process began. `lost` must stay 0."""
+
+    accepted: int = 0
+    drained: int = 0
+    rejected: int = 0
+    lost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    command: AddMessage
+    accepted_ms: int
+    size: int
+
+
+class Drafts:
+    """The drafts of this process. `stored` is what happens after each message that was stored."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        hub: Hub,
+        directory: Path,
+        lane: Lane[None],
+        settings: Settings,
+        clock: Clock,
+        stored: Callable[[AddMessage, Added], Awaitable[None]],
+    ) -> None:
+        self._store = store
+        self._hub = hub
+        self._journal = Journal(directory, store.owner)
+        self._lane = lane
+        self._settings = settings
+        self._clock = clock
+        self._stored = stored
+        self._rooms: dict[RoomId, dict[MessageId, _Draft]] = {}
+        self._cids: dict[tuple[str, str], _Draft] = {}
+        self._waiting = asyncio.Event()
+        self._syncing = asyncio.Lock()
+        self._bytes = 0
+        self.tally = Tally()
+
+    @property
+    def depth(self) -> int:
+        """How many messages wait to be stored."""
+        return len(self._cids)
+
+    def waits(self, room: RoomId) -> bool:
+        """Whether sends to this room must queue behind drafts."""
+        return room in self._rooms
+
+    async def accept(self, actor: Actor, command: AddMessage) -> MessageId:
+        """Keeps a message until it can be stored; its id. The same cid again is the same message.
+
+        Raises `Unavailable` when it can be kept here neither: the client's outbox still has it.
+        """
+        assert command.cid is not None, "only what can be sent again is accepted"
+        known = self._cids.get((command.author, command.cid))
+        if known is not None:
+            same = (known.command.room, known.command.text) == (command.room, command.text)
+            if not same:
+                raise Refused(Code.CID_REUSED, "This cid belongs to another message of yours.")
+            await self._sync()
+            return known.command.id
+        accepted_ms = self._clock.now_ms()
+        data = encoded(command, accepted_ms)
+        settings = self._settings
+        full = self._bytes + len(data) > settings.draft_bytes_max
+        if full or self.depth >= settings.drafts_max:
+            raise _no_room()
+        try:
+            self._journal.keep(command.id, DRAFT, data)
+        except OSError:
+            raise _no_room() from None
+        self._add(_Draft(command, accepted_ms, len(data)))
+        try:
+            await self._sync()
+        except OSError:
+            # it may be on the disk or not: it stays, and the same cid makes sending it again safe
+            raise _no_room() from None
+        self.tally.accepted += 1
+        shown = Drafted(
+            command.room, command.id, actor.id, actor.name, command.text, accepted_ms, command.cid
+        )
+        self._hub.to_room(command.room, shown, but=None)
+        return command.id
+
+    async def recover(self) -> None:
+        """Takes over the drafts of dead processes into this one's journal."""
+        left = list(orphans(self._journal.directory))
+        for records in merged(left).values():
+            for kind, data in records:
+                if kind == DRAFT:
+                    command, accepted_ms = decoded(data)
+                    self._journal.keep(command.id, DRAFT, data)
+                    self._add(_Draft(command, accepted_ms, len(data)))
+        await self._sync()
+        for orphan in left:
+            orphan.forget()
+
+    async def drain(self) -> None:
+        """Stores what waits, for ever."""
+        while True:
+            await self._waiting.wait()
+            async with asyncio.TaskGroup() as tasks:
+                for room in list(self._rooms):
+                    tasks.create_task(self._drain_room(room))
+            if self._rooms:
+                await asyncio.sleep(AGAIN_SECONDS * (0.5 + self._clock.chance()))
+            else:
+                self._waiting.clear()
+
+    def close(self) -> None:
+        """Ends; what still waits stays in the journal for the next start."""
+        self._journal.close()
+
+    async def _drain_room(self, room: RoomId) -> None:
+        """Stores a room's drafts in their order, until the database is away again."""
+        while drafts := self._rooms.get(room):
+            draft = next(iter(drafts.values()))
+            command = draft.command
+            if self._clock.now_ms() - draft.accepted_ms > DRAFT_MS_MAX:
+                old = Refused(Code.DRAFT_TOO_OLD, "The message waited for more than 24 hours.")
+                self._settle(draft, old, None)
+                continue
+            try:
+                added = await self._store.write(command)
+            except Unavailable:
+                return
+            except Refused as refused:
+                self._settle(draft, refused, None)
+            else:
+                self._settle(draft, None, added)
+                with suppress(PalaverError):
+                    await self._stored(command, added)
+
+    def _add(self, draft: _Draft) -> None:
+        command = draft.command
+        self._rooms.setdefault(command.room, {})[command.id] = draft
+        self._cids[command.author, command.cid or ""] = draft
+        self._bytes += draft.size
+        self._waiting.set()
+
+    def _settle(self, draft: _Draft, refused: Refused | None, added: Added | None) -> None:
+        command = draft.command
+        drafts = self._rooms[command.room]
+        del drafts[command.id]
+        if not drafts:
+            del self._rooms[command.room]
+        del self._cids[command.author, command.cid or ""]
+        self._bytes -= draft.size
+        self._journal.ended(command.id)
+        if added is not None:
+            self.tally.drained += 1
+        else:
+            self.tally.rejected += 1
+            log.warning("draft.rejected", message=command.id, room=command.room)
+        stored = None if added is None else added.message
+        if (
+            stored is None or stored.id != command.id
+        ):  # it had been stored already, under another id
+            self._hub.to_room(command.room, Ended(command.room, command.id), but=None)
+        settled = Settled(
+            command.room,
+            command.cid or "",
+            command.id if stored is None else stored.id,
+            None if stored is None else stored.seq,
+            None if refused is None else refused.code,
+            None if refused is None else refused.detail,
+        )
+        self._hub.to_actor(command.author, settled, but=None)
+
+    async def _sync(self) -> None:
+        async with self._syncing:
+            job = self._journal.sync_job()
+            if job is not None:
+                await self._lane.run(job)
+
+
+def _no_room() -> Unavailable:
+    return Unavailable(
+        Code.DATABASE_UNAVAILABLE,
+        "The message cannot be kept right now. It stays in your outbox; send it again later.",
+        retry_ms=2_000,
+    )

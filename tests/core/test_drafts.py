@@ -1,0 +1,169 @@
+"""While the database is away, a message is accepted, shown, kept through a crash, and stored in its order."""
+
+import sqlite3
+from collections.abc import Generator
+from contextlib import AsyncExitStack, ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from tests.core.conftest import Running
+
+from palaver.core.live import Drafted, Ended, Happened, Item, Settled
+from palaver.core.reader import Reader
+from palaver.core.start import Core
+from palaver.errors import Code, PalaverError, Refused, Unavailable
+from palaver.model import Actor, MessageId
+
+FAST = {"database_seconds": 0.3}
+
+
+@contextmanager
+def away(tmp_path: Path) -> Generator[None, None, None]:
+    """Another program holds the database's lock, as a backup script gone wrong would."""
+    other = sqlite3.connect(tmp_path / "palaver.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+
+
+async def reading(core: Core, actor: Actor) -> Reader:
+    reader = core.chat.reader(actor)
+    await reader.subscribe(core.lobby)
+    reader.start(core.lobby)
+    return reader
+
+
+async def say(core: Core, actor: Actor, reader: Reader | None, text: str) -> MessageId:
+    sent = await core.chat.send(
+        actor, core.lobby, text=text, cid=f"cid-{text}", answers=False, reader=reader
+    )
+    return sent.id
+
+
+async def until(reader: Reader, wanted: type[Item], count: int) -> list[Item]:
+    found: list[Item] = []
+    while len(found) < count:
+        found += [item for item in await reader.next() if isinstance(item, wanted)]
+    return found
+
+
+async def texts(core: Core, actor: Actor) -> list[str]:
+    return [message.text for message in (await core.chat.history(actor, core.lobby)).messages]
+
+
+async def test_accepted_messages_are_seen_at_once_and_stored_in_their_order(
+    running: Running, tmp_path: Path
+) -> None:
+    async with running(**FAST) as core:
+        _, ada = await core.access.new_guest("Ada")
+        _, bo = await core.access.new_guest("Bo")
+        hers, his = await reading(core, ada), await reading(core, bo)
+        with away(tmp_path):
+            kept = [await say(core, ada, hers, text) for text in ("one", "two", "three")]
+            shown = await until(his, Drafted, 3)
+            assert [item.text for item in shown if isinstance(item, Drafted)] == [
+                "one",
+                "two",
+                "three",
+            ]
+            assert core.drafts.depth == 3
+        stored = await until(his, Happened, 3)
+        settled = await until(hers, Settled, 3)
+        assert [item.message for item in settled if isinstance(item, Settled)] == kept
+        said = [item.event.message for item in stored if isinstance(item, Happened)]
+        assert [message.id for message in said if message is not None] == kept
+        assert await texts(core, ada) == ["one", "two", "three"]
+        assert core.drafts.tally.drained == 3
+        assert core.drafts.tally.lost == 0
+
+
+async def test_accepted_messages_survive_the_process(running: Running, tmp_path: Path) -> None:
+    async with AsyncExitStack() as outside:
+        gone = ExitStack()
+        outside.callback(gone.close)  # the database comes back after the server has stopped
+        core = await outside.enter_async_context(running(**FAST))
+        _, ada = await core.access.new_guest("Ada")
+        reader = await reading(core, ada)
+        gone.enter_context(away(tmp_path))
+        await say(core, ada, reader, "kept")
+        reader.close()
+    async with running() as core:
+        reader = core.chat.reader(ada)
+        joined = await reader.subscribe(core.lobby, 0)
+        reader.start(core.lobby)
+        said = [event for event in joined.events if event.message is not None]
+        if not said:
+            await until(reader, Happened, 1)
+        assert await texts(core, ada) == ["kept"]
+        again = await core.chat.send(ada, core.lobby, text="kept", cid="cid-kept", answers=False)
+        assert again.dup
+
+
+async def test_the_same_cid_is_accepted_once(running: Running, tmp_path: Path) -> None:
+    async with running(**FAST) as core:
+        _, ada = await core.access.new_guest("Ada")
+        reader = await reading(core, ada)
+        with away(tmp_path):
+            first = await say(core, ada, reader, "once")
+            assert await say(core, ada, reader, "once") == first
+            with pytest.raises(Refused) as refused:
+                await core.chat.send(
+                    ada, core.lobby, text="other", cid="cid-once", answers=False, reader=reader
+                )
+            assert refused.value.code is Code.CID_REUSED
+        await until(reader, Settled, 1)
+        assert await texts(core, ada) == ["once"]
+
+
+async def refusal(core: Core, actor: Actor, reader: Reader | None, text: str = "no") -> Code:
+    with pytest.raises(PalaverError) as error:
+        await say(core, actor, reader, text)
+    return error.value.code
+
+
+async def test_only_someone_who_reads_the_room_is_accepted(
+    running: Running, tmp_path: Path
+) -> None:
+    async with running(**FAST) as core:
+        _, ada = await core.access.new_guest("Ada")
+        with away(tmp_path):
+            assert await refusal(core, ada, None) is Code.DATABASE_UNAVAILABLE
+            with core.chat.reader(ada) as reader:
+                assert await refusal(core, ada, reader) is Code.DATABASE_UNAVAILABLE
+        assert await texts(core, ada) == []
+
+
+async def test_where_accepting_is_off_or_full_it_is_a_temporary_error(
+    running: Running, tmp_path: Path
+) -> None:
+    for settings in ({"when_db_down": "reject"}, {"drafts_max": 0}, {"draft_bytes_max": 10}):
+        async with running(**FAST, **settings) as core:
+            _, ada = await core.access.new_guest("Ada")
+            reader = await reading(core, ada)
+            with away(tmp_path):
+                with pytest.raises(Unavailable) as error:
+                    await say(core, ada, reader, "no")
+                assert error.value.temporary
+            reader.close()
+
+
+async def test_a_message_that_is_refused_later_is_rejected_and_its_bubble_goes(
+    running: Running, tmp_path: Path
+) -> None:
+    async with running(**FAST) as core:
+        _, ada = await core.access.new_guest("Ada")
+        reader = await reading(core, ada)
+        missing = MessageId("m_" + "0" * 32)
+        with away(tmp_path):
+            await core.chat.send(
+                ada, core.lobby, text="x", cid="c", reply_to=missing, answers=False, reader=reader
+            )
+        items: list[Item] = []
+        while not any(isinstance(item, Settled) for item in items):
+            items += await reader.next()
+    [settled] = [item for item in items if isinstance(item, Settled)]
+    assert settled.code is Code.MESSAGE_NOT_FOUND
+    assert any(isinstance(item, Ended) for item in items)
