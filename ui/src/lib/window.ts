@@ -22,9 +22,9 @@ interface Sequenced {
 /** The most messages in the document at once. */
 export const ROWS_MAX = 140
 /** Messages that come in by one step: few, so that one frame can draw them. */
-export const ROWS_STEP = 16
+export const ROWS_STEP = 10
 /** Messages at the first look. */
-export const ROWS_FIRST = 50
+export const ROWS_FIRST = 30
 
 export function newest(messages: readonly Sequenced[]): Range {
   return { from: messages[Math.max(0, messages.length - ROWS_FIRST)]?.seq ?? 0, to: Infinity }
