@@ -114,6 +114,7 @@ class Door:
 
     url: str
     settings: Settings
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
     clients: list[httpx2.AsyncClient] = field(default_factory=list[httpx2.AsyncClient])
 
     @property
@@ -131,6 +132,10 @@ class Door:
         )
         self.clients.append(client)
         return client
+
+    async def close(self) -> None:
+        for client in self.clients:
+            await client.aclose()
 
     async def guest(self) -> tuple[str, httpx2.AsyncClient]:
         """A new guest: its token, and a client that is it."""
@@ -183,13 +188,13 @@ class Door:
 async def open_door(folder: Path, **given: object) -> AsyncGenerator[Door]:
     """A server on a free port, with settings of the test's choice."""
     settings = settings_for(folder, **given)
-    async with serving(settings) as url:
-        door = Door(url, settings)
+    stop = asyncio.Event()
+    async with serving(settings, stop) as url:
+        door = Door(url, settings, stop)
         try:
             yield door
         finally:
-            for client in door.clients:
-                await client.aclose()
+            await door.close()
 
 
 async def new_room(client: httpx2.AsyncClient, title: str = "") -> str:

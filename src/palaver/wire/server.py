@@ -54,10 +54,12 @@ def serve(settings: Settings, *, ready: Callable[[str], None] | None = None) -> 
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncGenerator[str, None]:
-    """A server inside a program that runs already: its URL, for as long as the block lasts."""
+async def serving(
+    settings: Settings, stop: asyncio.Event | None = None
+) -> AsyncGenerator[str, None]:
+    """A server inside a program that runs already: its URL, until the block ends or `stop` is set."""
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    stop = asyncio.Event()
+    stop = stop or asyncio.Event()
     failure: BaseException | None = None
     async with asyncio.TaskGroup() as tasks:
         server = tasks.create_task(_serve(settings, url.set_result, stop))

@@ -216,6 +216,12 @@ class HttpConnection(HttpToolsProtocol):
         self._stop_timers()
         super().handle_websocket_upgrade()
 
+    def shutdown(self) -> None:
+        """See uvicorn. A request that is still coming in has a moment to do so."""
+        super().shutdown()
+        if self._answering() and self.cycle.more_body:
+            self.loop.call_later(LINGER_SECONDS, self._hang_up)
+
     def timeout_keep_alive_handler(self) -> None:
         """See uvicorn. What the peer does not take in time is thrown away."""
         super().timeout_keep_alive_handler()
@@ -279,6 +285,12 @@ class HttpConnection(HttpToolsProtocol):
         )
         self.transport.write(head + body)
         self._linger()
+
+    def _hang_up(self) -> None:
+        if self._answering() and self.cycle.more_body:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            self.transport.close()
 
     def _answering(self) -> bool:
         cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first request
@@ -384,7 +396,10 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self._end()
 
     def shutdown(self) -> None:
-        """See uvicorn."""
+        """See uvicorn. Who serves it has a moment to say good-bye in the words of its own protocol."""
+        self.loop.call_later(LINGER_SECONDS, self._hang_up)
+
+    def _hang_up(self) -> None:
         try:
             super().shutdown()
         except InvalidState:  # it is being closed already

@@ -1,0 +1,168 @@
+"""The server process: where it listens, how it says so, and how it stops."""
+
+import asyncio
+import json
+import os
+import socket
+import stat
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+from tests.support.server import Serve
+from tests.wire.door import Door, new_cid, new_room, open_door, settings_for, texts
+
+from palaver.errors import Code, Refused
+from palaver.wire.server import is_loopback, listening, serving
+
+STOP_SECONDS_MAX = 10.0
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "::1", "LocalHost"])
+def test_loopback_is_for_this_machine_only(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.9", "example.org", ""])
+def test_everything_else_is_public(host: str, tmp_path: Path) -> None:
+    assert not is_loopback(host)
+    with pytest.raises(Refused) as refused, listening(settings_for(tmp_path, host=host)):
+        pass
+    assert refused.value.code is Code.BIND_REFUSED
+    assert "PALAVER_ALLOW_PUBLIC" in refused.value.detail
+
+
+def test_a_public_address_can_be_asked_for(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, host="0.0.0.0", allow_public=True)
+    with listening(settings) as (_, url):
+        assert url.startswith("http://localhost:")
+
+
+def test_a_port_that_is_taken_is_said_so(tmp_path: Path) -> None:
+    with listening(settings_for(tmp_path)) as (listener, _):
+        taken = settings_for(tmp_path).model_copy(update={"port": listener.getsockname()[1]})
+        with pytest.raises(Refused) as refused, listening(taken):
+            pass
+        assert refused.value.code is Code.PORT_TAKEN
+        assert "--port" in refused.value.detail
+
+
+async def test_a_second_server_on_the_same_port_ends_before_it_touches_the_store(
+    door: Door, tmp_path: Path
+) -> None:
+    port = int(door.host.rpartition(":")[2])
+    settings = settings_for(tmp_path / "other").model_copy(update={"port": port})
+    with pytest.raises(BaseExceptionGroup) as refused:
+        async with serving(settings):
+            pass
+    assert refused.value.subgroup(Refused) is not None
+    assert not (tmp_path / "other").exists()
+
+
+async def test_a_note_says_where_the_server_is_for_as_long_as_it_is_there(tmp_path: Path) -> None:
+    note = tmp_path / "server.json"
+    async with open_door(tmp_path) as door:
+        content = json.loads(note.read_text(encoding="utf-8"))
+        assert content["url"] == door.url
+        assert content["pid"] == os.getpid()
+        assert content["version"]
+        assert stat.S_IMODE(note.stat().st_mode) == 0o600
+        assert (await httpx2.AsyncClient(trust_env=False).get(f"{door.url}/health")).json()[
+            "db"
+        ] == "up"
+    assert not note.exists()
+    assert not [file for file in os.scandir(tmp_path) if file.name.endswith(".new")]
+
+
+async def test_live_clients_are_told_when_to_come_back(tmp_path: Path) -> None:
+    async with open_door(tmp_path) as door:
+        token, _ = await door.guest()
+        async with door.live(token) as one, door.live(token) as other:
+            door.stop.set()
+            assert await one.closed() == 4000
+            assert await other.closed() == 4000
+            waits = [(await live.push("bye"))["retry_ms"] for live in (one, other)]
+            assert all(wait > 0 for wait in waits)
+            assert len(set(waits)) == 2, "not all at once"
+
+
+@pytest.mark.slow
+@pytest.mark.fault
+async def test_sigterm_ends_everything_in_time_and_loses_nothing(serve: Serve) -> None:
+    """With a running answer, a feed, a long poll, a half-sent request and a client that says nothing."""
+    server = await serve(environment={"PALAVER_DETECT": "false"})
+    door = Door(server.url, settings_for(server.data))
+    token, http = await door.guest()
+    room, idle = await new_room(http), await new_room(http)
+    loop = asyncio.get_running_loop()
+    async with door.live(token) as live, half_sent(door), half_sent(door, b""):
+        await live.ask(t="sub", room=room)
+        await live.say(room, "/slow")
+        opened = await live.push("s.open")
+        await live.push("s.d")
+        async with asyncio.TaskGroup() as tasks:
+            waiting = {"after": 1, "wait": 30}
+            poll = tasks.create_task(http.get(f"/api/rooms/{idle}/events", params=waiting))
+            async with feed_of(http, idle) as lines:
+                assert (await anext(lines)).startswith("event: reset")
+                began = loop.time()
+                ending = tasks.create_task(server.term())
+                assert await live.closed() == 4000
+                assert [line async for line in lines if line.startswith("retry: ")]
+            code = await ending
+    assert code == 0, server.tail()
+    assert loop.time() - began < STOP_SECONDS_MAX
+    assert poll.result().status_code == 200, "a long poll is answered, not cut"
+    assert "Traceback" not in server.tail(), server.tail()
+    await server.start()
+    found = (await http.get(f"/api/rooms/{room}/messages")).json()["messages"]
+    (answer,) = [message for message in found if message["role"] == "assistant"]
+    assert (answer["id"], answer["status"]) == (opened["msg"], "interrupted")
+    assert answer["text"]
+    await door.close()
+
+
+@asynccontextmanager
+async def half_sent(door: Door, data: bytes | None = None) -> AsyncGenerator[None]:
+    """A connection whose request never comes to its end."""
+    head = f"POST /api/rooms HTTP/1.1\r\nhost: {door.host}\r\ncontent-length: 99\r\n"
+    head += "content-type: application/json\r\n\r\n{"
+    host, _, port = door.host.rpartition(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    writer.write(head.encode() if data is None else data)
+    yield
+    writer.transport.abort()
+
+
+@asynccontextmanager
+async def feed_of(http: httpx2.AsyncClient, room: str) -> AsyncGenerator[AsyncIterator[str]]:
+    headers = {"accept": "text/event-stream"}
+    async with http.stream("GET", f"/api/rooms/{room}/events", headers=headers) as feed:
+        yield feed.aiter_lines()
+
+
+@pytest.mark.fault
+async def test_it_serves_on_uvloop_as_users_have_it(serve: Serve) -> None:
+    """The rest of these tests run the server in their own loop."""
+    server = await serve(environment={"PALAVER_DETECT": "false"})
+    door = Door(server.url, settings_for(server.data))
+    token, http = await door.guest()
+    room = await new_room(http)
+    async with door.live(token) as live:
+        await live.ask(t="sub", room=room)
+        await live.say(room, "/long 5")
+        await live.event("message.created", lambda frame: frame["d"]["role"] == "assistant")
+        await live.socket.send("x" * 70_000)
+        assert await live.closed() == 1009
+    assert await texts(http, room) == ["/long 5"]
+    answer = await door.raw(b"GET / HTTP/1.1\r\nhost: x\r\na: " + b"x" * 200_000 + b"\r\n\r\n")
+    assert b" 431 " in answer.partition(b"\r\n")[0]
+    note = json.loads((server.data / "server.json").read_text(encoding="utf-8"))
+    assert note["url"] == server.url
+    await door.close()
+    with socket.create_connection(("127.0.0.1", int(door.host.rpartition(":")[2]))):
+        assert await server.term() == 0
+    assert "SECRET" not in server.tail()
+    assert new_cid() not in server.tail()
