@@ -1,0 +1,52 @@
+"""All doors under one roof."""
+
+from fastapi import FastAPI
+from tests.wire.door import Door
+
+from palaver.wire import shapes
+from palaver.wire.app import installed_version
+
+
+async def test_health_says_how_the_server_is(door: Door) -> None:
+    got = await door.http().get("/health")
+    health = shapes.Health.model_validate(got.json(), strict=True)
+    assert (health.status, health.db, health.version) == ("healthy", "up", installed_version())
+
+
+async def test_every_documented_call_is_in_the_openapi_document(door: Door) -> None:
+    document = (await door.http().get("/openapi.json")).json()
+    calls = {
+        f"{method.upper()} {path}"
+        for path, methods in document["paths"].items()
+        for method in methods
+    }
+    assert calls >= {
+        "GET /api/me",
+        "PATCH /api/me",
+        "POST /api/guests",
+        "GET /api/models",
+        "GET /api/rooms",
+        "POST /api/rooms",
+        "GET /api/rooms/{room}",
+        "PATCH /api/rooms/{room}",
+        "DELETE /api/rooms/{room}",
+        "POST /api/rooms/{room}/restore",
+        "GET /api/rooms/{room}/messages",
+        "POST /api/rooms/{room}/messages",
+        "POST /api/rooms/{room}/read",
+        "GET /api/rooms/{room}/events",
+        "POST /api/turns/{turn}/stop",
+        "POST /api/messages/{message}/retry",
+        "GET /health",
+    }
+    sending = document["paths"]["/api/rooms/{room}/messages"]["post"]
+    body = sending["requestBody"]["content"]["application/json"]["schema"]
+    assert body["required"] == ["cid", "text"]
+
+
+async def test_the_classic_door_is_there(door: Door) -> None:
+    assert (await door.http().get("/api/sessions")).status_code == 200
+
+
+def test_an_app_needs_no_module_state() -> None:
+    assert not [name for name, value in vars(shapes).items() if isinstance(value, FastAPI)]

@@ -1,0 +1,67 @@
+"""The log: no command reaches a terminal through it, and no secret stands in it."""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+from tests.wire.door import open_door, settings_for
+
+from palaver.wire import logs
+
+
+@pytest.fixture
+def unchanged_logging() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    structlog.reset_defaults()
+
+
+def test_control_characters_are_written_out() -> None:
+    event = {"event": "a\x1b]52;c;x\x07\n", "n": 1, "exception": "one\ntwo\x1b[2J"}
+    shown = logs.escaped(None, "", dict(event))
+    assert shown == {"event": r"a\x1b]52;c;x\x07\n", "n": 1, "exception": "one\ntwo\\x1b[2J"}
+
+
+@pytest.mark.usefixtures("unchanged_logging")
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_every_logger_ends_in_one_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], log_format: str
+) -> None:
+    logs.configure(settings_for(tmp_path, log_format=log_format))
+    structlog.stdlib.get_logger("palaver.x").info("ours", name="\x1b[31m\u202e")
+    logging.getLogger("somebody.else").warning("theirs %s", "\x1b[2J")
+    logging.getLogger("uvicorn.error").info("GET /ws?token=SECRET")
+    try:
+        int("\x1b]0;title\x07")
+    except ValueError:
+        structlog.stdlib.get_logger("palaver.x").exception("broken")
+    written = capsys.readouterr().err
+    assert "ours" in written
+    assert "theirs" in written
+    assert "ValueError" in written
+    assert "SECRET" not in written
+    for raw in ("\x1b[31m\u202e", "\x1b[2J", "\x1b]0;", "\x07"):
+        assert raw not in written
+    if log_format == "json":
+        first = json.loads(written.splitlines()[0])
+        assert (first["event"], first["level"], first["logger"]) == ("ours", "info", "palaver.x")
+
+
+async def test_a_request_leaves_one_line_without_its_query(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with open_door(tmp_path) as door:
+        await door.http().get("/health?token=SECRET", headers={"authorization": "Bearer SECRET2"})
+        token, _ = await door.guest()
+        async with door.live(token) as live:
+            await live.ask(t="ping")
+    written = capsys.readouterr()
+    text = written.out + written.err
+    assert "/health" in text
+    assert "SECRET" not in text
+    assert token not in text
