@@ -1,48 +1,18 @@
-"""The command line as it is typed: one process for each command."""
+"""The command line as a whole: help, completion, errors, exit codes."""
 
-import json
 import resource
 import socket
-import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.support.server import Serve, clean_environment
+from tests.support.command import palaver
 
-START_SECONDS_MAX = 1.0
+pytestmark = pytest.mark.slow  # each test starts processes
+
 HELP_SECONDS_MAX = 0.2
 TRIES = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        return json.loads(self.out)
-
-
-def palaver(folder: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Done:
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "palaver", *arguments],
-        cwd=folder,
-        env={**clean_environment(environment or {}), "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    return Done(code=done.returncode, out=done.stdout, err=done.stderr)
-
 
 COMMANDS = [
     (),
@@ -156,115 +126,3 @@ def test_a_traceback_is_shown_only_to_those_who_ask(tmp_path: Path) -> None:
     done = palaver(tmp_path, *arguments, environment={"PALAVER_LOG_LEVEL": "debug"})
     assert done.code == 3
     assert "Traceback" in done.err
-
-
-# serve
-
-
-async def test_serve_says_where_it_is_and_stops_when_told(serve: Serve) -> None:
-    server = await serve()
-    assert await server.term() == 0
-    assert f"Palaver is at {server.url}" in server.tail()
-    assert "palaver.db" in server.tail()
-
-
-async def test_a_second_server_on_one_directory_says_who_has_it(serve: Serve) -> None:
-    server = await serve()
-    done = palaver(server.data, "serve", "--port", "0", "--data-dir", str(server.data))
-    assert done.code == 3
-    assert "database_locked" in done.err
-    assert str(server.pid) in done.err
-
-
-async def test_a_taken_port_is_refused_with_what_to_do(serve: Serve, tmp_path: Path) -> None:
-    server = await serve()
-    port = server.url.rpartition(":")[2]
-    done = palaver(tmp_path, "serve", "--port", port, "--data-dir", str(tmp_path / "other"))
-    assert done.code == 3
-    assert "[port_taken]" in done.err
-    assert "--port" in done.err
-
-
-@pytest.mark.slow
-async def test_a_server_starts_and_stops_with_a_second_of_work(serve: Serve) -> None:
-    server = await serve()
-    await server.term()
-    times: list[float] = []
-    for _ in range(TRIES):
-        before = seconds_of_children()
-        await server.start()
-        await server.term()
-        times.append(seconds_of_children() - before)
-    assert min(times) < START_SECONDS_MAX
-
-
-# db
-
-
-@pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def test_the_database_is_upgraded_shown_and_checked(
-    tmp_path: Path, request: pytest.FixtureRequest, engine: str
-) -> None:
-    url = str(request.getfixturevalue(f"{engine}_url"))
-    where = ("--database-url", url)
-    empty = palaver(tmp_path, "db", "current", *where, "--json").json
-    assert (empty["current"], empty["up_to_date"]) == (None, False)
-    assert palaver(tmp_path, "db", "check", *where).code == 1
-    upgraded = palaver(tmp_path, "db", "upgrade", *where, "--json")
-    assert (upgraded.code, upgraded.json["up_to_date"]) == (0, True)
-    assert upgraded.json["steps"]
-    assert palaver(tmp_path, "db", "upgrade", *where).code == 0
-    current = palaver(tmp_path, "db", "current", *where)
-    assert current.out == f"{upgraded.json['head']} (up to date)\n"
-    check = palaver(tmp_path, "db", "check", *where, "--json")
-    assert (check.code, check.json["differences"], check.json["ok"]) == (0, [], True)
-
-
-def test_asking_makes_no_database(tmp_path: Path) -> None:
-    folder = tmp_path / "empty"
-    folder.mkdir()
-    for command in (("db", "current"), ("db", "check"), ("doctor",), ("config", "show")):
-        palaver(folder, *command)
-    assert list(folder.iterdir()) == []
-
-
-def test_a_table_that_is_not_as_declared_is_found(tmp_path: Path) -> None:
-    assert palaver(tmp_path, "db", "upgrade").code == 0
-    with closing(sqlite3.connect(tmp_path / "data" / "palaver.db")) as db:
-        db.execute("ALTER TABLE rooms ADD COLUMN surprise TEXT")
-        db.commit()
-    done = palaver(tmp_path, "db", "check")
-    assert done.code == 1
-    assert "surprise" in done.out
-
-
-async def test_an_upgrade_beside_a_server_is_refused(serve: Serve) -> None:
-    server = await serve()
-    done = palaver(server.data, "db", "upgrade", "--data-dir", str(server.data))
-    assert done.code == 3
-    assert "[database_locked]" in done.err
-    current = palaver(server.data, "db", "current", "--data-dir", str(server.data))
-    assert current.code == 0
-
-
-# config
-
-
-def test_the_settings_are_shown_with_their_source_and_without_secrets(tmp_path: Path) -> None:
-    environment = {
-        "OPENAI_API_KEY": "sk-secret",
-        "DATABASE_URL": "postgresql://ada:secret@host/chat",
-        "PALAVER_ALLOWED_HOSTS": "a.example, b.example",
-    }
-    done = palaver(tmp_path, "config", "show", "--json", environment=environment)
-    rows = {row["name"]: row for row in done.json["settings"]}
-    assert "secret" not in done.out
-    assert rows["openai_api_key"]["source"] == "OPENAI_API_KEY"
-    assert rows["database_url"]["value"] == "postgresql://ada:********@host/chat"
-    assert rows["allowed_hosts"]["value"] == ["a.example", "b.example"]
-    assert (rows["port"]["value"], rows["port"]["source"]) == (8000, "default")
-    assert rows["port"]["variable"] == "PALAVER_PORT"
-    assert all(row["meaning"] for row in rows.values())
-    text = palaver(tmp_path, "config", "show", environment=environment)
-    assert "secret" not in text.out
-    assert all(row["variable"] in text.out for row in rows.values())

@@ -68,6 +68,8 @@ def check(url: str) -> list[str]:
 def upgrade(url: str, progress: Progress) -> None:
     """Brings a database to this program's revision. Refused: `database_newer`, `database_locked`."""
     path = file_of(parsed(url))
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
     lock = None if path is None else FileLock(path)
     try:
         asyncio.run(_upgraded(url, path, progress))

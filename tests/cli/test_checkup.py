@@ -1,0 +1,104 @@
+import os
+import socket
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from tests.support.command import Done, palaver
+from tests.support.server import Serve
+
+pytestmark = pytest.mark.slow  # each test starts processes
+
+NAMES = ["python", "address", "port", "data directory", "disk", "page"]
+
+
+def states(done: Done) -> dict[str, str]:
+    return {check["name"]: check["state"] for check in done.json["checks"]}
+
+
+def found(done: Done, name: str) -> str:
+    return next(check["found"] for check in done.json["checks"] if check["name"] == name)
+
+
+def doctor(folder: Path, *arguments: str, **environment: str) -> Done:
+    return palaver(folder, "doctor", "--json", *arguments, environment=environment)
+
+
+def test_a_healthy_place_is_told_so(tmp_path: Path) -> None:
+    assert palaver(tmp_path, "db", "upgrade").code == 0
+    done = doctor(tmp_path)
+    assert (done.code, done.json["ok"]) == (0, True)
+    assert list(states(done))[: len(NAMES)] == NAMES
+    assert {"sqlite", "database", "integrity", "tables", "model"} <= set(states(done))
+    assert states(done)["integrity"] == "ok"
+    assert states(done)["model"] == "warn"  # the offline agent, and how to connect a model
+    text = palaver(tmp_path, "doctor")
+    assert text.code == 0
+    assert "All is well." in text.out
+
+
+def test_a_damaged_file_is_found(tmp_path: Path) -> None:
+    assert palaver(tmp_path, "db", "upgrade").code == 0
+    path = tmp_path / "data" / "palaver.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = bytearray(path.read_bytes())
+    content[4096:8192] = os.urandom(4096)
+    path.write_bytes(content)
+    done = doctor(tmp_path)
+    assert done.code == 1
+    assert "fail" in {states(done)["integrity"], states(done)["tables"]}
+
+
+async def test_a_running_server_is_seen_and_left_alone(serve: Serve) -> None:
+    server = await serve()
+    done = doctor(server.data, "--data-dir", str(server.data))
+    assert done.code == 0
+    assert str(server.pid) in found(done, "database")
+    assert states(done)["integrity"] == "ok"
+    assert server.alive
+
+
+def test_a_taken_port_is_a_warning(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = doctor(tmp_path, PALAVER_PORT=str(taken.getsockname()[1]))
+    assert (done.code, states(done)["port"]) == (0, "warn")
+
+
+def test_a_public_address_without_leave_fails(tmp_path: Path) -> None:
+    assert states(doctor(tmp_path, PALAVER_HOST="0.0.0.0"))["address"] == "fail"
+    allowed = doctor(tmp_path, PALAVER_HOST="0.0.0.0", PALAVER_ALLOW_PUBLIC="true")
+    assert states(allowed)["address"] == "warn"
+
+
+def test_a_data_directory_below_a_file_fails(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    done = doctor(tmp_path, PALAVER_DATA_DIR=str(tmp_path / "file" / "data"))
+    assert (done.code, states(done)["data directory"]) == (1, "fail")
+
+
+def test_a_provider_that_cannot_be_reached_is_a_warning(tmp_path: Path) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}/v1"
+        done = doctor(tmp_path, OPENAI_BASE_URL=url)
+    assert (done.code, states(done)["model"]) == (0, "warn")
+
+
+@pytest.mark.postgres
+def test_postgresql_is_asked_whether_commits_are_safe(tmp_path: Path, postgres_url: str) -> None:
+    done = doctor(tmp_path, "--database-url", postgres_url)
+    assert {"postgresql", "fsync", "full_page_writes", "synchronous_commit"} <= set(states(done))
+    assert states(done)["tables"] == "ok"
+
+
+def test_a_postgresql_that_is_away_fails_without_its_password(tmp_path: Path) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        url = f"postgresql://ada:secret@127.0.0.1:{nobody.getsockname()[1]}/chat"
+        done = doctor(tmp_path, "--database-url", url)
+    assert (done.code, states(done)["database"]) == (1, "fail")
+    assert "secret" not in done.out + done.err

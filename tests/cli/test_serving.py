@@ -1,0 +1,43 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.support.command import palaver
+from tests.support.server import Serve
+
+pytestmark = pytest.mark.slow  # each test starts processes
+
+
+async def test_serve_says_where_it_is_and_stops_when_told(serve: Serve) -> None:
+    server = await serve()
+    assert await server.term() == 0
+    assert f"Palaver is at {server.url}" in server.tail()
+    assert "palaver.db" in server.tail()
+
+
+async def test_a_second_server_on_one_directory_says_who_has_it(serve: Serve) -> None:
+    server = await serve()
+    done = palaver(server.data, "serve", "--port", "0", "--data-dir", str(server.data))
+    assert done.code == 3
+    assert "database_locked" in done.err
+    assert str(server.pid) in done.err
+
+
+async def test_a_taken_port_is_refused_with_what_to_do(serve: Serve, tmp_path: Path) -> None:
+    server = await serve()
+    port = server.url.rpartition(":")[2]
+    done = palaver(tmp_path, "serve", "--port", port, "--data-dir", str(tmp_path / "other"))
+    assert done.code == 3
+    assert "[port_taken]" in done.err
+    assert "--port" in done.err
+
+
+def test_a_server_loads_nothing_that_it_does_not_need(tmp_path: Path) -> None:
+    """How long a start takes is measured by benchmarks/; this is what keeps it short."""
+    heavy = "{'alembic', 'openai', 'asyncpg', 'jinja2', 'multipart'}"
+    script = f"import sys, palaver.wire.server; print(*sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == ""
