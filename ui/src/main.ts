@@ -14,6 +14,7 @@ import App from './App.svelte'
 import type { Socket } from './lib/connection'
 import { Session } from './lib/session'
 import { openStorage } from './lib/storage'
+import { preloadMarkdown } from './markdown'
 
 const scheme = location.protocol === 'https:' ? 'wss' : 'ws'
 const session = new Session(openStorage(), () => {
@@ -30,4 +31,5 @@ if (target) {
   target.replaceChildren()
   mount(App, { target, props: { session } })
   void session.start()
+  void preloadMarkdown()
 }

@@ -5,6 +5,7 @@ import { getContext, setContext } from 'svelte'
 import { parseRoute, routePath, type Route } from './lib/route'
 import { problemText } from './lib/errors'
 import type { Session } from './lib/session'
+import { copyText } from './markdown/copy'
 
 export type Theme = 'system' | 'light' | 'dark'
 
@@ -91,12 +92,8 @@ export class PageState {
   }
 
   async copy(text: string, said: string): Promise<void> {
-    try {
-      await navigator.clipboard.writeText(text)
-      this.toast(said)
-    } catch {
-      this.toast('The browser did not allow copying.')
-    }
+    const copied = await copyText(text).catch(() => false)
+    this.toast(copied ? said : 'The browser did not allow copying.')
   }
 }
 

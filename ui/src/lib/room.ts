@@ -11,19 +11,13 @@
  */
 import { Emitter } from './emitter'
 import type { Message, Page, RoomEvent, StreamState, SubReply } from './protocol'
+import { addNewer, addOlder, covers, dropNewer, newestOf, type Piece } from './piece'
 import { Stream } from './stream'
 
 export type LoadMessages = (
   place: { before?: number; after?: number; around?: number },
   limit: number,
 ) => Promise<Page>
-
-interface Piece {
-  messages: Message[]
-  before: number | null
-  /** Null in the tail, which ends at the newest message. */
-  after: number | null
-}
 
 const PAGE_MESSAGES = 100
 const KEEP_MESSAGES_MAX = 1200
@@ -156,9 +150,7 @@ export class RoomLog {
     if (piece.before === null || this.loading) return
     const before = piece.before
     await this.#loading('older', { before }, PAGE_MESSAGES, (page) => {
-      const first = piece.messages[0]?.seq ?? Infinity
-      piece.messages = [...page.messages.filter((message) => message.seq < first), ...piece.messages]
-      piece.before = page.before
+      addOlder(piece, page)
       this.#boundAfter(piece)
     })
   }
@@ -168,9 +160,7 @@ export class RoomLog {
     if (!piece || this.loading) return
     const after = piece.after ?? piece.messages.at(-1)?.seq ?? 0
     await this.#loading('newer', { after }, PAGE_MESSAGES, (page) => {
-      const last = piece.messages.at(-1)?.seq ?? -1
-      piece.messages = [...piece.messages, ...page.messages.filter((message) => message.seq > last)]
-      piece.after = page.after
+      addNewer(piece, page)
       this.#joinOrBound(piece)
     })
   }
@@ -182,12 +172,11 @@ export class RoomLog {
       if (piece === this.#tail) this.leaveIsland()
       return true
     }
-    const page = await this.#loading('place', { around: seq }, PAGE_MESSAGES, (loaded) => {
+    return this.#loading('place', { around: seq }, PAGE_MESSAGES, (loaded) => {
       const piece = { messages: loaded.messages, before: loaded.before, after: loaded.after }
       this.#island = piece
       this.#joinOrBound(piece)
     })
-    return page
   }
 
   leaveIsland(): void {
@@ -200,8 +189,7 @@ export class RoomLog {
   trim(): void {
     const tail = this.#tail
     if (this.#island || tail.messages.length <= KEEP_MESSAGES_MAX) return
-    tail.messages = tail.messages.slice(-TAIL_MESSAGES)
-    tail.before = tail.messages[0]?.seq ?? null
+    this.#tail = newestOf(tail, TAIL_MESSAGES)
     this.changed.emit()
   }
 
@@ -280,17 +268,14 @@ export class RoomLog {
     }
   }
 
-  /** After growing upwards: lets go of what is far below. A tail that does so becomes an island. */
+  /** After growing upwards. A tail that grew too long becomes a place of its own. */
   #boundAfter(piece: Piece): void {
     if (piece.messages.length <= KEEP_MESSAGES_MAX) return
     if (piece === this.#tail) {
-      const newest = piece.messages.slice(-TAIL_MESSAGES)
       this.#island = { ...piece }
-      this.#tail = { messages: newest, before: newest[0]?.seq ?? null, after: null }
+      this.#tail = newestOf(piece, TAIL_MESSAGES)
     }
-    const island = this.#island!
-    island.messages = island.messages.slice(0, KEEP_MESSAGES)
-    island.after = island.messages.at(-1)?.seq ?? null
+    dropNewer(this.#island!, KEEP_MESSAGES)
   }
 
   /** After growing downwards: becomes one with the tail where they meet, else lets go of what is far above. */
@@ -302,16 +287,7 @@ export class RoomLog {
       this.#tail = { messages: [...island.messages, ...newer], before: island.before, after: null }
       this.#island = null
     } else if (island.messages.length > KEEP_MESSAGES_MAX) {
-      island.messages = island.messages.slice(-KEEP_MESSAGES)
-      island.before = island.messages[0]?.seq ?? null
+      this.#island = { ...newestOf(island, KEEP_MESSAGES), after: island.after }
     }
   }
-}
-
-function covers(piece: Piece, seq: number): boolean {
-  const first = piece.messages[0]
-  const last = piece.messages.at(-1)
-  if (!first || !last) return false
-  const reaches = piece.after === null || seq <= last.seq
-  return reaches && (seq >= first.seq || piece.before === null)
 }
