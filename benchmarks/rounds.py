@@ -9,11 +9,10 @@ import gc
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TypeVar
 
-import uvloop
 from benchmarks.report import Figure, Report, hand_over, percentile, tell
 
 Sample = dict[str, float]
@@ -88,10 +87,13 @@ def main(
     """Runs a benchmark on uvloop, as the server does, and hands over what it found."""
 
     async def run() -> Report:
-        return await measure(options)
+        with redirect_stdout(sys.stderr):  # logs of the library go where the progress goes
+            return await measure(options)
 
-    if sys.platform == "win32":
-        hand_over(asyncio.run(run()))
-        return
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    loop = None
+    if sys.platform != "win32":
+        import uvloop  # noqa: PLC0415  not there on Windows
+
+        loop = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=loop) as runner:
         hand_over(runner.run(run()))
