@@ -55,7 +55,7 @@ async def test_every_page_is_what_the_model_says(world: World) -> None:
     for limit in (1, 2, 3, 5, 6, 7):
         for place in range(12):
             for kind in ("before", "after", "around"):
-                page = await world.store.read(messages.page, room.id, limit=limit, **{kind: place})  # type: ignore[arg-type]
+                page = await world.store.read(messages.page, room.id, limit=limit, **{kind: place})
                 assert shape(page) == model(seqs, {kind: place}, limit), (kind, place, limit)
         newest = await world.store.read(messages.page, room.id, limit=limit)
         assert shape(newest) == model(seqs, {}, limit)
@@ -168,7 +168,7 @@ def test_any_room_pages_as_the_model_says(
                     await world.store.write(
                         RenameRoom(room=room.id, by=None, title=title, source=source)
                     )
-            page = await world.store.read(messages.page, room.id, limit=limit, **{kind: place})  # type: ignore[arg-type]
+            page = await world.store.read(messages.page, room.id, limit=limit, **{kind: place})
             assert shape(page) == model(said, {kind: place}, limit)
 
     asyncio.run(life())

@@ -1,20 +1,18 @@
 """How a database gets to this program's revision, and when it is left alone."""
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from tests.store.world import opened
+from tests.support.postgres import PostgresServer
 
 import palaver.store
 from palaver.errors import Code, Refused, Unavailable
 from palaver.store import migrate
-
-
-def told(lines: list[str]) -> str:
-    return "\n".join(lines)
 
 
 def execute(path: Path, sql: str) -> None:
@@ -22,6 +20,23 @@ def execute(path: Path, sql: str) -> None:
     connection.execute(sql)
     connection.commit()
     connection.close()
+
+
+Execute = Callable[[str], None]
+
+
+@pytest.fixture
+def execute_sql(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> Execute:
+    """Runs a statement behind our back."""
+    if database_url.startswith("sqlite"):
+        return lambda sql: execute(tmp_path / "palaver.db", sql)
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    name = database_url.rpartition("/")[2]
+
+    def execute_there(sql: str) -> None:
+        server.execute(sql, name)
+
+    return execute_there
 
 
 def test_the_known_revisions_are_the_ones_in_the_package() -> None:
@@ -76,52 +91,46 @@ async def test_an_older_file_is_copied_before_it_is_migrated(
     assert copy.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     copy.close()
     assert migrate.current(sqlite_url) == migrate.head()
-    assert not list(tmp_path.glob("*.part"))
+    assert not left_over(tmp_path, "*.part")
+
+
+def left_over(folder: Path, pattern: str) -> list[Path]:
+    return list(folder.glob(pattern))
 
 
 def _pretend(conn: object) -> None:
     conn.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")  # type: ignore[attr-defined]
 
 
-async def test_a_newer_database_is_refused_and_untouched(database_url: str, tmp_path: Path) -> None:
+async def test_a_newer_database_is_refused_and_untouched(
+    database_url: str, tmp_path: Path, execute_sql: Execute
+) -> None:
     async with opened(database_url):
         pass
-    await _set_revision(database_url, tmp_path, "9999")
+    execute_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(Refused) as caught:
         async with opened(database_url):
             pass
     assert caught.value.code is Code.DATABASE_NEWER
     assert "9999" in caught.value.detail
-    assert not list(tmp_path.glob("*.bak"))
+    assert not left_over(tmp_path, "*.bak")
 
 
 @pytest.mark.postgres
 async def test_an_older_postgresql_database_is_not_migrated_by_a_server(
-    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    postgres_url: str, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with opened(postgres_url):
         pass
-    await _set_revision(postgres_url, tmp_path, "0000")
+    postgres_server.execute(
+        "UPDATE alembic_version SET version_num = '0000'", postgres_url.rpartition("/")[2]
+    )
     monkeypatch.setattr(migrate, "REVISIONS", ("0000", *migrate.REVISIONS))
     with pytest.raises(Refused) as caught:
         async with opened(postgres_url):
             pass
     assert caught.value.code is Code.DATABASE_OLDER
     assert "palaver db upgrade" in caught.value.detail
-
-
-async def _set_revision(url: str, folder: Path, revision: str) -> None:
-    sql = f"UPDATE alembic_version SET version_num = '{revision}'"
-    if url.startswith("sqlite"):
-        execute(folder / "palaver.db", sql)
-        return
-    import asyncpg  # noqa: PLC0415  for PostgreSQL only
-
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()
 
 
 async def test_a_failing_migration_leaves_nothing_behind(

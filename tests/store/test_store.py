@@ -62,7 +62,7 @@ async def test_a_cid_stores_one_message_also_after_reopening(database_url: str) 
         assert len(await world.said(room)) == 2
         for changed in ({"text": "twice"}, {"text": "once", "reply_to": other.message.id}):
             with pytest.raises(Refused) as refused:
-                await world.say(room, ada, cid="made-by-a-client", **changed)  # type: ignore[arg-type]
+                await world.say(room, ada, cid="made-by-a-client", **changed)
             assert refused.value.code is Code.CID_REUSED
         elsewhere = await world.room(ada)
         with pytest.raises(Refused) as refused:
@@ -167,7 +167,7 @@ async def test_events_are_told_in_commit_order_before_their_writers_know(world: 
 
 async def test_a_listener_that_fails_does_not_hurt_the_writers(sqlite_url: str) -> None:
     def committed(happened: Sequence[Event]) -> None:
-        raise LookupError
+        raise LookupError(len(happened))
 
     clock = SystemClock()
     async with Store.opened(Settings(database_url=sqlite_url), clock, committed=committed) as store:
@@ -179,7 +179,9 @@ async def test_a_listener_that_fails_does_not_hurt_the_writers(sqlite_url: str) 
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=20))
 def test_any_well_formed_text_comes_back(database_url: str, texts: list[str]) -> None:
     async def life() -> None:

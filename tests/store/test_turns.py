@@ -1,12 +1,16 @@
 """A turn is opened with its message, and gives one message, whoever works on it."""
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from tests.store.world import World, opened
+from tests.support.postgres import PostgresServer
 
 from palaver.errors import Code, Refused
 from palaver.model import (
+    NO_DATA,
     Actor,
     EventType,
     MemberRole,
@@ -30,9 +34,16 @@ from palaver.store.commands import (
 )
 
 
-def ending(turn: Turn, text: str = "answer", **more: object) -> FinishTurn:
-    given = {"fence": turn.fence, "status": Status.DONE, "meta": {}} | more
-    return FinishTurn(turn=turn.id, text=text, **given)  # type: ignore[arg-type]
+def ending(
+    turn: Turn,
+    text: str = "answer",
+    *,
+    fence: int | None = None,
+    status: Status = Status.DONE,
+    meta: Mapping[str, Any] = NO_DATA,
+) -> FinishTurn:
+    fence = turn.fence if fence is None else fence
+    return FinishTurn(turn=turn.id, fence=fence, status=status, text=text, meta=meta)
 
 
 async def asked(world: World) -> tuple[Actor, Room, Turn]:
@@ -202,26 +213,24 @@ async def test_the_next_process_on_a_file_takes_over_with_a_higher_fence(sqlite_
 
 
 @pytest.mark.postgres
-async def test_on_postgresql_a_turn_is_free_when_its_lease_has_run_out(postgres_url: str) -> None:
+async def test_on_postgresql_a_turn_is_free_when_its_lease_has_run_out(
+    postgres_url: str, postgres_server: PostgresServer
+) -> None:
+    def age_leases() -> None:
+        postgres_server.execute(
+            "UPDATE turns SET lease_until_ms = lease_until_ms - 31000",
+            postgres_url.rpartition("/")[2],
+        )
+
     async with opened(postgres_url) as mine, opened(postgres_url) as other:
         _, _, turn = await asked(mine)
         assert await other.store.write(ClaimTurns()) == ()
-        await _age_leases(postgres_url)
+        age_leases()
         assert await mine.store.write(RenewLeases()) == 1
         assert await other.store.write(ClaimTurns()) == ()
-        await _age_leases(postgres_url)
+        age_leases()
         (claimed,) = await other.store.write(ClaimTurns())
         assert claimed.fence == turn.fence + 1
         assert await mine.store.write(RenewLeases()) == 0
         assert await mine.store.write(ending(turn)) is None
         assert await other.store.write(ending(claimed)) is not None
-
-
-async def _age_leases(url: str) -> None:
-    import asyncpg  # noqa: PLC0415  for these tests only
-
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute("UPDATE turns SET lease_until_ms = lease_until_ms - 31000")
-    finally:
-        await connection.close()

@@ -1,7 +1,7 @@
 """The queue, the shared commit and the deadline, on a database that the test holds in its hands."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -26,14 +26,14 @@ class HeldDatabase:
         self.outcomes: asyncio.Queue[Any] = asyncio.Queue()
         self.begun: asyncio.Queue[None] = asyncio.Queue()
 
-    async def writing(self, writer: int, work: Callable[[Connection], Any]) -> Any:
+    async def writing(self, writer: int, work: Callable[[Connection], Any]) -> Any:  # noqa: ARG002
         self.begun.put_nowait(None)
         outcome = await self.outcomes.get()
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome
 
-    async def reading(self, work: Callable[[Connection], Any]) -> Any:
+    async def reading(self, work: Callable[[Connection], Any]) -> Any:  # noqa: ARG002
         raise AssertionError
 
     async def close(self) -> None:
@@ -43,7 +43,7 @@ class HeldDatabase:
 @asynccontextmanager
 async def writing(
     database: HeldDatabase, **settings: Any
-) -> AsyncIterator[tuple[Writer, list[Event]]]:
+) -> AsyncGenerator[tuple[Writer, list[Event]], None]:
     told: list[Event] = []
 
     def committed(events: Sequence[Event]) -> None:

@@ -67,7 +67,7 @@ class World:
             room=room.id,
             author=author.id,
             text=text,
-            **({"cid": self.clock.new_id()} | more),
+            **(dict[str, Any](cid=self.clock.new_id()) | more),
         )
 
     async def say(self, room: Room, author: Actor, text: str = "hi", **more: Any) -> Added:
@@ -99,6 +99,6 @@ async def opened(
         told.append(list(happened))
 
     clock = clock or SystemClock()
-    chosen = Settings(**({"database_url": url} | settings))
+    chosen = Settings(**(dict[str, Any](database_url=url) | settings))
     async with Store.opened(chosen, clock, committed=committed, lanes=lanes) as store:
         yield World(store, clock, told)

@@ -50,6 +50,7 @@ class PostgresqlDatabase:
             pool_size=settings.writer_connections,
             max_overflow=0,
             execution_options={WATCH: self._watch},
+            hide_parameters=True,  # an error's text must hold no content
         )
         options: dict[str, Any] = {} if _uncached(url) else {"isolation_level": "AUTOCOMMIT"}
         self._reading = create_async_engine(
@@ -59,6 +60,7 @@ class PostgresqlDatabase:
             max_overflow=0,
             pool_timeout=settings.database_seconds,
             execution_options={WATCH: self._watch},
+            hide_parameters=True,  # an error's text must hold no content
             **options,
         )
         self._held: list[AsyncConnection | None] = [None] * settings.writer_connections

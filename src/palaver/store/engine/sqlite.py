@@ -165,7 +165,10 @@ def reading_engine(path: Path, *, wait_ms: int) -> Engine:
 
 def _engine(connect: Callable[[], sqlite3.Connection], begin: str, *, memory: bool) -> Engine:
     engine = create_engine(
-        "sqlite://", creator=connect, poolclass=StaticPool if memory else NullPool
+        "sqlite://",
+        creator=connect,
+        poolclass=StaticPool if memory else NullPool,
+        hide_parameters=True,  # an error's text must hold no content
     )
 
     def begin_explicitly(conn: Connection) -> None:
