@@ -15,6 +15,18 @@ from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.server import Serve, ServerProcess, serving
 
 
+# What a test asks for says what it needs, so that `./test quick` leaves it out by itself.
+NEEDS = {"postgres_server": "postgres", "chromium": "browser", "serve": "slow"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for fixture, mark in NEEDS.items():
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(mark)
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
