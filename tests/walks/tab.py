@@ -1,0 +1,111 @@
+"""A tab of the page in the words of who sits before it.
+
+It finds things by the names that ui/src/main.ts lists, and waits for what it asks for to be there.
+"""
+
+import json
+import re
+from typing import Any
+
+from playwright.async_api import Locator, Page, expect
+from tests.support.browser import Browser
+
+OUTAGE = re.compile(r"net::ERR_(CONNECTION_\w+|EMPTY_RESPONSE|SOCKET_NOT_CONNECTED)|closed before")
+
+
+class Tab:
+    """One open page."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+
+    def part(self, name: str) -> Locator:
+        return self.page.get_by_test_id(name)
+
+    @property
+    def composer(self) -> Locator:
+        return self.part("composer")
+
+    @property
+    def banner(self) -> Locator:
+        return self.part("banner")
+
+    @property
+    def stream(self) -> Locator:
+        """Answers that are being written."""
+        return self.part("streaming")
+
+    @property
+    def stored(self) -> Locator:
+        """Messages that have their place in the room."""
+        return self.page.locator('[data-testid="message"][data-seq]')
+
+    @property
+    def questions(self) -> Locator:
+        return self.page.locator('[data-testid="message"][data-seq][data-role="user"]')
+
+    @property
+    def answers(self) -> Locator:
+        return self.page.locator('[data-testid="message"][data-seq][data-role="assistant"]')
+
+    def waiting(self, state: str) -> Locator:
+        """Messages of one's own that are not stored yet."""
+        return self.page.locator(f'[data-testid="message"][data-state="{state}"]')
+
+    def room_item(self, title: str) -> Locator:
+        return self.part("room-item").filter(has_text=title)
+
+    @property
+    def room(self) -> str:
+        """The id of the room that is open."""
+        return self.page.url.split("/r/")[1].split("/")[0]
+
+    async def say(self, text: str) -> None:
+        await self.composer.fill(text)
+        await self.composer.press("Enter")
+
+    async def answered(self, count: int = 1, status: str = "done") -> None:
+        """Wait for so many answers, of which the last one ended with this status, and for no more to come."""
+        await expect(self.answers).to_have_count(count)
+        await expect(self.answers.last).to_have_attribute("data-status", status)
+        await expect(self.stream).to_have_count(0)
+
+    async def new_chat(self, text: str) -> None:
+        """Begin a chat with a first message, and wait until it has its place."""
+        await self.part("new-room").click()
+        await expect(self.part("home")).to_be_visible()
+        await self.say(text)
+        await expect(self.questions).to_have_count(1)
+
+    async def log(self) -> list[tuple[int, str, str]]:
+        """What stands in the room: seq, role and text of every stored message, from top to bottom."""
+        rows = await self.stored.evaluate_all(
+            "rows => rows.map(row => [Number(row.dataset.seq), row.dataset.role,"
+            " row.querySelector('[data-testid=message-text]')?.textContent.trim() ?? ''])"
+        )
+        return [(seq, role, text) for seq, role, text in rows]
+
+    async def kept(self) -> list[dict[str, Any]]:
+        """What this browser keeps because it is not known to be stored."""
+        items = await self.page.evaluate(
+            "() => Object.keys(localStorage).filter(key => key.startsWith('palaver.outbox.'))"
+            ".map(key => localStorage.getItem(key))"
+        )
+        return [json.loads(item) for item in items]
+
+    async def fits(self) -> bool:
+        """Whether nothing sticks out at the side."""
+        return await self.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+async def arrive(browser: Browser, url: str, **how: Any) -> Tab:
+    """Open the page as somebody new, and wait until the server has greeted them."""
+    tab = Tab(await browser.open(url, **how))
+    await expect(tab.part("settings-open")).to_be_visible()
+    await expect(tab.part("room-item").first).to_be_visible()
+    return tab
+
+
+def forgive_outage(browser: Browser) -> None:
+    """Let pass what Chromium itself logs about a server that is not there, and nothing else."""
+    browser.problems[:] = [text for text in browser.problems if not OUTAGE.search(text)]

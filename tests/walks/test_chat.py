@@ -1,0 +1,142 @@
+"""A talk with the offline agent, in one tab and in several."""
+
+import pytest
+from playwright.async_api import Page, expect
+from tests.support.browser import Browser
+from tests.support.server import ServerProcess
+from tests.walks.tab import Tab, arrive
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+LONG = "/long 200"
+LAST_WORD = "w199"
+
+
+async def half_an_answer(tab: Tab) -> str:
+    """What stands there while an answer is being written; at least ten words of it."""
+    text = tab.stream.get_by_test_id("message-text")
+    await expect(text).to_contain_text("w010")
+    return await text.inner_text()
+
+
+async def test_an_answer_streams_in_and_is_the_same_after_a_reload(
+    browser: Browser, town: ServerProcess
+) -> None:
+    tab = await arrive(browser, town.url)
+    await tab.say(LONG)
+    assert LAST_WORD not in await half_an_answer(tab)
+    await tab.answered()
+    await tab.say("And now?\nGood bye.")
+    await tab.answered(2)
+    before = await tab.log()
+    assert [role for _, role, _ in before] == ["user", "assistant"] * 2
+    assert before[0][2] == LONG
+    assert before[1][2] == " ".join(f"w{number:03d}" for number in range(200))
+    assert before[2][2] == "And now?\nGood bye."
+    assert [seq for seq, *_ in before] == sorted({seq for seq, *_ in before})
+
+    await tab.page.reload()
+    await expect(tab.stored).to_have_count(4)
+    assert await tab.log() == before
+    await browser.screenshot(tab.page, "chat-light")
+
+
+async def test_a_second_tab_of_the_same_person_sees_everything_live(
+    browser: Browser, town: ServerProcess
+) -> None:
+    first = await arrive(browser, town.url)
+    await first.new_chat(LONG)
+    await half_an_answer(first)
+    late = await arrive(browser, first.page.url, beside=first.page)
+    seen = await half_an_answer(late)
+    assert seen.startswith("w000 w001"), "the late one gets the answer from its beginning"
+    assert LAST_WORD not in seen
+    await late.say("said in the second tab")
+    await expect(first.questions).to_have_count(2)
+    await first.answered(2)
+    await late.answered(2)
+    assert await first.log() == await late.log()
+
+
+async def test_stop_keeps_what_was_written(browser: Browser, town: ServerProcess) -> None:
+    tab = await arrive(browser, town.url)
+    await tab.say("/long 5000")
+    await half_an_answer(tab)
+    await tab.part("stop").click()
+    await tab.answered(status="stopped")
+    kept = (await tab.log())[1][2]
+    assert kept.startswith("w000 w001")
+    assert "w4999" not in kept
+    await expect(tab.part("send")).to_be_visible()
+    await tab.page.reload()
+    await expect(tab.answers).to_have_count(1)
+    assert (await tab.log())[1][2] == kept
+
+
+async def test_two_questions_at_once_give_two_answers(
+    browser: Browser, town: ServerProcess
+) -> None:
+    tab = await arrive(browser, town.url)
+    await tab.say("/long 201")
+    await half_an_answer(tab)
+    await tab.say("/long 101")
+    await expect(tab.part("stop-one")).to_have_count(2)
+    await tab.answered(2)
+    words = sorted(len(text.split()) for _, role, text in await tab.log() if role == "assistant")
+    assert words == [101, 201]
+
+
+async def test_a_failed_answer_can_be_tried_again(browser: Browser, town: ServerProcess) -> None:
+    tab = await arrive(browser, town.url)
+    await tab.say("/fail")
+    await tab.answered(status="failed")
+    failed = (await tab.log())[-1][0]
+    await tab.part("retry").click()
+    await expect(tab.page.locator(f'[data-seq="{failed}"]')).to_have_count(0)
+    await tab.answered(status="failed")
+    assert (await tab.log())[-1][0] > failed
+
+
+async def test_the_title_of_a_new_chat_becomes_its_first_line(
+    browser: Browser, town: ServerProcess
+) -> None:
+    tab = await arrive(browser, town.url)
+    beside = await arrive(browser, town.url, beside=tab.page)
+    await tab.say("A walk by the sea\nand what comes after")
+    await expect(tab.part("room-title")).to_have_text("A walk by the sea")
+    await expect(tab.room_item("A walk by the sea")).to_be_visible()
+    await expect(beside.room_item("A walk by the sea")).to_be_visible()
+    await expect(tab.page).to_have_title("A walk by the sea · Palaver")
+
+
+async def test_shift_enter_makes_a_line_and_escape_leaves_the_field(
+    browser: Browser, town: ServerProcess
+) -> None:
+    tab = await arrive(browser, town.url)
+    await tab.composer.press_sequentially("one")
+    await tab.composer.press("Shift+Enter")
+    await tab.composer.press_sequentially("two")
+    await expect(tab.composer).to_have_value("one\ntwo")
+    await tab.composer.press("Escape")
+    await expect(tab.composer).not_to_be_focused()
+    await expect(tab.composer).to_have_value("one\ntwo")
+    await tab.composer.press("Enter")
+    await expect(tab.questions).to_have_count(1)
+    await expect(tab.composer).to_have_value("")
+    assert (await tab.log())[0][2] == "one\ntwo"
+
+
+async def test_markdown_is_drawn(browser: Browser, town: ServerProcess) -> None:
+    tab = await arrive(browser, town.url)
+    await tab.say("/markdown")
+    await tab.answered()
+    await drawn(tab.page)
+    await browser.screenshot(tab.page, "markdown-light")
+
+
+async def drawn(page: Page) -> None:
+    """Wait until the last answer is drawn to its end: a table, coloured code, and math."""
+    answer = page.locator('[data-testid="message"][data-role="assistant"]').last
+    await expect(answer.locator("table td").first).to_be_visible()
+    await expect(answer.locator("pre code .hljs-keyword").first).to_be_visible()
+    await expect(answer.locator("math").first).to_be_visible()
