@@ -14,7 +14,6 @@ from tests.support.browser import Browser, Executable, find_chromium, running_br
 from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.server import Serve, ServerProcess, serving
 
-
 # What a test asks for says what it needs, so that `./test quick` leaves it out by itself.
 NEEDS = {"postgres_server": "postgres", "chromium": "browser", "serve": "slow"}
 
