@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ class Place:
 
 @pytest.fixture
 async def place(tmp_path: Path) -> AsyncIterator[Place]:
-    settings = Settings(data_dir=tmp_path, port=0, detect=False, stop_seconds=1)
+    settings = Settings(data_dir=tmp_path, port=0, detect=False, stop_seconds=1, database_seconds=1)
     mind = Scripted()
     with listening(settings) as (listener, url):
         async with started(settings, encode=frames.encode, provider=mind) as core:
@@ -261,6 +262,23 @@ async def test_a_failed_answer_is_an_error_and_never_the_assistants_words(place:
     assert client.bubbles == [("user", "one"), ("assistant", "half a"), ("user", "two")]
 
 
+async def test_a_message_is_kept_and_seen_once_while_the_database_is_away(
+    place: Place, tmp_path: Path
+) -> None:
+    place.mind.will("back again")
+    async with front(place, GUEST) as client:
+        await client.until("system")
+        with closing(sqlite3.connect(tmp_path / "palaver.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")  # a backup script gone wrong
+            await client.say("are you there?")
+            await client.until("message")
+            other.execute("ROLLBACK")
+        await client.until("ai_stream_end")
+        history = (await client.http.get("/api/history")).json()["messages"]
+    assert client.bubbles == [("user", "are you there?"), ("assistant", "back again")]
+    assert [one["content"] for one in history] == ["are you there?", "back again"]
+
+
 # bad frames
 
 
@@ -374,6 +392,7 @@ async def test_the_page_and_a_classic_client_talk_in_one_room(place: Place) -> N
     async with front(place, session=lobby) as client:
         assert (await client.until("system"))["session_id"] == lobby
         sent = await place.core.chat.send(ada, place.core.lobby, text="from the page", cid="1")
+        assert sent.message is not None
         message = await client.until("message")
         assert message == {
             "type": "message",

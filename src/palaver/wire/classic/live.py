@@ -92,6 +92,7 @@ class _Conversation:
         self._answers = Answers()
         self._awaited: set[MessageId] = set()
         self._told: deque[MessageId] = deque(maxlen=REMEMBERED_MAX)
+        self._drafted: set[MessageId] = set()
         self._sending = asyncio.Lock()
         rate = core.settings.frames_per_second
         self._allowance = Allowance(rate, core.clock.monotonic())
@@ -154,6 +155,19 @@ class _Conversation:
                 self._answers.more(item.message, item.text)
             case live.Ended():
                 self._answers.dropped(item.message)
+            case live.Drafted():
+                self._drafted.add(item.message)
+                await self._send(
+                    {
+                        "type": "message",
+                        "content": item.text,
+                        "sender": "user",
+                        "timestamp": frames.moment(item.accepted_ms),
+                    }
+                )
+            case live.Settled(code=code, detail=detail) if code is not None:
+                self._drafted.discard(item.message)
+                await self._send({"type": "error", "content": detail, "error_code": code})
             case live.Closing():
                 async with self._sending:
                     await self._websocket.close(SERVICE_RESTART)
@@ -164,6 +178,9 @@ class _Conversation:
     async def _tell_message(self, message: Message) -> None:
         if message.role is Role.ASSISTANT:
             self._answers.finished(message)
+        elif message.id in self._drafted:  # shown when it was accepted
+            self._drafted.discard(message.id)
+            await self._settle(message.id)
         elif message.text:
             await self._send(
                 {
@@ -230,8 +247,9 @@ class _Conversation:
         timestamp = _label(frame, "timestamp", TIMESTAMP_CHARS_MAX)
         if timestamp is not None:
             meta["timestamp"] = timestamp
+        cid = self._core.clock.new_id()  # the old contract has none; it lets a message be accepted
         sent = await self._core.chat.send(
-            self._actor, self._room.id, text=text, cid=None, meta=meta
+            self._actor, self._room.id, text=text, cid=cid, meta=meta, reader=self._reader
         )
         for awaited in [turn.message for turn in sent.turns] or [sent.id]:
             if awaited in self._told:
