@@ -1,7 +1,7 @@
 """The application: every door of a running core under one roof. It opens and closes nothing; the server does.
 
 From the outside in, a request passes the access log, the net for what nobody caught, the edge's limits, and the
-cookie of a new session; then it finds its route.
+cookie of a new session; then palaver.v1 branches off, and all else finds its route.
 """
 
 from importlib.metadata import PackageNotFoundError, version
@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Route
 
 from palaver.core.start import Core
 from palaver.wire import problems, reference, shapes
@@ -39,10 +39,10 @@ def create_app(core: Core, page: Page | None = None) -> FastAPI:
     problems.install(app)
     app.include_router(Rest(core).router())
     app.include_router(classic_routes(core))
-    app.router.routes.append(WebSocketRoute("/ws", Live(core)))
     _add_own_pages(app, core)
     app.router.routes += (page or Page()).routes()
     settings = core.settings
+    app.add_middleware(Live, core=core)
     app.add_middleware(Sessions)
     if settings.allowed_origins:
         app.add_middleware(

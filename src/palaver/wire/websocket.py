@@ -15,7 +15,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, cast
 
 import structlog
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from palaver.core import live
 from palaver.core.reader import Reader
@@ -27,6 +27,7 @@ from palaver.wire.frames import Json
 from palaver.wire.problems import INTERNAL
 from palaver.wire.transport import FRAMES, TOO_SLOW
 
+PATH = "/ws"
 VERSION = 1
 SUBPROTOCOL = "palaver.v1"
 GOING_AWAY, NO_HELLO, NO_PONG, TOO_MANY = 4000, 4001, 4002, 4008
@@ -36,6 +37,8 @@ BURST_SECONDS = 10.0
 TYPING_SECONDS = 3.0
 BUSY_MS = 1_000
 RETRY_SECONDS = 1.0
+PACE_SECONDS = 0.005
+"""In a rush, what comes within this time is sent in one piece: a write to a socket costs more than all else."""
 
 log = structlog.stdlib.get_logger()
 
@@ -52,14 +55,18 @@ class _Over(Exception):
 
 
 class Live:
-    """The ASGI application at `/ws`."""
+    """Takes `/ws` out of what goes to the rest of the application, whose layers would cost every connection memory."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, app: ASGIApp, core: Core) -> None:
+        self.app = app
         self._core = core
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        await Connection(self._core, scope, receive, send).run()
+        if scope["type"] == "websocket" and scope["path"] == PATH:
+            await Connection(self._core, scope, receive, send).run()
+        else:
+            await self.app(scope, receive, send)
 
 
 class Allowance:
@@ -375,12 +382,18 @@ class Connection:
     # writing
 
     async def _write(self) -> None:
+        loop = asyncio.get_running_loop()
+        sent = 0.0
         while True:
             try:
                 self._pulled = await self._reader.next()
             except Unavailable:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
+            early = sent + PACE_SECONDS - loop.time()
+            if early > 0:
+                await asyncio.sleep(early)
+            sent = loop.time()
             async with self._out:
                 items, self._pulled = self._pulled, []
                 if items:
