@@ -7,6 +7,7 @@ same engine, side by side: the goal is an absolute tail, and the ratio says whet
 import argparse
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -16,12 +17,13 @@ from benchmarks.dataset import Dataset
 from benchmarks.report import Goal, Report, Row
 from benchmarks.rounds import Sample, Side, interleaved, of_latencies, rounds_of, sized
 from benchmarks.web import HttpClient
-from tests.support.server import serving
+from tests.support.server import ServerProcess
 
 from palaver.clock import SystemClock
 from palaver.settings import Settings, settings_from
 
 SHORT = 2_000
+LONG, BESIDE = "a long history", "a short history"
 GOALS_MS = {"create a message": 10, "load the last 50": 20, "create a room": 5, "load a page": 30}
 
 Calls = dict[str, Callable[[int], Awaitable[object]]]
@@ -55,17 +57,20 @@ def calls_of(client: HttpClient, made: Dataset) -> Calls:
     }
 
 
-async def repeat(
-    asked: int, call: Callable[[int], Awaitable[object]], numbers: "count[int]"
-) -> Sample:
-    """Latency of one call after the other."""
+async def ask(url: str, made: Dataset, call: str, asked: int, numbers: "count[int]") -> Sample:
+    """Latency of one call after the other, on one connection."""
+    client = await HttpClient.connected(url, made.owner.token)
+    asking = calls_of(client, made)[call]
+    await asking(next(numbers))
     taken: list[float] = []
     began = time.perf_counter()
     for _ in range(asked):
         start = time.perf_counter()
-        await call(next(numbers))
+        await asking(next(numbers))
         taken.append(time.perf_counter() - start)
-    return of_latencies(taken, time.perf_counter() - began)
+    sample = of_latencies(taken, time.perf_counter() - began)
+    await client.close()
+    return sample
 
 
 async def measure(
@@ -78,44 +83,35 @@ async def measure(
     small_url: str | None = None,
 ) -> None:
     """The four calls, as rows of the report."""
-    asked: int = sized(options, 400, 150, 5)
-    long, short = f"{made.messages:,} messages", f"{min(SHORT, made.messages):,} messages"
     data = Path(settings.data_dir)
     small = settings_from(
         data_dir=data.with_name(f"{name}-small"), database_url=small_url, detect=False
     )
     made_small = await dataset.make(small, min(SHORT, made.messages))
-    async with serving(data.parent) as serve:
-        servers = [
-            await serve(name=Path(one.data_dir).name, database_url=one.database_url)
-            for one in (settings, small)
-        ]
-        clients = [
-            await HttpClient.connected(server.url, one.owner.token)
-            for server, one in zip(servers, (made, made_small), strict=True)
-        ]
-        both = [
-            calls_of(client, one) for client, one in zip(clients, (made, made_small), strict=True)
-        ]
+    sides = {LONG: (settings, made), BESIDE: (small, made_small)}
+    async with AsyncExitStack() as stack:
+        urls: dict[str, str] = {}
+        for side, (one, _) in sides.items():
+            server = ServerProcess(one.data_dir, database_url=one.database_url)
+            await server.start()
+            stack.push_async_callback(server.kill)
+            urls[side] = server.url
         for call, goal_ms in GOALS_MS.items():
-            sides: dict[str, Side] = {
-                side: partial(repeat, asked, calls[call], count())
-                for side, calls in zip((long, short), both, strict=True)
+            asked: int = sized(options, 400, 150, 5)
+            calls: dict[str, Side] = {
+                side: partial(ask, urls[side], of, call, asked, count())
+                for side, (_, of) in sides.items()
             }
-            for side in sides.values():
-                await side()
-            figures = await interleaved(f"{name}, {call} over HTTP", sides, rounds_of(options))
-            for key, unit in (("p50_ms", "ms p50"), ("p99_ms", "ms p99")):
+            figures = await interleaved(f"{name}, {call} over HTTP", calls, rounds_of(options))
+            for key in ("p50_ms", "p99_ms"):
                 tail = key == "p99_ms"
                 report.add(
                     Row(
                         target="T4" if tail else "",
-                        what=f"{name}: {call} over HTTP, {long}",
-                        unit=unit,
-                        figure=figures[long][key],
-                        baselines={short: figures[short][key]},
+                        what=f"{name}: {call} over HTTP, {made.messages:,} messages",
+                        unit=f"ms {key.removesuffix('_ms')}",
+                        figure=figures[LONG][key],
+                        baselines={BESIDE: figures[BESIDE][key]},
                         goal=Goal(at_most=goal_ms) if tail else None,
                     )
                 )
-        for client in clients:
-            await client.close()

@@ -154,7 +154,7 @@ class Watch:
             "p50_ms": percentile(self.lags, 50) * 1000,
             "p99_ms": percentile(self.lags, 99) * 1000,
             "late_ms": percentile(self.lags[-streams:], 50) * 1000,
-            "cpu_us": max(cpu, 0.01) * 1_000_000 / (streams * pieces),
+            "cpu_us": cpu * 1_000_000 / (streams * pieces),
             "cpu_share": cpu / wall * 100,
         }
 
