@@ -140,6 +140,8 @@ class Settings(BaseSettings):
     """Writing connections of one process on PostgreSQL; SQLite has one."""
     batch_max: Annotated[int, Field(ge=1)] = 512
     """Writes that share one commit at the most."""
+    listen_url: str | None = None
+    """Where to LISTEN when `database_url` is a pooler such as PgBouncer; empty: ask once a second instead."""
     when_db_down: WhenDbDown = WhenDbDown.ACCEPT
     """`accept`: keep messages in the journal while the database is away. `reject`: refuse them for the time being."""
     drafts_max: Annotated[int, Field(ge=0)] = 100_000

@@ -1,6 +1,7 @@
 """Whatever the order of things: a live reader sees every event once, in order, or is told to start anew."""
 
 import asyncio
+import contextlib
 import random
 
 from tests.support.simulation import SimulatedClock, simulate
@@ -32,8 +33,9 @@ EPOCH = "e_1"
 class World:
     """A small log with the store's promises: committed first, told later and in the order of the commits."""
 
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, chance: random.Random, number: int = 0) -> None:
         self.chance = chance
+        self.number = number
         self.logs: dict[RoomId, list[Event]] = {room: [] for room in ROOMS}
         self.told: asyncio.Queue[Event] = asyncio.Queue()
         self.hub = Hub(not_encoded, self.seq_of, ring_max=chance.choice([1, 3, 512]))
@@ -81,23 +83,25 @@ class World:
             if not lost or not self.writing:
                 self.hub.publish((event,))
 
+    def turn(self, room: RoomId, message: MessageId, number: int) -> Turn:
+        return Turn(
+            id=TurnId(f"t_{self.number}.{number}"),
+            room=room,
+            agent=ActorId("a_1"),
+            agent_name="A",
+            trigger_seq=0,
+            message=message,
+            state=TurnState.OPEN,
+            attempt=1,
+            fence=1,
+        )
+
     async def write(self) -> None:
         for number in range(self.chance.randrange(5, 40)):
             room = self.chance.choice(ROOMS)
-            message = MessageId(f"m_{number}")
+            message = MessageId(f"m_{self.number}.{number}")
             if self.chance.random() < 0.3:
-                turn = Turn(
-                    id=TurnId(f"t_{number}"),
-                    room=room,
-                    agent=ActorId("a_1"),
-                    agent_name="A",
-                    trigger_seq=0,
-                    message=message,
-                    state=TurnState.OPEN,
-                    attempt=1,
-                    fence=1,
-                )
-                stream = self.hub.open_stream(turn)
+                stream = self.hub.open_stream(self.turn(room, message, number))
                 for _ in range(self.chance.randrange(6)):
                     self.hub.add(stream, self.chance.choice("abc"))
                     await self.pause()
@@ -111,7 +115,7 @@ class World:
             await self.pause()
         self.writing = False
         for room in ROOMS:  # the last word of each room is told for certain
-            self.commit(room, MessageId(f"m_last_{room}"), "bye")
+            self.commit(room, MessageId(f"m_{self.number}.last.{room}"), "bye")
 
 
 class Past:
@@ -150,23 +154,26 @@ class Client:
         self.streams: dict[MessageId, tuple[int, str]] = {}
 
     async def live(self) -> None:
-        while any(seq != len(self.world.logs[room]) for room, seq in self.seq.items()) or (
-            self.world.writing
+        while self.writing() or any(
+            seq != len(self.world.logs[room]) for room, seq in self.seq.items()
         ):
-            self.streams.clear()
-            reader = Reader(
-                actor=ActorId("u_1"),
-                hub=self.world.hub,
-                past=Past(self.world),
-                epoch=EPOCH,
-                rooms_max=8,
-            )
-            with reader:
-                try:
-                    async with asyncio.timeout(self.world.chance.choice([0.05, 1, 30])):
-                        await self.connected(reader)
-                except (TimeoutError, Unavailable):
-                    continue
+            await self.connect()
+
+    def writing(self) -> bool:
+        return self.world.writing
+
+    async def connect(self) -> None:
+        self.streams.clear()
+        reader = Reader(
+            actor=ActorId("u_1"),
+            hub=self.world.hub,
+            past=Past(self.world),
+            epoch=EPOCH,
+            rooms_max=8,
+        )
+        with reader, contextlib.suppress(TimeoutError, Unavailable):
+            async with asyncio.timeout(self.world.chance.choice([0.05, 1, 30])):
+                await self.connected(reader)
 
     async def connected(self, reader: Reader) -> None:
         for room in ROOMS:

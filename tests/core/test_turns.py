@@ -1,6 +1,7 @@
 """An answer ends in exactly one message, whatever happens on its way."""
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
@@ -270,7 +271,7 @@ async def test_a_full_journal_shows_nothing_and_loses_nothing(
 ) -> None:
     actor, room = await room_of(core)
     journal = tmp_path / "journal" / "streams"
-    journal.rmdir()
+    shutil.rmtree(journal)
     journal.write_text("no directory any more")  # the next segment cannot be made
     await ask(core, actor, room)
     script.say("kept ", "anyway", None)

@@ -204,14 +204,14 @@ class Chat:
         """Notes what the actor has read, and tells its other connections; the new value. Refused: `room_not_found`."""
         await self._access.room(actor, room)
         read = await self._store.write(MarkRead(room=room, actor=actor.id, seq=seq))
-        self._hub.to_actor(actor.id, ReadMark(room, read), but=reader)
+        self._hub.read_mark(actor.id, ReadMark(room, read), but=reader)
         return read
 
     async def typing(self, actor: Actor, room: RoomId) -> None:
         """Tells the room's other readers that the actor is typing. Refused: `room_not_found`, `forbidden`."""
         if (await self._access.room(actor, room)).role is MemberRole.READER:
             raise Refused(Code.FORBIDDEN, "You may read this room, not write in it.")
-        self._hub.to_room(room, Typing(room, actor.id, actor.name), but=actor.id)
+        self._hub.typing(Typing(room, actor.id, actor.name))
 
     async def _something_new(
         self, actor: Actor, room: RoomId, after: int, wait_seconds: float

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
-from palaver.core.live import Delta, Encode, Happened, Item, Opened, StreamView
+from palaver.core.live import Delta, Encode, Happened, Item, Opened, ReadMark, StreamView, Typing
 from palaver.model import ActorId, Event, EventType, MessageId, RoomId, Turn
 
 RING_EVENTS_MAX = 512
@@ -41,16 +41,40 @@ class Listener(Protocol):
         ...
 
 
+class Spread(Protocol):
+    """What tells other processes, where there are some. None of these calls may block or raise."""
+
+    def opened(self, stream: "Stream") -> None:
+        """An answer of this process began."""
+        ...
+
+    def grew(self) -> None:
+        """One of them grew."""
+        ...
+
+    def ended(self, stream: "Stream") -> None:
+        """One of them is over."""
+        ...
+
+    def passing(self, item: Typing | ReadMark, actor: ActorId) -> None:
+        """Something passing that an actor of this process did."""
+        ...
+
+
 class Stream:
-    """An answer that is being written. `pieces` holds (text, reasoning) of each delta."""
+    """An answer that is being written. `pieces` holds (text, reasoning) of each delta.
 
-    __slots__ = ("_opened", "_tail", "after", "chars", "pieces", "turn")
+    A `mirror` is written by another process. `lengths`: characters of text and of reasoning.
+    """
 
-    def __init__(self, turn: Turn) -> None:
+    __slots__ = ("_opened", "_tail", "after", "lengths", "mirror", "pieces", "turn")
+
+    def __init__(self, turn: Turn, *, mirror: bool) -> None:
         self.turn = turn
+        self.mirror = mirror
         self.after = turn.trigger_seq
         self.pieces: list[tuple[str, str]] = []
-        self.chars = 0
+        self.lengths: tuple[int, int] = (0, 0)
         self._opened: Opened | None = None
         self._tail: Delta | None = None
 
@@ -186,6 +210,7 @@ class Hub:
         self.encode = encode
         self.seq_of = seq_of
         self._ring_max = ring_max
+        self.spread: Spread | None = None
         self._feeds: dict[RoomId, Feed] = {}
         self._streams: dict[RoomId, dict[MessageId, Stream]] = {}
         self._watchers: dict[RoomId, set[Listener]] = {}
@@ -207,9 +232,11 @@ class Hub:
                     self._touch(feed)
             self._tell_watchers(event)
 
-    def open_stream(self, turn: Turn) -> Stream:
-        """An answer begins."""
-        stream = Stream(turn)
+    def open_stream(self, turn: Turn, *, mirror: bool = False) -> Stream:
+        """An answer begins, here or in another process."""
+        stream = Stream(turn, mirror=mirror)
+        if self.spread is not None and not mirror:
+            self.spread.opened(stream)
         self._streams.setdefault(turn.room, {})[turn.message] = stream
         self._touch(self._feeds.get(turn.room))
         return stream
@@ -217,11 +244,17 @@ class Hub:
     def add(self, stream: Stream, text: str, reasoning: str = "") -> None:
         """An answer grows."""
         stream.pieces.append((text, reasoning))
-        stream.chars += len(text) + len(reasoning)
+        stream.lengths = (stream.lengths[0] + len(text), stream.lengths[1] + len(reasoning))
+        if self.spread is not None and not stream.mirror:
+            self.spread.grew()
         self._touch(self._feeds.get(stream.turn.room))
 
     def drop_stream(self, stream: Stream) -> None:
-        """An answer ended without a message of its own."""
+        """An answer is over; one without a message of its own just goes."""
+        if self.spread is not None and not stream.mirror:
+            self.spread.ended(stream)
+        if self.streams(stream.turn.room).get(stream.turn.message) is not stream:
+            return  # its message was published, or another process took it over
         self._forget_stream(stream.turn.room, stream.turn.message)
         self._touch(self._feeds.get(stream.turn.room))
 
@@ -237,6 +270,18 @@ class Hub:
             for cursor in feed.cursors:
                 if cursor.live and cursor.listener.actor != but:
                     cursor.listener.notice(item)
+
+    def typing(self, item: Typing) -> None:
+        """Somebody is typing."""
+        self.to_room(item.room, item, but=item.actor)
+        if self.spread is not None:
+            self.spread.passing(item, item.actor)
+
+    def read_mark(self, actor: ActorId, item: ReadMark, *, but: Listener | None) -> None:
+        """Somebody has read; the other connections of that person hear of it."""
+        self.to_actor(actor, item, but=but)
+        if self.spread is not None:
+            self.spread.passing(item, actor)
 
     def to_actor(self, actor: ActorId, item: Item, *, but: Listener | None) -> None:
         """Something passing for the other connections of one actor."""
@@ -254,6 +299,14 @@ class Hub:
                 listener.notice(made)
 
     # who reads
+
+    def cares(self, room: RoomId) -> bool:
+        """Whether anybody here reads or watches a room."""
+        return room in self._feeds or room in self._watchers
+
+    def tails(self) -> dict[RoomId, int]:
+        """How far each room is that is read here."""
+        return {room: feed.seq for room, feed in self._feeds.items() if feed.seq is not None}
 
     def enter(self, listener: Listener) -> None:
         """A reader is there."""

@@ -46,7 +46,7 @@ class Screen:
     @property
     def chars(self) -> int:
         """How much came, in characters."""
-        return self.stream.chars + len(self._held[0]) + len(self._held[1])
+        return sum(self.stream.lengths) + len(self._held[0]) + len(self._held[1])
 
     def close(self, *, stored: bool) -> None:
         """The answer is over. What is `stored` need not be kept in the journal any longer."""

@@ -16,12 +16,14 @@ from palaver.core.chat import Chat, said
 from palaver.core.drafts import Drafts
 from palaver.core.hub import Hub
 from palaver.core.live import Closing, DatabaseState, Encode, not_encoded
+from palaver.core.relay import Relay
 from palaver.core.rooms import Rooms
 from palaver.core.turns import Turns
 from palaver.errors import ProviderError, Unavailable
 from palaver.model import ActorId, Event, RoomId, TitleSource, Visibility
 from palaver.settings import Settings
-from palaver.store import actors, rooms
+from palaver.store import actors, events, rooms
+from palaver.store.bus import bus_of
 from palaver.store.commands import CreateRoom, RenewLeases
 from palaver.store.engine.lanes import Lane, Lanes, ThreadLanes
 from palaver.store.journal import Journal
@@ -80,7 +82,7 @@ class Core:
 
 
 @asynccontextmanager
-async def started(
+async def started(  # noqa: PLR0915  one place, from top to bottom
     settings: Settings,
     *,
     clock: Clock | None = None,
@@ -115,6 +117,7 @@ async def started(
             await _lobby(store, assistant)
         providers = Providers(settings, clock, fixed=provider)
         failure: BaseException | None = None
+        tasks_of_ours: list[asyncio.Task[None]] = []
         async with asyncio.TaskGroup() as tasks:
             turns = Turns(
                 store=store,
@@ -136,6 +139,10 @@ async def started(
                 clock=clock,
                 stored=partial(said, store, turns),
             )
+            relay = _relay(settings, clock, store, hub, turns)
+            if relay is not None:
+                published.append(relay.committed)
+                tasks_of_ours.append(tasks.create_task(relay.run(), name="relay"))
             core = Core(
                 settings=settings,
                 clock=clock,
@@ -158,18 +165,17 @@ async def started(
                 drafts=drafts,
                 hub=hub,
             )
-            pulse = tasks.create_task(_pulse(core, store), name="pulse")
-            syncing = tasks.create_task(_sync(journal, lane), name="sync")
-            draining = tasks.create_task(drafts.drain(), name="drafts")
-            await turns.recover()
-            await drafts.recover()
+            tasks_of_ours.append(tasks.create_task(_pulse(core, store), name="pulse"))
+            tasks_of_ours.append(tasks.create_task(_sync(journal, lane), name="sync"))
+            tasks_of_ours.append(tasks.create_task(drafts.drain(), name="drafts"))
             try:
+                await turns.recover()
+                await drafts.recover()
                 yield core
             except BaseException as error:  # noqa: BLE001  goes on below, not wrapped by the group
                 failure = error
-            pulse.cancel()
-            syncing.cancel()
-            draining.cancel()
+            for task in tasks_of_ours:
+                task.cancel()
             await turns.drain(0)
             await providers.close()
             await lane.close()
@@ -177,6 +183,30 @@ async def started(
             drafts.close()
         if failure is not None:
             raise failure
+
+
+def _relay(settings: Settings, clock: Clock, store: Store, hub: Hub, turns: Turns) -> Relay | None:
+    """What ties this process to the others of its database, where there can be others."""
+    bus = bus_of(settings, clock)
+    if bus is None:
+        return None
+    relay = Relay(bus, _Log(store), hub, store.owner[:12])
+    hub.spread = turns.elsewhere = relay
+    relay.stop_here = turns.stop_here
+    return relay
+
+
+class _Log:
+    """See `relay.Log`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def since(self, room: RoomId, after: int, count: int) -> Sequence[Event]:
+        return await self._store.read(events.since, room, after, count)
+
+    async def seqs(self, wanted: Sequence[RoomId], /) -> dict[RoomId, int]:
+        return await self._store.read(rooms.seqs, wanted)
 
 
 async def _assistant(store: Store, access: Access) -> ActorId:

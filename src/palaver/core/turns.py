@@ -17,7 +17,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -44,7 +44,7 @@ from palaver.model import (
 from palaver.settings import Settings
 from palaver.store import rooms
 from palaver.store.commands import AddMessage, ClaimTurns, FinishTurn, RenameRoom, RetryTurn
-from palaver.store.journal import Journal, Orphan, Partial, merged, orphans, partial
+from palaver.store.journal import Journal, Orphan, Partial, dead_owners, merged, orphans, partial
 from palaver.store.store import Store
 
 TITLE_SECONDS_MAX = 30.0
@@ -52,6 +52,29 @@ TITLE_CHARS_MAX = 80
 STORE_RETRY_SECONDS_MAX = 5.0
 
 log = structlog.stdlib.get_logger()
+
+
+class Elsewhere(Protocol):
+    """What other processes do."""
+
+    def stop(self, turn: TurnId) -> None:
+        """Asks whoever runs a turn to stop it."""
+        ...
+
+    def mirrored(self, turn: TurnId) -> tuple[str, str]:
+        """What was seen here of another process's answer: text and reasoning."""
+        ...
+
+
+class Nowhere:
+    """There is no other process."""
+
+    def stop(self, turn: TurnId) -> None:
+        """See `Elsewhere`."""
+
+    def mirrored(self, turn: TurnId) -> tuple[str, str]:  # noqa: ARG002  as `Elsewhere`
+        """See `Elsewhere`."""
+        return "", ""
 
 
 @dataclass(slots=True)
@@ -90,6 +113,7 @@ class Turns:
         self._runs: dict[TurnId, _Run] = {}
         self._places = asyncio.Semaphore(settings.turns_running_max)
         self._closing = False
+        self.elsewhere: Elsewhere = Nowhere()
 
     # what others ask
 
@@ -116,10 +140,11 @@ class Turns:
         records = merged(left)
         taken: list[asyncio.Task[None]] = []
         count = 0
-        while claimed := await self._store.write(ClaimTurns()):
+        dead = tuple(dead_owners(self._journal.directory))
+        while claimed := await self._store.write(ClaimTurns(dead=dead)):
             count += len(claimed)
             for turn in claimed:
-                found = partial(records.get(turn.id[2:], ()))
+                found = self._seen(turn, partial(records.get(turn.id[2:], ())))
                 if found.text or found.reasoning:
                     taken.append(self._tasks.create_task(self._interrupted(turn, found)))
                 else:
@@ -135,6 +160,12 @@ class Turns:
         """
         found = await self._access.turn(actor, turn)
         await self._may_write(actor, found.room)
+        if found.state is TurnState.OPEN and turn not in self._runs:
+            self.elsewhere.stop(turn)
+        self._end(turn, Status.STOPPED)
+
+    def stop_here(self, turn: TurnId) -> None:
+        """Another process was asked to stop a turn; nothing happens where it does not run here."""
         self._end(turn, Status.STOPPED)
 
     async def retry(self, actor: Actor, message: MessageId) -> Turn:
@@ -191,6 +222,13 @@ class Turns:
             await self._keep(answer, screen, Status.DONE)
 
     # inside
+
+    def _seen(self, turn: Turn, journaled: Partial) -> Partial:
+        """What is known of a dead process's answer: from its journal, or from what it had spread."""
+        text, reasoning = self.elsewhere.mirrored(turn.id)
+        if len(text) + len(reasoning) > len(journaled.text) + len(journaled.reasoning):
+            return Partial(text, reasoning)
+        return journaled
 
     async def _interrupted(self, turn: Turn, left: Partial) -> None:
         """Stores what a dead process had shown of an answer."""

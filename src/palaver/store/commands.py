@@ -95,10 +95,11 @@ class ClaimTurns(Command[tuple[Turn, ...]]):
     """Takes over at most `count` open turns that no living process works on; their fence rises by one.
 
     On SQLite every turn of another owner is free, because one process owns the file; on PostgreSQL one whose lease
-    has run out on the database's clock.
+    has run out on the database's clock, or whose owner is known to be `dead`.
     """
 
     count: int = 100
+    dead: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

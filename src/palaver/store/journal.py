@@ -51,8 +51,7 @@ class Orphan:
 
     def forget(self) -> None:
         """Everything in it is stored: deletes the file."""
-        with suppress(FileNotFoundError):
-            self.path.unlink()
+        _gone(self.path)
         os.close(self.descriptor)
 
     def release(self) -> None:
@@ -79,6 +78,7 @@ class Journal:
         self._number = 0
         self._segments: list[_Segment] = []
         self._dirty = False
+        self._alive = _locked(directory / f"{owner}.owner", create=True)
         self.bytes = 0
         self.records = 0
 
@@ -119,8 +119,12 @@ class Journal:
         for segment in self._segments:
             os.close(segment.descriptor)
             if not segment.open:
-                segment.path.unlink(missing_ok=True)
+                _gone(segment.path)
         self._segments.clear()
+        if self._alive is not None:
+            _gone(self.directory / f"{self._owner}.owner")
+            os.close(self._alive)
+            self._alive = None
 
     def keep(self, key: str, kind: bytes, data: bytes) -> None:
         """Writes one record, not yet synced. Raises `OSError`."""
@@ -143,9 +147,9 @@ class Journal:
             os.fdatasync(self._segments[-1].descriptor)
         self._number += 1
         path = self.directory / f"{self._owner}-{self._number:06d}.journal"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = _locked(path, create=True)
+        assert descriptor is not None, "nobody else makes a file of this owner"
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _preallocate(descriptor, max(self._segment_bytes, least) + len(MAGIC))
             os.pwrite(descriptor, MAGIC, 0)
         except OSError:
@@ -161,23 +165,26 @@ class Journal:
         for segment in self._segments[:-1]:
             if not segment.open:
                 os.close(segment.descriptor)
-                segment.path.unlink(missing_ok=True)
+                _gone(segment.path)
                 self._segments.remove(segment)
 
 
 def orphans(directory: Path) -> Iterator[Orphan]:
     """The segments that no living process owns, oldest first of each owner, locked for the caller."""
     for path in sorted(directory.glob("*.journal")):
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        descriptor = _locked(path)
+        if descriptor is not None:
+            yield Orphan(path, descriptor, replay(path.read_bytes()))
+
+
+def dead_owners(directory: Path) -> Iterator[str]:
+    """The owners on this machine whose process is gone; each is told once."""
+    for path in sorted(directory.glob("*.owner")):
+        descriptor = _locked(path)
+        if descriptor is not None:
+            _gone(path)
             os.close(descriptor)
-            continue
-        yield Orphan(path, descriptor, replay(path.read_bytes()))
+            yield path.stem
 
 
 def replay(data: bytes) -> Records:
@@ -215,6 +222,29 @@ def partial(found: Iterable[tuple[bytes, bytes]]) -> Partial:
         elif kind == REASONING:
             whole.reasoning += data.decode("utf-8", "surrogatepass")
     return whole
+
+
+def _locked(path: Path, *, create: bool = False) -> int | None:
+    """The open file, locked by us; None when a living process has it, or it is gone."""
+    flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT | os.O_EXCL if create else 0)
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        if create:
+            raise
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _gone(path: Path) -> None:
+    """Deletes a file; one that cannot be is met again at the next start, where it does no harm."""
+    with suppress(OSError):
+        path.unlink()
 
 
 def _preallocate(descriptor: int, size: int) -> None:

@@ -125,6 +125,12 @@ _CLAIM = Statement(
     "new_fence",
     "turn",
 )
+_EXPIRE = Statement(
+    update(turns)
+    .where(turn_is_open, turns.c.owner == bindparam("dead_owner"))
+    .values(lease_until_ms=0),
+    "dead_owner",
+)
 _RENEW = Statement(
     update(turns)
     .where(turn_is_open, turns.c.owner == bindparam("owner_id"))
@@ -156,7 +162,7 @@ def finish(tx: Transaction, command: FinishTurn) -> Message | None:
         created_ms=tx.now_ms,
         meta=command.meta,
     )
-    tx.append(room.key, agent_key, message, None)
+    tx.append(room, agent_key, message)
     _END.run(tx.conn, TurnState.ENDED, tx.now_ms, _failure(command), command.turn)
     return message
 
@@ -196,6 +202,8 @@ def retry(tx: Transaction, command: RetryTurn) -> Turn:
 
 def claim(tx: Transaction, command: ClaimTurns) -> tuple[Turn, ...]:
     """Applies `ClaimTurns`."""
+    for owner in command.dead:
+        _EXPIRE.run(tx.conn, owner)
     rows = _CLAIMABLE[tx.conn.dialect.name].all(tx.conn, tx.owner, command.count)
     claimed = [turn_of(row) for row in rows]
     claimed = [replace(turn, fence=turn.fence + 1) for turn in claimed]

@@ -1,0 +1,347 @@
+"""The relay: what happens in one process reaches the readers of every other.
+
+Theory of operation. After a commit a process tells the others "room r went from seq a to b", some milliseconds'
+worth at once; they read those events from the log and publish them in their own hubs. A notice may be lost: once a
+second each process asks the log how far the rooms are that it has readers for. So nothing here decides what readers
+get; it only decides how soon.
+
+A running answer has one owner, the process whose turn it is. The owner spreads its pieces with the offset at which
+they begin; each other process keeps a mirror, so that its readers, also late ones, see the whole text. A mirror that
+misses something says what it has, and the owner sends the rest. When the owner dies, the mirror is what was seen of
+the answer: it stays until the turn's message is there, and whoever takes the turn over may store it.
+
+A notice is JSON: [process, kind, …]. `r` room first last · `o` the turn of a stream · `d` turn offset offset text
+reasoning · `e` turn ended · `?` turn offset offset (send me the rest) · `a` who is there, and runs what? · `h` I am ·
+`x` turn (stop it) · `t` room actor name (typing) · `k` room actor seq (read). A process that hears nobody spreads
+nothing.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+
+from palaver.core.hub import Hub, Stream
+from palaver.core.live import ReadMark, Typing
+from palaver.errors import Unavailable
+from palaver.model import ActorId, Event, MessageId, RoomId, Turn, TurnId, TurnState
+from palaver.store.bus import Bus
+
+FLUSH_SECONDS = 0.008
+POLL_SECONDS = 1.0
+CHUNK_CHARS = 1_100
+"""So many characters fit into a notice, however JSON writes them."""
+EVENTS_AT_ONCE = 200
+NOTICES_AT_ONCE = 256
+
+log = structlog.stdlib.get_logger()
+
+
+class Log(Protocol):
+    """The log itself, which every process can read."""
+
+    async def since(self, room: RoomId, after: int, count: int) -> Sequence[Event]:
+        """Events after a seq. Raises `Unavailable`."""
+        ...
+
+    async def seqs(self, wanted: Sequence[RoomId], /) -> dict[RoomId, int]:
+        """How far rooms are. Raises `Unavailable`."""
+        ...
+
+
+@dataclass(slots=True)
+class _Own:
+    """A stream of this process, and how much of it was spread: pieces, and characters of each kind."""
+
+    stream: Stream
+    pieces: int = 0
+    text: int = 0
+    reasoning: int = 0
+
+
+class Relay:
+    """The ear and the mouth of one process."""
+
+    def __init__(self, bus: Bus, source: Log, hub: Hub, me: str) -> None:
+        self._bus = bus
+        self._log = source
+        self._hub = hub
+        self._me = me
+        self._alone = True
+        self._out: list[list[Any]] = []
+        self._ends: list[list[Any]] = []
+        self._wake = asyncio.Event()
+        self._rooms: dict[RoomId, tuple[int, int]] = {}
+        self._own: dict[TurnId, _Own] = {}
+        self._mirrors: dict[TurnId, Stream] = {}
+        self._over: set[TurnId] = set()
+        self._asked: set[TurnId] = set()
+        self._behind: dict[RoomId, tuple[int, int]] = {}
+        self._wanted = asyncio.Event()
+        self.stop_here: Callable[[TurnId], None] = lambda _: None
+
+    # what happens here
+
+    def committed(self, happened: Iterable[Event]) -> None:
+        """Events of this process, after their commit."""
+        for event in happened:
+            first, last = self._rooms.get(event.room, (event.seq, event.seq))
+            self._rooms[event.room] = (min(first, event.seq), max(last, event.seq))
+        self._wake.set()
+
+    def opened(self, stream: Stream) -> None:
+        """See `hub.Spread`."""
+        self._mirrors.pop(stream.turn.id, None)
+        self._own[stream.turn.id] = _Own(stream)
+        self._say("o", *_turn_out(stream.turn))
+
+    def grew(self) -> None:
+        """See `hub.Spread`."""
+        self._wake.set()
+
+    def ended(self, stream: Stream) -> None:
+        """See `hub.Spread`."""
+        if self._own.pop(stream.turn.id, None) is not None:
+            self._ends.append(["e", stream.turn.id])
+            self._wake.set()
+
+    def passing(self, item: Typing | ReadMark, actor: ActorId) -> None:
+        """See `hub.Spread`."""
+        match item:
+            case Typing():
+                self._say("t", item.room, actor, item.name)
+            case ReadMark():
+                self._say("k", item.room, actor, item.seq)
+
+    def stop(self, turn: TurnId) -> None:
+        """Asks whoever runs a turn to stop it."""
+        self._say("x", turn)
+
+    def mirrored(self, turn: TurnId) -> tuple[str, str]:
+        """What was seen here of an answer of another process: its text and reasoning."""
+        stream = self._mirrors.get(turn)
+        return ("", "") if stream is None else (stream.text(), stream.reasoning())
+
+    # the tasks
+
+    async def run(self) -> None:
+        """Listens, speaks, reads and asks, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._bus.run(self._heard, self._lost))
+            tasks.create_task(self._speak())
+            tasks.create_task(self._read())
+            tasks.create_task(self._poll())
+
+    async def _speak(self) -> None:
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(FLUSH_SECONDS)
+            self._wake.clear()
+            notices = [["r", room, *range_] for room, range_ in self._rooms.items()]
+            self._rooms.clear()
+            notices += self._out
+            notices += self._pieces()
+            notices += self._ends  # after the events that the ends of streams go with
+            self._out, self._ends = [], []
+            if self._alone:
+                notices = [notice for notice in notices if notice[0] in {"a", "h"}]
+            texts = [json.dumps([self._me, *notice], ensure_ascii=False) for notice in notices]
+            for start in range(0, len(texts), NOTICES_AT_ONCE):
+                await self._bus.send(texts[start : start + NOTICES_AT_ONCE])
+
+    async def _poll(self) -> None:
+        """Repairs what was not heard."""
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            with suppress(Unavailable):
+                tails = self._hub.tails()
+                for room, seq in (await self._log.seqs(tuple(tails))).items():
+                    if seq > tails[room]:
+                        self._catch_up(room, tails[room] + 1, seq)
+
+    async def _read(self) -> None:
+        """Reads what other processes wrote, and publishes it here in its order."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            for room in list(self._behind):
+                first, last = self._behind.pop(room)
+                with suppress(Unavailable):  # the next poll asks again
+                    await self._publish(room, first - 1, last)
+                for turn in self._over_in(room):
+                    self._drop(turn)
+
+    async def _publish(self, room: RoomId, after: int, last: int) -> None:
+        while after < last:
+            found = await self._log.since(room, after, min(EVENTS_AT_ONCE, last - after))
+            if not found:
+                return
+            self._hub.publish(found)
+            said = {event.message.id for event in found if event.message is not None}
+            for turn in [one for one, kept in self._mirrors.items() if kept.turn.message in said]:
+                self._drop(turn)
+            after = found[-1].seq
+
+    # what others say
+
+    def _lost(self) -> None:
+        self._say("a")
+
+    def _heard(self, notice: str) -> None:  # noqa: C901, PLR0912  one arm for each kind of notice
+        try:
+            who, kind, *rest = json.loads(notice)
+        except ValueError:
+            log.warning("bus.strange_notice")
+            return
+        if who == self._me:
+            return
+        self._alone = False
+        match kind, rest:
+            case "r", [room, first, last]:
+                self._catch_up(RoomId(room), first, last)
+            case "o", fields:
+                self._mirror(_turn_in(fields))
+            case "d", [turn, text_from, reasoning_from, text, reasoning]:
+                self._grow(TurnId(turn), text_from, reasoning_from, text, reasoning)
+            case "e", [turn]:
+                self._end(TurnId(turn))
+            case "?", [turn, text_from, reasoning_from]:
+                self._send_rest(TurnId(turn), text_from, reasoning_from)
+            case "a", []:
+                self._say("h")
+                for turn in list(self._own):
+                    self._send_rest(turn, 0, 0)
+            case "x", [turn]:
+                self.stop_here(TurnId(turn))
+            case "t", [room, actor, name]:
+                self._hub.to_room(
+                    RoomId(room), Typing(RoomId(room), ActorId(actor), name), but=ActorId(actor)
+                )
+            case "k", [room, actor, seq]:
+                self._hub.to_actor(ActorId(actor), ReadMark(RoomId(room), seq), but=None)
+            case _:
+                pass  # a greeting, or a newer process speaks of what this one does not know
+
+    def _catch_up(self, room: RoomId, first: int, last: int) -> None:
+        mirrored = any(stream.turn.room == room for stream in self._mirrors.values())
+        if not mirrored and not self._hub.cares(room):
+            return
+        known = self._behind.get(room, (first, last))
+        self._behind[room] = (min(first, known[0]), max(last, known[1]))
+        self._wanted.set()
+
+    def _mirror(self, turn: Turn) -> None:
+        known = self._mirrors.get(turn.id)
+        if known is not None and known.turn.fence < turn.fence:  # it was taken over and begins anew
+            self._drop(turn.id)
+            known = None
+        if known is None and turn.id not in self._own:
+            self._mirrors[turn.id] = self._hub.open_stream(turn, mirror=True)
+
+    def _grow(
+        self, turn: TurnId, text_from: int, reasoning_from: int, text: str, reasoning: str
+    ) -> None:
+        stream = self._mirrors.get(turn)
+        have_text, have_reasoning = (0, 0) if stream is None else stream.lengths
+        if stream is None or text_from > have_text or reasoning_from > have_reasoning:
+            if turn not in self._asked:
+                self._asked.add(turn)
+                self._say("?", turn, have_text, have_reasoning)
+            return
+        self._asked.discard(turn)
+        text, reasoning = (
+            text[have_text - text_from :],
+            reasoning[have_reasoning - reasoning_from :],
+        )
+        if text or reasoning:
+            self._hub.add(stream, text, reasoning)
+
+    def _end(self, turn: TurnId) -> None:
+        """The owner is done. Its message, if there is one, may still have to be read."""
+        self._asked.discard(turn)
+        stream = self._mirrors.get(turn)
+        if stream is None:
+            return
+        self._over.add(turn)
+        if stream.turn.room not in self._behind:
+            self._catch_up(stream.turn.room, 1, 0)
+
+    def _drop(self, turn: TurnId) -> None:
+        self._over.discard(turn)
+        stream = self._mirrors.pop(turn, None)
+        if stream is not None:
+            self._hub.drop_stream(stream)
+
+    def _over_in(self, room: RoomId) -> list[TurnId]:
+        return [turn for turn in self._over if self._mirrors[turn].turn.room == room]
+
+    # speaking
+
+    def _say(self, *notice: Any) -> None:
+        self._out.append(list(notice))
+        self._wake.set()
+
+    def _send_rest(self, turn: TurnId, text_from: int, reasoning_from: int) -> None:
+        own = self._own.get(turn)
+        if own is None:
+            return
+        if text_from == 0 and reasoning_from == 0:
+            self._say("o", *_turn_out(own.stream.turn))
+        text = own.stream.text()[text_from : own.text]
+        reasoning = own.stream.reasoning()[reasoning_from : own.reasoning]
+        self._out += _chunks(turn, text_from, reasoning_from, text, reasoning)
+        self._wake.set()
+
+    def _pieces(self) -> list[list[Any]]:
+        notices: list[list[Any]] = []
+        for turn, own in self._own.items():
+            pieces = own.stream.pieces[own.pieces :]
+            if pieces:
+                text = "".join(text for text, _ in pieces)
+                reasoning = "".join(reasoning for _, reasoning in pieces)
+                notices += _chunks(turn, own.text, own.reasoning, text, reasoning)
+                own.pieces += len(pieces)
+                own.text += len(text)
+                own.reasoning += len(reasoning)
+        return notices
+
+
+def _chunks(
+    turn: TurnId, text_from: int, reasoning_from: int, text: str, reasoning: str
+) -> list[list[Any]]:
+    """A piece of an answer, cut so that each part fits into a notice."""
+    notices: list[list[Any]] = []
+    for start in range(0, len(reasoning), CHUNK_CHARS):
+        part = reasoning[start : start + CHUNK_CHARS]
+        notices.append(["d", turn, text_from, reasoning_from + start, "", part])
+    reasoning_from += len(reasoning)
+    for start in range(0, len(text), CHUNK_CHARS):
+        part = text[start : start + CHUNK_CHARS]
+        notices.append(["d", turn, text_from + start, reasoning_from, part, ""])
+    return notices
+
+
+def _turn_out(turn: Turn) -> list[Any]:
+    return [
+        *(turn.id, turn.room, turn.agent, turn.agent_name),
+        *(turn.trigger_seq, turn.message, turn.attempt, turn.fence),
+    ]
+
+
+def _turn_in(fields: list[Any]) -> Turn:
+    turn, room, agent, name, trigger_seq, message, attempt, fence = fields
+    return Turn(
+        id=TurnId(turn),
+        room=RoomId(room),
+        agent=ActorId(agent),
+        agent_name=name,
+        trigger_seq=trigger_seq,
+        message=MessageId(message),
+        state=TurnState.OPEN,
+        attempt=attempt,
+        fence=fence,
+    )

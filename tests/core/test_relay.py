@@ -1,0 +1,144 @@
+"""Several processes, a bus that drops, doubles and reorders: every reader still sees every event once and in order."""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+
+from tests.core.test_reader import ROOMS, Client, World
+from tests.support.simulation import SimulatedClock, simulate
+
+from palaver.core.hub import Hub
+from palaver.core.live import not_encoded
+from palaver.core.relay import Relay
+from palaver.model import Event, MessageId, RoomId
+
+LIVES = 500
+
+
+class Air:
+    """What all processes of a life share: a bus that loses, doubles and reorders what it carries."""
+
+    def __init__(self, chance: random.Random, tasks: asyncio.TaskGroup) -> None:
+        self.chance = chance
+        self.tasks = tasks
+        self.ears: list[Callable[[str], None]] = []
+        self.loss = chance.choice([0, 0.1, 0.5])
+
+    async def carry(self, notice: str) -> None:
+        await asyncio.sleep(self.chance.choice([0, 0.001, 0.05]))
+        for heard in self.ears:
+            if self.chance.random() >= self.loss:
+                heard(notice)
+
+
+class Bus:
+    """One process's end of it."""
+
+    def __init__(self, air: Air) -> None:
+        self.air = air
+
+    async def send(self, notices: Sequence[str]) -> None:
+        for notice in notices:
+            for _ in range(self.air.chance.choice([1, 1, 2])):
+                self.air.tasks.create_task(self.air.carry(notice))
+
+    async def run(self, heard: Callable[[str], None], lost: Callable[[], None]) -> None:
+        self.air.ears.append(heard)
+        while True:
+            lost()
+            await asyncio.sleep(3)
+
+
+class Process(World):
+    """One process: a hub of its own, a relay, and the log that all share."""
+
+    def __init__(self, chance: random.Random, first: World | None, air: Air, number: int) -> None:
+        super().__init__(chance, number)
+        if first is not None:
+            self.logs = first.logs
+        self.hub = Hub(not_encoded, self.seq_of, ring_max=chance.choice([1, 3, 512]))
+        self.relay = Relay(Bus(air), self, self.hub, f"p{number}")
+        self.hub.spread = self.relay
+
+    async def tell(self) -> None:
+        while True:
+            event = await self.told.get()
+            await self.pause()
+            self.hub.publish((event,))
+            self.relay.committed((event,))
+
+    async def since(self, room: RoomId, after: int, count: int) -> Sequence[Event]:
+        await self.pause()
+        return tuple(self.logs[room][after : after + count])
+
+    async def seqs(self, wanted: Sequence[RoomId], /) -> dict[RoomId, int]:
+        await self.pause()
+        return {room: len(self.logs[room]) for room in wanted}
+
+
+class Wanderer(Client):
+    """A client that is let in by another process each time it comes back."""
+
+    def __init__(self, processes: list[Process]) -> None:
+        super().__init__(processes[0])
+        self.processes = processes
+
+    async def connect(self) -> None:
+        self.world = self.processes[0].chance.choice(self.processes)
+        await super().connect()
+
+    def writing(self) -> bool:
+        return any(process.writing for process in self.processes)
+
+
+async def life(chance: random.Random, clock: SimulatedClock) -> None:  # noqa: ARG001  simulate's shape
+    async with asyncio.timeout(3_000), asyncio.TaskGroup() as tasks:
+        air = Air(chance, tasks)
+        processes: list[Process] = []
+        for number in range(chance.randrange(2, 4)):
+            processes.append(Process(chance, processes[0] if processes else None, air, number))
+        running = [tasks.create_task(process.relay.run()) for process in processes]
+        running += [tasks.create_task(process.tell()) for process in processes]
+        clients = [Wanderer(processes) for _ in range(chance.randrange(1, 4))]
+        living = [tasks.create_task(client.live()) for client in clients]
+        writing = [tasks.create_task(process.write()) for process in processes]
+        for done in (*writing, *living):
+            await done
+        for task in running:
+            task.cancel()
+    for client in clients:
+        assert client.seq == {room: len(processes[0].logs[room]) for room in ROOMS}
+
+
+def test_a_bus_that_loses_and_doubles_costs_no_reader_an_event() -> None:
+    for seed in range(LIVES):
+        simulate(seed, life)
+
+
+def test_a_late_reader_in_another_process_gets_the_whole_text_of_a_running_answer() -> None:
+    async def lived(chance: random.Random, clock: SimulatedClock) -> None:  # noqa: ARG001
+        async with asyncio.TaskGroup() as tasks:
+            air = Air(chance, tasks)
+            air.loss = 0.3
+            one = Process(chance, None, air, 1)
+            two = Process(chance, one, air, 2)
+            running = [tasks.create_task(process.relay.run()) for process in (one, two)]
+            stream = one.hub.open_stream(one.turn(ROOMS[0], MessageId("m_1"), 1))
+            written = ""
+            for number in range(200):
+                one.hub.add(stream, f"w{number} ", "thought" if number == 7 else "")
+                written += f"w{number} "
+                await asyncio.sleep(chance.choice([0, 0.01]))
+            one.hub.add(stream, "x" * 5_000)
+            while stream.turn.message not in two.hub.streams(ROOMS[0]) or (
+                two.hub.streams(ROOMS[0])[stream.turn.message].text() != written + "x" * 5_000
+            ):
+                await asyncio.sleep(1)
+                one.hub.add(stream, "")  # an answer that goes on repairs what was lost
+            assert two.hub.streams(ROOMS[0])[stream.turn.message].reasoning() == "thought"
+            one.hub.drop_stream(stream)
+            for task in running:
+                task.cancel()
+
+    for seed in range(20):
+        simulate(seed, lived)
