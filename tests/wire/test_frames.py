@@ -149,6 +149,20 @@ def test_times_are_utc_with_milliseconds() -> None:
             | {"k": ["message.created"]},
         ),
         (live.ReadMark(ROOM, 3), {"t": "read", "room": "r_1", "seq": 3}),
+        (
+            live.Drafted(ROOM, MessageId("m_8"), ActorId("u_1"), "Ada", "hi", 0, "c"),
+            {"t": "draft", "room": "r_1", "msg": "m_8", "by": "u_1", "name": "Ada", "text": "hi"}
+            | {"cid": "c", "at": "1970-01-01T00:00:00.000Z"},
+        ),
+        (
+            live.Settled(ROOM, "c", MessageId("m_8"), 5, None, None),
+            {"t": "ack", "room": "r_1", "cid": "c", "msg": "m_8", "state": "stored", "seq": 5},
+        ),
+        (
+            live.Settled(ROOM, "c", MessageId("m_8"), None, Code.CID_REUSED, "No."),
+            {"t": "ack", "room": "r_1", "cid": "c", "msg": "m_8", "state": "rejected"}
+            | {"seq": None, "code": "cid_reused", "detail": "No."},
+        ),
         (live.DatabaseState(up=False), {"t": "db", "state": "down"}),
         (live.Closing(1500), {"t": "bye", "retry_ms": 1500}),
     ],

@@ -150,7 +150,7 @@ class Rest:
         room: str,
         body: Annotated[shapes.NewMessage, Depends(Body(shapes.NewMessage))],
     ) -> Response:
-        """Says something: 201, or 200 when this `cid` was stored before."""
+        """Says something: 201, or 200 when this `cid` was stored before, or 202 while the database is away."""
         sent = await self._core.chat.send(
             me,
             RoomId(room),
@@ -166,7 +166,7 @@ class Rest:
                 "dup": sent.dup,
                 "turns": [turn.id for turn in sent.turns],
             },
-            200 if sent.dup else 201,
+            202 if sent.state == "accepted" else 200 if sent.dup else 201,
         )
 
     async def read(

@@ -180,9 +180,10 @@ class Models(Shape):
 class Sent(Shape):
     """What became of a message."""
 
-    state: Literal["stored", "accepted", "rejected"]
+    state: Literal["stored", "accepted"]
+    """`accepted`: kept by this server until the database is back."""
     msg: str
-    seq: int
+    seq: int | None
     dup: bool
     turns: list[str]
 
