@@ -18,6 +18,7 @@ from sqlalchemy import (
     case,
     exists,
     func,
+    literal_column,
     or_,
     select,
     tuple_,
@@ -39,10 +40,12 @@ from palaver.store.schema import (
     rooms,
 )
 
-MEMBERSHIPS_FEW = 2_000
+MEMBERSHIPS_FEW = 1_000
 """Up to so many memberships the list goes by them."""
+MEMBERSHIPS_FEW_SEARCHED = 20_000
+"""The same for a search, which may have to look at each room it walks by."""
 UNREAD_MAX = 100
-UNREAD_SCANNED = 500
+UNREAD_SCANNED = 200
 """Unread messages are counted among so many of a room's last seqs, so that the count's cost is bounded."""
 
 
@@ -107,10 +110,11 @@ _MEMBERSHIPS = Statement(
     select(func.count()).select_from(
         select(members.c.room_key)
         .where(members.c.actor_key == _me)
-        .limit(MEMBERSHIPS_FEW + 1)
+        .limit(bindparam("limit"))
         .subquery()
     ),
     "actor",
+    "limit",
 )
 _IDS = ListStatement(
     lambda names: select(rooms.c.id).where(rooms.c.key.in_([_key(name) for (name,) in names]))
@@ -159,9 +163,11 @@ def folded(text: str) -> str:
 
 
 def _picked(*, few: bool, searched: bool) -> Statement:
+    # `+ 0` keeps the planner from walking all rooms by activity where the memberships are few
+    active = rooms.c.active_ms + literal_column("0") if few else rooms.c.active_ms
     wanted = [
         room_is_live,
-        tuple_(rooms.c.active_ms, rooms.c.key) < tuple_(_key("active_ms"), _key("key")),
+        tuple_(active, rooms.c.key) < tuple_(_key("active_ms"), _key("key")),
     ]
     if searched:
         wanted.append(rooms.c.title_folded.like(bindparam("pattern"), escape="\\"))
@@ -197,9 +203,10 @@ _PICKED = {
 def _pick(
     conn: Connection, actor: ActorId, cursor: str | None, limit: int, search: str | None
 ) -> list[Row]:
-    counted = _MEMBERSHIPS.first(conn, actor)
+    limit_of_few = MEMBERSHIPS_FEW_SEARCHED if search else MEMBERSHIPS_FEW
+    counted = _MEMBERSHIPS.first(conn, actor, limit_of_few + 1)
     assert counted is not None
-    few = counted[0] <= MEMBERSHIPS_FEW
+    few = counted[0] <= limit_of_few
     position = (INTEGER_MAX, INTEGER_MAX) if cursor is None else _position(cursor)
     values: list[Any] = [actor, *position, limit]
     if search:
