@@ -10,6 +10,7 @@ from typing import Any
 from playwright.async_api import Locator, Page, expect
 from tests.support.browser import Browser
 
+MISSING = re.compile(r"status of 404")
 OUTAGE = re.compile(r"net::ERR_(CONNECTION_\w+|EMPTY_RESPONSE|SOCKET_NOT_CONNECTED)|closed before")
 
 
@@ -106,6 +107,6 @@ async def arrive(browser: Browser, url: str, **how: Any) -> Tab:
     return tab
 
 
-def forgive_outage(browser: Browser) -> None:
-    """Let pass what Chromium itself logs about a server that is not there, and nothing else."""
-    browser.problems[:] = [text for text in browser.problems if not OUTAGE.search(text)]
+def forgive(browser: Browser, expected: re.Pattern[str]) -> None:
+    """Let pass what Chromium itself logs about answers that a walk asked for, and nothing else."""
+    browser.problems[:] = [text for text in browser.problems if not expected.search(text)]

@@ -1,0 +1,86 @@
+"""How the page looks: on a phone, in the dark, and on the picture in the README."""
+
+import pytest
+from playwright.async_api import expect
+from tests.support.browser import SCREENSHOTS, Browser
+from tests.support.server import ServerProcess
+from tests.walks.tab import Tab, arrive
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+WIDE = "a" * 300 + " https://example.org/" + "b" * 200
+
+
+async def brightness(tab: Tab) -> int:
+    """Of the page's ground, 0 to 255."""
+    rgb: list[int] = await tab.page.evaluate(
+        "() => getComputedStyle(document.querySelector('main')).backgroundColor.match(/\\d+/g)"
+        ".slice(0, 3).map(Number)"
+    )
+    return sum(rgb) // 3
+
+
+async def test_a_phone_has_everything_within_its_width(
+    browser: Browser, town: ServerProcess
+) -> None:
+    tab = await arrive_by_phone(browser, town)
+    assert await tab.fits()
+    await browser.screenshot(tab.page, "phone-home")
+    await tab.say("/markdown")
+    await tab.answered()
+    await expect(tab.answers.last.locator("math").first).to_be_visible()
+    await tab.say(WIDE)
+    await tab.answered(2)
+    assert await tab.fits()
+    await browser.screenshot(tab.page, "phone-room")
+
+    drawer = tab.part("room-list")
+    await expect(drawer).not_to_be_visible()
+    await tab.part("sidebar-toggle").tap()
+    await expect(drawer).to_be_visible()
+    assert await tab.fits()
+    await browser.screenshot(tab.page, "phone-drawer")
+    await tab.room_item("Lobby").tap()
+    await expect(tab.part("room-title")).to_have_text("Lobby")
+    await expect(drawer).not_to_be_visible()
+    await tab.part("sidebar-toggle").tap()
+    await expect(drawer).to_be_visible()
+    await tab.page.keyboard.press("Escape")
+    await expect(drawer).not_to_be_visible()
+
+
+async def arrive_by_phone(browser: Browser, server: ServerProcess, *, dark: bool = False) -> Tab:
+    tab = Tab(await browser.open(server.url, phone=True, dark=dark))
+    await expect(tab.part("home")).to_be_visible()
+    await expect(tab.part("model-hint")).to_be_visible()
+    return tab
+
+
+async def test_the_dark_is_dark_and_can_be_chosen(browser: Browser, town: ServerProcess) -> None:
+    tab = await arrive(browser, town.url, dark=True)
+    assert await brightness(tab) < 60
+    await tab.say("/markdown")
+    await tab.answered()
+    await expect(tab.answers.last.locator("pre code .hljs-keyword").first).to_be_visible()
+    await expect(tab.answers.last.locator("math").first).to_be_visible()
+    await browser.screenshot(tab.page, "room-dark")
+    await tab.part("settings-open").click()
+    await tab.part("theme-light").click()
+    assert await brightness(tab) > 200
+    await browser.screenshot(tab.page, "settings-light")
+    await tab.page.reload()
+    await tab.answered()
+    assert await brightness(tab) > 200, "the choice is kept"
+    await tab.part("settings-open").click()
+    await tab.part("theme-system").click()
+    assert await brightness(tab) < 60
+
+
+async def test_a_phone_in_the_dark(browser: Browser, town: ServerProcess) -> None:
+    tab = await arrive_by_phone(browser, town, dark=True)
+    await tab.say("/help")
+    await tab.answered()
+    assert await brightness(tab) < 60
+    assert await tab.fits()
+    picture = await browser.screenshot(tab.page, "phone-dark")
+    assert picture.parent == SCREENSHOTS

@@ -1,0 +1,91 @@
+"""The server dies, at the worst moment, and comes back on the same port and data: the page loses nothing."""
+
+import pytest
+from playwright.async_api import Error as PlaywrightError, expect
+from tests.support.browser import Browser
+from tests.support.server import Serve
+from tests.walks.tab import OUTAGE, arrive, forgive
+
+pytestmark = [pytest.mark.browser, pytest.mark.fault, pytest.mark.slow]
+
+
+async def test_what_is_written_during_an_outage_is_stored_once_and_answered_once(
+    browser: Browser, serve: Serve
+) -> None:
+    server = await serve()
+    tab = await arrive(browser, server.url)
+    await tab.new_chat("/long 3")
+    await tab.answered(1)
+    address = tab.page.url
+    await expect(tab.banner).to_have_count(0)
+
+    await tab.composer.press_sequentially("/lo")
+    await server.kill()
+    await tab.composer.press_sequentially("ng 4")
+    await tab.composer.press("Enter")
+    await expect(tab.waiting("sending")).to_have_count(1)
+    await expect(tab.banner).to_have_attribute("data-state", "reconnecting")
+    await expect(tab.banner).to_contain_text("kept")
+    await browser.screenshot(tab.page, "outage")
+    await server.start()
+    await expect(tab.banner).to_have_count(0)
+    await tab.answered(2)
+
+    await server.kill()
+    await tab.say("/long 5")
+    await expect(tab.waiting("sending")).to_have_count(1)
+    assert [entry["text"] for entry in await tab.kept()] == ["/long 5"]
+    with pytest.raises(PlaywrightError, match="ERR_CONNECTION_REFUSED"):
+        await tab.page.reload()
+    await server.start()
+    await tab.page.goto(address)
+    await tab.answered(3)
+    log = await tab.log()
+    assert [text for _, role, text in log if role == "user"] == ["/long 3", "/long 4", "/long 5"]
+    await expect(tab.banner).to_have_count(0)
+    assert await tab.kept() == []
+    forgive(browser, OUTAGE)
+
+
+async def test_an_answer_that_the_death_of_the_server_cut_is_kept_and_can_be_tried_again(
+    browser: Browser, serve: Serve
+) -> None:
+    server = await serve()
+    tab = await arrive(browser, server.url)
+    await tab.say("/long 300")
+    text = tab.stream.get_by_test_id("message-text")
+    await expect(text).to_contain_text("w020")
+    await server.kill()
+    seen = (await text.inner_text()).strip()
+    assert "w299" not in seen
+
+    await server.start()
+    await tab.answered(1, status="interrupted")
+    seq, _, kept = (await tab.log())[-1]
+    assert kept.startswith(seen)
+    assert "w299" not in kept
+    await browser.screenshot(tab.page, "interrupted")
+
+    await tab.part("retry").click()
+    await expect(tab.page.locator(f'[data-seq="{seq}"]')).to_have_count(0)
+    await tab.answered(1)
+    assert (await tab.log())[-1][2] == " ".join(f"w{number:03d}" for number in range(300))
+    forgive(browser, OUTAGE)
+
+
+async def test_a_planned_stop_keeps_a_running_answer_and_the_page_comes_back(
+    browser: Browser, serve: Serve
+) -> None:
+    server = await serve(environment={"PALAVER_STOP_SECONDS": "2"})
+    tab = await arrive(browser, server.url)
+    await tab.say("/long 5000")
+    text = tab.stream.get_by_test_id("message-text")
+    await expect(text).to_contain_text("w020")
+    assert await server.term() == 0
+    seen = (await text.last.inner_text()).strip() if await text.count() else ""
+    await server.start()
+    await tab.answered(1, status="interrupted")
+    kept = (await tab.log())[-1][2]
+    assert kept.startswith(seen or "w000 w001")
+    await expect(tab.banner).to_have_count(0)
+    forgive(browser, OUTAGE)

@@ -1,0 +1,129 @@
+"""The list of rooms: make, rename, find, delete and take it back; the palette; links to a message."""
+
+import re
+
+import pytest
+from playwright.async_api import expect
+from tests.support.browser import Browser
+from tests.support.server import ServerProcess
+from tests.walks.tab import MISSING, Tab, arrive, forgive
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+async def someone_with_rooms(browser: Browser, server: ServerProcess, *titles: str) -> Tab:
+    """Somebody whose rooms were made by their own hand, through the page's own session."""
+    tab = await arrive(browser, server.url)
+    for title in titles:
+        made = await tab.page.request.post(f"{server.url}/api/rooms", data={"title": title})
+        assert made.status == 201
+    for title in titles:
+        await expect(tab.room_item(title)).to_be_visible()
+    return tab
+
+
+async def test_rooms_are_renamed_searched_deleted_and_brought_back(
+    browser: Browser, town: ServerProcess
+) -> None:
+    tab = await someone_with_rooms(browser, town, "Garden", "Holiday plans", "Tax")
+    beside = await arrive(browser, town.url, beside=tab.page)
+
+    garden = tab.room_item("Garden")
+    await garden.hover()
+    await garden.get_by_test_id("room-rename").click()
+    await tab.part("room-title-input").fill("Vegetable garden")
+    await tab.part("room-title-input").press("Enter")
+    await expect(tab.room_item("Vegetable garden")).to_be_visible()
+    await expect(beside.room_item("Vegetable garden")).to_be_visible()
+    await tab.room_item("Vegetable garden").click()
+    await tab.part("room-title").click()
+    await tab.part("room-title-input").fill("never mind")
+    await tab.part("room-title-input").press("Escape")
+    await expect(tab.part("room-title")).to_have_text("Vegetable garden")
+
+    await tab.part("room-search").fill("PLAN")
+    await expect(tab.part("room-item")).to_have_count(1)
+    await expect(tab.part("room-item")).to_contain_text("Holiday plans")
+    await tab.part("room-search").press("Escape")
+    await expect(tab.part("room-item")).to_have_count(4)
+
+    tax = tab.room_item("Tax")
+    await tax.hover()
+    await tax.get_by_test_id("room-delete").click()
+    await expect(tax).to_have_count(0)
+    await expect(beside.room_item("Tax")).to_have_count(0)
+    await tab.part("toast-undo").click()
+    await expect(tax).to_be_visible()
+    await expect(beside.room_item("Tax")).to_be_visible()
+    forgive(browser, MISSING)  # what was deleted is asked for once more
+
+
+async def test_the_room_that_is_alive_comes_first(browser: Browser, town: ServerProcess) -> None:
+    tab = await someone_with_rooms(browser, town, "First", "Second", "Third")
+    own = tab.part("room-item").filter(has_not_text="Lobby")
+    await expect(own).to_have_text([re.compile("Third"), re.compile("Second"), re.compile("First")])
+    await tab.room_item("First").click()
+    await tab.say("/long 2")
+    await tab.answered()
+    await expect(own).to_have_text([re.compile("First"), re.compile("Third"), re.compile("Second")])
+
+
+async def test_deleting_the_open_room_leaves_it_and_undo_returns_to_it(
+    browser: Browser, town: ServerProcess
+) -> None:
+    tab = await arrive(browser, town.url)
+    await tab.new_chat("/long 5")
+    await tab.answered()
+    room = tab.room
+    item = tab.page.locator(f'[data-testid="room-item"][data-room="{room}"]')
+    await item.hover()
+    await item.get_by_test_id("room-delete").click()
+    await expect(tab.part("home")).to_be_visible()
+    await tab.part("toast-undo").click()
+    await expect(tab.page).to_have_url(f"{town.url}/r/{room}")
+    await tab.answered(1)
+    forgive(browser, MISSING)
+
+
+@pytest.mark.parametrize("shortcut", ["Control+k", "Meta+k"])
+async def test_the_palette_goes_anywhere_by_keyboard(
+    browser: Browser, town: ServerProcess, shortcut: str
+) -> None:
+    tab = await someone_with_rooms(browser, town, "Garden", "Holiday plans")
+    await tab.page.keyboard.press(shortcut)
+    await expect(tab.part("palette-input")).to_be_focused()
+    await tab.page.keyboard.type("holi")
+    await expect(tab.part("palette-item").first).to_contain_text("Holiday plans")
+    await tab.page.keyboard.press("Enter")
+    await expect(tab.part("palette")).to_have_count(0)
+    await expect(tab.part("room-title")).to_have_text("Holiday plans")
+    await tab.page.keyboard.press(shortcut)
+    await expect(tab.part("palette")).to_be_visible()
+    await tab.page.keyboard.press("Escape")
+    await expect(tab.part("palette")).to_have_count(0)
+
+
+async def test_a_link_to_a_message_goes_there_and_shows_which_one(
+    browser: Browser, town: ServerProcess
+) -> None:
+    tab = await someone_with_rooms(browser, town, "Long talk")
+    await tab.room_item("Long talk").click()
+    room = tab.room
+    seqs: list[int] = []
+    for number in range(12):
+        sent = await tab.page.request.post(
+            f"{town.url}/api/rooms/{room}/messages",
+            data={"cid": f"{room}-{number}", "text": f"/long {200 + number}"},
+        )
+        seqs.append((await sent.json())["seq"])
+    wanted = seqs[4]
+    there = await arrive(browser, f"{town.url}/r/{room}/{wanted}", beside=tab.page)
+    target = there.page.locator(f'[data-seq="{wanted}"]')
+    await expect(target).to_be_in_viewport()
+    await expect(target).to_have_class(re.compile("highlighted"))
+    await expect(target).to_contain_text("/long 204")
+    await tab.answered(12)
+    await expect(target).to_be_in_viewport()
+    await there.part("jump-newest").click()
+    await expect(there.stored.last).to_be_in_viewport()
+    await expect(there.page).to_have_url(f"{town.url}/r/{room}")
