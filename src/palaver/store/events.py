@@ -8,32 +8,32 @@ from palaver.store.actors import id_of
 from palaver.store.engine.statement import Statement
 from palaver.store.schema import actors, events, messages as messages_table, rooms
 
-_replied = messages.COLUMNS[10].table
+_replied = messages.replied
 _room_key = select(rooms.c.key).where(rooms.c.id == bindparam("room")).scalar_subquery()
 
+# The range is cut before anything is joined to it; see `messages._range`.
+_cut = (
+    select(events)
+    .where(events.c.room_key == _room_key, events.c.seq > bindparam("after"))
+    .order_by(events.c.seq)
+    .limit(bindparam("limit"))
+    .subquery("cut")
+)
 # A message has the seq of the event that created it, and its author is that event's actor.
 _SINCE = Statement(
-    select(
-        *messages.COLUMNS,
-        events.c.seq,
-        events.c.type,
-        events.c.at_ms,
-        events.c.data,
-    )
-    .select_from(events)
-    .outerjoin(actors, actors.c.key == events.c.actor_key)
+    select(*messages.COLUMNS, _cut.c.seq, _cut.c.type, _cut.c.at_ms, _cut.c.data)
+    .select_from(_cut)
+    .outerjoin(actors, actors.c.key == _cut.c.actor_key)
     .outerjoin(
         messages_table,
-        (messages_table.c.room_key == events.c.room_key) & (messages_table.c.seq == events.c.seq),
+        (messages_table.c.room_key == _cut.c.room_key) & (messages_table.c.seq == _cut.c.seq),
     )
     .outerjoin(
         _replied,
         (_replied.c.room_key == messages_table.c.room_key)
         & (_replied.c.seq == messages_table.c.reply_to_seq),
     )
-    .where(events.c.room_key == _room_key, events.c.seq > bindparam("after"))
-    .order_by(events.c.seq)
-    .limit(bindparam("limit")),
+    .order_by(_cut.c.seq),
     "room",
     "after",
     "limit",

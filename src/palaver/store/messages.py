@@ -4,7 +4,17 @@ Every page is a range of the index on (room_key, seq), so its cost does not depe
 long the room is. A deleted message keeps its place, with the text "" and no `meta`.
 """
 
-from sqlalchemy import Connection, ScalarSelect, Select, bindparam, select
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    ScalarSelect,
+    Select,
+    bindparam,
+    select,
+)
 
 from palaver.model import NO_DATA, Message, MessageId, Page, RoomId
 from palaver.store.actors import id_of
@@ -12,38 +22,44 @@ from palaver.store.columns import INTEGER_MAX
 from palaver.store.engine.statement import Row, Statement
 from palaver.store.schema import actors, messages, rooms
 
-_replied = messages.alias("replied")
+replied = messages.alias("replied")
 
-COLUMNS = (
-    messages.c.id,
-    messages.c.seq,
-    actors.c.kind,
-    actors.c.id,
-    actors.c.name,
-    messages.c.role,
-    messages.c.status,
-    messages.c.text,
-    messages.c.created_ms,
-    messages.c.cid,
-    _replied.c.id,
-    messages.c.branch,
-    messages.c.kind,
-    messages.c.edited_ms,
-    messages.c.deleted_ms,
-    messages.c.meta,
-)
+
+def columns(source: FromClause) -> tuple[ColumnElement[Any], ...]:
+    """What `message_of` takes: of the messages in `source`, with their authors and the replied ones."""
+    return (
+        source.c.id,
+        source.c.seq,
+        actors.c.kind,
+        actors.c.id,
+        actors.c.name,
+        source.c.role,
+        source.c.status,
+        source.c.text,
+        source.c.created_ms,
+        source.c.cid,
+        replied.c.id,
+        source.c.branch,
+        source.c.kind,
+        source.c.edited_ms,
+        source.c.deleted_ms,
+        source.c.meta,
+    )
+
+
+COLUMNS = columns(messages)
 
 
 def selected(*more: object) -> Select[tuple[object, ...]]:
     """A select of `COLUMNS` (and `more` behind them), with authors and replied messages joined."""
     return (
-        select(*COLUMNS, *more)  # type: ignore[call-overload]
+        select(*COLUMNS, *more)
         .select_from(messages)
         .join(actors, actors.c.key == messages.c.author_key)
         .outerjoin(
-            _replied,
-            (_replied.c.room_key == messages.c.room_key)
-            & (_replied.c.seq == messages.c.reply_to_seq),
+            replied,
+            (replied.c.room_key == messages.c.room_key)
+            & (replied.c.seq == messages.c.reply_to_seq),
         )
     )
 
@@ -53,31 +69,30 @@ def room_key() -> ScalarSelect[int]:
     return select(rooms.c.key).where(rooms.c.id == bindparam("room")).scalar_subquery()
 
 
-_in_room = selected().where(messages.c.room_key == room_key())
-_UNTIL = Statement(
-    _in_room.where(messages.c.seq <= bindparam("seq"))
-    .order_by(messages.c.seq.desc())
-    .limit(bindparam("limit")),
-    "room",
-    "seq",
-    "limit",
-)
-_FROM = Statement(
-    _in_room.where(messages.c.seq >= bindparam("seq"))
-    .order_by(messages.c.seq)
-    .limit(bindparam("limit")),
-    "room",
-    "seq",
-    "limit",
-)
-_CONTEXT = Statement(
-    _in_room.where(messages.c.seq <= bindparam("seq"), messages.c.deleted_ms.is_(None))
-    .order_by(messages.c.seq.desc())
-    .limit(bindparam("limit")),
-    "room",
-    "seq",
-    "limit",
-)
+def _range(*where: ColumnElement[bool], newest_first: bool) -> Statement:
+    """At most `limit` messages of a room. The range is cut before anything is joined to it.
+
+    PostgreSQL cannot know how long the room is; asked for all at once it may read and join the whole of it.
+    """
+    in_room = select(messages).where(messages.c.room_key == room_key(), *where)
+    order = messages.c.seq.desc() if newest_first else messages.c.seq
+    cut = in_room.order_by(order).limit(bindparam("limit")).subquery("cut")
+    found = (
+        select(*columns(cut))
+        .join(actors, actors.c.key == cut.c.author_key)
+        .outerjoin(
+            replied,
+            (replied.c.room_key == cut.c.room_key) & (replied.c.seq == cut.c.reply_to_seq),
+        )
+        .order_by(cut.c.seq.desc() if newest_first else cut.c.seq)
+    )
+    return Statement(found, "room", "seq", "limit")
+
+
+_until = messages.c.seq <= bindparam("seq")
+_UNTIL = _range(_until, newest_first=True)
+_FROM = _range(messages.c.seq >= bindparam("seq"), newest_first=False)
+_CONTEXT = _range(_until, messages.c.deleted_ms.is_(None), newest_first=True)
 _seqs = select(messages.c.seq).where(messages.c.room_key == room_key())
 _ANY_UNTIL = Statement(_seqs.where(messages.c.seq <= bindparam("seq")).limit(1), "room", "seq")
 _ANY_FROM = Statement(_seqs.where(messages.c.seq >= bindparam("seq")).limit(1), "room", "seq")
