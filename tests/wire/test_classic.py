@@ -46,7 +46,14 @@ class Place:
 
 @pytest.fixture
 async def place(tmp_path: Path) -> AsyncIterator[Place]:
-    settings = Settings(data_dir=tmp_path, port=0, detect=False, stop_seconds=1, database_seconds=1)
+    settings = Settings(
+        data_dir=tmp_path,
+        port=0,
+        detect=False,
+        stop_seconds=1,
+        database_seconds=1,
+        allowed_origins=("http://localhost:5173",),
+    )
     mind = Scripted()
     with listening(settings) as (listener, url):
         async with started(settings, encode=frames.encode, provider=mind) as core:
@@ -441,6 +448,18 @@ async def test_a_first_request_sets_the_identity_and_no_other_cookie(place: Plac
         }
         again = await http.get("/api/sessions")
     assert "set-cookie" not in again.headers
+
+
+async def test_its_front_end_may_stand_on_an_allowed_origin(place: Place) -> None:
+    origin = "http://localhost:5173"
+    async with asking(place) as http:
+        answer = await http.get("/api/sessions", headers={"origin": origin})
+        cookie = f"stupidbot_user_id={GUEST}"
+        url = f"{place.url.replace('http', 'ws', 1)}/ws/chat"
+        async with connect(url, additional_headers={"cookie": cookie, "origin": origin}) as socket:
+            assert json.loads(await socket.recv())["type"] == "system"
+    assert answer.headers["access-control-allow-origin"] == origin
+    assert answer.headers["access-control-allow-credentials"] == "true"
 
 
 @pytest.mark.parametrize("cookie", ["me", "'; drop table", "0" * 31])

@@ -48,6 +48,7 @@ def create_app(core: Core, page: Page | None = None) -> FastAPI:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.allowed_origins,
+            allow_credentials=True,  # a guest is known by a cookie, also from an allowed page
             allow_methods=["GET", "POST", "PATCH", "DELETE"],
             allow_headers=["authorization", "content-type", "last-event-id"],
         )
