@@ -104,11 +104,11 @@ class _Kept(TypeDecorator[Any]):
         """What the driver's value stands for."""
         return value
 
-    def bind_processor(self, dialect: Dialect) -> Processor:  # noqa: ARG002  SQLAlchemy's shape
+    def bind_processor(self, dialect: Dialect) -> Processor | None:  # noqa: ARG002  SQLAlchemy's shape
         """As SQLAlchemy asks."""
         return self.kept
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Processor:  # noqa: ARG002
+    def result_processor(self, dialect: Dialect, coltype: object) -> Processor | None:  # noqa: ARG002
         """As SQLAlchemy asks."""
         return self.found
 
@@ -130,6 +130,19 @@ class Id(_Kept):
     def found(self, value: Any) -> Any:
         """The opposite."""
         return None if value is None else self.prefix + value.hex()
+
+
+class Digest(_Kept):
+    """16 bytes that both drivers take and give as they are; the usual type would wrap each one."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def bind_processor(self, dialect: Dialect) -> None:
+        """None is needed."""
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> None:
+        """None is needed."""
 
 
 class SafeText(_Kept):

@@ -33,7 +33,7 @@ from palaver.model import (
     TurnState,
     Visibility,
 )
-from palaver.store.columns import Choice, Cid, Id, Json, Key, SafeText
+from palaver.store.columns import Choice, Cid, Digest, Id, Json, Key, SafeText
 
 metadata = MetaData(
     naming_convention={
@@ -92,6 +92,7 @@ rooms = Table(
     Column("title_source", Choice(TitleSource), nullable=False),
     Column("visibility", Choice(Visibility), nullable=False),
     Column("seq", BigInteger, nullable=False),
+    Column("chain", Digest, nullable=False),  # see store.chain
     Column("created_ms", BigInteger, nullable=False),
     Column("active_ms", BigInteger, nullable=False),
     Column("deleted_ms", BigInteger),
@@ -147,6 +148,7 @@ messages = Table(
     Column("edited_ms", BigInteger),
     Column("deleted_ms", BigInteger),
     Column("meta", Json),
+    Column("digest", Digest),
     PrimaryKeyConstraint("room_key", "seq"),
     CheckConstraint("length(id) = 16", name="id_length"),
 )
@@ -170,6 +172,8 @@ events = Table(
     Column("at_ms", BigInteger, nullable=False),
     Column("message_seq", BigInteger),
     Column("data", Json),
+    Column("chain", Digest, nullable=False),
+    Column("digest", Digest),
     PrimaryKeyConstraint("room_key", "seq"),
 )
 

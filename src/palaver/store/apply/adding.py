@@ -47,6 +47,7 @@ from palaver.store.apply.transaction import (
     message_row,
     room_not_found,
 )
+from palaver.store.chain import digest_of_message, linked
 from palaver.store.commands import Added, AddMessage
 from palaver.store.engine.statement import ListStatement
 from palaver.store.messages import message_of, selected
@@ -67,6 +68,7 @@ def _lock(names: Sequence[tuple[str, ...]]) -> ClauseElement:
             actors.c.id,
             rooms.c.key,
             rooms.c.seq,
+            rooms.c.chain,
             rooms.c.visibility,
             rooms.c.title_source,
             rooms.c.deleted_ms,
@@ -126,6 +128,7 @@ class _Room:
     key: int
     seq: int
     stored_seq: int
+    chain: bytes
     is_open: bool
     untitled: bool
     deleted: bool
@@ -168,7 +171,7 @@ def add_messages(tx: Transaction, commands: Sequence[AddMessage]) -> list[Added 
         except Refused as refused:
             results.append(refused)
     changed = [room for room in run.rooms.values() if room.seq != room.stored_seq]
-    ADVANCE.many(tx.conn, [(room.seq, tx.now_ms, room.key) for room in changed])
+    ADVANCE.many(tx.conn, [(room.seq, room.chain, tx.now_ms, room.key) for room in changed])
     INSERT_MESSAGE.many(tx.conn, run.message_rows)
     INSERT_EVENT.many(tx.conn, run.event_rows)
     open_turns(tx, turns)
@@ -179,15 +182,15 @@ def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:
     run = _Run()
     pairs = list(dict.fromkeys([(command.room, command.author) for command in commands]))
     for row in _LOCK.all(tx.conn, pairs):
-        room, digits, room_key, seq, visibility, title_source, deleted_ms, key, kind, name, role = (
-            row
-        )
+        room, digits, room_key, seq, chain, visibility, title_source, deleted_ms = row[:8]
+        key, kind, name, role = row[8:]
         run.authors[room, id_of(kind, digits)] = (_Author(key, name), role)
         if room not in run.rooms:
             run.rooms[room] = _Room(
                 key=room_key,
                 seq=seq,
                 stored_seq=seq,
+                chain=chain,
                 is_open=visibility is Visibility.OPEN,
                 untitled=title_source is TitleSource.NONE,
                 deleted=deleted_ms is not None,
@@ -244,8 +247,11 @@ def _decide(
         meta=command.meta,
     )
     run.message_rows.append(message_row(room.key, author.key, message, reply_to_seq))
-    run.event_rows.append(event_row(room.key, author.key, message))
-    tx.events.append(created(message))
+    event = created(message)
+    digest = digest_of_message(message, reply_to_seq)
+    room.chain = linked(room.chain, event, room.seq, digest)
+    run.event_rows.append(event_row(room.key, author.key, message, room.chain))
+    tx.events.append(event)
     run.replied[message.id] = (room.key, room.seq)
     run.known[repeatable] = (message, command.text)
     opened: list[Turn] = []

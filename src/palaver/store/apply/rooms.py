@@ -18,6 +18,7 @@ from palaver.store.apply.transaction import (
     Transaction,
     room_not_found,
 )
+from palaver.store.columns import id_bytes
 from palaver.store.commands import AddMember, CreateRoom, MarkRead, RenameRoom, SetRoomDeleted
 from palaver.store.engine.statement import Statement
 from palaver.store.schema import members, rooms
@@ -32,6 +33,7 @@ _ROOM_COLUMNS = (
     "title_source",
     "visibility",
     "seq",
+    "chain",
     "created_ms",
     "active_ms",
 )
@@ -92,6 +94,7 @@ def create(tx: Transaction, command: CreateRoom) -> Room:
         command.title_source,
         command.visibility,
         0,
+        id_bytes(command.id),
         tx.now_ms,
         tx.now_ms,
     )
@@ -100,6 +103,7 @@ def create(tx: Transaction, command: CreateRoom) -> Room:
         key=row[0],
         id=command.id,
         seq=0,
+        chain=id_bytes(command.id),
         visibility=command.visibility,
         title=command.title,
         title_source=command.title_source,

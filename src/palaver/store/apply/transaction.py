@@ -24,6 +24,7 @@ from palaver.model import (
     Visibility,
 )
 from palaver.store.actors import id_of
+from palaver.store.chain import digest_of_data, digest_of_message, linked
 from palaver.store.engine.statement import Statement
 from palaver.store.schema import actors, events, members, messages, rooms
 
@@ -31,6 +32,7 @@ _LOCK = Statement(
     select(
         rooms.c.key,
         rooms.c.seq,
+        rooms.c.chain,
         rooms.c.visibility,
         rooms.c.title,
         rooms.c.title_source,
@@ -56,17 +58,21 @@ _ROLE = Statement(
 ADVANCE = Statement(
     update(rooms)
     .where(rooms.c.key == bindparam("room_key"))
-    .values(seq=bindparam("new_seq"), active_ms=bindparam("now_ms")),
+    .values(seq=bindparam("new_seq"), chain=bindparam("new_chain"), active_ms=bindparam("now_ms")),
     "new_seq",
+    "new_chain",
     "now_ms",
     "room_key",
 )
 _ADVANCE_QUIETLY = Statement(
-    update(rooms).where(rooms.c.key == bindparam("room_key")).values(seq=bindparam("new_seq")),
+    update(rooms)
+    .where(rooms.c.key == bindparam("room_key"))
+    .values(seq=bindparam("new_seq"), chain=bindparam("new_chain")),
     "new_seq",
+    "new_chain",
     "room_key",
 )
-_EVENT_COLUMNS = ("room_key", "seq", "type", "actor_key", "at_ms", "message_seq", "data")
+_EVENT_COLUMNS = ("room_key", "seq", "type", "actor_key", "at_ms", "message_seq", "data", "chain")
 INSERT_EVENT = Statement(
     insert(events).values({name: bindparam(name) for name in _EVENT_COLUMNS}), *_EVENT_COLUMNS
 )
@@ -98,6 +104,7 @@ class LockedRoom:
     key: int
     id: RoomId
     seq: int
+    chain: bytes
     visibility: Visibility
     title: str
     title_source: TitleSource
@@ -127,10 +134,10 @@ class Transaction:
     def room(self, room: RoomId, *, deleted_too: bool = False) -> LockedRoom:
         """Locks the room. Refused: `room_not_found`."""
         row = _LOCK.first(self.conn, room)
-        if row is None or (row[5] is not None and not deleted_too):
+        if row is None or (row[6] is not None and not deleted_too):
             raise room_not_found()
-        key, seq, visibility, title, title_source, deleted_ms = row
-        return LockedRoom(key, room, seq, visibility, title, title_source, deleted_ms)
+        key, seq, chain, visibility, title, title_source, deleted_ms = row
+        return LockedRoom(key, room, seq, chain, visibility, title, title_source, deleted_ms)
 
     def actor(self, actor: ActorId) -> KnownActor | None:
         """The actor of this id."""
@@ -154,29 +161,31 @@ class Transaction:
         data: Mapping[str, Any] = NO_DATA,
     ) -> None:
         """Appends an event that is no message."""
-        room.seq += 1
-        _ADVANCE_QUIETLY.run(self.conn, room.seq, room.key)
-        key = None if actor is None else actor.key
-        INSERT_EVENT.run(self.conn, room.key, room.seq, type_, key, self.now_ms, message_seq, data)
-        self.events.append(
-            Event(
-                room=room.id,
-                seq=room.seq,
-                type=type_,
-                actor=None if actor is None else actor.id,
-                at_ms=self.now_ms,
-                data=data,
-            )
+        event = Event(
+            room=room.id,
+            seq=room.seq + 1,
+            type=type_,
+            actor=None if actor is None else actor.id,
+            at_ms=self.now_ms,
+            data=data,
         )
+        room.seq = event.seq
+        room.chain = linked(room.chain, event, message_seq, digest_of_data(data))
+        _ADVANCE_QUIETLY.run(self.conn, room.seq, room.chain, room.key)
+        key = None if actor is None else actor.key
+        row = (room.key, room.seq, type_, key, self.now_ms, message_seq, data, room.chain)
+        INSERT_EVENT.run(self.conn, *row)
+        self.events.append(event)
 
-    def append(
-        self, room_key: int, author_key: int, message: Message, reply_to_seq: int | None
-    ) -> None:
-        """Stores one message with its event; its seq is the room's next."""
-        ADVANCE.run(self.conn, message.seq, self.now_ms, room_key)
-        INSERT_MESSAGE.run(self.conn, *message_row(room_key, author_key, message, reply_to_seq))
-        INSERT_EVENT.run(self.conn, *event_row(room_key, author_key, message))
-        self.events.append(created(message))
+    def append(self, room: LockedRoom, author_key: int, message: Message) -> None:
+        """Stores one message, which replies to none, with its event; its seq is the room's next."""
+        event = created(message)
+        room.seq = message.seq
+        room.chain = linked(room.chain, event, message.seq, digest_of_message(message, None))
+        ADVANCE.run(self.conn, room.seq, room.chain, self.now_ms, room.key)
+        INSERT_MESSAGE.run(self.conn, *message_row(room.key, author_key, message, None))
+        INSERT_EVENT.run(self.conn, *event_row(room.key, author_key, message, room.chain))
+        self.events.append(event)
 
 
 def message_row(
@@ -200,10 +209,10 @@ def message_row(
     )
 
 
-def event_row(room_key: int, author_key: int, message: Message) -> tuple[Any, ...]:
+def event_row(room_key: int, author_key: int, message: Message, chain: bytes) -> tuple[Any, ...]:
     """The values of `INSERT_EVENT` for a created message."""
-    seq = message.seq
-    return (room_key, seq, EventType.MESSAGE_CREATED, author_key, message.created_ms, seq, None)
+    seq, at_ms = message.seq, message.created_ms
+    return (room_key, seq, EventType.MESSAGE_CREATED, author_key, at_ms, seq, None, chain)
 
 
 def created(message: Message) -> Event:
