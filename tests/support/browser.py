@@ -78,7 +78,7 @@ class Browser:
     async def screenshot(self, page: Page, name: str) -> Path:
         """Keep how a page looks as artifacts/screenshots/<name>.png."""
         path = SCREENSHOTS / f"{name}.png"
-        await page.screenshot(path=path)
+        await page.screenshot(path=path, animations="disabled")
         return path
 
     async def keep_last_looks(self) -> None:
