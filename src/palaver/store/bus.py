@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
-import asyncpg
 import structlog
 
 from palaver.clock import Clock
@@ -52,6 +51,8 @@ class PostgresqlBus:
 
     async def send(self, notices: Sequence[str]) -> None:
         """See `Bus`."""
+        import asyncpg  # noqa: PLC0415  a server on SQLite starts without it
+
         connection = self._connection
         if connection is None:
             return
@@ -65,6 +66,8 @@ class PostgresqlBus:
 
     async def run(self, heard: Callable[[str], None], lost: Callable[[], None]) -> None:
         """See `Bus`."""
+        import asyncpg  # noqa: PLC0415  a server on SQLite starts without it
+
         wait = 0.1
 
         def told(_connection: object, _pid: int, _channel: str, notice: object) -> None:
