@@ -99,6 +99,9 @@ def serve(
             help="Listen on a public address although there are no accounts: everyone who reaches it is a guest.",
         ),
     ] = False,
+    workers: Annotated[
+        int, typer.Option(help="Server processes behind the port; several need PostgreSQL.", min=1)
+    ] = 1,
     open_page: Annotated[
         bool, typer.Option("--open", help="Open the page in a browser when it is ready.")
     ] = False,
@@ -120,6 +123,7 @@ def serve(
             "allow_public": allow_public or None,
             "log_level": log_level,
         },
+        workers=workers,
         open_page=open_page,
         as_json=as_json,
     )

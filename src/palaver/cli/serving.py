@@ -7,7 +7,7 @@ from palaver.cli.output import tell, tell_json, without_password
 from palaver.settings import settings_from
 
 
-def serve(given: Mapping[str, object], *, open_page: bool, as_json: bool) -> None:
+def serve(given: Mapping[str, object], *, workers: int, open_page: bool, as_json: bool) -> None:
     """Serves until it is told to stop. Says where it is, and where its history is, once it is ready."""
     settings = settings_from(**given)
     from palaver.wire.server import serve as serve_until_stopped  # noqa: PLC0415  heavy
@@ -24,4 +24,9 @@ def serve(given: Mapping[str, object], *, open_page: bool, as_json: bool) -> Non
 
             webbrowser.open(url)
 
-    serve_until_stopped(settings, ready=ready)
+    if workers > 1:
+        from palaver.wire.workers import serve_with_workers  # noqa: PLC0415  seldom wanted
+
+        serve_with_workers(settings, workers, ready)
+    else:
+        serve_until_stopped(settings, ready=ready)

@@ -20,6 +20,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from palaver.clock import Clock
 from palaver.errors import Code, PalaverError, Refused, Unavailable
@@ -137,7 +138,7 @@ class Writer:
         if self._deadline is not None:
             self._deadline.cancel()
 
-    async def _write(self, batch: list[_Waiting]) -> None:
+    async def _write(self, batch: list[_Waiting], *, again: bool = True) -> None:
         commands = [waiting.command for waiting in batch]
         try:
             outcome = await self._transact(commands)
@@ -146,6 +147,9 @@ class Writer:
             if fault is not None:
                 _log().warning("the database does not take writes", code=fault.code.value)
                 _fail(batch, fault)
+            elif again and isinstance(error, IntegrityError):
+                # another process stored the same in between (a cid, a handle): now it is seen
+                await self._write(batch, again=False)
             elif len(batch) == 1:
                 _log().exception("a write failed", command=type(commands[0]).__name__)
                 _fail(batch, faults.internal())

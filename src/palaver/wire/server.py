@@ -43,6 +43,19 @@ def serve(settings: Settings, *, ready: Callable[[str], None] | None = None) -> 
 
     Refused: `bind_refused`, `port_taken` and what the store refuses.
     """
+    with listening(settings) as (listener, url), noted(settings.data_dir, url) as write_note:
+
+        def told(url: str) -> None:
+            write_note()
+            (ready or _tell)(url)
+
+        serve_on(settings, listener, url, told)
+
+
+def serve_on(
+    settings: Settings, listener: socket.socket, url: str, ready: Callable[[str], None]
+) -> None:
+    """Serves on a socket that listens already, until the process is told to stop."""
     logs.configure(settings)
     factory = None
     if sys.platform != "win32":
@@ -50,7 +63,7 @@ def serve(settings: Settings, *, ready: Callable[[str], None] | None = None) -> 
 
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(_serve(settings, ready or _tell))
+        runner.run(_serve(settings, listener, url, ready))
 
 
 @asynccontextmanager
@@ -58,44 +71,45 @@ async def serving(
     settings: Settings, stop: asyncio.Event | None = None
 ) -> AsyncGenerator[str, None]:
     """A server inside a program that runs already: its URL, until the block ends or `stop` is set."""
-    url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    is_ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     stop = stop or asyncio.Event()
     failure: BaseException | None = None
-    async with asyncio.TaskGroup() as tasks:
-        server = tasks.create_task(_serve(settings, url.set_result, stop))
-        await asyncio.wait({server, url}, return_when=asyncio.FIRST_COMPLETED)
-        if not server.done():
-            try:
-                yield url.result()
-            except BaseException as error:  # noqa: BLE001  goes on below, not wrapped by the group
-                failure = error
-            stop.set()
+    with listening(settings) as (listener, url), noted(settings.data_dir, url) as write_note:
+        async with asyncio.TaskGroup() as tasks:
+            server = tasks.create_task(_serve(settings, listener, url, is_ready.set_result, stop))
+            await asyncio.wait({server, is_ready}, return_when=asyncio.FIRST_COMPLETED)
+            if not server.done():
+                write_note()
+                try:
+                    yield url
+                except BaseException as error:  # noqa: BLE001  goes on below, not wrapped by the group
+                    failure = error
+                stop.set()
     if failure is not None:
         raise failure
 
 
 async def _serve(
-    settings: Settings, ready: Callable[[str], None], stop: asyncio.Event | None = None
+    settings: Settings,
+    listener: socket.socket,
+    url: str,
+    ready: Callable[[str], None],
+    stop: asyncio.Event | None = None,
 ) -> None:
     signals = (signal.SIGTERM, signal.SIGINT) if stop is None else ()
     stop = stop or asyncio.Event()
-    with listening(settings) as (listener, url):
-        async with started(settings, encode=frames.encode) as core:
-            server = Server(core, settings)
-            with (
-                stopping_on(signals, server.stop),
-                noted(settings.data_dir, url) as write_note,
-            ):
+    async with started(settings, encode=frames.encode) as core:
+        server = Server(core, settings)
+        with stopping_on(signals, server.stop):
 
-                def told() -> None:
-                    write_note()
-                    log.info("server.ready", url=url, pid=os.getpid())
-                    ready(url)
+            def told() -> None:
+                log.info("server.ready", url=url, pid=os.getpid())
+                ready(url)
 
-                async with asyncio.TaskGroup() as tasks:
-                    waiting = tasks.create_task(_stop_when(stop, server))
-                    await server.run(listener, told)
-                    waiting.cancel()
+            async with asyncio.TaskGroup() as tasks:
+                waiting = tasks.create_task(_stop_when(stop, server))
+                await server.run(listener, told)
+                waiting.cancel()
     log.info("server.stopped")
 
 

@@ -1,0 +1,136 @@
+"""Several server processes on one PostgreSQL: one may die in the middle of an answer, and nobody misses a word."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from tests.support.server import Serve, ServerProcess
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+LOBBY = "r_00000000000070008000006c6f626279"
+Frame = dict[str, Any]
+
+
+class Client:
+    """Someone on one connection, in the Lobby."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self.seen = ""
+        self.history: list[Frame] = []
+        self.events: list[Frame] = []
+
+    async def ask(self, frame: Frame) -> Frame:
+        await self.socket.send(json.dumps(frame))
+        while True:
+            reply = await self.next()
+            if reply.get("id") == frame["id"]:
+                return reply
+
+    async def next(self) -> Frame:
+        frame: Frame = json.loads(await self.socket.recv())
+        if frame["t"] == "s.d":
+            self.seen += frame.get("x", "")
+        elif frame["t"] == "ev":
+            self.events.append(frame)
+        return frame
+
+    async def until(self, happened: Callable[[Frame], bool]) -> Frame:
+        for event in self.events:
+            if happened(event):
+                return event
+        while True:
+            frame = await self.next()
+            if happened(frame):
+                return frame
+
+
+def answered(frame: Frame) -> bool:
+    return frame["t"] == "ev" and frame["d"].get("role") == "assistant"
+
+
+@asynccontextmanager
+async def client(server: ServerProcess) -> AsyncGenerator[Client, None]:
+    async with httpx2.AsyncClient(base_url=server.url) as http:
+        token = (await http.post("/api/guests", json={})).json()["token"]
+    async with connect(f"{server.ws_url}/ws", max_size=None) as socket:
+        one = Client(socket)
+        await one.ask({"t": "hello", "id": 1, "v": 1, "token": token})
+        one.history = (await one.ask({"t": "sub", "id": 2, "room": LOBBY}))["messages"]
+        yield one
+
+
+def workers_of(server: ServerProcess) -> list[int]:
+    """The pids of a server's worker processes."""
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+    return [
+        int(pid) for pid in children if "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()
+    ]
+
+
+@pytest.mark.timeout(90)
+async def test_every_process_streams_the_same_and_any_may_stop_it(
+    serve: Serve, postgres_url: str
+) -> None:
+    one = await serve(name="one", database_url=postgres_url)
+    two = await serve(name="two", database_url=postgres_url)
+    async with client(one) as ada, client(two) as bo:
+        await ada.ask({"t": "send", "id": 3, "room": LOBBY, "cid": "c-1", "text": "/long 40"})
+        final = [await each.until(answered) for each in (ada, bo)]
+        assert final[0]["d"] == final[1]["d"]
+        assert final[0]["d"]["text"].startswith(bo.seen)
+        assert len(bo.seen) > 20, "the other process streams as well"
+        await ada.ask({"t": "send", "id": 4, "room": LOBBY, "cid": "c-2", "text": "/long 5000"})
+        opened = await bo.until(lambda frame: frame["t"] == "s.open")
+        bo.events.clear()
+        await bo.until(lambda frame: frame["t"] == "s.d")
+        assert (await bo.ask({"t": "stop", "id": 5, "turn": opened["turn"]}))["t"] == "ok"
+        stopped = await bo.until(answered)
+        assert stopped["d"]["status"] == "stopped"
+
+
+@pytest.mark.timeout(90)
+async def test_a_worker_that_is_killed_in_mid_answer_loses_nothing_that_was_seen(
+    serve: Serve, postgres_url: str
+) -> None:
+    server = await serve(database_url=postgres_url, arguments=("--workers", "3"))
+    for round_ in range(3):
+        async with asyncio.TaskGroup() as tasks:
+            ready = asyncio.Semaphore(0)
+            watching = [tasks.create_task(watch(server, ready)) for _ in range(6)]
+            for _ in watching:
+                await ready.acquire()
+            async with client(server) as asker:
+                frame = {"t": "send", "id": 3, "room": LOBBY, "cid": f"c-{round_}"}
+                await asker.ask(frame | {"text": "/long 3000"})
+                while len(asker.seen) < 100:
+                    await asker.next()
+            for pid in workers_of(server)[:2]:
+                os.kill(pid, signal.SIGKILL)
+        for task in watching:
+            seen, stored = task.result()
+            assert stored["text"].startswith(seen)
+            assert stored["status"] in {"interrupted", "done"}
+
+
+async def watch(server: ServerProcess, ready: asyncio.Semaphore) -> tuple[str, Frame]:
+    """What was seen of the answer, and how it was stored; comes back when its process dies."""
+    async with client(server) as one:
+        before = len(one.history)
+        ready.release()
+        try:
+            return one.seen, (await one.until(answered))["d"]
+        except ConnectionClosed:
+            pass
+    async with client(server) as again:
+        new = [one for one in again.history[before:] if one["role"] == "assistant"]
+        stored = new[0] if new else (await again.until(answered))["d"]
+        return one.seen, stored
