@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -82,7 +82,7 @@ class Core:
 
 
 @asynccontextmanager
-async def started(  # noqa: PLR0915  one place, from top to bottom
+async def started(
     settings: Settings,
     *,
     clock: Clock | None = None,
@@ -103,86 +103,121 @@ async def started(  # noqa: PLR0915  one place, from top to bottom
         for publish in published:
             publish(events)
 
-    async with Store.opened(settings, clock, committed=committed, lanes=lanes) as store:
-
-        async def seq_of(room: RoomId) -> int:
-            return (await store.read(rooms.seqs, (room,)))[room]
-
-        hub = Hub(encode or not_encoded, seq_of)
+    async with AsyncExitStack() as ending:
+        store = await ending.enter_async_context(
+            Store.opened(settings, clock, committed=committed, lanes=lanes)
+        )
+        hub = Hub(encode or not_encoded, partial(_seq_of, store))
         published.append(hub.publish)
-        access = Access(store, settings, clock)
+        lane = (lanes or ThreadLanes()).lane("journal", 1, _nothing, _nothing)
+        ending.push_async_callback(lane.close)
         journal = Journal(settings.data_dir / "journal" / "streams", store.owner)
-        assistant = await _assistant(store, access)
-        if lobby:
-            await _lobby(store, assistant)
+        ending.callback(journal.close)
         providers = Providers(settings, clock, fixed=provider)
-        failure: BaseException | None = None
-        tasks_of_ours: list[asyncio.Task[None]] = []
-        async with asyncio.TaskGroup() as tasks:
-            turns = Turns(
-                store=store,
-                hub=hub,
-                journal=journal,
-                access=access,
-                provider=providers.current,
-                settings=settings,
-                clock=clock,
-                tasks=tasks,
-            )
-            lane = (lanes or ThreadLanes()).lane("journal", 1, _nothing, _nothing)
-            drafts = Drafts(
-                store=store,
-                hub=hub,
-                directory=settings.data_dir / "journal" / "drafts",
-                lane=lane,
-                settings=settings,
-                clock=clock,
-                stored=partial(said, store, turns),
-            )
-            relay = _relay(settings, clock, store, hub, turns)
-            if relay is not None:
-                published.append(relay.committed)
-                tasks_of_ours.append(tasks.create_task(relay.run(), name="relay"))
-            core = Core(
-                settings=settings,
-                clock=clock,
-                epoch=store.epoch,
-                access=access,
-                chat=Chat(
-                    store=store,
-                    hub=hub,
-                    access=access,
-                    turns=turns,
-                    drafts=drafts,
-                    settings=settings,
-                    clock=clock,
-                ),
-                rooms=Rooms(store, access, settings, clock, assistant),
-                turns=turns,
-                lobby=LOBBY,
-                assistant=assistant,
-                providers=providers,
-                drafts=drafts,
-                hub=hub,
-            )
-            tasks_of_ours.append(tasks.create_task(_pulse(core, store), name="pulse"))
-            tasks_of_ours.append(tasks.create_task(_sync(journal, lane), name="sync"))
-            tasks_of_ours.append(tasks.create_task(drafts.drain(), name="drafts"))
-            try:
-                await turns.recover()
-                await drafts.recover()
-                yield core
-            except BaseException as error:  # noqa: BLE001  goes on below, not wrapped by the group
-                failure = error
-            for task in tasks_of_ours:
+        ending.push_async_callback(providers.close)
+        tasks = await ending.enter_async_context(_tasks())
+        access = Access(store, settings, clock)
+        turns = Turns(
+            store=store,
+            hub=hub,
+            journal=journal,
+            access=access,
+            provider=providers.current,
+            settings=settings,
+            clock=clock,
+            tasks=tasks,
+        )
+        core = await _core(
+            store=store,
+            hub=hub,
+            access=access,
+            turns=turns,
+            providers=providers,
+            lane=lane,
+            clock=clock,
+            settings=settings,
+        )
+        ending.callback(core.drafts.close)
+        if lobby:
+            await _lobby(store, core.assistant)
+        relay = _relay(settings, clock, store, hub, turns)
+        background = [_pulse(core, store), _sync(journal, lane), core.drafts.drain()]
+        if relay is not None:
+            published.append(relay.committed)
+            background.append(relay.run())
+        running = [tasks.create_task(one) for one in background]
+        try:
+            await turns.recover()
+            await core.drafts.recover()
+            yield core
+        finally:
+            for task in running:
                 task.cancel()
             await turns.drain(0)
-            await providers.close()
-            await lane.close()
-            journal.close()
-            drafts.close()
-        if failure is not None:
-            raise failure
+
+
+@asynccontextmanager
+async def _tasks() -> AsyncGenerator[asyncio.TaskGroup, None]:
+    """A group of tasks; an error of the block goes on as it is, not wrapped."""
+    failure: BaseException | None = None
+    async with asyncio.TaskGroup() as tasks:
+        try:
+            yield tasks
+        except BaseException as error:  # noqa: BLE001  raised again below
+            failure = error
+    if failure is not None:
+        raise failure
+
+
+async def _core(
+    *,
+    store: Store,
+    hub: Hub,
+    access: Access,
+    turns: Turns,
+    providers: Providers,
+    lane: Lane[None],
+    clock: Clock,
+    settings: Settings,
+) -> Core:
+    """What the doors are given."""
+    assistant = await _assistant(store, access)
+    drafts = Drafts(
+        store=store,
+        hub=hub,
+        directory=settings.data_dir / "journal" / "drafts",
+        lane=lane,
+        settings=settings,
+        clock=clock,
+        stored=partial(said, store, turns),
+    )
+    chat = Chat(
+        store=store,
+        hub=hub,
+        access=access,
+        turns=turns,
+        drafts=drafts,
+        settings=settings,
+        clock=clock,
+    )
+    return Core(
+        settings=settings,
+        clock=clock,
+        epoch=store.epoch,
+        access=access,
+        chat=chat,
+        rooms=Rooms(store, access, settings, clock, assistant),
+        turns=turns,
+        lobby=LOBBY,
+        assistant=assistant,
+        providers=providers,
+        drafts=drafts,
+        hub=hub,
+    )
+
+
+async def _seq_of(store: Store, room: RoomId) -> int:
+    return (await store.read(rooms.seqs, (room,)))[room]
 
 
 def _relay(settings: Settings, clock: Clock, store: Store, hub: Hub, turns: Turns) -> Relay | None:
