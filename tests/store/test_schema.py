@@ -111,7 +111,9 @@ async def test_the_hot_queries_use_their_index(
         assert found.index("members_actor") < found.index("SEARCH rooms"), found
     scanned = re.findall(r"SCAN (messages|events|members|actors)", found)
     assert scanned == [], found
-    assert "TEMP B-TREE" not in found or "members_actor" in used, found  # few rooms are sorted
+    # few rooms are sorted, and so are the rows of a page that has been cut by the index before
+    cutting = found.partition("SCAN cut")[0]
+    assert "TEMP B-TREE" not in cutting or "members_actor" in used, found
 
 
 @pytest.mark.postgres
