@@ -1,0 +1,36 @@
+"""Notices go from process to process through PostgreSQL, and a broken connection is made anew."""
+
+import asyncio
+
+import pytest
+
+from palaver.clock import SystemClock
+from palaver.settings import Settings
+from palaver.store.bus import NOTICE_BYTES_MAX, PostgresqlBus, bus_of
+
+
+def test_there_is_no_bus_for_sqlite_nor_where_it_is_switched_off() -> None:
+    sqlite = Settings(database_url="sqlite:///x.db")
+    assert bus_of(sqlite, SystemClock()) is None
+    polling = Settings(database_url="postgresql://h/d", listen_url="")
+    assert bus_of(polling, SystemClock()) is None
+
+
+@pytest.mark.postgres
+async def test_what_one_says_every_other_hears(postgres_url: str) -> None:
+    one, two = (PostgresqlBus(postgres_url, SystemClock()) for _ in range(2))
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    begun = asyncio.Semaphore(0)
+    async with asyncio.TaskGroup() as tasks:
+        listening = [
+            tasks.create_task(one.run(lambda _: None, begun.release)),
+            tasks.create_task(two.run(heard.put_nowait, begun.release)),
+        ]
+        for _ in listening:
+            await begun.acquire()
+        longest = "é" * (NOTICE_BYTES_MAX // 2)
+        await one.send(["hello", longest])
+        assert [await heard.get(), await heard.get()] == ["hello", longest]
+        for task in listening:
+            task.cancel()
+    await one.send(["nobody listens any more"])  # lost, without an error
