@@ -2,9 +2,11 @@
 
 Of so many messages a tenth lies in one room; the others lie in rooms of nine, so that there are a tenth as many rooms.
 One guest owns them all; another one is a member of twenty. The first thousand small rooms have no agent: what is said
-there is answered by nobody. Each room's log is as Palaver writes it: seq 1 made the room, and no seq is missing.
+there is answered by nobody. Each room's log is as Palaver writes it: seq 1 made the room, no seq is missing, and
+its hash chain is whole.
 """
 
+import json
 import os
 import sqlite3
 import time
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from benchmarks.report import tell
 from sqlalchemy import Table
@@ -21,8 +24,11 @@ from palaver.clock import SystemClock
 from palaver.core.start import started
 from palaver.model import (
     Actor,
+    Event,
     EventType,
     MemberRole,
+    Message,
+    MessageId,
     Role,
     RoomId,
     Status,
@@ -30,6 +36,7 @@ from palaver.model import (
     Visibility,
 )
 from palaver.settings import Settings
+from palaver.store.chain import digest_of_data, digest_of_message, linked
 from palaver.store.schema import events, members, messages, rooms
 
 TEXT = "The parcel left on Tuesday, and by Thursday it lay in front of the door of a neighbour. ".ljust(
@@ -39,8 +46,23 @@ SMALL_ROOM = 9
 QUIET_ROOMS = 1_000
 FEW_ROOMS = 20
 FIRST_MS = 1_700_000_000_000
+CHUNK = 20_000
+COLUMNS = {
+    rooms: (
+        *("key", "id", "title", "title_folded", "title_source"),
+        *("visibility", "seq", "chain", "created_ms", "active_ms"),
+    ),
+    members: ("room_key", "actor_key", "role", "auto_respond", "read_seq", "joined_ms"),
+    messages: (
+        *("room_key", "seq", "id", "author_key", "role", "status", "kind", "text"),
+        *("created_ms", "cid", "branch"),
+    ),
+    events: ("room_key", "seq", "type", "actor_key", "at_ms", "message_seq", "data", "chain"),
+}
+"""What is filled, in the order in which one may refer to another."""
 
 Record = tuple[Any, ...]
+Chunk = dict[Table, list[Record]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +99,10 @@ class _RoomPlan:
     def public(self) -> RoomId:
         return RoomId(f"r_{self.id.hex()}")
 
+    @property
+    def title(self) -> str:
+        return f"Parcel number {self.key}"
+
 
 async def make(settings: Settings, count: int) -> Dataset:
     """Fills the database of these settings, which must be new."""
@@ -91,17 +117,11 @@ async def make(settings: Settings, count: int) -> Dataset:
         for token, actor in guests
     )
     plans = _plans(count)
-    agent_key = keys[bytes.fromhex(assistant[2:])]
-    tables = {
-        rooms: _room_rows(plans),
-        members: _member_rows(plans, owner.key, few.key, agent_key),
-        messages: _message_rows(plans, owner.key),
-        events: _event_rows(plans, owner.key),
-    }
+    chunks = _chunks(plans, owner, few, keys[bytes.fromhex(assistant[2:])])
     if "postgres" in settings.url:
-        await _fill_postgres(settings.url, tables)
+        await _fill_postgres(settings.url, chunks)
     else:
-        _fill_sqlite(path_of(settings), tables)
+        _fill_sqlite(path_of(settings), chunks)
     tell(
         f"  {count:,} messages in {len(plans):,} rooms made in {time.perf_counter() - began:.0f} s"
     )
@@ -137,48 +157,79 @@ def _plans(count: int) -> list[_RoomPlan]:
     ]
 
 
-def _room_rows(plans: list[_RoomPlan]) -> Iterator[Record]:
-    for plan in plans:
-        title = f"Parcel number {plan.key}"
-        seq, active = plan.messages + 1, plan.first_ms + plan.messages
-        source, visibility = TitleSource.USER.value, Visibility.PRIVATE.value
-        yield (
-            *(plan.key, plan.id, title, title.casefold(), source, visibility),
-            *(seq, plan.first_ms, active, None, None),
-        )
-
-
-def _member_rows(plans: list[_RoomPlan], owner: int, few: int, agent: int) -> Iterator[Record]:
-    member = MemberRole.MEMBER.value
+def _chunks(plans: list[_RoomPlan], owner: Guest, few: Guest, agent: int) -> Iterator[Chunk]:
+    """The rows of some rooms at a time, by table, in the order in which they may be inserted."""
+    chunk: Chunk = {table: [] for table in COLUMNS}
     for number, plan in enumerate(plans):
-        seq, at_ms = plan.messages + 1, plan.first_ms
-        yield plan.key, owner, MemberRole.OWNER.value, None, seq, at_ms
-        if number > QUIET_ROOMS:
-            yield plan.key, agent, member, True, 0, at_ms
-        if 0 < number <= FEW_ROOMS:
-            yield plan.key, few, member, None, 1, at_ms
+        chain = _say(plan, owner, chunk[messages], chunk[events])
+        chunk[rooms].append(_room_row(plan, chain))
+        chunk[members] += _member_rows(plan, number, (owner.key, few.key, agent))
+        if len(chunk[messages]) >= CHUNK or plan is plans[-1]:
+            yield chunk
+            chunk = {table: [] for table in COLUMNS}
 
 
-def _message_rows(plans: list[_RoomPlan], author: int) -> Iterator[Record]:
+def _room_row(plan: _RoomPlan, chain: bytes) -> Record:
+    seq, active_ms = plan.messages + 1, plan.first_ms + plan.messages
+    return (
+        *(plan.key, plan.id, plan.title, plan.title.casefold(), TitleSource.USER.value),
+        *(Visibility.PRIVATE.value, seq, chain, plan.first_ms, active_ms),
+    )
+
+
+def _member_rows(plan: _RoomPlan, number: int, keys: tuple[int, int, int]) -> Iterator[Record]:
+    owner, few, agent = keys
+    member = MemberRole.MEMBER.value
+    yield plan.key, owner, MemberRole.OWNER.value, None, plan.messages + 1, plan.first_ms
+    if number > QUIET_ROOMS:
+        yield plan.key, agent, member, True, 0, plan.first_ms
+    if 0 < number <= FEW_ROOMS:
+        yield plan.key, few, member, None, 1, plan.first_ms
+
+
+def _say(plan: _RoomPlan, owner: Guest, said: list[Record], happened: list[Record]) -> bytes:
+    """The messages and events of a room; its chain at the end."""
     new_id = SystemClock().new_id
-    role, status = Role.USER.value, Status.DONE.value
-    for plan in plans:
-        key, at_ms = plan.key, plan.first_ms
-        for seq in range(2, plan.messages + 2):
-            identity, cid = bytes.fromhex(new_id()), bytes.fromhex(new_id())
-            yield (
-                *(key, seq, identity, author, role, status, "text", TEXT, at_ms + seq, cid),
-                *(None, 0, None, None, None),
+    author, role, status = owner.actor.id, Role.USER.value, Status.DONE.value
+    made, created = EventType.ROOM_CREATED.value, EventType.MESSAGE_CREATED.value
+    data = {"title": plan.title}
+    event = Event(
+        room=plan.public, seq=1, type=EventType.ROOM_CREATED, actor=author, at_ms=plan.first_ms
+    )
+    chain = linked(plan.id, event, None, digest_of_data(data))
+    shown = json.dumps(data, separators=(",", ":"))
+    happened.append((plan.key, 1, made, owner.key, plan.first_ms, None, shown, chain))
+    for seq in range(2, plan.messages + 2):
+        identity, cid, at_ms = new_id(), new_id(), plan.first_ms + seq
+        message = Message(
+            id=MessageId(f"m_{identity}"),
+            room=plan.public,
+            seq=seq,
+            author=author,
+            name=owner.actor.name,
+            role=Role.USER,
+            status=Status.DONE,
+            text=TEXT,
+            created_ms=at_ms,
+            cid=str(UUID(cid)),
+        )
+        event = Event(
+            room=plan.public,
+            seq=seq,
+            type=EventType.MESSAGE_CREATED,
+            actor=author,
+            at_ms=at_ms,
+            message=message,
+        )
+        chain = linked(chain, event, seq, digest_of_message(message, None))
+        said.append(
+            (
+                *(plan.key, seq, bytes.fromhex(identity), owner.key, role, status, "text", TEXT),
+                *(at_ms, bytes.fromhex(cid), 0),
             )
-
-
-def _event_rows(plans: list[_RoomPlan], actor: int) -> Iterator[Record]:
-    made, said = EventType.ROOM_CREATED.value, EventType.MESSAGE_CREATED.value
-    for plan in plans:
-        key, at_ms = plan.key, plan.first_ms
-        yield key, 1, made, actor, at_ms, None, f'{{"title":"Parcel number {key}"}}'
-        for seq in range(2, plan.messages + 2):
-            yield key, seq, said, actor, at_ms + seq, seq, None
+        )
+        happened.append((plan.key, seq, created, owner.key, at_ms, seq, None, chain))
+    return chain
 
 
 async def _sqlite_rows(url: str) -> list[Record]:
@@ -195,29 +246,30 @@ async def _postgres_rows(url: str) -> list[Record]:
     return [tuple(one) for one in found]
 
 
-def _fill_sqlite(path: Path, tables: dict[Table, Iterator[Record]]) -> None:
+def _fill_sqlite(path: Path, chunks: Iterator[Chunk]) -> None:
     """No sync: what a power cut would take is made again. The journal mode stays."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA synchronous = OFF")
     connection.execute("PRAGMA cache_size = -262144")
     connection.execute("BEGIN")
-    for table, rows in tables.items():
-        names = [column.name for column in table.columns]
-        places = ", ".join("?" * len(names))
-        statement = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({places})"
-        connection.executemany(statement, rows)
+    for chunk in chunks:
+        for table, rows in chunk.items():
+            names = COLUMNS[table]
+            places = ", ".join("?" * len(names))
+            statement = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({places})"
+            connection.executemany(statement, rows)
     connection.execute("COMMIT")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.execute("ANALYZE")
     connection.close()
     os.sync()
 
 
-async def _fill_postgres(url: str, tables: dict[Table, Iterator[Record]]) -> None:
+async def _fill_postgres(url: str, chunks: Iterator[Chunk]) -> None:
     connection = await _connected(url)
-    for table, rows in tables.items():
-        names = [column.name for column in table.columns]
-        await connection.copy_records_to_table(table.name, columns=names, records=rows)
+    for chunk in chunks:
+        for table, rows in chunk.items():
+            names = COLUMNS[table]
+            await connection.copy_records_to_table(table.name, columns=names, records=rows)
     await connection.execute(
         "SELECT setval(pg_get_serial_sequence('rooms', 'key'), (SELECT max(key) FROM rooms))"
     )
