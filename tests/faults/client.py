@@ -62,6 +62,7 @@ class Client:
         self.texts: dict[str, str] = {}  # what was seen of each streamed answer
         self.complaints: list[str] = []
         self.connections = 0
+        self.connected = False
         self.repeats = 0
         self.changed = asyncio.Condition()
         self._network = network
@@ -74,6 +75,7 @@ class Client:
     async def live(self) -> None:
         """Connects again and again, until it is cancelled."""
         while True:
+            await self._tell(connected=False)
             await self._network.up.wait()
             try:
                 async with connect(
@@ -98,6 +100,21 @@ class Client:
                 lambda: not self.waiting and (seq is None or self.seq >= seq)
             )
 
+    async def welcomed(self, connections: int) -> None:
+        """Waits until that connection follows the room."""
+        async with asyncio.timeout(SECONDS_MAX), self.changed:
+            await self.changed.wait_for(lambda: self.connected and self.connections >= connections)
+
+    async def lost(self) -> None:
+        """Waits until everything that came before the end of the connection was read."""
+        async with asyncio.timeout(SECONDS_MAX), self.changed:
+            await self.changed.wait_for(lambda: not self.connected)
+
+    async def _tell(self, *, connected: bool) -> None:
+        async with self.changed:
+            self.connected = connected
+            self.changed.notify_all()
+
     async def _talk(self, socket: ClientConnection) -> None:
         """One connection, to its end."""
         self._requests.clear()
@@ -108,8 +125,7 @@ class Client:
         async for data in socket:
             frame: Json = json.loads(data)
             await self._take(socket, frame)
-            async with self.changed:
-                self.changed.notify_all()
+            await self._tell(connected=self.connected or frame["t"] == "sub")
 
     async def _take(self, socket: ClientConnection, frame: Json) -> None:
         match frame["t"]:

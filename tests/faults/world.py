@@ -40,11 +40,13 @@ class World:
         ) as client:
             yield client
 
-    def clients(self, *, window: int, text: str = "hello") -> list[Client]:
+    def clients(
+        self, *, window: int, text: str = "hello", network: Network | None = None
+    ) -> list[Client]:
         """One for each person; the first one sends its messages one after the other."""
         return [
             Client(
-                self.network,
+                network or self.network,
                 name=f"client{number}",
                 token=token,
                 room=self.room,
