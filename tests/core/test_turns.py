@@ -147,6 +147,30 @@ async def test_try_again_deletes_the_old_answer_and_gives_a_new_one(
     assert refused.value.code is Code.TURN_NOT_RETRYABLE
 
 
+async def test_continue_keeps_the_old_answer_and_says_what_comes_next(
+    core: Core, script: Script
+) -> None:
+    actor, room = await room_of(core)
+    with core.chat.reader(actor) as reader:
+        await reader.subscribe(room.id)
+        reader.start(room.id)
+        sent = await ask(core, actor, room, "count")
+        script.say("one two")
+        await until_text(reader, "one two")
+        await core.turns.stop(actor, sent.turns[0].id)
+        [half] = await answers(core, actor, room)
+    script.requests.get_nowait()
+    await core.turns.retry(actor, half.id, goes_on=True)
+    script.say(" three", None)
+    first, second = await answers(core, actor, room)
+    assert (first.text, first.deleted_ms) == ("one two", None)
+    assert (second.text, second.status) == (" three", Status.DONE)
+    said = script.requests.get_nowait().history
+    assert [one.text for one in said][:2] == ["count", "one two"]
+    assert said[-1].role == "user"
+    assert "Continue" in said[-1].text
+
+
 async def test_two_questions_at_once_are_two_streams(core: Core, script: Script) -> None:
     actor, room = await room_of(core)
     with core.chat.reader(actor) as reader:

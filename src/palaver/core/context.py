@@ -17,6 +17,12 @@ TITLE_PROMPT = (
 )
 
 
+GO_ON_PROMPT = (
+    "Continue your last message exactly where it stopped, even in the middle of a word or a code block."
+    " Repeat nothing and add no introduction."
+)
+
+
 async def to_answer(store: Store, settings: Settings, turn: Turn) -> Request:
     """What was said up to the message that is answered, which stands last and once."""
     card = await store.read(actors.agent, turn.agent)
@@ -26,8 +32,11 @@ async def to_answer(store: Store, settings: Settings, turn: Turn) -> Request:
         upto_seq=turn.trigger_seq,
         limit=settings.context_messages_max,
     )
+    history = within(said, turn.agent, settings.context_tokens_max)
+    if history and history[-1].role is Role.ASSISTANT:  # its own answer, which was not whole
+        history = (*history, Said(role=Role.USER, text=GO_ON_PROMPT))
     return Request(
-        history=within(said, turn.agent, settings.context_tokens_max),
+        history=history,
         model=card.model if card is not None else None,
         system_prompt=(card.system_prompt if card is not None else "") or settings.system_prompt,
         settings=card.settings if card is not None else {},

@@ -168,11 +168,15 @@ class Turns:
         """Another process was asked to stop a turn; nothing happens where it does not run here."""
         self._end(turn, Status.STOPPED)
 
-    async def retry(self, actor: Actor, message: MessageId) -> Turn:
-        """Answers again; the old answer is deleted (undoably). Refused: `message_not_found`, `turn_not_retryable`."""
+    async def retry(self, actor: Actor, message: MessageId, *, goes_on: bool = False) -> Turn:
+        """Answers again; the old answer is deleted (undoably).
+
+        With `goes_on` it stays, and another answer says what comes next. Refused: `message_not_found`,
+        `turn_not_retryable`.
+        """
         found = await self._access.message(actor, message)
         await self._may_write(actor, found.room)
-        turn = await self._store.write(RetryTurn(message=message, by=actor.id))
+        turn = await self._store.write(RetryTurn(message=message, by=actor.id, goes_on=goes_on))
         self.begin((turn,))
         return turn
 

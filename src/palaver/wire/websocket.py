@@ -322,7 +322,8 @@ class Connection:
                 await self._core.turns.stop(self._actor, turn)
             case "retry":
                 message = MessageId(frames.text_of(frame, "msg"))
-                turn = await self._core.turns.retry(self._actor, message)
+                goes_on = frames.text_or_none_of(frame, "mode") == "continue"
+                turn = await self._core.turns.retry(self._actor, message, goes_on=goes_on)
                 return {"t": "ok", "turn": turn.id}
             case "typing":
                 await self._typing(RoomId(frames.text_of(frame, "room")))

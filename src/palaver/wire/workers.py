@@ -7,6 +7,7 @@ PostgreSQL: a SQLite file has one process.
 
 import contextlib
 import multiprocessing
+import os
 import signal
 import socket
 import threading
@@ -111,6 +112,14 @@ class _Crew:
 
 
 def _work(settings: Settings, listener: socket.socket, url: str, ready: Semaphore) -> None:
-    """One worker's life."""
+    """One worker's life, which ends with its parent's."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "a worker has a parent"
+
+    def orphaned() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=orphaned, daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):
         serve_on(settings, listener, url, lambda _: ready.release())

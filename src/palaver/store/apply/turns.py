@@ -19,6 +19,7 @@ from palaver.model import (
     EventType,
     MemberRole,
     Message,
+    MessageId,
     Role,
     RoomId,
     Turn,
@@ -27,7 +28,7 @@ from palaver.model import (
 )
 from palaver.store.actors import id_of
 from palaver.store.apply.opening import LEASE_MS, Agent, DatabaseNow, open_turns
-from palaver.store.apply.transaction import LockedRoom, Transaction, room_not_found
+from palaver.store.apply.transaction import KnownActor, LockedRoom, Transaction, room_not_found
 from palaver.store.commands import ClaimTurns, FinishTurn, RenewLeases, RetryTurn
 from palaver.store.engine.statement import Statement
 from palaver.store.schema import actors, messages, rooms, turn_is_open, turns
@@ -186,18 +187,22 @@ def retry(tx: Transaction, command: RetryTurn) -> Turn:
         raise Refused(
             Code.TURN_NOT_RETRYABLE, "only an answer that is still there can be asked for again"
         )
-    _DELETE.run(tx.conn, tx.now_ms, command.message)
-    tx.log(
-        room,
-        EventType.MESSAGE_DELETED,
-        by,
-        message_seq=seq,
-        data={"msg": command.message, "seq": seq},
-    )
     agent = Agent(agent_key, ActorId(id_of(ActorKind.AGENT, digits)), name)
+    if command.goes_on:
+        trigger_seq = seq
+    else:
+        _delete(tx, room, by, command.message, seq)
     turn = agent.turn(tx.clock, room.id, trigger_seq, _next_attempt(tx, room, trigger_seq, agent))
     open_turns(tx, [(room.key, agent_key, turn)])
     return turn
+
+
+def _delete(
+    tx: Transaction, room: LockedRoom, by: KnownActor, message: MessageId, seq: int
+) -> None:
+    _DELETE.run(tx.conn, tx.now_ms, message)
+    data = {"msg": message, "seq": seq}
+    tx.log(room, EventType.MESSAGE_DELETED, by, message_seq=seq, data=data)
 
 
 def claim(tx: Transaction, command: ClaimTurns) -> tuple[Turn, ...]:
@@ -235,4 +240,4 @@ def _failure(command: FinishTurn) -> str | None:
 def _next_attempt(tx: Transaction, room: LockedRoom, trigger_seq: int, agent: Agent) -> int:
     row = _ATTEMPTS.first(tx.conn, room.key, trigger_seq, agent.key)
     assert row is not None
-    return int(row[0]) + 1
+    return int(row[0] or 0) + 1
