@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from benchmarks import raw
 from benchmarks.processes import KIB, cpu_seconds, resident_bytes
 from benchmarks.report import Figure, Goal, Report, Row, percentile, tell
 from benchmarks.rounds import (
@@ -41,6 +42,7 @@ from palaver.settings import settings_from
 CLIENTS = 64
 OFFERED = 5_000
 FLOOR = "uvicorn, queue a client, unstored"
+RAW = "raw sqlite3, no server"
 EVENT, ACK = b'{"t":"ev"', b'{"t":"ack"'
 TEXT = "Has anybody seen my umbrella? It was here. ".ljust(100, ".")
 ENVIRONMENT = {"PALAVER_FRAMES_PER_SECOND": "1000000", "PALAVER_LOG_LEVEL": "warning"}
@@ -170,18 +172,27 @@ async def send_many(place: Place, seconds: float, offered: float) -> Sample:
     return sample | {"cpu_ms": spent * 1000 / len(taken) * 1000}
 
 
-async def acknowledged(places: list[Place], report: Report, options: argparse.Namespace) -> None:
-    """T7, at full speed and at an offered rate."""
+async def acknowledged(
+    path: Path, places: list[Place], report: Report, options: argparse.Namespace
+) -> None:
+    """T7, at full speed and at an offered rate. `raw sqlite3` tells how fast the disk is just then."""
     seconds: float = sized(options, 3.0, 1.5, 0.2)
+    disk = raw.RawSqlite(path / "raw.db", CLIENTS)
+
+    async def hammer_raw() -> Sample:
+        return disk.hammer(CLIENTS, seconds, TEXT)
+
     for offered in (0, OFFERED):
         sides: dict[str, Side] = {
             place.name: partial(send_many, place, seconds, offered) for place in places
         }
+        sides[RAW] = hammer_raw
         what = f"{CLIENTS} clients" + (f", {offered:,} a second offered" if offered else "")
         figures = await interleaved(f"stored, {what}", sides, rounds_of(options))
         for place in places:
             if place.name != FLOOR:
                 _acknowledged(place.name, what, figures, report, offered=bool(offered))
+    disk.close()
 
 
 def _acknowledged(name: str, what: str, figures: Figures, report: Report, *, offered: bool) -> None:
@@ -198,7 +209,7 @@ def _acknowledged(name: str, what: str, figures: Figures, report: Report, *, off
                 what=f"{name}: send to stored, {what}",
                 unit=unit,
                 figure=figures[name][key],
-                baselines=of_key(figures, key, [FLOOR]),
+                baselines=of_key(figures, key, [FLOOR] if key == "cpu_ms" else [FLOOR, RAW]),
                 goal=goal,
             )
         )
@@ -322,7 +333,7 @@ async def measure(options: argparse.Namespace) -> Report:
                 servers.append(server)
                 await server.start()
                 places.append(Place(name, server.url, server.pid, tokens, rooms))
-            await acknowledged([*places, plain], report, options)
+            await acknowledged(path, [*places, plain], report, options)
             await delivered([places[0], plain], report, options)
             await servers[0].restart()  # what was in use before does not hide what a socket takes
             fresh = replace(places[0], url=servers[0].url, pid=servers[0].pid)

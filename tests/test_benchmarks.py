@@ -32,14 +32,21 @@ def test_every_benchmark_is_run_by_all() -> None:
         assert callable(import_module(f"benchmarks.{name}").measure)
 
 
+@pytest.fixture(scope="module")
+def bytecode(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """They start a dozen servers; where Python keeps no bytecode, these would compile everything each time."""
+    folder = tmp_path_factory.mktemp("bytecode")
+    return {"PYTHONPYCACHEPREFIX": str(folder), "PYTHONDONTWRITEBYTECODE": ""}
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", every.NAMES)
-def test_a_benchmark_hands_over_its_figures(name: str) -> None:
+def test_a_benchmark_hands_over_its_figures(name: str, bytecode: dict[str, str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{name}", "--tiny"],
         cwd=ROOT,
-        env=clean_environment({}),
+        env=clean_environment(bytecode),
         capture_output=True,
         check=False,
         text=True,
