@@ -98,7 +98,7 @@ def left_over(folder: Path, pattern: str) -> list[Path]:
     return list(folder.glob(pattern))
 
 
-def _pretend(conn: object) -> None:
+def _pretend(conn: object, _: migrate.Progress) -> None:
     conn.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")  # type: ignore[attr-defined]
 
 
@@ -138,8 +138,8 @@ async def test_a_failing_migration_leaves_nothing_behind(
 ) -> None:
     migrating = migrate._migrate
 
-    def half(conn: object) -> None:
-        migrating(conn)  # type: ignore[arg-type]
+    def half(conn: object, progress: migrate.Progress) -> None:
+        migrating(conn, progress)  # type: ignore[arg-type]
         raise ZeroDivisionError
 
     monkeypatch.setattr(migrate, "_migrate", half)

@@ -10,6 +10,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ from palaver.clock import Clock, SystemClock
 from palaver.errors import Code, Refused
 from palaver.settings import Settings
 from palaver.store.engine import faults
+from palaver.store.engine.alone import Place, alone
 from palaver.store.engine.base import POSTGRESQL, SQLITE, Database, file_of, parsed
 from palaver.store.engine.connect import connect
 from palaver.store.engine.lanes import InlineLanes
@@ -34,6 +36,8 @@ Progress = Callable[[str], None]
 WAIT_MS = 5_000
 """How long a command waits for a SQLite file that is busy."""
 
+VERSIONS = (Path(__file__).parent / "migrations" / "versions",)
+"""Where they are."""
 REVISIONS = ("0001",)
 """Every revision, oldest first, as in `migrations/versions` (a test compares them)."""
 ADVISORY_LOCK = 7_308_332_046_010_253_926
@@ -72,7 +76,7 @@ def upgrade(url: str, progress: Progress) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     lock = None if path is None else FileLock(path)
     try:
-        asyncio.run(_upgraded(url, path, progress))
+        alone(partial(_upgraded, path, progress), Place(url, writes=True))
     finally:
         if lock is not None:
             lock.release()
@@ -84,13 +88,9 @@ async def prepare(database: Database, path: Path | None, clock: Clock, *, migrat
     if found != head():
         _refuse_newer(found)
         if not migrate or (found is not None and path is None):
-            raise Refused(
-                Code.DATABASE_OLDER,
-                f"the database is at revision {found or 'none'}, this program needs {head()}; "
-                "run `palaver db upgrade`",
-            )
-        await _upgrade(database, path, clock, lambda _: None)
-    return await database.writing(0, _epoch)
+            raise _older(found)
+        await database.writing(0, partial(_upgrade, path, clock, lambda _: None))
+    return await database.writing(0, epoch)
 
 
 def revision(conn: Connection) -> str | None:
@@ -130,40 +130,45 @@ def back_up(path: Path, found: str) -> Path:
     return target
 
 
-async def _upgrade(database: Database, path: Path | None, clock: Clock, progress: Progress) -> None:
-    found = await database.reading(revision)
+def refuse_others(conn: Connection) -> None:
+    """Refused: `database_older`, `database_newer`, when the database is not at this program's revision."""
+    found = revision(conn)
+    _refuse_newer(found)
+    if found != head():
+        raise _older(found)
+
+
+def _upgrade(path: Path | None, clock: Clock, progress: Progress, conn: Connection) -> None:
+    """In one transaction, which a crash undoes."""
+    if conn.dialect.name == POSTGRESQL:
+        conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+    found = revision(conn)
     _refuse_newer(found)
     if found == head():
         progress(f"already at revision {found}")
         return
-    if path is not None and found is not None:
+    if found is None:
+        _refuse_strangers(conn)
+    elif path is not None:
         progress(f"copied to {back_up(path, found)}")
-
-    def work(conn: Connection) -> None:
-        if conn.dialect.name == POSTGRESQL:
-            conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
-        now = revision(conn)
-        if now == head():
-            return  # another process was faster
-        if now is None:
-            _refuse_strangers(conn)
-        _migrate(conn)
-        if now is None:
-            _INSERT_META.many(
-                conn, [("epoch", f"e_{clock.new_id()}"), ("created_ms", str(clock.now_ms()))]
-            )
-
-    await database.writing(0, work)
+    _migrate(conn, progress)
+    if found is None:
+        _INSERT_META.many(
+            conn, [("epoch", f"e_{clock.new_id()}"), ("created_ms", str(clock.now_ms()))]
+        )
     progress(f"now at revision {head()}")
 
 
-def _migrate(conn: Connection) -> None:
+def _migrate(conn: Connection, progress: Progress) -> None:
     from alembic import command  # noqa: PLC0415  a server at the newest revision does without
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("version_locations", os.pathsep.join(map(str, VERSIONS)))
+    config.set_main_option("path_separator", "os")
     config.attributes["connection"] = conn
+    config.attributes["progress"] = progress
     command.upgrade(config, "head")
 
 
@@ -195,21 +200,28 @@ async def _asked_alone(url: str, query: Callable[[Connection], T]) -> T:
         await database.close()
 
 
-async def _upgraded(url: str, path: Path | None, progress: Progress) -> None:
-    clock = SystemClock()
-    database = connect(parsed(url), Settings(), clock, InlineLanes())
-    try:
-        await _upgrade(database, path, clock, progress)
-    except Exception as error:
-        raise faults.temporary(error) or error from error
-    finally:
-        await database.close()
+def _upgraded(path: Path | None, progress: Progress, conn: Connection) -> None:
+    with conn.begin():
+        _upgrade(path, SystemClock(), progress, conn)
 
 
-def _epoch(conn: Connection) -> str:
+def epoch(conn: Connection) -> str:
+    """The database's epoch. Refused: `database_incomplete`, a copy that was not brought to its end."""
     row = _META.first(conn, "epoch")
-    assert row is not None, "the migration writes it"
+    if row is None:
+        raise Refused(
+            Code.DATABASE_INCOMPLETE,
+            "the database is an unfinished copy; repeat the command that made it",
+        )
     return str(row[0])
+
+
+def _older(found: str | None) -> Refused:
+    return Refused(
+        Code.DATABASE_OLDER,
+        f"the database is at revision {found or 'none'}, this program needs {head()}; "
+        "run `palaver db upgrade`",
+    )
 
 
 def _refuse_newer(found: str | None) -> None:

@@ -43,7 +43,7 @@ class PostgresqlDatabase:
         self._seconds = settings.database_seconds
         self._watch = Watch(clock, settings.slow_query_ms / 1000)
         self._must_ask_for_sync = False
-        address, arguments = _arguments(url, clock, settings)
+        address, arguments = address_of(url, clock, settings)
         self._writing = create_async_engine(
             address,
             connect_args=arguments,
@@ -180,7 +180,7 @@ def _uncached(url: URL) -> bool:
     return url.query.get(CACHE_OPTION) == "0"
 
 
-def _arguments(url: URL, clock: Clock, settings: Settings) -> tuple[URL, dict[str, Any]]:
+def address_of(url: URL, clock: Clock, settings: Settings) -> tuple[URL, dict[str, Any]]:
     """The address and asyncpg's own arguments. Refused: `database_url_invalid`."""
     query = dict(url.query)
     arguments: dict[str, Any] = {

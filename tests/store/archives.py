@@ -1,0 +1,63 @@
+"""Databases with something in them, whole or damaged, for the tests of verify, backup and copy."""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, text
+from tests.store.world import opened
+
+from palaver.model import Room
+from palaver.store.engine.alone import Place, alone
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """Two rooms: in the first 12 events, the second to tenth of which are messages, the last a retry."""
+
+    first: Room
+    second: Room
+
+
+def filled(url: str, folder: Path) -> Filled:
+    return asyncio.run(fill(url, folder))
+
+
+async def fill(url: str, folder: Path) -> Filled:
+    async with opened(url, data_dir=folder) as world:
+        ada, bot = await world.person("A\0da \uf8ff"), await world.agent()
+        first = await world.room(ada, bot, title="first")
+        second = await world.room(ada)
+        said = await world.say(first, ada, "with \0 and \uf8ff", meta={"f": 0.1, "n": None})
+        await world.say(first, ada, "a reply", reply_to=said.message.id, cid=None)
+        for number in range(9):
+            await world.say(first, ada, f"{number}", answers=number == 0)
+        await world.say(second, ada, "the other room")
+        return Filled(first, second)
+
+
+def execute(url: str, sql: str) -> None:
+    """Does something behind our back, with references unchecked."""
+
+    def work(conn: Connection) -> None:
+        if conn.dialect.name == "sqlite":
+            conn.execute(text("PRAGMA foreign_keys = OFF"))
+            conn.rollback()
+        with conn.begin():
+            conn.execute(text(sql))
+
+    alone(work, Place(url, writes=True))
+
+
+def asked(url: str, sql: str) -> list[tuple[Any, ...]]:
+    def work(conn: Connection) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in conn.execute(text(sql))]
+
+    return alone(work, Place(url))
+
+
+def untold(doing: str, done: int, total: int) -> None:
+    """Nobody watches the progress."""
+    assert doing
+    assert 0 <= done <= total
