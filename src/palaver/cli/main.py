@@ -186,6 +186,70 @@ def doctor(
     )
 
 
+Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+
+
+@app.command(epilog="Example: palaver verify backup.db --json")
+def verify(
+    *,
+    database: Annotated[
+        str | None, typer.Argument(help="A SQLite file or a URL.", show_default="your database")
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Read a database for damage, also while a server writes to it. Exits with 1 when there is some."""
+    from palaver.cli import archive  # noqa: PLC0415  each command loads what it needs
+
+    raise typer.Exit(archive.verify(_where(data_dir, None), database, as_json=as_json))
+
+
+@app.command(epilog="Example: palaver backup /backups/monday.db")
+def backup(
+    *,
+    file: Annotated[Path, typer.Argument(help="The file to write.")],
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Write all of a database into one portable SQLite file, also while a server writes to it."""
+    from palaver.cli import archive  # noqa: PLC0415  each command loads what it needs
+
+    given = _where(data_dir, database_url)
+    raise typer.Exit(archive.backup(given, file, force=force, as_json=as_json))
+
+
+@app.command(epilog="Example: palaver restore /backups/monday.db --force")
+def restore(
+    *,
+    file: Annotated[Path, typer.Argument(help="A backup.")],
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Put a backup in the place of a database that no server uses. Clients begin anew."""
+    from palaver.cli import archive  # noqa: PLC0415  each command loads what it needs
+
+    given = _where(data_dir, database_url)
+    raise typer.Exit(archive.restore(given, file, force=force, as_json=as_json))
+
+
+@app.command(epilog="Example: palaver copy --from data/palaver.db --to postgresql://host/chat")
+def copy(
+    *,
+    source: Annotated[str, typer.Option("--from", help="A SQLite file or a URL.")],
+    target: Annotated[str, typer.Option("--to", help="A SQLite file or a URL.")],
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Copy a database that no server uses, between SQLite and PostgreSQL. Repeat it to go on."""
+    from palaver.cli import archive  # noqa: PLC0415  each command loads what it needs
+
+    raise typer.Exit(archive.copy(source, target, force=force, as_json=as_json))
+
+
 def _where(data_dir: Path | None, database_url: str | None) -> dict[str, object]:
     return {"data_dir": data_dir, "database_url": database_url}
 

@@ -6,17 +6,20 @@ The command line may not know the store; these are its questions, in the core's 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from palaver.agents.detect import Providers
 from palaver.clock import SystemClock
 from palaver.core.start import Models
 from palaver.errors import ProviderError
 from palaver.settings import Settings
-from palaver.store import health, migrate
+from palaver.store import backup as backups, health, migrate, verify as examination
 
 Health = health.SqliteHealth | health.PostgresHealth
 SqliteHealth = health.SqliteHealth
 PostgresHealth = health.PostgresHealth
+Verdict = examination.Verdict
+Progress = examination.Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,32 @@ async def differences(settings: Settings) -> tuple[str, ...]:
 async def examined(settings: Settings, *, integrity: bool) -> Health:
     """What the database says of its own health. `integrity` reads all of a SQLite file."""
     return await health.health(settings.url, integrity=integrity)
+
+
+def verify(url: str, progress: Progress) -> Verdict:
+    """Reads all of a database for damage, also beside a server. Refused: `database_missing`, `database_older`.
+
+    This and what follows blocks as long as it takes.
+    """
+    return examination.verify(url, progress)
+
+
+def backup(settings: Settings, file: Path, progress: Progress, *, force: bool) -> Verdict:
+    """Writes a checked backup, also beside a server. Refused: `database_not_empty`, `database_damaged`."""
+    return backups.backup(settings.url, file, progress, force=force)
+
+
+def restore(settings: Settings, file: Path, progress: Progress, *, force: bool) -> Verdict:
+    """Puts a backup in the database's place. Refused: `database_not_empty`, `database_locked`, `database_damaged`."""
+    return backups.restore(settings.url, file, progress, force=force)
+
+
+def copy(source: str, target: str, progress: Progress, *, force: bool) -> Verdict:
+    """Copies a database into another and compares them. Repeating it goes on where it was broken off.
+
+    Refused: `database_not_empty`, `database_locked`, `database_incomplete`.
+    """
+    return backups.copy(source, target, progress, force=force)
 
 
 async def models(settings: Settings) -> Models:

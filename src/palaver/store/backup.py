@@ -1,0 +1,179 @@
+"""Backups: a whole database in one portable SQLite file, of either engine, made while servers write.
+
+A file appears under its name only when it is complete, checked and on the disk. Restoring renews the epoch, so that
+clients which know more than the backup begin anew; a SQLite file that is replaced is kept beside the new one.
+"""
+
+import os
+import sqlite3
+from collections.abc import Generator
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+from sqlalchemy import Connection
+
+from palaver.clock import SystemClock
+from palaver.errors import Code, Refused
+from palaver.store import migrate
+from palaver.store.copying import copy_rows, renew_epoch
+from palaver.store.engine.alone import Place, alone
+from palaver.store.engine.base import SQLITE, file_of, parsed
+from palaver.store.engine.lock import FileLock
+from palaver.store.verify import Progress, Verdict, verify
+
+STEP_PAGES = 2_000
+"""How much is copied before the progress is told."""
+
+
+def backup(url: str, file: Path, progress: Progress, *, force: bool = False) -> Verdict:
+    """Writes a backup. Refused: `database_not_empty` (the file is there), `database_damaged`."""
+    if file.exists() and (not force or _same(url, file)):
+        raise Refused(Code.DATABASE_NOT_EMPTY, f"{file} is there already; choose another name")
+    with _unfinished(file) as part:
+        if parsed(url).drivername == SQLITE:
+            alone(partial(_copy_file, part, progress), Place(url))
+        else:
+            migrate.upgrade(_url(part), _nothing)
+            alone(partial(_copy_rows, progress), Place(url), Place(_url(part), writes=True))
+        with closing(sqlite3.connect(part)) as made:
+            made.execute("PRAGMA journal_mode = DELETE")  # one file, readable anywhere
+        verdict = _whole(part, progress)
+        _put(part, file)
+    return verdict
+
+
+def restore(url: str, file: Path, progress: Progress, *, force: bool = False) -> Verdict:
+    """Puts a backup in the place of a database.
+
+    Refused: `database_missing` (no such backup), `database_not_empty` (without `force`), `database_locked`,
+    `database_damaged` (the backup is).
+    """
+    path = file_of(parsed(url))
+    if path is None:
+        verdict = _whole(file, progress)
+        migrate.upgrade(url, _nothing)
+        copying = partial(_copy_rows, progress, force=force)
+        alone(copying, Place(_url(file)), Place(url, writes=True))
+        return verdict
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        if path.exists() and not force:
+            raise Refused(Code.DATABASE_NOT_EMPTY, f"{path} is there already; --force replaces it")
+        with _unfinished(path) as part:
+            alone(partial(_copy_file, part, progress), Place(_url(file)))
+            migrate.upgrade(_url(part), _nothing)
+            verdict = _whole(part, progress)
+            alone(_renew, Place(_url(part), writes=True))
+            _set_aside(path)
+            _put(part, path)
+    finally:
+        lock.release()
+    return verdict
+
+
+def copy(source: str, target: str, progress: Progress, *, force: bool = False) -> Verdict:
+    """Copies a database that no server uses into another; what was begun is gone on with.
+
+    Refused: as `copying.copy_rows`, and `database_locked` when a server has either SQLite file.
+    """
+    migrate.upgrade(target, _nothing)
+    files = {file_of(parsed(url)) for url in (source, target)} - {None}
+    locks = [FileLock(file) for file in files if file is not None and file.exists()]
+    try:
+        copying = partial(_copy_rows, progress, force=force)
+        alone(copying, Place(source), Place(target, writes=True))
+        return verify(target, progress)
+    finally:
+        for lock in locks:
+            lock.release()
+
+
+def _copy_rows(
+    progress: Progress, source: Connection, target: Connection, *, force: bool = False
+) -> None:
+    migrate.refuse_others(source)
+    copy_rows(source, target, progress, force=force)
+
+
+def _copy_file(part: Path, progress: Progress, source: Connection) -> None:
+    """SQLite's own backup, in steps of one snapshot: without that, each write would start it anew."""
+
+    def told(_: int, remaining: int, total: int) -> None:
+        progress("copying", total - remaining, total)
+
+    if migrate.revision(source) is None:
+        raise Refused(Code.DATABASE_MISSING, "there is no Palaver database in the file")
+    with closing(sqlite3.connect(part)) as made:
+        raw = cast(sqlite3.Connection, source.connection.dbapi_connection)
+        raw.backup(made, pages=STEP_PAGES, progress=told, sleep=0)
+
+
+def _renew(conn: Connection) -> None:
+    with conn.begin():
+        renew_epoch(conn)
+
+
+def _whole(file: Path, progress: Progress) -> Verdict:
+    verdict = verify(_url(file), progress)
+    if verdict.faults:
+        first = verdict.faults[0].what
+        raise Refused(
+            Code.DATABASE_DAMAGED, f"{file} is damaged: {first} (`palaver verify` says more)"
+        )
+    return verdict
+
+
+@contextmanager
+def _unfinished(file: Path) -> Generator[Path]:
+    """The file under another name; nothing of it is left behind when it does not come to its end."""
+    part = file.with_name(f"{file.name}.part")
+    _remove(part)
+    try:
+        yield part
+    finally:
+        _remove(part)
+
+
+def _remove(part: Path) -> None:
+    for one in part.parent.glob(f"{part.name}*"):
+        one.unlink()
+
+
+def _put(part: Path, file: Path) -> None:
+    """Gives a finished file its name, on the disk."""
+    with part.open("rb") as written:
+        os.fsync(written.fileno())
+    part.replace(file)
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _set_aside(path: Path) -> None:
+    """Keeps a SQLite file that is replaced; its write-ahead log must not meet the new one."""
+    if not path.exists():
+        return
+    aside = path.with_name(f"{path.name}.{SystemClock().now_ms()}.old")
+    os.link(path, aside)
+    for end in ("-wal", "-shm"):
+        there = path.with_name(path.name + end)
+        if there.exists():
+            there.replace(aside.with_name(aside.name + end))
+
+
+def _same(url: str, file: Path) -> bool:
+    path = file_of(parsed(url))
+    return path is not None and path.exists() and path.samefile(file)
+
+
+def _url(file: Path) -> str:
+    return f"sqlite:///{file}"
+
+
+def _nothing(_: str) -> None:
+    """The steps of making an empty database are of no interest."""
