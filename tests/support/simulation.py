@@ -10,7 +10,7 @@ import random
 import selectors
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 
 class Stuck(Exception):
@@ -52,7 +52,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
             self.chance.shuffle(ready)
             self._ready.clear()
             self._ready.extend(ready)
-        super()._run_once()
+        cast("Any", asyncio.SelectorEventLoop)._run_once(self)
 
 
 class SimulatedClock:
