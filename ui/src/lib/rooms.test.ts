@@ -52,8 +52,17 @@ test('an unknown room is fetched, one that is gone leaves', async () => {
   rooms.notice(notice('c'))
   await vi.waitFor(() => expect(ids(rooms)).toEqual(['c', 'a']))
   all.splice(0, 1)
-  rooms.notice(notice('a', { k: ['room.deleted'] }))
+  rooms.notice(notice('a', { k: ['room.renamed'] }))
   await vi.waitFor(() => expect(ids(rooms)).toEqual(['c']))
+})
+
+test('a deleted room leaves without being asked for, one that was restored meanwhile is fetched', async () => {
+  const { rooms, api } = await setUp([room('a'), room('b')])
+  rooms.notice(notice('a', { k: ['room.deleted'] }))
+  expect(ids(rooms)).toEqual(['b'])
+  expect(api.room).not.toHaveBeenCalled()
+  rooms.notice(notice('a', { k: ['room.deleted', 'room.restored'] }))
+  await vi.waitFor(() => expect(ids(rooms)).toContain('a'))
 })
 
 test('reading all of it clears the count, reading a part asks the server', async () => {

@@ -137,6 +137,11 @@ export class Rooms {
   }
 
   notice(notice: RoomNotice): void {
+    // To ask for what is known to be gone would only be answered by an error.
+    if (notice.k.includes('room.deleted') && !notice.k.includes('room.restored')) {
+      this.remove(notice.room)
+      return
+    }
     const room = this.#byId.get(notice.room)
     if (!room || notice.k.some((kind) => kind !== 'message.created')) {
       void this.reload(notice.room)
