@@ -83,6 +83,16 @@ export interface StreamState {
   reasoning: string
 }
 
+/** A message that the server keeps while its database is away. */
+export interface Draft {
+  msg: string
+  by: string
+  name: string
+  text: string
+  cid: string
+  at: string
+}
+
 export interface Limits {
   frame: number
   text: number
@@ -121,14 +131,17 @@ export interface SubReset {
 
 export type SubReply = SubResume | SubReset
 
+/** The reply to `send`, or a push (then with `room`) about a message that was accepted earlier. */
 export interface Ack {
   t: 'ack'
   cid: string
   state: 'stored' | 'accepted' | 'rejected'
+  room?: string
   msg?: string
-  seq?: number
+  seq?: number | null
   dup?: boolean
   code?: string
+  detail?: string
 }
 
 export interface ErrorFrame {
@@ -156,6 +169,7 @@ export type Push =
   | { t: 's.open'; room: string; msg: string; turn: string; by: string; name: string; after: number }
   | { t: 's.d'; room: string; msg: string; n: number; x?: string; r?: string }
   | { t: 's.end'; room: string; msg: string }
+  | ({ t: 'draft'; room: string } & Draft)
   | { t: 'typing'; room: string; by: string; name: string }
   | { t: 'read'; room: string; seq: number }
   | { t: 'db'; state: 'up' | 'down' }

@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest'
-import type { StreamState, SubReset } from './protocol'
+import type { Draft, StreamState, SubReset } from './protocol'
 import { RoomLog } from './room'
 import { created, event, messages, pagesOf } from './testing'
 
@@ -100,8 +100,34 @@ describe('streams', () => {
     const { log } = opened(1, 10, { streams: [stream, { ...stream, msg: 'm_13' }] })
     log.applySub({ t: 'sub', room: 'r_1', mode: 'resume', seq: 10, events: [], streams: [{ ...stream, n: 9, text: 'all' }] })
     expect([...log.streams.values()].map(({ msg, text }) => [msg, text])).toEqual([['m_12', 'all']])
-    log.endStream('m_12')
+    log.end('m_12')
     expect(log.streams.size).toBe(0)
+  })
+})
+
+describe('drafts', () => {
+  const draft: Draft = { msg: 'm_11', by: 'u_2', name: 'Bo', text: 'kept', cid: 'c1', at: '2026-11-20T20:00:00.000Z' }
+
+  test('the message with its id replaces a draft, which then stays away', () => {
+    const { log } = opened(1, 10)
+    log.noteDraft(draft)
+    log.noteDraft({ ...draft, msg: 'm_12' })
+    log.applyEvent(created(11))
+    log.noteDraft(draft)
+    expect([...log.drafts.keys()]).toEqual(['m_12'])
+    expect(seqs(log).at(-1)).toBe(11)
+  })
+
+  test('a draft goes when it ends, or when the room is read anew', () => {
+    const { log } = opened(1, 10)
+    log.noteDraft(draft)
+    log.end('m_11')
+    expect(log.drafts.size).toBe(0)
+    log.noteDraft(draft)
+    log.lost()
+    expect(log.drafts.size).toBe(1)
+    log.applySub({ t: 'sub', room: 'r_1', mode: 'resume', seq: 10, events: [], streams: [] })
+    expect(log.drafts.size).toBe(0)
   })
 })
 

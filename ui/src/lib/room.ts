@@ -1,16 +1,18 @@
 /**
- * What the page has of one room: the newest messages up to `seq`, and what is being written.
+ * What the page has of one room: the newest messages up to `seq`, what is being written, and drafts.
  *
  * Rules. 1. Events are applied in the order of `seq` without a hole; repeated ones are dropped; at a
  * hole nothing more is applied until a new subscription has filled it. 2. The final message replaces
  * the stream with the same id. 3. `tail` is whole from its first message to the newest. A place far
  * up is an `island` with cursors on both sides; when it meets the tail the two become one. 4. What is
- * kept is bounded: what lies far from the reader is dropped and can be loaded again.
+ * kept is bounded: what lies far from the reader is dropped and can be loaded again. 5. A draft stands
+ * until the message with its id or the end of it comes. A new subscription ends all of them: what became
+ * of them meanwhile is in its log or will be.
  *
  * It does not know what is on the screen; windowing is window.ts.
  */
 import { Emitter } from './emitter'
-import type { Message, Page, RoomEvent, StreamState, SubReply } from './protocol'
+import type { Draft, Message, Page, RoomEvent, StreamState, SubReply } from './protocol'
 import { addNewer, addOlder, covers, dropNewer, newestOf, type Piece } from './piece'
 import { Stream } from './stream'
 
@@ -29,6 +31,8 @@ export class RoomLog {
   readonly id: string
   readonly changed = new Emitter()
   readonly streams = new Map<string, Stream>()
+  /** What the server keeps while its database is away, oldest first, by message id. */
+  readonly drafts = new Map<string, Draft>()
   readonly typing = new Map<string, { name: string; until: number }>()
   /** The last seq that was applied; null before the first subscription has answered. */
   seq: number | null = null
@@ -92,6 +96,7 @@ export class RoomLog {
       this.seq ??= (reply.events[0]?.seq ?? reply.seq + 1) - 1
       for (const event of reply.events) this.#apply(event)
     }
+    this.drafts.clear()
     this.#replaceStreams(reply.streams)
     this.changed.emit()
   }
@@ -118,8 +123,17 @@ export class RoomLog {
     this.streams.get(msg)?.append(n, text, reasoning)
   }
 
-  endStream(msg: string): void {
-    if (this.streams.delete(msg)) this.changed.emit()
+  /** An answer or a draft ended without a message. */
+  end(msg: string): void {
+    const streamed = this.streams.delete(msg)
+    if (this.drafts.delete(msg) || streamed) this.changed.emit()
+  }
+
+  noteDraft(draft: Draft): void {
+    if (this.#tail.messages.some((message) => message.id === draft.msg)) return
+    this.drafts.set(draft.msg, draft)
+    this.typing.delete(draft.by)
+    this.changed.emit()
   }
 
   /** Somebody is typing; `now` and the timer bound how long it is shown. */
@@ -216,6 +230,7 @@ export class RoomLog {
 
   #add(message: Message): void {
     this.streams.delete(message.id)
+    this.drafts.delete(message.id)
     this.typing.delete(message.by)
     this.#tail.messages = [...this.#tail.messages, message]
   }

@@ -1,11 +1,12 @@
 import { expect, test } from 'vitest'
 import type { OutboxEntry } from './outbox'
 import { buildRows, isShown, type RowInput } from './rows'
+import type { Draft } from './protocol'
 import { Stream } from './stream'
 import { message } from './testing'
 
 const me = { id: 'u_1', name: 'Ada' }
-const base: RowInput = { messages: [], previous: undefined, pending: [], streams: [], me, readSeq: null }
+const base: RowInput = { messages: [], previous: undefined, drafts: [], pending: [], streams: [], me, readSeq: null }
 const at = (minute: number, day = 20) => `2026-11-${String(day).padStart(2, '0')}T12:${String(minute).padStart(2, '0')}:00.000Z`
 const entry: OutboxEntry = { cid: 'c1', room: 'r_1', me: 'u_1', text: 'hi', at: at(9), state: 'sending', code: null, seq: null }
 
@@ -42,6 +43,16 @@ test('an answer being written stands below what is said meanwhile', () => {
   const stream = new Stream({ msg: 'm_8', turn: 't', by: 'a_1', name: 'Assistant', after: 7, n: 0, text: '', reasoning: '' })
   const rows = buildRows({ ...base, messages: [message(7)], pending: [entry], streams: [stream] })
   expect(rows.map((row) => row.kind)).toEqual(['message', 'pending', 'stream'])
+})
+
+test('a draft is the row of the outbox at its place, or a row of its own, and keeps its key', () => {
+  const draft = (id: string, by: string, cid: string): Draft => ({ msg: id, by, name: by, text: id, cid, at: at(9) })
+  const drafts = [draft('m_8', 'u_2', 'c1'), draft('m_9', 'u_1', 'c1'), draft('m_10', 'u_1', 'c0')]
+  const before = buildRows({ ...base, drafts, pending: [{ ...entry, cid: 'c2' }, { ...entry, state: 'accepted' }] })
+  expect(before.map((row) => row.kind)).toEqual(['draft', 'pending', 'draft', 'pending'])
+  const messages = drafts.map((kept, index) => message(8 + index, { id: kept.msg, by: kept.by, cid: kept.cid }))
+  const after = buildRows({ ...base, messages, pending: [{ ...entry, cid: 'c2' }] })
+  expect(after.map((row) => row.key)).toEqual(before.map((row) => row.key))
 })
 
 test('an answer that was asked for again is gone, a person’s deleted message leaves a mark', () => {

@@ -1,12 +1,13 @@
 /**
- * What stands on the page, one row after the other: stored messages, then what waits to be sent, then
- * what is being written. An answer takes its seq at its end, so it always stands last until then.
+ * What stands on the page, one row after the other: stored messages, then what the server keeps, what
+ * waits to be sent, and what is being written. An answer takes its seq at its end, so it always stands
+ * last until then. The person's own draft is the row of their outbox, at the draft's place.
  *
- * A row keeps its key from the outbox to the log and from the stream to the final message, so that its
- * place in the document stays the same.
+ * A row keeps its key from the outbox or the draft to the log and from the stream to the final message,
+ * so that its place in the document stays the same.
  */
 import type { OutboxEntry } from './outbox'
-import type { Message } from './protocol'
+import type { Draft, Message } from './protocol'
 import type { Stream } from './stream'
 import { dayName, dayOf } from './time'
 
@@ -29,6 +30,7 @@ export type Row = RowBase &
   (
     | { kind: 'message'; message: Message }
     | { kind: 'pending'; entry: OutboxEntry }
+    | { kind: 'draft'; draft: Draft }
     | { kind: 'stream'; stream: Stream }
   )
 
@@ -36,6 +38,7 @@ export interface RowInput {
   messages: readonly Message[]
   /** The message above the first one, if it is loaded. */
   previous: Message | undefined
+  drafts: readonly Draft[]
   pending: readonly OutboxEntry[]
   streams: readonly Stream[]
   me: { id: string; name: string }
@@ -66,9 +69,21 @@ export function buildRows(input: RowInput): Row[] {
     newMarked ||= firstNew
     push({ ...ofMessage(message, input.me), firstNew })
   }
-  for (const entry of input.pending) push(ofEntry(entry, input.me))
+  for (const row of unstored(input)) push(row)
   for (const stream of input.streams) push(ofStream(stream))
   return rows
+}
+
+/** In the order in which the server will store it: what it keeps, then what it does not have yet. */
+function unstored({ drafts, pending, me }: RowInput): Row[] {
+  const waiting = new Map(pending.map((entry) => [entry.cid, entry]))
+  const kept = drafts.map((draft) => {
+    const entry = draft.by === me.id ? waiting.get(draft.cid) : undefined
+    if (!entry) return ofDraft(draft, me)
+    waiting.delete(entry.cid)
+    return ofEntry(entry, me)
+  })
+  return [...kept, ...[...waiting.values()].map((entry) => ofEntry(entry, me))]
 }
 
 function isNew(message: Message, input: RowInput): boolean {
@@ -80,6 +95,14 @@ function ofMessage(message: Message, me: { id: string }): Row {
   return {
     kind: 'message', message, key: own && message.cid ? message.cid : message.id, own,
     by: message.by, name: message.name, at: message.at, role: message.role,
+    day: null, grouped: false, firstNew: false,
+  }
+}
+
+function ofDraft(draft: Draft, me: { id: string }): Row {
+  const own = draft.by === me.id
+  return {
+    kind: 'draft', draft, key: own ? draft.cid : draft.msg, own, by: draft.by, name: draft.name, at: draft.at, role: 'user',
     day: null, grouped: false, firstNew: false,
   }
 }

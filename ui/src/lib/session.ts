@@ -244,7 +244,10 @@ export class Session {
         this.#logs.get(push.room)?.delta(push.msg, push.n, push.x ?? '', push.r ?? '')
         break
       case 's.end':
-        this.#logs.get(push.room)?.endStream(push.msg)
+        this.#logs.get(push.room)?.end(push.msg)
+        break
+      case 'draft':
+        this.#logs.get(push.room)?.noteDraft(push)
         break
       case 'typing':
         if (push.by !== this.me?.id) this.#logs.get(push.room)?.noteTyping(push.by, push.name)
