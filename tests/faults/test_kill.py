@@ -15,7 +15,7 @@ KILLS = 10
 KILLS_ON_POSTGRES = 3
 STOPS = 3
 ROUNDS_OF_TORTURE = 10
-ACKS_MAX = 120
+ACKS_MAX = 60
 
 
 async def killed(world: World, clients: list[Client], *, times: int, seed: int) -> None:

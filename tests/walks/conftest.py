@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from playwright.async_api import expect
 from tests.support.browser import Browser, Executable, running_browser
-from tests.support.server import ServerProcess, serving
+from tests.support.server import Serve, ServerProcess, serving
 
 STEP_SECONDS_MAX = 20
 
@@ -35,7 +35,11 @@ async def one_browser(
 
 
 @pytest.fixture
-async def browser(one_browser: Browser, request: pytest.FixtureRequest) -> AsyncIterator[Browser]:
+async def browser(
+    one_browser: Browser,
+    serve: Serve,  # noqa: ARG001  its servers end after the pages, which would complain
+    request: pytest.FixtureRequest,
+) -> AsyncIterator[Browser]:
     """As the browser of every test, but started once. No page may have logged an error when the walk ends."""
     yield one_browser
     name = re.sub(r"[^A-Za-z0-9]+", "-", request.node.name)
