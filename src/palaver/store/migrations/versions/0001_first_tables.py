@@ -147,8 +147,6 @@ def _create_messages() -> None:
         sa.Column("meta", sa.Text(), nullable=True),
         sa.Column("digest", sa.LargeBinary(), nullable=True),
         sa.CheckConstraint("length(id) = 16", name=op.f("messages_id_length")),
-        sa.ForeignKeyConstraint(["author_key"], ["actors.key"], name="messages_author_key_fk"),
-        sa.ForeignKeyConstraint(["room_key"], ["rooms.key"], name="messages_room_key_fk"),
         sa.PrimaryKeyConstraint("room_key", "seq", name="messages_pk"),
         sa.UniqueConstraint("id", name="messages_id"),
     )
@@ -174,8 +172,6 @@ def _create_events() -> None:
         sa.Column("data", sa.Text(), nullable=True),
         sa.Column("chain", sa.LargeBinary(), nullable=False),
         sa.Column("digest", sa.LargeBinary(), nullable=True),
-        sa.ForeignKeyConstraint(["actor_key"], ["actors.key"], name="events_actor_key_fk"),
-        sa.ForeignKeyConstraint(["room_key"], ["rooms.key"], name="events_room_key_fk"),
         sa.PrimaryKeyConstraint("room_key", "seq", name="events_pk"),
     )
 
