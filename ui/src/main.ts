@@ -4,7 +4,7 @@
  * sidebar: room-list, room-item (data-room, aria-current), new-room, room-search, room-rename,
  * room-delete, room-title-input, unread, sidebar-toggle, settings-open, settings, name-input, theme-light/-dark/-system
  * room: room-title, message-list, message (data-seq, data-status, data-role, data-own), message-text,
- * streaming (an answer being written), thinking, retry, stop, stop-one, copy-link, reasoning,
+ * streaming (an answer being written), thinking, retry, continue, stop, stop-one, copy-link, reasoning,
  * message with data-state sending|accepted|stored|rejected (not yet in the room; accepted: also of others), resend, discard, edit, jump-newest, typing, composer, send, start-of-room,
  * room-problem
  * around it: banner (data-state: offline|reconnecting|db|stopped), toast, toast-undo, palette, palette-input, palette-item, home, model-hint

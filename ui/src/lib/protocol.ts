@@ -186,7 +186,7 @@ export type Request =
   | { t: 'unsub'; room: string }
   | { t: 'send'; room: string; cid: string; text: string; reply_to?: string | null }
   | { t: 'stop'; turn: string }
-  | { t: 'retry'; msg: string }
+  | { t: 'retry'; msg: string; mode?: 'continue' }
   | { t: 'watch' }
 
 export type Reply = SubReply | Ack | Welcome | { t: 'ok'; turn?: string }

@@ -92,8 +92,14 @@ export class Session {
     await this.connection.request({ t: 'stop', turn })
   }
 
+  /** Another answer in the place of this one. */
   async retry(message: Message): Promise<void> {
     await this.connection.request({ t: 'retry', msg: message.id })
+  }
+
+  /** Another answer that goes on where this one ended, which stays. */
+  async goOn(message: Message): Promise<void> {
+    await this.connection.request({ t: 'retry', msg: message.id, mode: 'continue' })
   }
 
   typing(room: string): void {
