@@ -7,7 +7,7 @@
  * streaming (an answer being written), thinking, retry, continue, stop, stop-one, copy-link, reasoning,
  * message with data-state sending|accepted|stored|rejected (not yet in the room; accepted: also of others), resend, discard, edit, jump-newest, typing, composer, send, start-of-room,
  * room-problem
- * around it: banner (data-state: offline|reconnecting|db|stopped), toast, toast-undo, palette, palette-input, palette-item, home, model-hint
+ * around it: banner (data-state: offline|reconnecting|db|outdated|stopped), toast, toast-undo, palette, palette-input, palette-item, home, model-hint
  */
 import { mount } from 'svelte'
 import App from './App.svelte'

@@ -33,12 +33,17 @@ export class PageState {
   renaming: string | null = $state(null)
   /** Text handed to the composer, for instance a refused message that is to be edited. */
   draft: { room: string | null; text: string } | null = $state.raw(null)
+  /** A part of the page could not be fetched: most likely the server has a newer page. */
+  outdated = $state(false)
   #toastId = 0
 
   constructor(session: Session) {
     this.session = session
     addEventListener('popstate', () => {
       this.route = parseRoute(location.pathname)
+    })
+    addEventListener('vite:preloadError', () => {
+      this.outdated = true
     })
     setInterval(() => {
       this.now = new Date()
