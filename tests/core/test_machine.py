@@ -18,6 +18,7 @@ from hypothesis.stateful import (
 )
 from tests.core.conftest import Script
 
+from palaver.clock import SystemClock
 from palaver.core.start import Core, started
 from palaver.errors import Code, PalaverError
 from palaver.model import Actor, RoomId
@@ -64,7 +65,7 @@ class Machine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.run = (
-            uuid.uuid4().hex
+            SystemClock().new_id()
         )  # cids are unique for ever, also over the examples of one database
         self.open()
         self.people: list[Actor] = [self.do(self.core.access.new_guest())[1] for _ in range(2)]
@@ -156,9 +157,14 @@ class Machine(RuleBasedStateMachine):
 @pytest.mark.timeout(120)
 def test_palaver_agrees_with_its_model(database_url: str, tmp_path: Path) -> None:
     given = Settings(data_dir=tmp_path, database_url=database_url, detect=False)
+
+    class Here(Machine):
+        def __init__(self) -> None:
+            super().__init__(given)
+
     slow = database_url.startswith("postgres")
     run_state_machine_as_test(
-        lambda: Machine(given),
+        Here,
         settings=settings(
             max_examples=6 if slow else 15,
             stateful_step_count=20,
