@@ -1,6 +1,7 @@
 """How values lie in the tables: ids as 16 bytes, client ids compactly, words, JSON, and text that any engine can keep.
 
-The processors are plain functions, so that `store.engine.statement` can call them without SQLAlchemy in between.
+The processors are plain functions, so that `store.engine.statement` can call them without anything in between: they
+run for each value of each row.
 
 Text: PostgreSQL cannot store U+0000, so it is escaped, on both engines alike, as U+F8FF followed by `0`; U+F8FF itself
 (a private-use character) as U+F8FF twice. Every other well-formed text lies there as it is. Lone surrogates are refused
@@ -8,8 +9,9 @@ on every door and never come here.
 """
 
 import re
+from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, TypeVar
 
 import orjson
 from sqlalchemy import BigInteger, Dialect, Integer, LargeBinary, Text
@@ -28,12 +30,9 @@ _ESCAPE = "\uf8ff"
 _ESCAPED = re.compile("\uf8ff(.)")
 
 
-class Processor(Protocol):
-    """Turns a value into what the driver keeps, or back."""
-
-    def __call__(self, value: Any) -> Any:
-        """The other form."""
-        ...
+Processor = Callable[[Any], Any]
+"""Turns a value into what the driver keeps, or back."""
+Text_ = TypeVar("Text_", str, None)
 
 
 Key = BigInteger().with_variant(Integer, "sqlite")
@@ -52,8 +51,10 @@ def id_bytes(value: str) -> bytes:
     return raw if raw.hex() == digits else b""
 
 
-def text_in(value: str) -> str:
+def text_in(value: Text_) -> Text_:
     """Text as both engines can keep it."""
+    if value is None:
+        return None
     if _ESCAPE in value:
         value = value.replace(_ESCAPE, _ESCAPE + _ESCAPE)
     if "\0" in value:
@@ -61,15 +62,17 @@ def text_in(value: str) -> str:
     return value
 
 
-def text_out(value: str) -> str:
+def text_out(value: Text_) -> Text_:
     """The opposite of `text_in`."""
-    if _ESCAPE not in value:
+    if value is None or _ESCAPE not in value:
         return value
     return _ESCAPED.sub(lambda found: "\0" if found[1] == "0" else _ESCAPE, value)
 
 
-def cid_in(value: str) -> bytes:
+def cid_in(value: str | None) -> bytes | None:
     """A client's id: 16 bytes for a UUID in its usual text form, else its UTF-8, never of 16 bytes."""
+    if value is None:
+        return None
     if len(value) == UUID_LENGTH and value[8] == value[13] == value[18] == value[23] == "-":
         digits = value.replace("-", "")
         try:
@@ -82,33 +85,39 @@ def cid_in(value: str) -> bytes:
     return raw if len(raw) < UUID_BYTES else b"\0" + raw
 
 
-def cid_out(value: bytes) -> str:
+def cid_out(value: bytes | None) -> str | None:
     """The opposite of `cid_in`."""
+    if value is None:
+        return None
     if len(value) == UUID_BYTES:
         digits = value.hex()
         return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
     return (value if len(value) < UUID_BYTES else value[1:]).decode()
 
 
+def json_in(value: Mapping[str, Any] | None) -> str | None:
+    """A JSON object as text, in which `orjson` writes U+0000 as an escape."""
+    return orjson.dumps(dict(value)).decode() if value else None
+
+
+def json_out(value: str | None) -> Mapping[str, Any]:
+    """The opposite of `json_in`."""
+    return NO_DATA if value is None else orjson.loads(value)
+
+
 class _Kept(TypeDecorator[Any]):
-    """A type whose values go in by `kept` and come out by `found`."""
+    """A type whose values go in by `kept` and come out by `found`; None: as they are."""
 
     impl = Text
     cache_ok = True
+    kept: Processor | None = None
+    found: Processor | None = None
 
-    def kept(self, value: Any) -> Any:
-        """What the driver gets."""
-        return value
-
-    def found(self, value: Any) -> Any:
-        """What the driver's value stands for."""
-        return value
-
-    def bind_processor(self, dialect: Dialect) -> Processor | None:  # noqa: ARG002  SQLAlchemy's shape
+    def bind_processor(self, dialect: Dialect) -> Any:  # noqa: ARG002  SQLAlchemy's shape
         """As SQLAlchemy asks."""
         return self.kept
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Processor | None:  # noqa: ARG002
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:  # noqa: ARG002
         """As SQLAlchemy asks."""
         return self.found
 
@@ -118,18 +127,12 @@ class Id(_Kept):
 
     impl = LargeBinary
     cache_ok = True
+    kept = staticmethod(id_bytes)
 
     def __init__(self, prefix: str = "") -> None:
         super().__init__()
         self.prefix = prefix
-
-    def kept(self, value: Any) -> Any:
-        """See `id_bytes`."""
-        return id_bytes(value)
-
-    def found(self, value: Any) -> Any:
-        """The opposite."""
-        return None if value is None else self.prefix + value.hex()
+        self.found = lambda value: None if value is None else prefix + value.hex()
 
 
 class Digest(_Kept):
@@ -138,25 +141,13 @@ class Digest(_Kept):
     impl = LargeBinary
     cache_ok = True
 
-    def bind_processor(self, dialect: Dialect) -> None:
-        """None is needed."""
-
-    def result_processor(self, dialect: Dialect, coltype: object) -> None:
-        """None is needed."""
-
 
 class SafeText(_Kept):
     """Text of people and models; see the module's docstring."""
 
     cache_ok = True
-
-    def kept(self, value: Any) -> Any:
-        """See `text_in`."""
-        return None if value is None else text_in(value)
-
-    def found(self, value: Any) -> Any:
-        """See `text_out`."""
-        return None if value is None else text_out(value)
+    kept = staticmethod(text_in)
+    found = staticmethod(text_out)
 
 
 class Cid(_Kept):
@@ -164,44 +155,25 @@ class Cid(_Kept):
 
     impl = LargeBinary
     cache_ok = True
-
-    def kept(self, value: Any) -> Any:
-        """See `cid_in`."""
-        return None if value is None else cid_in(value)
-
-    def found(self, value: Any) -> Any:
-        """See `cid_out`."""
-        return None if value is None else cid_out(value)
+    kept = staticmethod(cid_in)
+    found = staticmethod(cid_out)
 
 
 class Json(_Kept):
     """A JSON object as text, null when it is empty. Text, because `jsonb` refuses U+0000 and reorders keys."""
 
     cache_ok = True
-
-    def kept(self, value: Any) -> Any:
-        """The text; `orjson` writes U+0000 as an escape."""
-        return orjson.dumps(dict(value)).decode() if value else None
-
-    def found(self, value: Any) -> Any:
-        """The object."""
-        return NO_DATA if value is None else orjson.loads(value)
+    kept = staticmethod(json_in)
+    found = staticmethod(json_out)
 
 
 class Choice(_Kept):
-    """One word of an enumeration, as text."""
+    """One word of an enumeration, as plain text: drivers are slower with its subclass of `str`."""
 
     cache_ok = True
+    kept = str
 
     def __init__(self, words: type[StrEnum]) -> None:
         super().__init__()
         self.words = words
-        self._by_value = {word.value: word for word in words}
-
-    def kept(self, value: Any) -> Any:
-        """The word itself, not its subclass of `str`, which drivers are slower with."""
-        return str(value)
-
-    def found(self, value: Any) -> Any:
-        """The member of the enumeration."""
-        return None if value is None else self._by_value[value]
+        self.found = {None: None, **{word.value: word for word in words}}.__getitem__
