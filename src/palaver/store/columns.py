@@ -54,7 +54,7 @@ def id_bytes(value: str) -> bytes:
 def text_in(value: Text_) -> Text_:
     """Text as both engines can keep it."""
     if value is None:
-        return None
+        return value
     if _ESCAPE in value:
         value = value.replace(_ESCAPE, _ESCAPE + _ESCAPE)
     if "\0" in value:
