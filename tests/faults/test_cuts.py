@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.faults.client import Network, living
+from tests.faults.client import Network, applied, living
 from tests.faults.world import World, acknowledged, everything_is_right, new_world
 from tests.support.proxy import proxying
 from tests.support.server import Serve
@@ -32,6 +32,36 @@ async def lived_through_cuts(world: World, *, seed: int, rounds: int) -> None:
 async def test_cut_connections_lose_and_repeat_nothing(serve: Serve, tmp_path: Path) -> None:
     world = await new_world(serve, tmp_path, people=4)
     await lived_through_cuts(world, seed=1, rounds=ROUNDS)
+
+
+async def test_two_tabs_that_send_the_same_messages_store_them_once(
+    serve: Serve, tmp_path: Path
+) -> None:
+    world = await new_world(serve, tmp_path, people=1)
+    async with proxying(world.network.port, 11, bytes_min=300, bytes_max=40_000) as proxy:
+        bad = Network(port=proxy.port)
+        bad.up.set()
+        tabs = [*world.clients(window=4, network=bad), *world.clients(window=4, network=bad)]
+        async with living(*tabs):
+            for _ in range(ROUNDS):
+                await acknowledged(tabs, ACKS)
+            proxy.calm = True
+            for tab in tabs:
+                tab.quiet = True
+            for tab in tabs:
+                await tab.settled()
+            log = await world.log()
+            for tab in tabs:
+                await tab.settled(log[-1]["seq"])
+        assert proxy.cuts > 0
+    stored = {event["d"]["cid"]: event["seq"] for event in log if "cid" in event["d"]}
+    assert stored == tabs[0].acks | tabs[1].acks
+    assert [event["seq"] for event in log] == list(range(1, len(log) + 1))
+    assert len(stored) == sum(event["k"] == "message.created" for event in log)
+    for tab in tabs:
+        assert tab.complaints == []
+        assert tab.acks.items() <= stored.items()
+        assert tab.applied == [applied(event) for event in log]
 
 
 @pytest.mark.torture
