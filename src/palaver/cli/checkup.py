@@ -77,6 +77,7 @@ async def _all(settings: Settings, *, integrity: bool) -> list[Check]:
     asked: list[tuple[str, Callable[[], Awaitable[list[Check]]]]] = [
         ("database", examined),
         ("tables", lambda: _tables(settings)),
+        ("history", lambda: _history(settings)),
         ("model", lambda: _model(settings)),
     ]
     found: list[Check] = []
@@ -262,6 +263,22 @@ async def _tables(settings: Settings) -> list[Check]:
             state="fail",
             found=f"are at {schema.current}; this Palaver needs {schema.head}",
             advice="Run `palaver db upgrade`; if they are newer, use a newer Palaver.",
+        )
+    ]
+
+
+async def _history(settings: Settings) -> list[Check]:
+    lost = await maintenance.history(settings)
+    if lost is None:
+        return [Check(name="history", state="ok", found="nothing that was stored is missing")]
+    return [
+        Check(
+            name="history",
+            state="fail",
+            found=f"room {lost.room} was at event {lost.seq} and is at {lost.found}: the database is damaged,"
+            " or an older copy",
+            advice="Restore a backup, or go on without what is lost: delete mark.json in the data directory."
+            " docs/backup.md says more.",
         )
     ]
 

@@ -351,6 +351,10 @@ class Hub:
         if not feed.cursors and self._feeds.get(feed.room) is feed:
             del self._feeds[feed.room]
 
+    def restart(self) -> None:
+        """The history is another one now: who comes from here on shares nothing with those who are here."""
+        self._feeds.clear()
+
     def watch(self, listener: Listener, rooms: Iterable[RoomId]) -> None:
         """A reader wants to know that something happened in these rooms, and in those that it joins."""
         self._watching.add(listener)

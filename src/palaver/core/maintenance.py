@@ -13,12 +13,13 @@ from palaver.clock import SystemClock
 from palaver.core.start import Models
 from palaver.errors import ProviderError
 from palaver.settings import Settings
-from palaver.store import backup as backups, health, migrate, verify as examination
+from palaver.store import backup as backups, health, mark, migrate, verify as examination
 
 Health = health.SqliteHealth | health.PostgresHealth
 SqliteHealth = health.SqliteHealth
 PostgresHealth = health.PostgresHealth
 Verdict = examination.Verdict
+Behind = mark.Behind
 Progress = examination.Progress
 
 
@@ -76,7 +77,7 @@ def backup(settings: Settings, file: Path, progress: Progress, *, force: bool) -
 
 def restore(settings: Settings, file: Path, progress: Progress, *, force: bool) -> Verdict:
     """Puts a backup in the database's place. Refused: `database_not_empty`, `database_locked`, `database_damaged`."""
-    return backups.restore(settings.url, file, progress, force=force)
+    return backups.restore(settings, file, progress, force=force)
 
 
 def copy(source: str, target: str, progress: Progress, *, force: bool) -> Verdict:
@@ -85,6 +86,11 @@ def copy(source: str, target: str, progress: Progress, *, force: bool) -> Verdic
     Refused: `database_not_empty`, `database_locked`, `database_incomplete`.
     """
     return backups.copy(source, target, progress, force=force)
+
+
+async def history(settings: Settings) -> Behind | None:
+    """What the database has lost of what it once held, as far as the mark in the data directory knows."""
+    return await asyncio.to_thread(mark.behind, settings)
 
 
 async def models(settings: Settings) -> Models:

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import structlog
 
@@ -27,12 +28,14 @@ from palaver.store.bus import bus_of
 from palaver.store.commands import CreateRoom, RenewLeases
 from palaver.store.engine.lanes import Lane, Lanes, ThreadLanes
 from palaver.store.journal import Journal
+from palaver.store.mark import Mark, compared
 from palaver.store.store import Store
 
 LOBBY = RoomId("r_00000000000070008000006c6f626279")
 ASSISTANT_HANDLE = "assistant"
 PULSE_SECONDS = 5.0
 SYNC_SECONDS = 1.0
+MARK_SECONDS = 1.0
 BYE_SPREAD_MS = 3_000
 DRAIN_PART = 0.5
 
@@ -64,7 +67,13 @@ class Core:
     providers: Providers
     drafts: Drafts
     hub: Hub
+    mark: Mark | None
     db_up: bool = True
+
+    @property
+    def history(self) -> Literal["whole", "behind"]:
+        """`behind`: the database has lost something that it once held; `palaver doctor` says what."""
+        return "behind" if self.mark is not None and self.mark.behind is not None else "whole"
 
     async def models(self) -> Models:
         """The models that can be asked now."""
@@ -75,9 +84,13 @@ class Core:
             return Models(models=(), provider=provider.name, hint=failure.detail)
         return Models(models=models, provider=provider.name, hint=self.providers.hint())
 
+    def good_bye(self) -> None:
+        """Tells the readers when to come back, not all at once."""
+        self.hub.to_all(lambda: Closing(500 + round(self.clock.chance() * BYE_SPREAD_MS)))
+
     async def drain(self, seconds: float) -> None:
         """A graceful stop: tells the readers when to come back, and ends the running answers in time."""
-        self.hub.to_all(lambda: Closing(500 + round(self.clock.chance() * BYE_SPREAD_MS)))
+        self.good_bye()
         await self.turns.drain(seconds * DRAIN_PART)
 
 
@@ -111,6 +124,7 @@ async def started(
         published.append(hub.publish)
         lane = (lanes or ThreadLanes()).lane("journal", 1, _nothing, _nothing)
         ending.push_async_callback(lane.close)
+        mark = await _marked(settings, store, lane, published)
         journal = Journal(settings.data_dir / "journal" / "streams", store.owner)
         ending.callback(journal.close)
         providers = Providers(settings, clock, fixed=provider)
@@ -136,12 +150,14 @@ async def started(
             lane=lane,
             clock=clock,
             settings=settings,
+            mark=mark,
         )
         ending.callback(core.drafts.close)
         if lobby:
             await _lobby(store, core.assistant)
         relay = _relay(settings, clock, store, hub, turns)
         background = [_pulse(core, store), _sync(journal, lane), core.drafts.drain()]
+        background.append(_remember(core, store, mark, lane))
         if relay is not None:
             published.append(relay.committed)
             background.append(relay.run())
@@ -150,6 +166,7 @@ async def started(
             await turns.recover()
             await core.drafts.recover()
             yield core
+            await _compare(store, mark, lane)
         finally:
             for task in running:
                 task.cancel()
@@ -179,6 +196,7 @@ async def _core(
     lane: Lane[None],
     clock: Clock,
     settings: Settings,
+    mark: Mark | None,
 ) -> Core:
     """What the doors are given."""
     assistant = await _assistant(store, access)
@@ -213,6 +231,7 @@ async def _core(
         providers=providers,
         drafts=drafts,
         hub=hub,
+        mark=mark,
     )
 
 
@@ -280,6 +299,55 @@ async def _sync(journal: Journal, lane: Lane[None]) -> None:
                 await lane.run(job)
             except OSError as failure:
                 log.warning("journal.not_synced", errno=failure.errno)
+
+
+async def _marked(
+    settings: Settings,
+    store: Store,
+    lane: Lane[None],
+    published: list[Callable[[Sequence[Event]], None]],
+) -> Mark | None:
+    """The mark, compared with the database before anybody is served."""
+    mark = Mark.of(settings)
+    if mark is not None:
+        published.append(mark.committed)
+    await _compare(store, mark, lane, thorough=True)
+    return mark
+
+
+async def _compare(
+    store: Store, mark: Mark | None, lane: Lane[None], *, thorough: bool = False
+) -> None:
+    """Compares the database with its mark, and moves the mark. One that is behind gets a new epoch."""
+    if mark is None:
+        return
+    try:
+        found = await store.read(compared, *mark.question(thorough=thorough))
+        if found.behind is not None:
+            lost = found.behind
+            log.error("history.behind", room=lost.room, seq=lost.seq, found=lost.found)
+            await store.renew_epoch()
+        elif found.epoch != store.epoch:
+            log.warning("history.replaced", epoch=found.epoch)
+            store.epoch = found.epoch
+        job = mark.answered(found)
+        if job is not None:
+            await lane.run(job)
+    except Unavailable as failure:
+        log.warning("history.not_compared", code=failure.code)
+    except OSError as failure:
+        log.warning("mark.not_written", errno=failure.errno)
+
+
+async def _remember(core: Core, store: Store, mark: Mark | None, lane: Lane[None]) -> None:
+    """Keeps the mark. When the history becomes another one while we serve, everyone here must begin anew."""
+    while True:
+        await asyncio.sleep(MARK_SECONDS)
+        await _compare(store, mark, lane)
+        if core.epoch != store.epoch:
+            core.epoch = store.epoch
+            core.good_bye()
+            core.hub.restart()
 
 
 async def _pulse(core: Core, store: Store) -> None:

@@ -16,11 +16,13 @@ from sqlalchemy import Connection
 
 from palaver.clock import SystemClock
 from palaver.errors import Code, Refused
+from palaver.settings import Settings
 from palaver.store import migrate
-from palaver.store.copying import copy_rows, renew_epoch
+from palaver.store.copying import copy_rows
 from palaver.store.engine.alone import Place, alone
 from palaver.store.engine.base import SQLITE, file_of, parsed
 from palaver.store.engine.lock import FileLock
+from palaver.store.mark import FILE
 from palaver.store.verify import Progress, Verdict, verify
 
 STEP_PAGES = 2_000
@@ -44,18 +46,21 @@ def backup(url: str, file: Path, progress: Progress, *, force: bool = False) -> 
     return verdict
 
 
-def restore(url: str, file: Path, progress: Progress, *, force: bool = False) -> Verdict:
-    """Puts a backup in the place of a database.
+def restore(settings: Settings, file: Path, progress: Progress, *, force: bool = False) -> Verdict:
+    """Puts a backup in the place of a database, whose mark it takes away.
 
     Refused: `database_missing` (no such backup), `database_not_empty` (without `force`), `database_locked`,
     `database_damaged` (the backup is).
     """
+    url = settings.url
     path = file_of(parsed(url))
+    mark = settings.data_dir / FILE
     if path is None:
         verdict = _whole(file, progress)
         migrate.upgrade(url, _nothing)
         copying = partial(_copy_rows, progress, force=force)
         alone(copying, Place(_url(file)), Place(url, writes=True))
+        mark.unlink(missing_ok=True)
         return verdict
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
@@ -69,6 +74,7 @@ def restore(url: str, file: Path, progress: Progress, *, force: bool = False) ->
             alone(_renew, Place(_url(part), writes=True))
             _set_aside(path)
             _put(part, path)
+            mark.unlink(missing_ok=True)
     finally:
         lock.release()
     return verdict
@@ -113,7 +119,8 @@ def _copy_file(part: Path, progress: Progress, source: Connection) -> None:
 
 def _renew(conn: Connection) -> None:
     with conn.begin():
-        renew_epoch(conn)
+        new = f"e_{SystemClock().new_id()}"
+        migrate.renew_epoch(conn, new, known=migrate.epoch(conn))
 
 
 def _whole(file: Path, progress: Progress) -> Verdict:

@@ -173,6 +173,13 @@ class AddMember(Command[bool]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RenewEpoch(Command[str]):
+    """Gives the database a new epoch, unless it is not `known` any more; the one that it has then."""
+
+    known: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AddActor(Command[Actor]):
     """Makes an actor, with the SHA-256 of its session's token where it has one.
 

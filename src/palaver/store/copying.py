@@ -132,14 +132,6 @@ def copy_rows(
         _finish(target)
 
 
-def renew_epoch(conn: Connection) -> str:
-    """Gives the database a new name, so that clients that know another history begin anew."""
-    epoch = f"e_{SystemClock().new_id()}"
-    _UNSET_META.run(conn, EPOCH)
-    _SET_META.run(conn, EPOCH, epoch)
-    return epoch
-
-
 def _prepare(target: Connection, tables: tuple[_Plain, ...], epoch: str, *, force: bool) -> None:
     if target.dialect.name == POSTGRESQL and target.execute(text(SERVERS)).scalar_one():
         raise Refused(Code.DATABASE_LOCKED, "a Palaver server uses the target; stop it first")
@@ -184,7 +176,7 @@ def _finish(target: Connection) -> None:
                 text(f"SELECT setval(pg_get_serial_sequence('{name}', 'key'), {newest})")
             )
     _UNSET_META.run(target, COPYING)
-    renew_epoch(target)
+    _SET_META.run(target, EPOCH, f"e_{SystemClock().new_id()}")
 
 
 def _tables() -> tuple[_Plain, ...]:

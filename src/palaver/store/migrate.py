@@ -14,7 +14,18 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection, bindparam, column, insert, inspect, select, table, text
+from sqlalchemy import (
+    Connection,
+    bindparam,
+    column,
+    insert,
+    inspect,
+    literal_column,
+    select,
+    table,
+    text,
+    update,
+)
 
 from palaver.clock import Clock, SystemClock
 from palaver.errors import Code, Refused
@@ -48,6 +59,15 @@ _VERSION = Statement(select(_version.c.version_num))
 _META = Statement(select(meta.c.value).where(meta.c.name == bindparam("name")), "name")
 _INSERT_META = Statement(
     insert(meta).values(name=bindparam("name"), value=bindparam("value")), "name", "value"
+)
+
+
+_RENEW_EPOCH = Statement(
+    update(meta)
+    .where(meta.c.name == literal_column("'epoch'"), meta.c.value == bindparam("known"))
+    .values(value=bindparam("new")),
+    "new",
+    "known",
 )
 
 
@@ -214,6 +234,12 @@ def epoch(conn: Connection) -> str:
             "the database is an unfinished copy; repeat the command that made it",
         )
     return str(row[0])
+
+
+def renew_epoch(conn: Connection, new: str, *, known: str) -> str:
+    """Another epoch, unless it is not the `known` one any more; what it is then."""
+    _RENEW_EPOCH.run(conn, new, known)
+    return epoch(conn)
 
 
 def _older(found: str | None) -> Refused:

@@ -29,7 +29,7 @@ from palaver.errors import PalaverError
 from palaver.settings import Settings
 from palaver.store import migrate as migrations
 from palaver.store.apply.turns import room_of
-from palaver.store.commands import Command, FinishTurn, RetryTurn
+from palaver.store.commands import Command, FinishTurn, RenewEpoch, RetryTurn
 from palaver.store.engine import faults
 from palaver.store.engine.base import Database, file_of, parsed
 from palaver.store.engine.connect import connect
@@ -140,6 +140,10 @@ class Store:
                 structlog.get_logger("palaver.store").exception("a read failed")
                 fault = faults.internal()
             raise fault from error
+
+    async def renew_epoch(self) -> None:
+        """Another epoch, or the one that another process gave the database meanwhile."""
+        self.epoch = await self.write(RenewEpoch(known=self.epoch))
 
     @property
     def counters(self) -> Counters:

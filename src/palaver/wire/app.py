@@ -66,6 +66,7 @@ def _add_own_pages(app: FastAPI, core: Core) -> None:
                 "status": "healthy" if core.db_up else "degraded",
                 "service": "palaver",
                 "db": "up" if core.db_up else "down",
+                "history": core.history,
                 "version": app.version,
             },
             200 if core.db_up else 503,

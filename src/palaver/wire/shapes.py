@@ -200,6 +200,7 @@ class Health(Shape):
     status: Literal["healthy", "degraded"]
     service: Literal["palaver"]
     db: Literal["up", "down"]
+    history: Literal["whole", "behind"]
     version: str
 
 

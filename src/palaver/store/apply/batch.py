@@ -5,6 +5,7 @@ from itertools import groupby
 from typing import Any, assert_never, cast
 
 from palaver.errors import Refused
+from palaver.store import migrate
 from palaver.store.apply import actors, rooms, turns
 from palaver.store.apply.adding import add_messages
 from palaver.store.apply.transaction import Transaction
@@ -19,6 +20,7 @@ from palaver.store.commands import (
     MarkRead,
     RenameActor,
     RenameRoom,
+    RenewEpoch,
     RenewLeases,
     RetryTurn,
     SaveAgent,
@@ -30,6 +32,7 @@ AnyCommand = (
     | FinishTurn
     | RetryTurn
     | ClaimTurns
+    | RenewEpoch
     | RenewLeases
     | CreateRoom
     | RenameRoom
@@ -74,6 +77,8 @@ def _applied(tx: Transaction, command: AnyCommand) -> Any:  # noqa: C901, PLR091
             return turns.claim(tx, command)
         case RenewLeases():
             return turns.renew(tx, command)
+        case RenewEpoch():
+            return migrate.renew_epoch(tx.conn, f"e_{tx.clock.new_id()}", known=command.known)
         case CreateRoom():
             return rooms.create(tx, command)
         case RenameRoom():
