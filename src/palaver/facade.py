@@ -20,6 +20,7 @@ import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from uuid import UUID, uuid5
 
@@ -199,10 +200,14 @@ class Room:
         """
         if person.kind is not ActorKind.PERSON:
             raise Refused(Code.BAD_REQUEST, "Agents speak with `async with room.answer(agent)`.")
-        await self.add(person)
-        sent = await self._core.chat.send(
-            person, self.id, text=text, cid=cid, reply_to=reply_to, answers=True
-        )
+        send = partial(self._core.chat.send, text=text, cid=cid, reply_to=reply_to, answers=True)
+        try:
+            sent = await send(person, self.id)
+        except Refused as refusal:  # nearly always a member already: asked only when it is not
+            if refusal.code not in {Code.ROOM_NOT_FOUND, Code.FORBIDDEN}:
+                raise
+            await self.add(person)
+            sent = await send(person, self.id)
         assert sent.message is not None, "only a live reader's message is accepted unstored"
         return sent.message
 

@@ -10,16 +10,20 @@ stays; when it goes away, its answers say so.
 
 import asyncio
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
+from pydantic import SecretStr
 
 from palaver.agents.base import Provider
 from palaver.agents.echo import HINT, Echo
 from palaver.agents.offer import models_of, offered
-from palaver.agents.upstream import Upstream, host_of
 from palaver.clock import Clock
 from palaver.errors import ProviderError
 from palaver.settings import Settings
+
+if TYPE_CHECKING:
+    from palaver.agents.upstream import Upstream
 
 OPENAI_URL = "https://api.openai.com/v1"
 PROBE_SECONDS = 0.3
@@ -61,14 +65,12 @@ async def choose(
     return found or Echo()
 
 
-def configured(settings: Settings, clock: Clock) -> Upstream | None:
+def configured(settings: Settings, clock: Clock) -> "Upstream | None":
     """The provider that settings name, if they name one. Refused: `settings_invalid`."""
     base_url = settings.openai_base_url or (OPENAI_URL if settings.openai_api_key else None)
     if not base_url:
         return None
-    return Upstream(
-        settings, clock, name=_name_of(base_url), base_url=base_url, key=settings.openai_api_key
-    )
+    return _upstream(settings, clock, _name_of(base_url), base_url, settings.openai_api_key)
 
 
 class Providers:
@@ -114,8 +116,19 @@ class Providers:
         await self._provider.close()
 
 
+def _upstream(
+    settings: Settings, clock: Clock, name: str, base_url: str, key: SecretStr | None = None
+) -> "Upstream":
+    """Loads the HTTP client only now: a server is ready sooner without it."""
+    from palaver.agents.upstream import Upstream  # noqa: PLC0415
+
+    return Upstream(settings, clock, name=name, base_url=base_url, key=key)
+
+
 def _name_of(base_url: str) -> str:
     """What a server is, as far as its address tells; else its host."""
+    from palaver.agents.upstream import host_of  # noqa: PLC0415  as above
+
     host, port = host_of(base_url)
     if host == "api.openai.com":
         return "openai"
@@ -124,7 +137,7 @@ def _name_of(base_url: str) -> str:
     return host
 
 
-async def _found(settings: Settings, clock: Clock, places: tuple[Place, ...]) -> Upstream | None:
+async def _found(settings: Settings, clock: Clock, places: tuple[Place, ...]) -> "Upstream | None":
     """The first place that has a server with a model that can chat, or that has the wanted one."""
     until = asyncio.get_running_loop().time() + PROBE_SECONDS
     async with asyncio.TaskGroup() as group:
@@ -142,9 +155,9 @@ async def _found(settings: Settings, clock: Clock, places: tuple[Place, ...]) ->
 
 async def _probe(
     settings: Settings, clock: Clock, place: Place, until: float
-) -> tuple[Upstream, bool] | None:
+) -> "tuple[Upstream, bool] | None":
     """The server at a place, if it is one, and whether it has the wanted model."""
-    server = Upstream(settings, clock, name=place.name, base_url=place.base_url)
+    server = _upstream(settings, clock, place.name, place.base_url)
     kept = False
     try:
         async with asyncio.timeout_at(until):
