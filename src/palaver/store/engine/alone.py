@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlalchemy.util import greenlet_spawn
 
@@ -80,6 +79,8 @@ async def _connection(place: Place, stack: AsyncExitStack) -> Connection:
     address, options = address_of(url, SystemClock(), Settings())
     options["server_settings"]["application_name"] = NAME
     level: dict[str, Any] = {} if place.writes else {"isolation_level": "REPEATABLE READ"}
+    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415  not for SQLite
+
     engine = create_async_engine(address, connect_args=options, poolclass=NullPool, **level)
     stack.push_async_callback(engine.dispose)
     connection = await stack.enter_async_context(engine.connect())
