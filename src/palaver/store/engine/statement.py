@@ -32,7 +32,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from palaver.clock import Clock
 from palaver.store.columns import Processor
-from palaver.store.engine.base import POSTGRESQL
+from palaver.store.engine.base import POSTGRESQL, SQLITE
 
 WATCH = "palaver_watch"
 """The execution option that holds a connection's `Watch`."""
@@ -49,19 +49,26 @@ class Watch:
     clock: Clock
     slow_seconds: float
 
-    def ended(self, began: float, text: str) -> None:
-        """Told after each statement."""
-        took = self.clock.monotonic() - began
-        if took >= self.slow_seconds:
-            structlog.get_logger("palaver.store").warning(
-                "slow query", ms=round(took * 1000, 1), statement=" ".join(text.split())
-            )
+    def timed(
+        self, execute: "_Execute", conn: Connection, text: str, parameters: Sequence[Any]
+    ) -> Any:
+        """Executes a statement."""
+        began = self.clock.monotonic()
+        try:
+            return execute(conn, text, parameters)
+        finally:
+            took = self.clock.monotonic() - began
+            if took >= self.slow_seconds:
+                structlog.get_logger("palaver.store").warning(
+                    "slow query", ms=round(took * 1000, 1), statement=" ".join(text.split())
+                )
 
 
 @dataclass(frozen=True, slots=True)
 class _Form:
     """A statement as one driver wants it. `order`: which of the caller's values stands at each place."""
 
+    engine: str
     text: str
     order: tuple[int, ...]
     constants: tuple[Any, ...]
@@ -93,8 +100,13 @@ class _Form:
 
     def values(self, rows: Sequence[Sequence[Any]]) -> list[Row]:
         """The caller's values of the driver's rows."""
-        if not rows or not self.results:
-            return [tuple(row) for row in rows]
+        if not rows:
+            return []
+        if len(rows) == 1:
+            row = list(rows[0])
+            for index, process in self.results:
+                row[index] = process(row[index])
+            return [tuple(row)]
         columns: list[Iterable[Any]] = list(zip(*rows, strict=True))
         for index, process in self.results:
             columns[index] = map(process, columns[index])
@@ -115,7 +127,7 @@ class Statement:
     def all(self, conn: Connection, *values: Any) -> list[Row]:
         """All rows."""
         form = self._form(conn.dialect)
-        return form.values(_fetch(conn, form.text, form.parameters(values)))
+        return form.values(_timed(conn, _FETCH[form.engine], form.text, form.parameters(values)))
 
     def first(self, conn: Connection, *values: Any) -> Row | None:
         """The first row, if there is one."""
@@ -125,22 +137,19 @@ class Statement:
     def run(self, conn: Connection, *values: Any) -> int:
         """Runs what gives no rows; the number of rows touched."""
         form = self._form(conn.dialect)
-        parameters = form.parameters(values)
-        return _timed(conn, form.text, lambda: _execute(conn, form.text, parameters))
+        return _timed(conn, _EXECUTE[form.engine], form.text, form.parameters(values))
 
     def many(self, conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         """Runs it once for each of `rows`."""
-        if not rows:
-            return
-        form = self._form(conn.dialect)
-        if conn.dialect.name == POSTGRESQL:
-            text = self._text_over_arrays(conn.dialect)
-            arrays = tuple(form.columns_of(rows))
-            _timed(conn, text, lambda: conn.exec_driver_sql(text, arrays))
-            return
-        parameters = form.parameters_of(rows)
-        raw: Any = conn.connection.dbapi_connection
-        _timed(conn, form.text, lambda: raw.executemany(form.text, parameters))
+        if len(rows) == 1:
+            self.run(conn, *rows[0])
+        elif rows:
+            form = self._form(conn.dialect)
+            if form.engine == POSTGRESQL:
+                text = self._text_over_arrays(conn.dialect)
+                _timed(conn, _execute, text, tuple(form.columns_of(rows)))
+            else:
+                _timed(conn, _execute_many_straight, form.text, form.parameters_of(rows))
 
     def text(self, dialect: Dialect) -> str:
         """The statement as this engine's driver gets it."""
@@ -218,6 +227,7 @@ def _compiled(construct: ClauseElement, names: tuple[str, ...], dialect: Dialect
         for index, column in enumerate(columns)
     ]
     return _Form(
+        engine=dialect.name,
         text=str(compiled),
         order=order,
         constants=tuple(constants.values()),
@@ -255,26 +265,40 @@ def _replaced(element: Any, by: Callable[..., Any]) -> Any:
     return cast("Any", visitors.replacement_traverse(element, {}, by))
 
 
-def _timed(conn: Connection, text: str, execute: Callable[[], Any]) -> Any:
+_Execute = Callable[[Connection, str, Sequence[Any]], Any]
+
+
+def _timed(conn: Connection, execute: _Execute, text: str, parameters: Sequence[Any]) -> Any:
     watch = cast("Watch | None", conn.get_execution_options().get(WATCH))
     if watch is None:
-        return execute()
-    began = watch.clock.monotonic()
-    try:
-        return execute()
-    finally:
-        watch.ended(began, text)
+        return execute(conn, text, parameters)
+    return watch.timed(execute, conn, text, parameters)
 
 
-def _fetch(conn: Connection, text: str, parameters: tuple[Any, ...]) -> Sequence[Sequence[Any]]:
-    if conn.dialect.name == "sqlite":
-        raw: Any = conn.connection.dbapi_connection
-        return _timed(conn, text, lambda: raw.execute(text, parameters).fetchall())
-    return _timed(conn, text, lambda: conn.exec_driver_sql(text, parameters).all())
+def _fetch(conn: Connection, text: str, parameters: Sequence[Any]) -> Any:
+    return conn.exec_driver_sql(text, cast("tuple[Any, ...]", parameters)).all()
 
 
-def _execute(conn: Connection, text: str, parameters: tuple[Any, ...]) -> int:
-    if conn.dialect.name == "sqlite":
-        raw: Any = conn.connection.dbapi_connection
-        return int(raw.execute(text, parameters).rowcount)
-    return conn.exec_driver_sql(text, parameters).rowcount
+def _execute(conn: Connection, text: str, parameters: Sequence[Any]) -> int:
+    return conn.exec_driver_sql(text, cast("tuple[Any, ...]", parameters)).rowcount
+
+
+def _straight(conn: Connection) -> Any:
+    """SQLite's own connection."""
+    return conn.connection.dbapi_connection
+
+
+def _fetch_straight(conn: Connection, text: str, parameters: Sequence[Any]) -> Any:
+    return _straight(conn).execute(text, parameters).fetchall()
+
+
+def _execute_straight(conn: Connection, text: str, parameters: Sequence[Any]) -> int:
+    return int(_straight(conn).execute(text, parameters).rowcount)
+
+
+def _execute_many_straight(conn: Connection, text: str, parameters: Sequence[Any]) -> None:
+    _straight(conn).executemany(text, parameters)
+
+
+_FETCH: Mapping[str, _Execute] = {SQLITE: _fetch_straight, POSTGRESQL: _fetch}
+_EXECUTE: Mapping[str, _Execute] = {SQLITE: _execute_straight, POSTGRESQL: _execute}
