@@ -87,6 +87,7 @@ describe('sending', () => {
     asked[0]!.answer({ t: 'ack', cid: entry.cid, state: 'accepted' })
     await settled()
     expect(outbox.of('r_1')[0]!.state).toBe('accepted')
+    expect([outbox.accepted, outbox.unsent]).toEqual([1, 0])
     outbox.acknowledged({ t: 'ack', cid: entry.cid, state: 'rejected', code: 'forbidden' })
     expect(outbox.of('r_1')[0]).toMatchObject({ state: 'rejected', code: 'forbidden' })
     outbox.resend(entry.cid)

@@ -59,7 +59,12 @@ export class Outbox {
   }
 
   get unsent(): number {
-    return [...this.#entries.values()].filter((entry) => entry.state === 'sending').length
+    return this.#count('sending')
+  }
+
+  /** How many the server keeps because it cannot store them now. */
+  get accepted(): number {
+    return this.#count('accepted')
   }
 
   /** Takes what earlier pages left behind. */
@@ -128,6 +133,10 @@ export class Outbox {
     if (!key?.startsWith(PREFIX) || value !== null) return
     const entry = this.#entries.get(key.slice(PREFIX.length))
     if (entry?.state === 'rejected' && this.#entries.delete(entry.cid)) this.changed.emit()
+  }
+
+  #count(state: OutboxState): number {
+    return [...this.#entries.values()].filter((entry) => entry.state === state).length
   }
 
   async #drain(room: string): Promise<void> {
