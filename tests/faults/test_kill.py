@@ -9,7 +9,8 @@ from tests.faults.client import SECONDS_MAX, Applied, Client, living
 from tests.faults.world import World, acknowledged, everything_is_right, new_world
 from tests.support.server import Serve
 
-pytestmark = [pytest.mark.fault, pytest.mark.slow]
+# Each death costs a start, which takes seconds on a loaded machine.
+pytestmark = [pytest.mark.fault, pytest.mark.slow, pytest.mark.timeout(400)]
 
 KILLS = 10
 KILLS_ON_POSTGRES = 3
@@ -83,7 +84,7 @@ async def test_a_killed_server_answers_every_question_once(serve: Serve, tmp_pat
 @pytest.mark.torture
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("seed", range(3))
-async def test_a_server_that_is_killed_for_an_hour(
+async def test_a_server_that_is_killed_for_long(
     serve: Serve, tmp_path: Path, effort: float, seed: int
 ) -> None:
     kills = max(1, round(ROUNDS_OF_TORTURE * effort / 3))
