@@ -111,8 +111,11 @@ test('further pages join, and a refresh keeps them while it drops what is gone',
 })
 
 test('an open room’s own events rename and lift it', async () => {
-  const { rooms } = await setUp([room('r_1', { active_at: at(1) })])
+  const { rooms, api } = await setUp([room('r_1', { active_at: at(1) })])
   rooms.event({ room: 'r_1', seq: 4, k: 'room.renamed', at: at(2), by: 'u_1', d: { title: 'New name', source: 'model' } })
+  expect(rooms.get('r_1')?.title).toBe('New name')
+  api.room.mockResolvedValueOnce(room('r_1', { title: '', seq: 1 }))
+  await rooms.reload('r_1')
   expect(rooms.get('r_1')?.title).toBe('New name')
   rooms.event({ ...created(5), at: at(30) })
   expect(rooms.get('r_1')).toMatchObject({ seq: 5, active_at: at(30) })

@@ -155,8 +155,9 @@ export class Rooms {
   event(event: RoomEvent): void {
     const room = this.#byId.get(event.room)
     if (!room) return
-    if (event.k === 'room.renamed') this.put({ ...room, title: String(event.d.title ?? '') })
-    else if (event.k === 'message.created') {
+    if (event.k === 'room.renamed') {
+      this.put({ ...room, seq: Math.max(room.seq, event.seq), title: String(event.d.title ?? '') })
+    } else if (event.k === 'message.created') {
       this.put({ ...room, seq: Math.max(room.seq, event.seq), active_at: maxText(room.active_at, event.at) })
     }
   }
