@@ -123,13 +123,18 @@ def copy_rows(
                 plain.insert.many(target, rows)
             done += len(rows)
             progress("copying", done, total)
-    with target.begin():
-        done = 0
-        for plain in tables:
-            for rows in _compared(source, target, plain):
-                done += len(rows)
-                progress("comparing", done, total)
-        _finish(target)
+    try:
+        with target.begin():
+            done = 0
+            for plain in tables:
+                for rows in _compared(source, target, plain):
+                    done += len(rows)
+                    progress("comparing", done, total)
+            _finish(target)
+    except Refused:
+        with target.begin():  # what is there is of no use: the next attempt does not go on with it
+            _UNSET_META.run(target, COPYING)
+        raise
 
 
 def _prepare(target: Connection, tables: tuple[_Plain, ...], epoch: str, *, force: bool) -> None:
