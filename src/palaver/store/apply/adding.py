@@ -14,10 +14,12 @@ from typing import Any
 from sqlalchemy import (
     CTE,
     ClauseElement,
+    Integer,
     LargeBinary,
     and_,
     bindparam,
     column,
+    literal_column,
     select,
     values,
 )
@@ -34,7 +36,7 @@ from palaver.model import (
     Turn,
     Visibility,
 )
-from palaver.store.actors import id_of
+from palaver.store.actors import PREFIX, id_of
 from palaver.store.apply.opening import Agent, open_turns
 from palaver.store.apply.transaction import (
     ADVANCE,
@@ -55,17 +57,21 @@ from palaver.store.schema import actors, members, message_has_cid, messages, roo
 
 
 def _pairs(names: Sequence[tuple[str, ...]]) -> CTE:
-    room, author = (column(name, LargeBinary) for name in ("room", "author"))
-    rows = [tuple(bindparam(name, type_=rooms.c.id.type) for name in pair) for pair in names]
-    return values(room, author, name="asked").data(rows).cte("asked")
+    """Rooms with authors, numbered, so that what is found need not be compared with what was asked for."""
+    number = column("number", Integer)
+    room, author = column("room", LargeBinary), column("author", LargeBinary)
+    rows: list[tuple[Any, ...]] = [
+        (literal_column(str(index)), *[bindparam(name, type_=rooms.c.id.type) for name in pair])
+        for index, pair in enumerate(names)
+    ]
+    return values(number, room, author, name="asked").data(rows).cte("asked")
 
 
 def _lock(names: Sequence[tuple[str, ...]]) -> ClauseElement:
     asked = _pairs(names)
     return (
         select(
-            rooms.c.id,
-            actors.c.id,
+            asked.c.number,
             rooms.c.key,
             rooms.c.seq,
             rooms.c.chain,
@@ -134,19 +140,22 @@ class _Room:
     deleted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Author:
+@dataclass(slots=True)
+class _Place:
+    """An author in a room."""
+
+    room: _Room
     key: int
     name: str
+    role: MemberRole | None
 
 
 @dataclass(slots=True)
 class _Run:
     """What the run found, and what it decided to write."""
 
-    rooms: dict[RoomId, _Room] = field(default_factory=dict[RoomId, _Room])
-    authors: dict[tuple[RoomId, ActorId], tuple[_Author, MemberRole | None]] = field(
-        default_factory=dict[tuple[RoomId, ActorId], tuple[_Author, MemberRole | None]]
+    places: dict[tuple[RoomId, ActorId], _Place] = field(
+        default_factory=dict[tuple[RoomId, ActorId], _Place]
     )
     # by author and cid, or by the message's id where there is no cid: the message, and its text before any deletion
     known: dict[tuple[int, str], tuple[Message, str]] = field(
@@ -170,7 +179,8 @@ def add_messages(tx: Transaction, commands: Sequence[AddMessage]) -> list[Added 
             results.append(_decide(tx, run, command, turns))
         except Refused as refused:
             results.append(refused)
-    changed = [room for room in run.rooms.values() if room.seq != room.stored_seq]
+    rooms = {place.room.key: place.room for place in run.places.values()}
+    changed = [room for room in rooms.values() if room.seq != room.stored_seq]
     ADVANCE.many(tx.conn, [(room.seq, room.chain, tx.now_ms, room.key) for room in changed])
     INSERT_MESSAGE.many(tx.conn, run.message_rows)
     INSERT_EVENT.many(tx.conn, run.event_rows)
@@ -180,13 +190,19 @@ def add_messages(tx: Transaction, commands: Sequence[AddMessage]) -> list[Added 
 
 def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:
     run = _Run()
-    pairs = list(dict.fromkeys([(command.room, command.author) for command in commands]))
+    asked = [(command.room, command.author) for command in commands]
+    pairs = list(dict.fromkeys(asked))
+    found: dict[int, _Room] = {}
     for row in _LOCK.all(tx.conn, pairs):
-        room, digits, room_key, seq, chain, visibility, title_source, deleted_ms = row[:8]
-        key, kind, name, role = row[8:]
-        run.authors[room, id_of(kind, digits)] = (_Author(key, name), role)
-        if room not in run.rooms:
-            run.rooms[room] = _Room(
+        number, room_key, seq, chain, visibility, title_source, deleted_ms = row[:7]
+        key, kind, name, role = row[7:]
+        if number >= len(pairs):
+            continue  # the list was made longer
+        room, author = pairs[int(number)]
+        if room[:2] != "r_" or author[:2] != PREFIX[kind]:
+            continue
+        if room_key not in found:
+            found[room_key] = _Room(
                 key=room_key,
                 seq=seq,
                 stored_seq=seq,
@@ -195,6 +211,7 @@ def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:
                 untitled=title_source is TitleSource.NONE,
                 deleted=deleted_ms is not None,
             )
+        run.places[room, author] = _Place(found[room_key], key, name, role)
     cids = [command.cid for command in commands if command.cid is not None]
     for row in _KNOWN.all(tx.conn, distinct(cids)):
         text, author_key, room = row[-3:]
@@ -207,9 +224,9 @@ def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:
     for id_, room_key, seq in _REPLIED.all(tx.conn, distinct(replied)):
         run.replied[id_] = (room_key, seq)
     asking = [
-        run.rooms[command.room].key
+        place.room.key
         for command in commands
-        if command.answers and command.room in run.rooms
+        if command.answers and (place := run.places.get((command.room, command.author)))
     ]
     for room_key, key, digits, name in _ANSWERING.all(tx.conn, distinct(asking)):
         agent = Agent(key, id_of(ActorKind.AGENT, digits), name)
@@ -220,11 +237,11 @@ def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:
 def _decide(
     tx: Transaction, run: _Run, command: AddMessage, turns: list[tuple[int, int, Turn]]
 ) -> Added:
-    room = run.rooms.get(command.room)
-    author, role = run.authors.get((command.room, command.author), (None, None))
-    if room is None or author is None or room.deleted or not (room.is_open or role):
+    author = run.places.get((command.room, command.author))
+    if author is None or author.room.deleted or not (author.room.is_open or author.role):
         raise room_not_found()
-    if role is MemberRole.READER and not room.is_open:
+    room = author.room
+    if author.role is MemberRole.READER and not room.is_open:
         raise Refused(Code.FORBIDDEN, "readers of this room cannot write to it")
     repeatable = (author.key, command.cid or command.id)
     known = run.known.get(repeatable)
