@@ -1,17 +1,126 @@
-"""The revisions themselves: from nothing to the newest, in one transaction."""
+"""The revisions themselves: from nothing to the newest, in one transaction; and how a large database gets there.
 
+There is one revision yet, so the way of a full database is proven with one that only these tests have.
+"""
+
+import asyncio
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 from sqlalchemy import create_engine
+from tests.store.archives import asked, execute, filled
+from tests.store.world import opened
 
+from palaver.errors import Code, Refused
 from palaver.store import migrate
 from palaver.store.schema import metadata
 
 
 def test_the_revisions_make_every_table_in_the_transaction_they_are_given() -> None:
     engine = create_engine("sqlite://")
+    lines: list[str] = []
     with engine.connect() as conn, conn.begin():
-        migrate._migrate(conn, str.split)
+        migrate._migrate(conn, lines.append)
         assert conn.in_transaction()
         assert migrate.revision(conn) == migrate.head()
         names = set(conn.dialect.get_table_names(conn))
         assert names == {*metadata.tables, "alembic_version"}
     engine.dispose()
+
+
+NEXT = Path(__file__).parent / "revisions"
+UPGRADE = """
+import resource, sys
+from pathlib import Path
+from palaver.store import migrate
+migrate.VERSIONS = (*migrate.VERSIONS, Path(sys.argv[1]))
+migrate.REVISIONS = (*migrate.REVISIONS, "9999")
+migrate.upgrade(sys.argv[2], lambda line: print(line, flush=True))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+MORE = """
+INSERT INTO messages (room_key, seq, id, author_key, role, status, kind, text, created_ms, branch)
+SELECT r.key, 1000 + n, {id}, 1, 'user', 'done', 'text', {text}, 0, 0 FROM rooms r, numbers
+"""
+SQLITE = (
+    "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count}) "
+    + MORE.format(id="randomblob(16)", text="hex(zeroblob(100))")
+)
+
+
+def upgrading(url: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", UPGRADE, str(NEXT), url]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def insert_many(url: str, count: int) -> int:
+    """Puts so many messages into each of ten rooms, which no server would do; how many there are."""
+
+    async def prepare() -> None:
+        async with opened(url) as world:
+            ada = await world.person()
+            for _ in range(10):
+                await world.say(await world.room(ada), ada)
+
+    asyncio.run(prepare())
+    execute(url, SQLITE.replace("{count}", str(count)))
+    return (count + 1) * 10
+
+
+def expect_migrated(url: str, count: int, size_max: int) -> None:
+    process = upgrading(url)
+    out, _ = process.communicate()
+    assert process.returncode == 0
+    *lines, rss = out.splitlines()
+    assert lines[0].startswith("copied to ")
+    assert "room 5 of 10" in lines
+    assert lines[-1] == "now at revision 9999"
+    assert int(rss) * 1024 < size_max
+    assert asked(url, "SELECT count(*) FROM messages WHERE chars = length(text)") == [(count,)]
+
+
+def test_a_full_database_is_upgraded(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(database_url, tmp_path)
+    monkeypatch.setattr(migrate, "VERSIONS", (*migrate.VERSIONS, NEXT))
+    monkeypatch.setattr(migrate, "REVISIONS", (*migrate.REVISIONS, "9999"))
+    lines: list[str] = []
+    migrate.upgrade(database_url, lines.append)
+    assert lines[-2:] == ["room 2 of 2", "now at revision 9999"]
+    assert migrate.current(database_url) == "9999"
+    assert asked(database_url, "SELECT count(*) FROM messages WHERE chars > 0") == [(12,)]
+    monkeypatch.undo()
+    with pytest.raises(Refused) as caught:
+        migrate.upgrade(database_url, lines.append)
+    assert caught.value.code is Code.DATABASE_NEWER
+
+
+@pytest.mark.slow
+@pytest.mark.fault
+def test_an_upgrade_that_is_killed_leaves_the_database_as_it_was(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    count = insert_many(sqlite_url, 2_000)
+    process = upgrading(sqlite_url)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("room 5"):
+            break
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert migrate.current(sqlite_url) == "0001"
+    assert migrate.check(sqlite_url) == []
+    assert asked(sqlite_url, "SELECT count(*) FROM messages") == [(count,)]
+    copied = f"sqlite:///{tmp_path / 'palaver.db.0001.bak'}"
+    assert asked(copied, "SELECT count(*) FROM messages") == [(count,)]
+    expect_migrated(sqlite_url, count, 300 << 20)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(600)
+def test_a_million_messages_are_upgraded_in_bounded_memory(sqlite_url: str) -> None:
+    expect_migrated(sqlite_url, insert_many(sqlite_url, 100_000), 200 << 20)

@@ -132,7 +132,7 @@ def writing_engine(path: Path | None, *, wait_ms: int = 0) -> Engine:
             "foreign_keys = ON",
             f"wal_autocheckpoint = {WAL_CHECKPOINT_PAGES}",
             f"cache_size = -{WRITER_CACHE_KIB}",
-            "temp_store = MEMORY",
+            "temp_store = FILE",  # what a statement of a migration can undo would fill the memory
         ):
             connection.execute(f"PRAGMA {pragma}")
         return connection
