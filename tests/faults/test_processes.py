@@ -37,7 +37,9 @@ class Client:
 
     async def next(self) -> Frame:
         frame: Frame = json.loads(await self.socket.recv())
-        if frame["t"] == "s.d":
+        if frame["t"] == "ping":
+            await self.socket.send('{"t":"pong"}')
+        elif frame["t"] == "s.d":
             self.seen += frame.get("x", "")
         elif frame["t"] == "ev":
             self.events.append(frame)
@@ -110,7 +112,7 @@ async def test_a_worker_that_is_killed_in_mid_answer_loses_nothing_that_was_seen
                 await ready.acquire()
             async with client(server) as asker:
                 frame = {"t": "send", "id": 3, "room": LOBBY, "cid": f"c-{round_}"}
-                await asker.ask(frame | {"text": "/long 3000"})
+                await asker.ask(frame | {"text": "/long 500"})
                 while len(asker.seen) < 100:
                     await asker.next()
             for pid in workers_of(server)[:2]:

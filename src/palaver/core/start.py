@@ -94,6 +94,25 @@ class Core:
         await self.turns.drain(seconds * DRAIN_PART)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """What the core is made of, from the ground up."""
+
+    store: Store
+    hub: Hub
+    journal: Journal
+    lane: Lane[None]
+    mark: Mark | None
+    providers: Providers
+    settings: Settings
+    clock: Clock
+
+    async def close(self) -> None:
+        """Ends what it opened itself."""
+        await self.providers.close()
+        self.journal.close()
+
+
 @asynccontextmanager
 async def started(
     settings: Settings,
@@ -124,53 +143,38 @@ async def started(
         published.append(hub.publish)
         lane = (lanes or ThreadLanes()).lane("journal", 1, _nothing, _nothing)
         ending.push_async_callback(lane.close)
-        mark = await _marked(settings, store, lane, published)
-        journal = Journal(settings.data_dir / "journal" / "streams", store.owner)
-        ending.callback(journal.close)
-        providers = Providers(settings, clock, fixed=provider)
-        ending.push_async_callback(providers.close)
-        tasks = await ending.enter_async_context(_tasks())
-        access = Access(store, settings, clock)
-        turns = Turns(
+        parts = _Parts(
             store=store,
             hub=hub,
-            journal=journal,
-            access=access,
-            provider=providers.current,
-            settings=settings,
-            clock=clock,
-            tasks=tasks,
-        )
-        core = await _core(
-            store=store,
-            hub=hub,
-            access=access,
-            turns=turns,
-            providers=providers,
+            journal=Journal(settings.data_dir / "journal" / "streams", store.owner),
             lane=lane,
-            clock=clock,
+            mark=await _marked(settings, store, lane, published),
+            providers=Providers(settings, clock, fixed=provider),
             settings=settings,
-            mark=mark,
+            clock=clock,
         )
+        ending.push_async_callback(parts.close)
+        tasks = await ending.enter_async_context(_tasks())
+        core = await _core(parts, tasks)
         ending.callback(core.drafts.close)
         if lobby:
             await _lobby(store, core.assistant)
-        relay = _relay(settings, clock, store, hub, turns)
-        background = [_pulse(core, store), _sync(journal, lane), core.drafts.drain()]
-        background.append(_remember(core, store, mark, lane))
+        background = [_pulse(core, store), _sync(parts.journal, lane), core.drafts.drain()]
+        background.append(_remember(core, store, parts.mark, lane))
+        relay = _relay(store, core)
         if relay is not None:
             published.append(relay.committed)
             background.append(relay.run())
         running = [tasks.create_task(one) for one in background]
         try:
-            await turns.recover()
+            await core.turns.recover()
             await core.drafts.recover()
             yield core
-            await _compare(store, mark, lane)
+            await _compare(store, parts.mark, lane)
         finally:
             for task in running:
                 task.cancel()
-            await turns.drain(0)
+            await core.turns.drain(0)
 
 
 @asynccontextmanager
@@ -186,25 +190,25 @@ async def _tasks() -> AsyncGenerator[asyncio.TaskGroup, None]:
         raise failure
 
 
-async def _core(
-    *,
-    store: Store,
-    hub: Hub,
-    access: Access,
-    turns: Turns,
-    providers: Providers,
-    lane: Lane[None],
-    clock: Clock,
-    settings: Settings,
-    mark: Mark | None,
-) -> Core:
+async def _core(parts: _Parts, tasks: asyncio.TaskGroup) -> Core:
     """What the doors are given."""
-    assistant = await _assistant(store, access)
+    store, hub, settings, clock = parts.store, parts.hub, parts.settings, parts.clock
+    access = Access(store, settings, clock)
+    turns = Turns(
+        store=store,
+        hub=hub,
+        journal=parts.journal,
+        access=access,
+        provider=parts.providers.current,
+        settings=settings,
+        clock=clock,
+        tasks=tasks,
+    )
     drafts = Drafts(
         store=store,
         hub=hub,
         directory=settings.data_dir / "journal" / "drafts",
-        lane=lane,
+        lane=parts.lane,
         settings=settings,
         clock=clock,
         stored=partial(said, store, turns),
@@ -218,6 +222,7 @@ async def _core(
         settings=settings,
         clock=clock,
     )
+    assistant = await _assistant(store, access)
     return Core(
         settings=settings,
         clock=clock,
@@ -228,10 +233,10 @@ async def _core(
         turns=turns,
         lobby=LOBBY,
         assistant=assistant,
-        providers=providers,
+        providers=parts.providers,
         drafts=drafts,
         hub=hub,
-        mark=mark,
+        mark=parts.mark,
     )
 
 
@@ -239,14 +244,14 @@ async def _seq_of(store: Store, room: RoomId) -> int:
     return (await store.read(rooms.seqs, (room,)))[room]
 
 
-def _relay(settings: Settings, clock: Clock, store: Store, hub: Hub, turns: Turns) -> Relay | None:
+def _relay(store: Store, core: Core) -> Relay | None:
     """What ties this process to the others of its database, where there can be others."""
-    bus = bus_of(settings, clock)
+    bus = bus_of(core.settings, core.clock)
     if bus is None:
         return None
-    relay = Relay(bus, _Log(store), hub, store.owner[:12])
-    hub.spread = turns.elsewhere = relay
-    relay.stop_here = turns.stop_here
+    relay = Relay(bus, _Log(store), core.hub, store.owner[:12])
+    core.hub.spread = core.turns.elsewhere = relay
+    relay.stop_here = core.turns.stop_here
     return relay
 
 

@@ -83,7 +83,8 @@ class FinishTurn(Command[Message | None]):
 class RetryTurn(Command[Turn]):
     """Deletes an answer that was not whole (or was) and opens the next attempt at it, owned by this process.
 
-    With `goes_on` the answer stays, and the turn is one that answers it: its agent says what comes next. Refused: `message_not_found`, `room_not_found`, `turn_not_retryable` (not an answer of a turn, already deleted).
+    With `goes_on` the answer stays, and the turn is one that answers it: its agent says what comes next. Refused:
+    `message_not_found`, `room_not_found`, `turn_not_retryable` (not an answer of a turn, already deleted).
     """
 
     message: MessageId
