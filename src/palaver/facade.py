@@ -19,7 +19,7 @@ import re
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from uuid import UUID, uuid5
@@ -35,6 +35,7 @@ from palaver.core.start import Core, started
 from palaver.errors import Code, Refused
 from palaver.model import (
     Actor,
+    ActorId,
     ActorKind,
     Event,
     MemberRole,
@@ -171,6 +172,8 @@ class Room:
     value: RoomValue
     _core: Core
     _program: Actor
+    # who is known to be a member, which nobody ceases to be
+    _members: set[ActorId] = field(default_factory=set[ActorId], repr=False, compare=False)
 
     @property
     def id(self) -> RoomId:
@@ -226,15 +229,18 @@ class Room:
 
     async def add(self, actor: Actor) -> None:
         """Makes a person or an agent a member of the room; one that is a member stays it."""
+        if actor.id in self._members:
+            return
         try:
             seen = await self._core.rooms.get(actor, self.id)
+            member = seen.role in {MemberRole.OWNER, MemberRole.MEMBER}
         except Refused as refusal:
             if refusal.code is not Code.ROOM_NOT_FOUND:
                 raise
-        else:
-            if seen.role in {MemberRole.OWNER, MemberRole.MEMBER}:
-                return
-        await self._core.rooms.join(self._program, self.id, actor)
+            member = False
+        if not member:
+            await self._core.rooms.join(self._program, self.id, actor)
+        self._members.add(actor.id)
 
     # reading
 
