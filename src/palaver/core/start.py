@@ -135,10 +135,9 @@ async def started(
         for publish in published:
             publish(events)
 
+    opened = Store.opened(settings, clock, committed=committed, lanes=lanes)
     async with AsyncExitStack() as ending:
-        store = await ending.enter_async_context(
-            Store.opened(settings, clock, committed=committed, lanes=lanes)
-        )
+        store = await ending.enter_async_context(opened)
         hub = Hub(encode or not_encoded, partial(_seq_of, store))
         published.append(hub.publish)
         lane = (lanes or ThreadLanes()).lane("journal", 1, _nothing, _nothing)
@@ -160,7 +159,7 @@ async def started(
         if lobby:
             await _lobby(store, core.assistant)
         background = [_pulse(core, store), _sync(parts.journal, lane), core.drafts.drain()]
-        background.append(_remember(core, store, parts.mark, lane))
+        background += [_remember(core, store, parts.mark, lane)]
         relay = _relay(store, core)
         if relay is not None:
             published.append(relay.committed)
