@@ -7,6 +7,7 @@ from palaver.store import messages
 from palaver.store.actors import id_of
 from palaver.store.engine.statement import Statement
 from palaver.store.schema import actors, events, messages as messages_table, rooms
+from palaver.store.values import new_event
 
 _replied = messages.replied
 _room_key = select(rooms.c.key).where(rooms.c.id == bindparam("room")).scalar_subquery()
@@ -47,16 +48,14 @@ def since(conn: Connection, room: RoomId, after: int, limit: int) -> tuple[Event
         kind, digits = row[2], row[3]
         seq, type_, at_ms, data = row[len(messages.COLUMNS) :]
         found.append(
-            Event(
-                room=room,
-                seq=seq,
-                type=type_,
-                actor=None if digits is None else id_of(kind, digits),
-                at_ms=at_ms,
-                message=(
-                    messages.message_of(room, row) if type_ is EventType.MESSAGE_CREATED else None
-                ),
-                data=data,
+            new_event(
+                room,
+                seq,
+                type_,
+                None if digits is None else id_of(kind, digits),
+                at_ms,
+                messages.message_of(room, row) if type_ is EventType.MESSAGE_CREATED else None,
+                data,
             )
         )
     return tuple(found)

@@ -21,6 +21,7 @@ from palaver.store.actors import id_of
 from palaver.store.columns import INTEGER_MAX
 from palaver.store.engine.statement import Row, Statement
 from palaver.store.schema import actors, messages, rooms
+from palaver.store.values import new_message
 
 replied = messages.alias("replied")
 
@@ -147,23 +148,18 @@ def context(conn: Connection, room: RoomId, *, upto_seq: int, limit: int) -> tup
 def message_of(room: RoomId, row: Row) -> Message:
     """The message in the first columns of a row of `COLUMNS`."""
     deleted_ms = row[14]
-    return Message(
-        id=row[0],
-        room=room,
-        seq=row[1],
-        author=id_of(row[2], row[3]),
-        name=row[4],
-        role=row[5],
-        status=row[6],
-        text=row[7] if deleted_ms is None else "",
-        created_ms=row[8],
-        cid=row[9],
-        reply_to=row[10],
-        branch=row[11],
-        kind=row[12],
-        edited_ms=row[13],
-        deleted_ms=deleted_ms,
-        meta=row[15] if deleted_ms is None else NO_DATA,
+    return new_message(
+        row[0],
+        room,
+        row[1],
+        id_of(row[2], row[3]),
+        row[4],
+        row[5],
+        row[6],
+        row[7] if deleted_ms is None else "",
+        *row[8:14],
+        deleted_ms,
+        row[15] if deleted_ms is None else NO_DATA,
     )
 
 

@@ -54,6 +54,7 @@ from palaver.store.commands import Added, AddMessage
 from palaver.store.engine.statement import ListStatement
 from palaver.store.messages import message_of, selected
 from palaver.store.schema import actors, members, message_has_cid, messages, rooms
+from palaver.store.values import new_message
 
 
 def _pairs(names: Sequence[tuple[str, ...]]) -> CTE:
@@ -249,19 +250,23 @@ def _decide(
         return _duplicate(command, room, *known)
     reply_to_seq = _reply_to_seq(run, command, room)
     room.seq += 1
-    message = Message(
-        id=command.id,
-        room=command.room,
-        seq=room.seq,
-        author=command.author,
-        name=author.name,
-        role=command.role,
-        status=command.status,
-        text=command.text,
-        created_ms=tx.now_ms,
-        cid=command.cid,
-        reply_to=command.reply_to,
-        meta=command.meta,
+    message = new_message(
+        command.id,
+        command.room,
+        room.seq,
+        command.author,
+        author.name,
+        command.role,
+        command.status,
+        command.text,
+        tx.now_ms,
+        command.cid,
+        command.reply_to,
+        0,  # the branch
+        "text",
+        None,
+        None,
+        command.meta,
     )
     run.message_rows.append(message_row(room.key, author.key, message, reply_to_seq))
     event = created(message)

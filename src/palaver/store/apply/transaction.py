@@ -27,6 +27,7 @@ from palaver.store.actors import id_of
 from palaver.store.chain import digest_of_data, digest_of_message, linked
 from palaver.store.engine.statement import Statement
 from palaver.store.schema import actors, events, members, messages, rooms
+from palaver.store.values import new_event
 
 _LOCK = Statement(
     select(
@@ -217,13 +218,14 @@ def event_row(room_key: int, author_key: int, message: Message, chain: bytes) ->
 
 def created(message: Message) -> Event:
     """The event that tells of a message."""
-    return Event(
-        room=message.room,
-        seq=message.seq,
-        type=EventType.MESSAGE_CREATED,
-        actor=message.author,
-        at_ms=message.created_ms,
-        message=message,
+    return new_event(
+        message.room,
+        message.seq,
+        EventType.MESSAGE_CREATED,
+        message.author,
+        message.created_ms,
+        message,
+        NO_DATA,
     )
 
 
