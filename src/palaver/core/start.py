@@ -364,7 +364,7 @@ async def _pulse(core: Core, store: Store) -> None:
                 await store.write(RenewLeases())
             if store.shared:
                 await core.turns.recover()
-            up = True
+            up = core.drafts.depth == 0  # a database that only reads is away for those who write
         except Unavailable as failure:
             log.warning("database.away", code=failure.code)
             up = False
