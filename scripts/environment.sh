@@ -6,6 +6,9 @@
 # `dev <digest>` for what the tests need on top. A digest covers the lock, pyproject.toml, the build
 # hook and the place of the checkout: a change of any of them installs again, over what is there.
 
+# Where nothing may keep compiled modules, every start of a server compiles all of them: seconds each time.
+unset PYTHONDONTWRITEBYTECODE
+
 venv=$root/.venv
 stamp=$venv/.palaver
 
