@@ -7,6 +7,7 @@ long the room is. A deleted message keeps its place, with the text "" and no `me
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
     FromClause,
@@ -53,14 +54,18 @@ COLUMNS = columns(messages)
 
 def selected(*more: object) -> Select[tuple[object, ...]]:
     """A select of `COLUMNS` (and `more` behind them), with authors and replied messages joined."""
+    return _joined(messages, *more)
+
+
+def _joined(source: FromClause, *more: object) -> Select[tuple[object, ...]]:
+    """Outer joins, though every message has an author: so no planner begins with the authors."""
     return (
-        select(*COLUMNS, *more)
-        .select_from(messages)
-        .join(actors, actors.c.key == messages.c.author_key)
+        select(*columns(source), *more)
+        .select_from(source)
+        .outerjoin(actors, actors.c.key == source.c.author_key)
         .outerjoin(
             replied,
-            (replied.c.room_key == messages.c.room_key)
-            & (replied.c.seq == messages.c.reply_to_seq),
+            (replied.c.room_key == source.c.room_key) & (replied.c.seq == source.c.reply_to_seq),
         )
     )
 
@@ -71,23 +76,22 @@ def room_key() -> ScalarSelect[int]:
 
 
 def _range(*where: ColumnElement[bool], newest_first: bool) -> Statement:
-    """At most `limit` messages of a room. The range is cut before anything is joined to it.
+    """At most `limit` messages of a room.
 
-    PostgreSQL cannot know how long the room is; asked for all at once it may read and join the whole of it.
+    PostgreSQL cannot know how long the room is; asked for all at once it may read and join the whole of it, so there
+    the range is cut before anything is joined to it. SQLite walks the index and stops, for a quarter less.
     """
-    in_room = select(messages).where(messages.c.room_key == room_key(), *where)
     order = messages.c.seq.desc() if newest_first else messages.c.seq
-    cut = in_room.order_by(order).limit(bindparam("limit")).subquery("cut")
-    found = (
-        select(*columns(cut))
-        .join(actors, actors.c.key == cut.c.author_key)
-        .outerjoin(
-            replied,
-            (replied.c.room_key == cut.c.room_key) & (replied.c.seq == cut.c.reply_to_seq),
-        )
-        .order_by(cut.c.seq.desc() if newest_first else cut.c.seq)
+    here = (messages.c.room_key == room_key(), *where)
+    limit: BindParameter[int] = bindparam("limit")
+    cut = select(messages).where(*here).order_by(order).limit(limit).subquery("cut")
+    return Statement(
+        _joined(cut).order_by(cut.c.seq.desc() if newest_first else cut.c.seq),
+        "room",
+        "seq",
+        "limit",
+        sqlite=_joined(messages).where(*here).order_by(order).limit(limit),
     )
-    return Statement(found, "room", "seq", "limit")
 
 
 _until = messages.c.seq <= bindparam("seq")

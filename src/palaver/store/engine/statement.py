@@ -114,12 +114,15 @@ class _Form:
 
 
 class Statement:
-    """One statement with parameters `names`, given by position."""
+    """One statement with parameters `names`, given by position. `sqlite`: another way to ask the same there."""
 
-    __slots__ = ("_construct", "_forms", "_names", "_over_arrays")
+    __slots__ = ("_construct", "_forms", "_names", "_over_arrays", "_sqlite")
 
-    def __init__(self, construct: ClauseElement, *names: str) -> None:
+    def __init__(
+        self, construct: ClauseElement, *names: str, sqlite: ClauseElement | None = None
+    ) -> None:
         self._construct = construct
+        self._sqlite = construct if sqlite is None else sqlite
         self._names = names
         self._forms: dict[str, _Form] = {}
         self._over_arrays: str | None = None
@@ -163,7 +166,8 @@ class Statement:
     def _form(self, dialect: Dialect) -> _Form:
         form = self._forms.get(dialect.name)
         if form is None:
-            form = self._forms[dialect.name] = _compiled(self._construct, self._names, dialect)
+            construct = self._sqlite if dialect.name == SQLITE else self._construct
+            form = self._forms[dialect.name] = _compiled(construct, self._names, dialect)
         return form
 
 
