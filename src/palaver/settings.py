@@ -136,8 +136,8 @@ class Settings(BaseSettings):
     """How long one database call may take before it counts as failed."""
     reader_threads: Annotated[int, Field(ge=1)] = 4
     """Threads (SQLite) or connections (PostgreSQL) that read."""
-    writer_connections: Annotated[int, Field(ge=1)] = 2
-    """Writing connections of one process on PostgreSQL; SQLite has one."""
+    writer_connections: Annotated[int, Field(ge=1)] = 1
+    """Writing connections of one process on PostgreSQL; SQLite has one. The fewer, the more messages share a commit."""
     batch_max: Annotated[int, Field(ge=1)] = 512
     """Writes that share one commit at the most."""
     listen_url: str | None = None
