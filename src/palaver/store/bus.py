@@ -87,7 +87,9 @@ class PostgresqlBus:
                 finally:
                     self._connection = None
                     connection.terminate()
-                    await asyncio.sleep(0)  # the loop closes the socket now, before it may end itself
+                    await asyncio.sleep(
+                        0
+                    )  # the loop closes the socket now, before it may end itself
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as why:
                 log.warning("bus.lost", why=type(why).__name__)
             await asyncio.sleep(wait * (0.5 + self._clock.chance()))
