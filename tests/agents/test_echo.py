@@ -1,7 +1,7 @@
 import pytest
 from tests.agents.support import ask, hear
 
-from palaver.agents.base import Model
+from palaver.agents.base import GO_ON, Model
 from palaver.agents.echo import Echo
 from palaver.errors import Code
 
@@ -33,6 +33,12 @@ async def test_long_streams_numbered_words(echo: Echo) -> None:
     heard = await hear(echo, ask("/long 1200"))
     assert heard.text.split(" ") == [f"w{index:03d}" for index in range(1_200)]
     assert len(heard.pieces) == 1_201
+
+
+async def test_it_continues_where_its_answer_stopped(echo: Echo) -> None:
+    for so_far in ("w000 w001", "w000 w0", ""):
+        heard = await hear(echo, ask("/long 5", so_far, GO_ON))
+        assert so_far + heard.text == "w000 w001 w002 w003 w004"
 
 
 async def test_long_has_a_default_and_a_bound(echo: Echo) -> None:

@@ -10,6 +10,12 @@ from typing import Any, Protocol
 
 from palaver.model import NO_DATA, Role
 
+GO_ON = (
+    "Continue your last message exactly where it stopped, even in the middle of a word or a code block."
+    " Repeat nothing and add no introduction."
+)
+"""What a model is asked when an answer of its own, which was not whole, stands last."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:

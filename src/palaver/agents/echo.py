@@ -8,7 +8,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Iterable, Iterator
 
-from palaver.agents.base import Done, Model, Piece, Request, TextPiece
+from palaver.agents.base import GO_ON, Done, Model, Piece, Request, TextPiece
 from palaver.errors import Code, ProviderError
 
 PIECE_SECONDS = 0.015
@@ -112,12 +112,17 @@ class Echo:
 
     async def answer(self, request: Request) -> AsyncGenerator[Piece, None]:
         """Streams the answer word by word. Raises `ProviderError` when it is asked to."""
-        text = request.history[-1].text if request.history else ""
+        texts = ["", "", *(said.text for said in request.history)]
+        text, said = (texts[-3], texts[-2]) if texts[-1] == GO_ON else (texts[-1], "")
         command, number = _command_in(text)
         pause = self._piece_seconds
         if command == "slow" and pause:
             pause = SLOW_PIECE_SECONDS
         for word in _words_for(command, number, text):
+            if said:  # what stands in the answer that is continued
+                word, said = word[len(said) :], said[len(word) :]  # noqa: PLW2901
+                if not word:
+                    continue
             yield TextPiece(word)
             await asyncio.sleep(pause)
         if command == "fail":

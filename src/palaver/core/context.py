@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from palaver.agents.base import Request, Said
+from palaver.agents.base import GO_ON, Request, Said
 from palaver.model import ActorId, Message, Role, Turn
 from palaver.settings import Settings
 from palaver.store import actors, messages
@@ -17,12 +17,6 @@ TITLE_PROMPT = (
 )
 
 
-GO_ON_PROMPT = (
-    "Continue your last message exactly where it stopped, even in the middle of a word or a code block."
-    " Repeat nothing and add no introduction."
-)
-
-
 async def to_answer(store: Store, settings: Settings, turn: Turn) -> Request:
     """What was said up to the message that is answered, which stands last and once."""
     card = await store.read(actors.agent, turn.agent)
@@ -34,7 +28,7 @@ async def to_answer(store: Store, settings: Settings, turn: Turn) -> Request:
     )
     history = within(said, turn.agent, settings.context_tokens_max)
     if history and history[-1].role is Role.ASSISTANT:  # its own answer, which was not whole
-        history = (*history, Said(role=Role.USER, text=GO_ON_PROMPT))
+        history = (*history, Said(role=Role.USER, text=GO_ON))
     return Request(
         history=history,
         model=card.model if card is not None else None,
