@@ -35,12 +35,15 @@ def killed_when(ready: Callable[[], bool], *arguments: str) -> bool:
         [sys.executable, "-P", "-m", "palaver", *arguments],
         env=clean_environment({}),
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     while process.poll() is None and not ready():
         pass
     process.send_signal(signal.SIGKILL)
-    return process.wait() == 0
+    _, said = process.communicate()
+    assert process.returncode in {0, -signal.SIGKILL}, said
+    return process.returncode == 0
 
 
 def test_a_backup_holds_the_same_and_is_one_portable_file(

@@ -34,6 +34,9 @@ def test_there_and_back(database_url: str, tmp_path: Path) -> None:
     assert same(first, database_url)
     assert same(first, last)
     assert len({str(asked(url, EPOCH)) for url in (first, database_url, last)}) == 3
+    assert copy(first, database_url, untold).events == 14, "once more adds nothing"
+    assert same(first, database_url)
+    execute(database_url, "UPDATE rooms SET title = 'used since'")
     assert refused(first, database_url) is Code.DATABASE_NOT_EMPTY
     copy(first, database_url, untold, force=True)
     assert same(first, database_url)
@@ -48,7 +51,7 @@ async def test_a_server_keeps_its_database_and_starts_on_no_half_copy(
         code = await asyncio.to_thread(refused, source, database_url, force=True)
         assert code is Code.DATABASE_LOCKED
 
-    def broken(target: object) -> None:
+    def broken(target: object, _epoch: str) -> None:
         raise ZeroDivisionError(target)
 
     with monkeypatch.context() as patched:

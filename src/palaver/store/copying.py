@@ -39,6 +39,8 @@ from palaver.store.verify import Progress
 
 PAGE = 1_000
 COPYING = "copying"
+COPIED = "copied_from"
+"""The epoch of the source, in the target: while it is copied, and after."""
 EPOCH = "epoch"
 SERVERS = """
 SELECT count(*) FROM pg_stat_activity
@@ -111,11 +113,11 @@ def copy_rows(
     """
     tables = _tables()
     with target.begin():
-        _prepare(target, tables, migrate.epoch(source), force=force)
+        copied = _prepare(target, tables, migrate.epoch(source), force=force)
     total = sum(plain.count(source) for plain in tables)
     with target.begin():
         done = sum(plain.count(target) for plain in tables)
-    for plain in tables:
+    for plain in () if copied else tables:
         with target.begin():
             last = plain.last(target)
         for rows in plain.pages(source, last):
@@ -130,19 +132,27 @@ def copy_rows(
                 for rows in _compared(source, target, plain):
                     done += len(rows)
                     progress("comparing", done, total)
-            _finish(target)
+            _finish(target, migrate.epoch(source))
     except Refused:
+        if copied:
+            raise Refused(
+                Code.DATABASE_NOT_EMPTY,
+                "the target was copied before, and used or changed since; --force replaces it",
+            ) from None
         with target.begin():  # what is there is of no use: the next attempt does not go on with it
             _UNSET_META.run(target, COPYING)
         raise
 
 
-def _prepare(target: Connection, tables: tuple[_Plain, ...], epoch: str, *, force: bool) -> None:
+def _prepare(target: Connection, tables: tuple[_Plain, ...], epoch: str, *, force: bool) -> bool:
+    """Whether all was copied before, by an attempt that was killed after its end."""
     if target.dialect.name == POSTGRESQL and target.execute(text(SERVERS)).scalar_one():
         raise Refused(Code.DATABASE_LOCKED, "a Palaver server uses the target; stop it first")
     copying = _META.first(target, COPYING)
     if copying == (epoch,):
-        return
+        return False
+    if _META.first(target, COPIED) == (epoch,) and not force:
+        return True
     if any(plain.last(target) is not None for plain in tables):
         if not force:
             raise Refused(
@@ -151,9 +161,10 @@ def _prepare(target: Connection, tables: tuple[_Plain, ...], epoch: str, *, forc
             )
         for plain in reversed(tables):
             plain.empty.run(target)
-    _UNSET_META.run(target, EPOCH)
-    _UNSET_META.run(target, COPYING)
+    for name in (EPOCH, COPYING, COPIED):
+        _UNSET_META.run(target, name)
     _SET_META.run(target, COPYING, epoch)
+    return False
 
 
 def _compared(source: Connection, target: Connection, plain: _Plain) -> Iterator[list[Row]]:
@@ -173,14 +184,16 @@ def _compared(source: Connection, target: Connection, plain: _Plain) -> Iterator
     )
 
 
-def _finish(target: Connection) -> None:
+def _finish(target: Connection, epoch: str) -> None:
     if target.dialect.name == POSTGRESQL:
         for name in NUMBERED:
             newest = f"(SELECT coalesce(max(key), 1) FROM {name})"  # noqa: S608  our own names
             target.execute(
                 text(f"SELECT setval(pg_get_serial_sequence('{name}', 'key'), {newest})")
             )
-    _UNSET_META.run(target, COPYING)
+    for name in (COPYING, COPIED, EPOCH):
+        _UNSET_META.run(target, name)
+    _SET_META.run(target, COPIED, epoch)
     _SET_META.run(target, EPOCH, f"e_{SystemClock().new_id()}")
 
 
