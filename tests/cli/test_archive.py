@@ -1,5 +1,7 @@
 """`palaver verify`, `backup`, `restore` and `copy`, as they are typed."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,10 @@ def test_a_copy_is_made_once(tmp_path: Path, data: Path) -> None:
     assert data.exists()
     arguments = ("copy", "--from", "data/palaver.db", "--to", "sqlite:///c.db")
     assert palaver(tmp_path, *arguments).code == 0
+    again = palaver(tmp_path, *arguments, "--json")  # as after a kill at its very end
+    assert (again.code, again.json["messages"]) == (0, 12)
+    with closing(sqlite3.connect(tmp_path / "c.db")) as used, used:
+        used.execute("UPDATE rooms SET title = 'used since'")
     done = palaver(tmp_path, *arguments)
     assert (done.code, done.out) == (3, "")
     assert palaver(tmp_path, *arguments, "--force", "--json").json["messages"] == 12
