@@ -26,6 +26,11 @@ PROGRAMS = Path(sys.executable).parent
 SEEN_BY_PYRIGHT = ARTIFACTS / "pyright.json"
 CHECKED = ("src", "tests", "examples", "benchmarks", "scripts")
 QUICK = "not (browser or fault or package or postgres or slow or torture)"
+NOT_QUICK = (
+    *("cli/test_archive", "core/test_relay", "store/test_mark", "wire/test_bad_inputs"),
+    *("wire/test_classic", "wire/test_transport", "wire/test_websocket"),
+)
+"""Files whose tests each take little, and all together half a minute."""
 TITLE_CHARS_MAX = 160
 QUICK_EFFORT = 0.05
 TORTURE_EFFORT = 20
@@ -112,7 +117,8 @@ def quick(tally: Tally) -> None:
         text=True,
     )
     slowest = ("--durations=10", "--durations-min=1")  # those should be marked slow
-    pytest(tally, [*WORKERS, "-q", *slowest, "-m", QUICK], effort=QUICK_EFFORT)
+    passed_by = [f"--ignore=tests/{name}.py" for name in NOT_QUICK]
+    pytest(tally, [*WORKERS, "-q", *slowest, "-m", QUICK, *passed_by], effort=QUICK_EFFORT)
     said, _ = types.communicate()
     wrong = type_errors(said)
     say(f"== types of {len(changed)} changed files")
