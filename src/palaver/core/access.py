@@ -14,6 +14,7 @@ from palaver.model import (
     ActorId,
     ActorKind,
     AgentCard,
+    MemberRole,
     Message,
     MessageId,
     Room,
@@ -103,35 +104,35 @@ class Access:
     async def room(self, actor: Actor, room: RoomId, *, deleted: bool = False) -> Room:
         """The room, as this actor sees it. Refused: `room_not_found`, also for what may not be seen."""
         found = await self._store.read(rooms.get, room, actor.id)
-        gone = found is None or found.role is None
-        if gone or (found is not None and found.deleted_ms is not None and not deleted):
+        if found is None or found.role is None or (found.deleted_ms is not None and not deleted):
             raise Refused(Code.ROOM_NOT_FOUND, "There is no such room, or it is not yours to see.")
-        assert found is not None, "a room that is missing was refused above"
         return found
+
+    async def may_write(self, actor: Actor, room: RoomId) -> None:
+        """Raises `Refused` for who may only read a room (`forbidden`) or not see it (`room_not_found`)."""
+        if (await self.room(actor, room)).role is MemberRole.READER:
+            raise Refused(Code.FORBIDDEN, "You may read this room, not write in it.")
 
     async def message(self, actor: Actor, message: MessageId) -> Message:
         """A message in a room that the actor may see. Refused: `message_not_found`."""
         found = await self._store.read(messages.get, message)
-        if found is not None:
-            try:
-                await self.room(actor, found.room)
-            except Refused:
-                found = None
-        if found is None:
+        if found is None or not await self._sees(actor, found.room):
             raise Refused(Code.MESSAGE_NOT_FOUND, "There is no such message in a room of yours.")
         return found
 
     async def turn(self, actor: Actor, turn: TurnId) -> Turn:
         """A turn in a room that the actor may see. Refused: `turn_not_found`."""
         found = await self._store.read(turns.get, turn)
-        if found is not None:
-            try:
-                await self.room(actor, found.room)
-            except Refused:
-                found = None
-        if found is None:
+        if found is None or not await self._sees(actor, found.room):
             raise Refused(Code.TURN_NOT_FOUND, "There is no such answer in a room of yours.")
         return found
+
+    async def _sees(self, actor: Actor, room: RoomId) -> bool:
+        try:
+            await self.room(actor, room)
+        except Refused:
+            return False
+        return True
 
 
 def _digest(token: str) -> bytes:

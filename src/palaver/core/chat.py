@@ -17,7 +17,6 @@ from palaver.model import (
     Actor,
     ActorKind,
     Event,
-    MemberRole,
     Message,
     MessageId,
     Page,
@@ -209,8 +208,7 @@ class Chat:
 
     async def typing(self, actor: Actor, room: RoomId) -> None:
         """Tells the room's other readers that the actor is typing. Refused: `room_not_found`, `forbidden`."""
-        if (await self._access.room(actor, room)).role is MemberRole.READER:
-            raise Refused(Code.FORBIDDEN, "You may read this room, not write in it.")
+        await self._access.may_write(actor, room)
         self._hub.typing(Typing(room, actor.id, actor.name))
 
     async def _something_new(

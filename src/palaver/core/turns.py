@@ -30,7 +30,6 @@ from palaver.core.screen import Answer, Screen
 from palaver.errors import Code, ProviderError, Refused, Unavailable
 from palaver.model import (
     Actor,
-    MemberRole,
     Message,
     MessageId,
     Role,
@@ -159,7 +158,7 @@ class Turns:
         Refused: `turn_not_found`.
         """
         found = await self._access.turn(actor, turn)
-        await self._may_write(actor, found.room)
+        await self._access.may_write(actor, found.room)
         if found.state is TurnState.OPEN and turn not in self._runs:
             self.elsewhere.stop(turn)
         self._end(turn, Status.STOPPED)
@@ -175,7 +174,7 @@ class Turns:
         `turn_not_retryable`.
         """
         found = await self._access.message(actor, message)
-        await self._may_write(actor, found.room)
+        await self._access.may_write(actor, found.room)
         turn = await self._store.write(RetryTurn(message=message, by=actor.id, goes_on=goes_on))
         self.begin((turn,))
         return turn
@@ -239,10 +238,6 @@ class Turns:
         meta = {"turn": turn.id, "error": {"code": Code.INTERRUPTED, "temporary": True}}
         await self._finish(ending(turn, Status.INTERRUPTED, left.text, left.reasoning, meta))
         log.info("turn.recovered", turn=turn.id, room=turn.room, chars=len(left.text))
-
-    async def _may_write(self, actor: Actor, room: RoomId) -> None:
-        if (await self._access.room(actor, room)).role is MemberRole.READER:
-            raise Refused(Code.FORBIDDEN, "You may read this room, not write in it.")
 
     def _end(self, turn: TurnId, status: Status) -> None:
         run = self._runs.get(turn)
