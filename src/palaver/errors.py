@@ -34,6 +34,7 @@ class Code(StrEnum):
     ROOM_NOT_FOUND = "room_not_found"
     MESSAGE_NOT_FOUND = "message_not_found"
     TURN_NOT_FOUND = "turn_not_found"
+    EXCHANGE_NOT_FOUND = "exchange_not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     TURN_NOT_RETRYABLE = "turn_not_retryable"
     ROOM_PROTECTED = "room_protected"
@@ -86,6 +87,7 @@ STATUS: dict[Code, int] = {
     Code.ROOM_NOT_FOUND: 404,
     Code.MESSAGE_NOT_FOUND: 404,
     Code.TURN_NOT_FOUND: 404,
+    Code.EXCHANGE_NOT_FOUND: 404,
     Code.METHOD_NOT_ALLOWED: 405,
     Code.REQUEST_TIMEOUT: 408,
     Code.CID_REUSED: 409,

@@ -1,7 +1,8 @@
 """The values of Palaver: what a room, a message, an event and a turn are. No JSON, no HTTP, no SQL.
 
 Ids are texts `<prefix>_<32 hex digits of a UUIDv7>`: `r_` room, `m_` message, `t_` turn, `u_` person, `a_` agent,
-`s_` system. Times are whole milliseconds since 1970 (UTC), for showing; order is `seq`, never time.
+`s_` system, `x_` exchange, `k_` key. Times are whole milliseconds since 1970 (UTC), for showing; order is `seq`,
+never time.
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,8 @@ RoomId = NewType("RoomId", str)
 ActorId = NewType("ActorId", str)
 MessageId = NewType("MessageId", str)
 TurnId = NewType("TurnId", str)
+ExchangeId = NewType("ExchangeId", str)
+KeyId = NewType("KeyId", str)
 
 NO_DATA: Mapping[str, Any] = {}
 
@@ -31,6 +34,22 @@ class Role(StrEnum):
     USER = "user"
     ASSISTANT = "assistant"
     SYSTEM = "system"
+    DEVELOPER = "developer"
+    TOOL = "tool"
+
+
+class Kind(StrEnum):
+    """What stands in a message.
+
+    `TOOL_CALL` has the arguments as its text and `call_id` and `tool` (the function's name) in its meta, `TOOL_RESULT`
+    the output and `call_id`; `ITEM` is something that only its client understands, whole in `meta["item"]`.
+    """
+
+    TEXT = "text"
+    TOOL_CALL = "tool_call"
+    TOOL_RESULT = "tool_result"
+    REASONING = "reasoning"
+    ITEM = "item"
 
 
 class Status(StrEnum):
@@ -99,11 +118,39 @@ class AgentCard:
     settings: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
 
 
+class Scope(StrEnum):
+    """What an API key is good for. `READ` is every call that only reads, `EMBEDDINGS` all that is only passed on."""
+
+    ALL = "all"
+    CHAT = "chat"
+    RESPONSES = "responses"
+    CONVERSATIONS = "conversations"
+    EMBEDDINGS = "embeddings"
+    READ = "read"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """A key of a program that speaks for `actor`. Its token is known to nobody but its owner.
+
+    `last_used_ms` is about a minute behind.
+    """
+
+    id: KeyId
+    name: str
+    actor: Actor
+    scopes: frozenset[Scope]
+    created_ms: int
+    last_used_ms: int | None = None
+    revoked_ms: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
     """A room as one actor sees it. `role` is None for an actor who may not see it.
 
-    `read_seq` and `unread` (messages of others after `read_seq`, at most 100) are the actor's own.
+    `read_seq` and `unread` (messages of others after `read_seq`, at most 100) are the actor's own. `settings` holds
+    `door` (through which other door it was made), `metadata` (of a conversation) and `forked` (where it comes from).
     """
 
     id: RoomId
@@ -118,6 +165,22 @@ class Room:
     read_seq: int
     unread: int
     agents: tuple[Actor, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
+
+    @property
+    def door(self) -> str | None:
+        """The door through which it was made, where that is not our own page: `openai`."""
+        return self.settings.get("door")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What is to stand in a room as one message, before it has a place there."""
+
+    role: Role
+    kind: Kind = Kind.TEXT
+    text: str = ""
+    meta: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +199,7 @@ class Message:
     cid: str | None = None
     reply_to: MessageId | None = None
     branch: int = 0
-    kind: str = "text"
+    kind: str = "text"  # one of `Kind`, plain because every page has many
     edited_ms: int | None = None
     deleted_ms: int | None = None
     meta: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
@@ -166,7 +229,8 @@ class TurnState(StrEnum):
 class Turn:
     """One agent's work on one answer. `message` is the id that its answer will have.
 
-    `trigger_seq` is the seq of the message that is answered; `fence` rises with each claim by a process.
+    `trigger_seq` is the seq of the message that is answered; `fence` rises with each claim by a process. An `external`
+    one is written by a program or passed through for a client; nobody runs it again.
     """
 
     id: TurnId
@@ -178,6 +242,57 @@ class Turn:
     state: TurnState
     attempt: int
     fence: int
+    external: bool = False
+
+
+class ExchangeKind(StrEnum):
+    """What a client of the API asked for."""
+
+    CHAT = "chat"
+    RESPONSE = "response"
+
+
+class ExchangeState(StrEnum):
+    """How far an exchange is."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    INCOMPLETE = "incomplete"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+Spans = tuple[tuple[int, int], ...]
+"""Seqs of a room as inclusive ranges, in their order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One request of an API client and its answer. `name` is the upstream's id of a chat completion.
+
+    The messages of the request are the room's at `view`, those of the answer at `answers`; `request` and `response`
+    hold the rest. `kept`: the client asked that it can be fetched again. `message` is the id of the answer's first
+    message.
+    """
+
+    id: ExchangeId
+    name: str | None
+    kind: ExchangeKind
+    state: ExchangeState
+    room: RoomId
+    actor: ActorId
+    model: str
+    created_ms: int
+    ended_ms: int | None
+    view: Spans
+    answers: tuple[int, ...]
+    previous: ExchangeId | None
+    kept: bool
+    request: Mapping[str, Any]
+    response: Mapping[str, Any]
+    metadata: Mapping[str, str]
+    turn: TurnId
+    message: MessageId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

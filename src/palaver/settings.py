@@ -30,6 +30,13 @@ class WhenDbDown(StrEnum):
     REJECT = "reject"
 
 
+class ApiKeys(StrEnum):
+    """Who needs a key."""
+
+    AUTO = "auto"
+    REQUIRED = "required"
+
+
 class Settings(BaseSettings):
     """What an operator may choose. The docstring of each field is its documentation."""
 
@@ -90,6 +97,14 @@ class Settings(BaseSettings):
     """An answer that takes longer is cut and kept."""
     turns_running_max: Annotated[int, Field(ge=1)] = 1_000
     """How many answers one process streams at once; more wait."""
+
+    # the OpenAI-compatible API
+    openai_keys: ApiKeys = ApiKeys.AUTO
+    """Who may use `/v1`. `auto`: on this machine anyone, from elsewhere who has a key. `required`: who has a key."""
+    openai_finish: bool = True
+    """Let an answer go on to its end, and keep it, although its client has gone."""
+    openai_body_bytes_max: Annotated[int, Field(ge=1024)] = 67_108_864
+    """Bytes in the body of one request to `/v1`."""
 
     # limits
     text_chars_max: Annotated[int, Field(ge=1)] = 10_000

@@ -114,10 +114,10 @@ def test_an_upgrade_that_is_killed_leaves_the_database_as_it_was(
             break
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert migrate.current(sqlite_url) == "0001"
+    assert migrate.current(sqlite_url) == "0002"
     assert migrate.check(sqlite_url) == []
     assert asked(sqlite_url, "SELECT count(*) FROM messages") == [(count,)]
-    copied = f"sqlite:///{tmp_path / 'palaver.db.0001.bak'}"
+    copied = f"sqlite:///{tmp_path / 'palaver.db.0002.bak'}"
     assert asked(copied, "SELECT count(*) FROM messages") == [(count,)]
     expect_migrated(sqlite_url, count, 300 << 20)
 

@@ -18,12 +18,28 @@ GO_ON = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """What a model asked a tool to do. `arguments` is JSON, as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """One message of the history. `name` tells several people of one room apart."""
+    """One message of the history. `name` tells several people of one room apart.
+
+    `parts` are the content as the API has it, where it is more than the text. `calls` are an assistant's, and `call_id`
+    says which of them a tool's words answer.
+    """
 
     role: Role
     text: str
     name: str | None = None
+    parts: tuple[Mapping[str, Any], ...] = ()
+    calls: tuple[ToolCall, ...] = ()
+    call_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +54,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class TextPiece:
-    """A piece of the answer's text."""
+    """A piece of the answer's text. `choice` tells several answers to one question apart."""
 
     text: str
+    choice: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +65,26 @@ class ReasoningPiece:
     """A piece of what the model thought before it answered."""
 
     text: str
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalPiece:
+    """A piece of the words with which the model refused."""
+
+    text: str
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ToolPiece:
+    """A piece of a tool call: of the `call`-th of the answer. Its first piece has the id and the function's name."""
+
+    call: int
+    id: str
+    name: str
+    arguments: str
+    choice: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +97,7 @@ class Done:
     output_tokens: int | None = None
 
 
-Piece = TextPiece | ReasoningPiece | Done
+Piece = TextPiece | ReasoningPiece | RefusalPiece | ToolPiece | Done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,8 @@ from sqlalchemy import (
 from palaver.model import (
     ActorKind,
     EventType,
+    ExchangeKind,
+    ExchangeState,
     MemberRole,
     Role,
     Status,
@@ -195,6 +197,8 @@ turns = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("ended_ms", BigInteger),
     Column("error", Text),
+    # null for the turns that Palaver runs itself
+    Column("external", Boolean),
     UniqueConstraint("room_key", "trigger_seq", "agent_key", "attempt", name="turns_attempts"),
     CheckConstraint("length(id) = 16", name="id_length"),
 )
@@ -209,4 +213,76 @@ branches = Table(
     Column("parent", Integer, nullable=False),
     Column("fork_seq", BigInteger, nullable=False),
     PrimaryKeyConstraint("room_key", "branch"),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Id("k_"), primary_key=True),
+    Column("token_sha256", LargeBinary, nullable=False, unique=True),
+    Column("actor_key", Key, ForeignKey("actors.key"), nullable=False),
+    Column("name", SafeText, nullable=False),
+    Column("scopes", Text, nullable=False),  # words, separated by blanks
+    Column("created_ms", BigInteger, nullable=False),
+    Column("last_used_ms", BigInteger),
+    Column("revoked_ms", BigInteger),
+    CheckConstraint("length(id) = 16", name="id_length"),
+)
+
+exchanges = Table(
+    "exchanges",
+    metadata,
+    Column("id", Id("x_"), primary_key=True),
+    Column("room_key", Key, ForeignKey("rooms.key"), nullable=False),
+    Column("actor_key", Key, ForeignKey("actors.key"), nullable=False),
+    Column("turn_id", Id("t_"), nullable=False, unique=True),
+    Column("kind", Choice(ExchangeKind), nullable=False),
+    Column("state", Choice(ExchangeState), nullable=False),
+    Column("name", SafeText),
+    Column("model", SafeText, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("ended_ms", BigInteger),
+    Column("deleted_ms", BigInteger),
+    Column("previous_id", Id("x_")),
+    Column("kept", Boolean, nullable=False),
+    Column("body_digest", Digest),  # of the request, by which a repeated one is recognised
+    Column("seqs", Json, nullable=False),  # {"view": [[first, last], …], "answers": [seq, …]}
+    Column("request", Json),
+    Column("response", Json),
+    Column("metadata", Json),
+    CheckConstraint("length(id) = 16", name="id_length"),
+)
+Index("exchanges_room", exchanges.c.room_key, exchanges.c.id)
+exchange_is_kept = exchanges.c.kept.is_(True)
+Index(
+    "exchanges_kept",
+    exchanges.c.actor_key,
+    exchanges.c.id,
+    sqlite_where=exchange_is_kept,
+    postgresql_where=exchange_is_kept,
+)
+exchange_has_name = exchanges.c.name.is_not(None)
+Index(
+    "exchanges_name",
+    exchanges.c.name,
+    sqlite_where=exchange_has_name,
+    postgresql_where=exchange_has_name,
+)
+exchange_has_body = exchanges.c.body_digest.is_not(None)
+Index(
+    "exchanges_body",
+    exchanges.c.body_digest,
+    sqlite_where=exchange_has_body,
+    postgresql_where=exchange_has_body,
+)
+
+# where a history that a client sends again was met before: after which exchange, with its answer or without
+prefixes = Table(
+    "prefixes",
+    metadata,
+    Column("actor_key", Key, ForeignKey("actors.key"), nullable=False),
+    Column("digest", Digest, nullable=False),
+    Column("exchange_id", Id("x_"), nullable=False),
+    Column("answered", Boolean, nullable=False),
+    PrimaryKeyConstraint("actor_key", "digest", "exchange_id"),
 )

@@ -63,6 +63,7 @@ const REQUEST_TEXTS: Record<string, string> = {
   not_found: 'This does not exist any more.',
   room_not_found: 'This chat does not exist, or you may not see it.',
   message_not_found: 'This message does not exist any more.',
+  exchange_not_found: 'There is nothing to look at: this answer did not come through the API.',
   turn_not_found: 'This answer has already ended.',
   method_not_allowed: 'The server did not accept that.',
   turn_not_retryable: 'This answer cannot be asked for again.',
