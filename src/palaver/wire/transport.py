@@ -34,6 +34,7 @@ from websockets.protocol import State
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.settings import Settings
 from palaver.wire import frames, problems
+from palaver.wire.waiting import Gate, Mailbox
 
 FRAMES = "palaver.frames"
 HEADERS_MAX = 128
@@ -319,6 +320,17 @@ class HttpConnection(HttpToolsProtocol):
 class WebSocketConnection(WebSocketsSansIOProtocol):
     """One WebSocket connection."""
 
+    # An object with more than 30 attributes gets a dictionary of its own, of 2 KiB: most of uvicorn's stand here too.
+    __slots__ = (
+        *("_edge", "_over", "_pings", "_pings_since", "_progress", "app", "app_state"),
+        *("asgi_version", "client", "close_sent", "close_timeout", "close_timer", "config", "conn"),
+        *("connections", "curr_msg_data_type", "default_headers", "disconnected", "frames"),
+        *("handshake_complete", "handshake_initiated", "initial_response", "last_ping_rtt"),
+        *("logger", "loop", "pending_ping_payload", "ping_interval", "ping_sent_at"),
+        *("ping_timeout", "ping_timer", "pong_timer", "queue", "read_paused", "request"),
+        *("response", "root_path", "scheme", "scope", "server", "tasks", "transport", "writable"),
+    )
+
     def __init__(
         self,
         config: EdgeConfig,
@@ -327,6 +339,8 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self.queue = cast("asyncio.Queue[Any]", Mailbox[Any]())
+        self.writable = cast("asyncio.Event", Gate())
         self.close_timeout = LINGER_SECONDS
         self._edge = config.edge
         self._over = False
@@ -438,6 +452,9 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
                 self._end()
         else:
             await super().send(message)
+            if message["type"] == "websocket.accept":  # websockets would keep both heads to the end
+                self.request.headers.clear()
+                self.response.headers.clear()
 
     def _too_slow(self) -> None:
         if self.handshake_complete and self.conn.state is State.OPEN:

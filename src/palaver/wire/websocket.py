@@ -1,16 +1,15 @@
 """`/ws`: the live protocol `palaver.v1`, one `Connection` for each client.
 
-Theory of operation. A connection has a reading task and a writing task, and a working task while requests wait. The
-reading task takes frames off the socket, answers pings, and puts requests into a queue of at most `inflight_max`; the
-working task carries them out one after the other, so that what a client sends is stored in the order in which it was
-sent. The writing task pulls from the core's reader while the socket drains, and sends frames that were encoded once
+Theory of operation. A connection has its own task, which reads, a writing task, and a working task while requests wait.
+The reading task takes frames off the socket, answers pings, and puts requests into a queue of at most `inflight_max`;
+the working task carries them out one after the other, so that what a client sends is stored in the order in which it
+was sent. The writing task pulls from the core's reader while the socket drains, and sends frames that were encoded once
 for all readers. A frame that cannot be carried out is an `err`; only what breaks the protocol ends the connection.
 
 A connection owns its reader and nothing else: when it goes, answers go on. It decides nothing that the core decides.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Coroutine, Sequence
 from typing import Any, cast
 
@@ -92,6 +91,12 @@ class Allowance:
 class Connection:
     """One client."""
 
+    __slots__ = (
+        *("_actor", "_allowance", "_core", "_ended", "_epoch", "_many", "_out", "_pulled"),
+        *("_reader", "_receive", "_refused_frames", "_rooms", "_scope", "_send", "_tasks"),
+        *("_timer", "_typed", "_waiting", "_working"),
+    )
+
     def __init__(self, core: Core, scope: Scope, receive: Receive, send: Send) -> None:
         self._core = core
         self._scope = scope
@@ -100,7 +105,7 @@ class Connection:
         self._many = FRAMES in scope.get("extensions", {})
         self._allowance = Allowance(core.settings.frames_per_second, core.clock.monotonic())
         self._refused_frames = 0.0
-        self._waiting: deque[Json] = deque()
+        self._waiting: list[Json] = []  # an empty deque takes 760 bytes, for ever
         self._working = False
         self._ended = False
         self._out = asyncio.Lock()
@@ -123,6 +128,7 @@ class Connection:
         try:
             await self._send({"type": "websocket.accept", "subprotocol": chosen})
             last = await self._hello()
+            self._scope["headers"] = []  # they take 2 KiB, and nobody asks for them any more
             with self._core.chat.reader(self._actor) as self._reader:
                 over = await self._talk(last)
         except _Over as end:
@@ -139,10 +145,10 @@ class Connection:
         over = _Over(None)
         try:
             async with asyncio.TaskGroup() as self._tasks:
-                self._start(self._read())
                 self._start(self._write())
                 self._start_work(last)
                 self._ping_later()
+                await self._ending_all(self._read())
         except* _Over as ends:
             found = [end for end in ends.exceptions if isinstance(end, _Over)]
             over = next((end for end in found if end.code is not None), over)
@@ -291,7 +297,7 @@ class Connection:
             await self._carry_out({"t": "sub", "room": room, "since": since})
         while self._waiting:
             await self._carry_out(self._waiting[0])
-            self._waiting.popleft()
+            del self._waiting[0]
         self._working = False
 
     async def _carry_out(self, frame: Json) -> None:
