@@ -1,5 +1,6 @@
 """What a reader saw of an answer is in the journal, whatever happens to the process or the file."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -92,6 +93,53 @@ def test_a_piece_larger_than_a_segment_is_kept(tmp_path: Path) -> None:
     journal.piece(ONE, "z" * 10_000)
     journal.close()
     assert left_in(tmp_path) == {ONE: Partial("z" * 10_000)}
+
+
+def test_nothing_rests_on_a_file_whose_sync_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system forgets after a failed sync which pages are not on the disk; the next sync of them succeeds."""
+    journal = Journal(tmp_path, "owner")
+    synced: list[int] = []
+
+    def sync(descriptor: int) -> None:
+        synced.append(os.stat(descriptor).st_ino)
+        if bad:
+            raise OSError(errno.EIO, "bad disk")
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    bad = False
+    journal.piece(ONE, "safe ")
+    put_on_the_disk(journal)
+    [first] = segments(tmp_path)
+    journal.piece(ONE, "in doubt ")
+    bad = True
+    for said in ("still ", "and still "):
+        with pytest.raises(OSError, match="bad disk"):
+            put_on_the_disk(journal)
+        journal.piece(TWO, said)
+    assert len(segments(tmp_path)) == 2, "what an attempt leaves is deleted by the next"
+    bad = False
+    synced.clear()
+    put_on_the_disk(journal)
+    assert first.stat().st_ino not in synced
+    assert journal.sync_job() is None
+    journal.piece(ONE, "more")
+    journal.close()
+    # what the system lost of the first file: all that was written behind its last good sync
+    data = first.read_bytes()
+    torn = data.index(b"in doubt")
+    first.write_bytes(data[:torn] + bytes(len(data) - torn))
+    whole = {ONE: Partial("safe in doubt more"), TWO: Partial("still and still ")}
+    assert left_in(tmp_path) == whole
+    first.write_bytes(data)
+    assert left_in(tmp_path) == whole, "what is in both files counts once"
+
+
+def put_on_the_disk(journal: Journal) -> None:
+    job = journal.sync_job()
+    assert job is not None
+    job(None)
 
 
 def test_every_piece_that_was_announced_survives_kill_9(tmp_path: Path) -> None:

@@ -10,10 +10,17 @@ the crc over everything behind it. The file is preallocated with zeros, so a len
 whose crc does not fit: what lies behind a torn record was never shown. The owner holds `flock` on its segments: one
 that can be locked belongs to nobody, and `orphans` gives what it holds. A key is an id: any prefix and 32 hex digits.
 
+After a sync that failed, nothing that rests on the same file counts: the system calls its pages clean although they
+are not on the disk, and the next sync of them succeeds. So the journal has what is not synced for sure in memory, and
+the next sync writes all of it into a new file: its first record, `again`, holds it and says behind which place the
+older files are void. Only when that file is synced, the sync has succeeded.
+
 It knows no database and decides nothing about turns or messages.
 """
 
+import errno
 import fcntl
+import functools
 import os
 import struct
 import zlib
@@ -26,11 +33,23 @@ from palaver.model import TurnId
 
 MAGIC = b"PLVJ1\n"
 SEGMENT_BYTES = 8 * 1024 * 1024
+UNSYNCED_BYTES_MAX = 32 * 1024 * 1024
+"""What may wait for a disk that does not sync; more is refused as if the disk were full."""
 _HEAD = struct.Struct("<II")
+_PLACE = struct.Struct("<IQ")
 _KEY = 16
 TEXT, REASONING, DRAFT, ENDED = b"t", b"r", b"d", b"e"
+_AGAIN = b"a"
 Records = dict[str, list[tuple[bytes, bytes]]]
 """What a segment holds of each key (32 hex digits), in its order: (kind, data)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """So much of this segment, and all of those before it."""
+
+    number: int
+    size: int
 
 
 @dataclass(slots=True)
@@ -61,36 +80,44 @@ class Orphan:
 
 @dataclass(slots=True)
 class _Segment:
+    number: int
     path: Path
     descriptor: int
-    size: int = 0
+    size: int
     open: set[str] = field(default_factory=set[str])
+    written: bool = False  # since its last sync
+    named: bool = False  # the directory was synced since it was made
 
 
 class Journal:
     """The writing side of one process."""
 
     def __init__(self, directory: Path, owner: str, *, segment_bytes: int = SEGMENT_BYTES) -> None:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _made(directory)
         self.directory = directory
         self._owner = owner
         self._segment_bytes = segment_bytes
         self._number = 0
         self._segments: list[_Segment] = []
-        self._dirty = False
+        self._unsynced: list[tuple[str, bytes]] = []  # records and their keys
+        self._synced = _Place(0, 0)
+        self._synced_bytes = 0  # of `bytes`
+        self._failed = False  # the last sync
         self._alive = _locked(directory / f"{owner}.owner", create=True)
         self.bytes = 0
         self.records = 0
 
     def piece(self, turn: TurnId, text: str, reasoning: str = "") -> None:
         """Keeps a piece of an answer. Raises `OSError` when it cannot, and then has kept nothing of it."""
-        if reasoning:
-            self.keep(turn, REASONING, reasoning.encode("utf-8", "surrogatepass"))
-        if text:
-            self.keep(turn, TEXT, text.encode("utf-8", "surrogatepass"))
+        pieces = ((REASONING, reasoning), (TEXT, text))
+        self._append(
+            turn,
+            *((kind, said.encode("utf-8", "surrogatepass")) for kind, said in pieces if said),
+        )
 
     def ended(self, key: str) -> None:
         """What the key stands for is stored; its records are no longer needed."""
+        key = key[-32:]
         if not any(key in segment.open for segment in self._segments):
             return
         with suppress(OSError):  # recovery asks the store anyway what is stored
@@ -100,17 +127,34 @@ class Journal:
         self._drop_finished()
 
     def sync_job(self) -> Callable[[None], None] | None:
-        """What puts the written on the disk, to be run in a thread; None when there is nothing to do."""
-        if not self._dirty or not self._segments:
+        """What puts the written on the disk, to be run in a thread; None when all of it is there.
+
+        It raises `OSError` when it cannot. One at a time: the next is made when the one before it has ended.
+        """
+        if not self._unsynced:
             return None
-        self._dirty = False
-        descriptor = os.dup(self._segments[-1].descriptor)  # the segment may be closed meanwhile
+        try:
+            if self._failed:
+                self._begin_anew()
+            files = self._written()
+        except OSError as failure:
+            return functools.partial(_refuse, failure)
+        place = _Place(self._segments[-1].number, self._segments[-1].size)
+        count, upto = len(self._unsynced), self.bytes
 
         def sync(_: None) -> None:
             try:
-                os.fdatasync(descriptor)
+                for file, how in files:
+                    how(file)
+            except OSError:
+                self._failed = True
+                raise
             finally:
-                os.close(descriptor)
+                for file, _how in files:
+                    os.close(file)
+            # one deletion and one assignment each: the loop's thread, which appends, sees no half of them
+            del self._unsynced[:count]
+            self._synced, self._synced_bytes = place, upto
 
         return sync
 
@@ -128,23 +172,32 @@ class Journal:
 
     def keep(self, key: str, kind: bytes, data: bytes) -> None:
         """Writes one record, not yet synced. Raises `OSError`."""
-        body = bytes.fromhex(key[-32:]) + kind + data
-        record = _HEAD.pack(len(body), zlib.crc32(body)) + body
+        self._append(key, (kind, data))
+
+    def _append(self, key: str, *records: tuple[bytes, bytes]) -> None:
+        key = key[-32:]
+        data = b"".join(_record(bytes.fromhex(key), kind, said) for kind, said in records)
+        if self._failed and self.bytes - self._synced_bytes > UNSYNCED_BYTES_MAX:
+            raise OSError(errno.EIO, "too much waits for a disk that does not sync")
         segment = self._segments[-1] if self._segments else None
-        if segment is None or segment.size + len(record) > self._segment_bytes:
-            segment = self._open(len(record))
-        written = os.pwrite(segment.descriptor, record, segment.size)
-        if written != len(record):  # the next record overwrites the torn one
-            raise OSError(28, "the journal's disk is full")
-        segment.size += len(record)
+        if segment is None or segment.size + len(data) > self._segment_bytes:
+            segment = self._open(len(data))
+            self._drop_finished()
+        self._write(segment, data)
         segment.open.add(key)
-        self.bytes += len(record)
-        self.records += 1
-        self._dirty = True
+        self._unsynced.append((key, data))
+        self.bytes += len(data)
+        self.records += len(records)
+
+    def _write(self, segment: _Segment, record: bytes) -> None:
+        if os.pwrite(segment.descriptor, record, segment.size) != len(record):
+            raise OSError(
+                errno.ENOSPC, "the journal's disk is full"
+            )  # the next overwrites the torn one
+        segment.size += len(record)
+        segment.written = True
 
     def _open(self, least: int) -> _Segment:
-        if self._segments:
-            os.fdatasync(self._segments[-1].descriptor)
         self._number += 1
         path = self.directory / f"{self._owner}-{self._number:06d}.journal"
         descriptor = _locked(path, create=True)
@@ -154,27 +207,69 @@ class Journal:
             os.pwrite(descriptor, MAGIC, 0)
         except OSError:
             os.close(descriptor)
-            path.unlink(missing_ok=True)
+            _gone(path)
             raise
-        segment = _Segment(path, descriptor, size=len(MAGIC))
-        self._segments.append(segment)
-        self._drop_finished()
-        return segment
+        self._segments.append(_Segment(self._number, path, descriptor, size=len(MAGIC)))
+        return self._segments[-1]
+
+    def _begin_anew(self) -> None:
+        """Writes all that is not synced for sure into a new file; the ones that held nothing else are deleted."""
+        place = _PLACE.pack(self._synced.number, self._synced.size)
+        again = _record(bytes(_KEY), _AGAIN, place + b"".join(data for _, data in self._unsynced))
+        before = list(self._segments)
+        segment = self._open(len(again))
+        try:
+            self._write(segment, again)
+        except OSError:
+            self._drop(segment)
+            raise
+        segment.open.update(key for key, _ in self._unsynced)
+        for one in before:
+            one.written = False
+            if one.number > self._synced.number:
+                self._drop(one)
+        self._failed = False
+
+    def _written(self) -> list[tuple[int, Callable[[int], None]]]:
+        """What must be synced, and how: copies of descriptors, because the segments may be closed meanwhile."""
+        files: list[tuple[int, Callable[[int], None]]] = []
+        if not all(segment.named for segment in self._segments):
+            files.append((os.open(self.directory, os.O_RDONLY | os.O_CLOEXEC), os.fsync))
+        written = [segment for segment in self._segments if segment.written]
+        files += [(os.dup(segment.descriptor), os.fdatasync) for segment in written]
+        for segment in self._segments:
+            segment.written, segment.named = False, True
+        return files
 
     def _drop_finished(self) -> None:
         for segment in self._segments[:-1]:
             if not segment.open:
-                os.close(segment.descriptor)
-                _gone(segment.path)
-                self._segments.remove(segment)
+                self._drop(segment)
+
+    def _drop(self, segment: _Segment) -> None:
+        os.close(segment.descriptor)
+        _gone(segment.path)
+        self._segments.remove(segment)
 
 
 def orphans(directory: Path) -> Iterator[Orphan]:
     """The segments that no living process owns, oldest first of each owner, locked for the caller."""
-    for path in sorted(directory.glob("*.journal")):
+    found: list[Orphan] = []
+    void: dict[str, _Place] = {}
+    for path in sorted(directory.glob("*.journal"), reverse=True):
         descriptor = _locked(path)
-        if descriptor is not None:
-            yield Orphan(path, descriptor, replay(path.read_bytes()))
+        if descriptor is None:
+            continue
+        owner, _, number = path.stem.rpartition("-")
+        place = void.get(owner)
+        data = path.read_bytes()
+        if place is not None and int(number) >= place.number:
+            data = data[: place.size] if int(number) == place.number else b""
+        records, older = _replayed(data)
+        if older is not None:
+            void[owner] = older
+        found.append(Orphan(path, descriptor, records))
+    yield from reversed(found)
 
 
 def dead_owners(directory: Path) -> Iterator[str]:
@@ -189,19 +284,7 @@ def dead_owners(directory: Path) -> Iterator[str]:
 
 def replay(data: bytes) -> Records:
     """What a segment's bytes say, up to the first record that is not whole."""
-    records: Records = {}
-    if not data.startswith(MAGIC):
-        return records
-    at = len(MAGIC)
-    while at + _HEAD.size <= len(data):
-        length, crc = _HEAD.unpack_from(data, at)
-        body = data[at + _HEAD.size : at + _HEAD.size + length]
-        if length <= _KEY or len(body) != length or zlib.crc32(body) != crc:
-            break
-        at += _HEAD.size + length
-        record = (body[_KEY : _KEY + 1], body[_KEY + 1 :])
-        records.setdefault(body[:_KEY].hex(), []).append(record)
-    return records
+    return _replayed(data)[0]
 
 
 def merged(left: Iterable[Orphan]) -> Records:
@@ -222,6 +305,50 @@ def partial(found: Iterable[tuple[bytes, bytes]]) -> Partial:
         elif kind == REASONING:
             whole.reasoning += data.decode("utf-8", "surrogatepass")
     return whole
+
+
+def _replayed(data: bytes) -> tuple[Records, _Place | None]:
+    """What a segment says, and behind which place of older ones nothing counts."""
+    records: Records = {}
+    void: _Place | None = None
+    if not data.startswith(MAGIC):
+        return records, void
+    at = len(MAGIC)
+    while at + _HEAD.size <= len(data):
+        length, crc = _HEAD.unpack_from(data, at)
+        body = data[at + _HEAD.size : at + _HEAD.size + length]
+        if length <= _KEY or len(body) != length or zlib.crc32(body) != crc:
+            break
+        at += _HEAD.size + length
+        kind, content = body[_KEY : _KEY + 1], body[_KEY + 1 :]
+        if kind == _AGAIN:  # the first record of its segment, if any
+            void = _Place(*_PLACE.unpack_from(content))
+            records = replay(MAGIC + content[_PLACE.size :])
+        else:
+            records.setdefault(body[:_KEY].hex(), []).append((kind, content))
+    return records, void
+
+
+def _made(directory: Path) -> None:
+    """Makes a directory that a power cut leaves where it is."""
+    if directory.is_dir():
+        return
+    _made(directory.parent)
+    directory.mkdir(exist_ok=True, mode=0o700)
+    parent = os.open(directory.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(parent)
+    finally:
+        os.close(parent)
+
+
+def _record(key: bytes, kind: bytes, data: bytes) -> bytes:
+    body = key + kind + data
+    return _HEAD.pack(len(body), zlib.crc32(body)) + body
+
+
+def _refuse(failure: OSError, _: None) -> None:
+    raise failure
 
 
 def _locked(path: Path, *, create: bool = False) -> int | None:

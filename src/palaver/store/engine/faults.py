@@ -21,6 +21,9 @@ _SQLITE_AWAY = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     }
 )
+_SQLITE_SPOILT = frozenset(
+    {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+)
 _POSTGRES_FULL = "53100"
 _POSTGRES_AWAY_CLASSES = ("08", "53", "57", "58", "40")
 _POSTGRES_AWAY = frozenset({"25006", "55P03", "25P03", "28000", "28P01", "3D000"})
@@ -42,6 +45,14 @@ def temporary(error: BaseException) -> Unavailable | None:
     if lost or isinstance(cause, (OSError, PendingRollbackError)) or _is_interface_error(cause):
         return away()  # TimeoutError is an OSError
     return None
+
+
+def spoils(error: BaseException) -> bool:
+    """Whether a SQLite connection may be of no more use after an error, or what it wrote not be on the disk."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    code = getattr(cause, "sqlite_errorcode", None)
+    spoilt = code is not None and code & _PRIMARY in _SQLITE_SPOILT
+    return spoilt or isinstance(cause, PendingRollbackError)
 
 
 def full() -> Unavailable:

@@ -3,11 +3,17 @@
 Rules. Only the writing connection writes and checkpoints (see `lock`). WAL with `synchronous=FULL`: a commit is on the
 disk when it returns. Transactions are explicit: `BEGIN IMMEDIATE` for the writer, so that it waits for its turn at the
 start and never in the middle; a read is one transaction, so that it sees one moment.
+
+After an I/O error a connection is closed, and the next use opens another. The writing one begins by writing the
+write-ahead log over itself and syncing it: after a sync that failed, or a crash, the system's memory may hold commits
+that are not on the disk and that no later sync would put there (docs/decisions/0007).
 """
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar, cast
@@ -15,6 +21,7 @@ from urllib.parse import quote
 
 import structlog
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, StaticPool
 
 from palaver.clock import Clock
@@ -31,6 +38,7 @@ WAL_CHECKPOINT_PAGES = 4_000
 WRITER_CACHE_KIB = 65_536
 READER_CACHE_KIB = 16_384
 STATEMENTS_CACHED = 256
+ANEW_BYTES = 1024 * 1024
 OLDEST = (3, 35, 0)
 """RETURNING, and what else we use."""
 WAL_SAFE = (3, 51, 3)
@@ -53,27 +61,34 @@ class SqliteDatabase:
         watch = Watch(clock, settings.slow_query_ms / 1000)
         wait_ms = int(settings.database_seconds * 500)
         engine = writing_engine(path, wait_ms=wait_ms)
-        self._writer = lanes.lane("writer", 1, lambda: _opened(engine, watch), _closed)
+        self._writer = lanes.lane(
+            "writer", 1, lambda: _Kept(lambda: _writing(engine, path, watch)), _Kept.close
+        )
         if lanes.shared:
             self._reader = self._writer
         else:
             assert path is not None
             readers = reading_engine(path, wait_ms=wait_ms)
             self._reader = lanes.lane(
-                "reader", settings.reader_threads, lambda: _opened(readers, watch), _closed
+                "reader",
+                settings.reader_threads,
+                lambda: _Kept(lambda: _opened(readers, watch)),
+                _Kept.close,
             )
 
     async def writing(self, writer: int, work: Callable[[Connection], T]) -> T:
         """As `Database.writing`. No deadline: what was begun goes on to its end, and its events must be told."""
         assert writer == 0
-        return await self._writer.run(lambda conn: _in_transaction(conn, work))
+        return await self._writer.run(
+            lambda kept: kept.run(lambda conn: _in_transaction(conn, work))
+        )
 
     async def reading(self, work: Callable[[Connection], T]) -> T:
         """As `Database.reading`, within the deadline."""
         call = _Read(work)
         try:
             async with asyncio.timeout(self._seconds):
-                return await self._reader.run(call)
+                return await self._reader.run(lambda kept: kept.run(call))
         except TimeoutError:
             call.give_up()
             raise faults.away() from None
@@ -83,6 +98,30 @@ class SqliteDatabase:
         if self._reader is not self._writer:
             await self._reader.close()
         await self._writer.close()
+
+
+class _Kept:
+    """A connection that is opened anew after an error that may have spoiled it."""
+
+    def __init__(self, opened: Callable[[], Connection]) -> None:
+        self._opened = opened
+        self._conn: Connection | None = None
+
+    def run(self, work: Callable[[Connection], T]) -> T:
+        if self._conn is None:
+            self._conn = self._opened()
+        try:
+            return work(self._conn)
+        except Exception as error:
+            if faults.spoils(error):
+                with suppress(DBAPIError, sqlite3.Error):  # it is given up in any case
+                    self.close()
+            raise
+
+    def close(self) -> None:
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            _closed(conn)
 
 
 class _Read:
@@ -177,6 +216,31 @@ def _engine(connect: Callable[[], sqlite3.Connection], begin: str, *, memory: bo
 
     event.listen(engine, "begin", begin_explicitly)
     return engine
+
+
+def _writing(engine: Engine, path: Path | None, watch: Watch) -> Connection:
+    conn = _opened(engine, watch)
+    try:
+        if path is not None:
+            with conn.begin():  # nobody else may write meanwhile
+                _written_anew(Path(f"{path.resolve()}-wal"))
+    except BaseException:
+        _closed(conn)
+        raise
+    return conn
+
+
+def _written_anew(file: Path) -> None:
+    """Writes a file over itself and syncs it, so that what the system reads of it is on the disk."""
+    descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        at = 0
+        while data := os.pread(descriptor, ANEW_BYTES, at):
+            at += os.pwrite(descriptor, data, at)
+        if at:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _opened(engine: Engine, watch: Watch) -> Connection:
