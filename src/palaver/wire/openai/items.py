@@ -1,0 +1,329 @@
+"""Items of the Responses and Conversations API, as messages of a room and back.
+
+`entries_of` reads what a client sends, `item_of` shows a stored message. A text that came as a string comes back as
+parts, as the API has it. What has no other meaning here than to be given back (29 types of items, and more to come) is
+kept whole and opaque. Content parts of chat completions are shown as parts of items, so that a room that was spoken to
+at one door looks right at the other; `chat_part` is the way back.
+
+Nothing is looked up here: an `item_reference` must have been replaced by what it names.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+from palaver.errors import Code, Refused
+from palaver.model import Entry, ExchangeId, Kind, Message, MessageId, Role, RoomId, Status
+
+Json = dict[str, Any]
+
+ROLES = {role.value: role for role in (Role.USER, Role.ASSISTANT, Role.SYSTEM, Role.DEVELOPER)}
+_PREFIXES: dict[str, str] = {
+    Kind.TEXT: "msg_",
+    Kind.TOOL_CALL: "fc_",
+    Kind.TOOL_RESULT: "fco_",
+    Kind.REASONING: "rs_",
+    Kind.ITEM: "item_",
+}
+_TEXTS = frozenset({"input_text", "output_text", "text", "summary_text", "reasoning_text"})
+_HEX = frozenset("0123456789abcdef")
+_ID_DIGITS = 32
+
+
+class Invalid(Refused):
+    """A request that cannot be done as it is. `param` is where, `reason` OpenAI's own code where it has one."""
+
+    def __init__(self, detail: str, param: str | None, reason: str | None = None) -> None:
+        super().__init__(Code.BAD_REQUEST, detail)
+        self.param = param
+        self.reason = reason
+
+
+# ids
+
+
+def item_id(message: MessageId, kind: str) -> str:
+    """The id that an item has in the API."""
+    return _PREFIXES[kind] + message[2:]
+
+
+def message_id(item: str) -> MessageId | None:
+    """The message that an item's id means; None for an id that is none of ours."""
+    prefix, _, digits = item.partition("_")
+    known = f"{prefix}_" in _PREFIXES.values() or prefix == "m"
+    return MessageId(f"m_{digits}") if known and _is_hex(digits) else None
+
+
+def conversation_id(room: RoomId) -> str:
+    """The id of a room as a conversation."""
+    return f"conv_{room[2:]}"
+
+
+def room_id(conversation: str) -> RoomId | None:
+    """The room that a conversation's id means, which may be the room's own; None for what is no id."""
+    prefix, _, digits = conversation.partition("_")
+    return RoomId(f"r_{digits}") if prefix in {"conv", "r"} and _is_hex(digits) else None
+
+
+def response_id(exchange: ExchangeId) -> str:
+    """The id of an exchange as a response."""
+    return f"resp_{exchange[2:]}"
+
+
+def exchange_id(response: str) -> ExchangeId | None:
+    """The exchange that a response's id means; None for an id that is none of ours."""
+    prefix, _, digits = response.partition("_")
+    return ExchangeId(f"x_{digits}") if prefix == "resp" and _is_hex(digits) else None
+
+
+def _is_hex(digits: str) -> bool:
+    return len(digits) == _ID_DIGITS and _HEX.issuperset(digits)
+
+
+# what a client sends
+
+
+def entries_of(given: object, param: str = "input") -> tuple[Entry, ...]:
+    """The entries for `input` or `items`: a text, or a list of items. Refused: what is not of that shape."""
+    if given is None:
+        return ()
+    if isinstance(given, str):
+        return (Entry(role=Role.USER, text=given),)
+    if not isinstance(given, list):
+        raise Invalid("Must be a text or a list of items.", param)
+    items = cast("list[object]", given)
+    return tuple(_entry_of(item, f"{param}[{place}]") for place, item in enumerate(items))
+
+
+def _entry_of(given: object, param: str) -> Entry:
+    if not isinstance(given, dict):
+        raise Invalid("An item must be an object.", param)
+    item = cast("Json", given)
+    kind = item.get("type", "message" if "role" in item else None)
+    match kind:
+        case "message":
+            return _spoken(item, param)
+        case "function_call":
+            return _call(item, param)
+        case "function_call_output":
+            return _result(item, param)
+        case "reasoning":
+            return _thought(item, param)
+        case str() if kind:
+            return _opaque(item)
+        case _:
+            raise Invalid("An item needs a type.", f"{param}.type")
+
+
+def _spoken(item: Json, param: str) -> Entry:
+    role = ROLES.get(str(item.get("role")))
+    if role is None:
+        raise Invalid(f"Must be one of {', '.join(ROLES)}.", f"{param}.role")
+    content = item.get("content")
+    meta = _more(item, {"role", "content"})
+    if isinstance(content, str):
+        return Entry(role=role, text=content, meta=meta)
+    parts = _parts(content, f"{param}.content")
+    plain = "output_text" if role is Role.ASSISTANT else "input_text"
+    texts = [part["text"] for part in parts if _is_plain(part, plain)]
+    refusals = [part["refusal"] for part in parts if part.get("type") == "refusal"]
+    if len(texts) + len(refusals) != len(parts) or len(texts) > 1 or len(refusals) > 1:
+        return Entry(role=role, text=text_of(parts), meta={"parts": parts, **meta})
+    if refusals:
+        meta["refusal"] = refusals[0]
+    return Entry(role=role, text="".join(texts), meta=meta)
+
+
+def _call(item: Json, param: str) -> Entry:
+    meta = {
+        "call_id": _text(item, "call_id", param),
+        "tool": _text(item, "name", param),
+        **_more(item, {"call_id", "name", "arguments"}),
+    }
+    text = _text(item, "arguments", param)
+    return Entry(role=Role.ASSISTANT, kind=Kind.TOOL_CALL, text=text, meta=meta)
+
+
+def _result(item: Json, param: str) -> Entry:
+    meta: Json = {
+        "call_id": _text(item, "call_id", param),
+        **_more(item, {"call_id", "output"}),
+    }
+    output = item.get("output")
+    if isinstance(output, str):
+        return Entry(role=Role.TOOL, kind=Kind.TOOL_RESULT, text=output, meta=meta)
+    parts = _parts(output, f"{param}.output")
+    meta["parts"] = parts
+    return Entry(role=Role.TOOL, kind=Kind.TOOL_RESULT, text=text_of(parts), meta=meta)
+
+
+def _thought(item: Json, param: str) -> Entry:
+    meta = _more(item, {"summary", "content", "encrypted_content"})
+    summary = _parts(item.get("summary") or [], f"{param}.summary")
+    content = _parts(item.get("content") or [], f"{param}.content")
+    if summary:
+        meta["summary"] = summary
+    if item.get("encrypted_content") is not None:
+        meta["encrypted"] = _text(item, "encrypted_content", param)
+    return Entry(role=Role.ASSISTANT, kind=Kind.REASONING, text=text_of(content), meta=meta)
+
+
+def _opaque(item: Json) -> Entry:
+    role = ROLES.get(str(item.get("role")))
+    if role is None:
+        answers = str(item["type"]).endswith(("_output", "_response"))
+        role = Role.TOOL if answers else Role.ASSISTANT
+    kept = {key: value for key, value in item.items() if key != "id"}
+    return Entry(role=role, kind=Kind.ITEM, meta={"item": kept})
+
+
+def _more(item: Json, known: set[str]) -> Json:
+    """What else a client said of an item. Ids are ours, and that an item is whole goes without saying."""
+    known |= {"type", "id"}
+    if item.get("status") in {"completed", None}:
+        known.add("status")
+    more = {key: value for key, value in item.items() if key not in known and value is not None}
+    return {"more": more} if more else {}
+
+
+def _text(item: Json, name: str, param: str) -> str:
+    value = item.get(name)
+    if not isinstance(value, str):
+        raise Invalid("Must be a text.", f"{param}.{name}")
+    return value
+
+
+def _parts(given: object, param: str) -> list[Json]:
+    """Content parts as they came. Each has a type, and those that are texts have one."""
+    if not isinstance(given, list):
+        raise Invalid("Must be a text or a list of content parts.", param)
+    parts = cast("list[object]", given)
+    for place, one in enumerate(parts):
+        part = cast("Json", one) if isinstance(one, dict) else {}
+        kind = part.get("type")
+        if not isinstance(kind, str):
+            raise Invalid("A content part needs a type.", f"{param}[{place}]")
+        name = "refusal" if kind == "refusal" else "text"
+        if kind in _TEXTS or kind == "refusal":
+            _text(part, name, f"{param}[{place}]")
+    return cast("list[Json]", parts)
+
+
+def _is_plain(part: Json, kind: str) -> bool:
+    """Whether a part is a text and nothing besides."""
+    return part.get("type") == kind and not any(
+        value for key, value in part.items() if key not in {"type", "text"}
+    )
+
+
+def text_of(parts: Iterable[Mapping[str, Any]]) -> str:
+    """The texts of content parts, joined."""
+    return "\n".join(part["text"] for part in parts if part.get("type") in _TEXTS)
+
+
+# what a client is shown
+
+
+def item_of(message: Message) -> Json:
+    """A stored message as an item."""
+    status = "completed" if message.status is Status.DONE else "incomplete"
+    head: Json = {"id": item_id(message.id, message.kind)}
+    meta = message.meta
+    more: Json = {"status": status, **meta.get("more", {})}
+    match Kind(message.kind):
+        case Kind.TEXT:
+            item = {"type": "message", "role": message.role.value, "content": content_of(message)}
+        case Kind.TOOL_CALL:
+            item = {"type": "function_call", "call_id": meta.get("call_id", "")}
+            item |= {"name": meta.get("tool", ""), "arguments": message.text}
+        case Kind.TOOL_RESULT:
+            item = {"type": "function_call_output", "call_id": meta.get("call_id", "")}
+            parts = meta.get("parts")
+            item["output"] = message.text if parts is None else shown_parts(parts, Role.TOOL)
+        case Kind.REASONING:
+            item = reasoning_item(message.text, meta)
+        case Kind.ITEM:
+            item, more = dict(meta.get("item", {})), {}
+    return head | item | more
+
+
+def content_of(message: Message) -> list[Json]:
+    """The content of a message as parts."""
+    meta = message.meta
+    parts: Sequence[Mapping[str, Any]] | None = meta.get("parts")
+    refusal = meta.get("refusal")
+    if parts is not None:
+        content = shown_parts(parts, message.role)
+    elif message.text or refusal is None:
+        content = [text_part(message.text, message.role)]
+    else:
+        content = []
+    if refusal is not None:
+        content.append({"type": "refusal", "refusal": refusal})
+    return content
+
+
+def text_part(text: str, role: Role) -> Json:
+    """A text as a part."""
+    if role is Role.ASSISTANT:
+        return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+    return {"type": "input_text", "text": text}
+
+
+def reasoning_item(text: str, meta: Mapping[str, Any]) -> Json:
+    """What a model thought, without id and status."""
+    item: Json = {"type": "reasoning", "summary": list(meta.get("summary", ()))}
+    item["content"] = [{"type": "reasoning_text", "text": text}] if text else []
+    item["encrypted_content"] = meta.get("encrypted")
+    return item
+
+
+def shown_parts(parts: Iterable[Mapping[str, Any]], role: Role) -> list[Json]:
+    """Content parts, those of chat completions among them, as the Responses API has them."""
+    return [_shown(part, role) for part in parts]
+
+
+def _shown(part: Mapping[str, Any], role: Role) -> Json:
+    match part.get("type"):
+        case "text":
+            return text_part(str(part.get("text", "")), role)
+        case "output_text":
+            return {"annotations": [], "logprobs": [], **part}
+        case "input_image":
+            return {"detail": "auto", **part}
+        case "image_url":
+            image = _object(part.get("image_url"))
+            shown = {"type": "input_image", "image_url": image.get("url")}
+            return shown | {"detail": image.get("detail", "auto")}
+        case "file":
+            return {"type": "input_file", **_object(part.get("file"))}
+        case _:
+            return dict(part)
+
+
+# and as a chat completion takes it
+
+
+def chat_part(part: Mapping[str, Any], param: str) -> Json:
+    """A content part of an item as a part of a chat message. Refused: what a chat completion cannot hold."""
+    match part.get("type"):
+        case "input_text" | "output_text" | "summary_text" | "reasoning_text":
+            return {"type": "text", "text": part["text"]}
+        case "input_image" if part.get("image_url") is not None:
+            image: Json = {"url": part["image_url"]}
+            if part.get("detail") is not None:
+                image["detail"] = part["detail"]
+            return {"type": "image_url", "image_url": image}
+        case "input_file" if part.get("file_url") is None:
+            file = {key: value for key, value in part.items() if key not in {"type", "detail"}}
+            return {"type": "file", "file": file}
+        case "input_image" | "input_file":
+            raise Invalid(
+                "The model server speaks chat completions only: send the data itself, not a reference to it.",
+                param,
+            )
+        case _:
+            return dict(part)
+
+
+def _object(value: object) -> Json:
+    return cast("Json", value) if isinstance(value, dict) else {}
