@@ -102,6 +102,33 @@ async def test_accepted_messages_survive_the_process(running: Running, tmp_path:
         assert again.dup
 
 
+async def test_who_comes_while_messages_wait_is_shown_them_and_keeps_none_that_is_settled(
+    running: Running, tmp_path: Path
+) -> None:
+    async with running(**FAST) as core:
+        _, ada = await core.access.new_guest("Ada")
+        _, bo = await core.access.new_guest("Bo")
+        hers, gone = await reading(core, ada), await reading(core, bo)
+        gone.close()
+        with away(tmp_path):
+            kept = [await say(core, ada, hers, text) for text in ("one", "two")]
+            with core.chat.reader(bo) as his:  # comes back, although nobody can be asked
+                joined = await his.subscribe(core.lobby, 1, epoch=core.epoch)
+                assert joined.mode == "resume"
+                late = await say(core, bo, his, "three")
+                his.start(core.lobby)
+                shown = await until(his, Drafted, 3)
+                named = [(item.message, item.name) for item in shown if isinstance(item, Drafted)]
+                assert named == [(kept[0], "Ada"), (kept[1], "Ada"), (late, "Bo")]
+                assert core.drafts.depth == 3
+        await until(hers, Happened, 3)
+        with core.chat.reader(bo) as his:
+            await his.subscribe(core.lobby)
+            his.start(core.lobby)
+            await core.chat.typing(ada, core.lobby)
+            assert not [item for item in await his.next() if isinstance(item, Drafted)]
+
+
 async def test_the_same_cid_is_accepted_once(running: Running, tmp_path: Path) -> None:
     async with running(**FAST) as core:
         _, ada = await core.access.new_guest("Ada")

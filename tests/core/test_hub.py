@@ -1,12 +1,22 @@
 """What passes by: typing, read marks, changes of watched rooms."""
 
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
 import pytest
 from tests.core.conftest import Script
 
 from palaver.core.live import ReadMark, RoomChanged, Typing
-from palaver.core.start import Core
+from palaver.core.start import Core, started
 from palaver.errors import Code, Refused
 from palaver.model import EventType, RoomId
+from palaver.settings import Settings
+from palaver.store.engine.lanes import InlineLanes, Lane
+
+Resource = TypeVar("Resource")
+T = TypeVar("T")
 
 
 async def test_a_watcher_hears_of_rooms_made_after_it_began_to_watch(
@@ -25,6 +35,81 @@ async def test_a_watcher_hears_of_rooms_made_after_it_began_to_watch(
     assert set(changed.types) == {EventType.MESSAGE_CREATED, EventType.ROOM_RENAMED}
     assert changed.new == 0, "one's own words are not news"
     assert script.requests.empty()
+
+
+class Counting:
+    """Lanes that count what is asked of the database."""
+
+    shared = True
+
+    def __init__(self) -> None:
+        self.inner = InlineLanes()
+        self.calls = 0
+
+    def lane(
+        self,
+        name: str,
+        threads: int,
+        opened: Callable[[], Resource],
+        closed: Callable[[Resource], None],
+    ) -> Lane[Resource]:
+        return Counted(self, self.inner.lane(name, threads, opened, closed))
+
+
+class Counted(Lane[Resource]):
+    """One of them."""
+
+    def __init__(self, lanes: Counting, lane: Lane[Resource]) -> None:
+        self.lanes = lanes
+        self.inner = lane
+
+    async def run(self, work: Callable[[Resource], T]) -> T:
+        self.lanes.calls += 1
+        return await self.inner.run(work)
+
+    async def close(self) -> None:
+        await self.inner.close()
+
+
+async def test_thousands_who_come_back_at_once_cost_the_store_nothing(
+    tmp_path: Path, script: Script
+) -> None:
+    lanes, count = Counting(), 5_000
+    given = Settings(data_dir=tmp_path, detect=False)
+    async with started(given, provider=script, lanes=lanes) as core:
+        made = await asyncio.gather(*[core.access.new_guest() for _ in range(count)])
+        everybody = [actor for _, actor in made]
+
+        async def come(since: int) -> list[tuple[int, ...]]:
+            readers = [core.chat.reader(actor) for actor in everybody]
+            joined = await asyncio.gather(
+                *[reader.subscribe(core.lobby, since, epoch=core.epoch) for reader in readers]
+            )
+            for reader in readers:
+                reader.close()
+            return [tuple(event.seq for event in one.events) for one in joined]
+
+        await come(1)
+        for number in range(10):
+            await core.chat.send(
+                everybody[0], core.lobby, text=f"{number}", cid=None, answers=False
+            )
+        before = lanes.calls
+        assert await come(1) == [tuple(range(2, 12))] * count
+        assert lanes.calls - before < 10, "what runs once a second may have asked something, too"
+
+
+async def test_who_may_read_is_asked_again_when_that_may_have_changed(core: Core) -> None:
+    _, ada = await core.access.new_guest()
+    room = await core.rooms.create(ada, agent=False)
+    with core.chat.reader(ada) as one, core.chat.reader(ada) as two:
+        await one.subscribe(room.id)
+        await two.subscribe(room.id)
+        await core.rooms.delete(ada, room.id)
+        two.unsubscribe(room.id)
+        with pytest.raises(Refused) as refused:
+            await two.subscribe(room.id, 1)
+        assert refused.value.code is Code.ROOM_NOT_FOUND
 
 
 async def test_changes_of_a_room_merge_while_nobody_takes_them(core: Core) -> None:

@@ -21,4 +21,4 @@ def test_a_draft_is_read_as_it_was_written(text: str, cid: str, *, reply: bool) 
         meta={"sender": "x"},
         answers=True,
     )
-    assert decoded(encoded(command, 123)) == (command, 123)
+    assert decoded(encoded(command, 123, "Ada")) == (command, 123, "Ada")

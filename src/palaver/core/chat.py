@@ -115,6 +115,8 @@ class Chat:
             else:
                 await said(self._store, self._turns, command, added)
                 message = added.message
+                if added.dup:  # stored by a commit whose end was unclear, perhaps
+                    self._hub.reached(room, message.seq)
                 return Sent(
                     state="stored",
                     id=message.id,
@@ -249,8 +251,8 @@ class _Past:
         self._access = access
         self._actor = actor
 
-    async def allowed(self, room: RoomId) -> None:
-        await self._access.room(self._actor, room)
+    async def allowed(self, room: RoomId) -> int:
+        return (await self._access.room(self._actor, room)).seq
 
     async def since(self, room: RoomId, seq: int, count: int) -> tuple[Event, ...]:
         await self.allowed(room)

@@ -21,7 +21,7 @@ import structlog
 
 from palaver.clock import Clock
 from palaver.core.hub import Hub
-from palaver.core.live import Drafted, Ended, Settled
+from palaver.core.live import Drafted, Settled
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import Actor, MessageId, RoomId
 from palaver.settings import Settings
@@ -52,6 +52,7 @@ class Tally:
 class _Draft:
     command: AddMessage
     accepted_ms: int
+    name: str
     size: int
 
 
@@ -106,7 +107,7 @@ class Drafts:
             await self._sync()
             return known.command.id
         accepted_ms = self._clock.now_ms()
-        data = encoded(command, accepted_ms)
+        data = encoded(command, accepted_ms, actor.name)
         settings = self._settings
         full = self._bytes + len(data) > settings.draft_bytes_max
         if full or self.depth >= settings.drafts_max:
@@ -115,17 +116,12 @@ class Drafts:
             self._journal.keep(command.id, DRAFT, data)
         except OSError:
             raise _no_room() from None
-        self._add(_Draft(command, accepted_ms, len(data)))
-        try:
-            await self._sync()
-        except OSError:
-            # it may be on the disk or not: it stays, and the same cid makes sending it again safe
-            raise _no_room() from None
+        draft = _Draft(command, accepted_ms, actor.name, len(data))
+        self._add(draft)
+        await self._sync()
         self.tally.accepted += 1
-        shown = Drafted(
-            command.room, command.id, actor.id, actor.name, command.text, accepted_ms, command.cid
-        )
-        self._hub.to_room(command.room, shown, but=None)
+        if command.id in self._rooms.get(command.room, ()):  # else it is stored already
+            self._show(draft)
         return command.id
 
     async def recover(self) -> None:
@@ -134,9 +130,11 @@ class Drafts:
         for records in merged(left).values():
             for kind, data in records:
                 if kind == DRAFT:
-                    command, accepted_ms = decoded(data)
+                    command, accepted_ms, name = decoded(data)
                     self._journal.keep(command.id, DRAFT, data)
-                    self._add(_Draft(command, accepted_ms, len(data)))
+                    draft = _Draft(command, accepted_ms, name, len(data))
+                    self._add(draft)
+                    self._show(draft)
         await self._sync()
         for orphan in left:
             orphan.forget()
@@ -184,6 +182,13 @@ class Drafts:
         self._bytes += draft.size
         self._waiting.set()
 
+    def _show(self, draft: _Draft) -> None:
+        """Shows it to all who read the room here, now or later, until it is settled."""
+        one = draft.command
+        assert one.cid is not None, "only what can be sent again is accepted"
+        shown = (one.room, one.id, one.author, draft.name, one.text, draft.accepted_ms, one.cid)
+        self._hub.draft(Drafted(*shown))
+
     def _settle(self, draft: _Draft, refused: Refused | None, added: Added | None) -> None:
         command = draft.command
         drafts = self._rooms[command.room]
@@ -199,10 +204,9 @@ class Drafts:
             self.tally.rejected += 1
             log.warning("draft.rejected", message=command.id, room=command.room)
         stored = None if added is None else added.message
-        if (
-            stored is None or stored.id != command.id
-        ):  # it had been stored already, under another id
-            self._hub.to_room(command.room, Ended(command.room, command.id), but=None)
+        if stored is not None:  # it may have been stored by a commit whose end was unclear
+            self._hub.reached(command.room, stored.seq)
+        self._hub.undraft(command.room, command.id)
         settled = Settled(
             command.room,
             command.cid or "",
@@ -214,10 +218,17 @@ class Drafts:
         self._hub.to_actor(command.author, settled, but=None)
 
     async def _sync(self) -> None:
+        """Everything kept is on the disk now.
+
+        `Unavailable`: maybe not; what was kept stays, and the same cid makes sending it again safe.
+        """
         async with self._syncing:
             job = self._journal.sync_job()
             if job is not None:
-                await self._lane.run(job)
+                try:
+                    await self._lane.run(job)
+                except OSError:
+                    raise _no_room() from None
 
 
 def _no_room() -> Unavailable:

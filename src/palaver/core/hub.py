@@ -8,19 +8,36 @@ themselves, and one that fell behind the ring reads the store.
 
 Rules: only what is committed is published, in the order of seq (`publish` is the store's commit listener). An event
 that does not follow the tail (another process wrote in between) empties the ring, so that readers fetch the gap from
-the store: never a silent hole. Running answers are kept here whole, whether anybody reads them or not.
+the store: never a silent hole. Running answers and drafts are kept here whole, whether anybody reads them or not.
 
-It does not check who may read (access does) and reads nothing itself but the tail of a room (`seq_of`).
+It does not check who may read (access does) and reads nothing itself but the tail of a room (`seq_of`). A feed
+remembers whom the check has let in, until an event comes that may change that: so thousands who come back at once
+cost the store nothing. `FEEDS_IDLE_MAX` rooms keep their feed for the time when everybody comes back.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from palaver.core.live import Delta, Encode, Happened, Item, Opened, ReadMark, StreamView, Typing
+from palaver.core.live import (
+    Delta,
+    Drafted,
+    Encode,
+    Happened,
+    Item,
+    Opened,
+    ReadMark,
+    StreamView,
+    Typing,
+)
+from palaver.errors import Unavailable
 from palaver.model import ActorId, Event, EventType, MessageId, RoomId, Turn
 
 RING_EVENTS_MAX = 512
+FEEDS_IDLE_MAX = 64
+LET_IN_MAX = 20_000
+T = TypeVar("T")
 
 
 class Listener(Protocol):
@@ -139,16 +156,21 @@ class Stream:
 
 
 class Feed:
-    """What the readers of one room share: the events (`floor`, `seq`], none of them missing."""
+    """What the readers of one room share: the events (`floor`, `seq`], none of them missing.
 
-    __slots__ = ("cursors", "early", "ring", "ring_max", "room", "seq")
+    `let_in`: who was found to be allowed to read, and still is.
+    """
+
+    __slots__ = ("cursors", "early", "let_in", "opening", "ring", "ring_max", "room", "seq")
 
     def __init__(self, room: RoomId, ring_max: int) -> None:
         self.room = room
         self.ring_max = ring_max
         self.seq: int | None = None  # not known before the store was asked
+        self.opening: asyncio.Future[Unavailable | None] | None = None
         self.ring: deque[Happened] = deque()
-        self.cursors: set[Cursor] = set()
+        self.cursors: dict[Cursor, None] = {}
+        self.let_in: dict[ActorId, None] = {}
         self.early: list[Event] = []
 
     @property
@@ -174,7 +196,9 @@ class Feed:
         if event.seq <= self.tail:
             return False
         if event.seq > self.tail + 1:
-            self.ring.clear()
+            self.skip(event.seq - 1)
+        if _changes_access(event):
+            self.let_in.clear()
         happened = Happened(event)
         happened.frame = encode(happened)
         self.ring.append(happened)
@@ -183,17 +207,34 @@ class Feed:
         self.seq = event.seq
         return True
 
+    def skip(self, seq: int) -> None:
+        """The room is at `seq`, and what led there is to be read from the store."""
+        self.ring.clear()
+        self.let_in.clear()
+        self.seq = seq
+
+    def admit(self, actor: ActorId, seq: int) -> None:
+        """The actor was allowed to read when the room was at `seq`."""
+        if seq < self.floor or any(
+            _changes_access(one.event) for one in self.after(min(seq, self.tail), self.ring_max)
+        ):
+            return
+        if len(self.let_in) >= LET_IN_MAX:
+            del self.let_in[next(iter(self.let_in))]
+        self.let_in[actor] = None
+
 
 class Cursor:
     """Where one reader stands in one room. `live` once its subscription was answered."""
 
-    __slots__ = ("feed", "listener", "live", "seq", "streams")
+    __slots__ = ("drafts", "feed", "listener", "live", "seq", "streams")
 
     def __init__(self, feed: Feed, listener: Listener) -> None:
         self.feed = feed
         self.listener = listener
         self.seq = 0
         self.streams: dict[MessageId, int] = {}
+        self.drafts: dict[MessageId, None] = {}
         self.live = False
 
 
@@ -212,10 +253,13 @@ class Hub:
         self._ring_max = ring_max
         self.spread: Spread | None = None
         self._feeds: dict[RoomId, Feed] = {}
+        self._idle: dict[RoomId, None] = {}
         self._streams: dict[RoomId, dict[MessageId, Stream]] = {}
-        self._watchers: dict[RoomId, set[Listener]] = {}
-        self._readers: dict[ActorId, set[Listener]] = {}
-        self._watching: set[Listener] = set()
+        self._drafts: dict[RoomId, dict[MessageId, Drafted]] = {}
+        # dicts for sets: their order is that of coming, so that a simulated life can be replayed
+        self._watchers: dict[RoomId, dict[Listener, None]] = {}
+        self._readers: dict[ActorId, dict[Listener, None]] = {}
+        self._watching: dict[Listener, None] = {}
 
     # what happens
 
@@ -223,7 +267,8 @@ class Hub:
         """Tells the readers what was committed. In the order of the commits."""
         for event in events:
             if event.message is not None:
-                self._forget_stream(event.room, event.message.id)
+                _forget(self._streams, event.room, event.message.id)
+                _forget(self._drafts, event.room, event.message.id)
             feed = self._feeds.get(event.room)
             if feed is not None:
                 if feed.seq is None:
@@ -231,6 +276,13 @@ class Hub:
                 elif feed.append(event, self.encode):
                     self._touch(feed)
             self._tell_watchers(event)
+
+    def reached(self, room: RoomId, seq: int) -> None:
+        """A room is at least at `seq`: a commit whose end was unclear had happened, and nobody was told."""
+        feed = self._feeds.get(room)
+        if feed is not None and feed.seq is not None and feed.seq < seq:
+            feed.skip(seq)
+            self._touch(feed)
 
     def open_stream(self, turn: Turn, *, mirror: bool = False) -> Stream:
         """An answer begins, here or in another process."""
@@ -255,12 +307,27 @@ class Hub:
             self.spread.ended(stream)
         if self.streams(stream.turn.room).get(stream.turn.message) is not stream:
             return  # its message was published, or another process took it over
-        self._forget_stream(stream.turn.room, stream.turn.message)
+        _forget(self._streams, stream.turn.room, stream.turn.message)
         self._touch(self._feeds.get(stream.turn.room))
 
     def streams(self, room: RoomId) -> dict[MessageId, Stream]:
         """The running answers of a room."""
         return self._streams.get(room, {})
+
+    def draft(self, item: Drafted) -> None:
+        """A message was accepted; the event with its id, or `undraft`, ends that."""
+        item.frame = self.encode(item)
+        self._drafts.setdefault(item.room, {})[item.message] = item
+        self._touch(self._feeds.get(item.room))
+
+    def undraft(self, room: RoomId, message: MessageId) -> None:
+        """An accepted message was settled. Where an event has its id, nothing is left to do."""
+        if _forget(self._drafts, room, message):
+            self._touch(self._feeds.get(room))
+
+    def drafts(self, room: RoomId) -> dict[MessageId, Drafted]:
+        """The accepted messages of a room, in their order."""
+        return self._drafts.get(room, {})
 
     def to_room(self, room: RoomId, item: Item, *, but: ActorId | None) -> None:
         """Something passing for everyone who reads a room now, except one actor."""
@@ -304,64 +371,100 @@ class Hub:
         """Whether anybody here reads or watches a room."""
         return room in self._feeds or room in self._watchers
 
+    @property
+    def readers(self) -> int:
+        """How many read here."""
+        return sum(map(len, self._readers.values()))
+
     def tails(self) -> dict[RoomId, int]:
         """How far each room is that is read here."""
         return {room: feed.seq for room, feed in self._feeds.items() if feed.seq is not None}
 
     def enter(self, listener: Listener) -> None:
         """A reader is there."""
-        self._readers.setdefault(listener.actor, set()).add(listener)
+        self._readers.setdefault(listener.actor, {})[listener] = None
 
     def leave(self, listener: Listener, cursors: Iterable[Cursor]) -> None:
         """A reader is gone, with all that it had."""
         for cursor in cursors:
             self.detach(cursor)
-        mine = self._readers.get(listener.actor, set())
-        mine.discard(listener)
+        mine = self._readers.get(listener.actor, {})
+        mine.pop(listener, None)
         if not mine:
             self._readers.pop(listener.actor, None)
         if listener in self._watching:
-            self._watching.discard(listener)
+            del self._watching[listener]
             for room in [room for room, them in self._watchers.items() if listener in them]:
-                self._watchers[room].discard(listener)
+                del self._watchers[room][listener]
                 if not self._watchers[room]:
                     del self._watchers[room]
+
+    def let_in(self, room: RoomId, actor: ActorId) -> bool:
+        """Whether the actor was allowed to read this room, and nothing has happened that may have changed it."""
+        feed = self._feeds.get(room)
+        return feed is not None and feed.seq is not None and actor in feed.let_in
 
     async def attach(self, room: RoomId, listener: Listener) -> Cursor:
         """A reader takes its place at the tail of a room, before anything else is read."""
         feed = self._feeds.get(room)
         if feed is None:
             feed = self._feeds[room] = Feed(room, self._ring_max)
+        self._idle.pop(room, None)
         cursor = Cursor(feed, listener)
-        feed.cursors.add(cursor)
-        if feed.seq is None:
-            try:
-                seq = await self.seq_of(room)
-            except BaseException:
-                self.detach(cursor)
-                raise
-            self._opened(feed, seq)
+        feed.cursors[cursor] = None
+        try:
+            while feed.seq is None:
+                await self._open(feed)
+        except BaseException:
+            self.detach(cursor)
+            raise
         cursor.seq = feed.tail
         return cursor
 
     def detach(self, cursor: Cursor) -> None:
-        """A reader leaves a room; the last one takes the feed along."""
+        """A reader leaves a room; the feed stays a while for those who come back."""
         feed = cursor.feed
-        feed.cursors.discard(cursor)
-        if not feed.cursors and self._feeds.get(feed.room) is feed:
+        feed.cursors.pop(cursor, None)
+        if feed.cursors or self._feeds.get(feed.room) is not feed:
+            return
+        if feed.seq is None:
             del self._feeds[feed.room]
+            return
+        self._idle[feed.room] = None
+        if len(self._idle) > FEEDS_IDLE_MAX:
+            room = next(iter(self._idle))
+            del self._idle[room], self._feeds[room]
 
     def restart(self) -> None:
         """The history is another one now: who comes from here on shares nothing with those who are here."""
         self._feeds.clear()
+        self._idle.clear()
 
     def watch(self, listener: Listener, rooms: Iterable[RoomId]) -> None:
         """A reader wants to know that something happened in these rooms, and in those that it joins."""
-        self._watching.add(listener)
+        self._watching[listener] = None
         for room in rooms:
-            self._watchers.setdefault(room, set()).add(listener)
+            self._watchers.setdefault(room, {})[listener] = None
 
     # inside
+
+    async def _open(self, feed: Feed) -> None:
+        """Asks where the tail is: once for all who come meanwhile."""
+        if feed.opening is not None:
+            failure = await asyncio.shield(feed.opening)
+            if failure is not None:
+                raise Unavailable(failure.code, failure.detail, retry_ms=failure.retry_ms)
+            return
+        opening = feed.opening = asyncio.get_running_loop().create_future()
+        failure: Unavailable | None = None
+        try:
+            self._opened(feed, await self.seq_of(feed.room))
+        except Unavailable as error:
+            failure = error
+            raise
+        finally:  # who was cancelled leaves the question to the next
+            feed.opening = None
+            opening.set_result(failure)
 
     def _opened(self, feed: Feed, seq: int) -> None:
         """The store said where the tail is; what was published meanwhile follows it."""
@@ -372,11 +475,6 @@ class Hub:
             feed.append(event, self.encode)
         if early:
             self._touch(feed)
-
-    def _forget_stream(self, room: RoomId, message: MessageId) -> None:
-        streams = self._streams.get(room)
-        if streams is not None and streams.pop(message, None) is not None and not streams:
-            del self._streams[room]
 
     def _touch(self, feed: Feed | None) -> None:
         if feed is not None:
@@ -389,9 +487,23 @@ class Hub:
         if joined is not None:
             for listener in self._readers.get(joined, ()):
                 if listener in self._watching:
-                    self._watchers.setdefault(event.room, set()).add(listener)
+                    self._watchers.setdefault(event.room, {})[listener] = None
         for listener in self._watchers.get(event.room, ()):
             listener.changed(event)
+
+
+def _changes_access(event: Event) -> bool:
+    """Whether somebody may read after this event who might not before, or the other way round."""
+    return not event.type.startswith("message.")
+
+
+def _forget(kept: dict[RoomId, dict[MessageId, T]], room: RoomId, message: MessageId) -> bool:
+    """Takes something of a room away; whether it was there."""
+    of_room = kept.get(room, {})
+    found = of_room.pop(message, None) is not None
+    if found and not of_room:
+        del kept[room]
+    return found
 
 
 def _joined(event: Event) -> ActorId | None:

@@ -74,7 +74,7 @@ class Delta:
 
 @dataclass(slots=True, eq=False)
 class Ended:
-    """A stream ended without a message."""
+    """A stream ended without a message, or a draft was not stored under its id."""
 
     room: RoomId
     message: MessageId

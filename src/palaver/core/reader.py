@@ -15,9 +15,17 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from palaver.core.hub import Cursor, Hub
-from palaver.core.live import Closing, Ended, Happened, Item, Joined, RoomChanged, StreamView
+from palaver.core.live import (
+    Closing,
+    Ended,
+    Happened,
+    Item,
+    Joined,
+    RoomChanged,
+    StreamView,
+)
 from palaver.errors import Code, Refused
-from palaver.model import ActorId, Event, EventType, Page, RoomId
+from palaver.model import ActorId, Event, EventType, MessageId, Page, RoomId
 
 BATCH_ITEMS_MAX = 256
 REPLAY_EVENTS_MAX = 5_000
@@ -27,10 +35,10 @@ NOTICES_MAX = 64
 
 
 class Past(Protocol):
-    """What a reader asks of the past. Each call checks anew that the actor may read."""
+    """What a reader asks of the past. `allowed` and `since` check anew that the actor may read."""
 
-    async def allowed(self, room: RoomId) -> None:
-        """Raises `Refused` with `room_not_found` when the actor may not read the room."""
+    async def allowed(self, room: RoomId) -> int:
+        """The seq at which the actor was found to be allowed to read; else `Refused` with `room_not_found`."""
         ...
 
     async def since(self, room: RoomId, seq: int, count: int) -> tuple[Event, ...]:
@@ -88,7 +96,9 @@ class Reader:
         `epoch` is the one under which `since` was learnt, where the client told it. Subscribing again starts anew.
         Refused: `room_not_found`, `too_many_rooms`.
         """
-        await self._past.allowed(room)
+        checked = None
+        if not self._hub.let_in(room, self.actor):
+            checked = await self._past.allowed(room)
         self.unsubscribe(room)
         if len(self._cursors) >= self._rooms_max:
             raise Refused(
@@ -98,6 +108,8 @@ class Reader:
         cursor = await self._hub.attach(room, self)
         self.unsubscribe(room)  # two subscriptions to one room at once: the later one stays
         self._cursors[room] = cursor
+        if checked is not None:
+            cursor.feed.admit(self.actor, checked)
         try:
             return await self._join(cursor, room, since, epoch)
         except BaseException:
@@ -238,6 +250,7 @@ class Reader:
             for happened in await self._events(cursor, count):
                 if happened.event.message is not None:
                     cursor.streams.pop(happened.event.message.id, None)
+                    cursor.drafts.pop(happened.event.message.id, None)
                 items.append(happened)
             if self._cursors.get(cursor.feed.room) is not cursor:
                 return []  # unsubscribed while the store was read
@@ -245,6 +258,7 @@ class Reader:
                 self.touch(cursor)
                 return items
         self._pull_streams(cursor, items)
+        self._pull_drafts(cursor, items)
         return items
 
     def _pull_streams(self, cursor: Cursor, items: list[Item]) -> None:
@@ -261,9 +275,21 @@ class Reader:
         if len(cursor.streams) > len(streams):
             for message in [message for message in cursor.streams if message not in streams]:
                 del cursor.streams[message]
-                ended = Ended(cursor.feed.room, message)
-                ended.frame = encode(ended)
-                items.append(ended)
+                items.append(self._ended(cursor, message))
+
+    def _pull_drafts(self, cursor: Cursor, items: list[Item]) -> None:
+        drafts = self._hub.drafts(cursor.feed.room)
+        if len(drafts) == len(cursor.drafts) == 0:
+            return
+        items += [draft for message, draft in drafts.items() if message not in cursor.drafts]
+        gone = [message for message in cursor.drafts if message not in drafts]
+        items += [self._ended(cursor, message) for message in gone]
+        cursor.drafts = dict.fromkeys(drafts)
+
+    def _ended(self, cursor: Cursor, message: MessageId) -> Ended:
+        ended = Ended(cursor.feed.room, message)
+        ended.frame = self._hub.encode(ended)
+        return ended
 
     async def _events(self, cursor: Cursor, count: int) -> list[Happened]:
         """The next events behind the cursor, from the ring or from the store."""

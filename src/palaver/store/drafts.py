@@ -8,13 +8,13 @@ from palaver.model import ActorId, MessageId, Role, RoomId, Status
 from palaver.store.commands import AddMessage
 
 
-def encoded(command: AddMessage, accepted_ms: int) -> bytes:
-    """The record of a message that was accepted at that time."""
-    return json.dumps({**asdict(command), "accepted_ms": accepted_ms}).encode()
+def encoded(command: AddMessage, accepted_ms: int, name: str) -> bytes:
+    """The record of a message that was accepted at that time, from an author of this name."""
+    return json.dumps({**asdict(command), "accepted_ms": accepted_ms, "name": name}).encode()
 
 
-def decoded(data: bytes) -> tuple[AddMessage, int]:
-    """The message, and when it was accepted. What other versions wrote beside is left out."""
+def decoded(data: bytes) -> tuple[AddMessage, int, str]:
+    """The message, when it was accepted, and its author's name. What other versions wrote beside is left out."""
     read: dict[str, Any] = json.loads(data)
     reply_to = read.get("reply_to")
     command = AddMessage(
@@ -29,4 +29,4 @@ def decoded(data: bytes) -> tuple[AddMessage, int]:
         meta=read["meta"],
         answers=read["answers"],
     )
-    return command, read["accepted_ms"]
+    return command, read["accepted_ms"], read.get("name", "")
