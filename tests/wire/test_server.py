@@ -15,7 +15,8 @@ from tests.support.server import Serve
 from tests.wire.door import Door, new_cid, new_room, open_door, settings_for, texts
 
 from palaver.errors import Code, Refused
-from palaver.wire.server import is_loopback, listening, serving
+from palaver.wire.limits import is_loopback
+from palaver.wire.server import listening, serving
 
 STOP_SECONDS_MAX = 10.0
 

@@ -32,7 +32,9 @@ db = typer.Typer(
     help="Look after the database's tables. Messages are not touched.", no_args_is_help=True
 )
 config = typer.Typer(help="Look at the settings.", no_args_is_help=True)
+key = typer.Typer(help="Look after the keys of API clients.", no_args_is_help=True)
 app.add_typer(db, name="db")
+app.add_typer(key, name="key")
 app.add_typer(config, name="config")
 
 DataDir = Annotated[
@@ -157,6 +159,54 @@ def db_check(
     from palaver.cli import database  # noqa: PLC0415  each command loads what it needs
 
     raise typer.Exit(database.check(_where(data_dir, database_url), as_json=as_json))
+
+
+@key.command("create", epilog="Example: palaver key create --name laptop --scopes chat,read")
+def key_create(
+    *,
+    name: Annotated[
+        str | None, typer.Option(help="What the key is called.", show_default="made up")
+    ] = None,
+    scopes: Annotated[
+        str, typer.Option(help="What it is good for; docs/cli.md lists them.")
+    ] = "all",
+    handle: Annotated[
+        str | None,
+        typer.Option("--as", help="Speak for this person.", show_default="a new one"),
+    ] = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    as_json: Json = False,
+) -> None:
+    """Make a key for a client of the API, and show it once. Also while the server runs."""
+    from palaver.cli import keys  # noqa: PLC0415  each command loads what it needs
+
+    given = _where(data_dir, database_url)
+    keys.create(given, name=name, scopes=scopes, handle=handle, as_json=as_json)
+
+
+@key.command("list")
+def key_list(
+    *, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: Json = False
+) -> None:
+    """Show all keys: whose they are, what they are good for, when they were used. Never the keys themselves."""
+    from palaver.cli import keys  # noqa: PLC0415  each command loads what it needs
+
+    keys.show(_where(data_dir, database_url), as_json=as_json)
+
+
+@key.command("revoke", epilog="Example: palaver key revoke k_019a…")
+def key_revoke(
+    *,
+    key: Annotated[str, typer.Argument(help="Its id, as `palaver key list` shows it.")],
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    as_json: Json = False,
+) -> None:
+    """End a key for ever; within a second no server takes it any more."""
+    from palaver.cli import keys  # noqa: PLC0415  each command loads what it needs
+
+    keys.revoke(_where(data_dir, database_url), key, as_json=as_json)
 
 
 @config.command("show", epilog="Example: palaver config show --json")

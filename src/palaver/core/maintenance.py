@@ -4,16 +4,19 @@ The command line may not know the store; these are its questions, in the core's 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from palaver.agents.detect import Providers
 from palaver.clock import SystemClock
+from palaver.core.keys import Keys
 from palaver.core.start import Models
 from palaver.errors import ProviderError
 from palaver.settings import Settings
 from palaver.store import backup as backups, health, mark, migrate, verify as examination
+from palaver.store.store import Store
 
 Health = health.SqliteHealth | health.PostgresHealth
 SqliteHealth = health.SqliteHealth
@@ -105,3 +108,11 @@ async def models(settings: Settings) -> Models:
         return Models(models=found, provider=provider.name, hint=providers.hint())
     finally:
         await providers.close()
+
+
+@asynccontextmanager
+async def keys(settings: Settings) -> AsyncGenerator[Keys, None]:
+    """The API keys of a database. Refused: what `Store.opened` refuses, such as `database_locked`."""
+    clock = SystemClock()
+    async with Store.opened(settings, clock, committed=lambda _: None) as store:
+        yield Keys(store, settings, clock)

@@ -16,6 +16,7 @@ from palaver.core.access import Access
 from palaver.core.chat import Chat, said
 from palaver.core.drafts import Drafts
 from palaver.core.hub import Hub
+from palaver.core.keys import Keys
 from palaver.core.live import Closing, DatabaseState, Encode, not_encoded
 from palaver.core.relay import Relay
 from palaver.core.rooms import Rooms
@@ -83,6 +84,7 @@ class Core:
         except ProviderError as failure:
             return Models(models=(), provider=provider.name, hint=failure.detail)
         return Models(models=models, provider=provider.name, hint=self.providers.hint())
+    keys: Keys
 
     def good_bye(self) -> None:
         """Tells the readers when to come back, not all at once."""
@@ -159,7 +161,7 @@ async def started(
         if lobby:
             await _lobby(store, core.assistant)
         background = [_pulse(core, store), _sync(parts.journal, lane), core.drafts.drain()]
-        background += [_remember(core, store, parts.mark, lane)]
+        background += [_remember(core, store, parts.mark, lane), core.keys.remember()]
         relay = _relay(store, core)
         if relay is not None:
             published.append(relay.committed)
@@ -252,6 +254,7 @@ def _relay(store: Store, core: Core) -> Relay | None:
     core.hub.spread = core.turns.elsewhere = relay
     relay.stop_here = core.turns.stop_here
     return relay
+        keys=Keys(store, settings, clock),
 
 
 class _Log:

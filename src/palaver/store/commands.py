@@ -14,6 +14,8 @@ from palaver.model import (
     Actor,
     ActorId,
     AgentCard,
+    ApiKey,
+    KeyId,
     MemberRole,
     Message,
     MessageId,
@@ -206,3 +208,29 @@ class SaveAgent(Command[AgentCard]):
 
     card: AgentCard
     handle: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddKey(Command[ApiKey]):
+    """Makes an API key of the person with this handle, made as `key.actor` if need be.
+
+    Refused: `name_reserved` when the handle is no person's.
+    """
+
+    key: ApiKey
+    handle: str
+    token_sha256: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokeKey(Command[ApiKey]):
+    """Ends an API key for ever; one that has ended stays as it is. Refused: `not_found`."""
+
+    key: KeyId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeysUsed(Command[None]):
+    """Notes when API keys were last used, which never falls."""
+
+    last_used_ms: Mapping[KeyId, int]

@@ -17,7 +17,6 @@ import socket
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from ipaddress import ip_address
 from pathlib import Path
 
 import structlog
@@ -28,10 +27,10 @@ from palaver.errors import Code, Refused
 from palaver.settings import Settings
 from palaver.wire import frames, logs
 from palaver.wire.app import create_app, installed_version
-from palaver.wire.limits import WILDCARDS
+from palaver.wire.control import NOTE, controlled, placed
+from palaver.wire.limits import WILDCARDS, is_loopback
 from palaver.wire.transport import EdgeConfig
 
-NOTE = "server.json"
 DRAIN_PART = 0.6
 FORCE_SECONDS = 1.0
 
@@ -43,19 +42,27 @@ def serve(settings: Settings, *, ready: Callable[[str], None] | None = None) -> 
 
     Refused: `bind_refused`, `port_taken` and what the store refuses.
     """
-    with listening(settings) as (listener, url), noted(settings.data_dir, url) as write_note:
+    with (
+        listening(settings) as (listener, url),
+        placed(settings) as control,
+        noted(settings.data_dir, url, control) as write_note,
+    ):
 
         def told(url: str) -> None:
             write_note()
             (ready or _tell)(url)
 
-        serve_on(settings, listener, url, told)
+        serve_on(settings, listener, url, told, control)
 
 
 def serve_on(
-    settings: Settings, listener: socket.socket, url: str, ready: Callable[[str], None]
+    settings: Settings,
+    listener: socket.socket,
+    url: str,
+    ready: Callable[[str], None],
+    control: Path | None = None,
 ) -> None:
-    """Serves on a socket that listens already, until the process is told to stop."""
+    """Serves on a socket that listens already, and at the control socket, until the process is told to stop."""
     logs.configure(settings)
     factory = None
     if sys.platform != "win32":
@@ -63,7 +70,7 @@ def serve_on(
 
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(_serve(settings, listener, url, ready))
+        runner.run(_serve(settings, listener, url, ready, control=control))
 
 
 @asynccontextmanager
@@ -74,9 +81,15 @@ async def serving(
     is_ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     stop = stop or asyncio.Event()
     failure: BaseException | None = None
-    with listening(settings) as (listener, url), noted(settings.data_dir, url) as write_note:
+    with (
+        listening(settings) as (listener, url),
+        placed(settings) as control,
+        noted(settings.data_dir, url, control) as write_note,
+    ):
         async with asyncio.TaskGroup() as tasks:
-            server = tasks.create_task(_serve(settings, listener, url, is_ready.set_result, stop))
+            server = tasks.create_task(
+                _serve(settings, listener, url, is_ready.set_result, control=control, stop=stop)
+            )
             await asyncio.wait({server, is_ready}, return_when=asyncio.FIRST_COMPLETED)
             if not server.done():
                 write_note()
@@ -94,11 +107,13 @@ async def _serve(
     listener: socket.socket,
     url: str,
     ready: Callable[[str], None],
+    *,
+    control: Path | None,
     stop: asyncio.Event | None = None,
 ) -> None:
     signals = (signal.SIGTERM, signal.SIGINT) if stop is None else ()
     stop = stop or asyncio.Event()
-    async with started(settings, encode=frames.encode) as core:
+    async with started(settings, encode=frames.encode) as core, controlled(core, control):
         server = Server(core, settings)
         with stopping_on(signals, server.stop):
 
@@ -199,33 +214,31 @@ def listening(settings: Settings) -> Generator[tuple[socket.socket, str], None, 
         yield listener, f"http://{name}:{listener.getsockname()[1]}"
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 @contextmanager
-def noted(folder: Path, url: str) -> Generator[Callable[[], None], None, None]:
+def noted(
+    folder: Path, url: str, control: Path | None = None
+) -> Generator[Callable[[], None], None, None]:
     """Gives what writes `server.json`, and takes the file away at the end. Only its owner can read it."""
     note = folder / NOTE
     content = {"pid": os.getpid(), "url": url, "version": installed_version()}
+    if control is not None:
+        content["control"] = os.fspath(control)
+    written = False
 
     def write() -> None:
+        nonlocal written
         folder.mkdir(parents=True, exist_ok=True)
         draft = note.with_suffix(f".{os.getpid()}.new")
         draft.touch(mode=0o600)
         draft.write_text(json.dumps(content), encoding="utf-8")
         draft.replace(note)
+        written = True
 
     try:
         yield write
     finally:
-        note.unlink(missing_ok=True)
+        if written:  # else it may be that of a server that has the data directory
+            note.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -6,23 +6,26 @@ from typing import Any, assert_never, cast
 
 from palaver.errors import Refused
 from palaver.store import migrate
-from palaver.store.apply import actors, rooms, turns
+from palaver.store.apply import actors, keys, rooms, turns
 from palaver.store.apply.adding import add_messages
 from palaver.store.apply.transaction import Transaction
 from palaver.store.commands import (
     AddActor,
+    AddKey,
     AddMember,
     AddMessage,
     ClaimTurns,
     Command,
     CreateRoom,
     FinishTurn,
+    KeysUsed,
     MarkRead,
     RenameActor,
     RenameRoom,
     RenewEpoch,
     RenewLeases,
     RetryTurn,
+    RevokeKey,
     SaveAgent,
     SetRoomDeleted,
 )
@@ -42,6 +45,9 @@ AnyCommand = (
     | AddActor
     | RenameActor
     | SaveAgent
+    | AddKey
+    | RevokeKey
+    | KeysUsed
 )
 """Every command there is."""
 
@@ -95,5 +101,11 @@ def _applied(tx: Transaction, command: AnyCommand) -> Any:  # noqa: C901, PLR091
             return actors.rename(tx, command)
         case SaveAgent():
             return actors.save_agent(tx, command)
+        case AddKey():
+            return keys.add(tx, command)
+        case RevokeKey():
+            return keys.revoke(tx, command)
+        case KeysUsed():
+            return keys.used(tx, command)
         case _:
             assert_never(command)

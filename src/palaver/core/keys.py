@@ -1,0 +1,158 @@
+"""API keys: made, listed, ended and recognised; and who speaks where none is needed.
+
+A key is shown once, when it is made, and kept as its SHA-256. What was read of one is believed for a second, so that
+a request that carries it costs no read of its own, and a key that is revoked is dead a second later everywhere. When a
+key was last used is written behind, at most once a minute.
+
+Who may do without a key is not decided here: that depends on where the request comes from (`wire/openai/auth`).
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Collection
+from typing import Final
+
+import structlog
+
+from palaver.clock import Clock
+from palaver.core import checks
+from palaver.errors import Code, Refused, Unavailable
+from palaver.model import Actor, ActorId, ActorKind, ApiKey, KeyId, Scope
+from palaver.settings import Settings
+from palaver.store import actors, keys
+from palaver.store.commands import AddActor, AddKey, KeysUsed, RevokeKey
+from palaver.store.store import Store
+
+PREFIX: Final = "plv_"
+TOKEN_CHARS = len(PREFIX) + 43
+BELIEVED_SECONDS = 1.0
+KNOWN_MAX = 1_024
+USED_SECONDS = 60.0
+GUEST_NAME = "API"
+HANDLE_CHARS_MAX = 64
+
+log = structlog.stdlib.get_logger()
+
+
+class Keys:
+    """The API keys of one database."""
+
+    def __init__(self, store: Store, settings: Settings, clock: Clock) -> None:
+        self._store = store
+        self._settings = settings
+        self._clock = clock
+        self._known: dict[bytes, tuple[float, ApiKey | Actor | None]] = {}
+        self._used: dict[KeyId, int] = {}
+        self._were_used = asyncio.Event()
+
+    async def create(
+        self, *, name: str | None = None, scopes: Collection[str] = (), handle: str | None = None
+    ) -> tuple[str, ApiKey]:
+        """A new key and its token, which nobody learns again.
+
+        It speaks for the person with this handle, made if need be; without one, for a new person with the key's name.
+        No scopes are all of them. Refused: `bad_request` (an unknown scope, a handle that cannot be one),
+        `name_invalid`, `name_reserved`.
+        """
+        wanted = _scopes(scopes)
+        id_ = KeyId(f"k_{self._clock.new_id()}")
+        name = checks.person_name(name or f"Key {id_[-4:]}", self._settings.name_chars_max)
+        owner = name if handle is None else checks.person_name(_handle(handle), HANDLE_CHARS_MAX)
+        token = PREFIX + self._clock.secret()
+        person = Actor(id=ActorId(f"u_{self._clock.new_id()}"), kind=ActorKind.PERSON, name=owner)
+        key = ApiKey(id=id_, name=name, actor=person, scopes=wanted, created_ms=0)
+        made = await self._store.write(
+            AddKey(key=key, handle=handle or f"key-{id_[2:]}", token_sha256=_digest(token))
+        )
+        self._known.clear()
+        return token, made
+
+    async def listing(self, *, after: KeyId | None = None, count: int = 200) -> tuple[ApiKey, ...]:
+        """The keys, the oldest first; revoked ones too."""
+        return await self._store.read(keys.listing, after=after, count=count)
+
+    async def revoke(self, key: KeyId) -> ApiKey:
+        """Ends a key for ever. Refused: `not_found`."""
+        revoked = await self._store.write(RevokeKey(key=key))
+        self._known.clear()
+        return revoked
+
+    async def recognise(self, token: str) -> ApiKey:
+        """The key with this token. Refused: `unauthenticated`, also for one that was revoked."""
+        key = None
+        if len(token) == TOKEN_CHARS and token.isascii():
+            digest = _digest(token)
+            known = self._believed(digest)
+            if known is None:
+                known = self._believe(digest, await self._store.read(keys.by_token, digest))
+            key = known[1]
+        if not isinstance(key, ApiKey) or key.revoked_ms is not None:
+            raise Refused(Code.UNAUTHENTICATED, "This API key is not known here, or was revoked.")
+        self._used[key.id] = self._clock.now_ms()
+        self._were_used.set()
+        return key
+
+    async def guest(self, bearer: str) -> Actor:
+        """Who speaks with a key that is none of ours: one guest for each, whose session nobody has.
+
+        An actor is made at the first call, and found again after that.
+        """
+        digest = _digest(bearer)
+        known = self._believed(digest)
+        if known is not None and isinstance(known[1], Actor):
+            return known[1]
+        handle = f"api-{digest.hex()[:32]}"
+        found = await self._store.read(actors.by_handle, handle)
+        if found is None:
+            id_ = ActorId(f"u_{self._clock.new_id()}")
+            guest = Actor(id=id_, kind=ActorKind.PERSON, name=GUEST_NAME, guest=True)
+            found = await self._store.write(AddActor(actor=guest, handle=handle))
+        self._believe(digest, found)
+        return found
+
+    async def remember(self) -> None:
+        """Writes when keys were used, as long as it runs."""
+        while True:
+            await self._were_used.wait()
+            self._were_used.clear()
+            used, self._used = self._used, {}
+            try:
+                await self._store.write(KeysUsed(last_used_ms=used))
+            except Unavailable as failure:
+                log.warning("keys.use_not_noted", code=failure.code)
+                self._used = {**used, **self._used}
+                self._were_used.set()
+            await asyncio.sleep(USED_SECONDS)
+
+    def _believed(self, digest: bytes) -> tuple[float, ApiKey | Actor | None] | None:
+        known = self._known.get(digest)
+        return known if known is not None and known[0] > self._clock.monotonic() else None
+
+    def _believe(
+        self, digest: bytes, found: ApiKey | Actor | None
+    ) -> tuple[float, ApiKey | Actor | None]:
+        """Nothing is believed longer for being asked for again; when there is too much, all is forgotten."""
+        if len(self._known) >= KNOWN_MAX:
+            self._known.clear()
+        known = self._known[digest] = (self._clock.monotonic() + BELIEVED_SECONDS, found)
+        return known
+
+
+def _scopes(words: Collection[str]) -> frozenset[Scope]:
+    unknown = [word for word in words if word not in list(Scope)]
+    if unknown:
+        raise Refused(
+            Code.BAD_REQUEST,
+            f"There is no scope {', '.join(unknown)}. There are: {', '.join(Scope)}.",
+        )
+    return frozenset(Scope(word) for word in words) or frozenset({Scope.ALL})
+
+
+def _handle(handle: str) -> str:
+    if not handle.isascii() or any(char.isspace() for char in handle):
+        raise Refused(Code.BAD_REQUEST, "A handle has visible ASCII characters only.")
+    return handle
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
