@@ -63,6 +63,7 @@ class Core:
     chat: Chat
     rooms: Rooms
     turns: Turns
+    keys: Keys
     lobby: RoomId
     assistant: ActorId
     providers: Providers
@@ -84,7 +85,6 @@ class Core:
         except ProviderError as failure:
             return Models(models=(), provider=provider.name, hint=failure.detail)
         return Models(models=models, provider=provider.name, hint=self.providers.hint())
-    keys: Keys
 
     def good_bye(self) -> None:
         """Tells the readers when to come back, not all at once."""
@@ -232,6 +232,7 @@ async def _core(parts: _Parts, tasks: asyncio.TaskGroup) -> Core:
         chat=chat,
         rooms=Rooms(store, access, settings, clock, assistant),
         turns=turns,
+        keys=Keys(store, settings, clock),
         lobby=LOBBY,
         assistant=assistant,
         providers=parts.providers,
@@ -254,7 +255,6 @@ def _relay(store: Store, core: Core) -> Relay | None:
     core.hub.spread = core.turns.elsewhere = relay
     relay.stop_here = core.turns.stop_here
     return relay
-        keys=Keys(store, settings, clock),
 
 
 class _Log:
