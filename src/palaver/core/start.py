@@ -25,8 +25,9 @@ from palaver.errors import ProviderError, Unavailable
 from palaver.model import ActorId, Event, RoomId, TitleSource, Visibility
 from palaver.settings import Settings
 from palaver.store import actors, events, rooms
-from palaver.store.bus import bus_of
+from palaver.store.bus import Bus, bus_of
 from palaver.store.commands import CreateRoom, RenewLeases
+from palaver.store.engine.base import Database
 from palaver.store.engine.lanes import Lane, Lanes, ThreadLanes
 from palaver.store.journal import Journal
 from palaver.store.mark import Mark, compared
@@ -123,12 +124,14 @@ async def started(
     encode: Encode | None = None,
     provider: Provider | None = None,
     lanes: Lanes | None = None,
+    database: Database | None = None,
+    bus: Bus | None = None,
     lobby: bool = True,
 ) -> AsyncGenerator[Core, None]:
     """Opens the store and runs a Palaver in it until the block ends.
 
-    `encode` makes an item's shared bytes for a wire, `provider` replaces the one that settings or detection give,
-    `lanes` says where the store's blocking work runs. Refused: what `Store.opened` refuses.
+    `encode` makes an item's shared bytes for a wire; `provider`, `database` and `bus` replace the ones that settings or
+    detection give; `lanes` says where the store's blocking work runs. Refused: what `Store.opened` refuses.
     """
     clock = clock or SystemClock()
     published: list[Callable[[Sequence[Event]], None]] = []
@@ -137,7 +140,7 @@ async def started(
         for publish in published:
             publish(events)
 
-    opened = Store.opened(settings, clock, committed=committed, lanes=lanes)
+    opened = Store.opened(settings, clock, committed=committed, lanes=lanes, database=database)
     async with AsyncExitStack() as ending:
         store = await ending.enter_async_context(opened)
         hub = Hub(encode or not_encoded, partial(_seq_of, store))
@@ -162,7 +165,7 @@ async def started(
             await _lobby(store, core.assistant)
         background = [_pulse(core, store), _sync(parts.journal, lane), core.drafts.drain()]
         background += [_remember(core, store, parts.mark, lane), core.keys.remember()]
-        relay = _relay(store, core)
+        relay = _relay(store, core, bus or bus_of(settings, clock))
         if relay is not None:
             published.append(relay.committed)
             background.append(relay.run())
@@ -246,9 +249,8 @@ async def _seq_of(store: Store, room: RoomId) -> int:
     return (await store.read(rooms.seqs, (room,)))[room]
 
 
-def _relay(store: Store, core: Core) -> Relay | None:
+def _relay(store: Store, core: Core, bus: Bus | None) -> Relay | None:
     """What ties this process to the others of its database, where there can be others."""
-    bus = bus_of(core.settings, core.clock)
     if bus is None:
         return None
     relay = Relay(bus, _Log(store), core.hub, store.owner[:12])

@@ -92,19 +92,20 @@ class Store:
         committed: Committed,
         migrate: bool = True,
         lanes: Lanes | None = None,
+        database: Database | None = None,
     ) -> AsyncGenerator["Store", None]:
-        """The database of `settings.url`, migrated where that is safe; drained and closed at the end.
+        """The database of `settings.url`, or the one given; migrated where that is safe, drained and closed at the end.
 
         Refused: `database_locked`, `database_newer`, `database_older`, `database_url_invalid`.
         """
         url = parsed(settings.url)
-        path = file_of(url)
+        path = file_of(url) if database is None else None
         lock: FileLock | None = None
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             lock = FileLock(path)
         try:
-            database = connect(url, settings, clock, lanes or ThreadLanes())
+            database = database or connect(url, settings, clock, lanes or ThreadLanes())
             try:
                 epoch = await _guarded(migrations.prepare(database, path, clock, migrate=migrate))
                 store = cls(database, settings, clock, epoch=epoch, committed=committed)
