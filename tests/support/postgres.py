@@ -22,7 +22,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-READY = "database system is ready to accept connections"
+READY = "database system is ready to accept"  # connections, or read-only ones
 START_SECONDS_MAX = 60.0
 
 
@@ -94,6 +94,10 @@ class PostgresServer:
         """Stop cleanly, throwing out whoever is connected."""
         self._end(signal.SIGINT)
 
+    def stop_at_once(self) -> None:
+        """Stop without a checkpoint: the next start recovers from the log."""
+        self._end(signal.SIGQUIT)
+
     def kill(self) -> None:
         """Kill all of its processes at once, as a power cut would, but for what the disk has."""
         self._end(signal.SIGKILL)
@@ -103,6 +107,40 @@ class PostgresServer:
         if self._process is not None:
             self.stop()
         self.start()
+
+    def throw_out(self, database: str) -> None:
+        """End every connection to a database, as an administrator would."""
+        self.execute(f"SELECT pg_terminate_backend(pid) {self._backends(database)}")
+
+    def kill_a_backend(self, database: str) -> None:
+        """Kill one server process; PostgreSQL then ends all others and recovers from its log."""
+        pids = self.execute(f"SELECT pid {self._backends(database)}").split()
+        assert pids, "nobody is connected"
+        send(int(pids[0]), signal.SIGKILL)
+
+    @contextmanager
+    def standby(self, *, synchronous: bool = True) -> Generator["PostgresServer"]:
+        """Give a server that follows this one; when `synchronous`, each commit waits for it."""
+        with _folder() as folder:
+            server = PostgresServer(folder)
+            source = (
+                f"--dbname=postgresql://palaver@127.0.0.1:{self.port}/?application_name=standby"
+            )
+            options = [f"--pgdata={server._data}", "--write-recovery-conf", "--checkpoint=fast"]
+            done = server._run("pg_basebackup", [source, *options, "--no-sync"])
+            assert done.returncode == 0, f"pg_basebackup failed:\n{done.stdout}"
+            server.start()
+            try:
+                if synchronous:
+                    self.execute("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
+                    self.execute("SELECT pg_reload_conf()")
+                yield server
+            finally:
+                server.kill()
+
+    def promote(self) -> None:
+        """Make a standby the server that is written to."""
+        assert self.execute("SELECT pg_promote()") == "t"
 
     def pause(self) -> None:
         """Freeze it: connections stay open and nothing answers, like a black hole."""
@@ -127,6 +165,9 @@ class PostgresServer:
         done = self._run("psql", [*options, "--command", statement, self.url(database)])
         assert done.returncode == 0, f"{statement}:\n{done.stdout}"
         return done.stdout.strip()
+
+    def _backends(self, database: str) -> str:
+        return f"FROM pg_stat_activity WHERE datname = '{database.rpartition('/')[2]}'"
 
     def tail(self) -> str:
         return "".join(self.log)
@@ -178,12 +219,7 @@ class PostgresServer:
 @contextmanager
 def running_postgres() -> Generator[PostgresServer]:
     """Give a started server on an empty cluster, and leave nothing of it behind."""
-    folder = Path(tempfile.mkdtemp(prefix="palaver-postgres-"))
-    try:
-        user, group = unprivileged_user()
-        if user is not None and group is not None:
-            os.chown(folder, user, group)
-        folder.chmod(0o755)
+    with _folder() as folder:
         server = PostgresServer(folder)
         server.create()
         server.start()
@@ -191,6 +227,18 @@ def running_postgres() -> Generator[PostgresServer]:
             yield server
         finally:
             server.kill()
+
+
+@contextmanager
+def _folder() -> Generator[Path]:
+    """A folder in which PostgreSQL may work, for as long as the block runs."""
+    folder = Path(tempfile.mkdtemp(prefix="palaver-postgres-"))
+    try:
+        user, group = unprivileged_user()
+        if user is not None and group is not None:
+            os.chown(folder, user, group)
+        folder.chmod(0o755)
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
