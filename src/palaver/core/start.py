@@ -53,6 +53,27 @@ class Models:
     hint: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What this process has done since it began, and what waits in it now.
+
+    A commit is one batch; `events` are the rows of the log in them. Of the drafts, `drafts_lost` must stay 0.
+    """
+
+    commits: int
+    events: int
+    writes_waiting: int
+    journal_records: int
+    journal_bytes: int
+    drafts_waiting: int
+    drafts_accepted: int
+    drafts_drained: int
+    drafts_rejected: int
+    drafts_lost: int
+    turns_running: int
+    readers: int
+
+
 @dataclass(slots=True, kw_only=True)
 class Core:
     """A running Palaver, as the doors see it."""
@@ -71,6 +92,7 @@ class Core:
     drafts: Drafts
     hub: Hub
     mark: Mark | None
+    figures: Callable[[], Figures]
     db_up: bool = True
 
     @property
@@ -242,6 +264,25 @@ async def _core(parts: _Parts, tasks: asyncio.TaskGroup) -> Core:
         drafts=drafts,
         hub=hub,
         mark=parts.mark,
+        figures=partial(_figures, parts, turns, drafts),
+    )
+
+
+def _figures(parts: _Parts, turns: Turns, drafts: Drafts) -> Figures:
+    written, kept, tally = parts.store.counters, parts.journal, drafts.tally
+    return Figures(
+        commits=written.commits,
+        events=written.rows,
+        writes_waiting=written.queued,
+        journal_records=kept.records,
+        journal_bytes=kept.bytes,
+        drafts_waiting=drafts.depth,
+        drafts_accepted=tally.accepted,
+        drafts_drained=tally.drained,
+        drafts_rejected=tally.rejected,
+        drafts_lost=tally.lost,
+        turns_running=turns.running,
+        readers=parts.hub.readers,
     )
 
 

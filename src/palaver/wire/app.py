@@ -13,20 +13,21 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from palaver.core.start import Core
-from palaver.wire import problems, reference, shapes
+from palaver.wire import metrics, problems, reference, shapes
 from palaver.wire.auth import Sessions
 from palaver.wire.classic import classic_routes
 from palaver.wire.limits import Limits
 from palaver.wire.logs import AccessLog
 from palaver.wire.page import Page
 from palaver.wire.rest import Rest, answer
+from palaver.wire.transport import EdgeTally
 from palaver.wire.websocket import Live
 
 DESCRIPTION = "Rooms, messages and events over plain HTTP. The live connection is at /ws."
 
 
-def create_app(core: Core, page: Page | None = None) -> FastAPI:
-    """The ASGI application of a running core. `page`: another page than the built one."""
+def create_app(core: Core, tally: EdgeTally) -> FastAPI:
+    """The ASGI application of a running core. `tally`: what its connections count."""
     app = FastAPI(
         title="Palaver",
         version=installed_version(),
@@ -39,8 +40,8 @@ def create_app(core: Core, page: Page | None = None) -> FastAPI:
     problems.install(app)
     app.include_router(Rest(core).router())
     app.include_router(classic_routes(core))
-    _add_own_pages(app, core)
-    app.router.routes += (page or Page()).routes()
+    _add_own_pages(app, core, tally)
+    app.router.routes += Page().routes()
     settings = core.settings
     app.add_middleware(Live, core=core)
     app.add_middleware(Sessions)
@@ -58,7 +59,7 @@ def create_app(core: Core, page: Page | None = None) -> FastAPI:
     return app
 
 
-def _add_own_pages(app: FastAPI, core: Core) -> None:
+def _add_own_pages(app: FastAPI, core: Core, tally: EdgeTally) -> None:
     async def health() -> Response:
         """How the server is. 503 while the database is away."""
         return answer(
@@ -72,14 +73,21 @@ def _add_own_pages(app: FastAPI, core: Core) -> None:
             200 if core.db_up else 503,
         )
 
-    async def docs(request: Request) -> Response:  # noqa: ARG001  the signature is Starlette's
+    async def counters(request: Request) -> Response:  # noqa: ARG001  the signature is Starlette's
+        return Response(metrics.exposed(core, tally), media_type=metrics.MEDIA_TYPE)
+
+    async def docs(request: Request) -> Response:  # noqa: ARG001  as above
         return Response(reference.render(app.openapi()), media_type="text/html")
 
     async def style(request: Request) -> Response:  # noqa: ARG001  as above
         return Response(reference.STYLE, media_type="text/css")
 
     app.add_api_route("/health", health, response_model=shapes.Health, response_class=Response)
-    app.router.routes += [Route("/docs", docs), Route("/docs.css", style)]
+    app.router.routes += [
+        Route("/metrics", counters),
+        Route("/docs", docs),
+        Route("/docs.css", style),
+    ]
 
 
 def installed_version() -> str:

@@ -29,7 +29,7 @@ from palaver.wire import frames, logs
 from palaver.wire.app import create_app, installed_version
 from palaver.wire.control import NOTE, controlled, placed
 from palaver.wire.limits import WILDCARDS, is_loopback
-from palaver.wire.transport import EdgeConfig
+from palaver.wire.transport import EdgeConfig, EdgeTally, allow_files
 
 DRAIN_PART = 0.6
 FORCE_SECONDS = 1.0
@@ -64,6 +64,7 @@ def serve_on(
 ) -> None:
     """Serves on a socket that listens already, and at the control socket, until the process is told to stop."""
     logs.configure(settings)
+    allow_files(settings.connections_max)
     factory = None
     if sys.platform != "win32":
         import uvloop  # noqa: PLC0415  not there on Windows
@@ -137,7 +138,8 @@ class Server(uvicorn.Server):
     """uvicorn's server, stopped in our order."""
 
     def __init__(self, core: Core, settings: Settings) -> None:
-        super().__init__(EdgeConfig(create_app(core), settings))
+        tally = EdgeTally()
+        super().__init__(EdgeConfig(create_app(core, tally), settings, tally))
         self._core = core
         self._seconds = settings.stop_seconds
         self._ready: Callable[[], None] | None = None

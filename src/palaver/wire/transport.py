@@ -18,6 +18,7 @@ import asyncio
 import math
 import struct
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import httptools
@@ -42,6 +43,8 @@ FRAGMENTS_MAX = 1_024
 PINGS_MAX = 100
 PINGS_SECONDS = 10.0
 CROWD_MAX = 256
+PIECE_BYTES = 65_536
+FILES_BESIDE = 512
 LINGER_SECONDS = 2.0
 TOO_SLOW = 4003
 
@@ -60,11 +63,21 @@ _CROWDED = Unavailable(
 )
 
 
+@dataclass(slots=True)
+class EdgeTally:
+    """Connections that are open, and what became of others since the server began."""
+
+    open: int = 0
+    crowded_out: int = 0
+    slow_closed: int = 0
+
+
 class EdgeConfig(uvicorn.Config):
     """uvicorn's configuration, and the settings that its protocols are bounded by."""
 
-    def __init__(self, app: Any, settings: Settings) -> None:
+    def __init__(self, app: Any, settings: Settings, tally: EdgeTally) -> None:
         self.edge = settings
+        self.tally = tally
         super().__init__(
             app,
             http=HttpConnection,
@@ -126,6 +139,7 @@ class HttpConnection(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._edge = config.edge
+        self._tally = config.tally
         self._crowded = False
         self._over = False  # nothing that still comes in is read
         self._in_head = True
@@ -140,17 +154,20 @@ class HttpConnection(HttpToolsProtocol):
         """See asyncio.Protocol."""
         connected = cast("asyncio.Transport", transport)
         super().connection_made(connected)
+        self._tally.open += 1
         open_now = len(self.connections)
+        self._crowded = open_now > self._edge.connections_max
+        self._tally.crowded_out += self._crowded
         if open_now > self._edge.connections_max + CROWD_MAX:
             self._over = True
             connected.abort()
             return
-        self._crowded = open_now > self._edge.connections_max
-        self._progress = _Progress(connected, self._edge.slow_reader_seconds, connected.abort)
+        self._progress = _Progress(connected, self._edge.slow_reader_seconds, self._too_slow)
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
+        self._tally.open -= 1
         self._stop_timers()
         super().connection_lost(exc)
 
@@ -240,6 +257,10 @@ class HttpConnection(HttpToolsProtocol):
         if self._progress is not None:
             self._progress.resumed()
 
+    def _too_slow(self) -> None:
+        self._tally.slow_closed += 1
+        self.transport.abort()
+
     def _count(self, size: int) -> None:
         self._head_bytes += size
         if self._head_bytes > self._edge.header_bytes_max or len(self.headers) > HEADERS_MAX:
@@ -322,7 +343,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
 
     # An object with more than 30 attributes gets a dictionary of its own, of 2 KiB: most of uvicorn's stand here too.
     __slots__ = (
-        *("_edge", "_over", "_pings", "_pings_since", "_progress", "app", "app_state"),
+        *("_edge", "_over", "_pings", "_pings_since", "_progress", "_tally", "app", "app_state"),
         *("asgi_version", "client", "close_sent", "close_timeout", "close_timer", "config", "conn"),
         *("connections", "curr_msg_data_type", "default_headers", "disconnected", "frames"),
         *("handshake_complete", "handshake_initiated", "initial_response", "last_ping_rtt"),
@@ -343,6 +364,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self.writable = cast("asyncio.Event", Gate())
         self.close_timeout = LINGER_SECONDS
         self._edge = config.edge
+        self._tally = config.tally
         self._over = False
         self._pings = 0
         self._pings_since = 0.0
@@ -355,6 +377,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
+        self._tally.open -= 1
         if self._progress is not None:
             self._progress.resumed()
         super().connection_lost(exc)
@@ -438,9 +461,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         if self.disconnected or self._over:
             raise ClientDisconnected
         if cast("str", message["type"]) == FRAMES:
-            if self.close_sent or self.conn.state is not State.OPEN:
-                raise ClientDisconnected
-            self.transport.write(_framed(cast("dict[str, Any]", message)["frames"]))
+            await self._write(cast("dict[str, Any]", message)["frames"])
         elif message["type"] == "websocket.close" and self.handshake_complete:
             if self.conn.state is State.OPEN:
                 code, reason = message.get("code", 1000), message.get("reason") or ""
@@ -456,7 +477,21 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
                 self.request.headers.clear()
                 self.response.headers.clear()
 
+    async def _write(self, payloads: Sequence[bytes]) -> None:
+        """Writes frames in pieces of `PIECE_BYTES`, or of one frame that is larger, as the peer takes them."""
+        start = size = 0
+        for end, payload in enumerate(payloads, start=1):
+            size += len(payload)
+            if size >= PIECE_BYTES or end == len(payloads):
+                if not self.writable.is_set():
+                    await self.writable.wait()
+                if self.close_sent or self._over or self.conn.state is not State.OPEN:
+                    raise ClientDisconnected
+                self.transport.write(_framed(payloads[start:end]))
+                start, size = end, 0
+
     def _too_slow(self) -> None:
+        self._tally.slow_closed += 1
         if self.handshake_complete and self.conn.state is State.OPEN:
             self._fail(TOO_SLOW, "too slow, resume")
             self.writable.set()
@@ -491,3 +526,20 @@ def _framed(payloads: Sequence[bytes]) -> bytes:
             parts.append(struct.pack("!BBQ", 0x81, 127, size))
         parts.append(payload)
     return b"".join(parts)
+
+
+def allow_files(connections: int) -> None:
+    """Lets this process have so many connections open, beside its own files, as far as the system permits.
+
+    Most systems begin with 1,024 files for each process, and let it take more by itself.
+    """
+    try:
+        import resource  # noqa: PLC0415  not there on Windows
+    except ImportError:
+        return
+    wanted = connections + CROWD_MAX + FILES_BESIDE
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY:
+        wanted = min(wanted, most)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))

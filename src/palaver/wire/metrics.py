@@ -1,0 +1,76 @@
+"""`GET /metrics`: what this process counts, in the text format of Prometheus.
+
+Rules: numbers only, without labels: no name of a room, an actor or a file. Nothing is counted here; the figures are
+asked for when somebody looks, so that they cost nothing otherwise, and the library is imported then. Whoever may ask
+this server anything may ask this. With several workers the answer is of the one that took the request.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from palaver.core.start import Core
+from palaver.wire.transport import EdgeTally
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+MEDIA_TYPE = "text/plain; version=1.0.0; charset=utf-8"
+COUNTERS = {
+    "commits": "Transactions of the writer; each holds one batch of writes.",
+    "events": "Events stored in rooms.",
+    "journal_records": "Records written to the journal of running answers.",
+    "journal_bytes": "Bytes written to the journal of running answers.",
+    "drafts_accepted": "Messages accepted while the database was away.",
+    "drafts_drained": "Accepted messages that were stored later.",
+    "drafts_rejected": "Accepted messages that could not be stored, as their authors were told.",
+    "drafts_lost": "Accepted messages of which neither can be said. Anything but 0 is a bug.",
+}
+GAUGES = {
+    "writes_waiting": "Writes that wait for their batch.",
+    "drafts_waiting": "Accepted messages that wait for the database.",
+    "turns_running": "Answers under way.",
+    "readers": "Live readers, at every door.",
+}
+EDGE_COUNTERS = {
+    "crowded_out": "Connections refused because too many were open.",
+    "slow_closed": "Connections closed because their peer took no byte for too long.",
+}
+
+
+class _Collector:
+    """Asks the core and the edge."""
+
+    def __init__(self, core: Core, tally: EdgeTally) -> None:
+        self._core = core
+        self._tally = tally
+
+    def collect(self) -> "Iterator[Metric]":
+        """See prometheus_client."""
+        from prometheus_client.core import (  # noqa: PLC0415  see the module's rules
+            CounterMetricFamily,
+            GaugeMetricFamily,
+        )
+
+        core, tally, figures = self._core, self._tally, self._core.figures()
+        yield GaugeMetricFamily("palaver_database_up", "1: it answers.", core.db_up)
+        whole = core.history == "whole"
+        yield GaugeMetricFamily("palaver_history_whole", "0: the database lost something.", whole)
+        yield GaugeMetricFamily("palaver_connections", "Connections that are open.", tally.open)
+        for name, about in GAUGES.items():
+            yield GaugeMetricFamily(f"palaver_{name}", about, getattr(figures, name))
+        for name, about in COUNTERS.items():
+            yield CounterMetricFamily(f"palaver_{name}", about, getattr(figures, name))
+        for name, about in EDGE_COUNTERS.items():
+            yield CounterMetricFamily(f"palaver_connections_{name}", about, getattr(tally, name))
+
+
+def exposed(core: Core, tally: EdgeTally) -> bytes:
+    """The figures of now, with memory, files and CPU of the process where the system tells them."""
+    from prometheus_client.exposition import generate_latest  # noqa: PLC0415  as above
+    from prometheus_client.process_collector import ProcessCollector  # noqa: PLC0415
+    from prometheus_client.registry import CollectorRegistry  # noqa: PLC0415
+
+    registry = CollectorRegistry()
+    registry.register(_Collector(core, tally))
+    ProcessCollector(registry=registry)
+    return generate_latest(registry)
