@@ -1,0 +1,319 @@
+"""A response as the Responses API tells it: the object, and the events that build it up. Pure: no network, no clock.
+
+A `Composer` is given the pieces of an answer one by one and says which events each of them means; at the end it has the
+whole response. The same pieces give the same events with the same numbers, whether they come from a model right now or
+from the store after a crash: that is what lets a client resume anywhere.
+
+What came of one kind (thoughts, words, one tool call) is one item, ended when another begins. Arguments of several
+tool calls may come mixed: a call whose arguments are no JSON yet stays open. What a model says of a kind after it has
+gone on to another is an item of its own. An item's id is that of the message that will be stored for it, counted from
+`first`: the words first, then the tool calls. Thoughts are stored with the message that follows them, and share its
+digits.
+
+Nothing is stored, sent or looked up here. That the last event goes out only when the answer is stored is up to the
+caller, who asks for it only then.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import orjson
+
+from palaver.core.gather import Piece, ReasoningPiece, RefusalPiece, TextPiece, ToolPiece
+from palaver.model import ExchangeState, Kind, MessageId, Role
+from palaver.wire.openai import items
+from palaver.wire.openai.items import Json
+
+Event = Json
+"""`type`, `sequence_number` and what belongs to that type."""
+
+LATER = 1 << 16
+"""Items that have no message of their own are numbered from here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How an answer ended. `finish` and `usage` are the chat completion's, `error` is a code and a sentence."""
+
+    state: ExchangeState
+    ended_ms: int | None = None
+    finish: str | None = None
+    usage: Mapping[str, Any] | None = None
+    error: tuple[str, str] | None = None
+    logprobs: tuple[Any, ...] = ()
+
+
+@dataclass(slots=True)
+class _Open:
+    """An item that is still growing. `part` is the content part that is."""
+
+    index: int
+    item: Json
+    kind: Kind
+    part: Json | None = None
+    texts: list[str] = field(default_factory=list[str])
+
+    @property
+    def head(self) -> Json:
+        """What every event of it says."""
+        return {"item_id": self.item["id"], "output_index": self.index}
+
+
+class Composer:
+    """One response on its way. `response` is how it stands: the whole of it after `end`."""
+
+    def __init__(self, skeleton: Json, first: MessageId) -> None:
+        self.response = skeleton
+        self._first = first
+        self._output: list[Json] = skeleton["output"]
+        self._said: _Open | None = None
+        self._calls: dict[int, _Open] = {}
+        self._seen: set[tuple[Kind, int]] = set()
+        self._later = LATER
+        self._number = 0
+        self._logprobs: tuple[Any, ...] = ()
+
+    def begin(self) -> Iterator[Event]:
+        """The events before anything came."""
+        yield self._lifecycle("created")
+        if self.response["status"] == "queued":
+            yield self._lifecycle("queued")
+            self.response["status"] = "in_progress"
+        yield self._lifecycle("in_progress")
+
+    def take(self, piece: Piece) -> Iterator[Event]:
+        """The events that a piece means. Only the first choice is shown; there is no other."""
+        match piece:
+            case TextPiece(text, 0) if text:
+                yield from self._say(text, "output_text")
+            case RefusalPiece(text, 0) if text:
+                yield from self._say(text, "refusal")
+            case ReasoningPiece(text, 0) if text:
+                yield from self._think(text)
+            case ToolPiece(choice=0):
+                yield from self._call(piece)
+            case _:
+                pass
+
+    def end(self, ending: Ending) -> Iterator[Event]:
+        """What is open ends, and so does the response."""
+        self._logprobs = ending.logprobs
+        whole = ending.state is ExchangeState.COMPLETED
+        status = "completed" if whole else "incomplete"
+        yield from self._end_said(status)
+        for call in list(self._calls):
+            yield from self._end_call(call, status)
+        response = self.response
+        response["status"] = ending.state.value
+        response["usage"] = usage_of(ending.usage)
+        if whole and ending.ended_ms is not None:
+            response["completed_at"] = ending.ended_ms // 1000
+        if ending.error is not None:
+            response["error"] = {"code": ending.error[0], "message": ending.error[1]}
+        if ending.state is ExchangeState.INCOMPLETE:
+            filtered = ending.finish == "content_filter"
+            reason = "content_filter" if filtered else "max_output_tokens"
+            response["incomplete_details"] = {"reason": reason}
+        yield self._lifecycle(_LAST[ending.state])
+
+    # thoughts and words
+
+    def _think(self, text: str) -> Iterator[Event]:
+        opened = self._said
+        if opened is None or opened.kind is not Kind.REASONING:
+            yield from self._end_said()
+            item = {"status": "in_progress", **items.reasoning_item("", {})}
+            opened = self._said = self._opened(Kind.REASONING, 0, item)
+            yield from self._begin_item(opened)
+            yield from self._begin_part(opened, {"type": "reasoning_text", "text": ""})
+        yield self._delta(opened, "reasoning_text", text)
+
+    def _say(self, text: str, kind: str) -> Iterator[Event]:
+        opened = self._said
+        if opened is None or opened.kind is not Kind.TEXT:
+            yield from self._end_said()
+            item: Json = {"type": "message", "status": "in_progress", "role": "assistant"}
+            opened = self._said = self._opened(Kind.TEXT, 0, item | {"content": []})
+            yield from self._begin_item(opened)
+        if opened.part is None or opened.part["type"] != kind:
+            yield from self._end_part(opened)
+            refusal: Json = {"type": "refusal", "refusal": ""}
+            part = refusal if kind == "refusal" else items.text_part("", Role.ASSISTANT)
+            yield from self._begin_part(opened, part)
+        yield self._delta(opened, kind, text)
+
+    def _begin_part(self, opened: _Open, part: Json) -> Iterator[Event]:
+        opened.item["content"].append(part)
+        opened.part = part
+        opened.texts.clear()
+        yield self._event("content_part.added", self._at(opened), part=dict(part))
+
+    def _delta(self, opened: _Open, kind: str, text: str) -> Event:
+        opened.texts.append(text)
+        more: Json = {"logprobs": []} if kind == "output_text" else {}
+        return self._event(f"{kind}.delta", self._at(opened), delta=text, **more)
+
+    def _end_part(self, opened: _Open) -> Iterator[Event]:
+        part = opened.part
+        if part is None:
+            return
+        kind = part["type"]
+        name = "refusal" if kind == "refusal" else "text"
+        part[name] = "".join(opened.texts)
+        done = {name: part[name]}
+        if kind == "output_text":
+            part["logprobs"] = done["logprobs"] = list(self._logprobs)
+        yield self._event(f"{kind}.done", self._at(opened), **done)
+        yield self._event("content_part.done", self._at(opened), part=dict(part))
+        opened.part = None
+
+    def _end_said(self, status: str = "completed") -> Iterator[Event]:
+        opened, self._said = self._said, None
+        if opened is not None:
+            yield from self._end_part(opened)
+            yield self._end_item(opened, status)
+
+    def _at(self, opened: _Open) -> Json:
+        return {**opened.head, "content_index": len(opened.item["content"]) - 1}
+
+    # tool calls
+
+    def _call(self, piece: ToolPiece) -> Iterator[Event]:
+        opened = self._calls.get(piece.call)
+        if opened is None:
+            if (Kind.TOOL_CALL, piece.call) in self._seen:
+                return  # blanks behind arguments that were whole
+            yield from self._end_said()
+            for call in [one for one, other in self._calls.items() if _is_whole(other)]:
+                yield from self._end_call(call)
+            item: Json = {"type": "function_call", "status": "in_progress"}
+            opened = self._opened(Kind.TOOL_CALL, piece.call, item)
+            item = opened.item
+            item["call_id"] = piece.id or f"call_{item['id'].partition('_')[2]}"
+            item |= {"name": piece.name, "arguments": ""}
+            self._calls[piece.call] = opened
+            yield from self._begin_item(opened)
+        if piece.arguments:
+            opened.texts.append(piece.arguments)
+            yield self._event("function_call_arguments.delta", opened.head, delta=piece.arguments)
+
+    def _end_call(self, call: int, status: str = "completed") -> Iterator[Event]:
+        opened = self._calls.pop(call)
+        item = opened.item
+        item["arguments"] = "".join(opened.texts)
+        yield self._event(
+            "function_call_arguments.done",
+            opened.head,
+            name=item["name"],
+            arguments=item["arguments"],
+        )
+        yield self._end_item(opened, status)
+
+    # items
+
+    def _opened(self, kind: Kind, call: int, item: Json) -> _Open:
+        place = len(self._seen - {(Kind.REASONING, 0)})
+        if (kind, call) in self._seen or (kind is Kind.TEXT and place):
+            place, self._later = self._later, self._later + 1
+        elif kind is Kind.REASONING:
+            place = 0
+        self._seen.add((kind, call))
+        ours = {"id": items.item_id(answer_id(self._first, place), kind)}
+        self._output.append(ours | item)
+        return _Open(index=len(self._output) - 1, item=self._output[-1], kind=kind)
+
+    def _begin_item(self, opened: _Open) -> Iterator[Event]:
+        yield self._event(
+            "output_item.added", {"output_index": opened.index}, item=_copied(opened.item)
+        )
+
+    def _end_item(self, opened: _Open, status: str) -> Event:
+        opened.item["status"] = status
+        return self._event(
+            "output_item.done", {"output_index": opened.index}, item=_copied(opened.item)
+        )
+
+    # events
+
+    def _lifecycle(self, name: str) -> Event:
+        return self._event(name, {}, response={**self.response, "output": list(self._output)})
+
+    def _event(self, name: str, where: Json, /, **more: Any) -> Event:
+        event = {"type": f"response.{name}", "sequence_number": self._number, **where, **more}
+        self._number += 1
+        return event
+
+
+_LAST = {
+    ExchangeState.COMPLETED: "completed",
+    ExchangeState.INCOMPLETE: "incomplete",
+    ExchangeState.FAILED: "failed",
+    ExchangeState.CANCELLED: "incomplete",  # the API has no event of that name; the status says it
+}
+
+
+def composed(composer: Composer, pieces: Iterable[Piece], ending: Ending | None) -> list[Event]:
+    """All events of an answer that is there; without an ending the last ones are still to come."""
+    events = list(composer.begin())
+    for piece in pieces:
+        events.extend(composer.take(piece))
+    if ending is not None:
+        events.extend(composer.end(ending))
+    return events
+
+
+def usage_of(usage: Mapping[str, Any] | None) -> Json | None:
+    """The token counts of a chat completion in the words of a response; None where they are not known."""
+    asked, answered = (_count(usage, name) for name in ("prompt_tokens", "completion_tokens"))
+    if usage is None or asked is None or answered is None:
+        return None
+    cached = _details(usage, "prompt_tokens_details")
+    thought = _details(usage, "completion_tokens_details")
+    return {
+        "input_tokens": asked,
+        "input_tokens_details": {
+            "cached_tokens": _count(cached, "cached_tokens") or 0,
+            "cache_write_tokens": _count(cached, "cache_write_tokens") or 0,
+        },
+        "output_tokens": answered,
+        "output_tokens_details": {"reasoning_tokens": _count(thought, "reasoning_tokens") or 0},
+        "total_tokens": _count(usage, "total_tokens") or asked + answered,
+    }
+
+
+def answer_id(first: MessageId, place: int) -> MessageId:
+    """The id of the message at a place of an answer whose first message is `first`."""
+    return MessageId(f"m_{int.from_bytes(bytes.fromhex(first[2:])) + place:032x}")
+
+
+def frame_of(event: Event) -> bytes:
+    """An event as it is sent."""
+    return b"event: %s\ndata: %s\n\n" % (event["type"].encode(), orjson.dumps(event))
+
+
+def _is_whole(opened: _Open) -> bool:
+    """Whether the arguments of a call are an object as they are, so that nothing more will come."""
+    try:
+        found: object = orjson.loads("".join(opened.texts))
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(found, dict)
+
+
+def _copied(item: Json) -> Json:
+    """An item as it is now: an event must not change afterwards."""
+    copy = dict(item)
+    if "content" in item:
+        copy["content"] = [dict(part) for part in item["content"]]
+    return copy
+
+
+def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    found = usage.get(name)
+    return cast("Json", found) if isinstance(found, dict) else None
+
+
+def _count(counts: Mapping[str, Any] | None, name: str) -> int | None:
+    value = None if counts is None else counts.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

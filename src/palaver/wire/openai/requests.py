@@ -1,0 +1,384 @@
+"""What a client asks of the Responses API, and the chat completion that it becomes.
+
+`read` takes a body apart and refuses what cannot be done, naming the parameter. What it does not know it keeps, and
+passes on: model servers have fields of their own. `chat_body` says the same as a chat completion. Tools that run inside
+a model server (web search, files, code, MCP, …) exist only where that server speaks the Responses API itself.
+
+Nothing is asked of the core here.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from palaver.model import Entry, ExchangeId, Kind, Message, RoomId
+from palaver.wire.openai import items
+from palaver.wire.openai.items import Invalid, Json
+
+METADATA_MAX = 16
+METADATA_KEY_CHARS_MAX = 64
+METADATA_VALUE_CHARS_MAX = 512
+CHARS_A_TOKEN = 4
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+
+_OURS = frozenset(
+    {
+        *("background", "context_management", "conversation", "include", "input", "instructions"),
+        *("max_output_tokens", "max_tool_calls", "metadata", "model", "moderation"),
+        *("parallel_tool_calls", "previous_response_id", "prompt", "reasoning", "store", "stream"),
+        *("stream_options", "text", "tool_choice", "tools", "top_logprobs", "truncation"),
+        *("messages", "n", "max_tokens", "max_completion_tokens", "response_format"),
+    }
+)
+"""What is said in another way to a chat completion, or not at all. All else goes through as it is."""
+_LOGPROBS = "message.output_text.logprobs"
+_TRUNCATIONS = ("auto", "disabled")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A request that was read. `body` is all that it says but the input and what stands beside it here."""
+
+    body: Json
+    model: str
+    entries: tuple[Entry, ...]
+    room: RoomId | None
+    previous: ExchangeId | None
+    stream: bool
+    background: bool
+    store: bool
+    metadata: Mapping[str, str]
+
+    @property
+    def truncates(self) -> bool:
+        """Whether the oldest may be left out when it is too long for the model."""
+        return self.body.get("truncation") == "auto"
+
+
+def read(body: Json) -> Wanted:
+    """Takes a request apart. Refused: what is not of its shape, and what cannot be."""
+    model = body.get("model")
+    if not isinstance(model, str) or not model:
+        raise Invalid("Missing required parameter: 'model'.", "model", "missing_required_parameter")
+    if body.get("prompt") is not None:
+        raise Invalid("There are no stored prompts here: send 'instructions'.", "prompt")
+    previous, room = _previous(body), _room(body)
+    if previous is not None and room is not None:
+        raise Invalid(
+            "'previous_response_id' and 'conversation' exclude each other.",
+            "previous_response_id",
+            "mutually_exclusive_parameters",
+        )
+    if body.get("input") is None and previous is None and room is None:
+        raise Invalid("Missing required parameter: 'input'.", "input", "missing_required_parameter")
+    background, store = _flag(body, "background"), _flag(body, "store", default=True)
+    if background and not store:
+        raise Invalid("A background response must be stored: 'store' is false.", "background")
+    _check(body)
+    kept = {key: value for key, value in body.items() if key not in {"input", "metadata"}}
+    return Wanted(
+        body=kept,
+        model=model,
+        entries=items.entries_of(body.get("input")),
+        room=room,
+        previous=previous,
+        stream=_flag(body, "stream"),
+        background=background,
+        store=store,
+        metadata=metadata_of(body.get("metadata")),
+    )
+
+
+def metadata_of(given: object) -> dict[str, str]:
+    """Up to 16 short texts by name. Refused: anything else."""
+    if given is None:
+        return {}
+    pairs = cast("Json", given) if isinstance(given, dict) else None
+    if pairs is None or not all(isinstance(value, str) for value in pairs.values()):
+        raise Invalid("Must be an object of texts.", "metadata")
+    if len(pairs) > METADATA_MAX:
+        raise Invalid(f"Holds more than {METADATA_MAX} pairs.", "metadata")
+    for key, value in pairs.items():
+        if len(key) > METADATA_KEY_CHARS_MAX or len(value) > METADATA_VALUE_CHARS_MAX:
+            raise Invalid(
+                f"Keys have at most {METADATA_KEY_CHARS_MAX} characters,"
+                f" values {METADATA_VALUE_CHARS_MAX}.",
+                "metadata",
+            )
+    return cast("dict[str, str]", pairs)
+
+
+def _previous(body: Json) -> ExchangeId | None:
+    given = body.get("previous_response_id")
+    if given is None:
+        return None
+    found = items.exchange_id(given) if isinstance(given, str) else None
+    if found is None:
+        raise previous_not_found(given)
+    return found
+
+
+def previous_not_found(given: object) -> Exception:
+    """What is told when there is no such response to go on from."""
+    return Invalid(
+        f"Previous response with id '{given}' not found.",
+        "previous_response_id",
+        "previous_response_not_found",
+    )
+
+
+def _room(body: Json) -> RoomId | None:
+    given = body.get("conversation")
+    if isinstance(given, dict):
+        given = cast("Json", given).get("id")
+    if given is None:
+        return None
+    found = items.room_id(given) if isinstance(given, str) else None
+    if found is None:
+        raise Invalid("Must be the id of a conversation: 'conv_' and 32 digits.", "conversation")
+    return found
+
+
+def _flag(body: Json, name: str, *, default: bool = False) -> bool:
+    value = body.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise Invalid("Must be true or false.", name)
+    return default if value is None else value
+
+
+def _check(body: Json) -> None:
+    """Refuses numbers and words outside of their ranges."""
+    _number(body, "temperature", 0, 2)
+    _number(body, "top_p", 0, 1)
+    _number(body, "max_output_tokens", 1, whole=True)
+    _number(body, "max_tool_calls", 1, whole=True)
+    _number(body, "top_logprobs", 0, 20, whole=True)
+    if body.get("truncation") not in (None, *_TRUNCATIONS):
+        raise Invalid(f"Must be one of {', '.join(_TRUNCATIONS)}.", "truncation")
+    if body.get("instructions") is not None and not isinstance(body["instructions"], str | list):
+        raise Invalid("Must be a text.", "instructions")
+    for name in ("text", "reasoning", "stream_options"):
+        if body.get(name) is not None and not isinstance(body[name], dict):
+            raise Invalid("Must be an object.", name)
+    for name in ("tools", "include"):
+        if body.get(name) is not None and not isinstance(body[name], list):
+            raise Invalid("Must be a list.", name)
+
+
+def _number(
+    body: Json, name: str, least: float, most: float | None = None, *, whole: bool = False
+) -> None:
+    value = body.get(name)
+    if value is None:
+        return
+    kinds = int if whole else (int, float)
+    inside = (
+        isinstance(value, kinds)
+        and not isinstance(value, bool)
+        and value >= least
+        and (most is None or value <= most)
+    )
+    if not inside:
+        ends = f"at least {least:g}" if most is None else f"from {least:g} to {most:g}"
+        raise Invalid(f"Must be a {'whole ' if whole else ''}number {ends}.", name)
+
+
+def unanswered(entries: Iterable[Entry], known: Iterable[Entry | Message]) -> str | None:
+    """The first call that a result is for and that nobody made; None when every result has its call."""
+    called = {one.meta.get("call_id") for one in known if one.kind is Kind.TOOL_CALL}
+    for entry in entries:
+        if entry.kind is Kind.TOOL_CALL:
+            called.add(entry.meta.get("call_id"))
+        elif entry.kind is Kind.TOOL_RESULT and entry.meta.get("call_id") not in called:
+            return str(entry.meta.get("call_id"))
+    return None
+
+
+def no_call(call: str) -> Exception:
+    """What is told of a result whose call nobody made."""
+    return Invalid(f"No tool call found for function call output with call_id {call}.", "input")
+
+
+def tokens_in(values: Sequence[object]) -> int:
+    """About how many tokens texts take, wherever they stand in these JSON values."""
+    chars, left = 0, list(values)
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            chars += len(value) if not _DATA_URL.match(value) else 0
+        elif isinstance(value, dict):
+            left.extend(cast("Json", value).values())
+        elif isinstance(value, list):
+            left.extend(cast("list[object]", value))
+    return -(-chars // CHARS_A_TOKEN)
+
+
+_DATA_URL = re.compile(r"data:[^,]{1,100},")
+
+
+# as a chat completion
+
+
+def chat_body(wanted: Wanted, messages: Sequence[Json]) -> Json:
+    """The request as a chat completion that streams. `messages` is the whole conversation, oldest first."""
+    body = wanted.body
+    chat: Json = {key: value for key, value in body.items() if key not in _OURS}
+    chat["model"] = wanted.model
+    chat["messages"] = [*_instructions(body.get("instructions")), *messages]
+    if body.get("max_output_tokens") is not None:
+        chat["max_completion_tokens"] = body["max_output_tokens"]
+    reasoning = cast("Json", body.get("reasoning") or {})
+    if reasoning.get("effort") is not None:
+        chat["reasoning_effort"] = reasoning["effort"]
+    if body.get("top_logprobs") or _LOGPROBS in (body.get("include") or ()):
+        chat |= {"logprobs": True, "top_logprobs": body.get("top_logprobs") or 0}
+    return chat | _format(body) | _tools(body) | _STREAMING
+
+
+_STREAMING: Json = {"stream": True, "stream_options": {"include_usage": True}}
+
+
+def _instructions(given: object) -> list[Json]:
+    if isinstance(given, str) and given:
+        return [{"role": "system", "content": given}]
+    texts = [entry.text for entry in items.entries_of(given or [], "instructions")]
+    return [{"role": "system", "content": text} for text in texts if text]
+
+
+def _format(body: Json) -> Json:
+    """`text` as a chat completion says it."""
+    text = cast("Json", body.get("text") or {})
+    said: Json = {}
+    if text.get("verbosity") is not None:
+        said["verbosity"] = text["verbosity"]
+    given: object = text.get("format")
+    wanted = cast("Json", given) if isinstance(given, dict) else {}
+    match wanted.get("type"):
+        case None | "text":
+            pass
+        case "json_schema":
+            schema = {key: value for key, value in wanted.items() if key != "type"}
+            said["response_format"] = {"type": "json_schema", "json_schema": schema}
+        case _:
+            said["response_format"] = wanted
+    return said
+
+
+def _tools(body: Json) -> Json:
+    """The tools and their choice as a chat completion says them. Refused: tools that run in a model server."""
+    tools = [_tool(tool, place) for place, tool in enumerate(_listed(body, "tools"))]
+    choice: object = body.get("tool_choice")
+    if isinstance(choice, dict):
+        named = cast("Json", choice)
+        match named.get("type"):
+            case "function":
+                choice = {"type": "function", "function": {"name": named.get("name")}}
+            case "allowed_tools":
+                allowed = {_name(tool) for tool in _listed(named, "tools")}
+                tools = [tool for tool in tools if tool["function"]["name"] in allowed]
+                choice = named.get("mode", "auto")
+            case other:
+                raise _hosted(other, "tool_choice")
+    if not tools:
+        return {}
+    said: Json = {"tools": tools}
+    if choice is not None:
+        said["tool_choice"] = choice
+    if body.get("parallel_tool_calls") is not None:
+        said["parallel_tool_calls"] = body["parallel_tool_calls"]
+    return said
+
+
+def _tool(given: object, place: int) -> Json:
+    tool = cast("Json", given) if isinstance(given, dict) else {}
+    kind = tool.get("type")
+    if kind != "function":
+        raise _hosted(kind, f"tools[{place}]")
+    if not isinstance(tool.get("name"), str):
+        raise Invalid("A function needs a name.", f"tools[{place}].name")
+    known = ("name", "description", "parameters", "strict")
+    function = {key: tool[key] for key in known if tool.get(key) is not None}
+    return {"type": "function", "function": function}
+
+
+def _listed(body: Json, name: str) -> list[Json]:
+    return body.get(name) or []
+
+
+def _name(tool: object) -> object:
+    return cast("Json", tool).get("name") if isinstance(tool, dict) else None
+
+
+def _hosted(kind: object, param: str) -> Exception:
+    return Invalid(
+        f"The tool '{kind}' runs inside a model server that speaks the Responses API, and this one speaks chat"
+        " completions: only functions can be used here.",
+        param,
+        "unsupported_tool",
+    )
+
+
+# as it is told back
+
+
+def skeleton(
+    wanted: Json,
+    *,
+    response: str,
+    model: str,
+    created_ms: int,
+    metadata: Mapping[str, str],
+    conversation: str | None = None,
+    previous: str | None = None,
+) -> Json:
+    """A response before anything of it is there. Every key is present, the null ones too."""
+    background = bool(wanted.get("background"))
+    return {
+        "id": response,
+        "object": "response",
+        "created_at": created_ms // 1000,
+        "completed_at": None,
+        "status": "queued" if background else "in_progress",
+        "background": background,
+        "error": None,
+        "incomplete_details": None,
+        "instructions": wanted.get("instructions"),
+        "max_output_tokens": wanted.get("max_output_tokens"),
+        "max_tool_calls": wanted.get("max_tool_calls"),
+        "model": model,
+        "output": [],
+        "parallel_tool_calls": _given(wanted, "parallel_tool_calls", default=True),
+        "previous_response_id": previous,
+        "conversation": None if conversation is None else {"id": conversation},
+        "prompt": None,
+        "prompt_cache_key": wanted.get("prompt_cache_key"),
+        "prompt_cache_retention": wanted.get("prompt_cache_retention"),
+        "reasoning": {"effort": None, "summary": None, **(wanted.get("reasoning") or {})},
+        "safety_identifier": wanted.get("safety_identifier"),
+        "service_tier": _given(wanted, "service_tier", default="default"),
+        "store": _given(wanted, "store", default=True),
+        "temperature": _given(wanted, "temperature", default=1.0),
+        "text": {"format": {"type": "text"}, **(wanted.get("text") or {})},
+        "tool_choice": _given(wanted, "tool_choice", default="auto"),
+        "tools": [_shown_tool(tool) for tool in _listed(wanted, "tools")],
+        "top_logprobs": _given(wanted, "top_logprobs", default=0),
+        "top_p": _given(wanted, "top_p", default=1.0),
+        "presence_penalty": _given(wanted, "presence_penalty", default=0.0),
+        "frequency_penalty": _given(wanted, "frequency_penalty", default=0.0),
+        "truncation": _given(wanted, "truncation", default="disabled"),
+        "usage": None,
+        "user": wanted.get("user"),
+        "metadata": dict(metadata),
+    }
+
+
+def _given(wanted: Json, name: str, *, default: object) -> object:
+    value = wanted.get(name)
+    return default if value is None else value
+
+
+def _shown_tool(tool: Json) -> Json:
+    if tool.get("type") != "function":
+        return tool
+    return {"description": None, "parameters": None, "strict": None, **tool}
