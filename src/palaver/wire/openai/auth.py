@@ -1,0 +1,63 @@
+"""Who is asking at the OpenAI-compatible door: an API key to an actor.
+
+A key of ours (`plv_…`) must be known and good for what is asked, whatever the settings say. Another key, or none, will do
+only for a program on this machine that asks this machine, while the setting `openai_keys` allows it: then each such key
+is a guest of its own. A request that a proxy passed on comes from elsewhere. Keys never go to an upstream or into a log.
+"""
+
+from starlette.requests import Request
+
+from palaver.core.keys import PREFIX
+from palaver.core.start import Core
+from palaver.errors import Code, Refused
+from palaver.model import Actor, Scope
+from palaver.settings import ApiKeys
+from palaver.wire.limits import host_name, is_loopback
+
+READING = frozenset({"GET", "HEAD"})
+PROXIED = ("forwarded", "x-forwarded-for", "x-real-ip")
+
+
+async def caller(request: Request, scope: Scope | None = None) -> Actor:
+    """Who asks, if they may do what is of this `scope` (None: what every key may).
+
+    Refused: `unauthenticated` (no key, an unknown or a revoked one), `forbidden` (a key that is not good for this).
+    """
+    core: Core = request.app.state.core
+    token = _bearer(request)
+    if token is not None and token.startswith(PREFIX):
+        key = await core.keys.recognise(token)
+        _check(key.scopes, scope, reads=request.method in READING)
+        return key.actor
+    if core.settings.openai_keys is ApiKeys.REQUIRED or not _is_local(request, core):
+        raise Refused(
+            Code.UNAUTHENTICATED,
+            "An API key of this server is needed: 'Authorization: Bearer plv_…'."
+            " Its operator makes one with `palaver key create`.",
+        )
+    return await core.keys.guest(token or "")
+
+
+def _bearer(request: Request) -> str | None:
+    """The key that was sent, if one was."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _check(scopes: frozenset[Scope], scope: Scope | None, *, reads: bool) -> None:
+    good_for = {Scope.ALL, scope, *((Scope.READ,) if reads else ())}
+    if scope is not None and not scopes & good_for:
+        raise Refused(
+            Code.FORBIDDEN, f"This API key is not good for that: it lacks the scope '{scope}'."
+        )
+
+
+def _is_local(request: Request, core: Core) -> bool:
+    """Whether a program of this machine asks a server that only this machine can reach."""
+    peer = "" if request.client is None else request.client.host
+    return (
+        is_loopback(core.settings.host)
+        and is_loopback(peer)
+        and is_loopback(host_name(request.headers.get("host", "")))
+        and not any(name in request.headers for name in PROXIED)
+    )
