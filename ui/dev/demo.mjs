@@ -56,7 +56,7 @@ const emit = (room, k, by, d) => {
 }
 const addRoom = (title, more = {}) => {
   const room = { id: `r_${++made}`, title, visibility: 'private', role: 'owner', seq: 0, created_at: now(), active_at: now(), deleted_at: null,
-    read_seq: 0, unread: 0, agents: [BOT], messages: [], events: [], ...more }
+    read_seq: 0, unread: 0, agents: [BOT], door: null, messages: [], events: [], ...more }
   rooms.set(room.id, room)
   return room
 }
@@ -77,6 +77,25 @@ for (const [index, title] of ['Holiday plans', 'Why is the sky blue?', 'خطة �
   const room = addRoom(title, { active_at: now(index * 40_000_000) })
   fill(room, index === 4 ? 0 : 12, 90_000_000)
   if (index === 1) Object.assign(room, { read_seq: room.seq - 3, unread: 3 })
+}
+const API = addRoom('What is the weather in Oslo?', { id: 'r_api', door: 'openai', visibility: 'open', role: 'member', active_at: now(60_000) })
+const PIXELS = 'data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAFklEQVR4nGP8z8DAwMDAxMDAwMDAAAANHQEDasKb6QAAAABJRU5ErkJggg=='
+for (const [role, kind, text, meta = {}] of [
+  ['system', 'text', 'You are a weather service.\n\nAnswer in one sentence. Use the tools; never guess.'],
+  ['user', 'text', 'What is the weather in Oslo and in Bergen? Here is my sky.', { name: 'station-7', parts: [{ type: 'image_url', image_url: { url: PIXELS } }, { type: 'file', file: { filename: 'plan.pdf' } }] }],
+  ['assistant', 'reasoning', 'The user wants two places. I call the tool twice.', { exchange: 'x_1' }],
+  ['assistant', 'tool_call', '{"city":"Oslo","units":{"temperature":"celsius","wind":"m/s"},"hours":[6,12,18]}', { call_id: 'c1', tool: 'get_weather', exchange: 'x_1' }],
+  ['assistant', 'tool_call', '{"city":"Bergen"}', { call_id: 'c2', tool: 'get_weather', exchange: 'x_1' }],
+  ['tool', 'tool_result', '{"celsius":-4,"sky":"clear"}', { call_id: 'c1' }],
+  ['tool', 'tool_result', 'No such station.', { call_id: 'c9' }],
+  ['assistant', 'text', 'Oslo is clear at **−4 °C**; nothing is known of Bergen.', { exchange: 'x_2', model: 'demo-1', ms: { total: 1840 } }],
+  ['assistant', 'text', 'Clear and −4 °C in Oslo. Bergen did not answer.', { exchange: 'x_2', choice: 1 }],
+  ['user', 'text', 'Now something forbidden.'],
+  ['assistant', 'text', '', { refusal: 'I cannot help with that.', exchange: 'x_3' }],
+  ['assistant', 'item', '', { item: { type: 'web_search_call', id: 'ws_1', status: 'completed' } }],
+]) {
+  const [by, name] = role === 'assistant' ? ['a_1', 'Assistant'] : ['u_api', 'Weather station']
+  say(API, by, name, role, text, { kind, meta })
 }
 for (let index = 0; index < 60; index++) addRoom(`Older chat ${index}`, { active_at: now(86_400_000 * (5 + index)) })
 
@@ -121,6 +140,9 @@ const rest = (method, url, body) => {
   const room = id && rooms.get(id)
   if (noun === 'me') return Object.assign(me, body)
   if (noun === 'models') return { models: [{ id: 'demo-1', provider: 'echo', default: true }], provider: 'echo', hint: 'This is the offline echo. Set OPENAI_BASE_URL to connect a model.' }
+  if (noun === 'exchanges') return { id, name: 'chatcmpl-8f2e1c', kind: 'chat', state: 'completed', model: 'demo-1', created_at: now(), ended_at: now(), ms: 1840,
+    finish: 'stop', usage: { prompt_tokens: 120, completion_tokens: 18 }, request: { model: 'demo-1', stream: true, messages: API.messages.slice(0, 5).map(({ role, text }) => ({ role, content: text })) },
+    response: { id: 'chatcmpl-8f2e1c', object: 'chat.completion', choices: [{ index: 0, message: { role: 'assistant', content: 'Oslo is clear.' }, finish_reason: 'stop' }] } }
   if (noun !== 'rooms' || (id && !room)) return null
   if (!id && method === 'POST') return shown(addRoom(body.title ?? ''))
   if (!id) {

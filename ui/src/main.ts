@@ -6,8 +6,10 @@
  * room: room-title, message-list, message (data-seq, data-status, data-role, data-own), message-text,
  * streaming (an answer being written), thinking, retry, continue, stop, stop-one, copy-link, reasoning,
  * message with data-state sending|accepted|stored|rejected (not yet in the room; accepted: also of others), resend, discard, edit, jump-newest, typing, composer, send, start-of-room,
- * room-problem
- * around it: banner (data-state: offline|reconnecting|db|outdated|stopped), toast, toast-undo, palette, palette-input, palette-item, home, model-hint
+ * room-problem, door (came through the API), aside (data-kind: a prompt, a tool's call or result, an item), tool-state, choice,
+ * refusal, parts, inspect
+ * around it: banner (data-state: offline|reconnecting|db|outdated|stopped), toast, toast-undo, palette, palette-input, palette-item, home, model-hint,
+ * connect-open, connect, base-url, snippet, inspector, exchange-state, exchange-json, copy-json
  */
 import { mount } from 'svelte'
 import App from './App.svelte'

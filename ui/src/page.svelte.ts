@@ -26,6 +26,10 @@ export class PageState {
   drawer = $state(false)
   palette = $state(false)
   settings = $state(false)
+  /** How a program uses this server. */
+  connect = $state(false)
+  /** The exchange whose request and response are looked at. */
+  inspected: string | null = $state(null)
   toasts: Toast[] = $state.raw([])
   /** Ticks each half minute, for relative times. */
   now: Date = $state.raw(new Date())

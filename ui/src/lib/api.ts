@@ -2,7 +2,7 @@
  * The REST door: one method per call the page makes. Failures become a `Problem` with the server's code.
  */
 import { Problem } from './errors'
-import type { Me, Models, Page, Room } from './protocol'
+import type { Exchange, Me, Models, Page, Room } from './protocol'
 
 interface ProblemDetails {
   code?: string
@@ -61,6 +61,10 @@ export class Api {
     const search = new URLSearchParams({ limit: String(limit) })
     for (const [name, seq] of Object.entries(place)) search.set(name, String(seq))
     return this.#call('GET', `/rooms/${encodeURIComponent(id)}/messages?${search}`)
+  }
+
+  exchange(id: string): Promise<Exchange> {
+    return this.#call('GET', `/exchanges/${encodeURIComponent(id)}`)
   }
 
   async #call<T>(method: string, path: string, body?: object): Promise<T> {

@@ -29,6 +29,8 @@ export interface Room {
   read_seq: number
   unread: number
   agents: Agent[]
+  /** Through which other door its messages came. */
+  door: 'openai' | null
 }
 
 export interface MessageMeta {
@@ -40,6 +42,19 @@ export interface MessageMeta {
   ms?: { first?: number; total?: number }
   reasoning?: string
   error?: { code: string; temporary?: boolean }
+  /** Of what came through the API: the request and its answer, to be fetched with `exchange`. */
+  exchange?: string
+  /** Which of several answers to one question, from 0. */
+  choice?: number
+  /** The speaker, as the API's client calls them. */
+  name?: string
+  /** The content as the API has it, where it is more than one text. */
+  parts?: unknown[]
+  refusal?: string
+  call_id?: string
+  tool?: string
+  /** Something that only the API's client understands. */
+  item?: unknown
 }
 
 export interface Message {
@@ -48,7 +63,8 @@ export interface Message {
   seq: number
   by: string
   name: string
-  role: 'user' | 'assistant' | 'system'
+  role: 'user' | 'assistant' | 'system' | 'developer' | 'tool'
+  /** text, tool_call, tool_result, reasoning, item; others may come and are shown as text. */
   kind: string
   status: 'done' | 'stopped' | 'interrupted' | 'failed'
   text: string
@@ -195,6 +211,22 @@ export interface Page {
   messages: Message[]
   before: number | null
   after: number | null
+}
+
+/** A request through the API and its answer, as the client sent and got them. */
+export interface Exchange {
+  id: string
+  name: string | null
+  kind: 'chat' | 'response'
+  state: 'running' | 'completed' | 'incomplete' | 'failed' | 'cancelled'
+  model: string
+  created_at: string
+  ended_at: string | null
+  request: unknown
+  response: unknown
+  usage: Record<string, unknown> | null
+  ms: number | null
+  finish: string | null
 }
 
 export interface Models {

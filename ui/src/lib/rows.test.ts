@@ -59,3 +59,26 @@ test('an answer that was asked for again is gone, a person’s deleted message l
   expect(isShown(message(1, { deleted_at: at(1), role: 'assistant' }))).toBe(false)
   expect(isShown(message(1, { deleted_at: at(1), role: 'user' }))).toBe(true)
 })
+
+test('an agent’s calls, their results and its words are one block; prompts stand alone', () => {
+  const one = { by: 'a_1', role: 'assistant' as const, at: at(1) }
+  const rows = buildRows({
+    ...base,
+    messages: [
+      message(1, { role: 'system', at: at(0) }),
+      message(2, { at: at(0) }),
+      message(3, { ...one, text: 'Let me look.' }),
+      message(4, { ...one, kind: 'tool_call', meta: { call_id: 'c1', tool: 'look' } }),
+      message(5, { ...one, kind: 'tool_call', meta: { call_id: 'c2', tool: 'look' } }),
+      message(6, { role: 'tool', kind: 'tool_result', at: at(1), meta: { call_id: 'c1' } }),
+      message(7, { role: 'tool', kind: 'tool_result', at: at(1), meta: { call_id: 'c0' } }),
+      message(8, { ...one, text: 'It is here.' }),
+      message(9, { ...one, text: 'Or there.', meta: { choice: 1 } }),
+    ],
+  })
+  expect(rows.map((row) => row.key)).toEqual(['m_1', 'm_2', 'm_3', 'm_4', 'm_5', 'm_7', 'm_8', 'm_9'])
+  expect(rows.map((row) => row.grouped)).toEqual([false, false, false, true, true, false, false, false])
+  expect(rows.map((row) => row.kind === 'message' && row.result?.id)).toEqual([
+    undefined, undefined, undefined, 'm_6', undefined, undefined, undefined, undefined,
+  ])
+})

@@ -4,8 +4,9 @@
  * last until then. The person's own draft is the row of their outbox, at the draft's place.
  *
  * A row keeps its key from the outbox or the draft to the log and from the stream to the final message,
- * so that its place in the document stays the same.
+ * so that its place in the document stays the same. The result of a tool's call stands in the row of the call.
  */
+import { isAside, resultsOf } from './asides'
 import type { OutboxEntry } from './outbox'
 import type { Draft, Message } from './protocol'
 import type { Stream } from './stream'
@@ -20,7 +21,7 @@ interface RowBase {
   role: Message['role']
   /** The name of the day, where a new one begins. */
   day: string | null
-  /** Same author as above, shortly after: no name and no avatar. */
+  /** Goes on with the row above: no name and no avatar. */
   grouped: boolean
   /** The first message that this person has not seen. */
   firstNew: boolean
@@ -28,7 +29,7 @@ interface RowBase {
 
 export type Row = RowBase &
   (
-    | { kind: 'message'; message: Message }
+    | { kind: 'message'; message: Message; result: Message | undefined }
     | { kind: 'pending'; entry: OutboxEntry }
     | { kind: 'draft'; draft: Draft }
     | { kind: 'stream'; stream: Stream }
@@ -55,23 +56,47 @@ export function isShown(message: Message): boolean {
 
 export function buildRows(input: RowInput): Row[] {
   const rows: Row[] = []
-  let previous: { by: string; at: string } | undefined = input.previous
+  const results = resultsOf(input.messages)
+  const taken = new Set(results.values())
+  let previous: Above | undefined = input.previous && { ...input.previous, ...around(input.previous) }
   let newMarked = input.previous !== undefined && isNew(input.previous, input)
   const push = (row: Row): void => {
     if (!previous || dayOf(previous.at) !== dayOf(row.at)) row.day = dayName(row.at)
     const age = previous ? Date.parse(row.at) - Date.parse(previous.at) : Infinity
-    row.grouped = !row.day && !row.firstNew && previous?.by === row.by && row.role === 'user' && age < GROUP_MS
-    previous = row
+    const { by, at, role } = row
+    const next = { by, at, role, ...(row.kind === 'message' ? around(row.message) : { aside: false }) }
+    row.grouped = !row.day && !row.firstNew && age < GROUP_MS && previous !== undefined && goesOn(previous, next)
+    previous = next
     rows.push(row)
   }
   for (const message of input.messages) {
+    if (taken.has(message)) continue
     const firstNew = !newMarked && isNew(message, input)
     newMarked ||= firstNew
-    push({ ...ofMessage(message, input.me), firstNew })
+    push({ ...ofMessage(message, input.me, results.get(message.id)), firstNew })
   }
   for (const row of unstored(input)) push(row)
   for (const stream of input.streams) push(ofStream(stream))
   return rows
+}
+
+interface Above {
+  by: string
+  at: string
+  role: Message['role']
+  aside: boolean
+  /** The speaker in the words of the API's client, one of several that it speaks for. */
+  speaker?: string
+}
+
+function around(message: Message): { aside: boolean; speaker?: string } {
+  return { aside: isAside(message), speaker: message.meta.name }
+}
+
+/** A person's next words; an agent's words between its thoughts and its calls. */
+function goesOn(previous: Above, next: Above): boolean {
+  if (previous.by !== next.by || previous.role !== next.role || previous.speaker !== next.speaker) return false
+  return next.role === 'user' || (next.role === 'assistant' && (previous.aside || next.aside))
 }
 
 /** In the order in which the server will store it: what it keeps, then what it does not have yet. */
@@ -90,10 +115,10 @@ function isNew(message: Message, input: RowInput): boolean {
   return input.readSeq !== null && message.seq > input.readSeq && message.by !== input.me.id
 }
 
-function ofMessage(message: Message, me: { id: string }): Row {
+function ofMessage(message: Message, me: { id: string }, result: Message | undefined): Row {
   const own = message.by === me.id && message.role === 'user'
   return {
-    kind: 'message', message, key: own && message.cid ? message.cid : message.id, own,
+    kind: 'message', message, result, key: own && message.cid ? message.cid : message.id, own,
     by: message.by, name: message.name, at: message.at, role: message.role,
     day: null, grouped: false, firstNew: false,
   }
