@@ -240,7 +240,7 @@ def sqlite_error(code: int) -> sqlite3.OperationalError:
         (sqlite_error(sqlite3.SQLITE_CANTOPEN), Code.DATABASE_UNAVAILABLE),
         (sqlite_error(sqlite3.SQLITE_FULL), Code.DATABASE_FULL),
         (sqlite_error(sqlite3.SQLITE_CONSTRAINT), None),
-        (sqlite_error(sqlite3.SQLITE_CORRUPT), None),
+        (sqlite_error(sqlite3.SQLITE_CORRUPT), Code.DATABASE_UNAVAILABLE),
         (
             OperationalError("SELECT 1", None, sqlite_error(sqlite3.SQLITE_BUSY)),
             Code.DATABASE_UNAVAILABLE,

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).with_name("shim.c")
+FLAGS = ("-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC")
 RULES = 8
 FOR_EVER = -1
 _CLOCK = struct.Struct("<q")
@@ -60,8 +61,7 @@ def library(folder: Path) -> Path:
         pytest.skip("needs Linux and a C compiler (cc) to make disks fail")
     made = folder / "shim.so"
     subprocess.run(
-        [compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-        + ["-o", str(made), str(SOURCE), "-lpthread"],
+        (compiler, *FLAGS, "-o", str(made), str(SOURCE), "-lpthread"),
         check=True,
     )
     return made

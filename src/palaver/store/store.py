@@ -193,7 +193,4 @@ async def _guarded(work: Coroutine[Any, Any, T]) -> T:
     except PalaverError:
         raise
     except Exception as error:
-        fault = faults.temporary(error)
-        if fault is None:
-            raise
-        raise fault from error
+        raise faults.damaged(error) or faults.temporary(error) or error from error

@@ -5,7 +5,6 @@ is used inside a server.
 """
 
 import asyncio
-import sqlite3
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -58,14 +57,7 @@ def alone(work: Callable[..., T], *places: Place) -> T:
     try:
         return asyncio.run(connected())
     except Exception as error:
-        raise faults.temporary(error) or _damaged(error) or error from error
-
-
-def _damaged(error: Exception) -> Refused | None:
-    cause = getattr(error, "orig", error)
-    if getattr(cause, "sqlite_errorcode", None) in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
-        return Refused(Code.DATABASE_DAMAGED, f"the file is damaged or no database: {cause}")
-    return None
+        raise faults.damaged(error) or faults.temporary(error) or error from error
 
 
 async def _connection(place: Place, stack: AsyncExitStack) -> Connection:

@@ -5,10 +5,11 @@ caught, and told as `internal`.
 """
 
 import sqlite3
+from collections.abc import Collection
 
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
-from palaver.errors import Code, Unavailable
+from palaver.errors import Code, Refused, Unavailable
 
 _SQLITE_AWAY = frozenset(
     {
@@ -21,9 +22,9 @@ _SQLITE_AWAY = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     }
 )
-_SQLITE_SPOILT = frozenset(
-    {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-)
+_SQLITE_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+"""Also what SQLite says when the system cannot read a page of the file (EIO)."""
+_SQLITE_SPOILT = _SQLITE_DAMAGED | {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
 _POSTGRES_FULL = "53100"
 _POSTGRES_AWAY_CLASSES = ("08", "53", "57", "58", "40")
 _POSTGRES_AWAY = frozenset({"25006", "55P03", "25P03", "28000", "28P01", "3D000"})
@@ -49,10 +50,19 @@ def temporary(error: BaseException) -> Unavailable | None:
 
 def spoils(error: BaseException) -> bool:
     """Whether a SQLite connection may be of no more use after an error, or what it wrote not be on the disk."""
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
-    code = getattr(cause, "sqlite_errorcode", None)
-    spoilt = code is not None and code & _PRIMARY in _SQLITE_SPOILT
-    return spoilt or isinstance(cause, PendingRollbackError)
+    return _is(error, _SQLITE_SPOILT) or isinstance(error, PendingRollbackError)
+
+
+def damaged(error: BaseException) -> Refused | None:
+    """For what begins with a SQLite file: the refusal of one that is damaged; None for other errors.
+
+    A server that runs already is merely without its database: the disk may be read again.
+    """
+    if not _is(error, _SQLITE_DAMAGED):
+        return None
+    cause = getattr(error, "orig", error)
+    detail = f"the file is damaged or no database, or its disk cannot be read: {cause}"
+    return Refused(Code.DATABASE_DAMAGED, detail)
 
 
 def full() -> Unavailable:
@@ -70,13 +80,19 @@ def internal() -> Unavailable:
     return Unavailable(Code.INTERNAL, "something went wrong on the server; its log says what")
 
 
+def _is(error: BaseException, codes: Collection[int]) -> bool:
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    code = getattr(cause, "sqlite_errorcode", None)
+    return code is not None and code & _PRIMARY in codes
+
+
 def _sqlite(error: sqlite3.Error) -> Unavailable | None:
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
         return None
     if code & _PRIMARY == sqlite3.SQLITE_FULL:
         return full()
-    return away() if code & _PRIMARY in _SQLITE_AWAY else None
+    return away() if code & _PRIMARY in _SQLITE_AWAY | _SQLITE_DAMAGED else None
 
 
 def _postgresql(state: str) -> Unavailable | None:

@@ -114,6 +114,8 @@ class _Kept:
             return work(self._conn)
         except Exception as error:
             if faults.spoils(error):
+                cause = str(getattr(error, "orig", error))
+                structlog.get_logger("palaver.store").error("the database failed", error=cause)
                 with suppress(DBAPIError, sqlite3.Error):  # it is given up in any case
                     self.close()
             raise
