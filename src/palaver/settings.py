@@ -103,6 +103,8 @@ class Settings(BaseSettings):
     """Who may use `/v1`. `auto`: on this machine anyone, from elsewhere who has a key. `required`: who has a key."""
     openai_finish: bool = True
     """Let an answer go on to its end, and keep it, although its client has gone."""
+    openai_whole_seconds: Annotated[float, Field(gt=0)] = 600.0
+    """How long the provider may work on an answer to `/v1` that does not stream."""
     openai_body_bytes_max: Annotated[int, Field(ge=1024)] = 67_108_864
     """Bytes in the body of one request to `/v1`."""
 

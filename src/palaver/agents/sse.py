@@ -5,10 +5,13 @@ when it is whole, and what is not UTF-8 becomes U+FFFD. Comments, unknown fields
 and one space after the colon is no part of the value. Memory is bounded: a line or an event that grows beyond the limit
 raises `EventTooLarge` before it is kept.
 
+A `Framer` cuts the same bytes into events without changing any: joined, its frames are what came.
+
 Unlike a browser, `close` gives an event that the end of the stream left without its empty line: several servers end so.
 `id` and `retry` are not kept; nobody here resumes a provider's stream.
 """
 
+import re
 from dataclasses import dataclass
 
 EVENT_BYTES_MAX = 8 * 1024 * 1024
@@ -25,6 +28,51 @@ class Event:
 
     data: str
     type: str = "message"
+
+
+_EMPTY_LINE = re.compile(rb"\r\n(?:\r\n?|\n)|\n(?:\r\n?|\n)|\r(?:\r\n?)")
+
+
+def frame(data: bytes) -> bytes:
+    """The bytes of an event with this one line of data."""
+    return b"data: " + data + b"\n\n"
+
+
+def data_in(frame: bytes) -> tuple[bytes, str]:
+    """The data and the type of the event that a frame is; no data for a comment."""
+    if frame.startswith(b"data:") and frame.find(b"\n") == len(frame) - 2:
+        return frame[5:].strip(), "message"
+    parser = EventParser(event_bytes_max=len(frame) + 1)
+    events = parser.feed(frame) + parser.close()
+    return (events[0].data.strip().encode(), events[0].type) if events else (b"", "message")
+
+
+class Framer:
+    """Cuts the bytes of a stream behind each empty line. Feed it the bytes in order."""
+
+    def __init__(self, *, event_bytes_max: int = EVENT_BYTES_MAX) -> None:
+        self._bytes_max = event_bytes_max
+        self._rest = bytearray()
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The frames that this chunk completes. Raises `EventTooLarge`."""
+        looked = max(len(self._rest) - 3, 0)
+        self._rest += chunk
+        frames: list[bytes] = []
+        start = 0
+        for end in _EMPTY_LINE.finditer(self._rest, looked):
+            frames.append(bytes(self._rest[start : end.end()]))
+            start = end.end()
+        del self._rest[:start]
+        if len(self._rest) > self._bytes_max:
+            raise EventTooLarge
+        return frames
+
+    def close(self) -> bytes:
+        """What the end of the stream left without its empty line."""
+        rest = bytes(self._rest)
+        self._rest.clear()
+        return rest
 
 
 class EventParser:

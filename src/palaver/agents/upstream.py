@@ -14,9 +14,9 @@ every server stop.
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx2
@@ -24,9 +24,12 @@ import orjson
 from pydantic import SecretStr
 
 from palaver.agents.base import Model, Piece, Request
+from palaver.agents.calls import Body, Passing
 from palaver.agents.dialect import Reply, adapted, body_of
 from palaver.agents.failures import Asked, Told, cut, failure_of, retry_after_ms, told_in_body
+from palaver.agents.forward import Forwarded, asked_in
 from palaver.agents.offer import Offer, models_of, offer_in
+from palaver.agents.patience import Patience
 from palaver.agents.sse import EVENT_BYTES_MAX, Event, EventParser, EventTooLarge
 from palaver.clock import Clock
 from palaver.errors import Code, ProviderError, Refused
@@ -45,10 +48,6 @@ RETRY_SECONDS_MAX = 8.0
 """A provider that asks us to wait longer is not waited for; the person is told how long instead."""
 ADAPTATIONS_MAX = 4
 MODELS_SECONDS = 10.0
-TAIL_SECONDS = 2.0
-"""How long the token counts may take after the finish reason."""
-DRAIN_SECONDS = 0.2
-"""How long the end of the body may take after `[DONE]`; a connection that is read to its end is used again."""
 ERROR_BYTES_MAX = 64 * 1024
 CONNECTIONS_KEPT_MAX = 20
 
@@ -65,33 +64,6 @@ class _Refusal:
     error: ProviderError
     told: Told
     repeatable: bool = False
-
-
-class _Patience:
-    """Until when the next piece of a response is awaited, on the loop's clock. `seconds` is the limit that holds."""
-
-    def __init__(self, first_seconds: float, idle_seconds: float) -> None:
-        self._now = asyncio.get_running_loop().time
-        self._idle_seconds = idle_seconds
-        self._finished = self._over = False
-        self.begun = False
-        self.seconds = first_seconds
-        self.until = self._now() + first_seconds
-
-    def heard(self, reply: Reply) -> None:
-        """An event came, and the reply took it."""
-        if reply.over:
-            if not self._over:
-                self._over = True
-                self.until = self._now() + DRAIN_SECONDS
-        elif reply.finish is not None:
-            if not self._finished:
-                self._finished = True
-                self.until = self._now() + min(TAIL_SECONDS, self._idle_seconds)
-        elif reply.began:
-            self.begun = True
-            self.seconds = self._idle_seconds
-            self.until = self._now() + self._idle_seconds
 
 
 class Upstream:
@@ -138,7 +110,7 @@ class Upstream:
     async def offer(self) -> Offer | None:
         """What `GET /models` lists; None where there is no such list. Raises `ProviderError`."""
         asked = self._asked("")
-        patience = _Patience(MODELS_SECONDS, MODELS_SECONDS)
+        patience = Patience(MODELS_SECONDS, MODELS_SECONDS)
         response = await self._attempt("GET", "/models", None, asked, patience)
         if isinstance(response, _Refusal):
             if response.told.status in _NO_LIST:
@@ -150,7 +122,7 @@ class Upstream:
     async def answer(self, request: Request) -> AsyncGenerator[Piece, None]:
         """Streams one answer. Raises `ProviderError`."""
         settings = self._settings
-        patience = _Patience(settings.provider_first_seconds, settings.provider_idle_seconds)
+        patience = Patience(settings.provider_first_seconds, settings.provider_idle_seconds)
         model = request.model or await self._default_model()
         asked = self._asked(model, request)
         reply = Reply(asked)
@@ -165,10 +137,53 @@ class Upstream:
                     async for event in events:
                         for piece in reply.take(event):
                             yield piece
-                        patience.heard(reply)
+                        patience.heard(
+                            began=reply.began,
+                            finished=reply.finish is not None,
+                            over=reply.over,
+                        )
         for piece in reply.rest():
             yield piece
         yield reply.ending()
+
+    async def forward(
+        self,
+        method: str,
+        path: str,
+        body: Body,
+        headers: Mapping[str, str],
+        *,
+        passing: Passing,
+    ) -> Forwarded:
+        """Passes a request on. Tried again only while nothing was received. Raises `ProviderError`."""
+        settings = self._settings
+        patience = Patience(
+            settings.provider_first_seconds if passing.stream else settings.openai_whole_seconds,
+            settings.provider_idle_seconds,
+        )
+        retries = 0
+        while True:
+            got = await self._sent(method, path, body, headers, patience)
+            if isinstance(got, httpx2.Response):
+                break
+            repeatable = got.repeatable and isinstance(body, bytes | None)
+            if not repeatable or retries >= RETRIES_MAX:
+                raise got.error
+            await asyncio.sleep(self._pause(got.error, retries))
+            retries += 1
+        asked = self._asked("")
+        if got.is_error:
+            model, texts = asked_in(body)
+            asked = replace(asked, model=model, texts=texts)
+        chunks = self._chunks(got, asked, patience)
+        return Forwarded(
+            got,
+            chunks,
+            passing=passing,
+            patience=patience,
+            asked=asked,
+            now_ms=self._clock.now_ms(),
+        )
 
     async def close(self) -> None:
         """Ends all connections."""
@@ -207,7 +222,7 @@ class Upstream:
 
     # until the answer begins
 
-    async def _opened(self, request: Request, asked: Asked, patience: _Patience) -> httpx2.Response:
+    async def _opened(self, request: Request, asked: Asked, patience: Patience) -> httpx2.Response:
         """The response that is a success, after what it took to get one."""
         body = body_of(request, asked.model, usage=self._asks_usage)
         retries = adaptations = 0
@@ -231,24 +246,13 @@ class Upstream:
             await asyncio.sleep(pause)
 
     async def _attempt(
-        self, method: str, path: str, body: dict[str, Any] | None, asked: Asked, patience: _Patience
+        self, method: str, path: str, body: dict[str, Any] | None, asked: Asked, patience: Patience
     ) -> httpx2.Response | _Refusal:
         """One request: the open response if it is a success, else why not."""
-        request = self._client.build_request(
-            method,
-            self._base.copy_with(path=self._base.path.rstrip("/") + path),
-            content=None if body is None else orjson.dumps(body),
-            headers=None if body is None else {"content-type": "application/json"},
-        )
-        try:
-            async with asyncio.timeout_at(patience.until):
-                response = await self._client.send(request, stream=True)
-        except TimeoutError:
-            return _Refusal(error=self._slow(patience), told=Told(status=0))
-        except httpx2.RequestError as failure:
-            fast = not isinstance(failure, httpx2.ConnectTimeout)
-            return _Refusal(error=self._unreachable(), told=Told(status=0), repeatable=fast)
-        if response.is_success:
+        content = None if body is None else orjson.dumps(body)
+        headers = {} if body is None else {"content-type": "application/json"}
+        response = await self._sent(method, path, content, headers, patience)
+        if isinstance(response, _Refusal) or response.is_success:
             return response
         async with aclosing(response):
             told = told_in_body(response.status_code, await self._error_body(response, patience))
@@ -256,6 +260,27 @@ class Upstream:
         error = failure_of(told, asked, retry_ms)
         repeatable = error.temporary and told.status in _REPEATABLE
         return _Refusal(error=error, told=told, repeatable=repeatable)
+
+    async def _sent(
+        self, method: str, path: str, body: Body, headers: Mapping[str, str], patience: Patience
+    ) -> httpx2.Response | _Refusal:
+        """One request: the open response, whatever it says, or why there is none."""
+        path, _, query = path.partition("?")
+        url = self._base.copy_with(path=self._base.path.rstrip("/") + path)
+        request = self._client.build_request(
+            method,
+            url.copy_with(query=query.encode()) if query else url,
+            content=body,
+            headers=headers,
+        )
+        try:
+            async with asyncio.timeout_at(patience.until):
+                return await self._client.send(request, stream=True)
+        except TimeoutError:
+            return _Refusal(error=self._slow(patience), told=Told(status=0))
+        except httpx2.RequestError as failure:
+            fast = not isinstance(failure, httpx2.ConnectTimeout)
+            return _Refusal(error=self._unreachable(), told=Told(status=0), repeatable=fast)
 
     def _pause(self, error: ProviderError, retries: int) -> float:
         """Seconds to wait before asking again: what the provider wants, else growing and jittered."""
@@ -266,7 +291,7 @@ class Upstream:
     # once it has begun
 
     async def _events(
-        self, response: httpx2.Response, reply: Reply, patience: _Patience, asked: Asked
+        self, response: httpx2.Response, reply: Reply, patience: Patience, asked: Asked
     ) -> AsyncGenerator[Event, None]:
         parser = EventParser()
         async with aclosing(self._chunks(response, asked, patience)) as chunks:
@@ -283,7 +308,7 @@ class Upstream:
             yield event
 
     async def _chunks(
-        self, response: httpx2.Response, asked: Asked, patience: _Patience
+        self, response: httpx2.Response, asked: Asked, patience: Patience
     ) -> AsyncGenerator[bytes, None]:
         """The body as it comes; each part by its own deadline."""
         async with aclosing(response.aiter_bytes()) as chunks:
@@ -301,7 +326,7 @@ class Upstream:
                     return
                 yield chunk
 
-    async def _body(self, response: httpx2.Response, asked: Asked, patience: _Patience) -> bytes:
+    async def _body(self, response: httpx2.Response, asked: Asked, patience: Patience) -> bytes:
         body = bytearray()
         async with aclosing(self._chunks(response, asked, patience)) as chunks:
             async for chunk in chunks:
@@ -310,7 +335,7 @@ class Upstream:
                     raise self._bad("sent more than 8 MiB at once, which is not read")
         return bytes(body)
 
-    async def _error_body(self, response: httpx2.Response, patience: _Patience) -> bytes:
+    async def _error_body(self, response: httpx2.Response, patience: Patience) -> bytes:
         """The beginning of a refusal's body, as far as it came: the status alone says enough."""
         body = bytearray()
         try:
@@ -335,7 +360,7 @@ class Upstream:
             f"{self._label} cannot be reached at {self._base.netloc.decode()}. {hint}, then try again.",
         )
 
-    def _slow(self, patience: _Patience) -> ProviderError:
+    def _slow(self, patience: Patience) -> ProviderError:
         what = (
             f"fell silent for {patience.seconds:g} seconds in the middle of the answer. Try again."
             if patience.begun

@@ -1,0 +1,353 @@
+"""The chunks of a streamed chat completion put together: pieces as they come, one `chat.completion` at the end.
+
+Rules, learned from the dialects of many servers: choices are told apart by their index, and each has its own end. Usage
+counts wherever it stands; a chunk without choices, a role that is repeated and `[DONE]` that is missing are fine. A
+part of a tool call belongs to the call with its id, else to the last one with its index, else to the last one; it opens
+a call where that one is complete or has another id. Fields that nobody here knows are kept: texts and lists grow, of
+anything else the last word counts. Texts become well-formed Unicode, whatever the bytes said.
+
+A completion that comes as one body is its own envelope, unchanged. No bytes and no network here.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import orjson
+
+from palaver.agents.base import Piece, ReasoningPiece, RefusalPiece, TextPiece, ToolPiece
+from palaver.agents.dialect import Mender, as_list, mended
+from palaver.agents.failures import as_object
+
+FINISH_CHARS_MAX = 40
+THOUGHTS = ("reasoning_content", "reasoning")
+"""The fields in which servers tell what a model thought. Some fill both with the same words: the first counts."""
+
+_NAMING = frozenset({"id", "type", "index", "role", "name", "format", "status"})
+"""Fields that are not told in parts, although they are texts."""
+_OF_DELTA = frozenset({"role", "content", "refusal", "tool_calls", "function_call", *THOUGHTS})
+_OF_CHOICE = frozenset({"index", "delta", "message", "finish_reason", "logprobs"})
+_OF_CHUNK = frozenset({"id", "object", "choices", "usage", "obfuscation"})
+
+
+@dataclass(slots=True)
+class _ToolCall:
+    """A tool call as far as it came. `legacy`: it stood in `function_call`."""
+
+    id: str = ""
+    index: int | None = None
+    name: str = ""
+    arguments: list[str] = field(default_factory=list[str])
+    more: dict[str, Any] = field(default_factory=dict[str, Any])
+    legacy: bool = False
+
+    def complete(self) -> bool:
+        try:
+            orjson.loads("".join(self.arguments))
+        except orjson.JSONDecodeError:
+            return False
+        return True
+
+
+class _Choice:
+    """One of the answers to the question."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.role = "assistant"
+        self.finish: str | None = None
+        self.texts: list[str] = []
+        self.refusals: list[str] = []
+        self.thoughts: list[str] = []
+        self.thought_in = THOUGHTS[0]
+        self.calls: list[_ToolCall] = []
+        self.logprobs: dict[str, Any] | None = None
+        self.more: dict[str, Any] = {}
+        self.message_more: dict[str, Any] = {}
+        self._text, self._refusal, self._thought = Mender(), Mender(), Mender()
+
+    @property
+    def spoke(self) -> bool:
+        """Whether it holds anything for whoever asked."""
+        return bool(self.texts or self.refusals or self.calls)
+
+    def take(self, choice: dict[str, Any]) -> Iterator[Piece]:
+        """The pieces in its part of a chunk."""
+        delta = as_object(choice.get("delta") or choice.get("message"))
+        if delta:
+            yield from self._take(delta)
+        reason = choice.get("finish_reason")
+        if reason:
+            self.finish = mended(str(reason))[:FINISH_CHARS_MAX]
+        logprobs = as_object(choice.get("logprobs"))
+        if logprobs:
+            self.logprobs = as_object(_grown(self.logprobs or {}, logprobs))
+        if len(choice) > 2:  # noqa: PLR2004  the index and the delta are in every one
+            _grow(self.more, choice, _OF_CHOICE)
+
+    def rest(self) -> Iterator[Piece]:
+        """What waited for more that did not come."""
+        yield from self._pieces(self._thought.close(), self._text.close(), self._refusal.close())
+
+    def message(self) -> dict[str, Any]:
+        """The message that it is."""
+        message: dict[str, Any] = {
+            "role": self.role,
+            "content": "".join(self.texts) if self.texts else None,
+            "refusal": "".join(self.refusals) if self.refusals else None,
+        }
+        if self.thoughts:
+            message[self.thought_in] = "".join(self.thoughts)
+        called = [_called(call) for call in self.calls if not call.legacy]
+        if called:
+            message["tool_calls"] = called
+        for call in self.calls:
+            if call.legacy:
+                message["function_call"] = {"name": call.name, "arguments": "".join(call.arguments)}
+        return message | self.message_more
+
+    def _take(self, delta: dict[str, Any]) -> Iterator[Piece]:
+        role = delta.get("role")
+        if isinstance(role, str) and role:
+            self.role = role
+        content = delta.get("content")
+        thought = ""
+        for name in THOUGHTS:
+            found = as_text(delta.get(name))
+            if found and not thought:
+                thought, self.thought_in = found, name
+        thought += "".join(as_text(as_object(part).get("thinking")) for part in as_list(content))
+        yield from self._pieces(
+            self._thought.feed(thought),
+            self._text.feed(as_text(content)),
+            self._refusal.feed(as_text(delta.get("refusal"))),
+        )
+        for part in map(as_object, as_list(delta.get("tool_calls"))):
+            yield self._tool(part)
+        legacy = as_object(delta.get("function_call"))
+        if legacy:
+            yield self._tool({"function": legacy}, legacy=True)
+        _grow(self.message_more, delta, _OF_DELTA)
+
+    def _pieces(self, thought: str, text: str, refusal: str) -> Iterator[Piece]:
+        if thought:
+            self.thoughts.append(thought)
+            yield ReasoningPiece(thought, self.index)
+        if text:
+            self.texts.append(text)
+            yield TextPiece(text, self.index)
+        if refusal:
+            self.refusals.append(refusal)
+            yield RefusalPiece(refusal, self.index)
+
+    def _tool(self, part: dict[str, Any], *, legacy: bool = False) -> ToolPiece:
+        asked = as_object(part.get("function") or part.get("custom"))
+        id_, name = _word(part.get("id")), _word(asked.get("name"))
+        arguments = _written(asked.get("arguments", asked.get("input")))
+        index = part.get("index")
+        call = self._call(id_, index if isinstance(index, int) else None, name)
+        new_id, new_name = "" if call.id else id_, "" if call.name else name
+        call.id, call.name, call.legacy = call.id or id_, call.name or name, legacy
+        if arguments:
+            call.arguments.append(arguments)
+        _grow(call.more, part, frozenset({"id", "index", "function", "custom"}))
+        place = next(at for at, one in enumerate(self.calls) if one is call)
+        return ToolPiece(place, new_id, new_name, arguments, self.index)
+
+    def _call(self, id_: str, index: int | None, name: str) -> _ToolCall:
+        """The call that a part belongs to; a new one where there is none."""
+        found = None
+        if id_:
+            found = next((one for one in self.calls if one.id == id_), None)
+        if found is None:
+            placed = (one for one in reversed(self.calls) if index in (None, one.index))
+            found = next(placed, None)
+            if found is None and index is not None and not (id_ or name) and self.calls:
+                found = self.calls[-1]
+            if found is not None and _is_another(found, id_, name):
+                found = None
+        if found is None:
+            found = _ToolCall(index=index)
+            self.calls.append(found)
+        return found
+
+
+class Assembly:
+    """One completion, chunk by chunk. Set `over` once the server said that nothing follows."""
+
+    def __init__(self, choices: int = 1) -> None:
+        """`choices`: how many answers were asked for."""
+        self._wanted = choices
+        self._choices: dict[int, _Choice] = {}
+        self._whole: dict[str, Any] | None = None
+        self._chunk: dict[str, Any] = {}
+        self._id: str | None = None
+        self._usage: dict[str, Any] = {}
+        self._ended = 0
+        self.over = False
+
+    @property
+    def began(self) -> bool:
+        """Whether any word or thought came."""
+        return any(choice.spoke or choice.thoughts for choice in self._choices.values())
+
+    @property
+    def finished(self) -> bool:
+        """Whether every choice named the reason of its end."""
+        return self._ended >= self._wanted and self._ended == len(self._choices)
+
+    @property
+    def whole(self) -> bool:
+        """Whether this is an answer from its beginning to its end."""
+        spoke = any(choice.spoke for choice in self._choices.values())
+        return self.finished or (self.over and (spoke or self._ended > 0))
+
+    @property
+    def finish(self) -> str | None:
+        """Why the first choice ended."""
+        first = self._choices.get(0) or next(iter(self._choices.values()), None)
+        return first.finish if first is not None else None
+
+    def take(self, chunk: Mapping[str, Any]) -> tuple[Piece, ...]:
+        """The pieces in a chunk."""
+        usage = chunk.get("usage")
+        if isinstance(usage, dict) and usage:
+            self._usage = cast("dict[str, Any]", usage)
+        if self._id is None and isinstance(chunk.get("id"), str):
+            self._id = chunk["id"]
+        for name, value in chunk.items():
+            if name not in _OF_CHUNK and value is not None:
+                self._chunk[name] = value
+        pieces: list[Piece] = []
+        for choice in map(as_object, as_list(chunk.get("choices"))):
+            if choice:
+                pieces += self._of(choice)
+        return tuple(pieces)
+
+    def take_whole(self, body: dict[str, Any]) -> tuple[Piece, ...]:
+        """The pieces of a completion that came as one body."""
+        pieces = self.take(body)
+        self._whole, self.over = body, True
+        return (*pieces, *self.rest())
+
+    def rest(self) -> tuple[Piece, ...]:
+        """What waited for more that did not come."""
+        return tuple(piece for choice in self._choices.values() for piece in choice.rest())
+
+    def envelope(self) -> dict[str, Any]:
+        """The `chat.completion`, as far as it came."""
+        if self._whole is not None:
+            return self._whole
+        made: dict[str, Any] = {
+            "id": self._id,
+            "object": "chat.completion",
+            "created": 0,
+            "model": "",
+            **self._chunk,
+            "choices": [
+                {
+                    "index": choice.index,
+                    "message": choice.message(),
+                    "logprobs": choice.logprobs,
+                    "finish_reason": choice.finish,
+                }
+                | choice.more
+                for _, choice in sorted(self._choices.items())
+            ],
+        }
+        if self._usage:
+            made["usage"] = self._usage
+        return made
+
+    def _of(self, part: dict[str, Any]) -> Iterable[Piece]:
+        index = part.get("index")
+        if not isinstance(index, int):
+            index = 0
+        choice = self._choices.get(index)
+        if choice is None:
+            choice = self._choices[index] = _Choice(index)
+        had_ended = choice.finish is not None
+        pieces = tuple(choice.take(part))
+        self._ended += choice.finish is not None and not had_ended
+        return pieces
+
+
+def bare(envelope: Mapping[str, Any]) -> dict[str, Any]:
+    """An envelope without the texts that its pieces hold; what stood there is empty, and its place is kept."""
+    choices: list[dict[str, Any]] = []
+    for choice in map(as_object, as_list(envelope.get("choices"))):
+        message = dict(as_object(choice.get("message")))
+        for name in ("content", "refusal", *THOUGHTS):
+            if isinstance(message.get(name), str):
+                message[name] = ""
+        if "tool_calls" in message:
+            message["tool_calls"] = [
+                _emptied(as_object(call)) for call in as_list(message["tool_calls"])
+            ]
+        if as_object(message.get("function_call")):
+            message["function_call"] = {**message["function_call"], "arguments": ""}
+        choices.append({**choice, "message": message})
+    return {**envelope, "choices": choices}
+
+
+def as_text(value: object) -> str:
+    """A text, or the texts of a list of content parts."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    texts = (as_object(part).get("text") for part in as_list(value))
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _is_another(call: _ToolCall, id_: str, name: str) -> bool:
+    """Whether a part that could belong to this call opens another one."""
+    if id_ and call.id:
+        return True
+    return bool(name and call.name) and (name != call.name or call.complete())
+
+
+def _called(call: _ToolCall) -> dict[str, Any]:
+    arguments = "".join(call.arguments)
+    if call.more.get("type") == "custom":
+        return {"id": call.id, "custom": {"name": call.name, "input": arguments}} | call.more
+    function = {"name": call.name, "arguments": arguments}
+    return {"id": call.id, "type": "function", "function": function} | call.more
+
+
+def _emptied(call: dict[str, Any]) -> dict[str, Any]:
+    if "function" in call:
+        return {**call, "function": {**as_object(call["function"]), "arguments": ""}}
+    if "custom" in call:
+        return {**call, "custom": {**as_object(call["custom"]), "input": ""}}
+    return call
+
+
+def _grow(known: dict[str, Any], found: Mapping[str, Any], without: frozenset[str]) -> None:
+    """Adds fields to what is known of them."""
+    for name, value in found.items():
+        if name not in without and value is not None:
+            known[name] = value if name in _NAMING else _grown(known.get(name), value)
+
+
+def _grown(known: object, value: object) -> object:
+    if isinstance(known, str) and isinstance(value, str):
+        return known + value
+    if isinstance(known, list) and isinstance(value, list):
+        cast("list[object]", known).extend(cast("list[object]", value))
+        return cast("object", known)
+    if isinstance(known, dict) and isinstance(value, dict):
+        _grow(cast("dict[str, Any]", known), cast("dict[str, Any]", value), frozenset())
+        return cast("object", known)
+    return value
+
+
+def _word(value: object) -> str:
+    return mended(value) if isinstance(value, str) else ""
+
+
+def _written(value: object) -> str:
+    """Arguments, which some servers tell as an object instead of as its JSON."""
+    if isinstance(value, str):
+        return mended(value)
+    return orjson.dumps(value).decode() if isinstance(value, dict) else ""

@@ -1,0 +1,242 @@
+"""The answer of a model server, passed on: its bytes as they are, and what a chat completion in them says.
+
+Rules: a stream is told one event at a time, and its `[DONE]`, with all that follows it, comes last. A whole completion
+is one piece of bytes; what is no chat completion is told as it comes, unread. A body that was packed for the way is
+unpacked. What ends without being whole has an `error` in its outcome, as has what says so itself.
+
+The headers that are passed are those about the request; none of the connection's, none that set something in a browser
+for this server's name, and none that name the operator's account.
+"""
+
+import json
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from palaver.agents.assembly import Assembly, as_text
+from palaver.agents.base import Piece
+from palaver.agents.calls import Body, Outcome, Passing, Told
+from palaver.agents.dialect import END, as_list
+from palaver.agents.failures import (
+    Asked,
+    Told as Failure,
+    as_object,
+    cut,
+    failure_of,
+    retry_after_ms,
+    told_by,
+    told_in_body,
+)
+from palaver.agents.patience import Patience
+from palaver.agents.sse import EventTooLarge, Framer, data_in
+from palaver.errors import Code, ProviderError
+
+if TYPE_CHECKING:
+    import httpx2
+
+BODY_BYTES_MAX = 64 * 1024 * 1024
+"""A completion, or an error, that is larger is not read."""
+
+_END = END.encode()
+_KEPT_BACK = frozenset(
+    {
+        *("connection", "keep-alive", "proxy-authenticate", "proxy-connection", "te", "trailer"),
+        *("transfer-encoding", "upgrade", "content-length", "content-encoding", "date", "server"),
+        *("set-cookie", "set-cookie2", "alt-svc", "strict-transport-security", "via", "vary"),
+        *("content-security-policy", "referrer-policy", "clear-site-data", "www-authenticate"),
+        *("openai-organization", "openai-project", "nel", "report-to", "reporting-endpoints"),
+        *("location", "link", "refresh", "origin-agent-cluster", "permissions-policy"),
+    }
+)
+_KEPT_BACK_BEGINNINGS = ("access-control-", "cross-origin-", "cf-", "sec-")
+
+
+class Forwarded:
+    """See `calls.Call`."""
+
+    def __init__(
+        self,
+        response: "httpx2.Response",
+        chunks: AsyncGenerator[bytes, None],
+        *,
+        passing: Passing,
+        patience: Patience,
+        asked: Asked,
+        now_ms: int,
+    ) -> None:
+        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        self.status = response.status_code
+        self.streams = kind == "text/event-stream" and response.is_success
+        self.headers = passed_on(response.headers)
+        self.outcome = Outcome()
+        self._response = response
+        self._chunks = chunks
+        self._passing = passing
+        self._patience = patience
+        self._asked = asked
+        self._now_ms = now_ms
+        self._assembly = Assembly(passing.choices)
+        self._damaged = 0
+
+    async def told(self) -> AsyncGenerator[Told, None]:
+        """See `calls.Call`."""
+        if not self._response.is_success:
+            parts = self._refusal()
+        elif self._passing.chat:
+            parts = self._events() if self.streams else self._body()
+        else:
+            parts = self._unread()
+        try:
+            async with aclosing(parts):
+                async for part in parts:
+                    yield part
+        except ProviderError as failure:
+            self.outcome.error = failure
+        except EventTooLarge:
+            self.outcome.error = self._bad("sent a piece of more than 8 MiB, which is not read")
+        finally:
+            self._settle()
+
+    async def close(self) -> None:
+        """See `calls.Call`."""
+        await self._chunks.aclose()
+        await self._response.aclose()
+
+    async def _unread(self) -> AsyncGenerator[Told, None]:
+        """What is no chat completion, as it comes; events one by one."""
+        framer = Framer() if self.streams else None
+        async for chunk in self._chunks:
+            self._patience.heard(began=True, finished=False, over=False)
+            for raw in framer.feed(chunk) if framer is not None else (chunk,):
+                yield Told(raw)
+        rest = framer.close() if framer is not None else b""
+        if rest:
+            yield Told(rest)
+
+    async def _refusal(self) -> AsyncGenerator[Told, None]:
+        body = await self._read()
+        told = told_in_body(self.status, body)
+        retry_ms = retry_after_ms(self._response.headers, self._now_ms)
+        self.outcome.error = failure_of(told, self._asked, retry_ms)
+        self.outcome.told = True
+        yield Told(body, last=True)
+
+    async def _body(self) -> AsyncGenerator[Told, None]:
+        body = await self._read()
+        completion = self._parsed(body)
+        told = told_by(completion)
+        if told is not None:
+            self.outcome.error, self.outcome.told = failure_of(told, self._asked), True
+        yield Told(body, self._assembly.take_whole(completion), last=True)
+
+    async def _events(self) -> AsyncGenerator[Told, None]:
+        assembly, end = self._assembly, b""
+        async with aclosing(self._frames()) as frames:
+            async for raw in frames:
+                pieces = () if assembly.over else self._take(raw)
+                if assembly.over:
+                    end += raw
+                    continue
+                yield Told(raw, pieces)
+                if self.outcome.error is not None:
+                    return
+        rest = assembly.rest()
+        if end or rest:
+            yield Told(end, rest, last=True)
+
+    async def _frames(self) -> AsyncGenerator[bytes, None]:
+        """The events' bytes, while they come in time."""
+        framer, assembly = Framer(), self._assembly
+        try:
+            async for chunk in self._chunks:
+                for raw in framer.feed(chunk):
+                    yield raw
+                self._patience.heard(
+                    began=assembly.began, finished=assembly.finished, over=assembly.over
+                )
+        except ProviderError:  # what is lost behind the end is no failure
+            if not assembly.finished and not assembly.over:
+                raise
+        rest = framer.close()
+        if rest:
+            yield rest
+
+    def _take(self, raw: bytes) -> tuple[Piece, ...]:
+        """What an event means. It may be the end, or an error."""
+        data, kind = data_in(raw)
+        if not data:
+            return ()
+        if data == _END:
+            self._assembly.over = True
+            return ()
+        chunk = self._parsed(data)
+        told = told_by(chunk)
+        if told is not None:
+            self.outcome.error, self.outcome.told = failure_of(told, self._asked), True
+        elif kind == "error":
+            words = str(chunk.get("message") or "")
+            self.outcome.error = failure_of(Failure(status=0, message=words), self._asked)
+        return self._assembly.take(chunk)
+
+    def _parsed(self, data: bytes) -> dict[str, Any]:
+        try:
+            return as_object(orjson.loads(data))
+        except orjson.JSONDecodeError:
+            pass
+        try:  # leniently: bytes that are no text, halves of characters, NaN
+            return as_object(json.loads(data.decode(errors="replace")))
+        except (ValueError, RecursionError):
+            self._damaged += data.lstrip().startswith(b"{")
+            return {}
+
+    async def _read(self) -> bytes:
+        body = bytearray()
+        async for chunk in self._chunks:
+            body += chunk
+            if len(body) > BODY_BYTES_MAX:
+                raise self._bad("sent more than 64 MiB at once, which is not read")
+        return bytes(body)
+
+    def _settle(self) -> None:
+        """Says what it came to, once nothing more comes."""
+        outcome, assembly = self.outcome, self._assembly
+        if not self._passing.chat or not self._response.is_success:
+            outcome.whole = outcome.error is None
+            return
+        outcome.envelope = assembly.envelope()
+        outcome.finish = assembly.finish
+        outcome.whole = assembly.whole and outcome.error is None and not self._damaged
+        if not outcome.whole and outcome.error is None:
+            outcome.error = self._flaw()
+
+    def _flaw(self) -> ProviderError:
+        """Why an answer that ended is not whole."""
+        if self._damaged:
+            return self._bad(f"sent {self._damaged} damaged piece(s), so words may be missing")
+        if self._assembly.began or self.streams:
+            return cut(self._asked)
+        return self._bad("sent nothing that is an answer")
+
+    def _bad(self, what: str) -> ProviderError:
+        return ProviderError(Code.PROVIDER_BAD_REPLY, f"{self._asked.label} {what}. Try again.")
+
+
+def passed_on(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The headers of an answer that may go to a client."""
+    return tuple(
+        (name.lower(), value)
+        for name, value in headers.items()
+        if name.lower() not in _KEPT_BACK and not name.lower().startswith(_KEPT_BACK_BEGINNINGS)
+    )
+
+
+def asked_in(body: Body) -> tuple[str, tuple[str, ...]]:
+    """The model and the texts in a request, for the words that speak of its failure."""
+    try:
+        asked = as_object(orjson.loads(body if isinstance(body, bytes) else b""))
+    except orjson.JSONDecodeError:
+        return "", ()
+    texts = (as_text(as_object(one).get("content")) for one in as_list(asked.get("messages")))
+    return str(asked.get("model") or ""), tuple(texts)
