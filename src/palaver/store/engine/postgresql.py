@@ -1,9 +1,10 @@
 """PostgreSQL: asyncpg through SQLAlchemy, the same functions of a `Connection` as on SQLite.
 
 Each writer holds one connection; readers share a pool and read without transactions, which saves two round trips. Every
-call has our own deadline, because a connection into a black hole hangs beyond any of the server's timeouts. A
-connection that fails is thrown away. What fails before its COMMIT was sent, because its connection had died of old age,
-is tried once more on a new one; after that nobody knows, and the caller is told so.
+call has our own deadline, because a connection into a black hole hangs beyond any of the server's timeouts: then the
+connection is ended on our side, without a farewell that nobody would answer. A connection that fails is thrown away.
+What fails before its COMMIT was sent, because its connection had died of old age, is tried once more on a new one;
+after that nobody knows, and the caller is told so.
 
 Names of prepared statements are unique, so that a pooler such as PgBouncer may share connections; one that does not
 follow prepared statements needs `?prepared_statement_cache_size=0` in the URL. A server whose `synchronous_commit` is
@@ -11,12 +12,14 @@ follow prepared statements needs `?prepared_statement_cache_size=0` in the URL. 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import URL, Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
 from palaver.clock import Clock
 from palaver.errors import Code, Refused
@@ -47,8 +50,7 @@ class PostgresqlDatabase:
         self._writing = create_async_engine(
             address,
             connect_args=arguments,
-            pool_size=settings.writer_connections,
-            max_overflow=0,
+            poolclass=NullPool,  # we hold them ourselves
             execution_options={WATCH: self._watch},
             hide_parameters=True,  # an error's text must hold no content
         )
@@ -58,7 +60,7 @@ class PostgresqlDatabase:
             connect_args=arguments,
             pool_size=settings.reader_threads,
             max_overflow=0,
-            pool_timeout=settings.database_seconds,
+            pool_timeout=2 * settings.database_seconds,  # so that our own deadline comes first
             execution_options={WATCH: self._watch},
             hide_parameters=True,  # an error's text must hold no content
             **options,
@@ -77,18 +79,19 @@ class PostgresqlDatabase:
         try:
             return await self._write(writer, work, attempt)
         except Exception as error:
-            if fresh or attempt.committing or not _lost(error):
+            if fresh or attempt.committing or attempt.late or not _lost(error):
                 raise
             return await self._write(writer, work, _Attempt())
 
     async def reading(self, work: Callable[[Connection], T]) -> T:
         """As `Database.reading`, within the deadline."""
+        attempt = _Attempt()
         try:
-            return await self._read(work)
+            return await self._read(work, attempt)
         except Exception as error:
-            if not _lost(error):
+            if attempt.late or not _lost(error):
                 raise
-            return await self._read(work)
+            return await self._read(work, _Attempt())
 
     async def close(self) -> None:
         """As `Database.close`."""
@@ -98,11 +101,12 @@ class PostgresqlDatabase:
         await _disposed(self._reading)
 
     async def _write(self, writer: int, work: Callable[[Connection], T], attempt: "_Attempt") -> T:
+        end = asyncio.get_running_loop().time() + self._seconds
         try:
-            async with asyncio.timeout(self._seconds):
-                conn = self._held[writer]
-                if conn is None:
-                    conn = self._held[writer] = await self._connected()
+            async with asyncio.timeout_at(end):
+                conn = self._held[writer] or await self._connected()
+            self._held[writer] = conn
+            with attempt.until(end, conn):
                 transaction = await conn.begin()
                 try:
                     if self._must_ask_for_sync:
@@ -141,21 +145,47 @@ class PostgresqlDatabase:
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 if broken and not conn.invalidated:
+                    _end(conn)
                     await conn.invalidate()
                 await conn.close()
         except Exception:  # noqa: BLE001  it is broken: how it says so does not matter
             structlog.get_logger("palaver.store").debug("a connection did not close")
 
-    async def _read(self, work: Callable[[Connection], T]) -> T:
-        async with asyncio.timeout(self._seconds):
-            async with self._reading.connect() as conn:
+    async def _read(self, work: Callable[[Connection], T], attempt: "_Attempt") -> T:
+        end = asyncio.get_running_loop().time() + self._seconds
+        async with AsyncExitStack() as stack:
+            async with asyncio.timeout_at(end):
+                conn = await stack.enter_async_context(self._reading.connect())
+            with attempt.until(end, conn):
                 return await conn.run_sync(work)
 
 
 class _Attempt:
-    """Whether COMMIT may have been sent."""
+    """Whether COMMIT may have been sent, and whether our deadline ended it."""
 
     committing = False
+    late = False
+
+    @contextmanager
+    def until(self, end: float, conn: AsyncConnection) -> Generator[None]:
+        """Ends the connection at a time, so that whoever waits for it gets an error at once."""
+
+        def too_late() -> None:
+            self.late = True
+            _end(conn)
+
+        deadline = asyncio.get_running_loop().call_at(end, too_late)
+        try:
+            yield
+        finally:
+            deadline.cancel()
+
+
+def _end(conn: AsyncConnection) -> None:
+    """Closes the socket. Cancelling a query, or closing with a farewell, would wait for the server."""
+    if conn.sync_connection is not None and not conn.invalidated:
+        driver: Any = conn.sync_connection.connection.driver_connection
+        driver.terminate()
 
 
 def _lost(error: Exception) -> bool:
