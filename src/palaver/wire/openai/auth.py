@@ -1,8 +1,8 @@
 """Who is asking at the OpenAI-compatible door: an API key to an actor.
 
-A key of ours (`plv_…`) must be known and good for what is asked, whatever the settings say. Another key, or none, will do
-only for a program on this machine that asks this machine, while the setting `openai_keys` allows it: then each such key
-is a guest of its own. A request that a proxy passed on comes from elsewhere. Keys never go to an upstream or into a log.
+A key of ours (`plv_…`) must be known and good for what is asked, whatever the settings say. Another key, or none, will
+do only for a program on this machine that asks this machine, while the setting `openai_keys` allows it: then each such
+key is a guest of its own. A request that a proxy passed on comes from elsewhere. Keys go to no upstream and no log.
 """
 
 from starlette.requests import Request
