@@ -142,7 +142,8 @@ def verified(progress: Progress, conn: Connection) -> Verdict:
             _examine_file(conn, verdict)
         _examine_log(conn, verdict, progress)
     except (*UNREADABLE, DatabaseError) as error:
-        if conn.dialect.name != SQLITE or faults.temporary(error) is not None:
+        away = faults.damaged(error) is None and faults.temporary(error) is not None
+        if conn.dialect.name != SQLITE or away:
             raise
         verdict.add(f"the file cannot be read: {error.args[0]}")
     return verdict
