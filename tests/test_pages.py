@@ -80,7 +80,8 @@ def test_every_module_that_is_named_exists() -> None:
 
 def test_every_command_is_documented(tmp_path: Path) -> None:
     page = read("docs/cli.md")
-    for command in ("serve", "db upgrade", "db current", "db check", "doctor", "config show"):
+    commands = ("serve", "db upgrade", "db current", "db check", "doctor", "config show")
+    for command in (*commands, "key create", "key list", "key revoke"):
         assert f"`palaver {command}`" in page
         options = re.findall(
             r"^ {2}(?:-\w, )?(--[\w-]+)",

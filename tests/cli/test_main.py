@@ -24,6 +24,10 @@ COMMANDS = [
     ("config",),
     ("config", "show"),
     ("doctor",),
+    ("key",),
+    ("key", "create"),
+    ("key", "list"),
+    ("key", "revoke"),
 ]
 
 
@@ -32,7 +36,7 @@ def test_every_command_explains_itself(tmp_path: Path, command: tuple[str, ...])
     done = palaver(tmp_path, *command, "--help")
     assert done.code == 0
     assert "Usage:" in done.out
-    if not command or command[-1] not in {"db", "config"}:
+    if not command or command[-1] not in {"db", "config", "key"}:
         assert "Example" in done.out or "Exit codes" in done.out or "--json" in done.out
 
 
