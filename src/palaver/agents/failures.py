@@ -94,7 +94,7 @@ def failure_of(told: Told, asked: Asked, retry_ms: int | None = None) -> Provide
         code, detail, temporary = Code.PROVIDER_REFUSED, _not_found(told, asked), False
     elif status in _MEANING:
         code, detail, temporary = _MEANING[status]
-    elif told.code == "context_length_exceeded" or _TOO_LONG.search(told.message):
+    elif is_too_long(told):
         code, detail, temporary = Code.PROVIDER_REFUSED, _TOO_LONG_DETAIL, False
     elif 300 <= status < 400:  # noqa: PLR2004  HTTP's redirections
         code, detail, temporary = Code.PROVIDER_REFUSED, _REDIRECT_DETAIL, False
@@ -107,6 +107,11 @@ def failure_of(told: Told, asked: Asked, retry_ms: int | None = None) -> Provide
         return ProviderError(code, detail, temporary=not lasting, retry_ms=retry_ms)
     detail = detail.format(label=asked.label, model=asked.model)
     return ProviderError(code, detail, temporary=temporary, retry_ms=retry_ms)
+
+
+def is_too_long(told: Told) -> bool:
+    """Whether the conversation is more than the model can read."""
+    return told.code == "context_length_exceeded" or bool(_TOO_LONG.search(told.message))
 
 
 def cut(asked: Asked) -> ProviderError:
