@@ -18,6 +18,7 @@ import orjson
 from palaver.core import live
 from palaver.errors import Code, PalaverError, Refused
 from palaver.model import Actor, Event, EventType, Message, Page, Room
+from palaver.wire import parts
 
 DEPTH_MAX = 32
 WHOLE_NUMBER_MAX = 2**53 - 1
@@ -49,6 +50,7 @@ def room(value: Room) -> Json:
         "read_seq": value.read_seq,
         "unread": value.unread,
         "agents": [{"id": agent.id, "name": agent.name} for agent in value.agents],
+        "door": value.door,
     }
 
 
@@ -70,7 +72,7 @@ def message(value: Message) -> Json:
         "at": moment(value.created_ms),
         "edited_at": _moment_or_null(value.edited_ms),
         "deleted_at": _moment_or_null(value.deleted_ms),
-        "meta": dict(value.meta),
+        "meta": parts.light(value),
     }
 
 

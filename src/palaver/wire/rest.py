@@ -15,13 +15,14 @@ from starlette.responses import Response
 from palaver.core.start import Core
 from palaver.errors import Code, Refused
 from palaver.model import MessageId, RoomId, TurnId
-from palaver.wire import frames, shapes
+from palaver.wire import frames, parts, shapes
 from palaver.wire.auth import Me
 from palaver.wire.sse import EventFeed, wants_feed
 
 LIMIT_DEFAULT = 50
 WAIT_SECONDS_MAX = 30
 BODY_FRAMES_MAX = 4
+KEPT = "private, max-age=31536000, immutable"
 _DIGITS = re.compile(r"[0-9]{1,15}")
 
 S = TypeVar("S", bound=BaseModel)
@@ -169,6 +170,12 @@ class Rest:
             202 if sent.state == "accepted" else 200 if sent.dup else 201,
         )
 
+    async def part(self, me: Me, message: str, place: Whole) -> Response:
+        """The picture in a part of a message that came through the API."""
+        found = await self._core.access.message(me, MessageId(message))
+        media_type, data = parts.picture(found, place)
+        return Response(data, media_type=media_type, headers={"cache-control": KEPT})
+
     async def read(
         self, me: Me, room: str, body: Annotated[shapes.ReadUpTo, Depends(Body(shapes.ReadUpTo))]
     ) -> Response:
@@ -251,6 +258,7 @@ class Rest:
         add("POST", f"{room}/messages", self.send, shapes.Sent, status=201, body=shapes.NewMessage)
         add("POST", f"{room}/read", self.read, None, status=204, body=shapes.ReadUpTo)
         add("GET", f"{room}/events", self.events, shapes.Events)
+        add("GET", "/messages/{message}/parts/{place}", self.part, None)
         add("POST", "/turns/{turn}/stop", self.stop, shapes.Turn, status=202)
         add("POST", "/messages/{message}/retry", self.retry, shapes.Turn, status=202)
         return router

@@ -97,6 +97,8 @@ class Room(Shape):
     unread: int
     """Messages of others after `read_seq`, at most 100."""
     agents: list[Agent]
+    door: str | None
+    """Through which other door its messages came: `openai`."""
 
 
 class Message(Shape):
@@ -107,8 +109,9 @@ class Message(Shape):
     seq: int
     by: str
     name: str
-    role: Literal["user", "assistant", "system"]
+    role: Literal["user", "assistant", "system", "developer", "tool"]
     kind: str
+    """`text`, `tool_call`, `tool_result`, `reasoning` or `item`; more may come."""
     status: Literal["done", "stopped", "interrupted", "failed"]
     text: str
     cid: str | None

@@ -13,6 +13,14 @@ test('a picture that is in the message is shown, in both shapes', () => {
   ).toEqual([{ kind: 'image', src: PIXEL }, { kind: 'image', src: PIXEL }])
 })
 
+test('a long picture is asked of the server', () => {
+  const src = `/api/messages/m_${'0'.repeat(31)}a/parts/2`
+  expect(partsOf([{ type: 'input_image', image_url: src }])).toEqual([{ kind: 'image', src }])
+  for (const url of [`${src}/x`, '/api/me', '/api/messages/m_1/parts/2', `//elsewhere.example${src}`]) {
+    expect(partsOf([{ type: 'input_image', image_url: url }])).toEqual([{ kind: 'file', name: 'Image' }])
+  }
+})
+
 test('what is elsewhere is named and linked, never loaded', () => {
   expect(partsOf([{ type: 'image_url', image_url: { url: 'https://elsewhere.example/a.png' } }])).toEqual([
     { kind: 'link', name: 'Image: elsewhere.example', href: 'https://elsewhere.example/a.png' },

@@ -9,6 +9,8 @@ export type Part =
   | { kind: 'file'; name: string }
 
 const SHOWN = /^data:image\/(png|jpeg|gif|webp|avif|bmp)[;,]/i
+/** Where the server keeps a picture that is too long for a list of messages. */
+const KEPT = /^\/api\/messages\/m_[0-9a-f]{32}\/parts\/\d+$/
 const TEXTS = new Set(['text', 'input_text', 'output_text', 'refusal', 'summary_text', 'reasoning_text'])
 
 export function partsOf(parts: unknown): Part[] {
@@ -37,7 +39,7 @@ function shown(part: unknown): Part | null {
 }
 
 function image(url: string | null): Part {
-  if (url !== null && SHOWN.test(url)) return { kind: 'image', src: url }
+  if (url !== null && (SHOWN.test(url) || KEPT.test(url))) return { kind: 'image', src: url }
   const href = web(url)
   return href ? { kind: 'link', name: named('Image', new URL(href).host), href } : { kind: 'file', name: 'Image' }
 }
