@@ -1,0 +1,314 @@
+"""Messages of chat completions as messages of a room, and back; and a stored completion as its client got it.
+
+`entries_of` reads what a client sends; `messages_of` tells it again. The two are each other's inverse, but for what
+means the same: a content that is one plain part is its text, and null is the same as absent. An assistant's message is
+one entry for its words and one for each tool call; entries that follow each other become one message again, except
+where `apart` says that another one begins. Roles and fields that nobody here knows are kept in `more`.
+
+Only what has clearly the wrong shape is refused: everything else is between the client and its model server.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+import orjson
+
+from palaver.model import Entry, Exchange, Kind, Message, Role
+from palaver.wire.openai.items import Invalid
+
+Json = dict[str, Any]
+
+THOUGHT = "reasoning_content"
+"""The field in which most servers tell what a model thought; `reasoning` is the other one."""
+_THOUGHTS = (THOUGHT, "reasoning")
+_ROLES = {role.value: role for role in Role} | {"function": Role.TOOL}
+_OF_MESSAGE = frozenset(
+    {"role", "content", "name", "refusal", "tool_calls", "tool_call_id", "function_call", THOUGHT}
+)
+
+
+def entries_of(given: object) -> tuple[Entry, ...]:
+    """The entries for `messages`. Refused: what is no list of messages, naming the place."""
+    if not isinstance(given, list):
+        raise Invalid("Must be a list of messages.", "messages", "invalid_type")
+    found: list[Entry] = []
+    answered = False
+    for place, one in enumerate(cast("list[object]", given)):
+        param = f"messages[{place}]"
+        if not isinstance(one, dict):
+            raise Invalid("Must be an object.", param, "invalid_type")
+        message = cast("Json", one)
+        role = message.get("role")
+        if not isinstance(role, str):
+            raise Invalid("A message needs a role.", f"{param}.role", "invalid_type")
+        if role == Role.ASSISTANT:
+            found += _assistant(message, param, after_another=answered)
+        else:
+            found.append(_said(message, role, param))
+        answered = role == Role.ASSISTANT
+    return tuple(found)
+
+
+def messages_of(said: Iterable[Entry | Message]) -> list[Json]:
+    """Entries, or the messages that they became, as messages of a chat completion. Deleted ones are left out."""
+    found: list[Json] = []
+    thought = ""
+    joins = False
+    for one in said:
+        if (isinstance(one, Message) and one.deleted_ms is not None) or one.meta.get("choice"):
+            continue
+        match Kind(one.kind):
+            case Kind.REASONING:
+                thought += one.text
+            case Kind.TEXT:
+                found.append(_text_message(one, thought))
+                joins, thought = one.role is Role.ASSISTANT, ""
+            case Kind.TOOL_CALL:
+                if not joins or one.meta.get("apart"):
+                    found.append(_calling(one.meta, thought))
+                    joins, thought = True, ""
+                _add_call(found[-1], one)
+            case Kind.TOOL_RESULT:
+                found.append(_result(one))
+                joins = False
+            case Kind.ITEM:
+                joins = False
+    return found
+
+
+def request_of(exchange: Exchange, view: Iterable[Message]) -> Json:
+    """The request of a chat completion, made again from the messages at its `view`."""
+    return {**exchange.request, "messages": messages_of(view)}
+
+
+def completion_of(exchange: Exchange, answers: Sequence[Message]) -> Json:
+    """The `chat.completion` of an exchange: its envelope, with the texts of its answers."""
+    envelope = dict(_object(exchange.response.get("envelope")))
+    by_choice: dict[int, list[Message]] = {}
+    for message in answers:
+        by_choice.setdefault(int(message.meta.get("choice", 0)), []).append(message)
+    known = {
+        int(choice.get("index") or 0): choice
+        for choice in map(_object, _list(envelope.get("choices")))
+    }
+    choices = [
+        _choice(index, known.get(index, {}), by_choice.get(index, ()))
+        for index in sorted(known.keys() | by_choice.keys())
+    ]
+    made = {
+        "id": exchange.name or f"chatcmpl-{exchange.id[2:]}",
+        "object": "chat.completion",
+        "created": exchange.created_ms // 1000,
+        "model": exchange.model,
+        **{key: value for key, value in envelope.items() if value is not None},
+        "choices": choices,
+    }
+    return {**made, "metadata": dict(exchange.metadata)} if exchange.kept else made
+
+
+# what a client sends
+
+
+def _said(message: Json, role: str, param: str) -> Entry:
+    text, meta = _content(message.get("content"), f"{param}.content")
+    more = _more(message)
+    name, call = message.get("name"), message.get("tool_call_id")
+    if isinstance(name, str):
+        meta["name"] = name
+    known = _ROLES.get(role)
+    if known is None:
+        more["role"] = role
+    if known is not Role.TOOL:
+        for field in ("tool_calls", "tool_call_id", "function_call", "refusal", THOUGHT):
+            if message.get(field) is not None:
+                more[field] = message[field]
+    elif isinstance(call, str):
+        meta["call_id"] = call
+    elif role == Role.TOOL:
+        more["role"] = role  # without the id of its call it would be told as an old function's
+    if more:
+        meta["more"] = more
+    kind = Kind.TOOL_RESULT if known is Role.TOOL else Kind.TEXT
+    return Entry(role=known or Role.USER, kind=kind, text=text, meta=meta)
+
+
+def _assistant(message: Json, param: str, *, after_another: bool) -> list[Entry]:
+    text, meta = _content(message.get("content"), f"{param}.content")
+    more = {key: value for key, value in _more(message).items() if value not in ("", [], {})}
+    for field in ("name", "refusal"):
+        if message.get(field):
+            meta[field] = _text(message[field], f"{param}.{field}")
+    if message.get(THOUGHT):
+        meta["reasoning"] = _text(message[THOUGHT], f"{param}.{THOUGHT}")
+    if more:
+        meta["more"] = more
+    calls = _calls(message, param)
+    says = bool(text or not calls or "refusal" in meta or "parts" in meta)
+    entries = [Entry(role=Role.ASSISTANT, text=text, meta=meta)] if says else []
+    for place, (arguments, call) in enumerate(calls):
+        own = dict(call)
+        if place == 0 and not says:
+            if "reasoning" in meta:
+                own["reasoning"] = meta.pop("reasoning")
+            if meta:
+                own["message"] = meta
+            if after_another:
+                own["apart"] = True
+        entries.append(Entry(role=Role.ASSISTANT, kind=Kind.TOOL_CALL, text=arguments, meta=own))
+    return entries
+
+
+def _calls(message: Json, param: str) -> list[tuple[str, Json]]:
+    """The arguments and the meta of each tool call."""
+    found: list[tuple[str, Json]] = []
+    given = message.get("tool_calls")
+    if given is not None and not isinstance(given, list):
+        raise Invalid("Must be a list of tool calls.", f"{param}.tool_calls", "invalid_type")
+    for place, one in enumerate(_list(message.get("tool_calls"))):
+        call = _object(one)
+        custom = call.get("type") == "custom"
+        function = call.get("custom" if custom else "function")
+        if not isinstance(function, dict):
+            raise Invalid("A tool call needs a function.", f"{param}.tool_calls[{place}]")
+        arguments, meta = _function(cast("Json", function), "input" if custom else "arguments")
+        known = {"id", "custom" if custom else "function"}
+        if call.get("type") in {"function", None}:
+            known.add("type")
+        more = {key: value for key, value in call.items() if key not in known and value is not None}
+        meta["call_id"] = str(call.get("id") or "")
+        found.append((arguments, meta | ({"more": more} if more else {})))
+    legacy = message.get("function_call")
+    if legacy:
+        found.append(_function(_object(legacy), "arguments"))
+    return found
+
+
+def _function(function: Json, field: str) -> tuple[str, Json]:
+    given = function.get(field, "")
+    arguments = given if isinstance(given, str) else orjson.dumps(given).decode()
+    return arguments, {"tool": str(function.get("name") or "")}
+
+
+def _content(given: object, param: str) -> tuple[str, Json]:
+    """The text of a content, and the meta that keeps what is more."""
+    if given is None:
+        return "", {}
+    if isinstance(given, str):
+        return given, {}
+    if not isinstance(given, list):
+        raise Invalid("Must be a text or a list of content parts.", param, "invalid_type")
+    parts = cast("list[object]", given)
+    for place, part in enumerate(parts):
+        if not isinstance(part, dict):
+            raise Invalid("Must be an object.", f"{param}[{place}]", "invalid_type")
+    texts = [_object(part).get("text") for part in parts]
+    text = "\n".join(one for one in texts if isinstance(one, str))
+    plain = len(parts) == 1 and parts[0] == {"type": "text", "text": text}
+    return text, {} if plain else {"parts": parts}
+
+
+def _more(message: Json) -> Json:
+    return {
+        key: value for key, value in message.items() if key not in _OF_MESSAGE and value is not None
+    }
+
+
+def _text(value: object, param: str) -> str:
+    if not isinstance(value, str):
+        raise Invalid("Must be a text.", param, "invalid_type")
+    return value
+
+
+# what it gets
+
+
+def _text_message(one: Entry | Message, thought: str) -> Json:
+    meta = one.meta
+    message: Json = {"role": one.role.value, "content": meta.get("parts", one.text)}
+    if one.role is Role.ASSISTANT and not one.text and "refusal" in meta and "parts" not in meta:
+        message["content"] = None
+    if thought or "reasoning" in meta:
+        message[THOUGHT] = thought + meta.get("reasoning", "")
+    return _with_fields(message, meta)
+
+
+def _calling(meta: Mapping[str, Any], thought: str) -> Json:
+    message: Json = {"role": Role.ASSISTANT.value, "content": None}
+    if thought or "reasoning" in meta:
+        message[THOUGHT] = thought + meta.get("reasoning", "")
+    return _with_fields(message, meta.get("message", {}))
+
+
+def _result(one: Entry | Message) -> Json:
+    meta = one.meta
+    message: Json = {"role": "tool" if "call_id" in meta else "function"}
+    message["content"] = meta.get("parts", one.text)
+    if "call_id" in meta:
+        message["tool_call_id"] = meta["call_id"]
+    return _with_fields(message, meta)
+
+
+def _with_fields(message: Json, meta: Mapping[str, Any]) -> Json:
+    for field in ("name", "refusal"):
+        if field in meta:
+            message[field] = meta[field]
+    return message | meta.get("more", {})
+
+
+def _add_call(message: Json, one: Entry | Message) -> None:
+    meta = one.meta
+    function: Json = {"name": meta.get("tool", "")}
+    if "call_id" not in meta:
+        message["function_call"] = function | {"arguments": one.text}
+        return
+    more = meta.get("more", {})
+    call: Json = {"id": meta["call_id"], "type": "function"}
+    if more.get("type") == "custom":
+        call["custom"] = function | {"input": one.text}
+    else:
+        call["function"] = function | {"arguments": one.text}
+    message.setdefault("tool_calls", []).append(call | more)
+
+
+def _choice(index: int, known: Mapping[str, Any], said: Sequence[Message]) -> Json:
+    """One choice of a completion: as it came, its texts those of the messages."""
+    texts = [one for one in said if one.kind == Kind.TEXT]
+    calls = [one for one in said if one.kind == Kind.TOOL_CALL]
+    message: Json = {"role": "assistant", "content": None, "refusal": None}
+    message |= _object(known.get("message"))
+    message["content"] = "".join(one.text for one in texts) or (None if calls else "")
+    message["refusal"] = next((one.meta["refusal"] for one in said if "refusal" in one.meta), None)
+    if message["refusal"] is not None and not message["content"]:
+        message["content"] = None
+    thought = "".join(one.meta.get("reasoning", "") for one in said)
+    if thought:
+        name = next((name for name in _THOUGHTS if name in message), THOUGHT)
+        message[name] = thought
+    if calls and message.get("function_call"):
+        message["function_call"] = {**message["function_call"], "arguments": calls[0].text}
+    elif calls:
+        kept = [_object(call) for call in _list(message.get("tool_calls"))]
+        message["tool_calls"] = [
+            _filled(kept[place] if place < len(kept) else {}, call)
+            for place, call in enumerate(calls)
+        ]
+    ended = next((one.meta["finish"] for one in said if "finish" in one.meta), None)
+    made = {"index": index, "message": message, "logprobs": None, "finish_reason": ended}
+    return made | dict(known) | {"message": message}
+
+
+def _filled(kept: Json, call: Message) -> Json:
+    """A tool call as it came, with its arguments."""
+    if "custom" in kept:
+        return {**kept, "custom": {**_object(kept["custom"]), "input": call.text}}
+    function = {"name": call.meta.get("tool", ""), **_object(kept.get("function"))}
+    made: Json = {"id": call.meta.get("call_id", ""), "type": "function", **kept}
+    return made | {"function": {**function, "arguments": call.text}}
+
+
+def _object(value: object) -> Json:
+    return cast("Json", value) if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[object]:
+    return cast("list[object]", value) if isinstance(value, list) else []
