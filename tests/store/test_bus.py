@@ -6,14 +6,14 @@ import pytest
 
 from palaver.clock import SystemClock
 from palaver.settings import Settings
-from palaver.store.bus import NOTICE_BYTES_MAX, PostgresqlBus, bus_of
+from palaver.store.bus import NOTICE_BYTES_MAX, PostgresqlBus, Silence, bus_of
 
 
-def test_there_is_no_bus_for_sqlite_nor_where_it_is_switched_off() -> None:
+def test_there_is_no_bus_for_sqlite_and_a_silent_one_where_it_is_switched_off() -> None:
     sqlite = Settings(database_url="sqlite:///x.db")
     assert bus_of(sqlite, SystemClock()) is None
     polling = Settings(database_url="postgresql://h/d", listen_url="")
-    assert bus_of(polling, SystemClock()) is None
+    assert isinstance(bus_of(polling, SystemClock()), Silence)
 
 
 @pytest.mark.postgres

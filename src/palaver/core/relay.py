@@ -10,10 +10,14 @@ they begin; each other process keeps a mirror, so that its readers, also late on
 misses something says what it has, and the owner sends the rest. When the owner dies, the mirror is what was seen of
 the answer: it stays until the turn's message is there, and whoever takes the turn over may store it.
 
-A notice is JSON: [process, kind, …]. `r` room first last · `o` the turn of a stream · `d` turn offset offset text
-reasoning · `e` turn ended · `?` turn offset offset (send me the rest) · `a` who is there, and runs what? · `h` I am ·
-`x` turn (stop it) · `t` room actor name (typing) · `k` room actor seq (read). A process that hears nobody spreads
-nothing.
+An owner that slept through its lease may wake up when its turn is another's, or over. So every piece carries the turn's
+fence: a mirror takes none of an older owner, and an owner that hears of a newer one, or finds its turn's message in the
+log, stops. A mirror whose end nobody told asks the log as well.
+
+A notice is JSON: [process, kind, …]. `r` room first last · `o` the turn of a stream · `d` turn fence offset offset text
+reasoning · `e` turn fence (ended) · `?` turn fence offset offset (send me the rest) · `a` who is there, and runs
+what? · `h` I am · `x` turn (stop it) · `t` room actor name (typing) · `k` room actor seq (read). A process that hears
+nobody spreads nothing.
 """
 
 import asyncio
@@ -36,6 +40,8 @@ POLL_SECONDS = 1.0
 CHUNK_CHARS = 1_100
 """So many characters fit into a notice, however JSON writes them."""
 EVENTS_AT_ONCE = 200
+SEARCHED_MAX = 1_000
+"""So far back the message of an answer is looked for that others still seem to write."""
 NOTICES_AT_ONCE = 256
 
 log = structlog.stdlib.get_logger()
@@ -78,6 +84,7 @@ class Relay:
         self._rooms: dict[RoomId, tuple[int, int]] = {}
         self._own: dict[TurnId, _Own] = {}
         self._mirrors: dict[TurnId, Stream] = {}
+        self._searched: dict[TurnId, int] = {}
         self._over: set[TurnId] = set()
         self._asked: set[TurnId] = set()
         self._behind: dict[RoomId, tuple[int, int]] = {}
@@ -95,7 +102,7 @@ class Relay:
 
     def opened(self, stream: Stream) -> None:
         """See `hub.Spread`."""
-        self._mirrors.pop(stream.turn.id, None)
+        self._drop(stream.turn.id)
         self._own[stream.turn.id] = _Own(stream)
         self._say("o", *_turn_out(stream.turn))
 
@@ -106,7 +113,7 @@ class Relay:
     def ended(self, stream: Stream) -> None:
         """See `hub.Spread`."""
         if self._own.pop(stream.turn.id, None) is not None:
-            self._ends.append(["e", stream.turn.id])
+            self._ends.append(["e", stream.turn.id, stream.turn.fence])
             self._wake.set()
 
     def passing(self, item: Typing | ReadMark, actor: ActorId) -> None:
@@ -162,6 +169,21 @@ class Relay:
                 for room, seq in (await self._log.seqs(tuple(tails))).items():
                     if seq > tails[room]:
                         self._catch_up(room, tails[room] + 1, seq)
+                await self._search()
+
+    async def _search(self) -> None:
+        """Looks for the messages of mirrors whose end was not heard. Each event is read once for that."""
+        mirrors = dict(self._mirrors)
+        seqs = await self._log.seqs(tuple({stream.turn.room for stream in mirrors.values()}))
+        for id_, stream in mirrors.items():
+            room, trigger_seq = stream.turn.room, stream.turn.trigger_seq
+            seq = seqs.get(room, 0)
+            after = self._searched.get(id_, max(trigger_seq, seq - SEARCHED_MAX))
+            while after < seq and (found := await self._log.since(room, after, EVENTS_AT_ONCE)):
+                self._said(found)
+                after = found[-1].seq
+            if self._mirrors.get(id_) is stream:
+                self._searched[id_] = after
 
     async def _read(self) -> None:
         """Reads what other processes wrote, and publishes it here in its order."""
@@ -180,11 +202,19 @@ class Relay:
             found = await self._log.since(room, after, min(EVENTS_AT_ONCE, last - after))
             if not found:
                 return
+            self._said(found)
             self._hub.publish(found)
-            said = {event.message.id for event in found if event.message is not None}
-            for turn in [one for one, kept in self._mirrors.items() if kept.turn.message in said]:
-                self._drop(turn)
             after = found[-1].seq
+
+    def _said(self, events: Sequence[Event]) -> None:
+        """The answers among these events are over, here too."""
+        said = {event.message.id for event in events if event.message is not None}
+        for turn in [one for one, kept in self._mirrors.items() if kept.turn.message in said]:
+            self._drop(turn)
+        for own in [one for one in self._own.values() if one.stream.turn.message in said]:
+            turn = own.stream.turn
+            if self._hub.streams(turn.room).get(turn.message) is own.stream:  # we stored it not
+                self._give_up(turn.id)
 
     # what others say
 
@@ -205,16 +235,16 @@ class Relay:
                 self._catch_up(RoomId(room), first, last)
             case "o", fields:
                 self._mirror(_turn_in(fields))
-            case "d", [turn, text_from, reasoning_from, text, reasoning]:
-                self._grow(TurnId(turn), text_from, reasoning_from, text, reasoning)
-            case "e", [turn]:
-                self._end(TurnId(turn))
-            case "?", [turn, text_from, reasoning_from]:
-                self._send_rest(TurnId(turn), text_from, reasoning_from)
+            case "d", [turn, fence, text_from, reasoning_from, text, reasoning]:
+                self._grow(TurnId(turn), fence, (text_from, reasoning_from), text, reasoning)
+            case "e", [turn, fence]:
+                self._end(TurnId(turn), fence)
+            case "?", [turn, fence, text_from, reasoning_from]:
+                self._send_rest(TurnId(turn), fence, text_from, reasoning_from)
             case "a", []:
                 self._say("h")
-                for turn in list(self._own):
-                    self._send_rest(turn, 0, 0)
+                for turn, own in self._own.items():
+                    self._send_rest(turn, own.stream.turn.fence, 0, 0)
             case "x", [turn]:
                 self.stop_here(TurnId(turn))
             case "t", [room, actor, name]:
@@ -227,14 +257,16 @@ class Relay:
                 pass  # a greeting, or a newer process speaks of what this one does not know
 
     def _catch_up(self, room: RoomId, first: int, last: int) -> None:
-        mirrored = any(stream.turn.room == room for stream in self._mirrors.values())
-        if not mirrored and not self._hub.cares(room):
+        if not self._mirrors_in(room) and not self._hub.cares(room):
             return
         known = self._behind.get(room, (first, last))
         self._behind[room] = (min(first, known[0]), max(last, known[1]))
         self._wanted.set()
 
     def _mirror(self, turn: Turn) -> None:
+        own = self._own.get(turn.id)
+        if own is not None and own.stream.turn.fence < turn.fence:
+            self._give_up(turn.id)
         known = self._mirrors.get(turn.id)
         if known is not None and known.turn.fence < turn.fence:  # it was taken over and begins anew
             self._drop(turn.id)
@@ -243,41 +275,58 @@ class Relay:
             self._mirrors[turn.id] = self._hub.open_stream(turn, mirror=True)
 
     def _grow(
-        self, turn: TurnId, text_from: int, reasoning_from: int, text: str, reasoning: str
+        self, turn: TurnId, fence: int, begin: tuple[int, int], text: str, reasoning: str
     ) -> None:
+        if self._fence(turn) > fence:
+            return  # of an owner that does not know yet that it is none
         stream = self._mirrors.get(turn)
-        have_text, have_reasoning = (0, 0) if stream is None else stream.lengths
-        if stream is None or text_from > have_text or reasoning_from > have_reasoning:
+        if stream is not None and stream.turn.fence < fence:
+            stream = None
+        have = (0, 0) if stream is None else stream.lengths
+        if stream is None or begin[0] > have[0] or begin[1] > have[1]:
             if turn not in self._asked:
                 self._asked.add(turn)
-                self._say("?", turn, have_text, have_reasoning)
+                self._say("?", turn, fence, *have)
             return
         self._asked.discard(turn)
-        text, reasoning = (
-            text[have_text - text_from :],
-            reasoning[have_reasoning - reasoning_from :],
-        )
+        text, reasoning = text[have[0] - begin[0] :], reasoning[have[1] - begin[1] :]
         if text or reasoning:
             self._hub.add(stream, text, reasoning)
 
-    def _end(self, turn: TurnId) -> None:
+    def _fence(self, turn: TurnId) -> int:
+        """The newest owner of a turn that is known here."""
+        streams = (self._mirrors.get(turn), own.stream if (own := self._own.get(turn)) else None)
+        return max([stream.turn.fence for stream in streams if stream is not None], default=0)
+
+    def _end(self, turn: TurnId, fence: int) -> None:
         """The owner is done. Its message, if there is one, may still have to be read."""
         self._asked.discard(turn)
         stream = self._mirrors.get(turn)
-        if stream is None:
+        if stream is None or stream.turn.fence > fence:
             return
         self._over.add(turn)
         if stream.turn.room not in self._behind:
             self._catch_up(stream.turn.room, 1, 0)
 
+    def _give_up(self, turn: TurnId) -> None:
+        """A turn that we run is over, or another's. Whatever we still say of it goes nowhere."""
+        stream = self._own.pop(turn).stream
+        log.warning("turn.taken_over", turn=turn, room=stream.turn.room)
+        self._hub.drop_stream(stream)
+        self.stop_here(turn)
+
     def _drop(self, turn: TurnId) -> None:
         self._over.discard(turn)
+        self._searched.pop(turn, None)
         stream = self._mirrors.pop(turn, None)
         if stream is not None:
             self._hub.drop_stream(stream)
 
+    def _mirrors_in(self, room: RoomId) -> list[Stream]:
+        return [stream for stream in self._mirrors.values() if stream.turn.room == room]
+
     def _over_in(self, room: RoomId) -> list[TurnId]:
-        return [turn for turn in self._over if self._mirrors[turn].turn.room == room]
+        return [one.turn.id for one in self._mirrors_in(room) if one.turn.id in self._over]
 
     # speaking
 
@@ -285,25 +334,25 @@ class Relay:
         self._out.append(list(notice))
         self._wake.set()
 
-    def _send_rest(self, turn: TurnId, text_from: int, reasoning_from: int) -> None:
+    def _send_rest(self, turn: TurnId, fence: int, text_from: int, reasoning_from: int) -> None:
         own = self._own.get(turn)
-        if own is None:
+        if own is None or own.stream.turn.fence != fence:
             return
         if text_from == 0 and reasoning_from == 0:
             self._say("o", *_turn_out(own.stream.turn))
         text = own.stream.text()[text_from : own.text]
         reasoning = own.stream.reasoning()[reasoning_from : own.reasoning]
-        self._out += _chunks(turn, text_from, reasoning_from, text, reasoning)
+        self._out += _chunks(own.stream.turn, text_from, reasoning_from, text, reasoning)
         self._wake.set()
 
     def _pieces(self) -> list[list[Any]]:
         notices: list[list[Any]] = []
-        for turn, own in self._own.items():
+        for own in self._own.values():
             pieces = own.stream.pieces[own.pieces :]
             if pieces:
                 text = "".join(text for text, _ in pieces)
                 reasoning = "".join(reasoning for _, reasoning in pieces)
-                notices += _chunks(turn, own.text, own.reasoning, text, reasoning)
+                notices += _chunks(own.stream.turn, own.text, own.reasoning, text, reasoning)
                 own.pieces += len(pieces)
                 own.text += len(text)
                 own.reasoning += len(reasoning)
@@ -311,17 +360,17 @@ class Relay:
 
 
 def _chunks(
-    turn: TurnId, text_from: int, reasoning_from: int, text: str, reasoning: str
+    turn: Turn, text_from: int, reasoning_from: int, text: str, reasoning: str
 ) -> list[list[Any]]:
     """A piece of an answer, cut so that each part fits into a notice."""
     notices: list[list[Any]] = []
     for start in range(0, len(reasoning), CHUNK_CHARS):
         part = reasoning[start : start + CHUNK_CHARS]
-        notices.append(["d", turn, text_from, reasoning_from + start, "", part])
+        notices.append(["d", turn.id, turn.fence, text_from, reasoning_from + start, "", part])
     reasoning_from += len(reasoning)
     for start in range(0, len(text), CHUNK_CHARS):
         part = text[start : start + CHUNK_CHARS]
-        notices.append(["d", turn, text_from + start, reasoning_from, part, ""])
+        notices.append(["d", turn.id, turn.fence, text_from + start, reasoning_from, part, ""])
     return notices
 
 

@@ -2,7 +2,7 @@
 
 A notice is a hint and may be lost, doubled or late; no correctness depends on it (the relay asks the log itself
 once a second). A connection that breaks is made anew, and `lost` says that notices may be missing. Behind a pooler
-in transaction mode, which cannot listen, `listen_url` names the server itself; empty, there is no bus, and the
+in transaction mode, which cannot listen, `listen_url` names the server itself; empty, nothing is carried, and the
 once-a-second question is all there is.
 """
 
@@ -39,6 +39,17 @@ class Bus(Protocol):
     async def run(self, heard: Callable[[str], None], lost: Callable[[], None]) -> None:
         """Listens for ever. `lost` is called whenever notices may have been missed, and at the beginning."""
         ...
+
+
+class Silence:
+    """Carries nothing: what others wrote is found by asking, and running answers are seen where they run."""
+
+    async def send(self, notices: Sequence[str]) -> None:
+        """See `Bus`."""
+
+    async def run(self, heard: Callable[[str], None], lost: Callable[[], None]) -> None:  # noqa: ARG002  as `Bus`
+        """See `Bus`."""
+        await asyncio.get_running_loop().create_future()
 
 
 class PostgresqlBus:
@@ -97,9 +108,11 @@ class PostgresqlBus:
 
 
 def bus_of(settings: Settings, clock: Clock) -> Bus | None:
-    """The bus for these settings; None where there is one process only, or where there shall be none."""
+    """The bus for these settings; None where there is one process only."""
     listen_url = settings.url if settings.listen_url is None else settings.listen_url
-    if not listen_url or not parsed(settings.url).drivername.startswith("postgresql"):
+    if not parsed(settings.url).drivername.startswith("postgresql"):
         return None
+    if not listen_url:
+        return Silence()
     url = parsed(listen_url).set(drivername="postgresql")
     return PostgresqlBus(url.render_as_string(hide_password=False), clock)
