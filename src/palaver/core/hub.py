@@ -290,7 +290,10 @@ class Hub:
         if self.spread is not None and not mirror:
             self.spread.opened(stream)
         self._streams.setdefault(turn.room, {})[turn.message] = stream
-        self._touch(self._feeds.get(turn.room))
+        feed = self._feeds.get(turn.room)
+        for cursor in () if feed is None else feed.cursors:
+            cursor.streams.pop(turn.message, None)  # who saw an earlier attempt begins anew
+        self._touch(feed)
         return stream
 
     def add(self, stream: Stream, text: str, reasoning: str = "") -> None:
