@@ -1,12 +1,24 @@
 """Rooms: making, finding, naming, deleting and restoring them."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from palaver.clock import Clock
 from palaver.core import checks
 from palaver.core.access import Access
-from palaver.model import Actor, ActorId, MemberRole, Room, RoomId, TitleSource, Visibility
+from palaver.model import (
+    NO_DATA,
+    Actor,
+    ActorId,
+    MemberRole,
+    Room,
+    RoomId,
+    TitleSource,
+    Visibility,
+)
 from palaver.settings import Settings
 from palaver.store import rooms
-from palaver.store.commands import AddMember, CreateRoom, RenameRoom, SetRoomDeleted
+from palaver.store.commands import AddMember, ChangeSettings, CreateRoom, RenameRoom, SetRoomDeleted
 from palaver.store.store import Store
 
 
@@ -23,9 +35,16 @@ class Rooms:
         self._assistant = assistant
 
     async def create(
-        self, actor: Actor, *, title: str = "", room: RoomId | None = None, agent: bool = True
+        self,
+        actor: Actor,
+        *,
+        title: str = "",
+        room: RoomId | None = None,
+        agent: bool = True,
+        visibility: Visibility = Visibility.PRIVATE,
+        settings: Mapping[str, Any] = NO_DATA,
     ) -> Room:
-        """Makes a private room of this actor's, in which the server's agent answers unless `agent` is False.
+        """Makes a room of this actor's, in which the server's agent answers unless `agent` is False.
 
         The same `room` id again gives the room that is there. Refused: `title_too_long`, `room_not_found` (the id
         is somebody else's room).
@@ -37,9 +56,10 @@ class Rooms:
                 id=room,
                 title=title,
                 title_source=TitleSource.USER if title else TitleSource.NONE,
-                visibility=Visibility.PRIVATE,
+                visibility=visibility,
                 owner=actor.id,
                 agents=(self._assistant,) if agent else (),
+                settings=settings,
             )
         )
         return await self._access.room(actor, room, deleted=True)
@@ -54,13 +74,18 @@ class Rooms:
         *,
         limit: int = 20,
         cursor: str | None = None,
+        after: RoomId | None = None,
         search: str | None = None,
     ) -> tuple[tuple[Room, ...], str | None]:
         """The actor's rooms and the open ones, by last activity, and the cursor to go on with.
 
-        `search`: those whose title holds it, in any case. Refused: `limit_invalid`, `cursor_invalid`.
+        `after`: those behind this room, instead of a cursor. `search`: those whose title holds it, in any case.
+        Refused: `limit_invalid`, `cursor_invalid`, `room_not_found` (after).
         """
         limit = checks.page_size(limit, self._settings.page_max)
+        if after is not None:
+            await self._access.room(actor, after, deleted=True)
+            cursor = await self._store.read(rooms.cursor_of, after)
         if search is not None:
             search = checks.search_words(search).strip() or None
         return await self._store.read(
@@ -74,6 +99,13 @@ class Rooms:
         await self._store.write(
             RenameRoom(room=room, by=actor.id, title=title, source=TitleSource.USER)
         )
+        return await self._access.room(actor, room)
+
+    async def change_settings(
+        self, actor: Actor, room: RoomId, settings: Mapping[str, Any]
+    ) -> Room:
+        """Sets some of a room's settings, for whoever may write there. Refused: `room_not_found`, `forbidden`."""
+        await self._store.write(ChangeSettings(room=room, by=actor.id, settings=settings))
         return await self._access.room(actor, room)
 
     async def delete(self, actor: Actor, room: RoomId) -> None:

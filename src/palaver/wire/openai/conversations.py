@@ -1,0 +1,226 @@
+"""`/v1/conversations`: rooms, and what was said in them, as the OpenAI API has conversations and items.
+
+A conversation is a room and an item is a message of it, whichever door it came through. Metadata lies in the room's
+settings. Deleting can be undone on the page; until then nothing of it is seen here. Beyond the API,
+`GET /v1/conversations` lists the rooms of the caller, the last active first.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from palaver.core.start import Core
+from palaver.errors import Code, Refused
+from palaver.model import Actor, Message, Room, RoomId, Scope, Visibility
+from palaver.wire import frames
+from palaver.wire.openai.auth import caller
+from palaver.wire.openai.items import (
+    Invalid,
+    Json,
+    conversation_id,
+    entries_of,
+    item_of,
+    message_id,
+    room_id,
+)
+from palaver.wire.openai.paging import listed, paging_of
+from palaver.wire.openai.requests import metadata_of
+
+DOOR = "openai"
+
+
+class Conversations:
+    """The calls of the Conversations API."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def routes(self) -> list[Route]:
+        """The calls under their addresses."""
+        one, items = "/conversations/{conversation}", "/conversations/{conversation}/items"
+        return [
+            Route("/conversations", self.listing, methods=["GET"]),
+            Route("/conversations", self.create, methods=["POST"]),
+            Route(one, self.retrieve, methods=["GET"]),
+            Route(one, self.update, methods=["POST"]),
+            Route(one, self.delete, methods=["DELETE"]),
+            Route(items, self.items, methods=["GET"]),
+            Route(items, self.add_items, methods=["POST"]),
+            Route(f"{items}/{{item}}", self.item, methods=["GET"]),
+            Route(f"{items}/{{item}}", self.delete_item, methods=["DELETE"]),
+        ]
+
+    async def create(self, request: Request) -> Response:
+        """Makes a conversation, with its first items."""
+        me = await caller(request, Scope.CONVERSATIONS)
+        body = await body_of(request)
+        entries = entries_of(body.get("items"), "items")
+        settings: Json = {"door": DOOR}
+        if metadata := metadata_of(body.get("metadata")):
+            settings["metadata"] = metadata
+        room = await self._core.rooms.create(me, visibility=Visibility.OPEN, settings=settings)
+        if entries:
+            await self._core.exchanges.add(me, room.id, entries)
+        return _answer(_conversation(room))
+
+    async def listing(self, request: Request) -> Response:
+        """The caller's rooms."""
+        me = await caller(request, Scope.CONVERSATIONS)
+        paging = paging_of(request, newest_first=True)
+        if not paging.newest_first:
+            raise Invalid("Conversations are listed by their last activity only: 'desc'.", "order")
+        after = None if paging.after is None else _room_id(paging.after, "after")
+        rooms, more = await self._core.rooms.listing(me, limit=paging.limit, after=after)
+        data = [_conversation(room) for room in rooms]
+        return _answer(listed(data, has_more=more is not None))
+
+    async def retrieve(self, request: Request) -> Response:
+        """One conversation."""
+        me = await caller(request, Scope.CONVERSATIONS)
+        return _answer(_conversation(await self._room(me, request)))
+
+    async def update(self, request: Request) -> Response:
+        """Replaces the metadata."""
+        me = await caller(request, Scope.CONVERSATIONS)
+        body = await body_of(request)
+        if "metadata" not in body:
+            raise Invalid("Missing required parameter.", "metadata", "missing_required_parameter")
+        metadata = metadata_of(body["metadata"])
+        room = await self._room(me, request)
+        changed = await self._core.rooms.change_settings(me, room.id, {"metadata": metadata})
+        return _answer(_conversation(changed))
+
+    async def delete(self, request: Request) -> Response:
+        """Deletes a conversation, and from this door all that was said in it."""
+        me = await caller(request, Scope.CONVERSATIONS)
+        room = await self._room(me, request)
+        await self._core.rooms.delete(me, room.id)
+        gone = {"object": "conversation.deleted", "deleted": True}
+        return _answer({"id": conversation_id(room.id), **gone})
+
+    async def add_items(self, request: Request) -> Response:
+        """Says things, in their order, all of them or none."""
+        me = await caller(request, Scope.CONVERSATIONS)
+        body = await body_of(request)
+        if body.get("items") is None:
+            raise Invalid("Missing required parameter.", "items", "missing_required_parameter")
+        entries = entries_of(body["items"], "items")
+        room = await self._room(me, request)
+        added = await self._core.exchanges.add(me, room.id, entries) if entries else ()
+        return _answer(listed([item_of(message) for message in added], has_more=False))
+
+    async def items(self, request: Request) -> Response:
+        """What was said, the newest first unless asked otherwise."""
+        me = await caller(request, Scope.CONVERSATIONS)
+        paging = paging_of(request, newest_first=True)
+        room = await self._room(me, request)
+        seq = None
+        if paging.after is not None:
+            seq = (await self._message(me, room, paging.after, deleted=True)).seq
+        found = await self._said(
+            me, room.id, seq, paging.limit + 1, newest_first=paging.newest_first
+        )
+        data = [item_of(message) for message in found[: paging.limit]]
+        return _answer(listed(data, has_more=len(found) > paging.limit))
+
+    async def item(self, request: Request) -> Response:
+        """One item."""
+        me = await caller(request, Scope.CONVERSATIONS)
+        room = await self._room(me, request)
+        return _answer(item_of(await self._message(me, room, request.path_params["item"])))
+
+    async def delete_item(self, request: Request) -> Response:
+        """Deletes an item. The answer is the conversation."""
+        me = await caller(request, Scope.CONVERSATIONS)
+        room = await self._room(me, request)
+        message = await self._message(me, room, request.path_params["item"])
+        await self._core.exchanges.remove(me, message.id)
+        return _answer(_conversation(room))
+
+    async def _room(self, me: Actor, request: Request) -> Room:
+        given = request.path_params["conversation"]
+        room = _room_id(given, "conversation_id")
+        try:
+            return await self._core.rooms.get(me, room)
+        except Refused as refused:
+            if refused.code is Code.ROOM_NOT_FOUND:
+                raise _not_found(given) from None
+            raise
+
+    async def _message(self, me: Actor, room: Room, item: str, *, deleted: bool = False) -> Message:
+        """The message of a room that an item's id means. Refused: `message_not_found`."""
+        id_ = message_id(item)
+        missing = Refused(
+            Code.MESSAGE_NOT_FOUND,
+            f"Item with id '{item}' not found in conversation '{conversation_id(room.id)}'.",
+        )
+        if id_ is None:
+            raise missing
+        try:
+            found = await self._core.chat.message(me, id_)
+        except Refused:
+            raise missing from None
+        if found.room != room.id or (found.deleted_ms is not None and not deleted):
+            raise missing
+        return found
+
+    async def _said(
+        self, me: Actor, room: RoomId, seq: int | None, count: int, *, newest_first: bool
+    ) -> Sequence[Message]:
+        """At most `count` messages that are not deleted, from behind a seq on, in the order asked for."""
+        history = self._core.chat.history
+        found: list[Message] = []
+        at = seq if newest_first or seq is not None else 0
+        while len(found) < count:
+            if newest_first:
+                page = await history(me, room, before=at, limit=count)
+                found += [one for one in reversed(page.messages) if one.deleted_ms is None]
+                at = page.before
+            else:
+                page = await history(me, room, after=at, limit=count)
+                found += [one for one in page.messages if one.deleted_ms is None]
+                at = page.after
+            if at is None:
+                break
+        return found[:count]
+
+
+def _conversation(room: Room) -> Json:
+    metadata: Mapping[str, Any] = room.settings.get("metadata", {})
+    return {
+        "id": conversation_id(room.id),
+        "object": "conversation",
+        "created_at": room.created_ms // 1000,
+        "metadata": metadata,
+    }
+
+
+def _room_id(given: str, param: str) -> RoomId:
+    """The room of a conversation's id. Refused: what is of another kind (400), what cannot be there (404)."""
+    room = room_id(given)
+    if room is not None:
+        return room
+    if given.startswith("conv_"):
+        raise _not_found(given)
+    raise Invalid(
+        f"Invalid '{param}': '{given}'. Expected an ID that begins with 'conv_'.",
+        param,
+        "invalid_value",
+    )
+
+
+def _not_found(given: str) -> Refused:
+    return Refused(Code.ROOM_NOT_FOUND, f"Conversation with id '{given}' not found.")
+
+
+async def body_of(request: Request) -> Json:
+    """The request's JSON object; an empty one where there is none."""
+    body = await request.body()
+    return frames.load(body) if body.strip() else {}
+
+
+def _answer(value: Json) -> Response:
+    return Response(frames.dump(value), media_type="application/json")
