@@ -1,5 +1,7 @@
 """What readers are shown of a running answer: nothing that the journal does not hold."""
 
+from contextlib import suppress
+
 import structlog
 
 from palaver.core.hub import Hub
@@ -32,6 +34,11 @@ class Screen:
         else:
             self._held = ("", "")
             self._hub.add(self.stream, text, reasoning)
+
+    def keep(self, kind: bytes, data: bytes) -> None:
+        """Keeps a piece that only the one who asked sees. It is shown even where the journal's disk is full."""
+        with suppress(OSError):
+            self._journal.keep(self.turn.id, kind, data)
 
     @property
     def text(self) -> str:

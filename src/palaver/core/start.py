@@ -1,7 +1,7 @@
 """The one composition root: puts the parts together, starts what must run, and takes it all down again."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -10,11 +10,13 @@ from typing import Literal
 import structlog
 
 from palaver.agents.base import Model, Provider
+from palaver.agents.calls import Body, Call, call
 from palaver.agents.detect import Providers
 from palaver.clock import Clock, SystemClock
 from palaver.core.access import Access
 from palaver.core.chat import Chat, said
 from palaver.core.drafts import Drafts
+from palaver.core.exchanges import Exchanges
 from palaver.core.hub import Hub
 from palaver.core.keys import Keys
 from palaver.core.live import Closing, DatabaseState, Encode, not_encoded
@@ -22,7 +24,7 @@ from palaver.core.relay import Relay
 from palaver.core.rooms import Rooms
 from palaver.core.turns import Turns
 from palaver.errors import ProviderError, Unavailable
-from palaver.model import ActorId, Event, RoomId, TitleSource, Visibility
+from palaver.model import NO_DATA, ActorId, Event, RoomId, TitleSource, Visibility
 from palaver.settings import Settings
 from palaver.store import actors, events, rooms
 from palaver.store.bus import Bus, bus_of
@@ -86,6 +88,7 @@ class Core:
     rooms: Rooms
     turns: Turns
     keys: Keys
+    exchanges: Exchanges
     lobby: RoomId
     assistant: ActorId
     providers: Providers
@@ -108,6 +111,22 @@ class Core:
         except ProviderError as failure:
             return Models(models=(), provider=provider.name, hint=failure.detail)
         return Models(models=models, provider=provider.name, hint=self.providers.hint())
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Body = None,
+        headers: Mapping[str, str] = NO_DATA,
+        *,
+        stream: bool = False,
+        choices: int = 1,
+    ) -> Call:
+        """Asks the model server at a path below its base; see `agents.calls.call`. Raises `ProviderError`."""
+        provider = await self.providers.current()
+        return await call(
+            provider, method, path, body, headers, clock=self.clock, stream=stream, choices=choices
+        )
 
     def good_bye(self) -> None:
         """Tells the readers when to come back, not all at once."""
@@ -258,6 +277,17 @@ async def _core(parts: _Parts, tasks: asyncio.TaskGroup) -> Core:
         rooms=Rooms(store, access, settings, clock, assistant),
         turns=turns,
         keys=Keys(store, settings, clock),
+        exchanges=Exchanges(
+            store=store,
+            hub=hub,
+            journal=parts.journal,
+            access=access,
+            turns=turns,
+            settings=settings,
+            clock=clock,
+            tasks=tasks,
+            assistant=assistant,
+        ),
         lobby=LOBBY,
         assistant=assistant,
         providers=parts.providers,

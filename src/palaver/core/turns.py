@@ -14,14 +14,21 @@ A provider's failure becomes a status and a code in the message's meta; its text
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
 
-from palaver.agents.base import Done, Provider, ReasoningPiece, TextPiece
+from palaver.agents.base import (
+    Done,
+    Provider,
+    ReasoningPiece,
+    RefusalPiece,
+    TextPiece,
+    ToolPiece,
+)
 from palaver.clock import Clock
 from palaver.core import checks, context
 from palaver.core.access import Access
@@ -32,7 +39,6 @@ from palaver.model import (
     Actor,
     Message,
     MessageId,
-    Role,
     RoomId,
     Status,
     TitleSource,
@@ -42,7 +48,7 @@ from palaver.model import (
 )
 from palaver.settings import Settings
 from palaver.store import rooms
-from palaver.store.commands import AddMessage, ClaimTurns, FinishTurn, RenameRoom, RetryTurn
+from palaver.store.commands import ClaimTurns, FinishTurn, OpenTurn, RenameRoom, RetryTurn
 from palaver.store.journal import Journal, Orphan, Partial, dead_owners, merged, orphans, partial
 from palaver.store.store import Store
 
@@ -65,6 +71,14 @@ class Elsewhere(Protocol):
         ...
 
 
+Recovers = Callable[[Turn, Sequence[tuple[bytes, bytes]]], Awaitable[bool]]
+"""Stores what the journal kept of an exchange's answer; False for a turn that is no exchange's."""
+
+
+async def _not_mine(_: Turn, __: Sequence[tuple[bytes, bytes]]) -> bool:
+    return False
+
+
 class Nowhere:
     """There is no other process."""
 
@@ -77,7 +91,7 @@ class Nowhere:
 
 
 @dataclass(slots=True)
-class _Run:
+class Run:
     """A turn that runs in this process. `end` says why it was told to stop, which only a streaming one hears."""
 
     turn: Turn
@@ -109,10 +123,11 @@ class Turns:
         self._settings = settings
         self._clock = clock
         self._tasks = tasks
-        self._runs: dict[TurnId, _Run] = {}
+        self._runs: dict[TurnId, Run] = {}
         self._places = asyncio.Semaphore(settings.turns_running_max)
         self._closing = False
         self.elsewhere: Elsewhere = Nowhere()
+        self.recovers: Recovers = _not_mine
 
     # what others ask
 
@@ -120,7 +135,7 @@ class Turns:
         """Runs turns that this process owns; the ones that run already go on."""
         for turn in turns:
             if turn.id not in self._runs and not self._closing:
-                run = self._runs[turn.id] = _Run(turn)
+                run = self._runs[turn.id] = Run(turn)
                 run.task = self._tasks.create_task(self._run(run), name=f"turn {turn.id}")
 
     @property
@@ -143,8 +158,11 @@ class Turns:
         while claimed := await self._store.write(ClaimTurns(dead=dead)):
             count += len(claimed)
             for turn in claimed:
-                found = self._seen(turn, partial(records.get(turn.id[2:], ())))
-                if found.text or found.reasoning:
+                kept = records.get(turn.id[2:], [])
+                found = self._seen(turn, partial(kept))
+                if turn.external:
+                    taken.append(self._tasks.create_task(self._cut(turn, found, kept)))
+                elif found.text or found.reasoning:
                     taken.append(self._tasks.create_task(self._interrupted(turn, found)))
                 else:
                     self.begin((turn,))
@@ -200,16 +218,13 @@ class Turns:
         An exception in the block stores what came as `failed` and goes on to the caller; a cancellation as
         `interrupted`. `answer.message` is the stored message afterwards.
         """
-        turn = Turn(
-            id=TurnId(f"t_{self._clock.new_id()}"),
-            room=room,
-            agent=agent.id,
-            agent_name=agent.name,
-            trigger_seq=0,
-            message=MessageId(f"m_{self._clock.new_id()}"),
-            state=TurnState.OPEN,
-            attempt=1,
-            fence=0,
+        turn = await self._store.write(
+            OpenTurn(
+                turn=TurnId(f"t_{self._clock.new_id()}"),
+                message=MessageId(f"m_{self._clock.new_id()}"),
+                room=room,
+                agent=agent.id,
+            )
         )
         screen = Screen(self._hub, self._journal, turn)
         answer = Answer(screen)
@@ -224,7 +239,28 @@ class Turns:
         else:
             await self._keep(answer, screen, Status.DONE)
 
+    def adopt(self, turn: Turn, task: asyncio.Task[None]) -> Run:
+        """A turn that a task of somebody else runs; it hears `Run.end` as a cancellation, and must be released."""
+        run = self._runs[turn.id] = Run(turn, task, streaming=True)
+        if self._closing:
+            self._end(turn.id, Status.INTERRUPTED)
+        return run
+
+    def release(self, run: Run) -> None:
+        """The turn is over."""
+        self._runs.pop(run.turn.id, None)
+
+    @property
+    def places(self) -> asyncio.Semaphore:
+        """As many answers as may stream at once."""
+        return self._places
+
     # inside
+
+    async def _cut(self, turn: Turn, left: Partial, kept: Sequence[tuple[bytes, bytes]]) -> None:
+        """Stores what is left of an answer that a client or a program was given."""
+        if not await self.recovers(turn, kept):
+            await self._interrupted(turn, left)
 
     def _seen(self, turn: Turn, journaled: Partial) -> Partial:
         """What is known of a dead process's answer: from its journal, or from what it had spread."""
@@ -252,22 +288,11 @@ class Turns:
         if status is Status.FAILED:
             meta["error"] = {"code": Code.INTERNAL, "temporary": False}
         try:
-            added = await self._store.write(
-                AddMessage(
-                    id=turn.message,
-                    room=turn.room,
-                    author=turn.agent,
-                    text=screen.text,
-                    role=Role.ASSISTANT,
-                    status=status,
-                    meta=meta,
-                )
-            )
-            answer.message = added.message
+            answer.message = await self._store.write(ending(turn, status, screen.text, "", meta))
         finally:
             screen.close(stored=answer.message is not None)
 
-    async def _run(self, run: _Run) -> None:
+    async def _run(self, run: Run) -> None:
         screen = Screen(self._hub, self._journal, run.turn)
         ended = False
         try:
@@ -284,7 +309,7 @@ class Turns:
                 screen.close(stored=False)
             del self._runs[run.turn.id]
 
-    async def _stream(self, run: _Run, screen: Screen) -> FinishTurn:
+    async def _stream(self, run: Run, screen: Screen) -> FinishTurn:
         """Streams one answer to its end, whatever end that is."""
         started = self._clock.monotonic()
         meta: dict[str, Any] = {"turn": run.turn.id}
@@ -349,6 +374,8 @@ class Turns:
                         if any(tokens is not None for tokens in usage.values()):
                             meta["usage"] = {k: v for k, v in usage.items() if v is not None}
                         return
+                    case RefusalPiece() | ToolPiece():
+                        pass  # not asked for here
                 if screen.chars > self._settings.answer_chars_max:
                     raise ProviderError(
                         Code.ANSWER_TOO_LONG,

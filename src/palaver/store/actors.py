@@ -10,6 +10,7 @@ from palaver.store.schema import actors, agents, sessions
 
 PREFIX = {ActorKind.PERSON: "u_", ActorKind.AGENT: "a_", ActorKind.SYSTEM: "s_"}
 
+AGENTS_MAX = 1_000
 COLUMNS = (actors.c.id, actors.c.kind, actors.c.name, actors.c.guest)
 CARD_COLUMNS = (*COLUMNS, agents.c.model, agents.c.system_prompt, agents.c.settings)
 
@@ -26,6 +27,13 @@ _AGENT = Statement(
     .join(agents, agents.c.actor_key == actors.c.key)
     .where(actors.c.id == bindparam("actor")),
     "actor",
+)
+
+_AGENTS = Statement(
+    select(actors.c.handle, *CARD_COLUMNS)
+    .join(agents, agents.c.actor_key == actors.c.key)
+    .order_by(actors.c.handle)
+    .limit(AGENTS_MAX)
 )
 
 
@@ -48,18 +56,25 @@ def by_handle(conn: Connection, handle: str) -> Actor | None:
 def agent(conn: Connection, actor: ActorId) -> AgentCard | None:
     """What makes this actor an agent; None when it is none."""
     row = _AGENT.first(conn, actor)
-    if row is None:
-        return None
-    model, system_prompt, settings = row[len(COLUMNS) :]
-    return AgentCard(
-        actor=actor_of(row), model=model, system_prompt=system_prompt, settings=settings
-    )
+    return None if row is None else _card_of(row)
+
+
+def agents_by_handle(conn: Connection) -> dict[str, AgentCard]:
+    """All agents, in the order of their handles."""
+    return {row[0]: _card_of(row[1:]) for row in _AGENTS.all(conn)}
 
 
 def actor_of(row: Row) -> Actor:
     """The actor in the first columns of a row of `COLUMNS`."""
     digits, kind, name, guest = row[: len(COLUMNS)]
     return Actor(id=id_of(kind, digits), kind=kind, name=name, guest=guest)
+
+
+def _card_of(row: Row) -> AgentCard:
+    model, system_prompt, settings = row[len(COLUMNS) :]
+    return AgentCard(
+        actor=actor_of(row), model=model, system_prompt=system_prompt, settings=settings or {}
+    )
 
 
 def id_of(kind: ActorKind, digits: Any) -> ActorId:

@@ -135,6 +135,13 @@ class Id(_Kept):
         self.found = lambda value: None if value is None else prefix + value.hex()
 
 
+class OptionalId(Id):
+    """An id that may be missing."""
+
+    cache_ok = True
+    kept = staticmethod(lambda value: None if value is None else id_bytes(value))
+
+
 class Digest(_Kept):
     """16 bytes that both drivers take and give as they are; the usual type would wrap each one."""
 

@@ -15,6 +15,11 @@ from palaver.model import (
     ActorId,
     AgentCard,
     ApiKey,
+    Entry,
+    Exchange,
+    ExchangeId,
+    ExchangeKind,
+    ExchangeState,
     KeyId,
     MemberRole,
     Message,
@@ -124,6 +129,122 @@ class CreateRoom(Command[Room]):
     visibility: Visibility
     owner: ActorId | None
     agents: tuple[ActorId, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeSettings(Command[None]):
+    """Sets some of a room's settings, by someone who may write there. Refused: `room_not_found`, `forbidden`."""
+
+    room: RoomId
+    by: ActorId
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetMessageDeleted(Command[bool]):
+    """Deletes (undoably) or restores a message, by its author or the room's owner; False: it was so already.
+
+    In an open room everyone who may write may. Refused: `message_not_found`, `forbidden`.
+    """
+
+    message: MessageId
+    by: ActorId
+    deleted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddEntries(Command[tuple[Message, ...]]):
+    """Appends entries to a room, all by one author but the assistant's, which are by `agent`.
+
+    Once: entries of `ids` that are there already are given as they are. Refused: `room_not_found`, `forbidden`.
+    """
+
+    room: RoomId
+    author: ActorId
+    agent: ActorId
+    entries: tuple[Entry, ...]
+    ids: tuple[MessageId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """The exchange and its turn. `dup`: it was there already. `untitled`: its room has no title yet."""
+
+    exchange: Exchange
+    turn: Turn | None
+    dup: bool
+    untitled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenExchange(Command[Opened]):
+    """Stores what is new of a request, and opens the turn of its answer; an exchange of this id is given as it is.
+
+    The room is the given one, or that of the `previous` exchange, or the one that the longest of `prefixes` (numbers of
+    entries with the digest of that many, longest first) leads to, if nothing came after it there, else `new_room`. With
+    `whole` the entries are all that was said, and what the room holds of them is not stored again. `repeated`: an
+    exchange of the same actor and body is given as it is. Refused: `room_not_found`, `forbidden`,
+    `exchange_not_found` (previous).
+    """
+
+    id: ExchangeId
+    kind: ExchangeKind
+    actor: ActorId
+    agent: ActorId
+    turn: TurnId
+    message: MessageId
+    entries: tuple[Entry, ...]
+    ids: tuple[MessageId, ...]
+    model: str
+    request: Mapping[str, Any]
+    metadata: Mapping[str, str]
+    kept: bool
+    body_digest: bytes
+    new_room: CreateRoom
+    room: RoomId | None = None
+    previous: ExchangeId | None = None
+    prefixes: tuple[tuple[int, bytes], ...] = ()
+    whole: bool = False
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishExchange(Command[Exchange | None]):
+    """Stores an exchange's answer and ends its turn, if `fence` still matches and the turn is open; else None.
+
+    The first entry gets the turn's message id, the others `ids`. `prefixes` are the digests of the history with it.
+    """
+
+    id: ExchangeId
+    fence: int
+    state: ExchangeState
+    status: Status
+    entries: tuple[Entry, ...]
+    ids: tuple[MessageId, ...]
+    name: str | None
+    response: Mapping[str, Any]
+    prefixes: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeExchange(Command[Exchange]):
+    """Sets a kept exchange's metadata (None: leaves it), or forgets it. Refused: `exchange_not_found`."""
+
+    id: ExchangeId
+    by: ActorId
+    metadata: Mapping[str, str] | None = None
+    forget: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenTurn(Command[Turn]):
+    """Opens a turn for an answer that a program writes itself. Refused: `room_not_found`, `forbidden`."""
+
+    turn: TurnId
+    message: MessageId
+    room: RoomId
+    agent: ActorId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

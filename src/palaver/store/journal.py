@@ -38,7 +38,7 @@ UNSYNCED_BYTES_MAX = 32 * 1024 * 1024
 _HEAD = struct.Struct("<II")
 _PLACE = struct.Struct("<IQ")
 _KEY = 16
-TEXT, REASONING, DRAFT, ENDED = b"t", b"r", b"d", b"e"
+TEXT, REASONING, PIECE, DRAFT, ENDED = b"t", b"r", b"p", b"d", b"e"
 _AGAIN = b"a"
 Records = dict[str, list[tuple[bytes, bytes]]]
 """What a segment holds of each key (32 hex digits), in its order: (kind, data)."""

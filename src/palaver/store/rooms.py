@@ -84,6 +84,7 @@ _seen = (
         members.c.role,
         _read_seq,
         _unread,
+        rooms.c.settings,
     )
     .select_from(rooms)
     .outerjoin(members, and_(members.c.room_key == rooms.c.key, members.c.actor_key == _me))
@@ -116,6 +117,9 @@ _MEMBERSHIPS = Statement(
     "actor",
     "limit",
 )
+_POSITION = Statement(
+    select(rooms.c.key, rooms.c.active_ms).where(rooms.c.id == bindparam("room")), "room"
+)
 _IDS = ListStatement(
     lambda names: select(rooms.c.id).where(rooms.c.key.in_([_key(name) for (name,) in names]))
 )
@@ -144,6 +148,12 @@ def listing(
     found = _rooms(conn, [rows[row[0]] for row in picked[:limit] if row[0] in rows])
     more = len(picked) > limit > 0
     return found, _cursor(*picked[limit - 1]) if more else None
+
+
+def cursor_of(conn: Connection, room: RoomId) -> str | None:
+    """The cursor with which `listing` goes on behind this room; None for one that is not there."""
+    row = _POSITION.first(conn, room)
+    return None if row is None else _cursor(*row)
 
 
 def ids_of(conn: Connection, actor: ActorId, limit: int) -> tuple[RoomId, ...]:
@@ -227,7 +237,8 @@ def _rooms(conn: Connection, rows: list[Row]) -> tuple[Room, ...]:
 
 
 def _room(row: Row, agents: tuple[Actor, ...]) -> Room:
-    _, id_, title, title_source, visibility, seq, created, active, deleted, role, read, unread = row
+    _, id_, title, title_source, visibility, seq, created, active, deleted = row[:9]
+    role, read, unread, settings = row[9:]
     if role is None and visibility is Visibility.OPEN:
         role = MemberRole.MEMBER
     return Room(
@@ -243,6 +254,7 @@ def _room(row: Row, agents: tuple[Actor, ...]) -> Room:
         read_seq=read,
         unread=unread,
         agents=agents,
+        settings=settings,
     )
 
 

@@ -36,7 +36,7 @@ from palaver.model import (
     TurnState,
     Visibility,
 )
-from palaver.store.columns import Choice, Cid, Digest, Id, Json, Key, SafeText
+from palaver.store.columns import Choice, Cid, Digest, Id, Json, Key, OptionalId, SafeText
 
 metadata = MetaData(
     naming_convention={
@@ -243,7 +243,7 @@ exchanges = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("ended_ms", BigInteger),
     Column("deleted_ms", BigInteger),
-    Column("previous_id", Id("x_")),
+    Column("previous_id", OptionalId("x_")),
     Column("kept", Boolean, nullable=False),
     Column("body_digest", Digest),  # of the request, by which a repeated one is recognised
     Column("seqs", Json, nullable=False),  # {"view": [[first, last], …], "answers": [seq, …]}

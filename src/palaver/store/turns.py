@@ -17,6 +17,7 @@ COLUMNS = (
     turns.c.state,
     turns.c.attempt,
     turns.c.fence,
+    turns.c.external,
 )
 
 selected = (
@@ -66,4 +67,5 @@ def turn_of(row: Row) -> Turn:
         state=row[6],
         attempt=row[7],
         fence=row[8],
+        external=bool(row[9]),
     )

@@ -6,20 +6,26 @@ from typing import Any, assert_never, cast
 
 from palaver.errors import Refused
 from palaver.store import migrate
-from palaver.store.apply import actors, keys, rooms, turns
+from palaver.store.apply import actors, entries, exchanges, keys, rooms, turns
 from palaver.store.apply.adding import add_messages
 from palaver.store.apply.transaction import Transaction
 from palaver.store.commands import (
     AddActor,
+    AddEntries,
     AddKey,
     AddMember,
     AddMessage,
+    ChangeExchange,
+    ChangeSettings,
     ClaimTurns,
     Command,
     CreateRoom,
+    FinishExchange,
     FinishTurn,
     KeysUsed,
     MarkRead,
+    OpenExchange,
+    OpenTurn,
     RenameActor,
     RenameRoom,
     RenewEpoch,
@@ -27,6 +33,7 @@ from palaver.store.commands import (
     RetryTurn,
     RevokeKey,
     SaveAgent,
+    SetMessageDeleted,
     SetRoomDeleted,
 )
 
@@ -48,6 +55,13 @@ AnyCommand = (
     | AddKey
     | RevokeKey
     | KeysUsed
+    | ChangeSettings
+    | SetMessageDeleted
+    | AddEntries
+    | OpenExchange
+    | FinishExchange
+    | ChangeExchange
+    | OpenTurn
 )
 """Every command there is."""
 
@@ -107,5 +121,19 @@ def _applied(tx: Transaction, command: AnyCommand) -> Any:  # noqa: C901, PLR091
             return keys.revoke(tx, command)
         case KeysUsed():
             return keys.used(tx, command)
+        case ChangeSettings():
+            return rooms.change_settings(tx, command)
+        case AddEntries():
+            return entries.add(tx, command)
+        case SetMessageDeleted():
+            return entries.set_deleted(tx, command)
+        case OpenExchange():
+            return exchanges.opened(tx, command)
+        case FinishExchange():
+            return exchanges.finished(tx, command)
+        case ChangeExchange():
+            return exchanges.changed(tx, command)
+        case OpenTurn():
+            return turns.open_external(tx, command)
         case _:
             assert_never(command)

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, bindparam, insert
+from sqlalchemy import BigInteger, bindparam, func, insert, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 
 from palaver.clock import Clock
 from palaver.model import ActorId, MessageId, RoomId, Turn, TurnId, TurnState
-from palaver.store.apply.transaction import Transaction
+from palaver.store.apply.transaction import LockedRoom, Transaction
 from palaver.store.engine.statement import Statement
 from palaver.store.schema import turns
 
@@ -45,12 +45,25 @@ _COLUMNS = (
     "owner",
     "fence",
     "created_ms",
+    "external",
 )
 _INSERT = Statement(
     insert(turns).values(
         **{name: bindparam(name) for name in _COLUMNS}, lease_until_ms=DatabaseNow() + LEASE_MS
     ),
     *_COLUMNS,
+)
+
+
+_ATTEMPTS = Statement(
+    select(func.max(turns.c.attempt)).where(
+        turns.c.room_key == bindparam("room_key"),
+        turns.c.trigger_seq == bindparam("trigger_seq"),
+        turns.c.agent_key == bindparam("agent_key"),
+    ),
+    "room_key",
+    "trigger_seq",
+    "agent_key",
 )
 
 
@@ -93,7 +106,15 @@ def open_turns(tx: Transaction, opened: Sequence[tuple[int, int, Turn]]) -> None
                 tx.owner,
                 turn.fence,
                 tx.now_ms,
+                turn.external or None,
             )
             for room_key, agent_key, turn in opened
         ],
     )
+
+
+def next_attempt(tx: Transaction, room: LockedRoom, trigger_seq: int, agent_key: int) -> int:
+    """The number of an agent's next turn that answers the message at `trigger_seq`, from 1."""
+    row = _ATTEMPTS.first(tx.conn, room.key, trigger_seq, agent_key)
+    assert row is not None
+    return int(row[0] or 0) + 1

@@ -1,6 +1,9 @@
 """Makes, names, deletes and restores rooms; members and what they have read."""
 
-from sqlalchemy import bindparam, insert, update
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import bindparam, insert, select, update
 
 from palaver.errors import Code, Refused
 from palaver.model import (
@@ -19,7 +22,14 @@ from palaver.store.apply.transaction import (
     room_not_found,
 )
 from palaver.store.columns import id_bytes
-from palaver.store.commands import AddMember, CreateRoom, MarkRead, RenameRoom, SetRoomDeleted
+from palaver.store.commands import (
+    AddMember,
+    ChangeSettings,
+    CreateRoom,
+    MarkRead,
+    RenameRoom,
+    SetRoomDeleted,
+)
 from palaver.store.engine.statement import Statement
 from palaver.store.schema import members, rooms
 
@@ -36,6 +46,7 @@ _ROOM_COLUMNS = (
     "chain",
     "created_ms",
     "active_ms",
+    "settings",
 )
 _INSERT_ROOM = Statement(
     insert(rooms).values({name: bindparam(name) for name in _ROOM_COLUMNS}).returning(rooms.c.key),
@@ -63,6 +74,16 @@ _SET_DELETED = Statement(
     .where(rooms.c.key == bindparam("room_key"))
     .values(deleted_ms=bindparam("new_deleted_ms")),
     "new_deleted_ms",
+    "room_key",
+)
+_SETTINGS = Statement(
+    select(rooms.c.settings).where(rooms.c.key == bindparam("room_key")), "room_key"
+)
+_SET_SETTINGS = Statement(
+    update(rooms)
+    .where(rooms.c.key == bindparam("room_key"))
+    .values(settings=bindparam("new_settings")),
+    "new_settings",
     "room_key",
 )
 _SET_READ = Statement(
@@ -97,6 +118,7 @@ def create(tx: Transaction, command: CreateRoom) -> Room:
         id_bytes(command.id),
         tx.now_ms,
         tx.now_ms,
+        command.settings,
     )
     assert row is not None
     room = LockedRoom(
@@ -154,6 +176,13 @@ def set_deleted(tx: Transaction, command: SetRoomDeleted) -> bool:
     return True
 
 
+def change_settings(tx: Transaction, command: ChangeSettings) -> None:
+    """Applies `ChangeSettings`."""
+    room = tx.room(command.room)
+    tx.writer(room, command.by)
+    _SET_SETTINGS.run(tx.conn, {**_settings(tx, room), **command.settings}, room.key)
+
+
 def mark_read(tx: Transaction, command: MarkRead) -> int:
     """Applies `MarkRead`."""
     room = tx.room(command.room)
@@ -189,6 +218,12 @@ def add_member(tx: Transaction, command: AddMember) -> bool:
     return True
 
 
+def _settings(tx: Transaction, room: LockedRoom) -> Mapping[str, Any]:
+    row = _SETTINGS.first(tx.conn, room.key)
+    assert row is not None, "it is locked"
+    return row[0]
+
+
 def _actor(tx: Transaction, actor: ActorId) -> KnownActor:
     found = tx.actor(actor)
     if found is None:
@@ -199,10 +234,12 @@ def _actor(tx: Transaction, actor: ActorId) -> KnownActor:
 def _only_owner(
     tx: Transaction, room: LockedRoom, by: KnownActor | None, *, server_too: bool = False
 ) -> None:
-    if room.visibility is Visibility.OPEN:
+    if room.visibility is Visibility.OPEN and "door" not in _settings(tx, room):
         raise Refused(Code.ROOM_PROTECTED, "a room that is open to everyone has no owner")
     if server_too:
         return
+    if room.visibility is Visibility.OPEN:
+        return  # what an API client left there may be tidied up by anyone who sees it; it can be undone
     membership = None if by is None else tx.membership(room, by)
     if membership is None:
         raise room_not_found()

@@ -152,6 +152,17 @@ class Transaction:
         row = _ROLE.first(self.conn, room.key, actor.key)
         return None if row is None else (row[0], row[1])
 
+    def writer(self, room: LockedRoom, actor: ActorId) -> KnownActor:
+        """The actor, who may write to the room. Refused: `room_not_found`, `forbidden`."""
+        found = self.actor(actor)
+        membership = None if found is None else self.membership(room, found)
+        is_open = room.visibility is Visibility.OPEN
+        if found is None or (membership is None and not is_open):
+            raise room_not_found()
+        if membership and membership[0] is MemberRole.READER and not is_open:
+            raise Refused(Code.FORBIDDEN, "readers of this room cannot write to it")
+        return found
+
     def log(
         self,
         room: LockedRoom,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
-from sqlalchemy import Connection, bindparam, func, literal, select, update
+from sqlalchemy import Connection, bindparam, literal, select, update
 
 from palaver.errors import Code, Refused
 from palaver.model import (
@@ -17,24 +17,22 @@ from palaver.model import (
     ActorId,
     ActorKind,
     EventType,
-    MemberRole,
     Message,
     MessageId,
     Role,
     RoomId,
     Turn,
     TurnState,
-    Visibility,
 )
 from palaver.store.actors import id_of
-from palaver.store.apply.opening import LEASE_MS, Agent, DatabaseNow, open_turns
-from palaver.store.apply.transaction import KnownActor, LockedRoom, Transaction, room_not_found
-from palaver.store.commands import ClaimTurns, FinishTurn, RenewLeases, RetryTurn
+from palaver.store.apply.opening import LEASE_MS, Agent, DatabaseNow, next_attempt, open_turns
+from palaver.store.apply.transaction import KnownActor, LockedRoom, Transaction
+from palaver.store.commands import ClaimTurns, FinishTurn, OpenTurn, RenewLeases, RetryTurn
 from palaver.store.engine.statement import Statement
 from palaver.store.schema import actors, messages, rooms, turn_is_open, turns
 from palaver.store.turns import selected, turn_of
 
-_ROOM_OF_TURN = Statement(
+ROOM_OF_TURN = Statement(
     select(rooms.c.id)
     .join(turns, turns.c.room_key == rooms.c.key)
     .where(turns.c.id == bindparam("turn")),
@@ -46,7 +44,7 @@ _ROOM_OF_MESSAGE = Statement(
     .where(messages.c.id == bindparam("message")),
     "message",
 )
-_LOCK = Statement(
+LOCK_TURN = Statement(
     select(
         turns.c.fence,
         turns.c.state,
@@ -61,7 +59,7 @@ _LOCK = Statement(
     .with_for_update(of=turns),
     "turn",
 )
-_END = Statement(
+END_TURN = Statement(
     update(turns)
     .where(turns.c.id == bindparam("turn"))
     .values(state=bindparam("ended"), ended_ms=bindparam("now_ms"), error=bindparam("failure")),
@@ -85,16 +83,7 @@ _ANSWER = Statement(
     .where(messages.c.id == bindparam("message")),
     "message",
 )
-_ATTEMPTS = Statement(
-    select(func.max(turns.c.attempt)).where(
-        turns.c.room_key == bindparam("room_key"),
-        turns.c.trigger_seq == bindparam("trigger_seq"),
-        turns.c.agent_key == bindparam("agent_key"),
-    ),
-    "room_key",
-    "trigger_seq",
-    "agent_key",
-)
+_KNOWN = Statement(selected.where(turns.c.id == bindparam("turn")), "turn")
 _DELETE = Statement(
     update(messages)
     .where(messages.c.id == bindparam("message"))
@@ -142,11 +131,11 @@ _RENEW = Statement(
 
 def finish(tx: Transaction, command: FinishTurn) -> Message | None:
     """Applies `FinishTurn`. A room that was deleted meanwhile still gets its message: it may be restored."""
-    row = _ROOM_OF_TURN.first(tx.conn, command.turn)
+    row = ROOM_OF_TURN.first(tx.conn, command.turn)
     if row is None:
         return None
     room = tx.room(row[0], deleted_too=True)
-    found = _LOCK.first(tx.conn, command.turn)
+    found = LOCK_TURN.first(tx.conn, command.turn)
     assert found is not None
     fence, state, id_, agent_key, kind, digits, name = found
     if state is not TurnState.OPEN or fence != command.fence:
@@ -164,7 +153,7 @@ def finish(tx: Transaction, command: FinishTurn) -> Message | None:
         meta=command.meta,
     )
     tx.append(room, agent_key, message)
-    _END.run(tx.conn, TurnState.ENDED, tx.now_ms, _failure(command), command.turn)
+    END_TURN.run(tx.conn, TurnState.ENDED, tx.now_ms, _failure(command), command.turn)
     return message
 
 
@@ -174,12 +163,7 @@ def retry(tx: Transaction, command: RetryTurn) -> Turn:
     if row is None:
         raise Refused(Code.MESSAGE_NOT_FOUND, "there is no such message")
     room = tx.room(row[0])
-    by = tx.actor(command.by)
-    membership = None if by is None else tx.membership(room, by)
-    if by is None or (membership is None and room.visibility is not Visibility.OPEN):
-        raise room_not_found()
-    if membership and membership[0] is MemberRole.READER and room.visibility is Visibility.PRIVATE:
-        raise Refused(Code.FORBIDDEN, "readers of this room cannot write to it")
+    by = tx.writer(room, command.by)
     found = _ANSWER.first(tx.conn, command.message)
     assert found is not None
     seq, deleted_ms, trigger_seq, agent_key, digits, name = found
@@ -192,7 +176,9 @@ def retry(tx: Transaction, command: RetryTurn) -> Turn:
         trigger_seq = seq
     else:
         _delete(tx, room, by, command.message, seq)
-    turn = agent.turn(tx.clock, room.id, trigger_seq, _next_attempt(tx, room, trigger_seq, agent))
+    turn = agent.turn(
+        tx.clock, room.id, trigger_seq, next_attempt(tx, room, trigger_seq, agent.key)
+    )
     open_turns(tx, [(room.key, agent_key, turn)])
     return turn
 
@@ -203,6 +189,29 @@ def _delete(
     _DELETE.run(tx.conn, tx.now_ms, message)
     data = {"msg": message, "seq": seq}
     tx.log(room, EventType.MESSAGE_DELETED, by, message_seq=seq, data=data)
+
+
+def open_external(tx: Transaction, command: OpenTurn) -> Turn:
+    """Applies `OpenTurn`."""
+    known = _KNOWN.first(tx.conn, command.turn)
+    if known is not None:
+        return turn_of(known)
+    room = tx.room(command.room)
+    agent = tx.writer(room, command.agent)
+    turn = Turn(
+        id=command.turn,
+        room=room.id,
+        agent=agent.id,
+        agent_name=agent.name,
+        trigger_seq=room.seq,
+        message=command.message,
+        state=TurnState.OPEN,
+        attempt=next_attempt(tx, room, room.seq, agent.key),
+        fence=1,
+        external=True,
+    )
+    open_turns(tx, [(room.key, agent.key, turn)])
+    return turn
 
 
 def claim(tx: Transaction, command: ClaimTurns) -> tuple[Turn, ...]:
@@ -224,7 +233,7 @@ def renew(tx: Transaction, command: RenewLeases) -> int:  # noqa: ARG001  as the
 def room_of(conn: Connection, command: FinishTurn | RetryTurn) -> RoomId | None:
     """The room that the command is about, for those who must know before they apply it."""
     if isinstance(command, FinishTurn):
-        row = _ROOM_OF_TURN.first(conn, command.turn)
+        row = ROOM_OF_TURN.first(conn, command.turn)
     else:
         row = _ROOM_OF_MESSAGE.first(conn, command.message)
     return None if row is None else row[0]
@@ -235,9 +244,3 @@ def _failure(command: FinishTurn) -> str | None:
     error = cast("Mapping[str, Any]", command.meta.get("error") or NO_DATA)
     code = error.get("code")
     return None if code is None else str(code)
-
-
-def _next_attempt(tx: Transaction, room: LockedRoom, trigger_seq: int, agent: Agent) -> int:
-    row = _ATTEMPTS.first(tx.conn, room.key, trigger_seq, agent.key)
-    assert row is not None
-    return int(row[0] or 0) + 1

@@ -1,0 +1,193 @@
+"""What the pieces of an answer come to: entries to be stored, and, from those, the pieces again.
+
+An answer is one entry of text for each choice (with what the model thought in its meta), and one for each tool call.
+`lengths` keeps where one piece ended and the next began, so that a stream can be told again exactly as it was.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from palaver.agents.base import Piece, ReasoningPiece, RefusalPiece, TextPiece, ToolPiece
+from palaver.model import Entry, Kind, Message, Role
+from palaver.store.journal import PIECE, REASONING, TEXT
+
+_WORDS = {"t": TextPiece, "r": ReasoningPiece, "f": RefusalPiece}
+_WORD_OF = {made: word for word, made in _WORDS.items()}
+
+
+@dataclass(slots=True)
+class _Tool:
+    number: int
+    id: str = ""
+    name: str = ""
+    arguments: list[str] = field(default_factory=list[str])
+
+
+@dataclass(slots=True)
+class _Choice:
+    words: dict[str, list[str]] = field(default_factory=lambda: {"t": [], "r": [], "f": []})
+    tools: dict[int, _Tool] = field(default_factory=dict[int, _Tool])
+
+
+class Gather:
+    """An answer as far as it came."""
+
+    def __init__(self) -> None:
+        self._choices: dict[int, _Choice] = {}
+        self._lengths: list[list[Any]] = []
+        self.chars = 0
+
+    def take(self, piece: Piece) -> None:
+        """One piece more."""
+        match piece:
+            case TextPiece(text, choice):
+                self._word("t", text, choice)
+            case ReasoningPiece(text, choice):
+                self._word("r", text, choice)
+            case RefusalPiece(text, choice):
+                self._word("f", text, choice)
+            case ToolPiece():
+                tools = self._choices.setdefault(piece.choice, _Choice()).tools
+                tool = tools.setdefault(piece.call, _Tool(number=len(tools)))
+                tool.id, tool.name = tool.id or piece.id, tool.name or piece.name
+                tool.arguments.append(piece.arguments)
+                self._note(["c", piece.choice, tool.number], len(piece.arguments))
+            case _:
+                pass
+
+    @property
+    def lengths(self) -> list[list[Any]]:
+        """Runs of pieces: `["t", choice, n, n, …]` for words, `["c", choice, call, n, …]` for a tool call."""
+        return self._lengths
+
+    def entries(self, meta: Mapping[str, Any]) -> tuple[Entry, ...]:
+        """What is to be stored, the first with `meta`. At least one entry, if only an empty one."""
+        found: list[Entry] = []
+        for number, choice in sorted(self._choices.items()):
+            found += _entries_of(choice, {"choice": number} if number else {})
+        found = found or [Entry(role=Role.ASSISTANT)]
+        first = found[0]
+        found[0] = Entry(
+            role=first.role, kind=first.kind, text=first.text, meta={**meta, **first.meta}
+        )
+        return tuple(found)
+
+    def _word(self, kind: str, text: str, choice: int) -> None:
+        self._choices.setdefault(choice, _Choice()).words[kind].append(text)
+        self._note([kind, choice], len(text))
+
+    def _note(self, head: list[Any], length: int) -> None:
+        self.chars += length
+        if self._lengths and self._lengths[-1][: len(head)] == head:
+            self._lengths[-1].append(length)
+        else:
+            self._lengths.append([*head, length])
+
+
+def record_of(piece: Piece) -> tuple[bytes, bytes] | None:
+    """How the journal keeps a piece: its kind, and its data; None for what is not kept."""
+    match piece:
+        case TextPiece(text, 0):
+            return TEXT, text.encode("utf-8", "surrogatepass")
+        case ReasoningPiece(text, 0):
+            return REASONING, text.encode("utf-8", "surrogatepass")
+        case TextPiece() | ReasoningPiece() | RefusalPiece():
+            return PIECE, orjson.dumps([_WORD_OF[type(piece)], piece.choice, piece.text])
+        case ToolPiece():
+            said = ["c", piece.choice, piece.call, piece.id, piece.name, piece.arguments]
+            return PIECE, orjson.dumps(said)
+        case _:
+            return None
+
+
+def pieces_in(records: Iterable[tuple[bytes, bytes]]) -> list[Piece]:
+    """The pieces that the journal kept."""
+    found: list[Piece] = []
+    for kind, data in records:
+        if kind == TEXT:
+            found.append(TextPiece(data.decode("utf-8", "surrogatepass")))
+        elif kind == REASONING:
+            found.append(ReasoningPiece(data.decode("utf-8", "surrogatepass")))
+        elif kind == PIECE:
+            word, choice, *rest = orjson.loads(data)
+            if word == "c":
+                call, id_, name, arguments = rest
+                found.append(ToolPiece(call, id_, name, arguments, choice))
+            else:
+                found.append(_WORDS[word](rest[0], choice))
+    return found
+
+
+def pieces_of(messages: Sequence[Message], lengths: Iterable[Sequence[Any]]) -> list[Piece]:
+    """The pieces that an answer was told in, from its messages."""
+    left = _texts_of(messages)
+    found: list[Piece] = []
+    for run in lengths:
+        if run[0] == "c":
+            choice, call = run[1], run[2]
+            id_, name, text = left.get(("c", choice, call), ("", "", ""))
+            at = 0
+            for index, length in enumerate(run[3:]):
+                told = at == 0 and index == 0
+                piece = text[at : at + length]
+                found.append(
+                    ToolPiece(call, id_ if told else "", name if told else "", piece, choice)
+                )
+                at += length
+            left["c", choice, call] = ("", "", text[at:])
+        else:
+            key = (run[0], run[1], 0)
+            text = left.get(key, ("", "", ""))[2]
+            at = 0
+            for length in run[2:]:
+                found.append(_WORDS[run[0]](text[at : at + length], run[1]))
+                at += length
+            left[key] = ("", "", text[at:])
+    return found
+
+
+def _entries_of(choice: _Choice, meta: Mapping[str, Any]) -> list[Entry]:
+    text, thought, refusal = ("".join(choice.words[kind]) for kind in "trf")
+    more = dict(meta)
+    if thought:
+        more["reasoning"] = thought
+    if refusal:
+        more["refusal"] = refusal
+    found: list[Entry] = []
+    if text or refusal or (thought and not choice.tools):
+        found.append(Entry(role=Role.ASSISTANT, text=text, meta=more))
+        more = dict(meta)
+    for tool in choice.tools.values():
+        call = {"call_id": tool.id, "tool": tool.name}
+        own = meta if tool.number else more
+        found.append(
+            Entry(
+                role=Role.ASSISTANT,
+                kind=Kind.TOOL_CALL,
+                text="".join(tool.arguments),
+                meta={**own, **call},
+            )
+        )
+    return found
+
+
+def _texts_of(messages: Sequence[Message]) -> dict[tuple[str, int, int], tuple[str, str, str]]:
+    """What is to be cut into pieces: (id, name, text) by kind, choice, and number of the call."""
+    texts: dict[tuple[str, int, int], tuple[str, str, str]] = {}
+    calls: dict[int, int] = {}
+    for message in messages:
+        meta = message.meta
+        choice = int(meta.get("choice", 0))
+        if message.kind == Kind.TOOL_CALL:
+            number = calls[choice] = calls.get(choice, -1) + 1
+            call = meta.get("call_id", ""), meta.get("tool", ""), message.text
+            texts["c", choice, number] = call
+        else:
+            texts["t", choice, 0] = ("", "", message.text)
+            texts["f", choice, 0] = ("", "", meta.get("refusal", ""))
+        if "reasoning" in meta:
+            texts["r", choice, 0] = ("", "", meta["reasoning"])
+    return texts

@@ -1,0 +1,165 @@
+"""Exchanges: what API clients asked, and what they got. Reads only."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, select
+
+from palaver.model import (
+    ActorKind,
+    Exchange,
+    ExchangeId,
+    ExchangeKind,
+    Message,
+    RoomId,
+    Spans,
+    TurnId,
+)
+from palaver.store.actors import id_of
+from palaver.store.columns import INTEGER_MAX
+from palaver.store.engine.statement import Row, Statement
+from palaver.store.messages import message_of, room_key, selected
+from palaver.store.schema import actors, exchange_is_kept, exchanges, messages, rooms, turns
+
+FIRST_ID, LAST_ID = ExchangeId("x_" + "0" * 32), ExchangeId("x_" + "f" * 32)
+
+selected_exchanges = (
+    select(
+        exchanges.c.id,
+        exchanges.c.name,
+        exchanges.c.kind,
+        exchanges.c.state,
+        rooms.c.id,
+        actors.c.kind,
+        actors.c.id,
+        exchanges.c.model,
+        exchanges.c.created_ms,
+        exchanges.c.ended_ms,
+        exchanges.c.seqs,
+        exchanges.c.previous_id,
+        exchanges.c.kept,
+        exchanges.c.request,
+        exchanges.c.response,
+        exchanges.c.metadata,
+        turns.c.id,
+        turns.c.message_id,
+    )
+    .select_from(exchanges)
+    .join(rooms, rooms.c.key == exchanges.c.room_key)
+    .join(actors, actors.c.key == exchanges.c.actor_key)
+    .join(turns, turns.c.id == exchanges.c.turn_id)
+)
+_live = selected_exchanges.where(exchanges.c.deleted_ms.is_(None))
+_BY_ID = Statement(_live.where(exchanges.c.id == bindparam("exchange")), "exchange")
+_BY_TURN = Statement(selected_exchanges.where(exchanges.c.turn_id == bindparam("turn")), "turn")
+_BY_NAME = Statement(
+    _live.where(
+        exchanges.c.name == bindparam("name"),
+        exchanges.c.name.is_not(None),
+        actors.c.id == bindparam("actor"),
+    )
+    .order_by(exchanges.c.id.desc())
+    .limit(1),
+    "name",
+    "actor",
+)
+_kept = _live.where(
+    exchange_is_kept,
+    exchanges.c.kind == bindparam("kind"),
+    exchanges.c.actor_key
+    == select(actors.c.key).where(actors.c.id == bindparam("actor")).scalar_subquery(),
+    exchanges.c.id > bindparam("above"),
+    exchanges.c.id < bindparam("below"),
+).limit(bindparam("limit"))
+_KEPT = {
+    newest_first: Statement(
+        _kept.order_by(exchanges.c.id.desc() if newest_first else exchanges.c.id),
+        "kind",
+        "actor",
+        "above",
+        "below",
+        "limit",
+    )
+    for newest_first in (True, False)
+}
+_SPAN = Statement(
+    selected()
+    .where(
+        messages.c.room_key == room_key(),
+        messages.c.seq >= bindparam("first"),
+        messages.c.seq <= bindparam("last"),
+        messages.c.deleted_ms.is_(None),
+    )
+    .order_by(messages.c.seq),
+    "room",
+    "first",
+    "last",
+)
+
+
+def get(conn: Connection, exchange: ExchangeId) -> Exchange | None:
+    """The exchange of this id, unless it was forgotten."""
+    row = _BY_ID.first(conn, exchange)
+    return None if row is None else exchange_of(row)
+
+
+def of_turn(conn: Connection, turn: TurnId) -> Exchange | None:
+    """The exchange whose answer a turn is."""
+    row = _BY_TURN.first(conn, turn)
+    return None if row is None else exchange_of(row)
+
+
+def by_name(conn: Connection, name: str, actor: str) -> Exchange | None:
+    """The newest of an actor's exchanges to which its upstream gave this name."""
+    row = _BY_NAME.first(conn, name, actor)
+    return None if row is None else exchange_of(row)
+
+
+def kept(
+    conn: Connection,
+    actor: str,
+    kind: ExchangeKind,
+    *,
+    after: ExchangeId | None,
+    limit: int,
+    newest_first: bool,
+) -> tuple[Exchange, ...]:
+    """The exchanges that an actor asked to keep, in the order of their making, after one of them."""
+    above = FIRST_ID if after is None or newest_first else after
+    below = LAST_ID if after is None or not newest_first else after
+    rows = _KEPT[newest_first].all(conn, kind, actor, above, below, limit)
+    return tuple([exchange_of(row) for row in rows])
+
+
+def spoken(conn: Connection, room: RoomId, spans: Spans) -> tuple[Message, ...]:
+    """The messages of a room at these seqs that are still there, in their order."""
+    found: list[Message] = []
+    for first, last in spans:
+        rows = _SPAN.all(conn, room, first, min(last, INTEGER_MAX))
+        found += [message_of(room, row) for row in rows]
+    return tuple(found)
+
+
+def exchange_of(row: Row) -> Exchange:
+    """The exchange in the first columns of a row of `selected_exchanges`."""
+    seqs: Mapping[str, Any] = row[10]
+    return Exchange(
+        id=row[0],
+        name=row[1],
+        kind=row[2],
+        state=row[3],
+        room=row[4],
+        actor=id_of(ActorKind(row[5]), row[6]),
+        model=row[7],
+        created_ms=row[8],
+        ended_ms=row[9],
+        view=tuple((int(first), int(last)) for first, last in seqs.get("view", ())),
+        answers=tuple(seqs.get("answers", ())),
+        previous=row[11],
+        kept=row[12],
+        request=row[13],
+        response=row[14],
+        metadata=row[15],
+        turn=row[16],
+        message=row[17],
+    )

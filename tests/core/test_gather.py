@@ -1,0 +1,75 @@
+"""What the pieces of an answer come to, and back again."""
+
+from hypothesis import given, strategies as st
+
+from palaver.agents.base import Piece, ReasoningPiece, RefusalPiece, TextPiece, ToolPiece
+from palaver.core.gather import Gather, pieces_in, pieces_of, record_of
+from palaver.model import ActorId, Entry, Message, MessageId, RoomId, Status
+
+words = st.text(min_size=1, max_size=5)
+choices = st.integers(min_value=0, max_value=2)
+spoken = st.one_of(
+    st.builds(TextPiece, words, choices),
+    st.builds(ReasoningPiece, words, choices),
+    st.builds(RefusalPiece, words, choices),
+)
+called = st.lists(
+    st.tuples(st.integers(0, 2), choices, st.text(max_size=5)), max_size=8, unique_by=id
+)
+
+
+def told(said: list[Piece], calls: list[tuple[int, int, str]]) -> list[Piece]:
+    """A call's first piece has its id and name, and the calls of a choice are numbered as they come."""
+    numbers: dict[tuple[int, int], int] = {}
+    found = list(said)
+    for call, choice, arguments in calls:
+        new = (choice, call) not in numbers
+        if new:
+            numbers[choice, call] = sum(known[0] == choice for known in numbers)
+        number = numbers[choice, call]
+        names = (f"c{choice}{number}", f"f{number}") if new else ("", "")
+        found.append(ToolPiece(number, *names, arguments, choice))
+    return found
+
+
+def stored(entry: Entry, seq: int) -> Message:
+    return Message(
+        id=MessageId("m_1"),
+        room=RoomId("r_1"),
+        seq=seq,
+        author=ActorId("a_1"),
+        name="",
+        role=entry.role,
+        status=Status.DONE,
+        text=entry.text,
+        created_ms=0,
+        kind=str(entry.kind),
+        meta=entry.meta,
+    )
+
+
+@given(st.lists(spoken, max_size=12), called)
+def test_what_was_stored_is_told_again_in_the_same_pieces(
+    said: list[Piece], calls: list[tuple[int, int, str]]
+) -> None:
+    pieces = told(said, calls)
+    gather = Gather()
+    for piece in pieces:
+        gather.take(piece)
+    messages = [stored(entry, seq) for seq, entry in enumerate(gather.entries({}), 1)]
+    assert pieces_of(messages, gather.lengths) == pieces
+    assert pieces_in([record for piece in pieces if (record := record_of(piece))]) == pieces
+
+
+def test_an_answer_of_nothing_is_one_empty_entry() -> None:
+    (entry,) = Gather().entries({"turn": "t_1"})
+    assert (entry.text, entry.meta) == ("", {"turn": "t_1"})
+
+
+def test_each_choice_is_an_entry_of_its_own() -> None:
+    gather = Gather()
+    for piece in (TextPiece("a"), TextPiece("x", 1), TextPiece("b"), ReasoningPiece("y", 1)):
+        gather.take(piece)
+    first, second = gather.entries({"turn": "t_1"})
+    assert (first.text, first.meta) == ("ab", {"turn": "t_1"})
+    assert (second.text, second.meta) == ("x", {"choice": 1, "reasoning": "y"})

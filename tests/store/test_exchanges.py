@@ -1,0 +1,267 @@
+"""Exchanges as they are stored, on both engines; what the rules come to is in tests/core/test_exchanges.py."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.store.world import World
+
+from palaver.errors import Code, Refused
+from palaver.model import (
+    Actor,
+    Entry,
+    EventType,
+    ExchangeId,
+    ExchangeKind,
+    ExchangeState,
+    Kind,
+    MessageId,
+    Role,
+    Room,
+    RoomId,
+    Status,
+    TitleSource,
+    TurnId,
+    Visibility,
+)
+from palaver.store import exchanges, messages, rooms, turns
+from palaver.store.commands import (
+    AddEntries,
+    ChangeExchange,
+    ChangeSettings,
+    ClaimTurns,
+    CreateRoom,
+    FinishExchange,
+    Opened,
+    OpenExchange,
+    OpenTurn,
+    SetMessageDeleted,
+)
+from palaver.store.prefix import beginnings, longer
+
+HI = Entry(role=Role.USER, text="hi \0 \U0001f600")
+HELLO = Entry(role=Role.ASSISTANT, text="Hello")
+CALL = Entry(
+    role=Role.ASSISTANT, kind=Kind.TOOL_CALL, text="{}", meta={"call_id": "c", "tool": "f"}
+)
+
+
+def ids(world: World, count: int) -> tuple[MessageId, ...]:
+    return tuple(MessageId(f"m_{world.clock.new_id()}") for _ in range(count))
+
+
+def asking(
+    world: World, actor: Actor, agent: Actor, entries: tuple[Entry, ...], **more: Any
+) -> OpenExchange:
+    command = OpenExchange(
+        id=ExchangeId(f"x_{world.clock.new_id()}"),
+        kind=ExchangeKind.CHAT,
+        actor=actor.id,
+        agent=agent.id,
+        turn=TurnId(f"t_{world.clock.new_id()}"),
+        message=MessageId(f"m_{world.clock.new_id()}"),
+        entries=entries,
+        ids=ids(world, len(entries)),
+        model="m",
+        request={"temperature": 1},
+        metadata={"a": "b"},
+        kept=True,
+        body_digest=b"d" * 16,
+        new_room=CreateRoom(
+            id=RoomId(f"r_{world.clock.new_id()}"),
+            title="",
+            title_source=TitleSource.NONE,
+            visibility=Visibility.OPEN,
+            owner=actor.id,
+            agents=(agent.id,),
+            settings={"door": "openai"},
+        ),
+        prefixes=((len(entries), beginnings(entries)[-1]),),
+        whole=True,
+    )
+    return replace(command, **more)
+
+
+def answering(world: World, opened: Opened, *entries: Entry, **more: Any) -> FinishExchange:
+    command = FinishExchange(
+        id=opened.exchange.id,
+        fence=1,
+        state=ExchangeState.COMPLETED,
+        status=Status.DONE,
+        entries=entries,
+        ids=ids(world, len(entries) - 1),
+        name="chatcmpl-1",
+        response={"ms": 1},
+    )
+    return replace(command, **more)
+
+
+@pytest.fixture
+async def actor(world: World) -> Actor:
+    return await world.person()
+
+
+@pytest.fixture
+async def agent(world: World) -> Actor:
+    return await world.agent()
+
+
+async def room_of(world: World, actor: Actor, opened: Opened) -> Room:
+    room = await world.store.read(rooms.get, opened.exchange.room, actor.id)
+    assert room is not None
+    return room
+
+
+async def test_an_exchange_is_stored_with_its_request_and_its_answer(
+    world: World, actor: Actor, agent: Actor
+) -> None:
+    opened = await world.store.write(asking(world, actor, agent, (HI,)))
+    assert (opened.exchange.state, opened.exchange.view) == (ExchangeState.RUNNING, ((2, 2),))
+    assert opened.turn is not None
+    assert opened.turn.external
+    finish = answering(world, opened, HELLO, CALL)
+    ended = await world.store.write(finish)
+    assert ended is not None
+    assert ended == await world.store.read(exchanges.get, opened.exchange.id)
+    assert (ended.state, ended.answers, ended.name) == (
+        ExchangeState.COMPLETED,
+        (3, 4),
+        "chatcmpl-1",
+    )
+    assert (ended.request, ended.response, ended.metadata) == (
+        {"temperature": 1},
+        {"ms": 1},
+        {"a": "b"},
+    )
+    room = await room_of(world, actor, opened)
+    said = await world.said(room)
+    assert [(m.text, m.kind, m.author) for m in said] == [
+        (HI.text, "text", actor.id),
+        ("Hello", "text", agent.id),
+        ("{}", "tool_call", agent.id),
+    ]
+    assert said[1].id == opened.exchange.message
+    assert room.door == "openai"
+    assert await world.store.write(finish) is None  # it has ended
+    assert await world.store.read(turns.open_in, room.id) == ()
+    assert await world.store.read(exchanges.by_name, "chatcmpl-1", actor.id) == ended
+    assert await world.store.read(exchanges.of_turn, ended.turn) == ended
+
+
+async def test_the_same_command_again_writes_nothing(
+    world: World, actor: Actor, agent: Actor
+) -> None:
+    command = asking(world, actor, agent, (HI,))
+    first = await world.store.write(command)
+    again = await world.store.write(command)
+    assert again.dup
+    assert again.exchange == first.exchange
+    assert len(await world.said(await room_of(world, actor, first))) == 1
+
+
+async def test_a_known_beginning_leads_to_its_room(
+    world: World, actor: Actor, agent: Actor
+) -> None:
+    first = await world.store.write(asking(world, actor, agent, (HI,)))
+    history = beginnings((HI,))[0]
+    await world.store.write(answering(world, first, HELLO, prefixes=(longer(history, HELLO),)))
+    entries = (HI, HELLO, HI)
+    digests = beginnings(entries)
+    known = ((3, digests[2]), (2, digests[1]))
+    second = await world.store.write(asking(world, actor, agent, entries, prefixes=known))
+    assert second.exchange.room == first.exchange.room
+    assert second.exchange.view == ((2, 4),)
+    stranger = await world.person("Eve")
+    other = await world.store.write(asking(world, stranger, agent, entries, prefixes=known))
+    assert other.exchange.room != first.exchange.room
+
+
+async def test_a_claimed_turn_is_finished_by_its_new_owner_only(
+    world: World, actor: Actor, agent: Actor
+) -> None:
+    opened = await world.store.write(asking(world, actor, agent, (HI,)))
+    stale = answering(world, opened, HELLO, fence=7)
+    assert await world.store.write(stale) is None
+    assert await world.store.write(ClaimTurns()) == ()  # it is this process's own
+
+
+async def test_a_named_room_is_checked(world: World, actor: Actor, agent: Actor) -> None:
+    room = await world.room(await world.person("Eve"))
+    for more in ({"room": room.id}, {"previous": ExchangeId("x_" + "0" * 32)}):
+        with pytest.raises(Refused) as refused:
+            await world.store.write(asking(world, actor, agent, (HI,), **more))
+        assert refused.value.code in {Code.ROOM_NOT_FOUND, Code.EXCHANGE_NOT_FOUND}
+
+
+async def test_metadata_is_changed_and_an_exchange_forgotten_by_its_actor(
+    world: World, actor: Actor, agent: Actor
+) -> None:
+    first = await world.store.write(asking(world, actor, agent, (HI,)))
+    second = await world.store.write(asking(world, actor, agent, (HI,)))
+    change = ChangeExchange(id=first.exchange.id, by=actor.id, metadata={"c": "d"})
+    assert (await world.store.write(change)).metadata == {"c": "d"}
+    with pytest.raises(Refused):
+        await world.store.write(replace(change, by=agent.id))
+
+    async def kept(**more: Any) -> list[ExchangeId]:
+        asked: dict[str, Any] = {"after": None, "limit": 10, "newest_first": False} | more
+        found = await world.store.read(exchanges.kept, actor.id, ExchangeKind.CHAT, **asked)
+        return [exchange.id for exchange in found]
+
+    both = [first.exchange.id, second.exchange.id]
+    assert await kept() == both
+    assert await kept(newest_first=True) == both[::-1]
+    assert await kept(after=both[0]) == both[1:]
+    assert await kept(after=both[1], newest_first=True) == both[:1]
+    await world.store.write(replace(change, metadata=None, forget=True))
+    assert await kept() == both[1:]
+
+
+async def test_entries_are_added_once_and_deleted_undoably(
+    world: World, actor: Actor, agent: Actor
+) -> None:
+    room = await world.room(actor)
+    command = AddEntries(
+        room=room.id, author=actor.id, agent=agent.id, entries=(HI, HELLO), ids=ids(world, 2)
+    )
+    added = await world.store.write(command)
+    assert [(m.text, m.author) for m in added] == [(HI.text, actor.id), ("Hello", agent.id)]
+    assert await world.store.write(command) == added
+    delete = SetMessageDeleted(message=added[1].id, by=actor.id, deleted=True)
+    assert await world.store.write(delete)
+    assert not await world.store.write(delete)
+    assert [m.text for m in await world.said(room)] == [HI.text, ""]
+    assert await world.store.write(replace(delete, deleted=False))
+    assert (await world.happened(room))[-2:] == [
+        EventType.MESSAGE_DELETED,
+        EventType.MESSAGE_RESTORED,
+    ]
+    stranger = await world.person("Eve")
+    with pytest.raises(Refused):
+        await world.store.write(replace(delete, by=stranger.id))
+    found = await world.store.read(messages.get, added[1].id)
+    assert found is not None
+    assert found.text == "Hello"
+
+
+async def test_a_rooms_settings_are_changed_one_by_one(world: World, actor: Actor) -> None:
+    room = await world.room(actor)
+    for settings in ({"metadata": {"a": "b"}}, {"door": "openai"}):
+        await world.store.write(ChangeSettings(room=room.id, by=actor.id, settings=settings))
+    found = await world.store.read(rooms.get, room.id, actor.id)
+    assert found is not None
+    assert found.settings == {"metadata": {"a": "b"}, "door": "openai"}
+
+
+async def test_a_turn_of_a_program_is_opened_once(world: World, agent: Actor) -> None:
+    room = await world.room(None, agent, visibility=Visibility.OPEN)
+    command = OpenTurn(
+        turn=TurnId(f"t_{world.clock.new_id()}"),
+        message=ids(world, 1)[0],
+        room=room.id,
+        agent=agent.id,
+    )
+    turn = await world.store.write(command)
+    assert turn.external
+    assert await world.store.write(command) == turn
+    assert await world.store.read(turns.open_in, room.id) == (turn,)
