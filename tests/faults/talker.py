@@ -16,6 +16,20 @@ class Talker(Client):
         self.accepted: set[str] = set()
         self.outcomes = 0
         self.refusals: dict[str, int] = {}
+        self._socket: ClientConnection | None = None
+
+    async def begin(self) -> None:
+        """Talks again after it was quiet."""
+        self.quiet = False
+        self.refusals.clear()
+        await self.welcomed(1)
+        assert self._socket is not None
+        await self._send_more(self._socket)
+
+    async def end(self) -> None:
+        """Says nothing more, and waits until all it said is stored."""
+        self.quiet = True
+        await self.kept()
 
     async def kept(self) -> None:
         """Waits until everything that was accepted is stored."""
@@ -28,6 +42,10 @@ class Talker(Client):
         async with asyncio.timeout(SECONDS_MAX), self.changed:
             await self.changed.wait_for(lambda: self.outcomes >= wanted)
 
+    async def _talk(self, socket: ClientConnection) -> None:
+        self._socket = socket
+        await super()._talk(socket)
+
     def _acknowledged(self, frame: Json) -> None:
         self.outcomes += "id" in frame
         if frame["state"] == "accepted":
@@ -36,6 +54,14 @@ class Talker(Client):
         else:
             super()._acknowledged(frame)
             self.accepted.discard(frame["cid"])
+
+    def _happened(self, event: Json) -> None:
+        """An accepted message that was stored while nobody was connected is known by its cid."""
+        super()._happened(event)
+        cid = event["d"].get("cid")
+        if cid in self.accepted:
+            self.acks[cid] = event["seq"]
+            self.accepted.discard(cid)
 
     async def _refused(self, socket: ClientConnection, frame: Json) -> None:
         self.outcomes += 1

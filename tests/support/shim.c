@@ -35,7 +35,7 @@ struct rule {
     int64_t shorten;    /* a write takes so many bytes at the most; -1: all */
     int64_t delay_us;
     int64_t hits;
-    char part[80]; /* of the path */
+    char part[80]; /* of the path; with a $ behind it, its end */
 };
 
 struct control {
@@ -82,13 +82,20 @@ static const char *path_of(int descriptor, char *path)
     return path;
 }
 
+static int fits(const char *path, const char *part)
+{
+    size_t all = strlen(path), length = strlen(part);
+    if (!length || part[length - 1] != '$') return strstr(path, part) != 0;
+    return all + 1 >= length && !strncmp(path + all + 1 - length, part, length - 1);
+}
+
 /* Whether the call fails (errno is set); *bytes may become less. */
 static int met(int operation, const char *path, size_t *bytes)
 {
     if (!control) return 0;
     for (int number = 0; number < RULES; number++) {
         struct rule *rule = &control->rules[number];
-        if (!(rule->operations & operation) || !strstr(path, rule->part)) continue;
+        if (!(rule->operations & operation) || !fits(path, rule->part)) continue;
         if (__atomic_load_n(&rule->skip, __ATOMIC_SEQ_CST) > 0
             && __atomic_fetch_sub(&rule->skip, 1, __ATOMIC_SEQ_CST) > 0) continue;
         if (__atomic_load_n(&rule->times, __ATOMIC_SEQ_CST) >= 0

@@ -94,7 +94,7 @@ class Shim:
         shorten: int = -1,
         delay_us: int = 0,
     ) -> int:
-        """Calls on files whose path holds `part` fail from now on; the number of the rule."""
+        """Calls on files whose path holds `part` (`…$`: ends with it) fail from now on; the number of the rule."""
         number, self._rules = self._rules, self._rules + 1
         assert number < RULES, "more rules than the shim has"
         rule = _RULE.pack(0, error, skip, times, shorten, delay_us, 0, part.encode())
