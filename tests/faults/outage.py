@@ -42,6 +42,16 @@ class Patient(Client):
         self.db: list[str] = []  # what was said of the database
         self.resets = 0
 
+    @property
+    def everything_is_accepted(self) -> bool:
+        return 0 < len(self.waiting) == len(self.waiting.keys() & self.accepted)
+
+    @property
+    def streaming(self) -> dict[str, str]:
+        """What a page would show as being written."""
+        said = {message for _, _, message in self.applied}
+        return {message: text for message, text in self.texts.items() if message not in said}
+
     async def until(self, happened: Callable[[], bool]) -> None:
         """Waits for it; says how it stands when it does not come."""
         try:
@@ -65,6 +75,8 @@ class Patient(Client):
                 self.db.append(frame["state"])
             case "draft":
                 self.drafted.add(frame["msg"])
+            case "s.open":
+                self.texts[frame["msg"]] = ""  # anew, where an earlier attempt was seen
             case "s.end":
                 self.texts.pop(frame["msg"], None)  # the bubble is dropped, so nothing is shown
             case _:
@@ -99,7 +111,7 @@ class Town:
                 name=f"client{number}",
                 token=token,
                 room=first.room,
-                window=window if number else 1,
+                window=window if number else min(window, 1),
                 text=text,
             )
             for number, token in enumerate(first.tokens)

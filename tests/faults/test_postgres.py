@@ -32,9 +32,7 @@ async def away(server: PostgresServer, end: Callable[[], None]) -> AsyncGenerato
 async def accepted_and_seen(patients: list[Patient]) -> None:
     """Waits until everything that is on its way is accepted, and each has seen it of the others."""
     for patient in patients:
-        await patient.until(
-            lambda one=patient: 0 < len(one.waiting) == len(one.waiting.keys() & one.accepted)
-        )
+        await patient.until(lambda one=patient: one.everything_is_accepted)
     told = {patient.accepted[cid] for patient in patients for cid in patient.waiting}
     for patient in patients:
         await patient.until(lambda one=patient: one.drafted >= told)

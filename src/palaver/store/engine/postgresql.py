@@ -6,13 +6,16 @@ connection is ended on our side, without a farewell that nobody would answer. A 
 What fails before its COMMIT was sent, because its connection had died of old age, is tried once more on a new one;
 after that nobody knows, and the caller is told so.
 
+A writer that falls asleep or off the network in the middle of a transaction holds the locks of its rooms, and every
+other process waits for it. So the server is told to end a transaction in which nothing happens for half of our deadline.
+
 Names of prepared statements are unique, so that a pooler such as PgBouncer may share connections; one that does not
-follow prepared statements needs `?prepared_statement_cache_size=0` in the URL. A server whose `synchronous_commit` is
-`off` is asked for `on` in each writing transaction: stored means stored.
+follow prepared statements needs `?prepared_statement_cache_size=0` in the URL, and then nothing is kept for longer than
+a transaction. A server whose `synchronous_commit` is `off` is asked for `on` in each: stored means stored.
 """
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any, TypeVar
 
@@ -31,6 +34,8 @@ T = TypeVar("T")
 
 CLOSE_SECONDS = 3.0
 """How long closing a connection may take before it is dropped."""
+IDLE_LIMIT = "idle_in_transaction_session_timeout"
+SYNC = "synchronous_commit"
 CACHE_OPTION = "prepared_statement_cache_size"
 PASSED_ON = frozenset({"host", "port", "ssl", "passfile", "target_session_attrs", CACHE_OPTION})
 WITHOUT_MEANING = frozenset({"channel_binding", "connect_timeout", "gssencmode"})
@@ -45,11 +50,17 @@ class PostgresqlDatabase:
     def __init__(self, url: URL, settings: Settings, clock: Clock) -> None:
         self._seconds = settings.database_seconds
         self._watch = Watch(clock, settings.slow_query_ms / 1000)
-        self._must_ask_for_sync = False
+        self._asked_for: dict[str, str] = {}  # in each writing transaction
         address, arguments = address_of(url, clock, settings)
+        asleep = {IDLE_LIMIT: str(round(settings.database_seconds * 500))}
+        begun: dict[str, str] = arguments["server_settings"]
+        if _uncached(url):
+            self._asked_for |= asleep  # a pooler knows no settings of a connection
+        else:
+            begun = begun | asleep
         self._writing = create_async_engine(
             address,
-            connect_args=arguments,
+            connect_args=arguments | {"server_settings": begun},
             poolclass=NullPool,  # we hold them ourselves
             execution_options={WATCH: self._watch},
             hide_parameters=True,  # an error's text must hold no content
@@ -109,8 +120,8 @@ class PostgresqlDatabase:
             with attempt.until(end, conn):
                 transaction = await conn.begin()
                 try:
-                    if self._must_ask_for_sync:
-                        await conn.exec_driver_sql("SET LOCAL synchronous_commit TO on")
+                    if self._asked_for:
+                        await conn.exec_driver_sql(_asking_for(self._asked_for))
                     result = await conn.run_sync(work)
                 except Exception:
                     await transaction.rollback()
@@ -127,8 +138,8 @@ class PostgresqlDatabase:
         conn = await self._writing.connect()
         try:
             found = await conn.exec_driver_sql("SELECT current_setting('synchronous_commit')")
-            if found.scalar_one() == "off" and not self._must_ask_for_sync:
-                self._must_ask_for_sync = True
+            if found.scalar_one() == "off" and SYNC not in self._asked_for:
+                self._asked_for[SYNC] = "on"
                 structlog.get_logger("palaver.store").warning(
                     "synchronous_commit is off on the server; it is asked for in each write"
                 )
@@ -204,6 +215,11 @@ async def _disposed(engine: AsyncEngine) -> None:
             await engine.dispose()
     except Exception:  # noqa: BLE001  the server may be gone: nothing is left to close then
         structlog.get_logger("palaver.store").debug("connections did not close")
+
+
+def _asking_for(settings: Mapping[str, str]) -> str:
+    asked = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
+    return f"SELECT {asked}"
 
 
 def _uncached(url: URL) -> bool:
