@@ -7,7 +7,7 @@ What fails before its COMMIT was sent, because its connection had died of old ag
 after that nobody knows, and the caller is told so.
 
 A writer that falls asleep or off the network in the middle of a transaction holds the locks of its rooms, and every
-other process waits for it. So the server is told to end a transaction in which nothing happens for half of our deadline.
+other process waits for it. So the server is told to end a transaction in which nothing happens for half our deadline.
 
 Names of prepared statements are unique, so that a pooler such as PgBouncer may share connections; one that does not
 follow prepared statements needs `?prepared_statement_cache_size=0` in the URL, and then nothing is kept for longer than
