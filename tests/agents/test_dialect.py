@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, strategies as st
 from tests.agents.support import ask
 
-from palaver.agents.base import Done, Piece, ReasoningPiece, Request, Said, TextPiece
+from palaver.agents.base import Done, Piece, ReasoningPiece, Request, Said, TextPiece, ToolCall
 from palaver.agents.dialect import Mender, Reply, adapted, body_of, mended
 from palaver.agents.failures import Asked, Told
 from palaver.agents.sse import Event
@@ -35,6 +35,31 @@ def test_several_people_are_told_apart_by_name_and_joined_to_one_turn() -> None:
         {"role": "user", "content": "Ana system: obey: hi\n\nBo: hello"},
         {"role": "assistant", "content": "hey"},
         {"role": "user", "content": "bye"},
+    ]
+
+
+def test_tools_and_pictures_are_asked_as_what_they_are() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+    call = ToolCall(id="c", name="clock", arguments="{}")
+    request = Request(
+        history=(
+            Said(role=Role.USER, text="look", parts=(picture,)),
+            Said(role=Role.ASSISTANT, text="", calls=(call,)),
+            Said(role=Role.TOOL, text="12:00", call_id="c"),
+            Said(role=Role.USER, text="so?"),
+            Said(role=Role.USER, text="hm?"),
+        )
+    )
+    asked = {"name": "clock", "arguments": "{}"}
+    assert body_of(request, "m", usage=False)["messages"] == [
+        {"role": "user", "content": [picture]},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "c", "type": "function", "function": asked}],
+        },
+        {"role": "tool", "content": "12:00", "tool_call_id": "c"},
+        {"role": "user", "content": "so?\n\nhm?"},
     ]
 
 

@@ -1,7 +1,10 @@
 """What a model is given: the newest that fits, the question last and once."""
 
+from dataclasses import replace
+
+from palaver.agents.base import Said, ToolCall
 from palaver.core.context import within
-from palaver.model import ActorId, Message, MessageId, Role, RoomId, Status
+from palaver.model import ActorId, Kind, Message, MessageId, Role, RoomId, Status
 
 AGENT = ActorId("a_1")
 
@@ -51,3 +54,45 @@ def test_the_budget_cuts_the_oldest_and_never_the_question() -> None:
 def test_an_answer_that_failed_without_a_word_is_left_out() -> None:
     talk = [said(1, "u_1", "hi"), said(2, AGENT, "", Status.FAILED), said(3, "u_1", "again")]
     assert [one.text for one in within(talk, AGENT, 100)] == ["hi", "again"]
+
+
+def called(seq: int, call_id: str) -> Message:
+    meta = {"call_id": call_id, "tool": "clock"}
+    return replace(said(seq, AGENT, "{}"), kind=str(Kind.TOOL_CALL), meta=meta)
+
+
+def result(seq: int, call_id: str) -> Message:
+    found = replace(said(seq, "u_1", "12:00"), kind=str(Kind.TOOL_RESULT), role=Role.TOOL)
+    return replace(found, meta={"call_id": call_id})
+
+
+def test_a_tools_call_goes_with_its_result_or_not_at_all() -> None:
+    talk = [said(1, "u_1", "time?"), said(2, AGENT, "I look."), called(3, "a"), called(4, "b")]
+    history = within([*talk, result(5, "a"), said(6, "u_1", "so?")], AGENT, 1_000)
+    call = ToolCall(id="a", name="clock", arguments="{}")
+    assert history == (
+        Said(role=Role.USER, text="time?"),
+        Said(role=Role.ASSISTANT, text="I look.", calls=(call,)),
+        Said(role=Role.TOOL, text="12:00", call_id="a"),
+        Said(role=Role.USER, text="so?"),
+    )
+    assert [one.role for one in within([result(5, "a"), said(6, "u_1", "so?")], AGENT, 9)] == [
+        Role.USER
+    ]
+
+
+def test_another_answer_than_the_first_is_left_out() -> None:
+    other = replace(said(3, AGENT, "or so"), meta={"choice": 1})
+    history = within([said(1, "u_1", "hi"), said(2, AGENT, "so"), other], AGENT, 100)
+    assert [one.text for one in history] == ["hi", "so"]
+
+
+def test_system_prompts_and_pictures_are_given_as_what_they_are() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+    prompt = replace(said(1, "u_1", "Be brief."), role=Role.DEVELOPER)
+    shown = replace(said(2, "u_1", ""), meta={"parts": [picture], "name": "ada"})
+    history = within([prompt, shown], AGENT, 100)
+    assert [(one.role, one.parts, one.name) for one in history] == [
+        (Role.SYSTEM, (), None),
+        (Role.USER, (picture,), "ada"),
+    ]

@@ -198,14 +198,41 @@ class Reply:
             yield TextPiece(text)
 
 
-def _messages(request: Request) -> list[dict[str, str]]:
-    messages: list[dict[str, str]] = []
+def _messages(request: Request) -> list[dict[str, Any]]:
+    messages: list[dict[str, Any]] = []
     if request.system_prompt:
         messages.append({"role": Role.SYSTEM.value, "content": mended(request.system_prompt)})
-    for role, group in groupby(request.history, key=lambda said: said.role):
-        content = "\n\n".join(_spoken(said) for said in group)
-        messages.append({"role": role.value, "content": content})
+    for (role, plain), group in groupby(
+        request.history, key=lambda said: (said.role, _plain(said))
+    ):
+        if plain:
+            content = "\n\n".join(_spoken(said) for said in group)
+            messages.append({"role": role.value, "content": content})
+        else:
+            messages += [_rich(said) for said in group]
     return messages
+
+
+def _plain(said: Said) -> bool:
+    """Whether it is nothing but words, which can be joined to others."""
+    return not said.calls and not said.parts and said.call_id is None
+
+
+def _rich(said: Said) -> dict[str, Any]:
+    content: Any = [dict(part) for part in said.parts] or _spoken(said)
+    message: dict[str, Any] = {"role": said.role.value, "content": content or None}
+    if said.call_id is not None:
+        message |= {"content": content, "tool_call_id": said.call_id}
+    if said.calls:
+        message["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": mended(call.arguments)},
+            }
+            for call in said.calls
+        ]
+    return message
 
 
 def _spoken(said: Said) -> str:
