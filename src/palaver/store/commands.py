@@ -251,8 +251,8 @@ class OpenTurn(Command[Turn]):
 class RenameRoom(Command[bool]):
     """Names a room; False, and nothing written, when a later `TitleSource` (in its order) has named it already.
 
-    `by` None is the server itself (a title made by a model). `USER` needs the owner in a private room and is refused
-    with `room_protected` in an open one.
+    `by` None is the server itself (a title made by a model). `USER` needs the owner in a private room; an open
+    one may be named by everyone, or by nobody where it has no owner (`room_protected`).
     """
 
     room: RoomId
@@ -263,7 +263,7 @@ class RenameRoom(Command[bool]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetRoomDeleted(Command[bool]):
-    """Deletes (undoably) or restores a room; its owner only, `room_protected` for an open one.
+    """Deletes (undoably) or restores a room; by those who may name it.
 
     False: it was so already.
     """
