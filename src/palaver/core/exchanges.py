@@ -22,7 +22,7 @@ from palaver.agents.failures import as_object
 from palaver.clock import Clock
 from palaver.core import checks
 from palaver.core.access import Access
-from palaver.core.gather import Gather, pieces_in, pieces_of, record_of
+from palaver.core.gather import Gather, answer_id, pieces_in, pieces_of, record_of
 from palaver.core.hub import Hub
 from palaver.core.running import Asked, Running
 from palaver.core.screen import Screen
@@ -444,7 +444,7 @@ class Exchanges:
             state=state,
             status=status,
             entries=entries,
-            ids=self._ids(len(entries) - 1),
+            ids=_later_ids(exchange, len(entries)),
             name=name if isinstance(name, str) else None,
             response=response,
             prefixes=_answered(running.history, entries) if status is Status.DONE else (),
@@ -484,7 +484,7 @@ class Exchanges:
                 state=ExchangeState.FAILED,
                 status=Status.INTERRUPTED,
                 entries=entries,
-                ids=self._ids(len(entries) - 1),
+                ids=_later_ids(exchange, len(entries)),
                 name=None,
                 response={"lengths": gather.lengths, "error": error},
             )
@@ -554,6 +554,11 @@ def _title(asked: Asked) -> str:
         if entry.role is Role.USER and entry.kind is Kind.TEXT and entry.text.strip()
     )
     return checks.title_of(asked.title or next(said, ""), TITLE_CHARS_MAX)
+
+
+def _later_ids(exchange: Exchange, count: int) -> tuple[MessageId, ...]:
+    """The ids of an answer's messages behind the first."""
+    return tuple(answer_id(exchange.message, place) for place in range(1, count))
 
 
 def _own(exchange: Exchange | None, actor: Actor) -> Exchange:

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from palaver.agents.base import Piece, ReasoningPiece, RefusalPiece, TextPiece, ToolPiece
-from palaver.model import Entry, Kind, Message, Role
+from palaver.model import Entry, Kind, Message, MessageId, Role
 from palaver.store.journal import PIECE, REASONING, TEXT
 
 _WORDS = {"t": TextPiece, "r": ReasoningPiece, "f": RefusalPiece}
@@ -85,6 +85,11 @@ class Gather:
             self._lengths[-1].append(length)
         else:
             self._lengths.append([*head, length])
+
+
+def answer_id(first: MessageId, place: int) -> MessageId:
+    """The id of the message at a place of an answer whose first message is `first`: known before it is stored."""
+    return MessageId(f"m_{int.from_bytes(bytes.fromhex(first[2:])) + place:032x}")
 
 
 def record_of(piece: Piece) -> tuple[bytes, bytes] | None:

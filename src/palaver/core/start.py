@@ -5,10 +5,11 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 
+from palaver.agents.asking import complete
 from palaver.agents.base import Model, Provider
 from palaver.agents.calls import Body, Call, call
 from palaver.agents.detect import Providers
@@ -127,6 +128,11 @@ class Core:
         return await call(
             provider, method, path, body, headers, clock=self.clock, stream=stream, choices=choices
         )
+
+    async def complete(self, body: dict[str, Any], *, shortens: bool = False) -> Call:
+        """Asks for a chat completion in our own words; see `agents.asking`. Raises `ProviderError`."""
+        provider = await self.providers.current()
+        return await complete(provider, body, clock=self.clock, shortens=shortens)
 
     def good_bye(self) -> None:
         """Tells the readers when to come back, not all at once."""

@@ -278,8 +278,8 @@ def _place(
         return tx.room(made.id), (), 0
     room = tx.room(command.room)
     tx.writer(room, command.actor)
-    if not command.whole:
-        return room, (), 0
+    if not command.whole:  # what is new goes on from all that was said
+        return room, ((1, room.seq),) if room.seq else (), 0
     return room, *_aligned(tx.conn, room.id, command.entries)
 
 

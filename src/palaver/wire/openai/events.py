@@ -20,7 +20,14 @@ from typing import Any, cast
 
 import orjson
 
-from palaver.core.gather import Piece, ReasoningPiece, RefusalPiece, TextPiece, ToolPiece
+from palaver.core.gather import (
+    Piece,
+    ReasoningPiece,
+    RefusalPiece,
+    TextPiece,
+    ToolPiece,
+    answer_id,
+)
 from palaver.model import ExchangeState, Kind, MessageId, Role
 from palaver.wire.openai import items
 from palaver.wire.openai.items import Json
@@ -51,6 +58,7 @@ class _Open:
     index: int
     item: Json
     kind: Kind
+    message: MessageId
     part: Json | None = None
     texts: list[str] = field(default_factory=list[str])
 
@@ -190,7 +198,7 @@ class Composer:
             item: Json = {"type": "function_call", "status": "in_progress"}
             opened = self._opened(Kind.TOOL_CALL, piece.call, item)
             item = opened.item
-            item["call_id"] = piece.id or f"call_{item['id'].partition('_')[2]}"
+            item["call_id"] = piece.id or items.new_call_id(opened.message)
             item |= {"name": piece.name, "arguments": ""}
             self._calls[piece.call] = opened
             yield from self._begin_item(opened)
@@ -219,9 +227,10 @@ class Composer:
         elif kind is Kind.REASONING:
             place = 0
         self._seen.add((kind, call))
-        ours = {"id": items.item_id(answer_id(self._first, place), kind)}
-        self._output.append(ours | item)
-        return _Open(index=len(self._output) - 1, item=self._output[-1], kind=kind)
+        message = answer_id(self._first, place)
+        ours = {"id": items.item_id(message, kind), **item}
+        self._output.append(ours)
+        return _Open(index=len(self._output) - 1, item=ours, kind=kind, message=message)
 
     def _begin_item(self, opened: _Open) -> Iterator[Event]:
         yield self._event(
@@ -280,11 +289,6 @@ def usage_of(usage: Mapping[str, Any] | None) -> Json | None:
         "output_tokens_details": {"reasoning_tokens": _count(thought, "reasoning_tokens") or 0},
         "total_tokens": _count(usage, "total_tokens") or asked + answered,
     }
-
-
-def answer_id(first: MessageId, place: int) -> MessageId:
-    """The id of the message at a place of an answer whose first message is `first`."""
-    return MessageId(f"m_{int.from_bytes(bytes.fromhex(first[2:])) + place:032x}")
 
 
 def frame_of(event: Event) -> bytes:
