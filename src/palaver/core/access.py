@@ -99,6 +99,10 @@ class Access:
         card = AgentCard(actor=actor, model=model, system_prompt=system_prompt)
         return await self._store.write(SaveAgent(card=card, handle=handle))
 
+    async def agents(self) -> dict[str, AgentCard]:
+        """All agents, by their handles."""
+        return await self._store.read(actors.agents_by_handle)
+
     # what they may see
 
     async def room(self, actor: Actor, room: RoomId, *, deleted: bool = False) -> Room:

@@ -18,6 +18,7 @@ from palaver.wire.auth import Sessions
 from palaver.wire.classic import classic_routes
 from palaver.wire.limits import Limits
 from palaver.wire.logs import AccessLog
+from palaver.wire.openai.router import openai_door
 from palaver.wire.page import Page
 from palaver.wire.rest import Rest, answer
 from palaver.wire.transport import EdgeTally
@@ -40,6 +41,7 @@ def create_app(core: Core, tally: EdgeTally) -> FastAPI:
     problems.install(app)
     app.include_router(Rest(core).router())
     app.include_router(classic_routes(core))
+    app.router.routes.append(openai_door(core))
     _add_own_pages(app, core, tally)
     app.router.routes += Page().routes()
     settings = core.settings

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.settings import Settings
 from palaver.wire import problems
+from palaver.wire.openai import problems as openai
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -60,7 +61,8 @@ class Limits:
         if scope["type"] == "websocket":
             await self.app(scope, receive, send)
         else:
-            await self.app(scope, self._bounded(receive), _with_headers(send))
+            bounded = self._bounded(receive, self._bytes_max(scope))
+            await self.app(scope, bounded, _with_headers(send))
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
@@ -76,9 +78,9 @@ class Limits:
             self._check_origin(headers.getlist("origin"), hosts[0])
         if socket and TOKEN_PARAMETERS & parse_qs(scope["query_string"].decode("latin-1")).keys():
             raise Refused(Code.BAD_REQUEST, "A token does not belong in a URL. Send it in hello.")
-        length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > self._settings.body_bytes_max:
-            raise self._too_large()
+        length, bytes_max = headers.get("content-length", "0"), self._bytes_max(scope)
+        if not length.isdecimal() or int(length) > bytes_max:
+            raise _too_large(bytes_max)
 
     def _is_own(self, host: str) -> bool:
         name = host_name(host)
@@ -105,15 +107,15 @@ class Limits:
                 " PALAVER_ALLOWED_ORIGINS.",
             )
 
-    def _too_large(self) -> Refused:
-        return Refused(
-            Code.PAYLOAD_TOO_LARGE,
-            f"A request's body has at most {self._settings.body_bytes_max:,} bytes.",
-        )
+    def _bytes_max(self, scope: Scope) -> int:
+        """How large a body may be; whole conversations and pictures come to the OpenAI door."""
+        if scope["path"].startswith(openai.PREFIX):
+            return self._settings.openai_body_bytes_max
+        return self._settings.body_bytes_max
 
-    def _bounded(self, receive: Receive) -> Receive:
+    def _bounded(self, receive: Receive, bytes_max: int) -> Receive:
         """Reads a body up to its size and time, and then waits for the client to leave, for as long as it takes."""
-        left = self._settings.body_bytes_max
+        left = bytes_max
         deadline: float | None = None
         more = True
 
@@ -133,7 +135,7 @@ class Limits:
             left -= len(message.get("body", b""))
             more = message.get("more_body", False)
             if left < 0:
-                raise self._too_large()
+                raise _too_large(bytes_max)
             return message
 
         return bounded
@@ -141,7 +143,8 @@ class Limits:
 
 async def refuse(error: PalaverError, scope: Scope, receive: Receive, send: Send) -> None:
     """Answers a request, or the handshake of a live connection, with a problem document."""
-    answer = problems.response(error, HEADERS)
+    at_openai = scope["path"].startswith(openai.PREFIX)
+    answer = (openai if at_openai else problems).response(error, HEADERS)
     if scope["type"] == "http":
         await answer(scope, receive, send)
         return
@@ -156,6 +159,12 @@ async def refuse(error: PalaverError, scope: Scope, receive: Receive, send: Send
         }
     )
     await send({"type": "websocket.http.response.body", "body": answer.body})
+
+
+def _too_large(bytes_max: int) -> Refused:
+    return Refused(
+        Code.PAYLOAD_TOO_LARGE, f"A request's body has at most {bytes_max:,} bytes here."
+    )
 
 
 def host_name(host: str) -> str:

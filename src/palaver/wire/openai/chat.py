@@ -1,0 +1,303 @@
+"""`POST /v1/chat/completions`: passed to the model server as it is, and stored as what was said.
+
+Rules: the request's bytes go on unchanged, but for `conversation`, which is ours, and an agent's name, which becomes
+its model, its instructions and its settings. What comes back goes to the client byte for byte, one write an event;
+its last bytes once the answer is stored. The call starts while the request is being stored, and nothing reaches the
+client before it is. An answer that breaks says so in an error event, and its connection ends without an end.
+
+Which room it is stored in: the one that is named (`conversation`, the header `X-Palaver-Room`, or `metadata.room`),
+else the one whose history this one continues, else a new one. `store: false` stores nothing at all.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from hashlib import blake2b
+from http import HTTPStatus
+from typing import Any, cast
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope as AsgiScope, Send
+
+from palaver.core.running import Asked, Call, Running
+from palaver.core.start import Core
+from palaver.errors import Code, ProviderError, Refused, Unavailable
+from palaver.model import (
+    NO_DATA,
+    Actor,
+    AgentCard,
+    ExchangeKind,
+    ExchangeState,
+    RoomId,
+    Scope,
+)
+from palaver.wire.openai import problems
+from palaver.wire.openai.auth import caller
+from palaver.wire.openai.items import Invalid, Json, room_id
+from palaver.wire.openai.messages import completion_of, entries_of
+from palaver.wire.openai.models import Models
+from palaver.wire.openai.passthrough import passed_on, refusal
+from palaver.wire.openai.requests import metadata_of
+from palaver.wire.openai.streams import Broken, Streamed, unless_gone
+
+PATH = "/chat/completions"
+ROOM_HEADER = "x-palaver-room"
+RETRIES_HEADER = "x-stainless-retry-count"
+"""What the official libraries count in when they send a request again by themselves."""
+CHOICES_MAX = 128
+_OF_CALL = frozenset({"model", "messages", "stream", "stream_options", "n"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """A request that was read. `sent` is what the model server gets."""
+
+    raw: bytes
+    body: Json
+    sent: bytes
+    stream: bool
+    choices: int
+    agent: AgentCard | None
+    room: RoomId | None
+    repeated: bool
+
+
+class Chat:
+    """The call for a chat completion."""
+
+    def __init__(self, core: Core, models: Models) -> None:
+        self._core = core
+        self._models = models
+
+    def routes(self) -> list[Route]:
+        """The call under its address."""
+        return [Route(PATH, self.create, methods=["POST"])]
+
+    async def create(self, request: Request) -> Response:
+        """Asks, and tells the answer."""
+        me = await caller(request, Scope.CHAT)
+        wanted = await self._wanted(request)
+        headers = passed_on(request.headers.items()) | {"content-type": "application/json"}
+
+        async def ask() -> Call:
+            return await self._core.call(
+                "POST", PATH, wanted.sent, headers, stream=wanted.stream, choices=wanted.choices
+            )
+
+        if wanted.body.get("store") is False:
+            entries_of(wanted.body.get("messages"))  # what is wrong is refused all the same
+            running = await self._core.exchanges.unstored(ask)
+        else:
+            running = await self._core.exchanges.begin(me, _asked(wanted), ask)
+        return _Answer(self._core, me, running, wanted)
+
+    async def _wanted(self, request: Request) -> _Wanted:
+        if request.headers.get("content-encoding", "identity") != "identity":
+            raise Refused(Code.UNSUPPORTED_MEDIA_TYPE, "Send the body unpacked.")
+        raw = await request.body()
+        body = _object(raw)
+        model, choices = body.get("model"), body.get("n")
+        agent = await self._models.agent(model) if isinstance(model, str) else None
+        if not isinstance(body.get("stream", False), bool | None):
+            raise Invalid("Must be true or false.", "stream", "invalid_type")
+        return _Wanted(
+            raw=raw,
+            body=body,
+            sent=await self._sent(raw, body, agent),
+            stream=body.get("stream") is True,
+            choices=choices if isinstance(choices, int) and 0 < choices <= CHOICES_MAX else 1,
+            agent=agent,
+            room=_room(request, body),
+            repeated=request.headers.get(RETRIES_HEADER, "0") != "0",
+        )
+
+    async def _sent(self, raw: bytes, body: Json, agent: AgentCard | None) -> bytes:
+        """The bytes for the model server."""
+        if agent is None and "conversation" not in body:
+            return raw
+        sent = {key: value for key, value in body.items() if key != "conversation"}
+        if agent is not None:
+            defaults = {key: one for key, one in agent.settings.items() if key not in _OF_CALL}
+            sent = defaults | sent | {"model": agent.model or await self._models.default()}
+            prompt = agent.system_prompt or self._core.settings.system_prompt
+            messages = body.get("messages")
+            if prompt and isinstance(messages, list):
+                said = cast("list[object]", messages)
+                sent["messages"] = [{"role": "system", "content": prompt}, *said]
+        return orjson.dumps(sent)
+
+
+class _Answer(Response):
+    """What came of a request, as it comes."""
+
+    def __init__(self, core: Core, me: Actor, running: Running, wanted: _Wanted) -> None:
+        super().__init__()
+        self._core = core
+        self._me = me
+        self._running = running
+        self._wanted = wanted
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        answer = await unless_gone(receive, self._answer())
+        if answer is None:
+            self._left()
+        else:
+            await answer(scope, receive, send)
+
+    async def _answer(self) -> Response:
+        """The answer, or its beginning where it streams. Raises `ProviderError`."""
+        running = self._running
+        if running.dup and running.over:
+            return await self._again()
+        call = await running.begun()
+        headers = (*call.headers, *self._own_headers(call))
+        if call.streams:
+            return Streamed(self._events(), self._left, status=call.status, headers=headers)
+        async with aclosing(running.follow()) as tape:
+            body = b"".join([told.raw async for told in tape])
+        if not HTTPStatus.OK <= call.status < HTTPStatus.MULTIPLE_CHOICES:
+            return refusal(call, body)
+        failure = _failure(running)
+        if failure is not None:
+            raise failure
+        answer = Response(body, call.status)
+        answer.raw_headers += [(n.encode("latin-1"), v.encode("latin-1")) for n, v in headers]
+        return answer
+
+    async def _events(self) -> AsyncGenerator[bytes, None]:
+        running = self._running
+        async with aclosing(running.follow()) as tape:
+            async for told in tape:
+                if told.raw:
+                    yield told.raw
+        failure = _failure(running)
+        if failure is not None:
+            if running.outcome is None or not running.outcome.told:
+                yield _frame(problems.document(failure))
+            raise Broken
+
+    async def _again(self) -> Response:
+        """The answer that the client got no end of, from the store."""
+        exchange = self._running.ended
+        assert exchange is not None, "the request was recognised"
+        if exchange.state is ExchangeState.RUNNING:
+            raise Unavailable(
+                Code.TOO_BUSY, "This request is being answered elsewhere.", retry_ms=1_000
+            )
+        if exchange.state not in {ExchangeState.COMPLETED, ExchangeState.INCOMPLETE}:
+            raise _STOPPED
+        answers = await self._core.exchanges.messages(exchange, answers=True)
+        completion = completion_of(exchange, answers)
+        if not self._wanted.stream:
+            return Response(orjson.dumps(completion), media_type="application/json")
+        return Streamed(_chunks(completion, self._wanted.body), self._left)
+
+    def _own_headers(self, call: Call) -> list[tuple[str, str]]:
+        """The room, and an id of the request where the model server gave none."""
+        found: list[tuple[str, str]] = []
+        exchange = self._running.exchange
+        if exchange is not None:
+            found.append((ROOM_HEADER, exchange.room))
+        if all(name != "x-request-id" for name, _ in call.headers):
+            found.append(("x-request-id", f"req_{self._core.clock.new_id()}"))
+        return found
+
+    def _left(self) -> None:
+        self._core.exchanges.left(self._running)
+
+
+def _asked(wanted: _Wanted) -> Asked:
+    """The request as the core takes it. Refused: messages that are none."""
+    body = wanted.body
+    kept = body.get("store") is True
+    return Asked(
+        kind=ExchangeKind.CHAT,
+        entries=entries_of(body.get("messages")),
+        model=str(body.get("model") or ""),
+        request={key: value for key, value in body.items() if key != "messages"},
+        room=wanted.room,
+        matches=wanted.room is None,
+        whole=True,
+        kept=kept,
+        metadata=metadata_of(body.get("metadata")) if kept else NO_DATA,
+        digest=blake2b(wanted.raw, digest_size=32).digest(),
+        repeated=wanted.repeated,
+        agent=None if wanted.agent is None else wanted.agent.actor.id,
+    )
+
+
+def _object(raw: bytes) -> Json:
+    try:
+        body: object = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise Refused(Code.INVALID_JSON, f"The body is not JSON: {error.msg}.") from None
+    if not isinstance(body, dict):
+        raise Refused(Code.INVALID_JSON, "The body must be a JSON object.")
+    return cast("Json", body)
+
+
+def _room(request: Request, body: Json) -> RoomId | None:
+    """The room that a request names. A `metadata.room` that is no id is the client's own business."""
+    given = body.get("conversation")
+    if isinstance(given, dict):
+        given = cast("Json", given).get("id")
+    if given is not None:
+        return _id(given, "conversation")
+    header = request.headers.get(ROOM_HEADER)
+    if header is not None:
+        return _id(header, None)
+    metadata = body.get("metadata")
+    named = cast("Json", metadata).get("room") if isinstance(metadata, dict) else None
+    return room_id(named) if isinstance(named, str) else None
+
+
+def _id(given: object, param: str | None) -> RoomId:
+    found = room_id(given) if isinstance(given, str) else None
+    if found is None:
+        raise Invalid("Must be the id of a conversation: 'conv_' and 32 digits.", param)
+    return found
+
+
+_STOPPED = ProviderError(Code.PROVIDER_CUT, "The answer was stopped.", temporary=False)
+
+
+def _failure(running: Running) -> ProviderError | None:
+    """Why an answer that is over is not whole."""
+    if running.error is not None:
+        return running.error
+    stored = running.ended
+    stopped = running.cancelled or (stored is not None and stored.state in _BROKEN)
+    if stopped or running.outcome is None:
+        return _STOPPED
+    return running.outcome.error
+
+
+_BROKEN = frozenset({ExchangeState.CANCELLED, ExchangeState.FAILED})
+
+
+async def _chunks(completion: Json, body: Json) -> AsyncGenerator[bytes, None]:
+    """A completion as a stream that says all at once."""
+    head = {key: value for key, value in completion.items() if key not in {"choices", "usage"}}
+    head["object"] = "chat.completion.chunk"
+    for choice in completion["choices"]:
+        delta = dict(choice["message"])
+        if "tool_calls" in delta:
+            delta["tool_calls"] = [
+                {"index": place, **call} for place, call in enumerate(delta["tool_calls"])
+            ]
+        part = {"index": choice["index"], "delta": delta, "finish_reason": None}
+        yield _frame({**head, "choices": [part]})
+        end = {**part, "delta": {}, "finish_reason": choice["finish_reason"]}
+        yield _frame({**head, "choices": [end]})
+    options: Any = body.get("stream_options")
+    if isinstance(options, dict) and cast("Json", options).get("include_usage"):
+        yield _frame({**head, "choices": [], "usage": completion.get("usage")})
+    yield b"data: [DONE]\n\n"
+
+
+def _frame(value: Json) -> bytes:
+    return b"data: " + orjson.dumps(value) + b"\n\n"

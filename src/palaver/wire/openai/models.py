@@ -1,0 +1,134 @@
+"""`/v1/models`: what can be asked. The model server's models as it lists them, and Palaver's agents, by their handles.
+
+An agent is asked like a model; `Models.agent` says which name is one. Neither list is asked for more often than
+`KNOWN_SECONDS` allows, so that a request for an answer costs no read of its own.
+"""
+
+from collections.abc import Mapping
+from contextlib import aclosing
+from http import HTTPStatus
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from palaver.core.start import Core
+from palaver.errors import Code, ProviderError
+from palaver.model import AgentCard
+from palaver.wire.openai.auth import caller
+from palaver.wire.openai.items import Invalid, Json
+from palaver.wire.openai.passthrough import refused
+
+PATH = "/models"
+OWNER = "palaver"
+KNOWN_SECONDS = 1.0
+DEFAULT_SECONDS = 60.0
+
+
+class ModelMissing(Invalid):
+    """Nobody here has that name."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            f"The model '{model}' does not exist here. GET /v1/models lists those that do.",
+            "model",
+            "model_not_found",
+        )
+        self.code = Code.NOT_FOUND
+
+
+class Models:
+    """The calls about models, and which of them are agents."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._agents: Mapping[str, AgentCard] = {}
+        self._agents_until = 0.0
+        self._default = ""
+        self._default_until = 0.0
+
+    def routes(self) -> list[Route]:
+        """The calls under their addresses."""
+        return [
+            Route(PATH, self.listing, methods=["GET"]),
+            Route(f"{PATH}/{{model:path}}", self.retrieve, methods=["GET"]),
+        ]
+
+    async def listing(self, request: Request) -> Response:
+        """All of them."""
+        await caller(request)
+        found = await self._offered()
+        if isinstance(found, Response):
+            return found
+        return _answer({"object": "list", "data": found})
+
+    async def retrieve(self, request: Request) -> Response:
+        """One of them. Its name may have slashes."""
+        await caller(request)
+        wanted = request.path_params["model"]
+        found = await self._offered()
+        if isinstance(found, Response):
+            return found
+        for one in found:
+            if one.get("id") == wanted:
+                return _answer(one)
+        raise ModelMissing(wanted)
+
+    async def agent(self, model: str) -> AgentCard | None:
+        """The agent that a model's name means; None for what is a model."""
+        now = self._core.clock.monotonic()
+        if now >= self._agents_until:
+            self._agents = await self._core.access.agents()
+            self._agents_until = now + KNOWN_SECONDS
+        return self._agents.get(model)
+
+    async def default(self) -> str:
+        """The model of an agent that names none. Raises `ProviderError`."""
+        now = self._core.clock.monotonic()
+        if now >= self._default_until:
+            models = await self._core.models()
+            if not models.models:
+                raise ProviderError(Code.PROVIDER_UNREACHABLE, models.hint or "No model is there.")
+            self._default = models.models[0].id
+            self._default_until = now + DEFAULT_SECONDS
+        return self._default
+
+    async def _offered(self) -> list[Json] | Response:
+        """The model server's models as it tells them, and the agents; its refusal where it refuses."""
+        call = await self._core.call("GET", PATH)
+        found: list[Json] = []
+        if call.status == HTTPStatus.NOT_FOUND:
+            await call.close()
+            found = [_model(one.id, one.provider) for one in (await self._core.models()).models]
+        elif call.status >= HTTPStatus.BAD_REQUEST:
+            return await refused(call)
+        else:
+            try:
+                async with aclosing(call.told()) as telling:
+                    body = b"".join([told.raw async for told in telling])
+            finally:
+                await call.close()
+            if call.outcome.error is not None:
+                raise call.outcome.error
+            found = _listed(body)
+        agents = await self._core.access.agents()
+        names = {one.get("id") for one in found}
+        return found + [_model(handle, OWNER) for handle in agents if handle not in names]
+
+
+def _listed(body: bytes) -> list[Json]:
+    try:
+        return [one for one in orjson.loads(body)["data"] if isinstance(one, dict)]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        raise ProviderError(
+            Code.PROVIDER_BAD_REPLY, "The model server sent no list of models."
+        ) from None
+
+
+def _model(model: str, owner: str) -> Json:
+    return {"id": model, "object": "model", "created": 0, "owned_by": owner}
+
+
+def _answer(value: Json) -> Response:
+    return Response(orjson.dumps(value), media_type="application/json")

@@ -1,0 +1,132 @@
+"""Every other address below `/v1` goes to the model server as it is: embeddings, audio, images, files and more.
+
+The bytes pass in both directions as they come, and nothing is stored. What is kept here (chat, responses,
+conversations, models) is never looked for there, and the administration of the operator's account is out of reach. The
+client's key and its cookies go no further than this server.
+"""
+
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
+from http import HTTPStatus
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from palaver.core.running import Call
+from palaver.core.start import Core
+from palaver.errors import Code, Refused
+from palaver.model import Scope
+from palaver.wire.openai.auth import caller
+from palaver.wire.openai.problems import PREFIX, wrapped
+from palaver.wire.openai.streams import Broken, Streamed
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+OURS = frozenset({"chat", "conversations", "models", "organization", "responses"})
+WHOLE_BYTES_MAX = 1_048_576
+"""A request that is no larger is read first, so that it can be sent again while nothing was received."""
+
+_PASSED = frozenset(
+    {
+        *("accept", "accept-language", "content-type", "content-encoding", "idempotency-key"),
+        *("openai-beta", "prefer", "range", "traceparent", "tracestate", "user-agent"),
+    }
+)
+_KEPT_BACK = ("x-palaver-", "x-forwarded-", "x-real-ip", "x-api-key", "x-stainless-", "x-auth")
+
+
+class Passthrough:
+    """What nobody else answers."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def routes(self) -> list[Route]:
+        """All that is left."""
+        return [Route("/{path:path}", self.forward, methods=METHODS)]
+
+    async def forward(self, request: Request) -> Response:
+        """One request, there and back. Refused: what is ours alone."""
+        await caller(request, Scope.EMBEDDINGS)
+        path = _path(request)
+        headers = passed_on(request.headers.items())
+        body = None if request.method == "GET" else await _body(request, headers)
+        call = await self._core.call(request.method, path, body, headers)
+        if call.status >= HTTPStatus.MULTIPLE_CHOICES:
+            return await refused(call)
+        return Streamed(
+            _parts(call), _nothing, status=call.status, headers=call.headers, pings=call.streams
+        )
+
+
+def passed_on(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The headers of a request that are about the request, and not about its client or the connection."""
+    return {
+        name: value
+        for name, value in headers
+        if name in _PASSED or (name.startswith("x-") and not name.startswith(_KEPT_BACK))
+    }
+
+
+async def refused(call: Call) -> Response:
+    """A model server's refusal, as it came as far as it has OpenAI's shape."""
+    try:
+        async with aclosing(call.told()) as telling:
+            body = b"".join([told.raw async for told in telling])
+    finally:
+        await call.close()
+    return refusal(call, body)
+
+
+def refusal(call: Call, body: bytes) -> Response:
+    """See `refused`. A redirection is none of the client's business, and is a bad gateway."""
+    status = call.status if call.status >= HTTPStatus.BAD_REQUEST else HTTPStatus.BAD_GATEWAY
+    answer = Response(wrapped(call.status, body), status)
+    for name, value in call.headers:
+        if name != "content-type":
+            answer.headers[name] = value
+    answer.headers["content-type"] = "application/json"
+    return answer
+
+
+async def _parts(call: Call) -> AsyncGenerator[bytes, None]:
+    try:
+        async with aclosing(call.told()) as telling:
+            async for told in telling:
+                yield told.raw
+    finally:
+        await call.close()
+    if call.outcome.error is not None:
+        raise Broken
+
+
+async def _body(
+    request: Request, headers: dict[str, str]
+) -> bytes | AsyncGenerator[bytes, None] | None:
+    length = request.headers.get("content-length")
+    if length is None or int(length) > WHOLE_BYTES_MAX:
+        if length is not None:
+            headers["content-length"] = length
+        return _stream(request)
+    return await request.body() or None
+
+
+async def _stream(request: Request) -> AsyncGenerator[bytes, None]:
+    async for chunk in request.stream():
+        if chunk:
+            yield chunk
+
+
+def _path(request: Request) -> str:
+    """The path below the base of the model server, and the query. Refused: `not_found`."""
+    segments = request.path_params["path"].split("/")
+    if segments[0] in OURS or {"", ".", ".."} & set(segments):
+        raise Refused(Code.NOT_FOUND, "There is nothing at this address.")
+    raw: bytes = request.scope["raw_path"]
+    path = raw.decode("ascii").partition("?")[0].partition(PREFIX)[2]
+    query = request.scope["query_string"].decode("latin-1")
+    return f"/{path}?{query}" if query else f"/{path}"
+
+
+def _nothing() -> None:
+    """A client that goes ends its call, since nobody else hears it."""

@@ -1,0 +1,127 @@
+"""Errors as the OpenAI API tells them: `{"error": {"message", "type", "param", "code"}}`, all four always there.
+
+Whatever goes wrong below `/v1` is told like this, also what a route or the edge refuses; nothing here answers 422. What
+a model server says of an error goes on as it came; where that is not of this shape, it is put into it. Like everywhere,
+nobody learns of a traceback, a query or a key: what nobody expected is logged, and told as a 500.
+"""
+
+from http import HTTPStatus
+
+import orjson
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from palaver.errors import Code, PalaverError, ProviderError, Refused, Unavailable
+from palaver.wire.openai.items import Invalid, Json
+
+PREFIX = "/v1/"
+TEXT_CHARS_MAX = 2_000
+
+_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+_CODES = {Code.UNAUTHENTICATED: "invalid_api_key"}
+_STATUS = {Code.PROVIDER_TIMEOUT: 504, Code.PROVIDER_RATE_LIMITED: 429}
+_INTERNAL = Unavailable(Code.INTERNAL, "Something went wrong here. It is logged; try again later.")
+
+log = structlog.stdlib.get_logger()
+
+
+def status_of(error: PalaverError) -> int:
+    """The status of an error. A model server that failed is a bad gateway, not a bad request."""
+    if isinstance(error, ProviderError):
+        return _STATUS.get(error.code, 502)
+    return error.status
+
+
+def document(error: PalaverError) -> Json:
+    """What is told of an error."""
+    param = reason = None
+    if isinstance(error, Invalid):
+        param, reason = error.param, error.reason
+    return told(status_of(error), error.detail, reason or _CODES.get(error.code, error.code), param)
+
+
+def told(status: int, message: str, code: str | None = None, param: str | None = None) -> Json:
+    """An error in OpenAI's shape."""
+    kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
+    kind = _TYPES.get(status, kind)
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def response(error: PalaverError, headers: dict[str, str] | None = None) -> Response:
+    """The answer that tells an error, and whether and when it is of use to ask again."""
+    headers = dict(headers or {})
+    if error.retry_ms is not None:
+        headers["retry-after"] = str(-(-error.retry_ms // 1000))
+        headers["retry-after-ms"] = str(error.retry_ms)
+    if isinstance(error, ProviderError) and not error.temporary:
+        headers["x-should-retry"] = "false"
+    status = status_of(error)
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["www-authenticate"] = "Bearer"
+    return Response(
+        orjson.dumps(document(error)), status, headers=headers, media_type="application/json"
+    )
+
+
+def wrapped(status: int, body: bytes) -> bytes:
+    """A model server's error as it came, or in OpenAI's shape where it is of another."""
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        found = None
+    if isinstance(found, dict) and "error" in found:
+        return body
+    text = body.decode(errors="replace").strip()[:TEXT_CHARS_MAX]
+    if not text or text.startswith("<"):
+        text = f"The model server answered with status {status}."
+    return orjson.dumps(told(status, text))
+
+
+class Told:
+    """The edge of `/v1`: tells every error in OpenAI's shape."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        scope["starlette.exception_handlers"] = (
+            {},
+            {},
+        )  # else a route would tell it as the others do
+        # The handlers of the app around this one tell errors in its own shape.
+        no_handlers: tuple[Json, Json] = ({}, {})
+        inner = {**scope, "starlette.exception_handlers": no_handlers}
+        try:
+            await self.app(inner, receive, noted)
+        except ClientDisconnect:
+            raise
+        except Exception as error:
+            if begun:
+                raise
+            await response(_known(error, scope))(scope, receive, send)
+
+
+def _known(error: Exception, scope: Scope) -> PalaverError:
+    if isinstance(error, PalaverError):
+        if error.code is Code.INTERNAL:
+            log.error("request.failed", path=scope.get("path"), exc_info=error)
+        return error
+    if isinstance(error, HTTPException):
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            return Refused(Code.METHOD_NOT_ALLOWED, "This address does not know that method.")
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            return Refused(Code.NOT_FOUND, "There is nothing at this address.")
+        return Refused(Code.BAD_REQUEST, str(error.detail))
+    log.error("request.failed", path=scope.get("path"), exc_info=error)
+    return _INTERNAL
