@@ -142,7 +142,7 @@ class Exchanges:
         if asked.kind is ExchangeKind.RESPONSE:
             running.context = await self.messages(exchange, answers=False)
         if opened.untitled and asked.room is not None:
-            await self._name(exchange.room, asked)
+            await self._name(exchange.room, _title(asked.entries, asked.title))
         self._running[exchange.id] = running
         return running
 
@@ -277,8 +277,9 @@ class Exchanges:
     async def add(
         self, actor: Actor, room: RoomId, entries: Sequence[Entry]
     ) -> tuple[Message, ...]:
-        """Appends entries to a room. Refused: `room_not_found`, `forbidden`."""
-        return await self._store.write(
+        """Appends entries to a room, which may give it its name. Refused: `room_not_found`, `forbidden`."""
+        unnamed = (await self._access.room(actor, room)).title_source is TitleSource.NONE
+        added = await self._store.write(
             AddEntries(
                 room=room,
                 author=actor.id,
@@ -287,6 +288,9 @@ class Exchanges:
                 ids=self._ids(len(entries)),
             )
         )
+        if unnamed:
+            await self._name(room, _title(entries))
+        return added
 
     async def remove(self, actor: Actor, message: MessageId) -> None:
         """Deletes a message (undoably). Refused: `message_not_found`, `forbidden`."""
@@ -299,7 +303,7 @@ class Exchanges:
         return tuple(MessageId(f"m_{self._clock.new_id()}") for _ in range(count))
 
     def _new_room(self, actor: Actor, asked: Asked) -> CreateRoom:
-        title = _title(asked)
+        title = _title(asked.entries, asked.title)
         return CreateRoom(
             id=RoomId(f"r_{self._clock.new_id()}"),
             title=title,
@@ -310,8 +314,7 @@ class Exchanges:
             settings={"door": DOOR},
         )
 
-    async def _name(self, room: RoomId, asked: Asked) -> None:
-        title = _title(asked)
+    async def _name(self, room: RoomId, title: str) -> None:
         if title:
             source = TitleSource.FIRST_MESSAGE
             await self._store.write(RenameRoom(room=room, by=None, title=title, source=source))
@@ -547,13 +550,13 @@ def _answered(history: bytes, entries: Sequence[Entry]) -> tuple[bytes, ...]:
     return tuple(digests.values())
 
 
-def _title(asked: Asked) -> str:
+def _title(entries: Sequence[Entry], given: str | None = None) -> str:
     said = (
         entry.text
-        for entry in asked.entries
+        for entry in entries
         if entry.role is Role.USER and entry.kind is Kind.TEXT and entry.text.strip()
     )
-    return checks.title_of(asked.title or next(said, ""), TITLE_CHARS_MAX)
+    return checks.title_of(given or next(said, ""), TITLE_CHARS_MAX)
 
 
 def _later_ids(exchange: Exchange, count: int) -> tuple[MessageId, ...]:
