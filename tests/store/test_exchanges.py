@@ -35,7 +35,9 @@ from palaver.store.commands import (
     Opened,
     OpenExchange,
     OpenTurn,
+    RenameRoom,
     SetMessageDeleted,
+    SetRoomDeleted,
 )
 from palaver.store.prefix import beginnings, longer
 
@@ -265,3 +267,14 @@ async def test_a_turn_of_a_program_is_opened_once(world: World, agent: Actor) ->
     assert turn.external
     assert await world.store.write(command) == turn
     assert await world.store.read(turns.open_in, room.id) == (turn,)
+
+
+async def test_a_room_of_another_door_is_named_and_deleted_by_everyone(
+    world: World, actor: Actor, agent: Actor
+) -> None:
+    opened = await world.store.write(asking(world, actor, agent, (HI,)))
+    eve = await world.person("Eve")
+    room = opened.exchange.room
+    rename = RenameRoom(room=room, by=eve.id, title="x", source=TitleSource.USER)
+    assert await world.store.write(rename)
+    assert await world.store.write(SetRoomDeleted(room=room, by=eve.id, deleted=True))

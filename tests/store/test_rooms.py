@@ -226,14 +226,6 @@ async def test_who_may_name_and_delete_a_room(world: World) -> None:
     assert await world.happened(room) == before
 
 
-async def test_an_open_room_of_somebodys_is_named_and_deleted_by_everyone(world: World) -> None:
-    ada, eve = await world.person(), await world.person("Eve")
-    room = await world.room(ada, visibility=Visibility.OPEN)
-    rename = RenameRoom(room=room.id, by=eve.id, title="x", source=TitleSource.USER)
-    assert await world.store.write(rename)
-    assert await world.store.write(SetRoomDeleted(room=room.id, by=eve.id, deleted=True))
-
-
 async def test_deleting_a_room_hides_it_until_it_is_restored(world: World) -> None:
     ada = await world.person()
     room = await world.room(ada, title="gone")

@@ -93,7 +93,7 @@ class Rooms:
         )
 
     async def rename(self, actor: Actor, room: RoomId, title: str) -> Room:
-        """Names a room; in an open one of somebody's everyone may. Refused: `room_not_found`, `room_protected`, `title_too_long`."""
+        """Names a room, as its owner. Refused: `room_not_found`, `room_protected`, `title_too_long`."""
         title = checks.title(title, self._settings.title_chars_max)
         await self._access.room(actor, room)
         await self._store.write(

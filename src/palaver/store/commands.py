@@ -252,7 +252,7 @@ class RenameRoom(Command[bool]):
     """Names a room; False, and nothing written, when a later `TitleSource` (in its order) has named it already.
 
     `by` None is the server itself (a title made by a model). `USER` needs the owner in a private room; an open
-    one may be named by everyone, or by nobody where it has no owner (`room_protected`).
+    one may be named by everyone where another door made it, else by nobody (`room_protected`).
     """
 
     room: RoomId

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import bindparam, insert, literal_column, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from palaver.errors import Code, Refused
 from palaver.model import (
@@ -84,15 +84,6 @@ _SET_SETTINGS = Statement(
     .where(rooms.c.key == bindparam("room_key"))
     .values(settings=bindparam("new_settings")),
     "new_settings",
-    "room_key",
-)
-_OWNER = Statement(
-    select(members.c.actor_key)
-    .where(
-        members.c.room_key == bindparam("room_key"),
-        members.c.role == literal_column("'owner'"),
-    )
-    .limit(1),
     "room_key",
 )
 _SET_READ = Statement(

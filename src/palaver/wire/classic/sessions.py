@@ -12,13 +12,14 @@ from uuid import UUID, uuid5
 
 from palaver.core.start import Core
 from palaver.errors import Code, Refused
-from palaver.model import Actor, Message, Role, Room, RoomId, Visibility
+from palaver.model import Actor, Kind, Message, Role, Room, RoomId, Visibility
 
 COOKIE = "stupidbot_user_id"
 COOKIE_SECONDS = 31_536_000
 DEFAULT_TITLE = "Default Chat Session"
 SESSIONS_MAX = 2_000
 HISTORY_MAX = 50
+_SPOKEN = frozenset({Role.USER, Role.ASSISTANT})
 _NAMESPACE = UUID("5b6e2f0c-7d0c-5d1b-9a3e-0d6f6b1c2a77")
 
 Json = dict[str, Any]
@@ -119,9 +120,10 @@ def sender_of(message: Message) -> str:
 
 
 def history_json(messages: tuple[Message, ...]) -> list[Json]:
-    """What was said, oldest first. Deleted messages and answers that brought no word are left out."""
+    """What was said, oldest first. Left out are deleted messages, answers that brought no word, and what
+    only other doors know: system prompts and tools."""
     return [
         {"type": "message", "sender": sender_of(message), "content": message.text}
         for message in messages
-        if message.text
+        if message.text and message.kind == Kind.TEXT and message.role in _SPOKEN
     ]
