@@ -29,7 +29,6 @@ class Socket(asyncio.Protocol):
         self._lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._transport: asyncio.Transport | None = None
         self._rest = b""
-        self._replies: asyncio.Queue[bytes] = asyncio.Queue()
 
     @classmethod
     async def connected(cls, url: str, path: str = "/ws") -> Self:
@@ -63,11 +62,16 @@ class Socket(asyncio.Protocol):
 
     async def ask(self, frame: dict[str, Any]) -> dict[str, Any]:
         """Sends a request and gives the next frame, which must be its reply."""
-        before, self.on_frame = self.on_frame, self._replies.put_nowait
+        before = self.on_frame
+        reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+        def take(data: bytes) -> None:
+            self.on_frame = before  # at once: what comes in the same packet is not ours
+            reply.set_result(data)
+
+        self.on_frame = take
         self.send(json.dumps(frame).encode())
-        reply = json.loads(await self._replies.get())
-        self.on_frame = before
-        return cast("dict[str, Any]", reply)
+        return cast("dict[str, Any]", json.loads(await reply))
 
     def send(self, payload: bytes) -> None:
         """Sends a text frame."""

@@ -1,7 +1,7 @@
 """Servers and rooms for the fault runs, made before the first fault."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +76,13 @@ class World:
 
 
 async def new_world(
-    serve: Serve, folder: Path, *, people: int, agent: bool = False, database_url: str | None = None
+    serve: Serve,
+    folder: Path,
+    *,
+    people: int,
+    agent: bool = False,
+    database_url: str | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> World:
     """A server with one room, in which so many people are members; with `agent`, it answers them."""
     data = folder / "data"
@@ -87,7 +93,9 @@ async def new_world(
         room = (await core.rooms.create(owner, title="Storm", agent=agent)).id
         for _, guest in guests[1:]:
             await core.rooms.join(owner, room, guest)
-    server = await serve(database_url=database_url, environment=ENVIRONMENT)
+    server = await serve(
+        database_url=database_url, environment={**ENVIRONMENT, **(environment or {})}
+    )
     network = Network(port=int(server.url.rpartition(":")[2]))
     network.up.set()
     return World(

@@ -5,6 +5,7 @@ asked for when somebody looks, so that they cost nothing otherwise, and the libr
 this server anything may ask this. With several workers the answer is of the one that took the request.
 """
 
+import asyncio
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,8 @@ class _Collector:
         whole = core.history == "whole"
         yield GaugeMetricFamily("palaver_history_whole", "0: the database lost something.", whole)
         yield GaugeMetricFamily("palaver_connections", "Connections that are open.", tally.open)
+        tasks = len(asyncio.all_tasks())
+        yield GaugeMetricFamily("palaver_tasks", "Tasks of the server's loop.", tasks)
         for name, about in GAUGES.items():
             yield GaugeMetricFamily(f"palaver_{name}", about, getattr(figures, name))
         for name, about in COUNTERS.items():

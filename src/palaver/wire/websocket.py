@@ -302,15 +302,14 @@ class Connection:
 
     async def _carry_out(self, frame: Json) -> None:
         try:
-            reply = await self._call(frame)
+            replies = _encoded(await self._call(frame), frame)
         except PalaverError as problem:
             await self._error(problem, frame)
         except Exception:  # the edge of a request: the connection goes on
             log.exception("frame.failed", t=str(frame.get("t")))
             await self._error(INTERNAL, frame)
         else:
-            if reply is not None:
-                await self._reply(reply, frame)
+            await self._put(replies)
             if frame["t"] == "sub":
                 self._reader.start(RoomId(frame["room"]))
 
@@ -402,21 +401,17 @@ class Connection:
                 await asyncio.sleep(early)
             sent = loop.time()
             async with self._out:
-                items, self._pulled = self._pulled, []
-                if items:
-                    await self._put([item.frame for item in items])
-            for item in items:
-                if item.__class__ is live.Closing:
-                    raise _Over(GOING_AWAY, "going away")
+                payloads = [item.frame for item in self._pulled]
+                closing = any(item.__class__ is live.Closing for item in self._pulled)
+                self._pulled = []  # while a slow client takes the bytes, nothing else of them is kept
+                if payloads:
+                    await self._put(payloads)
+                    del payloads
+            if closing:
+                raise _Over(GOING_AWAY, "going away")
 
     async def _reply(self, reply: Json, frame: Json) -> None:
-        number = frame.get("id")
-        if number is not None:
-            if type(number) not in {int, float}:
-                reply = frames.error(Refused(Code.BAD_REQUEST, "The field 'id' must be a number."))
-            else:
-                reply["id"] = number
-        await self._put([frames.dump(reply)])
+        await self._put(_encoded(reply, frame))
 
     async def _error(self, problem: PalaverError, frame: Json) -> None:
         reply = frames.error(problem)
@@ -467,6 +462,19 @@ class Connection:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _encoded(reply: Json | None, frame: Json) -> list[bytes]:
+    """The reply to a frame, if there is one, as bytes: that is all that is kept while a slow client takes it."""
+    if reply is None:
+        return []
+    number = frame.get("id")
+    if number is not None:
+        if type(number) not in {int, float}:
+            reply = frames.error(Refused(Code.BAD_REQUEST, "The field 'id' must be a number."))
+        else:
+            reply["id"] = number
+    return [frames.dump(reply)]
 
 
 def _room_of(item: live.Item) -> RoomId | None:
