@@ -199,7 +199,7 @@ def call(status: str, call_id: str, name: str, arguments: str) -> Json:
 TEXTS = st.text(max_size=20)
 PARTS = st.lists(st.builds(text_part, TEXTS) | st.builds(image_part, TEXTS), min_size=1, max_size=3)
 ITEMS = st.builds(message, st.sampled_from(["user", "system", "developer"]), PARTS) | st.builds(
-    call, st.sampled_from(["completed", "incomplete"]), TEXTS, TEXTS, TEXTS
+    call, st.sampled_from(["completed", "incomplete"]), st.text(min_size=1), TEXTS, TEXTS
 )
 
 

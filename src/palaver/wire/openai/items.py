@@ -233,7 +233,7 @@ def item_of(message: Message) -> Json:
         case Kind.TEXT:
             item = {"type": "message", "role": message.role.value, "content": content_of(message)}
         case Kind.TOOL_CALL:
-            item = {"type": "function_call", "call_id": meta.get("call_id", "")}
+            item = {"type": "function_call", "call_id": call_id_of(message)}
             item |= {"name": meta.get("tool", ""), "arguments": message.text}
         case Kind.TOOL_RESULT:
             item = {"type": "function_call_output", "call_id": meta.get("call_id", "")}
@@ -244,6 +244,16 @@ def item_of(message: Message) -> Json:
         case Kind.ITEM:
             item, more = dict(meta.get("item", {})), {}
     return head | item | more
+
+
+def call_id_of(message: Message) -> str:
+    """The id of a tool call; one of ours where the model server gave it none."""
+    return message.meta.get("call_id") or new_call_id(message.id)
+
+
+def new_call_id(message: MessageId) -> str:
+    """The id of the tool call in a message, if it has no other."""
+    return f"call_{message[2:]}"
 
 
 def content_of(message: Message) -> list[Json]:

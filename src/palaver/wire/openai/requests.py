@@ -9,12 +9,13 @@ Nothing is asked of the core here.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
-from palaver.model import Entry, ExchangeId, Kind, Message, RoomId
+from palaver.model import AgentCard, Entry, ExchangeId, Kind, Message, Role, RoomId
 from palaver.wire.openai import items
 from palaver.wire.openai.items import Invalid, Json
+from palaver.wire.openai.messages import messages_of
 
 METADATA_MAX = 16
 METADATA_KEY_CHARS_MAX = 64
@@ -49,6 +50,7 @@ class Wanted:
     background: bool
     store: bool
     metadata: Mapping[str, str]
+    agent: AgentCard | None = None
 
     @property
     def truncates(self) -> bool:
@@ -184,12 +186,12 @@ def _number(
         raise Invalid(f"Must be a {'whole ' if whole else ''}number {ends}.", name)
 
 
-def unanswered(entries: Iterable[Entry], known: Iterable[Entry | Message]) -> str | None:
+def unanswered(entries: Iterable[Entry], known: Iterable[Message]) -> str | None:
     """The first call that a result is for and that nobody made; None when every result has its call."""
-    called = {one.meta.get("call_id") for one in known if one.kind is Kind.TOOL_CALL}
+    called = {items.call_id_of(one) for one in known if one.kind == Kind.TOOL_CALL}
     for entry in entries:
         if entry.kind is Kind.TOOL_CALL:
-            called.add(entry.meta.get("call_id"))
+            called.add(str(entry.meta.get("call_id")))
         elif entry.kind is Kind.TOOL_RESULT and entry.meta.get("call_id") not in called:
             return str(entry.meta.get("call_id"))
     return None
@@ -220,6 +222,43 @@ _DATA_URL = re.compile(r"data:[^,]{1,100},")
 # as a chat completion
 
 
+def chat_messages(said: Iterable[Entry | Message]) -> list[Json]:
+    """The messages of a room as those of a chat completion, as servers of every kind understand them.
+
+    What a model thought is not told to it again, an answer without a word is left out, and a developer is the system.
+    """
+    kept = [_telling(one) for one in said if not _is_empty(one)]
+    return [_plain(message) for message in messages_of(kept)]
+
+
+def _is_empty(one: Entry | Message) -> bool:
+    """An answer that failed before its first word."""
+    return (
+        one.role is Role.ASSISTANT
+        and one.kind == Kind.TEXT
+        and not one.text
+        and not one.meta.keys() & {"parts", "refusal"}
+    )
+
+
+def _telling(one: Entry | Message) -> Entry | Message:
+    meta = {key: value for key, value in one.meta.items() if key not in {"reasoning", "more"}}
+    if one.kind == Kind.TOOL_CALL and isinstance(one, Message):
+        meta["call_id"] = items.call_id_of(one)
+    return replace(one, meta=meta)
+
+
+def _plain(message: Json) -> Json:
+    said = dict(message)
+    if said["role"] == Role.DEVELOPER.value:
+        said["role"] = Role.SYSTEM.value
+    content: object = said.get("content")
+    if isinstance(content, list):
+        parts = cast("list[Json]", content)
+        said["content"] = [items.chat_part(part, "input") for part in parts]
+    return said
+
+
 def chat_body(wanted: Wanted, messages: Sequence[Json]) -> Json:
     """The request as a chat completion that streams. `messages` is the whole conversation, oldest first."""
     body = wanted.body
@@ -227,13 +266,20 @@ def chat_body(wanted: Wanted, messages: Sequence[Json]) -> Json:
     chat["model"] = wanted.model
     chat["messages"] = [*_instructions(body.get("instructions")), *messages]
     if body.get("max_output_tokens") is not None:
-        chat["max_completion_tokens"] = body["max_output_tokens"]
+        chat["max_tokens"] = body["max_output_tokens"]
     reasoning = cast("Json", body.get("reasoning") or {})
     if reasoning.get("effort") is not None:
         chat["reasoning_effort"] = reasoning["effort"]
     if body.get("top_logprobs") or _LOGPROBS in (body.get("include") or ()):
         chat |= {"logprobs": True, "top_logprobs": body.get("top_logprobs") or 0}
     return chat | _format(body) | _tools(body) | _STREAMING
+
+
+def as_agent(card: AgentCard, chat: Json, model: str, system_prompt: str) -> Json:
+    """A chat completion as an agent of ours answers it: its settings unless others are asked for, its words first."""
+    prompt = card.system_prompt or system_prompt
+    said = [{"role": "system", "content": prompt}] if prompt else []
+    return {**card.settings, **chat, "model": model, "messages": [*said, *chat["messages"]]}
 
 
 _STREAMING: Json = {"stream": True, "stream_options": {"include_usage": True}}

@@ -20,7 +20,7 @@ def openai_door(core: Core) -> Mount:
         Completions(core),
         models,
         Conversations(core),
-        Responses(core),
+        Responses(core, models),
         Passthrough(core),
     )
     routes = [route for part in parts for route in part.routes()]

@@ -1,0 +1,325 @@
+"""`/v1/responses`: stateful answers, over model servers that know nothing but chat completions.
+
+A response is an exchange; its input and its output are messages of a room, which is its conversation. What streams is
+composed of the pieces of the answer, live or stored, so a client that lost its connection, or whose server died, goes
+on with `GET …?stream=true&starting_after=N`. An answer of which nothing came is an HTTP error for the client that waits
+for it, and a response that failed for everyone who asks later.
+
+`store: false` keeps nothing, neither request nor answer. Deleting a response takes it from this API; what was said
+stays in the room.
+"""
+
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from hashlib import blake2b
+from http import HTTPStatus
+from typing import cast
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from palaver.core.running import Asked, Call, Running
+from palaver.core.start import Core
+from palaver.errors import Code, ProviderError, Refused
+from palaver.model import (
+    Actor,
+    Exchange,
+    ExchangeKind,
+    ExchangeState,
+    Kind,
+    Message,
+    MessageId,
+    Scope,
+)
+from palaver.wire import frames
+from palaver.wire.openai import items, requests, telling
+from palaver.wire.openai.auth import caller
+from palaver.wire.openai.events import Composer
+from palaver.wire.openai.items import Invalid, Json
+from palaver.wire.openai.models import Models
+from palaver.wire.openai.paging import listed, paging_of
+from palaver.wire.openai.passthrough import refusal
+from palaver.wire.openai.requests import Wanted
+from palaver.wire.openai.streams import Streamed, unless_gone
+
+PAGE = 200
+_CLIENT_GONE = 499
+
+
+class Responses:
+    """The calls of the Responses API."""
+
+    def __init__(self, core: Core, models: Models) -> None:
+        self._core = core
+        self._models = models
+
+    def routes(self) -> list[Route]:
+        """The calls under their addresses."""
+        one = "/responses/{response}"
+        return [
+            Route("/responses", self.create, methods=["POST"]),
+            Route("/responses/input_tokens", self.input_tokens, methods=["POST"]),
+            Route("/responses/compact", self.compact, methods=["POST"]),
+            Route(one, self.retrieve, methods=["GET"]),
+            Route(one, self.delete, methods=["DELETE"]),
+            Route(f"{one}/cancel", self.cancel, methods=["POST"]),
+            Route(f"{one}/input_items", self.input_items, methods=["GET"]),
+        ]
+
+    async def create(self, request: Request) -> Response:
+        """Answers; or begins to, in the background."""
+        me = await caller(request, Scope.RESPONSES)
+        raw = await request.body()
+        wanted = await self._wanted(me, raw)
+        if not wanted.store:
+            running = await self._unstored(me, wanted)
+            composer = self._unstored_composer(wanted)
+        else:
+            running = await self._stored(me, wanted, request, raw)
+            exchange = running.exchange
+            assert exchange is not None, "it is stored"
+            composer = telling.composer_of(exchange)
+            if wanted.background and not (wanted.stream or running.dup):
+                return _answer(composer.response)
+            if wanted.background or running.over:
+                return await self._shown(me, exchange, stream=wanted.stream)
+        work = self._answered(running, composer, stream=wanted.stream)
+        answer = await unless_gone(request.receive, work)
+        if answer is None:
+            self._core.exchanges.left(running)
+        return answer or Response(status_code=_CLIENT_GONE)
+
+    async def retrieve(self, request: Request) -> Response:
+        """A response as it is now, or its events from the first, or from behind a number, to its end."""
+        me = await caller(request, Scope.RESPONSES)
+        exchange = await self._exchange(me, request)
+        query = request.query_params
+        after = query.get("starting_after") or "-1"
+        if not after.removeprefix("-").isdecimal():
+            raise Invalid("Must be a whole number.", "starting_after")
+        stream = query.get("stream", "").lower() in {"true", "1"}
+        return await self._shown(me, exchange, stream=stream, after=int(after[:18]))
+
+    async def delete(self, request: Request) -> Response:
+        """Takes a response out of this API. The room keeps what was said."""
+        me = await caller(request, Scope.RESPONSES)
+        exchange = await self._exchange(me, request)
+        await self._core.exchanges.forget(me, exchange.id)
+        gone = {"object": "response", "deleted": True}
+        return _answer({"id": items.response_id(exchange.id), **gone})
+
+    async def cancel(self, request: Request) -> Response:
+        """Stops a background response; what came is kept. Once stopped, it stays so."""
+        me = await caller(request, Scope.RESPONSES)
+        exchange = await self._exchange(me, request)
+        if not exchange.request.get("background"):
+            raise Invalid("Cannot cancel a response that does not run in the background.", None)
+        if exchange.state is ExchangeState.RUNNING:
+            exchange = await self._core.exchanges.cancel(me, exchange.id)
+        elif exchange.state is not ExchangeState.CANCELLED:
+            raise Invalid(f"Cannot cancel a response that is {exchange.state.value}.", None)
+        return _answer(await telling.response_of(self._core, exchange))
+
+    async def input_items(self, request: Request) -> Response:
+        """What was given to the model, what was said before included; the newest first unless asked otherwise."""
+        me = await caller(request, Scope.RESPONSES)
+        paging = paging_of(request, newest_first=True)
+        exchange = await self._exchange(me, request)
+        said = await self._core.exchanges.messages(exchange, answers=False)
+        data = [items.item_of(message) for message in said]
+        if paging.newest_first:
+            data.reverse()
+        if paging.after is not None:
+            places = [place for place, item in enumerate(data) if item["id"] == paging.after]
+            if not places:
+                raise Invalid(f"There is no item with id '{paging.after}' here.", "after")
+            data = data[places[0] + 1 :]
+        return _answer(listed(data[: paging.limit], has_more=len(data) > paging.limit))
+
+    async def input_tokens(self, request: Request) -> Response:
+        """About how many tokens a request would be to the model."""
+        me = await caller(request, Scope.RESPONSES)
+        wanted = await self._wanted(me, await request.body())
+        before = requests.chat_messages(await self._before(me, wanted))
+        chat = requests.chat_body(wanted, [*before, *requests.chat_messages(wanted.entries)])
+        count = requests.tokens_in(
+            [chat["messages"], chat.get("tools"), chat.get("response_format")]
+        )
+        return _answer({"object": "response.input_tokens", "input_tokens": count})
+
+    async def compact(self, request: Request) -> Response:
+        """Is not there: no model server that speaks chat completions can do it."""
+        await caller(request, Scope.RESPONSES)
+        raise Invalid(
+            "Conversations are not compacted here: use 'truncation': 'auto'.",
+            None,
+            "unsupported_operation",
+        )
+
+    # what is asked
+
+    async def _wanted(self, me: Actor, raw: bytes) -> Wanted:
+        """A request that can be done. Refused: one that cannot."""
+        body = frames.load(raw)
+        given: object = body.get("input")
+        if isinstance(given, list):
+            body["input"] = [await self._named(me, one) for one in cast("list[object]", given)]
+        wanted = requests.read(body)
+        wanted = replace(wanted, agent=await self._models.agent(wanted.model))
+        requests.chat_body(wanted, requests.chat_messages(wanted.entries))
+        if any(entry.kind is Kind.TOOL_RESULT for entry in wanted.entries):
+            call = requests.unanswered(wanted.entries, await self._before(me, wanted))
+            if call is not None:
+                raise requests.no_call(call)
+        return wanted
+
+    async def _named(self, me: Actor, given: object) -> object:
+        """The item itself, where one is only named. Refused: an item that is not there."""
+        item = cast("Json", given) if isinstance(given, dict) else {}
+        named = item.get("type", "role" in item or "item_reference") == "item_reference"
+        if not named or not isinstance(item.get("id"), str):
+            return cast("object", given)
+        message = items.message_id(item["id"])
+        try:
+            if message is not None:
+                return items.item_of(await self._core.chat.message(me, message))
+        except Refused:
+            pass
+        raise Invalid(f"Item with id '{item['id']}' not found.", "input")
+
+    async def _before(self, me: Actor, wanted: Wanted) -> Sequence[Message]:
+        """What was said before the request's own input."""
+        if wanted.previous is not None:
+            previous = await self._previous(me, wanted)
+            read = self._core.exchanges.messages
+            return (*await read(previous, answers=False), *await read(previous, answers=True))
+        if wanted.room is None:
+            return ()
+        found: list[Message] = []
+        at: int | None = 0
+        while at is not None:
+            page = await self._core.chat.history(me, wanted.room, after=at, limit=PAGE)
+            found += [one for one in page.messages if one.deleted_ms is None]
+            at = page.after
+        return found
+
+    async def _previous(self, me: Actor, wanted: Wanted) -> Exchange:
+        assert wanted.previous is not None
+        try:
+            found = await self._core.exchanges.get(me, wanted.previous)
+        except Refused:
+            found = None
+        if found is None or found.kind is not ExchangeKind.RESPONSE:
+            raise requests.previous_not_found(items.response_id(wanted.previous))
+        return found
+
+    async def _stored(self, me: Actor, wanted: Wanted, request: Request, raw: bytes) -> Running:
+        """The exchange, its request stored and its answer on the way."""
+        if wanted.previous is not None:
+            await self._previous(me, wanted)
+        running = await self._core.exchanges.open(
+            me,
+            Asked(
+                kind=ExchangeKind.RESPONSE,
+                entries=wanted.entries,
+                model=wanted.model,
+                request=wanted.body,
+                room=wanted.room,
+                previous=wanted.previous,
+                kept=True,
+                metadata=wanted.metadata,
+                agent=None if wanted.agent is None else wanted.agent.actor.id,
+                digest=blake2b(raw, digest_size=32).digest(),
+                repeated=request.headers.get("x-stainless-retry-count", "0") != "0",
+            ),
+        )
+        if not running.dup:
+            self._core.exchanges.run(running, lambda: self._ask(wanted, running.context))
+        return running
+
+    async def _unstored(self, me: Actor, wanted: Wanted) -> Running:
+        messages = requests.chat_messages(await self._before(me, wanted))
+        messages += requests.chat_messages(wanted.entries)
+        return await self._core.exchanges.unstored(lambda: self._complete(wanted, messages))
+
+    async def _ask(self, wanted: Wanted, said: Sequence[Message]) -> Call:
+        try:
+            messages = requests.chat_messages(said)
+        except Invalid as refused:  # something that was said before, and that a chat cannot hold
+            raise ProviderError(Code.PROVIDER_REFUSED, refused.detail, temporary=False) from refused
+        return await self._complete(wanted, messages)
+
+    async def _complete(self, wanted: Wanted, messages: Sequence[Json]) -> Call:
+        chat = requests.chat_body(wanted, messages)
+        if wanted.agent is not None:
+            model = wanted.agent.model or await self._models.default()
+            chat = requests.as_agent(wanted.agent, chat, model, self._core.settings.system_prompt)
+        return await self._core.complete(chat, shortens=wanted.truncates)
+
+    def _unstored_composer(self, wanted: Wanted) -> Composer:
+        clock = self._core.clock
+        previous, room = wanted.previous, wanted.room
+        skeleton = requests.skeleton(
+            wanted.body,
+            response=f"resp_{clock.new_id()}",
+            model=wanted.model,
+            created_ms=clock.now_ms(),
+            metadata=wanted.metadata,
+            conversation=None if room is None else items.conversation_id(room),
+            previous=None if previous is None else items.response_id(previous),
+        )
+        return Composer(skeleton, MessageId(f"m_{clock.new_id()}"))
+
+    # what is answered
+
+    async def _exchange(self, me: Actor, request: Request) -> Exchange:
+        """The response that is meant. Refused: `exchange_not_found`."""
+        given = request.path_params["response"]
+        missing = Refused(Code.EXCHANGE_NOT_FOUND, f"Response with id '{given}' not found.")
+        id_ = items.exchange_id(given)
+        if id_ is None:
+            raise missing
+        try:
+            found = await self._core.exchanges.get(me, id_)
+        except Refused:
+            raise missing from None
+        if found.kind is not ExchangeKind.RESPONSE:
+            raise missing
+        return found
+
+    async def _answered(self, running: Running, composer: Composer, *, stream: bool) -> Response:
+        """The whole response, or its events once its answer begins. Raises `ProviderError` where nothing came."""
+        call = await running.begun()
+        if call.status >= HTTPStatus.MULTIPLE_CHOICES:
+            async with aclosing(running.follow()) as tape:
+                return refusal(call, b"".join([told.raw async for told in tape]))
+        told = telling.live_events(running, composer)
+        if stream:
+            return Streamed(telling.framed(told), lambda: self._core.exchanges.left(running))
+        async with aclosing(told):
+            async for _ in told:
+                pass
+        return _answer(composer.response)
+
+    async def _shown(
+        self, me: Actor, exchange: Exchange, *, stream: bool, after: int = -1
+    ) -> Response:
+        running = self._core.exchanges.running(exchange.id)
+        if not stream:
+            shown = await telling.response_of(self._core, exchange)
+            return _answer(shown)
+        if running is None:
+            told = telling.stored_events(self._core, me, exchange)
+        else:
+            told = telling.live_events(running, telling.composer_of(exchange))
+        return Streamed(telling.framed(told, after=after), _stay)
+
+
+def _stay() -> None:
+    """Whoever only looks on may go."""
+
+
+def _answer(value: Json) -> Response:
+    return Response(frames.dump(value), media_type="application/json")
