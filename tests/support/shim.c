@@ -46,7 +46,7 @@ struct control {
 struct record {
     int32_t operation;
     int32_t path;   /* bytes of the path that follows, then those of data (RENAME: the new path) */
-    int64_t offset; /* TRUNCATE, ALLOCATE: the new size */
+    int64_t offset; /* TRUNCATE, ALLOCATE: the new size; SYNC: -1 when it failed */
     int64_t data;
 };
 
@@ -174,17 +174,28 @@ ssize_t pread(int descriptor, void *data, size_t bytes, off_t offset)
     return pread64(descriptor, data, bytes, offset);
 }
 
+/* A sync that failed is noted, too: what it was for is on the disk or not, and no later sync puts it there. */
+static int unsynced(const char *path)
+{
+    if (watched(path)) {
+        pthread_mutex_lock(&order);
+        note(SYNC, path, -1, "", 0);
+        pthread_mutex_unlock(&order);
+    }
+    return -1;
+}
+
 int fsync(int descriptor)
 {
     char path[PATH];
-    if (met(SYNC, path_of(descriptor, path), 0)) return -1;
+    if (met(SYNC, path_of(descriptor, path), 0)) return unsynced(path);
     NOTED(SYNC, path, syscall(SYS_fsync, descriptor), 0, "", 0);
 }
 
 int fdatasync(int descriptor)
 {
     char path[PATH];
-    if (met(SYNC, path_of(descriptor, path), 0)) return -1;
+    if (met(SYNC, path_of(descriptor, path), 0)) return unsynced(path);
     NOTED(SYNC, path, syscall(SYS_fdatasync, descriptor), 0, "", 0);
 }
 

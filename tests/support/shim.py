@@ -44,7 +44,10 @@ class Op(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One call that worked. `offset`: where, or the size that the file got. `data`: what, or the new path."""
+    """One call. `offset`: where, or the size that the file got, or -1: this sync failed. `data`: what, or the new path.
+
+    All others worked.
+    """
 
     op: Op
     path: str
@@ -80,7 +83,7 @@ class Shim:
         self.environment = {"LD_PRELOAD": str(library), "SHIM_CONTROL": str(control)}
         if record is not None:
             self.recording.touch()
-            recorded = {"SHIM_RECORD": str(self.recording), "SHIM_MATCH": f"{record}/"}
+            recorded = {"SHIM_RECORD": str(self.recording), "SHIM_MATCH": str(record)}
             self.environment |= recorded
 
     def fail(
