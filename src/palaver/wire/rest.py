@@ -14,9 +14,10 @@ from starlette.responses import Response
 
 from palaver.core.start import Core
 from palaver.errors import Code, Refused
-from palaver.model import MessageId, RoomId, TurnId
+from palaver.model import ExchangeId, MessageId, RoomId, TurnId
 from palaver.wire import frames, parts, shapes
 from palaver.wire.auth import Me
+from palaver.wire.openai.inspect import inspected
 from palaver.wire.sse import EventFeed, wants_feed
 
 LIMIT_DEFAULT = 50
@@ -176,6 +177,10 @@ class Rest:
         media_type, data = parts.picture(found, place)
         return Response(data, media_type=media_type, headers={"cache-control": KEPT})
 
+    async def exchange(self, me: Me, exchange: str) -> Response:
+        """A request through the OpenAI-compatible API and its answer, in a room that one may read."""
+        return answer(await inspected(self._core, me, ExchangeId(exchange)))
+
     async def read(
         self, me: Me, room: str, body: Annotated[shapes.ReadUpTo, Depends(Body(shapes.ReadUpTo))]
     ) -> Response:
@@ -259,6 +264,7 @@ class Rest:
         add("POST", f"{room}/read", self.read, None, status=204, body=shapes.ReadUpTo)
         add("GET", f"{room}/events", self.events, shapes.Events)
         add("GET", "/messages/{message}/parts/{place}", self.part, None)
+        add("GET", "/exchanges/{exchange}", self.exchange, shapes.Exchange)
         add("POST", "/turns/{turn}/stop", self.stop, shapes.Turn, status=202)
         add("POST", "/messages/{message}/retry", self.retry, shapes.Turn, status=202)
         return router

@@ -197,6 +197,25 @@ class Turn(Shape):
     turn: str
 
 
+class Exchange(Shape):
+    """A request through the OpenAI-compatible API and its answer."""
+
+    id: str
+    name: str | None
+    """The id that its client knows."""
+    kind: Literal["chat", "response"]
+    state: Literal["running", "completed", "incomplete", "failed", "cancelled"]
+    model: str
+    created_at: str
+    ended_at: str | None
+    request: dict[str, Any]
+    response: dict[str, Any] | None
+    """None while it is running."""
+    usage: dict[str, Any] | None
+    ms: int | None
+    finish: str | None
+
+
 class Health(Shape):
     """How the server is."""
 

@@ -1,0 +1,88 @@
+"""A request that came through the API and its answer, for whoever may read the room.
+
+As the client sent and got them: put together from the messages of the room and what the exchange keeps beside them,
+each time anew. What a request says only to reach something else (a server's token in a tool) is not for other eyes and
+is left out.
+"""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from palaver.core.start import Core
+from palaver.model import Actor, Exchange, ExchangeId, ExchangeKind, ExchangeState, Message
+from palaver.wire import frames
+from palaver.wire.openai import items, messages, telling
+
+Json = dict[str, Any]
+
+LEFT_OUT = "(left out)"
+_SECRETS = frozenset({"authorization", "api_key", "apikey", "access_token", "token", "password"})
+_HEADERS = frozenset({"headers", "extra_headers"})
+
+
+async def inspected(core: Core, actor: Actor, id_: ExchangeId) -> Json:
+    """The exchange. Refused: `exchange_not_found`, `room_not_found` (of a room that one may not see)."""
+    exchange = await core.exchanges.seen(actor, id_)
+    view = await core.exchanges.messages(exchange, answers=False)
+    answers = await core.exchanges.messages(exchange, answers=True)
+    running = exchange.state is ExchangeState.RUNNING
+    envelope = _object(exchange.response.get("envelope"))
+    return {
+        "id": exchange.id,
+        "name": exchange.name,
+        "kind": exchange.kind,
+        "state": exchange.state,
+        "model": exchange.model,
+        "created_at": frames.moment(exchange.created_ms),
+        "ended_at": None if exchange.ended_ms is None else frames.moment(exchange.ended_ms),
+        "request": _request(exchange, view),
+        "response": None if running else await _response(core, exchange, answers),
+        "usage": _object(envelope.get("usage")) or None,
+        "ms": exchange.response.get("ms"),
+        "finish": next((one.meta["finish"] for one in answers if "finish" in one.meta), None),
+    }
+
+
+def _request(exchange: Exchange, view: tuple[Message, ...]) -> Json:
+    if exchange.kind is ExchangeKind.CHAT:
+        made = messages.request_of(exchange, view)
+    else:
+        # What was said before is not the request's own: its rows are those that were stored with it.
+        own = [one for one in view if one.created_ms >= exchange.created_ms]
+        made = {**exchange.request, "input": [items.item_of(one) for one in own]}
+        if exchange.metadata:
+            made["metadata"] = dict(exchange.metadata)
+    said = {key: made.pop(key) for key in ("messages", "input") if key in made}
+    return discreet(made) | said
+
+
+async def _response(core: Core, exchange: Exchange, answers: tuple[Message, ...]) -> Json:
+    if exchange.kind is ExchangeKind.RESPONSE:
+        return await telling.response_of(core, exchange)
+    error = exchange.response.get("error")
+    made = {"error": error} if error else {}
+    if not exchange.response.get("envelope") and not any(one.text for one in answers):
+        return made
+    return messages.completion_of(exchange, answers) | made
+
+
+def discreet(said: Mapping[str, object]) -> Json:
+    """What a request says, without its secrets."""
+    return {key: _discreet(key.lower(), value) for key, value in said.items()}
+
+
+def _discreet(key: str, value: object) -> object:
+    match value:
+        case str() if key in _SECRETS:
+            return LEFT_OUT
+        case Mapping():
+            found = cast("Mapping[str, object]", value)
+            return dict.fromkeys(found, LEFT_OUT) if key in _HEADERS else discreet(found)
+        case list():
+            return [_discreet("", one) for one in cast("list[object]", value)]
+        case _:
+            return value
+
+
+def _object(value: object) -> Json:
+    return cast("Json", value) if isinstance(value, dict) else {}
