@@ -47,6 +47,10 @@ class Patient(Client):
         return 0 < len(self.waiting) == len(self.waiting.keys() & self.accepted)
 
     @property
+    def messages(self) -> int:
+        return sum(kind == "message.created" for _, kind, _ in self.applied)
+
+    @property
     def streaming(self) -> dict[str, str]:
         """What a page would show as being written."""
         said = {message for _, _, message in self.applied}

@@ -127,7 +127,10 @@ async def test_servers_that_suffer_for_long(  # noqa: PLR0917  pytest gives them
     answers = [event["d"] for event in log if event["d"].get("role") == "assistant"]
     assert len({answer["meta"]["turn"] for answer in answers}) == len(answers)
     assert all("w000 w001 w002".startswith(answer["text"]) for answer in answers)
-    assert {answer["status"] for answer in answers} <= {"done", "interrupted"}
+    # a failed one could not read what it should answer, and says so
+    ends = {(one["status"], one["meta"].get("error", {}).get("code")) for one in answers}
+    away = ("failed", "database_unavailable")
+    assert ends <= {("done", None), ("interrupted", "interrupted"), away}
 
 
 async def ask(world: World, text: str) -> None:

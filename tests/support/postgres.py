@@ -138,6 +138,13 @@ class PostgresServer:
             finally:
                 server.kill()
 
+    def unfollow(self) -> None:
+        """Make a standby hear no more of the server that it follows."""
+        self.execute("ALTER SYSTEM SET primary_conninfo = ''")
+        self.execute("SELECT pg_reload_conf()")
+        while self.execute("SELECT count(*) FROM pg_stat_wal_receiver") != "0":
+            pass
+
     def promote(self) -> None:
         """Make a standby the server that is written to."""
         assert self.execute("SELECT pg_promote()") == "t"

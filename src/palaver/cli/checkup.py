@@ -248,7 +248,25 @@ def _postgres(health: maintenance.PostgresHealth) -> list[Check]:
             found.append(Check(name=name, state=state, found="off", advice=advice))
         else:
             found.append(Check(name=name, state="ok", found=told[name]))
-    return found
+    return [*found, *_failover(told)]
+
+
+def _failover(told: Mapping[str, str]) -> list[Check]:
+    """Whether what is stored survives the loss of this server, where another one follows it."""
+    if told["standbys"] == "0" and not told["synchronous_standby_names"]:
+        return []
+    waits = told["synchronous_commit"] in {"on", "remote_write", "remote_apply"}
+    if told["synchronous_standby_names"] and waits:
+        return [Check(name="failover", state="ok", found="each commit waits for a standby")]
+    return [
+        Check(
+            name="failover",
+            state="warn",
+            found=f"{told['standbys']} standby servers follow, and no commit waits for them",
+            advice="Set synchronous_standby_names, and synchronous_commit = on: else a failover loses what was"
+            " stored last.",
+        )
+    ]
 
 
 async def _tables(settings: Settings) -> list[Check]:

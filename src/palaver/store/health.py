@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from sqlalchemy import text
+from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from palaver.clock import SystemClock
 from palaver.errors import Code, Refused, Unavailable
+from palaver.settings import Settings
 from palaver.store.engine.base import SQLITE, file_of, parsed
 from palaver.store.engine.lock import FileLock
 from palaver.store.engine.sqlite import WAL_SAFE
@@ -25,7 +27,11 @@ from palaver.store.engine.sqlite import WAL_SAFE
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 FAULTS_SHOWN_MAX = 5
-POSTGRES_SETTINGS = ("server_version", "fsync", "full_page_writes", "synchronous_commit")
+_SETTINGS = text(
+    "SELECT name, current_setting(name) FROM pg_settings WHERE name IN ('server_version', 'fsync',"
+    " 'full_page_writes', 'synchronous_commit', 'synchronous_standby_names') UNION ALL"
+    " SELECT 'standbys', count(*)::text FROM pg_stat_replication"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +48,10 @@ class SqliteHealth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostgresHealth:
-    """The server's version and the settings that decide whether a commit is on the disk when it returns."""
+    """The server's version and the settings that decide whether a commit is on the disk when it returns.
+
+    `standbys` is how many servers follow it.
+    """
 
     settings: Mapping[str, str]
 
@@ -52,19 +61,26 @@ async def health(url: str, *, integrity: bool) -> SqliteHealth | PostgresHealth:
     found = parsed(url)
     if found.drivername == SQLITE:
         return _sqlite(file_of(found), integrity=integrity)
+    return await _postgresql(found)
+
+
+async def _postgresql(url: URL) -> PostgresHealth:
+    from palaver.store.engine.postgresql import (  # noqa: PLC0415  SQLite's health needs no asyncpg
+        address_of,
+    )
+
+    address, arguments = address_of(url, SystemClock(), Settings())
     engine = create_async_engine(
-        found, poolclass=NullPool, connect_args={"timeout": CONNECT_SECONDS}
+        address, poolclass=NullPool, connect_args=arguments | {"timeout": CONNECT_SECONDS}
     )
     try:
         async with asyncio.timeout(ANSWER_SECONDS), engine.connect() as connection:
-            told = {
-                name: str(await connection.scalar(text(f"SHOW {name}")))
-                for name in POSTGRES_SETTINGS
-            }
+            rows = await connection.execute(_SETTINGS)
+            told = {str(name): str(value) for name, value in rows}
     except (OSError, TimeoutError, DBAPIError) as error:
         raise Unavailable(
             Code.DATABASE_UNAVAILABLE,
-            f"The PostgreSQL server does not answer at {found.host}:{found.port or 5432}.",
+            f"The PostgreSQL server does not answer at {url.host}:{url.port or 5432}.",
         ) from error
     finally:
         await engine.dispose()

@@ -234,6 +234,8 @@ def address_of(url: URL, clock: Clock, settings: Settings) -> tuple[URL, dict[st
         "prepared_statement_name_func": lambda: f"palaver_{clock.new_id()}",
         "server_settings": {"application_name": query.pop("application_name", "palaver")},
     }
+    if _uncached(url):
+        arguments["statement_cache_size"] = 0  # asyncpg has another cache, of its own statements
     if "sslmode" in query:
         query["ssl"] = query.pop("sslmode")
     for option in WITHOUT_MEANING & query.keys():
