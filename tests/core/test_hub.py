@@ -9,9 +9,10 @@ import pytest
 from tests.core.conftest import Script
 
 from palaver.core.live import ReadMark, RoomChanged, Typing
+from palaver.core.running import Asked, Call
 from palaver.core.start import Core, started
-from palaver.errors import Code, Refused
-from palaver.model import EventType, RoomId
+from palaver.errors import Code, ProviderError, Refused
+from palaver.model import Entry, EventType, ExchangeKind, Role, RoomId
 from palaver.settings import Settings
 from palaver.store.engine.lanes import InlineLanes, Lane
 
@@ -35,6 +36,35 @@ async def test_a_watcher_hears_of_rooms_made_after_it_began_to_watch(
     assert set(changed.types) == {EventType.MESSAGE_CREATED, EventType.ROOM_RENAMED}
     assert changed.new == 0, "one's own words are not news"
     assert script.requests.empty()
+
+
+async def test_a_watcher_hears_of_open_rooms_that_others_make_and_of_what_is_said_there_once(
+    core: Core,
+) -> None:
+    _, ada = await core.access.new_guest()
+    _, program = await core.access.new_guest()
+    _, late = await core.access.new_guest()
+    with core.chat.reader(ada) as reader, core.chat.reader(late) as later:
+        await reader.watch()
+        entry = Entry(role=Role.USER, text="hello")
+        asked = Asked(kind=ExchangeKind.CHAT, entries=(entry,), model="m", request={})
+        running = await core.exchanges.open(program, asked)
+        assert running.exchange is not None
+        room = running.exchange.room
+        await later.watch()
+        await core.chat.send(program, room, text="and again", cid=None)
+        [created] = await reader.next()
+        [changed] = await later.next()
+        core.exchanges.run(running, core_has_no_model)
+        await running.end()
+    assert isinstance(created, RoomChanged)
+    assert isinstance(changed, RoomChanged)
+    assert (created.room, created.types[0], created.new) == (room, EventType.ROOM_CREATED, 2)
+    assert (changed.room, changed.types, changed.new) == (room, (EventType.MESSAGE_CREATED,), 1)
+
+
+async def core_has_no_model() -> Call:
+    raise ProviderError(Code.PROVIDER_UNREACHABLE, "There is no model here.")
 
 
 class Counting:

@@ -32,11 +32,13 @@ from palaver.core.live import (
     Typing,
 )
 from palaver.errors import Unavailable
-from palaver.model import ActorId, Event, EventType, MessageId, RoomId, Turn
+from palaver.model import ActorId, Event, EventType, MessageId, RoomId, Turn, Visibility
 
 RING_EVENTS_MAX = 512
 FEEDS_IDLE_MAX = 64
 LET_IN_MAX = 20_000
+OPEN_ROOMS_MAX = 10_000
+"""So many of the newest open rooms are known to be of interest to all who watch."""
 T = TypeVar("T")
 
 
@@ -260,6 +262,7 @@ class Hub:
         self._watchers: dict[RoomId, dict[Listener, None]] = {}
         self._readers: dict[ActorId, dict[Listener, None]] = {}
         self._watching: dict[Listener, None] = {}
+        self._open_rooms: dict[RoomId, None] = {}
 
     # what happens
 
@@ -372,7 +375,11 @@ class Hub:
 
     def cares(self, room: RoomId) -> bool:
         """Whether anybody here reads or watches a room."""
-        return room in self._feeds or room in self._watchers
+        return (
+            room in self._feeds
+            or room in self._watchers
+            or (room in self._open_rooms and bool(self._watching))
+        )
 
     @property
     def readers(self) -> int:
@@ -491,7 +498,14 @@ class Hub:
             for listener in self._readers.get(joined, ()):
                 if listener in self._watching:
                     self._watchers.setdefault(event.room, {})[listener] = None
-        for listener in self._watchers.get(event.room, ()):
+        if event.type is EventType.ROOM_CREATED and event.data.get("visibility") == Visibility.OPEN:
+            self._open_rooms[event.room] = None
+            if len(self._open_rooms) > OPEN_ROOMS_MAX:
+                del self._open_rooms[next(iter(self._open_rooms))]
+        watchers = (
+            self._watching if event.room in self._open_rooms else self._watchers.get(event.room, ())
+        )
+        for listener in watchers:
             listener.changed(event)
 
 
