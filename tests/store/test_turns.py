@@ -28,6 +28,8 @@ from palaver.store.commands import (
     AddMember,
     ClaimTurns,
     FinishTurn,
+    KeepParts,
+    Part,
     RenewLeases,
     RetryTurn,
     SetRoomDeleted,
@@ -233,3 +235,18 @@ async def test_on_postgresql_a_turn_is_free_when_its_lease_has_run_out(
         assert await mine.store.write(RenewLeases()) == 0
         assert await mine.store.write(ending(turn)) is None
         assert await other.store.write(ending(claimed)) is not None
+
+
+async def test_a_running_answer_is_copied_part_by_part_until_it_ends(world: World) -> None:
+    _, _, turn = await asked(world)
+    _, _, other = await asked(world)
+    first = Part(turn.id, 0, "Hel", "Hm")
+    for part in (first, first, Part(turn.id, 1, "lo \0", "")):  # the first one twice, as after a cut
+        await world.store.write(KeepParts(parts=(part, Part(other.id, part.place, "x", ""))))
+    assert await world.store.read(turns.copied, turn.id) == ("Hello \0", "Hm")
+    await world.store.write(ending(turn))
+    if world.store.shared:
+        assert await world.store.read(turns.copied, turn.id) == ("", "")
+        await world.store.write(KeepParts(parts=(Part(turn.id, 2, "late", ""),)))
+        assert await world.store.read(turns.copied, turn.id) == ("", "")
+    assert await world.store.read(turns.copied, other.id) == ("xx", "")

@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 
+from palaver.agents.assembly import bare
 from palaver.agents.base import Piece, ReasoningPiece, TextPiece
 from palaver.agents.calls import Call, Told
 from palaver.agents.failures import as_object
@@ -23,7 +24,6 @@ from palaver.clock import Clock
 from palaver.core import checks
 from palaver.core.access import Access
 from palaver.core.gather import Gather, answer_id, pieces_in, pieces_of, record_of
-from palaver.core.hub import Hub
 from palaver.core.running import Asked, Running
 from palaver.core.screen import Screen
 from palaver.core.turns import Run, Turns
@@ -59,7 +59,7 @@ from palaver.store.commands import (
     RenameRoom,
     SetMessageDeleted,
 )
-from palaver.store.journal import Journal
+from palaver.store.journal import Partial
 from palaver.store.prefix import beginnings, longer
 from palaver.store.store import Store
 
@@ -84,8 +84,6 @@ class Exchanges:
         self,
         *,
         store: Store,
-        hub: Hub,
-        journal: Journal,
         access: Access,
         turns: Turns,
         settings: Settings,
@@ -94,8 +92,6 @@ class Exchanges:
         assistant: ActorId,
     ) -> None:
         self._store = store
-        self._hub = hub
-        self._journal = journal
         self._access = access
         self._turns = turns
         self._settings = settings
@@ -330,7 +326,7 @@ class Exchanges:
     async def _pump(self, running: Running, ask: Ask) -> None:
         """Takes what comes to its end, and stores it."""
         gather, turn = Gather(), running.turn
-        screen = None if turn is None else Screen(self._hub, self._journal, turn)
+        screen = None if turn is None else self._turns.screen(turn)
         task = asyncio.current_task()
         assert task is not None
         run = None if turn is None else self._turns.adopt(turn, task)
@@ -402,7 +398,7 @@ class Exchanges:
             running.ended = await self._finished(command)
             stored = True
         finally:
-            screen.close(stored=stored)
+            self._turns.close(screen, stored=stored)
             self._turns.release(run)
             del self._running[exchange.id]
 
@@ -435,7 +431,7 @@ class Exchanges:
         elif status is Status.INTERRUPTED:
             meta["error"] = {"code": Code.INTERRUPTED, "temporary": True}
         entries = gather.entries(meta)
-        response: dict[str, Any] = {"envelope": envelope, "ms": ms}
+        response: dict[str, Any] = {"envelope": bare(envelope), "ms": ms}
         if exchange.kind is ExchangeKind.RESPONSE:
             response["lengths"] = gather.lengths
         if "error" in meta:
@@ -464,13 +460,16 @@ class Exchanges:
                 await asyncio.sleep(wait * (0.5 + self._clock.chance()))
                 wait = min(STORE_RETRY_SECONDS_MAX, wait * 2)
 
-    async def _recovered(self, turn: Turn, records: Records) -> bool:
+    async def _recovered(self, turn: Turn, left: Partial, records: Records) -> bool:
         """What a dead process had passed on of an answer; see `turns.Recovers`."""
         exchange = await self._store.read(exchanges.of_turn, turn.id)
         if exchange is None:
             return False
         gather = Gather()
-        for piece in pieces_in(records):
+        pieces = pieces_in(records)
+        if not pieces:  # it ran on another host
+            pieces = [ReasoningPiece(left.reasoning), TextPiece(left.text)]
+        for piece in pieces:
             gather.take(piece)
         error = {"code": Code.INTERRUPTED, "temporary": True}
         meta = {

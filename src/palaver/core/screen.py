@@ -6,6 +6,7 @@ import structlog
 
 from palaver.core.hub import Hub
 from palaver.model import Message, MessageId, Turn
+from palaver.store.commands import Part
 from palaver.store.journal import Journal
 
 log = structlog.stdlib.get_logger()
@@ -19,6 +20,8 @@ class Screen:
         self._journal = journal
         self.turn = turn
         self.stream = hub.open_stream(turn)
+        self._copied = (0, 0)
+        self._parts = 0
         self._held: tuple[str, str] = ("", "")
 
     def show(self, text: str, reasoning: str = "") -> None:
@@ -54,6 +57,20 @@ class Screen:
     def chars(self) -> int:
         """How much came, in characters."""
         return sum(self.stream.lengths) + len(self._held[0]) + len(self._held[1])
+
+    def part(self) -> Part | None:
+        """What came since the last part that was copied."""
+        before, thought = self._copied
+        text, reasoning = self.stream.text(), self.stream.reasoning()
+        if (len(text), len(reasoning)) == self._copied:
+            return None
+        return Part(self.turn.id, self._parts, text[before:], reasoning[thought:])
+
+    def copied(self, part: Part) -> None:
+        """A part is stored."""
+        before, thought = self._copied
+        self._copied = (before + len(part.text), thought + len(part.reasoning))
+        self._parts += 1
 
     def close(self, *, stored: bool) -> None:
         """The answer is over. What is `stored` need not be kept in the journal any longer."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -212,6 +212,8 @@ async def started(
             await _lobby(store, core.assistant)
         background = [_pulse(core, store), _sync(parts.journal, lane), core.drafts.drain()]
         background += [_remember(core, store, parts.mark, lane), core.keys.remember()]
+        if store.shared:
+            background.append(_copy(core))
         relay = _relay(store, core, bus or bus_of(settings, clock))
         if relay is not None:
             published.append(relay.committed)
@@ -285,8 +287,6 @@ async def _core(parts: _Parts, tasks: asyncio.TaskGroup) -> Core:
         keys=Keys(store, settings, clock),
         exchanges=Exchanges(
             store=store,
-            hub=hub,
-            journal=parts.journal,
             access=access,
             turns=turns,
             settings=settings,
@@ -434,6 +434,14 @@ async def _remember(core: Core, store: Store, mark: Mark | None, lane: Lane[None
             core.epoch = store.epoch
             core.good_bye()
             core.hub.restart()
+
+
+async def _copy(core: Core) -> None:
+    """Copies running answers once a second, so that another host can take them over."""
+    while True:
+        await asyncio.sleep(SYNC_SECONDS)
+        with suppress(Unavailable):
+            await core.turns.copy()
 
 
 async def _pulse(core: Core, store: Store) -> None:

@@ -47,8 +47,15 @@ from palaver.model import (
     TurnState,
 )
 from palaver.settings import Settings
-from palaver.store import rooms
-from palaver.store.commands import ClaimTurns, FinishTurn, OpenTurn, RenameRoom, RetryTurn
+from palaver.store import rooms, turns
+from palaver.store.commands import (
+    ClaimTurns,
+    FinishTurn,
+    KeepParts,
+    OpenTurn,
+    RenameRoom,
+    RetryTurn,
+)
 from palaver.store.journal import Journal, Orphan, Partial, dead_owners, merged, orphans, partial
 from palaver.store.store import Store
 
@@ -71,11 +78,11 @@ class Elsewhere(Protocol):
         ...
 
 
-Recovers = Callable[[Turn, Sequence[tuple[bytes, bytes]]], Awaitable[bool]]
-"""Stores what the journal kept of an exchange's answer; False for a turn that is no exchange's."""
+Recovers = Callable[[Turn, Partial, Sequence[tuple[bytes, bytes]]], Awaitable[bool]]
+"""Stores what is left of an exchange's answer, and its records; False for a turn that is no exchange's."""
 
 
-async def _not_mine(_: Turn, __: Sequence[tuple[bytes, bytes]]) -> bool:
+async def _not_mine(*_: object) -> bool:
     return False
 
 
@@ -124,6 +131,7 @@ class Turns:
         self._clock = clock
         self._tasks = tasks
         self._runs: dict[TurnId, Run] = {}
+        self._screens: dict[TurnId, Screen] = {}
         self._places = asyncio.Semaphore(settings.turns_running_max)
         self._closing = False
         self.elsewhere: Elsewhere = Nowhere()
@@ -159,7 +167,7 @@ class Turns:
             count += len(claimed)
             for turn in claimed:
                 kept = records.get(turn.id[2:], [])
-                found = self._seen(turn, partial(kept))
+                found = await self._seen(turn, partial(kept))
                 if turn.external:
                     taken.append(self._tasks.create_task(self._cut(turn, found, kept)))
                 elif found.text or found.reasoning:
@@ -226,7 +234,7 @@ class Turns:
                 agent=agent.id,
             )
         )
-        screen = Screen(self._hub, self._journal, turn)
+        screen = self.screen(turn)
         answer = Answer(screen)
         try:
             yield answer
@@ -250,6 +258,24 @@ class Turns:
         """The turn is over."""
         self._runs.pop(run.turn.id, None)
 
+    def screen(self, turn: Turn) -> Screen:
+        """Where an answer is shown; to be closed with `close`."""
+        screen = self._screens[turn.id] = Screen(self._hub, self._journal, turn)
+        return screen
+
+    def close(self, screen: Screen, *, stored: bool) -> None:
+        """The answer is over; see `Screen.close`."""
+        del self._screens[screen.turn.id]
+        screen.close(stored=stored)
+
+    async def copy(self) -> None:
+        """Copies what came since the last time, for another host that may have to take it over."""
+        parts = [(screen, part) for screen in self._screens.values() if (part := screen.part())]
+        if parts:
+            await self._store.write(KeepParts(parts=tuple(part for _, part in parts)))
+            for screen, part in parts:
+                screen.copied(part)
+
     @property
     def places(self) -> asyncio.Semaphore:
         """As many answers as may stream at once."""
@@ -259,15 +285,15 @@ class Turns:
 
     async def _cut(self, turn: Turn, left: Partial, kept: Sequence[tuple[bytes, bytes]]) -> None:
         """Stores what is left of an answer that a client or a program was given."""
-        if not await self.recovers(turn, kept):
+        if not await self.recovers(turn, left, kept):
             await self._interrupted(turn, left)
 
-    def _seen(self, turn: Turn, journaled: Partial) -> Partial:
-        """What is known of a dead process's answer: from its journal, or from what it had spread."""
-        text, reasoning = self.elsewhere.mirrored(turn.id)
-        if len(text) + len(reasoning) > len(journaled.text) + len(journaled.reasoning):
-            return Partial(text, reasoning)
-        return journaled
+    async def _seen(self, turn: Turn, journaled: Partial) -> Partial:
+        """What is known of a dead process's answer: its journal, what it had spread, or the copies it left."""
+        known = [journaled, Partial(*self.elsewhere.mirrored(turn.id))]
+        if self._store.shared:
+            known.append(Partial(*await self._store.read(turns.copied, turn.id)))
+        return max(known, key=lambda left: len(left.text) + len(left.reasoning))
 
     async def _interrupted(self, turn: Turn, left: Partial) -> None:
         """Stores what a dead process had shown of an answer."""
@@ -290,23 +316,23 @@ class Turns:
         try:
             answer.message = await self._store.write(ending(turn, status, screen.text, "", meta))
         finally:
-            screen.close(stored=answer.message is not None)
+            self.close(screen, stored=answer.message is not None)
 
     async def _run(self, run: Run) -> None:
-        screen = Screen(self._hub, self._journal, run.turn)
+        screen = self.screen(run.turn)
         ended = False
         try:
             ending = await self._stream(run, screen)
             stored = await self._finish(ending)
             ended = True
-            screen.close(stored=True)
+            self.close(screen, stored=True)
             if stored is not None and stored.status is Status.DONE:
                 await self._title(run.turn, stored)
         except Exception:
             log.exception("turn.crashed", turn=run.turn.id, room=run.turn.room)
         finally:
             if not ended:
-                screen.close(stored=False)
+                self.close(screen, stored=False)
             del self._runs[run.turn.id]
 
     async def _stream(self, run: Run, screen: Screen) -> FinishTurn:

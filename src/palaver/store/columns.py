@@ -105,6 +105,10 @@ def json_out(value: str | None) -> Mapping[str, Any]:
     return NO_DATA if value is None else orjson.loads(value)
 
 
+def _optional_id_bytes(value: str | None) -> bytes | None:
+    return None if value is None else id_bytes(value)
+
+
 class _Kept(TypeDecorator[Any]):
     """A type whose values go in by `kept` and come out by `found`; None: as they are."""
 
@@ -139,7 +143,7 @@ class OptionalId(Id):
     """An id that may be missing."""
 
     cache_ok = True
-    kept = staticmethod(lambda value: None if value is None else id_bytes(value))
+    kept = staticmethod(_optional_id_bytes)
 
 
 class Digest(_Kept):

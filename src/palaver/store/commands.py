@@ -59,7 +59,7 @@ class AddMessage(Command[Added]):
 
     `cid` is unique per author for ever: the same one with the same room, text and reply_to is a duplicate, with another
     one is refused. Without a `cid` the same holds of the `id`. With `answers`, each agent member with `auto_respond`
-    gets a turn in the same transaction; a duplicate opens none.
+    gets a turn in the same transaction; a duplicate opens none, and gives those of this process that are still open.
     `created_ms` and `seq` are the store's. Any actor may write to an open room.
     """
 
@@ -97,6 +97,23 @@ class RetryTurn(Command[Turn]):
     message: MessageId
     by: ActorId
     goes_on: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What came of a running answer since the part before it; `place` counts them."""
+
+    turn: TurnId
+    place: int
+    text: str
+    reasoning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepParts(Command[None]):
+    """Copies what came of running answers, so that another host can take them over. A turn's end deletes them."""
+
+    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -205,6 +205,17 @@ turns = Table(
 turn_is_open = turns.c.state == literal_column("'open'")
 Index("turns_open", turns.c.room_key, sqlite_where=turn_is_open, postgresql_where=turn_is_open)
 
+# what running answers have come to, once a second, where other hosts may have to take them over
+partials = Table(
+    "partials",
+    metadata,
+    Column("turn_id", Id("t_"), ForeignKey("turns.id"), nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("text", SafeText, nullable=False),
+    Column("reasoning", SafeText, nullable=False),
+    PrimaryKeyConstraint("turn_id", "place"),
+)
+
 branches = Table(
     "branches",
     metadata,

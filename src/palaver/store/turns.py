@@ -5,7 +5,7 @@ from sqlalchemy import Connection, bindparam, func, select
 from palaver.model import ActorKind, RoomId, Turn, TurnId
 from palaver.store.actors import id_of
 from palaver.store.engine.statement import Row, Statement
-from palaver.store.schema import actors, rooms, turn_is_open, turns
+from palaver.store.schema import actors, partials, rooms, turn_is_open, turns
 
 COLUMNS = (
     turns.c.id,
@@ -36,6 +36,13 @@ _OPEN_IN = Statement(
 )
 _RUNNING = Statement(select(func.count()).select_from(turns).where(turn_is_open))
 
+_COPIED = Statement(
+    select(partials.c.text, partials.c.reasoning)
+    .where(partials.c.turn_id == bindparam("turn"))
+    .order_by(partials.c.place),
+    "turn",
+)
+
 
 def get(conn: Connection, turn: TurnId) -> Turn | None:
     """The turn of this id."""
@@ -53,6 +60,12 @@ def running(conn: Connection) -> int:
     row = _RUNNING.first(conn)
     assert row is not None
     return int(row[0])
+
+
+def copied(conn: Connection, turn: TurnId) -> tuple[str, str]:
+    """What was copied of a running answer: its text, and what its model thought."""
+    rows = _COPIED.all(conn, turn)
+    return "".join(row[0] for row in rows), "".join(row[1] for row in rows)
 
 
 def turn_of(row: Row) -> Turn:

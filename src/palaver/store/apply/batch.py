@@ -22,6 +22,7 @@ from palaver.store.commands import (
     CreateRoom,
     FinishExchange,
     FinishTurn,
+    KeepParts,
     KeysUsed,
     MarkRead,
     OpenExchange,
@@ -62,6 +63,7 @@ AnyCommand = (
     | FinishExchange
     | ChangeExchange
     | OpenTurn
+    | KeepParts
 )
 """Every command there is."""
 
@@ -135,5 +137,7 @@ def _applied(tx: Transaction, command: AnyCommand) -> Any:  # noqa: C901, PLR091
             return exchanges.changed(tx, command)
         case OpenTurn():
             return turns.open_external(tx, command)
+        case KeepParts():
+            return turns.keep_parts(tx, command)
         case _:
             assert_never(command)

@@ -33,7 +33,7 @@ from palaver.store.apply import rooms
 from palaver.store.apply.entries import append, by_role
 from palaver.store.apply.opening import next_attempt, open_turns
 from palaver.store.apply.transaction import KnownActor, LockedRoom, Transaction
-from palaver.store.apply.turns import END_TURN, LOCK_TURN
+from palaver.store.apply.turns import LOCK_TURN, end
 from palaver.store.commands import ChangeExchange, FinishExchange, Opened, OpenExchange
 from palaver.store.engine.statement import ListStatement, Statement
 from palaver.store.exchanges import exchange_of, get, selected_exchanges, spoken
@@ -210,7 +210,7 @@ def finished(tx: Transaction, command: FinishExchange) -> Exchange | None:
         for id_, entry in zip(ids, command.entries, strict=False)
     ]
     answers = [message.seq for message in append(tx, room, rows)]
-    END_TURN.run(tx.conn, TurnState.ENDED, tx.now_ms, None, exchange.turn)
+    end(tx, exchange.turn)
     seqs = {"view": exchange.view, "answers": answers}
     _FINISH.run(tx.conn, command.state, command.name, tx.now_ms, seqs, command.response, command.id)
     row = _KEYS.first(tx.conn, command.id)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
-from sqlalchemy import Connection, bindparam, literal, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, literal, select, update
 
 from palaver.errors import Code, Refused
 from palaver.model import (
@@ -22,14 +22,23 @@ from palaver.model import (
     Role,
     RoomId,
     Turn,
+    TurnId,
     TurnState,
 )
 from palaver.store.actors import id_of
 from palaver.store.apply.opening import LEASE_MS, Agent, DatabaseNow, next_attempt, open_turns
-from palaver.store.apply.transaction import KnownActor, LockedRoom, Transaction
-from palaver.store.commands import ClaimTurns, FinishTurn, OpenTurn, RenewLeases, RetryTurn
-from palaver.store.engine.statement import Statement
-from palaver.store.schema import actors, messages, rooms, turn_is_open, turns
+from palaver.store.apply.transaction import KnownActor, LockedRoom, Transaction, distinct
+from palaver.store.commands import (
+    ClaimTurns,
+    FinishTurn,
+    KeepParts,
+    OpenTurn,
+    RenewLeases,
+    RetryTurn,
+)
+from palaver.store.engine.base import POSTGRESQL
+from palaver.store.engine.statement import ListStatement, Statement
+from palaver.store.schema import actors, messages, partials, rooms, turn_is_open, turns
 from palaver.store.turns import selected, turn_of
 
 ROOM_OF_TURN = Statement(
@@ -59,7 +68,7 @@ LOCK_TURN = Statement(
     .with_for_update(of=turns),
     "turn",
 )
-END_TURN = Statement(
+_END = Statement(
     update(turns)
     .where(turns.c.id == bindparam("turn"))
     .values(state=bindparam("ended"), ended_ms=bindparam("now_ms"), error=bindparam("failure")),
@@ -82,6 +91,28 @@ _ANSWER = Statement(
     .outerjoin(actors, actors.c.key == turns.c.agent_key)
     .where(messages.c.id == bindparam("message")),
     "message",
+)
+_FORGET = Statement(delete(partials).where(partials.c.turn_id == bindparam("turn")), "turn")
+_OPEN = ListStatement(
+    lambda names: (
+        select(turns.c.id)
+        .where(
+            turn_is_open,
+            turns.c.id.in_([bindparam(name, type_=turns.c.id.type) for (name,) in names]),
+        )
+        .with_for_update(key_share=True)
+    )
+)
+_REPLACED = Statement(
+    delete(partials).where(
+        partials.c.turn_id == bindparam("turn_id"), partials.c.place == bindparam("part")
+    ),
+    "turn_id",
+    "part",
+)
+_PART_COLUMNS = ("turn_id", "place", "text", "reasoning")
+_KEEP = Statement(
+    insert(partials).values({name: bindparam(name) for name in _PART_COLUMNS}), *_PART_COLUMNS
 )
 _KNOWN = Statement(selected.where(turns.c.id == bindparam("turn")), "turn")
 _DELETE = Statement(
@@ -153,8 +184,27 @@ def finish(tx: Transaction, command: FinishTurn) -> Message | None:
         meta=command.meta,
     )
     tx.append(room, agent_key, message)
-    END_TURN.run(tx.conn, TurnState.ENDED, tx.now_ms, _failure(command), command.turn)
+    end(tx, command.turn, _failure(command))
     return message
+
+
+def end(tx: Transaction, turn: TurnId, failure: str | None = None) -> None:
+    """The turn's answer is stored, and its copies are needed no longer."""
+    _END.run(tx.conn, TurnState.ENDED, tx.now_ms, failure, turn)
+    if tx.conn.dialect.name == POSTGRESQL:
+        _FORGET.run(tx.conn, turn)
+
+
+def keep_parts(tx: Transaction, command: KeepParts) -> None:
+    """Applies `KeepParts`. Of a turn that has ended meanwhile nothing is kept."""
+    open_ones = {row[0] for row in _OPEN.all(tx.conn, distinct([p.turn for p in command.parts]))}
+    kept = [
+        (part.turn, part.place, part.text, part.reasoning)
+        for part in command.parts
+        if part.turn in open_ones
+    ]
+    _REPLACED.many(tx.conn, [row[:2] for row in kept])  # by a commit whose end was unclear
+    _KEEP.many(tx.conn, kept)
 
 
 def retry(tx: Transaction, command: RetryTurn) -> Turn:

@@ -120,8 +120,10 @@ def sender_of(message: Message) -> str:
 
 
 def history_json(messages: tuple[Message, ...]) -> list[Json]:
-    """What was said, oldest first. Left out are deleted messages, answers that brought no word, and what
-    only other doors know: system prompts and tools."""
+    """What was said, oldest first.
+
+    Left out are deleted messages, answers that brought no word, and what only other doors know: prompts and tools.
+    """
     return [
         {"type": "message", "sender": sender_of(message), "content": message.text}
         for message in messages

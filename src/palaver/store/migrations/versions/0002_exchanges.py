@@ -1,4 +1,7 @@
-"""What came through the OpenAI-compatible API: its keys, its exchanges, and where a repeated history goes on."""
+"""What came through the OpenAI-compatible API: its keys, its exchanges, and where a repeated history goes on.
+
+And `partials`: copies of running answers for other hosts.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,9 +17,22 @@ KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 def upgrade() -> None:
     """Goes to this revision."""
     op.add_column("turns", sa.Column("external", sa.Boolean(), nullable=True))
+    _create_partials()
     _create_keys()
     _create_exchanges()
     _create_prefixes()
+
+
+def _create_partials() -> None:
+    op.create_table(
+        "partials",
+        sa.Column("turn_id", sa.LargeBinary(), nullable=False),
+        sa.Column("place", sa.Integer(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("reasoning", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["turn_id"], ["turns.id"], name="partials_turn_id_fk"),
+        sa.PrimaryKeyConstraint("turn_id", "place", name="partials_pk"),
+    )
 
 
 def _create_keys() -> None:
