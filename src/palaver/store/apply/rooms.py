@@ -136,7 +136,8 @@ def create(tx: Transaction, command: CreateRoom) -> Room:
     for agent in agents:
         if agent.id != command.owner:
             _join(tx, room, agent, MemberRole.MEMBER, auto_respond=True)
-    data = {"title": command.title, "visibility": command.visibility.value}
+    is_open = command.visibility is Visibility.OPEN
+    data = {"title": command.title} | ({"visibility": "open"} if is_open else {})
     tx.log(room, EventType.ROOM_CREATED, owner, data=data)
     made = stored_rooms.get(tx.conn, command.id, seen_by)
     assert made is not None
