@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.faults.client import living
+from tests.faults.client import Json, living
 from tests.faults.talker import Talker
 from tests.faults.world import World, everything_is_right, new_world
 from tests.support.server import PALAVER, Serve
@@ -143,10 +143,10 @@ async def lived_through(
     await asyncio.gather(*(talker.end() for talker in talkers))
 
 
-async def nothing_is_lost(world: World, talkers: Sequence[Talker]) -> None:
-    """What the clients were told is what there is, and the server's log holds no surprise."""
-    await everything_is_right(world, talkers)
+async def nothing_is_lost(world: World, talkers: Sequence[Talker]) -> list[Json]:
+    """What the clients were told is what there is (the log), and the server said nothing surprising."""
     assert "Traceback" not in world.server.tail()
+    return await everything_is_right(world, talkers)
 
 
 async def new_bad_world(serve: Serve, folder: Path, library: Path) -> tuple[World, Shim]:

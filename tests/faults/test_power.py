@@ -111,10 +111,14 @@ async def new_life(serve: Serve, folder: Path, library: Path, *, agent: bool) ->
 async def lost_by(
     life: Life, folder: Path, *, seed: int, cuts: int, lies: Callable[[str], bool] | None = None
 ) -> list[str]:
-    """Cuts the power at random places, each later than the one before it; what is not as it was told."""
+    """Cuts the power at random places, most right after somebody was told something; what is not as it was told."""
     done = life.recorded()
     chance = random.Random(seed)
-    places = sorted(chance.choice(done).end for _ in range(cuts - 1))
+    told = [one.at for witness in life.witnesses for one in (*witness.told_of, *witness.saw)]
+    places = sorted(
+        chance.choice(told) if chance.random() < 0.7 else chance.choice(done).end
+        for _ in range(cuts - 1)
+    )
     disk = Disk(life.base, life.world.server.data, lies=lies or (lambda _: False))
     complaints: list[str] = []
     waiting = iter(done)
