@@ -157,14 +157,18 @@ async def told_of(patients: Sequence[Patient], message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "sleeps", [True, pytest.param(False, marks=pytest.mark.torture)], ids=["asleep", "cut off"]
+    "trouble",
+    [
+        "asleep",
+        *[pytest.param(one, marks=pytest.mark.torture) for one in ("cut off", "long asleep")],
+    ],
 )
 async def test_an_answer_is_taken_over_once_and_its_first_owner_ends_it_as_the_others_did(
     serve: Serve,
     tmp_path: Path,
     postgres_server: PostgresServer,
     postgres_url: str,
-    sleeps: bool,  # noqa: FBT001  pytest gives it by name
+    trouble: str,
 ) -> None:
     async with disaster(
         serve, tmp_path, postgres_server, postgres_url, people=6, agent=True
@@ -177,10 +181,11 @@ async def test_an_answer_is_taken_over_once_and_its_first_owner_ends_it_as_the_o
             await ask(owner, "/long 5000")
             message = await seen(found.patients, 100)
             before = {patient.name: patient.texts[message] for patient in others}
-            owner.server.pause() if sleeps else way.close()
-            found.expire()
+            way.close() if trouble == "cut off" else owner.server.pause()
+            if trouble != "long asleep":
+                found.expire()
             await told_of(others, message)
-            owner.server.resume() if sleeps else way.open()
+            way.open() if trouble == "cut off" else owner.server.resume()
             await told_of(there, message)
             for patient in found.patients:
                 assert patient.streaming == {}, "a bubble that is over came back"

@@ -15,7 +15,7 @@ from tests.support.server import Serve
 
 pytestmark = [pytest.mark.fault, pytest.mark.slow, pytest.mark.postgres, pytest.mark.timeout(400)]
 
-ACKS = 100
+ACKS = 40
 
 
 @pytest.fixture
@@ -66,9 +66,7 @@ def test_commands_work_behind_a_pooler_too(
     tmp_path: Path, pooler: Pooler, postgres_url: str
 ) -> None:
     environment = {"DATABASE_URL": pooler.url(postgres_url)}
-    for arguments in (("db", "upgrade"), ("db", "check"), ("verify",)):
-        done = palaver(tmp_path, *arguments, environment=environment)
-        assert done.code == 0, done
+    assert palaver(tmp_path, "db", "upgrade", environment=environment).code == 0
     told = palaver(tmp_path, "doctor", "--json", environment=environment).json
     states = {check["name"]: check["state"] for check in told["checks"]}
     assert states["tables"] == states["postgresql"] == "ok"

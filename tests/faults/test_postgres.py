@@ -59,6 +59,8 @@ async def test_what_is_said_while_postgres_is_away_is_kept_shown_and_stored_once
             found = await health(world)
             assert (found["db"], found["status"]) == ("down", "degraded")
         for patient in patients:
+            patient.quiet = True  # it is `up` once it has caught up
+        for patient in patients:
             await patient.until(lambda one=patient: one.db == ["down", "up"])
         assert (await health(world))["db"] == "up"
         await everything_is_right(world, patients)

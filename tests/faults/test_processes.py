@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import random
 import signal
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -11,10 +12,14 @@ from typing import Any
 
 import httpx2
 import pytest
+from tests.faults.client import living
+from tests.faults.outage import new_town
+from tests.faults.world import acknowledged, everything_is_right
 from tests.support.server import Serve, ServerProcess
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+ACKS = 40
 LOBBY = "r_00000000000070008000006c6f626279"
 Frame = dict[str, Any]
 
@@ -136,3 +141,41 @@ async def watch(server: ServerProcess, ready: asyncio.Semaphore) -> tuple[str, F
         new = [one for one in again.history[before:] if one["role"] == "assistant"]
         stored = new[0] if new else (await again.until(answered))["d"]
         return one.seen, stored
+
+
+async def struck_workers(serve: Serve, folder: Path, url: str, *, strokes: int, seed: int) -> None:
+    """Workers are killed, or put to sleep until their leases are over, while everyone talks."""
+    chance = random.Random(seed)
+    town = await new_town(serve, folder, [url], people=6, arguments=("--workers", "3"))
+    [world] = town.worlds
+    patients = town.patients(window=3)
+    async with living(*patients):
+        for number in range(strokes):
+            await acknowledged(patients, ACKS)
+            pid = chance.choice(workers_of(world.server))
+            if number % 2:
+                os.kill(pid, signal.SIGKILL)
+                continue
+            os.kill(pid, signal.SIGSTOP)
+            await acknowledged(patients, ACKS)
+            os.kill(pid, signal.SIGCONT)
+        await acknowledged(patients, ACKS)
+        await everything_is_right(world, patients)
+    assert any(patient.connections > 1 for patient in patients), "somebody was on a killed one"
+
+
+@pytest.mark.timeout(90)
+async def test_workers_that_sleep_or_die_lose_and_double_nothing(
+    serve: Serve, tmp_path: Path, postgres_url: str
+) -> None:
+    await struck_workers(serve, tmp_path, postgres_url, strokes=4, seed=1)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("seed", range(2, 5))
+async def test_workers_that_are_struck_for_long(
+    serve: Serve, tmp_path: Path, postgres_url: str, effort: float, seed: int
+) -> None:
+    strokes = max(2, round(4 * effort))
+    await struck_workers(serve, tmp_path, postgres_url, strokes=strokes, seed=seed)
