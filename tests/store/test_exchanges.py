@@ -210,6 +210,9 @@ async def test_metadata_is_changed_and_an_exchange_forgotten_by_its_actor(
         found = await world.store.read(exchanges.kept, actor.id, ExchangeKind.CHAT, **asked)
         return [exchange.id for exchange in found]
 
+    assert await kept() == [], "neither has ended"
+    for opened in (first, second):
+        await world.store.write(answering(world, opened, HELLO))
     both = [first.exchange.id, second.exchange.id]
     assert await kept() == both
     assert await kept(newest_first=True) == both[::-1]

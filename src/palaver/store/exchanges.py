@@ -10,6 +10,7 @@ from palaver.model import (
     Exchange,
     ExchangeId,
     ExchangeKind,
+    ExchangeState,
     Message,
     RoomId,
     Spans,
@@ -54,6 +55,7 @@ _BY_ID = Statement(_live.where(exchanges.c.id == bindparam("exchange")), "exchan
 _BY_TURN = Statement(selected_exchanges.where(exchanges.c.turn_id == bindparam("turn")), "turn")
 _BY_NAME = Statement(
     _live.where(
+        exchange_is_kept,
         exchanges.c.name == bindparam("name"),
         exchanges.c.name.is_not(None),
         actors.c.id == bindparam("actor"),
@@ -65,6 +67,7 @@ _BY_NAME = Statement(
 )
 _kept = _live.where(
     exchange_is_kept,
+    exchanges.c.state != ExchangeState.RUNNING,
     exchanges.c.kind == bindparam("kind"),
     exchanges.c.actor_key
     == select(actors.c.key).where(actors.c.id == bindparam("actor")).scalar_subquery(),
@@ -110,7 +113,7 @@ def of_turn(conn: Connection, turn: TurnId) -> Exchange | None:
 
 
 def by_name(conn: Connection, name: str, actor: str) -> Exchange | None:
-    """The newest of an actor's exchanges to which its upstream gave this name."""
+    """The newest of the exchanges that an actor asked to keep and to which its upstream gave this name."""
     row = _BY_NAME.first(conn, name, actor)
     return None if row is None else exchange_of(row)
 
@@ -124,7 +127,7 @@ def kept(
     limit: int,
     newest_first: bool,
 ) -> tuple[Exchange, ...]:
-    """The exchanges that an actor asked to keep, in the order of their making, after one of them."""
+    """The ended exchanges that an actor asked to keep, in the order of their making, after one of them."""
     above = FIRST_ID if after is None or newest_first else after
     below = LAST_ID if after is None or not newest_first else after
     rows = _KEPT[newest_first].all(conn, kind, actor, above, below, limit)

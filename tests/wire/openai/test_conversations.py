@@ -7,7 +7,7 @@ import httpx2
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
-from tests.wire.door import Door, new_room, texts
+from tests.wire.door import Door, new_cid, new_room, texts
 
 SECONDS_MAX = 15.0
 
@@ -181,9 +181,11 @@ async def test_the_page_sees_the_conversation_as_a_room_and_goes_on_with_it(door
     conversation = await client.conversations.create(items=[said("from the API")])
     room = conversation.id.replace("conv_", "r_")
     _, visitor = await door.guest()
-    assert (await visitor.get(f"/api/rooms/{room}")).status_code == 200
+    shown = (await visitor.get(f"/api/rooms/{room}")).json()
+    assert shown["title"] == "from the API"
     assert await texts(visitor, room) == ["from the API"]
-    sent = await visitor.post(f"/api/rooms/{room}/messages", json={"text": "from the page"})
+    message = {"text": "/long 2", "cid": new_cid()}
+    sent = await visitor.post(f"/api/rooms/{room}/messages", json=message)
     assert sent.status_code == 201
     heard: list[str] = []
     after = sent.json()["seq"]
@@ -194,7 +196,7 @@ async def test_the_page_sees_the_conversation_as_a_room_and_goes_on_with_it(door
         heard += [event["d"].get("role", "") for event in events["events"]]
         after = events["seq"]
     page = await client.conversations.items.list(conversation.id, order="asc")
-    assert [text_of(item) for item in page.data][:2] == ["from the API", "from the page"]
+    assert [text_of(item) for item in page.data][:2] == ["from the API", "/long 2"]
     assert [str(item.to_dict()["role"]) for item in page.data] == ["user", "user", "assistant"]
 
 

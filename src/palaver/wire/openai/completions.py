@@ -2,6 +2,9 @@
 
 Only the caller's own are there. Each is put together again from what the room holds of it. Forgetting one takes it from
 these calls; what was said stays in its room.
+
+A completion has the id that its model server gave it. Some servers give the same one again and again: then it means the
+newest of them, and the others are known by an id of ours.
 """
 
 from starlette.requests import Request
@@ -59,12 +62,14 @@ class Completions:
             model=request.query_params.get("model") or None,
             metadata=_wanted_metadata(request),
         )
-        return _answer(listed([await self._whole(one) for one in found], has_more=more))
+        data = [await self._whole(one, await self._id_of(me, one)) for one in found]
+        return _answer(listed(data, has_more=more))
 
     async def retrieve(self, request: Request) -> Response:
         """One completion."""
         me = await caller(request, Scope.CHAT)
-        return _answer(await self._whole(await self._asked_for(me, request)))
+        id_, found = await self._asked_for(me, request)
+        return _answer(await self._whole(found, id_))
 
     async def update(self, request: Request) -> Response:
         """Replaces the metadata."""
@@ -73,26 +78,25 @@ class Completions:
         if "metadata" not in body:
             raise Invalid("Missing required parameter.", "metadata", "missing_required_parameter")
         metadata = metadata_of(body["metadata"])
-        found = await self._asked_for(me, request)
-        return _answer(await self._whole(await self._core.exchanges.change(me, found.id, metadata)))
+        id_, found = await self._asked_for(me, request)
+        changed = await self._core.exchanges.change(me, found.id, metadata)
+        return _answer(await self._whole(changed, id_))
 
     async def delete(self, request: Request) -> Response:
         """Forgets one."""
         me = await caller(request, Scope.CHAT)
-        found = await self._asked_for(me, request)
+        id_, found = await self._asked_for(me, request)
         await self._core.exchanges.forget(me, found.id)
-        gone = {"object": "chat.completion.deleted", "deleted": True}
-        return _answer({"id": _id(found), **gone})
+        return _answer({"id": id_, "object": "chat.completion.deleted", "deleted": True})
 
     async def messages(self, request: Request) -> Response:
         """The messages with which it was asked."""
         me = await caller(request, Scope.CHAT)
         paging = paging_of(request, newest_first=False)
-        found = await self._asked_for(me, request)
+        id_, found = await self._asked_for(me, request)
         view = await self._core.exchanges.messages(found, answers=False)
         rows = [
-            _message(message, f"{_id(found)}-{place}")
-            for place, message in enumerate(messages_of(view))
+            _message(message, f"{id_}-{place}") for place, message in enumerate(messages_of(view))
         ]
         if paging.newest_first:
             rows.reverse()
@@ -100,8 +104,17 @@ class Completions:
             rows = _behind(rows, paging.after)
         return _answer(listed(rows[: paging.limit], has_more=len(rows) > paging.limit))
 
-    async def _asked_for(self, me: Actor, request: Request) -> Exchange:
-        return await self._found(me, request.path_params["completion"])
+    async def _asked_for(self, me: Actor, request: Request) -> tuple[str, Exchange]:
+        id_: str = request.path_params["completion"]
+        return id_, await self._found(me, id_)
+
+    async def _id_of(self, me: Actor, exchange: Exchange) -> str:
+        """The id by which `_found` finds it."""
+        if exchange.name is not None:
+            newest = await self._core.exchanges.named(me, exchange.name)
+            if newest.id == exchange.id:
+                return exchange.name
+        return PREFIX + exchange.id[2:]
 
     async def _found(self, me: Actor, name: str) -> Exchange:
         """The stored completion of this id. Refused: `exchange_not_found`."""
@@ -123,14 +136,10 @@ class Completions:
             raise missing
         return found
 
-    async def _whole(self, exchange: Exchange) -> Json:
+    async def _whole(self, exchange: Exchange, id_: str) -> Json:
         answers = await self._core.exchanges.messages(exchange, answers=True)
         echoed = {name: exchange.request[name] for name in ECHOED if name in exchange.request}
-        return {**echoed, **completion_of(exchange, answers)}
-
-
-def _id(exchange: Exchange) -> str:
-    return exchange.name or PREFIX + exchange.id[2:]
+        return {**echoed, **completion_of(exchange, answers), "id": id_}
 
 
 def _message(message: Json, id_: str) -> Json:
