@@ -1,0 +1,486 @@
+"""Responses, with the official client against a running server, over a model server that speaks chat completions."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import openai
+import pytest
+from openai import AsyncOpenAI, OpenAI
+from openai.types.responses import Response, ResponseFunctionToolCall
+from pydantic import BaseModel
+from tests.support.upstream import (
+    CUT,
+    DONE,
+    Script,
+    ScriptedUpstream,
+    chunk,
+    event,
+    refuse,
+    reply,
+    scripted_upstream,
+    stream,
+)
+from tests.wire.door import Door, open_door, texts
+
+Client = AsyncOpenAI
+ADD: Any = {
+    "type": "function",
+    "name": "add",
+    "description": "Adds.",
+    "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}},
+    "strict": True,
+}
+
+
+@pytest.fixture(scope="module")
+async def upstream() -> AsyncIterator[ScriptedUpstream]:
+    async with scripted_upstream() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def door(
+    upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Door]:
+    folder = tmp_path_factory.mktemp("responses") / "data"
+    async with open_door(folder, openai_base_url=upstream.base_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def client(door: Door) -> Client:
+    return client_of(door)
+
+
+def client_of(door: Door, key: str = "any") -> Client:
+    http = door.http()
+    return AsyncOpenAI(base_url=f"{door.url}/v1", api_key=key, http_client=http, max_retries=0)
+
+
+def messages(upstream: ScriptedUpstream) -> list[dict[str, Any]]:
+    """What the model server was told last."""
+    return upstream.asked[-1].json["messages"]
+
+
+def said(*lines: str) -> list[dict[str, Any]]:
+    """A conversation, the user's words first."""
+    roles = ("user", "assistant") * len(lines)
+    return [{"role": role, "content": line} for role, line in zip(roles, lines, strict=False)]
+
+
+def delta(**fields: Any) -> bytes:
+    choice = {"index": 0, "delta": fields, "finish_reason": None}
+    return event({"id": "c", "object": "chat.completion.chunk", "choices": [choice]})
+
+
+def calling(*calls: tuple[str, str, str]) -> Script:
+    """An answer that calls tools: (id, name, arguments)."""
+    begun = [
+        delta(
+            tool_calls=[
+                {"index": place, "id": id_, "function": {"name": name, "arguments": arguments[:2]}}
+            ]
+        )
+        for place, (id_, name, arguments) in enumerate(calls)
+    ]
+    rest = [
+        delta(tool_calls=[{"index": place, "function": {"arguments": arguments[2:]}}])
+        for place, (_, _, arguments) in enumerate(calls)
+    ]
+    return stream(*begun, *rest, chunk(finish="tool_calls"), DONE)
+
+
+def error_of(refused: pytest.ExceptionInfo[openai.APIStatusError]) -> Mapping[str, Any]:
+    """What an error says; all four fields are there."""
+    body: Any = refused.value.response.json()
+    assert set(body["error"]) == {"message", "type", "param", "code"}
+    return body["error"]
+
+
+# the object
+
+
+async def test_a_text_is_answered_and_can_be_asked_for_again(
+    client: Client, upstream: ScriptedUpstream
+) -> None:
+    upstream.will(reply("Hello ", "world"))
+    made = await client.responses.create(
+        model="m",
+        input="hi",
+        instructions="Be kind.",
+        max_output_tokens=99,
+        metadata={"topic": "demo"},
+        temperature=0.5,
+        reasoning={"effort": "low"},
+        user="me",
+        extra_body={"chat_template_kwargs": {"thinking": False}},
+    )
+    assert (made.output_text, made.status, made.model) == ("Hello world", "completed", "m")
+    assert (made.metadata, made.instructions) == ({"topic": "demo"}, "Be kind.")
+    assert made.usage is not None
+    assert (made.usage.input_tokens, made.usage.output_tokens) == (7, 2)
+    assert upstream.asked[-1].json == {
+        "model": "m",
+        "messages": [{"role": "system", "content": "Be kind."}, *said("hi")],
+        "max_tokens": 99,
+        "temperature": 0.5,
+        "reasoning_effort": "low",
+        "user": "me",
+        "chat_template_kwargs": {"thinking": False},
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    again = await client.responses.retrieve(made.id)
+    assert again.to_dict() == made.to_dict()
+
+
+async def test_the_client_without_async_works_too(door: Door) -> None:
+    def ask() -> str:
+        with OpenAI(base_url=f"{door.url}/v1", api_key="any", max_retries=0) as client:
+            return client.responses.create(model="m", input="hi").output_text
+
+    assert (await asyncio.to_thread(ask)).startswith("w000 w001")
+
+
+class Sum(BaseModel):
+    total: int
+
+
+async def test_structured_output_is_asked_for_and_parsed(
+    client: Client, upstream: ScriptedUpstream
+) -> None:
+    upstream.will(reply('{"total"', ": 3}"))
+    made = await client.responses.parse(model="m", input="1 + 2", text_format=Sum)
+    assert made.output_parsed == Sum(total=3)
+    wanted = upstream.asked[-1].json["response_format"]
+    assert (wanted["type"], wanted["json_schema"]["name"]) == ("json_schema", "Sum")
+    assert wanted["json_schema"]["strict"] is True
+    assert "total" in wanted["json_schema"]["schema"]["properties"]
+
+
+async def test_thoughts_are_an_item_of_the_output(
+    client: Client, upstream: ScriptedUpstream
+) -> None:
+    upstream.will(stream(delta(reasoning_content="hm"), "yes", chunk(finish="stop"), DONE))
+    made = await client.responses.create(model="m", input="really?")
+    assert [item.type for item in made.output] == ["reasoning", "message"]
+    assert made.output_text == "yes"
+    again = await client.responses.retrieve(made.id)
+    assert again.output == made.output
+
+
+# what came before
+
+
+async def test_a_chain_goes_on_from_its_response(
+    client: Client, door: Door, upstream: ScriptedUpstream
+) -> None:
+    upstream.will(reply("one"), reply("two"), reply("other two"))
+    first = await client.responses.create(model="m", input="a", instructions="Only now.")
+    second = await client.responses.create(model="m", input="b", previous_response_id=first.id)
+    assert messages(upstream) == said("a", "one", "b")
+    assert second.previous_response_id == first.id
+    other = await client.responses.create(model="m", input="c", previous_response_id=first.id)
+    assert messages(upstream) == said("a", "one", "c")
+    assert second.conversation is not None
+    assert second.conversation == other.conversation
+    room = second.conversation.id.replace("conv_", "r_")
+    assert await texts(door.http(), room) == ["a", "b", "c"]
+    assert await texts(door.http(), room, role="assistant") == ["one", "two", "other two"]
+
+
+async def test_a_response_that_is_not_there_cannot_be_gone_on_from(
+    client: Client, door: Door
+) -> None:
+    made = await client.responses.create(model="m", input="a")
+    unstored = await client.responses.create(model="m", input="a", store=False)
+    cases = [
+        (client, "resp_nothing"),
+        (client, f"resp_{'0' * 32}"),
+        (client, unstored.id),
+        (client_of(door, "somebody else"), made.id),
+    ]
+    for asking, given in cases:
+        with pytest.raises(openai.BadRequestError) as refused:
+            await asking.responses.create(model="m", input="b", previous_response_id=given)
+        told = error_of(refused)
+        assert (told["code"], told["param"]) == (
+            "previous_response_not_found",
+            "previous_response_id",
+        )
+        assert given in told["message"]
+
+
+async def test_a_conversation_is_gone_on_with_and_keeps_what_is_said(
+    client: Client, upstream: ScriptedUpstream
+) -> None:
+    upstream.will(reply("one"), reply("two"))
+    item: Any = {"type": "message", "role": "user", "content": "before"}
+    conversation = await client.conversations.create(items=[item])
+    made = await client.responses.create(model="m", input="a", conversation=conversation.id)
+    assert [one["content"] for one in messages(upstream)] == ["before", "a"]
+    assert made.conversation is not None
+    assert made.conversation.id == conversation.id
+    await client.responses.create(model="m", input="b", conversation={"id": conversation.id})
+    assert [one["content"] for one in messages(upstream)] == ["before", "a", "one", "b"]
+    items = await client.conversations.items.list(conversation.id, order="asc")
+    shown: list[Any] = [item.to_dict() for item in items.data]
+    assert [one["content"][0]["text"] for one in shown] == ["before", "a", "one", "b", "two"]
+    assert made.output[0].id == shown[2]["id"]
+
+
+async def test_what_is_not_stored_leaves_nothing(
+    client: Client, upstream: ScriptedUpstream
+) -> None:
+    item: Any = {"type": "message", "role": "user", "content": "before"}
+    conversation = await client.conversations.create(items=[item])
+    made = await client.responses.create(
+        model="m", input="a", conversation=conversation.id, store=False
+    )
+    assert [one["content"] for one in messages(upstream)] == ["before", "a"]
+    assert made.output_text.startswith("w000")
+    assert made.to_dict()["store"] is False
+    items = await client.conversations.items.list(conversation.id)
+    assert len(items.data) == 1
+    with pytest.raises(openai.NotFoundError):
+        await client.responses.retrieve(made.id)
+
+
+async def test_two_at_once_in_one_conversation_lose_neither(client: Client) -> None:
+    conversation = (await client.conversations.create()).id
+    await asyncio.gather(
+        *(
+            client.responses.create(model="m", input=text, conversation=conversation)
+            for text in "abcd"
+        )
+    )
+    items = await client.conversations.items.list(conversation, limit=100)
+    roles: list[Any] = [item.to_dict()["role"] for item in items.data]
+    assert (roles.count("user"), roles.count("assistant")) == (4, 4)
+
+
+async def test_an_item_can_be_named_instead_of_sent(
+    client: Client, upstream: ScriptedUpstream
+) -> None:
+    upstream.will(reply("one"))
+    made = await client.responses.create(model="m", input="a")
+    named: Any = [{"type": "item_reference", "id": made.output[0].id}, said("b")[0]]
+    await client.responses.create(model="m", input=named)
+    assert [one["content"] for one in messages(upstream)] == ["one", "b"]
+    with pytest.raises(openai.BadRequestError):
+        await client.responses.create(model="m", input=[{"type": "item_reference", "id": "msg_0"}])
+
+
+async def test_the_whole_input_can_be_listed(client: Client, upstream: ScriptedUpstream) -> None:
+    upstream.will(reply("one"))
+    first = await client.responses.create(model="m", input="a")
+    second = await client.responses.create(model="m", input="b", previous_response_id=first.id)
+    listed = [item async for item in client.responses.input_items.list(second.id, order="asc")]
+    shown: list[Any] = [item.to_dict() for item in listed]
+    assert [one["content"][0]["text"] for one in shown] == ["a", "one", "b"]
+    newest = await client.responses.input_items.list(second.id, limit=2)
+    assert [item.id for item in newest.data] == [listed[2].id, listed[1].id]
+    assert newest.has_more
+    after = await client.responses.input_items.list(second.id, after=str(listed[1].id))
+    assert [item.id for item in after.data] == [listed[0].id]
+
+
+# tools
+
+
+async def test_a_tool_is_called_and_its_result_goes_back(
+    client: Client, upstream: ScriptedUpstream
+) -> None:
+    upstream.will(calling(("c1", "add", '{"a":1}'), ("c2", "add", '{"a":2}')), reply("3"))
+    made = await client.responses.create(
+        model="m", input="add", tools=[ADD], tool_choice="required", parallel_tool_calls=True
+    )
+    asked = upstream.asked[-1].json
+    function = {key: value for key, value in ADD.items() if key != "type"}
+    assert asked["tools"] == [{"type": "function", "function": function}]
+    assert (asked["tool_choice"], asked["parallel_tool_calls"]) == ("required", True)
+    calls = [item for item in made.output if isinstance(item, ResponseFunctionToolCall)]
+    assert [(one.call_id, one.name, one.arguments) for one in calls] == [
+        ("c1", "add", '{"a":1}'),
+        ("c2", "add", '{"a":2}'),
+    ]
+    assert (await client.responses.retrieve(made.id)).output == made.output
+    results: Any = [
+        {"type": "function_call_output", "call_id": one.call_id, "output": one.arguments}
+        for one in calls
+    ]
+    final = await client.responses.create(
+        model="m", input=results, previous_response_id=made.id, tools=[ADD]
+    )
+    assert final.output_text == "3"
+    told = messages(upstream)
+    assert [one["role"] for one in told] == ["user", "assistant", "tool", "tool"]
+    assert [one["id"] for one in told[1]["tool_calls"]] == ["c1", "c2"]
+    assert [one["tool_call_id"] for one in told[2:]] == ["c1", "c2"]
+
+
+async def test_a_call_to_which_the_model_server_gave_no_id_can_be_answered(
+    client: Client, upstream: ScriptedUpstream
+) -> None:
+    upstream.will(calling(("", "add", "{}")), reply("3"))
+    made = await client.responses.create(model="m", input="add", tools=[ADD])
+    (call,) = made.output
+    assert isinstance(call, ResponseFunctionToolCall)
+    result: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "3"}
+    await client.responses.create(model="m", input=[result], previous_response_id=made.id)
+    told = messages(upstream)
+    assert told[1]["tool_calls"][0]["id"] == told[2]["tool_call_id"] == call.call_id
+
+
+async def test_a_result_of_a_call_that_nobody_made_is_refused(client: Client) -> None:
+    made = await client.responses.create(model="m", input="a")
+    result: Any = {"type": "function_call_output", "call_id": "call_x", "output": "3"}
+    with pytest.raises(openai.BadRequestError) as refused:
+        await client.responses.create(model="m", input=[result], previous_response_id=made.id)
+    assert "call_x" in error_of(refused)["message"]
+
+
+async def test_a_tool_that_only_another_server_has_is_refused_by_its_name(client: Client) -> None:
+    with pytest.raises(openai.BadRequestError) as refused:
+        await client.responses.create(model="m", input="a", tools=[{"type": "web_search"}])
+    told = error_of(refused)
+    assert (told["code"], told["param"]) == ("unsupported_tool", "tools[0]")
+    assert "web_search" in told["message"]
+
+
+# how it ends
+
+
+@pytest.mark.parametrize(
+    ("finish", "reason"), [("length", "max_output_tokens"), ("content_filter", "content_filter")]
+)
+async def test_an_answer_that_was_cut_short_says_why(
+    client: Client, upstream: ScriptedUpstream, finish: str, reason: str
+) -> None:
+    upstream.will(stream("half", chunk(finish=finish), DONE))
+    made = await client.responses.create(model="m", input="a")
+    assert (made.status, made.output_text) == ("incomplete", "half")
+    assert made.incomplete_details is not None
+    assert made.incomplete_details.reason == reason
+    assert (await client.responses.retrieve(made.id)).to_dict() == made.to_dict()
+
+
+async def test_an_answer_that_breaks_has_failed_and_keeps_what_came(
+    client: Client, upstream: ScriptedUpstream
+) -> None:
+    upstream.will(stream("half", CUT))
+    made = await client.responses.create(model="m", input="a")
+    assert (made.status, made.output_text) == ("failed", "half")
+    assert made.error is not None
+    assert made.error.code == "server_error"
+    assert (await client.responses.retrieve(made.id)).to_dict() == made.to_dict()
+
+
+async def test_what_the_model_server_refuses_is_told_as_it_told_it(
+    client: Client, upstream: ScriptedUpstream
+) -> None:
+    busy = {"message": "Slow down.", "type": "rate_limit_error", "param": None, "code": "slow"}
+    upstream.will(refuse(429, {"error": busy}, retry_after="9"))
+    with pytest.raises(openai.RateLimitError) as refused:
+        await client.responses.create(model="m", input="a", stream=True)
+    assert error_of(refused) == busy
+    assert refused.value.response.headers["retry-after"] == "9"
+
+
+async def test_a_conversation_that_is_too_long_is_shortened_where_that_is_wanted(
+    client: Client, upstream: ScriptedUpstream
+) -> None:
+    long = refuse(400, {"error": {"message": "too long", "code": "context_length_exceeded"}})
+    lines: Any = said("1", "2", "3", "4", "5")
+    upstream.will(long, reply("fine"))
+    made = await client.responses.create(model="m", input=lines, truncation="auto")
+    assert (made.output_text, made.truncation) == ("fine", "auto")
+    assert [one["content"] for one in messages(upstream)] == ["4", "5"]
+    upstream.will(long)
+    with pytest.raises(openai.BadRequestError):
+        await client.responses.create(model="m", input=lines, truncation="disabled")
+
+
+async def test_a_request_that_the_library_repeats_is_answered_once(
+    client: Client, upstream: ScriptedUpstream
+) -> None:
+    made = await client.responses.create(model="m", input="only once")
+    count = len(upstream.asked)
+    again = await client.responses.create(
+        model="m", input="only once", extra_headers={"x-stainless-retry-count": "1"}
+    )
+    assert (again.id, again.output_text) == (made.id, made.output_text)
+    assert len(upstream.asked) == count
+
+
+# what is wrong with a request
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"model": "m"}, "input"),
+    ({"input": "a"}, "model"),
+    ({"model": "m", "input": 7}, "input"),
+    ({"model": "m", "input": "a", "temperature": 3}, "temperature"),
+    ({"model": "m", "input": "a", "background": True, "store": False}, "background"),
+    ({"model": "m", "input": "a", "conversation": "nothing"}, "conversation"),
+    ({"model": "m", "input": "a", "metadata": {"a": 1}}, "metadata"),
+    ({"model": "m", "input": "a", "prompt": {"id": "p"}}, "prompt"),
+    (
+        {
+            "model": "m",
+            "input": "a",
+            "conversation": f"conv_{'0' * 32}",
+            "previous_response_id": f"resp_{'0' * 32}",
+        },
+        "previous_response_id",
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "param"), WRONG)
+async def test_what_cannot_be_done_is_refused_with_its_parameter(
+    client: Client, body: dict[str, Any], param: str
+) -> None:
+    with pytest.raises(openai.BadRequestError) as refused:
+        await client.responses.create(**body)
+    told = error_of(refused)
+    assert (told["param"], told["type"]) == (param, "invalid_request_error")
+
+
+async def test_what_is_not_there_is_not_found(client: Client, door: Door) -> None:
+    made = await client.responses.create(model="m", input="a")
+    other = client_of(door, "somebody else").responses
+    calls: list[Any] = [
+        client.responses.retrieve("resp_nothing"),
+        client.responses.retrieve(f"resp_{'0' * 32}"),
+        client.responses.cancel(f"resp_{'0' * 32}"),
+        client.responses.delete(f"resp_{'0' * 32}"),
+        other.retrieve(made.id),
+        other.delete(made.id),
+        client.responses.create(model="m", input="a", conversation=f"conv_{'0' * 32}"),
+    ]
+    for call in calls:
+        with pytest.raises(openai.NotFoundError):
+            await call
+
+
+async def test_a_deleted_response_is_gone_and_its_room_is_not(client: Client, door: Door) -> None:
+    made = await client.responses.create(model="m", input="stays")
+    gone = await client.responses.with_raw_response.delete(made.id)
+    assert gone.http_response.json() == {"id": made.id, "object": "response", "deleted": True}
+    with pytest.raises(openai.NotFoundError):
+        await client.responses.retrieve(made.id)
+    assert made.conversation is not None
+    assert await texts(door.http(), made.conversation.id.replace("conv_", "r_")) == ["stays"]
+
+
+async def test_tokens_are_estimated_with_all_that_comes_before(client: Client) -> None:
+    short = await client.responses.input_tokens.count(model="m", input="x" * 40)
+    assert short.input_tokens >= 10
+    made: Response = await client.responses.create(model="m", input="y" * 400)
+    more = await client.responses.input_tokens.count(
+        model="m", input="x" * 40, previous_response_id=made.id
+    )
+    assert more.input_tokens >= short.input_tokens + 100
+    with pytest.raises(openai.BadRequestError):
+        await client.responses.compact(model="m", input="x")
