@@ -1,4 +1,4 @@
-"""Calls to the offline agent, and to others that cannot pass a client's bytes on; see test_forward for those that can."""
+"""Calls to the offline agent, and to others that cannot pass a client's bytes on. For those that can: test_forward."""
 
 from collections.abc import Mapping
 from contextlib import aclosing

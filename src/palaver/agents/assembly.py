@@ -274,6 +274,8 @@ class Assembly:
 
 def bare(envelope: Mapping[str, Any]) -> dict[str, Any]:
     """An envelope without the texts that its pieces hold; what stood there is empty, and its place is kept."""
+    if "choices" not in envelope:
+        return dict(envelope)
     choices: list[dict[str, Any]] = []
     for choice in map(as_object, as_list(envelope.get("choices"))):
         message = dict(as_object(choice.get("message")))

@@ -9,7 +9,7 @@ Which room it is stored in: the one that is named (`conversation`, the header `X
 else the one whose history this one continues, else a new one. `store: false` stores nothing at all.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -41,7 +41,7 @@ from palaver.wire.openai.messages import completion_of, entries_of
 from palaver.wire.openai.models import Models
 from palaver.wire.openai.passthrough import passed_on, refusal
 from palaver.wire.openai.requests import metadata_of
-from palaver.wire.openai.streams import Broken, Streamed, unless_gone
+from palaver.wire.openai.streams import MEDIA_TYPE, Broken, Streamed, unless_gone
 
 PATH = "/chat/completions"
 ROOM_HEADER = "x-palaver-room"
@@ -91,8 +91,20 @@ class Chat:
             entries_of(wanted.body.get("messages"))  # what is wrong is refused all the same
             running = await self._core.exchanges.unstored(ask)
         else:
-            running = await self._core.exchanges.begin(me, _asked(wanted), ask)
+            running = await self._begun(me, wanted, ask)
         return _Answer(self._core, me, running, wanted)
+
+    async def _begun(
+        self, me: Actor, wanted: _Wanted, ask: Callable[[], Awaitable[Call]]
+    ) -> Running:
+        """The exchange. One that may be there already is looked for before anything is asked."""
+        exchanges, asked = self._core.exchanges, _asked(wanted)
+        if not wanted.repeated:
+            return await exchanges.begin(me, asked, ask)
+        running = await exchanges.open(me, asked)
+        if not running.dup:
+            exchanges.run(running, ask)
+        return running
 
     async def _wanted(self, request: Request) -> _Wanted:
         if request.headers.get("content-encoding", "identity") != "identity":
@@ -193,8 +205,11 @@ class _Answer(Response):
         answers = await self._core.exchanges.messages(exchange, answers=True)
         completion = completion_of(exchange, answers)
         if not self._wanted.stream:
-            return Response(orjson.dumps(completion), media_type="application/json")
-        return Streamed(_chunks(completion, self._wanted.body), self._left)
+            told = Response(orjson.dumps(completion), media_type="application/json")
+            told.headers[ROOM_HEADER] = exchange.room
+            return told
+        headers = (("content-type", MEDIA_TYPE), (ROOM_HEADER, exchange.room))
+        return Streamed(_chunks(completion, self._wanted.body), self._left, headers=headers)
 
     def _own_headers(self, call: Call) -> list[tuple[str, str]]:
         """The room, and an id of the request where the model server gave none."""
