@@ -7,6 +7,7 @@ import pytest
 from palaver.clock import SystemClock
 from palaver.settings import Settings
 from palaver.store.bus import NOTICE_BYTES_MAX, PostgresqlBus, Silence, bus_of
+from palaver.store.engine.base import parsed
 
 
 def test_there_is_no_bus_for_sqlite_and_a_silent_one_where_it_is_switched_off() -> None:
@@ -18,7 +19,11 @@ def test_there_is_no_bus_for_sqlite_and_a_silent_one_where_it_is_switched_off() 
 
 @pytest.mark.postgres
 async def test_what_one_says_every_other_hears(postgres_url: str) -> None:
-    one, two = (PostgresqlBus(postgres_url, SystemClock()) for _ in range(2))
+    # the first host is not there, and asyncpg itself does not know the last option
+    found = parsed(postgres_url)
+    address = f"?host=127.0.0.1:1&host=127.0.0.1:{found.port}&channel_binding=prefer"
+    settings = Settings(database_url=f"postgresql://palaver@/{found.database}{address}")
+    one, two = (PostgresqlBus(settings, SystemClock()) for _ in range(2))
     heard: asyncio.Queue[str] = asyncio.Queue()
     begun = asyncio.Semaphore(0)
     async with asyncio.TaskGroup() as tasks:

@@ -55,8 +55,8 @@ class Silence:
 class PostgresqlBus:
     """LISTEN and NOTIFY on one connection."""
 
-    def __init__(self, url: str, clock: Clock) -> None:
-        self._url = url
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
         self._clock = clock
         self._connection: Any = None  # asyncpg's own types are partial
 
@@ -80,13 +80,14 @@ class PostgresqlBus:
         import asyncpg  # noqa: PLC0415  a server on SQLite starts without it
 
         wait = 0.1
+        options = _options(self._settings, self._clock)
 
         def told(_connection: object, _pid: int, _channel: str, notice: object) -> None:
             heard(str(notice))
 
         while True:
             try:
-                connection: Any = await asyncpg.connect(self._url, timeout=CHECK_SECONDS)
+                connection: Any = await asyncpg.connect(**options)
                 try:
                     await connection.add_listener(CHANNEL, told)
                     self._connection = connection
@@ -109,10 +110,20 @@ class PostgresqlBus:
 
 def bus_of(settings: Settings, clock: Clock) -> Bus | None:
     """The bus for these settings; None where there is one process only."""
-    listen_url = settings.url if settings.listen_url is None else settings.listen_url
     if not parsed(settings.url).drivername.startswith("postgresql"):
         return None
-    if not listen_url:
-        return Silence()
-    url = parsed(listen_url).set(drivername="postgresql")
-    return PostgresqlBus(url.render_as_string(hide_password=False), clock)
+    return Silence() if settings.listen_url == "" else PostgresqlBus(settings, clock)
+
+
+def _options(settings: Settings, clock: Clock) -> dict[str, Any]:
+    """What asyncpg is to connect to, with the same options of a URL as for the rest."""
+    from palaver.store.engine.postgresql import (  # noqa: PLC0415  a server on SQLite starts without it
+        CACHE_OPTION,
+        address_of,
+    )
+
+    address, arguments = address_of(parsed(settings.listen_url or settings.url), clock, settings)
+    _, options = address.get_dialect()().create_connect_args(address)
+    options.pop(CACHE_OPTION, None)
+    begun = arguments["server_settings"]
+    return {**options, "server_settings": begun, "timeout": CHECK_SECONDS}

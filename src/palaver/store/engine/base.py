@@ -49,7 +49,7 @@ def parsed(url: str) -> URL:
     """The URL, with the name of an engine that we know. Refused: `database_url_invalid`."""
     try:
         found = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise Refused(Code.DATABASE_URL_INVALID, "the database URL is not a URL") from None
     name = found.drivername
     if name in {SQLITE, "sqlite+pysqlite"}:
