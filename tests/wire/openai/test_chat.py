@@ -40,10 +40,8 @@ def sent(script: Script) -> bytes:
 
 
 def tool_event(part: Any, **delta: Any) -> bytes:
-    head = {"id": "c", "object": "chat.completion.chunk"}
-    return event(
-        {**head, "choices": [{"index": 0, "delta": {"role": "assistant", "tool_calls": [part]}}]}
-    )
+    choice = {"index": 0, "delta": {"tool_calls": [part], **delta}}
+    return event({"id": "c", "object": "chat.completion.chunk", "choices": [choice]})
 
 
 async def broken_stream(door: Door) -> bytes:
