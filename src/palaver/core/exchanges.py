@@ -23,8 +23,8 @@ from palaver.agents.failures import as_object
 from palaver.clock import Clock
 from palaver.core import checks
 from palaver.core.access import Access
-from palaver.core.gather import Gather, answer_id, pieces_in, pieces_of, record_of
-from palaver.core.running import Asked, Running
+from palaver.core.gather import Gather, later_ids, pieces_in, pieces_of, record_of
+from palaver.core.running import Asked, Running, told_already
 from palaver.core.screen import Screen
 from palaver.core.turns import Run, Turns
 from palaver.errors import Code, ProviderError, Refused, Unavailable
@@ -131,7 +131,7 @@ class Exchanges:
         )
         exchange = opened.exchange
         if opened.dup:
-            running = self._running.get(exchange.id) or _told_already(exchange)
+            running = self._running.get(exchange.id) or told_already(exchange)
             running.dup = True
             return running
         running = Running(exchange, opened.turn, digests[-1] if digests else b"")
@@ -443,7 +443,7 @@ class Exchanges:
             state=state,
             status=status,
             entries=entries,
-            ids=_later_ids(exchange, len(entries)),
+            ids=later_ids(exchange.message, len(entries)),
             name=name if isinstance(name, str) else None,
             response=response,
             prefixes=_answered(running.history, entries) if status is Status.DONE else (),
@@ -486,7 +486,7 @@ class Exchanges:
                 state=ExchangeState.FAILED,
                 status=Status.INTERRUPTED,
                 entries=entries,
-                ids=_later_ids(exchange, len(entries)),
+                ids=later_ids(exchange.message, len(entries)),
                 name=None,
                 response={"lengths": gather.lengths, "error": error},
             )
@@ -558,11 +558,6 @@ def _title(entries: Sequence[Entry], given: str | None = None) -> str:
     return checks.title_of(given or next(said, ""), TITLE_CHARS_MAX)
 
 
-def _later_ids(exchange: Exchange, count: int) -> tuple[MessageId, ...]:
-    """The ids of an answer's messages behind the first."""
-    return tuple(answer_id(exchange.message, place) for place in range(1, count))
-
-
 def _own(exchange: Exchange | None, actor: Actor) -> Exchange:
     if exchange is None or exchange.actor != actor.id:
         raise _not_found()
@@ -571,14 +566,6 @@ def _own(exchange: Exchange | None, actor: Actor) -> Exchange:
 
 def _not_found() -> Refused:
     return Refused(Code.EXCHANGE_NOT_FOUND, "There is no such completion or response.")
-
-
-def _told_already(exchange: Exchange) -> Running:
-    """An exchange that another process runs, or that is over."""
-    running = Running(exchange, None)
-    running.ended = exchange
-    running.over = True
-    return running
 
 
 async def _quietly(ask: Ask) -> Call | ProviderError:

@@ -92,6 +92,11 @@ def answer_id(first: MessageId, place: int) -> MessageId:
     return MessageId(f"m_{int.from_bytes(bytes.fromhex(first[2:])) + place:032x}")
 
 
+def later_ids(first: MessageId, count: int) -> tuple[MessageId, ...]:
+    """The ids of an answer's messages, `count` in all, behind the first."""
+    return tuple(answer_id(first, place) for place in range(1, count))
+
+
 def record_of(piece: Piece) -> tuple[bytes, bytes] | None:
     """How the journal keeps a piece: its kind, and its data; None for what is not kept."""
     match piece:

@@ -123,3 +123,11 @@ class Running:
         for future in waiting:
             if not future.done():
                 future.set_result(None)
+
+
+def told_already(exchange: Exchange) -> Running:
+    """An exchange that another process runs, or that is over."""
+    running = Running(exchange, None)
+    running.ended = exchange
+    running.over = True
+    return running
