@@ -22,13 +22,12 @@ def test_a_key_is_shown_once(sqlite_url: str, tmp_path: Path) -> None:
     assert token not in listed.out
     revoked = palaver(tmp_path, "key", "revoke", listed.out.split()[0], *where)
     assert revoked.code == 0
-    assert "revoked 2" in palaver(tmp_path, "key", "list", *where).out
+    assert "revoked 2" in revoked.out
 
 
 @pytest.mark.postgres
 def test_keys_on_postgres_speak_for_the_same_person(postgres_url: str, tmp_path: Path) -> None:
     where = ("--database-url", postgres_url, "--json")
-    assert palaver(tmp_path, "db", "upgrade", *where).code == 0
     one = palaver(tmp_path, "key", "create", "--as", "ada", "--scopes", "read, chat", *where).json
     two = palaver(tmp_path, "key", "create", "--as", "ada", *where).json
     assert one["key"]["actor"] == two["key"]["actor"]

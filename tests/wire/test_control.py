@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -118,3 +120,18 @@ async def test_a_server_that_does_not_start_leaves_the_running_ones_note(door: D
             pass
     assert note.read_text() == before
     assert (await asked(door.settings, LIST))["keys"] is not None
+
+
+async def test_only_a_new_key_makes_a_database_and_none_upgrades_one(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    with pytest.raises(Refused) as refused:
+        await asked(settings, LIST)
+    assert refused.value.code is Code.DATABASE_MISSING
+    await asked(settings, CREATE)
+    with closing(sqlite3.connect(tmp_path / "palaver.db")) as db:
+        db.execute("UPDATE alembic_version SET version_num = '0001'")
+        db.commit()
+    for request in (CREATE, LIST):
+        with pytest.raises(Refused) as refused:
+            await asked(settings, request)
+        assert refused.value.code is Code.DATABASE_OLDER

@@ -6,8 +6,6 @@ from typing import Any
 
 from palaver.cli.given import settings_of
 from palaver.cli.output import tell, tell_json
-from palaver.core import maintenance
-from palaver.errors import Code, Refused
 from palaver.settings import Settings
 from palaver.wire.control import asked
 
@@ -34,8 +32,7 @@ def create(
 
 def show(given: Mapping[str, object], *, as_json: bool) -> None:
     """Shows all keys, the oldest first."""
-    settings = _existing(given)
-    keys = asyncio.run(_all(settings))
+    keys = asyncio.run(_all(settings_of(given)))
     if as_json:
         tell_json({"keys": keys})
     elif not keys:
@@ -46,7 +43,7 @@ def show(given: Mapping[str, object], *, as_json: bool) -> None:
 
 def revoke(given: Mapping[str, object], key: str, *, as_json: bool) -> None:
     """Ends a key."""
-    ended = asyncio.run(asked(_existing(given), {"do": "key.revoke", "key": key}))
+    ended = asyncio.run(asked(settings_of(given), {"do": "key.revoke", "key": key}))
     if as_json:
         tell_json(ended)
     else:
@@ -61,14 +58,6 @@ async def _all(settings: Settings) -> list[dict[str, Any]]:
         if not page:
             return keys
         keys += page
-
-
-def _existing(given: Mapping[str, object]) -> Settings:
-    """The settings; looking makes no database. Refused: `database_missing`."""
-    settings = settings_of(given)
-    if asyncio.run(maintenance.schema(settings)).current is None:
-        raise Refused(Code.DATABASE_MISSING, "There is no database yet, and so there are no keys.")
-    return settings
 
 
 def _line(key: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from palaver.agents.detect import Providers
 from palaver.clock import SystemClock
 from palaver.core.keys import Keys
 from palaver.core.start import Models
-from palaver.errors import ProviderError
+from palaver.errors import Code, ProviderError, Refused
 from palaver.settings import Settings
 from palaver.store import backup as backups, health, mark, migrate, verify as examination
 from palaver.store.store import Store
@@ -111,8 +111,15 @@ async def models(settings: Settings) -> Models:
 
 
 @asynccontextmanager
-async def keys(settings: Settings) -> AsyncGenerator[Keys, None]:
-    """The API keys of a database. Refused: what `Store.opened` refuses, such as `database_locked`."""
+async def keys(settings: Settings, *, make: bool) -> AsyncGenerator[Keys, None]:
+    """The API keys of a database, which is made if need be, but never upgraded.
+
+    Refused: `database_missing` without `make`, `database_older`, `database_locked`.
+    """
+    current = (await schema(settings)).current
+    if current is None and not make:
+        raise Refused(Code.DATABASE_MISSING, "There is no database yet, and so there are no keys.")
     clock = SystemClock()
-    async with Store.opened(settings, clock, committed=lambda _: None) as store:
+    opened = Store.opened(settings, clock, committed=lambda _: None, migrate=current is None)
+    async with opened as store:
         yield Keys(store, settings, clock)

@@ -31,6 +31,7 @@ from palaver.wire import frames
 
 NOTE = "server.json"
 SOCKET = "control.sock"
+CREATE = "key.create"
 PATH_BYTES_MAX = 100
 """What every system can take as the address of a Unix socket, its end included."""
 LINE_BYTES_MAX = 262_144
@@ -45,12 +46,13 @@ log = structlog.stdlib.get_logger()
 async def asked(settings: Settings, request: Mapping[str, object]) -> Json:
     """The answer to a request, by the database itself or by the server that has it.
 
-    Refused: what the request is refused with, and `database_locked` when the server cannot be reached.
+    Refused: what the request is refused with, `database_missing` (only a new key makes a database), and
+    `database_locked` when the server cannot be reached.
     """
     from palaver.core import maintenance  # noqa: PLC0415  for commands; a server is smaller without it
 
     try:
-        async with maintenance.keys(settings) as keys:
+        async with maintenance.keys(settings, make=request.get("do") == CREATE) as keys:
             return await performed(keys, request)
     except Refused as refused:
         path = socket_of(settings) if refused.code is Code.DATABASE_LOCKED else None
@@ -64,11 +66,11 @@ async def performed(keys: Keys, request: Mapping[str, object]) -> Json:
     """Does what a request says. Refused: what `Keys` refuses, and `bad_request`."""
     match request:
         case {
-            "do": "key.create",
+            "do": str() as do,
             "name": None | str() as name,
             "scopes": list(),
             "as": None | str() as handle,
-        }:
+        } if do == CREATE:
             scopes = [str(word) for word in cast("list[object]", request["scopes"])]
             token, key = await keys.create(name=name, scopes=scopes, handle=handle)
             return {"key": _key(key), "token": token}
