@@ -11,7 +11,17 @@ import pytest
 from hypothesis import given, strategies as st
 
 from palaver.model import TurnId
-from palaver.store.journal import MAGIC, Journal, Partial, merged, orphans, partial, replay
+from palaver.store.journal import (
+    DRAFT,
+    MAGIC,
+    Journal,
+    Partial,
+    forget,
+    merged,
+    orphans,
+    partial,
+    replay,
+)
 
 ONE = TurnId("t_" + "1" * 32)
 TWO = TurnId("t_" + "2" * 32)
@@ -134,6 +144,29 @@ def test_nothing_rests_on_a_file_whose_sync_failed(
     assert left_in(tmp_path) == whole
     first.write_bytes(data)
     assert left_in(tmp_path) == whole, "what is in both files counts once"
+
+
+def test_drafts_keep_their_order_wherever_a_takeover_is_broken_off(tmp_path: Path) -> None:
+    keys = [f"m_{number:032x}" for number in range(4)]
+    for broken_off in range(9):
+        directory = tmp_path / str(broken_off)
+        copied, forgotten = min(broken_off, 4), max(0, broken_off - 4)
+        first = Journal(directory, "1", segment_bytes=40)
+        for key in keys:
+            first.keep(key, DRAFT, b"said")
+        first.close()
+        old = list(orphans(directory))
+        second = Journal(directory, "2")
+        for key in keys[:copied]:
+            second.keep(key, DRAFT, b"said")
+        second.close()
+        forget(old[4 - forgotten :])
+        for orphan in old[: 4 - forgotten]:
+            orphan.release()
+        left = list(orphans(directory))
+        assert list(merged(left).items()) == [(key[2:], [(DRAFT, b"said")]) for key in keys]
+        for orphan in left:
+            orphan.release()
 
 
 def put_on_the_disk(journal: Journal) -> None:

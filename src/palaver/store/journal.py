@@ -24,7 +24,7 @@ import functools
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -272,6 +272,16 @@ def orphans(directory: Path) -> Iterator[Orphan]:
     yield from reversed(found)
 
 
+def forget(left: Sequence[Orphan]) -> None:
+    """Everything in them is stored, or taken over: deletes the files, the newest first.
+
+    So what is left of them, whenever this ends, is the beginning of what they held, and its order is right.
+    """
+    for orphan in reversed(left):
+        orphan.forget()
+        _sync_directory(orphan.path.parent)
+
+
 def dead_owners(directory: Path) -> Iterator[str]:
     """The owners on this machine whose process is gone; each is told once."""
     for path in sorted(directory.glob("*.owner")):
@@ -288,11 +298,16 @@ def replay(data: bytes) -> Records:
 
 
 def merged(left: Iterable[Orphan]) -> Records:
-    """What several segments, in their order, hold of each key that is still open."""
+    """What several segments, in their order, hold of each key that is still open, in the order of the keys.
+
+    A draft that another process had taken over already is in it once, where it was first.
+    """
     records: Records = {}
     for orphan in left:
         for key, found in orphan.records.items():
-            records.setdefault(key, []).extend(found)
+            known = records.setdefault(key, [])
+            taken_over = bool(known) and found[0][0] == DRAFT
+            known.extend(found[1:] if taken_over else found)
     return {key: found for key, found in records.items() if all(kind != ENDED for kind, _ in found)}
 
 
@@ -335,11 +350,15 @@ def _made(directory: Path) -> None:
         return
     _made(directory.parent)
     directory.mkdir(exist_ok=True, mode=0o700)
-    parent = os.open(directory.parent, os.O_RDONLY | os.O_CLOEXEC)
+    _sync_directory(directory.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(parent)
+        os.fsync(descriptor)
     finally:
-        os.close(parent)
+        os.close(descriptor)
 
 
 def _record(key: bytes, kind: bytes, data: bytes) -> bytes:
