@@ -121,6 +121,7 @@ class ScriptedUpstream:
         self.hangups = 0
         self.connections = 0
         self.hung_up = asyncio.Event()
+        self.everywhere = False
         self._scripts: deque[Script] = deque()
         self._arrived = asyncio.Condition()
 
@@ -158,7 +159,7 @@ class ScriptedUpstream:
     def _script_for(self, request: Received) -> Script:
         if request.path.endswith("/models"):
             return self.models_script or whole({"object": "list", "data": self.models})
-        if not request.path.endswith("/chat/completions"):
+        if not self.everywhere and not request.path.endswith("/chat/completions"):
             return refuse(404, "404 page not found")
         return self._scripts.popleft() if self._scripts else self.default
 
@@ -224,9 +225,10 @@ class ScriptedUpstream:
 
 
 @asynccontextmanager
-async def scripted_upstream() -> AsyncGenerator[ScriptedUpstream]:
-    """A scripted model server, for as long as the block runs."""
+async def scripted_upstream(*, everywhere: bool = False) -> AsyncGenerator[ScriptedUpstream]:
+    """A scripted model server, for as long as the block runs. `everywhere`: scripts are for any address."""
     upstream = ScriptedUpstream()
+    upstream.everywhere = everywhere
     connections: set[asyncio.Task[None]] = set()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -19,7 +19,7 @@ from palaver.errors import Code, Refused
 from palaver.model import Scope
 from palaver.wire.openai.auth import caller
 from palaver.wire.openai.problems import PREFIX, wrapped
-from palaver.wire.openai.streams import Broken, Streamed
+from palaver.wire.openai.streams import PING_SECONDS, Broken, Streamed
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 OURS = frozenset({"chat", "conversations", "models", "organization", "responses"})
@@ -54,8 +54,9 @@ class Passthrough:
         call = await self._core.call(request.method, path, body, headers)
         if call.status >= HTTPStatus.MULTIPLE_CHOICES:
             return await refused(call)
+        pings = PING_SECONDS if call.streams else None
         return Streamed(
-            _parts(call), _nothing, status=call.status, headers=call.headers, pings=call.streams
+            _parts(call), _nothing, status=call.status, headers=call.headers, pings=pings
         )
 
 

@@ -26,7 +26,7 @@ class Broken(Exception):
 
 
 class Streamed(Response):
-    """A body that comes in `parts`; events, each the bytes of one, where `pings` are wanted."""
+    """A body that comes in `parts`: events, each the bytes of one. Where it is none of events, it has no `pings`."""
 
     def __init__(
         self,
@@ -35,10 +35,10 @@ class Streamed(Response):
         *,
         status: int = 200,
         headers: Iterable[tuple[str, str]] = (("content-type", MEDIA_TYPE),),
-        pings: bool = True,
+        pings: float | None = PING_SECONDS,
     ) -> None:
         super().__init__(status_code=status)
-        named = (*HEADERS, *headers) if pings else headers
+        named = (*HEADERS, *headers) if pings is not None else headers
         self.raw_headers = [
             (name.encode("latin-1"), value.encode("latin-1")) for name, value in named
         ]
@@ -72,9 +72,9 @@ class Streamed(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _ping(self, send: Send) -> None:
-        while self._pings:
+        while self._pings is not None:
             self._wrote = False
-            await asyncio.sleep(PING_SECONDS)
+            await asyncio.sleep(self._pings)
             if not self._wrote:
                 await send({"type": "http.response.body", "body": PING, "more_body": True})
 

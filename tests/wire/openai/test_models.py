@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import openai
+import pytest
+from tests.support.upstream import ScriptedUpstream, refuse, whole
+from tests.wire.door import Door, open_door
+from tests.wire.openai.client import bare_client, client_of
+
+
+async def test_the_servers_models_are_listed_as_it_lists_them_and_our_agents_after_them(
+    relay: Door, models: ScriptedUpstream
+) -> None:
+    models.models = [
+        {"id": "org/big", "object": "model", "created": 5, "owned_by": "us", "context": 9},
+        {"id": "small", "object": "model", "created": 6, "owned_by": "us"},
+    ]
+    found = (await bare_client(relay).get("/v1/models")).json()
+    assert found["object"] == "list"
+    assert found["data"][:2] == models.models
+    assert [(one["id"], one["owned_by"]) for one in found["data"][2:]] == [("assistant", "palaver")]
+
+
+async def test_a_model_is_found_by_its_name_which_may_have_slashes(
+    relay: Door, models: ScriptedUpstream
+) -> None:
+    models.models = [{"id": "org/big", "object": "model", "created": 5, "owned_by": "us"}]
+    client = client_of(relay)
+    assert (await client.models.retrieve("org/big")).created == 5
+    assert (await client.models.retrieve("assistant")).owned_by == "palaver"
+    with pytest.raises(openai.NotFoundError) as missing:
+        await client.models.retrieve("org/none")
+    assert (missing.value.code, missing.value.param) == ("model_not_found", "model")
+
+
+async def test_a_refusal_comes_as_it_is(relay: Door, models: ScriptedUpstream) -> None:
+    models.models_script = refuse(401, {"error": {"message": "no", "code": "invalid_api_key"}})
+    got = await bare_client(relay).get("/v1/models")
+    models.models_script = None
+    assert (got.status_code, got.json()["error"]["message"]) == (401, "no")
+
+
+async def test_what_is_no_list_of_models_is_a_bad_gateway(
+    relay: Door, models: ScriptedUpstream
+) -> None:
+    models.models_script = whole({"models": []})
+    got = await bare_client(relay).get("/v1/models")
+    models.models_script = None
+    assert (got.status_code, got.json()["error"]["code"]) == (502, "provider_bad_reply")
+
+
+async def test_a_server_without_a_list_is_asked_for_its_model_by_name(
+    tmp_path: Path, models: ScriptedUpstream
+) -> None:
+    models.models_script = refuse(404, "no such thing")
+    async with open_door(tmp_path / "data", openai_base_url=models.base_url, model="only") as door:
+        found = [one.id async for one in client_of(door).models.list()]
+    models.models_script = None
+    assert found == ["only", "assistant"]
+
+
+async def test_without_a_model_server_the_offline_agent_is_listed(door: Door) -> None:
+    found = [one.id async for one in client_of(door).models.list()]
+    assert found == ["echo", "assistant"]
+
+
+async def test_nobody_deletes_a_model_of_the_operators(
+    relay: Door, models: ScriptedUpstream
+) -> None:
+    count = len(models.requests)
+    with pytest.raises(openai.NotFoundError):
+        await client_of(relay).models.delete("org/big")
+    assert len(models.requests) == count
