@@ -12,7 +12,7 @@ from tests.wire.openai.client import CHAT, bare_client
         ("DELETE", CHAT, 404),
         ("PUT", "/v1/responses", 404),
         ("POST", CHAT, 400),
-        ("GET", "/v1/conversations/no-id", 404),
+        ("GET", "/v1/conversations/no-id", 400),
     ],
 )
 async def test_every_refusal_has_the_apis_shape(
