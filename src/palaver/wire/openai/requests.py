@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
-from palaver.model import AgentCard, Entry, ExchangeId, Kind, Message, Role, RoomId
+from palaver.model import AgentCard, Entry, ExchangeId, Kind, Message, Role, RoomId, Status
 from palaver.wire.openai import items
 from palaver.wire.openai.items import Invalid, Json
 from palaver.wire.openai.messages import messages_of
@@ -225,20 +225,21 @@ _DATA_URL = re.compile(r"data:[^,]{1,100},")
 def chat_messages(said: Iterable[Entry | Message]) -> list[Json]:
     """The messages of a room as those of a chat completion, as servers of every kind understand them.
 
-    What a model thought is not told to it again, an answer without a word is left out, and a developer is the system.
+    What a model thought is not told to it again; of an answer that was cut, neither its silence nor a call that nobody
+    answered; and a developer is the system.
     """
-    kept = [_telling(one) for one in said if not _is_empty(one)]
+    told = list(said)
+    answered = {one.meta.get("call_id") for one in told if one.kind == Kind.TOOL_RESULT}
+    kept = [_telling(one) for one in told if not _says_nothing(one, answered)]
     return [_plain(message) for message in messages_of(kept)]
 
 
-def _is_empty(one: Entry | Message) -> bool:
-    """An answer that failed before its first word."""
-    return (
-        one.role is Role.ASSISTANT
-        and one.kind == Kind.TEXT
-        and not one.text
-        and not one.meta.keys() & {"parts", "refusal"}
-    )
+def _says_nothing(one: Entry | Message, answered: set[object]) -> bool:
+    if one.role is not Role.ASSISTANT or not isinstance(one, Message):
+        return False
+    if one.kind == Kind.TOOL_CALL:
+        return one.status is not Status.DONE and items.call_id_of(one) not in answered
+    return one.kind == Kind.TEXT and not one.text and not one.meta.keys() & {"parts", "refusal"}
 
 
 def _telling(one: Entry | Message) -> Entry | Message:
