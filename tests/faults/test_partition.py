@@ -92,6 +92,8 @@ async def lived_through(
             await acknowledged(found.patients, chance.randint(1, ACKS))
             await found.strike(kind, chance.randrange(SERVERS))
         await acknowledged(found.patients, ACKS)
+        for patient in found.patients:
+            assert patient.complaints == [], patient.state
         log = await everything_is_right(first, found.patients)
         assert await found.town.worlds[-1].log() == log
         return log

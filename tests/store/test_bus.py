@@ -3,10 +3,11 @@
 import asyncio
 
 import pytest
+from tests.support.postgres import PostgresServer
 
 from palaver.clock import SystemClock
 from palaver.settings import Settings
-from palaver.store.bus import NOTICE_BYTES_MAX, PostgresqlBus, Silence, bus_of
+from palaver.store.bus import CHECK_SECONDS, NOTICE_BYTES_MAX, PostgresqlBus, Silence, bus_of
 from palaver.store.engine.base import parsed
 
 
@@ -39,3 +40,22 @@ async def test_what_one_says_every_other_hears(postgres_url: str) -> None:
         for task in listening:
             task.cancel()
     await one.send(["nobody listens any more"])  # lost, without an error
+
+
+@pytest.mark.postgres
+async def test_a_connection_that_ends_is_made_anew_at_once_and_many_may_speak(
+    postgres_server: PostgresServer, postgres_url: str
+) -> None:
+    bus = PostgresqlBus(Settings(database_url=postgres_url), SystemClock())
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    begun = asyncio.Semaphore(0)
+    async with asyncio.TaskGroup() as tasks:
+        listening = tasks.create_task(bus.run(heard.put_nowait, begun.release))
+        await begun.acquire()
+        async with asyncio.timeout(CHECK_SECONDS - 1):  # sooner than it would look by itself
+            postgres_server.throw_out(postgres_url)
+            await begun.acquire()
+        for number in range(10):
+            tasks.create_task(bus.send([f"{number}"]))
+        assert {await heard.get() for _ in range(10)} == {f"{number}" for number in range(10)}
+        listening.cancel()

@@ -10,8 +10,8 @@ once-a-second question is all there is.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportMissingTypeStubs=false
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol
 
 import structlog
@@ -59,53 +59,79 @@ class PostgresqlBus:
         self._settings = settings
         self._clock = clock
         self._connection: Any = None  # asyncpg's own types are partial
+        self._using = asyncio.Lock()  # one operation at a time
 
     async def send(self, notices: Sequence[str]) -> None:
         """See `Bus`."""
-        import asyncpg  # noqa: PLC0415  a server on SQLite starts without it
-
         connection = self._connection
         if connection is None:
             return
-        with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
-            await connection.execute(
-                "SELECT pg_notify($1, notice) FROM unnest($2::text[]) AS notice",
-                CHANNEL,
-                list(notices),
-                timeout=CHECK_SECONDS,
-            )
+        try:
+            async with self._using:
+                await connection.execute(
+                    "SELECT pg_notify($1, notice) FROM unnest($2::text[]) AS notice",
+                    CHANNEL,
+                    list(notices),
+                    timeout=CHECK_SECONDS,
+                )
+        except _troubles():
+            connection.terminate()
 
     async def run(self, heard: Callable[[str], None], lost: Callable[[], None]) -> None:
         """See `Bus`."""
+        wait = 0.1
+        while True:
+            try:
+                async with self._connected(heard) as ended:
+                    lost()
+                    wait = 0.1
+                    while not ended.is_set():
+                        await self._check(ended)
+                    log.warning("bus.lost", why="it was closed")
+            except _troubles() as why:
+                log.warning("bus.lost", why=type(why).__name__)
+            await asyncio.sleep(wait * (0.5 + self._clock.chance()))
+            wait = min(wait * 2, AGAIN_SECONDS_MAX)
+
+    @asynccontextmanager
+    async def _connected(self, heard: Callable[[str], None]) -> AsyncGenerator[asyncio.Event]:
+        """A connection that listens; the event is set when it has ended."""
         import asyncpg  # noqa: PLC0415  a server on SQLite starts without it
 
-        wait = 0.1
-        options = _options(self._settings, self._clock)
+        ended = asyncio.Event()
 
         def told(_connection: object, _pid: int, _channel: str, notice: object) -> None:
             heard(str(notice))
 
-        while True:
-            try:
-                connection: Any = await asyncpg.connect(**options)
-                try:
-                    await connection.add_listener(CHANNEL, told)
-                    self._connection = connection
-                    lost()
-                    wait = 0.1
-                    while True:
-                        await asyncio.sleep(CHECK_SECONDS)
-                        await connection.execute("SELECT 1", timeout=CHECK_SECONDS)
-                finally:
-                    self._connection = None
-                    connection.terminate()
-                    await asyncio.sleep(
-                        0
-                    )  # the loop closes the socket now, before it may end itself
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as why:
-                log.warning("bus.lost", why=type(why).__name__)
-            await asyncio.sleep(wait * (0.5 + self._clock.chance()))
-            wait = min(wait * 2, AGAIN_SECONDS_MAX)
+        def over(_connection: object) -> None:
+            ended.set()
+
+        connection: Any = await asyncpg.connect(**_options(self._settings, self._clock))
+        try:
+            connection.add_termination_listener(over)
+            await connection.add_listener(CHANNEL, told)
+            self._connection = connection
+            yield ended
+        finally:
+            self._connection = None
+            connection.terminate()
+            await asyncio.sleep(0)  # the loop closes the socket now, before it may end itself
+
+    async def _check(self, ended: asyncio.Event) -> None:
+        """Waits, and asks whether the connection is still there."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CHECK_SECONDS):
+                await ended.wait()
+        if not ended.is_set():
+            async with self._using:
+                await self._connection.execute("SELECT 1", timeout=CHECK_SECONDS)
+
+
+def _troubles() -> tuple[type[Exception], ...]:
+    """What a connection may die of."""
+    import asyncpg  # noqa: PLC0415  a server on SQLite starts without it
+
+    return (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 def bus_of(settings: Settings, clock: Clock) -> Bus | None:
