@@ -1,9 +1,18 @@
 import { expect, test } from 'vitest'
-import { argumentsLine, fenced, oneLine, pretty, sizeOf } from './json'
+import { abridged, argumentsLine, fenced, oneLine, pretty, sizeOf } from './json'
 
 test('JSON is indented, and what is none stays as it is', () => {
   expect(pretty('{"a":[1]}')).toBe('{\n  "a": [\n    1\n  ]\n}')
   expect(pretty('{"a":')).toBe('{"a":')
+})
+
+test('the ends of pictures and of very long texts are left out', () => {
+  const words = 'some words '
+  const shown = abridged({ image: `data:${'A'.repeat(20_000)}`, said: words.repeat(500), more: words.repeat(5_000) })
+  expect(shown.length).toBeLessThan(27_000)
+  expect(shown).toContain('… (20.0 kB in all)')
+  expect(shown).toContain(words.repeat(500))
+  expect(shown).toContain('… (55.0 kB in all)')
 })
 
 test('a long text becomes one line that says that there is more', () => {

@@ -1,6 +1,9 @@
 /** JSON for people: indented, shortened to a line, and its size in words. */
 
 const PREVIEW_CHARS = 120
+/** Of a text that is no words: a picture, a file. */
+const DATA_CHARS_MAX = 400
+const TEXT_CHARS_MAX = 20_000
 
 /** Indented, if it is JSON; else the text as it is, such as arguments that were cut. */
 export function pretty(text: string): string {
@@ -9,6 +12,16 @@ export function pretty(text: string): string {
   } catch {
     return text
   }
+}
+
+/** Indented, with the ends of pictures, files and very long texts left out. */
+export function abridged(value: unknown): string {
+  return JSON.stringify(value, (_, part: unknown) => (typeof part === 'string' ? cut(part) : part), 2)
+}
+
+function cut(text: string): string {
+  const most = /\s/u.test(text) ? TEXT_CHARS_MAX : DATA_CHARS_MAX
+  return text.length > most ? `${text.slice(0, most)}… (${sizeOf(text)} in all)` : text
 }
 
 /** The beginning of a text in one line. */
