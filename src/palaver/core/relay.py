@@ -224,7 +224,7 @@ class Relay:
     def _heard(self, notice: str) -> None:  # noqa: C901, PLR0912  one arm for each kind of notice
         try:
             who, kind, *rest = json.loads(notice)
-        except ValueError:
+        except (ValueError, TypeError):
             log.warning("bus.strange_notice")
             return
         if who == self._me:
