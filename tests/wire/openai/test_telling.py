@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -9,6 +10,7 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 from openai.types.responses import ResponseCompletedEvent
+from tests.support.llama import ANSWER, WORDS, running_llama
 from tests.support.server import Serve
 from tests.support.upstream import (
     CUT,
@@ -260,6 +262,42 @@ async def test_a_running_response_is_seen_live_in_its_room_and_can_be_stopped_th
 
 def _by_assistant(frame: Json) -> bool:
     return frame["d"]["role"] == "assistant"
+
+
+# other model servers
+
+
+async def test_every_word_of_a_real_model_comes_once_and_in_order(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with running_llama(tmp_path_factory.mktemp("llama")) as llama:
+        async with open_door(tmp_path / "data", openai_base_url=llama.base_url) as door:
+            client = client_at(door.url, door.http())
+            found = await heard(
+                await client.responses.create(model="m", input="hi", temperature=0, stream=True)
+            )
+            assert text_in(found) == ANSWER
+            response = found[-1]["response"]
+            assert response["output"][0]["content"][0]["text"] == ANSWER
+            assert response["usage"]["output_tokens"] == len(WORDS) + 1
+            assert await replayed(client, response["id"]) == found
+            cut = await client.responses.create(
+                model="m", input="hi", temperature=0, max_output_tokens=7
+            )
+            assert (cut.status, cut.output_text) == ("incomplete", "".join(WORDS[:7]))
+            long: Any = [{"role": "user", "content": ANSWER}] * 12
+            short = await client.responses.create(
+                model="m", input=long, temperature=0, truncation="auto", max_output_tokens=3
+            )
+            assert short.output_text == "".join(WORDS[:3])
+
+
+async def test_the_door_can_be_tried_without_a_model_server(tmp_path: Path) -> None:
+    async with open_door(tmp_path / "data") as door:
+        client = client_at(door.url, door.http())
+        made = await client.responses.create(model="echo", input="/long 20")
+        assert (made.status, made.model) == ("completed", "echo")
+        assert made.output_text
 
 
 # a dead server

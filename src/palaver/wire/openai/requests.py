@@ -8,7 +8,7 @@ Nothing is asked of the core here.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -234,7 +234,7 @@ def chat_messages(said: Iterable[Entry | Message]) -> list[Json]:
     return [_plain(message) for message in messages_of(kept)]
 
 
-def _says_nothing(one: Entry | Message, answered: set[object]) -> bool:
+def _says_nothing(one: Entry | Message, answered: Container[object]) -> bool:
     if one.role is not Role.ASSISTANT or not isinstance(one, Message):
         return False
     if one.kind == Kind.TOOL_CALL:
