@@ -157,6 +157,17 @@ async def test_search_finds_a_piece_of_the_title_whatever_its_case(
     assert len(await listed(world, ada, "")) == len(titles)
 
 
+async def test_the_list_goes_on_behind_any_room(world: World) -> None:
+    ada = await world.person()
+    made = [await world.room(ada, title=str(number)) for number in range(4)]
+    titles = [room.title for room in reversed(made)]
+    for place, room in enumerate(reversed(made)):
+        cursor = await world.store.read(rooms.cursor_of, room.id)
+        page, _ = await world.store.read(rooms.listing, ada.id, limit=9, cursor=cursor)
+        assert [found.title for found in page] == titles[place + 1 :]
+    assert await world.store.read(rooms.cursor_of, RoomId("r_" + "0" * 32)) is None
+
+
 @pytest.mark.parametrize(
     "cursor", ["", "x", "1", "1.2.3", "-1.2", "1.-2", "f" * 30 + ".1", "é.1", "01.2"]
 )
