@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+import json
+import re
 import struct
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from tests.support.browser import Browser
 from tests.support.server import Serve, ServerProcess
 from tests.support.upstream import DONE, ScriptedUpstream, chunk, event, scripted_upstream, stream
 from tests.walks.tab import Tab, arrive
+from tests.walks.test_safety import ELSEWHERE, FORBIDDEN, HOSTILE, Watched, harmless
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -115,7 +118,16 @@ async def test_a_person_watches_continues_and_stops_what_a_program_began(
         assert await program
     questions = [text for _, role, text in await tab.log() if role == "user"]
     assert questions == ["/long 200", "And what do you say to me?", "/long 5000"]
-    await expect(tab.part("room-item").filter(has=tab.part("door"))).to_have_count(1)
+    rooms = tab.part("room-item").filter(has=tab.part("door"))
+    await expect(rooms).to_have_count(1)
+
+    await tab.part("retry").click()
+    await expect(tab.stream.get_by_test_id("message-text")).to_contain_text("w010")
+    await tab.part("stop").click()
+    await tab.answered(3, status="stopped")
+    await rooms.hover()
+    await rooms.get_by_test_id("room-delete").click()
+    await expect(rooms).to_have_count(0)
 
 
 async def ended_early(program: Awaitable[str]) -> bool:
@@ -198,7 +210,7 @@ async def asks_for_the_weather(client: AsyncOpenAI, upstream: ScriptedUpstream) 
     said += [
         {
             "role": "assistant",
-            "tool_calls": [{"id": "call_1", "type": "function", "function": function}],
+            "tool_calls": [call_of(function)],
         },
         {"role": "tool", "tool_call_id": "call_1", "content": '{"celsius":-4}'},
     ]
@@ -217,6 +229,53 @@ async def asks_for_the_weather(client: AsyncOpenAI, upstream: ScriptedUpstream) 
     )
     async for _ in second:
         pass
+
+
+async def test_nothing_that_a_program_says_runs_or_reaches_another_host(
+    browser: Browser, town: ServerProcess
+) -> None:
+    hostile = "\n\n".join(HOSTILE)
+    function = {"name": HOSTILE[2], "arguments": json.dumps({HOSTILE[0]: hostile})}
+    pictures = [
+        {"type": "image_url", "image_url": {"url": f"{ELSEWHERE}/picture.png"}},
+        {
+            "type": "image_url",
+            "image_url": {"url": "data:text/html,<script>window.ran = 1</script>"},
+        },
+        {"type": HOSTILE[2]},
+    ]
+    said: list[Any] = [
+        {"role": "system", "content": hostile},
+        {
+            "role": "user",
+            "name": HOSTILE[2],
+            "content": [{"type": "text", "text": hostile}, *pictures],
+        },
+        {"role": "assistant", "refusal": hostile, "tool_calls": [call_of(function)]},
+        {"role": "tool", "tool_call_id": "call_1", "content": hostile},
+        {"role": "user", "content": "/long 3"},
+    ]
+    tab = await arrive(browser, town.url)
+    watched = Watched(tab.page, town)
+    async with client_of(town) as client:
+        await client.chat.completions.create(model="echo", messages=said)
+    await tab.part("room-item").filter(has=tab.part("door")).first.click()
+    await tab.answered(3)
+    await expect(tab.part("parts").locator("a")).to_have_attribute("rel", re.compile("noopener"))
+    await expect(tab.part("parts").locator("img")).to_have_count(0)
+    for aside in await tab.part("aside").locator("summary").all():
+        await aside.click()
+    await expect(tab.part("aside").locator(".hljs-attr").first).to_be_visible()
+    await tab.part("inspect").last.click()
+    await expect(tab.part("exchange-json")).to_contain_text("/long 3")
+    for part in ("aside", "refusal", "exchange-json"):
+        for found in await tab.part(part).all():
+            assert await found.locator(FORBIDDEN).count() == 0, await found.inner_html()
+    await harmless(tab, watched)
+
+
+def call_of(function: dict[str, str]) -> dict[str, Any]:
+    return {"id": "call_1", "type": "function", "function": function}
 
 
 @pytest.mark.parametrize("phone", [False, True])
@@ -238,9 +297,11 @@ async def test_the_page_says_how_to_connect_and_what_it_says_works(
     await tab.page.keyboard.press("Escape")
     await expect(tab.part("connect")).to_have_count(0)
     if not phone:
+        rooms = tab.part("room-item").filter(has=tab.part("door"))
+        before = await rooms.count()
         assert (await ran(sys.executable, "-c", python)).strip()
         assert '"chat.completion"' in await ran("sh", "-c", curl)
-        await expect(tab.part("room-item").filter(has=tab.part("door"))).to_have_count(2)
+        await expect(rooms).to_have_count(before + 2)
 
 
 async def ran(*command: str) -> str:

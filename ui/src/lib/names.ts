@@ -1,4 +1,6 @@
-/** Initials and colours of people and agents: always the same for the same id. */
+/** Initials and colours of people and agents, always the same for the same id; what rooms are called, and by whom. */
+import type { Room } from './protocol'
+
 export const COLOURS = 8
 
 export function initials(name: string): string {
@@ -12,6 +14,11 @@ export function colourOf(id: string): number {
   let hash = 2166136261
   for (let index = 0; index < id.length; index++) hash = Math.imul(hash ^ id.charCodeAt(index), 16777619)
   return (hash >>> 0) % COLOURS
+}
+
+/** Whether the person may name and delete a room: their own, and what programs began for everyone. */
+export function mayChange(room: Room | undefined): boolean {
+  return room?.role === 'owner' || (room?.visibility === 'open' && Boolean(room.door) && room.role === 'member')
 }
 
 export function roomTitle(room: { title: string } | undefined): string {
