@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.report import ROOT, tell
 
-NAMES = ("start", "size", "journal", "store", "read", "live", "streams")
+NAMES = ("start", "size", "journal", "store", "read", "live", "streams", "restart", "outage")
 
 
 def run(name: str, arguments: Sequence[str]) -> dict[str, Any] | None:

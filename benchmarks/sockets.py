@@ -55,19 +55,35 @@ class Socket(asyncio.Protocol):
         welcome = await self.ask({"t": "hello", "id": 1, "v": 1, "token": token})
         assert welcome["t"] == "welcome", welcome
 
+    async def resume(self, token: str, last: dict[str, Any]) -> dict[str, Any]:
+        """Says who it is and what it knows of one room; what it is told of that room."""
+        joined: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+        def take(frame: bytes) -> None:
+            if not joined.done():
+                joined.set_result(frame)
+
+        self.on_frame = take
+        welcome = await self.ask({"t": "hello", "id": 1, "v": 1, "token": token, "last": last})
+        assert welcome["t"] == "welcome", welcome
+        return cast("dict[str, Any]", json.loads(await joined))
+
     async def subscribe(self, room: str) -> None:
         """Reads along in a room."""
         joined = await self.ask({"t": "sub", "id": 2, "room": room})
         assert joined["t"] == "sub", joined
 
     async def ask(self, frame: dict[str, Any]) -> dict[str, Any]:
-        """Sends a request and gives the next frame, which must be its reply."""
-        before = self.on_frame
+        """Sends a request with an `id`, and gives its reply."""
+        before, mark = self.on_frame, b'"id":%d' % frame["id"]
         reply: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
         def take(data: bytes) -> None:
-            self.on_frame = before  # at once: what comes in the same packet is not ours
-            reply.set_result(data)
+            if mark in data:
+                self.on_frame = before  # at once: what comes in the same packet is not ours
+                reply.set_result(data)
+            else:
+                before(data)
 
         self.on_frame = take
         self.send(json.dumps(frame).encode())
@@ -86,6 +102,10 @@ class Socket(asyncio.Protocol):
         """Drops the connection."""
         assert self._transport is not None
         self._transport.abort()
+        await self._lost
+
+    async def lost(self) -> None:
+        """Waits until the server is gone."""
         await self._lost
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -22,6 +22,8 @@ TARGETS = {
     "start": {"T15"},
     "size": {"T18"},
     "journal": {"T11"},
+    "restart": {"T12"},
+    "outage": set[str](),
 }
 MEASURED = {"median", "min", "max", "rounds"}
 

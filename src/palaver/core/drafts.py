@@ -222,7 +222,10 @@ class Drafts:
 
         `Unavailable`: maybe not; what was kept stays, and the same cid makes sending it again safe.
         """
+        kept = self._journal.bytes
         async with self._syncing:
+            if self._journal.synced_bytes >= kept:
+                return  # by who had its turn before: many share one sync
             job = self._journal.sync_job()
             if job is not None:
                 try:

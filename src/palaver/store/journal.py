@@ -101,7 +101,7 @@ class Journal:
         self._segments: list[_Segment] = []
         self._unsynced: list[tuple[str, bytes]] = []  # records and their keys
         self._synced = _Place(0, 0)
-        self._synced_bytes = 0  # of `bytes`
+        self.synced_bytes = 0  # of `bytes`
         self._failed = False  # the last sync
         self._alive = _locked(directory / f"{owner}.owner", create=True)
         self.bytes = 0
@@ -154,7 +154,7 @@ class Journal:
                     os.close(file)
             # one deletion and one assignment each: the loop's thread, which appends, sees no half of them
             del self._unsynced[:count]
-            self._synced, self._synced_bytes = place, upto
+            self._synced, self.synced_bytes = place, upto
 
         return sync
 
@@ -177,7 +177,7 @@ class Journal:
     def _append(self, key: str, *records: tuple[bytes, bytes]) -> None:
         key = key[-32:]
         data = b"".join(_record(bytes.fromhex(key), kind, said) for kind, said in records)
-        if self._failed and self.bytes - self._synced_bytes > UNSYNCED_BYTES_MAX:
+        if self._failed and self.bytes - self.synced_bytes > UNSYNCED_BYTES_MAX:
             raise OSError(errno.EIO, "too much waits for a disk that does not sync")
         segment = self._segments[-1] if self._segments else None
         if segment is None or segment.size + len(data) > self._segment_bytes:
