@@ -64,7 +64,10 @@ def doctor(given: Mapping[str, object], *, integrity: bool, as_json: bool) -> in
 
 async def _all(settings: Settings, *, integrity: bool) -> list[Check]:
     async def examined() -> list[Check]:
-        return _database(await maintenance.examined(settings, integrity=integrity))
+        health = await maintenance.examined(settings, integrity=integrity)
+        if isinstance(health, maintenance.PostgresHealth):
+            return [*_postgres(health), *_pooler(health, settings)]
+        return _sqlite(health)
 
     plain: list[tuple[str, Callable[[], list[Check]]]] = [
         ("python", _python),
@@ -204,9 +207,7 @@ def _page() -> list[Check]:
     return [Check(name="page", state="ok", found="is built")]
 
 
-def _database(health: maintenance.Health) -> list[Check]:
-    if isinstance(health, maintenance.PostgresHealth):
-        return _postgres(health)
+def _sqlite(health: maintenance.SqliteHealth) -> list[Check]:
     safe: State = "ok" if health.wal_safe else "warn"
     found = [
         Check(
@@ -265,6 +266,23 @@ def _failover(told: Mapping[str, str]) -> list[Check]:
             found=f"{told['standbys']} standby servers follow, and no commit waits for them",
             advice="Set synchronous_standby_names, and synchronous_commit = on: else a failover loses what was"
             " stored last.",
+        )
+    ]
+
+
+def _pooler(health: maintenance.PostgresHealth, settings: Settings) -> list[Check]:
+    """Whether the settings suit a pooler, where there is one."""
+    if not health.pooled:
+        return []
+    if health.suits_pooler and settings.listen_url is not None:
+        return [Check(name="pooler", state="ok", found="stands before the server")]
+    return [
+        Check(
+            name="pooler",
+            state="warn",
+            found="stands before the server, and the settings do not suit transaction mode",
+            advice="For that mode add ?prepared_statement_cache_size=0 to the URL, and set PALAVER_LISTEN_URL to the"
+            " server itself. docs/postgresql.md says more.",
         )
     ]
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import URL, text
@@ -50,10 +51,13 @@ class SqliteHealth:
 class PostgresHealth:
     """The server's version and the settings that decide whether a commit is on the disk when it returns.
 
-    `standbys` is how many servers follow it.
+    `standbys` is how many servers follow it. `pooled`: a pooler stands before it, and what the URL says suits one that
+    gives connections to a client for a transaction only.
     """
 
     settings: Mapping[str, str]
+    pooled: bool
+    suits_pooler: bool
 
 
 async def health(url: str, *, integrity: bool) -> SqliteHealth | PostgresHealth:
@@ -77,6 +81,9 @@ async def _postgresql(url: URL) -> PostgresHealth:
         async with asyncio.timeout(ANSWER_SECONDS), engine.connect() as connection:
             rows = await connection.execute(_SETTINGS)
             told = {str(name): str(value) for name, value in rows}
+            pid = await connection.scalar(text("SELECT pg_backend_pid()"))
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            pooled = driver.get_server_pid() != pid  # a pooler gives a number of its own
     except (OSError, TimeoutError, DBAPIError) as error:
         raise Unavailable(
             Code.DATABASE_UNAVAILABLE,
@@ -84,7 +91,8 @@ async def _postgresql(url: URL) -> PostgresHealth:
         ) from error
     finally:
         await engine.dispose()
-    return PostgresHealth(settings=told)
+    suits = "statement_cache_size" in arguments
+    return PostgresHealth(settings=told, pooled=pooled, suits_pooler=suits)
 
 
 def _sqlite(path: Path | None, *, integrity: bool) -> SqliteHealth:
