@@ -41,7 +41,7 @@ def create_app(core: Core, tally: EdgeTally) -> FastAPI:
     problems.install(app)
     app.include_router(Rest(core).router())
     app.include_router(classic_routes(core))
-    app.router.routes.append(openai_door(core))
+    app.router.routes.insert(0, openai_door(core))  # first, as nobody else waits for each word
     _add_own_pages(app, core, tally)
     app.router.routes += Page().routes()
     settings = core.settings

@@ -1,12 +1,10 @@
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Any
 
 import pytest
-from starlette.responses import Response
-from starlette.types import Message
+from starlette.types import Message, Send
 
-from palaver.wire.openai.streams import PING, Broken, Streamed, unless_gone
+from palaver.wire.openai.streams import PING, Broken, attended, event_headers, stream
 
 
 class Client:
@@ -30,12 +28,19 @@ class Client:
         async with asyncio.timeout(10), self.arrived:
             await self.arrived.wait_for(lambda: body in [one.get("body") for one in self.got])
 
-    async def gets(self, answer: Response) -> None:
-        await answer({"type": "http"}, self.receive, self.send)
+    async def gets(self, parts: AsyncGenerator[bytes, None], pings: float = 60.0) -> bool:
+        """Whether it left before the end."""
+        left = False
 
+        async def tell(send: Send) -> None:
+            await stream(send, parts, event_headers([("x-request-id", "r")]))
 
-def nothing() -> None:
-    """Nobody cares that the client has gone."""
+        def leave() -> None:
+            nonlocal left
+            left = True
+
+        await attended(tell, self.receive, self.send, leave, pings=pings)
+        return left
 
 
 async def parts_of(*parts: bytes | Exception | asyncio.Event) -> AsyncGenerator[bytes, None]:
@@ -51,7 +56,7 @@ async def parts_of(*parts: bytes | Exception | asyncio.Event) -> AsyncGenerator[
 
 async def test_each_part_is_one_write_and_the_end_comes_last() -> None:
     client = Client()
-    await client.gets(Streamed(parts_of(b"a", b"b"), nothing))
+    await client.gets(parts_of(b"a", b"b"))
     start, *written = client.got
     assert (b"x-accel-buffering", b"no") in start["headers"]
     assert [(one["body"], one["more_body"]) for one in written] == [
@@ -63,49 +68,35 @@ async def test_each_part_is_one_write_and_the_end_comes_last() -> None:
 
 async def test_what_breaks_has_no_end() -> None:
     client = Client()
-    await client.gets(Streamed(parts_of(b"a", Broken()), nothing))
+    await client.gets(parts_of(b"a", Broken()))
     assert client.got[-1] == {"type": "http.response.body", "body": b"a", "more_body": True}
 
 
 async def test_a_silence_is_filled_with_comments() -> None:
     client, go = Client(), asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(client.gets(Streamed(parts_of(b"a", go, b"b"), nothing, pings=0.01)))
+        tasks.create_task(client.gets(parts_of(b"a", go, b"b"), 0.01))
         await client.has(PING)
         go.set()
     assert client.got[-2]["body"] in {b"b", PING}
 
 
 async def test_who_leaves_is_noticed_and_told_nothing_more() -> None:
-    client, left = Client(), asyncio.Event()
-    answer = Streamed(parts_of(b"a", asyncio.Event()), left.set)
+    client = Client()
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(client.gets(answer))
+        telling = tasks.create_task(client.gets(parts_of(b"a", asyncio.Event())))
         await client.has(b"a")
         client.gone.set()
-    assert left.is_set()
+    assert telling.result(), "its going is told"
     assert client.got[-1]["body"] == b"a"
 
 
-async def test_a_client_may_go_before_its_answer_is_there() -> None:
+async def test_a_client_may_go_before_its_answer_begins() -> None:
     client = Client()
-    ended = asyncio.Event()
-
-    async def work() -> Response:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.set()
-        return Response()
-
     client.gone.set()
-    assert await unless_gone(client.receive, work()) is None
-    assert ended.is_set()
+    assert await client.gets(parts_of(asyncio.Event()))
 
 
-async def test_what_the_work_raises_is_raised_as_it_is() -> None:
-    async def work() -> Any:
-        raise ValueError("x")
-
+async def test_what_goes_wrong_is_raised_as_it_is() -> None:
     with pytest.raises(ValueError, match="x"):
-        await unless_gone(Client().receive, work())
+        await Client().gets(parts_of(ValueError("x")))

@@ -41,7 +41,7 @@ from palaver.wire.openai.messages import completion_of, entries_of
 from palaver.wire.openai.models import Models
 from palaver.wire.openai.passthrough import passed_on, refusal
 from palaver.wire.openai.requests import metadata_of
-from palaver.wire.openai.streams import MEDIA_TYPE, Broken, Streamed, unless_gone
+from palaver.wire.openai.streams import Broken, attended, event_headers, stream
 
 PATH = "/chat/completions"
 ROOM_HEADER = "x-palaver-room"
@@ -154,21 +154,24 @@ class _Answer(Response):
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        answer = await unless_gone(receive, self._answer())
-        if answer is None:
-            self._left()
-        else:
-            await answer(scope, receive, send)
 
-    async def _answer(self) -> Response:
-        """The answer, or its beginning where it streams. Raises `ProviderError`."""
+        async def tell(noted: Send) -> None:
+            answer = await self._tell(noted)
+            if answer is not None:
+                await answer(scope, receive, noted)
+
+        await attended(tell, receive, send, self._left)
+
+    async def _tell(self, send: Send) -> Response | None:
+        """The answer; None for one that was streamed already. Raises `ProviderError`."""
         running = self._running
         if running.dup and running.over:
-            return await self._again()
+            return await self._again(send)
         call = await running.begun()
-        headers = (*call.headers, *self._own_headers(call))
+        headers = [*call.headers, *self._own_headers(call)]
         if call.streams:
-            return Streamed(self._events(), self._left, status=call.status, headers=headers)
+            await stream(send, self._events(), event_headers(headers), status=call.status)
+            return None
         async with aclosing(running.follow()) as tape:
             body = b"".join([told.raw async for told in tape])
         if not HTTPStatus.OK <= call.status < HTTPStatus.MULTIPLE_CHOICES:
@@ -192,7 +195,7 @@ class _Answer(Response):
                 yield _frame(problems.document(failure))
             raise Broken
 
-    async def _again(self) -> Response:
+    async def _again(self, send: Send) -> Response | None:
         """The answer that the client got no end of, from the store."""
         exchange = self._running.ended
         assert exchange is not None, "the request was recognised"
@@ -208,8 +211,9 @@ class _Answer(Response):
             told = Response(orjson.dumps(completion), media_type="application/json")
             told.headers[ROOM_HEADER] = exchange.room
             return told
-        headers = (("content-type", MEDIA_TYPE), (ROOM_HEADER, exchange.room))
-        return Streamed(_chunks(completion, self._wanted.body), self._left, headers=headers)
+        headers = event_headers([(ROOM_HEADER, exchange.room)])
+        await stream(send, _chunks(completion, self._wanted.body), headers)
+        return None
 
     def _own_headers(self, call: Call) -> list[tuple[str, str]]:
         """The room, and an id of the request where the model server gave none."""

@@ -19,7 +19,7 @@ from palaver.errors import Code, Refused
 from palaver.model import Scope
 from palaver.wire.openai.auth import caller
 from palaver.wire.openai.problems import PREFIX, wrapped
-from palaver.wire.openai.streams import PING_SECONDS, Broken, Streamed
+from palaver.wire.openai.streams import Broken, Streamed, event_headers, stay
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 OURS = frozenset({"chat", "conversations", "models", "organization", "responses"})
@@ -54,10 +54,8 @@ class Passthrough:
         call = await self._core.call(request.method, path, body, headers)
         if call.status >= HTTPStatus.MULTIPLE_CHOICES:
             return await refused(call)
-        pings = PING_SECONDS if call.streams else None
-        return Streamed(
-            _parts(call), _nothing, status=call.status, headers=call.headers, pings=pings
-        )
+        told = event_headers(call.headers) if call.streams else call.headers
+        return Streamed(_parts(call), stay, status=call.status, headers=told)
 
 
 def passed_on(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -127,7 +125,3 @@ def _path(request: Request) -> str:
     path = raw.decode("ascii").partition("?")[0].partition(PREFIX)[2]
     query = request.scope["query_string"].decode("latin-1")
     return f"/{path}?{query}" if query else f"/{path}"
-
-
-def _nothing() -> None:
-    """A client that goes ends its call, since nobody else hears it."""

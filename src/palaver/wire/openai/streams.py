@@ -3,30 +3,126 @@
 Rules: what is written is one whole event or one whole comment, so no reader gets half of one. While nothing comes for
 `PING_SECONDS`, a comment says that the connection lives; clients pass it over. A stream that breaks (`Broken`) closes
 its connection without an end, because a clean one without `[DONE]` counts as success for the usual clients. When the
-client goes, `left` is called; what becomes of the answer is the core's business.
+client goes, what is told to it ends and `left` is called; what becomes of the answer is the core's business.
+
+The telling runs in the request's own task, with one other that watches: each hand-over between tasks would make the
+first word later by whatever else the server has to do just then.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
-from typing import Any
 
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 PING_SECONDS = 15.0
 PING = b": ping\n\n"
 MEDIA_TYPE = "text/event-stream; charset=utf-8"
-HEADERS = (("cache-control", "no-cache"), ("x-accel-buffering", "no"))
+STREAM_HEADERS = (("cache-control", "no-cache"), ("x-accel-buffering", "no"))
 """No cache may keep a stream, and no proxy may collect it."""
+
+_EVENTS = MEDIA_TYPE.encode()
+
+Headers = Iterable[tuple[str, str]]
 
 
 class Broken(Exception):
     """The stream ends here, and is not whole. What the client should know of it has been written."""
 
 
+class _Watch:
+    """Looks after a client while something is told to it by the task `told`."""
+
+    def __init__(self, receive: Receive, send: Send, told: asyncio.Task[object]) -> None:
+        self._receive = receive
+        self._send = send
+        self._told = told
+        self._streams = False
+        self._wrote = False
+        self.gone = False
+
+    async def noted(self, message: Message) -> None:
+        """ASGI's send."""
+        self._wrote = True
+        if message["type"] == "http.response.start":
+            self._streams = any(value == _EVENTS for _, value in message["headers"])
+        await self._send(message)
+
+    async def run(self, pings: float) -> None:
+        """Ends the telling when the client goes."""
+        while not self.gone:
+            try:
+                async with asyncio.timeout(pings):
+                    self.gone = (await self._receive())["type"] == "http.disconnect"
+            except TimeoutError:
+                if self._streams and not self._wrote:
+                    await self._send(
+                        {"type": "http.response.body", "body": PING, "more_body": True}
+                    )
+                self._wrote = False
+        self._told.cancel()
+
+
+async def attended(
+    tell: Callable[[Send], Awaitable[None]],
+    receive: Receive,
+    send: Send,
+    left: Callable[[], None],
+    *,
+    pings: float = PING_SECONDS,
+) -> None:
+    """Tells a client something for as long as it is there. What `tell` raises is raised."""
+    me = asyncio.current_task()
+    assert me is not None, "this is a coroutine"
+    watch = _Watch(receive, send, me)
+    failure: Exception | None = None
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            watcher = tasks.create_task(watch.run(pings))
+            try:
+                await tell(watch.noted)
+            except Exception as error:  # noqa: BLE001  raised again below, not as a group
+                failure = error
+            watcher.cancel()
+    except asyncio.CancelledError:
+        if not watch.gone:
+            raise
+        me.uncancel()
+        left()
+    if failure is not None:
+        raise failure
+
+
+async def unless_gone(receive: Receive, work: Awaitable[Response]) -> Response | None:
+    """What comes of some work; None when the client goes first."""
+    answer: Response | None = None
+
+    async def await_it(_: Send) -> None:
+        nonlocal answer
+        answer = await work
+
+    await attended(await_it, receive, _nowhere, stay)
+    return answer
+
+
+async def stream(
+    send: Send, parts: AsyncGenerator[bytes, None], headers: Headers, *, status: int = 200
+) -> None:
+    """Writes a body that comes in parts: events, each the bytes of one, or anything else."""
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    try:
+        async with aclosing(parts):
+            async for part in parts:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+    except Broken:
+        return  # the server closes a connection whose answer was not ended
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
 class Streamed(Response):
-    """A body that comes in `parts`: events, each the bytes of one. Where it is none of events, it has no `pings`."""
+    """A body that comes in parts, until its client goes."""
 
     def __init__(
         self,
@@ -34,76 +130,38 @@ class Streamed(Response):
         left: Callable[[], None],
         *,
         status: int = 200,
-        headers: Iterable[tuple[str, str]] = (("content-type", MEDIA_TYPE),),
-        pings: float | None = PING_SECONDS,
+        headers: Headers | None = None,
     ) -> None:
         super().__init__(status_code=status)
-        named = (*HEADERS, *headers) if pings is not None else headers
-        self.raw_headers = [
-            (name.encode("latin-1"), value.encode("latin-1")) for name, value in named
-        ]
         self._parts = parts
         self._left = left
-        self._pings = pings
-        self._wrote = False
+        self._headers = event_headers(()) if headers is None else headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  the signature is ASGI's
         """ASGI."""
-        start = {"status": self.status_code, "headers": self.raw_headers}
-        await send({"type": "http.response.start", **start})
-        async with asyncio.TaskGroup() as tasks:
-            told = tasks.create_task(self._tell(send))
-            pings = tasks.create_task(self._ping(send))
-            gone = tasks.create_task(until_gone(receive))
-            await asyncio.wait({told, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if not told.done():
-                self._left()
-            for task in (told, pings, gone):
-                task.cancel()
 
-    async def _tell(self, send: Send) -> None:
-        try:
-            async with aclosing(self._parts) as parts:
-                async for part in parts:
-                    self._wrote = True
-                    await send({"type": "http.response.body", "body": part, "more_body": True})
-        except Broken:
-            return  # the server closes a connection whose answer was not ended
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        async def tell(noted: Send) -> None:
+            await stream(noted, self._parts, self._headers, status=self.status_code)
 
-    async def _ping(self, send: Send) -> None:
-        while self._pings is not None:
-            self._wrote = False
-            await asyncio.sleep(self._pings)
-            if not self._wrote:
-                await send({"type": "http.response.body", "body": PING, "more_body": True})
+        await attended(tell, receive, send, self._left)
 
 
-async def unless_gone(receive: Receive, work: Coroutine[Any, Any, Response]) -> Response | None:
-    """What comes of some work; None when the client goes first. What the work raises is raised."""
-    failure: Exception | None = None
-
-    async def tried() -> Response | None:
-        nonlocal failure
-        try:
-            return await work
-        except Exception as error:  # noqa: BLE001  raised again below, not as a group
-            failure = error
-            return None
-
-    async with asyncio.TaskGroup() as tasks:
-        done = tasks.create_task(tried())
-        gone = tasks.create_task(until_gone(receive))
-        await asyncio.wait({done, gone}, return_when=asyncio.FIRST_COMPLETED)
-        answer = done.result() if done.done() else None
-        done.cancel()
-        gone.cancel()
-    if failure is not None:
-        raise failure
-    return answer
+def event_headers(headers: Headers) -> list[tuple[str, str]]:
+    """The headers of a stream of events: those given, and our own."""
+    return [
+        *STREAM_HEADERS,
+        ("content-type", MEDIA_TYPE),
+        *(
+            (name, value)
+            for name, value in headers
+            if name not in {"content-type", "cache-control"}
+        ),
+    ]
 
 
-async def until_gone(receive: Receive) -> None:
-    """Waits until the client has gone."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
+def stay() -> None:
+    """What `left` is where nobody else hears what is told."""
+
+
+async def _nowhere(message: Message) -> None:
+    """Nothing is written before the answer is there."""
