@@ -26,7 +26,7 @@ from tests.support.shim import FOR_EVER, Op, Shim
 
 pytestmark = [pytest.mark.fault, pytest.mark.slow, pytest.mark.timeout(300)]
 
-FAST = {"PALAVER_DATABASE_SECONDS": "0.4"}
+FAST = {"PALAVER_DATABASE_SECONDS": "0.4", "PALAVER_STOP_SECONDS": "1"}
 ANSWERS = 4
 TORTURE_ROUNDS = 2
 TEMPORARY = {"database_unavailable", "database_full"}
@@ -197,7 +197,7 @@ async def test_a_server_starts_on_a_read_only_file_and_writes_when_it_may(
         await asyncio.gather(*(talker.told(5) for talker in talkers))
         await asyncio.gather(*(talker.end() for talker in talkers))
         shim.fail(Op.OPEN, f"{DATABASE}$", error=errno.EACCES)
-        await world.die()
+        await world.stop()
         await asyncio.gather(*(talker.welcomed(2) for talker in talkers))
         await lived_through(world, talkers, failing(shim), ACCEPTED)
         await nothing_is_lost(world, talkers)

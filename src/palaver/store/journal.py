@@ -29,6 +29,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import structlog
+
 from palaver.model import TurnId
 
 MAGIC = b"PLVJ1\n"
@@ -265,7 +267,11 @@ def orphans(directory: Path) -> Iterator[Orphan]:
         data = path.read_bytes()
         if place is not None and int(number) >= place.number:
             data = data[: place.size] if int(number) == place.number else b""
-        records, older = _replayed(data)
+        records, older, end = _replayed(data)
+        torn = len(data[end:].rstrip(b"\0"))
+        if torn:  # as after a power cut; or the disk has damaged what it held
+            log = structlog.get_logger("palaver.store")
+            log.warning("journal.torn", file=path.name, at=end, bytes_behind=torn)
         if older is not None:
             void[owner] = older
         found.append(Orphan(path, descriptor, records))
@@ -322,12 +328,12 @@ def partial(found: Iterable[tuple[bytes, bytes]]) -> Partial:
     return whole
 
 
-def _replayed(data: bytes) -> tuple[Records, _Place | None]:
-    """What a segment says, and behind which place of older ones nothing counts."""
+def _replayed(data: bytes) -> tuple[Records, _Place | None, int]:
+    """What a segment says, behind which place of older ones nothing counts, and where its last whole record ends."""
     records: Records = {}
     void: _Place | None = None
     if not data.startswith(MAGIC):
-        return records, void
+        return records, void, 0
     at = len(MAGIC)
     while at + _HEAD.size <= len(data):
         length, crc = _HEAD.unpack_from(data, at)
@@ -341,7 +347,7 @@ def _replayed(data: bytes) -> tuple[Records, _Place | None]:
             records = replay(MAGIC + content[_PLACE.size :])
         else:
             records.setdefault(body[:_KEY].hex(), []).append((kind, content))
-    return records, void
+    return records, void, at
 
 
 def _made(directory: Path) -> None:
