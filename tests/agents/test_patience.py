@@ -1,6 +1,8 @@
 import asyncio
 
-from palaver.agents.patience import DRAIN_SECONDS, TAIL_SECONDS, Patience
+import pytest
+
+from palaver.agents.patience import DRAIN_SECONDS, TAIL_SECONDS, Deadline, Patience
 
 
 async def test_a_silence_is_longer_before_the_first_word_and_short_behind_the_end() -> None:
@@ -19,3 +21,47 @@ async def test_a_silence_is_longer_before_the_first_word_and_short_behind_the_en
     assert patience.until == until, "more of the tail buys no time"
     patience.heard(began=True, finished=True, over=True)
     assert patience.until - now < DRAIN_SECONDS + 1
+
+
+async def test_a_wait_that_is_too_long_is_ended_and_others_are_not() -> None:
+    patience = Patience(0.1, 0.05)
+    deadline = Deadline(patience)
+    for _ in range(5):  # longer than the first limit, and each of them shorter than the second
+        with deadline:
+            await asyncio.sleep(0.03)
+        patience.heard(began=True, finished=False, over=False)
+    with pytest.raises(TimeoutError), deadline:
+        await asyncio.sleep(10)
+    deadline.close()
+    await asyncio.sleep(0)  # nothing of it is left
+
+
+async def test_a_shorter_limit_counts_at_once() -> None:
+    patience = Patience(10.0, 10.0)
+    deadline = Deadline(patience)
+    patience.heard(began=True, finished=False, over=True)
+    with pytest.raises(TimeoutError), deadline:
+        await asyncio.sleep(5)
+    deadline.close()
+
+
+async def test_what_happens_outside_of_a_wait_takes_its_time() -> None:
+    deadline = Deadline(Patience(0.02, 0.02))
+    await asyncio.sleep(0.06)
+    deadline.close()
+
+
+async def test_a_cancellation_from_elsewhere_stays_one() -> None:
+    async def waits() -> None:
+        deadline = Deadline(Patience(10.0, 10.0))
+        try:
+            with deadline:
+                await asyncio.sleep(10)
+        finally:
+            deadline.close()
+
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(waits())
+        await asyncio.sleep(0)
+        task.cancel()
+    assert task.cancelled()

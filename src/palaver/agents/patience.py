@@ -5,6 +5,7 @@ Once an answer has named the reason of its end, the rest (the token counts) is a
 """
 
 import asyncio
+from types import TracebackType
 
 TAIL_SECONDS = 2.0
 """How long the token counts may take after the finish reason."""
@@ -37,3 +38,55 @@ class Patience:
             self.begun = True
             self.seconds = self._idle_seconds
             self.until = self._now() + self._idle_seconds
+
+
+class Deadline:
+    """Ends a wait that lasts longer than patience does, with `TimeoutError`: `with deadline: await …`.
+
+    One timer for a whole stream, which is set anew only when it has run down: a hundred pieces a second each with a
+    timer of its own would cost more than all that is done with them. For one task, which must call `close`.
+    """
+
+    def __init__(self, patience: Patience) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._patience = patience
+        self._loop = asyncio.get_running_loop()
+        self._waiting = self._late = False
+        self._cancelling = task.cancelling()
+        self._set()
+
+    def __enter__(self) -> None:
+        self._waiting = True
+        if self._patience.until < self._at:
+            self._timer.cancel()
+            self._set()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._waiting = False
+        if self._late and self._task.uncancel() <= self._cancelling:
+            if kind is not None and issubclass(kind, asyncio.CancelledError):
+                raise TimeoutError from error
+            self._late = False  # it came at the last moment
+
+    def close(self) -> None:
+        """The stream is over."""
+        self._timer.cancel()
+
+    def _set(self) -> None:
+        self._at = self._patience.until
+        self._timer = self._loop.call_at(self._at, self._due)
+
+    def _due(self) -> None:
+        if self._patience.until > self._loop.time() or not self._waiting:
+            self._at = max(self._patience.until, self._loop.time() + 0.01)
+            self._timer = self._loop.call_at(self._at, self._due)
+        elif not self._late:
+            self._late = True
+            self._task.cancel()

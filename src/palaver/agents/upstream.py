@@ -18,6 +18,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.request import getproxies
 
 import httpx2
 import orjson
@@ -29,7 +30,7 @@ from palaver.agents.dialect import Reply, adapted, body_of
 from palaver.agents.failures import Asked, Told, cut, failure_of, retry_after_ms, told_in_body
 from palaver.agents.forward import Forwarded, asked_in
 from palaver.agents.offer import Offer, models_of, offer_in
-from palaver.agents.patience import Patience
+from palaver.agents.patience import Deadline, Patience
 from palaver.agents.sse import EVENT_BYTES_MAX, Event, EventParser, EventTooLarge
 from palaver.clock import Clock
 from palaver.errors import Code, ProviderError, Refused
@@ -207,12 +208,16 @@ class Upstream:
         headers = {"accept-encoding": "identity", "user-agent": "palaver"}
         if self._key:
             headers["authorization"] = f"Bearer {self._key}"
+        # Plain HTTP needs no certificates, and loading them would block the loop for some 20 ms.
+        plain = self._base.scheme == "http"
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else httpx2.create_ssl_context()
+        # A proxy from the environment is for the world outside, not for a server on this machine.
+        near = self._base.host in _LOOPBACK
         return httpx2.AsyncClient(
             headers=headers,
-            # Plain HTTP needs no certificates, and loading them would block the loop for some 20 ms.
-            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if self._base.scheme == "http" else True,
-            # A proxy from the environment is for the world outside, not for a server on this machine.
-            trust_env=self._base.host not in _LOOPBACK,
+            verify=context,
+            trust_env=not near,
+            transport=_transport(settings, context) if near or not getproxies() else None,
             timeout=httpx2.Timeout(None, connect=settings.provider_connect_seconds),
             limits=httpx2.Limits(
                 max_connections=2 * settings.turns_running_max,
@@ -311,20 +316,23 @@ class Upstream:
         self, response: httpx2.Response, asked: Asked, patience: Patience
     ) -> AsyncGenerator[bytes, None]:
         """The body as it comes; each part by its own deadline."""
-        async with aclosing(response.aiter_bytes()) as chunks:
-            while True:
-                try:
-                    async with asyncio.timeout_at(patience.until):
+        deadline = Deadline(patience)
+        try:
+            async with aclosing(response.aiter_bytes()) as chunks:
+                while True:
+                    with deadline:
                         chunk = await anext(chunks, None)
-                except TimeoutError:
-                    raise self._slow(patience) from None
-                except httpx2.DecodingError:
-                    raise self._bad("sent an answer that cannot be unpacked") from None
-                except httpx2.RequestError:
-                    raise cut(asked) from None
-                if chunk is None:
-                    return
-                yield chunk
+                    if chunk is None:
+                        return
+                    yield chunk
+        except TimeoutError:
+            raise self._slow(patience) from None
+        except httpx2.DecodingError:
+            raise self._bad("sent an answer that cannot be unpacked") from None
+        except httpx2.RequestError:
+            raise cut(asked) from None
+        finally:
+            deadline.close()
 
     async def _body(self, response: httpx2.Response, asked: Asked, patience: Patience) -> bytes:
         body = bytearray()
@@ -377,6 +385,19 @@ def host_of(base_url: str) -> tuple[str, int | None]:
     """Host and port of a base URL. Refused: `settings_invalid`."""
     base = _checked_base(base_url)
     return base.host, base.port
+
+
+def _transport(settings: Settings, context: ssl.SSLContext) -> httpx2.AsyncBaseTransport | None:
+    """The fast way, where its parser is there; it is not on Windows."""
+    try:
+        from palaver.agents.transport import Transport  # noqa: PLC0415  see above
+    except ImportError:
+        return None
+    return Transport(
+        context=context,
+        connect_seconds=settings.provider_connect_seconds,
+        kept_max=CONNECTIONS_KEPT_MAX,
+    )
 
 
 def _media_type(response: httpx2.Response) -> str:

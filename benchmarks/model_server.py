@@ -1,0 +1,87 @@
+"""A model server that costs next to nothing, in a process of its own: `python -m benchmarks.model_server`.
+
+It prints its URL. A request's `max_tokens` says how many chunks it answers with, and `seed` how many microseconds lie
+between two of them.
+"""
+
+import asyncio
+import json
+from typing import Any
+
+MODELS = b'{"object":"list","data":[{"id":"scripted","object":"model"}]}'
+HEAD = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
+    b"transfer-encoding: chunked\r\n\r\n"
+)
+CHUNK = (
+    '{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"scripted",'
+    '"choices":[{"index":0,"delta":%s,"finish_reason":%s}]}'
+)
+WHOLE = (
+    b'{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"scripted","choices":'
+    b'[{"index":0,"message":{"role":"assistant","content":"Hello there."},"finish_reason":"stop"}],'
+    b'"usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}}'
+)
+PORT_ANY = 0
+
+
+def framed(data: bytes) -> bytes:
+    """One chunk of a body."""
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def chunk(number: int) -> bytes:
+    """One event of a stream."""
+    return event(CHUNK % (f'{{"content":" word{number}"}}', "null"))
+
+
+def event(data: str) -> bytes:
+    """The same, of any data."""
+    return framed(f"data: {data}\n\n".encode())
+
+
+async def stream(writer: asyncio.StreamWriter, count: int, pause: float) -> None:
+    """An answer of so many chunks."""
+    loop = asyncio.get_running_loop()
+    writer.write(HEAD + chunk(0))
+    due = loop.time()
+    for number in range(1, count):
+        due += pause
+        await asyncio.sleep(max(0.0, due - loop.time()))
+        writer.write(chunk(number))
+        await writer.drain()
+    writer.write(event(CHUNK % ("{}", '"stop"')) + event("[DONE]") + b"0\r\n\r\n")
+
+
+async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """One connection."""
+    while True:
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            size = head.partition(b"content-length: ")[2].partition(b"\r\n")[0]
+            body = await reader.readexactly(int(size)) if size else b"{}"
+            asked: dict[str, Any] = json.loads(body)
+            if asked.get("stream"):
+                pause = asked.get("seed", 0) / 1_000_000
+                await stream(writer, asked.get("max_tokens", 1), pause)
+            else:
+                body = WHOLE if asked else MODELS
+                length = b"content-length: %d\r\n\r\n" % len(body)
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n" + length)
+                writer.write(body)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+            return
+
+
+async def main() -> None:
+    """Serves until it is killed."""
+    server = await asyncio.start_server(serve, "127.0.0.1", PORT_ANY, backlog=1024)
+    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    import uvloop
+
+    uvloop.run(main())

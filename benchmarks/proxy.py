@@ -1,0 +1,286 @@
+"""The OpenAI-compatible door beside the model server called directly, and beside LiteLLM: T13.
+
+A model server in a process of its own answers at once, or a chunk every so often. What Palaver adds, storing
+everything, is the difference to the model server called directly in the same round. LiteLLM's proxy is measured where
+`--litellm` names its executable (of an environment of its own: it is no dependency of ours).
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from benchmarks.processes import KIB, cpu_seconds, resident_bytes
+from benchmarks.report import ROOT, Figure, Goal, Report, Row, percentile
+from benchmarks.rounds import (
+    Figures,
+    Sample,
+    Side,
+    folder,
+    interleaved,
+    main,
+    of_key,
+    parser,
+    rounds_of,
+    sized,
+)
+from tests.support.server import ServerProcess
+
+DIRECT, PALAVER, LITELLM = "model server directly", "palaver", "litellm"
+PAUSE_US = 500
+START_SECONDS_MAX = 90
+CONFIG = """
+model_list:
+  - model_name: scripted
+    litellm_params: {{model: openai/scripted, api_base: "{url}/v1", api_key: none}}
+litellm_settings: {{drop_params: true, telemetry: false}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A server that speaks the API. `pid` of the process that does the work."""
+
+    url: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much is asked."""
+
+    firsts: int
+    chunks: int
+    streams: int
+    calls: int
+
+
+class Client:
+    """One connection, one request at a time."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def connected(cls, url: str) -> "Client":
+        """To the server at `url`."""
+        place = urlsplit(url)
+        return cls(*await asyncio.open_connection(place.hostname, place.port, limit=1 << 20))
+
+    async def ask(self, number: int, **more: object) -> float:
+        """Asks something new; seconds until the first chunk, after which the rest is read."""
+        said = [{"role": "user", "content": f"Question {number}"}]
+        body = json.dumps({"model": "scripted", "messages": said, **more}).encode()
+        began = time.perf_counter()
+        self._writer.write(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer x\r\n"
+            b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+        )
+        head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
+        assert b" 200 " in head[:20], head
+        size = head.partition(b"content-length: ")[2].partition(b"\r\n")[0]
+        if size:
+            await self._reader.readexactly(int(size))
+            return time.perf_counter() - began
+        first = await self._chunk()
+        took = time.perf_counter() - began
+        assert b"word0" in first or b"role" in first, first
+        while await self._chunk():
+            pass
+        return took
+
+    async def _chunk(self) -> bytes:
+        size = int(await self._reader.readline(), 16)
+        return (await self._reader.readexactly(size + 2))[:size]
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._writer.close()
+
+
+async def asked(place: Place, sizes: Sizes) -> Sample:
+    """Everything, of one server."""
+    client = await Client.connected(place.url)
+    number = time.perf_counter_ns()
+    for warm in range(10):
+        await client.ask(number + warm, stream=True, max_tokens=3)
+    firsts = [
+        await client.ask(number + 100 + index, stream=True, max_tokens=3)
+        for index in range(sizes.firsts)
+    ]
+    cpu = cpu_seconds(place.pid)
+    await client.ask(number + 50, stream=True, max_tokens=sizes.chunks, seed=PAUSE_US)
+    of_chunks = cpu_seconds(place.pid) - cpu
+    clients = [await Client.connected(place.url) for _ in range(16)]
+    began = time.perf_counter()
+    cpu = cpu_seconds(place.pid)
+    await asyncio.gather(*(_calls(each, sizes.calls) for each in clients))
+    wall = time.perf_counter() - began
+    of_calls = cpu_seconds(place.pid) - cpu
+    for each in (client, *clients):
+        each.close()
+    return {
+        "first_p50_ms": percentile(firsts, 50) * 1000,
+        "first_p99_ms": percentile(firsts, 99) * 1000,
+        "cpu_ms": of_chunks * 1_000_000 / sizes.chunks,
+        "rate": 16 * sizes.calls / wall,
+        "call_ms": of_calls * 1000 / (16 * sizes.calls),
+        "streams_s": await _streams(place, sizes.streams),
+        "rss_mib": resident_bytes(place.pid) / KIB / KIB,
+    }
+
+
+async def _calls(client: Client, count: int) -> None:
+    for index in range(count):
+        await client.ask(time.perf_counter_ns() + index)
+
+
+async def _streams(place: Place, count: int) -> float:
+    """Seconds that so many streams of 60 chunks, 30 a second, take beyond the two that they should."""
+    clients = [await Client.connected(place.url) for _ in range(count)]
+    began = time.perf_counter()
+    await asyncio.gather(
+        *(
+            client.ask(time.perf_counter_ns(), stream=True, max_tokens=60, seed=33_333)
+            for client in clients
+        )
+    )
+    took = time.perf_counter() - began
+    for client in clients:
+        client.close()
+    return took - 59 * 0.033333
+
+
+@asynccontextmanager
+async def model_server() -> AsyncGenerator[Place]:
+    """The model server."""
+    command = [sys.executable, "-m", "benchmarks.model_server"]
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, cwd=ROOT)
+    assert process.stdout is not None
+    try:
+        yield Place((await process.stdout.readline()).decode().strip(), process.pid)
+    finally:
+        process.kill()
+        await process.wait()
+
+
+@asynccontextmanager
+async def litellm(program: str, path: Path, model: Place) -> AsyncGenerator[Place]:
+    """LiteLLM's proxy in front of the model server."""
+    config = path / "litellm.yaml"
+    config.write_text(CONFIG.format(url=model.url), encoding="utf-8")
+    port = _free_port()
+    command = [program, "--config", str(config), "--port", str(port), "--host", "127.0.0.1"]
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "NO_PROXY": "127.0.0.1"},
+    )
+    place = Place(f"http://127.0.0.1:{port}", process.pid)
+    try:
+        async with asyncio.timeout(START_SECONDS_MAX):
+            while not await _answers(place):  # noqa: ASYNC110  another process tells us nothing
+                await asyncio.sleep(0.2)
+        yield place
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def _answers(place: Place) -> bool:
+    try:
+        client = await Client.connected(place.url)
+        await client.ask(0)
+    except (OSError, AssertionError, asyncio.IncompleteReadError):
+        return False
+    client.close()
+    return True
+
+
+def _free_port() -> int:
+    import socket  # noqa: PLC0415  only here
+
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+async def measure(options: argparse.Namespace) -> Report:
+    """T13."""
+    sizes = sized(
+        options, Sizes(500, 4_000, 200, 100), Sizes(200, 2_000, 200, 30), Sizes(5, 50, 4, 2)
+    )
+    report = Report("proxy", {"streams": sizes.streams, "rounds": rounds_of(options)})
+    async with AsyncExitStack() as stack:
+        path = stack.enter_context(folder())
+        model = await stack.enter_async_context(model_server())
+        environment = {"OPENAI_BASE_URL": f"{model.url}/v1", "PALAVER_LOG_LEVEL": "warning"}
+        server = ServerProcess(path / "data", environment=environment)
+        await server.start()
+        stack.push_async_callback(server.kill)
+        places = {DIRECT: model, PALAVER: Place(server.url, server.pid)}
+        if options.litellm:
+            places[LITELLM] = await stack.enter_async_context(litellm(options.litellm, path, model))
+        sides: dict[str, Side] = {
+            name: partial(asked, place, sizes) for name, place in places.items()
+        }
+        figures = await interleaved("proxy", sides, rounds_of(options))
+    _told(report, figures, sizes)
+    return report
+
+
+def _told(report: Report, figures: Figures, sizes: Sizes) -> None:
+    others = [name for name in figures if name != PALAVER]
+    for key, most in (("first_p50_ms", 1.0), ("first_p99_ms", 3.0)):
+        ours, direct = figures[PALAVER][key].values, figures[DIRECT][key].values
+        added = Figure(tuple(a - b for a, b in zip(ours, direct, strict=True)))
+        beside: dict[str, Figure] = {}
+        if LITELLM in figures:
+            theirs = figures[LITELLM][key].values
+            beside = {LITELLM: Figure(tuple(a - b for a, b in zip(theirs, direct, strict=True)))}
+        name = "p50" if "p50" in key else "p99"
+        report.add(
+            Row(
+                target="T13",
+                what=f"added to the time to the first token, {name}",
+                unit="ms",
+                figure=added,
+                baselines=beside,
+                goal=Goal(at_most=most),
+            )
+        )
+    against = Goal(at_most=0.1, against=LITELLM) if LITELLM in figures else None
+    for key, what, unit, goal in (
+        ("cpu_ms", "CPU for 1,000 chunks", "ms", against),
+        ("rate", "whole answers, 16 clients", "/s", None),
+        ("call_ms", "CPU for one of them", "ms", None),
+        ("streams_s", f"{sizes.streams} streams of 30 chunks a second: seconds behind", "s", None),
+        ("rss_mib", "memory afterwards", "MiB", None),
+    ):
+        report.add(
+            Row(
+                target="T13" if goal else "",
+                what=what,
+                unit=unit,
+                figure=figures[PALAVER][key],
+                baselines=of_key(figures, key, others),
+                goal=goal,
+            )
+        )
+
+
+if __name__ == "__main__":
+    chosen = parser("proxy", "The OpenAI-compatible door.")
+    chosen.add_argument("--litellm", default=None, help="the executable of LiteLLM's proxy")
+    main(measure, chosen.parse_args())

@@ -1,0 +1,294 @@
+"""The way to a model server that costs the least: a transport for httpx2 on asyncio and llhttp.
+
+What it replaces took half of all that an answer's piece costs a server: a hundred pieces a second and stream make
+reading them the most frequent thing of all. Everything else (addresses, headers, errors, proxies) stays httpx2's.
+
+Theory of operation. A connection is one protocol of the event loop: bytes go from the socket to the parser, and parts
+of the body into a short queue that the reader empties. A reader that lags stops the socket from being read. A
+connection whose answer was read to its end is kept for the next request. Nothing is sent twice, and there are no
+timers here: the caller says what is asked again and how long it waits, and closing an answer ends it.
+"""
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import cast
+
+import httptools
+import httpx2
+
+QUEUE_BYTES_MAX = 256 * 1024
+"""A server is not read further while so much waits for the reader."""
+HEAD_BYTES_MAX = 128 * 1024
+_NO_BODY = frozenset({204, 304})
+
+_Origin = tuple[str, str, int]
+
+
+class Transport(httpx2.AsyncBaseTransport):
+    """Connections to any number of servers. `context` is for those of https."""
+
+    def __init__(self, *, context: ssl.SSLContext, connect_seconds: float, kept_max: int) -> None:
+        self._context = context
+        self._connect_seconds = connect_seconds
+        self._kept_max = kept_max
+        self._kept: dict[_Origin, deque[_Connection]] = {}
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """One request. Raises httpx2's errors, such as `ConnectError` and `ReadError`."""
+        origin = _origin(request.url)
+        kept = self._kept.get(origin, ())
+        while kept:
+            connection = kept.pop()
+            if not connection.closed:
+                return await self._asked(connection, origin, request)
+        return await self._asked(await self._connected(origin, request), origin, request)
+
+    async def aclose(self) -> None:
+        """Ends the connections that are kept."""
+        for connections in self._kept.values():
+            for connection in connections:
+                connection.abort()
+        self._kept.clear()
+
+    async def _connected(self, origin: _Origin, request: httpx2.Request) -> "_Connection":
+        scheme, host, port = origin
+        context = self._context if scheme == "https" else None
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._connect_seconds):
+                _, connection = await loop.create_connection(_Connection, host, port, ssl=context)
+        except TimeoutError:
+            raise httpx2.ConnectTimeout("connecting took too long", request=request) from None
+        except OSError as failure:
+            raise httpx2.ConnectError(str(failure), request=request) from None
+        return connection
+
+    async def _asked(
+        self, connection: "_Connection", origin: _Origin, request: httpx2.Request
+    ) -> httpx2.Response:
+        try:
+            await connection.ask(request)
+            status, headers = await connection.head()
+        except BaseException:
+            connection.abort()
+            raise
+
+        def over() -> None:
+            if not connection.reusable:
+                connection.abort()
+                return
+            kept = self._kept.setdefault(origin, deque())
+            kept.append(connection)
+            if len(kept) > self._kept_max:
+                kept.popleft().abort()
+
+        return httpx2.Response(status, headers=headers, stream=_Body(connection, over))
+
+
+class _Body(httpx2.AsyncByteStream):
+    """What follows the head."""
+
+    def __init__(self, connection: "_Connection", over: Callable[[], None]) -> None:
+        self._connection = connection
+        self._over: Callable[[], None] | None = over
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while chunk := await self._connection.chunk():
+            yield chunk
+
+    async def aclose(self) -> None:
+        """Keeps the connection, if all was read, else ends it."""
+        over, self._over = self._over, None
+        if over is not None:
+            over()
+
+
+class _Connection(asyncio.Protocol):
+    """One connection, which answers one request after the other."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.reusable = False
+        self._transport: asyncio.Transport | None = None
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._waiting: asyncio.Future[None] | None = None
+        self._request: httpx2.Request | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._head_bytes = 0
+        self._status = 0
+        self._headed = self._ended = self._sized = False
+        self._failure: str | None = None
+        self._queue: deque[bytes] = deque()
+        self._queued = 0
+        self._paused = False
+        self.reusable = False
+
+    # asking
+
+    async def ask(self, request: httpx2.Request) -> None:
+        """Sends a request."""
+        self._begin()
+        self._request = request
+        stream = cast("httpx2.AsyncByteStream", request.stream)
+        target = request.url.raw_path
+        head = b"%s %s HTTP/1.1\r\n" % (request.method.encode("ascii"), target)
+        head += b"".join(b"%s: %s\r\n" % header for header in request.headers.raw) + b"\r\n"
+        chunked = "transfer-encoding" in request.headers
+        first = True
+        async for part in stream:
+            data = b"%x\r\n%s\r\n" % (len(part), part) if chunked and part else part
+            await self._write(head + data if first else data)
+            first = False
+        rest = (head if first else b"") + (b"0\r\n\r\n" if chunked else b"")
+        if rest:
+            await self._write(rest)
+
+    async def head(self) -> tuple[int, list[tuple[bytes, bytes]]]:
+        """Status and headers of the answer."""
+        while not self._headed:
+            if self._failure is not None:
+                raise self._error(self._failure)
+            if self.closed:
+                raise self._error("the connection was closed before the answer")
+            await self._news()
+        return self._status, self._headers
+
+    async def chunk(self) -> bytes:
+        """The next part of the body; nothing at its end."""
+        while True:
+            if self._queue:
+                chunk = self._queue.popleft() if len(self._queue) == 1 else b"".join(self._queue)
+                self._queue.clear()
+                self._queued = 0
+                if self._paused and self._transport is not None and not self.closed:
+                    self._paused = False
+                    self._transport.resume_reading()
+                return chunk
+            if self._failure is not None:
+                raise self._error(self._failure)
+            if self._ended:
+                return b""
+            if self.closed:
+                if self._sized:
+                    raise self._error("the answer was cut")
+                self._ended = True  # what has no length ends with its connection
+                return b""
+            await self._news()
+
+    def abort(self) -> None:
+        """Ends the connection."""
+        self.closed = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _error(self, what: str) -> httpx2.ReadError:
+        return httpx2.ReadError(what, request=self._request)
+
+    async def _write(self, data: bytes) -> None:
+        if self._transport is None or self.closed:
+            raise self._error("the connection was closed")
+        self._transport.write(data)
+        await self._writable.wait()
+
+    async def _news(self) -> None:
+        self._waiting = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiting
+        finally:
+            self._waiting = None
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    # the event loop's calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.Protocol`."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`."""
+        if self._ended or self._request is None:  # nobody asked for this
+            self.abort()
+            return
+        if not self._headed:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._failure = "the server changed the protocol"
+        except httptools.HttpParserError:
+            self._failure = "the answer is no HTTP"
+        if not self._headed and self._head_bytes > HEAD_BYTES_MAX:
+            self._failure = "the answer's head is too long"
+        if self._queued > QUEUE_BYTES_MAX and not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        """See `asyncio.Protocol`."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See `asyncio.Protocol`."""
+        self.closed = True
+        self.reusable = False
+        if exc is not None and not self._ended:
+            self._failure = self._failure or "the connection broke"
+        self._writable.set()
+        self._wake()
+
+    def pause_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        self._writable.set()
+
+    # the parser's calls
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header."""
+        self._headers.append((name, value))
+        if name.lower() in {b"content-length", b"transfer-encoding"}:
+            self._sized = True
+
+    def on_headers_complete(self) -> None:
+        """The head is whole. One of an interim answer is passed over."""
+        self._status = self._parser.get_status_code()
+        if self._status < httpx2.codes.OK:
+            self._headers = []
+            self._sized = False
+            return
+        self._headed = True
+        assert self._request is not None
+        if self._request.method == "HEAD" or self._status in _NO_BODY:
+            self._ended = True
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body."""
+        self._queue.append(body)
+        self._queued += len(body)
+
+    def on_message_complete(self) -> None:
+        """The answer is whole."""
+        if not self._headed:
+            return
+        assert self._request is not None
+        self.reusable = self._parser.should_keep_alive() and self._request.method != "HEAD"
+        self._ended = True
+
+
+def _origin(url: httpx2.URL) -> _Origin:
+    port = url.port or (443 if url.scheme == "https" else 80)
+    return url.scheme, url.host, port
