@@ -271,9 +271,12 @@ class Exchanges:
     # a room's items
 
     async def add(
-        self, actor: Actor, room: RoomId, entries: Sequence[Entry]
+        self, actor: Actor, room: RoomId, entries: Sequence[Entry], *, repeated: bool = False
     ) -> tuple[Message, ...]:
-        """Appends entries to a room, which may give it its name. Refused: `room_not_found`, `forbidden`."""
+        """Appends entries to a room, which may give it its name; `repeated` ones are looked for first.
+
+        Refused: `room_not_found`, `forbidden`.
+        """
         unnamed = (await self._access.room(actor, room)).title_source is TitleSource.NONE
         added = await self._store.write(
             AddEntries(
@@ -282,6 +285,7 @@ class Exchanges:
                 agent=self._assistant,
                 entries=tuple(entries),
                 ids=self._ids(len(entries)),
+                repeated=repeated,
             )
         )
         if unnamed:

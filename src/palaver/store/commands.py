@@ -174,7 +174,8 @@ class SetMessageDeleted(Command[bool]):
 class AddEntries(Command[tuple[Message, ...]]):
     """Appends entries to a room, all by one author but the assistant's, which are by `agent`.
 
-    Once: entries of `ids` that are there already are given as they are. Refused: `room_not_found`, `forbidden`.
+    Once: entries of `ids` that are there already are given as they are; with `repeated` also the same entries, if they
+    were added a short while ago. Refused: `room_not_found`, `forbidden`.
     """
 
     room: RoomId
@@ -182,6 +183,7 @@ class AddEntries(Command[tuple[Message, ...]]):
     agent: ActorId
     entries: tuple[Entry, ...]
     ids: tuple[MessageId, ...]
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

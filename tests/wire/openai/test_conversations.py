@@ -247,6 +247,32 @@ async def test_many_at_once_lose_nothing(door: Door) -> None:
         assert own == [f"{number}.{count}.{part}" for count in range(10) for part in range(3)]
 
 
+async def test_what_a_library_sends_again_by_itself_is_there_once(door: Door) -> None:
+    client = client_of(door, "sk-repeats")
+    again = {"x-stainless-retry-count": "1"}
+    items: list[Any] = [said("one"), {**said("two", "assistant"), "phase": "commentary"}]
+    made = await client.conversations.create(items=items, metadata={"a": "b"})
+    same = await client.conversations.create(items=items, metadata={"a": "b"}, extra_headers=again)
+    assert same == made
+    more = [said("three"), said("three")]
+    added = await client.conversations.items.create(made.id, items=more)
+    await client.conversations.items.create(made.id, items=[said("four")])
+    repeated = await client.conversations.items.create(made.id, items=more, extra_headers=again)
+    assert repeated == added
+    for headers in ({}, again):  # sent for the first time; and a repeat of what never came
+        await client.conversations.items.create(
+            made.id, items=[said(f"five {len(headers)}")], extra_headers=headers
+        )
+    every = client.conversations.items.list(made.id, order="asc")
+    texts_there = [text_of(item) async for item in every]
+    assert texts_there == ["one", "two", "three", "three", "four", "five 0", "five 1"]
+    other = client_of(door, "sk-other")
+    another = await other.conversations.create(
+        items=items, metadata={"a": "b"}, extra_headers=again
+    )
+    assert another.id != made.id
+
+
 async def test_the_synchronous_client_pages_too(door: Door) -> None:
     conversation = await filled(client_of(door), 30)
 

@@ -30,8 +30,13 @@ from palaver.store.apply.transaction import (
 from palaver.store.chain import digest_of_message, linked
 from palaver.store.commands import AddEntries, SetMessageDeleted
 from palaver.store.engine.statement import ListStatement, Statement
-from palaver.store.messages import message_of, selected
+from palaver.store.messages import message_of, page, selected
 from palaver.store.schema import actors, messages, rooms
+
+REPEATED_MS = 3_600_000
+"""How long a client's library may take to send a request again by itself."""
+REPEATED_AMONG = 100
+"""So many messages may have come after the first time."""
 
 _KNOWN = ListStatement(
     lambda names: (
@@ -112,9 +117,28 @@ def add(tx: Transaction, command: AddEntries) -> tuple[Message, ...]:
     agent = tx.actor(command.agent)
     assert agent is not None, "the server's agents are never removed"
     known = [message_of(row[-1], row) for row in _KNOWN.all(tx.conn, distinct(command.ids))]
+    if not known and command.repeated:
+        known = _added_before(tx, command)
     if known:
         return tuple(known)
     return tuple(append(tx, room, by_role(command.ids, command.entries, author, agent)))
+
+
+def _added_before(tx: Transaction, command: AddEntries) -> list[Message]:
+    """The messages that the same entries became a short while ago, one behind the other; none if they did not."""
+    count = len(command.entries)
+    there = page(tx.conn, command.room, limit=count + REPEATED_AMONG).messages
+    for start in range(len(there) - count, -1, -1):
+        run = there[start : start + count]
+        if run[-1].seq - run[0].seq == count - 1 and all(
+            message.author == (command.agent if entry.role is Role.ASSISTANT else command.author)
+            and message.created_ms > tx.now_ms - REPEATED_MS
+            and (message.role, message.kind, message.text) == (entry.role, entry.kind, entry.text)
+            and message.meta == entry.meta
+            for entry, message in zip(command.entries, run, strict=True)
+        ):
+            return list(run)
+    return []
 
 
 def set_deleted(tx: Transaction, command: SetMessageDeleted) -> bool:

@@ -30,7 +30,7 @@ from palaver.model import (
 from palaver.store import messages, rooms as stored_rooms
 from palaver.store.actors import id_of
 from palaver.store.apply import rooms
-from palaver.store.apply.entries import append, by_role
+from palaver.store.apply.entries import REPEATED_MS, append, by_role
 from palaver.store.apply.opening import next_attempt, open_turns
 from palaver.store.apply.transaction import KnownActor, LockedRoom, Transaction
 from palaver.store.apply.turns import LOCK_TURN, end
@@ -44,8 +44,6 @@ from palaver.store.turns import get as turn_get
 FIRST_MESSAGES = 4
 LAST_MESSAGES = 400
 """Among so many of a room's first and last messages a repeated history is looked for."""
-REPEATED_MS = 3_600_000
-"""How long a client's library may take to send a request again by itself."""
 
 _UNANSWERED = frozenset({ExchangeState.FAILED, ExchangeState.CANCELLED})
 

@@ -6,6 +6,7 @@ settings. Deleting can be undone on the page; until then nothing of it is seen h
 """
 
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from typing import Any
 
 from starlette.requests import Request
@@ -14,9 +15,10 @@ from starlette.routing import Route
 
 from palaver.core.start import Core
 from palaver.errors import Code, Refused
-from palaver.model import Actor, Message, Room, RoomId, Scope, Visibility
+from palaver.model import Actor, MemberRole, Message, Room, RoomId, Scope, Visibility
 from palaver.wire import frames
 from palaver.wire.openai.auth import caller
+from palaver.wire.openai.chat import RETRIES_HEADER
 from palaver.wire.openai.items import (
     Invalid,
     Json,
@@ -26,7 +28,7 @@ from palaver.wire.openai.items import (
     message_id,
     room_id,
 )
-from palaver.wire.openai.paging import listed, paging_of
+from palaver.wire.openai.paging import LIMIT_MAX, listed, paging_of
 from palaver.wire.openai.requests import metadata_of
 
 DOOR = "openai"
@@ -58,12 +60,16 @@ class Conversations:
         me = await caller(request, Scope.CONVERSATIONS)
         body = await body_of(request)
         entries = entries_of(body.get("items"), "items")
-        settings: Json = {"door": DOOR}
+        made = blake2b(await request.body(), digest_size=16).hexdigest()
+        settings: Json = {"door": DOOR, "made": made}
         if metadata := metadata_of(body.get("metadata")):
             settings["metadata"] = metadata
-        room = await self._core.rooms.create(me, visibility=Visibility.OPEN, settings=settings)
+        repeated = _is_repeated(request)
+        room = await self._made_before(me, made) if repeated else None
+        if room is None:
+            room = await self._core.rooms.create(me, visibility=Visibility.OPEN, settings=settings)
         if entries:
-            await self._core.exchanges.add(me, room.id, entries)
+            await self._core.exchanges.add(me, room.id, entries, repeated=repeated)
         return _answer(_conversation(room))
 
     async def listing(self, request: Request) -> Response:
@@ -109,7 +115,10 @@ class Conversations:
             raise Invalid("Missing required parameter.", "items", "missing_required_parameter")
         entries = entries_of(body["items"], "items")
         room = await self._room(me, request)
-        added = await self._core.exchanges.add(me, room.id, entries) if entries else ()
+        added: Sequence[Message] = ()
+        if entries:
+            repeated = _is_repeated(request)
+            added = await self._core.exchanges.add(me, room.id, entries, repeated=repeated)
         return _answer(listed([item_of(message) for message in added], has_more=False))
 
     async def items(self, request: Request) -> Response:
@@ -139,6 +148,12 @@ class Conversations:
         message = await self._message(me, room, request.path_params["item"])
         await self._core.exchanges.remove(me, message.id)
         return _answer(_conversation(room))
+
+    async def _made_before(self, me: Actor, made: str) -> Room | None:
+        """The conversation that the same request made, if it did."""
+        rooms, _ = await self._core.rooms.listing(me, limit=LIMIT_MAX)
+        own = (room for room in rooms if room.role is MemberRole.OWNER)
+        return next((room for room in own if room.settings.get("made") == made), None)
 
     async def _room(self, me: Actor, request: Request) -> Room:
         given = request.path_params["conversation"]
@@ -214,6 +229,11 @@ def _room_id(given: str, param: str) -> RoomId:
 
 def _not_found(given: str) -> Refused:
     return Refused(Code.ROOM_NOT_FOUND, f"Conversation with id '{given}' not found.")
+
+
+def _is_repeated(request: Request) -> bool:
+    """Whether a client's library sends a request again by itself, not knowing what became of it."""
+    return request.headers.get(RETRIES_HEADER, "0") != "0"
 
 
 async def body_of(request: Request) -> Json:
