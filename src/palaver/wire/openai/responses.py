@@ -19,6 +19,7 @@ from typing import cast
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope as AsgiScope, Send
 
 from palaver.core.running import Asked, Call, Running
 from palaver.core.start import Core
@@ -42,10 +43,9 @@ from palaver.wire.openai.models import Models
 from palaver.wire.openai.paging import listed, paging_of
 from palaver.wire.openai.passthrough import refusal
 from palaver.wire.openai.requests import Wanted
-from palaver.wire.openai.streams import Streamed, unless_gone
+from palaver.wire.openai.streams import Streamed, attended, event_headers, stream
 
 PAGE = 200
-_CLIENT_GONE = 499
 
 
 class Responses:
@@ -85,11 +85,7 @@ class Responses:
                 return _answer(composer.response)
             if wanted.background or running.over:
                 return await self._shown(me, exchange, stream=wanted.stream)
-        work = self._answered(running, composer, stream=wanted.stream)
-        answer = await unless_gone(request.receive, work)
-        if answer is None:
-            self._core.exchanges.left(running)
-        return answer or Response(status_code=_CLIENT_GONE)
+        return _Awaited(self._core, running, composer, streams=wanted.stream)
 
     async def retrieve(self, request: Request) -> Response:
         """A response as it is now, or its events from the first, or from behind a number, to its end."""
@@ -289,20 +285,6 @@ class Responses:
             raise missing
         return found
 
-    async def _answered(self, running: Running, composer: Composer, *, stream: bool) -> Response:
-        """The whole response, or its events once its answer begins. Raises `ProviderError` where nothing came."""
-        call = await running.begun()
-        if call.status >= HTTPStatus.MULTIPLE_CHOICES:
-            async with aclosing(running.follow()) as tape:
-                return refusal(call, b"".join([told.raw async for told in tape]))
-        told = telling.live_events(running, composer)
-        if stream:
-            return Streamed(telling.framed(told), lambda: self._core.exchanges.left(running))
-        async with aclosing(told):
-            async for _ in told:
-                pass
-        return _answer(composer.response)
-
     async def _shown(
         self, me: Actor, exchange: Exchange, *, stream: bool, after: int = -1
     ) -> Response:
@@ -314,11 +296,40 @@ class Responses:
             told = telling.stored_events(self._core, me, exchange)
         else:
             told = telling.live_events(running, telling.composer_of(exchange))
-        return Streamed(telling.framed(told, after=after), _stay)
+        return Streamed(telling.framed(told, after=after), event_headers(()))
 
 
-def _stay() -> None:
-    """Whoever only looks on may go."""
+class _Awaited(Response):
+    """The whole response, or its events once its answer begins, for the client that asked. It may go meanwhile."""
+
+    def __init__(self, core: Core, running: Running, composer: Composer, *, streams: bool) -> None:
+        super().__init__()
+        self._core = core
+        self._running = running
+        self._composer = composer
+        self._streams = streams
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """ASGI. Raises `ProviderError` where nothing came."""
+        running = self._running
+
+        async def tell(noted: Send) -> None:
+            call = await running.begun()
+            if call.status >= HTTPStatus.MULTIPLE_CHOICES:
+                async with aclosing(running.follow()) as tape:
+                    answer = refusal(call, b"".join([told.raw async for told in tape]))
+                await answer(scope, receive, noted)
+                return
+            told = telling.live_events(running, self._composer)
+            if self._streams:
+                await stream(noted, telling.framed(told), event_headers(()))
+                return
+            async with aclosing(told):
+                async for _ in told:
+                    pass
+            await _answer(self._composer.response)(scope, receive, noted)
+
+        await attended(tell, receive, send, lambda: self._core.exchanges.left(running))
 
 
 def _answer(value: Json) -> Response:
