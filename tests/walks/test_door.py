@@ -104,7 +104,7 @@ async def test_a_person_watches_continues_and_stops_what_a_program_began(
     await tab.answered()
     assert (await tab.log())[1][2] == heard
 
-    await tab.say("And what do you say to me?")
+    await tab.say("/long 4")
     await tab.answered(2)
     said += [
         {"role": "assistant", "content": heard},
@@ -117,7 +117,7 @@ async def test_a_person_watches_continues_and_stops_what_a_program_began(
         await tab.answered(3, status="stopped")
         assert await program
     questions = [text for _, role, text in await tab.log() if role == "user"]
-    assert questions == ["/long 200", "And what do you say to me?", "/long 5000"]
+    assert questions == ["/long 200", "/long 4", "/long 5000"]
     rooms = tab.part("room-item").filter(has=tab.part("door"))
     await expect(rooms).to_have_count(1)
 
