@@ -112,6 +112,9 @@ class Chat:
                 if failure.code not in AWAY:
                     raise
                 away = failure
+            except asyncio.CancelledError:
+                self._drafts.abandoned(command)  # it may be stored, and is answered all the same
+                raise
             else:
                 await said(self._store, self._turns, command, added)
                 message = added.message

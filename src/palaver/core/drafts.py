@@ -5,7 +5,7 @@ is acknowledged as `accepted`; those who read the room on this process see it at
 further sends to it queue behind them, so that their order stays. `drain` tries the oldest of each room again and
 again: what is stored is an event like any other, under the same id; what is refused (the author was thrown out
 meanwhile) is told to its author as `rejected`. A send whose COMMIT had an unclear end may be stored already: its cid
-decides, for ever.
+decides, for ever. One whose sender was cut off while it was written is written again, so that it is answered.
 
 Nobody can be asked who may write while the database is away: only someone who is reading the room live may, whose
 right was checked when the reading began. Bounds: `drafts_max` messages, `draft_bytes_max` bytes, 24 hours.
@@ -28,7 +28,7 @@ from palaver.settings import Settings
 from palaver.store.commands import Added, AddMessage
 from palaver.store.drafts import decoded, encoded
 from palaver.store.engine.lanes import Lane
-from palaver.store.journal import DRAFT, Journal, merged, orphans
+from palaver.store.journal import DRAFT, Journal, forget, merged, orphans
 from palaver.store.store import Store
 
 AGAIN_SECONDS = 0.5
@@ -79,6 +79,7 @@ class Drafts:
         self._stored = stored
         self._rooms: dict[RoomId, dict[MessageId, _Draft]] = {}
         self._cids: dict[tuple[str, str], _Draft] = {}
+        self._abandoned: dict[MessageId, AddMessage] = {}
         self._waiting = asyncio.Event()
         self._syncing = asyncio.Lock()
         self._bytes = 0
@@ -124,29 +125,47 @@ class Drafts:
             self._show(draft)
         return command.id
 
+    def abandoned(self, command: AddMessage) -> None:
+        """Nobody waits any more for a message that is being written: what follows it is seen to here."""
+        self._abandoned[command.id] = command
+        self._waiting.set()
+
     async def recover(self) -> None:
-        """Takes over the drafts of dead processes into this one's journal."""
+        """Takes over the drafts of dead processes, into this one's journal where it takes them."""
         left = list(orphans(self._journal.directory))
+        kept = True
         for records in merged(left).values():
             for kind, data in records:
                 if kind == DRAFT:
                     command, accepted_ms, name = decoded(data)
-                    self._journal.keep(command.id, DRAFT, data)
+                    if command.id in self._rooms.get(command.room, ()):
+                        continue
+                    try:
+                        self._journal.keep(command.id, DRAFT, data)
+                    except OSError:
+                        kept = False
                     draft = _Draft(command, accepted_ms, name, len(data))
                     self._add(draft)
                     self._show(draft)
-        await self._sync()
-        for orphan in left:
-            orphan.forget()
+        try:
+            await self._sync()
+        except Unavailable:
+            kept = False
+        if kept:
+            forget(left)
+            return
+        for orphan in left:  # whoever comes next finds them there
+            orphan.release()
 
     async def drain(self) -> None:
         """Stores what waits, for ever."""
         while True:
             await self._waiting.wait()
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._see_to_abandoned())
                 for room in list(self._rooms):
                     tasks.create_task(self._drain_room(room))
-            if self._rooms:
+            if self._rooms or self._abandoned:
                 await asyncio.sleep(AGAIN_SECONDS * (0.5 + self._clock.chance()))
             else:
                 self._waiting.clear()
@@ -174,6 +193,17 @@ class Drafts:
                 self._settle(draft, None, added)
                 with suppress(PalaverError):
                     await self._stored(command, added)
+
+    async def _see_to_abandoned(self) -> None:
+        for command in list(self._abandoned.values()):
+            try:
+                added = await self._store.write(command)
+                await self._stored(command, added)
+            except Unavailable:
+                return
+            except Refused:
+                pass  # nobody is there to be told
+            del self._abandoned[command.id]
 
     def _add(self, draft: _Draft) -> None:
         command = draft.command

@@ -454,6 +454,7 @@ async def _pulse(core: Core, store: Store) -> None:
                 await store.write(RenewLeases())
             if store.shared:
                 await core.turns.recover()
+                await core.drafts.recover()
             up = core.drafts.depth == 0  # a database that only reads is away for those who write
         except Unavailable as failure:
             log.warning("database.away", code=failure.code)

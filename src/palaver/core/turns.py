@@ -14,7 +14,7 @@ A provider's failure becomes a status and a code in the message's meta; its text
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -56,12 +56,22 @@ from palaver.store.commands import (
     RenameRoom,
     RetryTurn,
 )
-from palaver.store.journal import Journal, Orphan, Partial, dead_owners, merged, orphans, partial
+from palaver.store.journal import (
+    Journal,
+    Orphan,
+    Partial,
+    Records,
+    dead_owners,
+    merged,
+    orphans,
+    partial,
+)
 from palaver.store.store import Store
 
 TITLE_SECONDS_MAX = 30.0
 TITLE_CHARS_MAX = 80
 STORE_RETRY_SECONDS_MAX = 5.0
+OVER_MAX = 1_000
 
 log = structlog.stdlib.get_logger()
 
@@ -131,6 +141,9 @@ class Turns:
         self._clock = clock
         self._tasks = tasks
         self._runs: dict[TurnId, Run] = {}
+        # each stores what a dead process had shown
+        self._taken: dict[asyncio.Task[None], None] = {}
+        self._over: dict[TurnId, int] = {}  # the last ones that ended here, with their fence
         self._screens: dict[TurnId, Screen] = {}
         self._places = asyncio.Semaphore(settings.turns_running_max)
         self._closing = False
@@ -140,9 +153,10 @@ class Turns:
     # what others ask
 
     def begin(self, turns: Iterable[Turn]) -> None:
-        """Runs turns that this process owns; the ones that run already go on."""
+        """Runs turns that this process owns; the ones that run already go on, and what is over does not begin again."""
         for turn in turns:
-            if turn.id not in self._runs and not self._closing:
+            known = turn.id in self._runs or self._over.get(turn.id) == turn.fence
+            if not known and not self._closing:
                 run = self._runs[turn.id] = Run(turn)
                 run.task = self._tasks.create_task(self._run(run), name=f"turn {turn.id}")
 
@@ -159,8 +173,18 @@ class Turns:
     async def recover(self) -> int:
         """Takes over the turns that dead processes left open; how many."""
         left = list(orphans(self._journal.directory))
-        records = merged(left)
         taken: list[asyncio.Task[None]] = []
+        try:
+            count = await self._take_over(merged(left), taken)
+        except BaseException:
+            for orphan in left:
+                orphan.release()
+            raise
+        if left:
+            self._tasks.create_task(_forget(left, taken), name="journal")
+        return count
+
+    async def _take_over(self, records: Records, taken: list[asyncio.Task[None]]) -> int:
         count = 0
         dead = tuple(dead_owners(self._journal.directory))
         while claimed := await self._store.write(ClaimTurns(dead=dead)):
@@ -169,14 +193,18 @@ class Turns:
                 kept = records.get(turn.id[2:], [])
                 found = await self._seen(turn, partial(kept))
                 if turn.external:
-                    taken.append(self._tasks.create_task(self._cut(turn, found, kept)))
+                    taken.append(self._taking(self._cut(turn, found, kept)))
                 elif found.text or found.reasoning:
-                    taken.append(self._tasks.create_task(self._interrupted(turn, found)))
+                    taken.append(self._taking(self._interrupted(turn, found)))
                 else:
                     self.begin((turn,))
-        if left:
-            self._tasks.create_task(_forget(left, taken), name="journal")
         return count
+
+    def _taking(self, storing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._tasks.create_task(storing)
+        self._taken[task] = None
+        task.add_done_callback(lambda _: self._taken.pop(task))
+        return task
 
     async def stop(self, actor: Actor, turn: TurnId) -> None:
         """Ends an answer; what came is stored as `stopped`. One that has ended is left as it is.
@@ -209,6 +237,7 @@ class Turns:
         """Ends everything: answers may finish within `seconds`, then what came is stored as `interrupted`."""
         self._closing = True
         tasks = [run.task for run in self._runs.values() if run.task is not None]
+        tasks += self._taken
         if tasks:
             await asyncio.wait(tasks, timeout=seconds)
         for turn in list(self._runs):
@@ -334,6 +363,9 @@ class Turns:
             if not ended:
                 self.close(screen, stored=False)
             del self._runs[run.turn.id]
+            self._over[run.turn.id] = run.turn.fence
+            if len(self._over) > OVER_MAX:
+                del self._over[next(iter(self._over))]
 
     async def _stream(self, run: Run, screen: Screen) -> FinishTurn:
         """Streams one answer to its end, whatever end that is."""

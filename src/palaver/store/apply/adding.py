@@ -8,7 +8,7 @@ executemany per table. A room's row is updated once per run.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import (
@@ -51,9 +51,18 @@ from palaver.store.apply.transaction import (
 )
 from palaver.store.chain import digest_of_message, linked
 from palaver.store.commands import Added, AddMessage
-from palaver.store.engine.statement import ListStatement
+from palaver.store.engine.statement import ListStatement, Statement
 from palaver.store.messages import message_of, selected
-from palaver.store.schema import actors, members, message_has_cid, messages, rooms
+from palaver.store.schema import (
+    actors,
+    members,
+    message_has_cid,
+    messages,
+    rooms,
+    turn_is_open,
+    turns as turns_table,
+)
+from palaver.store.turns import selected as selected_turns, turn_of
 from palaver.store.values import new_message
 
 
@@ -127,6 +136,19 @@ _ANSWERING = ListStatement(
         )
         .order_by(members.c.room_key, members.c.joined_ms, actors.c.key)
     )
+)
+
+
+_OPEN = Statement(
+    selected_turns.where(
+        turns_table.c.room_key == bindparam("room_key"),
+        turns_table.c.trigger_seq == bindparam("seq"),
+        turns_table.c.owner == bindparam("owner_id"),
+        turn_is_open,
+    ),
+    "room_key",
+    "seq",
+    "owner_id",
 )
 
 
@@ -247,7 +269,8 @@ def _decide(
     repeatable = (author.key, command.cid or command.id)
     known = run.known.get(repeatable)
     if known is not None:
-        return _duplicate(command, room, *known)
+        found = _duplicate(command, room, *known)
+        return replace(found, turns=_still_open(tx, room, found.message, turns))
     reply_to_seq = _reply_to_seq(run, command, room)
     room.seq += 1
     message = new_message(
@@ -294,6 +317,15 @@ def _duplicate(command: AddMessage, room: _Room, message: Message, text: str) ->
     if not same:
         raise Refused(Code.CID_REUSED, "this cid has been used for another message")
     return Added(message=message, dup=True, turns=(), untitled=room.untitled)
+
+
+def _still_open(
+    tx: Transaction, room: _Room, message: Message, turns: list[tuple[int, int, Turn]]
+) -> tuple[Turn, ...]:
+    """This process's open turns of a message: whoever stored it may not have heard of them."""
+    stored = [turn_of(row) for row in _OPEN.all(tx.conn, room.key, message.seq, tx.owner)]
+    new = [turn for key, _, turn in turns if (key, turn.trigger_seq) == (room.key, message.seq)]
+    return (*stored, *new)
 
 
 def _reply_to_seq(run: _Run, command: AddMessage, room: _Room) -> int | None:
