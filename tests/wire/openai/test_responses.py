@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -412,6 +413,38 @@ async def test_a_request_that_the_library_repeats_is_answered_once(
     )
     assert (again.id, again.output_text) == (made.id, made.output_text)
     assert len(upstream.asked) == count
+
+
+async def test_a_model_server_that_is_not_there_is_told_and_the_response_has_failed(
+    tmp_path: Path,
+) -> None:
+    async with open_door(tmp_path / "data", openai_base_url="http://127.0.0.1:9/v1") as door:
+        client = client_of(door)
+        conversation = (await client.conversations.create()).id
+        for streams in (False, True):
+            with pytest.raises(openai.InternalServerError) as refused:
+                await client.responses.create(
+                    model="m", input="a", conversation=conversation, stream=streams
+                )
+            assert refused.value.status_code == 502
+            assert error_of(refused)["code"] == "provider_unreachable"
+        made = await client.responses.create(
+            model="m", input="b", conversation=conversation, background=True
+        )
+        events = await client.responses.retrieve(made.id, stream=True)
+        last = [one async for one in events][-1]
+        assert last.type == "response.failed"
+        assert last.response.error is not None
+        assert last.response.error.code == "server_error"
+
+
+async def test_an_agent_answers_as_a_model_does(client: Client, upstream: ScriptedUpstream) -> None:
+    listed = [model.id async for model in client.models.list() if model.owned_by == "palaver"]
+    upstream.will(reply("I am here."))
+    made = await client.responses.create(model=listed[0], input="who?", instructions="Now.")
+    assert (made.output_text, made.model) == ("I am here.", listed[0])
+    assert upstream.asked[-1].json["model"] == "scripted"
+    assert messages(upstream)[-1]["content"] == "who?"
 
 
 # what is wrong with a request
