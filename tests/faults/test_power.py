@@ -29,7 +29,8 @@ from palaver.settings import Settings
 
 pytestmark = [pytest.mark.fault, pytest.mark.slow, pytest.mark.timeout(300)]
 
-CUTS = 4
+MARKS_OF_TORTURE = (pytest.mark.torture, pytest.mark.timeout(3_600))
+CUTS = pytest.mark.parametrize("cuts", [4, pytest.param(150, marks=MARKS_OF_TORTURE)])
 MESSAGES = 40
 LATE_SECONDS = 1.5
 """A second, and what a loaded machine takes to notice that it is over."""
@@ -195,8 +196,9 @@ async def talked(life: Life, count: int) -> None:
     await asyncio.gather(*(witness.told(count) for witness in life.witnesses))
 
 
+@CUTS
 async def test_a_power_cut_takes_nothing_that_was_acknowledged(
-    serve: Serve, tmp_path: Path, shim_library: Path, effort: float
+    serve: Serve, tmp_path: Path, shim_library: Path, cuts: int
 ) -> None:
     life = await new_life(serve, tmp_path, shim_library, agent=False)
     async with living(*life.witnesses):
@@ -205,14 +207,14 @@ async def test_a_power_cut_takes_nothing_that_was_acknowledged(
         await talked(life, MESSAGES)
         await life.world.server.kill()
     assert any(told.seq is None for told in life.witnesses[0].told_of)
-    cuts = max(2, round(CUTS * effort))
     assert await lost_by(life, tmp_path, seed=1, cuts=cuts) == []
     assert await lost_by(life, tmp_path, seed=2, cuts=2, lies=lambda name: "-wal" in name)
     assert await lost_by(life, tmp_path, seed=3, cuts=2, lies=lambda name: "/drafts/" in name)
 
 
+@CUTS
 async def test_a_power_cut_takes_nothing_although_syncs_failed_before_it(
-    serve: Serve, tmp_path: Path, shim_library: Path, effort: float
+    serve: Serve, tmp_path: Path, shim_library: Path, cuts: int
 ) -> None:
     """Also not what a killed server had left in the memory of the system only."""
     life = await new_life(serve, tmp_path, shim_library, agent=False)
@@ -229,12 +231,12 @@ async def test_a_power_cut_takes_nothing_although_syncs_failed_before_it(
             life.world.network.up.set()
             await talked(life, 5)
         await life.world.server.kill()
-    cuts = max(2, round(CUTS * effort))
     assert await lost_by(life, tmp_path, seed=4, cuts=cuts) == []
 
 
+@CUTS
 async def test_a_power_cut_takes_the_last_second_of_an_answer_at_the_most(
-    serve: Serve, tmp_path: Path, shim_library: Path, effort: float
+    serve: Serve, tmp_path: Path, shim_library: Path, cuts: int
 ) -> None:
     life = await new_life(serve, tmp_path, shim_library, agent=True)
     for witness in life.witnesses:
@@ -251,6 +253,5 @@ async def test_a_power_cut_takes_the_last_second_of_an_answer_at_the_most(
                 lambda: bool(first.saw) and first.saw[-1].when > first.saw[0].when + 4
             )
         await life.world.server.kill()
-    cuts = max(2, round(CUTS * effort))
     assert await lost_by(life, tmp_path, seed=5, cuts=cuts) == []
     assert await lost_by(life, tmp_path, seed=6, cuts=2, lies=lambda name: "/streams/" in name)

@@ -23,7 +23,8 @@ from palaver.settings import Settings
 
 pytestmark = [pytest.mark.fault, pytest.mark.slow, pytest.mark.timeout(300)]
 
-IMAGES = 10
+MARKS_OF_TORTURE = (pytest.mark.torture, pytest.mark.timeout(3_600))
+IMAGES = pytest.mark.parametrize("images", [8, pytest.param(200, marks=MARKS_OF_TORTURE)])
 SECTOR = 512
 
 Damage = Callable[[bytearray, random.Random], None]
@@ -108,8 +109,9 @@ def damaged(world: World, image: Path, chance: random.Random) -> str:
     return file.name
 
 
+@IMAGES
 async def test_damaged_files_give_the_beginning_of_what_there_was_and_say_what_is_missing(
-    serve: Serve, tmp_path: Path, shim_library: Path, effort: float
+    serve: Serve, tmp_path: Path, shim_library: Path, images: int
 ) -> None:
     world, accepted, marked = await killed(serve, tmp_path, shim_library)
     copied(world, tmp_path / "whole")
@@ -118,7 +120,7 @@ async def test_damaged_files_give_the_beginning_of_what_there_was_and_say_what_i
     journaled = {cid for seq, cid in whole.said if seq > marked}
     assert accepted <= journaled
     told = 0
-    for seed in range(max(2, round(IMAGES * effort))):
+    for seed in range(images):
         image = tmp_path / "image"
         name = damaged(world, image, random.Random(seed))
         left = await found_in(world, image)
