@@ -89,6 +89,15 @@ async def test_a_long_path_gets_a_short_socket_which_goes_with_the_server(tmp_pa
     assert not path.parent.exists()
 
 
+async def test_a_server_goes_without_it_where_it_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "control.sock").mkdir()
+    async with open_door(tmp_path) as door:
+        assert (await door.http().get("/health")).status_code == 200
+        with pytest.raises(Refused) as refused:
+            await asked(door.settings, LIST)
+    assert refused.value.code is Code.DATABASE_LOCKED
+
+
 async def test_nothing_is_left_when_the_server_stops(tmp_path: Path) -> None:
     async with open_door(tmp_path) as door:
         path = socket_of(door.settings)

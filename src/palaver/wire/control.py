@@ -115,17 +115,20 @@ def placed(settings: Settings) -> Generator[Path | None, None, None]:
 @asynccontextmanager
 async def controlled(core: Core, path: Path | None) -> AsyncGenerator[None, None]:
     """Answers at this path until the block ends."""
-    if path is None or sys.platform == "win32":
+    listener = None if path is None or sys.platform == "win32" else _bound(path)
+    if path is None or listener is None:
         yield
         return
-    with _bound(path) as listener:
-        door = _Door(core)
+    door = _Door(core)
+    try:
         server = await asyncio.start_unix_server(door.meet, sock=listener, limit=LINE_BYTES_MAX)
         try:
             yield
         finally:
             server.close()
             door.close()
+    finally:
+        _unbound(listener, path)
 
 
 class _Door:
@@ -191,22 +194,28 @@ async def _asked_of_server(path: Path, request: Json, locked: Refused) -> Json:
     return answer["ok"]
 
 
-@contextmanager
-def _bound(path: Path) -> Generator[socket.socket, None, None]:
-    """A socket that nobody but its owner could open at any moment."""
-    path.unlink(
-        missing_ok=True
-    )  # of a server that was killed: the database's lock says that it is gone
-    with socket.socket(socket.AF_UNIX) as listener:
-        before = os.umask(0o177)
-        try:
-            listener.bind(os.fspath(path))
-        finally:
-            os.umask(before)
-        try:
-            yield listener
-        finally:
-            path.unlink(missing_ok=True)
+def _bound(path: Path) -> socket.socket | None:
+    """A socket that nobody but its owner could open at any moment; None where the disk can have none.
+
+    What lies there is of a server that was killed: the lock of the database says that it is gone.
+    """
+    listener = socket.socket(socket.AF_UNIX)
+    before = os.umask(0o177)
+    try:
+        path.unlink(missing_ok=True)
+        listener.bind(os.fspath(path))
+    except OSError as problem:
+        log.warning("control.not_there", errno=problem.errno)
+        listener.close()
+        return None
+    finally:
+        os.umask(before)
+    return listener
+
+
+def _unbound(listener: socket.socket, path: Path) -> None:
+    listener.close()
+    path.unlink(missing_ok=True)
 
 
 def _database(settings: Settings) -> str:
