@@ -1,5 +1,6 @@
 """A request through the API and its answer, as somebody before the page inspects them."""
 
+import base64
 from typing import Any
 
 import httpx2
@@ -60,6 +61,25 @@ async def test_a_response_is_shown_with_its_own_input_only(door: Door) -> None:
     assert shown["response"]["id"] == second.id
     assert shown["response"]["output"][0]["content"][0]["text"] == second.output_text
     assert shown["kind"] == "response"
+
+
+async def test_a_picture_is_left_out_of_lists_and_comes_by_its_address(door: Door) -> None:
+    png = b"\x89PNG\r\n\x1a\n" + bytes(4_000)
+    url = "data:image/png;base64," + base64.b64encode(png).decode()
+    parts = [{"type": "text", "text": "/long 1"}, {"type": "image_url", "image_url": {"url": url}}]
+    said: list[Any] = [{"role": "user", "content": parts}]
+    await client_of(door).chat.completions.create(model="echo", messages=said)
+    http = door.http()
+    room, shown = await last_exchange(http)
+    assert shown["request"]["messages"] == said, "who inspects it gets all of it"
+    listed = (await http.get(f"/api/rooms/{room['id']}/messages")).json()["messages"]
+    address = listed[0]["meta"]["parts"][1]["image_url"]["url"]
+    got = await http.get(address)
+    assert (got.status_code, got.content) == (200, png)
+    assert got.headers["content-type"] == "image/png"
+    assert got.headers["x-content-type-options"] == "nosniff"
+    for other in (address.replace("/1", "/0"), "/api/messages/m_0/parts/0"):
+        assert (await http.get(other)).status_code == 404
 
 
 async def test_what_is_not_there_is_not_found(door: Door) -> None:

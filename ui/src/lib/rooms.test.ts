@@ -40,6 +40,19 @@ test('what is said moves a room up and counts as unread, at most a hundred', asy
   expect(rooms.get('b')?.unread).toBe(100)
 })
 
+test('a crowd of new rooms is asked for together', async () => {
+  const { rooms, api, all } = await setUp([room('a')])
+  for (let number = 0; number < 50; number++) {
+    all.push(room(`n${number}`))
+    rooms.notice(notice(`n${number}`, { k: ['room.created'] }))
+  }
+  expect(api.room.mock.calls.length).toBeLessThan(10)
+  await vi.advanceTimersByTimeAsync(3000)
+  expect(api.room.mock.calls.length).toBeLessThan(10)
+  expect(api.rooms).toHaveBeenCalledTimes(2)
+  expect(rooms.list).toHaveLength(51)
+})
+
 test('nothing is unread in the room one is looking at', async () => {
   const { rooms } = await setUp([room('a')], 'a')
   rooms.notice(notice('a'))

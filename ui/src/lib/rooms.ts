@@ -17,6 +17,8 @@ export interface RoomsApi {
 const PAGE_ROOMS = 40
 const SEARCH_MS = 200
 const UNREAD_MAX = 100
+const ASKED_MAX = 8
+const ASKED_MS = 2000
 
 export class Rooms {
   readonly changed = new Emitter()
@@ -31,6 +33,9 @@ export class Rooms {
   #isWatched: (room: string) => boolean
   #next: string | null = null
   #found: { rooms: string[]; next: string | null } | null = null
+  /** Rooms that were asked for one by one in the last moment. */
+  #asked = 0
+  #askedTimer: ReturnType<typeof setTimeout> | undefined
   #searchTimer: ReturnType<typeof setTimeout> | undefined
 
   constructor(api: RoomsApi, isWatched: (room: string) => boolean) {
@@ -144,7 +149,7 @@ export class Rooms {
     }
     const room = this.#byId.get(notice.room)
     if (!room || notice.k.some((kind) => kind !== 'message.created')) {
-      void this.reload(notice.room)
+      this.#ask(notice.room)
       return
     }
     const unread = this.#isWatched(room.id) ? room.unread : Math.min(UNREAD_MAX, room.unread + notice.new)
@@ -169,6 +174,17 @@ export class Rooms {
     const whole = seq >= room.seq
     this.put({ ...room, read_seq: seq, unread: whole ? 0 : room.unread })
     if (!whole && room.unread > 0) void this.reload(id)
+  }
+
+  /** Asks for one room; programs may make hundreds a minute, and those are asked for together. */
+  #ask(room: string): void {
+    this.#asked += 1
+    if (this.#asked <= ASKED_MAX) void this.reload(room)
+    this.#askedTimer ??= setTimeout(() => {
+      this.#askedTimer = undefined
+      if (this.#asked > ASKED_MAX) this.refresh().catch(() => undefined)
+      this.#asked = 0
+    }, ASKED_MS)
   }
 
   async #searchNow(wanted: string): Promise<void> {
