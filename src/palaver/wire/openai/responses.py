@@ -43,7 +43,7 @@ from palaver.wire.openai.models import Models
 from palaver.wire.openai.paging import listed, paging_of
 from palaver.wire.openai.passthrough import refusal
 from palaver.wire.openai.requests import Wanted
-from palaver.wire.openai.streams import Streamed, attended, event_headers, stream
+from palaver.wire.openai.streams import Streamed, attended, event_headers, stay, stream
 
 PAGE = 200
 
@@ -296,7 +296,7 @@ class Responses:
             told = telling.stored_events(self._core, me, exchange)
         else:
             told = telling.live_events(running, telling.composer_of(exchange))
-        return Streamed(telling.framed(told, after=after), event_headers(()))
+        return Streamed(telling.framed(told, after=after), stay)
 
 
 class _Awaited(Response):
