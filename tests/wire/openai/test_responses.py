@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from tests.support.upstream import (
     CUT,
     DONE,
+    Head,
     Script,
     ScriptedUpstream,
     chunk,
@@ -21,6 +22,7 @@ from tests.support.upstream import (
     reply,
     scripted_upstream,
     stream,
+    whole,
 )
 from tests.wire.door import Door, open_door, texts
 
@@ -445,6 +447,40 @@ async def test_an_agent_answers_as_a_model_does(client: Client, upstream: Script
     assert (made.output_text, made.model) == ("I am here.", listed[0])
     assert upstream.asked[-1].json["model"] == "scripted"
     assert messages(upstream)[-1]["content"] == "who?"
+
+
+async def test_what_is_not_kept_is_passed_on_to_a_model_server_that_speaks_this_api(
+    tmp_path: Path,
+) -> None:
+    asked: Any = {"model": "m", "input": "a", "store": False, "tools": [{"type": "web_search"}]}
+    created = b'event: response.created\ndata: {"type":"response.created","own":  1}\n\n'
+    async with scripted_upstream() as upstream:
+        upstream.everywhere = True
+        upstream.will(whole({"id": "resp_theirs", "own": 1}), (Head(), created, DONE))
+        async with open_door(tmp_path / "data", openai_base_url=upstream.base_url) as door:
+            http = door.http()
+            got = await http.post("/v1/responses", json=asked)
+            assert got.json() == {"id": "resp_theirs", "own": 1}
+            streamed = await http.post("/v1/responses", json=asked | {"stream": True})
+            assert streamed.content == created + DONE
+    assert [one.path for one in upstream.requests] == ["/v1/responses"] * 2
+    assert upstream.requests[0].json == asked
+    assert "authorization" not in upstream.requests[0].headers
+
+
+async def test_a_model_server_that_does_not_speak_this_api_is_asked_in_it_once(
+    tmp_path: Path,
+) -> None:
+    async with (
+        scripted_upstream() as upstream,
+        open_door(tmp_path / "data", openai_base_url=upstream.base_url) as door,
+    ):
+        client = client_of(door)
+        for _ in range(2):
+            made = await client.responses.create(model="m", input="a", store=False)
+            assert made.output_text.startswith("w000")
+        paths = [one.path.removeprefix("/v1") for one in upstream.requests]
+        assert paths == ["/responses", "/chat/completions", "/chat/completions"]
 
 
 # what is wrong with a request

@@ -51,11 +51,7 @@ class Passthrough:
         path = _path(request)
         headers = passed_on(request.headers.items())
         body = None if request.method == "GET" else await _body(request, headers)
-        call = await self._core.call(request.method, path, body, headers)
-        if call.status >= HTTPStatus.MULTIPLE_CHOICES:
-            return await refused(call)
-        told = event_headers(call.headers) if call.streams else call.headers
-        return Streamed(_parts(call), stay, status=call.status, headers=told)
+        return await answered(await self._core.call(request.method, path, body, headers))
 
 
 def passed_on(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -65,6 +61,14 @@ def passed_on(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
         for name, value in headers
         if name in _PASSED or (name.startswith("x-") and not name.startswith(_KEPT_BACK))
     }
+
+
+async def answered(call: Call) -> Response:
+    """What a call comes to, as it comes."""
+    if call.status >= HTTPStatus.MULTIPLE_CHOICES:
+        return await refused(call)
+    told = event_headers(call.headers) if call.streams else call.headers
+    return Streamed(_parts(call), stay, status=call.status, headers=told)
 
 
 async def refused(call: Call) -> Response:

@@ -5,8 +5,9 @@ composed of the pieces of the answer, live or stored, so a client that lost its 
 on with `GET …?stream=true&starting_after=N`. An answer of which nothing came is an HTTP error for the client that waits
 for it, and a response that failed for everyone who asks later.
 
-`store: false` keeps nothing, neither request nor answer. Deleting a response takes it from this API; what was said
-stays in the room.
+`store: false` keeps nothing, neither request nor answer. Where the model server speaks this API itself, such a request
+is passed on to it byte for byte, with all that only that server can do. Deleting a response takes it from this API;
+what was said stays in the room.
 """
 
 from collections.abc import Sequence
@@ -41,11 +42,16 @@ from palaver.wire.openai.events import Composer
 from palaver.wire.openai.items import Invalid, Json
 from palaver.wire.openai.models import Models
 from palaver.wire.openai.paging import listed, paging_of
-from palaver.wire.openai.passthrough import refusal
+from palaver.wire.openai.passthrough import answered, passed_on, refusal
 from palaver.wire.openai.requests import Wanted
 from palaver.wire.openai.streams import Streamed, attended, event_headers, stay, stream
 
 PAGE = 200
+ABSENT_SECONDS = 60.0
+"""How long a model server that does not speak this API is not asked in it again."""
+
+_ABSENT = frozenset({404, 405, 501})
+_GOES_ON = ("previous_response_id", "conversation", "background")
 
 
 class Responses:
@@ -54,6 +60,7 @@ class Responses:
     def __init__(self, core: Core, models: Models) -> None:
         self._core = core
         self._models = models
+        self._chat_until = 0.0
 
     def routes(self) -> list[Route]:
         """The calls under their addresses."""
@@ -72,7 +79,11 @@ class Responses:
         """Answers; or begins to, in the background."""
         me = await caller(request, Scope.RESPONSES)
         raw = await request.body()
-        wanted = await self._wanted(me, raw)
+        body = frames.load(raw)
+        passed = await self._passed(request, raw, body)
+        if passed is not None:
+            return passed
+        wanted = await self._wanted(me, body)
         if not wanted.store:
             running = await self._unstored(me, wanted)
             composer = self._unstored_composer(wanted)
@@ -137,7 +148,7 @@ class Responses:
     async def input_tokens(self, request: Request) -> Response:
         """About how many tokens a request would be to the model."""
         me = await caller(request, Scope.RESPONSES)
-        wanted = await self._wanted(me, await request.body())
+        wanted = await self._wanted(me, frames.load(await request.body()))
         before = requests.chat_messages(await self._before(me, wanted))
         chat = requests.chat_body(wanted, [*before, *requests.chat_messages(wanted.entries)])
         count = requests.tokens_in(
@@ -156,9 +167,25 @@ class Responses:
 
     # what is asked
 
-    async def _wanted(self, me: Actor, raw: bytes) -> Wanted:
+    async def _passed(self, request: Request, raw: bytes, body: Json) -> Response | None:
+        """A request of which nothing is kept, passed on to a model server that speaks this API; None elsewhere."""
+        goes_on = any(body.get(name) is not None for name in _GOES_ON)
+        now = self._core.clock.monotonic()
+        if body.get("store") is not False or goes_on or now < self._chat_until:
+            return None
+        if await self._models.agent(str(body.get("model"))) is not None:
+            return None
+        headers = passed_on(request.headers.items()) | {"content-type": "application/json"}
+        streams = body.get("stream") is True
+        call = await self._core.call("POST", "/responses", raw, headers, stream=streams)
+        if call.status in _ABSENT:
+            await call.close()
+            self._chat_until = now + ABSENT_SECONDS
+            return None
+        return await answered(call)
+
+    async def _wanted(self, me: Actor, body: Json) -> Wanted:
         """A request that can be done. Refused: one that cannot."""
-        body = frames.load(raw)
         given: object = body.get("input")
         if isinstance(given, list):
             body["input"] = [await self._named(me, one) for one in cast("list[object]", given)]
