@@ -11,13 +11,14 @@ import re
 import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from benchmarks.live import Place, clients_of, close_all
 from benchmarks.processes import cpu_seconds
-from benchmarks.report import Goal, Report, Row, percentile
+from benchmarks.report import Figure, Goal, Report, Row, percentile
 from benchmarks.rounds import (
     Sample,
     Side,
@@ -36,6 +37,7 @@ from palaver.settings import settings_from
 
 PIECES_A_SECOND = 30
 PHASES = 10
+FEW = 8
 SERVER, DIRECT = "palaver", "model server directly"
 STAMP = re.compile(rb" @(\d+\.\d+)")
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -244,6 +246,12 @@ async def measure(options: argparse.Namespace) -> Report:
             DIRECT: partial(directly, model, streams, pieces),
         }
         figures = await interleaved(f"{streams} streams", sides, rounds_of(options))
+        few = replace(place, rooms=place.rooms[:FEW], tokens=place.tokens[:FEW])
+        sides = {
+            SERVER: partial(through_server, model, few, pieces),
+            DIRECT: partial(directly, model, len(few.rooms), pieces),
+        }
+        calm = await interleaved(f"{len(few.rooms)} streams", sides, rounds_of(options))
     what = f"{streams} streams of {PIECES_A_SECOND} pieces a second"
     for key, unit, goal in (
         ("p50_ms", "ms lag p50", None),
@@ -260,6 +268,15 @@ async def measure(options: argparse.Namespace) -> Report:
             figure=figures[SERVER][key],
             baselines=beside,
             goal=goal,
+        )
+        report.add(row)
+    for key, unit in (("p50_ms", "ms p50"), ("p99_ms", "ms p99")):
+        pairs = zip(calm[SERVER][key].values, calm[DIRECT][key].values, strict=True)
+        row = Row(
+            target="",
+            what=f"delay between model server and reader, {len(few.rooms)} streams",
+            unit=unit,
+            figure=Figure(tuple(through - straight for through, straight in pairs)),
         )
         report.add(row)
     return report
