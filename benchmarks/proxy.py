@@ -38,6 +38,11 @@ from tests.support.server import ServerProcess
 DIRECT, PALAVER, LITELLM = "model server directly", "palaver", "litellm"
 PAUSE_US = 500
 START_SECONDS_MAX = 90
+SETTINGS = {
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+    "NO_PROXY": "127.0.0.1",
+}
 CONFIG = """
 model_list:
   - model_name: scripted
@@ -185,7 +190,7 @@ async def litellm(program: str, path: Path, model: Place) -> AsyncGenerator[Plac
         *command,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "NO_PROXY": "127.0.0.1"},
+        env={**os.environ, **SETTINGS},
     )
     place = Place(f"http://127.0.0.1:{port}", process.pid)
     try:
