@@ -8,6 +8,7 @@ import asyncio
 import errno
 import random
 import resource
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -205,8 +206,10 @@ async def test_a_server_starts_on_a_read_only_file_and_writes_when_it_may(
 
 def private_mounts() -> None:
     """Skips the test where a process may not have mounts of its own."""
-    if subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode:
-        pytest.skip("needs the right to make a mount namespace (root)")
+    unshare = shutil.which("unshare")
+    attempt = [unshare or "false", "-m", "true"]
+    if unshare is None or subprocess.run(attempt, check=False, capture_output=True).returncode:
+        pytest.skip("needs the right to make a mount namespace (root, and unshare)")
 
 
 async def test_a_full_file_system_refuses_and_takes_messages_again_when_there_is_room(
