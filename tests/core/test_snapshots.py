@@ -1,0 +1,179 @@
+"""A snapshot with every event since is a fresh snapshot, for every kind of event.
+
+A client that took what REST gives (a room and its messages) and applied each event has what it would be given now. A
+kind of event without a rule for clients, or without a deed that makes one, fails here.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from tests.core.conftest import Script
+
+from palaver.core.start import Core
+from palaver.model import Actor, EventType, MessageId, RoomId
+from palaver.store import events
+from palaver.store.commands import SetMessageDeleted
+from palaver.wire import frames
+
+Json = dict[str, Any]
+
+
+class Client:
+    """What one person has of a room."""
+
+    def __init__(self, core: Core, actor: Actor, room: RoomId) -> None:
+        self.core = core
+        self.actor = actor
+        self.id = room
+        self.room: Json = {}
+        self.messages: dict[str, Json] = {}
+
+    async def snapshot(self) -> None:
+        found = await self.core.access.room(self.actor, self.id, deleted=True)
+        self.room = frames.room(found)
+        if self.room["deleted_at"] is None:
+            page = await self.core.chat.history(self.actor, self.id, limit=200)
+            self.messages = {one.id: frames.message(one) for one in page.messages}
+
+    async def read_again(self, message: str) -> None:
+        found = await self.core.chat.message(self.actor, MessageId(message))
+        self.messages[message] = frames.message(found)
+
+    async def apply(self, event: Json) -> None:
+        assert event["seq"] == self.room["seq"] + 1
+        self.room["seq"] += 1
+        await RULES[EventType(event["k"])](self, event)
+
+
+async def room_created(client: Client, event: Json) -> None:
+    client.room["title"] = event["d"]["title"]
+
+
+async def room_renamed(client: Client, event: Json) -> None:
+    client.room["title"] = event["d"]["title"]
+
+
+async def room_deleted(client: Client, event: Json) -> None:
+    client.room["deleted_at"] = event["at"]
+
+
+async def room_restored(client: Client, event: Json) -> None:  # noqa: ARG001  a rule's shape
+    client.room["deleted_at"] = None
+
+
+async def member_joined(client: Client, event: Json) -> None:
+    member = event["d"]
+    if member["actor"].startswith("a_"):
+        client.room["agents"].append({"id": member["actor"], "name": member["name"]})
+
+
+async def message_created(client: Client, event: Json) -> None:
+    client.messages[event["d"]["id"]] = event["d"]
+    client.room["active_at"] = event["at"]
+    if event["by"] != client.actor.id:
+        client.room["unread"] = min(100, client.room["unread"] + 1)
+
+
+async def message_deleted(client: Client, event: Json) -> None:
+    client.messages[event["d"]["msg"]] |= {"text": "", "deleted_at": event["at"]}
+    await message_changed(client, event)
+
+
+async def message_restored(client: Client, event: Json) -> None:
+    await client.read_again(event["d"]["msg"])
+    await message_changed(client, event)
+
+
+async def message_changed(client: Client, event: Json) -> None:
+    """What a deletion means for the number of unread ones is for the server to say."""
+    assert client.messages[event["d"]["msg"]]["seq"] == event["d"]["seq"]
+
+
+RULES: dict[EventType, Callable[[Client, Json], Awaitable[None]]] = {
+    EventType.ROOM_CREATED: room_created,
+    EventType.ROOM_RENAMED: room_renamed,
+    EventType.ROOM_DELETED: room_deleted,
+    EventType.ROOM_RESTORED: room_restored,
+    EventType.MEMBER_JOINED: member_joined,
+    EventType.MESSAGE_CREATED: message_created,
+    EventType.MESSAGE_DELETED: message_deleted,
+    EventType.MESSAGE_RESTORED: message_restored,
+}
+
+
+class World:
+    """A room in which everything can be made to happen."""
+
+    def __init__(self, core: Core, script: Script, ada: Actor, room: RoomId) -> None:
+        self.core = core
+        self.script = script
+        self.ada = ada
+        self.room = room
+
+    async def answered(self, text: str) -> MessageId:
+        sent = await self.core.chat.send(self.ada, self.room, text=text, cid=None)
+        self.script.say("An answer.", None)
+        await self.core.turns.idle()
+        return sent.id
+
+    async def set_deleted(self, *, deleted: bool) -> None:
+        said = (await self.core.chat.history(self.ada, self.room)).messages[0]
+        command = SetMessageDeleted(message=said.id, by=self.ada.id, deleted=deleted)
+        await self.core.chat._store.write(command)
+
+    async def do(self, type_: EventType) -> None:
+        match type_:
+            case EventType.ROOM_CREATED:
+                pass  # it is the first event of every room
+            case EventType.ROOM_RENAMED:
+                await self.core.rooms.rename(self.ada, self.room, "Another name")
+            case EventType.ROOM_DELETED:
+                await self.core.rooms.delete(self.ada, self.room)
+            case EventType.ROOM_RESTORED:
+                await self.core.rooms.delete(self.ada, self.room)
+                await self.core.rooms.restore(self.ada, self.room)
+            case EventType.MEMBER_JOINED:
+                card = await self.core.access.agent("poet", "Poet")
+                await self.core.rooms.join(self.ada, self.room, card.actor)
+            case EventType.MESSAGE_CREATED:
+                await self.answered("And another one.")
+            case EventType.MESSAGE_DELETED:
+                await self.set_deleted(deleted=True)
+            case EventType.MESSAGE_RESTORED:
+                await self.set_deleted(deleted=True)
+                await self.set_deleted(deleted=False)
+
+
+@pytest.mark.parametrize("type_", EventType)
+async def test_a_snapshot_and_its_events_are_a_fresh_snapshot(
+    core: Core, script: Script, type_: EventType
+) -> None:
+    _, ada = await core.access.new_guest("Ada")
+    room = await core.rooms.create(ada, title="Notes")
+    world = World(core, script, ada, room.id)
+    await world.answered("Hello.")
+    client = Client(core, ada, room.id)
+    await client.snapshot()
+    since = client.room["seq"]
+    if (
+        type_ is EventType.ROOM_CREATED
+    ):  # before it nothing is known but what every room begins with
+        client.room |= {"title": "", "seq": 0, "unread": 0}
+        client.messages.clear()
+        since = 0
+    await world.do(type_)
+    # as who reads along is given them; a deleted room is not read again
+    happened = await core.chat._store.read(events.since, room.id, since, 200)
+    assert type_ in {event.type for event in happened}
+    for event in happened:
+        await client.apply(frames.event(event))
+    fresh = Client(core, ada, room.id)
+    await fresh.snapshot()
+    assert client.room == fresh.room
+    if client.room["deleted_at"] is None:
+        assert client.messages == fresh.messages
+
+
+def test_every_kind_of_event_has_a_rule() -> None:
+    assert set(RULES) == set(EventType)
