@@ -40,7 +40,7 @@ class Patient(Client):
         self.accepted: dict[str, str] = {}  # cids, with the message's id
         self.drafted: set[str] = set()  # ids of messages that were shown before they were stored
         self.db: list[str] = []  # what was said of the database
-        self.resets = 0
+        self.said: set[str] = set()  # ids of messages that are there
 
     @property
     def everything_is_accepted(self) -> bool:
@@ -53,8 +53,7 @@ class Patient(Client):
     @property
     def streaming(self) -> dict[str, str]:
         """What a page would show as being written."""
-        said = {message for _, _, message in self.applied}
-        return {message: text for message, text in self.texts.items() if message not in said}
+        return {msg: text for msg, text in self.texts.items() if msg not in self.said}
 
     async def until(self, happened: Callable[[], bool]) -> None:
         """Waits for it; says how it stands when it does not come."""
@@ -79,12 +78,18 @@ class Patient(Client):
                 self.db.append(frame["state"])
             case "draft":
                 self.drafted.add(frame["msg"])
+            case "s.open" | "s.d" if frame["msg"] in self.said:
+                self.complaints.append(f"{frame['msg']} was over, and came back")
             case "s.open":
                 self.texts[frame["msg"]] = ""  # anew, where an earlier attempt was seen
             case "s.end":
                 self.texts.pop(frame["msg"], None)  # the bubble is dropped, so nothing is shown
             case _:
                 await super()._take(socket, frame)
+
+    def _happened(self, event: Json) -> None:
+        super()._happened(event)
+        self.said.add(event["d"].get("id", ""))
 
     def _acknowledged(self, frame: Json) -> None:
         if frame["state"] == "accepted":

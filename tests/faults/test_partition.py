@@ -192,15 +192,17 @@ async def test_an_answer_is_taken_over_once_and_its_first_owner_ends_it_as_the_o
             await told_of(others, message)
             way.open() if trouble == "cut off" else owner.server.resume()
             await told_of(there, message)
-            for patient in found.patients:
-                assert patient.streaming == {}, "a bubble that is over came back"
             await ask(found.town.worlds[1], "/long 2")
             log = await owner.log()
             while log[-1]["d"].get("role") != "assistant":
                 log = await owner.log()
             for patient in found.patients:
                 await patient.settled(log[-1]["seq"])
-                assert patient.streaming == {}
+            late = found.town.patients(window=0)
+            async with living(*late):
+                for patient in late:
+                    await patient.settled(log[-1]["seq"])
+                    assert patient.streaming == {}, "a bubble that is over came back"
     said = [event["d"] for event in log if event["k"] == "message.created"]
     assert sorted(one["role"] for one in said) == ["assistant", "assistant", "user", "user"]
     answers = {one["id"]: one for one in said}

@@ -40,6 +40,8 @@ POLL_SECONDS = 1.0
 CHUNK_CHARS = 1_100
 """So many characters fit into a notice, however JSON writes them."""
 EVENTS_AT_ONCE = 200
+STORED_MAX = 1_000
+"""So many answers are remembered as over, for owners that wake up late and go on."""
 SEARCHED_MAX = 1_000
 """So far back the message of an answer is looked for that others still seem to write."""
 NOTICES_AT_ONCE = 256
@@ -85,6 +87,7 @@ class Relay:
         self._own: dict[TurnId, _Own] = {}
         self._mirrors: dict[TurnId, Stream] = {}
         self._searched: dict[TurnId, int] = {}
+        self._stored: dict[TurnId, None] = {}
         self._over: set[TurnId] = set()
         self._asked: set[TurnId] = set()
         self._behind: dict[RoomId, tuple[int, int]] = {}
@@ -211,6 +214,9 @@ class Relay:
         said = {event.message.id for event in events if event.message is not None}
         for turn in [one for one, kept in self._mirrors.items() if kept.turn.message in said]:
             self._drop(turn)
+            self._stored[turn] = None
+            if len(self._stored) > STORED_MAX:
+                del self._stored[next(iter(self._stored))]
         for own in [one for one in self._own.values() if one.stream.turn.message in said]:
             turn = own.stream.turn
             if self._hub.streams(turn.room).get(turn.message) is own.stream:  # we stored it not
@@ -271,13 +277,13 @@ class Relay:
         if known is not None and known.turn.fence < turn.fence:  # it was taken over and begins anew
             self._drop(turn.id)
             known = None
-        if known is None and turn.id not in self._own:
+        if known is None and turn.id not in self._own and turn.id not in self._stored:
             self._mirrors[turn.id] = self._hub.open_stream(turn, mirror=True)
 
     def _grow(
         self, turn: TurnId, fence: int, begin: tuple[int, int], text: str, reasoning: str
     ) -> None:
-        if self._fence(turn) > fence:
+        if self._fence(turn) > fence or turn in self._stored:
             return  # of an owner that does not know yet that it is none
         stream = self._mirrors.get(turn)
         if stream is not None and stream.turn.fence < fence:
