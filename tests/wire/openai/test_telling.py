@@ -304,10 +304,11 @@ async def test_the_door_can_be_tried_without_a_model_server(tmp_path: Path) -> N
 
 
 async def test_a_response_can_be_gone_on_with_after_the_server_was_killed(
-    serve: Serve, upstream: ScriptedUpstream
+    serve: Serve, database_url: str, upstream: ScriptedUpstream
 ) -> None:
     upstream.will(stream("one ", "two ", asyncio.Event()))
-    server = await serve(environment={"OPENAI_BASE_URL": upstream.base_url})
+    environment = {"OPENAI_BASE_URL": upstream.base_url}
+    server = await serve(environment=environment, database_url=database_url)
     async with client_at(server.url) as client:
         events = await client.responses.create(model="m", input="a", background=True, stream=True)
         found = await heard(events, count=7)
