@@ -94,18 +94,6 @@ async def attended(
         raise failure
 
 
-async def unless_gone(receive: Receive, work: Awaitable[Response]) -> Response | None:
-    """What comes of some work; None when the client goes first."""
-    answer: Response | None = None
-
-    async def await_it(_: Send) -> None:
-        nonlocal answer
-        answer = await work
-
-    await attended(await_it, receive, _nowhere, stay)
-    return answer
-
-
 async def stream(
     send: Send, parts: AsyncGenerator[bytes, None], headers: Headers, *, status: int = 200
 ) -> None:
@@ -161,7 +149,3 @@ def event_headers(headers: Headers) -> list[tuple[str, str]]:
 
 def stay() -> None:
     """What `left` is where nobody else hears what is told."""
-
-
-async def _nowhere(message: Message) -> None:
-    """Nothing is written before the answer is there."""
