@@ -86,6 +86,36 @@ async def test_a_file_that_another_process_writes_to_is_temporarily_away(
         assert [message.text for message in await world.said(room)] == ["again and again"]
 
 
+async def test_after_an_io_error_another_connection_syncs_the_whole_log_before_it_is_used(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a failed sync left in the system's memory only would otherwise be built upon."""
+    synced: list[int] = []
+
+    def sync(file: int) -> None:
+        synced.append(os.fstat(file).st_ino)
+
+    monkeypatch.setattr(os, "fsync", sync)
+
+    def fail(conn: Connection) -> None:
+        conn.exec_driver_sql("SELECT 1")
+        raise sqlite_error(sqlite3.SQLITE_IOERR_FSYNC)
+
+    async with opened(sqlite_url) as world:
+        ada = await world.person()
+        room = await world.room(ada)
+        assert await world.said(room) == [], "a reader keeps the log from being cleared away"
+        wal = (tmp_path / "palaver.db-wal").stat().st_ino
+        await world.say(room, ada, "before")
+        synced.clear()
+        database: Any = world.store._database
+        with pytest.raises(sqlite3.Error):
+            await database.writing(0, fail)
+        await world.say(room, ada, "after")
+        assert wal in synced
+        assert [message.text for message in await world.said(room)] == ["before", "after"]
+
+
 async def test_a_full_disk_is_told_and_passes(sqlite_url: str) -> None:
     async with opened(sqlite_url) as world:
         ada = await world.person()
