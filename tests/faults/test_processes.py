@@ -21,6 +21,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 ACKS = 40
+WORKERS = 3
+REPLACED_SECONDS_MAX = 30
 LOBBY = "r_00000000000070008000006c6f626279"
 Frame = dict[str, Any]
 
@@ -153,13 +155,17 @@ async def struck_workers(
     serve: Serve, folder: Path, postgres: PostgresServer, url: str, strokes: Sequence[str]
 ) -> None:
     """Workers sleep or die while everyone talks, also while the database is away."""
-    town = await new_town(serve, folder, [url], people=6, arguments=("--workers", "3"))
+    arguments = ("--workers", str(WORKERS))
+    town = await new_town(serve, folder, [url], people=6, arguments=arguments)
     [world] = town.worlds
     patients = town.patients(window=3)
     async with living(*patients):
         for stroke in strokes:
             await acknowledged(patients, ACKS)
-            *_, sleepy, busy = sorted(workers_of(world.server), key=files_of)
+            async with asyncio.timeout(REPLACED_SECONDS_MAX):
+                while len(crew := workers_of(world.server)) < WORKERS:
+                    await acknowledged(patients, 1)
+            _, sleepy, busy = sorted(crew, key=files_of)
             if stroke == "sleep":
                 os.kill(sleepy, signal.SIGSTOP)
                 await acknowledged(patients, ACKS)
