@@ -218,10 +218,11 @@ class Session:
     async def writing(self, writer: int, work: Callable[[Connection], T]) -> T:  # noqa: ARG002
         await self._reached()
         unclear = self.chance.random() < self.server.unclear
-        if unclear and self.chance.random() < 0.5:
-            raise away()
-        with self.server.conn.begin():
+        with self.server.conn.begin() as transaction:
             result = work(self.server.conn)
+            if unclear and self.chance.random() < 0.5:  # the commit fails
+                transaction.rollback()
+                raise away()
         await asyncio.sleep(self.chance.choice(QUICK))
         if unclear or self.process.dead:  # it happened, and nobody hears of it
             raise away()

@@ -1,0 +1,253 @@
+"""The tests are tested: every promise that a mechanism keeps has a deliberate bug, which the named test must catch.
+
+A bug is one replacement in a copy of the package; the test then runs on the copy, in a process of its own, and must
+fail. Where the old text is gone from the file, the bug must be written anew: that is a failure, too. `./test` tries
+`SAMPLE` of those whose test is short, others each day; `./test torture` tries all.
+"""
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE = 4
+DAY_SECONDS = 86_400
+LIVES = "core/test_start.py::test_nothing_is_lost_doubled_or_reordered_in_any_life"
+READERS = "core/test_reader.py::test_every_reader_sees_every_event_once_and_in_order_in_thousands_of_lives"
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """`old` becomes `new` in `file`, and `test` must fail. `effort`: how hard a seeded test has to try for that."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    test: str
+    effort: float = 1
+
+
+BUGS = [
+    Bug(
+        "stored means stored: acknowledged without a commit",
+        "store/engine/sqlite.py",
+        "    with conn.begin():\n        return work(conn)\n",
+        "    with conn.begin() as transaction:\n        result = work(conn)\n"
+        "        transaction.rollback()\n        return result\n",
+        "test_facade.py::test_what_was_said_is_there_when_it_is_opened_again",
+    ),
+    Bug(
+        "stored means stored: a commit is not synced",
+        "store/engine/sqlite.py",
+        '"synchronous = FULL"',
+        '"synchronous = NORMAL"',
+        "store/test_engine.py::test_the_file_is_as_safe_as_promised",
+    ),
+    Bug(
+        "stored means stored: published before the commit",
+        "store/writer.py",
+        "            assert len(results) == len(commands)\n",
+        "            assert len(results) == len(commands)\n"
+        "            self._committed(transaction.events)\n",
+        LIVES,
+    ),
+    Bug(
+        "accepted means kept: acknowledged without a sync",
+        "core/drafts.py",
+        "        self._add(draft)\n        await self._sync()\n        self.tally",
+        "        self._add(draft)\n        self.tally",
+        LIVES,
+    ),
+    Bug(
+        "accepted means kept: the next start does not look for it",
+        "core/drafts.py",
+        "                if kind == DRAFT:\n",
+        "                if kind == b'-':\n",
+        "core/test_drafts.py::test_accepted_messages_survive_the_process",
+    ),
+    Bug(
+        "what was seen survives: shown before the journal has it",
+        "core/screen.py",
+        "        try:\n            self._journal.piece(self.turn.id, text, reasoning)\n",
+        "        self._hub.add(self.stream, text, reasoning)\n"
+        "        try:\n            self._journal.piece(self.turn.id, text, reasoning)\n",
+        "core/test_turns.py::test_a_full_journal_shows_nothing_and_loses_nothing",
+    ),
+    Bug(
+        "what was seen survives: a dead process's answer is thrown away",
+        "core/turns.py",
+        "                elif found.text or found.reasoning:\n",
+        "                elif not (found.text or found.reasoning):\n",
+        "core/test_turns.py::test_what_a_dead_process_had_shown_comes_back_as_interrupted",
+    ),
+    Bug(
+        "one order: a seq is left out",
+        "store/apply/adding.py",
+        "    room.seq += 1\n",
+        "    room.seq += 1 + room.seq % 7 // 6\n",
+        "store/test_store.py::test_concurrent_writers_leave_no_hole_in_any_room",
+    ),
+    Bug(
+        "one order: a hole in the ring is not seen",
+        "core/hub.py",
+        "        if event.seq > self.tail + 1:\n            self.skip(event.seq - 1)\n",
+        "",
+        READERS,
+        0.1,
+    ),
+    Bug(
+        "one order: what is published while a room is opened is forgotten",
+        "core/hub.py",
+        "        for event in early:\n            feed.append(event, self.encode)\n",
+        "",
+        READERS,
+        0.3,
+    ),
+    Bug(
+        "one order: what the bus lost is not asked for",
+        "core/relay.py",
+        "                    if seq > tails[room]:\n",
+        "                    if seq < 0:\n",
+        "core/test_relay.py::test_a_bus_that_loses_and_doubles_costs_no_reader_an_event",
+        0.1,
+    ),
+    Bug(
+        "one order: another epoch is taken for the same",
+        "core/reader.py",
+        "        if epoch is not None and epoch != self._epoch and since is not None:\n",
+        "        if epoch is not None and epoch == self._epoch + '-' and since is not None:\n",
+        LIVES,
+        0.1,
+    ),
+    Bug(
+        "a repeated send is stored once: the cid is not looked up",
+        "store/apply/adding.py",
+        "    known = run.known.get(repeatable)\n",
+        "    known = run.known.get((0, ''))\n",
+        "store/test_store.py::test_a_cid_stores_one_message_also_after_reopening",
+    ),
+    Bug(
+        "one answer is one message: no fence",
+        "store/apply/turns.py",
+        "    if state is not TurnState.OPEN or fence != command.fence:\n",
+        "    if state is not TurnState.OPEN:\n",
+        "store/test_turns.py::test_an_old_fence_finishes_nothing",
+    ),
+    Bug(
+        "one answer is one message: a sender that is cut off is not answered",
+        "core/chat.py",
+        "                self._drafts.abandoned(command)",
+        "                pass",
+        LIVES,
+    ),
+    Bug(
+        "nobody reads what he may not: strangers see every room",
+        "core/access.py",
+        "found is None or found.role is None or",
+        "found is None or",
+        "core/test_hub.py::test_a_strangers_room_cannot_be_read_along",
+    ),
+    Bug(
+        "nobody reads what he may not: who was let in stays so for ever",
+        "core/hub.py",
+        '    return not event.type.startswith("message.")\n',
+        '    return event.type == "never"\n',
+        "core/test_hub.py::test_who_may_read_is_asked_again_when_that_may_have_changed",
+    ),
+    Bug(
+        "deletes can be undone: restoring does nothing",
+        "core/rooms.py",
+        "SetRoomDeleted(room=room, by=actor.id, deleted=False)",
+        "SetRoomDeleted(room=room, by=actor.id, deleted=True)",
+        "test_facade.py::test_a_deleted_room_comes_back_whole",
+    ),
+    Bug(
+        "a failure is a code: it is stored as text",
+        "core/turns.py",
+        "        return ending(run.turn, status, screen.text, screen.reasoning, meta)\n",
+        "        text = screen.text + ('' if error is None else error.detail)\n"
+        "        return ending(run.turn, status, text, screen.reasoning, meta)\n",
+        "core/test_turns.py::test_a_providers_failure_is_a_status_with_a_code_and_never_text",
+    ),
+    Bug(
+        "an error means unknown: no deadline for those who wait",
+        "store/writer.py",
+        "            _fail([*batch, *self._queue], faults.away())\n",
+        "            pass\n",
+        "store/test_writer.py::test_who_waits_too_long_is_told_and_so_is_who_waits_behind",
+    ),
+    Bug(
+        "silent damage is told: the chain is not computed",
+        "store/chain.py",
+        "    return blake2b(before + orjson.dumps(happened) + digest, digest_size=DIGEST_BYTES).digest()\n",
+        "    return blake2b(orjson.dumps(happened[0]), digest_size=DIGEST_BYTES).digest()\n",
+        "store/test_verify.py::test_the_first_bad_event_of_a_room_is_named",
+    ),
+    Bug(
+        "silent damage is told: lost commits are not",
+        "store/mark.py",
+        "        if chain is None or chain.hex() != place.chain:\n",
+        "        if chain is not None and chain.hex() != place.chain:\n",
+        "store/test_mark.py::test_lost_commits_are_told_and_not_served_silently",
+    ),
+]
+
+
+def caught(bug: Bug, directory: Path) -> None:
+    copy = directory / "palaver"
+    shutil.copytree(
+        ROOT / "src" / "palaver", copy, ignore=shutil.ignore_patterns("__pycache__", "assets")
+    )
+    file = copy / bug.file
+    text = file.read_text(encoding="utf-8")
+    assert text.count(bug.old) == 1, f"{bug.name}: {bug.file} is written in another way now"
+    file.write_text(text.replace(bug.old, bug.new), encoding="utf-8")
+    tested = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"),
+            *("-m", "not postgres", "--timeout", "300", f"tests/{bug.test}"),
+        ],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(directory),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PALAVER_TEST_EFFORT": str(bug.effort),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = tested.stdout[-3_000:] + tested.stderr[-1_000:]
+    assert tested.returncode == 1, f"{bug.name}: {bug.test} did not catch it\n{said}"
+    assert "1 failed" in tested.stdout, said
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_bugs_of_the_day_are_caught(tmp_path: Path) -> None:
+    day = int(time.time()) // DAY_SECONDS
+    cheap = [bug for bug in BUGS if bug.test != LIVES]
+    for number, bug in enumerate(random.Random(day).sample(cheap, SAMPLE)):
+        caught(bug, tmp_path / str(number))
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+def test_every_seeded_bug_is_caught(bug: Bug, tmp_path: Path) -> None:
+    caught(bug, tmp_path)
+
+
+def test_every_bug_still_has_its_place() -> None:
+    for bug in BUGS:
+        text = (ROOT / "src" / "palaver" / bug.file).read_text(encoding="utf-8")
+        assert text.count(bug.old) == 1, f"{bug.name}: {bug.file} is written in another way now"
