@@ -1,7 +1,7 @@
 """Responses, with the official client against a running server, over a model server that speaks chat completions."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from tests.support.upstream import (
     whole,
 )
 from tests.wire.door import Door, open_door, texts
+from tests.wire.openai.client import client_of, said
 
 Client = AsyncOpenAI
 ADD: Any = {
@@ -36,40 +37,14 @@ ADD: Any = {
 }
 
 
-@pytest.fixture(scope="module")
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with scripted_upstream() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-async def door(
-    upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Door]:
-    folder = tmp_path_factory.mktemp("responses") / "data"
-    async with open_door(folder, openai_base_url=upstream.base_url) as opened:
-        yield opened
-
-
 @pytest.fixture
-def client(door: Door) -> Client:
-    return client_of(door)
+def client(relay: Door) -> Client:
+    return client_of(relay)
 
 
-def client_of(door: Door, key: str = "any") -> Client:
-    http = door.http()
-    return AsyncOpenAI(base_url=f"{door.url}/v1", api_key=key, http_client=http, max_retries=0)
-
-
-def messages(upstream: ScriptedUpstream) -> list[dict[str, Any]]:
+def messages(models: ScriptedUpstream) -> list[dict[str, Any]]:
     """What the model server was told last."""
-    return upstream.asked[-1].json["messages"]
-
-
-def said(*lines: str) -> list[dict[str, Any]]:
-    """A conversation, the user's words first."""
-    roles = ("user", "assistant") * len(lines)
-    return [{"role": role, "content": line} for role, line in zip(roles, lines, strict=False)]
+    return models.asked[-1].json["messages"]
 
 
 def delta(**fields: Any) -> bytes:
@@ -105,9 +80,9 @@ def error_of(refused: pytest.ExceptionInfo[openai.APIStatusError]) -> Mapping[st
 
 
 async def test_a_text_is_answered_and_can_be_asked_for_again(
-    client: Client, upstream: ScriptedUpstream
+    client: Client, models: ScriptedUpstream
 ) -> None:
-    upstream.will(reply("Hello ", "world"))
+    models.will(reply("Hello ", "world"))
     made = await client.responses.create(
         model="m",
         input="hi",
@@ -123,7 +98,7 @@ async def test_a_text_is_answered_and_can_be_asked_for_again(
     assert (made.metadata, made.instructions) == ({"topic": "demo"}, "Be kind.")
     assert made.usage is not None
     assert (made.usage.input_tokens, made.usage.output_tokens) == (7, 2)
-    assert upstream.asked[-1].json == {
+    assert models.asked[-1].json == {
         "model": "m",
         "messages": [{"role": "system", "content": "Be kind."}, *said("hi")],
         "max_tokens": 99,
@@ -138,9 +113,9 @@ async def test_a_text_is_answered_and_can_be_asked_for_again(
     assert again.to_dict() == made.to_dict()
 
 
-async def test_the_client_without_async_works_too(door: Door) -> None:
+async def test_the_client_without_async_works_too(relay: Door) -> None:
     def ask() -> str:
-        with OpenAI(base_url=f"{door.url}/v1", api_key="any", max_retries=0) as client:
+        with OpenAI(base_url=f"{relay.url}/v1", api_key="any", max_retries=0) as client:
             return client.responses.create(model="m", input="hi").output_text
 
     assert (await asyncio.to_thread(ask)).startswith("w000 w001")
@@ -151,21 +126,19 @@ class Sum(BaseModel):
 
 
 async def test_structured_output_is_asked_for_and_parsed(
-    client: Client, upstream: ScriptedUpstream
+    client: Client, models: ScriptedUpstream
 ) -> None:
-    upstream.will(reply('{"total"', ": 3}"))
+    models.will(reply('{"total"', ": 3}"))
     made = await client.responses.parse(model="m", input="1 + 2", text_format=Sum)
     assert made.output_parsed == Sum(total=3)
-    wanted = upstream.asked[-1].json["response_format"]
+    wanted = models.asked[-1].json["response_format"]
     assert (wanted["type"], wanted["json_schema"]["name"]) == ("json_schema", "Sum")
     assert wanted["json_schema"]["strict"] is True
     assert "total" in wanted["json_schema"]["schema"]["properties"]
 
 
-async def test_thoughts_are_an_item_of_the_output(
-    client: Client, upstream: ScriptedUpstream
-) -> None:
-    upstream.will(stream(delta(reasoning_content="hm"), "yes", chunk(finish="stop"), DONE))
+async def test_thoughts_are_an_item_of_the_output(client: Client, models: ScriptedUpstream) -> None:
+    models.will(stream(delta(reasoning_content="hm"), "yes", chunk(finish="stop"), DONE))
     made = await client.responses.create(model="m", input="really?")
     assert [item.type for item in made.output] == ["reasoning", "message"]
     assert made.output_text == "yes"
@@ -177,24 +150,24 @@ async def test_thoughts_are_an_item_of_the_output(
 
 
 async def test_a_chain_goes_on_from_its_response(
-    client: Client, door: Door, upstream: ScriptedUpstream
+    client: Client, relay: Door, models: ScriptedUpstream
 ) -> None:
-    upstream.will(reply("one"), reply("two"), reply("other two"))
+    models.will(reply("one"), reply("two"), reply("other two"))
     first = await client.responses.create(model="m", input="a", instructions="Only now.")
     second = await client.responses.create(model="m", input="b", previous_response_id=first.id)
-    assert messages(upstream) == said("a", "one", "b")
+    assert messages(models) == said("a", "one", "b")
     assert second.previous_response_id == first.id
     other = await client.responses.create(model="m", input="c", previous_response_id=first.id)
-    assert messages(upstream) == said("a", "one", "c")
+    assert messages(models) == said("a", "one", "c")
     assert second.conversation is not None
     assert second.conversation == other.conversation
     room = second.conversation.id.replace("conv_", "r_")
-    assert await texts(door.http(), room) == ["a", "b", "c"]
-    assert await texts(door.http(), room, role="assistant") == ["one", "two", "other two"]
+    assert await texts(relay.http(), room) == ["a", "b", "c"]
+    assert await texts(relay.http(), room, role="assistant") == ["one", "two", "other two"]
 
 
 async def test_a_response_that_is_not_there_cannot_be_gone_on_from(
-    client: Client, door: Door
+    client: Client, relay: Door
 ) -> None:
     made = await client.responses.create(model="m", input="a")
     unstored = await client.responses.create(model="m", input="a", store=False)
@@ -202,7 +175,7 @@ async def test_a_response_that_is_not_there_cannot_be_gone_on_from(
         (client, "resp_nothing"),
         (client, f"resp_{'0' * 32}"),
         (client, unstored.id),
-        (client_of(door, "somebody else"), made.id),
+        (client_of(relay, "somebody else"), made.id),
     ]
     for asking, given in cases:
         with pytest.raises(openai.BadRequestError) as refused:
@@ -216,32 +189,30 @@ async def test_a_response_that_is_not_there_cannot_be_gone_on_from(
 
 
 async def test_a_conversation_is_gone_on_with_and_keeps_what_is_said(
-    client: Client, upstream: ScriptedUpstream
+    client: Client, models: ScriptedUpstream
 ) -> None:
-    upstream.will(reply("one"), reply("two"))
+    models.will(reply("one"), reply("two"))
     item: Any = {"type": "message", "role": "user", "content": "before"}
     conversation = await client.conversations.create(items=[item])
     made = await client.responses.create(model="m", input="a", conversation=conversation.id)
-    assert [one["content"] for one in messages(upstream)] == ["before", "a"]
+    assert [one["content"] for one in messages(models)] == ["before", "a"]
     assert made.conversation is not None
     assert made.conversation.id == conversation.id
     await client.responses.create(model="m", input="b", conversation={"id": conversation.id})
-    assert [one["content"] for one in messages(upstream)] == ["before", "a", "one", "b"]
+    assert [one["content"] for one in messages(models)] == ["before", "a", "one", "b"]
     items = await client.conversations.items.list(conversation.id, order="asc")
     shown: list[Any] = [item.to_dict() for item in items.data]
     assert [one["content"][0]["text"] for one in shown] == ["before", "a", "one", "b", "two"]
     assert made.output[0].id == shown[2]["id"]
 
 
-async def test_what_is_not_stored_leaves_nothing(
-    client: Client, upstream: ScriptedUpstream
-) -> None:
+async def test_what_is_not_stored_leaves_nothing(client: Client, models: ScriptedUpstream) -> None:
     item: Any = {"type": "message", "role": "user", "content": "before"}
     conversation = await client.conversations.create(items=[item])
     made = await client.responses.create(
         model="m", input="a", conversation=conversation.id, store=False
     )
-    assert [one["content"] for one in messages(upstream)] == ["before", "a"]
+    assert [one["content"] for one in messages(models)] == ["before", "a"]
     assert made.output_text.startswith("w000")
     assert made.to_dict()["store"] is False
     items = await client.conversations.items.list(conversation.id)
@@ -264,19 +235,19 @@ async def test_two_at_once_in_one_conversation_lose_neither(client: Client) -> N
 
 
 async def test_an_item_can_be_named_instead_of_sent(
-    client: Client, upstream: ScriptedUpstream
+    client: Client, models: ScriptedUpstream
 ) -> None:
-    upstream.will(reply("one"))
+    models.will(reply("one"))
     made = await client.responses.create(model="m", input="a")
     named: Any = [{"type": "item_reference", "id": made.output[0].id}, said("b")[0]]
     await client.responses.create(model="m", input=named)
-    assert [one["content"] for one in messages(upstream)] == ["one", "b"]
+    assert [one["content"] for one in messages(models)] == ["one", "b"]
     with pytest.raises(openai.BadRequestError):
         await client.responses.create(model="m", input=[{"type": "item_reference", "id": "msg_0"}])
 
 
-async def test_the_whole_input_can_be_listed(client: Client, upstream: ScriptedUpstream) -> None:
-    upstream.will(reply("one"))
+async def test_the_whole_input_can_be_listed(client: Client, models: ScriptedUpstream) -> None:
+    models.will(reply("one"))
     first = await client.responses.create(model="m", input="a")
     second = await client.responses.create(model="m", input="b", previous_response_id=first.id)
     listed = [item async for item in client.responses.input_items.list(second.id, order="asc")]
@@ -293,13 +264,13 @@ async def test_the_whole_input_can_be_listed(client: Client, upstream: ScriptedU
 
 
 async def test_a_tool_is_called_and_its_result_goes_back(
-    client: Client, upstream: ScriptedUpstream
+    client: Client, models: ScriptedUpstream
 ) -> None:
-    upstream.will(calling(("c1", "add", '{"a":1}'), ("c2", "add", '{"a":2}')), reply("3"))
+    models.will(calling(("c1", "add", '{"a":1}'), ("c2", "add", '{"a":2}')), reply("3"))
     made = await client.responses.create(
         model="m", input="add", tools=[ADD], tool_choice="required", parallel_tool_calls=True
     )
-    asked = upstream.asked[-1].json
+    asked = models.asked[-1].json
     function = {key: value for key, value in ADD.items() if key != "type"}
     assert asked["tools"] == [{"type": "function", "function": function}]
     assert (asked["tool_choice"], asked["parallel_tool_calls"]) == ("required", True)
@@ -317,22 +288,22 @@ async def test_a_tool_is_called_and_its_result_goes_back(
         model="m", input=results, previous_response_id=made.id, tools=[ADD]
     )
     assert final.output_text == "3"
-    told = messages(upstream)
+    told = messages(models)
     assert [one["role"] for one in told] == ["user", "assistant", "tool", "tool"]
     assert [one["id"] for one in told[1]["tool_calls"]] == ["c1", "c2"]
     assert [one["tool_call_id"] for one in told[2:]] == ["c1", "c2"]
 
 
 async def test_a_call_to_which_the_model_server_gave_no_id_can_be_answered(
-    client: Client, upstream: ScriptedUpstream
+    client: Client, models: ScriptedUpstream
 ) -> None:
-    upstream.will(calling(("", "add", "{}")), reply("3"))
+    models.will(calling(("", "add", "{}")), reply("3"))
     made = await client.responses.create(model="m", input="add", tools=[ADD])
     (call,) = made.output
     assert isinstance(call, ResponseFunctionToolCall)
     result: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "3"}
     await client.responses.create(model="m", input=[result], previous_response_id=made.id)
-    told = messages(upstream)
+    told = messages(models)
     assert told[1]["tool_calls"][0]["id"] == told[2]["tool_call_id"] == call.call_id
 
 
@@ -359,9 +330,9 @@ async def test_a_tool_that_only_another_server_has_is_refused_by_its_name(client
     ("finish", "reason"), [("length", "max_output_tokens"), ("content_filter", "content_filter")]
 )
 async def test_an_answer_that_was_cut_short_says_why(
-    client: Client, upstream: ScriptedUpstream, finish: str, reason: str
+    client: Client, models: ScriptedUpstream, finish: str, reason: str
 ) -> None:
-    upstream.will(stream("half", chunk(finish=finish), DONE))
+    models.will(stream("half", chunk(finish=finish), DONE))
     made = await client.responses.create(model="m", input="a")
     assert (made.status, made.output_text) == ("incomplete", "half")
     assert made.incomplete_details is not None
@@ -370,9 +341,9 @@ async def test_an_answer_that_was_cut_short_says_why(
 
 
 async def test_an_answer_that_breaks_has_failed_and_keeps_what_came(
-    client: Client, upstream: ScriptedUpstream
+    client: Client, models: ScriptedUpstream
 ) -> None:
-    upstream.will(stream("half", CUT))
+    models.will(stream("half", CUT))
     made = await client.responses.create(model="m", input="a")
     assert (made.status, made.output_text) == ("failed", "half")
     assert made.error is not None
@@ -381,10 +352,10 @@ async def test_an_answer_that_breaks_has_failed_and_keeps_what_came(
 
 
 async def test_what_the_model_server_refuses_is_told_as_it_told_it(
-    client: Client, upstream: ScriptedUpstream
+    client: Client, models: ScriptedUpstream
 ) -> None:
     busy = {"message": "Slow down.", "type": "rate_limit_error", "param": None, "code": "slow"}
-    upstream.will(refuse(429, {"error": busy}, retry_after="9"))
+    models.will(refuse(429, {"error": busy}, retry_after="9"))
     with pytest.raises(openai.RateLimitError) as refused:
         await client.responses.create(model="m", input="a", stream=True)
     assert error_of(refused) == busy
@@ -392,36 +363,36 @@ async def test_what_the_model_server_refuses_is_told_as_it_told_it(
 
 
 async def test_a_conversation_that_is_too_long_is_shortened_where_that_is_wanted(
-    client: Client, upstream: ScriptedUpstream
+    client: Client, models: ScriptedUpstream
 ) -> None:
     long = refuse(400, {"error": {"message": "too long", "code": "context_length_exceeded"}})
     lines: Any = said("1", "2", "3", "4", "5")
-    upstream.will(long, reply("fine"))
+    models.will(long, reply("fine"))
     made = await client.responses.create(model="m", input=lines, truncation="auto")
     assert (made.output_text, made.truncation) == ("fine", "auto")
-    assert [one["content"] for one in messages(upstream)] == ["4", "5"]
-    upstream.will(long)
+    assert [one["content"] for one in messages(models)] == ["4", "5"]
+    models.will(long)
     with pytest.raises(openai.BadRequestError):
         await client.responses.create(model="m", input=lines, truncation="disabled")
 
 
 async def test_a_request_that_the_library_repeats_is_answered_once(
-    client: Client, upstream: ScriptedUpstream
+    client: Client, models: ScriptedUpstream
 ) -> None:
     made = await client.responses.create(model="m", input="only once")
-    count = len(upstream.asked)
+    count = len(models.asked)
     again = await client.responses.create(
         model="m", input="only once", extra_headers={"x-stainless-retry-count": "1"}
     )
     assert (again.id, again.output_text) == (made.id, made.output_text)
-    assert len(upstream.asked) == count
+    assert len(models.asked) == count
 
 
 async def test_a_model_server_that_is_not_there_is_told_and_the_response_has_failed(
     tmp_path: Path,
 ) -> None:
-    async with open_door(tmp_path / "data", openai_base_url="http://127.0.0.1:9/v1") as door:
-        client = client_of(door)
+    async with open_door(tmp_path / "data", openai_base_url="http://127.0.0.1:9/v1") as relay:
+        client = client_of(relay)
         conversation = (await client.conversations.create()).id
         for streams in (False, True):
             with pytest.raises(openai.InternalServerError) as refused:
@@ -440,13 +411,13 @@ async def test_a_model_server_that_is_not_there_is_told_and_the_response_has_fai
         assert last.response.error.code == "server_error"
 
 
-async def test_an_agent_answers_as_a_model_does(client: Client, upstream: ScriptedUpstream) -> None:
+async def test_an_agent_answers_as_a_model_does(client: Client, models: ScriptedUpstream) -> None:
     listed = [model.id async for model in client.models.list() if model.owned_by == "palaver"]
-    upstream.will(reply("I am here."))
+    models.will(reply("I am here."))
     made = await client.responses.create(model=listed[0], input="who?", instructions="Now.")
     assert (made.output_text, made.model) == ("I am here.", listed[0])
-    assert upstream.asked[-1].json["model"] == "scripted"
-    assert messages(upstream)[-1]["content"] == "who?"
+    assert models.asked[-1].json["model"] == "scripted"
+    assert messages(models)[-1]["content"] == "who?"
 
 
 async def test_what_is_not_kept_is_passed_on_to_a_model_server_that_speaks_this_api(
@@ -454,32 +425,32 @@ async def test_what_is_not_kept_is_passed_on_to_a_model_server_that_speaks_this_
 ) -> None:
     asked: Any = {"model": "m", "input": "a", "store": False, "tools": [{"type": "web_search"}]}
     created = b'event: response.created\ndata: {"type":"response.created","own":  1}\n\n'
-    async with scripted_upstream() as upstream:
-        upstream.everywhere = True
-        upstream.will(whole({"id": "resp_theirs", "own": 1}), (Head(), created, DONE))
-        async with open_door(tmp_path / "data", openai_base_url=upstream.base_url) as door:
-            http = door.http()
+    async with scripted_upstream() as models:
+        models.everywhere = True
+        models.will(whole({"id": "resp_theirs", "own": 1}), (Head(), created, DONE))
+        async with open_door(tmp_path / "data", openai_base_url=models.base_url) as relay:
+            http = relay.http()
             got = await http.post("/v1/responses", json=asked)
             assert got.json() == {"id": "resp_theirs", "own": 1}
             streamed = await http.post("/v1/responses", json=asked | {"stream": True})
             assert streamed.content == created + DONE
-    assert [one.path for one in upstream.requests] == ["/v1/responses"] * 2
-    assert upstream.requests[0].json == asked
-    assert "authorization" not in upstream.requests[0].headers
+    assert [one.path for one in models.requests] == ["/v1/responses"] * 2
+    assert models.requests[0].json == asked
+    assert "authorization" not in models.requests[0].headers
 
 
 async def test_a_model_server_that_does_not_speak_this_api_is_asked_in_it_once(
     tmp_path: Path,
 ) -> None:
     async with (
-        scripted_upstream() as upstream,
-        open_door(tmp_path / "data", openai_base_url=upstream.base_url) as door,
+        scripted_upstream() as models,
+        open_door(tmp_path / "data", openai_base_url=models.base_url) as relay,
     ):
-        client = client_of(door)
+        client = client_of(relay)
         for _ in range(2):
             made = await client.responses.create(model="m", input="a", store=False)
             assert made.output_text.startswith("w000")
-        paths = [one.path.removeprefix("/v1") for one in upstream.requests]
+        paths = [one.path.removeprefix("/v1") for one in models.requests]
         assert paths == ["/responses", "/chat/completions", "/chat/completions"]
 
 
@@ -516,9 +487,9 @@ async def test_what_cannot_be_done_is_refused_with_its_parameter(
     assert (told["param"], told["type"]) == (param, "invalid_request_error")
 
 
-async def test_what_is_not_there_is_not_found(client: Client, door: Door) -> None:
+async def test_what_is_not_there_is_not_found(client: Client, relay: Door) -> None:
     made = await client.responses.create(model="m", input="a")
-    other = client_of(door, "somebody else").responses
+    other = client_of(relay, "somebody else").responses
     calls: list[Any] = [
         client.responses.retrieve("resp_nothing"),
         client.responses.retrieve(f"resp_{'0' * 32}"),
@@ -533,14 +504,14 @@ async def test_what_is_not_there_is_not_found(client: Client, door: Door) -> Non
             await call
 
 
-async def test_a_deleted_response_is_gone_and_its_room_is_not(client: Client, door: Door) -> None:
+async def test_a_deleted_response_is_gone_and_its_room_is_not(client: Client, relay: Door) -> None:
     made = await client.responses.create(model="m", input="stays")
     gone = await client.responses.with_raw_response.delete(made.id)
     assert gone.http_response.json() == {"id": made.id, "object": "response", "deleted": True}
     with pytest.raises(openai.NotFoundError):
         await client.responses.retrieve(made.id)
     assert made.conversation is not None
-    assert await texts(door.http(), made.conversation.id.replace("conv_", "r_")) == ["stays"]
+    assert await texts(relay.http(), made.conversation.id.replace("conv_", "r_")) == ["stays"]
 
 
 async def test_tokens_are_estimated_with_all_that_comes_before(client: Client) -> None:

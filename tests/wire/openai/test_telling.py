@@ -1,7 +1,6 @@
 """Responses that stream, run in the background, and are gone on with after a lost connection or a dead server."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from tests.support.upstream import (
     ScriptedUpstream,
     chunk,
     event,
-    scripted_upstream,
     stream,
 )
 from tests.wire.door import Door, Json, open_door
@@ -28,24 +26,9 @@ END = (chunk(finish="stop"), DONE)
 LAST = {"response.completed", "response.incomplete", "response.failed"}
 
 
-@pytest.fixture(scope="module")
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    async with scripted_upstream() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-async def door(
-    upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Door]:
-    folder = tmp_path_factory.mktemp("telling") / "data"
-    async with open_door(folder, openai_base_url=upstream.base_url) as opened:
-        yield opened
-
-
 @pytest.fixture
-def client(door: Door) -> AsyncOpenAI:
-    return client_at(door.url, door.http())
+def client(relay: Door) -> AsyncOpenAI:
+    return client_at(relay.url, relay.http())
 
 
 def client_at(url: str, http: httpx2.AsyncClient | None = None) -> AsyncOpenAI:
@@ -82,10 +65,10 @@ def text_in(found: list[Json]) -> str:
 
 
 async def test_the_events_stream_as_they_come_and_can_be_told_again(
-    client: AsyncOpenAI, upstream: ScriptedUpstream
+    client: AsyncOpenAI, models: ScriptedUpstream
 ) -> None:
     gate = asyncio.Event()
-    upstream.will(stream("one ", gate, "two", *END))
+    models.will(stream("one ", gate, "two", *END))
     events = await client.responses.create(model="m", input="a", stream=True)
     found = await heard(events, upto="response.output_text.delta")
     gate.set()
@@ -99,11 +82,11 @@ async def test_the_events_stream_as_they_come_and_can_be_told_again(
 
 
 async def test_a_stream_is_events_with_names_and_ends_with_done(
-    door: Door, upstream: ScriptedUpstream
+    relay: Door, models: ScriptedUpstream
 ) -> None:
-    upstream.will(stream("one", *END))
+    models.will(stream("one", *END))
     asked = {"model": "m", "input": "a", "stream": True}
-    got = await door.http().post("/v1/responses", json=asked)
+    got = await relay.http().post("/v1/responses", json=asked)
     assert got.headers["content-type"].startswith("text/event-stream")
     assert got.headers["x-accel-buffering"] == "no"
     frames = got.text.split("\n\n")
@@ -112,9 +95,9 @@ async def test_a_stream_is_events_with_names_and_ends_with_done(
 
 
 async def test_the_helper_of_the_client_reads_it(
-    client: AsyncOpenAI, upstream: ScriptedUpstream
+    client: AsyncOpenAI, models: ScriptedUpstream
 ) -> None:
-    upstream.will(stream("one ", "two", *END))
+    models.will(stream("one ", "two", *END))
     async with client.responses.stream(model="m", input="a") as events:
         kinds = [one.type async for one in events]
         final = await events.get_final_response()
@@ -127,10 +110,10 @@ async def test_the_helper_of_the_client_reads_it(
 
 
 async def test_an_answer_that_breaks_ends_with_an_event_that_says_so(
-    client: AsyncOpenAI, upstream: ScriptedUpstream
+    client: AsyncOpenAI, models: ScriptedUpstream
 ) -> None:
     broken = event({"error": {"message": "It broke.", "type": "server_error", "code": None}})
-    upstream.will(stream("half", broken), stream("half", CUT))
+    models.will(stream("half", broken), stream("half", CUT))
     for _ in range(2):
         found = await heard(await client.responses.create(model="m", input="a", stream=True))
         assert found[-1]["type"] == "response.failed"
@@ -144,10 +127,10 @@ async def test_an_answer_that_breaks_ends_with_an_event_that_says_so(
 
 
 async def test_a_background_response_can_be_polled(
-    client: AsyncOpenAI, upstream: ScriptedUpstream
+    client: AsyncOpenAI, models: ScriptedUpstream
 ) -> None:
     gate = asyncio.Event()
-    upstream.will(stream("one ", gate, "two", *END))
+    models.will(stream("one ", gate, "two", *END))
     made = await client.responses.create(model="m", input="a", background=True)
     assert (made.status, made.background, made.output) == ("queued", True, [])
     assert (await client.responses.retrieve(made.id)).status == "in_progress"
@@ -158,9 +141,9 @@ async def test_a_background_response_can_be_polled(
 
 
 async def test_a_background_response_that_cannot_be_asked_has_failed(
-    client: AsyncOpenAI, upstream: ScriptedUpstream
+    client: AsyncOpenAI, models: ScriptedUpstream
 ) -> None:
-    upstream.will(stream(CUT))
+    models.will(stream(CUT))
     events = await client.responses.create(model="m", input="a", background=True, stream=True)
     found = await heard(events)
     assert [one["type"].removeprefix("response.") for one in found] == [
@@ -170,10 +153,10 @@ async def test_a_background_response_that_cannot_be_asked_has_failed(
 
 
 async def test_a_client_that_lost_its_connection_goes_on_where_it_was(
-    client: AsyncOpenAI, upstream: ScriptedUpstream
+    client: AsyncOpenAI, models: ScriptedUpstream
 ) -> None:
     gate = asyncio.Event()
-    upstream.will(stream("one ", "two ", gate, "three", *END))
+    models.will(stream("one ", "two ", gate, "three", *END))
     events = await client.responses.create(model="m", input="a", background=True, stream=True)
     found = await heard(events, count=6)
     await events.close()
@@ -196,10 +179,10 @@ async def test_a_client_that_lost_its_connection_goes_on_where_it_was(
 
 
 async def test_an_answer_goes_on_without_the_client_that_asked_for_it(
-    client: AsyncOpenAI, upstream: ScriptedUpstream
+    client: AsyncOpenAI, models: ScriptedUpstream
 ) -> None:
     gate = asyncio.Event()
-    upstream.will(stream("one ", gate, "two", *END))
+    models.will(stream("one ", gate, "two", *END))
     events = await client.responses.create(model="m", input="a", stream=True)
     (first, *_) = await heard(events, upto="response.output_text.delta")
     await events.close()
@@ -209,9 +192,9 @@ async def test_an_answer_goes_on_without_the_client_that_asked_for_it(
 
 
 async def test_a_cancelled_response_keeps_what_came_and_stays_cancelled(
-    client: AsyncOpenAI, upstream: ScriptedUpstream
+    client: AsyncOpenAI, models: ScriptedUpstream
 ) -> None:
-    upstream.will(stream("half", asyncio.Event()))
+    models.will(stream("half", asyncio.Event()))
     events = await client.responses.create(model="m", input="a", background=True, stream=True)
     found = await heard(events, upto="response.output_text.delta")
     response = found[0]["response"]["id"]
@@ -223,7 +206,7 @@ async def test_a_cancelled_response_keeps_what_came_and_stays_cancelled(
     assert await client.responses.cancel(response) == cancelled
     assert await client.responses.retrieve(response) == cancelled
     assert await replayed(client, response) == found
-    upstream.will(stream("yes", *END))
+    models.will(stream("yes", *END))
     goes_on = await client.responses.create(model="m", input="b", previous_response_id=response)
     assert goes_on.output_text == "yes"
 
@@ -241,13 +224,13 @@ async def test_only_what_runs_in_the_background_can_be_cancelled(client: AsyncOp
 
 
 async def test_a_running_response_is_seen_live_in_its_room_and_can_be_stopped_there(
-    client: AsyncOpenAI, door: Door, upstream: ScriptedUpstream
+    client: AsyncOpenAI, relay: Door, models: ScriptedUpstream
 ) -> None:
-    upstream.will(stream("half", asyncio.Event()))
+    models.will(stream("half", asyncio.Event()))
     conversation = await client.conversations.create()
     room = conversation.id.replace("conv_", "r_")
-    token, _ = await door.guest()
-    async with door.live(token) as live, asyncio.timeout(SECONDS_MAX):
+    token, _ = await relay.guest()
+    async with relay.live(token) as live, asyncio.timeout(SECONDS_MAX):
         await live.ask(t="sub", room=room)
         made = await client.responses.create(
             model="m", input="hi", conversation=conversation.id, background=True
@@ -271,8 +254,8 @@ async def test_every_word_of_a_real_model_comes_once_and_in_order(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     with running_llama(tmp_path_factory.mktemp("llama")) as llama:
-        async with open_door(tmp_path / "data", openai_base_url=llama.base_url) as door:
-            client = client_at(door.url, door.http())
+        async with open_door(tmp_path / "data", openai_base_url=llama.base_url) as relay:
+            client = client_at(relay.url, relay.http())
             found = await heard(
                 await client.responses.create(model="m", input="hi", temperature=0, stream=True)
             )
@@ -293,8 +276,8 @@ async def test_every_word_of_a_real_model_comes_once_and_in_order(
 
 
 async def test_the_door_can_be_tried_without_a_model_server(tmp_path: Path) -> None:
-    async with open_door(tmp_path / "data") as door:
-        client = client_at(door.url, door.http())
+    async with open_door(tmp_path / "data") as relay:
+        client = client_at(relay.url, relay.http())
         made = await client.responses.create(model="echo", input="/long 20")
         assert (made.status, made.model) == ("completed", "echo")
         assert made.output_text
@@ -304,10 +287,10 @@ async def test_the_door_can_be_tried_without_a_model_server(tmp_path: Path) -> N
 
 
 async def test_a_response_can_be_gone_on_with_after_the_server_was_killed(
-    serve: Serve, database_url: str, upstream: ScriptedUpstream
+    serve: Serve, database_url: str, models: ScriptedUpstream
 ) -> None:
-    upstream.will(stream("one ", "two ", asyncio.Event()))
-    environment = {"OPENAI_BASE_URL": upstream.base_url}
+    models.will(stream("one ", "two ", asyncio.Event()))
+    environment = {"OPENAI_BASE_URL": models.base_url}
     server = await serve(environment=environment, database_url=database_url)
     async with client_at(server.url) as client:
         events = await client.responses.create(model="m", input="a", background=True, stream=True)
@@ -326,7 +309,7 @@ async def test_a_response_can_be_gone_on_with_after_the_server_was_killed(
         assert final["output"][0]["content"][0]["text"] == "one two "
         assert await replayed(client, response) == told
         assert (await client.responses.retrieve(response)).to_dict() == final
-        upstream.will(stream("three", *END))
+        models.will(stream("three", *END))
         again = await client.responses.create(
             model="m", input="Go on.", previous_response_id=response
         )
