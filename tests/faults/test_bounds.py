@@ -7,9 +7,11 @@ one queue without an end would take.
 import asyncio
 import json
 import re
+import sys
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,16 @@ from palaver.wire.transport import allow_files
 pytestmark = [pytest.mark.fault, pytest.mark.slow, pytest.mark.timeout(240)]
 
 MIB = 1024 * 1024
+# Caches of 128 MiB that fill slowly look like a leak, and would hide one.
+SMALL_CACHES = """
+import sys
+from palaver.cli.main import run
+from palaver.store.engine import sqlite
+
+sqlite.WRITER_CACHE_KIB = sqlite.READER_CACHE_KIB = 1_024
+sys.argv[0] = "palaver"
+run()
+"""
 TEXT = "x" * 10_000
 
 Figures = dict[str, float]
@@ -225,7 +237,8 @@ async def test_hours_of_work_leave_nothing_behind(
     serve: Serve, tmp_path: Path, seconds: int
 ) -> None:
     """People who talk, ask, come and go; what the server holds after it was warm stays as it was."""
-    world = await new_world(serve, tmp_path, people=4, agent=True)
+    small = partial(serve, program=(sys.executable, "-P", "-c", SMALL_CACHES))
+    world = await new_world(small, tmp_path, people=4, agent=True)
     async with world.http() as http:
         await worked(world, http, seconds=max(2.0, seconds / 10))
         warm = await rested(world, http)

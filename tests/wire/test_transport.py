@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import json
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -246,3 +248,21 @@ async def test_many_frames_arrive_as_they_were_written(door: Door) -> None:
             assert got["d"]["text"] == text
         reset = await live.ask(t="sub", room=room)
         assert len(json.dumps(reset, ensure_ascii=False).encode()) > 40_000
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+def test_a_server_takes_the_open_files_that_it_may_have() -> None:
+    code = """
+import resource as r
+from palaver.wire.transport import allow_files
+_, most = r.getrlimit(r.RLIMIT_NOFILE)
+r.setrlimit(r.RLIMIT_NOFILE, (256, most))
+allow_files(10)
+print(r.getrlimit(r.RLIMIT_NOFILE)[0])
+allow_files(10**9)
+print(r.getrlimit(r.RLIMIT_NOFILE)[0] == min(most, 10**9) or most)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    some, enough = done.stdout.split()
+    assert int(some) > 256
+    assert enough != "False"
