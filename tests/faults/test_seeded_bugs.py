@@ -144,8 +144,8 @@ BUGS = [
     Bug(
         "one answer is one message: a sender that is cut off is not answered",
         "core/chat.py",
-        "                self._drafts.abandoned(command)",
-        "                pass",
+        "            self._drafts.abandoned(command)",
+        "            pass",
         LIVES,
     ),
     Bug(

@@ -107,32 +107,35 @@ class Chat:
         away = Unavailable(Code.DATABASE_UNAVAILABLE, "The database is away.", retry_ms=2_000)
         if not self._drafts.waits(room):
             try:
-                added = await self._store.write(command)
+                return await self._sent(command)
             except Unavailable as failure:
                 if failure.code not in AWAY:
                     raise
                 away = failure
-            except asyncio.CancelledError:
-                self._drafts.abandoned(command)  # it may be stored, and is answered all the same
-                raise
-            else:
-                await said(self._store, self._turns, command, added)
-                message = added.message
-                if added.dup:  # stored by a commit whose end was unclear, perhaps
-                    self._hub.reached(room, message.seq)
-                return Sent(
-                    state="stored",
-                    id=message.id,
-                    seq=message.seq,
-                    message=message,
-                    dup=added.dup,
-                    turns=added.turns,
-                )
         allowed = reader is not None and reader.follows(room)
         if not allowed or cid is None or self._settings.when_db_down is WhenDbDown.REJECT:
             raise away
         kept = await self._drafts.accept(actor, command)
         return Sent(state="accepted", id=kept, seq=None, message=None, dup=False, turns=())
+
+    async def _sent(self, command: AddMessage) -> Sent:
+        try:
+            added = await self._store.write(command)
+        except asyncio.CancelledError:
+            self._drafts.abandoned(command)  # it may be stored, and is answered all the same
+            raise
+        await said(self._store, self._turns, command, added)
+        message = added.message
+        if added.dup:  # stored by a commit whose end was unclear, perhaps
+            self._hub.reached(command.room, message.seq)
+        return Sent(
+            state="stored",
+            id=message.id,
+            seq=message.seq,
+            message=message,
+            dup=added.dup,
+            turns=added.turns,
+        )
 
     async def history(
         self,
