@@ -42,8 +42,8 @@ class Disaster:
         here = self.at(number)
         return [patient for patient in self.patients if patient not in here]
 
-    def expire(self) -> None:
-        self.postgres.execute(EXPIRE, self.database)
+    async def expire(self) -> None:
+        await asyncio.to_thread(self.postgres.execute, EXPIRE, self.database)
 
     async def strike(self, kind: str, number: int) -> None:
         """One misfortune of one server, from its beginning to its end."""
@@ -61,13 +61,13 @@ class Disaster:
             case "sleep":
                 world.server.pause()
                 await acknowledged(self.elsewhere(number), ACKS)
-                self.expire()
+                await self.expire()
                 await acknowledged(self.elsewhere(number), ACKS)
                 world.server.resume()
             case "die":
                 await world.die()
             case "rob":
-                self.expire()
+                await self.expire()
             case _:
                 await asyncio.to_thread(self.postgres.kill)
                 await asyncio.to_thread(self.postgres.start)
@@ -188,7 +188,7 @@ async def test_an_answer_is_taken_over_once_and_its_first_owner_ends_it_as_the_o
             before = {patient.name: patient.texts[message] for patient in others}
             way.close() if trouble == "cut off" else owner.server.pause()
             if trouble != "long asleep":
-                found.expire()
+                await found.expire()
             await told_of(others, message)
             way.open() if trouble == "cut off" else owner.server.resume()
             await told_of(there, message)

@@ -32,7 +32,7 @@ import structlog
 from palaver.core.hub import Hub, Stream
 from palaver.core.live import ReadMark, Typing
 from palaver.errors import Unavailable
-from palaver.model import ActorId, Event, MessageId, RoomId, Turn, TurnId, TurnState
+from palaver.model import ActorId, Event, MessageId, Role, RoomId, Turn, TurnId, TurnState
 from palaver.store.bus import Bus
 
 FLUSH_SECONDS = 0.008
@@ -41,7 +41,7 @@ CHUNK_CHARS = 1_100
 """So many characters fit into a notice, however JSON writes them."""
 EVENTS_AT_ONCE = 200
 STORED_MAX = 1_000
-"""So many answers are remembered as over, for owners that wake up late and go on."""
+"""So many answers are remembered as over."""
 SEARCHED_MAX = 1_000
 """So far back the message of an answer is looked for that others still seem to write."""
 NOTICES_AT_ONCE = 256
@@ -87,7 +87,7 @@ class Relay:
         self._own: dict[TurnId, _Own] = {}
         self._mirrors: dict[TurnId, Stream] = {}
         self._searched: dict[TurnId, int] = {}
-        self._stored: dict[TurnId, None] = {}
+        self._stored: dict[MessageId, None] = {}
         self._over: set[TurnId] = set()
         self._asked: set[TurnId] = set()
         self._behind: dict[RoomId, tuple[int, int]] = {}
@@ -101,6 +101,7 @@ class Relay:
         for event in happened:
             first, last = self._rooms.get(event.room, (event.seq, event.seq))
             self._rooms[event.room] = (min(first, event.seq), max(last, event.seq))
+            self._note(event)
         self._wake.set()
 
     def opened(self, stream: Stream) -> None:
@@ -211,12 +212,11 @@ class Relay:
 
     def _said(self, events: Sequence[Event]) -> None:
         """The answers among these events are over, here too."""
+        for event in events:
+            self._note(event)
         said = {event.message.id for event in events if event.message is not None}
         for turn in [one for one, kept in self._mirrors.items() if kept.turn.message in said]:
             self._drop(turn)
-            self._stored[turn] = None
-            if len(self._stored) > STORED_MAX:
-                del self._stored[next(iter(self._stored))]
         for own in [one for one in self._own.values() if one.stream.turn.message in said]:
             turn = own.stream.turn
             if self._hub.streams(turn.room).get(turn.message) is own.stream:  # we stored it not
@@ -262,6 +262,13 @@ class Relay:
             case _:
                 pass  # a greeting, or a newer process speaks of what this one does not know
 
+    def _note(self, event: Event) -> None:
+        """Remembers the answers that are over: who wakes up late may still speak of them."""
+        if event.message is not None and event.message.role is Role.ASSISTANT:
+            self._stored[event.message.id] = None
+            if len(self._stored) > STORED_MAX:
+                del self._stored[next(iter(self._stored))]
+
     def _catch_up(self, room: RoomId, first: int, last: int) -> None:
         if not self._mirrors_in(room) and not self._hub.cares(room):
             return
@@ -277,13 +284,13 @@ class Relay:
         if known is not None and known.turn.fence < turn.fence:  # it was taken over and begins anew
             self._drop(turn.id)
             known = None
-        if known is None and turn.id not in self._own and turn.id not in self._stored:
+        if known is None and turn.id not in self._own and turn.message not in self._stored:
             self._mirrors[turn.id] = self._hub.open_stream(turn, mirror=True)
 
     def _grow(
         self, turn: TurnId, fence: int, begin: tuple[int, int], text: str, reasoning: str
     ) -> None:
-        if self._fence(turn) > fence or turn in self._stored:
+        if self._fence(turn) > fence:
             return  # of an owner that does not know yet that it is none
         stream = self._mirrors.get(turn)
         if stream is not None and stream.turn.fence < fence:

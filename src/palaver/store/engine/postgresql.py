@@ -7,7 +7,8 @@ What fails before its COMMIT was sent, because its connection had died of old ag
 after that nobody knows, and the caller is told so.
 
 A writer that falls asleep or off the network in the middle of a transaction holds the locks of its rooms, and every
-other process waits for it. So the server is told to end a transaction in which nothing happens for half our deadline.
+other process waits for it. So the server is told to end a transaction in which nothing happens for half our deadline,
+and, from PostgreSQL 17 on, one that outlives it: half a message may be the last that the server hears.
 
 Names of prepared statements are unique, so that a pooler such as PgBouncer may share connections; one that does not
 follow prepared statements needs `?prepared_statement_cache_size=0` in the URL, and then nothing is kept for longer than
@@ -35,6 +36,7 @@ T = TypeVar("T")
 CLOSE_SECONDS = 3.0
 """How long closing a connection may take before it is dropped."""
 IDLE_LIMIT = "idle_in_transaction_session_timeout"
+WHOLE_LIMIT, LIMITED_FROM = "transaction_timeout", 170_000
 SYNC = "synchronous_commit"
 CACHE_OPTION = "prepared_statement_cache_size"
 PASSED_ON = frozenset({"host", "port", "ssl", "passfile", "target_session_attrs", CACHE_OPTION})
@@ -52,15 +54,10 @@ class PostgresqlDatabase:
         self._watch = Watch(clock, settings.slow_query_ms / 1000)
         self._asked_for: dict[str, str] = {}  # in each writing transaction
         address, arguments = address_of(url, clock, settings)
-        asleep = {IDLE_LIMIT: str(round(settings.database_seconds * 500))}
-        begun: dict[str, str] = arguments["server_settings"]
-        if _uncached(url):
-            self._asked_for |= asleep  # a pooler knows no settings of a connection
-        else:
-            begun = begun | asleep
+        self._pooled = _uncached(url)
         self._writing = create_async_engine(
             address,
-            connect_args=arguments | {"server_settings": begun},
+            connect_args=arguments,
             poolclass=NullPool,  # we hold them ourselves
             execution_options={WATCH: self._watch},
             hide_parameters=True,  # an error's text must hold no content
@@ -121,7 +118,7 @@ class PostgresqlDatabase:
                 transaction = await conn.begin()
                 try:
                     if self._asked_for:
-                        await conn.exec_driver_sql(_asking_for(self._asked_for))
+                        await conn.exec_driver_sql(_asking_for(self._asked_for, local=True))
                     result = await conn.run_sync(work)
                 except Exception:
                     await transaction.rollback()
@@ -137,13 +134,24 @@ class PostgresqlDatabase:
     async def _connected(self) -> AsyncConnection:
         conn = await self._writing.connect()
         try:
-            found = await conn.exec_driver_sql("SELECT current_setting('synchronous_commit')")
-            if found.scalar_one() == "off" and SYNC not in self._asked_for:
+            found = await conn.exec_driver_sql(
+                "SELECT current_setting('synchronous_commit'),"
+                " current_setting('server_version_num')::int"
+            )
+            sync, version = tuple(found.one())
+            limits = {IDLE_LIMIT: str(round(self._seconds * 500))}
+            if version >= LIMITED_FROM:
+                limits[WHOLE_LIMIT] = str(round(self._seconds * 1_000))
+            if self._pooled:
+                self._asked_for |= limits  # a pooler keeps no settings of a connection
+            else:
+                await conn.exec_driver_sql(_asking_for(limits, local=False))
+            if sync == "off" and SYNC not in self._asked_for:
                 self._asked_for[SYNC] = "on"
                 structlog.get_logger("palaver.store").warning(
                     "synchronous_commit is off on the server; it is asked for in each write"
                 )
-            await conn.rollback()
+            await conn.commit()
         except BaseException:
             await conn.invalidate()
             raise
@@ -217,8 +225,9 @@ async def _disposed(engine: AsyncEngine) -> None:
         structlog.get_logger("palaver.store").debug("connections did not close")
 
 
-def _asking_for(settings: Mapping[str, str]) -> str:
-    asked = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
+def _asking_for(settings: Mapping[str, str], *, local: bool) -> str:
+    """The statement that sets them, for the connection or for this transaction."""
+    asked = ", ".join(f"set_config('{name}', '{to}', {local})" for name, to in settings.items())
     return f"SELECT {asked}"
 
 
