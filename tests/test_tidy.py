@@ -27,6 +27,7 @@ TESTED_ELSEWHERE = {
     "agents.base": "values and a protocol only",
     "clock": "every test that runs a real server asks it; tests/support/simulation.py replaces it",
     "core.live": "values only",
+    "core.ending": "tests/core/test_exchanges.py, through the exchanges that end with it",
     "core.running": "tests/core/test_exchanges.py, through the exchanges that use it",
     "core.screen": "tests/core/test_turns.py, through the turns that use it",
     "errors": "tests/test_pages.py holds the table of codes to the documentation",

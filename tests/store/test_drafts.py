@@ -2,9 +2,23 @@
 
 from hypothesis import given, strategies as st
 
-from palaver.model import ActorId, MessageId, RoomId
-from palaver.store.commands import AddMessage
-from palaver.store.drafts import decoded, encoded
+from palaver.model import (
+    ActorId,
+    Entry,
+    ExchangeId,
+    ExchangeKind,
+    ExchangeState,
+    Kind,
+    MessageId,
+    Role,
+    RoomId,
+    Status,
+    TitleSource,
+    TurnId,
+    Visibility,
+)
+from palaver.store.commands import AddMessage, CreateRoom, FinishExchange, OpenExchange
+from palaver.store.drafts import decoded, decoded_exchange, encoded, encoded_exchange
 
 ZEROS = "0" * 32
 
@@ -22,3 +36,48 @@ def test_a_draft_is_read_as_it_was_written(text: str, cid: str, *, reply: bool) 
         answers=True,
     )
     assert decoded(encoded(command, 123, "Ada")) == (command, 123, "Ada")
+
+
+@given(text=st.text(), digest=st.binary(min_size=16, max_size=16))
+def test_an_exchange_is_read_as_it_was_written(text: str, digest: bytes) -> None:
+    entry = Entry(role=Role.TOOL, kind=Kind.TOOL_RESULT, text=text, meta={"call_id": "c"})
+    room = CreateRoom(
+        id=RoomId(f"r_{ZEROS}"),
+        title=text,
+        title_source=TitleSource.FIRST_MESSAGE,
+        visibility=Visibility.OPEN,
+        owner=ActorId(f"u_{ZEROS}"),
+        agents=(ActorId(f"a_{ZEROS}"),),
+        settings={"door": "openai"},
+    )
+    opening = OpenExchange(
+        id=ExchangeId(f"x_{ZEROS}"),
+        kind=ExchangeKind.CHAT,
+        actor=ActorId(f"u_{ZEROS}"),
+        agent=ActorId(f"a_{ZEROS}"),
+        turn=TurnId(f"t_{ZEROS}"),
+        message=MessageId(f"m_{ZEROS}"),
+        entries=(entry,),
+        ids=(MessageId(f"m_{ZEROS}"),),
+        model="m",
+        request={"temperature": 0.5},
+        metadata={"a": "b"},
+        kept=True,
+        body_digest=digest,
+        new_room=room,
+        prefixes=((1, digest),),
+        whole=True,
+    )
+    finish = FinishExchange(
+        id=opening.id,
+        fence=1,
+        state=ExchangeState.INCOMPLETE,
+        status=Status.DONE,
+        entries=(entry,),
+        ids=(),
+        name=None,
+        response={"ms": 1},
+        prefixes=(digest,),
+    )
+    assert decoded_exchange(encoded_exchange(opening)) == opening
+    assert decoded_exchange(encoded_exchange(finish)) == finish

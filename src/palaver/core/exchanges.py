@@ -12,18 +12,19 @@ It knows nothing of the API's JSON: a wire makes entries of requests, and answer
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
-from typing import Any
+from dataclasses import replace
 
 import structlog
 
-from palaver.agents.assembly import bare
 from palaver.agents.base import Piece, ReasoningPiece, TextPiece
 from palaver.agents.calls import Call, Told
-from palaver.agents.failures import as_object
 from palaver.clock import Clock
 from palaver.core import checks
 from palaver.core.access import Access
-from palaver.core.gather import Gather, later_ids, pieces_in, pieces_of, record_of
+from palaver.core.drafts import AWAY
+from palaver.core.ending import Cut, finishing, interrupted
+from palaver.core.gather import Gather, pieces_in, pieces_of, record_of
+from palaver.core.held import Held
 from palaver.core.running import Asked, Running, told_already
 from palaver.core.screen import Screen
 from palaver.core.turns import Run, Turns
@@ -42,13 +43,13 @@ from palaver.model import (
     MessageId,
     Role,
     RoomId,
-    Status,
     TitleSource,
     Turn,
     TurnId,
+    TurnState,
     Visibility,
 )
-from palaver.settings import Settings
+from palaver.settings import Settings, WhenDbDown
 from palaver.store import exchanges
 from palaver.store.commands import (
     AddEntries,
@@ -60,7 +61,7 @@ from palaver.store.commands import (
     SetMessageDeleted,
 )
 from palaver.store.journal import Partial
-from palaver.store.prefix import beginnings, longer
+from palaver.store.prefix import beginnings
 from palaver.store.store import Store
 
 DOOR = "openai"
@@ -90,8 +91,10 @@ class Exchanges:
         clock: Clock,
         tasks: asyncio.TaskGroup,
         assistant: ActorId,
+        held: Held,
     ) -> None:
         self._store = store
+        self._held = held
         self._access = access
         self._turns = turns
         self._settings = settings
@@ -106,29 +109,13 @@ class Exchanges:
     async def open(self, actor: Actor, asked: Asked) -> Running:
         """Stores what is new of a request, and opens its turn. Refused: as `OpenExchange` says."""
         digests = beginnings(asked.entries) if asked.whole else []
-        opened = await self._store.write(
-            OpenExchange(
-                id=ExchangeId(f"x_{self._clock.new_id()}"),
-                kind=asked.kind,
-                actor=actor.id,
-                agent=asked.agent or self._assistant,
-                turn=TurnId(f"t_{self._clock.new_id()}"),
-                message=MessageId(f"m_{self._clock.new_id()}"),
-                entries=asked.entries,
-                ids=self._ids(len(asked.entries)),
-                model=asked.model,
-                request=asked.request,
-                metadata=asked.metadata,
-                kept=asked.kept,
-                body_digest=asked.digest,
-                new_room=self._new_room(actor, asked),
-                room=asked.room,
-                previous=asked.previous,
-                prefixes=_prefixes(asked.entries, digests),
-                whole=asked.whole,
-                repeated=asked.repeated,
-            )
-        )
+        command = self._opening(actor, asked, digests)
+        try:
+            opened = await self._store.write(command)
+        except Unavailable as failure:
+            if failure.code not in AWAY or not self._may_wait(asked):
+                raise
+            return await self._accepted(command, digests)
         exchange = opened.exchange
         if opened.dup:
             running = self._running.get(exchange.id) or told_already(exchange)
@@ -299,6 +286,76 @@ class Exchanges:
 
     # inside
 
+    def _opening(self, actor: Actor, asked: Asked, digests: Sequence[bytes]) -> OpenExchange:
+        """The command that stores a request. An exchange and its turn have the same digits: one key in a journal."""
+        digits = self._clock.new_id()
+        return OpenExchange(
+            id=ExchangeId(f"x_{digits}"),
+            kind=asked.kind,
+            actor=actor.id,
+            agent=asked.agent or self._assistant,
+            turn=TurnId(f"t_{digits}"),
+            message=MessageId(f"m_{self._clock.new_id()}"),
+            entries=asked.entries,
+            ids=self._ids(len(asked.entries)),
+            model=asked.model,
+            request=asked.request,
+            metadata=asked.metadata,
+            kept=asked.kept,
+            body_digest=asked.digest,
+            new_room=self._new_room(actor, asked),
+            room=asked.room,
+            previous=asked.previous,
+            prefixes=_prefixes(asked.entries, digests),
+            whole=asked.whole,
+            repeated=asked.repeated,
+        )
+
+    def _may_wait(self, asked: Asked) -> bool:
+        """Whether a request can be answered without the database: its call brings all that was said."""
+        accepts = self._settings.when_db_down is WhenDbDown.ACCEPT
+        return asked.kind is ExchangeKind.CHAT and asked.whole and accepts
+
+    async def _accepted(self, command: OpenExchange, digests: Sequence[bytes]) -> Running:
+        """A request that is kept until the database is back. Where it will stand is decided then."""
+        await self._held.accept(command)
+        exchange = Exchange(
+            id=command.id,
+            name=None,
+            kind=command.kind,
+            state=ExchangeState.RUNNING,
+            room=command.room or command.new_room.id,
+            actor=command.actor,
+            model=command.model,
+            created_ms=self._clock.now_ms(),
+            ended_ms=None,
+            view=(),
+            answers=(),
+            previous=None,
+            kept=command.kept,
+            request=command.request,
+            response={},
+            metadata=command.metadata,
+            turn=command.turn,
+            message=command.message,
+        )
+        turn = Turn(
+            id=command.turn,
+            room=exchange.room,
+            agent=command.agent,
+            agent_name="",
+            trigger_seq=0,
+            message=command.message,
+            state=TurnState.OPEN,
+            attempt=1,
+            fence=1,
+            external=True,
+        )
+        running = Running(exchange, turn, digests[-1] if digests else b"")
+        running.held = True
+        self._running[exchange.id] = running
+        return running
+
     def _ids(self, count: int) -> tuple[MessageId, ...]:
         return tuple(MessageId(f"m_{self._clock.new_id()}") for _ in range(count))
 
@@ -330,7 +387,8 @@ class Exchanges:
     async def _pump(self, running: Running, ask: Ask) -> None:
         """Takes what comes to its end, and stores it."""
         gather, turn = Gather(), running.turn
-        screen = None if turn is None else self._turns.screen(turn)
+        journal = self._held.journal if running.held else None
+        screen = None if turn is None else self._turns.screen(turn, journal)
         task = asyncio.current_task()
         assert task is not None
         run = None if turn is None else self._turns.adopt(turn, task)
@@ -398,59 +456,37 @@ class Exchanges:
         assert exchange is not None
         stored = False
         try:
-            command = self._finishing(running, run, gather, ms)
-            running.ended = await self._finished(command)
-            stored = True
+            command = finishing(running, run, gather, ms)
+            running.ended = await self._stored(running, command)
+            stored = running.ended is not None and not running.held  # which ends its own journal
         finally:
             self._turns.close(screen, stored=stored)
             self._turns.release(run)
             del self._running[exchange.id]
 
-    def _finishing(self, running: Running, run: Run, gather: Gather, ms: int) -> FinishExchange:
-        exchange, outcome = running.exchange, running.outcome
+    async def _stored(self, running: Running, command: FinishExchange) -> Exchange | None:
+        """Stores the end; where the database is away, keeps it, so that the client need not wait."""
+        exchange = running.exchange
         assert exchange is not None
-        error = running.error or (None if outcome is None else outcome.error)
-        if error is None and outcome is not None and not outcome.whole and run.end is None:
-            error = ProviderError(Code.PROVIDER_CUT, "The answer was cut before its end.")
-        running.error = error
-        state, status = _how(running, run, error)
-        meta: dict[str, Any] = {
-            "turn": exchange.turn,
-            "exchange": exchange.id,
-            "model": exchange.model,
-            "ms": {"total": ms},
-        }
-        envelope = {} if outcome is None else outcome.envelope
-        if outcome is not None and outcome.finish is not None:
-            meta["finish"] = outcome.finish
-        usage = _usage(envelope)
-        if usage:
-            meta["usage"] = usage
-        if error is not None:
-            meta["error"] = {
-                "code": error.code,
-                "detail": error.detail,
-                "temporary": error.temporary,
-            }
-        elif status is Status.INTERRUPTED:
-            meta["error"] = {"code": Code.INTERRUPTED, "temporary": True}
-        entries = gather.entries(meta)
-        response: dict[str, Any] = {"envelope": bare(envelope), "ms": ms}
-        if exchange.kind is ExchangeKind.RESPONSE:
-            response["lengths"] = gather.lengths
-        if "error" in meta:
-            response["error"] = meta["error"]
-        name = envelope.get("id")
-        return FinishExchange(
-            id=exchange.id,
-            fence=run.turn.fence,
-            state=state,
-            status=status,
-            entries=entries,
-            ids=later_ids(exchange.message, len(entries)),
-            name=name if isinstance(name, str) else None,
-            response=response,
-            prefixes=_answered(running.history, entries) if status is Status.DONE else (),
+        try:
+            if not running.held:
+                return await self._store.write(command)
+        except Unavailable as failure:
+            if failure.code not in AWAY:
+                raise
+        try:
+            await self._held.finish(command)
+        except Unavailable as failure:
+            if not running.held:
+                return await self._finished(command)
+            running.error = ProviderError(failure.code, failure.detail)
+            return None
+        return replace(
+            exchange,
+            name=command.name,
+            state=command.state,
+            ended_ms=self._clock.now_ms(),
+            response=command.response,
         )
 
     async def _finished(self, command: FinishExchange) -> Exchange | None:
@@ -469,32 +505,17 @@ class Exchanges:
         exchange = await self._store.read(exchanges.of_turn, turn.id)
         if exchange is None:
             return False
-        gather = Gather()
         pieces = pieces_in(records)
         if not pieces:  # it ran on another host
             pieces = [ReasoningPiece(left.reasoning), TextPiece(left.text)]
-        for piece in pieces:
-            gather.take(piece)
-        error = {"code": Code.INTERRUPTED, "temporary": True}
-        meta = {
-            "turn": turn.id,
-            "exchange": exchange.id,
-            "model": exchange.model,
-            "error": error,
-        }
-        entries = gather.entries(meta)
-        await self._finished(
-            FinishExchange(
-                id=exchange.id,
-                fence=turn.fence,
-                state=ExchangeState.FAILED,
-                status=Status.INTERRUPTED,
-                entries=entries,
-                ids=later_ids(exchange.message, len(entries)),
-                name=None,
-                response={"lengths": gather.lengths, "error": error},
-            )
+        cut = Cut(
+            id=exchange.id,
+            turn=turn.id,
+            message=exchange.message,
+            model=exchange.model,
+            fence=turn.fence,
         )
+        await self._finished(interrupted(cut, pieces))
         log.info("exchange.recovered", exchange=exchange.id, room=exchange.room)
         return True
 
@@ -512,23 +533,6 @@ def _show(screen: Screen, piece: Piece) -> None:
                 screen.keep(*record)
 
 
-def _how(running: Running, run: Run, error: ProviderError | None) -> tuple[ExchangeState, Status]:
-    if running.cancelled or run.end is Status.STOPPED:
-        return ExchangeState.CANCELLED, Status.STOPPED
-    if run.end is not None:
-        return ExchangeState.FAILED, Status.INTERRUPTED
-    if error is not None:
-        return ExchangeState.FAILED, Status.FAILED
-    cut = running.outcome is not None and running.outcome.finish in {"length", "content_filter"}
-    return (ExchangeState.INCOMPLETE if cut else ExchangeState.COMPLETED), Status.DONE
-
-
-def _usage(envelope: Mapping[str, Any]) -> dict[str, int]:
-    counts = as_object(envelope.get("usage"))
-    tokens = {"input": counts.get("prompt_tokens"), "output": counts.get("completion_tokens")}
-    return {name: count for name, count in tokens.items() if isinstance(count, int)}
-
-
 def _prefixes(entries: Sequence[Entry], digests: Sequence[bytes]) -> tuple[tuple[int, bytes], ...]:
     """Where a history may have been met: at its end, and behind each of its last answers."""
     found: list[tuple[int, bytes]] = []
@@ -540,17 +544,6 @@ def _prefixes(entries: Sequence[Entry], digests: Sequence[bytes]) -> tuple[tuple
         if len(found) == PREFIXES_MAX:
             break
     return tuple(found)
-
-
-def _answered(history: bytes, entries: Sequence[Entry]) -> tuple[bytes, ...]:
-    """The digests of a history with each of its answers."""
-    if not history:
-        return ()
-    digests: dict[int, bytes] = {}
-    for entry in entries:
-        choice = int(entry.meta.get("choice", 0))
-        digests[choice] = longer(digests.get(choice, history), entry)
-    return tuple(digests.values())
 
 
 def _title(entries: Sequence[Entry], given: str | None = None) -> str:

@@ -1,7 +1,8 @@
 """API keys: made, listed, ended and recognised; and who speaks where none is needed.
 
 A key is shown once, when it is made, and kept as its SHA-256. What was read of one is believed for a second, so that
-a request that carries it costs no read of its own, and a key that is revoked is dead a second later everywhere. When a
+a request that carries it costs no read of its own, and a key that is revoked is dead a second later everywhere; while
+the database is away, what it said last holds for an hour. When a
 key was last used is written behind, at most once a minute.
 
 Who may do without a key is not decided here: that depends on where the request comes from (`wire/openai/auth`).
@@ -26,6 +27,7 @@ from palaver.store.store import Store
 PREFIX: Final = "plv_"
 TOKEN_CHARS = len(PREFIX) + 43
 BELIEVED_SECONDS = 1.0
+BELIEVED_AWAY_SECONDS = 3_600.0
 KNOWN_MAX = 1_024
 USED_SECONDS = 60.0
 GUEST_NAME = "API"
@@ -84,7 +86,7 @@ class Keys:
             digest = _digest(token)
             known = self._believed(digest)
             if known is None:
-                known = self._believe(digest, await self._store.read(keys.by_token, digest))
+                known = await self._asked(digest)
             key = known[1]
         if not isinstance(key, ApiKey) or key.revoked_ms is not None:
             raise Refused(Code.UNAUTHENTICATED, "This API key is not known here, or was revoked.")
@@ -98,9 +100,9 @@ class Keys:
         An actor is made at the first call, and found again after that.
         """
         digest = _digest(bearer)
-        known = self._believed(digest)
+        known = self._known.get(digest)
         if known is not None and isinstance(known[1], Actor):
-            return known[1]
+            return known[1]  # which never changes
         handle = f"api-{digest.hex()[:32]}"
         found = await self._store.read(actors.by_handle, handle)
         if found is None:
@@ -123,6 +125,16 @@ class Keys:
                 self._used = {**used, **self._used}
                 self._were_used.set()
             await asyncio.sleep(USED_SECONDS)
+
+    async def _asked(self, digest: bytes) -> tuple[float, ApiKey | Actor | None]:
+        """What the database says of a key; while it is away, what it said last, for an hour."""
+        try:
+            return self._believe(digest, await self._store.read(keys.by_token, digest))
+        except Unavailable:
+            known = self._known.get(digest)
+            if known is None or known[0] + BELIEVED_AWAY_SECONDS < self._clock.monotonic():
+                raise
+            return known
 
     def _believed(self, digest: bytes) -> tuple[float, ApiKey | Actor | None] | None:
         known = self._known.get(digest)

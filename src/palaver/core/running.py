@@ -51,6 +51,7 @@ class Running:
     """An exchange whose answer is coming, or has come, to this process.
 
     `context` are the messages of its request. `outcome`, `ended` (the stored exchange) and `error` are set at the end.
+    One that is `held` waits for the database to come back.
     """
 
     def __init__(self, exchange: Exchange | None, turn: Turn | None, history: bytes = b"") -> None:
@@ -58,6 +59,7 @@ class Running:
         self.turn = turn
         self.history = history
         self.dup = False
+        self.held = False
         self.context: tuple[Message, ...] = ()
         self.outcome: Outcome | None = None
         self.ended: Exchange | None = None

@@ -1,7 +1,7 @@
 """The one composition root: puts the parts together, starts what must run, and takes it all down again."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +18,7 @@ from palaver.core.access import Access
 from palaver.core.chat import Chat, said
 from palaver.core.drafts import Drafts
 from palaver.core.exchanges import Exchanges
+from palaver.core.held import Held
 from palaver.core.hub import Hub
 from palaver.core.keys import Keys
 from palaver.core.live import Closing, DatabaseState, Encode, not_encoded
@@ -94,6 +95,7 @@ class Core:
     assistant: ActorId
     providers: Providers
     drafts: Drafts
+    held: Held
     hub: Hub
     mark: Mark | None
     figures: Callable[[], Figures]
@@ -208,18 +210,17 @@ async def started(
         tasks = await ending.enter_async_context(_tasks())
         core = await _core(parts, tasks)
         ending.callback(core.drafts.close)
+        ending.callback(core.held.close)
         if lobby:
             await _lobby(store, core.assistant)
-        background = [_pulse(core, store), _sync(parts.journal, lane), core.drafts.drain()]
-        background += [_remember(core, store, parts.mark, lane), core.keys.remember()]
-        if store.shared:
-            background.append(_copy(core))
+        background = [*_background(core, parts)]
         relay = _relay(store, core, bus or bus_of(settings, clock))
         if relay is not None:
             published.append(relay.committed)
             background.append(relay.run())
         running = [tasks.create_task(one) for one in background]
         try:
+            await core.held.recover()
             await core.turns.recover()
             await core.drafts.recover()
             yield core
@@ -228,6 +229,20 @@ async def started(
             for task in running:
                 task.cancel()
             await core.turns.drain(0)
+
+
+def _background(core: Core, parts: _Parts) -> Sequence[Coroutine[Any, Any, None]]:
+    """What runs beside everything else."""
+    store, lane = parts.store, parts.lane
+    found = [
+        _pulse(core, store),
+        _sync(parts.journal, lane),
+        _remember(core, store, parts.mark, lane),
+    ]
+    found += [core.drafts.drain(), core.held.drain(), core.keys.remember()]
+    if store.shared:
+        found.append(_copy(core))
+    return found
 
 
 @asynccontextmanager
@@ -257,15 +272,7 @@ async def _core(parts: _Parts, tasks: asyncio.TaskGroup) -> Core:
         clock=clock,
         tasks=tasks,
     )
-    drafts = Drafts(
-        store=store,
-        hub=hub,
-        directory=settings.data_dir / "journal" / "drafts",
-        lane=parts.lane,
-        settings=settings,
-        clock=clock,
-        stored=partial(said, store, turns),
-    )
+    drafts, held = _outage(parts, turns)
     chat = Chat(
         store=store,
         hub=hub,
@@ -293,30 +300,55 @@ async def _core(parts: _Parts, tasks: asyncio.TaskGroup) -> Core:
             clock=clock,
             tasks=tasks,
             assistant=assistant,
+            held=held,
         ),
         lobby=LOBBY,
         assistant=assistant,
         providers=parts.providers,
         drafts=drafts,
+        held=held,
         hub=hub,
         mark=parts.mark,
-        figures=partial(_figures, parts, turns, drafts),
+        figures=partial(_figures, parts, turns, drafts, held),
     )
 
 
-def _figures(parts: _Parts, turns: Turns, drafts: Drafts) -> Figures:
-    written, kept, tally = parts.store.counters, parts.journal, drafts.tally
+def _outage(parts: _Parts, turns: Turns) -> tuple[Drafts, Held]:
+    """What keeps messages and exchanges while the database is away."""
+    journals = parts.settings.data_dir / "journal"
+    drafts = Drafts(
+        store=parts.store,
+        hub=parts.hub,
+        directory=journals / "drafts",
+        lane=parts.lane,
+        settings=parts.settings,
+        clock=parts.clock,
+        stored=partial(said, parts.store, turns),
+    )
+    held = Held(
+        store=parts.store,
+        directory=journals / "exchanges",
+        lane=parts.lane,
+        settings=parts.settings,
+        clock=parts.clock,
+    )
+    return drafts, held
+
+
+def _figures(parts: _Parts, turns: Turns, drafts: Drafts, held: Held) -> Figures:
+    written, kept = parts.store.counters, parts.journal
+    tallies = (drafts.tally, held.tally)
     return Figures(
         commits=written.commits,
         events=written.rows,
         writes_waiting=written.queued,
         journal_records=kept.records,
         journal_bytes=kept.bytes,
-        drafts_waiting=drafts.depth,
-        drafts_accepted=tally.accepted,
-        drafts_drained=tally.drained,
-        drafts_rejected=tally.rejected,
-        drafts_lost=tally.lost,
+        drafts_waiting=drafts.depth + held.depth,
+        drafts_accepted=sum(tally.accepted for tally in tallies),
+        drafts_drained=sum(tally.drained for tally in tallies),
+        drafts_rejected=sum(tally.rejected for tally in tallies),
+        drafts_lost=sum(tally.lost for tally in tallies),
         turns_running=turns.running,
         readers=parts.hub.readers,
     )
@@ -455,7 +487,9 @@ async def _pulse(core: Core, store: Store) -> None:
             if store.shared:
                 await core.turns.recover()
                 await core.drafts.recover()
-            up = core.drafts.depth == 0  # a database that only reads is away for those who write
+            up = (
+                core.drafts.depth + core.held.depth == 0
+            )  # a database that only reads is away for those who write
         except Unavailable as failure:
             log.warning("database.away", code=failure.code)
             up = False

@@ -287,9 +287,9 @@ class Turns:
         """The turn is over."""
         self._runs.pop(run.turn.id, None)
 
-    def screen(self, turn: Turn) -> Screen:
-        """Where an answer is shown; to be closed with `close`."""
-        screen = self._screens[turn.id] = Screen(self._hub, self._journal, turn)
+    def screen(self, turn: Turn, journal: Journal | None = None) -> Screen:
+        """Where an answer is shown, after this or the usual journal has it; to be closed with `close`."""
+        screen = self._screens[turn.id] = Screen(self._hub, journal or self._journal, turn)
         return screen
 
     def close(self, screen: Screen, *, stored: bool) -> None:

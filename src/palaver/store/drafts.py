@@ -1,11 +1,25 @@
-"""How an accepted message stands in the journal until it is stored: a format of our own files, no wire's."""
+"""How what was accepted stands in the journal until it is stored: a format of our own files, no wire's."""
 
 import json
 from dataclasses import asdict
 from typing import Any
 
-from palaver.model import ActorId, MessageId, Role, RoomId, Status
-from palaver.store.commands import AddMessage
+import orjson
+
+from palaver.model import (
+    ActorId,
+    Entry,
+    ExchangeKind,
+    ExchangeState,
+    Kind,
+    MessageId,
+    Role,
+    RoomId,
+    Status,
+    TitleSource,
+    Visibility,
+)
+from palaver.store.commands import AddMessage, CreateRoom, FinishExchange, OpenExchange
 
 
 def encoded(command: AddMessage, accepted_ms: int, name: str) -> bytes:
@@ -30,3 +44,43 @@ def decoded(data: bytes) -> tuple[AddMessage, int, str]:
         answers=read["answers"],
     )
     return command, read["accepted_ms"], read.get("name", "")
+
+
+def encoded_exchange(command: OpenExchange | FinishExchange) -> bytes:
+    """The record of an exchange's beginning or end."""
+    return orjson.dumps(
+        {"what": type(command).__name__, **asdict(command)},
+        default=lambda value: value.hex(),  # digests
+    )
+
+
+def decoded_exchange(data: bytes) -> OpenExchange | FinishExchange:
+    """The opposite."""
+    read: dict[str, Any] = orjson.loads(data)
+    what = read.pop("what")
+    read["entries"] = tuple(_entry(entry) for entry in read["entries"])
+    read["ids"] = tuple(read["ids"])
+    if what == FinishExchange.__name__:
+        read["state"] = ExchangeState(read["state"])
+        read["status"] = Status(read["status"])
+        read["prefixes"] = tuple(bytes.fromhex(digest) for digest in read["prefixes"])
+        return FinishExchange(**read)
+    read["kind"] = ExchangeKind(read["kind"])
+    read["body_digest"] = bytes.fromhex(read["body_digest"])
+    read["prefixes"] = tuple((count, bytes.fromhex(digest)) for count, digest in read["prefixes"])
+    room = read["new_room"]
+    read["new_room"] = CreateRoom(
+        **room
+        | {
+            "title_source": TitleSource(room["title_source"]),
+            "visibility": Visibility(room["visibility"]),
+            "agents": tuple(room["agents"]),
+        }
+    )
+    return OpenExchange(**read)
+
+
+def _entry(read: dict[str, Any]) -> Entry:
+    return Entry(
+        role=Role(read["role"]), kind=Kind(read["kind"]), text=read["text"], meta=read["meta"]
+    )

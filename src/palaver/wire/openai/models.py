@@ -5,7 +5,7 @@ An agent is asked like a model; `Models.agent` says which name is one. Neither l
 """
 
 from collections.abc import Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from http import HTTPStatus
 
 import orjson
@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from palaver.core.start import Core
-from palaver.errors import Code, ProviderError
+from palaver.errors import Code, ProviderError, Unavailable
 from palaver.model import AgentCard
 from palaver.wire.openai.auth import caller
 from palaver.wire.openai.items import Invalid, Json
@@ -79,7 +79,8 @@ class Models:
         """The agent that a model's name means; None for what is a model."""
         now = self._core.clock.monotonic()
         if now >= self._agents_until:
-            self._agents = await self._core.access.agents()
+            with suppress(Unavailable):  # then what was read last still holds
+                self._agents = await self._core.access.agents()
             self._agents_until = now + KNOWN_SECONDS
         return self._agents.get(model)
 

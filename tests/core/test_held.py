@@ -1,0 +1,125 @@
+"""While the database is away, a chat through the API goes on; what was asked and answered is kept and stored later."""
+
+import asyncio
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from tests.core.conftest import Running as Opens
+from tests.core.test_drafts import FAST, away
+from tests.core.test_exchanges import Answer, Client, assistant, chat, user
+
+from palaver.agents.base import Piece, TextPiece, ToolPiece
+from palaver.core.gather import record_of
+from palaver.core.running import Running
+from palaver.core.start import Core
+from palaver.errors import Code, Unavailable
+from palaver.model import ExchangeKind, ExchangeState, Status
+from palaver.settings import WhenDbDown
+
+
+async def client_of(core: Core) -> Client:
+    _, actor = await core.access.new_guest("Client", "t" * 40)
+    return Client(core, actor)
+
+
+async def answered(running: Running) -> str:
+    """What the client is told, to the end."""
+    told = [told async for told in running.follow()]
+    assert told[-1].last, "it was told the end"
+    return "".join(
+        piece.text for one in told for piece in one.pieces if isinstance(piece, TextPiece)
+    )
+
+
+async def stored(client: Client, running: Running) -> list[str]:
+    """The texts of the exchange's room, once it is stored."""
+    assert running.exchange is not None
+    async with asyncio.timeout(10):
+        while client.core.held.depth:  # noqa: ASYNC110  nothing tells of it
+            await asyncio.sleep(0.05)
+    exchange = await client.exchanges.get(client.actor, running.exchange.id)
+    assert exchange.state is not ExchangeState.RUNNING
+    return await client.texts(exchange)
+
+
+async def test_a_chat_goes_on_while_the_database_is_away_and_is_stored_later(
+    running: Opens, tmp_path: Path
+) -> None:
+    async with running(**FAST) as core:
+        client = await client_of(core)
+        with away(tmp_path):
+            first = await client.asks(chat(user("hi")), Answer(TextPiece("Hel"), TextPiece("lo")))
+            assert await answered(first) == "Hello"
+            history = (user("hi"), assistant("Hello"), user("more"))
+            second = await client.asks(chat(*history), Answer(TextPiece("Yes")))
+            assert await answered(second) == "Yes"
+            assert core.held.depth == 2
+        assert await stored(client, second) == ["hi", "Hello", "more", "Yes"]
+        assert await stored(client, first) == ["hi", "Hello", "more", "Yes"], "in the same room"
+        figures = core.figures()
+        assert (figures.drafts_accepted, figures.drafts_drained, figures.drafts_lost) == (2, 2, 0)
+
+
+async def test_an_answer_that_ends_while_the_database_is_away_is_told_and_stored_later(
+    running: Opens, tmp_path: Path
+) -> None:
+    async with running(**FAST) as core:
+        client = await client_of(core)
+        answer = Answer(TextPiece("Hello"), waits=True)
+        asking = await client.asks(chat(user("hi")), answer)
+        with away(tmp_path):
+            answer.go_on.set()
+            assert await answered(asking) == "Hello"
+        assert await stored(client, asking) == ["hi", "Hello"]
+        assert asking.exchange is not None
+        said = await client.said(asking.exchange)
+        assert said[-1].status is Status.DONE
+
+
+async def test_what_was_kept_survives_the_process(running: Opens, tmp_path: Path) -> None:
+    pieces: list[Piece] = [TextPiece("Hel"), TextPiece("lo"), ToolPiece(0, "c", "f", "{}")]
+    with ExitStack() as ending:
+        async with running(**FAST) as core:
+            client = await client_of(core)
+            ending.enter_context(away(tmp_path))
+            whole = await client.asks(chat(user("one")), Answer(TextPiece("1")))
+            await answered(whole)
+            cut = await client.exchanges.open(client.actor, chat(user("two")))
+            assert cut.held
+            assert cut.exchange is not None
+            for piece in pieces:
+                record = record_of(piece)
+                assert record is not None
+                core.held.journal.keep(cut.exchange.id, *record)
+    async with running(**FAST) as core:
+        client = await client_of(core)
+        assert await stored(client, whole) == ["one", "1"]
+        assert await stored(client, cut) == ["two", "Hello", "{}"]
+        said = await client.said(cut.exchange)
+        assert [message.status for message in said[1:]] == [Status.INTERRUPTED] * 2
+    assert not list((tmp_path / "journal" / "exchanges").glob("*.journal"))
+
+
+async def test_what_cannot_be_answered_without_the_database_is_refused_for_now(
+    running: Opens, tmp_path: Path
+) -> None:
+    async with running(**FAST) as core:
+        client = await client_of(core)
+        asked = chat(user("hi"), kind=ExchangeKind.RESPONSE, whole=False, matches=False)
+        with away(tmp_path), pytest.raises(Unavailable) as refused:
+            await client.asks(asked, Answer(TextPiece("x")))
+        assert refused.value.code is Code.DATABASE_UNAVAILABLE
+    async with running(**FAST, when_db_down=WhenDbDown.REJECT) as core:
+        client = await client_of(core)
+        with away(tmp_path), pytest.raises(Unavailable):
+            await client.asks(chat(user("hi")), Answer(TextPiece("x")))
+
+
+async def test_a_journal_that_is_full_refuses_what_it_cannot_keep(
+    running: Opens, tmp_path: Path
+) -> None:
+    async with running(**FAST, drafts_max=0) as core:
+        client = await client_of(core)
+        with away(tmp_path), pytest.raises(Unavailable):
+            await client.asks(chat(user("hi")), Answer(TextPiece("x")))
