@@ -73,6 +73,10 @@ async def life(chance: random.Random, clock: SimulatedClock) -> None:
         writing = [tasks.create_task(process.write()) for process in processes]
         for done in (*writing, *living):
             await done
+        await asyncio.sleep(5)  # what no notice told, a question a second does
+        for process in processes:
+            for room, seq in process.hub.tails().items():
+                assert seq == len(process.logs[room])
         for task in running:
             task.cancel()
     for client in clients:

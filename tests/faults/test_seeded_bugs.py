@@ -104,12 +104,12 @@ BUGS = [
         0.1,
     ),
     Bug(
-        "one order: what is published while a room is opened is forgotten",
-        "core/hub.py",
-        "        for event in early:\n            feed.append(event, self.encode)\n",
-        "",
+        "one order: what a reader missed is not made up for",
+        "core/reader.py",
+        "            cursor.seq = since\n",
+        "            cursor.seq = cursor.feed.tail\n",
         READERS,
-        0.3,
+        0.1,
     ),
     Bug(
         "one order: what the bus lost is not asked for",
