@@ -8,17 +8,27 @@ from palaver.store.prefix import START, beginnings, likeness, longer
 HI = Entry(role=Role.USER, text="hi")
 
 
+def call(arguments: str) -> Entry:
+    return Entry(role=Role.ASSISTANT, kind=Kind.TOOL_CALL, text=arguments, meta={"tool": "f"})
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
         (HI, Entry(role=Role.USER, text=" hi\n")),
         (HI, Entry(role=Role.USER, text="hi", meta={"more": {"x": 1}})),
         (HI, Entry(role=Role.USER, text="hi", meta={"parts": [{"type": "text", "text": "hi"}]})),
+        (call('{"a": 1, "b": [2.0]}'), call('{"b":[2.0],"a":1}')),
+        (call("not JSON"), call("not JSON\n")),
         (Entry(role=Role.SYSTEM, text="a"), Entry(role=Role.DEVELOPER, text="a")),
     ],
 )
 def test_what_clients_change_does_not_count(one: Entry, other: Entry) -> None:
     assert likeness(one) == likeness(other)
+
+
+def test_other_arguments_are_another_call() -> None:
+    assert likeness(call('{"a": 1}')) != likeness(call('{"a": 2}'))
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """By what a history that a client sends again is recognised: digests of its beginnings.
 
 Clients do not send a message back as they got it: they drop reasoning, fields they do not know, and space around the
-words. What they change so does not count; who spoke, the words, the tools and the pictures do.
+words, and write the arguments of a tool in JSON of their own. What they change so does not count; who spoke, the
+words, the tools and the pictures do.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,7 +27,7 @@ def likeness(said: Entry | Message) -> bytes:
     same = (
         role.value,
         str(said.kind),
-        said.text.strip(),
+        _arguments(said.text) if said.kind == Kind.TOOL_CALL else said.text.strip(),
         meta.get("name"),
         meta.get("call_id"),
         meta.get("tool"),
@@ -49,6 +50,14 @@ def beginnings(entries: Iterable[Entry | Message], before: bytes = START) -> lis
         before = longer(before, entry)
         digests.append(before)
     return digests
+
+
+def _arguments(text: str) -> object:
+    """What a tool is called with, however it is written; the text itself where it is no JSON."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text.strip()
 
 
 def _plain(item: Mapping[str, Any] | None) -> dict[str, Any] | None:

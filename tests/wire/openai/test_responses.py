@@ -246,6 +246,22 @@ async def test_an_item_can_be_named_instead_of_sent(
         await client.responses.create(model="m", input=[{"type": "item_reference", "id": "msg_0"}])
 
 
+async def test_a_thought_can_be_named_and_a_history_sent_again_goes_on_in_its_room(
+    client: Client, models: ScriptedUpstream
+) -> None:
+    models.will(stream(delta(reasoning_content="Hm."), "one", chunk(finish="stop"), DONE))
+    first = await client.responses.create(model="m", input="A question.")
+    assert [item.type for item in first.output] == ["reasoning", "message"]
+    named = [{"type": "item_reference", "id": item.id} for item in first.output]
+    again: Any = [*said("A question."), *named, *said("b")]
+    second = await client.responses.create(model="m", input=again)
+    assert [one["content"] for one in messages(models)] == ["A question.", "one", "b"]
+    assert second.conversation == first.conversation
+    assert first.conversation is not None
+    page = await client.conversations.items.list(first.conversation.id)
+    assert len(page.data) == 4
+
+
 async def test_the_whole_input_can_be_listed(client: Client, models: ScriptedUpstream) -> None:
     models.will(reply("one"))
     first = await client.responses.create(model="m", input="a")

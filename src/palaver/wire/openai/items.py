@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from palaver.errors import Code, Refused
-from palaver.model import Entry, ExchangeId, Kind, Message, MessageId, Role, RoomId, Status
+from palaver.model import NO_DATA, Entry, ExchangeId, Kind, Message, MessageId, Role, RoomId, Status
 
 Json = dict[str, Any]
 
@@ -244,6 +244,13 @@ def item_of(message: Message) -> Json:
         case Kind.ITEM:
             item, more = dict(meta.get("item", {})), {}
     return head | item | more
+
+
+def item_named(id_: str, message: Message) -> Json:
+    """The item that an id means: the message with its digits, or what the model thought before it."""
+    if id_.startswith(_PREFIXES[Kind.REASONING]) and message.kind != Kind.REASONING:
+        return {"id": id_, **reasoning_item(message.meta.get("reasoning", ""), NO_DATA)}
+    return item_of(message)
 
 
 def call_id_of(message: Message) -> str:

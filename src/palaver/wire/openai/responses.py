@@ -3,7 +3,8 @@
 A response is an exchange; its input and its output are messages of a room, which is its conversation. What streams is
 composed of the pieces of the answer, live or stored, so a client that lost its connection, or whose server died, goes
 on with `GET …?stream=true&starting_after=N`. An answer of which nothing came is an HTTP error for the client that waits
-for it, and a response that failed for everyone who asks later.
+for it, and a response that failed for everyone who asks later. A request that names neither a response nor a
+conversation may bring all that was said, as some libraries do: it goes on in the room that holds it.
 
 `store: false` keeps nothing, neither request nor answer. Where the model server speaks this API itself, such a request
 is passed on to it byte for byte, with all that only that server can do. Deleting a response takes it from this API;
@@ -207,7 +208,7 @@ class Responses:
         message = items.message_id(item["id"])
         try:
             if message is not None:
-                return items.item_of(await self._core.chat.message(me, message))
+                return items.item_named(item["id"], await self._core.chat.message(me, message))
         except Refused:
             pass
         raise Invalid(f"Item with id '{item['id']}' not found.", "input")
@@ -250,6 +251,7 @@ class Responses:
                 model=wanted.model,
                 request=wanted.body,
                 room=wanted.room,
+                whole=wanted.room is None and wanted.previous is None,
                 previous=wanted.previous,
                 kept=True,
                 metadata=wanted.metadata,
