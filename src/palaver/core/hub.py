@@ -316,6 +316,10 @@ class Hub:
         _forget(self._streams, stream.turn.room, stream.turn.message)
         self._touch(self._feeds.get(stream.turn.room))
 
+    def over(self, room: RoomId, message: MessageId) -> None:
+        """A reader found the message of an answer in the store before it was published here."""
+        _forget(self._streams, room, message)
+
     def streams(self, room: RoomId) -> dict[MessageId, Stream]:
         """The running answers of a room."""
         return self._streams.get(room, {})

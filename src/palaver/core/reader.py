@@ -250,6 +250,7 @@ class Reader:
             for happened in await self._events(cursor, count):
                 if happened.event.message is not None:
                     cursor.streams.pop(happened.event.message.id, None)
+                    self._hub.over(cursor.feed.room, happened.event.message.id)
                     cursor.drafts.pop(happened.event.message.id, None)
                 items.append(happened)
             if self._cursors.get(cursor.feed.room) is not cursor:
@@ -298,6 +299,8 @@ class Reader:
             found = feed.after(cursor.seq, count)
         else:
             found: list[Happened] = []
+            # no further than the hub is told, which shows an answer as running until it is
+            count = min(count, feed.tail - cursor.seq)
             for event in await self._past.since(feed.room, cursor.seq, count):
                 happened = Happened(event)
                 happened.frame = self._hub.encode(happened)
