@@ -240,7 +240,7 @@ async def test_hours_of_work_leave_nothing_behind(
     small = partial(serve, program=(sys.executable, "-P", "-c", SMALL_CACHES))
     world = await new_world(small, tmp_path, people=4, agent=True)
     async with world.http() as http:
-        await worked(world, http, seconds=max(2.0, seconds / 10))
+        await worked(world, http, seconds=max(2, min(60, seconds // 2)))
         warm = await rested(world, http)
         await worked(world, http, seconds=seconds)
         after = await rested(world, http)
