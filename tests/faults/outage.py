@@ -99,8 +99,10 @@ class Patient(Client):
             super()._acknowledged(frame)
 
     async def _refused(self, socket: ClientConnection, frame: Json) -> None:
-        if frame["temporary"] and not self._requests.get(frame["id"]):
-            raise EOFError("hello or sub could not be answered: connect again")
+        if frame["temporary"] and not self._requests.get(frame.get("id", 0)):
+            raise EOFError(
+                "hello or sub could not be answered: connect again"
+            )  # a sub of hello has no id
         await super()._refused(socket, frame)
 
 
