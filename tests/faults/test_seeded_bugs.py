@@ -25,7 +25,10 @@ READERS = "core/test_reader.py::test_every_reader_sees_every_event_once_and_in_o
 
 @dataclass(frozen=True, slots=True)
 class Bug:
-    """`old` becomes `new` in `file`, and `test` must fail. `effort`: how hard a seeded test has to try for that."""
+    """`old` becomes `new` in `file`, and `test` must fail. `effort`: how hard a seeded test has to try for that.
+
+    `hangs`: the test waits until its time is over.
+    """
 
     name: str
     file: str
@@ -33,6 +36,7 @@ class Bug:
     new: str
     test: str
     effort: float = 1
+    hangs: bool = False
 
 
 BUGS = [
@@ -72,6 +76,7 @@ BUGS = [
         "                if kind == DRAFT:\n",
         "                if kind == b'-':\n",
         "core/test_drafts.py::test_accepted_messages_survive_the_process",
+        hangs=True,
     ),
     Bug(
         "what was seen survives: shown before the journal has it",
@@ -183,6 +188,7 @@ BUGS = [
         "            _fail([*batch, *self._queue], faults.away())\n",
         "            pass\n",
         "store/test_writer.py::test_who_waits_too_long_is_told_and_so_is_who_waits_behind",
+        hangs=True,
     ),
     Bug(
         "silent damage is told: the chain is not computed",
@@ -241,7 +247,7 @@ def caught(bug: Bug, directory: Path) -> None:
 @pytest.mark.timeout(300)
 def test_the_bugs_of_the_day_are_caught(tmp_path: Path) -> None:
     day = int(time.time()) // DAY_SECONDS
-    cheap = [bug for bug in BUGS if bug.test != LIVES]
+    cheap = [bug for bug in BUGS if bug.test != LIVES and not bug.hangs]
     for number, bug in enumerate(random.Random(day).sample(cheap, SAMPLE)):
         caught(bug, tmp_path / str(number))
 
