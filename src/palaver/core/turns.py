@@ -15,7 +15,7 @@ A provider's failure becomes a status and a code in the message's meta; its text
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -356,7 +356,8 @@ class Turns:
             ended = True
             self.close(screen, stored=True)
             if stored is not None and stored.status is Status.DONE:
-                await self._title(run.turn, stored)
+                with suppress(Unavailable):  # a name can wait
+                    await self._title(run.turn, stored)
         except Exception:
             log.exception("turn.crashed", turn=run.turn.id, room=run.turn.room)
         finally:
