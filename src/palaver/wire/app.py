@@ -25,6 +25,14 @@ from palaver.wire.transport import EdgeTally
 from palaver.wire.websocket import Live
 
 DESCRIPTION = "Rooms, messages and events over plain HTTP. The live connection is at /ws."
+EXPOSED_HEADERS = (
+    "retry-after",
+    "retry-after-ms",
+    "x-palaver-room",
+    "x-request-id",
+    "x-should-retry",
+)
+"""What libraries of the API read of an answer, also inside a page of another site that is allowed."""
 
 
 def create_app(core: Core, tally: EdgeTally) -> FastAPI:
@@ -53,7 +61,8 @@ def create_app(core: Core, tally: EdgeTally) -> FastAPI:
             allow_origins=settings.allowed_origins,
             allow_credentials=True,  # a guest is known by a cookie, also from an allowed page
             allow_methods=["GET", "POST", "PATCH", "DELETE"],
-            allow_headers=["authorization", "content-type", "last-event-id"],
+            allow_headers=["*"],  # whatever libraries say of themselves: the page is trusted
+            expose_headers=EXPOSED_HEADERS,
         )
     app.add_middleware(Limits, settings=settings)
     app.add_middleware(problems.Caught)
