@@ -15,6 +15,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import structlog
@@ -25,13 +26,15 @@ from palaver.core.live import Drafted, Settled
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import Actor, MessageId, RoomId
 from palaver.settings import Settings
-from palaver.store.commands import Added, AddMessage
+from palaver.store.commands import Added, AddMessage, AddMessages
 from palaver.store.drafts import decoded, encoded
 from palaver.store.engine.lanes import Lane
 from palaver.store.journal import DRAFT, Journal, forget, merged, orphans
 from palaver.store.store import Store
 
 AGAIN_SECONDS = 0.5
+DRAIN_MAX = 256
+"""So many of a room's drafts share a commit when the database is back."""
 DRAFT_MS_MAX = 24 * 3_600_000
 AWAY = frozenset({Code.DATABASE_UNAVAILABLE, Code.DATABASE_FULL})
 
@@ -54,6 +57,8 @@ class _Draft:
     accepted_ms: int
     name: str
     size: int
+    since: float  # on the monotonic clock
+    waited_ms: int = 0  # until then
 
 
 class Drafts:
@@ -117,7 +122,7 @@ class Drafts:
             self._journal.keep(command.id, DRAFT, data)
         except OSError:
             raise _no_room() from None
-        draft = _Draft(command, accepted_ms, actor.name, len(data))
+        draft = _Draft(command, accepted_ms, actor.name, len(data), self._clock.monotonic())
         self._add(draft)
         await self._sync()
         self.tally.accepted += 1
@@ -144,7 +149,9 @@ class Drafts:
                         self._journal.keep(command.id, DRAFT, data)
                     except OSError:
                         kept = False
-                    draft = _Draft(command, accepted_ms, name, len(data))
+                    waited_ms = max(0, self._clock.now_ms() - accepted_ms)
+                    since = self._clock.monotonic()
+                    draft = _Draft(command, accepted_ms, name, len(data), since, waited_ms)
                     self._add(draft)
                     self._show(draft)
         try:
@@ -175,24 +182,36 @@ class Drafts:
         self._journal.close()
 
     async def _drain_room(self, room: RoomId) -> None:
-        """Stores a room's drafts in their order, until the database is away again."""
+        """Stores a room's drafts in their order, many in one commit, until the database is away again."""
         while drafts := self._rooms.get(room):
-            draft = next(iter(drafts.values()))
-            command = draft.command
-            if self._clock.now_ms() - draft.accepted_ms > DRAFT_MS_MAX:
-                old = Refused(Code.DRAFT_TOO_OLD, "The message waited for more than 24 hours.")
-                self._settle(draft, old, None)
+            fresh: list[_Draft] = []
+            for draft in list(islice(drafts.values(), DRAIN_MAX)):
+                if self._age_ms(draft) <= DRAFT_MS_MAX:
+                    fresh.append(draft)
+                else:
+                    old = Refused(Code.DRAFT_TOO_OLD, "The message waited for more than 24 hours.")
+                    self._settle(draft, old, None)
+            if not fresh:
                 continue
             try:
-                added = await self._store.write(command)
+                stored = await self._store.write(
+                    AddMessages(room, tuple(one.command for one in fresh))
+                )
             except Unavailable:
                 return
-            except Refused as refused:
-                self._settle(draft, refused, None)
-            else:
-                self._settle(draft, None, added)
-                with suppress(PalaverError):
-                    await self._stored(command, added)
+            for draft, result in zip(fresh, stored, strict=True):
+                if isinstance(result, Refused):
+                    self._settle(draft, result, None)
+                else:
+                    self._settle(draft, None, result)
+            for draft, result in zip(fresh, stored, strict=True):
+                if not isinstance(result, Refused):
+                    with suppress(PalaverError):
+                        await self._stored(draft.command, result)
+
+    def _age_ms(self, draft: _Draft) -> float:
+        """How long it has waited. The wall clock counts only for what a dead process left, because it may jump."""
+        return draft.waited_ms + (self._clock.monotonic() - draft.since) * 1_000
 
     async def _see_to_abandoned(self) -> None:
         for command in list(self._abandoned.values()):

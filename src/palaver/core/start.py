@@ -213,16 +213,13 @@ async def started(
         ending.callback(core.held.close)
         if lobby:
             await _lobby(store, core.assistant)
-        background = [*_background(core, parts)]
         relay = _relay(store, core, bus or bus_of(settings, clock))
         if relay is not None:
             published.append(relay.committed)
-            background.append(relay.run())
-        running = [tasks.create_task(one) for one in background]
+        running = [tasks.create_task(one) for one in _background(core, parts, relay)]
         try:
-            await core.held.recover()
-            await core.turns.recover()
-            await core.drafts.recover()
+            for left in (core.held, core.turns, core.drafts):
+                await left.recover()
             yield core
             await _compare(store, parts.mark, lane)
         finally:
@@ -231,7 +228,9 @@ async def started(
             await core.turns.drain(0)
 
 
-def _background(core: Core, parts: _Parts) -> Sequence[Coroutine[Any, Any, None]]:
+def _background(
+    core: Core, parts: _Parts, relay: Relay | None
+) -> Sequence[Coroutine[Any, Any, None]]:
     """What runs beside everything else."""
     store, lane = parts.store, parts.lane
     found = [
@@ -242,6 +241,8 @@ def _background(core: Core, parts: _Parts) -> Sequence[Coroutine[Any, Any, None]
     found += [core.drafts.drain(), core.held.drain(), core.keys.remember()]
     if store.shared:
         found.append(_copy(core))
+    if relay is not None:
+        found.append(relay.run())
     return found
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from palaver.errors import Refused
 from palaver.model import (
     NO_DATA,
     Actor,
@@ -73,6 +74,14 @@ class AddMessage(Command[Added]):
     status: Status = Status.DONE
     meta: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
     answers: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AddMessages(Command[tuple[Added | Refused, ...]]):
+    """Appends messages to one room in this order, all in one commit; one that is refused hurts none of the others."""
+
+    room: RoomId
+    commands: tuple[AddMessage, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from palaver.store.commands import (
     AddKey,
     AddMember,
     AddMessage,
+    AddMessages,
     ChangeExchange,
     ChangeSettings,
     ClaimTurns,
@@ -40,6 +41,7 @@ from palaver.store.commands import (
 
 AnyCommand = (
     AddMessage
+    | AddMessages
     | FinishTurn
     | RetryTurn
     | ClaimTurns
@@ -91,6 +93,8 @@ def _applied(tx: Transaction, command: AnyCommand) -> Any:  # noqa: C901, PLR091
         case AddMessage():
             (added,) = add_messages(tx, [command])
             return added
+        case AddMessages():
+            return tuple(add_messages(tx, command.commands))
         case FinishTurn():
             return turns.finish(tx, command)
         case RetryTurn():
