@@ -82,7 +82,7 @@ def main(arguments: Sequence[str]) -> int:
         case ["quick"]:
             quick(tally)
         case ["torture", *rest]:
-            pytest(tally, ["-m", "torture", *rest], effort=TORTURE_EFFORT)
+            pytest(tally, ["-m", "torture or seeded", *rest], effort=TORTURE_EFFORT)
         case rest:
             pytest(tally, rest)
     for title in tally.skipped:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 
+import pytest
 from tests.support.simulation import SimulatedClock, simulate
 
 from palaver.core.hub import Hub
@@ -232,6 +233,7 @@ async def life(chance: random.Random, clock: SimulatedClock) -> None:  # noqa: A
         assert client.seq == {room: len(log) for room, log in world.logs.items()}
 
 
+@pytest.mark.seeded
 def test_every_reader_sees_every_event_once_and_in_order_in_thousands_of_lives(
     effort: float,
 ) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 
+import pytest
 from tests.core.test_reader import ROOMS, Client, World
 from tests.support.simulated import Air, Bus
 from tests.support.simulation import Process as Running, SimulatedClock, simulate
@@ -83,6 +84,7 @@ async def life(chance: random.Random, clock: SimulatedClock) -> None:
         assert client.seq == {room: len(processes[0].logs[room]) for room in ROOMS}
 
 
+@pytest.mark.seeded
 def test_a_bus_that_loses_and_doubles_costs_no_reader_an_event(effort: float) -> None:
     for seed in range(int(LIVES * effort)):
         simulate(seed, life)

@@ -534,6 +534,7 @@ def run(seed: int, server: Server) -> tuple[float, float]:
     return ends[0], ends[1]
 
 
+@pytest.mark.seeded
 @pytest.mark.timeout(1_200)
 def test_nothing_is_lost_doubled_or_reordered_in_any_life(server: Server, effort: float) -> None:
     for seed in range(int(LIVES * effort)):

@@ -12,7 +12,8 @@ from palaver.core.live import Delta, Happened, Opened
 from palaver.core.reader import Reader
 from palaver.core.start import Core
 from palaver.errors import Code, ProviderError, Refused
-from palaver.model import Actor, Message, Room, Status, TurnId
+from palaver.model import Actor, Message, MessageId, Room, Status, TurnId
+from palaver.store.commands import AddMessage
 from palaver.store.journal import Journal
 
 
@@ -356,3 +357,24 @@ async def half_an_answer(core: Core, room: Room, agent: Actor) -> None:
     async with core.turns.external(room.id, agent) as answer:
         answer.write("half")
         raise ZeroDivisionError
+
+
+async def test_a_turn_that_nobody_began_is_begun(running: Running, script: Script) -> None:
+    """As after a commit whose end was unclear: the turn is there, and is this process's own."""
+    async with running() as core:
+        actor, room = await room_of(core)
+        added = await core.turns._store.write(
+            AddMessage(
+                id=MessageId(f"m_{core.clock.new_id()}"),
+                room=room.id,
+                author=actor.id,
+                text="hi",
+                answers=True,
+            )
+        )
+        script.say("late", None)
+        await core.turns.see_to_unbegun()
+        assert core.turns.running == 0, "it may be about to begin"
+        await core.turns.see_to_unbegun()
+        [answer] = await answers(core, actor, room)
+    assert (answer.text, answer.id) == ("late", added.turns[0].message)

@@ -505,6 +505,8 @@ class Exchanges:
         exchange = await self._store.read(exchanges.of_turn, turn.id)
         if exchange is None:
             return False
+        if self._held.holds(exchange.id):
+            return True  # its end is about to be stored
         pieces = pieces_in(records)
         if not pieces:  # it ran on another host
             pieces = [ReasoningPiece(left.reasoning), TextPiece(left.text)]

@@ -63,6 +63,10 @@ class Held:
         """How many wait to be stored."""
         return len(self._held)
 
+    def holds(self, exchange: ExchangeId) -> bool:
+        """Whether an exchange waits here."""
+        return exchange in self._held
+
     async def accept(self, opening: OpenExchange) -> None:
         """Keeps a request. Raises `Unavailable` when it can be kept here neither."""
         await self._keep(_Held(opening), opening)

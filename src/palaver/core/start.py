@@ -488,9 +488,9 @@ async def _pulse(core: Core, store: Store) -> None:
             if store.shared:
                 await core.turns.recover()
                 await core.drafts.recover()
-            up = (
-                core.drafts.depth + core.held.depth == 0
-            )  # a database that only reads is away for those who write
+            await core.turns.see_to_unbegun()
+            # a database that only reads is away for those who write
+            up = core.drafts.depth + core.held.depth == 0
         except Unavailable as failure:
             log.warning("database.away", code=failure.code)
             up = False

@@ -26,12 +26,14 @@ from palaver.agents.base import (
     Provider,
     ReasoningPiece,
     RefusalPiece,
+    Request,
     TextPiece,
     ToolPiece,
 )
 from palaver.clock import Clock
 from palaver.core import checks, context
 from palaver.core.access import Access
+from palaver.core.drafts import AWAY
 from palaver.core.hub import Hub
 from palaver.core.screen import Answer, Screen
 from palaver.errors import Code, ProviderError, Refused, Unavailable
@@ -145,6 +147,7 @@ class Turns:
         self._taken: dict[asyncio.Task[None], None] = {}
         self._over: dict[TurnId, int] = {}  # the last ones that ended here, with their fence
         self._screens: dict[TurnId, Screen] = {}
+        self._unbegun: set[TurnId] = set()
         self._places = asyncio.Semaphore(settings.turns_running_max)
         self._closing = False
         self.elsewhere: Elsewhere = Nowhere()
@@ -205,6 +208,25 @@ class Turns:
         self._taken[task] = None
         task.add_done_callback(lambda _: self._taken.pop(task))
         return task
+
+    async def see_to_unbegun(self) -> None:
+        """Begins this process's turns that nobody began, as after a commit whose end was unclear.
+
+        To be called every few seconds: one that is met twice is nobody's. An external one is told as interrupted.
+        """
+        mine = await self._store.read(turns.open_of, self._store.owner)
+        unbegun = {
+            turn.id: turn
+            for turn in mine
+            if turn.id not in self._runs and turn.id not in self._screens
+        }
+        for id_ in unbegun.keys() & self._unbegun:
+            turn = unbegun.pop(id_)
+            if turn.external:
+                self._tasks.create_task(self._cut(turn, Partial(), ()))
+            else:
+                self.begin((turn,))
+        self._unbegun = set(unbegun)
 
     async def stop(self, actor: Actor, turn: TurnId) -> None:
         """Ends an answer; what came is stored as `stopped`. One that has ended is left as it is.
@@ -414,7 +436,7 @@ class Turns:
         """Takes the provider's pieces until the answer is whole."""
         provider = await self._provider()
         meta["provider"] = provider.name
-        request = await context.to_answer(self._store, self._settings, screen.turn)
+        request = await self._request(screen.turn)
         if request.model is not None:
             meta["model"] = request.model
         async with aclosing(provider.answer(request)) as pieces:
@@ -453,6 +475,18 @@ class Turns:
                 log.warning("turn.not_stored_yet", turn=ending.turn, code=failure.code)
                 await asyncio.sleep(wait * (0.5 + self._clock.chance()))
                 wait = min(wait * 2, STORE_RETRY_SECONDS_MAX)
+
+    async def _request(self, turn: Turn) -> Request:
+        """What the model is given. While the database is away, waits for it: nobody need ask again."""
+        wait = 0.05
+        while True:
+            try:
+                return await context.to_answer(self._store, self._settings, turn)
+            except Unavailable as failure:
+                if failure.code not in AWAY:
+                    raise
+                await asyncio.sleep(wait * (0.5 + self._clock.chance()))
+                wait = min(STORE_RETRY_SECONDS_MAX, wait * 2)
 
     async def _title(self, turn: Turn, answer: Message) -> None:
         """Lets a real model name a room that is named after its first message so far."""

@@ -34,6 +34,9 @@ _OPEN_IN = Statement(
     ),
     "room",
 )
+_OPEN_OF = Statement(
+    selected.where(turns.c.owner == bindparam("owner"), turn_is_open).order_by(turns.c.id), "owner"
+)
 _RUNNING = Statement(select(func.count()).select_from(turns).where(turn_is_open))
 
 _COPIED = Statement(
@@ -53,6 +56,11 @@ def get(conn: Connection, turn: TurnId) -> Turn | None:
 def open_in(conn: Connection, room: RoomId) -> tuple[Turn, ...]:
     """The room's open turns, in the order of the messages that they answer."""
     return tuple([turn_of(row) for row in _OPEN_IN.all(conn, room)])
+
+
+def open_of(conn: Connection, owner: str) -> tuple[Turn, ...]:
+    """The open turns of a process."""
+    return tuple([turn_of(row) for row in _OPEN_OF.all(conn, owner)])
 
 
 def running(conn: Connection) -> int:
