@@ -143,6 +143,7 @@ def test_python_is_locked_by_hash_and_in_one_way_only() -> None:
     assert not (ROOT / "uv.lock").exists()
     assert [path.name for path in LOCKS] == [
         "requirements-build.lock",
+        "requirements-clients.lock",
         "requirements-dev.lock",
         "requirements-node.lock",
         "requirements.lock",

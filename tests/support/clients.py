@@ -1,0 +1,183 @@
+"""Programs that were written against OpenAI's own API by others, run as their users run them: processes of their own.
+
+JavaScript libraries come from the npm registry (tests/clients/js/package-lock.json), Python ones from the index
+(requirements-clients.lock), both checked by hash, into build/clients: none of them is part of the environment of the
+tests. Where they cannot be had, `Missing` says why.
+
+A program does one thing after the other, as tests/clients/js/lines.js has it: a line of JSON in, lines out.
+"""
+
+import asyncio
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import hatch_build
+import playwright
+from tests.support.server import clean_environment
+
+ROOT = Path(__file__).resolve().parents[2]
+CLIENTS = ROOT / "tests" / "clients"
+BUILD = ROOT / "build" / "clients"
+FETCH_SECONDS_MAX = 600
+ANSWER_SECONDS_MAX = 60
+NODE_MAJOR_MIN = 22
+"""What the current libraries ask for."""
+
+Json = dict[str, Any]
+
+
+class Missing(Exception):
+    """A client cannot be had here, for this reason."""
+
+
+class Program:
+    """A client that runs. `words` are those of the last thing that it was asked to do."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.words: list[str] = []
+
+    async def do(self, thing: str, text: str = "") -> Json:
+        """Asks for one thing, and gives what came of it."""
+        await self.begin(thing, text)
+        return await self.end()
+
+    async def begin(self, thing: str, text: str = "") -> None:
+        """Asks for one thing."""
+        assert self._process.stdin is not None
+        self.words.clear()
+        self._process.stdin.write(json.dumps({"do": thing, "text": text}).encode() + b"\n")
+        await self._process.stdin.drain()
+
+    async def heard(self, words: str) -> None:
+        """Waits until the client has told its user so much."""
+        while "".join(self.words) != words:
+            line = await self._line()
+            assert "word" in line, f"it ended: {line}"
+            self.words.append(line["word"])
+
+    async def end(self) -> Json:
+        """What came of it; `failed` is in it where that was an error."""
+        while "end" not in (line := await self._line()):
+            self.words.append(line["word"])
+        return line["end"]
+
+    async def _line(self) -> Json:
+        assert self._process.stdout is not None
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            line = await self._process.stdout.readline()
+        assert line, f"the client ended with {await self._process.wait()}"
+        return json.loads(line)
+
+
+@asynccontextmanager
+async def running(
+    command: Sequence[str], url: str, *, environment: Mapping[str, str], key: str = "any"
+) -> AsyncGenerator[Program]:
+    """A client that is told by the usual variables where the API is."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        env={**environment, "OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": key},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=2**20,
+    )
+    assert process.stdin is not None
+    try:
+        yield Program(process)
+        process.stdin.close()
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+# JavaScript
+
+
+def javascript(name: str, *arguments: str) -> list[str]:
+    """The command of a program in tests/clients/js, beside its libraries. Raises `Missing`."""
+    return [str(_node()), str(_javascript_folder() / name), *arguments]
+
+
+def javascript_environment() -> dict[str, str]:
+    """What such a program needs."""
+    return clean_environment({"NO_COLOR": "1"})
+
+
+def _node() -> Path:
+    """The system's node, where it is new enough, else the one that came with Playwright."""
+    bundled = Path(playwright.__file__).parent / "driver" / "node"
+    for path in (shutil.which("node"), bundled):
+        if path is not None and Path(path).is_file():
+            command = [str(path), "--version"]
+            _, text = hatch_build.run(command, cwd=ROOT, seconds_max=30)
+            major = text.strip().removeprefix("v").partition(".")[0]
+            if major.isdecimal() and int(major) >= NODE_MAJOR_MIN:
+                return Path(path)
+    raise Missing(f"there is no node {NODE_MAJOR_MIN} or later")
+
+
+def _javascript_folder() -> Path:
+    """The programs and their libraries, installed."""
+    source, target = CLIENTS / "js", BUILD / "js"
+    with _once(target, [source / "package.json", source / "package-lock.json"]) as installs:
+        shutil.copytree(source, target, dirs_exist_ok=True)
+        if installs:
+            try:
+                node = hatch_build.find_node(ROOT) or hatch_build.fetch_node(ROOT)
+                path = f"{node.program.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+                hatch_build.install_packages(target, node, {**os.environ, "PATH": path})
+            except hatch_build.FetchError as error:
+                raise Missing(f"the JavaScript clients could not be had: {error}") from None
+    return target
+
+
+# Python
+
+
+def python(name: str, *arguments: str) -> list[str]:
+    """The command of a program in tests/clients/python."""
+    return [sys.executable, str(CLIENTS / "python" / name), *arguments]
+
+
+def python_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What such a program needs, its libraries among it, installed. Raises `Missing`."""
+    target, lock = BUILD / "python", ROOT / "requirements-clients.lock"
+    with _once(target, [lock]) as installs:
+        if installs:
+            shutil.rmtree(target, ignore_errors=True)
+            uv = shutil.which("uv")
+            installer = [sys.executable, "-m", "pip", "install"]
+            if uv is not None:
+                installer = [uv, "pip", "install", "--python", sys.executable]
+            command = [*installer, "--quiet", "--require-hashes", "--target", str(target)]
+            code, text = hatch_build.run(
+                [*command, "--requirement", str(lock)], cwd=ROOT, seconds_max=FETCH_SECONDS_MAX
+            )
+            if code != 0:
+                raise Missing(f"the Python clients could not be had: {text}")
+    return clean_environment({"PYTHONPATH": str(target), "NO_COLOR": "1", **(extra or {})})
+
+
+@contextmanager
+def _once(target: Path, locks: Sequence[Path]) -> Generator[bool]:
+    """Whether something has to be installed, for one test run at a time. It is, unless the block raises."""
+    digest = hashlib.sha256(b"\0".join(lock.read_bytes() for lock in locks)).hexdigest()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    stamp = target.with_suffix(".stamp")
+    with target.with_suffix(".lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        installs = not stamp.is_file() or stamp.read_text(encoding="utf-8") != digest
+        yield installs
+        stamp.write_text(digest, encoding="utf-8")
