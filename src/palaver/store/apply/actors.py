@@ -66,6 +66,7 @@ def rename(tx: Transaction, command: RenameActor) -> Actor:
     if stored_actors.get(tx.conn, command.actor) is None:
         raise Refused(Code.NOT_FOUND, "there is no such person or agent")
     _RENAME.run(tx.conn, command.name, command.actor)
+    tx.actors.pop(command.actor, None)
     renamed = stored_actors.get(tx.conn, command.actor)
     assert renamed is not None
     return renamed

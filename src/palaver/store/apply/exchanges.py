@@ -160,7 +160,6 @@ def opened(tx: Transaction, command: OpenExchange) -> Opened:
     if known is not None:
         return Opened(exchange=known, turn=turn_get(tx.conn, known.turn), dup=True, untitled=False)
     room, view, taken = _place(tx, command, actor)
-    tx.writer(room, command.actor)
     new = append(
         tx,
         room,
@@ -176,13 +175,31 @@ def opened(tx: Transaction, command: OpenExchange) -> Opened:
         trigger_seq=trigger_seq,
         message=command.message,
         state=TurnState.OPEN,
-        attempt=next_attempt(tx, room, trigger_seq, agent.key),
+        attempt=1 if new else next_attempt(tx, room, trigger_seq, agent.key),
         fence=1,
         external=True,
     )
     _insert(tx, command, (room, actor, agent), turn, view)
-    exchange = get(tx.conn, command.id)
-    assert exchange is not None
+    exchange = Exchange(
+        id=command.id,
+        name=None,
+        kind=command.kind,
+        state=ExchangeState.RUNNING,
+        room=room.id,
+        actor=command.actor,
+        model=command.model,
+        created_ms=tx.now_ms,
+        ended_ms=None,
+        view=view,
+        answers=(),
+        previous=command.previous,
+        kept=command.kept,
+        request=command.request,
+        response={},
+        metadata=command.metadata,
+        turn=command.turn,
+        message=command.message,
+    )
     return Opened(
         exchange=exchange,
         turn=turn,
@@ -267,13 +284,14 @@ def _place(
         if before is None or before.actor != command.actor:
             raise not_found()
         view = _with(before.view, before.answers)
-        return tx.room(command.room or before.room), view, 0
+        room = tx.room(command.room or before.room)
+        tx.writer(room, command.actor)
+        return room, view, 0
     found = _matched(tx, command, actor)
     if found is not None:
         return found
     if command.room is None:
-        made = rooms.create(tx, command.new_room)
-        return tx.room(made.id), (), 0
+        return rooms.make(tx, command.new_room), (), 0
     room = tx.room(command.room)
     tx.writer(room, command.actor)
     if not command.whole:  # what is new goes on from all that was said
@@ -305,7 +323,9 @@ def _matched(
             if taken < len(command.entries) and _alike(command.entries[taken], message):
                 view = _with(view, [message.seq])
                 taken += 1
-        return tx.room(exchange.room), view, taken
+        room = tx.room(exchange.room)
+        tx.writer(room, command.actor)
+        return room, view, taken
     return None
 
 

@@ -104,6 +104,14 @@ def create(tx: Transaction, command: CreateRoom) -> Room:
     there = stored_rooms.get(tx.conn, command.id, seen_by)
     if there is not None:
         return there
+    make(tx, command)
+    made = stored_rooms.get(tx.conn, command.id, seen_by)
+    assert made is not None
+    return made
+
+
+def make(tx: Transaction, command: CreateRoom) -> LockedRoom:
+    """The room, which is not there yet."""
     owner = None if command.owner is None else _actor(tx, command.owner)
     agents = [_actor(tx, agent) for agent in dict.fromkeys(command.agents)]
     folded = stored_rooms.folded(command.title)
@@ -139,9 +147,7 @@ def create(tx: Transaction, command: CreateRoom) -> Room:
     is_open = command.visibility is Visibility.OPEN
     data = {"title": command.title} | ({"visibility": "open"} if is_open else {})
     tx.log(room, EventType.ROOM_CREATED, owner, data=data)
-    made = stored_rooms.get(tx.conn, command.id, seen_by)
-    assert made is not None
-    return made
+    return room
 
 
 def rename(tx: Transaction, command: RenameRoom) -> bool:

@@ -124,13 +124,14 @@ class KnownActor:
 
 @dataclass(slots=True)
 class Transaction:
-    """One transaction: `events` collects what is told after the commit."""
+    """One transaction: `events` collects what is told after the commit, `actors` are those met so far."""
 
     conn: Connection
     clock: Clock
     owner: str
     now_ms: int
     events: list[Event] = field(default_factory=list[Event])
+    actors: dict[ActorId, KnownActor] = field(default_factory=dict[ActorId, KnownActor])
 
     def room(self, room: RoomId, *, deleted_too: bool = False) -> LockedRoom:
         """Locks the room. Refused: `room_not_found`."""
@@ -142,10 +143,13 @@ class Transaction:
 
     def actor(self, actor: ActorId) -> KnownActor | None:
         """The actor of this id."""
-        row = _ACTOR.first(self.conn, actor)
-        if row is None or id_of(row[1], row[2]) != actor:
-            return None
-        return KnownActor(row[0], actor, row[3], actor.startswith("a_"))
+        known = self.actors.get(actor)
+        if known is None:
+            row = _ACTOR.first(self.conn, actor)
+            if row is None or id_of(row[1], row[2]) != actor:
+                return None
+            known = self.actors[actor] = KnownActor(row[0], actor, row[3], actor.startswith("a_"))
+        return known
 
     def membership(self, room: LockedRoom, actor: KnownActor) -> tuple[MemberRole, int] | None:
         """The actor's role in the room, and how far it has read."""
