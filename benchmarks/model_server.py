@@ -1,7 +1,7 @@
 """A model server that costs next to nothing, in a process of its own: `python -m benchmarks.model_server`.
 
 It prints its URL. A request's `max_tokens` says how many chunks it answers with, and `seed` how many microseconds lie
-between two of them.
+between two of them; with `top_logprobs` of 1 it thinks for 10 ms first, which is little for a model.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ WHOLE = (
     b'"usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}}'
 )
 PORT_ANY = 0
+THINKING_SECONDS = 0.01
 
 
 def framed(data: bytes) -> bytes:
@@ -62,6 +63,8 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             body = await reader.readexactly(int(size)) if size else b"{}"
             asked: dict[str, Any] = json.loads(body)
             if asked.get("stream"):
+                if asked.get("top_logprobs"):
+                    await asyncio.sleep(THINKING_SECONDS)
                 pause = asked.get("seed", 0) / 1_000_000
                 await stream(writer, asked.get("max_tokens", 1), pause)
             else:

@@ -72,20 +72,26 @@ class Sizes:
 class Client:
     """One connection, one request at a time."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, url: str
+    ) -> None:
         self._reader = reader
         self._writer = writer
+        self._url = url
 
     @classmethod
     async def connected(cls, url: str) -> "Client":
         """To the server at `url`."""
         place = urlsplit(url)
-        return cls(*await asyncio.open_connection(place.hostname, place.port, limit=1 << 20))
+        found = await asyncio.open_connection(place.hostname, place.port, limit=1 << 20)
+        return cls(*found, url)
 
     async def ask(self, number: int, **more: object) -> float:
         """Asks something new; seconds until the first chunk, after which the rest is read."""
         said = [{"role": "user", "content": f"Question {number}"}]
         body = json.dumps({"model": "scripted", "messages": said, **more}).encode()
+        if self._reader.at_eof():  # some servers end a connection after a while
+            self._reader, self._writer = (await self.connected(self._url)).streams
         began = time.perf_counter()
         self._writer.write(
             b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer x\r\n"
@@ -108,6 +114,11 @@ class Client:
         size = int(await self._reader.readline(), 16)
         return (await self._reader.readexactly(size + 2))[:size]
 
+    @property
+    def streams(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """The connection."""
+        return self._reader, self._writer
+
     def close(self) -> None:
         """Closes the connection."""
         self._writer.close()
@@ -120,7 +131,11 @@ async def asked(place: Place, sizes: Sizes) -> Sample:
     for warm in range(10):
         await client.ask(number + warm, stream=True, max_tokens=3)
     firsts = [
-        await client.ask(number + 100 + index, stream=True, max_tokens=3)
+        await client.ask(number + 100 + index, stream=True, max_tokens=3, top_logprobs=1)
+        for index in range(sizes.firsts)
+    ]
+    at_once = [
+        await client.ask(number + 100_000 + index, stream=True, max_tokens=3)
         for index in range(sizes.firsts)
     ]
     cpu = cpu_seconds(place.pid)
@@ -137,6 +152,7 @@ async def asked(place: Place, sizes: Sizes) -> Sample:
     return {
         "first_p50_ms": percentile(firsts, 50) * 1000,
         "first_p99_ms": percentile(firsts, 99) * 1000,
+        "at_once_p50_ms": percentile(at_once, 50) * 1000,
         "cpu_ms": of_chunks * 1_000_000 / sizes.chunks,
         "rate": 16 * sizes.calls / wall,
         "call_ms": of_calls * 1000 / (16 * sizes.calls),
@@ -247,22 +263,25 @@ async def measure(options: argparse.Namespace) -> Report:
 
 def _told(report: Report, figures: Figures, sizes: Sizes) -> None:
     others = [name for name in figures if name != PALAVER]
-    for key, most in (("first_p50_ms", 1.0), ("first_p99_ms", 3.0)):
+    for key, what, most in (
+        ("first_p50_ms", "of a model that thinks for 10 ms, p50", 1.0),
+        ("first_p99_ms", "of a model that thinks for 10 ms, p99", 3.0),
+        ("at_once_p50_ms", "of one that answers at once, p50", None),
+    ):
         ours, direct = figures[PALAVER][key].values, figures[DIRECT][key].values
         added = Figure(tuple(a - b for a, b in zip(ours, direct, strict=True)))
         beside: dict[str, Figure] = {}
         if LITELLM in figures:
             theirs = figures[LITELLM][key].values
             beside = {LITELLM: Figure(tuple(a - b for a, b in zip(theirs, direct, strict=True)))}
-        name = "p50" if "p50" in key else "p99"
         report.add(
             Row(
-                target="T13",
-                what=f"added to the time to the first token, {name}",
+                target="" if most is None else "T13",
+                what=f"added to the time to the first token {what}",
                 unit="ms",
                 figure=added,
                 baselines=beside,
-                goal=Goal(at_most=most),
+                goal=None if most is None else Goal(at_most=most),
             )
         )
     against = Goal(at_most=0.1, against=LITELLM) if LITELLM in figures else None
