@@ -204,6 +204,41 @@ BUGS = [
         "        if chain is not None and chain.hex() != place.chain:\n",
         "store/test_mark.py::test_lost_commits_are_told_and_not_served_silently",
     ),
+    Bug(
+        "an API answer's end is told once it is stored: it is told before",
+        "core/exchanges.py",
+        "                if told.last or last:\n",
+        "                if last:\n",
+        "core/test_exchanges.py::test_the_end_is_told_only_once_the_answer_is_stored",
+    ),
+    Bug(
+        "two API turns at once lose neither: both go on in one place",
+        "store/apply/exchanges.py",
+        "if head is None or head[0] != id_ or seen is None",
+        "if head is None or seen is None",
+        "core/test_exchanges.py::test_two_turns_at_once_lose_neither",
+    ),
+    Bug(
+        "what a library repeats is stored once: it is stored twice",
+        "store/apply/exchanges.py",
+        "    if known is None and command.repeated:\n",
+        "    if known is None and not command.repeated:\n",
+        "core/test_exchanges.py::test_a_request_that_is_repeated_by_a_library_is_answered_once",
+    ),
+    Bug(
+        "an exchange ends once: a process that lost it ends it, too",
+        "store/apply/exchanges.py",
+        "    if state is not TurnState.OPEN or fence != command.fence:\n",
+        "    if state is not TurnState.OPEN:\n",
+        "store/test_exchanges.py::test_a_claimed_turn_is_finished_by_its_new_owner_only",
+    ),
+    Bug(
+        "an API chat goes on without the database: nothing of it is kept",
+        "core/held.py",
+        "            self.journal.keep(one.id, DRAFT, data)\n",
+        "            pass\n",
+        "core/test_held.py::test_what_was_kept_survives_the_process",
+    ),
 ]
 
 
