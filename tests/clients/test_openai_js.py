@@ -6,12 +6,11 @@ from typing import Any
 import httpx2
 import pytest
 from tests.clients.answers import completion
-from tests.support import clients
-from tests.support.clients import Missing, Program
+from tests.support.clients import Installed, Program
 from tests.support.server import ServerProcess, serving
 from tests.support.upstream import ScriptedUpstream, scripted_upstream, whole
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # what is installed may take its time
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +28,8 @@ async def server(
 
 
 @pytest.fixture(scope="module")
-async def program(server: ServerProcess) -> AsyncIterator[Program]:
-    try:
-        command = clients.javascript("with_openai.js", "chat")
-    except Missing as missing:
-        pytest.skip(str(missing))
-    environment = clients.javascript_environment()
-    async with clients.running(command, server.url, environment=environment) as running:
+async def program(server: ServerProcess, javascript: Installed) -> AsyncIterator[Program]:
+    async with javascript.running("with_openai.js", "chat", server.url) as running:
         yield running
 
 

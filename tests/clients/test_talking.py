@@ -6,17 +6,16 @@ stand in one room, once, for everyone to see while it comes.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from tests.clients.answers import FINISH, answer, calls_a_tool
-from tests.support import clients
-from tests.support.clients import Missing, Program
+from tests.support.clients import Installed, Program
+from tests.support.llama import ANSWER
 from tests.support.server import Serve, ServerProcess
 from tests.support.upstream import (
     ScriptedUpstream,
@@ -25,9 +24,10 @@ from tests.support.upstream import (
 )
 from tests.wire.door import Door, settings_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # what is installed may take its time
 
 Json = dict[str, Any]
+Started = AbstractAsyncContextManager[Program]
 OSLO: Json = {"city": "Oslo", "people": 700_000}
 
 
@@ -48,18 +48,9 @@ class Client:
     def name(self) -> str:
         return f"{self.program} {self.mode}"
 
-    def starts(self, server: ServerProcess) -> AbstractAsyncContextManager[Program]:
-        """A run of it, as somebody of its own. Skips where it cannot be had."""
-        try:
-            if self.program.endswith(".js"):
-                command = clients.javascript(self.program, self.mode)
-                environment: Mapping[str, str] = clients.javascript_environment()
-            else:
-                environment = clients.python_environment()
-                command = clients.python(self.program, self.mode)
-        except Missing as missing:
-            pytest.skip(str(missing))
-        return clients.running(command, server.url, environment=environment, key=f"sk {self.name}")
+    def starts(self, installed: Installed, server: ServerProcess) -> Started:
+        """A run of it, as somebody of its own."""
+        return installed.running(self.program, self.mode, server.url, key=f"sk {self.name}")
 
 
 def tried() -> list[Any]:
@@ -90,11 +81,18 @@ def client(request: pytest.FixtureRequest) -> Client:
 
 
 @pytest.fixture
-async def door(relay: ServerProcess, tmp_path: Path) -> AsyncIterator[Door]:
+def installed(client: Client, request: pytest.FixtureRequest) -> Installed:
+    return request.getfixturevalue("javascript" if client.program.endswith(".js") else "python")
+
+
+@asynccontextmanager
+async def looking(server: ServerProcess) -> AsyncGenerator[Door]:
     """Somebody who looks on."""
-    looker = Door(relay.url, settings_for(tmp_path))
-    yield looker
-    await looker.close()
+    looker = Door(server.url, settings_for(server.data))
+    try:
+        yield looker
+    finally:
+        await looker.close()
 
 
 async def room_of(http: httpx2.AsyncClient, title: str) -> str:
@@ -104,46 +102,49 @@ async def room_of(http: httpx2.AsyncClient, title: str) -> str:
     return found
 
 
-async def rows(http: httpx2.AsyncClient, room: str) -> list[tuple[str, str, str]]:
+async def stored(server: ServerProcess, title: str) -> list[tuple[str, str, str]]:
     """Role, text and status of all that a room holds; what was thought stands in some rooms by itself."""
-    got = (await http.get(f"/api/rooms/{room}/messages", params={"limit": 200})).json()
+    async with looking(server) as door:
+        http = door.http()
+        room = await room_of(http, title)
+        got = (await http.get(f"/api/rooms/{room}/messages", params={"limit": 200})).json()
     said = [one for one in got["messages"] if one["kind"] != "reasoning"]
     return [(one["role"], one["text"], one["status"]) for one in said]
 
 
 async def test_a_conversation_is_one_room_that_is_seen_while_it_grows(
-    client: Client, relay: ServerProcess, models: ScriptedUpstream, door: Door
+    client: Client, installed: Installed, relay: ServerProcess, models: ScriptedUpstream
 ) -> None:
     title = f"Hello from {client.name}"
-    token, http = await door.guest()
     gate = asyncio.Event()
-    async with client.starts(relay) as program, door.live(token) as live:
+    async with client.starts(installed, relay) as program, looking(relay) as door:
+        token, http = await door.guest()
         models.will(stream("one ", gate, "two", *FINISH), reply("three"))
         await program.begin("say", title)
         await program.heard("one ")
-        room = await room_of(http, title)
-        joined = await live.ask(t="sub", room=room)
-        assert [one["text"] for one in joined["messages"]] == [title]
-        assert [one["text"] for one in joined["streams"]] == ([] if client.tells else ["one "])
-        gate.set()
-        told = await live.event("message.created")
-        assert told["d"]["text"] == "one two"
+        async with door.live(token) as live:
+            joined = await live.ask(t="sub", room=await room_of(http, title))
+            assert [one["text"] for one in joined["messages"]] == [title]
+            assert [one["text"] for one in joined["streams"]] == ([] if client.tells else ["one "])
+            gate.set()
+            told = await live.event("message.created")
+            assert told["d"]["text"] == "one two"
         assert (await program.end())["said"] == "one two"
         assert (await program.do("say", "and then?"))["said"] == "three"
-        assert await rows(http, room) == [
-            ("user", title, "done"),
-            ("assistant", "one two", "done"),
-            ("user", "and then?", "done"),
-            ("assistant", "three", "done"),
-        ]
+    assert await stored(relay, title) == [
+        ("user", title, "done"),
+        ("assistant", "one two", "done"),
+        ("user", "and then?", "done"),
+        ("assistant", "three", "done"),
+    ]
 
 
 async def test_a_tool_goes_round_and_an_object_comes_back(
-    client: Client, relay: ServerProcess, models: ScriptedUpstream, door: Door
+    client: Client, installed: Installed, relay: ServerProcess, models: ScriptedUpstream
 ) -> None:
     title = f"The weather, {client.name}?"
     streams = "tool" not in client.whole
-    async with client.starts(relay) as program:
+    async with client.starts(installed, relay) as program:
         models.will(calls_a_tool(streams=streams), answer("It snows.", streams=streams))
         assert (await program.do("tool", title))["said"] == "It snows."
         models.will(answer(json.dumps(OSLO), streams="object" not in client.whole))
@@ -153,8 +154,7 @@ async def test_a_tool_goes_round_and_an_object_comes_back(
         assert [message["role"] for message in asked["messages"]] == [
             *("user", "assistant", "tool", "assistant", "user")
         ]
-    http = door.http()
-    assert [(role, text) for role, text, _ in await rows(http, await room_of(http, title))] == [
+    assert [(role, text) for role, text, _ in await stored(relay, title)] == [
         ("user", title),
         ("assistant", '{"city": "Oslo"}'),
         ("tool", "Snow in Oslo"),
@@ -164,11 +164,24 @@ async def test_a_tool_goes_round_and_an_object_comes_back(
     ]
 
 
+async def test_every_word_of_a_real_model_comes_once_and_in_order(
+    client: Client, installed: Installed, real: ServerProcess
+) -> None:
+    title = f"Count, {client.name}."
+    async with client.starts(installed, real) as program:
+        assert (await program.do("say", title))["said"] == ANSWER
+        assert "".join(program.words).rstrip("\n") == ANSWER
+    assert await stored(real, title) == [
+        ("user", title, "done"),
+        ("assistant", ANSWER, "done"),
+    ]
+
+
 async def test_an_answer_that_the_servers_death_cut_is_an_error_and_what_came_is_kept(
-    client: Client, serve: Serve, models: ScriptedUpstream, tmp_path: Path
+    client: Client, installed: Installed, serve: Serve, models: ScriptedUpstream
 ) -> None:
     server = await serve(environment={"OPENAI_BASE_URL": models.base_url})
-    async with client.starts(server) as program:
+    async with client.starts(installed, server) as program:
         models.will(reply("first"), stream("one ", "two ", asyncio.Event()))
         await program.do("say", "Hello")
         await program.begin("say", "Go on.")
@@ -178,10 +191,7 @@ async def test_an_answer_that_the_servers_death_cut_is_an_error_and_what_came_is
         await server.start()
         models.will(reply("three"))
         assert (await program.do("say", "Go on."))["said"] == "three"
-    looker = Door(server.url, settings_for(tmp_path))
-    http = looker.http()
-    told = await rows(http, await room_of(http, "Hello"))
-    await looker.close()
+    told = await stored(server, "Hello")
     assert told[:3] == [
         ("user", "Hello", "done"),
         ("assistant", "first", "done"),

@@ -16,6 +16,7 @@ import shutil
 import sys
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,9 @@ from tests.support.server import clean_environment
 ROOT = Path(__file__).resolve().parents[2]
 CLIENTS = ROOT / "tests" / "clients"
 BUILD = ROOT / "build" / "clients"
-FETCH_SECONDS_MAX = 600
+FETCH_SECONDS_MAX = 240
 ANSWER_SECONDS_MAX = 60
+LINE_BYTES_MAX = 2**20
 NODE_MAJOR_MIN = 22
 """What the current libraries ask for."""
 
@@ -78,41 +80,75 @@ class Program:
         return json.loads(line)
 
 
-@asynccontextmanager
-async def running(
-    command: Sequence[str], url: str, *, environment: Mapping[str, str], key: str = "any"
-) -> AsyncGenerator[Program]:
-    """A client that is told by the usual variables where the API is."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        env={**environment, "OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": key},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        limit=2**20,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """The clients in one language: what runs them, where they are, and what they need."""
+
+    program: Path
+    folder: Path
+    environment: Mapping[str, str]
+
+    @asynccontextmanager
+    async def running(
+        self, name: str, mode: str, url: str, *, key: str = "any"
+    ) -> AsyncGenerator[Program]:
+        """A client that is told by the usual variables where the API is."""
+        process = await asyncio.create_subprocess_exec(
+            *(str(self.program), str(self.folder / name), mode),
+            env={**self.environment, "OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": key},
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=LINE_BYTES_MAX,
+        )
+        assert process.stdin is not None
+        try:
+            yield Program(process)
+            process.stdin.close()
+            async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                assert await process.wait() == 0
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+
+def javascript() -> Installed:
+    """The clients in tests/clients/js. Raises `Missing`."""
+    source, target = CLIENTS / "js", BUILD / "js"
+    program = _node()
+    with _once(target, [source / "package.json", source / "package-lock.json"]) as installs:
+        shutil.copytree(source, target, dirs_exist_ok=True)
+        if installs:
+            try:
+                node = hatch_build.find_node(ROOT) or hatch_build.fetch_node(ROOT)
+                path = f"{node.program.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+                hatch_build.install_packages(target, node, {**os.environ, "PATH": path})
+            except hatch_build.FetchError as error:
+                raise Missing(f"the JavaScript clients could not be had: {error}") from None
+    return Installed(
+        program=program, folder=target, environment=clean_environment({"NO_COLOR": "1"})
     )
-    assert process.stdin is not None
-    try:
-        yield Program(process)
-        process.stdin.close()
-        async with asyncio.timeout(ANSWER_SECONDS_MAX):
-            assert await process.wait() == 0
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
 
 
-# JavaScript
-
-
-def javascript(name: str, *arguments: str) -> list[str]:
-    """The command of a program in tests/clients/js, beside its libraries. Raises `Missing`."""
-    return [str(_node()), str(_javascript_folder() / name), *arguments]
-
-
-def javascript_environment() -> dict[str, str]:
-    """What such a program needs."""
-    return clean_environment({"NO_COLOR": "1"})
+def python() -> Installed:
+    """The clients in tests/clients/python. Raises `Missing`."""
+    target, lock = BUILD / "python", ROOT / "requirements-clients.lock"
+    with _once(target, [lock]) as installs:
+        if installs:
+            shutil.rmtree(target, ignore_errors=True)
+            uv = shutil.which("uv")
+            installer = [sys.executable, "-m", "pip", "install"]
+            if uv is not None:
+                installer = [uv, "pip", "install", "--python", sys.executable]
+            command = [*installer, "--quiet", "--require-hashes", "--target", str(target)]
+            command += ["--requirement", str(lock)]
+            code, text = hatch_build.run(command, cwd=ROOT, seconds_max=FETCH_SECONDS_MAX)
+            if code != 0:
+                raise Missing(f"the Python clients could not be had: {text}")
+    environment = clean_environment({"PYTHONPATH": str(target), "NO_COLOR": "1"})
+    return Installed(
+        program=Path(sys.executable), folder=CLIENTS / "python", environment=environment
+    )
 
 
 def _node() -> Path:
@@ -126,48 +162,6 @@ def _node() -> Path:
             if major.isdecimal() and int(major) >= NODE_MAJOR_MIN:
                 return Path(path)
     raise Missing(f"there is no node {NODE_MAJOR_MIN} or later")
-
-
-def _javascript_folder() -> Path:
-    """The programs and their libraries, installed."""
-    source, target = CLIENTS / "js", BUILD / "js"
-    with _once(target, [source / "package.json", source / "package-lock.json"]) as installs:
-        shutil.copytree(source, target, dirs_exist_ok=True)
-        if installs:
-            try:
-                node = hatch_build.find_node(ROOT) or hatch_build.fetch_node(ROOT)
-                path = f"{node.program.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-                hatch_build.install_packages(target, node, {**os.environ, "PATH": path})
-            except hatch_build.FetchError as error:
-                raise Missing(f"the JavaScript clients could not be had: {error}") from None
-    return target
-
-
-# Python
-
-
-def python(name: str, *arguments: str) -> list[str]:
-    """The command of a program in tests/clients/python."""
-    return [sys.executable, str(CLIENTS / "python" / name), *arguments]
-
-
-def python_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What such a program needs, its libraries among it, installed. Raises `Missing`."""
-    target, lock = BUILD / "python", ROOT / "requirements-clients.lock"
-    with _once(target, [lock]) as installs:
-        if installs:
-            shutil.rmtree(target, ignore_errors=True)
-            uv = shutil.which("uv")
-            installer = [sys.executable, "-m", "pip", "install"]
-            if uv is not None:
-                installer = [uv, "pip", "install", "--python", sys.executable]
-            command = [*installer, "--quiet", "--require-hashes", "--target", str(target)]
-            code, text = hatch_build.run(
-                [*command, "--requirement", str(lock)], cwd=ROOT, seconds_max=FETCH_SECONDS_MAX
-            )
-            if code != 0:
-                raise Missing(f"the Python clients could not be had: {text}")
-    return clean_environment({"PYTHONPATH": str(target), "NO_COLOR": "1", **(extra or {})})
 
 
 @contextmanager
