@@ -8,7 +8,8 @@ from typing import TypeVar
 import pytest
 from tests.core.conftest import Script
 
-from palaver.core.live import ReadMark, RoomChanged, Typing
+from palaver.core.hub import RING_BYTES_MAX
+from palaver.core.live import Happened, ReadMark, RoomChanged, Typing
 from palaver.core.running import Asked, Call
 from palaver.core.start import Core, started
 from palaver.errors import Code, ProviderError, Refused
@@ -127,6 +128,24 @@ async def test_thousands_who_come_back_at_once_cost_the_store_nothing(
         before = lanes.calls
         assert await come(1) == [tuple(range(2, 12))] * count
         assert lanes.calls - before < 10, "what runs once a second may have asked something, too"
+
+
+async def test_long_texts_are_kept_for_readers_up_to_a_bound(core: Core) -> None:
+    _, actor = await core.access.new_guest()
+    with core.chat.reader(actor) as reader:
+        await reader.subscribe(core.lobby)
+        reader.start(core.lobby)
+        texts = [f"{number}" * (RING_BYTES_MAX // 4) for number in range(6)]
+        entries = [Entry(role=Role.USER, text=text) for text in texts]
+        await core.exchanges.add(actor, core.lobby, entries)
+        feed = core.hub._feeds[core.lobby]
+        assert feed.bytes <= RING_BYTES_MAX
+        assert 0 < len(feed.ring) < len(texts)
+        seen: list[str] = []
+        while len(seen) < len(texts):  # the older ones come from the store
+            happened = [item for item in await reader.next() if isinstance(item, Happened)]
+            seen += [item.event.message.text for item in happened if item.event.message]
+        assert seen == texts
 
 
 async def test_who_may_read_is_asked_again_when_that_may_have_changed(core: Core) -> None:

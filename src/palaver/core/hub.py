@@ -35,6 +35,8 @@ from palaver.errors import Unavailable
 from palaver.model import ActorId, Event, EventType, MessageId, RoomId, Turn, Visibility
 
 RING_EVENTS_MAX = 512
+RING_BYTES_MAX = 2 * 1024 * 1024
+"""So much a ring may hold of long texts; what is older is read from the store."""
 FEEDS_IDLE_MAX = 64
 LET_IN_MAX = 20_000
 OPEN_ROOMS_MAX = 10_000
@@ -163,7 +165,9 @@ class Feed:
     `let_in`: who was found to be allowed to read, and still is.
     """
 
-    __slots__ = ("cursors", "early", "let_in", "opening", "ring", "ring_max", "room", "seq")
+    __slots__ = (
+        *("bytes", "cursors", "early", "let_in", "opening", "ring", "ring_max", "room", "seq"),
+    )
 
     def __init__(self, room: RoomId, ring_max: int) -> None:
         self.room = room
@@ -171,6 +175,7 @@ class Feed:
         self.seq: int | None = None  # not known before the store was asked
         self.opening: asyncio.Future[Unavailable | None] | None = None
         self.ring: deque[Happened] = deque()
+        self.bytes = 0  # of the texts in it
         self.cursors: dict[Cursor, None] = {}
         self.let_in: dict[ActorId, None] = {}
         self.early: list[Event] = []
@@ -204,14 +209,18 @@ class Feed:
         happened = Happened(event)
         happened.frame = encode(happened)
         self.ring.append(happened)
-        if len(self.ring) > self.ring_max:
-            self.ring.popleft()
+        self.bytes += _size(happened)
+        while len(self.ring) > self.ring_max or (
+            self.bytes > RING_BYTES_MAX and len(self.ring) > 1
+        ):
+            self.bytes -= _size(self.ring.popleft())
         self.seq = event.seq
         return True
 
     def skip(self, seq: int) -> None:
         """The room is at `seq`, and what led there is to be read from the store."""
         self.ring.clear()
+        self.bytes = 0
         self.let_in.clear()
         self.seq = seq
 
@@ -224,6 +233,11 @@ class Feed:
         if len(self.let_in) >= LET_IN_MAX:
             del self.let_in[next(iter(self.let_in))]
         self.let_in[actor] = None
+
+
+def _size(happened: Happened) -> int:
+    message = happened.event.message
+    return len(happened.frame) + (0 if message is None else len(message.text))
 
 
 class Cursor:
