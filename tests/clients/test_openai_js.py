@@ -1,14 +1,15 @@
 """What else the official JavaScript library does: pages that go on by themselves, stored completions, embeddings."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx2
 import pytest
-from tests.clients.answers import completion
+from tests.clients.answers import FINISH, completion
 from tests.support.clients import Installed, Program
 from tests.support.server import ServerProcess, serving
-from tests.support.upstream import ScriptedUpstream, scripted_upstream, whole
+from tests.support.upstream import ScriptedUpstream, scripted_upstream, stream, whole
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # what is installed may take its time
 
@@ -62,3 +63,18 @@ async def test_models_are_listed_and_embeddings_passed_on(
     upstream.will(whole({"object": "list", "model": "m", "data": [embedding], "usage": {}}))
     assert (await program.do("embed", "hi"))["embedding"] == [0.5, 1.0]
     assert upstream.requests[-1].path == "/v1/embeddings"
+
+
+async def test_a_response_whose_connection_ended_is_gone_on_with(
+    javascript: Installed, relay: ServerProcess, models: ScriptedUpstream
+) -> None:
+    gate = asyncio.Event()
+    models.will(stream("one ", gate, "two", *FINISH))
+    async with javascript.running("with_openai.js", "chat", relay.url) as program:
+        await program.begin("resume", "A question.")
+        await program.heard("one ")
+        gate.set()
+        got = await program.end()
+        assert program.words == ["one ", "two"]
+    assert got["said"] == "one two"
+    assert got["told"] == list(range(len(got["told"])))

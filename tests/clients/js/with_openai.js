@@ -134,6 +134,25 @@ async function respondWithObject(text) {
   return { object: got.output_parsed };
 }
 
-const chats = { say, tool, object, models, embed, stored, conversation };
+async function resume(text) {
+  const told = [];
+  const note = (event) => {
+    told.push(event.sequence_number);
+    if (event.type === "response.output_text.delta") tell({ word: event.delta });
+  };
+  let id;
+  const stream = await client.responses.create({ model, input: text, background: true, stream: true });
+  for await (const event of stream) {
+    note(event);
+    id ??= event.response.id;
+    if (event.type === "response.output_text.delta") break; // which ends the connection
+  }
+  const after = told.at(-1);
+  const rest = await client.responses.retrieve(id, { stream: true, starting_after: after });
+  for await (const event of rest) note(event);
+  return { told, said: (await client.responses.retrieve(id)).output_text };
+}
+
+const chats = { say, tool, object, models, embed, stored, conversation, resume };
 const responses = { say: respond, tool: respondWithTool, object: respondWithObject };
 await serve(process.argv[2] === "responses" ? responses : chats);
