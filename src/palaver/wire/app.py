@@ -24,7 +24,10 @@ from palaver.wire.rest import Rest, answer
 from palaver.wire.transport import EdgeTally
 from palaver.wire.websocket import Live
 
-DESCRIPTION = "Rooms, messages and events over plain HTTP. The live connection is at /ws."
+DESCRIPTION = (
+    "Rooms, messages and events over plain HTTP. The live connection is at /ws. Whatever speaks the OpenAI API finds"
+    " its own, from chat completions to conversations, below /v1."
+)
 EXPOSED_HEADERS = (
     "retry-after",
     "retry-after-ms",
