@@ -37,6 +37,13 @@ class ApiKeys(StrEnum):
     REQUIRED = "required"
 
 
+class OpenaiResponses(StrEnum):
+    """In what API the model server is asked for responses."""
+
+    AUTO = "auto"
+    CHAT = "chat"
+
+
 class Settings(BaseSettings):
     """What an operator may choose. The docstring of each field is its documentation."""
 
@@ -103,6 +110,8 @@ class Settings(BaseSettings):
     """Who may use `/v1`. `auto`: on this machine anyone, from elsewhere who has a key. `required`: who has a key."""
     openai_finish: bool = True
     """Let an answer go on to its end, and keep it, although its client has gone."""
+    openai_responses: OpenaiResponses = OpenaiResponses.AUTO
+    """Ask a model server that speaks the Responses API in that (`auto`), or for chat completions only (`chat`)."""
     openai_whole_seconds: Annotated[float, Field(gt=0)] = 600.0
     """How long the provider may work on an answer to `/v1` that does not stream."""
     openai_body_bytes_max: Annotated[int, Field(ge=1024)] = 67_108_864

@@ -23,7 +23,7 @@ from palaver.agents.failures import Asked, as_object, cut
 from palaver.agents.sse import frame
 from palaver.clock import Clock
 from palaver.errors import Code, ProviderError
-from palaver.model import NO_DATA, Role
+from palaver.model import NO_DATA, Entry, Role
 
 CHAT = "/chat/completions"
 MODELS = "/models"
@@ -47,12 +47,20 @@ class Told:
     last: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Own:
+    """An answer told in another API than chat completions: what is to be stored of it, and how it is told there."""
+
+    entries: tuple[Entry, ...] = ()
+    told: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
+
+
 @dataclass(slots=True)
 class Outcome:
     """What a call came to, complete once `told()` has ended.
 
     `envelope` is the whole `chat.completion`. `whole`: every choice that began has ended. `told`: the client has seen
-    the error in the bytes themselves.
+    the error in the bytes themselves. `own` is there from the beginning where the answer is told in another API.
     """
 
     whole: bool = False
@@ -60,6 +68,7 @@ class Outcome:
     finish: str | None = None
     error: ProviderError | None = None
     told: bool = False
+    own: Own | None = None
 
 
 Body = bytes | AsyncGenerator[bytes, None] | None

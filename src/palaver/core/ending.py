@@ -1,14 +1,14 @@
 """What is stored when the answer of an exchange ends, however it ended."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from palaver.agents.assembly import bare
 from palaver.agents.base import Piece
 from palaver.agents.failures import as_object
 from palaver.core.gather import Gather, later_ids
-from palaver.core.running import Running
+from palaver.core.running import Outcome, Running
 from palaver.core.turns import Run
 from palaver.errors import Code, ProviderError
 from palaver.model import (
@@ -53,9 +53,9 @@ def finishing(running: Running, run: Run, gather: Gather, ms: int) -> FinishExch
         }
     elif status is Status.INTERRUPTED:
         meta["error"] = {"code": Code.INTERRUPTED, "temporary": True}
-    entries = gather.entries(meta)
+    entries = _entries(outcome, gather, meta)
     response: dict[str, Any] = {"envelope": bare(envelope), "ms": ms}
-    if exchange.kind is ExchangeKind.RESPONSE:
+    if exchange.kind is ExchangeKind.RESPONSE and running.own is None:
         response["lengths"] = gather.lengths
     if "error" in meta:
         response["error"] = meta["error"]
@@ -102,6 +102,15 @@ def interrupted(cut: Cut, pieces: Iterable[Piece]) -> FinishExchange:
         name=None,
         response={"lengths": gather.lengths, "error": error},
     )
+
+
+def _entries(outcome: Outcome | None, gather: Gather, meta: Mapping[str, Any]) -> tuple[Entry, ...]:
+    """What is to be stored, the first with `meta`."""
+    own = () if outcome is None or outcome.own is None else outcome.own.entries
+    if not own:
+        return gather.entries(meta)
+    first = replace(own[0], meta={**meta, **own[0].meta})
+    return first, *own[1:]
 
 
 def _how(running: Running, run: Run, error: ProviderError | None) -> tuple[ExchangeState, Status]:

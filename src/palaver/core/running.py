@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from palaver.agents.calls import Call, Outcome, Told
+from palaver.agents.calls import Call, Outcome, Own, Told
 from palaver.errors import Code, ProviderError
 from palaver.model import (
     NO_DATA,
@@ -78,6 +78,11 @@ class Running:
                 raise self.error or ProviderError(Code.PROVIDER_CUT, "The answer was stopped.")
             await self._news()
         return self._call
+
+    @property
+    def own(self) -> Own | None:
+        """How the answer is told where it is told in another API; whole once the tape has ended."""
+        return None if self.outcome is None else self.outcome.own
 
     async def follow(self, after: int = 0) -> AsyncGenerator[Told, None]:
         """What comes, from the `after`-th on, to the end. Its last is given once the answer is stored."""

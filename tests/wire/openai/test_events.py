@@ -33,7 +33,8 @@ def composer(**wanted: Any) -> Composer:
 
 def told(*pieces: Piece, ending: Ending = DONE, **wanted: Any) -> list[Json]:
     """All events, which the real client must be able to read."""
-    found = events.composed(composer(**wanted), pieces, ending)
+    made = composer(**wanted)
+    found = [*made.begin(), *made.rest(pieces, ending)]
     for event in found:
         EVENT.validate_python(event)
     assert [event["sequence_number"] for event in found] == list(range(len(found)))

@@ -113,7 +113,7 @@ def test_thoughts_come_back() -> None:
 
 def test_what_only_its_client_understands_is_kept_whole() -> None:
     item = {"type": "web_search_call", "status": "completed", "action": {"type": "search"}}
-    assert there_and_back(item | {"id": "ws_1"}) == item | {"id": f"item_{DIGITS}"}
+    assert there_and_back(item | {"id": "ws_1"}) == item | {"id": f"ws_{DIGITS}"}
     listed = there_and_back({"type": "compaction", "encrypted_content": "x"})
     assert LISTED.validate_python(listed).type == "compaction"
 
@@ -175,6 +175,7 @@ def test_ids_are_the_rooms_and_messages_own() -> None:
     assert items.exchange_id(items.response_id(exchange)) == exchange
     for wrong in ("", "conv_", "conv_xyz", f"conf_{DIGITS}", f"conv_{DIGITS}0", DIGITS.upper()):
         assert items.room_id(wrong) is None
+    for wrong in ("", "msg_", "msg_xyz", f"1_{DIGITS}", f"_{DIGITS}", f"msg_{DIGITS}0", DIGITS):
         assert items.message_id(wrong) is None
         assert items.exchange_id(wrong) is None
 

@@ -125,6 +125,39 @@ class Composer:
             response["incomplete_details"] = {"reason": reason}
         yield self._lifecycle(_LAST[ending.state])
 
+    def rest(self, pieces: Iterable[Piece], ending: Ending) -> Iterator[Event]:
+        """The events of an answer that is there, behind those of its beginning."""
+        for piece in pieces:
+            yield from self.take(piece)
+        yield from self.end(ending)
+
+    # as a model server told it itself
+
+    def passed(self, told: Iterable[Event], last: Json, ending: Ending) -> Iterator[Event]:
+        """See `pass_on` and `end_as`."""
+        for event in told:
+            yield self.pass_on(event)
+        yield self.end_as(last, ending)
+
+    def pass_on(self, event: Event) -> Event:
+        """An event that is told as it came, with its number here."""
+        told = {**event, "sequence_number": self._number}
+        self._number += 1
+        return told
+
+    def end_as(self, last: Json, ending: Ending) -> Event:
+        """The response ends, and is what a model server says that it is, except for how it ended here."""
+        began = self.response
+        self.response = response = {**began, **last, "status": ending.state.value}
+        if ending.state is ExchangeState.COMPLETED:
+            if not response["completed_at"] and ending.ended_ms is not None:
+                response["completed_at"] = ending.ended_ms // 1000
+        elif ending.error is not None and not last.get("error"):
+            response["error"] = {"code": ending.error[0], "message": ending.error[1]}
+        name = _LAST[ending.state]
+        told = {"type": f"response.{name}", "response": {**response}}
+        return self.pass_on(told)
+
     # thoughts and words
 
     def _think(self, text: str) -> Iterator[Event]:
@@ -260,16 +293,6 @@ _LAST = {
     ExchangeState.FAILED: "failed",
     ExchangeState.CANCELLED: "incomplete",  # the API has no event of that name; the status says it
 }
-
-
-def composed(composer: Composer, pieces: Iterable[Piece], ending: Ending | None) -> list[Event]:
-    """All events of an answer that is there; without an ending the last ones are still to come."""
-    events = list(composer.begin())
-    for piece in pieces:
-        events.extend(composer.take(piece))
-    if ending is not None:
-        events.extend(composer.end(ending))
-    return events
 
 
 def usage_of(usage: Mapping[str, Any] | None) -> Json | None:

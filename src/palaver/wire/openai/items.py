@@ -24,6 +24,13 @@ _PREFIXES: dict[str, str] = {
     Kind.REASONING: "rs_",
     Kind.ITEM: "item_",
 }
+_KINDS = {
+    "message": Kind.TEXT,
+    "function_call": Kind.TOOL_CALL,
+    "function_call_output": Kind.TOOL_RESULT,
+    "reasoning": Kind.REASONING,
+}
+_PREFIX_CHARS_MAX = 16
 _TEXTS = frozenset({"input_text", "output_text", "text", "summary_text", "reasoning_text"})
 _HEX = frozenset("0123456789abcdef")
 _ID_DIGITS = 32
@@ -41,16 +48,28 @@ class Invalid(Refused):
 # ids
 
 
-def item_id(message: MessageId, kind: str) -> str:
-    """The id that an item has in the API."""
-    return _PREFIXES[kind] + message[2:]
+def item_id(message: MessageId, kind: str, prefix: str | None = None) -> str:
+    """The id that an item has in the API; `prefix` says what kind of opaque one it is."""
+    return f"{prefix or _PREFIXES[kind]}{message[2:]}"
+
+
+def id_like(given: object, type_: object, message: MessageId) -> str:
+    """The id of the item that a message will be, where a model server's own item of a type has the id `given`."""
+    kind = _KINDS.get(str(type_), Kind.ITEM)
+    return item_id(message, kind, _prefix(given) if kind is Kind.ITEM else None)
+
+
+def _prefix(given: object) -> str | None:
+    """The beginning of an item's id, which says what it is to the model server that gave it."""
+    prefix, found, _ = given.partition("_") if isinstance(given, str) else ("", "", "")
+    short = prefix.isascii() and prefix.isalpha() and len(prefix) <= _PREFIX_CHARS_MAX
+    return f"{prefix}_" if found and short else None
 
 
 def message_id(item: str) -> MessageId | None:
     """The message that an item's id means; None for an id that is none of ours."""
-    prefix, _, digits = item.partition("_")
-    known = f"{prefix}_" in _PREFIXES.values() or prefix == "m"
-    return MessageId(f"m_{digits}") if known and _is_hex(digits) else None
+    digits = item.partition("_")[2]
+    return MessageId(f"m_{digits}") if _prefix(item) and _is_hex(digits) else None
 
 
 def conversation_id(room: RoomId) -> str:
@@ -109,7 +128,7 @@ def _entry_of(given: object, param: str) -> Entry:
         case "reasoning":
             return _thought(item, param)
         case str() if kind:
-            return _opaque(item)
+            return opaque(item)
         case _:
             raise Invalid("An item needs a type.", f"{param}.type")
 
@@ -167,13 +186,17 @@ def _thought(item: Json, param: str) -> Entry:
     return Entry(role=Role.ASSISTANT, kind=Kind.REASONING, text=text_of(content), meta=meta)
 
 
-def _opaque(item: Json) -> Entry:
+def opaque(item: Json) -> Entry:
+    """An item that is only kept."""
     role = ROLES.get(str(item.get("role")))
     if role is None:
         answers = str(item["type"]).endswith(("_output", "_response"))
         role = Role.TOOL if answers else Role.ASSISTANT
-    kept = {key: value for key, value in item.items() if key != "id"}
-    return Entry(role=role, kind=Kind.ITEM, meta={"item": kept})
+    meta: Json = {"item": {key: value for key, value in item.items() if key != "id"}}
+    prefix = _prefix(item.get("id"))
+    if prefix is not None:
+        meta["prefix"] = prefix
+    return Entry(role=role, kind=Kind.ITEM, meta=meta)
 
 
 def _more(item: Json, known: set[str]) -> Json:
@@ -226,8 +249,8 @@ def text_of(parts: Iterable[Mapping[str, Any]]) -> str:
 def item_of(message: Message) -> Json:
     """A stored message as an item."""
     status = "completed" if message.status is Status.DONE else "incomplete"
-    head: Json = {"id": item_id(message.id, message.kind)}
     meta = message.meta
+    head: Json = {"id": item_id(message.id, message.kind, meta.get("prefix"))}
     more: Json = {"status": status, **meta.get("more", {})}
     match Kind(message.kind):
         case Kind.TEXT:

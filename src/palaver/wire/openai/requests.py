@@ -39,7 +39,10 @@ _TRUNCATIONS = ("auto", "disabled")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A request that was read. `body` is all that it says but the input and what stands beside it here."""
+    """A request that was read. `body` is all that it says but the input and what stands beside it here.
+
+    `given` is the input as it came, `refused` why it cannot be asked as a chat completion, where it cannot.
+    """
 
     body: Json
     model: str
@@ -51,6 +54,8 @@ class Wanted:
     store: bool
     metadata: Mapping[str, str]
     agent: AgentCard | None = None
+    given: tuple[Json, ...] = ()
+    refused: Invalid | None = None
 
     @property
     def truncates(self) -> bool:
@@ -79,10 +84,15 @@ def read(body: Json) -> Wanted:
         raise Invalid("A background response must be stored: 'store' is false.", "background")
     _check(body)
     kept = {key: value for key, value in body.items() if key not in {"input", "metadata"}}
+    given: object = body.get("input") or []
+    entries = items.entries_of(body.get("input"))
+    if isinstance(given, str):
+        given = [{"role": "user", "content": given}]
     return Wanted(
         body=kept,
         model=model,
-        entries=items.entries_of(body.get("input")),
+        entries=entries,
+        given=tuple(cast("list[Json]", given)),
         room=room,
         previous=previous,
         stream=_flag(body, "stream"),

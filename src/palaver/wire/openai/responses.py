@@ -12,7 +12,7 @@ what was said stays in the room.
 """
 
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from hashlib import blake2b
 from http import HTTPStatus
@@ -28,6 +28,7 @@ from palaver.core.start import Core
 from palaver.errors import Code, ProviderError, Refused
 from palaver.model import (
     Actor,
+    Entry,
     Exchange,
     ExchangeKind,
     ExchangeState,
@@ -36,20 +37,24 @@ from palaver.model import (
     MessageId,
     Scope,
 )
+from palaver.settings import OpenaiResponses
 from palaver.wire import frames
-from palaver.wire.openai import items, requests, telling
+from palaver.wire.openai import items, relayed, requests, telling
 from palaver.wire.openai.auth import caller
 from palaver.wire.openai.events import Composer
 from palaver.wire.openai.items import Invalid, Json
 from palaver.wire.openai.models import Models
 from palaver.wire.openai.paging import listed, paging_of
 from palaver.wire.openai.passthrough import answered, passed_on, refusal
+from palaver.wire.openai.relayed import Relayed
 from palaver.wire.openai.requests import Wanted
 from palaver.wire.openai.streams import Streamed, attended, event_headers, stay, stream
 
 PAGE = 200
 ABSENT_SECONDS = 60.0
 """How long a model server that does not speak this API is not asked in it again."""
+STRANGE_SECONDS = 3600.0
+"""The same of one whose events cannot be followed: each try has it begin an answer that nobody reads."""
 
 _ABSENT = frozenset({404, 405, 501})
 _GOES_ON = ("previous_response_id", "conversation", "background")
@@ -62,6 +67,7 @@ class Responses:
         self._core = core
         self._models = models
         self._chat_until = 0.0
+        self._not_until = 0.0
 
     def routes(self) -> list[Route]:
         """The calls under their addresses."""
@@ -171,8 +177,7 @@ class Responses:
     async def _passed(self, request: Request, raw: bytes, body: Json) -> Response | None:
         """A request of which nothing is kept, passed on to a model server that speaks this API; None elsewhere."""
         goes_on = any(body.get(name) is not None for name in _GOES_ON)
-        now = self._core.clock.monotonic()
-        if body.get("store") is not False or goes_on or now < self._chat_until:
+        if body.get("store") is not False or goes_on or not self._speaks():
             return None
         if await self._models.agent(str(body.get("model"))) is not None:
             return None
@@ -180,8 +185,7 @@ class Responses:
         streams = body.get("stream") is True
         call = await self._core.call("POST", "/responses", raw, headers, stream=streams)
         if call.status in _ABSENT:
-            await call.close()
-            self._chat_until = now + ABSENT_SECONDS
+            await self._note_absent(call)
             return None
         return await answered(call)
 
@@ -192,7 +196,12 @@ class Responses:
             body["input"] = [await self._named(me, one) for one in cast("list[object]", given)]
         wanted = requests.read(body)
         wanted = replace(wanted, agent=await self._models.agent(wanted.model))
-        requests.chat_body(wanted, requests.chat_messages(wanted.entries))
+        try:
+            requests.chat_body(wanted, requests.chat_messages(wanted.entries))
+        except Invalid as refused:
+            if not (self._relays(wanted) and self._speaks()):
+                raise
+            wanted = replace(wanted, refused=refused)
         if any(entry.kind is Kind.TOOL_RESULT for entry in wanted.entries):
             call = requests.unanswered(wanted.entries, await self._before(me, wanted))
             if call is not None:
@@ -243,41 +252,102 @@ class Responses:
         """The exchange, its request stored and its answer on the way."""
         if wanted.previous is not None:
             await self._previous(me, wanted)
-        running = await self._core.exchanges.open(
-            me,
-            Asked(
-                kind=ExchangeKind.RESPONSE,
-                entries=wanted.entries,
-                model=wanted.model,
-                request=wanted.body,
-                room=wanted.room,
-                whole=wanted.room is None and wanted.previous is None,
-                previous=wanted.previous,
-                kept=True,
-                metadata=wanted.metadata,
-                agent=None if wanted.agent is None else wanted.agent.actor.id,
-                digest=blake2b(raw, digest_size=32).digest(),
-                repeated=request.headers.get("x-stainless-retry-count", "0") != "0",
-            ),
+        asked = Asked(
+            kind=ExchangeKind.RESPONSE,
+            entries=wanted.entries,
+            model=wanted.model,
+            request=wanted.body,
+            room=wanted.room,
+            whole=wanted.room is None and wanted.previous is None,
+            previous=wanted.previous,
+            kept=True,
+            metadata=wanted.metadata,
+            agent=None if wanted.agent is None else wanted.agent.actor.id,
+            digest=blake2b(raw, digest_size=32).digest(),
+            repeated=request.headers.get("x-stainless-retry-count", "0") != "0",
         )
-        if not running.dup:
-            self._core.exchanges.run(running, lambda: self._ask(wanted, running.context))
+        async with AsyncExitStack() as unless_used:
+            call = await self._tried(me, wanted)
+            if call is not None:
+                unless_used.push_async_callback(call.close)
+            running = await self._core.exchanges.open(me, asked)
+            if not running.dup:
+                unless_used.pop_all()
+                self._core.exchanges.run(running, lambda: self._ask(wanted, running, call))
         return running
 
     async def _unstored(self, me: Actor, wanted: Wanted) -> Running:
-        messages = requests.chat_messages(await self._before(me, wanted))
-        messages += requests.chat_messages(wanted.entries)
-        return await self._core.exchanges.unstored(lambda: self._complete(wanted, messages))
+        before = await self._before(me, wanted)
+        tried = await self._tried(me, wanted)
 
-    async def _ask(self, wanted: Wanted, said: Sequence[Message]) -> Call:
+        async def ask() -> Call:
+            given = [*relayed.input_of(before), *wanted.given]
+            call = tried or await self._in_their_words(wanted, given)
+            if call is not None:
+                return _begun(call, MessageId(f"m_{self._core.clock.new_id()}"))
+            return await self._complete(wanted, [*before, *wanted.entries])
+
+        return await self._core.exchanges.unstored(ask)
+
+    async def _ask(self, wanted: Wanted, running: Running, tried: Call | None) -> Call:
+        said, exchange = running.context, running.exchange
+        assert exchange is not None, "it is stored"
+        call = tried or await self._in_their_words(wanted, relayed.input_of(said))
+        return (
+            await self._complete(wanted, said) if call is None else _begun(call, exchange.message)
+        )
+
+    async def _tried(self, me: Actor, wanted: Wanted) -> Call | None:
+        """What no chat completion can be asked, asked before anything is stored. Refused: what nobody can do."""
+        if wanted.refused is None:
+            return None
+        given = [*relayed.input_of(await self._before(me, wanted)), *wanted.given]
+        call = await self._in_their_words(wanted, given)
+        if call is None:
+            raise wanted.refused
+        return call
+
+    def _relays(self, wanted: Wanted) -> bool:
+        """Whether the model server may be asked in this API."""
+        return wanted.agent is None and self._core.clock.monotonic() >= self._not_until
+
+    async def _in_their_words(self, wanted: Wanted, given: Sequence[Json]) -> Call | None:
+        """The answer of a model server that speaks this API; None from any other."""
+        if not (self._relays(wanted) and self._speaks()):
+            return None
+        body = relayed.request_of(wanted.body, given)
+        headers = {"content-type": "application/json"}
+        call = await self._core.call("POST", "/responses", body, headers, stream=True)
+        if call.status in _ABSENT:
+            await self._note_absent(call)
+            return None
+        if call.status >= HTTPStatus.MULTIPLE_CHOICES:
+            return call
+        found = await relayed.relayed(call)
+        if found is None:
+            self._not_until = self._core.clock.monotonic() + STRANGE_SECONDS
+        return found
+
+    def _speaks(self) -> bool:
+        """Whether the model server is not known to have nothing of this API."""
+        auto = self._core.settings.openai_responses is OpenaiResponses.AUTO
+        return auto and self._core.clock.monotonic() >= self._chat_until
+
+    async def _note_absent(self, call: Call) -> None:
+        """Remembers it, unless it is only a model that is not there."""
         try:
-            messages = requests.chat_messages(said)
+            async with aclosing(call.told()) as telling:
+                body = b"".join([told.raw async for told in telling])
+        finally:
+            await call.close()
+        if b"model" not in body.lower():
+            self._chat_until = self._core.clock.monotonic() + ABSENT_SECONDS
+
+    async def _complete(self, wanted: Wanted, said: Sequence[Entry | Message]) -> Call:
+        try:
+            chat = requests.chat_body(wanted, requests.chat_messages(said))
         except Invalid as refused:  # something that was said before, and that a chat cannot hold
             raise ProviderError(Code.PROVIDER_REFUSED, refused.detail, temporary=False) from refused
-        return await self._complete(wanted, messages)
-
-    async def _complete(self, wanted: Wanted, messages: Sequence[Json]) -> Call:
-        chat = requests.chat_body(wanted, messages)
         if wanted.agent is not None:
             model = wanted.agent.model or await self._models.default()
             chat = requests.as_agent(wanted.agent, chat, model, self._core.settings.system_prompt)
@@ -359,6 +429,13 @@ class _Awaited(Response):
             await _answer(self._composer.response)(scope, receive, noted)
 
         await attended(tell, receive, send, lambda: self._core.exchanges.left(running))
+
+
+def _begun(call: Call, first: MessageId) -> Call:
+    """A call whose answer's first message will have this id."""
+    if isinstance(call, Relayed):
+        call.first = first
+    return call
 
 
 def _answer(value: Json) -> Response:

@@ -5,9 +5,11 @@ composer.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any, cast
+
+import orjson
 
 from palaver.core.running import Running
 from palaver.core.start import Core
@@ -16,6 +18,7 @@ from palaver.model import Actor, Exchange, ExchangeState
 from palaver.wire.openai import events, items, requests
 from palaver.wire.openai.events import Composer, Ending, Event
 from palaver.wire.openai.items import Json
+from palaver.wire.openai.packing import unpacked
 
 ELSEWHERE_SECONDS = 0.5
 """How often an answer that comes to another process is looked for."""
@@ -47,10 +50,9 @@ async def response_of(core: Core, exchange: Exchange) -> Json:
     """The response as it is now."""
     composer = composer_of(exchange)
     ending = ending_of(exchange)
-    if ending is None:
-        list(composer.begin())
-    else:
-        events.composed(composer, await core.exchanges.pieces(exchange), ending)
+    list(composer.begin())
+    if ending is not None:
+        list(await _retold(core, exchange, composer, ending))
     return composer.response
 
 
@@ -62,11 +64,20 @@ async def stored_events(core: Core, me: Actor, exchange: Exchange) -> AsyncGener
     while (ending := ending_of(exchange)) is None:
         await asyncio.sleep(ELSEWHERE_SECONDS)
         exchange = await core.exchanges.get(me, exchange.id)
-    for piece in await core.exchanges.pieces(exchange):
-        for event in composer.take(piece):
-            yield event
-    for event in composer.end(ending):
+    for event in await _retold(core, exchange, composer, ending):
         yield event
+
+
+async def _retold(
+    core: Core, exchange: Exchange, composer: Composer, ending: Ending
+) -> Iterator[Event]:
+    """The events of a stored exchange behind those of its beginning."""
+    told: str | None = exchange.response.get("envelope", {}).get("told")
+    if told is None:
+        return composer.rest(await core.exchanges.pieces(exchange), ending)
+    said = await core.exchanges.messages(exchange, answers=True)
+    found = unpacked(told, exchange.message, said)
+    return composer.passed(found["events"], found["response"], ending)
 
 
 async def live_events(running: Running, composer: Composer) -> AsyncGenerator[Event, None]:
@@ -75,10 +86,17 @@ async def live_events(running: Running, composer: Composer) -> AsyncGenerator[Ev
         yield event
     async with aclosing(running.follow()) as tape:
         async for told in tape:
+            if running.own is not None:
+                yield composer.pass_on(orjson.loads(told.raw))
+                continue
             for piece in told.pieces:
                 for event in composer.take(piece):
                     yield event
-    for event in composer.end(ending_of_running(running)):
+    own, ending = running.own, ending_of_running(running)
+    if own is not None and "response" in own.told:
+        yield composer.end_as(own.told["response"], ending)
+        return
+    for event in composer.end(ending):
         yield event
 
 
