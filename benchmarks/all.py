@@ -9,7 +9,18 @@ from typing import Any
 
 from benchmarks.report import ROOT, tell
 
-NAMES = ("start", "size", "journal", "store", "read", "live", "streams", "restart", "outage")
+NAMES = (
+    "start",
+    "size",
+    "journal",
+    "store",
+    "read",
+    "live",
+    "streams",
+    "restart",
+    "outage",
+    "proxy",
+)
 
 
 def run(name: str, arguments: Sequence[str]) -> dict[str, Any] | None:

@@ -1,8 +1,10 @@
 """The benchmarks run, in their smallest size, and say what they promise to say. No figure is judged here."""
 
 import json
+import random
 import subprocess
 import sys
+import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,10 @@ TARGETS = {
     "journal": {"T11"},
     "restart": {"T12"},
     "outage": set[str](),
+    "proxy": {"T13"},
 }
+OF_THE_DAY = random.Random(int(time.time()) // 86_400).sample(every.NAMES, 4)
+"""`./test` runs so many of them, others each day; `./test torture` runs all."""
 MEASURED = {"median", "min", "max", "rounds"}
 
 
@@ -43,7 +48,13 @@ def bytecode(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("name", every.NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in OF_THE_DAY else pytest.mark.torture)
+        for name in every.NAMES
+    ],
+)
 def test_a_benchmark_hands_over_its_figures(name: str, bytecode: dict[str, str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{name}", "--tiny"],

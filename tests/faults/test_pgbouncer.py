@@ -57,6 +57,7 @@ async def test_two_servers_behind_a_pooler_share_a_room(
     assert all(patient.connections == 1 for patient in patients), "nobody was sent away"
 
 
+@pytest.mark.torture
 def test_commands_work_behind_a_pooler_too(
     tmp_path: Path, pooler: Pooler, postgres_url: str
 ) -> None:
