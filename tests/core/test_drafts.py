@@ -1,6 +1,10 @@
 """While the database is away, a message is accepted, shown, kept through a crash, and stored in its order."""
 
+import asyncio
+import errno
+import os
 import sqlite3
+import threading
 from collections.abc import Generator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
@@ -143,6 +147,44 @@ async def test_the_same_cid_is_accepted_once(running: Running, tmp_path: Path) -
             assert refused.value.code is Code.CID_REUSED
         await until(reader, Settled, 1)
         assert await texts(core, ada) == ["once"]
+
+
+async def test_nothing_rests_on_a_sync_that_fails_after_its_sender_was_cut_off(
+    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one is for the same file: it must fail, too (see the journal)."""
+    begun, may_end = threading.Event(), threading.Event()
+    synced: list[int] = []
+
+    def sync(descriptor: int) -> None:
+        file = os.stat(descriptor).st_ino
+        synced.append(file)
+        if not begun.is_set():
+            begun.set()
+            may_end.wait(5)
+            raise OSError(errno.EIO, "bad disk")
+        fdatasync(descriptor)
+
+    fdatasync = os.fdatasync
+    async with running(**FAST) as core:
+        _, ada = await core.access.new_guest("Ada")
+        reader = await reading(core, ada)
+        with away(tmp_path):
+            monkeypatch.setattr(os, "fdatasync", sync)
+            async with asyncio.TaskGroup() as senders:
+                first = senders.create_task(say(core, ada, reader, "one"))
+                await asyncio.to_thread(begun.wait, 5)
+                first.cancel()
+                second = senders.create_task(refusal(core, ada, reader, "two"))
+                while core.drafts.depth < 2:  # noqa: ASYNC110  nothing tells that it waits for its sync
+                    await asyncio.sleep(0.01)
+                may_end.set()
+                assert await second is Code.DATABASE_UNAVAILABLE
+            await say(core, ada, reader, "two")
+        await until(reader, Settled, 2)
+        assert await texts(core, ada) == ["one", "two"]
+    [failed, good] = synced
+    assert failed != good
 
 
 async def refusal(core: Core, actor: Actor, reader: Reader | None, text: str = "no") -> Code:

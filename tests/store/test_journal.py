@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,43 @@ def test_nothing_rests_on_a_file_whose_sync_failed(
     assert left_in(tmp_path) == whole, "what is in both files counts once"
 
 
+def test_a_sync_that_was_asked_for_before_another_ended_shares_its_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the sender who waits for the first is cut off, and somebody else asks for the next one meanwhile."""
+    journal = Journal(tmp_path, "owner")
+
+    def sync(_: int) -> None:
+        if bad:
+            raise OSError(errno.EIO, "bad disk")
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    bad = False
+    journal.piece(ONE, "one ")
+    first = asked_for(journal)
+    journal.piece(ONE, "two ")
+    second = asked_for(journal)
+    journal.piece(ONE, "three ")
+    for good in (first, second):
+        good(None)
+    first = asked_for(journal)
+    journal.piece(ONE, "four")
+    second = asked_for(journal)
+    bad = True
+    with pytest.raises(OSError, match="bad disk"):
+        first(None)
+    bad = False
+    third = asked_for(journal)
+    with pytest.raises(OSError, match="a sync failed since"):
+        second(None)
+    third(None)
+    assert journal.sync_job() is None
+    journal.close()
+    file = segments(tmp_path)[0]  # of which the system lost what it failed to sync
+    file.write_bytes(file.read_bytes().replace(b"three", b"\0" * 5).replace(b"four", b"\0" * 4))
+    assert left_in(tmp_path)[ONE].text == "one two three four"
+
+
 def test_drafts_keep_their_order_wherever_a_takeover_is_broken_off(tmp_path: Path) -> None:
     keys = [f"m_{number:032x}" for number in range(4)]
     for broken_off in range(9):
@@ -169,10 +207,14 @@ def test_drafts_keep_their_order_wherever_a_takeover_is_broken_off(tmp_path: Pat
             orphan.release()
 
 
-def put_on_the_disk(journal: Journal) -> None:
+def asked_for(journal: Journal) -> Callable[[None], None]:
     job = journal.sync_job()
     assert job is not None
-    job(None)
+    return job
+
+
+def put_on_the_disk(journal: Journal) -> None:
+    asked_for(journal)(None)
 
 
 def test_every_piece_that_was_announced_survives_kill_9(tmp_path: Path) -> None:

@@ -102,9 +102,11 @@ class Journal:
         self._number = 0
         self._segments: list[_Segment] = []
         self._unsynced: list[tuple[str, bytes]] = []  # records and their keys
+        self._kept = self._safe = 0  # so many were ever appended; so many of them are synced
         self._synced = _Place(0, 0)
         self.synced_bytes = 0  # of `bytes`
-        self._failed = False  # the last sync
+        self._failures = 0  # syncs that failed
+        self._anew = 0  # as many as that, when all that is not synced was written again
         self._alive = _locked(directory / f"{owner}.owner", create=True)
         self.bytes = 0
         self.records = 0
@@ -131,32 +133,37 @@ class Journal:
     def sync_job(self) -> Callable[[None], None] | None:
         """What puts the written on the disk, to be run in a thread; None when all of it is there.
 
-        It raises `OSError` when it cannot. One at a time: the next is made when the one before it has ended.
+        It raises `OSError` when it cannot. Jobs run one after the other, in the order in which they were made. One may
+        be made while another goes on, whose sender was cut off: when that fails, so does this one.
         """
         if not self._unsynced:
             return None
+        failures = self._failures
         try:
-            if self._failed:
+            if failures != self._anew:
                 self._begin_anew()
+                self._anew = failures
             files = self._written()
         except OSError as failure:
             return functools.partial(_refuse, failure)
         place = _Place(self._segments[-1].number, self._segments[-1].size)
-        count, upto = len(self._unsynced), self.bytes
+        kept, upto = self._kept, self.bytes
 
         def sync(_: None) -> None:
             try:
+                if failures != self._failures:
+                    _refuse(OSError(errno.EIO, "a sync failed since, maybe of the same file"), None)
                 for file, how in files:
                     how(file)
             except OSError:
-                self._failed = True
+                self._failures = failures + 1
                 raise
             finally:
                 for file, _how in files:
                     os.close(file)
             # one deletion and one assignment each: the loop's thread, which appends, sees no half of them
-            del self._unsynced[:count]
-            self._synced, self.synced_bytes = place, upto
+            del self._unsynced[: kept - self._safe]
+            self._synced, self.synced_bytes, self._safe = place, upto, kept
 
         return sync
 
@@ -179,7 +186,7 @@ class Journal:
     def _append(self, key: str, *records: tuple[bytes, bytes]) -> None:
         key = key[-32:]
         data = b"".join(_record(bytes.fromhex(key), kind, said) for kind, said in records)
-        if self._failed and self.bytes - self.synced_bytes > UNSYNCED_BYTES_MAX:
+        if self._failures != self._anew and self.bytes - self.synced_bytes > UNSYNCED_BYTES_MAX:
             raise OSError(errno.EIO, "too much waits for a disk that does not sync")
         segment = self._segments[-1] if self._segments else None
         if segment is None or segment.size + len(data) > self._segment_bytes:
@@ -188,6 +195,7 @@ class Journal:
         self._write(segment, data)
         segment.open.add(key)
         self._unsynced.append((key, data))
+        self._kept += 1
         self.bytes += len(data)
         self.records += len(records)
 
@@ -230,7 +238,6 @@ class Journal:
             one.written = False
             if one.number > self._synced.number:
                 self._drop(one)
-        self._failed = False
 
     def _written(self) -> list[tuple[int, Callable[[int], None]]]:
         """What must be synced, and how: copies of descriptors, because the segments may be closed meanwhile."""
