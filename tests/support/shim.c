@@ -98,8 +98,10 @@ static int met(int operation, const char *path, size_t *bytes)
         if (!(rule->operations & operation) || !fits(path, rule->part)) continue;
         if (__atomic_load_n(&rule->skip, __ATOMIC_SEQ_CST) > 0
             && __atomic_fetch_sub(&rule->skip, 1, __ATOMIC_SEQ_CST) > 0) continue;
-        if (__atomic_load_n(&rule->times, __ATOMIC_SEQ_CST) >= 0
-            && __atomic_fetch_sub(&rule->times, 1, __ATOMIC_SEQ_CST) <= 0) continue;
+        int64_t left = __atomic_load_n(&rule->times, __ATOMIC_SEQ_CST);
+        while (left > 0
+               && !__atomic_compare_exchange_n(&rule->times, &left, left - 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {}
+        if (!left) continue; /* it stays 0: below that it would be for ever */
         __atomic_fetch_add(&rule->hits, 1, __ATOMIC_SEQ_CST);
         if (rule->delay_us > 0) {
             struct timespec wait = {rule->delay_us / 1000000, rule->delay_us % 1000000 * 1000};
