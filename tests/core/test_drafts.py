@@ -5,6 +5,7 @@ import errno
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Generator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
@@ -17,6 +18,9 @@ from palaver.core.reader import Reader
 from palaver.core.start import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import Actor, MessageId
+from palaver.store.commands import AddMessage
+from palaver.store.drafts import encoded
+from palaver.store.journal import DRAFT, Journal
 
 FAST = {"database_seconds": 0.3}
 
@@ -104,6 +108,46 @@ async def test_accepted_messages_survive_the_process(running: Running, tmp_path:
         assert await texts(core, ada) == ["kept"]
         again = await core.chat.send(ada, core.lobby, text="kept", cid="cid-kept", answers=False)
         assert again.dup
+
+
+async def test_what_is_taken_over_is_deleted_for_good_the_newest_first(
+    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a power cut in between leaves the beginning of what there was, and the order of messages is right."""
+    async with running() as core:
+        _, ada = await core.access.new_guest("Ada")
+        now_ms = int(time.time() * 1_000)
+        directory = tmp_path / "journal" / "drafts"
+        dead = Journal(directory, "0" * 32, segment_bytes=40)
+        for number in (1, 2, 3):
+            id_ = MessageId(f"m_{number:032x}")
+            said = AddMessage(
+                id=id_, room=core.lobby, author=ada.id, text=str(number), cid=str(number)
+            )
+            dead.keep(id_, DRAFT, encoded(said, now_ms, "Ada"))
+        dead.close()
+    done: list[str] = []
+
+    def unlink(path: Path) -> None:
+        done.append(path.name)
+        os_unlink(path)
+
+    def fsync(descriptor: int) -> None:
+        if os.fstat(descriptor).st_ino == directory.stat().st_ino:
+            done.append("synced")
+        os_fsync(descriptor)
+
+    os_unlink, os_fsync = os.unlink, os.fsync
+    monkeypatch.setattr(os, "unlink", unlink)
+    monkeypatch.setattr(os, "fsync", fsync)
+    async with running() as core:
+        deleted = [name.removeprefix("0" * 32) for name in done if name.startswith(("0", "synced"))]
+        while core.drafts.depth:  # noqa: ASYNC110  nothing tells that the last one is stored
+            await asyncio.sleep(0.01)
+        assert await texts(core, ada) == ["1", "2", "3"]
+    assert deleted[-6:] == [
+        *("-000003.journal", "synced", "-000002.journal", "synced", "-000001.journal", "synced")
+    ]
 
 
 async def test_who_comes_while_messages_wait_is_shown_them_and_keeps_none_that_is_settled(
