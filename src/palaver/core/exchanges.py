@@ -133,6 +133,7 @@ class Exchanges:
         """`open` and `run`, with the call on its way while the request is stored."""
         call = self._tasks.create_task(_quietly(ask))
         try:
+            await asyncio.sleep(0)  # the call goes out first: nobody waits longer for the model
             running = await self.open(actor, asked)
         except BaseException:
             await _undone(call)
