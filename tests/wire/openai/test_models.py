@@ -2,6 +2,8 @@ from pathlib import Path
 
 import openai
 import pytest
+from tests.faults.test_postgres import away
+from tests.support.postgres import PostgresServer
 from tests.support.upstream import ScriptedUpstream, refuse, whole
 from tests.wire.door import Door, open_door
 from tests.wire.openai.client import bare_client, client_of
@@ -70,3 +72,17 @@ async def test_nobody_deletes_a_model_of_the_operators(
     with pytest.raises(openai.NotFoundError):
         await client_of(relay).models.delete("org/big")
     assert len(models.requests) == count
+
+
+@pytest.mark.slow
+@pytest.mark.postgres
+async def test_models_and_agents_are_listed_while_the_database_is_away(
+    tmp_path: Path, postgres_server: PostgresServer, postgres_url: str
+) -> None:
+    async with open_door(tmp_path / "data", database_url=postgres_url) as door:
+        client = bare_client(door)
+        there = await client.get("/v1/models")
+        async with away(postgres_server, postgres_server.kill):
+            assert (await client.get("/v1/conversations")).status_code == 503
+            meanwhile = await client.get("/v1/models")
+        assert (meanwhile.status_code, meanwhile.json()) == (200, there.json())

@@ -1,7 +1,8 @@
 """`/v1/models`: what can be asked. The model server's models as it lists them, and Palaver's agents, by their handles.
 
 An agent is asked like a model; `Models.agent` says which name is one. Neither list is asked for more often than
-`KNOWN_SECONDS` allows, so that a request for an answer costs no read of its own.
+`KNOWN_SECONDS` allows, so that a request for an answer costs no read of its own. While the database is away, the agents
+that were read last still hold: clients ask for this list before anything else.
 """
 
 from collections.abc import Mapping
@@ -77,11 +78,8 @@ class Models:
 
     async def agent(self, model: str) -> AgentCard | None:
         """The agent that a model's name means; None for what is a model."""
-        now = self._core.clock.monotonic()
-        if now >= self._agents_until:
-            with suppress(Unavailable):  # then what was read last still holds
-                self._agents = await self._core.access.agents()
-            self._agents_until = now + KNOWN_SECONDS
+        if self._core.clock.monotonic() >= self._agents_until:
+            await self._read_agents()
         return self._agents.get(model)
 
     async def default(self) -> str:
@@ -94,6 +92,12 @@ class Models:
             self._default = models.models[0].id
             self._default_until = now + DEFAULT_SECONDS
         return self._default
+
+    async def _read_agents(self) -> Mapping[str, AgentCard]:
+        with suppress(Unavailable):
+            self._agents = await self._core.access.agents()
+        self._agents_until = self._core.clock.monotonic() + KNOWN_SECONDS
+        return self._agents
 
     async def _offered(self) -> list[Json] | Response:
         """The model server's models as it tells them, and the agents; its refusal where it refuses."""
@@ -113,7 +117,7 @@ class Models:
             if call.outcome.error is not None:
                 raise call.outcome.error
             found = _listed(body)
-        agents = await self._core.access.agents()
+        agents = await self._read_agents()
         names = {one.get("id") for one in found}
         return found + [_model(handle, OWNER) for handle in agents if handle not in names]
 
