@@ -96,7 +96,8 @@ install() { # what `pip install` takes
       "$venv/bin/python" -m ensurepip >/dev/null ||
       stop "there is no pip in .venv. Remove the folder $venv and start again."
     "$venv/bin/python" -m pip install --disable-pip-version-check --no-compile "$@" |
-      { grep --line-buffered -v -e '^Requirement already satisfied' -e '^Ignoring ' || true; }
+      { grep --line-buffered -v -e '^Requirement already satisfied' -e '^Ignoring ' -e '^Looking in ' \
+        -e '^  Downloading ' -e '^  Using cached ' -e '^ *━' -e '^Installing collected packages' || true; }
   fi
 }
 
