@@ -251,6 +251,35 @@ async def test_a_cancelled_answer_keeps_what_came(
     assert await replayed(client, cancelled.id) == found
 
 
+async def test_of_an_answer_that_was_cut_only_what_can_be_gone_on_from_is_told(
+    client: AsyncOpenAI, models: ScriptedUpstream
+) -> None:
+    telling = Telling()
+    telling.item(THOUGHT)
+    telling.call(CALL)
+    models.will((*telling.steps, CUT), says("Yes."))
+    first = await client.responses.create(model="m", input="a")
+    assert (first.status, len(first.output)) == ("failed", 2)
+    await client.responses.create(model="m", input="b", previous_response_id=first.id)
+    kinds = [item["type"] for item in models.requests[-1].json["input"]]
+    assert kinds == ["message", "message"]
+
+
+async def test_the_helper_of_the_client_reads_it(
+    client: AsyncOpenAI, models: ScriptedUpstream
+) -> None:
+    telling = Telling()
+    telling.item(SEARCH)
+    telling.say("one ", "two")
+    telling.call(CALL)
+    models.will(telling.end())
+    async with client.responses.stream(model="m", input="a") as events:
+        kinds = [one.type async for one in events]
+        final = await events.get_final_response()
+    assert kinds[-1] == "response.completed"
+    assert (final.output_text, len(final.output)) == ("one two", 3)
+
+
 async def test_an_answer_that_breaks_has_failed_and_keeps_what_came(
     client: AsyncOpenAI, models: ScriptedUpstream
 ) -> None:
@@ -370,6 +399,26 @@ async def test_a_model_that_is_not_there_does_not_mean_that_the_api_is_not(
         await client.responses.create(model="x", input="a")
     assert (await client.responses.create(model="m", input="a")).output_text == "one"
     assert paths(models) == ["/responses", "/chat/completions", "/responses"]
+
+
+async def test_a_palaver_can_be_the_model_server_of_another(
+    tmp_path: Path, relay: Door, models: ScriptedUpstream
+) -> None:
+    models.everywhere = False
+    models.will(reply("one ", "two"), reply("three"))
+    async with open_door(tmp_path / "front", openai_base_url=f"{relay.url}/v1") as front:
+        client = client_of(front)
+        found = await heard(await client.responses.create(model="m", input="a", stream=True))
+        final = found[-1]["response"]
+        assert final["output"][0]["content"][0]["text"] == "one two"
+        assert await replayed(client, final["id"]) == found
+        second = await client.responses.create(
+            model="m", input="b", previous_response_id=final["id"]
+        )
+        assert second.output_text == "three"
+    assert models.requests[-1].json["messages"] == said("a", "one two", "b")
+    rooms = (await relay.http().get("/api/rooms")).json()["rooms"]
+    assert [room["title"] for room in rooms] == ["Lobby"]
 
 
 async def test_it_can_be_switched_off(tmp_path: Path, models: ScriptedUpstream) -> None:

@@ -25,20 +25,22 @@ _TEXTS = frozenset(
 _IN_META = ("parts", "summary", "refusal", "encrypted", "item", "more")
 
 
-def packed(told: Json, said: Sequence[Entry]) -> str:
+def packed(events: Iterable[Json], response: Json, said: Sequence[Entry]) -> str:
     """What was told, without what the entries of the answer say."""
     packing = _Packing([list(_texts_of(entry)) for entry in said])
-    return b64encode(zlib.compress(orjson.dumps(packing.without(told)))).decode()
+    told = [list(packing.runs(events)), packing.without(response)]
+    return b64encode(zlib.compress(orjson.dumps(told))).decode()
 
 
-def unpacked(data: str, first: MessageId, said: Iterable[Message]) -> Json:
+def unpacked(data: str, first: MessageId, said: Iterable[Message]) -> tuple[list[Json], Json]:
     """The opposite, with what there is of the answer's messages; `first` is the id of its first."""
-    places = {message.id: list(_texts_of(message)) for message in said}
-    return _whole(orjson.loads(zlib.decompress(b64decode(data))), first, places)
+    whole = _Unpacking({message.id: list(_texts_of(message)) for message in said}, first)
+    told, response = orjson.loads(zlib.decompress(b64decode(data)))
+    return list(whole.events(told)), whole.value(response)
 
 
 class _Packing:
-    """`delta`s follow each other: where the last one of a text ended, the next begins."""
+    """The pieces of a text follow each other: where one ended, the next begins."""
 
     def __init__(self, texts: list[list[str]]) -> None:
         self._texts = texts
@@ -50,13 +52,30 @@ class _Packing:
         }
         self._ends: dict[tuple[int, int], int] = {}
 
+    def runs(self, events: Iterable[Json]) -> Iterator[object]:
+        """Events; those that differ in nothing but their `delta` are one list: the event, a reference, the lengths."""
+        rest: Json = {}
+        at: tuple[int, int] | None = None
+        lengths: list[int] = []
+        for event in events:
+            found = self._part(event.get("delta"))
+            if found is None:
+                at = None
+                yield self.without(event)
+                continue
+            place, number, begin, length = found
+            other = {name: value for name, value in event.items() if name != "delta"}
+            if at == (place, number) and other == rest:
+                lengths.append(length)
+                continue
+            rest, at, lengths = other, (place, number), [length]
+            yield [self.without(rest), place, number, begin, lengths]
+
     def without(self, value: object, key: str = "") -> object:
         """A value with references instead of texts."""
         match value:
             case str() if key in _TEXTS and value in self._whole:
                 return {REFERENCE: self._whole[value]}
-            case str() if key == "delta" and value:
-                return self._part(value)
             case dict():
                 found = {name: self.without(one, name) for name, one in cast("Json", value).items()}
                 return {REFERENCE: found} if REFERENCE in found else found
@@ -65,14 +84,53 @@ class _Packing:
             case _:
                 return value
 
-    def _part(self, delta: str) -> object:
+    def _part(self, delta: object) -> tuple[int, int, int, int] | None:
+        """Where a piece of a text stands: place, number, begin and length."""
+        if not isinstance(delta, str) or not delta:
+            return None
         for place, texts in enumerate(self._texts):
             for number, text in enumerate(texts):
                 end = self._ends.get((place, number), 0)
                 if text.startswith(delta, end):
                     self._ends[place, number] = end + len(delta)
-                    return {REFERENCE: [place, number, end, end + len(delta)]}
-        return delta
+                    return place, number, end, len(delta)
+        return None
+
+
+class _Unpacking:
+    def __init__(self, texts: Mapping[MessageId, Sequence[str]], first: MessageId) -> None:
+        self._texts = texts
+        self._first = first
+
+    def events(self, told: Iterable[Any]) -> Iterator[Json]:
+        """The events, one by one."""
+        for one in told:
+            if not isinstance(one, list):
+                yield self.value(one)
+                continue
+            rest, place, number, begin, lengths = cast("list[Any]", one)
+            event, text = self.value(rest), self._text(place, number)
+            for length in lengths:
+                yield {**event, "delta": text[begin : begin + length]}
+                begin += length
+
+    def value(self, value: Any) -> Any:
+        """A value with texts instead of references."""
+        match value:
+            case {"$": [int(place), int(number)]}:
+                return self._text(place, number)
+            case dict():
+                found = cast("Json", value)
+                inside = found.get(REFERENCE, found)
+                return {name: self.value(one) for name, one in inside.items()}
+            case list():
+                return [self.value(one) for one in cast("list[object]", value)]
+            case _:
+                return value
+
+    def _text(self, place: int, number: int) -> str:
+        texts = self._texts.get(answer_id(self._first, place), ())
+        return texts[number] if number < len(texts) else ""
 
 
 def _texts_of(said: Entry | Message) -> Iterator[str]:
@@ -95,19 +153,3 @@ def _texts_in(value: object, key: str) -> Iterator[str]:
                 yield from _texts_in(one, "")
         case _:
             pass
-
-
-def _whole(value: Any, first: MessageId, places: Mapping[MessageId, Sequence[str]]) -> Any:
-    match value:
-        case {"$": [int(place), int(number), *ends]}:
-            texts = places.get(answer_id(first, place), ())
-            text = texts[number] if number < len(texts) else ""
-            return text[ends[0] : ends[1]] if ends else text
-        case dict():
-            found = cast("Json", value)
-            inside = found.get(REFERENCE, found)
-            return {name: _whole(one, first, places) for name, one in inside.items()}
-        case list():
-            return [_whole(one, first, places) for one in cast("list[object]", value)]
-        case _:
-            return value

@@ -27,13 +27,15 @@ from palaver.core.gather import (
 )
 from palaver.core.running import Call, Outcome, Own, Told
 from palaver.errors import Code, ProviderError
-from palaver.model import Entry, Message, MessageId, Role
-from palaver.wire.openai import items
+from palaver.model import Entry, Kind, Message, MessageId, Role, Status
+from palaver.wire.openai import items, requests
 from palaver.wire.openai.items import Invalid, Json
 from palaver.wire.openai.packing import packed
 
 EVENTS_BYTES_MAX = 64 * 1024 * 1024
 """An answer whose events are larger is cut."""
+WORDS_CHARS_MAX = 200
+"""So much of a model server's own words on its failure is told."""
 DRAIN_SECONDS = 0.2
 """How long the end of the body may take after the last event."""
 
@@ -75,15 +77,19 @@ def request_of(body: Mapping[str, Any], given: Sequence[Json]) -> bytes:
 
 
 def input_of(said: Iterable[Message]) -> list[Json]:
-    """What was said, as items. Of a thought that only its own server could look up, there is nothing to tell."""
+    """What was said, as items.
+
+    There is nothing to tell of a thought that only its own server could look up, or that led to nothing.
+    """
     given: list[Json] = []
-    for message in said:
+    for message in requests.spoken(said):
         item = items.item_of(message)
-        if item["type"] == "reasoning":
+        if message.kind == Kind.REASONING:
             if not item["content"]:
                 del item["content"]
-                if item["encrypted_content"] is None:
-                    continue
+            led = "content" in item or item["encrypted_content"] is not None
+            if not led or message.status is not Status.DONE:
+                continue
             del item["status"]
         elif message.role is not Role.ASSISTANT:
             del item["id"]
@@ -171,9 +177,8 @@ class Relayed:
         response = answer.response
         outcome.finish = _finish(answer.last, response)
         entries = answer.entries()
-        told = {"response": response}
-        outcome.own = Own(entries=entries, told=told)
-        outcome.envelope = {"told": packed({"events": answer.events, **told}, entries)}
+        outcome.own = Own(entries=entries, told=response)
+        outcome.envelope = {"told": packed(answer.events, response, entries)}
         usage = response.get("usage")
         if isinstance(usage, dict):
             counts = cast("Json", usage)
@@ -287,28 +292,29 @@ class _Answer:
 
     def _grow(self, kind: str, told: Json, place: int) -> Iterator[Piece]:
         """What there is of an item before it is whole."""
-        item = self._output[place]
+        item, told_item = self._output[place], _object(told.get("item"))
         match kind:
-            case "response.output_item.added" if told["item"].get("type") == "function_call":
-                call = told["item"]
+            case "response.output_item.added" if told_item.get("type") == "function_call":
                 id_, name, text = (
-                    str(call.get(key) or "") for key in ("call_id", "name", "arguments")
+                    str(told_item.get(key) or "") for key in ("call_id", "name", "arguments")
                 )
                 yield ToolPiece(place, id_, name, text)
-            case "response.output_item.done":
-                told_already = any(key[0] == place for key in self._texts)
-                self._output[place] = told["item"]
+            case "response.output_item.done" if told_item:
+                self._output[place] = told_item
                 self._done.add(place)
-                if told["item"].get("type") == "message" and not told_already:
-                    yield TextPiece(items.text_of(_objects(told["item"].get("content"))))
+                text = items.text_of(_objects(told_item.get("content")))
+                told_already = any(key[0] == place for key in self._texts)
+                if told_item.get("type") == "message" and text and not told_already:
+                    yield TextPiece(text)
             case "response.content_part.added" | "response.reasoning_summary_part.added":
                 name = "summary" if "summary" in kind else "content"
                 parts = [*_objects(item.get(name)), _object(told.get("part"))]
                 self._output[place] = {**item, name: parts}
             case _ if kind in _GROWS and isinstance(told.get("delta"), str):
                 name, field = _GROWS[kind]
-                index = told.get("summary_index" if name == "summary" else "content_index") or 0
-                self._texts.setdefault((place, name, index, field), []).append(told["delta"])
+                index = told.get("summary_index" if name == "summary" else "content_index")
+                part = index if isinstance(index, int) and index >= 0 else 0
+                self._texts.setdefault((place, name, part, field), []).append(told["delta"])
                 if kind in _WORDS:
                     yield _WORDS[kind](told["delta"])
                 else:
@@ -354,9 +360,10 @@ def _entry_of(item: Json) -> Entry:
 def _failure(error: Json) -> ProviderError:
     code = str(error.get("code") or error.get("type") or "")
     limited = code.startswith("rate_limit")
+    words = " ".join(str(error.get("message") or "").split())[:WORDS_CHARS_MAX]
     return ProviderError(
         Code.PROVIDER_RATE_LIMITED if limited else Code.PROVIDER_ERROR,
-        str(error.get("message") or "The model server failed in the middle of the answer."),
+        words or "The model server failed in the middle of the answer. Try again.",
     )
 
 

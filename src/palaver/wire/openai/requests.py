@@ -10,7 +10,7 @@ Nothing is asked of the core here.
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import TypeVar, cast
 
 from palaver.model import AgentCard, Entry, ExchangeId, Kind, Message, Role, RoomId, Status
 from palaver.wire.openai import items
@@ -33,6 +33,8 @@ _OURS = frozenset(
     }
 )
 """What is said in another way to a chat completion, or not at all. All else goes through as it is."""
+Said = TypeVar("Said", Entry, Message, Entry | Message)
+
 _LOGPROBS = "message.output_text.logprobs"
 _TRUNCATIONS = ("auto", "disabled")
 
@@ -235,13 +237,17 @@ _DATA_URL = re.compile(r"data:[^,]{1,100},")
 def chat_messages(said: Iterable[Entry | Message]) -> list[Json]:
     """The messages of a room as those of a chat completion, as servers of every kind understand them.
 
-    What a model thought is not told to it again; of an answer that was cut, neither its silence nor a call that nobody
-    answered; and a developer is the system.
+    What a model thought is not told to it again, and a developer is the system.
     """
+    kept = [_telling(one) for one in spoken(said)]
+    return [_plain(message) for message in messages_of(kept)]
+
+
+def spoken(said: Iterable[Said]) -> list[Said]:
+    """What says something to a model: not the silence of an answer that was cut, or its call that nobody answered."""
     told = list(said)
     answered = {one.meta.get("call_id") for one in told if one.kind == Kind.TOOL_RESULT}
-    kept = [_telling(one) for one in told if not _says_nothing(one, answered)]
-    return [_plain(message) for message in messages_of(kept)]
+    return [one for one in told if not _says_nothing(one, answered)]
 
 
 def _says_nothing(one: Entry | Message, answered: Container[object]) -> bool:

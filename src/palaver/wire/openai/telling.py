@@ -76,8 +76,8 @@ async def _retold(
     if told is None:
         return composer.rest(await core.exchanges.pieces(exchange), ending)
     said = await core.exchanges.messages(exchange, answers=True)
-    found = unpacked(told, exchange.message, said)
-    return composer.passed(found["events"], found["response"], ending)
+    passed, last = unpacked(told, exchange.message, said)
+    return composer.passed(passed, last, ending)
 
 
 async def live_events(running: Running, composer: Composer) -> AsyncGenerator[Event, None]:
@@ -93,8 +93,8 @@ async def live_events(running: Running, composer: Composer) -> AsyncGenerator[Ev
                 for event in composer.take(piece):
                     yield event
     own, ending = running.own, ending_of_running(running)
-    if own is not None and "response" in own.told:
-        yield composer.end_as(own.told["response"], ending)
+    if own is not None and own.told:
+        yield composer.end_as(dict(own.told), ending)
         return
     for event in composer.end(ending):
         yield event
