@@ -10,6 +10,7 @@ from tests.support.browser import Browser
 from tests.support.server import Serve
 from tests.support.upstream import reply, scripted_upstream
 from tests.walks.tab import arrive
+from tests.walks.test_door import client_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -21,6 +22,7 @@ ROOMS = (
     "Names for a small boat",
     "Holiday in Lisbon",
 )
+BY_A_PROGRAM = "Morning briefing"
 TITLE = "Sourdough"
 QUESTION = (
     "How much water for 75 % hydration? A small table, and a function for the kitchen tablet."
@@ -59,6 +61,8 @@ async def test_the_page_in_the_middle_of_a_day(browser: Browser, serve: Serve) -
         await tab.page.request.patch(f"{server.url}/api/me", data={"name": "Ada"})
         for title in ROOMS:
             await made_room(tab.page.request, server.url, title)
+        async with client_of(server) as program:
+            await program.responses.create(model="scripted", input=BY_A_PROGRAM)
         room = await made_room(tab.page.request, server.url, TITLE)
         await tab.page.goto(f"{server.url}/r/{room}")
         await expect(tab.part("start-of-room")).to_be_visible()
@@ -72,6 +76,7 @@ async def test_the_page_in_the_middle_of_a_day(browser: Browser, serve: Serve) -
         await expect(tab.answers.locator(".hljs-keyword").first).to_be_visible()
         await expect(tab.room_item("Lobby").get_by_test_id("unread")).to_have_text("2")
         await expect(tab.answers).to_be_in_viewport()
+        await expect(tab.room_item(BY_A_PROGRAM).get_by_test_id("door")).to_be_visible()
         await tab.page.mouse.move(640, 790)
         picture = await browser.screenshot(tab.page, "readme")
         assert picture.stat().st_size < PICTURE_BYTES_MAX
