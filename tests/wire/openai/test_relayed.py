@@ -24,6 +24,8 @@ from tests.support.upstream import (
 from tests.wire.door import Door, Json, open_door, texts
 from tests.wire.openai.client import client_of, said
 
+from palaver.wire.openai import relayed
+
 SECONDS_MAX = 15.0
 WEB: Any = [{"type": "web_search"}]
 
@@ -303,6 +305,23 @@ async def test_an_answer_that_breaks_has_failed_and_keeps_what_came(
         assert final["output"][0]["content"][0]["text"] == "half"
         assert await replayed(client, final["id"]) == found
         assert (await client.responses.retrieve(final["id"])).to_dict() == final
+
+
+async def test_an_answer_whose_events_are_too_large_is_cut_and_kept(
+    client: AsyncOpenAI, models: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relayed, "EVENTS_BYTES_MAX", 2_000)
+    telling = Telling()
+    telling.say("half")
+    for index in range(20):
+        image = "A" * 1_000
+        telling.event("image_generation_call.partial_image", index=index, partial_image_b64=image)
+    models.will(telling.end())
+    made = await client.responses.create(model="m", input="a")
+    assert (made.status, made.output_text) == ("failed", "half")
+    assert made.error is not None
+    assert "too long" in made.error.message
+    assert await client.responses.retrieve(made.id) == made
 
 
 async def test_an_answer_that_was_cut_short_says_why(
