@@ -231,6 +231,34 @@ async def test_nothing_rests_on_a_sync_that_fails_after_its_sender_was_cut_off(
     assert failed != good
 
 
+async def test_what_is_stored_while_it_is_synced_is_not_said_to_be_accepted_after_that(
+    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sender was told that it is stored, and would wait for ever to be told so again."""
+    begun, may_end = threading.Event(), threading.Event()
+
+    def sync(descriptor: int) -> None:
+        begun.set()
+        may_end.wait(5)
+        fdatasync(descriptor)
+
+    fdatasync = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", sync)
+    async with running(**FAST) as core, asyncio.TaskGroup() as senders:
+        _, ada = await core.access.new_guest("Ada")
+        reader = await reading(core, ada)
+        sending = core.chat.send(
+            ada, core.lobby, text="one", cid="cid-one", answers=False, reader=reader
+        )
+        with away(tmp_path):
+            sent = senders.create_task(sending)
+            await asyncio.to_thread(begun.wait, 5)
+        await until(reader, Settled, 1)
+        may_end.set()
+        assert (await sent).state == "stored"
+        assert await texts(core, ada) == ["one"]
+
+
 async def refusal(core: Core, actor: Actor, reader: Reader | None, text: str = "no") -> Code:
     with pytest.raises(PalaverError) as error:
         await say(core, actor, reader, text)

@@ -116,6 +116,8 @@ class Chat:
         if not allowed or cid is None or self._settings.when_db_down is WhenDbDown.REJECT:
             raise away
         kept = await self._drafts.accept(actor, command)
+        if kept is None:
+            return await self._sent(command)
         return Sent(state="accepted", id=kept, seq=None, message=None, dup=False, turns=())
 
     async def _sent(self, command: AddMessage) -> Sent:

@@ -99,8 +99,11 @@ class Drafts:
         """Whether sends to this room must queue behind drafts."""
         return room in self._rooms
 
-    async def accept(self, actor: Actor, command: AddMessage) -> MessageId:
+    async def accept(self, actor: Actor, command: AddMessage) -> MessageId | None:
         """Keeps a message until it can be stored; its id. The same cid again is the same message.
+
+        None when it waits no more, because the database came back while it was synced: its sender was told what became
+        of it, and must not hear `accepted` after that. The store knows.
 
         Raises `Unavailable` when it can be kept here neither: the client's outbox still has it.
         """
@@ -111,7 +114,7 @@ class Drafts:
             if not same:
                 raise Refused(Code.CID_REUSED, "This cid belongs to another message of yours.")
             await self._sync()
-            return known.command.id
+            return known.command.id if self._keeps(known) else None
         accepted_ms = self._clock.now_ms()
         data = encoded(command, accepted_ms, actor.name)
         settings = self._settings
@@ -125,9 +128,10 @@ class Drafts:
         draft = _Draft(command, accepted_ms, actor.name, len(data), self._clock.monotonic())
         self._add(draft)
         await self._sync()
+        if not self._keeps(draft):
+            return None
         self.tally.accepted += 1
-        if command.id in self._rooms.get(command.room, ()):  # else it is stored already
-            self._show(draft)
+        self._show(draft)
         return command.id
 
     def abandoned(self, command: AddMessage) -> None:
@@ -223,6 +227,9 @@ class Drafts:
             except Refused:
                 pass  # nobody is there to be told
             del self._abandoned[command.id]
+
+    def _keeps(self, draft: _Draft) -> bool:
+        return draft.command.id in self._rooms.get(draft.command.room, ())
 
     def _add(self, draft: _Draft) -> None:
         command = draft.command
