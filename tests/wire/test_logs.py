@@ -36,6 +36,8 @@ def test_every_logger_ends_in_one_place(
     structlog.stdlib.get_logger("palaver.x").info("ours", name="\x1b[31m\u202e")
     logging.getLogger("somebody.else").warning("theirs %s", "\x1b[2J")
     logging.getLogger("uvicorn.error").info("GET /ws?token=SECRET")
+    broken_on_purpose = "ASGI callable returned without completing response."
+    logging.getLogger("uvicorn.error").error(broken_on_purpose)
     try:
         int("\x1b]0;title\x07")
     except ValueError:
@@ -45,6 +47,7 @@ def test_every_logger_ends_in_one_place(
     assert "theirs" in written
     assert "ValueError" in written
     assert "SECRET" not in written
+    assert "without completing" not in written
     for raw in ("\x1b[31m\u202e", "\x1b[2J", "\x1b]0;", "\x07"):
         assert raw not in written
     if log_format == "json":

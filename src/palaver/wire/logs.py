@@ -54,6 +54,7 @@ def configure(settings: Settings) -> None:
     root.setLevel(settings.log_level.upper())
     for noisy in ("uvicorn.error", "websockets", "httpx2", "httpcore2", "asyncio", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)  # uvicorn's has query strings below that
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
 
 
 def escaped(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:  # noqa: ARG001  structlog's signature
@@ -63,6 +64,11 @@ def escaped(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:  #
             pattern = _CONTROL if key == "exception" else _ANY_CONTROL
             event[key] = pattern.sub(_escape, value)
     return event
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not what we do on purpose: a stream that broke must not end cleanly, and its own line says why."""
+    return record.msg != "ASGI callable returned without completing response."
 
 
 def _escape(found: re.Match[str]) -> str:
