@@ -1,6 +1,6 @@
 """The revisions themselves: from nothing to the newest, in one transaction; and how a large database gets there.
 
-There is one revision yet, so the way of a full database is proven with one that only these tests have.
+The way of a large database is proven with a revision that only these tests have.
 """
 
 import asyncio
@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine
-from tests.store.archives import asked, execute, filled
+from tests.store.archives import asked, execute, filled, untold
 from tests.store.world import opened
 
 from palaver.errors import Code, Refused
 from palaver.store import migrate
 from palaver.store.schema import metadata
+from palaver.store.verify import verify
 
 
 def test_the_revisions_make_every_table_in_the_transaction_they_are_given() -> None:
@@ -31,6 +32,11 @@ def test_the_revisions_make_every_table_in_the_transaction_they_are_given() -> N
     engine.dispose()
 
 
+UNDO_0002 = (
+    *(f"DROP TABLE {name}" for name in ("keys", "prefixes", "exchanges", "partials")),
+    "ALTER TABLE turns DROP COLUMN external",
+    "UPDATE alembic_version SET version_num = '0001'",
+)
 NEXT = Path(__file__).parent / "revisions"
 UPGRADE = """
 import sys
@@ -99,6 +105,20 @@ def test_a_full_database_is_upgraded(
     with pytest.raises(Refused) as caught:
         migrate.upgrade(database_url, lines.append)
     assert caught.value.code is Code.DATABASE_NEWER
+
+
+def test_a_database_of_the_first_revision_is_upgraded_with_all_that_it_holds(
+    database_url: str, tmp_path: Path
+) -> None:
+    filled(database_url, tmp_path)
+    before = asked(database_url, "SELECT id, text, meta FROM messages ORDER BY id")
+    for step in UNDO_0002:
+        execute(database_url, step)
+    migrate.upgrade(database_url, lambda _: None)
+    assert migrate.current(database_url) == migrate.head()
+    assert migrate.check(database_url) == []
+    assert asked(database_url, "SELECT id, text, meta FROM messages ORDER BY id") == before
+    assert verify(database_url, untold).faults == []
 
 
 @pytest.mark.slow
