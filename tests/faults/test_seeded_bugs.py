@@ -66,8 +66,8 @@ BUGS = [
     Bug(
         "accepted means kept: acknowledged without a sync",
         "core/drafts.py",
-        "        self._add(draft)\n        await self._sync()\n        self.tally",
-        "        self._add(draft)\n        self.tally",
+        "        self._add(draft)\n        await self._sync()\n        if not",
+        "        self._add(draft)\n        if not",
         LIVES,
     ),
     Bug(
