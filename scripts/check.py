@@ -34,7 +34,8 @@ NOT_QUICK = (
 TITLE_CHARS_MAX = 160
 QUICK_EFFORT = 0.05
 TORTURE_EFFORT = 20
-WORKERS = ("-n", "2", "--dist", "loadfile")
+WORKERS = ("-n", "3", "--dist", "loadfile")
+"""More than cores: many tests wait for processes that they stop, kill or cut off."""
 
 
 @dataclass(slots=True)

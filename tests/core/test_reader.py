@@ -26,7 +26,7 @@ from palaver.model import (
     TurnState,
 )
 
-LIVES = 3_500
+LIVES = 3_800
 ROOMS = [RoomId("r_a"), RoomId("r_b")]
 EPOCH = "e_1"
 

@@ -31,7 +31,7 @@ from palaver.model import Actor, Event, MessageId, RoomId
 from palaver.settings import Settings
 from palaver.store import journal
 
-LIVES = 1_000
+LIVES = 700
 SHM = Path("/dev/shm")
 MISFORTUNES = ("kill", "stop", "power", "machines", "disk", "database", "restore")
 

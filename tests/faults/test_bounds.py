@@ -156,7 +156,7 @@ async def said(client: Client, more: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "count", [20_000, pytest.param(1_000_000, marks=pytest.mark.torture, id="a million")]
+    "count", [60_000, pytest.param(1_000_000, marks=pytest.mark.torture, id="a million")]
 )
 async def test_fifty_tabs_of_a_long_room_cost_little(
     serve: Serve, tmp_path: Path, count: int
