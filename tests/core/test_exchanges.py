@@ -71,7 +71,6 @@ def chat(*entries: Entry, **more: object) -> Asked:
         entries=entries,
         model="m",
         request={"model": "m"},
-        matches=True,
         whole=True,
     )
     return replace(asked, **more)

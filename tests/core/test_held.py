@@ -106,7 +106,7 @@ async def test_what_cannot_be_answered_without_the_database_is_refused_for_now(
 ) -> None:
     async with running(**FAST) as core:
         client = await client_of(core)
-        asked = chat(user("hi"), kind=ExchangeKind.RESPONSE, whole=False, matches=False)
+        asked = chat(user("hi"), kind=ExchangeKind.RESPONSE, whole=False)
         with away(tmp_path), pytest.raises(Unavailable) as refused:
             await client.asks(asked, Answer(TextPiece("x")))
         assert refused.value.code is Code.DATABASE_UNAVAILABLE

@@ -27,8 +27,8 @@ from palaver.model import (
 class Asked:
     """A request. `entries`: all that was said (`whole`), or only what is new.
 
-    `matches`: the room is found by what was said, where none is given. `repeated`: the client's library says that it
-    sends the request again by itself; then `digest` (of its body) gives the exchange that is there.
+    Of what is whole the room is found by what was said, where none is given. `repeated`: the client's library says that
+    it sends the request again by itself; then `digest` (of its body) gives the exchange that is there.
     """
 
     kind: ExchangeKind
@@ -36,7 +36,6 @@ class Asked:
     model: str
     request: Mapping[str, Any]
     room: RoomId | None = None
-    matches: bool = False
     whole: bool = False
     previous: ExchangeId | None = None
     kept: bool = False

@@ -239,7 +239,6 @@ def _asked(wanted: _Wanted) -> Asked:
         model=str(body.get("model") or ""),
         request={key: value for key, value in body.items() if key != "messages"},
         room=wanted.room,
-        matches=wanted.room is None,
         whole=True,
         kept=kept,
         metadata=metadata_of(body.get("metadata")) if kept else NO_DATA,
