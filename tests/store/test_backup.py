@@ -1,17 +1,13 @@
 """Backups and restores, of both engines, beside a server that writes, and after kill -9."""
 
 import asyncio
-import signal
 import sqlite3
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.store.archives import asked, execute, filled, untold
+from tests.store.dying import lived
 from tests.store.world import opened
-from tests.support.server import clean_environment
 
 from palaver.errors import Code, Refused
 from palaver.settings import Settings
@@ -27,23 +23,6 @@ EVERYTHING = (
     "SELECT key, id, kind, name, handle FROM actors ORDER BY key",
     "SELECT id, room_key, trigger_seq, fence, lease_until_ms IS NULL FROM turns ORDER BY id",
 )
-
-
-def killed_when(ready: Callable[[], bool], *arguments: str) -> bool:
-    """Runs a command and kills it as soon as something is so; whether it came to its end before."""
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "palaver", *arguments],
-        env=clean_environment({}),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while process.poll() is None and not ready():
-        pass
-    process.send_signal(signal.SIGKILL)
-    _, said = process.communicate()
-    assert process.returncode in {0, -signal.SIGKILL}, said
-    return process.returncode == 0
 
 
 def test_a_backup_holds_the_same_and_is_one_portable_file(
@@ -146,9 +125,9 @@ def test_a_backup_that_is_killed_leaves_nothing_under_its_name(
     filled(database_url, tmp_path)
     file, part = tmp_path / "b.db", tmp_path / "b.db.part"
     arguments = ("backup", str(file), "--database-url", database_url)
-    assert not killed_when(part.exists, *arguments)
+    assert not lived("rename", 1, *arguments)
     assert part.exists()
     assert not file.exists()
-    assert killed_when(lambda: False, *arguments)
+    assert lived("rename", 2, *arguments)
     assert verify(f"sqlite:///{file}", untold).faults == []
     assert not part.exists()

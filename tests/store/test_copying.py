@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from tests.store.archives import asked, execute, filled, untold
-from tests.store.test_backup import EPOCH, EVERYTHING, killed_when
+from tests.store.dying import lived
+from tests.store.test_backup import EPOCH, EVERYTHING
 from tests.store.world import opened
 
 from palaver.errors import Code, Refused
@@ -14,6 +15,7 @@ from palaver.store.backup import copy
 from palaver.store.verify import verify
 
 MESSAGES = 6_000
+PAGES_IN_A_LIFE = 5
 
 
 def refused(source: str, target: str, *, force: bool = False) -> Code:
@@ -100,22 +102,9 @@ def test_a_copy_that_is_killed_goes_on_where_it_was(
     source, target = (database_url, other) if back else (other, database_url)
     asyncio.run(many(source, tmp_path))
     killed = 0
-    reached = 0
-
-    def further() -> bool:
-        nonlocal reached
-        try:
-            ((count,),) = asked(target, "SELECT count(*) FROM messages")
-        except Exception:  # noqa: BLE001  the tables are not there yet
-            return False
-        if count > reached + 1_500:
-            reached = count
-            return True
-        return False
-
-    while not killed_when(further, "copy", "--from", source, "--to", target):
+    while not lived("rows", PAGES_IN_A_LIFE, "copy", "--from", source, "--to", target):
         killed += 1
-        assert killed <= MESSAGES // 1_500, "each life goes further than the one before"
-    assert killed > 1
+        assert killed <= 2 * MESSAGES // copying.PAGE, "each life goes further than the one before"
+    assert killed >= MESSAGES // copying.PAGE // PAGES_IN_A_LIFE
     assert same(source, target)
     assert verify(target, untold).faults == []
