@@ -10,12 +10,31 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+from sqlalchemy import Engine
 from tests.support.browser import Browser, Executable, find_chromium, running_browser
 from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.server import Serve, ServerProcess, serving
 
+from palaver.store.engine import sqlite
+
 # What a test asks for says what it needs, so that `./test quick` leaves it out by itself.
 NEEDS = {"postgres_server": "postgres", "chromium": "browser", "serve": "slow"}
+
+
+def tried() -> float:
+    return float(os.environ.get("PALAVER_TEST_EFFORT", "1"))
+
+
+def pytest_configure() -> None:
+    """Hypothesis judges no machine by its speed, and tries other examples each time only in `torture`."""
+    settings.register_profile(
+        "palaver",
+        deadline=None,
+        derandomize=tried() <= 1,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    settings.load_profile("palaver")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -34,7 +53,22 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def effort() -> float:
     """By how much a seeded test multiplies its lives: little in `./test quick`, much in `torture`."""
-    return float(os.environ.get("PALAVER_TEST_EFFORT", "1"))
+    return tried()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A SQLite file that another program has locked is away at once, and not after half of `database_seconds`.
+
+    So a test need not make that short, which a slow disk would fail.
+    """
+    opened = sqlite.writing_engine
+
+    def impatiently(path: Path | None, *, wait_ms: int = 0) -> Engine:
+        assert wait_ms > 0
+        return opened(path)
+
+    monkeypatch.setattr(sqlite, "writing_engine", impatiently)
 
 
 @pytest.fixture

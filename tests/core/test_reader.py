@@ -234,6 +234,7 @@ async def life(chance: random.Random, clock: SimulatedClock) -> None:  # noqa: A
 
 
 @pytest.mark.seeded
+@pytest.mark.timeout(1_200)
 def test_every_reader_sees_every_event_once_and_in_order_in_thousands_of_lives(
     effort: float,
 ) -> None:

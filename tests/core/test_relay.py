@@ -85,6 +85,7 @@ async def life(chance: random.Random, clock: SimulatedClock) -> None:
 
 
 @pytest.mark.seeded
+@pytest.mark.timeout(1_200)
 def test_a_bus_that_loses_and_doubles_costs_no_reader_an_event(effort: float) -> None:
     for seed in range(int(LIVES * effort)):
         simulate(seed, life)

@@ -19,19 +19,21 @@ from typing import Any
 
 import pytest
 import structlog
-from tests.support.simulated import Air, Bus, Disk, Lanes, Server, Session, leases
+from tests.support.simulated import QUICK, Air, Bus, Disk, Lanes, Server, Session, leases
 from tests.support.simulation import Process, SimulatedClock, current, simulate
 
 from palaver.agents.base import Done, Model, Piece, Request, TextPiece
 from palaver.core.live import Delta, Ended, Happened, Item, Opened, Settled
 from palaver.core.reader import Reader
-from palaver.core.start import Core, started
+from palaver.core.start import Core, _sync, started
 from palaver.errors import Code, ProviderError, Refused, Unavailable
-from palaver.model import Actor, Event, MessageId, RoomId
+from palaver.model import Actor, Event, MessageId, RoomId, TurnId
 from palaver.settings import Settings
 from palaver.store import journal
 
 LIVES = 700
+SYNC_SECONDS_MAX = 1 + 4 * max(QUICK)
+"""A second, and what the simulated lane takes for the sync before and for this one."""
 SHM = Path("/dev/shm")
 MISFORTUNES = ("kill", "stop", "power", "machines", "disk", "database", "restore")
 
@@ -534,8 +536,27 @@ def run(seed: int, server: Server) -> tuple[float, float]:
     return ends[0], ends[1]
 
 
+def test_what_is_shown_of_an_answer_is_on_the_disk_a_second_later(tmp_path: Path) -> None:
+    async def life(chance: random.Random, clock: SimulatedClock) -> None:
+        shown = journal.Journal(tmp_path / str(clock.chance()), "owner")
+        lane = Lanes(chance).lane("journal", 1, lambda: None, lambda _: None)
+        syncing = clock.loop.create_task(_sync(shown, lane))
+        written = [(0.0, 0)]
+        while clock.monotonic() < 20:
+            await asyncio.sleep(chance.choice([0.001, 0.05, 0.2]))
+            safe = [size for when, size in written if when < clock.monotonic() - SYNC_SECONDS_MAX]
+            assert shown.synced_bytes >= max(safe, default=0)
+            shown.piece(TurnId("t_" + "1" * 32), "words ")
+            written.append((clock.monotonic(), shown.bytes))
+        syncing.cancel()
+        shown.close()
+
+    for seed in range(20):
+        simulate(seed, life)
+
+
 @pytest.mark.seeded
-@pytest.mark.timeout(1_200)
+@pytest.mark.timeout(3_600)
 def test_nothing_is_lost_doubled_or_reordered_in_any_life(server: Server, effort: float) -> None:
     for seed in range(int(LIVES * effort)):
         run(seed, server)

@@ -17,7 +17,7 @@ import httpx2
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, WebSocketException
 
-SECONDS_MAX = 30.0
+SECONDS_MAX = 90.0
 REPEATS_MAX = 3
 
 Json = dict[str, Any]
@@ -230,9 +230,12 @@ async def whole_log(http: httpx2.AsyncClient, room: str) -> list[Json]:
     events: list[Json] = []
     while True:
         after = events[-1]["seq"] if events else 0
-        page = (
-            await http.get(f"/api/rooms/{room}/events", params={"after": after, "limit": 200})
-        ).json()
+        path = f"/api/rooms/{room}/events"
+        answer = await http.get(path, params={"after": after, "limit": 200})
+        page: Json = answer.json()
+        if answer.is_error:
+            assert page["temporary"], page
+            continue
         events += page["events"]
         if not page["events"]:
             return events

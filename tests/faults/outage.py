@@ -20,7 +20,7 @@ from palaver.core.start import started
 from palaver.settings import settings_from
 
 DATABASE_SECONDS = 1
-SECONDS_MAX = 60
+SECONDS_MAX = 120
 
 
 class Patient(Client):

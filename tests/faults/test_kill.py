@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 from tests.faults.client import SECONDS_MAX, Applied, Client, living
-from tests.faults.world import World, acknowledged, everything_is_right, new_world
+from tests.faults.world import (
+    World,
+    acknowledged,
+    everyone_is_back,
+    everything_is_right,
+    new_world,
+)
 from tests.support.server import Serve
 
 # Each death costs a start, which takes seconds on a loaded machine.
@@ -22,9 +28,11 @@ ACKS_MAX = 60
 async def killed(world: World, clients: list[Client], *, times: int, seed: int) -> None:
     """Kills the server so many times, each after a random number of acknowledgements."""
     chance = random.Random(seed)
-    for _ in range(times):
+    for life in range(1, times + 1):
+        await everyone_is_back(clients, life)
         await acknowledged(clients, chance.randint(1, ACKS_MAX))
         await world.die()
+    await everyone_is_back(clients, times + 1)
     await acknowledged(clients, ACKS_MAX)
 
 
@@ -64,9 +72,11 @@ async def test_a_stopped_server_loses_nothing_and_answers_every_question_once(
     world = await new_world(serve, tmp_path, people=3, agent=True)
     clients = world.clients(window=2, text="/long 3")
     async with living(*clients):
-        for _ in range(STOPS):
+        for life in range(1, STOPS + 1):
+            await everyone_is_back(clients, life)
             await acknowledged(clients, 20)
             await world.stop()
+        await everyone_is_back(clients, STOPS + 1)
         await acknowledged(clients, 5)
         await everything_is_right_with_answers(world, clients, words=3)
     survived(clients, STOPS)

@@ -76,7 +76,7 @@ async def killed(serve: Serve, folder: Path, library: Path) -> tuple[World, set[
         await asyncio.gather(*(talker.told(30) for talker in talkers))
         await asyncio.gather(*(talker.end() for talker in talkers))
         marked = (await world.log())[-1]["seq"]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while f'"{world.room}", {marked}, ' not in (  # noqa: ASYNC110  a file wakes nobody
                 (world.server.data / "mark.json").read_text()
             ):
@@ -148,7 +148,7 @@ async def starts_and_tells(world: World) -> None:
         cut(content, chance)
         file.write_bytes(content)
     await world.server.start()
-    async with world.http() as http, asyncio.timeout(10):
+    async with world.http() as http, asyncio.timeout(60):
         health = (await http.get("/health")).json()
         assert (await http.get(f"/api/rooms/{world.room}/messages")).status_code == 200
         sent = {"cid": "after", "text": "after"}

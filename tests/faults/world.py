@@ -13,7 +13,7 @@ from tests.support.server import Serve, ServerProcess
 from palaver.core.start import started
 from palaver.settings import settings_from
 
-SECONDS_MAX = 60
+SECONDS_MAX = 90
 ENVIRONMENT = {
     "PALAVER_FRAMES_PER_SECOND": "100000",
     "PALAVER_STOP_SECONDS": "3",
@@ -124,6 +124,11 @@ async def acknowledged(clients: Sequence[Client], more: int) -> None:
     async with asyncio.timeout(SECONDS_MAX), asyncio.TaskGroup() as tasks:
         for client in clients:
             tasks.create_task(watch(client))
+
+
+async def everyone_is_back(clients: Sequence[Client], lives: int) -> None:
+    """Waits until each client follows the room in the server's life of that number."""
+    await asyncio.gather(*(client.welcomed(lives) for client in clients))
 
 
 async def everything_is_right(world: World, clients: Sequence[Client]) -> list[Json]:

@@ -42,6 +42,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+ACTION_SECONDS_MAX = 60
 DESKTOP = ViewportSize(width=1280, height=800)
 PHONE = ViewportSize(width=390, height=844)
 
@@ -91,12 +92,14 @@ class Browser:
                     self.problems.append(f"no screenshot: {error}")
 
     async def _visitor(self, *, phone: bool, dark: bool) -> BrowserContext:
-        return await self._chromium.new_context(
+        context = await self._chromium.new_context(
             viewport=PHONE if phone else DESKTOP,
             has_touch=phone,
             is_mobile=phone,
             color_scheme="dark" if dark else "light",
         )
+        context.set_default_timeout(ACTION_SECONDS_MAX * 1_000)
+        return context
 
     def _note(self, message: ConsoleMessage) -> None:
         if message.type == "error":

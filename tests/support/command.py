@@ -29,7 +29,7 @@ def palaver(folder: Path, *arguments: str, environment: Mapping[str, str] | None
         env={**clean_environment(environment or {}), "COLUMNS": "200"},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     return Done(code=done.returncode, out=done.stdout, err=done.stderr)

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / "build" / "pgbouncer"
 PACKAGES = ("pgbouncer", "libc-ares2", "libevent-2.1-7")
 CONNECTIONS = 3
-START_SECONDS_MAX = 20
+START_SECONDS_MAX = 60
 READY = "process up"
 
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator
 from palaver.agents.base import Done, Model, Piece, Request, TextPiece
 from palaver.errors import ProviderError
 
-SECONDS_MAX = 10
+SECONDS_MAX = 60
 
 Step = str | ProviderError | asyncio.Event
 

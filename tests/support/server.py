@@ -17,8 +17,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
-START_SECONDS_MAX = 30.0
-STOP_SECONDS_MAX = 20.0
+START_SECONDS_MAX = 90.0
+STOP_SECONDS_MAX = 60.0
 LOOK_SECONDS = 0.01
 PALAVER = (sys.executable, "-P", "-m", "palaver")
 

@@ -8,7 +8,7 @@ from playwright.async_api import expect
 from tests.support.browser import Browser, Executable, running_browser
 from tests.support.server import Serve, ServerProcess, serving
 
-STEP_SECONDS_MAX = 20
+STEP_SECONDS_MAX = 60
 
 
 @pytest.fixture(autouse=True, scope="session")
