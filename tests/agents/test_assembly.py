@@ -286,7 +286,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(
         st.dictionaries(st.sampled_from(["choices", "usage", "id", "model"]), JSON), max_size=4
@@ -299,7 +299,7 @@ def test_no_json_breaks_it(chunks: list[Json]) -> None:
 
 
 @given(st.lists(st.text(max_size=4), max_size=20), st.data())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_no_word_is_lost_doubled_or_moved(words: list[str], data: st.DataObject) -> None:
     places = [data.draw(st.integers(0, 2)) for _ in words]
     assembly = assembled(

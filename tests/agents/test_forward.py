@@ -307,7 +307,7 @@ def test_headers_that_are_the_servers_own_stay_there() -> None:
 STREAM = st.lists(st.sampled_from([b"data: x", b"", b": c", b"\n", b"\r", b"\r\n", b"id: 1"]))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(STREAM, st.lists(st.integers(1, 7), min_size=1, max_size=4))
 def test_frames_joined_are_what_came_wherever_it_was_cut(
     parts: list[bytes], sizes: list[int]

@@ -65,7 +65,7 @@ async def test_events_are_waited_for(core: Core) -> None:
     assert [event.seq for event in happened] == list(range(1, seq + 1))
     assert await core.chat.events(ada, room, after=seq, wait_seconds=0.05) == ((), seq)
     async with asyncio.TaskGroup() as tasks:
-        waiting = tasks.create_task(core.chat.events(ada, room, after=seq, wait_seconds=10))
+        waiting = tasks.create_task(core.chat.events(ada, room, after=seq, wait_seconds=90))
         await core.chat.send(ada, room, text="now", cid=None)
     [event] = [one for one in waiting.result()[0] if one.message is not None]
     assert event.message is not None

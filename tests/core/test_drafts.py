@@ -22,7 +22,9 @@ from palaver.store.commands import AddMessage
 from palaver.store.drafts import encoded
 from palaver.store.journal import DRAFT, Journal
 
-FAST = {"database_seconds": 0.3}
+WAIT_SECONDS_MAX = 90
+
+pytestmark = pytest.mark.usefixtures("impatient")
 
 
 @contextmanager
@@ -65,7 +67,7 @@ async def texts(core: Core, actor: Actor) -> list[str]:
 async def test_accepted_messages_are_seen_at_once_and_stored_in_their_order(
     running: Running, tmp_path: Path
 ) -> None:
-    async with running(**FAST) as core:
+    async with running() as core:
         _, ada = await core.access.new_guest("Ada")
         _, bo = await core.access.new_guest("Bo")
         hers, his = await reading(core, ada), await reading(core, bo)
@@ -92,7 +94,7 @@ async def test_accepted_messages_survive_the_process(running: Running, tmp_path:
     async with AsyncExitStack() as outside:
         gone = ExitStack()
         outside.callback(gone.close)  # the database comes back after the server has stopped
-        core = await outside.enter_async_context(running(**FAST))
+        core = await outside.enter_async_context(running())
         _, ada = await core.access.new_guest("Ada")
         reader = await reading(core, ada)
         gone.enter_context(away(tmp_path))
@@ -153,7 +155,7 @@ async def test_what_is_taken_over_is_deleted_for_good_the_newest_first(
 async def test_who_comes_while_messages_wait_is_shown_them_and_keeps_none_that_is_settled(
     running: Running, tmp_path: Path
 ) -> None:
-    async with running(**FAST) as core:
+    async with running() as core:
         _, ada = await core.access.new_guest("Ada")
         _, bo = await core.access.new_guest("Bo")
         hers, gone = await reading(core, ada), await reading(core, bo)
@@ -178,7 +180,7 @@ async def test_who_comes_while_messages_wait_is_shown_them_and_keeps_none_that_i
 
 
 async def test_the_same_cid_is_accepted_once(running: Running, tmp_path: Path) -> None:
-    async with running(**FAST) as core:
+    async with running() as core:
         _, ada = await core.access.new_guest("Ada")
         reader = await reading(core, ada)
         with away(tmp_path):
@@ -205,19 +207,19 @@ async def test_nothing_rests_on_a_sync_that_fails_after_its_sender_was_cut_off(
         synced.append(file)
         if not begun.is_set():
             begun.set()
-            may_end.wait(5)
+            may_end.wait(WAIT_SECONDS_MAX)
             raise OSError(errno.EIO, "bad disk")
         fdatasync(descriptor)
 
     fdatasync = os.fdatasync
-    async with running(**FAST) as core:
+    async with running() as core:
         _, ada = await core.access.new_guest("Ada")
         reader = await reading(core, ada)
         with away(tmp_path):
             monkeypatch.setattr(os, "fdatasync", sync)
             async with asyncio.TaskGroup() as senders:
                 first = senders.create_task(say(core, ada, reader, "one"))
-                await asyncio.to_thread(begun.wait, 5)
+                await asyncio.to_thread(begun.wait, WAIT_SECONDS_MAX)
                 first.cancel()
                 second = senders.create_task(refusal(core, ada, reader, "two"))
                 while core.drafts.depth < 2:  # noqa: ASYNC110  nothing tells that it waits for its sync
@@ -239,12 +241,12 @@ async def test_what_is_stored_while_it_is_synced_is_not_said_to_be_accepted_afte
 
     def sync(descriptor: int) -> None:
         begun.set()
-        may_end.wait(5)
+        may_end.wait(WAIT_SECONDS_MAX)
         fdatasync(descriptor)
 
     fdatasync = os.fdatasync
     monkeypatch.setattr(os, "fdatasync", sync)
-    async with running(**FAST) as core, asyncio.TaskGroup() as senders:
+    async with running() as core, asyncio.TaskGroup() as senders:
         _, ada = await core.access.new_guest("Ada")
         reader = await reading(core, ada)
         sending = core.chat.send(
@@ -252,7 +254,7 @@ async def test_what_is_stored_while_it_is_synced_is_not_said_to_be_accepted_afte
         )
         with away(tmp_path):
             sent = senders.create_task(sending)
-            await asyncio.to_thread(begun.wait, 5)
+            await asyncio.to_thread(begun.wait, WAIT_SECONDS_MAX)
         await until(reader, Settled, 1)
         may_end.set()
         assert (await sent).state == "stored"
@@ -268,7 +270,7 @@ async def refusal(core: Core, actor: Actor, reader: Reader | None, text: str = "
 async def test_only_someone_who_reads_the_room_is_accepted(
     running: Running, tmp_path: Path
 ) -> None:
-    async with running(**FAST) as core:
+    async with running() as core:
         _, ada = await core.access.new_guest("Ada")
         with away(tmp_path):
             assert await refusal(core, ada, None) is Code.DATABASE_UNAVAILABLE
@@ -281,7 +283,7 @@ async def test_where_accepting_is_off_or_full_it_is_a_temporary_error(
     running: Running, tmp_path: Path
 ) -> None:
     for settings in ({"when_db_down": "reject"}, {"drafts_max": 0}, {"draft_bytes_max": 10}):
-        async with running(**FAST, **settings) as core:
+        async with running(**settings) as core:
             _, ada = await core.access.new_guest("Ada")
             reader = await reading(core, ada)
             with away(tmp_path):
@@ -294,7 +296,7 @@ async def test_where_accepting_is_off_or_full_it_is_a_temporary_error(
 async def test_a_message_that_is_refused_later_is_rejected_and_its_bubble_goes(
     running: Running, tmp_path: Path
 ) -> None:
-    async with running(**FAST) as core:
+    async with running() as core:
         _, ada = await core.access.new_guest("Ada")
         reader = await reading(core, ada)
         missing = MessageId("m_" + "0" * 32)

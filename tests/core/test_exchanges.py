@@ -403,7 +403,7 @@ async def test_what_a_dead_process_had_passed_on_is_stored_as_interrupted(
     dead.close()
     async with running() as core:
         client = Client(core, actor)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(90):
             while True:
                 exchange = await core.exchanges.get(actor, asking.exchange.id)
                 if exchange.state is not ExchangeState.RUNNING:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.core.conftest import Running as Opens
-from tests.core.test_drafts import FAST, away
+from tests.core.test_drafts import away
 from tests.core.test_exchanges import Answer, Client, assistant, chat, user
 
 from palaver.agents.base import Piece, TextPiece, ToolPiece
@@ -16,6 +16,8 @@ from palaver.core.start import Core
 from palaver.errors import Code, Unavailable
 from palaver.model import ExchangeKind, ExchangeState, Status
 from palaver.settings import WhenDbDown
+
+pytestmark = pytest.mark.usefixtures("impatient")
 
 
 async def client_of(core: Core) -> Client:
@@ -35,7 +37,7 @@ async def answered(running: Running) -> str:
 async def stored(client: Client, running: Running) -> list[str]:
     """The texts of the exchange's room, once it is stored."""
     assert running.exchange is not None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(90):
         while client.core.held.depth:  # noqa: ASYNC110  nothing tells of it
             await asyncio.sleep(0.05)
     exchange = await client.exchanges.get(client.actor, running.exchange.id)
@@ -46,7 +48,7 @@ async def stored(client: Client, running: Running) -> list[str]:
 async def test_a_chat_goes_on_while_the_database_is_away_and_is_stored_later(
     running: Opens, tmp_path: Path
 ) -> None:
-    async with running(**FAST) as core:
+    async with running() as core:
         client = await client_of(core)
         with away(tmp_path):
             first = await client.asks(chat(user("hi")), Answer(TextPiece("Hel"), TextPiece("lo")))
@@ -64,7 +66,7 @@ async def test_a_chat_goes_on_while_the_database_is_away_and_is_stored_later(
 async def test_an_answer_that_ends_while_the_database_is_away_is_told_and_stored_later(
     running: Opens, tmp_path: Path
 ) -> None:
-    async with running(**FAST) as core:
+    async with running() as core:
         client = await client_of(core)
         answer = Answer(TextPiece("Hello"), waits=True)
         asking = await client.asks(chat(user("hi")), answer)
@@ -80,7 +82,7 @@ async def test_an_answer_that_ends_while_the_database_is_away_is_told_and_stored
 async def test_what_was_kept_survives_the_process(running: Opens, tmp_path: Path) -> None:
     pieces: list[Piece] = [TextPiece("Hel"), TextPiece("lo"), ToolPiece(0, "c", "f", "{}")]
     with ExitStack() as ending:
-        async with running(**FAST) as core:
+        async with running() as core:
             client = await client_of(core)
             ending.enter_context(away(tmp_path))
             whole = await client.asks(chat(user("one")), Answer(TextPiece("1")))
@@ -92,7 +94,7 @@ async def test_what_was_kept_survives_the_process(running: Opens, tmp_path: Path
                 record = record_of(piece)
                 assert record is not None
                 core.held.journal.keep(cut.exchange.id, *record)
-    async with running(**FAST) as core:
+    async with running() as core:
         client = await client_of(core)
         assert await stored(client, whole) == ["one", "1"]
         assert await stored(client, cut) == ["two", "Hello", "{}"]
@@ -104,13 +106,13 @@ async def test_what_was_kept_survives_the_process(running: Opens, tmp_path: Path
 async def test_what_cannot_be_answered_without_the_database_is_refused_for_now(
     running: Opens, tmp_path: Path
 ) -> None:
-    async with running(**FAST) as core:
+    async with running() as core:
         client = await client_of(core)
         asked = chat(user("hi"), kind=ExchangeKind.RESPONSE, whole=False)
         with away(tmp_path), pytest.raises(Unavailable) as refused:
             await client.asks(asked, Answer(TextPiece("x")))
         assert refused.value.code is Code.DATABASE_UNAVAILABLE
-    async with running(**FAST, when_db_down=WhenDbDown.REJECT) as core:
+    async with running(when_db_down=WhenDbDown.REJECT) as core:
         client = await client_of(core)
         with away(tmp_path), pytest.raises(Unavailable):
             await client.asks(chat(user("hi")), Answer(TextPiece("x")))
@@ -119,7 +121,7 @@ async def test_what_cannot_be_answered_without_the_database_is_refused_for_now(
 async def test_a_journal_that_is_full_refuses_what_it_cannot_keep(
     running: Opens, tmp_path: Path
 ) -> None:
-    async with running(**FAST, drafts_max=0) as core:
+    async with running(drafts_max=0) as core:
         client = await client_of(core)
         with away(tmp_path), pytest.raises(Unavailable):
             await client.asks(chat(user("hi")), Answer(TextPiece("x")))

@@ -154,7 +154,7 @@ class Machine(RuleBasedStateMachine):
         self.runner.close()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_palaver_agrees_with_its_model(database_url: str, tmp_path: Path) -> None:
     given = Settings(data_dir=tmp_path, database_url=database_url, detect=False)
 
@@ -168,7 +168,6 @@ def test_palaver_agrees_with_its_model(database_url: str, tmp_path: Path) -> Non
         settings=settings(
             max_examples=6 if slow else 15,
             stateful_step_count=20,
-            deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
         ),
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.core.conftest import Running, Script
 
+from palaver.core import start
 from palaver.core.chat import Sent
 from palaver.core.live import Delta, Happened, Opened
 from palaver.core.reader import Reader
@@ -359,8 +360,11 @@ async def half_an_answer(core: Core, room: Room, agent: Actor) -> None:
         raise ZeroDivisionError
 
 
-async def test_a_turn_that_nobody_began_is_begun(running: Running, script: Script) -> None:
+async def test_a_turn_that_nobody_began_is_begun(
+    running: Running, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As after a commit whose end was unclear: the turn is there, and is this process's own."""
+    monkeypatch.setattr(start, "PULSE_SECONDS", 3_600)  # which would see to it by itself
     async with running() as core:
         actor, room = await room_of(core)
         added = await core.turns._store.write(

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 from tests.store.world import World, opened
 
 from palaver.errors import Refused
@@ -77,7 +77,7 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(st.lists(STEPS, max_size=4))
 def test_any_batches_agree_with_a_model(batches: list[list[tuple[int, int, int, bool]]]) -> None:
     """Each step sends to a room (0 and 1 are there) as a person, with one of six cids and one of two texts."""

@@ -127,7 +127,7 @@ async def test_what_is_lost_while_serving_sends_everyone_away(
 ) -> None:
     """As a PostgreSQL that failed over to a server which was behind."""
     monkeypatch.setattr(start, "MARK_SECONDS", 0.05)
-    async with running(tmp_path, database_url) as core, asyncio.timeout(20):
+    async with running(tmp_path, database_url) as core, asyncio.timeout(90):
         room = await say(core, 5)
         _, actor = await core.access.new_guest()
         epoch = core.epoch

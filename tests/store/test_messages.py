@@ -2,7 +2,7 @@
 
 import asyncio
 
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 from tests.store.world import World, opened
 
 from palaver.model import Actor, EventType, MessageId, Page, Room, RoomId, Status, TitleSource
@@ -145,7 +145,7 @@ async def test_a_reply_names_a_message_of_its_own_room(world: World) -> None:
     assert await world.store.read(messages.get, MessageId("m_" + "0" * 32)) is None
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25)
 @given(
     seqs=st.lists(st.booleans(), max_size=12),
     place=st.integers(0, 15),

@@ -39,12 +39,18 @@ UNDO_0002 = (
 )
 NEXT = Path(__file__).parent / "revisions"
 UPGRADE = """
-import sys
+import os, signal, sys
 from pathlib import Path
 from palaver.store import migrate
+
+def told(line):
+    print(line, flush=True)
+    if line == sys.argv[3]:
+        os.kill(os.getpid(), signal.SIGKILL)
+
 migrate.VERSIONS = (*migrate.VERSIONS, Path(sys.argv[1]))
 migrate.REVISIONS = (*migrate.REVISIONS, "9999")
-migrate.upgrade(sys.argv[2], lambda line: print(line, flush=True))
+migrate.upgrade(sys.argv[2], told)
 # not getrusage: what it calls the most is that of the process that started this one, too
 [most] = [line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line]
 print(most.split()[1])
@@ -59,9 +65,10 @@ SQLITE = (
 )
 
 
-def upgrading(url: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-c", UPGRADE, str(NEXT), url]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+def upgraded(url: str, *, dies_at: str = "") -> "subprocess.CompletedProcess[str]":
+    """A process that upgrades it; it kills itself when it is told of that step."""
+    command = [sys.executable, "-c", UPGRADE, str(NEXT), url, dies_at]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
 
 
 def insert_many(url: str, count: int) -> int:
@@ -79,10 +86,9 @@ def insert_many(url: str, count: int) -> int:
 
 
 def expect_migrated(url: str, count: int, size_max: int) -> None:
-    process = upgrading(url)
-    out, _ = process.communicate()
-    assert process.returncode == 0
-    *lines, rss = out.splitlines()
+    done = upgraded(url)
+    assert done.returncode == 0
+    *lines, rss = done.stdout.splitlines()
     assert lines[0].startswith("copied to ")
     assert "room 5 of 10" in lines
     assert lines[-1] == "now at revision 9999"
@@ -127,13 +133,7 @@ def test_an_upgrade_that_is_killed_leaves_the_database_as_it_was(
     sqlite_url: str, tmp_path: Path
 ) -> None:
     count = insert_many(sqlite_url, 2_000)
-    process = upgrading(sqlite_url)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("room 5"):
-            break
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    assert upgraded(sqlite_url, dies_at="room 5 of 10").returncode == -signal.SIGKILL
     assert migrate.current(sqlite_url) == "0002"
     assert migrate.check(sqlite_url) == []
     assert asked(sqlite_url, "SELECT count(*) FROM messages") == [(count,)]

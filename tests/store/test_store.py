@@ -180,7 +180,8 @@ async def test_a_listener_that_fails_does_not_hurt_the_writers(sqlite_url: str) 
 
 @pytest.mark.slow
 @settings(
-    deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=20))
 def test_any_well_formed_text_comes_back(database_url: str, texts: list[str]) -> None:

@@ -219,7 +219,7 @@ PIECES = st.lists(
 
 
 @given(PIECES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_whatever_a_model_says_the_events_add_up_to_the_response(pieces: list[Piece]) -> None:
     found = told(*pieces)
     built: dict[str, str] = {}

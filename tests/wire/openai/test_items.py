@@ -205,7 +205,7 @@ ITEMS = st.builds(message, st.sampled_from(["user", "system", "developer"]), PAR
 
 
 @given(ITEMS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_item_comes_back_as_it_was(item: Json) -> None:
     shown = there_and_back(item)
     assert {key: shown[key] for key in item} == item

@@ -163,7 +163,7 @@ def meant(one: Json) -> Json:
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(MESSAGE, max_size=6))
 def test_what_was_said_can_be_told_again(said: list[Json]) -> None:
     told = messages_of(entries_of(said))
