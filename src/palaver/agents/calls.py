@@ -12,7 +12,7 @@ completions are composed here from its pieces.
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import orjson
 
@@ -38,8 +38,7 @@ NOT_FOUND = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(NamedTuple):
     """What came at once. `last`: nothing follows it, so it is held back until the answer is stored."""
 
     raw: bytes

@@ -9,7 +9,7 @@ for this server's name, and none that name the operator's account.
 """
 
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +79,7 @@ class Forwarded:
         self._now_ms = now_ms
         self._assembly = Assembly(passing.choices)
         self._damaged = 0
+        self._end = b""
 
     async def told(self) -> AsyncGenerator[Told, None]:
         """See `calls.Call`."""
@@ -132,36 +133,36 @@ class Forwarded:
         yield Told(body, self._assembly.take_whole(completion), last=True)
 
     async def _events(self) -> AsyncGenerator[Told, None]:
-        assembly, end = self._assembly, b""
-        async with aclosing(self._frames()) as frames:
-            async for raw in frames:
-                pieces = () if assembly.over else self._take(raw)
-                if assembly.over:
-                    end += raw
-                    continue
-                yield Told(raw, pieces)
-                if self.outcome.error is not None:
-                    return
-        rest = assembly.rest()
-        if end or rest:
-            yield Told(end, rest, last=True)
-
-    async def _frames(self) -> AsyncGenerator[bytes, None]:
-        """The events' bytes, while they come in time."""
         framer, assembly = Framer(), self._assembly
         try:
             async for chunk in self._chunks:
-                for raw in framer.feed(chunk):
-                    yield raw
+                for told in self._told_by(framer.feed(chunk)):
+                    yield told
+                if self.outcome.error is not None:
+                    return
                 self._patience.heard(
                     began=assembly.began, finished=assembly.finished, over=assembly.over
                 )
         except ProviderError:  # what is lost behind the end is no failure
             if not assembly.finished and not assembly.over:
                 raise
-        rest = framer.close()
-        if rest:
-            yield rest
+        last = framer.close()
+        for told in self._told_by([last] if last else ()):
+            yield told
+        rest = assembly.rest()
+        if self._end or rest:
+            yield Told(self._end, rest, last=True)
+
+    def _told_by(self, frames: Iterable[bytes]) -> Iterator[Told]:
+        """What events tell, up to an error among them. The end, and what follows it, is kept for later."""
+        for raw in frames:
+            pieces = () if self._assembly.over else self._take(raw)
+            if self._assembly.over:
+                self._end += raw
+                continue
+            yield Told(raw, pieces)
+            if self.outcome.error is not None:
+                return
 
     def _take(self, raw: bytes) -> tuple[Piece, ...]:
         """What an event means. It may be the end, or an error."""

@@ -56,6 +56,8 @@ class Framer:
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The frames that this chunk completes. Raises `EventTooLarge`."""
+        if not self._rest and chunk.find(b"\n\n") == len(chunk) - 2 and b"\r" not in chunk:
+            return [chunk]  # as nearly all of them are
         looked = max(len(self._rest) - 3, 0)
         self._rest += chunk
         frames: list[bytes] = []

@@ -14,7 +14,7 @@ every server stop.
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -51,6 +51,8 @@ ADAPTATIONS_MAX = 4
 MODELS_SECONDS = 10.0
 ERROR_BYTES_MAX = 64 * 1024
 CONNECTIONS_KEPT_MAX = 20
+HEADERS = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "palaver"}
+"""Sent with every request that does not say otherwise."""
 
 _REPEATABLE = frozenset({429, 502, 503, 504})
 _NOT_FOUND = 404
@@ -91,7 +93,9 @@ class Upstream:
         self._retry_seconds = retry_seconds
         self._default: str | None = None
         self._asks_usage = True
-        self._client = self._new_client()
+        timeout = httpx2.Timeout(None, connect=settings.provider_connect_seconds)
+        self._extensions = {"timeout": timeout.as_dict()}
+        self._transport, self._client = self._ways()
 
     async def models(self) -> tuple[Model, ...]:
         """The models that can be asked, the default one first and marked."""
@@ -188,9 +192,17 @@ class Upstream:
 
     async def close(self) -> None:
         """Ends all connections."""
-        await self._client.aclose()
+        for way in (self._transport, self._client):
+            if way is not None:
+                await way.aclose()
 
     # what is asked
+
+    def _url(self, path: str) -> httpx2.URL:
+        """The address of a path below the base; it may have a query."""
+        path, _, query = path.partition("?")
+        url = self._base.copy_with(path=self._base.path.rstrip("/") + path)
+        return url.copy_with(query=query.encode()) if query else url
 
     def _asked(self, model: str, request: Request | None = None) -> Asked:
         texts: tuple[str, ...] = ()
@@ -203,22 +215,20 @@ class Upstream:
             self._default = self._settings.model or (await self.models())[0].id
         return self._default
 
-    def _new_client(self) -> httpx2.AsyncClient:
+    def _ways(self) -> tuple[httpx2.AsyncBaseTransport | None, httpx2.AsyncClient | None]:
+        """The straight way there; or a client that knows the environment's proxies, where it has to."""
         settings = self._settings
-        headers = {"accept-encoding": "identity", "user-agent": "palaver"}
-        if self._key:
-            headers["authorization"] = f"Bearer {self._key}"
         # Plain HTTP needs no certificates, and loading them would block the loop for some 20 ms.
         plain = self._base.scheme == "http"
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else httpx2.create_ssl_context()
         # A proxy from the environment is for the world outside, not for a server on this machine.
         near = self._base.host in _LOOPBACK
-        return httpx2.AsyncClient(
-            headers=headers,
+        straight = _transport(settings, context) if near or not getproxies() else None
+        if straight is not None:
+            return straight, None
+        return None, httpx2.AsyncClient(
             verify=context,
             trust_env=not near,
-            transport=_transport(settings, context) if near or not getproxies() else None,
-            timeout=httpx2.Timeout(None, connect=settings.provider_connect_seconds),
             limits=httpx2.Limits(
                 max_connections=2 * settings.turns_running_max,
                 max_keepalive_connections=CONNECTIONS_KEPT_MAX,
@@ -270,17 +280,17 @@ class Upstream:
         self, method: str, path: str, body: Body, headers: Mapping[str, str], patience: Patience
     ) -> httpx2.Response | _Refusal:
         """One request: the open response, whatever it says, or why there is none."""
-        path, _, query = path.partition("?")
-        url = self._base.copy_with(path=self._base.path.rstrip("/") + path)
-        request = self._client.build_request(
-            method,
-            url.copy_with(query=query.encode()) if query else url,
-            content=body,
-            headers=headers,
-        )
+        sent = {**HEADERS, **headers}
+        if self._key:
+            sent["authorization"] = f"Bearer {self._key}"
+        url, extensions = self._url(path), self._extensions
+        request = httpx2.Request(method, url, content=body, headers=sent, extensions=extensions)
         try:
             async with asyncio.timeout_at(patience.until):
-                return await self._client.send(request, stream=True)
+                if self._client is not None:
+                    return await self._client.send(request, stream=True)
+                assert self._transport is not None, "there is one way or the other"
+                return await self._transport.handle_async_request(request)
         except TimeoutError:
             return _Refusal(error=self._slow(patience), told=Told(status=0))
         except httpx2.RequestError as failure:
@@ -318,13 +328,13 @@ class Upstream:
         """The body as it comes; each part by its own deadline."""
         deadline = Deadline(patience)
         try:
-            async with aclosing(response.aiter_bytes()) as chunks:
-                while True:
-                    with deadline:
-                        chunk = await anext(chunks, None)
-                    if chunk is None:
-                        return
-                    yield chunk
+            parts = _parts(response)
+            while True:
+                with deadline:
+                    chunk = await anext(parts, None)
+                if chunk is None:
+                    return
+                yield chunk
         except TimeoutError:
             raise self._slow(patience) from None
         except httpx2.DecodingError:
@@ -398,6 +408,16 @@ def _transport(settings: Settings, context: ssl.SSLContext) -> httpx2.AsyncBaseT
         connect_seconds=settings.provider_connect_seconds,
         kept_max=CONNECTIONS_KEPT_MAX,
     )
+
+
+def _parts(response: httpx2.Response) -> AsyncIterator[bytes]:
+    """The body as it comes, unpacked; straight from the connection where nothing is packed."""
+    if "content-encoding" in response.headers:
+        return response.aiter_bytes()
+    assert isinstance(response.stream, httpx2.AsyncByteStream), (
+        "it came from an asynchronous transport"
+    )
+    return aiter(response.stream)
 
 
 def _media_type(response: httpx2.Response) -> str:

@@ -446,8 +446,8 @@ class Exchanges:
                     )
                 if told.last or last:
                     last.append(told)
-                else:
-                    running.tell(told)
+                elif running.tell(told):
+                    await asyncio.sleep(0)  # nobody waits for the first word until the next is read
 
     async def _end(
         self, running: Running, run: Run, screen: Screen, gather: Gather, ms: int

@@ -109,10 +109,11 @@ class Running:
         self._call = call
         self._wake()
 
-    def tell(self, told: Told) -> None:
-        """The pump: this came."""
+    def tell(self, told: Told) -> bool:
+        """The pump: this came. Whether it is the first."""
         self._tape.append(told)
         self._wake()
+        return len(self._tape) == 1
 
     def close(self) -> None:
         """The pump: it is over."""

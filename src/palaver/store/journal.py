@@ -113,11 +113,12 @@ class Journal:
 
     def piece(self, turn: TurnId, text: str, reasoning: str = "") -> None:
         """Keeps a piece of an answer. Raises `OSError` when it cannot, and then has kept nothing of it."""
-        pieces = ((REASONING, reasoning), (TEXT, text))
-        self._append(
-            turn,
-            *((kind, said.encode("utf-8", "surrogatepass")) for kind, said in pieces if said),
-        )
+        pieces: list[tuple[bytes, bytes]] = []
+        if reasoning:
+            pieces.append((REASONING, reasoning.encode("utf-8", "surrogatepass")))
+        if text:
+            pieces.append((TEXT, text.encode("utf-8", "surrogatepass")))
+        self._append(turn, *pieces)
 
     def ended(self, key: str) -> None:
         """What the key stands for is stored; its records are no longer needed."""
@@ -185,7 +186,8 @@ class Journal:
 
     def _append(self, key: str, *records: tuple[bytes, bytes]) -> None:
         key = key[-32:]
-        data = b"".join(_record(bytes.fromhex(key), kind, said) for kind, said in records)
+        raw = bytes.fromhex(key)
+        data = b"".join([_record(raw, kind, said) for kind, said in records])
         if self._failures != self._anew and self.bytes - self.synced_bytes > UNSYNCED_BYTES_MAX:
             raise OSError(errno.EIO, "too much waits for a disk that does not sync")
         segment = self._segments[-1] if self._segments else None

@@ -1,7 +1,7 @@
 """The application: every door of a running core under one roof. It opens and closes nothing; the server does.
 
-From the outside in, a request passes the access log, the net for what nobody caught, the edge's limits, and the
-cookie of a new session; then palaver.v1 branches off, and all else finds its route.
+From the outside in, a request passes the access log, the net for what nobody caught and the edge's limits; then the
+OpenAI door branches off, and behind the cookie of a new session palaver.v1; all else finds its route.
 """
 
 from importlib.metadata import PackageNotFoundError, version
@@ -18,7 +18,7 @@ from palaver.wire.auth import Sessions
 from palaver.wire.classic import classic_routes
 from palaver.wire.limits import Limits
 from palaver.wire.logs import AccessLog
-from palaver.wire.openai.router import openai_door
+from palaver.wire.openai.router import OpenAIDoor
 from palaver.wire.page import Page
 from palaver.wire.rest import Rest, answer
 from palaver.wire.transport import EdgeTally
@@ -52,12 +52,12 @@ def create_app(core: Core, tally: EdgeTally) -> FastAPI:
     problems.install(app)
     app.include_router(Rest(core).router())
     app.include_router(classic_routes(core))
-    app.router.routes.insert(0, openai_door(core))  # first, as nobody else waits for each word
     _add_own_pages(app, core, tally)
     app.router.routes += Page().routes()
     settings = core.settings
     app.add_middleware(Live, core=core)
     app.add_middleware(Sessions)
+    app.add_middleware(OpenAIDoor, core=core)
     if settings.allowed_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -8,10 +8,11 @@ Pure ASGI. The bounds of a connection itself (headers, slow clients) stand in `t
 """
 
 import asyncio
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import parse_qs
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from palaver.errors import Code, PalaverError, Refused, Unavailable
@@ -35,6 +36,10 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
+_RAW_HEADERS = [
+    (name.encode(), value.encode())
+    for name, value in (HEADERS | {"cache-control": "no-store"}).items()
+]
 
 
 class Limits:
@@ -175,6 +180,7 @@ def host_name(host: str) -> str:
     return host.partition(":")[0]
 
 
+@lru_cache(maxsize=1_000)
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach an address."""
     if host.lower() == "localhost":
@@ -188,11 +194,10 @@ def is_loopback(host: str) -> bool:
 def _with_headers(send: Send) -> Send:
     async def with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            for name, value in HEADERS.items():
-                headers.setdefault(name, value)
-            if "cache-control" not in headers:
-                headers["cache-control"] = "no-store"
+            given: list[tuple[bytes, bytes]] = list(message["headers"])
+            names = {name for name, _ in given}
+            given += [header for header in _RAW_HEADERS if header[0] not in names]
+            message["headers"] = given
         await send(message)
 
     return with_headers

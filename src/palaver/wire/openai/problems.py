@@ -95,15 +95,8 @@ class Told:
             begun = True
             await send(message)
 
-        scope["starlette.exception_handlers"] = (
-            {},
-            {},
-        )  # else a route would tell it as the others do
-        # The handlers of the app around this one tell errors in its own shape.
-        no_handlers: tuple[Json, Json] = ({}, {})
-        inner = {**scope, "starlette.exception_handlers": no_handlers}
         try:
-            await self.app(inner, receive, noted)
+            await self.app(scope, receive, noted)
         except ClientDisconnect:
             raise
         except Exception as error:

@@ -1,6 +1,7 @@
 """All addresses below `/v1`. What nobody here answers is passed on to the model server, unless it is ours alone."""
 
-from starlette.routing import Mount, Router
+from starlette.routing import Router
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from palaver.core.start import Core
 from palaver.wire.openai.chat import Chat
@@ -8,20 +9,31 @@ from palaver.wire.openai.completions import Completions
 from palaver.wire.openai.conversations import Conversations
 from palaver.wire.openai.models import Models
 from palaver.wire.openai.passthrough import Passthrough
-from palaver.wire.openai.problems import Told
+from palaver.wire.openai.problems import PREFIX, Told
 from palaver.wire.openai.responses import Responses
 
 
-def openai_door(core: Core) -> Mount:
-    """The door, to be mounted beside the others."""
-    models = Models(core)
-    parts = (
-        Chat(core, models),
-        Completions(core),
-        models,
-        Conversations(core),
-        Responses(core, models),
-        Passthrough(core),
-    )
-    routes = [route for part in parts for route in part.routes()]
-    return Mount("/v1", app=Told(Router(routes, redirect_slashes=False)))
+class OpenAIDoor:
+    """Takes `/v1` out of what goes to the rest of the application, whose layers would make each first word later."""
+
+    def __init__(self, app: ASGIApp, core: Core) -> None:
+        self.app = app
+        models = Models(core)
+        parts = (
+            Chat(core, models),
+            Completions(core),
+            models,
+            Conversations(core),
+            Responses(core, models),
+            Passthrough(core),
+        )
+        routes = [route for part in parts for route in part.routes()]
+        self._door = Told(Router(routes, redirect_slashes=False))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] == "http" and scope["path"].startswith(PREFIX):
+            root = scope.get("root_path", "") + PREFIX.rstrip("/")
+            await self._door({**scope, "root_path": root}, receive, send)
+        else:
+            await self.app(scope, receive, send)
