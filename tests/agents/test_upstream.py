@@ -365,13 +365,25 @@ async def test_a_proxy_from_the_environment_is_not_asked_for_this_machine(
     await provider.close()
 
 
+@pytest.mark.parametrize("proxied", [False, True])
 async def test_the_key_is_in_no_log(
-    upstream: ScriptedUpstream, provider: Upstream, caplog: pytest.LogCaptureFixture
+    upstream: ScriptedUpstream,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    proxied: bool,
 ) -> None:
+    base_url = upstream.base_url
+    if proxied:  # which asks in another way, and logs
+        monkeypatch.setenv("http_proxy", base_url.removesuffix("/v1"))
+        base_url = "http://models.invalid/v1"
     caplog.set_level(logging.DEBUG)
+    provider = upstream_at(base_url)
     upstream.will(refuse(401, {"error": {"message": KEY}}), stream("a", CUT), reply("a"))
-    for _ in range(3):
-        await hear(provider)
+    heard = [await hear(provider) for _ in range(3)]
+    await provider.close()
+    assert heard[-1].text == "a"
+    assert {one.headers["authorization"] for one in upstream.requests} == {f"Bearer {KEY}"}
     assert KEY not in caplog.text
 
 
