@@ -8,6 +8,7 @@ from pydantic import SecretStr
 from tests.agents.support import ask, hear, settings_with
 from tests.support.upstream import CUT, STALL, Script, ScriptedUpstream, refuse, reply, whole
 
+from palaver.agents import detect
 from palaver.agents.detect import PLACES, Place, Providers, choose, configured
 from palaver.agents.echo import Echo
 from palaver.clock import SystemClock
@@ -22,6 +23,12 @@ class SetClock(SystemClock):
 
     def monotonic(self) -> float:
         return self.seconds
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who answers is found, however long that takes on this machine."""
+    monkeypatch.setattr(detect, "PROBE_SECONDS", 90)
 
 
 @pytest.fixture
@@ -95,8 +102,10 @@ async def test_a_found_server_is_not_given_a_key(upstream: ScriptedUpstream) -> 
     ],
 )
 async def test_what_is_no_model_server_is_left_alone(
-    upstream: ScriptedUpstream, free_port: int, script: Script
+    upstream: ScriptedUpstream, free_port: int, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if STALL in script:
+        monkeypatch.setattr(detect, "PROBE_SECONDS", 0.3)
     upstream.models_script = script
     places = (at(upstream), Place(name="lm-studio", port=free_port))
     assert isinstance(await choose(settings_with(), SystemClock(), places=places), Echo)
@@ -143,8 +152,9 @@ async def test_of_two_servers_the_one_with_the_wanted_model_answers(
 
 
 async def test_a_server_that_hangs_does_not_hide_one_that_answers(
-    upstream: ScriptedUpstream, second: ScriptedUpstream
+    upstream: ScriptedUpstream, second: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(detect, "PROBE_SECONDS", 3)
     upstream.models_script = (STALL,)
     places = (at(upstream), at(second, "lm-studio"))
     provider = await choose(settings_with(), SystemClock(), places=places)

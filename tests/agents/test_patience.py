@@ -1,28 +1,46 @@
 import asyncio
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any
 
 import pytest
+from tests.support.simulation import simulate
 
 from palaver.agents.patience import DRAIN_SECONDS, TAIL_SECONDS, Deadline, Patience
 
+Life = Callable[[], Coroutine[Any, Any, None]]
 
+
+def on_virtual_time(life: Life) -> Callable[[], None]:
+    """A test whose waits take no time, and exactly as long as they say."""
+
+    @wraps(life)
+    def lived() -> None:
+        simulate(0, lambda _chance, _clock: life())
+
+    return lived
+
+
+@on_virtual_time
 async def test_a_silence_is_longer_before_the_first_word_and_short_behind_the_end() -> None:
-    now = asyncio.get_running_loop().time()
     patience = Patience(100.0, 10.0)
-    assert patience.until - now >= 99
+    assert patience.until == 100
+    await asyncio.sleep(1)
     patience.heard(began=False, finished=False, over=False)
-    assert patience.until - now >= 99, "a comment is no life"
+    assert patience.until == 100, "a comment is no life"
     patience.heard(began=True, finished=False, over=False)
-    assert 9 < patience.until - now < 12
+    assert patience.until == 1 + 10
     assert (patience.begun, patience.seconds) == (True, 10.0)
     patience.heard(began=True, finished=True, over=False)
-    assert patience.until - now < TAIL_SECONDS + 1
-    until = patience.until
+    assert patience.until == 1 + TAIL_SECONDS
+    await asyncio.sleep(1)
     patience.heard(began=True, finished=True, over=False)
-    assert patience.until == until, "more of the tail buys no time"
+    assert patience.until == 1 + TAIL_SECONDS, "more of the tail buys no time"
     patience.heard(began=True, finished=True, over=True)
-    assert patience.until - now < DRAIN_SECONDS + 1
+    assert patience.until == 2 + DRAIN_SECONDS
 
 
+@on_virtual_time
 async def test_a_wait_that_is_too_long_is_ended_and_others_are_not() -> None:
     patience = Patience(0.1, 0.05)
     deadline = Deadline(patience)
@@ -36,6 +54,7 @@ async def test_a_wait_that_is_too_long_is_ended_and_others_are_not() -> None:
     await asyncio.sleep(0)  # nothing of it is left
 
 
+@on_virtual_time
 async def test_a_shorter_limit_counts_at_once() -> None:
     patience = Patience(10.0, 10.0)
     deadline = Deadline(patience)
@@ -45,12 +64,14 @@ async def test_a_shorter_limit_counts_at_once() -> None:
     deadline.close()
 
 
+@on_virtual_time
 async def test_what_happens_outside_of_a_wait_takes_its_time() -> None:
     deadline = Deadline(Patience(0.02, 0.02))
     await asyncio.sleep(0.06)
     deadline.close()
 
 
+@on_virtual_time
 async def test_a_cancellation_from_elsewhere_stays_one() -> None:
     async def waits() -> None:
         deadline = Deadline(Patience(10.0, 10.0))

@@ -8,6 +8,7 @@ import pytest
 from tests.agents.support import ask, hear, settings_with, upstream_at
 from tests.support.llama import ANSWER, WORDS, Llama, running_llama
 
+from palaver.agents import detect
 from palaver.agents.base import TextPiece
 from palaver.agents.detect import Place, choose
 from palaver.clock import SystemClock
@@ -51,7 +52,10 @@ async def test_models_are_listed_and_the_first_is_the_default(llama: Llama) -> N
     await provider.close()
 
 
-async def test_a_real_llama_cpp_is_found_by_itself(llama: Llama) -> None:
+async def test_a_real_llama_cpp_is_found_by_itself(
+    llama: Llama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detect, "PROBE_SECONDS", 90)
     places = (Place(name="llama.cpp", port=llama.port, owner="llamacpp"),)
     provider = await choose(settings_with(), SystemClock(), places=places)
     assert provider.name == "llama.cpp"

@@ -110,11 +110,8 @@ def running_llama(folder: Path, *, endless: bool = False) -> Generator[Llama]:
         finally:
             process.stdin.close()
             process.stdout.close()
-            try:
-                process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            process.kill()
+            process.wait()
 
 
 def _write_words(writer: gguf.GGUFWriter) -> int:

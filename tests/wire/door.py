@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from palaver.settings import Settings, settings_from
 from palaver.wire.server import serving
 
-ANSWER_SECONDS_MAX = 15.0
+ANSWER_SECONDS_MAX = 90.0
 
 Json = dict[str, Any]
 
@@ -150,6 +150,7 @@ class Door:
             proxy=None,
             compression=None,
             ping_interval=None,
+            open_timeout=ANSWER_SECONDS_MAX,
             close_timeout=1,
             **options,
         ) as socket:

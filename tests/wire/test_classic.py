@@ -22,7 +22,7 @@ from palaver.settings import Settings
 from palaver.wire import frames
 from palaver.wire.server import Server, listening
 
-SECONDS_MAX = 10
+SECONDS_MAX = 90
 GUEST = "3f2b9a64-6a0c-4b7e-9d7e-0c1f6d0b8a11"
 LIMIT_INFO = {
     "limit": None,
@@ -51,7 +51,6 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
         port=0,
         detect=False,
         stop_seconds=1,
-        database_seconds=1,
         allowed_origins=("http://localhost:5173",),
     )
     mind = Scripted()
@@ -117,7 +116,7 @@ async def front(
     place: Place, guest: str | None = None, session: str | None = None
 ) -> AsyncGenerator[Front]:
     cookies = {} if guest is None else {"stupidbot_user_id": guest}
-    async with httpx2.AsyncClient(base_url=place.url, cookies=cookies) as http:
+    async with httpx2.AsyncClient(base_url=place.url, cookies=cookies, timeout=SECONDS_MAX) as http:
         listed = (await http.get("/api/sessions")).json()["sessions"]
         if session is None and listed:
             default = [one for one in listed if one["metadata"].get("is_default")]
@@ -135,7 +134,7 @@ async def talking(
         url += f"/{session}" if in_path else f"?session_id={session}"
     cookie = "; ".join(f"{name}={value}" for name, value in http.cookies.items())
     headers = {"cookie": cookie, "origin": place.url} if cookie else {}
-    async with connect(url, additional_headers=headers) as socket:
+    async with connect(url, additional_headers=headers, open_timeout=SECONDS_MAX) as socket:
         yield socket
 
 
@@ -269,6 +268,7 @@ async def test_a_failed_answer_is_an_error_and_never_the_assistants_words(place:
     assert client.bubbles == [("user", "one"), ("assistant", "half a"), ("user", "two")]
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_message_is_kept_and_seen_once_while_the_database_is_away(
     place: Place, tmp_path: Path
 ) -> None:
@@ -427,7 +427,7 @@ async def test_the_page_and_a_classic_client_talk_in_one_room(place: Place) -> N
 @asynccontextmanager
 async def asking(place: Place, guest: str | None = GUEST) -> AsyncGenerator[httpx2.AsyncClient]:
     cookies = {} if guest is None else {"stupidbot_user_id": guest}
-    async with httpx2.AsyncClient(base_url=place.url, cookies=cookies) as http:
+    async with httpx2.AsyncClient(base_url=place.url, cookies=cookies, timeout=SECONDS_MAX) as http:
         yield http
 
 
