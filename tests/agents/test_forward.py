@@ -186,8 +186,8 @@ BROKEN: dict[str, tuple[Script, Code]] = {
 async def test_what_is_not_whole_says_why_and_keeps_what_came(
     upstream: ScriptedUpstream, script: Script, code: Code
 ) -> None:
-    waits = {"provider_idle_seconds": 0.2} if code is Code.PROVIDER_TIMEOUT else {}
-    provider = upstream_at(upstream.base_url, **waits)
+    idle = 0.2 if code is Code.PROVIDER_TIMEOUT else 90
+    provider = upstream_at(upstream.base_url, provider_idle_seconds=idle)
     upstream.will(script)
     found = await passed(provider)
     assert found.code is code

@@ -59,7 +59,7 @@ async def server() -> AsyncIterator[RawServer]:
 @pytest.fixture
 async def client() -> AsyncIterator[httpx2.AsyncClient]:
     transport = Transport(
-        context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), connect_seconds=5, kept_max=2
+        context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), connect_seconds=90, kept_max=2
     )
     async with httpx2.AsyncClient(transport=transport, timeout=None) as found:
         yield found
@@ -132,7 +132,7 @@ async def test_closing_an_answer_ends_its_connection(
         async for part in answer.aiter_raw():
             assert part == b"Hel"
             break
-    await asyncio.wait_for(server.closed.wait(), 5)
+    await asyncio.wait_for(server.closed.wait(), 90)
 
 
 async def test_a_kept_connection_that_was_closed_is_not_used(

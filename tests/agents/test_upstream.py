@@ -134,7 +134,7 @@ async def test_the_model_of_the_settings_answers_without_a_look_at_the_list(
 async def test_every_dialect_of_a_whole_answer_is_understood(
     upstream: ScriptedUpstream, script: Script
 ) -> None:
-    provider = upstream_at(upstream.base_url, provider_idle_seconds=0.2)
+    provider = upstream_at(upstream.base_url, provider_idle_seconds=2)
     upstream.will(script)
     heard = await hear(provider)
     assert heard.error is None
@@ -144,13 +144,13 @@ async def test_every_dialect_of_a_whole_answer_is_understood(
     await provider.close()
 
 
-@pytest.mark.parametrize(("end", "seconds"), [((FINISH, STALL), 2.0), ((FINISH, DONE, STALL), 0.2)])
+@pytest.mark.parametrize("end", [(FINISH, STALL), (FINISH, DONE, STALL)])
 async def test_a_whole_answer_does_not_wait_long_for_what_may_follow(
-    upstream: ScriptedUpstream, end: Script, seconds: float
+    upstream: ScriptedUpstream, end: Script
 ) -> None:
-    provider = upstream_at(upstream.base_url, provider_idle_seconds=60.0)
+    provider = upstream_at(upstream.base_url, provider_idle_seconds=3_600)
     upstream.will(stream("ab", *end))
-    async with asyncio.timeout(seconds + 1.5):
+    async with asyncio.timeout(90):
         assert (await hear(provider)).done is not None
     await provider.close()
 
@@ -471,11 +471,11 @@ async def test_a_setting_that_a_model_does_not_support_is_left_out(
 async def test_a_provider_that_does_not_begin_in_time_is_left(
     upstream: ScriptedUpstream, script: Script
 ) -> None:
-    provider = upstream_at(upstream.base_url, model="m", provider_first_seconds=0.1)
+    provider = upstream_at(upstream.base_url, model="m", provider_first_seconds=0.5)
     upstream.will(script)
     heard = await hear(provider)
     assert heard.failure.code is Code.PROVIDER_TIMEOUT
-    assert "did not begin to answer within 0.1 seconds" in heard.failure.detail
+    assert "did not begin to answer within 0.5 seconds" in heard.failure.detail
     await upstream.hung_up.wait()
     await provider.close()
 
@@ -500,7 +500,7 @@ async def test_a_model_that_thinks_longer_than_the_idle_limit_may_still_begin(
     provider = upstream_at(upstream.base_url, provider_idle_seconds=0.01)
     gate = asyncio.Event()
     role = event({"choices": [{"delta": {"role": "assistant", "content": ""}}]})
-    upstream.will(stream(role, gate, "ab", FINISH, DONE))
+    upstream.will(stream(role, gate, chunk("ab") + FINISH + DONE))
     asyncio.get_running_loop().call_later(0.1, gate.set)
     assert (await hear(provider)).text == "ab"
     await provider.close()

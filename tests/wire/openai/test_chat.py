@@ -317,7 +317,7 @@ async def test_a_setting_ends_the_answer_with_its_client(
         models.will(stream("half ", asyncio.Event()))
         async with bare_client(door).stream("POST", CHAT, content=body()) as got:
             await anext(got.aiter_raw())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(90):
             await models.hung_up.wait()
 
 

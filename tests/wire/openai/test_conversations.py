@@ -9,7 +9,7 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from tests.wire.door import Door, new_cid, new_room, texts
 
-SECONDS_MAX = 15.0
+SECONDS_MAX = 90.0
 
 
 def client_of(door: Door, key: str = "any", **options: Any) -> AsyncOpenAI:

@@ -26,7 +26,7 @@ from tests.wire.openai.client import client_of, said
 
 from palaver.wire.openai import relayed
 
-SECONDS_MAX = 15.0
+SECONDS_MAX = 90.0
 WEB: Any = [{"type": "web_search"}]
 
 

@@ -25,7 +25,7 @@ class Client:
             self.arrived.notify_all()
 
     async def has(self, body: bytes) -> None:
-        async with asyncio.timeout(10), self.arrived:
+        async with asyncio.timeout(90), self.arrived:
             await self.arrived.wait_for(lambda: body in [one.get("body") for one in self.got])
 
     async def gets(self, parts: AsyncGenerator[bytes, None], pings: float = 60.0) -> bool:

@@ -21,7 +21,7 @@ from tests.support.upstream import (
 )
 from tests.wire.door import Door, Json, open_door
 
-SECONDS_MAX = 15.0
+SECONDS_MAX = 90.0
 END = (chunk(finish="stop"), DONE)
 LAST = {"response.completed", "response.incomplete", "response.failed"}
 
