@@ -1,6 +1,7 @@
 """The server process: where it listens, how it says so, and how it stops."""
 
 import asyncio
+import gc
 import json
 import os
 import socket
@@ -16,7 +17,7 @@ from tests.wire.door import Door, new_cid, new_room, open_door, settings_for, te
 
 from palaver.errors import Code, Refused
 from palaver.wire.limits import is_loopback
-from palaver.wire.server import listening, serving
+from palaver.wire.server import listening, serving, settle
 
 POLL_SECONDS = 30
 STOP_SECONDS_MAX = 25.0
@@ -167,3 +168,16 @@ async def test_it_serves_on_uvloop_as_users_have_it(serve: Serve) -> None:
         assert await server.term() == 0
     assert "SECRET" not in server.tail()
     assert new_cid() not in server.tail()
+
+
+def test_the_collector_does_not_look_at_what_stays() -> None:
+    thresholds = gc.get_threshold()
+    gc.disable()
+    try:
+        settle()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > len(gc.get_objects())
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)
+        gc.enable()

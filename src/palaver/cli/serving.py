@@ -1,5 +1,6 @@
 """`palaver serve`: the settings that were given, then the server, until it is told to stop."""
 
+import gc
 import sys
 from collections.abc import Mapping
 
@@ -9,6 +10,7 @@ from palaver.settings import settings_from
 
 def serve(given: Mapping[str, object], *, workers: int, open_page: bool, as_json: bool) -> None:
     """Serves until it is told to stop. Says where it is, and where its history is, once it is ready."""
+    gc.disable()  # until the server has settled: nearly all that is made now stays
     settings = settings_from(**given)
     from palaver.wire.server import serve as serve_until_stopped  # noqa: PLC0415  heavy
 
