@@ -7,11 +7,14 @@ transaction has found and locked what they point at, nothing is ever removed, an
 a write; `store.verify` looks for strays. Booleans in words: `members.auto_respond` is null for who is no agent.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
     ForeignKey,
     Index,
     Integer,
@@ -46,6 +49,14 @@ metadata = MetaData(
         "ck": "%(table_name)s_%(constraint_name)s",
     }
 )
+
+
+def _partial_index(
+    name: str, where: ColumnElement[bool], *columns: Column[Any], unique: bool = False
+) -> None:
+    """An index of the rows for which `where` holds."""
+    Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+
 
 meta = Table(
     "meta",
@@ -104,14 +115,8 @@ rooms = Table(
 )
 room_is_live = rooms.c.deleted_ms.is_(None)
 room_is_open = rooms.c.visibility == literal_column("'open'")
-Index(
-    "rooms_active",
-    rooms.c.active_ms,
-    rooms.c.key,
-    sqlite_where=room_is_live,
-    postgresql_where=room_is_live,
-)
-Index("rooms_open", rooms.c.key, sqlite_where=room_is_open, postgresql_where=room_is_open)
+_partial_index("rooms_active", room_is_live, rooms.c.active_ms, rooms.c.key)
+_partial_index("rooms_open", room_is_open, rooms.c.key)
 
 members = Table(
     "members",
@@ -126,12 +131,7 @@ members = Table(
 )
 Index("members_actor", members.c.actor_key)
 member_is_agent = members.c.auto_respond.is_not(None)
-Index(
-    "members_agents",
-    members.c.room_key,
-    sqlite_where=member_is_agent,
-    postgresql_where=member_is_agent,
-)
+_partial_index("members_agents", member_is_agent, members.c.room_key)
 
 messages = Table(
     "messages",
@@ -156,14 +156,7 @@ messages = Table(
     CheckConstraint("length(id) = 16", name="id_length"),
 )
 message_has_cid = messages.c.cid.is_not(None)
-Index(
-    "messages_cid",
-    messages.c.cid,
-    messages.c.author_key,
-    unique=True,
-    sqlite_where=message_has_cid,
-    postgresql_where=message_has_cid,
-)
+_partial_index("messages_cid", message_has_cid, messages.c.cid, messages.c.author_key, unique=True)
 
 events = Table(
     "events",
@@ -203,7 +196,7 @@ turns = Table(
     CheckConstraint("length(id) = 16", name="id_length"),
 )
 turn_is_open = turns.c.state == literal_column("'open'")
-Index("turns_open", turns.c.room_key, sqlite_where=turn_is_open, postgresql_where=turn_is_open)
+_partial_index("turns_open", turn_is_open, turns.c.room_key)
 
 # what running answers have come to, once a second, where other hosts may have to take them over
 partials = Table(
@@ -265,27 +258,9 @@ exchanges = Table(
 )
 Index("exchanges_room", exchanges.c.room_key, exchanges.c.id)
 exchange_is_kept = exchanges.c.kept.is_(True)
-Index(
-    "exchanges_kept",
-    exchanges.c.actor_key,
-    exchanges.c.id,
-    sqlite_where=exchange_is_kept,
-    postgresql_where=exchange_is_kept,
-)
-exchange_has_name = exchanges.c.name.is_not(None)
-Index(
-    "exchanges_name",
-    exchanges.c.name,
-    sqlite_where=exchange_has_name,
-    postgresql_where=exchange_has_name,
-)
-exchange_has_body = exchanges.c.body_digest.is_not(None)
-Index(
-    "exchanges_body",
-    exchanges.c.body_digest,
-    sqlite_where=exchange_has_body,
-    postgresql_where=exchange_has_body,
-)
+_partial_index("exchanges_kept", exchange_is_kept, exchanges.c.actor_key, exchanges.c.id)
+_partial_index("exchanges_name", exchanges.c.name.is_not(None), exchanges.c.name)
+_partial_index("exchanges_body", exchanges.c.body_digest.is_not(None), exchanges.c.body_digest)
 
 # where a history that a client sends again was met before: after which exchange, with its answer or without
 prefixes = Table(

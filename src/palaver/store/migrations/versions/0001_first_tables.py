@@ -85,22 +85,8 @@ def _create_rooms() -> None:
         sa.PrimaryKeyConstraint("key", name="rooms_pk"),
         sa.UniqueConstraint("id", name="rooms_id"),
     )
-    op.create_index(
-        "rooms_active",
-        "rooms",
-        ["active_ms", "key"],
-        unique=False,
-        sqlite_where=sa.text("deleted_ms IS NULL"),
-        postgresql_where=sa.text("deleted_ms IS NULL"),
-    )
-    op.create_index(
-        "rooms_open",
-        "rooms",
-        ["key"],
-        unique=False,
-        sqlite_where=sa.text("visibility = 'open'"),
-        postgresql_where=sa.text("visibility = 'open'"),
-    )
+    _partial_index("rooms_active", "rooms", ["active_ms", "key"], "deleted_ms IS NULL")
+    _partial_index("rooms_open", "rooms", ["key"], "visibility = 'open'")
 
 
 def _create_members() -> None:
@@ -116,15 +102,8 @@ def _create_members() -> None:
         sa.ForeignKeyConstraint(["room_key"], ["rooms.key"], name="members_room_key_fk"),
         sa.PrimaryKeyConstraint("room_key", "actor_key", name="members_pk"),
     )
-    op.create_index("members_actor", "members", ["actor_key"], unique=False)
-    op.create_index(
-        "members_agents",
-        "members",
-        ["room_key"],
-        unique=False,
-        sqlite_where=sa.text("auto_respond IS NOT NULL"),
-        postgresql_where=sa.text("auto_respond IS NOT NULL"),
-    )
+    op.create_index("members_actor", "members", ["actor_key"])
+    _partial_index("members_agents", "members", ["room_key"], "auto_respond IS NOT NULL")
 
 
 def _create_messages() -> None:
@@ -150,13 +129,8 @@ def _create_messages() -> None:
         sa.PrimaryKeyConstraint("room_key", "seq", name="messages_pk"),
         sa.UniqueConstraint("id", name="messages_id"),
     )
-    op.create_index(
-        "messages_cid",
-        "messages",
-        ["cid", "author_key"],
-        unique=True,
-        sqlite_where=sa.text("cid IS NOT NULL"),
-        postgresql_where=sa.text("cid IS NOT NULL"),
+    _partial_index(
+        "messages_cid", "messages", ["cid", "author_key"], "cid IS NOT NULL", unique=True
     )
 
 
@@ -201,14 +175,7 @@ def _create_turns() -> None:
             "room_key", "trigger_seq", "agent_key", "attempt", name="turns_attempts"
         ),
     )
-    op.create_index(
-        "turns_open",
-        "turns",
-        ["room_key"],
-        unique=False,
-        sqlite_where=sa.text("state = 'open'"),
-        postgresql_where=sa.text("state = 'open'"),
-    )
+    _partial_index("turns_open", "turns", ["room_key"], "state = 'open'")
 
 
 def _create_branches() -> None:
@@ -221,3 +188,10 @@ def _create_branches() -> None:
         sa.ForeignKeyConstraint(["room_key"], ["rooms.key"], name="branches_room_key_fk"),
         sa.PrimaryKeyConstraint("room_key", "branch", name="branches_pk"),
     )
+
+
+def _partial_index(
+    name: str, table: str, columns: list[str], where: str, *, unique: bool = False
+) -> None:
+    rows = sa.text(where)
+    op.create_index(name, table, columns, unique=unique, sqlite_where=rows, postgresql_where=rows)

@@ -80,7 +80,7 @@ def _create_exchanges() -> None:
         sa.PrimaryKeyConstraint("id", name="exchanges_pk"),
         sa.UniqueConstraint("turn_id", name="exchanges_turn_id"),
     )
-    op.create_index("exchanges_room", "exchanges", ["room_key", "id"], unique=False)
+    op.create_index("exchanges_room", "exchanges", ["room_key", "id"])
     for name, columns, where in (
         ("exchanges_kept", ["actor_key", "id"], "kept IS {true}"),
         ("exchanges_name", ["name"], "name IS NOT NULL"),
@@ -90,7 +90,6 @@ def _create_exchanges() -> None:
             name,
             "exchanges",
             columns,
-            unique=False,
             sqlite_where=sa.text(where.format(true="1")),
             postgresql_where=sa.text(where.format(true="true")),
         )
