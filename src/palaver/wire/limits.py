@@ -149,21 +149,7 @@ class Limits:
 async def refuse(error: PalaverError, scope: Scope, receive: Receive, send: Send) -> None:
     """Answers a request, or the handshake of a live connection, with a problem document."""
     at_openai = scope["path"].startswith(openai.PREFIX)
-    answer = (openai if at_openai else problems).response(error, HEADERS)
-    if scope["type"] == "http":
-        await answer(scope, receive, send)
-        return
-    if "websocket.http.response" not in scope.get("extensions", {}):
-        await send({"type": "websocket.close", "code": 4503, "reason": error.detail})
-        return
-    await send(
-        {
-            "type": "websocket.http.response.start",
-            "status": answer.status_code,
-            "headers": answer.raw_headers,
-        }
-    )
-    await send({"type": "websocket.http.response.body", "body": answer.body})
+    await (openai if at_openai else problems).response(error, HEADERS)(scope, receive, send)
 
 
 def _too_large(bytes_max: int) -> Refused:

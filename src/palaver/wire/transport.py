@@ -10,7 +10,7 @@ byte. Here a connection has, in this order:
   answer rather than a reset;
 * progress: a peer that takes no byte for `slow_reader_seconds` is cut off (4003 on a live connection).
 
-`FRAMES` is an ASGI extension: one message that sends many text frames, which are written to the socket in one piece.
+`FRAMES` is an addition to ASGI: one message that sends many text frames, which are written to the socket in one piece.
 Nothing here knows what is said.
 """
 
@@ -392,12 +392,6 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             self.handle_parser_exception()
         else:
             self.handle_events()
-
-    def handle_connect(self, event: Any) -> None:
-        """See uvicorn. Says that many frames may be sent at once."""
-        super().handle_connect(event)
-        if self.response.status_code == 101:  # noqa: PLR2004  Switching Protocols
-            self.scope["extensions"][FRAMES] = {}  # type: ignore[index]
 
     def handle_cont(self, event: Frame) -> None:
         """See uvicorn."""

@@ -24,7 +24,7 @@ from palaver.model import Actor, MessageId, RoomId, TurnId
 from palaver.wire import auth, frames
 from palaver.wire.frames import Json
 from palaver.wire.problems import INTERNAL
-from palaver.wire.transport import FRAMES, TOO_SLOW
+from palaver.wire.transport import FRAMES
 
 PATH = "/ws"
 VERSION = 1
@@ -92,7 +92,7 @@ class Connection:
     """One client."""
 
     __slots__ = (
-        *("_actor", "_allowance", "_core", "_ended", "_epoch", "_many", "_out", "_pulled"),
+        *("_actor", "_allowance", "_core", "_ended", "_epoch", "_out", "_pulled"),
         *("_reader", "_receive", "_refused_frames", "_rooms", "_scope", "_send", "_tasks"),
         *("_timer", "_typed", "_waiting", "_working"),
     )
@@ -102,7 +102,6 @@ class Connection:
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._many = FRAMES in scope.get("extensions", {})
         self._allowance = Allowance(core.settings.frames_per_second, core.clock.monotonic())
         self._refused_frames = 0.0
         self._waiting: list[Json] = []  # an empty deque takes 760 bytes, for ever
@@ -420,16 +419,9 @@ class Connection:
         await self._reply(reply, frame)
 
     async def _put(self, payloads: Sequence[bytes]) -> None:
-        """Sends frames, all in one piece where the server can. Waits for a slow reader, up to a point."""
+        """Sends frames, all in one piece. Waits for a slow reader, until `transport` cuts it off."""
         try:
-            if self._many:
-                await self._send({"type": FRAMES, "frames": payloads})
-                return
-            for payload in payloads:
-                async with asyncio.timeout(self._core.settings.slow_reader_seconds):
-                    await self._send({"type": "websocket.send", "text": payload.decode()})
-        except TimeoutError:
-            raise _Over(TOO_SLOW, "too slow, resume") from None
+            await self._send({"type": FRAMES, "frames": payloads})
         except OSError:  # the server's word for a client that has left
             raise _Over(None) from None
 

@@ -74,10 +74,6 @@ async def _room(core: Core, actor: Actor, wanted: Any) -> Room:
     return await ensured_default(core, actor)
 
 
-class _TooSlow(Exception):
-    """The client took no byte for too long."""
-
-
 class _Conversation:
     """One connection's two halves: what the client says, and what it is told."""
 
@@ -106,7 +102,7 @@ class _Conversation:
                 telling = tasks.create_task(self._tell())
                 await self._listen()
                 telling.cancel()
-        except* (_TooSlow, WebSocketDisconnect):
+        except* WebSocketDisconnect:
             pass  # it is gone; what it said is stored
 
     # what it is told
@@ -207,11 +203,8 @@ class _Conversation:
             await self._send(LIMIT_UPDATE)
 
     async def _send(self, frame: Json) -> None:
-        try:
-            async with asyncio.timeout(self._core.settings.slow_reader_seconds), self._sending:
-                await self._websocket.send_text(_text(frame))
-        except TimeoutError:
-            raise _TooSlow from None
+        async with self._sending:
+            await self._websocket.send_text(_text(frame))
 
     # what it says
 
