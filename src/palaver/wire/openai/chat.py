@@ -14,7 +14,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from hashlib import blake2b
 from http import HTTPStatus
-from typing import Any, cast
+from typing import cast
 
 import orjson
 from starlette.requests import Request
@@ -36,7 +36,7 @@ from palaver.model import (
 )
 from palaver.wire.openai import problems
 from palaver.wire.openai.auth import caller
-from palaver.wire.openai.items import Invalid, Json, room_id
+from palaver.wire.openai.items import Invalid, Json, as_object, room_id
 from palaver.wire.openai.messages import completion_of, entries_of
 from palaver.wire.openai.models import Models
 from palaver.wire.openai.passthrough import passed_on, refusal
@@ -268,8 +268,7 @@ def _room(request: Request, body: Json) -> RoomId | None:
     header = request.headers.get(ROOM_HEADER)
     if header is not None:
         return _id(header, None)
-    metadata = body.get("metadata")
-    named = cast("Json", metadata).get("room") if isinstance(metadata, dict) else None
+    named = as_object(body.get("metadata")).get("room")
     return room_id(named) if isinstance(named, str) else None
 
 
@@ -311,8 +310,7 @@ async def _chunks(completion: Json, body: Json) -> AsyncGenerator[bytes, None]:
         yield _frame({**head, "choices": [part]})
         end = {**part, "delta": {}, "finish_reason": choice["finish_reason"]}
         yield _frame({**head, "choices": [end]})
-    options: Any = body.get("stream_options")
-    if isinstance(options, dict) and cast("Json", options).get("include_usage"):
+    if as_object(body.get("stream_options")).get("include_usage"):
         yield _frame({**head, "choices": [], "usage": completion.get("usage")})
     yield b"data: [DONE]\n\n"
 

@@ -16,7 +16,7 @@ caller, who asks for it only then.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import orjson
 
@@ -30,7 +30,7 @@ from palaver.core.gather import (
 )
 from palaver.model import ExchangeState, Kind, MessageId, Role
 from palaver.wire.openai import items
-from palaver.wire.openai.items import Json
+from palaver.wire.openai.items import Json, as_object
 
 Event = Json
 """`type`, `sequence_number` and what belongs to that type."""
@@ -297,11 +297,12 @@ _LAST = {
 
 def usage_of(usage: Mapping[str, Any] | None) -> Json | None:
     """The token counts of a chat completion in the words of a response; None where they are not known."""
-    asked, answered = (_count(usage, name) for name in ("prompt_tokens", "completion_tokens"))
-    if usage is None or asked is None or answered is None:
+    counts = usage or {}
+    asked, answered = (_count(counts, name) for name in ("prompt_tokens", "completion_tokens"))
+    if asked is None or answered is None:
         return None
-    cached = _details(usage, "prompt_tokens_details")
-    thought = _details(usage, "completion_tokens_details")
+    cached = as_object(counts.get("prompt_tokens_details"))
+    thought = as_object(counts.get("completion_tokens_details"))
     return {
         "input_tokens": asked,
         "input_tokens_details": {
@@ -310,7 +311,7 @@ def usage_of(usage: Mapping[str, Any] | None) -> Json | None:
         },
         "output_tokens": answered,
         "output_tokens_details": {"reasoning_tokens": _count(thought, "reasoning_tokens") or 0},
-        "total_tokens": _count(usage, "total_tokens") or asked + answered,
+        "total_tokens": _count(counts, "total_tokens") or asked + answered,
     }
 
 
@@ -336,11 +337,6 @@ def _copied(item: Json) -> Json:
     return copy
 
 
-def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
-    found = usage.get(name)
-    return cast("Json", found) if isinstance(found, dict) else None
-
-
-def _count(counts: Mapping[str, Any] | None, name: str) -> int | None:
-    value = None if counts is None else counts.get(name)
+def _count(counts: Mapping[str, Any], name: str) -> int | None:
+    value = counts.get(name)
     return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -6,14 +6,13 @@ is left out.
 """
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
 from palaver.core.start import Core
 from palaver.model import Actor, Exchange, ExchangeId, ExchangeKind, ExchangeState, Message
 from palaver.wire import frames
 from palaver.wire.openai import items, messages, telling
-
-Json = dict[str, Any]
+from palaver.wire.openai.items import Json, as_object
 
 LEFT_OUT = "(left out)"
 _SECRETS = frozenset({"authorization", "api_key", "apikey", "access_token", "token", "password"})
@@ -26,7 +25,7 @@ async def inspected(core: Core, actor: Actor, id_: ExchangeId) -> Json:
     view = await core.exchanges.messages(exchange, answers=False)
     answers = await core.exchanges.messages(exchange, answers=True)
     running = exchange.state is ExchangeState.RUNNING
-    envelope = _object(exchange.response.get("envelope"))
+    envelope = as_object(exchange.response.get("envelope"))
     return {
         "id": exchange.id,
         "name": exchange.name,
@@ -37,7 +36,7 @@ async def inspected(core: Core, actor: Actor, id_: ExchangeId) -> Json:
         "ended_at": None if exchange.ended_ms is None else frames.moment(exchange.ended_ms),
         "request": _request(exchange, view),
         "response": None if running else await _response(core, exchange, answers),
-        "usage": _object(envelope.get("usage")) or None,
+        "usage": as_object(envelope.get("usage")) or None,
         "ms": exchange.response.get("ms"),
         "finish": next((one.meta["finish"] for one in answers if "finish" in one.meta), None),
     }
@@ -82,7 +81,3 @@ def _discreet(key: str, value: object) -> object:
             return [_discreet("", one) for one in cast("list[object]", value)]
         case _:
             return value
-
-
-def _object(value: object) -> Json:
-    return cast("Json", value) if isinstance(value, dict) else {}

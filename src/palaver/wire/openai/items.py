@@ -45,6 +45,16 @@ class Invalid(Refused):
         self.reason = reason
 
 
+def as_object(value: object) -> Json:
+    """A JSON object; an empty one for anything else."""
+    return cast("Json", value) if isinstance(value, dict) else {}
+
+
+def as_list(value: object) -> list[object]:
+    """A JSON array; an empty one for anything else."""
+    return cast("list[object]", value) if isinstance(value, list) else []
+
+
 # ids
 
 
@@ -221,7 +231,7 @@ def _parts(given: object, param: str) -> list[Json]:
         raise Invalid("Must be a text or a list of content parts.", param)
     parts = cast("list[object]", given)
     for place, one in enumerate(parts):
-        part = cast("Json", one) if isinstance(one, dict) else {}
+        part = as_object(one)
         kind = part.get("type")
         if not isinstance(kind, str):
             raise Invalid("A content part needs a type.", f"{param}[{place}]")
@@ -331,11 +341,11 @@ def _shown(part: Mapping[str, Any], role: Role) -> Json:
         case "input_image":
             return {"detail": "auto", **part}
         case "image_url":
-            image = _object(part.get("image_url"))
+            image = as_object(part.get("image_url"))
             shown = {"type": "input_image", "image_url": image.get("url")}
             return shown | {"detail": image.get("detail", "auto")}
         case "file":
-            return {"type": "input_file", **_object(part.get("file"))}
+            return {"type": "input_file", **as_object(part.get("file"))}
         case _:
             return dict(part)
 
@@ -363,7 +373,3 @@ def chat_part(part: Mapping[str, Any], param: str) -> Json:
             )
         case _:
             return dict(part)
-
-
-def _object(value: object) -> Json:
-    return cast("Json", value) if isinstance(value, dict) else {}

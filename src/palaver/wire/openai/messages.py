@@ -14,9 +14,7 @@ from typing import Any, cast
 import orjson
 
 from palaver.model import Entry, Exchange, Kind, Message, Role
-from palaver.wire.openai.items import Invalid
-
-Json = dict[str, Any]
+from palaver.wire.openai.items import Invalid, Json, as_list, as_object
 
 THOUGHT = "reasoning_content"
 """The field in which most servers tell what a model thought; `reasoning` is the other one."""
@@ -83,13 +81,13 @@ def request_of(exchange: Exchange, view: Iterable[Message]) -> Json:
 
 def completion_of(exchange: Exchange, answers: Sequence[Message]) -> Json:
     """The `chat.completion` of an exchange: its envelope, with the texts of its answers."""
-    envelope = dict(_object(exchange.response.get("envelope")))
+    envelope = dict(as_object(exchange.response.get("envelope")))
     by_choice: dict[int, list[Message]] = {}
     for message in answers:
         by_choice.setdefault(int(message.meta.get("choice", 0)), []).append(message)
     known = {
         int(choice.get("index") or 0): choice
-        for choice in map(_object, _list(envelope.get("choices")))
+        for choice in map(as_object, as_list(envelope.get("choices")))
     }
     choices = [
         _choice(index, known.get(index, {}), by_choice.get(index, ()))
@@ -164,8 +162,8 @@ def _calls(message: Json, param: str) -> list[tuple[str, Json]]:
     given = message.get("tool_calls")
     if given is not None and not isinstance(given, list):
         raise Invalid("Must be a list of tool calls.", f"{param}.tool_calls", "invalid_type")
-    for place, one in enumerate(_list(message.get("tool_calls"))):
-        call = _object(one)
+    for place, one in enumerate(as_list(message.get("tool_calls"))):
+        call = as_object(one)
         custom = call.get("type") == "custom"
         function = call.get("custom" if custom else "function")
         if not isinstance(function, dict):
@@ -179,7 +177,7 @@ def _calls(message: Json, param: str) -> list[tuple[str, Json]]:
         found.append((arguments, meta | ({"more": more} if more else {})))
     legacy = message.get("function_call")
     if legacy:
-        found.append(_function(_object(legacy), "arguments"))
+        found.append(_function(as_object(legacy), "arguments"))
     return found
 
 
@@ -201,7 +199,7 @@ def _content(given: object, param: str) -> tuple[str, Json]:
     for place, part in enumerate(parts):
         if not isinstance(part, dict):
             raise Invalid("Must be an object.", f"{param}[{place}]", "invalid_type")
-    texts = [_object(part).get("text") for part in parts]
+    texts = [as_object(part).get("text") for part in parts]
     text = "\n".join(one for one in texts if isinstance(one, str))
     plain = len(parts) == 1 and parts[0] == {"type": "text", "text": text}
     return text, {} if plain else {"parts": parts}
@@ -275,7 +273,7 @@ def _choice(index: int, known: Mapping[str, Any], said: Sequence[Message]) -> Js
     texts = [one for one in said if one.kind == Kind.TEXT]
     calls = [one for one in said if one.kind == Kind.TOOL_CALL]
     message: Json = {"role": "assistant", "content": None, "refusal": None}
-    message |= _object(known.get("message"))
+    message |= as_object(known.get("message"))
     message["content"] = "".join(one.text for one in texts) or (None if calls else "")
     message["refusal"] = next((one.meta["refusal"] for one in said if "refusal" in one.meta), None)
     if message["refusal"] is not None and not message["content"]:
@@ -287,7 +285,7 @@ def _choice(index: int, known: Mapping[str, Any], said: Sequence[Message]) -> Js
     if calls and message.get("function_call"):
         message["function_call"] = {**message["function_call"], "arguments": calls[0].text}
     elif calls:
-        kept = [_object(call) for call in _list(message.get("tool_calls"))]
+        kept = [as_object(call) for call in as_list(message.get("tool_calls"))]
         message["tool_calls"] = [
             _filled(kept[place] if place < len(kept) else {}, call)
             for place, call in enumerate(calls)
@@ -300,15 +298,7 @@ def _choice(index: int, known: Mapping[str, Any], said: Sequence[Message]) -> Js
 def _filled(kept: Json, call: Message) -> Json:
     """A tool call as it came, with its arguments."""
     if "custom" in kept:
-        return {**kept, "custom": {**_object(kept["custom"]), "input": call.text}}
-    function = {"name": call.meta.get("tool", ""), **_object(kept.get("function"))}
+        return {**kept, "custom": {**as_object(kept["custom"]), "input": call.text}}
+    function = {"name": call.meta.get("tool", ""), **as_object(kept.get("function"))}
     made: Json = {"id": call.meta.get("call_id", ""), "type": "function", **kept}
     return made | {"function": {**function, "arguments": call.text}}
-
-
-def _object(value: object) -> Json:
-    return cast("Json", value) if isinstance(value, dict) else {}
-
-
-def _list(value: object) -> list[object]:
-    return cast("list[object]", value) if isinstance(value, list) else []

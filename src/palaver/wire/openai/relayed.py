@@ -29,7 +29,7 @@ from palaver.core.running import Call, Outcome, Own, Told
 from palaver.errors import Code, ProviderError
 from palaver.model import Entry, Kind, Message, MessageId, Role, Status
 from palaver.wire.openai import items, requests
-from palaver.wire.openai.items import Invalid, Json
+from palaver.wire.openai.items import Invalid, Json, as_list, as_object
 from palaver.wire.openai.packing import packed
 
 EVENTS_BYTES_MAX = 64 * 1024 * 1024
@@ -121,9 +121,9 @@ async def relayed(call: Call) -> "Relayed | None":
 def _begins(event: Json) -> bool:
     """Whether an event is the first of an answer in this API. Raises `ProviderError` where it is an error."""
     if event["type"] == "error":
-        raise _failure(_object(event.get("error")) or event)
+        raise _failure(as_object(event.get("error")) or event)
     numbered = isinstance(event.get("sequence_number"), int)
-    return event["type"] in _BEGIN and numbered and bool(_object(event.get("response")))
+    return event["type"] in _BEGIN and numbered and bool(as_object(event.get("response")))
 
 
 class Relayed:
@@ -245,20 +245,20 @@ class _Answer:
         place = self._place(told)
         pieces = tuple(self._grow(kind, told, place)) if place is not None else ()
         if kind == "error":
-            found = _object(told.get("error")) or told
+            found = as_object(told.get("error")) or told
             self.error = _failure(found)
         self.events.append(told)
         return told, pieces
 
     def _end(self, kind: str, event: Json) -> None:
         self.last = kind
-        given = _object(event.get("response"))
+        given = as_object(event.get("response"))
         response = {key: value for key, value in given.items() if key not in OURS}
         output = enumerate(_objects(response.get("output")))
         response["output"] = [self._named(item, f"#{index}")[1] for index, item in output]
         self._response = response
         if kind == "response.failed":
-            self.error = _failure(_object(response.get("error")))
+            self.error = _failure(as_object(response.get("error")))
         elif kind == "response.cancelled":
             self.error = ProviderError(Code.PROVIDER_CUT, "The model server stopped the answer.")
 
@@ -292,7 +292,7 @@ class _Answer:
 
     def _grow(self, kind: str, told: Json, place: int) -> Iterator[Piece]:
         """What there is of an item before it is whole."""
-        item, told_item = self._output[place], _object(told.get("item"))
+        item, told_item = self._output[place], as_object(told.get("item"))
         match kind:
             case "response.output_item.added" if told_item.get("type") == "function_call":
                 id_, name, text = (
@@ -308,7 +308,7 @@ class _Answer:
                     yield TextPiece(text)
             case "response.content_part.added" | "response.reasoning_summary_part.added":
                 name = "summary" if "summary" in kind else "content"
-                parts = [*_objects(item.get(name)), _object(told.get("part"))]
+                parts = [*_objects(item.get(name)), as_object(told.get("part"))]
                 self._output[place] = {**item, name: parts}
             case _ if kind in _GROWS and isinstance(told.get("delta"), str):
                 name, field = _GROWS[kind]
@@ -345,7 +345,7 @@ def _event_in(raw: bytes) -> Json | None:
         found: object = orjson.loads(b"\n".join(lines)) if lines else None
     except orjson.JSONDecodeError:
         return None
-    event = _object(found)
+    event = as_object(found)
     return event if isinstance(event.get("type"), str) else None
 
 
@@ -373,15 +373,11 @@ def _finish(last: str | None, response: Json) -> str | None:
         case "response.completed":
             return "stop"
         case "response.incomplete":
-            reason = _object(response.get("incomplete_details")).get("reason")
+            reason = as_object(response.get("incomplete_details")).get("reason")
             return "content_filter" if reason == "content_filter" else "length"
         case _:
             return None
 
 
-def _object(value: object) -> Json:
-    return cast("Json", value) if isinstance(value, dict) else {}
-
-
 def _objects(value: object) -> list[Json]:
-    return [_object(one) for one in cast("list[object]", value)] if isinstance(value, list) else []
+    return [as_object(one) for one in as_list(value)]

@@ -14,14 +14,13 @@ from typing import TypeVar, cast
 
 from palaver.model import AgentCard, Entry, ExchangeId, Kind, Message, Role, RoomId, Status
 from palaver.wire.openai import items
-from palaver.wire.openai.items import Invalid, Json
+from palaver.wire.openai.items import Invalid, Json, as_object
 from palaver.wire.openai.messages import messages_of
 
 METADATA_MAX = 16
 METADATA_KEY_CHARS_MAX = 64
 METADATA_VALUE_CHARS_MAX = 512
 CHARS_A_TOKEN = 4
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 _OURS = frozenset(
     {
@@ -284,9 +283,9 @@ def chat_body(wanted: Wanted, messages: Sequence[Json]) -> Json:
     chat["messages"] = [*_instructions(body.get("instructions")), *messages]
     if body.get("max_output_tokens") is not None:
         chat["max_tokens"] = body["max_output_tokens"]
-    reasoning = cast("Json", body.get("reasoning") or {})
-    if reasoning.get("effort") is not None:
-        chat["reasoning_effort"] = reasoning["effort"]
+    effort = as_object(body.get("reasoning")).get("effort")
+    if effort is not None:
+        chat["reasoning_effort"] = effort
     if body.get("top_logprobs") or _LOGPROBS in (body.get("include") or ()):
         chat |= {"logprobs": True, "top_logprobs": body.get("top_logprobs") or 0}
     return chat | _format(body) | _tools(body) | _STREAMING
@@ -311,12 +310,11 @@ def _instructions(given: object) -> list[Json]:
 
 def _format(body: Json) -> Json:
     """`text` as a chat completion says it."""
-    text = cast("Json", body.get("text") or {})
+    text = as_object(body.get("text"))
     said: Json = {}
     if text.get("verbosity") is not None:
         said["verbosity"] = text["verbosity"]
-    given: object = text.get("format")
-    wanted = cast("Json", given) if isinstance(given, dict) else {}
+    wanted = as_object(text.get("format"))
     match wanted.get("type"):
         case None | "text":
             pass
@@ -338,7 +336,7 @@ def _tools(body: Json) -> Json:
             case "function":
                 choice = {"type": "function", "function": {"name": named.get("name")}}
             case "allowed_tools":
-                allowed = {_name(tool) for tool in _listed(named, "tools")}
+                allowed = {as_object(tool).get("name") for tool in _listed(named, "tools")}
                 tools = [tool for tool in tools if tool["function"]["name"] in allowed]
                 choice = named.get("mode", "auto")
             case other:
@@ -354,7 +352,7 @@ def _tools(body: Json) -> Json:
 
 
 def _tool(given: object, place: int) -> Json:
-    tool = cast("Json", given) if isinstance(given, dict) else {}
+    tool = as_object(given)
     kind = tool.get("type")
     if kind != "function":
         raise _hosted(kind, f"tools[{place}]")
@@ -367,10 +365,6 @@ def _tool(given: object, place: int) -> Json:
 
 def _listed(body: Json, name: str) -> list[Json]:
     return body.get(name) or []
-
-
-def _name(tool: object) -> object:
-    return cast("Json", tool).get("name") if isinstance(tool, dict) else None
 
 
 def _hosted(kind: object, param: str) -> Exception:

@@ -42,7 +42,7 @@ from palaver.wire import frames
 from palaver.wire.openai import items, relayed, requests, telling
 from palaver.wire.openai.auth import caller
 from palaver.wire.openai.events import Composer
-from palaver.wire.openai.items import Invalid, Json
+from palaver.wire.openai.items import Invalid, Json, as_object
 from palaver.wire.openai.models import Models
 from palaver.wire.openai.paging import listed, paging_of
 from palaver.wire.openai.passthrough import answered, passed_on, refusal
@@ -210,10 +210,10 @@ class Responses:
 
     async def _named(self, me: Actor, given: object) -> object:
         """The item itself, where one is only named. Refused: an item that is not there."""
-        item = cast("Json", given) if isinstance(given, dict) else {}
+        item = as_object(given)
         named = item.get("type", "role" in item or "item_reference") == "item_reference"
         if not named or not isinstance(item.get("id"), str):
-            return cast("object", given)
+            return given
         message = items.message_id(item["id"])
         try:
             if message is not None:
