@@ -16,9 +16,8 @@ It does not decide who may do what beyond what a command says of itself, and it 
 import asyncio
 import zlib
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import structlog
@@ -100,22 +99,16 @@ class Store:
         """
         url = parsed(settings.url)
         path = file_of(url) if database is None else None
-        lock: FileLock | None = None
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path)
-        try:
+        async with AsyncExitStack() as ending:
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                ending.callback(FileLock(path).release)
             database = database or connect(url, settings, clock, lanes or ThreadLanes())
-            try:
-                epoch = await _guarded(migrations.prepare(database, path, clock, migrate=migrate))
-                store = cls(database, settings, clock, epoch=epoch, committed=committed)
-                async with store._running():
-                    yield store
-            finally:
-                await database.close()
-        finally:
-            if lock is not None:
-                lock.release()
+            ending.push_async_callback(database.close)
+            epoch = await _guarded(migrations.prepare(database, path, clock, migrate=migrate))
+            store = cls(database, settings, clock, epoch=epoch, committed=committed)
+            async with store._running():
+                yield store
 
     async def write(self, command: Command[T]) -> T:
         """Has the command applied and committed, together with others.
@@ -132,7 +125,7 @@ class Store:
     ) -> T:
         """Runs one of the query functions, as `await store.read(messages.page, room, limit=50)`."""
         try:
-            return await self._database.reading(partial(_call, query, args, kwargs))
+            return await self._database.reading(lambda conn: query(conn, *args, **kwargs))
         except PalaverError:
             raise
         except Exception as error:
@@ -150,8 +143,8 @@ class Store:
     def counters(self) -> Counters:
         """What it has done so far."""
         return Counters(
-            commits=sum(writer.tally.commits for writer in self._writers),
-            rows=sum(writer.tally.rows for writer in self._writers),
+            commits=sum(writer.commits for writer in self._writers),
+            rows=sum(writer.rows for writer in self._writers),
             queued=sum(writer.queued for writer in self._writers),
         )
 
@@ -178,12 +171,6 @@ class Store:
                     writer.stop()
         if failure is not None:
             raise failure
-
-
-def _call(
-    query: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], conn: Connection
-) -> T:
-    return query(conn, *args, **kwargs)
 
 
 async def _guarded(work: Coroutine[Any, Any, T]) -> T:

@@ -38,28 +38,14 @@ RETRY_MS = 1_000
 """When to come again after the queue was full."""
 
 
-@dataclass(slots=True)
-class Tally:
-    """What one writer has done."""
-
-    commits: int = 0
-    rows: int = 0
-
-
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     command: Command[Any]
     future: "asyncio.Future[Any]"
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    results: list[Any]
-    events: list[Event]
-
-
 class Writer:
-    """One of a database's writers with its queue."""
+    """One of a database's writers with its queue. `commits` and `rows` (of events) are what it has done so far."""
 
     def __init__(
         self,
@@ -82,7 +68,7 @@ class Writer:
         self._wake: asyncio.Future[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._stopping = False
-        self.tally = Tally()
+        self.commits = self.rows = 0
 
     @property
     def queued(self) -> int:
@@ -113,7 +99,8 @@ class Writer:
                 batch = [self._queue.popleft() for _ in range(count)]
                 self._expect(batch)
                 await self._write(batch)
-                self._expected()
+                if self._deadline is not None:
+                    self._deadline.cancel()
             elif self._stopping:
                 return
             else:
@@ -134,14 +121,10 @@ class Writer:
 
         self._deadline = self._loop.call_later(self._settings.database_seconds, late)
 
-    def _expected(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-
     async def _write(self, batch: list[_Waiting], *, again: bool = True) -> None:
         commands = [waiting.command for waiting in batch]
         try:
-            outcome = await self._transact(commands)
+            results, events = await self._transact(commands)
         except Exception as error:  # noqa: BLE001  the edge of the task: every driver's errors become ours
             fault = faults.temporary(error)
             if fault is not None:
@@ -157,29 +140,29 @@ class Writer:
                 for waiting in batch:
                     await self._write([waiting])
         else:
-            self._tell(batch, outcome)
+            self._tell(batch, results, events)
 
-    async def _transact(self, commands: list[Command[Any]]) -> _Outcome:
-        def work(conn: Connection) -> _Outcome:
+    async def _transact(self, commands: list[Command[Any]]) -> tuple[list[Any], list[Event]]:
+        def work(conn: Connection) -> tuple[list[Any], list[Event]]:
             transaction = Transaction(
                 conn=conn, clock=self._clock, owner=self._owner, now_ms=self._clock.now_ms()
             )
             results = apply_batch(transaction, commands)
             assert len(results) == len(commands)
-            return _Outcome(results, transaction.events)
+            return results, transaction.events
 
         return await self._database.writing(self._number, work)
 
-    def _tell(self, batch: list[_Waiting], outcome: _Outcome) -> None:
-        self.tally.commits += 1
-        self.tally.rows += len(outcome.events)
-        if outcome.events:
+    def _tell(self, batch: list[_Waiting], results: list[Any], events: list[Event]) -> None:
+        self.commits += 1
+        self.rows += len(events)
+        if events:
             try:
-                self._committed(outcome.events)
+                self._committed(events)
             except Exception:  # noqa: BLE001  logged, and the writer goes on
                 # what is stored is stored: the writers get their results whatever the listener does
                 _log().exception("a listener to committed events failed")
-        for waiting, result in zip(batch, outcome.results, strict=True):
+        for waiting, result in zip(batch, results, strict=True):
             if waiting.future.done():
                 continue
             if isinstance(result, Refused):
