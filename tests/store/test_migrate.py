@@ -1,5 +1,6 @@
 """How a database gets to this program's revision, and when it is left alone."""
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -90,7 +91,7 @@ async def test_an_older_file_is_copied_before_it_is_migrated(
     assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [("0000",)]
     assert copy.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     copy.close()
-    assert migrate.current(sqlite_url) == migrate.head()
+    assert await asyncio.to_thread(migrate.current, sqlite_url) == migrate.head()
     assert not left_over(tmp_path, "*.part")
 
 

@@ -7,7 +7,7 @@ clients which know more than the backup begin anew; a SQLite file that is replac
 import os
 import sqlite3
 from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -63,21 +63,19 @@ def restore(settings: Settings, file: Path, progress: Progress, *, force: bool =
         mark.unlink(missing_ok=True)
         return verdict
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    try:
+    with ExitStack() as ending:
+        ending.callback(FileLock(path).release)
         if path.exists() and not force:
             raise Refused(Code.DATABASE_NOT_EMPTY, f"{path} is there already; --force replaces it")
-        with _unfinished(path) as part:
-            alone(partial(_copy_file, part, progress), Place(_url(file)))
-            migrate.upgrade(_url(part), _nothing)
-            verdict = _whole(part, progress)
-            alone(_renew, Place(_url(part), writes=True))
-            _set_aside(path)
-            _put(part, path)
-            mark.unlink(missing_ok=True)
-    finally:
-        lock.release()
-    return verdict
+        part = ending.enter_context(_unfinished(path))
+        alone(partial(_copy_file, part, progress), Place(_url(file)))
+        migrate.upgrade(_url(part), _nothing)
+        verdict = _whole(part, progress)
+        alone(_renew, Place(_url(part), writes=True))
+        _set_aside(path)
+        _put(part, path)
+        mark.unlink(missing_ok=True)
+        return verdict
 
 
 def copy(source: str, target: str, progress: Progress, *, force: bool = False) -> Verdict:
@@ -86,15 +84,13 @@ def copy(source: str, target: str, progress: Progress, *, force: bool = False) -
     Refused: as `copying.copy_rows`, and `database_locked` when a server has either SQLite file.
     """
     migrate.upgrade(target, _nothing)
-    files = {file_of(parsed(url)) for url in (source, target)} - {None}
-    locks = [FileLock(file) for file in files if file is not None and file.exists()]
-    try:
+    with ExitStack() as ending:
+        for file in {file_of(parsed(url)) for url in (source, target)}:
+            if file is not None and file.exists():
+                ending.callback(FileLock(file).release)
         copying = partial(_copy_rows, progress, force=force)
         alone(copying, Place(source), Place(target, writes=True))
         return verify(target, progress)
-    finally:
-        for lock in locks:
-            lock.release()
 
 
 def _copy_rows(

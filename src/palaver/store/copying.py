@@ -96,10 +96,6 @@ class _Plain:
         return int(self._count.all(conn)[0][0])
 
 
-_META = Statement(select(meta.c.value).where(meta.c.name == bindparam("name")), "name")
-_SET_META = Statement(
-    insert(meta).values(name=bindparam("name"), value=bindparam("value")), "name", "value"
-)
 _UNSET_META = Statement(delete(meta).where(meta.c.name == bindparam("name")), "name")
 
 
@@ -148,10 +144,10 @@ def _prepare(target: Connection, tables: tuple[_Plain, ...], epoch: str, *, forc
     """Whether all was copied before, by an attempt that was killed after its end."""
     if target.dialect.name == POSTGRESQL and target.execute(text(SERVERS)).scalar_one():
         raise Refused(Code.DATABASE_LOCKED, "a Palaver server uses the target; stop it first")
-    copying = _META.first(target, COPYING)
+    copying = migrate.META.first(target, COPYING)
     if copying == (epoch,):
         return False
-    if _META.first(target, COPIED) == (epoch,) and not force:
+    if migrate.META.first(target, COPIED) == (epoch,) and not force:
         return True
     if any(plain.last(target) is not None for plain in tables):
         if not force:
@@ -163,7 +159,7 @@ def _prepare(target: Connection, tables: tuple[_Plain, ...], epoch: str, *, forc
             plain.empty.run(target)
     for name in (EPOCH, COPYING, COPIED):
         _UNSET_META.run(target, name)
-    _SET_META.run(target, COPYING, epoch)
+    migrate.INSERT_META.run(target, COPYING, epoch)
     return False
 
 
@@ -193,8 +189,8 @@ def _finish(target: Connection, epoch: str) -> None:
             )
     for name in (COPYING, COPIED, EPOCH):
         _UNSET_META.run(target, name)
-    _SET_META.run(target, COPIED, epoch)
-    _SET_META.run(target, EPOCH, f"e_{SystemClock().new_id()}")
+    migrate.INSERT_META.run(target, COPIED, epoch)
+    migrate.INSERT_META.run(target, EPOCH, f"e_{SystemClock().new_id()}")
 
 
 def _tables() -> tuple[_Plain, ...]:

@@ -7,7 +7,7 @@ one that a server has open is only read beside it. A file that is not there is n
 import asyncio
 import sqlite3
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,16 +100,13 @@ def _sqlite(path: Path | None, *, integrity: bool) -> SqliteHealth:
     held: str | None = None
     faults: tuple[str, ...] | None = None
     if path is not None and exists:
-        try:
-            lock = FileLock(path)
-        except Refused as refusal:
-            held = refusal.detail
-            faults = _faults(path, "ro") if integrity else None
-        else:
+        with ExitStack() as ending:
             try:
-                faults = _faults(path, "rw") if integrity else None
-            finally:
-                lock.release()
+                ending.callback(FileLock(path).release)
+            except Refused as refusal:
+                held = refusal.detail
+            if integrity:
+                faults = _faults(path, "rw" if held is None else "ro")
     return SqliteHealth(
         version=sqlite3.sqlite_version,
         wal_safe=sqlite3.sqlite_version_info >= WAL_SAFE,

@@ -6,10 +6,10 @@ processes may be using it, and upgraded by `palaver db upgrade`. All steps happe
 middle leaves the database as it was. A database that is newer than this program is never touched.
 """
 
-import asyncio
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -29,23 +29,16 @@ from sqlalchemy import (
 
 from palaver.clock import Clock, SystemClock
 from palaver.errors import Code, Refused
-from palaver.settings import Settings
-from palaver.store.engine import faults
 from palaver.store.engine.alone import Place, alone
 from palaver.store.engine.base import POSTGRESQL, SQLITE, Database, file_of, parsed
-from palaver.store.engine.connect import connect
-from palaver.store.engine.lanes import InlineLanes
 from palaver.store.engine.lock import FileLock
-from palaver.store.engine.sqlite import reading_engine, writing_engine
+from palaver.store.engine.sqlite import writing_engine
 from palaver.store.engine.statement import Statement
 from palaver.store.schema import meta, metadata
 
 T = TypeVar("T")
 
 Progress = Callable[[str], None]
-
-WAIT_MS = 5_000
-"""How long a command waits for a SQLite file that is busy."""
 
 VERSIONS = (Path(__file__).parent / "migrations" / "versions",)
 """Where they are."""
@@ -56,12 +49,10 @@ ADVISORY_LOCK = 7_308_332_046_010_253_926
 
 _version = table("alembic_version", column("version_num"))
 _VERSION = Statement(select(_version.c.version_num))
-_META = Statement(select(meta.c.value).where(meta.c.name == bindparam("name")), "name")
-_INSERT_META = Statement(
+META = Statement(select(meta.c.value).where(meta.c.name == bindparam("name")), "name")
+INSERT_META = Statement(
     insert(meta).values(name=bindparam("name"), value=bindparam("value")), "name", "value"
 )
-
-
 _RENEW_EPOCH = Statement(
     update(meta)
     .where(meta.c.name == literal_column("'epoch'"), meta.c.value == bindparam("known"))
@@ -92,14 +83,11 @@ def check(url: str) -> list[str]:
 def upgrade(url: str, progress: Progress) -> None:
     """Brings a database to this program's revision. Refused: `database_newer`, `database_locked`."""
     path = file_of(parsed(url))
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    lock = None if path is None else FileLock(path)
-    try:
+    with ExitStack() as ending:
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            ending.callback(FileLock(path).release)
         alone(partial(_upgraded, path, progress), Place(url, writes=True))
-    finally:
-        if lock is not None:
-            lock.release()
 
 
 async def prepare(database: Database, path: Path | None, clock: Clock, *, migrate: bool) -> str:
@@ -137,13 +125,8 @@ def back_up(path: Path, found: str) -> Path:
     target = path.with_name(f"{path.name}.{found}.bak")
     unfinished = target.with_name(f"{target.name}.part")
     unfinished.unlink(missing_ok=True)
-    source = sqlite3.connect(path)
-    copy = sqlite3.connect(unfinished)
-    try:
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(unfinished)) as copy:
         source.backup(copy)
-    finally:
-        copy.close()
-        source.close()
     with unfinished.open("rb") as file:
         os.fsync(file.fileno())
     unfinished.replace(target)
@@ -173,7 +156,7 @@ def _upgrade(path: Path | None, clock: Clock, progress: Progress, conn: Connecti
         progress(f"copied to {back_up(path, found)}")
     _migrate(conn, progress)
     if found is None:
-        _INSERT_META.many(
+        INSERT_META.many(
             conn, [("epoch", f"e_{clock.new_id()}"), ("created_ms", str(clock.now_ms()))]
         )
     progress(f"now at revision {head()}")
@@ -195,29 +178,15 @@ def _migrate(conn: Connection, progress: Progress) -> None:
 def _asked(url: str, query: Callable[[Connection], T]) -> T:
     """What a query says of a database that a server may have open."""
     found = parsed(url)
-    if found.drivername != SQLITE:
-        return asyncio.run(_asked_alone(url, query))
     path = file_of(found)
-    there = path is not None and path.exists()
-    engine = reading_engine(path, wait_ms=WAIT_MS) if path and there else writing_engine(None)
+    if found.drivername != SQLITE or (path is not None and path.exists()):
+        return alone(query, Place(url))
+    engine = writing_engine(None)  # an empty one
     try:
         with engine.connect() as conn:
             return query(conn)
-    except Exception as error:
-        raise faults.temporary(error) or error from error
     finally:
         engine.dispose()
-
-
-async def _asked_alone(url: str, query: Callable[[Connection], T]) -> T:
-    clock = SystemClock()
-    database = connect(parsed(url), Settings(), clock, InlineLanes())
-    try:
-        return await database.reading(query)
-    except Exception as error:
-        raise faults.temporary(error) or error from error
-    finally:
-        await database.close()
 
 
 def _upgraded(path: Path | None, progress: Progress, conn: Connection) -> None:
@@ -227,7 +196,7 @@ def _upgraded(path: Path | None, progress: Progress, conn: Connection) -> None:
 
 def epoch(conn: Connection) -> str:
     """The database's epoch. Refused: `database_incomplete`, a copy that was not brought to its end."""
-    row = _META.first(conn, "epoch")
+    row = META.first(conn, "epoch")
     if row is None:
         raise Refused(
             Code.DATABASE_INCOMPLETE,
