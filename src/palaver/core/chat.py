@@ -27,7 +27,7 @@ from palaver.model import (
 )
 from palaver.settings import Settings, WhenDbDown
 from palaver.store import events, messages, rooms
-from palaver.store.commands import Added, AddMessage, MarkRead, RenameRoom
+from palaver.store.commands import Added, AddMessage, MarkRead
 from palaver.store.store import Store
 
 TITLE_CHARS_MAX = 50
@@ -126,7 +126,7 @@ class Chat:
         except asyncio.CancelledError:
             self._drafts.abandoned(command)  # it may be stored, and is answered all the same
             raise
-        await said(self._store, self._turns, command, added)
+        await said(self._turns, command, added)
         message = added.message
         if added.dup:  # stored by a commit whose end was unclear, perhaps
             self._hub.reached(command.room, message.seq)
@@ -238,17 +238,12 @@ class Chat:
                 return
 
 
-async def said(store: Store, turns: Turns, command: AddMessage, added: Added) -> None:
+async def said(turns: Turns, command: AddMessage, added: Added) -> None:
     """What follows a message that was stored: its answers begin, and a room without a name gets one."""
     turns.begin(added.turns)
     if added.untitled and command.role is Role.USER:
         title = checks.title_of(command.text, TITLE_CHARS_MAX)
-        if title:
-            await store.write(
-                RenameRoom(
-                    room=command.room, by=None, title=title, source=TitleSource.FIRST_MESSAGE
-                )
-            )
+        await turns.name(command.room, title, TitleSource.FIRST_MESSAGE)
 
 
 class _Past:

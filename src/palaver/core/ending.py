@@ -1,38 +1,73 @@
-"""What is stored when the answer of an exchange ends, however it ended."""
+"""What is stored when an answer ends, however it ended: the one write that ends a turn, or an exchange and its turn."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+import structlog
 
 from palaver.agents.assembly import bare
 from palaver.agents.base import Piece
 from palaver.agents.failures import as_object
-from palaver.core.gather import Gather, later_ids
-from palaver.core.running import Outcome, Running
-from palaver.core.turns import Run
-from palaver.errors import Code, ProviderError
-from palaver.model import (
-    Entry,
-    ExchangeId,
-    ExchangeKind,
-    ExchangeState,
-    MessageId,
-    Status,
-    TurnId,
-)
-from palaver.store.commands import FinishExchange
+from palaver.core.gather import Gather, headed, later_ids
+from palaver.core.running import Running
+from palaver.errors import Code, ProviderError, Unavailable
+from palaver.model import Entry, Exchange, ExchangeKind, ExchangeState, Status, Turn
+from palaver.store.commands import FinishExchange, FinishTurn, OpenExchange
 from palaver.store.prefix import longer
 
+CUT: Mapping[str, Any] = {"code": Code.INTERRUPTED, "temporary": True}
+"""The error of an answer that ended with its process."""
 
-def finishing(running: Running, run: Run, gather: Gather, ms: int) -> FinishExchange:
-    """The one write that ends an exchange. Its failure, if it is one, becomes `running.error`."""
+log = structlog.stdlib.get_logger()
+
+
+def failure_of(error: Exception, what: str) -> ProviderError:
+    """How an answer's error is told; one that nobody expected is logged as `what`."""
+    match error:
+        case ProviderError():
+            return error
+        case TimeoutError():
+            return ProviderError(
+                Code.ANSWER_TOO_LONG, "The answer took too long and was cut.", temporary=False
+            )
+        case Unavailable():
+            return ProviderError(error.code, error.detail)
+        case _:
+            log.error(what, exc_info=error)
+            return ProviderError(Code.INTERNAL, "Something went wrong inside the server.")
+
+
+def too_long() -> ProviderError:
+    """An answer has more characters than it may."""
+    detail = "The answer was too long and was cut."
+    return ProviderError(Code.ANSWER_TOO_LONG, detail, temporary=False)
+
+
+def told(error: ProviderError) -> dict[str, Any]:
+    """An error as a message's meta has it."""
+    return {"code": error.code, "detail": error.detail, "temporary": error.temporary}
+
+
+def ending(
+    turn: Turn, status: Status, text: str, reasoning: str, meta: dict[str, Any]
+) -> FinishTurn:
+    """The one write that ends a turn."""
+    if reasoning:
+        meta["reasoning"] = reasoning
+    return FinishTurn(turn=turn.id, fence=turn.fence, status=status, text=text, meta=meta)
+
+
+def finishing(
+    running: Running, fence: int, end: Status | None, gather: Gather, ms: int
+) -> FinishExchange:
+    """The one write that ends an exchange, which was told to `end` so. Its failure becomes `running.error`."""
     exchange, outcome = running.exchange, running.outcome
     assert exchange is not None, "it was opened"
     error = running.error or (None if outcome is None else outcome.error)
-    if error is None and outcome is not None and not outcome.whole and run.end is None:
+    if error is None and outcome is not None and not outcome.whole and end is None:
         error = ProviderError(Code.PROVIDER_CUT, "The answer was cut before its end.")
     running.error = error
-    state, status = _how(running, run, error)
+    state, status = _how(running, end, error)
     meta: dict[str, Any] = {
         "turn": exchange.turn,
         "exchange": exchange.id,
@@ -42,18 +77,14 @@ def finishing(running: Running, run: Run, gather: Gather, ms: int) -> FinishExch
     envelope = {} if outcome is None else outcome.envelope
     if outcome is not None and outcome.finish is not None:
         meta["finish"] = outcome.finish
-    usage = _usage(envelope)
-    if usage:
+    if usage := _usage(envelope):
         meta["usage"] = usage
     if error is not None:
-        meta["error"] = {
-            "code": error.code,
-            "detail": error.detail,
-            "temporary": error.temporary,
-        }
+        meta["error"] = told(error)
     elif status is Status.INTERRUPTED:
-        meta["error"] = {"code": Code.INTERRUPTED, "temporary": True}
-    entries = _entries(outcome, gather, meta)
+        meta["error"] = CUT
+    own = None if running.own is None else running.own.entries
+    entries = headed(own, meta) if own else gather.entries(meta)
     response: dict[str, Any] = {"envelope": bare(envelope), "ms": ms}
     if exchange.kind is ExchangeKind.RESPONSE and running.own is None:
         response["lengths"] = gather.lengths
@@ -62,7 +93,7 @@ def finishing(running: Running, run: Run, gather: Gather, ms: int) -> FinishExch
     name = envelope.get("id")
     return FinishExchange(
         id=exchange.id,
-        fence=run.turn.fence,
+        fence=fence,
         state=state,
         status=status,
         entries=entries,
@@ -73,50 +104,33 @@ def finishing(running: Running, run: Run, gather: Gather, ms: int) -> FinishExch
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cut:
-    """An exchange whose process died."""
-
-    id: ExchangeId
-    turn: TurnId
-    message: MessageId
-    model: str
-    fence: int
-
-
-def interrupted(cut: Cut, pieces: Iterable[Piece]) -> FinishExchange:
+def interrupted(
+    cut: Exchange | OpenExchange, fence: int, pieces: Iterable[Piece]
+) -> FinishExchange:
     """What is left of an exchange whose process died."""
     gather = Gather()
     for piece in pieces:
         gather.take(piece)
-    error = {"code": Code.INTERRUPTED, "temporary": True}
-    meta = {"turn": cut.turn, "exchange": cut.id, "model": cut.model, "error": error}
+    meta = {"turn": cut.turn, "exchange": cut.id, "model": cut.model, "error": CUT}
     entries = gather.entries(meta)
     return FinishExchange(
         id=cut.id,
-        fence=cut.fence,
+        fence=fence,
         state=ExchangeState.FAILED,
         status=Status.INTERRUPTED,
         entries=entries,
         ids=later_ids(cut.message, len(entries)),
         name=None,
-        response={"lengths": gather.lengths, "error": error},
+        response={"lengths": gather.lengths, "error": CUT},
     )
 
 
-def _entries(outcome: Outcome | None, gather: Gather, meta: Mapping[str, Any]) -> tuple[Entry, ...]:
-    """What is to be stored, the first with `meta`."""
-    own = () if outcome is None or outcome.own is None else outcome.own.entries
-    if not own:
-        return gather.entries(meta)
-    first = replace(own[0], meta={**meta, **own[0].meta})
-    return first, *own[1:]
-
-
-def _how(running: Running, run: Run, error: ProviderError | None) -> tuple[ExchangeState, Status]:
-    if running.cancelled or run.end is Status.STOPPED:
+def _how(
+    running: Running, end: Status | None, error: ProviderError | None
+) -> tuple[ExchangeState, Status]:
+    if running.cancelled or end is Status.STOPPED:
         return ExchangeState.CANCELLED, Status.STOPPED
-    if run.end is not None:
+    if end is not None:
         return ExchangeState.FAILED, Status.INTERRUPTED
     if error is not None:
         return ExchangeState.FAILED, Status.FAILED

@@ -22,7 +22,7 @@ from palaver.clock import Clock
 from palaver.core import checks
 from palaver.core.access import Access
 from palaver.core.drafts import AWAY
-from palaver.core.ending import Cut, finishing, interrupted
+from palaver.core.ending import failure_of, finishing, interrupted, too_long
 from palaver.core.gather import Gather, pieces_in, pieces_of, record_of
 from palaver.core.held import Held
 from palaver.core.running import Asked, Running, told_already
@@ -57,7 +57,6 @@ from palaver.store.commands import (
     CreateRoom,
     FinishExchange,
     OpenExchange,
-    RenameRoom,
     SetMessageDeleted,
 )
 from palaver.store.journal import Partial
@@ -70,7 +69,6 @@ PREFIXES_MAX = 32
 TITLE_CHARS_MAX = 80
 KEPT_SCANNED_MAX = 1_000
 """So many exchanges are looked through for a page that wants certain ones."""
-STORE_RETRY_SECONDS_MAX = 5.0
 
 Records = Sequence[tuple[bytes, bytes]]
 Ask = Callable[[], Awaitable[Call]]
@@ -125,7 +123,8 @@ class Exchanges:
         if asked.kind is ExchangeKind.RESPONSE:
             running.context = await self.messages(exchange, answers=False)
         if opened.untitled and asked.room is not None:
-            await self._name(exchange.room, _title(asked.entries, asked.title))
+            title = _title(asked.entries, asked.title)
+            await self._turns.name(exchange.room, title, TitleSource.FIRST_MESSAGE)
         self._running[exchange.id] = running
         return running
 
@@ -248,7 +247,7 @@ class Exchanges:
             running.cancel()
             await running.end()
         elif found.state is ExchangeState.RUNNING:
-            self._turns.elsewhere.stop(found.turn)
+            self._turns.stop_elsewhere(found.turn)
             for _ in range(50):
                 await asyncio.sleep(0.1)
                 found = await self.get(actor, exchange)
@@ -277,7 +276,7 @@ class Exchanges:
             )
         )
         if unnamed:
-            await self._name(room, _title(entries))
+            await self._turns.name(room, _title(entries), TitleSource.FIRST_MESSAGE)
         return added
 
     async def remove(self, actor: Actor, message: MessageId) -> None:
@@ -372,11 +371,6 @@ class Exchanges:
             settings={"door": DOOR},
         )
 
-    async def _name(self, room: RoomId, title: str) -> None:
-        if title:
-            source = TitleSource.FIRST_MESSAGE
-            await self._store.write(RenameRoom(room=room, by=None, title=title, source=source))
-
     async def _guarded(self, running: Running, ask: Ask) -> None:
         try:
             await self._pump(running, ask)
@@ -404,19 +398,12 @@ class Exchanges:
                     await self._pass(call, running, gather, screen, last)
                 finally:
                     await call.close()
-        except ProviderError as failure:
-            running.error = failure
-        except TimeoutError:
-            running.error = ProviderError(
-                Code.ANSWER_TOO_LONG, "The answer took too long and was cut.", temporary=False
-            )
         except asyncio.CancelledError:
             if not running.cancelled and (run is None or run.end is None):
                 raise
             task.uncancel()
-        except Exception:
-            log.exception("exchange.failed")
-            running.error = ProviderError(Code.INTERNAL, "Something went wrong inside the server.")
+        except Exception as failure:  # noqa: BLE001  logged where nobody expects it
+            running.error = failure_of(failure, "exchange.failed")
         finally:
             if screen is not None and run is not None and running.exchange is not None:
                 ms = round((self._clock.monotonic() - began) * 1000)
@@ -439,11 +426,7 @@ class Exchanges:
                     if screen is not None:
                         _show(screen, piece)
                 if gather.chars > self._settings.answer_chars_max:
-                    raise ProviderError(
-                        Code.ANSWER_TOO_LONG,
-                        "The answer was too long and was cut.",
-                        temporary=False,
-                    )
+                    raise too_long()
                 if told.last or last:
                     last.append(told)
                 elif running.tell(told):
@@ -457,7 +440,7 @@ class Exchanges:
         assert exchange is not None
         stored = False
         try:
-            command = finishing(running, run, gather, ms)
+            command = finishing(running, run.turn.fence, run.end, gather, ms)
             running.ended = await self._stored(running, command)
             stored = running.ended is not None and not running.held  # which ends its own journal
         finally:
@@ -479,7 +462,7 @@ class Exchanges:
             await self._held.finish(command)
         except Unavailable as failure:
             if not running.held:
-                return await self._finished(command)
+                return await self._turns.until_stored(exchange.turn, command)
             running.error = ProviderError(failure.code, failure.detail)
             return None
         return replace(
@@ -489,17 +472,6 @@ class Exchanges:
             ended_ms=self._clock.now_ms(),
             response=command.response,
         )
-
-    async def _finished(self, command: FinishExchange) -> Exchange | None:
-        """Stores it; while the store cannot, keeps it and tries again."""
-        wait = 0.05
-        while True:
-            try:
-                return await self._store.write(command)
-            except Unavailable as failure:
-                log.warning("exchange.not_stored_yet", exchange=command.id, code=failure.code)
-                await asyncio.sleep(wait * (0.5 + self._clock.chance()))
-                wait = min(STORE_RETRY_SECONDS_MAX, wait * 2)
 
     async def _recovered(self, turn: Turn, left: Partial, records: Records) -> bool:
         """What a dead process had passed on of an answer; see `turns.Recovers`."""
@@ -511,14 +483,7 @@ class Exchanges:
         pieces = pieces_in(records)
         if not pieces:  # it ran on another host
             pieces = [ReasoningPiece(left.reasoning), TextPiece(left.text)]
-        cut = Cut(
-            id=exchange.id,
-            turn=turn.id,
-            message=exchange.message,
-            model=exchange.model,
-            fence=turn.fence,
-        )
-        await self._finished(interrupted(cut, pieces))
+        await self._turns.until_stored(turn.id, interrupted(exchange, turn.fence, pieces))
         log.info("exchange.recovered", exchange=exchange.id, room=exchange.room)
         return True
 

@@ -5,7 +5,7 @@ An answer is one entry of text for each choice (with what the model thought in i
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -33,11 +33,14 @@ class _Choice:
 
 
 class Gather:
-    """An answer as far as it came."""
+    """An answer as far as it came.
+
+    `lengths`: runs of pieces, `["t", choice, n, n, …]` for words, `["c", choice, call, n, …]` for a tool call.
+    """
 
     def __init__(self) -> None:
         self._choices: dict[int, _Choice] = {}
-        self._lengths: list[list[Any]] = []
+        self.lengths: list[list[Any]] = []
         self.chars = 0
 
     def take(self, piece: Piece) -> None:
@@ -58,22 +61,12 @@ class Gather:
             case _:
                 pass
 
-    @property
-    def lengths(self) -> list[list[Any]]:
-        """Runs of pieces: `["t", choice, n, n, …]` for words, `["c", choice, call, n, …]` for a tool call."""
-        return self._lengths
-
     def entries(self, meta: Mapping[str, Any]) -> tuple[Entry, ...]:
         """What is to be stored, the first with `meta`. At least one entry, if only an empty one."""
         found: list[Entry] = []
         for number, choice in sorted(self._choices.items()):
             found += _entries_of(choice, {"choice": number} if number else {})
-        found = found or [Entry(role=Role.ASSISTANT)]
-        first = found[0]
-        found[0] = Entry(
-            role=first.role, kind=first.kind, text=first.text, meta={**meta, **first.meta}
-        )
-        return tuple(found)
+        return headed(found or [Entry(role=Role.ASSISTANT)], meta)
 
     def _word(self, kind: str, text: str, choice: int) -> None:
         self._choices.setdefault(choice, _Choice()).words[kind].append(text)
@@ -81,10 +74,16 @@ class Gather:
 
     def _note(self, head: list[Any], length: int) -> None:
         self.chars += length
-        if self._lengths and self._lengths[-1][: len(head)] == head:
-            self._lengths[-1].append(length)
+        if self.lengths and self.lengths[-1][: len(head)] == head:
+            self.lengths[-1].append(length)
         else:
-            self._lengths.append([*head, length])
+            self.lengths.append([*head, length])
+
+
+def headed(entries: Sequence[Entry], meta: Mapping[str, Any]) -> tuple[Entry, ...]:
+    """The entries, the first with `meta` beside its own."""
+    first, *others = entries
+    return replace(first, meta={**meta, **first.meta}), *others
 
 
 def answer_id(first: MessageId, place: int) -> MessageId:
@@ -135,27 +134,19 @@ def pieces_of(messages: Sequence[Message], lengths: Iterable[Sequence[Any]]) -> 
     """The pieces that an answer was told in, from its messages."""
     left = _texts_of(messages)
     found: list[Piece] = []
-    for run in lengths:
-        if run[0] == "c":
-            choice, call = run[1], run[2]
-            id_, name, text = left.get(("c", choice, call), ("", "", ""))
-            at = 0
-            for index, length in enumerate(run[3:]):
-                told = at == 0 and index == 0
-                piece = text[at : at + length]
-                found.append(
-                    ToolPiece(call, id_ if told else "", name if told else "", piece, choice)
-                )
-                at += length
-            left["c", choice, call] = ("", "", text[at:])
-        else:
-            key = (run[0], run[1], 0)
-            text = left.get(key, ("", "", ""))[2]
-            at = 0
-            for length in run[2:]:
-                found.append(_WORDS[run[0]](text[at : at + length], run[1]))
-                at += length
-            left[key] = ("", "", text[at:])
+    for kind, choice, *run in lengths:
+        call = run.pop(0) if kind == "c" else 0
+        id_, name, text = left.get((kind, choice, call), ("", "", ""))
+        at = 0
+        for length in run:
+            said = text[at : at + length]
+            at += length
+            if kind == "c":
+                found.append(ToolPiece(call, id_, name, said, choice))
+                id_ = name = ""  # told once
+            else:
+                found.append(_WORDS[kind](said, choice))
+        left[kind, choice, call] = ("", "", text[at:])
     return found
 
 

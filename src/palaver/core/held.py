@@ -18,7 +18,7 @@ import structlog
 
 from palaver.clock import Clock
 from palaver.core.drafts import AGAIN_SECONDS, Tally
-from palaver.core.ending import Cut, interrupted
+from palaver.core.ending import interrupted
 from palaver.core.gather import pieces_in
 from palaver.errors import Code, Refused, Unavailable
 from palaver.model import ExchangeId
@@ -90,7 +90,7 @@ class Held:
             held = _Held(openings[0] if openings else None, finishes[-1] if finishes else None)
             if held.opening is not None and held.finish is None:
                 pieces = pieces_in(record for record in records if record[0] != DRAFT)
-                held.finish = interrupted(_cut(held.opening), pieces)
+                held.finish = interrupted(held.opening, 1, pieces)
             if held.finish is not None:
                 for one in filter(None, (held.opening, held.finish)):
                     await self._keep(held, one)
@@ -157,16 +157,6 @@ class Held:
                     await self._lane.run(job)
                 except OSError:
                     raise _no_room() from None
-
-
-def _cut(opening: OpenExchange) -> Cut:
-    return Cut(
-        id=opening.id,
-        turn=opening.turn,
-        message=opening.message,
-        model=opening.model,
-        fence=1,
-    )
 
 
 def _no_room() -> Unavailable:

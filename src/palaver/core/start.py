@@ -324,7 +324,7 @@ def _outage(parts: _Parts, turns: Turns) -> tuple[Drafts, Held]:
         lane=parts.lane,
         settings=parts.settings,
         clock=parts.clock,
-        stored=partial(said, parts.store, turns),
+        stored=partial(said, turns),
     )
     held = Held(
         store=parts.store,

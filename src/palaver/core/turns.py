@@ -17,7 +17,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, TypeVar
 
 import structlog
 
@@ -34,7 +34,9 @@ from palaver.clock import Clock
 from palaver.core import checks, context
 from palaver.core.access import Access
 from palaver.core.drafts import AWAY
+from palaver.core.ending import CUT, ending, failure_of, told, too_long
 from palaver.core.hub import Hub
+from palaver.core.relay import Relay
 from palaver.core.screen import Answer, Screen
 from palaver.errors import Code, ProviderError, Refused, Unavailable
 from palaver.model import (
@@ -52,6 +54,7 @@ from palaver.settings import Settings
 from palaver.store import rooms, turns
 from palaver.store.commands import (
     ClaimTurns,
+    Command,
     FinishTurn,
     KeepParts,
     OpenTurn,
@@ -74,39 +77,13 @@ TITLE_SECONDS_MAX = 30.0
 TITLE_CHARS_MAX = 80
 STORE_RETRY_SECONDS_MAX = 5.0
 OVER_MAX = 1_000
+T = TypeVar("T")
 
 log = structlog.stdlib.get_logger()
 
 
-class Elsewhere(Protocol):
-    """What other processes do."""
-
-    def stop(self, turn: TurnId) -> None:
-        """Asks whoever runs a turn to stop it."""
-        ...
-
-    def mirrored(self, turn: TurnId) -> tuple[str, str]:
-        """What was seen here of another process's answer: text and reasoning."""
-        ...
-
-
 Recovers = Callable[[Turn, Partial, Sequence[tuple[bytes, bytes]]], Awaitable[bool]]
 """Stores what is left of an exchange's answer, and its records; False for a turn that is no exchange's."""
-
-
-async def _not_mine(*_: object) -> bool:
-    return False
-
-
-class Nowhere:
-    """There is no other process."""
-
-    def stop(self, turn: TurnId) -> None:
-        """See `Elsewhere`."""
-
-    def mirrored(self, turn: TurnId) -> tuple[str, str]:  # noqa: ARG002  as `Elsewhere`
-        """See `Elsewhere`."""
-        return "", ""
 
 
 @dataclass(slots=True)
@@ -120,7 +97,10 @@ class Run:
 
 
 class Turns:
-    """The answers of this process."""
+    """The answers of this process.
+
+    `elsewhere` are the other processes, where there can be some. `places`: as many answers as may stream at once.
+    """
 
     def __init__(
         self,
@@ -148,10 +128,10 @@ class Turns:
         self._over: dict[TurnId, int] = {}  # the last ones that ended here, with their fence
         self._screens: dict[TurnId, Screen] = {}
         self._unbegun: set[TurnId] = set()
-        self._places = asyncio.Semaphore(settings.turns_running_max)
         self._closing = False
-        self.elsewhere: Elsewhere = Nowhere()
-        self.recovers: Recovers = _not_mine
+        self.places = asyncio.Semaphore(settings.turns_running_max)
+        self.elsewhere: Relay | None = None
+        self.recovers: Recovers | None = None
 
     # what others ask
 
@@ -173,25 +153,22 @@ class Turns:
         while tasks := [run.task for run in self._runs.values() if run.task is not None]:
             await asyncio.wait(tasks)
 
-    async def recover(self) -> int:
-        """Takes over the turns that dead processes left open; how many."""
+    async def recover(self) -> None:
+        """Takes over the turns that dead processes left open."""
         left = list(orphans(self._journal.directory))
         taken: list[asyncio.Task[None]] = []
         try:
-            count = await self._take_over(merged(left), taken)
+            await self._take_over(merged(left), taken)
         except BaseException:
             for orphan in left:
                 orphan.release()
             raise
         if left:
             self._tasks.create_task(_forget(left, taken), name="journal")
-        return count
 
-    async def _take_over(self, records: Records, taken: list[asyncio.Task[None]]) -> int:
-        count = 0
+    async def _take_over(self, records: Records, taken: list[asyncio.Task[None]]) -> None:
         dead = tuple(dead_owners(self._journal.directory))
         while claimed := await self._store.write(ClaimTurns(dead=dead)):
-            count += len(claimed)
             for turn in claimed:
                 kept = records.get(turn.id[2:], [])
                 found = await self._seen(turn, partial(kept))
@@ -201,7 +178,6 @@ class Turns:
                     taken.append(self._taking(self._interrupted(turn, found)))
                 else:
                     self.begin((turn,))
-        return count
 
     def _taking(self, storing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._tasks.create_task(storing)
@@ -236,8 +212,13 @@ class Turns:
         found = await self._access.turn(actor, turn)
         await self._access.may_write(actor, found.room)
         if found.state is TurnState.OPEN and turn not in self._runs:
-            self.elsewhere.stop(turn)
+            self.stop_elsewhere(turn)
         self._end(turn, Status.STOPPED)
+
+    def stop_elsewhere(self, turn: TurnId) -> None:
+        """Asks whichever other process runs a turn to stop it."""
+        if self.elsewhere is not None:
+            self.elsewhere.stop(turn)
 
     def stop_here(self, turn: TurnId) -> None:
         """Another process was asked to stop a turn; nothing happens where it does not run here."""
@@ -327,29 +308,43 @@ class Turns:
             for screen, part in parts:
                 screen.copied(part)
 
-    @property
-    def places(self) -> asyncio.Semaphore:
-        """As many answers as may stream at once."""
-        return self._places
+    async def until_stored(self, turn: TurnId, ending: Command[T]) -> T:
+        """Stores the end of a turn; while the store cannot, keeps it and tries again."""
+        wait = 0.05
+        while True:
+            try:
+                return await self._store.write(ending)
+            except Unavailable as failure:
+                log.warning("turn.not_stored_yet", turn=turn, code=failure.code)
+                await asyncio.sleep(wait * (0.5 + self._clock.chance()))
+                wait = min(wait * 2, STORE_RETRY_SECONDS_MAX)
+
+    async def name(self, room: RoomId, title: str, source: TitleSource) -> None:
+        """Gives a room a title that nobody chose, if there is one."""
+        if title:
+            await self._store.write(RenameRoom(room=room, by=None, title=title, source=source))
 
     # inside
 
     async def _cut(self, turn: Turn, left: Partial, kept: Sequence[tuple[bytes, bytes]]) -> None:
         """Stores what is left of an answer that a client or a program was given."""
-        if not await self.recovers(turn, left, kept):
+        if self.recovers is None or not await self.recovers(turn, left, kept):
             await self._interrupted(turn, left)
 
     async def _seen(self, turn: Turn, journaled: Partial) -> Partial:
         """What is known of a dead process's answer: its journal, what it had spread, or the copies it left."""
-        known = [journaled, Partial(*self.elsewhere.mirrored(turn.id))]
+        known = [journaled]
+        if self.elsewhere is not None:
+            known.append(Partial(*self.elsewhere.mirrored(turn.id)))
         if self._store.shared:
             known.append(Partial(*await self._store.read(turns.copied, turn.id)))
         return max(known, key=lambda left: len(left.text) + len(left.reasoning))
 
     async def _interrupted(self, turn: Turn, left: Partial) -> None:
         """Stores what a dead process had shown of an answer."""
-        meta = {"turn": turn.id, "error": {"code": Code.INTERRUPTED, "temporary": True}}
-        await self._finish(ending(turn, Status.INTERRUPTED, left.text, left.reasoning, meta))
+        meta = {"turn": turn.id, "error": CUT}
+        end = ending(turn, Status.INTERRUPTED, left.text, left.reasoning, meta)
+        await self.until_stored(turn.id, end)
         log.info("turn.recovered", turn=turn.id, room=turn.room, chars=len(left.text))
 
     def _end(self, turn: TurnId, status: Status) -> None:
@@ -373,8 +368,7 @@ class Turns:
         screen = self.screen(run.turn)
         ended = False
         try:
-            ending = await self._stream(run, screen)
-            stored = await self._finish(ending)
+            stored = await self.until_stored(run.turn.id, await self._stream(run, screen))
             ended = True
             self.close(screen, stored=True)
             if stored is not None and stored.status is Status.DONE:
@@ -397,7 +391,7 @@ class Turns:
         ms: dict[str, int] = {}
         error: ProviderError | None = None
         try:
-            async with self._places, asyncio.timeout(self._settings.answer_seconds_max):
+            async with self.places, asyncio.timeout(self._settings.answer_seconds_max):
                 if run.end is None:
                     run.streaming = True
                     await self._listen(screen, meta, ms, started)
@@ -405,26 +399,13 @@ class Turns:
             if run.end is None or run.task is None:
                 raise  # not a stop that somebody asked for: the server is cancelled
             run.task.uncancel()
-        except TimeoutError:
-            error = ProviderError(
-                Code.ANSWER_TOO_LONG, "The answer took too long and was cut.", temporary=False
-            )
-        except ProviderError as failure:
-            error = failure
-        except Unavailable as failure:
-            error = ProviderError(failure.code, failure.detail)
-        except Exception:
-            log.exception("turn.failed", turn=run.turn.id, room=run.turn.room)
-            error = ProviderError(Code.INTERNAL, "Something went wrong inside the server.")
+        except Exception as failure:  # noqa: BLE001  logged where nobody expects it
+            error = failure_of(failure, "turn.failed")
         run.streaming = False
         status = run.end or Status.DONE
         if error is not None:
             status = Status.FAILED
-            meta["error"] = {
-                "code": error.code,
-                "detail": error.detail,
-                "temporary": error.temporary,
-            }
+            meta["error"] = told(error)
             log.warning("turn.failed", turn=run.turn.id, room=run.turn.room, code=error.code)
         ms["total"] = round((self._clock.monotonic() - started) * 1000)
         meta["ms"] = ms
@@ -458,23 +439,8 @@ class Turns:
                     case RefusalPiece() | ToolPiece():
                         pass  # not asked for here
                 if screen.chars > self._settings.answer_chars_max:
-                    raise ProviderError(
-                        Code.ANSWER_TOO_LONG,
-                        "The answer was too long and was cut.",
-                        temporary=False,
-                    )
+                    raise too_long()
         raise ProviderError(Code.PROVIDER_CUT, "The provider ended in the middle of the answer.")
-
-    async def _finish(self, ending: FinishTurn) -> Message | None:
-        """Stores the answer; while the store cannot, keeps it and tries again."""
-        wait = 0.05
-        while True:
-            try:
-                return await self._store.write(ending)
-            except Unavailable as failure:
-                log.warning("turn.not_stored_yet", turn=ending.turn, code=failure.code)
-                await asyncio.sleep(wait * (0.5 + self._clock.chance()))
-                wait = min(wait * 2, STORE_RETRY_SECONDS_MAX)
 
     async def _request(self, turn: Turn) -> Request:
         """What the model is given. While the database is away, waits for it: nobody need ask again."""
@@ -509,21 +475,9 @@ class Turns:
                     if isinstance(piece, TextPiece):
                         text += piece.text
             title = checks.title_of(text.strip().strip("\"'“”«»"), TITLE_CHARS_MAX)
-            if title:
-                await self._store.write(
-                    RenameRoom(room=turn.room, by=None, title=title, source=TitleSource.MODEL)
-                )
+            await self.name(turn.room, title, TitleSource.MODEL)
         except (ProviderError, Refused, Unavailable, TimeoutError) as failure:
             log.info("title.not_made", room=turn.room, why=type(failure).__name__)
-
-
-def ending(
-    turn: Turn, status: Status, text: str, reasoning: str, meta: dict[str, Any]
-) -> FinishTurn:
-    """The one write that ends a turn."""
-    if reasoning:
-        meta["reasoning"] = reasoning
-    return FinishTurn(turn=turn.id, fence=turn.fence, status=status, text=text, meta=meta)
 
 
 async def _forget(left: Iterable[Orphan], taken: Iterable[asyncio.Task[None]]) -> None:
