@@ -34,25 +34,15 @@ if TYPE_CHECKING:
     from palaver.settings import Settings as Settings
 
 _HOME = {
-    "open": "palaver.facade",
-    "Chat": "palaver.facade",
-    "Room": "palaver.facade",
-    "Answer": "palaver.facade",
-    "Delta": "palaver.core.live",
-    "Ended": "palaver.core.live",
-    "Opened": "palaver.core.live",
-    "Actor": "palaver.model",
-    "Event": "palaver.model",
-    "EventType": "palaver.model",
-    "Message": "palaver.model",
-    "Page": "palaver.model",
-    "Role": "palaver.model",
-    "Status": "palaver.model",
-    "Code": "palaver.errors",
-    "PalaverError": "palaver.errors",
-    "Refused": "palaver.errors",
-    "Unavailable": "palaver.errors",
-    "Settings": "palaver.settings",
+    name: module
+    for module, names in (
+        ("palaver.core.live", ("Delta", "Ended", "Opened")),
+        ("palaver.errors", ("Code", "PalaverError", "Refused", "Unavailable")),
+        ("palaver.facade", ("Answer", "Chat", "Room", "open")),
+        ("palaver.model", ("Actor", "Event", "EventType", "Message", "Page", "Role", "Status")),
+        ("palaver.settings", ("Settings",)),
+    )
+    for name in names
 }
 
 

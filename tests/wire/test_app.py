@@ -3,14 +3,14 @@
 from fastapi import FastAPI
 from tests.wire.door import Door
 
+import palaver
 from palaver.wire import shapes
-from palaver.wire.app import installed_version
 
 
 async def test_health_says_how_the_server_is(door: Door) -> None:
     got = await door.http().get("/health")
     health = shapes.Health.model_validate(got.json(), strict=True)
-    assert (health.status, health.db, health.version) == ("healthy", "up", installed_version())
+    assert (health.status, health.db, health.version) == ("healthy", "up", palaver.__version__)
 
 
 async def test_every_documented_call_is_in_the_openapi_document(door: Door) -> None:

@@ -4,14 +4,13 @@ From the outside in, a request passes the access log, the net for what nobody ca
 OpenAI door branches off, and behind the cookie of a new session palaver.v1; all else finds its route.
 """
 
-from importlib.metadata import PackageNotFoundError, version
-
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+import palaver
 from palaver.core.start import Core
 from palaver.wire import metrics, problems, reference, shapes
 from palaver.wire.auth import Sessions
@@ -42,7 +41,7 @@ def create_app(core: Core, tally: EdgeTally) -> FastAPI:
     """The ASGI application of a running core. `tally`: what its connections count."""
     app = FastAPI(
         title="Palaver",
-        version=installed_version(),
+        version=palaver.__version__,
         description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
@@ -102,11 +101,3 @@ def _add_own_pages(app: FastAPI, core: Core, tally: EdgeTally) -> None:
         Route("/docs", docs),
         Route("/docs.css", style),
     ]
-
-
-def installed_version() -> str:
-    """The version of the installed package."""
-    try:
-        return version("palaver")
-    except PackageNotFoundError:  # run from a checkout that was never installed
-        return "0+unknown"

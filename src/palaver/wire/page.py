@@ -51,7 +51,6 @@ class Page:
 
     def __init__(self, root: Path | None = None) -> None:
         root = root or Path(str(files("palaver"))) / "page"
-        self._root = root
         self._paths = {
             f"/{path.relative_to(root).as_posix()}": path
             for path in sorted(root.rglob("*"))

@@ -23,11 +23,12 @@ from pathlib import Path
 import structlog
 import uvicorn
 
+import palaver
 from palaver.core.start import Core, started
 from palaver.errors import Code, Refused
 from palaver.settings import Settings
 from palaver.wire import frames, logs
-from palaver.wire.app import create_app, installed_version
+from palaver.wire.app import create_app
 from palaver.wire.control import NOTE, controlled, placed
 from palaver.wire.limits import WILDCARDS, is_loopback
 from palaver.wire.transport import EdgeConfig, EdgeTally, allow_files
@@ -240,7 +241,7 @@ def noted(
 ) -> Generator[Callable[[], None], None, None]:
     """Gives what writes `server.json`, and takes the file away at the end. Only its owner can read it."""
     note = folder / NOTE
-    content = {"pid": os.getpid(), "url": url, "version": installed_version()}
+    content = {"pid": os.getpid(), "url": url, "version": palaver.__version__}
     if control is not None:
         content["control"] = os.fspath(control)
     written = False
