@@ -1,53 +1,23 @@
 """Makes and renames who can speak."""
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, select
 
 from palaver.errors import Code, Refused
 from palaver.model import Actor, ActorKind, AgentCard
 from palaver.store import actors as stored_actors
 from palaver.store.apply.transaction import Transaction
 from palaver.store.commands import AddActor, RenameActor, SaveAgent
-from palaver.store.engine.statement import Statement
+from palaver.store.engine.statement import Statement, inserting, updating
 from palaver.store.schema import actors, agents, sessions
 
-_ACTOR_COLUMNS = ("id", "kind", "handle", "name", "guest", "created_ms")
-_INSERT_ACTOR = Statement(
-    insert(actors)
-    .values({name: bindparam(name) for name in _ACTOR_COLUMNS})
-    .returning(actors.c.key),
-    *_ACTOR_COLUMNS,
+_INSERT_ACTOR = inserting(
+    actors, "id", "kind", "handle", "name", "guest", "created_ms", returning=actors.c.key
 )
-_INSERT_SESSION = Statement(
-    insert(sessions).values(
-        token_sha256=bindparam("token"), actor_key=bindparam("key"), created_ms=bindparam("now_ms")
-    ),
-    "token",
-    "key",
-    "now_ms",
-)
-_RENAME = Statement(
-    update(actors).where(actors.c.id == bindparam("actor")).values(name=bindparam("new_name")),
-    "new_name",
-    "actor",
-)
+_INSERT_SESSION = inserting(sessions, "token_sha256", "actor_key", "created_ms")
+_RENAME = updating(actors.c.id, "name")
 _CARD = Statement(select(agents.c.actor_key).where(agents.c.actor_key == bindparam("key")), "key")
-_CARD_COLUMNS = ("actor_key", "model", "system_prompt", "settings")
-_INSERT_CARD = Statement(
-    insert(agents).values({name: bindparam(name) for name in _CARD_COLUMNS}), *_CARD_COLUMNS
-)
-_UPDATE_CARD = Statement(
-    update(agents)
-    .where(agents.c.actor_key == bindparam("key"))
-    .values(
-        model=bindparam("new_model"),
-        system_prompt=bindparam("new_system_prompt"),
-        settings=bindparam("new_settings"),
-    ),
-    "new_model",
-    "new_system_prompt",
-    "new_settings",
-    "key",
-)
+_INSERT_CARD = inserting(agents, "actor_key", "model", "system_prompt", "settings")
+_UPDATE_CARD = updating(agents.c.actor_key, "model", "system_prompt", "settings")
 
 
 def add(tx: Transaction, command: AddActor) -> Actor:

@@ -51,7 +51,7 @@ from palaver.store.apply.transaction import (
 )
 from palaver.store.chain import digest_of_message, linked
 from palaver.store.commands import Added, AddMessage
-from palaver.store.engine.statement import ListStatement, Statement
+from palaver.store.engine.statement import ListStatement, Statement, among
 from palaver.store.messages import message_of, selected
 from palaver.store.schema import (
     actors,
@@ -108,37 +108,16 @@ _LOCK = ListStatement(_lock, width=2)
 _stored = selected(messages.c.text, messages.c.author_key, rooms.c.id).join(
     rooms, rooms.c.key == messages.c.room_key
 )
-_KNOWN = ListStatement(
-    lambda names: _stored.where(
-        message_has_cid,
-        messages.c.cid.in_([bindparam(name, type_=messages.c.cid.type) for (name,) in names]),
-    )
+_KNOWN = among(_stored.where(message_has_cid), messages.c.cid)
+_KNOWN_BY_ID = among(_stored, messages.c.id)
+_REPLIED = among(select(messages.c.id, messages.c.room_key, messages.c.seq), messages.c.id)
+_ANSWERING = among(
+    select(members.c.room_key, actors.c.key, actors.c.id, actors.c.name)
+    .join(actors, actors.c.key == members.c.actor_key)
+    .where(members.c.auto_respond.is_(True))
+    .order_by(members.c.room_key, members.c.joined_ms, actors.c.key),
+    members.c.room_key,
 )
-_KNOWN_BY_ID = ListStatement(
-    lambda names: _stored.where(
-        messages.c.id.in_([bindparam(name, type_=messages.c.id.type) for (name,) in names])
-    )
-)
-_REPLIED = ListStatement(
-    lambda names: select(messages.c.id, messages.c.room_key, messages.c.seq).where(
-        messages.c.id.in_([bindparam(name, type_=messages.c.id.type) for (name,) in names])
-    )
-)
-_ANSWERING = ListStatement(
-    lambda names: (
-        select(members.c.room_key, actors.c.key, actors.c.id, actors.c.name)
-        .join(actors, actors.c.key == members.c.actor_key)
-        .where(
-            members.c.room_key.in_(
-                [bindparam(name, type_=members.c.room_key.type) for (name,) in names]
-            ),
-            members.c.auto_respond.is_(True),
-        )
-        .order_by(members.c.room_key, members.c.joined_ms, actors.c.key)
-    )
-)
-
-
 _OPEN = Statement(
     selected_turns.where(
         turns_table.c.room_key == bindparam("room_key"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, select
 
 from palaver.errors import Code, Refused
 from palaver.model import (
@@ -29,7 +29,7 @@ from palaver.store.apply.transaction import (
 )
 from palaver.store.chain import digest_of_message, linked
 from palaver.store.commands import AddEntries, SetMessageDeleted
-from palaver.store.engine.statement import ListStatement, Statement
+from palaver.store.engine.statement import Statement, among, updating
 from palaver.store.messages import message_of, page, selected
 from palaver.store.schema import actors, messages, rooms
 
@@ -38,13 +38,9 @@ REPEATED_MS = 3_600_000
 REPEATED_AMONG = 100
 """So many messages may have come after the first time."""
 
-_KNOWN = ListStatement(
-    lambda names: (
-        selected(rooms.c.id)
-        .join(rooms, rooms.c.key == messages.c.room_key)
-        .where(messages.c.id.in_([bindparam(name, type_=messages.c.id.type) for (name,) in names]))
-        .order_by(messages.c.seq)
-    )
+_KNOWN = among(
+    selected(rooms.c.id).join(rooms, rooms.c.key == messages.c.room_key).order_by(messages.c.seq),
+    messages.c.id,
 )
 _MESSAGE = Statement(
     select(rooms.c.id, messages.c.seq, messages.c.deleted_ms, actors.c.id)
@@ -54,13 +50,7 @@ _MESSAGE = Statement(
     .where(messages.c.id == bindparam("message")),
     "message",
 )
-_SET_DELETED = Statement(
-    update(messages)
-    .where(messages.c.id == bindparam("message"))
-    .values(deleted_ms=bindparam("new_deleted_ms")),
-    "new_deleted_ms",
-    "message",
-)
+_SET_DELETED = updating(messages.c.id, "deleted_ms")
 
 
 def append(

@@ -9,7 +9,7 @@ history has been changed or shortened, and a new room holds it: what is stored i
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, select
 
 from palaver.errors import Code, Refused
 from palaver.model import (
@@ -35,7 +35,7 @@ from palaver.store.apply.opening import next_attempt, open_turns
 from palaver.store.apply.transaction import KnownActor, LockedRoom, Transaction
 from palaver.store.apply.turns import LOCK_TURN, end
 from palaver.store.commands import ChangeExchange, FinishExchange, Opened, OpenExchange
-from palaver.store.engine.statement import ListStatement, Statement
+from palaver.store.engine.statement import Statement, among, inserting, updating
 from palaver.store.exchanges import exchange_of, get, selected_exchanges, spoken
 from palaver.store.prefix import likeness
 from palaver.store.schema import exchanges, prefixes, rooms as rooms_table
@@ -47,18 +47,12 @@ LAST_MESSAGES = 400
 
 _UNANSWERED = frozenset({ExchangeState.FAILED, ExchangeState.CANCELLED})
 
-_PREFIXES = ListStatement(
-    lambda names: (
-        select(prefixes.c.digest, prefixes.c.exchange_id, prefixes.c.answered)
-        .where(
-            prefixes.c.actor_key == bindparam("actor_key"),
-            prefixes.c.digest.in_(
-                [bindparam(name, type_=prefixes.c.digest.type) for (name,) in names]
-            ),
-        )
-        .order_by(prefixes.c.exchange_id.desc())
-        .limit(32)
-    ),
+_PREFIXES = among(
+    select(prefixes.c.digest, prefixes.c.exchange_id, prefixes.c.answered)
+    .where(prefixes.c.actor_key == bindparam("actor_key"))
+    .order_by(prefixes.c.exchange_id.desc())
+    .limit(32),
+    prefixes.c.digest,
     "actor_key",
 )
 _HEAD = Statement(
@@ -82,7 +76,8 @@ _REPEATED = Statement(
     "actor_key",
     "since_ms",
 )
-_COLUMNS = (
+_INSERT = inserting(
+    exchanges,
     "id",
     "room_key",
     "actor_key",
@@ -98,56 +93,13 @@ _COLUMNS = (
     "request",
     "metadata",
 )
-_INSERT = Statement(
-    insert(exchanges).values({name: bindparam(name) for name in _COLUMNS}), *_COLUMNS
-)
-_INSERT_PREFIX = Statement(
-    insert(prefixes).values(
-        actor_key=bindparam("actor_key"),
-        digest=bindparam("digest"),
-        exchange_id=bindparam("exchange"),
-        answered=bindparam("answered"),
-    ),
-    "actor_key",
-    "digest",
-    "exchange",
-    "answered",
-)
-_FINISH = Statement(
-    update(exchanges)
-    .where(exchanges.c.id == bindparam("exchange"))
-    .values(
-        state=bindparam("new_state"),
-        name=bindparam("new_name"),
-        ended_ms=bindparam("now_ms"),
-        seqs=bindparam("new_seqs"),
-        response=bindparam("new_response"),
-    ),
-    "new_state",
-    "new_name",
-    "now_ms",
-    "new_seqs",
-    "new_response",
-    "exchange",
-)
+_INSERT_PREFIX = inserting(prefixes, "actor_key", "digest", "exchange_id", "answered")
+_FINISH = updating(exchanges.c.id, "state", "name", "ended_ms", "seqs", "response")
 _KEYS = Statement(
     select(exchanges.c.actor_key).where(exchanges.c.id == bindparam("exchange")), "exchange"
 )
-_SET_METADATA = Statement(
-    update(exchanges)
-    .where(exchanges.c.id == bindparam("exchange"))
-    .values(metadata=bindparam("new_metadata")),
-    "new_metadata",
-    "exchange",
-)
-_FORGET = Statement(
-    update(exchanges)
-    .where(exchanges.c.id == bindparam("exchange"))
-    .values(deleted_ms=bindparam("now_ms"), kept=bindparam("no_longer")),
-    "now_ms",
-    "no_longer",
-    "exchange",
-)
+_SET_METADATA = updating(exchanges.c.id, "metadata")
+_FORGET = updating(exchanges.c.id, "deleted_ms", "kept")
 
 
 def opened(tx: Transaction, command: OpenExchange) -> Opened:

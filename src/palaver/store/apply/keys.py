@@ -1,6 +1,6 @@
 """Makes and ends API keys, and notes when they were used."""
 
-from sqlalchemy import bindparam, insert, or_, update
+from sqlalchemy import bindparam, or_, update
 
 from palaver.errors import Code, Refused
 from palaver.model import ActorKind, ApiKey
@@ -8,11 +8,10 @@ from palaver.store import actors as stored_actors, keys as stored_keys
 from palaver.store.apply import actors
 from palaver.store.apply.transaction import Transaction
 from palaver.store.commands import AddActor, AddKey, KeysUsed, RevokeKey
-from palaver.store.engine.statement import Statement
+from palaver.store.engine.statement import Statement, inserting
 from palaver.store.schema import keys
 
-_COLUMNS = ("id", "token_sha256", "actor_key", "name", "scopes", "created_ms")
-_INSERT = Statement(insert(keys).values({name: bindparam(name) for name in _COLUMNS}), *_COLUMNS)
+_INSERT = inserting(keys, "id", "token_sha256", "actor_key", "name", "scopes", "created_ms")
 _REVOKE = Statement(
     update(keys)
     .where(keys.c.id == bindparam("key"), keys.c.revoked_ms.is_(None))

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, bindparam, func, insert, select
+from sqlalchemy import BigInteger, bindparam, func, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 
 from palaver.clock import Clock
 from palaver.model import ActorId, MessageId, RoomId, Turn, TurnId, TurnState
 from palaver.store.apply.transaction import LockedRoom, Transaction
-from palaver.store.engine.statement import Statement
+from palaver.store.engine.statement import Statement, inserting
 from palaver.store.schema import turns
 
 LEASE_MS = 30_000
@@ -34,7 +34,8 @@ def _sqlite_now(element: DatabaseNow, compiler: Any, **keywords: Any) -> str:  #
     return "NULL"
 
 
-_COLUMNS = (
+_INSERT = inserting(
+    turns,
     "id",
     "room_key",
     "agent_key",
@@ -46,15 +47,8 @@ _COLUMNS = (
     "fence",
     "created_ms",
     "external",
+    lease_until_ms=DatabaseNow() + LEASE_MS,
 )
-_INSERT = Statement(
-    insert(turns).values(
-        **{name: bindparam(name) for name in _COLUMNS}, lease_until_ms=DatabaseNow() + LEASE_MS
-    ),
-    *_COLUMNS,
-)
-
-
 _ATTEMPTS = Statement(
     select(func.max(turns.c.attempt)).where(
         turns.c.room_key == bindparam("room_key"),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, select, update
 
 from palaver.errors import Code, Refused
 from palaver.model import (
@@ -30,13 +30,14 @@ from palaver.store.commands import (
     RenameRoom,
     SetRoomDeleted,
 )
-from palaver.store.engine.statement import Statement
+from palaver.store.engine.statement import Statement, inserting, updating
 from palaver.store.schema import members, rooms
 
 NOBODY = ActorId("")
 """Asks for a room as it looks to nobody in particular."""
 
-_ROOM_COLUMNS = (
+_INSERT_ROOM = inserting(
+    rooms,
     "id",
     "title",
     "title_folded",
@@ -47,45 +48,17 @@ _ROOM_COLUMNS = (
     "created_ms",
     "active_ms",
     "settings",
+    returning=rooms.c.key,
 )
-_INSERT_ROOM = Statement(
-    insert(rooms).values({name: bindparam(name) for name in _ROOM_COLUMNS}).returning(rooms.c.key),
-    *_ROOM_COLUMNS,
+_INSERT_MEMBER = inserting(
+    members, "room_key", "actor_key", "role", "auto_respond", "read_seq", "joined_ms"
 )
-_MEMBER_COLUMNS = ("room_key", "actor_key", "role", "auto_respond", "read_seq", "joined_ms")
-_INSERT_MEMBER = Statement(
-    insert(members).values({name: bindparam(name) for name in _MEMBER_COLUMNS}), *_MEMBER_COLUMNS
-)
-_RENAME = Statement(
-    update(rooms)
-    .where(rooms.c.key == bindparam("room_key"))
-    .values(
-        title=bindparam("new_title"),
-        title_folded=bindparam("new_folded"),
-        title_source=bindparam("new_source"),
-    ),
-    "new_title",
-    "new_folded",
-    "new_source",
-    "room_key",
-)
-_SET_DELETED = Statement(
-    update(rooms)
-    .where(rooms.c.key == bindparam("room_key"))
-    .values(deleted_ms=bindparam("new_deleted_ms")),
-    "new_deleted_ms",
-    "room_key",
-)
+_RENAME = updating(rooms.c.key, "title", "title_folded", "title_source")
+_SET_DELETED = updating(rooms.c.key, "deleted_ms")
 _SETTINGS = Statement(
     select(rooms.c.settings).where(rooms.c.key == bindparam("room_key")), "room_key"
 )
-_SET_SETTINGS = Statement(
-    update(rooms)
-    .where(rooms.c.key == bindparam("room_key"))
-    .values(settings=bindparam("new_settings")),
-    "new_settings",
-    "room_key",
-)
+_SET_SETTINGS = updating(rooms.c.key, "settings")
 _SET_READ = Statement(
     update(members)
     .where(

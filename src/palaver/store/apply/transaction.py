@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, select
 
 from palaver.clock import Clock
 from palaver.errors import Code, Refused
@@ -25,7 +25,7 @@ from palaver.model import (
 )
 from palaver.store.actors import id_of
 from palaver.store.chain import digest_of_data, digest_of_message, linked
-from palaver.store.engine.statement import Statement
+from palaver.store.engine.statement import Statement, inserting, updating
 from palaver.store.schema import actors, events, members, messages, rooms
 from palaver.store.values import new_event
 
@@ -56,28 +56,13 @@ _ROLE = Statement(
     "room_key",
     "actor_key",
 )
-ADVANCE = Statement(
-    update(rooms)
-    .where(rooms.c.key == bindparam("room_key"))
-    .values(seq=bindparam("new_seq"), chain=bindparam("new_chain"), active_ms=bindparam("now_ms")),
-    "new_seq",
-    "new_chain",
-    "now_ms",
-    "room_key",
+ADVANCE = updating(rooms.c.key, "seq", "chain", "active_ms")
+_ADVANCE_QUIETLY = updating(rooms.c.key, "seq", "chain")
+INSERT_EVENT = inserting(
+    events, "room_key", "seq", "type", "actor_key", "at_ms", "message_seq", "data", "chain"
 )
-_ADVANCE_QUIETLY = Statement(
-    update(rooms)
-    .where(rooms.c.key == bindparam("room_key"))
-    .values(seq=bindparam("new_seq"), chain=bindparam("new_chain")),
-    "new_seq",
-    "new_chain",
-    "room_key",
-)
-_EVENT_COLUMNS = ("room_key", "seq", "type", "actor_key", "at_ms", "message_seq", "data", "chain")
-INSERT_EVENT = Statement(
-    insert(events).values({name: bindparam(name) for name in _EVENT_COLUMNS}), *_EVENT_COLUMNS
-)
-_MESSAGE_COLUMNS = (
+INSERT_MESSAGE = inserting(
+    messages,
     "room_key",
     "seq",
     "id",
@@ -91,10 +76,6 @@ _MESSAGE_COLUMNS = (
     "reply_to_seq",
     "branch",
     "meta",
-)
-INSERT_MESSAGE = Statement(
-    insert(messages).values({name: bindparam(name) for name in _MESSAGE_COLUMNS}),
-    *_MESSAGE_COLUMNS,
 )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
-from sqlalchemy import Connection, bindparam, delete, insert, literal, select, update
+from sqlalchemy import Connection, bindparam, delete, literal, select, update
 
 from palaver.errors import Code, Refused
 from palaver.model import (
@@ -37,7 +37,7 @@ from palaver.store.commands import (
     RetryTurn,
 )
 from palaver.store.engine.base import POSTGRESQL
-from palaver.store.engine.statement import ListStatement, Statement
+from palaver.store.engine.statement import Statement, among, inserting, updating
 from palaver.store.schema import actors, messages, partials, rooms, turn_is_open, turns
 from palaver.store.turns import selected, turn_of
 
@@ -68,15 +68,7 @@ LOCK_TURN = Statement(
     .with_for_update(of=turns),
     "turn",
 )
-_END = Statement(
-    update(turns)
-    .where(turns.c.id == bindparam("turn"))
-    .values(state=bindparam("ended"), ended_ms=bindparam("now_ms"), error=bindparam("failure")),
-    "ended",
-    "now_ms",
-    "failure",
-    "turn",
-)
+_END = updating(turns.c.id, "state", "ended_ms", "error")
 _ANSWER = Statement(
     select(
         messages.c.seq,
@@ -93,16 +85,7 @@ _ANSWER = Statement(
     "message",
 )
 _FORGET = Statement(delete(partials).where(partials.c.turn_id == bindparam("turn")), "turn")
-_OPEN = ListStatement(
-    lambda names: (
-        select(turns.c.id)
-        .where(
-            turn_is_open,
-            turns.c.id.in_([bindparam(name, type_=turns.c.id.type) for (name,) in names]),
-        )
-        .with_for_update(key_share=True)
-    )
-)
+_OPEN = among(select(turns.c.id).where(turn_is_open).with_for_update(key_share=True), turns.c.id)
 _REPLACED = Statement(
     delete(partials).where(
         partials.c.turn_id == bindparam("turn_id"), partials.c.place == bindparam("part")
@@ -110,18 +93,9 @@ _REPLACED = Statement(
     "turn_id",
     "part",
 )
-_PART_COLUMNS = ("turn_id", "place", "text", "reasoning")
-_KEEP = Statement(
-    insert(partials).values({name: bindparam(name) for name in _PART_COLUMNS}), *_PART_COLUMNS
-)
+_KEEP = inserting(partials, "turn_id", "place", "text", "reasoning")
 _KNOWN = Statement(selected.where(turns.c.id == bindparam("turn")), "turn")
-_DELETE = Statement(
-    update(messages)
-    .where(messages.c.id == bindparam("message"))
-    .values(deleted_ms=bindparam("now_ms")),
-    "now_ms",
-    "message",
-)
+_DELETE = updating(messages.c.id, "deleted_ms")
 _lease = DatabaseNow() + literal(LEASE_MS)
 _abandoned = selected.where(turn_is_open, turns.c.owner != bindparam("owner_id"))
 _FREE = {

@@ -17,15 +17,20 @@ from typing import Any, cast
 import structlog
 from sqlalchemy import (
     BindParameter,
+    Column,
     ColumnElement,
     Connection,
     Dialect,
     Insert,
+    Select,
+    Table,
+    bindparam,
     column,
     func,
     insert,
     literal_column,
     select,
+    update,
 )
 from sqlalchemy.sql import ClauseElement, visitors
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -137,6 +142,10 @@ class Statement:
         rows = self.all(conn, *values)
         return rows[0] if rows else None
 
+    def one(self, conn: Connection, *values: Any) -> Row:
+        """The row, which must be there."""
+        return self.all(conn, *values)[0]
+
     def run(self, conn: Connection, *values: Any) -> int:
         """Runs what gives no rows; the number of rows touched."""
         form = self._form(conn.dialect)
@@ -153,10 +162,6 @@ class Statement:
                 _timed(conn, _execute, text, tuple(form.columns_of(rows)))
             else:
                 _timed(conn, _execute_many_straight, form.text, form.parameters_of(rows))
-
-    def text(self, dialect: Dialect) -> str:
-        """The statement as this engine's driver gets it."""
-        return self._form(dialect).text
 
     def _text_over_arrays(self, dialect: Dialect) -> str:
         if self._over_arrays is None:
@@ -212,6 +217,34 @@ class ListStatement:
             flat = [name for element in names for name in element]
             statement = self._statements[size] = Statement(self._build(names), *flat, *self._fixed)
         return statement
+
+
+def inserting(
+    table: Table, *names: str, returning: ColumnElement[Any] | None = None, **others: Any
+) -> Statement:
+    """Inserts a row, of whose columns the values of these are given. `others` are the same in each."""
+    values: dict[str, Any] = {name: bindparam(name) for name in names}
+    added = insert(table).values(values | others)
+    return Statement(added if returning is None else added.returning(returning), *names)
+
+
+def updating(key: Column[Any], *names: str) -> Statement:
+    """Sets these columns of the row with this `key`, given behind their values."""
+    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
+    changed = update(key.table).where(key == bindparam("its_key")).values(values)
+    return Statement(changed, *[f"new_{name}" for name in names], "its_key")
+
+
+def among(
+    chosen: Select[*tuple[Any, ...]], column: ColumnElement[Any], *fixed: str
+) -> ListStatement:
+    """Those of the rows whose `column` is in the list."""
+    return ListStatement(
+        lambda names: chosen.where(
+            column.in_([bindparam(name, type_=column.type) for (name,) in names])
+        ),
+        *fixed,
+    )
 
 
 def _compiled(construct: ClauseElement, names: tuple[str, ...], dialect: Dialect) -> _Form:
