@@ -101,17 +101,7 @@ class Stream:
 
     def view(self) -> StreamView:
         """The whole answer so far."""
-        return StreamView(
-            room=self.turn.room,
-            message=self.turn.message,
-            turn=self.turn.id,
-            agent=self.turn.agent,
-            agent_name=self.turn.agent_name,
-            after=self.after,
-            n=len(self.pieces),
-            text="".join(text for text, _ in self.pieces),
-            reasoning="".join(reasoning for _, reasoning in self.pieces),
-        )
+        return self._view(len(self.pieces), self.text(), self.reasoning())
 
     def text(self) -> str:
         """The answer's text so far."""
@@ -124,19 +114,7 @@ class Stream:
     def opened(self, encode: Encode) -> Opened:
         """The item that announces this stream, the same for every reader."""
         if self._opened is None:
-            turn = self.turn
-            view = StreamView(
-                room=turn.room,
-                message=turn.message,
-                turn=turn.id,
-                agent=turn.agent,
-                agent_name=turn.agent_name,
-                after=self.after,
-                n=0,
-                text="",
-                reasoning="",
-            )
-            self._opened = Opened(view)
+            self._opened = Opened(self._view(0, "", ""))
             self._opened.frame = encode(self._opened)
         return self._opened
 
@@ -157,6 +135,20 @@ class Stream:
         if n == last - 1:
             self._tail = delta
         return delta
+
+    def _view(self, n: int, text: str, reasoning: str) -> StreamView:
+        turn = self.turn
+        return StreamView(
+            room=turn.room,
+            message=turn.message,
+            turn=turn.id,
+            agent=turn.agent,
+            agent_name=turn.agent_name,
+            after=self.after,
+            n=n,
+            text=text,
+            reasoning=reasoning,
+        )
 
 
 class Feed:

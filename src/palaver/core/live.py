@@ -5,7 +5,7 @@ item itself.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from palaver.errors import Code
@@ -45,23 +45,26 @@ class Joined:
 
 
 @dataclass(slots=True, eq=False)
-class Happened:
+class _Shared:
+    frame: bytes = field(default=b"", kw_only=True)
+
+
+@dataclass(slots=True, eq=False)
+class Happened(_Shared):
     """An event of a subscribed room, exactly once and in the order of `seq`."""
 
     event: Event
-    frame: bytes = b""
 
 
 @dataclass(slots=True, eq=False)
-class Opened:
+class Opened(_Shared):
     """An answer began to stream. A late joiner gets the text so far as the next `Delta`."""
 
     stream: StreamView
-    frame: bytes = b""
 
 
 @dataclass(slots=True, eq=False)
-class Delta:
+class Delta(_Shared):
     """A piece of a running answer; `n` counts deltas, and several may have become one."""
 
     room: RoomId
@@ -69,30 +72,27 @@ class Delta:
     n: int
     text: str
     reasoning: str
-    frame: bytes = b""
 
 
 @dataclass(slots=True, eq=False)
-class Ended:
+class Ended(_Shared):
     """A stream ended without a message, or a draft was not stored under its id."""
 
     room: RoomId
     message: MessageId
-    frame: bytes = b""
 
 
 @dataclass(slots=True, eq=False)
-class Typing:
+class Typing(_Shared):
     """Somebody is typing."""
 
     room: RoomId
     actor: ActorId
     name: str
-    frame: bytes = b""
 
 
 @dataclass(slots=True, eq=False)
-class RoomChanged:
+class RoomChanged(_Shared):
     """Something happened in a watched room: `new` messages of others, and what kinds of events."""
 
     room: RoomId
@@ -100,20 +100,18 @@ class RoomChanged:
     at_ms: int
     new: int
     types: tuple[EventType, ...]
-    frame: bytes = b""
 
 
 @dataclass(slots=True, eq=False)
-class ReadMark:
+class ReadMark(_Shared):
     """The same person has read a room up to `seq`, on another connection."""
 
     room: RoomId
     seq: int
-    frame: bytes = b""
 
 
 @dataclass(slots=True, eq=False)
-class Drafted:
+class Drafted(_Shared):
     """A message was accepted while the database is away; the event with the same message id replaces it."""
 
     room: RoomId
@@ -123,11 +121,10 @@ class Drafted:
     text: str
     accepted_ms: int
     cid: str
-    frame: bytes = b""
 
 
 @dataclass(slots=True, eq=False)
-class Settled:
+class Settled(_Shared):
     """What became of a message of one's own that was accepted: stored at `seq`, or rejected with a code."""
 
     room: RoomId
@@ -136,23 +133,20 @@ class Settled:
     seq: int | None
     code: Code | None
     detail: str | None
-    frame: bytes = b""
 
 
 @dataclass(slots=True, eq=False)
-class DatabaseState:
+class DatabaseState(_Shared):
     """The database went away or came back."""
 
     up: bool
-    frame: bytes = b""
 
 
 @dataclass(slots=True, eq=False)
-class Closing:
+class Closing(_Shared):
     """The server stops; come back after about `retry_ms`."""
 
     retry_ms: int
-    frame: bytes = b""
 
 
 Item = (

@@ -11,7 +11,6 @@ passing items that a busy reader keeps.
 
 import asyncio
 from collections import deque
-from types import TracebackType
 from typing import Protocol, Self
 
 from palaver.core.hub import Cursor, Hub
@@ -74,12 +73,7 @@ class Reader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -204,16 +198,14 @@ class Reader:
             reason = "gap"
         else:
             cursor.seq = since
-            pulled = (
-                [] if since >= cursor.feed.tail else await self._events(cursor, FIRST_EVENTS_MAX)
-            )
-            events = tuple(item.event for item in pulled)
+            missed = since < cursor.feed.tail
+            pulled = await self._events(cursor, FIRST_EVENTS_MAX) if missed else ()
             return Joined(
                 room=room,
                 mode="resume",
                 reason=None,
                 seq=cursor.seq,
-                events=events,
+                events=tuple(item.event for item in pulled),
                 streams=self._running(cursor),
             )
         page = await self._past.newest(room, NEWEST_MESSAGES)
@@ -247,12 +239,14 @@ class Reader:
         """What lies between a cursor and the tail of its room: events first, then running answers."""
         items: list[Item] = []
         if cursor.seq < cursor.feed.tail:
-            for happened in await self._events(cursor, count):
+            found = await self._events(cursor, count)
+            items += found
+            for happened in found:
                 if happened.event.message is not None:
-                    cursor.streams.pop(happened.event.message.id, None)
-                    self._hub.over(cursor.feed.room, happened.event.message.id)
-                    cursor.drafts.pop(happened.event.message.id, None)
-                items.append(happened)
+                    id_ = happened.event.message.id
+                    cursor.streams.pop(id_, None)
+                    cursor.drafts.pop(id_, None)
+                    self._hub.over(cursor.feed.room, id_)
             if self._cursors.get(cursor.feed.room) is not cursor:
                 return []  # unsubscribed while the store was read
             if cursor.seq < cursor.feed.tail:
