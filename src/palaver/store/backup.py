@@ -22,6 +22,7 @@ from palaver.store.copying import copy_rows
 from palaver.store.engine.alone import Place, alone
 from palaver.store.engine.base import SQLITE, file_of, parsed
 from palaver.store.engine.lock import FileLock
+from palaver.store.journal import sync_directory
 from palaver.store.mark import FILE
 from palaver.store.verify import Progress, Verdict, verify
 
@@ -150,11 +151,7 @@ def _put(part: Path, file: Path) -> None:
     with part.open("rb") as written:
         os.fsync(written.fileno())
     part.replace(file)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_directory(file.parent)
 
 
 def _set_aside(path: Path) -> None:

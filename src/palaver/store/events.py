@@ -6,16 +6,14 @@ from palaver.model import Event, EventType, RoomId
 from palaver.store import messages
 from palaver.store.actors import id_of
 from palaver.store.engine.statement import Statement
-from palaver.store.schema import actors, events, messages as messages_table, rooms
+from palaver.store.schema import actors, events, messages as messages_table
 from palaver.store.values import new_event
 
 _replied = messages.replied
-_room_key = select(rooms.c.key).where(rooms.c.id == bindparam("room")).scalar_subquery()
-
 # The range is cut before anything is joined to it; see `messages._range`.
 _cut = (
     select(events)
-    .where(events.c.room_key == _room_key, events.c.seq > bindparam("after"))
+    .where(events.c.room_key == messages.room_key(), events.c.seq > bindparam("after"))
     .order_by(events.c.seq)
     .limit(bindparam("limit"))
     .subquery("cut")

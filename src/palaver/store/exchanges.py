@@ -1,12 +1,9 @@
 """Exchanges: what API clients asked, and what they got. Reads only."""
 
-from collections.abc import Mapping
-from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
 from palaver.model import (
-    ActorKind,
     Exchange,
     ExchangeId,
     ExchangeKind,
@@ -21,9 +18,11 @@ from palaver.store.columns import INTEGER_MAX
 from palaver.store.engine.statement import Row, Statement
 from palaver.store.messages import message_of, room_key, selected
 from palaver.store.schema import actors, exchange_is_kept, exchanges, messages, rooms, turns
+from palaver.store.values import new_exchange
 
 FIRST_ID, LAST_ID = ExchangeId("x_" + "0" * 32), ExchangeId("x_" + "f" * 32)
 
+# in the order of an `Exchange`'s fields
 selected_exchanges = (
     select(
         exchanges.c.id,
@@ -145,24 +144,8 @@ def spoken(conn: Connection, room: RoomId, spans: Spans) -> tuple[Message, ...]:
 
 def exchange_of(row: Row) -> Exchange:
     """The exchange in the first columns of a row of `selected_exchanges`."""
-    seqs: Mapping[str, Any] = row[10]
-    return Exchange(
-        id=row[0],
-        name=row[1],
-        kind=row[2],
-        state=row[3],
-        room=row[4],
-        actor=id_of(ActorKind(row[5]), row[6]),
-        model=row[7],
-        created_ms=row[8],
-        ended_ms=row[9],
-        view=tuple((int(first), int(last)) for first, last in seqs.get("view", ())),
-        answers=tuple(seqs.get("answers", ())),
-        previous=row[11],
-        kept=row[12],
-        request=row[13],
-        response=row[14],
-        metadata=row[15],
-        turn=row[16],
-        message=row[17],
-    )
+    *asked, kind, digits, model, created_ms, ended_ms, seqs = row[:11]
+    view = tuple((int(first), int(last)) for first, last in seqs.get("view", ()))
+    answers = tuple(seqs.get("answers", ()))
+    actor = id_of(kind, digits)
+    return new_exchange(*asked, actor, model, created_ms, ended_ms, view, answers, *row[11:18])

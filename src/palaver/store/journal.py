@@ -203,9 +203,8 @@ class Journal:
 
     def _write(self, segment: _Segment, record: bytes) -> None:
         if os.pwrite(segment.descriptor, record, segment.size) != len(record):
-            raise OSError(
-                errno.ENOSPC, "the journal's disk is full"
-            )  # the next overwrites the torn one
+            # the next record overwrites the torn one
+            raise OSError(errno.ENOSPC, "the journal's disk is full")
         segment.size += len(record)
         segment.written = True
 
@@ -294,7 +293,7 @@ def forget(left: Sequence[Orphan]) -> None:
     """
     for orphan in reversed(left):
         orphan.forget()
-        _sync_directory(orphan.path.parent)
+        sync_directory(orphan.path.parent)
 
 
 def dead_owners(directory: Path) -> Iterator[str]:
@@ -337,6 +336,15 @@ def partial(found: Iterable[tuple[bytes, bytes]]) -> Partial:
     return whole
 
 
+def sync_directory(directory: Path) -> None:
+    """Puts the names in it on the disk."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _replayed(data: bytes) -> tuple[Records, _Place | None, int]:
     """What a segment says, behind which place of older ones nothing counts, and where its last whole record ends."""
     records: Records = {}
@@ -365,15 +373,7 @@ def _made(directory: Path) -> None:
         return
     _made(directory.parent)
     directory.mkdir(exist_ok=True, mode=0o700)
-    _sync_directory(directory.parent)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_directory(directory.parent)
 
 
 def _record(key: bytes, kind: bytes, data: bytes) -> bytes:

@@ -27,8 +27,7 @@ from palaver.store.values import new_message
 replied = messages.alias("replied")
 
 
-def columns(source: FromClause) -> tuple[ColumnElement[Any], ...]:
-    """What `message_of` takes: of the messages in `source`, with their authors and the replied ones."""
+def _columns(source: FromClause) -> tuple[ColumnElement[Any], ...]:
     return (
         source.c.id,
         source.c.seq,
@@ -49,18 +48,17 @@ def columns(source: FromClause) -> tuple[ColumnElement[Any], ...]:
     )
 
 
-COLUMNS = columns(messages)
+COLUMNS = _columns(messages)
+"""What `message_of` takes."""
 
 
-def selected(*more: object) -> Select[tuple[object, ...]]:
-    """A select of `COLUMNS` (and `more` behind them), with authors and replied messages joined."""
-    return _joined(messages, *more)
+def selected(*more: object, source: FromClause = messages) -> Select[tuple[object, ...]]:
+    """The `COLUMNS` of messages (and `more` behind them), with authors and replied messages joined.
 
-
-def _joined(source: FromClause, *more: object) -> Select[tuple[object, ...]]:
-    """Outer joins, though every message has an author: so no planner begins with the authors."""
+    Outer joins, though every message has an author: so no planner begins with the authors.
+    """
     return (
-        select(*columns(source), *more)
+        select(*_columns(source), *more)
         .select_from(source)
         .outerjoin(actors, actors.c.key == source.c.author_key)
         .outerjoin(
@@ -86,11 +84,11 @@ def _range(*where: ColumnElement[bool], newest_first: bool) -> Statement:
     limit: BindParameter[int] = bindparam("limit")
     cut = select(messages).where(*here).order_by(order).limit(limit).subquery("cut")
     return Statement(
-        _joined(cut).order_by(cut.c.seq.desc() if newest_first else cut.c.seq),
+        selected(source=cut).order_by(cut.c.seq.desc() if newest_first else cut.c.seq),
         "room",
         "seq",
         "limit",
-        sqlite=_joined(messages).where(*here).order_by(order).limit(limit),
+        sqlite=selected().where(*here).order_by(order).limit(limit),
     )
 
 

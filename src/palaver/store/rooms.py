@@ -39,6 +39,7 @@ from palaver.store.schema import (
     room_is_open,
     rooms,
 )
+from palaver.store.values import new_room
 
 MEMBERSHIPS_FEW = 1_000
 """Up to so many memberships the list goes by them."""
@@ -72,7 +73,7 @@ _unread = (
 )
 _seen = (
     select(
-        rooms.c.key,
+        rooms.c.key,  # and in the order of a `Room`'s fields:
         rooms.c.id,
         rooms.c.title,
         rooms.c.title_source,
@@ -237,25 +238,10 @@ def _rooms(conn: Connection, rows: list[Row]) -> tuple[Room, ...]:
 
 
 def _room(row: Row, agents: tuple[Actor, ...]) -> Room:
-    _, id_, title, title_source, visibility, seq, created, active, deleted = row[:9]
-    role, read, unread, settings = row[9:]
-    if role is None and visibility is Visibility.OPEN:
+    *known, role, read_seq, unread, settings = row[1:]
+    if role is None and row[4] is Visibility.OPEN:
         role = MemberRole.MEMBER
-    return Room(
-        id=id_,
-        title=title,
-        title_source=title_source,
-        visibility=visibility,
-        seq=seq,
-        created_ms=created,
-        active_ms=active,
-        deleted_ms=deleted,
-        role=role,
-        read_seq=read,
-        unread=unread,
-        agents=agents,
-        settings=settings,
-    )
+    return new_room(*known, role, read_seq, unread, agents, settings)
 
 
 def _cursor(key: int, active_ms: int) -> str:

@@ -6,7 +6,9 @@ from palaver.model import ActorKind, RoomId, Turn, TurnId
 from palaver.store.actors import id_of
 from palaver.store.engine.statement import Row, Statement
 from palaver.store.schema import actors, partials, rooms, turn_is_open, turns
+from palaver.store.values import new_turn
 
+# in the order of a `Turn`'s fields
 COLUMNS = (
     turns.c.id,
     rooms.c.id,
@@ -78,15 +80,5 @@ def copied(conn: Connection, turn: TurnId) -> tuple[str, str]:
 
 def turn_of(row: Row) -> Turn:
     """The turn in the first columns of a row of `COLUMNS`."""
-    return Turn(
-        id=row[0],
-        room=row[1],
-        agent=id_of(ActorKind.AGENT, row[2]),
-        agent_name=row[3],
-        trigger_seq=row[4],
-        message=row[5],
-        state=row[6],
-        attempt=row[7],
-        fence=row[8],
-        external=bool(row[9]),
-    )
+    id_, room, agent, *others, external = row[: len(COLUMNS)]
+    return new_turn(id_, room, id_of(ActorKind.AGENT, agent), *others, bool(external))

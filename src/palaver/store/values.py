@@ -1,4 +1,4 @@
-"""Makes messages and events by position, six times faster than their own constructors.
+"""Makes what is read often by position, six times faster than their own constructors.
 
 A frozen dataclass sets each field through `object.__setattr__`: two microseconds a message, the greater part of reading
 a page. Here an open twin with the same slots is filled, and then becomes the frozen class. What comes out is the same
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import fields, make_dataclass
 from typing import Any, TypeVar
 
-from palaver.model import Event, Message
+from palaver.model import Event, Exchange, Message, Room, Turn
 
 T = TypeVar("T")
 
@@ -29,3 +29,6 @@ def by_position(kind: type[T]) -> Callable[..., T]:
 
 new_message = by_position(Message)
 new_event = by_position(Event)
+new_room = by_position(Room)
+new_turn = by_position(Turn)
+new_exchange = by_position(Exchange)
