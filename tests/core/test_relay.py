@@ -27,7 +27,7 @@ class Process(World):
             self.logs = first.logs
         self.hub = Hub(not_encoded, self.seq_of, ring_max=chance.choice([1, 3, 512]))
         bus = Bus(air, Running(clock.loop, f"p{number}"))
-        self.relay = Relay(bus, self, self.hub, f"p{number}")
+        self.relay = Relay(bus, self.hub, f"p{number}", since=self.since, seqs=self.seqs)
         self.hub.spread = self.relay
 
     async def tell(self) -> None:

@@ -43,7 +43,7 @@ class Access:
 
     async def actor(self, token: str) -> Actor | None:
         """Whose session this token is; None for an unknown one."""
-        if not TOKEN_CHARS_MIN <= len(token) <= TOKEN_CHARS_MAX or not token.isascii():
+        if not _may_be_token(token):
             return None
         return await self._store.read(actors.by_token, _digest(token))
 
@@ -57,15 +57,11 @@ class Access:
         """
         if token is None:
             token = self._clock.secret()
-        elif not TOKEN_CHARS_MIN <= len(token) <= TOKEN_CHARS_MAX or not token.isascii():
+        elif not _may_be_token(token):
             raise Refused(Code.UNAUTHENTICATED, "That cannot be a session's token.")
         digest = _digest(token)
         hex_id = self._clock.new_id()
-        name = (
-            checks.person_name(name, self._settings.name_chars_max)
-            if name is not None
-            else f"Guest {hex_id[-4:]}"
-        )
+        name = f"Guest {hex_id[-4:]}" if name is None else self._checked(name)
         guest = Actor(id=ActorId(f"u_{hex_id}"), kind=ActorKind.PERSON, name=name, guest=True)
         handle = f"guest-{digest.hex()[:32]}"
         return token, await self._store.write(
@@ -74,15 +70,14 @@ class Access:
 
     async def rename(self, actor: Actor, name: str) -> Actor:
         """Gives a person another name. Refused: `name_invalid`, `name_reserved`."""
-        name = checks.person_name(name, self._settings.name_chars_max)
-        return await self._store.write(RenameActor(actor=actor.id, name=name))
+        return await self._store.write(RenameActor(actor=actor.id, name=self._checked(name)))
 
     async def person(self, handle: str, name: str | None = None) -> Actor:
         """The person with this handle, made if need be. For programs that know their people themselves."""
         known = await self._store.read(actors.by_handle, handle)
         if known is not None and name in {None, known.name}:
             return known
-        name = checks.person_name(name or handle, self._settings.name_chars_max)
+        name = self._checked(name or handle)
         if known is not None:
             return await self._store.write(RenameActor(actor=known.id, name=name))
         actor = Actor(
@@ -131,12 +126,19 @@ class Access:
             raise Refused(Code.TURN_NOT_FOUND, "There is no such answer in a room of yours.")
         return found
 
+    def _checked(self, name: str) -> str:
+        return checks.person_name(name, self._settings.name_chars_max)
+
     async def _sees(self, actor: Actor, room: RoomId) -> bool:
         try:
             await self.room(actor, room)
         except Refused:
             return False
         return True
+
+
+def _may_be_token(token: str) -> bool:
+    return TOKEN_CHARS_MIN <= len(token) <= TOKEN_CHARS_MAX and token.isascii()
 
 
 def _digest(token: str) -> bytes:

@@ -158,12 +158,7 @@ class Chat:
         given = [seq for seq in (before, after, around) if seq is not None]
         if len(given) > 1 or any(seq < 0 for seq in given):
             raise Refused(Code.BAD_REQUEST, "Give one of before, after and around, from 0 up.")
-        found = await self._access.room(actor, room)
-        if after is not None and after > found.seq:
-            raise Refused(
-                Code.HISTORY_RESET,
-                f"The room ends at {found.seq}. Forget what you have of it and read it anew.",
-            )
+        await self._reached(actor, room, after or 0)
         return await self._store.read(
             messages.page, room, before=before, after=after, around=around, limit=limit
         )
@@ -186,16 +181,11 @@ class Chat:
         Refused: `room_not_found`, `limit_invalid`, `history_reset` as in `history`.
         """
         limit = checks.page_size(limit, self._settings.page_max)
-        found = await self._access.room(actor, room)
-        if after > found.seq:
-            raise Refused(
-                Code.HISTORY_RESET,
-                f"The room ends at {found.seq}. Forget what you have of it and read it anew.",
-            )
-        if after == found.seq and wait_seconds > 0:
+        seq = await self._reached(actor, room, after)
+        if after == seq and wait_seconds > 0:
             await self._something_new(actor, room, after, wait_seconds)
         happened = await self._store.read(events.since, room, after, limit)
-        return happened, max(found.seq, happened[-1].seq if happened else 0)
+        return happened, max(seq, happened[-1].seq if happened else 0)
 
     def reader(self, actor: Actor) -> Reader:
         """A live reader, to be closed by its connection."""
@@ -220,6 +210,16 @@ class Chat:
         """Tells the room's other readers that the actor is typing. Refused: `room_not_found`, `forbidden`."""
         await self._access.may_write(actor, room)
         self._hub.typing(Typing(room, actor.id, actor.name))
+
+    async def _reached(self, actor: Actor, room: RoomId, after: int) -> int:
+        """How far a room is that the actor may see; it must have reached `after`."""
+        seq = (await self._access.room(actor, room)).seq
+        if after > seq:
+            raise Refused(
+                Code.HISTORY_RESET,
+                f"The room ends at {seq}. Forget what you have of it and read it anew.",
+            )
+        return seq
 
     async def _something_new(
         self, actor: Actor, room: RoomId, after: int, wait_seconds: float

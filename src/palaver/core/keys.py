@@ -2,8 +2,8 @@
 
 A key is shown once, when it is made, and kept as its SHA-256. What was read of one is believed for a second, so that
 a request that carries it costs no read of its own, and a key that is revoked is dead a second later everywhere; while
-the database is away, what it said last holds for an hour. When a
-key was last used is written behind, at most once a minute.
+the database is away, what it said last holds for an hour. When a key was last used is written behind, at most once a
+minute.
 
 Who may do without a key is not decided here: that depends on where the request comes from (`wire/openai/auth`).
 """
@@ -33,6 +33,9 @@ USED_SECONDS = 60.0
 GUEST_NAME = "API"
 HANDLE_CHARS_MAX = 64
 
+_Known = tuple[float, ApiKey | Actor | None]
+"""Until when, on the monotonic clock, this is believed of a token."""
+
 log = structlog.stdlib.get_logger()
 
 
@@ -43,7 +46,7 @@ class Keys:
         self._store = store
         self._settings = settings
         self._clock = clock
-        self._known: dict[bytes, tuple[float, ApiKey | Actor | None]] = {}
+        self._known: dict[bytes, _Known] = {}
         self._used: dict[KeyId, int] = {}
         self._were_used = asyncio.Event()
 
@@ -126,7 +129,7 @@ class Keys:
                 self._were_used.set()
             await asyncio.sleep(USED_SECONDS)
 
-    async def _asked(self, digest: bytes) -> tuple[float, ApiKey | Actor | None]:
+    async def _asked(self, digest: bytes) -> _Known:
         """What the database says of a key; while it is away, what it said last, for an hour."""
         try:
             return self._believe(digest, await self._store.read(keys.by_token, digest))
@@ -136,13 +139,11 @@ class Keys:
                 raise
             return known
 
-    def _believed(self, digest: bytes) -> tuple[float, ApiKey | Actor | None] | None:
+    def _believed(self, digest: bytes) -> _Known | None:
         known = self._known.get(digest)
         return known if known is not None and known[0] > self._clock.monotonic() else None
 
-    def _believe(
-        self, digest: bytes, found: ApiKey | Actor | None
-    ) -> tuple[float, ApiKey | Actor | None]:
+    def _believe(self, digest: bytes, found: ApiKey | Actor | None) -> _Known:
         """Nothing is believed longer for being asked for again; when there is too much, all is forgotten."""
         if len(self._known) >= KNOWN_MAX:
             self._known.clear()

@@ -12,8 +12,8 @@ from pathlib import Path
 from palaver.agents.detect import Providers
 from palaver.clock import SystemClock
 from palaver.core.keys import Keys
-from palaver.core.start import Models
-from palaver.errors import Code, ProviderError, Refused
+from palaver.core.start import Models, models_of
+from palaver.errors import Code, Refused
 from palaver.settings import Settings
 from palaver.store import backup as backups, health, mark, migrate, verify as examination
 from palaver.store.store import Store
@@ -97,15 +97,10 @@ async def history(settings: Settings) -> Behind | None:
 
 
 async def models(settings: Settings) -> Models:
-    """What would answer. A provider that fails has no models and says why in `hint`."""
+    """What would answer."""
     providers = Providers(settings, SystemClock(), fixed=None)
     try:
-        provider = await providers.current()
-        try:
-            found = await provider.models()
-        except ProviderError as failure:
-            return Models(models=(), provider=provider.name, hint=failure.detail)
-        return Models(models=found, provider=provider.name, hint=providers.hint())
+        return await models_of(providers)
     finally:
         await providers.close()
 

@@ -22,10 +22,10 @@ nobody spreads nothing.
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -49,18 +49,6 @@ NOTICES_AT_ONCE = 256
 log = structlog.stdlib.get_logger()
 
 
-class Log(Protocol):
-    """The log itself, which every process can read."""
-
-    async def since(self, room: RoomId, after: int, count: int) -> Sequence[Event]:
-        """Events after a seq. Raises `Unavailable`."""
-        ...
-
-    async def seqs(self, wanted: Sequence[RoomId], /) -> dict[RoomId, int]:
-        """How far rooms are. Raises `Unavailable`."""
-        ...
-
-
 @dataclass(slots=True)
 class _Own:
     """A stream of this process, and how much of it was spread: pieces, and characters of each kind."""
@@ -72,11 +60,24 @@ class _Own:
 
 
 class Relay:
-    """The ear and the mouth of one process."""
+    """The ear and the mouth of one process, `me`.
 
-    def __init__(self, bus: Bus, source: Log, hub: Hub, me: str) -> None:
+    It asks the log itself, which every process can read, for the events `since` a seq, so many, and for the `seqs` of
+    rooms. Both raise `Unavailable`.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        hub: Hub,
+        me: str,
+        *,
+        since: Callable[[RoomId, int, int], Awaitable[Sequence[Event]]],
+        seqs: Callable[[Sequence[RoomId]], Awaitable[dict[RoomId, int]]],
+    ) -> None:
         self._bus = bus
-        self._log = source
+        self._since = since
+        self._seqs = seqs
         self._hub = hub
         self._me = me
         self._alone = True
@@ -170,7 +171,7 @@ class Relay:
             await asyncio.sleep(POLL_SECONDS)
             with suppress(Unavailable):
                 tails = self._hub.tails()
-                for room, seq in (await self._log.seqs(tuple(tails))).items():
+                for room, seq in (await self._seqs(tuple(tails))).items():
                     if seq > tails[room]:
                         self._catch_up(room, tails[room] + 1, seq)
                 await self._search()
@@ -178,12 +179,12 @@ class Relay:
     async def _search(self) -> None:
         """Looks for the messages of mirrors whose end was not heard. Each event is read once for that."""
         mirrors = dict(self._mirrors)
-        seqs = await self._log.seqs(tuple({stream.turn.room for stream in mirrors.values()}))
+        seqs = await self._seqs(tuple({stream.turn.room for stream in mirrors.values()}))
         for id_, stream in mirrors.items():
             room, trigger_seq = stream.turn.room, stream.turn.trigger_seq
             seq = seqs.get(room, 0)
             after = self._searched.get(id_, max(trigger_seq, seq - SEARCHED_MAX))
-            while after < seq and (found := await self._log.since(room, after, EVENTS_AT_ONCE)):
+            while after < seq and (found := await self._since(room, after, EVENTS_AT_ONCE)):
                 self._said(found)
                 after = found[-1].seq
             if self._mirrors.get(id_) is stream:
@@ -198,12 +199,13 @@ class Relay:
                 first, last = self._behind.pop(room)
                 with suppress(Unavailable):  # the next poll asks again
                     await self._publish(room, first - 1, last)
-                for turn in self._over_in(room):
-                    self._drop(turn)
+                for turn in [one.turn.id for one in self._mirrors_in(room)]:
+                    if turn in self._over:
+                        self._drop(turn)
 
     async def _publish(self, room: RoomId, after: int, last: int) -> None:
         while after < last:
-            found = await self._log.since(room, after, min(EVENTS_AT_ONCE, last - after))
+            found = await self._since(room, after, min(EVENTS_AT_ONCE, last - after))
             if not found:
                 return
             self._said(found)
@@ -337,9 +339,6 @@ class Relay:
 
     def _mirrors_in(self, room: RoomId) -> list[Stream]:
         return [stream for stream in self._mirrors.values() if stream.turn.room == room]
-
-    def _over_in(self, room: RoomId) -> list[TurnId]:
-        return [one.turn.id for one in self._mirrors_in(room) if one.turn.id in self._over]
 
     # speaking
 

@@ -57,30 +57,22 @@ class Models:
     hint: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
-    """What this process has done since it began, and what waits in it now.
-
-    A commit is one batch; `events` are the rows of the log in them. Of the drafts, `drafts_lost` must stay 0.
-    """
-
-    commits: int
-    events: int
-    writes_waiting: int
-    journal_records: int
-    journal_bytes: int
-    drafts_waiting: int
-    drafts_accepted: int
-    drafts_drained: int
-    drafts_rejected: int
-    drafts_lost: int
-    turns_running: int
-    readers: int
+async def models_of(providers: Providers) -> Models:
+    """The models that can be asked now. A provider that fails has none, and says why in `hint`."""
+    provider = await providers.current()
+    try:
+        models = await provider.models()
+    except ProviderError as failure:
+        return Models(models=(), provider=provider.name, hint=failure.detail)
+    return Models(models=models, provider=provider.name, hint=providers.hint())
 
 
 @dataclass(slots=True, kw_only=True)
 class Core:
-    """A running Palaver, as the doors see it."""
+    """A running Palaver, as the doors see it.
+
+    `figures`: what this process has done since it began and what waits in it now; `wire/metrics` says what each means.
+    """
 
     settings: Settings
     clock: Clock
@@ -98,7 +90,7 @@ class Core:
     held: Held
     hub: Hub
     mark: Mark | None
-    figures: Callable[[], Figures]
+    figures: Callable[[], Mapping[str, int]]
     db_up: bool = True
 
     @property
@@ -108,12 +100,7 @@ class Core:
 
     async def models(self) -> Models:
         """The models that can be asked now."""
-        provider = await self.providers.current()
-        try:
-            models = await provider.models()
-        except ProviderError as failure:
-            return Models(models=(), provider=provider.name, hint=failure.detail)
-        return Models(models=models, provider=provider.name, hint=self.providers.hint())
+        return await models_of(self.providers)
 
     async def call(
         self,
@@ -336,23 +323,24 @@ def _outage(parts: _Parts, turns: Turns) -> tuple[Drafts, Held]:
     return drafts, held
 
 
-def _figures(parts: _Parts, turns: Turns, drafts: Drafts, held: Held) -> Figures:
+def _figures(parts: _Parts, turns: Turns, drafts: Drafts, held: Held) -> Mapping[str, int]:
+    """See `Core`."""
     written, kept = parts.store.counters, parts.journal
-    tallies = (drafts.tally, held.tally)
-    return Figures(
-        commits=written.commits,
-        events=written.rows,
-        writes_waiting=written.queued,
-        journal_records=kept.records,
-        journal_bytes=kept.bytes,
-        drafts_waiting=drafts.depth + held.depth,
-        drafts_accepted=sum(tally.accepted for tally in tallies),
-        drafts_drained=sum(tally.drained for tally in tallies),
-        drafts_rejected=sum(tally.rejected for tally in tallies),
-        drafts_lost=sum(tally.lost for tally in tallies),
-        turns_running=turns.running,
-        readers=parts.hub.readers,
-    )
+    one, other = drafts.tally, held.tally
+    return {
+        "commits": written.commits,
+        "events": written.rows,
+        "writes_waiting": written.queued,
+        "journal_records": kept.records,
+        "journal_bytes": kept.bytes,
+        "drafts_waiting": drafts.depth + held.depth,
+        "drafts_accepted": one.accepted + other.accepted,
+        "drafts_drained": one.drained + other.drained,
+        "drafts_rejected": one.rejected + other.rejected,
+        "drafts_lost": one.lost + other.lost,
+        "turns_running": turns.running,
+        "readers": parts.hub.readers,
+    }
 
 
 async def _seq_of(store: Store, room: RoomId) -> int:
@@ -363,23 +351,16 @@ def _relay(store: Store, core: Core, bus: Bus | None) -> Relay | None:
     """What ties this process to the others of its database, where there can be others."""
     if bus is None:
         return None
-    relay = Relay(bus, _Log(store), core.hub, store.owner[:12])
+    relay = Relay(
+        bus,
+        core.hub,
+        store.owner[:12],
+        since=partial(store.read, events.since),
+        seqs=partial(store.read, rooms.seqs),
+    )
     core.hub.spread = core.turns.elsewhere = relay
     relay.stop_here = core.turns.stop_here
     return relay
-
-
-class _Log:
-    """See `relay.Log`."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    async def since(self, room: RoomId, after: int, count: int) -> Sequence[Event]:
-        return await self._store.read(events.since, room, after, count)
-
-    async def seqs(self, wanted: Sequence[RoomId], /) -> dict[RoomId, int]:
-        return await self._store.read(rooms.seqs, wanted)
 
 
 async def _assistant(store: Store, access: Access) -> ActorId:

@@ -60,9 +60,9 @@ class _Collector:
         tasks = len(asyncio.all_tasks())
         yield GaugeMetricFamily("palaver_tasks", "Tasks of the server's loop.", tasks)
         for name, about in GAUGES.items():
-            yield GaugeMetricFamily(f"palaver_{name}", about, getattr(figures, name))
+            yield GaugeMetricFamily(f"palaver_{name}", about, figures[name])
         for name, about in COUNTERS.items():
-            yield CounterMetricFamily(f"palaver_{name}", about, getattr(figures, name))
+            yield CounterMetricFamily(f"palaver_{name}", about, figures[name])
         for name, about in EDGE_COUNTERS.items():
             yield CounterMetricFamily(f"palaver_connections_{name}", about, getattr(tally, name))
 
