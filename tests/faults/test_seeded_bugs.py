@@ -66,7 +66,7 @@ BUGS = [
     Bug(
         "accepted means kept: acknowledged without a sync",
         "core/drafts.py",
-        "        self._add(draft)\n        await self._sync()\n        if not",
+        "        self._add(draft)\n        await self._keeper.sync()\n        if not",
         "        self._add(draft)\n        if not",
         LIVES,
     ),
@@ -235,8 +235,8 @@ BUGS = [
     Bug(
         "an API chat goes on without the database: nothing of it is kept",
         "core/held.py",
-        "            self.journal.keep(one.id, DRAFT, data)\n",
-        "            pass\n",
+        "        self._keeper.keep(one.id, data, waiting=self.depth, waiting_bytes=waiting_bytes)\n",
+        "",
         "core/test_held.py::test_what_was_kept_survives_the_process",
     ),
 ]

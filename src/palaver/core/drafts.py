@@ -51,6 +51,46 @@ class Tally:
     lost: int = 0
 
 
+class Keeper:
+    """A journal of what was accepted: within bounds, and on the disk before anybody is told."""
+
+    def __init__(self, journal: Journal, lane: Lane[None], settings: Settings, full: str) -> None:
+        self.journal = journal
+        self._lane = lane
+        self._bytes_max = settings.draft_bytes_max
+        self._count_max = settings.drafts_max
+        self._full = full
+        self._syncing = asyncio.Lock()
+
+    def keep(self, key: str, data: bytes, *, waiting: int, waiting_bytes: int) -> None:
+        """Keeps it beside what waits already. `Unavailable`: it cannot, and has kept nothing of it."""
+        if waiting >= self._count_max or waiting_bytes + len(data) > self._bytes_max:
+            raise self._no_room()
+        try:
+            self.journal.keep(key, DRAFT, data)
+        except OSError:
+            raise self._no_room() from None
+
+    async def sync(self) -> None:
+        """Everything kept is on the disk now.
+
+        `Unavailable`: maybe not; what was kept stays, so that the same may be sent again.
+        """
+        kept = self.journal.bytes
+        async with self._syncing:
+            if self.journal.synced_bytes >= kept:
+                return  # by who had its turn before: many share one sync
+            job = self.journal.sync_job()
+            if job is not None:
+                try:
+                    await self._lane.run(job)
+                except OSError:
+                    raise self._no_room() from None
+
+    def _no_room(self) -> Unavailable:
+        return Unavailable(Code.DATABASE_UNAVAILABLE, self._full, retry_ms=2_000)
+
+
 @dataclass(frozen=True, slots=True)
 class _Draft:
     command: AddMessage
@@ -77,16 +117,15 @@ class Drafts:
     ) -> None:
         self._store = store
         self._hub = hub
-        self._journal = Journal(directory, store.owner)
-        self._lane = lane
-        self._settings = settings
+        full = "The message cannot be kept right now. It stays in your outbox; send it again later."
+        self._keeper = Keeper(Journal(directory, store.owner), lane, settings, full)
+        self._journal = self._keeper.journal
         self._clock = clock
         self._stored = stored
         self._rooms: dict[RoomId, dict[MessageId, _Draft]] = {}
         self._cids: dict[tuple[str, str], _Draft] = {}
         self._abandoned: dict[MessageId, AddMessage] = {}
         self._waiting = asyncio.Event()
-        self._syncing = asyncio.Lock()
         self._bytes = 0
         self.tally = Tally()
 
@@ -113,21 +152,14 @@ class Drafts:
             same = (known.command.room, known.command.text) == (command.room, command.text)
             if not same:
                 raise Refused(Code.CID_REUSED, "This cid belongs to another message of yours.")
-            await self._sync()
+            await self._keeper.sync()
             return known.command.id if self._keeps(known) else None
         accepted_ms = self._clock.now_ms()
         data = encoded(command, accepted_ms, actor.name)
-        settings = self._settings
-        full = self._bytes + len(data) > settings.draft_bytes_max
-        if full or self.depth >= settings.drafts_max:
-            raise _no_room()
-        try:
-            self._journal.keep(command.id, DRAFT, data)
-        except OSError:
-            raise _no_room() from None
+        self._keeper.keep(command.id, data, waiting=self.depth, waiting_bytes=self._bytes)
         draft = _Draft(command, accepted_ms, actor.name, len(data), self._clock.monotonic())
         self._add(draft)
-        await self._sync()
+        await self._keeper.sync()
         if not self._keeps(draft):
             return None
         self.tally.accepted += 1
@@ -159,7 +191,7 @@ class Drafts:
                     self._add(draft)
                     self._show(draft)
         try:
-            await self._sync()
+            await self._keeper.sync()
         except Unavailable:
             kept = False
         if kept:
@@ -194,7 +226,7 @@ class Drafts:
                     fresh.append(draft)
                 else:
                     old = Refused(Code.DRAFT_TOO_OLD, "The message waited for more than 24 hours.")
-                    self._settle(draft, old, None)
+                    self._settle(draft, old)
             if not fresh:
                 continue
             try:
@@ -204,12 +236,9 @@ class Drafts:
             except Unavailable:
                 return
             for draft, result in zip(fresh, stored, strict=True):
-                if isinstance(result, Refused):
-                    self._settle(draft, result, None)
-                else:
-                    self._settle(draft, None, result)
+                self._settle(draft, result)
             for draft, result in zip(fresh, stored, strict=True):
-                if not isinstance(result, Refused):
+                if isinstance(result, Added):
                     with suppress(PalaverError):
                         await self._stored(draft.command, result)
 
@@ -245,7 +274,7 @@ class Drafts:
         shown = (one.room, one.id, one.author, draft.name, one.text, draft.accepted_ms, one.cid)
         self._hub.draft(Drafted(*shown))
 
-    def _settle(self, draft: _Draft, refused: Refused | None, added: Added | None) -> None:
+    def _settle(self, draft: _Draft, result: Added | Refused) -> None:
         command = draft.command
         drafts = self._rooms[command.room]
         del drafts[command.id]
@@ -254,45 +283,15 @@ class Drafts:
         del self._cids[command.author, command.cid or ""]
         self._bytes -= draft.size
         self._journal.ended(command.id)
-        if added is not None:
-            self.tally.drained += 1
-        else:
+        room, cid = command.room, command.cid or ""
+        if isinstance(result, Refused):
             self.tally.rejected += 1
-            log.warning("draft.rejected", message=command.id, room=command.room)
-        stored = None if added is None else added.message
-        if stored is not None:  # it may have been stored by a commit whose end was unclear
-            self._hub.reached(command.room, stored.seq)
-        self._hub.undraft(command.room, command.id)
-        settled = Settled(
-            command.room,
-            command.cid or "",
-            command.id if stored is None else stored.id,
-            None if stored is None else stored.seq,
-            None if refused is None else refused.code,
-            None if refused is None else refused.detail,
-        )
+            log.warning("draft.rejected", message=command.id, room=room)
+            settled = Settled(room, cid, command.id, None, result.code, result.detail)
+        else:
+            self.tally.drained += 1
+            stored = result.message
+            self._hub.reached(room, stored.seq)  # its commit may have had an unclear end
+            settled = Settled(room, cid, stored.id, stored.seq, None, None)
+        self._hub.undraft(room, command.id)
         self._hub.to_actor(command.author, settled, but=None)
-
-    async def _sync(self) -> None:
-        """Everything kept is on the disk now.
-
-        `Unavailable`: maybe not; what was kept stays, and the same cid makes sending it again safe.
-        """
-        kept = self._journal.bytes
-        async with self._syncing:
-            if self._journal.synced_bytes >= kept:
-                return  # by who had its turn before: many share one sync
-            job = self._journal.sync_job()
-            if job is not None:
-                try:
-                    await self._lane.run(job)
-                except OSError:
-                    raise _no_room() from None
-
-
-def _no_room() -> Unavailable:
-    return Unavailable(
-        Code.DATABASE_UNAVAILABLE,
-        "The message cannot be kept right now. It stays in your outbox; send it again later.",
-        retry_ms=2_000,
-    )

@@ -17,10 +17,10 @@ from pathlib import Path
 import structlog
 
 from palaver.clock import Clock
-from palaver.core.drafts import AGAIN_SECONDS, Tally
+from palaver.core.drafts import AGAIN_SECONDS, Keeper, Tally
 from palaver.core.ending import interrupted
 from palaver.core.gather import pieces_in
-from palaver.errors import Code, Refused, Unavailable
+from palaver.errors import Refused, Unavailable
 from palaver.model import ExchangeId
 from palaver.settings import Settings
 from palaver.store.commands import FinishExchange, OpenExchange
@@ -49,12 +49,11 @@ class Held:
     ) -> None:
         self._store = store
         self.journal = Journal(directory, store.owner)
-        self._lane = lane
-        self._settings = settings
+        full = "The request cannot be kept right now. Send it again later."
+        self._keeper = Keeper(self.journal, lane, settings, full)
         self._clock = clock
         self._held: dict[ExchangeId, _Held] = {}
         self._waiting = asyncio.Event()
-        self._syncing = asyncio.Lock()
         self._draining = asyncio.Lock()
         self.tally = Tally()
 
@@ -141,27 +140,8 @@ class Held:
 
     async def _keep(self, held: _Held, one: OpenExchange | FinishExchange) -> None:
         data = encoded_exchange(one)
-        full = sum(each.bytes for each in self._held.values()) + len(data)
-        if full > self._settings.draft_bytes_max or self.depth >= self._settings.drafts_max:
-            raise _no_room()
-        try:
-            self.journal.keep(one.id, DRAFT, data)
-        except OSError:
-            raise _no_room() from None
+        waiting_bytes = sum(each.bytes for each in self._held.values())
+        self._keeper.keep(one.id, data, waiting=self.depth, waiting_bytes=waiting_bytes)
         held.bytes += len(data)
         self._held[one.id] = held
-        async with self._syncing:
-            job = self.journal.sync_job()
-            if job is not None:
-                try:
-                    await self._lane.run(job)
-                except OSError:
-                    raise _no_room() from None
-
-
-def _no_room() -> Unavailable:
-    return Unavailable(
-        Code.DATABASE_UNAVAILABLE,
-        "The request cannot be kept right now. Send it again later.",
-        retry_ms=2_000,
-    )
+        await self._keeper.sync()
