@@ -17,8 +17,11 @@ import httpx2
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from palaver.core.start import started
 from palaver.settings import Settings, settings_from
-from palaver.wire.server import serving
+from palaver.wire import frames
+from palaver.wire.control import controlled, placed
+from palaver.wire.server import Server, listening, noted
 
 ANSWER_SECONDS_MAX = 90.0
 
@@ -183,6 +186,40 @@ class Door:
             return b""
         finally:
             writer.transport.abort()
+
+
+@asynccontextmanager
+async def serving(settings: Settings, stop: asyncio.Event) -> AsyncGenerator[str]:
+    """The server's parts as `serve` puts them together, until the block ends or `stop` is set."""
+    ready = asyncio.Event()
+    failure: BaseException | None = None
+    with (
+        listening(settings) as (listener, url),
+        placed(settings) as control,
+        noted(settings.data_dir, url, control) as write_note,
+    ):
+        async with (
+            started(settings, encode=frames.encode) as core,
+            controlled(core, control),
+            asyncio.TaskGroup() as tasks,
+        ):
+            server = Server(core, settings)
+            tasks.create_task(server.run(listener, ready.set))
+            tasks.create_task(stop_when(stop, server))
+            await ready.wait()
+            write_note()
+            try:
+                yield url
+            except BaseException as error:  # noqa: BLE001  goes on below, not wrapped by the group
+                failure = error
+            stop.set()
+    if failure is not None:
+        raise failure
+
+
+async def stop_when(stop: asyncio.Event, server: Server) -> None:
+    await stop.wait()
+    server.stop()
 
 
 @asynccontextmanager

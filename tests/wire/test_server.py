@@ -13,11 +13,11 @@ from pathlib import Path
 import httpx2
 import pytest
 from tests.support.server import Serve
-from tests.wire.door import Door, new_cid, new_room, open_door, settings_for, texts
+from tests.wire.door import Door, new_cid, new_room, open_door, serving, settings_for, texts
 
 from palaver.errors import Code, Refused
 from palaver.wire.limits import is_loopback
-from palaver.wire.server import listening, serving, settle
+from palaver.wire.server import listening, settle
 
 POLL_SECONDS = 30
 STOP_SECONDS_MAX = 25.0
@@ -59,7 +59,7 @@ async def test_a_second_server_on_the_same_port_ends_before_it_touches_the_store
     port = int(door.host.rpartition(":")[2])
     settings = settings_for(tmp_path / "other").model_copy(update={"port": port})
     with pytest.raises(Refused) as refused:
-        async with serving(settings):
+        async with serving(settings, asyncio.Event()):
             pass
     assert refused.value.code is Code.PORT_TAKEN
     assert not (tmp_path / "other").exists()

@@ -31,4 +31,4 @@ def serve(given: Mapping[str, object], *, workers: int, open_page: bool, as_json
 
         serve_with_workers(settings, workers, ready)
     else:
-        serve_until_stopped(settings, ready=ready)
+        serve_until_stopped(settings, ready)

@@ -16,8 +16,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
@@ -41,7 +41,7 @@ YOUNG_OBJECTS = 10_000
 log = structlog.stdlib.get_logger()
 
 
-def serve(settings: Settings, *, ready: Callable[[str], None] | None = None) -> None:
+def serve(settings: Settings, ready: Callable[[str], None]) -> None:
     """Serves until the process is told to stop. `ready` is given the URL once connections are accepted.
 
     Refused: `bind_refused`, `port_taken` and what the store refuses.
@@ -52,9 +52,9 @@ def serve(settings: Settings, *, ready: Callable[[str], None] | None = None) -> 
         noted(settings.data_dir, url, control) as write_note,
     ):
 
-        def told(url: str) -> None:
+        def told() -> None:
             write_note()
-            (ready or _tell)(url)
+            ready(url)
 
         serve_on(settings, listener, url, told, control)
 
@@ -63,7 +63,7 @@ def serve_on(
     settings: Settings,
     listener: socket.socket,
     url: str,
-    ready: Callable[[str], None],
+    ready: Callable[[], None],
     control: Path | None = None,
 ) -> None:
     """Serves on a socket that listens already, and at the control socket, until the process is told to stop."""
@@ -74,13 +74,27 @@ def serve_on(
         import uvloop  # noqa: PLC0415  not there on Windows
 
         factory = uvloop.new_event_loop
-
-    def settled(url: str) -> None:
-        settle()
-        ready(url)
-
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(_serve(settings, listener, url, settled, control=control))
+        runner.run(_serve(settings, listener, url, ready, control))
+
+
+async def _serve(
+    settings: Settings,
+    listener: socket.socket,
+    url: str,
+    ready: Callable[[], None],
+    control: Path | None,
+) -> None:
+    def told() -> None:
+        log.info("server.ready", url=url, pid=os.getpid())
+        settle()
+        ready()
+
+    async with started(settings, encode=frames.encode) as core, controlled(core, control):
+        server = Server(core, settings)
+        with _stopped_by_signals(server.stop):
+            await server.run(listener, told)
+    log.info("server.stopped")
 
 
 def settle() -> None:
@@ -91,66 +105,6 @@ def settle() -> None:
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS)
     gc.enable()
-
-
-@asynccontextmanager
-async def serving(
-    settings: Settings, stop: asyncio.Event | None = None
-) -> AsyncGenerator[str, None]:
-    """A server inside a program that runs already: its URL, until the block ends or `stop` is set."""
-    is_ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    stop = stop or asyncio.Event()
-    failure: BaseException | None = None
-    with (
-        listening(settings) as (listener, url),
-        placed(settings) as control,
-        noted(settings.data_dir, url, control) as write_note,
-    ):
-        async with asyncio.TaskGroup() as tasks:
-            server = tasks.create_task(
-                _serve(settings, listener, url, is_ready.set_result, control=control, stop=stop)
-            )
-            await asyncio.wait({server, is_ready}, return_when=asyncio.FIRST_COMPLETED)
-            if not server.done():
-                write_note()
-                try:
-                    yield url
-                except BaseException as error:  # noqa: BLE001  goes on below, not wrapped by the group
-                    failure = error
-                stop.set()
-    if failure is not None:
-        raise failure
-
-
-async def _serve(
-    settings: Settings,
-    listener: socket.socket,
-    url: str,
-    ready: Callable[[str], None],
-    *,
-    control: Path | None,
-    stop: asyncio.Event | None = None,
-) -> None:
-    signals = (signal.SIGTERM, signal.SIGINT) if stop is None else ()
-    stop = stop or asyncio.Event()
-    async with started(settings, encode=frames.encode) as core, controlled(core, control):
-        server = Server(core, settings)
-        with stopping_on(signals, server.stop):
-
-            def told() -> None:
-                log.info("server.ready", url=url, pid=os.getpid())
-                ready(url)
-
-            async with asyncio.TaskGroup() as tasks:
-                waiting = tasks.create_task(_stop_when(stop, server))
-                await server.run(listener, told)
-                waiting.cancel()
-    log.info("server.stopped")
-
-
-async def _stop_when(stop: asyncio.Event, server: "Server") -> None:
-    await stop.wait()
-    server.stop()
 
 
 class Server(uvicorn.Server):
@@ -263,25 +217,16 @@ def noted(
 
 
 @contextmanager
-def stopping_on(
-    signals: Sequence[signal.Signals], stop: Callable[[], None]
-) -> Generator[None, None, None]:
+def _stopped_by_signals(stop: Callable[[], None]) -> Generator[None, None, None]:
     """Signals call `stop`, where this is the main thread and the system has them."""
     loop = asyncio.get_running_loop()
     taken: list[signal.Signals] = []
-    for number in signals:
-        try:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
             loop.add_signal_handler(number, stop)
-        except (NotImplementedError, RuntimeError, ValueError):
-            continue
-        taken.append(number)
+            taken.append(number)
     try:
         yield
     finally:
         for number in taken:
             loop.remove_signal_handler(number)
-
-
-def _tell(url: str) -> None:
-    sys.stdout.write(f"Palaver is at {url} (Ctrl-C stops it)\n")
-    sys.stdout.flush()

@@ -122,4 +122,4 @@ def _work(settings: Settings, listener: socket.socket, url: str, ready: Semaphor
 
     threading.Thread(target=orphaned, daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):
-        serve_on(settings, listener, url, lambda _: ready.release())
+        serve_on(settings, listener, url, ready.release)
