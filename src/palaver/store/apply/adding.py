@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import (
-    CTE,
     ClauseElement,
     Integer,
     LargeBinary,
@@ -32,24 +31,20 @@ from palaver.model import (
     Message,
     MessageId,
     RoomId,
-    TitleSource,
     Turn,
-    Visibility,
 )
 from palaver.store.actors import PREFIX, id_of
-from palaver.store.apply.opening import Agent, open_turns
+from palaver.store.apply.opening import OpenedTurn, new_turn, open_turns
 from palaver.store.apply.transaction import (
-    ADVANCE,
-    INSERT_EVENT,
-    INSERT_MESSAGE,
+    ROOM_COLUMNS,
+    KnownActor,
+    LockedRoom,
+    Said,
     Transaction,
-    created,
+    check_writer,
     distinct,
-    event_row,
-    message_row,
     room_not_found,
 )
-from palaver.store.chain import digest_of_message, linked
 from palaver.store.commands import Added, AddMessage
 from palaver.store.engine.statement import ListStatement, Statement, among
 from palaver.store.messages import message_of, selected
@@ -66,7 +61,7 @@ from palaver.store.turns import selected as selected_turns, turn_of
 from palaver.store.values import new_message
 
 
-def _pairs(names: Sequence[tuple[str, ...]]) -> CTE:
+def _lock(names: Sequence[tuple[str, ...]]) -> ClauseElement:
     """Rooms with authors, numbered, so that what is found need not be compared with what was asked for."""
     number = column("number", Integer)
     room, author = column("room", LargeBinary), column("author", LargeBinary)
@@ -74,20 +69,11 @@ def _pairs(names: Sequence[tuple[str, ...]]) -> CTE:
         (literal_column(str(index)), *[bindparam(name, type_=rooms.c.id.type) for name in pair])
         for index, pair in enumerate(names)
     ]
-    return values(number, room, author, name="asked").data(rows).cte("asked")
-
-
-def _lock(names: Sequence[tuple[str, ...]]) -> ClauseElement:
-    asked = _pairs(names)
+    asked = values(number, room, author, name="asked").data(rows).cte("asked")
     return (
         select(
             asked.c.number,
-            rooms.c.key,
-            rooms.c.seq,
-            rooms.c.chain,
-            rooms.c.visibility,
-            rooms.c.title_source,
-            rooms.c.deleted_ms,
+            *ROOM_COLUMNS,
             actors.c.key,
             actors.c.kind,
             actors.c.name,
@@ -132,21 +118,10 @@ _OPEN = Statement(
 
 
 @dataclass(slots=True)
-class _Room:
-    key: int
-    seq: int
-    stored_seq: int
-    chain: bytes
-    is_open: bool
-    untitled: bool
-    deleted: bool
-
-
-@dataclass(slots=True)
 class _Place:
     """An author in a room."""
 
-    room: _Room
+    room: LockedRoom
     key: int
     name: str
     role: MemberRole | None
@@ -166,27 +141,22 @@ class _Run:
     replied: dict[MessageId, tuple[int, int]] = field(
         default_factory=dict[MessageId, tuple[int, int]]
     )
-    answering: dict[int, list[Agent]] = field(default_factory=dict[int, list[Agent]])
-    message_rows: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
-    event_rows: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
+    answering: dict[int, list[KnownActor]] = field(default_factory=dict[int, list[KnownActor]])
+    said: list[Said] = field(default_factory=list[Said])
+    turns: list[OpenedTurn] = field(default_factory=list[OpenedTurn])
 
 
 def add_messages(tx: Transaction, commands: Sequence[AddMessage]) -> list[Added | Refused]:
     """Applies the run; the results stand in the order of the commands."""
     run = _found(tx, commands)
     results: list[Added | Refused] = []
-    turns: list[tuple[int, int, Turn]] = []
     for command in commands:
         try:
-            results.append(_decide(tx, run, command, turns))
+            results.append(_decide(tx, run, command))
         except Refused as refused:
             results.append(refused)
-    rooms = {place.room.key: place.room for place in run.places.values()}
-    changed = [room for room in rooms.values() if room.seq != room.stored_seq]
-    ADVANCE.many(tx.conn, [(room.seq, room.chain, tx.now_ms, room.key) for room in changed])
-    INSERT_MESSAGE.many(tx.conn, run.message_rows)
-    INSERT_EVENT.many(tx.conn, run.event_rows)
-    open_turns(tx, turns)
+    tx.append(run.said)
+    open_turns(tx, run.turns)
     return results
 
 
@@ -194,25 +164,17 @@ def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:
     run = _Run()
     asked = [(command.room, command.author) for command in commands]
     pairs = list(dict.fromkeys(asked))
-    found: dict[int, _Room] = {}
+    found: dict[int, LockedRoom] = {}
     for row in _LOCK.all(tx.conn, pairs):
-        number, room_key, seq, chain, visibility, title_source, deleted_ms = row[:7]
-        key, kind, name, role = row[7:]
+        number, room_key = row[:2]
+        key, kind, name, role = row[-4:]
         if number >= len(pairs):
             continue  # the list was made longer
         room, author = pairs[int(number)]
         if room[:2] != "r_" or author[:2] != PREFIX[kind]:
             continue
         if room_key not in found:
-            found[room_key] = _Room(
-                key=room_key,
-                seq=seq,
-                stored_seq=seq,
-                chain=chain,
-                is_open=visibility is Visibility.OPEN,
-                untitled=title_source is TitleSource.NONE,
-                deleted=deleted_ms is not None,
-            )
+            found[room_key] = LockedRoom(room, *row[1:-4])
         run.places[room, author] = _Place(found[room_key], key, name, role)
     cids = [command.cid for command in commands if command.cid is not None]
     for row in _KNOWN.all(tx.conn, distinct(cids)):
@@ -231,25 +193,22 @@ def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:
         if command.answers and (place := run.places.get((command.room, command.author)))
     ]
     for room_key, key, digits, name in _ANSWERING.all(tx.conn, distinct(asking)):
-        agent = Agent(key, id_of(ActorKind.AGENT, digits), name)
+        agent = KnownActor(key, id_of(ActorKind.AGENT, digits), name)
         run.answering.setdefault(room_key, []).append(agent)
     return run
 
 
-def _decide(
-    tx: Transaction, run: _Run, command: AddMessage, turns: list[tuple[int, int, Turn]]
-) -> Added:
+def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
     author = run.places.get((command.room, command.author))
-    if author is None or author.room.deleted or not (author.room.is_open or author.role):
+    if author is None or author.room.deleted_ms is not None:
         raise room_not_found()
     room = author.room
-    if author.role is MemberRole.READER and not room.is_open:
-        raise Refused(Code.FORBIDDEN, "readers of this room cannot write to it")
+    check_writer(room, author.role)
     repeatable = (author.key, command.cid or command.id)
     known = run.known.get(repeatable)
     if known is not None:
         found = _duplicate(command, room, *known)
-        return replace(found, turns=_still_open(tx, room, found.message, turns))
+        return replace(found, turns=_still_open(tx, run, room, found.message))
     reply_to_seq = _reply_to_seq(run, command, room)
     room.seq += 1
     message = new_message(
@@ -270,23 +229,18 @@ def _decide(
         None,
         command.meta,
     )
-    run.message_rows.append(message_row(room.key, author.key, message, reply_to_seq))
-    event = created(message)
-    digest = digest_of_message(message, reply_to_seq)
-    room.chain = linked(room.chain, event, room.seq, digest)
-    run.event_rows.append(event_row(room.key, author.key, message, room.chain))
-    tx.events.append(event)
+    run.said.append((room, author.key, message, reply_to_seq))
     run.replied[message.id] = (room.key, room.seq)
     run.known[repeatable] = (message, command.text)
     opened: list[Turn] = []
     if command.answers:
         for agent in run.answering.get(room.key, ()):
-            opened.append(agent.turn(tx.clock, command.room, room.seq))
-            turns.append((room.key, agent.key, opened[-1]))
+            opened.append(new_turn(tx, room, agent, room.seq))
+            run.turns.append((room.key, agent.key, opened[-1]))
     return Added(message=message, dup=False, turns=tuple(opened), untitled=room.untitled)
 
 
-def _duplicate(command: AddMessage, room: _Room, message: Message, text: str) -> Added:
+def _duplicate(command: AddMessage, room: LockedRoom, message: Message, text: str) -> Added:
     """The message that is there, when it says the same; `text` is what it said before it was deleted."""
     same = (message.room, text, message.reply_to) == (
         command.room,
@@ -298,16 +252,14 @@ def _duplicate(command: AddMessage, room: _Room, message: Message, text: str) ->
     return Added(message=message, dup=True, turns=(), untitled=room.untitled)
 
 
-def _still_open(
-    tx: Transaction, room: _Room, message: Message, turns: list[tuple[int, int, Turn]]
-) -> tuple[Turn, ...]:
+def _still_open(tx: Transaction, run: _Run, room: LockedRoom, message: Message) -> tuple[Turn, ...]:
     """This process's open turns of a message: whoever stored it may not have heard of them."""
     stored = [turn_of(row) for row in _OPEN.all(tx.conn, room.key, message.seq, tx.owner)]
-    new = [turn for key, _, turn in turns if (key, turn.trigger_seq) == (room.key, message.seq)]
+    new = [turn for key, _, turn in run.turns if (key, turn.trigger_seq) == (room.key, message.seq)]
     return (*stored, *new)
 
 
-def _reply_to_seq(run: _Run, command: AddMessage, room: _Room) -> int | None:
+def _reply_to_seq(run: _Run, command: AddMessage, room: LockedRoom) -> int | None:
     if command.reply_to is None:
         return None
     room_key, seq = run.replied.get(command.reply_to, (None, None))

@@ -1,6 +1,6 @@
 """Appends several entries to a room at once, and deletes or restores single messages."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import bindparam, select
 
@@ -13,21 +13,14 @@ from palaver.model import (
     MessageId,
     Role,
     Status,
-    Visibility,
 )
 from palaver.store.apply.transaction import (
-    ADVANCE,
-    INSERT_EVENT,
-    INSERT_MESSAGE,
     KnownActor,
     LockedRoom,
+    Said,
     Transaction,
-    created,
     distinct,
-    event_row,
-    message_row,
 )
-from palaver.store.chain import digest_of_message, linked
 from palaver.store.commands import AddEntries, SetMessageDeleted
 from palaver.store.engine.statement import Statement, among, updating
 from palaver.store.messages import message_of, page, selected
@@ -56,12 +49,10 @@ _SET_DELETED = updating(messages.c.id, "deleted_ms")
 def append(
     tx: Transaction,
     room: LockedRoom,
-    entries: Sequence[tuple[MessageId, KnownActor, Entry, Status]],
+    entries: Iterable[tuple[MessageId, KnownActor, Entry, Status]],
 ) -> list[Message]:
     """Stores entries, with their ids, authors and statuses, as the room's next messages."""
-    told: list[Message] = []
-    message_rows: list[tuple[object, ...]] = []
-    event_rows: list[tuple[object, ...]] = []
+    said: list[Said] = []
     for id_, author, entry, status in entries:
         room.seq += 1
         message = Message(
@@ -77,17 +68,9 @@ def append(
             kind=str(entry.kind),
             meta=entry.meta,
         )
-        event = created(message)
-        room.chain = linked(room.chain, event, room.seq, digest_of_message(message, None))
-        message_rows.append(message_row(room.key, author.key, message, None))
-        event_rows.append(event_row(room.key, author.key, message, room.chain))
-        tx.events.append(event)
-        told.append(message)
-    if told:
-        ADVANCE.run(tx.conn, room.seq, room.chain, tx.now_ms, room.key)
-        INSERT_MESSAGE.many(tx.conn, message_rows)
-        INSERT_EVENT.many(tx.conn, event_rows)
-    return told
+        said.append((room, author.key, message, None))
+    tx.append(said)
+    return [message for _, _, message, _ in said]
 
 
 def by_role(
@@ -102,8 +85,7 @@ def by_role(
 
 def add(tx: Transaction, command: AddEntries) -> tuple[Message, ...]:
     """Applies `AddEntries`."""
-    room = tx.room(command.room)
-    author = tx.writer(room, command.author)
+    room, author = tx.writable(command.room, command.author)
     agent = tx.actor(command.agent)
     assert agent is not None, "the server's agents are never removed"
     known = [message_of(row[-1], row) for row in _KNOWN.all(tx.conn, distinct(command.ids))]
@@ -137,15 +119,26 @@ def set_deleted(tx: Transaction, command: SetMessageDeleted) -> bool:
     if row is None:
         raise Refused(Code.MESSAGE_NOT_FOUND, "there is no such message")
     room_id, seq, deleted_ms, author = row
-    room = tx.room(room_id)
-    by = tx.writer(room, command.by)
-    membership = tx.membership(room, by)
-    owner = membership is not None and membership[0] is MemberRole.OWNER
-    if not owner and room.visibility is not Visibility.OPEN and by.id[2:] != author:
+    room, by = tx.writable(room_id, command.by)
+    owner = tx.role(room, by) is MemberRole.OWNER
+    if not (owner or room.is_open or by.id[2:] == author):
         raise Refused(Code.FORBIDDEN, "only its author or the room's owner may delete a message")
     if command.deleted is (deleted_ms is not None):
         return False
-    _SET_DELETED.run(tx.conn, tx.now_ms if command.deleted else None, command.message)
-    type_ = EventType.MESSAGE_DELETED if command.deleted else EventType.MESSAGE_RESTORED
-    tx.log(room, type_, by, message_seq=seq, data={"msg": command.message, "seq": seq})
+    mark(tx, room, by, (command.message, seq), deleted=command.deleted)
     return True
+
+
+def mark(
+    tx: Transaction,
+    room: LockedRoom,
+    by: KnownActor,
+    message: tuple[MessageId, int],
+    *,
+    deleted: bool,
+) -> None:
+    """Deletes or restores a message of this id and seq."""
+    id_, seq = message
+    _SET_DELETED.run(tx.conn, tx.now_ms if deleted else None, id_)
+    type_ = EventType.MESSAGE_DELETED if deleted else EventType.MESSAGE_RESTORED
+    tx.log(room, type_, by, message_seq=seq, data={"msg": id_, "seq": seq})

@@ -13,27 +13,22 @@ from sqlalchemy import Connection, bindparam, select
 
 from palaver.errors import Code, Refused
 from palaver.model import (
-    ActorKind,
     Entry,
     Exchange,
     ExchangeId,
     ExchangeState,
     Message,
-    MessageId,
     Role,
     RoomId,
     Spans,
-    TitleSource,
     Turn,
-    TurnState,
 )
 from palaver.store import messages, rooms as stored_rooms
-from palaver.store.actors import id_of
 from palaver.store.apply import rooms
 from palaver.store.apply.entries import REPEATED_MS, append, by_role
-from palaver.store.apply.opening import next_attempt, open_turns
-from palaver.store.apply.transaction import KnownActor, LockedRoom, Transaction
-from palaver.store.apply.turns import LOCK_TURN, end
+from palaver.store.apply.opening import new_turn, next_attempt, open_turns
+from palaver.store.apply.transaction import KnownActor, LockedRoom, Transaction, distinct
+from palaver.store.apply.turns import end, hold
 from palaver.store.commands import ChangeExchange, FinishExchange, Opened, OpenExchange
 from palaver.store.engine.statement import Statement, among, inserting, updating
 from palaver.store.exchanges import exchange_of, get, selected_exchanges, spoken
@@ -95,9 +90,6 @@ _INSERT = inserting(
 )
 _INSERT_PREFIX = inserting(prefixes, "actor_key", "digest", "exchange_id", "answered")
 _FINISH = updating(exchanges.c.id, "state", "name", "ended_ms", "seqs", "response")
-_KEYS = Statement(
-    select(exchanges.c.actor_key).where(exchanges.c.id == bindparam("exchange")), "exchange"
-)
 _SET_METADATA = updating(exchanges.c.id, "metadata")
 _FORGET = updating(exchanges.c.id, "deleted_ms", "kept")
 
@@ -112,24 +104,16 @@ def opened(tx: Transaction, command: OpenExchange) -> Opened:
     if known is not None:
         return Opened(exchange=known, turn=turn_get(tx.conn, known.turn), dup=True, untitled=False)
     room, view, taken = _place(tx, command, actor)
-    new = append(
-        tx,
-        room,
-        by_role(command.ids[taken:], command.entries[taken:], actor, agent),
-    )
+    new = append(tx, room, by_role(command.ids[taken:], command.entries[taken:], actor, agent))
     view = _with(view, [message.seq for message in new])
     trigger_seq = view[-1][1] if view else room.seq
-    turn = Turn(
-        id=command.turn,
-        room=room.id,
-        agent=agent.id,
-        agent_name=agent.name,
-        trigger_seq=trigger_seq,
-        message=command.message,
-        state=TurnState.OPEN,
-        attempt=1 if new else next_attempt(tx, room, trigger_seq, agent.key),
-        fence=1,
-        external=True,
+    turn = new_turn(
+        tx,
+        room,
+        agent,
+        trigger_seq,
+        attempt=1 if new else next_attempt(tx, room, trigger_seq, agent),
+        external=(command.turn, command.message),
     )
     _insert(tx, command, (room, actor, agent), turn, view)
     exchange = Exchange(
@@ -152,12 +136,7 @@ def opened(tx: Transaction, command: OpenExchange) -> Opened:
         turn=command.turn,
         message=command.message,
     )
-    return Opened(
-        exchange=exchange,
-        turn=turn,
-        dup=False,
-        untitled=room.title_source is TitleSource.NONE,
-    )
+    return Opened(exchange=exchange, turn=turn, dup=False, untitled=room.untitled)
 
 
 def finished(tx: Transaction, command: FinishExchange) -> Exchange | None:
@@ -165,25 +144,22 @@ def finished(tx: Transaction, command: FinishExchange) -> Exchange | None:
     exchange = _unfiltered(tx.conn, command.id)
     assert exchange is not None, "it was opened"
     room = tx.room(exchange.room, deleted_too=True)
-    found = LOCK_TURN.first(tx.conn, exchange.turn)
-    assert found is not None
-    fence, state, message_id, agent_key, _, digits, name = found
-    if state is not TurnState.OPEN or fence != command.fence:
+    held = hold(tx, exchange.turn, command.fence)
+    if held is None:
         return None
-    agent = KnownActor(agent_key, id_of(ActorKind.AGENT, digits), name, is_agent=True)
-    ids: list[MessageId] = [message_id, *command.ids]
+    message_id, agent = held
     rows = [
         (id_, agent, entry, command.status)
-        for id_, entry in zip(ids, command.entries, strict=False)
+        for id_, entry in zip((message_id, *command.ids), command.entries, strict=False)
     ]
     answers = [message.seq for message in append(tx, room, rows)]
     end(tx, exchange.turn)
     seqs = {"view": exchange.view, "answers": answers}
     _FINISH.run(tx.conn, command.state, command.name, tx.now_ms, seqs, command.response, command.id)
-    row = _KEYS.first(tx.conn, command.id)
-    assert row is not None
+    actor = tx.actor(exchange.actor)
+    assert actor is not None, "it asked"
     _INSERT_PREFIX.many(
-        tx.conn, [(row[0], digest, command.id, True) for digest in dict.fromkeys(command.prefixes)]
+        tx.conn, [(actor.key, *digest, command.id, True) for digest in distinct(command.prefixes)]
     )
     return _unfiltered(tx.conn, command.id)
 
@@ -236,16 +212,14 @@ def _place(
         if before is None or before.actor != command.actor:
             raise not_found()
         view = _with(before.view, before.answers)
-        room = tx.room(command.room or before.room)
-        tx.writer(room, command.actor)
+        room, _ = tx.writable(command.room or before.room, command.actor)
         return room, view, 0
     found = _matched(tx, command, actor)
     if found is not None:
         return found
     if command.room is None:
         return rooms.make(tx, command.new_room), (), 0
-    room = tx.room(command.room)
-    tx.writer(room, command.actor)
+    room, _ = tx.writable(command.room, command.actor)
     if not command.whole:  # what is new goes on from all that was said
         return room, ((1, room.seq),) if room.seq else (), 0
     return room, *_aligned(tx.conn, room.id, command.entries)
@@ -275,8 +249,7 @@ def _matched(
             if taken < len(command.entries) and _alike(command.entries[taken], message):
                 view = _with(view, [message.seq])
                 taken += 1
-        room = tx.room(exchange.room)
-        tx.writer(room, command.actor)
+        room, _ = tx.writable(exchange.room, command.actor)
         return room, view, taken
     return None
 

@@ -1,16 +1,14 @@
 """Opens turns, and says until when this process holds them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import BigInteger, bindparam, func, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 
-from palaver.clock import Clock
-from palaver.model import ActorId, MessageId, RoomId, Turn, TurnId, TurnState
-from palaver.store.apply.transaction import LockedRoom, Transaction
+from palaver.model import MessageId, Turn, TurnId, TurnState
+from palaver.store.apply.transaction import KnownActor, LockedRoom, Transaction
 from palaver.store.engine.statement import Statement, inserting
 from palaver.store.schema import turns
 
@@ -61,31 +59,40 @@ _ATTEMPTS = Statement(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Agent:
-    """An agent that answers in a room."""
-
-    key: int
-    id: ActorId
-    name: str
-
-    def turn(self, clock: Clock, room: RoomId, trigger_seq: int, attempt: int = 1) -> Turn:
-        """A new turn of this agent, with the id of the message that will come of it."""
-        return Turn(
-            id=TurnId(f"t_{clock.new_id()}"),
-            room=room,
-            agent=self.id,
-            agent_name=self.name,
-            trigger_seq=trigger_seq,
-            message=MessageId(f"m_{clock.new_id()}"),
-            state=TurnState.OPEN,
-            attempt=attempt,
-            fence=1,
-        )
+OpenedTurn = tuple[int, int, Turn]
+"""A new turn behind the keys of its room and its agent."""
 
 
-def open_turns(tx: Transaction, opened: Sequence[tuple[int, int, Turn]]) -> None:
-    """Stores new turns, given with the keys of their room and agent, as this process' own."""
+def new_turn(
+    tx: Transaction,
+    room: LockedRoom,
+    agent: KnownActor,
+    trigger_seq: int,
+    *,
+    attempt: int = 1,
+    external: tuple[TurnId, MessageId] | None = None,
+) -> Turn:
+    """A turn, with the id of the message that will come of it. Both are given where the answer comes from outside."""
+    turn, message = external or (
+        TurnId(f"t_{tx.clock.new_id()}"),
+        MessageId(f"m_{tx.clock.new_id()}"),
+    )
+    return Turn(
+        id=turn,
+        room=room.id,
+        agent=agent.id,
+        agent_name=agent.name,
+        trigger_seq=trigger_seq,
+        message=message,
+        state=TurnState.OPEN,
+        attempt=attempt,
+        fence=1,
+        external=external is not None,
+    )
+
+
+def open_turns(tx: Transaction, opened: Sequence[OpenedTurn]) -> None:
+    """Stores new turns as this process' own."""
     _INSERT.many(
         tx.conn,
         [
@@ -107,8 +114,7 @@ def open_turns(tx: Transaction, opened: Sequence[tuple[int, int, Turn]]) -> None
     )
 
 
-def next_attempt(tx: Transaction, room: LockedRoom, trigger_seq: int, agent_key: int) -> int:
+def next_attempt(tx: Transaction, room: LockedRoom, trigger_seq: int, agent: KnownActor) -> int:
     """The number of an agent's next turn that answers the message at `trigger_seq`, from 1."""
-    row = _ATTEMPTS.first(tx.conn, room.key, trigger_seq, agent_key)
-    assert row is not None
-    return int(row[0] or 0) + 1
+    (attempts,) = _ATTEMPTS.one(tx.conn, room.key, trigger_seq, agent.key)
+    return int(attempts or 0) + 1

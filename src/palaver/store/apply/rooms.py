@@ -12,7 +12,6 @@ from palaver.model import (
     MemberRole,
     Room,
     TitleSource,
-    Visibility,
 )
 from palaver.store import rooms as stored_rooms
 from palaver.store.apply.transaction import (
@@ -55,10 +54,17 @@ _INSERT_MEMBER = inserting(
 )
 _RENAME = updating(rooms.c.key, "title", "title_folded", "title_source")
 _SET_DELETED = updating(rooms.c.key, "deleted_ms")
-_SETTINGS = Statement(
-    select(rooms.c.settings).where(rooms.c.key == bindparam("room_key")), "room_key"
+_TITLE_AND_SETTINGS = Statement(
+    select(rooms.c.title, rooms.c.settings).where(rooms.c.key == bindparam("room_key")), "room_key"
 )
 _SET_SETTINGS = updating(rooms.c.key, "settings")
+_READ = Statement(
+    select(members.c.read_seq).where(
+        members.c.room_key == bindparam("room_key"), members.c.actor_key == bindparam("actor_key")
+    ),
+    "room_key",
+    "actor_key",
+)
 _SET_READ = Statement(
     update(members)
     .where(
@@ -88,7 +94,7 @@ def make(tx: Transaction, command: CreateRoom) -> LockedRoom:
     owner = None if command.owner is None else _actor(tx, command.owner)
     agents = [_actor(tx, agent) for agent in dict.fromkeys(command.agents)]
     folded = stored_rooms.folded(command.title)
-    row = _INSERT_ROOM.first(
+    (key,) = _INSERT_ROOM.one(
         tx.conn,
         command.id,
         command.title,
@@ -101,14 +107,12 @@ def make(tx: Transaction, command: CreateRoom) -> LockedRoom:
         tx.now_ms,
         command.settings,
     )
-    assert row is not None
     room = LockedRoom(
-        key=row[0],
         id=command.id,
+        key=key,
         seq=0,
         chain=id_bytes(command.id),
         visibility=command.visibility,
-        title=command.title,
         title_source=command.title_source,
         deleted_ms=None,
     )
@@ -117,8 +121,7 @@ def make(tx: Transaction, command: CreateRoom) -> LockedRoom:
     for agent in agents:
         if agent.id != command.owner:
             _join(tx, room, agent, MemberRole.MEMBER, auto_respond=True)
-    is_open = command.visibility is Visibility.OPEN
-    data = {"title": command.title} | ({"visibility": "open"} if is_open else {})
+    data = {"title": command.title} | ({"visibility": "open"} if room.is_open else {})
     tx.log(room, EventType.ROOM_CREATED, owner, data=data)
     return room
 
@@ -128,11 +131,12 @@ def rename(tx: Transaction, command: RenameRoom) -> bool:
     room = tx.room(command.room)
     by = None if command.by is None else tx.actor(command.by)
     if command.source is TitleSource.USER:
-        _only_owner(tx, room, by, server_too=command.by is None)
+        _check_owner(tx, room, by, by_server=command.by is None)
     order = list(TitleSource)
     if order.index(command.source) < order.index(room.title_source):
         return False
-    if (command.title, command.source) == (room.title, room.title_source):
+    title, _ = _TITLE_AND_SETTINGS.one(tx.conn, room.key)
+    if (command.title, command.source) == (title, room.title_source):
         return True
     folded = stored_rooms.folded(command.title)
     _RENAME.run(tx.conn, command.title, folded, command.source, room.key)
@@ -149,7 +153,7 @@ def set_deleted(tx: Transaction, command: SetRoomDeleted) -> bool:
     """Applies `SetRoomDeleted`."""
     room = tx.room(command.room, deleted_too=True)
     by = tx.actor(command.by)
-    _only_owner(tx, room, by)
+    _check_owner(tx, room, by)
     if command.deleted is (room.deleted_ms is not None):
         return False
     _SET_DELETED.run(tx.conn, tx.now_ms if command.deleted else None, room.key)
@@ -159,8 +163,7 @@ def set_deleted(tx: Transaction, command: SetRoomDeleted) -> bool:
 
 def change_settings(tx: Transaction, command: ChangeSettings) -> None:
     """Applies `ChangeSettings`."""
-    room = tx.room(command.room)
-    tx.writer(room, command.by)
+    room, _ = tx.writable(command.room, command.by)
     _SET_SETTINGS.run(tx.conn, {**_settings(tx, room), **command.settings}, room.key)
 
 
@@ -168,14 +171,14 @@ def mark_read(tx: Transaction, command: MarkRead) -> int:
     """Applies `MarkRead`."""
     room = tx.room(command.room)
     actor = tx.actor(command.actor)
-    membership = None if actor is None else tx.membership(room, actor)
-    if actor is None or (membership is None and room.visibility is not Visibility.OPEN):
+    row = None if actor is None else _READ.first(tx.conn, room.key, actor.key)
+    if actor is None or (row is None and not room.is_open):
         raise room_not_found()
     seq = max(0, min(command.seq, room.seq))
-    if membership is None:
+    if row is None:
         _join(tx, room, actor, MemberRole.MEMBER, read_seq=seq)
         return seq
-    _, read_seq = membership
+    (read_seq,) = row
     if seq > read_seq:
         _SET_READ.run(tx.conn, seq, room.key, actor.key)
     return max(seq, read_seq)
@@ -185,9 +188,9 @@ def add_member(tx: Transaction, command: AddMember) -> bool:
     """Applies `AddMember`."""
     room = tx.room(command.room)
     by = tx.actor(command.by)
-    _only_owner(tx, room, by)
+    _check_owner(tx, room, by)
     actor = _actor(tx, command.actor)
-    if tx.membership(room, actor) is not None:
+    if tx.role(room, actor) is not None:
         return False
     _join(tx, room, actor, command.role, auto_respond=command.auto_respond)
     tx.log(
@@ -200,9 +203,8 @@ def add_member(tx: Transaction, command: AddMember) -> bool:
 
 
 def _settings(tx: Transaction, room: LockedRoom) -> Mapping[str, Any]:
-    row = _SETTINGS.first(tx.conn, room.key)
-    assert row is not None, "it is locked"
-    return row[0]
+    _, settings = _TITLE_AND_SETTINGS.one(tx.conn, room.key)
+    return settings
 
 
 def _actor(tx: Transaction, actor: ActorId) -> KnownActor:
@@ -212,19 +214,19 @@ def _actor(tx: Transaction, actor: ActorId) -> KnownActor:
     return found
 
 
-def _only_owner(
-    tx: Transaction, room: LockedRoom, by: KnownActor | None, *, server_too: bool = False
+def _check_owner(
+    tx: Transaction, room: LockedRoom, by: KnownActor | None, *, by_server: bool = False
 ) -> None:
-    if room.visibility is Visibility.OPEN and "door" not in _settings(tx, room):
-        raise Refused(Code.ROOM_PROTECTED, "a room that is open to everyone has no owner")
-    if server_too:
-        return
-    if room.visibility is Visibility.OPEN:
+    if room.is_open:
+        if "door" not in _settings(tx, room):
+            raise Refused(Code.ROOM_PROTECTED, "a room that is open to everyone has no owner")
         return  # what an API client left there may be tidied up by anyone who sees it; it can be undone
-    membership = None if by is None else tx.membership(room, by)
-    if membership is None:
+    if by_server:
+        return
+    role = None if by is None else tx.role(room, by)
+    if role is None:
         raise room_not_found()
-    if membership[0] is not MemberRole.OWNER:
+    if role is not MemberRole.OWNER:
         raise Refused(Code.FORBIDDEN, "only the room's owner may do this")
 
 

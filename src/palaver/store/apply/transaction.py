@@ -15,6 +15,7 @@ from palaver.errors import Code, Refused
 from palaver.model import (
     NO_DATA,
     ActorId,
+    ActorKind,
     Event,
     EventType,
     MemberRole,
@@ -23,22 +24,23 @@ from palaver.model import (
     TitleSource,
     Visibility,
 )
-from palaver.store.actors import id_of
+from palaver.store.actors import PREFIX, id_of
 from palaver.store.chain import digest_of_data, digest_of_message, linked
 from palaver.store.engine.statement import Statement, inserting, updating
 from palaver.store.schema import actors, events, members, messages, rooms
 from palaver.store.values import new_event
 
+# what `LockedRoom` has behind its id
+ROOM_COLUMNS = (
+    rooms.c.key,
+    rooms.c.seq,
+    rooms.c.chain,
+    rooms.c.visibility,
+    rooms.c.title_source,
+    rooms.c.deleted_ms,
+)
 _LOCK = Statement(
-    select(
-        rooms.c.key,
-        rooms.c.seq,
-        rooms.c.chain,
-        rooms.c.visibility,
-        rooms.c.title,
-        rooms.c.title_source,
-        rooms.c.deleted_ms,
-    )
+    select(*ROOM_COLUMNS)
     .where(rooms.c.id == bindparam("room"))
     .with_for_update(key_share=True, of=rooms),
     "room",
@@ -50,18 +52,18 @@ _ACTOR = Statement(
     "actor",
 )
 _ROLE = Statement(
-    select(members.c.role, members.c.read_seq).where(
+    select(members.c.role).where(
         members.c.room_key == bindparam("room_key"), members.c.actor_key == bindparam("actor_key")
     ),
     "room_key",
     "actor_key",
 )
-ADVANCE = updating(rooms.c.key, "seq", "chain", "active_ms")
+_ADVANCE = updating(rooms.c.key, "seq", "chain", "active_ms")
 _ADVANCE_QUIETLY = updating(rooms.c.key, "seq", "chain")
-INSERT_EVENT = inserting(
+_INSERT_EVENT = inserting(
     events, "room_key", "seq", "type", "actor_key", "at_ms", "message_seq", "data", "chain"
 )
-INSERT_MESSAGE = inserting(
+_INSERT_MESSAGE = inserting(
     messages,
     "room_key",
     "seq",
@@ -83,14 +85,23 @@ INSERT_MESSAGE = inserting(
 class LockedRoom:
     """A room as it is in this transaction."""
 
-    key: int
     id: RoomId
+    key: int
     seq: int
     chain: bytes
     visibility: Visibility
-    title: str
     title_source: TitleSource
     deleted_ms: int | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether everyone may write to it."""
+        return self.visibility is Visibility.OPEN
+
+    @property
+    def untitled(self) -> bool:
+        """Whether nobody has named it yet."""
+        return self.title_source is TitleSource.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +111,15 @@ class KnownActor:
     key: int
     id: ActorId
     name: str
-    is_agent: bool
+
+    @property
+    def is_agent(self) -> bool:
+        """Whether it answers."""
+        return self.id.startswith(PREFIX[ActorKind.AGENT])
+
+
+Said = tuple[LockedRoom, int, Message, int | None]
+"""A message whose seq is its room's next, with its author's key and the seq of the one that it replies to."""
 
 
 @dataclass(slots=True)
@@ -117,36 +136,34 @@ class Transaction:
     def room(self, room: RoomId, *, deleted_too: bool = False) -> LockedRoom:
         """Locks the room. Refused: `room_not_found`."""
         row = _LOCK.first(self.conn, room)
-        if row is None or (row[6] is not None and not deleted_too):
+        if row is None or (row[-1] is not None and not deleted_too):
             raise room_not_found()
-        key, seq, chain, visibility, title, title_source, deleted_ms = row
-        return LockedRoom(key, room, seq, chain, visibility, title, title_source, deleted_ms)
+        return LockedRoom(room, *row)
 
     def actor(self, actor: ActorId) -> KnownActor | None:
-        """The actor of this id."""
+        """The actor of this id; None when there is none."""
         known = self.actors.get(actor)
         if known is None:
             row = _ACTOR.first(self.conn, actor)
             if row is None or id_of(row[1], row[2]) != actor:
                 return None
-            known = self.actors[actor] = KnownActor(row[0], actor, row[3], actor.startswith("a_"))
+            known = self.actors[actor] = KnownActor(row[0], actor, row[3])
         return known
 
-    def membership(self, room: LockedRoom, actor: KnownActor) -> tuple[MemberRole, int] | None:
-        """The actor's role in the room, and how far it has read."""
+    def role(self, room: LockedRoom, actor: KnownActor) -> MemberRole | None:
+        """The actor's role in the room; None when it is no member."""
         row = _ROLE.first(self.conn, room.key, actor.key)
-        return None if row is None else (row[0], row[1])
+        return None if row is None else row[0]
 
-    def writer(self, room: LockedRoom, actor: ActorId) -> KnownActor:
-        """The actor, who may write to the room. Refused: `room_not_found`, `forbidden`."""
+    def writable(self, room: RoomId, actor: ActorId) -> tuple[LockedRoom, KnownActor]:
+        """Locks the room for an actor who may write to it. Refused: `room_not_found`, `forbidden`."""
+        locked = self.room(room)
         found = self.actor(actor)
-        membership = None if found is None else self.membership(room, found)
-        is_open = room.visibility is Visibility.OPEN
-        if found is None or (membership is None and not is_open):
+        if found is None:
             raise room_not_found()
-        if membership and membership[0] is MemberRole.READER and not is_open:
-            raise Refused(Code.FORBIDDEN, "readers of this room cannot write to it")
-        return found
+        if not locked.is_open:
+            check_writer(locked, self.role(locked, found))
+        return locked, found
 
     def log(
         self,
@@ -171,58 +188,60 @@ class Transaction:
         _ADVANCE_QUIETLY.run(self.conn, room.seq, room.chain, room.key)
         key = None if actor is None else actor.key
         row = (room.key, room.seq, type_, key, self.now_ms, message_seq, data, room.chain)
-        INSERT_EVENT.run(self.conn, *row)
+        _INSERT_EVENT.run(self.conn, *row)
         self.events.append(event)
 
-    def append(self, room: LockedRoom, author_key: int, message: Message) -> None:
-        """Stores one message, which replies to none, with its event; its seq is the room's next."""
-        event = created(message)
-        room.seq = message.seq
-        room.chain = linked(room.chain, event, message.seq, digest_of_message(message, None))
-        ADVANCE.run(self.conn, room.seq, room.chain, self.now_ms, room.key)
-        INSERT_MESSAGE.run(self.conn, *message_row(room.key, author_key, message, None))
-        INSERT_EVENT.run(self.conn, *event_row(room.key, author_key, message, room.chain))
-        self.events.append(event)
+    def append(self, said: Sequence[Said]) -> None:
+        """Stores messages with their events."""
+        changed: dict[int, LockedRoom] = {}
+        message_rows: list[tuple[Any, ...]] = []
+        event_rows: list[tuple[Any, ...]] = []
+        for room, author_key, message, reply_to_seq in said:
+            seq, at_ms = message.seq, message.created_ms
+            event = new_event(
+                room.id,
+                seq,
+                EventType.MESSAGE_CREATED,
+                message.author,
+                at_ms,
+                message,
+                NO_DATA,
+            )
+            room.chain = linked(room.chain, event, seq, digest_of_message(message, reply_to_seq))
+            changed[room.key] = room
+            message_rows.append(
+                (
+                    room.key,
+                    seq,
+                    message.id,
+                    author_key,
+                    message.role,
+                    message.status,
+                    message.kind,
+                    message.text,
+                    at_ms,
+                    message.cid,
+                    reply_to_seq,
+                    message.branch,
+                    message.meta,
+                )
+            )
+            event_rows.append((room.key, seq, event.type, author_key, at_ms, seq, None, room.chain))
+            self.events.append(event)
+        advanced = [(room.seq, room.chain, self.now_ms, room.key) for room in changed.values()]
+        _ADVANCE.many(self.conn, advanced)
+        _INSERT_MESSAGE.many(self.conn, message_rows)
+        _INSERT_EVENT.many(self.conn, event_rows)
 
 
-def message_row(
-    room_key: int, author_key: int, message: Message, reply_to_seq: int | None
-) -> tuple[Any, ...]:
-    """The values of `INSERT_MESSAGE`."""
-    return (
-        room_key,
-        message.seq,
-        message.id,
-        author_key,
-        message.role,
-        message.status,
-        message.kind,
-        message.text,
-        message.created_ms,
-        message.cid,
-        reply_to_seq,
-        message.branch,
-        message.meta,
-    )
-
-
-def event_row(room_key: int, author_key: int, message: Message, chain: bytes) -> tuple[Any, ...]:
-    """The values of `INSERT_EVENT` for a created message."""
-    seq, at_ms = message.seq, message.created_ms
-    return (room_key, seq, EventType.MESSAGE_CREATED, author_key, at_ms, seq, None, chain)
-
-
-def created(message: Message) -> Event:
-    """The event that tells of a message."""
-    return new_event(
-        message.room,
-        message.seq,
-        EventType.MESSAGE_CREATED,
-        message.author,
-        message.created_ms,
-        message,
-        NO_DATA,
-    )
+def check_writer(room: LockedRoom, role: MemberRole | None) -> None:
+    """That who has this `role` may write to the room. Refused: `room_not_found`, `forbidden`."""
+    if room.is_open:
+        return
+    if role is None:
+        raise room_not_found()
+    if role is MemberRole.READER:
+        raise Refused(Code.FORBIDDEN, "readers of this room cannot write to it")
 
 
 def room_not_found() -> Refused:

@@ -14,9 +14,8 @@ from sqlalchemy import Connection, bindparam, delete, literal, select, update
 from palaver.errors import Code, Refused
 from palaver.model import (
     NO_DATA,
-    ActorId,
     ActorKind,
-    EventType,
+    Entry,
     Message,
     MessageId,
     Role,
@@ -26,8 +25,9 @@ from palaver.model import (
     TurnState,
 )
 from palaver.store.actors import id_of
-from palaver.store.apply.opening import LEASE_MS, Agent, DatabaseNow, next_attempt, open_turns
-from palaver.store.apply.transaction import KnownActor, LockedRoom, Transaction, distinct
+from palaver.store.apply.entries import append, mark
+from palaver.store.apply.opening import LEASE_MS, DatabaseNow, new_turn, next_attempt, open_turns
+from palaver.store.apply.transaction import KnownActor, Transaction, distinct
 from palaver.store.commands import (
     ClaimTurns,
     FinishTurn,
@@ -39,9 +39,9 @@ from palaver.store.commands import (
 from palaver.store.engine.base import POSTGRESQL
 from palaver.store.engine.statement import Statement, among, inserting, updating
 from palaver.store.schema import actors, messages, partials, rooms, turn_is_open, turns
-from palaver.store.turns import selected, turn_of
+from palaver.store.turns import get, selected, turn_of
 
-ROOM_OF_TURN = Statement(
+_ROOM_OF_TURN = Statement(
     select(rooms.c.id)
     .join(turns, turns.c.room_key == rooms.c.key)
     .where(turns.c.id == bindparam("turn")),
@@ -53,7 +53,7 @@ _ROOM_OF_MESSAGE = Statement(
     .where(messages.c.id == bindparam("message")),
     "message",
 )
-LOCK_TURN = Statement(
+_LOCK = Statement(
     select(
         turns.c.fence,
         turns.c.state,
@@ -94,8 +94,6 @@ _REPLACED = Statement(
     "part",
 )
 _KEEP = inserting(partials, "turn_id", "place", "text", "reasoning")
-_KNOWN = Statement(selected.where(turns.c.id == bindparam("turn")), "turn")
-_DELETE = updating(messages.c.id, "deleted_ms")
 _lease = DatabaseNow() + literal(LEASE_MS)
 _abandoned = selected.where(turn_is_open, turns.c.owner != bindparam("owner_id"))
 _FREE = {
@@ -136,30 +134,26 @@ _RENEW = Statement(
 
 def finish(tx: Transaction, command: FinishTurn) -> Message | None:
     """Applies `FinishTurn`. A room that was deleted meanwhile still gets its message: it may be restored."""
-    row = ROOM_OF_TURN.first(tx.conn, command.turn)
-    if row is None:
+    room_id = room_of(tx.conn, command)
+    if room_id is None:
         return None
-    room = tx.room(row[0], deleted_too=True)
-    found = LOCK_TURN.first(tx.conn, command.turn)
-    assert found is not None
-    fence, state, id_, agent_key, kind, digits, name = found
-    if state is not TurnState.OPEN or fence != command.fence:
+    room = tx.room(room_id, deleted_too=True)
+    held = hold(tx, command.turn, command.fence)
+    if held is None:
         return None
-    message = Message(
-        id=id_,
-        room=room.id,
-        seq=room.seq + 1,
-        author=id_of(kind, digits),
-        name=name,
-        role=Role.ASSISTANT,
-        status=command.status,
-        text=command.text,
-        created_ms=tx.now_ms,
-        meta=command.meta,
-    )
-    tx.append(room, agent_key, message)
+    message_id, agent = held
+    entry = Entry(role=Role.ASSISTANT, text=command.text, meta=command.meta)
+    (message,) = append(tx, room, [(message_id, agent, entry, command.status)])
     end(tx, command.turn, _failure(command))
     return message
+
+
+def hold(tx: Transaction, turn: TurnId, fence: int) -> tuple[MessageId, KnownActor] | None:
+    """Locks a turn that is open and has this fence: its message's id, and its agent. Its room is locked already."""
+    now, state, message, agent_key, kind, digits, name = _LOCK.one(tx.conn, turn)
+    if state is not TurnState.OPEN or now != fence:
+        return None
+    return message, KnownActor(agent_key, id_of(kind, digits), name)
 
 
 def end(tx: Transaction, turn: TurnId, failure: str | None = None) -> None:
@@ -186,53 +180,38 @@ def retry(tx: Transaction, command: RetryTurn) -> Turn:
     row = _ROOM_OF_MESSAGE.first(tx.conn, command.message)
     if row is None:
         raise Refused(Code.MESSAGE_NOT_FOUND, "there is no such message")
-    room = tx.room(row[0])
-    by = tx.writer(room, command.by)
-    found = _ANSWER.first(tx.conn, command.message)
-    assert found is not None
-    seq, deleted_ms, trigger_seq, agent_key, digits, name = found
+    room, by = tx.writable(row[0], command.by)
+    answer = _ANSWER.one(tx.conn, command.message)
+    seq, deleted_ms, trigger_seq, agent_key, digits, name = answer
     if trigger_seq is None or deleted_ms is not None:
         raise Refused(
             Code.TURN_NOT_RETRYABLE, "only an answer that is still there can be asked for again"
         )
-    agent = Agent(agent_key, ActorId(id_of(ActorKind.AGENT, digits)), name)
+    agent = KnownActor(agent_key, id_of(ActorKind.AGENT, digits), name)
     if command.goes_on:
         trigger_seq = seq
     else:
-        _delete(tx, room, by, command.message, seq)
-    turn = agent.turn(
-        tx.clock, room.id, trigger_seq, next_attempt(tx, room, trigger_seq, agent.key)
+        mark(tx, room, by, (command.message, seq), deleted=True)
+    turn = new_turn(
+        tx, room, agent, trigger_seq, attempt=next_attempt(tx, room, trigger_seq, agent)
     )
-    open_turns(tx, [(room.key, agent_key, turn)])
+    open_turns(tx, [(room.key, agent.key, turn)])
     return turn
-
-
-def _delete(
-    tx: Transaction, room: LockedRoom, by: KnownActor, message: MessageId, seq: int
-) -> None:
-    _DELETE.run(tx.conn, tx.now_ms, message)
-    data = {"msg": message, "seq": seq}
-    tx.log(room, EventType.MESSAGE_DELETED, by, message_seq=seq, data=data)
 
 
 def open_external(tx: Transaction, command: OpenTurn) -> Turn:
     """Applies `OpenTurn`."""
-    known = _KNOWN.first(tx.conn, command.turn)
+    known = get(tx.conn, command.turn)
     if known is not None:
-        return turn_of(known)
-    room = tx.room(command.room)
-    agent = tx.writer(room, command.agent)
-    turn = Turn(
-        id=command.turn,
-        room=room.id,
-        agent=agent.id,
-        agent_name=agent.name,
-        trigger_seq=room.seq,
-        message=command.message,
-        state=TurnState.OPEN,
-        attempt=next_attempt(tx, room, room.seq, agent.key),
-        fence=1,
-        external=True,
+        return known
+    room, agent = tx.writable(command.room, command.agent)
+    turn = new_turn(
+        tx,
+        room,
+        agent,
+        room.seq,
+        attempt=next_attempt(tx, room, room.seq, agent),
+        external=(command.turn, command.message),
     )
     open_turns(tx, [(room.key, agent.key, turn)])
     return turn
@@ -257,7 +236,7 @@ def renew(tx: Transaction, command: RenewLeases) -> int:  # noqa: ARG001  as the
 def room_of(conn: Connection, command: FinishTurn | RetryTurn) -> RoomId | None:
     """The room that the command is about, for those who must know before they apply it."""
     if isinstance(command, FinishTurn):
-        row = ROOM_OF_TURN.first(conn, command.turn)
+        row = _ROOM_OF_TURN.first(conn, command.turn)
     else:
         row = _ROOM_OF_MESSAGE.first(conn, command.message)
     return None if row is None else row[0]
