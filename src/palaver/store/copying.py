@@ -93,7 +93,7 @@ class _Plain:
 
     def count(self, conn: Connection) -> int:
         """How many there are."""
-        return int(self._count.all(conn)[0][0])
+        return int(self._count.one(conn)[0])
 
 
 _UNSET_META = Statement(delete(meta).where(meta.c.name == bindparam("name")), "name")

@@ -7,14 +7,11 @@ from typing import Any
 import orjson
 
 from palaver.model import (
-    ActorId,
     Entry,
     ExchangeKind,
     ExchangeState,
     Kind,
-    MessageId,
     Role,
-    RoomId,
     Status,
     TitleSource,
     Visibility,
@@ -30,14 +27,13 @@ def encoded(command: AddMessage, accepted_ms: int, name: str) -> bytes:
 def decoded(data: bytes) -> tuple[AddMessage, int, str]:
     """The message, when it was accepted, and its author's name. What other versions wrote beside is left out."""
     read: dict[str, Any] = json.loads(data)
-    reply_to = read.get("reply_to")
     command = AddMessage(
-        id=MessageId(read["id"]),
-        room=RoomId(read["room"]),
-        author=ActorId(read["author"]),
+        id=read["id"],
+        room=read["room"],
+        author=read["author"],
         text=read["text"],
         cid=read["cid"],
-        reply_to=None if reply_to is None else MessageId(reply_to),
+        reply_to=read.get("reply_to"),
         role=Role(read["role"]),
         status=Status(read["status"]),
         meta=read["meta"],

@@ -1,6 +1,5 @@
 """Exchanges: what API clients asked, and what they got. Reads only."""
 
-
 from sqlalchemy import Connection, bindparam, select
 
 from palaver.model import (

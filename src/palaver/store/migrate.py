@@ -18,7 +18,6 @@ from sqlalchemy import (
     Connection,
     bindparam,
     column,
-    insert,
     inspect,
     literal_column,
     select,
@@ -33,7 +32,7 @@ from palaver.store.engine.alone import Place, alone
 from palaver.store.engine.base import POSTGRESQL, SQLITE, Database, file_of, parsed
 from palaver.store.engine.lock import FileLock
 from palaver.store.engine.sqlite import writing_engine
-from palaver.store.engine.statement import Statement
+from palaver.store.engine.statement import Statement, inserting
 from palaver.store.schema import meta, metadata
 
 T = TypeVar("T")
@@ -50,9 +49,7 @@ ADVISORY_LOCK = 7_308_332_046_010_253_926
 _version = table("alembic_version", column("version_num"))
 _VERSION = Statement(select(_version.c.version_num))
 META = Statement(select(meta.c.value).where(meta.c.name == bindparam("name")), "name")
-INSERT_META = Statement(
-    insert(meta).values(name=bindparam("name"), value=bindparam("value")), "name", "value"
-)
+INSERT_META = inserting(meta, "name", "value")
 _RENEW_EPOCH = Statement(
     update(meta)
     .where(meta.c.name == literal_column("'epoch'"), meta.c.value == bindparam("known"))

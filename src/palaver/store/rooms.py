@@ -29,7 +29,7 @@ from palaver.errors import Code, Refused
 from palaver.model import Actor, ActorId, MemberRole, Room, RoomId, Visibility
 from palaver.store.actors import COLUMNS as ACTOR_COLUMNS, actor_of
 from palaver.store.columns import INTEGER_MAX
-from palaver.store.engine.statement import ListStatement, Row, Statement
+from palaver.store.engine.statement import Row, Statement, among
 from palaver.store.schema import (
     actors,
     member_is_agent,
@@ -92,22 +92,16 @@ _seen = (
 )
 
 _BY_ID = Statement(_seen.where(rooms.c.id == bindparam("room")), "room", "actor")
-_BY_KEYS = ListStatement(
-    lambda names: _seen.where(rooms.c.key.in_([_key(name) for (name,) in names])), "actor"
+_BY_KEYS = among(_seen, rooms.c.key, "actor")
+_AGENTS = among(
+    select(*ACTOR_COLUMNS, members.c.room_key)
+    .join(members, members.c.actor_key == actors.c.key)
+    .where(member_is_agent)
+    .order_by(members.c.joined_ms, actors.c.key),
+    members.c.room_key,
 )
-_AGENTS = ListStatement(
-    lambda names: (
-        select(*ACTOR_COLUMNS, members.c.room_key)
-        .join(members, members.c.actor_key == actors.c.key)
-        .where(members.c.room_key.in_([_key(name) for (name,) in names]), member_is_agent)
-        .order_by(members.c.joined_ms, actors.c.key)
-    )
-)
-_SEQS = ListStatement(
-    lambda names: select(rooms.c.id, rooms.c.seq).where(
-        rooms.c.id.in_([bindparam(name, type_=rooms.c.id.type) for (name,) in names])
-    )
-)
+_SEQS = among(select(rooms.c.id, rooms.c.seq), rooms.c.id)
+_IDS = among(select(rooms.c.id), rooms.c.key)
 _MEMBERSHIPS = Statement(
     select(func.count()).select_from(
         select(members.c.room_key)
@@ -120,9 +114,6 @@ _MEMBERSHIPS = Statement(
 )
 _POSITION = Statement(
     select(rooms.c.key, rooms.c.active_ms).where(rooms.c.id == bindparam("room")), "room"
-)
-_IDS = ListStatement(
-    lambda names: select(rooms.c.id).where(rooms.c.key.in_([_key(name) for (name,) in names]))
 )
 
 
@@ -215,9 +206,7 @@ def _pick(
     conn: Connection, actor: ActorId, cursor: str | None, limit: int, search: str | None
 ) -> list[Row]:
     limit_of_few = MEMBERSHIPS_FEW_SEARCHED if search else MEMBERSHIPS_FEW
-    counted = _MEMBERSHIPS.first(conn, actor, limit_of_few + 1)
-    assert counted is not None
-    few = counted[0] <= limit_of_few
+    few = _MEMBERSHIPS.one(conn, actor, limit_of_few + 1)[0] <= limit_of_few
     position = (INTEGER_MAX, INTEGER_MAX) if cursor is None else _position(cursor)
     values: list[Any] = [actor, *position, limit]
     if search:

@@ -67,9 +67,7 @@ def open_of(conn: Connection, owner: str) -> tuple[Turn, ...]:
 
 def running(conn: Connection) -> int:
     """How many turns are open, in all rooms."""
-    row = _RUNNING.first(conn)
-    assert row is not None
-    return int(row[0])
+    return int(_RUNNING.one(conn)[0])
 
 
 def copied(conn: Connection, turn: TurnId) -> tuple[str, str]:

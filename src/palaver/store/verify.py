@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select, tuple_
+from sqlalchemy import Connection, Select, bindparam, func, select, tuple_
 from sqlalchemy.exc import DatabaseError
 
 from palaver.model import Event, EventType, Message, RoomId
@@ -73,18 +74,17 @@ _ROOMS = Statement(
     "after",
     "limit",
 )
-_after = tuple_(events.c.room_key, events.c.seq) > tuple_(
-    bindparam("room_key", type_=events.c.room_key.type), bindparam("seq", type_=events.c.seq.type)
-)
-_PLACES = Statement(
-    select(events.c.room_key, events.c.seq)
-    .where(_after)
-    .order_by(events.c.room_key, events.c.seq)
-    .limit(bindparam("limit")),
-    "room_key",
-    "seq",
-    "limit",
-)
+
+
+def _events_after(columns: Select[*tuple[Any, ...]]) -> Statement:
+    """The next of all events."""
+    place = tuple_(events.c.room_key, events.c.seq)
+    given = [bindparam(one.name, type_=one.type) for one in (events.c.room_key, events.c.seq)]
+    page = columns.where(place > tuple_(*given)).order_by(events.c.room_key, events.c.seq)
+    return Statement(page.limit(bindparam("limit")), "room_key", "seq", "limit")
+
+
+_PLACES = _events_after(select(events.c.room_key, events.c.seq))
 _SAID = (
     messages.c.id,
     messages.c.role,
@@ -99,7 +99,7 @@ _SAID = (
     messages.c.author_key,
     messages.c.digest,
 )
-_EVENTS = Statement(
+_EVENTS = _events_after(
     select(
         events.c.room_key,
         events.c.seq,
@@ -119,12 +119,6 @@ _EVENTS = Statement(
     .outerjoin(
         messages, (messages.c.room_key == events.c.room_key) & (messages.c.seq == events.c.seq)
     )
-    .where(_after)
-    .order_by(events.c.room_key, events.c.seq)
-    .limit(bindparam("limit")),
-    "room_key",
-    "seq",
-    "limit",
 )
 
 
@@ -158,7 +152,7 @@ def _examine_file(conn: Connection, verdict: Verdict) -> None:
 
 
 def _examine_log(conn: Connection, verdict: Verdict, progress: Progress) -> None:
-    _, total = _TOTALS.all(conn)[0]
+    _, total = _TOTALS.one(conn)
     places = _rooms(conn)
     for key, log in groupby(_log(conn, verdict, total, progress), itemgetter(0)):
         room = next(places, None)
@@ -171,7 +165,7 @@ def _examine_log(conn: Connection, verdict: Verdict, progress: Progress) -> None
         _examine_room(room, log, verdict)
     for room in places:
         verdict.add("the room has no events", room[1], 1)
-    ((count,),) = _MESSAGES.all(conn)
+    (count,) = _MESSAGES.one(conn)
     if count != verdict.messages:
         verdict.add(f"there are {count} messages, and {verdict.messages} events that created one")
     progress(DOING, verdict.events, verdict.events)
