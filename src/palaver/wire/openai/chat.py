@@ -36,17 +36,15 @@ from palaver.model import (
 )
 from palaver.wire.openai import problems
 from palaver.wire.openai.auth import caller
+from palaver.wire.openai.bodies import answer, is_repeated, metadata_of, room_named, room_of
 from palaver.wire.openai.items import Invalid, Json, as_object, room_id
 from palaver.wire.openai.messages import completion_of, entries_of
 from palaver.wire.openai.models import Models
 from palaver.wire.openai.passthrough import passed_on, refusal
-from palaver.wire.openai.requests import metadata_of
 from palaver.wire.openai.streams import Broken, attended, event_headers, stream
 
 PATH = "/chat/completions"
 ROOM_HEADER = "x-palaver-room"
-RETRIES_HEADER = "x-stainless-retry-count"
-"""What the official libraries count in when they send a request again by themselves."""
 CHOICES_MAX = 128
 _OF_CALL = frozenset({"model", "messages", "stream", "stream_options", "n"})
 
@@ -123,7 +121,7 @@ class Chat:
             choices=choices if isinstance(choices, int) and 0 < choices <= CHOICES_MAX else 1,
             agent=agent,
             room=_room(request, body),
-            repeated=request.headers.get(RETRIES_HEADER, "0") != "0",
+            repeated=is_repeated(request),
         )
 
     async def _sent(self, raw: bytes, body: Json, agent: AgentCard | None) -> bytes:
@@ -156,9 +154,9 @@ class _Answer(Response):
         """ASGI."""
 
         async def tell(noted: Send) -> None:
-            answer = await self._tell(noted)
-            if answer is not None:
-                await answer(scope, receive, noted)
+            told = await self._tell(noted)
+            if told is not None:
+                await told(scope, receive, noted)
 
         await attended(tell, receive, send, self._left)
 
@@ -179,9 +177,9 @@ class _Answer(Response):
         failure = _failure(running)
         if failure is not None:
             raise failure
-        answer = Response(body, call.status)
-        answer.raw_headers += [(n.encode("latin-1"), v.encode("latin-1")) for n, v in headers]
-        return answer
+        told = Response(body, call.status)
+        told.raw_headers += [(n.encode("latin-1"), v.encode("latin-1")) for n, v in headers]
+        return told
 
     async def _events(self) -> AsyncGenerator[bytes, None]:
         running = self._running
@@ -208,7 +206,7 @@ class _Answer(Response):
         answers = await self._core.exchanges.messages(exchange, answers=True)
         completion = completion_of(exchange, answers)
         if not self._wanted.stream:
-            told = Response(orjson.dumps(completion), media_type="application/json")
+            told = answer(completion)
             told.headers[ROOM_HEADER] = exchange.room
             return told
         headers = event_headers([(ROOM_HEADER, exchange.room)])
@@ -260,23 +258,14 @@ def _object(raw: bytes) -> Json:
 
 def _room(request: Request, body: Json) -> RoomId | None:
     """The room that a request names. A `metadata.room` that is no id is the client's own business."""
-    given = body.get("conversation")
-    if isinstance(given, dict):
-        given = cast("Json", given).get("id")
-    if given is not None:
-        return _id(given, "conversation")
+    room = room_of(body)
+    if room is not None:
+        return room
     header = request.headers.get(ROOM_HEADER)
     if header is not None:
-        return _id(header, None)
+        return room_named(header, None)
     named = as_object(body.get("metadata")).get("room")
     return room_id(named) if isinstance(named, str) else None
-
-
-def _id(given: object, param: str | None) -> RoomId:
-    found = room_id(given) if isinstance(given, str) else None
-    if found is None:
-        raise Invalid("Must be the id of a conversation: 'conv_' and 32 digits.", param)
-    return found
 
 
 _STOPPED = ProviderError(Code.PROVIDER_CUT, "The answer was stopped.", temporary=False)

@@ -14,13 +14,11 @@ from starlette.routing import Route
 from palaver.core.start import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor, Exchange, ExchangeId, ExchangeKind, Scope
-from palaver.wire import frames
 from palaver.wire.openai.auth import caller
-from palaver.wire.openai.conversations import body_of
-from palaver.wire.openai.items import Invalid, Json
+from palaver.wire.openai.bodies import answer, new_metadata
+from palaver.wire.openai.items import Json
 from palaver.wire.openai.messages import completion_of, messages_of
-from palaver.wire.openai.paging import listed, paging_of
-from palaver.wire.openai.requests import metadata_of
+from palaver.wire.openai.paging import listed, page_of, paging_of
 
 PREFIX = "chatcmpl-"
 HEX_CHARS = 32
@@ -63,31 +61,28 @@ class Completions:
             metadata=_wanted_metadata(request),
         )
         data = [await self._whole(one, await self._id_of(me, one)) for one in found]
-        return _answer(listed(data, has_more=more))
+        return answer(listed(data, has_more=more))
 
     async def retrieve(self, request: Request) -> Response:
         """One completion."""
         me = await caller(request, Scope.CHAT)
         id_, found = await self._asked_for(me, request)
-        return _answer(await self._whole(found, id_))
+        return answer(await self._whole(found, id_))
 
     async def update(self, request: Request) -> Response:
         """Replaces the metadata."""
         me = await caller(request, Scope.CHAT)
-        body = await body_of(request)
-        if "metadata" not in body:
-            raise Invalid("Missing required parameter.", "metadata", "missing_required_parameter")
-        metadata = metadata_of(body["metadata"])
+        metadata = await new_metadata(request)
         id_, found = await self._asked_for(me, request)
         changed = await self._core.exchanges.change(me, found.id, metadata)
-        return _answer(await self._whole(changed, id_))
+        return answer(await self._whole(changed, id_))
 
     async def delete(self, request: Request) -> Response:
         """Forgets one."""
         me = await caller(request, Scope.CHAT)
         id_, found = await self._asked_for(me, request)
         await self._core.exchanges.forget(me, found.id)
-        return _answer({"id": id_, "object": "chat.completion.deleted", "deleted": True})
+        return answer({"id": id_, "object": "chat.completion.deleted", "deleted": True})
 
     async def messages(self, request: Request) -> Response:
         """The messages with which it was asked."""
@@ -98,11 +93,7 @@ class Completions:
         rows = [
             _message(message, f"{id_}-{place}") for place, message in enumerate(messages_of(view))
         ]
-        if paging.newest_first:
-            rows.reverse()
-        if paging.after is not None:
-            rows = _behind(rows, paging.after)
-        return _answer(listed(rows[: paging.limit], has_more=len(rows) > paging.limit))
+        return answer(page_of(rows, paging))
 
     async def _asked_for(self, me: Actor, request: Request) -> tuple[str, Exchange]:
         id_: str = request.path_params["completion"]
@@ -150,13 +141,6 @@ def _message(message: Json, id_: str) -> Json:
     return shown
 
 
-def _behind(rows: list[Json], after: str) -> list[Json]:
-    places = [place for place, row in enumerate(rows) if row["id"] == after]
-    if not places:
-        raise Invalid("There is no such message.", "after")
-    return rows[places[0] + 1 :]
-
-
 def _wanted_metadata(request: Request) -> dict[str, str]:
     """What `metadata[key]=value` asks for."""
     return {
@@ -164,7 +148,3 @@ def _wanted_metadata(request: Request) -> dict[str, str]:
         for name, value in request.query_params.items()
         if name.startswith("metadata[") and name.endswith("]")
     }
-
-
-def _answer(value: Json) -> Response:
-    return Response(frames.dump(value), media_type="application/json")

@@ -16,9 +16,8 @@ from starlette.routing import Route
 from palaver.core.start import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor, MemberRole, Message, Room, RoomId, Scope, Visibility
-from palaver.wire import frames
 from palaver.wire.openai.auth import caller
-from palaver.wire.openai.chat import RETRIES_HEADER
+from palaver.wire.openai.bodies import answer, body_of, is_repeated, metadata_of, new_metadata
 from palaver.wire.openai.items import (
     Invalid,
     Json,
@@ -29,7 +28,6 @@ from palaver.wire.openai.items import (
     room_id,
 )
 from palaver.wire.openai.paging import LIMIT_MAX, listed, paging_of
-from palaver.wire.openai.requests import metadata_of
 
 DOOR = "openai"
 
@@ -64,13 +62,13 @@ class Conversations:
         settings: Json = {"door": DOOR, "made": made}
         if metadata := metadata_of(body.get("metadata")):
             settings["metadata"] = metadata
-        repeated = _is_repeated(request)
+        repeated = is_repeated(request)
         room = await self._made_before(me, made) if repeated else None
         if room is None:
             room = await self._core.rooms.create(me, visibility=Visibility.OPEN, settings=settings)
         if entries:
             await self._core.exchanges.add(me, room.id, entries, repeated=repeated)
-        return _answer(_conversation(room))
+        return answer(_conversation(room))
 
     async def listing(self, request: Request) -> Response:
         """The caller's rooms."""
@@ -81,23 +79,20 @@ class Conversations:
         after = None if paging.after is None else _room_id(paging.after, "after")
         rooms, more = await self._core.rooms.listing(me, limit=paging.limit, after=after)
         data = [_conversation(room) for room in rooms]
-        return _answer(listed(data, has_more=more is not None))
+        return answer(listed(data, has_more=more is not None))
 
     async def retrieve(self, request: Request) -> Response:
         """One conversation."""
         me = await caller(request, Scope.CONVERSATIONS)
-        return _answer(_conversation(await self._room(me, request)))
+        return answer(_conversation(await self._room(me, request)))
 
     async def update(self, request: Request) -> Response:
         """Replaces the metadata."""
         me = await caller(request, Scope.CONVERSATIONS)
-        body = await body_of(request)
-        if "metadata" not in body:
-            raise Invalid("Missing required parameter.", "metadata", "missing_required_parameter")
-        metadata = metadata_of(body["metadata"])
+        metadata = await new_metadata(request)
         room = await self._room(me, request)
         changed = await self._core.rooms.change_settings(me, room.id, {"metadata": metadata})
-        return _answer(_conversation(changed))
+        return answer(_conversation(changed))
 
     async def delete(self, request: Request) -> Response:
         """Deletes a conversation, and from this door all that was said in it."""
@@ -105,7 +100,7 @@ class Conversations:
         room = await self._room(me, request)
         await self._core.rooms.delete(me, room.id)
         gone = {"object": "conversation.deleted", "deleted": True}
-        return _answer({"id": conversation_id(room.id), **gone})
+        return answer({"id": conversation_id(room.id), **gone})
 
     async def add_items(self, request: Request) -> Response:
         """Says things, in their order, all of them or none."""
@@ -117,9 +112,9 @@ class Conversations:
         room = await self._room(me, request)
         added: Sequence[Message] = ()
         if entries:
-            repeated = _is_repeated(request)
+            repeated = is_repeated(request)
             added = await self._core.exchanges.add(me, room.id, entries, repeated=repeated)
-        return _answer(listed([item_of(message) for message in added], has_more=False))
+        return answer(listed([item_of(message) for message in added], has_more=False))
 
     async def items(self, request: Request) -> Response:
         """What was said, the newest first unless asked otherwise."""
@@ -133,13 +128,13 @@ class Conversations:
             me, room.id, seq, paging.limit + 1, newest_first=paging.newest_first
         )
         data = [item_of(message) for message in found[: paging.limit]]
-        return _answer(listed(data, has_more=len(found) > paging.limit))
+        return answer(listed(data, has_more=len(found) > paging.limit))
 
     async def item(self, request: Request) -> Response:
         """One item."""
         me = await caller(request, Scope.CONVERSATIONS)
         room = await self._room(me, request)
-        return _answer(item_of(await self._message(me, room, request.path_params["item"])))
+        return answer(item_of(await self._message(me, room, request.path_params["item"])))
 
     async def delete_item(self, request: Request) -> Response:
         """Deletes an item. The answer is the conversation."""
@@ -147,7 +142,7 @@ class Conversations:
         room = await self._room(me, request)
         message = await self._message(me, room, request.path_params["item"])
         await self._core.exchanges.remove(me, message.id)
-        return _answer(_conversation(room))
+        return answer(_conversation(room))
 
     async def _made_before(self, me: Actor, made: str) -> Room | None:
         """The conversation that the same request made, if it did."""
@@ -229,18 +224,3 @@ def _room_id(given: str, param: str) -> RoomId:
 
 def _not_found(given: str) -> Refused:
     return Refused(Code.ROOM_NOT_FOUND, f"Conversation with id '{given}' not found.")
-
-
-def _is_repeated(request: Request) -> bool:
-    """Whether a client's library sends a request again by itself, not knowing what became of it."""
-    return request.headers.get(RETRIES_HEADER, "0") != "0"
-
-
-async def body_of(request: Request) -> Json:
-    """The request's JSON object; an empty one where there is none."""
-    body = await request.body()
-    return frames.load(body) if body.strip() else {}
-
-
-def _answer(value: Json) -> Response:
-    return Response(frames.dump(value), media_type="application/json")

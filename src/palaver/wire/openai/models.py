@@ -18,6 +18,7 @@ from palaver.core.start import Core
 from palaver.errors import Code, ProviderError, Unavailable
 from palaver.model import AgentCard
 from palaver.wire.openai.auth import caller
+from palaver.wire.openai.bodies import answer
 from palaver.wire.openai.items import Invalid, Json
 from palaver.wire.openai.passthrough import refused
 
@@ -62,7 +63,7 @@ class Models:
         found = await self._offered()
         if isinstance(found, Response):
             return found
-        return _answer({"object": "list", "data": found})
+        return answer({"object": "list", "data": found})
 
     async def retrieve(self, request: Request) -> Response:
         """One of them. Its name may have slashes."""
@@ -73,7 +74,7 @@ class Models:
             return found
         for one in found:
             if one.get("id") == wanted:
-                return _answer(one)
+                return answer(one)
         raise ModelMissing(wanted)
 
     async def agent(self, model: str) -> AgentCard | None:
@@ -133,7 +134,3 @@ def _listed(body: bytes) -> list[Json]:
 
 def _model(model: str, owner: str) -> Json:
     return {"id": model, "object": "model", "created": 0, "owned_by": owner}
-
-
-def _answer(value: Json) -> Response:
-    return Response(orjson.dumps(value), media_type="application/json")

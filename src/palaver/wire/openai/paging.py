@@ -41,6 +41,17 @@ def paging_of(request: Request, *, newest_first: bool) -> Paging:
     )
 
 
+def page_of(rows: Sequence[Json], paging: Paging) -> Json:
+    """A page of a list that is there as a whole, oldest first. Refused: an `after` that is not in it."""
+    rows = rows[::-1] if paging.newest_first else rows
+    if paging.after is not None:
+        ids = [row["id"] for row in rows]
+        if paging.after not in ids:
+            raise Invalid(f"There is no item with id '{paging.after}' here.", "after")
+        rows = rows[ids.index(paging.after) + 1 :]
+    return listed(rows[: paging.limit], has_more=len(rows) > paging.limit)
+
+
 def listed(data: Sequence[Json], *, has_more: bool) -> Json:
     """A list object."""
     return {

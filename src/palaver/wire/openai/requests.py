@@ -14,12 +14,10 @@ from typing import TypeVar, cast
 
 from palaver.model import AgentCard, Entry, ExchangeId, Kind, Message, Role, RoomId, Status
 from palaver.wire.openai import items
+from palaver.wire.openai.bodies import metadata_of, room_of
 from palaver.wire.openai.items import Invalid, Json, as_object
 from palaver.wire.openai.messages import messages_of
 
-METADATA_MAX = 16
-METADATA_KEY_CHARS_MAX = 64
-METADATA_VALUE_CHARS_MAX = 512
 CHARS_A_TOKEN = 4
 
 _OURS = frozenset(
@@ -71,7 +69,7 @@ def read(body: Json) -> Wanted:
         raise Invalid("Missing required parameter: 'model'.", "model", "missing_required_parameter")
     if body.get("prompt") is not None:
         raise Invalid("There are no stored prompts here: send 'instructions'.", "prompt")
-    previous, room = _previous(body), _room(body)
+    previous, room = _previous(body), room_of(body)
     if previous is not None and room is not None:
         raise Invalid(
             "'previous_response_id' and 'conversation' exclude each other.",
@@ -103,25 +101,6 @@ def read(body: Json) -> Wanted:
     )
 
 
-def metadata_of(given: object) -> dict[str, str]:
-    """Up to 16 short texts by name. Refused: anything else."""
-    if given is None:
-        return {}
-    pairs = cast("Json", given) if isinstance(given, dict) else None
-    if pairs is None or not all(isinstance(value, str) for value in pairs.values()):
-        raise Invalid("Must be an object of texts.", "metadata")
-    if len(pairs) > METADATA_MAX:
-        raise Invalid(f"Holds more than {METADATA_MAX} pairs.", "metadata")
-    for key, value in pairs.items():
-        if len(key) > METADATA_KEY_CHARS_MAX or len(value) > METADATA_VALUE_CHARS_MAX:
-            raise Invalid(
-                f"Keys have at most {METADATA_KEY_CHARS_MAX} characters,"
-                f" values {METADATA_VALUE_CHARS_MAX}.",
-                "metadata",
-            )
-    return cast("dict[str, str]", pairs)
-
-
 def _previous(body: Json) -> ExchangeId | None:
     given = body.get("previous_response_id")
     if given is None:
@@ -139,18 +118,6 @@ def previous_not_found(given: object) -> Exception:
         "previous_response_id",
         "previous_response_not_found",
     )
-
-
-def _room(body: Json) -> RoomId | None:
-    given = body.get("conversation")
-    if isinstance(given, dict):
-        given = cast("Json", given).get("id")
-    if given is None:
-        return None
-    found = items.room_id(given) if isinstance(given, str) else None
-    if found is None:
-        raise Invalid("Must be the id of a conversation: 'conv_' and 32 digits.", "conversation")
-    return found
 
 
 def _flag(body: Json, name: str, *, default: bool = False) -> bool:

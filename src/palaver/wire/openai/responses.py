@@ -41,10 +41,11 @@ from palaver.settings import OpenaiResponses
 from palaver.wire import frames
 from palaver.wire.openai import items, relayed, requests, telling
 from palaver.wire.openai.auth import caller
+from palaver.wire.openai.bodies import answer, is_repeated
 from palaver.wire.openai.events import Composer
 from palaver.wire.openai.items import Invalid, Json, as_object
 from palaver.wire.openai.models import Models
-from palaver.wire.openai.paging import listed, paging_of
+from palaver.wire.openai.paging import page_of, paging_of
 from palaver.wire.openai.passthrough import answered, passed_on, refusal
 from palaver.wire.openai.relayed import Relayed
 from palaver.wire.openai.requests import Wanted
@@ -100,7 +101,7 @@ class Responses:
             assert exchange is not None, "it is stored"
             composer = telling.composer_of(exchange)
             if wanted.background and not (wanted.stream or running.dup):
-                return _answer(composer.response)
+                return answer(composer.response)
             if wanted.background or running.over:
                 return await self._shown(me, exchange, stream=wanted.stream)
         return _Awaited(self._core, running, composer, streams=wanted.stream)
@@ -122,7 +123,7 @@ class Responses:
         exchange = await self._exchange(me, request)
         await self._core.exchanges.forget(me, exchange.id)
         gone = {"object": "response", "deleted": True}
-        return _answer({"id": items.response_id(exchange.id), **gone})
+        return answer({"id": items.response_id(exchange.id), **gone})
 
     async def cancel(self, request: Request) -> Response:
         """Stops a background response; what came is kept. Once stopped, it stays so."""
@@ -134,7 +135,7 @@ class Responses:
             exchange = await self._core.exchanges.cancel(me, exchange.id)
         elif exchange.state is not ExchangeState.CANCELLED:
             raise Invalid(f"Cannot cancel a response that is {exchange.state.value}.", None)
-        return _answer(await telling.response_of(self._core, exchange))
+        return answer(await telling.response_of(self._core, exchange))
 
     async def input_items(self, request: Request) -> Response:
         """What was given to the model, what was said before included; the newest first unless asked otherwise."""
@@ -143,14 +144,7 @@ class Responses:
         exchange = await self._exchange(me, request)
         said = await self._core.exchanges.messages(exchange, answers=False)
         data = [items.item_of(message) for message in said]
-        if paging.newest_first:
-            data.reverse()
-        if paging.after is not None:
-            places = [place for place, item in enumerate(data) if item["id"] == paging.after]
-            if not places:
-                raise Invalid(f"There is no item with id '{paging.after}' here.", "after")
-            data = data[places[0] + 1 :]
-        return _answer(listed(data[: paging.limit], has_more=len(data) > paging.limit))
+        return answer(page_of(data, paging))
 
     async def input_tokens(self, request: Request) -> Response:
         """About how many tokens a request would be to the model."""
@@ -161,7 +155,7 @@ class Responses:
         count = requests.tokens_in(
             [chat["messages"], chat.get("tools"), chat.get("response_format")]
         )
-        return _answer({"object": "response.input_tokens", "input_tokens": count})
+        return answer({"object": "response.input_tokens", "input_tokens": count})
 
     async def compact(self, request: Request) -> Response:
         """Is not there: no model server that speaks chat completions can do it."""
@@ -264,7 +258,7 @@ class Responses:
             metadata=wanted.metadata,
             agent=None if wanted.agent is None else wanted.agent.actor.id,
             digest=blake2b(raw, digest_size=32).digest(),
-            repeated=request.headers.get("x-stainless-retry-count", "0") != "0",
+            repeated=is_repeated(request),
         )
         async with AsyncExitStack() as unless_used:
             call = await self._tried(me, wanted)
@@ -390,7 +384,7 @@ class Responses:
         running = self._core.exchanges.running(exchange.id)
         if not stream:
             shown = await telling.response_of(self._core, exchange)
-            return _answer(shown)
+            return answer(shown)
         if running is None:
             told = telling.stored_events(self._core, me, exchange)
         else:
@@ -416,8 +410,8 @@ class _Awaited(Response):
             call = await running.begun()
             if call.status >= HTTPStatus.MULTIPLE_CHOICES:
                 async with aclosing(running.follow()) as tape:
-                    answer = refusal(call, b"".join([told.raw async for told in tape]))
-                await answer(scope, receive, noted)
+                    refused = refusal(call, b"".join([told.raw async for told in tape]))
+                await refused(scope, receive, noted)
                 return
             told = telling.live_events(running, self._composer)
             if self._streams:
@@ -426,7 +420,7 @@ class _Awaited(Response):
             async with aclosing(told):
                 async for _ in told:
                     pass
-            await _answer(self._composer.response)(scope, receive, noted)
+            await answer(self._composer.response)(scope, receive, noted)
 
         await attended(tell, receive, send, lambda: self._core.exchanges.left(running))
 
@@ -436,7 +430,3 @@ def _begun(call: Call, first: MessageId) -> Call:
     if isinstance(call, Relayed):
         call.first = first
     return call
-
-
-def _answer(value: Json) -> Response:
-    return Response(frames.dump(value), media_type="application/json")
