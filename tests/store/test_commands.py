@@ -1,18 +1,20 @@
 """The commands and their appliers belong together."""
 
 from dataclasses import FrozenInstanceError
-from typing import cast, get_args
+from typing import cast, get_type_hints
 
 import pytest
 
-from palaver.store.apply.batch import AnyCommand
-from palaver.store.commands import ClaimTurns, Command
+from palaver.store.apply.batch import APPLIED
+from palaver.store.commands import AddMessage, ClaimTurns, Command
 
 
 def test_every_command_can_be_applied() -> None:
     subclasses = cast("list[type]", Command.__subclasses__())
     names = {command.__name__ for command in subclasses}
-    assert names == {command.__name__ for command in get_args(AnyCommand)}
+    assert names == {command.__name__ for command in (AddMessage, *APPLIED)}
+    for command, apply in APPLIED.items():
+        assert get_type_hints(apply)["command"] is command
 
 
 def test_a_command_is_a_value() -> None:
