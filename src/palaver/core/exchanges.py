@@ -85,11 +85,11 @@ class Exchanges:
         store: Store,
         access: Access,
         turns: Turns,
+        held: Held,
+        assistant: ActorId,
         settings: Settings,
         clock: Clock,
         tasks: asyncio.TaskGroup,
-        assistant: ActorId,
-        held: Held,
     ) -> None:
         self._store = store
         self._held = held

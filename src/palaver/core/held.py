@@ -45,7 +45,7 @@ class Held:
     """The exchanges of this process that wait for the database."""
 
     def __init__(
-        self, *, store: Store, directory: Path, lane: Lane[None], settings: Settings, clock: Clock
+        self, store: Store, directory: Path, lane: Lane[None], settings: Settings, clock: Clock
     ) -> None:
         self._store = store
         self.journal = Journal(directory, store.owner)

@@ -67,36 +67,85 @@ async def models_of(providers: Providers) -> Models:
     return Models(models=models, provider=provider.name, hint=providers.hint())
 
 
-@dataclass(slots=True, kw_only=True)
 class Core:
-    """A running Palaver, as the doors see it.
+    """A running Palaver, as the doors see it."""
 
-    `figures`: what this process has done since it began and what waits in it now; `wire/metrics` says what each means.
-    """
-
-    settings: Settings
-    clock: Clock
-    epoch: str
-    access: Access
-    chat: Chat
-    rooms: Rooms
-    turns: Turns
-    keys: Keys
-    exchanges: Exchanges
-    lobby: RoomId
-    assistant: ActorId
-    providers: Providers
-    drafts: Drafts
-    held: Held
-    hub: Hub
-    mark: Mark | None
-    figures: Callable[[], Mapping[str, int]]
-    db_up: bool = True
+    def __init__(self, parts: "_Parts", tasks: asyncio.TaskGroup, assistant: ActorId) -> None:
+        store, hub, settings, clock = parts.store, parts.hub, parts.settings, parts.clock
+        journals = settings.data_dir / "journal"
+        self._parts = parts
+        self.settings, self.clock, self.hub = settings, clock, hub
+        self.providers, self.mark = parts.providers, parts.mark
+        self.epoch = store.epoch
+        self.db_up = True
+        self.lobby = LOBBY
+        self.assistant = assistant
+        self.access = Access(store, settings, clock)
+        self.keys = Keys(store, settings, clock)
+        self.rooms = Rooms(store, self.access, settings, clock, assistant)
+        self.turns = Turns(
+            store=store,
+            hub=hub,
+            journal=parts.journal,
+            access=self.access,
+            provider=parts.providers.current,
+            settings=settings,
+            clock=clock,
+            tasks=tasks,
+        )
+        self.drafts = Drafts(
+            store=store,
+            hub=hub,
+            directory=journals / "drafts",
+            lane=parts.lane,
+            settings=settings,
+            clock=clock,
+            stored=partial(said, self.turns),
+        )
+        self.chat = Chat(
+            store=store,
+            hub=hub,
+            access=self.access,
+            turns=self.turns,
+            drafts=self.drafts,
+            settings=settings,
+            clock=clock,
+        )
+        self.held = Held(store, journals / "exchanges", parts.lane, settings, clock)
+        self.exchanges = Exchanges(
+            store=store,
+            access=self.access,
+            turns=self.turns,
+            held=self.held,
+            assistant=assistant,
+            settings=settings,
+            clock=clock,
+            tasks=tasks,
+        )
 
     @property
     def history(self) -> Literal["whole", "behind"]:
         """`behind`: the database has lost something that it once held; `palaver doctor` says what."""
         return "behind" if self.mark is not None and self.mark.behind is not None else "whole"
+
+    def figures(self) -> Mapping[str, int]:
+        """What this process has done since it began, and what waits in it now; `wire/metrics` says what each means."""
+        written, kept = self._parts.store.counters, self._parts.journal
+        one, other = self.drafts.tally, self.held.tally
+        return {
+            "commits": written.commits,
+            "events": written.rows,
+            "writes_waiting": written.queued,
+            "journal_records": kept.records,
+            "journal_bytes": kept.bytes,
+            "drafts_waiting": self.drafts.depth + self.held.depth,
+            "drafts_accepted": one.accepted + other.accepted,
+            "drafts_drained": one.drained + other.drained,
+            "drafts_rejected": one.rejected + other.rejected,
+            "drafts_lost": one.lost + other.lost,
+            "turns_running": self.turns.running,
+            "readers": self.hub.readers,
+        }
 
     async def models(self) -> Models:
         """The models that can be asked now."""
@@ -195,7 +244,7 @@ async def started(
         )
         ending.push_async_callback(parts.close)
         tasks = await ending.enter_async_context(_tasks())
-        core = await _core(parts, tasks)
+        core = Core(parts, tasks, await _assistant(store, Access(store, settings, clock)))
         ending.callback(core.drafts.close)
         ending.callback(core.held.close)
         if lobby:
@@ -244,103 +293,6 @@ async def _tasks() -> AsyncGenerator[asyncio.TaskGroup, None]:
             failure = error
     if failure is not None:
         raise failure
-
-
-async def _core(parts: _Parts, tasks: asyncio.TaskGroup) -> Core:
-    """What the doors are given."""
-    store, hub, settings, clock = parts.store, parts.hub, parts.settings, parts.clock
-    access = Access(store, settings, clock)
-    turns = Turns(
-        store=store,
-        hub=hub,
-        journal=parts.journal,
-        access=access,
-        provider=parts.providers.current,
-        settings=settings,
-        clock=clock,
-        tasks=tasks,
-    )
-    drafts, held = _outage(parts, turns)
-    chat = Chat(
-        store=store,
-        hub=hub,
-        access=access,
-        turns=turns,
-        drafts=drafts,
-        settings=settings,
-        clock=clock,
-    )
-    assistant = await _assistant(store, access)
-    return Core(
-        settings=settings,
-        clock=clock,
-        epoch=store.epoch,
-        access=access,
-        chat=chat,
-        rooms=Rooms(store, access, settings, clock, assistant),
-        turns=turns,
-        keys=Keys(store, settings, clock),
-        exchanges=Exchanges(
-            store=store,
-            access=access,
-            turns=turns,
-            settings=settings,
-            clock=clock,
-            tasks=tasks,
-            assistant=assistant,
-            held=held,
-        ),
-        lobby=LOBBY,
-        assistant=assistant,
-        providers=parts.providers,
-        drafts=drafts,
-        held=held,
-        hub=hub,
-        mark=parts.mark,
-        figures=partial(_figures, parts, turns, drafts, held),
-    )
-
-
-def _outage(parts: _Parts, turns: Turns) -> tuple[Drafts, Held]:
-    """What keeps messages and exchanges while the database is away."""
-    journals = parts.settings.data_dir / "journal"
-    drafts = Drafts(
-        store=parts.store,
-        hub=parts.hub,
-        directory=journals / "drafts",
-        lane=parts.lane,
-        settings=parts.settings,
-        clock=parts.clock,
-        stored=partial(said, turns),
-    )
-    held = Held(
-        store=parts.store,
-        directory=journals / "exchanges",
-        lane=parts.lane,
-        settings=parts.settings,
-        clock=parts.clock,
-    )
-    return drafts, held
-
-
-def _figures(parts: _Parts, turns: Turns, drafts: Drafts, held: Held) -> Mapping[str, int]:
-    """See `Core`."""
-    written, kept = parts.store.counters, parts.journal
-    one, other = drafts.tally, held.tally
-    return {
-        "commits": written.commits,
-        "events": written.rows,
-        "writes_waiting": written.queued,
-        "journal_records": kept.records,
-        "journal_bytes": kept.bytes,
-        "drafts_waiting": drafts.depth + held.depth,
-        "drafts_accepted": one.accepted + other.accepted,
-        "drafts_drained": one.drained + other.drained,
-        "drafts_rejected": one.rejected + other.rejected,
-        "drafts_lost": one.lost + other.lost,
-        "turns_running": turns.running,
-        "readers": parts.hub.readers,
-    }
 
 
 async def _seq_of(store: Store, room: RoomId) -> int:
