@@ -188,6 +188,14 @@ def test_usage_counts_wherever_it_stands(at: int) -> None:
     assert assembled(*chunks).envelope()["usage"] == usage
 
 
+def test_a_role_is_no_beginning_and_anything_else_is_one() -> None:
+    assembly = Assembly()
+    assembly.take(chunk(part({"role": "assistant", "content": None, "annotations": []})))
+    assert not assembly.began
+    assert assembled(tools({"index": 0})).began
+    assert assembled(chunk(part({"reasoning_details": [{"text": "hm"}]}))).began
+
+
 def test_fields_that_nobody_knows_are_kept() -> None:
     assembly = assembled(
         chunk(part({"content": "a", "annotations": [1]}), system_fingerprint="fp"),

@@ -1,23 +1,11 @@
-import json
-from typing import Any
-
 import pytest
 from hypothesis import given, strategies as st
 from tests.agents.support import ask
 
-from palaver.agents.base import Done, Piece, ReasoningPiece, Request, Said, TextPiece, ToolCall
-from palaver.agents.dialect import Mender, Reply, adapted, body_of, mended
-from palaver.agents.failures import Asked, Told
-from palaver.agents.sse import Event
+from palaver.agents.base import Request, Said, ToolCall
+from palaver.agents.dialect import Mender, adapted, body_of, mended
+from palaver.agents.failures import Told
 from palaver.model import Role
-
-ASKED = Asked(label="Test", name="test", model="m")
-
-
-def pieces_of(*deltas: dict[str, Any]) -> list[Piece]:
-    reply = Reply(ASKED)
-    events = [Event(json.dumps({"choices": [{"delta": delta}]})) for delta in deltas]
-    return [piece for event in events for piece in reply.take(event)] + list(reply.rest())
 
 
 def test_several_people_are_told_apart_by_name_and_joined_to_one_turn() -> None:
@@ -92,52 +80,6 @@ def test_what_is_asked_is_well_formed_text() -> None:
 )
 def test_a_refusal_for_another_reason_changes_nothing(told: Told) -> None:
     assert adapted(body_of(ask(), "m", usage=True), told) is None
-
-
-def test_contents_in_parts_refusals_and_thoughts_are_read() -> None:
-    assert pieces_of(
-        {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]},
-        {"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
-        {"refusal": "I cannot."},
-        {"reasoning": "same", "reasoning_content": "same"},
-    ) == [
-        ReasoningPiece("hm"),
-        TextPiece("ab"),
-        TextPiece("I cannot."),
-        ReasoningPiece("same"),
-    ]
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        "null",
-        "[]",
-        '"text"',
-        "7",
-        '{"choices": null}',
-        '{"choices": {"0": 1}}',
-        '{"choices": [null, 1, {"index": [0]}, {"index": 1, "delta": {"content": "other"}}]}',
-        '{"choices": [{"index": 0, "delta": null}]}',
-        '{"choices": [{"index": 0, "delta": {"content": 7, "reasoning": {}}}]}',
-        '{"usage": {"prompt_tokens": "7", "completion_tokens": true}, "error": null}',
-        '{"choices": [{"delta": {"content": ""}, "finish_reason": ""}]}',
-    ],
-)
-def test_chunks_of_a_shape_that_nobody_expects_give_nothing(data: str) -> None:
-    reply = Reply(ASKED)
-    assert list(reply.take(Event(data))) == []
-    assert reply.finish is None
-    assert list(reply.take(Event('{"choices":[{"delta":{},"finish_reason":"stop"}]}'))) == []
-    assert reply.ending() == Done(model="m", finish="stop")
-
-
-def test_a_role_is_no_beginning_and_a_tool_call_is_one() -> None:
-    reply = Reply(ASKED)
-    list(reply.take(Event('{"choices":[{"delta":{"role":"assistant","content":null}}]}')))
-    assert not reply.began
-    list(reply.take(Event('{"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}')))
-    assert reply.began
 
 
 PIECES = st.one_of(st.sampled_from(["\ud83e", "\udd8a", "🦊", "\x00"]), st.text(max_size=3))

@@ -3,19 +3,24 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, strategies as st
 
-from palaver.agents.sse import Event, EventParser, EventTooLarge
+from palaver.agents.sse import EventTooLarge, Framer, data_in
 
 
-def parse(*chunks: bytes) -> list[Event]:
-    parser = EventParser()
-    events: list[Event] = []
-    for chunk in chunks:
-        events += parser.feed(chunk)
-    return events + parser.close()
+def events_in(*frames: bytes) -> list[tuple[str, str]]:
+    found = [data_in(frame) for frame in frames]
+    return [(data.decode(errors="replace"), kind) for data, kind in found if data]
+
+
+def parse(*chunks: bytes) -> list[tuple[str, str]]:
+    framer = Framer()
+    frames = [frame for chunk in chunks for frame in framer.feed(chunk)]
+    frames.append(framer.close())
+    assert b"".join(frames) == b"".join(chunks)
+    return events_in(*frames)
 
 
 def data_of(*chunks: bytes) -> list[str]:
-    return [event.data for event in parse(*chunks)]
+    return [data for data, _ in parse(*chunks)]
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
@@ -25,11 +30,11 @@ def test_all_three_line_ends_end_lines(end: bytes) -> None:
 
 
 def test_an_event_comes_as_soon_as_its_empty_line_does_even_with_bare_cr() -> None:
-    parser = EventParser()
-    assert parser.feed(b"data: one\r") == []
-    assert parser.feed(b"\r") == [Event("one")]
-    assert parser.feed(b"\ndata: two\r\n\r") == [Event("two")]
-    assert parser.feed(b"\n") == []
+    framer = Framer()
+    assert framer.feed(b"data: one\r") == []
+    assert events_in(*framer.feed(b"\r")) == [("one", "message")]
+    assert events_in(*framer.feed(b"\ndata: two\r\n\r")) == [("two", "message")]
+    assert framer.feed(b"\n") == []
 
 
 def test_a_line_end_split_over_two_packets_is_one_line_end() -> None:
@@ -44,7 +49,7 @@ def test_a_comment_an_unknown_field_and_a_missing_space_change_nothing() -> None
 
 def test_the_type_belongs_to_its_own_event_only() -> None:
     events = parse(b"event: error\ndata: 1\n\ndata: 2\n\nevent: empty\n\ndata: 3\n\n")
-    assert events == [Event("1", "error"), Event("2"), Event("3")]
+    assert events == [("1", "error"), ("2", "message"), ("3", "message")]
 
 
 def test_a_byte_order_mark_is_passed_over_at_the_start_only() -> None:
@@ -71,24 +76,23 @@ def test_an_event_without_its_empty_line_is_given_at_the_end() -> None:
 
 
 def test_a_line_over_the_limit_is_refused_before_it_is_kept() -> None:
-    parser = EventParser(event_bytes_max=100)
+    framer = Framer(event_bytes_max=100)
     for _ in range(10):
-        assert parser.feed(b"data: 7890") == []
+        assert framer.feed(b"data: 7890") == []
     with pytest.raises(EventTooLarge):
-        parser.feed(b"1")
+        framer.feed(b"1")
 
 
 def test_many_lines_that_make_one_event_over_the_limit_are_refused() -> None:
-    parser = EventParser(event_bytes_max=100)
+    framer = Framer(event_bytes_max=100)
     with pytest.raises(EventTooLarge):
-        parser.feed(b"data:\n" * 100)
+        framer.feed(b"data:\n" * 100)
 
 
 def test_the_limit_is_for_one_event_not_for_the_stream() -> None:
-    parser = EventParser(event_bytes_max=20)
-    assert [event.data for _ in range(50) for event in parser.feed(b"data: 123\n\n")] == [
-        "123"
-    ] * 50
+    framer = Framer(event_bytes_max=20)
+    frames = [frame for _ in range(50) for frame in framer.feed(b"data: 123\n\n")]
+    assert events_in(*frames) == [("123", "message")] * 50
 
 
 FRAGMENTS = st.sampled_from(

@@ -24,7 +24,7 @@ from tests.support.upstream import (
     whole,
 )
 
-from palaver.agents.base import Done, TextPiece
+from palaver.agents.base import Done, ReasoningPiece, TextPiece
 from palaver.agents.upstream import Upstream
 from palaver.errors import Code
 
@@ -211,6 +211,52 @@ async def test_bytes_that_are_not_utf_8_are_replaced_and_the_rest_is_kept(
 ) -> None:
     upstream.will(stream(b'data: {"choices":[{"delta":{"content":"a\xffb"}}]}\n\n', FINISH, DONE))
     assert (await hear(provider)).text == "a\ufffdb"
+
+
+async def test_contents_in_parts_refusals_and_thoughts_are_read(
+    upstream: ScriptedUpstream, provider: Upstream
+) -> None:
+    deltas: list[Any] = [
+        {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]},
+        {"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+        {"refusal": "I cannot."},
+        {"reasoning": "same", "reasoning_content": "same"},
+        {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}]},
+    ]
+    events = [event({"choices": [{"delta": delta}]}) for delta in deltas]
+    upstream.will(stream(*events, FINISH, DONE))
+    *pieces, _ = (await hear(provider)).pieces
+    assert pieces == [
+        ReasoningPiece("hm"),
+        TextPiece("ab"),
+        TextPiece("I cannot."),
+        ReasoningPiece("same"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"null",
+        b"[]",
+        b'"text"',
+        b"7",
+        b'{"choices": null}',
+        b'{"choices": {"0": 1}}',
+        b'{"choices": [null, 1, {"index": [0]}, {"index": 1, "delta": {"content": "other"}}]}',
+        b'{"choices": [{"index": 0, "delta": null}]}',
+        b'{"choices": [{"index": 0, "delta": {"content": 7, "reasoning": {}}}]}',
+        b'{"usage": {"prompt_tokens": "7", "completion_tokens": true}, "error": null}',
+        b'{"choices": [{"delta": {"content": ""}, "finish_reason": ""}]}',
+    ],
+)
+async def test_chunks_of_a_shape_that_nobody_expects_give_nothing(
+    upstream: ScriptedUpstream, provider: Upstream, data: bytes
+) -> None:
+    odd = b"data: " + data + b"\n\n"
+    upstream.will(stream(odd, chunk(finish="length"), DONE))
+    heard = await hear(provider)
+    assert heard.pieces == [Done(model="scripted", finish="length")]
 
 
 # how answers fail

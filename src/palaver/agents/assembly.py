@@ -184,12 +184,18 @@ class Assembly:
         self._id: str | None = None
         self._usage: dict[str, Any] = {}
         self._ended = 0
+        self._began = False
         self.over = False
 
     @property
     def began(self) -> bool:
-        """Whether any word or thought came."""
-        return any(choice.spoke or choice.thoughts for choice in self._choices.values())
+        """Whether anything but a role came."""
+        if not self._began:
+            self._began = any(
+                choice.spoke or choice.thoughts or any(choice.message_more.values())
+                for choice in self._choices.values()
+            )
+        return self._began
 
     @property
     def finished(self) -> bool:
@@ -212,7 +218,7 @@ class Assembly:
         """The pieces in a chunk."""
         usage = chunk.get("usage")
         if isinstance(usage, dict) and usage:
-            self._usage = cast("dict[str, Any]", usage)
+            self._usage |= cast("dict[str, Any]", usage)
         if self._id is None and isinstance(chunk.get("id"), str):
             self._id = chunk["id"]
         for name, value in chunk.items():

@@ -75,11 +75,15 @@ Body = bytes | AsyncGenerator[bytes, None] | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passing:
-    """What is expected of a call: `chat`, a chat completion, else anything; `stream`, bit by bit; how many choices."""
+    """What is expected of a call: `chat`, a chat completion, else anything; `stream`, bit by bit; how many choices.
+
+    `only_read`: the bytes go to no client, so that a stream need not be called one.
+    """
 
     chat: bool
     stream: bool = False
     choices: int = 1
+    only_read: bool = False
 
 
 class Call(Protocol):

@@ -122,6 +122,11 @@ def cut(asked: Asked) -> ProviderError:
     )
 
 
+def bad_reply(asked: Asked, what: str) -> ProviderError:
+    """The error of an answer that is none. `what`: what the provider did."""
+    return ProviderError(Code.PROVIDER_BAD_REPLY, f"{asked.label} {what}. Try again.")
+
+
 def retry_after_ms(headers: Mapping[str, str], now_ms: int) -> int | None:
     """How long a provider asks to wait: `retry-after-ms`, or `Retry-After` in seconds or as a date."""
     try:

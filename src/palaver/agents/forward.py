@@ -9,7 +9,7 @@ for this server's name, and none that name the operator's account.
 """
 
 import json
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +17,13 @@ import orjson
 
 from palaver.agents.assembly import Assembly, as_text
 from palaver.agents.base import Piece
-from palaver.agents.calls import Body, Outcome, Passing, Told
+from palaver.agents.calls import JSON_TYPE, Body, Outcome, Passing, Told
 from palaver.agents.dialect import END, as_list
 from palaver.agents.failures import (
     Asked,
     Told as Failure,
     as_object,
+    bad_reply,
     cut,
     failure_of,
     retry_after_ms,
@@ -30,7 +31,7 @@ from palaver.agents.failures import (
     told_in_body,
 )
 from palaver.agents.patience import Patience
-from palaver.agents.sse import EventTooLarge, Framer, data_in
+from palaver.agents.sse import EVENT_BYTES_MAX, EventTooLarge, Framer, data_in
 from palaver.errors import Code, ProviderError
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ class Forwarded:
     ) -> None:
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         self.status = response.status_code
-        self.streams = kind == "text/event-stream" and response.is_success
+        streams = kind == "text/event-stream" or (passing.only_read and kind != JSON_TYPE)
+        self.streams = streams and response.is_success
         self.headers = passed_on(response.headers)
         self.outcome = Outcome()
         self._response = response
@@ -79,6 +81,7 @@ class Forwarded:
         self._now_ms = now_ms
         self._assembly = Assembly(passing.choices)
         self._damaged = 0
+        self._heard = False
         self._end = b""
 
     async def told(self) -> AsyncGenerator[Told, None]:
@@ -96,7 +99,8 @@ class Forwarded:
         except ProviderError as failure:
             self.outcome.error = failure
         except EventTooLarge:
-            self.outcome.error = self._bad("sent a piece of more than 8 MiB, which is not read")
+            what = "sent a piece of more than 8 MiB, which is not read"
+            self.outcome.error = bad_reply(self._asked, what)
         finally:
             self._settle()
 
@@ -117,7 +121,7 @@ class Forwarded:
             yield Told(rest)
 
     async def _refusal(self) -> AsyncGenerator[Told, None]:
-        body = await self._read()
+        body = await read(self._chunks, self._asked)
         told = told_in_body(self.status, body)
         retry_ms = retry_after_ms(self._response.headers, self._now_ms)
         self.outcome.error = failure_of(told, self._asked, retry_ms)
@@ -125,7 +129,8 @@ class Forwarded:
         yield Told(body, last=True)
 
     async def _body(self) -> AsyncGenerator[Told, None]:
-        body = await self._read()
+        bytes_max = EVENT_BYTES_MAX if self._passing.only_read else BODY_BYTES_MAX
+        body = await read(self._chunks, self._asked, bytes_max)
         completion = self._parsed(body)
         told = told_by(completion)
         if told is not None:
@@ -140,9 +145,11 @@ class Forwarded:
                     yield told
                 if self.outcome.error is not None:
                     return
-                self._patience.heard(
-                    began=assembly.began, finished=assembly.finished, over=assembly.over
-                )
+                if self._heard:
+                    self._heard = False
+                    self._patience.heard(
+                        began=assembly.began, finished=assembly.finished, over=assembly.over
+                    )
         except ProviderError:  # what is lost behind the end is no failure
             if not assembly.finished and not assembly.over:
                 raise
@@ -169,6 +176,7 @@ class Forwarded:
         data, kind = data_in(raw)
         if not data:
             return ()
+        self._heard = True
         if data == _END:
             self._assembly.over = True
             return ()
@@ -177,7 +185,7 @@ class Forwarded:
         if told is not None:
             self.outcome.error, self.outcome.told = failure_of(told, self._asked), True
         elif kind == "error":
-            words = str(chunk.get("message") or "")
+            words = str(chunk.get("message") or "") if chunk else data.decode(errors="replace")
             self.outcome.error = failure_of(Failure(status=0, message=words), self._asked)
         return self._assembly.take(chunk)
 
@@ -191,14 +199,6 @@ class Forwarded:
         except (ValueError, RecursionError):
             self._damaged += data.lstrip().startswith(b"{")
             return {}
-
-    async def _read(self) -> bytes:
-        body = bytearray()
-        async for chunk in self._chunks:
-            body += chunk
-            if len(body) > BODY_BYTES_MAX:
-                raise self._bad("sent more than 64 MiB at once, which is not read")
-        return bytes(body)
 
     def _settle(self) -> None:
         """Says what it came to, once nothing more comes."""
@@ -214,14 +214,34 @@ class Forwarded:
 
     def _flaw(self) -> ProviderError:
         """Why an answer that ended is not whole."""
+        asked, assembly = self._asked, self._assembly
         if self._damaged:
-            return self._bad(f"sent {self._damaged} damaged piece(s), so words may be missing")
-        if self._assembly.began or self.streams:
-            return cut(self._asked)
-        return self._bad("sent nothing that is an answer")
+            what = f"sent {self._damaged} damaged piece(s), so words may be missing"
+            return bad_reply(asked, what)
+        if self._passing.only_read:
+            begun = not assembly.over and bool(self.outcome.envelope.get("choices"))
+        else:
+            begun = assembly.began or self.streams
+        if begun:
+            return cut(asked)
+        return ProviderError(
+            Code.PROVIDER_BAD_REPLY,
+            f"{asked.label} sent nothing that is an answer. Check that OPENAI_BASE_URL is the address"
+            " of an OpenAI-compatible API; it usually ends in /v1.",
+        )
 
-    def _bad(self, what: str) -> ProviderError:
-        return ProviderError(Code.PROVIDER_BAD_REPLY, f"{self._asked.label} {what}. Try again.")
+
+async def read(
+    chunks: AsyncIterator[bytes], asked: Asked, bytes_max: int = BODY_BYTES_MAX
+) -> bytes:
+    """A whole body. Raises `ProviderError`."""
+    body = bytearray()
+    async for chunk in chunks:
+        body += chunk
+        if len(body) > bytes_max:
+            what = f"sent more than {bytes_max >> 20} MiB at once, which is not read"
+            raise bad_reply(asked, what)
+    return bytes(body)
 
 
 def passed_on(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

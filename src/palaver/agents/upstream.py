@@ -24,14 +24,31 @@ import httpx2
 import orjson
 from pydantic import SecretStr
 
-from palaver.agents.base import Model, Piece, Request
+from palaver.agents.base import (
+    Done,
+    Model,
+    Piece,
+    ReasoningPiece,
+    RefusalPiece,
+    Request,
+    TextPiece,
+)
 from palaver.agents.calls import Body, Passing
-from palaver.agents.dialect import Reply, adapted, body_of
-from palaver.agents.failures import Asked, Told, cut, failure_of, retry_after_ms, told_in_body
-from palaver.agents.forward import Forwarded, asked_in
+from palaver.agents.dialect import adapted, body_of
+from palaver.agents.failures import (
+    Asked,
+    Told,
+    as_object,
+    bad_reply,
+    cut,
+    failure_of,
+    retry_after_ms,
+    told_in_body,
+)
+from palaver.agents.forward import Forwarded, asked_in, read
 from palaver.agents.offer import Offer, models_of, offer_in
 from palaver.agents.patience import Deadline, Patience
-from palaver.agents.sse import EVENT_BYTES_MAX, Event, EventParser, EventTooLarge
+from palaver.agents.sse import EVENT_BYTES_MAX
 from palaver.clock import Clock
 from palaver.errors import Code, ProviderError, Refused
 from palaver.settings import Settings
@@ -121,8 +138,11 @@ class Upstream:
             if response.told.status in _NO_LIST:
                 return None
             raise response.error
-        async with aclosing(response):
-            return offer_in(await self._body(response, asked, patience))
+        async with (
+            aclosing(response),
+            aclosing(self._chunks(response, asked, patience)) as chunks,
+        ):
+            return offer_in(await read(chunks, asked, EVENT_BYTES_MAX))
 
     async def answer(self, request: Request) -> AsyncGenerator[Piece, None]:
         """Streams one answer. Raises `ProviderError`."""
@@ -130,26 +150,31 @@ class Upstream:
         patience = Patience(settings.provider_first_seconds, settings.provider_idle_seconds)
         model = request.model or await self._default_model()
         asked = self._asked(model, request)
-        reply = Reply(asked)
         response = await self._opened(request, asked, patience)
-        async with aclosing(response):
-            if _media_type(response) == "application/json":
-                whole = await self._body(response, asked, patience)
-                for piece in reply.take_whole(whole.decode(errors="replace")):
-                    yield piece
-            else:
-                async with aclosing(self._events(response, reply, patience, asked)) as events:
-                    async for event in events:
-                        for piece in reply.take(event):
-                            yield piece
-                        patience.heard(
-                            began=reply.began,
-                            finished=reply.finish is not None,
-                            over=reply.over,
-                        )
-        for piece in reply.rest():
-            yield piece
-        yield reply.ending()
+        passing = Passing(chat=True, stream=True, only_read=True)
+        call = self._begun(response, asked, patience, passing)
+        try:
+            async with aclosing(call.told()) as telling:
+                async for told in telling:
+                    for piece in told.pieces:
+                        match piece:
+                            case TextPiece(_, 0) | ReasoningPiece(_, 0):
+                                yield piece
+                            case RefusalPiece(text, 0):
+                                yield TextPiece(text)
+                            case _:
+                                pass  # other choices and tools were not asked for
+        finally:
+            await call.close()
+        if call.outcome.error is not None:
+            raise call.outcome.error
+        usage = as_object(call.outcome.envelope.get("usage"))
+        yield Done(
+            model=model,
+            finish=call.outcome.finish or "stop",
+            input_tokens=_count(usage.get("prompt_tokens")),
+            output_tokens=_count(usage.get("completion_tokens")),
+        )
 
     async def forward(
         self,
@@ -180,15 +205,7 @@ class Upstream:
         if got.is_error:
             model, texts = asked_in(body)
             asked = replace(asked, model=model, texts=texts)
-        chunks = self._chunks(got, asked, patience)
-        return Forwarded(
-            got,
-            chunks,
-            passing=passing,
-            patience=patience,
-            asked=asked,
-            now_ms=self._clock.now_ms(),
-        )
+        return self._begun(got, asked, patience, passing)
 
     async def close(self) -> None:
         """Ends all connections."""
@@ -305,22 +322,17 @@ class Upstream:
 
     # once it has begun
 
-    async def _events(
-        self, response: httpx2.Response, reply: Reply, patience: Patience, asked: Asked
-    ) -> AsyncGenerator[Event, None]:
-        parser = EventParser()
-        async with aclosing(self._chunks(response, asked, patience)) as chunks:
-            try:
-                async for chunk in chunks:
-                    for event in parser.feed(chunk):
-                        yield event
-            except EventTooLarge:
-                raise self._bad("sent a piece of more than 8 MiB, which is not read") from None
-            except ProviderError:
-                if reply.finish is None and not reply.over:
-                    raise
-        for event in parser.close():
-            yield event
+    def _begun(
+        self, response: httpx2.Response, asked: Asked, patience: Patience, passing: Passing
+    ) -> Forwarded:
+        return Forwarded(
+            response,
+            self._chunks(response, asked, patience),
+            passing=passing,
+            patience=patience,
+            asked=asked,
+            now_ms=self._clock.now_ms(),
+        )
 
     async def _chunks(
         self, response: httpx2.Response, asked: Asked, patience: Patience
@@ -338,20 +350,11 @@ class Upstream:
         except TimeoutError:
             raise self._slow(patience) from None
         except httpx2.DecodingError:
-            raise self._bad("sent an answer that cannot be unpacked") from None
+            raise bad_reply(asked, "sent an answer that cannot be unpacked") from None
         except httpx2.RequestError:
             raise cut(asked) from None
         finally:
             deadline.close()
-
-    async def _body(self, response: httpx2.Response, asked: Asked, patience: Patience) -> bytes:
-        body = bytearray()
-        async with aclosing(self._chunks(response, asked, patience)) as chunks:
-            async for chunk in chunks:
-                body += chunk
-                if len(body) > EVENT_BYTES_MAX:
-                    raise self._bad("sent more than 8 MiB at once, which is not read")
-        return bytes(body)
 
     async def _error_body(self, response: httpx2.Response, patience: Patience) -> bytes:
         """The beginning of a refusal's body, as far as it came: the status alone says enough."""
@@ -387,9 +390,6 @@ class Upstream:
         )
         return ProviderError(Code.PROVIDER_TIMEOUT, f"{self._label} {what}")
 
-    def _bad(self, what: str) -> ProviderError:
-        return ProviderError(Code.PROVIDER_BAD_REPLY, f"{self._label} {what}. Try again.")
-
 
 def host_of(base_url: str) -> tuple[str, int | None]:
     """Host and port of a base URL. Refused: `settings_invalid`."""
@@ -420,8 +420,8 @@ def _parts(response: httpx2.Response) -> AsyncIterator[bytes]:
     return aiter(response.stream)
 
 
-def _media_type(response: httpx2.Response) -> str:
-    return response.headers.get("content-type", "").partition(";")[0].strip().lower()
+def _count(tokens: object) -> int | None:
+    return tokens if isinstance(tokens, int) and not isinstance(tokens, bool) else None
 
 
 def _checked_key(key: SecretStr | None) -> str:
