@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import structlog
 
@@ -28,6 +28,7 @@ from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import ApiKey, KeyId
 from palaver.settings import Settings
 from palaver.wire import frames
+from palaver.wire.frames import Json
 
 NOTE = "server.json"
 SOCKET = "control.sock"
@@ -37,8 +38,6 @@ PATH_BYTES_MAX = 100
 LINE_BYTES_MAX = 262_144
 ANSWER_SECONDS_MAX = 30.0
 CONNECTIONS_MAX = 16
-
-Json = dict[str, Any]
 
 log = structlog.stdlib.get_logger()
 

@@ -9,11 +9,9 @@ It sends nothing itself.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from palaver.model import Message, MessageId, Status
-
-Json = dict[str, Any]
+from palaver.wire.frames import Json
 
 SENDER = "assistant"
 END: Json = {"type": "ai_stream_end", "sender": SENDER}

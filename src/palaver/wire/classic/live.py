@@ -17,7 +17,7 @@ from palaver.core.start import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import Actor, EventType, Message, MessageId, Role, Room
 from palaver.wire import frames
-from palaver.wire.classic.answers import END, Answers, Json
+from palaver.wire.classic.answers import END, Answers
 from palaver.wire.classic.sessions import (
     COOKIE,
     ensured_default,
@@ -28,6 +28,7 @@ from palaver.wire.classic.sessions import (
     session_of,
     uuid_of,
 )
+from palaver.wire.frames import Json
 from palaver.wire.websocket import Allowance
 
 NO_USER_ID = 4001
@@ -153,14 +154,7 @@ class _Conversation:
                 self._answers.dropped(item.message)
             case live.Drafted():
                 self._drafted.add(item.message)
-                await self._send(
-                    {
-                        "type": "message",
-                        "content": item.text,
-                        "sender": "user",
-                        "timestamp": frames.moment(item.accepted_ms),
-                    }
-                )
+                await self._send(_said(item.text, "user", frames.moment(item.accepted_ms)))
             case live.Settled(code=code, detail=detail) if code is not None:
                 self._drafted.discard(item.message)
                 await self._send({"type": "error", "content": detail, "error_code": code})
@@ -178,14 +172,7 @@ class _Conversation:
             self._drafted.discard(message.id)
             await self._settle(message.id)
         elif message.text:
-            await self._send(
-                {
-                    "type": "message",
-                    "content": message.text,
-                    "sender": sender_of(message),
-                    "timestamp": _timestamp_of(message),
-                }
-            )
+            await self._send(_said(message.text, sender_of(message), _timestamp_of(message)))
             await self._settle(message.id)
 
     async def _send_answers(self) -> None:
@@ -260,6 +247,10 @@ def _label(frame: Json, name: str, chars_max: int) -> str | None:
             f"The {name} must be a text of at most {chars_max} printable characters.",
         )
     return value
+
+
+def _said(text: str, sender: str, timestamp: str | None) -> Json:
+    return {"type": "message", "content": text, "sender": sender, "timestamp": timestamp}
 
 
 def _timestamp_of(message: Message) -> str | None:

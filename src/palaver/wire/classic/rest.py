@@ -23,7 +23,6 @@ from palaver.wire.classic.sessions import (
     COOKIE,
     COOKIE_SECONDS,
     HISTORY_MAX,
-    Json,
     default_room,
     history_json,
     known_guest,
@@ -32,10 +31,22 @@ from palaver.wire.classic.sessions import (
     session_json,
     sessions_of,
 )
+from palaver.wire.frames import Json
 
 Limit = Annotated[int, Query(ge=1, le=100)]
 Offset = Annotated[int, Query(ge=0)]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+async def _guest(request: Request) -> Actor:
+    core: Core = request.app.state.core
+    actor = await known_guest(core, request.cookies.get(COOKIE))
+    if actor is None:
+        request.state.classic_cookie, actor = await new_guest(core)
+    return actor
+
+
+Guest = Annotated[Actor, Depends(_guest)]
 
 
 class NewSession(BaseModel):
@@ -67,12 +78,7 @@ class ClassicRoute(APIRoute):
             cookie = getattr(request.state, "classic_cookie", None)
             if cookie is not None:
                 response.set_cookie(
-                    COOKIE,
-                    cookie,
-                    max_age=COOKIE_SECONDS,
-                    path="/",
-                    httponly=True,
-                    samesite="lax",
+                    COOKIE, cookie, max_age=COOKIE_SECONDS, httponly=True, samesite="lax"
                 )
             return response
 
@@ -82,56 +88,41 @@ class ClassicRoute(APIRoute):
 def classic_routes(core: Core) -> APIRouter:
     """Every route of the classic wire."""
     router = APIRouter(route_class=ClassicRoute, tags=["classic"])
-    guest = _guest_of(core)
-    _session_routes(router, core, guest)
-    _history_routes(router, core, guest)
+    _session_routes(router, core)
+    _history_routes(router, core)
     _account_routes(router)
     _live_routes(router, core)
     return router
 
 
-def _guest_of(core: Core) -> Callable[[Request], Coroutine[Any, Any, Actor]]:
-    async def guest(request: Request) -> Actor:
-        actor = await known_guest(core, request.cookies.get(COOKIE))
-        if actor is None:
-            request.state.classic_cookie, actor = await new_guest(core)
-        return actor
-
-    return guest
-
-
-def _session_routes(router: APIRouter, core: Core, guest: Callable[..., Any]) -> None:
+def _session_routes(router: APIRouter, core: Core) -> None:
     @router.get("/api/sessions")
-    async def listed(
-        actor: Annotated[Actor, Depends(guest)], limit: Limit = 50, offset: Offset = 0
-    ) -> Json:
+    async def listed(actor: Guest, limit: Limit = 50, offset: Offset = 0) -> Json:
         """The guest's sessions, the one with the newest message first."""
         found = await sessions_of(core, actor)
         shown = [session_json(room, actor) for room in found[offset : offset + limit]]
         return {"sessions": shown, "total": len(found), "limit": limit, "offset": offset}
 
     @router.post("/api/sessions", status_code=201)
-    async def created(body: NewSession, actor: Annotated[Actor, Depends(guest)]) -> Json:
+    async def created(body: NewSession, actor: Guest) -> Json:
         """A new session."""
         room = await core.rooms.create(actor, title=body.title)
         return session_json(room, actor)
 
     @router.get("/api/sessions/{session_id}")
-    async def shown(session_id: UUID, actor: Annotated[Actor, Depends(guest)]) -> Json:
+    async def shown(session_id: UUID, actor: Guest) -> Json:
         """One session."""
         room = await core.rooms.get(actor, room_of(session_id))
         return session_json(room, actor)
 
     @router.patch("/api/sessions/{session_id}")
-    async def renamed(
-        session_id: UUID, body: SessionTitle, actor: Annotated[Actor, Depends(guest)]
-    ) -> Json:
+    async def renamed(session_id: UUID, body: SessionTitle, actor: Guest) -> Json:
         """One session under another title, which may be empty."""
         room = await core.rooms.rename(actor, room_of(session_id), body.title)
         return session_json(room, actor)
 
     @router.delete("/api/sessions/{session_id}", status_code=204)
-    async def deleted(session_id: UUID, actor: Annotated[Actor, Depends(guest)]) -> Response:
+    async def deleted(session_id: UUID, actor: Guest) -> Response:
         """Deletes a session; never the default one."""
         room = await core.rooms.get(actor, room_of(session_id))
         if room.id == default_room(actor):
@@ -142,11 +133,9 @@ def _session_routes(router: APIRouter, core: Core, guest: Callable[..., Any]) ->
     _ = listed, created, shown, renamed, deleted
 
 
-def _history_routes(router: APIRouter, core: Core, guest: Callable[..., Any]) -> None:
+def _history_routes(router: APIRouter, core: Core) -> None:
     @router.get("/api/sessions/{session_id}/history")
-    async def session_history(
-        session_id: UUID, actor: Annotated[Actor, Depends(guest)], limit: Limit = 50
-    ) -> Json:
+    async def session_history(session_id: UUID, actor: Guest, limit: Limit = 50) -> Json:
         """The first `limit` of a session's newest 50 messages, oldest first."""
         room = room_of(session_id)
         page = await core.chat.history(actor, room, limit=min(HISTORY_MAX, core.settings.page_max))
@@ -154,7 +143,7 @@ def _history_routes(router: APIRouter, core: Core, guest: Callable[..., Any]) ->
         return {"session_id": str(session_id), "messages": said, "count": len(said)}
 
     @router.get("/api/history")
-    async def default_history(actor: Annotated[Actor, Depends(guest)], limit: Limit = 50) -> Json:
+    async def default_history(actor: Guest, limit: Limit = 50) -> Json:
         """The newest messages of the default session, oldest first."""
         room = default_room(actor)
         try:

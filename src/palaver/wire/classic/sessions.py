@@ -7,12 +7,12 @@ cannot be made twice.
 
 import hashlib
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID, uuid5
 
 from palaver.core.start import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor, Kind, Message, Role, Room, RoomId, Visibility
+from palaver.wire.frames import Json
 
 COOKIE = "stupidbot_user_id"
 COOKIE_SECONDS = 31_536_000
@@ -21,8 +21,6 @@ SESSIONS_MAX = 2_000
 HISTORY_MAX = 50
 _SPOKEN = frozenset({Role.USER, Role.ASSISTANT})
 _NAMESPACE = UUID("5b6e2f0c-7d0c-5d1b-9a3e-0d6f6b1c2a77")
-
-Json = dict[str, Any]
 
 
 async def known_guest(core: Core, cookie: str | None) -> Actor | None:
