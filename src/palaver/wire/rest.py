@@ -65,6 +65,14 @@ class Body(Generic[S]):
             raise Refused(Code.BAD_REQUEST, f"The field '{field}': {first['msg']}.") from None
 
 
+_NewName = Annotated[shapes.NewName, Depends(Body(shapes.NewName))]
+_NewGuest = Annotated[shapes.NewGuest, Depends(Body(shapes.NewGuest))]
+_NewRoom = Annotated[shapes.NewRoom, Depends(Body(shapes.NewRoom))]
+_NewTitle = Annotated[shapes.NewTitle, Depends(Body(shapes.NewTitle))]
+_NewMessage = Annotated[shapes.NewMessage, Depends(Body(shapes.NewMessage))]
+_ReadUpTo = Annotated[shapes.ReadUpTo, Depends(Body(shapes.ReadUpTo))]
+
+
 class Rest:
     """The calls. `router` gives them their addresses."""
 
@@ -75,15 +83,11 @@ class Rest:
         """Who is asking. Without a session a guest is made and its cookie set."""
         return answer(frames.me(me))
 
-    async def rename_me(
-        self, me: Me, body: Annotated[shapes.NewName, Depends(Body(shapes.NewName))]
-    ) -> Response:
+    async def rename_me(self, me: Me, body: _NewName) -> Response:
         """Takes another name."""
         return answer(frames.me(await self._core.access.rename(me, body.name)))
 
-    async def new_guest(
-        self, body: Annotated[shapes.NewGuest, Depends(Body(shapes.NewGuest))]
-    ) -> Response:
+    async def new_guest(self, body: _NewGuest) -> Response:
         """An identity for a program, which sends the token as `Authorization: Bearer`."""
         token, actor = await self._core.access.new_guest(body.name)
         return answer({"token": token, "me": frames.me(actor)}, 201)
@@ -105,9 +109,7 @@ class Rest:
         )
         return answer({"rooms": [frames.room(one) for one in found], "next": following})
 
-    async def new_room(
-        self, me: Me, body: Annotated[shapes.NewRoom, Depends(Body(shapes.NewRoom))]
-    ) -> Response:
+    async def new_room(self, me: Me, body: _NewRoom) -> Response:
         """Makes a room."""
         return answer(frames.room(await self._core.rooms.create(me, title=body.title)), 201)
 
@@ -115,9 +117,7 @@ class Rest:
         """One room."""
         return answer(frames.room(await self._core.rooms.get(me, RoomId(room))))
 
-    async def rename_room(
-        self, me: Me, room: str, body: Annotated[shapes.NewTitle, Depends(Body(shapes.NewTitle))]
-    ) -> Response:
+    async def rename_room(self, me: Me, room: str, body: _NewTitle) -> Response:
         """Names a room."""
         return answer(frames.room(await self._core.rooms.rename(me, RoomId(room), body.title)))
 
@@ -146,12 +146,7 @@ class Rest:
         )
         return answer(frames.page(found))
 
-    async def send(
-        self,
-        me: Me,
-        room: str,
-        body: Annotated[shapes.NewMessage, Depends(Body(shapes.NewMessage))],
-    ) -> Response:
+    async def send(self, me: Me, room: str, body: _NewMessage) -> Response:
         """Says something: 201, or 200 when this `cid` was stored before, or 202 while the database is away."""
         sent = await self._core.chat.send(
             me,
@@ -181,9 +176,7 @@ class Rest:
         """A request through the OpenAI-compatible API and its answer, in a room that one may read."""
         return answer(await inspected(self._core, me, ExchangeId(exchange)))
 
-    async def read(
-        self, me: Me, room: str, body: Annotated[shapes.ReadUpTo, Depends(Body(shapes.ReadUpTo))]
-    ) -> Response:
+    async def read(self, me: Me, room: str, body: _ReadUpTo) -> Response:
         """Notes what was read."""
         await self._core.chat.mark_read(me, RoomId(room), body.seq)
         return Response(status_code=204)
