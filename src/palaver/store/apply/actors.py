@@ -1,13 +1,13 @@
 """Makes and renames who can speak."""
 
-from sqlalchemy import bindparam, select
+from dataclasses import replace
 
 from palaver.errors import Code, Refused
 from palaver.model import Actor, ActorKind, AgentCard
 from palaver.store import actors as stored_actors
 from palaver.store.apply.transaction import Transaction
 from palaver.store.commands import AddActor, RenameActor, SaveAgent
-from palaver.store.engine.statement import Statement, inserting, updating
+from palaver.store.engine.statement import inserting, updating
 from palaver.store.schema import actors, agents, sessions
 
 _INSERT_ACTOR = inserting(
@@ -15,7 +15,6 @@ _INSERT_ACTOR = inserting(
 )
 _INSERT_SESSION = inserting(sessions, "token_sha256", "actor_key", "created_ms")
 _RENAME = updating(actors.c.id, "name")
-_CARD = Statement(select(agents.c.actor_key).where(agents.c.actor_key == bindparam("key")), "key")
 _INSERT_CARD = inserting(agents, "actor_key", "model", "system_prompt", "settings")
 _UPDATE_CARD = updating(agents.c.actor_key, "model", "system_prompt", "settings")
 
@@ -33,43 +32,48 @@ def add(tx: Transaction, command: AddActor) -> Actor:
 
 def rename(tx: Transaction, command: RenameActor) -> Actor:
     """Applies `RenameActor`. Refused: `not_found`."""
-    if stored_actors.get(tx.conn, command.actor) is None:
-        raise Refused(Code.NOT_FOUND, "there is no such person or agent")
-    _RENAME.run(tx.conn, command.name, command.actor)
-    tx.actors.pop(command.actor, None)
-    renamed = stored_actors.get(tx.conn, command.actor)
-    assert renamed is not None
-    return renamed
+    there = stored_actors.get(tx.conn, command.actor)
+    if there is None:
+        raise not_found()
+    _RENAME.run(tx.conn, command.name, there.id)
+    tx.actors.pop(there.id, None)
+    return replace(there, name=command.name)
 
 
 def save_agent(tx: Transaction, command: SaveAgent) -> AgentCard:
     """Applies `SaveAgent`. Refused: `name_reserved` when the handle is no agent's."""
+    there = of_handle(tx, command.handle, ActorKind.AGENT)
     card = command.card
-    there = stored_actors.by_handle(tx.conn, command.handle)
-    if there is not None and there.kind is not ActorKind.AGENT:
-        raise Refused(Code.NAME_RESERVED, "this handle belongs to somebody who is no agent")
     if there is None:
+        saved = card
         key = _insert(tx, card.actor, command.handle)
-        id_ = card.actor.id
     else:
-        id_ = there.id
-        _RENAME.run(tx.conn, card.actor.name, id_)
-        found = tx.actor(id_)
+        saved = replace(card, actor=rename(tx, RenameActor(actor=there.id, name=card.actor.name)))
+        found = tx.actor(there.id)
         assert found is not None
         key = found.key
-    if _CARD.first(tx.conn, key) is None:
-        _INSERT_CARD.run(tx.conn, key, card.model, card.system_prompt, card.settings)
-    else:
-        _UPDATE_CARD.run(tx.conn, card.model, card.system_prompt, card.settings, key)
-    saved = stored_actors.agent(tx.conn, id_)
-    assert saved is not None
+    values = (card.model, card.system_prompt, card.settings)
+    if not _UPDATE_CARD.run(tx.conn, *values, key):
+        _INSERT_CARD.run(tx.conn, key, *values)
     return saved
+
+
+def of_handle(tx: Transaction, handle: str, kind: ActorKind) -> Actor | None:
+    """The actor of this handle, if there is one. Refused: `name_reserved` when it is of another kind."""
+    there = stored_actors.by_handle(tx.conn, handle)
+    if there is not None and there.kind is not kind:
+        raise Refused(Code.NAME_RESERVED, f"this handle belongs to somebody who is no {kind}")
+    return there
+
+
+def not_found() -> Refused:
+    """There is no such actor."""
+    return Refused(Code.NOT_FOUND, "there is no such person or agent")
 
 
 def _insert(tx: Transaction, actor: Actor, handle: str) -> int:
     assert actor.id.startswith(stored_actors.PREFIX[actor.kind])
-    row = _INSERT_ACTOR.first(
+    (key,) = _INSERT_ACTOR.one(
         tx.conn, actor.id, actor.kind, handle, actor.name, actor.guest, tx.now_ms
     )
-    assert row is not None
-    return int(row[0])
+    return int(key)

@@ -116,26 +116,7 @@ def opened(tx: Transaction, command: OpenExchange) -> Opened:
         external=(command.turn, command.message),
     )
     _insert(tx, command, (room, actor, agent), turn, view)
-    exchange = Exchange(
-        id=command.id,
-        name=None,
-        kind=command.kind,
-        state=ExchangeState.RUNNING,
-        room=room.id,
-        actor=command.actor,
-        model=command.model,
-        created_ms=tx.now_ms,
-        ended_ms=None,
-        view=view,
-        answers=(),
-        previous=command.previous,
-        kept=command.kept,
-        request=command.request,
-        response={},
-        metadata=command.metadata,
-        turn=command.turn,
-        message=command.message,
-    )
+    exchange = command.begun(room.id, tx.now_ms, view)
     return Opened(exchange=exchange, turn=turn, dup=False, untitled=room.untitled)
 
 

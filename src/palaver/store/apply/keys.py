@@ -4,7 +4,7 @@ from sqlalchemy import bindparam, or_, update
 
 from palaver.errors import Code, Refused
 from palaver.model import ActorKind, ApiKey
-from palaver.store import actors as stored_actors, keys as stored_keys
+from palaver.store import keys as stored_keys
 from palaver.store.apply import actors
 from palaver.store.apply.transaction import Transaction
 from palaver.store.commands import AddActor, AddKey, KeysUsed, RevokeKey
@@ -33,9 +33,7 @@ _USED = Statement(
 
 def add(tx: Transaction, command: AddKey) -> ApiKey:
     """Applies `AddKey`."""
-    there = stored_actors.by_handle(tx.conn, command.handle)
-    if there is not None and there.kind is not ActorKind.PERSON:
-        raise Refused(Code.NAME_RESERVED, "this handle belongs to somebody who is no person")
+    actors.of_handle(tx, command.handle, ActorKind.PERSON)
     owner = actors.add(tx, AddActor(actor=command.key.actor, handle=command.handle))
     found = tx.actor(owner.id)
     assert found is not None

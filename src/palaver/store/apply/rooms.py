@@ -14,6 +14,7 @@ from palaver.model import (
     TitleSource,
 )
 from palaver.store import rooms as stored_rooms
+from palaver.store.apply.actors import not_found
 from palaver.store.apply.transaction import (
     KnownActor,
     LockedRoom,
@@ -131,7 +132,7 @@ def rename(tx: Transaction, command: RenameRoom) -> bool:
     room = tx.room(command.room)
     by = None if command.by is None else tx.actor(command.by)
     if command.source is TitleSource.USER:
-        _check_owner(tx, room, by, by_server=command.by is None)
+        _check_owner(tx, room, by)
     order = list(TitleSource)
     if order.index(command.source) < order.index(room.title_source):
         return False
@@ -210,19 +211,15 @@ def _settings(tx: Transaction, room: LockedRoom) -> Mapping[str, Any]:
 def _actor(tx: Transaction, actor: ActorId) -> KnownActor:
     found = tx.actor(actor)
     if found is None:
-        raise Refused(Code.NOT_FOUND, "there is no such person or agent")
+        raise not_found()
     return found
 
 
-def _check_owner(
-    tx: Transaction, room: LockedRoom, by: KnownActor | None, *, by_server: bool = False
-) -> None:
+def _check_owner(tx: Transaction, room: LockedRoom, by: KnownActor | None) -> None:
     if room.is_open:
         if "door" not in _settings(tx, room):
             raise Refused(Code.ROOM_PROTECTED, "a room that is open to everyone has no owner")
         return  # what an API client left there may be tidied up by anyone who sees it; it can be undone
-    if by_server:
-        return
     role = None if by is None else tx.role(room, by)
     if role is None:
         raise room_not_found()
