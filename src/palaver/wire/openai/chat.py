@@ -20,7 +20,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope as AsgiScope, Send
+from starlette.types import Send
 
 from palaver.core.running import Asked, Call, Running
 from palaver.core.start import Core
@@ -40,8 +40,8 @@ from palaver.wire.openai.bodies import answer, is_repeated, metadata_of, room_na
 from palaver.wire.openai.items import Invalid, Json, as_object, room_id
 from palaver.wire.openai.messages import completion_of, entries_of
 from palaver.wire.openai.models import Models
-from palaver.wire.openai.passthrough import passed_on, refusal
-from palaver.wire.openai.streams import Broken, attended, event_headers, stream
+from palaver.wire.openai.passthrough import joined, passed_on, refusal
+from palaver.wire.openai.streams import Attended, Broken, event_headers, stream
 
 PATH = "/chat/completions"
 ROOM_HEADER = "x-palaver-room"
@@ -90,7 +90,8 @@ class Chat:
             running = await self._core.exchanges.unstored(ask)
         else:
             running = await self._begun(me, wanted, ask)
-        return _Answer(self._core, me, running, wanted)
+        answering = _Answer(self._core, running, wanted)
+        return Attended(answering.tell, lambda: self._core.exchanges.left(running))
 
     async def _begun(
         self, me: Actor, wanted: _Wanted, ask: Callable[[], Awaitable[Call]]
@@ -140,27 +141,15 @@ class Chat:
         return orjson.dumps(sent)
 
 
-class _Answer(Response):
+class _Answer:
     """What came of a request, as it comes."""
 
-    def __init__(self, core: Core, me: Actor, running: Running, wanted: _Wanted) -> None:
-        super().__init__()
+    def __init__(self, core: Core, running: Running, wanted: _Wanted) -> None:
         self._core = core
-        self._me = me
         self._running = running
         self._wanted = wanted
 
-    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-
-        async def tell(noted: Send) -> None:
-            told = await self._tell(noted)
-            if told is not None:
-                await told(scope, receive, noted)
-
-        await attended(tell, receive, send, self._left)
-
-    async def _tell(self, send: Send) -> Response | None:
+    async def tell(self, send: Send) -> Response | None:
         """The answer; None for one that was streamed already. Raises `ProviderError`."""
         running = self._running
         if running.dup and running.over:
@@ -170,8 +159,7 @@ class _Answer(Response):
         if call.streams:
             await stream(send, self._events(), event_headers(headers), status=call.status)
             return None
-        async with aclosing(running.follow()) as tape:
-            body = b"".join([told.raw async for told in tape])
+        body = await joined(running.follow())
         if not HTTPStatus.OK <= call.status < HTTPStatus.MULTIPLE_CHOICES:
             return refusal(call, body)
         failure = _failure(running)
@@ -222,9 +210,6 @@ class _Answer(Response):
         if all(name != "x-request-id" for name, _ in call.headers):
             found.append(("x-request-id", f"req_{self._core.clock.new_id()}"))
         return found
-
-    def _left(self) -> None:
-        self._core.exchanges.left(self._running)
 
 
 def _asked(wanted: _Wanted) -> Asked:

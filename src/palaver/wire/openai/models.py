@@ -6,7 +6,7 @@ that were read last still hold: clients ask for this list before anything else.
 """
 
 from collections.abc import Mapping
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from http import HTTPStatus
 
 import orjson
@@ -20,7 +20,7 @@ from palaver.model import AgentCard
 from palaver.wire.openai.auth import caller
 from palaver.wire.openai.bodies import answer
 from palaver.wire.openai.items import Invalid, Json
-from palaver.wire.openai.passthrough import refused
+from palaver.wire.openai.passthrough import refused, whole
 
 PATH = "/models"
 OWNER = "palaver"
@@ -110,11 +110,7 @@ class Models:
         elif call.status >= HTTPStatus.BAD_REQUEST:
             return await refused(call)
         else:
-            try:
-                async with aclosing(call.told()) as telling:
-                    body = b"".join([told.raw async for told in telling])
-            finally:
-                await call.close()
+            body = await whole(call)
             if call.outcome.error is not None:
                 raise call.outcome.error
             found = _listed(body)

@@ -13,13 +13,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from palaver.core.running import Call
+from palaver.core.running import Call, Told
 from palaver.core.start import Core
 from palaver.errors import Code, Refused
 from palaver.model import Scope
 from palaver.wire.openai.auth import caller
 from palaver.wire.openai.problems import PREFIX, wrapped
-from palaver.wire.openai.streams import Broken, Streamed, event_headers, stay
+from palaver.wire.openai.streams import Attended, Broken, event_headers, stream
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 OURS = frozenset({"chat", "conversations", "models", "organization", "responses"})
@@ -67,18 +67,27 @@ async def answered(call: Call) -> Response:
     """What a call comes to, as it comes."""
     if call.status >= HTTPStatus.MULTIPLE_CHOICES:
         return await refused(call)
-    told = event_headers(call.headers) if call.streams else call.headers
-    return Streamed(_parts(call), stay, status=call.status, headers=told)
+    headers = event_headers(call.headers) if call.streams else call.headers
+    return Attended(lambda send: stream(send, _parts(call), headers, status=call.status))
 
 
 async def refused(call: Call) -> Response:
     """A model server's refusal, as it came as far as it has OpenAI's shape."""
+    return refusal(call, await whole(call))
+
+
+async def whole(call: Call) -> bytes:
+    """All of a call's answer, which ends it."""
     try:
-        async with aclosing(call.told()) as telling:
-            body = b"".join([told.raw async for told in telling])
+        return await joined(call.told())
     finally:
         await call.close()
-    return refusal(call, body)
+
+
+async def joined(telling: AsyncGenerator[Told, None]) -> bytes:
+    """All that is told."""
+    async with aclosing(telling):
+        return b"".join([told.raw async for told in telling])
 
 
 def refusal(call: Call, body: bytes) -> Response:

@@ -21,7 +21,7 @@ from typing import cast
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope as AsgiScope, Send
+from starlette.types import Send
 
 from palaver.core.running import Asked, Call, Running
 from palaver.core.start import Core
@@ -46,10 +46,10 @@ from palaver.wire.openai.events import Composer
 from palaver.wire.openai.items import Invalid, Json, as_object
 from palaver.wire.openai.models import Models
 from palaver.wire.openai.paging import page_of, paging_of
-from palaver.wire.openai.passthrough import answered, passed_on, refusal
+from palaver.wire.openai.passthrough import answered, joined, passed_on, refusal, whole
 from palaver.wire.openai.relayed import Relayed
 from palaver.wire.openai.requests import Wanted
-from palaver.wire.openai.streams import Streamed, attended, event_headers, stay, stream
+from palaver.wire.openai.streams import Attended, event_headers, stream
 
 PAGE = 200
 ABSENT_SECONDS = 60.0
@@ -103,8 +103,8 @@ class Responses:
             if wanted.background and not (wanted.stream or running.dup):
                 return answer(composer.response)
             if wanted.background or running.over:
-                return await self._shown(me, exchange, stream=wanted.stream)
-        return _Awaited(self._core, running, composer, streams=wanted.stream)
+                return await self._shown(me, exchange, streams=wanted.stream)
+        return self._awaited(running, composer, streams=wanted.stream)
 
     async def retrieve(self, request: Request) -> Response:
         """A response as it is now, or its events from the first, or from behind a number, to its end."""
@@ -114,8 +114,8 @@ class Responses:
         after = query.get("starting_after") or "-1"
         if not after.removeprefix("-").isdecimal():
             raise Invalid("Must be a whole number.", "starting_after")
-        stream = query.get("stream", "").lower() in {"true", "1"}
-        return await self._shown(me, exchange, stream=stream, after=int(after[:18]))
+        streams = query.get("stream", "").lower() in {"true", "1"}
+        return await self._shown(me, exchange, streams=streams, after=int(after[:18]))
 
     async def delete(self, request: Request) -> Response:
         """Takes a response out of this API. The room keeps what was said."""
@@ -329,12 +329,7 @@ class Responses:
 
     async def _note_absent(self, call: Call) -> None:
         """Remembers it, unless it is only a model that is not there."""
-        try:
-            async with aclosing(call.told()) as telling:
-                body = b"".join([told.raw async for told in telling])
-        finally:
-            await call.close()
-        if b"model" not in body.lower():
+        if b"model" not in (await whole(call)).lower():
             self._chat_until = self._core.clock.monotonic() + ABSENT_SECONDS
 
     async def _complete(self, wanted: Wanted, said: Sequence[Entry | Message]) -> Call:
@@ -379,50 +374,35 @@ class Responses:
         return found
 
     async def _shown(
-        self, me: Actor, exchange: Exchange, *, stream: bool, after: int = -1
+        self, me: Actor, exchange: Exchange, *, streams: bool, after: int = -1
     ) -> Response:
+        if not streams:
+            return answer(await telling.response_of(self._core, exchange))
         running = self._core.exchanges.running(exchange.id)
-        if not stream:
-            shown = await telling.response_of(self._core, exchange)
-            return answer(shown)
         if running is None:
             told = telling.stored_events(self._core, me, exchange)
         else:
             told = telling.live_events(running, telling.composer_of(exchange))
-        return Streamed(telling.framed(told, after=after), stay)
+        framed = telling.framed(told, after=after)
+        return Attended(lambda send: stream(send, framed, event_headers()))
 
+    def _awaited(self, running: Running, composer: Composer, *, streams: bool) -> Response:
+        """The whole response, or its events once its answer begins, for the client that asked. It may go meanwhile."""
 
-class _Awaited(Response):
-    """The whole response, or its events once its answer begins, for the client that asked. It may go meanwhile."""
-
-    def __init__(self, core: Core, running: Running, composer: Composer, *, streams: bool) -> None:
-        super().__init__()
-        self._core = core
-        self._running = running
-        self._composer = composer
-        self._streams = streams
-
-    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
-        """ASGI. Raises `ProviderError` where nothing came."""
-        running = self._running
-
-        async def tell(noted: Send) -> None:
+        async def tell(send: Send) -> Response | None:
             call = await running.begun()
             if call.status >= HTTPStatus.MULTIPLE_CHOICES:
-                async with aclosing(running.follow()) as tape:
-                    refused = refusal(call, b"".join([told.raw async for told in tape]))
-                await refused(scope, receive, noted)
-                return
-            told = telling.live_events(running, self._composer)
-            if self._streams:
-                await stream(noted, telling.framed(told), event_headers(()))
-                return
+                return refusal(call, await joined(running.follow()))
+            told = telling.live_events(running, composer)
+            if streams:
+                await stream(send, telling.framed(told), event_headers())
+                return None
             async with aclosing(told):
                 async for _ in told:
                     pass
-            await answer(self._composer.response)(scope, receive, noted)
+            return answer(composer.response)
 
-        await attended(tell, receive, send, lambda: self._core.exchanges.left(running))
+        return Attended(tell, lambda: self._core.exchanges.left(running))
 
 
 def _begun(call: Call, first: MessageId) -> Call:

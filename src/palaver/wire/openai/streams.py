@@ -109,32 +109,34 @@ async def stream(
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-class Streamed(Response):
-    """A body that comes in parts, until its client goes."""
+def stay() -> None:
+    """What `left` is where nobody else hears what is told."""
+
+
+class Attended(Response):
+    """An answer that is told for as long as its client is there. What `tell` gives back, if anything, is told then."""
 
     def __init__(
         self,
-        parts: AsyncGenerator[bytes, None],
-        left: Callable[[], None],
-        *,
-        status: int = 200,
-        headers: Headers | None = None,
+        tell: Callable[[Send], Awaitable[Response | None]],
+        left: Callable[[], None] = stay,
     ) -> None:
-        super().__init__(status_code=status)
-        self._parts = parts
+        super().__init__()
+        self._tell = tell
         self._left = left
-        self._headers = event_headers(()) if headers is None else headers
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  the signature is ASGI's
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
 
         async def tell(noted: Send) -> None:
-            await stream(noted, self._parts, self._headers, status=self.status_code)
+            told = await self._tell(noted)
+            if told is not None:
+                await told(scope, receive, noted)
 
         await attended(tell, receive, send, self._left)
 
 
-def event_headers(headers: Headers) -> list[tuple[str, str]]:
+def event_headers(headers: Headers = ()) -> list[tuple[str, str]]:
     """The headers of a stream of events: those given, and our own."""
     return [
         *STREAM_HEADERS,
@@ -145,7 +147,3 @@ def event_headers(headers: Headers) -> list[tuple[str, str]]:
             if name not in {"content-type", "cache-control"}
         ),
     ]
-
-
-def stay() -> None:
-    """What `left` is where nobody else hears what is told."""
