@@ -145,7 +145,7 @@ async def test_an_exchange_is_stored_with_its_request_and_its_answer(
     assert said[1].id == opened.exchange.message
     assert room.door == "openai"
     assert await world.store.write(finish) is None  # it has ended
-    assert await world.store.read(turns.open_in, room.id) == ()
+    assert await world.store.read(turns.open_of, world.store.owner) == ()
     assert await world.store.read(exchanges.by_name, "chatcmpl-1", actor.id) == ended
     assert await world.store.read(exchanges.of_turn, ended.turn) == ended
 
@@ -269,7 +269,7 @@ async def test_a_turn_of_a_program_is_opened_once(world: World, agent: Actor) ->
     turn = await world.store.write(command)
     assert turn.external
     assert await world.store.write(command) == turn
-    assert await world.store.read(turns.open_in, room.id) == (turn,)
+    assert await world.store.read(turns.open_of, world.store.owner) == (turn,)
 
 
 async def test_a_room_of_another_door_is_named_and_deleted_by_everyone(

@@ -71,7 +71,7 @@ async def test_a_message_opens_a_turn_of_each_answering_agent(world: World) -> N
         assert turn.state is TurnState.OPEN
         assert await world.store.read(turns.get, turn.id) == turn
         assert await world.store.read(messages.get, turn.message) is None
-    assert set(await world.store.read(turns.open_in, room.id)) == set(added.turns)
+    assert set(await world.store.read(turns.open_of, world.store.owner)) == set(added.turns)
     assert await world.store.read(turns.running) == 2
 
 

@@ -55,24 +55,18 @@ class _Plain:
 
     def __init__(self, original: Table) -> None:
         self.name = original.name
-        columns = list(original.columns)
-        keys = [column.name for column in original.primary_key.columns]
-        self.key_places = [[column.name for column in columns].index(name) for name in keys]
-        plain = table(original.name, *[_plain(column) for column in columns])
-        ordered = select(plain).order_by(*[plain.c[name] for name in keys])
-        after = tuple_(*[plain.c[name] for name in keys]) > tuple_(
-            *[bindparam(f"after_{name}", type_=plain.c[name].type) for name in keys]
-        )
-        limit = bindparam("count", type_=Integer())
-        self._first = Statement(ordered.limit(limit), "count")
-        self._next = Statement(
-            ordered.where(after).limit(limit), *[f"after_{name}" for name in keys], "count"
-        )
-        backwards = [plain.c[name].desc() for name in keys]
-        self._last = Statement(select(plain).order_by(*backwards).limit(1))
+        names, keys = original.columns.keys(), original.primary_key.columns.keys()
+        self.key_places = [names.index(name) for name in keys]
+        plain = table(original.name, *[_plain(column) for column in original.columns])
+        key = [plain.c[name] for name in keys]
+        given = [bindparam(f"after_{one.name}", type_=one.type) for one in key]
+        page = select(plain).order_by(*key).limit(bindparam("count", type_=Integer()))
+        rest = page.where(tuple_(*key) > tuple_(*given))
+        self._first = Statement(page, "count")
+        self._next = Statement(rest, *[f"after_{name}" for name in keys], "count")
+        self._last = Statement(select(plain).order_by(*[one.desc() for one in key]).limit(1))
         self._count = Statement(select(func.count()).select_from(plain))
         self.empty = Statement(delete(plain))
-        names = [column.name for column in columns]
         self.insert = Statement(
             insert(plain).values({name: bindparam(name) for name in names}), *names
         )

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, bindparam, func, select
 
-from palaver.model import ActorKind, RoomId, Turn, TurnId
+from palaver.model import ActorKind, Turn, TurnId
 from palaver.store.actors import id_of
 from palaver.store.engine.statement import Row, Statement
 from palaver.store.schema import actors, partials, rooms, turn_is_open, turns
@@ -30,12 +30,6 @@ selected = (
 )
 
 _BY_ID = Statement(selected.where(turns.c.id == bindparam("turn")), "turn")
-_OPEN_IN = Statement(
-    selected.where(rooms.c.id == bindparam("room"), turn_is_open).order_by(
-        turns.c.trigger_seq, turns.c.created_ms, turns.c.id
-    ),
-    "room",
-)
 _OPEN_OF = Statement(
     selected.where(turns.c.owner == bindparam("owner"), turn_is_open).order_by(turns.c.id), "owner"
 )
@@ -53,11 +47,6 @@ def get(conn: Connection, turn: TurnId) -> Turn | None:
     """The turn of this id."""
     row = _BY_ID.first(conn, turn)
     return None if row is None else turn_of(row)
-
-
-def open_in(conn: Connection, room: RoomId) -> tuple[Turn, ...]:
-    """The room's open turns, in the order of the messages that they answer."""
-    return tuple([turn_of(row) for row in _OPEN_IN.all(conn, room)])
 
 
 def open_of(conn: Connection, owner: str) -> tuple[Turn, ...]:

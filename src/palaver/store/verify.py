@@ -85,20 +85,6 @@ def _events_after(columns: Select[*tuple[Any, ...]]) -> Statement:
 
 
 _PLACES = _events_after(select(events.c.room_key, events.c.seq))
-_SAID = (
-    messages.c.id,
-    messages.c.role,
-    messages.c.status,
-    messages.c.kind,
-    messages.c.text,
-    messages.c.cid,
-    messages.c.branch,
-    messages.c.meta,
-    messages.c.reply_to_seq,
-    messages.c.created_ms,
-    messages.c.author_key,
-    messages.c.digest,
-)
 _EVENTS = _events_after(
     select(
         events.c.room_key,
@@ -112,7 +98,18 @@ _EVENTS = _events_after(
         events.c.chain,
         events.c.digest,
         events.c.actor_key,
-        *_SAID,
+        messages.c.id,
+        messages.c.role,
+        messages.c.status,
+        messages.c.kind,
+        messages.c.text,
+        messages.c.cid,
+        messages.c.branch,
+        messages.c.meta,
+        messages.c.reply_to_seq,
+        messages.c.created_ms,
+        messages.c.author_key,
+        messages.c.digest,
     )
     .select_from(events)
     .outerjoin(actors, actors.c.key == events.c.actor_key)
@@ -202,11 +199,10 @@ def _wrong(row: Row | Exception, row_seq: int, seq: int, before: bytes) -> str |
         at_ms=at_ms,
     )
     if type_ is EventType.MESSAGE_CREATED:
-        id_, role, status, word, text, cid, branch, meta, reply_to_seq, created_ms = row[11:21]
-        author_key, kept = row[21:]
+        id_, role, status, word, text, cid, branch, meta, reply_to_seq, *made, kept = row[11:]
         if id_ is None:
             return "its message is missing"
-        if (author_key, created_ms, message_seq) != (actor_key, at_ms, row[1]):
+        if (*made, message_seq) != (at_ms, actor_key, row[1]):
             return "its message has another author, time or place"
         message = Message(
             id=id_,
@@ -217,7 +213,7 @@ def _wrong(row: Row | Exception, row_seq: int, seq: int, before: bytes) -> str |
             role=role,
             status=status,
             text=text,
-            created_ms=created_ms,
+            created_ms=at_ms,
             cid=cid,
             branch=branch,
             kind=word,
