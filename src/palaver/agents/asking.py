@@ -5,14 +5,13 @@ out when the conversation is longer than the model can read: half of them, and h
 the beginning and never the newest; a tool's result goes with its call.
 """
 
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
 import orjson
 
 from palaver.agents.base import Provider
-from palaver.agents.calls import CHAT, Call, Told, call
+from palaver.agents.calls import CHAT, Answered, Call, call
 from palaver.agents.dialect import adapted
 from palaver.agents.failures import is_too_long, told_in_body
 from palaver.clock import Clock
@@ -31,7 +30,7 @@ async def complete(
         made = await call(provider, "POST", CHAT, orjson.dumps(body), clock=clock, stream=True)
         if made.status not in _REFUSALS:
             return made
-        refusal = await Refused.of(made)
+        refusal = await _read(made)
         told = told_in_body(made.status, refusal.body)
         changed = adapted(body, told)
         if changed is None and shortens and is_too_long(told):
@@ -42,32 +41,14 @@ async def complete(
         body = changed
 
 
-class Refused:
-    """A call whose answer, a refusal, was read already."""
-
-    streams = False
-
-    def __init__(self, made: Call, body: bytes) -> None:
-        self.status = made.status
-        self.headers = made.headers
-        self.outcome = made.outcome
-        self.body = body
-
-    @classmethod
-    async def of(cls, made: Call) -> "Refused":
-        """Reads a call to its end."""
-        try:
-            async with aclosing(made.told()) as telling:
-                return cls(made, b"".join([told.raw async for told in telling]))
-        finally:
-            await made.close()
-
-    async def told(self) -> AsyncGenerator[Told, None]:
-        """See `calls.Call`."""
-        yield Told(self.body, last=True)
-
-    async def close(self) -> None:
-        """It has ended."""
+async def _read(made: Call) -> Answered:
+    """Reads a call to its end."""
+    try:
+        async with aclosing(made.told()) as telling:
+            body = b"".join([told.raw async for told in telling])
+    finally:
+        await made.close()
+    return Answered(status=made.status, headers=made.headers, outcome=made.outcome, body=body)
 
 
 def shortened(body: dict[str, Any]) -> dict[str, Any] | None:

@@ -26,16 +26,8 @@ from palaver.errors import Code, ProviderError
 from palaver.model import NO_DATA, Entry, Role
 
 CHAT = "/chat/completions"
-MODELS = "/models"
 JSON_TYPE = "application/json"
 STREAM_TYPE = "text/event-stream; charset=utf-8"
-
-NOT_FOUND = {
-    "message": "No model server is connected that could answer at this address.",
-    "type": "invalid_request_error",
-    "param": None,
-    "code": "not_found",
-}
 
 
 class Told(NamedTuple):
@@ -150,25 +142,22 @@ async def call(
         return await provider.forward(method, path, body, headers, passing=passing)
     if chat and isinstance(body, bytes):
         return await Composed.begun(provider, as_object(orjson.loads(body)), clock)
-    return Refusal(404, NOT_FOUND)
+    return _not_found()
 
 
-class Refusal:
-    """A call that is answered with an error from here."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A call whose answer, a refusal, is known already."""
 
-    streams = False
-
-    def __init__(self, status: int, error: Mapping[str, Any]) -> None:
-        self.status = status
-        self.headers = (("content-type", JSON_TYPE),)
-        message = str(error["message"])
-        failure = ProviderError(Code.PROVIDER_REFUSED, message, temporary=False)
-        self.outcome = Outcome(error=failure, told=True)
-        self._body = orjson.dumps({"error": error})
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    outcome: Outcome
+    body: bytes
+    streams: bool = False
 
     async def told(self) -> AsyncGenerator[Told, None]:
         """See `Call`."""
-        yield Told(self._body, last=True)
+        yield Told(self.body, last=True)
 
     async def close(self) -> None:
         """There is nothing to end."""
@@ -255,6 +244,18 @@ class Composed:
 
     def _shown(self, chunk: dict[str, Any]) -> dict[str, Any]:
         return {**chunk, "usage": chunk.get("usage")} if self._tells_usage else chunk
+
+
+def _not_found() -> Answered:
+    message = "No model server is connected that could answer at this address."
+    failure = ProviderError(Code.PROVIDER_REFUSED, message, temporary=False)
+    told = {"message": message, "type": "invalid_request_error", "param": None, "code": "not_found"}
+    return Answered(
+        status=404,
+        headers=(("content-type", JSON_TYPE),),
+        outcome=Outcome(error=failure, told=True),
+        body=orjson.dumps({"error": told}),
+    )
 
 
 def request_of(asked: Mapping[str, Any]) -> Request:
