@@ -7,8 +7,9 @@ from typing import Any
 from pydantic import SecretStr
 
 from palaver.agents.base import Done, Piece, Provider, ReasoningPiece, Request, Said, TextPiece
+from palaver.agents.detect import Place, Providers
 from palaver.agents.upstream import Upstream
-from palaver.clock import SystemClock
+from palaver.clock import Clock, SystemClock
 from palaver.errors import ProviderError
 from palaver.model import Role
 from palaver.settings import Settings
@@ -38,6 +39,11 @@ def upstream_at(base_url: str, *, name: str = "scripted", **values: Any) -> Upst
         key=SecretStr(KEY),
         retry_seconds=0.001,
     )
+
+
+async def choose(settings: Settings, clock: Clock, *, places: tuple[Place, ...]) -> Provider:
+    """The provider for these settings, now."""
+    return await Providers(settings, clock, places=places).current()
 
 
 def ask(*texts: str, **fields: Any) -> Request:

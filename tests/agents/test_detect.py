@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from tests.agents.support import ask, hear, settings_with
+from tests.agents.support import ask, choose, hear, settings_with
 from tests.support.upstream import CUT, STALL, Script, ScriptedUpstream, refuse, reply, whole
 
 from palaver.agents import detect
-from palaver.agents.detect import PLACES, Place, Providers, choose, configured
+from palaver.agents.detect import PLACES, Place, Providers, configured
 from palaver.agents.echo import Echo
 from palaver.clock import SystemClock
 from palaver.errors import Refused

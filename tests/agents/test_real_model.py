@@ -5,12 +5,12 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from tests.agents.support import ask, hear, settings_with, upstream_at
+from tests.agents.support import ask, choose, hear, settings_with, upstream_at
 from tests.support.llama import ANSWER, WORDS, Llama, running_llama
 
 from palaver.agents import detect
 from palaver.agents.base import TextPiece
-from palaver.agents.detect import Place, choose
+from palaver.agents.detect import Place
 from palaver.clock import SystemClock
 from palaver.errors import Code
 

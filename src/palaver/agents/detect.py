@@ -54,17 +54,6 @@ PLACES = (
 )
 
 
-async def choose(
-    settings: Settings, clock: Clock, *, places: tuple[Place, ...] = PLACES
-) -> Provider:
-    """The provider for these settings, now. Refused: `settings_invalid`."""
-    named = configured(settings, clock)
-    if named is not None:
-        return named
-    found = await _found(settings, clock, places) if settings.detect else None
-    return found or Echo()
-
-
 def configured(settings: Settings, clock: Clock) -> "Upstream | None":
     """The provider that settings name, if they name one. Refused: `settings_invalid`."""
     base_url = settings.openai_base_url or (OPENAI_URL if settings.openai_api_key else None)
