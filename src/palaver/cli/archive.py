@@ -21,7 +21,7 @@ def backup(given: Mapping[str, object], file: Path, *, force: bool, as_json: boo
     """Writes a backup; the exit code."""
     settings = settings_of(given)
     return _run(
-        lambda told: maintenance.backup(settings, file, told, force=force),
+        lambda told: maintenance.backup(settings.url, file, told, force=force),
         str(file),
         as_json=as_json,
     )

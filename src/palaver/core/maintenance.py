@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from palaver.agents.detect import Providers
 from palaver.clock import SystemClock
@@ -24,6 +23,9 @@ PostgresHealth = health.PostgresHealth
 Verdict = examination.Verdict
 Behind = mark.Behind
 Progress = examination.Progress
+# the store's own, which block as long as they take
+backup, restore, copy = backups.backup, backups.restore, backups.copy
+verify = examination.verify
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,32 +65,6 @@ async def differences(settings: Settings) -> tuple[str, ...]:
 async def examined(settings: Settings, *, integrity: bool) -> Health:
     """What the database says of its own health. `integrity` reads all of a SQLite file."""
     return await health.health(settings.url, integrity=integrity)
-
-
-def verify(url: str, progress: Progress) -> Verdict:
-    """Reads all of a database for damage, also beside a server. Refused: `database_missing`, `database_older`.
-
-    This and what follows blocks as long as it takes.
-    """
-    return examination.verify(url, progress)
-
-
-def backup(settings: Settings, file: Path, progress: Progress, *, force: bool) -> Verdict:
-    """Writes a checked backup, also beside a server. Refused: `database_not_empty`, `database_damaged`."""
-    return backups.backup(settings.url, file, progress, force=force)
-
-
-def restore(settings: Settings, file: Path, progress: Progress, *, force: bool) -> Verdict:
-    """Puts a backup in the database's place. Refused: `database_not_empty`, `database_locked`, `database_damaged`."""
-    return backups.restore(settings, file, progress, force=force)
-
-
-def copy(source: str, target: str, progress: Progress, *, force: bool) -> Verdict:
-    """Copies a database into another and compares them. Repeating it goes on where it was broken off.
-
-    Refused: `database_not_empty`, `database_locked`, `database_incomplete`.
-    """
-    return backups.copy(source, target, progress, force=force)
 
 
 async def history(settings: Settings) -> Behind | None:
