@@ -28,9 +28,9 @@ import structlog
 
 from palaver.agents.base import Provider
 from palaver.clock import Clock
-from palaver.core import turns
 from palaver.core.live import Closing, Delta, Ended, Happened, Item, Joined, Opened
 from palaver.core.reader import Reader
+from palaver.core.screen import Screen
 from palaver.core.start import Core, started
 from palaver.errors import Code, Refused
 from palaver.model import (
@@ -224,8 +224,8 @@ class Room:
         if agent.kind is not ActorKind.AGENT:
             raise Refused(Code.BAD_REQUEST, "People speak with `room.say(person, …)`.")
         await self.add(agent)
-        async with self._core.turns.external(self.id, agent) as answer:
-            yield Answer(answer, self._core.settings.answer_chars_max)
+        async with self._core.turns.external(self.id, agent) as screen:
+            yield Answer(screen, self._core.settings.answer_chars_max)
 
     async def add(self, actor: Actor) -> None:
         """Makes a person or an agent a member of the room; one that is a member stays it."""
@@ -317,25 +317,25 @@ class Room:
 class Answer:
     """An answer that is being written."""
 
-    def __init__(self, answer: turns.Answer, chars_max: int) -> None:
-        self._answer = answer
+    def __init__(self, screen: Screen, chars_max: int) -> None:
+        self._screen = screen
         self._chars_max = chars_max
         self._chars = 0
 
     @property
     def id(self) -> MessageId:
         """The id that the message will have; followers see it as `Opened.stream.message` at once."""
-        return self._answer.id
+        return self._screen.turn.message
 
     @property
     def text(self) -> str:
         """What was written so far."""
-        return self._answer.text
+        return self._screen.text
 
     @property
     def message(self) -> Message | None:
         """The stored message, once the block has ended."""
-        return self._answer.message
+        return self._screen.message
 
     def write(self, text: str) -> None:
         """Adds a piece. Waits for nothing. Refused: `invalid_unicode`, `answer_too_long` (a setting)."""
@@ -346,7 +346,7 @@ class Answer:
                 Code.ANSWER_TOO_LONG, f"An answer has at most {self._chars_max:,} characters."
             )
         self._chars += len(text)
-        self._answer.write(text)
+        self._screen.show(text)
 
 
 async def _lived(reader: Reader, room: RoomId) -> AsyncIterator[Happening]:

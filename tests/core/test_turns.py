@@ -344,8 +344,8 @@ async def test_a_program_writes_an_answer_itself(core: Core) -> None:
     agent = (await core.access.agent("helper", "Helper")).actor
     await core.rooms.join(actor, room.id, agent)
     async with core.turns.external(room.id, agent) as answer:
-        answer.write("by ")
-        answer.write("hand")
+        answer.show("by ")
+        answer.show("hand")
     assert answer.message is not None
     assert (answer.message.text, answer.message.status) == ("by hand", Status.DONE)
     with pytest.raises(ZeroDivisionError):
@@ -356,7 +356,7 @@ async def test_a_program_writes_an_answer_itself(core: Core) -> None:
 
 async def half_an_answer(core: Core, room: Room, agent: Actor) -> None:
     async with core.turns.external(room.id, agent) as answer:
-        answer.write("half")
+        answer.show("half")
         raise ZeroDivisionError
 
 

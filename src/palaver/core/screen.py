@@ -5,7 +5,7 @@ from contextlib import suppress
 import structlog
 
 from palaver.core.hub import Hub
-from palaver.model import Message, MessageId, Turn
+from palaver.model import Message, Turn
 from palaver.store.commands import Part
 from palaver.store.journal import Journal
 
@@ -13,13 +13,14 @@ log = structlog.stdlib.get_logger()
 
 
 class Screen:
-    """What readers are shown of one answer: nothing that the journal does not hold."""
+    """What readers are shown of one answer. `message` is what was stored, of one that a program writes itself."""
 
     def __init__(self, hub: Hub, journal: Journal, turn: Turn) -> None:
         self._hub = hub
         self._journal = journal
         self.turn = turn
         self.stream = hub.open_stream(turn)
+        self.message: Message | None = None
         self._copied = (0, 0)
         self._parts = 0
         self._held: tuple[str, str] = ("", "")
@@ -77,25 +78,3 @@ class Screen:
         self._hub.drop_stream(self.stream)
         if stored:
             self._journal.ended(self.turn.id)
-
-
-class Answer:
-    """An answer that a program writes itself, piece by piece."""
-
-    def __init__(self, screen: Screen) -> None:
-        self._screen = screen
-        self.message: Message | None = None
-
-    @property
-    def id(self) -> MessageId:
-        """The id that the message will have."""
-        return self._screen.turn.message
-
-    @property
-    def text(self) -> str:
-        """What was written so far."""
-        return self._screen.text
-
-    def write(self, text: str) -> None:
-        """Adds a piece, which live readers see at once."""
-        self._screen.show(text)

@@ -37,7 +37,7 @@ from palaver.core.drafts import AWAY
 from palaver.core.ending import CUT, ending, failure_of, told, too_long
 from palaver.core.hub import Hub
 from palaver.core.relay import Relay
-from palaver.core.screen import Answer, Screen
+from palaver.core.screen import Screen
 from palaver.errors import Code, ProviderError, Refused, Unavailable
 from palaver.model import (
     Actor,
@@ -252,11 +252,11 @@ class Turns:
                 task.cancel()
 
     @asynccontextmanager
-    async def external(self, room: RoomId, agent: Actor) -> AsyncGenerator[Answer, None]:
+    async def external(self, room: RoomId, agent: Actor) -> AsyncGenerator[Screen, None]:
         """An answer that the caller writes: streamed live, stored once, when the block ends.
 
         An exception in the block stores what came as `failed` and goes on to the caller; a cancellation as
-        `interrupted`. `answer.message` is the stored message afterwards.
+        `interrupted`. `Screen.message` is the stored message afterwards.
         """
         turn = await self._store.write(
             OpenTurn(
@@ -267,17 +267,16 @@ class Turns:
             )
         )
         screen = self.screen(turn)
-        answer = Answer(screen)
         try:
-            yield answer
+            yield screen
         except asyncio.CancelledError:
-            await asyncio.shield(self._keep(answer, screen, Status.INTERRUPTED))
+            await asyncio.shield(self._keep(screen, Status.INTERRUPTED))
             raise
         except BaseException:
-            await self._keep(answer, screen, Status.FAILED)
+            await self._keep(screen, Status.FAILED)
             raise
         else:
-            await self._keep(answer, screen, Status.DONE)
+            await self._keep(screen, Status.DONE)
 
     def adopt(self, turn: Turn, task: asyncio.Task[None]) -> Run:
         """A turn that a task of somebody else runs; it hears `Run.end` as a cancellation, and must be released."""
@@ -354,15 +353,15 @@ class Turns:
             if run.streaming and run.task is not None:
                 run.task.cancel()
 
-    async def _keep(self, answer: Answer, screen: Screen, status: Status) -> None:
+    async def _keep(self, screen: Screen, status: Status) -> None:
         turn = screen.turn
         meta: dict[str, Any] = {"turn": turn.id}
         if status is Status.FAILED:
             meta["error"] = {"code": Code.INTERNAL, "temporary": False}
         try:
-            answer.message = await self._store.write(ending(turn, status, screen.text, "", meta))
+            screen.message = await self._store.write(ending(turn, status, screen.text, "", meta))
         finally:
-            self.close(screen, stored=answer.message is not None)
+            self.close(screen, stored=screen.message is not None)
 
     async def _run(self, run: Run) -> None:
         screen = self.screen(run.turn)
