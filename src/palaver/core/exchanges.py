@@ -319,29 +319,11 @@ class Exchanges:
     async def _accepted(self, command: OpenExchange, digests: Sequence[bytes]) -> Running:
         """A request that is kept until the database is back. Where it will stand is decided then."""
         await self._held.accept(command)
-        exchange = Exchange(
-            id=command.id,
-            name=None,
-            kind=command.kind,
-            state=ExchangeState.RUNNING,
-            room=command.room or command.new_room.id,
-            actor=command.actor,
-            model=command.model,
-            created_ms=self._clock.now_ms(),
-            ended_ms=None,
-            view=(),
-            answers=(),
-            previous=None,
-            kept=command.kept,
-            request=command.request,
-            response={},
-            metadata=command.metadata,
-            turn=command.turn,
-            message=command.message,
-        )
+        room = command.room or command.new_room.id
+        exchange = command.begun(room, self._clock.now_ms())
         turn = Turn(
             id=command.turn,
-            room=exchange.room,
+            room=room,
             agent=command.agent,
             agent_name="",
             trigger_seq=0,

@@ -28,6 +28,7 @@ from palaver.model import (
     Role,
     Room,
     RoomId,
+    Spans,
     Status,
     TitleSource,
     Turn,
@@ -235,6 +236,29 @@ class OpenExchange(Command[Opened]):
     prefixes: tuple[tuple[int, bytes], ...] = ()
     whole: bool = False
     repeated: bool = False
+
+    def begun(self, room: RoomId, now_ms: int, view: Spans = ()) -> Exchange:
+        """The exchange, as it is until its end."""
+        return Exchange(
+            id=self.id,
+            name=None,
+            kind=self.kind,
+            state=ExchangeState.RUNNING,
+            room=room,
+            actor=self.actor,
+            model=self.model,
+            created_ms=now_ms,
+            ended_ms=None,
+            view=view,
+            answers=(),
+            previous=self.previous,
+            kept=self.kept,
+            request=self.request,
+            response={},
+            metadata=self.metadata,
+            turn=self.turn,
+            message=self.message,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,6 +50,7 @@ _PREFIXES = among(
     prefixes.c.digest,
     "actor_key",
 )
+_ANY = Statement(selected_exchanges.where(exchanges.c.id == bindparam("exchange")), "exchange")
 _HEAD = Statement(
     select(exchanges.c.id)
     .join(rooms_table, rooms_table.c.key == exchanges.c.room_key)
@@ -162,9 +163,6 @@ def changed(tx: Transaction, command: ChangeExchange) -> Exchange:
 def not_found() -> Refused:
     """The exchange is not there, or not this actor's."""
     return Refused(Code.EXCHANGE_NOT_FOUND, "there is no such completion or response")
-
-
-_ANY = Statement(selected_exchanges.where(exchanges.c.id == bindparam("exchange")), "exchange")
 
 
 def _unfiltered(conn: Connection, exchange: ExchangeId) -> Exchange | None:
