@@ -180,6 +180,7 @@ class Composed:
         }
         options = as_object(asked.get("stream_options"))
         self._tells_usage = bool(options.get("include_usage"))
+        self._no_usage = {"usage": None} if self._tells_usage else {}
         self._assembly = Assembly()
         self.streams = asked.get("stream") is True
         kind = STREAM_TYPE if self.streams else JSON_TYPE
@@ -201,7 +202,7 @@ class Composed:
                 async for chunk in chunks:
                     pieces = assembly.take(chunk)
                     shown = self.streams and (self._tells_usage or chunk["choices"])
-                    raw = frame(orjson.dumps(self._shown(chunk))) if shown else b""
+                    raw = frame(orjson.dumps(chunk)) if shown else b""
                     if raw or pieces:
                         yield Told(raw, pieces)
             if not assembly.finished:
@@ -240,10 +241,7 @@ class Composed:
 
     def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-        return {**self._head, "choices": [choice]}
-
-    def _shown(self, chunk: dict[str, Any]) -> dict[str, Any]:
-        return {**chunk, "usage": chunk.get("usage")} if self._tells_usage else chunk
+        return {**self._head, "choices": [choice], **self._no_usage}
 
 
 def _not_found() -> Answered:

@@ -234,10 +234,6 @@ class _Connection(asyncio.Protocol):
             self._transport.pause_reading()
         self._wake()
 
-    def eof_received(self) -> bool:
-        """See `asyncio.Protocol`."""
-        return False
-
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
         self.closed = True

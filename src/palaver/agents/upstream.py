@@ -17,6 +17,7 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from urllib.request import getproxies
 
@@ -112,7 +113,12 @@ class Upstream:
         self._asks_usage = True
         timeout = httpx2.Timeout(None, connect=settings.provider_connect_seconds)
         self._extensions = {"timeout": timeout.as_dict()}
-        self._transport, self._client = self._ways()
+        self._way = self._new_way()
+        self._send = (
+            partial(self._way.send, stream=True)
+            if isinstance(self._way, httpx2.AsyncClient)
+            else self._way.handle_async_request
+        )
 
     async def models(self) -> tuple[Model, ...]:
         """The models that can be asked, the default one first and marked."""
@@ -209,9 +215,7 @@ class Upstream:
 
     async def close(self) -> None:
         """Ends all connections."""
-        for way in (self._transport, self._client):
-            if way is not None:
-                await way.aclose()
+        await self._way.aclose()
 
     # what is asked
 
@@ -232,7 +236,7 @@ class Upstream:
             self._default = self._settings.model or (await self.models())[0].id
         return self._default
 
-    def _ways(self) -> tuple[httpx2.AsyncBaseTransport | None, httpx2.AsyncClient | None]:
+    def _new_way(self) -> httpx2.AsyncBaseTransport | httpx2.AsyncClient:
         """The straight way there; or a client that knows the environment's proxies, where it has to."""
         settings = self._settings
         # Plain HTTP needs no certificates, and loading them would block the loop for some 20 ms.
@@ -242,8 +246,8 @@ class Upstream:
         near = self._base.host in _LOOPBACK
         straight = _transport(settings, context) if near or not getproxies() else None
         if straight is not None:
-            return straight, None
-        return None, httpx2.AsyncClient(
+            return straight
+        return httpx2.AsyncClient(
             verify=context,
             trust_env=not near,
             limits=httpx2.Limits(
@@ -304,10 +308,7 @@ class Upstream:
         request = httpx2.Request(method, url, content=body, headers=sent, extensions=extensions)
         try:
             async with asyncio.timeout_at(patience.until):
-                if self._client is not None:
-                    return await self._client.send(request, stream=True)
-                assert self._transport is not None, "there is one way or the other"
-                return await self._transport.handle_async_request(request)
+                return await self._send(request)
         except TimeoutError:
             return _Refusal(error=self._slow(patience), told=Told(status=0))
         except httpx2.RequestError as failure:
