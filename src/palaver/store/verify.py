@@ -191,24 +191,19 @@ def _wrong(row: Row | Exception, row_seq: int, seq: int, before: bytes) -> str |
     if isinstance(row, Exception):
         return f"the event cannot be read: {row}"
     type_, kind, digits, at_ms, message_seq, data, link, digest, actor_key = row[2:11]
-    event = Event(
-        room=RoomId(""),
-        seq=row[1],
-        type=type_,
-        actor=None if digits is None else id_of(kind, digits),
-        at_ms=at_ms,
-    )
+    actor = None if digits is None else id_of(kind, digits)
+    event = Event(room=RoomId(""), seq=row_seq, type=type_, actor=actor, at_ms=at_ms)
     if type_ is EventType.MESSAGE_CREATED:
         id_, role, status, word, text, cid, branch, meta, reply_to_seq, *made, kept = row[11:]
         if id_ is None:
             return "its message is missing"
-        if (*made, message_seq) != (at_ms, actor_key, row[1]):
+        if (*made, message_seq) != (at_ms, actor_key, row_seq):
             return "its message has another author, time or place"
         message = Message(
             id=id_,
             room=event.room,
-            seq=row[1],
-            author=event.actor,  # type: ignore[arg-type]
+            seq=row_seq,
+            author=actor,  # type: ignore[arg-type]
             name="",
             role=role,
             status=status,
