@@ -1,8 +1,6 @@
 """`palaver config show`: every setting, its value, where it comes from and what it means. No secret is shown."""
 
 import os
-from enum import StrEnum
-from pathlib import Path
 
 from pydantic import SecretStr
 
@@ -13,7 +11,8 @@ from palaver.settings import Settings, env_names, settings_from
 def show(*, as_json: bool) -> None:
     """Shows the settings in effect."""
     settings = settings_from()
-    rows = [_row(settings, name) for name in Settings.model_fields]
+    values = settings.model_dump(mode="json")
+    rows = [_row(settings, name, value) for name, value in values.items()]
     if as_json:
         tell_json({"settings": rows})
         return
@@ -24,13 +23,15 @@ def show(*, as_json: bool) -> None:
         tell(f"{'':<{width}}  {row['meaning']}")
 
 
-def _row(settings: Settings, name: str) -> dict[str, object]:
-    source = _source(name)
+def _row(settings: Settings, name: str, value: object) -> dict[str, object]:
+    if isinstance(value, str):
+        secret = isinstance(getattr(settings, name), SecretStr)
+        value = HIDDEN if secret else without_password(value)
     return {
         "name": name,
         "variable": env_names(name)[0],
-        "value": _value(getattr(settings, name)),
-        "source": source,
+        "value": value,
+        "source": _source(name),
         "meaning": " ".join((Settings.model_fields[name].description or "").split()),
     }
 
@@ -42,17 +43,3 @@ def _source(name: str) -> str:
         if variable.upper() in present:
             return present[variable.upper()]
     return "default"
-
-
-def _value(value: object) -> object:
-    match value:
-        case SecretStr():
-            return HIDDEN
-        case StrEnum() | Path():
-            return str(value)
-        case tuple():
-            return list(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  of texts
-        case str():
-            return without_password(value)
-        case _:
-            return value
