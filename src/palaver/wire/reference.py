@@ -6,7 +6,7 @@ network allows. This one is plain HTML and one style sheet.
 
 from collections.abc import Mapping
 from html import escape
-from typing import Any, cast
+from typing import Any
 
 Json = Mapping[str, Any]
 
@@ -27,7 +27,7 @@ INTRODUCTION = (
 
 def render(document: Json) -> str:
     """The page of an OpenAPI document."""
-    info = cast("Json", document["info"])
+    info = document["info"]
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8>",
         "<meta name=viewport content='width=device-width'>",
@@ -36,15 +36,11 @@ def render(document: Json) -> str:
         f"<p>{escape(info.get('description', ''))}</p>",
         INTRODUCTION,
     ]
-    for path, methods in cast("Mapping[str, Json]", document["paths"]).items():
-        for method, operation in cast("Mapping[str, Json]", methods).items():
-            parts.append(_operation(path, method, operation))
+    for path, methods in document["paths"].items():
+        parts += [_operation(path, method, operation) for method, operation in methods.items()]
     parts.append("<h1>Values</h1>")
-    schemas = cast("Mapping[str, Json]", document.get("components", {}).get("schemas", {}))
-    parts += [
-        f"<h2 id={escape(name)}>{escape(name)}</h2>{_fields(schema)}"
-        for name, schema in schemas.items()
-    ]
+    for name, schema in document.get("components", {}).get("schemas", {}).items():
+        parts.append(f"<h2 id={escape(name)}>{escape(name)}</h2>{_fields(schema)}")
     return "\n".join(parts)
 
 
@@ -54,13 +50,13 @@ def _operation(path: str, method: str, operation: Json) -> str:
     rows = [
         f"<tr><td><code>{escape(one['name'])}</code><td>{escape(one['in'])}"
         f"<td>{_kind(one.get('schema', {}))}<td>{escape(one.get('description', ''))}"
-        for one in cast("list[Json]", operation.get("parameters", []))
+        for one in operation.get("parameters", [])
     ]
     if rows:
         text += f"<table>{''.join(rows)}</table>"
     for content in operation.get("requestBody", {}).get("content", {}).values():
         text += f"<p>Body:</p>{_fields(content.get('schema', {}))}"
-    for status, answer in cast("Mapping[str, Json]", operation.get("responses", {})).items():
+    for status, answer in operation.get("responses", {}).items():
         kinds = [_kind(content.get("schema", {})) for content in answer.get("content", {}).values()]
         text += f"<p>{escape(status)}: {escape(answer['description'])} {' or '.join(kinds)}</p>"
     return text
@@ -71,7 +67,7 @@ def _fields(schema: Json) -> str:
     rows = [
         f"<tr><td><code>{escape(name)}{'' if name in needed else '?'}</code><td>{_kind(field)}"
         f"<td>{escape(field.get('description', ''))}"
-        for name, field in cast("Mapping[str, Json]", schema.get("properties", {})).items()
+        for name, field in schema.get("properties", {}).items()
     ]
     return f"<table>{''.join(rows)}</table>"
 

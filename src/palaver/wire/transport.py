@@ -19,6 +19,7 @@ import math
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, cast
 
 import httptools
@@ -49,12 +50,6 @@ LINGER_SECONDS = 2.0
 TOO_SLOW = 4003
 
 _SHORT = [bytes((0x81, size)) for size in range(126)]
-_LINES = {
-    400: b"HTTP/1.1 400 Bad Request\r\n",
-    408: b"HTTP/1.1 408 Request Timeout\r\n",
-    431: b"HTTP/1.1 431 Request Header Fields Too Large\r\n",
-    503: b"HTTP/1.1 503 Service Unavailable\r\n",
-}
 _MALFORMED = Refused(Code.BAD_REQUEST, "That is not HTTP/1.1 as this server reads it.")
 _LARGE = Refused(Code.HEADERS_TOO_LARGE, "The request's headers are too large.")
 _LATE = Unavailable(Code.REQUEST_TIMEOUT, "The request's headers did not come in time.")
@@ -301,11 +296,12 @@ class HttpConnection(HttpToolsProtocol):
             self.transport.close()  # in the middle of another answer there is no place for this one
             return
         body = frames.dump(problems.document(error))
-        head = _LINES[error.status] + (
-            b"content-type: application/problem+json\r\nx-content-type-options: nosniff\r\n"
-            b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+        head = (
+            f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n"
+            "content-type: application/problem+json\r\nx-content-type-options: nosniff\r\n"
+            f"connection: close\r\ncontent-length: {len(body)}\r\n\r\n"
         )
-        self.transport.write(head + body)
+        self.transport.write(head.encode() + body)
         self._linger()
 
     def _hang_up(self) -> None:
