@@ -36,7 +36,7 @@ def temporary(error: BaseException) -> Unavailable | None:
     """The `Unavailable` that an engine's error stands for; None for what is unexpected."""
     if isinstance(error, Unavailable):
         return error
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    cause = cause_of(error)
     if isinstance(cause, sqlite3.Error):
         return _sqlite(cause)
     state = _state(cause)
@@ -60,8 +60,7 @@ def damaged(error: BaseException) -> Refused | None:
     """
     if not _is(error, _SQLITE_DAMAGED):
         return None
-    cause = getattr(error, "orig", error)
-    detail = f"the file is damaged or no database, or its disk cannot be read: {cause}"
+    detail = f"the file is damaged or no database, or its disk cannot be read: {cause_of(error)}"
     return Refused(Code.DATABASE_DAMAGED, detail)
 
 
@@ -80,19 +79,20 @@ def internal() -> Unavailable:
     return Unavailable(Code.INTERNAL, "something went wrong on the server; its log says what")
 
 
+def cause_of(error: BaseException) -> BaseException:
+    """The driver's own error inside SQLAlchemy's."""
+    return error.orig if isinstance(error, DBAPIError) and error.orig else error
+
+
 def _is(error: BaseException, codes: Collection[int]) -> bool:
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
-    code = getattr(cause, "sqlite_errorcode", None)
+    code = getattr(cause_of(error), "sqlite_errorcode", None)
     return code is not None and code & _PRIMARY in codes
 
 
 def _sqlite(error: sqlite3.Error) -> Unavailable | None:
-    code = getattr(error, "sqlite_errorcode", None)
-    if code is None:
-        return None
-    if code & _PRIMARY == sqlite3.SQLITE_FULL:
+    if _is(error, {sqlite3.SQLITE_FULL}):
         return full()
-    return away() if code & _PRIMARY in _SQLITE_AWAY | _SQLITE_DAMAGED else None
+    return away() if _is(error, _SQLITE_AWAY | _SQLITE_DAMAGED) else None
 
 
 def _postgresql(state: str) -> Unavailable | None:

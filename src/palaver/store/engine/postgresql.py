@@ -18,6 +18,7 @@ a transaction. A server whose `synchronous_commit` is `off` is asked for `on` in
 import asyncio
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -51,26 +52,22 @@ class PostgresqlDatabase:
 
     def __init__(self, url: URL, settings: Settings, clock: Clock) -> None:
         self._seconds = settings.database_seconds
-        self._watch = Watch(clock, settings.slow_query_ms / 1000)
         self._asked_for: dict[str, str] = {}  # in each writing transaction
-        address, arguments = address_of(url, clock, settings)
         self._pooled = _uncached(url)
-        self._writing = create_async_engine(
+        address, arguments = address_of(url, clock, settings)
+        engine = partial(
+            create_async_engine,
             address,
             connect_args=arguments,
-            poolclass=NullPool,  # we hold them ourselves
-            execution_options={WATCH: self._watch},
+            execution_options={WATCH: Watch(clock, settings.slow_query_ms / 1000)},
             hide_parameters=True,  # an error's text must hold no content
         )
-        options: dict[str, Any] = {} if _uncached(url) else {"isolation_level": "AUTOCOMMIT"}
-        self._reading = create_async_engine(
-            address,
-            connect_args=arguments,
+        self._writing = engine(poolclass=NullPool)  # we hold them ourselves
+        options: dict[str, Any] = {} if self._pooled else {"isolation_level": "AUTOCOMMIT"}
+        self._reading = engine(
             pool_size=settings.reader_threads,
             max_overflow=0,
             pool_timeout=2 * settings.database_seconds,  # so that our own deadline comes first
-            execution_options={WATCH: self._watch},
-            hide_parameters=True,  # an error's text must hold no content
             **options,
         )
         self._held: list[AsyncConnection | None] = [None] * settings.writer_connections

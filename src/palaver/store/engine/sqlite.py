@@ -12,7 +12,7 @@ that are not on the disk and that no later sync would put there (docs/decisions/
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
@@ -114,7 +114,7 @@ class _Kept:
             return work(self._conn)
         except Exception as error:
             if faults.spoils(error):
-                cause = str(getattr(error, "orig", error))
+                cause = str(faults.cause_of(error))
                 structlog.get_logger("palaver.store").error("the database failed", error=cause)
                 with suppress(DBAPIError, sqlite3.Error):  # it is given up in any case
                     self.close()
@@ -158,64 +158,52 @@ class _Read:
 
 def writing_engine(path: Path | None, *, wait_ms: int = 0) -> Engine:
     """An engine for the one connection that writes."""
-
-    def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            MEMORY if path is None else path,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=STATEMENTS_CACHED,
-        )
-        for pragma in (
-            f"busy_timeout = {wait_ms}",
-            "journal_mode = WAL",
-            "synchronous = FULL",
-            "foreign_keys = ON",
-            f"wal_autocheckpoint = {WAL_CHECKPOINT_PAGES}",
-            f"cache_size = -{WRITER_CACHE_KIB}",
-            "temp_store = FILE",  # what a statement of a migration can undo would fill the memory
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-        return connection
-
-    return _engine(connect, "BEGIN IMMEDIATE", memory=path is None)
+    pragmas = (
+        f"busy_timeout = {wait_ms}",
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        f"wal_autocheckpoint = {WAL_CHECKPOINT_PAGES}",
+        f"cache_size = -{WRITER_CACHE_KIB}",
+        "temp_store = FILE",  # what a statement of a migration can undo would fill the memory
+    )
+    return _engine(path or MEMORY, "BEGIN IMMEDIATE", pragmas)
 
 
 def reading_engine(path: Path, *, wait_ms: int) -> Engine:
     """An engine for connections that only read."""
+    pragmas = (
+        f"busy_timeout = {wait_ms}",
+        "query_only = ON",
+        f"cache_size = -{READER_CACHE_KIB}",
+        "temp_store = MEMORY",
+    )
+    return _engine(f"file:{quote(str(path.absolute()))}?mode=ro", "BEGIN", pragmas)
 
+
+def _engine(name: Path | str, begin: str, pragmas: Sequence[str]) -> Engine:
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(
-            f"file:{quote(str(path.absolute()))}?mode=ro",
-            uri=True,
+            name,
+            uri=isinstance(name, str),
             isolation_level=None,
             check_same_thread=False,
             cached_statements=STATEMENTS_CACHED,
         )
-        for pragma in (
-            f"busy_timeout = {wait_ms}",
-            "query_only = ON",
-            f"cache_size = -{READER_CACHE_KIB}",
-            "temp_store = MEMORY",
-        ):
+        for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
         return connection
-
-    return _engine(connect, "BEGIN", memory=False)
-
-
-def _engine(connect: Callable[[], sqlite3.Connection], begin: str, *, memory: bool) -> Engine:
-    engine = create_engine(
-        "sqlite://",
-        creator=connect,
-        poolclass=StaticPool if memory else NullPool,
-        hide_parameters=True,  # an error's text must hold no content
-    )
 
     def begin_explicitly(conn: Connection) -> None:
         raw: Any = conn.connection.dbapi_connection
         raw.execute(begin)
 
+    engine = create_engine(
+        "sqlite://",
+        creator=connect,
+        poolclass=StaticPool if name == MEMORY else NullPool,
+        hide_parameters=True,  # an error's text must hold no content
+    )
     event.listen(engine, "begin", begin_explicitly)
     return engine
 
