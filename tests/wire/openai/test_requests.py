@@ -10,6 +10,7 @@ from palaver.model import (
     ActorKind,
     AgentCard,
     Entry,
+    ExchangeId,
     Kind,
     Message,
     MessageId,
@@ -175,7 +176,12 @@ def test_tokens_are_counted_in_texts_and_not_in_pictures() -> None:
 def test_the_object_shows_what_was_asked() -> None:
     wanted = requests.read({**HI, "tools": [{"type": "function", "name": "f"}], "top_p": 0.5})
     shown = requests.skeleton(
-        wanted.body, response="resp_1", model="m", created_ms=1_999, metadata={}, previous="resp_0"
+        wanted.body,
+        response="resp_1",
+        model="m",
+        created_ms=1_999,
+        metadata={},
+        previous=ExchangeId("x_0"),
     )
     assert shown["tools"] == [
         {"description": None, "parameters": None, "strict": None, "type": "function", "name": "f"}

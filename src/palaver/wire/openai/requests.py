@@ -111,7 +111,7 @@ def _previous(body: Json) -> ExchangeId | None:
     return found
 
 
-def previous_not_found(given: object) -> Exception:
+def previous_not_found(given: object) -> Invalid:
     """What is told when there is no such response to go on from."""
     return Invalid(
         f"Previous response with id '{given}' not found.",
@@ -173,11 +173,6 @@ def unanswered(entries: Iterable[Entry], known: Iterable[Message]) -> str | None
         elif entry.kind is Kind.TOOL_RESULT and entry.meta.get("call_id") not in called:
             return str(entry.meta.get("call_id"))
     return None
-
-
-def no_call(call: str) -> Exception:
-    """What is told of a result whose call nobody made."""
-    return Invalid(f"No tool call found for function call output with call_id {call}.", "input")
 
 
 def tokens_in(values: Sequence[object]) -> int:
@@ -353,12 +348,12 @@ def skeleton(
     model: str,
     created_ms: int,
     metadata: Mapping[str, str],
-    conversation: str | None = None,
-    previous: str | None = None,
+    room: RoomId | None = None,
+    previous: ExchangeId | None = None,
 ) -> Json:
     """A response before anything of it is there. Every key is present, the null ones too."""
     background = bool(wanted.get("background"))
-    return {
+    shown: Json = {
         "id": response,
         "object": "response",
         "created_at": created_ms // 1000,
@@ -367,39 +362,38 @@ def skeleton(
         "background": background,
         "error": None,
         "incomplete_details": None,
-        "instructions": wanted.get("instructions"),
-        "max_output_tokens": wanted.get("max_output_tokens"),
-        "max_tool_calls": wanted.get("max_tool_calls"),
         "model": model,
         "output": [],
-        "parallel_tool_calls": _given(wanted, "parallel_tool_calls", default=True),
-        "previous_response_id": previous,
-        "conversation": None if conversation is None else {"id": conversation},
+        "previous_response_id": None if previous is None else items.response_id(previous),
+        "conversation": None if room is None else {"id": items.conversation_id(room)},
         "prompt": None,
-        "prompt_cache_key": wanted.get("prompt_cache_key"),
-        "prompt_cache_retention": wanted.get("prompt_cache_retention"),
         "reasoning": {"effort": None, "summary": None, **(wanted.get("reasoning") or {})},
-        "safety_identifier": wanted.get("safety_identifier"),
-        "service_tier": _given(wanted, "service_tier", default="default"),
-        "store": _given(wanted, "store", default=True),
-        "temperature": _given(wanted, "temperature", default=1.0),
         "text": {"format": {"type": "text"}, **(wanted.get("text") or {})},
-        "tool_choice": _given(wanted, "tool_choice", default="auto"),
         "tools": [_shown_tool(tool) for tool in _listed(wanted, "tools")],
-        "top_logprobs": _given(wanted, "top_logprobs", default=0),
-        "top_p": _given(wanted, "top_p", default=1.0),
-        "presence_penalty": _given(wanted, "presence_penalty", default=0.0),
-        "frequency_penalty": _given(wanted, "frequency_penalty", default=0.0),
-        "truncation": _given(wanted, "truncation", default="disabled"),
         "usage": None,
-        "user": wanted.get("user"),
         "metadata": dict(metadata),
     }
+    for name, default in _ECHOED.items():
+        given = wanted.get(name)
+        shown[name] = default if given is None else given
+    return shown
 
 
-def _given(wanted: Json, name: str, *, default: object) -> object:
-    value = wanted.get(name)
-    return default if value is None else value
+_ECHOED: Json = {
+    **dict.fromkeys(("instructions", "max_output_tokens", "max_tool_calls", "user")),
+    **dict.fromkeys(("prompt_cache_key", "prompt_cache_retention", "safety_identifier")),
+    "parallel_tool_calls": True,
+    "service_tier": "default",
+    "store": True,
+    "temperature": 1.0,
+    "tool_choice": "auto",
+    "top_logprobs": 0,
+    "top_p": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+    "truncation": "disabled",
+}
+"""What a response says as its request said it, and what it says where the request said nothing."""
 
 
 def _shown_tool(tool: Json) -> Json:

@@ -30,6 +30,7 @@ from palaver.model import (
     Actor,
     Entry,
     Exchange,
+    ExchangeId,
     ExchangeKind,
     ExchangeState,
     Kind,
@@ -193,13 +194,15 @@ class Responses:
         try:
             requests.chat_body(wanted, requests.chat_messages(wanted.entries))
         except Invalid as refused:
-            if not (self._relays(wanted) and self._speaks()):
+            if not self._relays(wanted):
                 raise
             wanted = replace(wanted, refused=refused)
         if any(entry.kind is Kind.TOOL_RESULT for entry in wanted.entries):
             call = requests.unanswered(wanted.entries, await self._before(me, wanted))
             if call is not None:
-                raise requests.no_call(call)
+                raise Invalid(
+                    f"No tool call found for function call output with call_id {call}.", "input"
+                )
         return wanted
 
     async def _named(self, me: Actor, given: object) -> object:
@@ -219,7 +222,7 @@ class Responses:
     async def _before(self, me: Actor, wanted: Wanted) -> Sequence[Message]:
         """What was said before the request's own input."""
         if wanted.previous is not None:
-            previous = await self._previous(me, wanted)
+            previous = await self._previous(me, wanted.previous)
             read = self._core.exchanges.messages
             return (*await read(previous, answers=False), *await read(previous, answers=True))
         if wanted.room is None:
@@ -232,20 +235,14 @@ class Responses:
             at = page.after
         return found
 
-    async def _previous(self, me: Actor, wanted: Wanted) -> Exchange:
-        assert wanted.previous is not None
-        try:
-            found = await self._core.exchanges.get(me, wanted.previous)
-        except Refused:
-            found = None
-        if found is None or found.kind is not ExchangeKind.RESPONSE:
-            raise requests.previous_not_found(items.response_id(wanted.previous))
-        return found
+    async def _previous(self, me: Actor, id_: ExchangeId) -> Exchange:
+        """The response to go on from. Refused: one that is not there."""
+        return await self._response(me, id_, requests.previous_not_found(items.response_id(id_)))
 
     async def _stored(self, me: Actor, wanted: Wanted, request: Request, raw: bytes) -> Running:
         """The exchange, its request stored and its answer on the way."""
         if wanted.previous is not None:
-            await self._previous(me, wanted)
+            await self._previous(me, wanted.previous)
         asked = Asked(
             kind=ExchangeKind.RESPONSE,
             entries=wanted.entries,
@@ -270,26 +267,24 @@ class Responses:
                 self._core.exchanges.run(running, lambda: self._ask(wanted, running, call))
         return running
 
+    async def _ask(self, wanted: Wanted, running: Running, tried: Call | None) -> Call:
+        said, exchange = running.context, running.exchange
+        assert exchange is not None, "it is stored"
+        call = tried or await self._in_their_words(wanted, relayed.input_of(said))
+        return _begun(call or await self._complete(wanted, said), exchange.message)
+
     async def _unstored(self, me: Actor, wanted: Wanted) -> Running:
         before = await self._before(me, wanted)
         tried = await self._tried(me, wanted)
 
         async def ask() -> Call:
-            given = [*relayed.input_of(before), *wanted.given]
-            call = tried or await self._in_their_words(wanted, given)
-            if call is not None:
-                return _begun(call, MessageId(f"m_{self._core.clock.new_id()}"))
-            return await self._complete(wanted, [*before, *wanted.entries])
+            call = tried or await self._in_their_words(
+                wanted, [*relayed.input_of(before), *wanted.given]
+            )
+            call = call or await self._complete(wanted, [*before, *wanted.entries])
+            return _begun(call, MessageId(f"m_{self._core.clock.new_id()}"))
 
         return await self._core.exchanges.unstored(ask)
-
-    async def _ask(self, wanted: Wanted, running: Running, tried: Call | None) -> Call:
-        said, exchange = running.context, running.exchange
-        assert exchange is not None, "it is stored"
-        call = tried or await self._in_their_words(wanted, relayed.input_of(said))
-        return (
-            await self._complete(wanted, said) if call is None else _begun(call, exchange.message)
-        )
 
     async def _tried(self, me: Actor, wanted: Wanted) -> Call | None:
         """What no chat completion can be asked, asked before anything is stored. Refused: what nobody can do."""
@@ -302,12 +297,13 @@ class Responses:
         return call
 
     def _relays(self, wanted: Wanted) -> bool:
-        """Whether the model server may be asked in this API."""
-        return wanted.agent is None and self._core.clock.monotonic() >= self._not_until
+        """Whether the model server may be asked in this API, and its events be followed."""
+        followed = self._core.clock.monotonic() >= self._not_until
+        return wanted.agent is None and followed and self._speaks()
 
     async def _in_their_words(self, wanted: Wanted, given: Sequence[Json]) -> Call | None:
         """The answer of a model server that speaks this API; None from any other."""
-        if not (self._relays(wanted) and self._speaks()):
+        if not self._relays(wanted):
             return None
         body = relayed.request_of(wanted.body, given)
         headers = {"content-type": "application/json"}
@@ -344,15 +340,14 @@ class Responses:
 
     def _unstored_composer(self, wanted: Wanted) -> Composer:
         clock = self._core.clock
-        previous, room = wanted.previous, wanted.room
         skeleton = requests.skeleton(
             wanted.body,
             response=f"resp_{clock.new_id()}",
             model=wanted.model,
             created_ms=clock.now_ms(),
             metadata=wanted.metadata,
-            conversation=None if room is None else items.conversation_id(room),
-            previous=None if previous is None else items.response_id(previous),
+            room=wanted.room,
+            previous=wanted.previous,
         )
         return Composer(skeleton, MessageId(f"m_{clock.new_id()}"))
 
@@ -362,14 +357,14 @@ class Responses:
         """The response that is meant. Refused: `exchange_not_found`."""
         given = request.path_params["response"]
         missing = Refused(Code.EXCHANGE_NOT_FOUND, f"Response with id '{given}' not found.")
-        id_ = items.exchange_id(given)
-        if id_ is None:
-            raise missing
+        return await self._response(me, items.exchange_id(given), missing)
+
+    async def _response(self, me: Actor, id_: ExchangeId | None, missing: Refused) -> Exchange:
         try:
-            found = await self._core.exchanges.get(me, id_)
+            found = None if id_ is None else await self._core.exchanges.get(me, id_)
         except Refused:
-            raise missing from None
-        if found.kind is not ExchangeKind.RESPONSE:
+            found = None
+        if found is None or found.kind is not ExchangeKind.RESPONSE:
             raise missing
         return found
 

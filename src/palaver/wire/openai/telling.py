@@ -33,15 +33,14 @@ _LOST = (
 
 def composer_of(exchange: Exchange) -> Composer:
     """What tells an exchange, from its beginning."""
-    previous = exchange.previous
     skeleton = requests.skeleton(
         dict(exchange.request),
         response=items.response_id(exchange.id),
         model=exchange.model,
         created_ms=exchange.created_ms,
         metadata=exchange.metadata,
-        conversation=items.conversation_id(exchange.room),
-        previous=None if previous is None else items.response_id(previous),
+        room=exchange.room,
+        previous=exchange.previous,
     )
     return Composer(skeleton, exchange.message)
 
