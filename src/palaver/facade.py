@@ -129,17 +129,11 @@ class Chat:
         lets the configured model answer what people say, in a room that is made by this call.
         Refused: `room_not_found` (an id of no room of this program's), `title_too_long`.
         """
-        named = _ROOM_ID.fullmatch(name) is None
-        room = RoomId(f"r_{uuid5(_NAMESPACE, name).hex}" if named else name)
-        try:
-            return self._handle(await self._core.rooms.get(self._program, room))
-        except Refused as refusal:
-            if not named or refusal.code is not Code.ROOM_NOT_FOUND:
-                raise
-        found = await self._core.rooms.create(self._program, title=name, room=room, agent=assistant)
-        if found.deleted_ms is not None:
-            found = await self._core.rooms.restore(self._program, room)
-        return self._handle(found)
+        rooms, program = self._core.rooms, self._program
+        if _ROOM_ID.fullmatch(name):
+            return self._handle(await rooms.get(program, RoomId(name)))
+        room = RoomId(f"r_{uuid5(_NAMESPACE, name).hex}")
+        return self._handle(await rooms.ensured(program, room, title=name, agent=assistant))
 
     async def new_room(self, title: str = "", *, assistant: bool = False) -> "Room":
         """A new room. Without a title it is named after its first message. Refused: `title_too_long`."""

@@ -6,6 +6,7 @@ from typing import Any
 from palaver.clock import Clock
 from palaver.core import checks
 from palaver.core.access import Access
+from palaver.errors import Code, Refused
 from palaver.model import (
     NO_DATA,
     Actor,
@@ -63,6 +64,16 @@ class Rooms:
             )
         )
         return await self._access.room(actor, room, deleted=True)
+
+    async def ensured(self, actor: Actor, room: RoomId, *, title: str, agent: bool = True) -> Room:
+        """The room of this id, made at its first use as `create` does; one that was deleted comes back whole."""
+        try:
+            return await self.get(actor, room)
+        except Refused as refusal:
+            if refusal.code is not Code.ROOM_NOT_FOUND:
+                raise
+        found = await self.create(actor, title=title, room=room, agent=agent)
+        return found if found.deleted_ms is None else await self.restore(actor, room)
 
     async def get(self, actor: Actor, room: RoomId) -> Room:
         """One room. Refused: `room_not_found`."""

@@ -7,7 +7,7 @@ the connection stays. A connection owns nothing but its reader: when it goes, ru
 
 import asyncio
 from collections import deque
-from typing import Any
+from uuid import UUID
 
 from fastapi import WebSocket, WebSocketDisconnect
 
@@ -20,7 +20,8 @@ from palaver.wire import frames
 from palaver.wire.classic.answers import END, Answers
 from palaver.wire.classic.sessions import (
     COOKIE,
-    ensured_default,
+    DEFAULT_TITLE,
+    default_room,
     history_json,
     known_guest,
     room_of,
@@ -53,7 +54,7 @@ async def converse(core: Core, websocket: WebSocket, session_id: str | None) -> 
             await websocket.send_text(_text(_NO_IDENTITY))
             await websocket.close(NO_USER_ID, "No user identity")
             return
-        room = await _room(core, actor, wanted and room_of(wanted))
+        room = await _room(core, actor, wanted)
         with core.chat.reader(actor) as reader:
             joined = await reader.subscribe(room.id)
             await _Conversation(core, websocket, actor, room, reader).run(joined)
@@ -64,15 +65,15 @@ async def converse(core: Core, websocket: WebSocket, session_id: str | None) -> 
         return
 
 
-async def _room(core: Core, actor: Actor, wanted: Any) -> Room:
+async def _room(core: Core, actor: Actor, wanted: UUID | None) -> Room:
     """The session asked for; for one that is not this guest's to see, the default one."""
     if wanted is not None:
         try:
-            return await core.rooms.get(actor, wanted)
+            return await core.rooms.get(actor, room_of(wanted))
         except Refused as refusal:
             if refusal.code is not Code.ROOM_NOT_FOUND:
                 raise
-    return await ensured_default(core, actor)
+    return await core.rooms.ensured(actor, default_room(actor), title=DEFAULT_TITLE)
 
 
 class _Conversation:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
 from palaver.core.start import Core
-from palaver.errors import Code, Refused
 from palaver.model import Actor, Kind, Message, Role, Room, RoomId, Visibility
 from palaver.wire.frames import Json
 
@@ -64,17 +63,6 @@ def session_of(room: RoomId) -> str:
 def default_room(actor: Actor) -> RoomId:
     """The id of this guest's default session, whether it is there yet or not."""
     return room_of(uuid5(_NAMESPACE, actor.id))
-
-
-async def ensured_default(core: Core, actor: Actor) -> Room:
-    """The default session, made at its first use; one that was deleted elsewhere comes back whole."""
-    try:
-        return await core.rooms.get(actor, default_room(actor))
-    except Refused as refusal:
-        if refusal.code is not Code.ROOM_NOT_FOUND:
-            raise
-    room = await core.rooms.create(actor, title=DEFAULT_TITLE, room=default_room(actor))
-    return room if room.deleted_ms is None else await core.rooms.restore(actor, room.id)
 
 
 async def sessions_of(core: Core, actor: Actor) -> list[Room]:
