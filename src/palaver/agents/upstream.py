@@ -198,14 +198,12 @@ class Upstream:
             settings.provider_idle_seconds,
         )
         retries = 0
-        while True:
-            got = await self._sent(method, path, body, headers, patience)
-            if isinstance(got, httpx2.Response):
-                break
-            repeatable = got.repeatable and isinstance(body, bytes | None)
-            if not repeatable or retries >= RETRIES_MAX:
+        while not isinstance(
+            got := await self._sent(method, path, body, headers, patience), httpx2.Response
+        ):
+            if not isinstance(body, bytes | None):
                 raise got.error
-            await asyncio.sleep(self._pause(got.error, retries))
+            await self._pause(got, retries, patience)
             retries += 1
         asked = self._asked("")
         if got.is_error:
@@ -274,12 +272,8 @@ class Upstream:
                 continue
             if got.told.status == _NOT_FOUND:
                 self._default = None
-            pause = self._pause(got.error, retries)
-            late = asyncio.get_running_loop().time() + pause >= patience.until
-            if not got.repeatable or retries >= RETRIES_MAX or pause > RETRY_SECONDS_MAX or late:
-                raise got.error
+            await self._pause(got, retries, patience)
             retries += 1
-            await asyncio.sleep(pause)
 
     async def _attempt(
         self, method: str, path: str, body: dict[str, Any] | None, asked: Asked, patience: Patience
@@ -315,11 +309,15 @@ class Upstream:
             fast = not isinstance(failure, httpx2.ConnectTimeout)
             return _Refusal(error=self._unreachable(), told=Told(status=0), repeatable=fast)
 
-    def _pause(self, error: ProviderError, retries: int) -> float:
-        """Seconds to wait before asking again: what the provider wants, else growing and jittered."""
-        if error.retry_ms is not None:
-            return error.retry_ms / 1000
-        return self._retry_seconds * 2**retries * (1 - self._clock.chance() / 4)
+    async def _pause(self, refusal: _Refusal, retries: int, patience: Patience) -> None:
+        """Waits before asking again: as the provider wants, else longer each time. Raises where that is no use."""
+        pause = self._retry_seconds * 2**retries * (1 - self._clock.chance() / 4)
+        if refusal.error.retry_ms is not None:
+            pause = refusal.error.retry_ms / 1000
+        late = asyncio.get_running_loop().time() + pause >= patience.until
+        if not refusal.repeatable or retries >= RETRIES_MAX or pause > RETRY_SECONDS_MAX or late:
+            raise refusal.error
+        await asyncio.sleep(pause)
 
     # once it has begun
 
