@@ -166,7 +166,7 @@ class Composer:
             yield from self._end_said()
             item = {"status": "in_progress", **items.reasoning_item("", {})}
             opened = self._said = self._opened(Kind.REASONING, 0, item)
-            yield from self._begin_item(opened)
+            yield self._item("added", opened)
             yield from self._begin_part(opened, {"type": "reasoning_text", "text": ""})
         yield self._delta(opened, "reasoning_text", text)
 
@@ -176,7 +176,7 @@ class Composer:
             yield from self._end_said()
             item: Json = {"type": "message", "status": "in_progress", "role": "assistant"}
             opened = self._said = self._opened(Kind.TEXT, 0, item | {"content": []})
-            yield from self._begin_item(opened)
+            yield self._item("added", opened)
         if opened.part is None or opened.part["type"] != kind:
             yield from self._end_part(opened)
             refusal: Json = {"type": "refusal", "refusal": ""}
@@ -234,7 +234,7 @@ class Composer:
             item["call_id"] = piece.id or items.new_call_id(opened.message)
             item |= {"name": piece.name, "arguments": ""}
             self._calls[piece.call] = opened
-            yield from self._begin_item(opened)
+            yield self._item("added", opened)
         if piece.arguments:
             opened.texts.append(piece.arguments)
             yield self._event("function_call_arguments.delta", opened.head, delta=piece.arguments)
@@ -243,12 +243,8 @@ class Composer:
         opened = self._calls.pop(call)
         item = opened.item
         item["arguments"] = "".join(opened.texts)
-        yield self._event(
-            "function_call_arguments.done",
-            opened.head,
-            name=item["name"],
-            arguments=item["arguments"],
-        )
+        said = {key: item[key] for key in ("name", "arguments")}
+        yield self._event("function_call_arguments.done", opened.head, **said)
         yield self._end_item(opened, status)
 
     # items
@@ -265,16 +261,13 @@ class Composer:
         self._output.append(ours)
         return _Open(index=len(self._output) - 1, item=ours, kind=kind, message=message)
 
-    def _begin_item(self, opened: _Open) -> Iterator[Event]:
-        yield self._event(
-            "output_item.added", {"output_index": opened.index}, item=_copied(opened.item)
-        )
-
     def _end_item(self, opened: _Open, status: str) -> Event:
         opened.item["status"] = status
-        return self._event(
-            "output_item.done", {"output_index": opened.index}, item=_copied(opened.item)
-        )
+        return self._item("done", opened)
+
+    def _item(self, name: str, opened: _Open) -> Event:
+        where = {"output_index": opened.index}
+        return self._event(f"output_item.{name}", where, item=_copied(opened.item))
 
     # events
 

@@ -44,7 +44,7 @@ async def inspected(core: Core, actor: Actor, id_: ExchangeId) -> Json:
 
 def _request(exchange: Exchange, view: tuple[Message, ...]) -> Json:
     if exchange.kind is ExchangeKind.CHAT:
-        made = messages.request_of(exchange, view)
+        made = {**exchange.request, "messages": messages.messages_of(view)}
     else:
         # What was said before is not the request's own: its rows are those that were stored with it.
         own = [one for one in view if one.created_ms >= exchange.created_ms]

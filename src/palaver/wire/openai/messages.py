@@ -74,11 +74,6 @@ def messages_of(said: Iterable[Entry | Message]) -> list[Json]:
     return found
 
 
-def request_of(exchange: Exchange, view: Iterable[Message]) -> Json:
-    """The request of a chat completion, made again from the messages at its `view`."""
-    return {**exchange.request, "messages": messages_of(view)}
-
-
 def completion_of(exchange: Exchange, answers: Sequence[Message]) -> Json:
     """The `chat.completion` of an exchange: its envelope, with the texts of its answers."""
     envelope = dict(as_object(exchange.response.get("envelope")))
@@ -225,16 +220,17 @@ def _text_message(one: Entry | Message, thought: str) -> Json:
     message: Json = {"role": one.role.value, "content": meta.get("parts", one.text)}
     if one.role is Role.ASSISTANT and not one.text and "refusal" in meta and "parts" not in meta:
         message["content"] = None
-    if thought or "reasoning" in meta:
-        message[THOUGHT] = thought + meta.get("reasoning", "")
-    return _with_fields(message, meta)
+    return _with_fields(message | _thought(meta, thought), meta)
 
 
 def _calling(meta: Mapping[str, Any], thought: str) -> Json:
     message: Json = {"role": Role.ASSISTANT.value, "content": None}
-    if thought or "reasoning" in meta:
-        message[THOUGHT] = thought + meta.get("reasoning", "")
-    return _with_fields(message, meta.get("message", {}))
+    return _with_fields(message | _thought(meta, thought), meta.get("message", {}))
+
+
+def _thought(meta: Mapping[str, Any], before: str) -> Json:
+    thought = before + meta.get("reasoning", "")
+    return {THOUGHT: thought} if thought or "reasoning" in meta else {}
 
 
 def _result(one: Entry | Message) -> Json:

@@ -13,7 +13,7 @@ message. What has texts is shown live, and journaled, as any other answer; a ser
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
-from typing import Any, cast
+from typing import Any
 
 import orjson
 
@@ -53,21 +53,15 @@ _BEGIN = frozenset({"response.created", "response.queued", "response.in_progress
 _LAST = frozenset(
     {"response.completed", "response.incomplete", "response.failed", "response.cancelled"}
 )
-_WORDS = {
-    "response.output_text.delta": TextPiece,
-    "response.refusal.delta": RefusalPiece,
-    "response.reasoning_text.delta": ReasoningPiece,
-    "response.reasoning.delta": ReasoningPiece,
-    "response.reasoning_summary_text.delta": ReasoningPiece,
-}
 _GROWS = {
-    "response.output_text.delta": ("content", "text"),
-    "response.refusal.delta": ("content", "refusal"),
-    "response.reasoning_text.delta": ("content", "text"),
-    "response.reasoning.delta": ("content", "text"),
-    "response.reasoning_summary_text.delta": ("summary", "text"),
-    "response.function_call_arguments.delta": ("", "arguments"),
+    "response.output_text.delta": ("content", "text", TextPiece),
+    "response.refusal.delta": ("content", "refusal", RefusalPiece),
+    "response.reasoning_text.delta": ("content", "text", ReasoningPiece),
+    "response.reasoning.delta": ("content", "text", ReasoningPiece),
+    "response.reasoning_summary_text.delta": ("summary", "text", ReasoningPiece),
+    "response.function_call_arguments.delta": ("", "arguments", None),
 }
+"""Which text of an item an event adds to (the list of parts, if it is in one, and the field), and as what."""
 
 
 def request_of(body: Mapping[str, Any], given: Sequence[Json]) -> bytes:
@@ -155,7 +149,11 @@ class Relayed:
                         await _drained(telling)
                         break
                     if read > EVENTS_BYTES_MAX:
-                        self.outcome.error = _too_long()
+                        self.outcome.error = ProviderError(
+                            Code.ANSWER_TOO_LONG,
+                            "The answer was too long and was cut.",
+                            temporary=False,
+                        )
                         break
         finally:
             self._settle(answer)
@@ -179,18 +177,11 @@ class Relayed:
         entries = answer.entries()
         outcome.own = Own(entries=entries, told=response)
         outcome.envelope = {"told": packed(answer.events, response, entries)}
-        usage = response.get("usage")
-        if isinstance(usage, dict):
-            counts = cast("Json", usage)
+        if usage := as_object(response.get("usage")):
             outcome.envelope["usage"] = {
-                "prompt_tokens": counts.get("input_tokens"),
-                "completion_tokens": counts.get("output_tokens"),
+                "prompt_tokens": usage.get("input_tokens"),
+                "completion_tokens": usage.get("output_tokens"),
             }
-
-
-def _too_long() -> ProviderError:
-    detail = "The answer was too long and was cut."
-    return ProviderError(Code.ANSWER_TOO_LONG, detail, temporary=False)
 
 
 async def _drained(telling: AsyncGenerator[Told, None]) -> None:
@@ -311,14 +302,12 @@ class _Answer:
                 parts = [*_objects(item.get(name)), as_object(told.get("part"))]
                 self._output[place] = {**item, name: parts}
             case _ if kind in _GROWS and isinstance(told.get("delta"), str):
-                name, field = _GROWS[kind]
+                name, field, words = _GROWS[kind]
                 index = told.get("summary_index" if name == "summary" else "content_index")
                 part = index if isinstance(index, int) and index >= 0 else 0
                 self._texts.setdefault((place, name, part, field), []).append(told["delta"])
-                if kind in _WORDS:
-                    yield _WORDS[kind](told["delta"])
-                else:
-                    yield ToolPiece(place, "", "", told["delta"])
+                delta = told["delta"]
+                yield words(delta) if words else ToolPiece(place, "", "", delta)
             case _:
                 pass
 
