@@ -69,7 +69,7 @@ Body = bytes | AsyncGenerator[bytes, None] | None
 class Passing:
     """What is expected of a call: `chat`, a chat completion, else anything; `stream`, bit by bit; how many choices.
 
-    `only_read`: the bytes go to no client, so that a stream need not be called one.
+    `only_read`: the bytes go to no client, so that any type but JSON is a stream, and a body may have 8 MiB.
     """
 
     chat: bool

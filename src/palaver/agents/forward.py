@@ -2,7 +2,8 @@
 
 Rules: a stream is told one event at a time, and its `[DONE]`, with all that follows it, comes last. A whole completion
 is one piece of bytes; what is no chat completion is told as it comes, unread. A body that was packed for the way is
-unpacked. What ends without being whole has an `error` in its outcome, as has what says so itself.
+unpacked. What ends without being whole has an `error` in its outcome, as has what says so itself. Data that is no JSON
+object is passed over; but where it began as one, words may be missing, so the answer is not whole.
 
 The headers that are passed are those about the request; none of the connection's, none that set something in a browser
 for this server's name, and none that name the operator's account.

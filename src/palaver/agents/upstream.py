@@ -3,9 +3,8 @@
 Theory of operation. An answer is one streaming POST. Until its headers come, a failed connection and the statuses 429,
 502, 503 and 504 are tried again, twice at the most, with a growing and jittered pause; once the answer has begun,
 nothing is repeated here. A server that refuses a field it does not know is asked again without it. There is no limit on
-the whole answer (the core has one), but on silence: until the first word or thought, and between any two events.
-Comments that only keep the connection open do not count as life. After the finish reason the rest is awaited briefly,
-for the token counts, and its loss is no failure.
+the whole answer (the core has one), but on silence: see `patience`. An answer for a room is read as one that is passed
+on is, see `forward`, with nobody to pass it on to.
 
 Redirects are not followed, so that the key goes nowhere else. The key is in no error and no log: errors of the HTTP
 library, which hold the request, are never chained. The closing of the generator closes the connection, which makes
