@@ -162,8 +162,7 @@ def add_messages(tx: Transaction, commands: Sequence[AddMessage]) -> list[Added 
 
 def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:
     run = _Run()
-    asked = [(command.room, command.author) for command in commands]
-    pairs = list(dict.fromkeys(asked))
+    pairs = list(dict.fromkeys([(command.room, command.author) for command in commands]))
     found: dict[int, LockedRoom] = {}
     for row in _LOCK.all(tx.conn, pairs):
         number, room_key = row[:2]
@@ -242,12 +241,7 @@ def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
 
 def _duplicate(command: AddMessage, room: LockedRoom, message: Message, text: str) -> Added:
     """The message that is there, when it says the same; `text` is what it said before it was deleted."""
-    same = (message.room, text, message.reply_to) == (
-        command.room,
-        command.text,
-        command.reply_to,
-    )
-    if not same:
+    if (message.room, text, message.reply_to) != (command.room, command.text, command.reply_to):
         raise Refused(Code.CID_REUSED, "this cid has been used for another message")
     return Added(message=message, dup=True, turns=(), untitled=room.untitled)
 

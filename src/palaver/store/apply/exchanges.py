@@ -21,12 +21,11 @@ from palaver.model import (
     Role,
     RoomId,
     Spans,
-    Turn,
 )
 from palaver.store import messages, rooms as stored_rooms
 from palaver.store.apply import rooms
 from palaver.store.apply.entries import REPEATED_MS, append, by_role
-from palaver.store.apply.opening import new_turn, next_attempt, open_turns
+from palaver.store.apply.opening import open_turn
 from palaver.store.apply.transaction import KnownActor, LockedRoom, Transaction, distinct
 from palaver.store.apply.turns import end, hold
 from palaver.store.commands import ChangeExchange, FinishExchange, Opened, OpenExchange
@@ -108,15 +107,9 @@ def opened(tx: Transaction, command: OpenExchange) -> Opened:
     new = append(tx, room, by_role(command.ids[taken:], command.entries[taken:], actor, agent))
     view = _with(view, [message.seq for message in new])
     trigger_seq = view[-1][1] if view else room.seq
-    turn = new_turn(
-        tx,
-        room,
-        agent,
-        trigger_seq,
-        attempt=1 if new else next_attempt(tx, room, trigger_seq, agent),
-        external=(command.turn, command.message),
-    )
-    _insert(tx, command, (room, actor, agent), turn, view)
+    ids = (command.turn, command.message)
+    turn = open_turn(tx, room, agent, trigger_seq, first=bool(new), external=ids)
+    _insert(tx, command, room, actor, view)
     exchange = command.begun(room.id, tx.now_ms, view)
     return Opened(exchange=exchange, turn=turn, dup=False, untitled=room.untitled)
 
@@ -274,14 +267,8 @@ def _with(view: Spans, seqs: Sequence[int]) -> Spans:
 
 
 def _insert(
-    tx: Transaction,
-    command: OpenExchange,
-    of: tuple[LockedRoom, KnownActor, KnownActor],
-    turn: Turn,
-    view: Spans,
+    tx: Transaction, command: OpenExchange, room: LockedRoom, actor: KnownActor, view: Spans
 ) -> None:
-    room, actor, agent = of
-    open_turns(tx, [(room.key, agent.key, turn)])
     _INSERT.run(
         tx.conn,
         command.id,

@@ -114,7 +114,17 @@ def open_turns(tx: Transaction, opened: Sequence[OpenedTurn]) -> None:
     )
 
 
-def next_attempt(tx: Transaction, room: LockedRoom, trigger_seq: int, agent: KnownActor) -> int:
-    """The number of an agent's next turn that answers the message at `trigger_seq`, from 1."""
-    (attempts,) = _ATTEMPTS.one(tx.conn, room.key, trigger_seq, agent.key)
-    return int(attempts or 0) + 1
+def open_turn(
+    tx: Transaction,
+    room: LockedRoom,
+    agent: KnownActor,
+    trigger_seq: int,
+    *,
+    first: bool = False,
+    external: tuple[TurnId, MessageId] | None = None,
+) -> Turn:
+    """Stores the turn of an agent's next attempt at the message at `trigger_seq`; `first`: it is known to be one."""
+    attempts = 0 if first else _ATTEMPTS.one(tx.conn, room.key, trigger_seq, agent.key)[0] or 0
+    turn = new_turn(tx, room, agent, trigger_seq, attempt=attempts + 1, external=external)
+    open_turns(tx, [(room.key, agent.key, turn)])
+    return turn

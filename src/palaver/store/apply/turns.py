@@ -26,7 +26,7 @@ from palaver.model import (
 )
 from palaver.store.actors import id_of
 from palaver.store.apply.entries import append, mark
-from palaver.store.apply.opening import LEASE_MS, DatabaseNow, new_turn, next_attempt, open_turns
+from palaver.store.apply.opening import LEASE_MS, DatabaseNow, open_turn
 from palaver.store.apply.transaction import KnownActor, Transaction, distinct
 from palaver.store.commands import (
     ClaimTurns,
@@ -110,14 +110,7 @@ _CLAIMABLE = {
     )
     for engine, free in _FREE.items()
 }
-_CLAIM = Statement(
-    update(turns)
-    .where(turns.c.id == bindparam("turn"))
-    .values(owner=bindparam("owner_id"), fence=bindparam("new_fence"), lease_until_ms=_lease),
-    "owner_id",
-    "new_fence",
-    "turn",
-)
+_CLAIM = updating(turns.c.id, "owner", "fence", lease_until_ms=_lease)
 _EXPIRE = Statement(
     update(turns)
     .where(turn_is_open, turns.c.owner == bindparam("dead_owner"))
@@ -181,8 +174,8 @@ def retry(tx: Transaction, command: RetryTurn) -> Turn:
     if row is None:
         raise Refused(Code.MESSAGE_NOT_FOUND, "there is no such message")
     room, by = tx.writable(row[0], command.by)
-    answer = _ANSWER.one(tx.conn, command.message)
-    seq, deleted_ms, trigger_seq, agent_key, digits, name = answer
+    found = _ANSWER.one(tx.conn, command.message)
+    seq, deleted_ms, trigger_seq, agent_key, digits, name = found
     if trigger_seq is None or deleted_ms is not None:
         raise Refused(
             Code.TURN_NOT_RETRYABLE, "only an answer that is still there can be asked for again"
@@ -192,11 +185,7 @@ def retry(tx: Transaction, command: RetryTurn) -> Turn:
         trigger_seq = seq
     else:
         mark(tx, room, by, (command.message, seq), deleted=True)
-    turn = new_turn(
-        tx, room, agent, trigger_seq, attempt=next_attempt(tx, room, trigger_seq, agent)
-    )
-    open_turns(tx, [(room.key, agent.key, turn)])
-    return turn
+    return open_turn(tx, room, agent, trigger_seq)
 
 
 def open_external(tx: Transaction, command: OpenTurn) -> Turn:
@@ -205,16 +194,7 @@ def open_external(tx: Transaction, command: OpenTurn) -> Turn:
     if known is not None:
         return known
     room, agent = tx.writable(command.room, command.agent)
-    turn = new_turn(
-        tx,
-        room,
-        agent,
-        room.seq,
-        attempt=next_attempt(tx, room, room.seq, agent),
-        external=(command.turn, command.message),
-    )
-    open_turns(tx, [(room.key, agent.key, turn)])
-    return turn
+    return open_turn(tx, room, agent, room.seq, external=(command.turn, command.message))
 
 
 def claim(tx: Transaction, command: ClaimTurns) -> tuple[Turn, ...]:

@@ -49,24 +49,10 @@ Row = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Measures statements and logs the slow ones."""
+    """With what statements are timed, and from when on they are slow, which is logged."""
 
     clock: Clock
     slow_seconds: float
-
-    def timed(
-        self, execute: "_Execute", conn: Connection, text: str, parameters: Sequence[Any]
-    ) -> Any:
-        """Executes a statement."""
-        began = self.clock.monotonic()
-        try:
-            return execute(conn, text, parameters)
-        finally:
-            took = self.clock.monotonic() - began
-            if took >= self.slow_seconds:
-                structlog.get_logger("palaver.store").warning(
-                    "slow query", ms=round(took * 1000, 1), statement=" ".join(text.split())
-                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,10 +214,10 @@ def inserting(
     return Statement(added if returning is None else added.returning(returning), *names)
 
 
-def updating(key: Column[Any], *names: str) -> Statement:
-    """Sets these columns of the row with this `key`, given behind their values."""
+def updating(key: Column[Any], *names: str, **others: Any) -> Statement:
+    """Sets these columns of the row with this `key`, given behind their values, and `others`."""
     values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
-    changed = update(key.table).where(key == bindparam("its_key")).values(values)
+    changed = update(key.table).where(key == bindparam("its_key")).values(values | others)
     return Statement(changed, *[f"new_{name}" for name in names], "its_key")
 
 
@@ -309,7 +295,15 @@ def _timed(conn: Connection, execute: _Execute, text: str, parameters: Sequence[
     watch = cast("Watch | None", conn.get_execution_options().get(WATCH))
     if watch is None:
         return execute(conn, text, parameters)
-    return watch.timed(execute, conn, text, parameters)
+    began = watch.clock.monotonic()
+    try:
+        return execute(conn, text, parameters)
+    finally:
+        took = watch.clock.monotonic() - began
+        if took >= watch.slow_seconds:
+            structlog.get_logger("palaver.store").warning(
+                "slow query", ms=round(took * 1000, 1), statement=" ".join(text.split())
+            )
 
 
 def _fetch(conn: Connection, text: str, parameters: Sequence[Any]) -> Any:
