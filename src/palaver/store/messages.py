@@ -92,13 +92,13 @@ def _range(*where: ColumnElement[bool], newest_first: bool) -> Statement:
     )
 
 
-_until = messages.c.seq <= bindparam("seq")
+_until, _from = messages.c.seq <= bindparam("seq"), messages.c.seq >= bindparam("seq")
 _UNTIL = _range(_until, newest_first=True)
-_FROM = _range(messages.c.seq >= bindparam("seq"), newest_first=False)
+_FROM = _range(_from, newest_first=False)
 _CONTEXT = _range(_until, messages.c.deleted_ms.is_(None), newest_first=True)
 _seqs = select(messages.c.seq).where(messages.c.room_key == room_key())
-_ANY_UNTIL = Statement(_seqs.where(messages.c.seq <= bindparam("seq")).limit(1), "room", "seq")
-_ANY_FROM = Statement(_seqs.where(messages.c.seq >= bindparam("seq")).limit(1), "room", "seq")
+_ANY_UNTIL = Statement(_seqs.where(_until).limit(1), "room", "seq")
+_ANY_FROM = Statement(_seqs.where(_from).limit(1), "room", "seq")
 _BY_ID = Statement(
     selected(rooms.c.id)
     .join(rooms, rooms.c.key == messages.c.room_key)
