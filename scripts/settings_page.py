@@ -1,7 +1,6 @@
 """Writes docs/settings.md from the settings themselves; `--check` says whether the page is what it would write."""
 
 import sys
-from enum import Enum
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -39,8 +38,6 @@ def _shown(value: object) -> str:
             return "not set"
         case bool():
             return f"`{str(value).lower()}`"
-        case Enum():
-            return f"`{value.value}`"
         case _:
             return f"`{value}`"
 

@@ -5,43 +5,13 @@ The names are `PALAVER_<FIELD>`; the ones that other tools share (`DATABASE_URL`
 `SecretStr`, so that no print or log shows them.
 """
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from palaver.errors import Code, Refused
-
-
-class LogFormat(StrEnum):
-    """How log lines look."""
-
-    AUTO = "auto"
-    TEXT = "text"
-    JSON = "json"
-
-
-class WhenDbDown(StrEnum):
-    """What becomes of a message while the database is away."""
-
-    ACCEPT = "accept"
-    REJECT = "reject"
-
-
-class ApiKeys(StrEnum):
-    """Who needs a key."""
-
-    AUTO = "auto"
-    REQUIRED = "required"
-
-
-class OpenaiResponses(StrEnum):
-    """In what API the model server is asked for responses."""
-
-    AUTO = "auto"
-    CHAT = "chat"
 
 
 class Settings(BaseSettings):
@@ -68,7 +38,7 @@ class Settings(BaseSettings):
     """Host names under which the server may be asked, besides loopback and `host`; comma-separated."""
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins of other sites whose pages may connect, such as `https://chat.example.org`; comma-separated."""
-    log_format: LogFormat = LogFormat.AUTO
+    log_format: Literal["auto", "text", "json"] = "auto"
     """`auto`: text on a terminal, JSON lines otherwise."""
     log_level: str = "info"
     """`debug`, `info`, `warning` or `error`."""
@@ -106,11 +76,11 @@ class Settings(BaseSettings):
     """How many answers one process streams at once; more wait."""
 
     # the OpenAI-compatible API
-    openai_keys: ApiKeys = ApiKeys.AUTO
+    openai_keys: Literal["auto", "required"] = "auto"
     """Who may use `/v1`. `auto`: on this machine anyone, from elsewhere who has a key. `required`: who has a key."""
     openai_finish: bool = True
     """Let an answer go on to its end, and keep it, although its client has gone."""
-    openai_responses: OpenaiResponses = OpenaiResponses.AUTO
+    openai_responses: Literal["auto", "chat"] = "auto"
     """Ask a model server that speaks the Responses API in that (`auto`), or for chat completions only (`chat`)."""
     openai_whole_seconds: Annotated[float, Field(gt=0)] = 600.0
     """How long the provider may work on an answer to `/v1` that does not stream."""
@@ -168,7 +138,7 @@ class Settings(BaseSettings):
     """Writes that share one commit at the most."""
     listen_url: str | None = None
     """Where to LISTEN when `database_url` is a pooler such as PgBouncer; empty: ask once a second instead."""
-    when_db_down: WhenDbDown = WhenDbDown.ACCEPT
+    when_db_down: Literal["accept", "reject"] = "accept"
     """`accept`: keep messages in the journal while the database is away. `reject`: refuse them for the time being."""
     drafts_max: Annotated[int, Field(ge=0)] = 100_000
     """Messages that may wait in the journal for the database to come back."""

@@ -15,7 +15,6 @@ from palaver.core.running import Running
 from palaver.core.start import Core
 from palaver.errors import Code, Unavailable
 from palaver.model import ExchangeKind, ExchangeState, Status
-from palaver.settings import WhenDbDown
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
@@ -113,7 +112,7 @@ async def test_what_cannot_be_answered_without_the_database_is_refused_for_now(
         with away(tmp_path), pytest.raises(Unavailable) as refused:
             await client.asks(asked, Answer(TextPiece("x")))
         assert refused.value.code is Code.DATABASE_UNAVAILABLE
-    async with running(when_db_down=WhenDbDown.REJECT) as core:
+    async with running(when_db_down="reject") as core:
         client = await client_of(core)
         with away(tmp_path), pytest.raises(Unavailable):
             await client.asks(chat(user("hi")), Answer(TextPiece("x")))

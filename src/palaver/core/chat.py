@@ -25,7 +25,7 @@ from palaver.model import (
     TitleSource,
     Turn,
 )
-from palaver.settings import Settings, WhenDbDown
+from palaver.settings import Settings
 from palaver.store import events, messages, rooms
 from palaver.store.commands import Added, AddMessage, MarkRead
 from palaver.store.store import Store
@@ -113,7 +113,7 @@ class Chat:
                     raise
                 away = failure
         allowed = reader is not None and reader.follows(room)
-        if not allowed or cid is None or self._settings.when_db_down is WhenDbDown.REJECT:
+        if not allowed or cid is None or self._settings.when_db_down == "reject":
             raise away
         kept = await self._drafts.accept(actor, command)
         if kept is None:

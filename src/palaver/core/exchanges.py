@@ -49,7 +49,7 @@ from palaver.model import (
     TurnState,
     Visibility,
 )
-from palaver.settings import Settings, WhenDbDown
+from palaver.settings import Settings
 from palaver.store import exchanges
 from palaver.store.commands import (
     AddEntries,
@@ -107,19 +107,20 @@ class Exchanges:
     async def open(self, actor: Actor, asked: Asked) -> Running:
         """Stores what is new of a request, and opens its turn. Refused: as `OpenExchange` says."""
         digests = beginnings(asked.entries) if asked.whole else []
+        history = digests[-1] if digests else b""
         command = self._opening(actor, asked, digests)
         try:
             opened = await self._store.write(command)
         except Unavailable as failure:
             if failure.code not in AWAY or not self._may_wait(asked):
                 raise
-            return await self._accepted(command, digests)
+            return await self._accepted(command, history)
         exchange = opened.exchange
         if opened.dup:
             running = self._running.get(exchange.id) or told_already(exchange)
             running.dup = True
             return running
-        running = Running(exchange, opened.turn, digests[-1] if digests else b"")
+        running = Running(exchange, opened.turn, history)
         if asked.kind is ExchangeKind.RESPONSE:
             running.context = await self.messages(exchange, answers=False)
         if opened.untitled and asked.room is not None:
@@ -250,8 +251,7 @@ class Exchanges:
             self._turns.stop_elsewhere(found.turn)
             for _ in range(50):
                 await asyncio.sleep(0.1)
-                found = await self.get(actor, exchange)
-                if found.state is not ExchangeState.RUNNING:
+                if (await self.get(actor, exchange)).state is not ExchangeState.RUNNING:
                     break
         return await self.get(actor, exchange)
 
@@ -313,10 +313,10 @@ class Exchanges:
 
     def _may_wait(self, asked: Asked) -> bool:
         """Whether a request can be answered without the database: its call brings all that was said."""
-        accepts = self._settings.when_db_down is WhenDbDown.ACCEPT
+        accepts = self._settings.when_db_down == "accept"
         return asked.kind is ExchangeKind.CHAT and asked.whole and accepts
 
-    async def _accepted(self, command: OpenExchange, digests: Sequence[bytes]) -> Running:
+    async def _accepted(self, command: OpenExchange, history: bytes) -> Running:
         """A request that is kept until the database is back. Where it will stand is decided then."""
         await self._held.accept(command)
         room = command.room or command.new_room.id
@@ -333,7 +333,7 @@ class Exchanges:
             fence=1,
             external=True,
         )
-        running = Running(exchange, turn, digests[-1] if digests else b"")
+        running = Running(exchange, turn, history)
         running.held = True
         self._running[exchange.id] = running
         return running

@@ -13,7 +13,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from palaver.settings import LogFormat, Settings
+from palaver.settings import Settings
 
 ERRORS_FROM = 500
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -24,9 +24,8 @@ access_log = structlog.stdlib.get_logger("palaver.access")
 
 def configure(settings: Settings) -> None:
     """Sets up logging for the whole process. Called once, by the command that is the process."""
-    text = settings.log_format is LogFormat.TEXT or (
-        settings.log_format is LogFormat.AUTO and sys.stderr.isatty()
-    )
+    format_ = settings.log_format
+    text = format_ == "text" or (format_ == "auto" and sys.stderr.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

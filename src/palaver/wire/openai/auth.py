@@ -11,7 +11,6 @@ from palaver.core.keys import PREFIX
 from palaver.core.start import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor, Scope
-from palaver.settings import ApiKeys
 from palaver.wire.limits import host_name, is_loopback
 
 READING = frozenset({"GET", "HEAD"})
@@ -29,7 +28,7 @@ async def caller(request: Request, scope: Scope | None = None) -> Actor:
         key = await core.keys.recognise(token)
         _check(key.scopes, scope, reads=request.method in READING)
         return key.actor
-    if core.settings.openai_keys is ApiKeys.REQUIRED or not _is_local(request, core):
+    if core.settings.openai_keys == "required" or not _is_local(request, core):
         raise Refused(
             Code.UNAUTHENTICATED,
             "An API key of this server is needed: 'Authorization: Bearer plv_…'."

@@ -38,7 +38,6 @@ from palaver.model import (
     MessageId,
     Scope,
 )
-from palaver.settings import OpenaiResponses
 from palaver.wire import frames
 from palaver.wire.openai import items, relayed, requests, telling
 from palaver.wire.openai.auth import caller
@@ -320,7 +319,7 @@ class Responses:
 
     def _speaks(self) -> bool:
         """Whether the model server is not known to have nothing of this API."""
-        auto = self._core.settings.openai_responses is OpenaiResponses.AUTO
+        auto = self._core.settings.openai_responses == "auto"
         return auto and self._core.clock.monotonic() >= self._chat_until
 
     async def _note_absent(self, call: Call) -> None:
