@@ -24,7 +24,7 @@ BLOCK = re.compile(
     r"^```(?P<language>python|bash|sh)[^\n]*\n(?P<script>.*?)^```",
     re.MULTILINE | re.DOTALL,
 )
-SECONDS_MAX = 50
+SECONDS_MAX = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ import pytest
 from tests.support.server import Serve, ServerProcess, clean_environment
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-SECONDS_MAX = 30
+SECONDS_MAX = 90
 
 
 def test_every_example_is_run_here() -> None:
@@ -72,7 +72,7 @@ async def test_the_bot_answers_once_also_after_the_server_was_killed(serve: Serv
     server = await serve()
     async with bot(server) as said:
         await listening(said)
-        async with httpx2.AsyncClient(base_url=server.url) as http:
+        async with httpx2.AsyncClient(base_url=server.url, timeout=SECONDS_MAX) as http:
             rooms = (await http.get("/api/rooms")).json()["rooms"]
             (lobby,) = [room["id"] for room in rooms if room["visibility"] == "open"]
             assert "shows" in await answer_to(http, lobby, "!roll 20")

@@ -106,7 +106,7 @@ async def test_the_installed_wheel_serves_its_page_from_an_empty_directory(
     installed: Path, wheel: Path, serve: Serve
 ) -> None:
     server = await serve(program=[str(installed / "bin" / "palaver")])
-    async with httpx2.AsyncClient(base_url=server.url) as client:
+    async with httpx2.AsyncClient(base_url=server.url, timeout=90) as client:
         page = await client.get("/")
         assert page.status_code == 200
         assert page.content == zipfile.ZipFile(wheel).read("palaver/page/index.html")

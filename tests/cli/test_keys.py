@@ -42,7 +42,9 @@ async def test_a_running_server_makes_the_key(serve: Serve, tmp_path: Path) -> N
     made = palaver(tmp_path, "key", "create", *where)
     assert made.code == 0, made.out
     headers = {"authorization": f"Bearer {made.json['token']}"}
-    async with httpx2.AsyncClient(base_url=server.url, trust_env=False, headers=headers) as client:
+    async with httpx2.AsyncClient(
+        base_url=server.url, trust_env=False, headers=headers, timeout=90
+    ) as client:
         assert (await client.get("/v1/conversations")).status_code == 200
         ended = palaver(tmp_path, "key", "revoke", made.json["key"]["id"], *where)
         assert ended.code == 0, ended.out

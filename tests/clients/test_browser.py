@@ -7,6 +7,7 @@ import pytest
 from tests.support.server import ServerProcess, serving
 
 ORIGIN = "https://app.example.org"
+SECONDS_MAX = 90
 SENT_BY_OPENAI_JS = (
     *("authorization", "content-type", "openai-organization", "openai-project", "x-stainless-arch"),
     *("x-stainless-lang", "x-stainless-os", "x-stainless-package-version", "x-stainless-timeout"),
@@ -31,7 +32,7 @@ async def preflight(
         "access-control-request-method": method,
         "access-control-request-headers": ",".join(SENT_BY_OPENAI_JS),
     }
-    async with httpx2.AsyncClient(trust_env=False) as http:
+    async with httpx2.AsyncClient(trust_env=False, timeout=SECONDS_MAX) as http:
         return await http.options(f"{server.url}/v1{path}", headers=headers)
 
 
@@ -66,7 +67,7 @@ async def test_a_page_that_is_allowed_reads_the_room_and_the_id_of_its_request(
 ) -> None:
     headers = {"origin": ORIGIN, "authorization": "Bearer any", "x-stainless-lang": "js"}
     body = {"model": "echo", "messages": [{"role": "user", "content": "Hello"}], "stream": True}
-    async with httpx2.AsyncClient(trust_env=False, headers=headers) as http:
+    async with httpx2.AsyncClient(trust_env=False, timeout=SECONDS_MAX, headers=headers) as http:
         got = await http.post(f"{allowing.url}/v1/chat/completions", json=body)
         refused = await http.post(f"{allowing.url}/v1/chat/completions", json={})
     assert got.text.endswith("data: [DONE]\n\n")

@@ -15,7 +15,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl"),
 ]
 
-SECONDS_MAX = 30
+SECONDS_MAX = 90
 
 
 async def curl(server: ServerProcess, path: str, *options: str, body: object = None) -> Process:
@@ -84,4 +84,4 @@ async def test_a_stream_that_the_servers_death_cut_is_an_error(
     await server.kill()
     rest, problem = await process.communicate()
     assert b"[DONE]" not in rest
-    assert process.returncode == 18, problem  # a partial file
+    assert process.returncode in {18, 56}, problem  # a partial file, or a reset

@@ -49,7 +49,7 @@ async def test_a_conversation_is_filled_and_read_in_pages(
 ) -> None:
     got = await program.do("conversation", "words")
     assert got["texts"] == [f"words {count}" for count in range(5)]
-    async with httpx2.AsyncClient(base_url=server.url, trust_env=False) as http:
+    async with httpx2.AsyncClient(base_url=server.url, trust_env=False, timeout=90) as http:
         room = got["id"].replace("conv_", "r_")
         page = (await http.get(f"/api/rooms/{room}/messages")).json()
     assert [message["text"] for message in page["messages"]] == got["texts"]

@@ -163,6 +163,8 @@ async def new_town(
 
 
 async def health(world: World) -> Json:
-    async with httpx2.AsyncClient(base_url=world.server.url, trust_env=False) as http:
+    async with httpx2.AsyncClient(
+        base_url=world.server.url, trust_env=False, timeout=SECONDS_MAX
+    ) as http:
         found: Json = (await http.get("/health")).json()
         return found

@@ -15,7 +15,7 @@ import pytest
 from tests.faults.client import living
 from tests.faults.outage import new_town
 from tests.faults.world import acknowledged, everything_is_right
-from tests.support.postgres import PostgresServer
+from tests.support.postgres import PostgresServer, children_of
 from tests.support.server import Serve, ServerProcess
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
@@ -89,11 +89,10 @@ async def client(server: ServerProcess) -> AsyncGenerator[Client, None]:
 
 def workers_of(server: ServerProcess) -> list[int]:
     """The pids of a server's worker processes."""
-    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
-    return [int(pid) for pid in children if "spawn_main" in command_of(pid)]
+    return sorted(pid for pid in children_of(server.pid) if "spawn_main" in command_of(pid))
 
 
-def command_of(pid: str) -> str:
+def command_of(pid: int) -> str:
     """The command of a process; nothing, when it has ended meanwhile."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_text()

@@ -3,10 +3,10 @@
 A script is a tuple of steps. A `Head` starts the response; `bytes` are sent as they are (a chunk of the body each), an
 `asyncio.Event` is waited for, `CUT` drops the connection, `STALL` says nothing until the client has gone, `Endless`
 repeats bytes until then. `reply`, `stream`, `whole` and `refuse` make the usual scripts. Requests to
-`/chat/completions` take the scripts given to `will` in order, and the `default` one when there are none left; `/models`
-lists `models`, or runs `models_script`. Every request is kept in `requests`; `hangups` counts clients that left before
-their answer's end, `connections` all that were made. Nothing is pipelined: a client sends its next request after the
-end of an answer.
+`/chat/completions` take the script given to `to` for what they ask, else those given to `will` in order, and the
+`default` one when there are none left; `/models` lists `models`, or runs `models_script`. Every request is kept in
+`requests`; `hangups` counts clients that left before their answer's end, `connections` all that were made. Nothing is
+pipelined: a client sends its next request after the end of an answer.
 """
 
 import asyncio
@@ -123,6 +123,7 @@ class ScriptedUpstream:
         self.hung_up = asyncio.Event()
         self.everywhere = False
         self._scripts: deque[Script] = deque()
+        self._answers: dict[str, Script] = {}
         self._arrived = asyncio.Condition()
 
     @property
@@ -138,6 +139,10 @@ class ScriptedUpstream:
     def will(self, *scripts: Script) -> None:
         """Adds scripts for the next requests for an answer, one each."""
         self._scripts.extend(scripts)
+
+    def to(self, question: str, script: Script) -> None:
+        """The script for every request whose last message ends so, whatever else is asked between."""
+        self._answers[question] = script
 
     async def arrived(self, count: int) -> None:
         """Waits until so many requests for an answer came."""
@@ -161,6 +166,9 @@ class ScriptedUpstream:
             return self.models_script or whole({"object": "list", "data": self.models})
         if not self.everywhere and not request.path.endswith("/chat/completions"):
             return refuse(404, "404 page not found")
+        for question, script in self._answers.items():
+            if str(request.json["messages"][-1]["content"]).endswith(question):
+                return script
         return self._scripts.popleft() if self._scripts else self.default
 
     async def _play(

@@ -7,6 +7,7 @@ import pytest
 from playwright.async_api import expect
 from tests.support.browser import Browser, Executable, running_browser
 from tests.support.server import Serve, ServerProcess, serving
+from tests.support.upstream import ScriptedUpstream, scripted_upstream
 
 STEP_SECONDS_MAX = 60
 
@@ -24,6 +25,27 @@ async def town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server
     """A server for the walks that kill none. Every walk is a new guest there, so only the Lobby is shared."""
     async with serving(tmp_path_factory.mktemp("town")) as serve:
         yield await serve()
+
+
+@pytest.fixture(scope="module")
+async def model() -> AsyncIterator[ScriptedUpstream]:
+    """A model server that says what a walk wants, and waits where it is told to."""
+    async with scripted_upstream() as scripted:
+        yield scripted
+
+
+@pytest.fixture(scope="module")
+async def city(
+    tmp_path_factory: pytest.TempPathFactory, model: ScriptedUpstream
+) -> AsyncIterator[ServerProcess]:
+    """A server whose answers come from `model`."""
+    async with serving(tmp_path_factory.mktemp("city")) as serve:
+        yield await serve(environment=answering(model))
+
+
+def answering(model: ScriptedUpstream) -> dict[str, str]:
+    """The settings of a server that asks it."""
+    return {"OPENAI_BASE_URL": model.base_url, "PALAVER_MODEL": "scripted"}
 
 
 @pytest.fixture(scope="module")

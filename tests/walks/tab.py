@@ -3,12 +3,14 @@
 It finds things by the names that ui/src/main.ts lists, and waits for what it asks for to be there.
 """
 
+import asyncio
 import json
 import re
 from typing import Any
 
 from playwright.async_api import Locator, Page, expect
 from tests.support.browser import Browser
+from tests.support.upstream import DONE, Script, chunk, stream
 
 MISSING = re.compile(r"status of 404")
 OUTAGE = re.compile(r"net::ERR_(CONNECTION_\w+|EMPTY_RESPONSE|SOCKET_NOT_CONNECTED)|closed before")
@@ -97,6 +99,17 @@ class Tab:
     async def fits(self) -> bool:
         """Whether nothing sticks out at the side."""
         return await self.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def words(start: int, stop: int) -> list[str]:
+    """Numbered words, which the offline agent would say by itself, as pieces of an answer."""
+    return [f" w{number:03d}" if number else "w000" for number in range(start, stop)]
+
+
+def held(count: int, until: asyncio.Event) -> Script:
+    """An answer of so many words that stands still after its first twenty, until it may go on."""
+    rest = (*words(20, count), chunk(finish="stop"), DONE)
+    return stream(*words(0, 20), until, *rest)
 
 
 async def arrive(browser: Browser, url: str, **how: Any) -> Tab:

@@ -1,14 +1,17 @@
-"""A talk with the offline agent, in one tab and in several."""
+"""A talk with an agent, in one tab and in several."""
+
+import asyncio
 
 import pytest
 from playwright.async_api import Page, expect
 from tests.support.browser import Browser
 from tests.support.server import ServerProcess
-from tests.walks.tab import Tab, arrive
+from tests.support.upstream import ScriptedUpstream
+from tests.walks.tab import Tab, arrive, held
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-LONG = "/long 200"
+LONG = "Say two hundred words."
 LAST_WORD = "w199"
 
 
@@ -20,11 +23,14 @@ async def half_an_answer(tab: Tab) -> str:
 
 
 async def test_an_answer_streams_in_and_is_the_same_after_a_reload(
-    browser: Browser, town: ServerProcess
+    browser: Browser, city: ServerProcess, model: ScriptedUpstream
 ) -> None:
-    tab = await arrive(browser, town.url)
+    go_on = asyncio.Event()
+    model.to(LONG, held(200, go_on))
+    tab = await arrive(browser, city.url)
     await tab.say(LONG)
     assert LAST_WORD not in await half_an_answer(tab)
+    go_on.set()
     await tab.answered()
     await tab.say("And now?\nGood bye.")
     await tab.answered(2)
@@ -42,9 +48,11 @@ async def test_an_answer_streams_in_and_is_the_same_after_a_reload(
 
 
 async def test_a_second_tab_of_the_same_person_sees_everything_live(
-    browser: Browser, town: ServerProcess
+    browser: Browser, city: ServerProcess, model: ScriptedUpstream
 ) -> None:
-    first = await arrive(browser, town.url)
+    go_on = asyncio.Event()
+    model.to(LONG, held(200, go_on))
+    first = await arrive(browser, city.url)
     await first.new_chat(LONG)
     await half_an_answer(first)
     late = await arrive(browser, first.page.url, beside=first.page)
@@ -53,6 +61,7 @@ async def test_a_second_tab_of_the_same_person_sees_everything_live(
     assert LAST_WORD not in seen
     await late.say("said in the second tab")
     await expect(first.questions).to_have_count(2)
+    go_on.set()
     await first.answered(2)
     await late.answered(2)
     assert await first.log() == await late.log()
@@ -74,13 +83,17 @@ async def test_stop_keeps_what_was_written(browser: Browser, town: ServerProcess
 
 
 async def test_two_questions_at_once_give_two_answers(
-    browser: Browser, town: ServerProcess
+    browser: Browser, city: ServerProcess, model: ScriptedUpstream
 ) -> None:
-    tab = await arrive(browser, town.url)
-    await tab.say("/long 201")
+    go_on = asyncio.Event()
+    for count in (201, 101):
+        model.to(f"Say {count} words.", held(count, go_on))
+    tab = await arrive(browser, city.url)
+    await tab.say("Say 201 words.")
     await half_an_answer(tab)
-    await tab.say("/long 101")
+    await tab.say("Say 101 words.")
     await expect(tab.part("stop-one")).to_have_count(2)
+    go_on.set()
     await tab.answered(2)
     words = sorted(len(text.split()) for _, role, text in await tab.log() if role == "assistant")
     assert words == [101, 201]

@@ -17,7 +17,8 @@ from playwright.async_api import expect
 from tests.support.browser import Browser
 from tests.support.server import Serve, ServerProcess
 from tests.support.upstream import DONE, ScriptedUpstream, chunk, event, scripted_upstream, stream
-from tests.walks.tab import Tab, arrive
+from tests.walks.conftest import answering
+from tests.walks.tab import Tab, arrive, held
 from tests.walks.test_safety import ELSEWHERE, FORBIDDEN, HOSTILE, Watched, harmless
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -87,9 +88,12 @@ async def by_program(server: ServerProcess, said: list[Any]) -> str:
 
 
 async def test_a_person_watches_continues_and_stops_what_a_program_began(
-    browser: Browser, serve: Serve
+    browser: Browser, serve: Serve, model: ScriptedUpstream
 ) -> None:
-    server = await serve()
+    go_on = asyncio.Event()
+    model.to("/long 200", held(200, go_on))
+    model.to("/long 5000", held(5_000, asyncio.Event()))
+    server = await serve(environment=answering(model))
     tab = await arrive(browser, server.url)
     said: list[Any] = [{"role": "user", "content": "/long 200"}]
     async with asyncio.TaskGroup() as group:
@@ -100,6 +104,7 @@ async def test_a_person_watches_continues_and_stops_what_a_program_began(
         await expect(tab.stream.get_by_test_id("message-text")).to_contain_text("w010")
         await expect(tab.page.locator("header.head").get_by_test_id("door")).to_be_visible()
         await browser.screenshot(tab.page, "door-live-light")
+        go_on.set()
         heard = await program
     await tab.answered()
     assert (await tab.log())[1][2] == heard

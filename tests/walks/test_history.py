@@ -50,7 +50,7 @@ async (distance) => {
     const now = `${rows()[0].dataset.seq} ${rows().length} ${list.scrollHeight}`
     quiet = now === last && list.scrollTop > MARGIN_PX ? quiet + 1 : 0
     last = now
-    if (performance.now() - started > 20_000) throw new Error(`nothing more came: ${now}`)
+    if (performance.now() - started > 90_000) throw new Error(`nothing more came: ${now}`)
   }
   return { moved, most, seqs: rows().map(row => Number(row.dataset.seq)) }
 }

@@ -1,10 +1,16 @@
 """The server dies, at the worst moment, and comes back on the same port and data: the page loses nothing."""
 
+import asyncio
+
 import pytest
 from playwright.async_api import Error as PlaywrightError, expect
 from tests.support.browser import Browser
 from tests.support.server import Serve
-from tests.walks.tab import OUTAGE, arrive, forgive
+from tests.support.upstream import ScriptedUpstream, reply
+from tests.walks.conftest import answering
+from tests.walks.tab import OUTAGE, arrive, forgive, held, words
+
+QUESTION = "Say three hundred words."
 
 pytestmark = [pytest.mark.browser, pytest.mark.fault, pytest.mark.slow]
 
@@ -48,13 +54,14 @@ async def test_what_is_written_during_an_outage_is_stored_once_and_answered_once
 
 
 async def test_an_answer_that_the_death_of_the_server_cut_is_kept_and_can_be_tried_again(
-    browser: Browser, serve: Serve
+    browser: Browser, serve: Serve, model: ScriptedUpstream
 ) -> None:
-    server = await serve()
+    model.to(QUESTION, held(300, asyncio.Event()))
+    server = await serve(environment=answering(model))
     tab = await arrive(browser, server.url)
-    await tab.say("/long 300")
+    await tab.say(QUESTION)
     text = tab.stream.get_by_test_id("message-text")
-    await expect(text).to_contain_text("w020")
+    await expect(text).to_contain_text("w019")
     await server.kill()
     seen = (await text.inner_text()).strip()
     assert "w299" not in seen
@@ -66,6 +73,7 @@ async def test_an_answer_that_the_death_of_the_server_cut_is_kept_and_can_be_tri
     assert "w299" not in kept
     await browser.screenshot(tab.page, "interrupted")
 
+    model.to(QUESTION, reply(*words(0, 300)))
     await tab.part("retry").click()
     await expect(tab.page.locator(f'[data-seq="{seq}"]')).to_have_count(0)
     await tab.answered(1)

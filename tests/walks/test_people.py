@@ -36,11 +36,12 @@ async def test_people_in_the_lobby_see_each_other_live_and_what_is_unread(
 
     await bo.composer.press_sequentially("Me")
     await expect(ada.part("typing")).to_contain_text("is typing")
-    await bo.say("/long 80")
+    await bo.say("/long 5000")
     await expect(ada.stream.get_by_test_id("message-text")).to_contain_text("w005")
+    await bo.part("stop").click()
     for tab in (ada, bo):
         await expect(tab.questions).to_have_count(2)
-        await tab.answered(2)
+        await tab.answered(2, status="stopped")
     assert await ada.log() == await bo.log()
     own = '[data-testid="message"][data-own="true"]'
     assert await ada.page.locator(own).count() == await bo.page.locator(own).count() == 1

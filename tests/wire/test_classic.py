@@ -348,7 +348,10 @@ async def test_the_sender_that_a_client_names_is_echoed_and_kept(place: Place) -
 
 
 async def test_without_a_cookie_the_connection_is_closed_with_4001(place: Place) -> None:
-    async with httpx2.AsyncClient() as http, talking(place, http, None) as socket:
+    async with (
+        httpx2.AsyncClient(timeout=SECONDS_MAX) as http,
+        talking(place, http, None) as socket,
+    ):
         assert json.loads(await socket.recv()) == {
             "type": "error",
             "content": "No user identity. Please refresh the page.",
@@ -365,7 +368,7 @@ async def test_a_session_id_that_is_no_uuid_is_refused_with_403(
     place: Place,
     in_path: bool,  # noqa: FBT001  a parameter of the test
 ) -> None:
-    async with httpx2.AsyncClient() as http:
+    async with httpx2.AsyncClient(timeout=SECONDS_MAX) as http:
         with pytest.raises(InvalidStatus) as refused:
             async with talking(place, http, "five", in_path=in_path):
                 pass
@@ -385,7 +388,7 @@ async def test_a_session_of_somebody_else_becomes_the_default_one(place: Place) 
 
 
 async def test_the_session_can_stand_in_the_path(place: Place) -> None:
-    async with httpx2.AsyncClient(base_url=place.url) as http:
+    async with httpx2.AsyncClient(base_url=place.url, timeout=SECONDS_MAX) as http:
         session = (await http.post("/api/sessions", json={})).json()["id"]
         async with talking(place, http, session, in_path=True) as socket:
             assert json.loads(await socket.recv())["session_id"] == session
@@ -464,7 +467,7 @@ async def test_its_front_end_may_stand_on_an_allowed_origin(place: Place) -> Non
 
 @pytest.mark.parametrize("cookie", ["me", "'; drop table", "0" * 31])
 async def test_a_cookie_that_is_no_uuid_is_replaced(place: Place, cookie: str) -> None:
-    async with httpx2.AsyncClient(base_url=place.url) as http:
+    async with httpx2.AsyncClient(base_url=place.url, timeout=SECONDS_MAX) as http:
         answer = await http.get("/api/sessions", headers={"cookie": f"stupidbot_user_id={cookie}"})
     assert answer.status_code == 200
     assert "stupidbot_user_id=" in answer.headers["set-cookie"]
