@@ -305,8 +305,8 @@ class _Answer:
                 name, field, words = _GROWS[kind]
                 index = told.get("summary_index" if name == "summary" else "content_index")
                 part = index if isinstance(index, int) and index >= 0 else 0
-                self._texts.setdefault((place, name, part, field), []).append(told["delta"])
                 delta = told["delta"]
+                self._texts.setdefault((place, name, part, field), []).append(delta)
                 yield words(delta) if words else ToolPiece(place, "", "", delta)
             case _:
                 pass
