@@ -5,11 +5,13 @@ database; `serve` starts `palaver serve` processes and `server` is one; `browser
 real Chromium. `effort` is how hard a seeded test shall try.
 """
 
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine
 from tests.support.browser import Browser, Executable, find_chromium, running_browser
@@ -101,6 +103,16 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
     """`await serve(...)` starts a server process; those that still run at the end are killed."""
     async with serving(tmp_path) as start:
         yield start
+
+
+@pytest.fixture
+def unchanged_logging() -> Iterator[None]:
+    """For a test that sets up logging in this process: those after it find it as it was."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from palaver.settings import Settings
 from palaver.wire.workers import serve_with_workers
 
 
+@pytest.mark.usefixtures("unchanged_logging")
 def test_workers_on_sqlite_are_refused_before_anything_is_opened(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path / "data", database_url=None)
     with pytest.raises(Refused) as refused:
