@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from palaver.core.live import Drafted, Ended, Happened, Item, Settled
 from palaver.core.reader import Reader
 from palaver.core.start import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
-from palaver.model import Actor, MessageId
+from palaver.model import Actor, MessageId, RoomId
 from palaver.store.commands import AddMessage
 from palaver.store.drafts import encoded
 from palaver.store.journal import DRAFT, Journal
@@ -112,22 +112,63 @@ async def test_accepted_messages_survive_the_process(running: Running, tmp_path:
         assert again.dup
 
 
+async def test_a_draft_that_the_disk_has_damaged_is_counted_and_the_others_are_stored(
+    running: Running, tmp_path: Path
+) -> None:
+    async with running() as core:
+        _, ada = await core.access.new_guest("Ada")
+        left = left_by_the_dead(tmp_path, core.lobby, ada, ("one", "two", "three"))
+    (file,) = left.glob("0*.journal")
+    content = file.read_bytes()
+    file.write_bytes(content.replace(b"two", b"tvo"))
+    async with running() as core:
+        await all_stored(core)
+        assert await texts(core, ada) == ["one", "three"]
+        assert core.figures()["drafts_lost"] == 1
+    assert not list(left.glob("0*.journal"))
+
+
+async def test_the_last_draft_may_be_torn_which_was_never_acknowledged(
+    running: Running, tmp_path: Path
+) -> None:
+    async with running() as core:
+        _, ada = await core.access.new_guest("Ada")
+        left = left_by_the_dead(tmp_path, core.lobby, ada, ("one", "two"))
+    (file,) = left.glob("0*.journal")
+    file.write_bytes(file.read_bytes().replace(b"two", b"t\0\0"))
+    async with running() as core:
+        await all_stored(core)
+        assert await texts(core, ada) == ["one"]
+        assert core.figures()["drafts_lost"] == 0
+
+
+def left_by_the_dead(
+    tmp_path: Path, room: RoomId, author: Actor, texts: Sequence[str], **sizes: int
+) -> Path:
+    """The directory of drafts, with those of a process that is gone."""
+    now_ms = int(time.time() * 1_000)
+    directory = tmp_path / "journal" / "drafts"
+    dead = Journal(directory, "0" * 32, **sizes)
+    for number, text in enumerate(texts):
+        id_ = MessageId(f"m_{number:032x}")
+        said = AddMessage(id=id_, room=room, author=author.id, text=text, cid=text)
+        dead.keep(id_, DRAFT, encoded(said, now_ms, author.name))
+    dead.close()
+    return directory
+
+
+async def all_stored(core: Core) -> None:
+    while core.drafts.depth:  # noqa: ASYNC110  nothing tells that the last one is stored
+        await asyncio.sleep(0.01)
+
+
 async def test_what_is_taken_over_is_deleted_for_good_the_newest_first(
     running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that a power cut in between leaves the beginning of what there was, and the order of messages is right."""
     async with running() as core:
         _, ada = await core.access.new_guest("Ada")
-        now_ms = int(time.time() * 1_000)
-        directory = tmp_path / "journal" / "drafts"
-        dead = Journal(directory, "0" * 32, segment_bytes=40)
-        for number in (1, 2, 3):
-            id_ = MessageId(f"m_{number:032x}")
-            said = AddMessage(
-                id=id_, room=core.lobby, author=ada.id, text=str(number), cid=str(number)
-            )
-            dead.keep(id_, DRAFT, encoded(said, now_ms, "Ada"))
-        dead.close()
+        directory = left_by_the_dead(tmp_path, core.lobby, ada, "123", segment_bytes=40)
     done: list[str] = []
 
     def unlink(path: Path) -> None:
@@ -144,8 +185,7 @@ async def test_what_is_taken_over_is_deleted_for_good_the_newest_first(
     monkeypatch.setattr(os, "fsync", fsync)
     async with running() as core:
         deleted = [name.removeprefix("0" * 32) for name in done if name.startswith(("0", "synced"))]
-        while core.drafts.depth:  # noqa: ASYNC110  nothing tells that the last one is stored
-            await asyncio.sleep(0.01)
+        await all_stored(core)
         assert await texts(core, ada) == ["1", "2", "3"]
     assert deleted[-6:] == [
         *("-000003.journal", "synced", "-000002.journal", "synced", "-000001.journal", "synced")

@@ -79,7 +79,11 @@ async def test_an_answer_that_ends_while_the_database_is_away_is_told_and_stored
         assert said[-1].status is Status.DONE
 
 
-async def test_what_was_kept_survives_the_process(running: Opens, tmp_path: Path) -> None:
+@pytest.mark.parametrize("drafts_max", [1_000, 0])
+async def test_what_was_kept_survives_the_process(
+    running: Opens, tmp_path: Path, drafts_max: int
+) -> None:
+    """Also where the next one's own journal takes nothing."""
     pieces: list[Piece] = [TextPiece("Hel"), TextPiece("lo"), ToolPiece(0, "c", "f", "{}")]
     with ExitStack() as ending:
         async with running() as core:
@@ -94,7 +98,7 @@ async def test_what_was_kept_survives_the_process(running: Opens, tmp_path: Path
                 record = record_of(piece)
                 assert record is not None
                 core.held.journal.keep(cut.exchange.id, *record)
-    async with running() as core:
+    async with running(drafts_max=drafts_max) as core:
         client = await client_of(core)
         assert await stored(client, whole) == ["one", "1"]
         assert await stored(client, cut) == ["two", "Hello", "{}"]

@@ -43,7 +43,7 @@ log = structlog.stdlib.get_logger()
 
 @dataclass(slots=True)
 class Tally:
-    """What became of drafts, since this process began. `lost` must stay 0."""
+    """What became of drafts, since this process began. `lost`: the disk has damaged what it had synced."""
 
     accepted: int = 0
     drained: int = 0
@@ -173,7 +173,11 @@ class Drafts:
 
     async def recover(self) -> None:
         """Takes over the drafts of dead processes, into this one's journal where it takes them."""
-        left = list(orphans(self._journal.directory))
+        left = list(orphans(self._journal.directory, past_damage=True))
+        damaged = sum(orphan.damaged for orphan in left)
+        if damaged:
+            self.tally.lost += damaged
+            log.error("drafts.damaged", count=damaged)
         kept = True
         for records in merged(left).values():
             for kind, data in records:

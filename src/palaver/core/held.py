@@ -82,6 +82,7 @@ class Held:
     async def recover(self) -> None:
         """Takes over what dead processes left, and stores it if the database is there."""
         left = list(orphans(self.journal.directory))
+        kept = True
         for records in merged(left).values():
             kept = [decoded_exchange(data) for kind, data in records if kind == DRAFT]
             openings = [one for one in kept if isinstance(one, OpenExchange)]
@@ -91,11 +92,19 @@ class Held:
                 pieces = pieces_in(record for record in records if record[0] != DRAFT)
                 held.finish = interrupted(held.opening, 1, pieces)
             if held.finish is not None:
-                for one in filter(None, (held.opening, held.finish)):
-                    await self._keep(held, one)
+                self._held[held.finish.id] = held
                 self._waiting.set()
+                try:
+                    for one in filter(None, (held.opening, held.finish)):
+                        await self._keep(held, one)
+                except Unavailable:
+                    kept = False
         await self._drain_once()
-        forget(left)
+        if kept or not self._held:
+            forget(left)
+            return
+        for orphan in left:  # whoever comes next finds them there; the store knows each by its id
+            orphan.release()
 
     async def drain(self) -> None:
         """Stores what waits, for ever."""

@@ -7,7 +7,8 @@ acknowledged. When what a key stands for is stored, `ended` is written; a segmen
 
 A segment: `PLVJ1\n`, then records `length u32 · crc32 u32 · key 16 bytes · kind 1 byte · data`, all little-endian,
 the crc over everything behind it. The file is preallocated with zeros, so a length of 0 is the end; so is a record
-whose crc does not fit: what lies behind a torn record was never shown. The owner holds `flock` on its segments: one
+whose crc does not fit: what lies behind a torn record was never shown (a draft was never acknowledged; but one that the
+disk has damaged since is passed over, and counted). The owner holds `flock` on its segments: one
 that can be locked belongs to nobody, and `orphans` gives what it holds. A key is an id: any prefix and 32 hex digits.
 
 After a sync that failed, nothing that rests on the same file counts: the system calls its pages clean although they
@@ -64,11 +65,12 @@ class Partial:
 
 @dataclass(slots=True)
 class Orphan:
-    """A segment that a dead process left, locked by us."""
+    """A segment that a dead process left, locked by us. `damaged`: so many records in it were passed over."""
 
     path: Path
     descriptor: int
     records: Records
+    damaged: int = 0
 
     def forget(self) -> None:
         """Everything in it is stored: deletes the file."""
@@ -262,8 +264,11 @@ class Journal:
         self._segments.remove(segment)
 
 
-def orphans(directory: Path) -> Iterator[Orphan]:
-    """The segments that no living process owns, oldest first of each owner, locked for the caller."""
+def orphans(directory: Path, *, past_damage: bool = False) -> Iterator[Orphan]:
+    """The segments that no living process owns, oldest first of each owner, locked for the caller.
+
+    `past_damage`: each record means something without the others, so one that the disk has damaged is passed over.
+    """
     found: list[Orphan] = []
     void: dict[str, _Place] = {}
     for path in sorted(directory.glob("*.journal"), reverse=True):
@@ -275,14 +280,14 @@ def orphans(directory: Path) -> Iterator[Orphan]:
         data = path.read_bytes()
         if place is not None and int(number) >= place.number:
             data = data[: place.size] if int(number) == place.number else b""
-        records, older, end = _replayed(data)
+        records, older, end, damaged = _replayed(data, past_damage=past_damage)
         torn = len(data[end:].rstrip(b"\0"))
         if torn:  # as after a power cut; or the disk has damaged what it held
             log = structlog.get_logger("palaver.store")
             log.warning("journal.torn", file=path.name, at=end, bytes_behind=torn)
         if older is not None:
             void[owner] = older
-        found.append(Orphan(path, descriptor, records))
+        found.append(Orphan(path, descriptor, records, damaged))
     yield from reversed(found)
 
 
@@ -345,26 +350,38 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _replayed(data: bytes) -> tuple[Records, _Place | None, int]:
-    """What a segment says, behind which place of older ones nothing counts, and where its last whole record ends."""
+def _replayed(data: bytes, *, past_damage: bool = False) -> tuple[Records, _Place | None, int, int]:
+    """What a segment says, and behind which place of older ones nothing counts.
+
+    And where its last whole record ends, and how many damaged ones before that were passed over.
+    """
     records: Records = {}
     void: _Place | None = None
+    damaged = waiting = 0
     if not data.startswith(MAGIC):
-        return records, void, 0
-    at = len(MAGIC)
+        return records, void, 0, 0
+    at = end = len(MAGIC)
     while at + _HEAD.size <= len(data):
         length, crc = _HEAD.unpack_from(data, at)
         body = data[at + _HEAD.size : at + _HEAD.size + length]
-        if length <= _KEY or len(body) != length or zlib.crc32(body) != crc:
+        if length <= _KEY or len(body) != length:
             break
         at += _HEAD.size + length
+        if zlib.crc32(body) != crc:
+            if not past_damage:
+                break
+            waiting += (
+                1  # until a whole one follows: the last may be torn, and was never acknowledged
+            )
+            continue
+        end, damaged, waiting = at, damaged + waiting, 0
         kind, content = body[_KEY : _KEY + 1], body[_KEY + 1 :]
         if kind == _AGAIN:  # the first record of its segment, if any
             void = _Place(*_PLACE.unpack_from(content))
             records = replay(MAGIC + content[_PLACE.size :])
         else:
             records.setdefault(body[:_KEY].hex(), []).append((kind, content))
-    return records, void, at
+    return records, void, end, damaged
 
 
 def _made(directory: Path) -> None:

@@ -24,7 +24,7 @@ COUNTERS = {
     "drafts_accepted": "Messages accepted while the database was away.",
     "drafts_drained": "Accepted messages that were stored later.",
     "drafts_rejected": "Accepted messages that could not be stored, as their authors were told.",
-    "drafts_lost": "Accepted messages of which neither can be said. Anything but 0 is a bug.",
+    "drafts_lost": "Accepted messages that the disk has damaged before they could be stored.",
 }
 GAUGES = {
     "writes_waiting": "Writes that wait for their batch.",
