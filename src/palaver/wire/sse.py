@@ -18,7 +18,7 @@ from palaver.core.start import Core
 from palaver.errors import Unavailable
 from palaver.model import Actor, RoomId
 from palaver.wire import frames
-from palaver.wire.openai.streams import attended, stay
+from palaver.wire.streams import attended, stay
 
 RETRY_SECONDS = 1.0
 MEDIA_TYPE = "text/event-stream"

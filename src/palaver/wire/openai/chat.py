@@ -41,7 +41,7 @@ from palaver.wire.openai.items import Invalid, Json, as_object, room_id
 from palaver.wire.openai.messages import completion_of, entries_of
 from palaver.wire.openai.models import Models
 from palaver.wire.openai.passthrough import joined, passed_on, refusal
-from palaver.wire.openai.streams import Attended, Broken, event_headers, stream
+from palaver.wire.streams import Attended, Broken, event_headers, stream
 
 PATH = "/chat/completions"
 ROOM_HEADER = "x-palaver-room"
@@ -190,7 +190,7 @@ class _Answer:
                 Code.TOO_BUSY, "This request is being answered elsewhere.", retry_ms=1_000
             )
         if exchange.state not in {ExchangeState.COMPLETED, ExchangeState.INCOMPLETE}:
-            raise _STOPPED
+            raise _stopped()
         answers = await self._core.exchanges.messages(exchange, answers=True)
         completion = completion_of(exchange, answers)
         if not self._wanted.stream:
@@ -253,7 +253,8 @@ def _room(request: Request, body: Json) -> RoomId | None:
     return room_id(named) if isinstance(named, str) else None
 
 
-_STOPPED = ProviderError(Code.PROVIDER_CUT, "The answer was stopped.", temporary=False)
+def _stopped() -> ProviderError:
+    return ProviderError(Code.PROVIDER_CUT, "The answer was stopped.", temporary=False)
 
 
 def _failure(running: Running) -> ProviderError | None:
@@ -263,7 +264,7 @@ def _failure(running: Running) -> ProviderError | None:
     stored = running.ended
     stopped = running.cancelled or (stored is not None and stored.state in _BROKEN)
     if stopped or running.outcome is None:
-        return _STOPPED
+        return _stopped()
     return running.outcome.error
 
 

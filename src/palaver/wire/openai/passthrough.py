@@ -19,7 +19,7 @@ from palaver.errors import Code, Refused
 from palaver.model import Scope
 from palaver.wire.openai.auth import caller
 from palaver.wire.openai.problems import PREFIX, wrapped
-from palaver.wire.openai.streams import Attended, Broken, event_headers, stream
+from palaver.wire.streams import Attended, Broken, event_headers, stream
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 OURS = frozenset({"chat", "conversations", "models", "organization", "responses"})

@@ -49,7 +49,7 @@ from palaver.wire.openai.paging import page_of, paging_of
 from palaver.wire.openai.passthrough import answered, joined, passed_on, refusal, whole
 from palaver.wire.openai.relayed import Relayed
 from palaver.wire.openai.requests import Wanted
-from palaver.wire.openai.streams import Attended, event_headers, stream
+from palaver.wire.streams import Attended, event_headers, stream
 
 PAGE = 200
 ABSENT_SECONDS = 60.0

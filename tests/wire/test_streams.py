@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 import pytest
 from starlette.types import Message, Send
 
-from palaver.wire.openai.streams import PING, Broken, attended, event_headers, stream
+from palaver.wire.streams import PING, Broken, attended, event_headers, stream
 
 
 class Client:
