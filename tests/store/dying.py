@@ -1,8 +1,8 @@
 """A command of Palaver that kills itself as `kill -9` does, at a point that a test names.
 
 `python -m tests.store.dying POINT COUNT ARGUMENTS` runs `palaver ARGUMENTS` until POINT was reached COUNT times:
-`rows`, many rows were written and their transaction is open; `rename`, a database's file is about to get its name. So each life
-ends at the same place however fast the machine is.
+`rows`, many rows were written and their transaction is open; `rename`, a database's file is about to get its name.
+So each life ends at the same place however fast the machine is.
 """
 
 import os
@@ -48,7 +48,7 @@ class _Life:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def heard(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "os.rename" and os.fspath(arguments[1]).endswith(".db"):
+        if event == "os.rename" and str(arguments[1]).endswith(".db"):
             self.lose()  # Python itself renames what it has compiled
 
 
