@@ -10,6 +10,7 @@ from collections import deque
 from uuid import UUID
 
 from fastapi import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocketDisconnected
 
 from palaver.core import live
 from palaver.core.reader import Reader
@@ -104,8 +105,8 @@ class _Conversation:
                 telling = tasks.create_task(self._tell())
                 await self._listen()
                 telling.cancel()
-        except* WebSocketDisconnect:
-            pass  # it is gone; what it said is stored
+        except* (WebSocketDisconnect, WebSocketDisconnected):
+            pass  # it is gone, as one half finds and then the other; what it said is stored
 
     # what it is told
 
