@@ -33,6 +33,21 @@ async def test_a_taken_port_is_refused_with_what_to_do(serve: Serve, tmp_path: P
     assert "--port" in done.err
 
 
+def test_the_parent_of_workers_goes_on_collecting_its_garbage(tmp_path: Path) -> None:
+    script = """if True:
+        import gc
+        from palaver.cli.serving import serve
+        try:
+            serve({}, workers=2, open_page=False, as_json=False)
+        except Exception as refused:
+            print(refused.code, gc.isenabled())
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "settings_invalid True"
+
+
 def test_a_server_loads_nothing_that_it_does_not_need(tmp_path: Path) -> None:
     """How long a start takes is measured by benchmarks/; this is what keeps it short."""
     heavy = "{'alembic', 'openai', 'asyncpg', 'jinja2', 'multipart'}"

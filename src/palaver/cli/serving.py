@@ -10,7 +10,8 @@ from palaver.settings import settings_from
 
 def serve(given: Mapping[str, object], *, workers: int, open_page: bool, as_json: bool) -> None:
     """Serves until it is told to stop. Says where it is, and where its history is, once it is ready."""
-    gc.disable()  # until the server has settled: nearly all that is made now stays
+    if workers == 1:  # the parent of several never settles
+        gc.disable()  # until the server has settled: nearly all that is made now stays
     settings = settings_from(**given)
     from palaver.wire.server import serve as serve_until_stopped  # noqa: PLC0415  heavy
 
