@@ -10,11 +10,16 @@ from tests.core.test_drafts import away
 from tests.core.test_exchanges import Answer, Client, assistant, chat, user
 
 from palaver.agents.base import Piece, TextPiece, ToolPiece
+from palaver.clock import SystemClock
 from palaver.core.gather import record_of
+from palaver.core.held import Held
 from palaver.core.running import Running
 from palaver.core.start import Core
 from palaver.errors import Code, Unavailable
 from palaver.model import ExchangeKind, ExchangeState, Status
+from palaver.settings import Settings
+from palaver.store.engine.lanes import ThreadLanes
+from palaver.store.store import Store
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
@@ -105,6 +110,38 @@ async def test_what_was_kept_survives_the_process(
         said = await client.said(cut.exchange)
         assert [message.status for message in said[1:]] == [Status.INTERRUPTED] * 2
     assert not list((tmp_path / "journal" / "exchanges").glob("*.journal"))
+
+
+async def test_what_the_next_process_cannot_keep_is_left_for_the_one_after_it(
+    running: Opens, tmp_path: Path
+) -> None:
+    """Also where it can keep another one, and dies before the database takes either."""
+    long = "one" * 2_000
+    with ExitStack() as ending:
+        async with running() as core:
+            client = await client_of(core)
+            ending.enter_context(away(tmp_path))
+            first = await client.asks(chat(user(long)), Answer(TextPiece("1")))
+            await answered(first)
+            second = await client.asks(chat(user("two")), Answer(TextPiece("2")))
+            await answered(second)
+    clock, lane = SystemClock(), ThreadLanes().lane("journal", 1, nothing, nothing)
+    few = Settings.model_validate({"data_dir": tmp_path, "draft_bytes_max": 5_000})
+    async with Store.opened(few, clock, committed=nothing) as store:
+        held = Held(store, tmp_path / "journal" / "exchanges", lane, few, clock)
+        with away(tmp_path):
+            await held.recover()
+        assert held.depth == 2
+        held.close()
+        await lane.close()
+    async with running() as core:
+        client = await client_of(core)
+        assert await stored(client, first) == [long, "1"]
+        assert await stored(client, second) == ["two", "2"]
+
+
+def nothing(*_: object) -> None:
+    """Neither a connection nor a reader is needed."""
 
 
 async def test_what_cannot_be_answered_without_the_database_is_refused_for_now(

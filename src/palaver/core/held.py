@@ -82,7 +82,7 @@ class Held:
     async def recover(self) -> None:
         """Takes over what dead processes left, and stores it if the database is there."""
         left = list(orphans(self.journal.directory))
-        kept = True
+        taken = True
         for records in merged(left).values():
             kept = [decoded_exchange(data) for kind, data in records if kind == DRAFT]
             openings = [one for one in kept if isinstance(one, OpenExchange)]
@@ -93,14 +93,15 @@ class Held:
                 held.finish = interrupted(held.opening, 1, pieces)
             if held.finish is not None:
                 self._held[held.finish.id] = held
-                self._waiting.set()
                 try:
                     for one in filter(None, (held.opening, held.finish)):
                         await self._keep(held, one)
                 except Unavailable:
-                    kept = False
+                    taken = False
+        if self._held:
+            self._waiting.set()  # not before: what is stored meanwhile would be kept again
         await self._drain_once()
-        if kept or not self._held:
+        if taken or not self._held:
             forget(left)
             return
         for orphan in left:  # whoever comes next finds them there; the store knows each by its id
