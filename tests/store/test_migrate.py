@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from sqlalchemy.ext.asyncio import create_async_engine
 from tests.store.world import opened
 from tests.support.postgres import PostgresServer
 
 import palaver.store
 from palaver.errors import Code, Refused, Unavailable
 from palaver.store import migrate
+from palaver.store.engine.base import parsed
 
 
 def execute(path: Path, sql: str) -> None:
@@ -63,6 +65,21 @@ def test_upgrading_an_empty_database_and_again(database_url: str) -> None:
     assert migrate.check(database_url) == []
     migrate.upgrade(database_url, lines.append)
     assert lines[-1] == f"already at revision {migrate.head()}"
+
+
+@pytest.mark.postgres
+async def test_asking_a_database_that_does_not_answer_ends_in_time(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(postgres_url):
+        pass
+    other = create_async_engine(parsed(postgres_url))
+    async with asyncio.timeout(10), other.begin() as conn:
+        await conn.exec_driver_sql("LOCK TABLE alembic_version")
+        monkeypatch.setenv("PALAVER_DATABASE_SECONDS", "0.5")
+        with pytest.raises(Unavailable):
+            await asyncio.to_thread(migrate.current, postgres_url)
+    await other.dispose()
 
 
 async def test_the_epoch_is_made_with_the_database(sqlite_url: str, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ processes may be using it, and upgraded by `palaver db upgrade`. All steps happe
 middle leaves the database as it was. A database that is newer than this program is never touched.
 """
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import (
+    URL,
     Connection,
     bindparam,
     column,
@@ -28,8 +30,12 @@ from sqlalchemy import (
 
 from palaver.clock import Clock, SystemClock
 from palaver.errors import Code, Refused
+from palaver.settings import Settings
+from palaver.store.engine import faults
 from palaver.store.engine.alone import Place, alone
 from palaver.store.engine.base import POSTGRESQL, SQLITE, Database, file_of, parsed
+from palaver.store.engine.connect import connect
+from palaver.store.engine.lanes import InlineLanes
 from palaver.store.engine.lock import FileLock
 from palaver.store.engine.sqlite import writing_engine
 from palaver.store.engine.statement import Statement, inserting
@@ -173,10 +179,12 @@ def _migrate(conn: Connection, progress: Progress) -> None:
 
 
 def _asked(url: str, query: Callable[[Connection], T]) -> T:
-    """What a query says of a database that a server may have open."""
+    """What a query says of a database that a server may have open; within a server's deadline, where it may hang."""
     found = parsed(url)
+    if found.drivername != SQLITE:
+        return asyncio.run(_asked_in_time(found, query))
     path = file_of(found)
-    if found.drivername != SQLITE or (path is not None and path.exists()):
+    if path is not None and path.exists():
         return alone(query, Place(url))
     engine = writing_engine(None)  # an empty one
     try:
@@ -184,6 +192,16 @@ def _asked(url: str, query: Callable[[Connection], T]) -> T:
             return query(conn)
     finally:
         engine.dispose()
+
+
+async def _asked_in_time(url: URL, query: Callable[[Connection], T]) -> T:
+    database = connect(url, Settings(), SystemClock(), InlineLanes())
+    try:
+        return await database.reading(query)
+    except Exception as error:
+        raise faults.temporary(error) or error from error
+    finally:
+        await database.close()
 
 
 def _upgraded(path: Path | None, progress: Progress, conn: Connection) -> None:
