@@ -72,6 +72,21 @@ async def test_what_happens_outside_of_a_wait_takes_its_time() -> None:
 
 
 @on_virtual_time
+async def test_the_task_that_waits_is_ended_and_not_the_one_that_began() -> None:
+    deadline = Deadline(Patience(1.0, 1.0))
+    with deadline:
+        await asyncio.sleep(0.5)
+
+    async def goes_on() -> None:
+        with pytest.raises(TimeoutError), deadline:
+            await asyncio.sleep(10)
+        deadline.close()
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(goes_on())
+
+
+@on_virtual_time
 async def test_a_cancellation_from_elsewhere_stays_one() -> None:
     async def waits() -> None:
         deadline = Deadline(Patience(10.0, 10.0))

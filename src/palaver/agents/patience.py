@@ -44,21 +44,24 @@ class Deadline:
     """Ends a wait that lasts longer than patience does, with `TimeoutError`: `with deadline: await …`.
 
     One timer for a whole stream, which is set anew only when it has run down: a hundred pieces a second each with a
-    timer of its own would cost more than all that is done with them. For one task, which must call `close`.
+    timer of its own would cost more than all that is done with them. It ends the task that waits: the first piece may
+    be read by another one than the rest. Whoever reads last must call `close`.
     """
 
     def __init__(self, patience: Patience) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._task = task
+        self._task: asyncio.Task[object] | None = None
         self._patience = patience
         self._loop = asyncio.get_running_loop()
         self._waiting = self._late = False
-        self._cancelling = task.cancelling()
+        self._cancelling = 0
         self._set()
 
     def __enter__(self) -> None:
         self._waiting = True
+        task = asyncio.current_task()
+        if task is not self._task:
+            assert task is not None, "it is used in coroutines"
+            self._task, self._cancelling = task, task.cancelling()
         if self._patience.until < self._at:
             self._timer.cancel()
             self._set()
@@ -70,7 +73,10 @@ class Deadline:
         trace: TracebackType | None,
     ) -> None:
         self._waiting = False
-        if self._late and self._task.uncancel() <= self._cancelling:
+        if not self._late:
+            return
+        assert self._task is not None, "it was entered"
+        if self._task.uncancel() <= self._cancelling:
             if kind is not None and issubclass(kind, asyncio.CancelledError):
                 raise TimeoutError from error
             self._late = False  # it came at the last moment
@@ -88,5 +94,6 @@ class Deadline:
             self._at = max(self._patience.until, self._loop.time() + 0.01)
             self._timer = self._loop.call_at(self._at, self._due)
         elif not self._late:
+            assert self._task is not None, "it waits"
             self._late = True
             self._task.cancel()

@@ -13,6 +13,7 @@ from tests.support.responses import CALL, SEARCH, THOUGHT, Telling, message, res
 from tests.support.server import Serve
 from tests.support.upstream import (
     CUT,
+    STALL,
     Head,
     ScriptedUpstream,
     event,
@@ -305,6 +306,24 @@ async def test_an_answer_that_breaks_has_failed_and_keeps_what_came(
         assert final["output"][0]["content"][0]["text"] == "half"
         assert await replayed(client, final["id"]) == found
         assert (await client.responses.retrieve(final["id"])).to_dict() == final
+
+
+@pytest.mark.parametrize("tools", [[], WEB])
+async def test_a_server_that_falls_silent_is_left_after_a_while_and_what_came_is_kept(
+    tmp_path: Path, models: ScriptedUpstream, tools: Any
+) -> None:
+    silent = Telling()
+    at = silent.begin(message(""))
+    silent.event("output_text.delta", **at, delta="half", logprobs=[])
+    models.will((*silent.steps, STALL))
+    given: Json = {"openai_base_url": models.base_url, "provider_idle_seconds": 0.2}
+    async with asyncio.timeout(SECONDS_MAX), open_door(tmp_path / "data", **given) as door:
+        client = client_of(door)
+        made = await client.responses.create(model="m", input="a", tools=tools)
+        assert (made.status, made.output_text) == ("failed", "half")
+        assert made.error is not None
+        assert "fell silent" in made.error.message
+        assert await client.responses.retrieve(made.id) == made
 
 
 async def test_an_answer_whose_events_are_too_large_is_cut_and_kept(
