@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, closing
@@ -13,7 +12,6 @@ from uuid import UUID
 
 import httpx2
 import pytest
-from structlog.testing import capture_logs
 from tests.support.scripted import Scripted
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -48,18 +46,15 @@ class Place:
 
 @pytest.fixture
 async def place(tmp_path: Path) -> AsyncIterator[Place]:
-    async with opened(tmp_path, allowed_origins=("http://localhost:5173",)) as running:
-        yield running
-
-
-@asynccontextmanager
-async def opened(folder: Path, *, unsent: int = 0, **given: Any) -> AsyncGenerator[Place]:
-    """`unsent`: so many bytes wait in the system for a client, if not as many as the system likes."""
-    settings = Settings(data_dir=folder, port=0, detect=False, stop_seconds=1, **given)
+    settings = Settings(
+        data_dir=tmp_path,
+        port=0,
+        detect=False,
+        stop_seconds=1,
+        allowed_origins=("http://localhost:5173",),
+    )
     mind = Scripted()
     with listening(settings) as (listener, url):
-        if unsent:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, unsent)
         async with started(settings, encode=frames.encode, provider=mind) as core:
             server = Server(core, settings)
             ready = asyncio.Event()
@@ -347,32 +342,6 @@ async def test_the_sender_that_a_client_names_is_echoed_and_kept(place: Place) -
         await client.until("limit_update")
     async with front(place, GUEST) as client:
         assert (await client.until("history"))["messages"][0]["sender"] == "Ada"
-
-
-@pytest.mark.slow
-async def test_who_reads_nothing_and_goes_on_talking_is_cut_off_quietly(tmp_path: Path) -> None:
-    deaf = socket.socket()
-    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-    deaf.setblocking(False)  # noqa: FBT003  the standard library's signature
-    cookies = {"cookie": f"stupidbot_user_id={GUEST}"}
-    with capture_logs() as logs:
-        async with opened(tmp_path, unsent=4_096, slow_reader_seconds=0.5) as place:
-            address = httpx2.URL(place.url)
-            await asyncio.get_running_loop().sock_connect(deaf, (address.host, address.port))
-            url = f"{place.url.replace('http', 'ws', 1)}/ws/chat"
-            place.mind.will(*["x" * 10_000] * 50)
-            async with (
-                connect(url, additional_headers=cookies, sock=deaf, max_queue=1) as client,
-                front(place, GUEST) as other,
-            ):
-                await other.say("tell us a lot")
-                await other.until("ai_stream_end")
-                await client.send("not a frame")  # its answer waits behind what is not read
-                async with asyncio.timeout(SECONDS_MAX):
-                    while not any(entry["event"] == "connection" for entry in logs):  # noqa: ASYNC110  it wakes nobody
-                        await asyncio.sleep(0.01)
-                client.transport.abort()
-    assert [entry for entry in logs if entry["log_level"] == "error"] == []
 
 
 # who, and where

@@ -7,8 +7,10 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 from tests.wire.door import Door, new_cid, new_room, open_door
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -135,6 +137,16 @@ async def test_more_connections_than_allowed_are_told_to_come_later(tmp_path: Pa
                 pass
 
 
+async def small_socket(door: Door) -> socket.socket:
+    """A connection that takes little as long as nobody reads."""
+    small = socket.socket()
+    small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    small.setblocking(False)  # noqa: FBT003  the standard library's signature
+    host, _, port = door.host.rpartition(":")
+    await asyncio.get_running_loop().sock_connect(small, (host, int(port)))
+    return small
+
+
 @pytest.mark.slow
 async def test_a_reader_that_takes_no_byte_is_cut_off_and_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -146,11 +158,7 @@ async def test_a_reader_that_takes_no_byte_is_cut_off_and_others_go_on(
         for _ in range(50):
             said = {"cid": new_cid(), "text": "\U0001f600" * 10_000}
             assert (await http.post(f"/api/rooms/{room}/messages", json=said)).status_code == 201
-        small = socket.socket()
-        small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-        small.setblocking(False)  # noqa: FBT003  the standard library's signature
-        host, _, port = door.host.rpartition(":")
-        await asyncio.get_running_loop().sock_connect(small, (host, int(port)))
+        small = await small_socket(door)
         other_room = await new_room(http)
         async with (
             door.live(token, sock=small, max_queue=1) as slow,
@@ -166,6 +174,31 @@ async def test_a_reader_that_takes_no_byte_is_cut_off_and_others_go_on(
             await other.push("s.d", lambda frame: frame["n"] >= 3)
         async with door.live(token) as again:
             assert (await again.ask(t="sub", room=room, since=1))["mode"] == "resume"
+
+
+@pytest.mark.slow
+async def test_a_classic_client_that_only_talks_is_cut_off_without_an_error(tmp_path: Path) -> None:
+    guest = {"additional_headers": {"cookie": f"stupidbot_user_id={UUID(int=1)}"}}
+    said = json.dumps({"content": "\U0001f600" * 9_000}, ensure_ascii=False)
+    with capture_logs() as logs:
+        async with open_door(
+            tmp_path, slow_reader_seconds=0.5, frames_per_second=1_000, stop_seconds=1
+        ) as door:
+            small = await small_socket(door)
+            async with (
+                door.socket("/ws/chat", sock=small, max_queue=1, **guest) as deaf,
+                door.socket("/ws/chat", **guest) as other,
+            ):
+                for _ in range(150):
+                    await other.send(said)
+                    while json.loads(await other.recv())["type"] != "message":
+                        pass
+                await deaf.send("not a frame")  # its answer waits behind what is not read
+                async with asyncio.timeout(90):
+                    while not any(entry["event"] == "connection" for entry in logs):  # noqa: ASYNC110  it wakes nobody
+                        await asyncio.sleep(0.01)
+                deaf.transport.abort()
+    assert [entry for entry in logs if entry["log_level"] == "error"] == []
 
 
 async def test_a_flood_of_pings_ends_the_connection(door: Door) -> None:
