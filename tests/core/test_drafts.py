@@ -128,6 +128,32 @@ async def test_a_draft_that_the_disk_has_damaged_is_counted_and_the_others_are_s
     assert not list(left.glob("0*.journal"))
 
 
+async def test_a_damaged_draft_is_counted_once_however_often_its_file_must_be_left(
+    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running() as core:
+        _, ada = await core.access.new_guest("Ada")
+        left = left_by_the_dead(tmp_path, core.lobby, ada, ("one", "two", "three"))
+    (file,) = left.glob("0*.journal")
+    file.write_bytes(file.read_bytes().replace(b"two", b"tvo"))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "posix_fallocate", full, raising=False)
+        async with running() as core:
+            await core.drafts.recover()
+            assert core.figures()["drafts_lost"] == 0
+            assert file.exists()
+            patched.undo()
+            await core.drafts.recover()
+            assert core.figures()["drafts_lost"] == 1
+            await all_stored(core)
+            assert await texts(core, ada) == ["one", "three"]
+    assert not list(left.glob("0*.journal"))
+
+
 async def test_the_last_draft_may_be_torn_which_was_never_acknowledged(
     running: Running, tmp_path: Path
 ) -> None:
@@ -233,6 +259,27 @@ async def test_the_same_cid_is_accepted_once(running: Running, tmp_path: Path) -
             assert refused.value.code is Code.CID_REUSED
         await until(reader, Settled, 1)
         assert await texts(core, ada) == ["once"]
+
+
+async def test_a_message_whose_sender_was_cut_off_while_it_was_written_is_written_again(
+    running: Running, tmp_path: Path
+) -> None:
+    async with running() as core:
+        _, ada = await core.access.new_guest("Ada")
+        with away(tmp_path):
+            sending = asyncio.create_task(  # noqa: TID251  the test cuts it off
+                core.chat.send(ada, core.lobby, text="hi", cid="cut", answers=False)
+            )
+            await asyncio.sleep(0)
+            assert not sending.done()
+            sending.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await sending
+            with pytest.raises(Unavailable):  # as the write before it has failed
+                await core.chat.send(ada, core.lobby, text="next", cid="next", answers=False)
+        async with asyncio.timeout(30):
+            while await texts(core, ada) != ["hi"]:  # noqa: ASYNC110  nobody is told
+                await asyncio.sleep(0.01)
 
 
 async def test_nothing_rests_on_a_sync_that_fails_after_its_sender_was_cut_off(
