@@ -182,7 +182,11 @@ async def test_a_classic_client_that_only_talks_is_cut_off_without_an_error(tmp_
     said = json.dumps({"content": "\U0001f600" * 9_000}, ensure_ascii=False)
     with capture_logs() as logs:
         async with open_door(
-            tmp_path, slow_reader_seconds=0.5, frames_per_second=1_000, stop_seconds=1
+            tmp_path,
+            slow_reader_seconds=1,
+            frames_per_second=1_000,
+            stop_seconds=1,
+            turns_running_max=1,
         ) as door:
             small = await small_socket(door)
             async with (
