@@ -1,6 +1,7 @@
 import asyncio
 import logging
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -510,10 +511,14 @@ async def test_an_endless_answer_stops_when_nobody_listens_any_more(
     upstream: ScriptedUpstream, provider: Upstream
 ) -> None:
     upstream.will(stream(Endless(chunk("token "))))
+    hooks, forgotten = sys.get_asyncgen_hooks(), list[object]()
+    sys.set_asyncgen_hooks(finalizer=forgotten.append)
     async with aclosing(provider.answer(ask())) as pieces:
         for _ in range(100):
             assert await anext(pieces) == TextPiece("token ")
+    sys.set_asyncgen_hooks(*hooks)
     await upstream.hung_up.wait()
+    assert forgotten == [], "what was begun is closed, and not left to the garbage collector"
 
 
 async def test_an_answer_that_is_cancelled_before_it_begins_hangs_up(

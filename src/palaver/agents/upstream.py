@@ -13,11 +13,11 @@ every server stop.
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from urllib.request import getproxies
 
 import httpx2
@@ -338,13 +338,13 @@ class Upstream:
         """The body as it comes; each part by its own deadline."""
         deadline = Deadline(patience)
         try:
-            parts = _parts(response)
-            while True:
-                with deadline:
-                    chunk = await anext(parts, None)
-                if chunk is None:
-                    return
-                yield chunk
+            async with aclosing(_parts(response)) as parts:
+                while True:
+                    with deadline:
+                        chunk = await anext(parts, None)
+                    if chunk is None:
+                        return
+                    yield chunk
         except TimeoutError:
             raise self._slow(patience) from None
         except httpx2.DecodingError:
@@ -408,14 +408,16 @@ def _transport(settings: Settings, context: ssl.SSLContext) -> httpx2.AsyncBaseT
     )
 
 
-def _parts(response: httpx2.Response) -> AsyncIterator[bytes]:
+def _parts(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
     """The body as it comes, unpacked; straight from the connection where nothing is packed."""
     if "content-encoding" in response.headers:
-        return response.aiter_bytes()
-    assert isinstance(response.stream, httpx2.AsyncByteStream), (
-        "it came from an asynchronous transport"
-    )
-    return aiter(response.stream)
+        parts = response.aiter_bytes()
+    else:
+        assert isinstance(response.stream, httpx2.AsyncByteStream), (
+            "it came from an asynchronous transport"
+        )
+        parts = aiter(response.stream)
+    return cast("AsyncGenerator[bytes, None]", parts)  # all of them are, so that they can be closed
 
 
 def _count(tokens: object) -> int | None:
