@@ -174,21 +174,18 @@ class Drafts:
     async def recover(self) -> None:
         """Takes over the drafts of dead processes, into this one's journal where it takes them."""
         left = list(orphans(self._journal.directory, past_damage=True))
-        damaged = sum(orphan.damaged for orphan in left)
-        if damaged:
-            self.tally.lost += damaged
-            log.error("drafts.damaged", count=damaged)
         kept = True
         for records in merged(left).values():
             for kind, data in records:
                 if kind == DRAFT:
                     command, accepted_ms, name = decoded(data)
-                    if command.id in self._rooms.get(command.room, ()):
-                        continue
                     try:
-                        self._journal.keep(command.id, DRAFT, data)
+                        if not self._journal.holds(command.id):
+                            self._journal.keep(command.id, DRAFT, data)
                     except OSError:
                         kept = False
+                    if command.id in self._rooms.get(command.room, ()):
+                        continue  # met before, when its file could not be deleted
                     waited_ms = max(0, self._clock.now_ms() - accepted_ms)
                     since = self._clock.monotonic()
                     draft = _Draft(command, accepted_ms, name, len(data), since, waited_ms)
@@ -198,11 +195,15 @@ class Drafts:
             await self._keeper.sync()
         except Unavailable:
             kept = False
-        if kept:
-            forget(left)
+        if not kept:
+            for orphan in left:  # whoever comes next finds them there
+                orphan.release()
             return
-        for orphan in left:  # whoever comes next finds them there
-            orphan.release()
+        damaged = sum(orphan.damaged for orphan in left)
+        if damaged:  # told once, by who deletes the files
+            self.tally.lost += damaged
+            log.error("drafts.damaged", count=damaged)
+        forget(left)
 
     async def drain(self) -> None:
         """Stores what waits, for ever."""

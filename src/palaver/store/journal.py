@@ -125,13 +125,17 @@ class Journal:
     def ended(self, key: str) -> None:
         """What the key stands for is stored; its records are no longer needed."""
         key = key[-32:]
-        if not any(key in segment.open for segment in self._segments):
+        if not self.holds(key):
             return
         with suppress(OSError):  # recovery asks the store anyway what is stored
             self.keep(key, ENDED, b"")
         for segment in self._segments:
             segment.open.discard(key)
         self._drop_finished()
+
+    def holds(self, key: str) -> bool:
+        """Whether there are records of the key that are still needed."""
+        return any(key[-32:] in segment.open for segment in self._segments)
 
     def sync_job(self) -> Callable[[None], None] | None:
         """What puts the written on the disk, to be run in a thread; None when all of it is there.
@@ -370,9 +374,7 @@ def _replayed(data: bytes, *, past_damage: bool = False) -> tuple[Records, _Plac
         if zlib.crc32(body) != crc:
             if not past_damage:
                 break
-            waiting += (
-                1  # until a whole one follows: the last may be torn, and was never acknowledged
-            )
+            waiting += 1  # until a whole one follows: the last may be torn, never acknowledged
             continue
         end, damaged, waiting = at, damaged + waiting, 0
         kind, content = body[_KEY : _KEY + 1], body[_KEY + 1 :]
