@@ -178,19 +178,7 @@ class Drafts:
         for records in merged(left).values():
             for kind, data in records:
                 if kind == DRAFT:
-                    command, accepted_ms, name = decoded(data)
-                    try:
-                        if not self._journal.holds(command.id):
-                            self._journal.keep(command.id, DRAFT, data)
-                    except OSError:
-                        kept = False
-                    if command.id in self._rooms.get(command.room, ()):
-                        continue  # met before, when its file could not be deleted
-                    waited_ms = max(0, self._clock.now_ms() - accepted_ms)
-                    since = self._clock.monotonic()
-                    draft = _Draft(command, accepted_ms, name, len(data), since, waited_ms)
-                    self._add(draft)
-                    self._show(draft)
+                    kept = self._take_over(data) and kept
         try:
             await self._keeper.sync()
         except Unavailable:
@@ -221,6 +209,23 @@ class Drafts:
     def close(self) -> None:
         """Ends; what still waits stays in the journal for the next start."""
         self._journal.close()
+
+    def _take_over(self, data: bytes) -> bool:
+        """Takes over a draft; whether the journal took it. One may have been met before."""
+        command, accepted_ms, name = decoded(data)
+        kept = True
+        try:
+            if not self._journal.holds(command.id):
+                self._journal.keep(command.id, DRAFT, data)
+        except OSError:
+            kept = False
+        if command.id not in self._rooms.get(command.room, ()):
+            waited_ms = max(0, self._clock.now_ms() - accepted_ms)
+            since = self._clock.monotonic()
+            draft = _Draft(command, accepted_ms, name, len(data), since, waited_ms)
+            self._add(draft)
+            self._show(draft)
+        return kept
 
     async def _drain_room(self, room: RoomId) -> None:
         """Stores a room's drafts in their order, many in one commit, until the database is away again."""
