@@ -112,19 +112,20 @@ async def test_accepted_messages_survive_the_process(running: Running, tmp_path:
         assert again.dup
 
 
+@pytest.mark.parametrize("synced", [True, False])
 async def test_a_draft_that_the_disk_has_damaged_is_counted_and_the_others_are_stored(
-    running: Running, tmp_path: Path
+    running: Running, tmp_path: Path, *, synced: bool
 ) -> None:
     async with running() as core:
         _, ada = await core.access.new_guest("Ada")
-        left = left_by_the_dead(tmp_path, core.lobby, ada, ("one", "two", "three"))
+        left = left_by_the_dead(tmp_path, core.lobby, ada, ("one", "two", "three"), synced=synced)
     (file,) = left.glob("0*.journal")
     content = file.read_bytes()
     file.write_bytes(content.replace(b"two", b"tvo"))
     async with running() as core:
         await all_stored(core)
         assert await texts(core, ada) == ["one", "three"]
-        assert core.figures()["drafts_lost"] == 1
+        assert core.figures()["drafts_lost"] == synced, "else it was never acknowledged"
     assert not list(left.glob("0*.journal"))
 
 
@@ -169,7 +170,13 @@ async def test_the_last_draft_may_be_torn_which_was_never_acknowledged(
 
 
 def left_by_the_dead(
-    tmp_path: Path, room: RoomId, author: Actor, texts: Sequence[str], **sizes: int
+    tmp_path: Path,
+    room: RoomId,
+    author: Actor,
+    texts: Sequence[str],
+    *,
+    synced: bool = True,
+    **sizes: int,
 ) -> Path:
     """The directory of drafts, with those of a process that is gone."""
     now_ms = int(time.time() * 1_000)
@@ -179,6 +186,9 @@ def left_by_the_dead(
         id_ = MessageId(f"m_{number:032x}")
         said = AddMessage(id=id_, room=room, author=author.id, text=text, cid=text)
         dead.keep(id_, DRAFT, encoded(said, now_ms, author.name))
+        sync = dead.sync_job() if synced else None
+        if sync is not None:
+            sync(None)
     dead.close()
     return directory
 

@@ -335,6 +335,7 @@ class Life:
                 await self.misfortune()
             self.server.come_back()
             self.server.unclear = self.disk.failing = 0
+            self.wake_up()
             while not self.quiet():
                 await asyncio.sleep(1)
                 self.wake_up()
@@ -414,7 +415,7 @@ class Life:
         if any(one.left_to_say or one.outbox or not one.rooms for one in self.people):
             return False
         served = [one for one in self.all_served if not one.over]
-        if not all(asked.done() for one in served for asked in one.asked):
+        if not all(asked.done() for one in served for asked in one.asked) or self.left_behind():
             return False
         running = [one.core for one in served]
         return (
@@ -424,6 +425,16 @@ class Life:
             )
             and self.server.rows("SELECT 1 FROM turns WHERE ended_ms IS NULL") == []
         )
+
+    def left_behind(self) -> bool:
+        """Whether a process died with messages that it had accepted, and another will take over."""
+        for machine in self.machines:
+            left = list(journal.orphans(machine.directory / "journal" / "drafts"))
+            for orphan in left:
+                orphan.release()
+            if journal.merged(left):
+                return True
+        return False
 
     async def close(self) -> None:
         for one in self.all_served:

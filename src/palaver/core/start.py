@@ -419,8 +419,8 @@ async def _pulse(core: Core, store: Store) -> None:
             if core.turns.running:
                 await store.write(RenewLeases())
             if store.shared:
-                await core.turns.recover()
-                await core.drafts.recover()
+                for left in (core.held, core.turns, core.drafts):
+                    await left.recover()
             await core.turns.see_to_unbegun()
             # a database that only reads is away for those who write
             up = core.drafts.depth + core.held.depth == 0

@@ -7,9 +7,10 @@ acknowledged. When what a key stands for is stored, `ended` is written; a segmen
 
 A segment: `PLVJ1\n`, then records `length u32 · crc32 u32 · key 16 bytes · kind 1 byte · data`, all little-endian,
 the crc over everything behind it. The file is preallocated with zeros, so a length of 0 is the end; so is a record
-whose crc does not fit: what lies behind a torn record was never shown (a draft was never acknowledged; but one that the
-disk has damaged since is passed over, and counted). The owner holds `flock` on its segments: one
-that can be locked belongs to nobody, and `orphans` gives what it holds. A key is an id: any prefix and 32 hex digits.
+whose crc does not fit: what lies behind a torn record was never shown. Drafts mean something one by one, so there it is
+passed over; if a later record, `safe`, says that the place had been synced, the disk has damaged it. The owner holds
+`flock` on its segments: one that can be locked belongs to nobody, and `orphans` gives what it holds. A key is an id:
+any prefix and 32 hex digits.
 
 After a sync that failed, nothing that rests on the same file counts: the system calls its pages clean although they
 are not on the disk, and the next sync of them succeeds. So the journal has what is not synced for sure in memory, and
@@ -40,9 +41,10 @@ UNSYNCED_BYTES_MAX = 32 * 1024 * 1024
 """What may wait for a disk that does not sync; more is refused as if the disk were full."""
 _HEAD = struct.Struct("<II")
 _PLACE = struct.Struct("<IQ")
+_SIZE = struct.Struct("<Q")
 _KEY = 16
 TEXT, REASONING, PIECE, DRAFT, ENDED = b"t", b"r", b"p", b"d", b"e"
-_AGAIN = b"a"
+_AGAIN, _SAFE = b"a", b"s"
 Records = dict[str, list[tuple[bytes, bytes]]]
 """What a segment holds of each key (32 hex digits), in its order: (kind, data)."""
 
@@ -91,6 +93,7 @@ class _Segment:
     open: set[str] = field(default_factory=set[str])
     written: bool = False  # since its last sync
     named: bool = False  # the directory was synced since it was made
+    safe: int = 0  # so much of it is said to be synced
 
 
 class Journal:
@@ -200,6 +203,10 @@ class Journal:
         if segment is None or segment.size + len(data) > self._segment_bytes:
             segment = self._open(len(data))
             self._drop_finished()
+        synced = self._synced.size if self._synced.number == segment.number else 0
+        if synced > segment.safe:
+            self._write(segment, _record(bytes(_KEY), _SAFE, _SIZE.pack(synced)))
+            segment.safe = synced
         self._write(segment, data)
         segment.open.add(key)
         self._unsynced.append((key, data))
@@ -357,33 +364,35 @@ def sync_directory(directory: Path) -> None:
 def _replayed(data: bytes, *, past_damage: bool = False) -> tuple[Records, _Place | None, int, int]:
     """What a segment says, and behind which place of older ones nothing counts.
 
-    And where its last whole record ends, and how many damaged ones before that were passed over.
+    And where its last whole record ends, and how many that the disk held were damaged and passed over.
     """
     records: Records = {}
     void: _Place | None = None
-    damaged = waiting = 0
+    damaged: list[int] = []
+    safe = 0
     if not data.startswith(MAGIC):
         return records, void, 0, 0
     at = end = len(MAGIC)
     while at + _HEAD.size <= len(data):
         length, crc = _HEAD.unpack_from(data, at)
         body = data[at + _HEAD.size : at + _HEAD.size + length]
-        if length <= _KEY or len(body) != length:
+        whole = length > _KEY and len(body) == length
+        if not whole or (zlib.crc32(body) != crc and not past_damage):
             break
         at += _HEAD.size + length
         if zlib.crc32(body) != crc:
-            if not past_damage:
-                break
-            waiting += 1  # until a whole one follows: the last may be torn, never acknowledged
+            damaged.append(at)
             continue
-        end, damaged, waiting = at, damaged + waiting, 0
+        end = at
         kind, content = body[_KEY : _KEY + 1], body[_KEY + 1 :]
         if kind == _AGAIN:  # the first record of its segment, if any
             void = _Place(*_PLACE.unpack_from(content))
             records = replay(MAGIC + content[_PLACE.size :])
+        elif kind == _SAFE:
+            (safe,) = _SIZE.unpack(content)
         else:
             records.setdefault(body[:_KEY].hex(), []).append((kind, content))
-    return records, void, end, damaged
+    return records, void, end, sum(behind <= safe for behind in damaged)
 
 
 def _made(directory: Path) -> None:
