@@ -417,3 +417,22 @@ async def test_what_a_dead_process_had_passed_on_is_stored_as_interrupted(
         ("{}", Status.INTERRUPTED),
     ]
     assert said[1].id == exchange.message
+
+
+async def test_a_call_that_waits_for_its_turn_is_closed_when_it_is_stopped(running: Opens) -> None:
+    async with running(turns_running_max=1) as core:
+        _, actor = await core.access.new_guest("Client")
+        client = Client(core, actor)
+        first, second = Answer(TextPiece("1"), waits=True), Answer(TextPiece("2"))
+        busy = await client.asks(chat(user("one")), first)
+        await busy.begun()
+        waiting = await client.asks(chat(user("two")), second)
+        assert waiting.exchange is not None
+        ended = await client.exchanges.cancel(actor, waiting.exchange.id)
+        assert ended.state is ExchangeState.CANCELLED
+        assert waiting.task is not None
+        await waiting.task
+        assert second.closed
+        assert not first.closed
+        first.go_on.set()
+        await busy.end()

@@ -72,6 +72,7 @@ KEPT_SCANNED_MAX = 1_000
 
 Records = Sequence[tuple[bytes, bytes]]
 Ask = Callable[[], Awaitable[Call]]
+Close = Callable[[], Awaitable[None]]
 
 log = structlog.stdlib.get_logger()
 
@@ -145,17 +146,18 @@ class Exchanges:
             async def asked_already() -> Call:
                 return _unwrapped(await call)
 
-            self.run(running, asked_already)
+            self.run(running, asked_already, close=lambda: _undone(call))
         return running
 
-    def run(self, running: Running, ask: Ask) -> None:
-        """Passes the call on, as a task of the server."""
-        running.task = self._tasks.create_task(self._guarded(running, ask), name="exchange")
+    def run(self, running: Running, ask: Ask, *, close: Close | None = None) -> None:
+        """Passes the call on, as a task of the server. `close` ends a call that was made before, heard or not."""
+        guarded = self._guarded(running, ask, close)
+        running.task = self._tasks.create_task(guarded, name="exchange")
 
-    async def unstored(self, ask: Ask) -> Running:
+    def unstored(self, ask: Ask, *, close: Close | None = None) -> Running:
         """A call of which nothing is kept; it ends with its client."""
         running = Running(None, None)
-        self.run(running, ask)
+        self.run(running, ask, close=close)
         return running
 
     def left(self, running: Running) -> None:
@@ -353,13 +355,15 @@ class Exchanges:
             settings={"door": DOOR},
         )
 
-    async def _guarded(self, running: Running, ask: Ask) -> None:
+    async def _guarded(self, running: Running, ask: Ask, close: Close | None) -> None:
         try:
             await self._pump(running, ask)
         except Exception:
             log.exception("exchange.crashed")
         finally:
             running.close()
+            if close is not None:
+                await close()
 
     async def _pump(self, running: Running, ask: Ask) -> None:
         """Takes what comes to its end, and stores it."""

@@ -87,7 +87,7 @@ class Chat:
 
         if wanted.body.get("store") is False:
             entries_of(wanted.body.get("messages"))  # what is wrong is refused all the same
-            running = await self._core.exchanges.unstored(ask)
+            running = self._core.exchanges.unstored(ask)
         else:
             running = await self._begun(me, wanted, ask)
         answering = _Answer(self._core, running, wanted)

@@ -14,6 +14,7 @@ what was said stays in the room.
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
+from functools import partial
 from hashlib import blake2b
 from http import HTTPStatus
 from typing import cast
@@ -263,7 +264,9 @@ class Responses:
             running = await self._core.exchanges.open(me, asked)
             if not running.dup:
                 unless_used.pop_all()
-                self._core.exchanges.run(running, lambda: self._ask(wanted, running, call))
+                close = None if call is None else call.close
+                ask = partial(self._ask, wanted, running, call)
+                self._core.exchanges.run(running, ask, close=close)
         return running
 
     async def _ask(self, wanted: Wanted, running: Running, tried: Call | None) -> Call:
@@ -283,7 +286,7 @@ class Responses:
             call = call or await self._complete(wanted, [*before, *wanted.entries])
             return _begun(call, MessageId(f"m_{self._core.clock.new_id()}"))
 
-        return await self._core.exchanges.unstored(ask)
+        return self._core.exchanges.unstored(ask, close=None if tried is None else tried.close)
 
     async def _tried(self, me: Actor, wanted: Wanted) -> Call | None:
         """What no chat completion can be asked, asked before anything is stored. Refused: what nobody can do."""
