@@ -376,11 +376,11 @@ def _replayed(data: bytes, *, past_damage: bool = False) -> tuple[Records, _Plac
     while at + _HEAD.size <= len(data):
         length, crc = _HEAD.unpack_from(data, at)
         body = data[at + _HEAD.size : at + _HEAD.size + length]
-        whole = length > _KEY and len(body) == length
-        if not whole or (zlib.crc32(body) != crc and not past_damage):
+        fits = zlib.crc32(body) == crc
+        if length <= _KEY or len(body) != length or not (fits or past_damage):
             break
         at += _HEAD.size + length
-        if zlib.crc32(body) != crc:
+        if not fits:
             damaged.append(at)
             continue
         end = at
