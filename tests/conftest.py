@@ -1,8 +1,8 @@
 """What every test may ask for. Each fixture stands in tests/support with the thing it makes.
 
 `sqlite_url`, `postgres_url` and `database_url` (both, one after the other) name a fresh, empty
-database; `serve` starts `palaver serve` processes and `server` is one; `browser` opens pages in a
-real Chromium. `effort` is how hard a seeded test shall try.
+database; `serve` starts `palaver serve` processes and `server` is one; `models` is a model server
+that does what a test wrote; `browser` opens pages in a real Chromium. `effort` is how hard a seeded test shall try.
 """
 
 import logging
@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from tests.support.browser import Browser, Executable, find_chromium, running_browser
 from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.server import Serve, ServerProcess, serving
+from tests.support.upstream import ScriptedUpstream, scripted_upstream
 
 from palaver.store.engine import sqlite
 
@@ -118,6 +119,13 @@ def unchanged_logging() -> Iterator[None]:
 @pytest.fixture
 async def server(serve: Serve) -> ServerProcess:
     return await serve()
+
+
+@pytest.fixture(scope="module")
+async def models() -> AsyncIterator[ScriptedUpstream]:
+    """A model server that says what a file's tests want, and waits where it is told to."""
+    async with scripted_upstream() as upstream:
+        yield upstream
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,10 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from tests.agents.support import upstream_at
 from tests.support.upstream import ScriptedUpstream, scripted_upstream
+
+from palaver.agents.upstream import Upstream
 
 
 @pytest.fixture
@@ -14,3 +17,10 @@ async def upstream() -> AsyncIterator[ScriptedUpstream]:
 async def second() -> AsyncIterator[ScriptedUpstream]:
     async with scripted_upstream() as server:
         yield server
+
+
+@pytest.fixture
+async def provider(upstream: ScriptedUpstream) -> AsyncIterator[Upstream]:
+    made = upstream_at(upstream.base_url)
+    yield made
+    await made.close()

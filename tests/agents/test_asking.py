@@ -1,8 +1,6 @@
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from tests.agents.support import upstream_at
 from tests.support.upstream import ScriptedUpstream, refuse, reply
 
 from palaver.agents.asking import complete, shortened
@@ -10,13 +8,6 @@ from palaver.agents.upstream import Upstream
 from palaver.clock import SystemClock
 
 TOO_LONG = refuse(400, {"error": {"message": "too long", "code": "context_length_exceeded"}})
-
-
-@pytest.fixture
-async def provider(upstream: ScriptedUpstream) -> AsyncIterator[Upstream]:
-    made = upstream_at(upstream.base_url)
-    yield made
-    await made.close()
 
 
 def body(*texts: str, **fields: Any) -> dict[str, Any]:

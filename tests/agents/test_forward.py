@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,13 +35,6 @@ from palaver.errors import Code, ProviderError
 
 FINISH = chunk(finish="stop")
 BODY = b'{"model": "m",  "messages": [{"role":"user","content":"hi"}], "odd": 1.50}'
-
-
-@pytest.fixture
-async def provider(upstream: ScriptedUpstream) -> AsyncIterator[Upstream]:
-    made = upstream_at(upstream.base_url)
-    yield made
-    await made.close()
 
 
 @dataclass(slots=True)

@@ -2,7 +2,6 @@ import asyncio
 import logging
 import socket
 import sys
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
@@ -31,13 +30,6 @@ from palaver.errors import Code
 
 FINISH = chunk(finish="stop")
 USAGE = {"prompt_tokens": 7, "completion_tokens": 2}
-
-
-@pytest.fixture
-async def provider(upstream: ScriptedUpstream) -> AsyncIterator[Upstream]:
-    made = upstream_at(upstream.base_url)
-    yield made
-    await made.close()
 
 
 # a good answer

@@ -1,7 +1,5 @@
 """Which models a provider offers, and which addresses and keys it may have."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from pydantic import SecretStr
 from tests.agents.support import hear, settings_with, upstream_at
@@ -20,13 +18,6 @@ from palaver.errors import Code, Refused
 
 FINISH = chunk(finish="stop")
 USAGE = {"prompt_tokens": 7, "completion_tokens": 2}
-
-
-@pytest.fixture
-async def provider(upstream: ScriptedUpstream) -> AsyncIterator[Upstream]:
-    made = upstream_at(upstream.base_url)
-    yield made
-    await made.close()
 
 
 async def test_models_are_those_that_can_chat_the_default_one_first(

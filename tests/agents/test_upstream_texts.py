@@ -1,24 +1,16 @@
 """What a model sends must not be lost for one character, nor for a shape that nobody expects."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from tests.agents.support import hear, upstream_at
+from tests.agents.support import hear
 from tests.support.upstream import DONE, ScriptedUpstream, chunk, event, stream
 
 from palaver.agents.base import Done, ReasoningPiece, TextPiece
 from palaver.agents.upstream import Upstream
 
 FINISH = chunk(finish="stop")
-
-
-@pytest.fixture
-async def provider(upstream: ScriptedUpstream) -> AsyncIterator[Upstream]:
-    made = upstream_at(upstream.base_url)
-    yield made
-    await made.close()
 
 
 async def test_bytes_of_one_character_over_two_packets_are_joined(

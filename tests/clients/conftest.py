@@ -12,7 +12,7 @@ from tests.support import clients
 from tests.support.clients import Installed, Missing
 from tests.support.llama import running_llama
 from tests.support.server import ServerProcess, serving
-from tests.support.upstream import ScriptedUpstream, scripted_upstream
+from tests.support.upstream import ScriptedUpstream
 
 
 @pytest.fixture(scope="session")
@@ -29,12 +29,6 @@ def python() -> Installed:
         return clients.python()
     except Missing as missing:
         pytest.skip(str(missing))
-
-
-@pytest.fixture(scope="module")
-async def models() -> AsyncIterator[ScriptedUpstream]:
-    async with scripted_upstream() as upstream:
-        yield upstream
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import expect
 from tests.support.browser import Browser, Executable, running_browser
 from tests.support.server import Serve, ServerProcess, serving
-from tests.support.upstream import ScriptedUpstream, scripted_upstream
+from tests.support.upstream import ScriptedUpstream
 
 STEP_SECONDS_MAX = 60
 
@@ -28,19 +28,12 @@ async def town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server
 
 
 @pytest.fixture(scope="module")
-async def model() -> AsyncIterator[ScriptedUpstream]:
-    """A model server that says what a walk wants, and waits where it is told to."""
-    async with scripted_upstream() as scripted:
-        yield scripted
-
-
-@pytest.fixture(scope="module")
 async def city(
-    tmp_path_factory: pytest.TempPathFactory, model: ScriptedUpstream
+    tmp_path_factory: pytest.TempPathFactory, models: ScriptedUpstream
 ) -> AsyncIterator[ServerProcess]:
-    """A server whose answers come from `model`."""
+    """A server whose answers come from `models`."""
     async with serving(tmp_path_factory.mktemp("city")) as serve:
-        yield await serve(environment=answering(model))
+        yield await serve(environment=answering(models))
 
 
 def answering(model: ScriptedUpstream) -> dict[str, str]:

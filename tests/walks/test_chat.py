@@ -23,10 +23,10 @@ async def half_an_answer(tab: Tab) -> str:
 
 
 async def test_an_answer_streams_in_and_is_the_same_after_a_reload(
-    browser: Browser, city: ServerProcess, model: ScriptedUpstream
+    browser: Browser, city: ServerProcess, models: ScriptedUpstream
 ) -> None:
     go_on = asyncio.Event()
-    model.to(LONG, held(200, go_on))
+    models.to(LONG, held(200, go_on))
     tab = await arrive(browser, city.url)
     await tab.say(LONG)
     assert LAST_WORD not in await half_an_answer(tab)
@@ -48,10 +48,10 @@ async def test_an_answer_streams_in_and_is_the_same_after_a_reload(
 
 
 async def test_a_second_tab_of_the_same_person_sees_everything_live(
-    browser: Browser, city: ServerProcess, model: ScriptedUpstream
+    browser: Browser, city: ServerProcess, models: ScriptedUpstream
 ) -> None:
     go_on = asyncio.Event()
-    model.to(LONG, held(200, go_on))
+    models.to(LONG, held(200, go_on))
     first = await arrive(browser, city.url)
     await first.new_chat(LONG)
     await half_an_answer(first)
@@ -83,11 +83,11 @@ async def test_stop_keeps_what_was_written(browser: Browser, town: ServerProcess
 
 
 async def test_two_questions_at_once_give_two_answers(
-    browser: Browser, city: ServerProcess, model: ScriptedUpstream
+    browser: Browser, city: ServerProcess, models: ScriptedUpstream
 ) -> None:
     go_on = asyncio.Event()
     for count in (201, 101):
-        model.to(f"Say {count} words.", held(count, go_on))
+        models.to(f"Say {count} words.", held(count, go_on))
     tab = await arrive(browser, city.url)
     await tab.say("Say 201 words.")
     await half_an_answer(tab)

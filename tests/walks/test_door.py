@@ -88,12 +88,12 @@ async def by_program(server: ServerProcess, said: list[Any]) -> str:
 
 
 async def test_a_person_watches_continues_and_stops_what_a_program_began(
-    browser: Browser, serve: Serve, model: ScriptedUpstream
+    browser: Browser, serve: Serve, models: ScriptedUpstream
 ) -> None:
     go_on = asyncio.Event()
-    model.to("/long 200", held(200, go_on))
-    model.to("/long 5000", held(5_000, asyncio.Event()))
-    server = await serve(environment=answering(model))
+    models.to("/long 200", held(200, go_on))
+    models.to("/long 5000", held(5_000, asyncio.Event()))
+    server = await serve(environment=answering(models))
     tab = await arrive(browser, server.url)
     said: list[Any] = [{"role": "user", "content": "/long 200"}]
     async with asyncio.TaskGroup() as group:

@@ -54,10 +54,10 @@ async def test_what_is_written_during_an_outage_is_stored_once_and_answered_once
 
 
 async def test_an_answer_that_the_death_of_the_server_cut_is_kept_and_can_be_tried_again(
-    browser: Browser, serve: Serve, model: ScriptedUpstream
+    browser: Browser, serve: Serve, models: ScriptedUpstream
 ) -> None:
-    model.to(QUESTION, held(300, asyncio.Event()))
-    server = await serve(environment=answering(model))
+    models.to(QUESTION, held(300, asyncio.Event()))
+    server = await serve(environment=answering(models))
     tab = await arrive(browser, server.url)
     await tab.say(QUESTION)
     text = tab.stream.get_by_test_id("message-text")
@@ -73,7 +73,7 @@ async def test_an_answer_that_the_death_of_the_server_cut_is_kept_and_can_be_tri
     assert "w299" not in kept
     await browser.screenshot(tab.page, "interrupted")
 
-    model.to(QUESTION, reply(*words(0, 300)))
+    models.to(QUESTION, reply(*words(0, 300)))
     await tab.part("retry").click()
     await expect(tab.page.locator(f'[data-seq="{seq}"]')).to_have_count(0)
     await tab.answered(1)

@@ -3,14 +3,8 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.support.upstream import ScriptedUpstream, scripted_upstream
+from tests.support.upstream import ScriptedUpstream
 from tests.wire.door import Door, open_door
-
-
-@pytest.fixture(scope="module")
-async def models() -> AsyncIterator[ScriptedUpstream]:
-    async with scripted_upstream() as upstream:
-        yield upstream
 
 
 @pytest.fixture(scope="module")
