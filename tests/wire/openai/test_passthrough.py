@@ -1,6 +1,7 @@
 """What is only passed on, over a model server with other addresses than chat completions."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -19,6 +20,10 @@ from tests.support.upstream import (
 )
 from tests.wire.door import Door, open_door
 from tests.wire.openai.client import bare_client, client_of
+
+from palaver.model import Scope
+from palaver.wire.control import asked
+from palaver.wire.openai.passthrough import ACCOUNT, OURS, TALKING
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +106,21 @@ async def test_path_and_query_go_on_as_they_are(passing: Door, anything: Scripte
         "/v1/a/%2e%2e/b",
         "/v1/a//b",
         "/v1/",
+        "/v1/Organization/users",
+        "/v1/v1/chat/completions",
+        "/v1/files/",
+        "/v1/files/..;/chat/completions",
+        "/v1/files/..%2Fchat",
+        "/v1/files/..%5Cchat",
+        "/v1/files/%252e%252e/chat",
+        "/v1/files/%C0%AE%C0%AE/chat",
+        "/v1/files/\uff0e\uff0e/chat",
+        "/v1/files/a%0D%0Ab",
+        "/v1/files/a%3Fb",
+        "/v1/files/a%23b",
+        "/v1/chat;x/completions",
+        "/v1/chat%20/completions",
+        "/v1/ch%00at/completions",
     ],
 )
 async def test_what_is_ours_and_what_is_no_path_is_not_passed_on(
@@ -111,6 +131,58 @@ async def test_what_is_ours_and_what_is_no_path_is_not_passed_on(
     assert got.status_code == 404
     assert got.json()["error"]["type"] == "invalid_request_error"
     assert len(anything.requests) == count
+
+
+async def status_of(door: Door, target: str, key: str) -> int:
+    """The status for a target that no library has put in order."""
+    lines = (f"POST {target} HTTP/1.1", f"Host: {door.host}", f"Authorization: Bearer {key}")
+    head = "\r\n".join((*lines, "Content-Length: 2", "Connection: close", "", "{}"))
+    return int((await door.raw(head.encode())).split(b" ", 2)[1])
+
+
+def misspelt(word: str, chance: random.Random) -> str:
+    """The same, as far as some server may think so."""
+    return "".join(
+        chance.choice((one, one, one.upper(), f"%{ord(one):02x}", f"%25{ord(one):02x}"))
+        for one in word
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_no_spelling_leads_a_key_of_embeddings_to_more(
+    passing: Door, anything: ScriptedUpstream, seed: int
+) -> None:
+    chance = random.Random(seed)
+    anything.default = whole({})
+    wanted = {"do": "key.create", "name": None, "scopes": [Scope.EMBEDDINGS], "as": None}
+    key = (await asked(passing.settings, wanted))["token"]
+    closed = sorted(OURS | ACCOUNT | TALKING)
+    between = ("", ".", "..", "%2e%2e", "%2E.", "..;", ";a=b", "%2f", "%5c", "x", "v1", "files")
+    before = len(anything.requests)
+    for _ in range(120):
+        word = misspelt(chance.choice(closed), chance) + chance.choice(
+            ("", "%20", ";x", "%3b", ".")
+        )
+        parts = (misspelt("v1", chance), *chance.choices(between, k=chance.randrange(3)), word, "x")
+        assert await status_of(passing, "/" + "/".join(parts), key) in {400, 403, 404, 405}, parts
+    assert [one.path for one in anything.requests[before:]] == []
+    for address in ("embeddings", "%65mbeddings", "images/generations", "audio/speech"):
+        assert await status_of(passing, f"/%761/{address}", key) == 200
+    paths = [one.path for one in anything.requests[before:]]
+    assert paths[:2] == ["/v1/embeddings"] * 2, "what was judged is what is asked"
+
+
+async def test_headers_that_change_what_is_asked_stay_here(
+    passing: Door, anything: ScriptedUpstream
+) -> None:
+    anything.will(whole({}))
+    odd = {"x-http-method-override": "DELETE", "x-original-url": "/v1/chat", "x-rewrite-url": "/"}
+    kept = {"x-mine": "1", "idempotency-key": "2"}
+    headers = httpx2.Headers(odd | kept | {"x-odd": "\xe9"}, encoding="latin-1")
+    assert (await bare_client(passing).get("/v1/files", headers=headers)).is_success
+    sent = anything.requests[-1].headers
+    assert kept.items() <= sent.items()
+    assert not {*odd, "x-odd", "transfer-encoding"} & sent.keys()
 
 
 async def test_a_refusal_comes_with_its_status(passing: Door, anything: ScriptedUpstream) -> None:

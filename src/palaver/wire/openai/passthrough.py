@@ -3,11 +3,18 @@
 The bytes pass in both directions as they come, and nothing is stored. What is kept here (chat, responses,
 conversations, models) is never looked for there, and the administration of the operator's account is out of reach. The
 client's key and its cookies go no further than this server.
+
+What is judged is what is sent on: the address is taken apart into decoded segments, and put together of the same ones.
+A segment that two servers might read differently is refused, whatever it may mean; so are headers that change what a
+request asks for.
 """
 
+import re
+import unicodedata
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from http import HTTPStatus
+from urllib.parse import quote, unquote_to_bytes
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,12 +24,26 @@ from palaver.core.running import Call, Told
 from palaver.core.start import Core
 from palaver.errors import Code, Refused
 from palaver.model import Scope
-from palaver.wire.openai.auth import caller
-from palaver.wire.openai.problems import PREFIX, wrapped
+from palaver.wire.openai.auth import READING, caller
+from palaver.wire.openai.problems import wrapped
 from palaver.wire.streams import Attended, Broken, event_headers, stream
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-OURS = frozenset({"chat", "conversations", "models", "organization", "responses"})
+OURS = frozenset({"chat", "conversations", "models", "responses"})
+ACCOUNT = frozenset(
+    {
+        *("account", "activity", "admin", "auth", "billing", "credits", "dashboard", "key", "keys"),
+        *("organization", "organizations", "projects", "usage", "user", "users"),
+    }
+)
+"""What model servers call the administration of the operator's account."""
+TALKING = frozenset(
+    {
+        *("assistants", "batches", "complete", "completion", "completions", "generate", "infill"),
+        *("inference", "invocations", "messages", "realtime", "runs", "threads"),
+    }
+)
+"""What model servers call other ways to make a model talk: they are for keys that may chat."""
 WHOLE_BYTES_MAX = 1_048_576
 """A request that is no larger is read first, so that it can be sent again while nothing was received."""
 
@@ -32,7 +53,15 @@ _PASSED = frozenset(
         *("openai-beta", "prefer", "range", "traceparent", "tracestate", "user-agent"),
     }
 )
-_KEPT_BACK = ("x-palaver-", "x-forwarded-", "x-real-ip", "x-api-key", "x-stainless-", "x-auth")
+_KEPT_BACK = (
+    *("x-palaver-", "x-forwarded", "x-real-ip", "x-api-key", "x-stainless-", "x-auth", "x-host"),
+    *("x-http-", "x-method", "x-original-", "x-rewrite-"),  # these change what is asked for
+)
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_AMBIGUOUS = re.compile(r"|[. ].*|.*[. ]|.*[\x00-\x1f\x7f-\x9f/\\;?#%].*", re.DOTALL)
+"""A segment that says where to go, ends early, or can be decoded again."""
+_SEGMENT_SAFE = "!$&'()*+,:=@"
+_QUERY_SAFE = _SEGMENT_SAFE + '%/?;[]{}|^`"<>\\'
 
 
 class Passthrough:
@@ -47,10 +76,10 @@ class Passthrough:
 
     async def forward(self, request: Request) -> Response:
         """One request, there and back. Refused: what is ours alone."""
-        await caller(request, Scope.EMBEDDINGS)
-        path = _path(request)
+        scope, path = target(request.scope["raw_path"], request.scope["query_string"])
+        await caller(request, scope)
         headers = passed_on(request.headers.items())
-        body = None if request.method == "GET" else await _body(request, headers)
+        body = None if request.method in READING else await _body(request, headers)
         return await answered(await self._core.call(request.method, path, body, headers))
 
 
@@ -59,8 +88,21 @@ def passed_on(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {
         name: value
         for name, value in headers
-        if name in _PASSED or (name.startswith("x-") and not name.startswith(_KEPT_BACK))
+        if (name in _PASSED or (name.startswith("x-") and not name.startswith(_KEPT_BACK)))
+        and value.isascii()
     }
+
+
+def target(raw_path: bytes, query: bytes) -> tuple[Scope, str]:
+    """What a key must be good for, and the path below the model server's base with its query. Refused: `not_found`."""
+    _, *segments = map(_decoded, raw_path.split(b"/")[1:])
+    names = {segment.lower() for segment in segments}  # of all: the base may end before its `/v1`
+    if not segments or not _NAME.fullmatch(segments[0]) or names & (OURS | ACCOUNT):
+        raise _nothing()
+    path = "".join(f"/{quote(segment, _SEGMENT_SAFE)}" for segment in segments)
+    if query:
+        path += f"?{quote(query, _QUERY_SAFE)}"
+    return Scope.CHAT if names & TALKING else Scope.EMBEDDINGS, path
 
 
 async def answered(call: Call) -> Response:
@@ -116,6 +158,8 @@ async def _body(
     request: Request, headers: dict[str, str]
 ) -> bytes | AsyncGenerator[bytes, None] | None:
     length = request.headers.get("content-length")
+    if length is None and "transfer-encoding" not in request.headers:
+        return None
     if length is None or int(length) > WHOLE_BYTES_MAX:
         if length is not None:
             headers["content-length"] = length
@@ -129,12 +173,16 @@ async def _stream(request: Request) -> AsyncGenerator[bytes, None]:
             yield chunk
 
 
-def _path(request: Request) -> str:
-    """The path below the base of the model server, and the query. Refused: `not_found`."""
-    segments = request.path_params["path"].split("/")
-    if segments[0] in OURS or {"", ".", ".."} & set(segments):
-        raise Refused(Code.NOT_FOUND, "There is nothing at this address.")
-    raw: bytes = request.scope["raw_path"]
-    path = raw.decode("ascii").partition("?")[0].partition(PREFIX)[2]
-    query = request.scope["query_string"].decode("latin-1")
-    return f"/{path}?{query}" if query else f"/{path}"
+def _decoded(raw: bytes) -> str:
+    """A segment of an address. Refused: one that has more than one meaning."""
+    try:
+        segment = unquote_to_bytes(raw).decode()
+    except UnicodeDecodeError:
+        raise _nothing() from None
+    if _AMBIGUOUS.fullmatch(segment) or not unicodedata.is_normalized("NFKC", segment):
+        raise _nothing()
+    return segment
+
+
+def _nothing() -> Refused:
+    return Refused(Code.NOT_FOUND, "There is nothing at this address.")
