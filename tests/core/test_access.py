@@ -1,5 +1,7 @@
 """Who is there, and what they may see."""
 
+from uuid import UUID
+
 import pytest
 from tests.core.conftest import Running
 
@@ -7,7 +9,7 @@ from palaver.core.start import Core
 from palaver.errors import Code, Refused
 from palaver.model import ActorKind, MessageId, RoomId
 
-TOKEN = "0192f0c1-7d2b-4000-8000-000000000001"
+CHOSEN = UUID("0192f0c1-7d2b-4000-8000-000000000001")
 
 
 async def test_a_guest_is_known_by_its_token_and_by_nothing_else(core: Core) -> None:
@@ -17,15 +19,16 @@ async def test_a_guest_is_known_by_its_token_and_by_nothing_else(core: Core) -> 
         assert await core.access.actor(wrong) is None
 
 
-async def test_a_token_of_ones_own_gives_the_same_guest_again(running: Running) -> None:
+async def test_an_id_that_a_client_chose_gives_the_same_guest_again_and_is_no_token(
+    running: Running,
+) -> None:
     async with running() as core:
-        _, first = await core.access.new_guest(token=TOKEN)
+        first = await core.access.claimed(CHOSEN)
     async with running() as core:
-        _, again = await core.access.new_guest(token=TOKEN)
-        with pytest.raises(Refused) as refused:
-            await core.access.new_guest(token="short")
-    assert first == again
-    assert refused.value.code is Code.UNAUTHENTICATED
+        assert await core.access.claimed(CHOSEN) == first
+        assert await core.access.claimed(UUID(int=CHOSEN.int + 1)) != first
+        for form in (str(CHOSEN), CHOSEN.hex, CHOSEN.urn, str(CHOSEN).upper()):
+            assert await core.access.actor(form) is None, form
 
 
 async def test_a_new_name_is_on_what_is_said_from_then_on(core: Core) -> None:

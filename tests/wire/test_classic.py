@@ -15,6 +15,7 @@ import pytest
 from tests.support.scripted import Scripted
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Subprotocol
 
 from palaver.core.start import Core, started
 from palaver.errors import Code, ProviderError
@@ -473,6 +474,22 @@ async def test_a_cookie_that_is_no_uuid_is_replaced(place: Place, cookie: str) -
     assert "stupidbot_user_id=" in answer.headers["set-cookie"]
 
 
+async def test_the_cookie_that_a_client_chose_is_a_token_at_no_other_door(place: Place) -> None:
+    async with asking(place) as http:
+        session = (await http.post("/api/sessions", json={"title": "Chosen"})).json()["id"]
+        room = f"/api/rooms/r_{UUID(session).hex}"
+        for path in ("/api/me", room):
+            answer = await http.get(path, headers={"authorization": f"Bearer {GUEST}"})
+            assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+        answer = await http.get(room, headers={"cookie": f"palaver_session={GUEST}"})
+        assert (answer.status_code, answer.json()["code"]) == (404, "room_not_found")
+        assert (await http.get(f"/api/sessions/{session}")).json()["title"] == "Chosen"
+    url = f"{place.url.replace('http', 'ws', 1)}/ws"
+    async with connect(url, subprotocols=[Subprotocol("palaver.v1")]) as socket:
+        await socket.send(json.dumps({"t": "hello", "id": 1, "v": 1, "token": GUEST}))
+        assert json.loads(await socket.recv())["code"] == "unauthenticated"
+
+
 async def test_sessions_are_made_listed_renamed_and_deleted(place: Place) -> None:
     async with asking(place) as http:
         made = await http.post("/api/sessions", json={"title": "Holiday"})
@@ -513,8 +530,7 @@ async def test_deleting_a_room_elsewhere_keeps_the_words_of_a_default_session(pl
         default = (await client.until("system"))["session_id"]
         await client.say("keep me")
         await client.until("limit_update")
-        actor = await place.core.access.actor(GUEST)
-        assert actor is not None
+        actor = await place.core.access.claimed(UUID(GUEST))
         room = (await place.core.rooms.listing(actor))[0][0]
         await place.core.rooms.delete(actor, room.id)
     async with front(place, GUEST) as client:
@@ -526,8 +542,7 @@ async def test_deleting_a_room_elsewhere_keeps_the_words_of_a_default_session(pl
 async def test_a_history_is_the_first_of_the_last_fifty(place: Place) -> None:
     async with asking(place) as http:
         session = (await http.post("/api/sessions", json={})).json()["id"]
-        actor = await place.core.access.actor(GUEST)
-        assert actor is not None
+        actor = await place.core.access.claimed(UUID(GUEST))
         room = (await place.core.rooms.listing(actor, search="New Chat"))[0][0].id
         for number in range(55):
             await place.core.chat.send(actor, room, text=f"{number}", cid=None, answers=False)

@@ -1,10 +1,12 @@
 """Who is there, and what they may see. The only way to get a room is the check.
 
 An identity is an actor; a session's token proves it and is kept only as its SHA-256. For now everyone is a guest:
-a person without an account, known by the token in a cookie.
+a person without an account, known by the token in a cookie. All tokens are made here; the id that a classic client
+chooses is good at that door only.
 """
 
 import hashlib
+from uuid import UUID
 
 from palaver.clock import Clock
 from palaver.core import checks
@@ -27,8 +29,7 @@ from palaver.store import actors, messages, rooms, turns
 from palaver.store.commands import AddActor, RenameActor, SaveAgent
 from palaver.store.store import Store
 
-TOKEN_CHARS_MIN = 16
-TOKEN_CHARS_MAX = 256
+TOKEN_CHARS = 43
 
 
 class Access:
@@ -42,31 +43,21 @@ class Access:
     # who is there
 
     async def actor(self, token: str) -> Actor | None:
-        """Whose session this token is; None for an unknown one."""
+        """Whose session this token is; None for an unknown one, and for an id that its client chose."""
         if not _may_be_token(token):
             return None
         return await self._store.read(actors.by_token, _digest(token))
 
-    async def new_guest(
-        self, name: str | None = None, token: str | None = None
-    ) -> tuple[str, Actor]:
-        """A new person without an account, and the token of its session.
+    async def new_guest(self, name: str | None = None) -> tuple[str, Actor]:
+        """A new person without an account, and the token of its session. Refused: `name_invalid`, `name_reserved`."""
+        token = self._clock.secret()
+        name = None if name is None else self._checked(name)
+        return token, await self._guest(_digest(token), name)
 
-        A token of one's own (16 to 256 ASCII characters) gives the guest that it belongs to already.
-        Refused: `name_invalid`, `name_reserved`, `unauthenticated` (a token that cannot be one).
-        """
-        if token is None:
-            token = self._clock.secret()
-        elif not _may_be_token(token):
-            raise Refused(Code.UNAUTHENTICATED, "That cannot be a session's token.")
-        digest = _digest(token)
-        hex_id = self._clock.new_id()
-        name = f"Guest {hex_id[-4:]}" if name is None else self._checked(name)
-        guest = Actor(id=ActorId(f"u_{hex_id}"), kind=ActorKind.PERSON, name=name, guest=True)
-        handle = f"guest-{digest.hex()[:32]}"
-        return token, await self._store.write(
-            AddActor(actor=guest, handle=handle, token_sha256=digest)
-        )
+    async def claimed(self, user: UUID) -> Actor:
+        """The guest of an id that its client chose, made at its first use. It is no session's token: see `actor`."""
+        digest = _digest(str(user))
+        return await self._store.read(actors.by_token, digest) or await self._guest(digest)
 
     async def rename(self, actor: Actor, name: str) -> Actor:
         """Gives a person another name. Refused: `name_invalid`, `name_reserved`."""
@@ -126,6 +117,17 @@ class Access:
             raise Refused(Code.TURN_NOT_FOUND, "There is no such answer in a room of yours.")
         return found
 
+    async def _guest(self, digest: bytes, name: str | None = None) -> Actor:
+        hex_id = self._clock.new_id()
+        guest = Actor(
+            id=ActorId(f"u_{hex_id}"),
+            kind=ActorKind.PERSON,
+            name=name or f"Guest {hex_id[-4:]}",
+            guest=True,
+        )
+        handle = f"guest-{digest.hex()[:32]}"
+        return await self._store.write(AddActor(actor=guest, handle=handle, token_sha256=digest))
+
     def _checked(self, name: str) -> str:
         return checks.person_name(name, self._settings.name_chars_max)
 
@@ -138,7 +140,8 @@ class Access:
 
 
 def _may_be_token(token: str) -> bool:
-    return TOKEN_CHARS_MIN <= len(token) <= TOKEN_CHARS_MAX and token.isascii()
+    """Whether a text may be a token that was made here. A UUID is none: it was chosen by a client (`claimed`)."""
+    return len(token) == TOKEN_CHARS and token.isascii()
 
 
 def _digest(token: str) -> bytes:

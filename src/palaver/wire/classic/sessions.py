@@ -1,8 +1,8 @@
 """Who is asking on the classic wire, and which rooms are this guest's sessions.
 
-The cookie's UUID is the guest's token; a UUID that nobody has used yet becomes a new guest. Session ids are the room's
-32 hex digits as UUID text. The default session's id is made of the guest's id, so it needs no mark of its own and
-cannot be made twice.
+The cookie's UUID is the guest's id at this door and a token at no other, because a client may choose it; one that
+nobody has used yet becomes a new guest. Session ids are the room's 32 hex digits as UUID text. The default session's
+id is made of the guest's id, so it needs no mark of its own and cannot be made twice.
 """
 
 import hashlib
@@ -24,19 +24,15 @@ _NAMESPACE = UUID("5b6e2f0c-7d0c-5d1b-9a3e-0d6f6b1c2a77")
 
 async def known_guest(core: Core, cookie: str | None) -> Actor | None:
     """Whose cookie this is; a UUID that is new here is a new guest's. None when it is not a UUID."""
-    token = uuid_of(cookie)
-    if token is None:
-        return None
-    actor = await core.access.actor(str(token))
-    if actor is None:
-        _, actor = await core.access.new_guest(token=str(token))
-    return actor
+    user = uuid_of(cookie)
+    return None if user is None else await core.access.claimed(user)
 
 
 async def new_guest(core: Core) -> tuple[str, Actor]:
     """A new guest and the value of its cookie."""
     digest = hashlib.sha256(core.clock.secret().encode()).digest()
-    return await core.access.new_guest(token=str(UUID(bytes=digest[:16], version=4)))
+    user = UUID(bytes=digest[:16], version=4)
+    return str(user), await core.access.claimed(user)
 
 
 def uuid_of(text: str | None) -> UUID | None:
