@@ -5,6 +5,8 @@ The names are `PALAVER_<FIELD>`; the ones that other tools share (`DATABASE_URL`
 `SecretStr`, so that no print or log shows them.
 """
 
+import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +14,12 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from palaver.errors import Code, Refused
+
+_PUBLIC_URL = re.compile(
+    r"https?://(?:\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::[0-9]{1,5})?"
+    r"(?!/(?:api|v1|ws|r|assets|docs|health|metrics)(?:/|$))(?:/[a-z0-9._~-]+)*/?",
+    re.IGNORECASE,
+)
 
 
 class Settings(BaseSettings):
@@ -34,6 +42,11 @@ class Settings(BaseSettings):
     """The port to listen on; 0 takes a free one."""
     allow_public: bool = False
     """Listen on an address other than loopback although there are no accounts: everyone who reaches it is a guest."""
+    public_url: str | None = None
+    """Where browsers reach the server behind a reverse proxy: `https://chat.example.org`, `https://example.org/chat`.
+    It decides scheme, host, path and cookies, and `/v1` then takes nobody without a key."""
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
+    """Addresses or networks of proxies whose `X-Forwarded-…` and `Forwarded` are believed; comma-separated."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Host names under which the server may be asked, besides loopback and `host`; comma-separated."""
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
@@ -147,13 +160,42 @@ class Settings(BaseSettings):
     write_queue_max: Annotated[int, Field(ge=1)] = 50_000
     """Writes that may wait; more are refused with a temporary error."""
 
-    @field_validator("allowed_hosts", "allowed_origins", mode="before")
+    @field_validator("allowed_hosts", "allowed_origins", "trusted_proxies", mode="before")
     @classmethod
     def _listed(cls, value: object) -> object:
         """Takes `a, b`, as it stands in the environment, apart."""
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            ip_network(one, strict=False)
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _public(cls, value: str | None) -> str | None:
+        """An address without anything behind its path, which is none of the server's own."""
+        if not value:
+            return None
+        if not _PUBLIC_URL.fullmatch(value):
+            raise ValueError("must be such as https://chat.example.org or https://example.org/chat")
+        return value.rstrip("/")
+
+    @property
+    def public_origin(self) -> str:
+        """The origin of the page at `public_url`, as browsers write it; empty without one."""
+        origin = "/".join((self.public_url or "").split("/")[:3]).lower()
+        port = ":443" if origin.startswith("https:") else ":80"
+        return origin.removesuffix(port)
+
+    @property
+    def public_path(self) -> str:
+        """The path of `public_url`, without a slash at its end; empty for the root."""
+        return "".join(f"/{part}" for part in (self.public_url or "").split("/")[3:])
 
     @property
     def url(self) -> str:

@@ -44,6 +44,20 @@ async def test_every_documented_call_is_in_the_openapi_document(door: Door) -> N
     assert body["required"] == ["cid", "text"]
 
 
+async def test_the_openapi_document_says_how_errors_look_and_who_may_ask(door: Door) -> None:
+    document = (await door.http().get("/openapi.json")).json()
+    assert set(document["components"]["securitySchemes"]) == {"session", "token", "classic"}
+    sending = document["paths"]["/api/rooms/{room}/messages"]["post"]
+    assert {"session": []} in sending["security"]
+    assert {"200", "201", "202", "4XX", "5XX"} <= set(sending["responses"])
+    assert list(sending["responses"]["4XX"]["content"]) == ["application/problem+json"]
+    classic = document["paths"]["/api/sessions/{session_id}"]["delete"]
+    assert classic["security"] == [{}, {"classic": []}]
+    assert {"204", "400", "404", "422"} <= set(classic["responses"])
+    assert set(classic["responses"]["404"]["content"]) == {"application/json"}
+    assert "401" in document["paths"]["/api/auth/login"]["post"]["responses"]
+
+
 async def test_the_classic_door_is_there(door: Door) -> None:
     assert (await door.http().get("/api/sessions")).status_code == 200
 

@@ -8,7 +8,7 @@ from tests.wire.door import Door, open_door
 from tests.wire.test_transport import code_of, request, status_of
 from websockets.exceptions import InvalidStatus
 
-from palaver.wire.limits import host_name
+from palaver.wire.proxies import host_name
 
 
 @pytest.mark.parametrize(
@@ -17,8 +17,8 @@ from palaver.wire.limits import host_name
         ("127.0.0.1:8000", "127.0.0.1"),
         ("LOCALHOST", "localhost"),
         ("[::1]:8000", "::1"),
-        ("[::1", "::1"),
-        ("a:b:c", "a"),
+        ("[::1", ""),
+        ("a:b:c", ""),
         ("", ""),
     ],
 )
@@ -136,3 +136,33 @@ async def test_a_refused_handshake_says_why(door: Door) -> None:
             pass
     problem = json.loads(refused.value.response.body or b"")
     assert problem["code"] == "origin_refused"
+
+
+async def test_a_person_is_told_of_a_refused_address_on_a_page(door: Door) -> None:
+    headers = {"host": "evil.example", "sec-fetch-mode": "navigate"}
+    got = await door.http().get("/", headers=headers)
+    assert got.status_code == 400
+    assert "The server does not accept this address. Its log names the setting." in got.text
+    assert got.headers["content-type"].startswith("text/html")
+
+
+async def test_the_log_names_once_what_was_refused_and_the_setting(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with open_door(tmp_path) as door:
+        for _ in range(3):
+            await door.http().get("/", headers={"host": "chat.example.org"})
+            await door.http().post("/api/rooms", headers={"origin": "https://app.example.org"})
+    lines = capsys.readouterr().out.splitlines()
+    (host,) = [line for line in lines if "chat.example.org" in line]
+    (origin,) = [line for line in lines if "https://app.example.org" in line]
+    assert "PALAVER_ALLOWED_HOSTS" in host
+    assert "PALAVER_ALLOWED_ORIGINS" in origin
+    assert "PALAVER_PUBLIC_URL" in host
+    assert "PALAVER_PUBLIC_URL" in origin
+
+
+async def test_a_page_of_another_site_changes_nothing_without_an_origin_either(door: Door) -> None:
+    headers = {"sec-fetch-site": "cross-site"}
+    got = await door.http().post("/api/rooms", json={}, headers=headers)
+    assert (got.status_code, got.json()["code"]) == (403, "origin_refused")

@@ -16,7 +16,7 @@ from tests.support.server import Serve
 from tests.wire.door import Door, new_cid, new_room, open_door, serving, settings_for, texts
 
 from palaver.errors import Code, Refused
-from palaver.wire.limits import is_loopback
+from palaver.wire.proxies import is_loopback
 from palaver.wire.server import listening, settle
 
 POLL_SECONDS = 30

@@ -21,7 +21,7 @@ from palaver.cli.output import Exit, tell, tell_json
 from palaver.core import maintenance
 from palaver.errors import PalaverError
 from palaver.settings import Settings
-from palaver.wire.limits import is_loopback
+from palaver.wire.proxies import is_loopback
 
 PYTHON_OLDEST = (3, 11)
 FREE_BYTES_LOW = 1 << 30

@@ -1,8 +1,11 @@
 """The application: every door of a running core under one roof. It opens and closes nothing; the server does.
 
-From the outside in, a request passes the access log, the net for what nobody caught and the edge's limits; then the
-OpenAI door branches off, and behind the cookie of a new session palaver.v1; all else finds its route.
+From the outside in, a request passes what a proxy said of it, the access log, the net for what nobody caught and the
+edge's limits; then the OpenAI door branches off, and behind the cookie of a new session palaver.v1; all else finds its
+route.
 """
+
+from functools import partial
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -19,6 +22,7 @@ from palaver.wire.limits import Limits
 from palaver.wire.logs import AccessLog
 from palaver.wire.openai.router import OpenAIDoor
 from palaver.wire.page import Page
+from palaver.wire.proxies import Proxies
 from palaver.wire.rest import Rest, answer
 from palaver.wire.transport import EdgeTally
 from palaver.wire.websocket import Live
@@ -47,6 +51,7 @@ def create_app(core: Core, tally: EdgeTally) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.openapi = partial(reference.described, app, core.settings.public_url)
     app.state.core = core
     problems.install(app)
     app.include_router(Rest(core).router())
@@ -69,6 +74,7 @@ def create_app(core: Core, tally: EdgeTally) -> FastAPI:
     app.add_middleware(Limits, settings=settings)
     app.add_middleware(problems.Caught)
     app.add_middleware(AccessLog)
+    app.add_middleware(Proxies, settings=settings)
     return app
 
 
@@ -95,7 +101,13 @@ def _add_own_pages(app: FastAPI, core: Core, tally: EdgeTally) -> None:
     async def style(request: Request) -> Response:  # noqa: ARG001  as above
         return Response(reference.STYLE, media_type="text/css")
 
-    app.add_api_route("/health", health, response_model=shapes.Health, response_class=Response)
+    app.add_api_route(
+        "/health",
+        health,
+        response_model=shapes.Health,
+        response_class=Response,
+        responses={503: {"model": shapes.Health, "description": "The database is away."}},
+    )
     app.router.routes += [
         Route("/metrics", counters),
         Route("/docs", docs),

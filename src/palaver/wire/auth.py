@@ -15,8 +15,11 @@ from palaver.core.access import Access
 from palaver.core.start import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor
+from palaver.wire.proxies import base_of, is_secure
 
 COOKIE = "palaver_session"
+HOST_COOKIE, SECURE_COOKIE = f"__Host-{COOKIE}", f"__Secure-{COOKIE}"
+"""By TLS, names that no page of a sibling domain and no plain connection can set; the first one is for the root."""
 COOKIE_SECONDS = 365 * 24 * 3600
 
 _NEW_SESSION = "new_session"
@@ -28,7 +31,7 @@ async def identity(request: HTTPConnection) -> Actor:
     given = request.headers.get("authorization")
     if given is not None:
         return await of_bearer(core.access, given)
-    token = request.cookies.get(COOKIE)
+    token = _given(request)
     actor = None if token is None else await core.access.actor(token)
     if actor is None:
         token, actor = await core.access.new_guest()
@@ -50,7 +53,7 @@ async def of_bearer(access: Access, header: str) -> Actor:
 
 async def of_socket(access: Access, scope: Scope, token: str | None) -> Actor | None:
     """The actor of a live connection: by the token in its hello, else by its cookie; None for neither."""
-    token = token or HTTPConnection(scope).cookies.get(COOKIE)
+    token = token or _given(HTTPConnection(scope))
     return None if token is None else await access.actor(token)
 
 
@@ -70,13 +73,23 @@ class Sessions:
         async def with_cookie(message: Message) -> None:
             token = state.get(_NEW_SESSION)
             if message["type"] == "http.response.start" and token is not None:
-                secure = scope["scheme"] == "https"
-                MutableHeaders(scope=message).append("set-cookie", _cookie(token, secure=secure))
+                MutableHeaders(scope=message).append("set-cookie", _cookie(token, scope))
             await send(message)
 
         await self.app(scope, receive, with_cookie)
 
 
-def _cookie(token: str, *, secure: bool) -> str:
-    cookie = f"{COOKIE}={token}; HttpOnly; Max-Age={COOKIE_SECONDS}; Path=/; SameSite=lax"
-    return f"{cookie}; Secure" if secure else cookie
+def _given(request: HTTPConnection) -> str | None:
+    """The token in a cookie, under the name that says the most of where it comes from."""
+    cookies = request.cookies
+    return next(
+        (cookies[name] for name in (HOST_COOKIE, SECURE_COOKIE, COOKIE) if name in cookies), None
+    )
+
+
+def _cookie(token: str, scope: Scope) -> str:
+    path = base_of(scope)
+    rest = f"={token}; HttpOnly; Max-Age={COOKIE_SECONDS}; Path={path}; SameSite=lax"
+    if not is_secure(scope):
+        return COOKIE + rest
+    return (HOST_COOKIE if path == "/" else SECURE_COOKIE) + rest + "; Secure"

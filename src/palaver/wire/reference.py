@@ -1,4 +1,4 @@
-"""`/docs`: the REST interface for people, rendered here from the OpenAPI document.
+"""The OpenAPI document, and `/docs`: the REST interface for people, rendered here from it.
 
 FastAPI's own page loads scripts from another host, which neither our Content-Security-Policy nor a machine without a
 network allows. This one is plain HTML and one style sheet.
@@ -7,6 +7,11 @@ network allows. This one is plain HTML and one style sheet.
 from collections.abc import Mapping
 from html import escape
 from typing import Any
+
+from fastapi import FastAPI
+
+from palaver.wire import auth, problems
+from palaver.wire.classic.sessions import COOKIE as CLASSIC_COOKIE
 
 Json = Mapping[str, Any]
 
@@ -20,9 +25,44 @@ table { border-collapse: collapse; margin: 0.5rem 0; }
 td { padding: 0.1rem 1.5rem 0.1rem 0; vertical-align: top; }
 """
 INTRODUCTION = (
-    "<p>For programs: <a href=/openapi.json>openapi.json</a>. Errors are problem documents with a"
+    "<p>For programs: <a href=openapi.json>openapi.json</a>. Errors are problem documents with a"
     " stable <code>code</code>; times are ISO 8601 in UTC; unknown fields are ignored.</p>"
 )
+
+_SCHEMES = {
+    "session": {"type": "apiKey", "in": "cookie", "name": auth.COOKIE},
+    "token": {"type": "http", "scheme": "bearer"},
+    "classic": {"type": "apiKey", "in": "cookie", "name": CLASSIC_COOKIE},
+}
+_PROBLEM = {"$ref": "#/components/schemas/Problem"}
+
+
+def described(app: FastAPI, public_url: str | None) -> dict[str, Any]:
+    """The OpenAPI document: FastAPI's, with what it does not know of how errors look and who may ask."""
+    if app.openapi_schema is None:
+        document = FastAPI.openapi(app)
+        document["components"]["securitySchemes"] = _SCHEMES
+        if public_url is not None:
+            document["servers"] = [{"url": public_url}]
+        for path, operations in document["paths"].items():
+            for operation in operations.values():
+                _complete(operation, path)
+    assert app.openapi_schema is not None, "made above, or before"
+    return app.openapi_schema
+
+
+def _complete(operation: dict[str, Any], path: str) -> None:
+    """Nobody must have a session or a token: without either one is a new visitor."""
+    classic = "classic" in operation.get("tags", ())
+    if path.startswith("/api/"):
+        names = ("classic",) if classic else ("session", "token")
+        operation["security"] = [{}, *({name: []} for name in names)]
+    for status, answer in operation["responses"].items():
+        content = answer.get("content", {})
+        if classic and status in {"4XX", "5XX"}:
+            content[problems.MEDIA_TYPE] = {"schema": _PROBLEM}  # what the edge refuses
+        elif content.get("application/json", {}).get("schema") == _PROBLEM:
+            content[problems.MEDIA_TYPE] = content.pop("application/json")
 
 
 def render(document: Json) -> str:
@@ -31,7 +71,7 @@ def render(document: Json) -> str:
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8>",
         "<meta name=viewport content='width=device-width'>",
-        f"<title>{escape(info['title'])}: REST</title><link rel=stylesheet href=/docs.css>",
+        f"<title>{escape(info['title'])}: REST</title><link rel=stylesheet href=docs.css>",
         f"<h1>{escape(info['title'])} {escape(info['version'])}</h1>",
         f"<p>{escape(info.get('description', ''))}</p>",
         INTRODUCTION,

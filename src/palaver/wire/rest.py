@@ -227,9 +227,11 @@ class Rest:
             path: str,
             call: Callable[..., Awaitable[Response]],
             shape: type[BaseModel] | None,
-            *,
             status: int = 200,
+            *,
             body: type[BaseModel] | None = None,
+            others: tuple[int, ...] = (),
+            also: dict[str, Any] | None = None,
         ) -> None:
             router.add_api_route(
                 path,
@@ -238,7 +240,7 @@ class Rest:
                 status_code=status,
                 response_model=shape,
                 response_class=Response,
-                responses=_documented(shape, status),
+                responses=_documented(shape, (status, *others), also or {}),
                 openapi_extra=None if body is None else _body(body),
             )
 
@@ -253,10 +255,15 @@ class Rest:
         add("DELETE", room, self.delete_room, None, status=204)
         add("POST", f"{room}/restore", self.restore_room, shapes.Room)
         add("GET", f"{room}/messages", self.messages, shapes.Messages)
-        add("POST", f"{room}/messages", self.send, shapes.Sent, status=201, body=shapes.NewMessage)
+        sending = shapes.NewMessage
+        add(
+            "POST", f"{room}/messages", self.send, shapes.Sent, 201, body=sending, others=(200, 202)
+        )
         add("POST", f"{room}/read", self.read, None, status=204, body=shapes.ReadUpTo)
-        add("GET", f"{room}/events", self.events, shapes.Events)
-        add("GET", "/messages/{message}/parts/{place}", self.part, None)
+        feed: dict[str, Any] = {"text/event-stream": {}}
+        add("GET", f"{room}/events", self.events, shapes.Events, also=feed)
+        picture: dict[str, Any] = {"image/*": {}}
+        add("GET", "/messages/{message}/parts/{place}", self.part, None, also=picture)
         add("GET", "/exchanges/{exchange}", self.exchange, shapes.Exchange)
         add("POST", "/turns/{turn}/stop", self.stop, shapes.Turn, status=202)
         add("POST", "/messages/{message}/retry", self.retry, shapes.Turn, status=202)
@@ -280,12 +287,17 @@ def _check_media_type(request: Request) -> None:
         raise Refused(Code.UNSUPPORTED_MEDIA_TYPE, "A body must not be compressed.")
 
 
-def _documented(shape: type[BaseModel] | None, status: int) -> dict[int | str, dict[str, Any]]:
-    """What the OpenAPI document says of a call's answers."""
+def _documented(
+    shape: type[BaseModel] | None, statuses: tuple[int, ...], content: dict[str, Any]
+) -> dict[int | str, dict[str, Any]]:
+    """What the OpenAPI document says of a call's answers; `content`: of which other media types they may be."""
     problem: dict[str, Any] = {"model": shapes.Problem, "description": "A problem document."}
     documented: dict[int | str, dict[str, Any]] = {"4XX": problem, "5XX": problem}
-    if shape is not None:
-        documented[status] = {"model": shape, "description": (shape.__doc__ or "").strip()}
+    if shape is not None or content:
+        told = "What was asked for." if shape is None else (shape.__doc__ or "").strip()
+        documented |= {
+            status: {"model": shape, "description": told, "content": content} for status in statuses
+        }
     return documented
 
 

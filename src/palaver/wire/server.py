@@ -30,7 +30,8 @@ from palaver.settings import Settings
 from palaver.wire import frames, logs
 from palaver.wire.app import create_app
 from palaver.wire.control import NOTE, controlled, placed
-from palaver.wire.limits import WILDCARDS, is_loopback
+from palaver.wire.limits import WILDCARDS
+from palaver.wire.proxies import is_loopback
 from palaver.wire.transport import EdgeConfig, EdgeTally, allow_files
 
 DRAIN_PART = 0.6

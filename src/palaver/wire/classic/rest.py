@@ -32,6 +32,7 @@ from palaver.wire.classic.sessions import (
     sessions_of,
 )
 from palaver.wire.frames import Json
+from palaver.wire.proxies import base_of, is_secure
 
 Limit = Annotated[int, Query(ge=1, le=100)]
 Offset = Annotated[int, Query(ge=0)]
@@ -61,6 +62,12 @@ class SessionTitle(BaseModel):
     title: str = Field(max_length=200)
 
 
+class Detail(BaseModel):
+    """Why something was refused."""
+
+    detail: str | list[Any]
+
+
 class ClassicRoute(APIRoute):
     """A route whose errors and whose cookie are the classic wire's."""
 
@@ -78,7 +85,13 @@ class ClassicRoute(APIRoute):
             cookie = getattr(request.state, "classic_cookie", None)
             if cookie is not None:
                 response.set_cookie(
-                    COOKIE, cookie, max_age=COOKIE_SECONDS, httponly=True, samesite="lax"
+                    COOKIE,
+                    cookie,
+                    max_age=COOKIE_SECONDS,
+                    path=base_of(request.scope),
+                    secure=is_secure(request.scope),
+                    httponly=True,
+                    samesite="lax",
                 )
             return response
 
@@ -87,7 +100,7 @@ class ClassicRoute(APIRoute):
 
 def classic_routes(core: Core) -> APIRouter:
     """Every route of the classic wire."""
-    router = APIRouter(route_class=ClassicRoute, tags=["classic"])
+    router = APIRouter(route_class=ClassicRoute, tags=["classic"], responses=_told("4XX", "5XX"))
     _session_routes(router, core)
     _history_routes(router, core)
     _account_routes(router)
@@ -109,19 +122,19 @@ def _session_routes(router: APIRouter, core: Core) -> None:
         room = await core.rooms.create(actor, title=body.title)
         return session_json(room, actor)
 
-    @router.get("/api/sessions/{session_id}")
+    @router.get("/api/sessions/{session_id}", responses=_told(404, 422))
     async def shown(session_id: UUID, actor: Guest) -> Json:
         """One session."""
         room = await core.rooms.get(actor, room_of(session_id))
         return session_json(room, actor)
 
-    @router.patch("/api/sessions/{session_id}")
+    @router.patch("/api/sessions/{session_id}", responses=_told(404, 422))
     async def renamed(session_id: UUID, body: SessionTitle, actor: Guest) -> Json:
         """One session under another title, which may be empty."""
         room = await core.rooms.rename(actor, room_of(session_id), body.title)
         return session_json(room, actor)
 
-    @router.delete("/api/sessions/{session_id}", status_code=204)
+    @router.delete("/api/sessions/{session_id}", status_code=204, responses=_told(400, 404, 422))
     async def deleted(session_id: UUID, actor: Guest) -> Response:
         """Deletes a session; never the default one."""
         room = await core.rooms.get(actor, room_of(session_id))
@@ -134,7 +147,7 @@ def _session_routes(router: APIRouter, core: Core) -> None:
 
 
 def _history_routes(router: APIRouter, core: Core) -> None:
-    @router.get("/api/sessions/{session_id}/history")
+    @router.get("/api/sessions/{session_id}/history", responses=_told(404, 422))
     async def session_history(session_id: UUID, actor: Guest, limit: Limit = 50) -> Json:
         """The first `limit` of a session's newest 50 messages, oldest first."""
         room = room_of(session_id)
@@ -177,17 +190,17 @@ def _account_routes(router: APIRouter) -> None:
         """Nobody is signed in."""
         return {"user": None, "authenticated": False}
 
-    @router.post("/api/auth/refresh")
+    @router.post("/api/auth/refresh", status_code=401, response_model=Detail)
     async def refresh() -> Response:
         """Nothing to refresh."""
         return _answer(401, {"detail": "No refresh token provided"})
 
-    @router.post("/api/auth/login")
+    @router.post("/api/auth/login", status_code=401, response_model=Detail)
     async def login() -> Response:
         """No account to sign in to."""
         return _answer(401, {"detail": no_accounts})
 
-    @router.post("/api/auth/register")
+    @router.post("/api/auth/register", status_code=400, response_model=Detail)
     async def register() -> Response:
         """No account to be had."""
         return _answer(400, {"detail": no_accounts})
@@ -210,6 +223,11 @@ def _live_routes(router: APIRouter, core: Core) -> None:
         await converse(core, websocket, session_id)
 
     _ = by_query, by_path
+
+
+def _told(*statuses: int | str) -> dict[int | str, dict[str, Any]]:
+    """What the OpenAPI document says of refusals."""
+    return {status: {"model": Detail, "description": "The reason in words."} for status in statuses}
 
 
 def _answer(status: int, body: Json) -> Response:

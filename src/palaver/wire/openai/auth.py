@@ -11,10 +11,9 @@ from palaver.core.keys import PREFIX
 from palaver.core.start import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor, Scope
-from palaver.wire.limits import host_name, is_loopback
+from palaver.wire.proxies import host_name, is_direct, is_loopback
 
 READING = frozenset({"GET", "HEAD"})
-PROXIED = ("forwarded", "x-forwarded-for", "x-real-ip")
 
 
 async def caller(request: Request, scope: Scope | None = None) -> Actor:
@@ -53,10 +52,9 @@ def _check(scopes: frozenset[Scope], scope: Scope | None, *, reads: bool) -> Non
 
 def _is_local(request: Request, core: Core) -> bool:
     """Whether a program of this machine asks a server that only this machine can reach."""
-    peer = "" if request.client is None else request.client.host
     return (
-        is_loopback(core.settings.host)
-        and is_loopback(peer)
+        is_direct(request.scope)
+        and is_loopback(core.settings.host)
         and is_loopback(host_name(request.headers.get("host", "")))
-        and not any(name in request.headers for name in PROXIED)
+        and request.headers.get("sec-fetch-site") != "cross-site"
     )
