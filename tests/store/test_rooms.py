@@ -27,14 +27,19 @@ from palaver.store.rooms import MEMBERSHIPS_FEW
 
 
 async def listed(
-    world: World, actor: Actor, search: str | None = None, limit: int = 3
+    world: World,
+    actor: Actor,
+    search: str | None = None,
+    limit: int = 3,
+    *,
+    deleted: bool = False,
 ) -> list[str]:
     """All titles, page by page."""
     titles: list[str] = []
     cursor: str | None = None
     while True:
         page, cursor = await world.store.read(
-            rooms.listing, actor.id, limit=limit, cursor=cursor, search=search
+            rooms.listing, actor.id, limit=limit, cursor=cursor, search=search, deleted=deleted
         )
         assert len(page) <= limit
         titles += [room.title for room in page]
@@ -264,6 +269,27 @@ async def test_deleting_a_room_hides_it_until_it_is_restored(world: World) -> No
     assert await listed(world, ada) == ["gone"]
     assert [message.text for message in await world.said(room)] == ["kept"]
     assert (await world.happened(room))[-2:] == [EventType.ROOM_DELETED, EventType.ROOM_RESTORED]
+
+
+async def test_what_was_deleted_is_listed_for_who_may_restore_it(world: World) -> None:
+    ada, bob = await world.person(), await world.person("Bob")
+    made = [await world.room(ada, title=f"plan {number}") for number in range(5)]
+    door = await world.room(
+        None, title="plan of a program", visibility=Visibility.OPEN, settings={"door": "openai"}
+    )
+    joins = AddMember(room=made[1].id, by=ada.id, actor=bob.id, role=MemberRole.MEMBER)
+    await world.store.write(joins)
+    for room in (made[0], made[1], made[3], door):
+        await world.store.write(SetRoomDeleted(room=room.id, by=ada.id, deleted=True))
+    everything = ["plan of a program", "plan 3", "plan 1", "plan 0"]
+    for limit in (1, 3, 50):
+        assert await listed(world, ada, limit=limit, deleted=True) == everything
+    assert await listed(world, ada, "PLAN 1", deleted=True) == ["plan 1"]
+    assert await listed(world, bob, deleted=True) == ["plan of a program"], "a member restores none"
+    assert await listed(world, ada) == ["plan 4", "plan 2"]
+    await world.store.write(SetRoomDeleted(room=made[1].id, by=ada.id, deleted=False))
+    everything.remove("plan 1")
+    assert await listed(world, ada, deleted=True) == everything
 
 
 async def test_what_was_read_never_falls_and_never_passes_the_room(world: World) -> None:

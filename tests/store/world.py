@@ -1,11 +1,12 @@
 """A store with people, agents and rooms in it, in few words."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from palaver.clock import Clock, SystemClock
 from palaver.model import (
+    NO_DATA,
     Actor,
     ActorId,
     ActorKind,
@@ -49,6 +50,7 @@ class World:
         *agents: Actor,
         title: str = "",
         visibility: Visibility = Visibility.PRIVATE,
+        settings: Mapping[str, Any] = NO_DATA,
     ) -> Room:
         return await self.store.write(
             CreateRoom(
@@ -58,6 +60,7 @@ class World:
                 visibility=visibility,
                 owner=None if owner is None else owner.id,
                 agents=tuple(agent.id for agent in agents),
+                settings=settings,
             )
         )
 

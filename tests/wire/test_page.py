@@ -26,7 +26,7 @@ def client(tmp_path: Path) -> TestClient:
     return TestClient(app)
 
 
-@pytest.mark.parametrize("path", ["/", "/r/r_1", "/r/r_1/12", "/r/any/thing/else"])
+@pytest.mark.parametrize("path", ["/", "/r/r_1", "/r/r_1/12", "/r/any/thing/else", "/deleted"])
 def test_the_pages_own_addresses_are_its_one_document(client: TestClient, path: str) -> None:
     got = client.get(path)
     assert (got.status_code, got.headers["cache-control"]) == (200, ASK_AGAIN)
@@ -75,6 +75,38 @@ def test_where_there_is_no_page_one_says_what_to_do(tmp_path: Path) -> None:
     assert got.status_code == 503
     assert "./run" in got.text
     assert "/docs" in got.text
+
+
+BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/x/y", "/api", "/r", "/index.html", "/settings/"])
+async def test_who_opens_an_unknown_address_gets_a_page_and_a_program_a_problem(
+    door: Door, path: str
+) -> None:
+    visited = await door.http().get(path, headers=BROWSER)
+    assert visited.status_code == 404
+    assert visited.headers["content-type"].startswith("text/html")
+    assert "<title>Palaver" in visited.text
+    assert "etag" in visited.headers
+    again = await door.http().get(
+        path, headers=BROWSER | {"if-none-match": visited.headers["etag"]}
+    )
+    assert (again.status_code, again.text) == (404, visited.text), "never 'not modified'"
+    asked = await door.http().get(path)
+    assert (asked.status_code, asked.json()["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/api/x"), ("GET", "/v1/x"), ("GET", "/assets/old.js"), ("POST", "/nothing")],
+)
+async def test_a_call_that_is_not_there_stays_a_problem_whoever_makes_it(
+    door: Door, method: str, path: str
+) -> None:
+    got = await door.http().request(method, path, headers=BROWSER)
+    assert got.status_code == 404
+    assert "json" in got.headers["content-type"]
 
 
 async def test_the_built_page_is_served_by_the_server(door: Door) -> None:

@@ -58,7 +58,10 @@ async def test_a_room_is_made_found_named_deleted_and_restored(door: Door) -> No
     assert (await http.delete(address)).status_code == 204
     gone = await http.get(address)
     assert (gone.status_code, gone.json()["code"]) == (404, "room_not_found")
+    deleted = (await http.get("/api/rooms", params={"deleted": "true"})).json()["rooms"]
+    assert [(one["id"], one["deleted_at"] is None) for one in deleted] == [(room.id, False)]
     restored = await http.post(f"{address}/restore")
+    assert (await http.get("/api/rooms", params={"deleted": "true"})).json()["rooms"] == []
     assert (restored.status_code, restored.json()["title"]) == (200, "Trip")
 
 

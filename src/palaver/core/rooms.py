@@ -87,10 +87,12 @@ class Rooms:
         cursor: str | None = None,
         after: RoomId | None = None,
         search: str | None = None,
+        deleted: bool = False,
     ) -> tuple[tuple[Room, ...], str | None]:
         """The actor's rooms and the open ones, by last activity, and the cursor to go on with.
 
         `after`: those behind this room, instead of a cursor. `search`: those whose title holds it, in any case.
+        `deleted`: instead those that were deleted and that the actor may restore, the last deleted first.
         Refused: `limit_invalid`, `cursor_invalid`, `room_not_found` (after).
         """
         limit = checks.page_size(limit, self._settings.page_max)
@@ -100,7 +102,7 @@ class Rooms:
         if search is not None:
             search = checks.search_words(search).strip() or None
         return await self._store.read(
-            rooms.listing, actor.id, limit=limit, cursor=cursor, search=search
+            rooms.listing, actor.id, limit=limit, cursor=cursor, search=search, deleted=deleted
         )
 
     async def rename(self, actor: Actor, room: RoomId, title: str) -> Room:

@@ -130,12 +130,14 @@ def listing(
     limit: int,
     cursor: str | None = None,
     search: str | None = None,
+    deleted: bool = False,
 ) -> tuple[tuple[Room, ...], str | None]:
     """The actor's rooms and the open ones that are not deleted, the last active first, and the cursor to go on with.
 
-    `search`: a piece of the title, whatever its case. Refused: `cursor_invalid`.
+    `search`: a piece of the title, whatever its case. `deleted`: instead those that are and that the actor may restore,
+    the last deleted first. Refused: `cursor_invalid`.
     """
-    picked = _pick(conn, actor, cursor, limit + 1, search)
+    picked = _pick(conn, actor, cursor, limit + 1, search, deleted=deleted)
     rows = {row[0]: row for row in _BY_KEYS.all(conn, [(row[0],) for row in picked[:limit]], actor)}
     found = _rooms(conn, [rows[row[0]] for row in picked[:limit] if row[0] in rows])
     more = len(picked) > limit > 0
@@ -164,24 +166,25 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
-def _picked(*, few: bool, searched: bool) -> Statement:
+def _picked(*, few: bool, searched: bool, deleted: bool = False) -> Statement:
+    moment = rooms.c.deleted_ms if deleted else rooms.c.active_ms
     # `+ 0` keeps the planner from walking all rooms by activity where the memberships are few
-    active = rooms.c.active_ms + literal_column("0") if few else rooms.c.active_ms
+    active = moment + literal_column("0") if few else moment
     wanted = [
-        room_is_live,
+        rooms.c.deleted_ms.is_not(None) if deleted else room_is_live,
         tuple_(active, rooms.c.key) < tuple_(_key("active_ms"), _key("key")),
     ]
     if searched:
         wanted.append(rooms.c.title_folded.like(bindparam("pattern"), escape="\\"))
-    position = select(rooms.c.key, rooms.c.active_ms).where(*wanted)
+    position = select(rooms.c.key, moment).where(*wanted)
     if few:
         mine = position.select_from(rooms).join(members, members.c.room_key == rooms.c.key)
+        if deleted:
+            mine = mine.where(members.c.role == MemberRole.OWNER)
         either = union(
             mine.where(members.c.actor_key == _me), position.where(room_is_open)
         ).subquery()
-        found = select(either.c.key, either.c.active_ms).order_by(
-            either.c.active_ms.desc(), either.c.key.desc()
-        )
+        found = select(*either.c).order_by(either.c[moment.name].desc(), either.c.key.desc())
     else:
         mine = exists().where(members.c.room_key == rooms.c.key, members.c.actor_key == _me)
         found = position.where(or_(room_is_open, mine)).order_by(
@@ -200,17 +203,29 @@ _PICKED = {
     for few in (True, False)
     for searched in (True, False)
 }
+_PICKED_DELETED = {
+    searched: _picked(few=True, searched=searched, deleted=True) for searched in (True, False)
+}
+"""Always by the memberships: no index leads along what is deleted, which is seldom asked for."""
 
 
 def _pick(
-    conn: Connection, actor: ActorId, cursor: str | None, limit: int, search: str | None
+    conn: Connection,
+    actor: ActorId,
+    cursor: str | None,
+    limit: int,
+    search: str | None,
+    *,
+    deleted: bool = False,
 ) -> list[Row]:
-    limit_of_few = MEMBERSHIPS_FEW_SEARCHED if search else MEMBERSHIPS_FEW
-    few = _MEMBERSHIPS.one(conn, actor, limit_of_few + 1)[0] <= limit_of_few
     position = (INTEGER_MAX, INTEGER_MAX) if cursor is None else _position(cursor)
     values: list[Any] = [actor, *position, limit]
     if search:
         values.append(_pattern(search))
+    if deleted:
+        return _PICKED_DELETED[bool(search)].all(conn, *values)
+    limit_of_few = MEMBERSHIPS_FEW_SEARCHED if search else MEMBERSHIPS_FEW
+    few = _MEMBERSHIPS.one(conn, actor, limit_of_few + 1)[0] <= limit_of_few
     return _PICKED[few, bool(search)].all(conn, *values)
 
 

@@ -57,7 +57,9 @@ def create_app(core: Core, tally: EdgeTally) -> FastAPI:
     app.include_router(Rest(core).router())
     app.include_router(classic_routes(core))
     _add_own_pages(app, core, tally)
-    app.router.routes += Page().routes()
+    page = Page()
+    app.router.routes += page.routes()
+    app.router.default = page.nowhere(app.router.default)
     settings = core.settings
     app.add_middleware(Live, core=core)
     app.add_middleware(Sessions)

@@ -1,8 +1,9 @@
 """The page's files: built into the package, read once, served with the headers that each kind deserves.
 
 Hashed assets never change and are kept by browsers for ever; everything else is asked for again and answered with 304
-by its ETag. `/` and `/r/…` are the page's own addresses and get its one document. Where the page was not built, a page
-says what to do.
+by its ETag. `/`, `/r/…` and `/deleted` are the page's own addresses and get its one document. So does, with a 404,
+whoever opens an address that nothing is at: the document says so. A program gets the problem document. Where the page
+was not built, a page says what to do.
 
 Paths come from a table made of what is there, so that no request can leave the folder.
 """
@@ -12,12 +13,14 @@ import gzip
 import hashlib
 import mimetypes
 from dataclasses import dataclass
+from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 GZIP_BYTES_MIN = 1_024
 FOREVER = "public, max-age=31536000, immutable"
@@ -63,9 +66,29 @@ class Page:
         routes: list[BaseRoute] = [
             Route("/", self.document),
             Route("/r/{rest:path}", self.document),
+            Route("/deleted", self.document),
         ]
         routes += [Route(path, self.file) for path in self._paths if path != "/index.html"]
         return routes
+
+    def nowhere(self, otherwise: ASGIApp) -> ASGIApp:
+        """What answers where no route leads: the document to who opens a page, else `otherwise`."""
+
+        async def answered(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http" and self._is_visit(Request(scope)):
+                response = await self._answer("/index.html", Request(scope), HTTPStatus.NOT_FOUND)
+                await response(scope, receive, send)
+            else:
+                await otherwise(scope, receive, send)
+
+        return answered
+
+    def _is_visit(self, request: Request) -> bool:
+        """Whether a person looks for a page, rather than a program for a call or a file."""
+        wants_page = "text/html" in request.headers.get("accept", "")
+        is_call = request.url.path.startswith(("/api/", "/assets/"))
+        built = "/index.html" in self._paths
+        return built and request.method == "GET" and wants_page and not is_call
 
     async def document(self, request: Request) -> Response:
         """The page's one document."""
@@ -77,16 +100,16 @@ class Page:
         """A file of the page."""
         return await self._answer(request.url.path, request)
 
-    async def _answer(self, path: str, request: Request) -> Response:
+    async def _answer(self, path: str, request: Request, status: int = 200) -> Response:
         asset = self._assets.get(path) or await asyncio.to_thread(self._load, path)
         headers = {"etag": asset.etag, "cache-control": asset.cache, "vary": "accept-encoding"}
-        if asset.etag in request.headers.get("if-none-match", ""):
+        if status == HTTPStatus.OK and asset.etag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
         body = asset.body
         if asset.zipped is not None and "gzip" in request.headers.get("accept-encoding", ""):
             body = asset.zipped
             headers["content-encoding"] = "gzip"
-        return Response(body, headers=headers, media_type=asset.media_type)
+        return Response(body, status, headers=headers, media_type=asset.media_type)
 
     def _load(self, path: str) -> Asset:
         """Reads a file when it is first asked for: a start waits for nothing."""

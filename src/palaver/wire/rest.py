@@ -101,11 +101,17 @@ class Rest:
         return answer({"models": models, "provider": found.provider, "hint": found.hint})
 
     async def rooms(
-        self, me: Me, limit: Limit = 20, cursor: str | None = None, search: str | None = None
+        self,
+        me: Me,
+        *,
+        limit: Limit = 20,
+        cursor: str | None = None,
+        search: str | None = None,
+        deleted: bool = False,
     ) -> Response:
-        """The rooms, by last activity; `search` in titles, at most 200 characters."""
+        """The rooms, by last activity; `search` in titles, at most 200 characters; `deleted`: what can be restored."""
         found, following = await self._core.rooms.listing(
-            me, limit=limit, cursor=cursor, search=search
+            me, limit=limit, cursor=cursor, search=search, deleted=deleted
         )
         return answer({"rooms": [frames.room(one) for one in found], "next": following})
 
