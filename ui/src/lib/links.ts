@@ -4,15 +4,28 @@ export interface LinkPart {
   href: string | null
 }
 
+/** Punctuation of scripts without spaces, and quotes and dashes that no address has. */
+const STOP = /[\u2014\u2018-\u201d\u2026\u3001-\u3003\u3008-\u3020\u3030\ufe10-\ufe19\ufe30-\ufe6b\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]/u
+const HOST = /^(?:\w+:\/\/)?[\w.-]*\.[a-z]{2,}(?=[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Hangul}])/iu
 const ADDRESS = /https?:\/\/[^\s<>"'`]+/giu
 const TRAILING = /[.,;:!?)\]}»”’]+$/u
+
+/** Where a bare address at the start of this text ends, sooner than at the next space; null if not sooner. */
+export function addressEnd(text: string): number | null {
+  const address = /^(?:https?:\/\/|www\.)[^\s<]*/iu.exec(text)?.[0] ?? ''
+  const host = HOST.exec(address)?.[0].length
+  const stop = address.search(STOP)
+  return host ?? (stop === -1 ? null : stop)
+}
 
 export function linkParts(text: string): LinkPart[] {
   const parts: LinkPart[] = []
   let from = 0
-  for (const match of text.matchAll(ADDRESS)) {
-    const address = trimmed(match[0])
+  const addresses = new RegExp(ADDRESS)
+  for (let match = addresses.exec(text); match; match = addresses.exec(text)) {
+    const address = trimmed(match[0].slice(0, addressEnd(match[0]) ?? undefined))
     if (!isAddress(address)) continue
+    addresses.lastIndex = match.index + address.length
     if (match.index > from) parts.push({ text: text.slice(from, match.index), href: null })
     parts.push({ text: address, href: address })
     from = match.index + address.length

@@ -49,6 +49,12 @@ describe('links', () => {
     expect(hrefs('https://c.example/a_(b)')).toEqual(['https://c.example/a_(b)'])
   })
 
+  test('end where the words of scripts without spaces go on', () => {
+    expect(hrefs('https://a.example/path。次 “https://b.example/x”と（https://c.example/wiki/日本）')).toEqual([
+      'https://a.example/path', 'https://b.example/x', 'https://c.example/wiki/日本',
+    ])
+  })
+
   test('leave every character of the text in place', () => {
     const text = 'a https://x.example/. b javascript:alert(1) http:// c'
     expect(linkParts(text).map((part) => part.text).join('')).toBe(text)

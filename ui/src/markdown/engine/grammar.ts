@@ -3,9 +3,11 @@
  *
  * HTML is no part of the grammar: a tag is text, and Markdown inside it stays Markdown (only `<br>` is a
  * line break, the sole one a table cell can have). One tilde is a tilde, so that "~5 to ~10" is not
- * struck out. Nesting and table sizes end where `limits` says; deeper markers stay text.
+ * struck out. Emphasis and bare addresses end where readers of scripts without spaces expect. Nesting and table sizes end where `limits` says; deeper markers stay text.
  */
 import { Lexer, Marked, Tokenizer, type MarkedOptions, type TokenizerStartFunction, type Tokens } from 'marked'
+import { addressEnd } from '../../lib/links'
+import { beforeUnderscore, cjkFriendly } from './cjk'
 import { NESTING_MAX, TABLE_CELLS_MAX } from './limits'
 import { blockMathAt, inlineMathAt, nextBlockMath, nextInlineMath } from './math-syntax'
 
@@ -58,16 +60,24 @@ export function createGrammar(open: boolean): MarkedOptions<string, string> {
 }
 
 export function createLexer(grammar: MarkedOptions<string, string>): Lexer<string, string> {
-  return new Lexer<string, string>(grammar)
+  const lexer = new Lexer<string, string>(grammar)
+  if (grammar.tokenizer instanceof BoundedTokenizer) grammar.tokenizer.befriend()
+  return lexer
 }
 
 class BoundedTokenizer extends Tokenizer<string, string> {
   readonly #open: boolean
+  #rules: Tokenizer<string, string>['rules'] | null = null
   #depth = 0
 
   constructor(open: boolean) {
     super()
     this.#open = open
+  }
+
+  /** A lexer gives its tokenizer marked's rules; these are made of them once. */
+  befriend(): void {
+    this.rules = this.#rules ??= cjkFriendly(this.rules)
   }
 
   override html(): undefined {
@@ -81,12 +91,18 @@ class BoundedTokenizer extends Tokenizer<string, string> {
   }
 
   override del(source: string, masked: string, previous?: string): Tokens.Del | undefined {
-    return source.startsWith('~~') ? super.del(source, masked, previous) : undefined
+    return source.startsWith('~~') ? super.del(source, masked, whole(previous, source, masked)) : undefined
   }
 
   override emStrong(source: string, masked: string, previous?: string): Tokens.Em | Tokens.Strong | undefined {
-    const token = super.emStrong(source, masked, previous)
+    const before = whole(previous, source, masked)
+    const token = super.emStrong(source, masked, source.startsWith('_') ? beforeUnderscore(before) : before)
     return token !== undefined && endsInsideMath(source, token.raw.length) ? undefined : token
+  }
+
+  override url(source: string): Tokens.Link | undefined {
+    const end = addressEnd(source)
+    return super.url(end === null ? source : source.slice(0, end))
   }
 
   override blockquote(source: string): Tokens.Blockquote | undefined {
@@ -119,6 +135,13 @@ class BoundedTokenizer extends Tokenizer<string, string> {
       this.#depth -= 1
     }
   }
+}
+
+/** The character before `source`, of which marked tells the last half when it is one of two. */
+function whole(previous: string | undefined, source: string, masked: string): string | undefined {
+  if (!previous || !/^[\udc00-\udfff]$/.test(previous)) return previous
+  const start = masked.length - source.length
+  return masked.slice(Math.max(0, start - 2), start)
 }
 
 /** Lines until the next empty one. */

@@ -164,6 +164,60 @@ describe('code', () => {
   })
 })
 
+describe('scripts without spaces', () => {
+  const marked = (text: string, tag: string) => Array.from(show(text).querySelectorAll(tag), (found) => found.textContent)
+
+  test.each([
+    ['**太字です。**この文。', ['太字です。']],
+    ['**「A」**なので**「B」**です', ['「A」', '「B」']],
+    ['**重要提示（Important）：**请注意。', ['重要提示（Important）：']],
+    ['他说**“你好”**吗', ['“你好”']],
+    ['我可以强调**这个`code`**吗', ['这个code']],
+    ['**이 용어(This term)**를 강조', ['이 용어(This term)']],
+    ['패키지는 **`npm publish`**를 실행', ['npm publish']],
+    ['**あ、**い**う、**え', ['あ、', 'う、']],
+    ['**𠮷（よし）**𠮷**(b)**', ['𠮷（よし）', '(b)']],
+    ['これは**太字**です', ['太字']],
+    ['- **要点：**说明', ['要点：']],
+    ['| a |\n|---|\n| **甲。**乙 |', ['甲。']],
+    ['**bold**, a**b**c and **"so"** it is', ['bold', 'b', '"so"']],
+    ['5 ** 3 ** 2, a** b** and **（ ）', []],
+    ['a**"A"**b', []],
+  ])('%j: what is bold', (text, bold) => {
+    expect(marked(text, 'strong')).toEqual(bold)
+  })
+
+  test.each([
+    ['*斜体（括号）。*继续', ['斜体（括号）。']],
+    ['***両方。***次', ['両方。']],
+    ['snake_case_中文_文_中 and 中_(a)_中', []],
+    ['_（a）_ *「b」*、c', ['（a）', '「b」']],
+  ])('%j: what is slanted', (text, slanted) => {
+    expect(marked(text, 'em')).toEqual(slanted)
+  })
+
+  test.each([['~~削除。~~この文', ['削除。']], ['~~旧（已废弃）~~新', ['旧（已废弃）']], ['**~~両方。~~**次', ['両方。']]])(
+    '%j: what is struck',
+    (text, struck) => {
+      expect(marked(text, 'del')).toEqual(struck)
+    },
+  )
+
+  test.each([
+    ['詳しくは https://example.com/path。次の文', 'https://example.com/path'],
+    ['https://example.com/guide，详见', 'https://example.com/guide'],
+    ['（https://example.com/a）を見る', 'https://example.com/a'],
+    ['请看“https://example.com/a?b=1”。', 'https://example.com/a?b=1'],
+    ['見てhttps://example.comを', 'https://example.com'],
+    ['https://ja.wikipedia.org/wiki/日本、と', 'https://ja.wikipedia.org/wiki/日本'],
+    ['https://example.com/a—so', 'https://example.com/a'],
+    ['www.example.com。次', 'www.example.com'],
+    ['https://a.example/x_(y).', 'https://a.example/x_(y)'],
+  ])('%j: where the address ends', (text, address) => {
+    expect(marked(text, 'a')).toEqual([address])
+  })
+})
+
 describe('the rest of the grammar', () => {
   test('tables scroll in a frame that has a name', () => {
     const frame = show('| a | b |\n|:--|--:|\n| 1 | 2 |').querySelector('.md-table')

@@ -35,6 +35,7 @@ const PIECES = [
   'para\n- list right after\n\n  inside\nlazy',
   '![image](https://a.example/i.png)',
   'سلام **world**',
+  '**太字です。**この文は *斜体（括号）。*継続 https://example.com/path。次',
   '* a\n\n\n* b\n\n\n\ntext',
 ]
 
