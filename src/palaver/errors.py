@@ -120,6 +120,10 @@ class PalaverError(Exception):
         self.detail = detail
         self.retry_ms = retry_ms
 
+    def __reduce__(self) -> tuple[type["PalaverError"], tuple[Code, str]]:
+        """For another process: what it is and says."""
+        return type(self), (self.code, self.detail)
+
     @property
     def status(self) -> int:
         """The HTTP status that fits this error."""

@@ -15,8 +15,8 @@ import pytest
 from tests.faults.client import living
 from tests.faults.outage import new_town
 from tests.faults.world import acknowledged, everything_is_right
-from tests.support.postgres import PostgresServer, children_of
-from tests.support.server import Serve, ServerProcess
+from tests.support.postgres import PostgresServer
+from tests.support.server import Serve, ServerProcess, workers_of
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -85,19 +85,6 @@ async def client(server: ServerProcess) -> AsyncGenerator[Client, None]:
         await one.ask({"t": "hello", "id": 1, "v": 1, "token": token})
         one.history = (await one.ask({"t": "sub", "id": 2, "room": LOBBY}))["messages"]
         yield one
-
-
-def workers_of(server: ServerProcess) -> list[int]:
-    """The pids of a server's worker processes."""
-    return sorted(pid for pid in children_of(server.pid) if "spawn_main" in command_of(pid))
-
-
-def command_of(pid: int) -> str:
-    """The command of a process; nothing, when it has ended meanwhile."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:
-        return ""
 
 
 def files_of(pid: int) -> int:

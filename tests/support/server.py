@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +17,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
+
+from tests.support.postgres import children_of
 
 START_SECONDS_MAX = 90.0
 STOP_SECONDS_MAX = 60.0
@@ -195,11 +198,46 @@ async def serving(folder: Path) -> AsyncGenerator[Serve]:
         yield serve
     finally:
         for server in started:
-            if server.alive:
-                server.resume()
-                await server.kill()
-            # Captured by pytest: shown with a test that fails, and only then.
-            sys.stdout.write(f"--- {server.data.name} said:\n{server.tail()}")
+            await put_away(server)
+
+
+@asynccontextmanager
+async def launched(
+    folder: Path, database_url: str, *arguments: str, **environment: str
+) -> AsyncGenerator[ServerProcess]:
+    """A server that may never be ready, at an address that is known before."""
+    server = ServerProcess(
+        folder, database_url=database_url, environment=environment, arguments=arguments
+    )
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        server.url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    server.launch()
+    try:
+        yield server
+    finally:
+        await put_away(server)
+
+
+async def put_away(server: ServerProcess) -> None:
+    """End it, and have what it said shown with a test that fails, and only then."""
+    if server.alive:
+        server.resume()
+        await server.kill()
+    sys.stdout.write(f"--- {server.data.name} said:\n{server.tail()}")
+
+
+def workers_of(server: ServerProcess) -> list[int]:
+    """The pids of a server's worker processes."""
+    return sorted(pid for pid in children_of(server.pid) if "spawn_main" in command_of(pid))
+
+
+def command_of(pid: int) -> str:
+    """The command of a process; nothing, when it has ended meanwhile."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
 
 
 def clean_environment(extra: Mapping[str, str]) -> dict[str, str]:

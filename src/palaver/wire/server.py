@@ -1,7 +1,7 @@
 """The server process: takes the port, opens the core, serves its doors, and stops without losing anything.
 
-Order of a start: the port first (so that a second server says at once that it is taken), then the store, then the
-doors, then `server.json` in the data directory, which says that the server is ready and where.
+Order of a start: the port first (so that a second server says at once that it is taken), then the store (see
+`opening`), then the doors, then `server.json` in the data directory, which says that the server is ready and where.
 
 Order of a stop (SIGTERM, SIGINT): no new connections; every live client is told when to come back and let go; running
 answers may end for a while and are stored as interrupted after that; then the rest is cut. All of it within
@@ -17,20 +17,21 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import structlog
 import uvicorn
 
 import palaver
-from palaver.core.start import Core, started
+from palaver.core.start import Core
 from palaver.errors import Code, Refused
 from palaver.settings import Settings
-from palaver.wire import frames, logs
+from palaver.wire import logs
 from palaver.wire.app import create_app
 from palaver.wire.control import NOTE, controlled, placed
 from palaver.wire.limits import WILDCARDS
+from palaver.wire.opening import opened
 from palaver.wire.proxies import is_loopback
 from palaver.wire.transport import EdgeConfig, EdgeTally, allow_files
 
@@ -91,7 +92,15 @@ async def _serve(
         settle()
         ready()
 
-    async with started(settings, encode=frames.encode) as core, controlled(core, control):
+    task = asyncio.current_task()
+    assert task is not None
+    async with AsyncExitStack() as ending:
+        try:
+            with _stopped_by_signals(task.cancel):
+                core = await opened(ending, settings, listener)
+        except asyncio.CancelledError:
+            return  # told to stop before it began
+        await ending.enter_async_context(controlled(core, control))
         server = Server(core, settings)
         with _stopped_by_signals(server.stop):
             await server.run(listener, told)
@@ -218,7 +227,7 @@ def noted(
 
 
 @contextmanager
-def _stopped_by_signals(stop: Callable[[], None]) -> Generator[None, None, None]:
+def _stopped_by_signals(stop: Callable[[], object]) -> Generator[None, None, None]:
     """Signals call `stop`, where this is the main thread and the system has them."""
     loop = asyncio.get_running_loop()
     taken: list[signal.Signals] = []

@@ -1,8 +1,9 @@
 """Several server processes behind one port: a parent that listens, and workers that accept.
 
-The parent opens nothing but the socket. A worker that dies is started again, at most once a second each; what it had
-under way is taken over by the others. On SIGTERM or SIGINT each worker stops gracefully, all at once. Needs
-PostgreSQL: a SQLite file has one process.
+The parent opens nothing but the socket. A worker that dies is started again, after a second; after longer and longer
+while those in its place die before they accept anything. Until all have accepted, a few such deaths in a row end the
+server, and so does what a worker is refused. What a dead one had under way is taken over by the others. On SIGTERM or
+SIGINT each worker stops gracefully, all at once. Needs PostgreSQL: a SQLite file has one process.
 """
 
 import contextlib
@@ -10,21 +11,24 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable
-from multiprocessing.connection import wait
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from multiprocessing.synchronize import Semaphore
 from types import FrameType
 
 import structlog
 
-from palaver.errors import Code, Refused
+from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.settings import Settings
 from palaver.wire import logs
 from palaver.wire.server import listening, noted, serve_on
 
 AGAIN_SECONDS = 1.0
+DOUBLINGS_MAX = 5
+EARLY_DEATHS_MAX = 3
 MERCY_SECONDS = 3.0
 
 log = structlog.stdlib.get_logger()
@@ -33,7 +37,8 @@ log = structlog.stdlib.get_logger()
 def serve_with_workers(settings: Settings, count: int, ready: Callable[[str], None]) -> None:
     """Serves with `count` processes until told to stop. `ready` is given the URL once all of them accept.
 
-    Refused: `settings_invalid` (SQLite), `bind_refused`, `port_taken`.
+    Refused: `settings_invalid` (SQLite), `bind_refused`, `port_taken`, and what a worker is refused before that.
+    Unavailable: `internal` when worker after worker dies before it accepts.
     """
     logs.configure(settings)
     if settings.url.startswith("sqlite"):
@@ -43,18 +48,29 @@ def serve_with_workers(settings: Settings, count: int, ready: Callable[[str], No
             " --workers out.",
         )
     with listening(settings) as (listener, url), noted(settings.data_dir, url) as write_note:
-        crew = _Crew(settings, listener, url)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, crew.stop)
-        crew.start(1)  # which makes the tables where there are none
-        if crew.all_ready(1):
-            crew.start(count - 1)
-        if crew.all_ready(count - 1):
+
+        def told() -> None:
             write_note()
             log.info("server.ready", url=url, workers=count)
             ready(url)
-        crew.watch()
+
+        crew = _Crew(settings, listener, url)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, crew.stop)
+        try:
+            crew.serve(count, told)
+        finally:
+            crew.end()
     log.info("server.stopped")
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    """`said`: where it tells that it accepts (None), or why it ends."""
+
+    process: SpawnProcess
+    said: "Connection[None, PalaverError | None]"
+    accepts: bool = False
 
 
 class _Crew:
@@ -65,53 +81,90 @@ class _Crew:
         self._settings = settings
         self._listener = listener
         self._url = url
-        self._ready = self._context.Semaphore(0)
         self._stopping = threading.Event()
-        self._workers: list[SpawnProcess] = []
+        self._workers: list[_Worker] = []
+        self._early = 0  # so many in a row died before they accepted
+        self._complete = False
 
-    def start(self, count: int) -> None:
-        """Starts so many workers."""
-        self._workers += [self._hired() for _ in range(count)]
-
-    def all_ready(self, count: int) -> bool:
-        """Waits until so many accept connections; False when one gave up or it is time to stop."""
-        while count and not self._stopping.is_set():
-            if self._ready.acquire(timeout=0.1):
-                count -= 1
-            elif any(worker.exitcode not in {None, 0} for worker in self._workers):
-                self.stop()
-        return not self._stopping.is_set()
+    def serve(self, count: int, ready: Callable[[], None]) -> None:
+        """Starts the workers, the first before the others, and replaces those that die, until it is time to stop."""
+        self._start()  # makes the tables where there are none
+        while not self._stopping.is_set():
+            for one in wait([worker.said for worker in self._workers], timeout=AGAIN_SECONDS):
+                self._hear(next(worker for worker in self._workers if worker.said is one))
+            if self._complete or not all(worker.accepts for worker in self._workers):
+                continue
+            if len(self._workers) == count:
+                self._complete = True
+                ready()
+            while len(self._workers) < count:
+                self._start()
 
     def stop(self, _number: int = 0, _frame: FrameType | None = None) -> None:
         """Tells every worker to stop gracefully."""
         self._stopping.set()
         for worker in self._workers:
-            if worker.is_alive():
-                worker.terminate()
+            worker.process.terminate()
 
-    def watch(self) -> None:
-        """Replaces workers that die, until it is time to stop; then waits for them."""
-        while not self._stopping.is_set():
-            wait([worker.sentinel for worker in self._workers], timeout=AGAIN_SECONDS)
-            for place, worker in enumerate(self._workers):
-                if worker.exitcode is not None and not self._stopping.wait(AGAIN_SECONDS):
-                    log.warning("worker.died", pid=worker.pid, exitcode=worker.exitcode)
-                    self._workers[place] = self._hired()
+    def end(self) -> None:
+        """Waits until every worker has stopped."""
+        if not self._stopping.is_set():  # told twice, they would wait for nobody
+            self.stop()
         for worker in self._workers:
-            worker.join(self._settings.stop_seconds + MERCY_SECONDS)
-            if worker.is_alive():
-                worker.kill()
-                worker.join()
+            worker.process.join(self._settings.stop_seconds + MERCY_SECONDS)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
 
-    def _hired(self) -> SpawnProcess:
-        worker = self._context.Process(
-            target=_work, args=(self._settings, self._listener, self._url, self._ready)
-        )
-        worker.start()
-        return worker
+    def _start(self) -> None:
+        said, tell = self._context.Pipe(duplex=False)
+        work = (self._settings, self._listener, self._url, tell)
+        process = self._context.Process(target=_work, args=work)
+        process.start()
+        tell.close()  # so that its end is heard
+        self._workers.append(_Worker(process, said))
+        if self._stopping.is_set():
+            process.terminate()
+
+    def _hear(self, worker: _Worker) -> None:
+        try:
+            failure = worker.said.recv()
+        except EOFError:
+            self._replace(worker)
+            return
+        if failure is None:
+            worker.accepts = True
+            self._early = 0
+        elif self._complete:
+            log.error("worker.refused", code=failure.code, detail=failure.detail)
+        else:
+            raise failure
+
+    def _replace(self, worker: _Worker) -> None:
+        worker.process.join()
+        self._workers.remove(worker)
+        if self._stopping.is_set():
+            return
+        code = worker.process.exitcode
+        log.warning("worker.died", pid=worker.process.pid, exitcode=code)
+        self._early += not worker.accepts
+        if self._early >= EARLY_DEATHS_MAX and not self._complete:
+            raise Unavailable(
+                Code.INTERNAL,
+                f"{self._early} workers in a row died before they accepted connections, the last one with exit code"
+                f" {code}. What they said before tells why.",
+            )
+        doublings = min(max(0, self._early - 1), DOUBLINGS_MAX)
+        if not self._stopping.wait(AGAIN_SECONDS * 2**doublings):
+            self._start()
 
 
-def _work(settings: Settings, listener: socket.socket, url: str, ready: Semaphore) -> None:
+def _work(
+    settings: Settings,
+    listener: socket.socket,
+    url: str,
+    tell: "Connection[PalaverError | None, None]",
+) -> None:
     """One worker's life, which ends with its parent's."""
     parent = multiprocessing.parent_process()
     assert parent is not None, "a worker has a parent"
@@ -121,5 +174,9 @@ def _work(settings: Settings, listener: socket.socket, url: str, ready: Semaphor
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=orphaned, daemon=True).start()
-    with contextlib.suppress(KeyboardInterrupt):
-        serve_on(settings, listener, url, ready.release)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            serve_on(settings, listener, url, lambda: tell.send(None))
+    except PalaverError as failure:
+        tell.send(failure)
+        sys.exit(1)
