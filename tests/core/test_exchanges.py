@@ -14,7 +14,7 @@ from palaver.core.exchanges import Exchanges
 from palaver.core.gather import record_of
 from palaver.core.running import Asked, Running
 from palaver.core.start import Core
-from palaver.errors import Code, ProviderError, Refused
+from palaver.errors import Code, ProviderError, Refused, Unavailable
 from palaver.model import (
     Actor,
     Entry,
@@ -436,3 +436,14 @@ async def test_a_call_that_waits_for_its_turn_is_closed_when_it_is_stopped(runni
         assert not first.closed
         first.go_on.set()
         await busy.end()
+
+
+async def test_who_asks_when_all_has_ended_is_told_so_and_leaves_no_work_unbegun(
+    running: Opens,
+) -> None:
+    """A coroutine that is dropped is a warning, and so an error here."""
+    async with running() as core:
+        _, actor = await core.access.new_guest("Client")
+    with pytest.raises(Unavailable) as refused:
+        await Client(core, actor).asks(chat(user("hi")), Answer())
+    assert refused.value.code is Code.SHUTTING_DOWN

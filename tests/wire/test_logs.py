@@ -1,5 +1,6 @@
 """The log: no command reaches a terminal through it, and no secret stands in it."""
 
+import asyncio
 import json
 import logging
 from pathlib import Path
@@ -28,6 +29,8 @@ def test_every_logger_ends_in_one_place(
     logging.getLogger("uvicorn.error").info("GET /ws?token=SECRET")
     broken_on_purpose = "ASGI callable returned without completing response."
     logging.getLogger("uvicorn.error").error(broken_on_purpose)
+    cut = asyncio.CancelledError("by a stop")
+    logging.getLogger("uvicorn.error").error("Exception in ASGI application\n", exc_info=cut)
     try:
         int("\x1b]0;title\x07")
     except ValueError:
@@ -38,6 +41,7 @@ def test_every_logger_ends_in_one_place(
     assert "ValueError" in written
     assert "SECRET" not in written
     assert "without completing" not in written
+    assert "Exception in ASGI" not in written
     for raw in ("\x1b[31m\u202e", "\x1b[2J", "\x1b]0;", "\x07"):
         assert raw not in written
     if log_format == "json":

@@ -2,14 +2,23 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import sqlite3
+import warnings
+from collections import defaultdict
+from collections.abc import MutableMapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.wire.door import Door, Live, new_cid, new_room, open_door, texts
+from tests.wire.door import Door, Live, new_cid, new_room, open_door, settings_for, texts
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from palaver.core.start import started
+from palaver.wire import frames
+from palaver.wire.websocket import Connection
 
 
 async def test_hello_is_answered_with_who_one_is_and_the_limits(door: Door) -> None:
@@ -368,6 +377,46 @@ async def test_a_flood_is_slowed_down_and_then_cut_off(tmp_path: Path) -> None:
             assert all(frame["retry_ms"] >= 1 for frame in slowed)
         async with door.live(token) as live:
             assert (await live.ask(t="ping"))["t"] == "pong", "and others are served"
+
+
+async def test_a_request_in_the_very_moment_of_a_goodbye_leaves_no_work_unbegun(
+    tmp_path: Path,
+) -> None:
+    """The frame comes after the writing task has ended, and before the others are told."""
+    loop = asyncio.get_running_loop()
+    last, parked = loop.create_future(), asyncio.Event()
+    async with started(settings_for(tmp_path), encode=frames.encode) as core:
+        token, _ = await core.access.new_guest()
+        first: list[dict[str, Any]] = [
+            {"type": "websocket.connect"},
+            came(json.dumps({"t": "hello", "v": 1, "token": token})),
+        ]
+
+        async def receive() -> dict[str, Any]:
+            if first:
+                return first.pop(0)
+            parked.set()
+            return await last
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            if any(json.loads(one)["t"] == "bye" for one in message.get("frames", ())):
+                last.set_result(came('{"t":"send","id":1,"room":"r_1","cid":"c","text":"x"}'))
+
+        scope: dict[str, Any] = {"type": "websocket", "path": "/ws", "headers": []}
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(Connection(core, scope, receive, send).run())
+                await parked.wait()
+                core.good_bye()
+            gc.collect()
+        assert last.done()
+        assert [str(one.message) for one in told] == []
+
+
+def came(text: str) -> dict[str, Any]:
+    """A frame, of which nothing else is to be said."""
+    return defaultdict(int, type="websocket.receive", text=text)
 
 
 async def test_a_frame_beyond_the_limit_ends_the_connection(door: Door) -> None:

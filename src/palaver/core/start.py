@@ -25,7 +25,7 @@ from palaver.core.live import Closing, DatabaseState, Encode, not_encoded
 from palaver.core.relay import Relay
 from palaver.core.rooms import Rooms
 from palaver.core.turns import Turns
-from palaver.errors import ProviderError, Unavailable
+from palaver.errors import Code, ProviderError, Unavailable
 from palaver.model import NO_DATA, ActorId, Event, RoomId, TitleSource, Visibility
 from palaver.settings import Settings
 from palaver.store import actors, events, rooms
@@ -282,11 +282,23 @@ def _background(
     return found
 
 
+class _Tasks(asyncio.TaskGroup):
+    """A group of tasks, which says that the server is stopping to who comes after its end."""
+
+    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        """See asyncio. Unavailable: `shutting_down`."""
+        try:
+            return super().create_task(coro, **options)
+        except RuntimeError:
+            coro.close()
+            raise Unavailable(Code.SHUTTING_DOWN, "the server is stopping") from None
+
+
 @asynccontextmanager
 async def _tasks() -> AsyncGenerator[asyncio.TaskGroup, None]:
     """A group of tasks; an error of the block goes on as it is, not wrapped."""
     failure: BaseException | None = None
-    async with asyncio.TaskGroup() as tasks:
+    async with _Tasks() as tasks:
         try:
             yield tasks
         except BaseException as error:  # noqa: BLE001  raised again below

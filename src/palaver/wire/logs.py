@@ -66,8 +66,9 @@ def escaped(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:  #
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Not what we do on purpose: a stream that broke must not end cleanly, and its own line says why."""
-    return record.msg != "ASGI callable returned without completing response."
+    """Not what we do on purpose: a stream that broke must not end cleanly, and a stop cuts what does not end."""
+    cut = record.exc_info is not None and record.exc_info[0] is asyncio.CancelledError
+    return not cut and record.msg != "ASGI callable returned without completing response."
 
 
 def _escape(found: re.Match[str]) -> str:

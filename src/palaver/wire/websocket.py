@@ -10,7 +10,7 @@ A connection owns its reader and nothing else: when it goes, answers go on. It d
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, cast
 
 import structlog
@@ -38,6 +38,8 @@ BUSY_MS = 1_000
 RETRY_SECONDS = 1.0
 PACE_SECONDS = 0.005
 """In a rush, what comes within this time is sent in one piece: a write to a socket costs more than all else."""
+
+Work = Callable[[], Coroutine[Any, Any, None]]
 
 log = structlog.stdlib.get_logger()
 
@@ -144,10 +146,10 @@ class Connection:
         over = _Over(None)
         try:
             async with asyncio.TaskGroup() as self._tasks:
-                self._start(self._write())
+                self._start(self._write)
                 self._start_work(last)
                 self._ping_later()
-                await self._ending_all(self._read())
+                await self._ending_all(self._read)
         except* _Over as ends:
             found = [end for end in ends.exceptions if isinstance(end, _Over)]
             over = next((end for end in found if end.code is not None), over)
@@ -156,12 +158,13 @@ class Connection:
             over = _Over(UNEXPECTED)
         return over
 
-    def _start(self, task: Coroutine[Any, Any, None]) -> None:
-        self._tasks.create_task(self._ending_all(task))
+    def _start(self, work: Work) -> None:
+        self._tasks.create_task(self._ending_all(work))
 
-    async def _ending_all(self, task: Coroutine[Any, Any, None]) -> None:
+    async def _ending_all(self, work: Work) -> None:
+        """Does the work, which is not begun before: a task may be cancelled before its first step."""
         try:
-            await task
+            await work()
         except BaseException:
             self._ended = True  # before the group ends the others: no timer starts a task in it now
             self._stop_timer()
@@ -289,7 +292,7 @@ class Connection:
     def _start_work(self, last: Json) -> None:
         if not self._working and (last or self._waiting):
             self._working = True
-            self._start(self._work(last))
+            self._start(lambda: self._work(last))
 
     async def _work(self, last: Json) -> None:
         for room, since in last.items():
@@ -440,12 +443,12 @@ class Connection:
             self._timer = loop.call_later(self._core.settings.ping_seconds, self._ping)
 
     def _ping(self) -> None:
-        self._start(self._put([_PING]))
+        self._start(lambda: self._put([_PING]))
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._core.settings.pong_seconds, self._no_pong)
 
     def _no_pong(self) -> None:
-        self._start(self._end(NO_PONG, "no pong in time"))
+        self._start(lambda: self._end(NO_PONG, "no pong in time"))
 
     async def _end(self, code: int, reason: str) -> None:
         raise _Over(code, reason)
