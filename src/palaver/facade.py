@@ -28,7 +28,7 @@ import structlog
 
 from palaver.agents.base import Provider
 from palaver.clock import Clock
-from palaver.core.live import Closing, Delta, Ended, Happened, Item, Joined, Opened
+from palaver.core.live import Closing, Delta, Ended, Happened, Item, Joined, Opened, Unsubscribed
 from palaver.core.reader import Reader
 from palaver.core.screen import Screen
 from palaver.core.start import Core, started
@@ -353,6 +353,8 @@ async def _lived(reader: Reader, room: RoomId) -> AsyncIterator[Happening]:
                     yield event
                 case Opened() | Delta() | Ended():
                     yield item
+                case Unsubscribed():
+                    raise Refused(item.code, item.detail)
                 case Closing():
                     return
                 case _:

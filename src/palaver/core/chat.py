@@ -9,7 +9,7 @@ from palaver.core import checks
 from palaver.core.access import Access
 from palaver.core.drafts import AWAY, Drafts
 from palaver.core.hub import Hub, Listener
-from palaver.core.live import Closing, Happened, ReadMark, Typing
+from palaver.core.live import Closing, Happened, ReadMark, Typing, Unsubscribed
 from palaver.core.reader import Reader
 from palaver.core.turns import Turns
 from palaver.errors import Code, Refused, Unavailable
@@ -231,7 +231,8 @@ class Chat:
             try:
                 async with asyncio.timeout(wait_seconds):
                     while not any(
-                        isinstance(item, Happened | Closing) for item in await reader.next()
+                        isinstance(item, Happened | Unsubscribed | Closing)
+                        for item in await reader.next()
                     ):
                         pass
             except TimeoutError:

@@ -136,6 +136,15 @@ class Settled(_Shared):
 
 
 @dataclass(slots=True, eq=False)
+class Unsubscribed(_Shared):
+    """A room was taken away from the reader, with the reason; nothing of it comes any more, and other rooms go on."""
+
+    room: RoomId
+    code: Code
+    detail: str
+
+
+@dataclass(slots=True, eq=False)
 class DatabaseState(_Shared):
     """The database went away or came back."""
 
@@ -159,6 +168,7 @@ Item = (
     | ReadMark
     | Drafted
     | Settled
+    | Unsubscribed
     | DatabaseState
     | Closing
 )

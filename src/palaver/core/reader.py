@@ -22,6 +22,7 @@ from palaver.core.live import (
     Joined,
     RoomChanged,
     StreamView,
+    Unsubscribed,
 )
 from palaver.errors import Code, Refused
 from palaver.model import ActorId, Event, EventType, MessageId, Page, RoomId
@@ -136,7 +137,8 @@ class Reader:
     async def next(self) -> list[Item]:
         """Waits until there is something and gives some of it, oldest first in each room.
 
-        Raises `Unavailable` when the store could not be read; calling again goes on without a loss. May be cancelled.
+        A room that may not be read any more ends with `Unsubscribed`. Raises `Unavailable` when the store could not be
+        read; calling again goes on without a loss. May be cancelled.
         """
         while True:
             await self._wake.wait()
@@ -147,6 +149,8 @@ class Reader:
                 del self._touched[cursor]
                 try:
                     self._ready += await self._pull(cursor, BATCH_ITEMS_MAX)
+                except Refused as refusal:
+                    self._ready += self._lost(cursor, refusal)
                 except BaseException:
                     self.touch(cursor)  # what was taken already stays in `_ready` for the next call
                     raise
@@ -255,6 +259,15 @@ class Reader:
         self._pull_streams(cursor, items)
         self._pull_drafts(cursor, items)
         return items
+
+    def _lost(self, cursor: Cursor, refusal: Refused) -> list[Item]:
+        """What ends the reading of a room that was found to be closed to the actor."""
+        if self._cursors.get(cursor.feed.room) is not cursor:
+            return []  # unsubscribed while the store was asked
+        self.unsubscribe(cursor.feed.room)
+        lost = Unsubscribed(cursor.feed.room, refusal.code, refusal.detail)
+        lost.frame = self._hub.encode(lost)
+        return [lost]
 
     def _pull_streams(self, cursor: Cursor, items: list[Item]) -> None:
         encode = self._hub.encode

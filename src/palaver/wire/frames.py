@@ -161,6 +161,8 @@ def encode(item: live.Item) -> bytes:  # noqa: C901, PLR0912  one arm for each k
             frame |= {"state": "stored" if item.code is None else "rejected", "seq": item.seq}
             if item.code is not None:
                 frame |= {"code": item.code, "detail": item.detail}
+        case live.Unsubscribed():
+            frame = {"t": "unsub", "room": item.room, "code": item.code, "detail": item.detail}
         case live.DatabaseState():
             frame = {"t": "db", "state": "up" if item.up else "down"}
         case live.Closing():

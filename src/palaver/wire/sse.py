@@ -3,7 +3,8 @@
 Each event of the room is a `message` with `id: <epoch>:<seq>`, whose data is the frame `ev` of palaver.v1; after a
 reconnect `Last-Event-ID` resumes behind it. What passes comes under the name of its frame (`s.open`, `s.d`, `s.end`,
 `typing`) and without an id, so that it does not move that place. Where there is no way to resume, an event named
-`reset` holds what `sub` would have answered. While nothing comes, comments keep proxies from closing it.
+`reset` holds what `sub` would have answered. An event named `unsub` says why the room is the reader's no more, and ends
+the feed. While nothing comes, comments keep proxies from closing it.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ _NAMES: dict[type, str] = {
     live.Delta: "s.d",
     live.Ended: "s.end",
     live.Typing: "typing",
+    live.Unsubscribed: "unsub",
 }
 _PLACE = re.compile(r"(e_\w{1,64}):([0-9]{1,15})")
 
@@ -78,7 +80,7 @@ class EventFeed(Response):
                     continue
                 if body := b"".join(map(self._event, items)):
                     await write(body)
-                ends = any(isinstance(item, live.Closing) for item in items)
+                ends = any(isinstance(item, live.Closing | live.Unsubscribed) for item in items)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _first(self, joined: live.Joined) -> bytes:
