@@ -46,7 +46,11 @@ FLOOR = "uvicorn, queue a client, unstored"
 RAW = "raw sqlite3, no server"
 EVENT, ACK = b'{"t":"ev"', b'{"t":"ack"'
 TEXT = "Has anybody seen my umbrella? It was here. ".ljust(100, ".")
-ENVIRONMENT = {"PALAVER_FRAMES_PER_SECOND": "1000000", "PALAVER_LOG_LEVEL": "warning"}
+ENVIRONMENT = {
+    "PALAVER_FRAMES_PER_SECOND": "1000000",
+    "PALAVER_BYTES_PER_SECOND": "1e9",
+    "PALAVER_LOG_LEVEL": "warning",
+}
 AT_ONCE = 100
 
 

@@ -21,6 +21,9 @@ _PUBLIC_URL = re.compile(
     re.IGNORECASE,
 )
 
+ESCAPED_BYTES_MAX = 12
+"""Bytes that JSON takes for one character at the most: two halves of six, such as backslash, `ud83d`."""
+
 
 class Settings(BaseSettings):
     """What an operator may choose. The docstring of each field is its documentation."""
@@ -101,16 +104,12 @@ class Settings(BaseSettings):
     """Bytes in the body of one request to `/v1`."""
 
     # limits
-    text_chars_max: Annotated[int, Field(ge=1)] = 10_000
-    """Unicode code points in a message of a person."""
+    text_chars_max: Annotated[int, Field(ge=1)] = 100_000
+    """Unicode code points in a message of a person. Twelve bytes for each bound a frame, and a body outside `/v1`."""
     title_chars_max: Annotated[int, Field(ge=1)] = 200
     """Unicode code points in a room's title."""
     name_chars_max: Annotated[int, Field(ge=1)] = 80
     """Unicode code points in a person's name."""
-    frame_bytes_max: Annotated[int, Field(ge=1024)] = 65_536
-    """Bytes in one WebSocket frame."""
-    body_bytes_max: Annotated[int, Field(ge=1024)] = 1_048_576
-    """Bytes in the body of one HTTP request."""
     header_bytes_max: Annotated[int, Field(ge=1024)] = 32_768
     """Bytes in the headers of one HTTP request."""
     header_seconds: Annotated[float, Field(gt=0)] = 10.0
@@ -127,6 +126,8 @@ class Settings(BaseSettings):
     """Requests of one live connection that may be under way at once."""
     frames_per_second: Annotated[float, Field(gt=0)] = 100.0
     """Frames that one live connection may send a second, on average over ten seconds."""
+    bytes_per_second: Annotated[float, Field(gt=0)] = 524_288.0
+    """Bytes that one live connection may send a second, on average over ten seconds; what is more waits."""
     slow_reader_seconds: Annotated[float, Field(gt=0)] = 30.0
     """A reader that takes no byte for this long is closed and may resume."""
     ping_seconds: Annotated[float, Field(gt=0)] = 25.0
@@ -196,6 +197,21 @@ class Settings(BaseSettings):
     def public_path(self) -> str:
         """The path of `public_url`, without a slash at its end; empty for the root."""
         return "".join(f"/{part}" for part in (self.public_url or "").split("/")[3:])
+
+    @property
+    def hello_bytes_max(self) -> int:
+        """Bytes in all that a live connection sends before it is known whose it is."""
+        return 4_096 + 192 * self.rooms_per_connection_max
+
+    @property
+    def frame_bytes_max(self) -> int:
+        """Bytes in one WebSocket message: every allowed text, however it is escaped, and what goes around it."""
+        return self.hello_bytes_max + ESCAPED_BYTES_MAX * self.text_chars_max
+
+    @property
+    def body_bytes_max(self) -> int:
+        """Bytes in the body of one HTTP request outside `/v1`: as much as in a message."""
+        return self.frame_bytes_max
 
     @property
     def url(self) -> str:

@@ -16,6 +16,7 @@ from palaver.settings import settings_from
 SECONDS_MAX = 90
 ENVIRONMENT = {
     "PALAVER_FRAMES_PER_SECOND": "100000",
+    "PALAVER_BYTES_PER_SECOND": "1e9",
     "PALAVER_STOP_SECONDS": "3",
     "PALAVER_LOG_LEVEL": "warning",
 }

@@ -84,7 +84,7 @@ async def test_a_page_of_another_site_can_change_nothing(door: Door, method: str
 
 
 async def test_a_body_beyond_the_limit_is_refused_however_it_is_sent(tmp_path: Path) -> None:
-    async with open_door(tmp_path, body_bytes_max=10_000) as door:
+    async with open_door(tmp_path, text_chars_max=10) as door:
         http = door.http()
         got = await http.post("/api/rooms", json={"title": "x" * 20_000})
         assert (got.status_code, got.json()["code"]) == (413, "payload_too_large")

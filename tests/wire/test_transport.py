@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import socket
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from uuid import UUID
 
 import pytest
 from structlog.testing import capture_logs
-from tests.wire.door import Door, new_cid, new_room, open_door
+from tests.wire.door import Door, Live, new_cid, new_room, open_door
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from palaver.wire import transport
@@ -209,9 +210,9 @@ async def test_a_flood_of_pings_ends_the_connection(door: Door) -> None:
     token, _ = await door.guest()
     async with door.live(token) as live:
         with contextlib.suppress(ConnectionClosed):
-            for number in range(500):
+            for number in range(2_000):
                 await live.socket.ping(f"{number}")
-        assert await live.closed() == 1008
+        assert await live.closed() == 4008
     await served(door)
 
 
@@ -226,11 +227,19 @@ async def test_a_message_in_a_thousand_pieces_ends_the_connection(door: Door) ->
     await served(door)
 
 
-async def test_invalid_utf8_ends_the_connection(door: Door) -> None:
+async def test_invalid_utf8_ends_the_connection_and_is_no_error_of_ours(
+    door: Door, caplog: pytest.LogCaptureFixture
+) -> None:
     token, _ = await door.guest()
+    for path in ("/ws", "/ws/chat"):
+        cookie = {"cookie": f"stupidbot_user_id={UUID(int=2)}"}
+        async with door.socket(path, additional_headers=cookie) as socket:
+            await socket.send(b"\xff\xfe", text=True)
+            assert await Live(socket).closed() == 1007
     async with door.live(token) as live:
-        await live.socket.send(b"\xff\xfe", text=True)
+        await live.socket.send([b"ok", b"\xff\xfe"], text=True)
         assert await live.closed() == 1007
+    assert [entry for entry in caplog.records if entry.levelno >= logging.ERROR] == []
 
 
 async def test_nothing_is_compressed(door: Door) -> None:

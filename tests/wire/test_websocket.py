@@ -27,8 +27,8 @@ async def test_hello_is_answered_with_who_one_is_and_the_limits(door: Door) -> N
         assert live.welcome["me"] == (await http.get("/api/me")).json()
         assert live.welcome["epoch"].startswith("e_")
         assert live.welcome["limits"] == {
-            "frame": 65536,
-            "text": 10000,
+            "frame": 1_216_384,
+            "text": 100_000,
             "inflight": 32,
             "rooms": 64,
         }
@@ -425,6 +425,50 @@ async def test_a_frame_beyond_the_limit_ends_the_connection(door: Door) -> None:
         with contextlib.suppress(ConnectionClosed):
             await live.socket.send("x" * 17_000_000)
         assert await live.closed() == 1009
+
+
+@pytest.mark.parametrize("character", ["x", "\x01", "\U0001f600"])
+async def test_a_text_that_is_allowed_passes_every_door_in_every_escape(
+    door: Door, character: str
+) -> None:
+    """The case `escaped-emoji`: 12 bytes for one character, which Python's `json.dumps` makes of it."""
+    text = character * 100_000
+    token, http = await door.guest()
+    room = await new_room(http)
+    json_body = {"content-type": "application/json"}
+    async with door.live(token) as live:
+        await live.ask(t="sub", room=room)
+        for plain in (True, False):
+            frame = {"t": "send", "id": 77, "room": room, "cid": new_cid(), "text": text}
+            await live.socket.send(json.dumps(frame, ensure_ascii=plain))
+            assert (await live.reply(77))["state"] == "stored"
+            body = json.dumps({"cid": new_cid(), "text": text}, ensure_ascii=plain).encode()
+            path = f"/api/rooms/{room}/messages"
+            assert (await http.post(path, content=body, headers=json_body)).status_code == 201
+        refused = await live.say(room, text + "x")
+        assert (refused["t"], refused["code"]) == ("err", "text_too_long")
+        over = {"cid": new_cid(), "text": text + "x"}
+        assert (await http.post(f"/api/rooms/{room}/messages", json=over)).status_code == 413
+    assert await texts(http, room) == [text] * 4
+
+
+async def test_a_first_message_may_be_small_only(tmp_path: Path) -> None:
+    async with open_door(tmp_path, hello_seconds=90) as door:
+        token, http = await door.guest()
+        async with door.socket() as socket:
+            with contextlib.suppress(ConnectionClosed):
+                await socket.send("x" * 40_000)
+            assert await Live(socket).closed() == 1009
+        rooms = {f"r_{number:032x}": 9_007_199_254_740_991 for number in range(64)}
+        async with door.live(token, {"epoch": "e_other", "rooms": rooms}) as live:
+            assert (await live.push("err"))["code"] == "room_not_found"
+        room = await new_room(http)
+        async with door.socket() as socket:  # who says all at once is heard, too
+            live = Live(socket)
+            await live.send(t="hello", id=1, v=1, token=token)
+            await live.send(t="send", id=2, room=room, cid=new_cid(), text="x" * 100_000)
+            assert (await live.reply(1))["t"] == "welcome"
+            assert (await live.reply(2))["state"] == "stored"
 
 
 async def test_a_foreign_page_and_a_token_in_the_url_are_refused(door: Door) -> None:

@@ -22,7 +22,6 @@ from palaver.wire.sse import EventFeed, wants_feed
 
 LIMIT_DEFAULT = 50
 WAIT_SECONDS_MAX = 30
-BODY_FRAMES_MAX = 4
 KEPT = "private, max-age=31536000, immutable"
 _DIGITS = re.compile(r"[0-9]{1,15}")
 
@@ -43,7 +42,7 @@ Limit = Annotated[Whole, Query(description="Rows at the most; more than 200 are 
 class Body(Generic[S]):
     """A request's body: a JSON object of a shape.
 
-    Refused: `unsupported_media_type`, `payload_too_large`, `bad_request` and what `frames.load` refuses.
+    Refused: `unsupported_media_type`, `bad_request` and what `frames.load` refuses.
     """
 
     def __init__(self, shape: type[S]) -> None:
@@ -51,10 +50,7 @@ class Body(Generic[S]):
 
     async def __call__(self, request: Request) -> S:
         """FastAPI's dependency."""
-        core: Core = request.app.state.core
         data = await request.body()
-        if len(data) > core.settings.frame_bytes_max * BODY_FRAMES_MAX:
-            raise Refused(Code.PAYLOAD_TOO_LARGE, "That is more than any call here needs.")
         if data:
             _check_media_type(request)
         try:

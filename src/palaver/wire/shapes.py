@@ -51,7 +51,7 @@ class NewMessage(Shape):
     cid: str
     """Made once per message, best a UUID: the same one is stored once, for ever."""
     text: str
-    """At most 10,000 characters (Unicode code points)."""
+    """At most 100,000 characters (Unicode code points)."""
     reply_to: str | None = None
     """The message that this one answers."""
 

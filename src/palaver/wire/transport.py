@@ -1,53 +1,58 @@
 """The connections themselves: uvicorn's two protocols, with the bounds that they lack.
 
 Theory of operation. uvicorn alone accepts headers without end, waits for ever for the rest of a request, forgets its
-limit of connections when one becomes a WebSocket, answers floods of pings, and keeps a connection whose peer takes no
-byte. Here a connection has, in this order:
+limit of connections when one becomes a WebSocket, answers floods of pings, parses megabytes of tiny frames before
+anyone else has a turn, and keeps a connection whose peer takes no byte. Here a connection has, in this order:
 
 * a place: more than `connections_max` are answered with 503, far more are dropped;
 * a head that is bounded in bytes, lines and seconds (431, 408), for the first request and for each later one;
+* turns: what it is sent is parsed in slices, and meanwhile not read (`waiting.Intake`);
+* an allowance: each WebSocket frame counts, those of control and pieces too, and each byte. A message that is too much
+  is told to the application, which refuses it; what is no message ends the connection (4008); bytes wait. Until the
+  application says `KNOWN`, no more is parsed than a first message may take;
 * an end: an answer that comes before the whole body was read is followed by a half-close, so that the client sees the
   answer rather than a reset;
 * progress: a peer that takes no byte for `slow_reader_seconds` is cut off (4003 on a live connection).
 
-`FRAMES` is an addition to ASGI: one message that sends many text frames, which are written to the socket in one piece.
-Nothing here knows what is said.
+Additions to ASGI: `FRAMES`, a message that sends many text frames, which are written to the socket in one piece;
+`KNOWN`, in a message that is sent: the application knows now whose connection it is; `LATE_MS` and `REFUSED`, in one
+that came: in how many milliseconds it would not have been too much, and how many were. Nothing here knows what is said.
 """
 
 import asyncio
 import math
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, cast
 
 import httptools
 import uvicorn
-from uvicorn._types import ASGISendEvent
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.exceptions import InvalidState
-from websockets.frames import Frame
+from websockets.frames import CTRL_OPCODES, Frame
 from websockets.protocol import State
 
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.settings import Settings
 from palaver.wire import frames, problems
-from palaver.wire.waiting import Gate, Mailbox
+from palaver.wire.waiting import Allowance, Gate, Intake, Mailbox, Progress
 
-FRAMES = "palaver.frames"
+FRAMES, KNOWN = "palaver.frames", "palaver.known"
+LATE_MS, REFUSED = "palaver.late_ms", "palaver.refused"
 HEADERS_MAX = 128
 FRAGMENTS_MAX = 1_024
-PINGS_MAX = 100
-PINGS_SECONDS = 10.0
 CROWD_MAX = 256
 PIECE_BYTES = 65_536
 FILES_BESIDE = 512
 LINGER_SECONDS = 2.0
-TOO_SLOW = 4003
+TOO_SLOW, TOO_MANY = 4003, 4008
 
 _SHORT = [bytes((0x81, size)) for size in range(126)]
 _MALFORMED = Refused(Code.BAD_REQUEST, "That is not HTTP/1.1 as this server reads it.")
@@ -89,39 +94,6 @@ class EdgeConfig(uvicorn.Config):
         )
 
 
-Stalled = Callable[[], None]
-
-
-class _Progress:
-    """Watches that a peer which was sent more than it took goes on taking."""
-
-    def __init__(self, transport: asyncio.Transport, seconds: float, stalled: Stalled) -> None:
-        self._transport = transport
-        self._seconds = seconds
-        self._stalled = stalled
-        self._waiting = 0
-        self._timer: asyncio.TimerHandle | None = None
-
-    def paused(self) -> None:
-        """More is written than the peer takes."""
-        self.resumed()
-        self._waiting = self._transport.get_write_buffer_size()
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._seconds, self._look)
-
-    def resumed(self) -> None:
-        """The peer caught up, or is gone."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _look(self) -> None:
-        if self._transport.get_write_buffer_size() < self._waiting:
-            self.paused()
-        else:
-            self._stalled()
-
-
 class HttpConnection(HttpToolsProtocol):
     """One HTTP connection."""
 
@@ -143,12 +115,15 @@ class HttpConnection(HttpToolsProtocol):
         self._unread_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._refusal: PalaverError | None = None
-        self._progress: _Progress | None = None
+        self._progress: Progress | None = None
+        self._intake: Intake
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
         connected = cast("asyncio.Transport", transport)
         super().connection_made(connected)
+        self._intake = Intake(connected, self._parse)
+        self.flow = FlowControl(cast("asyncio.Transport", self._intake))
         self._tally.open += 1
         open_now = len(self.connections)
         self._crowded = open_now > self._edge.connections_max
@@ -157,17 +132,21 @@ class HttpConnection(HttpToolsProtocol):
             self._over = True
             connected.abort()
             return
-        self._progress = _Progress(connected, self._edge.slow_reader_seconds, self._too_slow)
+        self._progress = Progress(connected, self._edge.slow_reader_seconds, self._too_slow)
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
         self._tally.open -= 1
         self._stop_timers()
+        self._intake.drop()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
+        self._intake.take(data)
+
+    def _parse(self, data: bytes) -> None:
         if self._over:
             return
         self._unset_keepalive_if_required()
@@ -221,12 +200,15 @@ class HttpConnection(HttpToolsProtocol):
         """See uvicorn. An answer to a request that was not read to its end is the connection's last."""
         unread = not self.pipeline and self.cycle.more_body
         super().on_response_complete()
+        if self.pipeline:
+            self.flow.pause_reading()  # what was asked already is answered first
         if unread and not self.transport.is_closing():
             self._linger()
 
     def handle_websocket_upgrade(self) -> None:
         """See uvicorn."""
         self._stop_timers()
+        self._intake.drop()
         super().handle_websocket_upgrade()
 
     def shutdown(self) -> None:
@@ -339,7 +321,8 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
 
     # An object with more than 30 attributes gets a dictionary of its own, of 2 KiB: most of uvicorn's stand here too.
     __slots__ = (
-        *("_edge", "_over", "_pings", "_pings_since", "_progress", "_tally", "app", "app_state"),
+        *("_byte_allowance", "_early_bytes", "_edge", "_frame_allowance", "_intake", "_late_ms"),
+        *("_over", "_progress", "_refused", "_tally", "app", "app_state"),
         *("asgi_version", "client", "close_sent", "close_timeout", "close_timer", "config", "conn"),
         *("connections", "curr_msg_data_type", "default_headers", "disconnected", "frames"),
         *("handshake_complete", "handshake_initiated", "initial_response", "last_ping_rtt"),
@@ -362,32 +345,104 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self._edge = config.edge
         self._tally = config.tally
         self._over = False
-        self._pings = 0
-        self._pings_since = 0.0
-        self._progress: _Progress | None = None
+        self._frame_allowance = Allowance(self._edge.frames_per_second, self.loop.time())
+        self._byte_allowance: Allowance | None = None  # before it is known whose connection this is
+        self._early_bytes = 0
+        self._late_ms = 0
+        self._refused = 0
+        self._progress: Progress | None = None
+        self._intake: Intake
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
         super().connection_made(transport)
-        self._progress = _Progress(self.transport, self._edge.slow_reader_seconds, self._too_slow)
+        self._intake = Intake(self.transport, self._parse)
+        self._progress = Progress(self.transport, self._edge.slow_reader_seconds, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
         self._tally.open -= 1
         if self._progress is not None:
             self._progress.resumed()
+        self._intake.drop()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
+        self._intake.take(data)
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """ASGI. What follows a message is parsed when the next one is asked for."""
+        if self.queue.empty():
+            self._intake.resume_reading()
+        return await self.queue.get()
+
+    def _parse(self, data: bytes) -> None:
         if self._over:
             return
+        in_head = not self.handshake_initiated
         self.conn.receive_data(data)
         unread = self.conn.handshake_exc is not None and not self.handshake_initiated
         if self.conn.parser_exc is not None or unread:
             self.handle_parser_exception()
-        else:
-            self.handle_events()
+            return
+        self.handle_events()
+        if not in_head:
+            self._take_bytes(len(data))
+
+    def _take_bytes(self, size: int) -> None:
+        if self._byte_allowance is not None:
+            self._byte_allowance.take(size)
+            seconds = self._byte_allowance.wait_seconds(self.loop.time())
+            if seconds:
+                self._intake.wait(seconds)
+            return
+        self._early_bytes += size
+        if self._early_bytes > self._edge.hello_bytes_max and self.queue.empty():
+            if cast("Mailbox[Any]", self.queue).awaited:
+                self._fail(1009, "too large for a first message")
+            else:
+                self._intake.pause_reading()
+
+    def _take_frame(self, frame: Frame) -> None:
+        """Counts a frame. One too many ends the connection, unless it is a message: the application answers those."""
+        seconds = self._frame_allowance.wait_seconds(self.loop.time())
+        self._late_ms = math.ceil(seconds * 1000)
+        if not (seconds or self.close_sent):
+            self._frame_allowance.take(1)
+            self._refused = max(0, self._refused - 1)
+            return
+        self._refused += 1
+        answered = frame.fin and frame.opcode not in CTRL_OPCODES and not self.close_sent
+        if self._refused > self._edge.frames_per_second and not answered:
+            self._fail(TOO_MANY, "too many frames")
+
+    def handle_events(self) -> None:
+        """See uvicorn. Each frame is counted before anything is made of it."""
+        for event in self.conn.events_received():
+            if isinstance(event, Frame):
+                self._take_frame(event)
+            if self._over:
+                return
+            self.conn.events = [event]
+            super().handle_events()
+
+    def send_receive_event_to_app(self) -> None:
+        """See uvicorn. Nothing more is parsed until the application asks for more."""
+        data, self.frames = b"".join(self.frames), []
+        if self.close_sent:
+            return
+        message: dict[str, Any] = {"type": "websocket.receive", LATE_MS: self._late_ms}
+        message[REFUSED] = self._refused
+        try:
+            message[self.curr_msg_data_type] = (
+                data.decode() if self.curr_msg_data_type == "text" else data
+            )
+        except UnicodeDecodeError:
+            self._fail(1007, "not UTF-8")
+            return
+        self.queue.put_nowait(cast("ASGIReceiveEvent", message))
+        self._intake.pause_reading()
 
     def handle_cont(self, event: Frame) -> None:
         """See uvicorn."""
@@ -397,15 +452,11 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             super().handle_cont(event)
 
     def handle_ping(self) -> None:
-        """See uvicorn. A flood of pings would fill our buffer with answers."""
-        now = self.loop.time()
-        if now - self._pings_since > PINGS_SECONDS:
-            self._pings, self._pings_since = 0, now
-        self._pings += 1
-        if self._pings > PINGS_MAX:
-            self._fail(1008, "too many pings")
-        else:
+        """See uvicorn. Who takes no answers gets none."""
+        if self.writable.is_set():
             super().handle_ping()
+        else:
+            self.conn.data_to_send()
 
     def handle_parser_exception(self) -> None:
         """See uvicorn. Breaking the protocol ends the connection; the client is to see why."""
@@ -450,6 +501,8 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             await self.writable.wait()
         if self.disconnected or self._over:
             raise ClientDisconnected
+        if KNOWN in message and self._byte_allowance is None:
+            self._byte_allowance = Allowance(self._edge.bytes_per_second, self.loop.time())
         if cast("str", message["type"]) == FRAMES:
             await self._write(cast("dict[str, Any]", message)["frames"])
         elif message["type"] == "websocket.close" and self.handshake_complete:
@@ -496,9 +549,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
     def _end(self) -> None:
         """Our close frame is written: the peer has a moment to answer it, then the connection is cut."""
         self.close_sent = True
-        if self.read_paused:
-            self.read_paused = False
-            self.transport.resume_reading()
+        self._intake.resume_reading()
         if self.close_timer is None:
             self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, cast
 
 import structlog
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from palaver.core import live
 from palaver.core.reader import Reader
@@ -24,15 +24,14 @@ from palaver.model import Actor, MessageId, RoomId, TurnId
 from palaver.wire import auth, frames
 from palaver.wire.frames import Json
 from palaver.wire.problems import INTERNAL
-from palaver.wire.transport import FRAMES
+from palaver.wire.transport import FRAMES, KNOWN, LATE_MS, REFUSED, TOO_MANY
 
 PATH = "/ws"
 VERSION = 1
 SUBPROTOCOL = "palaver.v1"
-GOING_AWAY, NO_HELLO, NO_PONG, TOO_MANY = 4000, 4001, 4002, 4008
+GOING_AWAY, NO_HELLO, NO_PONG = 4000, 4001, 4002
 NOT_THIS_PROTOCOL, OTHER_VERSION, NOT_ALLOWED = 4500, 4501, 4503
 UNEXPECTED = 1011
-BURST_SECONDS = 10.0
 TYPING_SECONDS = 3.0
 BUSY_MS = 1_000
 RETRY_SECONDS = 1.0
@@ -70,33 +69,12 @@ class Live:
             await self.app(scope, receive, send)
 
 
-class Allowance:
-    """How many frames a client may send: `rate` a second, on average over ten seconds."""
-
-    __slots__ = ("_left", "_most", "_rate", "_then")
-
-    def __init__(self, rate: float, now: float) -> None:
-        self._rate = rate
-        self._most = self._left = rate * BURST_SECONDS
-        self._then = now
-
-    def take(self, now: float) -> int:
-        """0 when one more may come, else in how many milliseconds."""
-        self._left = min(self._most, self._left + (now - self._then) * self._rate)
-        self._then = now
-        if self._left < 1:
-            return max(1, round((1 - self._left) / self._rate * 1000))
-        self._left -= 1
-        return 0
-
-
 class Connection:
     """One client."""
 
     __slots__ = (
-        *("_actor", "_allowance", "_core", "_ended", "_epoch", "_out", "_pulled"),
-        *("_reader", "_receive", "_refused_frames", "_rooms", "_scope", "_send", "_tasks"),
-        *("_timer", "_typed", "_waiting", "_working"),
+        *("_actor", "_core", "_ended", "_epoch", "_out", "_pulled", "_reader", "_receive"),
+        *("_rooms", "_scope", "_send", "_tasks", "_timer", "_typed", "_waiting", "_working"),
     )
 
     def __init__(self, core: Core, scope: Scope, receive: Receive, send: Send) -> None:
@@ -104,8 +82,6 @@ class Connection:
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._allowance = Allowance(core.settings.frames_per_second, core.clock.monotonic())
-        self._refused_frames = 0.0
         self._waiting: list[Json] = []  # an empty deque takes 760 bytes, for ever
         self._working = False
         self._ended = False
@@ -189,7 +165,7 @@ class Connection:
 
     async def _first_frame(self) -> Json:
         try:
-            frame = frames.load((await self._next_text()).encode())
+            frame = frames.load((await self._next_message())["text"].encode())
         except Refused:
             frame = {}
         if frame.get("t") != "hello":
@@ -219,7 +195,7 @@ class Connection:
         welcome: Json = {"t": "welcome", "v": VERSION, "epoch": core.epoch, "me": frames.me(actor)}
         welcome |= {"ping": int(ping) if ping.is_integer() else ping, "limits": limits}
         welcome["db"] = "up" if core.db_up else "down"
-        await self._reply(welcome, frame)
+        await self._put(_encoded(welcome, frame), known=True)
         return rooms
 
     def _last_known(self, last: Any) -> Json:
@@ -239,39 +215,28 @@ class Connection:
     async def _read(self) -> None:
         while True:
             await asyncio.sleep(0)  # many frames may lie ready, and others want their turn too
-            text = await self._next_text()
-            wait_ms = self._allowance.take(self._core.clock.monotonic())
+            message = await self._next_message()
+            if message[REFUSED] > self._core.settings.frames_per_second:
+                raise _Over(TOO_MANY, "too many frames")  # it was told, and does not mind
             try:
-                frame = frames.load(text.encode())
+                frame = frames.load(message["text"].encode())
             except Refused as problem:
                 await self._error(problem, {})
-                frame = None
-            if wait_ms:
-                await self._too_fast(wait_ms, frame)
                 continue
-            self._refused_frames = max(0, self._refused_frames - 1)
-            if frame is not None:
+            if message[LATE_MS]:
+                too_many = "That is too many frames a second."
+                late = Unavailable(Code.RATE_LIMITED, too_many, retry_ms=message[LATE_MS])
+                await self._error(late, frame)
+            else:
                 await self._take(frame)
 
-    async def _next_text(self) -> str:
+    async def _next_message(self) -> Message:
         message = await self._receive()
         if message["type"] == "websocket.disconnect":
             raise _Over(None)
-        text = message.get("text")
-        if text is None:
+        if "text" not in message:
             raise _Over(NOT_THIS_PROTOCOL, "frames are text")
-        return text
-
-    async def _too_fast(self, wait_ms: int, frame: Json | None) -> None:
-        """Refuses a frame; a client that does not mind is cut off."""
-        self._refused_frames += 1
-        if self._refused_frames > self._core.settings.frames_per_second:
-            raise _Over(TOO_MANY, "too many frames")
-        if frame is not None:
-            too_fast = Unavailable(
-                Code.RATE_LIMITED, "That is too many frames a second.", retry_ms=wait_ms
-            )
-            await self._error(too_fast, frame)
+        return message
 
     async def _take(self, frame: Json) -> None:
         """Answers at once what waits for nothing, and queues the rest."""
@@ -404,6 +369,7 @@ class Connection:
             sent = loop.time()
             async with self._out:
                 payloads = [item.frame for item in self._pulled]
+                self._rooms -= {i.room for i in self._pulled if isinstance(i, live.Unsubscribed)}
                 closing = any(item.__class__ is live.Closing for item in self._pulled)
                 self._pulled = []  # while a slow client takes the bytes, nothing else of them is kept
                 if payloads:
@@ -421,10 +387,11 @@ class Connection:
             reply["room"] = frame["room"]
         await self._reply(reply, frame)
 
-    async def _put(self, payloads: Sequence[bytes]) -> None:
+    async def _put(self, payloads: Sequence[bytes], *, known: bool = False) -> None:
         """Sends frames, all in one piece. Waits for a slow reader, until `transport` cuts it off."""
+        told = {KNOWN: True} if known else {}
         try:
-            await self._send({"type": FRAMES, "frames": payloads})
+            await self._send({"type": FRAMES, "frames": payloads, **told})
         except OSError:  # the server's word for a client that has left
             raise _Over(None) from None
 

@@ -7,6 +7,7 @@ the connection stays. A connection owns nothing but its reader: when it goes, ru
 
 import asyncio
 from collections import deque
+from typing import NoReturn
 from uuid import UUID
 
 from fastapi import WebSocket, WebSocketDisconnect
@@ -31,8 +32,9 @@ from palaver.wire.classic.sessions import (
     uuid_of,
 )
 from palaver.wire.frames import Json
-from palaver.wire.websocket import Allowance
+from palaver.wire.transport import KNOWN, LATE_MS, REFUSED, TOO_MANY
 
+NORMAL = 1000
 NO_USER_ID = 4001
 SERVICE_RESTART = 1012
 TRY_AGAIN_LATER = 1013
@@ -93,8 +95,6 @@ class _Conversation:
         self._told: deque[MessageId] = deque(maxlen=REMEMBERED_MAX)
         self._drafted: set[MessageId] = set()
         self._sending = asyncio.Lock()
-        rate = core.settings.frames_per_second
-        self._allowance = Allowance(rate, core.clock.monotonic())
 
     async def run(self, joined: live.Joined) -> None:
         """Greets, then talks until either side goes."""
@@ -160,10 +160,11 @@ class _Conversation:
             case live.Settled(code=code, detail=detail) if code is not None:
                 self._drafted.discard(item.message)
                 await self._send({"type": "error", "content": detail, "error_code": code})
+            case live.Unsubscribed(code=code, detail=detail):
+                await self._send({"type": "error", "content": detail, "error_code": code})
+                await self._end(NORMAL)
             case live.Closing():
-                async with self._sending:
-                    await self._websocket.close(SERVICE_RESTART)
-                raise WebSocketDisconnect(SERVICE_RESTART)
+                await self._end(SERVICE_RESTART)
             case _:
                 pass  # what this contract has no word for
 
@@ -193,7 +194,14 @@ class _Conversation:
 
     async def _send(self, frame: Json) -> None:
         async with self._sending:
-            await self._websocket.send_text(_text(frame))
+            await self._websocket.send(
+                {"type": "websocket.send", "text": _text(frame), KNOWN: True}
+            )
+
+    async def _end(self, code: int) -> NoReturn:
+        async with self._sending:
+            await self._websocket.close(code)
+        raise WebSocketDisconnect(code)
 
     # what it says
 
@@ -202,13 +210,12 @@ class _Conversation:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
                 return
+            if message[REFUSED] > self._core.settings.frames_per_second:
+                await self._end(TOO_MANY)
             text = message.get("text")
-            wait_ms = self._allowance.take(self._core.clock.monotonic())
             try:
-                if wait_ms:
-                    raise Unavailable(
-                        Code.RATE_LIMITED, "That is too many frames a second.", retry_ms=wait_ms
-                    )
+                if message[LATE_MS]:
+                    raise Unavailable(Code.RATE_LIMITED, "That is too many frames a second.")
                 await self._say(message["bytes"] if text is None else text.encode())
             except PalaverError as error:
                 await self._send(_error(error))
