@@ -38,7 +38,7 @@ class FakeSocket implements Socket {
 
 const welcome = {
   t: 'welcome', id: 1, v: 1, epoch: 'e_1', me: { id: 'u_1', name: 'G', kind: 'person', guest: true }, ping: 25,
-  limits: { frame: 65536, text: 10000, inflight: 32, rooms: 64 }, db: 'up',
+  limits: { frame: 1216384, text: 100000, inflight: 32, rooms: 64 }, db: 'up',
 }
 
 function setUp(last: { epoch: string; rooms: Record<string, number> } | null = null) {

@@ -42,6 +42,7 @@ const REQUEST_TEXTS: Record<string, string> = {
   timeout: 'The server did not answer in time.',
   bad_answer: 'The server sent something that could not be understood.',
   rejected: 'The server could not store this message.',
+  room_deleted: 'This chat was deleted.',
   // said by the server
   bad_request: 'The server did not accept that.',
   invalid_json: 'The server did not understand that.',
@@ -81,6 +82,17 @@ const REQUEST_TEXTS: Record<string, string> = {
   draft_too_old: 'The server’s database was away for too long to store this message.',
   database_full: 'The server has no room left to store anything.',
   shutting_down: 'The server is restarting. Please try again in a moment.',
+}
+
+/** How many characters a text has, as the server counts them: Unicode code points. */
+export function charactersIn(text: string): number {
+  return text.length - (text.match(/[\ud800-\udbff][\udc00-\udfff]/g)?.length ?? 0)
+}
+
+/** What is too long, and by how much. */
+export function tooLongText(text: string, limit: number): string {
+  const [has, may] = [charactersIn(text).toLocaleString(), limit.toLocaleString()]
+  return `This message is too long: it has ${has} characters, and ${may} are the most. Please send it in parts.`
 }
 
 export function answerText(code: string | undefined): string {

@@ -188,6 +188,7 @@ export type Push =
   | ({ t: 'draft'; room: string } & Draft)
   | { t: 'typing'; room: string; by: string; name: string }
   | { t: 'read'; room: string; seq: number }
+  | { t: 'unsub'; room: string; code: string; detail: string }
   | { t: 'db'; state: 'up' | 'down' }
   | { t: 'bye'; retry_ms: number }
   | { t: 'pong' }

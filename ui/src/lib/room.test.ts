@@ -39,6 +39,18 @@ describe('order', () => {
     expect(seqs(log)).toEqual([1, 2, 3, 4, 5, 6, 7])
   })
 
+  test('a chat that is deleted says so, and comes back when it is restored', () => {
+    const { log } = opened(1, 3)
+    log.applyEvent(event(4, 'room.deleted', {}))
+    expect(log.problem).toBe('room_deleted')
+    log.refused('room_not_found')
+    expect(log.problem).toBe('room_deleted')
+    log.applySub({ t: 'sub', room: 'r_1', mode: 'resume', seq: 5, events: [event(5, 'room.restored', {})], streams: [] })
+    expect(log.problem).toBe(null)
+    log.refused('room_not_found')
+    expect([log.problem, log.live]).toEqual(['room_not_found', false])
+  })
+
   test('kinds that are not known still count', () => {
     const { log } = opened(1, 3)
     log.applyEvent(event(4, 'weather.changed', {}))

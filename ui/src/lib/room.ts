@@ -26,6 +26,7 @@ const KEEP_MESSAGES_MAX = 1200
 const KEEP_MESSAGES = 800
 const TAIL_MESSAGES = 200
 const TYPING_MS = 5000
+const DELETED = 'room_deleted'
 
 export class RoomLog {
   readonly id: string
@@ -146,9 +147,16 @@ export class RoomLog {
     }, TYPING_MS + 50)
   }
 
-  /** The server does not give this room. */
+  /** The server does not give this room, or no longer. */
   refused(code: string): void {
-    this.problem = code
+    this.live = false
+    this.problem = this.problem === DELETED ? DELETED : code
+    this.changed.emit()
+  }
+
+  /** The room was deleted, perhaps in another tab. */
+  noteDeleted(): void {
+    this.problem = DELETED
     this.changed.emit()
   }
 
@@ -223,6 +231,10 @@ export class RoomLog {
         break
       case 'message.restored':
         void this.#reload(Number(event.d.seq))
+        break
+      case 'room.deleted':
+      case 'room.restored':
+        this.problem = event.k === 'room.deleted' ? DELETED : null
         break
       default: // Other kinds change the room, not its messages.
     }

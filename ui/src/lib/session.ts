@@ -7,9 +7,9 @@
 import { Api } from './api'
 import { Connection, type Socket } from './connection'
 import { Emitter } from './emitter'
-import { Problem } from './errors'
+import { charactersIn, Problem } from './errors'
 import { Outbox, type KeyStore } from './outbox'
-import type { Ack, Limits, Me, Message, Models, Push, Room, RoomEvent, SubReply, Welcome } from './protocol'
+import type { Ack, Limits, Me, Message, Models, Push, Room, RoomEvent, RoomNotice, SubReply, Welcome } from './protocol'
 import { RoomLog } from './room'
 import { Rooms } from './rooms'
 
@@ -28,7 +28,7 @@ export class Session {
   me: Me | null = null
   models: Models | null = null
   db: 'up' | 'down' = 'up'
-  limits: Limits = { frame: 65_536, text: 10_000, inflight: 32, rooms: 64 }
+  limits: Limits = { frame: 1_216_384, text: 100_000, inflight: 32, rooms: 64 }
   /** The room whose newest message is before the person's eyes. */
   watched: string | null = null
 
@@ -48,6 +48,8 @@ export class Session {
       onLost: () => this.#lost(),
     })
     this.outbox = new Outbox(store, async (entry) => {
+      // The server would end the connection over a frame of any size.
+      if (charactersIn(entry.text) > this.limits.text) throw new Problem('text_too_long')
       const reply = await this.connection.request({
         t: 'send', room: entry.room, cid: entry.cid, text: entry.text, reply_to: null,
       })
@@ -263,6 +265,10 @@ export class Session {
         break
       case 'room':
         this.rooms.notice(push)
+        this.#noticed(push)
+        break
+      case 'unsub':
+        this.#logs.get(push.room)?.refused(push.code)
         break
       case 'ack':
         this.outbox.acknowledged(push)
@@ -273,6 +279,13 @@ export class Session {
         break
       default: // Kinds that this page does not know yet.
     }
+  }
+
+  /** A chat that is open here was deleted or restored elsewhere, perhaps while this page was far behind. */
+  #noticed(notice: RoomNotice): void {
+    const restored = notice.k.includes('room.restored')
+    if (!restored && notice.k.includes('room.deleted')) this.#logs.get(notice.room)?.noteDeleted()
+    if (restored) void this.#subscribe(notice.room)
   }
 
   #event(event: RoomEvent): void {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { answerText, Problem, problemText } from './errors'
+import { answerText, charactersIn, Problem, problemText, tooLongText } from './errors'
 import { newCid } from './ids'
 import { linkParts } from './links'
 import { initials, roomTitle } from './names'
@@ -20,6 +20,13 @@ describe('errors', () => {
   test.each(shown)('the server’s code %s has words of its own', (code) => {
     const said = problemText(new Problem(code, { temporary: true }))
     expect(said).not.toBe(problemText(new Problem('no_such_code', { temporary: true })))
+  })
+
+  test('what is too long is told with both numbers, counted as the server counts', () => {
+    expect(charactersIn('a\u{1f600}\ud800')).toBe(3)
+    const said = tooLongText('\u{1f600}'.repeat(100_001), 100_000)
+    expect(said).toContain((100_001).toLocaleString())
+    expect(said).toContain((100_000).toLocaleString())
   })
 
   test('an unknown code is never shown raw', () => {
