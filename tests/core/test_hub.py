@@ -1,6 +1,8 @@
 """What passes by: typing, read marks, changes of watched rooms."""
 
 import asyncio
+import gc
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +18,7 @@ from palaver.errors import Code, ProviderError, Refused
 from palaver.model import Entry, EventType, ExchangeKind, Role, RoomId
 from palaver.settings import Settings
 from palaver.store.engine.lanes import InlineLanes, Lane
+from palaver.wire import frames
 
 Resource = TypeVar("Resource")
 T = TypeVar("T")
@@ -147,6 +150,30 @@ async def test_long_texts_are_kept_for_readers_up_to_a_bound(core: Core) -> None
             happened = [item for item in await reader.next() if isinstance(item, Happened)]
             seen += [item.event.message.text for item in happened if item.event.message]
         assert seen == texts
+
+
+@pytest.mark.parametrize("text", ["hello", "x" * 4_000, "ж" * 4_000, "😀" * 4_000, '"\n' * 2_000])
+async def test_what_the_events_of_a_room_take_is_counted(tmp_path: Path, text: str) -> None:
+    settings = Settings(data_dir=tmp_path, detect=False)
+    async with started(settings, encode=frames.encode) as core:
+        _, ada = await core.access.new_guest()
+        with core.chat.reader(ada) as reader:
+            await reader.subscribe(core.lobby)
+            ring = core.hub._feeds[core.lobby].ring
+            tracemalloc.start()
+            try:
+                entries = [Entry(role=Role.USER, text=f"{text}{number}") for number in range(40)]
+                await core.exchanges.add(ada, core.lobby, entries)
+                del entries
+                await core.rooms.create(ada, agent=False)  # nobody else holds them after that
+                gc.collect()
+                counted, before = sum(one.bytes for one in ring), tracemalloc.get_traced_memory()[0]
+                assert len(ring) == 40
+                ring.clear()
+                freed = before - tracemalloc.get_traced_memory()[0]
+            finally:
+                tracemalloc.stop()
+    assert 0.9 * freed < counted < 1.3 * freed
 
 
 async def test_who_may_read_is_asked_again_when_that_may_have_changed(core: Core) -> None:

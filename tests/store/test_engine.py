@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from tests.store.world import World, opened
 
 from palaver.errors import Code, Refused, Unavailable
+from palaver.settings import Settings
 from palaver.store import messages, rooms
 from palaver.store.engine import faults
 from palaver.store.engine.base import file_of, parsed
@@ -200,6 +201,19 @@ async def test_the_file_is_as_safe_as_promised(sqlite_world: World, tmp_path: Pa
         "busy_timeout": 5_000,  # half of `database_seconds`
     }
     assert (tmp_path / "palaver.db-wal").exists()
+
+
+async def test_what_sqlite_keeps_in_memory_is_what_the_limits_say(sqlite_world: World) -> None:
+    def kept(conn: Connection) -> int:
+        return -int(conn.exec_driver_sql("PRAGMA cache_size").scalar_one()) // 1024
+
+    database = sqlite_world.store._database
+    writer, reader = await database.writing(0, kept), await database.reading(kept)
+    most = writer + Settings().reader_threads * reader
+    page = (Path(__file__).parents[2] / "docs" / "limits.md").read_text(encoding="utf-8")
+    [row] = [line for line in page.splitlines() if line.startswith("| pages that SQLite keeps")]
+    for figure in (writer, reader, most):
+        assert f" {figure} MiB" in row
 
 
 async def test_closing_leaves_one_file_and_the_lock(sqlite_url: str, tmp_path: Path) -> None:

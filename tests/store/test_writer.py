@@ -1,6 +1,8 @@
 """The queue, the shared commit and the deadline, on a database that the test holds in its hands."""
 
 import asyncio
+import gc
+import inspect
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -142,3 +144,17 @@ async def test_a_writer_that_gave_up_hurts_nobody() -> None:
         database.outcomes.put_nowait(OSError())
         with pytest.raises(Unavailable):
             await second
+
+
+async def test_nothing_of_a_batch_is_kept_until_the_next_one_comes() -> None:
+    database = HeldDatabase()
+    async with writing(database) as (writer, _):
+        command = ClaimTurns(dead=("nobody",))
+        future = writer.put(command)
+        database.outcomes.put_nowait(([()], []))
+        await future
+        await asyncio.sleep(0)  # the writer goes on to wait for the next one
+        await asyncio.sleep(0)
+        del future
+        held = [one for one in gc.get_referrers(command) if not inspect.isframe(one)]
+        assert held == []

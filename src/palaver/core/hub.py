@@ -17,8 +17,10 @@ cost the store nothing. `FEEDS_IDLE_MAX` rooms keep their feed for the time when
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from itertools import chain
+from sys import getsizeof
+from typing import Protocol, TypeVar, cast
 
 from palaver.core.live import (
     Delta,
@@ -36,7 +38,9 @@ from palaver.model import ActorId, Event, EventType, MessageId, RoomId, Turn, Vi
 
 RING_EVENTS_MAX = 512
 RING_BYTES_MAX = 2 * 1024 * 1024
-"""So much a ring may hold of long texts; what is older is read from the store."""
+"""So much memory a ring may take; what is older is read from the store."""
+EVENT_BYTES = 450
+"""Of an event and its message beside texts: the objects, and the ids and names that they hold."""
 FEEDS_IDLE_MAX = 64
 LET_IN_MAX = 20_000
 OPEN_ROOMS_MAX = 10_000
@@ -167,7 +171,7 @@ class Feed:
         self.seq: int | None = None  # not known before the store was asked
         self.opening: asyncio.Future[Unavailable | None] | None = None
         self.ring: deque[Happened] = deque()
-        self.bytes = 0  # of the texts in it
+        self.bytes = 0
         self.cursors: dict[Cursor, None] = {}
         self.let_in: dict[ActorId, None] = {}
         self.early: list[Event] = []
@@ -200,12 +204,13 @@ class Feed:
             self.let_in.clear()
         happened = Happened(event)
         happened.frame = encode(happened)
+        happened.bytes = _size(happened)
         self.ring.append(happened)
-        self.bytes += _size(happened)
+        self.bytes += happened.bytes
         while len(self.ring) > self.ring_max or (
             self.bytes > RING_BYTES_MAX and len(self.ring) > 1
         ):
-            self.bytes -= _size(self.ring.popleft())
+            self.bytes -= self.ring.popleft().bytes
         self.seq = event.seq
         return True
 
@@ -228,8 +233,19 @@ class Feed:
 
 
 def _size(happened: Happened) -> int:
-    message = happened.event.message
-    return len(happened.frame) + (0 if message is None else len(message.text))
+    """What a kept event takes: its frame, its text as Python holds it, what else it says, and the objects around."""
+    event, message = happened.event, happened.event.message
+    size = EVENT_BYTES + getsizeof(happened.frame) + _size_of(event.data)
+    return size if message is None else size + getsizeof(message.text) + _size_of(message.meta)
+
+
+def _size_of(value: object) -> int:
+    inner: Iterable[object] = ()
+    if isinstance(value, Mapping):
+        inner = chain.from_iterable(cast("Mapping[str, object]", value).items())
+    elif isinstance(value, list | tuple):
+        inner = cast("Sequence[object]", value)
+    return getsizeof(cast("object", value)) + sum(map(_size_of, inner))
 
 
 class Cursor:

@@ -51,9 +51,10 @@ class _Shared:
 
 @dataclass(slots=True, eq=False)
 class Happened(_Shared):
-    """An event of a subscribed room, exactly once and in the order of `seq`."""
+    """An event of a subscribed room, exactly once and in the order of `seq`. `bytes`: what it takes while kept."""
 
     event: Event
+    bytes: int = 0
 
 
 @dataclass(slots=True, eq=False)

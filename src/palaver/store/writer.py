@@ -99,6 +99,7 @@ class Writer:
                 batch = [self._queue.popleft() for _ in range(count)]
                 self._expect(batch)
                 await self._write(batch)
+                del batch  # nothing of it is kept until the next one comes
                 if self._deadline is not None:
                     self._deadline.cancel()
             elif self._stopping:

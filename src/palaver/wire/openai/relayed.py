@@ -28,6 +28,7 @@ from palaver.core.gather import (
 from palaver.core.running import Call, Outcome, Own, Told
 from palaver.errors import Code, ProviderError
 from palaver.model import Entry, Kind, Message, MessageId, Role, Status
+from palaver.wire import frames
 from palaver.wire.openai import items, requests
 from palaver.wire.openai.items import Invalid, Json, as_list, as_object
 from palaver.wire.openai.packing import packed
@@ -144,7 +145,7 @@ class Relayed:
                     event = _event_in(told.raw)
                     taken = None if event is None else answer.take(event)
                     if taken is not None:
-                        yield Told(orjson.dumps(taken[0]), taken[1])
+                        yield Told(frames.dump(taken[0]), taken[1])
                     if answer.last is not None:
                         await _drained(telling)
                         break
