@@ -176,6 +176,7 @@ def left_by_the_dead(
     texts: Sequence[str],
     *,
     synced: bool = True,
+    epoch: str = "",
     **sizes: int,
 ) -> Path:
     """The directory of drafts, with those of a process that is gone."""
@@ -185,7 +186,7 @@ def left_by_the_dead(
     for number, text in enumerate(texts):
         id_ = MessageId(f"m_{number:032x}")
         said = AddMessage(id=id_, room=room, author=author.id, text=text, cid=text)
-        dead.keep(id_, DRAFT, encoded(said, now_ms, author.name))
+        dead.keep(id_, DRAFT, encoded(said, now_ms, author.name, epoch))
         sync = dead.sync_job() if synced else None
         if sync is not None:
             sync(None)

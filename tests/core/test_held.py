@@ -13,6 +13,7 @@ from palaver.agents.base import Piece, TextPiece, ToolPiece
 from palaver.clock import SystemClock
 from palaver.core.gather import record_of
 from palaver.core.held import Held
+from palaver.core.history import History
 from palaver.core.running import Running
 from palaver.core.start import Core
 from palaver.errors import Code, Unavailable
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("impatient")
 
 
 async def client_of(core: Core) -> Client:
-    _, actor = await core.access.new_guest("Client", "t" * 40)
+    actor = await core.access.person("client", "Client")
     return Client(core, actor)
 
 
@@ -128,7 +129,8 @@ async def test_what_the_next_process_cannot_keep_is_left_for_the_one_after_it(
     clock, lane = SystemClock(), ThreadLanes().lane("journal", 1, nothing, nothing)
     few = Settings.model_validate({"data_dir": tmp_path, "draft_bytes_max": 5_000})
     async with Store.opened(few, clock, committed=nothing) as store:
-        held = Held(store, tmp_path / "journal" / "exchanges", lane, few, clock)
+        history = History(store, None, lane)
+        held = Held(store, history, tmp_path / "journal" / "exchanges", lane, few, clock)
         with away(tmp_path):
             await held.recover()
         assert held.depth == 2

@@ -151,9 +151,12 @@ async def nothing_is_lost(world: World, talkers: Sequence[Talker]) -> list[Json]
     return await everything_is_right(world, talkers)
 
 
-async def new_bad_world(serve: Serve, folder: Path, library: Path) -> tuple[World, Shim]:
+async def new_bad_world(
+    serve: Serve, folder: Path, library: Path, *, agent: bool = False
+) -> tuple[World, Shim]:
     shim = Shim(library, folder)
-    world = await new_world(serve, folder, people=3, environment={**FAST, **shim.environment})
+    environment = {**FAST, **shim.environment}
+    world = await new_world(serve, folder, people=3, agent=agent, environment=environment)
     return world, shim
 
 

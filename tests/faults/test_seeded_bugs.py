@@ -79,6 +79,20 @@ BUGS = [
         hangs=True,
     ),
     Bug(
+        "accepted means kept: stored in a history that has lost something since",
+        "core/history.py",
+        "return self.behind is None or epoch == self._store.epoch",
+        "return True",
+        "core/test_history.py::test_nothing_that_was_accepted_is_stored_in_a_history_that_is_behind",
+    ),
+    Bug(
+        "what was seen survives: a start deletes what its history does not know",
+        "store/journal.py",
+        "if not waiting.isdisjoint(orphan.records):",
+        "if False:",
+        "core/test_history.py::test_what_was_shown_of_an_answer_waits_for_the_turn_that_the_history_has_lost",
+    ),
+    Bug(
         "what was seen survives: shown before the journal has it",
         "core/screen.py",
         "        try:\n            self._journal.piece(self.turn.id, text, reasoning)\n",

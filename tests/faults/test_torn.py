@@ -11,19 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.faults.client import living
+from tests.faults.client import Json, living
 from tests.faults.test_disk import new_bad_world, talkers_of
 from tests.faults.test_power import all_events
 from tests.faults.world import World
+from tests.support.command import palaver
 from tests.support.server import Serve
-from tests.support.shim import Op
+from tests.support.shim import Op, Shim
 
 from palaver.core.start import started
 from palaver.settings import Settings
+from palaver.store.journal import set_aside
 
 pytestmark = [pytest.mark.fault, pytest.mark.slow, pytest.mark.timeout(300)]
 
 MARKS_OF_TORTURE = (pytest.mark.torture, pytest.mark.timeout(3_600))
+SEEN_CHARS = 100
 IMAGES = pytest.mark.parametrize("images", [8, pytest.param(200, marks=MARKS_OF_TORTURE)])
 SECTOR = 512
 
@@ -76,11 +79,7 @@ async def killed(serve: Serve, folder: Path, library: Path) -> tuple[World, set[
         await asyncio.gather(*(talker.told(30) for talker in talkers))
         await asyncio.gather(*(talker.end() for talker in talkers))
         marked = (await world.log())[-1]["seq"]
-        async with asyncio.timeout(60):
-            while f'"{world.room}", {marked}, ' not in (  # noqa: ASYNC110  a file wakes nobody
-                (world.server.data / "mark.json").read_text()
-            ):
-                await asyncio.sleep(0.01)
+        await noted(world, marked)
         shim.fail(Op.WRITE, "palaver.db")
         await asyncio.gather(*(talker.begin() for talker in talkers))
         await asyncio.gather(*(talker.told(6) for talker in talkers))
@@ -88,6 +87,20 @@ async def killed(serve: Serve, folder: Path, library: Path) -> tuple[World, set[
         await world.server.kill()
     shim.heal()
     return world, accepted, marked
+
+
+async def noted(world: World, seq: int) -> None:
+    """Waits until the server has noted down that the room is so far."""
+    mark = world.server.data / "mark.json"
+    async with asyncio.timeout(60):
+        while f'"{world.room}", {seq}, ' not in mark.read_text():  # noqa: ASYNC110  a file wakes nobody
+            await asyncio.sleep(0.01)
+
+
+async def spoken(world: World) -> dict[str, Json]:
+    """What was said, by its cid or else its id."""
+    said = [event["d"] for event in await world.log() if event["k"] == "message.created"]
+    return {one["cid"] or one["id"]: one for one in said}
 
 
 def copied(world: World, image: Path) -> None:
@@ -134,6 +147,7 @@ async def test_damaged_files_give_the_beginning_of_what_there_was_and_say_what_i
         assert (left.history == "behind") is missing, f"{name} with seed {seed}"
         assert (left.epoch != whole.epoch) is missing
         assert not missing or name == "palaver.db-wal"
+        assert not (missing and rest), "what was accepted waits for the history that it belongs to"
         told += missing
         shutil.rmtree(image)
     assert told
@@ -157,3 +171,73 @@ async def starts_and_tells(world: World) -> None:
     assert health["history"] == "behind"
     assert "Traceback" not in world.server.tail()
     assert "history.behind" in world.server.tail()
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """An answer that a kill cut: what was seen of it, what was accepted meanwhile, where its turn is in the log."""
+
+    turn: str
+    message: str
+    seen: str
+    accepted: set[str]
+    at: int
+
+
+async def answering_cut(world: World, shim: Shim) -> Cut:
+    """Somebody asks, reads along, and says more while the database is away; then the server is killed."""
+    [talker, *_] = talkers_of(world)
+    talker.quiet = True
+    async with living(talker):
+        await talker.welcomed(1)
+        at = (world.server.data / "palaver.db-wal").stat().st_size + SECTOR
+        async with world.http() as http:
+            asked = {"cid": "question", "text": "/long 5000"}
+            answer = (await http.post(f"/api/rooms/{world.room}/messages", json=asked)).json()
+        async with asyncio.timeout(60), talker.changed:
+            await talker.changed.wait_for(
+                lambda: any(len(text) >= SEEN_CHARS for text in talker.texts.values())
+            )
+        await noted(world, answer["seq"])
+        shim.fail(Op.WRITE, "palaver.db")
+        await talker.begin()
+        await talker.told(3)
+        talker.quiet = True
+        await world.server.kill()
+        await talker.lost()
+    shim.heal()
+    [(message, seen)] = talker.texts.items()
+    return Cut(answer["turns"][0], message, seen, set(talker.accepted), at)
+
+
+async def test_an_answer_whose_turn_is_lost_is_there_again_with_the_right_file(
+    serve: Serve, tmp_path: Path, shim_library: Path
+) -> None:
+    """One bit of the write-ahead log flips, so that the turn's row goes. Then the right file is copied back."""
+    world, shim = await new_bad_world(serve, tmp_path, shim_library, agent=True)
+    cut = await answering_cut(world, shim)
+    assert cut.accepted
+    server, right = world.server, tmp_path / "right"
+    copied(world, right)
+    content = bytearray((right / "palaver.db-wal").read_bytes())
+    content[cut.at] ^= 1
+    (server.data / "palaver.db-wal").write_bytes(content)
+    await server.start()
+    async with world.http() as http:
+        assert (await http.get("/health")).json()["history"] == "behind"
+    assert not (await spoken(world)).keys() & {"question", cut.message, *cut.accepted}
+    doctor = palaver(tmp_path, "doctor", "--data-dir", str(server.data), "--json").json["checks"]
+    assert ("set aside", "warn") in {(check["name"], check["state"]) for check in doctor}
+    await server.kill()
+    for name in ("palaver.db", "palaver.db-wal"):
+        shutil.copy(right / name, server.data / name)
+    await server.start()
+    async with world.http() as http, asyncio.timeout(60):
+        assert (await http.get("/health")).json()["history"] == "whole"
+        while not (said := await spoken(world)).keys() >= {cut.message, *cut.accepted}:  # noqa: ASYNC110  nobody is told
+            await asyncio.sleep(0.05)
+    assert said[cut.message]["status"] == "interrupted"
+    assert said[cut.message]["text"].startswith(cut.seen)
+    answers = [one["meta"]["turn"] for one in said.values() if one["role"] == "assistant"]
+    assert answers.count(cut.turn) == 1
+    assert not set_aside(server.data / "journal" / "streams")

@@ -35,7 +35,7 @@ def test_a_draft_is_read_as_it_was_written(text: str, cid: str, *, reply: bool) 
         meta={"sender": "x"},
         answers=True,
     )
-    assert decoded(encoded(command, 123, "Ada")) == (command, 123, "Ada")
+    assert decoded(encoded(command, 123, "Ada", "e_1")) == (command, 123, "Ada", "e_1")
 
 
 @given(text=st.text(), digest=st.binary(min_size=16, max_size=16))
@@ -79,5 +79,5 @@ def test_an_exchange_is_read_as_it_was_written(text: str, digest: bytes) -> None
         response={"ms": 1},
         prefixes=(digest,),
     )
-    assert decoded_exchange(encoded_exchange(opening)) == opening
-    assert decoded_exchange(encoded_exchange(finish)) == finish
+    assert decoded_exchange(encoded_exchange(opening, "e_1")) == (opening, "e_1")
+    assert decoded_exchange(encoded_exchange(finish, None)) == (finish, None)

@@ -73,6 +73,7 @@ async def _all(settings: Settings, *, integrity: bool) -> list[Check]:
         "database": database,
         "tables": _tables,
         "history": _history,
+        "set aside": _set_aside,
         "model": _model,
     }
     found: list[Check] = []
@@ -268,6 +269,21 @@ async def _history(settings: Settings) -> AsyncIterator[Check]:
             "Restore a backup, or go on without what is lost: delete mark.json in the data directory."
             " docs/backup.md says more.",
         )
+
+
+def _set_aside(settings: Settings) -> Iterator[Check]:
+    left = maintenance.set_aside(settings)
+    if not left:
+        yield Check("set aside", "ok", "nothing waits for another history")
+        return
+    mib = sum(file.stat().st_size for file in left) / (1 << 20)
+    yield Check(
+        "set aside",
+        "warn",
+        f"{len(left)} files of the journal ({mib:.0f} MiB) hold what this history does not know",
+        f"It is stored when the right history is back. To drop it, delete {left[0].parent}."
+        " docs/backup.md says more.",
+    )
 
 
 async def _model(settings: Settings) -> AsyncIterator[Check]:

@@ -105,7 +105,7 @@ class Chat:
             answers=answers and actor.kind is ActorKind.PERSON,
         )
         away = Unavailable(Code.DATABASE_UNAVAILABLE, "The database is away.", retry_ms=2_000)
-        if not self._drafts.waits(room):
+        if not self._drafts.waits(command):
             try:
                 return await self._sent(command)
             except Unavailable as failure:

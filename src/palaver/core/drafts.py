@@ -7,12 +7,15 @@ again: what is stored is an event like any other, under the same id; what is ref
 meanwhile) is told to its author as `rejected`. A send whose COMMIT had an unclear end may be stored already: its cid
 decides, for ever. One whose sender was cut off while it was written is written again, so that it is answered.
 
+A draft belongs to the history for which it was accepted. While the database is behind that, or knows its room or author
+no longer, the draft waits in the journal (`set aside`): it is shown and told as `accepted`, and the room goes on.
+
 Nobody can be asked who may write while the database is away: only someone who is reading the room live may, whose
 right was checked when the reading began. Bounds: `drafts_max` messages, `draft_bytes_max` bytes, 24 hours.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -21,15 +24,16 @@ from pathlib import Path
 import structlog
 
 from palaver.clock import Clock
+from palaver.core.history import History
 from palaver.core.hub import Hub
 from palaver.core.live import Drafted, Settled
 from palaver.errors import Code, PalaverError, Refused, Unavailable
-from palaver.model import Actor, MessageId, RoomId
+from palaver.model import Actor, ActorId, MessageId, RoomId
 from palaver.settings import Settings
 from palaver.store.commands import Added, AddMessage, AddMessages
 from palaver.store.drafts import decoded, encoded
 from palaver.store.engine.lanes import Lane
-from palaver.store.journal import DRAFT, Journal, forget, merged, orphans
+from palaver.store.journal import DRAFT, Journal, Orphan, forget, merged, orphans
 from palaver.store.store import Store
 
 AGAIN_SECONDS = 0.5
@@ -97,6 +101,7 @@ class _Draft:
     accepted_ms: int
     name: str
     size: int
+    epoch: str | None
     since: float  # on the monotonic clock
     waited_ms: int = 0  # until then
 
@@ -108,6 +113,7 @@ class Drafts:
         self,
         *,
         store: Store,
+        history: History,
         hub: Hub,
         directory: Path,
         lane: Lane[None],
@@ -116,6 +122,7 @@ class Drafts:
         stored: Callable[[AddMessage, Added], Awaitable[None]],
     ) -> None:
         self._store = store
+        self._history = history
         self._hub = hub
         full = "The message cannot be kept right now. It stays in your outbox; send it again later."
         self._keeper = Keeper(Journal(directory, store.owner), lane, settings, full)
@@ -124,6 +131,7 @@ class Drafts:
         self._stored = stored
         self._rooms: dict[RoomId, dict[MessageId, _Draft]] = {}
         self._cids: dict[tuple[str, str], _Draft] = {}
+        self._aside: dict[MessageId, _Draft] = {}
         self._abandoned: dict[MessageId, AddMessage] = {}
         self._waiting = asyncio.Event()
         self._bytes = 0
@@ -131,12 +139,17 @@ class Drafts:
 
     @property
     def depth(self) -> int:
-        """How many messages wait to be stored."""
+        """How many messages wait for the database."""
+        return len(self._cids) - len(self._aside)
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for the database, or for the history that knows them."""
         return len(self._cids)
 
-    def waits(self, room: RoomId) -> bool:
-        """Whether sends to this room must queue behind drafts."""
-        return room in self._rooms
+    def waits(self, command: AddMessage) -> bool:
+        """Whether a message must queue behind drafts of its room, or is one that waits."""
+        return command.room in self._rooms or (command.author, command.cid or "") in self._cids
 
     async def accept(self, actor: Actor, command: AddMessage) -> MessageId | None:
         """Keeps a message until it can be stored; its id. The same cid again is the same message.
@@ -155,9 +168,10 @@ class Drafts:
             await self._keeper.sync()
             return known.command.id if self._keeps(known) else None
         accepted_ms = self._clock.now_ms()
-        data = encoded(command, accepted_ms, actor.name)
-        self._keeper.keep(command.id, data, waiting=self.depth, waiting_bytes=self._bytes)
-        draft = _Draft(command, accepted_ms, actor.name, len(data), self._clock.monotonic())
+        epoch, since = self._history.epoch, self._clock.monotonic()
+        data = encoded(command, accepted_ms, actor.name, epoch)
+        self._keeper.keep(command.id, data, waiting=self.waiting, waiting_bytes=self._bytes)
+        draft = _Draft(command, accepted_ms, actor.name, len(data), epoch, since)
         self._add(draft)
         await self._keeper.sync()
         if not self._keeps(draft):
@@ -171,14 +185,13 @@ class Drafts:
         self._abandoned[command.id] = command
         self._waiting.set()
 
-    async def recover(self) -> None:
-        """Takes over the drafts of dead processes, into this one's journal where it takes them."""
-        left = list(orphans(self._journal.directory, past_damage=True))
-        kept = True
-        for records in merged(left).values():
-            for kind, data in records:
-                if kind == DRAFT:
-                    kept = self._take_over(data) and kept
+    async def recover(self, *, aside: bool = False) -> None:
+        """Takes over the drafts of dead processes, into this one's journal where it takes them.
+
+        `aside`: also those that were set aside, which are not too old whenever their history is back.
+        """
+        left = list(orphans(self._journal.directory, past_damage=True, aside=aside))
+        kept, waiting = await self._take_all_over(left)
         try:
             await self._keeper.sync()
         except Unavailable:
@@ -191,16 +204,18 @@ class Drafts:
         if damaged:  # told once, by who deletes the files
             self.tally.lost += damaged
             log.error("drafts.damaged", count=damaged)
-        forget(left)
+        forget(left, waiting)
 
     async def drain(self) -> None:
         """Stores what waits, for ever."""
         while True:
             await self._waiting.wait()
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._see_to_abandoned())
-                for room in list(self._rooms):
-                    tasks.create_task(self._drain_room(room))
+            with suppress(Unavailable):
+                await self._check()
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._see_to_abandoned())
+                    for room in list(self._rooms):
+                        tasks.create_task(self._drain_room(room))
             if self._rooms or self._abandoned:
                 await asyncio.sleep(AGAIN_SECONDS * (0.5 + self._clock.chance()))
             else:
@@ -210,9 +225,50 @@ class Drafts:
         """Ends; what still waits stays in the journal for the next start."""
         self._journal.close()
 
-    def _take_over(self, data: bytes) -> bool:
+    async def _check(self) -> None:
+        """Sets aside what a history that has lost something since does not take."""
+        await self._history.check()
+        if self._history.behind is not None:
+            for draft in [one for drafts in self._rooms.values() for one in drafts.values()]:
+                if not self._history.takes(draft.epoch):
+                    self._set_aside(draft)
+
+    def _left(self, data: bytes, *, late: bool) -> _Draft:
+        """A draft that a dead process left. One that comes `late` has not waited for the database."""
+        command, accepted_ms, name, epoch = decoded(data)
+        waited_ms = 0 if late else max(0, self._clock.now_ms() - accepted_ms)
+        since = self._clock.monotonic()
+        return _Draft(command, accepted_ms, name, len(data), epoch, since, waited_ms)
+
+    async def _take_all_over(self, left: Sequence[Orphan]) -> tuple[bool, set[str]]:
+        """Takes over what belongs to this history; whether the journal took it, and the keys of what waits."""
+        kept = True
+        late = {key for orphan in left if orphan.aside for key in orphan.records}
+        known: dict[tuple[ActorId, RoomId], bool] = {}
+        waiting: set[str] = set()
+        for key, records in merged(left).items():
+            for kind, data in records:
+                if kind == DRAFT:
+                    draft = self._left(data, late=self._history.back or key in late)
+                    where = (draft.command.author, draft.command.room)
+                    if where not in known:
+                        known[where] = await self._known(*where)
+                    if known[where] and self._history.takes(draft.epoch):
+                        kept = self._take_over(draft, data) and kept
+                    else:
+                        self._set_aside(draft)
+                        waiting.add(key)
+        return kept, waiting
+
+    async def _known(self, author: ActorId, room: RoomId) -> bool:
+        try:
+            return await self._history.knows(author, room)
+        except Unavailable:
+            return True  # `drain` asks again
+
+    def _take_over(self, draft: _Draft, data: bytes) -> bool:
         """Takes over a draft; whether the journal took it. One may have been met before."""
-        command, accepted_ms, name = decoded(data)
+        command = draft.command
         kept = True
         try:
             if not self._journal.holds(command.id):
@@ -220,12 +276,22 @@ class Drafts:
         except OSError:
             kept = False
         if command.id not in self._rooms.get(command.room, ()):
-            waited_ms = max(0, self._clock.now_ms() - accepted_ms)
-            since = self._clock.monotonic()
-            draft = _Draft(command, accepted_ms, name, len(data), since, waited_ms)
             self._add(draft)
             self._show(draft)
         return kept
+
+    def _set_aside(self, draft: _Draft) -> None:
+        """Leaves a draft in the journal, for the history that it belongs to."""
+        command = draft.command
+        if command.id in self._aside:
+            return
+        log.warning("draft.waits", message=command.id, room=command.room)
+        if self._keeps(draft):
+            self._taken_out(command)
+        else:
+            self._show(draft)
+        self._aside[command.id] = draft
+        self._cids[command.author, command.cid or ""] = draft
 
     async def _drain_room(self, room: RoomId) -> None:
         """Stores a room's drafts in their order, many in one commit, until the database is away again."""
@@ -243,10 +309,14 @@ class Drafts:
                 stored = await self._store.write(
                     AddMessages(room, tuple(one.command for one in fresh))
                 )
+                for draft, result in zip(fresh, stored, strict=True):
+                    refused = isinstance(result, Refused)
+                    if refused and not await self._history.knows(draft.command.author, room):
+                        self._set_aside(draft)
+                    else:
+                        self._settle(draft, result)
             except Unavailable:
                 return
-            for draft, result in zip(fresh, stored, strict=True):
-                self._settle(draft, result)
             for draft, result in zip(fresh, stored, strict=True):
                 if isinstance(result, Added):
                     with suppress(PalaverError):
@@ -268,7 +338,8 @@ class Drafts:
             del self._abandoned[command.id]
 
     def _keeps(self, draft: _Draft) -> bool:
-        return draft.command.id in self._rooms.get(draft.command.room, ())
+        one = draft.command
+        return one.id in self._rooms.get(one.room, ()) or one.id in self._aside
 
     def _add(self, draft: _Draft) -> None:
         command = draft.command
@@ -286,10 +357,7 @@ class Drafts:
 
     def _settle(self, draft: _Draft, result: Added | Refused) -> None:
         command = draft.command
-        drafts = self._rooms[command.room]
-        del drafts[command.id]
-        if not drafts:
-            del self._rooms[command.room]
+        self._taken_out(command)
         del self._cids[command.author, command.cid or ""]
         self._bytes -= draft.size
         self._journal.ended(command.id)
@@ -305,3 +373,9 @@ class Drafts:
             settled = Settled(room, cid, stored.id, stored.seq, None, None)
         self._hub.undraft(room, command.id)
         self._hub.to_actor(command.author, settled, but=None)
+
+    def _taken_out(self, command: AddMessage) -> None:
+        drafts = self._rooms[command.room]
+        del drafts[command.id]
+        if not drafts:
+            del self._rooms[command.room]

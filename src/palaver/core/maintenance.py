@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from palaver.agents.detect import Providers
 from palaver.clock import SystemClock
@@ -14,7 +15,7 @@ from palaver.core.keys import Keys
 from palaver.core.start import Models, models_of
 from palaver.errors import Code, Refused
 from palaver.settings import Settings
-from palaver.store import backup as backups, health, mark, migrate, verify as examination
+from palaver.store import backup as backups, health, journal, mark, migrate, verify as examination
 from palaver.store.store import Store
 
 Health = health.SqliteHealth | health.PostgresHealth
@@ -70,6 +71,12 @@ async def examined(settings: Settings, *, integrity: bool) -> Health:
 async def history(settings: Settings) -> Behind | None:
     """What the database has lost of what it once held, as far as the mark in the data directory knows."""
     return await asyncio.to_thread(mark.behind, settings)
+
+
+def set_aside(settings: Settings) -> list[Path]:
+    """The journal's files that wait for another history than the database has."""
+    folders = sorted((settings.data_dir / "journal").glob("*"))
+    return [file for folder in folders for file in journal.set_aside(folder)]
 
 
 async def models(settings: Settings) -> Models:

@@ -19,6 +19,7 @@ from palaver.core.chat import Chat, said
 from palaver.core.drafts import Drafts
 from palaver.core.exchanges import Exchanges
 from palaver.core.held import Held
+from palaver.core.history import History
 from palaver.core.hub import Hub
 from palaver.core.keys import Keys
 from palaver.core.live import Closing, DatabaseState, Encode, not_encoded
@@ -34,7 +35,7 @@ from palaver.store.commands import CreateRoom, RenewLeases
 from palaver.store.engine.base import Database
 from palaver.store.engine.lanes import Lane, Lanes, ThreadLanes
 from palaver.store.journal import Journal
-from palaver.store.mark import Mark, compared
+from palaver.store.mark import Mark
 from palaver.store.store import Store
 
 LOBBY = RoomId("r_00000000000070008000006c6f626279")
@@ -75,7 +76,7 @@ class Core:
         journals = settings.data_dir / "journal"
         self._parts = parts
         self.settings, self.clock, self.hub = settings, clock, hub
-        self.providers, self.mark = parts.providers, parts.mark
+        self.providers, self._history = parts.providers, parts.history
         self.epoch = store.epoch
         self.db_up = True
         self.lobby = LOBBY
@@ -86,6 +87,7 @@ class Core:
         self.turns = Turns(
             store=store,
             hub=hub,
+            history=parts.history,
             journal=parts.journal,
             access=self.access,
             provider=parts.providers.current,
@@ -95,6 +97,7 @@ class Core:
         )
         self.drafts = Drafts(
             store=store,
+            history=parts.history,
             hub=hub,
             directory=journals / "drafts",
             lane=parts.lane,
@@ -111,7 +114,7 @@ class Core:
             settings=settings,
             clock=clock,
         )
-        self.held = Held(store, journals / "exchanges", parts.lane, settings, clock)
+        self.held = Held(store, parts.history, journals / "exchanges", parts.lane, settings, clock)
         self.exchanges = Exchanges(
             store=store,
             access=self.access,
@@ -126,7 +129,7 @@ class Core:
     @property
     def history(self) -> Literal["whole", "behind"]:
         """`behind`: the database has lost something that it once held; `palaver doctor` says what."""
-        return "behind" if self.mark is not None and self.mark.behind is not None else "whole"
+        return "whole" if self._history.behind is None else "behind"
 
     def figures(self) -> Mapping[str, int]:
         """What this process has done since it began, and what waits in it now; `wire/metrics` says what each means."""
@@ -138,7 +141,7 @@ class Core:
             "writes_waiting": written.queued,
             "journal_records": kept.records,
             "journal_bytes": kept.bytes,
-            "drafts_waiting": self.drafts.depth + self.held.depth,
+            "drafts_waiting": self.drafts.waiting + self.held.waiting,
             "drafts_accepted": one.accepted + other.accepted,
             "drafts_drained": one.drained + other.drained,
             "drafts_rejected": one.rejected + other.rejected,
@@ -190,7 +193,7 @@ class _Parts:
     hub: Hub
     journal: Journal
     lane: Lane[None]
-    mark: Mark | None
+    history: History
     providers: Providers
     settings: Settings
     clock: Clock
@@ -237,7 +240,7 @@ async def started(
             hub=hub,
             journal=Journal(settings.data_dir / "journal" / "streams", store.owner),
             lane=lane,
-            mark=await _marked(settings, store, lane, published),
+            history=await _history(settings, store, lane, published),
             providers=Providers(settings, clock, fixed=provider),
             settings=settings,
             clock=clock,
@@ -255,9 +258,9 @@ async def started(
         running = [tasks.create_task(one) for one in _background(core, parts, relay)]
         try:
             for left in (core.held, core.turns, core.drafts):
-                await left.recover()
+                await left.recover(aside=True)
             yield core
-            await _compare(store, parts.mark, lane)
+            await _compare(parts.history)
         finally:
             for task in running:
                 task.cancel()
@@ -272,7 +275,7 @@ def _background(
     found = [
         _pulse(core, store),
         _sync(parts.journal, lane),
-        _remember(core, store, parts.mark, lane),
+        _remember(core, store, parts.history),
     ]
     found += [core.drafts.drain(), core.held.drain(), core.keys.remember()]
     if store.shared:
@@ -365,49 +368,33 @@ async def _sync(journal: Journal, lane: Lane[None]) -> None:
                 log.warning("journal.not_synced", errno=failure.errno)
 
 
-async def _marked(
+async def _history(
     settings: Settings,
     store: Store,
     lane: Lane[None],
     published: list[Callable[[Sequence[Event]], None]],
-) -> Mark | None:
-    """The mark, compared with the database before anybody is served."""
+) -> History:
+    """The history, compared with its mark before anybody is served."""
     mark = Mark.of(settings)
     if mark is not None:
         published.append(mark.committed)
-    await _compare(store, mark, lane, thorough=True)
-    return mark
+    history = History(store, mark, lane)
+    await _compare(history, thorough=True)
+    return history
 
 
-async def _compare(
-    store: Store, mark: Mark | None, lane: Lane[None], *, thorough: bool = False
-) -> None:
-    """Compares the database with its mark, and moves the mark. One that is behind gets a new epoch."""
-    if mark is None:
-        return
+async def _compare(history: History, *, thorough: bool = False) -> None:
     try:
-        found = await store.read(compared, *mark.question(thorough=thorough))
-        if found.behind is not None:
-            lost = found.behind
-            log.error("history.behind", room=lost.room, seq=lost.seq, found=lost.found)
-            await store.renew_epoch()
-        elif found.epoch != store.epoch:
-            log.warning("history.replaced", epoch=found.epoch)
-            store.epoch = found.epoch
-        job = mark.answered(found)
-        if job is not None:
-            await lane.run(job)
+        await history.compare(thorough=thorough)
     except Unavailable as failure:
         log.warning("history.not_compared", code=failure.code)
-    except OSError as failure:
-        log.warning("mark.not_written", errno=failure.errno)
 
 
-async def _remember(core: Core, store: Store, mark: Mark | None, lane: Lane[None]) -> None:
+async def _remember(core: Core, store: Store, history: History) -> None:
     """Keeps the mark. When the history becomes another one while we serve, everyone here must begin anew."""
     while True:
         await asyncio.sleep(MARK_SECONDS)
-        await _compare(store, mark, lane)
+        await _compare(history)
         if core.epoch != store.epoch:
             core.epoch = store.epoch
             core.good_bye()

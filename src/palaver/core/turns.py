@@ -9,12 +9,21 @@ is repeated after an unclear error stores nothing twice.
 Each piece is written to the process's journal before anyone sees it. While the journal cannot take it (its disk is
 full), pieces are held back, not shown, and the answer's end shows and stores them. A turn that a dead process left
 open is claimed: what its journal holds is stored as `interrupted`; where nothing had come yet, the turn runs again.
+What the journal holds of a turn that the history has lost is set aside until it has it again.
 
 A provider's failure becomes a status and a code in the message's meta; its text holds only what the model said.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Sequence,
+    Set as AbstractSet,
+)
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -35,6 +44,7 @@ from palaver.core import checks, context
 from palaver.core.access import Access
 from palaver.core.drafts import AWAY
 from palaver.core.ending import CUT, ending, failure_of, told, too_long
+from palaver.core.history import History
 from palaver.core.hub import Hub
 from palaver.core.relay import Relay
 from palaver.core.screen import Screen
@@ -67,6 +77,7 @@ from palaver.store.journal import (
     Partial,
     Records,
     dead_owners,
+    forget,
     merged,
     orphans,
     partial,
@@ -106,6 +117,7 @@ class Turns:
         self,
         *,
         store: Store,
+        history: History,
         hub: Hub,
         journal: Journal,
         access: Access,
@@ -115,6 +127,7 @@ class Turns:
         tasks: asyncio.TaskGroup,
     ) -> None:
         self._store = store
+        self._history = history
         self._hub = hub
         self._journal = journal
         self._access = access
@@ -153,18 +166,20 @@ class Turns:
         while tasks := [run.task for run in self._runs.values() if run.task is not None]:
             await asyncio.wait(tasks)
 
-    async def recover(self) -> None:
-        """Takes over the turns that dead processes left open."""
-        left = list(orphans(self._journal.directory))
+    async def recover(self, *, aside: bool = False) -> None:
+        """Takes over the turns that dead processes left open; `aside`: also those that were set aside."""
+        left = list(orphans(self._journal.directory, aside=aside))
         taken: list[asyncio.Task[None]] = []
+        records = merged(left)
         try:
-            await self._take_over(merged(left), taken)
+            await self._take_over(records, taken)
+            waiting = await self._history.unknown(set(records))
         except BaseException:
             for orphan in left:
                 orphan.release()
             raise
         if left:
-            self._tasks.create_task(_forget(left, taken), name="journal")
+            self._tasks.create_task(_forget(left, taken, waiting), name="journal")
 
     async def _take_over(self, records: Records, taken: list[asyncio.Task[None]]) -> None:
         dead = tuple(dead_owners(self._journal.directory))
@@ -294,6 +309,12 @@ class Turns:
         screen = self._screens[turn.id] = Screen(self._hub, journal or self._journal, turn)
         return screen
 
+    async def is_over(self, turn: TurnId, stored: object) -> bool:
+        """Whether a turn whose end was written has its message; else it is gone from the history, and is kept."""
+        with suppress(Unavailable):
+            return stored is not None or bool(await self._store.read(turns.known, [turn]))
+        return False
+
     def close(self, screen: Screen, *, stored: bool) -> None:
         """The answer is over; see `Screen.close`."""
         del self._screens[screen.turn.id]
@@ -368,8 +389,9 @@ class Turns:
         ended = False
         try:
             stored = await self.until_stored(run.turn.id, await self._stream(run, screen))
+            over = await self.is_over(run.turn.id, stored)
             ended = True
-            self.close(screen, stored=True)
+            self.close(screen, stored=over)
             if stored is not None and stored.status is Status.DONE:
                 with suppress(Unavailable):  # a name can wait
                     await self._title(run.turn, stored)
@@ -479,9 +501,10 @@ class Turns:
             log.info("title.not_made", room=turn.room, why=type(failure).__name__)
 
 
-async def _forget(left: Iterable[Orphan], taken: Iterable[asyncio.Task[None]]) -> None:
-    """Deletes segments once all that they held is stored."""
+async def _forget(
+    left: Sequence[Orphan], taken: Iterable[asyncio.Task[None]], waiting: AbstractSet[str]
+) -> None:
+    """Deletes segments once all that they held is stored, but for what waits."""
     for task in taken:
         await task
-    for orphan in left:
-        orphan.forget()
+    forget(left, waiting)

@@ -19,13 +19,14 @@ from palaver.model import (
 from palaver.store.commands import AddMessage, CreateRoom, FinishExchange, OpenExchange
 
 
-def encoded(command: AddMessage, accepted_ms: int, name: str) -> bytes:
-    """The record of a message that was accepted at that time, from an author of this name."""
-    return json.dumps({**asdict(command), "accepted_ms": accepted_ms, "name": name}).encode()
+def encoded(command: AddMessage, accepted_ms: int, name: str, epoch: str) -> bytes:
+    """The record of a message that was accepted at that time, from an author of this name, for this history."""
+    beside = {"accepted_ms": accepted_ms, "name": name, "epoch": epoch}
+    return json.dumps({**asdict(command), **beside}).encode()
 
 
-def decoded(data: bytes) -> tuple[AddMessage, int, str]:
-    """The message, when it was accepted, and its author's name. What other versions wrote beside is left out."""
+def decoded(data: bytes) -> tuple[AddMessage, int, str, str | None]:
+    """The message, when it was accepted, its author's name and the epoch. What other versions wrote is left out."""
     read: dict[str, Any] = json.loads(data)
     command = AddMessage(
         id=read["id"],
@@ -39,28 +40,28 @@ def decoded(data: bytes) -> tuple[AddMessage, int, str]:
         meta=read["meta"],
         answers=read["answers"],
     )
-    return command, read["accepted_ms"], read.get("name", "")
+    return command, read["accepted_ms"], read.get("name", ""), read.get("epoch")
 
 
-def encoded_exchange(command: OpenExchange | FinishExchange) -> bytes:
-    """The record of an exchange's beginning or end."""
+def encoded_exchange(command: OpenExchange | FinishExchange, epoch: str | None) -> bytes:
+    """The record of an exchange's beginning or end, and the epoch of its history."""
     return orjson.dumps(
-        {"what": type(command).__name__, **asdict(command)},
+        {"what": type(command).__name__, "epoch": epoch, **asdict(command)},
         default=lambda value: value.hex(),  # digests
     )
 
 
-def decoded_exchange(data: bytes) -> OpenExchange | FinishExchange:
+def decoded_exchange(data: bytes) -> tuple[OpenExchange | FinishExchange, str | None]:
     """The opposite."""
     read: dict[str, Any] = orjson.loads(data)
-    what = read.pop("what")
+    what, epoch = read.pop("what"), read.pop("epoch", None)
     read["entries"] = tuple(_entry(entry) for entry in read["entries"])
     read["ids"] = tuple(read["ids"])
     if what == FinishExchange.__name__:
         read["state"] = ExchangeState(read["state"])
         read["status"] = Status(read["status"])
         read["prefixes"] = tuple(bytes.fromhex(digest) for digest in read["prefixes"])
-        return FinishExchange(**read)
+        return FinishExchange(**read), epoch
     read["kind"] = ExchangeKind(read["kind"])
     read["body_digest"] = bytes.fromhex(read["body_digest"])
     read["prefixes"] = tuple((count, bytes.fromhex(digest)) for count, digest in read["prefixes"])
@@ -73,7 +74,7 @@ def decoded_exchange(data: bytes) -> OpenExchange | FinishExchange:
             "agents": tuple(room["agents"]),
         }
     )
-    return OpenExchange(**read)
+    return OpenExchange(**read), epoch
 
 
 def _entry(read: dict[str, Any]) -> Entry:

@@ -9,7 +9,8 @@ A segment: `PLVJ1\n`, then records `length u32 · crc32 u32 · key 16 bytes · k
 the crc over everything behind it. The file is preallocated with zeros, so a length of 0 is the end; so is a record
 whose crc does not fit: what lies behind a torn record was never shown. Drafts mean something one by one, so there it is
 passed over; if a later record, `safe`, says that the place had been synced, the disk has damaged it. The owner holds
-`flock` on its segments: one that can be locked belongs to nobody, and `orphans` gives what it holds. A key is an id:
+`flock` on its segments: one that can be locked belongs to nobody, and `orphans` gives what it holds. One whose keys
+mean nothing to the database is set aside, never deleted, until there is a database that knows them. A key is an id:
 any prefix and 32 hex digits.
 
 After a sync that failed, nothing that rests on the same file counts: the system calls its pages clean although they
@@ -26,7 +27,7 @@ import functools
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,7 @@ import structlog
 from palaver.model import TurnId
 
 MAGIC = b"PLVJ1\n"
+ASIDE = "aside"
 SEGMENT_BYTES = 8 * 1024 * 1024
 UNSYNCED_BYTES_MAX = 32 * 1024 * 1024
 """What may wait for a disk that does not sync; more is refused as if the disk were full."""
@@ -73,6 +75,24 @@ class Orphan:
     descriptor: int
     records: Records
     damaged: int = 0
+
+    @property
+    def aside(self) -> bool:
+        """Whether it was set aside before."""
+        return self.path.parent.name == ASIDE
+
+    def set_aside(self) -> None:
+        """Puts it where no start deletes it, under its own name. `OSError`: it stays where it is."""
+        try:
+            if not self.aside:
+                aside = self.path.parent / ASIDE
+                _made(aside)
+                self.path = self.path.rename(aside / self.path.name)
+                sync_directory(aside)
+                log = structlog.get_logger("palaver.store")
+                log.warning("journal.set_aside", file=str(self.path), waiting=len(self.records))
+        finally:
+            os.close(self.descriptor)
 
     def forget(self) -> None:
         """Everything in it is stored: deletes the file."""
@@ -275,14 +295,16 @@ class Journal:
         self._segments.remove(segment)
 
 
-def orphans(directory: Path, *, past_damage: bool = False) -> Iterator[Orphan]:
+def orphans(directory: Path, *, past_damage: bool = False, aside: bool = False) -> Iterator[Orphan]:
     """The segments that no living process owns, oldest first of each owner, locked for the caller.
 
     `past_damage`: each record means something without the others, so one that the disk has damaged is passed over.
+    `aside`: also what was set aside.
     """
     found: list[Orphan] = []
     void: dict[str, _Place] = {}
-    for path in sorted(directory.glob("*.journal"), reverse=True):
+    files = [*directory.glob("*.journal"), *(set_aside(directory) if aside else ())]
+    for path in sorted(files, key=lambda path: path.name, reverse=True):
         descriptor = _locked(path)
         if descriptor is None:
             continue
@@ -302,12 +324,21 @@ def orphans(directory: Path, *, past_damage: bool = False) -> Iterator[Orphan]:
     yield from reversed(found)
 
 
-def forget(left: Sequence[Orphan]) -> None:
-    """Everything in them is stored, or taken over: deletes the files, the newest first.
+def set_aside(directory: Path) -> list[Path]:
+    """The files of a journal that were set aside."""
+    return sorted((directory / ASIDE).glob("*.journal"))
+
+
+def forget(left: Sequence[Orphan], waiting: AbstractSet[str] = frozenset()) -> None:
+    """Everything in them but the keys that wait is stored, or taken over: deletes the files, the newest first.
 
     So what is left of them, whenever this ends, is the beginning of what they held, and its order is right.
     """
     for orphan in reversed(left):
+        if not waiting.isdisjoint(orphan.records):
+            with suppress(OSError):
+                orphan.set_aside()
+            continue
         orphan.forget()
         sync_directory(orphan.path.parent)
 

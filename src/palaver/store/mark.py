@@ -3,7 +3,8 @@
 A database that lost its end looks like one that never had it. So a server writes down, at most once a second and after
 the commit, how far the rooms were that were written last, with their chains; a database that does not hold those events
 any more is behind: its epoch is renewed, so that clients which know more are told to begin anew, and it is said aloud
-until somebody deletes the file. What was stored in the last second before a crash is not in it; clients know that part.
+until a start finds all of it again, or somebody deletes the file. What was stored in the last second before a crash is
+not in it; clients know that part.
 """
 
 import json
@@ -67,20 +68,22 @@ _HEAD = Statement(select(rooms.c.seq, rooms.c.chain).where(rooms.c.id == bindpar
 
 
 class Mark:
-    """The mark of one data directory. `behind` stays until the file is deleted."""
+    """The mark of one data directory. `behind` stays until what was `lost` is back, or the file is deleted."""
 
     def __init__(self, file: Path, database: str) -> None:
         self._file = file
         self._database = database
         self._places: dict[RoomId, Height] = {}
-        self._written: dict[RoomId, None] = {}
+        self._written: dict[RoomId, int] = {}
         self._kept = ""
         self.behind: Behind | None = None
+        self.lost: tuple[Height, ...] = ()
         try:
             kept: dict[str, Any] = json.loads(file.read_bytes())
             if kept["database"] == database:
                 self._places = {room: Height(room, *rest) for room, *rest in kept["places"]}
                 self.behind = Behind(**kept["behind"]) if kept["behind"] else None
+                self.lost = tuple([Height(*place) for place in kept.get("lost", ())])
         except FileNotFoundError:
             pass
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -104,20 +107,29 @@ class Mark:
         """A listener to commits."""
         for event in happened[-PLACES_MAX:]:
             self._written.pop(event.room, None)
-            self._written[event.room] = None
+            self._written[event.room] = event.seq
+        while len(self._written) > PLACES_MAX:
+            del self._written[next(iter(self._written))]
 
     def question(self, *, thorough: bool) -> tuple[tuple[Height, ...], tuple[RoomId, ...]]:
         """What to ask `compared`: the newest place or all of them, and the rooms written since."""
         known = tuple(self._places.values())
-        return (known if thorough else known[-1:]), tuple(self._written)[-PLACES_MAX:]
+        return (known if thorough else known[-1:]), tuple(self._written)
+
+    def healed(self) -> None:
+        """What was lost is there again, as in the right file; what was noted of the other one counts no more."""
+        self._places = {place.room: place for place in self.lost}
+        self.behind, self.lost = None, ()
 
     def answered(self, found: Found) -> Callable[[None], None] | None:
         """Takes the answer; what writes the file, blocking, where there is something new."""
-        self._written.clear()
         if found.behind is not None:
             self.behind = found.behind
+            self.lost = self.lost or tuple(self._places.values())
             self._places.clear()
         for place in found.places:
+            if place.seq >= self._written.get(place.room, 0):  # else it was written again meanwhile
+                self._written.pop(place.room, None)
             self._places.pop(place.room, None)
             self._places[place.room] = place
         self._places = dict(list(self._places.items())[-PLACES_MAX:])
@@ -127,6 +139,7 @@ class Mark:
                 "epoch": found.epoch,
                 "places": [[one.room, one.seq, one.chain] for one in self._places.values()],
                 "behind": asdict(self.behind) if self.behind else None,
+                "lost": [[one.room, one.seq, one.chain] for one in self.lost],
             }
         )
         if kept == self._kept:
@@ -148,16 +161,17 @@ class Mark:
 def behind(settings: Settings) -> Behind | None:
     """What is missing, for a command: as a server found it, or as it is now. Blocks."""
     mark = Mark.of(settings)
-    if mark is None or mark.behind is not None:
+    if mark is None or (mark.behind is not None and not mark.lost):
         return None if mark is None else mark.behind
-    known, _ = mark.question(thorough=True)
+    known = mark.lost or mark.question(thorough=True)[0]
 
     def work(conn: Connection) -> Behind | None:
         if migrate.revision(conn) is None:
             return Behind(known[-1].room, known[-1].seq, 0)
         return compared(conn, known, ()).behind
 
-    return alone(work, Place(settings.url)) if known else None
+    found = alone(work, Place(settings.url)) if known else None
+    return found and (mark.behind or found)
 
 
 def compared(conn: Connection, known: Sequence[Height], written: Sequence[RoomId]) -> Found:

@@ -1,10 +1,12 @@
 """Turns: which agent works on which answer. Reads only."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection, bindparam, func, select
 
 from palaver.model import ActorKind, Turn, TurnId
 from palaver.store.actors import id_of
-from palaver.store.engine.statement import Row, Statement
+from palaver.store.engine.statement import Row, Statement, among
 from palaver.store.schema import actors, partials, rooms, turn_is_open, turns
 from palaver.store.values import new_turn
 
@@ -30,6 +32,7 @@ selected = (
 )
 
 _BY_ID = Statement(selected.where(turns.c.id == bindparam("turn")), "turn")
+_KNOWN = among(select(turns.c.id), turns.c.id)
 _OPEN_OF = Statement(
     selected.where(turns.c.owner == bindparam("owner"), turn_is_open).order_by(turns.c.id), "owner"
 )
@@ -47,6 +50,11 @@ def get(conn: Connection, turn: TurnId) -> Turn | None:
     """The turn of this id."""
     row = _BY_ID.first(conn, turn)
     return None if row is None else turn_of(row)
+
+
+def known(conn: Connection, asked: Sequence[TurnId]) -> set[TurnId]:
+    """Those of the turns that are there."""
+    return {row[0] for row in _KNOWN.all(conn, [(turn,) for turn in asked])}
 
 
 def open_of(conn: Connection, owner: str) -> tuple[Turn, ...]:

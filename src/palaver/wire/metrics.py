@@ -28,7 +28,7 @@ COUNTERS = {
 }
 GAUGES = {
     "writes_waiting": "Writes that wait for their batch.",
-    "drafts_waiting": "Accepted messages that wait for the database.",
+    "drafts_waiting": "Accepted messages that wait for the database, or for the history that they belong to.",
     "turns_running": "Answers under way.",
     "readers": "Live readers, at every door.",
 }

@@ -98,8 +98,8 @@ def opened(tx: Transaction, command: OpenExchange) -> Opened:
     """Applies `OpenExchange`."""
     actor = tx.actor(command.actor)
     agent = tx.actor(command.agent)
-    assert actor is not None, "the door has made it"
-    assert agent is not None, "the server has made it"
+    if actor is None or agent is None:
+        raise not_found()  # the history has lost them
     known = _known(tx, command, actor)
     if known is not None:
         return Opened(exchange=known, turn=turn_get(tx.conn, known.turn), dup=True, untitled=False)
@@ -117,7 +117,8 @@ def opened(tx: Transaction, command: OpenExchange) -> Opened:
 def finished(tx: Transaction, command: FinishExchange) -> Exchange | None:
     """Applies `FinishExchange`."""
     exchange = _unfiltered(tx.conn, command.id)
-    assert exchange is not None, "it was opened"
+    if exchange is None:
+        raise not_found()  # the history has lost it
     room = tx.room(exchange.room, deleted_too=True)
     held = hold(tx, exchange.turn, command.fence)
     if held is None:
