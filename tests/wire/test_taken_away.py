@@ -7,7 +7,7 @@ from uuid import UUID
 
 import httpx2
 import pytest
-from tests.wire.door import ANSWER_SECONDS_MAX, Door, new_cid, new_room
+from tests.wire.door import ANSWER_SECONDS_MAX, Door, new_cid, new_room, open_door
 from tests.wire.test_transport import small_socket
 
 from palaver.core import hub
@@ -66,21 +66,27 @@ async def test_a_feed_ends_with_the_reason(door: Door) -> None:
     assert json.loads(data.removeprefix("data: "))["code"] == "room_not_found"
 
 
-async def test_a_classic_client_is_told_and_let_go(door: Door) -> None:
-    guest = str(UUID(int=7))
-    cookie = {"additional_headers": {"cookie": f"stupidbot_user_id={guest}"}}
-    small = await small_socket(door)
-    async with door.socket("/ws/chat", sock=small, max_queue=1, **cookie) as socket:
-        session = json.loads(await socket.recv())["session_id"]
-        http = door.http(headers={"authorization": f"Bearer {guest}"})
-        await left_behind(http, f"r_{UUID(session).hex}")
-        got: list[dict[str, str]] = []
-        async with asyncio.timeout(ANSWER_SECONDS_MAX):
-            got += [
-                json.loads(frame) async for frame in socket
-            ]  # to its end, which is a normal one
-        assert (got[-1]["type"], got[-1]["error_code"]) == ("error", "room_not_found")
-        assert socket.close_code == 1000
+async def test_a_classic_client_is_told_and_let_go(tmp_path: Path) -> None:
+    guest = f"stupidbot_user_id={UUID(int=7)}"
+    async with open_door(tmp_path, bytes_per_second=1e9) as door:
+        http = door.http(headers={"cookie": guest})
+        session = (await http.post("/api/sessions", json={})).json()["id"]
+        path, cookie = f"/ws/chat/{session}", {"additional_headers": {"cookie": guest}}
+        small = await small_socket(door)
+        async with (
+            door.socket(path, sock=small, max_queue=1, **cookie) as behind,
+            door.socket(path, **cookie) as other,
+        ):
+            assert json.loads(await behind.recv())["session_id"] == session
+            for _ in range(20):
+                await other.send(json.dumps({"content": LARGE}, ensure_ascii=False))
+                while json.loads(await other.recv())["type"] != "message":
+                    pass
+            assert (await http.delete(f"/api/sessions/{session}")).status_code == 204
+            async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                got = [json.loads(frame) async for frame in behind]  # to its end, a normal one
+            assert (got[-1]["type"], got[-1]["error_code"]) == ("error", "room_not_found")
+            assert behind.close_code == 1000
 
 
 async def test_a_long_poll_is_answered(door: Door) -> None:
