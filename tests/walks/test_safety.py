@@ -5,10 +5,10 @@ as a name. The walk watches every request of the page, every dialog, and what st
 """
 
 import pytest
-from playwright.async_api import Dialog, Page, Request, expect
+from playwright.async_api import Dialog, Error as PlaywrightError, Page, Request, Route, expect
 from tests.support.browser import Browser
 from tests.support.server import Serve, ServerProcess
-from tests.support.upstream import reply, scripted_upstream
+from tests.support.upstream import Head, reply, scripted_upstream
 from tests.walks.tab import Tab, arrive
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -133,3 +133,52 @@ async def test_each_hostile_text_alone_is_as_harmless(browser: Browser, serve: S
             assert asked.status == 201
             await tab.answered(number + 2)
         await harmless(tab, watched)
+
+
+RENAMING = b"""<!doctype html><title>evil</title><script>
+fetch('/api/me', {method: 'PATCH', headers: {'content-type': 'application/json'}, body: '{"name": "Renamed"}'})
+  .then(() => fetch('/api/rooms')).then(() => { document.title = 'ran' })
+</script>"""
+
+
+async def test_a_page_that_the_model_server_sends_below_v1_is_neither_shown_nor_run(
+    browser: Browser, serve: Serve
+) -> None:
+    async with scripted_upstream(everywhere=True) as upstream:
+        upstream.default = (Head(headers={"content-type": "text/html"}), RENAMING)
+        server = await serve(environment={"OPENAI_BASE_URL": upstream.base_url})
+        tab = await arrive(browser, server.url)
+        page = await tab.page.context.new_page()
+        evil = f"{server.url}/v1/files/evil"
+        shown = await page.goto(evil)
+        assert shown is not None
+        assert shown.status == 403
+        assert [one for one in upstream.requests if one.path.endswith("evil")] == []
+        # An older browser does not say what it wants it for, and gets the answer.
+        got = await page.request.get(evil)
+        assert await got.body() == RENAMING
+        kept: set[str] = set()
+
+        async def old(route: Route) -> None:
+            headers = {name: one for name, one in got.headers.items() if name in kept}
+            await route.fulfill(
+                status=200, content_type="text/html", body=RENAMING, headers=headers
+            )
+
+        async def name() -> str:
+            return (await (await page.request.get(f"{server.url}/api/me")).json())["name"]
+
+        await page.route(evil, old)
+        was = await name()
+        kept = {"content-disposition"}
+        async with page.expect_download() as file:
+            with pytest.raises(PlaywrightError, match="Download"):
+                await page.goto(evil)
+        await (await file.value).delete()
+        kept = {"content-security-policy"}
+        await page.goto(evil, wait_until="networkidle")
+        assert (await page.title(), await name()) == ("evil", was)
+        kept = set()  # and so it would be without any of it
+        await page.goto(evil)
+        await expect(page).to_have_title("ran")
+        assert await name() == "Renamed"

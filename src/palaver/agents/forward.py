@@ -5,8 +5,9 @@ is one piece of bytes; what is no chat completion is told as it comes, unread. A
 unpacked. What ends without being whole has an `error` in its outcome, as has what says so itself. Data that is no JSON
 object is passed over; but where it began as one, words may be missing, so the answer is not whole.
 
-The headers that are passed are those about the request; none of the connection's, none that set something in a browser
-for this server's name, and none that name the operator's account.
+The headers that are passed are those about the request and its answer; none of the connection's, none that set
+something in a browser for this server's name, and none that name the operator's account. What is not known is kept
+back, but for `x-…`.
 """
 
 import json
@@ -42,17 +43,20 @@ BODY_BYTES_MAX = 64 * 1024 * 1024
 """A completion, or an error, that is larger is not read."""
 
 _END = END.encode()
-_KEPT_BACK = frozenset(
+_PASSED = frozenset(
     {
-        *("connection", "keep-alive", "proxy-authenticate", "proxy-connection", "te", "trailer"),
-        *("transfer-encoding", "upgrade", "content-length", "content-encoding", "date", "server"),
-        *("set-cookie", "set-cookie2", "alt-svc", "strict-transport-security", "via", "vary"),
-        *("content-security-policy", "referrer-policy", "clear-site-data", "www-authenticate"),
-        *("openai-organization", "openai-project", "nel", "report-to", "reporting-endpoints"),
-        *("location", "link", "refresh", "origin-agent-cluster", "permissions-policy"),
+        *("accept-ranges", "apim-request-id", "content-disposition", "content-language"),
+        *("content-range", "content-type", "etag", "last-modified", "request-id", "retry-after"),
+        "retry-after-ms",
     }
 )
-_KEPT_BACK_BEGINNINGS = ("access-control-", "cross-origin-", "cf-", "sec-")
+_PASSED_BEGINNINGS = ("anthropic-", "azureml-", "llm_provider-", "openai-", "x-")
+_KEPT_BACK = (
+    *("openai-organization", "openai-project", "x-palaver-", "x-accel-", "x-api-key", "x-auth"),
+    *("x-content-", "x-dns-", "x-download-", "x-forwarded-", "x-frame-", "x-lighttpd-"),
+    *("x-litespeed-", "x-permitted-", "x-powered-", "x-real-", "x-robots-", "x-sendfile"),
+    *("x-sourcemap", "x-ua-", "x-webkit-", "x-xss-"),  # browsers and proxies follow these
+)
 
 
 class Forwarded:
@@ -250,7 +254,10 @@ def passed_on(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(
         (name.lower(), value)
         for name, value in headers.items()
-        if name.lower() not in _KEPT_BACK and not name.lower().startswith(_KEPT_BACK_BEGINNINGS)
+        if (name.lower() in _PASSED or name.lower().startswith(_PASSED_BEGINNINGS))
+        and not name.lower().startswith(_KEPT_BACK)
+        and value.isascii()
+        and value.isprintable()
     )
 
 

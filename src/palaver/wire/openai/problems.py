@@ -2,19 +2,22 @@
 
 Whatever goes wrong below `/v1` is told like this, also what a route or the edge refuses; nothing here answers 422. What
 a model server says of an error goes on as it came; where that is not of this shape, it is put into it. Like everywhere,
-nobody learns of a traceback, a query or a key: what nobody expected is logged, and told as a 500.
+nobody learns of a traceback, a query or a key: what nobody expected is logged, and told as a 500. Whatever is told,
+errors and answers alike, is guarded, so that it is no page.
 """
 
 from http import HTTPStatus
 
 import orjson
 import structlog
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from palaver.errors import Code, PalaverError, ProviderError, Refused, Unavailable
+from palaver.wire.openai.guard import GUARD, check, guarded
 from palaver.wire.openai.items import Invalid, Json
 
 PREFIX = "/v1/"
@@ -52,7 +55,7 @@ def told(status: int, message: str, code: str | None = None, param: str | None =
 
 def response(error: PalaverError, headers: dict[str, str] | None = None) -> Response:
     """The answer that tells an error, and whether and when it is of use to ask again."""
-    headers = dict(headers or {})
+    headers = {**(headers or {}), **GUARD}
     if error.retry_ms is not None:
         headers["retry-after"] = str(-(-error.retry_ms // 1000))
         headers["retry-after-ms"] = str(error.retry_ms)
@@ -81,7 +84,7 @@ def wrapped(status: int, body: bytes) -> bytes:
 
 
 class Told:
-    """The edge of `/v1`: tells every error in OpenAI's shape."""
+    """The edge of `/v1`: tells every error in OpenAI's shape, and guards all that is told."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -93,9 +96,10 @@ class Told:
         async def noted(message: Message) -> None:
             nonlocal begun
             begun = True
-            await send(message)
+            await send(guarded(message))
 
         try:
+            check(Headers(scope=scope))
             await self.app(scope, receive, noted)
         except ClientDisconnect:
             raise
