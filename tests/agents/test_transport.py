@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 import httpx2
 import pytest
 
-from palaver.agents.transport import QUEUE_BYTES_MAX, Transport
+from palaver.agents.transport import HEADERS_MAX, QUEUE_BYTES_MAX, Transport
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -95,22 +95,34 @@ async def test_a_body_is_sent_as_it_comes(server: RawServer, client: httpx2.Asyn
     assert server.asked[0].endswith(b"\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n")
 
 
+CUT = (
+    None,
+    OK + b"content-length: 9\r\nconnection: close\r\n\r\nHello",
+    OK + b"transfer-encoding: chunked\r\nconnection: close\r\n\r\n5\r\nHel",
+)
+NO_HTTP = (
+    b"nonsense\r\n\r\n",
+    b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+    b"HTTP/1.1 099 What\r\ncontent-length: 0\r\n\r\n",
+    OK + b"x: " + b"y" * 200_000,
+    OK + b"x: y\r\n" * (HEADERS_MAX + 1) + b"content-length: 0\r\n\r\n",
+    OK + b"content-length: 1\r\ncontent-length: 2\r\n\r\nab",
+    OK + b"transfer-encoding: chunked\r\n\r\n1ffffffffffffffff\r\n",
+)
+
+
 @pytest.mark.parametrize(
-    "answer",
+    ("answer", "error"),
     [
-        None,
-        OK + b"content-length: 9\r\nconnection: close\r\n\r\nHello",
-        OK + b"transfer-encoding: chunked\r\nconnection: close\r\n\r\n5\r\nHel",
-        b"nonsense\r\n\r\n",
-        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
-        OK + b"x: " + b"y" * 200_000,
+        *((answer, httpx2.ReadError) for answer in CUT),
+        *((answer, httpx2.DecodingError) for answer in NO_HTTP),
     ],
 )
 async def test_what_is_cut_or_no_http_is_an_error(
-    server: RawServer, client: httpx2.AsyncClient, answer: bytes | None
+    server: RawServer, client: httpx2.AsyncClient, answer: bytes | None, error: type[Exception]
 ) -> None:
     server.answers = [answer]
-    with pytest.raises(httpx2.ReadError):
+    with pytest.raises(error):
         await client.get(server.url)
     assert len(server.asked) == 1, "nothing is sent twice"
 
@@ -146,6 +158,18 @@ async def test_a_kept_connection_that_was_closed_is_not_used(
     server.answers = [OK + b"content-length: 0\r\n\r\n"]
     assert (await client.get(server.url)).is_success
     assert server.connections == 2
+
+
+async def test_an_answer_that_is_whole_but_unread_does_not_block_the_next(
+    server: RawServer, client: httpx2.AsyncClient
+) -> None:
+    size = 2 * QUEUE_BYTES_MAX
+    large = OK + b"transfer-encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * (size // 60) + b"0\r\n\r\n"
+    server.answers = [large, OK + b"content-length: 5\r\n\r\nHello"]
+    async with client.stream("GET", server.url):
+        pass
+    async with asyncio.timeout(90):
+        assert (await client.get(server.url)).text == "Hello"
 
 
 async def test_a_slow_reader_stops_the_server(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
+from palaver.agents.redaction import redacted
 from palaver.errors import Code, ProviderError
 
 QUOTE_CHARS_MAX = 200
@@ -201,9 +202,7 @@ def _quoted(message: str, asked: Asked) -> str:
     """The provider's words as the end of a sentence, or "" where they had better not be shown."""
     if not message or len(message) > 10 * QUOTE_CHARS_MAX or _echoes(message, asked.texts):
         return ""
-    if asked.key:
-        message = message.replace(asked.key, "…")
-    message = message.encode(errors="replace").decode()
+    message = redacted(message.encode(errors="replace"), asked.key).decode()
     message = _UNPRINTABLE.sub(" ", _SECRET.sub("…", message)).strip().rstrip(".")
     if len(message) > QUOTE_CHARS_MAX:
         message = message[:QUOTE_CHARS_MAX] + "…"

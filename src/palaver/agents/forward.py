@@ -3,7 +3,8 @@
 Rules: a stream is told one event at a time, and its `[DONE]`, with all that follows it, comes last. A whole completion
 is one piece of bytes; what is no chat completion is told as it comes, unread. A body that was packed for the way is
 unpacked. What ends without being whole has an `error` in its outcome, as has what says so itself. Data that is no JSON
-object is passed over; but where it began as one, words may be missing, so the answer is not whole.
+object is passed over; but where it began as one, words may be missing, so the answer is not whole. In what is refused
+or tells an error, the model server's key is blotted out.
 
 The headers that are passed are those about the request and its answer; none of the connection's, none that set
 something in a browser for this server's name, and none that name the operator's account. What is not known is kept
@@ -33,6 +34,7 @@ from palaver.agents.failures import (
     told_in_body,
 )
 from palaver.agents.patience import Patience
+from palaver.agents.redaction import redacted
 from palaver.agents.sse import EVENT_BYTES_MAX, EventTooLarge, Framer, data_in
 from palaver.errors import Code, ProviderError
 
@@ -40,7 +42,10 @@ if TYPE_CHECKING:
     import httpx2
 
 BODY_BYTES_MAX = 64 * 1024 * 1024
-"""A completion, or an error, that is larger is not read."""
+"""A completion that is larger is not read."""
+REFUSAL_BYTES_MAX = 1024 * 1024
+END_BYTES_MAX = 64 * 1024
+"""What follows `[DONE]` is told so far, and then dropped."""
 
 _END = END.encode()
 _PASSED = frozenset(
@@ -76,7 +81,7 @@ class Forwarded:
         self.status = response.status_code
         streams = kind == "text/event-stream" or (passing.only_read and kind != JSON_TYPE)
         self.streams = streams and response.is_success
-        self.headers = passed_on(response.headers)
+        self.headers = passed_on(response.headers, asked.key)
         self.outcome = Outcome()
         self._response = response
         self._chunks = chunks
@@ -120,13 +125,17 @@ class Forwarded:
         async for chunk in self._chunks:
             self._patience.heard(began=True, finished=False, over=False)
             for raw in framer.feed(chunk) if framer is not None else (chunk,):
-                yield Told(raw)
+                yield Told(self._without_key(raw) if b"error" in raw else raw)
         rest = framer.close() if framer is not None else b""
         if rest:
-            yield Told(rest)
+            yield Told(self._without_key(rest))
 
     async def _refusal(self) -> AsyncGenerator[Told, None]:
-        body = await read(self._chunks, self._asked)
+        try:
+            body = await read(self._chunks, self._asked, REFUSAL_BYTES_MAX)
+        except ProviderError:
+            body = b""  # the status alone says enough
+        body = self._without_key(body)
         told = told_in_body(self.status, body)
         retry_ms = retry_after_ms(self._response.headers, self._now_ms)
         self.outcome.error = failure_of(told, self._asked, retry_ms)
@@ -140,6 +149,8 @@ class Forwarded:
         told = told_by(completion)
         if told is not None:
             self.outcome.error, self.outcome.told = failure_of(told, self._asked), True
+            body = self._without_key(body)
+            completion = self._parsed(body)
         yield Told(body, self._assembly.take_whole(completion), last=True)
 
     async def _events(self) -> AsyncGenerator[Told, None]:
@@ -170,11 +181,13 @@ class Forwarded:
         for raw in frames:
             pieces = () if self._assembly.over else self._take(raw)
             if self._assembly.over:
-                self._end += raw
+                if len(self._end) < END_BYTES_MAX:
+                    self._end += raw
                 continue
-            yield Told(raw, pieces)
             if self.outcome.error is not None:
+                yield Told(self._without_key(raw), pieces)
                 return
+            yield Told(raw, pieces)
 
     def _take(self, raw: bytes) -> tuple[Piece, ...]:
         """What an event means. It may be the end, or an error."""
@@ -189,10 +202,14 @@ class Forwarded:
         told = told_by(chunk)
         if told is not None:
             self.outcome.error, self.outcome.told = failure_of(told, self._asked), True
+            chunk = self._parsed(self._without_key(data))
         elif kind == "error":
             words = str(chunk.get("message") or "") if chunk else data.decode(errors="replace")
             self.outcome.error = failure_of(Failure(status=0, message=words), self._asked)
         return self._assembly.take(chunk)
+
+    def _without_key(self, said: bytes) -> bytes:
+        return redacted(said, self._asked.key)
 
     def _parsed(self, data: bytes) -> dict[str, Any]:
         try:
@@ -249,8 +266,8 @@ async def read(
     return bytes(body)
 
 
-def passed_on(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """The headers of an answer that may go to a client."""
+def passed_on(headers: Mapping[str, str], key: str = "") -> tuple[tuple[str, str], ...]:
+    """The headers of an answer that may go to a client; none that holds the model server's key."""
     return tuple(
         (name.lower(), value)
         for name, value in headers.items()
@@ -258,6 +275,7 @@ def passed_on(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
         and not name.lower().startswith(_KEPT_BACK)
         and value.isascii()
         and value.isprintable()
+        and redacted(value.encode(), key) == value.encode()
     )
 
 

@@ -7,6 +7,10 @@ Theory of operation. A connection is one protocol of the event loop: bytes go fr
 of the body into a short queue that the reader empties. A reader that lags stops the socket from being read. A
 connection whose answer was read to its end is kept for the next request. Nothing is sent twice, and there are no
 timers here: the caller says what is asked again and how long it waits, and closing an answer ends it.
+
+A server is not trusted. Whatever comes that is no body (heads, interim answers, the framing of chunks, trailers) is
+paid from `OVERHEAD_BYTES_MAX`, which only the body fills up again; trailers are not kept. What is malformed or follows
+an answer's end closes the connection at once; what came before counts.
 """
 
 import asyncio
@@ -20,7 +24,12 @@ import httpx2
 
 QUEUE_BYTES_MAX = 256 * 1024
 """A server is not read further while so much waits for the reader."""
-HEAD_BYTES_MAX = 128 * 1024
+OVERHEAD_BYTES_MAX = 128 * 1024
+"""So much may come in a row that is no body."""
+OVERHEAD_BYTES_PER_BODY_BYTE = 16
+HEADERS_MAX = 256
+_PART_BYTES = 64
+"""What a part of a body takes beside its bytes."""
 _NO_BODY = frozenset({204, 304})
 
 _Origin = tuple[str, str, int]
@@ -36,7 +45,7 @@ class Transport(httpx2.AsyncBaseTransport):
         self._kept: dict[_Origin, deque[_Connection]] = {}
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """One request. Raises httpx2's errors, such as `ConnectError` and `ReadError`."""
+        """One request. Raises httpx2's errors: `ConnectError`, `ReadError`; `DecodingError` for what is no HTTP."""
         origin = _origin(request.url)
         kept = self._kept.get(origin, ())
         while kept:
@@ -116,15 +125,17 @@ class _Connection(asyncio.Protocol):
         self._writable.set()
         self._waiting: asyncio.Future[None] | None = None
         self._request: httpx2.Request | None = None
+        self._failure: str | None = None
+        self._malformed = False
         self._begin()
 
     def _begin(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self._headers: list[tuple[bytes, bytes]] = []
-        self._head_bytes = 0
+        self._spare_bytes = OVERHEAD_BYTES_MAX
+        self._body_bytes = 0
         self._status = 0
         self._headed = self._ended = self._sized = False
-        self._failure: str | None = None
         self._queue: deque[bytes] = deque()
         self._queued = 0
         self._paused = False
@@ -188,8 +199,16 @@ class _Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _error(self, what: str) -> httpx2.ReadError:
-        return httpx2.ReadError(what, request=self._request)
+    def _error(self, what: str) -> httpx2.RequestError:
+        kind = httpx2.DecodingError if self._malformed else httpx2.ReadError
+        return kind(self._failure or what, request=self._request)
+
+    def _fail(self, what: str) -> None:
+        """Ends the connection for what the server sent. An answer that was whole before it stays so."""
+        if not self._ended and self._failure is None:
+            self._failure, self._malformed = what, True
+        self.reusable = False
+        self.abort()
 
     async def _write(self, data: bytes) -> None:
         if self._transport is None or self.closed:
@@ -216,20 +235,23 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
-        if self._ended or self._request is None:  # nobody asked for this
-            self.abort()
+        if self._ended or self._request is None or self._failure is not None:
+            self._fail("the server spoke first")
             return
-        if not self._headed:
-            self._head_bytes += len(data)
+        before = self._body_bytes
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._failure = "the server changed the protocol"
+            self._fail("the server changed the protocol")
         except httptools.HttpParserError:
-            self._failure = "the answer is no HTTP"
-        if not self._headed and self._head_bytes > HEAD_BYTES_MAX:
-            self._failure = "the answer's head is too long"
-        if self._queued > QUEUE_BYTES_MAX and not self._paused and self._transport is not None:
+            self._fail("the answer is no HTTP")
+        came = self._body_bytes - before
+        spare = self._spare_bytes + came * OVERHEAD_BYTES_PER_BODY_BYTE - (len(data) - came)
+        self._spare_bytes = min(spare, OVERHEAD_BYTES_MAX)
+        if spare < 0:
+            self._fail("too much comes around the answer")
+        full = self._queued > QUEUE_BYTES_MAX and not self._ended
+        if full and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
         self._wake()
@@ -251,10 +273,20 @@ class _Connection(asyncio.Protocol):
         """See `asyncio.Protocol`."""
         self._writable.set()
 
-    # the parser's calls
+    # the parser's calls; what they raise ends its reading
+
+    def on_message_begin(self) -> None:
+        """An answer begins: the one that was asked for, or its interim ones."""
+        if self._ended:
+            raise httptools.HttpParserError
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header."""
+        if self._headed:
+            return  # a trailer
+        if len(self._headers) == HEADERS_MAX:
+            self._fail("the answer has too many headers")
+            raise httptools.HttpParserError
         self._headers.append((name, value))
         if name.lower() in {b"content-length", b"transfer-encoding"}:
             self._sized = True
@@ -262,6 +294,8 @@ class _Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """The head is whole. One of an interim answer is passed over."""
         self._status = self._parser.get_status_code()
+        if self._status < httpx2.codes.CONTINUE:
+            raise httptools.HttpParserError
         if self._status < httpx2.codes.OK:
             self._headers = []
             self._sized = False
@@ -273,8 +307,11 @@ class _Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
+        if self._ended:
+            raise httptools.HttpParserError
         self._queue.append(body)
-        self._queued += len(body)
+        self._queued += len(body) + _PART_BYTES
+        self._body_bytes += len(body)
 
     def on_message_complete(self) -> None:
         """The answer is whole."""

@@ -49,6 +49,7 @@ from palaver.agents.forward import Forwarded, asked_in, read
 from palaver.agents.offer import Offer, models_of, offer_in
 from palaver.agents.patience import Deadline, Patience
 from palaver.agents.sse import EVENT_BYTES_MAX
+from palaver.agents.unpacking import Unpackable, unpacked
 from palaver.clock import Clock
 from palaver.errors import Code, ProviderError, Refused
 from palaver.settings import Settings
@@ -67,6 +68,7 @@ RETRY_SECONDS_MAX = 8.0
 ADAPTATIONS_MAX = 4
 MODELS_SECONDS = 10.0
 ERROR_BYTES_MAX = 64 * 1024
+STATUS_MAX = 599
 CONNECTIONS_KEPT_MAX = 20
 HEADERS = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "palaver"}
 """Sent with every request that does not say otherwise."""
@@ -301,12 +303,18 @@ class Upstream:
         request = httpx2.Request(method, url, content=body, headers=sent, extensions=extensions)
         try:
             async with asyncio.timeout_at(patience.until):
-                return await self._send(request)
+                response = await self._send(request)
         except TimeoutError:
             return _Refusal(error=self._slow(patience), told=Told(status=0))
         except httpx2.RequestError as failure:
+            if isinstance(failure, httpx2.DecodingError):
+                return self._senseless("sent something that is no HTTP")
             fast = not isinstance(failure, httpx2.ConnectTimeout)
             return _Refusal(error=self._unreachable(), told=Told(status=0), repeatable=fast)
+        if response.status_code > STATUS_MAX:
+            await response.aclose()
+            return self._senseless("answered with a status that is none")
+        return response
 
     async def _pause(self, refusal: _Refusal, retries: int, patience: Patience) -> None:
         """Waits before asking again: as the provider wants, else longer each time. Raises where that is no use."""
@@ -347,8 +355,10 @@ class Upstream:
                     yield chunk
         except TimeoutError:
             raise self._slow(patience) from None
-        except httpx2.DecodingError:
+        except Unpackable:
             raise bad_reply(asked, "sent an answer that cannot be unpacked") from None
+        except httpx2.DecodingError:
+            raise bad_reply(asked, "sent something that is no HTTP") from None
         except httpx2.RequestError:
             raise cut(asked) from None
         finally:
@@ -360,17 +370,20 @@ class Upstream:
         try:
             async with (
                 asyncio.timeout_at(patience.until),
-                aclosing(response.aiter_bytes()) as chunks,
+                aclosing(_parts(response)) as chunks,
             ):
                 async for chunk in chunks:
                     body += chunk
                     if len(body) > ERROR_BYTES_MAX:
                         break
-        except (TimeoutError, httpx2.RequestError):
+        except (TimeoutError, httpx2.RequestError, Unpackable):
             pass
         return bytes(body[:ERROR_BYTES_MAX])
 
     # how it fails
+
+    def _senseless(self, what: str) -> _Refusal:
+        return _Refusal(error=bad_reply(self._asked(""), what), told=Told(status=0))
 
     def _unreachable(self) -> ProviderError:
         hint = "Start it" if self._base.host in _LOOPBACK else "Check OPENAI_BASE_URL"
@@ -410,14 +423,13 @@ def _transport(settings: Settings, context: ssl.SSLContext) -> httpx2.AsyncBaseT
 
 def _parts(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
     """The body as it comes, unpacked; straight from the connection where nothing is packed."""
-    if "content-encoding" in response.headers:
-        parts = response.aiter_bytes()
-    else:
-        assert isinstance(response.stream, httpx2.AsyncByteStream), (
-            "it came from an asynchronous transport"
-        )
-        parts = aiter(response.stream)
-    return cast("AsyncGenerator[bytes, None]", parts)  # all of them are, so that they can be closed
+    assert isinstance(response.stream, httpx2.AsyncByteStream), (
+        "it came from an asynchronous transport"
+    )
+    # All of them are generators, so that they can be closed.
+    parts = cast("AsyncGenerator[bytes, None]", aiter(response.stream))
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    return parts if encoding == "identity" else unpacked(parts, encoding)
 
 
 def _count(tokens: object) -> int | None:

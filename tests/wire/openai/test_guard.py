@@ -7,6 +7,8 @@ from tests.support.upstream import Head, ScriptedUpstream, refuse, scripted_upst
 from tests.wire.door import Door, open_door
 from tests.wire.openai.client import CHAT, HI, bare_client
 
+from palaver.wire.control import asked
+
 SANDBOX = "sandbox; default-src 'none'"
 
 
@@ -148,4 +150,6 @@ async def test_a_browser_cannot_open_or_run_what_is_there(
     ],
 )
 async def test_programs_in_pages_may_ask(guarding: Door, headers: dict[str, str]) -> None:
-    assert (await bare_client(guarding).get("/v1/models", headers=headers)).is_success
+    wanted = {"do": "key.create", "name": None, "scopes": ["all"], "as": None}
+    key = (await asked(guarding.settings, wanted))["token"]
+    assert (await bare_client(guarding, key).get("/v1/models", headers=headers)).is_success

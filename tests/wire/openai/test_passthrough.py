@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,16 +11,19 @@ import openai
 import pytest
 from tests.support.upstream import (
     CUT,
+    Endless,
     Head,
     Script,
     ScriptedUpstream,
     Step,
+    event,
     refuse,
     scripted_upstream,
+    stream,
     whole,
 )
 from tests.wire.door import Door, open_door
-from tests.wire.openai.client import bare_client, client_of
+from tests.wire.openai.client import CHAT, HI, bare_client, client_of
 
 from palaver.model import Scope
 from palaver.wire.control import asked
@@ -33,13 +37,19 @@ async def anything() -> AsyncIterator[ScriptedUpstream]:
         yield upstream
 
 
+KEY = "sk-the-operators-0123456789"
+
+
 @pytest.fixture(scope="module")
 async def passing(
     tmp_path_factory: pytest.TempPathFactory, anything: ScriptedUpstream
 ) -> AsyncIterator[Door]:
     folder = tmp_path_factory.mktemp("passing") / "data"
     async with open_door(
-        folder, openai_base_url=anything.base_url, openai_body_bytes_max=3_000_000
+        folder,
+        openai_base_url=anything.base_url,
+        openai_api_key=KEY,
+        openai_body_bytes_max=3_000_000,
     ) as opened:
         yield opened
 
@@ -133,6 +143,12 @@ async def test_what_is_ours_and_what_is_no_path_is_not_passed_on(
     assert len(anything.requests) == count
 
 
+async def new_key(door: Door) -> str:
+    """A key that is good for what is only passed on."""
+    wanted = {"do": "key.create", "name": None, "scopes": [Scope.EMBEDDINGS], "as": None}
+    return (await asked(door.settings, wanted))["token"]
+
+
 async def status_of(door: Door, target: str, key: str) -> int:
     """The status for a target that no library has put in order."""
     lines = (f"POST {target} HTTP/1.1", f"Host: {door.host}", f"Authorization: Bearer {key}")
@@ -154,8 +170,7 @@ async def test_no_spelling_leads_a_key_of_embeddings_to_more(
 ) -> None:
     chance = random.Random(seed)
     anything.default = whole({})
-    wanted = {"do": "key.create", "name": None, "scopes": [Scope.EMBEDDINGS], "as": None}
-    key = (await asked(passing.settings, wanted))["token"]
+    key = await new_key(passing)
     closed = sorted(OURS | ACCOUNT | TALKING)
     between = ("", ".", "..", "%2e%2e", "%2E.", "..;", ";a=b", "%2f", "%5c", "x", "v1", "files")
     before = len(anything.requests)
@@ -179,7 +194,8 @@ async def test_headers_that_change_what_is_asked_stay_here(
     odd = {"x-http-method-override": "DELETE", "x-original-url": "/v1/chat", "x-rewrite-url": "/"}
     kept = {"x-mine": "1", "idempotency-key": "2"}
     headers = httpx2.Headers(odd | kept | {"x-odd": "\xe9"}, encoding="latin-1")
-    assert (await bare_client(passing).get("/v1/files", headers=headers)).is_success
+    client = bare_client(passing, await new_key(passing))  # what a proxy may have made needs one
+    assert (await client.get("/v1/files", headers=headers)).is_success
     sent = anything.requests[-1].headers
     assert kept.items() <= sent.items()
     assert not {*odd, "x-odd", "transfer-encoding"} & sent.keys()
@@ -194,6 +210,73 @@ async def test_a_refusal_comes_with_its_status(passing: Door, anything: Scripted
     got = await bare_client(passing).get("/v1/files")
     assert got.status_code == 502
     assert "location" not in got.headers
+
+
+def echoes() -> list[tuple[str, dict[str, object] | None, Script]]:
+    """Addresses, bodies, and what a model server answers there that holds its own key."""
+    error = {"error": {"message": f"Incorrect API key: {KEY}", "code": "invalid_api_key"}}
+    packed = b64encode(f"Bearer {KEY}".encode()).decode()
+    chat: dict[str, object] = {"model": "m", "messages": HI, "store": False}
+    asks: dict[str, object] = {"model": "m", "input": "hi", "stream": True}
+    return [
+        ("/v1/embeddings", {}, refuse(401, error, x_echo=f"Bearer {KEY}", x_request_id="r")),
+        ("/v1/embeddings", {}, refuse(500, f"no: authorization=Bearer%20{KEY} {packed}")),
+        ("/v1/embeddings", {}, whole(error)),
+        ("/v1/audio/speech", {}, stream(event({"type": "error"} | error))),
+        ("/v1/models", None, refuse(403, error)),
+        (CHAT, chat, refuse(400, error)),
+        (CHAT, chat, whole(error)),
+        (CHAT, chat | {"stream": True}, stream("a", event(error))),
+        (CHAT, chat | {"stream": True}, stream("a", f"event: error\ndata: {KEY}\n\n".encode())),
+        ("/v1/responses", asks, refuse(400, error)),
+        ("/v1/responses", asks, stream(event({"type": "error"} | error))),
+    ]
+
+
+@pytest.mark.parametrize("case", range(len(echoes())))
+async def test_the_model_servers_key_reaches_nobody_who_is_told_of_an_error(
+    passing: Door, anything: ScriptedUpstream, case: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path, body, script = echoes()[case]
+    anything.default = anything.models_script = script
+    client = bare_client(passing)
+    told = b""
+    try:
+        async with client.stream("GET" if body is None else "POST", path, json=body) as got:
+            told = repr(got.headers).encode()
+            async for part in got.aiter_raw():
+                told += part
+    except httpx2.RemoteProtocolError:
+        pass  # the stream broke, as it should
+    anything.models_script = None
+    assert told
+    hidden = b64encode(f"Bearer {KEY}".encode())[:30]
+    assert KEY.encode() not in told
+    assert hidden not in told
+    for file in passing.settings.data_dir.rglob("*"):
+        assert not file.is_file() or KEY.encode() not in file.read_bytes(), file
+    printed = capfd.readouterr()
+    assert KEY not in printed.out + printed.err
+
+
+@pytest.mark.parametrize("status", [600, 999])
+async def test_a_status_that_is_none_is_a_bad_gateway(
+    passing: Door, anything: ScriptedUpstream, status: int
+) -> None:
+    anything.default = refuse(status, "odd")
+    for path in ("/v1/embeddings", "/v1/audio/speech"):
+        got = await bare_client(passing).post(path, json={})
+        assert (got.status_code, got.json()["error"]["code"]) == (502, "provider_bad_reply")
+
+
+async def test_a_list_of_models_without_end_is_not_read(
+    passing: Door, anything: ScriptedUpstream
+) -> None:
+    head = Head(headers={"content-type": "application/json"})
+    anything.models_script = (head, Endless(b" " * 65_536))
+    got = await bare_client(passing).get("/v1/models")
+    anything.models_script = None
+    assert (got.status_code, got.json()["error"]["code"]) == (502, "provider_bad_reply")
 
 
 async def test_a_body_that_breaks_has_no_clean_end(

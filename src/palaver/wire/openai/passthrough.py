@@ -9,6 +9,7 @@ A segment that two servers might read differently is refused, whatever it may me
 request asks for.
 """
 
+import asyncio
 import re
 import unicodedata
 from collections.abc import AsyncGenerator, Iterable
@@ -22,7 +23,7 @@ from starlette.routing import Route
 
 from palaver.core.running import Call, Told
 from palaver.core.start import Core
-from palaver.errors import Code, Refused
+from palaver.errors import Code, ProviderError, Refused
 from palaver.model import Scope
 from palaver.wire.openai.auth import READING, caller
 from palaver.wire.openai.problems import wrapped
@@ -44,7 +45,10 @@ TALKING = frozenset(
     }
 )
 """What model servers call other ways to make a model talk: they are for keys that may chat."""
-WHOLE_BYTES_MAX = 1_048_576
+WHOLE_BYTES_MAX = 8 * 1024 * 1024
+WHOLE_SECONDS = 60.0
+"""An answer that is read whole (a refusal, a list of models) is no larger, and takes no longer."""
+KEPT_BYTES_MAX = 1_048_576
 """A request that is no larger is read first, so that it can be sent again while nothing was received."""
 
 _PASSED = frozenset(
@@ -119,11 +123,21 @@ async def refused(call: Call) -> Response:
 
 
 async def whole(call: Call) -> bytes:
-    """All of a call's answer, which ends it."""
+    """All of a call's answer, which ends it. Raises `ProviderError` where it is too large, or takes too long."""
+    found = bytearray()
     try:
-        return await joined(call.told())
+        async with asyncio.timeout(WHOLE_SECONDS), aclosing(call.told()) as telling:
+            async for told in telling:
+                found += told.raw
+                if len(found) > WHOLE_BYTES_MAX:
+                    words = "The model server sent more than 8 MiB at once, which is not read."
+                    raise ProviderError(Code.PROVIDER_BAD_REPLY, words)
+    except TimeoutError:
+        words = "The model server took too long. Try again."
+        raise ProviderError(Code.PROVIDER_TIMEOUT, words) from None
     finally:
         await call.close()
+    return bytes(found)
 
 
 async def joined(telling: AsyncGenerator[Told, None]) -> bytes:
@@ -160,7 +174,7 @@ async def _body(
     length = request.headers.get("content-length")
     if length is None and "transfer-encoding" not in request.headers:
         return None
-    if length is None or int(length) > WHOLE_BYTES_MAX:
+    if length is None or int(length) > KEPT_BYTES_MAX:
         if length is not None:
             headers["content-length"] = length
         return _stream(request)
