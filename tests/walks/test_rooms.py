@@ -56,13 +56,32 @@ async def test_rooms_are_renamed_searched_deleted_and_brought_back(
     await expect(tab.part("room-item")).to_have_count(4)
 
     tax = tab.room_item("Tax")
+    await beside.room_item("Tax").click()
+    await expect(beside.composer).to_be_visible()
     await tax.hover()
     await tax.get_by_test_id("room-delete").click()
     await expect(tax).to_have_count(0)
     await expect(beside.room_item("Tax")).to_have_count(0)
+    await expect(beside.part("room-problem")).to_contain_text("This chat was deleted.")
     await tab.part("toast-undo").click()
     await expect(tax).to_be_visible()
     await expect(beside.room_item("Tax")).to_be_visible()
+    await expect(beside.part("room-problem")).to_have_count(0)
+    await expect(beside.composer).to_be_visible()
+
+
+async def test_a_message_that_is_too_long_is_told_with_both_numbers_and_stays(
+    browser: Browser, town: ServerProcess
+) -> None:
+    tab = await someone_with_rooms(browser, town, "Log files")
+    await tab.room_item("Log files").click()
+    await tab.say("\U0001f600" * 100_005)
+    await expect(tab.part("too-long")).to_contain_text("100,005 characters, and 100,000")
+    await expect(tab.part("send")).to_be_disabled()
+    assert await tab.fits()
+    await tab.say("\U0001f600" * 100_000)
+    await expect(tab.questions).to_have_count(1)
+    await expect(tab.part("too-long")).to_have_count(0)
 
 
 async def test_the_room_that_is_alive_comes_first(browser: Browser, town: ServerProcess) -> None:
