@@ -272,12 +272,17 @@ async def test_a_turn_of_a_program_is_opened_once(world: World, agent: Actor) ->
     assert await world.store.read(turns.open_of, world.store.owner) == (turn,)
 
 
-async def test_a_room_of_another_door_is_named_and_deleted_by_everyone(
+async def test_an_open_room_of_another_door_is_named_and_deleted_by_its_owner(
     world: World, actor: Actor, agent: Actor
 ) -> None:
     opened = await world.store.write(asking(world, actor, agent, (HI,)))
     eve = await world.person("Eve")
     room = opened.exchange.room
     rename = RenameRoom(room=room, by=eve.id, title="x", source=TitleSource.USER)
-    assert await world.store.write(rename)
-    assert await world.store.write(SetRoomDeleted(room=room, by=eve.id, deleted=True))
+    delete = SetRoomDeleted(room=room, by=eve.id, deleted=True)
+    for refused in (rename, delete):
+        with pytest.raises(Refused) as refusal:
+            await world.store.write(refused)
+        assert refusal.value.code is Code.FORBIDDEN
+    assert await world.store.write(replace(rename, by=actor.id))
+    assert await world.store.write(replace(delete, by=actor.id))

@@ -173,7 +173,7 @@ async def test_only_an_answer_that_is_there_can_be_retried(world: World) -> None
     assert both[1].code is Code.TURN_NOT_RETRYABLE
 
 
-async def test_anybody_may_retry_in_an_open_room_and_no_reader_in_a_private_one(
+async def test_who_asked_may_retry_and_nobody_else_in_an_open_room_nor_a_reader_in_a_private_one(
     world: World,
 ) -> None:
     ada, bot, eve = await world.person(), await world.agent(), await world.person("Eve")
@@ -181,7 +181,14 @@ async def test_anybody_may_retry_in_an_open_room_and_no_reader_in_a_private_one(
     (turn,) = (await world.say(lobby, ada, answers=True)).turns
     answer = await world.store.write(ending(turn))
     assert answer is not None
-    assert (await world.store.write(RetryTurn(message=answer.id, by=eve.id))).attempt == 2
+    for goes_on in (False, True):
+        with pytest.raises(Refused) as caught:
+            await world.store.write(RetryTurn(message=answer.id, by=eve.id, goes_on=goes_on))
+        assert caught.value.code is Code.FORBIDDEN
+    more = await world.store.write(RetryTurn(message=answer.id, by=ada.id, goes_on=True))
+    assert await world.store.read(turns.asked_by, more.id, ada.id), "what goes on is hers, too"
+    assert not await world.store.read(turns.asked_by, more.id, eve.id)
+    assert (await world.store.write(RetryTurn(message=answer.id, by=ada.id))).attempt == 2
     room = await world.room(ada, bot)
     await world.store.write(
         AddMember(room=room.id, by=ada.id, actor=eve.id, role=MemberRole.READER)

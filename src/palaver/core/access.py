@@ -8,6 +8,7 @@ chooses is good at that door only.
 import hashlib
 from uuid import UUID
 
+from palaver import policy
 from palaver.clock import Clock
 from palaver.core import checks
 from palaver.errors import Code, Refused
@@ -16,7 +17,6 @@ from palaver.model import (
     ActorId,
     ActorKind,
     AgentCard,
-    MemberRole,
     Message,
     MessageId,
     Room,
@@ -24,6 +24,7 @@ from palaver.model import (
     Turn,
     TurnId,
 )
+from palaver.policy import Action
 from palaver.settings import Settings
 from palaver.store import actors, messages, rooms, turns
 from palaver.store.commands import AddActor, RenameActor, SaveAgent
@@ -94,26 +95,40 @@ class Access:
     async def room(self, actor: Actor, room: RoomId, *, deleted: bool = False) -> Room:
         """The room, as this actor sees it. Refused: `room_not_found`, also for what may not be seen."""
         found = await self._store.read(rooms.get, room, actor.id)
-        if found is None or found.role is None or (found.deleted_ms is not None and not deleted):
-            raise Refused(Code.ROOM_NOT_FOUND, "There is no such room, or it is not yours to see.")
+        if found is None or (found.deleted_ms is not None and not deleted):
+            raise policy.room_not_found()
+        policy.check(Action.READ, found.role)
         return found
+
+    async def conversation(self, actor: Actor, room: RoomId) -> Room:
+        """The room, where it is a conversation of this API client's. Refused: `room_not_found`."""
+        found = await self.room(actor, room)
+        policy.check(Action.READ, policy.role_of_caller(found))
+        return found
+
+    async def sees(self, actor: Actor, room: RoomId) -> bool:
+        """Whether the actor may see a room."""
+        try:
+            await self.room(actor, room)
+        except Refused:
+            return False
+        return True
 
     async def may_write(self, actor: Actor, room: RoomId) -> None:
         """Raises `Refused` for who may only read a room (`forbidden`) or not see it (`room_not_found`)."""
-        if (await self.room(actor, room)).role is MemberRole.READER:
-            raise Refused(Code.FORBIDDEN, "You may read this room, not write in it.")
+        policy.check(Action.WRITE, (await self.room(actor, room)).role)
 
     async def message(self, actor: Actor, message: MessageId) -> Message:
         """A message in a room that the actor may see. Refused: `message_not_found`."""
         found = await self._store.read(messages.get, message)
-        if found is None or not await self._sees(actor, found.room):
+        if found is None or not await self.sees(actor, found.room):
             raise Refused(Code.MESSAGE_NOT_FOUND, "There is no such message in a room of yours.")
         return found
 
     async def turn(self, actor: Actor, turn: TurnId) -> Turn:
         """A turn in a room that the actor may see. Refused: `turn_not_found`."""
         found = await self._store.read(turns.get, turn)
-        if found is None or not await self._sees(actor, found.room):
+        if found is None or not await self.sees(actor, found.room):
             raise Refused(Code.TURN_NOT_FOUND, "There is no such answer in a room of yours.")
         return found
 
@@ -128,15 +143,13 @@ class Access:
         handle = f"guest-{digest.hex()[:32]}"
         return await self._store.write(AddActor(actor=guest, handle=handle, token_sha256=digest))
 
+    async def may_stop(self, actor: Actor, turn: Turn) -> None:
+        """Raises `Refused` (`forbidden`) for who neither asked for an answer nor owns its room."""
+        own = await self._store.read(turns.asked_by, turn.id, actor.id)
+        policy.check(Action.TAKE_BACK, (await self.room(actor, turn.room)).role, own=own)
+
     def _checked(self, name: str) -> str:
         return checks.person_name(name, self._settings.name_chars_max)
-
-    async def _sees(self, actor: Actor, room: RoomId) -> bool:
-        try:
-            await self.room(actor, room)
-        except Refused:
-            return False
-        return True
 
 
 def _may_be_token(token: str) -> bool:

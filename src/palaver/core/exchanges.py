@@ -47,7 +47,6 @@ from palaver.model import (
     Turn,
     TurnId,
     TurnState,
-    Visibility,
 )
 from palaver.settings import Settings
 from palaver.store import exchanges
@@ -176,11 +175,10 @@ class Exchanges:
         return _own(await self._store.read(exchanges.get, exchange), actor)
 
     async def seen(self, actor: Actor, exchange: ExchangeId) -> Exchange:
-        """An exchange in a room that the actor may read. Refused: `exchange_not_found`, `room_not_found`."""
+        """An exchange in a room that the actor may read. Refused: `exchange_not_found`."""
         found = await self._store.read(exchanges.get, exchange)
-        if found is None:
+        if found is None or not await self._access.sees(actor, found.room):
             raise _not_found()
-        await self._access.room(actor, found.room)
         return found
 
     async def named(self, actor: Actor, name: str) -> Exchange:
@@ -349,7 +347,7 @@ class Exchanges:
             id=RoomId(f"r_{self._clock.new_id()}"),
             title=title,
             title_source=TitleSource.FIRST_MESSAGE if title else TitleSource.NONE,
-            visibility=Visibility.OPEN,
+            visibility=asked.visibility,
             owner=actor.id,
             agents=(asked.agent or self._assistant,),
             settings={"door": DOOR},

@@ -88,9 +88,11 @@ class Rooms:
         after: RoomId | None = None,
         search: str | None = None,
         deleted: bool = False,
+        own: bool = False,
     ) -> tuple[tuple[Room, ...], str | None]:
         """The actor's rooms and the open ones, by last activity, and the cursor to go on with.
 
+        `own`: without the open ones that are others'.
         `after`: those behind this room, instead of a cursor. `search`: those whose title holds it, in any case.
         `deleted`: instead those that were deleted and that the actor may restore, the last deleted first.
         Refused: `limit_invalid`, `cursor_invalid`, `room_not_found` (after).
@@ -102,11 +104,17 @@ class Rooms:
         if search is not None:
             search = checks.search_words(search).strip() or None
         return await self._store.read(
-            rooms.listing, actor.id, limit=limit, cursor=cursor, search=search, deleted=deleted
+            rooms.listing,
+            actor.id,
+            limit=limit,
+            cursor=cursor,
+            search=search,
+            own=own,
+            deleted=deleted,
         )
 
     async def rename(self, actor: Actor, room: RoomId, title: str) -> Room:
-        """Names a room, as its owner. Refused: `room_not_found`, `room_protected`, `title_too_long`."""
+        """Names a room, as its owner. Refused: as `RenameRoom` says, and `title_too_long`."""
         title = checks.title(title, self._settings.title_chars_max)
         await self._access.room(actor, room)
         await self._store.write(
@@ -117,23 +125,29 @@ class Rooms:
     async def change_settings(
         self, actor: Actor, room: RoomId, settings: Mapping[str, Any]
     ) -> Room:
-        """Sets some of a room's settings, for whoever may write there. Refused: `room_not_found`, `forbidden`."""
+        """Sets some of a room's settings, as its owner. Refused: as `ChangeSettings` says."""
         await self._store.write(ChangeSettings(room=room, by=actor.id, settings=settings))
         return await self._access.room(actor, room)
 
     async def delete(self, actor: Actor, room: RoomId) -> None:
-        """Deletes a room, which `restore` undoes. Refused: `room_not_found`, `room_protected`."""
+        """Deletes a room, as its owner; `restore` undoes it. Refused: as `SetRoomDeleted` says."""
         await self._access.room(actor, room)
         await self._store.write(SetRoomDeleted(room=room, by=actor.id, deleted=True))
 
     async def restore(self, actor: Actor, room: RoomId) -> Room:
-        """Takes a deletion back. Refused: `room_not_found`."""
+        """Takes a deletion back, as the owner. Refused: as `SetRoomDeleted` says."""
         await self._access.room(actor, room, deleted=True)
         await self._store.write(SetRoomDeleted(room=room, by=actor.id, deleted=False))
         return await self._access.room(actor, room)
 
     async def join(
-        self, owner: Actor, room: RoomId, actor: Actor, *, auto_respond: bool = False
+        self,
+        owner: Actor,
+        room: RoomId,
+        actor: Actor,
+        *,
+        role: MemberRole = MemberRole.MEMBER,
+        auto_respond: bool = False,
     ) -> bool:
         """Adds an actor to an owner's room; False when it was a member already."""
         await self._access.room(owner, room)
@@ -142,7 +156,7 @@ class Rooms:
                 room=room,
                 by=owner.id,
                 actor=actor.id,
-                role=MemberRole.MEMBER,
+                role=role,
                 auto_respond=auto_respond,
             )
         )

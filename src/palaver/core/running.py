@@ -20,6 +20,7 @@ from palaver.model import (
     Message,
     RoomId,
     Turn,
+    Visibility,
 )
 
 
@@ -27,7 +28,8 @@ from palaver.model import (
 class Asked:
     """A request. `entries`: all that was said (`whole`), or only what is new.
 
-    Of what is whole the room is found by what was said, where none is given. `repeated`: the client's library says that
+    Of what is whole the room is found by what was said, where none is given; a new one has this `visibility`.
+    `repeated`: the client's library says that
     it sends the request again by itself; then `digest` (of its body) gives the exchange that is there.
     """
 
@@ -44,6 +46,7 @@ class Asked:
     repeated: bool = False
     agent: ActorId | None = None
     title: str | None = None
+    visibility: Visibility = Visibility.PRIVATE
 
 
 class Running:

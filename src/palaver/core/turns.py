@@ -222,10 +222,10 @@ class Turns:
     async def stop(self, actor: Actor, turn: TurnId) -> None:
         """Ends an answer; what came is stored as `stopped`. One that has ended is left as it is.
 
-        Refused: `turn_not_found`.
+        Refused: `turn_not_found`, `forbidden`.
         """
         found = await self._access.turn(actor, turn)
-        await self._access.may_write(actor, found.room)
+        await self._access.may_stop(actor, found)
         if found.state is TurnState.OPEN and turn not in self._runs:
             self.stop_elsewhere(turn)
         self._end(turn, Status.STOPPED)
@@ -243,10 +243,9 @@ class Turns:
         """Answers again; the old answer is deleted (undoably).
 
         With `goes_on` it stays, and another answer says what comes next. Refused: `message_not_found`,
-        `turn_not_retryable`.
+        `turn_not_retryable`, `forbidden`.
         """
-        found = await self._access.message(actor, message)
-        await self._access.may_write(actor, found.room)
+        await self._access.message(actor, message)
         turn = await self._store.write(RetryTurn(message=message, by=actor.id, goes_on=goes_on))
         self.begin((turn,))
         return turn

@@ -101,7 +101,8 @@ class RetryTurn(Command[Turn]):
     """Deletes an answer that was not whole (or was) and opens the next attempt at it, owned by this process.
 
     With `goes_on` the answer stays, and the turn is one that answers it: its agent says what comes next. Refused:
-    `message_not_found`, `room_not_found`, `turn_not_retryable` (not an answer of a turn, already deleted).
+    `message_not_found`, `room_not_found`, `turn_not_retryable` (not an answer of a turn, already deleted), `forbidden`
+    (neither who asked for it nor the room's owner).
     """
 
     message: MessageId
@@ -161,7 +162,7 @@ class CreateRoom(Command[Room]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeSettings(Command[None]):
-    """Sets some of a room's settings, by someone who may write there. Refused: `room_not_found`, `forbidden`."""
+    """Sets some of a room's settings, by its owner. Refused: `room_not_found`, `room_protected`, `forbidden`."""
 
     room: RoomId
     by: ActorId
@@ -170,9 +171,9 @@ class ChangeSettings(Command[None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetMessageDeleted(Command[bool]):
-    """Deletes (undoably) or restores a message, by its author or the room's owner; False: it was so already.
+    """Deletes (undoably) or restores a message; False: it was so already.
 
-    In an open room everyone who may write may. Refused: `message_not_found`, `forbidden`.
+    By its author, who asked for it (an answer), or the room's owner. Refused: `message_not_found`, `forbidden`.
     """
 
     message: MessageId
@@ -303,8 +304,8 @@ class OpenTurn(Command[Turn]):
 class RenameRoom(Command[bool]):
     """Names a room; False, and nothing written, when a later `TitleSource` (in its order) has named it already.
 
-    `by` None is the server itself (a title made by a model). `USER` needs the owner in a private room; an open
-    one may be named by everyone where another door made it, else by nobody (`room_protected`).
+    `by` None is the server itself (a title made by a model). `USER` needs the owner (`forbidden`), whom an open room
+    has only where another door made it (`room_protected`).
     """
 
     room: RoomId
@@ -315,7 +316,7 @@ class RenameRoom(Command[bool]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetRoomDeleted(Command[bool]):
-    """Deletes (undoably) or restores a room; by those who may name it.
+    """Deletes (undoably) or restores a room, by those who may name it.
 
     False: it was so already.
     """

@@ -19,6 +19,7 @@ from sqlalchemy import (
     exists,
     func,
     literal_column,
+    not_,
     or_,
     select,
     tuple_,
@@ -26,13 +27,15 @@ from sqlalchemy import (
 )
 
 from palaver.errors import Code, Refused
-from palaver.model import Actor, ActorId, MemberRole, Room, RoomId, Visibility
+from palaver.model import Actor, ActorId, Room, RoomId
+from palaver.policy import role_in
 from palaver.store.actors import COLUMNS as ACTOR_COLUMNS, actor_of
 from palaver.store.columns import INTEGER_MAX
 from palaver.store.engine.statement import Row, Statement, among
 from palaver.store.schema import (
     actors,
     member_is_agent,
+    member_is_owner,
     members,
     messages,
     room_is_live,
@@ -130,14 +133,15 @@ def listing(
     limit: int,
     cursor: str | None = None,
     search: str | None = None,
+    own: bool = False,
     deleted: bool = False,
 ) -> tuple[tuple[Room, ...], str | None]:
     """The actor's rooms and the open ones that are not deleted, the last active first, and the cursor to go on with.
 
-    `search`: a piece of the title, whatever its case. `deleted`: instead those that are and that the actor may restore,
-    the last deleted first. Refused: `cursor_invalid`.
+    `search`: a piece of the title, whatever its case. `own`: without open rooms of others. `deleted`: instead those
+    that are and that the actor may restore, the last deleted first. Refused: `cursor_invalid`.
     """
-    picked = _pick(conn, actor, cursor, limit + 1, search, deleted=deleted)
+    picked = _pick(conn, actor, cursor, limit + 1, search, own=own, deleted=deleted)
     rows = {row[0]: row for row in _BY_KEYS.all(conn, [(row[0],) for row in picked[:limit]], actor)}
     found = _rooms(conn, [rows[row[0]] for row in picked[:limit] if row[0] in rows])
     more = len(picked) > limit > 0
@@ -166,7 +170,7 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
-def _picked(*, few: bool, searched: bool, deleted: bool = False) -> Statement:
+def _picked(*, few: bool, searched: bool, own: bool = False, deleted: bool = False) -> Statement:
     moment = rooms.c.deleted_ms if deleted else rooms.c.active_ms
     # `+ 0` keeps the planner from walking all rooms by activity where the memberships are few
     active = moment + literal_column("0") if few else moment
@@ -177,17 +181,19 @@ def _picked(*, few: bool, searched: bool, deleted: bool = False) -> Statement:
     if searched:
         wanted.append(rooms.c.title_folded.like(bindparam("pattern"), escape="\\"))
     position = select(rooms.c.key, moment).where(*wanted)
+    of_member = [members.c.room_key == rooms.c.key, members.c.actor_key == _me]
+    if deleted:
+        of_member.append(member_is_owner)
+    elif own:
+        of_member.append(or_(member_is_owner, not_(room_is_open)))
     if few:
-        mine = position.select_from(rooms).join(members, members.c.room_key == rooms.c.key)
-        if deleted:
-            mine = mine.where(members.c.role == MemberRole.OWNER)
-        either = union(
-            mine.where(members.c.actor_key == _me), position.where(room_is_open)
-        ).subquery()
+        mine = position.select_from(rooms).join(members, and_(*of_member))
+        alone = own or deleted
+        either = (mine if alone else union(mine, position.where(room_is_open))).subquery()
         found = select(*either.c).order_by(either.c[moment.name].desc(), either.c.key.desc())
     else:
-        mine = exists().where(members.c.room_key == rooms.c.key, members.c.actor_key == _me)
-        found = position.where(or_(room_is_open, mine)).order_by(
+        mine = exists().where(*of_member)
+        found = position.where(mine if own else or_(room_is_open, mine)).order_by(
             rooms.c.active_ms.desc(), rooms.c.key.desc()
         )
     names = ["actor", "active_ms", "key", "limit"]
@@ -199,9 +205,10 @@ def _key(name: str) -> ColumnElement[int]:
 
 
 _PICKED = {
-    (few, searched): _picked(few=few, searched=searched)
+    (few, searched, own): _picked(few=few, searched=searched, own=own)
     for few in (True, False)
     for searched in (True, False)
+    for own in (True, False)
 }
 _PICKED_DELETED = {
     searched: _picked(few=True, searched=searched, deleted=True) for searched in (True, False)
@@ -217,6 +224,7 @@ def _pick(
     search: str | None,
     *,
     deleted: bool = False,
+    own: bool = False,
 ) -> list[Row]:
     position = (INTEGER_MAX, INTEGER_MAX) if cursor is None else _position(cursor)
     values: list[Any] = [actor, *position, limit]
@@ -226,7 +234,7 @@ def _pick(
         return _PICKED_DELETED[bool(search)].all(conn, *values)
     limit_of_few = MEMBERSHIPS_FEW_SEARCHED if search else MEMBERSHIPS_FEW
     few = _MEMBERSHIPS.one(conn, actor, limit_of_few + 1)[0] <= limit_of_few
-    return _PICKED[few, bool(search)].all(conn, *values)
+    return _PICKED[few, bool(search), own].all(conn, *values)
 
 
 def _pattern(search: str) -> str:
@@ -243,9 +251,7 @@ def _rooms(conn: Connection, rows: list[Row]) -> tuple[Room, ...]:
 
 def _room(row: Row, agents: tuple[Actor, ...]) -> Room:
     *known, role, read_seq, unread, settings = row[1:]
-    if role is None and row[4] is Visibility.OPEN:
-        role = MemberRole.MEMBER
-    return new_room(*known, role, read_seq, unread, agents, settings)
+    return new_room(*known, role_in(row[4], role), read_seq, unread, agents, settings)
 
 
 def _cursor(key: int, active_ms: int) -> str:

@@ -130,6 +130,7 @@ members = Table(
     PrimaryKeyConstraint("room_key", "actor_key"),
 )
 Index("members_actor", members.c.actor_key)
+member_is_owner = members.c.role == literal_column("'owner'")
 member_is_agent = members.c.auto_respond.is_not(None)
 _partial_index("members_agents", member_is_agent, members.c.room_key)
 

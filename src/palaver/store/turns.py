@@ -2,13 +2,24 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, and_, bindparam, func, select
 
-from palaver.model import ActorKind, Turn, TurnId
+from palaver.model import ActorId, ActorKind, Role, Turn, TurnId
 from palaver.store.actors import id_of
 from palaver.store.engine.statement import Row, Statement, among
-from palaver.store.schema import actors, partials, rooms, turn_is_open, turns
+from palaver.store.schema import (
+    actors,
+    exchanges,
+    messages,
+    partials,
+    rooms,
+    turn_is_open,
+    turns,
+)
 from palaver.store.values import new_turn
+
+CONTINUED_MAX = 100
+"""So many answers that each go on from the one before lead back to who asked; behind more, nobody did."""
 
 # in the order of a `Turn`'s fields
 COLUMNS = (
@@ -38,6 +49,20 @@ _OPEN_OF = Statement(
 )
 _RUNNING = Statement(select(func.count()).select_from(turns).where(turn_is_open))
 
+_continued = turns.alias()
+_ASKED = Statement(
+    select(exchanges.c.actor_key, messages.c.author_key, messages.c.role, _continued.c.id)
+    .select_from(turns)
+    .outerjoin(exchanges, exchanges.c.turn_id == turns.c.id)
+    .outerjoin(
+        messages,
+        and_(messages.c.room_key == turns.c.room_key, messages.c.seq == turns.c.trigger_seq),
+    )
+    .outerjoin(_continued, _continued.c.message_id == messages.c.id)
+    .where(turns.c.id == bindparam("turn")),
+    "turn",
+)
+_ACTOR = Statement(select(actors.c.key).where(actors.c.id == bindparam("actor")), "actor")
 _COPIED = Statement(
     select(partials.c.text, partials.c.reasoning)
     .where(partials.c.turn_id == bindparam("turn"))
@@ -71,6 +96,24 @@ def copied(conn: Connection, turn: TurnId) -> tuple[str, str]:
     """What was copied of a running answer: its text, and what its model thought."""
     rows = _COPIED.all(conn, turn)
     return "".join(row[0] for row in rows), "".join(row[1] for row in rows)
+
+
+def asker(conn: Connection, turn: TurnId | None) -> int | None:
+    """The key of who asked for an answer; None when nobody did. One that goes on is of who asked for the first."""
+    for _ in range(CONTINUED_MAX):
+        row = None if turn is None else _ASKED.first(conn, turn)
+        if row is None:
+            return None
+        caller, author, role, turn = row
+        if caller is not None or role is not Role.ASSISTANT:
+            return caller or author
+    return None
+
+
+def asked_by(conn: Connection, turn: TurnId, actor: ActorId) -> bool:
+    """Whether this actor asked for an answer."""
+    row = _ACTOR.first(conn, actor)
+    return row is not None and asker(conn, turn) == row[0]
 
 
 def turn_of(row: Row) -> Turn:

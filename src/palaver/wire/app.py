@@ -35,6 +35,7 @@ EXPOSED_HEADERS = (
     "retry-after",
     "retry-after-ms",
     "x-palaver-room",
+    "x-palaver-visibility",
     "x-request-id",
     "x-should-retry",
 )

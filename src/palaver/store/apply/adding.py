@@ -33,6 +33,7 @@ from palaver.model import (
     RoomId,
     Turn,
 )
+from palaver.policy import Action, check, role_in, room_not_found
 from palaver.store.actors import PREFIX, id_of
 from palaver.store.apply.opening import OpenedTurn, new_turn, open_turns
 from palaver.store.apply.transaction import (
@@ -41,9 +42,7 @@ from palaver.store.apply.transaction import (
     LockedRoom,
     Said,
     Transaction,
-    check_writer,
     distinct,
-    room_not_found,
 )
 from palaver.store.commands import Added, AddMessage
 from palaver.store.engine.statement import ListStatement, Statement, among
@@ -202,7 +201,7 @@ def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
     if author is None or author.room.deleted_ms is not None:
         raise room_not_found()
     room = author.room
-    check_writer(room, author.role)
+    check(Action.WRITE, role_in(room.visibility, author.role))
     repeatable = (author.key, command.cid or command.id)
     known = run.known.get(repeatable)
     if known is not None:

@@ -8,12 +8,13 @@ from palaver.errors import Code, Refused
 from palaver.model import (
     Entry,
     EventType,
-    MemberRole,
     Message,
     MessageId,
     Role,
     Status,
 )
+from palaver.policy import Action
+from palaver.store.apply.rooms import conversation
 from palaver.store.apply.transaction import (
     KnownActor,
     LockedRoom,
@@ -24,7 +25,8 @@ from palaver.store.apply.transaction import (
 from palaver.store.commands import AddEntries, SetMessageDeleted
 from palaver.store.engine.statement import Statement, among, updating
 from palaver.store.messages import message_of, page, selected
-from palaver.store.schema import actors, messages, rooms
+from palaver.store.schema import messages, rooms, turns
+from palaver.store.turns import asker
 
 REPEATED_MS = 3_600_000
 """How long a client's library may take to send a request again by itself."""
@@ -36,10 +38,10 @@ _KNOWN = among(
     messages.c.id,
 )
 _MESSAGE = Statement(
-    select(rooms.c.id, messages.c.seq, messages.c.deleted_ms, actors.c.id)
+    select(rooms.c.id, messages.c.seq, messages.c.deleted_ms, messages.c.author_key, turns.c.id)
     .select_from(messages)
     .join(rooms, rooms.c.key == messages.c.room_key)
-    .join(actors, actors.c.key == messages.c.author_key)
+    .outerjoin(turns, turns.c.message_id == messages.c.id)
     .where(messages.c.id == bindparam("message")),
     "message",
 )
@@ -85,8 +87,9 @@ def by_role(
 
 def add(tx: Transaction, command: AddEntries) -> tuple[Message, ...]:
     """Applies `AddEntries`."""
-    room, author = tx.writable(command.room, command.author)
-    agent = tx.actor(command.agent)
+    room = conversation(tx, command.room, command.author)
+    author, agent = tx.actor(command.author), tx.actor(command.agent)
+    assert author is not None, "who may write is somebody"
     assert agent is not None, "the server's agents are never removed"
     known = [message_of(row[-1], row) for row in _KNOWN.all(tx.conn, distinct(command.ids))]
     if not known and command.repeated:
@@ -118,11 +121,10 @@ def set_deleted(tx: Transaction, command: SetMessageDeleted) -> bool:
     row = _MESSAGE.first(tx.conn, command.message)
     if row is None:
         raise Refused(Code.MESSAGE_NOT_FOUND, "there is no such message")
-    room_id, seq, deleted_ms, author = row
+    room_id, seq, deleted_ms, author, turn = row
     room, by = tx.writable(room_id, command.by)
-    owner = tx.role(room, by) is MemberRole.OWNER
-    if not (owner or room.is_open or by.id[2:] == author):
-        raise Refused(Code.FORBIDDEN, "only its author or the room's owner may delete a message")
+    own = by.key in (author, asker(tx.conn, turn))
+    tx.check(Action.TAKE_BACK, room, by, own=own)
     if command.deleted is (deleted_ms is not None):
         return False
     mark(tx, room, by, (command.message, seq), deleted=command.deleted)

@@ -192,7 +192,7 @@ def _place(
         return found
     if command.room is None:
         return rooms.make(tx, command.new_room), (), 0
-    room, _ = tx.writable(command.room, command.actor)
+    room = rooms.conversation(tx, command.room, command.actor)
     if not command.whole:  # what is new goes on from all that was said
         return room, ((1, room.seq),) if room.seq else (), 0
     return room, *_aligned(tx.conn, room.id, command.entries)

@@ -5,21 +5,23 @@ from typing import Any
 
 from sqlalchemy import bindparam, select, update
 
+from palaver import policy
 from palaver.errors import Code, Refused
 from palaver.model import (
     ActorId,
     EventType,
     MemberRole,
     Room,
+    RoomId,
     TitleSource,
 )
+from palaver.policy import Action, room_not_found
 from palaver.store import rooms as stored_rooms
 from palaver.store.apply.actors import not_found
 from palaver.store.apply.transaction import (
     KnownActor,
     LockedRoom,
     Transaction,
-    room_not_found,
 )
 from palaver.store.columns import id_bytes
 from palaver.store.commands import (
@@ -164,8 +166,18 @@ def set_deleted(tx: Transaction, command: SetRoomDeleted) -> bool:
 
 def change_settings(tx: Transaction, command: ChangeSettings) -> None:
     """Applies `ChangeSettings`."""
-    room, _ = tx.writable(command.room, command.by)
+    room = tx.room(command.room)
+    _check_owner(tx, room, tx.actor(command.by))
     _SET_SETTINGS.run(tx.conn, {**_settings(tx, room), **command.settings}, room.key)
+
+
+def conversation(tx: Transaction, room: RoomId, actor: ActorId) -> LockedRoom:
+    """Locks the room for an API client that may write there. Refused: `room_not_found`, `forbidden`."""
+    locked, _ = tx.writable(room, actor)
+    found = stored_rooms.get(tx.conn, room, actor)
+    assert found is not None, "it is locked"
+    policy.check(Action.WRITE, policy.role_of_caller(found))
+    return locked
 
 
 def mark_read(tx: Transaction, command: MarkRead) -> int:
@@ -216,15 +228,9 @@ def _actor(tx: Transaction, actor: ActorId) -> KnownActor:
 
 
 def _check_owner(tx: Transaction, room: LockedRoom, by: KnownActor | None) -> None:
-    if room.is_open:
-        if "door" not in _settings(tx, room):
-            raise Refused(Code.ROOM_PROTECTED, "a room that is open to everyone has no owner")
-        return  # what an API client left there may be tidied up by anyone who sees it; it can be undone
-    role = None if by is None else tx.role(room, by)
-    if role is None:
-        raise room_not_found()
-    if role is not MemberRole.OWNER:
-        raise Refused(Code.FORBIDDEN, "only the room's owner may do this")
+    if room.is_open and "door" not in _settings(tx, room):
+        raise Refused(Code.ROOM_PROTECTED, "a room that is open to everyone has no owner")
+    tx.check(Action.GOVERN, room, by)
 
 
 def _join(

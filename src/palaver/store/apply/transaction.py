@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
+from palaver import policy
 from palaver.clock import Clock
-from palaver.errors import Code, Refused
 from palaver.model import (
     NO_DATA,
     ActorId,
@@ -24,6 +24,7 @@ from palaver.model import (
     TitleSource,
     Visibility,
 )
+from palaver.policy import Action, room_not_found
 from palaver.store.actors import PREFIX, id_of
 from palaver.store.chain import digest_of_data, digest_of_message, linked
 from palaver.store.engine.statement import Statement, inserting, updating
@@ -161,9 +162,17 @@ class Transaction:
         found = self.actor(actor)
         if found is None:
             raise room_not_found()
-        if not locked.is_open:
-            check_writer(locked, self.role(locked, found))
+        self.check(Action.WRITE, locked, found)
         return locked, found
+
+    def check(
+        self, action: Action, room: LockedRoom, by: KnownActor | None, *, own: bool = False
+    ) -> None:
+        """That an actor may do this in the room. Refused: `room_not_found`, `forbidden`."""
+        if by is None:
+            raise room_not_found()
+        role = policy.role_in(room.visibility, self.role(room, by))
+        policy.check(action, role, own=own)
 
     def log(
         self,
@@ -232,21 +241,6 @@ class Transaction:
         _ADVANCE.many(self.conn, advanced)
         _INSERT_MESSAGE.many(self.conn, message_rows)
         _INSERT_EVENT.many(self.conn, event_rows)
-
-
-def check_writer(room: LockedRoom, role: MemberRole | None) -> None:
-    """That who has this `role` may write to the room. Refused: `room_not_found`, `forbidden`."""
-    if room.is_open:
-        return
-    if role is None:
-        raise room_not_found()
-    if role is MemberRole.READER:
-        raise Refused(Code.FORBIDDEN, "readers of this room cannot write to it")
-
-
-def room_not_found() -> Refused:
-    """The room is not there, or not for this actor: nobody learns which."""
-    return Refused(Code.ROOM_NOT_FOUND, "there is no such room")
 
 
 def distinct(values: Sequence[Any]) -> list[tuple[Any]]:

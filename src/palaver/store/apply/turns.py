@@ -24,6 +24,7 @@ from palaver.model import (
     TurnId,
     TurnState,
 )
+from palaver.policy import Action
 from palaver.store.actors import id_of
 from palaver.store.apply.entries import append, mark
 from palaver.store.apply.opening import LEASE_MS, DatabaseNow, open_turn
@@ -39,7 +40,7 @@ from palaver.store.commands import (
 from palaver.store.engine.base import POSTGRESQL
 from palaver.store.engine.statement import Statement, among, inserting, updating
 from palaver.store.schema import actors, messages, partials, rooms, turn_is_open, turns
-from palaver.store.turns import get, selected, turn_of
+from palaver.store.turns import asker, get, selected, turn_of
 
 _ROOM_OF_TURN = Statement(
     select(rooms.c.id)
@@ -77,6 +78,7 @@ _ANSWER = Statement(
         turns.c.agent_key,
         actors.c.id,
         actors.c.name,
+        turns.c.id,
     )
     .select_from(messages)
     .outerjoin(turns, turns.c.message_id == messages.c.id)
@@ -174,12 +176,14 @@ def retry(tx: Transaction, command: RetryTurn) -> Turn:
     if row is None:
         raise Refused(Code.MESSAGE_NOT_FOUND, "there is no such message")
     room, by = tx.writable(row[0], command.by)
-    found = _ANSWER.one(tx.conn, command.message)
-    seq, deleted_ms, trigger_seq, agent_key, digits, name = found
+    seq, deleted_ms, trigger_seq, agent_key, digits, name, turn = _ANSWER.one(
+        tx.conn, command.message
+    )
     if trigger_seq is None or deleted_ms is not None:
         raise Refused(
             Code.TURN_NOT_RETRYABLE, "only an answer that is still there can be asked for again"
         )
+    tx.check(Action.TAKE_BACK, room, by, own=asker(tx.conn, turn) == by.key)
     agent = KnownActor(agent_key, id_of(ActorKind.AGENT, digits), name)
     if command.goes_on:
         trigger_seq = seq

@@ -10,9 +10,10 @@ from starlette.requests import Request
 from palaver.core.keys import PREFIX
 from palaver.core.start import Core
 from palaver.errors import Code, Refused
-from palaver.model import Actor, Scope
+from palaver.model import Actor, Scope, Visibility
 from palaver.wire.proxies import host_name, is_direct, is_loopback
 
+VISIBILITY_HEADER = "x-palaver-visibility"
 READING = frozenset({"GET", "HEAD"})
 
 
@@ -34,6 +35,18 @@ async def caller(request: Request, scope: Scope | None = None) -> Actor:
             " Its operator makes one with `palaver key create`.",
         )
     return await core.keys.guest(token or "")
+
+
+def visibility_of(request: Request) -> Visibility:
+    """Who finds a room that this request makes: its person where it has a key of ours, else everyone here.
+
+    The header `X-Palaver-Visibility` says otherwise. Refused: `bad_request`.
+    """
+    keyed = (_bearer(request) or "").startswith(PREFIX)
+    given = request.headers.get(VISIBILITY_HEADER, Visibility.PRIVATE if keyed else Visibility.OPEN)
+    if given not in list(Visibility):
+        raise Refused(Code.BAD_REQUEST, "The header 'X-Palaver-Visibility' is 'private' or 'open'.")
+    return Visibility(given)
 
 
 def _bearer(request: Request) -> str | None:

@@ -33,9 +33,10 @@ from palaver.model import (
     ExchangeState,
     RoomId,
     Scope,
+    Visibility,
 )
 from palaver.wire.openai import problems
-from palaver.wire.openai.auth import caller
+from palaver.wire.openai.auth import caller, visibility_of
 from palaver.wire.openai.bodies import answer, is_repeated, metadata_of, room_named, room_of
 from palaver.wire.openai.items import Invalid, Json, as_object, room_id
 from palaver.wire.openai.messages import completion_of, entries_of
@@ -60,6 +61,7 @@ class _Wanted:
     choices: int
     agent: AgentCard | None
     room: RoomId | None
+    visibility: Visibility
     repeated: bool
 
 
@@ -122,6 +124,7 @@ class Chat:
             choices=choices if isinstance(choices, int) and 0 < choices <= CHOICES_MAX else 1,
             agent=agent,
             room=_room(request, body),
+            visibility=visibility_of(request),
             repeated=is_repeated(request),
         )
 
@@ -222,6 +225,7 @@ def _asked(wanted: _Wanted) -> Asked:
         model=str(body.get("model") or ""),
         request={key: value for key, value in body.items() if key != "messages"},
         room=wanted.room,
+        visibility=wanted.visibility,
         whole=True,
         kept=kept,
         metadata=metadata_of(body.get("metadata")) if kept else NO_DATA,

@@ -15,8 +15,8 @@ from starlette.routing import Route
 
 from palaver.core.start import Core
 from palaver.errors import Code, Refused
-from palaver.model import Actor, MemberRole, Message, Room, RoomId, Scope, Visibility
-from palaver.wire.openai.auth import caller
+from palaver.model import Actor, MemberRole, Message, Room, RoomId, Scope
+from palaver.wire.openai.auth import caller, visibility_of
 from palaver.wire.openai.bodies import answer, body_of, is_repeated, metadata_of, new_metadata
 from palaver.wire.openai.items import (
     Invalid,
@@ -65,7 +65,8 @@ class Conversations:
         repeated = is_repeated(request)
         room = await self._made_before(me, made) if repeated else None
         if room is None:
-            room = await self._core.rooms.create(me, visibility=Visibility.OPEN, settings=settings)
+            visibility = visibility_of(request)
+            room = await self._core.rooms.create(me, visibility=visibility, settings=settings)
         if entries:
             await self._core.exchanges.add(me, room.id, entries, repeated=repeated)
         return answer(_conversation(room))
@@ -77,7 +78,7 @@ class Conversations:
         if not paging.newest_first:
             raise Invalid("Conversations are listed by their last activity only: 'desc'.", "order")
         after = None if paging.after is None else _room_id(paging.after, "after")
-        rooms, more = await self._core.rooms.listing(me, limit=paging.limit, after=after)
+        rooms, more = await self._core.rooms.listing(me, limit=paging.limit, after=after, own=True)
         data = [_conversation(room) for room in rooms]
         return answer(listed(data, has_more=more is not None))
 
@@ -146,7 +147,7 @@ class Conversations:
 
     async def _made_before(self, me: Actor, made: str) -> Room | None:
         """The conversation that the same request made, if it did."""
-        rooms, _ = await self._core.rooms.listing(me, limit=LIMIT_MAX)
+        rooms, _ = await self._core.rooms.listing(me, limit=LIMIT_MAX, own=True)
         own = (room for room in rooms if room.role is MemberRole.OWNER)
         return next((room for room in own if room.settings.get("made") == made), None)
 
@@ -154,7 +155,7 @@ class Conversations:
         given = request.path_params["conversation"]
         room = _room_id(given, "conversation_id")
         try:
-            return await self._core.rooms.get(me, room)
+            return await self._core.access.conversation(me, room)
         except Refused as refused:
             if refused.code is Code.ROOM_NOT_FOUND:
                 raise _not_found(given) from None

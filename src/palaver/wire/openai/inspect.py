@@ -20,7 +20,7 @@ _HEADERS = frozenset({"headers", "extra_headers"})
 
 
 async def inspected(core: Core, actor: Actor, id_: ExchangeId) -> Json:
-    """The exchange. Refused: `exchange_not_found`, `room_not_found` (of a room that one may not see)."""
+    """The exchange. Refused: `exchange_not_found`, also for one in a room that one may not see."""
     exchange = await core.exchanges.seen(actor, id_)
     view = await core.exchanges.messages(exchange, answers=False)
     answers = await core.exchanges.messages(exchange, answers=True)

@@ -41,7 +41,7 @@ from palaver.model import (
 )
 from palaver.wire import frames
 from palaver.wire.openai import items, relayed, requests, telling
-from palaver.wire.openai.auth import caller
+from palaver.wire.openai.auth import caller, visibility_of
 from palaver.wire.openai.bodies import answer, is_repeated
 from palaver.wire.openai.events import Composer
 from palaver.wire.openai.items import Invalid, Json, as_object
@@ -227,6 +227,7 @@ class Responses:
             return (*await read(previous, answers=False), *await read(previous, answers=True))
         if wanted.room is None:
             return ()
+        await self._core.access.conversation(me, wanted.room)
         found: list[Message] = []
         at: int | None = 0
         while at is not None:
@@ -249,6 +250,7 @@ class Responses:
             model=wanted.model,
             request=wanted.body,
             room=wanted.room,
+            visibility=visibility_of(request),
             whole=wanted.room is None and wanted.previous is None,
             previous=wanted.previous,
             kept=True,
