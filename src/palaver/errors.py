@@ -44,6 +44,7 @@ class Code(StrEnum):
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     UNKNOWN_FRAME = "unknown_frame"
     TOO_MANY_ROOMS = "too_many_rooms"
+    TOO_MANY_KEYS = "too_many_keys"
     DRAFT_TOO_OLD = "draft_too_old"
     # the same call may be repeated later
     RATE_LIMITED = "rate_limited"
@@ -93,6 +94,7 @@ STATUS: dict[Code, int] = {
     Code.CID_REUSED: 409,
     Code.TURN_NOT_RETRYABLE: 409,
     Code.ROOM_PROTECTED: 409,
+    Code.TOO_MANY_KEYS: 409,
     Code.HISTORY_RESET: 409,
     Code.PAYLOAD_TOO_LARGE: 413,
     Code.TEXT_TOO_LONG: 413,

@@ -41,6 +41,9 @@ async def test_a_running_server_makes_the_key(serve: Serve, tmp_path: Path) -> N
     where = ("--data-dir", str(server.data), "--json")
     made = palaver(tmp_path, "key", "create", *where)
     assert made.code == 0, made.out
+    person = made.json["key"]["actor"]
+    more = palaver(tmp_path, "key", "create", "--as", person["id"], *where)
+    assert more.json["key"]["actor"] == person
     headers = {"authorization": f"Bearer {made.json['token']}"}
     async with httpx2.AsyncClient(
         base_url=server.url, trust_env=False, headers=headers, timeout=90

@@ -37,8 +37,8 @@ PROMPT = "You are a weather service.\n\nAnswer in one sentence."
 QUESTION = "What is the weather in Oslo? Here is my sky."
 
 
-def client_of(server: ServerProcess) -> AsyncOpenAI:
-    return AsyncOpenAI(base_url=f"{server.url}/v1", api_key="sk-of-the-walk", max_retries=0)
+def client_of(server: ServerProcess, key: str = "sk-of-the-walk") -> AsyncOpenAI:
+    return AsyncOpenAI(base_url=f"{server.url}/v1", api_key=key, max_retries=0)
 
 
 def sky(side: int = 48) -> str:
@@ -80,9 +80,9 @@ def calls_a_tool() -> tuple[bytes, ...]:
     )
 
 
-async def by_program(server: ServerProcess, said: list[Any]) -> str:
+async def by_program(server: ServerProcess, said: list[Any], key: str) -> str:
     """What a program hears, word by word, when it says its whole history."""
-    async with client_of(server) as client:
+    async with client_of(server, key) as client:
         answer = await client.chat.completions.create(model="echo", messages=said, stream=True)
         return "".join([one.choices[0].delta.content or "" async for one in answer if one.choices])
 
@@ -95,9 +95,11 @@ async def test_a_person_watches_continues_and_stops_what_a_program_began(
     models.to("/long 5000", held(5_000, asyncio.Event()))
     server = await serve(environment=answering(models))
     tab = await arrive(browser, server.url)
+    made = "() => fetch('/api/keys', {method: 'POST'}).then((answer) => answer.json())"
+    key = (await tab.page.evaluate(made))["token"]
     said: list[Any] = [{"role": "user", "content": "/long 200"}]
     async with asyncio.TaskGroup() as group:
-        program = group.create_task(by_program(server, said))
+        program = group.create_task(by_program(server, said, key))
         item = tab.room_item("/long 200")
         await expect(item.get_by_test_id("door")).to_have_text("API")
         await item.click()
@@ -116,7 +118,7 @@ async def test_a_person_watches_continues_and_stops_what_a_program_began(
         {"role": "user", "content": "/long 5000"},
     ]
     async with asyncio.TaskGroup() as group:
-        program = group.create_task(ended_early(by_program(server, said)))
+        program = group.create_task(ended_early(by_program(server, said, key)))
         await expect(tab.stream.get_by_test_id("message-text")).to_contain_text("w010")
         await tab.part("stop").click()
         await tab.answered(3, status="stopped")
@@ -293,6 +295,10 @@ async def test_the_page_says_how_to_connect_and_what_it_says_works(
         await tab.part("sidebar-toggle").tap()
     await tab.part("connect-open").click()
     await expect(tab.part("base-url")).to_have_text(f"{town.url}/v1")
+    await tab.part("key-make").click()
+    token = await tab.part("key-token").inner_text()
+    await expect(tab.part("snippet")).to_contain_text(token)
+    await expect(tab.part("key")).to_have_count(1)
     assert await tab.fits()
     await expect(tab.part("snippet").locator(".hljs-keyword").first).to_be_visible()
     await browser.screenshot(tab.page, f"connect-dark{'-phone' if phone else ''}")
@@ -307,6 +313,14 @@ async def test_the_page_says_how_to_connect_and_what_it_says_works(
         assert (await ran(sys.executable, "-c", python)).strip()
         assert '"chat.completion"' in await ran("sh", "-c", curl)
         await expect(rooms).to_have_count(before + 2)
+        await tab.part("connect-open").click()
+        await expect(tab.part("key-token")).to_have_count(0)
+        await expect(tab.part("key")).to_contain_text("used")
+        await tab.part("key-revoke").click()
+        await expect(tab.part("key")).to_have_count(0)
+        other = await arrive(browser, town.url)
+        await expect(other.part("room-item").first).to_be_visible()
+        assert await other.part("room-item").filter(has=other.part("door")).count() == before
 
 
 async def ran(*command: str) -> str:

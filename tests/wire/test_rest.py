@@ -36,6 +36,65 @@ async def test_a_program_gets_an_identity_of_its_own(door: Door) -> None:
     assert (await door.http().post("/api/guests")).status_code == 201, "a body is not needed"
 
 
+async def test_a_key_of_ones_own_is_made_shown_once_and_ended(door: Door) -> None:
+    _, ada = await door.guest()
+    _, eve = await door.guest()
+    answer = await ada.post("/api/keys", json={"name": "laptop", "scopes": ["chat", "read"]})
+    assert answer.status_code == 201
+    made = shapes.MadeKey.model_validate(answer.json(), strict=True)
+    me = (await ada.get("/api/me")).json()
+    assert (made.key.actor.id, made.key.scopes) == (me["id"], ["chat", "read"])
+    listed = await ada.get("/api/keys")
+    assert shapes.Keys.model_validate(listed.json(), strict=True).keys == [made.key]
+    assert made.token not in listed.text
+    assert (await eve.get("/api/keys")).json() == {"keys": []}
+    key = f"/api/keys/{made.key.id}"
+    for refused in (await eve.delete(key), await ada.delete("/api/keys/k_1")):
+        assert (refused.status_code, refused.json()["code"]) == (404, "not_found")
+    program = door.http(headers={"authorization": f"Bearer {made.token}"})
+    assert (await program.get("/v1/conversations")).status_code == 200
+    assert (await program.get("/api/keys")).status_code == 401, "a key is no session"
+    assert (await ada.delete(key)).status_code == 204
+    assert (await program.get("/v1/conversations")).status_code == 401
+    assert (await ada.get("/api/keys")).json() == {"keys": []}
+    for body in ({"scopes": ["everything"]}, {"scopes": "chat"}, {"name": 1}):
+        assert (await ada.post("/api/keys", json=body)).status_code == 400
+
+
+async def test_no_person_makes_keys_without_end(door: Door) -> None:
+    _, ada = await door.guest()
+    made = [(await ada.post("/api/keys")).json()["key"]["id"] for _ in range(50)]
+    refused = await ada.post("/api/keys")
+    assert (refused.status_code, refused.json()["code"]) == (409, "too_many_keys")
+    await ada.delete(f"/api/keys/{made[0]}")
+    assert (await ada.post("/api/keys")).status_code == 201
+
+
+async def test_what_ones_program_says_is_in_ones_list_at_once_and_in_nobody_elses(
+    door: Door,
+) -> None:
+    ada_token, ada = await door.guest()
+    eve_token, eve = await door.guest()
+    key = (await ada.post("/api/keys")).json()["token"]
+    program = door.http(headers={"authorization": f"Bearer {key}"})
+    async with door.live(ada_token) as mine, door.live(eve_token) as other:
+        for live in (mine, other):
+            assert (await live.ask(t="watch"))["t"] == "ok"
+        ask = {"model": "default", "messages": [{"role": "user", "content": "mine"}]}
+        said = await program.post("/v1/chat/completions", json=ask)
+        room = said.headers["x-palaver-room"]
+        assert (await mine.push("room", lambda frame: frame["room"] == room))["k"]
+        open_room = await door.http().post("/v1/chat/completions", json=ask)
+        everyone = open_room.headers["x-palaver-room"]
+        await other.push("room", lambda frame: frame["room"] == everyone)
+        assert not [frame for frame in other.pushed if frame.get("room") == room]
+    shown = (await ada.get(f"/api/rooms/{room}")).json()
+    assert (shown["role"], shown["visibility"], shown["door"]) == ("owner", "private", "openai")
+    assert room in [one["id"] for one in (await ada.get("/api/rooms")).json()["rooms"]]
+    assert room not in [one["id"] for one in (await eve.get("/api/rooms")).json()["rooms"]]
+    assert (await ada.patch(f"/api/rooms/{room}", json={"title": "named"})).status_code == 200
+
+
 async def test_the_models_that_answer(door: Door) -> None:
     found = shapes.Models.model_validate((await door.http().get("/api/models")).json(), strict=True)
     assert found.provider == "echo"

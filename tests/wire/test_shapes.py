@@ -7,6 +7,8 @@ from palaver.model import (
     Actor,
     ActorId,
     ActorKind,
+    ApiKey,
+    KeyId,
     MemberRole,
     Message,
     MessageId,
@@ -14,6 +16,7 @@ from palaver.model import (
     Role,
     Room,
     RoomId,
+    Scope,
     Status,
     TitleSource,
     Visibility,
@@ -21,6 +24,9 @@ from palaver.model import (
 from palaver.wire import frames, shapes
 
 ACTOR = Actor(id=ActorId("u_1"), kind=ActorKind.PERSON, name="Ada", guest=True)
+KEY = ApiKey(
+    id=KeyId("k_1"), name="laptop", actor=ACTOR, scopes=frozenset({Scope.ALL}), created_ms=0
+)
 ROOM = Room(
     id=RoomId("r_1"),
     title="",
@@ -52,6 +58,7 @@ def test_every_field_that_is_written_is_described_and_the_other_way_round() -> N
     page = Page(messages=(MESSAGE,), before=None, after=None)
     for written, shape in (
         (frames.me(ACTOR), shapes.Me),
+        (frames.key(KEY), shapes.Key),
         (frames.room(ROOM), shapes.Room),
         (frames.message(MESSAGE), shapes.Message),
         (frames.page(page), shapes.Messages),

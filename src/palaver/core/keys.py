@@ -10,6 +10,7 @@ Who may do without a key is not decided here: that depends on where the request 
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Collection
 from typing import Final
 
@@ -32,6 +33,8 @@ KNOWN_MAX = 1_024
 USED_SECONDS = 60.0
 GUEST_NAME = "API"
 HANDLE_CHARS_MAX = 64
+OWN_MAX = 200
+_ID = re.compile(r"u_[0-9a-f]{32}")
 
 _Known = tuple[float, ApiKey | Actor | None]
 """Until when, on the monotonic clock, this is believed of a token."""
@@ -51,34 +54,49 @@ class Keys:
         self._were_used = asyncio.Event()
 
     async def create(
-        self, *, name: str | None = None, scopes: Collection[str] = (), handle: str | None = None
+        self,
+        *,
+        name: str | None = None,
+        scopes: Collection[str] = (),
+        handle: str | None = None,
+        actor: Actor | None = None,
     ) -> tuple[str, ApiKey]:
         """A new key and its token, which nobody learns again.
 
-        It speaks for the person with this handle, made if need be; without one, for a new person with the key's name.
-        No scopes are all of them. Refused: `bad_request` (an unknown scope, a handle that cannot be one),
-        `name_invalid`, `name_reserved`.
+        It speaks for this `actor`, else for the person with this handle, made if need be, or with this id (`u_…`);
+        without any, for a new person with the key's name. No scopes are all of them. Refused: `bad_request` (an unknown
+        scope, a handle that cannot be one), `name_invalid`, `name_reserved`, `not_found` (an id of nobody),
+        `too_many_keys`.
         """
         wanted = _scopes(scopes)
         id_ = KeyId(f"k_{self._clock.new_id()}")
         name = checks.person_name(name or f"Key {id_[-4:]}", self._settings.name_chars_max)
-        owner = name if handle is None else checks.person_name(_handle(handle), HANDLE_CHARS_MAX)
+        if actor is None and handle is not None and _ID.fullmatch(handle):
+            actor = await self._person(ActorId(handle))
+        if actor is None:
+            owner = handle and checks.person_name(_handle(handle), HANDLE_CHARS_MAX)
+            new_id = ActorId(f"u_{self._clock.new_id()}")
+            person = Actor(id=new_id, kind=ActorKind.PERSON, name=owner or name)
+            handle = handle or f"key-{id_[2:]}"
+        else:
+            person, handle = actor, None
         token = PREFIX + self._clock.secret()
-        person = Actor(id=ActorId(f"u_{self._clock.new_id()}"), kind=ActorKind.PERSON, name=owner)
         key = ApiKey(id=id_, name=name, actor=person, scopes=wanted, created_ms=0)
-        made = await self._store.write(
-            AddKey(key=key, handle=handle or f"key-{id_[2:]}", token_sha256=_digest(token))
-        )
+        made = await self._store.write(AddKey(key=key, handle=handle, token_sha256=_digest(token)))
         self._known.clear()
         return token, made
+
+    async def own(self, actor: Actor) -> tuple[ApiKey, ...]:
+        """The keys that speak for an actor and are good, the oldest first."""
+        return await self._store.read(keys.of_actor, actor.id, OWN_MAX)
 
     async def listing(self, *, after: KeyId | None = None, count: int = 200) -> tuple[ApiKey, ...]:
         """The keys, the oldest first; revoked ones too."""
         return await self._store.read(keys.listing, after=after, count=count)
 
-    async def revoke(self, key: KeyId) -> ApiKey:
-        """Ends a key for ever. Refused: `not_found`."""
-        revoked = await self._store.write(RevokeKey(key=key))
+    async def revoke(self, key: KeyId, by: Actor | None = None) -> ApiKey:
+        """Ends a key for ever, one's own where `by` is given. Refused: `not_found`."""
+        revoked = await self._store.write(RevokeKey(key=key, by=None if by is None else by.id))
         self._known.clear()
         return revoked
 
@@ -128,6 +146,12 @@ class Keys:
                 self._used = {**used, **self._used}
                 self._were_used.set()
             await asyncio.sleep(USED_SECONDS)
+
+    async def _person(self, id_: ActorId) -> Actor:
+        found = await self._store.read(actors.get, id_)
+        if found is None:
+            raise Refused(Code.NOT_FOUND, "There is nobody with this id.")
+        return found
 
     async def _asked(self, digest: bytes) -> _Known:
         """What the database says of a key; while it is away, what it said last, for an hour."""

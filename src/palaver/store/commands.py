@@ -386,21 +386,23 @@ class SaveAgent(Command[AgentCard]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddKey(Command[ApiKey]):
-    """Makes an API key of the person with this handle, made as `key.actor` if need be.
+    """Makes an API key of the person with this handle, made as `key.actor` if need be; without one, of `key.actor`.
 
-    Refused: `name_reserved` when the handle is no person's.
+    Refused: `name_reserved` when the handle is no person's, `not_found` (`key.actor`), `too_many_keys` (without a
+    handle, when the person has as many as it may).
     """
 
     key: ApiKey
-    handle: str
+    handle: str | None
     token_sha256: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevokeKey(Command[ApiKey]):
-    """Ends an API key for ever; one that has ended stays as it is. Refused: `not_found`."""
+    """Ends an API key for ever; one that has ended stays as it is. Refused: `not_found`, also for one not of `by`."""
 
     key: KeyId
+    by: ActorId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

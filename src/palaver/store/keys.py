@@ -5,7 +5,7 @@ Of a key's token only the SHA-256 is there, and no read gives it back.
 
 from sqlalchemy import Connection, bindparam, select
 
-from palaver.model import ApiKey, KeyId, Scope
+from palaver.model import ActorId, ApiKey, KeyId, Scope
 from palaver.store.actors import COLUMNS as ACTOR_COLUMNS, actor_of
 from palaver.store.engine.statement import Row, Statement
 from palaver.store.schema import actors, keys
@@ -22,6 +22,13 @@ _selected = select(
 
 _BY_ID = Statement(_selected.where(keys.c.id == bindparam("key")), "key")
 _BY_TOKEN = Statement(_selected.where(keys.c.token_sha256 == bindparam("token")), "token")
+_OF_ACTOR = Statement(
+    _selected.where(actors.c.id == bindparam("actor"), keys.c.revoked_ms.is_(None))
+    .order_by(keys.c.id)
+    .limit(bindparam("count")),
+    "actor",
+    "count",
+)
 _LISTING = Statement(
     _selected.where(keys.c.id > bindparam("after")).order_by(keys.c.id).limit(bindparam("count")),
     "after",
@@ -44,6 +51,11 @@ def by_token(conn: Connection, sha256: bytes) -> ApiKey | None:
 def listing(conn: Connection, *, after: KeyId | None, count: int) -> tuple[ApiKey, ...]:
     """At most `count` keys, the oldest first, those behind `after`; revoked ones too."""
     return tuple([_key(row) for row in _LISTING.all(conn, after or "", count)])
+
+
+def of_actor(conn: Connection, actor: ActorId, count: int) -> tuple[ApiKey, ...]:
+    """At most `count` keys that speak for this actor and were not revoked, the oldest first."""
+    return tuple([_key(row) for row in _OF_ACTOR.all(conn, actor, count)])
 
 
 def _key(row: Row) -> ApiKey:

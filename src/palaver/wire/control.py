@@ -25,7 +25,7 @@ import structlog
 from palaver.core.keys import Keys
 from palaver.core.start import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
-from palaver.model import ApiKey, KeyId
+from palaver.model import KeyId
 from palaver.settings import Settings
 from palaver.wire import frames
 from palaver.wire.frames import Json
@@ -72,12 +72,12 @@ async def performed(keys: Keys, request: Mapping[str, object]) -> Json:
         } if do == CREATE:
             scopes = [str(word) for word in cast("list[object]", request["scopes"])]
             token, key = await keys.create(name=name, scopes=scopes, handle=handle)
-            return {"key": _key(key), "token": token}
+            return {"key": frames.key(key), "token": token}
         case {"do": "key.list", "after": None | str() as after}:
             found = await keys.listing(after=None if after is None else KeyId(after))
-            return {"keys": [_key(key) for key in found]}
+            return {"keys": [frames.key(key) for key in found]}
         case {"do": "key.revoke", "key": str() as id_}:
-            return {"key": _key(await keys.revoke(KeyId(id_)))}
+            return {"key": frames.key(await keys.revoke(KeyId(id_)))}
         case _:
             raise Refused(
                 Code.BAD_REQUEST, "The running server does not know this command. Is it older?"
@@ -221,18 +221,6 @@ def _database(settings: Settings) -> str:
     """The file of a SQLite URL, as both sides name it."""
     _, _, name = settings.url.partition(":///")
     return str(Path(name).expanduser().resolve())
-
-
-def _key(key: ApiKey) -> Json:
-    return {
-        "id": key.id,
-        "name": key.name,
-        "actor": {"id": key.actor.id, "name": key.actor.name},
-        "scopes": sorted(key.scopes),
-        "created_at": frames.moment(key.created_ms),
-        "last_used_at": None if key.last_used_ms is None else frames.moment(key.last_used_ms),
-        "revoked_at": None if key.revoked_ms is None else frames.moment(key.revoked_ms),
-    }
 
 
 def _problem(error: PalaverError) -> Json:

@@ -17,7 +17,7 @@ import orjson
 
 from palaver.core import live
 from palaver.errors import Code, PalaverError, Refused
-from palaver.model import Actor, Event, EventType, Message, Page, Room
+from palaver.model import Actor, ApiKey, Event, EventType, Message, Page, Room
 from palaver.wire import parts
 
 DEPTH_MAX = 32
@@ -34,6 +34,19 @@ Json = dict[str, Any]
 def me(actor: Actor) -> Json:
     """Me."""
     return {"id": actor.id, "name": actor.name, "kind": actor.kind, "guest": actor.guest}
+
+
+def key(value: ApiKey) -> Json:
+    """Key, without its token."""
+    return {
+        "id": value.id,
+        "name": value.name,
+        "actor": {"id": value.actor.id, "name": value.actor.name},
+        "scopes": sorted(value.scopes),
+        "created_at": moment(value.created_ms),
+        "last_used_at": _moment_or_null(value.last_used_ms),
+        "revoked_at": _moment_or_null(value.revoked_ms),
+    }
 
 
 def room(value: Room) -> Json:

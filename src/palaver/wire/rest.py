@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from palaver.core.start import Core
 from palaver.errors import Code, Refused
-from palaver.model import ExchangeId, MessageId, RoomId, TurnId
+from palaver.model import ExchangeId, KeyId, MessageId, RoomId, TurnId
 from palaver.wire import frames, parts, shapes
 from palaver.wire.auth import Me
 from palaver.wire.openai.inspect import inspected
@@ -63,6 +63,7 @@ class Body(Generic[S]):
 
 _NewName = Annotated[shapes.NewName, Depends(Body(shapes.NewName))]
 _NewGuest = Annotated[shapes.NewGuest, Depends(Body(shapes.NewGuest))]
+_NewKey = Annotated[shapes.NewKey, Depends(Body(shapes.NewKey))]
 _NewRoom = Annotated[shapes.NewRoom, Depends(Body(shapes.NewRoom))]
 _NewTitle = Annotated[shapes.NewTitle, Depends(Body(shapes.NewTitle))]
 _NewMessage = Annotated[shapes.NewMessage, Depends(Body(shapes.NewMessage))]
@@ -87,6 +88,20 @@ class Rest:
         """An identity for a program, which sends the token as `Authorization: Bearer`."""
         token, actor = await self._core.access.new_guest(body.name)
         return answer({"token": token, "me": frames.me(actor)}, 201)
+
+    async def keys(self, me: Me) -> Response:
+        """One's own API keys that were not revoked, the oldest first."""
+        return answer({"keys": [frames.key(one) for one in await self._core.keys.own(me)]})
+
+    async def new_key(self, me: Me, body: _NewKey) -> Response:
+        """Makes an API key that speaks for who asks. Its token is shown here and never again."""
+        token, made = await self._core.keys.create(name=body.name, scopes=body.scopes, actor=me)
+        return answer({"token": token, "key": frames.key(made)}, 201)
+
+    async def revoke_key(self, me: Me, key: str) -> Response:
+        """Ends one of one's own API keys for ever."""
+        await self._core.keys.revoke(KeyId(key), by=me)
+        return Response(status_code=204)
 
     async def models(self, me: Me) -> Response:  # noqa: ARG002  asks for a session, like its neighbours
         """The models that can answer."""
@@ -249,6 +264,9 @@ class Rest:
         add("GET", "/me", self.me, shapes.Me)
         add("PATCH", "/me", self.rename_me, shapes.Me, body=shapes.NewName)
         add("POST", "/guests", self.new_guest, shapes.Guest, status=201, body=shapes.NewGuest)
+        add("GET", "/keys", self.keys, shapes.Keys)
+        add("POST", "/keys", self.new_key, shapes.MadeKey, status=201, body=shapes.NewKey)
+        add("DELETE", "/keys/{key}", self.revoke_key, None, status=204)
         add("GET", "/models", self.models, shapes.Models)
         add("GET", "/rooms", self.rooms, shapes.Rooms)
         add("POST", "/rooms", self.new_room, shapes.Room, status=201, body=shapes.NewRoom)

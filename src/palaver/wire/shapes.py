@@ -31,6 +31,15 @@ class NewGuest(Shape):
     """Its name. Default: a made-up one."""
 
 
+class NewKey(Shape):
+    """A new API key of one's own."""
+
+    name: str | None = None
+    """What the list calls it. Default: a made-up name."""
+    scopes: list[str] = []
+    """What it is good for. Default: everything."""
+
+
 class NewRoom(Shape):
     """A new room."""
 
@@ -162,6 +171,38 @@ class Guest(Shape):
 
     token: str
     me: Me
+
+
+class KeyActor(Shape):
+    """For whom a key speaks."""
+
+    id: str
+    name: str
+
+
+class Key(Shape):
+    """An API key, without its token."""
+
+    id: str
+    name: str
+    actor: KeyActor
+    scopes: list[str]
+    created_at: str
+    last_used_at: str | None
+    revoked_at: str | None
+
+
+class Keys(Shape):
+    """One's own API keys."""
+
+    keys: list[Key]
+
+
+class MadeKey(Shape):
+    """A new API key, and its token, which is shown this once."""
+
+    token: str
+    key: Key
 
 
 class Model(Shape):

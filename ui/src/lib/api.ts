@@ -2,7 +2,7 @@
  * The REST door: one method per call the page makes. Failures become a `Problem` with the server's code.
  */
 import { Problem } from './errors'
-import type { Exchange, Me, Models, Page, Room } from './protocol'
+import type { Exchange, Key, Me, Models, Page, Room } from './protocol'
 
 interface ProblemDetails {
   code?: string
@@ -23,6 +23,19 @@ export class Api {
 
   rename(name: string): Promise<Me> {
     return this.#call('PATCH', '/me', { name })
+  }
+
+  async keys(): Promise<Key[]> {
+    return (await this.#call<{ keys: Key[] }>('GET', '/keys')).keys
+  }
+
+  /** A key of one's own, and its token, which is told this once. */
+  createKey(): Promise<{ token: string; key: Key }> {
+    return this.#call('POST', '/keys')
+  }
+
+  revokeKey(id: string): Promise<void> {
+    return this.#call('DELETE', `/keys/${encodeURIComponent(id)}`)
   }
 
   models(): Promise<Models> {

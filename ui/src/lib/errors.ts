@@ -74,6 +74,7 @@ const REQUEST_TEXTS: Record<string, string> = {
   headers_too_large: 'The server did not accept that.',
   unsupported_media_type: 'The server did not accept that.',
   unknown_frame: 'This page is newer than the server. Please reload it.',
+  too_many_keys: 'You have very many keys. Please revoke one first.',
   too_many_rooms: 'Too many chats are open at once.',
   rate_limited: 'That was a little fast. Please wait a moment.',
   request_timeout: 'The server did not answer in time.',

@@ -16,9 +16,9 @@ export function colourOf(id: string): number {
   return (hash >>> 0) % COLOURS
 }
 
-/** Whether the person may name and delete a room: their own, and what programs began for everyone. */
+/** Whether the person may name and delete a room: their own. */
 export function mayChange(room: Room | undefined): boolean {
-  return room?.role === 'owner' || (room?.visibility === 'open' && Boolean(room.door) && room.role === 'member')
+  return room?.role === 'owner'
 }
 
 export function roomTitle(room: { title: string } | undefined): string {

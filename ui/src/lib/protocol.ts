@@ -230,6 +230,15 @@ export interface Exchange {
   finish: string | null
 }
 
+/** An API key of one's own, without its token. */
+export interface Key {
+  id: string
+  name: string
+  scopes: string[]
+  created_at: string
+  last_used_at: string | null
+}
+
 export interface Models {
   models: { id: string; provider: string; default?: boolean }[]
   provider: string

@@ -11,6 +11,9 @@ from palaver.store.commands import AddActor, AddKey, KeysUsed, RevokeKey
 from palaver.store.engine.statement import Statement, inserting
 from palaver.store.schema import keys
 
+KEYS_MAX = 50
+"""So many good keys a person makes."""
+
 _INSERT = inserting(keys, "id", "token_sha256", "actor_key", "name", "scopes", "created_ms")
 _REVOKE = Statement(
     update(keys)
@@ -33,11 +36,15 @@ _USED = Statement(
 
 def add(tx: Transaction, command: AddKey) -> ApiKey:
     """Applies `AddKey`."""
-    actors.of_handle(tx, command.handle, ActorKind.PERSON)
-    owner = actors.add(tx, AddActor(actor=command.key.actor, handle=command.handle))
+    key, owner = command.key, command.key.actor
+    if command.handle is not None:
+        actors.of_handle(tx, command.handle, ActorKind.PERSON)
+        owner = actors.add(tx, AddActor(actor=owner, handle=command.handle))
+    elif len(stored_keys.of_actor(tx.conn, owner.id, KEYS_MAX)) == KEYS_MAX:
+        raise Refused(Code.TOO_MANY_KEYS, f"You have {KEYS_MAX} keys already. Revoke one first.")
     found = tx.actor(owner.id)
-    assert found is not None
-    key = command.key
+    if found is None:
+        raise actors.not_found()
     scopes = " ".join(sorted(key.scopes))
     _INSERT.run(tx.conn, key.id, command.token_sha256, found.key, key.name, scopes, tx.now_ms)
     made = stored_keys.get(tx.conn, key.id)
@@ -47,11 +54,11 @@ def add(tx: Transaction, command: AddKey) -> ApiKey:
 
 def revoke(tx: Transaction, command: RevokeKey) -> ApiKey:
     """Applies `RevokeKey`."""
-    _REVOKE.run(tx.conn, tx.now_ms, command.key)
     found = stored_keys.get(tx.conn, command.key)
-    if found is None:
-        raise Refused(Code.NOT_FOUND, "There is no such key. `palaver key list` shows them.")
-    return found
+    if found is None or command.by not in (None, found.actor.id):
+        raise Refused(Code.NOT_FOUND, "There is no such key. The list of keys shows their ids.")
+    _REVOKE.run(tx.conn, tx.now_ms, command.key)
+    return stored_keys.get(tx.conn, command.key) or found
 
 
 def used(tx: Transaction, command: KeysUsed) -> None:
