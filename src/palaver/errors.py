@@ -77,6 +77,7 @@ class Code(StrEnum):
     BIND_REFUSED = "bind_refused"
     PORT_TAKEN = "port_taken"
     SETTINGS_INVALID = "settings_invalid"
+    PLACE_UNUSABLE = "place_unusable"
 
 
 STATUS: dict[Code, int] = {

@@ -45,7 +45,7 @@ from palaver.model import (
     Room as RoomValue,
     RoomId,
 )
-from palaver.settings import Settings, settings_from
+from palaver.settings import Settings, settings_from, sqlite_file
 
 APPLICATION_HANDLE = "application"
 HANDLE_CHARS_MAX = 200
@@ -363,9 +363,8 @@ async def _lived(reader: Reader, room: RoomId) -> AsyncIterator[Happening]:
 
 def _folder_of(url: str | None) -> Path | None:
     """A SQLite file's folder holds what belongs to it."""
-    if url is None or not url.startswith("sqlite:///"):
-        return None
-    return Path(url.removeprefix("sqlite:///")).parent
+    file = None if url is None else sqlite_file(url)
+    return None if file is None else file.parent
 
 
 def _handle(handle: str) -> str:

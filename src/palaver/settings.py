@@ -5,12 +5,15 @@ The names are `PALAVER_<FIELD>`; the ones that other tools share (`DATABASE_URL`
 `SecretStr`, so that no print or log shows them.
 """
 
+import os
 import re
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import quote, unquote
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from palaver.errors import Code, Refused
@@ -33,12 +36,13 @@ class Settings(BaseSettings):
     )
 
     # where things are
-    data_dir: Path = Path("data")
-    """The directory that holds the database, the journal and `server.json`."""
+    data_dir: Path = Field(default=Path("data"), validate_default=True)
+    """The directory that holds the database, the journal and `server.json`; only its owner can enter it."""
     database_url: str | None = Field(
         default=None, validation_alias=AliasChoices("PALAVER_DATABASE_URL", "DATABASE_URL")
     )
-    """`sqlite:///path`, `postgresql://…` or `postgres://…`. Default: `palaver.db` in the data directory."""
+    """`sqlite:///path` (`%3F` for a `?`), `postgresql://…` or `postgres://…`. Default: `palaver.db` in the data
+    directory."""
     host: str = "127.0.0.1"
     """The address to listen on."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
@@ -198,6 +202,29 @@ class Settings(BaseSettings):
         """The path of `public_url`, without a slash at its end; empty for the root."""
         return "".join(f"/{part}" for part in (self.public_url or "").split("/")[3:])
 
+    @field_validator("data_dir", mode="before")
+    @classmethod
+    def _at_home(cls, value: object) -> object:
+        """Takes `~` for the home directory, here and nowhere else."""
+        return expanded(value) if isinstance(value, (str, Path)) else value
+
+    @field_validator("data_dir")
+    @classmethod
+    def _folder(cls, place: Path) -> Path:
+        """Refuses what is there and no folder."""
+        wrong = None
+        try:
+            os.fspath(place).encode()  # what is no UTF-8 fits in no URL
+            if os.path.lexists(place) and not place.is_dir():
+                wrong = "is a file, and no folder" if place.exists() else "is a link to nothing"
+        except OSError as error:
+            wrong = f"cannot be used: {error.strerror}"
+        if wrong is not None:
+            raise PydanticCustomError(
+                "place", "{place} {wrong}", {"place": f"{place}", "wrong": wrong}
+            )
+        return place
+
     @property
     def hello_bytes_max(self) -> int:
         """Bytes in all that a live connection sends before it is known whose it is."""
@@ -216,7 +243,34 @@ class Settings(BaseSettings):
     @property
     def url(self) -> str:
         """The database in use."""
-        return self.database_url or f"sqlite:///{self.data_dir / 'palaver.db'}"
+        return self.database_url or sqlite_url(self.data_dir / "palaver.db")
+
+    @property
+    def file(self) -> Path | None:
+        """The SQLite file in use; None for another database."""
+        return sqlite_file(self.url)
+
+
+def sqlite_url(file: Path) -> str:
+    """The URL of a SQLite file, whatever its path has in it."""
+    plain = not os.fspath(file).startswith(("~", ":"))
+    return f"sqlite:///{quote(os.fspath(file if plain else file.absolute()))}"
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of a SQLite URL; None for one in memory, and for other databases. `~` is the home directory."""
+    scheme, found, name = url.partition(":///")
+    if not found or scheme not in {"sqlite", "sqlite+pysqlite"} or name in {"", ":memory:"}:
+        return None
+    return expanded(unquote(name))
+
+
+def expanded(path: str | Path) -> Path:
+    """The path, with the home directory for a `~` at its beginning. Refused: `settings_invalid`, without a home."""
+    try:
+        return Path(path).expanduser() if os.fspath(path).startswith("~") else Path(path)
+    except RuntimeError:
+        raise Refused(Code.SETTINGS_INVALID, f"{path}: there is no such home directory.") from None
 
 
 def env_names(field: str) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Backups and restores, of both engines, beside a server that writes, and after kill -9."""
 
 import asyncio
+import resource
 import sqlite3
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from tests.store.world import opened
 from palaver.errors import Code, Refused
 from palaver.settings import Settings
 from palaver.store import mark
-from palaver.store.backup import backup, restore
+from palaver.store.backup import backup, copy, restore
+from palaver.store.engine.lock import FileLock, taken
 from palaver.store.verify import verify
 
 EPOCH = "SELECT value FROM meta WHERE name = 'epoch'"
@@ -117,6 +119,81 @@ def test_a_damaged_database_or_backup_goes_nowhere(sqlite_url: str, tmp_path: Pa
     assert not list(tmp_path.glob("*.part*"))
 
 
+@pytest.mark.parametrize("place", ["none/b.db", "file/b.db", "folder", "x" * 300, "dangling"])
+def test_a_place_that_takes_no_file_is_named_and_the_database_is_not(
+    sqlite_url: str, tmp_path: Path, place: str
+) -> None:
+    filled(sqlite_url, tmp_path)
+    backup(sqlite_url, tmp_path / "b.db", untold)
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "dangling").symlink_to("nowhere/b.db")
+    names = sorted(path.name for path in tmp_path.iterdir())
+    settings = Settings(data_dir=tmp_path, database_url=sqlite_url)
+    for attempt in (
+        lambda: backup(sqlite_url, tmp_path / place, untold, force=True),
+        lambda: restore(settings, tmp_path / place, untold, force=True),
+    ):
+        with pytest.raises(Refused) as caught:
+            attempt()
+        assert caught.value.code in {Code.PLACE_UNUSABLE, Code.DATABASE_MISSING}
+        assert place in caught.value.detail
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    if place in {"folder", "file/b.db", "dangling"}:
+        with pytest.raises(Refused) as caught:
+            copy(sqlite_url, f"sqlite:///{tmp_path / place}", untold)
+        assert caught.value.code is Code.PLACE_UNUSABLE
+    with pytest.raises(Refused) as caught:
+        copy(f"sqlite:///{tmp_path / 'no.db'}", f"sqlite:///{tmp_path / 'new.db'}", untold)
+    assert caught.value.code is Code.DATABASE_MISSING
+    assert not (tmp_path / "new.db").exists()
+
+
+def test_a_disk_that_takes_no_more_is_the_targets(database_url: str, tmp_path: Path) -> None:
+    filled(database_url, tmp_path)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limit[1]))
+    try:
+        with pytest.raises(Refused) as caught:
+            backup(database_url, tmp_path / "b.db", untold)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert caught.value.code is Code.PLACE_UNUSABLE
+    assert "b.db" in caught.value.detail
+    assert not list(tmp_path.glob("b.db*"))
+
+
+def test_two_commands_do_not_write_one_backup(sqlite_url: str, tmp_path: Path) -> None:
+    filled(sqlite_url, tmp_path)
+    first = FileLock(tmp_path / "b.db.part")
+    (tmp_path / "b.db.part").write_text("half")
+    with pytest.raises(Refused) as caught:
+        backup(sqlite_url, tmp_path / "b.db", untold)
+    assert caught.value.code is Code.DATABASE_LOCKED
+    assert (tmp_path / "b.db.part").read_text() == "half"
+    first.release()
+
+
+@pytest.mark.slow
+@pytest.mark.fault
+def test_a_restore_that_is_killed_leaves_the_database_as_it_was_and_nothing_beside_it(
+    tmp_path: Path,
+) -> None:
+    data = tmp_path / "data"
+    url = f"sqlite:///{data / 'palaver.db'}"
+    filled(url, data)
+    backup(url, tmp_path / "b.db", untold)
+    (data / "palaver.db-wal").write_bytes(b"what is not in the file yet")
+    names = sorted(path.name for path in data.iterdir())
+    arguments = ("restore", str(tmp_path / "b.db"), "--force", "--data-dir", str(data))
+    assert not lived("rename", 1, *arguments)
+    assert list(data.glob("*.part*"))
+    assert not (data / "palaver.db-wal").exists()
+    taken(data / "palaver.db").release()
+    assert sorted(path.name for path in data.iterdir()) == names
+    assert (data / "palaver.db-wal").read_bytes() == b"what is not in the file yet"
+
+
 @pytest.mark.slow
 @pytest.mark.fault
 def test_a_backup_that_is_killed_leaves_nothing_under_its_name(
@@ -128,6 +205,10 @@ def test_a_backup_that_is_killed_leaves_nothing_under_its_name(
     assert not lived("rename", 1, *arguments)
     assert part.exists()
     assert not file.exists()
+    other = tmp_path / "tuesday.db"
+    backup(database_url, other, untold)
+    assert not list(tmp_path.glob("*.part*")), "of whatever name the next one is"
     assert lived("rename", 2, *arguments)
-    assert verify(f"sqlite:///{file}", untold).faults == []
+    for made in (file, other):
+        assert verify(f"sqlite:///{made}", untold).faults == []
     assert not part.exists()

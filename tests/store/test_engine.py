@@ -1,6 +1,7 @@
 """What the engines do beneath: one process a file, deadlines, slow queries, threads, and errors in our words."""
 
 import asyncio
+import fcntl
 import os
 import sqlite3
 import subprocess
@@ -21,7 +22,7 @@ from palaver.store import messages, rooms
 from palaver.store.engine import faults
 from palaver.store.engine.base import file_of, parsed
 from palaver.store.engine.lanes import InlineLanes, Lanes, ThreadLanes
-from palaver.store.engine.lock import FileLock
+from palaver.store.engine.lock import FileLock, swept, taken
 
 OPENING = """
 import asyncio, sys
@@ -318,3 +319,64 @@ def test_postgresql_states_in_our_words(state: str, code: Code | None) -> None:
 
     fault = faults.temporary(Raised())
     assert (None if fault is None else fault.code) is code
+
+
+def test_a_file_has_one_lock_under_all_its_names(tmp_path: Path) -> None:
+    file = tmp_path / "palaver.db"
+    file.touch()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "link.db").symlink_to(file)
+    (tmp_path / "folder").symlink_to(tmp_path)
+    held = FileLock(file)
+    for name in ("elsewhere/link.db", "folder/palaver.db", "elsewhere/../palaver.db"):
+        with pytest.raises(Refused) as caught:
+            FileLock(tmp_path / name)
+        assert caught.value.code is Code.DATABASE_LOCKED
+    held.release()
+    (tmp_path / "elsewhere" / "hard.db").hardlink_to(file)
+    with pytest.raises(Refused) as caught:
+        taken(tmp_path / "elsewhere" / "hard.db")
+    assert caught.value.code is Code.PLACE_UNUSABLE
+    FileLock(file).release()
+
+
+def test_a_lock_that_was_deleted_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = FileLock(tmp_path / "a.db")
+    lock = fcntl.flock
+
+    def deleted_meanwhile(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        first.release(gone=True)
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", deleted_meanwhile)
+    second = FileLock(tmp_path / "a.db")
+    with pytest.raises(Refused):
+        FileLock(tmp_path / "a.db")
+    second.release()
+
+
+def test_only_what_nobody_makes_any_more_is_swept(tmp_path: Path) -> None:
+    living = FileLock(tmp_path / "living.db.part")
+    for name in ("living", "dead"):
+        (tmp_path / f"{name}.db.part").touch()
+    for name in ("dead.db.part-wal", "dead.db.part.lock", "film.part.lock"):
+        (tmp_path / name).touch()
+    (tmp_path / "film.part").write_text("somebody else's")
+    swept(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "film.part",
+        "film.part.lock",
+        "living.db.part",
+        "living.db.part.lock",
+    ]
+    living.release()
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:///a?b.db", "sqlite:///a.db?mode=ro", "sqlite://data/a.db"]
+)
+def test_a_sqlite_url_that_says_another_file_than_it_seems_is_refused(url: str) -> None:
+    with pytest.raises(Refused) as caught:
+        parsed(url)
+    assert caught.value.code is Code.DATABASE_URL_INVALID

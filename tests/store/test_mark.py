@@ -1,6 +1,7 @@
 """A database that lost what it held is told by its mark: to the operator, and to every client by a new epoch."""
 
 import asyncio
+import json
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
-from tests.store.archives import execute
+from tests.store.archives import execute, untold
 from tests.support.command import palaver
 
 from palaver.core import start
@@ -17,6 +18,7 @@ from palaver.core.start import Core, started
 from palaver.model import RoomId
 from palaver.settings import Settings
 from palaver.store import mark
+from palaver.store.verify import verify_marked
 
 Damage = Callable[[Path], None]
 
@@ -72,8 +74,11 @@ async def test_lost_commits_are_told_and_not_served_silently(
     damage(killed)
     lost = damage is not leave
     if damage is not begin_anew:
-        found = await asyncio.to_thread(mark.behind, Settings(data_dir=killed))
-        assert (found is not None) is lost
+        found = await asyncio.to_thread(mark.marked, Settings(data_dir=killed))
+        assert (found.state == "behind") is bool(found.missing) is lost
+        verdict = await asyncio.to_thread(verify_marked, Settings(data_dir=killed), untold)
+        assert verdict.mark == found.state
+        assert any(fault.room == room for fault in verdict.faults) is lost
     for _ in range(2):
         async with running(killed) as core:
             assert (core.history, core.epoch != epoch) == (
@@ -104,8 +109,8 @@ async def test_an_older_copy_of_the_file_is_told(tmp_path: Path) -> None:
     async with running(tmp_path) as core:
         assert core.history == "behind"
         assert core.epoch != epoch
-    lost = await asyncio.to_thread(mark.behind, Settings(data_dir=tmp_path))
-    assert lost == mark.Behind(room, 5, 0)
+    found = await asyncio.to_thread(mark.marked, Settings(data_dir=tmp_path))
+    assert found.missing[0] == mark.Behind(room, 5, 0)
 
 
 async def test_another_database_is_none_of_its_business(tmp_path: Path) -> None:
@@ -120,6 +125,52 @@ async def test_a_mark_that_cannot_be_read_stops_nobody(tmp_path: Path, content: 
     (tmp_path / "mark.json").write_text(content)
     async with running(tmp_path) as core:
         assert core.history == "whole"
+
+
+async def test_verify_and_doctor_tell_how_much_is_gone(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as core:
+        room = await say(core, 20)
+    data = tmp_path / "data"
+    shutil.copy(data / "palaver.db", tmp_path / "whole.db")
+    for table in ("messages", "events"):
+        await asyncio.to_thread(
+            execute, f"sqlite:///{data / 'palaver.db'}", f"DELETE FROM {table} WHERE seq > 15"
+        )
+    events = "UPDATE rooms SET seq = 15, chain = (SELECT chain FROM events WHERE room_key = key AND seq = 15) "
+    where = "WHERE key = (SELECT max(key) FROM rooms)"
+    await asyncio.to_thread(execute, f"sqlite:///{data / 'palaver.db'}", events + where)
+    lost = "7 events are missing: 16 to 22"
+    for arguments in (("verify",), ("verify", "data/palaver.db", "--data-dir", "elsewhere")):
+        done = await asyncio.to_thread(palaver, tmp_path, *arguments, "--json")
+        assert (done.code, done.json["mark"]) == (1, "behind")
+        assert done.json["faults"] == [{"what": lost, "room": room, "seq": 16}]
+    done = await asyncio.to_thread(palaver, tmp_path, "doctor", "--deep", "--json")
+    told = {one["name"]: one for one in done.json["checks"]}
+    assert lost in told["history"]["found"]
+    assert lost in told["content"]["found"]
+    done = await asyncio.to_thread(palaver, tmp_path, "verify", "whole.db")
+    assert done.code == 0
+    assert "No mark.json goes with it" in done.out
+
+
+def test_a_changed_mark_is_told_and_not_believed(tmp_path: Path) -> None:
+    async def serve() -> None:
+        async with running(tmp_path) as core:
+            await say(core, 2)
+
+    asyncio.run(serve())
+    file, settings = tmp_path / "mark.json", Settings(data_dir=tmp_path)
+    kept = file.read_bytes()
+    assert mark.marked(settings).state == "whole"
+    for place in range(len(kept)):
+        file.write_bytes(kept[:place] + bytes([kept[place] ^ 1]) + kept[place + 1 :])
+        assert mark.marked(settings) == mark.Marked("damaged"), place
+    done = palaver(tmp_path, "doctor", "--data-dir", ".", "--json")
+    (history,) = [one for one in done.json["checks"] if one["name"] == "history"]
+    assert history["state"] == "warn"
+    older = {name: value for name, value in json.loads(kept).items() if name != mark.SUM}
+    file.write_text(json.dumps(older))
+    assert mark.marked(settings).state == "whole", "of a Palaver that wrote no checksum"
 
 
 async def test_what_is_lost_while_serving_sends_everyone_away(

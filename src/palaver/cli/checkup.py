@@ -26,6 +26,7 @@ from palaver.wire.proxies import is_loopback
 PYTHON_OLDEST = (3, 11)
 FREE_BYTES_LOW = 1 << 30
 FREE_BYTES_NONE = 100 << 20
+FAULTS_SHOWN_MAX = 5
 HELP_STAMP = "help"
 MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 
@@ -40,10 +41,10 @@ class Check:
     advice: str | None = None
 
 
-def doctor(given: Mapping[str, object], *, integrity: bool, as_json: bool) -> int:
+def doctor(given: Mapping[str, object], *, integrity: bool, deep: bool, as_json: bool) -> int:
     """Runs all checks and shows them; the exit code."""
     settings = settings_of(given)
-    checks = asyncio.run(_all(settings, integrity=integrity))
+    checks = asyncio.run(_all(settings, integrity=integrity, deep=deep))
     good = all(check.state != "fail" for check in checks)
     if as_json:
         tell_json({"ok": good, "checks": [asdict(check) for check in checks]})
@@ -56,7 +57,7 @@ def doctor(given: Mapping[str, object], *, integrity: bool, as_json: bool) -> in
     return Exit.OK if good else Exit.FAILED
 
 
-async def _all(settings: Settings, *, integrity: bool) -> list[Check]:
+async def _all(settings: Settings, *, integrity: bool, deep: bool) -> list[Check]:
     async def database(_: Settings) -> AsyncIterator[Check]:
         health = await maintenance.examined(settings, integrity=integrity)
         postgres = isinstance(health, maintenance.PostgresHealth)
@@ -74,6 +75,7 @@ async def _all(settings: Settings, *, integrity: bool) -> list[Check]:
         "tables": _tables,
         "history": _history,
         "set aside": _set_aside,
+        **({"content": _content} if deep else {}),
         "model": _model,
     }
     found: list[Check] = []
@@ -257,15 +259,21 @@ async def _tables(settings: Settings) -> AsyncIterator[Check]:
 
 
 async def _history(settings: Settings) -> AsyncIterator[Check]:
-    lost = await maintenance.history(settings)
-    if lost is None:
+    mark = await maintenance.history(settings)
+    if mark.state == "whole":
         yield Check("history", "ok", "nothing that was stored is missing")
+    elif mark.state == "none":
+        yield Check("history", "ok", "has no mark yet to compare it with")
+    elif mark.state == "damaged":
+        found = "mark.json is damaged: whether something is missing cannot be told"
+        advice = "`palaver doctor --deep` reads what is there; the next start writes another mark."
+        yield Check("history", "warn", found, advice)
     else:
+        lost = "; ".join(f"room {one.room}: {one.told}" for one in mark.missing)
         yield Check(
             "history",
             "fail",
-            f"room {lost.room} was at event {lost.seq} and is at {lost.found}: the database is damaged,"
-            " or an older copy",
+            f"{lost}. The database is damaged, or an older copy",
             "Restore a backup, or go on without what is lost: delete mark.json in the data directory."
             " docs/backup.md says more.",
         )
@@ -284,6 +292,16 @@ def _set_aside(settings: Settings) -> Iterator[Check]:
         f"It is stored when the right history is back. To drop it, delete {left[0].parent}."
         " docs/backup.md says more.",
     )
+
+
+async def _content(settings: Settings) -> AsyncIterator[Check]:
+    verdict = await maintenance.content(settings)
+    if not verdict.faults:
+        yield Check("content", "ok", f"all {verdict.events} events are as they were stored")
+    for fault in verdict.faults[:FAULTS_SHOWN_MAX]:
+        place = "" if fault.room is None else f"room {fault.room}, event {fault.seq}: "
+        advice = "`palaver verify` names all that is damaged; docs/backup.md says more."
+        yield Check("content", "fail", f"{place}{fault.what}", advice)
 
 
 async def _model(settings: Settings) -> AsyncIterator[Check]:

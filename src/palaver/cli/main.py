@@ -226,14 +226,16 @@ def doctor(
         bool,
         typer.Option(help="Read all of a SQLite file to find damage; takes long for a large one."),
     ] = True,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read every event, too, as `palaver verify` does.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Check everything a server needs, and say what to do about what is wrong. Exits with 1 then."""
     from palaver.cli import checkup  # noqa: PLC0415  each command loads what it needs
 
-    raise typer.Exit(
-        checkup.doctor(_where(data_dir, database_url), integrity=integrity, as_json=as_json)
-    )
+    given = _where(data_dir, database_url)
+    raise typer.Exit(checkup.doctor(given, integrity=integrity, deep=deep, as_json=as_json))
 
 
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]

@@ -41,6 +41,7 @@ REFUSED_CODES = frozenset(
         Code.BIND_REFUSED,
         Code.PORT_TAKEN,
         Code.SETTINGS_INVALID,
+        Code.PLACE_UNUSABLE,
     }
 )
 """Why a command or a server does not even start: what is configured must change first."""

@@ -22,11 +22,11 @@ Health = health.SqliteHealth | health.PostgresHealth
 SqliteHealth = health.SqliteHealth
 PostgresHealth = health.PostgresHealth
 Verdict = examination.Verdict
-Behind = mark.Behind
+Marked = mark.Marked
 Progress = examination.Progress
 # the store's own, which block as long as they take
 backup, restore, copy = backups.backup, backups.restore, backups.copy
-verify = examination.verify
+verify = examination.verify_marked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +68,18 @@ async def examined(settings: Settings, *, integrity: bool) -> Health:
     return await health.health(settings.url, integrity=integrity)
 
 
-async def history(settings: Settings) -> Behind | None:
-    """What the database has lost of what it once held, as far as the mark in the data directory knows."""
-    return await asyncio.to_thread(mark.behind, settings)
+async def history(settings: Settings) -> Marked:
+    """What the database has lost of what it once held, as far as its mark knows."""
+    return await asyncio.to_thread(mark.marked, settings)
+
+
+async def content(settings: Settings) -> Verdict:
+    """What is damaged in all that the database holds, and what it has lost."""
+    return await asyncio.to_thread(verify, settings, _untold)
+
+
+def _untold(_doing: str, _done: int, _total: int) -> None:
+    """Nobody watches the progress."""
 
 
 def set_aside(settings: Settings) -> list[Path]:

@@ -238,7 +238,7 @@ async def started(
         parts = _Parts(
             store=store,
             hub=hub,
-            journal=Journal(settings.data_dir / "journal" / "streams", store.owner),
+            journal=Journal(settings.data_dir / "journal" / "streams", store.owner, named=True),
             lane=lane,
             history=await _history(settings, store, lane, published),
             providers=Providers(settings, clock, fixed=provider),

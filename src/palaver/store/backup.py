@@ -15,14 +15,14 @@ from typing import cast
 from sqlalchemy import Connection
 
 from palaver.clock import SystemClock
-from palaver.errors import Code, Refused
-from palaver.settings import Settings
-from palaver.store import migrate
+from palaver.errors import Code, Refused, Unavailable
+from palaver.settings import Settings, sqlite_url
+from palaver.store import files, migrate
 from palaver.store.copying import copy_rows
+from palaver.store.engine import faults
 from palaver.store.engine.alone import Place, alone
 from palaver.store.engine.base import SQLITE, file_of, parsed
-from palaver.store.engine.lock import FileLock
-from palaver.store.journal import sync_directory
+from palaver.store.engine.lock import FileLock, swept, taken
 from palaver.store.mark import FILE
 from palaver.store.verify import Progress, Verdict, verify
 
@@ -31,19 +31,23 @@ STEP_PAGES = 2_000
 
 
 def backup(url: str, file: Path, progress: Progress, *, force: bool = False) -> Verdict:
-    """Writes a backup. Refused: `database_not_empty` (the file is there), `database_damaged`."""
-    if file.exists() and (not force or _same(url, file)):
-        raise Refused(Code.DATABASE_NOT_EMPTY, f"{file} is there already; choose another name")
-    with _unfinished(file) as part:
+    """Writes a backup.
+
+    Refused: `database_not_empty` (the file is there), `database_locked` (another command writes it),
+    `database_damaged`, `place_unusable`.
+    """
+    with _target(file), _unfinished(file) as part:
+        if files.there(file) and (not force or _same(url, file)):
+            raise Refused(Code.DATABASE_NOT_EMPTY, f"{file} is there already; choose another name")
         if parsed(url).drivername == SQLITE:
             alone(partial(_copy_file, part, progress), Place(url))
         else:
-            migrate.upgrade(_url(part), _nothing)
-            alone(partial(_copy_rows, progress), Place(url), Place(_url(part), writes=True))
+            _upgrade(part)
+            alone(partial(_copy_rows, progress), Place(url), Place(sqlite_url(part), writes=True))
         with closing(sqlite3.connect(part)) as made:
             made.execute("PRAGMA journal_mode = DELETE")  # one file, readable anywhere
         verdict = _whole(part, progress)
-        _put(part, file)
+        files.put(part, file)
     return verdict
 
 
@@ -51,7 +55,7 @@ def restore(settings: Settings, file: Path, progress: Progress, *, force: bool =
     """Puts a backup in the place of a database, whose mark it takes away.
 
     Refused: `database_missing` (no such backup), `database_not_empty` (without `force`), `database_locked`,
-    `database_damaged` (the backup is).
+    `database_damaged` (the backup is), `place_unusable`.
     """
     url = settings.url
     path = file_of(parsed(url))
@@ -60,35 +64,43 @@ def restore(settings: Settings, file: Path, progress: Progress, *, force: bool =
         verdict = _whole(file, progress)
         migrate.upgrade(url, _nothing)
         copying = partial(_copy_rows, progress, force=force)
-        alone(copying, Place(_url(file)), Place(url, writes=True))
+        alone(copying, Place(sqlite_url(file)), Place(url, writes=True))
         mark.unlink(missing_ok=True)
         return verdict
-    path.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as ending:
-        ending.callback(FileLock(path).release)
+        ending.callback(taken(path).release)
         if path.exists() and not force:
             raise Refused(Code.DATABASE_NOT_EMPTY, f"{path} is there already; --force replaces it")
+        path = path.resolve()  # a link stays one
+        ending.enter_context(_target(path))
         part = ending.enter_context(_unfinished(path))
-        alone(partial(_copy_file, part, progress), Place(_url(file)))
-        migrate.upgrade(_url(part), _nothing)
+        alone(partial(_copy_file, part, progress), Place(sqlite_url(file)))
+        _upgrade(part)
         verdict = _whole(part, progress)
-        alone(_renew, Place(_url(part), writes=True))
-        _set_aside(path)
-        _put(part, path)
+        alone(_renew, Place(sqlite_url(part), writes=True))
+        files.made_private(path, settings.data_dir)
         mark.unlink(missing_ok=True)
+        _set_aside(path)
+        files.put(part, path)
         return verdict
 
 
 def copy(source: str, target: str, progress: Progress, *, force: bool = False) -> Verdict:
     """Copies a database that no server uses into another; what was begun is gone on with.
 
-    Refused: as `copying.copy_rows`, and `database_locked` when a server has either SQLite file.
+    Refused: as `copying.copy_rows`, `database_locked` when a server has either SQLite file, `database_missing`
+    (there is no source), and `place_unusable`.
     """
-    migrate.upgrade(target, _nothing)
+    old, new = (file_of(parsed(url)) for url in (source, target))
     with ExitStack() as ending:
-        for file in {file_of(parsed(url)) for url in (source, target)}:
-            if file is not None and file.exists():
-                ending.callback(FileLock(file).release)
+        if old is not None:
+            if not files.there(old):
+                raise Refused(Code.DATABASE_MISSING, f"there is no database at {old}")
+            ending.callback(FileLock(old).release)
+        if new is not None:
+            ending.callback(taken(new).release)
+            ending.enter_context(_target(new))
+        alone(partial(migrate.upgraded, new, _nothing), Place(target, writes=True))
         copying = partial(_copy_rows, progress, force=force)
         alone(copying, Place(source), Place(target, writes=True))
         return verify(target, progress)
@@ -121,7 +133,7 @@ def _renew(conn: Connection) -> None:
 
 
 def _whole(file: Path, progress: Progress) -> Verdict:
-    verdict = verify(_url(file), progress)
+    verdict = verify(sqlite_url(file), progress)
     if verdict.faults:
         first = verdict.faults[0].what
         raise Refused(
@@ -132,26 +144,39 @@ def _whole(file: Path, progress: Progress) -> Verdict:
 
 @contextmanager
 def _unfinished(file: Path) -> Generator[Path]:
-    """The file under another name; nothing of it is left behind when it does not come to its end."""
+    """The file under another name, locked; nothing of it is left behind when it does not come to its end."""
+    swept(file.parent)
     part = file.with_name(f"{file.name}.part")
-    _remove(part)
+    lock = FileLock(part)
     try:
+        files.removed(part)
+        files.new_file(part)
         yield part
     finally:
-        _remove(part)
+        files.removed(part)
+        lock.release(gone=True)
 
 
-def _remove(part: Path) -> None:
-    for one in part.parent.glob(f"{part.name}*"):
-        one.unlink()
+@contextmanager
+def _target(file: Path) -> Generator[None]:
+    """What goes wrong with a file that is written is told as that, and not as the database's fault."""
+    try:
+        with files.usable(file, "make room there, or choose another place"):
+            yield
+    except sqlite3.Error as error:
+        raise _unwritable(file, error) from error
+    except Unavailable as error:
+        if not faults.of_writing(error.__cause__):
+            raise
+        raise _unwritable(file, faults.cause_of(error.__cause__ or error)) from error
 
 
-def _put(part: Path, file: Path) -> None:
-    """Gives a finished file its name, on the disk."""
-    with part.open("rb") as written:
-        os.fsync(written.fileno())
-    part.replace(file)
-    sync_directory(file.parent)
+def _unwritable(file: Path, why: object) -> Refused:
+    return Refused(Code.PLACE_UNUSABLE, f"{file} cannot be written: {why}; choose another place")
+
+
+def _upgrade(part: Path) -> None:
+    alone(partial(migrate.upgraded, None, _nothing), Place(sqlite_url(part), writes=True))
 
 
 def _set_aside(path: Path) -> None:
@@ -169,10 +194,6 @@ def _set_aside(path: Path) -> None:
 def _same(url: str, file: Path) -> bool:
     path = file_of(parsed(url))
     return path is not None and path.exists() and path.samefile(file)
-
-
-def _url(file: Path) -> str:
-    return f"sqlite:///{file}"
 
 
 def _nothing(_: str) -> None:

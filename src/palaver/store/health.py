@@ -21,6 +21,7 @@ from sqlalchemy.pool import NullPool
 from palaver.clock import SystemClock
 from palaver.errors import Code, Refused, Unavailable
 from palaver.settings import Settings
+from palaver.store import files
 from palaver.store.engine.base import SQLITE, file_of, parsed
 from palaver.store.engine.lock import FileLock
 from palaver.store.engine.sqlite import WAL_SAFE
@@ -96,7 +97,7 @@ async def _postgresql(url: URL) -> PostgresHealth:
 
 
 def _sqlite(path: Path | None, *, integrity: bool) -> SqliteHealth:
-    exists = path is not None and path.exists()
+    exists = path is not None and files.there(path)
     held: str | None = None
     faults: tuple[str, ...] | None = None
     if path is not None and exists:

@@ -35,6 +35,7 @@ from pathlib import Path
 import structlog
 
 from palaver.model import TurnId
+from palaver.store.files import folder_made, sync_directory, usable
 
 MAGIC = b"PLVJ1\n"
 ASIDE = "aside"
@@ -86,7 +87,8 @@ class Orphan:
         try:
             if not self.aside:
                 aside = self.path.parent / ASIDE
-                _made(aside)
+                aside.mkdir(mode=0o700, exist_ok=True)
+                sync_directory(aside.parent)
                 self.path = self.path.rename(aside / self.path.name)
                 sync_directory(aside)
                 log = structlog.get_logger("palaver.store")
@@ -117,10 +119,17 @@ class _Segment:
 
 
 class Journal:
-    """The writing side of one process."""
+    """The writing side of one process. `named`: as long as it lives, it is none of the `dead_owners`."""
 
-    def __init__(self, directory: Path, owner: str, *, segment_bytes: int = SEGMENT_BYTES) -> None:
-        _made(directory)
+    def __init__(
+        self,
+        directory: Path,
+        owner: str,
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+        named: bool = False,
+    ) -> None:
+        folder_made(directory)
         self.directory = directory
         self._owner = owner
         self._segment_bytes = segment_bytes
@@ -132,7 +141,13 @@ class Journal:
         self.synced_bytes = 0  # of `bytes`
         self._failures = 0  # syncs that failed
         self._anew = 0  # as many as that, when all that is not synced was written again
-        self._alive = _locked(directory / f"{owner}.owner", create=True)
+        self._alive: int | None = None
+        with usable(directory):
+            if named:
+                self._alive = _locked(directory / f"{owner}.owner", create=True)
+            else:
+                for _ in dead_owners(directory):  # of a Palaver that named all of them
+                    continue
         self.bytes = 0
         self.records = 0
 
@@ -383,15 +398,6 @@ def partial(found: Iterable[tuple[bytes, bytes]]) -> Partial:
     return whole
 
 
-def sync_directory(directory: Path) -> None:
-    """Puts the names in it on the disk."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _replayed(data: bytes, *, past_damage: bool = False) -> tuple[Records, _Place | None, int, int]:
     """What a segment says, and behind which place of older ones nothing counts.
 
@@ -424,15 +430,6 @@ def _replayed(data: bytes, *, past_damage: bool = False) -> tuple[Records, _Plac
         else:
             records.setdefault(body[:_KEY].hex(), []).append((kind, content))
     return records, void, end, sum(behind <= safe for behind in damaged)
-
-
-def _made(directory: Path) -> None:
-    """Makes a directory that a power cut leaves where it is."""
-    if directory.is_dir():
-        return
-    _made(directory.parent)
-    directory.mkdir(exist_ok=True, mode=0o700)
-    sync_directory(directory.parent)
 
 
 def _record(key: bytes, kind: bytes, data: bytes) -> bytes:

@@ -4,22 +4,23 @@ A database that lost its end looks like one that never had it. So a server write
 the commit, how far the rooms were that were written last, with their chains; a database that does not hold those events
 any more is behind: its epoch is renewed, so that clients which know more are told to begin anew, and it is said aloud
 until a start finds all of it again, or somebody deletes the file. What was stored in the last second before a crash is
-not in it; clients know that part.
+not in it; clients know that part. The file carries a checksum; one that does not fit is told, and believed in nothing.
 """
 
 import json
 import os
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 from sqlalchemy import Connection, bindparam, select
 
 from palaver.model import Event, RoomId
 from palaver.settings import Settings
-from palaver.store import migrate
+from palaver.store import files, migrate
 from palaver.store.engine.alone import Place, alone
 from palaver.store.engine.base import SQLITE, file_of, parsed
 from palaver.store.engine.statement import Statement
@@ -27,6 +28,8 @@ from palaver.store.schema import events, rooms
 
 PLACES_MAX = 16
 FILE = "mark.json"
+PARTS = {"database", "epoch", "places", "behind"}
+SUM = "sum"  # a mark of before 2026-12 has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,21 @@ class Behind:
     room: RoomId
     seq: int
     found: int
+
+    @property
+    def told(self) -> str:
+        """It in words."""
+        if self.found >= self.seq:
+            return f"event {self.seq} is not the one that was stored"
+        return f"{self.seq - self.found} events are missing: {self.found + 1} to {self.seq}"
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """What a command learns of a mark, and by it of what the database lacks."""
+
+    state: Literal["none", "damaged", "whole", "behind"]
+    missing: tuple[Behind, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +96,18 @@ class Mark:
         self._kept = ""
         self.behind: Behind | None = None
         self.lost: tuple[Height, ...] = ()
+        self.state: Literal["none", "damaged", "whole"] = "none"
         try:
-            kept: dict[str, Any] = json.loads(file.read_bytes())
+            kept = _read(file)
             if kept["database"] == database:
+                self.state = "whole"
                 self._places = {room: Height(room, *rest) for room, *rest in kept["places"]}
                 self.behind = Behind(**kept["behind"]) if kept["behind"] else None
                 self.lost = tuple([Height(*place) for place in kept.get("lost", ())])
         except FileNotFoundError:
             pass
         except (OSError, ValueError, KeyError, TypeError) as error:
+            self.state = "damaged"
             structlog.get_logger("palaver.store").warning("mark.unreadable", error=str(error))
 
     @classmethod
@@ -96,7 +117,7 @@ class Mark:
         path = file_of(url)
         if path is not None:
             # a data directory that is moved as a whole keeps its mark
-            name = os.path.relpath(path.absolute(), settings.data_dir.absolute())
+            name = os.path.relpath(path.parent.resolve() / path.name, settings.data_dir.resolve())
         elif url.drivername == SQLITE:
             return None
         else:
@@ -133,55 +154,83 @@ class Mark:
             self._places.pop(place.room, None)
             self._places[place.room] = place
         self._places = dict(list(self._places.items())[-PLACES_MAX:])
-        kept = json.dumps(
-            {
-                "database": self._database,
-                "epoch": found.epoch,
-                "places": [[one.room, one.seq, one.chain] for one in self._places.values()],
-                "behind": asdict(self.behind) if self.behind else None,
-                "lost": [[one.room, one.seq, one.chain] for one in self.lost],
-            }
-        )
+        parts = {
+            "database": self._database,
+            "epoch": found.epoch,
+            "places": [[one.room, one.seq, one.chain] for one in self._places.values()],
+            "behind": asdict(self.behind) if self.behind else None,
+            "lost": [[one.room, one.seq, one.chain] for one in self.lost],
+        }
+        kept = json.dumps({**parts, SUM: _sum(parts)})
         if kept == self._kept:
             return None
 
         def write(_: None) -> None:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
             part = self._file.with_suffix(".part")
-            with part.open("w", encoding="utf-8") as file:
-                file.write(kept)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(self._file)
+            part.unlink(missing_ok=True)
+            files.new_file(part)
+            part.write_text(kept, encoding="utf-8")
+            files.put(part, self._file)
             self._kept = kept
 
         return write
 
 
-def behind(settings: Settings) -> Behind | None:
-    """What is missing, for a command: as a server found it, or as it is now. Blocks."""
-    mark = Mark.of(settings)
-    if mark is None or (mark.behind is not None and not mark.lost):
-        return None if mark is None else mark.behind
+def marked(settings: Settings) -> Marked:
+    """What is missing, for a command: as a server found it, or as it is now. Blocks.
+
+    The mark is that of the data directory, or the one beside the file.
+    """
+    path = settings.file
+    folders = [settings.data_dir] if path is None else [settings.data_dir, path.parent]
+    marks = [Mark.of(settings.model_copy(update={"data_dir": folder})) for folder in folders]
+    for mark in marks:
+        if mark is not None and mark.state == "whole":
+            return _missing_of(mark, settings.url)
+    damaged = any(mark is not None and mark.state == "damaged" for mark in marks)
+    return Marked("damaged" if damaged else "none")
+
+
+def _missing_of(mark: Mark, url: str) -> Marked:
+    if mark.behind is not None and not mark.lost:
+        return Marked("behind", (mark.behind,))
     known = mark.lost or mark.question(thorough=True)[0]
 
-    def work(conn: Connection) -> Behind | None:
+    def work(conn: Connection) -> tuple[Behind, ...]:
         if migrate.revision(conn) is None:
-            return Behind(known[-1].room, known[-1].seq, 0)
-        return compared(conn, known, ()).behind
+            return tuple(Behind(place.room, place.seq, 0) for place in known)
+        return tuple(_missing(conn, known))
 
-    found = alone(work, Place(settings.url)) if known else None
-    return found and (mark.behind or found)
+    missing = alone(work, Place(url)) if known else ()
+    if missing and mark.behind is not None:
+        missing = (mark.behind, *[one for one in missing if one.room != mark.behind.room])
+    return Marked("behind" if missing else "whole", missing)
 
 
 def compared(conn: Connection, known: Sequence[Height], written: Sequence[RoomId]) -> Found:
     """Looks whether the known places are still there, and how far the written rooms are."""
-    behind: Behind | None = None
-    for place in reversed(known):
-        seq, chain = _AT.first(conn, place.seq, place.room) or (0, None)
-        if chain is None or chain.hex() != place.chain:
-            behind = Behind(place.room, place.seq, seq)
-            break
+    behind = next(_missing(conn, known), None)
     heads = [(room, _HEAD.first(conn, room)) for room in written]
     places = tuple(Height(room, row[0], row[1].hex()) for room, row in heads if row is not None)
     return Found(migrate.epoch(conn), behind, places)
+
+
+def _missing(conn: Connection, known: Sequence[Height]) -> Iterator[Behind]:
+    """The known places that are not there any more, the newest first."""
+    for place in reversed(known):
+        seq, chain = _AT.first(conn, place.seq, place.room) or (0, None)
+        if chain is None or chain.hex() != place.chain:
+            yield Behind(place.room, place.seq, seq)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """What it says. Raises `ValueError` when that is not what was written, or `TypeError`."""
+    parts = dict(json.loads(file.read_bytes()))
+    told = parts.pop(SUM, None)
+    if parts.keys() - {"lost"} != PARTS or told not in {None, _sum(parts)}:
+        raise ValueError("its checksum does not fit")
+    return parts
+
+
+def _sum(parts: Mapping[str, object]) -> str:
+    return f"{zlib.crc32(json.dumps(parts).encode()):08x}"

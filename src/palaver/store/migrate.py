@@ -31,12 +31,13 @@ from sqlalchemy import (
 from palaver.clock import Clock, SystemClock
 from palaver.errors import Code, Refused
 from palaver.settings import Settings
+from palaver.store import files
 from palaver.store.engine import faults
 from palaver.store.engine.alone import Place, alone
 from palaver.store.engine.base import POSTGRESQL, SQLITE, Database, file_of, parsed
 from palaver.store.engine.connect import connect
 from palaver.store.engine.lanes import InlineLanes
-from palaver.store.engine.lock import FileLock
+from palaver.store.engine.lock import taken
 from palaver.store.engine.sqlite import writing_engine
 from palaver.store.engine.statement import Statement, inserting
 from palaver.store.schema import meta, metadata
@@ -88,9 +89,8 @@ def upgrade(url: str, progress: Progress) -> None:
     path = file_of(parsed(url))
     with ExitStack() as ending:
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            ending.callback(FileLock(path).release)
-        alone(partial(_upgraded, path, progress), Place(url, writes=True))
+            ending.callback(taken(path).release)
+        alone(partial(upgraded, path, progress), Place(url, writes=True))
 
 
 async def prepare(database: Database, path: Path | None, clock: Clock, *, migrate: bool) -> str:
@@ -127,12 +127,11 @@ def back_up(path: Path, found: str) -> Path:
     """Copies a SQLite file, also one that is in use, to `<name>.<revision>.bak` beside it."""
     target = path.with_name(f"{path.name}.{found}.bak")
     unfinished = target.with_name(f"{target.name}.part")
-    unfinished.unlink(missing_ok=True)
+    files.removed(unfinished)
+    files.new_file(unfinished)
     with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(unfinished)) as copy:
         source.backup(copy)
-    with unfinished.open("rb") as file:
-        os.fsync(file.fileno())
-    unfinished.replace(target)
+    files.put(unfinished, target)
     return target
 
 
@@ -184,7 +183,7 @@ def _asked(url: str, query: Callable[[Connection], T]) -> T:
     if found.drivername != SQLITE:
         return asyncio.run(_asked_in_time(found, query))
     path = file_of(found)
-    if path is not None and path.exists():
+    if path is not None and files.there(path):
         return alone(query, Place(url))
     engine = writing_engine(None)  # an empty one
     try:
@@ -204,7 +203,8 @@ async def _asked_in_time(url: URL, query: Callable[[Connection], T]) -> T:
         await database.close()
 
 
-def _upgraded(path: Path | None, progress: Progress, conn: Connection) -> None:
+def upgraded(path: Path | None, progress: Progress, conn: Connection) -> None:
+    """As `upgrade`, of the database of this connection; `path` is copied before it is touched."""
     with conn.begin():
         _upgrade(path, SystemClock(), progress, conn)
 

@@ -26,14 +26,14 @@ from sqlalchemy import Connection
 from palaver.clock import Clock
 from palaver.errors import PalaverError
 from palaver.settings import Settings
-from palaver.store import migrate as migrations
+from palaver.store import files, migrate as migrations
 from palaver.store.apply.turns import room_of
 from palaver.store.commands import Command, FinishTurn, RenewEpoch, RetryTurn
 from palaver.store.engine import faults
 from palaver.store.engine.base import Database, file_of, parsed
 from palaver.store.engine.connect import connect
 from palaver.store.engine.lanes import Lanes, ThreadLanes
-from palaver.store.engine.lock import FileLock
+from palaver.store.engine.lock import taken
 from palaver.store.writer import Committed, Writer
 
 T = TypeVar("T")
@@ -95,14 +95,14 @@ class Store:
     ) -> AsyncGenerator["Store", None]:
         """The database of `settings.url`, or the one given; migrated where that is safe, drained and closed at the end.
 
-        Refused: `database_locked`, `database_newer`, `database_older`, `database_url_invalid`.
+        Refused: `database_locked`, `database_newer`, `database_older`, `database_url_invalid`, `place_unusable`.
         """
         url = parsed(settings.url)
         path = file_of(url) if database is None else None
         async with AsyncExitStack() as ending:
             if path is not None:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                ending.callback(FileLock(path).release)
+                ending.callback(taken(path).release)
+            files.made_private(path, settings.data_dir)
             database = database or connect(url, settings, clock, lanes or ThreadLanes())
             ending.push_async_callback(database.close)
             epoch = await _guarded(migrations.prepare(database, path, clock, migrate=migrate))

@@ -15,7 +15,9 @@ from typing import Any
 from sqlalchemy import Connection, Select, bindparam, func, select, tuple_
 from sqlalchemy.exc import DatabaseError
 
+from palaver.errors import Code, Refused
 from palaver.model import Event, EventType, Message, RoomId
+from palaver.settings import Settings
 from palaver.store import migrate
 from palaver.store.actors import id_of
 from palaver.store.chain import digest_of_data, digest_of_message, linked
@@ -24,6 +26,7 @@ from palaver.store.engine import faults
 from palaver.store.engine.alone import Place, alone
 from palaver.store.engine.base import SQLITE
 from palaver.store.engine.statement import Row, Statement
+from palaver.store.mark import marked
 from palaver.store.schema import actors, events, messages, rooms
 
 DOING = "checking"
@@ -51,11 +54,12 @@ class Fault:
 
 @dataclass(slots=True, kw_only=True)
 class Verdict:
-    """What was read, and what is wrong with it: at most `FAULTS_MAX` faults are kept."""
+    """What was read, and what is wrong with it: at most `FAULTS_MAX` faults are kept. `mark` as `Marked.state`."""
 
     rooms: int = 0
     events: int = 0
     messages: int = 0
+    mark: str = "none"
     faults: list[Fault] = field(default_factory=list[Fault])
 
     def add(self, what: str, room: RoomId | None = None, seq: int | None = None) -> None:
@@ -122,6 +126,29 @@ _EVENTS = _events_after(
 def verify(url: str, progress: Progress) -> Verdict:
     """Examines a database. Refused: `database_missing`, `database_older`, `database_newer`."""
     return alone(partial(verified, progress), Place(url))
+
+
+def verify_marked(settings: Settings, progress: Progress) -> Verdict:
+    """As `verify`, of the database in use; also what it lacks by its mark."""
+    older: Refused | None = None
+    try:
+        verdict = verify(settings.url, progress)
+    except Refused as refused:
+        if refused.code is not Code.DATABASE_OLDER:
+            raise
+        verdict, older = Verdict(), refused  # it may have lost everything
+    try:
+        found = marked(settings)
+    except Refused:
+        if not verdict.faults:
+            raise
+        return verdict  # too damaged to be compared
+    if older is not None and not found.missing:
+        raise older
+    verdict.mark = found.state
+    for lost in found.missing:
+        verdict.add(lost.told, lost.room, min(lost.found + 1, lost.seq))
+    return verdict
 
 
 def verified(progress: Progress, conn: Connection) -> Verdict:

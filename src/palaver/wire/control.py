@@ -9,14 +9,15 @@ The same requests can be asked of a database that no server uses; so a command n
 """
 
 import asyncio
+import hashlib
 import json
 import os
-import shutil
 import socket
+import stat
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import cast
 
@@ -95,20 +96,25 @@ def socket_of(settings: Settings) -> Path | None:
 
 @contextmanager
 def placed(settings: Settings) -> Generator[Path | None, None, None]:
-    """Where the control socket is to be; None where there is none. One that is too long is replaced."""
-    if sys.platform == "win32" or not settings.url.startswith("sqlite"):
+    """Where the control socket is to be; None where there is none. One that is too long is replaced.
+
+    Always by the same, so that the server after one that was killed takes it over.
+    """
+    if sys.platform == "win32" or settings.file is None:
         yield None
         return
     path = (settings.data_dir / SOCKET).absolute()
     private = None
     if len(os.fsencode(path)) > PATH_BYTES_MAX:
-        private = Path(tempfile.mkdtemp(prefix="palaver-"))
-        path = private / SOCKET
+        name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+        private = Path(tempfile.gettempdir()) / f"palaver-{os.getuid()}-{name}"
+        path = private / SOCKET if _private(private) else None
     try:
         yield path
     finally:
         if private is not None:
-            shutil.rmtree(private, ignore_errors=True)
+            with suppress(OSError):  # another server's socket is in it
+                private.rmdir()
 
 
 @asynccontextmanager
@@ -193,6 +199,15 @@ async def _asked_of_server(path: Path, request: Json, locked: Refused) -> Json:
     return answer["ok"]
 
 
+def _private(folder: Path) -> bool:
+    """Whether the folder is there, and nobody else's."""
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+    return ours and not found.st_mode & 0o077
+
+
 def _bound(path: Path) -> socket.socket | None:
     """A socket that nobody but its owner could open at any moment; None where the disk can have none.
 
@@ -218,9 +233,8 @@ def _unbound(listener: socket.socket, path: Path) -> None:
 
 
 def _database(settings: Settings) -> str:
-    """The file of a SQLite URL, as both sides name it."""
-    _, _, name = settings.url.partition(":///")
-    return str(Path(name).expanduser().resolve())
+    """The SQLite file, as both sides name it."""
+    return str(settings.file and settings.file.resolve())
 
 
 def _problem(error: PalaverError) -> Json:

@@ -17,6 +17,7 @@ from sqlalchemy.util import greenlet_spawn
 from palaver.clock import SystemClock
 from palaver.errors import Code, Refused
 from palaver.settings import Settings
+from palaver.store import files
 from palaver.store.engine import faults
 from palaver.store.engine.base import SQLITE, file_of, parsed
 from palaver.store.engine.sqlite import reading_engine, writing_engine
@@ -82,7 +83,7 @@ async def _connection(place: Place, stack: AsyncExitStack) -> Connection:
 
 def _sqlite(url: URL, stack: AsyncExitStack, *, writes: bool) -> Connection:
     path = file_of(url)
-    if path is None or not (writes or path.exists()):
+    if path is None or not (files.there(path, writes=writes) or writes):
         raise Refused(Code.DATABASE_MISSING, f"there is no database at {url.database}")
     engine = (
         writing_engine(path, wait_ms=WAIT_MS) if writes else reading_engine(path, wait_ms=WAIT_MS)

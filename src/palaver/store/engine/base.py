@@ -11,6 +11,7 @@ from sqlalchemy import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError
 
 from palaver.errors import Code, Refused
+from palaver.settings import sqlite_file
 
 T = TypeVar("T")
 
@@ -53,7 +54,13 @@ def parsed(url: str) -> URL:
         raise Refused(Code.DATABASE_URL_INVALID, "the database URL is not a URL") from None
     name = found.drivername
     if name in {SQLITE, "sqlite+pysqlite"}:
-        return found.set(drivername=SQLITE)
+        if found.host or "?" in url:
+            raise Refused(
+                Code.DATABASE_URL_INVALID,
+                "a SQLite URL is sqlite:///path, with three slashes and without parameters; %3F is a ? in the path",
+            )
+        file = sqlite_file(url)
+        return URL.create(SQLITE, database=MEMORY if file is None else f"{file}")
     if name in {"postgres", POSTGRESQL, "postgresql+asyncpg"}:
         return found.set(drivername="postgresql+asyncpg")
     raise Refused(
@@ -63,8 +70,6 @@ def parsed(url: str) -> URL:
 
 
 def file_of(url: URL) -> Path | None:
-    """The file of a SQLite URL; None for one in memory, and for PostgreSQL. `~` is the home directory."""
+    """The file of a SQLite URL; None for one in memory, and for PostgreSQL."""
     name = url.database
-    if url.drivername != SQLITE or not name or name == MEMORY:
-        return None
-    return Path(name).expanduser()
+    return None if url.drivername != SQLITE or not name or name == MEMORY else Path(name)

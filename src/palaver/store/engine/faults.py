@@ -25,6 +25,9 @@ _SQLITE_AWAY = frozenset(
 _SQLITE_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 """Also what SQLite says when the system cannot read a page of the file (EIO)."""
 _SQLITE_SPOILT = _SQLITE_DAMAGED | {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
+_SQLITE_READING = frozenset(
+    {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ}
+)
 _POSTGRES_FULL = "53100"
 _POSTGRES_AWAY_CLASSES = ("08", "53", "57", "58", "40")
 _POSTGRES_AWAY = frozenset({"25006", "55P03", "25P03", "28000", "28P01", "3D000"})
@@ -51,6 +54,14 @@ def temporary(error: BaseException) -> Unavailable | None:
 def spoils(error: BaseException) -> bool:
     """Whether a SQLite connection may be of no more use after an error, or what it wrote not be on the disk."""
     return _is(error, _SQLITE_SPOILT) or isinstance(error, PendingRollbackError)
+
+
+def of_writing(error: BaseException | None) -> bool:
+    """Whether SQLite could not write, where it reads one file and writes another."""
+    cause = None if error is None else cause_of(error)
+    if not isinstance(cause, sqlite3.Error) or cause.sqlite_errorcode in _SQLITE_READING:
+        return False
+    return _is(cause, {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR})
 
 
 def damaged(error: BaseException) -> Refused | None:

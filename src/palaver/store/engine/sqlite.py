@@ -27,6 +27,7 @@ from sqlalchemy.pool import NullPool, StaticPool
 from palaver.clock import Clock
 from palaver.errors import Code, Refused
 from palaver.settings import Settings
+from palaver.store import files
 from palaver.store.engine import faults
 from palaver.store.engine.base import MEMORY
 from palaver.store.engine.lanes import Lanes
@@ -183,6 +184,8 @@ def reading_engine(path: Path, *, wait_ms: int) -> Engine:
 
 def _engine(name: Path | str, begin: str, pragmas: Sequence[str]) -> Engine:
     def connect() -> sqlite3.Connection:
+        if isinstance(name, Path) and not name.exists():
+            files.new_file(name)  # SQLite would let others read it
         connection = sqlite3.connect(
             name,
             uri=isinstance(name, str),
