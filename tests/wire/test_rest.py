@@ -1,10 +1,12 @@
 """Every call of `/api`, as docs/protocol.md lists them, over real HTTP."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.wire.door import Door, new_cid, new_room, texts
+from tests.core.test_drafts import away
+from tests.wire.door import Door, new_cid, new_room, open_door, texts
 
 from palaver.wire import shapes
 
@@ -175,6 +177,40 @@ async def test_a_message_is_stored_once_and_read_back(door: Door) -> None:
     lost = {"cid": new_cid(), "text": "re", "reply_to": "m_00"}
     refused = await http.post(f"/api/rooms/{room}/messages", json=lost)
     assert (refused.status_code, refused.json()["code"]) == (404, "message_not_found")
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_while_the_database_is_away_who_may_write_is_accepted_and_others_are_not(
+    tmp_path: Path,
+) -> None:
+    async with open_door(tmp_path) as door:
+        http, stranger = door.http(), door.http()
+        room = await new_room(http)
+        await stranger.get("/api/rooms")
+        first, second = ({"cid": new_cid(), "text": text} for text in ("first", "second"))
+        path = f"/api/rooms/{room}/messages"
+        stored = (await http.post(path, json=first)).json()
+        with away(tmp_path):
+            kept = await http.post(path, json=second)
+            assert (kept.status_code, kept.json()["state"]) == (202, "accepted")
+            assert (await http.post(path, json=second)).json()["msg"] == kept.json()["msg"]
+            again = await http.post(path, json=first)
+            assert (again.status_code, again.json()["dup"]) == (200, True)
+            assert (again.json()["msg"], again.json()["seq"]) == (stored["msg"], stored["seq"])
+            reused = await http.post(path, json={**first, "text": "other"})
+            assert reused.json()["code"] == "cid_reused"
+            refused = await stranger.post(path, json={"cid": new_cid(), "text": "let me in"})
+            assert (refused.status_code, refused.json()["code"]) == (503, "database_unavailable")
+        # sent at once, and behind what was accepted all the same
+        await http.post(path, json={"cid": new_cid(), "text": "third"})
+        while "third" not in (said := await texts(http, room)):  # noqa: ASYNC110  nobody is told
+            await asyncio.sleep(0.05)
+        assert [text for text in said if text in {"first", "second", "third"}] == [
+            "first",
+            "second",
+            "third",
+        ]
+        assert (await http.post(path, json=second)).json()["msg"] == kept.json()["msg"]
 
 
 async def test_history_goes_back_forth_and_around(door: Door) -> None:

@@ -6,17 +6,19 @@ chooses is good at that door only.
 """
 
 import hashlib
+from typing import TypeVar
 from uuid import UUID
 
 from palaver import policy
 from palaver.clock import Clock
 from palaver.core import checks
-from palaver.errors import Code, Refused
+from palaver.errors import Code, Refused, Unavailable
 from palaver.model import (
     Actor,
     ActorId,
     ActorKind,
     AgentCard,
+    MemberRole,
     Message,
     MessageId,
     Room,
@@ -31,15 +33,24 @@ from palaver.store.commands import AddActor, RenameActor, SaveAgent
 from palaver.store.store import Store
 
 TOKEN_CHARS = 43
+REMEMBERED_MAX = 10_000
+"""So many sessions, and so many rights to write, are known while the database is away."""
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Access:
-    """Identity and permission, asked of the store each time: there is no second truth."""
+    """Identity and permission, asked of the store each time: there is no second truth.
+
+    What was found last is remembered for the time when the store cannot be asked, and only for that.
+    """
 
     def __init__(self, store: Store, settings: Settings, clock: Clock) -> None:
         self._store = store
         self._settings = settings
         self._clock = clock
+        self._sessions: dict[bytes, Actor] = {}
+        self._roles: dict[tuple[ActorId, RoomId], MemberRole | None] = {}
 
     # who is there
 
@@ -47,7 +58,16 @@ class Access:
         """Whose session this token is; None for an unknown one, and for an id that its client chose."""
         if not _may_be_token(token):
             return None
-        return await self._store.read(actors.by_token, _digest(token))
+        digest = _digest(token)
+        try:
+            found = await self._store.read(actors.by_token, digest)
+        except Unavailable:
+            if digest in self._sessions:
+                return self._sessions[digest]
+            raise
+        if found is not None:
+            _remember(self._sessions, digest, found)
+        return found
 
     async def new_guest(self, name: str | None = None) -> tuple[str, Actor]:
         """A new person without an account, and the token of its session. Refused: `name_invalid`, `name_reserved`."""
@@ -95,6 +115,8 @@ class Access:
     async def room(self, actor: Actor, room: RoomId, *, deleted: bool = False) -> Room:
         """The room, as this actor sees it. Refused: `room_not_found`, also for what may not be seen."""
         found = await self._store.read(rooms.get, room, actor.id)
+        role = None if found is None or found.deleted_ms is not None else found.role
+        _remember(self._roles, (actor.id, room), role)
         if found is None or (found.deleted_ms is not None and not deleted):
             raise policy.room_not_found()
         policy.check(Action.READ, found.role)
@@ -110,6 +132,18 @@ class Access:
         """Whether the actor may see a room."""
         try:
             await self.room(actor, room)
+        except Refused:
+            return False
+        return True
+
+    def wrote(self, actor: Actor, room: RoomId) -> None:
+        """The actor has just written in a room, and so may."""
+        _remember(self._roles, (actor.id, room), MemberRole.MEMBER)
+
+    def may_write_as_known(self, actor: Actor, room: RoomId) -> bool:
+        """What was found last in this process, for when nobody can be asked. It is asked again when that is stored."""
+        try:
+            policy.check(Action.WRITE, self._roles.get((actor.id, room)))
         except Refused:
             return False
         return True
@@ -150,6 +184,13 @@ class Access:
 
     def _checked(self, name: str) -> str:
         return checks.person_name(name, self._settings.name_chars_max)
+
+
+def _remember(known: dict[K, V], key: K, value: V) -> None:
+    known.pop(key, None)
+    known[key] = value
+    if len(known) > REMEMBERED_MAX:
+        del known[next(iter(known))]
 
 
 def _may_be_token(token: str) -> bool:

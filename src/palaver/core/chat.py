@@ -82,10 +82,13 @@ class Chat:
         answers: bool = True,
         meta: dict[str, str] | None = None,
         reader: Reader | None = None,
+        accepts: bool = False,
     ) -> Sent:
         """Says something in a room. With `answers`, the room's agents answer what a person said.
 
-        While the database is away, a message with a `cid` from someone whose `reader` follows the room is accepted.
+        While the database is away, a message with a `cid` from someone whose `reader` follows the room is accepted;
+        with `accepts`, also from one who was known to be allowed to write there. What this process stored under the
+        same `cid` is `stored`.
 
         `cid` (1 to 64 visible ASCII characters) makes a repeated send safe, for ever. Refused: `empty_message`,
         `text_too_long`, `invalid_unicode`, `invalid_character`, `cid_invalid`, `cid_reused`, `room_not_found`,
@@ -107,25 +110,32 @@ class Chat:
         away = Unavailable(Code.DATABASE_UNAVAILABLE, "The database is away.", retry_ms=2_000)
         if not self._drafts.waits(command):
             try:
-                return await self._sent(command)
+                return await self._sent(actor, command)
             except Unavailable as failure:
                 if failure.code not in AWAY:
                     raise
                 away = failure
-        allowed = reader is not None and reader.follows(room)
+        allowed = accepts and self._access.may_write_as_known(actor, room)
+        allowed = allowed or (reader is not None and reader.follows(room))
         if not allowed or cid is None or self._settings.when_db_down == "reject":
             raise away
+        stored = self._drafts.stored_here(command)
+        if stored is not None:
+            id_, seq = stored
+            return Sent(state="stored", id=id_, seq=seq, message=None, dup=True, turns=())
         kept = await self._drafts.accept(actor, command)
         if kept is None:
-            return await self._sent(command)
+            return await self._sent(actor, command)
         return Sent(state="accepted", id=kept, seq=None, message=None, dup=False, turns=())
 
-    async def _sent(self, command: AddMessage) -> Sent:
+    async def _sent(self, actor: Actor, command: AddMessage) -> Sent:
         try:
             added = await self._store.write(command)
         except asyncio.CancelledError:
             self._drafts.abandoned(command)  # it may be stored, and is answered all the same
             raise
+        self._access.wrote(actor, command.room)
+        self._drafts.remember(command, added.message)
         await said(self._turns, command, added)
         message = added.message
         if added.dup:  # stored by a commit whose end was unclear, perhaps

@@ -28,7 +28,7 @@ from palaver.core.history import History
 from palaver.core.hub import Hub
 from palaver.core.live import Drafted, Settled
 from palaver.errors import Code, PalaverError, Refused, Unavailable
-from palaver.model import Actor, ActorId, MessageId, RoomId
+from palaver.model import Actor, ActorId, Message, MessageId, RoomId
 from palaver.settings import Settings
 from palaver.store.commands import Added, AddMessage, AddMessages
 from palaver.store.drafts import decoded, encoded
@@ -39,6 +39,8 @@ from palaver.store.store import Store
 AGAIN_SECONDS = 0.5
 DRAIN_MAX = 256
 """So many of a room's drafts share a commit when the database is back."""
+REMEMBERED_MAX = 10_000
+"""Of so many of the newest messages it is known under which id this process stored them."""
 DRAFT_MS_MAX = 24 * 3_600_000
 AWAY = frozenset({Code.DATABASE_UNAVAILABLE, Code.DATABASE_FULL})
 
@@ -132,6 +134,7 @@ class Drafts:
         self._rooms: dict[RoomId, dict[MessageId, _Draft]] = {}
         self._cids: dict[tuple[str, str], _Draft] = {}
         self._aside: dict[MessageId, _Draft] = {}
+        self._stored_here: dict[tuple[str, str], tuple[int, MessageId, int]] = {}
         self._abandoned: dict[MessageId, AddMessage] = {}
         self._waiting = asyncio.Event()
         self._bytes = 0
@@ -164,7 +167,7 @@ class Drafts:
         if known is not None:
             same = (known.command.room, known.command.text) == (command.room, command.text)
             if not same:
-                raise Refused(Code.CID_REUSED, "This cid belongs to another message of yours.")
+                raise _reused()
             await self._keeper.sync()
             return known.command.id if self._keeps(known) else None
         accepted_ms = self._clock.now_ms()
@@ -179,6 +182,23 @@ class Drafts:
         self.tally.accepted += 1
         self._show(draft)
         return command.id
+
+    def remember(self, command: AddMessage, stored: Message) -> None:
+        """A message was stored here; while the database is away, the same `cid` gets the same answer."""
+        if command.cid is not None:
+            said = hash((command.room, command.text))
+            self._stored_here[command.author, command.cid] = (said, stored.id, stored.seq)
+            if len(self._stored_here) > REMEMBERED_MAX:
+                del self._stored_here[next(iter(self._stored_here))]
+
+    def stored_here(self, command: AddMessage) -> tuple[MessageId, int] | None:
+        """The id and seq under which this process stored a message. Refused: `cid_reused`."""
+        found = self._stored_here.get((command.author, command.cid or ""))
+        if found is None:
+            return None
+        if found[0] != hash((command.room, command.text)):
+            raise _reused()
+        return found[1:]
 
     def abandoned(self, command: AddMessage) -> None:
         """Nobody waits any more for a message that is being written: what follows it is seen to here."""
@@ -369,6 +389,7 @@ class Drafts:
         else:
             self.tally.drained += 1
             stored = result.message
+            self.remember(command, stored)
             self._hub.reached(room, stored.seq)  # its commit may have had an unclear end
             settled = Settled(room, cid, stored.id, stored.seq, None, None)
         self._hub.undraft(room, command.id)
@@ -379,3 +400,7 @@ class Drafts:
         del drafts[command.id]
         if not drafts:
             del self._rooms[command.room]
+
+
+def _reused() -> Refused:
+    return Refused(Code.CID_REUSED, "This cid belongs to another message of yours.")

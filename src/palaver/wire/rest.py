@@ -171,6 +171,7 @@ class Rest:
             text=body.text,
             cid=body.cid,
             reply_to=None if body.reply_to is None else MessageId(body.reply_to),
+            accepts=True,
         )
         return answer(
             {
