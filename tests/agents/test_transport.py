@@ -108,6 +108,7 @@ NO_HTTP = (
     OK + b"x: y\r\n" * (HEADERS_MAX + 1) + b"content-length: 0\r\n\r\n",
     OK + b"content-length: 1\r\ncontent-length: 2\r\n\r\nab",
     OK + b"transfer-encoding: chunked\r\n\r\n1ffffffffffffffff\r\n",
+    OK + b"transfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\n" + b"a: b\r\n" * 200_000 + b"\r\n",
 )
 
 
@@ -170,6 +171,18 @@ async def test_an_answer_that_is_whole_but_unread_does_not_block_the_next(
         pass
     async with asyncio.timeout(90):
         assert (await client.get(server.url)).text == "Hello"
+
+
+async def test_a_second_answer_that_nobody_asked_for_is_none(
+    server: RawServer, client: httpx2.AsyncClient
+) -> None:
+    poison = b"HTTP/1.1 500 No\r\nx-poison: 1\r\ncontent-length: 6\r\n\r\npoison"
+    server.answers = [OK + b"content-length: 5\r\n\r\nHello" + poison] * 3
+    for count in (1, 2, 3):
+        answer = await client.get(server.url)
+        assert (answer.status_code, answer.text) == (200, "Hello")
+        assert "x-poison" not in answer.headers
+        assert server.connections == count, "the connection is not used again"
 
 
 async def test_a_slow_reader_stops_the_server(
