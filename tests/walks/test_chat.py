@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Page, expect
 from tests.support.browser import Browser
 from tests.support.server import ServerProcess
-from tests.support.upstream import ScriptedUpstream
+from tests.support.upstream import DONE, ScriptedUpstream, chunk, refuse, reply, stream
 from tests.walks.tab import Tab, arrive, held
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -108,6 +108,59 @@ async def test_a_failed_answer_can_be_tried_again(browser: Browser, town: Server
     await expect(tab.page.locator(f'[data-seq="{failed}"]')).to_have_count(0)
     await tab.answered(status="failed")
     assert (await tab.log())[-1][0] > failed
+
+
+async def test_why_an_answer_failed_is_told_in_the_providers_own_words(
+    browser: Browser, city: ServerProcess, models: ScriptedUpstream
+) -> None:
+    reason = "The model 'scripted' is resting until Monday."
+    models.to("why?", refuse(400, {"error": {"message": reason, "code": "resting"}}))
+    tab = await arrive(browser, city.url)
+    await tab.say("why?")
+    await tab.answered(status="failed")
+    details = tab.answers.get_by_test_id("details")
+    await expect(details).not_to_contain_text("until Monday", use_inner_text=True)
+    await details.locator("summary").click()
+    await expect(details).to_contain_text(reason, use_inner_text=True)
+    await expect(details).to_contain_text("provider_refused")
+    await browser.screenshot(tab.page, "failed-details")
+
+
+async def test_an_answer_without_a_word_says_so_and_is_tried_again(
+    browser: Browser, city: ServerProcess, models: ScriptedUpstream
+) -> None:
+    models.to("speak", stream(chunk(finish="stop"), DONE))
+    tab = await arrive(browser, city.url)
+    await tab.say("speak")
+    await tab.answered()
+    await expect(tab.answers.get_by_test_id("answer-status")).to_contain_text("without a word")
+    await browser.screenshot(tab.page, "wordless")
+    models.to("speak", reply("Here", " I am."))
+    await tab.part("retry").click()
+    await expect(tab.answers).to_contain_text("Here I am.")
+    await expect(tab.part("answer-status")).to_have_count(0)
+
+
+async def test_words_of_scripts_without_spaces_are_bold_and_linked_as_readers_expect(
+    browser: Browser, city: ServerProcess, models: ScriptedUpstream
+) -> None:
+    told = asyncio.Event()
+    models.to(
+        "日本語",
+        stream(
+            "**太字です。", told, "**この文。詳しくは https://example.com/path", "。次の文", DONE
+        ),
+    )
+    tab = await arrive(browser, city.url)
+    await tab.say("日本語")
+    await expect(tab.stream.locator("strong")).to_have_text("太字です。")
+    told.set()
+    await tab.answered()
+    await expect(tab.answers.locator("strong")).to_have_text("太字です。")
+    await expect(tab.answers.locator("a")).to_have_attribute("href", "https://example.com/path")
+    await tab.say("見て https://example.com/guide\uff0c详见")
+    await expect(tab.questions.last.locator("a")).to_have_text("https://example.com/guide")
+    await browser.screenshot(tab.page, "cjk")
 
 
 async def test_the_title_of_a_new_chat_becomes_its_first_line(

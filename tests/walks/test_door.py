@@ -177,8 +177,8 @@ async def test_prompts_tools_and_pictures_are_shown_and_a_request_can_be_inspect
     await expect(tab.part("reasoning").first).to_contain_text("They want the weather")
     await browser.screenshot(tab.page, "door-open-light")
 
-    await tab.answers.last.scroll_into_view_if_needed()
-    inspect = tab.page.locator('[data-role="assistant"] [data-testid="inspect"]').last
+    await tab.answers.filter(has_text="Oslo is at").focus()
+    inspect = tab.answers.get_by_test_id("inspect").last
     await inspect.focus()
     await tab.page.keyboard.press("Enter")
     shown = tab.part("exchange-json")
@@ -273,6 +273,7 @@ async def test_nothing_that_a_program_says_runs_or_reaches_another_host(
     for aside in await tab.part("aside").locator("summary").all():
         await aside.click()
     await expect(tab.part("aside").locator(".hljs-attr").first).to_be_visible()
+    await tab.answers.last.hover()
     await tab.part("inspect").last.click()
     await expect(tab.part("exchange-json")).to_contain_text("/long 3")
     for part in ("aside", "refusal", "exchange-json"):

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import expect
 from tests.support.browser import Browser
 from tests.support.server import ServerProcess
-from tests.walks.tab import Tab, arrive
+from tests.walks.tab import MISSING, Tab, arrive, forgive
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -108,6 +108,48 @@ async def test_deleting_the_open_room_leaves_it_and_undo_returns_to_it(
     await tab.part("toast-undo").click()
     await expect(tab.page).to_have_url(f"{town.url}/r/{room}")
     await tab.answered(1)
+
+
+async def test_what_was_deleted_is_found_later_and_comes_back(
+    browser: Browser, town: ServerProcess
+) -> None:
+    tab = await someone_with_rooms(browser, town, "Garden", "Tax", "Holiday")
+    for title in ("Tax", "Holiday"):
+        await tab.room_item(title).hover()
+        await tab.room_item(title).get_by_test_id("room-delete").click()
+        await expect(tab.room_item(title)).to_have_count(0)
+    await tab.page.reload()
+    await tab.part("settings-open").click()
+    await tab.part("deleted-open").click()
+    await expect(tab.page).to_have_url(f"{town.url}/deleted")
+    found = tab.part("deleted-room")
+    await expect(found).to_contain_text(["Holiday", "Tax"])
+    await browser.screenshot(tab.page, "deleted")
+    await tab.page.reload()
+    await expect(found).to_contain_text(["Holiday", "Tax"])
+    await found.first.get_by_test_id("restore").focus()
+    await tab.page.keyboard.press("Enter")
+    await expect(tab.room_item("Holiday")).to_be_visible()
+    await expect(found).to_contain_text(["Tax"])
+    await expect(found.first.get_by_test_id("restore")).to_be_focused()
+    await tab.page.keyboard.press("Enter")
+    await expect(tab.room_item("Tax")).to_be_visible()
+    await expect(tab.part("deleted")).to_contain_text("Nothing is here.")
+    await tab.page.go_back()
+    await expect(tab.part("home")).to_be_visible()
+
+
+async def test_nothing_at_an_address_is_said_on_a_page_that_leads_to_the_start(
+    browser: Browser, town: ServerProcess
+) -> None:
+    for path in ("/nothing/here", "/r/what ever/is"):
+        tab = await arrive(browser, f"{town.url}{path}")
+        await expect(tab.page.locator("main")).to_contain_text("Nothing is at this address.")
+        await browser.screenshot(tab.page, "nothing")
+        await tab.page.get_by_text("Go to the start").click()
+        await expect(tab.part("home")).to_be_visible()
+        assert tab.page.url == f"{town.url}/"
+    forgive(browser, MISSING)
 
 
 @pytest.mark.parametrize("shortcut", ["Control+k", "Meta+k"])

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 
-const LIMIT_BYTES = 80_000
+const LIMIT_BYTES = 60_000
 const page = join(import.meta.dirname, '../../src/palaver/page')
 const manifest = JSON.parse(readFileSync(join(page, '.vite/manifest.json'), 'utf8'))
 

@@ -8,7 +8,9 @@
  * message with data-state sending|accepted|stored|rejected (not yet in the room; accepted: also of others), resend, discard, edit, jump-newest, typing, composer, send, start-of-room,
  * room-problem, door (came through the API), aside (data-kind: a prompt, a tool's call or result, an item), tool-state, choice,
  * refusal, parts, inspect
+ * answer-status (how an answer ended), details (the provider's own words)
  * around it: banner (data-state: offline|reconnecting|db|outdated|stopped), toast, toast-undo, palette, palette-input, palette-item, home, model-hint,
+ * close (of a dialog), shortcuts, shortcuts-open, deleted-open, deleted, deleted-room, restore,
  * connect-open, connect, base-url, snippet, inspector, exchange-state, exchange-json, copy-json
  */
 import { mount } from 'svelte'

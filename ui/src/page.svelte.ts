@@ -2,6 +2,7 @@
  * The state of the page that is not the server's: where we are, theme, drawer, palette, toasts, the clock.
  */
 import { getContext, setContext } from 'svelte'
+import { MediaQuery } from 'svelte/reactivity'
 import { parseRoute, routePath, type Route } from './lib/route'
 import { problemText } from './lib/errors'
 import type { Session } from './lib/session'
@@ -13,7 +14,11 @@ export interface Toast {
   id: number
   text: string
   undo: (() => void) | null
+  ms: number
 }
+
+/** What lies over the page, one at a time. Each is an entry of the browser's history, so that Back closes it. */
+export type Over = 'palette' | 'settings' | 'shortcuts' | 'connect' | `exchange:${string}`
 
 const THEME_KEY = 'palaver.theme'
 const TOAST_MS = 5000
@@ -24,12 +29,7 @@ export class PageState {
   route: Route = $state.raw(parseRoute(location.pathname))
   theme: Theme = $state(readTheme())
   drawer = $state(false)
-  palette = $state(false)
-  settings = $state(false)
-  /** How a program uses this server. */
-  connect = $state(false)
-  /** The exchange whose request and response are looked at. */
-  inspected: string | null = $state(null)
+  over: Over | null = $state(null)
   toasts: Toast[] = $state.raw([])
   /** Ticks each half minute, for relative times. */
   now: Date = $state.raw(new Date())
@@ -39,12 +39,21 @@ export class PageState {
   draft: { room: string | null; text: string } | null = $state.raw(null)
   /** A part of the page could not be fetched: most likely the server has a newer page. */
   outdated = $state(false)
+  /** The list of chats is a drawer. */
+  readonly narrow = new MediaQuery('width < 860px')
   #toastId = 0
+  /** The browser was asked to go back and has not gone yet; what wants to go elsewhere waits. */
+  #returning = false
+  #waiting: (() => void)[] = []
 
   constructor(session: Session) {
     this.session = session
+    if (isOver(history.state)) history.replaceState(null, '')
     addEventListener('popstate', () => {
+      this.over = isOver(history.state) ? history.state.over : null
       this.route = parseRoute(location.pathname)
+      this.#returning = false
+      for (const step of this.#waiting.splice(0)) step()
     })
     addEventListener('vite:preloadError', () => {
       this.outdated = true
@@ -55,10 +64,40 @@ export class PageState {
   }
 
   go(room: string | null, seq: number | null = null, replace = false): void {
-    const path = routePath(room, seq)
-    if (path !== location.pathname) history[replace ? 'replaceState' : 'pushState'](null, '', path)
-    this.route = { room, seq }
-    this.drawer = false
+    this.visit(routePath(room, seq), replace)
+  }
+
+  visit(path: string, replace = false): void {
+    this.#settled(() => {
+      const over = isOver(history.state)
+      if (over || path !== location.pathname) history[replace || over ? 'replaceState' : 'pushState'](null, '', path)
+      this.over = null
+      this.route = parseRoute(path)
+      this.drawer = false
+    })
+  }
+
+  open(over: Over): void {
+    this.#settled(() => {
+      history[isOver(history.state) ? 'replaceState' : 'pushState']({ over }, '')
+      this.over = over
+    })
+  }
+
+  /** Closes what lies over the page; what comes `then`, after the focus was given back, may go elsewhere. */
+  close(then?: () => void): void {
+    this.over = null
+    setTimeout(() => {
+      then?.()
+      if (this.over !== null || this.#returning || !isOver(history.state)) return
+      this.#returning = true
+      history.back()
+    })
+  }
+
+  #settled(step: () => void): void {
+    if (this.#returning) this.#waiting.push(step)
+    else step()
   }
 
   setTheme(theme: Theme): void {
@@ -74,8 +113,7 @@ export class PageState {
 
   toast(text: string, undo: (() => void) | null = null): void {
     const id = ++this.#toastId
-    this.toasts = [...this.toasts.slice(-2), { id, text, undo }]
-    setTimeout(() => this.dismiss(id), undo ? TOAST_UNDO_MS : TOAST_MS)
+    this.toasts = [...this.toasts.slice(-2), { id, text, undo, ms: undo ? TOAST_UNDO_MS : TOAST_MS }]
   }
 
   dismiss(id: number): void {
@@ -114,6 +152,10 @@ export function providePage(page: PageState): PageState {
 
 export function usePage(): PageState {
   return getContext<PageState>(KEY)
+}
+
+function isOver(state: unknown): state is { over: Over } {
+  return typeof state === 'object' && state !== null && 'over' in state
 }
 
 function readTheme(): Theme {

@@ -42,10 +42,11 @@ export class Api {
     return this.#call('GET', '/models')
   }
 
-  rooms(query: { limit: number; cursor?: string | null; search?: string }): Promise<RoomsPage> {
+  rooms(query: { limit: number; cursor?: string | null; search?: string; deleted?: boolean }): Promise<RoomsPage> {
     const search = new URLSearchParams({ limit: String(query.limit) })
     if (query.cursor) search.set('cursor', query.cursor)
     if (query.search) search.set('search', query.search)
+    if (query.deleted) search.set('deleted', 'true')
     return this.#call('GET', `/rooms?${search}`)
   }
 

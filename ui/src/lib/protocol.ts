@@ -41,7 +41,7 @@ export interface MessageMeta {
   usage?: { input?: number; output?: number }
   ms?: { first?: number; total?: number }
   reasoning?: string
-  error?: { code: string; temporary?: boolean }
+  error?: { code: string; detail?: string; temporary?: boolean }
   /** Of what came through the API: the request and its answer, to be fetched with `exchange`. */
   exchange?: string
   /** Which of several answers to one question, from 0. */

@@ -4,7 +4,7 @@ import { answerText, charactersIn, Problem, problemText, tooLongText } from './e
 import { newCid } from './ids'
 import { linkParts } from './links'
 import { initials, roomTitle } from './names'
-import { parseRoute, routePath } from './route'
+import { DELETED, parseRoute, routePath } from './route'
 import { dayName, period, relative, short } from './time'
 
 describe('errors', () => {
@@ -39,12 +39,15 @@ describe('errors', () => {
 describe('addresses', () => {
   test('are read as they are written', () => {
     for (const [room, seq] of [[null, null], ['r_1', null], ['r_1', 42]] as const) {
-      expect(parseRoute(routePath(room, seq))).toEqual({ room, seq })
+      expect(parseRoute(routePath(room, seq))).toEqual({ view: room ? 'room' : 'start', room, seq })
     }
+    expect(parseRoute(DELETED).view).toBe('deleted')
   })
 
-  test('that mean nothing lead to the start', () => {
-    for (const path of ['/x', '/r/', '/r/a b', '/r/r_1/x', '/r/../api']) expect(parseRoute(path).room).toBe(null)
+  test('that mean nothing are told from the start', () => {
+    for (const path of ['/x', '/r/', '/r/a b', '/r/r_1/x', '/r/../api']) {
+      expect(parseRoute(path)).toEqual({ view: 'nothing', room: null, seq: null })
+    }
   })
 })
 
