@@ -27,6 +27,10 @@ class Clock(Protocol):
         """Seconds that only rise. For durations and deadlines."""
         ...
 
+    def boottime(self) -> float:
+        """Seconds that only rise, also while the machine sleeps. For what others count on meanwhile, as a lease."""
+        ...
+
     def new_id(self) -> str:
         """A new UUIDv7 as 32 lower-case hex digits."""
         ...
@@ -50,6 +54,10 @@ class SystemClock:
     def monotonic(self) -> float:
         """See `Clock`."""
         return time.monotonic()
+
+    def boottime(self) -> float:
+        """See `Clock`. macOS counts its sleep in CLOCK_MONOTONIC."""
+        return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
     def new_id(self) -> str:
         """See `Clock`."""

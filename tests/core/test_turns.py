@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.core.conftest import Running, Script
 
+from palaver.clock import SystemClock
 from palaver.core import start
 from palaver.core.chat import Sent
 from palaver.core.live import Delta, Happened, Opened
@@ -14,6 +15,7 @@ from palaver.core.reader import Reader
 from palaver.core.start import Core
 from palaver.errors import Code, ProviderError, Refused
 from palaver.model import Actor, Message, MessageId, Room, Status, TurnId
+from palaver.settings import Settings
 from palaver.store.commands import AddMessage
 from palaver.store.journal import Journal
 
@@ -382,3 +384,37 @@ async def test_a_turn_that_nobody_began_is_begun(
         await core.turns.see_to_unbegun()
         [answer] = await answers(core, actor, room)
     assert (answer.text, answer.id) == ("late", added.turns[0].message)
+
+
+class Sleeper(SystemClock):
+    """A machine that was asleep for so many seconds."""
+
+    slept = 0.0
+
+    def boottime(self) -> float:
+        return super().boottime() + self.slept
+
+
+@pytest.mark.postgres
+async def test_after_a_sleep_nothing_is_shown_before_the_lease_is_known_to_be_ours(
+    postgres_url: str, tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start, "PULSE_SECONDS", 3_600)
+    clock = Sleeper()
+    settings = Settings(data_dir=tmp_path, database_url=postgres_url, detect=False)
+    async with start.started(settings, clock=clock, provider=script) as core:
+        _, ada = await core.access.new_guest("Ada")
+        await core.chat.send(ada, core.lobby, text="why?", cid="why")
+        await script.requests.get()
+        clock.slept = 60
+        script.say("Because")
+        while not script.pieces.empty():  # noqa: ASYNC110  nobody is told
+            await asyncio.sleep(0)
+        with core.chat.reader(ada) as reader:
+            assert (await reader.subscribe(core.lobby)).streams == ()
+        await core.turns.renew()
+        with core.chat.reader(ada) as reader:
+            (stream,) = (await reader.subscribe(core.lobby)).streams
+            assert stream.text == "Because"
+        script.say(None)
+        await core.turns.idle()

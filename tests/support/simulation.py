@@ -108,6 +108,9 @@ class SimulatedClock:
     def monotonic(self) -> float:
         return self.loop.time()
 
+    def boottime(self) -> float:
+        return self.loop.time()
+
     def new_id(self) -> str:
         tail = self.loop.chance.getrandbits(74)
         return (

@@ -92,7 +92,7 @@ class Stream:
     A `mirror` is written by another process. `lengths`: characters of text and of reasoning.
     """
 
-    __slots__ = ("_opened", "_tail", "after", "lengths", "mirror", "pieces", "turn")
+    __slots__ = ("_opened", "_tail", "after", "leased", "lengths", "mirror", "pieces", "turn")
 
     def __init__(self, turn: Turn, *, mirror: bool) -> None:
         self.turn = turn
@@ -100,6 +100,7 @@ class Stream:
         self.after = turn.trigger_seq
         self.pieces: list[tuple[str, str]] = []
         self.lengths: tuple[int, int] = (0, 0)
+        self.leased: Callable[[], bool] = lambda: True
         self._opened: Opened | None = None
         self._tail: Delta | None = None
 
@@ -327,6 +328,10 @@ class Hub:
         stream.lengths = (stream.lengths[0] + len(text), stream.lengths[1] + len(reasoning))
         if self.spread is not None and not stream.mirror:
             self.spread.grew()
+        self._touch(self._feeds.get(stream.turn.room))
+
+    def touched(self, stream: Stream) -> None:
+        """What was held back of an answer may be shown."""
         self._touch(self._feeds.get(stream.turn.room))
 
     def drop_stream(self, stream: Stream) -> None:

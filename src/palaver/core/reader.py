@@ -224,7 +224,11 @@ class Reader:
         )
 
     def _running(self, cursor: Cursor) -> tuple[StreamView, ...]:
-        views = tuple(stream.view() for stream in self._hub.streams(cursor.feed.room).values())
+        views = tuple(
+            stream.view()
+            for stream in self._hub.streams(cursor.feed.room).values()
+            if stream.leased()
+        )
         cursor.streams = {view.message: view.n for view in views}
         return views
 
@@ -273,6 +277,8 @@ class Reader:
         encode = self._hub.encode
         streams = self._hub.streams(cursor.feed.room)
         for message, stream in streams.items():
+            if not stream.leased():
+                continue
             if message not in cursor.streams:
                 cursor.streams[message] = 0
                 items.append(stream.opened(encode))

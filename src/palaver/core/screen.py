@@ -4,6 +4,7 @@ from contextlib import suppress
 
 import structlog
 
+from palaver.clock import Clock
 from palaver.core.hub import Hub
 from palaver.model import Message, Turn
 from palaver.store.commands import Part
@@ -15,18 +16,35 @@ log = structlog.stdlib.get_logger()
 class Screen:
     """What readers are shown of one answer. `message` is what was stored, of one that a program writes itself."""
 
-    def __init__(self, hub: Hub, journal: Journal, turn: Turn) -> None:
+    def __init__(self, hub: Hub, journal: Journal, turn: Turn, clock: Clock, until: float) -> None:
+        self._clock = clock
+        self._until = until
         self._hub = hub
         self._journal = journal
         self.turn = turn
         self.stream = hub.open_stream(turn)
+        self.stream.leased = self.leased
         self.message: Message | None = None
         self._copied = (0, 0)
         self._parts = 0
         self._held: tuple[str, str] = ("", "")
 
+    def renewed(self, until: float) -> None:
+        """The turn is this process's until then; what was held back meanwhile is shown."""
+        self._until = until
+        if any(self._held):
+            self.show("")
+        self._hub.touched(self.stream)
+
+    def leased(self) -> bool:
+        """Whether the turn is still this process's for sure: after a sleep others may have ended it."""
+        return self._clock.boottime() < self._until
+
     def show(self, text: str, reasoning: str = "") -> None:
-        """Keeps a piece, then shows it."""
+        """Keeps a piece, then shows it, unless the turn's lease is over: then it is held back."""
+        if not self.leased():
+            self._held = (self._held[0] + text, self._held[1] + reasoning)
+            return
         if any(self._held):
             text, reasoning = self._held[0] + text, self._held[1] + reasoning
         try:

@@ -31,7 +31,7 @@ from palaver.model import NO_DATA, ActorId, Event, RoomId, TitleSource, Visibili
 from palaver.settings import Settings
 from palaver.store import actors, events, rooms
 from palaver.store.bus import Bus, bus_of
-from palaver.store.commands import CreateRoom, RenewLeases
+from palaver.store.commands import CreateRoom
 from palaver.store.engine.base import Database
 from palaver.store.engine.lanes import Lane, Lanes, ThreadLanes
 from palaver.store.journal import Journal
@@ -416,7 +416,7 @@ async def _pulse(core: Core, store: Store) -> None:
         try:
             await store.read(rooms.seqs, (LOBBY,))
             if core.turns.running:
-                await store.write(RenewLeases())
+                await core.turns.renew()
             if store.shared:
                 for left in (core.held, core.turns, core.drafts):
                     await left.recover()

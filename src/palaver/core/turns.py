@@ -15,6 +15,7 @@ A provider's failure becomes a status and a code in the message's meta; its text
 """
 
 import asyncio
+import math
 from collections.abc import (
     AsyncGenerator,
     Awaitable,
@@ -62,6 +63,7 @@ from palaver.model import (
 )
 from palaver.settings import Settings
 from palaver.store import rooms, turns
+from palaver.store.apply.opening import LEASE_MS
 from palaver.store.commands import (
     ClaimTurns,
     Command,
@@ -69,6 +71,7 @@ from palaver.store.commands import (
     KeepParts,
     OpenTurn,
     RenameRoom,
+    RenewLeases,
     RetryTurn,
 )
 from palaver.store.journal import (
@@ -84,6 +87,7 @@ from palaver.store.journal import (
 )
 from palaver.store.store import Store
 
+LEASE_SECONDS = LEASE_MS / 1_000
 TITLE_SECONDS_MAX = 30.0
 TITLE_CHARS_MAX = 80
 STORE_RETRY_SECONDS_MAX = 5.0
@@ -305,7 +309,10 @@ class Turns:
 
     def screen(self, turn: Turn, journal: Journal | None = None) -> Screen:
         """Where an answer is shown, after this or the usual journal has it; to be closed with `close`."""
-        screen = self._screens[turn.id] = Screen(self._hub, journal or self._journal, turn)
+        leased = self._store.shared and journal is None  # else nobody else can take it over
+        until = self._clock.boottime() + LEASE_SECONDS if leased else math.inf
+        screen = Screen(self._hub, journal or self._journal, turn, self._clock, until)
+        self._screens[turn.id] = screen
         return screen
 
     async def is_over(self, turn: TurnId, stored: object) -> bool:
@@ -318,6 +325,14 @@ class Turns:
         """The answer is over; see `Screen.close`."""
         del self._screens[screen.turn.id]
         screen.close(stored=stored)
+
+    async def renew(self) -> None:
+        """Prolongs the leases; an answer whose turn is this process's no more shows nothing from the lease's end on."""
+        asked = self._clock.boottime()
+        mine = await self._store.write(RenewLeases())
+        for turn in mine & self._screens.keys():
+            if self._store.shared:
+                self._screens[turn].renewed(asked + LEASE_SECONDS)
 
     async def copy(self) -> None:
         """Copies what came since the last time, for another host that may have to take it over."""

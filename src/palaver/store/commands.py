@@ -140,8 +140,8 @@ class ClaimTurns(Command[tuple[Turn, ...]]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RenewLeases(Command[int]):
-    """Prolongs the lease (30 s) of all open turns of this process; the number of them."""
+class RenewLeases(Command[frozenset[TurnId]]):
+    """Prolongs the lease (`LEASE_SECONDS`) of all open turns of this process; which they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,7 +40,7 @@ from palaver.store.commands import (
 from palaver.store.engine.base import POSTGRESQL
 from palaver.store.engine.statement import Statement, among, inserting, updating
 from palaver.store.schema import actors, messages, partials, rooms, turn_is_open, turns
-from palaver.store.turns import asker, get, selected, turn_of
+from palaver.store.turns import asker, get, open_of, selected, turn_of
 
 _ROOM_OF_TURN = Statement(
     select(rooms.c.id)
@@ -212,9 +212,10 @@ def claim(tx: Transaction, command: ClaimTurns) -> tuple[Turn, ...]:
     return tuple(claimed)
 
 
-def renew(tx: Transaction, command: RenewLeases) -> int:  # noqa: ARG001  as the others
+def renew(tx: Transaction, command: RenewLeases) -> frozenset[TurnId]:  # noqa: ARG001  as the others
     """Applies `RenewLeases`."""
-    return _RENEW.run(tx.conn, tx.owner)
+    _RENEW.run(tx.conn, tx.owner)
+    return frozenset([turn.id for turn in open_of(tx.conn, tx.owner)])
 
 
 def room_of(conn: Connection, command: FinishTurn | RetryTurn) -> RoomId | None:
