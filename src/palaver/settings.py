@@ -132,6 +132,14 @@ class Settings(BaseSettings):
     """Frames that one live connection may send a second, on average over ten seconds."""
     bytes_per_second: Annotated[float, Field(gt=0)] = 524_288.0
     """Bytes that one live connection may send a second, on average over ten seconds; what is more waits."""
+    guests_per_hour: Annotated[int, Field(ge=1)] | None = None
+    """New guests from one address (of IPv6: one /64). Default: 300; programs of this machine without bound."""
+    rooms_per_hour: Annotated[int, Field(ge=1)] | None = None
+    """New rooms from one address. Default: 1,000; programs of this machine without bound."""
+    messages_per_minute: Annotated[int, Field(ge=1)] | None = None
+    """Messages and retries from one address. Default: 600; programs of this machine without bound."""
+    connections_per_minute: Annotated[int, Field(ge=1)] | None = None
+    """New live connections and feeds from one address. Default: 600; programs of this machine without bound."""
     slow_reader_seconds: Annotated[float, Field(gt=0)] = 30.0
     """A reader that takes no byte for this long is closed and may resume."""
     ping_seconds: Annotated[float, Field(gt=0)] = 25.0

@@ -110,10 +110,15 @@ async def test_the_last_use_is_noted(core: Core) -> None:
 
 async def test_every_foreign_key_is_a_guest_of_its_own(running: Running) -> None:
     async with running() as core:
-        one, again = await core.keys.guest("sk-one"), await core.keys.guest("sk-one")
-        other = await core.keys.guest("")
+        asked: list[str] = []
+        seen = await core.keys.guest("sk-one", None)
+        one = await core.keys.guest("sk-one", lambda: asked.append("one"))
+        again = await core.keys.guest("sk-one", lambda: asked.append("again"))
+        other = await core.keys.guest("", lambda: asked.append("other"))
+        assert asked == ["one", "other"]
+        assert seen == one, "who only reads is who they will be"
         assert one == again
         assert one.id != other.id
         assert (one.name, one.guest) == ("API", True)
     async with running() as core:
-        assert await core.keys.guest("sk-one") == one
+        assert await core.keys.guest("sk-one", None) == one

@@ -1,8 +1,25 @@
-"""Who is asking: the cookie, the bearer token, and nothing else."""
+"""Who is asking: the cookie, the bearer token, and nothing else; and when somebody is stored for it."""
 
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
 from http.cookies import SimpleCookie
+from pathlib import Path
 
-from tests.wire.door import Door
+import httpx2
+from tests.wire.door import Door, Live, open_door
+
+FOREIGN = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}
+
+
+def people(door: Door) -> int:
+    """How many persons the database has."""
+    with closing(sqlite3.connect(door.settings.data_dir / "palaver.db")) as db:
+        return db.execute("SELECT count(*) FROM actors WHERE handle <> 'assistant'").fetchone()[0]
+
+
+def session_of(http: httpx2.AsyncClient) -> Mapping[str, str]:
+    return {"cookie": f"palaver_session={http.cookies['palaver_session']}"}
 
 
 async def test_the_first_call_sets_a_cookie_that_no_script_reads(door: Door) -> None:
@@ -24,11 +41,72 @@ async def test_a_refused_first_call_sets_it_too(door: Door) -> None:
     assert "set-cookie" not in (await http.get("/api/rooms/r_1")).headers
 
 
-async def test_a_cookie_that_means_nothing_is_replaced(door: Door) -> None:
+async def test_who_only_looks_is_stored_nowhere_and_is_the_same_one_afterwards(door: Door) -> None:
+    before = people(door)
+    http = door.http()
+    me = (await http.get("/api/me")).json()
+    lobby = (await http.get("/api/rooms")).json()["rooms"][0]["id"]
+    for path in (f"/api/rooms/{lobby}/messages", f"/api/rooms/{lobby}/events", "/api/models"):
+        assert (await http.get(path)).status_code == 200
+    for path in ("/api/sessions", "/api/history", "/v1/models", "/v1/conversations"):
+        await door.http().get(path, headers={"authorization": "Bearer sk-nobody"})
+    async with door.socket(additional_headers=session_of(http)) as socket:
+        live = Live(socket)
+        assert (await live.ask(t="hello", v=1))["me"] == me
+        assert (await live.ask(t="sub", room=lobby))["t"] == "sub"
+        assert (await live.ask(t="read", room=lobby, seq=1))["t"] == "ok"
+        assert people(door) == before
+        said = await live.say(lobby, "hello")
+        assert (said["state"], people(door)) == ("stored", before + 1)
+        assert (await live.event("message.created"))["by"] == me["id"]
+    assert (await http.get("/api/me")).json() == me
+    assert people(door) == before + 1
+
+
+async def test_a_room_makes_a_guest_of_a_visitor_and_of_a_connection_of_theirs(door: Door) -> None:
+    http = door.http()
+    me = (await http.get("/api/me")).json()
+    async with door.socket(additional_headers=session_of(http)) as socket:
+        live = Live(socket)
+        await live.ask(t="hello", v=1)
+        room = (await http.post("/api/rooms", json={"title": "Mine"})).json()["id"]
+        await live.ask(t="sub", room=room)
+        assert (await live.ask(t="read", room=room, seq=1))["t"] == "ok"
+        assert (await http.get(f"/api/rooms/{room}")).json()["read_seq"] == 1
+        assert (await live.say(room, "hi"))["state"] == "stored"
+    assert (await http.get("/api/me")).json() == me
+
+
+async def test_visitors_stay_who_they_are_after_a_restart(tmp_path: Path) -> None:
+    async with open_door(tmp_path) as door:
+        http = door.http()
+        me, cookie = (await http.get("/api/me")).json(), session_of(http)
+    async with open_door(tmp_path) as door:
+        again = await door.http().get("/api/me", headers=cookie)
+        assert again.json() == me
+        assert "set-cookie" not in again.headers
+
+
+async def test_a_page_of_another_site_makes_nobody(tmp_path: Path) -> None:
+    async with open_door(tmp_path, allowed_origins="https://app.example.org") as door:
+        before = people(door)
+        for path in ("/api/me", "/api/rooms", "/api/sessions", "/api/history", "/v1/models"):
+            got = await door.http().get(path, headers=FOREIGN)
+            assert "set-cookie" not in got.headers, path
+        allowed = FOREIGN | {"origin": "https://app.example.org"}
+        got = await door.http().post("/api/rooms", json={}, headers=allowed)
+        assert (got.status_code, got.json()["code"]) == (401, "unauthenticated")
+        assert people(door) == before
+
+
+async def test_a_cookie_that_means_nothing_is_replaced_and_is_no_session(door: Door) -> None:
     for value in ("x", "x" * 43, "x" * 5_000, '"\\377"'):
-        got = await door.http().get("/api/me", headers={"cookie": f"palaver_session={value}"})
+        headers = {"cookie": f"palaver_session={value}"}
+        got = await door.http().get("/api/me", headers=headers)
         assert got.status_code == 200
         assert "set-cookie" in got.headers
+        got = await door.http().post("/api/rooms", json={}, headers=headers)
+        assert f"session={value};" not in got.headers["set-cookie"], "nobody chooses a token"
 
 
 async def test_a_token_that_means_nothing_is_refused(door: Door) -> None:

@@ -6,6 +6,9 @@ chooses is good at that door only.
 """
 
 import hashlib
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
 from typing import TypeVar
 from uuid import UUID
 
@@ -51,6 +54,8 @@ class Access:
         self._clock = clock
         self._sessions: dict[bytes, Actor] = {}
         self._roles: dict[tuple[ActorId, RoomId], MemberRole | None] = {}
+        self.secret = ""
+        """What signs the tokens of visitors; every process of the database has the same (`started`)."""
 
     # who is there
 
@@ -75,10 +80,35 @@ class Access:
         name = None if name is None else self._checked(name)
         return token, await self._guest(_digest(token), name)
 
-    async def claimed(self, user: UUID) -> Actor:
-        """The guest of an id that its client chose, made at its first use. It is no session's token: see `actor`."""
+    def visitor(self, token: str | None) -> tuple[str, Actor]:
+        """Who has written nothing yet and is stored nowhere: the guest that this token will be, or that a new one will.
+
+        Such tokens are signed, so that nobody's choice of one becomes a session.
+        """
+        if token is None or not self._is_signed(token):
+            nonce = hashlib.sha256(self._clock.secret().encode()).digest()[:16]
+            token = self._signed(nonce)
+        return token, _guest_of(_digest(token))
+
+    async def entered(self, token: str) -> Actor:
+        """The guest of a visitor's token, stored because they write."""
+        return await self._guest(_digest(token))
+
+    async def claimed(self, user: UUID, making: Callable[[], None] | None = None) -> Actor:
+        """The guest of an id that its client chose, made at its first use. It is no session's token: see `actor`.
+
+        `making` is asked before one is made.
+        """
         digest = _digest(str(user))
-        return await self._store.read(actors.by_token, digest) or await self._guest(digest)
+        known = await self._store.read(actors.by_token, digest)
+        if known is None and making is not None:
+            making()
+        return known or await self._guest(digest)
+
+    async def looking(self, user: UUID) -> Actor:
+        """The same without making it: an id that is new here is a visitor's."""
+        digest = _digest(str(user))
+        return await self._store.read(actors.by_token, digest) or _guest_of(digest)
 
     async def rename(self, actor: Actor, name: str) -> Actor:
         """Gives a person another name. Refused: `name_invalid`, `name_reserved`."""
@@ -166,14 +196,19 @@ class Access:
             raise Refused(Code.TURN_NOT_FOUND, "There is no such answer in a room of yours.")
         return found
 
+    def _signed(self, nonce: bytes) -> str:
+        proof = hmac.digest(self.secret.encode(), nonce, "sha256")[:16]
+        return urlsafe_b64encode(nonce + proof).rstrip(b"=").decode()
+
+    def _is_signed(self, token: str) -> bool:
+        try:
+            nonce = urlsafe_b64decode(token + "=")[:16]
+        except ValueError:
+            return False
+        return hmac.compare_digest(self._signed(nonce).encode(), token.encode())
+
     async def _guest(self, digest: bytes, name: str | None = None) -> Actor:
-        hex_id = self._clock.new_id()
-        guest = Actor(
-            id=ActorId(f"u_{hex_id}"),
-            kind=ActorKind.PERSON,
-            name=name or f"Guest {hex_id[-4:]}",
-            guest=True,
-        )
+        guest = _guest_of(digest, name)
         handle = f"guest-{digest.hex()[:32]}"
         return await self._store.write(AddActor(actor=guest, handle=handle, token_sha256=digest))
 
@@ -196,6 +231,13 @@ def _remember(known: dict[K, V], key: K, value: V) -> None:
 def _may_be_token(token: str) -> bool:
     """Whether a text may be a token that was made here. A UUID is none: it was chosen by a client (`claimed`)."""
     return len(token) == TOKEN_CHARS and token.isascii()
+
+
+def _guest_of(digest: bytes, name: str | None = None) -> Actor:
+    """The id is made of the token's digest, so that a visitor is the same one before and after they are stored."""
+    hex_id = hashlib.sha256(b"guest" + digest).hexdigest()[:32]
+    name = name or f"Guest {hex_id[-4:]}"
+    return Actor(id=ActorId(f"u_{hex_id}"), kind=ActorKind.PERSON, name=name, guest=True)
 
 
 def _digest(token: str) -> bytes:

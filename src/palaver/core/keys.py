@@ -11,7 +11,7 @@ Who may do without a key is not decided here: that depends on where the request 
 import asyncio
 import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final
 
 import structlog
@@ -115,10 +115,11 @@ class Keys:
         self._were_used.set()
         return key
 
-    async def guest(self, bearer: str) -> Actor:
+    async def guest(self, bearer: str, making: Callable[[], None] | None) -> Actor:
         """Who speaks with a key that is none of ours: one guest for each, whose session nobody has.
 
-        An actor is made at the first call, and found again after that.
+        An actor is made at the first call that writes, after `making` was asked, and found again after that. Who only
+        reads (no `making`) is stored nowhere.
         """
         digest = _digest(bearer)
         known = self._known.get(digest)
@@ -127,8 +128,11 @@ class Keys:
         handle = f"api-{digest.hex()[:32]}"
         found = await self._store.read(actors.by_handle, handle)
         if found is None:
-            id_ = ActorId(f"u_{self._clock.new_id()}")
+            id_ = ActorId(f"u_{hashlib.sha256(b'api' + digest).hexdigest()[:32]}")
             guest = Actor(id=id_, kind=ActorKind.PERSON, name=GUEST_NAME, guest=True)
+            if making is None:
+                return guest
+            making()
             found = await self._store.write(AddActor(actor=guest, handle=handle))
         self._believe(digest, found)
         return found

@@ -31,7 +31,7 @@ from palaver.model import NO_DATA, ActorId, Event, RoomId, TitleSource, Visibili
 from palaver.settings import Settings
 from palaver.store import actors, events, rooms
 from palaver.store.bus import Bus, bus_of
-from palaver.store.commands import CreateRoom
+from palaver.store.commands import CreateRoom, KeepSecret
 from palaver.store.engine.base import Database
 from palaver.store.engine.lanes import Lane, Lanes, ThreadLanes
 from palaver.store.journal import Journal
@@ -248,6 +248,8 @@ async def started(
         ending.push_async_callback(parts.close)
         tasks = await ending.enter_async_context(_tasks())
         core = Core(parts, tasks, await _assistant(store, Access(store, settings, clock)))
+        keeping = KeepSecret(name="visitors", value=clock.secret())
+        core.access.secret = await store.write(keeping)
         ending.callback(core.drafts.close)
         ending.callback(core.held.close)
         if lobby:

@@ -369,6 +369,14 @@ class AddActor(Command[Actor]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeepSecret(Command[str]):
+    """Keeps a secret that all processes of this database share; the one that was kept first is the result."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RenameActor(Command[Actor]):
     """Gives an actor another name."""
 

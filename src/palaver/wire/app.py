@@ -23,6 +23,7 @@ from palaver.wire.logs import AccessLog
 from palaver.wire.openai.router import OpenAIDoor
 from palaver.wire.page import Page
 from palaver.wire.proxies import Proxies
+from palaver.wire.rates import Rates
 from palaver.wire.rest import Rest, answer
 from palaver.wire.transport import EdgeTally
 from palaver.wire.websocket import Live
@@ -74,7 +75,7 @@ def create_app(core: Core, tally: EdgeTally) -> FastAPI:
             allow_headers=["*"],  # whatever libraries say of themselves: the page is trusted
             expose_headers=EXPOSED_HEADERS,
         )
-    app.add_middleware(Limits, settings=settings)
+    app.add_middleware(Limits, settings=settings, rates=Rates(settings, core.clock.monotonic))
     app.add_middleware(problems.Caught)
     app.add_middleware(AccessLog)
     app.add_middleware(Proxies, settings=settings)

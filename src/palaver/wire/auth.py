@@ -1,7 +1,8 @@
 """Who is asking: a session's token, from the cookie or the `Authorization` header, to an actor.
 
-For now everyone is a guest. The first `/api` call without a session makes one and sets the cookie, which no script of
-the page can read. A token never stands in a URL. Who may see what is not decided here (`core.access`).
+For now everyone is a guest. The first `/api` call without a session sets the cookie, which no script of the page can
+read; until something is written, nobody is stored for it: who only looks is a visitor. A page of another site makes
+nobody. A token never stands in a URL. Who may see what is not decided here (`core.access`).
 """
 
 from typing import Annotated
@@ -15,7 +16,8 @@ from palaver.core.access import Access
 from palaver.core.start import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor
-from palaver.wire.proxies import base_of, is_secure
+from palaver.wire import rates
+from palaver.wire.proxies import SAFE_METHODS, base_of, is_secure
 
 COOKIE = "palaver_session"
 HOST_COOKIE, SECURE_COOKIE = f"__Host-{COOKIE}", f"__Secure-{COOKIE}"
@@ -26,17 +28,34 @@ _NEW_SESSION = "new_session"
 
 
 async def identity(request: HTTPConnection) -> Actor:
-    """The actor of a REST call; a new guest when it has no session. Refused: `unauthenticated` (a wrong token)."""
+    """The actor of a REST call; without a session a visitor, who becomes a guest by the first call that writes.
+
+    Refused: `unauthenticated` (a wrong token; a page of another site that writes without one).
+    Unavailable: `rate_limited` (too many new guests).
+    """
     core: Core = request.app.state.core
-    given = request.headers.get("authorization")
-    if given is not None:
-        return await of_bearer(core.access, given)
-    token = _given(request)
-    actor = None if token is None else await core.access.actor(token)
-    if actor is None:
-        token, actor = await core.access.new_guest()
+    bearer = request.headers.get("authorization")
+    if bearer is not None:
+        return await of_bearer(core.access, bearer)
+    given = _given(request)
+    actor = None if given is None else await core.access.actor(given)
+    if actor is not None:
+        return actor
+    token, actor = core.access.visitor(given)
+    foreign = request.headers.get("sec-fetch-site") == "cross-site"
+    if request.scope["method"] not in SAFE_METHODS:
+        if foreign:
+            raise Refused(Code.UNAUTHENTICATED, "Send a token, which POST /api/guests gives.")
+        actor = await entered(core, request.scope, token)
+    if token != given and not foreign:
         setattr(request.state, _NEW_SESSION, token)
     return actor
+
+
+async def entered(core: Core, scope: Scope, token: str) -> Actor:
+    """The guest that a visitor becomes. Unavailable: `rate_limited`."""
+    rates.take(scope, rates.Use.GUESTS)
+    return await core.access.entered(token)
 
 
 Me = Annotated[Actor, Depends(identity)]
@@ -51,10 +70,19 @@ async def of_bearer(access: Access, header: str) -> Actor:
     return actor
 
 
-async def of_socket(access: Access, scope: Scope, token: str | None) -> Actor | None:
-    """The actor of a live connection: by the token in its hello, else by its cookie; None for neither."""
-    token = token or _given(HTTPConnection(scope))
-    return None if token is None else await access.actor(token)
+async def of_socket(
+    access: Access, scope: Scope, token: str | None
+) -> tuple[Actor | None, str | None]:
+    """The actor of a live connection, by the token in its hello, else by its cookie; None for neither.
+
+    With a visitor comes the token that makes a guest of them (`entered`).
+    """
+    given = token or _given(HTTPConnection(scope))
+    actor = None if given is None else await access.actor(given)
+    if actor is not None or token is not None or given is None:
+        return actor, None
+    made, visitor = access.visitor(given)
+    return (visitor, made) if made == given else (None, None)
 
 
 class Sessions:

@@ -21,9 +21,9 @@ from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.settings import Settings
 from palaver.wire import problems
 from palaver.wire.openai import problems as openai
-from palaver.wire.proxies import host_name, is_secure
+from palaver.wire.proxies import SAFE_METHODS, host_name, is_secure
+from palaver.wire.rates import RATES, Rates, Use
 
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104  to know them, not to bind to them
 SINGLE = ("authorization", "content-type", "sec-fetch-site")
@@ -61,9 +61,10 @@ log = structlog.stdlib.get_logger()
 class Limits:
     """Refuses what comes from the wrong place or is too much, and passes the rest on."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, rates: Rates) -> None:
         self.app = app
         self._settings = settings
+        self._rates = rates
         self._hosts = LOOPBACK_NAMES | {settings.host.lower()} - WILDCARDS
         self._hosts |= {name.lower() for name in settings.allowed_hosts}
         self._any_address = settings.host in WILDCARDS
@@ -79,7 +80,10 @@ class Limits:
             await self.app(scope, receive, send)
             return
         try:
+            scope[RATES] = self._rates
             self._check(scope)
+            if scope["type"] == "websocket":
+                self._rates.take(scope, Use.CONNECTIONS)
         except PalaverError as error:
             await refuse(error, scope, receive, send)
             return

@@ -22,6 +22,7 @@ BASE = "palaver.base"
 """In a scope: the path below which the browser of this request sees the server, `/` or such as `/chat/`."""
 DIRECT = "palaver.direct"
 """In a scope: whether a program of this machine asks, with no proxy between."""
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 TRACES = ("forwarded", "via", "true-client-ip", "cdn-loop", "client-ip")
 TRACE_PREFIXES = (
     *("x-forwarded", "x-real-", "x-client-ip", "x-cluster-", "x-original-", "x-proxy", "x-envoy-"),

@@ -18,6 +18,7 @@ from palaver.model import ExchangeId, KeyId, MessageId, RoomId, TurnId
 from palaver.wire import frames, parts, shapes
 from palaver.wire.auth import Me
 from palaver.wire.openai.inspect import inspected
+from palaver.wire.rates import Use, take
 from palaver.wire.sse import EventFeed, wants_feed
 
 LIMIT_DEFAULT = 50
@@ -77,7 +78,7 @@ class Rest:
         self._core = core
 
     async def me(self, me: Me) -> Response:
-        """Who is asking. Without a session a guest is made and its cookie set."""
+        """Who is asking. Without a session a cookie is set; its guest is stored with the first call that writes."""
         return answer(frames.me(me))
 
     async def rename_me(self, me: Me, body: _NewName) -> Response:
@@ -214,6 +215,7 @@ class Rest:
         With `Accept: text/event-stream` a feed that goes on, resumed by `Last-Event-ID`.
         """
         if wants_feed(request):
+            take(request.scope, Use.CONNECTIONS)
             return EventFeed(self._core, me, RoomId(room), after, request)
         found, seq = await self._core.chat.events(
             me,
@@ -248,6 +250,7 @@ class Rest:
             status: int = 200,
             *,
             body: type[BaseModel] | None = None,
+            use: Use | None = None,
             others: tuple[int, ...] = (),
             also: dict[str, Any] | None = None,
         ) -> None:
@@ -258,27 +261,32 @@ class Rest:
                 status_code=status,
                 response_model=shape,
                 response_class=Response,
+                dependencies=[] if use is None else [_taking(use)],
                 responses=_documented(shape, (status, *others), also or {}),
                 openapi_extra=None if body is None else _body(body),
             )
 
         add("GET", "/me", self.me, shapes.Me)
         add("PATCH", "/me", self.rename_me, shapes.Me, body=shapes.NewName)
-        add("POST", "/guests", self.new_guest, shapes.Guest, status=201, body=shapes.NewGuest)
+        guests, new_guest = Use.GUESTS, shapes.NewGuest
+        add("POST", "/guests", self.new_guest, shapes.Guest, 201, body=new_guest, use=guests)
         add("GET", "/keys", self.keys, shapes.Keys)
         add("POST", "/keys", self.new_key, shapes.MadeKey, status=201, body=shapes.NewKey)
         add("DELETE", "/keys/{key}", self.revoke_key, None, status=204)
         add("GET", "/models", self.models, shapes.Models)
         add("GET", "/rooms", self.rooms, shapes.Rooms)
-        add("POST", "/rooms", self.new_room, shapes.Room, status=201, body=shapes.NewRoom)
+        new_room = shapes.NewRoom
+        add("POST", "/rooms", self.new_room, shapes.Room, 201, body=new_room, use=Use.ROOMS)
         add("GET", room, self.room, shapes.Room)
         add("PATCH", room, self.rename_room, shapes.Room, body=shapes.NewTitle)
         add("DELETE", room, self.delete_room, None, status=204)
         add("POST", f"{room}/restore", self.restore_room, shapes.Room)
         add("GET", f"{room}/messages", self.messages, shapes.Messages)
-        sending = shapes.NewMessage
         add(
-            "POST", f"{room}/messages", self.send, shapes.Sent, 201, body=sending, others=(200, 202)
+            *("POST", f"{room}/messages", self.send, shapes.Sent, 201),
+            body=shapes.NewMessage,
+            use=Use.MESSAGES,
+            others=(200, 202),
         )
         add("POST", f"{room}/read", self.read, None, status=204, body=shapes.ReadUpTo)
         feed: dict[str, Any] = {"text/event-stream": {}}
@@ -287,8 +295,18 @@ class Rest:
         add("GET", "/messages/{message}/parts/{place}", self.part, None, also=picture)
         add("GET", "/exchanges/{exchange}", self.exchange, shapes.Exchange)
         add("POST", "/turns/{turn}/stop", self.stop, shapes.Turn, status=202)
-        add("POST", "/messages/{message}/retry", self.retry, shapes.Turn, status=202)
+        retrying = Use.MESSAGES
+        add("POST", "/messages/{message}/retry", self.retry, shapes.Turn, 202, use=retrying)
         return router
+
+
+def _taking(use: Use) -> Any:
+    """Counts a use of the caller's address before the call. Unavailable: `rate_limited`."""
+
+    async def taken(request: Request) -> None:
+        take(request.scope, use)
+
+    return Depends(taken)
 
 
 def answer(value: Any, status: int = 200) -> Response:

@@ -21,7 +21,7 @@ from palaver.core.reader import Reader
 from palaver.core.start import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import Actor, MessageId, RoomId, TurnId
-from palaver.wire import auth, frames
+from palaver.wire import auth, frames, rates
 from palaver.wire.frames import Json
 from palaver.wire.problems import INTERNAL
 from palaver.wire.transport import FRAMES, KNOWN, LATE_MS, REFUSED, TOO_MANY
@@ -74,7 +74,8 @@ class Connection:
 
     __slots__ = (
         *("_actor", "_core", "_ended", "_epoch", "_out", "_pulled", "_reader", "_receive"),
-        *("_rooms", "_scope", "_send", "_tasks", "_timer", "_typed", "_waiting", "_working"),
+        *("_rooms", "_scope", "_send", "_tasks", "_timer", "_typed", "_visitor"),
+        *("_waiting", "_working"),
     )
 
     def __init__(self, core: Core, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,6 +93,7 @@ class Connection:
         self._typed: dict[RoomId, float] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._actor: Actor
+        self._visitor: str | None = None
         self._reader: Reader
         self._tasks: asyncio.TaskGroup
 
@@ -179,7 +181,7 @@ class Connection:
             raise _Over(OTHER_VERSION, "this server speaks version 1")
         rooms = self._last_known(frame.get("last"))
         token = frames.text_or_none_of(frame, "token")
-        actor = await auth.of_socket(core.access, self._scope, token)
+        actor, self._visitor = await auth.of_socket(core.access, self._scope, token)
         if actor is None:
             raise Refused(
                 Code.UNAUTHENTICATED, "Nobody is known by that token or cookie. Get one from /api."
@@ -294,14 +296,14 @@ class Connection:
                 await self._core.turns.stop(self._actor, turn)
             case "retry":
                 message = MessageId(frames.text_of(frame, "msg"))
+                await self._enter()
                 goes_on = frames.text_or_none_of(frame, "mode") == "continue"
                 turn = await self._core.turns.retry(self._actor, message, goes_on=goes_on)
                 return {"t": "ok", "turn": turn.id}
             case "typing":
                 await self._typing(RoomId(frames.text_of(frame, "room")))
             case "read":
-                room, seq = RoomId(frames.text_of(frame, "room")), frames.whole_of(frame, "seq")
-                await self._core.chat.mark_read(self._actor, room, seq, reader=self._reader)
+                await self._note_read(frame)
             case "watch":
                 await self._reader.watch()
             case "hello":
@@ -332,6 +334,7 @@ class Connection:
     async def _say(self, frame: Json) -> Json:
         reply_to = frames.text_or_none_of(frame, "reply_to")
         cid = frames.text_of(frame, "cid")
+        await self._enter()
         sent = await self._core.chat.send(
             self._actor,
             RoomId(frames.text_of(frame, "room")),
@@ -342,6 +345,21 @@ class Connection:
         )
         ack: Json = {"t": "ack", "cid": cid, "state": sent.state, "msg": sent.id}
         return ack | {"seq": sent.seq, "dup": sent.dup}
+
+    async def _note_read(self, frame: Json) -> None:
+        """What a visitor reads is not noted; who became a guest by another call is one here, too."""
+        room, seq = RoomId(frames.text_of(frame, "room")), frames.whole_of(frame, "seq")
+        if self._visitor is not None and await self._core.access.actor(self._visitor) is not None:
+            self._visitor = None
+        if self._visitor is None:
+            await self._core.chat.mark_read(self._actor, room, seq, reader=self._reader)
+
+    async def _enter(self) -> None:
+        """Before something is written: counts it, and makes a guest of a visitor. Unavailable: `rate_limited`."""
+        rates.take(self._scope, rates.Use.MESSAGES)
+        if self._visitor is not None:
+            self._actor = await auth.entered(self._core, self._scope, self._visitor)
+            self._visitor = None
 
     async def _typing(self, room: RoomId) -> None:
         now = self._core.clock.monotonic()

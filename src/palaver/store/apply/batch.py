@@ -38,6 +38,13 @@ def _renew_epoch(tx: Transaction, command: commands.RenewEpoch) -> str:
     return migrate.renew_epoch(tx.conn, f"e_{tx.clock.new_id()}", known=command.known)
 
 
+def _keep_secret(tx: Transaction, command: commands.KeepSecret) -> str:
+    row = migrate.META.first(tx.conn, command.name)
+    if row is None:
+        migrate.INSERT_META.run(tx.conn, command.name, command.value)
+    return command.value if row is None else str(row[0])
+
+
 APPLIED: Mapping[type[Command[Any]], Callable[[Transaction, Any], Any]] = {
     commands.AddMessages: _add_messages,
     commands.FinishTurn: turns.finish,
@@ -63,6 +70,7 @@ APPLIED: Mapping[type[Command[Any]], Callable[[Transaction, Any], Any]] = {
     commands.AddKey: keys.add,
     commands.RevokeKey: keys.revoke,
     commands.KeysUsed: keys.used,
+    commands.KeepSecret: _keep_secret,
     commands.RenewEpoch: _renew_epoch,
 }
 """How each command but `AddMessage`, which goes in runs, is applied."""

@@ -21,7 +21,6 @@ from palaver.model import Actor, EventType, Message, MessageId, Role, Room
 from palaver.wire import frames
 from palaver.wire.classic.answers import END, Answers
 from palaver.wire.classic.sessions import (
-    COOKIE,
     DEFAULT_TITLE,
     default_room,
     history_json,
@@ -32,6 +31,7 @@ from palaver.wire.classic.sessions import (
     uuid_of,
 )
 from palaver.wire.frames import Json
+from palaver.wire.rates import Use, take
 from palaver.wire.transport import KNOWN, LATE_MS, REFUSED, TOO_MANY
 
 NORMAL = 1000
@@ -52,7 +52,7 @@ async def converse(core: Core, websocket: WebSocket, session_id: str | None) -> 
         return
     await websocket.accept()
     try:
-        actor = await known_guest(core, websocket.cookies.get(COOKIE))
+        actor = await known_guest(core, websocket)
         if actor is None:
             await websocket.send_text(_text(_NO_IDENTITY))
             await websocket.close(NO_USER_ID, "No user identity")
@@ -236,6 +236,7 @@ class _Conversation:
         timestamp = _label(frame, "timestamp", TIMESTAMP_CHARS_MAX)
         if timestamp is not None:
             meta["timestamp"] = timestamp
+        take(self._websocket.scope, Use.MESSAGES)
         cid = self._core.clock.new_id()  # the old contract has none; it lets a message be accepted
         sent = await self._core.chat.send(
             self._actor, self._room.id, text=text, cid=cid, meta=meta, reader=self._reader

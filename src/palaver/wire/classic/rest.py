@@ -33,6 +33,7 @@ from palaver.wire.classic.sessions import (
 )
 from palaver.wire.frames import Json
 from palaver.wire.proxies import base_of, is_secure
+from palaver.wire.rates import Use, take
 
 Limit = Annotated[int, Query(ge=1, le=100)]
 Offset = Annotated[int, Query(ge=0)]
@@ -41,9 +42,11 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 async def _guest(request: Request) -> Actor:
     core: Core = request.app.state.core
-    actor = await known_guest(core, request.cookies.get(COOKIE))
+    actor = await known_guest(core, request)
     if actor is None:
-        request.state.classic_cookie, actor = await new_guest(core)
+        cookie, actor = await new_guest(core, request)
+        if request.headers.get("sec-fetch-site") != "cross-site":
+            request.state.classic_cookie = cookie
     return actor
 
 
@@ -117,8 +120,9 @@ def _session_routes(router: APIRouter, core: Core) -> None:
         return {"sessions": shown, "total": len(found), "limit": limit, "offset": offset}
 
     @router.post("/api/sessions", status_code=201)
-    async def created(body: NewSession, actor: Guest) -> Json:
+    async def created(request: Request, body: NewSession, actor: Guest) -> Json:
         """A new session."""
+        take(request.scope, Use.ROOMS)
         room = await core.rooms.create(actor, title=body.title)
         return session_json(room, actor)
 
@@ -238,4 +242,7 @@ def _answer(status: int, body: Json) -> Response:
 def _refusal(error: PalaverError) -> Response:
     if error.code is Code.ROOM_NOT_FOUND:
         return _answer(404, {"detail": "Session not found"})
-    return _answer(error.status, {"detail": error.detail})
+    answer = _answer(error.status, {"detail": error.detail})
+    if error.retry_ms is not None:
+        answer.headers["retry-after"] = str(-(-error.retry_ms // 1000))
+    return answer

@@ -1,17 +1,22 @@
 """Who is asking on the classic wire, and which rooms are this guest's sessions.
 
 The cookie's UUID is the guest's id at this door and a token at no other, because a client may choose it; one that
-nobody has used yet becomes a new guest. Session ids are the room's 32 hex digits as UUID text. The default session's
-id is made of the guest's id, so it needs no mark of its own and cannot be made twice.
+nobody has used yet becomes a new guest when it writes. Session ids are the room's 32 hex digits as UUID text. The
+default session's id is made of the guest's id, so it needs no mark of its own and cannot be made twice.
 """
 
 import hashlib
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID, uuid5
+
+from starlette.requests import HTTPConnection
 
 from palaver.core.start import Core
 from palaver.model import Actor, Kind, Message, Role, Room, RoomId, Visibility
 from palaver.wire.frames import Json
+from palaver.wire.proxies import SAFE_METHODS
+from palaver.wire.rates import Use, take
 
 COOKIE = "stupidbot_user_id"
 COOKIE_SECONDS = 31_536_000
@@ -22,17 +27,26 @@ _SPOKEN = frozenset({Role.USER, Role.ASSISTANT})
 _NAMESPACE = UUID("5b6e2f0c-7d0c-5d1b-9a3e-0d6f6b1c2a77")
 
 
-async def known_guest(core: Core, cookie: str | None) -> Actor | None:
-    """Whose cookie this is; a UUID that is new here is a new guest's. None when it is not a UUID."""
-    user = uuid_of(cookie)
-    return None if user is None else await core.access.claimed(user)
+async def known_guest(core: Core, connection: HTTPConnection) -> Actor | None:
+    """Whose cookie this is; None when it is not a UUID. One that is new here is a guest's once it writes or talks.
+
+    Unavailable: `rate_limited` (too many new guests).
+    """
+    user = uuid_of(connection.cookies.get(COOKIE))
+    return None if user is None else await _guest_of(core, connection, user)
 
 
-async def new_guest(core: Core) -> tuple[str, Actor]:
-    """A new guest and the value of its cookie."""
+async def new_guest(core: Core, connection: HTTPConnection) -> tuple[str, Actor]:
+    """A new guest and the value of its cookie. Unavailable: as above."""
     digest = hashlib.sha256(core.clock.secret().encode()).digest()
     user = UUID(bytes=digest[:16], version=4)
-    return str(user), await core.access.claimed(user)
+    return str(user), await _guest_of(core, connection, user)
+
+
+async def _guest_of(core: Core, connection: HTTPConnection, user: UUID) -> Actor:
+    if connection.scope.get("method") in SAFE_METHODS:
+        return await core.access.looking(user)
+    return await core.access.claimed(user, partial(take, connection.scope, Use.GUESTS))
 
 
 def uuid_of(text: str | None) -> UUID | None:

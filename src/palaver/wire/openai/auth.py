@@ -5,6 +5,8 @@ do only for a program on this machine that asks this machine, while the setting 
 key is a guest of its own. A request that a proxy passed on comes from elsewhere. Keys go to no upstream and no log.
 """
 
+from functools import partial
+
 from starlette.requests import Request
 
 from palaver.core.keys import PREFIX
@@ -12,6 +14,7 @@ from palaver.core.start import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor, Scope, Visibility
 from palaver.wire.proxies import host_name, is_direct, is_loopback
+from palaver.wire.rates import Use, take
 
 VISIBILITY_HEADER = "x-palaver-visibility"
 READING = frozenset({"GET", "HEAD"})
@@ -21,6 +24,7 @@ async def caller(request: Request, scope: Scope | None = None) -> Actor:
     """Who asks, if they may do what is of this `scope` (None: what every key may).
 
     Refused: `unauthenticated` (no key, an unknown or a revoked one), `forbidden` (a key that is not good for this).
+    Unavailable: `rate_limited` (without a key of ours).
     """
     core: Core = request.app.state.core
     token = _bearer(request)
@@ -34,7 +38,11 @@ async def caller(request: Request, scope: Scope | None = None) -> Actor:
             "An API key of this server is needed: 'Authorization: Bearer plv_…'."
             " Its operator makes one with `palaver key create`.",
         )
-    return await core.keys.guest(token or "")
+    making = None
+    if request.method not in READING:
+        take(request.scope, Use.MESSAGES)
+        making = partial(take, request.scope, Use.GUESTS)
+    return await core.keys.guest(token or "", making)
 
 
 def visibility_of(request: Request) -> Visibility:
