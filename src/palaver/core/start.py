@@ -248,12 +248,10 @@ async def started(
         ending.push_async_callback(parts.close)
         tasks = await ending.enter_async_context(_tasks())
         core = Core(parts, tasks, await _assistant(store, Access(store, settings, clock)))
-        keeping = KeepSecret(name="visitors", value=clock.secret())
-        core.access.secret = await store.write(keeping)
+        core.access.secret = await store.write(KeepSecret(value=clock.secret()))
         ending.callback(core.drafts.close)
         ending.callback(core.held.close)
-        if lobby:
-            await _lobby(store, core.assistant)
+        await _lobby(store, core.assistant, wanted=lobby)
         relay = _relay(store, core, bus or bus_of(settings, clock))
         if relay is not None:
             published.append(relay.committed)
@@ -340,8 +338,10 @@ async def _assistant(store: Store, access: Access) -> ActorId:
     return (await access.agent(ASSISTANT_HANDLE, "Assistant")).actor.id
 
 
-async def _lobby(store: Store, assistant: ActorId) -> None:
+async def _lobby(store: Store, assistant: ActorId, *, wanted: bool) -> None:
     """The room that everyone on this server sees."""
+    if not wanted:
+        return
     await store.write(
         CreateRoom(
             id=LOBBY,

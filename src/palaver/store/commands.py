@@ -370,9 +370,8 @@ class AddActor(Command[Actor]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeepSecret(Command[str]):
-    """Keeps a secret that all processes of this database share; the one that was kept first is the result."""
+    """Keeps what signs the tokens of visitors in all processes of a database; the result is what was kept first."""
 
-    name: str
     value: str
 
 

@@ -5,7 +5,7 @@ whole numbers in a query are ASCII digits. Nothing is decided here.
 """
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -252,7 +252,7 @@ class Rest:
             body: type[BaseModel] | None = None,
             use: Use | None = None,
             others: tuple[int, ...] = (),
-            also: dict[str, Any] | None = None,
+            also: Mapping[str, dict[str, Any]] | None = None,
         ) -> None:
             router.add_api_route(
                 path,
@@ -268,8 +268,8 @@ class Rest:
 
         add("GET", "/me", self.me, shapes.Me)
         add("PATCH", "/me", self.rename_me, shapes.Me, body=shapes.NewName)
-        guests, new_guest = Use.GUESTS, shapes.NewGuest
-        add("POST", "/guests", self.new_guest, shapes.Guest, 201, body=new_guest, use=guests)
+        guests, guest = Use.GUESTS, shapes.Guest
+        add("POST", "/guests", self.new_guest, guest, 201, body=shapes.NewGuest, use=guests)
         add("GET", "/keys", self.keys, shapes.Keys)
         add("POST", "/keys", self.new_key, shapes.MadeKey, status=201, body=shapes.NewKey)
         add("DELETE", "/keys/{key}", self.revoke_key, None, status=204)
@@ -289,14 +289,12 @@ class Rest:
             others=(200, 202),
         )
         add("POST", f"{room}/read", self.read, None, status=204, body=shapes.ReadUpTo)
-        feed: dict[str, Any] = {"text/event-stream": {}}
-        add("GET", f"{room}/events", self.events, shapes.Events, also=feed)
-        picture: dict[str, Any] = {"image/*": {}}
-        add("GET", "/messages/{message}/parts/{place}", self.part, None, also=picture)
+        add("GET", f"{room}/events", self.events, shapes.Events, also={"text/event-stream": {}})
+        add("GET", "/messages/{message}/parts/{place}", self.part, None, also={"image/*": {}})
         add("GET", "/exchanges/{exchange}", self.exchange, shapes.Exchange)
         add("POST", "/turns/{turn}/stop", self.stop, shapes.Turn, status=202)
-        retrying = Use.MESSAGES
-        add("POST", "/messages/{message}/retry", self.retry, shapes.Turn, 202, use=retrying)
+        again = Use.MESSAGES
+        add("POST", "/messages/{message}/retry", self.retry, shapes.Turn, 202, use=again)
         return router
 
 
@@ -327,7 +325,7 @@ def _check_media_type(request: Request) -> None:
 
 
 def _documented(
-    shape: type[BaseModel] | None, statuses: tuple[int, ...], content: dict[str, Any]
+    shape: type[BaseModel] | None, statuses: tuple[int, ...], content: Mapping[str, Any]
 ) -> dict[int | str, dict[str, Any]]:
     """What the OpenAPI document says of a call's answers; `content`: of which other media types they may be."""
     problem: dict[str, Any] = {"model": shapes.Problem, "description": "A problem document."}

@@ -39,9 +39,9 @@ def _renew_epoch(tx: Transaction, command: commands.RenewEpoch) -> str:
 
 
 def _keep_secret(tx: Transaction, command: commands.KeepSecret) -> str:
-    row = migrate.META.first(tx.conn, command.name)
+    row = migrate.META.first(tx.conn, "visitors")
     if row is None:
-        migrate.INSERT_META.run(tx.conn, command.name, command.value)
+        migrate.INSERT_META.run(tx.conn, "visitors", command.value)
     return command.value if row is None else str(row[0])
 
 
