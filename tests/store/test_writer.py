@@ -15,7 +15,7 @@ from palaver.errors import Code, Unavailable
 from palaver.model import Event
 from palaver.settings import Settings
 from palaver.store.commands import ClaimTurns, Command
-from palaver.store.writer import Writer
+from palaver.store.writer import Tally, Writer
 
 
 class HeldDatabase:
@@ -58,6 +58,7 @@ async def writing(
         clock=SystemClock(),
         owner="me",
         committed=committed,
+        tally=Tally(),
     )
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(writer.run())

@@ -382,6 +382,7 @@ class Exchanges:
                     await self._pass(call, running, gather, screen, last)
                 finally:
                     await call.close()
+                    self._turns.count(call.outcome.error)
         except asyncio.CancelledError:
             if not running.cancelled and (run is None or run.end is None):
                 raise

@@ -138,7 +138,7 @@ class Core:
         return {
             "commits": written.commits,
             "events": written.rows,
-            "writes_waiting": written.queued,
+            "writes_waiting": self._parts.store.queued,
             "journal_records": kept.records,
             "journal_bytes": kept.bytes,
             "drafts_waiting": self.drafts.waiting + self.held.waiting,
@@ -147,8 +147,17 @@ class Core:
             "drafts_rejected": one.rejected + other.rejected,
             "drafts_lost": one.lost + other.lost,
             "turns_running": self.turns.running,
+            "titles_missed": self.turns.titles_missed,
             "readers": self.hub.readers,
         }
+
+    def figures_by_code(self) -> Mapping[str, Mapping[tuple[str, ...], int]]:
+        """The same of what is counted by code; before the code of an answer stands its end."""
+        written, failed = self._parts.store.counters, self.turns.provider_errors
+        one_code = {"provider_errors": failed, "writes_refused": written.refused}
+        one_code["writes_failed"] = written.failed
+        counted = {name: {(code,): n for code, n in by.items()} for name, by in one_code.items()}
+        return {"answers": written.answers, **counted}
 
     async def models(self) -> Models:
         """The models that can be asked now."""
@@ -166,14 +175,23 @@ class Core:
     ) -> Call:
         """Asks the model server at a path below its base; see `agents.calls.call`. Raises `ProviderError`."""
         provider = await self.providers.current()
-        return await call(
-            provider, method, path, body, headers, clock=self.clock, stream=stream, choices=choices
-        )
+        with self.turns.counting():
+            return await call(
+                provider,
+                method,
+                path,
+                body,
+                headers,
+                clock=self.clock,
+                stream=stream,
+                choices=choices,
+            )
 
     async def complete(self, body: dict[str, Any], *, shortens: bool = False) -> Call:
         """Asks for a chat completion in our own words; see `agents.asking`. Raises `ProviderError`."""
         provider = await self.providers.current()
-        return await complete(provider, body, clock=self.clock, shortens=shortens)
+        with self.turns.counting():
+            return await complete(provider, body, clock=self.clock, shortens=shortens)
 
     def good_bye(self) -> None:
         """Tells the readers when to come back, not all at once."""

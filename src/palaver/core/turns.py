@@ -16,16 +16,18 @@ A provider's failure becomes a status and a code in the message's meta; its text
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import (
     AsyncGenerator,
     Awaitable,
     Callable,
     Coroutine,
+    Generator,
     Iterable,
     Sequence,
     Set as AbstractSet,
 )
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -115,6 +117,7 @@ class Turns:
     """The answers of this process.
 
     `elsewhere` are the other processes, where there can be some. `places`: as many answers as may stream at once.
+    `provider_errors` are counted by code, and of titles those that a model was asked for and did not make.
     """
 
     def __init__(
@@ -147,6 +150,8 @@ class Turns:
         self._unbegun: set[TurnId] = set()
         self._closing = False
         self.places = asyncio.Semaphore(settings.turns_running_max)
+        self.provider_errors: Counter[str] = Counter()
+        self.titles_missed = 0
         self.elsewhere: Relay | None = None
         self.recovers: Recovers | None = None
 
@@ -358,6 +363,20 @@ class Turns:
         if title:
             await self._store.write(RenameRoom(room=room, by=None, title=title, source=source))
 
+    def count(self, error: Exception | None) -> None:
+        """Counts an error, if it is a provider's."""
+        if isinstance(error, ProviderError) and error.code.startswith("provider_"):
+            self.provider_errors[error.code] += 1
+
+    @contextmanager
+    def counting(self) -> Generator[None]:
+        """Counts the error of a provider that the block raises."""
+        try:
+            yield
+        except ProviderError as failure:
+            self.count(failure)
+            raise
+
     # inside
 
     async def _cut(self, turn: Turn, left: Partial, kept: Sequence[tuple[bytes, bytes]]) -> None:
@@ -439,6 +458,7 @@ class Turns:
         run.streaming = False
         status = run.end or Status.DONE
         if error is not None:
+            self.count(error)
             status = Status.FAILED
             meta["error"] = told(error)
             log.warning("turn.failed", turn=run.turn.id, room=run.turn.room, code=error.code)
@@ -512,6 +532,8 @@ class Turns:
             title = checks.title_of(text.strip().strip("\"'“”«»"), TITLE_CHARS_MAX)
             await self.name(turn.room, title, TitleSource.MODEL)
         except (ProviderError, Refused, Unavailable, TimeoutError) as failure:
+            self.titles_missed += 1
+            self.count(failure)
             log.info("title.not_made", room=turn.room, why=type(failure).__name__)
 
 

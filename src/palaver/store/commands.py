@@ -95,6 +95,11 @@ class FinishTurn(Command[Message | None]):
     text: str
     meta: Mapping[str, Any]
 
+    @property
+    def failure(self) -> str | None:
+        """The code of what went wrong, where something did."""
+        return (self.meta.get("error") or NO_DATA).get("code")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryTurn(Command[Turn]):
@@ -278,6 +283,11 @@ class FinishExchange(Command[Exchange | None]):
     name: str | None
     response: Mapping[str, Any]
     prefixes: tuple[bytes, ...] = ()
+
+    @property
+    def failure(self) -> str | None:
+        """As `FinishTurn.failure`."""
+        return (self.response.get("error") or NO_DATA).get("code")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ import asyncio
 import zlib
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import structlog
@@ -34,19 +34,10 @@ from palaver.store.engine.base import Database, file_of, parsed
 from palaver.store.engine.connect import connect
 from palaver.store.engine.lanes import Lanes, ThreadLanes
 from palaver.store.engine.lock import taken
-from palaver.store.writer import Committed, Writer
+from palaver.store.writer import Committed, Tally, Writer
 
 T = TypeVar("T")
 P = ParamSpec("P")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counters:
-    """What the store has done since it was opened. `rows` are events; `queued` are commands that wait now."""
-
-    commits: int
-    rows: int
-    queued: int
 
 
 class Store:
@@ -69,6 +60,7 @@ class Store:
         self.owner = clock.new_id()
         self.shared = database.shared
         self._database = database
+        self._tally = Tally()
         self._writers = [
             Writer(
                 database,
@@ -77,6 +69,7 @@ class Store:
                 clock=clock,
                 owner=self.owner,
                 committed=committed,
+                tally=self._tally,
             )
             for number in range(database.writers)
         ]
@@ -140,13 +133,14 @@ class Store:
         self.epoch = await self.write(RenewEpoch(known=self.epoch))
 
     @property
-    def counters(self) -> Counters:
+    def counters(self) -> Tally:
         """What it has done so far."""
-        return Counters(
-            commits=sum(writer.commits for writer in self._writers),
-            rows=sum(writer.rows for writer in self._writers),
-            queued=sum(writer.queued for writer in self._writers),
-        )
+        return replace(self._tally)
+
+    @property
+    def queued(self) -> int:
+        """Commands that wait for their batch."""
+        return sum(writer.queued for writer in self._writers)
 
     async def _writer_of(self, command: Command[Any]) -> Writer:
         """A room's commands always go to the same writer, so that its events are told in order."""

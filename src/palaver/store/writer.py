@@ -13,9 +13,9 @@ batch itself goes on, because its events must be told when it succeeds after all
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -28,12 +28,14 @@ from palaver.model import Event
 from palaver.settings import Settings
 from palaver.store.apply.batch import apply_batch
 from palaver.store.apply.transaction import Transaction
-from palaver.store.commands import Command
+from palaver.store.commands import Command, FinishExchange, FinishTurn
 from palaver.store.engine import faults
 from palaver.store.engine.base import Database
 
 Committed = Callable[[Sequence[Event]], None]
 
+CODES, OTHER = {"", *Code}, "other"
+"""A program that embeds this may end an answer with a code of its own."""
 RETRY_MS = 1_000
 """When to come again after the queue was full."""
 
@@ -44,8 +46,19 @@ class _Waiting:
     future: "asyncio.Future[Any]"
 
 
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What the writers of a store have done. `rows` are events; the others count by code, `answers` by end and code."""
+
+    commits: int = 0
+    rows: int = 0
+    refused: Counter[str] = field(default_factory=Counter[str])
+    failed: Counter[str] = field(default_factory=Counter[str])
+    answers: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
+
+
 class Writer:
-    """One of a database's writers with its queue. `commits` and `rows` (of events) are what it has done so far."""
+    """One of a database's writers with its queue."""
 
     def __init__(
         self,
@@ -56,6 +69,7 @@ class Writer:
         clock: Clock,
         owner: str,
         committed: Committed,
+        tally: Tally,
     ) -> None:
         self._database = database
         self._number = number
@@ -68,7 +82,7 @@ class Writer:
         self._wake: asyncio.Future[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._stopping = False
-        self.commits = self.rows = 0
+        self._tally = tally
 
     @property
     def queued(self) -> int:
@@ -78,9 +92,10 @@ class Writer:
     def put(self, command: Command[Any]) -> "asyncio.Future[Any]":
         """Queues a command; the future is its result. Unavailable: `too_busy`, `shutting_down`."""
         if self._stopping:
-            raise Unavailable(Code.SHUTTING_DOWN, "the server is stopping")
+            raise self._failure(Unavailable(Code.SHUTTING_DOWN, "the server is stopping"))
         if len(self._queue) >= self._settings.write_queue_max:
-            raise Unavailable(Code.TOO_BUSY, "too many writes are waiting", retry_ms=RETRY_MS)
+            most = "too many writes are waiting"
+            raise self._failure(Unavailable(Code.TOO_BUSY, most, retry_ms=RETRY_MS))
         future: asyncio.Future[Any] = self._loop.create_future()
         self._queue.append(_Waiting(command, future))
         self._ring()
@@ -117,7 +132,7 @@ class Writer:
         """Sets the deadline, again and again as long as the batch is under way."""
 
         def late() -> None:
-            _fail([*batch, *self._queue], faults.away())
+            self._fail([*batch, *self._queue], faults.away())
             self._expect(batch)
 
         self._deadline = self._loop.call_later(self._settings.database_seconds, late)
@@ -130,13 +145,13 @@ class Writer:
             fault = faults.temporary(error)
             if fault is not None:
                 _log().warning("the database does not take writes", code=fault.code.value)
-                _fail(batch, fault)
+                self._fail(batch, fault)
             elif again and isinstance(error, IntegrityError):
                 # another process stored the same in between (a cid, a handle): now it is seen
                 await self._write(batch, again=False)
             elif len(batch) == 1:
                 _log().exception("a write failed", command=type(commands[0]).__name__)
-                _fail(batch, faults.internal())
+                self._fail(batch, faults.internal())
             else:
                 for waiting in batch:
                     await self._write([waiting])
@@ -155,8 +170,8 @@ class Writer:
         return await self._database.writing(self._number, work)
 
     def _tell(self, batch: list[_Waiting], results: list[Any], events: list[Event]) -> None:
-        self.commits += 1
-        self.rows += len(events)
+        self._tally.commits += 1
+        self._tally.rows += len(events)
         if events:
             try:
                 self._committed(events)
@@ -164,6 +179,7 @@ class Writer:
                 # what is stored is stored: the writers get their results whatever the listener does
                 _log().exception("a listener to committed events failed")
         for waiting, result in zip(batch, results, strict=True):
+            self._count(waiting.command, result)
             if waiting.future.done():
                 continue
             if isinstance(result, Refused):
@@ -171,11 +187,22 @@ class Writer:
             else:
                 waiting.future.set_result(result)
 
+    def _count(self, command: Command[Any], result: object) -> None:
+        if isinstance(result, Refused):
+            self._tally.refused[result.code] += 1
+        elif isinstance(command, FinishTurn | FinishExchange) and result is not None:
+            code = command.failure or ""
+            self._tally.answers[command.status, code if code in CODES else OTHER] += 1
 
-def _fail(batch: list[_Waiting], error: PalaverError) -> None:
-    for waiting in batch:
-        if not waiting.future.done():
-            waiting.future.set_exception(type(error)(error.code, error.detail))
+    def _fail(self, batch: list[_Waiting], error: PalaverError) -> None:
+        for waiting in batch:
+            if not waiting.future.done():
+                failure = self._failure(type(error)(error.code, error.detail))
+                waiting.future.set_exception(failure)
+
+    def _failure(self, error: PalaverError) -> PalaverError:
+        self._tally.failed[error.code] += 1
+        return error
 
 
 def _log() -> Any:

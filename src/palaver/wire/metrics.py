@@ -1,6 +1,7 @@
 """`GET /metrics`: what this process counts, in the text format of Prometheus.
 
-Rules: numbers only, without labels: no name of a room, an actor or a file. Nothing is counted here; the figures are
+Rules: numbers only; a label is a code of `palaver.errors` or the end of an answer, never the name of a room, an actor
+or a file. Nothing is counted here; the figures are
 asked for when somebody looks, so that they cost nothing otherwise, and the library is imported then. Whoever may ask
 this server anything may ask this. With several workers the answer is of the one that took the request.
 """
@@ -25,6 +26,13 @@ COUNTERS = {
     "drafts_drained": "Accepted messages that were stored later.",
     "drafts_rejected": "Accepted messages that could not be stored, as their authors were told.",
     "drafts_lost": "Accepted messages that the disk has damaged before they could be stored.",
+    "titles_missed": "Titles that a model was asked for and did not make.",
+}
+COUNTERS_BY_CODE = {
+    "answers": (("end", "code"), "Answers stored, by their end and the code of what went wrong."),
+    "provider_errors": (("code",), "Errors of model servers, in answers, titles and calls."),
+    "writes_refused": (("code",), "Writes that the store refused."),
+    "writes_failed": (("code",), "Writes that failed, whose senders were told to repeat them."),
 }
 GAUGES = {
     "writes_waiting": "Writes that wait for their batch.",
@@ -63,6 +71,12 @@ class _Collector:
             yield GaugeMetricFamily(f"palaver_{name}", about, figures[name])
         for name, about in COUNTERS.items():
             yield CounterMetricFamily(f"palaver_{name}", about, figures[name])
+        by_code = core.figures_by_code()
+        for name, (labels, about) in COUNTERS_BY_CODE.items():
+            family = CounterMetricFamily(f"palaver_{name}", about, labels=labels)
+            for values, count in by_code[name].items():
+                family.add_metric(values, count)
+            yield family
         for name, about in EDGE_COUNTERS.items():
             yield CounterMetricFamily(f"palaver_connections_{name}", about, getattr(tally, name))
 

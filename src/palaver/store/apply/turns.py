@@ -5,15 +5,12 @@ finish it, in the transaction that stores the message. Locks are taken in the or
 turns alone and passes by those that are locked.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, cast
 
 from sqlalchemy import Connection, bindparam, delete, literal, select, update
 
 from palaver.errors import Code, Refused
 from palaver.model import (
-    NO_DATA,
     ActorKind,
     Entry,
     Message,
@@ -139,7 +136,7 @@ def finish(tx: Transaction, command: FinishTurn) -> Message | None:
     message_id, agent = held
     entry = Entry(role=Role.ASSISTANT, text=command.text, meta=command.meta)
     (message,) = append(tx, room, [(message_id, agent, entry, command.status)])
-    end(tx, command.turn, _failure(command))
+    end(tx, command.turn, command.failure)
     return message
 
 
@@ -225,10 +222,3 @@ def room_of(conn: Connection, command: FinishTurn | RetryTurn) -> RoomId | None:
     else:
         row = _ROOM_OF_MESSAGE.first(conn, command.message)
     return None if row is None else row[0]
-
-
-def _failure(command: FinishTurn) -> str | None:
-    """The code of what went wrong, where something did."""
-    error = cast("Mapping[str, Any]", command.meta.get("error") or NO_DATA)
-    code = error.get("code")
-    return None if code is None else str(code)
