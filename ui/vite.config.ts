@@ -11,6 +11,7 @@ const server = process.env.PALAVER_SERVER ?? 'http://127.0.0.1:8000'
 
 export default defineConfig({
   plugins: [svelte()],
+  base: './',
   build: {
     outDir: '../src/palaver/page',
     emptyOutDir: true,

@@ -65,10 +65,20 @@ class Browser:
         self._test = re.sub(r"[^A-Za-z0-9]+", "-", test).strip("-")
 
     async def open(
-        self, url: str, *, beside: Page | None = None, phone: bool = False, dark: bool = False
+        self,
+        url: str,
+        *,
+        beside: Page | None = None,
+        phone: bool = False,
+        dark: bool = False,
+        trusting: bool = False,
     ) -> Page:
-        """Open an address: as a new visitor, or in another tab of the visitor of `beside`."""
-        context = beside.context if beside else await self._visitor(phone=phone, dark=dark)
+        """Open an address: as a new visitor, or in another tab of the visitor of `beside`.
+
+        Who is `trusting` takes any certificate.
+        """
+        known = beside.context if beside else None
+        context = known or await self._visitor(phone=phone, dark=dark, trusting=trusting)
         page = await context.new_page()
         page.on("console", self._note)
         page.on("pageerror", lambda error: self.problems.append(f"{error}"))
@@ -91,8 +101,9 @@ class Browser:
                 except PlaywrightError as error:
                     self.problems.append(f"no screenshot: {error}")
 
-    async def _visitor(self, *, phone: bool, dark: bool) -> BrowserContext:
+    async def _visitor(self, *, phone: bool, dark: bool, trusting: bool) -> BrowserContext:
         context = await self._chromium.new_context(
+            ignore_https_errors=trusting,
             viewport=PHONE if phone else DESKTOP,
             has_touch=phone,
             is_mobile=phone,

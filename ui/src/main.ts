@@ -9,12 +9,13 @@
  * room-problem, door (came through the API), aside (data-kind: a prompt, a tool's call or result, an item), tool-state, choice,
  * refusal, parts, inspect
  * answer-status (how an answer ended), details (the provider's own words)
- * around it: banner (data-state: offline|reconnecting|db|outdated|stopped), toast, toast-undo, palette, palette-input, palette-item, home, model-hint,
+ * around it: banner (data-state: offline|reconnecting|db|outdated|stopped|refused), toast, toast-undo, palette, palette-input, palette-item, home, model-hint,
  * close (of a dialog), shortcuts, shortcuts-open, deleted-open, deleted, deleted-room, restore,
  * connect-open, connect, base-url, snippet, inspector, exchange-state, exchange-json, copy-json
  */
 import { mount } from 'svelte'
 import App from './App.svelte'
+import { BASE } from './lib/base'
 import type { Socket } from './lib/connection'
 import { Session } from './lib/session'
 import { openStorage } from './lib/storage'
@@ -22,7 +23,7 @@ import { preloadMarkdown } from './markdown'
 
 const scheme = location.protocol === 'https:' ? 'wss' : 'ws'
 const session = new Session(openStorage(), () => {
-  return new WebSocket(`${scheme}://${location.host}/ws`, 'palaver.v1') as unknown as Socket
+  return new WebSocket(`${scheme}://${location.host}${BASE}ws`, 'palaver.v1') as unknown as Socket
 })
 addEventListener('online', () => session.connection.wake())
 document.addEventListener('visibilitychange', () => {

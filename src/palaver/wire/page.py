@@ -22,6 +22,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from palaver.wire.proxies import base_of
+
 GZIP_BYTES_MIN = 1_024
 FOREVER = "public, max-age=31536000, immutable"
 ASK_AGAIN = "no-cache"
@@ -32,7 +34,7 @@ NOT_BUILT = """<!doctype html>
 <h1>The server runs. Its page is not built yet.</h1>
 <p>In a clone of the repository, <code>./run</code> builds it and starts the server again. With Node.js at hand,
 <code>npm --prefix ui ci &amp;&amp; npm --prefix ui run build</code> does it too.</p>
-<p>Everything else works: <a href="/docs">the REST interface</a>, the live connection at <code>/ws</code> and every
+<p>Everything else works: <a href="docs">the REST interface</a>, the live connection at <code>/ws</code> and every
 other client.</p>
 </html>
 """
@@ -101,7 +103,8 @@ class Page:
         return await self._answer(request.url.path, request)
 
     async def _answer(self, path: str, request: Request, status: int = 200) -> Response:
-        asset = self._assets.get(path) or await asyncio.to_thread(self._load, path)
+        base = base_of(request.scope) if path == "/index.html" else "/"
+        asset = self._assets.get(base + path) or await asyncio.to_thread(self._load, path, base)
         headers = {"etag": asset.etag, "cache-control": asset.cache, "vary": "accept-encoding"}
         if status == HTTPStatus.OK and asset.etag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
@@ -111,9 +114,14 @@ class Page:
             headers["content-encoding"] = "gzip"
         return Response(body, status, headers=headers, media_type=asset.media_type)
 
-    def _load(self, path: str) -> Asset:
-        """Reads a file when it is first asked for: a start waits for nothing."""
+    def _load(self, path: str, base: str) -> Asset:
+        """Reads a file when it is first asked for: a start waits for nothing.
+
+        The document is opened at addresses of any depth; so what it loads is written from the root on.
+        """
         body = self._paths[path].read_bytes()
+        if path == "/index.html":
+            body = body.replace(b'"./', f'"{base}'.encode())
         media_type = mimetypes.guess_type(path)[0] or "application/octet-stream"
         zips = len(body) >= GZIP_BYTES_MIN and not media_type.startswith(("image/p", "font/"))
         asset = Asset(
@@ -123,5 +131,5 @@ class Page:
             etag=f'"{hashlib.sha256(body).hexdigest()[:32]}"',
             cache=FOREVER if path.startswith("/assets/") else ASK_AGAIN,
         )
-        self._assets[path] = asset
+        self._assets[base + path] = asset
         return asset

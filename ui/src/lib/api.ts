@@ -1,6 +1,7 @@
 /**
  * The REST door: one method per call the page makes. Failures become a `Problem` with the server's code.
  */
+import { BASE } from './base'
 import { Problem } from './errors'
 import type { Exchange, Key, Me, Models, Page, Room } from './protocol'
 
@@ -81,10 +82,15 @@ export class Api {
     return this.#call('GET', `/exchanges/${encodeURIComponent(id)}`)
   }
 
+  /** A call that writes nothing and always fails: with what the server has against this page, if there is something. */
+  probe(): Promise<never> {
+    return this.#call('POST', '/me')
+  }
+
   async #call<T>(method: string, path: string, body?: object): Promise<T> {
     let response: Response
     try {
-      response = await fetch(`/api${path}`, {
+      response = await fetch(`${BASE}api${path}`, {
         method,
         headers: body ? { 'Content-Type': 'application/json' } : {},
         body: body ? JSON.stringify(body) : undefined,

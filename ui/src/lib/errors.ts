@@ -96,6 +96,11 @@ export function tooLongText(text: string, limit: number): string {
   return `This message is too long: it has ${has} characters, and ${may} are the most. Please send it in parts.`
 }
 
+/** Whether the server does not accept the address of this page. */
+export function isRefusal(error: unknown): boolean {
+  return error instanceof Problem && (error.code === 'origin_refused' || error.code === 'host_refused')
+}
+
 export function answerText(code: string | undefined): string {
   return (code && ANSWER_TEXTS[code]) || 'The answer could not be completed.'
 }

@@ -3,6 +3,8 @@
  *
  * Only a picture that is in the message itself is shown: the page loads nothing from elsewhere. Everything else is named.
  */
+import { BASE } from './base'
+
 export type Part =
   | { kind: 'image'; src: string }
   | { kind: 'link'; name: string; href: string }
@@ -39,7 +41,7 @@ function shown(part: unknown): Part | null {
 }
 
 function image(url: string | null): Part {
-  if (url !== null && (SHOWN.test(url) || KEPT.test(url))) return { kind: 'image', src: url }
+  if (url !== null && (SHOWN.test(url) || KEPT.test(url))) return { kind: 'image', src: KEPT.test(url) ? BASE + url.slice(1) : url }
   const href = web(url)
   return href ? { kind: 'link', name: named('Image', new URL(href).host), href } : { kind: 'file', name: 'Image' }
 }

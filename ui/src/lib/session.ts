@@ -7,7 +7,7 @@
 import { Api } from './api'
 import { Connection, type Socket } from './connection'
 import { Emitter } from './emitter'
-import { charactersIn, Problem } from './errors'
+import { charactersIn, isRefusal, Problem } from './errors'
 import { Outbox, type KeyStore } from './outbox'
 import type { Ack, Limits, Me, Message, Models, Push, Room, RoomEvent, RoomNotice, SubReply, Welcome } from './protocol'
 import { RoomLog } from './room'
@@ -29,6 +29,8 @@ export class Session {
   models: Models | null = null
   db: 'up' | 'down' = 'up'
   limits: Limits = { frame: 1_216_384, text: 100_000, inflight: 32, rooms: 64 }
+  /** The server does not accept the address that this page has. */
+  refused = false
   /** The room whose newest message is before the person's eyes. */
   watched: string | null = null
 
@@ -64,11 +66,13 @@ export class Session {
         this.me = await this.api.me()
         break
       } catch (error) {
+        this.refused = isRefusal(error)
         this.changed.emit()
         const wait = (error instanceof Problem && error.retryMs) || RETRY_MS
         await new Promise((resolve) => setTimeout(resolve, wait))
       }
     }
+    this.refused = false
     this.outbox.restore(this.me.id)
     this.changed.emit()
     this.connection.connect()
@@ -181,6 +185,7 @@ export class Session {
 
   #welcomed(welcome: Welcome): void {
     this.#epoch = welcome.epoch
+    this.refused = false
     this.me = welcome.me
     this.db = welcome.db
     this.limits = { ...this.limits, ...welcome.limits }
@@ -201,6 +206,13 @@ export class Session {
   #lost(): void {
     this.outbox.setOpen(false)
     for (const log of this.#logs.values()) log.lost()
+    this.changed.emit()
+    if (this.#epoch === null && this.connection.attempts === 1) void this.#askWhy()
+  }
+
+  /** A browser does not say why a connection was refused; a call that writes is told. */
+  async #askWhy(): Promise<void> {
+    this.refused = isRefusal(await this.api.probe().catch((error: unknown) => error))
     this.changed.emit()
   }
 
