@@ -82,10 +82,14 @@ async def test_arrows_lead_through_the_messages_and_a_long_one_is_scrolled_first
     await tab.composer.press("Escape")
     await expect(tab.answers.last).to_be_focused()
     await expect(tab.answers.last.locator(".actions")).to_be_visible()
-    top = "() => document.querySelector('[data-testid=message-list]').scrollTop"
-    before: int = await tab.page.evaluate(top)
+    top = "list => list.scrollTop"
+    before: int = await tab.part("message-list").evaluate(top)
+    await tab.part("message-list").evaluate(
+        "list => { window.scrolled = new Promise(done => list.addEventListener('scrollend', done, { once: true })) }"
+    )
     await tab.page.keyboard.press("ArrowUp")
-    await tab.page.wait_for_function(f"before => ({top})() < before", arg=before)
+    await tab.page.evaluate("() => window.scrolled.then(() => true)")
+    assert await tab.part("message-list").evaluate(top) < before
     await expect(tab.answers.last).to_be_focused()
     await tab.page.keyboard.press("Home")
     await expect(tab.questions.first).to_be_focused()

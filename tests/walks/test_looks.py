@@ -32,6 +32,9 @@ async def test_a_phone_has_everything_within_its_width(
     await tab.say("/markdown")
     await tab.answered()
     await expect(tab.answers.last.locator("math").first).to_be_visible()
+    await tab.part("message-list").evaluate("list => list.scrollTo(0, 0)")
+    await tab.part("jump-newest").tap()
+    await expect(tab.part("jump-newest")).to_have_count(0)
     await tab.say(WIDE)
     await tab.answered(2)
     assert await tab.fits()
@@ -50,6 +53,7 @@ async def test_a_phone_has_everything_within_its_width(
     await expect(drawer).to_be_visible()
     await tab.page.keyboard.press("Escape")
     await expect(drawer).not_to_be_visible()
+    await expect(tab.part("sidebar-toggle")).to_be_focused()
 
 
 # How much darker or lighter each edge of the table is than its middle, between the lines of its rows.
