@@ -140,3 +140,30 @@ def test_a_traceback_is_shown_only_to_those_who_ask(tmp_path: Path) -> None:
     done = palaver(tmp_path, *arguments, environment={"PALAVER_LOG_LEVEL": "debug"})
     assert done.code == 3
     assert "Traceback" in done.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("serve", "--port", "0"),
+        ("doctor",),
+        ("backup", "b.db"),
+        ("restore", "b.db"),
+        ("verify",),
+        ("key", "create"),
+        ("db", "upgrade"),
+        ("config", "show"),
+    ],
+    ids=" ".join,
+)
+def test_a_data_directory_that_is_a_file_is_refused_by_name(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    (tmp_path / "file").write_bytes(b"kept")
+    done = palaver(tmp_path, *arguments, environment={"PALAVER_DATA_DIR": "file"})
+    assert (done.code, done.out) == (3, "")
+    assert (
+        done.err == "palaver: PALAVER_DATA_DIR: file is a file, and no folder. [settings_invalid]\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"kept"

@@ -33,6 +33,42 @@ async def test_a_taken_port_is_refused_with_what_to_do(serve: Serve, tmp_path: P
     assert "--port" in done.err
 
 
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["a?b", "a%20b", "a#b"])
+async def test_a_data_directory_of_any_name_holds_all_of_its_history(
+    serve: Serve, tmp_path: Path, name: str
+) -> None:
+    server = await serve(name=name, environment={"HOME": str(tmp_path)})
+    made = palaver(tmp_path, "key", "create", "--name", "laptop", "--data-dir", name)
+    assert made.code == 0, made.err
+    assert await server.term() == 0
+    assert {"palaver.db", "journal"} <= names_in(tmp_path / name)
+    assert names_in(tmp_path) == {name}
+    listed = palaver(tmp_path, "key", "list", "--data-dir", name)
+    assert "laptop" in listed.out
+    checked = palaver(tmp_path, "verify", f"{name}/palaver.db")
+    assert (checked.code, checked.err) == (0, "")
+
+
+async def test_a_start_after_a_kill_clears_away_what_named_the_dead(serve: Serve) -> None:
+    server = await serve()
+    places = [server.data / "journal" / place for place in ("streams", "drafts", "exchanges")]
+    for place in places:
+        (place / "earlier.owner").touch()  # each journal of an earlier version had one
+    await server.kill()
+    dead = {path.name for place in places for path in place.glob("*.owner")}
+    assert len(dead) == 1 + 1
+    await server.start()
+    living = {path.name for place in places for path in place.glob("*.owner")}
+    assert len(living) == 1
+    assert living.isdisjoint(dead)
+    assert await server.term() == 0
+    assert not [path for place in places for path in place.glob("*.owner")]
+
+
 def test_the_parent_of_workers_goes_on_collecting_its_garbage(tmp_path: Path) -> None:
     script = """if True:
         import gc

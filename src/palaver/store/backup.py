@@ -96,7 +96,8 @@ def copy(source: str, target: str, progress: Progress, *, force: bool = False) -
         if old is not None:
             if not files.there(old):
                 raise Refused(Code.DATABASE_MISSING, f"there is no database at {old}")
-            ending.callback(FileLock(old).release)
+            with files.usable(old):
+                ending.callback(FileLock(old).release)
         if new is not None:
             ending.callback(taken(new).release)
             ending.enter_context(_target(new))
@@ -161,7 +162,7 @@ def _unfinished(file: Path) -> Generator[Path]:
 def _target(file: Path) -> Generator[None]:
     """What goes wrong with a file that is written is told as that, and not as the database's fault."""
     try:
-        with files.usable(file, "make room there, or choose another place"):
+        with files.usable(file, "choose another place"):
             yield
     except sqlite3.Error as error:
         raise _unwritable(file, error) from error

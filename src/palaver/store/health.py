@@ -103,7 +103,8 @@ def _sqlite(path: Path | None, *, integrity: bool) -> SqliteHealth:
     if path is not None and exists:
         with ExitStack() as ending:
             try:
-                ending.callback(FileLock(path).release)
+                with files.usable(path):
+                    ending.callback(FileLock(path).release)
             except Refused as refusal:
                 held = refusal.detail
             if integrity:

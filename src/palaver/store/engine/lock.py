@@ -26,7 +26,10 @@ HEAD = b"SQLite format 3\0"
 
 
 class FileLock:
-    """Held from its making until `release`. Under whatever name, it is the lock of the file itself."""
+    """Held from its making until `release`. Under whatever name, it is the lock of the file itself.
+
+    Refused: `database_locked`. Raises `OSError` where no file can be made.
+    """
 
     def __init__(self, database: Path) -> None:
         file = database.resolve()
@@ -45,8 +48,7 @@ class FileLock:
 
     def _taken(self, database: Path) -> bool:
         """Whether the lock is ours; not so, when its file was deleted just now."""
-        with files.usable(database):
-            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             _lock(self._descriptor)
         except OSError:
@@ -67,7 +69,8 @@ def taken(database: Path) -> FileLock:
     """
     files.folder_made(database.parent)
     files.there(database, writes=True)
-    lock = FileLock(database)
+    with files.usable(database):
+        lock = FileLock(database)
     try:
         swept(database.parent)
         _put_back(database)
