@@ -130,7 +130,9 @@ async def test_what_the_next_process_cannot_keep_is_left_for_the_one_after_it(
     few = Settings.model_validate({"data_dir": tmp_path, "draft_bytes_max": 5_000})
     async with Store.opened(few, clock, committed=nothing) as store:
         history = History(store, None, lane)
-        held = Held(store, history, tmp_path / "journal" / "exchanges", lane, few, clock)
+        held = Held(
+            store, history, tmp_path / "journal" / "exchanges", lane, few, clock, lambda: None
+        )
         with away(tmp_path):
             await held.recover()
         assert held.depth == 2

@@ -1,11 +1,13 @@
 """An answer ends in exactly one message, whatever happens on its way."""
 
 import asyncio
+import random
 import shutil
 from pathlib import Path
 
 import pytest
 from tests.core.conftest import Running, Script
+from tests.support.simulation import SimulatedClock, simulate
 
 from palaver.clock import SystemClock
 from palaver.core import start
@@ -17,6 +19,7 @@ from palaver.errors import Code, ProviderError, Refused
 from palaver.model import Actor, Message, MessageId, Room, Status, TurnId
 from palaver.settings import Settings
 from palaver.store.commands import AddMessage
+from palaver.store.engine.lanes import InlineLanes
 from palaver.store.journal import Journal
 
 
@@ -418,3 +421,20 @@ async def test_after_a_sleep_nothing_is_shown_before_the_lease_is_known_to_be_ou
             assert stream.text == "Because"
         script.say(None)
         await core.turns.idle()
+
+
+def test_a_running_answer_commits_nothing_to_sqlite_as_time_goes_by(tmp_path: Path) -> None:
+    async def life(_chance: random.Random, clock: SimulatedClock) -> None:
+        settings = Settings(data_dir=tmp_path, database_url="sqlite://", detect=False)
+        async with start.started(
+            settings, clock=clock, lanes=InlineLanes(), provider=Script()
+        ) as core:
+            ada = (await core.access.new_guest())[1]
+            await core.chat.send(ada, core.lobby, text="hello", cid=None)
+            await asyncio.sleep(1)
+            commits = core.figures()["commits"]
+            await asyncio.sleep(60)
+            assert core.turns.running == 1
+            assert core.figures()["commits"] == commits
+
+    simulate(1, life)

@@ -1,9 +1,15 @@
 """All doors under one roof."""
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
 from fastapi import FastAPI
-from tests.wire.door import Door
+from tests.wire.door import Door, new_room, open_door
 
 import palaver
+from palaver.core import start
 from palaver.wire import shapes
 
 
@@ -11,6 +17,26 @@ async def test_health_says_how_the_server_is(door: Door) -> None:
     got = await door.http().get("/health")
     health = shapes.Health.model_validate(got.json(), strict=True)
     assert (health.status, health.db, health.version) == ("healthy", "up", palaver.__version__)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_health_says_down_from_the_first_write_on_that_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start, "PULSE_SECONDS", 3_600.0)  # nobody looks by himself
+    async with open_door(tmp_path) as door:
+        token, http = await door.guest()
+        room = await new_room(http)
+        async with door.live(token) as live:
+            await live.ask(t="sub", room=room)
+            with closing(sqlite3.connect(tmp_path / "palaver.db", isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")  # a backup script gone wrong
+                said = await live.say(room, "hello")
+                got = await http.get("/health")
+                other.execute("ROLLBACK")
+            assert said["state"] == "accepted", said
+            assert (got.status_code, got.json()["db"]) == (503, "down")
+            assert (await live.push("db"))["state"] == "down"
 
 
 async def test_every_documented_call_is_in_the_openapi_document(door: Door) -> None:

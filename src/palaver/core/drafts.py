@@ -109,7 +109,7 @@ class _Draft:
 
 
 class Drafts:
-    """The drafts of this process. `stored` is what happens after each message that was stored."""
+    """The drafts of this process. `away` happens when a message waits, `stored` after each that was stored."""
 
     def __init__(
         self,
@@ -122,8 +122,10 @@ class Drafts:
         settings: Settings,
         clock: Clock,
         stored: Callable[[AddMessage, Added], Awaitable[None]],
+        away: Callable[[], None],
     ) -> None:
         self._store = store
+        self._away = away
         self._history = history
         self._hub = hub
         full = "The message cannot be kept right now. It stays in your outbox; send it again later."
@@ -176,6 +178,7 @@ class Drafts:
         self._keeper.keep(command.id, data, waiting=self.waiting, waiting_bytes=self._bytes)
         draft = _Draft(command, accepted_ms, actor.name, len(data), epoch, since)
         self._add(draft)
+        self._away()
         await self._keeper.sync()
         if not self._keeps(draft):
             return None

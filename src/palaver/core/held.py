@@ -11,7 +11,7 @@ stored, and then only a log line tells of it.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +46,7 @@ class _Held:
 
 
 class Held:
-    """The exchanges of this process that wait for the database."""
+    """The exchanges of this process that wait for the database. `away` is called when one does."""
 
     def __init__(  # noqa: PLR0917  the parts
         self,
@@ -56,8 +56,10 @@ class Held:
         lane: Lane[None],
         settings: Settings,
         clock: Clock,
+        away: Callable[[], None],
     ) -> None:
         self._store = store
+        self._away = away
         self._history = history
         self.journal = Journal(directory, store.owner)
         full = "The request cannot be kept right now. Send it again later."
@@ -85,6 +87,7 @@ class Held:
 
     async def accept(self, opening: OpenExchange) -> None:
         """Keeps a request. Raises `Unavailable` when it can be kept here neither."""
+        self._away()
         await self._keep(_Held(opening, self._history.epoch), opening)
         self.tally.accepted += 1
 
@@ -93,6 +96,7 @@ class Held:
         held = self._held.get(finish.id) or _Held(None, self._history.epoch)
         held.finish = finish
         self._held[finish.id] = held
+        self._away()
         self._waiting.set()
         await self._keep(held, finish)
 

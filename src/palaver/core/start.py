@@ -73,6 +73,7 @@ class Core:
 
     def __init__(self, parts: "_Parts", tasks: asyncio.TaskGroup, assistant: ActorId) -> None:
         store, hub, settings, clock = parts.store, parts.hub, parts.settings, parts.clock
+        away = partial(self.database_is, up=False)
         journals = settings.data_dir / "journal"
         self._parts = parts
         self.settings, self.clock, self.hub = settings, clock, hub
@@ -104,6 +105,7 @@ class Core:
             settings=settings,
             clock=clock,
             stored=partial(said, self.turns),
+            away=away,
         )
         self.chat = Chat(
             store=store,
@@ -114,7 +116,8 @@ class Core:
             settings=settings,
             clock=clock,
         )
-        self.held = Held(store, parts.history, journals / "exchanges", parts.lane, settings, clock)
+        held = journals / "exchanges"
+        self.held = Held(store, parts.history, held, parts.lane, settings, clock, away)
         self.exchanges = Exchanges(
             store=store,
             access=self.access,
@@ -130,6 +133,12 @@ class Core:
     def history(self) -> Literal["whole", "behind"]:
         """`behind`: the database has lost something that it once held; `palaver doctor` says what."""
         return "whole" if self._history.behind is None else "behind"
+
+    def database_is(self, *, up: bool) -> None:
+        """Tells everybody that the database went away or came back, if that is news."""
+        if up != self.db_up:
+            self.db_up = up
+            self.hub.to_all(lambda: DatabaseState(up))
 
     def figures(self) -> Mapping[str, int]:
         """What this process has done since it began, and what waits in it now; `wire/metrics` says what each means."""
@@ -435,9 +444,9 @@ async def _pulse(core: Core, store: Store) -> None:
         await asyncio.sleep(PULSE_SECONDS)
         try:
             await store.read(rooms.seqs, (LOBBY,))
-            if core.turns.running:
-                await core.turns.renew()
             if store.shared:
+                if core.turns.running:
+                    await core.turns.renew()
                 for left in (core.held, core.turns, core.drafts):
                     await left.recover()
             await core.turns.see_to_unbegun()
@@ -446,6 +455,4 @@ async def _pulse(core: Core, store: Store) -> None:
         except Unavailable as failure:
             log.warning("database.away", code=failure.code)
             up = False
-        if up != core.db_up:
-            core.db_up = up
-            core.hub.to_all(lambda: DatabaseState(core.db_up))
+        core.database_is(up=up)

@@ -336,8 +336,7 @@ class Turns:
         asked = self._clock.boottime()
         mine = await self._store.write(RenewLeases())
         for turn in mine & self._screens.keys():
-            if self._store.shared:
-                self._screens[turn].renewed(asked + LEASE_SECONDS)
+            self._screens[turn].renewed(asked + LEASE_SECONDS)
 
     async def copy(self) -> None:
         """Copies what came since the last time, for another host that may have to take it over."""
