@@ -79,9 +79,12 @@ class Settings(BaseSettings):
     system_prompt: str = ""
     """What the default agent is told before every conversation."""
     context_messages_max: Annotated[int, Field(ge=1)] = 100
-    """How many of a room's last messages a model is given."""
+    """How many of a room's last messages a model is given; of a longer room at least three quarters of them."""
     context_tokens_max: Annotated[int, Field(ge=64)] = 16_000
-    """How many tokens those may take, estimated at 4 characters a token; the new message always goes in."""
+    """How many tokens those may take, estimated at 4 characters a token; the new message always goes in.
+
+    What is cut begins with a person's message and moves on by about a quarter, so that a model server need not read
+    again what it was given before."""
     provider_connect_seconds: Annotated[float, Field(gt=0)] = 10.0
     """How long connecting to the provider may take."""
     provider_first_seconds: Annotated[float, Field(gt=0)] = 120.0

@@ -1,10 +1,22 @@
-"""What a model is given: the newest that fits, the question last and once."""
+"""What a model is given: the newest that fits, a person's first, the question last and once."""
 
+import asyncio
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
+from random import Random
 
-from palaver.agents.base import Said, ToolCall
-from palaver.core.context import within
+import pytest
+from tests.support import template
+from tests.support.upstream import refuse, reply, scripted_upstream, stream
+
+from palaver.agents.base import GO_ON, Request, Said, ToolCall
+from palaver.agents.dialect import body_of
+from palaver.core.context import newest, within
+from palaver.core.start import started
 from palaver.model import ActorId, Kind, Message, MessageId, Role, RoomId, Status
+from palaver.settings import Settings
 
 AGENT = ActorId("a_1")
 
@@ -96,3 +108,151 @@ def test_system_prompts_and_pictures_are_given_as_what_they_are() -> None:
         (Role.SYSTEM, (), None),
         (Role.USER, (picture,), "ada"),
     ]
+
+
+def test_it_begins_with_a_persons_message_whatever_is_cut() -> None:
+    talk = [said(1, "u_1", "x" * 400), said(2, AGENT, "y" * 400), said(3, "u_1", "z")]
+    assert [one.text for one in within(talk, AGENT, 150)] == ["z"]
+    half = [*talk[:2], replace(talk[1], seq=3, status=Status.INTERRUPTED)]
+    assert [one.role for one in within(half, AGENT, 150)] == [Role.USER, Role.ASSISTANT]
+    assert [one.text for one in within(half[1:], AGENT, 150)] == [GO_ON, "y" * 400]
+
+
+def test_what_is_said_between_a_call_and_its_result_stands_before_the_call() -> None:
+    ids = ("a", "a", "b")  # some servers give the same id again
+    talk = [said(1, "u_1", "time?"), called(2, ids[0]), said(3, "u_2", "well?"), result(4, ids[0])]
+    talk += [called(5, ids[1]), called(6, ids[2]), result(7, ids[2]), said(8, "u_1", "and?")]
+    history = within([*talk, result(9, ids[1]), result(10, "c"), said(11, AGENT, "12")], AGENT, 999)
+    assert [(one.role.value, one.text, len(one.calls), one.call_id) for one in history] == [
+        ("user", "time?", 0, None),
+        ("user", "well?", 0, None),
+        ("assistant", "", 1, None),
+        ("tool", "12:00", 0, "a"),
+        ("assistant", "", 2, None),
+        ("tool", "12:00", 0, "a"),
+        ("tool", "12:00", 0, "b"),
+        ("user", "and?", 0, None),
+        ("assistant", "12", 0, None),
+    ]
+
+
+def talk_of(count: int, *, gap: int = 1, chars: int = 40) -> list[Message]:
+    """A room of questions and answers, where every `gap`-th event is a message."""
+    authors = ("u_1", AGENT)
+    return [said(1 + n * gap, authors[n % 2], f"{n:05d} " + "x" * chars) for n in range(count)]
+
+
+def same_beginning(one: str, other: str) -> int:
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def prompts(talk: Sequence[Message], limit: int, tokens: int) -> Iterator[str]:
+    """What a model is sent for each question, once the room is longer than what it is given."""
+    for end in range(limit + 101, len(talk) + 1, 2):
+        history = within(newest(talk[end - limit - 1 : end], limit), AGENT, tokens)
+        assert (history[0].role, history[-1].text) == (Role.USER, talk[end - 1].text)
+        yield json.dumps(body_of(Request(history=history), "m", usage=False)["messages"])
+
+
+@pytest.mark.parametrize(
+    ("gap", "chars", "tokens", "least"),
+    [
+        (1, 40, 10**6, 0.91),  # as many messages as may be
+        (3, 40, 10**6, 0.85),  # the same, with other events between them
+        (1, 400, 4_000, 0.7),  # as many tokens as may be: some 38 messages
+        (2, 4_000, 16_000, 0.45),  # some 16 messages
+    ],
+)
+def test_most_of_a_prompt_is_the_beginning_of_the_one_before(
+    gap: int, chars: int, tokens: int, least: float
+) -> None:
+    sent = list(prompts(talk_of(400, gap=gap, chars=chars), 100, tokens))
+    kept = sum(map(same_beginning, sent, sent[1:]))
+    assert kept >= least * sum(map(len, sent[1:]))
+
+
+def test_what_is_given_is_three_quarters_of_what_may_be_or_more() -> None:
+    talk = talk_of(400, chars=394)
+    for end in range(101, 400):
+        given = newest(talk[end - 101 : end], 100)
+        assert 76 <= len(given) <= 100
+        tokens = 104 * len(within(given, AGENT, 2_000))
+        assert 2_000 - 500 - 2 * 104 < tokens <= 2_000
+    assert newest(talk[:100], 100) == talk[:100]
+
+
+def any_room(chance: Random) -> list[Message]:
+    """A room in which everything happens that can."""
+    talk: list[Message] = []
+    seq = 0
+    while len(talk) < 120:
+        seq += chance.choice((1, 1, 1, 5))
+        match chance.randrange(9):
+            case 0:
+                talk.append(said(seq, AGENT, "", Status.FAILED))
+            case 1:
+                talk.append(replace(said(seq, "u_1", "Be brief."), role=Role.SYSTEM))
+            case 2:
+                talk.append(called(seq, f"c{chance.randrange(3)}"))
+            case 3:
+                talk.append(result(seq, f"c{chance.randrange(3)}"))
+            case 4:
+                picture = {"type": "image_url", "image_url": {"url": "data:,"}}
+                talk.append(replace(said(seq, "u_2", ""), meta={"parts": [picture]}))
+            case 5 | 6:
+                talk.append(
+                    said(seq, chance.choice((AGENT, "a_2")), "x" * chance.randrange(1, 400))
+                )
+            case _:
+                talk.append(said(seq, chance.choice(("u_1", "u_2")), "y" * chance.randrange(1, 90)))
+    return talk
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_strict_template_takes_what_is_said_in_any_room(seed: int) -> None:
+    chance = Random(seed)
+    talk = any_room(chance)
+    for end in range(1, len(talk)):
+        question = said(talk[end].seq, "u_1", f"question {end}")
+        limit, tokens = chance.choice(((100, 10**6), (12, 10**6), (100, 500), (3, 64)))
+        here = [*talk[max(0, end - limit) : end], question]
+        history = within(newest(here, limit), AGENT, tokens)
+        asked = body_of(Request(history=history, system_prompt="Hi."), "m", usage=False)["messages"]
+        assert template.refusal(asked) is None
+        assert f"question {end}" in str(asked[-1]["content"])[-20:]
+
+
+async def test_a_strict_template_takes_what_is_said_in_a_long_room(tmp_path: Path) -> None:
+    """Questions of two people, answers that fail or are stopped, and messages that are deleted."""
+    async with scripted_upstream() as upstream:
+        upstream.template = template.refusal
+        settings = Settings.model_validate(
+            {"data_dir": tmp_path, "openai_base_url": upstream.base_url, "model": "m"}
+            | {"context_messages_max": 8}
+        )
+        async with started(settings) as core:
+            people = [(await core.access.new_guest())[1] for _ in range(2)]
+            for number in range(40):
+                person = people[number % 3 % 2]
+                match number % 10:
+                    case 3:
+                        upstream.will(refuse(401, "no"))
+                    case 5:
+                        upstream.will(stream("half", asyncio.Event()))
+                    case _:
+                        upstream.will(reply(f"answer {number}"))
+                sent = await core.chat.send(person, core.lobby, text=f"question {number}", cid=None)
+                if number % 10 == 5:
+                    await upstream.arrived(number + 1)
+                    await core.turns.stop(person, sent.turns[0].id)
+                await core.turns.idle()
+                if number % 10 in {6, 7}:  # one of two answers, or one of two questions
+                    page = await core.chat.history(person, core.lobby, limit=2)
+                    await core.exchanges.remove(person, page.messages[number % 2].id)
+            page = await core.chat.history(people[0], core.lobby, limit=1)
+        assert page.messages[0].text == "answer 39"
+        refused = [
+            one.json["messages"] for one in upstream.asked if template.refusal(one.json["messages"])
+        ]
+        assert refused == []

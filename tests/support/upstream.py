@@ -4,7 +4,8 @@ A script is a tuple of steps. A `Head` starts the response; `bytes` are sent as 
 `asyncio.Event` is waited for, `CUT` drops the connection, `STALL` says nothing until the client has gone, `Endless`
 repeats bytes until then. `reply`, `stream`, `whole` and `refuse` make the usual scripts. Requests to
 `/chat/completions` take the script given to `to` for what they ask, else those given to `will` in order, and the
-`default` one when there are none left; `/models` lists `models`, or runs `models_script`. Every request is kept in
+`default` one when there are none left; where `template` says why it refuses their messages, they are refused. `/models`
+lists `models`, or runs `models_script`. Every request is kept in
 `requests`; `hangups` counts clients that left before their answer's end, `connections` all that were made. Nothing is
 pipelined: a client sends its next request after the end of an answer.
 """
@@ -12,7 +13,7 @@ pipelined: a client sends its next request after the end of an answer.
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -117,6 +118,7 @@ class ScriptedUpstream:
             {"id": "scripted", "object": "model", "owned_by": "us"}
         ]
         self.models_script: Script | None = None
+        self.template: Callable[[Any], str | None] | None = None
         self.requests: list[Received] = []
         self.hangups = 0
         self.connections = 0
@@ -166,6 +168,8 @@ class ScriptedUpstream:
             return self.models_script or whole({"object": "list", "data": self.models})
         if not self.everywhere and not request.path.endswith("/chat/completions"):
             return refuse(404, "404 page not found")
+        if self.template is not None and (why := self.template(request.json["messages"])):
+            return refuse(400, {"error": {"message": why}})
         for question, script in self._answers.items():
             if str(request.json["messages"][-1]["content"]).endswith(question):
                 return script

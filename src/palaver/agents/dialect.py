@@ -1,14 +1,14 @@
 """A conversation as a chat completion is asked for. No network here.
 
-Rules: the system prompt first; messages of one role that follow each other are joined by an empty line, because many
-chat templates refuse two in a row. A `name` stands before its text as `Name: `: the API's own `name` field allows few
-characters and most local servers drop it. An agent's settings pass through as they are, but cannot replace the model,
-the messages or the way of streaming. Halves of a surrogate pair are joined over pieces, and one alone becomes U+FFFD;
-U+0000 is kept (the store can keep it).
+Rules: the system prompt first, and with it what else is the system's; messages of one role that follow each other are
+joined by an empty line, because many chat templates refuse two in a row. A `name` stands before its text as `Name: `:
+the API's own `name` field allows few characters and most local servers drop it. An agent's settings pass through as
+they are, but cannot replace the model, the messages or the way of streaming. Halves of a surrogate pair are joined over
+pieces, and one alone becomes U+FFFD; U+0000 is kept (the store can keep it).
 """
 
 import re
-from itertools import groupby
+from collections.abc import Iterable
 from typing import Any, cast
 
 from palaver.agents.base import Request, Said
@@ -83,32 +83,57 @@ class Mender:
         return mended(half)
 
 
+def in_turns(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The messages, those of one role that follow each other joined; not those that say more than a role can."""
+    found: list[dict[str, Any]] = []
+    for message in messages:
+        before: dict[str, Any] = found[-1] if found else {"role": None}
+        if before["role"] != message["role"] or not _JOINED.issuperset(before.keys() | message):
+            found.append(message)
+            continue
+        found[-1] = joined = before | message
+        joined["content"] = _both(before.get("content"), message.get("content"))
+        calls = [*before.get("tool_calls", ()), *message.get("tool_calls", ())]
+        if calls:
+            joined["tool_calls"] = calls
+    return found
+
+
+_JOINED = frozenset({"role", "content", "tool_calls"})
+
+
+def _both(before: Any, after: Any) -> Any:
+    if not before or not after:
+        return before or after
+    if isinstance(before, str) and isinstance(after, str):
+        return f"{before}\n\n{after}"
+    return [*_parts(before), *_parts(after)]
+
+
+def _parts(content: Any) -> list[Any]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
 def _messages(request: Request) -> list[dict[str, Any]]:
-    messages: list[dict[str, Any]] = []
+    said = sorted(request.history, key=lambda one: one.role is not Role.SYSTEM)
     if request.system_prompt:
-        messages.append({"role": Role.SYSTEM.value, "content": mended(request.system_prompt)})
-    for (role, plain), group in groupby(
-        request.history, key=lambda said: (said.role, _plain(said))
-    ):
-        if plain:
-            content = "\n\n".join(_spoken(said) for said in group)
-            messages.append({"role": role.value, "content": content})
-        else:
-            messages += [_rich(said) for said in group]
-    return messages
+        said.insert(0, Said(role=Role.SYSTEM, text=request.system_prompt))
+    return in_turns(_message(one) for one in said)
 
 
-def _plain(said: Said) -> bool:
-    """Whether it is nothing but words, which can be joined to others."""
-    return not said.calls and not said.parts and said.call_id is None
-
-
-def _rich(said: Said) -> dict[str, Any]:
-    content: Any = [dict(part) for part in said.parts] or _spoken(said)
-    message: dict[str, Any] = {"role": said.role.value, "content": content or None}
+def _message(said: Said) -> dict[str, Any]:
+    content: Any = mended(_spoken(said, said.text))
+    if said.parts:
+        parts = [dict(part) for part in said.parts]
+        if parts[0].get("type") != "text":
+            parts.insert(0, {"type": "text", "text": ""})
+        parts[0]["text"] = _spoken(said, parts[0].get("text", ""))
+        content = [part for part in parts if part != {"type": "text", "text": ""}]
+    message: dict[str, Any] = {"role": said.role.value, "content": content}
     if said.call_id is not None:
-        message |= {"content": content, "tool_call_id": said.call_id}
+        message["tool_call_id"] = said.call_id
     if said.calls:
+        message["content"] = content or None
         message["tool_calls"] = [
             {
                 "id": call.id,
@@ -120,6 +145,6 @@ def _rich(said: Said) -> dict[str, Any]:
     return message
 
 
-def _spoken(said: Said) -> str:
+def _spoken(said: Said, text: str) -> str:
     name = " ".join((said.name or "").split())[:NAME_CHARS_MAX]
-    return mended(f"{name}: {said.text}" if name and said.role is Role.USER else said.text)
+    return f"{name}: {text}" if name and said.role is Role.USER else text

@@ -1,6 +1,12 @@
-"""What a model is given: the history of a room, from the store, within a budget; and what is asked for a title."""
+"""What a model is given: the history of a room, from the store, within a budget; and what is asked for a title.
 
-from collections.abc import Iterable
+What is cut is cut by blocks: the first message given is the one behind the roundest seq among those where the history
+could begin, so that many questions in a row have the same beginning, which a model server need not read again. It is a
+person's, because many chat templates refuse any other.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from palaver.agents.base import GO_ON, Request, Said, ToolCall
@@ -11,23 +17,22 @@ from palaver.store.store import Store
 
 CHARS_A_TOKEN = 4
 TOKENS_A_MESSAGE = 4
+BLOCKS = 4
+"""The history moves on by one part in so many of what may be given."""
 TITLE_TEXT_CHARS = 2_000
 TITLE_PROMPT = (
     "Write a title of at most six words for the conversation below, in its own language."
     " Answer with the title only: no quotation marks, no full stop."
 )
+_RULING = (Role.SYSTEM, Role.DEVELOPER)
 
 
 async def to_answer(store: Store, settings: Settings, turn: Turn) -> Request:
     """What was said up to the message that is answered, which stands last and once."""
     card = await store.read(actors.agent, turn.agent)
-    said = await store.read(
-        messages.context,
-        turn.room,
-        upto_seq=turn.trigger_seq,
-        limit=settings.context_messages_max,
-    )
-    history = within(said, turn.agent, settings.context_tokens_max)
+    limit = settings.context_messages_max
+    said = await store.read(messages.context, turn.room, upto_seq=turn.trigger_seq, limit=limit + 1)
+    history = within(newest(said, limit), turn.agent, settings.context_tokens_max)
     if history and history[-1].role is Role.ASSISTANT:  # its own answer, which was not whole
         history = (*history, Said(role=Role.USER, text=GO_ON))
     return Request(
@@ -49,37 +54,94 @@ async def to_title(store: Store, turn: Turn, answer: Message) -> Request:
     )
 
 
+def newest(said: Sequence[Message], limit: int) -> Sequence[Message]:
+    """The newest messages, oldest first: at most `limit`, and of more at least three quarters of that.
+
+    They begin behind a multiple of a quarter of `limit`, as long as every seq is a message's.
+    """
+    if len(said) <= limit:
+        return said
+    block = max(1, limit // BLOCKS)
+    first = len(said) - limit
+    return said[_begin(said, first, first + block - 1, block) :]
+
+
 def within(said: Iterable[Message], agent: ActorId, tokens_max: int) -> tuple[Said, ...]:
-    """The newest messages that fit, oldest first; the last one always does.
+    """The newest messages that fit, oldest first, from a person's on; the last one always does.
 
     Tokens are estimated at 4 characters each. What other agents said is given as a person's words; names are given
     where several people speak. Of several answers to one question the first counts. A tool's call and its result are
-    given together or not at all.
+    given together or not at all, the results right behind their calls.
     """
     spoken = [message for message in said if _counts(message)]
-    people = {message.author for message in spoken if _persons(message, agent)}
-    kept: list[Message] = []
-    left = tokens_max
-    for message in reversed(spoken):
-        left -= len(message.text) // CHARS_A_TOKEN + TOKENS_A_MESSAGE
-        if left < 0 and kept:
-            break
-        kept.append(message)
-    kept.reverse()
-    calls, results = _ids(kept, Kind.TOOL_CALL), _ids(kept, Kind.TOOL_RESULT)
+    named = len({message.author for message in spoken if _persons(message, agent)}) > 1
+    kept = _from_person(spoken, _fitting(spoken, tokens_max), agent)
     told: list[Said] = []
-    for message in kept:
-        call_id = message.meta.get("call_id")
-        match message.kind:
-            case Kind.TOOL_CALL:
-                if call_id in results:
-                    _call(told, message)
-            case Kind.TOOL_RESULT:
-                if call_id in calls:
-                    told.append(Said(role=Role.TOOL, text=message.text, call_id=call_id))
-            case _:
-                told.append(_said(message, agent, named=len(people) > 1))
+    if kept and not any(_persons(message, agent) for message in kept):
+        told.append(Said(role=Role.USER, text=GO_ON))  # as it was asked, before what is left
+    for message in _paired(kept):
+        one = _said(message, agent, named=named)
+        if one.calls and told and told[-1].role is Role.ASSISTANT:
+            told[-1] = replace(told[-1], calls=(*told[-1].calls, *one.calls))
+        else:
+            told.append(one)
     return tuple(told)
+
+
+def _fitting(spoken: Sequence[Message], tokens_max: int) -> int:
+    """Where the newest messages begin that fit."""
+    first = last = len(spoken) - 1
+    tokens = 0
+    for place in range(len(spoken) - 1, -1, -1):
+        tokens += len(spoken[place].text) // CHARS_A_TOKEN + TOKENS_A_MESSAGE
+        if tokens > tokens_max:
+            return _begin(spoken, first, last, 1)
+        first = place
+        if tokens * BLOCKS <= tokens_max * (BLOCKS - 1):
+            last = place
+    return 0
+
+
+def _begin(said: Sequence[Message], first: int, last: int, unit: int) -> int:
+    """The place from `first` to `last` to which the roundest seq leads: a multiple of the largest 2^n of `unit`."""
+    before = said[first - 1].seq if first else 0
+    block = unit * 2.0**40
+    while (at := said[last].seq // block * block) <= before:
+        block /= 2
+    return bisect_left(said, at, first, last, key=lambda message: message.seq)
+
+
+def _from_person(spoken: list[Message], start: int, agent: ActorId) -> list[Message]:
+    """What is given from a place on: a person's message first, if need be the last one before; and what rules it."""
+    places = [place for place, one in enumerate(spoken) if _persons(one, agent)]
+    place = bisect_left(places, start)
+    if place < len(places):
+        ruling = [one for one in spoken[start : places[place]] if one.role in _RULING]
+        return ruling + spoken[places[place] :]
+    return [spoken[asked] for asked in places[-1:]] + spoken[start:]
+
+
+def _paired(said: Sequence[Message]) -> list[Message]:
+    """The messages, with the calls and the results of tools that belong together where the first result came."""
+    waiting: dict[str, Message] = {}
+    results: dict[int, Message] = {}
+    for message in said:
+        call_id = message.meta.get("call_id", "")
+        if message.kind == Kind.TOOL_CALL:
+            waiting[call_id] = message
+        elif message.kind == Kind.TOOL_RESULT and call_id in waiting:
+            results[waiting.pop(call_id).seq] = message
+    found: list[Message] = []
+    calls: list[Message] = []
+    for message in said:
+        if message.kind == Kind.TOOL_CALL:
+            calls += [message] if message.seq in results else []
+        elif message.kind != Kind.TOOL_RESULT:
+            found.append(message)
+        elif any(results[call.seq] is message for call in calls):
+            found += [*calls, *(results[call.seq] for call in calls)]
+            calls = []
+    return found
 
 
 def _counts(message: Message) -> bool:
@@ -91,32 +153,26 @@ def _counts(message: Message) -> bool:
 
 
 def _persons(message: Message, agent: ActorId) -> bool:
-    return message.author != agent and message.role in (Role.USER, Role.ASSISTANT)
-
-
-def _ids(messages: Iterable[Message], kind: Kind) -> set[str]:
-    return {message.meta.get("call_id", "") for message in messages if message.kind == kind}
-
-
-def _call(told: list[Said], message: Message) -> None:
-    """Adds a call to the assistant's words before it, or as words of its own."""
-    meta = message.meta
-    call = ToolCall(id=meta.get("call_id", ""), name=meta.get("tool", ""), arguments=message.text)
-    if told and told[-1].role is Role.ASSISTANT:
-        told[-1] = replace(told[-1], calls=(*told[-1].calls, call))
-    else:
-        told.append(Said(role=Role.ASSISTANT, text="", calls=(call,)))
+    role = message.role in (Role.USER, Role.ASSISTANT)
+    return message.author != agent and role and message.kind == Kind.TEXT
 
 
 def _said(message: Message, agent: ActorId, *, named: bool) -> Said:
+    meta = message.meta
+    if message.kind == Kind.TOOL_RESULT:
+        return Said(role=Role.TOOL, text=message.text, call_id=meta.get("call_id", ""))
+    if message.kind == Kind.TOOL_CALL:
+        arguments = message.text or "{}"
+        call = ToolCall(id=meta.get("call_id", ""), name=meta.get("tool", ""), arguments=arguments)
+        return Said(role=Role.ASSISTANT, text="", calls=(call,))
     mine = message.author == agent
     role = Role.ASSISTANT if mine else Role.USER
-    if message.role in (Role.SYSTEM, Role.DEVELOPER):
+    if message.role in _RULING:
         role = Role.SYSTEM
-    name = message.meta.get("name") or (message.name if named else None)
+    name = meta.get("name") or (message.name if named else None)
     return Said(
         role=role,
         text=message.text,
         name=None if mine else name,
-        parts=tuple(message.meta.get("parts", ())),
+        parts=tuple(meta.get("parts", ())),
     )
