@@ -125,6 +125,27 @@ def test_a_refusal_is_one_line_and_exits_with_3(
         assert f"[{code}]" in done.err.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SSL_CERT_FILE", "/opt/conda/ssl/cacert.pem"),
+        ("SSL_CERT_FILE", "/dev/null"),
+        ("ALL_PROXY", "socks://127.0.0.1:1080/"),
+        ("OPENAI_BASE_URL", "http://ollama..local:11434/v1"),
+    ],
+)
+def test_an_environment_in_which_no_model_can_be_asked_is_refused_by_name(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    environment = {"OPENAI_API_KEY": "sk-x", "HTTPS_PROXY": "", "https_proxy": "", name: value}
+    done = palaver(tmp_path, "serve", "--port", "0", environment=environment)
+    assert done.code == 3
+    told = done.err.splitlines()[-1]
+    assert told.startswith(f"palaver: {name}")
+    assert told.endswith("[settings_invalid]")
+    assert "Traceback" not in done.err
+
+
 def test_an_unreachable_database_exits_with_4(tmp_path: Path) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))  # bound, and nobody listens

@@ -324,4 +324,4 @@ class _Connection(asyncio.Protocol):
 
 def _origin(url: httpx2.URL) -> _Origin:
     port = url.port or (443 if url.scheme == "https" else 80)
-    return url.scheme, url.host, port
+    return url.scheme, url.raw_host.decode("ascii"), port

@@ -12,13 +12,10 @@ every server stop.
 """
 
 import asyncio
-import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, cast
-from urllib.request import getproxies
 
 import httpx2
 import orjson
@@ -50,6 +47,7 @@ from palaver.agents.offer import Offer, models_of, offer_in
 from palaver.agents.patience import Deadline, Patience
 from palaver.agents.sse import EVENT_BYTES_MAX
 from palaver.agents.unpacking import Unpackable, unpacked
+from palaver.agents.way import address, way_to
 from palaver.clock import Clock
 from palaver.errors import Code, ProviderError, Refused
 from palaver.settings import Settings
@@ -69,14 +67,12 @@ ADAPTATIONS_MAX = 4
 MODELS_SECONDS = 10.0
 ERROR_BYTES_MAX = 64 * 1024
 STATUS_MAX = 599
-CONNECTIONS_KEPT_MAX = 20
 HEADERS = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "palaver"}
 """Sent with every request that does not say otherwise."""
 
 _REPEATABLE = frozenset({429, 502, 503, 504})
 _NOT_FOUND = 404
 _NO_LIST = frozenset({404, 405, 501})
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,12 +110,8 @@ class Upstream:
         self._asks_usage = True
         timeout = httpx2.Timeout(None, connect=settings.provider_connect_seconds)
         self._extensions = {"timeout": timeout.as_dict()}
-        self._way = self._new_way()
-        self._send = (
-            partial(self._way.send, stream=True)
-            if isinstance(self._way, httpx2.AsyncClient)
-            else self._way.handle_async_request
-        )
+        self._way = way_to(self._base, settings)
+        self._send = self._way.transport.handle_async_request
 
     async def models(self) -> tuple[Model, ...]:
         """The models that can be asked, the default one first and marked."""
@@ -214,7 +206,7 @@ class Upstream:
 
     async def close(self) -> None:
         """Ends all connections."""
-        await self._way.aclose()
+        await self._way.transport.aclose()
 
     # what is asked
 
@@ -234,26 +226,6 @@ class Upstream:
         if self._default is None:
             self._default = self._settings.model or (await self.models())[0].id
         return self._default
-
-    def _new_way(self) -> httpx2.AsyncBaseTransport | httpx2.AsyncClient:
-        """The straight way there; or a client that knows the environment's proxies, where it has to."""
-        settings = self._settings
-        # Plain HTTP needs no certificates, and loading them would block the loop for some 20 ms.
-        plain = self._base.scheme == "http"
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else httpx2.create_ssl_context()
-        # A proxy from the environment is for the world outside, not for a server on this machine.
-        near = self._base.host in _LOOPBACK
-        straight = _transport(settings, context) if near or not getproxies() else None
-        if straight is not None:
-            return straight
-        return httpx2.AsyncClient(
-            verify=context,
-            trust_env=not near,
-            limits=httpx2.Limits(
-                max_connections=2 * settings.turns_running_max,
-                max_keepalive_connections=CONNECTIONS_KEPT_MAX,
-            ),
-        )
 
     # until the answer begins
 
@@ -309,8 +281,11 @@ class Upstream:
         except httpx2.RequestError as failure:
             if isinstance(failure, httpx2.DecodingError):
                 return self._senseless("sent something that is no HTTP")
-            fast = not isinstance(failure, httpx2.ConnectTimeout)
-            return _Refusal(error=self._unreachable(), told=Told(status=0), repeatable=fast)
+            why, repeatable = self._way.failure(failure)
+            repeatable = repeatable and not isinstance(failure, httpx2.ConnectTimeout)
+            return _Refusal(
+                error=self._unreachable(why), told=Told(status=0), repeatable=repeatable
+            )
         if response.status_code > STATUS_MAX:
             await response.aclose()
             return self._senseless("answered with a status that is none")
@@ -385,11 +360,10 @@ class Upstream:
     def _senseless(self, what: str) -> _Refusal:
         return _Refusal(error=bad_reply(self._asked(""), what), told=Told(status=0))
 
-    def _unreachable(self) -> ProviderError:
-        hint = "Start it" if self._base.host in _LOOPBACK else "Check OPENAI_BASE_URL"
+    def _unreachable(self, why: str) -> ProviderError:
         return ProviderError(
             Code.PROVIDER_UNREACHABLE,
-            f"{self._label} cannot be reached at {self._base.netloc.decode()}. {hint}, then try again.",
+            f"{self._label} cannot be reached at {self._base.netloc.decode()}{why}, then try again.",
         )
 
     def _slow(self, patience: Patience) -> ProviderError:
@@ -406,19 +380,6 @@ def host_of(base_url: str) -> tuple[str, int | None]:
     """Host and port of a base URL. Refused: `settings_invalid`."""
     base = _checked_base(base_url)
     return base.host, base.port
-
-
-def _transport(settings: Settings, context: ssl.SSLContext) -> httpx2.AsyncBaseTransport | None:
-    """The fast way, where its parser is there; it is not on Windows."""
-    try:
-        from palaver.agents.transport import Transport  # noqa: PLC0415  see above
-    except ImportError:
-        return None
-    return Transport(
-        context=context,
-        connect_seconds=settings.provider_connect_seconds,
-        kept_max=CONNECTIONS_KEPT_MAX,
-    )
 
 
 def _parts(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
@@ -446,13 +407,10 @@ def _checked_key(key: SecretStr | None) -> str:
 
 
 def _checked_base(base_url: str) -> httpx2.URL:
-    try:
-        base = httpx2.URL(base_url.strip())
-    except httpx2.InvalidURL:
-        base = httpx2.URL("")
-    if base.scheme not in {"http", "https"} or not base.host or base.userinfo:
+    base = address(base_url)
+    if base is None or base.userinfo:
         raise Refused(
             Code.SETTINGS_INVALID,
             "OPENAI_BASE_URL must look like http://127.0.0.1:11434/v1, without a user name in it.",
         )
-    return base.copy_with(fragment=None)
+    return base
