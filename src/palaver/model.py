@@ -93,6 +93,7 @@ class EventType(StrEnum):
     ROOM_DELETED = "room.deleted"
     ROOM_RESTORED = "room.restored"
     MEMBER_JOINED = "member.joined"
+    MEMBER_RENAMED = "member.renamed"
     MESSAGE_CREATED = "message.created"
     MESSAGE_DELETED = "message.deleted"
     MESSAGE_RESTORED = "message.restored"

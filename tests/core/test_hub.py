@@ -15,8 +15,9 @@ from palaver.core.live import Happened, ReadMark, RoomChanged, Typing
 from palaver.core.running import Asked, Call
 from palaver.core.start import Core, started
 from palaver.errors import Code, ProviderError, Refused
-from palaver.model import Entry, EventType, ExchangeKind, Role, RoomId
+from palaver.model import Entry, Event, EventType, ExchangeKind, Role, RoomId
 from palaver.settings import Settings
+from palaver.store import events
 from palaver.store.engine.lanes import InlineLanes, Lane
 from palaver.wire import frames
 
@@ -174,6 +175,31 @@ async def test_what_the_events_of_a_room_take_is_counted(tmp_path: Path, text: s
             finally:
                 tracemalloc.stop()
     assert 0.9 * freed < counted < 1.3 * freed
+
+
+async def test_another_name_is_an_event_and_all_reads_the_same_from_the_ring_and_the_store(
+    core: Core,
+) -> None:
+    _, ada = await core.access.new_guest("Ada")
+    _, bo = await core.access.new_guest("Bo")
+    room = (await core.rooms.create(ada, agent=False)).id
+    await core.rooms.join(ada, room, bo)
+    elsewhere = await core.rooms.create(bo, agent=False)
+    with core.chat.reader(bo) as reader:
+        since = (await reader.subscribe(room)).seq
+        reader.start(room)
+        await core.chat.send(ada, room, text="one", cid=None)
+        await core.access.rename(ada, "Adele")
+        await core.chat.send(ada, room, text="two", cid=None)
+        stored = await core.chat._store.read(events.since, room, since, 200)
+        seen: list[Event] = []
+        while not seen or seen[-1].seq < stored[-1].seq:
+            seen += [item.event for item in await reader.next() if isinstance(item, Happened)]
+    assert list(map(frames.event, seen)) == list(map(frames.event, stored))
+    [renamed] = [event for event in seen if event.type is EventType.MEMBER_RENAMED]
+    assert (renamed.actor, renamed.data) == (ada.id, {"actor": ada.id, "name": "Adele"})
+    assert {one.message.name for one in seen if one.message} == {"Adele"}
+    assert (await core.access.room(bo, elsewhere.id)).seq == elsewhere.seq, "she is not there"
 
 
 async def test_who_may_read_is_asked_again_when_that_may_have_changed(core: Core) -> None:

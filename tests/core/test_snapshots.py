@@ -68,6 +68,12 @@ async def member_joined(client: Client, event: Json) -> None:
         client.room["agents"].append({"id": member["actor"], "name": member["name"]})
 
 
+async def member_renamed(client: Client, event: Json) -> None:
+    for message in client.messages.values():
+        if message["by"] == event["d"]["actor"]:
+            message["name"] = event["d"]["name"]
+
+
 async def message_created(client: Client, event: Json) -> None:
     client.messages[event["d"]["id"]] = event["d"]
     client.room["active_at"] = event["at"]
@@ -96,6 +102,7 @@ RULES: dict[EventType, Callable[[Client, Json], Awaitable[None]]] = {
     EventType.ROOM_DELETED: room_deleted,
     EventType.ROOM_RESTORED: room_restored,
     EventType.MEMBER_JOINED: member_joined,
+    EventType.MEMBER_RENAMED: member_renamed,
     EventType.MESSAGE_CREATED: message_created,
     EventType.MESSAGE_DELETED: message_deleted,
     EventType.MESSAGE_RESTORED: message_restored,
@@ -136,6 +143,8 @@ class World:
             case EventType.MEMBER_JOINED:
                 card = await self.core.access.agent("poet", "Poet")
                 await self.core.rooms.join(self.ada, self.room, card.actor)
+            case EventType.MEMBER_RENAMED:
+                await self.core.access.rename(self.ada, "Adele")
             case EventType.MESSAGE_CREATED:
                 await self.answered("And another one.")
             case EventType.MESSAGE_DELETED:

@@ -203,6 +203,8 @@ class Feed:
             self.skip(event.seq - 1)
         if _changes_access(event):
             self.let_in.clear()
+        if event.type is EventType.MEMBER_RENAMED:
+            self.skip(event.seq - 1)  # what is kept says the old name, and the store the new one
         happened = Happened(event)
         happened.frame = encode(happened)
         happened.bytes = _size(happened)

@@ -387,7 +387,7 @@ class KeepSecret(Command[str]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenameActor(Command[Actor]):
-    """Gives an actor another name."""
+    """Gives an actor another name, and each of the newest rooms that it is a member of an event that says so."""
 
     actor: ActorId
     name: str

@@ -39,6 +39,13 @@ describe('order', () => {
     expect(seqs(log)).toEqual([1, 2, 3, 4, 5, 6, 7])
   })
 
+  test('all that somebody said carries the new name', () => {
+    const { log } = opened(1, 3)
+    const [first] = log.messages
+    log.applyEvent(event(4, 'member.renamed', { actor: first!.by, name: 'Adele' }))
+    expect(log.messages.map((message) => message.name === 'Adele')).toEqual(log.messages.map((message) => message.by === first!.by))
+  })
+
   test('a chat that is deleted says so, and comes back when it is restored', () => {
     const { log } = opened(1, 3)
     log.applyEvent(event(4, 'room.deleted', {}))

@@ -232,6 +232,9 @@ export class RoomLog {
       case 'message.restored':
         void this.#reload(Number(event.d.seq))
         break
+      case 'member.renamed':
+        this.#rename(String(event.d.actor), String(event.d.name))
+        break
       case 'room.deleted':
       case 'room.restored':
         this.problem = event.k === 'room.deleted' ? DELETED : null
@@ -245,6 +248,12 @@ export class RoomLog {
     this.drafts.delete(message.id)
     this.typing.delete(message.by)
     this.#tail.messages = [...this.#tail.messages, message]
+  }
+
+  #rename(actor: string, name: string): void {
+    for (const piece of [this.#tail, this.#island]) {
+      if (piece) piece.messages = piece.messages.map((message) => (message.by === actor ? { ...message, name } : message))
+    }
   }
 
   #change(id: string, change: (message: Message) => Message): void {

@@ -2,19 +2,34 @@
 
 from dataclasses import replace
 
+from sqlalchemy import bindparam, select
+
 from palaver.errors import Code, Refused
-from palaver.model import Actor, ActorKind, AgentCard
+from palaver.model import Actor, ActorKind, AgentCard, EventType
 from palaver.store import actors as stored_actors
 from palaver.store.apply.transaction import Transaction
 from palaver.store.commands import AddActor, RenameActor, SaveAgent
-from palaver.store.engine.statement import inserting, updating
-from palaver.store.schema import actors, agents, sessions
+from palaver.store.engine.statement import Statement, inserting, updating
+from palaver.store.schema import actors, agents, members, rooms, sessions
+
+SHARED_MAX = 200
+"""So many rooms, the newest of those that somebody is a member of, are told of another name."""
 
 _INSERT_ACTOR = inserting(
     actors, "id", "kind", "handle", "name", "guest", "created_ms", returning=actors.c.key
 )
 _INSERT_SESSION = inserting(sessions, "token_sha256", "actor_key", "created_ms")
 _RENAME = updating(actors.c.id, "name")
+_SHARED = Statement(
+    select(rooms.c.id)
+    .join(members, members.c.room_key == rooms.c.key)
+    .join(actors, actors.c.key == members.c.actor_key)
+    .where(actors.c.id == bindparam("its_id"))
+    .order_by(members.c.joined_ms.desc())
+    .limit(bindparam("count")),
+    "its_id",
+    "count",
+)
 _INSERT_CARD = inserting(agents, "actor_key", "model", "system_prompt", "settings")
 _UPDATE_CARD = updating(agents.c.actor_key, "model", "system_prompt", "settings")
 
@@ -35,6 +50,13 @@ def rename(tx: Transaction, command: RenameActor) -> Actor:
     there = stored_actors.get(tx.conn, command.actor)
     if there is None:
         raise not_found()
+    if there.name == command.name:
+        return there
+    shared = [row[0] for row in _SHARED.all(tx.conn, there.id, SHARED_MAX)]
+    for id_ in sorted(shared):  # in one order, so that two changes do not wait for each other
+        room = tx.room(id_, deleted_too=True)
+        data = {"actor": there.id, "name": command.name}
+        tx.log(room, EventType.MEMBER_RENAMED, tx.actor(there.id), data=data)
     _RENAME.run(tx.conn, command.name, there.id)
     tx.actors.pop(there.id, None)
     return replace(there, name=command.name)
