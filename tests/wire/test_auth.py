@@ -7,7 +7,7 @@ from http.cookies import SimpleCookie
 from pathlib import Path
 
 import httpx2
-from tests.wire.door import Door, Live, open_door
+from tests.wire.door import Door, Live, new_cid, open_door
 
 FOREIGN = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}
 
@@ -85,6 +85,54 @@ async def test_visitors_stay_who_they_are_after_a_restart(tmp_path: Path) -> Non
         again = await door.http().get("/api/me", headers=cookie)
         assert again.json() == me
         assert "set-cookie" not in again.headers
+
+
+async def test_guests_who_left_nothing_are_deleted_and_are_the_same_when_they_come_again(
+    tmp_path: Path,
+) -> None:
+    async with open_door(tmp_path) as door:
+        page, token = door.http(), (await door.http().post("/api/guests", json={})).json()["token"]
+        await page.get("/api/me")
+        assert (await page.post("/api/rooms/r_1/messages", json={})).status_code == 400
+        cookie, me = session_of(page), (await page.get("/api/me")).json()
+        named = (await door.http().post("/api/guests", json={"name": "Ada"})).json()["token"]
+        before = people(door)
+        with closing(sqlite3.connect(tmp_path / "palaver.db")) as db, db:
+            db.execute("UPDATE actors SET created_ms = created_ms - 86400000")
+    async with open_door(tmp_path) as door:
+        while people(door) != before - 2:
+            await door.http().get("/health")
+        assert "palaver_guests_swept_total 2.0" in (await door.http().get("/metrics")).text
+        assert (await door.http().get("/api/me", headers=cookie)).json() == me
+        bearer = {"authorization": f"Bearer {token}"}
+        assert (await door.http().get("/api/me", headers=bearer)).status_code == 200
+        bearer = {"authorization": f"Bearer {named}"}
+        assert (await door.http().get("/api/me", headers=bearer)).json()["name"] == "Ada"
+        lobby = (await door.http().get("/api/rooms")).json()["rooms"][0]["id"]
+        async with door.live(token) as live:
+            assert (await live.say(lobby, "here again"))["state"] == "stored"
+        async with door.socket(additional_headers=cookie) as socket:
+            live = Live(socket)
+            await live.ask(t="hello", v=1)
+            await live.ask(t="sub", room=lobby)
+            assert (await live.say(lobby, "me too"))["state"] == "stored"
+            assert (await live.event("message.created"))["by"] == me["id"]
+        assert people(door) == before
+
+
+async def test_a_connection_of_a_guest_who_was_deleted_comes_again_with_its_message(
+    door: Door,
+) -> None:
+    token = (await door.http().post("/api/guests", json={})).json()["token"]
+    lobby = (await door.http().get("/api/rooms")).json()["rooms"][0]["id"]
+    async with door.live(token) as live:
+        with closing(sqlite3.connect(door.settings.data_dir / "palaver.db")) as db, db:
+            db.execute("DELETE FROM sessions")
+            db.execute("DELETE FROM actors WHERE unused")
+        await live.send(t="send", id=9, room=lobby, text="hello", cid=(cid := new_cid()))
+        assert await live.closed() == 4000
+    async with door.live(token) as live:
+        assert (await live.say(lobby, "hello", cid))["dup"] is False
 
 
 async def test_a_page_of_another_site_makes_nobody(tmp_path: Path) -> None:

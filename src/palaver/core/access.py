@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import TypeVar
 from uuid import UUID
 
+import structlog
+
 from palaver import policy
 from palaver.clock import Clock
 from palaver.core import checks
@@ -32,14 +34,17 @@ from palaver.model import (
 from palaver.policy import Action
 from palaver.settings import Settings
 from palaver.store import actors, messages, rooms, turns
-from palaver.store.commands import AddActor, RenameActor, SaveAgent
+from palaver.store.commands import AddActor, RenameActor, SaveAgent, SweepGuests
 from palaver.store.store import Store
 
 TOKEN_CHARS = 43
 REMEMBERED_MAX = 10_000
 """So many sessions, and so many rights to write, are known while the database is away."""
+UNUSED_MS, SWEPT_MAX = 24 * 3_600_000, 200
 K = TypeVar("K")
 V = TypeVar("V")
+
+log = structlog.stdlib.get_logger()
 
 
 class Access:
@@ -54,6 +59,8 @@ class Access:
         self._clock = clock
         self._sessions: dict[bytes, Actor] = {}
         self._roles: dict[tuple[ActorId, RoomId], MemberRole | None] = {}
+        self.swept = 0
+        """How many guests this process has deleted (`sweep`)."""
         self.secret = ""
         """What signs the tokens of visitors; every process of the database has the same (`started`)."""
 
@@ -76,9 +83,22 @@ class Access:
 
     async def new_guest(self, name: str | None = None) -> tuple[str, Actor]:
         """A new person without an account, and the token of its session. Refused: `name_invalid`, `name_reserved`."""
-        token = self._clock.secret()
+        token, _ = self.visitor(None)
         name = None if name is None else self._checked(name)
         return token, await self._guest(_digest(token), name)
+
+    async def sweep(self) -> bool:
+        """Deletes some guests who were made a day ago and have left nothing; whether there may be more.
+
+        Who comes again with a token of theirs is a visitor, and the same guest from what they write on.
+        """
+        before_ms = self._clock.now_ms() - UNUSED_MS
+        if not await self._store.read(actors.any_unused, before_ms):
+            return False
+        gone, found = await self._store.write(SweepGuests(before_ms=before_ms, count=SWEPT_MAX))
+        self.swept += gone
+        log.info("guests.swept", guests=gone, looked_at=found)
+        return found == SWEPT_MAX
 
     def visitor(self, token: str | None) -> tuple[str, Actor]:
         """Who has written nothing yet and is stored nowhere: the guest that this token will be, or that a new one will.
@@ -210,7 +230,8 @@ class Access:
     async def _guest(self, digest: bytes, name: str | None = None) -> Actor:
         guest = _guest_of(digest, name)
         handle = f"guest-{digest.hex()[:32]}"
-        return await self._store.write(AddActor(actor=guest, handle=handle, token_sha256=digest))
+        adding = AddActor(actor=guest, handle=handle, token_sha256=digest, unused=name is None)
+        return await self._store.write(adding)
 
     async def may_stop(self, actor: Actor, turn: Turn) -> None:
         """Raises `Refused` (`forbidden`) for who neither asked for an answer nor owns its room."""

@@ -43,6 +43,7 @@ ASSISTANT_HANDLE = "assistant"
 PULSE_SECONDS = 5.0
 SYNC_SECONDS = 1.0
 MARK_SECONDS = 1.0
+SWEEP_SECONDS = 3_600.0
 BYE_SPREAD_MS = 3_000
 DRAIN_PART = 0.5
 
@@ -158,6 +159,7 @@ class Core:
             "turns_running": self.turns.running,
             "titles_missed": self.turns.titles_missed,
             "readers": self.hub.readers,
+            "guests_swept": self.access.swept,
         }
 
     def figures_by_code(self) -> Mapping[str, Mapping[tuple[str, ...], int]]:
@@ -201,6 +203,11 @@ class Core:
         provider = await self.providers.current()
         with self.turns.counting():
             return await complete(provider, body, clock=self.clock, shortens=shortens)
+
+    async def recover(self, *, aside: bool = False) -> None:
+        """Takes over what dead processes left in journals; with `aside` also what was set aside."""
+        for left in (self.held, self.turns, self.drafts):
+            await left.recover(aside=aside)
 
     def good_bye(self) -> None:
         """Tells the readers when to come back, not all at once."""
@@ -284,8 +291,8 @@ async def started(
             published.append(relay.committed)
         running = [tasks.create_task(one) for one in _background(core, parts, relay)]
         try:
-            for left in (core.held, core.turns, core.drafts):
-                await left.recover(aside=True)
+            await core.recover(aside=True)
+            running.append(tasks.create_task(_sweep(core)))
             yield core
             await _compare(parts.history)
         finally:
@@ -430,6 +437,16 @@ async def _remember(core: Core, store: Store, history: History) -> None:
             core.hub.restart()
 
 
+async def _sweep(core: Core) -> None:
+    """Deletes guests who have left nothing, once an hour. Not while something waits that may be theirs."""
+    while True:
+        more = False
+        if core.history == "whole" and not core.drafts.waiting + core.held.waiting:
+            with suppress(Unavailable):
+                more = await core.access.sweep()
+        await asyncio.sleep(SYNC_SECONDS if more else SWEEP_SECONDS)
+
+
 async def _copy(core: Core) -> None:
     """Copies running answers once a second, so that another host can take them over."""
     while True:
@@ -447,8 +464,7 @@ async def _pulse(core: Core, store: Store) -> None:
             if store.shared:
                 if core.turns.running:
                     await core.turns.renew()
-                for left in (core.held, core.turns, core.drafts):
-                    await left.recover()
+                await core.recover()
             await core.turns.see_to_unbegun()
             # a database that only reads is away for those who write
             up = core.drafts.depth + core.held.depth == 0

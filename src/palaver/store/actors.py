@@ -6,7 +6,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from palaver.model import Actor, ActorId, ActorKind, AgentCard
 from palaver.store.engine.statement import Row, Statement
-from palaver.store.schema import actors, agents, sessions
+from palaver.store.schema import actor_is_unused, actors, agents, sessions
 
 PREFIX = {ActorKind.PERSON: "u_", ActorKind.AGENT: "a_", ActorKind.SYSTEM: "s_"}
 
@@ -21,6 +21,12 @@ _BY_TOKEN = Statement(
     .join(sessions, sessions.c.actor_key == actors.c.key)
     .where(sessions.c.token_sha256 == bindparam("token")),
     "token",
+)
+_UNUSED = Statement(
+    select(actors.c.key)
+    .where(actor_is_unused, actors.c.created_ms < bindparam("before_ms"))
+    .limit(1),
+    "before_ms",
 )
 _AGENT = Statement(
     select(*CARD_COLUMNS)
@@ -51,6 +57,11 @@ def by_token(conn: Connection, sha256: bytes) -> Actor | None:
 def by_handle(conn: Connection, handle: str) -> Actor | None:
     """The actor of this unique handle."""
     return _one(_BY_HANDLE.first(conn, handle))
+
+
+def any_unused(conn: Connection, before_ms: int) -> bool:
+    """Whether there are guests made before this of whom, as far as is known, nothing is kept."""
+    return _UNUSED.first(conn, before_ms) is not None
 
 
 def agent(conn: Connection, actor: ActorId) -> AgentCard | None:

@@ -370,12 +370,25 @@ class RenewEpoch(Command[str]):
 class AddActor(Command[Actor]):
     """Makes an actor, with the SHA-256 of its session's token where it has one.
 
-    The same `handle` gives the one that is there, and stores no further token.
+    The same `handle` gives the one that is there, and stores no further token. `unused`: a guest who may be deleted
+    again as long as nothing of them is kept.
     """
 
     actor: Actor
     handle: str
     token_sha256: bytes | None = None
+    unused: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepGuests(Command[tuple[int, int]]):
+    """Deletes guests made before `before_ms` of whom nothing is kept; how many of how many it looked at.
+
+    Those are at most `count`, and each is looked at once: what is kept of the others is kept for ever.
+    """
+
+    before_ms: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,8 +75,12 @@ actors = Table(
     Column("name", SafeText, nullable=False),
     Column("guest", Boolean, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
+    # true for a guest of whom nothing is kept: who has said and made nothing, and may be deleted; else null
+    Column("unused", Boolean),
     CheckConstraint("length(id) = 16", name="id_length"),
 )
+actor_is_unused = actors.c.unused.is_(True)
+_partial_index("actors_unused", actor_is_unused, actors.c.created_ms, actors.c.key)
 
 sessions = Table(
     "sessions",
@@ -85,6 +89,7 @@ sessions = Table(
     Column("actor_key", Key, ForeignKey("actors.key"), nullable=False),
     Column("created_ms", BigInteger, nullable=False),
 )
+Index("sessions_actor", sessions.c.actor_key)
 
 agents = Table(
     "agents",
@@ -196,6 +201,7 @@ turns = Table(
     UniqueConstraint("room_key", "trigger_seq", "agent_key", "attempt", name="turns_attempts"),
     CheckConstraint("length(id) = 16", name="id_length"),
 )
+Index("turns_agent", turns.c.agent_key)  # also what deleting an actor looks at, as some below
 turn_is_open = turns.c.state == literal_column("'open'")
 _partial_index("turns_open", turn_is_open, turns.c.room_key)
 
@@ -233,6 +239,7 @@ keys = Table(
     Column("revoked_ms", BigInteger),
     CheckConstraint("length(id) = 16", name="id_length"),
 )
+Index("keys_actor", keys.c.actor_key)
 
 exchanges = Table(
     "exchanges",
@@ -257,6 +264,7 @@ exchanges = Table(
     Column("metadata", Json),
     CheckConstraint("length(id) = 16", name="id_length"),
 )
+Index("exchanges_actor", exchanges.c.actor_key)
 Index("exchanges_room", exchanges.c.room_key, exchanges.c.id)
 exchange_is_kept = exchanges.c.kept.is_(True)
 _partial_index("exchanges_kept", exchange_is_kept, exchanges.c.actor_key, exchanges.c.id)

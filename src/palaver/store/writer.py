@@ -27,7 +27,7 @@ from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import Event
 from palaver.settings import Settings
 from palaver.store.apply.batch import apply_batch
-from palaver.store.apply.transaction import Transaction
+from palaver.store.apply.transaction import Overtaken, Transaction
 from palaver.store.commands import Command, FinishExchange, FinishTurn
 from palaver.store.engine import faults
 from palaver.store.engine.base import Database
@@ -146,7 +146,7 @@ class Writer:
             if fault is not None:
                 _log().warning("the database does not take writes", code=fault.code.value)
                 self._fail(batch, fault)
-            elif again and isinstance(error, IntegrityError):
+            elif again and isinstance(error, IntegrityError | Overtaken):
                 # another process stored the same in between (a cid, a handle): now it is seen
                 await self._write(batch, again=False)
             elif len(batch) == 1:

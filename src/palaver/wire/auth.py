@@ -35,14 +35,14 @@ async def identity(request: HTTPConnection) -> Actor:
     """
     core: Core = request.app.state.core
     bearer = request.headers.get("authorization")
-    if bearer is not None:
-        return await of_bearer(core.access, bearer)
-    given = _given(request)
+    given = _given(request) if bearer is None else _of_header(bearer)
     actor = None if given is None else await core.access.actor(given)
     if actor is not None:
         return actor
     token, actor = core.access.visitor(given)
-    foreign = request.headers.get("sec-fetch-site") == "cross-site"
+    if bearer is not None and token != given:
+        raise Refused(Code.UNAUTHENTICATED, "That token is not known here.")
+    foreign = bearer is None and request.headers.get("sec-fetch-site") == "cross-site"
     if request.scope["method"] not in SAFE_METHODS:
         if foreign:
             raise Refused(Code.UNAUTHENTICATED, "Send a token, which POST /api/guests gives.")
@@ -61,15 +61,6 @@ async def entered(core: Core, scope: Scope, token: str) -> Actor:
 Me = Annotated[Actor, Depends(identity)]
 
 
-async def of_bearer(access: Access, header: str) -> Actor:
-    """The actor of an `Authorization` header. Refused: `unauthenticated`."""
-    scheme, _, token = header.partition(" ")
-    actor = await access.actor(token.strip()) if scheme.lower() == "bearer" else None
-    if actor is None:
-        raise Refused(Code.UNAUTHENTICATED, "That token is not known here.")
-    return actor
-
-
 async def of_socket(
     access: Access, scope: Scope, token: str | None
 ) -> tuple[Actor | None, str | None]:
@@ -79,7 +70,7 @@ async def of_socket(
     """
     given = token or _given(HTTPConnection(scope))
     actor = None if given is None else await access.actor(given)
-    if actor is not None or token is not None or given is None:
+    if actor is not None or given is None:
         return actor, None
     made, visitor = access.visitor(given)
     return (visitor, made) if made == given else (None, None)
@@ -105,6 +96,12 @@ class Sessions:
             await send(message)
 
         await self.app(scope, receive, with_cookie)
+
+
+def _of_header(bearer: str) -> str:
+    """The token in an `Authorization` header."""
+    scheme, _, token = bearer.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def _given(request: HTTPConnection) -> str | None:

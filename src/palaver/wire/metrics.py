@@ -26,6 +26,7 @@ COUNTERS = {
     "drafts_drained": "Accepted messages that were stored later.",
     "drafts_rejected": "Accepted messages that could not be stored, as their authors were told.",
     "drafts_lost": "Accepted messages that the disk has damaged before they could be stored.",
+    "guests_swept": "Guests without anything of theirs that were deleted.",
     "titles_missed": "Titles that a model was asked for and did not make.",
 }
 COUNTERS_BY_CODE = {

@@ -273,6 +273,9 @@ class Connection:
         try:
             replies = _encoded(await self._call(frame), frame)
         except PalaverError as problem:
+            if problem.code is Code.UNAUTHENTICATED:
+                # a guest who was deleted, having left nothing: who comes again with that token is made again
+                raise _Over(GOING_AWAY, problem.detail) from None
             await self._error(problem, frame)
         except Exception:  # the edge of a request: the connection goes on
             log.exception("frame.failed", t=str(frame.get("t")))

@@ -2,24 +2,33 @@
 
 from dataclasses import replace
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, delete, select
 
 from palaver.errors import Code, Refused
 from palaver.model import Actor, ActorKind, AgentCard, EventType
 from palaver.store import actors as stored_actors
-from palaver.store.apply.transaction import Transaction
-from palaver.store.commands import AddActor, RenameActor, SaveAgent
-from palaver.store.engine.statement import Statement, inserting, updating
-from palaver.store.schema import actors, agents, members, rooms, sessions
+from palaver.store.apply.transaction import Overtaken, Transaction
+from palaver.store.commands import AddActor, RenameActor, SaveAgent, SweepGuests
+from palaver.store.engine.statement import Statement, among, inserting, updating
+from palaver.store.schema import (
+    actor_is_unused,
+    actors,
+    agents,
+    exchanges,
+    keys,
+    members,
+    rooms,
+    sessions,
+)
 
 SHARED_MAX = 200
 """So many rooms, the newest of those that somebody is a member of, are told of another name."""
 
 _INSERT_ACTOR = inserting(
-    actors, "id", "kind", "handle", "name", "guest", "created_ms", returning=actors.c.key
+    actors, "id", "kind", "handle", "name", "guest", "created_ms", "unused", returning=actors.c.key
 )
 _INSERT_SESSION = inserting(sessions, "token_sha256", "actor_key", "created_ms")
-_RENAME = updating(actors.c.id, "name")
+_RENAME = updating(actors.c.id, "name", unused=None)
 _SHARED = Statement(
     select(rooms.c.id)
     .join(members, members.c.room_key == rooms.c.key)
@@ -30,6 +39,24 @@ _SHARED = Statement(
     "its_id",
     "count",
 )
+_OLD = Statement(
+    select(actors.c.key)
+    .where(actor_is_unused, actors.c.created_ms < bindparam("before_ms"))
+    .order_by(actors.c.created_ms, actors.c.key)
+    .limit(bindparam("count"))
+    .with_for_update(skip_locked=True),
+    "before_ms",
+    "count",
+)
+_KEPT = [
+    among(select(column).distinct(), column)
+    for column in (members.c.actor_key, keys.c.actor_key, exchanges.c.actor_key)
+]
+_USED = updating(actors.c.key, unused=None)
+_END_SESSIONS, _DELETE = (
+    Statement(delete(column.table).where(column == bindparam("its_key")), "its_key")
+    for column in (sessions.c.actor_key, actors.c.key)
+)
 _INSERT_CARD = inserting(agents, "actor_key", "model", "system_prompt", "settings")
 _UPDATE_CARD = updating(agents.c.actor_key, "model", "system_prompt", "settings")
 
@@ -39,7 +66,7 @@ def add(tx: Transaction, command: AddActor) -> Actor:
     there = stored_actors.by_handle(tx.conn, command.handle)
     if there is not None:
         return there
-    key = _insert(tx, command.actor, command.handle)
+    key = _insert(tx, command.actor, command.handle, unused=command.unused or None)
     if command.token_sha256 is not None:
         _INSERT_SESSION.run(tx.conn, command.token_sha256, key, tx.now_ms)
     return command.actor
@@ -57,9 +84,23 @@ def rename(tx: Transaction, command: RenameActor) -> Actor:
         room = tx.room(id_, deleted_too=True)
         data = {"actor": there.id, "name": command.name}
         tx.log(room, EventType.MEMBER_RENAMED, tx.actor(there.id), data=data)
-    _RENAME.run(tx.conn, command.name, there.id)
+    if not _RENAME.run(tx.conn, command.name, there.id):
+        raise Overtaken
     tx.actors.pop(there.id, None)
     return replace(there, name=command.name)
+
+
+def sweep(tx: Transaction, command: SweepGuests) -> tuple[int, int]:
+    """Applies `SweepGuests`. They are locked before it is asked what is kept of them, so that who adds to it waits."""
+    old = _OLD.all(tx.conn, command.before_ms, command.count)
+    kept = {key for statement in _KEPT for (key,) in statement.all(tx.conn, old)}
+    gone = [row for row in old if row[0] not in kept]
+    _USED.many(tx.conn, [(key,) for key in kept])
+    for (key,) in gone:
+        _END_SESSIONS.run(tx.conn, key)
+        _DELETE.run(tx.conn, key)
+    tx.actors.clear()
+    return len(gone), len(old)
 
 
 def save_agent(tx: Transaction, command: SaveAgent) -> AgentCard:
@@ -88,14 +129,21 @@ def of_handle(tx: Transaction, handle: str, kind: ActorKind) -> Actor | None:
     return there
 
 
+def nobody() -> Refused:
+    """Whoever asks is no more."""
+    return Refused(
+        Code.UNAUTHENTICATED, "Nobody is known by this session any more. Begin a new one."
+    )
+
+
 def not_found() -> Refused:
     """There is no such actor."""
     return Refused(Code.NOT_FOUND, "there is no such person or agent")
 
 
-def _insert(tx: Transaction, actor: Actor, handle: str) -> int:
+def _insert(tx: Transaction, actor: Actor, handle: str, *, unused: bool | None = None) -> int:
     assert actor.id.startswith(stored_actors.PREFIX[actor.kind])
     (key,) = _INSERT_ACTOR.one(
-        tx.conn, actor.id, actor.kind, handle, actor.name, actor.guest, tx.now_ms
+        tx.conn, actor.id, actor.kind, handle, actor.name, actor.guest, tx.now_ms, unused
     )
     return int(key)

@@ -35,6 +35,7 @@ from palaver.model import (
 )
 from palaver.policy import Action, check, role_in, room_not_found
 from palaver.store.actors import PREFIX, id_of
+from palaver.store.apply.actors import nobody
 from palaver.store.apply.opening import OpenedTurn, new_turn, open_turns
 from palaver.store.apply.transaction import (
     ROOM_COLUMNS,
@@ -74,6 +75,7 @@ def _lock(names: Sequence[tuple[str, ...]]) -> ClauseElement:
             asked.c.number,
             *ROOM_COLUMNS,
             actors.c.key,
+            actors.c.unused,
             actors.c.kind,
             actors.c.name,
             members.c.role,
@@ -165,14 +167,16 @@ def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:
     found: dict[int, LockedRoom] = {}
     for row in _LOCK.all(tx.conn, pairs):
         number, room_key = row[:2]
-        key, kind, name, role = row[-4:]
+        key, unused, kind, name, role = row[-5:]
         if number >= len(pairs):
             continue  # the list was made longer
         room, author = pairs[int(number)]
         if room[:2] != "r_" or author[:2] != PREFIX[kind]:
             continue
         if room_key not in found:
-            found[room_key] = LockedRoom(room, *row[1:-4])
+            found[room_key] = LockedRoom(room, *row[1:-5])
+        if unused:
+            tx.unused.add(key)
         run.places[room, author] = _Place(found[room_key], key, name, role)
     cids = [command.cid for command in commands if command.cid is not None]
     for row in _KNOWN.all(tx.conn, distinct(cids)):
@@ -199,6 +203,8 @@ def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:
 def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
     author = run.places.get((command.room, command.author))
     if author is None or author.room.deleted_ms is not None:
+        if author is None and tx.actor(command.author) is None:
+            raise nobody()
         raise room_not_found()
     room = author.room
     check(Action.WRITE, role_in(room.visibility, author.role))

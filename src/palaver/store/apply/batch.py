@@ -66,6 +66,7 @@ APPLIED: Mapping[type[Command[Any]], Callable[[Transaction, Any], Any]] = {
     commands.ChangeExchange: exchanges.changed,
     commands.AddActor: actors.add,
     commands.RenameActor: actors.rename,
+    commands.SweepGuests: actors.sweep,
     commands.SaveAgent: actors.save_agent,
     commands.AddKey: keys.add,
     commands.RevokeKey: keys.revoke,

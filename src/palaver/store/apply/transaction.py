@@ -47,11 +47,12 @@ _LOCK = Statement(
     "room",
 )
 _ACTOR = Statement(
-    select(actors.c.key, actors.c.kind, actors.c.id, actors.c.name).where(
+    select(actors.c.key, actors.c.kind, actors.c.id, actors.c.name, actors.c.unused).where(
         actors.c.id == bindparam("actor")
     ),
     "actor",
 )
+_USED = updating(actors.c.key, unused=None)
 _ROLE = Statement(
     select(members.c.role).where(
         members.c.room_key == bindparam("room_key"), members.c.actor_key == bindparam("actor_key")
@@ -119,13 +120,20 @@ class KnownActor:
         return self.id.startswith(PREFIX[ActorKind.AGENT])
 
 
+class Overtaken(Exception):
+    """Another process has changed what this transaction relies on; it is begun again."""
+
+
 Said = tuple[LockedRoom, int, Message, int | None]
 """A message whose seq is its room's next, with its author's key and the seq of the one that it replies to."""
 
 
 @dataclass(slots=True)
 class Transaction:
-    """One transaction: `events` collects what is told after the commit, `actors` are those met so far."""
+    """One transaction: `events` collects what is told after the commit, `actors` are those met so far.
+
+    `unused` are the keys of those met of whom nothing is kept yet.
+    """
 
     conn: Connection
     clock: Clock
@@ -133,6 +141,7 @@ class Transaction:
     now_ms: int
     events: list[Event] = field(default_factory=list[Event])
     actors: dict[ActorId, KnownActor] = field(default_factory=dict[ActorId, KnownActor])
+    unused: set[int] = field(default_factory=set[int])
 
     def room(self, room: RoomId, *, deleted_too: bool = False) -> LockedRoom:
         """Locks the room. Refused: `room_not_found`."""
@@ -149,7 +158,16 @@ class Transaction:
             if row is None or id_of(row[1], row[2]) != actor:
                 return None
             known = self.actors[actor] = KnownActor(row[0], actor, row[3])
+            if row[4]:
+                self.unused.add(known.key)
         return known
+
+    def used(self, *keys: int) -> None:
+        """Something of these actors is kept from now on. One who is deleted meanwhile is no more: `Overtaken`."""
+        for key in self.unused.intersection(keys):
+            if not _USED.run(self.conn, key):
+                raise Overtaken
+            self.unused.discard(key)
 
     def role(self, room: LockedRoom, actor: KnownActor) -> MemberRole | None:
         """The actor's role in the room; None when it is no member."""
@@ -195,7 +213,10 @@ class Transaction:
         room.seq = event.seq
         room.chain = linked(room.chain, event, message_seq, digest_of_data(data))
         _ADVANCE_QUIETLY.run(self.conn, room.seq, room.chain, room.key)
-        key = None if actor is None else actor.key
+        key = None
+        if actor is not None:
+            key = actor.key
+            self.used(key)
         row = (room.key, room.seq, type_, key, self.now_ms, message_seq, data, room.chain)
         _INSERT_EVENT.run(self.conn, *row)
         self.events.append(event)
@@ -237,6 +258,7 @@ class Transaction:
             )
             event_rows.append((room.key, seq, event.type, author_key, at_ms, seq, None, room.chain))
             self.events.append(event)
+        self.used(*[author_key for _, author_key, _, _ in said])
         advanced = [(room.seq, room.chain, self.now_ms, room.key) for room in changed.values()]
         _ADVANCE.many(self.conn, advanced)
         _INSERT_MESSAGE.many(self.conn, message_rows)
