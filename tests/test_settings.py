@@ -1,9 +1,10 @@
+import os
 from pathlib import Path
 
 import pytest
 
 from palaver.errors import Code, Refused
-from palaver.settings import Settings, env_names, settings_from
+from palaver.settings import Settings, env_names, settings_from, unknown_variables
 from palaver.store.engine.base import file_of, parsed
 
 
@@ -85,6 +86,58 @@ def test_what_cannot_be_is_refused_by_name_and_without_its_value(
     assert "PALAVER_PORT" in refused.value.detail
     assert "PALAVER_READER_THREADS" in refused.value.detail
     assert "secret" not in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("PALAVER_PORT", "abc", "PALAVER_PORT: must be a whole number."),
+        ("PALAVER_PORT", "", "PALAVER_PORT: must be a whole number."),
+        ("PALAVER_PORT", "70000", "PALAVER_PORT: must be 65535 or less."),
+        ("PALAVER_PORT", "-1", "PALAVER_PORT: must be 0 or more."),
+        ("PALAVER_STOP_SECONDS", "0", "PALAVER_STOP_SECONDS: must be more than 0.0."),
+        ("PALAVER_STOP_SECONDS", "x", "PALAVER_STOP_SECONDS: must be a number."),
+        ("PALAVER_DETECT", "maybe", "PALAVER_DETECT: must be true or false."),
+        ("PALAVER_OPENAI_KEYS", "no", "PALAVER_OPENAI_KEYS: must be 'auto' or 'required'."),
+        ("PALAVER_PUBLIC_URL", "{x}", "PALAVER_PUBLIC_URL: must be such as https://chat"),
+        ("PALAVER_DATA_DIR", "/dev/null", "PALAVER_DATA_DIR: /dev/null is a file, and no folder."),
+    ],
+)
+def test_a_refusal_says_in_plain_words_what_a_setting_must_be(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(Refused) as refused:
+        settings_from()
+    assert refused.value.detail.startswith(words)
+
+
+def test_a_variable_that_is_no_setting_is_told_with_the_nearest_that_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in os.environ:
+        if name.upper().startswith("PALAVER_"):
+            monkeypatch.delenv(name)
+    names = ("PALAVER_PORT", "palaver_host", "PALAVER_PYTHON", "OPENAI_BASE_URL", "PORT")
+    for name in (*names, "PALAVER_PRT", "PALAVER_OPENAI_URL", "PALAVER_XYZZY", "palaver_datadir"):
+        monkeypatch.setenv(name, "secret")
+    assert unknown_variables() == [
+        "PALAVER_OPENAI_URL is no setting; PALAVER_OPENAI_BASE_URL is one",
+        "PALAVER_PRT is no setting; PALAVER_PORT is one",
+        "PALAVER_XYZZY is no setting",
+        "palaver_datadir is no setting; PALAVER_DATA_DIR is one",
+    ]
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "Info", "warning"])
+def test_the_level_of_the_log_is_one_of_four_in_any_case(
+    monkeypatch: pytest.MonkeyPatch, level: str
+) -> None:
+    monkeypatch.setenv("PALAVER_LOG_LEVEL", level)
+    assert settings_from().log_level == level.lower()
+    monkeypatch.setenv("PALAVER_LOG_LEVEL", "loud")
+    with pytest.raises(Refused, match="PALAVER_LOG_LEVEL"):
+        settings_from()
 
 
 def test_no_setting_is_made_up() -> None:

@@ -7,13 +7,14 @@ The names are `PALAVER_<FIELD>`; the ones that other tools share (`DATABASE_URL`
 
 import os
 import re
+from difflib import get_close_matches
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, unquote
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from palaver.errors import Code, Refused
@@ -26,6 +27,20 @@ _PUBLIC_URL = re.compile(
 
 ESCAPED_BYTES_MAX = 12
 """Bytes that JSON takes for one character at the most: two halves of six, such as backslash, `ud83d`."""
+
+ELSEWHERE = frozenset({"PALAVER_PYTHON", "PALAVER_RELEASE"})
+"""What `./run` and the build read."""
+
+_WORDS = {
+    "int_parsing": "must be a whole number",
+    "float_parsing": "must be a number",
+    "bool_parsing": "must be true or false",
+    "literal_error": "must be {expected}",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than_equal": "must be {le} or less",
+}
+"""What pydantic finds, in words for operators."""
 
 
 class Settings(BaseSettings):
@@ -60,8 +75,8 @@ class Settings(BaseSettings):
     """Origins of other sites whose pages may connect, such as `https://chat.example.org`; comma-separated."""
     log_format: Literal["auto", "text", "json"] = "auto"
     """`auto`: text on a terminal, JSON lines otherwise."""
-    log_level: str = "info"
-    """`debug`, `info`, `warning` or `error`."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """`debug` (with every request), `info` (with slow ones, and those that failed), `warning` or `error`."""
 
     # the model
     openai_base_url: str | None = Field(
@@ -184,6 +199,11 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _level(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
     @field_validator("trusted_proxies")
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -304,9 +324,32 @@ def settings_from(**given: object) -> Settings:
     try:
         return Settings(**values)
     except ValidationError as error:
-        faults = error.errors(include_input=False, include_url=False, include_context=False)
-        told = "; ".join(f"{_shown(str(fault['loc'][0]))}: {fault['msg']}" for fault in faults)
+        told = "; ".join(
+            f"{_shown(str(fault['loc'][0]))}: {_words(fault)}"
+            for fault in error.errors(include_input=False, include_url=False)
+        )
         raise Refused(Code.SETTINGS_INVALID, f"{told}.") from None
+
+
+def unknown_variables() -> list[str]:
+    """What is set in the environment as a setting and is none, each with the nearest name that is one."""
+    known = {name for field in Settings.model_fields for name in env_names(field)}
+    short = {name.removeprefix("PALAVER_"): name for name in sorted(known)}
+    told: list[str] = []
+    for name in sorted(os.environ):
+        if name.upper().startswith("PALAVER_") and name.upper() not in known | ELSEWHERE:
+            near = get_close_matches(name.upper().removeprefix("PALAVER_"), short, 1)
+            told.append(f"{name} is no setting" + "".join(f"; {short[one]} is one" for one in near))
+    return told
+
+
+def _words(fault: ErrorDetails) -> str:
+    words = _WORDS.get(fault["type"])
+    return (
+        words.format_map(fault.get("ctx", {}))
+        if words
+        else fault["msg"].removeprefix("Value error, ")
+    )
 
 
 def _shown(place: str) -> str:

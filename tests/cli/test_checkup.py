@@ -35,7 +35,8 @@ def test_a_healthy_place_is_told_so(tmp_path: Path) -> None:
     assert states(done)["model"] == "warn"  # the offline agent, and how to connect a model
     text = palaver(tmp_path, "doctor")
     assert text.code == 0
-    assert "All is well." in text.out
+    assert "All is well." not in text.out, "there is a warning"
+    assert text.out.endswith("A server works here. The arrows (→) say what could be better.\n")
 
 
 def test_a_damaged_file_is_found(tmp_path: Path) -> None:

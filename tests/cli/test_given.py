@@ -25,3 +25,16 @@ def test_a_setting_that_does_not_exist_is_refused() -> None:
 def test_the_log_does_not_stand_in_an_answer(tmp_path: Path) -> None:
     done = palaver(tmp_path, "db", "upgrade", "--json", environment={"PALAVER_LOG_LEVEL": "debug"})
     assert json.loads(done.out)["up_to_date"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("db", "current"), ("config", "show"), ("serve", "--host", "0.0.0.0")],
+    ids=" ".join,
+)
+def test_every_command_tells_of_a_variable_that_is_no_setting(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    done = palaver(tmp_path, *arguments, "--json", environment={"PALAVER_PRT": "9000"})
+    assert done.err == "palaver: PALAVER_PRT is no setting; PALAVER_PORT is one\n"
+    assert json.loads(done.out)

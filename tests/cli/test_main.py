@@ -95,6 +95,8 @@ def test_wrong_usage_exits_with_2(tmp_path: Path, arguments: tuple[str, ...]) ->
     done = palaver(tmp_path, *arguments)
     assert done.code == 2
     assert "Traceback" not in done.err
+    if "--port" in arguments:
+        assert f"'{arguments[-1]}' is no number from 0 to 65535." in done.err
 
 
 @pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
@@ -106,6 +108,7 @@ def test_wrong_usage_exits_with_2(tmp_path: Path, arguments: tuple[str, ...]) ->
         (("serve", "--host", "0.0.0.0", "--port", "0"), {}, "bind_refused"),
         (("serve", "--port", "0", "--database-url", "mysql://h/d"), {}, "database_url_invalid"),
         (("db", "current", "--database-url", "nonsense"), {}, "database_url_invalid"),
+        (("db", "current", "--database-url", "postgresql://a..b/d"), {}, "database_url_invalid"),
     ],
 )
 def test_a_refusal_is_one_line_and_exits_with_3(

@@ -50,9 +50,10 @@ def test_every_logger_ends_in_one_place(
 
 
 async def test_a_request_leaves_one_line_without_its_query(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with open_door(tmp_path) as door:
+        monkeypatch.setattr(logs, "SLOW_SECONDS", -1)
         await door.http().get("/health?token=SECRET", headers={"authorization": "Bearer SECRET2"})
         token, _ = await door.guest()
         async with door.live(token) as live:
@@ -62,3 +63,25 @@ async def test_a_request_leaves_one_line_without_its_query(
     assert "/health" in text
     assert "SECRET" not in text
     assert token not in text
+
+
+@pytest.mark.usefixtures("unchanged_logging")
+async def test_only_slow_and_failed_requests_are_worth_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_door(tmp_path) as door:
+        logs.configure(settings_for(tmp_path, log_format="json"))
+        monkeypatch.setattr(logs, "SLOW_SECONDS", 90.0)
+        await door.http().get("/health")
+        token, _ = await door.guest()
+        async with door.live(token) as live:
+            await live.ask(t="ping")
+        await door.http().get("/missing")
+        monkeypatch.setattr(logs, "SLOW_SECONDS", -1)
+        await door.http().get("/health")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    told = [line for line in lines if line["logger"] == "palaver.access"]
+    assert [(line["path"], line["status"]) for line in told] == [
+        ("/missing", 404),
+        ("/health", 200),
+    ]

@@ -29,6 +29,11 @@ FREE_BYTES_NONE = 100 << 20
 FAULTS_SHOWN_MAX = 5
 HELP_STAMP = "help"
 MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
+SUMMED_UP = {
+    "ok": "All is well.",
+    "warn": "A server works here. The arrows (→) say what could be better.",
+    "fail": "Something must be done before a server can work here.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,7 @@ def doctor(given: Mapping[str, object], *, integrity: bool, deep: bool, as_json:
             tell(f"{MARKS[check.state]}  {check.name}: {check.found}")
             if check.advice:
                 tell(f"      → {check.advice}")
-        tell("All is well." if good else "Something must be done before a server can work here.")
+        tell(SUMMED_UP[max((check.state for check in checks), key=list(MARKS).index)])
     return Exit.OK if good else Exit.FAILED
 
 

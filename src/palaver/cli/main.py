@@ -6,6 +6,7 @@ and an exit code; a traceback is shown only with `PALAVER_LOG_LEVEL=debug`.
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -51,6 +52,18 @@ DatabaseUrl = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Answer with one JSON object.")]
 
 
+def _number(least: int, most: int) -> Callable[[str | int], int]:
+    """What takes a number that was typed."""
+
+    def number(typed: str | int) -> int:  # the parser's own default, too
+        text = str(typed)
+        if text.isascii() and text.isdigit() and least <= int(text) <= most:
+            return int(text)
+        raise typer.BadParameter(f"{text!r} is no number from {least} to {most}.")
+
+    return number
+
+
 def _show_version(wanted: bool) -> None:  # noqa: FBT001  the parser calls it
     if wanted:
         tell(f"palaver {palaver_package.__version__}")
@@ -85,7 +98,9 @@ def serve(
     port: Annotated[
         int | None,
         typer.Option(
-            help="Port to listen on; 0 takes a free one.", min=0, max=65535, show_default="8000"
+            help="Port to listen on; 0 takes a free one.",
+            parser=_number(0, 65_535),
+            show_default="8000",
         ),
     ] = None,
     data_dir: DataDir = None,
@@ -102,7 +117,11 @@ def serve(
         ),
     ] = False,
     workers: Annotated[
-        int, typer.Option(help="Server processes behind the port; several need PostgreSQL.", min=1)
+        int,
+        typer.Option(
+            help="Server processes behind the port; several need PostgreSQL.",
+            parser=_number(1, 1_000),
+        ),
     ] = 1,
     open_page: Annotated[
         bool, typer.Option("--open", help="Open the page in a browser when it is ready.")

@@ -75,6 +75,11 @@ def tell(text: str) -> None:
     sys.stdout.write(f"{escaped(text)}\n")
 
 
+def warn(text: str) -> None:
+    """A line for people, on standard error."""
+    sys.stderr.write(f"palaver: {escaped(text)}\n")
+
+
 def tell_json(value: Mapping[str, object]) -> None:
     """One JSON object, on standard output; ASCII only, so that no terminal obeys anything in it."""
     sys.stdout.write(f"{json.dumps(value, ensure_ascii=True, indent=2)}\n")
@@ -86,4 +91,4 @@ def tell_error(error: PalaverError, *, as_json: bool) -> None:
         problem = {"code": str(error.code), "detail": error.detail, "temporary": error.temporary}
         tell_json({"error": problem})
     else:
-        sys.stderr.write(f"palaver: {escaped(error.detail)} [{error.code}]\n")
+        warn(f"{error.detail} [{error.code}]")

@@ -4,13 +4,14 @@ import os
 
 from pydantic import SecretStr
 
+from palaver.cli.given import settings_told
 from palaver.cli.output import HIDDEN, tell, tell_json, without_password
-from palaver.settings import Settings, env_names, settings_from
+from palaver.settings import Settings, env_names
 
 
 def show(*, as_json: bool) -> None:
     """Shows the settings in effect."""
-    settings = settings_from()
+    settings = settings_told({})
     values = settings.model_dump(mode="json")
     rows = [_row(settings, name, value) for name, value in values.items()]
     if as_json:

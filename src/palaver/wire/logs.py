@@ -15,7 +15,10 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from palaver.settings import Settings
 
+FAILED_FROM = 400
 ERRORS_FROM = 500
+SLOW_SECONDS = 1.0
+"""An answer that begins later is worth a line of the log."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _ANY_CONTROL = re.compile(r"[\n\t]|" + _CONTROL.pattern)
 
@@ -76,7 +79,7 @@ def _escape(found: re.Match[str]) -> str:
 
 
 class AccessLog:
-    """One line for each request and each live connection, when it is over."""
+    """One line for each request and each live connection, when it is over: at `debug`, but for failed and slow ones."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -88,24 +91,27 @@ class AccessLog:
             return
         loop = asyncio.get_running_loop()
         began = loop.time()
-        status: int | None = None
+        status = 0
+        slow = False
 
         async def noted(message: Message) -> None:
-            nonlocal status
+            nonlocal status, slow
             if message["type"] == "http.response.start":
                 status = message["status"]
+                slow = loop.time() - began > SLOW_SECONDS
             await send(message)
 
         try:  # a live connection sends too much to be looked at
             await self.app(scope, receive, noted if scope["type"] == "http" else send)
         finally:
             client = scope.get("client")
-            log = access_log.error if status and status >= ERRORS_FROM else access_log.info
-            log(
+            level = logging.INFO if slow or status >= FAILED_FROM else logging.DEBUG
+            access_log.log(
+                logging.ERROR if status >= ERRORS_FROM else level,
                 "request" if scope["type"] == "http" else "connection",
                 method=scope.get("method", "WS"),
                 path=scope["path"],
-                status=status,
+                status=status or None,
                 client=client[0] if client else None,
                 ms=round((loop.time() - began) * 1000, 1),
             )

@@ -50,6 +50,7 @@ def parsed(url: str) -> URL:
     """The URL, with the name of an engine that we know. Refused: `database_url_invalid`."""
     try:
         found = make_url(url)
+        (found.host or "").encode("idna")
     except (ArgumentError, ValueError):
         raise Refused(Code.DATABASE_URL_INVALID, "the database URL is not a URL") from None
     name = found.drivername

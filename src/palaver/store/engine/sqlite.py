@@ -256,8 +256,3 @@ def _check_version() -> None:
             Code.DATABASE_URL_INVALID,
             f"SQLite {sqlite3.sqlite_version} is too old; {'.'.join(map(str, OLDEST))} is needed",
         )
-    if sqlite3.sqlite_version_info < WAL_SAFE:
-        structlog.get_logger("palaver.store").info(
-            "this SQLite is safe with one writing process only, which the lock makes sure of",
-            version=sqlite3.sqlite_version,
-        )
