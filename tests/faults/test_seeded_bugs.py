@@ -66,8 +66,8 @@ BUGS = [
     Bug(
         "accepted means kept: acknowledged without a sync",
         "core/drafts.py",
-        "        self._add(draft)\n        await self._keeper.sync()\n        if not",
-        "        self._add(draft)\n        if not",
+        "        self._away()\n        await self._keeper.sync()\n        if not",
+        "        self._away()\n        if not",
         LIVES,
     ),
     Bug(
@@ -199,7 +199,7 @@ BUGS = [
     Bug(
         "an error means unknown: no deadline for those who wait",
         "store/writer.py",
-        "            _fail([*batch, *self._queue], faults.away())\n",
+        "            self._fail([*batch, *self._queue], faults.away())\n",
         "            pass\n",
         "store/test_writer.py::test_who_waits_too_long_is_told_and_so_is_who_waits_behind",
         hangs=True,

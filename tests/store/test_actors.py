@@ -17,6 +17,7 @@ from palaver.model import (
     ActorKind,
     AgentCard,
     ApiKey,
+    EventType,
     KeyId,
     MemberRole,
     MessageId,
@@ -25,6 +26,7 @@ from palaver.model import (
     Visibility,
 )
 from palaver.store import actors
+from palaver.store.apply import actors as apply
 from palaver.store.commands import (
     AddActor,
     Added,
@@ -64,6 +66,22 @@ async def test_a_handle_stays_with_the_first_and_takes_no_further_token(world: W
     there = await world.store.write(AddActor(actor=eve, handle="ada", token_sha256=b"2" * 32))
     assert there == ada
     assert await world.store.read(actors.by_token, b"2" * 32) is None
+
+
+async def test_a_new_name_is_told_once_in_each_of_the_newest_rooms_of_a_member(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apply, "SHARED_MAX", 2)
+    ada = await world.person("Ada")
+    shared = [await world.room(ada) for _ in range(3)]
+    for name in ("Adele", "Adele"):
+        await world.store.write(RenameActor(actor=ada.id, name=name))
+    told = [
+        [event.data for event in await world.log(room) if event.type is EventType.MEMBER_RENAMED]
+        for room in shared
+    ]
+    assert sorted(map(len, told)) == [0, 1, 1]
+    assert [{"actor": ada.id, "name": "Adele"}] in told
 
 
 async def test_renaming(world: World) -> None:
