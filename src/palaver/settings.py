@@ -128,7 +128,7 @@ class Settings(BaseSettings):
     # limits
     text_chars_max: Annotated[int, Field(ge=1)] = 100_000
     """Unicode code points in a message of a person. Twelve bytes for each bound a frame, and a body outside `/v1`."""
-    title_chars_max: Annotated[int, Field(ge=1)] = 200
+    title_chars_max: Annotated[int, Field(ge=1)] = 255
     """Unicode code points in a room's title."""
     name_chars_max: Annotated[int, Field(ge=1)] = 80
     """Unicode code points in a person's name."""

@@ -7,7 +7,7 @@ from tests.store.world import World, opened
 
 from palaver.model import Actor, EventType, MessageId, Page, Room, RoomId, Status, TitleSource
 from palaver.store import events, messages
-from palaver.store.commands import FinishTurn, RenameRoom, RetryTurn
+from palaver.store.commands import FinishTurn, RenameRoom, RetryTurn, SetMessageDeleted
 from palaver.store.engine.lanes import InlineLanes
 
 FAR = 2**70
@@ -84,6 +84,16 @@ async def test_walking_by_cursors_sees_each_message_once(world: World) -> None:
             break
         before = page.before
     assert seen == [2, 3, 5, 6, 8, 9]
+
+
+async def test_what_was_said_comes_in_pages_from_the_first_word(world: World) -> None:
+    ada, room = await filled(world)
+    gone = await world.say(room, ada, "taken back")
+    await world.store.write(SetMessageDeleted(message=gone.message.id, by=ada.id, deleted=True))
+    await world.say(room, ada, "last")
+    for limit, offset, seqs in ((3, 0, [2, 3, 5]), (3, 4, [8, 9, 13]), (9, 6, [13]), (9, 7, [])):
+        said = await world.store.read(messages.spoken, room.id, limit=limit, offset=offset)
+        assert [one.seq for one in said] == seqs
 
 
 async def test_an_empty_room_and_none_at_all_have_an_empty_page(world: World) -> None:

@@ -364,3 +364,17 @@ async def test_members_and_their_roles(world: World) -> None:
         role=MemberRole.MEMBER,
     )
     assert await refused(world, missing) is Code.NOT_FOUND
+
+
+async def test_ones_own_rooms_are_counted_and_listed_from_any_place(world: World) -> None:
+    ada, other = await world.person(), await world.person("Other")
+    mine = [await world.room(ada, title=f"{number}") for number in range(4)]
+    await world.room(other)
+    await world.room(other, visibility=Visibility.OPEN)
+    await world.store.write(SetRoomDeleted(room=mine[0].id, by=ada.id, deleted=True))
+    for limit, offset, titles in ((9, 0, "321"), (1, 1, "2"), (9, 2, "1"), (9, 3, "")):
+        found, _ = await world.store.read(
+            rooms.listing, ada.id, limit=limit, offset=offset, own=True
+        )
+        assert "".join(room.title for room in found) == titles
+    assert await world.store.read(rooms.count_own, ada.id) == 3

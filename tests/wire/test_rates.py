@@ -37,6 +37,10 @@ async def test_guests_of_one_address_are_bounded_on_every_door(tmp_path: Path) -
         assert limited(await door.http().post(paths[3], json={}, headers=SK))
         async with door.socket("/ws/chat", additional_headers=CLASSIC) as socket:
             assert json.loads(await socket.recv())["error_code"] == "rate_limited"
+        async with door.socket("/ws/chat") as socket:
+            await socket.send(json.dumps({"content": "a first word"}))
+            while json.loads(await socket.recv()).get("error_code") != "rate_limited":
+                pass
         cookie = {"cookie": f"palaver_session={visitor.cookies['palaver_session']}"}
         async with door.socket(additional_headers=cookie) as socket:
             live = Live(socket)

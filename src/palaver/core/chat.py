@@ -1,8 +1,9 @@
 """Saying something, reading what was said, and reading along."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from palaver.clock import Clock
 from palaver.core import checks
@@ -14,6 +15,7 @@ from palaver.core.reader import Reader
 from palaver.core.turns import Turns
 from palaver.errors import Code, Refused, Unavailable
 from palaver.model import (
+    NO_DATA,
     Actor,
     ActorKind,
     Event,
@@ -80,7 +82,7 @@ class Chat:
         cid: str | None,
         reply_to: MessageId | None = None,
         answers: bool = True,
-        meta: dict[str, str] | None = None,
+        meta: Mapping[str, Any] = NO_DATA,
         reader: Reader | None = None,
         accepts: bool = False,
     ) -> Sent:
@@ -104,7 +106,7 @@ class Chat:
             text=text,
             cid=cid,
             reply_to=reply_to,
-            meta=meta or {},
+            meta=meta,
             answers=answers and actor.kind is ActorKind.PERSON,
         )
         away = Unavailable(Code.DATABASE_UNAVAILABLE, "The database is away.", retry_ms=2_000)
@@ -172,6 +174,17 @@ class Chat:
         return await self._store.read(
             messages.page, room, before=before, after=after, around=around, limit=limit
         )
+
+    async def spoken(
+        self, actor: Actor, room: RoomId, *, limit: int, offset: int
+    ) -> tuple[Message, ...]:
+        """What was said in a room in words, from the first message on, without the first `offset`.
+
+        Refused: `room_not_found`, `limit_invalid`. What lies before is counted: the door bounds `offset`.
+        """
+        limit = checks.page_size(limit, self._settings.page_max)
+        await self._access.room(actor, room)
+        return await self._store.read(messages.spoken, room, limit=limit, offset=offset)
 
     async def message(self, actor: Actor, message: MessageId) -> Message:
         """One message. Refused: `message_not_found`."""

@@ -84,6 +84,7 @@ class Rooms:
         actor: Actor,
         *,
         limit: int = 20,
+        offset: int = 0,
         cursor: str | None = None,
         after: RoomId | None = None,
         search: str | None = None,
@@ -92,7 +93,7 @@ class Rooms:
     ) -> tuple[tuple[Room, ...], str | None]:
         """The actor's rooms and the open ones, by last activity, and the cursor to go on with.
 
-        `own`: without the open ones that are others'.
+        `own`: without the open ones that are others'. `offset`: without so many, which are counted anew each time.
         `after`: those behind this room, instead of a cursor. `search`: those whose title holds it, in any case.
         `deleted`: instead those that were deleted and that the actor may restore, the last deleted first.
         Refused: `limit_invalid`, `cursor_invalid`, `room_not_found` (after).
@@ -107,11 +108,16 @@ class Rooms:
             rooms.listing,
             actor.id,
             limit=limit,
+            offset=offset,
             cursor=cursor,
             search=search,
             own=own,
             deleted=deleted,
         )
+
+    async def count_own(self, actor: Actor) -> int:
+        """How many rooms `listing` has with `own`."""
+        return await self._store.read(rooms.count_own, actor.id)
 
     async def rename(self, actor: Actor, room: RoomId, title: str) -> Room:
         """Names a room, as its owner. Refused: as `RenameRoom` says, and `title_too_long`."""

@@ -14,10 +14,11 @@ from sqlalchemy import (
     ScalarSelect,
     Select,
     bindparam,
+    literal_column,
     select,
 )
 
-from palaver.model import NO_DATA, Message, MessageId, Page, RoomId
+from palaver.model import NO_DATA, Kind, Message, MessageId, Page, Role, RoomId
 from palaver.store.actors import id_of
 from palaver.store.columns import INTEGER_MAX
 from palaver.store.engine.statement import Row, Statement
@@ -96,6 +97,21 @@ _until, _from = messages.c.seq <= bindparam("seq"), messages.c.seq >= bindparam(
 _UNTIL = _range(_until, newest_first=True)
 _FROM = _range(_from, newest_first=False)
 _CONTEXT = _range(_until, messages.c.deleted_ms.is_(None), newest_first=True)
+_said = (
+    select(messages)
+    .where(
+        messages.c.room_key == room_key(),
+        messages.c.deleted_ms.is_(None),
+        messages.c.kind == literal_column(f"'{Kind.TEXT}'"),
+        messages.c.role.in_([literal_column(f"'{one}'") for one in (Role.USER, Role.ASSISTANT)]),
+        messages.c.text != literal_column("''"),
+    )
+    .order_by(messages.c.seq)
+    .limit(bindparam("limit"))
+    .offset(bindparam("offset"))
+    .subquery("said")
+)
+_SPOKEN = Statement(selected(source=_said).order_by(_said.c.seq), "room", "limit", "offset")
 _seqs = select(messages.c.seq).where(messages.c.room_key == room_key())
 _ANY_UNTIL = Statement(_seqs.where(_until).limit(1), "room", "seq")
 _ANY_FROM = Statement(_seqs.where(_from).limit(1), "room", "seq")
@@ -140,6 +156,11 @@ def get(conn: Connection, message: MessageId) -> Message | None:
     """The message of this id, as it is now."""
     row = _BY_ID.first(conn, message)
     return None if row is None else message_of(row[-1], row)
+
+
+def spoken(conn: Connection, room: RoomId, *, limit: int, offset: int) -> tuple[Message, ...]:
+    """What people and models said in words, oldest first, without the first `offset`, which are walked."""
+    return _messages(room, _SPOKEN.all(conn, room, limit, offset))
 
 
 def context(conn: Connection, room: RoomId, *, upto_seq: int, limit: int) -> tuple[Message, ...]:

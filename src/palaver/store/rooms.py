@@ -115,6 +115,14 @@ _MEMBERSHIPS = Statement(
     "actor",
     "limit",
 )
+_owned = or_(member_is_owner, not_(room_is_open))
+_COUNT_OWN = Statement(
+    select(func.count())
+    .select_from(members)
+    .join(rooms, rooms.c.key == members.c.room_key)
+    .where(members.c.actor_key == _me, room_is_live, _owned),
+    "actor",
+)
 _POSITION = Statement(
     select(rooms.c.key, rooms.c.active_ms).where(rooms.c.id == bindparam("room")), "room"
 )
@@ -131,6 +139,7 @@ def listing(
     actor: ActorId,
     *,
     limit: int,
+    offset: int = 0,
     cursor: str | None = None,
     search: str | None = None,
     own: bool = False,
@@ -139,13 +148,19 @@ def listing(
     """The actor's rooms and the open ones that are not deleted, the last active first, and the cursor to go on with.
 
     `search`: a piece of the title, whatever its case. `own`: without open rooms of others. `deleted`: instead those
-    that are and that the actor may restore, the last deleted first. Refused: `cursor_invalid`.
+    that are and that the actor may restore, the last deleted first. `offset`: how many to pass over, which is walked.
+    Refused: `cursor_invalid`.
     """
-    picked = _pick(conn, actor, cursor, limit + 1, search, own=own, deleted=deleted)
+    picked = _pick(conn, actor, cursor, limit + 1, search, offset=offset, own=own, deleted=deleted)
     rows = {row[0]: row for row in _BY_KEYS.all(conn, [(row[0],) for row in picked[:limit]], actor)}
     found = _rooms(conn, [rows[row[0]] for row in picked[:limit] if row[0] in rows])
     more = len(picked) > limit > 0
     return found, _cursor(*picked[limit - 1]) if more else None
+
+
+def count_own(conn: Connection, actor: ActorId) -> int:
+    """How many rooms `listing` has with `own`."""
+    return _COUNT_OWN.one(conn, actor)[0]
 
 
 def cursor_of(conn: Connection, room: RoomId) -> str | None:
@@ -185,7 +200,7 @@ def _picked(*, few: bool, searched: bool, own: bool = False, deleted: bool = Fal
     if deleted:
         of_member.append(member_is_owner)
     elif own:
-        of_member.append(or_(member_is_owner, not_(room_is_open)))
+        of_member.append(_owned)
     if few:
         mine = position.select_from(rooms).join(members, and_(*of_member))
         alone = own or deleted
@@ -196,8 +211,9 @@ def _picked(*, few: bool, searched: bool, own: bool = False, deleted: bool = Fal
         found = position.where(mine if own else or_(room_is_open, mine)).order_by(
             rooms.c.active_ms.desc(), rooms.c.key.desc()
         )
-    names = ["actor", "active_ms", "key", "limit"]
-    return Statement(found.limit(bindparam("limit")), *names, *(["pattern"] if searched else []))
+    names = ["actor", "active_ms", "key", "limit", "offset"]
+    page = found.limit(bindparam("limit")).offset(bindparam("offset"))
+    return Statement(page, *names, *(["pattern"] if searched else []))
 
 
 def _key(name: str) -> ColumnElement[int]:
@@ -223,11 +239,12 @@ def _pick(
     limit: int,
     search: str | None,
     *,
+    offset: int = 0,
     deleted: bool = False,
     own: bool = False,
 ) -> list[Row]:
     position = (INTEGER_MAX, INTEGER_MAX) if cursor is None else _position(cursor)
-    values: list[Any] = [actor, *position, limit]
+    values: list[Any] = [actor, *position, limit, offset]
     if search:
         values.append(_pattern(search))
     if deleted:

@@ -1,8 +1,8 @@
 """The application: every door of a running core under one roof. It opens and closes nothing; the server does.
 
 From the outside in, a request passes what a proxy said of it, the access log, the net for what nobody caught and the
-edge's limits; then the OpenAI door branches off, and behind the cookie of a new session palaver.v1; all else finds its
-route.
+edge's limits; other ways to write an address are taken for ours; then the OpenAI door branches off, and behind the
+cookie of a new session palaver.v1; all else finds its route.
 """
 
 from functools import partial
@@ -12,6 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import palaver
 from palaver.core.start import Core
@@ -32,6 +33,7 @@ DESCRIPTION = (
     "Rooms, messages and events over plain HTTP. The live connection is at /ws. Whatever speaks the OpenAI API finds"
     " its own, from chat completions to conversations, below /v1."
 )
+VERSIONED = "/api/v1/"
 EXPOSED_HEADERS = (
     "retry-after",
     "retry-after-ms",
@@ -66,6 +68,7 @@ def create_app(core: Core, tally: EdgeTally) -> FastAPI:
     app.add_middleware(Live, core=core)
     app.add_middleware(Sessions)
     app.add_middleware(OpenAIDoor, core=core)
+    app.add_middleware(Addresses)
     if settings.allowed_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -80,6 +83,22 @@ def create_app(core: Core, tally: EdgeTally) -> FastAPI:
     app.add_middleware(AccessLog)
     app.add_middleware(Proxies, settings=settings)
     return app
+
+
+class Addresses:
+    """Answers `/api/v1/…` as `/api/…`, and what has a slash at its end as what has none."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if scope["type"] != "lifespan" and scope["path"].startswith(("/api/", "/ws/")):
+            path = f"{scope['path'].rstrip('/')}/"
+            if path.startswith(VERSIONED):
+                path = f"/api/{path.removeprefix(VERSIONED)}"
+            scope["path"] = path.rstrip("/")
+        await self.app(scope, receive, send)
 
 
 def _add_own_pages(app: FastAPI, core: Core, tally: EdgeTally) -> None:

@@ -50,7 +50,7 @@ const REQUEST_TEXTS: Record<string, string> = {
   invalid_character: 'This text holds characters that cannot be stored.',
   empty_message: 'An empty message cannot be sent.',
   text_too_long: 'This message is too long.',
-  title_too_long: 'This title is too long: 200 characters are the most.',
+  title_too_long: 'This title is too long: 255 characters are the most.',
   name_invalid: 'This name cannot be used. Please choose another.',
   name_reserved: 'This name is reserved. Please choose another.',
   cid_invalid: 'The server did not accept this message.',

@@ -1,8 +1,9 @@
 """`/ws/chat`: one classic client, talking in one session.
 
-Rules: what a client says is stored before anyone sees it; the echo it waits for is the room's own event. Saying
-something does not wait for the answer to what was said before. A frame that cannot be taken is an `error` frame and
-the connection stays. A connection owns nothing but its reader: when it goes, running answers go on.
+Rules: who comes without the cookie talks in the Lobby, and is a guest from the first word on. What a client says is
+stored before anyone sees it; the echo it waits for is the room's own event. Saying something does not wait for the
+answer to what was said before. A frame that cannot be taken is an `error` frame and the connection stays. A connection
+owns nothing but its reader: when it goes, running answers go on.
 """
 
 import asyncio
@@ -18,13 +19,14 @@ from palaver.core.reader import Reader
 from palaver.core.start import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import Actor, EventType, Message, MessageId, Role, Room
-from palaver.wire import frames
+from palaver.wire import auth, frames
 from palaver.wire.classic.answers import END, Answers
 from palaver.wire.classic.sessions import (
     DEFAULT_TITLE,
     default_room,
     history_json,
     known_guest,
+    metadata_of,
     room_of,
     sender_of,
     session_of,
@@ -35,7 +37,6 @@ from palaver.wire.rates import Use, take
 from palaver.wire.transport import KNOWN, LATE_MS, REFUSED, TOO_MANY
 
 NORMAL = 1000
-NO_USER_ID = 4001
 SERVICE_RESTART = 1012
 TRY_AGAIN_LATER = 1013
 SENDER_CHARS_MAX = 50
@@ -53,14 +54,14 @@ async def converse(core: Core, websocket: WebSocket, session_id: str | None) -> 
     await websocket.accept()
     try:
         actor = await known_guest(core, websocket)
+        visitor = None
         if actor is None:
-            await websocket.send_text(_text(_NO_IDENTITY))
-            await websocket.close(NO_USER_ID, "No user identity")
-            return
-        room = await _room(core, actor, wanted)
+            visitor, actor = core.access.visitor(None)
+        room = await _room(core, actor, wanted, visiting=visitor is not None)
         with core.chat.reader(actor) as reader:
             joined = await reader.subscribe(room.id)
-            await _Conversation(core, websocket, actor, room, reader).run(joined)
+            talk = _Conversation(core, websocket, actor, room, reader, visitor=visitor)
+            await talk.run(joined)
     except PalaverError as error:
         await websocket.send_text(_text(_error(error)))
         await websocket.close(TRY_AGAIN_LATER)
@@ -68,14 +69,16 @@ async def converse(core: Core, websocket: WebSocket, session_id: str | None) -> 
         return
 
 
-async def _room(core: Core, actor: Actor, wanted: UUID | None) -> Room:
-    """The session asked for; for one that is not this guest's to see, the default one."""
+async def _room(core: Core, actor: Actor, wanted: UUID | None, *, visiting: bool) -> Room:
+    """The session asked for; for one that is not this guest's to see, the default one, a visitor's the Lobby."""
     if wanted is not None:
         try:
             return await core.rooms.get(actor, room_of(wanted))
         except Refused as refusal:
             if refusal.code is not Code.ROOM_NOT_FOUND:
                 raise
+    if visiting:
+        return await core.rooms.get(actor, core.lobby)
     return await core.rooms.ensured(actor, default_room(actor), title=DEFAULT_TITLE)
 
 
@@ -83,11 +86,19 @@ class _Conversation:
     """One connection's two halves: what the client says, and what it is told."""
 
     def __init__(
-        self, core: Core, websocket: WebSocket, actor: Actor, room: Room, reader: Reader
+        self,
+        core: Core,
+        websocket: WebSocket,
+        actor: Actor,
+        room: Room,
+        reader: Reader,
+        *,
+        visitor: str | None,
     ) -> None:
         self._core = core
         self._websocket = websocket
         self._actor = actor
+        self._visitor = visitor
         self._room = room
         self._reader = reader
         self._answers = Answers()
@@ -175,7 +186,10 @@ class _Conversation:
             self._drafted.discard(message.id)
             await self._settle(message.id)
         elif message.text:
-            await self._send(_said(message.text, sender_of(message), _timestamp_of(message)))
+            said = _said(message.text, sender_of(message), _timestamp_of(message))
+            if "metadata" in message.meta:
+                said["metadata"] = message.meta["metadata"]
+            await self._send(said)
             await self._settle(message.id)
 
     async def _send_answers(self) -> None:
@@ -221,7 +235,7 @@ class _Conversation:
                 await self._send(_error(error))
 
     async def _say(self, data: bytes) -> None:
-        """Takes one frame: `{"content", "sender"?, "timestamp"?}`."""
+        """Takes one frame: `{"content", "sender"?, "timestamp"?, "metadata"?}`."""
         try:
             frame = frames.load(data)
         except Refused as refusal:
@@ -232,11 +246,16 @@ class _Conversation:
         text = frame.get("content", "")
         if not isinstance(text, str):
             raise Refused(Code.BAD_REQUEST, "The content of a message must be a text.")
-        meta = {"sender": _label(frame, "sender", SENDER_CHARS_MAX) or "user"}
+        meta: Json = {"sender": _label(frame, "sender", SENDER_CHARS_MAX) or "user"}
         timestamp = _label(frame, "timestamp", TIMESTAMP_CHARS_MAX)
         if timestamp is not None:
             meta["timestamp"] = timestamp
+        if frame.get("metadata"):
+            meta["metadata"] = metadata_of(frame["metadata"])
         take(self._websocket.scope, Use.MESSAGES)
+        if self._visitor is not None:
+            self._actor = await auth.entered(self._core, self._websocket.scope, self._visitor)
+            self._visitor = None
         cid = self._core.clock.new_id()  # the old contract has none; it lets a message be accepted
         sent = await self._core.chat.send(
             self._actor, self._room.id, text=text, cid=cid, meta=meta, reader=self._reader
@@ -278,11 +297,6 @@ def _text(frame: Json) -> str:
     return frames.dump(frame).decode()
 
 
-_NO_IDENTITY: Json = {
-    "type": "error",
-    "content": "No user identity. Please refresh the page.",
-    "error_code": "NO_USER_ID",
-}
 LIMIT_INFO: Json = {
     "limit": None,
     "used": 0,

@@ -1,19 +1,20 @@
 """The classic wire's HTTP: sessions, histories, and the questions about accounts that a guest's client asks.
 
-Errors are `{"detail": …}`, not the problem details of the other doors: that is this contract. Any answer to a request
-without an identity sets the cookie.
+Errors are `{"detail": …}`, not the problem details of the other doors: that is this contract. Any answer about sessions
+to a request without an identity sets the cookie.
 """
 
 import json
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response, WebSocket
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from palaver.core.start import Core
 from palaver.errors import Code, PalaverError
@@ -23,9 +24,12 @@ from palaver.wire.classic.sessions import (
     COOKIE,
     COOKIE_SECONDS,
     HISTORY_MAX,
+    NEW_TITLE,
     default_room,
     history_json,
     known_guest,
+    message_json,
+    metadata_of,
     new_guest,
     room_of,
     session_json,
@@ -35,8 +39,12 @@ from palaver.wire.frames import Json
 from palaver.wire.proxies import base_of, is_secure
 from palaver.wire.rates import Use, take
 
+TITLE_CHARS_MAX = 255
+OFFSET_MAX = 10_000
+"""What lies before an offset is counted anew each time."""
+
 Limit = Annotated[int, Query(ge=1, le=100)]
-Offset = Annotated[int, Query(ge=0)]
+Offset = Annotated[int, Query(ge=0, le=OFFSET_MAX)]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -56,13 +64,21 @@ Guest = Annotated[Actor, Depends(_guest)]
 class NewSession(BaseModel):
     """The body that makes a session."""
 
-    title: str = Field(default="New Chat", max_length=200)
+    title: Annotated[str | None, Field(max_length=TITLE_CHARS_MAX)] = None
+    metadata: Json | None = None
 
 
-class SessionTitle(BaseModel):
-    """The body that renames one."""
+class SessionChange(BaseModel):
+    """The body that gives one another title, other metadata, or both."""
 
-    title: str = Field(max_length=200)
+    title: Annotated[str, Field(max_length=TITLE_CHARS_MAX)] | None = None
+    metadata: Json | None = None
+
+    @model_validator(mode="after")
+    def _changes(self) -> Self:
+        if self.title is None and self.metadata is None:
+            raise PydanticCustomError("missing", "Give a title or metadata")
+        return self
 
 
 class Detail(BaseModel):
@@ -115,15 +131,16 @@ def _session_routes(router: APIRouter, core: Core) -> None:
     @router.get("/api/sessions")
     async def listed(actor: Guest, limit: Limit = 50, offset: Offset = 0) -> Json:
         """The guest's sessions, the one with the newest message first."""
-        found = await sessions_of(core, actor)
-        shown = [session_json(room, actor) for room in found[offset : offset + limit]]
-        return {"sessions": shown, "total": len(found), "limit": limit, "offset": offset}
+        shown, total = await sessions_of(core, actor, limit=limit, offset=offset)
+        return {"sessions": shown, "total": total, "limit": limit, "offset": offset}
 
     @router.post("/api/sessions", status_code=201)
     async def created(request: Request, body: NewSession, actor: Guest) -> Json:
-        """A new session."""
+        """A new session. Without a title it is named after its first message."""
         take(request.scope, Use.ROOMS)
-        room = await core.rooms.create(actor, title=body.title)
+        title = "" if body.title in {None, NEW_TITLE} else body.title
+        settings = {"metadata": metadata_of(body.metadata)} if body.metadata else {}
+        room = await core.rooms.create(actor, title=title or "", settings=settings)
         return session_json(room, actor)
 
     @router.get("/api/sessions/{session_id}", responses=_told(404, 422))
@@ -133,9 +150,14 @@ def _session_routes(router: APIRouter, core: Core) -> None:
         return session_json(room, actor)
 
     @router.patch("/api/sessions/{session_id}", responses=_told(404, 422))
-    async def renamed(session_id: UUID, body: SessionTitle, actor: Guest) -> Json:
-        """One session under another title, which may be empty."""
-        room = await core.rooms.rename(actor, room_of(session_id), body.title)
+    async def changed(session_id: UUID, body: SessionChange, actor: Guest) -> Json:
+        """One session under another title, which may be empty, or with other metadata."""
+        room = await core.rooms.get(actor, room_of(session_id))
+        if body.metadata is not None:
+            kept = {"metadata": metadata_of(body.metadata)}
+            room = await core.rooms.change_settings(actor, room.id, kept)
+        if body.title is not None:
+            room = await core.rooms.rename(actor, room.id, body.title)
         return session_json(room, actor)
 
     @router.delete("/api/sessions/{session_id}", status_code=204, responses=_told(400, 404, 422))
@@ -147,7 +169,7 @@ def _session_routes(router: APIRouter, core: Core) -> None:
         await core.rooms.delete(actor, room.id)
         return Response(status_code=204)
 
-    _ = listed, created, shown, renamed, deleted
+    _ = listed, created, shown, changed, deleted
 
 
 def _history_routes(router: APIRouter, core: Core) -> None:
@@ -159,10 +181,26 @@ def _history_routes(router: APIRouter, core: Core) -> None:
         said = history_json(page.messages)[:limit]
         return {"session_id": str(session_id), "messages": said, "count": len(said)}
 
+    @router.get(
+        "/api/sessions/{session_id}/messages",
+        response_model=list[dict[str, Any]],
+        responses=_told(404, 422),
+    )
+    async def session_messages(
+        session_id: UUID, actor: Guest, limit: Limit = 50, offset: Offset = 0
+    ) -> list[Json]:
+        """A session's messages from the first one on."""
+        room = room_of(session_id)
+        said = await core.chat.spoken(actor, room, limit=limit, offset=offset)
+        return [message_json(message) for message in said]
+
     @router.get("/api/history")
-    async def default_history(actor: Guest, limit: Limit = 50) -> Json:
-        """The newest messages of the default session, oldest first."""
-        room = default_room(actor)
+    async def default_history(request: Request, limit: Limit = 50) -> Json:
+        """The newest messages of the default session, oldest first; without the cookie, of the Lobby."""
+        actor = await known_guest(core, request)
+        room = core.lobby if actor is None else default_room(actor)
+        if actor is None:
+            _, actor = core.access.visitor(None)
         try:
             page = await core.chat.history(actor, room, limit=min(limit, core.settings.page_max))
         except PalaverError as error:
@@ -172,7 +210,7 @@ def _history_routes(router: APIRouter, core: Core) -> None:
         said = history_json(page.messages)
         return {"messages": said, "count": len(said)}
 
-    _ = session_history, default_history
+    _ = session_history, session_messages, default_history
 
 
 def _account_routes(router: APIRouter) -> None:

@@ -6,6 +6,7 @@ default session's id is made of the guest's id, so it needs no mark of its own a
 """
 
 import hashlib
+import json
 from datetime import UTC, datetime
 from functools import partial
 from uuid import UUID, uuid5
@@ -13,7 +14,9 @@ from uuid import UUID, uuid5
 from starlette.requests import HTTPConnection
 
 from palaver.core.start import Core
-from palaver.model import Actor, Kind, Message, Role, Room, RoomId, Visibility
+from palaver.errors import Code, Refused
+from palaver.model import Actor, Kind, Message, Role, Room, RoomId, TitleSource
+from palaver.wire import frames
 from palaver.wire.frames import Json
 from palaver.wire.proxies import SAFE_METHODS
 from palaver.wire.rates import Use, take
@@ -21,7 +24,9 @@ from palaver.wire.rates import Use, take
 COOKIE = "stupidbot_user_id"
 COOKIE_SECONDS = 31_536_000
 DEFAULT_TITLE = "Default Chat Session"
-SESSIONS_MAX = 2_000
+NEW_TITLE = "New Chat"
+"""What a session without a title is called until its first message gives it one."""
+METADATA_BYTES_MAX = 16_384
 HISTORY_MAX = 50
 _SPOKEN = frozenset({Role.USER, Role.ASSISTANT})
 _NAMESPACE = UUID("5b6e2f0c-7d0c-5d1b-9a3e-0d6f6b1c2a77")
@@ -75,29 +80,35 @@ def default_room(actor: Actor) -> RoomId:
     return room_of(uuid5(_NAMESPACE, actor.id))
 
 
-async def sessions_of(core: Core, actor: Actor) -> list[Room]:
-    """A guest's own rooms by last activity, at most `SESSIONS_MAX`. Open rooms are found by their id only."""
-    found: list[Room] = []
-    cursor: str | None = None
-    while len(found) < SESSIONS_MAX:
-        rooms, cursor = await core.rooms.listing(
-            actor, limit=min(200, core.settings.page_max), cursor=cursor
-        )
-        found += [room for room in rooms if room.visibility is Visibility.PRIVATE]
-        if cursor is None:
-            break
-    return found[:SESSIONS_MAX]
+async def sessions_of(
+    core: Core, actor: Actor, *, limit: int, offset: int
+) -> tuple[list[Json], int]:
+    """Some of a guest's own rooms by last activity, and how many there are. Open rooms are found by their id only."""
+    found, _ = await core.rooms.listing(actor, limit=limit, offset=offset, own=True)
+    return [session_json(room, actor) for room in found], await core.rooms.count_own(actor)
 
 
 def session_json(room: Room, actor: Actor) -> Json:
     """Session."""
+    untitled = room.title_source is TitleSource.NONE
+    is_default = {"is_default": True} if room.id == default_room(actor) else {}
     return {
         "id": session_of(room.id),
-        "title": room.title,
-        "metadata": {"is_default": True} if room.id == default_room(actor) else {},
+        "title": NEW_TITLE if untitled else room.title,
+        "metadata": {**room.settings.get("metadata", {}), **is_default},
         "created_at": _time(room.created_ms),
         "updated_at": _time(room.active_ms),
     }
+
+
+def metadata_of(given: object) -> Json:
+    """What a client keeps beside a session or a message. Refused: `bad_request`, and what `frames.load` refuses."""
+    data = json.dumps(given).encode()
+    if not isinstance(given, dict) or len(data) > METADATA_BYTES_MAX:
+        raise Refused(
+            Code.BAD_REQUEST, f"Metadata is a JSON object of at most {METADATA_BYTES_MAX:,} bytes."
+        )
+    return frames.load(data)
 
 
 def _time(ms: int) -> str:
@@ -125,3 +136,16 @@ def history_json(messages: tuple[Message, ...]) -> list[Json]:
         for message in messages
         if message.text and message.kind == Kind.TEXT and message.role in _SPOKEN
     ]
+
+
+def message_json(message: Message) -> Json:
+    """Message, as the list of a session's messages has it."""
+    return {
+        "id": str(UUID(message.id.removeprefix("m_"))),
+        "session_id": session_of(message.room),
+        "content": message.text,
+        "sender": sender_of(message),
+        "message_type": "message",
+        "timestamp": frames.moment(message.created_ms),
+        "metadata": message.meta.get("metadata", {}),
+    }
