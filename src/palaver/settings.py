@@ -106,6 +106,8 @@ class Settings(BaseSettings):
     """How long the provider may think before the first piece of an answer."""
     provider_idle_seconds: Annotated[float, Field(gt=0)] = 60.0
     """How long the provider may be silent in the middle of an answer."""
+    provider_alive_seconds: Annotated[float, Field(gt=0)] = 900.0
+    """How long signs of life from the provider (comments, empty pieces) are waited on for the next word."""
     answer_chars_max: Annotated[int, Field(ge=1)] = 1_000_000
     """An answer that grows beyond this many characters is cut there and kept."""
     answer_seconds_max: Annotated[float, Field(gt=0)] = 3_600.0

@@ -33,6 +33,7 @@ def assembled(*chunks: Json, over: bool = True, choices: int = 1) -> Assembly:
     assembly = Assembly(choices)
     for one in chunks:
         assembly.take(one)
+    assembly.rest()
     assembly.over = over
     return assembly
 
@@ -311,7 +312,8 @@ def test_no_json_breaks_it(chunks: list[Json]) -> None:
 def test_no_word_is_lost_doubled_or_moved(words: list[str], data: st.DataObject) -> None:
     places = [data.draw(st.integers(0, 2)) for _ in words]
     assembly = assembled(
-        *(chunk(part({"content": word}, index=at)) for at, word in zip(places, words, strict=True))
+        *(chunk(part({"content": word}, index=at)) for at, word in zip(places, words, strict=True)),
+        choices=3,
     )
     for choice in assembly.envelope()["choices"]:
         wanted = "".join(w for at, w in zip(places, words, strict=True) if at == choice["index"])

@@ -27,7 +27,7 @@ async def test_a_silence_is_longer_before_the_first_word_and_short_behind_the_en
     assert patience.until == 100
     await asyncio.sleep(1)
     patience.heard(began=False, finished=False, over=False)
-    assert patience.until == 100, "a comment is no life"
+    assert patience.until == 100, "a comment is no word"
     patience.heard(began=True, finished=False, over=False)
     assert patience.until == 1 + 10
     assert (patience.begun, patience.seconds) == (True, 10.0)
@@ -38,6 +38,26 @@ async def test_a_silence_is_longer_before_the_first_word_and_short_behind_the_en
     assert patience.until == 1 + TAIL_SECONDS, "more of the tail buys no time"
     patience.heard(began=True, finished=True, over=True)
     assert patience.until == 2 + DRAIN_SECONDS
+
+
+@on_virtual_time
+async def test_signs_of_life_buy_time_up_to_a_bound_and_words_begin_it_anew() -> None:
+    patience = Patience(10.0, 5.0, 30.0)
+    for second in (1, 2):
+        await asyncio.sleep(1)
+        patience.alive()
+        assert patience.until == second + 10
+    await asyncio.sleep(23)  # it is 25
+    patience.alive()
+    assert (patience.until, patience.only_alive) == (30, True)
+    patience.heard(began=True, finished=False, over=False)
+    assert (patience.until, patience.only_alive) == (30, False)
+    await asyncio.sleep(4)
+    patience.alive()
+    assert patience.until == 34
+    patience.heard(began=True, finished=True, over=False)
+    patience.alive()
+    assert patience.until == 29 + TAIL_SECONDS, "nothing extends the tail"
 
 
 @on_virtual_time

@@ -73,7 +73,7 @@ async def test_contents_in_parts_refusals_and_thoughts_are_read(
         b'{"choices": {"0": 1}}',
         b'{"choices": [null, 1, {"index": [0]}, {"index": 1, "delta": {"content": "other"}}]}',
         b'{"choices": [{"index": 0, "delta": null}]}',
-        b'{"choices": [{"index": 0, "delta": {"content": 7, "reasoning": {}}}]}',
+        b'{"choices": [{"index": 0, "delta": {"content": [], "reasoning": {}}}]}',
         b'{"usage": {"prompt_tokens": "7", "completion_tokens": true}, "error": null}',
         b'{"choices": [{"delta": {"content": ""}, "finish_reason": ""}]}',
     ],

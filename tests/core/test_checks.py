@@ -60,3 +60,20 @@ def test_the_first_line_that_says_something_is_the_title() -> None:
     assert checks.title_of("\n  \n  Hello   there \nmore", 50) == "Hello there"
     assert checks.title_of("x" * 60, 50) == "x" * 49 + "…"
     assert checks.title_of("\u200b", 50) == ""
+
+
+@pytest.mark.parametrize(
+    ("written", "title"),
+    [
+        ("# **Baking *bread***", "Baking bread"),
+        ("**Title:** A trip", "A trip"),
+        ("## 1. Plan", "Plan"),
+        ("- item", "item"),
+        ('"Quoted"', "Quoted"),
+        ("[Rome](http://x) in `May`", "Rome in May"),
+        ("snake_case and 2 * 3 * 4", "snake_case and 2 * 3 * 4"),
+        ("1984 reviewed", "1984 reviewed"),
+    ],
+)
+def test_a_models_title_has_no_markdown(written: str, title: str) -> None:
+    assert checks.without_markdown(written) == title

@@ -6,7 +6,7 @@ from palaver.agents.base import Piece, ReasoningPiece, RefusalPiece, TextPiece, 
 from palaver.core.gather import Gather, pieces_in, pieces_of, record_of
 from palaver.model import ActorId, Entry, Message, MessageId, RoomId, Status
 
-words = st.text(min_size=1, max_size=5)
+words = st.text(min_size=1, max_size=5) | st.sampled_from(["hm</think>", "</think>\n", " x\n"])
 choices = st.integers(min_value=0, max_value=2)
 spoken = st.one_of(
     st.builds(TextPiece, words, choices),
@@ -59,6 +59,19 @@ def test_what_was_stored_is_told_again_in_the_same_pieces(
     messages = [stored(entry, seq) for seq, entry in enumerate(gather.entries({}), 1)]
     assert pieces_of(messages, gather.lengths) == pieces
     assert pieces_in([record for piece in pieces if (record := record_of(piece))]) == pieces
+
+
+def test_thoughts_that_were_told_as_words_are_stored_as_thoughts_and_told_again_as_they_were() -> (
+    None
+):
+    for more in ((), (ToolPiece(0, "c", "f", "{}"),)):
+        gather, pieces = Gather(), [TextPiece("hm\n</th"), TextPiece("ink>\n\nHello"), *more]
+        for piece in pieces:
+            gather.take(piece)
+        entries = gather.entries({})
+        assert (entries[0].text, entries[0].meta) == ("Hello", {"reasoning": "hm"})
+        messages = [stored(entry, seq) for seq, entry in enumerate(entries, 1)]
+        assert pieces_of(messages, gather.lengths) == pieces
 
 
 def test_an_answer_of_nothing_is_one_empty_entry() -> None:

@@ -344,6 +344,19 @@ async def test_a_real_model_names_the_room_and_a_person_has_the_last_word(
         assert (await core.rooms.get(actor, room.id)).title == "Mine"
 
 
+async def test_a_model_that_only_thinks_names_no_room_and_markdown_is_in_no_name(
+    running: Running, script: Script
+) -> None:
+    script.real = True
+    async with running() as core:
+        for name, title in (("Let me see.</think>\n", "Hello?"), ("# **Bread**", "Bread")):
+            actor, room = await room_of(core)
+            await ask(core, actor, room, "Hello?")
+            script.say("Slowly.", None, name, None)
+            await core.turns.idle()
+            assert (await core.rooms.get(actor, room.id)).title == title
+
+
 async def test_a_program_writes_an_answer_itself(core: Core) -> None:
     actor, room = await room_of(core)
     agent = (await core.access.agent("helper", "Helper")).actor

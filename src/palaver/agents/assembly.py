@@ -4,7 +4,8 @@ Rules, learned from the dialects of many servers: choices are told apart by thei
 counts wherever it stands; a chunk without choices, a role that is repeated and `[DONE]` that is missing are fine. A
 part of a tool call belongs to the call with its id, else to the last one with its index, else to the last one; it opens
 a call where that one is complete or has another id. Fields that nobody here knows are kept: texts and lists grow, of
-anything else the last word counts. Texts become well-formed Unicode, whatever the bytes said.
+anything else the last word counts. Texts become well-formed Unicode, whatever the bytes said. Words of another shape
+are read where their meaning is clear, see `shapes`; thoughts in tags are thoughts.
 
 A completion that comes as one body is its own envelope, unchanged. No bytes and no network here.
 """
@@ -18,15 +19,18 @@ import orjson
 from palaver.agents.base import Piece, ReasoningPiece, RefusalPiece, TextPiece, ToolPiece
 from palaver.agents.dialect import Mender, as_list, mended
 from palaver.agents.failures import as_object
+from palaver.agents.shapes import FINISHES, chunk_of, words_in
+from palaver.thoughts import Splitter
 
 FINISH_CHARS_MAX = 40
-THOUGHTS = ("reasoning_content", "reasoning")
-"""The fields in which servers tell what a model thought. Some fill both with the same words: the first counts."""
+THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thinking_content", "thoughts", "thought")
+"""The fields in which servers tell what a model thought. Some fill two with the same words: the first counts."""
 
 _NAMING = frozenset({"id", "type", "index", "role", "name", "format", "status"})
 """Fields that are not told in parts, although they are texts."""
-_OF_DELTA = frozenset({"role", "content", "refusal", "tool_calls", "function_call", *THOUGHTS})
-_OF_CHOICE = frozenset({"index", "delta", "message", "finish_reason", "logprobs"})
+_CONTENTS = ("content", "text", "output_text", "parts", "value")
+_OF_DELTA = frozenset({"role", "refusal", "tool_calls", "function_call", *_CONTENTS, *THOUGHTS})
+_OF_CHOICE = frozenset({"index", "delta", "message", "finish_reason", "logprobs", *_CONTENTS})
 _OF_CHUNK = frozenset({"id", "object", "choices", "usage", "obfuscation"})
 
 
@@ -64,7 +68,9 @@ class _Choice:
         self.logprobs: dict[str, Any] | None = None
         self.more: dict[str, Any] = {}
         self.message_more: dict[str, Any] = {}
+        self.unread = 0
         self._text, self._refusal, self._thought = Mender(), Mender(), Mender()
+        self._tags = Splitter()
 
     @property
     def spoke(self) -> bool:
@@ -73,12 +79,15 @@ class _Choice:
 
     def take(self, choice: dict[str, Any]) -> Iterator[Piece]:
         """The pieces in its part of a chunk."""
-        delta = as_object(choice.get("delta") or choice.get("message"))
+        given = choice.get("delta") or choice.get("message")
+        said = {name: choice[name] for name in _CONTENTS if name in choice}
+        delta = as_object(given) or ({"content": given} if given else said)
         if delta:
             yield from self._take(delta)
         reason = choice.get("finish_reason")
         if reason:
-            self.finish = mended(str(reason))[:FINISH_CHARS_MAX]
+            named = mended(str(reason))[:FINISH_CHARS_MAX]
+            self.finish = FINISHES.get(named.lower(), named.lower() if named.isupper() else named)
         logprobs = as_object(choice.get("logprobs"))
         if logprobs:
             self.logprobs = as_object(_grown(self.logprobs or {}, logprobs))
@@ -87,7 +96,8 @@ class _Choice:
 
     def rest(self) -> Iterator[Piece]:
         """What waited for more that did not come."""
-        yield from self._pieces(self._thought.close(), self._text.close(), self._refusal.close())
+        yield from self._words(self._thought.close(), self._text.close(), self._refusal.close())
+        yield from self._tagged(self._tags.close())
 
     def message(self) -> dict[str, Any]:
         """The message that it is."""
@@ -110,17 +120,20 @@ class _Choice:
         role = delta.get("role")
         if isinstance(role, str) and role:
             self.role = role
-        content = delta.get("content")
+        content = next((delta[n] for n in _CONTENTS if delta.get(n) not in (None, "", [])), None)
+        words = words_in(content)
+        self.unread += words.unread
         thought = ""
-        for name in THOUGHTS:
-            found = as_text(delta.get(name))
-            if found and not thought:
-                thought, self.thought_in = found, name
-        thought += "".join(as_text(as_object(part).get("thinking")) for part in as_list(content))
-        yield from self._pieces(
-            self._thought.feed(thought),
-            self._text.feed(as_text(content)),
-            self._refusal.feed(as_text(delta.get("refusal"))),
+        for name in (*THOUGHTS, "reasoning_details"):
+            found = words_in(delta.get(name))
+            if (found.text or found.thought) and not thought:
+                thought = found.text + found.thought
+                self.thought_in = name if name in THOUGHTS[:2] else THOUGHTS[0]
+        refusal = as_text(delta.get("refusal")) + words.refusal
+        yield from self._words(
+            self._thought.feed(thought + words.thought),
+            self._text.feed(words.text),
+            self._refusal.feed(refusal),
         )
         for part in map(as_object, as_list(delta.get("tool_calls"))):
             yield self._tool(part)
@@ -128,6 +141,15 @@ class _Choice:
         if legacy:
             yield self._tool({"function": legacy}, legacy=True)
         _grow(self.message_more, delta, _OF_DELTA)
+
+    def _words(self, thought: str, text: str, refusal: str) -> Iterator[Piece]:
+        yield from self._pieces(thought, "", refusal)
+        if text:
+            yield from self._tagged(self._tags.feed(text))
+
+    def _tagged(self, parts: Iterable[tuple[bool, str]]) -> Iterator[Piece]:
+        for thinks, text in parts:
+            yield from self._pieces(text, "", "") if thinks else self._pieces("", text, "")
 
     def _pieces(self, thought: str, text: str, refusal: str) -> Iterator[Piece]:
         if thought:
@@ -179,6 +201,7 @@ class Assembly:
         """`choices`: how many answers were asked for."""
         self._wanted = choices
         self._choices: dict[int, _Choice] = {}
+        self._places: dict[int, int] = {}
         self._whole: dict[str, Any] | None = None
         self._chunk: dict[str, Any] = {}
         self._id: str | None = None
@@ -196,6 +219,11 @@ class Assembly:
                 for choice in self._choices.values()
             )
         return self._began
+
+    @property
+    def unread(self) -> bool:
+        """Whether something stood where words should that cannot be read."""
+        return any(choice.unread for choice in self._choices.values())
 
     @property
     def finished(self) -> bool:
@@ -216,6 +244,7 @@ class Assembly:
 
     def take(self, chunk: Mapping[str, Any]) -> tuple[Piece, ...]:
         """The pieces in a chunk."""
+        chunk = chunk_of(dict(chunk))
         usage = chunk.get("usage")
         if isinstance(usage, dict) and usage:
             self._usage |= cast("dict[str, Any]", usage)
@@ -225,15 +254,16 @@ class Assembly:
             if name not in _OF_CHUNK and value is not None:
                 self._chunk[name] = value
         pieces: list[Piece] = []
-        for choice in map(as_object, as_list(chunk.get("choices"))):
-            if choice:
-                pieces += self._of(choice)
+        for choice in as_list(chunk.get("choices")):
+            part = {"text": choice} if isinstance(choice, str) else as_object(choice)
+            if part:
+                pieces += self._of(part)
         return tuple(pieces)
 
     def take_whole(self, body: dict[str, Any]) -> tuple[Piece, ...]:
         """The pieces of a completion that came as one body."""
         pieces = self.take(body)
-        self._whole, self.over = body, True
+        self._whole, self.over = (body if isinstance(body.get("choices"), list) else None), True
         return (*pieces, *self.rest())
 
     def rest(self) -> tuple[Piece, ...]:
@@ -269,6 +299,8 @@ class Assembly:
         index = part.get("index")
         if not isinstance(index, int):
             index = 0
+        if self._wanted == 1:  # some servers count from one
+            index = self._places.setdefault(index, len(self._places))
         choice = self._choices.get(index)
         if choice is None:
             choice = self._choices[index] = _Choice(index)
@@ -286,7 +318,7 @@ def bare(envelope: Mapping[str, Any]) -> dict[str, Any]:
     for choice in map(as_object, as_list(envelope.get("choices"))):
         message = dict(as_object(choice.get("message")))
         for name in ("content", "refusal", *THOUGHTS):
-            if isinstance(message.get(name), str):
+            if message.get(name):
                 message[name] = ""
         if "tool_calls" in message:
             message["tool_calls"] = [

@@ -50,8 +50,9 @@ class Own:
 class Outcome:
     """What a call came to, complete once `told()` has ended.
 
-    `envelope` is the whole `chat.completion`. `whole`: every choice that began has ended. `told`: the client has seen
-    the error in the bytes themselves. `own` is there from the beginning where the answer is told in another API.
+    `envelope` is the whole `chat.completion`. `whole`: every choice that began has ended. `told`: the error, or what
+    cannot be read, is in the bytes themselves, and they are all that the server had to say. `own` is there from the
+    beginning where the answer is told in another API.
     """
 
     whole: bool = False
@@ -205,6 +206,8 @@ class Composed:
                     raw = frame(orjson.dumps(chunk)) if shown else b""
                     if raw or pieces:
                         yield Told(raw, pieces)
+            if rest := assembly.rest():
+                yield Told(b"", rest)
             if not assembly.finished:
                 outcome.error = cut(Asked(label=self._name, name=self._name, model=""))
         except ProviderError as failure:

@@ -16,11 +16,30 @@ from palaver.agents.redaction import redacted
 from palaver.errors import Code, ProviderError
 
 QUOTE_CHARS_MAX = 200
+FAILED_ENDS = frozenset(
+    {"failed", "failure", "abort", "aborted", "timeout", "overloaded", "cancelled", "exception"}
+    | {"insufficient_system_resource", "malformed_function_call", "unexpected_tool_call"}
+)
+"""Reasons of an answer's end that are a failure, beside those that say "error"."""
 ECHO_CHARS = 24
 """A provider's words that repeat this many characters of a message are not shown."""
 RETRY_MS_MAX = 24 * 60 * 60 * 1000
 
 _SECRET = re.compile(r"\b(?:sk|pk|gsk|xai|hf)[-_][\w*.\-]{6,}|\bBearer\s+\S+", re.IGNORECASE)
+_ERRORS = (
+    *("error", "errors", "err", "exception", "fault"),
+    *("error_message", "errorMessage", "error_msg", "detail"),
+)
+_MESSAGES = (
+    *("message", "detail", "msg", "error", "error_msg", "faultstring", "reason", "title"),
+    *("status_msg", "Message"),
+)
+_CODES = ("code", "status_code", "error_code", "status")
+_FAILS = re.compile(
+    r"error|exception|traceback|fail|out of memory|\boom\b|time[d\s-]*out|overload|unavailable"
+    r"|unauthori|forbidden|denied|refused|quota|exceed|rate.?limit|too many|abort|crash|panic",
+    re.IGNORECASE,
+)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\s]+")
 _TOO_LONG = re.compile(
     r"context.{0,20}(length|window|size)|maximum context|too many tokens|prompt is too long",
@@ -55,25 +74,64 @@ def as_object(value: object) -> dict[str, Any]:
 
 
 def told_by(chunk: Mapping[str, Any], status: int = 0) -> Told | None:
-    """The error in a JSON object: `{"error": {…}}`, `{"error": "…"}`, `{"object": "error", …}`, `{"detail": …}`."""
-    error = chunk.get("error")
-    if isinstance(error, str) and error:
-        return Told(status=status, message=error)
-    found = as_object(error)
-    if not found:
-        if not error and chunk.get("object") != "error" and not status:
-            return None
-        found = chunk
-    message = found.get("message") or found.get("detail") or ""
-    code = found.get("code")
-    if not status and isinstance(code, int) and 400 <= code < 600:  # noqa: PLR2004  an HTTP status
-        status = code
+    """The error in a JSON object: in one of the fields `_ERRORS`, in a choice, or the object itself."""
+    answers = bool(chunk.get("choices"))
+    names = _ERRORS[:2] if answers else _ERRORS
+    error: object = next((chunk[name] for name in names if chunk.get(name)), None)
+    if error is None and answers:
+        return _told_in_choices(chunk["choices"])
+    if error is None and not status and not _is_error(chunk):
+        return None
+    found = as_object(error) or ({"message": error} if error else chunk)
+    message = _message_in(found) or _message_in(chunk)
+    code = next((found[name] for name in _CODES if found.get(name)), None)
+    if not status and str(code).isdecimal() and 400 <= int(str(code)) < 600:  # noqa: PLR2004  an HTTP status
+        status = int(str(code))
     return Told(
         status=status,
         message=message if isinstance(message, str) else json.dumps(message),
         code=str(code or found.get("type") or ""),
         param=str(found.get("param") or ""),
     )
+
+
+def _message_in(found: Mapping[str, Any]) -> object:
+    named = (found[name] for name in _MESSAGES if found.get(name))
+    return next((one for one in named if one is not True), "")
+
+
+def told_in_words(words: str) -> Told | None:
+    """The error in plain words that stand where an event should; None where they are none."""
+    return Told(status=0, message=words) if _FAILS.search(words[:1_000]) else None
+
+
+def _told_in_choices(choices: object) -> Told | None:
+    """The error in a choice: of its own, or as the reason of its end."""
+    found = cast("dict[str, object]", choices).values() if isinstance(choices, dict) else choices
+    for choice in map(as_object, cast("list[object]", found or [])):
+        said = as_object(choice.get("delta") or choice.get("message"))
+        error = choice.get("error") or said.get("error")
+        end = str(choice.get("finish_reason") or "").lower()
+        if error:
+            return told_by({"error": error})
+        if end in FAILED_ENDS or "error" in end:
+            words = choice.get("native_finish_reason") or (end if end != "error" else "")
+            return Told(status=0, message=str(words))
+    return None
+
+
+def _is_error(chunk: Mapping[str, Any]) -> bool:
+    """Whether an object without an answer tells a failure, in whatever words."""
+    kinds = (str(chunk.get(name)).lower() for name in ("object", "type", "status", "event"))
+    if any(kind.startswith(("error", "fail")) for kind in kinds) or chunk.get("success") is False:
+        return True
+    if not isinstance(_message_in(chunk), str) or not _message_in(chunk):
+        return False
+    status = next(
+        (one for name in ("status", "statusCode") if isinstance(one := chunk.get(name), int)), 0
+    )
+    code = next((chunk[name] for name in _CODES[:-1] if chunk.get(name)), 0)
+    return status >= 400 or str(code).lower() not in {"0", "200", "ok", "success"}  # noqa: PLR2004  HTTP's errors
 
 
 def told_in_body(status: int, body: bytes) -> Told:

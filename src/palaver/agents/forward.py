@@ -1,20 +1,20 @@
 """The answer of a model server, passed on: its bytes as they are, and what a chat completion in them says.
 
 Rules: a stream is told one event at a time, and its `[DONE]`, with all that follows it, comes last. A whole completion
-is one piece of bytes; what is no chat completion is told as it comes, unread. A body that was packed for the way is
-unpacked. What ends without being whole has an `error` in its outcome, as has what says so itself. Data that is no JSON
-object is passed over; but where it began as one, words may be missing, so the answer is not whole. In what is refused
-or tells an error, the model server's key is blotted out.
+is one piece of bytes; what is no chat completion is told as it comes, unread. Which of the two a completion is says its
+body, not its label. A body that was packed for the way is unpacked. What ends without being whole has an `error` in its
+outcome, as has what says so itself, in whatever form; what follows that is passed on as well. Plain words as data are
+an error if they sound like one, or if the answer has no end. Where JSON is torn, words may be missing, so the answer is
+not whole. In what is refused or tells an error, the model server's key is blotted out.
 
 The headers that are passed are those about the request and its answer; none of the connection's, none that set
 something in a browser for this server's name, and none that name the operator's account. What is not known is kept
 back, but for `x-…`.
 """
 
-import json
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 
@@ -32,10 +32,12 @@ from palaver.agents.failures import (
     retry_after_ms,
     told_by,
     told_in_body,
+    told_in_words,
 )
 from palaver.agents.patience import Patience
 from palaver.agents.redaction import redacted
-from palaver.agents.sse import EVENT_BYTES_MAX, EventTooLarge, Framer, data_in
+from palaver.agents.shapes import values_in
+from palaver.agents.sse import EVENT_BYTES_MAX, EventTooLarge, Framer, data_in, is_stream
 from palaver.errors import Code, ProviderError
 
 if TYPE_CHECKING:
@@ -47,7 +49,11 @@ REFUSAL_BYTES_MAX = 1024 * 1024
 END_BYTES_MAX = 64 * 1024
 """What follows `[DONE]` is told so far, and then dropped."""
 
+SNIFFED_BYTES_MAX = 64 * 1024
+"""A body that has not said what it is until then is what its label says."""
+WORDS_MAX = 8
 _END = END.encode()
+_ENDS = frozenset({END, "[done]", "DONE", "[END]"})
 _PASSED = frozenset(
     {
         *("accept-ranges", "apim-request-id", "content-disposition", "content-language"),
@@ -90,9 +96,30 @@ class Forwarded:
         self._asked = asked
         self._now_ms = now_ms
         self._assembly = Assembly(passing.choices)
-        self._damaged = 0
-        self._heard = False
+        self._begin = b""
+        self._torn = 0
+        self._words: list[str] = []
         self._end = b""
+
+    async def begin(self) -> None:
+        """Reads as much of a completion as it takes to know whether it is a stream. Raises `ProviderError`."""
+        if not self._passing.chat or not self._response.is_success:
+            return
+        async for chunk in self._chunks:
+            self._begin += chunk
+            streams = is_stream(self._begin)
+            if streams is not None:
+                self.streams = streams
+            if streams is not None or len(self._begin) > SNIFFED_BYTES_MAX:
+                return
+
+    async def _read(self) -> AsyncGenerator[bytes, None]:
+        """The body, from its beginning."""
+        begin, self._begin = self._begin, b""
+        if begin:
+            yield begin
+        async for chunk in self._chunks:
+            yield chunk
 
     async def told(self) -> AsyncGenerator[Told, None]:
         """See `calls.Call`."""
@@ -143,31 +170,41 @@ class Forwarded:
         yield Told(body, last=True)
 
     async def _body(self) -> AsyncGenerator[Told, None]:
+        """One completion; or several chunks of one, a line each."""
         bytes_max = EVENT_BYTES_MAX if self._passing.only_read else BODY_BYTES_MAX
-        body = await read(self._chunks, self._asked, bytes_max)
-        completion = self._parsed(body)
-        told = told_by(completion)
-        if told is not None:
-            self.outcome.error, self.outcome.told = failure_of(told, self._asked), True
-            body = self._without_key(body)
-            completion = self._parsed(body)
-        yield Told(body, self._assembly.take_whole(completion), last=True)
+        async with aclosing(self._read()) as chunks:
+            body = await read(chunks, self._asked, bytes_max)
+        values = self._values(body)
+        if len(values) == 1 and isinstance(values[0], dict):
+            completion = cast("dict[str, Any]", values[0])
+            told = told_by(completion)
+            if told is not None:
+                self._fail(told)
+                body = self._without_key(body)
+                completion = as_object(next(iter(self._values(body)), None))
+            pieces = self._assembly.take_whole(completion)
+        else:
+            pieces = (*self._meaning(values), *self._assembly.rest())
+            self._assembly.over = True
+        yield Told(body, pieces, last=True)
 
     async def _events(self) -> AsyncGenerator[Told, None]:
-        framer, assembly = Framer(), self._assembly
+        framer, assembly, patience = Framer(), self._assembly, self._patience
         try:
-            async for chunk in self._chunks:
-                for told in self._told_by(framer.feed(chunk)):
-                    yield told
-                if self.outcome.error is not None:
-                    return
-                if self._heard:
-                    self._heard = False
-                    self._patience.heard(
-                        began=assembly.began, finished=assembly.finished, over=assembly.over
-                    )
+            async with aclosing(self._read()) as chunks:
+                async for chunk in chunks:
+                    said = False
+                    for told in self._told_by(framer.feed(chunk)):
+                        said = said or bool(told.pieces)
+                        yield told
+                    failed = self.outcome.error is not None
+                    if failed and self._passing.only_read:
+                        return
+                    finished = assembly.finished or failed
+                    if said or finished or assembly.over:
+                        patience.heard(began=assembly.began, finished=finished, over=assembly.over)
         except ProviderError:  # what is lost behind the end is no failure
-            if not assembly.finished and not assembly.over:
+            if not assembly.finished and not assembly.over and self.outcome.error is None:
                 raise
         last = framer.close()
         for told in self._told_by([last] if last else ()):
@@ -177,50 +214,69 @@ class Forwarded:
             yield Told(self._end, rest, last=True)
 
     def _told_by(self, frames: Iterable[bytes]) -> Iterator[Told]:
-        """What events tell, up to an error among them. The end, and what follows it, is kept for later."""
+        """What events tell. The end, and what follows it, is kept for later."""
         for raw in frames:
-            pieces = () if self._assembly.over else self._take(raw)
-            if self._assembly.over:
-                if len(self._end) < END_BYTES_MAX:
-                    self._end += raw
-                continue
+            over = self._assembly.over or self.outcome.error is not None
+            pieces = () if over else self._take(raw)
+            if over and data_in(raw)[0] == _END:
+                self._assembly.over = True
             if self.outcome.error is not None:
-                yield Told(self._without_key(raw), pieces)
-                return
-            yield Told(raw, pieces)
+                raw = self._without_key(raw)  # noqa: PLW2901  what is told of it
+            if not self._assembly.over:
+                yield Told(raw, pieces)
+                continue
+            if len(self._end) < END_BYTES_MAX:
+                self._end += raw
+            if pieces:
+                yield Told(b"", pieces)
 
     def _take(self, raw: bytes) -> tuple[Piece, ...]:
         """What an event means. It may be the end, or an error."""
         data, kind = data_in(raw)
         if not data:
             return ()
-        self._heard = True
-        if data == _END:
-            self._assembly.over = True
-            return ()
-        chunk = self._parsed(data)
-        told = told_by(chunk)
-        if told is not None:
+        failed = "error" in kind.lower() or "exception" in kind.lower()
+        return tuple(self._meaning(self._values(data, failed=failed), failed=failed))
+
+    def _values(self, data: bytes, *, failed: bool = False) -> list[object]:
+        """The JSON in data. Words beside it are noted, or the end, or an error."""
+        values, words, torn = values_in(data)
+        self._torn += torn
+        for said in words:
+            told = Failure(status=0, message=said) if failed else told_in_words(said)
+            if said in _ENDS:
+                self._assembly.over = True
+            elif told is not None:
+                self._fail(told)
+            elif len(self._words) < WORDS_MAX and said[:1].isalpha() and " " in said:
+                self._words.append(said)
+        return values
+
+    def _meaning(self, values: Iterable[object], *, failed: bool = False) -> Iterator[Piece]:
+        """The pieces in values, each of which may be a list of more. One that tells an error is noted."""
+        for value in values:
+            if isinstance(value, list):
+                yield from self._meaning(cast("list[object]", value), failed=failed)
+                continue
+            chunk = as_object(value)
+            told = told_by(chunk)
+            if told is None and failed:
+                told = told_by({"error": value}) or Failure(status=0)
+            if told is not None:
+                self._fail(told)
+                data = self._without_key(orjson.dumps(chunk))
+                chunk = as_object(next(iter(values_in(data)[0]), None))
+            elif isinstance(value, str):
+                yield from self._meaning(self._values(value.encode(errors="replace")))
+            yield from self._assembly.take(chunk)
+
+    def _fail(self, told: Failure) -> None:
+        """The server says that it failed. The first word of it counts."""
+        if self.outcome.error is None:
             self.outcome.error, self.outcome.told = failure_of(told, self._asked), True
-            chunk = self._parsed(self._without_key(data))
-        elif kind == "error":
-            words = str(chunk.get("message") or "") if chunk else data.decode(errors="replace")
-            self.outcome.error = failure_of(Failure(status=0, message=words), self._asked)
-        return self._assembly.take(chunk)
 
     def _without_key(self, said: bytes) -> bytes:
         return redacted(said, self._asked.key)
-
-    def _parsed(self, data: bytes) -> dict[str, Any]:
-        try:
-            return as_object(orjson.loads(data))
-        except orjson.JSONDecodeError:
-            pass
-        try:  # leniently: bytes that are no text, halves of characters, NaN
-            return as_object(json.loads(data.decode(errors="replace")))
-        except (ValueError, RecursionError):
-            self._damaged += data.lstrip().startswith(b"{")
-            return {}
 
     def _settle(self) -> None:
         """Says what it came to, once nothing more comes."""
@@ -230,16 +286,26 @@ class Forwarded:
             return
         outcome.envelope = assembly.envelope()
         outcome.finish = assembly.finish
-        outcome.whole = assembly.whole and outcome.error is None and not self._damaged
+        outcome.whole = assembly.whole and outcome.error is None and not self._misread
         if not outcome.whole and outcome.error is None:
             outcome.error = self._flaw()
+            outcome.told = outcome.told or self._misread
+
+    @property
+    def _misread(self) -> bool:
+        """Whether words may be missing in what was understood."""
+        unheard = bool(self._words) and not self._assembly.finished
+        return bool(self._torn or self._assembly.unread or unheard)
 
     def _flaw(self) -> ProviderError:
         """Why an answer that ended is not whole."""
         asked, assembly = self._asked, self._assembly
-        if self._damaged:
-            what = f"sent {self._damaged} damaged piece(s), so words may be missing"
-            return bad_reply(asked, what)
+        if self._torn:
+            return bad_reply(asked, f"sent {self._torn} damaged piece(s), so words may be missing")
+        if assembly.unread:
+            return bad_reply(asked, "sent an answer that could not be read")
+        if self._words:
+            return failure_of(Failure(status=0, message=" ".join(self._words)), asked)
         if self._passing.only_read:
             begun = not assembly.over and bool(self.outcome.envelope.get("choices"))
         else:

@@ -1,7 +1,8 @@
 """How long a silent model server is waited for.
 
-Until the first word or thought, then between any two events. Comments that only keep a connection open are no life.
-Once an answer has named the reason of its end, the rest (the token counts) is awaited briefly.
+Until the first word or thought, then between any two. Whatever else comes (comments, roles, empty pieces) is a sign of
+life, which buys as much time again, but not for ever: so long, and no longer, is waited for words. Once an answer has
+named the reason of its end, the rest (the token counts) is awaited briefly.
 """
 
 import asyncio
@@ -16,16 +17,32 @@ DRAIN_SECONDS = 0.2
 class Patience:
     """Until when the next piece of a response is awaited, on the loop's clock. `seconds` is the limit that holds."""
 
-    def __init__(self, first_seconds: float, idle_seconds: float) -> None:
+    def __init__(
+        self, first_seconds: float, idle_seconds: float, alive_seconds: float = 0.0
+    ) -> None:
+        """`alive_seconds`: how long signs of life are enough."""
         self._now = asyncio.get_running_loop().time
+        self._alive_seconds = alive_seconds
+        self._said = self._now()
         self._idle_seconds = idle_seconds
         self._finished = self._over = False
         self.begun = False
         self.seconds = first_seconds
         self.until = self._now() + first_seconds
 
+    @property
+    def only_alive(self) -> bool:
+        """Whether signs of life came until they were enough."""
+        return self.until >= self._said + self._alive_seconds > self._said + self.seconds
+
+    def alive(self) -> None:
+        """Something came, whatever it says."""
+        if not self._finished and not self._over:
+            until = min(self._now() + self.seconds, self._said + self._alive_seconds)
+            self.until = max(self.until, until)
+
     def heard(self, *, began: bool, finished: bool, over: bool) -> None:
-        """An event came: the answer has begun, has named the reason of its end, is over."""
+        """A word came: the answer has begun, has named the reason of its end, is over."""
         if over:
             if not self._over:
                 self._over = True
@@ -37,7 +54,8 @@ class Patience:
         elif began:
             self.begun = True
             self.seconds = self._idle_seconds
-            self.until = self._now() + self._idle_seconds
+            self._said = self._now()
+            self.until = self._said + self._idle_seconds
 
 
 class Deadline:

@@ -10,7 +10,8 @@ timers here: the caller says what is asked again and how long it waits, and clos
 
 A server is not trusted. Whatever comes that is no body (heads, interim answers, the framing of chunks, trailers) is
 paid from `OVERHEAD_BYTES_MAX`, which only the body fills up again; trailers are not kept. What is malformed or follows
-an answer's end closes the connection at once; what came before counts.
+an answer's end closes the connection at once; what came before counts. What other clients read is read, though: lines
+that end with LF alone, folded headers, a length beside chunks, which win, and whose connection is not used again.
 """
 
 import asyncio
@@ -131,11 +132,18 @@ class _Connection(asyncio.Protocol):
 
     def _begin(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
+        self._parser.set_dangerous_leniencies(
+            lenient_headers=True,
+            lenient_chunked_length=True,
+            lenient_optional_cr_before_lf=True,
+            lenient_spaces_after_chunk_size=True,
+        )
         self._headers: list[tuple[bytes, bytes]] = []
         self._spare_bytes = OVERHEAD_BYTES_MAX
         self._body_bytes = 0
         self._status = 0
-        self._headed = self._ended = self._sized = False
+        self._headed = self._ended = False
+        self._sized = 0
         self._queue: deque[bytes] = deque()
         self._queued = 0
         self._paused = False
@@ -289,7 +297,7 @@ class _Connection(asyncio.Protocol):
             raise httptools.HttpParserError
         self._headers.append((name, value))
         if name.lower() in {b"content-length", b"transfer-encoding"}:
-            self._sized = True
+            self._sized += 1
 
     def on_headers_complete(self) -> None:
         """The head is whole. One of an interim answer is passed over."""
@@ -298,7 +306,7 @@ class _Connection(asyncio.Protocol):
             raise httptools.HttpParserError
         if self._status < httpx2.codes.OK:
             self._headers = []
-            self._sized = False
+            self._sized = 0
             return
         self._headed = True
         assert self._request is not None
@@ -318,7 +326,8 @@ class _Connection(asyncio.Protocol):
         if not self._headed:
             return
         assert self._request is not None
-        self.reusable = self._parser.should_keep_alive() and self._request.method != "HEAD"
+        sure = self._sized < 2 and self._request.method != "HEAD"  # noqa: PLR2004  one says the length
+        self.reusable = sure and self._parser.should_keep_alive()
         self._ended = True
 
 

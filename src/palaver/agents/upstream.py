@@ -72,6 +72,7 @@ HEADERS = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "palave
 
 _REPEATABLE = frozenset({429, 502, 503, 504})
 _NOT_FOUND = 404
+_NOT_PACKED = frozenset({"", "identity", "none", "binary", "utf-8", "utf8"})
 _NO_LIST = frozenset({404, 405, 501})
 
 
@@ -146,13 +147,14 @@ class Upstream:
     async def answer(self, request: Request) -> AsyncGenerator[Piece, None]:
         """Streams one answer. Raises `ProviderError`."""
         settings = self._settings
-        patience = Patience(settings.provider_first_seconds, settings.provider_idle_seconds)
+        patience = self._patience(settings.provider_first_seconds)
         model = request.model or await self._default_model()
         asked = self._asked(model, request)
         response = await self._opened(request, asked, patience)
         passing = Passing(chat=True, stream=True, only_read=True)
         call = self._begun(response, asked, patience, passing)
         try:
+            await call.begin()
             async with aclosing(call.told()) as telling:
                 async for told in telling:
                     for piece in told.pieces:
@@ -186,9 +188,8 @@ class Upstream:
     ) -> Forwarded:
         """Passes a request on. Tried again only while nothing was received. Raises `ProviderError`."""
         settings = self._settings
-        patience = Patience(
-            settings.provider_first_seconds if passing.stream else settings.openai_whole_seconds,
-            settings.provider_idle_seconds,
+        patience = self._patience(
+            settings.provider_first_seconds if passing.stream else settings.openai_whole_seconds
         )
         retries = 0
         while not isinstance(
@@ -202,7 +203,13 @@ class Upstream:
         if got.is_error:
             model, texts = asked_in(body)
             asked = replace(asked, model=model, texts=texts)
-        return self._begun(got, asked, patience, passing)
+        call = self._begun(got, asked, patience, passing)
+        try:
+            await call.begin()
+        except BaseException:
+            await call.close()
+            raise
+        return call
 
     async def close(self) -> None:
         """Ends all connections."""
@@ -221,6 +228,12 @@ class Upstream:
         if request is not None:
             texts = (request.system_prompt, *(said.text for said in request.history))
         return Asked(label=self._label, name=self.name, model=model, key=self._key, texts=texts)
+
+    def _patience(self, first_seconds: float) -> Patience:
+        settings = self._settings
+        return Patience(
+            first_seconds, settings.provider_idle_seconds, settings.provider_alive_seconds
+        )
 
     async def _default_model(self) -> str:
         if self._default is None:
@@ -327,11 +340,13 @@ class Upstream:
                         chunk = await anext(parts, None)
                     if chunk is None:
                         return
+                    patience.alive()
                     yield chunk
         except TimeoutError:
             raise self._slow(patience) from None
         except Unpackable:
-            raise bad_reply(asked, "sent an answer that cannot be unpacked") from None
+            what = f"sent an answer that cannot be unpacked (encoding {_encoding(response)[:20]})"
+            raise bad_reply(asked, what) from None
         except httpx2.DecodingError:
             raise bad_reply(asked, "sent something that is no HTTP") from None
         except httpx2.RequestError:
@@ -367,6 +382,9 @@ class Upstream:
         )
 
     def _slow(self, patience: Patience) -> ProviderError:
+        if patience.only_alive:
+            what = "sent signs of life, and no word, for too long. Try again."
+            return ProviderError(Code.PROVIDER_TIMEOUT, f"{self._label} {what}")
         what = (
             f"fell silent for {patience.seconds:g} seconds in the middle of the answer. Try again."
             if patience.begun
@@ -389,8 +407,12 @@ def _parts(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
     )
     # All of them are generators, so that they can be closed.
     parts = cast("AsyncGenerator[bytes, None]", aiter(response.stream))
-    encoding = response.headers.get("content-encoding", "identity").strip().lower()
-    return parts if encoding == "identity" else unpacked(parts, encoding)
+    encoding = _encoding(response)
+    return parts if encoding in _NOT_PACKED else unpacked(parts, encoding)
+
+
+def _encoding(response: httpx2.Response) -> str:
+    return response.headers.get("content-encoding", "").strip().lower()
 
 
 def _count(tokens: object) -> int | None:

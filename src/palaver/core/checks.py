@@ -17,6 +17,11 @@ RESERVED_NAMES = frozenset(
     }
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_LINK = re.compile(r"!?\[([^\]\n]*)\]\([^)\n]*\)")
+_LABEL = re.compile(
+    r"^(?:\s*(?:#{1,6}|>|[-*+]|\d+[.)])\s+)+|^\s*title\s*:\s*", re.MULTILINE | re.IGNORECASE
+)
+_STRESSED = re.compile(r"(?<![\w`])(\*{1,3}|_{1,3}|~~)(?=\S)(.+?)(?<=\S)\1(?![\w`])")
 _CID = re.compile(r"[\x21-\x7e]{1,64}")
 
 
@@ -98,6 +103,14 @@ def search_words(text: str) -> str:
     if len(text) > SEARCH_CHARS_MAX:
         raise Refused(Code.BAD_REQUEST, f"A search has at most {SEARCH_CHARS_MAX} characters.")
     return well_formed(text, "search")
+
+
+def without_markdown(text: str) -> str:
+    """A title as a model wrote it, without the signs that only say how it looks."""
+    text = _STRESSED.sub(r"\2", _STRESSED.sub(r"\2", _LABEL.sub("", _LINK.sub(r"\1", text))))
+    return (
+        _LABEL.sub("", text).replace("`", "").strip().strip("\"'\u201c\u201d\u00ab\u00bb").strip()
+    )
 
 
 def title_of(text: str, chars_max: int) -> str:

@@ -14,6 +14,7 @@ from palaver.errors import Code, ProviderError, Unavailable
 from palaver.model import Entry, Exchange, ExchangeKind, ExchangeState, Status, Turn
 from palaver.store.commands import FinishExchange, FinishTurn, OpenExchange
 from palaver.store.prefix import longer
+from palaver.thoughts import parted
 
 CUT: Mapping[str, Any] = {"code": Code.INTERRUPTED, "temporary": True}
 """The error of an answer that ended with its process."""
@@ -52,6 +53,8 @@ def ending(
     turn: Turn, status: Status, text: str, reasoning: str, meta: dict[str, Any]
 ) -> FinishTurn:
     """The one write that ends a turn."""
+    if not reasoning:
+        reasoning, text = parted(text)
     if reasoning:
         meta["reasoning"] = reasoning
     return FinishTurn(turn=turn.id, fence=turn.fence, status=status, text=text, meta=meta)

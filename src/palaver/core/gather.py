@@ -1,7 +1,8 @@
 """What the pieces of an answer come to: entries to be stored, and, from those, the pieces again.
 
 An answer is one entry of text for each choice (with what the model thought in its meta), and one for each tool call.
-`lengths` keeps where one piece ended and the next began, so that a stream can be told again exactly as it was.
+`lengths` keeps where one piece ended and the next began, so that a stream can be told again exactly as it was. Thoughts
+whose opening tag is missing were told as words, and are stored as thoughts.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +14,7 @@ import orjson
 from palaver.agents.base import Piece, ReasoningPiece, RefusalPiece, TextPiece, ToolPiece
 from palaver.model import Entry, Kind, Message, MessageId, Role
 from palaver.store.journal import PIECE, REASONING, TEXT
+from palaver.thoughts import parted
 
 _WORDS = {"t": TextPiece, "r": ReasoningPiece, "f": RefusalPiece}
 _WORD_OF = {made: word for word, made in _WORDS.items()}
@@ -35,7 +37,8 @@ class _Choice:
 class Gather:
     """An answer as far as it came.
 
-    `lengths`: runs of pieces, `["t", choice, n, n, …]` for words, `["c", choice, call, n, …]` for a tool call.
+    `lengths`: runs of pieces, `["t", choice, n, n, …]` for words, `["c", choice, call, n, …]` for a tool call; and
+    `["u", choice, before, between]`, what stood before and between thoughts and words that were told as one.
     """
 
     def __init__(self) -> None:
@@ -65,8 +68,17 @@ class Gather:
         """What is to be stored, the first with `meta`. At least one entry, if only an empty one."""
         found: list[Entry] = []
         for number, choice in sorted(self._choices.items()):
+            self._part(number, choice)
             found += _entries_of(choice, {"choice": number} if number else {})
         return headed(found or [Entry(role=Role.ASSISTANT)], meta)
+
+    def _part(self, number: int, choice: _Choice) -> None:
+        said = "".join(choice.words["t"])
+        thought, text = ("", said) if choice.words["r"] else parted(said)
+        if text != said and (at := said.find(thought)) >= 0 and said.endswith(text):
+            between = said[at + len(thought) : len(said) - len(text)]
+            self.lengths.append(["u", number, said[:at], between])
+            choice.words = {**choice.words, "r": [thought], "t": [text]}
 
     def _word(self, kind: str, text: str, choice: int) -> None:
         self._choices.setdefault(choice, _Choice()).words[kind].append(text)
@@ -134,7 +146,15 @@ def pieces_of(messages: Sequence[Message], lengths: Iterable[Sequence[Any]]) -> 
     """The pieces that an answer was told in, from its messages."""
     left = _texts_of(messages)
     found: list[Piece] = []
+    for kind, choice, *around in lengths:
+        if kind == "u":
+            words, nothing = ("t", choice, 0), ("", "", "")
+            thought = left.pop(("r", choice, 0), nothing)[2]
+            whole = around[0] + thought + around[1] + left.get(words, nothing)[2]
+            left[words] = ("", "", whole)
     for kind, choice, *run in lengths:
+        if kind == "u":
+            continue
         call = run.pop(0) if kind == "c" else 0
         id_, name, text = left.get((kind, choice, call), ("", "", ""))
         at = 0

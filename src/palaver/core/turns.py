@@ -88,6 +88,7 @@ from palaver.store.journal import (
     partial,
 )
 from palaver.store.store import Store
+from palaver.thoughts import parted
 
 LEASE_SECONDS = LEASE_MS / 1_000
 TITLE_SECONDS_MAX = 30.0
@@ -528,7 +529,8 @@ class Turns:
                 async for piece in pieces:
                     if isinstance(piece, TextPiece):
                         text += piece.text
-            title = checks.title_of(text.strip().strip("\"'“”«»"), TITLE_CHARS_MAX)
+            words = checks.without_markdown(parted(text)[1])
+            title = checks.title_of(words, TITLE_CHARS_MAX)
             await self.name(turn.room, title, TitleSource.MODEL)
         except (ProviderError, Refused, Unavailable, TimeoutError) as failure:
             self.titles_missed += 1

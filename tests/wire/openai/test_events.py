@@ -97,6 +97,14 @@ def test_thoughts_are_an_item_before_the_words() -> None:
     assert (thought["id"], said["id"]) == (f"rs_{DIGITS}", f"msg_{DIGITS}")
 
 
+def test_words_that_turn_out_to_be_thoughts_end_as_an_item_of_thoughts() -> None:
+    found = told(TextPiece("hm\n</think>"), TextPiece("\nyes"))
+    thought, said = found[-1]["response"]["output"]
+    assert thought["content"] == [{"type": "reasoning_text", "text": "hm"}]
+    assert said["content"][0]["text"] == "yes"
+    assert (thought["id"], said["id"]) == (f"rs_{DIGITS}", f"msg_{DIGITS}")
+
+
 def test_tool_calls_are_items_with_the_ids_of_their_messages() -> None:
     found = told(
         TextPiece("well"),

@@ -118,7 +118,6 @@ async def test_path_and_query_go_on_as_they_are(passing: Door, anything: Scripte
         "/v1/",
         "/v1/Organization/users",
         "/v1/v1/chat/completions",
-        "/v1/files/",
         "/v1/files/..;/chat/completions",
         "/v1/files/..%2Fchat",
         "/v1/files/..%5Cchat",

@@ -165,8 +165,10 @@ class _Answer:
         body = await joined(running.follow())
         if not HTTPStatus.OK <= call.status < HTTPStatus.MULTIPLE_CHOICES:
             return refusal(call, body)
-        failure = _failure(running)
-        if failure is not None:
+        failure, outcome = _failure(running), running.outcome
+        envelope = {} if outcome is None else outcome.envelope
+        shown = outcome is not None and outcome.told and bool(envelope.get("choices"))
+        if failure is not None and not shown:
             raise failure
         told = Response(body, call.status)
         told.raw_headers += [(n.encode("latin-1"), v.encode("latin-1")) for n, v in headers]
@@ -179,9 +181,8 @@ class _Answer:
                 if told.raw:
                     yield told.raw
         failure = _failure(running)
-        if failure is not None:
-            if running.outcome is None or not running.outcome.told:
-                yield _frame(problems.document(failure))
+        if failure is not None and (running.outcome is None or not running.outcome.told):
+            yield _frame(problems.document(failure))
             raise Broken
 
     async def _again(self, send: Send) -> Response | None:

@@ -8,7 +8,7 @@ What came of one kind (thoughts, words, one tool call) is one item, ended when a
 tool calls may come mixed: a call whose arguments are no JSON yet stays open. What a model says of a kind after it has
 gone on to another is an item of its own. An item's id is that of the message that will be stored for it, counted from
 `first`: the words first, then the tool calls. Thoughts are stored with the message that follows them, and share its
-digits.
+digits. Words that turn out to be thoughts without an opening tag end as an item of thoughts, and one of words follows.
 
 Nothing is stored, sent or looked up here. That the last event goes out only when the answer is stored is up to the
 caller, who asks for it only then.
@@ -29,6 +29,7 @@ from palaver.core.gather import (
     answer_id,
 )
 from palaver.model import ExchangeState, Kind, MessageId, Role
+from palaver.thoughts import parted
 from palaver.wire.openai import items
 from palaver.wire.openai.items import Json, as_object
 
@@ -211,9 +212,20 @@ class Composer:
 
     def _end_said(self, status: str = "completed") -> Iterator[Event]:
         opened, self._said = self._said, None
-        if opened is not None:
-            yield from self._end_part(opened)
-            yield self._end_item(opened, status)
+        if opened is None:
+            return
+        yield from self._end_part(opened)
+        thought, words = "", ""
+        if opened.kind is Kind.TEXT and (Kind.REASONING, 0) not in self._seen:
+            thought, words = parted("".join(opened.texts))
+        if thought:
+            self._seen = self._seen - {(Kind.TEXT, 0)} | {(Kind.REASONING, 0)}
+            id_ = {"id": items.item_id(opened.message, Kind.REASONING)}
+            opened.item = self._output[opened.index] = id_ | items.reasoning_item(thought, {})
+        yield self._end_item(opened, status)
+        if thought and words:
+            yield from self._say(words, "output_text")
+            yield from self._end_said(status)
 
     def _at(self, opened: _Open) -> Json:
         return {**opened.head, "content_index": len(opened.item["content"]) - 1}

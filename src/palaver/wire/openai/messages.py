@@ -14,6 +14,7 @@ from typing import Any, cast
 import orjson
 
 from palaver.model import Entry, Exchange, Kind, Message, Role
+from palaver.thoughts import parted
 from palaver.wire.openai.items import Invalid, Json, as_list, as_object
 
 THOUGHT = "reasoning_content"
@@ -126,7 +127,7 @@ def _said(message: Json, role: str, param: str) -> Entry:
 
 
 def _assistant(message: Json, param: str, *, after_another: bool) -> list[Entry]:
-    text, meta = _content(message.get("content"), f"{param}.content")
+    text, meta = _without_thoughts(*_content(message.get("content"), f"{param}.content"))
     more = {key: value for key, value in _more(message).items() if value not in ("", [], {})}
     for field in ("name", "refusal"):
         if message.get(field):
@@ -149,6 +150,12 @@ def _assistant(message: Json, param: str, *, after_another: bool) -> list[Entry]
                 own["apart"] = True
         entries.append(Entry(role=Role.ASSISTANT, kind=Kind.TOOL_CALL, text=arguments, meta=own))
     return entries
+
+
+def _without_thoughts(text: str, meta: Json) -> tuple[str, Json]:
+    """A content whose thoughts, which a client got in tags and sends back, are told apart."""
+    thought, words = ("", text) if "parts" in meta else parted(text)
+    return words, meta | ({"reasoning": thought} if thought else {})
 
 
 def _calls(message: Json, param: str) -> list[tuple[str, Json]]:

@@ -34,6 +34,14 @@ class OpenAIDoor:
         """ASGI."""
         if scope["type"] == "http" and scope["path"].startswith(PREFIX):
             root = scope.get("root_path", "") + PREFIX.rstrip("/")
-            await self._door({**scope, "root_path": root}, receive, send)
+            path, raw_path = _plain(scope["path"]), _plain(scope["raw_path"].decode("latin-1"))
+            plain = {"path": path, "raw_path": raw_path.encode("latin-1"), "root_path": root}
+            await self._door({**scope, **plain}, receive, send)
         else:
             await self.app(scope, receive, send)
+
+
+def _plain(path: str) -> str:
+    """An address without the slashes that a client's base URL brings with it: behind `/v1`, and at the end."""
+    _, version, rest = path.split("/", 2)
+    return f"/{version}/{rest.strip('/')}"
