@@ -11,6 +11,7 @@ unset PYTHONDONTWRITEBYTECODE
 
 venv=$root/.venv
 stamp=$venv/.palaver
+log=$venv/install.log
 
 say() { printf 'palaver: %s\n' "$*" >&2; }
 
@@ -88,21 +89,38 @@ make_venv() {
   fi
 }
 
-install() { # what `pip install` takes
+install() { # what `pip install` takes; what it says goes to the log
   if command -v uv >/dev/null 2>&1; then
-    uv pip install --python "$venv/bin/python" "$@"
+    uv pip install --no-progress --python "$venv/bin/python" "$@" 2>&1 | logged
   else
     "$venv/bin/python" -m pip --version >/dev/null 2>&1 ||
-      "$venv/bin/python" -m ensurepip >/dev/null ||
+      "$venv/bin/python" -m ensurepip >>"$log" 2>&1 ||
       stop "there is no pip in .venv. Remove the folder $venv and start again."
-    "$venv/bin/python" -m pip install --disable-pip-version-check --no-compile "$@" |
-      { grep --line-buffered -v -e '^Requirement already satisfied' -e '^Ignoring ' -e '^Looking in ' \
-        -e '^  Downloading ' -e '^  Using cached ' -e '^ *━' -e '^Installing collected packages' || true; }
+    "$venv/bin/python" -m pip install --disable-pip-version-check --no-compile --no-input \
+      --progress-bar off "$@" 2>&1 | logged
   fi
 }
 
+logged() { # standard input to the log, and to a terminal how many packages came
+  local line count=0
+  while IFS= read -r line; do
+    printf '%s\n' "$line" >>"$log"
+    case $line in
+      Collecting\ * | Processing\ * | " + "*) count=$((count + 1)) ;;
+      *) continue ;;
+    esac
+    if [[ -t 2 ]]; then printf '\rpalaver: packages so far: %d ' "$count" >&2; fi
+  done
+  if [[ -t 2 && $count -gt 0 ]]; then printf '\r\033[K' >&2; fi
+}
+
+failed() { # what could not be done, and what to do about it
+  tail -n 3 "$log" >&2
+  stop "$@" "All that was said is in $log."
+}
+
 could_not_install() {
-  stop "the packages could not be installed (see above). Is there a network? Behind a proxy set" \
+  failed "the packages could not be installed. Is there a network? Behind a proxy set" \
     "HTTPS_PROXY, for a registry of your own PIP_INDEX_URL (or UV_INDEX_URL). Starting again" \
     "goes on from here."
 }
@@ -112,23 +130,24 @@ could_not_install() {
 install_build_tools() {
   "$venv/bin/python" -c 'import hatchling' >/dev/null 2>&1 && return
   rm -rf "$venv/build"
-  install --quiet --require-hashes --target "$venv/build" -r "$root/requirements-build.lock" ||
+  install --require-hashes --target "$venv/build" -r "$root/requirements-build.lock" ||
     could_not_install
 }
 
 install_palaver() {
-  PYTHONPATH=$venv/build install --quiet --no-build-isolation --no-deps --editable "$root" ||
-    stop "Palaver itself could not be installed (see above)."
+  PYTHONPATH=$venv/build install --no-build-isolation --no-deps --editable "$root" ||
+    failed "Palaver itself could not be installed."
 }
 
 ensure() { # run | dev
   local wanted
   wanted="$1 $("digest_of_$1")"
   has "$wanted" && return
-  command -v "$venv/bin/python" >/dev/null 2>&1 || say "the first start takes a minute"
+  command -v "$venv/bin/python" >/dev/null 2>&1 || say "the first start takes some minutes"
   make_venv
   # Not installed until everything is: an interrupted start begins again.
   rm -f "$stamp"
+  : >"$log"
   say "installing the locked packages …"
   if [[ $1 == dev ]]; then
     install --require-hashes -r "$root/requirements-dev.lock" || could_not_install

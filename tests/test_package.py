@@ -128,3 +128,33 @@ def test_what_is_installed_is_small(installed: Path) -> None:
         and not path.relative_to(packages).parts[0].startswith(("pip", "setuptools", "pkg_resour"))
     ]
     assert sum(path.stat().st_size for path in files) <= INSTALLED_BYTES_MAX
+
+
+def test_a_first_start_that_cannot_install_says_why_and_where_all_of_it_is(tmp_path: Path) -> None:
+    for name in ("run", "scripts/environment.sh", "pyproject.toml", "hatch_build.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy2(ROOT / name, tmp_path / name)
+    for lock in ROOT.glob("requirements*.lock"):
+        shutil.copy2(lock, tmp_path)
+    (tmp_path / "bin").mkdir()
+    for program in ("bash", "env", "dirname", "sha256sum", "cut", "cat", "grep", "rm", "tail"):
+        found = shutil.which(program)
+        assert found is not None
+        (tmp_path / "bin" / program).symlink_to(found)
+    environment = {
+        "PATH": str(tmp_path / "bin"),  # without uv
+        "PALAVER_PYTHON": sys.executable,
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
+        "PIP_RETRIES": "0",
+    }
+    done = subprocess.run(
+        [tmp_path / "run"], env=environment, capture_output=True, text=True, check=False
+    )
+    log = tmp_path / ".venv" / "install.log"
+    assert (done.returncode, done.stdout) == (1, "")
+    said = done.stderr.splitlines()
+    assert said[-1].startswith("palaver: the packages could not be installed.")
+    assert str(log) in said[-1]
+    assert len(said) <= 3 + 3 + 1, "ours, the log's last lines, and what to do"
+    assert "ERROR: No matching distribution" in log.read_text()

@@ -126,11 +126,28 @@ def test_a_database_of_the_first_revision_is_upgraded_with_all_that_it_holds(
     before = asked(database_url, "SELECT id, text, meta FROM messages ORDER BY id")
     for step in (*UNDO_0003, *UNDO_0002):
         execute(database_url, step)
+    execute(database_url, "UPDATE rooms SET title = 'Café', title_folded = 'café'")
     migrate.upgrade(database_url, lambda _: None)
+    assert asked(database_url, "SELECT DISTINCT title_folded FROM rooms") == [("cafe",)]
     assert migrate.current(database_url) == migrate.head()
     assert migrate.check(database_url) == []
     assert asked(database_url, "SELECT id, text, meta FROM messages ORDER BY id") == before
     assert verify(database_url, untold).faults == []
+
+
+def test_the_titles_of_many_rooms_are_folded_anew(sqlite_url: str, tmp_path: Path) -> None:
+    async def prepare() -> None:
+        async with opened(sqlite_url, data_dir=tmp_path) as world:
+            ada = await world.person()
+            titles = (f"Été {number}" for number in range(1_001))
+            await asyncio.gather(*(world.room(ada, title=title) for title in titles))
+
+    asyncio.run(prepare())
+    for step in (*UNDO_0003, "UPDATE rooms SET title_folded = 'été' WHERE key % 2 = 1"):
+        execute(sqlite_url, step)
+    migrate.upgrade(sqlite_url, lambda _: None)
+    found = asked(sqlite_url, "SELECT count(*) FROM rooms WHERE title_folded LIKE 'ete %'")
+    assert found == [(1_001,)]
 
 
 @pytest.mark.slow

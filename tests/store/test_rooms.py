@@ -147,15 +147,28 @@ async def test_an_actor_with_many_rooms_gets_the_same_list(
         ("grosser", {"großer Ärger"}),
         ("ΣΊΣΥΦΟΣ", {"Σίσυφος"}),
         ("ﬁsh", {"Fishing"}),
+        ("cafe", {"Café Zürich", "Cafe\u0301"}),
+        ("CAFÉ", {"Café Zürich", "Cafe\u0301"}),
+        ("zurich", {"Café Zürich"}),
+        ("argER", {"großer Ärger"}),
+        ("groẞ", {"großer Ärger"}),
+        ("istanbul", {"İstanbul, IŞIK"}),
+        ("İSTANBUL", {"İstanbul, IŞIK"}),
+        ("\u0131ş\u0131k", {"İstanbul, IŞIK"}),
+        ("σισυφοσ", {"Σίσυφος"}),
+        ("lodz", {"Łódź"}),
+        ("がく", {"がくせい"}),
+        ("かく", set[str]()),
         ("zzz", set[str]()),
         ("x" * 20_000, set[str]()),
     ],
 )
-async def test_search_finds_a_piece_of_the_title_whatever_its_case(
+async def test_search_finds_a_piece_of_the_title_whatever_its_case_and_accents(
     world: World, search: str, found: set[str]
 ) -> None:
     ada = await world.person()
     titles = ["Holiday Plans", "100% PLAN_B", "back\\slash", "großer Ärger", "Σίσυφος", "Fishing"]
+    titles += ["Café Zürich", "Cafe\u0301", "İstanbul, IŞIK", "Łódź", "がくせい"]
     for title in titles:
         await world.room(ada, title=title)
     assert set(await listed(world, ada, search)) == found

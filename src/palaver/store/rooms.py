@@ -5,6 +5,7 @@ the rooms from the most active on and asking of each whether it is the actor's (
 milliseconds). Titles are searched in a folded copy, so that both engines find the same.
 """
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from typing import Any
@@ -52,6 +53,8 @@ UNREAD_MAX = 100
 UNREAD_SCANNED = 200
 """Unread messages are counted among so many of a room's last seqs, so that the count's cost is bounded."""
 
+_ACCENT = re.compile("[\u0300-\u036f]")
+_ALIKE = str.maketrans({"\u0131": "i", "ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe"})
 
 _me = select(actors.c.key).where(actors.c.id == bindparam("actor")).scalar_subquery()
 _read_seq = func.coalesce(members.c.read_seq, 0)
@@ -147,9 +150,9 @@ def listing(
 ) -> tuple[tuple[Room, ...], str | None]:
     """The actor's rooms and the open ones that are not deleted, the last active first, and the cursor to go on with.
 
-    `search`: a piece of the title, whatever its case. `own`: without open rooms of others. `deleted`: instead those
-    that are and that the actor may restore, the last deleted first. `offset`: how many to pass over, which is walked.
-    Refused: `cursor_invalid`.
+    `search`: a piece of the title, whatever its case and accents. `own`: without open rooms of others. `deleted`:
+    instead those that are and that the actor may restore, the last deleted first. `offset`: how many to pass over,
+    which is walked. Refused: `cursor_invalid`.
     """
     picked = _pick(conn, actor, cursor, limit + 1, search, offset=offset, own=own, deleted=deleted)
     rows = {row[0]: row for row in _BY_KEYS.all(conn, [(row[0],) for row in picked[:limit]], actor)}
@@ -181,8 +184,9 @@ def seqs(conn: Connection, rooms: Sequence[RoomId]) -> dict[RoomId, int]:
 
 
 def folded(text: str) -> str:
-    """Text as the title search compares it."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    """Text as the title search compares it: without case and accents, and with one form of each letter."""
+    parts = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
+    return unicodedata.normalize("NFKC", _ACCENT.sub("", parts).translate(_ALIKE))
 
 
 def _picked(*, few: bool, searched: bool, own: bool = False, deleted: bool = False) -> Statement:

@@ -2,6 +2,7 @@
 import type { Room } from './protocol'
 
 export const COLOURS = 8
+const ALIKE: Record<string, string> = { ı: 'i', ø: 'o', ł: 'l', đ: 'd', æ: 'ae', œ: 'oe', ς: 'σ' }
 
 export function initials(name: string): string {
   const words = name.trim().split(/\s+/u).filter(Boolean)
@@ -19,6 +20,12 @@ export function colourOf(id: string): number {
 /** Whether the person may name and delete a room: their own. */
 export function mayChange(room: Room | undefined): boolean {
   return room?.role === 'owner'
+}
+
+/** Text as the title search compares it: without case and accents, and with one form of each letter; as the server does. */
+export function folded(text: string): string {
+  const parts = text.normalize('NFKC').toLowerCase().toUpperCase().toLowerCase().normalize('NFKD')
+  return parts.replace(/[\u0300-\u036f]/g, '').replace(/[ıøłđæœς]/g, (one) => ALIKE[one] ?? one).normalize('NFKC')
 }
 
 export function roomTitle(room: { title: string } | undefined): string {

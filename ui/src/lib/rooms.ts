@@ -7,6 +7,7 @@
 import type { RoomsPage } from './api'
 import { Emitter } from './emitter'
 import { Problem } from './errors'
+import { folded } from './names'
 import type { Room, RoomEvent, RoomNotice } from './protocol'
 
 export interface RoomsApi {
@@ -193,8 +194,8 @@ export class Rooms {
       page = await this.#api.rooms({ limit: PAGE_ROOMS, search: wanted })
     } catch {
       // Without the server, search what is here.
-      const lower = wanted.toLowerCase()
-      page.rooms = [...this.#byId.values()].filter((room) => room.title.toLowerCase().includes(lower))
+      const piece = folded(wanted)
+      page.rooms = [...this.#byId.values()].filter((room) => folded(room.title).includes(piece))
     }
     if (this.search.trim() !== wanted) return
     this.#take(page.rooms)

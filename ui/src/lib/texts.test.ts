@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { answerText, charactersIn, Problem, problemText, tooLongText } from './errors'
 import { newCid } from './ids'
 import { linkParts } from './links'
-import { initials, roomTitle } from './names'
+import { folded, initials, roomTitle } from './names'
 import { DELETED, parseRoute, routePath } from './route'
 import { dayName, period, relative, short } from './time'
 
@@ -73,6 +73,22 @@ describe('links', () => {
 })
 
 describe('names', () => {
+  test('are searched whatever their case and accents', () => {
+    for (const [title, piece] of [
+      ['Café Zürich', 'cafe zurich'],
+      ['Cafe\u0301', 'CAFÉ'],
+      ['großer Ärger', 'GROSSER arg'],
+      ['groß', 'groẞ'],
+      ['İstanbul, IŞIK', 'istanbul, ışık'],
+      ['Σίσυφος', 'ΣΙΣΥΦΟΣ'],
+      ['Łódź', 'lodz'],
+      ['Fishing', 'ﬁsh'],
+      ['한글', '한글'.normalize('NFD')],
+    ] as const)
+      expect(folded(title)).toContain(folded(piece))
+    expect(folded('がく')).not.toContain(folded('かく'))
+  })
+
   test('have initials in any script', () => {
     expect(['Ada Lovelace', 'bo', '', '李 雷', '👩‍🚀 x'].map(initials)).toEqual(['AL', 'B', '?', '李雷', '👩X'])
   })
