@@ -1,11 +1,17 @@
 """The embedding door, on both engines."""
 
 import asyncio
+import signal
+import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.scripted import Scripted
+from tests.support.server import clean_environment
 
 import palaver
 from palaver import Code, Delta, Event, EventType, Opened, Refused, Status
@@ -238,6 +244,154 @@ async def test_what_cannot_be_said_is_refused_and_not_stored(
     assert (await room.history()).messages == ()
 
 
+async def test_an_agents_card_stays_as_it_is_where_nothing_is_said_of_it(
+    sqlite_url: str,
+) -> None:
+    mind = Scripted()
+    mind.will("aye")
+    async with palaver.open(sqlite_url, provider=mind) as chat:
+        made = await chat.agent(
+            "assistant", name="Pirate", model="m-1", system_prompt="Speak like a pirate."
+        )
+        assert await chat.agent("assistant") == made
+    async with palaver.open(sqlite_url, provider=mind) as chat:
+        room = await chat.room("a", assistant=True)
+        said = await room.say(await chat.person("ada"), "anyone?")
+        answer = await answered(room, said.seq)
+        assert (answer.name, answer.text) == ("Pirate", "aye")
+        (asked,) = mind.asked
+        assert asked.model == "m-1"
+        assert "Speak like a pirate." in str(asked)
+        mind.will("yes")
+        await chat.agent("assistant", name="Clerk", model="", system_prompt="")
+        said = await room.say(await chat.person("ada"), "and now?")
+        assert (await answered(room, said.seq)).name == "Clerk"
+        assert mind.asked[-1].model is None
+        assert "pirate" not in str(mind.asked[-1]).replace("aye", "")
+
+
+async def answered(room: palaver.Room, since: int) -> palaver.Message:
+    """The first message after a seq."""
+    async with aclosing(room.follow(since=since)) as following, asyncio.timeout(SECONDS_MAX):
+        async for happening in following:
+            if isinstance(happening, Event) and happening.message is not None:
+                return happening.message
+    raise AssertionError("nothing was said")
+
+
+async def test_how_an_answer_came_about_is_kept_with_it(database_url: str) -> None:
+    async with palaver.open(database_url) as chat:
+        room, helper = await chat.room("a"), await chat.agent("helper")
+        async with room.answer(helper) as answer:
+            answer.write("whole")
+            answer.record(model="m-1", input_tokens=7)
+            answer.record(finish="length", output_tokens=0)
+        async with room.answer(helper) as failed:
+            failed.write("half")
+            failed.fail("upstream_busy", "Come back later.", temporary=True)
+        with pytest.raises(ValueError, match="no more"):
+            await failing(room, helper)
+    async with palaver.open(database_url) as chat:
+        whole, half, last = (await (await chat.room("a")).history()).messages
+    assert (whole.status, half.status) == (Status.DONE, Status.FAILED)
+    assert {name: kept for name, kept in whole.meta.items() if name != "turn"} == {
+        "model": "m-1",
+        "finish": "length",
+        "usage": {"input": 7, "output": 0},
+    }
+    assert half.text == "half"
+    assert half.meta["error"] == {
+        "code": "upstream_busy",
+        "detail": "Come back later.",
+        "temporary": True,
+    }
+    assert (last.status, last.meta["error"]["code"]) == (Status.FAILED, "own_code")
+
+
+async def failing(room: palaver.Room, helper: palaver.Actor) -> None:
+    async with room.answer(helper) as answer:
+        answer.fail("own_code")
+        raise ValueError("no more")
+
+
+@pytest.mark.parametrize(
+    ("told", "code"),
+    [
+        ({"finish": "x" * 1_001}, Code.BAD_REQUEST),
+        ({"model": "\ud800"}, Code.INVALID_UNICODE),
+        ({"input_tokens": -1}, Code.BAD_REQUEST),
+        ({"output_tokens": 2**53}, Code.BAD_REQUEST),
+    ],
+)
+async def test_what_cannot_be_kept_of_an_answer_is_refused(
+    chat: palaver.Chat, told: dict[str, Any], code: Code
+) -> None:
+    room, helper = await chat.room("a"), await chat.agent("helper")
+    async with room.answer(helper) as answer:
+        with pytest.raises(Refused) as refused:
+            answer.record(**told)
+    assert refused.value.code is code
+    assert answer.message is not None
+    assert set(answer.message.meta) == {"turn"}
+
+
+KILLED = """
+import asyncio, os, signal, sys
+from contextlib import AsyncExitStack
+
+import palaver
+
+
+async def main():
+    async with palaver.open(sys.argv[1]) as chat, AsyncExitStack() as stack:
+        helper = await chat.agent("helper")
+        for number in range(40):
+            room = await chat.room(f"{number}")
+            answer = await stack.enter_async_context(room.answer(helper))
+            answer.write(f"seen {number}")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+asyncio.run(main())
+"""
+
+
+async def test_what_a_killed_predecessor_had_shown_is_there_at_once(sqlite_url: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", KILLED, sqlite_url, env=clean_environment({})
+    )
+    async with asyncio.timeout(SECONDS_MAX):
+        assert await process.wait() == -signal.SIGKILL
+    async with palaver.open(sqlite_url) as chat:
+        said = [(await (await chat.room(f"{n}")).history()).messages for n in (39, 20, 0)]
+    assert [[(one.text, one.status) for one in messages] for messages in said] == [
+        [(f"seen {number}", Status.INTERRUPTED)] for number in (39, 20, 0)
+    ]
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+async def test_a_database_in_memory_is_gone_with_its_block(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for _ in range(2):
+        async with palaver.open(url) as chat, palaver.open(url) as other:
+            room, ada = await chat.room("a"), await chat.person("ada")
+            assert (await room.history()).messages == ()
+            said = await room.say(ada, "once", cid="1")
+            async with room.answer(await chat.agent("helper")) as answer:
+                answer.write("kept")
+            assert (await room.history()).messages == (said, answer.message)
+            assert await room.say(ada, "once", cid="1") == said
+            assert (await (await other.room("a")).history()).messages == ()
+    assert names_in(tmp_path) == []
+
+
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
 async def test_half_a_character_in_an_answer_fails_it_and_keeps_the_rest(
     chat: palaver.Chat,
 ) -> None:
@@ -277,7 +431,7 @@ async def test_a_second_program_is_refused_the_file(sqlite_url: str, chat: palav
     assert refused.value.code is Code.DATABASE_LOCKED
 
 
-@pytest.mark.parametrize("url", ["mysql://host/name", "chat.db", "sqlite://"])
+@pytest.mark.parametrize("url", ["mysql://host/name", "chat.db"])
 async def test_a_url_of_no_database_is_refused(url: str) -> None:
     with pytest.raises(Refused) as refused:
         async with palaver.open(url):

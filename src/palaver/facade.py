@@ -18,10 +18,11 @@ import logging
 import re
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import UUID, uuid5
 
 import structlog
@@ -45,10 +46,14 @@ from palaver.model import (
     Room as RoomValue,
     RoomId,
 )
-from palaver.settings import Settings, settings_from, sqlite_file
+from palaver.settings import Settings, in_memory, settings_from, sqlite_file
+from palaver.store.engine.lanes import InlineLanes
 
 APPLICATION_HANDLE = "application"
 HANDLE_CHARS_MAX = 200
+NOTE_CHARS_MAX = 1_000
+TOKENS_MAX = 2**53 - 1
+RECOVERY_SECONDS_MAX = 10.0
 _ROOM_ID = re.compile(r"r_[0-9a-f]{32}")
 _NAMESPACE = UUID("0d6cbb2e-5c1f-5f0e-8b77-4a3f6f1d9c10")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -68,6 +73,8 @@ async def open(  # noqa: A001  `palaver.open` is how it reads
     """Opens a database, making or updating it where need be, and closes it at the end of the block.
 
     `url`: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://…`; without it, the one of the settings.
+    `sqlite://` is in memory, for tests: each block has its own, on the loop's thread, and it is gone with the block.
+    What a killed predecessor's answers had shown is stored first, for which at most `RECOVERY_SECONDS_MAX` are waited.
     Of the log only warnings are shown, on standard error, unless the program has configured structlog itself.
     `settings`: default, those of the environment, but without a look around for local models. `provider` answers in
     rooms that were made with `assistant=True`. Refused: `database_url_invalid`, `database_locked` (another process has
@@ -82,7 +89,15 @@ async def open(  # noqa: A001  `palaver.open` is how it reads
         settings = settings_from(database_url=url, data_dir=_folder_of(url), detect=False)
     elif url is not None:
         settings = settings.model_copy(update={"database_url": url})
-    async with started(settings, clock=clock, provider=provider, lobby=False) as core:
+    async with AsyncExitStack() as ending:
+        lanes = None
+        if in_memory(settings.url):
+            folder = Path(ending.enter_context(TemporaryDirectory(prefix="palaver-")))
+            settings, lanes = settings.model_copy(update={"data_dir": folder}), InlineLanes()
+        core = await ending.enter_async_context(
+            started(settings, clock=clock, provider=provider, lanes=lanes, lobby=False)
+        )
+        await core.turns.recovered(RECOVERY_SECONDS_MAX)
         program = await core.access.person(APPLICATION_HANDLE, "Application")
         try:
             yield Chat(core, program)
@@ -111,14 +126,15 @@ class Chat:
         *,
         name: str | None = None,
         model: str | None = None,
-        system_prompt: str = "",
+        system_prompt: str | None = None,
     ) -> Actor:
         """The agent that the program knows as `handle`, made or changed.
 
+        What is None stays as it is: the name of a new one is its handle. `model=""` is the server's default model.
         Refused: `name_reserved` (a handle that is a person's).
         """
         card = await self._core.access.agent(
-            _handle(handle), name or handle, model=model, system_prompt=system_prompt
+            _handle(handle), name, model=model, system_prompt=system_prompt
         )
         return _of_kind(card.actor, ActorKind.AGENT, handle)
 
@@ -212,8 +228,9 @@ class Room:
     async def answer(self, agent: Actor) -> AsyncGenerator["Answer", None]:
         """Lets an agent answer: followers see each piece at once, and one message is stored when the block ends.
 
-        An exception in the block stores what came with status `failed` and the code `internal`, and goes on to the
-        caller; a cancellation stores it as `interrupted`. `answer.message` is the stored message afterwards.
+        An exception in the block stores what came with status `failed` and the code of `answer.fail`, else `internal`,
+        and goes on to the caller; a cancellation stores it as `interrupted`. `answer.message` is the stored message
+        afterwards.
         """
         if agent.kind is not ActorKind.AGENT:
             raise Refused(Code.BAD_REQUEST, "People speak with `room.say(person, …)`.")
@@ -342,6 +359,38 @@ class Answer:
         self._chars += len(text)
         self._screen.show(text)
 
+    def record(
+        self,
+        *,
+        finish: str | None = None,
+        model: str | None = None,
+        input_tokens: int | None = None,
+        output_tokens: int | None = None,
+    ) -> None:
+        """Notes how the answer came about, in the `meta` of its message: `finish` (such as `stop`), `model`, `usage`.
+
+        What is None stays as it is. Refused: `bad_request` (a text over 1,000 characters, a number below 0) and what a
+        message's text is refused for.
+        """
+        meta = self._screen.meta
+        usage = {"input": input_tokens, "output": output_tokens}
+        usage = {name: tokens for name, tokens in usage.items() if tokens is not None}
+        if any(not 0 <= tokens <= TOKENS_MAX for tokens in usage.values()):
+            raise Refused(Code.BAD_REQUEST, f"Tokens are a number from 0 to {TOKENS_MAX:,}.")
+        told = {"finish": finish, "model": model}
+        meta.update({name: _noted(text) for name, text in told.items() if text is not None})
+        if usage:
+            meta["usage"] = {**meta.get("usage", {}), **usage}
+
+    def fail(self, code: str, detail: str = "", *, temporary: bool = False) -> None:
+        """Stores the answer as `failed` when the block ends, with what came of it.
+
+        `code`: one of docs/errors.md or your own. `temporary`: whether the same may go well when it is asked for again.
+        Refused: as `record`.
+        """
+        error = {"code": _noted(code), "temporary": temporary}
+        self._screen.meta["error"] = error | ({"detail": _noted(detail)} if detail else {})
+
 
 async def _lived(reader: Reader, room: RoomId) -> AsyncIterator[Happening]:
     reader.start(room)
@@ -365,6 +414,15 @@ def _folder_of(url: str | None) -> Path | None:
     """A SQLite file's folder holds what belongs to it."""
     file = None if url is None else sqlite_file(url)
     return None if file is None else file.parent
+
+
+def _noted(text: str) -> str:
+    """A short text that is kept beside an answer."""
+    if len(text) > NOTE_CHARS_MAX:
+        raise Refused(Code.BAD_REQUEST, f"Such a note has at most {NOTE_CHARS_MAX:,} characters.")
+    if _SURROGATE.search(text):
+        raise Refused(Code.INVALID_UNICODE, "The note holds half of a character.")
+    return text
 
 
 def _handle(handle: str) -> str:

@@ -298,6 +298,11 @@ def sqlite_file(url: str) -> Path | None:
     return expanded(unquote(name))
 
 
+def in_memory(url: str) -> bool:
+    """Whether this is the URL of a SQLite database in memory."""
+    return url.startswith("sqlite") and sqlite_file(url) is None
+
+
 def expanded(path: str | Path) -> Path:
     """The path, with the home directory for a `~` at its beginning. Refused: `settings_invalid`, without a home."""
     try:

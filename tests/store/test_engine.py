@@ -224,6 +224,13 @@ async def test_closing_leaves_one_file_and_the_lock(sqlite_url: str, tmp_path: P
     assert set(os.listdir(tmp_path)) == {"palaver.db", "palaver.db.lock"}  # noqa: PTH208
 
 
+async def test_a_server_keeps_nothing_in_memory_only() -> None:
+    with pytest.raises(Refused) as refused:
+        async with opened("sqlite://"):
+            pytest.fail("a server has threads, which share no database in memory")
+    assert refused.value.code is Code.DATABASE_URL_INVALID
+
+
 async def test_a_store_in_memory_runs_in_the_loop() -> None:
     async with opened("sqlite://", lanes=InlineLanes()) as world:
         ada = await world.person()

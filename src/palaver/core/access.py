@@ -9,6 +9,7 @@ import hashlib
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 from uuid import UUID
 
@@ -148,13 +149,27 @@ class Access:
         return await self._store.write(AddActor(actor=actor, handle=handle))
 
     async def agent(
-        self, handle: str, name: str, *, model: str | None = None, system_prompt: str = ""
+        self,
+        handle: str,
+        name: str | None = None,
+        *,
+        model: str | None = None,
+        system_prompt: str | None = None,
     ) -> AgentCard:
-        """The agent with this handle, made or changed."""
-        checks.well_formed(name, "name")
-        actor = Actor(id=ActorId(f"a_{self._clock.new_id()}"), kind=ActorKind.AGENT, name=name)
-        card = AgentCard(actor=actor, model=model, system_prompt=system_prompt)
-        return await self._store.write(SaveAgent(card=card, handle=handle))
+        """The agent with this handle, made or changed. What is None stays as it is; the model "" is the default one."""
+        known = await self._store.read(actors.by_handle, handle)
+        there = None if known is None else await self._store.read(actors.agent, known.id)
+        agent = ActorId(f"a_{self._clock.new_id()}")
+        card = there or AgentCard(actor=Actor(id=agent, kind=ActorKind.AGENT, name=handle))
+        if name is not None:
+            card = replace(card, actor=replace(card.actor, name=checks.well_formed(name, "name")))
+        if model is not None:
+            card = replace(card, model=model or None)
+        if system_prompt is not None:
+            card = replace(card, system_prompt=system_prompt)
+        return (
+            card if card == there else await self._store.write(SaveAgent(card=card, handle=handle))
+        )
 
     async def agents(self) -> dict[str, AgentCard]:
         """All agents, by their handles."""

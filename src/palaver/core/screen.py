@@ -1,6 +1,7 @@
 """What readers are shown of a running answer: nothing that the journal does not hold."""
 
 from contextlib import suppress
+from typing import Any
 
 import structlog
 
@@ -14,7 +15,10 @@ log = structlog.stdlib.get_logger()
 
 
 class Screen:
-    """What readers are shown of one answer. `message` is what was stored, of one that a program writes itself."""
+    """What readers are shown of one answer.
+
+    Of one that a program writes itself, `message` is what was stored, and `meta` what is stored with it.
+    """
 
     def __init__(self, hub: Hub, journal: Journal, turn: Turn, clock: Clock, until: float) -> None:
         self._clock = clock
@@ -25,6 +29,7 @@ class Screen:
         self.stream = hub.open_stream(turn)
         self.stream.leased = self.leased
         self.message: Message | None = None
+        self.meta: dict[str, Any] = {}
         self._copied = (0, 0)
         self._parts = 0
         self._held: tuple[str, str] = ("", "")

@@ -176,6 +176,11 @@ class Turns:
         while tasks := [run.task for run in self._runs.values() if run.task is not None]:
             await asyncio.wait(tasks)
 
+    async def recovered(self, seconds: float) -> None:
+        """Waits until what dead processes had shown is stored, at most so long; it goes on in any case."""
+        if self._taken:
+            await asyncio.wait(self._taken, timeout=seconds)
+
     async def recover(self, *, aside: bool = False) -> None:
         """Takes over the turns that dead processes left open; `aside`: also those that were set aside."""
         left = list(orphans(self._journal.directory, aside=aside))
@@ -280,7 +285,8 @@ class Turns:
         """An answer that the caller writes: streamed live, stored once, when the block ends.
 
         An exception in the block stores what came as `failed` and goes on to the caller; a cancellation as
-        `interrupted`. `Screen.message` is the stored message afterwards.
+        `interrupted`. `Screen.meta` goes with the message, `failed` too where it holds an `error`. `Screen.message` is
+        the stored message afterwards.
         """
         turn = await self._store.write(
             OpenTurn(
@@ -300,7 +306,7 @@ class Turns:
             await self._keep(screen, Status.FAILED)
             raise
         else:
-            await self._keep(screen, Status.DONE)
+            await self._keep(screen, Status.FAILED if "error" in screen.meta else Status.DONE)
 
     def adopt(self, turn: Turn, task: asyncio.Task[None]) -> Run:
         """A turn that a task of somebody else runs; it hears `Run.end` as a cancellation, and must be released."""
@@ -409,9 +415,9 @@ class Turns:
 
     async def _keep(self, screen: Screen, status: Status) -> None:
         turn = screen.turn
-        meta: dict[str, Any] = {"turn": turn.id}
+        meta: dict[str, Any] = {"turn": turn.id, **screen.meta}
         if status is Status.FAILED:
-            meta["error"] = {"code": Code.INTERNAL, "temporary": False}
+            meta.setdefault("error", {"code": Code.INTERNAL, "temporary": False})
         try:
             screen.message = await self._store.write(ending(turn, status, screen.text, "", meta))
         finally:
