@@ -1,9 +1,11 @@
 """An answer that streams to a client: one write for each event, signs of life, and no clean end for what broke.
 
 Rules: what is written is one whole event or one whole comment, so no reader gets half of one. While nothing comes for
-`PING_SECONDS`, a comment says that the connection lives; clients pass it over. A stream that breaks (`Broken`) closes
-its connection without an end, because a clean one without `[DONE]` counts as success for the usual clients. When the
-client goes, what is told to it ends and `left` is called; what becomes of the answer is the core's business.
+`PING_SECONDS`, a comment says that the connection lives; clients pass it over. Where a stream was asked for, the first
+comment takes the head with it, and what is an error after that is told as an event, behind which there is no end. A
+stream that breaks (`Broken`) closes its connection without an end, because a clean one without `[DONE]` counts as
+success for the usual clients. When the client goes, what is told to it ends and `left` is called; what becomes of the
+answer is the core's business.
 
 The telling runs in the request's own task, with one other that watches: each hand-over between tasks would make the
 first word later by whatever else the server has to do just then.
@@ -15,6 +17,8 @@ from contextlib import aclosing
 
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
+
+from palaver.errors import PalaverError
 
 PING_SECONDS = 15.0
 PING = b": ping\n\n"
@@ -34,20 +38,41 @@ class Broken(Exception):
 class _Watch:
     """Looks after a client while something is told to it by the task `told`."""
 
-    def __init__(self, receive: Receive, send: Send, told: asyncio.Task[object]) -> None:
+    def __init__(
+        self, receive: Receive, send: Send, told: asyncio.Task[object], early: Headers | None
+    ) -> None:
         self._receive = receive
         self._send = send
         self._told = told
+        self._early = early
         self._streams = False
         self._wrote = False
         self.gone = False
+        self.headed = False
+        """Whether the head went out with a comment, before anything was told."""
 
     async def noted(self, message: Message) -> None:
         """ASGI's send."""
         self._wrote = True
         if message["type"] == "http.response.start":
-            self._streams = any(value == _EVENTS for _, value in message["headers"])
+            streams = any(value == _EVENTS for _, value in message["headers"])
+            if self.headed:
+                self._streams = streams
+                return
+            self._streams, self._early = streams, None
+        elif self.headed and not self._streams:  # no stream after all: one event, and no end
+            lines = message["body"].splitlines()
+            data = b"".join(b"data: %s\n" % line for line in lines)
+            message = {**message, "body": data + b"\n" if data else b"", "more_body": True}
         await self._send(message)
+
+    async def _ping(self) -> None:
+        if self._early is not None:
+            raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self._early]
+            self._early, self.headed, self._streams = None, True, True
+            await self._send({"type": "http.response.start", "status": 200, "headers": raw})
+        if self._streams:
+            await self._send({"type": "http.response.body", "body": PING, "more_body": True})
 
     async def run(self, pings: float) -> None:
         """Ends the telling when the client goes."""
@@ -56,10 +81,8 @@ class _Watch:
                 async with asyncio.timeout(pings):
                     self.gone = (await self._receive())["type"] == "http.disconnect"
             except TimeoutError:
-                if self._streams and not self._wrote:
-                    await self._send(
-                        {"type": "http.response.body", "body": PING, "more_body": True}
-                    )
+                if not self._wrote:
+                    await self._ping()
                 self._wrote = False
         self._told.cancel()
 
@@ -71,11 +94,17 @@ async def attended(
     left: Callable[[], None],
     *,
     pings: float = PING_SECONDS,
+    early: Headers | None = None,
+    refused: Callable[[PalaverError], bytes] | None = None,
 ) -> None:
-    """Tells a client something for as long as it is there. What `tell` raises is raised."""
+    """Tells a client something for as long as it is there. What `tell` raises is raised.
+
+    `early` are the headers of a stream that the client waits for. Where they went out before it began, what `tell`
+    raises is told as `refused` says.
+    """
     me = asyncio.current_task()
     assert me is not None, "this is a coroutine"
-    watch = _Watch(receive, send, me)
+    watch = _Watch(receive, send, me, early)
     failure: Exception | None = None
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -90,7 +119,9 @@ async def attended(
             raise
         me.uncancel()
         left()
-    if failure is not None:
+    if isinstance(failure, PalaverError) and watch.headed and refused is not None:
+        await send({"type": "http.response.body", "body": refused(failure), "more_body": True})
+    elif failure is not None:
         raise failure
 
 
@@ -120,10 +151,16 @@ class Attended(Response):
         self,
         tell: Callable[[Send], Awaitable[Response | None]],
         left: Callable[[], None] = stay,
+        *,
+        early: Headers | None = None,
+        refused: Callable[[PalaverError], bytes] | None = None,
     ) -> None:
+        """`early` and `refused`: see `attended`."""
         super().__init__()
         self._tell = tell
         self._left = left
+        self._early = early
+        self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -133,7 +170,15 @@ class Attended(Response):
             if told is not None:
                 await told(scope, receive, noted)
 
-        await attended(tell, receive, send, self._left)
+        await attended(
+            tell,
+            receive,
+            send,
+            self._left,
+            pings=PING_SECONDS,
+            early=self._early,
+            refused=self._refused,
+        )
 
 
 def event_headers(headers: Headers = ()) -> list[tuple[str, str]]:

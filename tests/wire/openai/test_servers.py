@@ -1,14 +1,28 @@
 """Model servers as they are, at every door: chat completions streamed and whole, responses, and a room's own turn."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import httpx2
 import pytest
-from tests.support.upstream import DONE, Head, Script, ScriptedUpstream, chunk, event, stream, whole
+from tests.support.upstream import (
+    DONE,
+    Head,
+    Script,
+    ScriptedUpstream,
+    chunk,
+    event,
+    refuse,
+    stream,
+    whole,
+)
 from tests.wire.door import Door, Live
-from tests.wire.openai.client import CHAT, bare_client
+from tests.wire.openai.client import CHAT, bare_client, said
+
+from palaver.wire import streams
 
 FINISH = chunk(finish="stop")
 NOTHING: dict[str, Any] = {}
@@ -230,3 +244,32 @@ async def test_slashes_that_a_base_url_brings_with_it_change_nothing(
     body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
     assert (await bare_client(relay).post(path, json=body)).status_code == 200
     assert (await bare_client(relay).get("/v1//models/")).status_code == 200
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/responses"])
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_client_gets_comments_while_the_model_server_has_not_even_a_head(
+    relay: Door,
+    models: ScriptedUpstream,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    *,
+    fails: bool,
+) -> None:
+    monkeypatch.setattr(streams, "PING_SECONDS", 0.05)
+    go = asyncio.Event()
+    refusal = refuse(401, {"error": {"message": "no entry"}})
+    models.default = (go, *(refusal if fails else stream("Hello", FINISH, DONE)))
+    asked = {"model": "m", "stream": True, "messages": said("hi"), "input": "hi"}
+    del asked["input" if path == CHAT else "messages"]
+    got = bytearray()
+    with suppress(httpx2.RemoteProtocolError):  # a failure has no clean end
+        async with bare_client(relay).stream("POST", path, json=asked) as told:
+            assert told.status_code == 200
+            assert told.headers["content-type"].startswith("text/event-stream")
+            async for part in told.aiter_raw():
+                got += part
+                go.set()
+    assert got.startswith(streams.PING)
+    assert (b"no entry" if fails else b"Hello") in got
+    assert got.endswith(b"data: [DONE]\n\n") is not fails

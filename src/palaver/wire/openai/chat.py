@@ -9,7 +9,7 @@ Which room it is stored in: the one that is named (`conversation`, the header `X
 else the one whose history this one continues, else a new one. `store: false` stores nothing at all.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -93,7 +93,13 @@ class Chat:
         else:
             running = await self._begun(me, wanted, ask)
         answering = _Answer(self._core, running, wanted)
-        return Attended(answering.tell, lambda: self._core.exchanges.left(running))
+        early = event_headers(answering.own_headers()) if wanted.stream else None
+        return Attended(
+            answering.tell,
+            lambda: self._core.exchanges.left(running),
+            early=early,
+            refused=lambda failure: _frame(problems.document(failure)),
+        )
 
     async def _begun(
         self, me: Actor, wanted: _Wanted, ask: Callable[[], Awaitable[Call]]
@@ -158,7 +164,7 @@ class _Answer:
         if running.dup and running.over:
             return await self._again(send)
         call = await running.begun()
-        headers = [*call.headers, *self._own_headers(call)]
+        headers = [*call.headers, *self.own_headers(call.headers)]
         if call.streams:
             await stream(send, self._events(), event_headers(headers), status=call.status)
             return None
@@ -205,13 +211,13 @@ class _Answer:
         await stream(send, _chunks(completion, self._wanted.body), headers)
         return None
 
-    def _own_headers(self, call: Call) -> list[tuple[str, str]]:
+    def own_headers(self, given: Iterable[tuple[str, str]] = ()) -> list[tuple[str, str]]:
         """The room, and an id of the request where the model server gave none."""
         found: list[tuple[str, str]] = []
         exchange = self._running.exchange
         if exchange is not None:
             found.append((ROOM_HEADER, exchange.room))
-        if all(name != "x-request-id" for name, _ in call.headers):
+        if all(name != "x-request-id" for name, _ in given):
             found.append(("x-request-id", f"req_{self._core.clock.new_id()}"))
         return found
 

@@ -40,7 +40,7 @@ from palaver.model import (
     Scope,
 )
 from palaver.wire import frames
-from palaver.wire.openai import items, relayed, requests, telling
+from palaver.wire.openai import items, problems, relayed, requests, telling
 from palaver.wire.openai.auth import caller, visibility_of
 from palaver.wire.openai.bodies import answer, is_repeated
 from palaver.wire.openai.events import Composer
@@ -401,7 +401,12 @@ class Responses:
                     pass
             return answer(composer.response)
 
-        return Attended(tell, lambda: self._core.exchanges.left(running))
+        return Attended(
+            tell,
+            lambda: self._core.exchanges.left(running),
+            early=event_headers() if streams else None,
+            refused=lambda failure: b"data: %s\n\n" % frames.dump(problems.document(failure)),
+        )
 
 
 def _begun(call: Call, first: MessageId) -> Call:
