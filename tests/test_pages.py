@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.support.command import palaver
 
 from palaver.errors import STATUS, Code
-from palaver.settings import Settings, env_names
+from palaver.settings import ESCAPED_BYTES_MAX, Settings, env_names
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -51,6 +51,42 @@ def test_every_link_leads_somewhere() -> None:
         and (page.parent / target).resolve() != (ROOT / UNDONE).resolve()
     ]
     assert broken == []
+
+
+def test_every_table_is_whole() -> None:
+    broken: list[str] = []
+    for page in PAGES:
+        text = re.sub(
+            r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+        )
+        for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+            rows = [re.sub(r"`[^`]*`", "", row).count("|") for row in table.splitlines()]
+            _, line, *_ = [*table.splitlines(), ""]
+            if not re.fullmatch(r"[|\s:-]+", line) or len(set(rows)) != 1:
+                broken.append(f"{page.relative_to(ROOT)}: {table.splitlines()[0]}")
+    assert broken == []
+
+
+def test_what_a_body_and_a_frame_may_take_is_the_same_on_every_page() -> None:
+    settings = Settings.model_construct()
+    texts = ESCAPED_BYTES_MAX * settings.text_chars_max
+    around = settings.body_bytes_max - texts
+    assert settings.frame_bytes_max == settings.body_bytes_max
+    each, kib = f"{ESCAPED_BYTES_MAX} bytes for each", f"{around / 1024:g} KiB"
+    size = f"{settings.body_bytes_max / 1e6:.1f} MB"
+    limits, protocol = read("docs/limits.md"), read("docs/protocol.md")
+    assert f"{each} character of `PALAVER_TEXT_CHARS_MAX` and {kib} ({size})" in limits
+    assert f"below `/v1` {settings.openai_body_bytes_max / (1 << 20):g} MiB" in limits
+    assert f"as much as a body ({size})" in limits
+    assert f"{settings.hello_bytes_max / 1024:g} KiB) | closed with 1009" in limits
+    assert f"until `welcome` comes, {settings.hello_bytes_max / 1024:g} KiB in all" in protocol
+    assert (
+        f"a body ≤ `limits.frame` of `welcome` ({each} character of a text, and {kib}: {size})"
+        in protocol
+    )
+    assert f"title ≤ {settings.title_chars_max} characters" in protocol
+    assert f"text ≤ {settings.text_chars_max:,} characters" in protocol
+    assert f"{each}, and {kib}, bound a frame, and a body outside `/v1`" in read("docs/settings.md")
 
 
 def test_every_promise_names_tests_that_exist() -> None:

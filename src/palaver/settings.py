@@ -129,7 +129,8 @@ class Settings(BaseSettings):
 
     # limits
     text_chars_max: Annotated[int, Field(ge=1)] = 100_000
-    """Unicode code points in a message of a person. Twelve bytes for each bound a frame, and a body outside `/v1`."""
+    """Unicode code points in a message of a person. 12 bytes for each, and 16 KiB, bound a frame, and a body outside
+    `/v1`."""
     title_chars_max: Annotated[int, Field(ge=1)] = 255
     """Unicode code points in a room's title."""
     name_chars_max: Annotated[int, Field(ge=1)] = 80
