@@ -65,7 +65,7 @@ def test_an_exchange_is_read_as_it_was_written(text: str, digest: bytes) -> None
         kept=True,
         body_digest=digest,
         new_room=room,
-        prefixes=((1, digest),),
+        client=digest,
         whole=True,
     )
     finish = FinishExchange(
@@ -77,7 +77,6 @@ def test_an_exchange_is_read_as_it_was_written(text: str, digest: bytes) -> None
         ids=(),
         name=None,
         response={"ms": 1},
-        prefixes=(digest,),
     )
     assert decoded_exchange(encoded_exchange(opening, "e_1")) == (opening, "e_1")
     assert decoded_exchange(encoded_exchange(finish, None)) == (finish, None)

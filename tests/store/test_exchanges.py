@@ -39,7 +39,6 @@ from palaver.store.commands import (
     SetMessageDeleted,
     SetRoomDeleted,
 )
-from palaver.store.prefix import beginnings, longer
 
 HI = Entry(role=Role.USER, text="hi \0 \U0001f600")
 HELLO = Entry(role=Role.ASSISTANT, text="Hello")
@@ -78,7 +77,6 @@ def asking(
             agents=(agent.id,),
             settings={"door": "openai"},
         ),
-        prefixes=((len(entries), beginnings(entries)[-1]),),
         whole=True,
     )
     return replace(command, **more)
@@ -165,16 +163,13 @@ async def test_a_known_beginning_leads_to_its_room(
     world: World, actor: Actor, agent: Actor
 ) -> None:
     first = await world.store.write(asking(world, actor, agent, (HI,)))
-    history = beginnings((HI,))[0]
-    await world.store.write(answering(world, first, HELLO, prefixes=(longer(history, HELLO),)))
+    await world.store.write(answering(world, first, HELLO))
     entries = (HI, HELLO, HI)
-    digests = beginnings(entries)
-    known = ((3, digests[2]), (2, digests[1]))
-    second = await world.store.write(asking(world, actor, agent, entries, prefixes=known))
+    second = await world.store.write(asking(world, actor, agent, entries))
     assert second.exchange.room == first.exchange.room
     assert second.exchange.view == ((2, 4),)
     stranger = await world.person("Eve")
-    other = await world.store.write(asking(world, stranger, agent, entries, prefixes=known))
+    other = await world.store.write(asking(world, stranger, agent, entries))
     assert other.exchange.room != first.exchange.room
 
 

@@ -32,6 +32,10 @@ def test_the_revisions_make_every_table_in_the_transaction_they_are_given() -> N
     engine.dispose()
 
 
+UNDO_0004 = (
+    *(f"DROP TABLE {name}" for name in ("asides", "client_rooms")),
+    "UPDATE alembic_version SET version_num = '0003'",
+)
 UNDO_0003 = (
     *(f"DROP INDEX {name}" for name in ("sessions_actor", "keys_actor", "exchanges_actor")),
     *(f"DROP INDEX {name}" for name in ("turns_agent", "actors_unused")),
@@ -124,7 +128,7 @@ def test_a_database_of_the_first_revision_is_upgraded_with_all_that_it_holds(
 ) -> None:
     filled(database_url, tmp_path)
     before = asked(database_url, "SELECT id, text, meta FROM messages ORDER BY id")
-    for step in (*UNDO_0003, *UNDO_0002):
+    for step in (*UNDO_0004, *UNDO_0003, *UNDO_0002):
         execute(database_url, step)
     execute(database_url, "UPDATE rooms SET title = 'Café', title_folded = 'café'")
     migrate.upgrade(database_url, lambda _: None)
@@ -157,10 +161,10 @@ def test_an_upgrade_that_is_killed_leaves_the_database_as_it_was(
 ) -> None:
     count = insert_many(sqlite_url, 2_000)
     assert upgraded(sqlite_url, dies_at="room 5 of 10").returncode == -signal.SIGKILL
-    assert migrate.current(sqlite_url) == "0003"
+    assert migrate.current(sqlite_url) == "0004"
     assert migrate.check(sqlite_url) == []
     assert asked(sqlite_url, "SELECT count(*) FROM messages") == [(count,)]
-    copied = f"sqlite:///{tmp_path / 'palaver.db.0003.bak'}"
+    copied = f"sqlite:///{tmp_path / 'palaver.db.0004.bak'}"
     assert asked(copied, "SELECT count(*) FROM messages") == [(count,)]
     expect_migrated(sqlite_url, count, 300 << 20)
 

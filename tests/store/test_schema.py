@@ -12,7 +12,7 @@ from tests.store.world import World, opened
 
 from palaver.model import RoomId
 from palaver.store import events, messages, migrate, rooms
-from palaver.store.apply import adding
+from palaver.store.apply import adding, finding
 from palaver.store.columns import INTEGER_MAX
 from palaver.store.engine.statement import Statement
 from palaver.store.schema import metadata
@@ -99,6 +99,9 @@ PAGED = (RoomId("r_" + "0" * 32), 5, 50)
             ("u_", INTEGER_MAX, INTEGER_MAX, 21),
             "rooms USING COVERING INDEX rooms_active|rooms USING INDEX rooms_active",
         ),
+        (finding._MET.of(64), (*[b"d"] * 64, 1), "prefixes USING INDEX sqlite_autoindex_prefixes"),
+        (finding._NEWEST, ("r_",), "exchanges USING INDEX exchanges_room"),
+        (finding._ASIDE, (1, b"d"), "asides USING INDEX sqlite_autoindex_asides"),
         (rooms._BY_ID, ("r_", "u_"), "messages USING INDEX sqlite_autoindex_messages"),
     ],
 )

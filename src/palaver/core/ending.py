@@ -1,6 +1,6 @@
 """What is stored when an answer ends, however it ended: the one write that ends a turn, or an exchange and its turn."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -11,9 +11,8 @@ from palaver.agents.failures import as_object
 from palaver.core.gather import Gather, headed, later_ids
 from palaver.core.running import Running
 from palaver.errors import Code, ProviderError, Unavailable
-from palaver.model import Entry, Exchange, ExchangeKind, ExchangeState, Status, Turn
+from palaver.model import Exchange, ExchangeKind, ExchangeState, Status, Turn
 from palaver.store.commands import FinishExchange, FinishTurn, OpenExchange
-from palaver.store.prefix import longer
 from palaver.thoughts import parted
 
 CUT: Mapping[str, Any] = {"code": Code.INTERRUPTED, "temporary": True}
@@ -103,7 +102,6 @@ def finishing(
         ids=later_ids(exchange.message, len(entries)),
         name=name if isinstance(name, str) else None,
         response=response,
-        prefixes=_answered(running.history, entries) if status is Status.DONE else (),
     )
 
 
@@ -145,14 +143,3 @@ def _usage(envelope: Mapping[str, Any]) -> dict[str, int]:
     counts = as_object(envelope.get("usage"))
     tokens = {"input": counts.get("prompt_tokens"), "output": counts.get("completion_tokens")}
     return {name: count for name, count in tokens.items() if isinstance(count, int)}
-
-
-def _answered(history: bytes, entries: Sequence[Entry]) -> tuple[bytes, ...]:
-    """The digests of a history with each of its answers."""
-    if not history:
-        return ()
-    digests: dict[int, bytes] = {}
-    for entry in entries:
-        choice = int(entry.meta.get("choice", 0))
-        digests[choice] = longer(digests.get(choice, history), entry)
-    return tuple(digests.values())

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
+from hashlib import blake2b
 
 import structlog
 
@@ -59,12 +60,9 @@ from palaver.store.commands import (
     SetMessageDeleted,
 )
 from palaver.store.journal import Partial
-from palaver.store.prefix import beginnings
 from palaver.store.store import Store
 
 DOOR = "openai"
-PREFIXES_MAX = 32
-"""So many of a request's beginnings are looked for, the longest."""
 TITLE_CHARS_MAX = 80
 KEPT_SCANNED_MAX = 1_000
 """So many exchanges are looked through for a page that wants certain ones."""
@@ -106,21 +104,19 @@ class Exchanges:
 
     async def open(self, actor: Actor, asked: Asked) -> Running:
         """Stores what is new of a request, and opens its turn. Refused: as `OpenExchange` says."""
-        digests = beginnings(asked.entries) if asked.whole else []
-        history = digests[-1] if digests else b""
-        command = self._opening(actor, asked, digests)
+        command = self._opening(actor, asked)
         try:
             opened = await self._store.write(command)
         except Unavailable as failure:
             if failure.code not in AWAY or not self._may_wait(asked):
                 raise
-            return await self._accepted(command, history)
+            return await self._accepted(command)
         exchange = opened.exchange
         if opened.dup:
             running = self._running.get(exchange.id) or told_already(exchange)
             running.dup = True
             return running
-        running = Running(exchange, opened.turn, history)
+        running = Running(exchange, opened.turn)
         if asked.kind is ExchangeKind.RESPONSE:
             running.context = await self.messages(exchange, answers=False)
         if opened.untitled and asked.room is not None:
@@ -286,7 +282,7 @@ class Exchanges:
 
     # inside
 
-    def _opening(self, actor: Actor, asked: Asked, digests: Sequence[bytes]) -> OpenExchange:
+    def _opening(self, actor: Actor, asked: Asked) -> OpenExchange:
         """The command that stores a request. An exchange and its turn have the same digits: one key in a journal."""
         digits = self._clock.new_id()
         return OpenExchange(
@@ -306,7 +302,7 @@ class Exchanges:
             new_room=self._new_room(actor, asked),
             room=asked.room,
             previous=asked.previous,
-            prefixes=_prefixes(asked.entries, digests),
+            client=blake2b(asked.client.encode(), digest_size=16).digest() if asked.client else b"",
             whole=asked.whole,
             repeated=asked.repeated,
         )
@@ -316,7 +312,7 @@ class Exchanges:
         accepts = self._settings.when_db_down == "accept"
         return asked.kind is ExchangeKind.CHAT and asked.whole and accepts
 
-    async def _accepted(self, command: OpenExchange, history: bytes) -> Running:
+    async def _accepted(self, command: OpenExchange) -> Running:
         """A request that is kept until the database is back. Where it will stand is decided then."""
         await self._held.accept(command)
         room = command.room or command.new_room.id
@@ -333,7 +329,7 @@ class Exchanges:
             fence=1,
             external=True,
         )
-        running = Running(exchange, turn, history)
+        running = Running(exchange, turn)
         running.held = True
         self._running[exchange.id] = running
         return running
@@ -350,7 +346,7 @@ class Exchanges:
             visibility=asked.visibility,
             owner=actor.id,
             agents=(asked.agent or self._assistant,),
-            settings={"door": DOOR},
+            settings={"door": DOOR, **asked.about},
         )
 
     async def _guarded(self, running: Running, ask: Ask, close: Close | None) -> None:
@@ -484,19 +480,6 @@ def _show(screen: Screen, piece: Piece) -> None:
             record = record_of(piece)
             if record is not None:
                 screen.keep(*record)
-
-
-def _prefixes(entries: Sequence[Entry], digests: Sequence[bytes]) -> tuple[tuple[int, bytes], ...]:
-    """Where a history may have been met: at its end, and behind each of its last answers."""
-    found: list[tuple[int, bytes]] = []
-    for count in range(len(digests), 0, -1):
-        ends = count == len(digests)
-        answered = entries[count - 1].role is Role.ASSISTANT
-        if ends or (answered and entries[count].role is not Role.ASSISTANT):
-            found.append((count, digests[count - 1]))
-        if len(found) == PREFIXES_MAX:
-            break
-    return tuple(found)
 
 
 def _title(entries: Sequence[Entry], given: str | None = None) -> str:

@@ -28,9 +28,9 @@ from palaver.model import (
 class Asked:
     """A request. `entries`: all that was said (`whole`), or only what is new.
 
-    Of what is whole the room is found by what was said, where none is given; a new one has this `visibility`.
-    `repeated`: the client's library says that
-    it sends the request again by itself; then `digest` (of its body) gives the exchange that is there.
+    Where no room is given, it is the one that the `client`'s own id of the conversation means, or is found by what was
+    said; a new one has this `visibility`, and in its settings what is told `about` it. `repeated`: the client's library
+    says that it sends the request again by itself; then `digest` (of its body) gives the exchange that is there.
     """
 
     kind: ExchangeKind
@@ -44,6 +44,8 @@ class Asked:
     metadata: Mapping[str, str] = field(default_factory=lambda: NO_DATA)
     digest: bytes = b""
     repeated: bool = False
+    client: str = ""
+    about: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
     agent: ActorId | None = None
     title: str | None = None
     visibility: Visibility = Visibility.PRIVATE
@@ -56,10 +58,9 @@ class Running:
     One that is `held` waits for the database to come back.
     """
 
-    def __init__(self, exchange: Exchange | None, turn: Turn | None, history: bytes = b"") -> None:
+    def __init__(self, exchange: Exchange | None, turn: Turn | None) -> None:
         self.exchange = exchange
         self.turn = turn
-        self.history = history
         self.dup = False
         self.held = False
         self.context: tuple[Message, ...] = ()

@@ -216,11 +216,10 @@ class Opened:
 class OpenExchange(Command[Opened]):
     """Stores what is new of a request, and opens the turn of its answer; an exchange of this id is given as it is.
 
-    The room is the given one, or that of the `previous` exchange, or the one that the longest of `prefixes` (numbers of
-    entries with the digest of that many, longest first) leads to, if nothing came after it there, else `new_room`. With
-    `whole` the entries are all that was said, and what the room holds of them is not stored again. `repeated`: an
-    exchange of the same actor and body is given as it is. Refused: `room_not_found`, `forbidden`,
-    `exchange_not_found` (previous).
+    The room is the given one, or that of the `previous` exchange, or the one that an id of the client's own means
+    (`client`: its digest), or the one that the entries go on in, else `new_room`. With `whole` the entries are all that
+    was said, and what the room holds of them is not stored again. `repeated`: an exchange of the same actor and body is
+    given as it is. Refused: `room_not_found`, `forbidden`, `exchange_not_found` (previous).
     """
 
     id: ExchangeId
@@ -239,7 +238,7 @@ class OpenExchange(Command[Opened]):
     new_room: CreateRoom
     room: RoomId | None = None
     previous: ExchangeId | None = None
-    prefixes: tuple[tuple[int, bytes], ...] = ()
+    client: bytes = b""
     whole: bool = False
     repeated: bool = False
 
@@ -271,7 +270,7 @@ class OpenExchange(Command[Opened]):
 class FinishExchange(Command[Exchange | None]):
     """Stores an exchange's answer and ends its turn, if `fence` still matches and the turn is open; else None.
 
-    The first entry gets the turn's message id, the others `ids`. `prefixes` are the digests of the history with it.
+    The first entry gets the turn's message id, the others `ids`.
     """
 
     id: ExchangeId
@@ -282,7 +281,6 @@ class FinishExchange(Command[Exchange | None]):
     ids: tuple[MessageId, ...]
     name: str | None
     response: Mapping[str, Any]
-    prefixes: tuple[bytes, ...] = ()
 
     @property
     def failure(self) -> str | None:

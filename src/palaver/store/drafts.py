@@ -55,16 +55,16 @@ def decoded_exchange(data: bytes) -> tuple[OpenExchange | FinishExchange, str | 
     """The opposite."""
     read: dict[str, Any] = orjson.loads(data)
     what, epoch = read.pop("what"), read.pop("epoch", None)
+    read.pop("prefixes", None)  # of older versions
     read["entries"] = tuple(_entry(entry) for entry in read["entries"])
     read["ids"] = tuple(read["ids"])
     if what == FinishExchange.__name__:
         read["state"] = ExchangeState(read["state"])
         read["status"] = Status(read["status"])
-        read["prefixes"] = tuple(bytes.fromhex(digest) for digest in read["prefixes"])
         return FinishExchange(**read), epoch
     read["kind"] = ExchangeKind(read["kind"])
     read["body_digest"] = bytes.fromhex(read["body_digest"])
-    read["prefixes"] = tuple((count, bytes.fromhex(digest)) for count, digest in read["prefixes"])
+    read["client"] = bytes.fromhex(read.get("client", ""))
     room = read["new_room"]
     read["new_room"] = CreateRoom(
         **room

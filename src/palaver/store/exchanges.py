@@ -1,22 +1,40 @@
-"""Exchanges: what API clients asked, and what they got. Reads only."""
+"""Exchanges: what API clients asked, and what they got. Reads only.
+
+`seqs` of an exchange: `view`, in the order of its request, and `answers` are messages of the room; a negative number of
+`view` is an aside, which the request said and the room does not. `prompts` are those of `view` that are prompts;
+`asked` the digests of the words, and of the last of them, by which a request that goes on is recognised.
+"""
 
 from sqlalchemy import Connection, bindparam, select
 
 from palaver.model import (
+    NO_DATA,
+    ActorId,
     Exchange,
     ExchangeId,
     ExchangeKind,
     ExchangeState,
     Message,
+    MessageId,
+    Role,
     RoomId,
     Spans,
+    Status,
     TurnId,
 )
 from palaver.store.actors import id_of
 from palaver.store.columns import INTEGER_MAX
-from palaver.store.engine.statement import Row, Statement
+from palaver.store.engine.statement import Row, Statement, among
 from palaver.store.messages import message_of, room_key, selected
-from palaver.store.schema import actors, exchange_is_kept, exchanges, messages, rooms, turns
+from palaver.store.schema import (
+    actors,
+    asides,
+    exchange_is_kept,
+    exchanges,
+    messages,
+    rooms,
+    turns,
+)
 from palaver.store.values import new_exchange
 
 FIRST_ID, LAST_ID = ExchangeId("x_" + "0" * 32), ExchangeId("x_" + "f" * 32)
@@ -83,6 +101,11 @@ _KEPT = {
     )
     for newest_first in (True, False)
 }
+_ASIDES = among(
+    select(asides.c.number, asides.c.digest, asides.c.said).where(asides.c.room_key == room_key()),
+    asides.c.number,
+    "room",
+)
 _SPAN = Statement(
     selected()
     .where(
@@ -133,12 +156,34 @@ def kept(
 
 
 def spoken(conn: Connection, room: RoomId, spans: Spans) -> tuple[Message, ...]:
-    """The messages of a room at these seqs that are still there, in their order."""
+    """The messages of a room at these seqs that are still there, and its asides, in the order of the spans."""
+    numbers = [(first,) for first, _ in spans if first < 0]
+    beside = {row[0]: row for row in _ASIDES.all(conn, numbers, room)}
     found: list[Message] = []
     for first, last in spans:
+        if first < 0:
+            found.append(_aside_of(room, beside[first]))
+            continue
         rows = _SPAN.all(conn, room, first, min(last, INTEGER_MAX))
         found += [message_of(room, row) for row in rows]
     return tuple(found)
+
+
+def _aside_of(room: RoomId, row: Row) -> Message:
+    _, digest, said = row
+    return Message(
+        id=MessageId(f"m_{digest.hex()}"),
+        room=room,
+        seq=row[0],
+        author=ActorId(""),
+        name="",
+        role=Role(said["role"]),
+        status=Status.DONE,
+        text=said["text"],
+        created_ms=0,
+        kind=said["kind"],
+        meta=said["meta"] or NO_DATA,
+    )
 
 
 def exchange_of(row: Row) -> Exchange:

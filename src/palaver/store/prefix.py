@@ -1,20 +1,32 @@
-"""By what a history that a client sends again is recognised: digests of its beginnings.
+"""By what a conversation that a client sends again is recognised: digests of what was said, in normal form.
 
 Clients do not send a message back as they got it: they drop reasoning, fields they do not know, and space around the
-words, and write the arguments of a tool in JSON of their own. What they change so does not count; who spoke, the
-words, the tools and the pictures do.
+words, change line ends, leave thoughts in an answer, and write the arguments of a tool in JSON of their own. What they
+change so does not count; who spoke, the words, the tools and the pictures do. Neither do system and developer prompts,
+which many clients change with each request.
+
+Three kinds of digest lead to an exchange: that of a whole history, that of an answer with the words before it, and that
+of an answer alone.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
 import orjson
 
 from palaver.model import Entry, Kind, Message, Role
+from palaver.thoughts import TAGS, parted
 
 START = bytes(16)
 _TEXTS = frozenset({"text", "input_text", "output_text"})
+_TAGS = tuple(tag for pair in TAGS for tag in pair)
+_PROMPTS = frozenset({Role.SYSTEM, Role.DEVELOPER})
+
+
+def is_prompt(said: Entry | Message) -> bool:
+    """Whether it tells a model what to do, and belongs to a request more than to the conversation."""
+    return said.role in _PROMPTS
 
 
 def likeness(said: Entry | Message) -> bytes:
@@ -23,11 +35,11 @@ def likeness(said: Entry | Message) -> bytes:
         return b""
     role = Role.SYSTEM if said.role is Role.DEVELOPER else said.role
     meta = said.meta
-    parts = [part for part in meta.get("parts", ()) if part.get("type") not in _TEXTS]
+    parts = [_part(part) for part in meta.get("parts", ()) if part.get("type") not in _TEXTS]
     same = (
         role.value,
         str(said.kind),
-        _arguments(said.text) if said.kind == Kind.TOOL_CALL else said.text.strip(),
+        _arguments(said.text) if said.kind == Kind.TOOL_CALL else words_of(said),
         meta.get("name"),
         meta.get("call_id"),
         meta.get("tool"),
@@ -37,19 +49,38 @@ def likeness(said: Entry | Message) -> bytes:
     return orjson.dumps(same, option=orjson.OPT_SORT_KEYS)
 
 
-def longer(before: bytes, said: Entry | Message) -> bytes:
+def words_of(said: Entry | Message) -> str:
+    """A message's text in normal form."""
+    text = said.text.replace("\r\n", "\n").replace("\r", "\n").strip()
+    if said.role is Role.ASSISTANT and said.kind == Kind.TEXT:
+        lower = text.lower()  # nearly all answers have no tag, and some are long
+        if any(tag in lower for tag in _TAGS):
+            return parted(text)[1].strip()
+    return text
+
+
+def longer(before: bytes, like: bytes) -> bytes:
     """The digest of a history with one more entry."""
-    like = likeness(said)
     return blake2b(before + like, digest_size=16).digest() if like else before
 
 
-def beginnings(entries: Iterable[Entry | Message], before: bytes = START) -> list[bytes]:
+def beginnings(likes: Iterable[bytes], before: bytes = START) -> list[bytes]:
     """The digest after each entry."""
     digests: list[bytes] = []
-    for entry in entries:
-        before = longer(before, entry)
+    for like in likes:
+        before = longer(before, like)
         digests.append(before)
     return digests
+
+
+def pair(words: bytes, answer: Sequence[bytes]) -> bytes:
+    """The digest of an answer with that of the last words before it."""
+    return blake2b(words + b"".join(answer), digest_size=16, person=b"pair").digest()
+
+
+def alone(answer: Sequence[bytes]) -> bytes:
+    """The digest of an answer whatever it was asked."""
+    return blake2b(b"".join(answer), digest_size=16, person=b"answer").digest()
 
 
 def _arguments(text: str) -> object:
@@ -58,6 +89,14 @@ def _arguments(text: str) -> object:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         return text.strip()
+
+
+def _part(part: Mapping[str, Any]) -> Any:
+    """A part of a content that is no text; of a picture only itself counts, not how closely it is looked at."""
+    image: Any = part.get("image_url")
+    if image is not None:
+        return getattr(image, "get", {"url": image}.get)("url")
+    return {key: value for key, value in part.items() if key != "cache_control"}
 
 
 def _plain(item: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -258,7 +258,7 @@ exchanges = Table(
     Column("previous_id", OptionalId("x_")),
     Column("kept", Boolean, nullable=False),
     Column("body_digest", Digest),  # of the request, by which a repeated one is recognised
-    Column("seqs", Json, nullable=False),  # {"view": [[first, last], …], "answers": [seq, …]}
+    Column("seqs", Json, nullable=False),  # see `store.exchanges`
     Column("request", Json),
     Column("response", Json),
     Column("metadata", Json),
@@ -271,7 +271,7 @@ _partial_index("exchanges_kept", exchange_is_kept, exchanges.c.actor_key, exchan
 _partial_index("exchanges_name", exchanges.c.name.is_not(None), exchanges.c.name)
 _partial_index("exchanges_body", exchanges.c.body_digest.is_not(None), exchanges.c.body_digest)
 
-# where a history that a client sends again was met before: after which exchange, with its answer or without
+# where what a client sends again was met: a whole history, answered or not, an answer with its question, or one alone
 prefixes = Table(
     "prefixes",
     metadata,
@@ -280,4 +280,26 @@ prefixes = Table(
     Column("exchange_id", Id("x_"), nullable=False),
     Column("answered", Boolean, nullable=False),
     PrimaryKeyConstraint("actor_key", "digest", "exchange_id"),
+)
+
+# which room a client's own id of a conversation means
+client_rooms = Table(
+    "client_rooms",
+    metadata,
+    Column("actor_key", Key, ForeignKey("actors.key"), nullable=False),
+    Column("digest", Digest, nullable=False),
+    Column("room_key", Key, ForeignKey("rooms.key"), nullable=False),
+    PrimaryKeyConstraint("actor_key", "digest"),
+)
+
+# what requests said beside the messages of their room: prompts that changed, summaries, other forms of a question
+asides = Table(
+    "asides",
+    metadata,
+    Column("room_key", Key, ForeignKey("rooms.key"), nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("digest", Digest, nullable=False),
+    Column("said", Json, nullable=False),
+    PrimaryKeyConstraint("room_key", "number"),
+    UniqueConstraint("room_key", "digest", name="asides_digest"),
 )

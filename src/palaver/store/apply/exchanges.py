@@ -1,63 +1,59 @@
 """Opens and finishes exchanges: where a request belongs, what of it is new, and what came of it.
 
-Theory of operation. A client of the API sends its whole history again with every request. Each exchange therefore
-leaves two digests: of the history with which it was asked, and of that with its answer. The longest beginning of a
-request that is known leads to an exchange; if no other came after it in its room, the room goes on there. What people
-said on the page meanwhile is passed by where the client repeats it, and stays unseen where it does not. Otherwise the
-history has been changed or shortened, and a new room holds it: what is stored is never rewritten.
+Where a request goes on is `finding`'s to say. What of it is new is stored as messages; prompts that changed, and what a
+client put in the place of what was said, are kept once beside them, so that each request can be shown as it was.
 """
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from palaver.errors import Code, Refused
 from palaver.model import (
-    Entry,
     Exchange,
     ExchangeId,
     ExchangeState,
-    Message,
-    Role,
-    RoomId,
     Spans,
 )
-from palaver.store import messages, rooms as stored_rooms
+from palaver.store import rooms as stored_rooms
 from palaver.store.apply import rooms
 from palaver.store.apply.entries import REPEATED_MS, append, by_role
+from palaver.store.apply.finding import Place, Said, answered, found, held, prompts, spans_of
 from palaver.store.apply.opening import open_turn
 from palaver.store.apply.transaction import KnownActor, LockedRoom, Transaction, distinct
 from palaver.store.apply.turns import end, hold
 from palaver.store.commands import ChangeExchange, FinishExchange, Opened, OpenExchange
-from palaver.store.engine.statement import Statement, among, inserting, updating
-from palaver.store.exchanges import exchange_of, get, selected_exchanges, spoken
-from palaver.store.prefix import likeness
-from palaver.store.schema import exchanges, prefixes, rooms as rooms_table
+from palaver.store.engine.statement import Statement, inserting, updating
+from palaver.store.exchanges import exchange_of, get, selected_exchanges
+from palaver.store.prefix import is_prompt
+from palaver.store.schema import client_rooms, exchanges, prefixes, rooms as rooms_table
 from palaver.store.turns import get as turn_get
 
-FIRST_MESSAGES = 4
-LAST_MESSAGES = 400
-"""Among so many of a room's first and last messages a repeated history is looked for."""
-
-_UNANSWERED = frozenset({ExchangeState.FAILED, ExchangeState.CANCELLED})
-
-_PREFIXES = among(
-    select(prefixes.c.digest, prefixes.c.exchange_id, prefixes.c.answered)
-    .where(prefixes.c.actor_key == bindparam("actor_key"))
-    .order_by(prefixes.c.exchange_id.desc())
-    .limit(32),
-    prefixes.c.digest,
-    "actor_key",
-)
 _ANY = Statement(selected_exchanges.where(exchanges.c.id == bindparam("exchange")), "exchange")
-_HEAD = Statement(
-    select(exchanges.c.id)
-    .join(rooms_table, rooms_table.c.key == exchanges.c.room_key)
-    .where(rooms_table.c.id == bindparam("room"))
-    .order_by(exchanges.c.id.desc())
-    .limit(1),
-    "room",
+_SEQS = Statement(
+    select(exchanges.c.seqs).where(exchanges.c.id == bindparam("exchange")), "exchange"
 )
+_CLIENT_ROOM = Statement(
+    select(rooms_table.c.id)
+    .join(client_rooms, client_rooms.c.room_key == rooms_table.c.key)
+    .where(
+        client_rooms.c.actor_key == bindparam("actor_key"),
+        client_rooms.c.digest == bindparam("digest"),
+    ),
+    "actor_key",
+    "digest",
+)
+_FORGET_ROOM = Statement(
+    delete(client_rooms).where(
+        client_rooms.c.actor_key == bindparam("actor_key"),
+        client_rooms.c.digest == bindparam("digest"),
+    ),
+    "actor_key",
+    "digest",
+)
+_INSERT_ROOM = inserting(client_rooms, "actor_key", "digest", "room_key")
 _REPEATED = Statement(
     selected_exchanges.where(
         exchanges.c.body_digest == bindparam("digest"),
@@ -103,13 +99,19 @@ def opened(tx: Transaction, command: OpenExchange) -> Opened:
     known = _known(tx, command, actor)
     if known is not None:
         return Opened(exchange=known, turn=turn_get(tx.conn, known.turn), dup=True, untitled=False)
-    room, view, taken = _place(tx, command, actor)
-    new = append(tx, room, by_role(command.ids[taken:], command.entries[taken:], actor, agent))
-    view = _with(view, [message.seq for message in new])
-    trigger_seq = view[-1][1] if view else room.seq
+    said = Said(command.entries)
+    place, begins = _place(tx, command, said, actor)
+    room = place.room
+    new, view, told = _stored(tx, command, (actor, agent), place, begins=begins)
+    trigger_seq = max((last for _, last in view if last > 0), default=room.seq)
     ids = (command.turn, command.message)
-    turn = open_turn(tx, room, agent, trigger_seq, first=bool(new), external=ids)
-    _insert(tx, command, room, actor, view)
+    turn = open_turn(tx, room, agent, trigger_seq, first=new, external=ids)
+    seqs: dict[str, Any] = {"view": view, "answers": (), "prompts": told}
+    if command.whole and said.digests:
+        seqs["asked"] = said.asked()
+    _insert(tx, command, room, actor, seqs)
+    if "asked" in seqs:
+        _INSERT_PREFIX.run(tx.conn, actor.key, said.digests[-1], command.id, False)  # noqa: FBT003  a value to store
     exchange = command.begun(room.id, tx.now_ms, view)
     return Opened(exchange=exchange, turn=turn, dup=False, untitled=room.untitled)
 
@@ -130,13 +132,13 @@ def finished(tx: Transaction, command: FinishExchange) -> Exchange | None:
     ]
     answers = [message.seq for message in append(tx, room, rows)]
     end(tx, exchange.turn)
-    seqs = {"view": exchange.view, "answers": answers}
+    seqs: dict[str, Any] = {**_SEQS.one(tx.conn, command.id)[0], "answers": answers}
     _FINISH.run(tx.conn, command.state, command.name, tx.now_ms, seqs, command.response, command.id)
     actor = tx.actor(exchange.actor)
     assert actor is not None, "it asked"
-    _INSERT_PREFIX.many(
-        tx.conn, [(actor.key, *digest, command.id, True) for digest in distinct(command.prefixes)]
-    )
+    if seqs.get("asked"):
+        digests = distinct(answered(seqs["asked"], command.entries))
+        _INSERT_PREFIX.many(tx.conn, [(actor.key, *one, command.id, True) for one in digests])
     return _unfiltered(tx.conn, command.id)
 
 
@@ -177,98 +179,74 @@ def _known(tx: Transaction, command: OpenExchange, actor: KnownActor) -> Exchang
 
 
 def _place(
-    tx: Transaction, command: OpenExchange, actor: KnownActor
-) -> tuple[LockedRoom, Spans, int]:
-    """The room, the seqs of what it holds of the request already, and how many entries those are."""
+    tx: Transaction, command: OpenExchange, said: Said, actor: KnownActor
+) -> tuple[Place, bool]:
+    """Where a request goes on, and whether it is the first that is said there."""
     if command.previous is not None:
         before = get(tx.conn, command.previous)
         if before is None or before.actor != command.actor:
             raise not_found()
-        view = _with(before.view, before.answers)
-        room, _ = tx.writable(command.room or before.room, command.actor)
-        return room, view, 0
-    found = _matched(tx, command, actor)
-    if found is not None:
-        return found
-    if command.room is None:
-        return rooms.make(tx, command.new_room), (), 0
-    room = rooms.conversation(tx, command.room, command.actor)
+        room, _ = tx.writable(before.room, command.actor)
+        return Place(room=room, before=spans_of(before.answers, before.view)), False
+    if command.room is not None:
+        room = rooms.conversation(tx, command.room, command.actor)
+    elif command.client:
+        room = _of_client(tx, command, actor)
+    else:
+        place = found(tx, said, actor)
+        return place or Place(room=rooms.make(tx, command.new_room)), place is None
     if not command.whole:  # what is new goes on from all that was said
-        return room, ((1, room.seq),) if room.seq else (), 0
-    return room, *_aligned(tx.conn, room.id, command.entries)
+        return Place(room=room, before=((1, room.seq),) if room.seq else ()), False
+    place = held(tx, said, actor, room)
+    return place or Place(room=room), place is None
 
 
-def _matched(
-    tx: Transaction, command: OpenExchange, actor: KnownActor
-) -> tuple[LockedRoom, Spans, int] | None:
-    """Where the longest known beginning of the entries leads to, if the room may go on there."""
-    counts = {digest: count for count, digest in command.prefixes}
-    rows = _PREFIXES.all(tx.conn, [(digest,) for digest in counts], actor.key)
-    for digest, id_, answered in sorted(rows, key=lambda row: -counts[bytes(row[0])]):
-        exchange = _unfiltered(tx.conn, id_)
-        assert exchange is not None
-        taken = counts[bytes(digest)]
-        if command.room not in (None, exchange.room):
-            continue
-        if not answered and exchange.state not in _UNANSWERED:
-            continue  # the same question again is another conversation
-        head = _HEAD.first(tx.conn, exchange.room)
-        seen = stored_rooms.get(tx.conn, exchange.room, command.actor)
-        if head is None or head[0] != id_ or seen is None or seen.deleted_ms is not None:
-            continue
-        view = _with(exchange.view, exchange.answers if answered else ())
-        later = spoken(tx.conn, exchange.room, ((view[-1][1] + 1, view[-1][1] + LAST_MESSAGES),))
-        for message in later:
-            if taken < len(command.entries) and _alike(command.entries[taken], message):
-                view = _with(view, [message.seq])
-                taken += 1
-        room, _ = tx.writable(exchange.room, command.actor)
-        return room, view, taken
-    return None
+def _of_client(tx: Transaction, command: OpenExchange, actor: KnownActor) -> LockedRoom:
+    """The room that an id of the client's means. It is made at first, and again after it was deleted."""
+    row = _CLIENT_ROOM.first(tx.conn, actor.key, command.client)
+    seen = None if row is None else stored_rooms.get(tx.conn, row[0], command.actor)
+    if seen is not None and seen.deleted_ms is None:
+        return rooms.conversation(tx, seen.id, command.actor)
+    room = rooms.make(tx, command.new_room)
+    _FORGET_ROOM.run(tx.conn, actor.key, command.client)
+    _INSERT_ROOM.run(tx.conn, actor.key, command.client, room.key)
+    return room
 
 
-def _aligned(conn: Connection, room: RoomId, entries: Sequence[Entry]) -> tuple[Spans, int]:
-    """What a room that was named holds of a history: its system prompt, and all up to the last answer, in order.
+def _stored(
+    tx: Transaction,
+    command: OpenExchange,
+    authors: tuple[KnownActor, KnownActor],
+    place: Place,
+    *,
+    begins: bool,
+) -> tuple[bool, Spans, Sequence[int]]:
+    """Appends what is new of a request; whether anything is, all that was said with it, and which of that are prompts.
 
-    What stands behind the last answer is new, whatever words the room may hold already.
+    Prompts are messages where they begin a room, and where they are given as something to be added to one.
     """
-    last = max(
-        (index for index, entry in enumerate(entries) if entry.role is Role.ASSISTANT), default=-1
-    )
-    first = messages.page(conn, room, after=0, limit=FIRST_MESSAGES).messages
-    newest = messages.page(conn, room, limit=LAST_MESSAGES).messages
-    there = [*first, *[message for message in newest if not first or message.seq > first[-1].seq]]
-    view: Spans = ()
-    taken = at = 0
-    for index, entry in enumerate(entries):
-        if index > last and entry.role not in (Role.SYSTEM, Role.DEVELOPER):
-            break
-        places = (place for place in range(at, len(there)) if _alike(entry, there[place]))
-        place = next(places, None)
-        if place is None:
-            break
-        view = _with(view, [there[place].seq])
-        at, taken = place + 1, index + 1
-    return view, taken
-
-
-def _alike(entry: Entry, message: Message) -> bool:
-    return message.deleted_ms is None and likeness(entry) == likeness(message) != b""
-
-
-def _with(view: Spans, seqs: Sequence[int]) -> Spans:
-    """The spans with more seqs behind them."""
-    spans = [*view]
-    for seq in seqs:
-        if spans and spans[-1][1] == seq - 1:
-            spans[-1] = (spans[-1][0], seq)
-        else:
-            spans.append((seq, seq))
-    return tuple(spans)
+    beside: dict[int, int] = {}
+    if command.whole and not begins:
+        places = [at for at, entry in enumerate(command.entries) if is_prompt(entry)]
+        said = [command.entries[at] for at in places]
+        beside = dict(zip(places, prompts(tx, place.room, said), strict=True))
+    kept = [at for at in range(place.taken, len(command.entries)) if at not in beside]
+    ids, entries = [command.ids[at] for at in kept], [command.entries[at] for at in kept]
+    new = [one.seq for one in append(tx, place.room, by_role(ids, entries, *authors))]
+    view, known = [*place.refs, *new], len(place.refs)
+    for index, (at, ref) in reversed([*enumerate(beside.items())]):
+        known_before = min(at - index, known)
+        view.insert(known_before if at < place.taken else known + bisect_left(kept, at), ref)
+    own = [seq for seq, entry in zip(new, entries, strict=True) if is_prompt(entry)]
+    return bool(new), spans_of(view, place.before), [*own, *beside.values()]
 
 
 def _insert(
-    tx: Transaction, command: OpenExchange, room: LockedRoom, actor: KnownActor, view: Spans
+    tx: Transaction,
+    command: OpenExchange,
+    room: LockedRoom,
+    actor: KnownActor,
+    seqs: Mapping[str, Any],
 ) -> None:
     _INSERT.run(
         tx.conn,
@@ -283,11 +261,7 @@ def _insert(
         command.previous,
         command.kept,
         command.body_digest,
-        {"view": view, "answers": ()},
+        seqs,
         command.request,
         command.metadata,
     )
-    if command.prefixes:
-        count, digest = command.prefixes[0]
-        if count == len(command.entries):
-            _INSERT_PREFIX.run(tx.conn, actor.key, digest, command.id, False)  # noqa: FBT003  as above

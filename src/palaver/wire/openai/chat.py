@@ -5,8 +5,8 @@ its model, its instructions and its settings. What comes back goes to the client
 its last bytes once the answer is stored. The call starts while the request is being stored, and nothing reaches the
 client before it is. An answer that breaks says so in an error event, and its connection ends without an end.
 
-Which room it is stored in: the one that is named (`conversation`, the header `X-Palaver-Room`, or `metadata.room`),
-else the one whose history this one continues, else a new one. `store: false` stores nothing at all.
+Which room it is stored in: the one that is named (see `names`), else the one whose history this one continues, else a
+new one. `store: false` stores nothing at all.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
@@ -29,23 +29,23 @@ from palaver.model import (
     NO_DATA,
     Actor,
     AgentCard,
+    Entry,
     ExchangeKind,
     ExchangeState,
-    RoomId,
     Scope,
     Visibility,
 )
 from palaver.wire.openai import problems
 from palaver.wire.openai.auth import caller, visibility_of
-from palaver.wire.openai.bodies import answer, is_repeated, metadata_of, room_named, room_of
-from palaver.wire.openai.items import Invalid, Json, as_object, room_id
+from palaver.wire.openai.bodies import answer, is_repeated, metadata_of
+from palaver.wire.openai.items import Invalid, Json, as_object
 from palaver.wire.openai.messages import completion_of, entries_of
 from palaver.wire.openai.models import Models
+from palaver.wire.openai.names import ROOM_HEADER, Named, named
 from palaver.wire.openai.passthrough import joined, passed_on, refusal
 from palaver.wire.streams import Attended, Broken, event_headers, stream
 
 PATH = "/chat/completions"
-ROOM_HEADER = "x-palaver-room"
 CHOICES_MAX = 128
 _OF_CALL = frozenset({"model", "messages", "stream", "stream_options", "n"})
 
@@ -60,7 +60,8 @@ class _Wanted:
     stream: bool
     choices: int
     agent: AgentCard | None
-    room: RoomId | None
+    entries: tuple[Entry, ...]
+    named: Named
     visibility: Visibility
     repeated: bool
 
@@ -88,7 +89,6 @@ class Chat:
             )
 
         if wanted.body.get("store") is False:
-            entries_of(wanted.body.get("messages"))  # what is wrong is refused all the same
             running = self._core.exchanges.unstored(ask)
         else:
             running = await self._begun(me, wanted, ask)
@@ -122,6 +122,7 @@ class Chat:
         agent = await self._models.agent(model) if isinstance(model, str) else None
         if not isinstance(body.get("stream", False), bool | None):
             raise Invalid("Must be true or false.", "stream", "invalid_type")
+        entries, visibility = entries_of(body.get("messages")), visibility_of(request)
         return _Wanted(
             raw=raw,
             body=body,
@@ -129,8 +130,9 @@ class Chat:
             stream=body.get("stream") is True,
             choices=choices if isinstance(choices, int) and 0 < choices <= CHOICES_MAX else 1,
             agent=agent,
-            room=_room(request, body),
-            visibility=visibility_of(request),
+            entries=entries,
+            named=named(request, body, entries, visibility, whole=True),
+            visibility=visibility,
             repeated=is_repeated(request),
         )
 
@@ -223,15 +225,18 @@ class _Answer:
 
 
 def _asked(wanted: _Wanted) -> Asked:
-    """The request as the core takes it. Refused: messages that are none."""
-    body = wanted.body
+    """The request as the core takes it."""
+    body, names = wanted.body, wanted.named
     kept = body.get("store") is True
     return Asked(
         kind=ExchangeKind.CHAT,
-        entries=entries_of(body.get("messages")),
+        entries=wanted.entries,
         model=str(body.get("model") or ""),
         request={key: value for key, value in body.items() if key != "messages"},
-        room=wanted.room,
+        room=names.room,
+        client=names.client,
+        about=names.about,
+        title=names.title,
         visibility=wanted.visibility,
         whole=True,
         kept=kept,
@@ -250,18 +255,6 @@ def _object(raw: bytes) -> Json:
     if not isinstance(body, dict):
         raise Refused(Code.INVALID_JSON, "The body must be a JSON object.")
     return cast("Json", body)
-
-
-def _room(request: Request, body: Json) -> RoomId | None:
-    """The room that a request names. A `metadata.room` that is no id is the client's own business."""
-    room = room_of(body)
-    if room is not None:
-        return room
-    header = request.headers.get(ROOM_HEADER)
-    if header is not None:
-        return room_named(header, None)
-    named = as_object(body.get("metadata")).get("room")
-    return room_id(named) if isinstance(named, str) else None
 
 
 def _stopped() -> ProviderError:

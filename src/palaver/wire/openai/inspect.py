@@ -46,8 +46,9 @@ def _request(exchange: Exchange, view: tuple[Message, ...]) -> Json:
     if exchange.kind is ExchangeKind.CHAT:
         made = {**exchange.request, "messages": messages.messages_of(view)}
     else:
-        # What was said before is not the request's own: its rows are those that were stored with it.
-        own = [one for one in view if one.created_ms >= exchange.created_ms]
+        # What was said before is the request's own where it brought it; else its rows were stored with it.
+        whole = exchange.previous is None and not exchange.request.get("conversation")
+        own = [one for one in view if whole or one.created_ms >= exchange.created_ms]
         made = {**exchange.request, "input": [items.item_of(one) for one in own]}
         if exchange.metadata:
             made["metadata"] = dict(exchange.metadata)

@@ -46,6 +46,7 @@ from palaver.wire.openai.bodies import answer, is_repeated
 from palaver.wire.openai.events import Composer
 from palaver.wire.openai.items import Invalid, Json, as_object
 from palaver.wire.openai.models import Models
+from palaver.wire.openai.names import named
 from palaver.wire.openai.paging import page_of, paging_of
 from palaver.wire.openai.passthrough import answered, joined, passed_on, refusal, whole
 from palaver.wire.openai.relayed import Relayed
@@ -244,14 +245,20 @@ class Responses:
         """The exchange, its request stored and its answer on the way."""
         if wanted.previous is not None:
             await self._previous(me, wanted.previous)
+        visibility, whole = visibility_of(request), wanted.room is None and wanted.previous is None
+        about = {**wanted.body, "metadata": wanted.metadata}
+        names = named(request, about, wanted.entries, visibility, whole=whole)
         asked = Asked(
             kind=ExchangeKind.RESPONSE,
             entries=wanted.entries,
             model=wanted.model,
             request=wanted.body,
-            room=wanted.room,
-            visibility=visibility_of(request),
-            whole=wanted.room is None and wanted.previous is None,
+            room=names.room,
+            client=names.client,
+            about=names.about,
+            title=names.title,
+            visibility=visibility,
+            whole=whole,
             previous=wanted.previous,
             kept=True,
             metadata=wanted.metadata,

@@ -1,0 +1,147 @@
+"""By what a request names its conversation: rooms, the ids that programs send by themselves, and side tasks."""
+
+from typing import Any
+
+import pytest
+from starlette.requests import Request
+from tests.support.upstream import ScriptedUpstream, reply
+from tests.wire.door import Door
+from tests.wire.openai.client import CHAT, bare_client, room_texts, said
+from tests.wire.openai.test_chat import body
+
+from palaver.model import Entry, Role, Visibility
+from palaver.wire.openai.names import PROGRAMS, TASKS, is_task, named
+
+RESPONSES = "/v1/responses"
+TITLE = "### Task:\nGenerate a concise, 3-5 word title.\n<chat_history>\nUSER: q0\n</chat_history>"
+
+
+@pytest.mark.usefixtures("models")
+async def test_an_id_that_a_program_sends_by_itself_is_a_room(relay: Door) -> None:
+    client, other = bare_client(relay, "ids"), bare_client(relay, "others")
+    rooms: set[str] = set()
+    for _, headers, session in PROGRAMS:
+        ids = dict.fromkeys((*headers, *filter(None, [session])), "one")
+        first = await client.post(CHAT, content=body(messages=said("q0")), headers=ids)
+        edited = await client.post(CHAT, content=body(messages=said("q0!")), headers=ids)
+        room = first.headers["x-palaver-room"]
+        assert edited.headers["x-palaver-room"] == room
+        for name in headers:
+            got = await client.post(
+                CHAT, content=body(messages=said("q0")), headers=ids | {name: "two"}
+            )
+            assert got.headers["x-palaver-room"] != room, name
+        theirs = await other.post(CHAT, content=body(messages=said("q0")), headers=ids)
+        assert theirs.headers["x-palaver-room"] != room
+        named = await client.post(
+            CHAT, content=body(messages=said("q1"), metadata={"room": room}), headers={}
+        )
+        assert named.headers["x-palaver-room"] == room
+        rooms.add(room)
+    assert len(rooms) == len(PROGRAMS)
+
+
+@pytest.mark.usefixtures("models")
+async def test_threads_of_one_session_are_rooms(relay: Door) -> None:
+    client = bare_client(relay, "threads")
+    rooms: list[str] = []
+    for thread in ("main", "child", "main"):
+        headers = {"session-id": "s_1", "thread-id": thread, "x-client-request-id": thread}
+        asked = {"model": "m", "input": said("q0"), "prompt_cache_key": "s_1"}
+        got = (await client.post(RESPONSES, json=asked, headers=headers)).json()
+        rooms.append("r_" + got["conversation"]["id"].removeprefix("conv_"))
+    assert rooms[0] == rooms[2] != rooms[1]
+    heads = [(b"thread-id", b"child"), (b"session-id", b"s_1")]
+    asked_so = Request({"type": "http", "headers": heads})
+    kept = named(asked_so, {}, (), Visibility.OPEN, whole=True).about["client"]
+    assert kept == {"program": "Codex", "conversation": "child", "session": "s_1"}
+    alone = {"model": "m", "input": said("q0"), "prompt_cache_key": "s_1"}
+    got = (await client.post(RESPONSES, json=alone)).json()
+    assert "r_" + got["conversation"]["id"].removeprefix("conv_") not in rooms
+
+
+async def test_side_tasks_stand_in_one_room_of_their_callers(
+    relay: Door, models: ScriptedUpstream
+) -> None:
+    client, other = bare_client(relay, "tasks"), bare_client(relay, "other tasks")
+    headers = {"x-openwebui-chat-id": "c1"}
+    models.will(reply("a0"), reply("Title"), reply("Tags"), reply("a1"))
+    first = await client.post(CHAT, content=body(messages=said("q0")), headers=headers)
+    titled = await client.post(CHAT, content=body(messages=said(TITLE)), headers=headers)
+    marked = await client.post(
+        CHAT, content=body(messages=said("q0"), metadata={"palaver": "task"})
+    )
+    later = await client.post(CHAT, content=body(messages=said("q0", "a0", "q1")))
+    room, tasks = first.headers["x-palaver-room"], titled.headers["x-palaver-room"]
+    assert tasks != room
+    assert marked.headers["x-palaver-room"] == tasks
+    assert later.headers["x-palaver-room"] == room
+    texts = [text for _, text in await room_texts(relay.http(), tasks)]
+    assert texts == [TITLE, "Title", "q0", "Tags"]
+    theirs = await other.post(CHAT, content=body(messages=said(TITLE)))
+    assert theirs.headers["x-palaver-room"] != tasks
+    private = await client.post(
+        CHAT, content=body(messages=said(TITLE)), headers={"x-palaver-visibility": "private"}
+    )
+    assert private.headers["x-palaver-room"] != tasks, "what is private is told to nobody"
+    _, reader = await relay.guest()
+    assert (await reader.get(f"/api/rooms/{tasks}")).json()["title"] == "Side tasks"
+
+
+def test_every_form_of_a_side_task_is_known_and_no_conversation_is_one() -> None:
+    def user(text: str) -> Entry:
+        return Entry(role=Role.USER, text=text)
+
+    for _, role, beginnings, holds in TASKS:
+        for words in beginnings:
+            task = Entry(role=role, text=f"{words} … {holds}")
+            entries = (task,) if role is Role.USER else (task, user("a"), user("b"))
+            assert is_task(entries), words
+            assert not is_task((*entries, Entry(role=Role.ASSISTANT, text="x"), user("more")))
+    assert not is_task((user("### Task:\nGenerate a logo for my shop"),))
+    assert not is_task((user("You are a title generator."),))
+    assert not is_task((user(TITLE), user("and more")))
+
+
+CLOCK = [
+    [{"role": "system", "content": f"It is 10:0{turn}."}, *said("q0", "a0", "q1", "a1", "q2")]
+    for turn in range(3)
+]
+
+
+async def test_a_request_is_shown_as_it_was_whatever_changed_beside_what_was_said(
+    relay: Door, models: ScriptedUpstream
+) -> None:
+    client = bare_client(relay, "clock")
+    _, reader = await relay.guest()
+    models.will(reply("a0"), reply("a1"), reply("a2"))
+    rooms: set[str] = set()
+    for turn, messages in enumerate(CLOCK):
+        sent = messages[: 2 * turn + 2]
+        got = await client.post(CHAT, content=body(messages=sent))
+        rooms.add(got.headers["x-palaver-room"])
+        answers = (await reader.get(f"/api/rooms/{next(iter(rooms))}/messages")).json()["messages"]
+        exchange = answers[-1]["meta"]["exchange"]
+        shown: Any = (await reader.get(f"/api/exchanges/{exchange}")).json()
+        assert shown["request"]["messages"] == sent
+    assert len(rooms) == 1
+    assert await room_texts(reader, rooms.pop()) == [
+        ("system", "It is 10:00."),
+        *[
+            ("user" if place % 2 == 0 else "assistant", text)
+            for place, text in enumerate(("q0", "a0", "q1", "a1", "q2", "a2"))
+        ],
+    ]
+
+
+@pytest.mark.parametrize("address", [CHAT, RESPONSES])
+@pytest.mark.usefixtures("models")
+async def test_a_named_room_is_kept_to_at_both_addresses(relay: Door, address: str) -> None:
+    client = bare_client(relay, "named")
+    room = (await client.post(CHAT, content=body(messages=said("q0")))).headers["x-palaver-room"]
+    field = "messages" if address == CHAT else "input"
+    for more, headers in (({"metadata": {"room": room}}, {}), ({}, {"x-palaver-room": room})):
+        asked = {"model": "m", field: said(f"by {more or headers}"), **more}
+        await client.post(address, json=asked, headers={"thread-id": "t", **headers})
+    texts = [text for role, text in await room_texts(relay.http(), room) if role == "user"]
+    assert len(texts) == 3
