@@ -20,7 +20,7 @@ from tests.support.upstream import (
     whole,
 )
 from tests.wire.door import Door, Live
-from tests.wire.openai.client import CHAT, bare_client, said
+from tests.wire.openai.client import CHAT, bare_client, client_of, said
 
 from palaver.wire import streams
 
@@ -273,3 +273,16 @@ async def test_a_client_gets_comments_while_the_model_server_has_not_even_a_head
     assert got.startswith(streams.PING)
     assert (b"no entry" if fails else b"Hello") in got
     assert got.endswith(b"data: [DONE]\n\n") is not fails
+
+
+@pytest.mark.parametrize("came", [whole(completion()), stream("Hel", "lo", FINISH, DONE)])
+async def test_a_client_gets_a_stream_or_one_body_as_it_asked_whatever_came(
+    relay: Door, models: ScriptedUpstream, came: Script
+) -> None:
+    models.default = came
+    client = client_of(relay)
+    body = await client.chat.completions.create(model="m", messages=said("hi"))
+    assert body.choices[0].message.content == "Hello"
+    parts = await client.chat.completions.create(model="m", messages=said("hi"), stream=True)
+    deltas = [part.choices[0].delta.content or "" async for part in parts]
+    assert "".join(deltas) == "Hello"

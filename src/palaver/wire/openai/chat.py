@@ -2,7 +2,8 @@
 
 Rules: the request's bytes go on unchanged, but for `conversation`, which is ours, and an agent's name, which becomes
 its model, its instructions and its settings. What comes back goes to the client byte for byte, one write an event;
-its last bytes once the answer is stored. The call starts while the request is being stored, and nothing reaches the
+its last bytes once the answer is stored; only where a stream was asked for and one body came, or the other way round,
+it is put into the form that was asked for. The call starts while the request is being stored, and nothing reaches the
 client before it is. An answer that breaks says so in an error event, and its connection ends without an end.
 
 Which room it is stored in: the one that is named (see `names`), else the one whose history this one continues, else a
@@ -38,7 +39,7 @@ from palaver.model import (
 from palaver.wire.openai import problems
 from palaver.wire.openai.auth import caller, visibility_of
 from palaver.wire.openai.bodies import answer, is_repeated, metadata_of
-from palaver.wire.openai.items import Invalid, Json, as_object
+from palaver.wire.openai.items import Invalid, Json, as_list, as_object
 from palaver.wire.openai.messages import completion_of, entries_of
 from palaver.wire.openai.models import Models
 from palaver.wire.openai.names import ROOM_HEADER, Named, named
@@ -167,7 +168,7 @@ class _Answer:
             return await self._again(send)
         call = await running.begun()
         headers = [*call.headers, *self.own_headers(call.headers)]
-        if call.streams:
+        if call.streams and self._wanted.stream:
             await stream(send, self._events(), event_headers(headers), status=call.status)
             return None
         body = await joined(running.follow())
@@ -178,7 +179,11 @@ class _Answer:
         shown = outcome is not None and outcome.told and bool(envelope.get("choices"))
         if failure is not None and not shown:
             raise failure
-        told = Response(body, call.status)
+        if self._wanted.stream and envelope.get("choices"):
+            await stream(send, _chunks(envelope, self._wanted.body), event_headers(headers))
+            return None
+        told = answer(envelope) if call.streams else Response(body, call.status)
+        headers = [pair for pair in headers if pair[0] not in told.headers]
         told.raw_headers += [(n.encode("latin-1"), v.encode("latin-1")) for n, v in headers]
         return told
 
@@ -279,15 +284,14 @@ async def _chunks(completion: Json, body: Json) -> AsyncGenerator[bytes, None]:
     """A completion as a stream that says all at once."""
     head = {key: value for key, value in completion.items() if key not in {"choices", "usage"}}
     head["object"] = "chat.completion.chunk"
-    for choice in completion["choices"]:
-        delta = dict(choice["message"])
+    for index, choice in enumerate(map(as_object, as_list(completion.get("choices")))):
+        delta = dict(as_object(choice.get("message")))
         if "tool_calls" in delta:
-            delta["tool_calls"] = [
-                {"index": place, **call} for place, call in enumerate(delta["tool_calls"])
-            ]
-        part = {"index": choice["index"], "delta": delta, "finish_reason": None}
+            calls = map(as_object, as_list(delta["tool_calls"]))
+            delta["tool_calls"] = [{"index": place, **call} for place, call in enumerate(calls)]
+        part = {"index": choice.get("index", index), "delta": delta, "finish_reason": None}
         yield _frame({**head, "choices": [part]})
-        end = {**part, "delta": {}, "finish_reason": choice["finish_reason"]}
+        end = {**part, "delta": {}, "finish_reason": choice.get("finish_reason")}
         yield _frame({**head, "choices": [end]})
     if as_object(body.get("stream_options")).get("include_usage"):
         yield _frame({**head, "choices": [], "usage": completion.get("usage")})
