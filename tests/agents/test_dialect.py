@@ -51,6 +51,58 @@ def test_tools_and_pictures_are_asked_as_what_they_are() -> None:
     ]
 
 
+def test_what_stood_beside_a_call_is_told_to_whom_it_is_from_and_to_nobody_else() -> None:
+    beside = {"origin": "here m", "thought_in": "thinking", "message": {"x": 1, "role": "evil"}}
+    sign = {
+        "origin": "here m",
+        "call": {"y": 2, "id": "evil", "function": {"z": 3, "name": "evil"}},
+    }
+    call = ToolCall(id="c", name="clock", arguments="{}", beside=sign)
+    asked = Said(role=Role.ASSISTANT, text="", calls=(call,), thought="hm", beside=beside)
+    request = Request(history=(asked,))
+    function = {"name": "clock", "arguments": "{}"}
+    plain = {"id": "c", "type": "function", "function": function}
+    message = {"role": "assistant", "content": None}
+    for other in (None, "here n"):
+        (told,) = body_of(request, "m", usage=False, origin=other)["messages"]
+        assert told == message | {"tool_calls": [plain]}
+    body = body_of(request, "m", usage=False, origin="here m")
+    assert body["messages"] == [
+        {
+            **message,
+            "x": 1,
+            "thinking": "hm",
+            "tool_calls": [{**plain, "y": 2, "function": {"z": 3, **function}}],
+        }
+    ]
+    without = adapted(body, Told(status=422, message="extra inputs"))
+    assert without is not None
+    assert without["messages"] == [message | {"tool_calls": [plain]}]
+    assert adapted(without, Told(status=422, message="extra inputs")) is None
+
+
+def test_pictures_beside_words_are_one_message_with_the_names_of_who_sent_them() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:,"}}
+    request = Request(
+        history=(
+            Said(role=Role.USER, text="see", name="Ana"),
+            Said(role=Role.USER, text="", name="Bo", parts=(picture,)),
+            Said(role=Role.SYSTEM, text="Be brief."),
+        )
+    )
+    assert body_of(request, "m", usage=False)["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "Ana: see"},
+                {"type": "text", "text": "Bo: "},
+                picture,
+            ],
+        },
+    ]
+
+
 def test_settings_pass_through_but_cannot_replace_what_is_ours() -> None:
     settings = {"temperature": 0.1, "grammar": "x", "stream": False, "model": "evil", "n": 9}
     body = body_of(ask("hi", settings=settings), "m", usage=True)

@@ -1,8 +1,17 @@
 """What the pieces of an answer come to, and back again."""
 
+from typing import Any
+
 from hypothesis import given, strategies as st
 
-from palaver.agents.base import Piece, ReasoningPiece, RefusalPiece, TextPiece, ToolPiece
+from palaver.agents.base import (
+    BesidePiece,
+    Piece,
+    ReasoningPiece,
+    RefusalPiece,
+    TextPiece,
+    ToolPiece,
+)
 from palaver.core.gather import Gather, pieces_in, pieces_of, record_of
 from palaver.model import ActorId, Entry, Message, MessageId, RoomId, Status
 
@@ -72,6 +81,40 @@ def test_thoughts_that_were_told_as_words_are_stored_as_thoughts_and_told_again_
         assert (entries[0].text, entries[0].meta) == ("Hello", {"reasoning": "hm"})
         messages = [stored(entry, seq) for seq, entry in enumerate(entries, 1)]
         assert pieces_of(messages, gather.lengths) == pieces
+
+
+def test_what_stood_beside_the_words_and_the_calls_is_kept_with_them_and_in_the_journal() -> None:
+    def beside(fields: dict[str, Any], call: int | None = None, thought_in: str = "") -> Piece:
+        return BesidePiece(fields, "here m", 0, call, thought_in)
+
+    pieces = [
+        beside({}, thought_in="reasoning"),
+        ReasoningPiece("hm"),
+        beside({"details": [{"index": 0, "type": "t", "text": "a"}], "note": "x"}),
+        beside({"details": [{"index": 0, "type": "t", "text": "b"}, {"index": 0, "type": "u"}]}),
+        beside({"note": "y", "more": {"a": 1}}),
+        beside({"more": {"b": [1]}}),
+        beside({"more": {"b": [2]}}),
+        ToolPiece(0, "c0", "f", ""),
+        ToolPiece(1, "c1", "f", "{}"),
+        beside({"signature": "S"}, call=1),
+    ]
+    gather = Gather()
+    for piece in pieces_in([record for piece in pieces if (record := record_of(piece))]):
+        gather.take(piece)
+    first, second = gather.entries({})
+    assert first.text == "{}"
+    assert first.meta["reasoning"] == "hm"
+    assert first.meta["beside"] == {
+        "origin": "here m",
+        "thought_in": "reasoning",
+        "message": {
+            "details": [{"index": 0, "type": "t", "text": "ab"}, {"index": 0, "type": "u"}],
+            "note": "xy",
+            "more": {"a": 1, "b": [1, 2]},
+        },
+    }
+    assert second.meta["beside"] == {"origin": "here m", "call": {"signature": "S"}}
 
 
 def test_an_answer_of_nothing_is_one_empty_entry() -> None:

@@ -9,9 +9,11 @@ import pytest
 from tests.core.conftest import Running, Script
 from tests.support.simulation import SimulatedClock, simulate
 
+from palaver.agents.base import BesidePiece
 from palaver.clock import SystemClock
 from palaver.core import start
 from palaver.core.chat import Sent
+from palaver.core.gather import record_of
 from palaver.core.live import Delta, Happened, Opened
 from palaver.core.reader import Reader
 from palaver.core.start import Core
@@ -257,6 +259,9 @@ async def test_what_a_dead_process_had_shown_comes_back_as_interrupted(
         dead = Journal(tmp_path / "journal" / "streams", "dead")
         dead.piece(turn.id, "seen by ", "thought")
         dead.piece(turn.id, "somebody")
+        record = record_of(BesidePiece({"details": ["a"]}, "here m"))
+        assert record is not None
+        dead.keep(turn.id, *record)
         for task in asyncio.all_tasks():  # as kill -9: the turn ends without a word
             if task.get_name() == f"turn {turn.id}":
                 task.cancel()
@@ -265,6 +270,7 @@ async def test_what_a_dead_process_had_shown_comes_back_as_interrupted(
         answer = await first_answer(core, actor, room)
     assert (answer.text, answer.status) == ("seen by somebody", Status.INTERRUPTED)
     assert answer.meta["reasoning"] == "thought"
+    assert answer.meta["beside"] == {"origin": "here m", "message": {"details": ["a"]}}
     assert answer.id == turn.message
     assert not list((tmp_path / "journal" / "streams").glob("dead*")), (
         "what is stored need not be journaled"

@@ -3,20 +3,28 @@
 Rules, learned from the dialects of many servers: choices are told apart by their index, and each has its own end. Usage
 counts wherever it stands; a chunk without choices, a role that is repeated and `[DONE]` that is missing are fine. A
 part of a tool call belongs to the call with its id, else to the last one with its index, else to the last one; it opens
-a call where that one is complete or has another id. Fields that nobody here knows are kept: texts and lists grow, of
-anything else the last word counts. Texts become well-formed Unicode, whatever the bytes said. Words of another shape
-are read where their meaning is clear, see `shapes`; thoughts in tags are thoughts.
+a call where that one is complete or has another id. Fields that nobody here knows are kept: texts and lists grow, what
+has an `index` at its place, and of anything else the last word counts. Texts become well-formed Unicode, whatever the
+bytes said. Words of another shape are read where their meaning is clear, see `shapes`; thoughts in tags are thoughts.
 
 A completion that comes as one body is its own envelope, unchanged. No bytes and no network here.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import orjson
 
-from palaver.agents.base import Piece, ReasoningPiece, RefusalPiece, TextPiece, ToolPiece
+from palaver.agents.base import (
+    BesidePiece,
+    Piece,
+    ReasoningPiece,
+    RefusalPiece,
+    TextPiece,
+    ToolPiece,
+)
 from palaver.agents.dialect import Mender, as_list, mended
 from palaver.agents.failures import as_object
 from palaver.agents.shapes import FINISHES, chunk_of, words_in
@@ -30,6 +38,9 @@ _NAMING = frozenset({"id", "type", "index", "role", "name", "format", "status"})
 """Fields that are not told in parts, although they are texts."""
 _CONTENTS = ("content", "text", "output_text", "parts", "value")
 _OF_DELTA = frozenset({"role", "refusal", "tool_calls", "function_call", *_CONTENTS, *THOUGHTS})
+_OF_CALL = frozenset({"id", "index", "type", "function", "custom"})
+_FOR_READERS = frozenset({"images", "audio", "annotations", "citations"})
+"""Fields that a model server need not be told again."""
 _OF_CHOICE = frozenset({"index", "delta", "message", "finish_reason", "logprobs", *_CONTENTS})
 _OF_CHUNK = frozenset({"id", "object", "choices", "usage", "obfuscation"})
 
@@ -56,8 +67,10 @@ class _ToolCall:
 class _Choice:
     """One of the answers to the question."""
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, origin: Callable[[], str] | None) -> None:
         self.index = index
+        self._origin = origin
+        self._told_thought_in = ""
         self.role = "assistant"
         self.finish: str | None = None
         self.texts: list[str] = []
@@ -92,7 +105,7 @@ class _Choice:
         if logprobs:
             self.logprobs = as_object(_grown(self.logprobs or {}, logprobs))
         if len(choice) > 2:  # noqa: PLR2004  the index and the delta are in every one
-            _grow(self.more, choice, _OF_CHOICE)
+            grow(self.more, choice, _OF_CHOICE)
 
     def rest(self) -> Iterator[Piece]:
         """What waited for more that did not come."""
@@ -124,11 +137,14 @@ class _Choice:
         words = words_in(content)
         self.unread += words.unread
         thought = ""
-        for name in (*THOUGHTS, "reasoning_details"):
+        for name in THOUGHTS if self._told_thought_in else (*THOUGHTS, "reasoning_details"):
             found = words_in(delta.get(name))
             if (found.text or found.thought) and not thought:
                 thought = found.text + found.thought
                 self.thought_in = name if name in THOUGHTS[:2] else THOUGHTS[0]
+                if name in THOUGHTS and not self._told_thought_in:
+                    self._told_thought_in = name
+                    yield from self._beside({}, thought_in=name)
         refusal = as_text(delta.get("refusal")) + words.refusal
         yield from self._words(
             self._thought.feed(thought + words.thought),
@@ -136,11 +152,21 @@ class _Choice:
             self._refusal.feed(refusal),
         )
         for part in map(as_object, as_list(delta.get("tool_calls"))):
-            yield self._tool(part)
+            tool = self._tool(part)
+            yield tool
+            yield from self._beside(_beside_call(part), tool.call)
         legacy = as_object(delta.get("function_call"))
         if legacy:
             yield self._tool({"function": legacy}, legacy=True)
-        _grow(self.message_more, delta, _OF_DELTA)
+        yield from self._beside(_beside_words(delta))
+        grow(self.message_more, delta, _OF_DELTA)
+
+    def _beside(
+        self, fields: dict[str, Any], call: int | None = None, thought_in: str = ""
+    ) -> Iterator[Piece]:
+        """What stood beside the words, or beside a call."""
+        if self._origin is not None and (fields or thought_in):
+            yield BesidePiece(_copied(fields), self._origin(), self.index, call, thought_in)
 
     def _words(self, thought: str, text: str, refusal: str) -> Iterator[Piece]:
         yield from self._pieces(thought, "", refusal)
@@ -172,7 +198,7 @@ class _Choice:
         call.id, call.name, call.legacy = call.id or id_, call.name or name, legacy
         if arguments:
             call.arguments.append(arguments)
-        _grow(call.more, part, frozenset({"id", "index", "function", "custom"}))
+        grow(call.more, part, frozenset({"id", "index", "function", "custom"}))
         place = next(at for at, one in enumerate(self.calls) if one is call)
         return ToolPiece(place, new_id, new_name, arguments, self.index)
 
@@ -197,9 +223,10 @@ class _Choice:
 class Assembly:
     """One completion, chunk by chunk. Set `over` once the server said that nothing follows."""
 
-    def __init__(self, choices: int = 1) -> None:
-        """`choices`: how many answers were asked for."""
+    def __init__(self, choices: int = 1, origin: Callable[[], str] | None = None) -> None:
+        """`choices`: how many answers were asked for. `origin`: see `BesidePiece`; without it there is none."""
         self._wanted = choices
+        self._origin = origin
         self._choices: dict[int, _Choice] = {}
         self._places: dict[int, int] = {}
         self._whole: dict[str, Any] | None = None
@@ -303,7 +330,7 @@ class Assembly:
             index = self._places.setdefault(index, len(self._places))
         choice = self._choices.get(index)
         if choice is None:
-            choice = self._choices[index] = _Choice(index)
+            choice = self._choices[index] = _Choice(index, self._origin)
         had_ended = choice.finish is not None
         pieces = tuple(choice.take(part))
         self._ended += choice.finish is not None and not had_ended
@@ -317,6 +344,8 @@ def bare(envelope: Mapping[str, Any]) -> dict[str, Any]:
     choices: list[dict[str, Any]] = []
     for choice in map(as_object, as_list(envelope.get("choices"))):
         message = dict(as_object(choice.get("message")))
+        for name in _beside_words(message):
+            del message[name]
         for name in ("content", "refusal", *THOUGHTS):
             if message.get(name):
                 message[name] = ""
@@ -356,14 +385,18 @@ def _called(call: _ToolCall) -> dict[str, Any]:
 
 
 def _emptied(call: dict[str, Any]) -> dict[str, Any]:
+    call = {name: value for name, value in call.items() if name in _OF_CALL}
     if "function" in call:
-        return {**call, "function": {**as_object(call["function"]), "arguments": ""}}
+        function = {"name": as_object(call["function"]).get("name"), "arguments": ""}
+        return {**call, "function": function}
     if "custom" in call:
         return {**call, "custom": {**as_object(call["custom"]), "input": ""}}
     return call
 
 
-def _grow(known: dict[str, Any], found: Mapping[str, Any], without: frozenset[str]) -> None:
+def grow(
+    known: dict[str, Any], found: Mapping[str, Any], without: frozenset[str] = frozenset()
+) -> None:
     """Adds fields to what is known of them."""
     for name, value in found.items():
         if name not in without and value is not None:
@@ -374,12 +407,52 @@ def _grown(known: object, value: object) -> object:
     if isinstance(known, str) and isinstance(value, str):
         return known + value
     if isinstance(known, list) and isinstance(value, list):
-        cast("list[object]", known).extend(cast("list[object]", value))
+        for one in cast("list[object]", value):
+            _extend(cast("list[object]", known), one)
         return cast("object", known)
     if isinstance(known, dict) and isinstance(value, dict):
-        _grow(cast("dict[str, Any]", known), cast("dict[str, Any]", value), frozenset())
+        grow(cast("dict[str, Any]", known), cast("dict[str, Any]", value))
         return cast("object", known)
     return value
+
+
+def _extend(known: list[object], value: object) -> None:
+    """Adds to a list what is new in it; what has an index grows where it stands."""
+    new = as_object(value)
+    if isinstance(new.get("index"), int):
+        for one in map(as_object, reversed(known)):
+            ids = {one.get("id"), new.get("id")} - {None, ""}
+            if len(ids) < 2 and all(one.get(name) == new.get(name) for name in ("index", "type")):  # noqa: PLR2004  another id
+                return grow(one, new)
+    known.append(value)
+    return None
+
+
+def _beside_words(delta: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a message that are its server's own."""
+    return _said(delta, _OF_DELTA | _FOR_READERS)
+
+
+def _beside_call(part: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a tool call, and of its function, that are its server's own."""
+    function = _said(as_object(part.get("function")), frozenset({"name", "arguments"}))
+    return _said({**part, "function": None}, _OF_CALL) | (
+        {"function": function} if function else {}
+    )
+
+
+def _said(fields: Mapping[str, Any], without: frozenset[str]) -> dict[str, Any]:
+    return {
+        n: one for n, one in fields.items() if n not in without and one not in (None, "", [], {})
+    }
+
+
+def _copied(fields: dict[str, Any]) -> dict[str, Any]:
+    """The same fields for somebody else to have, in well-formed text and numbers."""
+    try:
+        return orjson.loads(orjson.dumps(fields))
+    except orjson.JSONEncodeError:
+        return json.loads(mended(json.dumps(fields, ensure_ascii=False)), parse_int=float)
 
 
 def _word(value: object) -> str:

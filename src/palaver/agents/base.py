@@ -19,11 +19,12 @@ GO_ON = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
-    """What a model asked a tool to do. `arguments` is JSON, as the model wrote it."""
+    """What a model asked a tool to do. `arguments` is JSON, as the model wrote it. `beside`: see `Said`."""
 
     id: str
     name: str
     arguments: str
+    beside: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,8 @@ class Said:
     """One message of the history. `name` tells several people of one room apart.
 
     `parts` are the content as the API has it, where it is more than the text. `calls` are an assistant's, and `call_id`
-    says which of them a tool's words answer.
+    says which of them a tool's words answer. `beside` is what the model server told besides, see `BesidePiece`: its
+    `origin`, and fields of the `message` or of the `call`; `thought_in` is where it told `thought`.
     """
 
     role: Role
@@ -40,6 +42,8 @@ class Said:
     parts: tuple[Mapping[str, Any], ...] = ()
     calls: tuple[ToolCall, ...] = ()
     call_id: str | None = None
+    thought: str = ""
+    beside: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +91,21 @@ class ToolPiece:
     choice: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class BesidePiece:
+    """A piece of what a model server told beside the words: fields of its own, which it may need to be told again.
+
+    They stood beside a `call`, or in the message; `thought_in` is the field in which it tells what the model thinks.
+    `origin` is the server and the model, which alone may be told of it.
+    """
+
+    fields: Mapping[str, Any]
+    origin: str
+    choice: int = 0
+    call: int | None = None
+    thought_in: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
     """The end of a whole answer. `finish` is the provider's word (`stop`, `length`, …); tokens where it told them."""
@@ -97,7 +116,7 @@ class Done:
     output_tokens: int | None = None
 
 
-Piece = TextPiece | ReasoningPiece | RefusalPiece | ToolPiece | Done
+Piece = TextPiece | ReasoningPiece | RefusalPiece | ToolPiece | BesidePiece | Done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

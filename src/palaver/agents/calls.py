@@ -121,6 +121,10 @@ class Forwards(Protocol):
         """The call, once its answer begins. Raises `ProviderError`."""
         ...
 
+    def origin(self, model: str) -> str:
+        """By what it is known that something was told by this server and this model."""
+        ...
+
 
 async def call(
     provider: Provider,

@@ -8,12 +8,12 @@ pieces, and one alone becomes U+FFFD; U+0000 is kept (the store can keep it).
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from palaver.agents.base import Request, Said
+from palaver.agents.base import Request, Said, ToolCall
 from palaver.agents.failures import Told
-from palaver.model import Role
+from palaver.model import NO_DATA, Role
 
 END = "[DONE]"
 NAME_CHARS_MAX = 80
@@ -22,10 +22,16 @@ _OURS = frozenset({"model", "messages", "stream", "stream_options", "n"})
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def body_of(request: Request, model: str, *, usage: bool) -> dict[str, Any]:
-    """The body of a streaming chat completion. `usage` asks for token counts."""
+def body_of(
+    request: Request, model: str, *, usage: bool, origin: str | None = None
+) -> dict[str, Any]:
+    """The body of a streaming chat completion. `usage` asks for token counts.
+
+    `origin`: whom it is for. What that server itself told beside its words is told it again; what it thought, where
+    that led to a tool's call.
+    """
     body = {key: value for key, value in request.settings.items() if key not in _OURS}
-    body |= {"model": model, "messages": _messages(request), "stream": True}
+    body |= {"model": model, "messages": _messages(request, origin), "stream": True}
     if usage:
         body["stream_options"] = {"include_usage": True}
     return body
@@ -35,7 +41,8 @@ def adapted(body: dict[str, Any], told: Told) -> dict[str, Any] | None:
     """The body without what a server says it does not understand; None where that is not the matter.
 
     `stream_options` is left out, `max_tokens` becomes `max_completion_tokens`, a setting that the error names as
-    unsupported is dropped.
+    unsupported is dropped. So is, where nothing else helps, what stood
+    beside its earlier answers.
     """
     if told.status not in {400, 422}:
         return None
@@ -47,7 +54,8 @@ def adapted(body: dict[str, Any], told: Told) -> dict[str, Any] | None:
         return rest | {"max_completion_tokens": body["max_tokens"]}
     if told.code.startswith("unsupported_") and told.param in body and told.param not in _OURS:
         return {key: value for key, value in body.items() if key != told.param}
-    return None
+    messages = [_without_beside(message) for message in body["messages"]]
+    return body | {"messages": messages} if messages != body["messages"] else None
 
 
 def as_list(value: object) -> list[object]:
@@ -84,22 +92,39 @@ class Mender:
 
 
 def in_turns(messages: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The messages, those of one role that follow each other joined; not those that say more than a role can."""
+    """The messages, those of one role that follow each other joined. What stood beside two answers is of neither."""
     found: list[dict[str, Any]] = []
     for message in messages:
         before: dict[str, Any] = found[-1] if found else {"role": None}
-        if before["role"] != message["role"] or not _JOINED.issuperset(before.keys() | message):
+        if before["role"] != message["role"] or message["role"] == Role.TOOL:
             found.append(message)
             continue
-        found[-1] = joined = before | message
-        joined["content"] = _both(before.get("content"), message.get("content"))
+        content = _both(before.get("content"), message.get("content"))
+        found[-1] = joined = {"role": message["role"], "content": content}
         calls = [*before.get("tool_calls", ()), *message.get("tool_calls", ())]
         if calls:
             joined["tool_calls"] = calls
     return found
 
 
-_JOINED = frozenset({"role", "content", "tool_calls"})
+_OF_MESSAGE = frozenset({"role", "content", "tool_calls", "name", "refusal", "function_call"})
+_OF_CALL = frozenset({"id", "type", "function", "custom"})
+
+
+def _without_beside(message: dict[str, Any]) -> dict[str, Any]:
+    if message["role"] != Role.ASSISTANT:
+        return message
+    plain = _only(message, _OF_MESSAGE)
+    if "tool_calls" in plain:
+        plain["tool_calls"] = [_only(call, _OF_CALL) for call in plain["tool_calls"]]
+        for call in plain["tool_calls"]:
+            if "function" in call:
+                call["function"] = _only(call["function"], frozenset({"name", "arguments"}))
+    return plain
+
+
+def _only(fields: dict[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name in known}
 
 
 def _both(before: Any, after: Any) -> Any:
@@ -114,14 +139,14 @@ def _parts(content: Any) -> list[Any]:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
-def _messages(request: Request) -> list[dict[str, Any]]:
+def _messages(request: Request, origin: str | None) -> list[dict[str, Any]]:
     said = sorted(request.history, key=lambda one: one.role is not Role.SYSTEM)
     if request.system_prompt:
         said.insert(0, Said(role=Role.SYSTEM, text=request.system_prompt))
-    return in_turns(_message(one) for one in said)
+    return in_turns(_message(one, origin) for one in said)
 
 
-def _message(said: Said) -> dict[str, Any]:
+def _message(said: Said, origin: str | None) -> dict[str, Any]:
     content: Any = mended(_spoken(said, said.text))
     if said.parts:
         parts = [dict(part) for part in said.parts]
@@ -134,15 +159,23 @@ def _message(said: Said) -> dict[str, Any]:
         message["tool_call_id"] = said.call_id
     if said.calls:
         message["content"] = content or None
-        message["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": mended(call.arguments)},
-            }
-            for call in said.calls
-        ]
-    return message
+        message["tool_calls"] = [_called(call, origin) for call in said.calls]
+    beside = _told_by(origin, said.beside)
+    if said.calls and said.thought and "thought_in" in beside:
+        message[beside["thought_in"]] = mended(said.thought)
+    return beside.get("message", {}) | message
+
+
+def _called(call: ToolCall, origin: str | None) -> dict[str, Any]:
+    beside = _told_by(origin, call.beside).get("call", {})
+    function = {"name": call.name, "arguments": mended(call.arguments)}
+    function = beside.get("function", {}) | function
+    return beside | {"id": call.id, "type": "function", "function": function}
+
+
+def _told_by(origin: str | None, beside: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What stood beside, if it is from there."""
+    return beside if origin is not None and beside.get("origin") == origin else NO_DATA
 
 
 def _spoken(said: Said, text: str) -> str:

@@ -12,7 +12,7 @@ something in a browser for this server's name, and none that name the operator's
 back, but for `x-…`.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, cast
 
@@ -79,6 +79,7 @@ class Forwarded:
         chunks: AsyncGenerator[bytes, None],
         *,
         passing: Passing,
+        origin: Callable[[], str],
         patience: Patience,
         asked: Asked,
         now_ms: int,
@@ -95,7 +96,7 @@ class Forwarded:
         self._patience = patience
         self._asked = asked
         self._now_ms = now_ms
-        self._assembly = Assembly(passing.choices)
+        self._assembly = Assembly(passing.choices, origin)
         self._begin = b""
         self._torn = 0
         self._words: list[str] = []

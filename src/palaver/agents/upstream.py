@@ -12,9 +12,10 @@ every server stop.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, cast
 
 import httpx2
@@ -22,6 +23,7 @@ import orjson
 from pydantic import SecretStr
 
 from palaver.agents.base import (
+    BesidePiece,
     Done,
     Model,
     Piece,
@@ -152,7 +154,7 @@ class Upstream:
         asked = self._asked(model, request)
         response = await self._opened(request, asked, patience)
         passing = Passing(chat=True, stream=True, only_read=True)
-        call = self._begun(response, asked, patience, passing)
+        call = self._begun(response, asked, patience, passing, lambda: self.origin(model))
         try:
             await call.begin()
             async with aclosing(call.told()) as telling:
@@ -160,6 +162,8 @@ class Upstream:
                     for piece in told.pieces:
                         match piece:
                             case TextPiece(_, 0) | ReasoningPiece(_, 0):
+                                yield piece
+                            case BesidePiece(choice=0, call=None) if piece.fields:
                                 yield piece
                             case RefusalPiece(text, 0):
                                 yield TextPiece(text)
@@ -203,13 +207,17 @@ class Upstream:
         if got.is_error:
             model, texts = asked_in(body)
             asked = replace(asked, model=model, texts=texts)
-        call = self._begun(got, asked, patience, passing)
+        call = self._begun(got, asked, patience, passing, lambda: self.origin(asked_in(body)[0]))
         try:
             await call.begin()
         except BaseException:
             await call.close()
             raise
         return call
+
+    def origin(self, model: str) -> str:
+        """See `Forwards`."""
+        return f"{self._base.netloc.decode()}{self._base.path} {model}"
 
     async def close(self) -> None:
         """Ends all connections."""
@@ -244,7 +252,8 @@ class Upstream:
 
     async def _opened(self, request: Request, asked: Asked, patience: Patience) -> httpx2.Response:
         """The response that is a success, after what it took to get one."""
-        body = body_of(request, asked.model, usage=self._asks_usage)
+        origin = self.origin(asked.model)
+        body = body_of(request, asked.model, usage=self._asks_usage, origin=origin)
         retries = adaptations = 0
         while True:
             got = await self._attempt("POST", "/chat/completions", body, asked, patience)
@@ -317,12 +326,18 @@ class Upstream:
     # once it has begun
 
     def _begun(
-        self, response: httpx2.Response, asked: Asked, patience: Patience, passing: Passing
+        self,
+        response: httpx2.Response,
+        asked: Asked,
+        patience: Patience,
+        passing: Passing,
+        origin: Callable[[], str],
     ) -> Forwarded:
         return Forwarded(
             response,
             self._chunks(response, asked, patience),
             passing=passing,
+            origin=cache(origin),
             patience=patience,
             asked=asked,
             now_ms=self._clock.now_ms(),

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from palaver.agents.base import GO_ON, Request, Said, ToolCall
-from palaver.model import ActorId, Kind, Message, Role, Turn
+from palaver.model import NO_DATA, ActorId, Kind, Message, Role, Turn
 from palaver.settings import Settings
 from palaver.store import actors, messages
 from palaver.store.store import Store
@@ -82,10 +82,20 @@ def within(said: Iterable[Message], agent: ActorId, tokens_max: int) -> tuple[Sa
     for message in _paired(kept):
         one = _said(message, agent, named=named)
         if one.calls and told and told[-1].role is Role.ASSISTANT:
-            told[-1] = replace(told[-1], calls=(*told[-1].calls, *one.calls))
+            told[-1] = _one_message(told[-1], one)
         else:
             told.append(one)
     return tuple(told)
+
+
+def _one_message(words: Said, call: Said) -> Said:
+    """A call beside what was said before it, or beside another one."""
+    return replace(
+        words,
+        calls=(*words.calls, *call.calls),
+        thought=words.thought or call.thought,
+        beside=words.beside or call.beside,
+    )
 
 
 def _fitting(spoken: Sequence[Message], tokens_max: int) -> int:
@@ -93,7 +103,7 @@ def _fitting(spoken: Sequence[Message], tokens_max: int) -> int:
     first = last = len(spoken) - 1
     tokens = 0
     for place in range(len(spoken) - 1, -1, -1):
-        tokens += len(spoken[place].text) // CHARS_A_TOKEN + TOKENS_A_MESSAGE
+        tokens += _chars(spoken[place]) // CHARS_A_TOKEN + TOKENS_A_MESSAGE
         if tokens > tokens_max:
             return _begin(spoken, first, last, 1)
         first = place
@@ -144,6 +154,14 @@ def _paired(said: Sequence[Message]) -> list[Message]:
     return found
 
 
+def _chars(message: Message) -> int:
+    """How long it is, with what stood beside it."""
+    beside = message.meta.get("beside")
+    if beside is None:
+        return len(message.text)
+    return len(message.text) + len(message.meta.get("reasoning", "")) + len(str(beside))
+
+
 def _counts(message: Message) -> bool:
     if message.meta.get("choice"):
         return False
@@ -159,12 +177,18 @@ def _persons(message: Message, agent: ActorId) -> bool:
 
 def _said(message: Message, agent: ActorId, *, named: bool) -> Said:
     meta = message.meta
+    thought, beside = meta.get("reasoning", ""), meta.get("beside", NO_DATA)
     if message.kind == Kind.TOOL_RESULT:
         return Said(role=Role.TOOL, text=message.text, call_id=meta.get("call_id", ""))
     if message.kind == Kind.TOOL_CALL:
         arguments = message.text or "{}"
-        call = ToolCall(id=meta.get("call_id", ""), name=meta.get("tool", ""), arguments=arguments)
-        return Said(role=Role.ASSISTANT, text="", calls=(call,))
+        call = ToolCall(
+            id=meta.get("call_id", ""),
+            name=meta.get("tool", ""),
+            arguments=arguments,
+            beside=beside,
+        )
+        return Said(role=Role.ASSISTANT, text="", calls=(call,), thought=thought, beside=beside)
     mine = message.author == agent
     role = Role.ASSISTANT if mine else Role.USER
     if message.role in _RULING:
@@ -175,4 +199,6 @@ def _said(message: Message, agent: ActorId, *, named: bool) -> Said:
         text=message.text,
         name=None if mine else name,
         parts=tuple(meta.get("parts", ())),
+        thought=thought if mine else "",
+        beside=beside if mine else NO_DATA,
     )

@@ -24,7 +24,7 @@ from palaver.core import checks
 from palaver.core.access import Access
 from palaver.core.drafts import AWAY
 from palaver.core.ending import failure_of, finishing, interrupted, too_long
-from palaver.core.gather import Gather, pieces_in, pieces_of, record_of
+from palaver.core.gather import Gather, pieces_in, pieces_of
 from palaver.core.held import Held
 from palaver.core.running import Asked, Running, told_already
 from palaver.core.screen import Screen
@@ -405,7 +405,7 @@ class Exchanges:
                 for piece in told.pieces:
                     gather.take(piece)
                     if screen is not None:
-                        _show(screen, piece)
+                        screen.take(piece)
                 if gather.chars > self._settings.answer_chars_max:
                     raise too_long()
                 if told.last or last:
@@ -467,19 +467,6 @@ class Exchanges:
         await self._turns.until_stored(turn.id, interrupted(exchange, turn.fence, pieces))
         log.info("exchange.recovered", exchange=exchange.id, room=exchange.room)
         return True
-
-
-def _show(screen: Screen, piece: Piece) -> None:
-    """Keeps a piece, and shows it to the room's readers."""
-    match piece:
-        case TextPiece(text, 0):
-            screen.show(text)
-        case ReasoningPiece(text, 0):
-            screen.show("", text)
-        case _:
-            record = record_of(piece)
-            if record is not None:
-                screen.keep(*record)
 
 
 def _title(entries: Sequence[Entry], given: str | None = None) -> str:

@@ -2,16 +2,26 @@
 
 An answer is one entry of text for each choice (with what the model thought in its meta), and one for each tool call.
 `lengths` keeps where one piece ended and the next began, so that a stream can be told again exactly as it was. Thoughts
-whose opening tag is missing were told as words, and are stored as thoughts.
+whose opening tag is missing were told as words, and are stored as thoughts. What the model server told besides is
+`beside` in the meta of the message that it belongs to.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 
-from palaver.agents.base import Piece, ReasoningPiece, RefusalPiece, TextPiece, ToolPiece
+from palaver.agents.assembly import grow
+from palaver.agents.base import (
+    BesidePiece,
+    Piece,
+    ReasoningPiece,
+    RefusalPiece,
+    TextPiece,
+    ToolPiece,
+)
 from palaver.model import Entry, Kind, Message, MessageId, Role
 from palaver.store.journal import PIECE, REASONING, TEXT
 from palaver.thoughts import parted
@@ -32,6 +42,7 @@ class _Tool:
 class _Choice:
     words: dict[str, list[str]] = field(default_factory=lambda: {"t": [], "r": [], "f": []})
     tools: dict[int, _Tool] = field(default_factory=dict[int, _Tool])
+    beside: dict[Any, Any] = field(default_factory=dict[Any, Any])
 
 
 class Gather:
@@ -61,6 +72,9 @@ class Gather:
                 tool.id, tool.name = tool.id or piece.id, tool.name or piece.name
                 tool.arguments.append(piece.arguments)
                 self._note(["c", piece.choice, tool.number], len(piece.arguments))
+            case BesidePiece():
+                choice = self._choices.setdefault(piece.choice, _Choice())
+                self.chars += put_beside(choice.beside, piece)
             case _:
                 pass
 
@@ -92,6 +106,18 @@ class Gather:
             self.lengths.append([*head, length])
 
 
+def put_beside(beside: dict[Any, Any], piece: BesidePiece) -> int:
+    """Adds a piece to what stood beside a `message` or a call's number; how many bytes it has."""
+    beside["origin"] = piece.origin
+    if piece.thought_in:
+        beside["thought_in"] = piece.thought_in
+    if not piece.fields:
+        return 0
+    place = "message" if piece.call is None else piece.call
+    grow(beside.setdefault(place, {}), deepcopy(dict(piece.fields)))
+    return len(orjson.dumps(piece.fields))
+
+
 def headed(entries: Sequence[Entry], meta: Mapping[str, Any]) -> tuple[Entry, ...]:
     """The entries, the first with `meta` beside its own."""
     first, *others = entries
@@ -120,6 +146,9 @@ def record_of(piece: Piece) -> tuple[bytes, bytes] | None:
         case ToolPiece():
             said = ["c", piece.choice, piece.call, piece.id, piece.name, piece.arguments]
             return PIECE, orjson.dumps(said)
+        case BesidePiece():
+            said = ["b", piece.choice, piece.fields, piece.origin, piece.call, piece.thought_in]
+            return PIECE, orjson.dumps(said)
         case _:
             return None
 
@@ -137,6 +166,9 @@ def pieces_in(records: Iterable[tuple[bytes, bytes]]) -> list[Piece]:
             if word == "c":
                 call, id_, name, arguments = rest
                 found.append(ToolPiece(call, id_, name, arguments, choice))
+            elif word == "b":
+                fields, origin, beside_call, thought_in = rest
+                found.append(BesidePiece(fields, origin, choice, beside_call, thought_in))
             else:
                 found.append(_WORDS[word](rest[0], choice))
     return found
@@ -177,18 +209,24 @@ def _entries_of(choice: _Choice, meta: Mapping[str, Any]) -> list[Entry]:
         more["reasoning"] = thought
     if refusal:
         more["refusal"] = refusal
+    words = {name: one for name, one in choice.beside.items() if isinstance(name, str)}
+    if len(words) > 1:  # more than its origin
+        more["beside"] = words
     found: list[Entry] = []
     if text or refusal or (thought and not choice.tools):
         found.append(Entry(role=Role.ASSISTANT, text=text, meta=more))
         more = dict(meta)
-    for tool in choice.tools.values():
-        call = {"call_id": tool.id, "tool": tool.name}
+    for number, tool in choice.tools.items():
+        call: dict[str, Any] = {"call_id": tool.id, "tool": tool.name}
         own = meta if tool.number else more
+        if number in choice.beside:
+            origin = {"origin": choice.beside["origin"]}
+            call["beside"] = {**origin, **own.get("beside", {}), "call": choice.beside[number]}
         found.append(
             Entry(
                 role=Role.ASSISTANT,
                 kind=Kind.TOOL_CALL,
-                text="".join(tool.arguments),
+                text="".join(tool.arguments) or "{}",
                 meta={**own, **call},
             )
         )

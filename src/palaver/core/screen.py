@@ -5,7 +5,9 @@ from typing import Any
 
 import structlog
 
+from palaver.agents.base import BesidePiece, Piece, ReasoningPiece, TextPiece
 from palaver.clock import Clock
+from palaver.core.gather import put_beside, record_of
 from palaver.core.hub import Hub
 from palaver.model import Message, Turn
 from palaver.store.commands import Part
@@ -17,7 +19,8 @@ log = structlog.stdlib.get_logger()
 class Screen:
     """What readers are shown of one answer.
 
-    Of one that a program writes itself, `message` is what was stored, and `meta` what is stored with it.
+    Of one that a program writes itself, `message` is what was stored, and `meta` what is stored with it. `beside` is
+    what the model server told besides, which nobody is shown.
     """
 
     def __init__(self, hub: Hub, journal: Journal, turn: Turn, clock: Clock, until: float) -> None:
@@ -33,6 +36,8 @@ class Screen:
         self._copied = (0, 0)
         self._parts = 0
         self._held: tuple[str, str] = ("", "")
+        self.beside: dict[Any, Any] = {}
+        self._chars_beside = 0
 
     def renewed(self, until: float) -> None:
         """The turn is this process's until then; what was held back meanwhile is shown."""
@@ -62,10 +67,20 @@ class Screen:
             self._held = ("", "")
             self._hub.add(self.stream, text, reasoning)
 
-    def keep(self, kind: bytes, data: bytes) -> None:
-        """Keeps a piece that only the one who asked sees. It is shown even where the journal's disk is full."""
-        with suppress(OSError):
-            self._journal.keep(self.turn.id, kind, data)
+    def take(self, piece: Piece) -> None:
+        """Keeps a piece, and shows the words in it. What only the one who asked sees is told with a full disk, too."""
+        match piece:
+            case TextPiece(text, 0):
+                self.show(text)
+            case ReasoningPiece(text, 0):
+                self.show("", text)
+            case _:
+                record = record_of(piece)
+                if record is not None:
+                    with suppress(OSError):
+                        self._journal.keep(self.turn.id, *record)
+                if isinstance(piece, BesidePiece):
+                    self._chars_beside += put_beside(self.beside, piece)
 
     @property
     def text(self) -> str:
@@ -80,7 +95,9 @@ class Screen:
     @property
     def chars(self) -> int:
         """How much came, in characters."""
-        return sum(self.stream.lengths) + len(self._held[0]) + len(self._held[1])
+        return (
+            self._chars_beside + sum(self.stream.lengths) + len(self._held[0]) + len(self._held[1])
+        )
 
     def part(self) -> Part | None:
         """What came since the last part that was copied."""

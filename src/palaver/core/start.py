@@ -11,7 +11,7 @@ import structlog
 
 from palaver.agents.asking import complete
 from palaver.agents.base import Model, Provider
-from palaver.agents.calls import Body, Call, call
+from palaver.agents.calls import Body, Call, Forwards, call
 from palaver.agents.detect import Providers
 from palaver.clock import Clock, SystemClock
 from palaver.core.access import Access
@@ -208,6 +208,11 @@ class Core:
         """Takes over what dead processes left in journals; with `aside` also what was set aside."""
         for left in (self.held, self.turns, self.drafts):
             await left.recover(aside=aside)
+
+    async def origin(self, model: str) -> str | None:
+        """By what it is known that something was told by the model server and a model; see `BesidePiece`."""
+        provider = await self.providers.current()
+        return provider.origin(model) if isinstance(provider, Forwards) else None
 
     def good_bye(self) -> None:
         """Tells the readers when to come back, not all at once."""

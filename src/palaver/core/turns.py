@@ -34,19 +34,18 @@ from typing import Any, TypeVar
 import structlog
 
 from palaver.agents.base import (
+    BesidePiece,
     Done,
     Provider,
-    ReasoningPiece,
-    RefusalPiece,
     Request,
     TextPiece,
-    ToolPiece,
 )
 from palaver.clock import Clock
 from palaver.core import checks, context
 from palaver.core.access import Access
 from palaver.core.drafts import AWAY
 from palaver.core.ending import CUT, ending, failure_of, told, too_long
+from palaver.core.gather import pieces_in, put_beside
 from palaver.core.history import History
 from palaver.core.hub import Hub
 from palaver.core.relay import Relay
@@ -205,7 +204,7 @@ class Turns:
                 if turn.external:
                     taken.append(self._taking(self._cut(turn, found, kept)))
                 elif found.text or found.reasoning:
-                    taken.append(self._taking(self._interrupted(turn, found)))
+                    taken.append(self._taking(self._interrupted(turn, found, kept)))
                 else:
                     self.begin((turn,))
 
@@ -388,7 +387,7 @@ class Turns:
     async def _cut(self, turn: Turn, left: Partial, kept: Sequence[tuple[bytes, bytes]]) -> None:
         """Stores what is left of an answer that a client or a program was given."""
         if self.recovers is None or not await self.recovers(turn, left, kept):
-            await self._interrupted(turn, left)
+            await self._interrupted(turn, left, kept)
 
     async def _seen(self, turn: Turn, journaled: Partial) -> Partial:
         """What is known of a dead process's answer: its journal, what it had spread, or the copies it left."""
@@ -399,9 +398,14 @@ class Turns:
             known.append(Partial(*await self._store.read(turns.copied, turn.id)))
         return max(known, key=lambda left: len(left.text) + len(left.reasoning))
 
-    async def _interrupted(self, turn: Turn, left: Partial) -> None:
+    async def _interrupted(
+        self, turn: Turn, left: Partial, kept: Sequence[tuple[bytes, bytes]]
+    ) -> None:
         """Stores what a dead process had shown of an answer."""
-        meta = {"turn": turn.id, "error": CUT}
+        meta: dict[str, Any] = {"turn": turn.id, "error": CUT}
+        for piece in pieces_in(kept):
+            if isinstance(piece, BesidePiece):
+                put_beside(meta.setdefault("beside", {}), piece)
         end = ending(turn, Status.INTERRUPTED, left.text, left.reasoning, meta)
         await self.until_stored(turn.id, end)
         log.info("turn.recovered", turn=turn.id, room=turn.room, chars=len(left.text))
@@ -470,6 +474,8 @@ class Turns:
             log.warning("turn.failed", turn=run.turn.id, room=run.turn.room, code=error.code)
         ms["total"] = round((self._clock.monotonic() - started) * 1000)
         meta["ms"] = ms
+        if screen.beside:
+            meta["beside"] = screen.beside
         return ending(run.turn, status, screen.text, screen.reasoning, meta)
 
     async def _listen(
@@ -485,20 +491,14 @@ class Turns:
             async for piece in pieces:
                 if "first" not in ms:
                     ms["first"] = round((self._clock.monotonic() - started) * 1000)
-                match piece:
-                    case TextPiece(text):
-                        screen.show(text)
-                    case ReasoningPiece(text):
-                        screen.show("", text)
-                    case Done():
-                        meta["model"] = piece.model
-                        meta["finish"] = piece.finish
-                        usage = {"input": piece.input_tokens, "output": piece.output_tokens}
-                        if any(tokens is not None for tokens in usage.values()):
-                            meta["usage"] = {k: v for k, v in usage.items() if v is not None}
-                        return
-                    case RefusalPiece() | ToolPiece():
-                        pass  # not asked for here
+                if isinstance(piece, Done):
+                    meta["model"] = piece.model
+                    meta["finish"] = piece.finish
+                    usage = {"input": piece.input_tokens, "output": piece.output_tokens}
+                    if any(tokens is not None for tokens in usage.values()):
+                        meta["usage"] = {k: v for k, v in usage.items() if v is not None}
+                    return
+                screen.take(piece)
                 if screen.chars > self._settings.answer_chars_max:
                     raise too_long()
         raise ProviderError(Code.PROVIDER_CUT, "The provider ended in the middle of the answer.")

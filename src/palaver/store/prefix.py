@@ -86,7 +86,7 @@ def alone(answer: Sequence[bytes]) -> bytes:
 def _arguments(text: str) -> object:
     """What a tool is called with, however it is written; the text itself where it is no JSON."""
     try:
-        return orjson.loads(text)
+        return orjson.loads(text or "{}") or {}
     except orjson.JSONDecodeError:
         return text.strip()
 

@@ -21,8 +21,9 @@ _PICTURE = re.compile(r"data:(image/(?:png|jpeg|gif|webp|avif|bmp));base64,", re
 
 
 def light(value: Message) -> Json:
-    """A message's meta, without what is long in its parts."""
+    """A message's meta, without what is long in its parts, and what only its model server needs."""
     meta = dict(value.meta)
+    meta.pop("beside", None)
     parts = meta.get("parts")
     if isinstance(parts, list):
         meta["parts"] = [

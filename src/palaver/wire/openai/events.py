@@ -254,6 +254,9 @@ class Composer:
     def _end_call(self, call: int, status: str = "completed") -> Iterator[Event]:
         opened = self._calls.pop(call)
         item = opened.item
+        if not opened.texts and status == "completed":  # it takes none
+            opened.texts.append("{}")
+            yield self._event("function_call_arguments.delta", opened.head, delta="{}")
         item["arguments"] = "".join(opened.texts)
         said = {key: item[key] for key in ("name", "arguments")}
         yield self._event("function_call_arguments.done", opened.head, **said)

@@ -184,7 +184,8 @@ def _calls(message: Json, param: str) -> list[tuple[str, Json]]:
 
 
 def _function(function: Json, field: str) -> tuple[str, Json]:
-    given = function.get(field, "")
+    given = function.get(field)
+    given = "" if given is None else given
     arguments = given if isinstance(given, str) else orjson.dumps(given).decode()
     return arguments, {"tool": str(function.get("name") or "")}
 
@@ -267,7 +268,8 @@ def _add_call(message: Json, one: Entry | Message) -> None:
     if more.get("type") == "custom":
         call["custom"] = function | {"input": one.text}
     else:
-        call["function"] = function | {"arguments": one.text}
+        call["function"] = function | {"arguments": one.text} | more.get("function", {})
+        more = {name: value for name, value in more.items() if name != "function"}
     message.setdefault("tool_calls", []).append(call | more)
 
 
@@ -277,6 +279,8 @@ def _choice(index: int, known: Mapping[str, Any], said: Sequence[Message]) -> Js
     calls = [one for one in said if one.kind == Kind.TOOL_CALL]
     message: Json = {"role": "assistant", "content": None, "refusal": None}
     message |= as_object(known.get("message"))
+    for one in said[:1]:
+        message |= one.meta.get("beside", {}).get("message", {})
     message["content"] = "".join(one.text for one in texts) or (None if calls else "")
     message["refusal"] = next((one.meta["refusal"] for one in said if "refusal" in one.meta), None)
     if message["refusal"] is not None and not message["content"]:
@@ -302,6 +306,8 @@ def _filled(kept: Json, call: Message) -> Json:
     """A tool call as it came, with its arguments."""
     if "custom" in kept:
         return {**kept, "custom": {**as_object(kept["custom"]), "input": call.text}}
+    beside = as_object(call.meta.get("beside", {}).get("call"))
     function = {"name": call.meta.get("tool", ""), **as_object(kept.get("function"))}
-    made: Json = {"id": call.meta.get("call_id", ""), "type": "function", **kept}
+    made: Json = {"id": call.meta.get("call_id", ""), "type": "function", **kept, **beside}
+    function |= as_object(beside.get("function"))
     return made | {"function": {**function, "arguments": call.text}}

@@ -195,13 +195,19 @@ _DATA_URL = re.compile(r"data:[^,]{1,100},")
 # as a chat completion
 
 
-def chat_messages(said: Iterable[Entry | Message]) -> list[Json]:
+def chat_messages(said: Iterable[Entry | Message], origin: str | None = None) -> list[Json]:
     """The messages of a room as those of a chat completion, as servers of every kind understand them.
 
-    What a model thought is not told to it again, and a developer is the system.
+    What a model thought is not told to it again, but for what led to a tool's call; that, and what stood beside its
+    words, is told to whom it is from (`origin`) and nobody else. A developer is the system.
     """
-    kept = [_telling(one) for one in spoken(said)]
-    return [_plain(message) for message in messages_of(kept)]
+    kept = spoken(said)
+    calls = [one.kind == Kind.TOOL_CALL for one in kept]
+    told = [
+        _telling(one, origin, thinks=calls[place] or calls[place + 1 : place + 2] == [True])
+        for place, one in enumerate(kept)
+    ]
+    return [_plain(message) for message in messages_of(told)]
 
 
 def spoken(said: Iterable[Said]) -> list[Said]:
@@ -219,11 +225,21 @@ def _says_nothing(one: Entry | Message, answered: Container[object]) -> bool:
     return one.kind == Kind.TEXT and not one.text and not one.meta.keys() & {"parts", "refusal"}
 
 
-def _telling(one: Entry | Message) -> Entry | Message:
+def _telling(one: Entry | Message, origin: str | None, *, thinks: bool) -> Entry | Message:
+    """As it is told again. `thinks`: with what the model thought."""
     meta = {key: value for key, value in one.meta.items() if key not in {"reasoning", "more"}}
-    if one.kind == Kind.TOOL_CALL and isinstance(one, Message):
+    beside = as_object(meta.pop("beside", None))
+    beside = beside if beside.get("origin") == origin else {}
+    fields = as_object(beside.get("message"))
+    if thinks and "thought_in" in beside:
+        fields = {**fields, beside["thought_in"]: one.meta.get("reasoning", "")}
+    if one.kind != Kind.TOOL_CALL:
+        return replace(one, meta=meta | ({"more": fields} if fields else {}))
+    if isinstance(one, Message):
         meta["call_id"] = items.call_id_of(one)
-    return replace(one, meta=meta)
+    if beside:
+        meta |= {"more": as_object(beside.get("call")), "message": {"more": fields}}
+    return replace(one, text=one.text or "{}", meta=meta)
 
 
 def _plain(message: Json) -> Json:

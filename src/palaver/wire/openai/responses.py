@@ -340,12 +340,15 @@ class Responses:
             self._chat_until = self._core.clock.monotonic() + ABSENT_SECONDS
 
     async def _complete(self, wanted: Wanted, said: Sequence[Entry | Message]) -> Call:
+        model = wanted.model
+        if wanted.agent is not None:
+            model = wanted.agent.model or await self._models.default()
+        origin = await self._core.origin(model)
         try:
-            chat = requests.chat_body(wanted, requests.chat_messages(said))
+            chat = requests.chat_body(wanted, requests.chat_messages(said, origin))
         except Invalid as refused:  # something that was said before, and that a chat cannot hold
             raise ProviderError(Code.PROVIDER_REFUSED, refused.detail, temporary=False) from refused
         if wanted.agent is not None:
-            model = wanted.agent.model or await self._models.default()
             chat = requests.as_agent(wanted.agent, chat, model, self._core.settings.system_prompt)
         return await self._core.complete(chat, shortens=wanted.truncates)
 
