@@ -29,6 +29,7 @@ import structlog
 
 from palaver.agents.base import Provider
 from palaver.clock import Clock
+from palaver.core import checks
 from palaver.core.live import Closing, Delta, Ended, Happened, Item, Joined, Opened, Unsubscribed
 from palaver.core.reader import Reader
 from palaver.core.screen import Screen
@@ -420,9 +421,7 @@ def _noted(text: str) -> str:
     """A short text that is kept beside an answer."""
     if len(text) > NOTE_CHARS_MAX:
         raise Refused(Code.BAD_REQUEST, f"Such a note has at most {NOTE_CHARS_MAX:,} characters.")
-    if _SURROGATE.search(text):
-        raise Refused(Code.INVALID_UNICODE, "The note holds half of a character.")
-    return text
+    return checks.well_formed(text, "note")
 
 
 def _handle(handle: str) -> str:
