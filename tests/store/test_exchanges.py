@@ -217,6 +217,40 @@ async def test_metadata_is_changed_and_an_exchange_forgotten_by_its_actor(
     assert await kept() == both[1:]
 
 
+async def test_kept_exchanges_are_listed_by_model_and_metadata_however_rare(
+    world: World, actor: Actor, agent: Actor
+) -> None:
+    """Found by the database, and not on the pages that somebody reads."""
+    rare = {'a "key"': "v\0\u00e4\\", "b": "1"}
+    many: list[dict[str, str]] = [
+        {**rare, "c": "2"} if number % 20 == 19 else {"b": "1", 'x"a "key"': rare['a "key"']}
+        for number in range(60)
+    ]
+    commands = [
+        asking(world, actor, agent, (HI,), metadata=one, model=f"m{place % 2}")
+        for place, one in enumerate(many)
+    ]
+    opened = [await world.store.write(command) for command in commands]
+    for one in opened:
+        await world.store.write(answering(world, one, HELLO))
+    wanted = [one.exchange.id for one in opened[19::20]]
+
+    async def listed(**more: Any) -> list[ExchangeId]:
+        page: dict[str, Any] = {"after": None, "limit": 100, "newest_first": False, "model": None}
+        asked: dict[str, Any] = {**page, "metadata": rare, **more}
+        found = await world.store.read(exchanges.kept, actor.id, ExchangeKind.CHAT, **asked)
+        return [one.id for one in found]
+
+    assert await listed() == wanted
+    assert await listed(newest_first=True, limit=2) == wanted[:0:-1]
+    assert await listed(after=wanted[0]) == wanted[1:]
+    assert await listed(model="m1") == wanted
+    assert await listed(model="m0") == []
+    assert await listed(metadata={"b": ""}) == []
+    assert len(await listed(metadata={"b": "1"})) == 60
+    assert len(await listed(metadata={})) == 60
+
+
 async def test_entries_are_added_once_and_deleted_undoably(
     world: World, actor: Actor, agent: Actor
 ) -> None:

@@ -64,8 +64,6 @@ from palaver.store.store import Store
 
 DOOR = "openai"
 TITLE_CHARS_MAX = 80
-KEPT_SCANNED_MAX = 1_000
-"""So many exchanges are looked through for a page that wants certain ones."""
 
 Records = Sequence[tuple[bytes, bytes]]
 Ask = Callable[[], Awaitable[Call]]
@@ -203,28 +201,17 @@ class Exchanges:
         metadata: Mapping[str, str] = NO_DATA,
     ) -> tuple[tuple[Exchange, ...], bool]:
         """The exchanges that the actor asked to keep, and whether there are more."""
-        found: list[Exchange] = []
-        scanned = 0
-        while len(found) <= limit and scanned < KEPT_SCANNED_MAX:
-            page = await self._store.read(
-                exchanges.kept,
-                actor.id,
-                kind,
-                after=after,
-                limit=limit + 1,
-                newest_first=newest_first,
-            )
-            scanned += len(page)
-            found += [
-                one
-                for one in page
-                if model in (None, one.model)
-                and all(one.metadata.get(key) == value for key, value in metadata.items())
-            ]
-            if len(page) <= limit:
-                break
-            after = page[-1].id
-        return tuple(found[:limit]), len(found) > limit
+        found = await self._store.read(
+            exchanges.kept,
+            actor.id,
+            kind,
+            after=after,
+            limit=limit + 1,
+            newest_first=newest_first,
+            model=model,
+            metadata=metadata,
+        )
+        return found[:limit], len(found) > limit
 
     async def change(
         self, actor: Actor, exchange: ExchangeId, metadata: Mapping[str, str]

@@ -5,7 +5,12 @@
 `asked` the digests of the words, and of the last of them, by which a request that goes on is recognised.
 """
 
-from sqlalchemy import Connection, bindparam, select
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Select, Text, bindparam, func, literal, select
 
 from palaver.model import (
     NO_DATA,
@@ -81,26 +86,6 @@ _BY_NAME = Statement(
     "name",
     "actor",
 )
-_kept = _live.where(
-    exchange_is_kept,
-    exchanges.c.state != ExchangeState.RUNNING,
-    exchanges.c.kind == bindparam("kind"),
-    exchanges.c.actor_key
-    == select(actors.c.key).where(actors.c.id == bindparam("actor")).scalar_subquery(),
-    exchanges.c.id > bindparam("above"),
-    exchanges.c.id < bindparam("below"),
-).limit(bindparam("limit"))
-_KEPT = {
-    newest_first: Statement(
-        _kept.order_by(exchanges.c.id.desc() if newest_first else exchanges.c.id),
-        "kind",
-        "actor",
-        "above",
-        "below",
-        "limit",
-    )
-    for newest_first in (True, False)
-}
 _ASIDES = among(
     select(asides.c.number, asides.c.digest, asides.c.said).where(asides.c.room_key == room_key()),
     asides.c.number,
@@ -147,12 +132,45 @@ def kept(
     after: ExchangeId | None,
     limit: int,
     newest_first: bool,
+    model: str | None,
+    metadata: Mapping[str, str],
 ) -> tuple[Exchange, ...]:
-    """The ended exchanges that an actor asked to keep, in the order of their making, after one of them."""
+    """The ended exchanges that an actor asked to keep, in the order of their making, after one of them.
+
+    Those of a model only, and with this metadata, where it is given.
+    """
     above = FIRST_ID if after is None or newest_first else after
     below = LAST_ID if after is None or not newest_first else after
-    rows = _KEPT[newest_first].all(conn, kind, actor, above, below, limit)
+    pairs = ["," + orjson.dumps({key: value})[1:-1].decode() for key, value in metadata.items()]
+    found = _kept(newest_first=newest_first, of_model=model is not None, pairs=len(pairs))
+    models = () if model is None else (model,)
+    rows = found.all(conn, kind, actor, above, below, limit, *models, *pairs)
     return tuple([exchange_of(row) for row in rows])
+
+
+@cache
+def _kept(*, newest_first: bool, of_model: bool, pairs: int) -> Statement:
+    """A page of kept exchanges. Nothing but a pair of metadata stands in its JSON as `orjson` writes that."""
+    there = literal(",") + func.substr(exchanges.c.metadata, 2, type_=Text)
+    own = select(actors.c.key).where(actors.c.id == bindparam("actor")).scalar_subquery()
+    places = [f"pair_{number}" for number in range(pairs)]
+
+    def asked(position: str) -> Select[*tuple[Any, ...]]:
+        chosen = _live.where(
+            exchange_is_kept,
+            exchanges.c.state != ExchangeState.RUNNING,
+            exchanges.c.kind == bindparam("kind"),
+            exchanges.c.actor_key == own,
+            exchanges.c.id > bindparam("above"),
+            exchanges.c.id < bindparam("below"),
+            *[exchanges.c.model == bindparam("model") for _ in range(of_model)],
+            *[getattr(func, position)(there, bindparam(place, type_=Text)) > 0 for place in places],
+        )
+        order = exchanges.c.id.desc() if newest_first else exchanges.c.id
+        return chosen.order_by(order).limit(bindparam("limit"))
+
+    names = ("kind", "actor", "above", "below", "limit", *["model"] * of_model, *places)
+    return Statement(asked("strpos"), *names, sqlite=asked("instr"))
 
 
 def spoken(conn: Connection, room: RoomId, spans: Spans) -> tuple[Message, ...]:
