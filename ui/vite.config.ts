@@ -17,6 +17,7 @@ export default defineConfig({
     emptyOutDir: true,
     assetsInlineLimit: 0,
     manifest: true,
+    rolldownOptions: { input: ['index.html', 'device.html'] },
     target: 'es2022',
   },
   server: {

@@ -45,6 +45,9 @@ class Code(StrEnum):
     UNKNOWN_FRAME = "unknown_frame"
     TOO_MANY_ROOMS = "too_many_rooms"
     TOO_MANY_KEYS = "too_many_keys"
+    TOO_MANY_DEVICES = "too_many_devices"
+    TICKET_ENDED = "ticket_ended"
+    IDENTITY_IN_USE = "identity_in_use"
     DRAFT_TOO_OLD = "draft_too_old"
     # the same call may be repeated later
     RATE_LIMITED = "rate_limited"
@@ -96,6 +99,9 @@ STATUS: dict[Code, int] = {
     Code.TURN_NOT_RETRYABLE: 409,
     Code.ROOM_PROTECTED: 409,
     Code.TOO_MANY_KEYS: 409,
+    Code.TOO_MANY_DEVICES: 409,
+    Code.TICKET_ENDED: 410,
+    Code.IDENTITY_IN_USE: 409,
     Code.HISTORY_RESET: 409,
     Code.PAYLOAD_TOO_LARGE: 413,
     Code.TEXT_TOO_LONG: 413,

@@ -130,6 +130,32 @@ class Scope(StrEnum):
     READ = "read"
 
 
+class TicketKind(StrEnum):
+    """What a ticket is good for."""
+
+    DEVICE = "device"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """What lets its bearer in, once and before it expires. Its token is shown once and kept as its digest."""
+
+    id: str
+    kind: TicketKind
+    actor: Actor
+    created_ms: int
+    expires_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A device that has a session of an actor's. `name` is None for the one where that actor began."""
+
+    id: str
+    name: str | None
+    created_ms: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
     """A key of a program that speaks for `actor`. Its token is known to nobody but its owner.

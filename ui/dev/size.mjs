@@ -16,7 +16,7 @@ const add = (key) => {
   first.add(key)
   for (const next of manifest[key].imports ?? []) add(next)
 }
-add(Object.keys(manifest).find((key) => manifest[key].isEntry))
+add('index.html')
 
 const gzipped = (file) => gzipSync(readFileSync(join(page, file)), { level: 9 }).length
 let total = 0

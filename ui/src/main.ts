@@ -11,6 +11,7 @@
  * answer-status (how an answer ended), details (the provider's own words)
  * around it: banner (data-state: offline|reconnecting|db|outdated|stopped|refused), toast, toast-undo, palette, palette-input, palette-item, home, model-hint,
  * close (of a dialog), shortcuts, shortcuts-open, deleted-open, deleted, deleted-room, restore,
+ * guest, devices-open, devices, device, device-make, device-code, device-link, device-local, device-revoke, device-end
  * connect-open, connect, base-url, snippet, inspector, exchange-state, exchange-json, copy-json
  */
 import { mount } from 'svelte'

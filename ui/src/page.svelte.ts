@@ -18,7 +18,7 @@ export interface Toast {
 }
 
 /** What lies over the page, one at a time. Each is an entry of the browser's history, so that Back closes it. */
-export type Over = 'palette' | 'settings' | 'shortcuts' | 'connect' | `exchange:${string}`
+export type Over = 'palette' | 'settings' | 'shortcuts' | 'connect' | 'devices' | `exchange:${string}`
 
 const THEME_KEY = 'palaver.theme'
 const TOAST_MS = 5000

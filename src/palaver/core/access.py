@@ -68,7 +68,10 @@ class Access:
     # who is there
 
     async def actor(self, token: str) -> Actor | None:
-        """Whose session this token is; None for an unknown one, and for an id that its client chose."""
+        """Whose session this token is; None for an unknown one, and for an id that its client chose.
+
+        Refused: `unauthenticated` for a session that has ended.
+        """
         if not _may_be_token(token):
             return None
         digest = _digest(token)
@@ -77,6 +80,9 @@ class Access:
         except Unavailable:
             if digest in self._sessions:
                 return self._sessions[digest]
+            raise
+        except Refused:
+            self._sessions.pop(digest, None)
             raise
         if found is not None:
             _remember(self._sessions, digest, found)

@@ -396,9 +396,11 @@ class Hub:
             if listener is not but:
                 listener.notice(item)
 
-    def to_all(self, item: Callable[[], Item]) -> None:
-        """Something passing for every reader; each gets a value of its own."""
-        for listeners in list(self._readers.values()):
+    def to_all(self, item: Callable[[], Item], actor: ActorId | None = None) -> None:
+        """Something passing for every reader, or all of one actor; each gets a value of its own."""
+        for listeners in [
+            mine for one, mine in self._readers.items() if actor is None or one == actor
+        ]:
             for listener in list(listeners):
                 made = item()
                 made.frame = self.encode(made)

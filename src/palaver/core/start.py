@@ -16,6 +16,7 @@ from palaver.agents.detect import Providers
 from palaver.clock import Clock, SystemClock
 from palaver.core.access import Access
 from palaver.core.chat import Chat, said
+from palaver.core.devices import Devices
 from palaver.core.drafts import Drafts
 from palaver.core.exchanges import Exchanges
 from palaver.core.held import Held
@@ -85,6 +86,7 @@ class Core:
         self.assistant = assistant
         self.access = Access(store, settings, clock)
         self.keys = Keys(store, settings, clock)
+        self.devices = Devices(store, hub, settings, clock)
         self.rooms = Rooms(store, self.access, settings, clock, assistant)
         self.turns = Turns(
             store=store,
@@ -453,11 +455,12 @@ async def _sweep(core: Core) -> None:
 
 
 async def _copy(core: Core) -> None:
-    """Copies running answers once a second, so that another host can take them over."""
+    """Once a second: copies running answers, so that another host can take them over; ends what others have ended."""
     while True:
         await asyncio.sleep(SYNC_SECONDS)
         with suppress(Unavailable):
             await core.turns.copy()
+            await core.devices.see_ended()
 
 
 async def _pulse(core: Core, store: Store) -> None:

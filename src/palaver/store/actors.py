@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
+from palaver.errors import Code, Refused
 from palaver.model import Actor, ActorId, ActorKind, AgentCard
 from palaver.store.engine.statement import Row, Statement
 from palaver.store.schema import actor_is_unused, actors, agents, sessions
@@ -17,7 +18,7 @@ CARD_COLUMNS = (*COLUMNS, agents.c.model, agents.c.system_prompt, agents.c.setti
 _BY_ID = Statement(select(*COLUMNS).where(actors.c.id == bindparam("actor")), "actor")
 _BY_HANDLE = Statement(select(*COLUMNS).where(actors.c.handle == bindparam("handle")), "handle")
 _BY_TOKEN = Statement(
-    select(*COLUMNS)
+    select(*COLUMNS, sessions.c.ended_ms)
     .join(sessions, sessions.c.actor_key == actors.c.key)
     .where(sessions.c.token_sha256 == bindparam("token")),
     "token",
@@ -50,8 +51,11 @@ def get(conn: Connection, actor: ActorId) -> Actor | None:
 
 
 def by_token(conn: Connection, sha256: bytes) -> Actor | None:
-    """The actor whose session's token has this SHA-256."""
-    return _one(_BY_TOKEN.first(conn, sha256))
+    """The actor whose session's token has this SHA-256. Refused: `unauthenticated` for one that has ended."""
+    row = _BY_TOKEN.first(conn, sha256)
+    if row is not None and row[-1] is not None:
+        raise Refused(Code.UNAUTHENTICATED, "This session was ended from another device.")
+    return _one(row)
 
 
 def by_handle(conn: Connection, handle: str) -> Actor | None:

@@ -30,6 +30,8 @@ from palaver.model import (
     RoomId,
     Spans,
     Status,
+    Ticket,
+    TicketKind,
     TitleSource,
     Turn,
     TurnId,
@@ -387,6 +389,40 @@ class SweepGuests(Command[tuple[int, int]]):
 
     before_ms: int
     count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddTicket(Command[Ticket]):
+    """Makes a ticket in the place of the actor's others of its kind, good for a while on the database's clock."""
+
+    id: str
+    kind: TicketKind
+    actor: ActorId
+    token_sha256: bytes
+    lasts_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseTicket(Command[Actor]):
+    """Uses a ticket up and begins a session of its actor, who is the result.
+
+    Refused: `ticket_ended` (used, revoked, expired, or none), `too_many_devices`.
+    """
+
+    token_sha256: bytes
+    session_sha256: bytes
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndDevice(Command[bytes | None]):
+    """Ends the session on one of the actor's devices, whose token's SHA-256 is the result, or revokes a ticket.
+
+    Refused: `not_found`.
+    """
+
+    id: str
+    by: ActorId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,7 @@ from palaver.model import (
     MemberRole,
     Role,
     Status,
+    TicketKind,
     TitleSource,
     TurnState,
     Visibility,
@@ -88,8 +89,28 @@ sessions = Table(
     Column("token_sha256", LargeBinary, primary_key=True),
     Column("actor_key", Key, ForeignKey("actors.key"), nullable=False),
     Column("created_ms", BigInteger, nullable=False),
+    Column("name", SafeText),
+    # a session that has ended stays, so that its token begins no other one
+    Column("ended_ms", BigInteger),
 )
+session_has_ended = sessions.c.ended_ms.is_not(None)
+_partial_index("sessions_ended", session_has_ended, sessions.c.ended_ms)
 Index("sessions_actor", sessions.c.actor_key)
+
+tickets = Table(
+    "tickets",
+    metadata,
+    Column("id", Id("i_"), primary_key=True),
+    Column("kind", Choice(TicketKind), nullable=False),
+    Column("actor_key", Key, ForeignKey("actors.key"), nullable=False),
+    Column("token_sha256", LargeBinary, nullable=False, unique=True),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),  # on the database's clock
+    Column("used_ms", BigInteger),
+    Column("revoked_ms", BigInteger),
+    CheckConstraint("length(id) = 16", name="id_length"),
+)
+Index("tickets_actor", tickets.c.actor_key)
 
 agents = Table(
     "agents",

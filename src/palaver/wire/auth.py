@@ -5,6 +5,7 @@ read; until something is written, nobody is stored for it: who only looks is a v
 nobody. A token never stands in a URL. Who may see what is not decided here (`core.access`).
 """
 
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import Depends
@@ -36,7 +37,12 @@ async def identity(request: HTTPConnection) -> Actor:
     core: Core = request.app.state.core
     bearer = request.headers.get("authorization")
     given = _given(request) if bearer is None else _of_header(bearer)
-    actor = None if given is None else await core.access.actor(given)
+    try:
+        actor = None if given is None else await core.access.actor(given)
+    except Refused:  # it has ended: the page is told so, and is somebody else from then on
+        if bearer is None:
+            begin(request, core.access.visitor(None)[0])
+        raise
     if actor is not None:
         return actor
     token, actor = core.access.visitor(given)
@@ -48,8 +54,28 @@ async def identity(request: HTTPConnection) -> Actor:
             raise Refused(Code.UNAUTHENTICATED, "Send a token, which POST /api/guests gives.")
         actor = await entered(core, request.scope, token)
     if token != given and not foreign:
-        setattr(request.state, _NEW_SESSION, token)
+        begin(request, token)
     return actor
+
+
+def begin(request: HTTPConnection, token: str) -> None:
+    """Gives the browser the cookie of this session."""
+    setattr(request.state, _NEW_SESSION, token)
+
+
+def session_of(request: HTTPConnection) -> str:
+    """The token that a request proves itself with; empty without one."""
+    bearer = request.headers.get("authorization")
+    return (_given(request) if bearer is None else _of_header(bearer)) or ""
+
+
+async def present(request: HTTPConnection) -> Actor | None:
+    """Who this browser is already, stored and not ended; it makes nobody of who is nobody."""
+    core: Core = request.app.state.core
+    given = _given(request)
+    with suppress(Refused):
+        return None if given is None else await core.access.actor(given)
+    return None
 
 
 async def entered(core: Core, scope: Scope, token: str) -> Actor:
@@ -59,6 +85,7 @@ async def entered(core: Core, scope: Scope, token: str) -> Actor:
 
 
 Me = Annotated[Actor, Depends(identity)]
+Present = Annotated[Actor | None, Depends(present)]
 
 
 async def of_socket(

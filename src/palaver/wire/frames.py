@@ -17,7 +17,7 @@ import orjson
 
 from palaver.core import live
 from palaver.errors import Code, PalaverError, Refused
-from palaver.model import Actor, ApiKey, Event, EventType, Message, Page, Room
+from palaver.model import Actor, ApiKey, Device, Event, EventType, Message, Page, Room, Ticket
 from palaver.wire import parts
 
 DEPTH_MAX = 32
@@ -36,17 +36,34 @@ def me(actor: Actor) -> Json:
     return {"id": actor.id, "name": actor.name, "kind": actor.kind, "guest": actor.guest}
 
 
+def person(value: Actor) -> Json:
+    """Who somebody is, in short."""
+    return {"id": value.id, "name": value.name}
+
+
 def key(value: ApiKey) -> Json:
     """Key, without its token."""
     return {
         "id": value.id,
         "name": value.name,
-        "actor": {"id": value.actor.id, "name": value.actor.name},
+        "actor": person(value.actor),
         "scopes": sorted(value.scopes),
         "created_at": moment(value.created_ms),
         "last_used_at": _moment_or_null(value.last_used_ms),
         "revoked_at": _moment_or_null(value.revoked_ms),
     }
+
+
+def device(value: Device, *, current: str | None) -> Json:
+    """Device."""
+    made = moment(value.created_ms)
+    return {"id": value.id, "name": value.name, "created_at": made, "current": value.id == current}
+
+
+def link(value: Ticket) -> Json:
+    """Link, without its token."""
+    made, expires = moment(value.created_ms), moment(value.expires_ms)
+    return {"id": value.id, "created_at": made, "expires_at": expires}
 
 
 def room(value: Room) -> Json:

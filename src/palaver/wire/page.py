@@ -1,8 +1,9 @@
 """The page's files: built into the package, read once, served with the headers that each kind deserves.
 
 Hashed assets never change and are kept by browsers for ever; everything else is asked for again and answered with 304
-by its ETag. `/`, `/r/…` and `/deleted` are the page's own addresses and get its one document. So does, with a 404,
-whoever opens an address that nothing is at: the document says so. A program gets the problem document. Where the page
+by its ETag. `/`, `/r/…` and `/deleted` are the page's own addresses and get its one document; `/device`, where a link
+leads, has a small one of its own. Whoever opens an address that nothing is at gets the page's document with a 404: it
+says so. A program gets the problem document. Where the page
 was not built, a page says what to do.
 
 Paths come from a table made of what is there, so that no request can leave the folder.
@@ -69,8 +70,9 @@ class Page:
             Route("/", self.document),
             Route("/r/{rest:path}", self.document),
             Route("/deleted", self.document),
+            Route("/device", self.device),
         ]
-        routes += [Route(path, self.file) for path in self._paths if path != "/index.html"]
+        routes += [Route(path, self.file) for path in self._paths if not path.endswith(".html")]
         return routes
 
     def nowhere(self, otherwise: ASGIApp) -> ASGIApp:
@@ -92,18 +94,22 @@ class Page:
         built = "/index.html" in self._paths
         return built and request.method == "GET" and wants_page and not is_call
 
-    async def document(self, request: Request) -> Response:
+    async def document(self, request: Request, path: str = "/index.html") -> Response:
         """The page's one document."""
-        if "/index.html" not in self._paths:
+        if path not in self._paths:
             return Response(NOT_BUILT, 503, media_type="text/html")
-        return await self._answer("/index.html", request)
+        return await self._answer(path, request)
+
+    async def device(self, request: Request) -> Response:
+        """The document that a link to another device opens."""
+        return await self.document(request, "/device.html")
 
     async def file(self, request: Request) -> Response:
         """A file of the page."""
         return await self._answer(request.url.path, request)
 
     async def _answer(self, path: str, request: Request, status: int = 200) -> Response:
-        base = base_of(request.scope) if path == "/index.html" else "/"
+        base = base_of(request.scope) if path.endswith(".html") else "/"
         asset = self._assets.get(base + path) or await asyncio.to_thread(self._load, path, base)
         headers = {"etag": asset.etag, "cache-control": asset.cache, "vary": "accept-encoding"}
         if status == HTTPStatus.OK and asset.etag in request.headers.get("if-none-match", ""):
@@ -120,7 +126,7 @@ class Page:
         The document is opened at addresses of any depth; so what it loads is written from the root on.
         """
         body = self._paths[path].read_bytes()
-        if path == "/index.html":
+        if path.endswith(".html"):
             body = body.replace(b'"./', f'"{base}'.encode())
         media_type = mimetypes.guess_type(path)[0] or "application/octet-stream"
         zips = len(body) >= GZIP_BYTES_MIN and not media_type.startswith(("image/p", "font/"))

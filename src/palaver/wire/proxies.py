@@ -117,6 +117,13 @@ def base_of(scope: Scope) -> str:
     return str(scope.get(BASE, "/"))
 
 
+def address_of(scope: Scope, settings: Settings) -> str:
+    """Where browsers reach this server: the public URL, else as this request came; ends with a slash."""
+    if settings.public_url is not None:
+        return f"{settings.public_origin}{settings.public_path}/"
+    return f"{scope['scheme']}://{Headers(scope=scope).get('host', '')}{base_of(scope)}"
+
+
 def is_secure(scope: Scope) -> bool:
     """Whether the browser of this request came by TLS."""
     return scope["scheme"] in {"https", "wss"}

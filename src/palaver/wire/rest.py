@@ -16,8 +16,9 @@ from palaver.core.start import Core
 from palaver.errors import Code, Refused
 from palaver.model import ExchangeId, KeyId, MessageId, RoomId, TurnId
 from palaver.wire import frames, parts, shapes
-from palaver.wire.auth import Me
+from palaver.wire.auth import Me, Present, begin, session_of
 from palaver.wire.openai.inspect import inspected
+from palaver.wire.proxies import address_of
 from palaver.wire.rates import Use, take
 from palaver.wire.sse import EventFeed, wants_feed
 
@@ -65,6 +66,8 @@ class Body(Generic[S]):
 _NewName = Annotated[shapes.NewName, Depends(Body(shapes.NewName))]
 _NewGuest = Annotated[shapes.NewGuest, Depends(Body(shapes.NewGuest))]
 _NewKey = Annotated[shapes.NewKey, Depends(Body(shapes.NewKey))]
+_GivenLink = Annotated[shapes.GivenLink, Depends(Body(shapes.GivenLink))]
+_NewDevice = Annotated[shapes.NewDevice, Depends(Body(shapes.NewDevice))]
 _NewRoom = Annotated[shapes.NewRoom, Depends(Body(shapes.NewRoom))]
 _NewTitle = Annotated[shapes.NewTitle, Depends(Body(shapes.NewTitle))]
 _NewMessage = Annotated[shapes.NewMessage, Depends(Body(shapes.NewMessage))]
@@ -103,6 +106,36 @@ class Rest:
         """Ends one of one's own API keys for ever."""
         await self._core.keys.revoke(KeyId(key), by=me)
         return Response(status_code=204)
+
+    async def devices(self, me: Me, request: Request) -> Response:
+        """One's own devices, the oldest first, and the link that is still good."""
+        found = await self._core.devices.listing(me, session_of(request))
+        shown = [frames.device(one, current=found.current) for one in found.devices]
+        return answer({"devices": shown, "link": found.link and frames.link(found.link)})
+
+    async def new_link(self, me: Me, request: Request) -> Response:
+        """Makes a link that adds a device: once, within ten minutes, in the place of the one before it."""
+        token, ticket = await self._core.devices.invite(me)
+        url = f"{address_of(request.scope, self._core.settings)}device#{token}"
+        return answer({"url": url, "link": frames.link(ticket)}, 201)
+
+    async def end_device(self, me: Me, request: Request, device: str) -> Response:
+        """Ends the session on another device of one's own, or a link."""
+        await self._core.devices.end(me, device, session_of(request))
+        return Response(status_code=204)
+
+    async def look(self, me: Present, body: _GivenLink) -> Response:
+        """Whose link it is, without using it."""
+        by = (await self._core.devices.look(body.token)).actor
+        return answer({"by": frames.person(by), "me": me and frames.person(me)})
+
+    async def redeem(self, me: Present, request: Request, body: _NewDevice) -> Response:
+        """Uses a link: the cookie makes this browser who made it."""
+        token, actor = await self._core.devices.redeem(
+            body.token, body.name, me=me, replace=body.replace
+        )
+        begin(request, token)
+        return answer(frames.me(actor))
 
     async def models(self, me: Me) -> Response:  # noqa: ARG002  asks for a session, like its neighbours
         """The models that can answer."""
@@ -266,13 +299,7 @@ class Rest:
                 openapi_extra=None if body is None else _body(body),
             )
 
-        add("GET", "/me", self.me, shapes.Me)
-        add("PATCH", "/me", self.rename_me, shapes.Me, body=shapes.NewName)
-        guests, guest = Use.GUESTS, shapes.Guest
-        add("POST", "/guests", self.new_guest, guest, 201, body=shapes.NewGuest, use=guests)
-        add("GET", "/keys", self.keys, shapes.Keys)
-        add("POST", "/keys", self.new_key, shapes.MadeKey, status=201, body=shapes.NewKey)
-        add("DELETE", "/keys/{key}", self.revoke_key, None, status=204)
+        self._add_people(add)
         add("GET", "/models", self.models, shapes.Models)
         add("GET", "/rooms", self.rooms, shapes.Rooms)
         new_room = shapes.NewRoom
@@ -296,6 +323,23 @@ class Rest:
         again = Use.MESSAGES
         add("POST", "/messages/{message}/retry", self.retry, shapes.Turn, 202, use=again)
         return router
+
+    def _add_people(self, add: Callable[..., None]) -> None:
+        """The calls about who asks: their name, keys and devices."""
+        add("GET", "/me", self.me, shapes.Me)
+        add("PATCH", "/me", self.rename_me, shapes.Me, body=shapes.NewName)
+        guests, guest = Use.GUESTS, shapes.Guest
+        add("POST", "/guests", self.new_guest, guest, 201, body=shapes.NewGuest, use=guests)
+        add("GET", "/keys", self.keys, shapes.Keys)
+        add("POST", "/keys", self.new_key, shapes.MadeKey, status=201, body=shapes.NewKey)
+        add("DELETE", "/keys/{key}", self.revoke_key, None, status=204)
+        links = Use.CONNECTIONS
+        add("GET", "/devices", self.devices, shapes.Devices)
+        add("POST", "/devices", self.new_link, shapes.MadeLink, status=201, use=links)
+        add("DELETE", "/devices/{device}", self.end_device, None, status=204)
+        given, new = shapes.GivenLink, shapes.NewDevice
+        add("POST", "/devices/look", self.look, shapes.Owner, body=given, use=links)
+        add("POST", "/devices/redeem", self.redeem, shapes.Me, body=new, use=links)
 
 
 def _taking(use: Use) -> Any:

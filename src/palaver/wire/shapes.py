@@ -40,6 +40,22 @@ class NewKey(Shape):
     """What it is good for. Default: everything."""
 
 
+class GivenLink(Shape):
+    """A link that adds a device."""
+
+    token: str
+    """What stands behind its `#`."""
+
+
+class NewDevice(GivenLink):
+    """A device that is added by a link."""
+
+    name: str = "Another device"
+    """What the list calls it."""
+    replace: bool = False
+    """Whether it may become somebody else, where it is somebody already."""
+
+
 class NewRoom(Shape):
     """A new room."""
 
@@ -203,6 +219,45 @@ class MadeKey(Shape):
 
     token: str
     key: Key
+
+
+class Device(Shape):
+    """A device with a session of one's own."""
+
+    id: str
+    name: str | None
+    """None: where this identity began."""
+    created_at: str
+    current: bool
+
+
+class Link(Shape):
+    """A link that adds a device, once."""
+
+    id: str
+    created_at: str
+    expires_at: str
+
+
+class Devices(Shape):
+    """One's own devices, and the link that is still good."""
+
+    devices: list[Device]
+    link: Link | None
+
+
+class MadeLink(Shape):
+    """A new link. `url` has its token, which is shown this once."""
+
+    url: str
+    link: Link
+
+
+class Owner(Shape):
+    """Whose link it is, and who this browser is."""
+
+    by: KeyActor
+    me: KeyActor | None
 
 
 class Model(Shape):

@@ -3,7 +3,7 @@
  */
 import { BASE } from './base'
 import { Problem } from './errors'
-import type { Exchange, Key, Me, Models, Page, Room } from './protocol'
+import type { Device, Exchange, Key, Link, LinkOwner, Me, Models, Page, Room } from './protocol'
 
 interface ProblemDetails {
   code?: string
@@ -37,6 +37,30 @@ export class Api {
 
   revokeKey(id: string): Promise<void> {
     return this.#call('DELETE', `/keys/${encodeURIComponent(id)}`)
+  }
+
+  devices(): Promise<{ devices: Device[]; link: Link | null }> {
+    return this.#call('GET', '/devices')
+  }
+
+  /** A link that adds a device, once; its address is told this once. */
+  createLink(): Promise<{ url: string; link: Link }> {
+    return this.#call('POST', '/devices')
+  }
+
+  /** Ends a device, or a link. */
+  endDevice(id: string): Promise<void> {
+    return this.#call('DELETE', `/devices/${encodeURIComponent(id)}`)
+  }
+
+  /** Whose link it is, and who this browser is already. */
+  lookAtLink(token: string): Promise<LinkOwner> {
+    return this.#call('POST', '/devices/look', { token })
+  }
+
+  /** Makes this browser whoever made the link; `replace`: although it is somebody. */
+  redeemLink(token: string, name: string, replace: boolean): Promise<Me> {
+    return this.#call('POST', '/devices/redeem', { token, name, replace })
   }
 
   models(): Promise<Models> {

@@ -244,3 +244,23 @@ export interface Models {
   provider: string
   hint: string | null
 }
+
+/** Where I have a session; `name` is null for the first one. */
+export interface Device {
+  id: string
+  name: string | null
+  created_at: string
+  current: boolean
+}
+
+/** A link that adds a device. */
+export interface Link {
+  id: string
+  created_at: string
+  expires_at: string
+}
+
+export interface LinkOwner {
+  by: { id: string; name: string }
+  me: { id: string; name: string } | null
+}

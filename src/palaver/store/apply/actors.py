@@ -19,6 +19,7 @@ from palaver.store.schema import (
     members,
     rooms,
     sessions,
+    tickets,
 )
 
 SHARED_MAX = 200
@@ -50,7 +51,12 @@ _OLD = Statement(
 )
 _KEPT = [
     among(select(column).distinct(), column)
-    for column in (members.c.actor_key, keys.c.actor_key, exchanges.c.actor_key)
+    for column in (
+        members.c.actor_key,
+        keys.c.actor_key,
+        exchanges.c.actor_key,
+        tickets.c.actor_key,
+    )
 ]
 _USED = updating(actors.c.key, unused=None)
 _END_SESSIONS, _DELETE = (

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from palaver.errors import Refused
 from palaver.store import commands, migrate
-from palaver.store.apply import actors, entries, exchanges, keys, rooms, turns
+from palaver.store.apply import actors, devices, entries, exchanges, keys, rooms, turns
 from palaver.store.apply.adding import add_messages
 from palaver.store.apply.transaction import Transaction
 from palaver.store.commands import AddMessage, Command
@@ -71,6 +71,9 @@ APPLIED: Mapping[type[Command[Any]], Callable[[Transaction, Any], Any]] = {
     commands.AddKey: keys.add,
     commands.RevokeKey: keys.revoke,
     commands.KeysUsed: keys.used,
+    commands.AddTicket: devices.add,
+    commands.UseTicket: devices.use,
+    commands.EndDevice: devices.end,
     commands.KeepSecret: _keep_secret,
     commands.RenewEpoch: _renew_epoch,
 }

@@ -1,35 +1,15 @@
 """Opens turns, and says until when this process holds them."""
 
 from collections.abc import Sequence
-from typing import Any
 
-from sqlalchemy import BigInteger, bindparam, func, select
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.expression import FunctionElement
+from sqlalchemy import bindparam, func, select
 
 from palaver.model import MessageId, Turn, TurnId, TurnState
 from palaver.store.apply.transaction import KnownActor, LockedRoom, Transaction
-from palaver.store.engine.statement import Statement, inserting
+from palaver.store.engine.statement import DatabaseNow, Statement, inserting
 from palaver.store.schema import turns
 
 LEASE_MS = 30_000
-
-
-class DatabaseNow(FunctionElement[int]):
-    """The database's clock in milliseconds, which all processes share. None on SQLite, where there are no leases."""
-
-    type = BigInteger()
-    inherit_cache = True
-
-
-@compiles(DatabaseNow)
-def _postgresql_now(element: DatabaseNow, compiler: Any, **keywords: Any) -> str:  # noqa: ARG001  SQLAlchemy's shape
-    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
-
-
-@compiles(DatabaseNow, "sqlite")
-def _sqlite_now(element: DatabaseNow, compiler: Any, **keywords: Any) -> str:  # noqa: ARG001  SQLAlchemy's shape
-    return "NULL"
 
 
 _INSERT = inserting(

@@ -24,7 +24,7 @@ from palaver.model import (
 from palaver.policy import Action
 from palaver.store.actors import id_of
 from palaver.store.apply.entries import append, mark
-from palaver.store.apply.opening import LEASE_MS, DatabaseNow, open_turn
+from palaver.store.apply.opening import LEASE_MS, open_turn
 from palaver.store.apply.transaction import KnownActor, Transaction, distinct
 from palaver.store.commands import (
     ClaimTurns,
@@ -35,7 +35,7 @@ from palaver.store.commands import (
     RetryTurn,
 )
 from palaver.store.engine.base import POSTGRESQL
-from palaver.store.engine.statement import Statement, among, inserting, updating
+from palaver.store.engine.statement import DatabaseNow, Statement, among, inserting, updating
 from palaver.store.schema import actors, messages, partials, rooms, turn_is_open, turns
 from palaver.store.turns import asker, get, open_of, selected, turn_of
 

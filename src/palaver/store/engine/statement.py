@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import structlog
 from sqlalchemy import (
+    BigInteger,
     BindParameter,
     Column,
     ColumnElement,
@@ -32,8 +33,10 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import ClauseElement, visitors
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import FunctionElement
 
 from palaver.clock import Clock
 from palaver.store.columns import Processor
@@ -203,6 +206,27 @@ class ListStatement:
             flat = [name for element in names for name in element]
             statement = self._statements[size] = Statement(self._build(names), *flat, *self._fixed)
         return statement
+
+
+class DatabaseNow(FunctionElement[int]):
+    """The database's clock in milliseconds, which all processes share. NULL on SQLite, which one process has."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(DatabaseNow)
+def _postgresql_now(element: DatabaseNow, compiler: Any, **keywords: Any) -> str:  # noqa: ARG001  SQLAlchemy's shape
+    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+
+
+@compiles(DatabaseNow, "sqlite")
+def _sqlite_now(element: DatabaseNow, compiler: Any, **keywords: Any) -> str:  # noqa: ARG001  SQLAlchemy's shape
+    return "NULL"
+
+
+database_now = func.coalesce(DatabaseNow(), bindparam("now_ms"))
+"""The same; on SQLite the `now_ms` of the process that has the file."""
 
 
 def inserting(

@@ -1,0 +1,117 @@
+"""The devices of one actor: a link adds one, once and within ten minutes; each can be ended from the others.
+
+A link carries a ticket's token, which is kept as its SHA-256 only. Whoever follows it gets a session of their own. A
+session that has ended stays known, so that its token begins no other one; what is live by it ends at once here, and
+within a second in the other processes of the database.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+from palaver.clock import Clock
+from palaver.core import checks
+from palaver.core.hub import Hub
+from palaver.core.live import Closing
+from palaver.errors import Code, Refused
+from palaver.model import Actor, ActorId, Device, Ticket, TicketKind
+from palaver.settings import Settings
+from palaver.store import devices
+from palaver.store.commands import AddTicket, EndDevice, UseTicket
+from palaver.store.store import Store
+
+LINK_MS = 10 * 60_000
+LOOKED_BACK_MS = 60_000
+"""Clocks of several hosts differ."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """An actor's devices, which of them asks (None: another kind of client), and the link that is still good."""
+
+    devices: tuple[Device, ...]
+    current: str | None
+    link: Ticket | None
+
+
+class Devices:
+    """Links and devices of the actors of one database."""
+
+    def __init__(self, store: Store, hub: Hub, settings: Settings, clock: Clock) -> None:
+        self._store = store
+        self._hub = hub
+        self._settings = settings
+        self._clock = clock
+        self._ended: dict[bytes, ActorId] = {}
+
+    async def invite(self, actor: Actor) -> tuple[str, Ticket]:
+        """A link's token and its ticket, in the place of the link before it."""
+        token = self._clock.secret()
+        adding = AddTicket(
+            id=f"i_{self._clock.new_id()}",
+            kind=TicketKind.DEVICE,
+            actor=actor.id,
+            token_sha256=_digest(token),
+            lasts_ms=LINK_MS,
+        )
+        return token, await self._store.write(adding)
+
+    async def look(self, token: str) -> Ticket:
+        """Whose link this is, without using it. Refused: `ticket_ended`."""
+        found = await self._store.read(devices.ticket, _digest(token), self._clock.now_ms())
+        if found is None:
+            raise Refused(Code.TICKET_ENDED, "This link was used or has ended. Ask for a new one.")
+        return found
+
+    async def redeem(
+        self, token: str, name: str, *, me: Actor | None, replace: bool
+    ) -> tuple[str, Actor]:
+        """The token of a new session of whoever made the link, which is used up by it.
+
+        `me` is who uses this device already. Refused: `ticket_ended`, `name_invalid`, `too_many_devices`,
+        `identity_in_use` (unless they shall be replaced; also who made the link themselves).
+        """
+        owner = (await self.look(token)).actor
+        if me is not None and (me.id == owner.id or not replace):
+            raise Refused(Code.IDENTITY_IN_USE, f"This device is {me.name} already.")
+        session = self._clock.secret()
+        using = UseTicket(
+            token_sha256=_digest(token),
+            session_sha256=_digest(session),
+            name=checks.person_name(name, self._settings.name_chars_max),
+        )
+        return session, await self._store.write(using)
+
+    async def listing(self, actor: Actor, session: str) -> Listed:
+        """An actor's devices, the oldest first."""
+        found = await self._store.read(devices.of_actor, actor.id)
+        current = _digest(session)
+        return Listed(
+            devices=tuple(device for _, device in found),
+            current=next((device.id for digest, device in found if digest == current), None),
+            link=await self._store.read(devices.ticket_of, actor.id, self._clock.now_ms()),
+        )
+
+    async def end(self, actor: Actor, device: str, session: str) -> None:
+        """Ends one of an actor's devices, or a link. Refused: `not_found`, `forbidden` (the device that asks)."""
+        if device == devices.id_of(_digest(session)):
+            raise Refused(Code.FORBIDDEN, "A device is ended from another one.")
+        digest = await self._store.write(EndDevice(id=device, by=actor.id))
+        if digest is not None:
+            self._close(digest, actor.id)
+
+    async def see_ended(self) -> None:
+        """Ends here what has ended in other processes."""
+        since_ms = self._clock.now_ms() - LOOKED_BACK_MS
+        found, known = await self._store.read(devices.ended, since_ms), self._ended
+        for digest in found.keys() - known.keys():
+            self._close(digest, found[digest])
+        self._ended = found
+
+    def _close(self, digest: bytes, actor: ActorId) -> None:
+        """Whoever is live as this actor comes again, and is asked who they are."""
+        self._ended[digest] = actor
+        self._hub.to_all(lambda: Closing(0), actor)
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
