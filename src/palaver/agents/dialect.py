@@ -139,7 +139,7 @@ def _parts(content: Any) -> list[Any]:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
-def _messages(request: Request, origin: str | None) -> list[dict[str, Any]]:
+def _messages(request: Request, origin: str | None = None) -> list[dict[str, Any]]:
     said = sorted(request.history, key=lambda one: one.role is not Role.SYSTEM)
     if request.system_prompt:
         said.insert(0, Said(role=Role.SYSTEM, text=request.system_prompt))
