@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.agents.support import hear
-from tests.agents.test_forward import passed, sent
+from tests.agents.test_forward import forward, passed, sent
 from tests.support.upstream import (
     CUT,
     DONE,
@@ -102,6 +102,17 @@ async def test_the_body_decides_and_not_the_label(
         assert "".join(one.text for one in found.pieces if isinstance(one, TextPiece)) == "Hello"
         assert found.outcome.whole, found.outcome.error
         assert sent(script).endswith(found.raw) or b"\r\n0\r\n" in sent(script)
+
+
+@pytest.mark.parametrize(("body", "streams"), [(EVENTS, True), (BODY, False)])
+@pytest.mark.parametrize("kind", ["application/json", "text/event-stream", "text/plain", None])
+async def test_whether_an_answer_streams_says_its_body(
+    upstream: ScriptedUpstream, provider: Upstream, body: bytes, kind: str | None, *, streams: bool
+) -> None:
+    upstream.will(labelled(kind, body))
+    call = await forward(provider)
+    assert call.streams is streams
+    await call.close()
 
 
 async def test_a_connection_with_chunks_and_a_length_is_not_used_again(
