@@ -37,7 +37,7 @@ def test_keys_on_postgres_speak_for_the_same_person(postgres_url: str, tmp_path:
 
 
 async def test_a_running_server_makes_the_key(serve: Serve, tmp_path: Path) -> None:
-    server = await serve()
+    server = await serve(environment={"PALAVER_LOG_LEVEL": "debug"})
     where = ("--data-dir", str(server.data), "--json")
     made = palaver(tmp_path, "key", "create", *where)
     assert made.code == 0, made.out

@@ -16,6 +16,7 @@ from tests.support.server import Serve
 from tests.wire.door import Door, new_cid, new_room, open_door, serving, settings_for, texts
 
 from palaver.errors import Code, Refused
+from palaver.settings import Settings
 from palaver.wire.proxies import is_loopback
 from palaver.wire.server import listening, settle
 
@@ -94,7 +95,8 @@ async def test_live_clients_are_told_when_to_come_back(tmp_path: Path) -> None:
 @pytest.mark.fault
 async def test_sigterm_ends_everything_in_time_and_loses_nothing(serve: Serve) -> None:
     """With a running answer, a feed, a long poll, a half-sent request and a client that says nothing."""
-    server = await serve(environment={"PALAVER_DETECT": "false"})
+    environment = {"PALAVER_DETECT": "false", "PALAVER_LOG_LEVEL": "debug"}
+    server = await serve(environment=environment)
     door = Door(server.url, settings_for(server.data))
     token, http = await door.guest()
     room, idle = await new_room(http), await new_room(http)
@@ -148,7 +150,8 @@ async def feed_of(http: httpx2.AsyncClient, room: str) -> AsyncGenerator[AsyncIt
 @pytest.mark.fault
 async def test_it_serves_on_uvloop_as_users_have_it(serve: Serve) -> None:
     """The rest of these tests run the server in their own loop."""
-    server = await serve(environment={"PALAVER_DETECT": "false"})
+    environment = {"PALAVER_DETECT": "false", "PALAVER_LOG_LEVEL": "debug"}
+    server = await serve(environment=environment)
     door = Door(server.url, settings_for(server.data))
     token, http = await door.guest()
     room = await new_room(http)
@@ -156,7 +159,7 @@ async def test_it_serves_on_uvloop_as_users_have_it(serve: Serve) -> None:
         await live.ask(t="sub", room=room)
         await live.say(room, "/long 5")
         await live.event("message.created", lambda frame: frame["d"]["role"] == "assistant")
-        await live.socket.send("x" * 70_000)
+        await live.socket.send("x" * (Settings.model_construct().frame_bytes_max + 1))
         assert await live.closed() == 1009
     assert await texts(http, room) == ["/long 5"]
     answer = await door.raw(b"GET / HTTP/1.1\r\nhost: x\r\na: " + b"x" * 200_000 + b"\r\n\r\n")
