@@ -1,5 +1,6 @@
 """One identity on two devices, as REST tells it; the page's walk is in tests/walks/test_devices.py."""
 
+import asyncio
 from pathlib import Path
 
 import httpx2
@@ -51,6 +52,13 @@ async def test_somebody_who_is_somebody_is_asked_and_loses_nothing_by_a_no(door:
     assert (await other.get(f"/api/rooms/{theirs}")).status_code == 404
 
 
+async def ended_once_read(door: Door, phone: httpx2.AsyncClient, device: str) -> httpx2.Response:
+    """Ends a device when a connection, a feed and a poll of it are under way."""
+    while "palaver_readers 3.0" not in (await door.http().get("/metrics")).text:
+        pass
+    return await phone.delete(f"/api/devices/{device}")
+
+
 async def test_an_ended_device_is_out_at_once_and_for_ever(door: Door) -> None:
     desktop, phone = door.http(), door.http()
     room = (await desktop.post("/api/rooms", json={})).json()["id"]
@@ -60,12 +68,22 @@ async def test_an_ended_device_is_out_at_once_and_for_ever(door: Door) -> None:
     [first, _] = (await phone.get("/api/devices")).json()["devices"]
     mine = [one for one in (await phone.get("/api/devices")).json()["devices"] if one["current"]]
     assert (await phone.delete(f"/api/devices/{mine[0]['id']}")).status_code == 403
-    async with door.socket(additional_headers=old) as socket:
-        live = Live(socket)
+    feed = f"/api/rooms/{room}/events"
+    async with (
+        door.socket(additional_headers=old) as socket,
+        door.http().stream("GET", feed, headers=old | {"accept": "text/event-stream"}) as events,
+    ):
+        live, lines = Live(socket), events.aiter_lines()
         await live.ask(t="hello", v=1)
         await live.ask(t="sub", room=room)
-        assert (await phone.delete(f"/api/devices/{first['id']}")).status_code == 204
+        await anext(lines)
+        seq = (await phone.get(feed)).json()["seq"]
+        waiting = door.http().get(feed, params={"after": seq, "wait": 30}, headers=old)
+        polled, ended = await asyncio.gather(waiting, ended_once_read(door, phone, first["id"]))
+        assert (ended.status_code, polled.status_code) == (204, 401)
         assert await live.closed() == 4000
+        async for _ in lines:  # the feed ends, too
+            pass
     async with door.socket(additional_headers=old) as socket:
         live = Live(socket)
         assert (await live.ask(t="hello", v=1))["code"] == "unauthenticated"

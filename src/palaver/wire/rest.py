@@ -16,7 +16,7 @@ from palaver.core.start import Core
 from palaver.errors import Code, Refused
 from palaver.model import ExchangeId, KeyId, MessageId, RoomId, TurnId
 from palaver.wire import frames, parts, shapes
-from palaver.wire.auth import Me, Present, begin, session_of
+from palaver.wire.auth import Me, Present, begin, identity, session_of
 from palaver.wire.openai.inspect import inspected
 from palaver.wire.proxies import address_of
 from palaver.wire.rates import Use, take
@@ -257,6 +257,8 @@ class Rest:
             limit=limit,
             wait_seconds=min(wait, WAIT_SECONDS_MAX),
         )
+        if wait:
+            await identity(request)  # the session may have ended meanwhile
         events = [frames.event(one) for one in found]
         return answer({"events": events, "seq": seq, "epoch": self._core.epoch})
 
