@@ -55,11 +55,12 @@ async def test_what_is_there_already_is_taken_from_others(tmp_path: Path) -> Non
         pass
     (data / "chat.db.0001.bak").touch()
     (data / "chat.db.17.old").touch()
+    (tmp_path / "link").symlink_to(data)
     for path in (data, *data.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
     before = os.umask(0o022)
     try:
-        async with library.open(url):
+        async with library.open(f"sqlite:///{tmp_path / 'link' / 'chat.db'}"):
             assert os.umask(0o022) == 0o022, "the program's own umask is the program's"
             private = (data, *data.glob("chat.db*"), data / "mark.json")
             assert [path for path in private if path.stat().st_mode & 0o077] == []
@@ -76,10 +77,14 @@ async def test_a_folder_that_is_not_ours_alone_stays_as_it_is(tmp_path: Path, sh
     else:
         folder.chmod(0o755)
         (folder / shared).touch(mode=0o644)
+    journals = [folder / "journal" / name for name in files.JOURNALS]
+    for one in journals:
+        one.mkdir(parents=True, mode=0o755)
     before = folder.stat().st_mode
     async with library.open(f"sqlite:///{folder / 'chat.db'}"):
         assert folder.stat().st_mode == before
         assert stat.S_IMODE((folder / "chat.db").stat().st_mode) == 0o600
+        assert [stat.S_IMODE(one.stat().st_mode) for one in journals] == [0o700] * 3
     assert all(path.stat().st_mode & 0o044 for path in folder.glob("program.py"))
 
 

@@ -24,6 +24,7 @@ BESIDE = ("", "-wal", "-shm", "-journal")
 ABOUT = (".lock", ".*.bak", ".*.old", ".*.old-wal", ".*.old-shm")
 OURS = ("mark.", "server.", "control.sock", "journal")
 """How the names of what else lies in a data directory begin."""
+JOURNALS = ("drafts", "exchanges", "streams")
 
 
 @contextmanager
@@ -93,8 +94,9 @@ def made_private(database: Path | None, folder: Path) -> None:
 
     A folder that holds something else, too, stays as it is. What cannot be changed is said.
     """
+    folder = folder.resolve()
     found = [folder] if _only_ours(folder, database) else []
-    found.append(folder / "mark.json")
+    found += [folder / "mark.json", *(folder / "journal" / name for name in JOURNALS)]
     if database is not None:
         name = escape(str(database.resolve()))
         beside = (Path(name).parent.glob(Path(name).name + end) for end in (*BESIDE, *ABOUT))
