@@ -168,6 +168,8 @@ def test_a_changed_mark_is_told_and_not_believed(tmp_path: Path) -> None:
     done = palaver(tmp_path, "doctor", "--data-dir", ".", "--json")
     (history,) = [one for one in done.json["checks"] if one["name"] == "history"]
     assert history["state"] == "warn"
+    file.write_text("[" * 100_000)
+    assert mark.marked(settings) == mark.Marked("damaged"), "deeper than anything reads"
     older = {name: value for name, value in json.loads(kept).items() if name != mark.SUM}
     file.write_text(json.dumps(older))
     assert mark.marked(settings).state == "whole", "of a Palaver that wrote no checksum"

@@ -106,7 +106,7 @@ class Mark:
                 self.lost = tuple([Height(*place) for place in kept.get("lost", ())])
         except FileNotFoundError:
             pass
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             self.state = "damaged"
             structlog.get_logger("palaver.store").warning("mark.unreadable", error=str(error))
 
