@@ -76,6 +76,17 @@ async def test_messages_of_one_address_are_bounded_on_every_door(tmp_path: Path)
             assert limited(await http.post("/v1/chat/completions", json=A_MESSAGE, headers=SK))
 
 
+async def test_a_guests_key_makes_no_more_than_the_guest(tmp_path: Path) -> None:
+    async with open_door(tmp_path, rooms_per_hour=1, messages_per_minute=2) as door:
+        _, http = await door.guest()
+        made = (await http.post("/api/keys", json={"name": "A program"})).json()["token"]
+        key = {"authorization": f"Bearer {made}"}
+        assert (await door.http().post("/v1/conversations", json={}, headers=key)).is_success
+        assert limited(await door.http().post("/v1/conversations", json={}, headers=key)), "rooms"
+        assert limited(await door.http().post("/v1/chat/completions", json=A_MESSAGE, headers=key))
+        assert (await door.http().get("/v1/conversations", headers=key)).is_success
+
+
 async def test_live_connections_of_one_address_are_bounded(tmp_path: Path) -> None:
     async with open_door(tmp_path, connections_per_minute=1) as door:
         _, http = await door.guest()

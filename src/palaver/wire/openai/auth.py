@@ -24,13 +24,15 @@ async def caller(request: Request, scope: Scope | None = None) -> Actor:
     """Who asks, if they may do what is of this `scope` (None: what every key may).
 
     Refused: `unauthenticated` (no key, an unknown or a revoked one), `forbidden` (a key that is not good for this).
-    Unavailable: `rate_limited` (without a key of ours).
+    Unavailable: `rate_limited` (without a key of ours, and with a guest's).
     """
     core: Core = request.app.state.core
     token = _bearer(request)
     if token is not None and token.startswith(PREFIX):
         key = await core.keys.recognise(token)
         _check(key.scopes, scope, reads=request.method in READING)
+        if key.actor.guest and request.method not in READING:  # anyone may make themselves one
+            take(request.scope, Use.MESSAGES)
         return key.actor
     if core.settings.openai_keys == "required" or not _is_local(request, core):
         raise Refused(

@@ -28,6 +28,7 @@ from palaver.wire.openai.items import (
     room_id,
 )
 from palaver.wire.openai.paging import LIMIT_MAX, listed, paging_of
+from palaver.wire.rates import Use, take
 
 DOOR = "openai"
 
@@ -66,6 +67,8 @@ class Conversations:
         room = await self._made_before(me, made) if repeated else None
         if room is None:
             visibility = visibility_of(request)
+            if me.guest:
+                take(request.scope, Use.ROOMS)
             room = await self._core.rooms.create(me, visibility=visibility, settings=settings)
         if entries:
             await self._core.exchanges.add(me, room.id, entries, repeated=repeated)
