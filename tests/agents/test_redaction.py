@@ -14,6 +14,8 @@ KEY = "sk-pro/secret+0123?456~789"
         KEY.encode(),
         KEY.upper().encode(),
         KEY.replace("/", "\\/").encode(),
+        "".join(one if one.isalnum() else f"\\u{ord(one):04X}" for one in KEY).encode(),
+        "".join(f"\\u{ord(one):04x}" for one in KEY).encode(),
         quote(KEY, safe="").encode(),
         quote(KEY, safe="").lower().encode(),
         KEY.encode().hex().encode(),

@@ -1,7 +1,7 @@
 """The model server's key taken out of what that server says: some repeat it in their errors.
 
-It is found as it is, escaped for an address, in base64 at any place of a longer text, in hexadecimal, and with stars in
-its middle. A key that is a mere word ("none", "any") is no secret, and stays.
+It is found as it is, escaped for an address or in JSON, in base64 at any place of a longer text, in hexadecimal, and
+with stars in its middle. A key that is a mere word ("none", "any") is no secret, and stays.
 """
 
 import re
@@ -25,11 +25,14 @@ def _pattern(key: str) -> re.Pattern[bytes] | None:
         return None
     raw = key.encode()
     spellings = {raw, quote(key, safe="").encode(), raw.hex().encode(), *_in_base64(raw)}
-    found = [
-        re.escape(one).replace(b"/", rb"\\?/") for one in sorted(spellings, key=len, reverse=True)
-    ]
+    found = [*map(re.escape, sorted(spellings, key=len, reverse=True)), _in_json(raw)]
     masked = re.escape(raw[:3]) + rb"[\w.-]{0,40}(?:\*{2,}|\.{3}|\xe2\x80\xa6)[\w.-]{0,40}"
     return re.compile(b"|".join((*found, masked)), re.IGNORECASE)
+
+
+def _in_json(raw: bytes) -> bytes:
+    """A pattern of it in which each character may be escaped: some servers do that to `+`, `/` or `&`."""
+    return b"".join(rb"(?:\\?%b|\\u%04x)" % (re.escape(bytes([one])), one) for one in raw)
 
 
 def _in_base64(raw: bytes) -> set[bytes]:
