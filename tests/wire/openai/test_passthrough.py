@@ -130,6 +130,10 @@ async def test_path_and_query_go_on_as_they_are(passing: Door, anything: Scripte
         "/v1/chat;x/completions",
         "/v1/chat%20/completions",
         "/v1/ch%00at/completions",
+        "/v1/team/new",
+        "/v1/api/delete",
+        "/v1/load_lora_adapter",
+        "/v1/fine_tuning/checkpoints/x/permissions",
     ],
 )
 async def test_what_is_ours_and_what_is_no_path_is_not_passed_on(

@@ -35,9 +35,11 @@ ACCOUNT = frozenset(
     {
         *("account", "activity", "admin", "auth", "billing", "credits", "dashboard", "key", "keys"),
         *("organization", "organizations", "projects", "usage", "user", "users"),
+        *("budget", "config", "credentials", "customer", "global", "permissions", "spend", "sso"),
+        *("team", "api", "model", "load_lora_adapter", "unload_lora_adapter", "shutdown"),
     }
 )
-"""What model servers call the administration of the operator's account."""
+"""What model servers call the administration of the operator's account, and of themselves."""
 TALKING = frozenset(
     {
         *("assistants", "batches", "complete", "completion", "completions", "generate", "infill"),
