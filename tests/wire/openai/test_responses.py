@@ -234,8 +234,8 @@ async def test_two_at_once_in_one_conversation_lose_neither(client: Client) -> N
     assert (roles.count("user"), roles.count("assistant")) == (4, 4)
 
 
-async def test_an_item_can_be_named_instead_of_sent(
-    client: Client, models: ScriptedUpstream
+async def test_an_item_of_ones_own_can_be_named_instead_of_sent(
+    door: Door, client: Client, models: ScriptedUpstream
 ) -> None:
     models.will(reply("one"))
     made = await client.responses.create(model="m", input="a")
@@ -244,6 +244,11 @@ async def test_an_item_can_be_named_instead_of_sent(
     assert [one["content"] for one in messages(models)] == ["one", "b"]
     with pytest.raises(openai.BadRequestError):
         await client.responses.create(model="m", input=[{"type": "item_reference", "id": "msg_0"}])
+    open_room = {"X-Palaver-Visibility": "open"}
+    made = await client.responses.create(model="m", input="c", extra_headers=open_room)
+    other = client_of(door, "sk-other")
+    with pytest.raises(openai.BadRequestError):
+        await other.responses.create(model="m", input=[{**named[0], "id": made.output[0].id}])
 
 
 async def test_a_thought_can_be_named_and_a_history_sent_again_goes_on_in_its_room(

@@ -215,7 +215,9 @@ class Responses:
         message = items.message_id(item["id"])
         try:
             if message is not None:
-                return items.item_named(item["id"], await self._core.chat.message(me, message))
+                found = await self._core.chat.message(me, message)
+                await self._core.access.conversation(me, found.room)
+                return items.item_named(item["id"], found)
         except Refused:
             pass
         raise Invalid(f"Item with id '{item['id']}' not found.", "input")
