@@ -21,7 +21,7 @@ from palaver.errors import Code, Refused
 
 _PUBLIC_URL = re.compile(
     r"https?://(?:\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::[0-9]{1,5})?"
-    r"(?!/(?:api|v1|ws|r|assets|docs|health|metrics)(?:/|$))(?:/[a-z0-9._~-]+)*/?",
+    r"(?!/(?:api|v1|ws|r|assets|docs|health|metrics)(?:/|$))(?:/(?!\.{1,2}(?:/|$))[a-z0-9._~-]+)*/?",
     re.IGNORECASE,
 )
 

@@ -146,6 +146,9 @@ async def test_the_older_names_of_the_cookie_are_read_and_the_stronger_one_wins(
         "True-Client-IP: 127.0.0.1",
         "Fly-Client-IP: 127.0.0.1",
         "X-Amzn-Trace-Id: 1",
+        "X-Varnish: 32770",
+        "Surrogate-Capability: key=ESI/1.0",
+        "WL-Proxy-Client-IP: 127.0.0.1",
         "Sec-Fetch-Site: cross-site",
     ],
 )
@@ -190,6 +193,7 @@ async def test_what_cannot_be_a_host_is_refused(door: Door, host: str) -> None:
         ("public_url", "https://ada@chat.example.org"),
         ("public_url", "https://chat.example.org/api"),
         ("public_url", "https://chat.example.org/a b"),
+        ("public_url", "https://chat.example.org/a/.."),
         ("trusted_proxies", "proxy.example.org"),
     ],
 )

@@ -23,11 +23,14 @@ BASE = "palaver.base"
 DIRECT = "palaver.direct"
 """In a scope: whether a program of this machine asks, with no proxy between."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-TRACES = ("forwarded", "via", "true-client-ip", "cdn-loop", "client-ip")
+TRACES = (
+    *("forwarded", "via", "true-client-ip", "cdn-loop", "client-ip", "forwarded-for"),
+    *("front-end-https", "max-forwards", "proxy-connection", "surrogate-capability", "x-scheme"),
+)
 TRACE_PREFIXES = (
     *("x-forwarded", "x-real-", "x-client-ip", "x-cluster-", "x-original-", "x-proxy", "x-envoy-"),
     *("x-amz", "x-azure-", "x-arr-", "x-appengine-", "cf-", "cloudfront-", "fastly-", "fly-"),
-    *("x-nf-", "x-vercel-", "tailscale-", "ngrok-"),
+    *("x-nf-", "x-vercel-", "tailscale-", "ngrok-", "x-varnish", "akamai-", "incap-", "wl-proxy-"),
 )
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9_.-]+))(?::([0-9]{1,5}))?")
 _PORT_MAX = 65_535
