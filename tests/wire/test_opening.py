@@ -48,6 +48,8 @@ async def test_servers_that_start_before_their_database_say_so_at_once_and_wait(
             refused = await first_answer(server, "/api/rooms")
             assert (health.status_code, refused.status_code) == (503, 503)
             assert refused.json()["code"] == "database_unavailable"
+            at_openai = await first_answer(server, "/v1/models")
+            assert at_openai.json()["error"]["code"] == "database_unavailable"
             assert int(refused.headers["retry-after"]) > 0
             with pytest.raises(InvalidStatus) as closed:
                 await connect(f"{server.ws_url}/ws", proxy=None, open_timeout=ANSWER_SECONDS_MAX)

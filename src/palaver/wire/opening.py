@@ -21,13 +21,14 @@ from palaver.core.start import Core, started
 from palaver.errors import Code, Unavailable
 from palaver.settings import Settings
 from palaver.wire import frames, problems
+from palaver.wire.openai import problems as openai
 from palaver.wire.transport import EdgeConfig, EdgeTally
 
 MOMENT_SECONDS = 1.0
 AGAIN_SECONDS_MIN, AGAIN_SECONDS_MAX = 0.25, 5.0
 AWAY = Unavailable(
     Code.DATABASE_UNAVAILABLE,
-    "The database cannot be reached; this server waits for it.",
+    "The database is not open yet; this server waits for it.",
     retry_ms=round(AGAIN_SECONDS_MAX * 1000),
 )
 HEALTH = {"status": "degraded", "service": "palaver", "db": "down", "version": palaver.__version__}
@@ -76,5 +77,6 @@ async def _answer(server: uvicorn.Server, listener: socket.socket, over: asyncio
 async def _away(scope: Scope, receive: Receive, send: Send) -> None:
     """ASGI: the answer of a server without its database."""
     of_health = scope["path"] == "/health"
-    response = JSONResponse(HEALTH, AWAY.status) if of_health else problems.response(AWAY)
+    told = openai if scope["path"].startswith(openai.PREFIX) else problems
+    response = JSONResponse(HEALTH, AWAY.status) if of_health else told.response(AWAY)
     await response(scope, receive, send)
