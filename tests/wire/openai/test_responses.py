@@ -247,8 +247,9 @@ async def test_an_item_of_ones_own_can_be_named_instead_of_sent(
     open_room = {"X-Palaver-Visibility": "open"}
     made = await client.responses.create(model="m", input="c", extra_headers=open_room)
     other = client_of(door, "sk-other")
+    foreign: Any = [{"type": "item_reference", "id": made.output[0].id}]
     with pytest.raises(openai.BadRequestError):
-        await other.responses.create(model="m", input=[{**named[0], "id": made.output[0].id}])
+        await other.responses.create(model="m", input=foreign)
 
 
 async def test_a_thought_can_be_named_and_a_history_sent_again_goes_on_in_its_room(
