@@ -9,7 +9,7 @@ import pytest
 from tests.agents.support import KEY, hear, upstream_at
 
 from palaver.agents.calls import Call, Passing
-from palaver.agents.upstream import Upstream
+from palaver.agents.upstream import SLICE_BYTES, Upstream
 from palaver.errors import Code, ProviderError
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -107,6 +107,31 @@ async def test_what_comes_around_an_answer_is_bounded(
     assert hostile.asked == 1, "what was answered is not asked again"
     await hostile.left.wait()
     assert hostile.sent < SENT_BYTES_MAX
+
+
+async def test_others_have_a_turn_between_slices_of_what_came_at_once(
+    hostile: Hostile, asking: Upstream
+) -> None:
+    hostile.answer = EVENTS + b"\r\n" + b": x\n\n" * 200_000 + WORD + DONE
+    turns = most = taken = last = 0
+
+    async def turning() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    passing = Passing(chat=True, stream=True)
+    async with asyncio.TaskGroup() as tasks:
+        others = tasks.create_task(turning())
+        call = await asking.forward("POST", "/chat/completions", b"{}", {}, passing=passing)
+        async for told in call.told():
+            taken = len(told.raw) + (taken if turns == last else 0)
+            last, most = turns, max(most, taken)
+        await call.close()
+        others.cancel()
+    assert call.outcome.error is None
+    assert most <= 3 * SLICE_BYTES, "the end of what came, and the beginning of what follows"
 
 
 @pytest.mark.parametrize(

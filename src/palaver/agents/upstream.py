@@ -68,6 +68,8 @@ RETRY_SECONDS_MAX = 8.0
 ADAPTATIONS_MAX = 4
 MODELS_SECONDS = 10.0
 ERROR_BYTES_MAX = 64 * 1024
+SLICE_BYTES = 16 * 1024
+"""So much of an answer is taken apart before all others have a turn."""
 STATUS_MAX = 599
 HEADERS = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "palaver"}
 """Sent with every request that does not say otherwise."""
@@ -356,7 +358,10 @@ class Upstream:
                     if chunk is None:
                         return
                     patience.alive()
-                    yield chunk
+                    for start in range(0, len(chunk), SLICE_BYTES):
+                        if start:  # it may hold many thousand events, and everyone else waits
+                            await asyncio.sleep(0)
+                        yield chunk[start : start + SLICE_BYTES]
         except TimeoutError:
             raise self._slow(patience) from None
         except Unpackable:
