@@ -235,7 +235,7 @@ async def test_two_at_once_in_one_conversation_lose_neither(client: Client) -> N
 
 
 async def test_an_item_of_ones_own_can_be_named_instead_of_sent(
-    door: Door, client: Client, models: ScriptedUpstream
+    relay: Door, client: Client, models: ScriptedUpstream
 ) -> None:
     models.will(reply("one"))
     made = await client.responses.create(model="m", input="a")
@@ -246,7 +246,7 @@ async def test_an_item_of_ones_own_can_be_named_instead_of_sent(
         await client.responses.create(model="m", input=[{"type": "item_reference", "id": "msg_0"}])
     open_room = {"X-Palaver-Visibility": "open"}
     made = await client.responses.create(model="m", input="c", extra_headers=open_room)
-    other = client_of(door, "sk-other")
+    other = client_of(relay, "sk-other")
     foreign: Any = [{"type": "item_reference", "id": made.output[0].id}]
     with pytest.raises(openai.BadRequestError):
         await other.responses.create(model="m", input=foreign)
