@@ -12,7 +12,10 @@ def detail_of(told: Told, asked: Asked = ASKED) -> str:
 
 def test_a_missing_model_says_how_to_get_it() -> None:
     told = told_in_body(404, b'{"error":{"message":"model \\"llama3.2\\" not found"}}')
-    assert detail_of(told) == "Ollama does not have the model llama3.2. Run: ollama pull llama3.2"
+    detail = detail_of(told)
+    assert detail.startswith(
+        "Ollama does not have the model llama3.2. Run: ollama pull llama3.2. It"
+    )
     elsewhere = Asked(label="OpenAI", name="openai", model="gpt-0")
     assert "OpenAI does not have the model gpt-0" in detail_of(told, elsewhere)
 
@@ -42,6 +45,12 @@ def test_the_providers_words_are_quoted_on_one_short_line_without_secrets() -> N
     assert detail.startswith("Ollama refused the request: bad … … xxx")
     assert len(detail) < 300
     assert detail.isprintable()
+
+
+@pytest.mark.parametrize("status", [301, 401, 402, 403, 404, 408, 422, 429, 500, 504])
+def test_the_providers_own_reason_is_told_whatever_we_make_of_it(status: int) -> None:
+    told = Told(status=status, message="the region EU is closed for topsecretkey.")
+    assert "the region EU is closed for …." in detail_of(told)
 
 
 @pytest.mark.parametrize("message", ["<html>oops</html>", "x" * 5_000])

@@ -13,6 +13,12 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 LONG = "Say two hundred words."
 LAST_WORD = "w199"
+BESIDE_RETRY = """details => {
+    const place = node => node.getBoundingClientRect()
+    const retry = place(details.parentElement.querySelector('[data-testid=retry]'))
+    const summary = place(details.querySelector('summary'))
+    return [summary.x - retry.x, summary.y - retry.y]
+}"""
 
 
 async def half_an_answer(tab: Tab) -> str:
@@ -114,13 +120,15 @@ async def test_why_an_answer_failed_is_told_in_the_providers_own_words(
     browser: Browser, city: ServerProcess, models: ScriptedUpstream
 ) -> None:
     reason = "The model 'scripted' is resting until Monday."
-    models.to("why?", refuse(400, {"error": {"message": reason, "code": "resting"}}))
+    models.to("why?", refuse(402, {"error": {"message": reason, "code": "resting"}}))
     tab = await arrive(browser, city.url)
     await tab.say("why?")
     await tab.answered(status="failed")
     details = tab.answers.get_by_test_id("details")
     await expect(details).not_to_contain_text("until Monday", use_inner_text=True)
+    closed = await details.evaluate(BESIDE_RETRY)
     await details.locator("summary").click()
+    assert await details.evaluate(BESIDE_RETRY) == closed, "it stays under the pointer"
     await expect(details).to_contain_text(reason, use_inner_text=True)
     await expect(details).to_contain_text("provider_refused")
     await browser.screenshot(tab.page, "failed-details")

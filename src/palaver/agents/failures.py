@@ -165,6 +165,8 @@ def failure_of(told: Told, asked: Asked, retry_ms: int | None = None) -> Provide
         detail = detail.format(label=asked.label) + words + ("." if lasting else ". Try again.")
         return ProviderError(code, detail, temporary=not lasting, retry_ms=retry_ms)
     detail = detail.format(label=asked.label, model=asked.model)
+    if words := _quoted(told.message, asked):
+        detail += f" It says{words}."
     return ProviderError(code, detail, temporary=temporary, retry_ms=retry_ms)
 
 
@@ -238,7 +240,7 @@ _MEANING = {
 }
 _TOO_LONG_DETAIL = (
     "The conversation is longer than {model} can read."
-    " Start a new room, or lower PALAVER_CONTEXT_TOKENS_MAX."
+    " Start a new chat, or lower PALAVER_CONTEXT_TOKENS_MAX."
 )
 _REDIRECT_DETAIL = (
     "{label} sends us to another address, which is not followed."
@@ -252,7 +254,7 @@ def _not_found(told: Told, asked: Asked) -> str:
             "There is no chat API at the address of {label}. OPENAI_BASE_URL usually ends in /v1."
         )
     if asked.name == "ollama":
-        return "Ollama does not have the model {model}. Run: ollama pull {model}"
+        return "Ollama does not have the model {model}. Run: ollama pull {model}."
     return "{label} does not have the model {model}. Choose another one, or set PALAVER_MODEL."
 
 
