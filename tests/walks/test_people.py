@@ -56,6 +56,7 @@ async def test_what_is_private_is_nobody_elses(browser: Browser, town: ServerPro
     await expect(bo.room_item("my secret plan")).to_have_count(0)
     await bo.page.goto(ada.page.url)
     await expect(bo.part("room-problem")).to_be_visible()
+    await expect(bo.part("room-title")).to_have_text("Palaver")
     await expect(bo.part("message")).to_have_count(0)
     assert "secret" not in await bo.page.content()
     forgive(browser, MISSING)
