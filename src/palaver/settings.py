@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -220,7 +220,7 @@ class Settings(BaseSettings):
         """An address without anything behind its path, which is none of the server's own."""
         if not value:
             return None
-        if not _PUBLIC_URL.fullmatch(value):
+        if not _PUBLIC_URL.fullmatch(value) or urlsplit(value).port == 0:
             raise ValueError("must be such as https://chat.example.org or https://example.org/chat")
         return value.rstrip("/")
 

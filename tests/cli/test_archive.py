@@ -62,7 +62,8 @@ def test_a_copy_is_made_once(tmp_path: Path, data: Path) -> None:
 
 def test_a_place_that_takes_no_backup_is_named_as_it_was_typed(tmp_path: Path, data: Path) -> None:
     (tmp_path / "file").touch()
-    for place in ("nowhere/b.db", "file/b.db"):
+    (tmp_path / "link.db").symlink_to("nothing.db")
+    for place in ("nowhere/b.db", "file/b.db", ".", "link.db"):
         for force in ((), ("--force",)):
             done = palaver(tmp_path, "backup", place, *force)
             assert (done.code, done.out) == (3, "")

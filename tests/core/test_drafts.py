@@ -20,7 +20,7 @@ from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import Actor, MessageId, RoomId
 from palaver.store.commands import AddMessage
 from palaver.store.drafts import encoded
-from palaver.store.journal import DRAFT, Journal
+from palaver.store.journal import DRAFT, SEGMENT_BYTES, Journal
 
 WAIT_SECONDS_MAX = 90
 
@@ -177,12 +177,12 @@ def left_by_the_dead(
     *,
     synced: bool = True,
     epoch: str = "",
-    **sizes: int,
+    segment_bytes: int = SEGMENT_BYTES,
 ) -> Path:
     """The directory of drafts, with those of a process that is gone."""
     now_ms = int(time.time() * 1_000)
     directory = tmp_path / "journal" / "drafts"
-    dead = Journal(directory, "0" * 32, **sizes)
+    dead = Journal(directory, "0" * 32, segment_bytes=segment_bytes)
     for number, text in enumerate(texts):
         id_ = MessageId(f"m_{number:032x}")
         said = AddMessage(id=id_, room=room, author=author.id, text=text, cid=text)

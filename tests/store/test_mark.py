@@ -173,6 +173,8 @@ def test_a_changed_mark_is_told_and_not_believed(tmp_path: Path) -> None:
     older = {name: value for name, value in json.loads(kept).items() if name != mark.SUM}
     file.write_text(json.dumps(older))
     assert mark.marked(settings).state == "whole", "of a Palaver that wrote no checksum"
+    file.write_text(json.dumps({**older, "places": [["r_x", "7", "zz"]]}))
+    assert mark.marked(settings) == mark.Marked("damaged")
 
 
 async def test_what_is_lost_while_serving_sends_everyone_away(

@@ -194,6 +194,7 @@ async def test_what_cannot_be_a_host_is_refused(door: Door, host: str) -> None:
         ("public_url", "https://chat.example.org/api"),
         ("public_url", "https://chat.example.org/a b"),
         ("public_url", "https://chat.example.org/a/.."),
+        ("public_url", "https://chat.example.org:99999"),
         ("trusted_proxies", "proxy.example.org"),
     ],
 )

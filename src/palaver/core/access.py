@@ -15,7 +15,6 @@ from uuid import UUID
 
 import structlog
 
-from palaver import policy
 from palaver.clock import Clock
 from palaver.core import checks
 from palaver.errors import Code, Refused, Unavailable
@@ -32,7 +31,7 @@ from palaver.model import (
     Turn,
     TurnId,
 )
-from palaver.policy import Action
+from palaver.policy import Action, check, role_of_caller, room_not_found
 from palaver.settings import Settings
 from palaver.store import actors, messages, rooms, turns
 from palaver.store.commands import AddActor, RenameActor, SaveAgent, SweepGuests
@@ -189,14 +188,14 @@ class Access:
         role = None if found is None or found.deleted_ms is not None else found.role
         _remember(self._roles, (actor.id, room), role)
         if found is None or (found.deleted_ms is not None and not deleted):
-            raise policy.room_not_found()
-        policy.check(Action.READ, found.role)
+            raise room_not_found()
+        check(Action.READ, found.role)
         return found
 
     async def conversation(self, actor: Actor, room: RoomId) -> Room:
         """The room, where it is a conversation of this API client's. Refused: `room_not_found`."""
         found = await self.room(actor, room)
-        policy.check(Action.READ, policy.role_of_caller(found))
+        check(Action.READ, role_of_caller(found))
         return found
 
     async def sees(self, actor: Actor, room: RoomId) -> bool:
@@ -214,14 +213,14 @@ class Access:
     def may_write_as_known(self, actor: Actor, room: RoomId) -> bool:
         """What was found last in this process, for when nobody can be asked. It is asked again when that is stored."""
         try:
-            policy.check(Action.WRITE, self._roles.get((actor.id, room)))
+            check(Action.WRITE, self._roles.get((actor.id, room)))
         except Refused:
             return False
         return True
 
     async def may_write(self, actor: Actor, room: RoomId) -> None:
         """Raises `Refused` for who may only read a room (`forbidden`) or not see it (`room_not_found`)."""
-        policy.check(Action.WRITE, (await self.room(actor, room)).role)
+        check(Action.WRITE, (await self.room(actor, room)).role)
 
     async def message(self, actor: Actor, message: MessageId) -> Message:
         """A message in a room that the actor may see. Refused: `message_not_found`."""
@@ -257,7 +256,7 @@ class Access:
     async def may_stop(self, actor: Actor, turn: Turn) -> None:
         """Raises `Refused` (`forbidden`) for who neither asked for an answer nor owns its room."""
         own = await self._store.read(turns.asked_by, turn.id, actor.id)
-        policy.check(Action.TAKE_BACK, (await self.room(actor, turn.room)).role, own=own)
+        check(Action.TAKE_BACK, (await self.room(actor, turn.room)).role, own=own)
 
     def _checked(self, name: str) -> str:
         return checks.person_name(name, self._settings.name_chars_max)

@@ -26,6 +26,7 @@ from palaver.store.engine.lock import FileLock, swept, taken
 from palaver.store.mark import FILE
 from palaver.store.verify import Progress, Verdict, verify
 
+OTHER_PLACE = "choose another place"
 STEP_PAGES = 2_000
 """How much is copied before the progress is told."""
 
@@ -37,7 +38,7 @@ def backup(url: str, file: Path, progress: Progress, *, force: bool = False) -> 
     `database_damaged`, `place_unusable`.
     """
     with _target(file), _unfinished(file) as part:
-        if files.there(file) and (not force or _same(url, file)):
+        if file.exists() and (not force or _same(url, file)):
             raise Refused(Code.DATABASE_NOT_EMPTY, f"{file} is there already; choose another name")
         if parsed(url).drivername == SQLITE:
             alone(partial(_copy_file, part, progress), Place(url))
@@ -162,7 +163,8 @@ def _unfinished(file: Path) -> Generator[Path]:
 def _target(file: Path) -> Generator[None]:
     """What goes wrong with a file that is written is told as that, and not as the database's fault."""
     try:
-        with files.usable(file, "choose another place"):
+        files.there(file, advice=OTHER_PLACE)
+        with files.usable(file, OTHER_PLACE):
             yield
     except sqlite3.Error as error:
         raise _unwritable(file, error) from error
@@ -173,7 +175,7 @@ def _target(file: Path) -> Generator[None]:
 
 
 def _unwritable(file: Path, why: object) -> Refused:
-    return Refused(Code.PLACE_UNUSABLE, f"{file} cannot be written: {why}; choose another place")
+    return Refused(Code.PLACE_UNUSABLE, f"{file} cannot be written: {why}; {OTHER_PLACE}")
 
 
 def _upgrade(part: Path) -> None:

@@ -38,9 +38,9 @@ def usable(path: Path, advice: str = CONFIGURED) -> Generator[None]:
         raise Refused(Code.PLACE_UNUSABLE, detail) from error
 
 
-def there(path: Path, *, writes: bool = False) -> bool:
+def there(path: Path, *, writes: bool = False, advice: str = CONFIGURED) -> bool:
     """Whether there is a file. Refused: `place_unusable`, for one that nobody, or not this user, could open."""
-    with usable(path):
+    with usable(path, advice):
         if path.is_dir():
             raise _error(errno.EISDIR)
         if _dangles(path):

@@ -229,6 +229,11 @@ def _read(file: Path) -> dict[str, Any]:
     told = parts.pop(SUM, None)
     if parts.keys() - {"lost"} != PARTS or told not in {None, _sum(parts)}:
         raise ValueError("its checksum does not fit")
+    if any(
+        (type(room), type(seq), type(chain)) != (str, int, str)
+        for room, seq, chain in (*parts["places"], *parts.get("lost", ()))
+    ):  # without a checksum nothing else would say so
+        raise ValueError("it has places that are none")
     return parts
 
 

@@ -62,7 +62,7 @@ const REQUEST_TEXTS: Record<string, string> = {
   origin_refused: 'The server does not accept pages from this address.',
   host_refused: 'The server does not know itself by this address.',
   not_found: 'This does not exist any more.',
-  room_not_found: 'This chat does not exist, or you may not see it.',
+  room_not_found: 'There is no such chat, or you are not in it.',
   message_not_found: 'This message does not exist any more.',
   exchange_not_found: 'There is nothing to look at: this answer did not come through the API.',
   turn_not_found: 'This answer has already ended.',

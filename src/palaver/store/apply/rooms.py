@@ -5,7 +5,6 @@ from typing import Any
 
 from sqlalchemy import bindparam, select, update
 
-from palaver import policy
 from palaver.errors import Code, Refused
 from palaver.model import (
     ActorId,
@@ -15,7 +14,7 @@ from palaver.model import (
     RoomId,
     TitleSource,
 )
-from palaver.policy import Action, room_not_found
+from palaver.policy import Action, check, role_of_caller, room_not_found
 from palaver.store import rooms as stored_rooms
 from palaver.store.apply.actors import not_found
 from palaver.store.apply.transaction import (
@@ -176,7 +175,7 @@ def conversation(tx: Transaction, room: RoomId, actor: ActorId) -> LockedRoom:
     locked, _ = tx.writable(room, actor)
     found = stored_rooms.get(tx.conn, room, actor)
     assert found is not None, "it is locked"
-    policy.check(Action.WRITE, policy.role_of_caller(found))
+    check(Action.WRITE, role_of_caller(found))
     return locked
 
 

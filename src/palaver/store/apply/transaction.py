@@ -10,7 +10,6 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
-from palaver import policy
 from palaver.clock import Clock
 from palaver.model import (
     NO_DATA,
@@ -24,7 +23,7 @@ from palaver.model import (
     TitleSource,
     Visibility,
 )
-from palaver.policy import Action, room_not_found
+from palaver.policy import Action, check, role_in, room_not_found
 from palaver.store.actors import PREFIX, id_of
 from palaver.store.chain import digest_of_data, digest_of_message, linked
 from palaver.store.engine.statement import Statement, inserting, updating
@@ -189,8 +188,8 @@ class Transaction:
         """That an actor may do this in the room. Refused: `room_not_found`, `forbidden`."""
         if by is None:
             raise room_not_found()
-        role = policy.role_in(room.visibility, self.role(room, by))
-        policy.check(action, role, own=own)
+        role = role_in(room.visibility, self.role(room, by))
+        check(action, role, own=own)
 
     def log(
         self,
