@@ -20,6 +20,7 @@ from tests.support.upstream import (
     stream,
 )
 from tests.wire.door import Door, Json, open_door
+from tests.wire.openai.client import client_of
 
 SECONDS_MAX = 90.0
 END = (chunk(finish="stop"), DONE)
@@ -224,12 +225,13 @@ async def test_only_what_runs_in_the_background_can_be_cancelled(client: AsyncOp
 
 
 async def test_a_running_response_is_seen_live_in_its_room_and_can_be_stopped_there(
-    client: AsyncOpenAI, relay: Door, models: ScriptedUpstream
+    relay: Door, models: ScriptedUpstream
 ) -> None:
     models.will(stream("half", asyncio.Event()))
+    token, person = await relay.guest()
+    client = client_of(relay, (await person.post("/api/keys")).json()["token"])
     conversation = await client.conversations.create()
     room = conversation.id.replace("conv_", "r_")
-    token, _ = await relay.guest()
     async with relay.live(token) as live, asyncio.timeout(SECONDS_MAX):
         await live.ask(t="sub", room=room)
         made = await client.responses.create(
