@@ -433,7 +433,8 @@ async def test_a_setting_that_a_model_does_not_support_is_left_out(
 async def test_a_provider_that_does_not_begin_in_time_is_left(
     upstream: ScriptedUpstream, script: Script
 ) -> None:
-    provider = upstream_at(upstream.base_url, model="m", provider_first_seconds=0.5)
+    seconds = {"provider_first_seconds": 0.5, "provider_alive_seconds": 0.5}
+    provider = upstream_at(upstream.base_url, model="m", **seconds)
     upstream.will(script)
     heard = await hear(provider)
     assert heard.failure.code is Code.PROVIDER_TIMEOUT

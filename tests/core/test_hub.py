@@ -15,7 +15,7 @@ from palaver.core.live import Happened, ReadMark, RoomChanged, Typing
 from palaver.core.running import Asked, Call
 from palaver.core.start import Core, started
 from palaver.errors import Code, ProviderError, Refused
-from palaver.model import Entry, Event, EventType, ExchangeKind, Role, RoomId
+from palaver.model import Entry, Event, EventType, ExchangeKind, Role, RoomId, Visibility
 from palaver.settings import Settings
 from palaver.store import events
 from palaver.store.engine.lanes import InlineLanes, Lane
@@ -52,7 +52,13 @@ async def test_a_watcher_hears_of_open_rooms_that_others_make_and_of_what_is_sai
     with core.chat.reader(ada) as reader, core.chat.reader(late) as later:
         await reader.watch()
         entry = Entry(role=Role.USER, text="hello")
-        asked = Asked(kind=ExchangeKind.CHAT, entries=(entry,), model="m", request={})
+        asked = Asked(
+            kind=ExchangeKind.CHAT,
+            entries=(entry,),
+            model="m",
+            request={},
+            visibility=Visibility.OPEN,
+        )
         running = await core.exchanges.open(program, asked)
         assert running.exchange is not None
         room = running.exchange.room

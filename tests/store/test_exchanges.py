@@ -202,6 +202,7 @@ async def test_metadata_is_changed_and_an_exchange_forgotten_by_its_actor(
 
     async def kept(**more: Any) -> list[ExchangeId]:
         asked: dict[str, Any] = {"after": None, "limit": 10, "newest_first": False} | more
+        asked |= {"model": None, "metadata": {}}
         found = await world.store.read(exchanges.kept, actor.id, ExchangeKind.CHAT, **asked)
         return [exchange.id for exchange in found]
 

@@ -91,12 +91,12 @@ PAGED = (RoomId("r_" + "0" * 32), 5, 50)
         (adding._KNOWN.of(4), ("a", "b", "c", "d"), "messages USING INDEX messages_cid"),
         (
             rooms._PICKED[True, False, False],
-            ("u_", INTEGER_MAX, INTEGER_MAX, 21),
+            ("u_", INTEGER_MAX, INTEGER_MAX, 21, 0),
             "members USING INDEX members_actor",
         ),
         (
             rooms._PICKED[False, False, False],
-            ("u_", INTEGER_MAX, INTEGER_MAX, 21),
+            ("u_", INTEGER_MAX, INTEGER_MAX, 21, 0),
             "rooms USING COVERING INDEX rooms_active|rooms USING INDEX rooms_active",
         ),
         (finding._MET.of(64), (*[b"d"] * 64, 1), "prefixes USING INDEX sqlite_autoindex_prefixes"),

@@ -196,4 +196,5 @@ async def test_nothing_moves_when_the_pointer_the_focus_or_a_banner_comes(
     await expect(tab.banner).to_be_visible()
     assert await tab.page.evaluate(PLACES) == before
     await browser.screenshot(tab.page, "banner")
+    await tab.page.close()  # it would go on looking for the server
     forgive(browser, OUTAGE)
