@@ -447,7 +447,8 @@ async def test_a_provider_that_does_not_begin_in_time_is_left(
 async def test_a_provider_that_falls_silent_is_left_and_what_came_is_kept(
     upstream: ScriptedUpstream, rest: Any
 ) -> None:
-    provider = upstream_at(upstream.base_url, provider_idle_seconds=0.1)
+    seconds = {"provider_idle_seconds": 0.1, "provider_alive_seconds": 0.1}
+    provider = upstream_at(upstream.base_url, **seconds)
     upstream.will(stream("ab", rest))
     heard = await hear(provider)
     assert heard.text == "ab"

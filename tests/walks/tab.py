@@ -13,6 +13,8 @@ from tests.support.browser import Browser
 from tests.support.upstream import DONE, Script, chunk, stream
 
 MISSING = re.compile(r"status of 404")
+PROBED = re.compile(r"status of 405")
+"""A page that finds no connection asks why, by a call that always fails."""
 OUTAGE = re.compile(r"net::ERR_(CONNECTION_\w+|EMPTY_RESPONSE|SOCKET_NOT_CONNECTED)|closed before")
 
 

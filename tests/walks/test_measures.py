@@ -7,7 +7,7 @@ from playwright.async_api import ViewportSize, expect
 from tests.support.browser import Browser
 from tests.support.server import Serve, ServerProcess
 from tests.support.upstream import ScriptedUpstream, reply
-from tests.walks.tab import OUTAGE, Tab, arrive, forgive
+from tests.walks.tab import OUTAGE, PROBED, Tab, arrive, forgive
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -155,6 +155,7 @@ async def test_the_worst_banner_can_be_read(
     await expect(tab.banner).to_have_attribute("data-state", "stopped")
     assert await tab.page.evaluate(FAINT, TEXT_CONTRAST_MIN) == []
     await browser.screenshot(tab.page, f"stopped-{'dark' if dark else 'light'}")
+    forgive(browser, PROBED)
 
 
 @pytest.mark.parametrize("width", [1440, 1000, 870, 390])
