@@ -433,7 +433,7 @@ async def test_a_setting_that_a_model_does_not_support_is_left_out(
 async def test_a_provider_that_does_not_begin_in_time_is_left(
     upstream: ScriptedUpstream, script: Script
 ) -> None:
-    seconds = {"provider_first_seconds": 0.5, "provider_alive_seconds": 0.5}
+    seconds: Any = {"provider_first_seconds": 0.5, "provider_alive_seconds": 0.5}
     provider = upstream_at(upstream.base_url, model="m", **seconds)
     upstream.will(script)
     heard = await hear(provider)
@@ -447,7 +447,7 @@ async def test_a_provider_that_does_not_begin_in_time_is_left(
 async def test_a_provider_that_falls_silent_is_left_and_what_came_is_kept(
     upstream: ScriptedUpstream, rest: Any
 ) -> None:
-    seconds = {"provider_idle_seconds": 0.1, "provider_alive_seconds": 0.1}
+    seconds: Any = {"provider_idle_seconds": 0.1, "provider_alive_seconds": 0.1}
     provider = upstream_at(upstream.base_url, **seconds)
     upstream.will(stream("ab", rest))
     heard = await hear(provider)
