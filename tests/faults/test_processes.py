@@ -31,8 +31,9 @@ Frame = dict[str, Any]
 class Client:
     """Someone on one connection, in the Lobby."""
 
-    def __init__(self, socket: ClientConnection) -> None:
+    def __init__(self, socket: ClientConnection, token: str) -> None:
         self.socket = socket
+        self.token = token
         self.seen = ""
         self.history: list[Frame] = []
         self.events: list[Frame] = []
@@ -69,11 +70,11 @@ def answered(frame: Frame) -> bool:
 
 
 @asynccontextmanager
-async def client(server: ServerProcess) -> AsyncGenerator[Client, None]:
+async def client(server: ServerProcess, token: str = "") -> AsyncGenerator[Client, None]:
     async with httpx2.AsyncClient(
         base_url=server.url, timeout=ANSWER_SECONDS_MAX, trust_env=False
     ) as http:
-        token = (await http.post("/api/guests", json={})).json()["token"]
+        token = token or (await http.post("/api/guests", json={})).json()["token"]
     async with connect(
         f"{server.ws_url}/ws",
         proxy=None,
@@ -81,7 +82,7 @@ async def client(server: ServerProcess) -> AsyncGenerator[Client, None]:
         open_timeout=ANSWER_SECONDS_MAX,
         ping_interval=None,
     ) as socket:
-        one = Client(socket)
+        one = Client(socket, token)
         await one.ask({"t": "hello", "id": 1, "v": 1, "token": token})
         one.history = (await one.ask({"t": "sub", "id": 2, "room": LOBBY}))["messages"]
         yield one
@@ -108,7 +109,10 @@ async def test_every_process_streams_the_same_and_any_may_stop_it(
         bo.events.clear()
         bo.seen = ""
         await bo.until(lambda _: len(bo.seen) > 20)  # the other process streams as well
-        assert (await bo.ask({"t": "stop", "id": 5, "turn": opened["turn"]}))["t"] == "ok"
+        stop = {"t": "stop", "id": 5, "turn": opened["turn"]}
+        assert (await bo.ask(stop))["code"] == "forbidden"  # it is not his answer
+        async with client(two, ada.token) as elsewhere:
+            assert (await elsewhere.ask(stop))["t"] == "ok"
         stopped = await bo.until(answered)
         assert stopped["d"]["status"] == "stopped"
 

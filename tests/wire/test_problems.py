@@ -16,7 +16,7 @@ async def test_what_is_not_there_and_what_is_not_done_are_problems(door: Door) -
     for method, path, status, code in (
         ("GET", "/nowhere", 404, "not_found"),
         ("GET", "/api", 404, "not_found"),
-        ("GET", "/api/rooms/", 404, "not_found"),
+        ("GET", "/api/nowhere/", 404, "not_found"),
         ("GET", "/r", 404, "not_found"),
         ("PUT", "/api/rooms", 405, "method_not_allowed"),
         ("POST", "/health", 405, "method_not_allowed"),
