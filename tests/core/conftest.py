@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from palaver.agents.base import Done, Model, Piece, Request, TextPiece
+from palaver.clock import SystemClock
 from palaver.core.start import Core, started
 from palaver.errors import ProviderError
 from palaver.settings import Settings
@@ -44,6 +45,15 @@ class Script:
 
     async def close(self) -> None:
         return
+
+
+class Sleeper(SystemClock):
+    """A machine that was asleep for so many seconds."""
+
+    slept = 0.0
+
+    def boottime(self) -> float:
+        return super().boottime() + self.slept
 
 
 Running = Callable[..., AbstractAsyncContextManager[Core]]

@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.core.conftest import Running as Opens, Script
+from tests.core.conftest import Running as Opens, Script, Sleeper
 
 from palaver.agents.base import Piece, ReasoningPiece, TextPiece, ToolPiece
 from palaver.agents.calls import Outcome, Told
+from palaver.core import start
+from palaver.core.ending import interrupted
 from palaver.core.exchanges import Exchanges
 from palaver.core.gather import record_of
 from palaver.core.running import Asked, Running
@@ -26,6 +28,7 @@ from palaver.model import (
     Role,
     Status,
 )
+from palaver.settings import Settings
 from palaver.store.journal import Journal
 
 
@@ -192,6 +195,52 @@ async def test_two_turns_at_once_lose_neither(client: Client) -> None:
     assert ended[0].room == first.room
     assert await client.texts(ended[0]) == ["hi", "Hello", "one", "A"]
     assert await client.texts(ended[1]) == ["hi", "Hello", "two", "B"]
+
+
+class Sleepy(Answer):
+    """Says a word more after the machine slept, and ends when it may."""
+
+    def __init__(self, clock: Sleeper) -> None:
+        super().__init__(TextPiece("awake"), waits=True)
+        self._clock = clock
+        self.wakes, self.said = asyncio.Event(), asyncio.Event()
+
+    async def told(self) -> AsyncGenerator[Told, None]:
+        telling = super().told()
+        yield await anext(telling)
+        await self.wakes.wait()
+        self._clock.slept = 60
+        yield Told(b"data: x\n\n", (TextPiece(" again"),))
+        self.said.set()
+        async for told in telling:
+            yield told
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("ours", [True, False])
+async def test_after_a_sleep_a_client_is_told_only_what_is_still_ours(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, ours: bool
+) -> None:
+    monkeypatch.setattr(start, "PULSE_SECONDS", 3_600)
+    clock = Sleeper()
+    settings = Settings(data_dir=tmp_path, database_url=postgres_url, detect=False)
+    async with start.started(settings, clock=clock, provider=Script()) as core:
+        client = Client(core, (await core.access.new_guest("Ada"))[1])
+        answer = Sleepy(clock)
+        running = await client.asks(chat(user("hi")), answer)
+        told = running.follow()
+        assert (await anext(told)).pieces == (TextPiece("awake"),)
+        answer.wakes.set()
+        await answer.said.wait()
+        if ours:
+            await core.turns.renew()
+        else:
+            assert running.exchange is not None
+            await core.turns._store.write(interrupted(running.exchange, 1, [TextPiece("awake")]))
+        answer.go_on.set()
+        later = [piece async for one in told for piece in one.pieces]
+        assert later == [TextPiece(" again")] * ours
+        assert (running.error is None) is ours
 
 
 async def test_two_turns_at_once_in_a_named_room_are_both_kept_there(client: Client) -> None:

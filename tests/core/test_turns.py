@@ -6,11 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.core.conftest import Running, Script
+from tests.core.conftest import Running, Script, Sleeper
 from tests.support.simulation import SimulatedClock, simulate
 
 from palaver.agents.base import BesidePiece
-from palaver.clock import SystemClock
 from palaver.core import start
 from palaver.core.chat import Sent
 from palaver.core.gather import record_of
@@ -406,15 +405,6 @@ async def test_a_turn_that_nobody_began_is_begun(
         await core.turns.see_to_unbegun()
         [answer] = await answers(core, actor, room)
     assert (answer.text, answer.id) == ("late", added.turns[0].message)
-
-
-class Sleeper(SystemClock):
-    """A machine that was asleep for so many seconds."""
-
-    slept = 0.0
-
-    def boottime(self) -> float:
-        return super().boottime() + self.slept
 
 
 @pytest.mark.postgres

@@ -64,6 +64,7 @@ from palaver.store.store import Store
 
 DOOR = "openai"
 TITLE_CHARS_MAX = 80
+TAKEN_OVER = "Another server took this answer over while this one slept; what it stored is kept."
 
 Records = Sequence[tuple[bytes, bytes]]
 Ask = Callable[[], Awaitable[Call]]
@@ -376,6 +377,9 @@ class Exchanges:
             if screen is not None and run is not None and running.exchange is not None:
                 ms = round((self._clock.monotonic() - began) * 1000)
                 await self._end(running, run, screen, gather, ms)
+                if running.ended is None and running.error is None:
+                    running.error = ProviderError(Code.PROVIDER_CUT, TAKEN_OVER)
+                    last.clear()
             for told in last:
                 running.tell(told)
 
@@ -387,6 +391,7 @@ class Exchanges:
         screen: Screen | None,
         last: list[Told],
     ) -> None:
+        ended = False
         async with aclosing(call.told()) as telling:
             async for told in telling:
                 for piece in told.pieces:
@@ -395,9 +400,13 @@ class Exchanges:
                         screen.take(piece)
                 if gather.chars > self._settings.answer_chars_max:
                     raise too_long()
-                if told.last or last:
-                    last.append(told)
-                elif running.tell(told):
+                last.append(told)
+                ended = ended or told.last
+                if ended or (screen is not None and not screen.leased()):
+                    continue  # until it is stored, or the turn is this process's again
+                first = [running.tell(each) for each in last]
+                last.clear()
+                if first[0]:
                     await asyncio.sleep(0)  # nobody waits for the first word until the next is read
 
     async def _end(
