@@ -101,6 +101,11 @@ def test_what_cannot_be_is_refused_by_name_and_without_its_value(
         ("PALAVER_OPENAI_KEYS", "no", "PALAVER_OPENAI_KEYS: must be 'auto' or 'required'."),
         ("PALAVER_PUBLIC_URL", "{x}", "PALAVER_PUBLIC_URL: must be such as https://chat"),
         ("PALAVER_DATA_DIR", "/dev/null", "PALAVER_DATA_DIR: /dev/null is a file, and no folder."),
+        (
+            "PALAVER_DATA_DIR",
+            "/dev/null/d",
+            "PALAVER_DATA_DIR: /dev/null is a file, and no folder.",
+        ),
     ],
 )
 def test_a_refusal_says_in_plain_words_what_a_setting_must_be(

@@ -246,16 +246,17 @@ class Settings(BaseSettings):
     @classmethod
     def _folder(cls, place: Path) -> Path:
         """Refuses what is there and no folder."""
-        wrong = None
+        wrong, there = None, place
         try:
             os.fspath(place).encode()  # what is no UTF-8 fits in no URL
-            if os.path.lexists(place) and not place.is_dir():
-                wrong = "is a file, and no folder" if place.exists() else "is a link to nothing"
+            there = next(part for part in (place, *place.parents) if os.path.lexists(part))
+            if not there.is_dir():
+                wrong = "is a file, and no folder" if there.exists() else "is a link to nothing"
         except OSError as error:
             wrong = f"cannot be used: {error.strerror}"
         if wrong is not None:
             raise PydanticCustomError(
-                "place", "{place} {wrong}", {"place": f"{place}", "wrong": wrong}
+                "place", "{place} {wrong}", {"place": f"{there}", "wrong": wrong}
             )
         return place
 
