@@ -69,6 +69,7 @@ BUGS = [
         "        self._away()\n        await self._keeper.sync()\n        if not",
         "        self._away()\n        if not",
         LIVES,
+        effort=4,
     ),
     Bug(
         "accepted means kept: the next start does not look for it",
@@ -221,8 +222,8 @@ BUGS = [
     Bug(
         "an API answer's end is told once it is stored: it is told before",
         "core/exchanges.py",
-        "                if told.last or last:\n",
-        "                if last:\n",
+        "if ended or (screen is not None and not screen.leased()):",
+        "if screen is not None and not screen.leased():",
         "core/test_exchanges.py::test_the_end_is_told_only_once_the_answer_is_stored",
     ),
     Bug(
