@@ -106,19 +106,17 @@ async def test_sigterm_ends_everything_in_time_and_loses_nothing(serve: Serve) -
         await live.say(room, "/slow")
         opened = await live.push("s.open")
         await live.push("s.d")
-        async with asyncio.TaskGroup() as tasks:
-            waiting = {"after": 1, "wait": POLL_SECONDS}
-            poll = tasks.create_task(http.get(f"/api/rooms/{idle}/events", params=waiting))
-            async with feed_of(http, idle) as lines:
-                assert (await anext(lines)).startswith("event: reset")
-                began = loop.time()
+        async with long_poll(door, token, idle) as poll, feed_of(http, idle) as lines:
+            assert (await anext(lines)).startswith("event: reset")
+            began = loop.time()
+            async with asyncio.TaskGroup() as tasks:
                 ending = tasks.create_task(server.term())
                 assert await live.closed() == 4000
                 assert [line async for line in lines if line.startswith("retry: ")]
-            code = await ending
-    assert code == 0, server.tail()
+            answered = await poll.readline()
+            assert answered.startswith(b"HTTP/1.1 200"), "a long poll is answered, not cut"
+    assert ending.result() == 0, server.tail()
     assert loop.time() - began < STOP_SECONDS_MAX
-    assert poll.result().status_code == 200, "a long poll is answered, not cut"
     assert "Traceback" not in server.tail(), server.tail()
     await server.start()
     found = (await http.get(f"/api/rooms/{room}/messages")).json()["messages"]
@@ -137,6 +135,19 @@ async def half_sent(door: Door, data: bytes | None = None) -> AsyncGenerator[Non
     _, writer = await asyncio.open_connection(host, int(port))
     writer.write(head.encode() if data is None else data)
     yield
+    writer.transport.abort()
+
+
+@asynccontextmanager
+async def long_poll(door: Door, token: str, room: str) -> AsyncGenerator[asyncio.StreamReader]:
+    """A request that waits for events, and is sent before anything else is done."""
+    host, _, port = door.host.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    path = f"/api/rooms/{room}/events?after=1&wait={POLL_SECONDS}"
+    head = f"GET {path} HTTP/1.1\r\nhost: {door.host}\r\nauthorization: Bearer {token}\r\n\r\n"
+    writer.write(head.encode())
+    await writer.drain()
+    yield reader
     writer.transport.abort()
 
 

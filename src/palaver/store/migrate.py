@@ -146,6 +146,9 @@ def refuse_others(conn: Connection) -> None:
 def _upgrade(path: Path | None, clock: Clock, progress: Progress, conn: Connection) -> None:
     """In one transaction, which a crash undoes."""
     if conn.dialect.name == POSTGRESQL:
+        conn.execute(
+            text("SET LOCAL idle_in_transaction_session_timeout = 0")
+        )  # Python may be slow
         conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
     found = revision(conn)
     _refuse_newer(found)
