@@ -24,7 +24,7 @@ LOCKS = sorted(ROOT.glob("requirements*.lock"))
 # Modules without a test file of their own, and what tests them instead.
 TESTED_ELSEWHERE = {
     "__main__": "tests/support/server.py starts every server through it",
-    "agents.base": "values and a protocol only",
+    "providers.base": "values and a protocol only",
     "clock": "every test that runs a real server asks it; tests/support/simulation.py replaces it",
     "core.live": "values only",
     "core.ending": "tests/core/test_exchanges.py, through the exchanges that end with it",

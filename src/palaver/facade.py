@@ -27,7 +27,6 @@ from uuid import UUID, uuid5
 
 import structlog
 
-from palaver.agents.base import Provider
 from palaver.clock import Clock
 from palaver.core import checks
 from palaver.core.live import Closing, Delta, Ended, Happened, Item, Joined, Opened, Unsubscribed
@@ -47,6 +46,7 @@ from palaver.model import (
     Room as RoomValue,
     RoomId,
 )
+from palaver.providers.base import Provider
 from palaver.settings import Settings, in_memory, settings_from, sqlite_file
 from palaver.store.engine.lanes import InlineLanes
 

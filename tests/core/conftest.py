@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from palaver.agents.base import Done, Model, Piece, Request, TextPiece
 from palaver.clock import SystemClock
 from palaver.core.start import Core, started
 from palaver.errors import ProviderError
+from palaver.providers.base import Done, Model, Piece, Request, TextPiece
 from palaver.settings import Settings
 
 

@@ -11,11 +11,11 @@ import pytest
 from tests.support import template
 from tests.support.upstream import refuse, reply, scripted_upstream, stream
 
-from palaver.agents.base import GO_ON, Request, Said, ToolCall
-from palaver.agents.dialect import body_of
 from palaver.core.context import newest, within
 from palaver.core.start import started
 from palaver.model import ActorId, Kind, Message, MessageId, Role, RoomId, Status
+from palaver.providers.base import GO_ON, Request, Said, ToolCall
+from palaver.providers.openai.request import body_of
 from palaver.settings import Settings
 
 AGENT = ActorId("a_1")

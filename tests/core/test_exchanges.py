@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from tests.core.conftest import Running as Opens, Script, Sleeper
 
-from palaver.agents.base import Piece, ReasoningPiece, TextPiece, ToolPiece
-from palaver.agents.calls import Outcome, Told
 from palaver.core import start
 from palaver.core.ending import interrupted
 from palaver.core.exchanges import Exchanges
@@ -28,6 +26,8 @@ from palaver.model import (
     Role,
     Status,
 )
+from palaver.providers.base import Piece, ReasoningPiece, TextPiece, ToolPiece
+from palaver.providers.call import Outcome, Told
 from palaver.settings import Settings
 from palaver.store.journal import Journal
 

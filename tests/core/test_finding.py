@@ -12,9 +12,9 @@ import pytest
 from tests.core.conftest import Running
 from tests.core.test_exchanges import SYSTEM, Client, assistant, chat, user
 
-from palaver.agents.base import TextPiece
 from palaver.core.start import Core
 from palaver.model import Entry, Exchange, Role
+from palaver.providers.base import TextPiece
 from palaver.store.prefix import beginnings, is_prompt, likeness
 
 

@@ -4,7 +4,9 @@ from typing import Any
 
 from hypothesis import given, strategies as st
 
-from palaver.agents.base import (
+from palaver.core.gather import Gather, pieces_in, pieces_of, record_of
+from palaver.model import ActorId, Entry, Message, MessageId, RoomId, Status
+from palaver.providers.base import (
     BesidePiece,
     Piece,
     ReasoningPiece,
@@ -12,8 +14,6 @@ from palaver.agents.base import (
     TextPiece,
     ToolPiece,
 )
-from palaver.core.gather import Gather, pieces_in, pieces_of, record_of
-from palaver.model import ActorId, Entry, Message, MessageId, RoomId, Status
 
 words = st.text(min_size=1, max_size=5) | st.sampled_from(["hm</think>", "</think>\n", " x\n"])
 choices = st.integers(min_value=0, max_value=2)

@@ -9,7 +9,6 @@ from tests.core.conftest import Running as Opens
 from tests.core.test_drafts import away
 from tests.core.test_exchanges import Answer, Client, assistant, chat, user
 
-from palaver.agents.base import Piece, TextPiece, ToolPiece
 from palaver.clock import SystemClock
 from palaver.core.gather import record_of
 from palaver.core.held import Held
@@ -18,6 +17,7 @@ from palaver.core.running import Running
 from palaver.core.start import Core
 from palaver.errors import Code, Unavailable
 from palaver.model import ExchangeKind, ExchangeState, Status
+from palaver.providers.base import Piece, TextPiece, ToolPiece
 from palaver.settings import Settings
 from palaver.store.engine.lanes import ThreadLanes
 from palaver.store.store import Store

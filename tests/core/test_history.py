@@ -11,11 +11,11 @@ from tests.core.test_drafts import all_stored, away, left_by_the_dead, reading, 
 from tests.core.test_exchanges import Answer, chat, user
 from tests.core.test_held import answered, client_of, stored
 
-from palaver.agents.base import TextPiece
 from palaver.core.live import Delta, Drafted
 from palaver.core.reader import Reader
 from palaver.errors import Refused
 from palaver.model import Actor, RoomId, Status
+from palaver.providers.base import TextPiece
 from palaver.store.journal import set_aside
 
 pytestmark = pytest.mark.usefixtures("impatient")

@@ -9,7 +9,6 @@ import pytest
 from tests.core.conftest import Running, Script, Sleeper
 from tests.support.simulation import SimulatedClock, simulate
 
-from palaver.agents.base import BesidePiece
 from palaver.core import start
 from palaver.core.chat import Sent
 from palaver.core.gather import record_of
@@ -18,6 +17,7 @@ from palaver.core.reader import Reader
 from palaver.core.start import Core
 from palaver.errors import Code, ProviderError, Refused
 from palaver.model import Actor, Message, MessageId, Room, Status, TurnId
+from palaver.providers.base import BesidePiece
 from palaver.settings import Settings
 from palaver.store.commands import AddMessage
 from palaver.store.engine.lanes import InlineLanes

@@ -8,8 +8,8 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
 
-from palaver.agents.base import Done, Model, Piece, Request, TextPiece
 from palaver.errors import ProviderError
+from palaver.providers.base import Done, Model, Piece, Request, TextPiece
 
 SECONDS_MAX = 60
 

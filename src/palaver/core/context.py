@@ -9,8 +9,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from palaver.agents.base import GO_ON, Request, Said, ToolCall
 from palaver.model import NO_DATA, ActorId, Kind, Message, Role, Turn
+from palaver.providers.base import GO_ON, Request, Said, ToolCall
 from palaver.settings import Settings
 from palaver.store import actors, messages
 from palaver.store.store import Store

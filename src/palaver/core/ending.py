@@ -5,13 +5,13 @@ from typing import Any
 
 import structlog
 
-from palaver.agents.assembly import bare
-from palaver.agents.base import Piece
-from palaver.agents.failures import as_object
 from palaver.core.gather import Gather, headed, later_ids
 from palaver.core.running import Running
 from palaver.errors import Code, ProviderError, Unavailable
 from palaver.model import Exchange, ExchangeKind, ExchangeState, Status, Turn
+from palaver.providers.base import Piece
+from palaver.providers.errors import as_object
+from palaver.providers.openai.accumulator import bare
 from palaver.store.commands import FinishExchange, FinishTurn, OpenExchange
 from palaver.thoughts import parted
 

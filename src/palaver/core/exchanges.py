@@ -17,8 +17,6 @@ from hashlib import blake2b
 
 import structlog
 
-from palaver.agents.base import Piece, ReasoningPiece, TextPiece
-from palaver.agents.calls import Call, Told
 from palaver.clock import Clock
 from palaver.core import checks
 from palaver.core.access import Access
@@ -49,6 +47,8 @@ from palaver.model import (
     TurnId,
     TurnState,
 )
+from palaver.providers.base import Piece, ReasoningPiece, TextPiece
+from palaver.providers.call import Call, Told
 from palaver.settings import Settings
 from palaver.store import exchanges
 from palaver.store.commands import (

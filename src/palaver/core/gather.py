@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 
-from palaver.agents.assembly import grow
-from palaver.agents.base import (
+from palaver.model import Entry, Kind, Message, MessageId, Role
+from palaver.providers.base import (
     BesidePiece,
     Piece,
     ReasoningPiece,
@@ -22,7 +22,7 @@ from palaver.agents.base import (
     TextPiece,
     ToolPiece,
 )
-from palaver.model import Entry, Kind, Message, MessageId, Role
+from palaver.providers.openai.accumulator import grow
 from palaver.store.journal import PIECE, REASONING, TEXT
 from palaver.thoughts import parted
 

@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from palaver.agents.detect import Providers
 from palaver.clock import SystemClock
 from palaver.core.keys import Keys
 from palaver.core.start import Models, models_of
 from palaver.errors import Code, Refused
+from palaver.providers.pool import Providers
 from palaver.settings import Settings
 from palaver.store import backup as backups, health, journal, mark, migrate, verify as examination
 from palaver.store.store import Store

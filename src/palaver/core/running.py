@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from palaver.agents.calls import Call, Outcome, Own, Told
 from palaver.errors import Code, ProviderError
 from palaver.model import (
     NO_DATA,
@@ -22,6 +21,7 @@ from palaver.model import (
     Turn,
     Visibility,
 )
+from palaver.providers.call import Call, Outcome, Own, Told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,11 +5,11 @@ from typing import Any
 
 import structlog
 
-from palaver.agents.base import BesidePiece, Piece, ReasoningPiece, TextPiece
 from palaver.clock import Clock
 from palaver.core.gather import put_beside, record_of
 from palaver.core.hub import Hub
 from palaver.model import Message, Turn
+from palaver.providers.base import BesidePiece, Piece, ReasoningPiece, TextPiece
 from palaver.store.commands import Part
 from palaver.store.journal import Journal
 

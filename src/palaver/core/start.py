@@ -9,10 +9,6 @@ from typing import Any, Literal
 
 import structlog
 
-from palaver.agents.asking import complete
-from palaver.agents.base import Model, Provider
-from palaver.agents.calls import Body, Call, Forwards, call
-from palaver.agents.detect import Providers
 from palaver.clock import Clock, SystemClock
 from palaver.core.access import Access
 from palaver.core.chat import Chat, said
@@ -29,6 +25,10 @@ from palaver.core.rooms import Rooms
 from palaver.core.turns import Turns
 from palaver.errors import Code, ProviderError, Unavailable
 from palaver.model import NO_DATA, ActorId, Event, RoomId, TitleSource, Visibility
+from palaver.providers.base import Model, Provider
+from palaver.providers.call import Body, Call, Forwards, call
+from palaver.providers.openai.completion import complete
+from palaver.providers.pool import Providers
 from palaver.settings import Settings
 from palaver.store import actors, events, rooms
 from palaver.store.bus import Bus, bus_of

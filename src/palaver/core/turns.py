@@ -33,13 +33,6 @@ from typing import Any, TypeVar
 
 import structlog
 
-from palaver.agents.base import (
-    BesidePiece,
-    Done,
-    Provider,
-    Request,
-    TextPiece,
-)
 from palaver.clock import Clock
 from palaver.core import checks, context
 from palaver.core.access import Access
@@ -62,6 +55,7 @@ from palaver.model import (
     TurnId,
     TurnState,
 )
+from palaver.providers.base import BesidePiece, Done, Provider, Request, TextPiece
 from palaver.settings import Settings
 from palaver.store import rooms, turns
 from palaver.store.apply.opening import LEASE_MS

@@ -1,1 +1,0 @@
-"""Minds: history in, pieces of an answer out."""

@@ -1,0 +1,5 @@
+"""Model providers: send a conversation, stream an answer.
+
+Read `base` (what a provider is), then `pool` (which one answers), `call` (one call of an API client) and `errors`.
+`http` is how bytes reach a model server, `openai` what is said to it.
+"""

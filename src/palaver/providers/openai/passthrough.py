@@ -1,0 +1,356 @@
+"""The answer of a model server, passed on: its bytes as they are, and what a chat completion in them says.
+
+Rules: a stream is told one event at a time, and its `[DONE]`, with all that follows it, comes last. A whole completion
+is one piece of bytes; what is no chat completion is told as it comes, unread. Which of the two a completion is says its
+body, not its label. A body that was packed for the way is unpacked. What ends without being whole has an `error` in its
+outcome, as has what says so itself, in whatever form; what follows that is passed on as well. Plain words as data are
+an error if they sound like one, or if the answer has no end. Where JSON is torn, words may be missing, so the answer is
+not whole. In what is refused or tells an error, the model server's key is blotted out.
+
+The headers that are passed are those about the request and its answer; none of the connection's, none that set
+something in a browser for this server's name, and none that name the operator's account. What is not known is kept
+back, but for `x-…`.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, cast
+
+import orjson
+
+from palaver.errors import Code, ProviderError
+from palaver.providers.base import Piece
+from palaver.providers.call import JSON_TYPE, Body, Outcome, Passing, Told
+from palaver.providers.errors import (
+    Asked,
+    Told as Failure,
+    as_object,
+    bad_reply,
+    cut,
+    failure_of,
+    retry_after_ms,
+    told_by,
+    told_in_body,
+    told_in_words,
+)
+from palaver.providers.http.deadline import Patience
+from palaver.providers.http.sse import EVENT_BYTES_MAX, EventTooLarge, Framer, data_in, is_stream
+from palaver.providers.openai.accumulator import Assembly, as_text
+from palaver.providers.openai.request import END, as_list
+from palaver.providers.openai.shapes import values_in
+from palaver.providers.redaction import redacted
+
+if TYPE_CHECKING:
+    import httpx2
+
+BODY_BYTES_MAX = 64 * 1024 * 1024
+"""A completion that is larger is not read."""
+REFUSAL_BYTES_MAX = 1024 * 1024
+END_BYTES_MAX = 64 * 1024
+"""What follows `[DONE]` is told so far, and then dropped."""
+
+SNIFFED_BYTES_MAX = 64 * 1024
+"""A body that has not said what it is until then is what its label says."""
+WORDS_MAX = 8
+_END = END.encode()
+_ENDS = frozenset({END, "[done]", "DONE", "[END]"})
+_PASSED = frozenset(
+    {
+        *("accept-ranges", "apim-request-id", "content-disposition", "content-language"),
+        *("content-range", "content-type", "etag", "last-modified", "request-id", "retry-after"),
+        "retry-after-ms",
+    }
+)
+_PASSED_BEGINNINGS = ("anthropic-", "azureml-", "llm_provider-", "openai-", "x-")
+_KEPT_BACK = (
+    *("openai-organization", "openai-project", "x-palaver-", "x-accel-", "x-api-key", "x-auth"),
+    *("x-content-", "x-dns-", "x-download-", "x-forwarded-", "x-frame-", "x-lighttpd-"),
+    *("x-litespeed-", "x-permitted-", "x-powered-", "x-real-", "x-robots-", "x-sendfile"),
+    *("x-sourcemap", "x-ua-", "x-webkit-", "x-xss-"),  # browsers and proxies follow these
+)
+
+
+class Forwarded:
+    """See `calls.Call`."""
+
+    def __init__(
+        self,
+        response: "httpx2.Response",
+        chunks: AsyncGenerator[bytes, None],
+        *,
+        passing: Passing,
+        origin: Callable[[], str],
+        patience: Patience,
+        asked: Asked,
+        now_ms: int,
+    ) -> None:
+        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        self.status = response.status_code
+        streams = kind == "text/event-stream" or (passing.only_read and kind != JSON_TYPE)
+        self.streams = streams and response.is_success
+        self.headers = passed_on(response.headers, asked.key)
+        self.outcome = Outcome()
+        self._response = response
+        self._chunks = chunks
+        self._passing = passing
+        self._patience = patience
+        self._asked = asked
+        self._now_ms = now_ms
+        self._assembly = Assembly(passing.choices, origin)
+        self._begin = b""
+        self._torn = 0
+        self._words: list[str] = []
+        self._end = b""
+
+    async def begin(self) -> None:
+        """Reads as much of a completion as it takes to know whether it is a stream. Raises `ProviderError`."""
+        if not self._passing.chat or not self._response.is_success:
+            return
+        async for chunk in self._chunks:
+            self._begin += chunk
+            streams = is_stream(self._begin)
+            if streams is not None:
+                self.streams = streams
+            if streams is not None or len(self._begin) > SNIFFED_BYTES_MAX:
+                return
+
+    async def _read(self) -> AsyncGenerator[bytes, None]:
+        """The body, from its beginning."""
+        begin, self._begin = self._begin, b""
+        if begin:
+            yield begin
+        async for chunk in self._chunks:
+            yield chunk
+
+    async def told(self) -> AsyncGenerator[Told, None]:
+        """See `calls.Call`."""
+        if not self._response.is_success:
+            parts = self._refusal()
+        elif self._passing.chat:
+            parts = self._events() if self.streams else self._body()
+        else:
+            parts = self._unread()
+        try:
+            async with aclosing(parts):
+                async for part in parts:
+                    yield part
+        except ProviderError as failure:
+            self.outcome.error = failure
+        except EventTooLarge:
+            what = "sent a piece of more than 8 MiB, which is not read"
+            self.outcome.error = bad_reply(self._asked, what)
+        finally:
+            self._settle()
+
+    async def close(self) -> None:
+        """See `calls.Call`."""
+        await self._chunks.aclose()
+        await self._response.aclose()
+
+    async def _unread(self) -> AsyncGenerator[Told, None]:
+        """What is no chat completion, as it comes; events one by one."""
+        framer = Framer() if self.streams else None
+        async for chunk in self._chunks:
+            self._patience.heard(began=True, finished=False, over=False)
+            for raw in framer.feed(chunk) if framer is not None else (chunk,):
+                yield Told(self._without_key(raw) if b"error" in raw else raw)
+        rest = framer.close() if framer is not None else b""
+        if rest:
+            yield Told(self._without_key(rest))
+
+    async def _refusal(self) -> AsyncGenerator[Told, None]:
+        try:
+            body = await read(self._chunks, self._asked, REFUSAL_BYTES_MAX)
+        except ProviderError:
+            body = b""  # the status alone says enough
+        body = self._without_key(body)
+        told = told_in_body(self.status, body)
+        retry_ms = retry_after_ms(self._response.headers, self._now_ms)
+        self.outcome.error = failure_of(told, self._asked, retry_ms)
+        self.outcome.told = True
+        yield Told(body, last=True)
+
+    async def _body(self) -> AsyncGenerator[Told, None]:
+        """One completion; or several chunks of one, a line each."""
+        bytes_max = EVENT_BYTES_MAX if self._passing.only_read else BODY_BYTES_MAX
+        async with aclosing(self._read()) as chunks:
+            body = await read(chunks, self._asked, bytes_max)
+        values = self._values(body)
+        if len(values) == 1 and isinstance(values[0], dict):
+            completion = cast("dict[str, Any]", values[0])
+            told = told_by(completion)
+            if told is not None:
+                self._fail(told)
+                body = self._without_key(body)
+                completion = as_object(next(iter(self._values(body)), None))
+            pieces = self._assembly.take_whole(completion)
+        else:
+            pieces = (*self._meaning(values), *self._assembly.rest())
+            self._assembly.over = True
+        yield Told(body, pieces, last=True)
+
+    async def _events(self) -> AsyncGenerator[Told, None]:
+        framer, assembly, patience = Framer(), self._assembly, self._patience
+        try:
+            async with aclosing(self._read()) as chunks:
+                async for chunk in chunks:
+                    said = False
+                    for told in self._told_by(framer.feed(chunk)):
+                        said = said or bool(told.pieces)
+                        yield told
+                    failed = self.outcome.error is not None
+                    if failed and self._passing.only_read:
+                        return
+                    finished = assembly.finished or failed
+                    if said or finished or assembly.over:
+                        patience.heard(began=assembly.began, finished=finished, over=assembly.over)
+        except ProviderError:  # what is lost behind the end is no failure
+            if not assembly.finished and not assembly.over and self.outcome.error is None:
+                raise
+        last = framer.close()
+        for told in self._told_by([last] if last else ()):
+            yield told
+        rest = assembly.rest()
+        if self._end or rest:
+            yield Told(self._end, rest, last=True)
+
+    def _told_by(self, frames: Iterable[bytes]) -> Iterator[Told]:
+        """What events tell. The end, and what follows it, is kept for later."""
+        for raw in frames:
+            over = self._assembly.over or self.outcome.error is not None
+            pieces = () if over else self._take(raw)
+            if over and data_in(raw)[0] == _END:
+                self._assembly.over = True
+            if self.outcome.error is not None:
+                raw = self._without_key(raw)  # noqa: PLW2901  what is told of it
+            if not self._assembly.over:
+                yield Told(raw, pieces)
+                continue
+            if len(self._end) < END_BYTES_MAX:
+                self._end += raw
+            if pieces:
+                yield Told(b"", pieces)
+
+    def _take(self, raw: bytes) -> tuple[Piece, ...]:
+        """What an event means. It may be the end, or an error."""
+        data, kind = data_in(raw)
+        if not data:
+            return ()
+        failed = "error" in kind.lower() or "exception" in kind.lower()
+        return tuple(self._meaning(self._values(data, failed=failed), failed=failed))
+
+    def _values(self, data: bytes, *, failed: bool = False) -> list[object]:
+        """The JSON in data. Words beside it are noted, or the end, or an error."""
+        values, words, torn = values_in(data)
+        self._torn += torn
+        for said in words:
+            told = Failure(status=0, message=said) if failed else told_in_words(said)
+            if said in _ENDS:
+                self._assembly.over = True
+            elif told is not None:
+                self._fail(told)
+            elif len(self._words) < WORDS_MAX and said[:1].isalpha() and " " in said:
+                self._words.append(said)
+        return values
+
+    def _meaning(self, values: Iterable[object], *, failed: bool = False) -> Iterator[Piece]:
+        """The pieces in values, each of which may be a list of more. One that tells an error is noted."""
+        for value in values:
+            if isinstance(value, list):
+                yield from self._meaning(cast("list[object]", value), failed=failed)
+                continue
+            chunk = as_object(value)
+            told = told_by(chunk)
+            if told is None and failed:
+                told = told_by({"error": value}) or Failure(status=0)
+            if told is not None:
+                self._fail(told)
+                data = self._without_key(orjson.dumps(chunk))
+                chunk = as_object(next(iter(values_in(data)[0]), None))
+            elif isinstance(value, str):
+                yield from self._meaning(self._values(value.encode(errors="replace")))
+            yield from self._assembly.take(chunk)
+
+    def _fail(self, told: Failure) -> None:
+        """The server says that it failed. The first word of it counts."""
+        if self.outcome.error is None:
+            self.outcome.error, self.outcome.told = failure_of(told, self._asked), True
+
+    def _without_key(self, said: bytes) -> bytes:
+        return redacted(said, self._asked.key)
+
+    def _settle(self) -> None:
+        """Says what it came to, once nothing more comes."""
+        outcome, assembly = self.outcome, self._assembly
+        if not self._passing.chat or not self._response.is_success:
+            outcome.whole = outcome.error is None
+            return
+        outcome.envelope = assembly.envelope()
+        outcome.finish = assembly.finish
+        outcome.whole = assembly.whole and outcome.error is None and not self._misread
+        if not outcome.whole and outcome.error is None:
+            outcome.error = self._flaw()
+            outcome.told = outcome.told or self._misread
+
+    @property
+    def _misread(self) -> bool:
+        """Whether words may be missing in what was understood."""
+        unheard = bool(self._words) and not self._assembly.finished
+        return bool(self._torn or self._assembly.unread or unheard)
+
+    def _flaw(self) -> ProviderError:
+        """Why an answer that ended is not whole."""
+        asked, assembly = self._asked, self._assembly
+        if self._torn:
+            return bad_reply(asked, f"sent {self._torn} damaged piece(s), so words may be missing")
+        if assembly.unread:
+            return bad_reply(asked, "sent an answer that could not be read")
+        if self._words:
+            return failure_of(Failure(status=0, message=" ".join(self._words)), asked)
+        if self._passing.only_read:
+            begun = not assembly.over and bool(self.outcome.envelope.get("choices"))
+        else:
+            begun = assembly.began or self.streams
+        if begun:
+            return cut(asked)
+        return ProviderError(
+            Code.PROVIDER_BAD_REPLY,
+            f"{asked.label} sent nothing that is an answer. Check that OPENAI_BASE_URL is the address"
+            " of an OpenAI-compatible API; it usually ends in /v1.",
+        )
+
+
+async def read(
+    chunks: AsyncIterator[bytes], asked: Asked, bytes_max: int = BODY_BYTES_MAX
+) -> bytes:
+    """A whole body. Raises `ProviderError`."""
+    body = bytearray()
+    async for chunk in chunks:
+        body += chunk
+        if len(body) > bytes_max:
+            what = f"sent more than {bytes_max >> 20} MiB at once, which is not read"
+            raise bad_reply(asked, what)
+    return bytes(body)
+
+
+def passed_on(headers: Mapping[str, str], key: str = "") -> tuple[tuple[str, str], ...]:
+    """The headers of an answer that may go to a client; none that holds the model server's key."""
+    return tuple(
+        (name.lower(), value)
+        for name, value in headers.items()
+        if (name.lower() in _PASSED or name.lower().startswith(_PASSED_BEGINNINGS))
+        and not name.lower().startswith(_KEPT_BACK)
+        and value.isascii()
+        and value.isprintable()
+        and redacted(value.encode(), key) == value.encode()
+    )
+
+
+def asked_in(body: Body) -> tuple[str, tuple[str, ...]]:
+    """The model and the texts in a request, for the words that speak of its failure."""
+    try:
+        asked = as_object(orjson.loads(body if isinstance(body, bytes) else b""))
+    except orjson.JSONDecodeError:
+        return "", ()
+    texts = (as_text(as_object(one).get("content")) for one in as_list(asked.get("messages")))
+    return str(asked.get("model") or ""), tuple(texts)
