@@ -21,7 +21,7 @@ from benchmarks.report import tell
 from sqlalchemy import Table
 
 from palaver.clock import SystemClock
-from palaver.core.start import started
+from palaver.core.runtime import started
 from palaver.model import (
     Actor,
     Event,

@@ -36,7 +36,7 @@ from tests.support.postgres import running_postgres
 from tests.support.server import ServerProcess
 
 from palaver.clock import SystemClock
-from palaver.core.start import started
+from palaver.core.runtime import started
 from palaver.settings import settings_from
 
 CLIENTS = 64

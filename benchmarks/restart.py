@@ -37,7 +37,7 @@ from benchmarks.streams import Upstream, chunk, upstream
 from benchmarks.web import HttpClient
 from tests.support.server import ServerProcess
 
-from palaver.core.start import started
+from palaver.core.runtime import started
 from palaver.settings import settings_from
 from palaver.wire.transport import allow_files
 

@@ -32,7 +32,7 @@ from benchmarks.rounds import (
 )
 from tests.support.server import ServerProcess
 
-from palaver.core.start import started
+from palaver.core.runtime import started
 from palaver.settings import settings_from
 
 PIECES_A_SECOND = 30

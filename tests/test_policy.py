@@ -12,7 +12,7 @@ from tests.wire.door import Door, new_cid, open_door
 from websockets.asyncio.client import ClientConnection
 
 from palaver import policy
-from palaver.core.start import Core, started
+from palaver.core.runtime import Core, started
 from palaver.errors import Code, Refused
 from palaver.model import Actor, MemberRole, RoomId, Visibility
 from palaver.policy import Action

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     __version__: str
-    from palaver.core.live import Delta as Delta, Ended as Ended, Opened as Opened
+    from palaver.core.live.items import Delta as Delta, Ended as Ended, Opened as Opened
     from palaver.errors import (
         Code as Code,
         PalaverError as PalaverError,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _HOME = {
     name: module
     for module, names in (
-        ("palaver.core.live", ("Delta", "Ended", "Opened")),
+        ("palaver.core.live.items", ("Delta", "Ended", "Opened")),
         ("palaver.errors", ("Code", "PalaverError", "Refused", "Unavailable")),
         ("palaver.facade", ("Answer", "Chat", "Room", "open")),
         ("palaver.model", ("Actor", "Event", "EventType", "Message", "Page", "Role", "Status")),

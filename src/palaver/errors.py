@@ -153,6 +153,11 @@ class Unavailable(PalaverError):
         """As `PalaverError.status`; what is temporary and not listed is a 503."""
         return STATUS.get(self.code, 503)
 
+    @property
+    def database_away(self) -> bool:
+        """Whether the database cannot be reached, or takes nothing more."""
+        return self.code in {Code.DATABASE_UNAVAILABLE, Code.DATABASE_FULL}
+
 
 class ProviderError(PalaverError):
     """A model provider failed. Becomes an answer's status and code, never its text."""

@@ -28,11 +28,20 @@ from uuid import UUID, uuid5
 import structlog
 
 from palaver.clock import Clock
-from palaver.core import checks
-from palaver.core.live import Closing, Delta, Ended, Happened, Item, Joined, Opened, Unsubscribed
-from palaver.core.reader import Reader
-from palaver.core.screen import Screen
-from palaver.core.start import Core, started
+from palaver.core import validation
+from palaver.core.answers.recorder import Screen
+from palaver.core.live.items import (
+    Closing,
+    Delta,
+    Ended,
+    Happened,
+    Item,
+    Joined,
+    Opened,
+    Unsubscribed,
+)
+from palaver.core.live.reader import Reader
+from palaver.core.runtime import Core, started
 from palaver.errors import Code, Refused
 from palaver.model import (
     Actor,
@@ -421,7 +430,7 @@ def _noted(text: str) -> str:
     """A short text that is kept beside an answer."""
     if len(text) > NOTE_CHARS_MAX:
         raise Refused(Code.BAD_REQUEST, f"Such a note has at most {NOTE_CHARS_MAX:,} characters.")
-    return checks.well_formed(text, "note")
+    return validation.well_formed(text, "note")
 
 
 def _handle(handle: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from palaver.clock import SystemClock
-from palaver.core.start import Core, started
+from palaver.core.runtime import Core, started
 from palaver.errors import ProviderError
 from palaver.providers.base import Done, Model, Piece, Request, TextPiece
 from palaver.settings import Settings

@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 from tests.core.conftest import Running
 
-from palaver.core.start import Core
+from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import ActorKind, MessageId, RoomId
 

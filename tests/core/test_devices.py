@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from tests.core.conftest import Running
 
-from palaver.core.live import Closing
-from palaver.core.start import Core
+from palaver.core.live.items import Closing
+from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from tests.core.conftest import Running as Opens, Script, Sleeper
 
-from palaver.core import start
-from palaver.core.ending import interrupted
+from palaver.core import runtime
+from palaver.core.answers.outcome import interrupted
+from palaver.core.answers.pieces import record_of
+from palaver.core.answers.tape import Asked, Running
 from palaver.core.exchanges import Exchanges
-from palaver.core.gather import record_of
-from palaver.core.running import Asked, Running
-from palaver.core.start import Core
+from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused, Unavailable
 from palaver.model import (
     Actor,
@@ -221,10 +221,10 @@ class Sleepy(Answer):
 async def test_after_a_sleep_a_client_is_told_only_what_is_still_ours(
     postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, ours: bool
 ) -> None:
-    monkeypatch.setattr(start, "PULSE_SECONDS", 3_600)
+    monkeypatch.setattr(runtime, "PULSE_SECONDS", 3_600)
     clock = Sleeper()
     settings = Settings(data_dir=tmp_path, database_url=postgres_url, detect=False)
-    async with start.started(settings, clock=clock, provider=Script()) as core:
+    async with runtime.started(settings, clock=clock, provider=Script()) as core:
         client = Client(core, (await core.access.new_guest("Ada"))[1])
         answer = Sleepy(clock)
         running = await client.asks(chat(user("hi")), answer)

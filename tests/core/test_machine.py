@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 from tests.core.conftest import Script
 
 from palaver.clock import SystemClock
-from palaver.core.start import Core, started
+from palaver.core.runtime import Core, started
 from palaver.errors import Code, PalaverError
 from palaver.model import Actor, RoomId
 from palaver.settings import Settings

@@ -2,7 +2,7 @@
 
 import pytest
 
-from palaver.core.start import LOBBY, Core
+from palaver.core.runtime import LOBBY, Core
 from palaver.errors import Code, Refused
 from palaver.model import MemberRole, RoomId, Visibility
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.core.conftest import Script
 
-from palaver.core.start import Core
+from palaver.core.runtime import Core
 from palaver.model import Actor, EventType, MessageId, RoomId
 from palaver.store import events
 from palaver.store.commands import SetMessageDeleted

@@ -16,7 +16,7 @@ from tests.faults.world import ENVIRONMENT, World
 from tests.support.server import Serve
 from websockets.asyncio.client import ClientConnection
 
-from palaver.core.start import started
+from palaver.core.runtime import started
 from palaver.settings import settings_from
 
 DATABASE_SECONDS = 1

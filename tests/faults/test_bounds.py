@@ -29,9 +29,9 @@ from tests.support.server import Serve
 from tests.wire.door import Live
 from websockets.asyncio.client import connect
 
-from palaver.core.live import Typing
-from palaver.core.reader import NOTICES_MAX
-from palaver.core.start import started
+from palaver.core.live.items import Typing
+from palaver.core.live.reader import NOTICES_MAX
+from palaver.core.runtime import started
 from palaver.settings import settings_from
 from palaver.wire.transport import allow_files
 

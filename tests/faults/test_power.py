@@ -3,7 +3,7 @@
 The server runs for real and what it does to its files is recorded (tests/support/shim.c); afterwards the power is cut
 at any place of the recording, and Palaver starts on what a disk would hold then. To show that this can fail, the same
 recording is replayed on a disk that only says that it syncs. How often answers are synced is tested on virtual time,
-in tests/core/test_start.py: what a second is must not depend on this machine's.
+in tests/core/test_runtime.py: what a second is must not depend on this machine's.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from tests.support.power import Disk
 from tests.support.server import Serve, ServerProcess
 from tests.support.shim import Done, Op, Shim, operations
 
-from palaver.core.start import Core, started
+from palaver.core.runtime import Core, started
 from palaver.model import ActorKind, Event, Message, RoomId
 from palaver.settings import Settings
 

@@ -19,8 +19,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = 4
 DAY_SECONDS = 86_400
-LIVES = "core/test_start.py::test_nothing_is_lost_doubled_or_reordered_in_any_life"
-READERS = "core/test_reader.py::test_every_reader_sees_every_event_once_and_in_order_in_thousands_of_lives"
+LIVES = "core/test_runtime.py::test_nothing_is_lost_doubled_or_reordered_in_any_life"
+READERS = "core/live/test_reader.py::test_every_reader_sees_every_event_once_and_in_order_in_thousands_of_lives"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ BUGS = [
     ),
     Bug(
         "accepted means kept: acknowledged without a sync",
-        "core/drafts.py",
+        "core/spool/messages.py",
         "        self._away()\n        await self._keeper.sync()\n        if not",
         "        self._away()\n        if not",
         LIVES,
@@ -73,40 +73,40 @@ BUGS = [
     ),
     Bug(
         "accepted means kept: the next start does not look for it",
-        "core/drafts.py",
+        "core/spool/messages.py",
         "                if kind == DRAFT:\n",
         "                if kind == b'-':\n",
-        "core/test_drafts.py::test_accepted_messages_survive_the_process",
+        "core/spool/test_messages.py::test_accepted_messages_survive_the_process",
         hangs=True,
     ),
     Bug(
         "accepted means kept: stored in a history that has lost something since",
-        "core/history.py",
+        "core/rollback.py",
         "return self.behind is None or epoch == self._store.epoch",
         "return True",
-        "core/test_history.py::test_nothing_that_was_accepted_is_stored_in_a_history_that_is_behind",
+        "core/test_rollback.py::test_nothing_that_was_accepted_is_stored_in_a_history_that_is_behind",
     ),
     Bug(
         "what was seen survives: a start deletes what its history does not know",
         "store/journal.py",
         "if not waiting.isdisjoint(orphan.records):",
         "if False:",
-        "core/test_history.py::test_what_was_shown_of_an_answer_waits_for_the_turn_that_the_history_has_lost",
+        "core/test_rollback.py::test_what_was_shown_of_an_answer_waits_for_the_turn_that_the_history_has_lost",
     ),
     Bug(
         "what was seen survives: shown before the journal has it",
-        "core/screen.py",
+        "core/answers/recorder.py",
         "        try:\n            self._journal.piece(self.turn.id, text, reasoning)\n",
         "        self._hub.add(self.stream, text, reasoning)\n"
         "        try:\n            self._journal.piece(self.turn.id, text, reasoning)\n",
-        "core/test_turns.py::test_a_full_journal_shows_nothing_and_loses_nothing",
+        "core/answers/test_engine.py::test_a_full_journal_shows_nothing_and_loses_nothing",
     ),
     Bug(
         "what was seen survives: a dead process's answer is thrown away",
-        "core/turns.py",
+        "core/answers/engine.py",
         "ending(turn, Status.INTERRUPTED, left.text, left.reasoning, meta)",
         "ending(turn, Status.INTERRUPTED, '', '', meta)",
-        "core/test_turns.py::test_what_a_dead_process_had_shown_comes_back_as_interrupted",
+        "core/answers/test_engine.py::test_what_a_dead_process_had_shown_comes_back_as_interrupted",
     ),
     Bug(
         "one order: a seq is left out",
@@ -117,7 +117,7 @@ BUGS = [
     ),
     Bug(
         "one order: a hole in the ring is not seen",
-        "core/hub.py",
+        "core/live/hub.py",
         "        if event.seq > self.tail + 1:\n            self.skip(event.seq - 1)\n",
         "",
         READERS,
@@ -125,7 +125,7 @@ BUGS = [
     ),
     Bug(
         "one order: what a reader missed is not made up for",
-        "core/reader.py",
+        "core/live/reader.py",
         "            cursor.seq = since\n",
         "            cursor.seq = cursor.feed.tail\n",
         READERS,
@@ -133,15 +133,15 @@ BUGS = [
     ),
     Bug(
         "one order: what the bus lost is not asked for",
-        "core/relay.py",
+        "core/live/cluster.py",
         "                    if seq > tails[room]:\n",
         "                    if seq < 0:\n",
-        "core/test_relay.py::test_a_bus_that_loses_and_doubles_costs_no_reader_an_event",
+        "core/live/test_cluster.py::test_a_bus_that_loses_and_doubles_costs_no_reader_an_event",
         0.1,
     ),
     Bug(
         "one order: another epoch is taken for the same",
-        "core/reader.py",
+        "core/live/reader.py",
         "        if epoch is not None and epoch != self._epoch and since is not None:\n",
         "        if epoch is not None and epoch == self._epoch + '-' and since is not None:\n",
         LIVES,
@@ -163,24 +163,24 @@ BUGS = [
     ),
     Bug(
         "one answer is one message: a sender that is cut off is not answered",
-        "core/chat.py",
+        "core/messages.py",
         "            self._drafts.abandoned(command)",
         "            pass",
-        "core/test_drafts.py::test_a_message_whose_sender_was_cut_off_while_it_was_written_is_written_again",
+        "core/spool/test_messages.py::test_a_message_whose_sender_was_cut_off_while_it_was_written_is_written_again",
     ),
     Bug(
         "nobody reads what he may not: strangers see every room",
         "core/access.py",
         "check(Action.READ, found.role)\n",
         "assert found\n",
-        "core/test_hub.py::test_a_strangers_room_cannot_be_read_along",
+        "core/live/test_hub.py::test_a_strangers_room_cannot_be_read_along",
     ),
     Bug(
         "nobody reads what he may not: who was let in stays so for ever",
-        "core/hub.py",
+        "core/live/hub.py",
         '    return not event.type.startswith("message.")\n',
         '    return event.type == "never"\n',
-        "core/test_hub.py::test_who_may_read_is_asked_again_when_that_may_have_changed",
+        "core/live/test_hub.py::test_who_may_read_is_asked_again_when_that_may_have_changed",
     ),
     Bug(
         "deletes can be undone: restoring does nothing",
@@ -191,11 +191,11 @@ BUGS = [
     ),
     Bug(
         "a failure is a code: it is stored as text",
-        "core/turns.py",
+        "core/answers/engine.py",
         "        return ending(run.turn, status, screen.text, screen.reasoning, meta)\n",
         "        text = screen.text + ('' if error is None else error.detail)\n"
         "        return ending(run.turn, status, text, screen.reasoning, meta)\n",
-        "core/test_turns.py::test_a_providers_failure_is_a_status_with_a_code_and_never_text",
+        "core/answers/test_engine.py::test_a_providers_failure_is_a_status_with_a_code_and_never_text",
     ),
     Bug(
         "an error means unknown: no deadline for those who wait",
@@ -249,10 +249,10 @@ BUGS = [
     ),
     Bug(
         "an API chat goes on without the database: nothing of it is kept",
-        "core/held.py",
+        "core/spool/exchanges.py",
         "        self._keeper.keep(one.id, data, waiting=self.depth, waiting_bytes=waiting_bytes)\n",
         "",
-        "core/test_held.py::test_what_was_kept_survives_the_process",
+        "core/spool/test_exchanges.py::test_what_was_kept_survives_the_process",
     ),
 ]
 

@@ -19,7 +19,7 @@ from tests.support.command import palaver
 from tests.support.server import Serve
 from tests.support.shim import Op, Shim
 
-from palaver.core.start import started
+from palaver.core.runtime import started
 from palaver.settings import Settings
 from palaver.store.journal import set_aside
 

@@ -10,7 +10,7 @@ import httpx2
 from tests.faults.client import Client, Json, Network, applied, whole_log
 from tests.support.server import Serve, ServerProcess
 
-from palaver.core.start import started
+from palaver.core.runtime import started
 from palaver.settings import settings_from
 
 SECONDS_MAX = 90

@@ -12,7 +12,7 @@ from tests.support.browser import Browser
 from tests.support.server import ServerProcess, serving
 from tests.walks.tab import Tab
 
-from palaver.core.start import started
+from palaver.core.runtime import started
 from palaver.model import RoomId
 from palaver.settings import settings_from
 

@@ -17,7 +17,7 @@ import httpx2
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from palaver.core.start import started
+from palaver.core.runtime import started
 from palaver.settings import Settings, settings_from
 from palaver.wire import frames
 from palaver.wire.control import controlled, placed

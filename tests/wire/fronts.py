@@ -12,7 +12,7 @@ import httpx2
 from tests.support.scripted import Scripted
 from websockets.asyncio.client import ClientConnection, connect
 
-from palaver.core.start import Core, started
+from palaver.core.runtime import Core, started
 from palaver.settings import Settings
 from palaver.wire import frames
 from palaver.wire.server import Server, listening

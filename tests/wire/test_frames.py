@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from palaver.core import live
+from palaver.core.live import items
 from palaver.errors import Code, Refused, Unavailable
 from palaver.model import (
     ActorId,
@@ -32,7 +32,7 @@ MESSAGE = Message(
     text="hi",
     created_ms=1_795_205_700_007,
 )
-VIEW = live.StreamView(
+VIEW = items.StreamView(
     room=ROOM,
     message=MessageId("m_9"),
     turn=TurnId("t_5"),
@@ -126,48 +126,48 @@ def test_times_are_utc_with_milliseconds() -> None:
     ("item", "frame"),
     [
         (
-            live.Opened(VIEW),
+            items.Opened(VIEW),
             {"t": "s.open", "room": "r_1", "msg": "m_9", "turn": "t_5", "by": "a_1"}
             | {"name": "Assistant", "after": 2},
         ),
         (
-            live.Delta(ROOM, MessageId("m_9"), 4, "x", ""),
+            items.Delta(ROOM, MessageId("m_9"), 4, "x", ""),
             {"t": "s.d", "room": "r_1", "msg": "m_9", "n": 4, "x": "x"},
         ),
         (
-            live.Delta(ROOM, MessageId("m_9"), 4, "", "hm"),
+            items.Delta(ROOM, MessageId("m_9"), 4, "", "hm"),
             {"t": "s.d", "room": "r_1", "msg": "m_9", "n": 4, "r": "hm"},
         ),
-        (live.Ended(ROOM, MessageId("m_9")), {"t": "s.end", "room": "r_1", "msg": "m_9"}),
+        (items.Ended(ROOM, MessageId("m_9")), {"t": "s.end", "room": "r_1", "msg": "m_9"}),
         (
-            live.Typing(ROOM, ActorId("u_2"), "Bo"),
+            items.Typing(ROOM, ActorId("u_2"), "Bo"),
             {"t": "typing", "room": "r_1", "by": "u_2", "name": "Bo"},
         ),
         (
-            live.RoomChanged(ROOM, 3, 0, 1, (EventType.MESSAGE_CREATED,)),
+            items.RoomChanged(ROOM, 3, 0, 1, (EventType.MESSAGE_CREATED,)),
             {"t": "room", "room": "r_1", "seq": 3, "at": "1970-01-01T00:00:00.000Z", "new": 1}
             | {"k": ["message.created"]},
         ),
-        (live.ReadMark(ROOM, 3), {"t": "read", "room": "r_1", "seq": 3}),
+        (items.ReadMark(ROOM, 3), {"t": "read", "room": "r_1", "seq": 3}),
         (
-            live.Drafted(ROOM, MessageId("m_8"), ActorId("u_1"), "Ada", "hi", 0, "c"),
+            items.Drafted(ROOM, MessageId("m_8"), ActorId("u_1"), "Ada", "hi", 0, "c"),
             {"t": "draft", "room": "r_1", "msg": "m_8", "by": "u_1", "name": "Ada", "text": "hi"}
             | {"cid": "c", "at": "1970-01-01T00:00:00.000Z"},
         ),
         (
-            live.Settled(ROOM, "c", MessageId("m_8"), 5, None, None),
+            items.Settled(ROOM, "c", MessageId("m_8"), 5, None, None),
             {"t": "ack", "room": "r_1", "cid": "c", "msg": "m_8", "state": "stored", "seq": 5},
         ),
         (
-            live.Settled(ROOM, "c", MessageId("m_8"), None, Code.CID_REUSED, "No."),
+            items.Settled(ROOM, "c", MessageId("m_8"), None, Code.CID_REUSED, "No."),
             {"t": "ack", "room": "r_1", "cid": "c", "msg": "m_8", "state": "rejected"}
             | {"seq": None, "code": "cid_reused", "detail": "No."},
         ),
-        (live.DatabaseState(up=False), {"t": "db", "state": "down"}),
-        (live.Closing(1500), {"t": "bye", "retry_ms": 1500}),
+        (items.DatabaseState(up=False), {"t": "db", "state": "down"}),
+        (items.Closing(1500), {"t": "bye", "retry_ms": 1500}),
     ],
 )
-def test_each_item_has_its_frame(item: live.Item, frame: dict[str, Any]) -> None:
+def test_each_item_has_its_frame(item: items.Item, frame: dict[str, Any]) -> None:
     assert json.loads(frames.encode(item)) == frame
 
 
@@ -180,7 +180,7 @@ def test_an_event_carries_its_message_as_it_is_now() -> None:
         at_ms=0,
         message=MESSAGE,
     )
-    frame = json.loads(frames.encode(live.Happened(event)))
+    frame = json.loads(frames.encode(items.Happened(event)))
     assert (frame["t"], frame["k"], frame["seq"]) == ("ev", "message.created", 2)
     assert frame["d"] == frames.message(MESSAGE)
     assert frame["d"]["deleted_at"] is None
@@ -206,13 +206,13 @@ def test_other_events_carry_their_data() -> None:
 
 
 def test_a_subscription_is_answered_by_what_was_missed_or_by_the_newest() -> None:
-    resumed = frames.joined(live.Joined(room=ROOM, mode="resume", reason=None, seq=5))
+    resumed = frames.joined(items.Joined(room=ROOM, mode="resume", reason=None, seq=5))
     assert resumed == {"t": "sub", "room": "r_1", "mode": "resume", "seq": 5} | {
         "events": [],
         "streams": [],
     }
     reset = frames.joined(
-        live.Joined(
+        items.Joined(
             room=ROOM,
             mode="reset",
             reason="gap",

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.core.test_drafts import away
+from tests.core.spool.test_messages import away
 from tests.wire.door import Door, new_cid, new_room, open_door, texts
 
 from palaver.wire import shapes

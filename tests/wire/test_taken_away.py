@@ -10,9 +10,9 @@ import pytest
 from tests.wire.door import ANSWER_SECONDS_MAX, Door, new_cid, new_room, open_door
 from tests.wire.test_transport import small_socket
 
-from palaver.core import hub
-from palaver.core.live import Unsubscribed
-from palaver.core.start import started
+from palaver.core.live import hub
+from palaver.core.live.items import Unsubscribed
+from palaver.core.runtime import started
 from palaver.settings import settings_from
 
 LARGE = "\U0001f600" * 100_000

@@ -16,7 +16,7 @@ import pytest
 from tests.wire.door import Door, Live, new_cid, new_room, open_door, settings_for, texts
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from palaver.core.start import started
+from palaver.core.runtime import started
 from palaver.wire import frames
 from palaver.wire.websocket import Connection
 

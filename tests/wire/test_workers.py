@@ -7,7 +7,7 @@ from tests.support.postgres import PostgresServer
 from tests.support.server import launched
 from tests.wire.test_opening import NOBODY, killed_when_it_comes
 
-from palaver.core.start import started
+from palaver.core.runtime import started
 from palaver.errors import Code, Refused
 from palaver.settings import Settings, settings_from
 from palaver.wire.workers import EARLY_DEATHS_MAX, serve_with_workers

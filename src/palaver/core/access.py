@@ -16,7 +16,7 @@ from uuid import UUID
 import structlog
 
 from palaver.clock import Clock
-from palaver.core import checks
+from palaver.core import validation
 from palaver.errors import Code, Refused, Unavailable
 from palaver.model import (
     Actor,
@@ -167,7 +167,9 @@ class Access:
         agent = ActorId(f"a_{self._clock.new_id()}")
         card = there or AgentCard(actor=Actor(id=agent, kind=ActorKind.AGENT, name=handle))
         if name is not None:
-            card = replace(card, actor=replace(card.actor, name=checks.well_formed(name, "name")))
+            card = replace(
+                card, actor=replace(card.actor, name=validation.well_formed(name, "name"))
+            )
         if model is not None:
             card = replace(card, model=model or None)
         if system_prompt is not None:
@@ -259,7 +261,7 @@ class Access:
         check(Action.TAKE_BACK, (await self.room(actor, turn.room)).role, own=own)
 
     def _checked(self, name: str) -> str:
-        return checks.person_name(name, self._settings.name_chars_max)
+        return validation.person_name(name, self._settings.name_chars_max)
 
 
 def _remember(known: dict[K, V], key: K, value: V) -> None:

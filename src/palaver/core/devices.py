@@ -9,9 +9,9 @@ import hashlib
 from dataclasses import dataclass
 
 from palaver.clock import Clock
-from palaver.core import checks
-from palaver.core.hub import Hub
-from palaver.core.live import Closing
+from palaver.core import validation
+from palaver.core.live.hub import Hub
+from palaver.core.live.items import Closing
 from palaver.errors import Code, Refused
 from palaver.model import Actor, ActorId, Device, Ticket, TicketKind
 from palaver.settings import Settings
@@ -77,7 +77,7 @@ class Devices:
         using = UseTicket(
             token_sha256=_digest(token),
             session_sha256=_digest(session),
-            name=checks.person_name(name, self._settings.name_chars_max),
+            name=validation.person_name(name, self._settings.name_chars_max),
         )
         return session, await self._store.write(using)
 

@@ -18,15 +18,14 @@ from hashlib import blake2b
 import structlog
 
 from palaver.clock import Clock
-from palaver.core import checks
+from palaver.core import validation
 from palaver.core.access import Access
-from palaver.core.drafts import AWAY
-from palaver.core.ending import failure_of, finishing, interrupted, too_long
-from palaver.core.gather import Gather, pieces_in, pieces_of
-from palaver.core.held import Held
-from palaver.core.running import Asked, Running, told_already
-from palaver.core.screen import Screen
-from palaver.core.turns import Run, Turns
+from palaver.core.answers.engine import Run, Turns
+from palaver.core.answers.outcome import failure_of, finishing, interrupted, too_long
+from palaver.core.answers.pieces import Gather, pieces_in, pieces_of
+from palaver.core.answers.recorder import Screen
+from palaver.core.answers.tape import Asked, Running, told_already
+from palaver.core.spool.exchanges import Held
 from palaver.errors import Code, ProviderError, Refused, Unavailable
 from palaver.model import (
     NO_DATA,
@@ -107,7 +106,7 @@ class Exchanges:
         try:
             opened = await self._store.write(command)
         except Unavailable as failure:
-            if failure.code not in AWAY or not self._may_wait(asked):
+            if not failure.database_away or not self._may_wait(asked):
                 raise
             return await self._accepted(command)
         exchange = opened.exchange
@@ -433,7 +432,7 @@ class Exchanges:
             if not running.held:
                 return await self._store.write(command)
         except Unavailable as failure:
-            if failure.code not in AWAY:
+            if not failure.database_away:
                 raise
         try:
             await self._held.finish(command)
@@ -471,7 +470,7 @@ def _title(entries: Sequence[Entry], given: str | None = None) -> str:
         for entry in entries
         if entry.role is Role.USER and entry.kind is Kind.TEXT and entry.text.strip()
     )
-    return checks.title_of(given or next(said, ""), TITLE_CHARS_MAX)
+    return validation.title_of(given or next(said, ""), TITLE_CHARS_MAX)
 
 
 def _own(exchange: Exchange | None, actor: Actor) -> Exchange:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from palaver.clock import SystemClock
-from palaver.core.keys import Keys
-from palaver.core.start import Models, models_of
+from palaver.core.api_keys import Keys
+from palaver.core.runtime import Models, models_of
 from palaver.errors import Code, Refused
 from palaver.providers.pool import Providers
 from palaver.settings import Settings

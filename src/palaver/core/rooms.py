@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from palaver.clock import Clock
-from palaver.core import checks
+from palaver.core import validation
 from palaver.core.access import Access
 from palaver.errors import Code, Refused
 from palaver.model import (
@@ -50,7 +50,7 @@ class Rooms:
         The same `room` id again gives the room that is there. Refused: `title_too_long`, `room_not_found` (the id
         is somebody else's room).
         """
-        title = checks.title(title, self._settings.title_chars_max)
+        title = validation.title(title, self._settings.title_chars_max)
         room = room or RoomId(f"r_{self._clock.new_id()}")
         await self._store.write(
             CreateRoom(
@@ -98,12 +98,12 @@ class Rooms:
         `deleted`: instead those that were deleted and that the actor may restore, the last deleted first.
         Refused: `limit_invalid`, `cursor_invalid`, `room_not_found` (after).
         """
-        limit = checks.page_size(limit, self._settings.page_max)
+        limit = validation.page_size(limit, self._settings.page_max)
         if after is not None:
             await self._access.room(actor, after, deleted=True)
             cursor = await self._store.read(rooms.cursor_of, after)
         if search is not None:
-            search = checks.search_words(search).strip() or None
+            search = validation.search_words(search).strip() or None
         return await self._store.read(
             rooms.listing,
             actor.id,
@@ -121,7 +121,7 @@ class Rooms:
 
     async def rename(self, actor: Actor, room: RoomId, title: str) -> Room:
         """Names a room, as its owner. Refused: as `RenameRoom` says, and `title_too_long`."""
-        title = checks.title(title, self._settings.title_chars_max)
+        title = validation.title(title, self._settings.title_chars_max)
         await self._access.room(actor, room)
         await self._store.write(
             RenameRoom(room=room, by=actor.id, title=title, source=TitleSource.USER)

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import palaver
-from palaver.core.start import Core
+from palaver.core.runtime import Core
 from palaver.wire import metrics, problems, reference, shapes
 from palaver.wire.auth import Sessions
 from palaver.wire.classic import classic_routes

@@ -14,7 +14,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from palaver.core.access import Access
-from palaver.core.start import Core
+from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor
 from palaver.wire import rates

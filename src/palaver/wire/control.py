@@ -23,8 +23,8 @@ from typing import cast
 
 import structlog
 
-from palaver.core.keys import Keys
-from palaver.core.start import Core
+from palaver.core.api_keys import Keys
+from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import KeyId
 from palaver.settings import Settings

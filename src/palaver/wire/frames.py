@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import orjson
 
-from palaver.core import live
+from palaver.core.live import items
 from palaver.errors import Code, PalaverError, Refused
 from palaver.model import Actor, ApiKey, Device, Event, EventType, Message, Page, Room, Ticket
 from palaver.wire import parts
@@ -123,7 +123,7 @@ def event(value: Event) -> Json:
     }
 
 
-def stream(view: live.StreamView) -> Json:
+def stream(view: items.StreamView) -> Json:
     """Stream."""
     return {
         "msg": view.message,
@@ -159,48 +159,48 @@ def _moment_or_null(ms: int | None) -> str | None:
 # frames of the server
 
 
-def encode(item: live.Item) -> bytes:  # noqa: C901, PLR0912  one arm for each kind of item
+def encode(item: items.Item) -> bytes:  # noqa: C901, PLR0912  one arm for each kind of item
     """What a live reader is pushed. Made once for each item and shared by all its readers."""
     match item:
-        case live.Happened():
+        case items.Happened():
             frame: Json = {"t": "ev", **event(item.event)}
-        case live.Opened(stream=view):
+        case items.Opened(stream=view):
             frame = {"t": "s.open", "room": view.room, "msg": view.message, "turn": view.turn}
             frame |= {"by": view.agent, "name": view.agent_name, "after": view.after}
-        case live.Delta():
+        case items.Delta():
             frame = {"t": "s.d", "room": item.room, "msg": item.message, "n": item.n}
             if item.text:
                 frame["x"] = item.text
             if item.reasoning:
                 frame["r"] = item.reasoning
-        case live.Ended():
+        case items.Ended():
             frame = {"t": "s.end", "room": item.room, "msg": item.message}
-        case live.Typing():
+        case items.Typing():
             frame = {"t": "typing", "room": item.room, "by": item.actor, "name": item.name}
-        case live.RoomChanged():
+        case items.RoomChanged():
             frame = {"t": "room", "room": item.room, "seq": item.seq, "at": moment(item.at_ms)}
             frame |= {"new": item.new, "k": list(item.types)}
-        case live.ReadMark():
+        case items.ReadMark():
             frame = {"t": "read", "room": item.room, "seq": item.seq}
-        case live.Drafted():
+        case items.Drafted():
             frame = {"t": "draft", "room": item.room, "msg": item.message, "by": item.actor}
             frame |= {"name": item.name, "text": item.text, "cid": item.cid}
             frame["at"] = moment(item.accepted_ms)
-        case live.Settled():
+        case items.Settled():
             frame = {"t": "ack", "room": item.room, "cid": item.cid, "msg": item.message}
             frame |= {"state": "stored" if item.code is None else "rejected", "seq": item.seq}
             if item.code is not None:
                 frame |= {"code": item.code, "detail": item.detail}
-        case live.Unsubscribed():
+        case items.Unsubscribed():
             frame = {"t": "unsub", "room": item.room, "code": item.code, "detail": item.detail}
-        case live.DatabaseState():
+        case items.DatabaseState():
             frame = {"t": "db", "state": "up" if item.up else "down"}
-        case live.Closing():
+        case items.Closing():
             frame = {"t": "bye", "retry_ms": item.retry_ms}
     return dump(frame)
 
 
-def joined(value: live.Joined) -> Json:
+def joined(value: items.Joined) -> Json:
     """The answer to `sub`, without `id`."""
     frame: Json = {"t": "sub", "room": value.room, "mode": value.mode}
     if value.mode == "resume":

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from palaver.core.start import Core
+from palaver.core.runtime import Core
 from palaver.wire.transport import EdgeTally
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 import palaver
-from palaver.core.start import Core, started
+from palaver.core.runtime import Core, started
 from palaver.errors import Code, Unavailable
 from palaver.settings import Settings
 from palaver.wire import frames, problems

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, BeforeValidator, ValidationError
 from starlette.responses import Response
 
-from palaver.core.start import Core
+from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import ExchangeId, KeyId, MessageId, RoomId, TurnId
 from palaver.wire import frames, parts, shapes

@@ -24,7 +24,7 @@ import structlog
 import uvicorn
 
 import palaver
-from palaver.core.start import Core
+from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.settings import Settings
 from palaver.wire import logs

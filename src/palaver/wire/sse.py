@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from palaver.core import live
-from palaver.core.start import Core
+from palaver.core.live import items as live
+from palaver.core.runtime import Core
 from palaver.errors import Unavailable
 from palaver.model import Actor, RoomId
 from palaver.wire import frames

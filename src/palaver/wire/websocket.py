@@ -16,9 +16,9 @@ from typing import Any, cast
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from palaver.core import live
-from palaver.core.reader import Reader
-from palaver.core.start import Core
+from palaver.core.live import items
+from palaver.core.live.reader import Reader
+from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import Actor, MessageId, RoomId, TurnId
 from palaver.wire import auth, frames, rates
@@ -87,7 +87,7 @@ class Connection:
         self._working = False
         self._ended = False
         self._out = asyncio.Lock()
-        self._pulled: list[live.Item] = []
+        self._pulled: list[items.Item] = []
         self._rooms: set[RoomId] = set()
         self._epoch: str | None = None
         self._typed: dict[RoomId, float] = {}
@@ -390,8 +390,8 @@ class Connection:
             sent = loop.time()
             async with self._out:
                 payloads = [item.frame for item in self._pulled]
-                self._rooms -= {i.room for i in self._pulled if isinstance(i, live.Unsubscribed)}
-                closing = any(item.__class__ is live.Closing for item in self._pulled)
+                self._rooms -= {i.room for i in self._pulled if isinstance(i, items.Unsubscribed)}
+                closing = any(item.__class__ is items.Closing for item in self._pulled)
                 self._pulled = []  # while a slow client takes the bytes, nothing else of them is kept
                 if payloads:
                     await self._put(payloads)
@@ -460,13 +460,13 @@ def _encoded(reply: Json | None, frame: Json) -> list[bytes]:
     return [frames.dump(reply)]
 
 
-def _room_of(item: live.Item) -> RoomId | None:
+def _room_of(item: items.Item) -> RoomId | None:
     match item:
-        case live.Happened(event=event):
+        case items.Happened(event=event):
             return event.room
-        case live.Opened(stream=stream):
+        case items.Opened(stream=stream):
             return stream.room
-        case live.DatabaseState() | live.Closing():
+        case items.DatabaseState() | items.Closing():
             return None
         case _:
             return item.room

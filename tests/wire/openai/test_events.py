@@ -7,7 +7,7 @@ from hypothesis import given, settings, strategies as st
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from palaver.core.gather import Piece, ReasoningPiece, RefusalPiece, TextPiece, ToolPiece
+from palaver.core.answers.pieces import Piece, ReasoningPiece, RefusalPiece, TextPiece, ToolPiece
 from palaver.model import ExchangeState, MessageId
 from palaver.wire.openai import events, requests
 from palaver.wire.openai.events import Composer, Ending

@@ -14,9 +14,9 @@ from uuid import UUID
 from fastapi import WebSocket, WebSocketDisconnect
 from starlette.websockets import WebSocketDisconnected
 
-from palaver.core import live
-from palaver.core.reader import Reader
-from palaver.core.start import Core
+from palaver.core.live import items as live
+from palaver.core.live.reader import Reader
+from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import Actor, EventType, Message, MessageId, Role, Room
 from palaver.wire import auth, frames

@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from palaver.core.start import Core
+from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError
 from palaver.model import Actor
 from palaver.wire.classic.live import converse

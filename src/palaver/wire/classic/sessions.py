@@ -13,7 +13,7 @@ from uuid import UUID, uuid5
 
 from starlette.requests import HTTPConnection
 
-from palaver.core.start import Core
+from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor, Kind, Message, Role, Room, RoomId, TitleSource
 from palaver.wire import frames

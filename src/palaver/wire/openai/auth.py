@@ -9,8 +9,8 @@ from functools import partial
 
 from starlette.requests import Request
 
-from palaver.core.keys import PREFIX
-from palaver.core.start import Core
+from palaver.core.api_keys import PREFIX
+from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor, Scope, Visibility
 from palaver.wire.proxies import host_name, is_direct, is_loopback

@@ -23,8 +23,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Send
 
-from palaver.core.running import Asked, Call, Running
-from palaver.core.start import Core
+from palaver.core.answers.tape import Asked, Call, Running
+from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused, Unavailable
 from palaver.model import (
     NO_DATA,

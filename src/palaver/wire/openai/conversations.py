@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from palaver.core.start import Core
+from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor, MemberRole, Message, Room, RoomId, Scope
 from palaver.wire.openai.auth import caller, visibility_of

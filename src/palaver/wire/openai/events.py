@@ -20,7 +20,7 @@ from typing import Any
 
 import orjson
 
-from palaver.core.gather import (
+from palaver.core.answers.pieces import (
     Piece,
     ReasoningPiece,
     RefusalPiece,

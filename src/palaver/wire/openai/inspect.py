@@ -8,7 +8,7 @@ is left out.
 from collections.abc import Mapping
 from typing import cast
 
-from palaver.core.start import Core
+from palaver.core.runtime import Core
 from palaver.model import Actor, Exchange, ExchangeId, ExchangeKind, ExchangeState, Message
 from palaver.wire import frames
 from palaver.wire.openai import items, messages, telling

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from palaver.core.start import Core
+from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Unavailable
 from palaver.model import AgentCard
 from palaver.wire.openai.auth import caller

@@ -21,8 +21,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from palaver.core.running import Call, Told
-from palaver.core.start import Core
+from palaver.core.answers.tape import Call, Told
+from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused
 from palaver.model import Scope
 from palaver.wire.openai.auth import READING, caller

@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from palaver.core.gather import (
+from palaver.core.answers.pieces import (
     Piece,
     ReasoningPiece,
     RefusalPiece,
@@ -25,7 +25,7 @@ from palaver.core.gather import (
     ToolPiece,
     answer_id,
 )
-from palaver.core.running import Call, Outcome, Own, Told
+from palaver.core.answers.tape import Call, Outcome, Own, Told
 from palaver.errors import Code, ProviderError
 from palaver.model import Entry, Kind, Message, MessageId, Role, Status
 from palaver.wire import frames

@@ -3,7 +3,7 @@
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from palaver.core.start import Core
+from palaver.core.runtime import Core
 from palaver.wire.openai.chat import Chat
 from palaver.wire.openai.completions import Completions
 from palaver.wire.openai.conversations import Conversations

@@ -11,8 +11,8 @@ from typing import Any, cast
 
 import orjson
 
-from palaver.core.running import Running
-from palaver.core.start import Core
+from palaver.core.answers.tape import Running
+from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError
 from palaver.model import Actor, Exchange, ExchangeState
 from palaver.wire.openai import events, items, requests

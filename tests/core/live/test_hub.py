@@ -10,10 +10,10 @@ from typing import TypeVar
 import pytest
 from tests.core.conftest import Script
 
-from palaver.core.hub import RING_BYTES_MAX
-from palaver.core.live import Happened, ReadMark, RoomChanged, Typing
-from palaver.core.running import Asked, Call
-from palaver.core.start import Core, started
+from palaver.core.answers.tape import Asked, Call
+from palaver.core.live.hub import RING_BYTES_MAX
+from palaver.core.live.items import Happened, ReadMark, RoomChanged, Typing
+from palaver.core.runtime import Core, started
 from palaver.errors import Code, ProviderError, Refused
 from palaver.model import Entry, Event, EventType, ExchangeKind, Role, RoomId, Visibility
 from palaver.settings import Settings

@@ -6,8 +6,8 @@ import pytest
 from tests.core.conftest import Running
 
 from palaver.clock import SystemClock
-from palaver.core import keys as module
-from palaver.core.start import Core
+from palaver.core import api_keys as module
+from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import ActorKind, KeyId, Scope
 

@@ -29,8 +29,8 @@ from typing import Any
 
 import structlog
 
-from palaver.core.hub import Hub, Stream
-from palaver.core.live import ReadMark, Typing
+from palaver.core.live.hub import Hub, Stream
+from palaver.core.live.items import ReadMark, Typing
 from palaver.errors import Unavailable
 from palaver.model import ActorId, Event, MessageId, Role, RoomId, Turn, TurnId, TurnState
 from palaver.store.bus import Bus

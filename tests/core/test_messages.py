@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from palaver.core.start import Core
+from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused
 from palaver.model import Actor, RoomId
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 from tests.core.conftest import Running as Opens
-from tests.core.test_drafts import away
+from tests.core.spool.test_messages import away
 from tests.core.test_exchanges import Answer, Client, assistant, chat, user
 
 from palaver.clock import SystemClock
-from palaver.core.gather import record_of
-from palaver.core.held import Held
-from palaver.core.history import History
-from palaver.core.running import Running
-from palaver.core.start import Core
+from palaver.core.answers.pieces import record_of
+from palaver.core.answers.tape import Running
+from palaver.core.rollback import History
+from palaver.core.runtime import Core
+from palaver.core.spool.exchanges import Held
 from palaver.errors import Code, Unavailable
 from palaver.model import ExchangeKind, ExchangeState, Status
 from palaver.providers.base import Piece, TextPiece, ToolPiece

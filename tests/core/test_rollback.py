@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from tests.core.conftest import Running, Script
-from tests.core.test_drafts import all_stored, away, left_by_the_dead, reading, say, texts
+from tests.core.spool.test_exchanges import answered, client_of, stored
+from tests.core.spool.test_messages import all_stored, away, left_by_the_dead, reading, say, texts
 from tests.core.test_exchanges import Answer, chat, user
-from tests.core.test_held import answered, client_of, stored
 
-from palaver.core.live import Delta, Drafted
-from palaver.core.reader import Reader
+from palaver.core.live.items import Delta, Drafted
+from palaver.core.live.reader import Reader
 from palaver.errors import Refused
 from palaver.model import Actor, RoomId, Status
 from palaver.providers.base import TextPiece

@@ -11,8 +11,8 @@ import pytest
 from tests.support import template
 from tests.support.upstream import refuse, reply, scripted_upstream, stream
 
-from palaver.core.context import newest, within
-from palaver.core.start import started
+from palaver.core.answers.context import newest, within
+from palaver.core.runtime import started
 from palaver.model import ActorId, Kind, Message, MessageId, Role, RoomId, Status
 from palaver.providers.base import GO_ON, Request, Said, ToolCall
 from palaver.providers.openai.request import body_of

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from palaver.core import checks
+from palaver.core import validation
 from palaver.errors import Code, Refused
 
 
@@ -15,51 +15,51 @@ def code_of(call: object, *arguments: object) -> Code:
 
 
 def test_a_message_says_something_and_is_well_formed() -> None:
-    assert code_of(checks.message_text, "a\ud800b", 10) is Code.INVALID_UNICODE
-    assert code_of(checks.message_text, "a\0b", 10) is Code.INVALID_CHARACTER
+    assert code_of(validation.message_text, "a\ud800b", 10) is Code.INVALID_UNICODE
+    assert code_of(validation.message_text, "a\0b", 10) is Code.INVALID_CHARACTER
     for blank in ("", " \n\t\u00a0\u3000", "\u200b\u200d\ufeff"):
-        assert code_of(checks.message_text, blank, 10) is Code.EMPTY_MESSAGE
+        assert code_of(validation.message_text, blank, 10) is Code.EMPTY_MESSAGE
 
 
 def test_length_is_counted_in_code_points() -> None:
-    assert checks.message_text("😀" * 10, 10) == "😀" * 10
-    assert code_of(checks.message_text, "é" * 11, 10) is Code.TEXT_TOO_LONG
+    assert validation.message_text("😀" * 10, 10) == "😀" * 10
+    assert code_of(validation.message_text, "é" * 11, 10) is Code.TEXT_TOO_LONG
 
 
 @given(st.text(min_size=1, max_size=50).filter(lambda text: "\0" not in text))
 def test_a_message_that_is_accepted_is_not_changed(text: str) -> None:
-    if not checks.is_blank(text):
-        assert checks.message_text(text, 50) == text
+    if not validation.is_blank(text):
+        assert validation.message_text(text, 50) == text
 
 
 def test_a_name_is_visible_short_and_not_the_servers() -> None:
-    assert checks.person_name("  Ada  Lovelace ", 80) == "Ada Lovelace"
+    assert validation.person_name("  Ada  Lovelace ", 80) == "Ada Lovelace"
     for name in ("", " ", "a\u202eb", "x" * 81, "a\nb\x07"):
-        assert code_of(checks.person_name, name, 80) is Code.NAME_INVALID
+        assert code_of(validation.person_name, name, 80) is Code.NAME_INVALID
     for name in ("system", "ADMIN", "\uff41dmin", "Assistant"):
-        assert code_of(checks.person_name, name, 80) is Code.NAME_RESERVED
+        assert code_of(validation.person_name, name, 80) is Code.NAME_RESERVED
 
 
 def test_a_title_is_one_line_and_bounded() -> None:
-    assert checks.title(" a\n b ", 200) == "a b"
-    assert code_of(checks.title, "x" * 201, 200) is Code.TITLE_TOO_LONG
+    assert validation.title(" a\n b ", 200) == "a b"
+    assert code_of(validation.title, "x" * 201, 200) is Code.TITLE_TOO_LONG
 
 
 def test_a_cid_is_short_visible_ascii() -> None:
-    assert checks.cid("0192f0c1-7d2b-7000-8000-000000000001")
+    assert validation.cid("0192f0c1-7d2b-7000-8000-000000000001")
     for cid in ("", "a b", "é", "x" * 65, "a\n"):
-        assert code_of(checks.cid, cid) is Code.CID_INVALID
+        assert code_of(validation.cid, cid) is Code.CID_INVALID
 
 
 def test_a_page_has_at_least_one_row_and_at_most_the_limit() -> None:
-    assert checks.page_size(1_000, 200) == 200
-    assert code_of(checks.page_size, 0, 200) is Code.LIMIT_INVALID
+    assert validation.page_size(1_000, 200) == 200
+    assert code_of(validation.page_size, 0, 200) is Code.LIMIT_INVALID
 
 
 def test_the_first_line_that_says_something_is_the_title() -> None:
-    assert checks.title_of("\n  \n  Hello   there \nmore", 50) == "Hello there"
-    assert checks.title_of("x" * 60, 50) == "x" * 49 + "…"
-    assert checks.title_of("\u200b", 50) == ""
+    assert validation.title_of("\n  \n  Hello   there \nmore", 50) == "Hello there"
+    assert validation.title_of("x" * 60, 50) == "x" * 49 + "…"
+    assert validation.title_of("\u200b", 50) == ""
 
 
 @pytest.mark.parametrize(
@@ -76,4 +76,4 @@ def test_the_first_line_that_says_something_is_the_title() -> None:
     ],
 )
 def test_a_models_title_has_no_markdown(written: str, title: str) -> None:
-    assert checks.without_markdown(written) == title
+    assert validation.without_markdown(written) == title

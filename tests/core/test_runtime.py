@@ -23,9 +23,9 @@ import structlog
 from tests.support.simulated import QUICK, Air, Bus, Disk, Lanes, Server, Session, leases
 from tests.support.simulation import Process, SimulatedClock, current, simulate
 
-from palaver.core.live import Delta, Ended, Happened, Item, Opened, Settled
-from palaver.core.reader import Reader
-from palaver.core.start import Core, _sync, started
+from palaver.core.live.items import Delta, Ended, Happened, Item, Opened, Settled
+from palaver.core.live.reader import Reader
+from palaver.core.runtime import Core, _sync, started
 from palaver.errors import Code, ProviderError, Refused, Unavailable
 from palaver.model import Actor, Event, MessageId, RoomId, TurnId
 from palaver.providers.base import Done, Model, Piece, Request, TextPiece

@@ -5,8 +5,8 @@ from typing import Any
 
 import structlog
 
-from palaver.core.gather import Gather, headed, later_ids
-from palaver.core.running import Running
+from palaver.core.answers.pieces import Gather, headed, later_ids
+from palaver.core.answers.tape import Running
 from palaver.errors import Code, ProviderError, Unavailable
 from palaver.model import Exchange, ExchangeKind, ExchangeState, Status, Turn
 from palaver.providers.base import Piece

@@ -6,8 +6,8 @@ from typing import Any
 import structlog
 
 from palaver.clock import Clock
-from palaver.core.gather import put_beside, record_of
-from palaver.core.hub import Hub
+from palaver.core.answers.pieces import put_beside, record_of
+from palaver.core.live.hub import Hub
 from palaver.model import Message, Turn
 from palaver.providers.base import BesidePiece, Piece, ReasoningPiece, TextPiece
 from palaver.store.commands import Part

@@ -34,15 +34,15 @@ from typing import Any, TypeVar
 import structlog
 
 from palaver.clock import Clock
-from palaver.core import checks, context
+from palaver.core import validation
 from palaver.core.access import Access
-from palaver.core.drafts import AWAY
-from palaver.core.ending import CUT, ending, failure_of, told, too_long
-from palaver.core.gather import pieces_in, put_beside
-from palaver.core.history import History
-from palaver.core.hub import Hub
-from palaver.core.relay import Relay
-from palaver.core.screen import Screen
+from palaver.core.answers import context
+from palaver.core.answers.outcome import CUT, ending, failure_of, told, too_long
+from palaver.core.answers.pieces import pieces_in, put_beside
+from palaver.core.answers.recorder import Screen
+from palaver.core.live.cluster import Relay
+from palaver.core.live.hub import Hub
+from palaver.core.rollback import History
 from palaver.errors import Code, ProviderError, Refused, Unavailable
 from palaver.model import (
     Actor,
@@ -504,7 +504,7 @@ class Turns:
             try:
                 return await context.to_answer(self._store, self._settings, turn)
             except Unavailable as failure:
-                if failure.code not in AWAY:
+                if not failure.database_away:
                     raise
                 await asyncio.sleep(wait * (0.5 + self._clock.chance()))
                 wait = min(STORE_RETRY_SECONDS_MAX, wait * 2)
@@ -529,8 +529,8 @@ class Turns:
                 async for piece in pieces:
                     if isinstance(piece, TextPiece):
                         text += piece.text
-            words = checks.without_markdown(parted(text)[1])
-            title = checks.title_of(words, TITLE_CHARS_MAX)
+            words = validation.without_markdown(parted(text)[1])
+            title = validation.title_of(words, TITLE_CHARS_MAX)
             await self.name(turn.room, title, TitleSource.MODEL)
         except (ProviderError, Refused, Unavailable, TimeoutError) as failure:
             self.titles_missed += 1

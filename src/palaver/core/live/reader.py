@@ -13,8 +13,8 @@ import asyncio
 from collections import deque
 from typing import Protocol, Self
 
-from palaver.core.hub import Cursor, Hub
-from palaver.core.live import (
+from palaver.core.live.hub import Cursor, Hub
+from palaver.core.live.items import (
     Closing,
     Ended,
     Happened,

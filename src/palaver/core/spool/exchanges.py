@@ -19,10 +19,10 @@ from pathlib import Path
 import structlog
 
 from palaver.clock import Clock
-from palaver.core.drafts import AGAIN_SECONDS, Keeper, Tally
-from palaver.core.ending import interrupted
-from palaver.core.gather import pieces_in
-from palaver.core.history import History
+from palaver.core.answers.outcome import interrupted
+from palaver.core.answers.pieces import pieces_in
+from palaver.core.rollback import History
+from palaver.core.spool.messages import AGAIN_SECONDS, Keeper, Tally
 from palaver.errors import Code, Refused, Unavailable
 from palaver.model import ExchangeId
 from palaver.settings import Settings

@@ -22,7 +22,7 @@ from itertools import chain
 from sys import getsizeof
 from typing import Protocol, TypeVar, cast
 
-from palaver.core.live import (
+from palaver.core.live.items import (
     Delta,
     Drafted,
     Encode,

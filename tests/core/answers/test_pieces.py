@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import given, strategies as st
 
-from palaver.core.gather import Gather, pieces_in, pieces_of, record_of
+from palaver.core.answers.pieces import Gather, pieces_in, pieces_of, record_of
 from palaver.model import ActorId, Entry, Message, MessageId, RoomId, Status
 from palaver.providers.base import (
     BesidePiece,

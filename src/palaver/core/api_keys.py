@@ -17,7 +17,7 @@ from typing import Final
 import structlog
 
 from palaver.clock import Clock
-from palaver.core import checks
+from palaver.core import validation
 from palaver.errors import Code, Refused, Unavailable
 from palaver.model import Actor, ActorId, ActorKind, ApiKey, KeyId, Scope
 from palaver.settings import Settings
@@ -70,11 +70,11 @@ class Keys:
         """
         wanted = _scopes(scopes)
         id_ = KeyId(f"k_{self._clock.new_id()}")
-        name = checks.person_name(name or f"Key {id_[-4:]}", self._settings.name_chars_max)
+        name = validation.person_name(name or f"Key {id_[-4:]}", self._settings.name_chars_max)
         if actor is None and handle is not None and _ID.fullmatch(handle):
             actor = await self._person(ActorId(handle))
         if actor is None:
-            owner = handle and checks.person_name(_handle(handle), HANDLE_CHARS_MAX)
+            owner = handle and validation.person_name(_handle(handle), HANDLE_CHARS_MAX)
             new_id = ActorId(f"u_{self._clock.new_id()}")
             person = Actor(id=new_id, kind=ActorKind.PERSON, name=owner or name)
             handle = handle or f"key-{id_[2:]}"

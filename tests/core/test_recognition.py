@@ -12,7 +12,7 @@ import pytest
 from tests.core.conftest import Running
 from tests.core.test_exchanges import SYSTEM, Client, assistant, chat, user
 
-from palaver.core.start import Core
+from palaver.core.runtime import Core
 from palaver.model import Entry, Exchange, Role
 from palaver.providers.base import TextPiece
 from palaver.store.prefix import beginnings, is_prompt, likeness

@@ -11,18 +11,18 @@ import structlog
 
 from palaver.clock import Clock, SystemClock
 from palaver.core.access import Access
-from palaver.core.chat import Chat, said
+from palaver.core.answers.engine import Turns
+from palaver.core.api_keys import Keys
 from palaver.core.devices import Devices
-from palaver.core.drafts import Drafts
 from palaver.core.exchanges import Exchanges
-from palaver.core.held import Held
-from palaver.core.history import History
-from palaver.core.hub import Hub
-from palaver.core.keys import Keys
-from palaver.core.live import Closing, DatabaseState, Encode, not_encoded
-from palaver.core.relay import Relay
+from palaver.core.live.cluster import Relay
+from palaver.core.live.hub import Hub
+from palaver.core.live.items import Closing, DatabaseState, Encode, not_encoded
+from palaver.core.messages import Chat, said
+from palaver.core.rollback import History
 from palaver.core.rooms import Rooms
-from palaver.core.turns import Turns
+from palaver.core.spool.exchanges import Held
+from palaver.core.spool.messages import Drafts
 from palaver.errors import Code, ProviderError, Unavailable
 from palaver.model import NO_DATA, ActorId, Event, RoomId, TitleSource, Visibility
 from palaver.providers.base import Model, Provider

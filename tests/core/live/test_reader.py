@@ -7,9 +7,9 @@ import random
 import pytest
 from tests.support.simulation import SimulatedClock, simulate
 
-from palaver.core.hub import Hub
-from palaver.core.live import Delta, Ended, Happened, Item, Opened, not_encoded
-from palaver.core.reader import Reader
+from palaver.core.live.hub import Hub
+from palaver.core.live.items import Delta, Ended, Happened, Item, Opened, not_encoded
+from palaver.core.live.reader import Reader
 from palaver.errors import Code, Unavailable
 from palaver.model import (
     ActorId,

@@ -5,13 +5,13 @@ import random
 from collections.abc import Sequence
 
 import pytest
-from tests.core.test_reader import ROOMS, Client, World
+from tests.core.live.test_reader import ROOMS, Client, World
 from tests.support.simulated import Air, Bus
 from tests.support.simulation import Process as Running, SimulatedClock, simulate
 
-from palaver.core.hub import Hub
-from palaver.core.live import not_encoded
-from palaver.core.relay import Relay
+from palaver.core.live.cluster import Relay
+from palaver.core.live.hub import Hub
+from palaver.core.live.items import not_encoded
 from palaver.model import Event, MessageId, RoomId
 
 LIVES = 500

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from palaver.clock import Clock
-from palaver.core import checks
+from palaver.core import validation
 from palaver.core.access import Access
-from palaver.core.drafts import AWAY, Drafts
-from palaver.core.hub import Hub, Listener
-from palaver.core.live import Closing, Happened, ReadMark, Typing, Unsubscribed
-from palaver.core.reader import Reader
-from palaver.core.turns import Turns
+from palaver.core.answers.engine import Turns
+from palaver.core.live.hub import Hub, Listener
+from palaver.core.live.items import Closing, Happened, ReadMark, Typing, Unsubscribed
+from palaver.core.live.reader import Reader
+from palaver.core.spool.messages import Drafts
 from palaver.errors import Code, Refused, Unavailable
 from palaver.model import (
     NO_DATA,
@@ -96,9 +96,9 @@ class Chat:
         `text_too_long`, `invalid_unicode`, `invalid_character`, `cid_invalid`, `cid_reused`, `room_not_found`,
         `message_not_found` (reply_to), `forbidden`.
         """
-        text = checks.message_text(text, self._settings.text_chars_max)
+        text = validation.message_text(text, self._settings.text_chars_max)
         if cid is not None:
-            cid = checks.cid(cid)
+            cid = validation.cid(cid)
         command = AddMessage(
             id=MessageId(f"m_{self._clock.new_id()}"),
             room=room,
@@ -114,7 +114,7 @@ class Chat:
             try:
                 return await self._sent(actor, command)
             except Unavailable as failure:
-                if failure.code not in AWAY:
+                if not failure.database_away:
                     raise
                 away = failure
         allowed = accepts and self._access.may_write_as_known(actor, room)
@@ -166,7 +166,7 @@ class Chat:
         Refused: `room_not_found`, `limit_invalid`, `history_reset` (a seq that the room has not reached: the
         client knows more than the server and must start anew), `bad_request` (more than one of the three).
         """
-        limit = checks.page_size(limit, self._settings.page_max)
+        limit = validation.page_size(limit, self._settings.page_max)
         given = [seq for seq in (before, after, around) if seq is not None]
         if len(given) > 1 or any(seq < 0 for seq in given):
             raise Refused(Code.BAD_REQUEST, "Give one of before, after and around, from 0 up.")
@@ -182,7 +182,7 @@ class Chat:
 
         Refused: `room_not_found`, `limit_invalid`. What lies before is counted: the door bounds `offset`.
         """
-        limit = checks.page_size(limit, self._settings.page_max)
+        limit = validation.page_size(limit, self._settings.page_max)
         await self._access.room(actor, room)
         return await self._store.read(messages.spoken, room, limit=limit, offset=offset)
 
@@ -203,7 +203,7 @@ class Chat:
 
         Refused: `room_not_found`, `limit_invalid`, `history_reset` as in `history`.
         """
-        limit = checks.page_size(limit, self._settings.page_max)
+        limit = validation.page_size(limit, self._settings.page_max)
         seq = await self._reached(actor, room, after)
         if after == seq and wait_seconds > 0:
             await self._something_new(actor, room, after, wait_seconds)
@@ -266,7 +266,7 @@ async def said(turns: Turns, command: AddMessage, added: Added) -> None:
     """What follows a message that was stored: its answers begin, and a room without a name gets one."""
     turns.begin(added.turns)
     if added.untitled and command.role is Role.USER:
-        title = checks.title_of(command.text, TITLE_CHARS_MAX)
+        title = validation.title_of(command.text, TITLE_CHARS_MAX)
         await turns.name(command.room, title, TitleSource.FIRST_MESSAGE)
 
 

@@ -24,9 +24,9 @@ from pathlib import Path
 import structlog
 
 from palaver.clock import Clock
-from palaver.core.history import History
-from palaver.core.hub import Hub
-from palaver.core.live import Drafted, Settled
+from palaver.core.live.hub import Hub
+from palaver.core.live.items import Drafted, Settled
+from palaver.core.rollback import History
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import Actor, ActorId, Message, MessageId, RoomId
 from palaver.settings import Settings
@@ -42,7 +42,6 @@ DRAIN_MAX = 256
 REMEMBERED_MAX = 10_000
 """Of so many of the newest messages it is known under which id this process stored them."""
 DRAFT_MS_MAX = 24 * 3_600_000
-AWAY = frozenset({Code.DATABASE_UNAVAILABLE, Code.DATABASE_FULL})
 
 log = structlog.stdlib.get_logger()
 

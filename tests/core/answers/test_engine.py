@@ -9,12 +9,12 @@ import pytest
 from tests.core.conftest import Running, Script, Sleeper
 from tests.support.simulation import SimulatedClock, simulate
 
-from palaver.core import start
-from palaver.core.chat import Sent
-from palaver.core.gather import record_of
-from palaver.core.live import Delta, Happened, Opened
-from palaver.core.reader import Reader
-from palaver.core.start import Core
+from palaver.core import runtime
+from palaver.core.answers.pieces import record_of
+from palaver.core.live.items import Delta, Happened, Opened
+from palaver.core.live.reader import Reader
+from palaver.core.messages import Sent
+from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused
 from palaver.model import Actor, Message, MessageId, Room, Status, TurnId
 from palaver.providers.base import BesidePiece
@@ -387,7 +387,7 @@ async def test_a_turn_that_nobody_began_is_begun(
     running: Running, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after a commit whose end was unclear: the turn is there, and is this process's own."""
-    monkeypatch.setattr(start, "PULSE_SECONDS", 3_600)  # which would see to it by itself
+    monkeypatch.setattr(runtime, "PULSE_SECONDS", 3_600)  # which would see to it by itself
     async with running() as core:
         actor, room = await room_of(core)
         added = await core.turns._store.write(
@@ -411,10 +411,10 @@ async def test_a_turn_that_nobody_began_is_begun(
 async def test_after_a_sleep_nothing_is_shown_before_the_lease_is_known_to_be_ours(
     postgres_url: str, tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(start, "PULSE_SECONDS", 3_600)
+    monkeypatch.setattr(runtime, "PULSE_SECONDS", 3_600)
     clock = Sleeper()
     settings = Settings(data_dir=tmp_path, database_url=postgres_url, detect=False)
-    async with start.started(settings, clock=clock, provider=script) as core:
+    async with runtime.started(settings, clock=clock, provider=script) as core:
         _, ada = await core.access.new_guest("Ada")
         await core.chat.send(ada, core.lobby, text="why?", cid="why")
         await script.requests.get()
@@ -435,7 +435,7 @@ async def test_after_a_sleep_nothing_is_shown_before_the_lease_is_known_to_be_ou
 def test_a_running_answer_commits_nothing_to_sqlite_as_time_goes_by(tmp_path: Path) -> None:
     async def life(_chance: random.Random, clock: SimulatedClock) -> None:
         settings = Settings(data_dir=tmp_path, database_url="sqlite://", detect=False)
-        async with start.started(
+        async with runtime.started(
             settings, clock=clock, lanes=InlineLanes(), provider=Script()
         ) as core:
             ada = (await core.access.new_guest())[1]

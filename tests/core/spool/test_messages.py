@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from tests.core.conftest import Running
 
-from palaver.core.live import Drafted, Ended, Happened, Item, Settled
-from palaver.core.reader import Reader
-from palaver.core.start import Core
+from palaver.core.live.items import Drafted, Ended, Happened, Item, Settled
+from palaver.core.live.reader import Reader
+from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import Actor, MessageId, RoomId
 from palaver.store.commands import AddMessage
