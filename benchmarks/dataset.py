@@ -36,7 +36,7 @@ from palaver.model import (
     Visibility,
 )
 from palaver.settings import Settings
-from palaver.store.chain import digest_of_data, digest_of_message, linked
+from palaver.store.hash_chain import digest_of_data, digest_of_message, linked
 from palaver.store.schema import events, members, messages, rooms
 
 TEXT = "The parcel left on Tuesday, and by Thursday it lay in front of the door of a neighbour. ".ljust(

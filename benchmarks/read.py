@@ -34,7 +34,7 @@ from tests.support.postgres import running_postgres
 
 from palaver.clock import SystemClock
 from palaver.settings import Settings, settings_from
-from palaver.store import messages, rooms
+from palaver.store.read import messages, rooms
 from palaver.store.store import Store
 
 STORE = "store.read"

@@ -17,8 +17,8 @@ from tests.support.postgres import PostgresServer, running_postgres
 from palaver.clock import SystemClock
 from palaver.model import Actor, ActorId, ActorKind, MessageId, RoomId, TitleSource, Visibility
 from palaver.settings import Settings, settings_from
-from palaver.store.commands import AddActor, AddMessage, CreateRoom
 from palaver.store.store import Store
+from palaver.store.write.command import AddActor, AddMessage, CreateRoom
 
 CHARS = 200
 TEXT = ("Words take less room than what is kept beside them; so it is with parcels. " * 3)[:CHARS]

@@ -34,8 +34,8 @@ from palaver.clock import SystemClock
 from palaver.facade import Room
 from palaver.model import Actor, ActorId, ActorKind, MessageId, RoomId, TitleSource, Visibility
 from palaver.settings import Settings, settings_from
-from palaver.store.commands import AddActor, AddMessage, CreateRoom
 from palaver.store.store import Store
+from palaver.store.write.command import AddActor, AddMessage, CreateRoom
 
 TEXT = "All of this was said in one breath, and none of it will be forgotten again. ".ljust(
     200, "."

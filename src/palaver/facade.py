@@ -57,7 +57,7 @@ from palaver.model import (
 )
 from palaver.providers.base import Provider
 from palaver.settings import Settings, in_memory, settings_from, sqlite_file
-from palaver.store.engine.lanes import InlineLanes
+from palaver.store.engine.executors import InlineLanes
 
 APPLICATION_HANDLE = "application"
 HANDLE_CHARS_MAX = 200

@@ -15,7 +15,7 @@ from tests.core.test_exchanges import SYSTEM, Client, assistant, chat, user
 from palaver.core.runtime import Core
 from palaver.model import Entry, Exchange, Role
 from palaver.providers.base import TextPiece
-from palaver.store.prefix import beginnings, is_prompt, likeness
+from palaver.store.fingerprints import beginnings, is_prompt, likeness
 
 
 def system(text: str) -> Entry:

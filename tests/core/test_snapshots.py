@@ -12,8 +12,8 @@ from tests.core.conftest import Script
 
 from palaver.core.runtime import Core
 from palaver.model import Actor, EventType, MessageId, RoomId
-from palaver.store import events
-from palaver.store.commands import SetMessageDeleted
+from palaver.store.read import events
+from palaver.store.write.command import SetMessageDeleted
 from palaver.wire import frames
 
 Json = dict[str, Any]

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from tests.store.world import opened
 
 from palaver.model import Room
-from palaver.store.engine.alone import Place, alone
+from palaver.store.engine.offline import Place, alone
 
 
 @dataclass(frozen=True, slots=True)

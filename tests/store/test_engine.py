@@ -18,11 +18,11 @@ from tests.store.world import World, opened
 
 from palaver.errors import Code, Refused, Unavailable
 from palaver.settings import Settings
-from palaver.store import messages, rooms
-from palaver.store.engine import faults
+from palaver.store.engine import errors
 from palaver.store.engine.base import file_of, parsed
-from palaver.store.engine.lanes import InlineLanes, Lanes, ThreadLanes
+from palaver.store.engine.executors import InlineLanes, Lanes, ThreadLanes
 from palaver.store.engine.lock import FileLock, swept, taken
+from palaver.store.read import messages, rooms
 
 OPENING = """
 import asyncio, sys
@@ -302,7 +302,7 @@ def sqlite_error(code: int) -> sqlite3.OperationalError:
     ],
 )
 def test_errors_in_our_words(error: Exception, code: Code | None) -> None:
-    fault = faults.temporary(error)
+    fault = errors.temporary(error)
     assert (None if fault is None else fault.code) is code
     if fault is not None:
         assert "driver" not in fault.detail
@@ -324,7 +324,7 @@ def test_postgresql_states_in_our_words(state: str, code: Code | None) -> None:
     class Raised(Exception):
         sqlstate = state
 
-    fault = faults.temporary(Raised())
+    fault = errors.temporary(Raised())
     assert (None if fault is None else fault.code) is code
 
 

@@ -13,8 +13,8 @@ from tests.support.postgres import PostgresServer, running_postgres
 
 from palaver.errors import Unavailable
 from palaver.model import RoomId
-from palaver.store import messages, rooms
-from palaver.store.commands import AddMessage
+from palaver.store.read import messages, rooms
+from palaver.store.write.command import AddMessage
 
 WRITING = """
 import asyncio, os, sys

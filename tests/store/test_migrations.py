@@ -16,8 +16,8 @@ from tests.store.world import opened
 
 from palaver.errors import Code, Refused
 from palaver.store import migrate
+from palaver.store.admin.verify import verify
 from palaver.store.schema import metadata
-from palaver.store.verify import verify
 
 
 def test_the_revisions_make_every_table_in_the_transaction_they_are_given() -> None:

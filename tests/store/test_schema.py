@@ -11,11 +11,12 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from tests.store.world import World, opened
 
 from palaver.model import RoomId
-from palaver.store import events, messages, migrate, rooms
-from palaver.store.apply import adding, finding
+from palaver.store import migrate
 from palaver.store.columns import INTEGER_MAX
 from palaver.store.engine.statement import Statement
+from palaver.store.read import events, messages, rooms
 from palaver.store.schema import metadata
+from palaver.store.write import messages as adding, recognition
 
 
 async def test_the_migrated_schema_is_the_declared_one(world: World) -> None:
@@ -99,9 +100,13 @@ PAGED = (RoomId("r_" + "0" * 32), 5, 50)
             ("u_", INTEGER_MAX, INTEGER_MAX, 21, 0),
             "rooms USING COVERING INDEX rooms_active|rooms USING INDEX rooms_active",
         ),
-        (finding._MET.of(64), (*[b"d"] * 64, 1), "prefixes USING INDEX sqlite_autoindex_prefixes"),
-        (finding._NEWEST, ("r_",), "exchanges USING INDEX exchanges_room"),
-        (finding._ASIDE, (1, b"d"), "asides USING INDEX sqlite_autoindex_asides"),
+        (
+            recognition._MET.of(64),
+            (*[b"d"] * 64, 1),
+            "prefixes USING INDEX sqlite_autoindex_prefixes",
+        ),
+        (recognition._NEWEST, ("r_",), "exchanges USING INDEX exchanges_room"),
+        (recognition._ASIDE, (1, b"d"), "asides USING INDEX sqlite_autoindex_asides"),
         (rooms._BY_ID, ("r_", "u_"), "messages USING INDEX sqlite_autoindex_messages"),
     ],
 )

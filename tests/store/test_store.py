@@ -12,9 +12,9 @@ from palaver.clock import SystemClock
 from palaver.errors import Code, Refused, Unavailable
 from palaver.model import Event, EventType, MessageId, RoomId, Visibility
 from palaver.settings import Settings
-from palaver.store import events, messages, rooms
-from palaver.store.commands import AddMessage, MarkRead
+from palaver.store.read import events, messages, rooms
 from palaver.store.store import Store
+from palaver.store.write.command import AddMessage, MarkRead
 
 
 async def test_concurrent_writers_leave_no_hole_in_any_room(world: World) -> None:

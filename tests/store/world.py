@@ -21,10 +21,10 @@ from palaver.model import (
     Visibility,
 )
 from palaver.settings import Settings
-from palaver.store import events, messages
-from palaver.store.commands import AddActor, Added, AddMessage, CreateRoom, SaveAgent
-from palaver.store.engine.lanes import Lanes
+from palaver.store.engine.executors import Lanes
+from palaver.store.read import events, messages
 from palaver.store.store import Store
+from palaver.store.write.command import AddActor, Added, AddMessage, CreateRoom, SaveAgent
 
 
 class World:

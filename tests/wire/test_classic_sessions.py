@@ -12,7 +12,7 @@ from tests.wire.fronts import GUEST, SECONDS_MAX, Place, asking, front, old_page
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-from palaver.store import rooms
+from palaver.store.read import rooms
 from palaver.store.store import Store
 
 

@@ -33,9 +33,9 @@ from palaver.model import (
 )
 from palaver.policy import Action, check, role_of_caller, room_not_found
 from palaver.settings import Settings
-from palaver.store import actors, messages, rooms, turns
-from palaver.store.commands import AddActor, RenameActor, SaveAgent, SweepGuests
+from palaver.store.read import actors, messages, rooms, turns
 from palaver.store.store import Store
+from palaver.store.write.command import AddActor, RenameActor, SaveAgent, SweepGuests
 
 TOKEN_CHARS = 43
 REMEMBERED_MAX = 10_000

@@ -21,9 +21,9 @@ from palaver.core import validation
 from palaver.errors import Code, Refused, Unavailable
 from palaver.model import Actor, ActorId, ActorKind, ApiKey, KeyId, Scope
 from palaver.settings import Settings
-from palaver.store import actors, keys
-from palaver.store.commands import AddActor, AddKey, KeysUsed, RevokeKey
+from palaver.store.read import actors, api_keys
 from palaver.store.store import Store
+from palaver.store.write.command import AddActor, AddKey, KeysUsed, RevokeKey
 
 PREFIX: Final = "plv_"
 TOKEN_CHARS = len(PREFIX) + 43
@@ -88,11 +88,11 @@ class Keys:
 
     async def own(self, actor: Actor) -> tuple[ApiKey, ...]:
         """The keys that speak for an actor and are good, the oldest first."""
-        return await self._store.read(keys.of_actor, actor.id, OWN_MAX)
+        return await self._store.read(api_keys.of_actor, actor.id, OWN_MAX)
 
     async def listing(self, *, after: KeyId | None = None, count: int = 200) -> tuple[ApiKey, ...]:
         """The keys, the oldest first; revoked ones too."""
-        return await self._store.read(keys.listing, after=after, count=count)
+        return await self._store.read(api_keys.listing, after=after, count=count)
 
     async def revoke(self, key: KeyId, by: Actor | None = None) -> ApiKey:
         """Ends a key for ever, one's own where `by` is given. Refused: `not_found`."""
@@ -165,7 +165,7 @@ class Keys:
     async def _asked(self, digest: bytes) -> _Known:
         """What the database says of a key; while it is away, what it said last, for an hour."""
         try:
-            return self._believe(digest, await self._store.read(keys.by_token, digest))
+            return self._believe(digest, await self._store.read(api_keys.by_token, digest))
         except Unavailable:
             known = self._known.get(digest)
             if known is None or known[0] + BELIEVED_AWAY_SECONDS < self._clock.monotonic():

@@ -49,8 +49,10 @@ from palaver.model import (
 from palaver.providers.base import Piece, ReasoningPiece, TextPiece
 from palaver.providers.call import Call, Told
 from palaver.settings import Settings
-from palaver.store import exchanges
-from palaver.store.commands import (
+from palaver.store.journal import Partial
+from palaver.store.read import exchanges
+from palaver.store.store import Store
+from palaver.store.write.command import (
     AddEntries,
     ChangeExchange,
     CreateRoom,
@@ -58,8 +60,6 @@ from palaver.store.commands import (
     OpenExchange,
     SetMessageDeleted,
 )
-from palaver.store.journal import Partial
-from palaver.store.store import Store
 
 DOOR = "openai"
 TITLE_CHARS_MAX = 80

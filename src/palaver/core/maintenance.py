@@ -15,14 +15,15 @@ from palaver.core.runtime import Models, models_of
 from palaver.errors import Code, Refused
 from palaver.providers.pool import Providers
 from palaver.settings import Settings
-from palaver.store import backup as backups, health, journal, mark, migrate, verify as examination
+from palaver.store import journal, migrate
+from palaver.store.admin import backup as backups, health, high_water, verify as examination
 from palaver.store.store import Store
 
 Health = health.SqliteHealth | health.PostgresHealth
 SqliteHealth = health.SqliteHealth
 PostgresHealth = health.PostgresHealth
 Verdict = examination.Verdict
-Marked = mark.Marked
+Marked = high_water.Marked
 Progress = examination.Progress
 # the store's own, which block as long as they take
 backup, restore, copy = backups.backup, backups.restore, backups.copy
@@ -70,7 +71,7 @@ async def examined(settings: Settings, *, integrity: bool) -> Health:
 
 async def history(settings: Settings) -> Marked:
     """What the database has lost of what it once held, as far as its mark knows."""
-    return await asyncio.to_thread(mark.marked, settings)
+    return await asyncio.to_thread(high_water.marked, settings)
 
 
 async def content(settings: Settings) -> Verdict:

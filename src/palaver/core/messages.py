@@ -28,9 +28,9 @@ from palaver.model import (
     Turn,
 )
 from palaver.settings import Settings
-from palaver.store import events, messages, rooms
-from palaver.store.commands import Added, AddMessage, MarkRead
+from palaver.store.read import events, messages, rooms
 from palaver.store.store import Store
+from palaver.store.write.command import Added, AddMessage, MarkRead
 
 TITLE_CHARS_MAX = 50
 ROOMS_WATCHED_MAX = 1_000

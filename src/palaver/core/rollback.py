@@ -7,9 +7,9 @@ a turn, room or actor that is not there: all of that belongs to the history that
 import structlog
 
 from palaver.model import ActorId, RoomId, TurnId
-from palaver.store import actors, rooms, turns
-from palaver.store.engine.lanes import Lane
-from palaver.store.mark import Behind, Mark, compared
+from palaver.store.admin.high_water import Behind, Mark, compared
+from palaver.store.engine.executors import Lane
+from palaver.store.read import actors, rooms, turns
 from palaver.store.store import Store
 
 log = structlog.stdlib.get_logger()

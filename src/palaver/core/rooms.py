@@ -18,9 +18,15 @@ from palaver.model import (
     Visibility,
 )
 from palaver.settings import Settings
-from palaver.store import rooms
-from palaver.store.commands import AddMember, ChangeSettings, CreateRoom, RenameRoom, SetRoomDeleted
+from palaver.store.read import rooms
 from palaver.store.store import Store
+from palaver.store.write.command import (
+    AddMember,
+    ChangeSettings,
+    CreateRoom,
+    RenameRoom,
+    SetRoomDeleted,
+)
 
 
 class Rooms:

@@ -30,14 +30,14 @@ from palaver.providers.call import Body, Call, Forwards, call
 from palaver.providers.openai.completion import complete
 from palaver.providers.pool import Providers
 from palaver.settings import Settings
-from palaver.store import actors, events, rooms
-from palaver.store.bus import Bus, bus_of
-from palaver.store.commands import CreateRoom, KeepSecret
+from palaver.store.admin.high_water import Mark
 from palaver.store.engine.base import Database
-from palaver.store.engine.lanes import Lane, Lanes, ThreadLanes
+from palaver.store.engine.executors import Lane, Lanes, ThreadLanes
 from palaver.store.journal import Journal
-from palaver.store.mark import Mark
+from palaver.store.notify import Bus, bus_of
+from palaver.store.read import actors, events, rooms
 from palaver.store.store import Store
+from palaver.store.write.command import CreateRoom, KeepSecret
 
 LOBBY = RoomId("r_00000000000070008000006c6f626279")
 ASSISTANT_HANDLE = "assistant"

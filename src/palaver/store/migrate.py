@@ -32,12 +32,12 @@ from palaver.clock import Clock, SystemClock
 from palaver.errors import Code, Refused
 from palaver.settings import Settings
 from palaver.store import files
-from palaver.store.engine import faults
-from palaver.store.engine.alone import Place, alone
+from palaver.store.engine import errors
 from palaver.store.engine.base import POSTGRESQL, SQLITE, Database, file_of, parsed
 from palaver.store.engine.connect import connect
-from palaver.store.engine.lanes import InlineLanes
+from palaver.store.engine.executors import InlineLanes
 from palaver.store.engine.lock import taken
+from palaver.store.engine.offline import Place, alone
 from palaver.store.engine.sqlite import writing_engine
 from palaver.store.engine.statement import Statement, inserting
 from palaver.store.schema import meta, metadata
@@ -201,7 +201,7 @@ async def _asked_in_time(url: URL, query: Callable[[Connection], T]) -> T:
     try:
         return await database.reading(query)
     except Exception as error:
-        raise faults.temporary(error) or error from error
+        raise errors.temporary(error) or error from error
     finally:
         await database.close()
 

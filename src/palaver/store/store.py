@@ -27,14 +27,14 @@ from palaver.clock import Clock
 from palaver.errors import PalaverError
 from palaver.settings import Settings
 from palaver.store import files, migrate as migrations
-from palaver.store.apply.turns import room_of
-from palaver.store.commands import Command, FinishTurn, RenewEpoch, RetryTurn
-from palaver.store.engine import faults
+from palaver.store.engine import errors
 from palaver.store.engine.base import Database, file_of, parsed
 from palaver.store.engine.connect import connect
-from palaver.store.engine.lanes import Lanes, ThreadLanes
+from palaver.store.engine.executors import Lanes, ThreadLanes
 from palaver.store.engine.lock import taken
-from palaver.store.writer import Committed, Tally, Writer
+from palaver.store.write.command import Command, FinishTurn, RenewEpoch, RetryTurn
+from palaver.store.write.turns import room_of
+from palaver.store.write.writer import Committed, Tally, Writer
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -122,10 +122,10 @@ class Store:
         except PalaverError:
             raise
         except Exception as error:
-            fault = faults.temporary(error)
+            fault = errors.temporary(error)
             if fault is None:
                 structlog.get_logger("palaver.store").exception("a read failed")
-                fault = faults.internal()
+                fault = errors.internal()
             raise fault from error
 
     async def renew_epoch(self) -> None:
@@ -174,4 +174,4 @@ async def _guarded(work: Coroutine[Any, Any, T]) -> T:
     except PalaverError:
         raise
     except Exception as error:
-        raise faults.damaged(error) or faults.temporary(error) or error from error
+        raise errors.damaged(error) or errors.temporary(error) or error from error

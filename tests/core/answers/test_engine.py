@@ -19,9 +19,9 @@ from palaver.errors import Code, ProviderError, Refused
 from palaver.model import Actor, Message, MessageId, Room, Status, TurnId
 from palaver.providers.base import BesidePiece
 from palaver.settings import Settings
-from palaver.store.commands import AddMessage
-from palaver.store.engine.lanes import InlineLanes
+from palaver.store.engine.executors import InlineLanes
 from palaver.store.journal import Journal
+from palaver.store.write.command import AddMessage
 
 
 async def room_of(core: Core) -> tuple[Actor, Room]:

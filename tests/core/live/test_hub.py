@@ -17,8 +17,8 @@ from palaver.core.runtime import Core, started
 from palaver.errors import Code, ProviderError, Refused
 from palaver.model import Entry, Event, EventType, ExchangeKind, Role, RoomId, Visibility
 from palaver.settings import Settings
-from palaver.store import events
-from palaver.store.engine.lanes import InlineLanes, Lane
+from palaver.store.engine.executors import InlineLanes, Lane
+from palaver.store.read import events
 from palaver.wire import frames
 
 Resource = TypeVar("Resource")

@@ -19,7 +19,7 @@ from palaver.errors import Code, Unavailable
 from palaver.model import ExchangeKind, ExchangeState, Status
 from palaver.providers.base import Piece, TextPiece, ToolPiece
 from palaver.settings import Settings
-from palaver.store.engine.lanes import ThreadLanes
+from palaver.store.engine.executors import ThreadLanes
 from palaver.store.store import Store
 
 pytestmark = pytest.mark.usefixtures("impatient")

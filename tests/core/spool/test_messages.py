@@ -18,9 +18,9 @@ from palaver.core.live.reader import Reader
 from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import Actor, MessageId, RoomId
-from palaver.store.commands import AddMessage
-from palaver.store.drafts import encoded
 from palaver.store.journal import DRAFT, SEGMENT_BYTES, Journal
+from palaver.store.write.codec import encoded
+from palaver.store.write.command import AddMessage
 
 WAIT_SECONDS_MAX = 90
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from palaver.model import NO_DATA, ActorId, Kind, Message, Role, Turn
 from palaver.providers.base import GO_ON, Request, Said, ToolCall
 from palaver.settings import Settings
-from palaver.store import actors, messages
+from palaver.store.read import actors, messages
 from palaver.store.store import Store
 
 CHARS_A_TOKEN = 4

@@ -57,18 +57,6 @@ from palaver.model import (
 )
 from palaver.providers.base import BesidePiece, Done, Provider, Request, TextPiece
 from palaver.settings import Settings
-from palaver.store import rooms, turns
-from palaver.store.apply.opening import LEASE_MS
-from palaver.store.commands import (
-    ClaimTurns,
-    Command,
-    FinishTurn,
-    KeepParts,
-    OpenTurn,
-    RenameRoom,
-    RenewLeases,
-    RetryTurn,
-)
 from palaver.store.journal import (
     Journal,
     Orphan,
@@ -80,7 +68,19 @@ from palaver.store.journal import (
     orphans,
     partial,
 )
+from palaver.store.read import rooms, turns
 from palaver.store.store import Store
+from palaver.store.write.command import (
+    ClaimTurns,
+    Command,
+    FinishTurn,
+    KeepParts,
+    OpenTurn,
+    RenameRoom,
+    RenewLeases,
+    RetryTurn,
+)
+from palaver.store.write.new_turns import LEASE_MS
 from palaver.thoughts import parted
 
 LEASE_SECONDS = LEASE_MS / 1_000

@@ -12,7 +12,7 @@ from palaver.model import Exchange, ExchangeKind, ExchangeState, Status, Turn
 from palaver.providers.base import Piece
 from palaver.providers.errors import as_object
 from palaver.providers.openai.accumulator import bare
-from palaver.store.commands import FinishExchange, FinishTurn, OpenExchange
+from palaver.store.write.command import FinishExchange, FinishTurn, OpenExchange
 from palaver.thoughts import parted
 
 CUT: Mapping[str, Any] = {"code": Code.INTERRUPTED, "temporary": True}

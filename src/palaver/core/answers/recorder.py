@@ -10,8 +10,8 @@ from palaver.core.answers.pieces import put_beside, record_of
 from palaver.core.live.hub import Hub
 from palaver.model import Message, Turn
 from palaver.providers.base import BesidePiece, Piece, ReasoningPiece, TextPiece
-from palaver.store.commands import Part
 from palaver.store.journal import Journal
+from palaver.store.write.command import Part
 
 log = structlog.stdlib.get_logger()
 

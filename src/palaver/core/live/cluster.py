@@ -33,7 +33,7 @@ from palaver.core.live.hub import Hub, Stream
 from palaver.core.live.items import ReadMark, Typing
 from palaver.errors import Unavailable
 from palaver.model import ActorId, Event, MessageId, Role, RoomId, Turn, TurnId, TurnState
-from palaver.store.bus import Bus
+from palaver.store.notify import Bus
 
 FLUSH_SECONDS = 0.008
 POLL_SECONDS = 1.0

@@ -26,11 +26,11 @@ from palaver.core.spool.messages import AGAIN_SECONDS, Keeper, Tally
 from palaver.errors import Code, Refused, Unavailable
 from palaver.model import ExchangeId
 from palaver.settings import Settings
-from palaver.store.commands import FinishExchange, OpenExchange
-from palaver.store.drafts import decoded_exchange, encoded_exchange
-from palaver.store.engine.lanes import Lane
+from palaver.store.engine.executors import Lane
 from palaver.store.journal import DRAFT, Journal, forget, merged, orphans
 from palaver.store.store import Store
+from palaver.store.write.codec import decoded_exchange, encoded_exchange
+from palaver.store.write.command import FinishExchange, OpenExchange
 
 log = structlog.stdlib.get_logger()
 

@@ -30,11 +30,11 @@ from palaver.core.rollback import History
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import Actor, ActorId, Message, MessageId, RoomId
 from palaver.settings import Settings
-from palaver.store.commands import Added, AddMessage, AddMessages
-from palaver.store.drafts import decoded, encoded
-from palaver.store.engine.lanes import Lane
+from palaver.store.engine.executors import Lane
 from palaver.store.journal import DRAFT, Journal, Orphan, forget, merged, orphans
 from palaver.store.store import Store
+from palaver.store.write.codec import decoded, encoded
+from palaver.store.write.command import Added, AddMessage, AddMessages
 
 AGAIN_SECONDS = 0.5
 DRAIN_MAX = 256

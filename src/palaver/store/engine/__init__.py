@@ -1,1 +1,4 @@
-"""What the two database engines need: connections, threads, deadlines, locks, and the mapping of their errors."""
+"""The two database engines: connections, threads, deadlines, locks, statements, and the mapping of their errors.
+
+Read `base` (what an engine gives), `sqlite`, `postgresql`, then `statement` (SQL compiled once) and `errors`.
+"""

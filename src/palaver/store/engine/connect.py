@@ -5,7 +5,7 @@ from sqlalchemy import URL
 from palaver.clock import Clock
 from palaver.settings import Settings
 from palaver.store.engine.base import SQLITE, Database, file_of
-from palaver.store.engine.lanes import Lanes
+from palaver.store.engine.executors import Lanes
 from palaver.store.engine.sqlite import SqliteDatabase
 
 

@@ -29,7 +29,7 @@ from sqlalchemy.pool import NullPool
 from palaver.clock import Clock
 from palaver.errors import Code, Refused
 from palaver.settings import Settings
-from palaver.store.engine import faults
+from palaver.store.engine import errors
 from palaver.store.engine.statement import WATCH, Watch
 
 T = TypeVar("T")
@@ -124,7 +124,7 @@ class PostgresqlDatabase:
                 await transaction.commit()
                 return result
         except BaseException as error:
-            if not isinstance(error, Exception) or faults.temporary(error) is not None:
+            if not isinstance(error, Exception) or errors.temporary(error) is not None:
                 await self._drop(writer, broken=True)
             raise
 
@@ -206,7 +206,7 @@ def _end(conn: AsyncConnection) -> None:
 
 def _lost(error: Exception) -> bool:
     """Whether a connection was found dead, so that the same may go through on a new one."""
-    fault = faults.temporary(error)
+    fault = errors.temporary(error)
     return (
         fault is not None
         and fault.code is Code.DATABASE_UNAVAILABLE

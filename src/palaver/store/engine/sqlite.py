@@ -28,9 +28,9 @@ from palaver.clock import Clock
 from palaver.errors import Code, Refused
 from palaver.settings import Settings
 from palaver.store import files
-from palaver.store.engine import faults
+from palaver.store.engine import errors
 from palaver.store.engine.base import MEMORY
-from palaver.store.engine.lanes import Lanes
+from palaver.store.engine.executors import Lanes
 from palaver.store.engine.statement import WATCH, Watch
 
 T = TypeVar("T")
@@ -92,7 +92,7 @@ class SqliteDatabase:
                 return await self._reader.run(lambda kept: kept.run(call))
         except TimeoutError:
             call.give_up()
-            raise faults.away() from None
+            raise errors.away() from None
 
     async def close(self) -> None:
         """Readers first: the last connection to close, which clears the WAL away, must be the writer."""
@@ -114,8 +114,8 @@ class _Kept:
         try:
             return work(self._conn)
         except Exception as error:
-            if faults.spoils(error):
-                cause = str(faults.cause_of(error))
+            if errors.spoils(error):
+                cause = str(errors.cause_of(error))
                 structlog.get_logger("palaver.store").error("the database failed", error=cause)
                 with suppress(DBAPIError, sqlite3.Error):  # it is given up in any case
                     self.close()
@@ -139,7 +139,7 @@ class _Read:
     def __call__(self, conn: Connection) -> Any:
         with self._lock:
             if self._given_up:
-                raise faults.away()
+                raise errors.away()
             self._running = cast(sqlite3.Connection, conn.connection.dbapi_connection)
         try:
             with conn.begin() as transaction:

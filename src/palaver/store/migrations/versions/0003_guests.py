@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from palaver.store.rooms import folded
+from palaver.store.read.rooms import folded
 
 revision = "0003"
 down_revision = "0002"

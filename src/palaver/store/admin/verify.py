@@ -1,0 +1,284 @@
+"""Finds what is damaged in a database: what the engine says of its file, holes in a room's seq, and broken chains.
+
+It reads all of a database once, in pages, in one snapshot, and changes nothing; a server may be writing meanwhile. Of
+each room it names the first bad event; what follows that one in the room is not judged.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from sqlalchemy import Connection, Select, bindparam, func, select, tuple_
+from sqlalchemy.exc import DatabaseError
+
+from palaver.errors import Code, Refused
+from palaver.model import Event, EventType, Message, RoomId
+from palaver.settings import Settings
+from palaver.store import migrate
+from palaver.store.admin.high_water import marked
+from palaver.store.columns import id_bytes
+from palaver.store.engine import errors
+from palaver.store.engine.base import SQLITE
+from palaver.store.engine.offline import Place, alone
+from palaver.store.engine.statement import Row, Statement
+from palaver.store.hash_chain import digest_of_data, digest_of_message, linked
+from palaver.store.read.actors import id_of
+from palaver.store.schema import actors, events, messages, rooms
+
+DOING = "checking"
+PAGE = 500
+"""Rows in memory at once."""
+FAULTS_MAX = 100
+UNREADABLE = (sqlite3.Error, ValueError, KeyError)
+"""What reading a damaged row raises: SQLite's own errors, text or JSON that is none, an unknown word."""
+
+_Place = tuple[int, int, Row | Exception]
+"""A room's key, a seq, and the event there or why it cannot be read."""
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, and how much of how much of it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """Something damaged; `seq` is the first bad event of `room`. None: it is no room's."""
+
+    what: str
+    room: RoomId | None = None
+    seq: int | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Verdict:
+    """What was read, and what is wrong with it: at most `FAULTS_MAX` faults are kept. `mark` as `Marked.state`."""
+
+    rooms: int = 0
+    events: int = 0
+    messages: int = 0
+    mark: str = "none"
+    faults: list[Fault] = field(default_factory=list[Fault])
+
+    def add(self, what: str, room: RoomId | None = None, seq: int | None = None) -> None:
+        """One more fault."""
+        if len(self.faults) < FAULTS_MAX:
+            self.faults.append(Fault(what=what, room=room, seq=seq))
+
+
+_TOTALS = Statement(select(func.count(), func.coalesce(func.sum(rooms.c.seq), 0)))
+_MESSAGES = Statement(select(func.count()).select_from(messages))
+_ROOMS = Statement(
+    select(rooms.c.key, rooms.c.id, rooms.c.seq, rooms.c.chain)
+    .where(rooms.c.key > bindparam("after"))
+    .order_by(rooms.c.key)
+    .limit(bindparam("limit")),
+    "after",
+    "limit",
+)
+
+
+def _events_after(columns: Select[*tuple[Any, ...]]) -> Statement:
+    """The next of all events."""
+    place = tuple_(events.c.room_key, events.c.seq)
+    given = [bindparam(one.name, type_=one.type) for one in (events.c.room_key, events.c.seq)]
+    page = columns.where(place > tuple_(*given)).order_by(events.c.room_key, events.c.seq)
+    return Statement(page.limit(bindparam("limit")), "room_key", "seq", "limit")
+
+
+_PLACES = _events_after(select(events.c.room_key, events.c.seq))
+_EVENTS = _events_after(
+    select(
+        events.c.room_key,
+        events.c.seq,
+        events.c.type,
+        actors.c.kind,
+        actors.c.id,
+        events.c.at_ms,
+        events.c.message_seq,
+        events.c.data,
+        events.c.chain,
+        events.c.digest,
+        events.c.actor_key,
+        messages.c.id,
+        messages.c.role,
+        messages.c.status,
+        messages.c.kind,
+        messages.c.text,
+        messages.c.cid,
+        messages.c.branch,
+        messages.c.meta,
+        messages.c.reply_to_seq,
+        messages.c.created_ms,
+        messages.c.author_key,
+        messages.c.digest,
+    )
+    .select_from(events)
+    .outerjoin(actors, actors.c.key == events.c.actor_key)
+    .outerjoin(
+        messages, (messages.c.room_key == events.c.room_key) & (messages.c.seq == events.c.seq)
+    )
+)
+
+
+def verify(url: str, progress: Progress) -> Verdict:
+    """Examines a database. Refused: `database_missing`, `database_older`, `database_newer`."""
+    return alone(partial(verified, progress), Place(url))
+
+
+def verify_marked(settings: Settings, progress: Progress) -> Verdict:
+    """As `verify`, of the database in use; also what it lacks by its mark."""
+    older: Refused | None = None
+    try:
+        verdict = verify(settings.url, progress)
+    except Refused as refused:
+        if refused.code is not Code.DATABASE_OLDER:
+            raise
+        verdict, older = Verdict(), refused  # it may have lost everything
+    try:
+        found = marked(settings)
+    except Refused:
+        if not verdict.faults:
+            raise
+        return verdict  # too damaged to be compared
+    if older is not None and not found.missing:
+        raise older
+    verdict.mark = found.state
+    for lost in found.missing:
+        verdict.add(lost.told, lost.room, min(lost.found + 1, lost.seq))
+    return verdict
+
+
+def verified(progress: Progress, conn: Connection) -> Verdict:
+    """Examines the database of this connection."""
+    verdict = Verdict()
+    try:
+        migrate.refuse_others(conn)
+        if conn.dialect.name == SQLITE:
+            _examine_file(conn, verdict)
+        _examine_log(conn, verdict, progress)
+    except (*UNREADABLE, DatabaseError) as error:
+        away = errors.damaged(error) is None and errors.temporary(error) is not None
+        if conn.dialect.name != SQLITE or away:
+            raise
+        verdict.add(f"the file cannot be read: {error.args[0]}")
+    return verdict
+
+
+def _examine_file(conn: Connection, verdict: Verdict) -> None:
+    for (line,) in conn.exec_driver_sql(f"PRAGMA integrity_check({FAULTS_MAX})"):
+        if line != "ok":
+            verdict.add(str(line))
+    for child, _, parent, _ in conn.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(10):
+        verdict.add(f"a row of {child} points at no row of {parent}")
+
+
+def _examine_log(conn: Connection, verdict: Verdict, progress: Progress) -> None:
+    _, total = _TOTALS.one(conn)
+    places = _rooms(conn)
+    for key, log in groupby(_log(conn, verdict, total, progress), itemgetter(0)):
+        room = next(places, None)
+        while room is not None and room[0] < key:
+            verdict.add("the room has no events", room[1], 1)
+            room = next(places, None)
+        if room is None or room[0] > key:
+            verdict.add(f"there are events of a room that is not there (key {key})")
+            break
+        _examine_room(room, log, verdict)
+    for room in places:
+        verdict.add("the room has no events", room[1], 1)
+    (count,) = _MESSAGES.one(conn)
+    if count != verdict.messages:
+        verdict.add(f"there are {count} messages, and {verdict.messages} events that created one")
+    progress(DOING, verdict.events, verdict.events)
+
+
+def _examine_room(room: Row, log: Iterator[_Place], verdict: Verdict) -> None:
+    _, id_, room_seq, room_chain = room
+    verdict.rooms += 1
+    seq, chain = 0, id_bytes(id_)
+    for _, found_seq, found in log:
+        wrong = _wrong(found, found_seq, seq, chain)
+        if wrong is not None:
+            verdict.add(wrong, id_, seq + 1)
+            return
+        assert not isinstance(found, Exception)
+        seq, chain = found_seq, found[8]
+    if (seq, chain) != (room_seq, room_chain):
+        what = "its events end earlier" if seq < room_seq else "its newest event is another one"
+        verdict.add(f"the room is at seq {room_seq}, and {what}", id_, min(seq + 1, room_seq))
+
+
+def _wrong(row: Row | Exception, row_seq: int, seq: int, before: bytes) -> str | None:
+    """What is wrong with the event that follows `seq`."""
+    if row_seq != seq + 1:
+        return f"the event is missing; the next one has seq {row_seq}"
+    if isinstance(row, Exception):
+        return f"the event cannot be read: {row}"
+    type_, kind, digits, at_ms, message_seq, data, link, digest, actor_key = row[2:11]
+    actor = None if digits is None else id_of(kind, digits)
+    event = Event(room=RoomId(""), seq=row_seq, type=type_, actor=actor, at_ms=at_ms)
+    if type_ is EventType.MESSAGE_CREATED:
+        id_, role, status, word, text, cid, branch, meta, reply_to_seq, *made, kept = row[11:]
+        if id_ is None:
+            return "its message is missing"
+        if (*made, message_seq) != (at_ms, actor_key, row_seq):
+            return "its message has another author, time or place"
+        message = Message(
+            id=id_,
+            room=event.room,
+            seq=row_seq,
+            author=actor,  # type: ignore[arg-type]
+            name="",
+            role=role,
+            status=status,
+            text=text,
+            created_ms=at_ms,
+            cid=cid,
+            branch=branch,
+            kind=word,
+            meta=meta,
+        )
+        digest = kept or digest_of_message(message, reply_to_seq)
+    else:
+        digest = digest or digest_of_data(data)
+    return None if linked(before, event, message_seq, digest) == link else "it was changed"
+
+
+def _rooms(conn: Connection) -> Iterator[Row]:
+    after = -1
+    while page := _ROOMS.all(conn, after, PAGE):
+        yield from page
+        after = page[-1][0]
+
+
+def _log(conn: Connection, verdict: Verdict, total: int, progress: Progress) -> Iterator[_Place]:
+    """All events in order, counted."""
+    place = (-1, 0)
+    while True:
+        try:
+            rows = _EVENTS.all(conn, *place, PAGE)
+            page: list[_Place] = [(row[0], row[1], row) for row in rows]
+        except UNREADABLE:
+            page = [_one(conn, *found) for found in _PLACES.all(conn, *place, PAGE)]
+        if not page:
+            return
+        verdict.events += len(page)
+        verdict.messages += sum(_creates(found) for _, _, found in page)
+        progress(DOING, verdict.events, max(total, verdict.events))
+        yield from page
+        place = page[-1][:2]
+
+
+def _one(conn: Connection, room_key: int, seq: int) -> _Place:
+    try:
+        return (room_key, seq, _EVENTS.all(conn, room_key, seq - 1, 1)[0])
+    except UNREADABLE as error:
+        return (room_key, seq, error)
+
+
+def _creates(found: Row | Exception) -> bool:
+    """Whether it creates a message; one that cannot be read most probably did."""
+    return isinstance(found, Exception) or found[2] is EventType.MESSAGE_CREATED

@@ -1,0 +1,71 @@
+"""API keys: what programs at the OpenAI-compatible API prove themselves with. Reads only.
+
+Of a key's token only the SHA-256 is there, and no read gives it back.
+"""
+
+from sqlalchemy import Connection, bindparam, select
+
+from palaver.model import ActorId, ApiKey, KeyId, Scope
+from palaver.store.engine.statement import Row, Statement
+from palaver.store.read.actors import COLUMNS as ACTOR_COLUMNS, actor_of
+from palaver.store.schema import actors, keys
+
+_selected = select(
+    *ACTOR_COLUMNS,
+    keys.c.id,
+    keys.c.name,
+    keys.c.scopes,
+    keys.c.created_ms,
+    keys.c.last_used_ms,
+    keys.c.revoked_ms,
+).join(keys, keys.c.actor_key == actors.c.key)
+
+_BY_ID = Statement(_selected.where(keys.c.id == bindparam("key")), "key")
+_BY_TOKEN = Statement(_selected.where(keys.c.token_sha256 == bindparam("token")), "token")
+_OF_ACTOR = Statement(
+    _selected.where(actors.c.id == bindparam("actor"), keys.c.revoked_ms.is_(None))
+    .order_by(keys.c.id)
+    .limit(bindparam("count")),
+    "actor",
+    "count",
+)
+_LISTING = Statement(
+    _selected.where(keys.c.id > bindparam("after")).order_by(keys.c.id).limit(bindparam("count")),
+    "after",
+    "count",
+)
+
+
+def get(conn: Connection, key: KeyId) -> ApiKey | None:
+    """The key of this id."""
+    row = _BY_ID.first(conn, key)
+    return None if row is None else _key(row)
+
+
+def by_token(conn: Connection, sha256: bytes) -> ApiKey | None:
+    """The key whose token has this SHA-256, revoked or not."""
+    row = _BY_TOKEN.first(conn, sha256)
+    return None if row is None else _key(row)
+
+
+def listing(conn: Connection, *, after: KeyId | None, count: int) -> tuple[ApiKey, ...]:
+    """At most `count` keys, the oldest first, those behind `after`; revoked ones too."""
+    return tuple([_key(row) for row in _LISTING.all(conn, after or "", count)])
+
+
+def of_actor(conn: Connection, actor: ActorId, count: int) -> tuple[ApiKey, ...]:
+    """At most `count` keys that speak for this actor and were not revoked, the oldest first."""
+    return tuple([_key(row) for row in _OF_ACTOR.all(conn, actor, count)])
+
+
+def _key(row: Row) -> ApiKey:
+    id_, name, scopes, created_ms, last_used_ms, revoked_ms = row[len(ACTOR_COLUMNS) :]
+    return ApiKey(
+        id=id_,
+        name=name,
+        actor=actor_of(row),
+        scopes=frozenset(Scope(word) for word in scopes.split()),
+        created_ms=created_ms,
+        last_used_ms=last_used_ms,
+        revoked_ms=revoked_ms,
+    )

@@ -1,0 +1,89 @@
+"""On which devices an actor has a session, and the tickets that add one. Reads only.
+
+Tokens are there as their SHA-256, and no read gives one back.
+"""
+
+import hashlib
+
+from sqlalchemy import Connection, and_, bindparam, select
+
+from palaver.model import ActorId, Device, Ticket, TicketKind
+from palaver.store.engine.statement import Row, Statement, database_now
+from palaver.store.read.actors import COLUMNS as ACTOR_COLUMNS, actor_of
+from palaver.store.schema import actors, sessions, tickets
+
+DEVICES_MAX = 20
+"""So many devices an actor has at once."""
+
+ticket_is_good = and_(
+    tickets.c.used_ms.is_(None),
+    tickets.c.revoked_ms.is_(None),
+    tickets.c.expires_ms > database_now,
+)
+
+_selected = (
+    select(*ACTOR_COLUMNS, tickets.c.id, tickets.c.kind, tickets.c.created_ms, tickets.c.expires_ms)
+    .join(tickets, tickets.c.actor_key == actors.c.key)
+    .where(ticket_is_good)
+)
+_BY_TOKEN = Statement(
+    _selected.where(tickets.c.token_sha256 == bindparam("token")), "now_ms", "token"
+)
+_OF_ACTOR = Statement(_selected.where(actors.c.id == bindparam("actor")), "now_ms", "actor")
+_DEVICES = Statement(
+    select(sessions.c.token_sha256, sessions.c.name, sessions.c.created_ms)
+    .join(actors, actors.c.key == sessions.c.actor_key)
+    .where(actors.c.id == bindparam("actor"), sessions.c.ended_ms.is_(None))
+    .order_by(sessions.c.created_ms)
+    .limit(DEVICES_MAX + 1),
+    "actor",
+)
+_ENDED = Statement(
+    select(sessions.c.token_sha256, *ACTOR_COLUMNS)
+    .join(actors, actors.c.key == sessions.c.actor_key)
+    .where(sessions.c.ended_ms > bindparam("since_ms")),
+    "since_ms",
+)
+
+
+def id_of(token_sha256: bytes) -> str:
+    """The public id of a device, which says nothing of its token."""
+    return "d_" + hashlib.sha256(b"device" + token_sha256).hexdigest()[:32]
+
+
+def ticket(conn: Connection, token_sha256: bytes, now_ms: int) -> Ticket | None:
+    """The ticket of this token, while it is good."""
+    row = _BY_TOKEN.first(conn, now_ms, token_sha256)
+    return None if row is None else _ticket(row)
+
+
+def ticket_of(conn: Connection, actor: ActorId, now_ms: int) -> Ticket | None:
+    """The ticket that an actor has given out and nobody has used."""
+    row = _OF_ACTOR.first(conn, now_ms, actor)
+    return None if row is None else _ticket(row)
+
+
+def of_actor(conn: Connection, actor: ActorId) -> tuple[tuple[bytes, Device], ...]:
+    """An actor's devices behind their tokens' SHA-256, the oldest first."""
+    return tuple(
+        [
+            (digest, Device(id=id_of(digest), name=name, created_ms=created_ms))
+            for digest, name, created_ms in _DEVICES.all(conn, actor)
+        ]
+    )
+
+
+def ended(conn: Connection, since_ms: int) -> dict[bytes, ActorId]:
+    """Whose sessions have ended since then, by the SHA-256 of their tokens."""
+    return {row[0]: actor_of(row[1:]).id for row in _ENDED.all(conn, since_ms)}
+
+
+def _ticket(row: Row) -> Ticket:
+    id_, kind, created_ms, expires_ms = row[len(ACTOR_COLUMNS) :]
+    return Ticket(
+        id=id_,
+        kind=TicketKind(kind),
+        actor=actor_of(row),
+        created_ms=created_ms,
+        expires_ms=expires_ms,
+    )

@@ -1,0 +1,213 @@
+"""Exchanges: what API clients asked, and what they got. Reads only.
+
+`seqs` of an exchange: `view`, in the order of its request, and `answers` are messages of the room; a negative number of
+`view` is an aside, which the request said and the room does not. `prompts` are those of `view` that are prompts;
+`asked` the digests of the words, and of the last of them, by which a request that goes on is recognised.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Select, Text, bindparam, func, literal, select
+
+from palaver.model import (
+    NO_DATA,
+    ActorId,
+    Exchange,
+    ExchangeId,
+    ExchangeKind,
+    ExchangeState,
+    Message,
+    MessageId,
+    Role,
+    RoomId,
+    Spans,
+    Status,
+    TurnId,
+)
+from palaver.store.columns import INTEGER_MAX
+from palaver.store.engine.statement import Row, Statement, among
+from palaver.store.read.actors import id_of
+from palaver.store.read.messages import message_of, room_key, selected
+from palaver.store.schema import (
+    actors,
+    asides,
+    exchange_is_kept,
+    exchanges,
+    messages,
+    rooms,
+    turns,
+)
+from palaver.store.values import new_exchange
+
+FIRST_ID, LAST_ID = ExchangeId("x_" + "0" * 32), ExchangeId("x_" + "f" * 32)
+
+# in the order of an `Exchange`'s fields
+selected_exchanges = (
+    select(
+        exchanges.c.id,
+        exchanges.c.name,
+        exchanges.c.kind,
+        exchanges.c.state,
+        rooms.c.id,
+        actors.c.kind,
+        actors.c.id,
+        exchanges.c.model,
+        exchanges.c.created_ms,
+        exchanges.c.ended_ms,
+        exchanges.c.seqs,
+        exchanges.c.previous_id,
+        exchanges.c.kept,
+        exchanges.c.request,
+        exchanges.c.response,
+        exchanges.c.metadata,
+        turns.c.id,
+        turns.c.message_id,
+    )
+    .select_from(exchanges)
+    .join(rooms, rooms.c.key == exchanges.c.room_key)
+    .join(actors, actors.c.key == exchanges.c.actor_key)
+    .join(turns, turns.c.id == exchanges.c.turn_id)
+)
+_live = selected_exchanges.where(exchanges.c.deleted_ms.is_(None))
+_BY_ID = Statement(_live.where(exchanges.c.id == bindparam("exchange")), "exchange")
+_BY_TURN = Statement(selected_exchanges.where(exchanges.c.turn_id == bindparam("turn")), "turn")
+_BY_NAME = Statement(
+    _live.where(
+        exchange_is_kept,
+        exchanges.c.name == bindparam("name"),
+        exchanges.c.name.is_not(None),
+        actors.c.id == bindparam("actor"),
+    )
+    .order_by(exchanges.c.id.desc())
+    .limit(1),
+    "name",
+    "actor",
+)
+_ASIDES = among(
+    select(asides.c.number, asides.c.digest, asides.c.said).where(asides.c.room_key == room_key()),
+    asides.c.number,
+    "room",
+)
+_SPAN = Statement(
+    selected()
+    .where(
+        messages.c.room_key == room_key(),
+        messages.c.seq >= bindparam("first"),
+        messages.c.seq <= bindparam("last"),
+        messages.c.deleted_ms.is_(None),
+    )
+    .order_by(messages.c.seq),
+    "room",
+    "first",
+    "last",
+)
+
+
+def get(conn: Connection, exchange: ExchangeId) -> Exchange | None:
+    """The exchange of this id, unless it was forgotten."""
+    row = _BY_ID.first(conn, exchange)
+    return None if row is None else exchange_of(row)
+
+
+def of_turn(conn: Connection, turn: TurnId) -> Exchange | None:
+    """The exchange whose answer a turn is."""
+    row = _BY_TURN.first(conn, turn)
+    return None if row is None else exchange_of(row)
+
+
+def by_name(conn: Connection, name: str, actor: str) -> Exchange | None:
+    """The newest of the exchanges that an actor asked to keep and to which its upstream gave this name."""
+    row = _BY_NAME.first(conn, name, actor)
+    return None if row is None else exchange_of(row)
+
+
+def kept(
+    conn: Connection,
+    actor: str,
+    kind: ExchangeKind,
+    *,
+    after: ExchangeId | None,
+    limit: int,
+    newest_first: bool,
+    model: str | None,
+    metadata: Mapping[str, str],
+) -> tuple[Exchange, ...]:
+    """The ended exchanges that an actor asked to keep, in the order of their making, after one of them.
+
+    Those of a model only, and with this metadata, where it is given.
+    """
+    above = FIRST_ID if after is None or newest_first else after
+    below = LAST_ID if after is None or not newest_first else after
+    pairs = ["," + orjson.dumps({key: value})[1:-1].decode() for key, value in metadata.items()]
+    found = _kept(newest_first=newest_first, of_model=model is not None, pairs=len(pairs))
+    models = () if model is None else (model,)
+    rows = found.all(conn, kind, actor, above, below, limit, *models, *pairs)
+    return tuple([exchange_of(row) for row in rows])
+
+
+@cache
+def _kept(*, newest_first: bool, of_model: bool, pairs: int) -> Statement:
+    """A page of kept exchanges. Nothing but a pair of metadata stands in its JSON as `orjson` writes that."""
+    there = literal(",") + func.substr(exchanges.c.metadata, 2, type_=Text)
+    own = select(actors.c.key).where(actors.c.id == bindparam("actor")).scalar_subquery()
+    places = [f"pair_{number}" for number in range(pairs)]
+
+    def asked(position: str) -> Select[*tuple[Any, ...]]:
+        chosen = _live.where(
+            exchange_is_kept,
+            exchanges.c.state != ExchangeState.RUNNING,
+            exchanges.c.kind == bindparam("kind"),
+            exchanges.c.actor_key == own,
+            exchanges.c.id > bindparam("above"),
+            exchanges.c.id < bindparam("below"),
+            *[exchanges.c.model == bindparam("model") for _ in range(of_model)],
+            *[getattr(func, position)(there, bindparam(place, type_=Text)) > 0 for place in places],
+        )
+        order = exchanges.c.id.desc() if newest_first else exchanges.c.id
+        return chosen.order_by(order).limit(bindparam("limit"))
+
+    names = ("kind", "actor", "above", "below", "limit", *["model"] * of_model, *places)
+    return Statement(asked("strpos"), *names, sqlite=asked("instr"))
+
+
+def spoken(conn: Connection, room: RoomId, spans: Spans) -> tuple[Message, ...]:
+    """The messages of a room at these seqs that are still there, and its asides, in the order of the spans."""
+    numbers = [(first,) for first, _ in spans if first < 0]
+    beside = {row[0]: row for row in _ASIDES.all(conn, numbers, room)}
+    found: list[Message] = []
+    for first, last in spans:
+        if first < 0:
+            found.append(_aside_of(room, beside[first]))
+            continue
+        rows = _SPAN.all(conn, room, first, min(last, INTEGER_MAX))
+        found += [message_of(room, row) for row in rows]
+    return tuple(found)
+
+
+def _aside_of(room: RoomId, row: Row) -> Message:
+    _, digest, said = row
+    return Message(
+        id=MessageId(f"m_{digest.hex()}"),
+        room=room,
+        seq=row[0],
+        author=ActorId(""),
+        name="",
+        role=Role(said["role"]),
+        status=Status.DONE,
+        text=said["text"],
+        created_ms=0,
+        kind=said["kind"],
+        meta=said["meta"] or NO_DATA,
+    )
+
+
+def exchange_of(row: Row) -> Exchange:
+    """The exchange in the first columns of a row of `selected_exchanges`."""
+    *asked, kind, digits, model, created_ms, ended_ms, seqs = row[:11]
+    view = tuple((int(first), int(last)) for first, last in seqs.get("view", ()))
+    answers = tuple(seqs.get("answers", ()))
+    actor = id_of(kind, digits)
+    return new_exchange(*asked, actor, model, created_ms, ended_ms, view, answers, *row[11:18])

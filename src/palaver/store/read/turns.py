@@ -1,0 +1,122 @@
+"""Turns: which agent works on which answer. Reads only."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, and_, bindparam, func, select
+
+from palaver.model import ActorId, ActorKind, Role, Turn, TurnId
+from palaver.store.engine.statement import Row, Statement, among
+from palaver.store.read.actors import id_of
+from palaver.store.schema import (
+    actors,
+    exchanges,
+    messages,
+    partials,
+    rooms,
+    turn_is_open,
+    turns,
+)
+from palaver.store.values import new_turn
+
+CONTINUED_MAX = 100
+"""So many answers that each go on from the one before lead back to who asked; behind more, nobody did."""
+
+# in the order of a `Turn`'s fields
+COLUMNS = (
+    turns.c.id,
+    rooms.c.id,
+    actors.c.id,
+    actors.c.name,
+    turns.c.trigger_seq,
+    turns.c.message_id,
+    turns.c.state,
+    turns.c.attempt,
+    turns.c.fence,
+    turns.c.external,
+)
+
+selected = (
+    select(*COLUMNS)
+    .select_from(turns)
+    .join(rooms, rooms.c.key == turns.c.room_key)
+    .join(actors, actors.c.key == turns.c.agent_key)
+)
+
+_BY_ID = Statement(selected.where(turns.c.id == bindparam("turn")), "turn")
+_KNOWN = among(select(turns.c.id), turns.c.id)
+_OPEN_OF = Statement(
+    selected.where(turns.c.owner == bindparam("owner"), turn_is_open).order_by(turns.c.id), "owner"
+)
+_RUNNING = Statement(select(func.count()).select_from(turns).where(turn_is_open))
+
+_continued = turns.alias()
+_ASKED = Statement(
+    select(exchanges.c.actor_key, messages.c.author_key, messages.c.role, _continued.c.id)
+    .select_from(turns)
+    .outerjoin(exchanges, exchanges.c.turn_id == turns.c.id)
+    .outerjoin(
+        messages,
+        and_(messages.c.room_key == turns.c.room_key, messages.c.seq == turns.c.trigger_seq),
+    )
+    .outerjoin(_continued, _continued.c.message_id == messages.c.id)
+    .where(turns.c.id == bindparam("turn")),
+    "turn",
+)
+_ACTOR = Statement(select(actors.c.key).where(actors.c.id == bindparam("actor")), "actor")
+_COPIED = Statement(
+    select(partials.c.text, partials.c.reasoning)
+    .where(partials.c.turn_id == bindparam("turn"))
+    .order_by(partials.c.place),
+    "turn",
+)
+
+
+def get(conn: Connection, turn: TurnId) -> Turn | None:
+    """The turn of this id."""
+    row = _BY_ID.first(conn, turn)
+    return None if row is None else turn_of(row)
+
+
+def known(conn: Connection, asked: Sequence[TurnId]) -> set[TurnId]:
+    """Those of the turns that are there."""
+    return {row[0] for row in _KNOWN.all(conn, [(turn,) for turn in asked])}
+
+
+def open_of(conn: Connection, owner: str) -> tuple[Turn, ...]:
+    """The open turns of a process."""
+    return tuple([turn_of(row) for row in _OPEN_OF.all(conn, owner)])
+
+
+def running(conn: Connection) -> int:
+    """How many turns are open, in all rooms."""
+    return int(_RUNNING.one(conn)[0])
+
+
+def copied(conn: Connection, turn: TurnId) -> tuple[str, str]:
+    """What was copied of a running answer: its text, and what its model thought."""
+    rows = _COPIED.all(conn, turn)
+    return "".join(row[0] for row in rows), "".join(row[1] for row in rows)
+
+
+def asker(conn: Connection, turn: TurnId | None) -> int | None:
+    """The key of who asked for an answer; None when nobody did. One that goes on is of who asked for the first."""
+    for _ in range(CONTINUED_MAX):
+        row = None if turn is None else _ASKED.first(conn, turn)
+        if row is None:
+            return None
+        caller, author, role, turn = row
+        if caller is not None or role is not Role.ASSISTANT:
+            return caller or author
+    return None
+
+
+def asked_by(conn: Connection, turn: TurnId, actor: ActorId) -> bool:
+    """Whether this actor asked for an answer."""
+    row = _ACTOR.first(conn, actor)
+    return row is not None and asker(conn, turn) == row[0]
+
+
+def turn_of(row: Row) -> Turn:
+    """The turn in the first columns of a row of `COLUMNS`."""
+    id_, room, agent, *others, external = row[: len(COLUMNS)]
+    return new_turn(id_, room, id_of(ActorKind.AGENT, agent), *others, bool(external))

@@ -1,0 +1,155 @@
+"""Makes and renames who can speak."""
+
+from dataclasses import replace
+
+from sqlalchemy import bindparam, delete, select
+
+from palaver.errors import Code, Refused
+from palaver.model import Actor, ActorKind, AgentCard, EventType
+from palaver.store.engine.statement import Statement, among, inserting, updating
+from palaver.store.read import actors as stored_actors
+from palaver.store.schema import (
+    actor_is_unused,
+    actors,
+    agents,
+    exchanges,
+    keys,
+    members,
+    rooms,
+    sessions,
+    tickets,
+)
+from palaver.store.write.command import AddActor, RenameActor, SaveAgent, SweepGuests
+from palaver.store.write.transaction import Overtaken, Transaction
+
+SHARED_MAX = 200
+"""So many rooms, the newest of those that somebody is a member of, are told of another name."""
+
+_INSERT_ACTOR = inserting(
+    actors, "id", "kind", "handle", "name", "guest", "created_ms", "unused", returning=actors.c.key
+)
+_INSERT_SESSION = inserting(sessions, "token_sha256", "actor_key", "created_ms")
+_RENAME = updating(actors.c.id, "name", unused=None)
+_SHARED = Statement(
+    select(rooms.c.id)
+    .join(members, members.c.room_key == rooms.c.key)
+    .join(actors, actors.c.key == members.c.actor_key)
+    .where(actors.c.id == bindparam("its_id"))
+    .order_by(members.c.joined_ms.desc())
+    .limit(bindparam("count")),
+    "its_id",
+    "count",
+)
+_OLD = Statement(
+    select(actors.c.key)
+    .where(actor_is_unused, actors.c.created_ms < bindparam("before_ms"))
+    .order_by(actors.c.created_ms, actors.c.key)
+    .limit(bindparam("count"))
+    .with_for_update(skip_locked=True),
+    "before_ms",
+    "count",
+)
+_KEPT = [
+    among(select(column).distinct(), column)
+    for column in (
+        members.c.actor_key,
+        keys.c.actor_key,
+        exchanges.c.actor_key,
+        tickets.c.actor_key,
+    )
+]
+_USED = updating(actors.c.key, unused=None)
+_END_SESSIONS, _DELETE = (
+    Statement(delete(column.table).where(column == bindparam("its_key")), "its_key")
+    for column in (sessions.c.actor_key, actors.c.key)
+)
+_INSERT_CARD = inserting(agents, "actor_key", "model", "system_prompt", "settings")
+_UPDATE_CARD = updating(agents.c.actor_key, "model", "system_prompt", "settings")
+
+
+def add(tx: Transaction, command: AddActor) -> Actor:
+    """Applies `AddActor`. A handle that is there gets no further token: nobody takes over another one's name."""
+    there = stored_actors.by_handle(tx.conn, command.handle)
+    if there is not None:
+        return there
+    key = _insert(tx, command.actor, command.handle, unused=command.unused or None)
+    if command.token_sha256 is not None:
+        _INSERT_SESSION.run(tx.conn, command.token_sha256, key, tx.now_ms)
+    return command.actor
+
+
+def rename(tx: Transaction, command: RenameActor) -> Actor:
+    """Applies `RenameActor`. Refused: `not_found`."""
+    there = stored_actors.get(tx.conn, command.actor)
+    if there is None:
+        raise not_found()
+    if there.name == command.name:
+        return there
+    shared = [row[0] for row in _SHARED.all(tx.conn, there.id, SHARED_MAX)]
+    for id_ in sorted(shared):  # in one order, so that two changes do not wait for each other
+        room = tx.room(id_, deleted_too=True)
+        data = {"actor": there.id, "name": command.name}
+        tx.log(room, EventType.MEMBER_RENAMED, tx.actor(there.id), data=data)
+    if not _RENAME.run(tx.conn, command.name, there.id):
+        raise Overtaken
+    tx.actors.pop(there.id, None)
+    return replace(there, name=command.name)
+
+
+def sweep(tx: Transaction, command: SweepGuests) -> tuple[int, int]:
+    """Applies `SweepGuests`. They are locked before it is asked what is kept of them, so that who adds to it waits."""
+    old = _OLD.all(tx.conn, command.before_ms, command.count)
+    kept = {key for statement in _KEPT for (key,) in statement.all(tx.conn, old)}
+    gone = [row for row in old if row[0] not in kept]
+    _USED.many(tx.conn, [(key,) for key in kept])
+    for (key,) in gone:
+        _END_SESSIONS.run(tx.conn, key)
+        _DELETE.run(tx.conn, key)
+    tx.actors.clear()
+    return len(gone), len(old)
+
+
+def save_agent(tx: Transaction, command: SaveAgent) -> AgentCard:
+    """Applies `SaveAgent`. Refused: `name_reserved` when the handle is no agent's."""
+    there = of_handle(tx, command.handle, ActorKind.AGENT)
+    card = command.card
+    if there is None:
+        saved = card
+        key = _insert(tx, card.actor, command.handle)
+    else:
+        saved = replace(card, actor=rename(tx, RenameActor(actor=there.id, name=card.actor.name)))
+        found = tx.actor(there.id)
+        assert found is not None
+        key = found.key
+    values = (card.model, card.system_prompt, card.settings)
+    if not _UPDATE_CARD.run(tx.conn, *values, key):
+        _INSERT_CARD.run(tx.conn, key, *values)
+    return saved
+
+
+def of_handle(tx: Transaction, handle: str, kind: ActorKind) -> Actor | None:
+    """The actor of this handle, if there is one. Refused: `name_reserved` when it is of another kind."""
+    there = stored_actors.by_handle(tx.conn, handle)
+    if there is not None and there.kind is not kind:
+        raise Refused(Code.NAME_RESERVED, f"this handle belongs to somebody who is no {kind}")
+    return there
+
+
+def nobody() -> Refused:
+    """Whoever asks is no more."""
+    return Refused(
+        Code.UNAUTHENTICATED, "Nobody is known by this session any more. Begin a new one."
+    )
+
+
+def not_found() -> Refused:
+    """There is no such actor."""
+    return Refused(Code.NOT_FOUND, "there is no such person or agent")
+
+
+def _insert(tx: Transaction, actor: Actor, handle: str, *, unused: bool | None = None) -> int:
+    assert actor.id.startswith(stored_actors.PREFIX[actor.kind])
+    (key,) = _INSERT_ACTOR.one(
+        tx.conn, actor.id, actor.kind, handle, actor.name, actor.guest, tx.now_ms, unused
+    )
+    return int(key)

@@ -1,0 +1,140 @@
+"""Appends several entries to a room at once, and deletes or restores single messages."""
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import bindparam, select
+
+from palaver.errors import Code, Refused
+from palaver.model import (
+    Entry,
+    EventType,
+    Message,
+    MessageId,
+    Role,
+    Status,
+)
+from palaver.policy import Action
+from palaver.store.engine.statement import Statement, among, updating
+from palaver.store.read.messages import message_of, page, selected
+from palaver.store.read.turns import asker
+from palaver.store.schema import messages, rooms, turns
+from palaver.store.write.command import AddEntries, SetMessageDeleted
+from palaver.store.write.rooms import conversation
+from palaver.store.write.transaction import KnownActor, LockedRoom, Said, Transaction, distinct
+
+REPEATED_MS = 3_600_000
+"""How long a client's library may take to send a request again by itself."""
+REPEATED_AMONG = 100
+"""So many messages may have come after the first time."""
+
+_KNOWN = among(
+    selected(rooms.c.id).join(rooms, rooms.c.key == messages.c.room_key).order_by(messages.c.seq),
+    messages.c.id,
+)
+_MESSAGE = Statement(
+    select(rooms.c.id, messages.c.seq, messages.c.deleted_ms, messages.c.author_key, turns.c.id)
+    .select_from(messages)
+    .join(rooms, rooms.c.key == messages.c.room_key)
+    .outerjoin(turns, turns.c.message_id == messages.c.id)
+    .where(messages.c.id == bindparam("message")),
+    "message",
+)
+_SET_DELETED = updating(messages.c.id, "deleted_ms")
+
+
+def append(
+    tx: Transaction,
+    room: LockedRoom,
+    entries: Iterable[tuple[MessageId, KnownActor, Entry, Status]],
+) -> list[Message]:
+    """Stores entries, with their ids, authors and statuses, as the room's next messages."""
+    said: list[Said] = []
+    for id_, author, entry, status in entries:
+        room.seq += 1
+        message = Message(
+            id=id_,
+            room=room.id,
+            seq=room.seq,
+            author=author.id,
+            name=author.name,
+            role=entry.role,
+            status=status,
+            text=entry.text,
+            created_ms=tx.now_ms,
+            kind=str(entry.kind),
+            meta=entry.meta,
+        )
+        said.append((room, author.key, message, None))
+    tx.append(said)
+    return [message for _, _, message, _ in said]
+
+
+def by_role(
+    ids: Sequence[MessageId], entries: Sequence[Entry], author: KnownActor, agent: KnownActor
+) -> list[tuple[MessageId, KnownActor, Entry, Status]]:
+    """The entries with their authors: the assistant's are the agent's."""
+    return [
+        (id_, agent if entry.role is Role.ASSISTANT else author, entry, Status.DONE)
+        for id_, entry in zip(ids, entries, strict=True)
+    ]
+
+
+def add(tx: Transaction, command: AddEntries) -> tuple[Message, ...]:
+    """Applies `AddEntries`."""
+    room = conversation(tx, command.room, command.author)
+    author, agent = tx.actor(command.author), tx.actor(command.agent)
+    assert author is not None, "who may write is somebody"
+    assert agent is not None, "the server's agents are never removed"
+    known = [message_of(row[-1], row) for row in _KNOWN.all(tx.conn, distinct(command.ids))]
+    if not known and command.repeated:
+        known = _added_before(tx, command)
+    if known:
+        return tuple(known)
+    return tuple(append(tx, room, by_role(command.ids, command.entries, author, agent)))
+
+
+def _added_before(tx: Transaction, command: AddEntries) -> list[Message]:
+    """The messages that the same entries became a short while ago, one behind the other; none if they did not."""
+    count = len(command.entries)
+    there = page(tx.conn, command.room, limit=count + REPEATED_AMONG).messages
+    for start in range(len(there) - count, -1, -1):
+        run = there[start : start + count]
+        if run[-1].seq - run[0].seq == count - 1 and all(
+            message.author == (command.agent if entry.role is Role.ASSISTANT else command.author)
+            and message.created_ms > tx.now_ms - REPEATED_MS
+            and (message.role, message.kind, message.text) == (entry.role, entry.kind, entry.text)
+            and message.meta == entry.meta
+            for entry, message in zip(command.entries, run, strict=True)
+        ):
+            return list(run)
+    return []
+
+
+def set_deleted(tx: Transaction, command: SetMessageDeleted) -> bool:
+    """Applies `SetMessageDeleted`."""
+    row = _MESSAGE.first(tx.conn, command.message)
+    if row is None:
+        raise Refused(Code.MESSAGE_NOT_FOUND, "there is no such message")
+    room_id, seq, deleted_ms, author, turn = row
+    room, by = tx.writable(room_id, command.by)
+    own = by.key in (author, asker(tx.conn, turn))
+    tx.check(Action.TAKE_BACK, room, by, own=own)
+    if command.deleted is (deleted_ms is not None):
+        return False
+    mark(tx, room, by, (command.message, seq), deleted=command.deleted)
+    return True
+
+
+def mark(
+    tx: Transaction,
+    room: LockedRoom,
+    by: KnownActor,
+    message: tuple[MessageId, int],
+    *,
+    deleted: bool,
+) -> None:
+    """Deletes or restores a message of this id and seq."""
+    id_, seq = message
+    _SET_DELETED.run(tx.conn, tx.now_ms if deleted else None, id_)
+    type_ = EventType.MESSAGE_DELETED if deleted else EventType.MESSAGE_RESTORED
+    tx.log(room, type_, by, message_seq=seq, data={"msg": id_, "seq": seq})

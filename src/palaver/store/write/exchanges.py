@@ -1,0 +1,267 @@
+"""Opens and finishes exchanges: where a request belongs, what of it is new, and what came of it.
+
+Where a request goes on is `finding`'s to say. What of it is new is stored as messages; prompts that changed, and what a
+client put in the place of what was said, are kept once beside them, so that each request can be shown as it was.
+"""
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, select
+
+from palaver.errors import Code, Refused
+from palaver.model import (
+    Exchange,
+    ExchangeId,
+    ExchangeState,
+    Spans,
+)
+from palaver.store.engine.statement import Statement, inserting, updating
+from palaver.store.fingerprints import is_prompt
+from palaver.store.read import rooms as stored_rooms
+from palaver.store.read.exchanges import exchange_of, get, selected_exchanges
+from palaver.store.read.turns import get as turn_get
+from palaver.store.schema import client_rooms, exchanges, prefixes, rooms as rooms_table
+from palaver.store.write import rooms
+from palaver.store.write.command import ChangeExchange, FinishExchange, Opened, OpenExchange
+from palaver.store.write.entries import REPEATED_MS, append, by_role
+from palaver.store.write.new_turns import open_turn
+from palaver.store.write.recognition import Place, Said, answered, found, held, prompts, spans_of
+from palaver.store.write.transaction import KnownActor, LockedRoom, Transaction, distinct
+from palaver.store.write.turns import end, hold
+
+_ANY = Statement(selected_exchanges.where(exchanges.c.id == bindparam("exchange")), "exchange")
+_SEQS = Statement(
+    select(exchanges.c.seqs).where(exchanges.c.id == bindparam("exchange")), "exchange"
+)
+_CLIENT_ROOM = Statement(
+    select(rooms_table.c.id)
+    .join(client_rooms, client_rooms.c.room_key == rooms_table.c.key)
+    .where(
+        client_rooms.c.actor_key == bindparam("actor_key"),
+        client_rooms.c.digest == bindparam("digest"),
+    ),
+    "actor_key",
+    "digest",
+)
+_FORGET_ROOM = Statement(
+    delete(client_rooms).where(
+        client_rooms.c.actor_key == bindparam("actor_key"),
+        client_rooms.c.digest == bindparam("digest"),
+    ),
+    "actor_key",
+    "digest",
+)
+_INSERT_ROOM = inserting(client_rooms, "actor_key", "digest", "room_key")
+_REPEATED = Statement(
+    selected_exchanges.where(
+        exchanges.c.body_digest == bindparam("digest"),
+        exchanges.c.body_digest.is_not(None),
+        exchanges.c.actor_key == bindparam("actor_key"),
+        exchanges.c.created_ms > bindparam("since_ms"),
+    )
+    .order_by(exchanges.c.id.desc())
+    .limit(1),
+    "digest",
+    "actor_key",
+    "since_ms",
+)
+_INSERT = inserting(
+    exchanges,
+    "id",
+    "room_key",
+    "actor_key",
+    "turn_id",
+    "kind",
+    "state",
+    "model",
+    "created_ms",
+    "previous_id",
+    "kept",
+    "body_digest",
+    "seqs",
+    "request",
+    "metadata",
+)
+_INSERT_PREFIX = inserting(prefixes, "actor_key", "digest", "exchange_id", "answered")
+_FINISH = updating(exchanges.c.id, "state", "name", "ended_ms", "seqs", "response")
+_SET_METADATA = updating(exchanges.c.id, "metadata")
+_FORGET = updating(exchanges.c.id, "deleted_ms", "kept")
+
+
+def opened(tx: Transaction, command: OpenExchange) -> Opened:
+    """Applies `OpenExchange`."""
+    actor = tx.actor(command.actor)
+    agent = tx.actor(command.agent)
+    if actor is None or agent is None:
+        raise not_found()  # the history has lost them
+    known = _known(tx, command, actor)
+    if known is not None:
+        return Opened(exchange=known, turn=turn_get(tx.conn, known.turn), dup=True, untitled=False)
+    said = Said(command.entries)
+    place, begins = _place(tx, command, said, actor)
+    room = place.room
+    new, view, told = _stored(tx, command, (actor, agent), place, begins=begins)
+    trigger_seq = max((last for _, last in view if last > 0), default=room.seq)
+    ids = (command.turn, command.message)
+    turn = open_turn(tx, room, agent, trigger_seq, first=new, external=ids)
+    seqs: dict[str, Any] = {"view": view, "answers": (), "prompts": told}
+    if command.whole and said.digests:
+        seqs["asked"] = said.asked()
+    _insert(tx, command, room, actor, seqs)
+    if "asked" in seqs:
+        _INSERT_PREFIX.run(tx.conn, actor.key, said.digests[-1], command.id, False)  # noqa: FBT003  a value to store
+    exchange = command.begun(room.id, tx.now_ms, view)
+    return Opened(exchange=exchange, turn=turn, dup=False, untitled=room.untitled)
+
+
+def finished(tx: Transaction, command: FinishExchange) -> Exchange | None:
+    """Applies `FinishExchange`."""
+    exchange = _unfiltered(tx.conn, command.id)
+    if exchange is None:
+        raise not_found()  # the history has lost it
+    room = tx.room(exchange.room, deleted_too=True)
+    held = hold(tx, exchange.turn, command.fence)
+    if held is None:
+        return None
+    message_id, agent = held
+    rows = [
+        (id_, agent, entry, command.status)
+        for id_, entry in zip((message_id, *command.ids), command.entries, strict=False)
+    ]
+    answers = [message.seq for message in append(tx, room, rows)]
+    end(tx, exchange.turn)
+    seqs: dict[str, Any] = {**_SEQS.one(tx.conn, command.id)[0], "answers": answers}
+    _FINISH.run(tx.conn, command.state, command.name, tx.now_ms, seqs, command.response, command.id)
+    actor = tx.actor(exchange.actor)
+    assert actor is not None, "it asked"
+    if seqs.get("asked"):
+        digests = distinct(answered(seqs["asked"], command.entries))
+        _INSERT_PREFIX.many(tx.conn, [(actor.key, *one, command.id, True) for one in digests])
+    return _unfiltered(tx.conn, command.id)
+
+
+def changed(tx: Transaction, command: ChangeExchange) -> Exchange:
+    """Applies `ChangeExchange`."""
+    exchange = get(tx.conn, command.id)
+    if exchange is None or exchange.actor != command.by:
+        raise not_found()
+    if command.metadata is not None:
+        _SET_METADATA.run(tx.conn, command.metadata, command.id)
+    if command.forget:
+        _FORGET.run(tx.conn, tx.now_ms, False, command.id)  # noqa: FBT003  a value to store
+    after = _unfiltered(tx.conn, command.id)
+    assert after is not None
+    return after
+
+
+def not_found() -> Refused:
+    """The exchange is not there, or not this actor's."""
+    return Refused(Code.EXCHANGE_NOT_FOUND, "there is no such completion or response")
+
+
+def _unfiltered(conn: Connection, exchange: ExchangeId) -> Exchange | None:
+    row = _ANY.first(conn, exchange)
+    return None if row is None else exchange_of(row)
+
+
+def _known(tx: Transaction, command: OpenExchange, actor: KnownActor) -> Exchange | None:
+    """The exchange that this request already is."""
+    known = _unfiltered(tx.conn, command.id)
+    if known is None and command.repeated:
+        since = tx.now_ms - REPEATED_MS
+        row = _REPEATED.first(tx.conn, command.body_digest, actor.key, since)
+        known = None if row is None else exchange_of(row)
+        if known is not None and known.state is ExchangeState.FAILED:
+            return None  # it is asked again because it failed
+    return known
+
+
+def _place(
+    tx: Transaction, command: OpenExchange, said: Said, actor: KnownActor
+) -> tuple[Place, bool]:
+    """Where a request goes on, and whether it is the first that is said there."""
+    if command.previous is not None:
+        before = get(tx.conn, command.previous)
+        if before is None or before.actor != command.actor:
+            raise not_found()
+        room, _ = tx.writable(before.room, command.actor)
+        return Place(room=room, before=spans_of(before.answers, before.view)), False
+    if command.room is not None:
+        room = rooms.conversation(tx, command.room, command.actor)
+    elif command.client:
+        room = _of_client(tx, command, actor)
+    else:
+        place = found(tx, said, actor)
+        return place or Place(room=rooms.make(tx, command.new_room)), place is None
+    if not command.whole:  # what is new goes on from all that was said
+        return Place(room=room, before=((1, room.seq),) if room.seq else ()), False
+    place = held(tx, said, actor, room)
+    return place or Place(room=room), place is None
+
+
+def _of_client(tx: Transaction, command: OpenExchange, actor: KnownActor) -> LockedRoom:
+    """The room that an id of the client's means. It is made at first, and again after it was deleted."""
+    row = _CLIENT_ROOM.first(tx.conn, actor.key, command.client)
+    seen = None if row is None else stored_rooms.get(tx.conn, row[0], command.actor)
+    if seen is not None and seen.deleted_ms is None:
+        return rooms.conversation(tx, seen.id, command.actor)
+    room = rooms.make(tx, command.new_room)
+    _FORGET_ROOM.run(tx.conn, actor.key, command.client)
+    _INSERT_ROOM.run(tx.conn, actor.key, command.client, room.key)
+    return room
+
+
+def _stored(
+    tx: Transaction,
+    command: OpenExchange,
+    authors: tuple[KnownActor, KnownActor],
+    place: Place,
+    *,
+    begins: bool,
+) -> tuple[bool, Spans, Sequence[int]]:
+    """Appends what is new of a request; whether anything is, all that was said with it, and which of that are prompts.
+
+    Prompts are messages where they begin a room, and where they are given as something to be added to one.
+    """
+    beside: dict[int, int] = {}
+    if command.whole and not begins:
+        places = [at for at, entry in enumerate(command.entries) if is_prompt(entry)]
+        said = [command.entries[at] for at in places]
+        beside = dict(zip(places, prompts(tx, place.room, said), strict=True))
+    kept = [at for at in range(place.taken, len(command.entries)) if at not in beside]
+    ids, entries = [command.ids[at] for at in kept], [command.entries[at] for at in kept]
+    new = [one.seq for one in append(tx, place.room, by_role(ids, entries, *authors))]
+    view, known = [*place.refs, *new], len(place.refs)
+    for index, (at, ref) in reversed([*enumerate(beside.items())]):
+        known_before = min(at - index, known)
+        view.insert(known_before if at < place.taken else known + bisect_left(kept, at), ref)
+    own = [seq for seq, entry in zip(new, entries, strict=True) if is_prompt(entry)]
+    return bool(new), spans_of(view, place.before), [*own, *beside.values()]
+
+
+def _insert(
+    tx: Transaction,
+    command: OpenExchange,
+    room: LockedRoom,
+    actor: KnownActor,
+    seqs: Mapping[str, Any],
+) -> None:
+    _INSERT.run(
+        tx.conn,
+        command.id,
+        room.key,
+        actor.key,
+        command.turn,
+        command.kind,
+        ExchangeState.RUNNING,
+        command.model,
+        tx.now_ms,
+        command.previous,
+        command.kept,
+        command.body_digest,
+        seqs,
+        command.request,
+        command.metadata,
+    )

@@ -1,0 +1,267 @@
+"""Adds messages: a whole run of them, to many rooms, with a handful of statements.
+
+Theory of operation. One select locks the rooms and finds the authors and their roles; one finds the cids that are
+known; and, where there are any, one each the ids of messages without a cid (those may come again as well), replied
+messages and answering agents. Then the commands are decided one by one in their order, in memory: refused, a duplicate
+(of a stored one or of one before it in the run), or the room's next seq. What was decided is written by one
+executemany per table. A room's row is updated once per run.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import (
+    ClauseElement,
+    Integer,
+    LargeBinary,
+    and_,
+    bindparam,
+    column,
+    literal_column,
+    select,
+    values,
+)
+
+from palaver.errors import Code, Refused
+from palaver.model import (
+    ActorId,
+    ActorKind,
+    MemberRole,
+    Message,
+    MessageId,
+    RoomId,
+    Turn,
+)
+from palaver.policy import Action, check, role_in, room_not_found
+from palaver.store.engine.statement import ListStatement, Statement, among
+from palaver.store.read.actors import PREFIX, id_of
+from palaver.store.read.messages import message_of, selected
+from palaver.store.read.turns import selected as selected_turns, turn_of
+from palaver.store.schema import (
+    actors,
+    members,
+    message_has_cid,
+    messages,
+    rooms,
+    turn_is_open,
+    turns as turns_table,
+)
+from palaver.store.values import new_message
+from palaver.store.write.actors import nobody
+from palaver.store.write.command import Added, AddMessage
+from palaver.store.write.new_turns import OpenedTurn, new_turn, open_turns
+from palaver.store.write.transaction import (
+    ROOM_COLUMNS,
+    KnownActor,
+    LockedRoom,
+    Said,
+    Transaction,
+    distinct,
+)
+
+
+def _lock(names: Sequence[tuple[str, ...]]) -> ClauseElement:
+    """Rooms with authors, numbered, so that what is found need not be compared with what was asked for."""
+    number = column("number", Integer)
+    room, author = column("room", LargeBinary), column("author", LargeBinary)
+    rows: list[tuple[Any, ...]] = [
+        (literal_column(str(index)), *[bindparam(name, type_=rooms.c.id.type) for name in pair])
+        for index, pair in enumerate(names)
+    ]
+    asked = values(number, room, author, name="asked").data(rows).cte("asked")
+    return (
+        select(
+            asked.c.number,
+            *ROOM_COLUMNS,
+            actors.c.key,
+            actors.c.unused,
+            actors.c.kind,
+            actors.c.name,
+            members.c.role,
+        )
+        .select_from(asked)
+        .join(rooms, rooms.c.id == asked.c.room)
+        .join(actors, actors.c.id == asked.c.author)
+        .outerjoin(
+            members, and_(members.c.room_key == rooms.c.key, members.c.actor_key == actors.c.key)
+        )
+        .order_by(rooms.c.key)  # every process locks in one order, so that none waits in a circle
+        .with_for_update(key_share=True, of=rooms)
+    )
+
+
+_LOCK = ListStatement(_lock, width=2)
+_stored = selected(messages.c.text, messages.c.author_key, rooms.c.id).join(
+    rooms, rooms.c.key == messages.c.room_key
+)
+_KNOWN = among(_stored.where(message_has_cid), messages.c.cid)
+_KNOWN_BY_ID = among(_stored, messages.c.id)
+_REPLIED = among(select(messages.c.id, messages.c.room_key, messages.c.seq), messages.c.id)
+_ANSWERING = among(
+    select(members.c.room_key, actors.c.key, actors.c.id, actors.c.name)
+    .join(actors, actors.c.key == members.c.actor_key)
+    .where(members.c.auto_respond.is_(True))
+    .order_by(members.c.room_key, members.c.joined_ms, actors.c.key),
+    members.c.room_key,
+)
+_OPEN = Statement(
+    selected_turns.where(
+        turns_table.c.room_key == bindparam("room_key"),
+        turns_table.c.trigger_seq == bindparam("seq"),
+        turns_table.c.owner == bindparam("owner_id"),
+        turn_is_open,
+    ),
+    "room_key",
+    "seq",
+    "owner_id",
+)
+
+
+@dataclass(slots=True)
+class _Place:
+    """An author in a room."""
+
+    room: LockedRoom
+    key: int
+    name: str
+    role: MemberRole | None
+
+
+@dataclass(slots=True)
+class _Run:
+    """What the run found, and what it decided to write."""
+
+    places: dict[tuple[RoomId, ActorId], _Place] = field(
+        default_factory=dict[tuple[RoomId, ActorId], _Place]
+    )
+    # by author and cid, or by the message's id where there is no cid: the message, and its text before any deletion
+    known: dict[tuple[int, str], tuple[Message, str]] = field(
+        default_factory=dict[tuple[int, str], tuple[Message, str]]
+    )
+    replied: dict[MessageId, tuple[int, int]] = field(
+        default_factory=dict[MessageId, tuple[int, int]]
+    )
+    answering: dict[int, list[KnownActor]] = field(default_factory=dict[int, list[KnownActor]])
+    said: list[Said] = field(default_factory=list[Said])
+    turns: list[OpenedTurn] = field(default_factory=list[OpenedTurn])
+
+
+def add_messages(tx: Transaction, commands: Sequence[AddMessage]) -> list[Added | Refused]:
+    """Applies the run; the results stand in the order of the commands."""
+    run = _found(tx, commands)
+    results: list[Added | Refused] = []
+    for command in commands:
+        try:
+            results.append(_decide(tx, run, command))
+        except Refused as refused:
+            results.append(refused)
+    tx.append(run.said)
+    open_turns(tx, run.turns)
+    return results
+
+
+def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:
+    run = _Run()
+    pairs = list(dict.fromkeys([(command.room, command.author) for command in commands]))
+    found: dict[int, LockedRoom] = {}
+    for row in _LOCK.all(tx.conn, pairs):
+        number, room_key = row[:2]
+        key, unused, kind, name, role = row[-5:]
+        if number >= len(pairs):
+            continue  # the list was made longer
+        room, author = pairs[int(number)]
+        if room[:2] != "r_" or author[:2] != PREFIX[kind]:
+            continue
+        if room_key not in found:
+            found[room_key] = LockedRoom(room, *row[1:-5])
+        if unused:
+            tx.unused.add(key)
+        run.places[room, author] = _Place(found[room_key], key, name, role)
+    cids = [command.cid for command in commands if command.cid is not None]
+    for row in _KNOWN.all(tx.conn, distinct(cids)):
+        text, author_key, room = row[-3:]
+        run.known[author_key, row[9]] = (message_of(room, row), text)
+    without = [command.id for command in commands if command.cid is None]
+    for row in _KNOWN_BY_ID.all(tx.conn, distinct(without)):
+        text, author_key, room = row[-3:]
+        run.known[author_key, row[0]] = (message_of(room, row), text)
+    replied = [command.reply_to for command in commands if command.reply_to is not None]
+    for id_, room_key, seq in _REPLIED.all(tx.conn, distinct(replied)):
+        run.replied[id_] = (room_key, seq)
+    asking = [
+        place.room.key
+        for command in commands
+        if command.answers and (place := run.places.get((command.room, command.author)))
+    ]
+    for room_key, key, digits, name in _ANSWERING.all(tx.conn, distinct(asking)):
+        agent = KnownActor(key, id_of(ActorKind.AGENT, digits), name)
+        run.answering.setdefault(room_key, []).append(agent)
+    return run
+
+
+def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
+    author = run.places.get((command.room, command.author))
+    if author is None or author.room.deleted_ms is not None:
+        if author is None and tx.actor(command.author) is None:
+            raise nobody()
+        raise room_not_found()
+    room = author.room
+    check(Action.WRITE, role_in(room.visibility, author.role))
+    repeatable = (author.key, command.cid or command.id)
+    known = run.known.get(repeatable)
+    if known is not None:
+        found = _duplicate(command, room, *known)
+        return replace(found, turns=_still_open(tx, run, room, found.message))
+    reply_to_seq = _reply_to_seq(run, command, room)
+    room.seq += 1
+    message = new_message(
+        command.id,
+        command.room,
+        room.seq,
+        command.author,
+        author.name,
+        command.role,
+        command.status,
+        command.text,
+        tx.now_ms,
+        command.cid,
+        command.reply_to,
+        0,  # the branch
+        "text",
+        None,
+        None,
+        command.meta,
+    )
+    run.said.append((room, author.key, message, reply_to_seq))
+    run.replied[message.id] = (room.key, room.seq)
+    run.known[repeatable] = (message, command.text)
+    opened: list[Turn] = []
+    if command.answers:
+        for agent in run.answering.get(room.key, ()):
+            opened.append(new_turn(tx, room, agent, room.seq))
+            run.turns.append((room.key, agent.key, opened[-1]))
+    return Added(message=message, dup=False, turns=tuple(opened), untitled=room.untitled)
+
+
+def _duplicate(command: AddMessage, room: LockedRoom, message: Message, text: str) -> Added:
+    """The message that is there, when it says the same; `text` is what it said before it was deleted."""
+    if (message.room, text, message.reply_to) != (command.room, command.text, command.reply_to):
+        raise Refused(Code.CID_REUSED, "this cid has been used for another message")
+    return Added(message=message, dup=True, turns=(), untitled=room.untitled)
+
+
+def _still_open(tx: Transaction, run: _Run, room: LockedRoom, message: Message) -> tuple[Turn, ...]:
+    """This process's open turns of a message: whoever stored it may not have heard of them."""
+    stored = [turn_of(row) for row in _OPEN.all(tx.conn, room.key, message.seq, tx.owner)]
+    new = [turn for key, _, turn in run.turns if (key, turn.trigger_seq) == (room.key, message.seq)]
+    return (*stored, *new)
+
+
+def _reply_to_seq(run: _Run, command: AddMessage, room: LockedRoom) -> int | None:
+    if command.reply_to is None:
+        return None
+    room_key, seq = run.replied.get(command.reply_to, (None, None))
+    if room_key != room.key:
+        raise Refused(Code.MESSAGE_NOT_FOUND, "the message that this one replies to is not there")
+    return seq

@@ -1,0 +1,426 @@
+"""Finds the room in which a request of an API client goes on, and what of the request it holds already.
+
+Theory of operation. Most clients send all that was said with every request, each in a way of its own: with another
+prompt, without the oldest messages, with a summary in their place, with context around the last question only. What
+tells a conversation from all others is what this server answered this caller. So each exchange leaves digests: of the
+whole history that was asked, and with its answer; of the answer with the last words before it; of the answer alone.
+
+A request belongs to the exchange to which its longest known history leads, if no other came after it in its room. Else
+its newest answer with its question decides: what stands before may be missing from the front, or replaced at the front
+by something shorter. Else its newest answer alone, if it is the last of exactly one room, and its question stands in
+the one that was asked. Anything else is a new room: what is stored is never rewritten. At most 64 digests are looked
+up, and as much of a room is read as the request is long.
+
+In a room that is named, whatever is there already is not stored again. What people said on the page meanwhile is passed
+by where the client repeats it, and stays unseen where it does not.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ClauseElement, bindparam, func, select, union_all
+
+from palaver.model import (
+    ActorId,
+    Entry,
+    ExchangeId,
+    ExchangeState,
+    Message,
+    Role,
+    RoomId,
+    Spans,
+)
+from palaver.store.engine.statement import ListStatement, Statement, inserting
+from palaver.store.fingerprints import (
+    START,
+    alone,
+    beginnings,
+    is_prompt,
+    likeness,
+    longer,
+    pair,
+    words_of,
+)
+from palaver.store.read import messages, rooms as stored_rooms
+from palaver.store.read.exchanges import spoken
+from palaver.store.schema import asides, exchanges, prefixes, rooms
+from palaver.store.write.transaction import KnownActor, LockedRoom, Transaction
+
+ENDS_MAX = 30
+"""So many of a request's newest answers are looked up; with the digests of older versions twice as many."""
+CANDIDATES_MAX = 32
+SPARE = 50
+LATER_MAX = 400
+FIRST_MESSAGES = 8
+"""Among so many of a room's first messages are the prompts that it was begun with."""
+
+UNANSWERED = frozenset({ExchangeState.FAILED, ExchangeState.CANCELLED})
+
+
+def _latest(names: Sequence[tuple[str, ...]]) -> ClauseElement:
+    """The newest exchanges of each digest: as many of one that thousands have left as of any other."""
+    each_one = [
+        select(
+            select(prefixes.c.exchange_id, prefixes.c.digest, prefixes.c.answered)
+            .where(
+                prefixes.c.actor_key == bindparam("actor_key"),
+                prefixes.c.digest == bindparam(name, type_=prefixes.c.digest.type),
+            )
+            .order_by(prefixes.c.exchange_id.desc())
+            .limit(CANDIDATES_MAX)
+            .subquery()
+        )
+        for (name,) in names
+    ]
+    cut = union_all(*each_one).subquery("cut")
+    return (
+        select(
+            cut.c.digest,
+            cut.c.answered,
+            exchanges.c.id,
+            exchanges.c.state,
+            exchanges.c.seqs,
+            rooms.c.key,
+            rooms.c.id,
+        )
+        .select_from(cut)
+        .join(exchanges, exchanges.c.id == cut.c.exchange_id)
+        .join(rooms, rooms.c.key == exchanges.c.room_key)
+        .order_by(cut.c.exchange_id.desc())
+    )
+
+
+_MET = ListStatement(_latest, "actor_key")
+_NEWEST = Statement(
+    select(exchanges.c.id, exchanges.c.state)
+    .join(rooms, rooms.c.key == exchanges.c.room_key)
+    .where(rooms.c.id == bindparam("room"))
+    .order_by(exchanges.c.id.desc())
+    .limit(CANDIDATES_MAX),
+    "room",
+)
+_ASIDE = Statement(
+    select(asides.c.number).where(
+        asides.c.room_key == bindparam("room_key"), asides.c.digest == bindparam("digest")
+    ),
+    "room_key",
+    "digest",
+)
+_LEAST = Statement(
+    select(func.min(asides.c.number)).where(asides.c.room_key == bindparam("room_key")), "room_key"
+)
+_INSERT_ASIDE = inserting(asides, "room_key", "number", "digest", "said")
+
+Refs = list[int]
+"""Seqs of messages; a negative number is an aside."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A room, what it holds of a request (`refs`), and how many of the request's entries that is.
+
+    `before` is what was said before, where the request does not bring it.
+    """
+
+    room: LockedRoom
+    refs: Sequence[int] = ()
+    taken: int = 0
+    before: Spans = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Met:
+    """An exchange to which a digest led."""
+
+    digest: bytes
+    answered: bool
+    id: ExchangeId
+    state: ExchangeState
+    seqs: dict[str, Any]
+    room_key: int
+    room: RoomId
+
+    @property
+    def refs(self) -> Refs:
+        """What was said, without prompts, its answer included."""
+        prompts = set(self.seqs.get("prompts", ()))
+        view = [ref for ref in each(self.seqs["view"]) if ref not in prompts]
+        return [*view, *self.seqs["answers"]] if self.answered else view
+
+
+class Said:
+    """A request in normal form: the places of the `entries` that count, their likenesses, and where answers end."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self.entries = entries
+        likes = [likeness(entry) for entry in entries]
+        self.places = [
+            place for place, like in enumerate(likes) if like and not is_prompt(entries[place])
+        ]
+        self.likes = [likes[place] for place in self.places]
+        self.digests = beginnings(self.likes)
+        self._likes_of_all = likes
+        answers = [entries[place].role is Role.ASSISTANT for place in self.places]
+        self._answers = answers
+        self.ends = [
+            count
+            for count in range(len(answers), 0, -1)
+            if answers[count - 1] and (count == len(answers) or not answers[count])
+        ]
+
+    def upto(self, count: int) -> int:
+        """The number of entries that so many that count are among."""
+        return self.places[count - 1] + 1 if count else 0
+
+    def known(self) -> dict[bytes, int]:
+        """The digests of the histories that it may go on, and how many entries that count they are of."""
+        older = beginnings(self._likes_of_all)  # in which prompts counted
+        found: dict[bytes, int] = {}
+        for count in [len(self.places), *self.ends[:ENDS_MAX]]:
+            if count:
+                found.setdefault(self.digests[count - 1], count)
+                found.setdefault(older[self.upto(count) - 1], count)
+        return found
+
+    def newest(self) -> tuple[int, int]:
+        """Where the newest answer begins and ends."""
+        first = last = self.ends[0] if self.ends else 0
+        while first and self._answers[first - 1]:
+            first -= 1
+        return first, last
+
+    def asked(self) -> tuple[str, ...]:
+        """What an exchange keeps, for the digests of its answer."""
+        if not self.places:
+            return ()
+        words = b"" if self._answers[-1] else longer(START, self.likes[-1])
+        return self.digests[-1].hex(), words.hex()
+
+
+def answered(asked: Sequence[str], entries: Sequence[Entry]) -> list[bytes]:
+    """The digests that an answer leaves, each of its choices."""
+    choices: dict[int, list[bytes]] = {}
+    for entry in entries:
+        like = likeness(entry)
+        if like and (entry.text.strip() or entry.meta.keys() - {"choice"}):
+            choices.setdefault(int(entry.meta.get("choice", 0)), []).append(like)
+    found: list[bytes] = []
+    history, words = map(bytes.fromhex, asked)
+    for answer in choices.values():
+        found.append(beginnings(answer, history)[-1])
+        if words:
+            found += [pair(words, answer), alone(answer)]
+    return found
+
+
+def found(tx: Transaction, said: Said, actor: KnownActor) -> Place | None:
+    """Where a request goes on that names no room."""
+    place = _continued(tx, said, actor, None)
+    if place is not None or not said.ends:
+        return place
+    first, last = said.newest()
+    answer = said.likes[first:last]
+    digests = [pair(longer(START, said.likes[first - 1]), answer)] if first else []
+    for met in _met(tx, digests, actor):
+        if _goes_on(tx, met, actor.id):
+            refs = _followed(tx, said, last, met)
+            if refs is not None:
+                return _placed(tx, said, actor, met, last, refs)
+    heads = {
+        met.room: met for met in _met(tx, [alone(answer)], actor) if _goes_on(tx, met, actor.id)
+    }
+    if len(heads) == 1:
+        (met,) = heads.values()
+        refs = _followed(tx, said, last, met, question=first - 1)
+        if refs is not None:
+            return _placed(tx, said, actor, met, last, refs)
+    return None
+
+
+def held(tx: Transaction, said: Said, actor: KnownActor, room: LockedRoom) -> Place | None:
+    """What a room that was named holds of a request; None where it holds nothing at all."""
+    place = _continued(tx, said, actor, room)
+    if place is not None:
+        return place
+    count = len(said.likes)
+    newest = messages.page(tx.conn, room.id, limit=2 * count + SPARE).messages
+    if not newest:
+        return None
+    there = _counted(newest)
+    known = {likeness(message) for message in there}
+    last = next((end for end in said.ends if said.likes[end - 1] in known), None)
+    places = _aligned(said.likes[: max(count - 1, 0) if last is None else last], there)
+    if last is None:  # the last words are new, whatever words the room may hold already
+        mapped = [index for index, place_ in enumerate(places) if place_ is not None]
+        last = mapped[-1] + 1 if mapped else 0
+    refs = _refs(tx, said, places[:last], there, room.key)
+    return Place(room=room, refs=refs, taken=said.upto(last))
+
+
+def prompts(tx: Transaction, room: LockedRoom, said: Sequence[Entry]) -> Refs:
+    """What stands for prompts in a room that is not new: those it was begun with, and others each kept once."""
+    if not said:
+        return []
+    first = messages.page(tx.conn, room.id, after=0, limit=FIRST_MESSAGES).messages
+    known = {likeness(one): one.seq for one in first if is_prompt(one) and one.deleted_ms is None}
+    return [known.get(likeness(entry)) or aside(tx, room.key, entry) for entry in said]
+
+
+def aside(tx: Transaction, room_key: int, entry: Entry) -> int:
+    """The number of what a request said and its room does not, kept once."""
+    digest = longer(START, likeness(entry))
+    row = _ASIDE.first(tx.conn, room_key, digest)
+    if row is not None:
+        return row[0]
+    number = (_LEAST.one(tx.conn, room_key)[0] or 0) - 1
+    said = {"role": entry.role, "kind": entry.kind, "text": entry.text, "meta": dict(entry.meta)}
+    _INSERT_ASIDE.run(tx.conn, room_key, number, digest, said)
+    return number
+
+
+def each(spans: Sequence[Sequence[int]]) -> Iterator[int]:
+    """The numbers in spans."""
+    for first, last in spans:
+        yield from range(first, last + 1)
+
+
+def spans_of(refs: Iterable[int], before: Spans = ()) -> Spans:
+    """Spans with more numbers behind them; each aside is one of its own."""
+    spans = [*before]
+    for ref in refs:
+        if spans and 0 < spans[-1][1] == ref - 1:
+            spans[-1] = (spans[-1][0], ref)
+        else:
+            spans.append((ref, ref))
+    return tuple(spans)
+
+
+def _met(tx: Transaction, digests: Sequence[bytes], actor: KnownActor) -> list[_Met]:
+    """The newest exchanges to which digests lead, the newest first."""
+    rows = _MET.all(tx.conn, [(digest,) for digest in digests], actor.key)
+    return [_Met(*row) for row in rows]
+
+
+def _continued(
+    tx: Transaction, said: Said, actor: KnownActor, room: LockedRoom | None
+) -> Place | None:
+    """Where the longest known history leads, if it may go on there."""
+    counts = said.known()
+    for met in sorted(_met(tx, list(counts), actor), key=lambda met: -counts[met.digest]):
+        count = counts[met.digest]
+        if not met.answered and (count < len(said.likes) or met.state not in UNANSWERED):
+            continue  # the same question again is another conversation
+        if met.room == room.id if room else _goes_on(tx, met, actor.id):
+            prompts_then = () if "prompts" in met.seqs else _prompts_of_old(tx, met.room)
+            refs = [ref for ref in met.refs if ref not in prompts_then]
+            return _placed(tx, said, actor, met, count, refs, room)
+    return None
+
+
+def _prompts_of_old(tx: Transaction, room: RoomId) -> set[int]:
+    first = messages.page(tx.conn, room, after=0, limit=FIRST_MESSAGES).messages
+    return {one.seq for one in first if is_prompt(one)}
+
+
+def _goes_on(tx: Transaction, met: _Met, actor: ActorId) -> bool:
+    """Whether no other exchange of its room came after, but such as got no answer; and who asked may be there."""
+    for id_, state in _NEWEST.all(tx.conn, met.room):
+        if id_ == met.id:
+            seen = stored_rooms.get(tx.conn, met.room, actor)
+            return seen is not None and seen.deleted_ms is None
+        if state not in UNANSWERED:
+            break
+    return False
+
+
+def _placed(  # noqa: PLR0917  all that is known
+    tx: Transaction,
+    said: Said,
+    actor: KnownActor,
+    met: _Met,
+    count: int,
+    refs: Refs,
+    room: LockedRoom | None = None,
+) -> Place:
+    """The place behind so many entries that count, and what of the page stands there and is repeated."""
+    at = max(refs, default=0)
+    for message in spoken(tx.conn, met.room, ((at + 1, at + LATER_MAX),)):
+        if count + 1 < len(said.likes) and likeness(message) == said.likes[count]:
+            refs, count = [*refs, message.seq], count + 1
+    locked = room or tx.writable(met.room, actor.id)[0]
+    return Place(room=locked, refs=refs, taken=said.upto(count))
+
+
+def _followed(
+    tx: Transaction, said: Said, count: int, met: _Met, *, question: int = -1
+) -> Refs | None:
+    """What the room holds of so many entries, up to an exchange's answer; None where they were edited.
+
+    At the place of a `question` nothing else may stand than it was, but for the context around it.
+    """
+    likes, view = said.likes[:count], met.refs[-2 * count - SPARE :]
+    oldest = next((ref for ref in view if ref > 0), 1)
+    before = messages.page(tx.conn, met.room, before=oldest, limit=2 * count)
+    there = _counted([*before.messages, *spoken(tx.conn, met.room, spans_of(view))])
+    places = _aligned(likes, there)
+    begun = places[0] != 0 and likes == [likeness(one) for one in there[:count]]
+    if begun and "exchange" not in there[said.newest()[0]].meta:
+        return None  # these are examples that the room was begun with, and no answer of ours
+    lost = [index for index in range(count) if not _is_there(said, index, places, there)]
+    if question in lost:
+        return None
+    if lost:  # at the front, in the place of more than that
+        kept = next((place for place in places[lost[-1] + 1 :] if place is not None), 0)
+        if not kept or (kept <= lost[-1] + 1 and before.before is None):
+            return None
+    return _refs(tx, said, places, there, met.room_key)
+
+
+def _is_there(
+    said: Said, index: int, places: Sequence[int | None], there: Sequence[Message]
+) -> bool:
+    """Whether an entry is among messages, or is the question before an answer without the context around it."""
+    follows = next(iter(places[index + 1 :]), None)
+    if places[index] is not None or not follows:
+        return places[index] is not None
+    bare, asked = said.entries[said.places[index]], there[follows - 1]
+    words, around = (" ".join(words_of(one).split()) for one in (bare, asked))
+    whole = re.search(rf"(?<!\w){re.escape(words)}(?!\w)", around)
+    return bool(words) and bare.role == asked.role and whole is not None
+
+
+def _counted(said: Sequence[Message]) -> list[Message]:
+    return [one for one in said if one.deleted_ms is None and not is_prompt(one) and likeness(one)]
+
+
+def _aligned(likes: Sequence[bytes], there: Sequence[Message]) -> list[int | None]:
+    """Where among messages each entry is, the last as far behind as can be; None for one that is not."""
+    known: dict[bytes, list[int]] = {}
+    for place, message in enumerate(there):
+        known.setdefault(likeness(message), []).append(place)
+    at = len(there)
+    found: list[int | None] = []
+    for like in reversed(likes):
+        places = known.get(like, [])
+        while places and places[-1] >= at:
+            places.pop()
+        found.append(places[-1] if places else None)
+        at = found[-1] if found[-1] is not None else at
+    return found[::-1]
+
+
+def _refs(
+    tx: Transaction,
+    said: Said,
+    places: Sequence[int | None],
+    there: Sequence[Message],
+    room_key: int,
+) -> Refs:
+    return [
+        there[place].seq
+        if place is not None
+        else aside(tx, room_key, said.entries[said.places[index]])
+        for index, place in enumerate(places)
+    ]

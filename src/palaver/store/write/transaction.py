@@ -1,0 +1,269 @@
+"""What all commands of one transaction share, and the log that they append to.
+
+A room is locked before anything about it is checked; the lock is held until the commit, so that the order of the locks,
+of the commits and of `seq` is one and the same.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, select
+
+from palaver.clock import Clock
+from palaver.model import (
+    NO_DATA,
+    ActorId,
+    ActorKind,
+    Event,
+    EventType,
+    MemberRole,
+    Message,
+    RoomId,
+    TitleSource,
+    Visibility,
+)
+from palaver.policy import Action, check, role_in, room_not_found
+from palaver.store.engine.statement import Statement, inserting, updating
+from palaver.store.hash_chain import digest_of_data, digest_of_message, linked
+from palaver.store.read.actors import PREFIX, id_of
+from palaver.store.schema import actors, events, members, messages, rooms
+from palaver.store.values import new_event
+
+# what `LockedRoom` has behind its id
+ROOM_COLUMNS = (
+    rooms.c.key,
+    rooms.c.seq,
+    rooms.c.chain,
+    rooms.c.visibility,
+    rooms.c.title_source,
+    rooms.c.deleted_ms,
+)
+_LOCK = Statement(
+    select(*ROOM_COLUMNS)
+    .where(rooms.c.id == bindparam("room"))
+    .with_for_update(key_share=True, of=rooms),
+    "room",
+)
+_ACTOR = Statement(
+    select(actors.c.key, actors.c.kind, actors.c.id, actors.c.name, actors.c.unused).where(
+        actors.c.id == bindparam("actor")
+    ),
+    "actor",
+)
+_USED = updating(actors.c.key, unused=None)
+_ROLE = Statement(
+    select(members.c.role).where(
+        members.c.room_key == bindparam("room_key"), members.c.actor_key == bindparam("actor_key")
+    ),
+    "room_key",
+    "actor_key",
+)
+_ADVANCE = updating(rooms.c.key, "seq", "chain", "active_ms")
+_ADVANCE_QUIETLY = updating(rooms.c.key, "seq", "chain")
+_INSERT_EVENT = inserting(
+    events, "room_key", "seq", "type", "actor_key", "at_ms", "message_seq", "data", "chain"
+)
+_INSERT_MESSAGE = inserting(
+    messages,
+    "room_key",
+    "seq",
+    "id",
+    "author_key",
+    "role",
+    "status",
+    "kind",
+    "text",
+    "created_ms",
+    "cid",
+    "reply_to_seq",
+    "branch",
+    "meta",
+)
+
+
+@dataclass(slots=True)
+class LockedRoom:
+    """A room as it is in this transaction."""
+
+    id: RoomId
+    key: int
+    seq: int
+    chain: bytes
+    visibility: Visibility
+    title_source: TitleSource
+    deleted_ms: int | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether everyone may write to it."""
+        return self.visibility is Visibility.OPEN
+
+    @property
+    def untitled(self) -> bool:
+        """Whether nobody has named it yet."""
+        return self.title_source is TitleSource.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class KnownActor:
+    """An actor with its key."""
+
+    key: int
+    id: ActorId
+    name: str
+
+    @property
+    def is_agent(self) -> bool:
+        """Whether it answers."""
+        return self.id.startswith(PREFIX[ActorKind.AGENT])
+
+
+class Overtaken(Exception):
+    """Another process has changed what this transaction relies on; it is begun again."""
+
+
+Said = tuple[LockedRoom, int, Message, int | None]
+"""A message whose seq is its room's next, with its author's key and the seq of the one that it replies to."""
+
+
+@dataclass(slots=True)
+class Transaction:
+    """One transaction: `events` collects what is told after the commit, `actors` are those met so far.
+
+    `unused` are the keys of those met of whom nothing is kept yet.
+    """
+
+    conn: Connection
+    clock: Clock
+    owner: str
+    now_ms: int
+    events: list[Event] = field(default_factory=list[Event])
+    actors: dict[ActorId, KnownActor] = field(default_factory=dict[ActorId, KnownActor])
+    unused: set[int] = field(default_factory=set[int])
+
+    def room(self, room: RoomId, *, deleted_too: bool = False) -> LockedRoom:
+        """Locks the room. Refused: `room_not_found`."""
+        row = _LOCK.first(self.conn, room)
+        if row is None or (row[-1] is not None and not deleted_too):
+            raise room_not_found()
+        return LockedRoom(room, *row)
+
+    def actor(self, actor: ActorId) -> KnownActor | None:
+        """The actor of this id; None when there is none."""
+        known = self.actors.get(actor)
+        if known is None:
+            row = _ACTOR.first(self.conn, actor)
+            if row is None or id_of(row[1], row[2]) != actor:
+                return None
+            known = self.actors[actor] = KnownActor(row[0], actor, row[3])
+            if row[4]:
+                self.unused.add(known.key)
+        return known
+
+    def used(self, *keys: int) -> None:
+        """Something of these actors is kept from now on. One who is deleted meanwhile is no more: `Overtaken`."""
+        for key in self.unused.intersection(keys):
+            if not _USED.run(self.conn, key):
+                raise Overtaken
+            self.unused.discard(key)
+
+    def role(self, room: LockedRoom, actor: KnownActor) -> MemberRole | None:
+        """The actor's role in the room; None when it is no member."""
+        row = _ROLE.first(self.conn, room.key, actor.key)
+        return None if row is None else row[0]
+
+    def writable(self, room: RoomId, actor: ActorId) -> tuple[LockedRoom, KnownActor]:
+        """Locks the room for an actor who may write to it. Refused: `room_not_found`, `forbidden`."""
+        locked = self.room(room)
+        found = self.actor(actor)
+        if found is None:
+            raise room_not_found()
+        self.check(Action.WRITE, locked, found)
+        return locked, found
+
+    def check(
+        self, action: Action, room: LockedRoom, by: KnownActor | None, *, own: bool = False
+    ) -> None:
+        """That an actor may do this in the room. Refused: `room_not_found`, `forbidden`."""
+        if by is None:
+            raise room_not_found()
+        role = role_in(room.visibility, self.role(room, by))
+        check(action, role, own=own)
+
+    def log(
+        self,
+        room: LockedRoom,
+        type_: EventType,
+        actor: KnownActor | None,
+        *,
+        message_seq: int | None = None,
+        data: Mapping[str, Any] = NO_DATA,
+    ) -> None:
+        """Appends an event that is no message."""
+        event = Event(
+            room=room.id,
+            seq=room.seq + 1,
+            type=type_,
+            actor=None if actor is None else actor.id,
+            at_ms=self.now_ms,
+            data=data,
+        )
+        room.seq = event.seq
+        room.chain = linked(room.chain, event, message_seq, digest_of_data(data))
+        _ADVANCE_QUIETLY.run(self.conn, room.seq, room.chain, room.key)
+        key = None
+        if actor is not None:
+            key = actor.key
+            self.used(key)
+        row = (room.key, room.seq, type_, key, self.now_ms, message_seq, data, room.chain)
+        _INSERT_EVENT.run(self.conn, *row)
+        self.events.append(event)
+
+    def append(self, said: Sequence[Said]) -> None:
+        """Stores messages with their events."""
+        changed: dict[int, LockedRoom] = {}
+        message_rows: list[tuple[Any, ...]] = []
+        event_rows: list[tuple[Any, ...]] = []
+        for room, author_key, message, reply_to_seq in said:
+            seq, at_ms = message.seq, message.created_ms
+            event = new_event(
+                room.id,
+                seq,
+                EventType.MESSAGE_CREATED,
+                message.author,
+                at_ms,
+                message,
+                NO_DATA,
+            )
+            room.chain = linked(room.chain, event, seq, digest_of_message(message, reply_to_seq))
+            changed[room.key] = room
+            message_rows.append(
+                (
+                    room.key,
+                    seq,
+                    message.id,
+                    author_key,
+                    message.role,
+                    message.status,
+                    message.kind,
+                    message.text,
+                    at_ms,
+                    message.cid,
+                    reply_to_seq,
+                    message.branch,
+                    message.meta,
+                )
+            )
+            event_rows.append((room.key, seq, event.type, author_key, at_ms, seq, None, room.chain))
+            self.events.append(event)
+        self.used(*[author_key for _, author_key, _, _ in said])
+        advanced = [(room.seq, room.chain, self.now_ms, room.key) for room in changed.values()]
+        _ADVANCE.many(self.conn, advanced)
+        _INSERT_MESSAGE.many(self.conn, message_rows)
+        _INSERT_EVENT.many(self.conn, event_rows)
+
+
+def distinct(values: Sequence[Any]) -> list[tuple[Any]]:
+    """Each value once, in order, as the elements of a `ListStatement`."""
+    return [(value,) for value in dict.fromkeys(values)]

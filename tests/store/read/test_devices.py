@@ -1,0 +1,128 @@
+"""Tickets and the sessions that they begin, on both engines."""
+
+import asyncio
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from tests.store.archives import execute
+from tests.store.world import World, opened
+
+from palaver.errors import Code, Refused
+from palaver.model import Actor, ActorId, ActorKind, Ticket, TicketKind
+from palaver.store.read import actors, devices
+from palaver.store.write.command import AddActor, AddTicket, EndDevice, SweepGuests, UseTicket
+
+MINUTE_MS = 60_000
+
+
+def digest(word: str) -> bytes:
+    return sha256(word.encode()).digest()
+
+
+async def guest(world: World, session: str = "first") -> Actor:
+    made = Actor(
+        id=ActorId(f"u_{world.clock.new_id()}"), kind=ActorKind.PERSON, name="Ada", guest=True
+    )
+    adding = AddActor(actor=made, handle=made.id, token_sha256=digest(session), unused=True)
+    return await world.store.write(adding)
+
+
+async def ticket(world: World, actor: Actor, word: str) -> Ticket:
+    adding = AddTicket(
+        id=f"i_{world.clock.new_id()}",
+        kind=TicketKind.DEVICE,
+        actor=actor.id,
+        token_sha256=digest(word),
+        lasts_ms=MINUTE_MS,
+    )
+    return await world.store.write(adding)
+
+
+async def use(world: World, word: str, session: str) -> Actor:
+    using = UseTicket(token_sha256=digest(word), session_sha256=digest(session), name="Phone")
+    return await world.store.write(using)
+
+
+async def expect_ended(doing: Any) -> None:
+    with pytest.raises(Refused) as caught:
+        await doing
+    assert caught.value.code is Code.TICKET_ENDED
+
+
+async def test_a_ticket_begins_one_session_of_its_actor(world: World) -> None:
+    ada = await guest(world)
+    made = await ticket(world, ada, "link")
+    assert made.expires_ms - made.created_ms in range(MINUTE_MS, MINUTE_MS + 1_000)
+    now_ms = world.clock.now_ms()
+    assert await world.store.read(devices.ticket_of, ada.id, now_ms) == made
+    assert await use(world, "link", "phone") == ada
+    assert await world.store.read(actors.by_token, digest("phone")) == ada
+    await expect_ended(use(world, "link", "other"))
+    assert await world.store.read(actors.by_token, digest("other")) is None
+    assert await world.store.read(devices.ticket_of, ada.id, now_ms) is None
+    found = await world.store.read(devices.of_actor, ada.id)
+    assert [device.name for _, device in found] == [None, "Phone"]
+    assert await world.store.write(SweepGuests(before_ms=now_ms + MINUTE_MS, count=9)) == (0, 0)
+
+
+async def test_of_two_who_use_a_ticket_at_once_one_gets_in(postgres_url: str) -> None:
+    async with opened(postgres_url) as one, opened(postgres_url) as other:
+        for number in range(20):
+            ada = await guest(one, f"first {number}")
+            await ticket(one, ada, f"link {number}")
+            got = await asyncio.gather(
+                use(one, f"link {number}", f"a {number}"),
+                use(other, f"link {number}", f"b {number}"),
+                return_exceptions=True,
+            )
+            assert {type(each) for each in got} == {Actor, Refused}
+            assert len(await one.store.read(devices.of_actor, ada.id)) == 2
+
+
+async def test_a_ticket_that_has_expired_was_revoked_or_replaced_lets_nobody_in(
+    world: World, database_url: str
+) -> None:
+    ada, eve = await guest(world), await guest(world, "eve")
+    await ticket(world, ada, "late")
+    await asyncio.to_thread(execute, database_url, "UPDATE tickets SET expires_ms = created_ms")
+    await expect_ended(use(world, "late", "a"))
+    revoked = await ticket(world, ada, "revoked")
+    with pytest.raises(Refused) as caught:
+        await world.store.write(EndDevice(id=revoked.id, by=eve.id))
+    assert caught.value.code is Code.NOT_FOUND
+    assert await world.store.write(EndDevice(id=revoked.id, by=ada.id)) is None
+    await expect_ended(use(world, "revoked", "b"))
+    await ticket(world, ada, "older")
+    await ticket(world, ada, "newer")
+    await expect_ended(use(world, "older", "c"))
+    assert await use(world, "newer", "d") == ada
+    await expect_ended(use(world, "never", "e"))
+
+
+async def test_a_session_that_has_ended_stays_known_and_is_nobodys(world: World) -> None:
+    ada = await guest(world)
+    await ticket(world, ada, "link")
+    await use(world, "link", "phone")
+    [_, (_, phone)] = await world.store.read(devices.of_actor, ada.id)
+    assert await world.store.write(EndDevice(id=phone.id, by=ada.id)) == digest("phone")
+    with pytest.raises(Refused) as caught:
+        await world.store.read(actors.by_token, digest("phone"))
+    assert caught.value.code is Code.UNAUTHENTICATED
+    assert await world.store.read(devices.ended, 0) == {digest("phone"): ada.id}
+    assert len(await world.store.read(devices.of_actor, ada.id)) == 1
+    assert await world.store.read(actors.by_token, digest("first")) == ada
+
+
+async def test_a_person_has_a_bound_of_devices(world: World) -> None:
+    ada = await guest(world)
+    for number in range(devices.DEVICES_MAX - 1):
+        await ticket(world, ada, f"link {number}")
+        await use(world, f"link {number}", f"session {number}")
+    await ticket(world, ada, "one more")
+    with pytest.raises(Refused) as caught:
+        await use(world, "one more", "too many")
+    assert caught.value.code is Code.TOO_MANY_DEVICES
+    [_, (_, one), *_] = await world.store.read(devices.of_actor, ada.id)
+    await world.store.write(EndDevice(id=one.id, by=ada.id))
+    assert await use(world, "one more", "again") == ada, "a refused try uses nothing up"

@@ -1,0 +1,318 @@
+"""Exchanges as they are stored, on both engines; what the rules come to is in tests/core/test_exchanges.py."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.store.world import World
+
+from palaver.errors import Code, Refused
+from palaver.model import (
+    Actor,
+    Entry,
+    EventType,
+    ExchangeId,
+    ExchangeKind,
+    ExchangeState,
+    Kind,
+    MessageId,
+    Role,
+    Room,
+    RoomId,
+    Status,
+    TitleSource,
+    TurnId,
+    Visibility,
+)
+from palaver.store.read import exchanges, messages, rooms, turns
+from palaver.store.write.command import (
+    AddEntries,
+    ChangeExchange,
+    ChangeSettings,
+    ClaimTurns,
+    CreateRoom,
+    FinishExchange,
+    Opened,
+    OpenExchange,
+    OpenTurn,
+    RenameRoom,
+    SetMessageDeleted,
+    SetRoomDeleted,
+)
+
+HI = Entry(role=Role.USER, text="hi \0 \U0001f600")
+HELLO = Entry(role=Role.ASSISTANT, text="Hello")
+CALL = Entry(
+    role=Role.ASSISTANT, kind=Kind.TOOL_CALL, text="{}", meta={"call_id": "c", "tool": "f"}
+)
+
+
+def ids(world: World, count: int) -> tuple[MessageId, ...]:
+    return tuple(MessageId(f"m_{world.clock.new_id()}") for _ in range(count))
+
+
+def asking(
+    world: World, actor: Actor, agent: Actor, entries: tuple[Entry, ...], **more: Any
+) -> OpenExchange:
+    command = OpenExchange(
+        id=ExchangeId(f"x_{world.clock.new_id()}"),
+        kind=ExchangeKind.CHAT,
+        actor=actor.id,
+        agent=agent.id,
+        turn=TurnId(f"t_{world.clock.new_id()}"),
+        message=MessageId(f"m_{world.clock.new_id()}"),
+        entries=entries,
+        ids=ids(world, len(entries)),
+        model="m",
+        request={"temperature": 1},
+        metadata={"a": "b"},
+        kept=True,
+        body_digest=b"d" * 16,
+        new_room=CreateRoom(
+            id=RoomId(f"r_{world.clock.new_id()}"),
+            title="",
+            title_source=TitleSource.NONE,
+            visibility=Visibility.OPEN,
+            owner=actor.id,
+            agents=(agent.id,),
+            settings={"door": "openai"},
+        ),
+        whole=True,
+    )
+    return replace(command, **more)
+
+
+def answering(world: World, opened: Opened, *entries: Entry, **more: Any) -> FinishExchange:
+    command = FinishExchange(
+        id=opened.exchange.id,
+        fence=1,
+        state=ExchangeState.COMPLETED,
+        status=Status.DONE,
+        entries=entries,
+        ids=ids(world, len(entries) - 1),
+        name="chatcmpl-1",
+        response={"ms": 1},
+    )
+    return replace(command, **more)
+
+
+@pytest.fixture
+async def actor(world: World) -> Actor:
+    return await world.person()
+
+
+@pytest.fixture
+async def agent(world: World) -> Actor:
+    return await world.agent()
+
+
+async def room_of(world: World, actor: Actor, opened: Opened) -> Room:
+    room = await world.store.read(rooms.get, opened.exchange.room, actor.id)
+    assert room is not None
+    return room
+
+
+async def test_an_exchange_is_stored_with_its_request_and_its_answer(
+    world: World, actor: Actor, agent: Actor
+) -> None:
+    opened = await world.store.write(asking(world, actor, agent, (HI,)))
+    assert (opened.exchange.state, opened.exchange.view) == (ExchangeState.RUNNING, ((2, 2),))
+    assert opened.turn is not None
+    assert opened.turn.external
+    finish = answering(world, opened, HELLO, CALL)
+    ended = await world.store.write(finish)
+    assert ended is not None
+    assert ended == await world.store.read(exchanges.get, opened.exchange.id)
+    assert (ended.state, ended.answers, ended.name) == (
+        ExchangeState.COMPLETED,
+        (3, 4),
+        "chatcmpl-1",
+    )
+    assert (ended.request, ended.response, ended.metadata) == (
+        {"temperature": 1},
+        {"ms": 1},
+        {"a": "b"},
+    )
+    room = await room_of(world, actor, opened)
+    said = await world.said(room)
+    assert [(m.text, m.kind, m.author) for m in said] == [
+        (HI.text, "text", actor.id),
+        ("Hello", "text", agent.id),
+        ("{}", "tool_call", agent.id),
+    ]
+    assert said[1].id == opened.exchange.message
+    assert room.door == "openai"
+    assert await world.store.write(finish) is None  # it has ended
+    assert await world.store.read(turns.open_of, world.store.owner) == ()
+    assert await world.store.read(exchanges.by_name, "chatcmpl-1", actor.id) == ended
+    assert await world.store.read(exchanges.of_turn, ended.turn) == ended
+
+
+async def test_the_same_command_again_writes_nothing(
+    world: World, actor: Actor, agent: Actor
+) -> None:
+    command = asking(world, actor, agent, (HI,))
+    first = await world.store.write(command)
+    again = await world.store.write(command)
+    assert again.dup
+    assert again.exchange == first.exchange
+    assert len(await world.said(await room_of(world, actor, first))) == 1
+
+
+async def test_a_known_beginning_leads_to_its_room(
+    world: World, actor: Actor, agent: Actor
+) -> None:
+    first = await world.store.write(asking(world, actor, agent, (HI,)))
+    await world.store.write(answering(world, first, HELLO))
+    entries = (HI, HELLO, HI)
+    second = await world.store.write(asking(world, actor, agent, entries))
+    assert second.exchange.room == first.exchange.room
+    assert second.exchange.view == ((2, 4),)
+    stranger = await world.person("Eve")
+    other = await world.store.write(asking(world, stranger, agent, entries))
+    assert other.exchange.room != first.exchange.room
+
+
+async def test_a_claimed_turn_is_finished_by_its_new_owner_only(
+    world: World, actor: Actor, agent: Actor
+) -> None:
+    opened = await world.store.write(asking(world, actor, agent, (HI,)))
+    stale = answering(world, opened, HELLO, fence=7)
+    assert await world.store.write(stale) is None
+    assert await world.store.write(ClaimTurns()) == ()  # it is this process's own
+
+
+async def test_a_named_room_is_checked(world: World, actor: Actor, agent: Actor) -> None:
+    room = await world.room(await world.person("Eve"))
+    for more in ({"room": room.id}, {"previous": ExchangeId("x_" + "0" * 32)}):
+        with pytest.raises(Refused) as refused:
+            await world.store.write(asking(world, actor, agent, (HI,), **more))
+        assert refused.value.code in {Code.ROOM_NOT_FOUND, Code.EXCHANGE_NOT_FOUND}
+
+
+async def test_metadata_is_changed_and_an_exchange_forgotten_by_its_actor(
+    world: World, actor: Actor, agent: Actor
+) -> None:
+    first = await world.store.write(asking(world, actor, agent, (HI,)))
+    second = await world.store.write(asking(world, actor, agent, (HI,)))
+    change = ChangeExchange(id=first.exchange.id, by=actor.id, metadata={"c": "d"})
+    assert (await world.store.write(change)).metadata == {"c": "d"}
+    with pytest.raises(Refused):
+        await world.store.write(replace(change, by=agent.id))
+
+    async def kept(**more: Any) -> list[ExchangeId]:
+        asked: dict[str, Any] = {"after": None, "limit": 10, "newest_first": False} | more
+        asked |= {"model": None, "metadata": {}}
+        found = await world.store.read(exchanges.kept, actor.id, ExchangeKind.CHAT, **asked)
+        return [exchange.id for exchange in found]
+
+    assert await kept() == [], "neither has ended"
+    for opened in (first, second):
+        await world.store.write(answering(world, opened, HELLO))
+    both = [first.exchange.id, second.exchange.id]
+    assert await kept() == both
+    assert await kept(newest_first=True) == both[::-1]
+    assert await kept(after=both[0]) == both[1:]
+    assert await kept(after=both[1], newest_first=True) == both[:1]
+    await world.store.write(replace(change, metadata=None, forget=True))
+    assert await kept() == both[1:]
+
+
+async def test_kept_exchanges_are_listed_by_model_and_metadata_however_rare(
+    world: World, actor: Actor, agent: Actor
+) -> None:
+    """Found by the database, and not on the pages that somebody reads."""
+    rare = {'a "key"': "v\0\u00e4\\", "b": "1"}
+    many: list[dict[str, str]] = [
+        {**rare, "c": "2"} if number % 20 == 19 else {"b": "1", 'x"a "key"': rare['a "key"']}
+        for number in range(60)
+    ]
+    commands = [
+        asking(world, actor, agent, (HI,), metadata=one, model=f"m{place % 2}")
+        for place, one in enumerate(many)
+    ]
+    opened = [await world.store.write(command) for command in commands]
+    for one in opened:
+        await world.store.write(answering(world, one, HELLO))
+    wanted = [one.exchange.id for one in opened[19::20]]
+
+    async def listed(**more: Any) -> list[ExchangeId]:
+        page: dict[str, Any] = {"after": None, "limit": 100, "newest_first": False, "model": None}
+        asked: dict[str, Any] = {**page, "metadata": rare, **more}
+        found = await world.store.read(exchanges.kept, actor.id, ExchangeKind.CHAT, **asked)
+        return [one.id for one in found]
+
+    assert await listed() == wanted
+    assert await listed(newest_first=True, limit=2) == wanted[:0:-1]
+    assert await listed(after=wanted[0]) == wanted[1:]
+    assert await listed(model="m1") == wanted
+    assert await listed(model="m0") == []
+    assert await listed(metadata={"b": ""}) == []
+    assert len(await listed(metadata={"b": "1"})) == 60
+    assert len(await listed(metadata={})) == 60
+
+
+async def test_entries_are_added_once_and_deleted_undoably(
+    world: World, actor: Actor, agent: Actor
+) -> None:
+    room = await world.room(actor)
+    command = AddEntries(
+        room=room.id, author=actor.id, agent=agent.id, entries=(HI, HELLO), ids=ids(world, 2)
+    )
+    added = await world.store.write(command)
+    assert [(m.text, m.author) for m in added] == [(HI.text, actor.id), ("Hello", agent.id)]
+    assert await world.store.write(command) == added
+    delete = SetMessageDeleted(message=added[1].id, by=actor.id, deleted=True)
+    assert await world.store.write(delete)
+    assert not await world.store.write(delete)
+    assert [m.text for m in await world.said(room)] == [HI.text, ""]
+    assert await world.store.write(replace(delete, deleted=False))
+    assert (await world.happened(room))[-2:] == [
+        EventType.MESSAGE_DELETED,
+        EventType.MESSAGE_RESTORED,
+    ]
+    stranger = await world.person("Eve")
+    with pytest.raises(Refused):
+        await world.store.write(replace(delete, by=stranger.id))
+    found = await world.store.read(messages.get, added[1].id)
+    assert found is not None
+    assert found.text == "Hello"
+
+
+async def test_a_rooms_settings_are_changed_one_by_one(world: World, actor: Actor) -> None:
+    room = await world.room(actor)
+    for settings in ({"metadata": {"a": "b"}}, {"door": "openai"}):
+        await world.store.write(ChangeSettings(room=room.id, by=actor.id, settings=settings))
+    found = await world.store.read(rooms.get, room.id, actor.id)
+    assert found is not None
+    assert found.settings == {"metadata": {"a": "b"}, "door": "openai"}
+
+
+async def test_a_turn_of_a_program_is_opened_once(world: World, agent: Actor) -> None:
+    room = await world.room(None, agent, visibility=Visibility.OPEN)
+    command = OpenTurn(
+        turn=TurnId(f"t_{world.clock.new_id()}"),
+        message=ids(world, 1)[0],
+        room=room.id,
+        agent=agent.id,
+    )
+    turn = await world.store.write(command)
+    assert turn.external
+    assert await world.store.write(command) == turn
+    assert await world.store.read(turns.open_of, world.store.owner) == (turn,)
+
+
+async def test_an_open_room_of_another_door_is_named_and_deleted_by_its_owner(
+    world: World, actor: Actor, agent: Actor
+) -> None:
+    opened = await world.store.write(asking(world, actor, agent, (HI,)))
+    eve = await world.person("Eve")
+    room = opened.exchange.room
+    rename = RenameRoom(room=room, by=eve.id, title="x", source=TitleSource.USER)
+    delete = SetRoomDeleted(room=room, by=eve.id, deleted=True)
+    for refused in (rename, delete):
+        with pytest.raises(Refused) as refusal:
+            await world.store.write(refused)
+        assert refusal.value.code is Code.FORBIDDEN
+    assert await world.store.write(replace(rename, by=actor.id))
+    assert await world.store.write(replace(delete, by=actor.id))
