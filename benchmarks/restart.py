@@ -39,7 +39,7 @@ from tests.support.server import ServerProcess
 
 from palaver.core.runtime import started
 from palaver.settings import settings_from
-from palaver.wire.transport import allow_files
+from palaver.wire.edge.protocols import allow_files
 
 RECOVERED, CLEAN = "after kill -9, answers recovered", "nothing to recover"
 STORM = "readers come back to palaver"

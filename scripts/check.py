@@ -27,8 +27,13 @@ SEEN_BY_PYRIGHT = ARTIFACTS / "pyright.json"
 CHECKED = ("src", "tests", "examples", "benchmarks", "scripts")
 QUICK = "not (browser or fault or package or postgres or slow or torture)"
 NOT_QUICK = (
-    *("cli/test_archive", "core/test_relay", "store/test_mark", "wire/test_bad_inputs"),
-    *("wire/test_classic", "wire/test_transport", "wire/test_websocket"),
+    *(
+        "cli/test_data",
+        "core/live/test_cluster",
+        "store/admin/test_high_water",
+        "wire/test_bad_inputs",
+    ),
+    *("wire/test_classic", "wire/edge/test_protocols", "wire/live/test_connection"),
 )
 """Files whose tests each take little, and all together half a minute."""
 TITLE_CHARS_MAX = 160

@@ -17,7 +17,7 @@ from palaver.errors import Code, Refused
 from palaver.model import Actor, MemberRole, RoomId, Visibility
 from palaver.policy import Action
 from palaver.settings import Settings
-from palaver.wire.control import asked
+from palaver.wire.server.control import asked
 
 ABSENT, FORBIDDEN = Code.ROOM_NOT_FOUND, Code.FORBIDDEN
 OWNER, MEMBER, READER = MemberRole.OWNER, MemberRole.MEMBER, MemberRole.READER

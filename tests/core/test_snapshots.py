@@ -14,7 +14,7 @@ from palaver.core.runtime import Core
 from palaver.model import Actor, EventType, MessageId, RoomId
 from palaver.store.read import events
 from palaver.store.write.command import SetMessageDeleted
-from palaver.wire import frames
+from palaver.wire.live import frames
 
 Json = dict[str, Any]
 

@@ -33,7 +33,7 @@ from palaver.core.live.items import Typing
 from palaver.core.live.reader import NOTICES_MAX
 from palaver.core.runtime import started
 from palaver.settings import settings_from
-from palaver.wire.transport import allow_files
+from palaver.wire.edge.protocols import allow_files
 
 pytestmark = [pytest.mark.fault, pytest.mark.slow, pytest.mark.timeout(240)]
 

@@ -19,9 +19,9 @@ from websockets.exceptions import ConnectionClosed
 
 from palaver.core.runtime import started
 from palaver.settings import Settings, settings_from
-from palaver.wire import frames
-from palaver.wire.control import controlled, placed
-from palaver.wire.server import Server, listening, noted
+from palaver.wire.live import frames
+from palaver.wire.server.control import controlled, placed
+from palaver.wire.server.server import Server, listening, noted
 
 ANSWER_SECONDS_MAX = 90.0
 

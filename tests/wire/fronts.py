@@ -14,8 +14,8 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from palaver.core.runtime import Core, started
 from palaver.settings import Settings
-from palaver.wire import frames
-from palaver.wire.server import Server, listening
+from palaver.wire.live import frames
+from palaver.wire.server.server import Server, listening
 
 SECONDS_MAX = 90
 GUEST = "3f2b9a64-6a0c-4b7e-9d7e-0c1f6d0b8a11"

@@ -23,7 +23,7 @@ from tests.wire.fronts import (
 from websockets.exceptions import InvalidStatus
 
 from palaver.errors import Code, ProviderError
-from palaver.wire import frames
+from palaver.wire.live import frames
 
 LIMIT_INFO = {
     "limit": None,

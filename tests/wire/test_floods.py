@@ -19,8 +19,8 @@ import pytest
 from tests.wire.door import Door, new_room, open_door
 from websockets.protocol import Protocol
 
-from palaver.wire import transport
-from palaver.wire.waiting import SLICE_BYTES
+from palaver.wire.edge import protocols
+from palaver.wire.edge.waiting import SLICE_BYTES
 
 FLOOD_BYTES = 4_000_000
 TURN_BYTES_MAX = 65_536
@@ -77,7 +77,7 @@ async def count(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Count]:
             counted.parsed(len(data))
             super().feed_data(data)
 
-    monkeypatch.setattr(transport, "LINGER_SECONDS", 0.1)
+    monkeypatch.setattr(protocols, "LINGER_SECONDS", 0.1)
     monkeypatch.setattr(Protocol, "receive_data", parse_frames)
     monkeypatch.setattr(httptools, "HttpRequestParser", Parser)
     loop = asyncio.get_running_loop()
@@ -219,7 +219,7 @@ async def test_no_frames_make_an_error_of_ours(
     monkeypatch: pytest.MonkeyPatch,
     seed: int | range,
 ) -> None:
-    monkeypatch.setattr(transport, "LINGER_SECONDS", 0.1)
+    monkeypatch.setattr(protocols, "LINGER_SECONDS", 0.1)
     token, _ = await door.guest()
     for number in seed if isinstance(seed, range) else [seed]:
         chance = random.Random(number)

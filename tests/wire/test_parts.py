@@ -7,7 +7,8 @@ from tests.wire.test_shapes import MESSAGE
 
 from palaver.errors import Code, Refused
 from palaver.model import Message
-from palaver.wire import frames, parts
+from palaver.wire import parts
+from palaver.wire.live import frames
 
 PIXEL = b"\x89PNG\r\n\x1a\n" + bytes(3_000)
 PICTURE = "data:image/png;base64," + base64.b64encode(PIXEL).decode()

@@ -21,7 +21,8 @@ from palaver.model import (
     TitleSource,
     Visibility,
 )
-from palaver.wire import frames, shapes
+from palaver.wire import shapes
+from palaver.wire.live import frames
 
 ACTOR = Actor(id=ActorId("u_1"), kind=ActorKind.PERSON, name="Ada", guest=True)
 KEY = ApiKey(

@@ -8,7 +8,7 @@ from uuid import UUID
 import httpx2
 import pytest
 from tests.wire.door import ANSWER_SECONDS_MAX, Door, new_cid, new_room, open_door
-from tests.wire.test_transport import small_socket
+from tests.wire.edge.test_protocols import small_socket
 
 from palaver.core.live import hub
 from palaver.core.live.items import Unsubscribed

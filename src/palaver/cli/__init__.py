@@ -1,1 +1,1 @@
-"""The command line."""
+"""The command line. Read `main` (every command), then the noun that interests you."""

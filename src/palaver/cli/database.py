@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Mapping
 
-from palaver.cli.given import settings_of
 from palaver.cli.output import Exit, tell, tell_json
+from palaver.cli.settings import settings_of
 from palaver.core import maintenance
 
 

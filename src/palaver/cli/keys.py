@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from palaver.cli.given import settings_of
 from palaver.cli.output import tell, tell_json
+from palaver.cli.settings import settings_of
 from palaver.settings import Settings
-from palaver.wire.control import asked
+from palaver.wire.server.control import asked
 
 
 def create(

@@ -132,7 +132,7 @@ def serve(
     as_json: Json = False,
 ) -> None:
     """Start the server. Ctrl+C stops it; nothing that was stored is lost either way."""
-    from palaver.cli import serving  # noqa: PLC0415  each command loads what it needs
+    from palaver.cli import serve as serving  # noqa: PLC0415  each command loads what it needs
 
     serving.serve(
         {
@@ -231,9 +231,9 @@ def key_revoke(
 @config.command("show", epilog="Example: palaver config show --json")
 def config_show(*, as_json: Json = False) -> None:
     """Show every setting: its value, where it comes from and what it means. Secrets stay hidden."""
-    from palaver.cli import shown  # noqa: PLC0415  each command loads what it needs
+    from palaver.cli.config import show  # noqa: PLC0415  each command loads what it needs
 
-    shown.show(as_json=as_json)
+    show(as_json=as_json)
 
 
 @app.command(epilog="Example: palaver doctor --json")
@@ -251,7 +251,7 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Check everything a server needs, and say what to do about what is wrong. Exits with 1 then."""
-    from palaver.cli import checkup  # noqa: PLC0415  each command loads what it needs
+    from palaver.cli import doctor as checkup  # noqa: PLC0415  each command loads what it needs
 
     given = _where(data_dir, database_url)
     raise typer.Exit(checkup.doctor(given, integrity=integrity, deep=deep, as_json=as_json))
@@ -270,9 +270,9 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Read a database for damage, also while a server writes to it. Exits with 1 when there is some."""
-    from palaver.cli import archive  # noqa: PLC0415  each command loads what it needs
+    from palaver.cli import data  # noqa: PLC0415  each command loads what it needs
 
-    raise typer.Exit(archive.verify(_where(data_dir, None), database, as_json=as_json))
+    raise typer.Exit(data.verify(_where(data_dir, None), database, as_json=as_json))
 
 
 @app.command(epilog="Example: palaver backup /backups/monday.db")
@@ -285,10 +285,10 @@ def backup(
     as_json: Json = False,
 ) -> None:
     """Write all of a database into one portable SQLite file, also while a server writes to it."""
-    from palaver.cli import archive  # noqa: PLC0415  each command loads what it needs
+    from palaver.cli import data  # noqa: PLC0415  each command loads what it needs
 
     given = _where(data_dir, database_url)
-    raise typer.Exit(archive.backup(given, file, force=force, as_json=as_json))
+    raise typer.Exit(data.backup(given, file, force=force, as_json=as_json))
 
 
 @app.command(epilog="Example: palaver restore /backups/monday.db --force")
@@ -301,10 +301,10 @@ def restore(
     as_json: Json = False,
 ) -> None:
     """Put a backup in the place of a database that no server uses. Clients begin anew."""
-    from palaver.cli import archive  # noqa: PLC0415  each command loads what it needs
+    from palaver.cli import data  # noqa: PLC0415  each command loads what it needs
 
     given = _where(data_dir, database_url)
-    raise typer.Exit(archive.restore(given, file, force=force, as_json=as_json))
+    raise typer.Exit(data.restore(given, file, force=force, as_json=as_json))
 
 
 @app.command(epilog="Example: palaver copy --from data/palaver.db --to postgresql://host/chat")
@@ -316,9 +316,9 @@ def copy(
     as_json: Json = False,
 ) -> None:
     """Copy a database that no server uses, between SQLite and PostgreSQL. Repeat it to go on."""
-    from palaver.cli import archive  # noqa: PLC0415  each command loads what it needs
+    from palaver.cli import data  # noqa: PLC0415  each command loads what it needs
 
-    raise typer.Exit(archive.copy(source, target, force=force, as_json=as_json))
+    raise typer.Exit(data.copy(source, target, force=force, as_json=as_json))
 
 
 def _where(data_dir: Path | None, database_url: str | None) -> dict[str, object]:

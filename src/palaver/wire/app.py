@@ -16,18 +16,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 import palaver
 from palaver.core.runtime import Core
-from palaver.wire import metrics, problems, reference, shapes
+from palaver.wire import problems, shapes
+from palaver.wire.api.rooms import Rest, answer
 from palaver.wire.auth import Sessions
 from palaver.wire.classic import classic_routes
-from palaver.wire.limits import Limits
-from palaver.wire.logs import AccessLog
+from palaver.wire.edge.limits import Limits
+from palaver.wire.edge.logs import AccessLog
+from palaver.wire.edge.protocols import EdgeTally
+from palaver.wire.edge.proxies import Proxies
+from palaver.wire.edge.rates import Rates
+from palaver.wire.live.connection import Live
 from palaver.wire.openai.router import OpenAIDoor
-from palaver.wire.page import Page
-from palaver.wire.proxies import Proxies
-from palaver.wire.rates import Rates
-from palaver.wire.rest import Rest, answer
-from palaver.wire.transport import EdgeTally
-from palaver.wire.websocket import Live
+from palaver.wire.pages import metrics, reference
+from palaver.wire.pages.page import Page
 
 DESCRIPTION = (
     "Rooms, messages and events over plain HTTP. The live connection is at /ws. Whatever speaks the OpenAI API finds"

@@ -17,8 +17,8 @@ from palaver.core.access import Access
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor
-from palaver.wire import rates
-from palaver.wire.proxies import SAFE_METHODS, base_of, is_secure
+from palaver.wire.edge import rates
+from palaver.wire.edge.proxies import SAFE_METHODS, base_of, is_secure
 
 COOKIE = "palaver_session"
 HOST_COOKIE, SECURE_COOKIE = f"__Host-{COOKIE}", f"__Secure-{COOKIE}"

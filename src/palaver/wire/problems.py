@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from palaver.errors import Code, PalaverError, Refused, Unavailable
-from palaver.wire import frames
+from palaver.wire.live import frames
 
 MEDIA_TYPE = "application/problem+json"
 INTERNAL = Unavailable(Code.INTERNAL, "Something went wrong here. It is logged; try again later.")

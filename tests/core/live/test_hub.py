@@ -19,7 +19,7 @@ from palaver.model import Entry, Event, EventType, ExchangeKind, Role, RoomId, V
 from palaver.settings import Settings
 from palaver.store.engine.executors import InlineLanes, Lane
 from palaver.store.read import events
-from palaver.wire import frames
+from palaver.wire.live import frames
 
 Resource = TypeVar("Resource")
 T = TypeVar("T")

@@ -10,7 +10,7 @@ import pytest
 from openai import AsyncOpenAI
 from tests.wire.door import Door, open_door
 
-from palaver.wire.control import asked
+from palaver.wire.server.control import asked
 
 
 async def new_key(door: Door, *scopes: str, handle: str | None = None) -> tuple[str, str]:

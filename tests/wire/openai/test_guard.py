@@ -7,7 +7,7 @@ from tests.support.upstream import Head, ScriptedUpstream, refuse, scripted_upst
 from tests.wire.door import Door, open_door
 from tests.wire.openai.client import CHAT, HI, bare_client
 
-from palaver.wire.control import asked
+from palaver.wire.server.control import asked
 
 SANDBOX = "sandbox; default-src 'none'"
 

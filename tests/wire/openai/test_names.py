@@ -6,8 +6,8 @@ import pytest
 from starlette.requests import Request
 from tests.support.upstream import ScriptedUpstream, reply
 from tests.wire.door import Door
+from tests.wire.openai.chat.test_routes import body
 from tests.wire.openai.client import CHAT, bare_client, room_texts, said
-from tests.wire.openai.test_chat import body
 
 from palaver.model import Entry, Role, Visibility
 from palaver.wire.openai.names import PROGRAMS, TASKS, is_task, named

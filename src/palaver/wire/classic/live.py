@@ -19,7 +19,7 @@ from palaver.core.live.reader import Reader
 from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import Actor, EventType, Message, MessageId, Role, Room
-from palaver.wire import auth, frames
+from palaver.wire import auth
 from palaver.wire.classic.answers import END, Answers
 from palaver.wire.classic.sessions import (
     DEFAULT_TITLE,
@@ -32,9 +32,10 @@ from palaver.wire.classic.sessions import (
     session_of,
     uuid_of,
 )
-from palaver.wire.frames import Json
-from palaver.wire.rates import Use, take
-from palaver.wire.transport import KNOWN, LATE_MS, REFUSED, TOO_MANY
+from palaver.wire.edge.protocols import KNOWN, LATE_MS, REFUSED, TOO_MANY
+from palaver.wire.edge.rates import Use, take
+from palaver.wire.live import frames
+from palaver.wire.live.frames import Json
 
 NORMAL = 1000
 SERVICE_RESTART = 1012

@@ -35,9 +35,9 @@ from palaver.wire.classic.sessions import (
     session_json,
     sessions_of,
 )
-from palaver.wire.frames import Json
-from palaver.wire.proxies import base_of, is_secure
-from palaver.wire.rates import Use, take
+from palaver.wire.edge.proxies import base_of, is_secure
+from palaver.wire.edge.rates import Use, take
+from palaver.wire.live.frames import Json
 
 TITLE_CHARS_MAX = 255
 OFFSET_MAX = 10_000

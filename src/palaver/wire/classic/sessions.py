@@ -16,10 +16,10 @@ from starlette.requests import HTTPConnection
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor, Kind, Message, Role, Room, RoomId, TitleSource
-from palaver.wire import frames
-from palaver.wire.frames import Json
-from palaver.wire.proxies import SAFE_METHODS
-from palaver.wire.rates import Use, take
+from palaver.wire.edge.proxies import SAFE_METHODS
+from palaver.wire.edge.rates import Use, take
+from palaver.wire.live import frames
+from palaver.wire.live.frames import Json
 
 COOKIE = "stupidbot_user_id"
 COOKIE_SECONDS = 31_536_000

@@ -13,8 +13,8 @@ from palaver.core.api_keys import PREFIX
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor, Scope, Visibility
-from palaver.wire.proxies import host_name, is_direct, is_loopback
-from palaver.wire.rates import Use, take
+from palaver.wire.edge.proxies import host_name, is_direct, is_loopback
+from palaver.wire.edge.rates import Use, take
 
 VISIBILITY_HEADER = "x-palaver-visibility"
 READING = frozenset({"GET", "HEAD"})

@@ -16,8 +16,8 @@ from starlette.routing import Route
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor, MemberRole, Message, Room, RoomId, Scope
+from palaver.wire.edge.rates import Use, take
 from palaver.wire.openai.auth import caller, visibility_of
-from palaver.wire.openai.bodies import answer, body_of, is_repeated, metadata_of, new_metadata
 from palaver.wire.openai.items import (
     Invalid,
     Json,
@@ -28,7 +28,7 @@ from palaver.wire.openai.items import (
     room_id,
 )
 from palaver.wire.openai.paging import LIMIT_MAX, listed, paging_of
-from palaver.wire.rates import Use, take
+from palaver.wire.openai.params import answer, body_of, is_repeated, metadata_of, new_metadata
 
 DOOR = "openai"
 

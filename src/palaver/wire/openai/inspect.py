@@ -10,9 +10,11 @@ from typing import cast
 
 from palaver.core.runtime import Core
 from palaver.model import Actor, Exchange, ExchangeId, ExchangeKind, ExchangeState, Message
-from palaver.wire import frames
-from palaver.wire.openai import items, messages, telling
+from palaver.wire.live import frames
+from palaver.wire.openai import items
+from palaver.wire.openai.chat import messages
 from palaver.wire.openai.items import Json, as_object
+from palaver.wire.openai.responses import replay
 
 LEFT_OUT = "(left out)"
 _SECRETS = frozenset({"authorization", "api_key", "apikey", "access_token", "token", "password"})
@@ -58,7 +60,7 @@ def _request(exchange: Exchange, view: tuple[Message, ...]) -> Json:
 
 async def _response(core: Core, exchange: Exchange, answers: tuple[Message, ...]) -> Json:
     if exchange.kind is ExchangeKind.RESPONSE:
-        return await telling.response_of(core, exchange)
+        return await replay.response_of(core, exchange)
     error = exchange.response.get("error")
     made = {"error": error} if error else {}
     if not exchange.response.get("envelope") and not any(one.text for one in answers):

@@ -18,9 +18,9 @@ from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Unavailable
 from palaver.model import AgentCard
 from palaver.wire.openai.auth import caller
-from palaver.wire.openai.bodies import answer
 from palaver.wire.openai.items import Invalid, Json
-from palaver.wire.openai.passthrough import refused, whole
+from palaver.wire.openai.params import answer
+from palaver.wire.openai.proxy import refused, whole
 
 PATH = "/models"
 OWNER = "palaver"

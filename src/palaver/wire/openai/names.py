@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 
 from palaver.model import NO_DATA, Entry, Role, RoomId, Visibility
-from palaver.wire.openai.bodies import room_named, room_of
 from palaver.wire.openai.items import Json, as_object, room_id
+from palaver.wire.openai.params import room_named, room_of
 
 ROOM_HEADER = "x-palaver-room"
 PROGRAMS: tuple[tuple[str, tuple[str, ...], str | None], ...] = (

@@ -4,13 +4,13 @@ from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from palaver.core.runtime import Core
-from palaver.wire.openai.chat import Chat
-from palaver.wire.openai.completions import Completions
+from palaver.wire.openai.chat.routes import Chat
+from palaver.wire.openai.chat.stored import Completions
 from palaver.wire.openai.conversations import Conversations
 from palaver.wire.openai.models import Models
-from palaver.wire.openai.passthrough import Passthrough
 from palaver.wire.openai.problems import PREFIX, Told
-from palaver.wire.openai.responses import Responses
+from palaver.wire.openai.proxy import Passthrough
+from palaver.wire.openai.responses.routes import Responses
 
 
 class OpenAIDoor:

@@ -1,0 +1,150 @@
+"""Stored chat completions: those that their client asked to keep (`store: true`), found, changed and forgotten.
+
+Only the caller's own are there. Each is put together again from what the room holds of it. Forgetting one takes it from
+these calls; what was said stays in its room.
+
+A completion has the id that its model server gave it. Some servers give the same one again and again: then it means the
+newest of them, and the others are known by an id of ours.
+"""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from palaver.core.runtime import Core
+from palaver.errors import Code, Refused
+from palaver.model import Actor, Exchange, ExchangeId, ExchangeKind, Scope
+from palaver.wire.openai.auth import caller
+from palaver.wire.openai.chat.messages import completion_of, messages_of
+from palaver.wire.openai.items import Json
+from palaver.wire.openai.paging import listed, page_of, paging_of
+from palaver.wire.openai.params import answer, new_metadata
+
+PREFIX = "chatcmpl-"
+HEX_CHARS = 32
+ECHOED = (
+    *("tools", "tool_choice", "response_format", "seed", "temperature", "top_p"),
+    *("presence_penalty", "frequency_penalty"),
+)
+"""What a stored completion tells of its request."""
+
+
+class Completions:
+    """The calls about stored chat completions."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def routes(self) -> list[Route]:
+        """The calls under their addresses; making one is another module's."""
+        one = "/chat/completions/{completion}"
+        return [
+            Route("/chat/completions", self.listing, methods=["GET"]),
+            Route(one, self.retrieve, methods=["GET"]),
+            Route(one, self.update, methods=["POST"]),
+            Route(one, self.delete, methods=["DELETE"]),
+            Route(f"{one}/messages", self.messages, methods=["GET"]),
+        ]
+
+    async def listing(self, request: Request) -> Response:
+        """The caller's completions, the oldest first unless asked otherwise."""
+        me = await caller(request, Scope.CHAT)
+        paging = paging_of(request, newest_first=False)
+        after = None if paging.after is None else (await self._found(me, paging.after)).id
+        found, more = await self._core.exchanges.listing(
+            me,
+            ExchangeKind.CHAT,
+            after=after,
+            limit=paging.limit,
+            newest_first=paging.newest_first,
+            model=request.query_params.get("model") or None,
+            metadata=_wanted_metadata(request),
+        )
+        data = [await self._whole(one, await self._id_of(me, one)) for one in found]
+        return answer(listed(data, has_more=more))
+
+    async def retrieve(self, request: Request) -> Response:
+        """One completion."""
+        me = await caller(request, Scope.CHAT)
+        id_, found = await self._asked_for(me, request)
+        return answer(await self._whole(found, id_))
+
+    async def update(self, request: Request) -> Response:
+        """Replaces the metadata."""
+        me = await caller(request, Scope.CHAT)
+        metadata = await new_metadata(request)
+        id_, found = await self._asked_for(me, request)
+        changed = await self._core.exchanges.change(me, found.id, metadata)
+        return answer(await self._whole(changed, id_))
+
+    async def delete(self, request: Request) -> Response:
+        """Forgets one."""
+        me = await caller(request, Scope.CHAT)
+        id_, found = await self._asked_for(me, request)
+        await self._core.exchanges.forget(me, found.id)
+        return answer({"id": id_, "object": "chat.completion.deleted", "deleted": True})
+
+    async def messages(self, request: Request) -> Response:
+        """The messages with which it was asked."""
+        me = await caller(request, Scope.CHAT)
+        paging = paging_of(request, newest_first=False)
+        id_, found = await self._asked_for(me, request)
+        view = await self._core.exchanges.messages(found, answers=False)
+        rows = [
+            _message(message, f"{id_}-{place}") for place, message in enumerate(messages_of(view))
+        ]
+        return answer(page_of(rows, paging))
+
+    async def _asked_for(self, me: Actor, request: Request) -> tuple[str, Exchange]:
+        id_: str = request.path_params["completion"]
+        return id_, await self._found(me, id_)
+
+    async def _id_of(self, me: Actor, exchange: Exchange) -> str:
+        """The id by which `_found` finds it."""
+        if exchange.name is not None:
+            newest = await self._core.exchanges.named(me, exchange.name)
+            if newest.id == exchange.id:
+                return exchange.name
+        return PREFIX + exchange.id[2:]
+
+    async def _found(self, me: Actor, name: str) -> Exchange:
+        """The stored completion of this id. Refused: `exchange_not_found`."""
+        exchanges = self._core.exchanges
+        missing = Refused(
+            Code.EXCHANGE_NOT_FOUND, f"No stored chat completion found with id '{name}'."
+        )
+        try:
+            found = await exchanges.named(me, name)
+        except Refused:
+            digits = name.removeprefix(PREFIX)
+            if len(digits) != HEX_CHARS:
+                raise missing from None
+            try:  # one to which its upstream gave no id
+                found = await exchanges.get(me, ExchangeId(f"x_{digits}"))
+            except Refused:
+                raise missing from None
+        if not found.kept or found.kind is not ExchangeKind.CHAT:
+            raise missing
+        return found
+
+    async def _whole(self, exchange: Exchange, id_: str) -> Json:
+        answers = await self._core.exchanges.messages(exchange, answers=True)
+        echoed = {name: exchange.request[name] for name in ECHOED if name in exchange.request}
+        return {**echoed, **completion_of(exchange, answers), "id": id_}
+
+
+def _message(message: Json, id_: str) -> Json:
+    """A message of the request, as the list of them has it."""
+    shown: Json = {"name": None, "content_parts": None, **message, "id": id_}
+    if isinstance(message.get("content"), list):
+        shown["content_parts"], shown["content"] = message["content"], None
+    return shown
+
+
+def _wanted_metadata(request: Request) -> dict[str, str]:
+    """What `metadata[key]=value` asks for."""
+    return {
+        name[len("metadata[") : -1]: value
+        for name, value in request.query_params.items()
+        if name.startswith("metadata[") and name.endswith("]")
+    }

@@ -1,0 +1,76 @@
+"""What several calls of the API read of a request, and the JSON with which they answer: the same for all of them."""
+
+from typing import cast
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from palaver.model import RoomId
+from palaver.wire.live import frames
+from palaver.wire.openai.items import Invalid, Json, room_id
+
+METADATA_MAX = 16
+METADATA_KEY_CHARS_MAX = 64
+METADATA_VALUE_CHARS_MAX = 512
+
+_RETRIES = "x-stainless-retry-count"
+"""What the official libraries count in when they send a request again by themselves."""
+
+
+def is_repeated(request: Request) -> bool:
+    """Whether a client's library sends a request again by itself, not knowing what became of it."""
+    return request.headers.get(_RETRIES, "0") != "0"
+
+
+async def body_of(request: Request) -> Json:
+    """The request's JSON object; an empty one where there is none."""
+    body = await request.body()
+    return frames.load(body) if body.strip() else {}
+
+
+async def new_metadata(request: Request) -> dict[str, str]:
+    """What a request that changes nothing else puts in the place of the metadata. Refused: none at all."""
+    body = await body_of(request)
+    if "metadata" not in body:
+        raise Invalid("Missing required parameter.", "metadata", "missing_required_parameter")
+    return metadata_of(body["metadata"])
+
+
+def metadata_of(given: object) -> dict[str, str]:
+    """Up to 16 short texts by name. Refused: anything else."""
+    if given is None:
+        return {}
+    pairs = cast("Json", given) if isinstance(given, dict) else None
+    if pairs is None or not all(isinstance(value, str) for value in pairs.values()):
+        raise Invalid("Must be an object of texts.", "metadata")
+    if len(pairs) > METADATA_MAX:
+        raise Invalid(f"Holds more than {METADATA_MAX} pairs.", "metadata")
+    for key, value in pairs.items():
+        if len(key) > METADATA_KEY_CHARS_MAX or len(value) > METADATA_VALUE_CHARS_MAX:
+            raise Invalid(
+                f"Keys have at most {METADATA_KEY_CHARS_MAX} characters,"
+                f" values {METADATA_VALUE_CHARS_MAX}.",
+                "metadata",
+            )
+    return pairs
+
+
+def room_of(body: Json) -> RoomId | None:
+    """The room that `conversation` names, as an id or `{"id": …}`. Refused: what is no id."""
+    given = body.get("conversation")
+    if isinstance(given, dict):
+        given = cast("Json", given).get("id")
+    return None if given is None else room_named(given, "conversation")
+
+
+def room_named(given: object, param: str | None) -> RoomId:
+    """The room of an id. Refused: what is no id."""
+    found = room_id(given) if isinstance(given, str) else None
+    if found is None:
+        raise Invalid("Must be the id of a conversation: 'conv_' and 32 digits.", param)
+    return found
+
+
+def answer(value: Json) -> Response:
+    """The answer that is this JSON."""
+    return Response(frames.dump(value), media_type="application/json")

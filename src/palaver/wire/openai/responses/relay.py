@@ -1,0 +1,374 @@
+"""A response that the model server told in the Responses API itself, on its way to our client.
+
+`relayed` takes a call's answer if its events are those of this API: the first is `response.created` and is numbered.
+Some servers tell events without numbers and places, which no client can follow; those are better asked for a chat
+completion, and get None here.
+
+Rules: the events between the first and the last go on as they came, but for the items' ids, which become those of the
+messages that will be stored (their prefix stays), so that they can be asked for everywhere. How the response begins and
+ends is told by us, with our id and what was asked of us; it ends only once it is stored. Each item of the output is one
+message. What has texts is shown live, and journaled, as any other answer; a server that dies leaves those.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing, suppress
+from typing import Any
+
+import orjson
+
+from palaver.core.answers.pieces import (
+    Piece,
+    ReasoningPiece,
+    RefusalPiece,
+    TextPiece,
+    ToolPiece,
+    answer_id,
+)
+from palaver.core.answers.tape import Call, Outcome, Own, Told
+from palaver.errors import Code, ProviderError
+from palaver.model import Entry, Kind, Message, MessageId, Role, Status
+from palaver.wire.live import frames
+from palaver.wire.openai import items
+from palaver.wire.openai.items import Invalid, Json, as_list, as_object
+from palaver.wire.openai.responses import requests
+from palaver.wire.openai.responses.packing import packed
+
+EVENTS_BYTES_MAX = 64 * 1024 * 1024
+"""An answer whose events are larger is cut."""
+WORDS_CHARS_MAX = 200
+"""So much of a model server's own words on its failure is told."""
+DRAIN_SECONDS = 0.2
+"""How long the end of the body may take after the last event."""
+
+OURS = frozenset(
+    {
+        *("background", "conversation", "created_at", "id", "input", "instructions", "metadata"),
+        *("object", "previous_response_id", "store", "stream", "tools"),
+    }
+)
+"""What a response says of the request that was made to us, or of itself as it is here."""
+
+_NOT_THEIRS = ("background", "conversation", "previous_response_id")
+_NUMBERS = frozenset({"sequence_number", "response_id"})
+_BEGIN = frozenset({"response.created", "response.queued", "response.in_progress"})
+_LAST = frozenset(
+    {"response.completed", "response.incomplete", "response.failed", "response.cancelled"}
+)
+_GROWS = {
+    "response.output_text.delta": ("content", "text", TextPiece),
+    "response.refusal.delta": ("content", "refusal", RefusalPiece),
+    "response.reasoning_text.delta": ("content", "text", ReasoningPiece),
+    "response.reasoning.delta": ("content", "text", ReasoningPiece),
+    "response.reasoning_summary_text.delta": ("summary", "text", ReasoningPiece),
+    "response.function_call_arguments.delta": ("", "arguments", None),
+}
+"""Which text of an item an event adds to (the list of parts, if it is in one, and the field), and as what."""
+
+
+def request_of(body: Mapping[str, Any], given: Sequence[Json]) -> bytes:
+    """The request as a model server gets it: it keeps nothing, and is told all that was said."""
+    asked = {key: value for key, value in body.items() if key not in _NOT_THEIRS}
+    return orjson.dumps({**asked, "input": given, "store": False, "stream": True})
+
+
+def input_of(said: Iterable[Message]) -> list[Json]:
+    """What was said, as items.
+
+    There is nothing to tell of a thought that only its own server could look up, or that led to nothing.
+    """
+    given: list[Json] = []
+    for message in requests.spoken(said):
+        item = items.item_of(message)
+        if message.kind == Kind.REASONING:
+            if not item["content"]:
+                del item["content"]
+            led = "content" in item or item["encrypted_content"] is not None
+            if not led or message.status is not Status.DONE:
+                continue
+            del item["status"]
+        elif message.role is not Role.ASSISTANT:
+            del item["id"]
+            item.pop("status", None)
+        given.append(item)
+    return given
+
+
+async def relayed(call: Call) -> "Relayed | None":
+    """A call whose answer is one of this API; None, and the call is closed, for any other. Raises `ProviderError`."""
+    telling = call.told()
+    speaks = False
+    try:
+        if call.streams:
+            async for told in telling:
+                event = _event_in(told.raw)
+                if event is not None:
+                    speaks = _begins(event)
+                    break
+        if call.outcome.error is not None:
+            raise call.outcome.error
+    finally:
+        if not speaks:
+            await telling.aclose()
+            await call.close()
+    return Relayed(call, telling) if speaks else None
+
+
+def _begins(event: Json) -> bool:
+    """Whether an event is the first of an answer in this API. Raises `ProviderError` where it is an error."""
+    if event["type"] == "error":
+        raise _failure(as_object(event.get("error")) or event)
+    numbered = isinstance(event.get("sequence_number"), int)
+    return event["type"] in _BEGIN and numbered and bool(as_object(event.get("response")))
+
+
+class Relayed:
+    """See `core.running.Call`. `first` is the id that the answer's first message will have, set before it is told."""
+
+    status = 200
+    streams = True
+
+    def __init__(self, call: Call, telling: AsyncGenerator[Told, None]) -> None:
+        self._call = call
+        self._telling = telling
+        self.first = MessageId("")
+        self.headers = call.headers
+        self.outcome = Outcome(own=Own())
+
+    async def told(self) -> AsyncGenerator[Told, None]:
+        """The events but the first and the last, each as JSON."""
+        answer = _Answer(self.first)
+        read = 0
+        try:
+            async with aclosing(self._telling) as telling:
+                async for told in telling:
+                    read += len(told.raw)
+                    event = _event_in(told.raw)
+                    taken = None if event is None else answer.take(event)
+                    if taken is not None:
+                        yield Told(frames.dump(taken[0]), taken[1])
+                    if answer.last is not None:
+                        await _drained(telling)
+                        break
+                    if read > EVENTS_BYTES_MAX:
+                        self.outcome.error = ProviderError(
+                            Code.ANSWER_TOO_LONG,
+                            "The answer was too long and was cut.",
+                            temporary=False,
+                        )
+                        break
+        finally:
+            self._settle(answer)
+
+    async def close(self) -> None:
+        """See `Call`."""
+        await self._telling.aclose()
+        await self._call.close()
+
+    def _settle(self, answer: "_Answer") -> None:
+        """Says what it came to, once nothing more comes."""
+        outcome = self.outcome
+        outcome.error = outcome.error or answer.error or self._call.outcome.error
+        outcome.whole = answer.last in {"response.completed", "response.incomplete"}
+        if answer.last is None and outcome.error is None:
+            outcome.error = ProviderError(
+                Code.PROVIDER_CUT, "The model server ended in the middle of the answer. Try again."
+            )
+        response = answer.response
+        outcome.finish = _finish(answer.last, response)
+        entries = answer.entries()
+        outcome.own = Own(entries=entries, told=response)
+        outcome.envelope = {"told": packed(answer.events, response, entries)}
+        if usage := as_object(response.get("usage")):
+            outcome.envelope["usage"] = {
+                "prompt_tokens": usage.get("input_tokens"),
+                "completion_tokens": usage.get("output_tokens"),
+            }
+
+
+async def _drained(telling: AsyncGenerator[Told, None]) -> None:
+    """A connection that is read to its end is used again."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            async for _ in telling:
+                pass
+
+
+class _Answer:
+    """An answer as far as it came. `last` is the type of its last event."""
+
+    def __init__(self, first: MessageId) -> None:
+        self._first = first
+        self._output: list[Json] = []
+        self._places: dict[str, int] = {}
+        self._texts: dict[tuple[int, str, int, str], list[str]] = {}
+        self._done: set[int] = set()
+        self._response: Json | None = None
+        self.events: list[Json] = []
+        self.last: str | None = None
+        self.error: ProviderError | None = None
+
+    @property
+    def response(self) -> Json:
+        """How the response stands: all of it, or what there is of its output."""
+        given = {} if self._response is None else self._response
+        return {**given, "output": given.get("output") or self._items()}
+
+    def entries(self) -> tuple[Entry, ...]:
+        """What is to be stored, in the order in which the items began."""
+        last = {item["id"]: item for item in self.response["output"]}
+        return tuple(_entry_of(last.get(item["id"], item)) for item in self._items())
+
+    def _items(self) -> list[Json]:
+        """The items as far as they came."""
+        return [
+            item if place in self._done else self._grown(place, item)
+            for place, item in enumerate(self._output)
+        ]
+
+    def take(self, event: Json) -> tuple[Json, tuple[Piece, ...]] | None:
+        """One event more: as it goes on, and what is shown of it; None for one that we tell ourselves."""
+        kind = str(event.get("type"))
+        if kind in _BEGIN:
+            return None
+        if kind in _LAST:
+            self._end(kind, event)
+            return None
+        told = {key: value for key, value in event.items() if key not in _NUMBERS}
+        place = self._place(told)
+        pieces = tuple(self._grow(kind, told, place)) if place is not None else ()
+        if kind == "error":
+            found = as_object(told.get("error")) or told
+            self.error = _failure(found)
+        self.events.append(told)
+        return told, pieces
+
+    def _end(self, kind: str, event: Json) -> None:
+        self.last = kind
+        given = as_object(event.get("response"))
+        response = {key: value for key, value in given.items() if key not in OURS}
+        output = enumerate(_objects(response.get("output")))
+        response["output"] = [self._named(item, f"#{index}")[1] for index, item in output]
+        self._response = response
+        if kind == "response.failed":
+            self.error = _failure(as_object(response.get("error")))
+        elif kind == "response.cancelled":
+            self.error = ProviderError(Code.PROVIDER_CUT, "The model server stopped the answer.")
+
+    def _place(self, told: Json) -> int | None:
+        """Which item an event is about. The ids in it become ours."""
+        spare = f"#{told.get('output_index')}"
+        if isinstance(told.get("item"), dict):
+            new = told["type"] == "response.output_item.added"
+            place, told["item"] = self._named(told["item"], spare, new=new)
+            return place
+        place = self._places.get(str(told.get("item_id")), self._places.get(spare))
+        if place is not None and "item_id" in told:
+            told["item_id"] = self._output[place]["id"]
+        return place
+
+    def _named(self, item: Json, spare: str, *, new: bool = False) -> tuple[int, Json]:
+        """An item's place among all, and the item with the id of its message."""
+        theirs = item.get("id")
+        key = theirs if isinstance(theirs, str) and theirs else spare
+        place = self._places.get(key)
+        if place is None and not new:  # some servers give an item another id when it is whole
+            place = self._places.get(spare)
+            if place is not None and self._output[place].get("type") != item.get("type"):
+                place = None
+        if place is None:
+            place = self._places[key] = self._places[spare] = len(self._output)
+            message = answer_id(self._first, place)
+            ours = {"id": items.id_like(theirs, item.get("type"), message)}
+            self._output.append({**item, **ours})
+        return place, {**item, "id": self._output[place]["id"]}
+
+    def _grow(self, kind: str, told: Json, place: int) -> Iterator[Piece]:
+        """What there is of an item before it is whole."""
+        item, told_item = self._output[place], as_object(told.get("item"))
+        match kind:
+            case "response.output_item.added" if told_item.get("type") == "function_call":
+                id_, name, text = (
+                    str(told_item.get(key) or "") for key in ("call_id", "name", "arguments")
+                )
+                yield ToolPiece(place, id_, name, text)
+            case "response.output_item.done" if told_item:
+                self._output[place] = told_item
+                self._done.add(place)
+                text = items.text_of(_objects(told_item.get("content")))
+                told_already = any(key[0] == place for key in self._texts)
+                if told_item.get("type") == "message" and text and not told_already:
+                    yield TextPiece(text)
+            case "response.content_part.added" | "response.reasoning_summary_part.added":
+                name = "summary" if "summary" in kind else "content"
+                parts = [*_objects(item.get(name)), as_object(told.get("part"))]
+                self._output[place] = {**item, name: parts}
+            case _ if kind in _GROWS and isinstance(told.get("delta"), str):
+                name, field, words = _GROWS[kind]
+                index = told.get("summary_index" if name == "summary" else "content_index")
+                part = index if isinstance(index, int) and index >= 0 else 0
+                delta = told["delta"]
+                self._texts.setdefault((place, name, part, field), []).append(delta)
+                yield words(delta) if words else ToolPiece(place, "", "", delta)
+            case _:
+                pass
+
+    def _grown(self, place: int, item: Json) -> Json:
+        """An item with the texts that came of it."""
+        grown = {**item, "status": "incomplete"} if "status" in item else dict(item)
+        for (at, name, index, field), texts in self._texts.items():
+            if at != place:
+                continue
+            if not name:
+                grown[field] = str(grown.get(field) or "") + "".join(texts)
+                continue
+            parts = [dict(part) for part in _objects(grown.get(name))]
+            if index < len(parts):
+                parts[index][field] = str(parts[index].get(field) or "") + "".join(texts)
+            grown[name] = parts
+        return grown
+
+
+def _event_in(raw: bytes) -> Json | None:
+    """The JSON of an event; None for a comment, for the end of the stream, and for what is no event of this API."""
+    lines = [line[5:].strip() for line in raw.splitlines() if line.startswith(b"data:")]
+    try:
+        found: object = orjson.loads(b"\n".join(lines)) if lines else None
+    except orjson.JSONDecodeError:
+        return None
+    event = as_object(found)
+    return event if isinstance(event.get("type"), str) else None
+
+
+def _entry_of(item: Json) -> Entry:
+    """An item as a message. What is not of the shape that its type has is kept as it is."""
+    try:
+        return items.entries_of([item])[0]
+    except Invalid:
+        return items.opaque(item)
+
+
+def _failure(error: Json) -> ProviderError:
+    code = str(error.get("code") or error.get("type") or "")
+    limited = code.startswith("rate_limit")
+    words = " ".join(str(error.get("message") or "").split())[:WORDS_CHARS_MAX]
+    return ProviderError(
+        Code.PROVIDER_RATE_LIMITED if limited else Code.PROVIDER_ERROR,
+        words or "The model server failed in the middle of the answer. Try again.",
+    )
+
+
+def _finish(last: str | None, response: Json) -> str | None:
+    """Why it ended, in the words of a chat completion."""
+    match last:
+        case "response.completed":
+            return "stop"
+        case "response.incomplete":
+            reason = as_object(response.get("incomplete_details")).get("reason")
+            return "content_filter" if reason == "content_filter" else "length"
+        case _:
+            return None
+
+
+def _objects(value: object) -> list[Json]:
+    return [as_object(one) for one in as_list(value)]

@@ -1,0 +1,174 @@
+"""An exchange told as a response: what there is of it, or its events as they come.
+
+Whether its answer is coming right now, is stored, or was cut when a server died, the same pieces go through the same
+composer.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing
+from typing import Any, cast
+
+import orjson
+
+from palaver.core.answers.tape import Running
+from palaver.core.runtime import Core
+from palaver.errors import Code, ProviderError
+from palaver.model import Actor, Exchange, ExchangeState
+from palaver.wire.openai import items
+from palaver.wire.openai.items import Json
+from palaver.wire.openai.responses import events, requests
+from palaver.wire.openai.responses.events import Composer, Ending, Event
+from palaver.wire.openai.responses.packing import unpacked
+
+ELSEWHERE_SECONDS = 0.5
+"""How often an answer that comes to another process is looked for."""
+END = b"data: [DONE]\n\n"
+
+_CODES = {Code.PROVIDER_RATE_LIMITED: "rate_limit_exceeded"}
+_LOST = (
+    "server_error",
+    "The server ended in the middle of the answer. What came until then is kept.",
+)
+
+
+def composer_of(exchange: Exchange) -> Composer:
+    """What tells an exchange, from its beginning."""
+    skeleton = requests.skeleton(
+        dict(exchange.request),
+        response=items.response_id(exchange.id),
+        model=exchange.model,
+        created_ms=exchange.created_ms,
+        metadata=exchange.metadata,
+        room=exchange.room,
+        previous=exchange.previous,
+    )
+    return Composer(skeleton, exchange.message)
+
+
+async def response_of(core: Core, exchange: Exchange) -> Json:
+    """The response as it is now."""
+    composer = composer_of(exchange)
+    ending = ending_of(exchange)
+    list(composer.begin())
+    if ending is not None:
+        list(await _retold(core, exchange, composer, ending))
+    return composer.response
+
+
+async def stored_events(core: Core, me: Actor, exchange: Exchange) -> AsyncGenerator[Event, None]:
+    """The events of an exchange that is over, or comes to another process: then they are told at its end."""
+    composer = composer_of(exchange)
+    for event in composer.begin():
+        yield event
+    while (ending := ending_of(exchange)) is None:
+        await asyncio.sleep(ELSEWHERE_SECONDS)
+        exchange = await core.exchanges.get(me, exchange.id)
+    for event in await _retold(core, exchange, composer, ending):
+        yield event
+
+
+async def _retold(
+    core: Core, exchange: Exchange, composer: Composer, ending: Ending
+) -> Iterator[Event]:
+    """The events of a stored exchange behind those of its beginning."""
+    told: str | None = exchange.response.get("envelope", {}).get("told")
+    if told is None:
+        return composer.rest(await core.exchanges.pieces(exchange), ending)
+    said = await core.exchanges.messages(exchange, answers=True)
+    passed, last = unpacked(told, exchange.message, said)
+    return composer.passed(passed, last, ending)
+
+
+async def live_events(running: Running, composer: Composer) -> AsyncGenerator[Event, None]:
+    """The events of an answer as it comes. The last comes once it is stored."""
+    for event in composer.begin():
+        yield event
+    async with aclosing(running.follow()) as tape:
+        async for told in tape:
+            if running.own is not None:
+                yield composer.pass_on(orjson.loads(told.raw))
+                continue
+            for piece in told.pieces:
+                for event in composer.take(piece):
+                    yield event
+    own, ending = running.own, ending_of_running(running)
+    if own is not None and own.told:
+        yield composer.end_as(dict(own.told), ending)
+        return
+    for event in composer.end(ending):
+        yield event
+
+
+async def framed(
+    told: AsyncGenerator[Event, None], *, after: int = -1
+) -> AsyncGenerator[bytes, None]:
+    """The events behind a number as a stream."""
+    async with aclosing(told):
+        async for event in told:
+            if event["sequence_number"] > after:
+                yield events.frame_of(event)
+    yield END
+
+
+def ending_of(exchange: Exchange) -> Ending | None:
+    """How a stored exchange ended; None while it runs."""
+    if exchange.state is ExchangeState.RUNNING:
+        return None
+    error: Mapping[str, Any] | None = exchange.response.get("error")
+    told = None
+    if error is not None and exchange.state is ExchangeState.FAILED:
+        told = _LOST if "detail" not in error else _error(error["code"], error["detail"])
+    envelope: Mapping[str, Any] = exchange.response.get("envelope", {})
+    return _ending(exchange.state, exchange.ended_ms, envelope, told)
+
+
+def ending_of_running(running: Running) -> Ending:
+    """How an answer that is over ended."""
+    if running.exchange is not None:
+        ending = None if running.ended is None else ending_of(running.ended)
+        return ending or Ending(state=ExchangeState.FAILED, error=_LOST)
+    error = error_of(running)
+    outcome = running.outcome
+    envelope = {} if outcome is None else outcome.envelope
+    if running.cancelled:
+        state = ExchangeState.CANCELLED
+    elif error is not None:
+        state = ExchangeState.FAILED
+    elif outcome is not None and outcome.finish in {"length", "content_filter"}:
+        state = ExchangeState.INCOMPLETE
+    else:
+        state = ExchangeState.COMPLETED
+    told = None if error is None else _error(error.code, error.detail)
+    return _ending(state, None, envelope, told)
+
+
+def error_of(running: Running) -> ProviderError | None:
+    """Why an answer that is over is not whole; None where it is, or was stopped."""
+    outcome = running.outcome
+    found = running.error or (None if outcome is None else outcome.error)
+    if found is None and outcome is not None and not outcome.whole and not running.cancelled:
+        found = ProviderError(Code.PROVIDER_CUT, "The answer was cut before its end.")
+    return found
+
+
+def _error(code: str, detail: str) -> tuple[str, str]:
+    return _CODES.get(Code(code), "server_error"), detail
+
+
+def _ending(
+    state: ExchangeState,
+    ended_ms: int | None,
+    envelope: Mapping[str, Any],
+    error: tuple[str, str] | None,
+) -> Ending:
+    choices = cast("list[Json]", envelope.get("choices") or [{}])
+    logprobs = cast("Json", choices[0].get("logprobs") or {})
+    return Ending(
+        state=state,
+        ended_ms=ended_ms,
+        finish=choices[0].get("finish_reason"),
+        usage=envelope.get("usage"),
+        error=error,
+        logprobs=tuple(logprobs.get("content") or ()),
+    )

@@ -1,0 +1,418 @@
+"""What a client asks of the Responses API, and the chat completion that it becomes.
+
+`read` takes a body apart and refuses what cannot be done, naming the parameter. What it does not know it keeps, and
+passes on: model servers have fields of their own. `chat_body` says the same as a chat completion. Tools that run inside
+a model server (web search, files, code, MCP, …) exist only where that server speaks the Responses API itself.
+
+Nothing is asked of the core here.
+"""
+
+import re
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar, cast
+
+from palaver.model import AgentCard, Entry, ExchangeId, Kind, Message, Role, RoomId, Status
+from palaver.wire.openai import items
+from palaver.wire.openai.chat.messages import messages_of
+from palaver.wire.openai.items import Invalid, Json, as_object
+from palaver.wire.openai.params import metadata_of, room_of
+
+CHARS_A_TOKEN = 4
+
+_OURS = frozenset(
+    {
+        *("background", "context_management", "conversation", "include", "input", "instructions"),
+        *("max_output_tokens", "max_tool_calls", "metadata", "model", "moderation"),
+        *("parallel_tool_calls", "previous_response_id", "prompt", "reasoning", "store", "stream"),
+        *("stream_options", "text", "tool_choice", "tools", "top_logprobs", "truncation"),
+        *("messages", "n", "max_tokens", "max_completion_tokens", "response_format"),
+    }
+)
+"""What is said in another way to a chat completion, or not at all. All else goes through as it is."""
+Said = TypeVar("Said", Entry, Message, Entry | Message)
+
+_LOGPROBS = "message.output_text.logprobs"
+_TRUNCATIONS = ("auto", "disabled")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A request that was read. `body` is all that it says but the input and what stands beside it here.
+
+    `given` is the input as it came, `refused` why it cannot be asked as a chat completion, where it cannot.
+    """
+
+    body: Json
+    model: str
+    entries: tuple[Entry, ...]
+    room: RoomId | None
+    previous: ExchangeId | None
+    stream: bool
+    background: bool
+    store: bool
+    metadata: Mapping[str, str]
+    agent: AgentCard | None = None
+    given: tuple[Json, ...] = ()
+    refused: Invalid | None = None
+
+    @property
+    def truncates(self) -> bool:
+        """Whether the oldest may be left out when it is too long for the model."""
+        return self.body.get("truncation") == "auto"
+
+
+def read(body: Json) -> Wanted:
+    """Takes a request apart. Refused: what is not of its shape, and what cannot be."""
+    model = body.get("model")
+    if not isinstance(model, str) or not model:
+        raise Invalid("Missing required parameter: 'model'.", "model", "missing_required_parameter")
+    if body.get("prompt") is not None:
+        raise Invalid("There are no stored prompts here: send 'instructions'.", "prompt")
+    previous, room = _previous(body), room_of(body)
+    if previous is not None and room is not None:
+        raise Invalid(
+            "'previous_response_id' and 'conversation' exclude each other.",
+            "previous_response_id",
+            "mutually_exclusive_parameters",
+        )
+    if body.get("input") is None and previous is None and room is None:
+        raise Invalid("Missing required parameter: 'input'.", "input", "missing_required_parameter")
+    background, store = _flag(body, "background"), _flag(body, "store", default=True)
+    if background and not store:
+        raise Invalid("A background response must be stored: 'store' is false.", "background")
+    _check(body)
+    kept = {key: value for key, value in body.items() if key not in {"input", "metadata"}}
+    given: object = body.get("input") or []
+    entries = items.entries_of(body.get("input"))
+    if isinstance(given, str):
+        given = [{"role": "user", "content": given}]
+    return Wanted(
+        body=kept,
+        model=model,
+        entries=entries,
+        given=tuple(cast("list[Json]", given)),
+        room=room,
+        previous=previous,
+        stream=_flag(body, "stream"),
+        background=background,
+        store=store,
+        metadata=metadata_of(body.get("metadata")),
+    )
+
+
+def _previous(body: Json) -> ExchangeId | None:
+    given = body.get("previous_response_id")
+    if given is None:
+        return None
+    found = items.exchange_id(given) if isinstance(given, str) else None
+    if found is None:
+        raise previous_not_found(given)
+    return found
+
+
+def previous_not_found(given: object) -> Invalid:
+    """What is told when there is no such response to go on from."""
+    return Invalid(
+        f"Previous response with id '{given}' not found.",
+        "previous_response_id",
+        "previous_response_not_found",
+    )
+
+
+def _flag(body: Json, name: str, *, default: bool = False) -> bool:
+    value = body.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise Invalid("Must be true or false.", name)
+    return default if value is None else value
+
+
+def _check(body: Json) -> None:
+    """Refuses numbers and words outside of their ranges."""
+    _number(body, "temperature", 0, 2)
+    _number(body, "top_p", 0, 1)
+    _number(body, "max_output_tokens", 1, whole=True)
+    _number(body, "max_tool_calls", 1, whole=True)
+    _number(body, "top_logprobs", 0, 20, whole=True)
+    if body.get("truncation") not in (None, *_TRUNCATIONS):
+        raise Invalid(f"Must be one of {', '.join(_TRUNCATIONS)}.", "truncation")
+    if body.get("instructions") is not None and not isinstance(body["instructions"], str | list):
+        raise Invalid("Must be a text.", "instructions")
+    for name in ("text", "reasoning", "stream_options"):
+        if body.get(name) is not None and not isinstance(body[name], dict):
+            raise Invalid("Must be an object.", name)
+    for name in ("tools", "include"):
+        if body.get(name) is not None and not isinstance(body[name], list):
+            raise Invalid("Must be a list.", name)
+
+
+def _number(
+    body: Json, name: str, least: float, most: float | None = None, *, whole: bool = False
+) -> None:
+    value = body.get(name)
+    if value is None:
+        return
+    kinds = int if whole else (int, float)
+    inside = (
+        isinstance(value, kinds)
+        and not isinstance(value, bool)
+        and value >= least
+        and (most is None or value <= most)
+    )
+    if not inside:
+        ends = f"at least {least:g}" if most is None else f"from {least:g} to {most:g}"
+        raise Invalid(f"Must be a {'whole ' if whole else ''}number {ends}.", name)
+
+
+def unanswered(entries: Iterable[Entry], known: Iterable[Message]) -> str | None:
+    """The first call that a result is for and that nobody made; None when every result has its call."""
+    called = {items.call_id_of(one) for one in known if one.kind == Kind.TOOL_CALL}
+    for entry in entries:
+        if entry.kind is Kind.TOOL_CALL:
+            called.add(str(entry.meta.get("call_id")))
+        elif entry.kind is Kind.TOOL_RESULT and entry.meta.get("call_id") not in called:
+            return str(entry.meta.get("call_id"))
+    return None
+
+
+def tokens_in(values: Sequence[object]) -> int:
+    """About how many tokens texts take, wherever they stand in these JSON values."""
+    chars, left = 0, list(values)
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            chars += len(value) if not _DATA_URL.match(value) else 0
+        elif isinstance(value, dict):
+            left.extend(cast("Json", value).values())
+        elif isinstance(value, list):
+            left.extend(cast("list[object]", value))
+    return -(-chars // CHARS_A_TOKEN)
+
+
+_DATA_URL = re.compile(r"data:[^,]{1,100},")
+
+
+# as a chat completion
+
+
+def chat_messages(said: Iterable[Entry | Message], origin: str | None = None) -> list[Json]:
+    """The messages of a room as those of a chat completion, as servers of every kind understand them.
+
+    What a model thought is not told to it again, but for what led to a tool's call; that, and what stood beside its
+    words, is told to whom it is from (`origin`) and nobody else. A developer is the system.
+    """
+    kept = spoken(said)
+    calls = [one.kind == Kind.TOOL_CALL for one in kept]
+    told = [
+        _telling(one, origin, thinks=calls[place] or calls[place + 1 : place + 2] == [True])
+        for place, one in enumerate(kept)
+    ]
+    return [_plain(message) for message in messages_of(told)]
+
+
+def spoken(said: Iterable[Said]) -> list[Said]:
+    """What says something to a model: not the silence of an answer that was cut, or its call that nobody answered."""
+    told = list(said)
+    answered = {one.meta.get("call_id") for one in told if one.kind == Kind.TOOL_RESULT}
+    return [one for one in told if not _says_nothing(one, answered)]
+
+
+def _says_nothing(one: Entry | Message, answered: Container[object]) -> bool:
+    if one.role is not Role.ASSISTANT or not isinstance(one, Message):
+        return False
+    if one.kind == Kind.TOOL_CALL:
+        return one.status is not Status.DONE and items.call_id_of(one) not in answered
+    return one.kind == Kind.TEXT and not one.text and not one.meta.keys() & {"parts", "refusal"}
+
+
+def _telling(one: Entry | Message, origin: str | None, *, thinks: bool) -> Entry | Message:
+    """As it is told again. `thinks`: with what the model thought."""
+    meta = {key: value for key, value in one.meta.items() if key not in {"reasoning", "more"}}
+    beside = as_object(meta.pop("beside", None))
+    beside = beside if beside.get("origin") == origin else {}
+    fields = as_object(beside.get("message"))
+    if thinks and "thought_in" in beside:
+        fields = {**fields, beside["thought_in"]: one.meta.get("reasoning", "")}
+    if one.kind != Kind.TOOL_CALL:
+        return replace(one, meta=meta | ({"more": fields} if fields else {}))
+    if isinstance(one, Message):
+        meta["call_id"] = items.call_id_of(one)
+    if beside:
+        meta |= {"more": as_object(beside.get("call")), "message": {"more": fields}}
+    return replace(one, text=one.text or "{}", meta=meta)
+
+
+def _plain(message: Json) -> Json:
+    said = dict(message)
+    if said["role"] == Role.DEVELOPER.value:
+        said["role"] = Role.SYSTEM.value
+    content: object = said.get("content")
+    if isinstance(content, list):
+        parts = cast("list[Json]", content)
+        said["content"] = [items.chat_part(part, "input") for part in parts]
+    return said
+
+
+def chat_body(wanted: Wanted, messages: Sequence[Json]) -> Json:
+    """The request as a chat completion that streams. `messages` is the whole conversation, oldest first."""
+    body = wanted.body
+    chat: Json = {key: value for key, value in body.items() if key not in _OURS}
+    chat["model"] = wanted.model
+    chat["messages"] = [*_instructions(body.get("instructions")), *messages]
+    if body.get("max_output_tokens") is not None:
+        chat["max_tokens"] = body["max_output_tokens"]
+    effort = as_object(body.get("reasoning")).get("effort")
+    if effort is not None:
+        chat["reasoning_effort"] = effort
+    if body.get("top_logprobs") or _LOGPROBS in (body.get("include") or ()):
+        chat |= {"logprobs": True, "top_logprobs": body.get("top_logprobs") or 0}
+    return chat | _format(body) | _tools(body) | _STREAMING
+
+
+def as_agent(card: AgentCard, chat: Json, model: str, system_prompt: str) -> Json:
+    """A chat completion as an agent of ours answers it: its settings unless others are asked for, its words first."""
+    prompt = card.system_prompt or system_prompt
+    said = [{"role": "system", "content": prompt}] if prompt else []
+    return {**card.settings, **chat, "model": model, "messages": [*said, *chat["messages"]]}
+
+
+_STREAMING: Json = {"stream": True, "stream_options": {"include_usage": True}}
+
+
+def _instructions(given: object) -> list[Json]:
+    if isinstance(given, str) and given:
+        return [{"role": "system", "content": given}]
+    texts = [entry.text for entry in items.entries_of(given or [], "instructions")]
+    return [{"role": "system", "content": text} for text in texts if text]
+
+
+def _format(body: Json) -> Json:
+    """`text` as a chat completion says it."""
+    text = as_object(body.get("text"))
+    said: Json = {}
+    if text.get("verbosity") is not None:
+        said["verbosity"] = text["verbosity"]
+    wanted = as_object(text.get("format"))
+    match wanted.get("type"):
+        case None | "text":
+            pass
+        case "json_schema":
+            schema = {key: value for key, value in wanted.items() if key != "type"}
+            said["response_format"] = {"type": "json_schema", "json_schema": schema}
+        case _:
+            said["response_format"] = wanted
+    return said
+
+
+def _tools(body: Json) -> Json:
+    """The tools and their choice as a chat completion says them. Refused: tools that run in a model server."""
+    tools = [_tool(tool, place) for place, tool in enumerate(_listed(body, "tools"))]
+    choice: object = body.get("tool_choice")
+    if isinstance(choice, dict):
+        named = cast("Json", choice)
+        match named.get("type"):
+            case "function":
+                choice = {"type": "function", "function": {"name": named.get("name")}}
+            case "allowed_tools":
+                allowed = {as_object(tool).get("name") for tool in _listed(named, "tools")}
+                tools = [tool for tool in tools if tool["function"]["name"] in allowed]
+                choice = named.get("mode", "auto")
+            case other:
+                raise _hosted(other, "tool_choice")
+    if not tools:
+        return {}
+    said: Json = {"tools": tools}
+    if choice is not None:
+        said["tool_choice"] = choice
+    if body.get("parallel_tool_calls") is not None:
+        said["parallel_tool_calls"] = body["parallel_tool_calls"]
+    return said
+
+
+def _tool(given: object, place: int) -> Json:
+    tool = as_object(given)
+    kind = tool.get("type")
+    if kind != "function":
+        raise _hosted(kind, f"tools[{place}]")
+    if not isinstance(tool.get("name"), str):
+        raise Invalid("A function needs a name.", f"tools[{place}].name")
+    known = ("name", "description", "parameters", "strict")
+    function = {key: tool[key] for key in known if tool.get(key) is not None}
+    return {"type": "function", "function": function}
+
+
+def _listed(body: Json, name: str) -> list[Json]:
+    return body.get(name) or []
+
+
+def _hosted(kind: object, param: str) -> Exception:
+    return Invalid(
+        f"The tool '{kind}' runs inside a model server that speaks the Responses API, and this one speaks chat"
+        " completions: only functions can be used here.",
+        param,
+        "unsupported_tool",
+    )
+
+
+# as it is told back
+
+
+def skeleton(
+    wanted: Json,
+    *,
+    response: str,
+    model: str,
+    created_ms: int,
+    metadata: Mapping[str, str],
+    room: RoomId | None = None,
+    previous: ExchangeId | None = None,
+) -> Json:
+    """A response before anything of it is there. Every key is present, the null ones too."""
+    background = bool(wanted.get("background"))
+    shown: Json = {
+        "id": response,
+        "object": "response",
+        "created_at": created_ms // 1000,
+        "completed_at": None,
+        "status": "queued" if background else "in_progress",
+        "background": background,
+        "error": None,
+        "incomplete_details": None,
+        "model": model,
+        "output": [],
+        "previous_response_id": None if previous is None else items.response_id(previous),
+        "conversation": None if room is None else {"id": items.conversation_id(room)},
+        "prompt": None,
+        "reasoning": {"effort": None, "summary": None, **(wanted.get("reasoning") or {})},
+        "text": {"format": {"type": "text"}, **(wanted.get("text") or {})},
+        "tools": [_shown_tool(tool) for tool in _listed(wanted, "tools")],
+        "usage": None,
+        "metadata": dict(metadata),
+    }
+    for name, default in _ECHOED.items():
+        given = wanted.get(name)
+        shown[name] = default if given is None else given
+    return shown
+
+
+_ECHOED: Json = {
+    **dict.fromkeys(("instructions", "max_output_tokens", "max_tool_calls", "user")),
+    **dict.fromkeys(("prompt_cache_key", "prompt_cache_retention", "safety_identifier")),
+    "parallel_tool_calls": True,
+    "service_tier": "default",
+    "store": True,
+    "temperature": 1.0,
+    "tool_choice": "auto",
+    "top_logprobs": 0,
+    "top_p": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+    "truncation": "disabled",
+}
+"""What a response says as its request said it, and what it says where the request said nothing."""
+
+
+def _shown_tool(tool: Json) -> Json:
+    if tool.get("type") != "function":
+        return tool
+    return {"description": None, "parameters": None, "strict": None, **tool}

@@ -1,0 +1,429 @@
+"""`/v1/responses`: stateful answers, over model servers that know nothing but chat completions.
+
+A response is an exchange; its input and its output are messages of a room, which is its conversation. What streams is
+composed of the pieces of the answer, live or stored, so a client that lost its connection, or whose server died, goes
+on with `GET …?stream=true&starting_after=N`. An answer of which nothing came is an HTTP error for the client that waits
+for it, and a response that failed for everyone who asks later. A request that names neither a response nor a
+conversation may bring all that was said, as some libraries do: it goes on in the room that holds it.
+
+`store: false` keeps nothing, neither request nor answer. Where the model server speaks this API itself, such a request
+is passed on to it byte for byte, with all that only that server can do. Deleting a response takes it from this API;
+what was said stays in the room.
+"""
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import replace
+from functools import partial
+from hashlib import blake2b
+from http import HTTPStatus
+from typing import cast
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Send
+
+from palaver.core.answers.tape import Asked, Call, Running
+from palaver.core.runtime import Core
+from palaver.errors import Code, ProviderError, Refused
+from palaver.model import (
+    Actor,
+    Entry,
+    Exchange,
+    ExchangeId,
+    ExchangeKind,
+    ExchangeState,
+    Kind,
+    Message,
+    MessageId,
+    Scope,
+)
+from palaver.wire.live import frames
+from palaver.wire.openai import items, problems
+from palaver.wire.openai.auth import caller, visibility_of
+from palaver.wire.openai.items import Invalid, Json, as_object
+from palaver.wire.openai.models import Models
+from palaver.wire.openai.names import named
+from palaver.wire.openai.paging import page_of, paging_of
+from palaver.wire.openai.params import answer, is_repeated
+from palaver.wire.openai.proxy import answered, joined, passed_on, refusal, whole
+from palaver.wire.openai.responses import relay, replay, requests
+from palaver.wire.openai.responses.events import Composer
+from palaver.wire.openai.responses.relay import Relayed
+from palaver.wire.openai.responses.requests import Wanted
+from palaver.wire.streams import Attended, event_headers, stream
+
+PAGE = 200
+ABSENT_SECONDS = 60.0
+"""How long a model server that does not speak this API is not asked in it again."""
+STRANGE_SECONDS = 3600.0
+"""The same of one whose events cannot be followed: each try has it begin an answer that nobody reads."""
+
+_ABSENT = frozenset({404, 405, 501})
+_GOES_ON = ("previous_response_id", "conversation", "background")
+
+
+class Responses:
+    """The calls of the Responses API."""
+
+    def __init__(self, core: Core, models: Models) -> None:
+        self._core = core
+        self._models = models
+        self._chat_until = 0.0
+        self._not_until = 0.0
+
+    def routes(self) -> list[Route]:
+        """The calls under their addresses."""
+        one = "/responses/{response}"
+        return [
+            Route("/responses", self.create, methods=["POST"]),
+            Route("/responses/input_tokens", self.input_tokens, methods=["POST"]),
+            Route("/responses/compact", self.compact, methods=["POST"]),
+            Route(one, self.retrieve, methods=["GET"]),
+            Route(one, self.delete, methods=["DELETE"]),
+            Route(f"{one}/cancel", self.cancel, methods=["POST"]),
+            Route(f"{one}/input_items", self.input_items, methods=["GET"]),
+        ]
+
+    async def create(self, request: Request) -> Response:
+        """Answers; or begins to, in the background."""
+        me = await caller(request, Scope.RESPONSES)
+        raw = await request.body()
+        body = frames.load(raw)
+        passed = await self._passed(request, raw, body)
+        if passed is not None:
+            return passed
+        wanted = await self._wanted(me, body)
+        if not wanted.store:
+            running = await self._unstored(me, wanted)
+            composer = self._unstored_composer(wanted)
+        else:
+            running = await self._stored(me, wanted, request, raw)
+            exchange = running.exchange
+            assert exchange is not None, "it is stored"
+            composer = replay.composer_of(exchange)
+            if wanted.background and not (wanted.stream or running.dup):
+                return answer(composer.response)
+            if wanted.background or running.over:
+                return await self._shown(me, exchange, streams=wanted.stream)
+        return self._awaited(running, composer, streams=wanted.stream)
+
+    async def retrieve(self, request: Request) -> Response:
+        """A response as it is now, or its events from the first, or from behind a number, to its end."""
+        me = await caller(request, Scope.RESPONSES)
+        exchange = await self._exchange(me, request)
+        query = request.query_params
+        after = query.get("starting_after") or "-1"
+        if not after.removeprefix("-").isdecimal():
+            raise Invalid("Must be a whole number.", "starting_after")
+        streams = query.get("stream", "").lower() in {"true", "1"}
+        return await self._shown(me, exchange, streams=streams, after=int(after[:18]))
+
+    async def delete(self, request: Request) -> Response:
+        """Takes a response out of this API. The room keeps what was said."""
+        me = await caller(request, Scope.RESPONSES)
+        exchange = await self._exchange(me, request)
+        await self._core.exchanges.forget(me, exchange.id)
+        gone = {"object": "response", "deleted": True}
+        return answer({"id": items.response_id(exchange.id), **gone})
+
+    async def cancel(self, request: Request) -> Response:
+        """Stops a background response; what came is kept. Once stopped, it stays so."""
+        me = await caller(request, Scope.RESPONSES)
+        exchange = await self._exchange(me, request)
+        if not exchange.request.get("background"):
+            raise Invalid("Cannot cancel a response that does not run in the background.", None)
+        if exchange.state is ExchangeState.RUNNING:
+            exchange = await self._core.exchanges.cancel(me, exchange.id)
+        elif exchange.state is not ExchangeState.CANCELLED:
+            raise Invalid(f"Cannot cancel a response that is {exchange.state.value}.", None)
+        return answer(await replay.response_of(self._core, exchange))
+
+    async def input_items(self, request: Request) -> Response:
+        """What was given to the model, what was said before included; the newest first unless asked otherwise."""
+        me = await caller(request, Scope.RESPONSES)
+        paging = paging_of(request, newest_first=True)
+        exchange = await self._exchange(me, request)
+        said = await self._core.exchanges.messages(exchange, answers=False)
+        data = [items.item_of(message) for message in said]
+        return answer(page_of(data, paging))
+
+    async def input_tokens(self, request: Request) -> Response:
+        """About how many tokens a request would be to the model."""
+        me = await caller(request, Scope.RESPONSES)
+        wanted = await self._wanted(me, frames.load(await request.body()))
+        before = requests.chat_messages(await self._before(me, wanted))
+        chat = requests.chat_body(wanted, [*before, *requests.chat_messages(wanted.entries)])
+        count = requests.tokens_in(
+            [chat["messages"], chat.get("tools"), chat.get("response_format")]
+        )
+        return answer({"object": "response.input_tokens", "input_tokens": count})
+
+    async def compact(self, request: Request) -> Response:
+        """Is not there: no model server that speaks chat completions can do it."""
+        await caller(request, Scope.RESPONSES)
+        raise Invalid(
+            "Conversations are not compacted here: use 'truncation': 'auto'.",
+            None,
+            "unsupported_operation",
+        )
+
+    # what is asked
+
+    async def _passed(self, request: Request, raw: bytes, body: Json) -> Response | None:
+        """A request of which nothing is kept, passed on to a model server that speaks this API; None elsewhere."""
+        goes_on = any(body.get(name) is not None for name in _GOES_ON)
+        if body.get("store") is not False or goes_on or not self._speaks():
+            return None
+        if await self._models.agent(str(body.get("model"))) is not None:
+            return None
+        headers = passed_on(request.headers.items()) | {"content-type": "application/json"}
+        streams = body.get("stream") is True
+        call = await self._core.call("POST", "/responses", raw, headers, stream=streams)
+        if call.status in _ABSENT:
+            await self._note_absent(call)
+            return None
+        return await answered(call)
+
+    async def _wanted(self, me: Actor, body: Json) -> Wanted:
+        """A request that can be done. Refused: one that cannot."""
+        given: object = body.get("input")
+        if isinstance(given, list):
+            body["input"] = [await self._named(me, one) for one in cast("list[object]", given)]
+        wanted = requests.read(body)
+        wanted = replace(wanted, agent=await self._models.agent(wanted.model))
+        try:
+            requests.chat_body(wanted, requests.chat_messages(wanted.entries))
+        except Invalid as refused:
+            if not self._relays(wanted):
+                raise
+            wanted = replace(wanted, refused=refused)
+        if any(entry.kind is Kind.TOOL_RESULT for entry in wanted.entries):
+            call = requests.unanswered(wanted.entries, await self._before(me, wanted))
+            if call is not None:
+                raise Invalid(
+                    f"No tool call found for function call output with call_id {call}.", "input"
+                )
+        return wanted
+
+    async def _named(self, me: Actor, given: object) -> object:
+        """The item itself, where one is only named. Refused: an item that is not there."""
+        item = as_object(given)
+        named = item.get("type", "role" in item or "item_reference") == "item_reference"
+        if not named or not isinstance(item.get("id"), str):
+            return given
+        message = items.message_id(item["id"])
+        try:
+            if message is not None:
+                found = await self._core.chat.message(me, message)
+                await self._core.access.conversation(me, found.room)
+                return items.item_named(item["id"], found)
+        except Refused:
+            pass
+        raise Invalid(f"Item with id '{item['id']}' not found.", "input")
+
+    async def _before(self, me: Actor, wanted: Wanted) -> Sequence[Message]:
+        """What was said before the request's own input."""
+        if wanted.previous is not None:
+            previous = await self._previous(me, wanted.previous)
+            read = self._core.exchanges.messages
+            return (*await read(previous, answers=False), *await read(previous, answers=True))
+        if wanted.room is None:
+            return ()
+        await self._core.access.conversation(me, wanted.room)
+        found: list[Message] = []
+        at: int | None = 0
+        while at is not None:
+            page = await self._core.chat.history(me, wanted.room, after=at, limit=PAGE)
+            found += [one for one in page.messages if one.deleted_ms is None]
+            at = page.after
+        return found
+
+    async def _previous(self, me: Actor, id_: ExchangeId) -> Exchange:
+        """The response to go on from. Refused: one that is not there."""
+        return await self._response(me, id_, requests.previous_not_found(items.response_id(id_)))
+
+    async def _stored(self, me: Actor, wanted: Wanted, request: Request, raw: bytes) -> Running:
+        """The exchange, its request stored and its answer on the way."""
+        if wanted.previous is not None:
+            await self._previous(me, wanted.previous)
+        visibility, whole = visibility_of(request), wanted.room is None and wanted.previous is None
+        about = {**wanted.body, "metadata": wanted.metadata}
+        names = named(request, about, wanted.entries, visibility, whole=whole)
+        asked = Asked(
+            kind=ExchangeKind.RESPONSE,
+            entries=wanted.entries,
+            model=wanted.model,
+            request=wanted.body,
+            room=names.room,
+            client=names.client,
+            about=names.about,
+            title=names.title,
+            visibility=visibility,
+            whole=whole,
+            previous=wanted.previous,
+            kept=True,
+            metadata=wanted.metadata,
+            agent=None if wanted.agent is None else wanted.agent.actor.id,
+            digest=blake2b(raw, digest_size=32).digest(),
+            repeated=is_repeated(request),
+        )
+        async with AsyncExitStack() as unless_used:
+            call = await self._tried(me, wanted)
+            if call is not None:
+                unless_used.push_async_callback(call.close)
+            running = await self._core.exchanges.open(me, asked)
+            if not running.dup:
+                unless_used.pop_all()
+                close = None if call is None else call.close
+                ask = partial(self._ask, wanted, running, call)
+                self._core.exchanges.run(running, ask, close=close)
+        return running
+
+    async def _ask(self, wanted: Wanted, running: Running, tried: Call | None) -> Call:
+        said, exchange = running.context, running.exchange
+        assert exchange is not None, "it is stored"
+        call = tried or await self._in_their_words(wanted, relay.input_of(said))
+        return _begun(call or await self._complete(wanted, said), exchange.message)
+
+    async def _unstored(self, me: Actor, wanted: Wanted) -> Running:
+        before = await self._before(me, wanted)
+        tried = await self._tried(me, wanted)
+
+        async def ask() -> Call:
+            call = tried or await self._in_their_words(
+                wanted, [*relay.input_of(before), *wanted.given]
+            )
+            call = call or await self._complete(wanted, [*before, *wanted.entries])
+            return _begun(call, MessageId(f"m_{self._core.clock.new_id()}"))
+
+        return self._core.exchanges.unstored(ask, close=None if tried is None else tried.close)
+
+    async def _tried(self, me: Actor, wanted: Wanted) -> Call | None:
+        """What no chat completion can be asked, asked before anything is stored. Refused: what nobody can do."""
+        if wanted.refused is None:
+            return None
+        given = [*relay.input_of(await self._before(me, wanted)), *wanted.given]
+        call = await self._in_their_words(wanted, given)
+        if call is None:
+            raise wanted.refused
+        return call
+
+    def _relays(self, wanted: Wanted) -> bool:
+        """Whether the model server may be asked in this API, and its events be followed."""
+        followed = self._core.clock.monotonic() >= self._not_until
+        return wanted.agent is None and followed and self._speaks()
+
+    async def _in_their_words(self, wanted: Wanted, given: Sequence[Json]) -> Call | None:
+        """The answer of a model server that speaks this API; None from any other."""
+        if not self._relays(wanted):
+            return None
+        body = relay.request_of(wanted.body, given)
+        headers = {"content-type": "application/json"}
+        call = await self._core.call("POST", "/responses", body, headers, stream=True)
+        if call.status in _ABSENT:
+            await self._note_absent(call)
+            return None
+        if call.status >= HTTPStatus.MULTIPLE_CHOICES:
+            return call
+        found = await relay.relayed(call)
+        if found is None:
+            self._not_until = self._core.clock.monotonic() + STRANGE_SECONDS
+        return found
+
+    def _speaks(self) -> bool:
+        """Whether the model server is not known to have nothing of this API."""
+        auto = self._core.settings.openai_responses == "auto"
+        return auto and self._core.clock.monotonic() >= self._chat_until
+
+    async def _note_absent(self, call: Call) -> None:
+        """Remembers it, unless it is only a model that is not there."""
+        if b"model" not in (await whole(call)).lower():
+            self._chat_until = self._core.clock.monotonic() + ABSENT_SECONDS
+
+    async def _complete(self, wanted: Wanted, said: Sequence[Entry | Message]) -> Call:
+        model = wanted.model
+        if wanted.agent is not None:
+            model = wanted.agent.model or await self._models.default()
+        origin = await self._core.origin(model)
+        try:
+            chat = requests.chat_body(wanted, requests.chat_messages(said, origin))
+        except Invalid as refused:  # something that was said before, and that a chat cannot hold
+            raise ProviderError(Code.PROVIDER_REFUSED, refused.detail, temporary=False) from refused
+        if wanted.agent is not None:
+            chat = requests.as_agent(wanted.agent, chat, model, self._core.settings.system_prompt)
+        return await self._core.complete(chat, shortens=wanted.truncates)
+
+    def _unstored_composer(self, wanted: Wanted) -> Composer:
+        clock = self._core.clock
+        skeleton = requests.skeleton(
+            wanted.body,
+            response=f"resp_{clock.new_id()}",
+            model=wanted.model,
+            created_ms=clock.now_ms(),
+            metadata=wanted.metadata,
+            room=wanted.room,
+            previous=wanted.previous,
+        )
+        return Composer(skeleton, MessageId(f"m_{clock.new_id()}"))
+
+    # what is answered
+
+    async def _exchange(self, me: Actor, request: Request) -> Exchange:
+        """The response that is meant. Refused: `exchange_not_found`."""
+        given = request.path_params["response"]
+        missing = Refused(Code.EXCHANGE_NOT_FOUND, f"Response with id '{given}' not found.")
+        return await self._response(me, items.exchange_id(given), missing)
+
+    async def _response(self, me: Actor, id_: ExchangeId | None, missing: Refused) -> Exchange:
+        try:
+            found = None if id_ is None else await self._core.exchanges.get(me, id_)
+        except Refused:
+            found = None
+        if found is None or found.kind is not ExchangeKind.RESPONSE:
+            raise missing
+        return found
+
+    async def _shown(
+        self, me: Actor, exchange: Exchange, *, streams: bool, after: int = -1
+    ) -> Response:
+        if not streams:
+            return answer(await replay.response_of(self._core, exchange))
+        running = self._core.exchanges.running(exchange.id)
+        if running is None:
+            told = replay.stored_events(self._core, me, exchange)
+        else:
+            told = replay.live_events(running, replay.composer_of(exchange))
+        framed = replay.framed(told, after=after)
+        return Attended(lambda send: stream(send, framed, event_headers()))
+
+    def _awaited(self, running: Running, composer: Composer, *, streams: bool) -> Response:
+        """The whole response, or its events once its answer begins, for the client that asked. It may go meanwhile."""
+
+        async def tell(send: Send) -> Response | None:
+            call = await running.begun()
+            if call.status >= HTTPStatus.MULTIPLE_CHOICES:
+                return refusal(call, await joined(running.follow()))
+            told = replay.live_events(running, composer)
+            if streams:
+                await stream(send, replay.framed(told), event_headers())
+                return None
+            async with aclosing(told):
+                async for _ in told:
+                    pass
+            return answer(composer.response)
+
+        return Attended(
+            tell,
+            lambda: self._core.exchanges.left(running),
+            early=event_headers() if streams else None,
+            refused=lambda failure: b"data: %s\n\n" % frames.dump(problems.document(failure)),
+        )
+
+
+def _begun(call: Call, first: MessageId) -> Call:
+    """A call whose answer's first message will have this id."""
+    if isinstance(call, Relayed):
+        call.first = first
+    return call

@@ -1,0 +1,1 @@
+"""What is looked at: the built `page`, the API `reference`, and the `metrics`."""

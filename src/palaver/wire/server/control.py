@@ -1,0 +1,241 @@
+"""The control socket: what an operator's commands ask of a running server, because it has the SQLite file to itself.
+
+A Unix socket in the data directory that only its owner can open, and so the one who may open the database anyway; who
+can connect may do everything here. A connection carries lines of JSON, a request and its answer in turn:
+`{"database": …, "do": "key.create" | "key.list" | "key.revoke", …}`, `{"ok": …}` or `{"error": {code, detail,
+temporary}}`. `server.json` says where the socket is. On PostgreSQL there is none: commands go to the database.
+
+The same requests can be asked of a database that no server uses; so a command needs to know of one way only.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+import socket
+import stat
+import sys
+import tempfile
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import cast
+
+import structlog
+
+from palaver.core.api_keys import Keys
+from palaver.core.runtime import Core
+from palaver.errors import Code, PalaverError, Refused, Unavailable
+from palaver.model import KeyId
+from palaver.settings import Settings
+from palaver.wire.live import frames
+from palaver.wire.live.frames import Json
+
+NOTE = "server.json"
+SOCKET = "control.sock"
+CREATE = "key.create"
+PATH_BYTES_MAX = 100
+"""What every system can take as the address of a Unix socket, its end included."""
+LINE_BYTES_MAX = 262_144
+ANSWER_SECONDS_MAX = 30.0
+CONNECTIONS_MAX = 16
+
+log = structlog.stdlib.get_logger()
+
+
+async def asked(settings: Settings, request: Mapping[str, object]) -> Json:
+    """The answer to a request, by the database itself or by the server that has it.
+
+    Refused: what the request is refused with, `database_missing` (only a new key makes a database), and
+    `database_locked` when the server cannot be reached.
+    """
+    from palaver.core import maintenance  # noqa: PLC0415  for commands; a server is smaller without it
+
+    try:
+        async with maintenance.keys(settings, make=request.get("do") == CREATE) as keys:
+            return await performed(keys, request)
+    except Refused as refused:
+        path = socket_of(settings) if refused.code is Code.DATABASE_LOCKED else None
+        if path is None:
+            raise
+        locked = refused
+    return await _asked_of_server(path, {**request, "database": _database(settings)}, locked)
+
+
+async def performed(keys: Keys, request: Mapping[str, object]) -> Json:
+    """Does what a request says. Refused: what `Keys` refuses, and `bad_request`."""
+    match request:
+        case {
+            "do": str() as do,
+            "name": None | str() as name,
+            "scopes": list(),
+            "as": None | str() as handle,
+        } if do == CREATE:
+            scopes = [str(word) for word in cast("list[object]", request["scopes"])]
+            token, key = await keys.create(name=name, scopes=scopes, handle=handle)
+            return {"key": frames.key(key), "token": token}
+        case {"do": "key.list", "after": None | str() as after}:
+            found = await keys.listing(after=None if after is None else KeyId(after))
+            return {"keys": [frames.key(key) for key in found]}
+        case {"do": "key.revoke", "key": str() as id_}:
+            return {"key": frames.key(await keys.revoke(KeyId(id_)))}
+        case _:
+            raise Refused(
+                Code.BAD_REQUEST, "The running server does not know this command. Is it older?"
+            )
+
+
+def socket_of(settings: Settings) -> Path | None:
+    """Where the server of this data directory listens, by its `server.json`."""
+    try:
+        note = json.loads((settings.data_dir / NOTE).read_text(encoding="utf-8"))
+        return Path(note["control"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+@contextmanager
+def placed(settings: Settings) -> Generator[Path | None, None, None]:
+    """Where the control socket is to be; None where there is none. One that is too long is replaced.
+
+    Always by the same, so that the server after one that was killed takes it over.
+    """
+    if sys.platform == "win32" or settings.file is None:
+        yield None
+        return
+    path = (settings.data_dir / SOCKET).absolute()
+    private = None
+    if len(os.fsencode(path)) > PATH_BYTES_MAX:
+        name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+        private = Path(tempfile.gettempdir()) / f"palaver-{os.getuid()}-{name}"
+        path = private / SOCKET if _private(private) else None
+    try:
+        yield path
+    finally:
+        if private is not None:
+            with suppress(OSError):  # another server's socket is in it
+                private.rmdir()
+
+
+@asynccontextmanager
+async def controlled(core: Core, path: Path | None) -> AsyncGenerator[None, None]:
+    """Answers at this path until the block ends."""
+    listener = None if path is None or sys.platform == "win32" else _bound(path)
+    if path is None or listener is None:
+        yield
+        return
+    door = _Door(core)
+    try:
+        server = await asyncio.start_unix_server(door.meet, sock=listener, limit=LINE_BYTES_MAX)
+        try:
+            yield
+        finally:
+            server.close()
+            door.close()
+    finally:
+        _unbound(listener, path)
+
+
+class _Door:
+    """The server's side."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._database = _database(core.settings)
+        self._open: set[asyncio.StreamWriter] = set()
+
+    async def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection."""
+        if len(self._open) >= CONNECTIONS_MAX:
+            writer.close()
+            return
+        self._open.add(writer)
+        try:
+            while line := await reader.readline():
+                writer.write(frames.dump(await self._answer(line)) + b"\n")
+                await writer.drain()
+        except (ValueError, ConnectionError):  # a line that is too long, or a client that has gone
+            return
+        finally:
+            self._open.discard(writer)
+            writer.close()
+
+    def close(self) -> None:
+        """Ends all connections."""
+        for writer in self._open:
+            writer.close()
+
+    async def _answer(self, line: bytes) -> Json:
+        try:
+            request = frames.load(line)
+            if request.get("database") != self._database:
+                another = "The server of this data directory uses another database."
+                return {"error": _problem(Refused(Code.DATABASE_LOCKED, another))}
+            return {"ok": await performed(self._core.keys, request)}
+        except PalaverError as error:
+            return {"error": _problem(error)}
+        except Exception:
+            log.exception("control.failed")
+            return {
+                "error": _problem(Unavailable(Code.INTERNAL, "Something went wrong; it is logged."))
+            }
+
+
+async def _asked_of_server(path: Path, request: Json, locked: Refused) -> Json:
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            reader, writer = await asyncio.open_unix_connection(path, limit=LINE_BYTES_MAX)
+            try:
+                writer.write(frames.dump(request) + b"\n")
+                answer = cast("Json", json.loads(await reader.readline()))
+            finally:
+                writer.close()
+    except (OSError, ValueError, TimeoutError):
+        raise locked from None
+    if "error" in answer:
+        error = answer["error"]
+        kind = Unavailable if error["temporary"] else Refused
+        raise kind(Code(error["code"]), error["detail"])
+    return answer["ok"]
+
+
+def _private(folder: Path) -> bool:
+    """Whether the folder is there, and nobody else's."""
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+    return ours and not found.st_mode & 0o077
+
+
+def _bound(path: Path) -> socket.socket | None:
+    """A socket that nobody but its owner could open at any moment; None where the disk can have none.
+
+    What lies there is of a server that was killed: the lock of the database says that it is gone.
+    """
+    listener = socket.socket(socket.AF_UNIX)
+    before = os.umask(0o177)
+    try:
+        path.unlink(missing_ok=True)
+        listener.bind(os.fspath(path))
+    except OSError as problem:
+        log.warning("control.not_there", errno=problem.errno)
+        listener.close()
+        return None
+    finally:
+        os.umask(before)
+    return listener
+
+
+def _unbound(listener: socket.socket, path: Path) -> None:
+    listener.close()
+    path.unlink(missing_ok=True)
+
+
+def _database(settings: Settings) -> str:
+    """The SQLite file, as both sides name it."""
+    return str(settings.file and settings.file.resolve())
+
+
+def _problem(error: PalaverError) -> Json:
+    return {"code": error.code, "detail": error.detail, "temporary": error.temporary}

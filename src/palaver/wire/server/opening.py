@@ -1,0 +1,83 @@
+"""Opens the core; while a PostgreSQL server is away, whoever asks is answered 503 at once.
+
+Theory of operation. A start that takes longer than a moment serves a door of its own on the same port: it answers
+everything with `database_unavailable`, and `/health` with `degraded`. The core is tried again and again, at longer and
+longer intervals, and each reason is logged once. When the core is there the door closes, and clients queue in the
+listening socket for the moment until the real ones open. A SQLite file that cannot be opened is not waited for: nobody
+else will bring it.
+"""
+
+import asyncio
+import socket
+from contextlib import AsyncExitStack
+
+import structlog
+import uvicorn
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
+
+import palaver
+from palaver.core.runtime import Core, started
+from palaver.errors import Code, Unavailable
+from palaver.settings import Settings
+from palaver.wire import problems
+from palaver.wire.edge.protocols import EdgeConfig, EdgeTally
+from palaver.wire.live import frames
+from palaver.wire.openai import problems as openai
+
+MOMENT_SECONDS = 1.0
+AGAIN_SECONDS_MIN, AGAIN_SECONDS_MAX = 0.25, 5.0
+AWAY = Unavailable(
+    Code.DATABASE_UNAVAILABLE,
+    "The database is not open yet; this server waits for it.",
+    retry_ms=round(AGAIN_SECONDS_MAX * 1000),
+)
+HEALTH = {"status": "degraded", "service": "palaver", "db": "down", "version": palaver.__version__}
+
+log = structlog.stdlib.get_logger()
+
+
+async def opened(ending: AsyncExitStack, settings: Settings, listener: socket.socket) -> Core:
+    """The core, which ends with `ending`. Raises what `core.start.started` raises, but waits for PostgreSQL."""
+    server = uvicorn.Server(EdgeConfig(_away, settings, EdgeTally()))
+    over = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_answer(server, listener, over))
+        try:
+            return await _tried(ending, settings)
+        except Exception as error:  # noqa: BLE001  raised again below, outside of the group
+            failure = error
+        finally:
+            over.set()
+            server.should_exit = True
+    raise failure
+
+
+async def _tried(ending: AsyncExitStack, settings: Settings) -> Core:
+    wait, why = AGAIN_SECONDS_MIN, ""
+    while True:
+        try:
+            return await ending.enter_async_context(started(settings, encode=frames.encode))
+        except Unavailable as failure:
+            if settings.url.startswith("sqlite"):
+                raise
+            if why != (why := str(failure.__cause__ or failure.detail)):
+                log.warning("database.awaited", code=failure.code, why=why)
+        await asyncio.sleep(wait)
+        wait = min(2 * wait, AGAIN_SECONDS_MAX)
+
+
+async def _answer(server: uvicorn.Server, listener: socket.socket, over: asyncio.Event) -> None:
+    """Answers for the core when it takes longer than a moment."""
+    try:
+        await asyncio.wait_for(over.wait(), MOMENT_SECONDS)
+    except TimeoutError:
+        await server._serve([listener.dup()])  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  `serve` takes the signals
+
+
+async def _away(scope: Scope, receive: Receive, send: Send) -> None:
+    """ASGI: the answer of a server without its database."""
+    of_health = scope["path"] == "/health"
+    told = openai if scope["path"].startswith(openai.PREFIX) else problems
+    response = JSONResponse(HEALTH, AWAY.status) if of_health else told.response(AWAY)
+    await response(scope, receive, send)

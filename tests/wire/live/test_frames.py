@@ -1,0 +1,237 @@
+"""JSON in and out: what is read is one value for every parser, and what is written has the protocol's shapes."""
+
+import json
+from typing import Any
+
+import pytest
+
+from palaver.core.live import items
+from palaver.errors import Code, Refused, Unavailable
+from palaver.model import (
+    ActorId,
+    Event,
+    EventType,
+    Message,
+    MessageId,
+    Role,
+    RoomId,
+    Status,
+    TurnId,
+)
+from palaver.wire.live import frames
+
+ROOM = RoomId("r_1")
+MESSAGE = Message(
+    id=MessageId("m_1"),
+    room=ROOM,
+    seq=2,
+    author=ActorId("u_1"),
+    name="Ada",
+    role=Role.USER,
+    status=Status.DONE,
+    text="hi",
+    created_ms=1_795_205_700_007,
+)
+VIEW = items.StreamView(
+    room=ROOM,
+    message=MessageId("m_9"),
+    turn=TurnId("t_5"),
+    agent=ActorId("a_1"),
+    agent_name="Assistant",
+    after=2,
+    n=3,
+    text="abc",
+    reasoning="",
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"", Code.INVALID_JSON),
+        (b"{", Code.INVALID_JSON),
+        (b"NaN", Code.INVALID_JSON),
+        (b'{"a":-Infinity}', Code.INVALID_JSON),
+        (b'{"a":1e999}', Code.INVALID_JSON),
+        (b'{"a":01}', Code.INVALID_JSON),
+        (b"{'a':1}", Code.INVALID_JSON),
+        (b'{"a":1,}', Code.INVALID_JSON),
+        (b'\xef\xbb\xbf{"a":1}', Code.INVALID_JSON),
+        ('{"a":1}'.encode("utf-16"), Code.INVALID_JSON),
+        (b'{"a":"\xff"}', Code.INVALID_JSON),
+        (b'{"a":"\xed\xa0\x80"}', Code.INVALID_JSON),
+        (b'{"a":1,"a":2}', Code.INVALID_JSON),
+        (b'{"b":[{"a":1,"a":1}]}', Code.INVALID_JSON),
+        (b'{"a":1,"\\u0061":2}', Code.INVALID_JSON),
+        (b"[" * 40_000, Code.INVALID_JSON),
+        (b'{"a":' * 33 + b"1" + b"}" * 33, Code.INVALID_JSON),
+        (b'{"a":' + b"[" * 32 + b"]" * 32 + b"}", Code.INVALID_JSON),
+        (b'{"a":"\\ud800"}', Code.INVALID_UNICODE),
+        (b'{"a":"\\udc00x"}', Code.INVALID_UNICODE),
+        (b'{"a":"\\ud800\\ud800"}', Code.INVALID_UNICODE),
+        (b'{"\\udbff":1}', Code.INVALID_UNICODE),
+        (b"[]", Code.BAD_REQUEST),
+        (b'"a"', Code.BAD_REQUEST),
+        (b"1", Code.BAD_REQUEST),
+        (b"null", Code.BAD_REQUEST),
+    ],
+)
+def test_what_is_not_one_object_for_every_parser_is_refused(data: bytes, code: Code) -> None:
+    with pytest.raises(Refused) as refused:
+        frames.load(data)
+    assert refused.value.code is code
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        {"a": 'x":"y', "b": {"c": [1, {"d": ":::"}]}, "e": "\\", "f": '\\"'},
+        {"a:b": ":", '"': '"', "": "", "é": "日本", "😀": "\U0010ffff"},
+        {"a": {"a": {"a": 1}}, "b": [{"a": 1}, {"a": 2}]},
+        {"n": [0, -1, 1.5, 1e300, True, False, None]},
+    ],
+)
+def test_an_object_is_read_as_it_is(value: dict[str, Any]) -> None:
+    assert frames.load(json.dumps(value).encode()) == value
+    assert frames.load(json.dumps(value, ensure_ascii=False, indent=2).encode()) == value
+
+
+def test_thirty_two_levels_are_read() -> None:
+    assert frames.load(b'{"a":' * 32 + b"1" + b"}" * 32)
+
+
+@pytest.mark.parametrize("value", [None, True, 1.0, -1, "1", 2**53, [], {}])
+def test_a_whole_number_is_nothing_else(value: object) -> None:
+    with pytest.raises(Refused):
+        frames.whole_of({"seq": value}, "seq")
+    assert frames.whole_of({"seq": 2**53 - 1}, "seq") == 2**53 - 1
+
+
+@pytest.mark.parametrize("value", [None, True, 1, [], {}])
+def test_a_text_is_nothing_else(value: object) -> None:
+    with pytest.raises(Refused):
+        frames.text_of({"room": value}, "room")
+    assert frames.text_or_none_of({"room": None}, "room") is None
+    assert frames.text_or_none_of({}, "room") is None
+
+
+def test_times_are_utc_with_milliseconds() -> None:
+    assert frames.moment(1_795_205_700_007) == "2026-11-20T20:15:00.007Z"
+    assert frames.moment(0) == "1970-01-01T00:00:00.000Z"
+    assert frames.moment(-1) == "1969-12-31T23:59:59.999Z"
+
+
+@pytest.mark.parametrize(
+    ("item", "frame"),
+    [
+        (
+            items.Opened(VIEW),
+            {"t": "s.open", "room": "r_1", "msg": "m_9", "turn": "t_5", "by": "a_1"}
+            | {"name": "Assistant", "after": 2},
+        ),
+        (
+            items.Delta(ROOM, MessageId("m_9"), 4, "x", ""),
+            {"t": "s.d", "room": "r_1", "msg": "m_9", "n": 4, "x": "x"},
+        ),
+        (
+            items.Delta(ROOM, MessageId("m_9"), 4, "", "hm"),
+            {"t": "s.d", "room": "r_1", "msg": "m_9", "n": 4, "r": "hm"},
+        ),
+        (items.Ended(ROOM, MessageId("m_9")), {"t": "s.end", "room": "r_1", "msg": "m_9"}),
+        (
+            items.Typing(ROOM, ActorId("u_2"), "Bo"),
+            {"t": "typing", "room": "r_1", "by": "u_2", "name": "Bo"},
+        ),
+        (
+            items.RoomChanged(ROOM, 3, 0, 1, (EventType.MESSAGE_CREATED,)),
+            {"t": "room", "room": "r_1", "seq": 3, "at": "1970-01-01T00:00:00.000Z", "new": 1}
+            | {"k": ["message.created"]},
+        ),
+        (items.ReadMark(ROOM, 3), {"t": "read", "room": "r_1", "seq": 3}),
+        (
+            items.Drafted(ROOM, MessageId("m_8"), ActorId("u_1"), "Ada", "hi", 0, "c"),
+            {"t": "draft", "room": "r_1", "msg": "m_8", "by": "u_1", "name": "Ada", "text": "hi"}
+            | {"cid": "c", "at": "1970-01-01T00:00:00.000Z"},
+        ),
+        (
+            items.Settled(ROOM, "c", MessageId("m_8"), 5, None, None),
+            {"t": "ack", "room": "r_1", "cid": "c", "msg": "m_8", "state": "stored", "seq": 5},
+        ),
+        (
+            items.Settled(ROOM, "c", MessageId("m_8"), None, Code.CID_REUSED, "No."),
+            {"t": "ack", "room": "r_1", "cid": "c", "msg": "m_8", "state": "rejected"}
+            | {"seq": None, "code": "cid_reused", "detail": "No."},
+        ),
+        (items.DatabaseState(up=False), {"t": "db", "state": "down"}),
+        (items.Closing(1500), {"t": "bye", "retry_ms": 1500}),
+    ],
+)
+def test_each_item_has_its_frame(item: items.Item, frame: dict[str, Any]) -> None:
+    assert json.loads(frames.encode(item)) == frame
+
+
+def test_an_event_carries_its_message_as_it_is_now() -> None:
+    event = Event(
+        room=ROOM,
+        seq=2,
+        type=EventType.MESSAGE_CREATED,
+        actor=ActorId("u_1"),
+        at_ms=0,
+        message=MESSAGE,
+    )
+    frame = json.loads(frames.encode(items.Happened(event)))
+    assert (frame["t"], frame["k"], frame["seq"]) == ("ev", "message.created", 2)
+    assert frame["d"] == frames.message(MESSAGE)
+    assert frame["d"]["deleted_at"] is None
+
+
+def test_other_events_carry_their_data() -> None:
+    event = Event(
+        room=ROOM,
+        seq=3,
+        type=EventType.ROOM_RENAMED,
+        actor=None,
+        at_ms=0,
+        data={"title": "x", "source": "model"},
+    )
+    assert frames.event(event) == {
+        "room": "r_1",
+        "seq": 3,
+        "k": "room.renamed",
+        "at": "1970-01-01T00:00:00.000Z",
+        "by": None,
+        "d": {"title": "x", "source": "model"},
+    }
+
+
+def test_a_subscription_is_answered_by_what_was_missed_or_by_the_newest() -> None:
+    resumed = frames.joined(items.Joined(room=ROOM, mode="resume", reason=None, seq=5))
+    assert resumed == {"t": "sub", "room": "r_1", "mode": "resume", "seq": 5} | {
+        "events": [],
+        "streams": [],
+    }
+    reset = frames.joined(
+        items.Joined(
+            room=ROOM,
+            mode="reset",
+            reason="gap",
+            seq=5,
+            messages=(MESSAGE,),
+            before=2,
+            streams=(VIEW,),
+        )
+    )
+    assert (reset["reason"], reset["before"], len(reset["messages"])) == ("gap", 2, 1)
+    assert reset["streams"][0]["text"] == "abc"
+
+
+def test_an_error_says_whether_and_when_to_try_again() -> None:
+    assert frames.error(Refused(Code.EMPTY_MESSAGE, "Empty.")) == {
+        "t": "err",
+        "code": "empty_message",
+        "detail": "Empty.",
+        "temporary": False,
+    }
+    later = frames.error(Unavailable(Code.TOO_BUSY, "Busy.", retry_ms=5))
+    assert (later["temporary"], later["retry_ms"]) == (True, 5)
