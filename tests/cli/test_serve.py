@@ -72,7 +72,7 @@ async def test_a_start_after_a_kill_clears_away_what_named_the_dead(serve: Serve
 def test_the_parent_of_workers_goes_on_collecting_its_garbage(tmp_path: Path) -> None:
     script = """if True:
         import gc
-        from palaver.cli.serving import serve
+        from palaver.cli.serve import serve
         try:
             serve({}, workers=2, open_page=False, as_json=False)
         except Exception as refused:

@@ -200,7 +200,7 @@ BUGS = [
     Bug(
         "an error means unknown: no deadline for those who wait",
         "store/write/writer.py",
-        "            self._fail([*batch, *self._queue], faults.away())\n",
+        "            self._fail([*batch, *self._queue], errors.away())\n",
         "            pass\n",
         "store/write/test_writer.py::test_who_waits_too_long_is_told_and_so_is_who_waits_behind",
         hangs=True,

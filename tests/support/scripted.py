@@ -17,7 +17,7 @@ Step = str | ProviderError | asyncio.Event
 
 
 class Scripted:
-    """See `agents.base.Provider`."""
+    """See `providers.base.Provider`."""
 
     name = "scripted"
     real = False

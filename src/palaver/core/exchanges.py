@@ -450,7 +450,7 @@ class Exchanges:
         )
 
     async def _recovered(self, turn: Turn, left: Partial, records: Records) -> bool:
-        """What a dead process had passed on of an answer; see `turns.Recovers`."""
+        """What a dead process had passed on of an answer; see `engine.Recovers`."""
         exchange = await self._store.read(exchanges.of_turn, turn.id)
         if exchange is None:
             return False

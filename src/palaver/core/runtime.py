@@ -186,7 +186,7 @@ class Core:
         stream: bool = False,
         choices: int = 1,
     ) -> Call:
-        """Asks the model server at a path below its base; see `agents.calls.call`. Raises `ProviderError`."""
+        """Asks the model server at a path below its base; see `providers.call.call`. Raises `ProviderError`."""
         provider = await self.providers.current()
         with self.turns.counting():
             return await call(
@@ -201,7 +201,7 @@ class Core:
             )
 
     async def complete(self, body: dict[str, Any], *, shortens: bool = False) -> Call:
-        """Asks for a chat completion in our own words; see `agents.asking`. Raises `ProviderError`."""
+        """Asks for a chat completion in our own words; see `providers.openai.completion`. Raises `ProviderError`."""
         provider = await self.providers.current()
         with self.turns.counting():
             return await complete(provider, body, clock=self.clock, shortens=shortens)

@@ -132,7 +132,7 @@ rooms = Table(
     Column("title_source", Choice(TitleSource), nullable=False),
     Column("visibility", Choice(Visibility), nullable=False),
     Column("seq", BigInteger, nullable=False),
-    Column("chain", Digest, nullable=False),  # see store.chain
+    Column("chain", Digest, nullable=False),  # see store.hash_chain
     Column("created_ms", BigInteger, nullable=False),
     Column("active_ms", BigInteger, nullable=False),
     Column("deleted_ms", BigInteger),

@@ -307,7 +307,7 @@ async def test_many_frames_arrive_as_they_were_written(door: Door) -> None:
 def test_a_server_takes_the_open_files_that_it_may_have() -> None:
     code = """
 import resource as r
-from palaver.wire.transport import allow_files
+from palaver.wire.edge.protocols import allow_files
 _, most = r.getrlimit(r.RLIMIT_NOFILE)
 r.setrlimit(r.RLIMIT_NOFILE, (256, most))
 allow_files(10)

@@ -123,7 +123,7 @@ def _begins(event: Json) -> bool:
 
 
 class Relayed:
-    """See `core.running.Call`. `first` is the id that the answer's first message will have, set before it is told."""
+    """See `providers.call.Call`. `first` is the id that the answer's first message will have, set before it is told."""
 
     status = 200
     streams = True

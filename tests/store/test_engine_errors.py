@@ -18,7 +18,7 @@ from palaver.store.write.command import AddMessage
 
 WRITING = """
 import asyncio, os, sys
-from palaver.store.commands import AddMessage
+from palaver.store.write.command import AddMessage
 from tests.store.world import opened
 
 async def main():
