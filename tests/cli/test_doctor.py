@@ -75,10 +75,11 @@ def test_a_public_address_without_leave_fails(tmp_path: Path) -> None:
     assert states(allowed)["address"] == "warn"
 
 
-def test_a_data_directory_below_a_file_fails(tmp_path: Path) -> None:
+def test_a_data_directory_below_a_file_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     done = doctor(tmp_path, PALAVER_DATA_DIR=str(tmp_path / "file" / "data"))
-    assert (done.code, states(done)["data directory"]) == (1, "fail")
+    assert (done.code, done.json["error"]["code"]) == (3, "settings_invalid")
+    assert f"{tmp_path / 'file'} is a file, and no folder" in done.json["error"]["detail"]
 
 
 def test_a_provider_that_cannot_be_reached_is_a_warning(tmp_path: Path) -> None:
