@@ -132,7 +132,7 @@ def test_the_library_is_imported_when_somebody_asks() -> None:
 
 
 async def test_every_figure_is_documented(door: Door) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "limits.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "limits.md").read_text(encoding="utf-8")
     names = {name.partition(" ")[0] for name in await figures(door)}
     names |= {f"palaver_{name}_total" for name in metrics.COUNTERS_BY_CODE}
     ours = sorted(name for name in names if name.startswith("palaver_"))
