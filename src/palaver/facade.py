@@ -29,7 +29,7 @@ import structlog
 
 from palaver.clock import Clock
 from palaver.core import validation
-from palaver.core.answers.recorder import Screen
+from palaver.core.answers.recorder import Recorder
 from palaver.core.live.items import (
     Closing,
     Delta,
@@ -338,7 +338,7 @@ class Room:
 class Answer:
     """An answer that is being written."""
 
-    def __init__(self, screen: Screen, chars_max: int) -> None:
+    def __init__(self, screen: Recorder, chars_max: int) -> None:
         self._screen = screen
         self._chars_max = chars_max
         self._chars = 0

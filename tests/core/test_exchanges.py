@@ -11,7 +11,7 @@ from tests.core.conftest import Running as Opens, Script, Sleeper
 from palaver.core import runtime
 from palaver.core.answers.outcome import interrupted
 from palaver.core.answers.pieces import record_of
-from palaver.core.answers.tape import Asked, Running
+from palaver.core.answers.tape import ExchangeRequest, LiveExchange
 from palaver.core.exchanges import Exchanges
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused, Unavailable
@@ -68,8 +68,8 @@ def assistant(text: str) -> Entry:
 SYSTEM = Entry(role=Role.SYSTEM, text="Be brief.")
 
 
-def chat(*entries: Entry, **more: object) -> Asked:
-    asked = Asked(
+def chat(*entries: Entry, **more: object) -> ExchangeRequest:
+    asked = ExchangeRequest(
         kind=ExchangeKind.CHAT,
         entries=entries,
         model="m",
@@ -90,13 +90,13 @@ class Client:
     def exchanges(self) -> Exchanges:
         return self.core.exchanges
 
-    async def asks(self, asked: Asked, answer: Answer) -> Running:
+    async def asks(self, asked: ExchangeRequest, answer: Answer) -> LiveExchange:
         async def ask() -> Answer:
             return answer
 
         return await self.exchanges.begin(self.actor, asked, ask)
 
-    async def gets(self, asked: Asked, *pieces: Piece) -> Exchange:
+    async def gets(self, asked: ExchangeRequest, *pieces: Piece) -> Exchange:
         running = await self.asks(asked, Answer(*pieces))
         await running.end()
         assert running.ended is not None
@@ -320,7 +320,7 @@ async def test_tool_calls_and_thoughts_are_stored_as_what_they_are(client: Clien
 
 
 async def test_a_response_goes_on_from_another_and_is_told_again_as_it_was(client: Client) -> None:
-    asked = Asked(
+    asked = ExchangeRequest(
         kind=ExchangeKind.RESPONSE, entries=(user("hi"),), model="m", request={}, kept=True
     )
     pieces = (
@@ -440,7 +440,9 @@ async def test_what_a_dead_process_had_passed_on_is_stored_as_interrupted(
     pieces = [TextPiece("Hel"), ReasoningPiece("Hm"), TextPiece("lo"), ToolPiece(0, "c", "f", "{}")]
     async with running() as core:
         _, actor = await core.access.new_guest("Client")
-        asked = Asked(kind=ExchangeKind.RESPONSE, entries=(user("hi"),), model="m", request={})
+        asked = ExchangeRequest(
+            kind=ExchangeKind.RESPONSE, entries=(user("hi"),), model="m", request={}
+        )
         asking = await core.exchanges.open(actor, asked)
         assert asking.turn is not None
         assert asking.exchange is not None

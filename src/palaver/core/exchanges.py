@@ -20,11 +20,11 @@ import structlog
 from palaver.clock import Clock
 from palaver.core import validation
 from palaver.core.access import Access
-from palaver.core.answers.engine import Run, Turns
+from palaver.core.answers.engine import Engine, RunningTurn
 from palaver.core.answers.outcome import failure_of, finishing, interrupted, too_long
-from palaver.core.answers.pieces import Gather, pieces_in, pieces_of
-from palaver.core.answers.recorder import Screen
-from palaver.core.answers.tape import Asked, Running, told_already
+from palaver.core.answers.pieces import AnswerBuilder, pieces_in, pieces_of
+from palaver.core.answers.recorder import Recorder
+from palaver.core.answers.tape import ExchangeRequest, LiveExchange, told_already
 from palaver.core.spool.exchanges import Held
 from palaver.errors import Code, ProviderError, Refused, Unavailable
 from palaver.model import (
@@ -80,7 +80,7 @@ class Exchanges:
         *,
         store: Store,
         access: Access,
-        turns: Turns,
+        turns: Engine,
         held: Held,
         assistant: ActorId,
         settings: Settings,
@@ -95,12 +95,12 @@ class Exchanges:
         self._clock = clock
         self._tasks = tasks
         self._assistant = assistant
-        self._running: dict[ExchangeId, Running] = {}
+        self._running: dict[ExchangeId, LiveExchange] = {}
         turns.recovers = self._recovered
 
     # asking
 
-    async def open(self, actor: Actor, asked: Asked) -> Running:
+    async def open(self, actor: Actor, asked: ExchangeRequest) -> LiveExchange:
         """Stores what is new of a request, and opens its turn. Refused: as `OpenExchange` says."""
         command = self._opening(actor, asked)
         try:
@@ -114,7 +114,7 @@ class Exchanges:
             running = self._running.get(exchange.id) or told_already(exchange)
             running.dup = True
             return running
-        running = Running(exchange, opened.turn)
+        running = LiveExchange(exchange, opened.turn)
         if asked.kind is ExchangeKind.RESPONSE:
             running.context = await self.messages(exchange, answers=False)
         if opened.untitled and asked.room is not None:
@@ -123,7 +123,7 @@ class Exchanges:
         self._running[exchange.id] = running
         return running
 
-    async def begin(self, actor: Actor, asked: Asked, ask: Ask) -> Running:
+    async def begin(self, actor: Actor, asked: ExchangeRequest, ask: Ask) -> LiveExchange:
         """`open` and `run`, with the call on its way while the request is stored."""
         call = self._tasks.create_task(_quietly(ask))
         try:
@@ -142,25 +142,25 @@ class Exchanges:
             self.run(running, asked_already, close=lambda: _undone(call))
         return running
 
-    def run(self, running: Running, ask: Ask, *, close: Close | None = None) -> None:
+    def run(self, running: LiveExchange, ask: Ask, *, close: Close | None = None) -> None:
         """Passes the call on, as a task of the server. `close` ends a call that was made before, heard or not."""
         guarded = self._guarded(running, ask, close)
         running.task = self._tasks.create_task(guarded, name="exchange")
 
-    def unstored(self, ask: Ask, *, close: Close | None = None) -> Running:
+    def unstored(self, ask: Ask, *, close: Close | None = None) -> LiveExchange:
         """A call of which nothing is kept; it ends with its client."""
-        running = Running(None, None)
+        running = LiveExchange(None, None)
         self.run(running, ask, close=close)
         return running
 
-    def left(self, running: Running) -> None:
+    def left(self, running: LiveExchange) -> None:
         """The client of an exchange has gone."""
         if not running.over and (running.exchange is None or not self._settings.openai_finish):
             running.cancel()
 
     # what there is
 
-    def running(self, exchange: ExchangeId) -> Running | None:
+    def running(self, exchange: ExchangeId) -> LiveExchange | None:
         """The exchange, while its answer comes to this process."""
         return self._running.get(exchange)
 
@@ -269,7 +269,7 @@ class Exchanges:
 
     # inside
 
-    def _opening(self, actor: Actor, asked: Asked) -> OpenExchange:
+    def _opening(self, actor: Actor, asked: ExchangeRequest) -> OpenExchange:
         """The command that stores a request. An exchange and its turn have the same digits: one key in a journal."""
         digits = self._clock.new_id()
         return OpenExchange(
@@ -294,12 +294,12 @@ class Exchanges:
             repeated=asked.repeated,
         )
 
-    def _may_wait(self, asked: Asked) -> bool:
+    def _may_wait(self, asked: ExchangeRequest) -> bool:
         """Whether a request can be answered without the database: its call brings all that was said."""
         accepts = self._settings.when_db_down == "accept"
         return asked.kind is ExchangeKind.CHAT and asked.whole and accepts
 
-    async def _accepted(self, command: OpenExchange) -> Running:
+    async def _accepted(self, command: OpenExchange) -> LiveExchange:
         """A request that is kept until the database is back. Where it will stand is decided then."""
         await self._held.accept(command)
         room = command.room or command.new_room.id
@@ -316,7 +316,7 @@ class Exchanges:
             fence=1,
             external=True,
         )
-        running = Running(exchange, turn)
+        running = LiveExchange(exchange, turn)
         running.held = True
         self._running[exchange.id] = running
         return running
@@ -324,7 +324,7 @@ class Exchanges:
     def _ids(self, count: int) -> tuple[MessageId, ...]:
         return tuple(MessageId(f"m_{self._clock.new_id()}") for _ in range(count))
 
-    def _new_room(self, actor: Actor, asked: Asked) -> CreateRoom:
+    def _new_room(self, actor: Actor, asked: ExchangeRequest) -> CreateRoom:
         title = _title(asked.entries, asked.title)
         return CreateRoom(
             id=RoomId(f"r_{self._clock.new_id()}"),
@@ -336,7 +336,7 @@ class Exchanges:
             settings={"door": DOOR, **asked.about},
         )
 
-    async def _guarded(self, running: Running, ask: Ask, close: Close | None) -> None:
+    async def _guarded(self, running: LiveExchange, ask: Ask, close: Close | None) -> None:
         try:
             await self._pump(running, ask)
         except Exception:
@@ -346,9 +346,9 @@ class Exchanges:
             if close is not None:
                 await close()
 
-    async def _pump(self, running: Running, ask: Ask) -> None:
+    async def _pump(self, running: LiveExchange, ask: Ask) -> None:
         """Takes what comes to its end, and stores it."""
-        gather, turn = Gather(), running.turn
+        gather, turn = AnswerBuilder(), running.turn
         journal = self._held.journal if running.held else None
         screen = None if turn is None else self._turns.screen(turn, journal)
         task = asyncio.current_task()
@@ -385,9 +385,9 @@ class Exchanges:
     async def _pass(
         self,
         call: Call,
-        running: Running,
-        gather: Gather,
-        screen: Screen | None,
+        running: LiveExchange,
+        gather: AnswerBuilder,
+        screen: Recorder | None,
         last: list[Told],
     ) -> None:
         ended = False
@@ -409,7 +409,12 @@ class Exchanges:
                     await asyncio.sleep(0)  # nobody waits for the first word until the next is read
 
     async def _end(
-        self, running: Running, run: Run, screen: Screen, gather: Gather, ms: int
+        self,
+        running: LiveExchange,
+        run: RunningTurn,
+        screen: Recorder,
+        gather: AnswerBuilder,
+        ms: int,
     ) -> None:
         """Stores what came, whatever it is."""
         exchange = running.exchange
@@ -424,7 +429,7 @@ class Exchanges:
             self._turns.release(run)
             del self._running[exchange.id]
 
-    async def _stored(self, running: Running, command: FinishExchange) -> Exchange | None:
+    async def _stored(self, running: LiveExchange, command: FinishExchange) -> Exchange | None:
         """Stores the end; where the database is away, keeps it, so that the client need not wait."""
         exchange = running.exchange
         assert exchange is not None

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from palaver.clock import Clock
 from palaver.core import validation
 from palaver.core.access import Access
-from palaver.core.answers.engine import Turns
+from palaver.core.answers.engine import Engine
 from palaver.core.live.hub import Hub, Listener
 from palaver.core.live.items import Closing, Happened, ReadMark, Typing, Unsubscribed
 from palaver.core.live.reader import Reader
@@ -60,7 +60,7 @@ class Chat:
         store: Store,
         hub: Hub,
         access: Access,
-        turns: Turns,
+        turns: Engine,
         drafts: Drafts,
         settings: Settings,
         clock: Clock,
@@ -262,7 +262,7 @@ class Chat:
                 return
 
 
-async def said(turns: Turns, command: AddMessage, added: Added) -> None:
+async def said(turns: Engine, command: AddMessage, added: Added) -> None:
     """What follows a message that was stored: its answers begin, and a room without a name gets one."""
     turns.begin(added.turns)
     if added.untitled and command.role is Role.USER:

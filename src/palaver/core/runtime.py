@@ -11,7 +11,7 @@ import structlog
 
 from palaver.clock import Clock, SystemClock
 from palaver.core.access import Access
-from palaver.core.answers.engine import Turns
+from palaver.core.answers.engine import Engine
 from palaver.core.api_keys import Keys
 from palaver.core.devices import Devices
 from palaver.core.exchanges import Exchanges
@@ -88,7 +88,7 @@ class Core:
         self.keys = Keys(store, settings, clock)
         self.devices = Devices(store, hub, settings, clock)
         self.rooms = Rooms(store, self.access, settings, clock, assistant)
-        self.turns = Turns(
+        self.turns = Engine(
             store=store,
             hub=hub,
             history=parts.history,

@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import given, strategies as st
 
-from palaver.core.answers.pieces import Gather, pieces_in, pieces_of, record_of
+from palaver.core.answers.pieces import AnswerBuilder, pieces_in, pieces_of, record_of
 from palaver.model import ActorId, Entry, Message, MessageId, RoomId, Status
 from palaver.providers.base import (
     BesidePiece,
@@ -62,7 +62,7 @@ def test_what_was_stored_is_told_again_in_the_same_pieces(
     said: list[Piece], calls: list[tuple[int, int, str]]
 ) -> None:
     pieces = told(said, calls)
-    gather = Gather()
+    gather = AnswerBuilder()
     for piece in pieces:
         gather.take(piece)
     messages = [stored(entry, seq) for seq, entry in enumerate(gather.entries({}), 1)]
@@ -74,7 +74,7 @@ def test_thoughts_that_were_told_as_words_are_stored_as_thoughts_and_told_again_
     None
 ):
     for more in ((), (ToolPiece(0, "c", "f", "{}"),)):
-        gather, pieces = Gather(), [TextPiece("hm\n</th"), TextPiece("ink>\n\nHello"), *more]
+        gather, pieces = AnswerBuilder(), [TextPiece("hm\n</th"), TextPiece("ink>\n\nHello"), *more]
         for piece in pieces:
             gather.take(piece)
         entries = gather.entries({})
@@ -99,7 +99,7 @@ def test_what_stood_beside_the_words_and_the_calls_is_kept_with_them_and_in_the_
         ToolPiece(1, "c1", "f", "{}"),
         beside({"signature": "S"}, call=1),
     ]
-    gather = Gather()
+    gather = AnswerBuilder()
     for piece in pieces_in([record for piece in pieces if (record := record_of(piece))]):
         gather.take(piece)
     first, second = gather.entries({})
@@ -118,12 +118,12 @@ def test_what_stood_beside_the_words_and_the_calls_is_kept_with_them_and_in_the_
 
 
 def test_an_answer_of_nothing_is_one_empty_entry() -> None:
-    (entry,) = Gather().entries({"turn": "t_1"})
+    (entry,) = AnswerBuilder().entries({"turn": "t_1"})
     assert (entry.text, entry.meta) == ("", {"turn": "t_1"})
 
 
 def test_each_choice_is_an_entry_of_its_own() -> None:
-    gather = Gather()
+    gather = AnswerBuilder()
     for piece in (TextPiece("a"), TextPiece("x", 1), TextPiece("b"), ReasoningPiece("y", 1)):
         gather.take(piece)
     first, second = gather.entries({"turn": "t_1"})

@@ -10,7 +10,7 @@ from typing import TypeVar
 import pytest
 from tests.core.conftest import Script
 
-from palaver.core.answers.tape import Asked, Call
+from palaver.core.answers.tape import Call, ExchangeRequest
 from palaver.core.live.hub import RING_BYTES_MAX
 from palaver.core.live.items import Happened, ReadMark, RoomChanged, Typing
 from palaver.core.runtime import Core, started
@@ -52,7 +52,7 @@ async def test_a_watcher_hears_of_open_rooms_that_others_make_and_of_what_is_sai
     with core.chat.reader(ada) as reader, core.chat.reader(late) as later:
         await reader.watch()
         entry = Entry(role=Role.USER, text="hello")
-        asked = Asked(
+        asked = ExchangeRequest(
             kind=ExchangeKind.CHAT,
             entries=(entry,),
             model="m",

@@ -11,7 +11,7 @@ from tests.core.test_exchanges import Answer, Client, assistant, chat, user
 
 from palaver.clock import SystemClock
 from palaver.core.answers.pieces import record_of
-from palaver.core.answers.tape import Running
+from palaver.core.answers.tape import LiveExchange
 from palaver.core.rollback import History
 from palaver.core.runtime import Core
 from palaver.core.spool.exchanges import Held
@@ -30,7 +30,7 @@ async def client_of(core: Core) -> Client:
     return Client(core, actor)
 
 
-async def answered(running: Running) -> str:
+async def answered(running: LiveExchange) -> str:
     """What the client is told, to the end."""
     told = [told async for told in running.follow()]
     assert told[-1].last, "it was told the end"
@@ -39,7 +39,7 @@ async def answered(running: Running) -> str:
     )
 
 
-async def stored(client: Client, running: Running) -> list[str]:
+async def stored(client: Client, running: LiveExchange) -> list[str]:
     """The texts of the exchange's room, once it is stored."""
     assert running.exchange is not None
     async with asyncio.timeout(90):

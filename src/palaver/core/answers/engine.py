@@ -39,7 +39,7 @@ from palaver.core.access import Access
 from palaver.core.answers import context
 from palaver.core.answers.outcome import CUT, ending, failure_of, told, too_long
 from palaver.core.answers.pieces import pieces_in, put_beside
-from palaver.core.answers.recorder import Screen
+from palaver.core.answers.recorder import Recorder
 from palaver.core.live.cluster import Relay
 from palaver.core.live.hub import Hub
 from palaver.core.rollback import History
@@ -98,7 +98,7 @@ Recovers = Callable[[Turn, Partial, Sequence[tuple[bytes, bytes]]], Awaitable[bo
 
 
 @dataclass(slots=True)
-class Run:
+class RunningTurn:
     """A turn that runs in this process. `end` says why it was told to stop, which only a streaming one hears."""
 
     turn: Turn
@@ -107,7 +107,7 @@ class Run:
     end: Status | None = None
 
 
-class Turns:
+class Engine:
     """The answers of this process.
 
     `elsewhere` are the other processes, where there can be some. `places`: as many answers as may stream at once.
@@ -136,11 +136,11 @@ class Turns:
         self._settings = settings
         self._clock = clock
         self._tasks = tasks
-        self._runs: dict[TurnId, Run] = {}
+        self._runs: dict[TurnId, RunningTurn] = {}
         # each stores what a dead process had shown
         self._taken: dict[asyncio.Task[None], None] = {}
         self._over: dict[TurnId, int] = {}  # the last ones that ended here, with their fence
-        self._screens: dict[TurnId, Screen] = {}
+        self._screens: dict[TurnId, Recorder] = {}
         self._unbegun: set[TurnId] = set()
         self._closing = False
         self.places = asyncio.Semaphore(settings.turns_running_max)
@@ -156,7 +156,7 @@ class Turns:
         for turn in turns:
             known = turn.id in self._runs or self._over.get(turn.id) == turn.fence
             if not known and not self._closing:
-                run = self._runs[turn.id] = Run(turn)
+                run = self._runs[turn.id] = RunningTurn(turn)
                 run.task = self._tasks.create_task(self._run(run), name=f"turn {turn.id}")
 
     @property
@@ -274,12 +274,12 @@ class Turns:
                 task.cancel()
 
     @asynccontextmanager
-    async def external(self, room: RoomId, agent: Actor) -> AsyncGenerator[Screen, None]:
+    async def external(self, room: RoomId, agent: Actor) -> AsyncGenerator[Recorder, None]:
         """An answer that the caller writes: streamed live, stored once, when the block ends.
 
         An exception in the block stores what came as `failed` and goes on to the caller; a cancellation as
-        `interrupted`. `Screen.meta` goes with the message, `failed` too where it holds an `error`. `Screen.message` is
-        the stored message afterwards.
+        `interrupted`. The recorder's `meta` goes with the message, `failed` too where it holds an `error`, and its
+        `message` is the stored one afterwards.
         """
         turn = await self._store.write(
             OpenTurn(
@@ -301,22 +301,22 @@ class Turns:
         else:
             await self._keep(screen, Status.FAILED if "error" in screen.meta else Status.DONE)
 
-    def adopt(self, turn: Turn, task: asyncio.Task[None]) -> Run:
-        """A turn that a task of somebody else runs; it hears `Run.end` as a cancellation, and must be released."""
-        run = self._runs[turn.id] = Run(turn, task, streaming=True)
+    def adopt(self, turn: Turn, task: asyncio.Task[None]) -> RunningTurn:
+        """A turn that a task of somebody else runs; it hears its `end` as a cancellation, and must be released."""
+        run = self._runs[turn.id] = RunningTurn(turn, task, streaming=True)
         if self._closing:
             self._end(turn.id, Status.INTERRUPTED)
         return run
 
-    def release(self, run: Run) -> None:
+    def release(self, run: RunningTurn) -> None:
         """The turn is over."""
         self._runs.pop(run.turn.id, None)
 
-    def screen(self, turn: Turn, journal: Journal | None = None) -> Screen:
+    def screen(self, turn: Turn, journal: Journal | None = None) -> Recorder:
         """Where an answer is shown, after this or the usual journal has it; to be closed with `close`."""
         leased = self._store.shared and journal is None  # else nobody else can take it over
         until = self._clock.boottime() + LEASE_SECONDS if leased else math.inf
-        screen = Screen(self._hub, journal or self._journal, turn, self._clock, until)
+        screen = Recorder(self._hub, journal or self._journal, turn, self._clock, until)
         self._screens[turn.id] = screen
         return screen
 
@@ -326,8 +326,8 @@ class Turns:
             return stored is not None or bool(await self._store.read(turns.known, [turn]))
         return False
 
-    def close(self, screen: Screen, *, stored: bool) -> None:
-        """The answer is over; see `Screen.close`."""
+    def close(self, screen: Recorder, *, stored: bool) -> None:
+        """The answer is over; see `Recorder.close`."""
         del self._screens[screen.turn.id]
         screen.close(stored=stored)
 
@@ -411,7 +411,7 @@ class Turns:
             if run.streaming and run.task is not None:
                 run.task.cancel()
 
-    async def _keep(self, screen: Screen, status: Status) -> None:
+    async def _keep(self, screen: Recorder, status: Status) -> None:
         turn = screen.turn
         meta: dict[str, Any] = {"turn": turn.id, **screen.meta}
         if status is Status.FAILED:
@@ -421,7 +421,7 @@ class Turns:
         finally:
             self.close(screen, stored=screen.message is not None)
 
-    async def _run(self, run: Run) -> None:
+    async def _run(self, run: RunningTurn) -> None:
         screen = self.screen(run.turn)
         ended = False
         try:
@@ -442,7 +442,7 @@ class Turns:
             if len(self._over) > OVER_MAX:
                 del self._over[next(iter(self._over))]
 
-    async def _stream(self, run: Run, screen: Screen) -> FinishTurn:
+    async def _stream(self, run: RunningTurn, screen: Recorder) -> FinishTurn:
         """Streams one answer to its end, whatever end that is."""
         started = self._clock.monotonic()
         meta: dict[str, Any] = {"turn": run.turn.id}
@@ -473,7 +473,7 @@ class Turns:
         return ending(run.turn, status, screen.text, screen.reasoning, meta)
 
     async def _listen(
-        self, screen: Screen, meta: dict[str, Any], ms: dict[str, int], started: float
+        self, screen: Recorder, meta: dict[str, Any], ms: dict[str, int], started: float
     ) -> None:
         """Takes the provider's pieces until the answer is whole."""
         provider = await self._provider()

@@ -5,8 +5,8 @@ from typing import Any
 
 import structlog
 
-from palaver.core.answers.pieces import Gather, headed, later_ids
-from palaver.core.answers.tape import Running
+from palaver.core.answers.pieces import AnswerBuilder, headed, later_ids
+from palaver.core.answers.tape import LiveExchange
 from palaver.errors import Code, ProviderError, Unavailable
 from palaver.model import Exchange, ExchangeKind, ExchangeState, Status, Turn
 from palaver.providers.base import Piece
@@ -60,7 +60,7 @@ def ending(
 
 
 def finishing(
-    running: Running, fence: int, end: Status | None, gather: Gather, ms: int
+    running: LiveExchange, fence: int, end: Status | None, gather: AnswerBuilder, ms: int
 ) -> FinishExchange:
     """The one write that ends an exchange, which was told to `end` so. Its failure becomes `running.error`."""
     exchange, outcome = running.exchange, running.outcome
@@ -109,7 +109,7 @@ def interrupted(
     cut: Exchange | OpenExchange, fence: int, pieces: Iterable[Piece]
 ) -> FinishExchange:
     """What is left of an exchange whose process died."""
-    gather = Gather()
+    gather = AnswerBuilder()
     for piece in pieces:
         gather.take(piece)
     meta = {"turn": cut.turn, "exchange": cut.id, "model": cut.model, "error": CUT}
@@ -127,7 +127,7 @@ def interrupted(
 
 
 def _how(
-    running: Running, end: Status | None, error: ProviderError | None
+    running: LiveExchange, end: Status | None, error: ProviderError | None
 ) -> tuple[ExchangeState, Status]:
     if running.cancelled or end is Status.STOPPED:
         return ExchangeState.CANCELLED, Status.STOPPED

@@ -45,7 +45,7 @@ class _Choice:
     beside: dict[Any, Any] = field(default_factory=dict[Any, Any])
 
 
-class Gather:
+class AnswerBuilder:
     """An answer as far as it came.
 
     `lengths`: runs of pieces, `["t", choice, n, n, …]` for words, `["c", choice, call, n, …]` for a tool call; and

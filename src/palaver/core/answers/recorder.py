@@ -16,7 +16,7 @@ from palaver.store.write.command import Part
 log = structlog.stdlib.get_logger()
 
 
-class Screen:
+class Recorder:
     """What readers are shown of one answer.
 
     Of one that a program writes itself, `message` is what was stored, and `meta` what is stored with it. `beside` is

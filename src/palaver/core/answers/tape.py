@@ -25,7 +25,7 @@ from palaver.providers.call import Call, Outcome, Own, Told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ExchangeRequest:
     """A request. `entries`: all that was said (`whole`), or only what is new.
 
     Where no room is given, it is the one that the `client`'s own id of the conversation means, or is found by what was
@@ -51,7 +51,7 @@ class Asked:
     visibility: Visibility = Visibility.PRIVATE
 
 
-class Running:
+class LiveExchange:
     """An exchange whose answer is coming, or has come, to this process.
 
     `context` are the messages of its request. `outcome`, `ended` (the stored exchange) and `error` are set at the end.
@@ -136,9 +136,9 @@ class Running:
                 future.set_result(None)
 
 
-def told_already(exchange: Exchange) -> Running:
+def told_already(exchange: Exchange) -> LiveExchange:
     """An exchange that another process runs, or that is over."""
-    running = Running(exchange, None)
+    running = LiveExchange(exchange, None)
     running.ended = exchange
     running.over = True
     return running

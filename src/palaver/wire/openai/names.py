@@ -58,7 +58,7 @@ TASKS_TITLE = "Side tasks"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
-    """By what a request names its conversation, as `Asked` has it."""
+    """By what a request names its conversation, as `ExchangeRequest` has it."""
 
     room: RoomId | None = None
     client: str = ""

@@ -23,7 +23,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Send
 
-from palaver.core.answers.tape import Asked, Call, Running
+from palaver.core.answers.tape import Call, ExchangeRequest, LiveExchange
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused, Unavailable
 from palaver.model import (
@@ -104,7 +104,7 @@ class Chat:
 
     async def _begun(
         self, me: Actor, wanted: _Wanted, ask: Callable[[], Awaitable[Call]]
-    ) -> Running:
+    ) -> LiveExchange:
         """The exchange. One that may be there already is looked for before anything is asked."""
         exchanges, asked = self._core.exchanges, _asked(wanted)
         if not wanted.repeated:
@@ -156,7 +156,7 @@ class Chat:
 class _Answer:
     """What came of a request, as it comes."""
 
-    def __init__(self, core: Core, running: Running, wanted: _Wanted) -> None:
+    def __init__(self, core: Core, running: LiveExchange, wanted: _Wanted) -> None:
         self._core = core
         self._running = running
         self._wanted = wanted
@@ -229,11 +229,11 @@ class _Answer:
         return found
 
 
-def _asked(wanted: _Wanted) -> Asked:
+def _asked(wanted: _Wanted) -> ExchangeRequest:
     """The request as the core takes it."""
     body, names = wanted.body, wanted.named
     kept = body.get("store") is True
-    return Asked(
+    return ExchangeRequest(
         kind=ExchangeKind.CHAT,
         entries=wanted.entries,
         model=str(body.get("model") or ""),
@@ -266,7 +266,7 @@ def _stopped() -> ProviderError:
     return ProviderError(Code.PROVIDER_CUT, "The answer was stopped.", temporary=False)
 
 
-def _failure(running: Running) -> ProviderError | None:
+def _failure(running: LiveExchange) -> ProviderError | None:
     """Why an answer that is over is not whole."""
     if running.error is not None:
         return running.error

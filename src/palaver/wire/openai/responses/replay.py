@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import orjson
 
-from palaver.core.answers.tape import Running
+from palaver.core.answers.tape import LiveExchange
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError
 from palaver.model import Actor, Exchange, ExchangeState
@@ -80,7 +80,7 @@ async def _retold(
     return composer.passed(passed, last, ending)
 
 
-async def live_events(running: Running, composer: Composer) -> AsyncGenerator[Event, None]:
+async def live_events(running: LiveExchange, composer: Composer) -> AsyncGenerator[Event, None]:
     """The events of an answer as it comes. The last comes once it is stored."""
     for event in composer.begin():
         yield event
@@ -123,7 +123,7 @@ def ending_of(exchange: Exchange) -> Ending | None:
     return _ending(exchange.state, exchange.ended_ms, envelope, told)
 
 
-def ending_of_running(running: Running) -> Ending:
+def ending_of_running(running: LiveExchange) -> Ending:
     """How an answer that is over ended."""
     if running.exchange is not None:
         ending = None if running.ended is None else ending_of(running.ended)
@@ -143,7 +143,7 @@ def ending_of_running(running: Running) -> Ending:
     return _ending(state, None, envelope, told)
 
 
-def error_of(running: Running) -> ProviderError | None:
+def error_of(running: LiveExchange) -> ProviderError | None:
     """Why an answer that is over is not whole; None where it is, or was stopped."""
     outcome = running.outcome
     found = running.error or (None if outcome is None else outcome.error)

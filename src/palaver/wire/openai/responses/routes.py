@@ -24,7 +24,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Send
 
-from palaver.core.answers.tape import Asked, Call, Running
+from palaver.core.answers.tape import Call, ExchangeRequest, LiveExchange
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused
 from palaver.model import (
@@ -244,14 +244,16 @@ class Responses:
         """The response to go on from. Refused: one that is not there."""
         return await self._response(me, id_, requests.previous_not_found(items.response_id(id_)))
 
-    async def _stored(self, me: Actor, wanted: Wanted, request: Request, raw: bytes) -> Running:
+    async def _stored(
+        self, me: Actor, wanted: Wanted, request: Request, raw: bytes
+    ) -> LiveExchange:
         """The exchange, its request stored and its answer on the way."""
         if wanted.previous is not None:
             await self._previous(me, wanted.previous)
         visibility, whole = visibility_of(request), wanted.room is None and wanted.previous is None
         about = {**wanted.body, "metadata": wanted.metadata}
         names = named(request, about, wanted.entries, visibility, whole=whole)
-        asked = Asked(
+        asked = ExchangeRequest(
             kind=ExchangeKind.RESPONSE,
             entries=wanted.entries,
             model=wanted.model,
@@ -281,13 +283,13 @@ class Responses:
                 self._core.exchanges.run(running, ask, close=close)
         return running
 
-    async def _ask(self, wanted: Wanted, running: Running, tried: Call | None) -> Call:
+    async def _ask(self, wanted: Wanted, running: LiveExchange, tried: Call | None) -> Call:
         said, exchange = running.context, running.exchange
         assert exchange is not None, "it is stored"
         call = tried or await self._in_their_words(wanted, relay.input_of(said))
         return _begun(call or await self._complete(wanted, said), exchange.message)
 
-    async def _unstored(self, me: Actor, wanted: Wanted) -> Running:
+    async def _unstored(self, me: Actor, wanted: Wanted) -> LiveExchange:
         before = await self._before(me, wanted)
         tried = await self._tried(me, wanted)
 
@@ -398,7 +400,7 @@ class Responses:
         framed = replay.framed(told, after=after)
         return Attended(lambda send: stream(send, framed, event_headers()))
 
-    def _awaited(self, running: Running, composer: Composer, *, streams: bool) -> Response:
+    def _awaited(self, running: LiveExchange, composer: Composer, *, streams: bool) -> Response:
         """The whole response, or its events once its answer begins, for the client that asked. It may go meanwhile."""
 
         async def tell(send: Send) -> Response | None:
