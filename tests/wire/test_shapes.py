@@ -21,6 +21,7 @@ from palaver.model import (
     TitleSource,
     Visibility,
 )
+from palaver.strict_json import dump
 from palaver.wire import shapes
 from palaver.wire.live import frames
 
@@ -64,7 +65,7 @@ def test_every_field_that_is_written_is_described_and_the_other_way_round() -> N
         (frames.message(MESSAGE), shapes.Message),
         (frames.page(page), shapes.Messages),
     ):
-        shape.model_validate_json(frames.dump(written), strict=True)
+        shape.model_validate_json(dump(written), strict=True)
         assert written.keys() == shape.model_fields.keys()
 
 

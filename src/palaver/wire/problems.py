@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from palaver.errors import Code, PalaverError, Refused, Unavailable
-from palaver.wire.live import frames
+from palaver.strict_json import dump
 
 MEDIA_TYPE = "application/problem+json"
 INTERNAL = Unavailable(Code.INTERNAL, "Something went wrong here. It is logged; try again later.")
@@ -54,9 +54,7 @@ def response(error: PalaverError, headers: dict[str, str] | None = None) -> Resp
         headers["retry-after"] = str(-(-error.retry_ms // 1000))
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
-    return Response(
-        frames.dump(document(error)), error.status, headers=headers, media_type=MEDIA_TYPE
-    )
+    return Response(dump(document(error)), error.status, headers=headers, media_type=MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:

@@ -18,6 +18,7 @@ from palaver.core.live import items as live
 from palaver.core.runtime import Core
 from palaver.errors import Unavailable
 from palaver.model import Actor, RoomId
+from palaver.strict_json import dump
 from palaver.wire.live import frames
 from palaver.wire.streams import attended, stay
 
@@ -85,9 +86,7 @@ class EventFeed(Response):
 
     def _first(self, joined: live.Joined) -> bytes:
         if joined.mode == "reset":
-            lines = [
-                _lines(frames.dump(frames.joined(joined)), name="reset", at=self._at(joined.seq))
-            ]
+            lines = [_lines(dump(frames.joined(joined)), name="reset", at=self._at(joined.seq))]
         else:
             lines = [
                 _lines(frames.encode(live.Happened(event)), at=self._at(event.seq))

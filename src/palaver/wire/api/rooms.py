@@ -15,6 +15,7 @@ from starlette.responses import Response
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import ExchangeId, KeyId, MessageId, RoomId, TurnId
+from palaver.strict_json import dump, load
 from palaver.wire import parts, shapes
 from palaver.wire.api.feed import EventFeed, wants_feed
 from palaver.wire.auth import Me, Present, begin, identity, session_of
@@ -45,7 +46,7 @@ Limit = Annotated[Whole, Query(description="Rows at the most; more than 200 are 
 class Body(Generic[S]):
     """A request's body: a JSON object of a shape.
 
-    Refused: `unsupported_media_type`, `bad_request` and what `frames.load` refuses.
+    Refused: `unsupported_media_type`, `bad_request` and what `load` refuses.
     """
 
     def __init__(self, shape: type[S]) -> None:
@@ -57,7 +58,7 @@ class Body(Generic[S]):
         if data:
             _check_media_type(request)
         try:
-            return self.shape.model_validate(frames.load(data) if data else {}, strict=True)
+            return self.shape.model_validate(load(data) if data else {}, strict=True)
         except ValidationError as problem:
             first = problem.errors()[0]
             field = ".".join(str(part) for part in first["loc"])
@@ -356,7 +357,7 @@ def _taking(use: Use) -> Any:
 
 def answer(value: Any, status: int = 200) -> Response:
     """A value as JSON."""
-    return Response(frames.dump(value), status, media_type="application/json")
+    return Response(dump(value), status, media_type="application/json")
 
 
 def _check_media_type(request: Request) -> None:

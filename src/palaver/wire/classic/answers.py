@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from palaver.model import Message, MessageId, Status
-from palaver.wire.live.frames import Json
+from palaver.strict_json import Json
 
 SENDER = "assistant"
 END: Json = {"type": "ai_stream_end", "sender": SENDER}

@@ -19,6 +19,7 @@ from palaver.core.live.reader import Reader
 from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import Actor, EventType, Message, MessageId, Role, Room
+from palaver.strict_json import Json, dump, load, text_or_none_of
 from palaver.wire import auth
 from palaver.wire.classic.answers import END, Answers
 from palaver.wire.classic.sessions import (
@@ -35,7 +36,6 @@ from palaver.wire.classic.sessions import (
 from palaver.wire.edge.protocols import KNOWN, LATE_MS, REFUSED, TOO_MANY
 from palaver.wire.edge.rates import Use, take
 from palaver.wire.live import frames
-from palaver.wire.live.frames import Json
 
 NORMAL = 1000
 SERVICE_RESTART = 1012
@@ -238,7 +238,7 @@ class _Conversation:
     async def _say(self, data: bytes) -> None:
         """Takes one frame: `{"content", "sender"?, "timestamp"?, "metadata"?}`."""
         try:
-            frame = frames.load(data)
+            frame = load(data)
         except Refused as refusal:
             if refusal.code not in {Code.INVALID_JSON, Code.BAD_REQUEST}:
                 raise
@@ -270,7 +270,7 @@ class _Conversation:
 
 def _label(frame: Json, name: str, chars_max: int) -> str | None:
     """A short text that is kept and echoed as it is."""
-    value = frames.text_or_none_of(frame, name)
+    value = text_or_none_of(frame, name)
     if value is not None and (len(value) > chars_max or not value.isprintable()):
         raise Refused(
             Code.BAD_REQUEST,
@@ -295,7 +295,7 @@ def _error(error: PalaverError) -> Json:
 
 
 def _text(frame: Json) -> str:
-    return frames.dump(frame).decode()
+    return dump(frame).decode()
 
 
 LIMIT_INFO: Json = {

@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError
 from palaver.model import Actor
+from palaver.strict_json import Json
 from palaver.wire.classic.live import converse
 from palaver.wire.classic.sessions import (
     COOKIE,
@@ -37,7 +38,6 @@ from palaver.wire.classic.sessions import (
 )
 from palaver.wire.edge.proxies import base_of, is_secure
 from palaver.wire.edge.rates import Use, take
-from palaver.wire.live.frames import Json
 
 TITLE_CHARS_MAX = 255
 OFFSET_MAX = 10_000

@@ -16,10 +16,10 @@ from starlette.requests import HTTPConnection
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor, Kind, Message, Role, Room, RoomId, TitleSource
+from palaver.strict_json import Json, load
 from palaver.wire.edge.proxies import SAFE_METHODS
 from palaver.wire.edge.rates import Use, take
 from palaver.wire.live import frames
-from palaver.wire.live.frames import Json
 
 COOKIE = "stupidbot_user_id"
 COOKIE_SECONDS = 31_536_000
@@ -102,13 +102,13 @@ def session_json(room: Room, actor: Actor) -> Json:
 
 
 def metadata_of(given: object) -> Json:
-    """What a client keeps beside a session or a message. Refused: `bad_request`, and what `frames.load` refuses."""
+    """What a client keeps beside a session or a message. Refused: `bad_request`, and what `load` refuses."""
     data = json.dumps(given).encode()
     if not isinstance(given, dict) or len(data) > METADATA_BYTES_MAX:
         raise Refused(
             Code.BAD_REQUEST, f"Metadata is a JSON object of at most {METADATA_BYTES_MAX:,} bytes."
         )
-    return frames.load(data)
+    return load(data)
 
 
 def _time(ms: int) -> str:

@@ -41,9 +41,9 @@ from websockets.protocol import State
 
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.settings import Settings
+from palaver.strict_json import dump
 from palaver.wire import problems
 from palaver.wire.edge.waiting import Allowance, Gate, Intake, Mailbox, Progress
-from palaver.wire.live import frames
 
 FRAMES, KNOWN = "palaver.frames", "palaver.known"
 LATE_MS, REFUSED = "palaver.late_ms", "palaver.refused"
@@ -278,7 +278,7 @@ class HttpConnection(HttpToolsProtocol):
         if self._answering():
             self.transport.close()  # in the middle of another answer there is no place for this one
             return
-        body = frames.dump(problems.document(error))
+        body = dump(problems.document(error))
         head = (
             f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n"
             "content-type: application/problem+json\r\nx-content-type-options: nosniff\r\n"

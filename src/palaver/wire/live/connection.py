@@ -21,11 +21,19 @@ from palaver.core.live.reader import Reader
 from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import Actor, MessageId, RoomId, TurnId
+from palaver.strict_json import (
+    Json,
+    dump,
+    load,
+    text_of,
+    text_or_none_of,
+    whole_of,
+    whole_or_none_of,
+)
 from palaver.wire import auth
 from palaver.wire.edge import rates
 from palaver.wire.edge.protocols import FRAMES, KNOWN, LATE_MS, REFUSED, TOO_MANY
 from palaver.wire.live import frames
-from palaver.wire.live.frames import Json
 from palaver.wire.problems import INTERNAL
 
 PATH = "/ws"
@@ -44,7 +52,7 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 
 log = structlog.stdlib.get_logger()
 
-_PING = frames.dump({"t": "ping"})
+_PING = dump({"t": "ping"})
 
 
 class _Over(Exception):
@@ -169,7 +177,7 @@ class Connection:
 
     async def _first_frame(self) -> Json:
         try:
-            frame = frames.load((await self._next_message())["text"].encode())
+            frame = load((await self._next_message())["text"].encode())
         except Refused:
             frame = {}
         if frame.get("t") != "hello":
@@ -182,7 +190,7 @@ class Connection:
             await self._error(Refused(Code.BAD_REQUEST, "This server speaks version 1."), frame)
             raise _Over(OTHER_VERSION, "this server speaks version 1")
         rooms = self._last_known(frame.get("last"))
-        token = frames.text_or_none_of(frame, "token")
+        token = text_or_none_of(frame, "token")
         actor, self._visitor = await auth.of_socket(core.access, self._scope, token)
         if actor is None:
             raise Refused(
@@ -207,12 +215,12 @@ class Connection:
         if last is None:
             return {}
         known = cast("Json", last) if isinstance(last, dict) else {}
-        self._epoch = frames.text_of(known, "epoch")
+        self._epoch = text_of(known, "epoch")
         rooms = known.get("rooms", {})
         if not isinstance(rooms, dict):
             raise Refused(Code.BAD_REQUEST, "The field 'last.rooms' must be an object.")
         found = cast("Json", rooms)
-        return {room: frames.whole_of(found, room) for room in found}
+        return {room: whole_of(found, room) for room in found}
 
     # reading
 
@@ -223,7 +231,7 @@ class Connection:
             if message[REFUSED] > self._core.settings.frames_per_second:
                 raise _Over(TOO_MANY, "too many frames")  # it was told, and does not mind
             try:
-                frame = frames.load(message["text"].encode())
+                frame = load(message["text"].encode())
             except Refused as problem:
                 await self._error(problem, {})
                 continue
@@ -293,20 +301,20 @@ class Connection:
             case "sub":
                 return await self._subscribe(frame)
             case "unsub":
-                await self._leave(RoomId(frames.text_of(frame, "room")))
+                await self._leave(RoomId(text_of(frame, "room")))
             case "send":
                 return await self._say(frame)
             case "stop":
-                turn = TurnId(frames.text_of(frame, "turn"))
+                turn = TurnId(text_of(frame, "turn"))
                 await self._core.turns.stop(self._actor, turn)
             case "retry":
-                message = MessageId(frames.text_of(frame, "msg"))
+                message = MessageId(text_of(frame, "msg"))
                 await self._enter()
-                goes_on = frames.text_or_none_of(frame, "mode") == "continue"
+                goes_on = text_or_none_of(frame, "mode") == "continue"
                 turn = await self._core.turns.retry(self._actor, message, goes_on=goes_on)
                 return {"t": "ok", "turn": turn.id}
             case "typing":
-                await self._typing(RoomId(frames.text_of(frame, "room")))
+                await self._typing(RoomId(text_of(frame, "room")))
             case "read":
                 await self._note_read(frame)
             case "watch":
@@ -318,8 +326,8 @@ class Connection:
         return {"t": "ok"} if "id" in frame else None
 
     async def _subscribe(self, frame: Json) -> Json:
-        room = RoomId(frames.text_of(frame, "room"))
-        since = frames.whole_or_none_of(frame, "since")
+        room = RoomId(text_of(frame, "room"))
+        since = whole_or_none_of(frame, "since")
         again = room in self._rooms
         if again:
             await self._leave(room)
@@ -337,13 +345,13 @@ class Connection:
             self._pulled = [item for item in self._pulled if _room_of(item) != room]
 
     async def _say(self, frame: Json) -> Json:
-        reply_to = frames.text_or_none_of(frame, "reply_to")
-        cid = frames.text_of(frame, "cid")
+        reply_to = text_or_none_of(frame, "reply_to")
+        cid = text_of(frame, "cid")
         await self._enter()
         sent = await self._core.chat.send(
             self._actor,
-            RoomId(frames.text_of(frame, "room")),
-            text=frames.text_of(frame, "text"),
+            RoomId(text_of(frame, "room")),
+            text=text_of(frame, "text"),
             cid=cid,
             reply_to=None if reply_to is None else MessageId(reply_to),
             reader=self._reader,
@@ -353,7 +361,7 @@ class Connection:
 
     async def _note_read(self, frame: Json) -> None:
         """What a visitor reads is not noted; who became a guest by another call is one here, too."""
-        room, seq = RoomId(frames.text_of(frame, "room")), frames.whole_of(frame, "seq")
+        room, seq = RoomId(text_of(frame, "room")), whole_of(frame, "seq")
         if self._visitor is not None and await self._core.access.actor(self._visitor) is not None:
             self._visitor = None
         if self._visitor is None:
@@ -459,7 +467,7 @@ def _encoded(reply: Json | None, frame: Json) -> list[bytes]:
             reply = frames.error(Refused(Code.BAD_REQUEST, "The field 'id' must be a number."))
         else:
             reply["id"] = number
-    return [frames.dump(reply)]
+    return [dump(reply)]
 
 
 def _room_of(item: items.Item) -> RoomId | None:

@@ -1,32 +1,12 @@
-"""The JSON of `palaver.v1`: values to JSON and JSON to plain values. Every JSON wire uses it.
+"""The JSON of `palaver.v1`: values to JSON. It knows neither sockets nor HTTP."""
 
-Rules: what goes out has the shapes of docs/protocol.md and nothing else. What comes in is read strictly: UTF-8 without
-a byte order mark, no NaN or Infinity, no number beyond a double, no key twice in one object, at most `DEPTH_MAX`
-levels, well-formed Unicode. It is one value for every parser, or it is refused (`invalid_json`, `invalid_unicode`).
-
-It does not judge what a text says (the core does) and knows neither sockets nor HTTP.
-"""
-
-import json
-import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, cast
-
-import orjson
 
 from palaver.core.live import items
-from palaver.errors import Code, PalaverError, Refused
+from palaver.errors import PalaverError
 from palaver.model import Actor, ApiKey, Device, Event, EventType, Message, Page, Room, Ticket
+from palaver.strict_json import Json, dump
 from palaver.wire import parts
-
-DEPTH_MAX = 32
-WHOLE_NUMBER_MAX = 2**53 - 1
-
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
-
-Json = dict[str, Any]
 
 # values
 
@@ -227,78 +207,3 @@ def error(problem: PalaverError) -> Json:
     if problem.retry_ms is not None:
         frame["retry_ms"] = problem.retry_ms
     return frame
-
-
-def dump(value: Any) -> bytes:
-    """JSON, as compact as it gets; also in memory, where orjson keeps up to forty times as much for it."""
-    return bytes(memoryview(orjson.dumps(value)))
-
-
-# frames of a client
-
-
-def load(data: bytes) -> Json:
-    """One JSON object, read strictly. Refused: `invalid_json`, `invalid_unicode`, `bad_request` (no object)."""
-    try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError as problem:
-        raise _unreadable(data) from problem
-    if not isinstance(value, dict):
-        raise Refused(Code.BAD_REQUEST, "That is JSON, but not an object.")
-    found = cast("Json", value)
-    # Outside of strings a colon stands for a key and for nothing else; a key that came twice is one too many.
-    if _keys_in(found, DEPTH_MAX) != _STRING.sub(b"", data).count(b":"):
-        raise Refused(Code.INVALID_JSON, "A key stands twice in one object.")
-    return found
-
-
-def text_of(frame: Mapping[str, Any], name: str) -> str:
-    """A field that must be a text. Refused: `bad_request`."""
-    value = frame.get(name)
-    if not isinstance(value, str):
-        raise Refused(Code.BAD_REQUEST, f"The field '{name}' must be a text.")
-    return value
-
-
-def text_or_none_of(frame: Mapping[str, Any], name: str) -> str | None:
-    """A field that may be missing or null, else a text. Refused: `bad_request`."""
-    return None if frame.get(name) is None else text_of(frame, name)
-
-
-def whole_of(frame: Mapping[str, Any], name: str) -> int:
-    """A field that must be a whole number from 0. Refused: `bad_request`."""
-    value = frame.get(name)
-    if type(value) is not int or not 0 <= value <= WHOLE_NUMBER_MAX:
-        raise Refused(Code.BAD_REQUEST, f"The field '{name}' must be a whole number from 0.")
-    return value
-
-
-def whole_or_none_of(frame: Mapping[str, Any], name: str) -> int | None:
-    """A field that may be missing or null, else a whole number from 0. Refused: `bad_request`."""
-    return None if frame.get(name) is None else whole_of(frame, name)
-
-
-def _keys_in(value: Any, depth_left: int) -> int:
-    """How many keys a value holds, all levels together."""
-    if not isinstance(value, dict | list):
-        return 0
-    if depth_left == 0:
-        raise Refused(Code.INVALID_JSON, f"That is nested more than {DEPTH_MAX} levels deep.")
-    if isinstance(value, list):
-        return sum(_keys_in(one, depth_left - 1) for one in cast("list[Any]", value))
-    found = cast("Json", value)
-    return len(found) + sum(_keys_in(one, depth_left - 1) for one in found.values())
-
-
-def _unreadable(data: bytes) -> Refused:
-    """Why it cannot be read: half a character is told apart, because everything else about it is right."""
-    if _SURROGATE_ESCAPE.search(data):
-        try:
-            json.loads(data)
-        except (ValueError, RecursionError):
-            pass
-        else:
-            return Refused(
-                Code.INVALID_UNICODE, "A text holds half of a character (a lone surrogate)."
-            )
-    return Refused(Code.INVALID_JSON, "That is not JSON.")

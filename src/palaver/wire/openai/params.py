@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from palaver.model import RoomId
-from palaver.wire.live import frames
+from palaver.strict_json import dump, load
 from palaver.wire.openai.items import Invalid, Json, room_id
 
 METADATA_MAX = 16
@@ -25,7 +25,7 @@ def is_repeated(request: Request) -> bool:
 async def body_of(request: Request) -> Json:
     """The request's JSON object; an empty one where there is none."""
     body = await request.body()
-    return frames.load(body) if body.strip() else {}
+    return load(body) if body.strip() else {}
 
 
 async def new_metadata(request: Request) -> dict[str, str]:
@@ -73,4 +73,4 @@ def room_named(given: object, param: str | None) -> RoomId:
 
 def answer(value: Json) -> Response:
     """The answer that is this JSON."""
-    return Response(frames.dump(value), media_type="application/json")
+    return Response(dump(value), media_type="application/json")

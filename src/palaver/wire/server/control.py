@@ -28,8 +28,8 @@ from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import KeyId
 from palaver.settings import Settings
+from palaver.strict_json import Json, dump, load
 from palaver.wire.live import frames
-from palaver.wire.live.frames import Json
 
 NOTE = "server.json"
 SOCKET = "control.sock"
@@ -152,7 +152,7 @@ class _Door:
         self._open.add(writer)
         try:
             while line := await reader.readline():
-                writer.write(frames.dump(await self._answer(line)) + b"\n")
+                writer.write(dump(await self._answer(line)) + b"\n")
                 await writer.drain()
         except (ValueError, ConnectionError):  # a line that is too long, or a client that has gone
             return
@@ -167,7 +167,7 @@ class _Door:
 
     async def _answer(self, line: bytes) -> Json:
         try:
-            request = frames.load(line)
+            request = load(line)
             if request.get("database") != self._database:
                 another = "The server of this data directory uses another database."
                 return {"error": _problem(Refused(Code.DATABASE_LOCKED, another))}
@@ -186,7 +186,7 @@ async def _asked_of_server(path: Path, request: Json, locked: Refused) -> Json:
         async with asyncio.timeout(ANSWER_SECONDS_MAX):
             reader, writer = await asyncio.open_unix_connection(path, limit=LINE_BYTES_MAX)
             try:
-                writer.write(frames.dump(request) + b"\n")
+                writer.write(dump(request) + b"\n")
                 answer = cast("Json", json.loads(await reader.readline()))
             finally:
                 writer.close()

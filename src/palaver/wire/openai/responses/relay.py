@@ -28,7 +28,7 @@ from palaver.core.answers.pieces import (
 from palaver.core.answers.tape import Call, Outcome, Own, Told
 from palaver.errors import Code, ProviderError
 from palaver.model import Entry, Kind, Message, MessageId, Role, Status
-from palaver.wire.live import frames
+from palaver.strict_json import dump
 from palaver.wire.openai import items
 from palaver.wire.openai.items import Invalid, Json, as_list, as_object
 from palaver.wire.openai.responses import requests
@@ -146,7 +146,7 @@ class Relayed:
                     event = _event_in(told.raw)
                     taken = None if event is None else answer.take(event)
                     if taken is not None:
-                        yield Told(frames.dump(taken[0]), taken[1])
+                        yield Told(dump(taken[0]), taken[1])
                     if answer.last is not None:
                         await _drained(telling)
                         break

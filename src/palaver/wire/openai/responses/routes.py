@@ -39,7 +39,7 @@ from palaver.model import (
     MessageId,
     Scope,
 )
-from palaver.wire.live import frames
+from palaver.strict_json import dump, load
 from palaver.wire.openai import items, problems
 from palaver.wire.openai.auth import caller, visibility_of
 from palaver.wire.openai.items import Invalid, Json, as_object
@@ -90,7 +90,7 @@ class Responses:
         """Answers; or begins to, in the background."""
         me = await caller(request, Scope.RESPONSES)
         raw = await request.body()
-        body = frames.load(raw)
+        body = load(raw)
         passed = await self._passed(request, raw, body)
         if passed is not None:
             return passed
@@ -152,7 +152,7 @@ class Responses:
     async def input_tokens(self, request: Request) -> Response:
         """About how many tokens a request would be to the model."""
         me = await caller(request, Scope.RESPONSES)
-        wanted = await self._wanted(me, frames.load(await request.body()))
+        wanted = await self._wanted(me, load(await request.body()))
         before = requests.chat_messages(await self._before(me, wanted))
         chat = requests.chat_body(wanted, [*before, *requests.chat_messages(wanted.entries)])
         count = requests.tokens_in(
@@ -420,7 +420,7 @@ class Responses:
             tell,
             lambda: self._core.exchanges.left(running),
             early=event_headers() if streams else None,
-            refused=lambda failure: b"data: %s\n\n" % frames.dump(problems.document(failure)),
+            refused=lambda failure: b"data: %s\n\n" % dump(problems.document(failure)),
         )
 
 
