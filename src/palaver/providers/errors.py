@@ -49,13 +49,17 @@ _TOO_LONG = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What was asked of whom, as far as a refusal's detail speaks of it. `label` is the provider's name."""
+    """What was asked of whom, as far as a refusal's detail speaks of it. `label` is the provider's name.
+
+    `variables`: how the names of its settings begin.
+    """
 
     label: str
     name: str
     model: str
     key: str = ""
     texts: tuple[str, ...] = ()
+    variables: str = "OPENAI"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +168,7 @@ def failure_of(told: Told, asked: Asked, retry_ms: int | None = None) -> Provide
         detail = "{label} refused the request" if lasting else "{label} failed"
         detail = detail.format(label=asked.label) + words + ("." if lasting else ". Try again.")
         return ProviderError(code, detail, temporary=not lasting, retry_ms=retry_ms)
-    detail = detail.format(label=asked.label, model=asked.model)
+    detail = detail.format(label=asked.label, model=asked.model, variables=asked.variables)
     if words := _quoted(told.message, asked):
         detail += f" It says{words}."
     return ProviderError(code, detail, temporary=temporary, retry_ms=retry_ms)
@@ -220,7 +224,7 @@ _STATUS_OF_CODE = {
 """What the codes and types of an error in mid-stream, which has no status of its own, amount to."""
 
 
-_KEY_DETAIL = "{label} did not accept the API key. Check OPENAI_API_KEY and restart Palaver."
+_KEY_DETAIL = "{label} did not accept the API key. Check {variables}_API_KEY and restart Palaver."
 _SLOW_DETAIL = "{label} took too long. Try again."
 _MEANING = {
     401: (Code.PROVIDER_AUTH, _KEY_DETAIL, False),
@@ -244,15 +248,13 @@ _TOO_LONG_DETAIL = (
 )
 _REDIRECT_DETAIL = (
     "{label} sends us to another address, which is not followed."
-    " Set OPENAI_BASE_URL to the final address."
+    " Set {variables}_BASE_URL to the final address."
 )
 
 
 def _not_found(told: Told, asked: Asked) -> str:
     if "model" not in f"{told.message} {told.code}".lower():
-        return (
-            "There is no chat API at the address of {label}. OPENAI_BASE_URL usually ends in /v1."
-        )
+        return "There is no chat API at the address of {label}. {variables}_BASE_URL usually ends in /v1."
     if asked.name == "ollama":
         return "Ollama does not have the model {model}. Run: ollama pull {model}."
     return "{label} does not have the model {model}. Choose another one, or set PALAVER_MODEL."

@@ -8,10 +8,6 @@ import asyncio
 import sys
 from typing import Any
 
-from lines import serve, tell, weather
-from openai import AsyncOpenAI
-from pydantic import BaseModel
-
 from agents import (
     Agent,
     ModelSettings,
@@ -22,6 +18,9 @@ from agents import (
     function_tool,
     set_tracing_disabled,
 )
+from lines import serve, tell, weather
+from openai import AsyncOpenAI
+from pydantic import BaseModel
 
 
 class City(BaseModel):

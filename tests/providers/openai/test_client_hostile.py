@@ -10,7 +10,8 @@ from tests.providers.support import KEY, hear, upstream_at
 
 from palaver.errors import Code, ProviderError
 from palaver.providers.call import Call, Passing
-from palaver.providers.openai.client import SLICE_BYTES, Upstream
+from palaver.providers.http.client import SLICE_BYTES
+from palaver.providers.openai.client import Upstream
 
 OK = b"HTTP/1.1 200 OK\r\n"
 EVENTS = OK + b"content-type: text/event-stream\r\n"

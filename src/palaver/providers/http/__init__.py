@@ -1,4 +1,4 @@
-"""Calls to model servers over HTTP: `client` makes them, `connection` carries them, `deadline` ends them.
+"""Calls to model servers over HTTP: `client` makes them, `route` leads there, `connection` carries the bytes.
 
-`sse` and `encodings` read what comes back. Nothing here knows what the bytes mean.
+`deadline` ends what is silent; `sse` and `encodings` read what comes back. Nothing here knows what the bytes mean.
 """

@@ -12,7 +12,7 @@ something in a browser for this server's name, and none that name the operator's
 back, but for `x-…`.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, cast
 
@@ -33,6 +33,7 @@ from palaver.providers.errors import (
     told_in_body,
     told_in_words,
 )
+from palaver.providers.http.client import read
 from palaver.providers.http.deadline import Patience
 from palaver.providers.http.sse import EVENT_BYTES_MAX, EventTooLarge, Framer, data_in, is_stream
 from palaver.providers.openai.accumulator import Assembly, as_text
@@ -318,19 +319,6 @@ class Forwarded:
             f"{asked.label} sent nothing that is an answer. Check that OPENAI_BASE_URL is the address"
             " of an OpenAI-compatible API; it usually ends in /v1.",
         )
-
-
-async def read(
-    chunks: AsyncIterator[bytes], asked: Asked, bytes_max: int = BODY_BYTES_MAX
-) -> bytes:
-    """A whole body. Raises `ProviderError`."""
-    body = bytearray()
-    async for chunk in chunks:
-        body += chunk
-        if len(body) > bytes_max:
-            what = f"sent more than {bytes_max >> 20} MiB at once, which is not read"
-            raise bad_reply(asked, what)
-    return bytes(body)
 
 
 def passed_on(headers: Mapping[str, str], key: str = "") -> tuple[tuple[str, str], ...]:

@@ -14,7 +14,7 @@ from tests.support.upstream import ScriptedUpstream
 
 from palaver.clock import SystemClock
 from palaver.errors import Code, Refused
-from palaver.providers.http.client import address
+from palaver.providers.http.route import address
 from palaver.providers.pool import configured
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
