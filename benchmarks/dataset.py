@@ -108,7 +108,7 @@ async def make(settings: Settings, count: int) -> Dataset:
     """Fills the database of these settings, which must be new."""
     began = time.perf_counter()
     async with started(settings) as core:
-        guests = [await core.access.new_guest(f"Guest {number}") for number in range(2)]
+        guests = [await core.identity.new_guest(f"Guest {number}") for number in range(2)]
         assistant = core.assistant
     rows: Any = _postgres_rows if "postgres" in settings.url else _sqlite_rows
     keys: dict[bytes, int] = {bytes(identity): key for key, identity in await rows(settings.url)}

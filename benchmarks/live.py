@@ -72,7 +72,7 @@ async def prepared(data: Path, database_url: str | None, count: int) -> tuple[tu
     rooms: list[str] = []
     async with started(settings) as core:
         for number in range(count):
-            token, guest = await core.access.new_guest(f"Guest {number}")
+            token, guest = await core.identity.new_guest(f"Guest {number}")
             room = await core.rooms.create(guest, title=f"Room {number}", agent=False)
             tokens.append(token)
             rooms.append(room.id)

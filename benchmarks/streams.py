@@ -216,7 +216,7 @@ async def prepared(data: Path, count: int) -> tuple[tuple[str, ...], tuple[str, 
     rooms: list[str] = []
     async with started(settings) as core:
         for number in range(count):
-            token, guest = await core.access.new_guest(f"Guest {number}")
+            token, guest = await core.identity.new_guest(f"Guest {number}")
             tokens.append(token)
             rooms.append((await core.rooms.create(guest, title=f"Room {number}")).id)
     return tuple(tokens), tuple(rooms)

@@ -277,8 +277,8 @@ async def first(socket: ClientConnection) -> dict[str, Any]:
 async def test_a_reader_writes_nothing_and_takes_nothing_away(tmp_path: Path) -> None:
     settings = Settings.model_validate({"data_dir": tmp_path, "detect": False})
     async with started(settings) as core:
-        _, ada = await core.access.new_guest()
-        _, eve = await core.access.new_guest()
+        _, ada = await core.identity.new_guest()
+        _, eve = await core.identity.new_guest()
         room = await core.rooms.create(ada, title="Read", agent=False)
         sent = await core.chat.send(ada, room.id, text="hello", cid=None)
         await core.rooms.join(ada, room.id, eve, role=READER)

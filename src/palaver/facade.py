@@ -108,7 +108,7 @@ async def open(  # noqa: A001  `palaver.open` is how it reads
             started(settings, clock=clock, provider=provider, lanes=lanes, lobby=False)
         )
         await core.turns.recovered(RECOVERY_SECONDS_MAX)
-        program = await core.access.person(APPLICATION_HANDLE, "Application")
+        program = await core.identity.person(APPLICATION_HANDLE, "Application")
         try:
             yield Chat(core, program)
         finally:
@@ -127,7 +127,7 @@ class Chat:
 
         Refused: `name_invalid`, `name_reserved` (also a handle that is an agent's).
         """
-        actor = await self._core.access.person(_handle(handle), name)
+        actor = await self._core.identity.person(_handle(handle), name)
         return _of_kind(actor, ActorKind.PERSON, handle)
 
     async def agent(
@@ -143,7 +143,7 @@ class Chat:
         What is None stays as it is: the name of a new one is its handle. `model=""` is the server's default model.
         Refused: `name_reserved` (a handle that is a person's).
         """
-        card = await self._core.access.agent(
+        card = await self._core.identity.agent(
             _handle(handle), name, model=model, system_prompt=system_prompt
         )
         return _of_kind(card.actor, ActorKind.AGENT, handle)

@@ -40,11 +40,11 @@ async def test_a_key_is_known_until_it_is_revoked(core: Core) -> None:
 
 
 async def test_a_key_speaks_for_the_person_of_an_id_or_a_handle(core: Core) -> None:
-    _, ada = await core.access.new_guest("Ada")
+    _, ada = await core.identity.new_guest("Ada")
     _, key = await core.keys.create(handle=ada.id)
     assert key.actor == ada
     assert await core.keys.own(ada) == (key,)
-    program = await core.access.person("program")
+    program = await core.identity.person("program")
     assert (await core.keys.create(handle="program"))[1].actor == program
     assert await refused_code(core.keys.create(handle="u_" + "0" * 32)) is Code.NOT_FOUND
 

@@ -11,16 +11,16 @@ from palaver.errors import Code, Refused
 
 
 async def test_a_link_is_of_one_use_and_asks_before_it_replaces_somebody(core: Core) -> None:
-    _, ada = await core.access.new_guest("Ada")
+    _, ada = await core.identity.new_guest("Ada")
     token, _ = await core.devices.invite(ada)
     assert (await core.devices.look(token)).actor == ada
-    _, bo = await core.access.new_guest("Bo")
+    _, bo = await core.identity.new_guest("Bo")
     for me, replace in ((bo, False), (ada, False), (ada, True)):
         with pytest.raises(Refused) as caught:
             await core.devices.redeem(token, "Phone", me=me, replace=replace)
         assert caught.value.code is Code.IDENTITY_IN_USE
     session, actor = await core.devices.redeem(token, "Phone", me=bo, replace=True)
-    assert actor == ada == await core.access.actor(session)
+    assert actor == ada == await core.identity.actor(session)
     with pytest.raises(Refused) as caught:
         await core.devices.redeem(token, "Phone", me=None, replace=True)
     assert caught.value.code is Code.TICKET_ENDED
@@ -31,7 +31,7 @@ async def test_what_is_live_on_an_ended_device_ends_in_every_process(
 ) -> None:
     shared = {"database_url": postgres_url}
     async with running(**shared) as here, running(**shared) as there:
-        first, ada = await here.access.new_guest("Ada")
+        first, ada = await here.identity.new_guest("Ada")
         token, _ = await here.devices.invite(ada)
         phone, _ = await there.devices.redeem(token, "Phone", me=None, replace=False)
         with there.chat.reader(ada) as reader:
@@ -46,5 +46,5 @@ async def test_what_is_live_on_an_ended_device_ends_in_every_process(
                     pass
         for core in (here, there):
             with pytest.raises(Refused) as caught:
-                await core.access.actor(phone)
+                await core.identity.actor(phone)
             assert caught.value.code is Code.UNAUTHENTICATED

@@ -112,7 +112,7 @@ class Client:
 
 @pytest.fixture
 async def client(core: Core) -> Client:
-    _, actor = await core.access.new_guest("Client")
+    _, actor = await core.identity.new_guest("Client")
     return Client(core, actor)
 
 
@@ -225,7 +225,7 @@ async def test_after_a_sleep_a_client_is_told_only_what_is_still_ours(
     clock = Sleeper()
     settings = Settings(data_dir=tmp_path, database_url=postgres_url, detect=False)
     async with runtime.started(settings, clock=clock, provider=Script()) as core:
-        client = Client(core, (await core.access.new_guest("Ada"))[1])
+        client = Client(core, (await core.identity.new_guest("Ada"))[1])
         answer = Sleepy(clock)
         running = await client.asks(chat(user("hi")), answer)
         told = running.follow()
@@ -349,7 +349,7 @@ async def test_a_response_goes_on_from_another_and_is_told_again_as_it_was(clien
 
 async def test_what_nobody_may_see_is_not_there(client: Client) -> None:
     exchange = await client.gets(chat(user("hi"), kept=True), TextPiece("Hello"))
-    _, other = await client.core.access.new_guest()
+    _, other = await client.core.identity.new_guest()
     for refused_call in (
         client.exchanges.get(other, exchange.id),
         client.exchanges.named(other, "chatcmpl-1"),
@@ -420,7 +420,7 @@ async def test_an_answer_without_its_client_goes_on_as_the_settings_say(
     running: Opens, *, finish: bool
 ) -> None:
     async with running(openai_finish=finish) as core:
-        _, actor = await core.access.new_guest("Client")
+        _, actor = await core.identity.new_guest("Client")
         client = Client(core, actor)
         answer = Answer(TextPiece("Hel"), waits=True)
         asking = await client.asks(chat(user("hi")), answer)
@@ -439,7 +439,7 @@ async def test_what_a_dead_process_had_passed_on_is_stored_as_interrupted(
 ) -> None:
     pieces = [TextPiece("Hel"), ReasoningPiece("Hm"), TextPiece("lo"), ToolPiece(0, "c", "f", "{}")]
     async with running() as core:
-        _, actor = await core.access.new_guest("Client")
+        _, actor = await core.identity.new_guest("Client")
         asked = ExchangeRequest(
             kind=ExchangeKind.RESPONSE, entries=(user("hi"),), model="m", request={}
         )
@@ -472,7 +472,7 @@ async def test_what_a_dead_process_had_passed_on_is_stored_as_interrupted(
 
 async def test_a_call_that_waits_for_its_turn_is_closed_when_it_is_stopped(running: Opens) -> None:
     async with running(turns_running_max=1) as core:
-        _, actor = await core.access.new_guest("Client")
+        _, actor = await core.identity.new_guest("Client")
         client = Client(core, actor)
         first, second = Answer(TextPiece("1"), waits=True), Answer(TextPiece("2"))
         busy = await client.asks(chat(user("one")), first)
@@ -494,7 +494,7 @@ async def test_who_asks_when_all_has_ended_is_told_so_and_leaves_no_work_unbegun
 ) -> None:
     """A coroutine that is dropped is a warning, and so an error here."""
     async with running() as core:
-        _, actor = await core.access.new_guest("Client")
+        _, actor = await core.identity.new_guest("Client")
     with pytest.raises(Unavailable) as refused:
         await Client(core, actor).asks(chat(user("hi")), Answer())
     assert refused.value.code is Code.SHUTTING_DOWN

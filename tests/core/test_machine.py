@@ -68,7 +68,7 @@ class Machine(RuleBasedStateMachine):
             SystemClock().new_id()
         )  # cids are unique for ever, also over the examples of one database
         self.open()
-        self.people: list[Actor] = [self.do(self.core.access.new_guest())[1] for _ in range(2)]
+        self.people: list[Actor] = [self.do(self.core.identity.new_guest())[1] for _ in range(2)]
 
     def open(self) -> None:
         self.running = started(self.given, provider=Script())

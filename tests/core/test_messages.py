@@ -10,7 +10,7 @@ from palaver.model import Actor, RoomId
 
 
 async def room_of(core: Core) -> tuple[Actor, RoomId]:
-    _, ada = await core.access.new_guest("Ada")
+    _, ada = await core.identity.new_guest("Ada")
     return ada, (await core.rooms.create(ada, agent=False)).id
 
 
@@ -37,7 +37,7 @@ async def test_what_cannot_be_said_is_refused_and_nothing_is_stored(core: Core) 
     assert await code_of(core, ada, room, text="\ud800") is Code.INVALID_UNICODE
     assert await code_of(core, ada, room, cid="a b") is Code.CID_INVALID
     assert await code_of(core, ada, room, reply_to="m_" + "0" * 32) is Code.MESSAGE_NOT_FOUND
-    _, stranger = await core.access.new_guest()
+    _, stranger = await core.identity.new_guest()
     assert await code_of(core, stranger, room) is Code.ROOM_NOT_FOUND
     assert (await core.chat.history(ada, room)).messages == ()
 
@@ -81,7 +81,7 @@ async def test_the_first_message_names_a_room(core: Core) -> None:
 
 async def test_unread_counts_what_others_said_since(core: Core) -> None:
     ada, room = await room_of(core)
-    _, bo = await core.access.new_guest("Bo")
+    _, bo = await core.identity.new_guest("Bo")
     await core.rooms.join(ada, room, bo)
     for text in ("one", "two"):
         sent = await core.chat.send(ada, room, text=text, cid=None)

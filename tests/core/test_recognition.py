@@ -24,8 +24,8 @@ def system(text: str) -> Entry:
 
 async def new_client(core: Core, handle: str | None = None) -> Client:
     if handle is not None:
-        return Client(core, await core.access.person(handle, "Client"))
-    _, actor = await core.access.new_guest("Client")
+        return Client(core, await core.identity.person(handle, "Client"))
+    _, actor = await core.identity.new_guest("Client")
     return Client(core, actor)
 
 

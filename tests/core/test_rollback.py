@@ -39,7 +39,7 @@ def right(data: Path) -> None:
 async def yesterday(running: Running, data: Path) -> Actor:
     """A history, and a copy of it, after which more is stored."""
     async with running() as core:
-        _, ada = await core.access.new_guest("Ada")
+        _, ada = await core.identity.new_guest("Ada")
         await say(core, ada, None, "old")
     shutil.copy(data / "palaver.db", data / "yesterday.db")
     return ada
@@ -108,7 +108,7 @@ async def test_a_draft_whose_room_or_author_is_not_known_waits_however_long(
     """Also where no mark tells that anything is missing."""
     await yesterday(running, tmp_path)
     async with running() as core:
-        _, bo = await core.access.new_guest("Bo")
+        _, bo = await core.identity.new_guest("Bo")
         room = (await core.rooms.create(bo)).id
     left_by_the_dead(tmp_path, room, bo, ["one"])
     older(tmp_path)

@@ -8,7 +8,7 @@ from palaver.model import MemberRole, RoomId, Visibility
 
 
 async def test_a_room_of_ones_own_has_the_servers_agent(core: Core) -> None:
-    _, ada = await core.access.new_guest()
+    _, ada = await core.identity.new_guest()
     room = await core.rooms.create(ada, title=" Plans ")
     assert (room.title, room.visibility, room.role) == (
         "Plans",
@@ -20,7 +20,7 @@ async def test_a_room_of_ones_own_has_the_servers_agent(core: Core) -> None:
 
 
 async def test_everyone_sees_the_lobby_and_nobody_renames_or_deletes_it(core: Core) -> None:
-    _, ada = await core.access.new_guest()
+    _, ada = await core.identity.new_guest()
     rooms, cursor = await core.rooms.listing(ada)
     assert [room.id for room in rooms] == [LOBBY]
     assert cursor is None
@@ -31,7 +31,7 @@ async def test_everyone_sees_the_lobby_and_nobody_renames_or_deletes_it(core: Co
 
 
 async def test_a_deletion_can_be_taken_back(core: Core) -> None:
-    _, ada = await core.access.new_guest()
+    _, ada = await core.identity.new_guest()
     room = await core.rooms.create(ada, title="Gone?", agent=False)
     await core.chat.send(ada, room.id, text="still here", cid=None)
     await core.rooms.delete(ada, room.id)
@@ -43,7 +43,7 @@ async def test_a_deletion_can_be_taken_back(core: Core) -> None:
 
 
 async def test_the_list_goes_by_last_activity_and_is_searched_by_title(core: Core) -> None:
-    _, ada = await core.access.new_guest()
+    _, ada = await core.identity.new_guest()
     made = [await core.rooms.create(ada, title=f"Room {n}", agent=False) for n in range(3)]
     await core.chat.send(ada, made[0].id, text="up", cid=None)
     rooms, cursor = await core.rooms.listing(ada, limit=2)
@@ -57,8 +57,8 @@ async def test_the_list_goes_by_last_activity_and_is_searched_by_title(core: Cor
 
 
 async def test_a_stranger_changes_nothing(core: Core) -> None:
-    _, ada = await core.access.new_guest()
-    _, bo = await core.access.new_guest()
+    _, ada = await core.identity.new_guest()
+    _, bo = await core.identity.new_guest()
     room = await core.rooms.create(ada)
     for call in (
         core.rooms.rename(bo, room.id, "x"),

@@ -183,7 +183,7 @@ class Person:
             session.cancel()
 
     async def session(self, served: Served, core: Core) -> None:
-        actor = await core.access.claimed(self.user)
+        actor = await core.identity.claimed(self.user)
         if not self.rooms:
             room = await core.rooms.create(actor)
             self.rooms = [core.lobby, room.id]

@@ -141,10 +141,10 @@ class World:
                 await self.core.rooms.delete(self.ada, self.room)
                 await self.core.rooms.restore(self.ada, self.room)
             case EventType.MEMBER_JOINED:
-                card = await self.core.access.agent("poet", "Poet")
+                card = await self.core.identity.agent("poet", "Poet")
                 await self.core.rooms.join(self.ada, self.room, card.actor)
             case EventType.MEMBER_RENAMED:
-                await self.core.access.rename(self.ada, "Adele")
+                await self.core.identity.rename(self.ada, "Adele")
             case EventType.MESSAGE_CREATED:
                 await self.answered("And another one.")
             case EventType.MESSAGE_DELETED:
@@ -158,7 +158,7 @@ class World:
 async def test_a_snapshot_and_its_events_are_a_fresh_snapshot(
     core: Core, script: Script, type_: EventType
 ) -> None:
-    _, ada = await core.access.new_guest("Ada")
+    _, ada = await core.identity.new_guest("Ada")
     room = await core.rooms.create(ada, title="Notes")
     world = World(core, script, ada, room.id)
     await world.answered("Hello.")

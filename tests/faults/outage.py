@@ -141,7 +141,7 @@ async def new_town(
     """One server for each of the database's addresses, each with a data directory of its own."""
     settings = settings_from(data_dir=folder / "before", database_url=urls[0], detect=False)
     async with started(settings) as core:
-        guests = [await core.access.new_guest(f"Guest {number}") for number in range(people)]
+        guests = [await core.identity.new_guest(f"Guest {number}") for number in range(people)]
         owner = guests[0][1]
         room = (await core.rooms.create(owner, title="Storm", agent=agent)).id
         for _, guest in guests[1:]:

@@ -238,7 +238,7 @@ async def test_a_flood_of_frames_costs_no_memory(serve: Serve, tmp_path: Path) -
 
 async def test_a_busy_reader_keeps_the_newest_passing_items(tmp_path: Path) -> None:
     async with started(settings_from(data_dir=tmp_path, detect=False)) as core:
-        _, guest = await core.access.new_guest("Guest")
+        _, guest = await core.identity.new_guest("Guest")
         items = [Typing(core.lobby, guest.id, str(number)) for number in range(10 * NOTICES_MAX)]
         with core.chat.reader(guest) as reader:
             for item in items:

@@ -189,7 +189,7 @@ def answers_lost(life: Life, said: Sequence[Message], synced: int) -> list[str]:
 
 
 async def all_events(core: Core, world: World) -> list[Event]:
-    actor = await core.access.actor(world.tokens[0])
+    actor = await core.identity.actor(world.tokens[0])
     assert actor is not None, "whoever talks is known"
     assert actor.kind is ActorKind.PERSON
     events: list[Event] = []

@@ -89,7 +89,7 @@ async def new_world(
     data = folder / "data"
     settings = settings_from(data_dir=data, database_url=database_url, detect=False)
     async with started(settings) as core:
-        guests = [await core.access.new_guest(f"Guest {number}") for number in range(people)]
+        guests = [await core.identity.new_guest(f"Guest {number}") for number in range(people)]
         owner = guests[0][1]
         room = (await core.rooms.create(owner, title="Storm", agent=agent)).id
         for _, guest in guests[1:]:

@@ -86,7 +86,7 @@ async def long_room(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[L
 
 async def filled(data: Path) -> tuple[str, RoomId, list[int]]:
     async with started(settings_from(data_dir=data, detect=False)) as core:
-        token, guest = await core.access.new_guest("Ada")
+        token, guest = await core.identity.new_guest("Ada")
         room = (await core.rooms.create(guest, title="Five thousand", agent=False)).id
         seqs: list[int] = []
         for start in range(0, MESSAGES, AT_ONCE):

@@ -292,7 +292,7 @@ async def test_who_talks_without_a_cookie_is_a_guest_from_the_first_word(
         await page.say("second")
         await page.until("limit_update", 2)
         assert guests() == 1
-    _, ada = await place.core.access.new_guest("Ada")
+    _, ada = await place.core.identity.new_guest("Ada")
     said = (await place.core.chat.history(ada, place.core.lobby)).messages
     assert len({message.author for message in said if message.text in {"first", "second"}}) == 1
 
@@ -340,7 +340,7 @@ async def test_the_page_and_a_classic_client_talk_in_one_room(place: Place) -> N
     lobby = str(UUID(place.core.lobby.removeprefix("r_")))
     place.mind.will("hello both")
     place.mind.will("hello again")
-    _, ada = await place.core.access.new_guest("Ada")
+    _, ada = await place.core.identity.new_guest("Ada")
     async with front(place, session=lobby) as client:
         assert (await client.until("system"))["session_id"] == lobby
         sent = await place.core.chat.send(ada, place.core.lobby, text="from the page", cid="1")

@@ -164,7 +164,7 @@ async def test_the_messages_of_a_session_come_in_pages_from_the_first(place: Pla
         session = (await http.post("/api/sessions", json={})).json()["id"]
         path = f"/api/sessions/{session}/messages"
         assert (await http.get(path)).json() == []
-        actor = await place.core.access.claimed(UUID(GUEST))
+        actor = await place.core.identity.claimed(UUID(GUEST))
         room = (await place.core.rooms.listing(actor, own=True))[0][0].id
         for number in range(5):
             await place.core.chat.send(actor, room, text=f"{number}", cid=None, answers=False)
@@ -220,7 +220,7 @@ async def test_deleting_a_room_elsewhere_keeps_the_words_of_a_default_session(pl
         default = (await client.until("system"))["session_id"]
         await client.say("keep me")
         await client.until("limit_update")
-        actor = await place.core.access.claimed(UUID(GUEST))
+        actor = await place.core.identity.claimed(UUID(GUEST))
         room = (await place.core.rooms.listing(actor))[0][0]
         await place.core.rooms.delete(actor, room.id)
     async with front(place, GUEST) as client:
@@ -232,7 +232,7 @@ async def test_deleting_a_room_elsewhere_keeps_the_words_of_a_default_session(pl
 async def test_a_history_is_the_first_of_the_last_fifty(place: Place) -> None:
     async with asking(place) as http:
         session = (await http.post("/api/sessions", json={})).json()["id"]
-        actor = await place.core.access.claimed(UUID(GUEST))
+        actor = await place.core.identity.claimed(UUID(GUEST))
         room = (await place.core.rooms.listing(actor, own=True))[0][0].id
         for number in range(55):
             await place.core.chat.send(actor, room, text=f"{number}", cid=None, answers=False)

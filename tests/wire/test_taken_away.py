@@ -102,7 +102,7 @@ async def test_a_long_poll_is_answered(door: Door) -> None:
 
 async def test_a_reader_in_the_core_keeps_its_other_rooms(tmp_path: Path) -> None:
     async with started(settings_from(data_dir=tmp_path, detect=False)) as core:
-        _, ada = await core.access.new_guest("Ada")
+        _, ada = await core.identity.new_guest("Ada")
         room = (await core.rooms.create(ada)).id
         with core.chat.reader(ada) as reader:
             await reader.subscribe(room)

@@ -15,6 +15,7 @@ from palaver.core.answers.engine import Engine
 from palaver.core.api_keys import Keys
 from palaver.core.devices import Devices
 from palaver.core.exchanges import Exchanges
+from palaver.core.identity import Identity
 from palaver.core.live.cluster import Relay
 from palaver.core.live.hub import Hub
 from palaver.core.live.items import Closing, DatabaseState, Encode, not_encoded
@@ -84,7 +85,7 @@ class Core:
         self.db_up = True
         self.lobby = LOBBY
         self.assistant = assistant
-        self.access = Access(store, settings, clock)
+        self.access, self.identity = Access(store), parts.identity
         self.keys = Keys(store, settings, clock)
         self.devices = Devices(store, hub, settings, clock)
         self.rooms = Rooms(store, self.access, settings, clock, assistant)
@@ -161,7 +162,7 @@ class Core:
             "turns_running": self.turns.running,
             "titles_missed": self.turns.titles_missed,
             "readers": self.hub.readers,
-            "guests_swept": self.access.swept,
+            "guests_swept": self.identity.swept,
         }
 
     def figures_by_code(self) -> Mapping[str, Mapping[tuple[str, ...], int]]:
@@ -235,6 +236,7 @@ class _Parts:
     journal: Journal
     lane: Lane[None]
     history: History
+    identity: Identity
     providers: Providers
     settings: Settings
     clock: Clock
@@ -276,20 +278,21 @@ async def started(
         published.append(hub.publish)
         lane = (lanes or ThreadLanes()).lane("journal", 1, _nothing, _nothing)
         ending.push_async_callback(lane.close)
+        secret = await store.write(KeepSecret(value=clock.secret()))
         parts = _Parts(
             store=store,
             hub=hub,
             journal=Journal(settings.data_dir / "journal" / "streams", store.owner, named=True),
             lane=lane,
             history=await _history(settings, store, lane, published),
+            identity=Identity(store, settings, clock, secret),
             providers=Providers(settings, clock, fixed=provider),
             settings=settings,
             clock=clock,
         )
         ending.push_async_callback(parts.close)
         tasks = await ending.enter_async_context(_tasks())
-        core = Core(parts, tasks, await _assistant(store, Access(store, settings, clock)))
-        core.access.secret = await store.write(KeepSecret(value=clock.secret()))
+        core = Core(parts, tasks, await _assistant(store, parts.identity))
         ending.callback(core.drafts.close)
         ending.callback(core.held.close)
         await _lobby(store, core.assistant, wanted=lobby)
@@ -371,12 +374,12 @@ def _relay(store: Store, core: Core, bus: Bus | None) -> Relay | None:
     return relay
 
 
-async def _assistant(store: Store, access: Access) -> ActorId:
+async def _assistant(store: Store, identity: Identity) -> ActorId:
     """The server's own agent."""
     known = await store.read(actors.by_handle, ASSISTANT_HANDLE)
     if known is not None:
         return known.id
-    return (await access.agent(ASSISTANT_HANDLE, "Assistant")).actor.id
+    return (await identity.agent(ASSISTANT_HANDLE, "Assistant")).actor.id
 
 
 async def _lobby(store: Store, assistant: ActorId, *, wanted: bool) -> None:
@@ -450,7 +453,7 @@ async def _sweep(core: Core) -> None:
         more = False
         if core.history == "whole" and not core.drafts.waiting + core.held.waiting:
             with suppress(Unavailable):
-                more = await core.access.sweep()
+                more = await core.identity.sweep()
         await asyncio.sleep(SYNC_SECONDS if more else SWEEP_SECONDS)
 
 

@@ -13,7 +13,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from palaver.core.access import Access
+from palaver.core.identity import Identity
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor
@@ -38,14 +38,14 @@ async def identity(request: HTTPConnection) -> Actor:
     bearer = request.headers.get("authorization")
     given = _given(request) if bearer is None else _of_header(bearer)
     try:
-        actor = None if given is None else await core.access.actor(given)
+        actor = None if given is None else await core.identity.actor(given)
     except Refused:  # it has ended: the page is told so, and is somebody else from then on
         if bearer is None:
-            begin(request, core.access.visitor(None)[0])
+            begin(request, core.identity.visitor(None)[0])
         raise
     if actor is not None:
         return actor
-    token, actor = core.access.visitor(given)
+    token, actor = core.identity.visitor(given)
     if bearer is not None and token != given:
         raise Refused(Code.UNAUTHENTICATED, "That token is not known here.")
     foreign = bearer is None and request.headers.get("sec-fetch-site") == "cross-site"
@@ -74,14 +74,14 @@ async def present(request: HTTPConnection) -> Actor | None:
     core: Core = request.app.state.core
     given = _given(request)
     with suppress(Refused):
-        return None if given is None else await core.access.actor(given)
+        return None if given is None else await core.identity.actor(given)
     return None
 
 
 async def entered(core: Core, scope: Scope, token: str) -> Actor:
     """The guest that a visitor becomes. Unavailable: `rate_limited`."""
     rates.take(scope, rates.Use.GUESTS)
-    return await core.access.entered(token)
+    return await core.identity.entered(token)
 
 
 Me = Annotated[Actor, Depends(identity)]
@@ -89,17 +89,17 @@ Present = Annotated[Actor | None, Depends(present)]
 
 
 async def of_socket(
-    access: Access, scope: Scope, token: str | None
+    identity: Identity, scope: Scope, token: str | None
 ) -> tuple[Actor | None, str | None]:
     """The actor of a live connection, by the token in its hello, else by its cookie; None for neither.
 
     With a visitor comes the token that makes a guest of them (`entered`).
     """
     given = token or _given(HTTPConnection(scope))
-    actor = None if given is None else await access.actor(given)
+    actor = None if given is None else await identity.actor(given)
     if actor is not None or given is None:
         return actor, None
-    made, visitor = access.visitor(given)
+    made, visitor = identity.visitor(given)
     return (visitor, made) if made == given else (None, None)
 
 

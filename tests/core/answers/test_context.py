@@ -232,7 +232,7 @@ async def test_a_strict_template_takes_what_is_said_in_a_long_room(tmp_path: Pat
             | {"context_messages_max": 8}
         )
         async with started(settings) as core:
-            people = [(await core.access.new_guest())[1] for _ in range(2)]
+            people = [(await core.identity.new_guest())[1] for _ in range(2)]
             for number in range(40):
                 person = people[number % 3 % 2]
                 match number % 10:

@@ -25,7 +25,7 @@ from palaver.store.write.command import AddMessage
 
 
 async def room_of(core: Core) -> tuple[Actor, Room]:
-    _, actor = await core.access.new_guest()
+    _, actor = await core.identity.new_guest()
     return actor, await core.rooms.create(actor)
 
 
@@ -317,7 +317,7 @@ async def test_a_full_journal_shows_nothing_and_loses_nothing(
 
 async def test_a_stranger_stops_and_retries_nothing(core: Core, script: Script) -> None:
     actor, room = await room_of(core)
-    _, stranger = await core.access.new_guest()
+    _, stranger = await core.identity.new_guest()
     sent = await ask(core, actor, room)
     with pytest.raises(Refused) as refused:
         await core.turns.stop(stranger, sent.turns[0].id)
@@ -364,7 +364,7 @@ async def test_a_model_that_only_thinks_names_no_room_and_markdown_is_in_no_name
 
 async def test_a_program_writes_an_answer_itself(core: Core) -> None:
     actor, room = await room_of(core)
-    agent = (await core.access.agent("helper", "Helper")).actor
+    agent = (await core.identity.agent("helper", "Helper")).actor
     await core.rooms.join(actor, room.id, agent)
     async with core.turns.external(room.id, agent) as answer:
         answer.show("by ")
@@ -415,7 +415,7 @@ async def test_after_a_sleep_nothing_is_shown_before_the_lease_is_known_to_be_ou
     clock = Sleeper()
     settings = Settings(data_dir=tmp_path, database_url=postgres_url, detect=False)
     async with runtime.started(settings, clock=clock, provider=script) as core:
-        _, ada = await core.access.new_guest("Ada")
+        _, ada = await core.identity.new_guest("Ada")
         await core.chat.send(ada, core.lobby, text="why?", cid="why")
         await script.requests.get()
         clock.slept = 60
@@ -438,7 +438,7 @@ def test_a_running_answer_commits_nothing_to_sqlite_as_time_goes_by(tmp_path: Pa
         async with runtime.started(
             settings, clock=clock, lanes=InlineLanes(), provider=Script()
         ) as core:
-            ada = (await core.access.new_guest())[1]
+            ada = (await core.identity.new_guest())[1]
             await core.chat.send(ada, core.lobby, text="hello", cid=None)
             await asyncio.sleep(1)
             commits = core.figures()["commits"]

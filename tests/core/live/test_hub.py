@@ -28,7 +28,7 @@ T = TypeVar("T")
 async def test_a_watcher_hears_of_rooms_made_after_it_began_to_watch(
     core: Core, script: Script
 ) -> None:
-    _, ada = await core.access.new_guest()
+    _, ada = await core.identity.new_guest()
     with core.chat.reader(ada) as reader:
         await reader.watch()
         room = await core.rooms.create(ada, agent=False)
@@ -46,9 +46,9 @@ async def test_a_watcher_hears_of_rooms_made_after_it_began_to_watch(
 async def test_a_watcher_hears_of_open_rooms_that_others_make_and_of_what_is_said_there_once(
     core: Core,
 ) -> None:
-    _, ada = await core.access.new_guest()
-    _, program = await core.access.new_guest()
-    _, late = await core.access.new_guest()
+    _, ada = await core.identity.new_guest()
+    _, program = await core.identity.new_guest()
+    _, late = await core.identity.new_guest()
     with core.chat.reader(ada) as reader, core.chat.reader(late) as later:
         await reader.watch()
         entry = Entry(role=Role.USER, text="hello")
@@ -118,7 +118,7 @@ async def test_thousands_who_come_back_at_once_cost_the_store_nothing(
     lanes, count = Counting(), 5_000
     given = Settings(data_dir=tmp_path, detect=False, database_seconds=300)
     async with started(given, provider=script, lanes=lanes) as core:
-        made = await asyncio.gather(*[core.access.new_guest() for _ in range(count)])
+        made = await asyncio.gather(*[core.identity.new_guest() for _ in range(count)])
         everybody = [actor for _, actor in made]
 
         async def come(since: int) -> list[tuple[int, ...]]:
@@ -142,7 +142,7 @@ async def test_thousands_who_come_back_at_once_cost_the_store_nothing(
 
 
 async def test_long_texts_are_kept_for_readers_up_to_a_bound(core: Core) -> None:
-    _, actor = await core.access.new_guest()
+    _, actor = await core.identity.new_guest()
     with core.chat.reader(actor) as reader:
         await reader.subscribe(core.lobby)
         reader.start(core.lobby)
@@ -163,7 +163,7 @@ async def test_long_texts_are_kept_for_readers_up_to_a_bound(core: Core) -> None
 async def test_what_the_events_of_a_room_take_is_counted(tmp_path: Path, text: str) -> None:
     settings = Settings(data_dir=tmp_path, detect=False)
     async with started(settings, encode=frames.encode) as core:
-        _, ada = await core.access.new_guest()
+        _, ada = await core.identity.new_guest()
         with core.chat.reader(ada) as reader:
             await reader.subscribe(core.lobby)
             ring = core.hub._feeds[core.lobby].ring
@@ -186,8 +186,8 @@ async def test_what_the_events_of_a_room_take_is_counted(tmp_path: Path, text: s
 async def test_another_name_is_an_event_and_all_reads_the_same_from_the_ring_and_the_store(
     core: Core,
 ) -> None:
-    _, ada = await core.access.new_guest("Ada")
-    _, bo = await core.access.new_guest("Bo")
+    _, ada = await core.identity.new_guest("Ada")
+    _, bo = await core.identity.new_guest("Bo")
     room = (await core.rooms.create(ada, agent=False)).id
     await core.rooms.join(ada, room, bo)
     elsewhere = await core.rooms.create(bo, agent=False)
@@ -195,7 +195,7 @@ async def test_another_name_is_an_event_and_all_reads_the_same_from_the_ring_and
         since = (await reader.subscribe(room)).seq
         reader.start(room)
         await core.chat.send(ada, room, text="one", cid=None)
-        await core.access.rename(ada, "Adele")
+        await core.identity.rename(ada, "Adele")
         await core.chat.send(ada, room, text="two", cid=None)
         stored = await core.chat._store.read(events.since, room, since, 200)
         seen: list[Event] = []
@@ -209,7 +209,7 @@ async def test_another_name_is_an_event_and_all_reads_the_same_from_the_ring_and
 
 
 async def test_who_may_read_is_asked_again_when_that_may_have_changed(core: Core) -> None:
-    _, ada = await core.access.new_guest()
+    _, ada = await core.identity.new_guest()
     room = await core.rooms.create(ada, agent=False)
     with core.chat.reader(ada) as one, core.chat.reader(ada) as two:
         await one.subscribe(room.id)
@@ -222,8 +222,8 @@ async def test_who_may_read_is_asked_again_when_that_may_have_changed(core: Core
 
 
 async def test_changes_of_a_room_merge_while_nobody_takes_them(core: Core) -> None:
-    _, ada = await core.access.new_guest()
-    _, bo = await core.access.new_guest()
+    _, ada = await core.identity.new_guest()
+    _, bo = await core.identity.new_guest()
     with core.chat.reader(ada) as reader:
         await reader.watch()
         for text in ("one", "two", "three"):
@@ -234,8 +234,8 @@ async def test_changes_of_a_room_merge_while_nobody_takes_them(core: Core) -> No
 
 
 async def test_typing_reaches_the_others_who_read_the_room(core: Core) -> None:
-    _, ada = await core.access.new_guest("Ada")
-    _, bo = await core.access.new_guest("Bo")
+    _, ada = await core.identity.new_guest("Ada")
+    _, bo = await core.identity.new_guest("Bo")
     with core.chat.reader(ada) as hers, core.chat.reader(bo) as his:
         for reader in (hers, his):
             await reader.subscribe(core.lobby)
@@ -250,7 +250,7 @@ async def test_typing_reaches_the_others_who_read_the_room(core: Core) -> None:
 
 
 async def test_what_was_read_here_is_read_on_the_other_connections(core: Core) -> None:
-    _, ada = await core.access.new_guest()
+    _, ada = await core.identity.new_guest()
     sent = await core.chat.send(ada, core.lobby, text="x", cid=None, answers=False)
     with core.chat.reader(ada) as one, core.chat.reader(ada) as two:
         await core.chat.mark_read(ada, core.lobby, 10_000, reader=one)
@@ -260,8 +260,8 @@ async def test_what_was_read_here_is_read_on_the_other_connections(core: Core) -
 
 
 async def test_a_strangers_room_cannot_be_read_along(core: Core) -> None:
-    _, ada = await core.access.new_guest()
-    _, bo = await core.access.new_guest()
+    _, ada = await core.identity.new_guest()
+    _, bo = await core.identity.new_guest()
     room = await core.rooms.create(ada)
     with core.chat.reader(bo) as reader:
         for wanted in (room.id, RoomId("r_" + "0" * 32)):

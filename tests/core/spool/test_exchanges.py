@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("impatient")
 
 
 async def client_of(core: Core) -> Client:
-    actor = await core.access.person("client", "Client")
+    actor = await core.identity.person("client", "Client")
     return Client(core, actor)
 
 

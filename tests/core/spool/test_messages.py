@@ -68,8 +68,8 @@ async def test_accepted_messages_are_seen_at_once_and_stored_in_their_order(
     running: Running, tmp_path: Path
 ) -> None:
     async with running() as core:
-        _, ada = await core.access.new_guest("Ada")
-        _, bo = await core.access.new_guest("Bo")
+        _, ada = await core.identity.new_guest("Ada")
+        _, bo = await core.identity.new_guest("Bo")
         hers, his = await reading(core, ada), await reading(core, bo)
         with away(tmp_path):
             kept = [await say(core, ada, hers, text) for text in ("one", "two", "three")]
@@ -95,7 +95,7 @@ async def test_accepted_messages_survive_the_process(running: Running, tmp_path:
         gone = ExitStack()
         outside.callback(gone.close)  # the database comes back after the server has stopped
         core = await outside.enter_async_context(running())
-        _, ada = await core.access.new_guest("Ada")
+        _, ada = await core.identity.new_guest("Ada")
         reader = await reading(core, ada)
         gone.enter_context(away(tmp_path))
         await say(core, ada, reader, "kept")
@@ -117,7 +117,7 @@ async def test_a_draft_that_the_disk_has_damaged_is_counted_and_the_others_are_s
     running: Running, tmp_path: Path, *, synced: bool
 ) -> None:
     async with running() as core:
-        _, ada = await core.access.new_guest("Ada")
+        _, ada = await core.identity.new_guest("Ada")
         left = left_by_the_dead(tmp_path, core.lobby, ada, ("one", "two", "three"), synced=synced)
     (file,) = left.glob("0*.journal")
     content = file.read_bytes()
@@ -133,7 +133,7 @@ async def test_a_damaged_draft_is_counted_once_however_often_its_file_must_be_le
     running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running() as core:
-        _, ada = await core.access.new_guest("Ada")
+        _, ada = await core.identity.new_guest("Ada")
         left = left_by_the_dead(tmp_path, core.lobby, ada, ("one", "two", "three"))
     (file,) = left.glob("0*.journal")
     file.write_bytes(file.read_bytes().replace(b"two", b"tvo"))
@@ -159,7 +159,7 @@ async def test_the_last_draft_may_be_torn_which_was_never_acknowledged(
     running: Running, tmp_path: Path
 ) -> None:
     async with running() as core:
-        _, ada = await core.access.new_guest("Ada")
+        _, ada = await core.identity.new_guest("Ada")
         left = left_by_the_dead(tmp_path, core.lobby, ada, ("one", "two"))
     (file,) = left.glob("0*.journal")
     file.write_bytes(file.read_bytes().replace(b"two", b"t\0\0"))
@@ -204,7 +204,7 @@ async def test_what_is_taken_over_is_deleted_for_good_the_newest_first(
 ) -> None:
     """So that a power cut in between leaves the beginning of what there was, and the order of messages is right."""
     async with running() as core:
-        _, ada = await core.access.new_guest("Ada")
+        _, ada = await core.identity.new_guest("Ada")
         directory = left_by_the_dead(tmp_path, core.lobby, ada, "123", segment_bytes=40)
     done: list[str] = []
 
@@ -233,8 +233,8 @@ async def test_who_comes_while_messages_wait_is_shown_them_and_keeps_none_that_i
     running: Running, tmp_path: Path
 ) -> None:
     async with running() as core:
-        _, ada = await core.access.new_guest("Ada")
-        _, bo = await core.access.new_guest("Bo")
+        _, ada = await core.identity.new_guest("Ada")
+        _, bo = await core.identity.new_guest("Bo")
         hers, gone = await reading(core, ada), await reading(core, bo)
         gone.close()
         with away(tmp_path):
@@ -258,7 +258,7 @@ async def test_who_comes_while_messages_wait_is_shown_them_and_keeps_none_that_i
 
 async def test_the_same_cid_is_accepted_once(running: Running, tmp_path: Path) -> None:
     async with running() as core:
-        _, ada = await core.access.new_guest("Ada")
+        _, ada = await core.identity.new_guest("Ada")
         reader = await reading(core, ada)
         with away(tmp_path):
             first = await say(core, ada, reader, "once")
@@ -276,7 +276,7 @@ async def test_a_message_whose_sender_was_cut_off_while_it_was_written_is_writte
     running: Running, tmp_path: Path
 ) -> None:
     async with running() as core:
-        _, ada = await core.access.new_guest("Ada")
+        _, ada = await core.identity.new_guest("Ada")
         with away(tmp_path):
             sending = asyncio.create_task(  # noqa: TID251  the test cuts it off
                 core.chat.send(ada, core.lobby, text="hi", cid="cut", answers=False)
@@ -311,7 +311,7 @@ async def test_nothing_rests_on_a_sync_that_fails_after_its_sender_was_cut_off(
 
     fdatasync = os.fdatasync
     async with running() as core:
-        _, ada = await core.access.new_guest("Ada")
+        _, ada = await core.identity.new_guest("Ada")
         reader = await reading(core, ada)
         with away(tmp_path):
             monkeypatch.setattr(os, "fdatasync", sync)
@@ -345,7 +345,7 @@ async def test_what_is_stored_while_it_is_synced_is_not_said_to_be_accepted_afte
     fdatasync = os.fdatasync
     monkeypatch.setattr(os, "fdatasync", sync)
     async with running() as core, asyncio.TaskGroup() as senders:
-        _, ada = await core.access.new_guest("Ada")
+        _, ada = await core.identity.new_guest("Ada")
         reader = await reading(core, ada)
         sending = core.chat.send(
             ada, core.lobby, text="one", cid="cid-one", answers=False, reader=reader
@@ -369,7 +369,7 @@ async def test_only_someone_who_reads_the_room_is_accepted(
     running: Running, tmp_path: Path
 ) -> None:
     async with running() as core:
-        _, ada = await core.access.new_guest("Ada")
+        _, ada = await core.identity.new_guest("Ada")
         with away(tmp_path):
             assert await refusal(core, ada, None) is Code.DATABASE_UNAVAILABLE
             with core.chat.reader(ada) as reader:
@@ -382,7 +382,7 @@ async def test_where_accepting_is_off_or_full_it_is_a_temporary_error(
 ) -> None:
     for settings in ({"when_db_down": "reject"}, {"drafts_max": 0}, {"draft_bytes_max": 10}):
         async with running(**settings) as core:
-            _, ada = await core.access.new_guest("Ada")
+            _, ada = await core.identity.new_guest("Ada")
             reader = await reading(core, ada)
             with away(tmp_path):
                 with pytest.raises(Unavailable) as error:
@@ -395,7 +395,7 @@ async def test_a_message_that_is_refused_later_is_rejected_and_its_bubble_goes(
     running: Running, tmp_path: Path
 ) -> None:
     async with running() as core:
-        _, ada = await core.access.new_guest("Ada")
+        _, ada = await core.identity.new_guest("Ada")
         reader = await reading(core, ada)
         missing = MessageId("m_" + "0" * 32)
         with away(tmp_path):

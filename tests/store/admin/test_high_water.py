@@ -28,7 +28,7 @@ def running(data: Path, url: str | None = None) -> AbstractAsyncContextManager[C
 
 
 async def say(core: Core, count: int) -> RoomId:
-    _, actor = await core.access.new_guest()
+    _, actor = await core.identity.new_guest()
     room = await core.rooms.create(actor, agent=False)
     for number in range(count):
         await core.chat.send(actor, room.id, text=f"{number} {'x' * 500}", cid=None)
@@ -184,7 +184,7 @@ async def test_what_is_lost_while_serving_sends_everyone_away(
     monkeypatch.setattr(runtime, "MARK_SECONDS", 0.05)
     async with running(tmp_path, database_url) as core, asyncio.timeout(90):
         room = await say(core, 5)
-        _, actor = await core.access.new_guest()
+        _, actor = await core.identity.new_guest()
         epoch = core.epoch
         while not (tmp_path / "mark.json").exists() or room not in (  # noqa: ASYNC110  a file wakes nobody
             (tmp_path / "mark.json").read_text()

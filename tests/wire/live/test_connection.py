@@ -386,7 +386,7 @@ async def test_a_request_in_the_very_moment_of_a_goodbye_leaves_no_work_unbegun(
     loop = asyncio.get_running_loop()
     last, parked = loop.create_future(), asyncio.Event()
     async with started(settings_for(tmp_path), encode=frames.encode) as core:
-        token, _ = await core.access.new_guest()
+        token, _ = await core.identity.new_guest()
         first: list[dict[str, Any]] = [
             {"type": "websocket.connect"},
             came(json.dumps({"t": "hello", "v": 1, "token": token})),

@@ -88,11 +88,11 @@ class Rest:
 
     async def rename_me(self, me: Me, body: _NewName) -> Response:
         """Takes another name."""
-        return answer(frames.me(await self._core.access.rename(me, body.name)))
+        return answer(frames.me(await self._core.identity.rename(me, body.name)))
 
     async def new_guest(self, body: _NewGuest) -> Response:
         """An identity for a program, which sends the token as `Authorization: Bearer`."""
-        token, actor = await self._core.access.new_guest(body.name)
+        token, actor = await self._core.identity.new_guest(body.name)
         return answer({"token": token, "me": frames.me(actor)}, 201)
 
     async def keys(self, me: Me) -> Response:

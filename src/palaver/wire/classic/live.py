@@ -57,7 +57,7 @@ async def converse(core: Core, websocket: WebSocket, session_id: str | None) -> 
         actor = await known_guest(core, websocket)
         visitor = None
         if actor is None:
-            visitor, actor = core.access.visitor(None)
+            visitor, actor = core.identity.visitor(None)
         room = await _room(core, actor, wanted, visiting=visitor is not None)
         with core.chat.reader(actor) as reader:
             joined = await reader.subscribe(room.id)

@@ -200,7 +200,7 @@ def _history_routes(router: APIRouter, core: Core) -> None:
         actor = await known_guest(core, request)
         room = core.lobby if actor is None else default_room(actor)
         if actor is None:
-            _, actor = core.access.visitor(None)
+            _, actor = core.identity.visitor(None)
         try:
             page = await core.chat.history(actor, room, limit=min(limit, core.settings.page_max))
         except PalaverError as error:

@@ -50,8 +50,8 @@ async def new_guest(core: Core, connection: HTTPConnection) -> tuple[str, Actor]
 
 async def _guest_of(core: Core, connection: HTTPConnection, user: UUID) -> Actor:
     if connection.scope.get("method") in SAFE_METHODS:
-        return await core.access.looking(user)
-    return await core.access.claimed(user, partial(take, connection.scope, Use.GUESTS))
+        return await core.identity.looking(user)
+    return await core.identity.claimed(user, partial(take, connection.scope, Use.GUESTS))
 
 
 def uuid_of(text: str | None) -> UUID | None:

@@ -191,7 +191,7 @@ class Connection:
             raise _Over(OTHER_VERSION, "this server speaks version 1")
         rooms = self._last_known(frame.get("last"))
         token = text_or_none_of(frame, "token")
-        actor, self._visitor = await auth.of_socket(core.access, self._scope, token)
+        actor, self._visitor = await auth.of_socket(core.identity, self._scope, token)
         if actor is None:
             raise Refused(
                 Code.UNAUTHENTICATED, "Nobody is known by that token or cookie. Get one from /api."
@@ -362,7 +362,7 @@ class Connection:
     async def _note_read(self, frame: Json) -> None:
         """What a visitor reads is not noted; who became a guest by another call is one here, too."""
         room, seq = RoomId(text_of(frame, "room")), whole_of(frame, "seq")
-        if self._visitor is not None and await self._core.access.actor(self._visitor) is not None:
+        if self._visitor is not None and await self._core.identity.actor(self._visitor) is not None:
             self._visitor = None
         if self._visitor is None:
             await self._core.chat.mark_read(self._actor, room, seq, reader=self._reader)

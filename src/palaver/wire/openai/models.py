@@ -96,7 +96,7 @@ class Models:
 
     async def _read_agents(self) -> Mapping[str, AgentCard]:
         with suppress(Unavailable):
-            self._agents = await self._core.access.agents()
+            self._agents = await self._core.identity.agents()
         self._agents_until = self._core.clock.monotonic() + KNOWN_SECONDS
         return self._agents
 
