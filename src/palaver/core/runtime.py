@@ -278,14 +278,13 @@ async def started(
         published.append(hub.publish)
         lane = (lanes or ThreadLanes()).lane("journal", 1, _nothing, _nothing)
         ending.push_async_callback(lane.close)
-        secret = await store.write(KeepSecret(value=clock.secret()))
         parts = _Parts(
             store=store,
             hub=hub,
             journal=Journal(settings.data_dir / "journal" / "streams", store.owner, named=True),
             lane=lane,
             history=await _history(settings, store, lane, published),
-            identity=Identity(store, settings, clock, secret),
+            identity=await _identity(store, settings, clock),
             providers=Providers(settings, clock, fixed=provider),
             settings=settings,
             clock=clock,
@@ -372,6 +371,11 @@ def _relay(store: Store, core: Core, bus: Bus | None) -> Relay | None:
     core.hub.spread = core.turns.elsewhere = relay
     relay.stop_here = core.turns.stop_here
     return relay
+
+
+async def _identity(store: Store, settings: Settings, clock: Clock) -> Identity:
+    """Who is there, with the secret of this database."""
+    return Identity(store, settings, clock, await store.write(KeepSecret(value=clock.secret())))
 
 
 async def _assistant(store: Store, identity: Identity) -> ActorId:
