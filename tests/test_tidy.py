@@ -25,6 +25,7 @@ LOCKS = sorted(ROOT.glob("requirements*.lock"))
 TESTED_ELSEWHERE = {
     "__main__": "tests/support/server.py starts every server through it",
     "providers.base": "values and a protocol only",
+    "providers.call": "values and protocols only",
     "providers.http.client": "tests/providers/openai/test_client.py, through the provider that calls with it",
     "clock": "every test that runs a real server asks it; tests/support/simulation.py replaces it",
     "core.live.items": "values only",

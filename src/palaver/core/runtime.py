@@ -27,8 +27,9 @@ from palaver.core.spool.messages import Drafts
 from palaver.errors import Code, ProviderError, Unavailable
 from palaver.model import NO_DATA, ActorId, Event, RoomId, TitleSource, Visibility
 from palaver.providers.base import Model, Provider
-from palaver.providers.call import Body, Call, Forwards, call
+from palaver.providers.call import Body, Call, Forwards
 from palaver.providers.openai.completion import complete
+from palaver.providers.openai.compose import call
 from palaver.providers.pool import Providers
 from palaver.settings import Settings
 from palaver.store.admin.high_water import Mark
@@ -187,7 +188,7 @@ class Core:
         stream: bool = False,
         choices: int = 1,
     ) -> Call:
-        """Asks the model server at a path below its base; see `providers.call.call`. Raises `ProviderError`."""
+        """Asks the model server at a path below its base; see `providers.openai.compose`. Raises `ProviderError`."""
         provider = await self.providers.current()
         with self.turns.counting():
             return await call(

@@ -108,12 +108,19 @@ class BesidePiece:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """The end of a whole answer. `finish` is the provider's word (`stop`, `length`, …); tokens where it told them."""
+    """The end of a whole answer. `finish`: `stop`, `length`, `tool_calls`, `content_filter`, or the provider's word.
+
+    Tokens where the provider told them. Of all `input_tokens`, `cached_tokens` were read from its cache and
+    `cache_write_tokens` put there; of all `output_tokens`, `reasoning_tokens` were thoughts.
+    """
 
     model: str
     finish: str
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
 
 
 Piece = TextPiece | ReasoningPiece | RefusalPiece | ToolPiece | BesidePiece | Done

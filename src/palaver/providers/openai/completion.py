@@ -12,8 +12,9 @@ import orjson
 
 from palaver.clock import Clock
 from palaver.providers.base import Provider
-from palaver.providers.call import CHAT, Answered, Call, call
+from palaver.providers.call import Call
 from palaver.providers.errors import is_too_long, told_in_body
+from palaver.providers.openai.compose import CHAT, Answered, call
 from palaver.providers.openai.request import adapted
 
 ATTEMPTS_MAX = 12

@@ -1,0 +1,263 @@
+"""Chat completions composed of a provider's pieces: what OpenAI's clients get from a provider of another API.
+
+`call` asks any provider; `request_of` says in our own words what a chat completion asks. What a provider told beside
+its words is a field of the message, as model servers tell it, and is told again when the message comes back with it.
+"""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from palaver.clock import Clock
+from palaver.errors import Code, ProviderError
+from palaver.model import NO_DATA, Role
+from palaver.providers.base import (
+    BesidePiece,
+    Done,
+    Piece,
+    Provider,
+    ReasoningPiece,
+    RefusalPiece,
+    Request,
+    Said,
+    TextPiece,
+    ToolCall,
+    ToolPiece,
+)
+from palaver.providers.call import (
+    JSON_TYPE,
+    STREAM_TYPE,
+    Body,
+    Call,
+    Forwards,
+    Outcome,
+    Passing,
+    Told,
+)
+from palaver.providers.errors import Asked, as_object, cut
+from palaver.providers.http.sse import frame
+from palaver.providers.openai.accumulator import THOUGHTS, Assembly, as_text
+from palaver.providers.openai.request import END, as_list
+
+CHAT = "/chat/completions"
+
+_OURS = frozenset({"model", "messages", "stream", "stream_options", "n", "conversation", "store"})
+_OF_MESSAGE = frozenset({"role", "content", "name", "tool_calls", "tool_call_id", "refusal"})
+
+
+async def call(
+    provider: Provider,
+    method: str,
+    path: str,
+    body: Body = None,
+    headers: Mapping[str, str] = NO_DATA,
+    *,
+    clock: Clock,
+    stream: bool = False,
+    choices: int = 1,
+) -> Call:
+    """Asks a provider at a path below its base, such as `/chat/completions`. Raises `ProviderError`.
+
+    `stream` and `choices` are what a chat completion asks for.
+    """
+    chat = method == "POST" and path == CHAT
+    if isinstance(provider, Forwards):
+        passing = Passing(chat=chat, stream=stream, choices=choices)
+        return await provider.forward(method, path, body, headers, passing=passing)
+    if chat and isinstance(body, bytes):
+        asked = as_object(orjson.loads(body))
+        return await Composed.begun(provider.name, provider.answer(request_of(asked)), asked, clock)
+    return not_found()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A call whose answer, a refusal, is known already."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    outcome: Outcome
+    body: bytes
+    streams: bool = False
+
+    async def told(self) -> AsyncGenerator[Told, None]:
+        """See `Call`."""
+        yield Told(self.body, last=True)
+
+    async def close(self) -> None:
+        """There is nothing to end."""
+
+
+class Composed:
+    """A chat completion made of a provider's pieces."""
+
+    status = 200
+
+    def __init__(
+        self,
+        name: str,
+        pieces: AsyncGenerator[Piece, None],
+        asked: Mapping[str, Any],
+        clock: Clock,
+        origin: str = "",
+    ) -> None:
+        """`name` is the provider's; `origin`: see `BesidePiece`."""
+        self._name = name
+        self._pieces = pieces
+        self._first: Piece | None = None
+        self._head = {
+            "id": f"chatcmpl-{clock.new_id()}",
+            "object": "chat.completion.chunk",
+            "created": clock.now_ms() // 1000,
+            "model": asked.get("model") or "default",
+        }
+        options = as_object(asked.get("stream_options"))
+        self._tells_usage = bool(options.get("include_usage"))
+        self._no_usage = {"usage": None} if self._tells_usage else {}
+        self._assembly = Assembly(origin=(lambda: origin) if origin else None)
+        self.streams = asked.get("stream") is True
+        kind = STREAM_TYPE if self.streams else JSON_TYPE
+        self.headers = (("content-type", kind),)
+        self.outcome = Outcome()
+
+    @classmethod
+    async def begun(
+        cls,
+        name: str,
+        pieces: AsyncGenerator[Piece, None],
+        asked: Mapping[str, Any],
+        clock: Clock,
+        origin: str = "",
+    ) -> "Composed":
+        """The call once its first piece came. Raises `ProviderError` when none does."""
+        made = cls(name, pieces, asked, clock, origin)
+        made._first = await anext(made._pieces, None)
+        return made
+
+    async def told(self) -> AsyncGenerator[Told, None]:
+        """See `Call`."""
+        assembly, outcome = self._assembly, self.outcome
+        try:
+            async with aclosing(self._chunks()) as chunks:
+                async for chunk in chunks:
+                    pieces = assembly.take(chunk)
+                    shown = self.streams and (self._tells_usage or chunk["choices"])
+                    raw = frame(orjson.dumps(chunk)) if shown else b""
+                    if raw or pieces:
+                        yield Told(raw, pieces)
+            if rest := assembly.rest():
+                yield Told(b"", rest)
+            if not assembly.finished:
+                outcome.error = cut(Asked(label=self._name, name=self._name, model=""))
+        except ProviderError as failure:
+            outcome.error = failure
+        assembly.over = outcome.error is None
+        outcome.envelope, outcome.whole = assembly.envelope(), assembly.whole
+        outcome.finish = assembly.finish
+        if outcome.error is None:
+            body = frame(END.encode()) if self.streams else orjson.dumps(outcome.envelope)
+            yield Told(body, last=True)
+
+    async def close(self) -> None:
+        """See `Call`."""
+        await self._pieces.aclose()
+
+    async def _chunks(self) -> AsyncGenerator[dict[str, Any], None]:
+        yield self._chunk({"role": "assistant", "content": ""})
+        piece = self._first
+        while piece is not None:
+            match piece:
+                case Done():
+                    yield self._chunk({}, piece.finish)
+                    yield {**self._head, "choices": [], "usage": _usage(piece)}
+                case _:
+                    yield self._chunk(_delta(piece))
+            piece = await anext(self._pieces, None)
+
+    def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        return {**self._head, "choices": [choice], **self._no_usage}
+
+
+def not_found() -> Answered:
+    """Refuses an address at which no provider answers."""
+    message = "No model server is connected that could answer at this address."
+    failure = ProviderError(Code.PROVIDER_REFUSED, message, temporary=False)
+    told = {"message": message, "type": "invalid_request_error", "param": None, "code": "not_found"}
+    return Answered(
+        status=404,
+        headers=(("content-type", JSON_TYPE),),
+        outcome=Outcome(error=failure, told=True),
+        body=orjson.dumps({"error": told}),
+    )
+
+
+def _delta(piece: TextPiece | ReasoningPiece | RefusalPiece | ToolPiece | BesidePiece) -> Any:
+    """A piece as the change of a message that it is."""
+    match piece:
+        case TextPiece(text):
+            return {"content": text}
+        case ReasoningPiece(text):
+            return {THOUGHTS[0]: text}
+        case RefusalPiece(text):
+            return {"refusal": text}
+        case ToolPiece():
+            function = {"name": piece.name} if piece.name else {}
+            head = {"id": piece.id, "type": "function"} if piece.id else {}
+            function |= {"arguments": piece.arguments}
+            return {"tool_calls": [{"index": piece.call, **head, "function": function}]}
+        case BesidePiece(call=None):
+            return dict(piece.fields)
+        case _:
+            return {"tool_calls": [{"index": piece.call, **piece.fields}]}
+
+
+def _usage(done: Done) -> dict[str, Any]:
+    tokens = (done.input_tokens or 0, done.output_tokens or 0)
+    names = ("prompt_tokens", "completion_tokens", "total_tokens")
+    usage: dict[str, Any] = dict(zip(names, (*tokens, sum(tokens)), strict=True))
+    asked = {"cached_tokens": done.cached_tokens, "cache_write_tokens": done.cache_write_tokens}
+    thought = {"reasoning_tokens": done.reasoning_tokens}
+    for name, details in (("prompt", asked), ("completion", thought)):
+        if known := {key: count for key, count in details.items() if count is not None}:
+            usage[f"{name}_tokens_details"] = known
+    return usage
+
+
+def request_of(asked: Mapping[str, Any], origin: str = "") -> Request:
+    """What a provider is asked. `origin`: whose fields those are that its messages have beside the known ones."""
+    messages = map(as_object, as_list(asked.get("messages")))
+    model = asked.get("model")
+    return Request(
+        history=tuple(_said(message, origin) for message in messages),
+        model=model if isinstance(model, str) else None,
+        settings={key: one for key, one in asked.items() if key not in _OURS and one is not None},
+    )
+
+
+def _said(message: dict[str, Any], origin: str) -> Said:
+    content, role = message.get("content"), message.get("role")
+    fields = {name: one for name, one in message.items() if name not in (*_OF_MESSAGE, *THOUGHTS)}
+    call_id, name = message.get("tool_call_id"), message.get("name")
+    return Said(
+        role=Role(role) if role in set(Role) else Role.USER,
+        text=as_text(content) or as_text(message.get("refusal")),
+        name=name if isinstance(name, str) else None,
+        parts=tuple(map(as_object, as_list(content))),
+        calls=tuple(_call(as_object(one)) for one in as_list(message.get("tool_calls"))),
+        call_id=call_id if isinstance(call_id, str) else None,
+        thought=next((as_text(message[n]) for n in THOUGHTS[:2] if message.get(n)), ""),
+        beside={"origin": origin, "message": fields} if origin and fields else NO_DATA,
+    )
+
+
+def _call(call: dict[str, Any]) -> ToolCall:
+    function = as_object(call.get("function"))
+    return ToolCall(
+        id=str(call.get("id") or ""),
+        name=str(function.get("name") or ""),
+        arguments=as_text(function.get("arguments")),
+    )
