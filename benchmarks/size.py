@@ -18,7 +18,9 @@ from palaver.clock import SystemClock
 from palaver.model import Actor, ActorId, ActorKind, MessageId, RoomId, TitleSource, Visibility
 from palaver.settings import Settings, settings_from
 from palaver.store.store import Store
-from palaver.store.write.command import AddActor, AddMessage, CreateRoom
+from palaver.store.write.actors import AddActor
+from palaver.store.write.messages import AddMessage
+from palaver.store.write.rooms import CreateRoom
 
 CHARS = 200
 TEXT = ("Words take less room than what is kept beside them; so it is with parcels. " * 3)[:CHARS]

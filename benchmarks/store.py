@@ -35,7 +35,9 @@ from palaver.facade import Room
 from palaver.model import Actor, ActorId, ActorKind, MessageId, RoomId, TitleSource, Visibility
 from palaver.settings import Settings, settings_from
 from palaver.store.store import Store
-from palaver.store.write.command import AddActor, AddMessage, CreateRoom
+from palaver.store.write.actors import AddActor
+from palaver.store.write.messages import AddMessage
+from palaver.store.write.rooms import CreateRoom
 
 TEXT = "All of this was said in one breath, and none of it will be forgotten again. ".ljust(
     200, "."

@@ -13,7 +13,7 @@ from tests.core.conftest import Script
 from palaver.core.runtime import Core
 from palaver.model import Actor, EventType, MessageId, RoomId
 from palaver.store.read import events
-from palaver.store.write.command import SetMessageDeleted
+from palaver.store.write.entries import SetMessageDeleted
 from palaver.wire.live import frames
 
 Json = dict[str, Any]

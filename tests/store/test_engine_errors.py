@@ -14,11 +14,11 @@ from tests.support.postgres import PostgresServer, running_postgres
 from palaver.errors import Unavailable
 from palaver.model import RoomId
 from palaver.store.read import messages, rooms
-from palaver.store.write.command import AddMessage
+from palaver.store.write.messages import AddMessage
 
 WRITING = """
 import asyncio, os, sys
-from palaver.store.write.command import AddMessage
+from palaver.store.write.messages import AddMessage
 from tests.store.world import opened
 
 async def main():

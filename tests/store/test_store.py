@@ -14,7 +14,8 @@ from palaver.model import Event, EventType, MessageId, RoomId, Visibility
 from palaver.settings import Settings
 from palaver.store.read import events, messages, rooms
 from palaver.store.store import Store
-from palaver.store.write.command import AddMessage, MarkRead
+from palaver.store.write.messages import AddMessage
+from palaver.store.write.rooms import MarkRead
 
 
 async def test_concurrent_writers_leave_no_hole_in_any_room(world: World) -> None:

@@ -11,7 +11,8 @@ from tests.store.world import World, opened
 from palaver.errors import Refused
 from palaver.model import EventType, RoomId, TitleSource, Visibility
 from palaver.store.engine.executors import InlineLanes
-from palaver.store.write.command import Command, MarkRead, RenameRoom, SetRoomDeleted
+from palaver.store.write.command import Command
+from palaver.store.write.rooms import MarkRead, RenameRoom, SetRoomDeleted
 
 
 async def test_mixed_commands_of_one_batch_keep_their_order(world: World) -> None:

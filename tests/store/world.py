@@ -24,7 +24,9 @@ from palaver.settings import Settings
 from palaver.store.engine.executors import Lanes
 from palaver.store.read import events, messages
 from palaver.store.store import Store
-from palaver.store.write.command import AddActor, Added, AddMessage, CreateRoom, SaveAgent
+from palaver.store.write.actors import AddActor, SaveAgent
+from palaver.store.write.messages import Added, AddMessage
+from palaver.store.write.rooms import CreateRoom
 
 
 class World:

@@ -23,7 +23,8 @@ from palaver.model import Actor, ActorId, ActorKind, ApiKey, KeyId, Scope
 from palaver.settings import Settings
 from palaver.store.read import actors, api_keys
 from palaver.store.store import Store
-from palaver.store.write.command import AddActor, AddKey, KeysUsed, RevokeKey
+from palaver.store.write.actors import AddActor
+from palaver.store.write.api_keys import AddKey, KeysUsed, RevokeKey
 
 PREFIX: Final = "plv_"
 TOKEN_CHARS = len(PREFIX) + 43

@@ -17,7 +17,7 @@ from palaver.model import Actor, ActorId, Device, Ticket, TicketKind
 from palaver.settings import Settings
 from palaver.store.read import devices
 from palaver.store.store import Store
-from palaver.store.write.command import AddTicket, EndDevice, UseTicket
+from palaver.store.write.devices import AddTicket, EndDevice, UseTicket
 
 LINK_MS = 10 * 60_000
 LOOKED_BACK_MS = 60_000

@@ -52,14 +52,9 @@ from palaver.settings import Settings
 from palaver.store.journal import Partial
 from palaver.store.read import exchanges
 from palaver.store.store import Store
-from palaver.store.write.command import (
-    AddEntries,
-    ChangeExchange,
-    CreateRoom,
-    FinishExchange,
-    OpenExchange,
-    SetMessageDeleted,
-)
+from palaver.store.write.entries import AddEntries, SetMessageDeleted
+from palaver.store.write.exchanges import ChangeExchange, FinishExchange, OpenExchange
+from palaver.store.write.rooms import CreateRoom
 
 DOOR = "openai"
 TITLE_CHARS_MAX = 80

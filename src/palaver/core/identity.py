@@ -22,7 +22,7 @@ from palaver.model import Actor, ActorId, ActorKind, AgentCard
 from palaver.settings import Settings
 from palaver.store.read import actors
 from palaver.store.store import Store
-from palaver.store.write.command import AddActor, RenameActor, SaveAgent, SweepGuests
+from palaver.store.write.actors import AddActor, RenameActor, SaveAgent, SweepGuests
 
 TOKEN_CHARS = 43
 UNUSED_MS, SWEPT_MAX = 24 * 3_600_000, 200

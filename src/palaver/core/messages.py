@@ -30,7 +30,8 @@ from palaver.model import (
 from palaver.settings import Settings
 from palaver.store.read import events, messages, rooms
 from palaver.store.store import Store
-from palaver.store.write.command import Added, AddMessage, MarkRead
+from palaver.store.write.messages import Added, AddMessage
+from palaver.store.write.rooms import MarkRead
 
 TITLE_CHARS_MAX = 50
 ROOMS_WATCHED_MAX = 1_000

@@ -20,7 +20,7 @@ from palaver.model import (
 from palaver.settings import Settings
 from palaver.store.read import rooms
 from palaver.store.store import Store
-from palaver.store.write.command import (
+from palaver.store.write.rooms import (
     AddMember,
     ChangeSettings,
     CreateRoom,

@@ -39,7 +39,8 @@ from palaver.store.journal import Journal
 from palaver.store.notify import Bus, bus_of
 from palaver.store.read import actors, events, rooms
 from palaver.store.store import Store
-from palaver.store.write.command import CreateRoom, KeepSecret
+from palaver.store.write.database import KeepSecret
+from palaver.store.write.rooms import CreateRoom
 
 LOBBY = RoomId("r_00000000000070008000006c6f626279")
 ASSISTANT_HANDLE = "assistant"

@@ -32,8 +32,9 @@ from palaver.store.engine.base import Database, file_of, parsed
 from palaver.store.engine.connect import connect
 from palaver.store.engine.executors import Lanes, ThreadLanes
 from palaver.store.engine.lock import taken
-from palaver.store.write.command import Command, FinishTurn, RenewEpoch, RetryTurn
-from palaver.store.write.turns import room_of
+from palaver.store.write.command import Command
+from palaver.store.write.database import RenewEpoch
+from palaver.store.write.turns import FinishTurn, RetryTurn, room_of
 from palaver.store.write.writer import Committed, Tally, Writer
 
 T = TypeVar("T")

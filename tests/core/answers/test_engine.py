@@ -21,7 +21,7 @@ from palaver.providers.base import BesidePiece
 from palaver.settings import Settings
 from palaver.store.engine.executors import InlineLanes
 from palaver.store.journal import Journal
-from palaver.store.write.command import AddMessage
+from palaver.store.write.messages import AddMessage
 
 
 async def room_of(core: Core) -> tuple[Actor, Room]:

@@ -20,7 +20,7 @@ from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import Actor, MessageId, RoomId
 from palaver.store.journal import DRAFT, SEGMENT_BYTES, Journal
 from palaver.store.write.codec import encoded
-from palaver.store.write.command import AddMessage
+from palaver.store.write.messages import AddMessage
 
 WAIT_SECONDS_MAX = 90
 

@@ -11,7 +11,8 @@ from tests.store.world import World, opened
 from palaver.errors import Code, Refused
 from palaver.model import Actor, ActorId, ActorKind, Ticket, TicketKind
 from palaver.store.read import actors, devices
-from palaver.store.write.command import AddActor, AddTicket, EndDevice, SweepGuests, UseTicket
+from palaver.store.write.actors import AddActor, SweepGuests
+from palaver.store.write.devices import AddTicket, EndDevice, UseTicket
 
 MINUTE_MS = 60_000
 

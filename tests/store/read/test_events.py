@@ -4,7 +4,8 @@ from tests.store.world import World
 
 from palaver.model import Event, EventType, RoomId, TitleSource
 from palaver.store.read import events
-from palaver.store.write.command import RenameActor, RenameRoom
+from palaver.store.write.actors import RenameActor
+from palaver.store.write.rooms import RenameRoom
 
 
 async def test_events_come_from_a_seq_on_in_pieces(world: World) -> None:

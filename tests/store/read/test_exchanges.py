@@ -25,20 +25,10 @@ from palaver.model import (
     Visibility,
 )
 from palaver.store.read import exchanges, messages, rooms, turns
-from palaver.store.write.command import (
-    AddEntries,
-    ChangeExchange,
-    ChangeSettings,
-    ClaimTurns,
-    CreateRoom,
-    FinishExchange,
-    Opened,
-    OpenExchange,
-    OpenTurn,
-    RenameRoom,
-    SetMessageDeleted,
-    SetRoomDeleted,
-)
+from palaver.store.write.entries import AddEntries, SetMessageDeleted
+from palaver.store.write.exchanges import ChangeExchange, FinishExchange, Opened, OpenExchange
+from palaver.store.write.rooms import ChangeSettings, CreateRoom, RenameRoom, SetRoomDeleted
+from palaver.store.write.turns import ClaimTurns, OpenTurn
 
 HI = Entry(role=Role.USER, text="hi \0 \U0001f600")
 HELLO = Entry(role=Role.ASSISTANT, text="Hello")

@@ -8,7 +8,9 @@ from tests.store.world import World, opened
 from palaver.model import Actor, EventType, MessageId, Page, Room, RoomId, Status, TitleSource
 from palaver.store.engine.executors import InlineLanes
 from palaver.store.read import events, messages
-from palaver.store.write.command import FinishTurn, RenameRoom, RetryTurn, SetMessageDeleted
+from palaver.store.write.entries import SetMessageDeleted
+from palaver.store.write.rooms import RenameRoom
+from palaver.store.write.turns import FinishTurn, RetryTurn
 
 FAR = 2**70
 

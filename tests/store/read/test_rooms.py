@@ -17,7 +17,7 @@ from palaver.model import (
 )
 from palaver.store.read import rooms
 from palaver.store.read.rooms import MEMBERSHIPS_FEW
-from palaver.store.write.command import AddMember, CreateRoom, MarkRead, RenameRoom, SetRoomDeleted
+from palaver.store.write.rooms import AddMember, CreateRoom, MarkRead, RenameRoom, SetRoomDeleted
 
 
 async def listed(

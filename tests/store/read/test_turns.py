@@ -24,15 +24,14 @@ from palaver.model import (
     Visibility,
 )
 from palaver.store.read import messages, turns
-from palaver.store.write.command import (
-    AddMember,
+from palaver.store.write.rooms import AddMember, SetRoomDeleted
+from palaver.store.write.turns import (
     ClaimTurns,
     FinishTurn,
     KeepParts,
     Part,
     RenewLeases,
     RetryTurn,
-    SetRoomDeleted,
 )
 
 

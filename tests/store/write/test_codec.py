@@ -18,7 +18,9 @@ from palaver.model import (
     Visibility,
 )
 from palaver.store.write.codec import decoded, decoded_exchange, encoded, encoded_exchange
-from palaver.store.write.command import AddMessage, CreateRoom, FinishExchange, OpenExchange
+from palaver.store.write.exchanges import FinishExchange, OpenExchange
+from palaver.store.write.messages import AddMessage
+from palaver.store.write.rooms import CreateRoom
 
 ZEROS = "0" * 32
 

@@ -14,7 +14,8 @@ from palaver.clock import SystemClock
 from palaver.errors import Code, Unavailable
 from palaver.model import Event
 from palaver.settings import Settings
-from palaver.store.write.command import ClaimTurns, Command
+from palaver.store.write.command import Command
+from palaver.store.write.turns import ClaimTurns
 from palaver.store.write.writer import Tally, Writer
 
 

@@ -70,17 +70,17 @@ from palaver.store.journal import (
 )
 from palaver.store.read import rooms, turns
 from palaver.store.store import Store
-from palaver.store.write.command import (
+from palaver.store.write.command import Command
+from palaver.store.write.new_turns import LEASE_MS
+from palaver.store.write.rooms import RenameRoom
+from palaver.store.write.turns import (
     ClaimTurns,
-    Command,
     FinishTurn,
     KeepParts,
     OpenTurn,
-    RenameRoom,
     RenewLeases,
     RetryTurn,
 )
-from palaver.store.write.new_turns import LEASE_MS
 from palaver.thoughts import parted
 
 LEASE_SECONDS = LEASE_MS / 1_000

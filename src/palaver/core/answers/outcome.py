@@ -12,7 +12,8 @@ from palaver.model import Exchange, ExchangeKind, ExchangeState, Status, Turn
 from palaver.providers.base import Piece
 from palaver.providers.errors import as_object
 from palaver.providers.openai.accumulator import bare
-from palaver.store.write.command import FinishExchange, FinishTurn, OpenExchange
+from palaver.store.write.exchanges import FinishExchange, OpenExchange
+from palaver.store.write.turns import FinishTurn
 from palaver.thoughts import parted
 
 CUT: Mapping[str, Any] = {"code": Code.INTERRUPTED, "temporary": True}

@@ -11,7 +11,7 @@ from palaver.core.live.hub import Hub
 from palaver.model import Message, Turn
 from palaver.providers.base import BesidePiece, Piece, ReasoningPiece, TextPiece
 from palaver.store.journal import Journal
-from palaver.store.write.command import Part
+from palaver.store.write.turns import Part
 
 log = structlog.stdlib.get_logger()
 

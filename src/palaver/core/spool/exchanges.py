@@ -30,7 +30,7 @@ from palaver.store.engine.executors import Lane
 from palaver.store.journal import DRAFT, Journal, forget, merged, orphans
 from palaver.store.store import Store
 from palaver.store.write.codec import decoded_exchange, encoded_exchange
-from palaver.store.write.command import FinishExchange, OpenExchange
+from palaver.store.write.exchanges import FinishExchange, OpenExchange
 
 log = structlog.stdlib.get_logger()
 

@@ -34,7 +34,7 @@ from palaver.store.engine.executors import Lane
 from palaver.store.journal import DRAFT, Journal, Orphan, forget, merged, orphans
 from palaver.store.store import Store
 from palaver.store.write.codec import decoded, encoded
-from palaver.store.write.command import Added, AddMessage, AddMessages
+from palaver.store.write.messages import Added, AddMessage, AddMessages
 
 AGAIN_SECONDS = 0.5
 DRAIN_MAX = 256

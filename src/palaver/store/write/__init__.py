@@ -1,5 +1,5 @@
-"""Writing: commands, and the SQL that applies each of them inside one transaction.
+"""Writing: each command beside the SQL that applies it inside one transaction.
 
-Read `command` (what can be asked), `writer` (who batches them), `batch` and `transaction` (what one commit does), then
-the noun that interests you.
+Read `command` (what one is), `writer` (who batches them), `batch` and `transaction` (what one commit does), then the
+noun that interests you.
 """

@@ -1,11 +1,11 @@
 """Makes and renames who can speak."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sqlalchemy import bindparam, delete, select
 
 from palaver.errors import Code, Refused
-from palaver.model import Actor, ActorKind, AgentCard, EventType
+from palaver.model import Actor, ActorId, ActorKind, AgentCard, EventType
 from palaver.store.engine.statement import Statement, among, inserting, updating
 from palaver.store.read import actors as stored_actors
 from palaver.store.schema import (
@@ -19,7 +19,7 @@ from palaver.store.schema import (
     sessions,
     tickets,
 )
-from palaver.store.write.command import AddActor, RenameActor, SaveAgent, SweepGuests
+from palaver.store.write.command import Command
 from palaver.store.write.transaction import Overtaken, Transaction
 
 SHARED_MAX = 200
@@ -67,64 +67,101 @@ _INSERT_CARD = inserting(agents, "actor_key", "model", "system_prompt", "setting
 _UPDATE_CARD = updating(agents.c.actor_key, "model", "system_prompt", "settings")
 
 
-def add(tx: Transaction, command: AddActor) -> Actor:
-    """Applies `AddActor`. A handle that is there gets no further token: nobody takes over another one's name."""
-    there = stored_actors.by_handle(tx.conn, command.handle)
-    if there is not None:
-        return there
-    key = _insert(tx, command.actor, command.handle, unused=command.unused or None)
-    if command.token_sha256 is not None:
-        _INSERT_SESSION.run(tx.conn, command.token_sha256, key, tx.now_ms)
-    return command.actor
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddActor(Command[Actor]):
+    """Makes an actor, with the SHA-256 of its session's token where it has one.
+
+    The same `handle` gives the one that is there, and stores no further token. `unused`: a guest who may be deleted
+    again as long as nothing of them is kept.
+    """
+
+    actor: Actor
+    handle: str
+    token_sha256: bytes | None = None
+    unused: bool = False
+
+    def apply(self, tx: Transaction) -> Actor:
+        """A handle that is there gets no further token: nobody takes over another one's name."""
+        there = stored_actors.by_handle(tx.conn, self.handle)
+        if there is not None:
+            return there
+        key = _insert(tx, self.actor, self.handle, unused=self.unused or None)
+        if self.token_sha256 is not None:
+            _INSERT_SESSION.run(tx.conn, self.token_sha256, key, tx.now_ms)
+        return self.actor
 
 
-def rename(tx: Transaction, command: RenameActor) -> Actor:
-    """Applies `RenameActor`. Refused: `not_found`."""
-    there = stored_actors.get(tx.conn, command.actor)
-    if there is None:
-        raise not_found()
-    if there.name == command.name:
-        return there
-    shared = [row[0] for row in _SHARED.all(tx.conn, there.id, SHARED_MAX)]
-    for id_ in sorted(shared):  # in one order, so that two changes do not wait for each other
-        room = tx.room(id_, deleted_too=True)
-        data = {"actor": there.id, "name": command.name}
-        tx.log(room, EventType.MEMBER_RENAMED, tx.actor(there.id), data=data)
-    if not _RENAME.run(tx.conn, command.name, there.id):
-        raise Overtaken
-    tx.actors.pop(there.id, None)
-    return replace(there, name=command.name)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenameActor(Command[Actor]):
+    """Gives an actor another name, and each of the newest rooms that it is a member of an event that says so."""
+
+    actor: ActorId
+    name: str
+
+    def apply(self, tx: Transaction) -> Actor:
+        """Refused: `not_found`."""
+        there = stored_actors.get(tx.conn, self.actor)
+        if there is None:
+            raise not_found()
+        if there.name == self.name:
+            return there
+        shared = [row[0] for row in _SHARED.all(tx.conn, there.id, SHARED_MAX)]
+        for id_ in sorted(shared):  # in one order, so that two changes do not wait for each other
+            room = tx.room(id_, deleted_too=True)
+            data = {"actor": there.id, "name": self.name}
+            tx.log(room, EventType.MEMBER_RENAMED, tx.actor(there.id), data=data)
+        if not _RENAME.run(tx.conn, self.name, there.id):
+            raise Overtaken
+        tx.actors.pop(there.id, None)
+        return replace(there, name=self.name)
 
 
-def sweep(tx: Transaction, command: SweepGuests) -> tuple[int, int]:
-    """Applies `SweepGuests`. They are locked before it is asked what is kept of them, so that who adds to it waits."""
-    old = _OLD.all(tx.conn, command.before_ms, command.count)
-    kept = {key for statement in _KEPT for (key,) in statement.all(tx.conn, old)}
-    gone = [row for row in old if row[0] not in kept]
-    _USED.many(tx.conn, [(key,) for key in kept])
-    for (key,) in gone:
-        _END_SESSIONS.run(tx.conn, key)
-        _DELETE.run(tx.conn, key)
-    tx.actors.clear()
-    return len(gone), len(old)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepGuests(Command[tuple[int, int]]):
+    """Deletes guests made before `before_ms` of whom nothing is kept; how many of how many it looked at.
+
+    Those are at most `count`, and each is looked at once: what is kept of the others is kept for ever.
+    """
+
+    before_ms: int
+    count: int
+
+    def apply(self, tx: Transaction) -> tuple[int, int]:
+        """They are locked before it is asked what is kept of them, so that who adds to it waits."""
+        old = _OLD.all(tx.conn, self.before_ms, self.count)
+        kept = {key for statement in _KEPT for (key,) in statement.all(tx.conn, old)}
+        gone = [row for row in old if row[0] not in kept]
+        _USED.many(tx.conn, [(key,) for key in kept])
+        for (key,) in gone:
+            _END_SESSIONS.run(tx.conn, key)
+            _DELETE.run(tx.conn, key)
+        tx.actors.clear()
+        return len(gone), len(old)
 
 
-def save_agent(tx: Transaction, command: SaveAgent) -> AgentCard:
-    """Applies `SaveAgent`. Refused: `name_reserved` when the handle is no agent's."""
-    there = of_handle(tx, command.handle, ActorKind.AGENT)
-    card = command.card
-    if there is None:
-        saved = card
-        key = _insert(tx, card.actor, command.handle)
-    else:
-        saved = replace(card, actor=rename(tx, RenameActor(actor=there.id, name=card.actor.name)))
-        found = tx.actor(there.id)
-        assert found is not None
-        key = found.key
-    values = (card.model, card.system_prompt, card.settings)
-    if not _UPDATE_CARD.run(tx.conn, *values, key):
-        _INSERT_CARD.run(tx.conn, key, *values)
-    return saved
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveAgent(Command[AgentCard]):
+    """Makes or changes an agent, by its unique handle."""
+
+    card: AgentCard
+    handle: str
+
+    def apply(self, tx: Transaction) -> AgentCard:
+        """Refused: `name_reserved` when the handle is no agent's."""
+        there = of_handle(tx, self.handle, ActorKind.AGENT)
+        card = self.card
+        if there is None:
+            saved = card
+            key = _insert(tx, card.actor, self.handle)
+        else:
+            saved = replace(card, actor=RenameActor(actor=there.id, name=card.actor.name).apply(tx))
+            found = tx.actor(there.id)
+            assert found is not None
+            key = found.key
+        values = (card.model, card.system_prompt, card.settings)
+        if not _UPDATE_CARD.run(tx.conn, *values, key):
+            _INSERT_CARD.run(tx.conn, key, *values)
+        return saved
 
 
 def of_handle(tx: Transaction, handle: str, kind: ActorKind) -> Actor | None:

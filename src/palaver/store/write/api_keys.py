@@ -1,14 +1,18 @@
 """Makes and ends API keys, and notes when they were used."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 from sqlalchemy import bindparam, or_, update
 
 from palaver.errors import Code, Refused
-from palaver.model import ActorKind, ApiKey
+from palaver.model import ActorId, ActorKind, ApiKey, KeyId
 from palaver.store.engine.statement import Statement, inserting
 from palaver.store.read import api_keys as stored_keys
 from palaver.store.schema import keys
 from palaver.store.write import actors
-from palaver.store.write.command import AddActor, AddKey, KeysUsed, RevokeKey
+from palaver.store.write.actors import AddActor
+from palaver.store.write.command import Command
 from palaver.store.write.transaction import Transaction
 
 KEYS_MAX = 50
@@ -34,34 +38,58 @@ _USED = Statement(
 )
 
 
-def add(tx: Transaction, command: AddKey) -> ApiKey:
-    """Applies `AddKey`."""
-    key, owner = command.key, command.key.actor
-    if command.handle is not None:
-        actors.of_handle(tx, command.handle, ActorKind.PERSON)
-        owner = actors.add(tx, AddActor(actor=owner, handle=command.handle))
-    elif len(stored_keys.of_actor(tx.conn, owner.id, KEYS_MAX)) == KEYS_MAX:
-        raise Refused(Code.TOO_MANY_KEYS, f"You have {KEYS_MAX} keys already. Revoke one first.")
-    found = tx.actor(owner.id)
-    if found is None:
-        raise actors.not_found()
-    scopes = " ".join(sorted(key.scopes))
-    _INSERT.run(tx.conn, key.id, command.token_sha256, found.key, key.name, scopes, tx.now_ms)
-    made = stored_keys.get(tx.conn, key.id)
-    assert made is not None
-    return made
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddKey(Command[ApiKey]):
+    """Makes an API key of the person with this handle, made as `key.actor` if need be; without one, of `key.actor`.
+
+    Refused: `name_reserved` when the handle is no person's, `not_found` (`key.actor`), `too_many_keys` (without a
+    handle, when the person has as many as it may).
+    """
+
+    key: ApiKey
+    handle: str | None
+    token_sha256: bytes
+
+    def apply(self, tx: Transaction) -> ApiKey:
+        key, owner = self.key, self.key.actor
+        if self.handle is not None:
+            actors.of_handle(tx, self.handle, ActorKind.PERSON)
+            owner = AddActor(actor=owner, handle=self.handle).apply(tx)
+        elif len(stored_keys.of_actor(tx.conn, owner.id, KEYS_MAX)) == KEYS_MAX:
+            raise Refused(
+                Code.TOO_MANY_KEYS, f"You have {KEYS_MAX} keys already. Revoke one first."
+            )
+        found = tx.actor(owner.id)
+        if found is None:
+            raise actors.not_found()
+        scopes = " ".join(sorted(key.scopes))
+        _INSERT.run(tx.conn, key.id, self.token_sha256, found.key, key.name, scopes, tx.now_ms)
+        made = stored_keys.get(tx.conn, key.id)
+        assert made is not None
+        return made
 
 
-def revoke(tx: Transaction, command: RevokeKey) -> ApiKey:
-    """Applies `RevokeKey`."""
-    found = stored_keys.get(tx.conn, command.key)
-    if found is None or command.by not in (None, found.actor.id):
-        raise Refused(Code.NOT_FOUND, "There is no such key. The list of keys shows their ids.")
-    _REVOKE.run(tx.conn, tx.now_ms, command.key)
-    return stored_keys.get(tx.conn, command.key) or found
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokeKey(Command[ApiKey]):
+    """Ends an API key for ever; one that has ended stays as it is. Refused: `not_found`, also for one not of `by`."""
+
+    key: KeyId
+    by: ActorId | None = None
+
+    def apply(self, tx: Transaction) -> ApiKey:
+        found = stored_keys.get(tx.conn, self.key)
+        if found is None or self.by not in (None, found.actor.id):
+            raise Refused(Code.NOT_FOUND, "There is no such key. The list of keys shows their ids.")
+        _REVOKE.run(tx.conn, tx.now_ms, self.key)
+        return stored_keys.get(tx.conn, self.key) or found
 
 
-def used(tx: Transaction, command: KeysUsed) -> None:
-    """Applies `KeysUsed`."""
-    for key, at_ms in command.last_used_ms.items():
-        _USED.run(tx.conn, at_ms, key)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeysUsed(Command[None]):
+    """Notes when API keys were last used, which never falls."""
+
+    last_used_ms: Mapping[KeyId, int]
+
+    def apply(self, tx: Transaction) -> None:
+        for key, at_ms in self.last_used_ms.items():
+            _USED.run(tx.conn, at_ms, key)

@@ -16,7 +16,9 @@ from palaver.model import (
     TitleSource,
     Visibility,
 )
-from palaver.store.write.command import AddMessage, CreateRoom, FinishExchange, OpenExchange
+from palaver.store.write.exchanges import FinishExchange, OpenExchange
+from palaver.store.write.messages import AddMessage
+from palaver.store.write.rooms import CreateRoom
 
 
 def encoded(command: AddMessage, accepted_ms: int, name: str, epoch: str) -> bytes:

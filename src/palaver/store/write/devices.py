@@ -1,14 +1,16 @@
 """Makes, uses and ends what lets an actor in: tickets, and the sessions of their devices."""
 
+from dataclasses import dataclass
+
 from sqlalchemy import bindparam, delete, insert, update
 
 from palaver.errors import Code, Refused
-from palaver.model import Actor, ActorId, Ticket
+from palaver.model import Actor, ActorId, Ticket, TicketKind
 from palaver.store.engine.statement import Statement, database_now, inserting
 from palaver.store.read import devices
 from palaver.store.schema import sessions, tickets
 from palaver.store.write.actors import nobody
-from palaver.store.write.command import AddTicket, EndDevice, UseTicket
+from palaver.store.write.command import Command
 from palaver.store.write.transaction import KnownActor, Transaction
 
 _FORGET = Statement(
@@ -55,43 +57,72 @@ _END = Statement(
 )
 
 
-def add(tx: Transaction, command: AddTicket) -> Ticket:
-    """Applies `AddTicket`."""
-    owner = _actor(tx, command.actor)
-    tx.used(owner.key)
-    _FORGET.run(tx.conn, owner.key, command.kind)
-    values = (command.id, command.kind, owner.key, command.token_sha256)
-    _ADD.run(tx.conn, *values, tx.now_ms, command.lasts_ms)
-    made = devices.ticket(tx.conn, command.token_sha256, tx.now_ms)
-    assert made is not None
-    return made
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddTicket(Command[Ticket]):
+    """Makes a ticket in the place of the actor's others of its kind, good for a while on the database's clock."""
+
+    id: str
+    kind: TicketKind
+    actor: ActorId
+    token_sha256: bytes
+    lasts_ms: int
+
+    def apply(self, tx: Transaction) -> Ticket:
+        owner = _actor(tx, self.actor)
+        tx.used(owner.key)
+        _FORGET.run(tx.conn, owner.key, self.kind)
+        values = (self.id, self.kind, owner.key, self.token_sha256)
+        _ADD.run(tx.conn, *values, tx.now_ms, self.lasts_ms)
+        made = devices.ticket(tx.conn, self.token_sha256, tx.now_ms)
+        assert made is not None
+        return made
 
 
-def use(tx: Transaction, command: UseTicket) -> Actor:
-    """Applies `UseTicket`. Of two who use it at once, the second waits for the first and finds it used."""
-    ticket = devices.ticket(tx.conn, command.token_sha256, tx.now_ms)
-    if ticket is None:
-        raise ended()
-    owner = _actor(tx, ticket.actor.id)
-    if len(devices.of_actor(tx.conn, owner.id)) >= devices.DEVICES_MAX:
-        many = f"{ticket.actor.name} has {devices.DEVICES_MAX} devices already. End one first."
-        raise Refused(Code.TOO_MANY_DEVICES, many)
-    if not _USE.all(tx.conn, tx.now_ms, command.token_sha256):
-        raise ended()
-    _BEGIN.run(tx.conn, command.session_sha256, owner.key, command.name, tx.now_ms)
-    return ticket.actor
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseTicket(Command[Actor]):
+    """Uses a ticket up and begins a session of its actor, who is the result.
+
+    Refused: `ticket_ended` (used, revoked, expired, or none), `too_many_devices`.
+    """
+
+    token_sha256: bytes
+    session_sha256: bytes
+    name: str
+
+    def apply(self, tx: Transaction) -> Actor:
+        """Of two who use it at once, the second waits for the first and finds it used."""
+        ticket = devices.ticket(tx.conn, self.token_sha256, tx.now_ms)
+        if ticket is None:
+            raise ended()
+        owner = _actor(tx, ticket.actor.id)
+        if len(devices.of_actor(tx.conn, owner.id)) >= devices.DEVICES_MAX:
+            many = f"{ticket.actor.name} has {devices.DEVICES_MAX} devices already. End one first."
+            raise Refused(Code.TOO_MANY_DEVICES, many)
+        if not _USE.all(tx.conn, tx.now_ms, self.token_sha256):
+            raise ended()
+        _BEGIN.run(tx.conn, self.session_sha256, owner.key, self.name, tx.now_ms)
+        return ticket.actor
 
 
-def end(tx: Transaction, command: EndDevice) -> bytes | None:
-    """Applies `EndDevice`."""
-    owner = _actor(tx, command.by)
-    if _REVOKE.run(tx.conn, tx.now_ms, command.id, owner.key):
-        return None
-    for digest, device in devices.of_actor(tx.conn, owner.id):
-        if device.id == command.id:
-            _END.run(tx.conn, tx.now_ms, digest)
-            return digest
-    raise Refused(Code.NOT_FOUND, "There is no such device or link of yours.")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndDevice(Command[bytes | None]):
+    """Ends the session on one of the actor's devices, whose token's SHA-256 is the result, or revokes a ticket.
+
+    Refused: `not_found`.
+    """
+
+    id: str
+    by: ActorId
+
+    def apply(self, tx: Transaction) -> bytes | None:
+        owner = _actor(tx, self.by)
+        if _REVOKE.run(tx.conn, tx.now_ms, self.id, owner.key):
+            return None
+        for digest, device in devices.of_actor(tx.conn, owner.id):
+            if device.id == self.id:
+                _END.run(tx.conn, tx.now_ms, digest)
+                return digest
+        raise Refused(Code.NOT_FOUND, "There is no such device or link of yours.")
 
 
 def ended() -> Refused:

@@ -1,16 +1,19 @@
 """Appends several entries to a room at once, and deletes or restores single messages."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import bindparam, select
 
 from palaver.errors import Code, Refused
 from palaver.model import (
+    ActorId,
     Entry,
     EventType,
     Message,
     MessageId,
     Role,
+    RoomId,
     Status,
 )
 from palaver.policy import Action
@@ -18,7 +21,7 @@ from palaver.store.engine.statement import Statement, among, updating
 from palaver.store.read.messages import message_of, page, selected
 from palaver.store.read.turns import asker
 from palaver.store.schema import messages, rooms, turns
-from palaver.store.write.command import AddEntries, SetMessageDeleted
+from palaver.store.write.command import Command
 from palaver.store.write.rooms import conversation
 from palaver.store.write.transaction import KnownActor, LockedRoom, Said, Transaction, distinct
 
@@ -40,6 +43,59 @@ _MESSAGE = Statement(
     "message",
 )
 _SET_DELETED = updating(messages.c.id, "deleted_ms")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddEntries(Command[tuple[Message, ...]]):
+    """Appends entries to a room, all by one author but the assistant's, which are by `agent`.
+
+    Once: entries of `ids` that are there already are given as they are; with `repeated` also the same entries, if they
+    were added a short while ago. Refused: `room_not_found`, `forbidden`.
+    """
+
+    room: RoomId
+    author: ActorId
+    agent: ActorId
+    entries: tuple[Entry, ...]
+    ids: tuple[MessageId, ...]
+    repeated: bool = False
+
+    def apply(self, tx: Transaction) -> tuple[Message, ...]:
+        room = conversation(tx, self.room, self.author)
+        author, agent = tx.actor(self.author), tx.actor(self.agent)
+        assert author is not None, "who may write is somebody"
+        assert agent is not None, "the server's agents are never removed"
+        known = [message_of(row[-1], row) for row in _KNOWN.all(tx.conn, distinct(self.ids))]
+        if not known and self.repeated:
+            known = _added_before(tx, self)
+        if known:
+            return tuple(known)
+        return tuple(append(tx, room, by_role(self.ids, self.entries, author, agent)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetMessageDeleted(Command[bool]):
+    """Deletes (undoably) or restores a message; False: it was so already.
+
+    By its author, who asked for it (an answer), or the room's owner. Refused: `message_not_found`, `forbidden`.
+    """
+
+    message: MessageId
+    by: ActorId
+    deleted: bool
+
+    def apply(self, tx: Transaction) -> bool:
+        row = _MESSAGE.first(tx.conn, self.message)
+        if row is None:
+            raise Refused(Code.MESSAGE_NOT_FOUND, "there is no such message")
+        room_id, seq, deleted_ms, author, turn = row
+        room, by = tx.writable(room_id, self.by)
+        own = by.key in (author, asker(tx.conn, turn))
+        tx.check(Action.TAKE_BACK, room, by, own=own)
+        if self.deleted is (deleted_ms is not None):
+            return False
+        mark(tx, room, by, (self.message, seq), deleted=self.deleted)
+        return True
 
 
 def append(
@@ -79,20 +135,6 @@ def by_role(
     ]
 
 
-def add(tx: Transaction, command: AddEntries) -> tuple[Message, ...]:
-    """Applies `AddEntries`."""
-    room = conversation(tx, command.room, command.author)
-    author, agent = tx.actor(command.author), tx.actor(command.agent)
-    assert author is not None, "who may write is somebody"
-    assert agent is not None, "the server's agents are never removed"
-    known = [message_of(row[-1], row) for row in _KNOWN.all(tx.conn, distinct(command.ids))]
-    if not known and command.repeated:
-        known = _added_before(tx, command)
-    if known:
-        return tuple(known)
-    return tuple(append(tx, room, by_role(command.ids, command.entries, author, agent)))
-
-
 def _added_before(tx: Transaction, command: AddEntries) -> list[Message]:
     """The messages that the same entries became a short while ago, one behind the other; none if they did not."""
     count = len(command.entries)
@@ -108,21 +150,6 @@ def _added_before(tx: Transaction, command: AddEntries) -> list[Message]:
         ):
             return list(run)
     return []
-
-
-def set_deleted(tx: Transaction, command: SetMessageDeleted) -> bool:
-    """Applies `SetMessageDeleted`."""
-    row = _MESSAGE.first(tx.conn, command.message)
-    if row is None:
-        raise Refused(Code.MESSAGE_NOT_FOUND, "there is no such message")
-    room_id, seq, deleted_ms, author, turn = row
-    room, by = tx.writable(room_id, command.by)
-    own = by.key in (author, asker(tx.conn, turn))
-    tx.check(Action.TAKE_BACK, room, by, own=own)
-    if command.deleted is (deleted_ms is not None):
-        return False
-    mark(tx, room, by, (command.message, seq), deleted=command.deleted)
-    return True
 
 
 def mark(

@@ -6,16 +6,26 @@ client put in the place of what was said, are kept once beside them, so that eac
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, select
 
 from palaver.errors import Code, Refused
 from palaver.model import (
+    NO_DATA,
+    ActorId,
+    Entry,
     Exchange,
     ExchangeId,
+    ExchangeKind,
     ExchangeState,
+    MessageId,
+    RoomId,
     Spans,
+    Status,
+    Turn,
+    TurnId,
 )
 from palaver.store.engine.statement import Statement, inserting, updating
 from palaver.store.fingerprints import is_prompt
@@ -24,10 +34,11 @@ from palaver.store.read.exchanges import exchange_of, get, selected_exchanges
 from palaver.store.read.turns import get as turn_get
 from palaver.store.schema import client_rooms, exchanges, prefixes, rooms as rooms_table
 from palaver.store.write import rooms
-from palaver.store.write.command import ChangeExchange, FinishExchange, Opened, OpenExchange
+from palaver.store.write.command import Command
 from palaver.store.write.entries import REPEATED_MS, append, by_role
 from palaver.store.write.new_turns import open_turn
 from palaver.store.write.recognition import Place, Said, answered, found, held, prompts, spans_of
+from palaver.store.write.rooms import CreateRoom
 from palaver.store.write.transaction import KnownActor, LockedRoom, Transaction, distinct
 from palaver.store.write.turns import end, hold
 
@@ -90,70 +101,162 @@ _SET_METADATA = updating(exchanges.c.id, "metadata")
 _FORGET = updating(exchanges.c.id, "deleted_ms", "kept")
 
 
-def opened(tx: Transaction, command: OpenExchange) -> Opened:
-    """Applies `OpenExchange`."""
-    actor = tx.actor(command.actor)
-    agent = tx.actor(command.agent)
-    if actor is None or agent is None:
-        raise not_found()  # the history has lost them
-    known = _known(tx, command, actor)
-    if known is not None:
-        return Opened(exchange=known, turn=turn_get(tx.conn, known.turn), dup=True, untitled=False)
-    said = Said(command.entries)
-    place, begins = _place(tx, command, said, actor)
-    room = place.room
-    new, view, told = _stored(tx, command, (actor, agent), place, begins=begins)
-    trigger_seq = max((last for _, last in view if last > 0), default=room.seq)
-    ids = (command.turn, command.message)
-    turn = open_turn(tx, room, agent, trigger_seq, first=new, external=ids)
-    seqs: dict[str, Any] = {"view": view, "answers": (), "prompts": told}
-    if command.whole and said.digests:
-        seqs["asked"] = said.asked()
-    _insert(tx, command, room, actor, seqs)
-    if "asked" in seqs:
-        _INSERT_PREFIX.run(tx.conn, actor.key, said.digests[-1], command.id, False)  # noqa: FBT003  a value to store
-    exchange = command.begun(room.id, tx.now_ms, view)
-    return Opened(exchange=exchange, turn=turn, dup=False, untitled=room.untitled)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """The exchange and its turn. `dup`: it was there already. `untitled`: its room has no title yet."""
+
+    exchange: Exchange
+    turn: Turn | None
+    dup: bool
+    untitled: bool
 
 
-def finished(tx: Transaction, command: FinishExchange) -> Exchange | None:
-    """Applies `FinishExchange`."""
-    exchange = _unfiltered(tx.conn, command.id)
-    if exchange is None:
-        raise not_found()  # the history has lost it
-    room = tx.room(exchange.room, deleted_too=True)
-    held = hold(tx, exchange.turn, command.fence)
-    if held is None:
-        return None
-    message_id, agent = held
-    rows = [
-        (id_, agent, entry, command.status)
-        for id_, entry in zip((message_id, *command.ids), command.entries, strict=False)
-    ]
-    answers = [message.seq for message in append(tx, room, rows)]
-    end(tx, exchange.turn)
-    seqs: dict[str, Any] = {**_SEQS.one(tx.conn, command.id)[0], "answers": answers}
-    _FINISH.run(tx.conn, command.state, command.name, tx.now_ms, seqs, command.response, command.id)
-    actor = tx.actor(exchange.actor)
-    assert actor is not None, "it asked"
-    if seqs.get("asked"):
-        digests = distinct(answered(seqs["asked"], command.entries))
-        _INSERT_PREFIX.many(tx.conn, [(actor.key, *one, command.id, True) for one in digests])
-    return _unfiltered(tx.conn, command.id)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenExchange(Command[Opened]):
+    """Stores what is new of a request, and opens the turn of its answer; an exchange of this id is given as it is.
+
+    The room is the given one, or that of the `previous` exchange, or the one that an id of the client's own means
+    (`client`: its digest), or the one that the entries go on in, else `new_room`. With `whole` the entries are all that
+    was said, and what the room holds of them is not stored again. `repeated`: an exchange of the same actor and body is
+    given as it is. Refused: `room_not_found`, `forbidden`, `exchange_not_found` (previous).
+    """
+
+    id: ExchangeId
+    kind: ExchangeKind
+    actor: ActorId
+    agent: ActorId
+    turn: TurnId
+    message: MessageId
+    entries: tuple[Entry, ...]
+    ids: tuple[MessageId, ...]
+    model: str
+    request: Mapping[str, Any]
+    metadata: Mapping[str, str]
+    kept: bool
+    body_digest: bytes
+    new_room: CreateRoom
+    room: RoomId | None = None
+    previous: ExchangeId | None = None
+    client: bytes = b""
+    whole: bool = False
+    repeated: bool = False
+
+    def begun(self, room: RoomId, now_ms: int, view: Spans = ()) -> Exchange:
+        """The exchange, as it is until its end."""
+        return Exchange(
+            id=self.id,
+            name=None,
+            kind=self.kind,
+            state=ExchangeState.RUNNING,
+            room=room,
+            actor=self.actor,
+            model=self.model,
+            created_ms=now_ms,
+            ended_ms=None,
+            view=view,
+            answers=(),
+            previous=self.previous,
+            kept=self.kept,
+            request=self.request,
+            response={},
+            metadata=self.metadata,
+            turn=self.turn,
+            message=self.message,
+        )
+
+    def apply(self, tx: Transaction) -> Opened:
+        actor = tx.actor(self.actor)
+        agent = tx.actor(self.agent)
+        if actor is None or agent is None:
+            raise not_found()  # the history has lost them
+        known = _known(tx, self, actor)
+        if known is not None:
+            return Opened(
+                exchange=known, turn=turn_get(tx.conn, known.turn), dup=True, untitled=False
+            )
+        said = Said(self.entries)
+        place, begins = _place(tx, self, said, actor)
+        room = place.room
+        new, view, told = _stored(tx, self, (actor, agent), place, begins=begins)
+        trigger_seq = max((last for _, last in view if last > 0), default=room.seq)
+        ids = (self.turn, self.message)
+        turn = open_turn(tx, room, agent, trigger_seq, first=new, external=ids)
+        seqs: dict[str, Any] = {"view": view, "answers": (), "prompts": told}
+        if self.whole and said.digests:
+            seqs["asked"] = said.asked()
+        _insert(tx, self, room, actor, seqs)
+        if "asked" in seqs:
+            _INSERT_PREFIX.run(tx.conn, actor.key, said.digests[-1], self.id, False)  # noqa: FBT003  a value to store
+        exchange = self.begun(room.id, tx.now_ms, view)
+        return Opened(exchange=exchange, turn=turn, dup=False, untitled=room.untitled)
 
 
-def changed(tx: Transaction, command: ChangeExchange) -> Exchange:
-    """Applies `ChangeExchange`."""
-    exchange = get(tx.conn, command.id)
-    if exchange is None or exchange.actor != command.by:
-        raise not_found()
-    if command.metadata is not None:
-        _SET_METADATA.run(tx.conn, command.metadata, command.id)
-    if command.forget:
-        _FORGET.run(tx.conn, tx.now_ms, False, command.id)  # noqa: FBT003  a value to store
-    after = _unfiltered(tx.conn, command.id)
-    assert after is not None
-    return after
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishExchange(Command[Exchange | None]):
+    """Stores an exchange's answer and ends its turn, if `fence` still matches and the turn is open; else None.
+
+    The first entry gets the turn's message id, the others `ids`.
+    """
+
+    id: ExchangeId
+    fence: int
+    state: ExchangeState
+    status: Status
+    entries: tuple[Entry, ...]
+    ids: tuple[MessageId, ...]
+    name: str | None
+    response: Mapping[str, Any]
+
+    @property
+    def failure(self) -> str | None:
+        """As `FinishTurn.failure`."""
+        return (self.response.get("error") or NO_DATA).get("code")
+
+    def apply(self, tx: Transaction) -> Exchange | None:
+        exchange = _unfiltered(tx.conn, self.id)
+        if exchange is None:
+            raise not_found()  # the history has lost it
+        room = tx.room(exchange.room, deleted_too=True)
+        held = hold(tx, exchange.turn, self.fence)
+        if held is None:
+            return None
+        message_id, agent = held
+        rows = [
+            (id_, agent, entry, self.status)
+            for id_, entry in zip((message_id, *self.ids), self.entries, strict=False)
+        ]
+        answers = [message.seq for message in append(tx, room, rows)]
+        end(tx, exchange.turn)
+        seqs: dict[str, Any] = {**_SEQS.one(tx.conn, self.id)[0], "answers": answers}
+        _FINISH.run(tx.conn, self.state, self.name, tx.now_ms, seqs, self.response, self.id)
+        actor = tx.actor(exchange.actor)
+        assert actor is not None, "it asked"
+        if seqs.get("asked"):
+            digests = distinct(answered(seqs["asked"], self.entries))
+            _INSERT_PREFIX.many(tx.conn, [(actor.key, *one, self.id, True) for one in digests])
+        return _unfiltered(tx.conn, self.id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeExchange(Command[Exchange]):
+    """Sets a kept exchange's metadata (None: leaves it), or forgets it. Refused: `exchange_not_found`."""
+
+    id: ExchangeId
+    by: ActorId
+    metadata: Mapping[str, str] | None = None
+    forget: bool = False
+
+    def apply(self, tx: Transaction) -> Exchange:
+        exchange = get(tx.conn, self.id)
+        if exchange is None or exchange.actor != self.by:
+            raise not_found()
+        if self.metadata is not None:
+            _SET_METADATA.run(tx.conn, self.metadata, self.id)
+        if self.forget:
+            _FORGET.run(tx.conn, tx.now_ms, False, self.id)  # noqa: FBT003  a value to store
+        after = _unfiltered(tx.conn, self.id)
+        assert after is not None
+        return after
 
 
 def not_found() -> Refused:

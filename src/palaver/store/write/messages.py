@@ -7,7 +7,7 @@ messages and answering agents. Then the commands are decided one by one in their
 executemany per table. A room's row is updated once per run.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,12 +25,15 @@ from sqlalchemy import (
 
 from palaver.errors import Code, Refused
 from palaver.model import (
+    NO_DATA,
     ActorId,
     ActorKind,
     MemberRole,
     Message,
     MessageId,
+    Role,
     RoomId,
+    Status,
     Turn,
 )
 from palaver.policy import Action, check, role_in, room_not_found
@@ -49,7 +52,7 @@ from palaver.store.schema import (
 )
 from palaver.store.values import new_message
 from palaver.store.write.actors import nobody
-from palaver.store.write.command import Added, AddMessage
+from palaver.store.write.command import Command
 from palaver.store.write.new_turns import OpenedTurn, new_turn, open_turns
 from palaver.store.write.transaction import (
     ROOM_COLUMNS,
@@ -59,6 +62,69 @@ from palaver.store.write.transaction import (
     Transaction,
     distinct,
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Added:
+    """The stored message. `dup`: it was there already, and nothing was written."""
+
+    message: Message
+    dup: bool
+    turns: tuple[Turn, ...]
+    untitled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddMessage(Command[Added]):
+    """Appends a message to a room. Refused: `room_not_found`, `message_not_found` (reply_to), `cid_reused`.
+
+    `cid` is unique per author for ever: the same one with the same room, text and reply_to is a duplicate, with another
+    one is refused. Without a `cid` the same holds of the `id`. With `answers`, each agent member with `auto_respond`
+    gets a turn in the same transaction; a duplicate opens none, and gives those of this process that are still open.
+    `created_ms` and `seq` are the store's. Any actor may write to an open room.
+    """
+
+    id: MessageId
+    room: RoomId
+    author: ActorId
+    text: str
+    cid: str | None = None
+    reply_to: MessageId | None = None
+    role: Role = Role.USER
+    status: Status = Status.DONE
+    meta: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
+    answers: bool = False
+
+    def apply(self, tx: Transaction) -> Added:
+        (result,) = self.apply_run(tx, [self])
+        if isinstance(result, Refused):
+            raise result
+        return result
+
+    @classmethod
+    def apply_run(cls, tx: Transaction, run: Sequence[Any]) -> list[Any]:
+        """Applies the run; the results stand in the order of the commands."""
+        found = _found(tx, run)
+        results: list[Added | Refused] = []
+        for command in run:
+            try:
+                results.append(_decide(tx, found, command))
+            except Refused as refused:
+                results.append(refused)
+        tx.append(found.said)
+        open_turns(tx, found.turns)
+        return results
+
+
+@dataclass(frozen=True, slots=True)
+class AddMessages(Command[tuple[Added | Refused, ...]]):
+    """Appends messages to one room in this order, all in one commit; one that is refused hurts none of the others."""
+
+    room: RoomId
+    commands: tuple[AddMessage, ...]
+
+    def apply(self, tx: Transaction) -> tuple[Added | Refused, ...]:
+        return tuple(AddMessage.apply_run(tx, self.commands))
 
 
 def _lock(names: Sequence[tuple[str, ...]]) -> ClauseElement:
@@ -145,20 +211,6 @@ class _Run:
     answering: dict[int, list[KnownActor]] = field(default_factory=dict[int, list[KnownActor]])
     said: list[Said] = field(default_factory=list[Said])
     turns: list[OpenedTurn] = field(default_factory=list[OpenedTurn])
-
-
-def add_messages(tx: Transaction, commands: Sequence[AddMessage]) -> list[Added | Refused]:
-    """Applies the run; the results stand in the order of the commands."""
-    run = _found(tx, commands)
-    results: list[Added | Refused] = []
-    for command in commands:
-        try:
-            results.append(_decide(tx, run, command))
-        except Refused as refused:
-            results.append(refused)
-    tx.append(run.said)
-    open_turns(tx, run.turns)
-    return results
 
 
 def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:

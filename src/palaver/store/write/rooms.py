@@ -1,18 +1,21 @@
 """Makes, names, deletes and restores rooms; members and what they have read."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import bindparam, select, update
 
 from palaver.errors import Code, Refused
 from palaver.model import (
+    NO_DATA,
     ActorId,
     EventType,
     MemberRole,
     Room,
     RoomId,
     TitleSource,
+    Visibility,
 )
 from palaver.policy import Action, check, role_of_caller, room_not_found
 from palaver.store.columns import id_bytes
@@ -20,14 +23,7 @@ from palaver.store.engine.statement import Statement, inserting, updating
 from palaver.store.read import rooms as stored_rooms
 from palaver.store.schema import members, rooms
 from palaver.store.write.actors import not_found
-from palaver.store.write.command import (
-    AddMember,
-    ChangeSettings,
-    CreateRoom,
-    MarkRead,
-    RenameRoom,
-    SetRoomDeleted,
-)
+from palaver.store.write.command import Command
 from palaver.store.write.transaction import KnownActor, LockedRoom, Transaction
 
 NOBODY = ActorId("")
@@ -75,16 +71,155 @@ _SET_READ = Statement(
 )
 
 
-def create(tx: Transaction, command: CreateRoom) -> Room:
-    """Applies `CreateRoom`."""
-    seen_by = NOBODY if command.owner is None else command.owner
-    there = stored_rooms.get(tx.conn, command.id, seen_by)
-    if there is not None:
-        return there
-    make(tx, command)
-    made = stored_rooms.get(tx.conn, command.id, seen_by)
-    assert made is not None
-    return made
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateRoom(Command[Room]):
+    """Makes a room with its owner (None: nobody's, such as the Lobby) and its agents (with `auto_respond`).
+
+    The same `id` again gives the room that is there.
+    """
+
+    id: RoomId
+    title: str
+    title_source: TitleSource
+    visibility: Visibility
+    owner: ActorId | None
+    agents: tuple[ActorId, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
+
+    def apply(self, tx: Transaction) -> Room:
+        seen_by = NOBODY if self.owner is None else self.owner
+        there = stored_rooms.get(tx.conn, self.id, seen_by)
+        if there is not None:
+            return there
+        make(tx, self)
+        made = stored_rooms.get(tx.conn, self.id, seen_by)
+        assert made is not None
+        return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenameRoom(Command[bool]):
+    """Names a room; False, and nothing written, when a later `TitleSource` (in its order) has named it already.
+
+    `by` None is the server itself (a title made by a model). `USER` needs the owner (`forbidden`), whom an open room
+    has only where another door made it (`room_protected`).
+    """
+
+    room: RoomId
+    by: ActorId | None
+    title: str
+    source: TitleSource
+
+    def apply(self, tx: Transaction) -> bool:
+        room = tx.room(self.room)
+        by = None if self.by is None else tx.actor(self.by)
+        if self.source is TitleSource.USER:
+            _check_owner(tx, room, by)
+        order = list(TitleSource)
+        if order.index(self.source) < order.index(room.title_source):
+            return False
+        title, _ = _TITLE_AND_SETTINGS.one(tx.conn, room.key)
+        if (self.title, self.source) == (title, room.title_source):
+            return True
+        folded = stored_rooms.folded(self.title)
+        _RENAME.run(tx.conn, self.title, folded, self.source, room.key)
+        tx.log(
+            room,
+            EventType.ROOM_RENAMED,
+            by,
+            data={"title": self.title, "source": self.source.value},
+        )
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetRoomDeleted(Command[bool]):
+    """Deletes (undoably) or restores a room, by those who may name it.
+
+    False: it was so already.
+    """
+
+    room: RoomId
+    by: ActorId
+    deleted: bool
+
+    def apply(self, tx: Transaction) -> bool:
+        room = tx.room(self.room, deleted_too=True)
+        by = tx.actor(self.by)
+        _check_owner(tx, room, by)
+        if self.deleted is (room.deleted_ms is not None):
+            return False
+        _SET_DELETED.run(tx.conn, tx.now_ms if self.deleted else None, room.key)
+        tx.log(room, EventType.ROOM_DELETED if self.deleted else EventType.ROOM_RESTORED, by)
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeSettings(Command[None]):
+    """Sets some of a room's settings, by its owner. Refused: `room_not_found`, `room_protected`, `forbidden`."""
+
+    room: RoomId
+    by: ActorId
+    settings: Mapping[str, Any]
+
+    def apply(self, tx: Transaction) -> None:
+        room = tx.room(self.room)
+        _check_owner(tx, room, tx.actor(self.by))
+        _SET_SETTINGS.run(tx.conn, {**_settings(tx, room), **self.settings}, room.key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkRead(Command[int]):
+    """Sets what an actor has read of a room, which never falls and never passes the room's seq; the new value.
+
+    In an open room this is what makes a person a member. Writes no event.
+    """
+
+    room: RoomId
+    actor: ActorId
+    seq: int
+
+    def apply(self, tx: Transaction) -> int:
+        room = tx.room(self.room)
+        actor = tx.actor(self.actor)
+        row = None if actor is None else _READ.first(tx.conn, room.key, actor.key)
+        if actor is None or (row is None and not room.is_open):
+            raise room_not_found()
+        seq = max(0, min(self.seq, room.seq))
+        if row is None:
+            _join(tx, room, actor, MemberRole.MEMBER, read_seq=seq)
+            return seq
+        (read_seq,) = row
+        if seq > read_seq:
+            _SET_READ.run(tx.conn, seq, room.key, actor.key)
+        return max(seq, read_seq)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddMember(Command[bool]):
+    """Adds an actor to a private room, by its owner; False when it was a member already."""
+
+    room: RoomId
+    by: ActorId
+    actor: ActorId
+    role: MemberRole
+    auto_respond: bool = False
+
+    def apply(self, tx: Transaction) -> bool:
+        room = tx.room(self.room)
+        by = tx.actor(self.by)
+        _check_owner(tx, room, by)
+        actor = _actor(tx, self.actor)
+        if tx.role(room, actor) is not None:
+            return False
+        _join(tx, room, actor, self.role, auto_respond=self.auto_respond)
+        tx.log(
+            room,
+            EventType.MEMBER_JOINED,
+            by,
+            data={"actor": actor.id, "name": actor.name, "role": self.role.value},
+        )
+        return True
 
 
 def make(tx: Transaction, command: CreateRoom) -> LockedRoom:
@@ -124,48 +259,6 @@ def make(tx: Transaction, command: CreateRoom) -> LockedRoom:
     return room
 
 
-def rename(tx: Transaction, command: RenameRoom) -> bool:
-    """Applies `RenameRoom`."""
-    room = tx.room(command.room)
-    by = None if command.by is None else tx.actor(command.by)
-    if command.source is TitleSource.USER:
-        _check_owner(tx, room, by)
-    order = list(TitleSource)
-    if order.index(command.source) < order.index(room.title_source):
-        return False
-    title, _ = _TITLE_AND_SETTINGS.one(tx.conn, room.key)
-    if (command.title, command.source) == (title, room.title_source):
-        return True
-    folded = stored_rooms.folded(command.title)
-    _RENAME.run(tx.conn, command.title, folded, command.source, room.key)
-    tx.log(
-        room,
-        EventType.ROOM_RENAMED,
-        by,
-        data={"title": command.title, "source": command.source.value},
-    )
-    return True
-
-
-def set_deleted(tx: Transaction, command: SetRoomDeleted) -> bool:
-    """Applies `SetRoomDeleted`."""
-    room = tx.room(command.room, deleted_too=True)
-    by = tx.actor(command.by)
-    _check_owner(tx, room, by)
-    if command.deleted is (room.deleted_ms is not None):
-        return False
-    _SET_DELETED.run(tx.conn, tx.now_ms if command.deleted else None, room.key)
-    tx.log(room, EventType.ROOM_DELETED if command.deleted else EventType.ROOM_RESTORED, by)
-    return True
-
-
-def change_settings(tx: Transaction, command: ChangeSettings) -> None:
-    """Applies `ChangeSettings`."""
-    room = tx.room(command.room)
-    _check_owner(tx, room, tx.actor(command.by))
-    _SET_SETTINGS.run(tx.conn, {**_settings(tx, room), **command.settings}, room.key)
-
-
 def conversation(tx: Transaction, room: RoomId, actor: ActorId) -> LockedRoom:
     """Locks the room for an API client that may write there. Refused: `room_not_found`, `forbidden`."""
     locked, _ = tx.writable(room, actor)
@@ -173,41 +266,6 @@ def conversation(tx: Transaction, room: RoomId, actor: ActorId) -> LockedRoom:
     assert found is not None, "it is locked"
     check(Action.WRITE, role_of_caller(found))
     return locked
-
-
-def mark_read(tx: Transaction, command: MarkRead) -> int:
-    """Applies `MarkRead`."""
-    room = tx.room(command.room)
-    actor = tx.actor(command.actor)
-    row = None if actor is None else _READ.first(tx.conn, room.key, actor.key)
-    if actor is None or (row is None and not room.is_open):
-        raise room_not_found()
-    seq = max(0, min(command.seq, room.seq))
-    if row is None:
-        _join(tx, room, actor, MemberRole.MEMBER, read_seq=seq)
-        return seq
-    (read_seq,) = row
-    if seq > read_seq:
-        _SET_READ.run(tx.conn, seq, room.key, actor.key)
-    return max(seq, read_seq)
-
-
-def add_member(tx: Transaction, command: AddMember) -> bool:
-    """Applies `AddMember`."""
-    room = tx.room(command.room)
-    by = tx.actor(command.by)
-    _check_owner(tx, room, by)
-    actor = _actor(tx, command.actor)
-    if tx.role(room, actor) is not None:
-        return False
-    _join(tx, room, actor, command.role, auto_respond=command.auto_respond)
-    tx.log(
-        room,
-        EventType.MEMBER_JOINED,
-        by,
-        data={"actor": actor.id, "name": actor.name, "role": command.role.value},
-    )
-    return True
 
 
 def _settings(tx: Transaction, room: LockedRoom) -> Mapping[str, Any]:

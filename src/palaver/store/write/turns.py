@@ -5,18 +5,23 @@ finish it, in the transaction that stores the message. Locks are taken in the or
 turns alone and passes by those that are locked.
 """
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, literal, select, update
 
 from palaver.errors import Code, Refused
 from palaver.model import (
+    NO_DATA,
+    ActorId,
     ActorKind,
     Entry,
     Message,
     MessageId,
     Role,
     RoomId,
+    Status,
     Turn,
     TurnId,
     TurnState,
@@ -27,14 +32,7 @@ from palaver.store.engine.statement import DatabaseNow, Statement, among, insert
 from palaver.store.read.actors import id_of
 from palaver.store.read.turns import asker, get, open_of, selected, turn_of
 from palaver.store.schema import actors, messages, partials, rooms, turn_is_open, turns
-from palaver.store.write.command import (
-    ClaimTurns,
-    FinishTurn,
-    KeepParts,
-    OpenTurn,
-    RenewLeases,
-    RetryTurn,
-)
+from palaver.store.write.command import Command
 from palaver.store.write.entries import append, mark
 from palaver.store.write.new_turns import LEASE_MS, open_turn
 from palaver.store.write.transaction import KnownActor, Transaction, distinct
@@ -124,20 +122,144 @@ _RENEW = Statement(
 )
 
 
-def finish(tx: Transaction, command: FinishTurn) -> Message | None:
-    """Applies `FinishTurn`. A room that was deleted meanwhile still gets its message: it may be restored."""
-    room_id = room_of(tx.conn, command)
-    if room_id is None:
-        return None
-    room = tx.room(room_id, deleted_too=True)
-    held = hold(tx, command.turn, command.fence)
-    if held is None:
-        return None
-    message_id, agent = held
-    entry = Entry(role=Role.ASSISTANT, text=command.text, meta=command.meta)
-    (message,) = append(tx, room, [(message_id, agent, entry, command.status)])
-    end(tx, command.turn, command.failure)
-    return message
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishTurn(Command[Message | None]):
+    """Stores a turn's one message and ends the turn, if `fence` still matches and the turn is open; else None."""
+
+    turn: TurnId
+    fence: int
+    status: Status
+    text: str
+    meta: Mapping[str, Any]
+
+    @property
+    def failure(self) -> str | None:
+        """The code of what went wrong, where something did."""
+        return (self.meta.get("error") or NO_DATA).get("code")
+
+    def apply(self, tx: Transaction) -> Message | None:
+        """A room that was deleted meanwhile still gets its message: it may be restored."""
+        room_id = room_of(tx.conn, self)
+        if room_id is None:
+            return None
+        room = tx.room(room_id, deleted_too=True)
+        held = hold(tx, self.turn, self.fence)
+        if held is None:
+            return None
+        message_id, agent = held
+        entry = Entry(role=Role.ASSISTANT, text=self.text, meta=self.meta)
+        (message,) = append(tx, room, [(message_id, agent, entry, self.status)])
+        end(tx, self.turn, self.failure)
+        return message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryTurn(Command[Turn]):
+    """Deletes an answer that was not whole (or was) and opens the next attempt at it, owned by this process.
+
+    With `goes_on` the answer stays, and the turn is one that answers it: its agent says what comes next. Refused:
+    `message_not_found`, `room_not_found`, `turn_not_retryable` (not an answer of a turn, already deleted), `forbidden`
+    (neither who asked for it nor the room's owner).
+    """
+
+    message: MessageId
+    by: ActorId
+    goes_on: bool = False
+
+    def apply(self, tx: Transaction) -> Turn:
+        row = _ROOM_OF_MESSAGE.first(tx.conn, self.message)
+        if row is None:
+            raise Refused(Code.MESSAGE_NOT_FOUND, "there is no such message")
+        room, by = tx.writable(row[0], self.by)
+        seq, deleted_ms, trigger_seq, agent_key, digits, name, turn = _ANSWER.one(
+            tx.conn, self.message
+        )
+        if trigger_seq is None or deleted_ms is not None:
+            raise Refused(
+                Code.TURN_NOT_RETRYABLE, "only an answer that is still there can be asked for again"
+            )
+        tx.check(Action.TAKE_BACK, room, by, own=asker(tx.conn, turn) == by.key)
+        agent = KnownActor(agent_key, id_of(ActorKind.AGENT, digits), name)
+        if self.goes_on:
+            trigger_seq = seq
+        else:
+            mark(tx, room, by, (self.message, seq), deleted=True)
+        return open_turn(tx, room, agent, trigger_seq)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenTurn(Command[Turn]):
+    """Opens a turn for an answer that a program writes itself. Refused: `room_not_found`, `forbidden`."""
+
+    turn: TurnId
+    message: MessageId
+    room: RoomId
+    agent: ActorId
+
+    def apply(self, tx: Transaction) -> Turn:
+        known = get(tx.conn, self.turn)
+        if known is not None:
+            return known
+        room, agent = tx.writable(self.room, self.agent)
+        return open_turn(tx, room, agent, room.seq, external=(self.turn, self.message))
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What came of a running answer since the part before it; `place` counts them."""
+
+    turn: TurnId
+    place: int
+    text: str
+    reasoning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepParts(Command[None]):
+    """Copies what came of running answers, so that another host can take them over. A turn's end deletes them."""
+
+    parts: tuple[Part, ...]
+
+    def apply(self, tx: Transaction) -> None:
+        """Of a turn that has ended meanwhile nothing is kept."""
+        open_ones = {row[0] for row in _OPEN.all(tx.conn, distinct([p.turn for p in self.parts]))}
+        kept = [
+            (part.turn, part.place, part.text, part.reasoning)
+            for part in self.parts
+            if part.turn in open_ones
+        ]
+        _REPLACED.many(tx.conn, [row[:2] for row in kept])  # by a commit whose end was unclear
+        _KEEP.many(tx.conn, kept)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimTurns(Command[tuple[Turn, ...]]):
+    """Takes over at most `count` open turns that no living process works on; their fence rises by one.
+
+    On SQLite every turn of another owner is free, because one process owns the file; on PostgreSQL one whose lease
+    has run out on the database's clock, or whose owner is known to be `dead`.
+    """
+
+    count: int = 100
+    dead: tuple[str, ...] = ()
+
+    def apply(self, tx: Transaction) -> tuple[Turn, ...]:
+        for owner in self.dead:
+            _EXPIRE.run(tx.conn, owner)
+        rows = _CLAIMABLE[tx.conn.dialect.name].all(tx.conn, tx.owner, self.count)
+        claimed = [turn_of(row) for row in rows]
+        claimed = [replace(turn, fence=turn.fence + 1) for turn in claimed]
+        _CLAIM.many(tx.conn, [(tx.owner, turn.fence, turn.id) for turn in claimed])
+        return tuple(claimed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenewLeases(Command[frozenset[TurnId]]):
+    """Prolongs the lease (`LEASE_SECONDS`) of all open turns of this process; which they are."""
+
+    def apply(self, tx: Transaction) -> frozenset[TurnId]:
+        _RENEW.run(tx.conn, tx.owner)
+        return frozenset([turn.id for turn in open_of(tx.conn, tx.owner)])
 
 
 def hold(tx: Transaction, turn: TurnId, fence: int) -> tuple[MessageId, KnownActor] | None:
@@ -153,66 +275,6 @@ def end(tx: Transaction, turn: TurnId, failure: str | None = None) -> None:
     _END.run(tx.conn, TurnState.ENDED, tx.now_ms, failure, turn)
     if tx.conn.dialect.name == POSTGRESQL:
         _FORGET.run(tx.conn, turn)
-
-
-def keep_parts(tx: Transaction, command: KeepParts) -> None:
-    """Applies `KeepParts`. Of a turn that has ended meanwhile nothing is kept."""
-    open_ones = {row[0] for row in _OPEN.all(tx.conn, distinct([p.turn for p in command.parts]))}
-    kept = [
-        (part.turn, part.place, part.text, part.reasoning)
-        for part in command.parts
-        if part.turn in open_ones
-    ]
-    _REPLACED.many(tx.conn, [row[:2] for row in kept])  # by a commit whose end was unclear
-    _KEEP.many(tx.conn, kept)
-
-
-def retry(tx: Transaction, command: RetryTurn) -> Turn:
-    """Applies `RetryTurn`."""
-    row = _ROOM_OF_MESSAGE.first(tx.conn, command.message)
-    if row is None:
-        raise Refused(Code.MESSAGE_NOT_FOUND, "there is no such message")
-    room, by = tx.writable(row[0], command.by)
-    seq, deleted_ms, trigger_seq, agent_key, digits, name, turn = _ANSWER.one(
-        tx.conn, command.message
-    )
-    if trigger_seq is None or deleted_ms is not None:
-        raise Refused(
-            Code.TURN_NOT_RETRYABLE, "only an answer that is still there can be asked for again"
-        )
-    tx.check(Action.TAKE_BACK, room, by, own=asker(tx.conn, turn) == by.key)
-    agent = KnownActor(agent_key, id_of(ActorKind.AGENT, digits), name)
-    if command.goes_on:
-        trigger_seq = seq
-    else:
-        mark(tx, room, by, (command.message, seq), deleted=True)
-    return open_turn(tx, room, agent, trigger_seq)
-
-
-def open_external(tx: Transaction, command: OpenTurn) -> Turn:
-    """Applies `OpenTurn`."""
-    known = get(tx.conn, command.turn)
-    if known is not None:
-        return known
-    room, agent = tx.writable(command.room, command.agent)
-    return open_turn(tx, room, agent, room.seq, external=(command.turn, command.message))
-
-
-def claim(tx: Transaction, command: ClaimTurns) -> tuple[Turn, ...]:
-    """Applies `ClaimTurns`."""
-    for owner in command.dead:
-        _EXPIRE.run(tx.conn, owner)
-    rows = _CLAIMABLE[tx.conn.dialect.name].all(tx.conn, tx.owner, command.count)
-    claimed = [turn_of(row) for row in rows]
-    claimed = [replace(turn, fence=turn.fence + 1) for turn in claimed]
-    _CLAIM.many(tx.conn, [(tx.owner, turn.fence, turn.id) for turn in claimed])
-    return tuple(claimed)
-
-
-def renew(tx: Transaction, command: RenewLeases) -> frozenset[TurnId]:  # noqa: ARG001  as the others
-    """Applies `RenewLeases`."""
-    _RENEW.run(tx.conn, tx.owner)
-    return frozenset([turn.id for turn in open_of(tx.conn, tx.owner)])
 
 
 def room_of(conn: Connection, command: FinishTurn | RetryTurn) -> RoomId | None:

@@ -29,8 +29,10 @@ from palaver.settings import Settings
 from palaver.store.engine import errors
 from palaver.store.engine.base import Database
 from palaver.store.write.batch import apply_batch
-from palaver.store.write.command import Command, FinishExchange, FinishTurn
+from palaver.store.write.command import Command
+from palaver.store.write.exchanges import FinishExchange
 from palaver.store.write.transaction import Overtaken, Transaction
+from palaver.store.write.turns import FinishTurn
 
 Committed = Callable[[Sequence[Event]], None]
 
