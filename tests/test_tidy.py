@@ -42,6 +42,11 @@ HOSTS = [
     *("yarn" + "pkg.com", "npm" + "mirror.com", "unpkg" + ".com", "jsdel" + "ivr.net"),
 ]
 MACHINE = ["/wo" + "rk/", "/opt/" + "wheels", "/opt/" + "pypi", "." + "pyenv", "/tmp/" + "brief"]
+VENDORS_WORDS = (
+    *("chatcmpl", "chat.completion", "prompt_tokens", "completion_tokens", "input_text"),
+    *("output_text", "input_image", "finish_reason", "stop_reason"),
+    *("tool_calls", "tool_use", "reasoning_content", '"choices"', '"delta"', "max_output_tokens"),
+)
 UNFINISHED = ["TO" + "DO", "FIX" + "ME", "XX" + "X", "raise NotImplemented" + "Error"]
 
 
@@ -190,6 +195,16 @@ def modules() -> Iterator[tuple[str, Path, ast.Module]]:
     for path in python_files("src"):
         parts = path.relative_to(SOURCE).with_suffix("").parts
         yield ".".join(parts), path, ast.parse(text_of(path))
+
+
+def test_the_inside_knows_no_vendors_words() -> None:
+    """What an API calls things is its provider's and its door's business."""
+    found: list[str] = []
+    for _, path, _ in modules():
+        if path.relative_to(SOURCE).parts[0] in {"core", "store"}:
+            text = path.read_text(encoding="utf-8")
+            found += [f"{name_of(path)}: {word}" for word in VENDORS_WORDS if word in text]
+    expect_none(found)
 
 
 def test_every_module_says_what_it_is() -> None:

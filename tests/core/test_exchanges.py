@@ -26,7 +26,7 @@ from palaver.model import (
     Role,
     Status,
 )
-from palaver.providers.base import Piece, ReasoningPiece, TextPiece, ToolPiece
+from palaver.providers.base import Piece, ReasoningPiece, TextPiece, ToolPiece, Usage
 from palaver.providers.call import Outcome, Told
 from palaver.settings import Settings
 from palaver.store.journal import Journal
@@ -50,7 +50,7 @@ class Answer:
         await self.go_on.wait()
         if self._whole:
             self.outcome.whole, self.outcome.finish = True, "stop"
-            self.outcome.envelope = {"id": "chatcmpl-1", "usage": {"prompt_tokens": 3}}
+            self.outcome.id, self.outcome.usage = "chatcmpl-1", Usage(input=3)
             yield Told(b"data: [DONE]\n\n", last=True)
 
     async def close(self) -> None:

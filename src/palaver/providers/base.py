@@ -107,6 +107,19 @@ class BesidePiece:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens that a call used, where its server told them."""
+
+    input: int | None = None
+    output: int | None = None
+
+    def counts(self) -> dict[str, int]:
+        """Those that are known."""
+        counts = {"input": self.input, "output": self.output}
+        return {name: count for name, count in counts.items() if count is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
     """The end of a whole answer. `finish`: `stop`, `length`, `tool_calls`, `content_filter`, or the provider's word.
 

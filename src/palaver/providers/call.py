@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from palaver.errors import ProviderError
 from palaver.model import NO_DATA, Entry
-from palaver.providers.base import Piece
+from palaver.providers.base import Piece, Usage
 
 JSON_TYPE = "application/json"
 STREAM_TYPE = "text/event-stream; charset=utf-8"
@@ -41,17 +41,26 @@ class Own:
 class Outcome:
     """What a call came to, complete once `told()` has ended.
 
-    `envelope` is the whole `chat.completion`. `whole`: every choice that began has ended. `told`: the error, or what
-    cannot be read, is in the bytes themselves, and they are all that the server had to say. `own` is there from the
-    beginning where the answer is told in another API.
+    `envelope` is the whole answer in the words of its API, and `kept` the same without what its pieces hold; nobody
+    but a door of that API reads either. `whole`: every choice that began has ended. `told`: the error, or what cannot
+    be read, is in the bytes themselves, and they are all that the server had to say. `own` is there from the beginning
+    where the answer is told in another API. `id` is the server's own id of the answer.
     """
 
     whole: bool = False
     envelope: dict[str, Any] = field(default_factory=dict[str, Any])
+    kept: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
+    id: str | None = None
+    usage: Usage | None = None
     finish: str | None = None
     error: ProviderError | None = None
     told: bool = False
     own: Own | None = None
+
+    def used(self, read: object, made: object) -> None:
+        """Notes the tokens; what is no number counts as untold."""
+        tokens = [one if type(one) is int else None for one in (read, made)]
+        self.usage = Usage(input=tokens[0], output=tokens[1])
 
 
 Body = bytes | AsyncGenerator[bytes, None] | None

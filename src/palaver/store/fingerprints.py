@@ -19,7 +19,6 @@ from palaver.model import Entry, Kind, Message, Role
 from palaver.thoughts import TAGS, parted
 
 START = bytes(16)
-_TEXTS = frozenset({"text", "input_text", "output_text"})
 _TAGS = tuple(tag for pair in TAGS for tag in pair)
 _PROMPTS = frozenset({Role.SYSTEM, Role.DEVELOPER})
 
@@ -35,7 +34,7 @@ def likeness(said: Entry | Message) -> bytes:
         return b""
     role = Role.SYSTEM if said.role is Role.DEVELOPER else said.role
     meta = said.meta
-    parts = [_part(part) for part in meta.get("parts", ()) if part.get("type") not in _TEXTS]
+    parts = [_part(part) for part in meta.get("parts", ()) if not _is_text(part)]
     same = (
         role.value,
         str(said.kind),
@@ -89,6 +88,11 @@ def _arguments(text: str) -> object:
         return orjson.loads(text or "{}") or {}
     except orjson.JSONDecodeError:
         return text.strip()
+
+
+def _is_text(part: Mapping[str, Any]) -> bool:
+    """Whether a part only repeats words: its type is named so in every API, with or without a direction before it."""
+    return str(part.get("type")).endswith("text")
 
 
 def _part(part: Mapping[str, Any]) -> Any:

@@ -10,8 +10,6 @@ from palaver.core.answers.tape import LiveExchange
 from palaver.errors import Code, ProviderError, Unavailable
 from palaver.model import Exchange, ExchangeKind, ExchangeState, Status, Turn
 from palaver.providers.base import Piece
-from palaver.providers.errors import as_object
-from palaver.providers.openai.accumulator import bare
 from palaver.store.write.exchanges import FinishExchange, OpenExchange
 from palaver.store.write.turns import FinishTurn
 from palaver.thoughts import parted
@@ -77,10 +75,9 @@ def finishing(
         "model": exchange.model,
         "ms": {"total": ms},
     }
-    envelope = {} if outcome is None else outcome.envelope
     if outcome is not None and outcome.finish is not None:
         meta["finish"] = outcome.finish
-    if usage := _usage(envelope):
+    if outcome is not None and outcome.usage is not None and (usage := outcome.usage.counts()):
         meta["usage"] = usage
     if error is not None:
         meta["error"] = told(error)
@@ -88,12 +85,11 @@ def finishing(
         meta["error"] = CUT
     own = None if running.own is None else running.own.entries
     entries = headed(own, meta) if own else gather.entries(meta)
-    response: dict[str, Any] = {"envelope": bare(envelope), "ms": ms}
+    response: dict[str, Any] = {"envelope": outcome.kept if outcome else {}, "ms": ms}
     if exchange.kind is ExchangeKind.RESPONSE and running.own is None:
         response["lengths"] = gather.lengths
     if "error" in meta:
         response["error"] = meta["error"]
-    name = envelope.get("id")
     return FinishExchange(
         id=exchange.id,
         fence=fence,
@@ -101,7 +97,7 @@ def finishing(
         status=status,
         entries=entries,
         ids=later_ids(exchange.message, len(entries)),
-        name=name if isinstance(name, str) else None,
+        name=outcome.id if outcome else None,
         response=response,
     )
 
@@ -138,9 +134,3 @@ def _how(
         return ExchangeState.FAILED, Status.FAILED
     cut = running.outcome is not None and running.outcome.finish in {"length", "content_filter"}
     return (ExchangeState.INCOMPLETE if cut else ExchangeState.COMPLETED), Status.DONE
-
-
-def _usage(envelope: Mapping[str, Any]) -> dict[str, int]:
-    counts = as_object(envelope.get("usage"))
-    tokens = {"input": counts.get("prompt_tokens"), "output": counts.get("completion_tokens")}
-    return {name: count for name, count in tokens.items() if isinstance(count, int)}

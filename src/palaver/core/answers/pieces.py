@@ -22,7 +22,7 @@ from palaver.providers.base import (
     TextPiece,
     ToolPiece,
 )
-from palaver.providers.openai.accumulator import grow
+from palaver.providers.fields import grow
 from palaver.store.journal import PIECE, REASONING, TEXT
 from palaver.thoughts import parted
 

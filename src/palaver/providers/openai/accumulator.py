@@ -13,7 +13,7 @@ A completion that comes as one body is its own envelope, unchanged. No bytes and
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import orjson
 
@@ -26,6 +26,7 @@ from palaver.providers.base import (
     ToolPiece,
 )
 from palaver.providers.errors import as_object
+from palaver.providers.fields import grow, grown
 from palaver.providers.openai.request import Mender, as_list, mended
 from palaver.providers.openai.shapes import FINISHES, chunk_of, words_in
 from palaver.thoughts import Splitter
@@ -34,8 +35,6 @@ FINISH_CHARS_MAX = 40
 THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thinking_content", "thoughts", "thought")
 """The fields in which servers tell what a model thought. Some fill two with the same words: the first counts."""
 
-_NAMING = frozenset({"id", "type", "index", "role", "name", "format", "status"})
-"""Fields that are not told in parts, although they are texts."""
 _CONTENTS = ("content", "text", "output_text", "parts", "value")
 _OF_DELTA = frozenset({"role", "refusal", "tool_calls", "function_call", *_CONTENTS, *THOUGHTS})
 _OF_CALL = frozenset({"id", "index", "type", "function", "custom"})
@@ -103,7 +102,7 @@ class _Choice:
             self.finish = FINISHES.get(named.lower(), named.lower() if named.isupper() else named)
         logprobs = as_object(choice.get("logprobs"))
         if logprobs:
-            self.logprobs = as_object(_grown(self.logprobs or {}, logprobs))
+            self.logprobs = as_object(grown(self.logprobs or {}, logprobs))
         if len(choice) > 2:  # noqa: PLR2004  the index and the delta are in every one
             grow(self.more, choice, _OF_CHOICE)
 
@@ -220,6 +219,15 @@ class _Choice:
         return found
 
 
+class _Outcome(Protocol):
+    envelope: dict[str, Any]
+    kept: Mapping[str, Any]
+    id: str | None
+    finish: str | None
+
+    def used(self, read: object, made: object) -> None: ...
+
+
 class Assembly:
     """One completion, chunk by chunk. Set `over` once the server said that nothing follows."""
 
@@ -322,6 +330,14 @@ class Assembly:
             made["usage"] = self._usage
         return made
 
+    def settle(self, outcome: _Outcome) -> None:
+        """Says what it came to."""
+        outcome.envelope = envelope = self.envelope()
+        outcome.kept, outcome.finish = bare(envelope), self.finish
+        id_, usage = envelope.get("id"), as_object(envelope.get("usage"))
+        outcome.id = id_ if isinstance(id_, str) else None
+        outcome.used(usage.get("prompt_tokens"), usage.get("completion_tokens"))
+
     def _of(self, part: dict[str, Any]) -> Iterable[Piece]:
         index = part.get("index")
         if not isinstance(index, int):
@@ -392,40 +408,6 @@ def _emptied(call: dict[str, Any]) -> dict[str, Any]:
     if "custom" in call:
         return {**call, "custom": {**as_object(call["custom"]), "input": ""}}
     return call
-
-
-def grow(
-    known: dict[str, Any], found: Mapping[str, Any], without: frozenset[str] = frozenset()
-) -> None:
-    """Adds fields to what is known of them."""
-    for name, value in found.items():
-        if name not in without and value is not None:
-            known[name] = value if name in _NAMING else _grown(known.get(name), value)
-
-
-def _grown(known: object, value: object) -> object:
-    if isinstance(known, str) and isinstance(value, str):
-        return known + value
-    if isinstance(known, list) and isinstance(value, list):
-        for one in cast("list[object]", value):
-            _extend(cast("list[object]", known), one)
-        return cast("object", known)
-    if isinstance(known, dict) and isinstance(value, dict):
-        grow(cast("dict[str, Any]", known), cast("dict[str, Any]", value))
-        return cast("object", known)
-    return value
-
-
-def _extend(known: list[object], value: object) -> None:
-    """Adds to a list what is new in it; what has an index grows where it stands."""
-    new = as_object(value)
-    if isinstance(new.get("index"), int):
-        for one in map(as_object, reversed(known)):
-            ids = {one.get("id"), new.get("id")} - {None, ""}
-            if len(ids) < 2 and all(one.get(name) == new.get(name) for name in ("index", "type")):  # noqa: PLR2004  another id
-                return grow(one, new)
-    known.append(value)
-    return None
 
 
 def _beside_words(delta: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,9 +24,10 @@ from palaver.providers.base import (
     RefusalPiece,
     Request,
     TextPiece,
+    Usage,
 )
 from palaver.providers.call import Body, Passing
-from palaver.providers.errors import Asked, as_object
+from palaver.providers.errors import Asked
 from palaver.providers.http.client import RETRY_SECONDS, HttpClient, Refusal, checked_key, read
 from palaver.providers.http.deadline import Patience
 from palaver.providers.http.route import checked_base
@@ -138,12 +139,12 @@ class Upstream:
             await call.close()
         if call.outcome.error is not None:
             raise call.outcome.error
-        usage = as_object(call.outcome.envelope.get("usage"))
+        usage = call.outcome.usage or Usage()
         yield Done(
             model=model,
             finish=call.outcome.finish or "stop",
-            input_tokens=_count(usage.get("prompt_tokens")),
-            output_tokens=_count(usage.get("completion_tokens")),
+            input_tokens=usage.input,
+            output_tokens=usage.output,
         )
 
     async def forward(
@@ -242,7 +243,3 @@ def host_of(base_url: str) -> tuple[str, int | None]:
     """Host and port of a base URL. Refused: `settings_invalid`."""
     base = checked_base(base_url)
     return base.host, base.port
-
-
-def _count(tokens: object) -> int | None:
-    return tokens if isinstance(tokens, int) and not isinstance(tokens, bool) else None

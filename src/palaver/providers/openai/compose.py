@@ -155,8 +155,8 @@ class Composed:
         except ProviderError as failure:
             outcome.error = failure
         assembly.over = outcome.error is None
-        outcome.envelope, outcome.whole = assembly.envelope(), assembly.whole
-        outcome.finish = assembly.finish
+        assembly.settle(outcome)
+        outcome.whole = assembly.whole
         if outcome.error is None:
             body = frame(END.encode()) if self.streams else orjson.dumps(outcome.envelope)
             yield Told(body, last=True)

@@ -286,8 +286,7 @@ class Forwarded:
         if not self._passing.chat or not self._response.is_success:
             outcome.whole = outcome.error is None
             return
-        outcome.envelope = assembly.envelope()
-        outcome.finish = assembly.finish
+        assembly.settle(outcome)
         outcome.whole = assembly.whole and outcome.error is None and not self._misread
         if not outcome.whole and outcome.error is None:
             outcome.error = self._flaw()

@@ -179,11 +179,11 @@ class Relayed:
         entries = answer.entries()
         outcome.own = Own(entries=entries, told=response)
         outcome.envelope = {"told": packed(answer.events, response, entries)}
+        outcome.kept = outcome.envelope
         if usage := as_object(response.get("usage")):
-            outcome.envelope["usage"] = {
-                "prompt_tokens": usage.get("input_tokens"),
-                "completion_tokens": usage.get("output_tokens"),
-            }
+            used, made = usage.get("input_tokens"), usage.get("output_tokens")
+            outcome.envelope["usage"] = {"prompt_tokens": used, "completion_tokens": made}
+            outcome.used(used, made)
 
 
 async def _drained(telling: AsyncGenerator[Told, None]) -> None:
