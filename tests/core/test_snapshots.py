@@ -14,7 +14,7 @@ from palaver.core.runtime import Core
 from palaver.model import Actor, EventType, MessageId, RoomId
 from palaver.store.read import events
 from palaver.store.write.entries import SetMessageDeleted
-from palaver.wire.live import frames
+from palaver.wire import shapes
 
 Json = dict[str, Any]
 
@@ -31,14 +31,14 @@ class Client:
 
     async def snapshot(self) -> None:
         found = await self.core.access.room(self.actor, self.id, deleted=True)
-        self.room = frames.room(found)
+        self.room = {**shapes.room(found)}
         if self.room["deleted_at"] is None:
             page = await self.core.chat.history(self.actor, self.id, limit=200)
-            self.messages = {one.id: frames.message(one) for one in page.messages}
+            self.messages = {one.id: {**shapes.message(one)} for one in page.messages}
 
     async def read_again(self, message: str) -> None:
         found = await self.core.chat.message(self.actor, MessageId(message))
-        self.messages[message] = frames.message(found)
+        self.messages[message] = {**shapes.message(found)}
 
     async def apply(self, event: Json) -> None:
         assert event["seq"] == self.room["seq"] + 1
@@ -176,7 +176,7 @@ async def test_a_snapshot_and_its_events_are_a_fresh_snapshot(
     happened = await core.chat._store.read(events.since, room.id, since, 200)
     assert type_ in {event.type for event in happened}
     for event in happened:
-        await client.apply(frames.event(event))
+        await client.apply({**shapes.event(event)})
     fresh = Client(core, ada, room.id)
     await fresh.snapshot()
     assert client.room == fresh.room

@@ -10,10 +10,11 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid1
 
 import httpx2
+from pydantic import TypeAdapter
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -28,8 +29,16 @@ ANSWER_SECONDS_MAX = 90.0
 Json = dict[str, Any]
 
 
+T = TypeVar("T")
+
+
 def settings_for(folder: Path, **given: object) -> Settings:
     return settings_from(data_dir=folder, port=0, detect=False, **given)
+
+
+def shaped(shape: type[T], value: object) -> T:
+    """A value that was told, which must be of its shape."""
+    return TypeAdapter(shape).validate_json(json.dumps(value), strict=True)
 
 
 def new_cid() -> str:

@@ -23,7 +23,7 @@ from tests.wire.fronts import (
 from websockets.exceptions import InvalidStatus
 
 from palaver.errors import Code, ProviderError
-from palaver.wire.live import frames
+from palaver.wire import shapes
 
 LIMIT_INFO = {
     "limit": None,
@@ -350,7 +350,7 @@ async def test_the_page_and_a_classic_client_talk_in_one_room(place: Place) -> N
             "type": "message",
             "content": "from the page",
             "sender": "user",
-            "timestamp": frames.moment(sent.message.created_ms),
+            "timestamp": shapes.moment(sent.message.created_ms),
         }
         await client.until("ai_stream_end")
         assert client.bubbles[-1] == ("assistant", "hello both")

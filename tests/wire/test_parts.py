@@ -7,8 +7,7 @@ from tests.wire.test_shapes import MESSAGE
 
 from palaver.errors import Code, Refused
 from palaver.model import Message
-from palaver.wire import parts
-from palaver.wire.live import frames
+from palaver.wire import parts, shapes
 
 PIXEL = b"\x89PNG\r\n\x1a\n" + bytes(3_000)
 PICTURE = "data:image/png;base64," + base64.b64encode(PIXEL).decode()
@@ -40,7 +39,7 @@ def test_a_list_of_messages_holds_no_long_parts() -> None:
         {"type": "input_audio", "input_audio": {"data": "A" * 9_000, "format": "wav"}},
         {"type": "x", "list": ["y" * 5_000, 1, None]},
     )
-    assert frames.message(given)["meta"] == {
+    assert shapes.message(given)["meta"] == {
         "name": "station-7",
         "parts": [
             {"type": "text", "text": ""},
@@ -51,7 +50,7 @@ def test_a_list_of_messages_holds_no_long_parts() -> None:
             {"type": "x", "list": ["", 1, None]},
         ],
     }
-    assert frames.message(MESSAGE)["meta"] == {}
+    assert shapes.message(MESSAGE)["meta"] == {}
 
 
 def test_a_picture_comes_as_what_it_is() -> None:

@@ -6,18 +6,23 @@ cookie of a new session palaver.v1; all else finds its route.
 """
 
 from functools import partial
+from typing import Literal
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
+from typing_extensions import TypedDict
 
 import palaver
 from palaver.core.runtime import Core
-from palaver.wire import problems, shapes
-from palaver.wire.api.rooms import Rest, answer
+from palaver.wire import problems
+from palaver.wire.api.body import add_routes, answer
+from palaver.wire.api.me import People
+from palaver.wire.api.messages import Messages
+from palaver.wire.api.rooms import Rooms
 from palaver.wire.auth import Sessions
 from palaver.wire.classic import classic_routes
 from palaver.wire.edge.limits import Limits
@@ -59,7 +64,10 @@ def create_app(core: Core, tally: EdgeTally) -> FastAPI:
     app.openapi = partial(reference.described, app, core.settings.public_url)
     app.state.core = core
     problems.install(app)
-    app.include_router(Rest(core).router())
+    rest = APIRouter(prefix="/api")
+    for part in (People(core), Rooms(core), Messages(core)):
+        add_routes(rest, part)
+    app.include_router(rest)
     app.include_router(classic_routes(core))
     _add_own_pages(app, core, tally)
     page = Page()
@@ -102,19 +110,27 @@ class Addresses:
         await self.app(scope, receive, send)
 
 
+class Health(TypedDict):
+    """How the server is."""
+
+    status: Literal["healthy", "degraded"]
+    service: Literal["palaver"]
+    db: Literal["up", "down"]
+    history: Literal["whole", "behind"]
+    version: str
+
+
 def _add_own_pages(app: FastAPI, core: Core, tally: EdgeTally) -> None:
     async def health() -> Response:
         """How the server is. 503 while the database is away."""
-        return answer(
-            {
-                "status": "healthy" if core.db_up else "degraded",
-                "service": "palaver",
-                "db": "up" if core.db_up else "down",
-                "history": core.history,
-                "version": app.version,
-            },
-            200 if core.db_up else 503,
-        )
+        health: Health = {
+            "status": "healthy" if core.db_up else "degraded",
+            "service": "palaver",
+            "db": "up" if core.db_up else "down",
+            "history": core.history,
+            "version": app.version,
+        }
+        return answer(health, 200 if core.db_up else 503)
 
     async def counters(request: Request) -> Response:  # noqa: ARG001  the signature is Starlette's
         return Response(metrics.exposed(core, tally), media_type=metrics.MEDIA_TYPE)
@@ -128,9 +144,9 @@ def _add_own_pages(app: FastAPI, core: Core, tally: EdgeTally) -> None:
     app.add_api_route(
         "/health",
         health,
-        response_model=shapes.Health,
+        response_model=Health,
         response_class=Response,
-        responses={503: {"model": shapes.Health, "description": "The database is away."}},
+        responses={503: {"model": Health, "description": "The database is away."}},
     )
     app.router.routes += [
         Route("/metrics", counters),

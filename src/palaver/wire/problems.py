@@ -5,15 +5,17 @@ log has the rest.
 """
 
 from http import HTTPStatus
-from typing import Any
+from typing import Literal
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import with_config
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from typing_extensions import TypedDict
 
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.strict_json import dump
@@ -35,7 +37,20 @@ _QUERY_CODES = {"limit": Code.LIMIT_INVALID, "cursor": Code.CURSOR_INVALID}
 log = structlog.stdlib.get_logger()
 
 
-def document(error: PalaverError) -> dict[str, Any]:
+@with_config(use_attribute_docstrings=True)
+class Problem(TypedDict):
+    """An error (RFC 9457). `code` is stable."""
+
+    type: Literal["about:blank"]
+    title: str
+    status: int
+    detail: str
+    code: str
+    temporary: bool
+    """Whether the same call may succeed later."""
+
+
+def document(error: PalaverError) -> Problem:
     """The problem document of an error."""
     return {
         "type": "about:blank",

@@ -1,119 +1,98 @@
-"""The shapes of REST, as types: what bodies must be, and what the OpenAPI document says of answers.
+"""The values of REST and of `palaver.v1`, each written once: a `TypedDict`, and the function that builds it.
 
-A body is checked against its shape; an answer is made by `frames`, and a test holds the two together.
+The OpenAPI document and the page's types (`scripts/page_types.py`) come from the same classes.
 """
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, NotRequired, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import with_config
+from typing_extensions import TypedDict
 
+import palaver.model as stored
+from palaver.core.live import items
+from palaver.model import ActorKind, MemberRole, Role, Status, Visibility
+from palaver.wire import parts
 
-class Shape(BaseModel):
-    """Unknown fields are ignored; a type is what it says, nothing is converted."""
-
-    model_config = ConfigDict(strict=True, extra="ignore", use_attribute_docstrings=True)
-
-
-# what comes in
-
-
-class NewName(Shape):
-    """Another name."""
-
-    name: str
-    """1 to 80 characters."""
+explained = with_config(use_attribute_docstrings=True)
+"""For a shape whose fields have docstrings of their own."""
 
 
-class NewGuest(Shape):
-    """A new identity."""
-
-    name: str | None = None
-    """Its name. Default: a made-up one."""
-
-
-class NewKey(Shape):
-    """A new API key of one's own."""
-
-    name: str | None = None
-    """What the list calls it. Default: a made-up name."""
-    scopes: list[str] = []
-    """What it is good for. Default: everything."""
+def moment(ms: int) -> str:
+    """A time as the protocol writes it: `2026-11-20T20:15:00.123Z`."""
+    seconds, rest = divmod(ms, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
 
 
-class GivenLink(Shape):
-    """A link that adds a device."""
-
-    token: str
-    """What stands behind its `#`."""
+def moment_or_none(ms: int | None) -> str | None:
+    """A time, if there is one."""
+    return None if ms is None else moment(ms)
 
 
-class NewDevice(GivenLink):
-    """A device that is added by a link."""
-
-    name: str = "Another device"
-    """What the list calls it."""
-    replace: bool = False
-    """Whether it may become somebody else, where it is somebody already."""
+# people
 
 
-class NewRoom(Shape):
-    """A new room."""
-
-    title: str = ""
-    """At most 200 characters. Default: named after its first message."""
-
-
-class NewTitle(Shape):
-    """Another title."""
-
-    title: str
-    """At most 200 characters."""
-
-
-class NewMessage(Shape):
-    """A message."""
-
-    cid: str
-    """Made once per message, best a UUID: the same one is stored once, for ever."""
-    text: str
-    """At most 100,000 characters (Unicode code points)."""
-    reply_to: str | None = None
-    """The message that this one answers."""
-
-
-class ReadUpTo(Shape):
-    """What was read."""
-
-    seq: int = Field(ge=0)
-    """Everything up to this seq."""
-
-
-# what goes out
-
-
-class Me(Shape):
-    """Who is asking."""
+class Person(TypedDict):
+    """An actor, in short."""
 
     id: str
     name: str
-    kind: Literal["person", "agent", "system"]
+
+
+def person(actor: stored.Actor) -> Person:
+    """Builds an actor's short shape."""
+    return {"id": actor.id, "name": actor.name}
+
+
+class Me(Person):
+    """Who is asking."""
+
+    kind: ActorKind
     guest: bool
 
 
-class Agent(Shape):
-    """Who answers in a room."""
+def me(actor: stored.Actor) -> Me:
+    """Builds the shape of the actor who asks."""
+    return {"id": actor.id, "name": actor.name, "kind": actor.kind, "guest": actor.guest}
+
+
+class Key(TypedDict):
+    """An API key, without its token."""
 
     id: str
     name: str
+    actor: Person
+    scopes: list[str]
+    created_at: str
+    last_used_at: str | None
+    revoked_at: str | None
 
 
-class Room(Shape):
+def key(value: stored.ApiKey) -> Key:
+    """Builds the shape of an API key."""
+    return {
+        "id": value.id,
+        "name": value.name,
+        "actor": person(value.actor),
+        "scopes": sorted(value.scopes),
+        "created_at": moment(value.created_ms),
+        "last_used_at": moment_or_none(value.last_used_ms),
+        "revoked_at": moment_or_none(value.revoked_ms),
+    }
+
+
+# rooms and what is in them
+
+
+@explained
+class Room(TypedDict):
     """A room, as its reader sees it."""
 
     id: str
     title: str
-    visibility: Literal["private", "open"]
-    role: Literal["owner", "member", "reader"]
+    visibility: Visibility
+    role: MemberRole
     seq: int
     created_at: str
     active_at: str
@@ -121,12 +100,81 @@ class Room(Shape):
     read_seq: int
     unread: int
     """Messages of others after `read_seq`, at most 100."""
-    agents: list[Agent]
+    agents: list[Person]
     door: str | None
     """Through which other door its messages came: `openai`."""
 
 
-class Message(Shape):
+def room(value: stored.Room) -> Room:
+    """Builds the shape of a room."""
+    assert value.role is not None, "who may not see a room is not given it"
+    return {
+        "id": value.id,
+        "title": value.title,
+        "visibility": value.visibility,
+        "role": value.role,
+        "seq": value.seq,
+        "created_at": moment(value.created_ms),
+        "active_at": moment(value.active_ms),
+        "deleted_at": moment_or_none(value.deleted_ms),
+        "read_seq": value.read_seq,
+        "unread": value.unread,
+        "agents": [person(agent) for agent in value.agents],
+        "door": value.door,
+    }
+
+
+class Usage(TypedDict, total=False):
+    """Tokens of an answer."""
+
+    input: int
+    output: int
+
+
+class Timing(TypedDict, total=False):
+    """Milliseconds of an answer: until its first word, and in all."""
+
+    first: int
+    total: int
+
+
+class Failure(TypedDict):
+    """Why an answer failed."""
+
+    code: str
+    detail: NotRequired[str]
+    temporary: NotRequired[bool]
+
+
+@explained
+class Meta(TypedDict, total=False):
+    """What else is known of a message; more may come."""
+
+    turn: str
+    model: str
+    provider: str
+    finish: str
+    usage: Usage
+    ms: Timing
+    reasoning: str
+    error: Failure
+    exchange: str
+    """The API request and its answer, to be fetched from `/api/exchanges`."""
+    choice: int
+    """Which of several answers to one question, from 0."""
+    name: str
+    """The speaker in the API client's words."""
+    parts: list[Any]
+    """The content as the API has it, where it is more than one text."""
+    refusal: str
+    call_id: str
+    tool: str
+    item: Any
+    """What only the API's client understands."""
+
+
+@explained
+class Message(TypedDict):
     """What somebody said, as it is now."""
 
     id: str
@@ -134,10 +182,10 @@ class Message(Shape):
     seq: int
     by: str
     name: str
-    role: Literal["user", "assistant", "system", "developer", "tool"]
+    role: Role
     kind: str
     """`text`, `tool_call`, `tool_result`, `reasoning` or `item`; more may come."""
-    status: Literal["done", "stopped", "interrupted", "failed"]
+    status: Status
     text: str
     cid: str | None
     reply_to: str | None
@@ -145,28 +193,57 @@ class Message(Shape):
     at: str
     edited_at: str | None
     deleted_at: str | None
-    meta: dict[str, Any]
+    meta: Meta
 
 
-class Event(Shape):
-    """What happened in a room, at a seq."""
+def message(value: stored.Message) -> Message:
+    """Builds the shape of a message."""
+    return {
+        "id": value.id,
+        "room": value.room,
+        "seq": value.seq,
+        "by": value.author,
+        "name": value.name,
+        "role": value.role,
+        "kind": value.kind,
+        "status": value.status,
+        "text": value.text,
+        "cid": value.cid,
+        "reply_to": value.reply_to,
+        "branch": value.branch,
+        "at": moment(value.created_ms),
+        "edited_at": moment_or_none(value.edited_ms),
+        "deleted_at": moment_or_none(value.deleted_ms),
+        "meta": cast("Meta", parts.light(value)),
+    }
+
+
+class RoomEvent(TypedDict):
+    """What happened in a room, at a seq. The shape of `d` depends on `k`."""
 
     room: str
     seq: int
     k: str
     at: str
     by: str | None
-    d: dict[str, Any]
+    d: Mapping[str, Any]
 
 
-class Rooms(Shape):
-    """A page of rooms."""
+def event(value: stored.Event) -> RoomEvent:
+    """Builds the shape of an event; a message's event carries the message as it is now."""
+    said = value.message
+    data: Mapping[str, Any] = dict(value.data) if said is None else message(said)
+    return {
+        "room": value.room,
+        "seq": value.seq,
+        "k": value.type,
+        "at": moment(value.at_ms),
+        "by": value.actor,
+        "d": data,
+    }
 
-    rooms: list[Room]
-    next: str | None
 
-
-class Messages(Shape):
+class Page(TypedDict):
     """A page of messages, oldest first."""
 
     messages: list[Message]
@@ -174,161 +251,34 @@ class Messages(Shape):
     after: int | None
 
 
-class Events(Shape):
-    """What happened after a seq."""
-
-    events: list[Event]
-    seq: int
-    epoch: str
+def page(value: stored.Page) -> Page:
+    """Builds the shape of a page of messages."""
+    messages = [message(one) for one in value.messages]
+    return {"messages": messages, "before": value.before, "after": value.after}
 
 
-class Guest(Shape):
-    """A new identity and its token."""
+class StreamState(TypedDict):
+    """An answer that is being written, with all of it so far."""
 
-    token: str
-    me: Me
-
-
-class KeyActor(Shape):
-    """For whom a key speaks."""
-
-    id: str
-    name: str
-
-
-class Key(Shape):
-    """An API key, without its token."""
-
-    id: str
-    name: str
-    actor: KeyActor
-    scopes: list[str]
-    created_at: str
-    last_used_at: str | None
-    revoked_at: str | None
-
-
-class Keys(Shape):
-    """One's own API keys."""
-
-    keys: list[Key]
-
-
-class MadeKey(Shape):
-    """A new API key, and its token, which is shown this once."""
-
-    token: str
-    key: Key
-
-
-class Device(Shape):
-    """A device with a session of one's own."""
-
-    id: str
-    name: str | None
-    """None: where this identity began."""
-    created_at: str
-    current: bool
-
-
-class Link(Shape):
-    """A link that adds a device, once."""
-
-    id: str
-    created_at: str
-    expires_at: str
-
-
-class Devices(Shape):
-    """One's own devices, and the link that is still good."""
-
-    devices: list[Device]
-    link: Link | None
-
-
-class MadeLink(Shape):
-    """A new link. `url` has its token, which is shown this once."""
-
-    url: str
-    link: Link
-
-
-class Owner(Shape):
-    """Whose link it is, and who this browser is."""
-
-    by: KeyActor
-    me: KeyActor | None
-
-
-class Model(Shape):
-    """A model that can answer."""
-
-    id: str
-    provider: str
-    default: bool
-
-
-class Models(Shape):
-    """Who can answer here."""
-
-    models: list[Model]
-    provider: str
-    hint: str | None
-
-
-class Sent(Shape):
-    """What became of a message."""
-
-    state: Literal["stored", "accepted"]
-    """`accepted`: kept by this server until the database is back."""
     msg: str
-    seq: int | None
-    dup: bool
-    turns: list[str]
-
-
-class Turn(Shape):
-    """An answer that is being made."""
-
     turn: str
+    by: str
+    name: str
+    after: int
+    n: int
+    text: str
+    reasoning: str
 
 
-class Exchange(Shape):
-    """A request through the OpenAI-compatible API and its answer."""
-
-    id: str
-    name: str | None
-    """The id that its client knows."""
-    kind: Literal["chat", "response"]
-    state: Literal["running", "completed", "incomplete", "failed", "cancelled"]
-    model: str
-    created_at: str
-    ended_at: str | None
-    request: dict[str, Any]
-    response: dict[str, Any] | None
-    """None while it is running."""
-    usage: dict[str, Any] | None
-    ms: int | None
-    finish: str | None
-
-
-class Health(Shape):
-    """How the server is."""
-
-    status: Literal["healthy", "degraded"]
-    service: Literal["palaver"]
-    db: Literal["up", "down"]
-    history: Literal["whole", "behind"]
-    version: str
-
-
-class Problem(Shape):
-    """An error (RFC 9457). `code` is stable."""
-
-    type: Literal["about:blank"]
-    title: str
-    status: int
-    detail: str
-    code: str
-    temporary: bool
-    """Whether the same call may succeed later."""
+def stream(view: items.StreamView) -> StreamState:
+    """Builds the shape of a running answer."""
+    return {
+        "msg": view.message,
+        "turn": view.turn,
+        "by": view.agent,
+        "name": view.agent_name,
+        "after": view.after,
+        "n": view.n,
+        "text": view.text,
+        "reasoning": view.reasoning,
+    }

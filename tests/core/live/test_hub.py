@@ -19,6 +19,7 @@ from palaver.model import Entry, Event, EventType, ExchangeKind, Role, RoomId, V
 from palaver.settings import Settings
 from palaver.store.engine.executors import InlineLanes, Lane
 from palaver.store.read import events
+from palaver.wire import shapes
 from palaver.wire.live import frames
 
 Resource = TypeVar("Resource")
@@ -201,7 +202,7 @@ async def test_another_name_is_an_event_and_all_reads_the_same_from_the_ring_and
         seen: list[Event] = []
         while not seen or seen[-1].seq < stored[-1].seq:
             seen += [item.event for item in await reader.next() if isinstance(item, Happened)]
-    assert list(map(frames.event, seen)) == list(map(frames.event, stored))
+    assert list(map(shapes.event, seen)) == list(map(shapes.event, stored))
     [renamed] = [event for event in seen if event.type is EventType.MEMBER_RENAMED]
     assert (renamed.actor, renamed.data) == (ada.id, {"actor": ada.id, "name": "Adele"})
     assert {one.message.name for one in seen if one.message} == {"Adele"}

@@ -5,10 +5,9 @@ from typing import Any
 
 import httpx2
 from openai import AsyncOpenAI
-from tests.wire.door import Door
+from tests.wire.door import Door, shaped
 
-from palaver.wire import shapes
-from palaver.wire.openai.inspect import LEFT_OUT, discreet
+from palaver.wire.openai.inspect import LEFT_OUT, Exchange, discreet
 
 
 def client_of(door: Door) -> AsyncOpenAI:
@@ -25,7 +24,7 @@ async def last_exchange(http: httpx2.AsyncClient) -> tuple[dict[str, Any], dict[
     exchange = said[-1]["meta"]["exchange"]
     got = await http.get(f"/api/exchanges/{exchange}")
     assert got.status_code == 200, got.text
-    shapes.Exchange.model_validate(got.json(), strict=True)
+    shaped(Exchange, got.json())
     return room, got.json()
 
 

@@ -1,1 +1,1 @@
-"""REST, by noun: `rooms` and all that is in them, and `feed`, the events of a room over HTTP."""
+"""REST, `/api`, by noun: `me`, `rooms`, `messages` and their `feed`; `body` reads and answers for all of them."""

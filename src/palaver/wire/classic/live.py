@@ -20,7 +20,7 @@ from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import Actor, EventType, Message, MessageId, Role, Room
 from palaver.strict_json import Json, dump, load, text_or_none_of
-from palaver.wire import auth
+from palaver.wire import auth, shapes
 from palaver.wire.classic.answers import END, Answers
 from palaver.wire.classic.sessions import (
     DEFAULT_TITLE,
@@ -35,7 +35,6 @@ from palaver.wire.classic.sessions import (
 )
 from palaver.wire.edge.protocols import KNOWN, LATE_MS, REFUSED, TOO_MANY
 from palaver.wire.edge.rates import Use, take
-from palaver.wire.live import frames
 
 NORMAL = 1000
 SERVICE_RESTART = 1012
@@ -168,7 +167,7 @@ class _Conversation:
                 self._answers.dropped(item.message)
             case live.Drafted():
                 self._drafted.add(item.message)
-                await self._send(_said(item.text, "user", frames.moment(item.accepted_ms)))
+                await self._send(_said(item.text, "user", shapes.moment(item.accepted_ms)))
             case live.Settled(code=code, detail=detail) if code is not None:
                 self._drafted.discard(item.message)
                 await self._send({"type": "error", "content": detail, "error_code": code})
@@ -287,7 +286,7 @@ def _timestamp_of(message: Message) -> str | None:
     """The time that its client gave; of what came through another door, the server's."""
     if "sender" in message.meta:
         return message.meta.get("timestamp")
-    return frames.moment(message.created_ms)
+    return shapes.moment(message.created_ms)
 
 
 def _error(error: PalaverError) -> Json:

@@ -17,9 +17,9 @@ from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor, Kind, Message, Role, Room, RoomId, TitleSource
 from palaver.strict_json import Json, load
+from palaver.wire import shapes
 from palaver.wire.edge.proxies import SAFE_METHODS
 from palaver.wire.edge.rates import Use, take
-from palaver.wire.live import frames
 
 COOKIE = "stupidbot_user_id"
 COOKIE_SECONDS = 31_536_000
@@ -146,6 +146,6 @@ def message_json(message: Message) -> Json:
         "content": message.text,
         "sender": sender_of(message),
         "message_type": "message",
-        "timestamp": frames.moment(message.created_ms),
+        "timestamp": shapes.moment(message.created_ms),
         "metadata": message.meta.get("metadata", {}),
     }

@@ -30,7 +30,7 @@ from palaver.strict_json import (
     whole_of,
     whole_or_none_of,
 )
-from palaver.wire import auth
+from palaver.wire import auth, shapes
 from palaver.wire.edge import rates
 from palaver.wire.edge.protocols import FRAMES, KNOWN, LATE_MS, REFUSED, TOO_MANY
 from palaver.wire.live import frames
@@ -204,7 +204,7 @@ class Connection:
             "inflight": settings.inflight_max,
             "rooms": settings.rooms_per_connection_max,
         }
-        welcome: Json = {"t": "welcome", "v": VERSION, "epoch": core.epoch, "me": frames.me(actor)}
+        welcome: Json = {"t": "welcome", "v": VERSION, "epoch": core.epoch, "me": shapes.me(actor)}
         welcome |= {"ping": int(ping) if ping.is_integer() else ping, "limits": limits}
         welcome["db"] = "up" if core.db_up else "down"
         await self._put(_encoded(welcome, frame), known=True)

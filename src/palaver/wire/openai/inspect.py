@@ -6,22 +6,51 @@ is left out.
 """
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
+
+from typing_extensions import TypedDict
 
 from palaver.core.runtime import Core
-from palaver.model import Actor, Exchange, ExchangeId, ExchangeKind, ExchangeState, Message
-from palaver.wire.live import frames
+from palaver.model import (
+    Actor,
+    Exchange as StoredExchange,
+    ExchangeId,
+    ExchangeKind,
+    ExchangeState,
+    Message,
+)
 from palaver.wire.openai import items
 from palaver.wire.openai.chat import messages
 from palaver.wire.openai.items import Json, as_object
 from palaver.wire.openai.responses import replay
+from palaver.wire.shapes import explained, moment, moment_or_none
 
 LEFT_OUT = "(left out)"
 _SECRETS = frozenset({"authorization", "api_key", "apikey", "access_token", "token", "password"})
 _HEADERS = frozenset({"headers", "extra_headers"})
 
 
-async def inspected(core: Core, actor: Actor, id_: ExchangeId) -> Json:
+@explained
+class Exchange(TypedDict):
+    """A request through the OpenAI-compatible API and its answer, as its client sent and got them."""
+
+    id: str
+    name: str | None
+    """The id that its client knows."""
+    kind: ExchangeKind
+    state: ExchangeState
+    model: str
+    created_at: str
+    ended_at: str | None
+    request: dict[str, Any]
+    response: dict[str, Any] | None
+    """None while it is running."""
+    usage: dict[str, Any] | None
+    ms: int | None
+    finish: str | None
+
+
+async def inspected(core: Core, actor: Actor, id_: ExchangeId) -> Exchange:
     """The exchange. Refused: `exchange_not_found`, also for one in a room that one may not see."""
     exchange = await core.exchanges.seen(actor, id_)
     view = await core.exchanges.messages(exchange, answers=False)
@@ -34,8 +63,8 @@ async def inspected(core: Core, actor: Actor, id_: ExchangeId) -> Json:
         "kind": exchange.kind,
         "state": exchange.state,
         "model": exchange.model,
-        "created_at": frames.moment(exchange.created_ms),
-        "ended_at": None if exchange.ended_ms is None else frames.moment(exchange.ended_ms),
+        "created_at": moment(exchange.created_ms),
+        "ended_at": moment_or_none(exchange.ended_ms),
         "request": _request(exchange, view),
         "response": None if running else await _response(core, exchange, answers),
         "usage": as_object(envelope.get("usage")) or None,
@@ -44,7 +73,7 @@ async def inspected(core: Core, actor: Actor, id_: ExchangeId) -> Json:
     }
 
 
-def _request(exchange: Exchange, view: tuple[Message, ...]) -> Json:
+def _request(exchange: StoredExchange, view: tuple[Message, ...]) -> Json:
     if exchange.kind is ExchangeKind.CHAT:
         made = {**exchange.request, "messages": messages.messages_of(view)}
     else:
@@ -58,7 +87,7 @@ def _request(exchange: Exchange, view: tuple[Message, ...]) -> Json:
     return discreet(made) | said
 
 
-async def _response(core: Core, exchange: Exchange, answers: tuple[Message, ...]) -> Json:
+async def _response(core: Core, exchange: StoredExchange, answers: tuple[Message, ...]) -> Json:
     if exchange.kind is ExchangeKind.RESPONSE:
         return await replay.response_of(core, exchange)
     error = exchange.response.get("error")

@@ -80,7 +80,8 @@ def render(document: Json) -> str:
         parts += [_operation(path, method, operation) for method, operation in methods.items()]
     parts.append("<h1>Values</h1>")
     for name, schema in document.get("components", {}).get("schemas", {}).items():
-        parts.append(f"<h2 id={escape(name)}>{escape(name)}</h2>{_fields(schema)}")
+        shown = f"<p>{_kind(schema)}</p>" if "enum" in schema else _fields(schema)
+        parts.append(f"<h2 id={escape(name)}>{escape(name)}</h2>{shown}")
     return "\n".join(parts)
 
 

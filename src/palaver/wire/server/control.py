@@ -29,7 +29,7 @@ from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import KeyId
 from palaver.settings import Settings
 from palaver.strict_json import Json, dump, load
-from palaver.wire.live import frames
+from palaver.wire import shapes
 
 NOTE = "server.json"
 SOCKET = "control.sock"
@@ -73,12 +73,12 @@ async def performed(keys: Keys, request: Mapping[str, object]) -> Json:
         } if do == CREATE:
             scopes = [str(word) for word in cast("list[object]", request["scopes"])]
             token, key = await keys.create(name=name, scopes=scopes, handle=handle)
-            return {"key": frames.key(key), "token": token}
+            return {"key": shapes.key(key), "token": token}
         case {"do": "key.list", "after": None | str() as after}:
             found = await keys.listing(after=None if after is None else KeyId(after))
-            return {"keys": [frames.key(key) for key in found]}
+            return {"keys": [shapes.key(key) for key in found]}
         case {"do": "key.revoke", "key": str() as id_}:
-            return {"key": frames.key(await keys.revoke(KeyId(id_)))}
+            return {"key": shapes.key(await keys.revoke(KeyId(id_)))}
         case _:
             raise Refused(
                 Code.BAD_REQUEST, "The running server does not know this command. Is it older?"

@@ -1,0 +1,155 @@
+"""REST bodies, numbers in queries, answers, and the routes that are made of declarations."""
+
+import re
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from typing import Annotated, Any, TypeVar, get_args
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from starlette.responses import Response
+
+from palaver.errors import Code, Refused
+from palaver.strict_json import dump, load
+from palaver.wire import problems
+from palaver.wire.calls import Call, calls_of
+from palaver.wire.edge.rates import Use, take
+
+_DIGITS = re.compile(r"[0-9]{1,15}")
+
+
+class Given(BaseModel):
+    """What comes in: unknown fields are ignored, and no value is converted."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", use_attribute_docstrings=True)
+
+
+S = TypeVar("S", bound=Given)
+
+
+def whole_number(text: object) -> object:
+    """A whole number as a query writes it: ASCII digits, not all that `int` takes."""
+    if isinstance(text, str) and not _DIGITS.fullmatch(text):
+        raise ValueError("must be a whole number in the digits 0 to 9")
+    return text
+
+
+Whole = Annotated[int, BeforeValidator(whole_number)]
+Limit = Annotated[Whole, Query(description="Rows at the most; more than 200 are 200.")]
+
+
+def answer(value: Any, status: int = 200) -> Response:
+    """A value as JSON."""
+    return Response(dump(value), status, media_type="application/json")
+
+
+def add_routes(router: APIRouter, part: object) -> None:
+    """Gives the calls of a part their addresses.
+
+    A method returns the shape that it is annotated with, None for an empty answer, or a `Response` of its own. Its
+    parameter of a shape that comes in is the body.
+    """
+    for call, name in calls_of(type(part)):
+        method = getattr(part, name)
+        asked = signature(method)
+        told = asked.return_annotation
+        shape = next(
+            (one for one in get_args(told) or (told,) if one not in {None, Response}), None
+        )
+        router.add_api_route(
+            call.path,
+            _answered(method, asked, call.status),
+            methods=[call.method],
+            status_code=call.status,
+            response_model=shape,
+            response_class=Response,
+            dependencies=[] if call.use is None else [_taking(call.use)],
+            responses=_documented(shape, call),
+            openapi_extra=_body_of(asked),
+        )
+
+
+def _answered(
+    method: Callable[..., Awaitable[Any]], asked: Signature, status: int
+) -> Callable[..., Awaitable[Response]]:
+    @wraps(method)
+    async def answered(**given: Any) -> Response:
+        value = await method(**given)
+        if value is None:
+            return Response(status_code=status)
+        return value if isinstance(value, Response) else answer(value, status)
+
+    parameters = [
+        one.replace(annotation=Annotated[one.annotation, Depends(_reading(one.annotation))])
+        if _comes_in(one)
+        else one
+        for one in asked.parameters.values()
+    ]
+    answered.__signature__ = asked.replace(parameters=parameters)  # pyright: ignore[reportAttributeAccessIssue]  what `inspect` looks for
+    return answered
+
+
+def _comes_in(one: Parameter) -> bool:
+    return isinstance(one.annotation, type) and issubclass(one.annotation, Given)
+
+
+def _reading(shape: type[S]) -> Callable[[Request], Awaitable[S]]:
+    """Reads a body. Refused: `unsupported_media_type`, `bad_request` and what `strict_json.load` refuses."""
+
+    async def read(request: Request) -> S:
+        data = await request.body()
+        if data:
+            _check_media_type(request)
+        try:
+            return shape.model_validate(load(data) if data else {}, strict=True)
+        except ValidationError as problem:
+            first = problem.errors()[0]
+            field = ".".join(str(part) for part in first["loc"])
+            raise Refused(Code.BAD_REQUEST, f"The field '{field}': {first['msg']}.") from None
+
+    return read
+
+
+def _body_of(asked: Signature) -> dict[str, Any] | None:
+    """What the OpenAPI document says of a call's body, if it has one."""
+    for shape in (one.annotation for one in asked.parameters.values() if _comes_in(one)):
+        required = any(field.is_required() for field in shape.model_fields.values())
+        content = {"application/json": {"schema": shape.model_json_schema()}}
+        return {"requestBody": {"required": required, "content": content}}
+    return None
+
+
+def _taking(use: Use) -> Any:
+    """Counts a use of the caller's address before the call. Unavailable: `rate_limited`."""
+
+    async def taken(request: Request) -> None:
+        take(request.scope, use)
+
+    return Depends(taken)
+
+
+def _check_media_type(request: Request) -> None:
+    """Only JSON, so that no form of another site can post; in UTF-8, and not compressed."""
+    kind, _, parameters = request.headers.get("content-type", "").partition(";")
+    charset = parameters.strip().lower().replace('"', "")
+    if kind.strip().lower() != "application/json" or charset not in {"", "charset=utf-8"}:
+        raise Refused(
+            Code.UNSUPPORTED_MEDIA_TYPE, "A body needs the header 'Content-Type: application/json'."
+        )
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise Refused(Code.UNSUPPORTED_MEDIA_TYPE, "A body must not be compressed.")
+
+
+def _documented(shape: Any, call: Call) -> dict[int | str, dict[str, Any]]:
+    """What the OpenAPI document says of a call's answers."""
+    problem: dict[str, Any] = {"model": problems.Problem, "description": "A problem document."}
+    documented: dict[int | str, dict[str, Any]] = {"4XX": problem, "5XX": problem}
+    if shape is not None or call.media is not None:
+        told = "What was asked for." if shape is None else (shape.__doc__ or "").strip()
+        content: dict[str, Any] = {} if call.media is None else {call.media: {}}
+        documented |= {
+            status: {"model": shape, "description": told, "content": content}
+            for status in (call.status, *call.others)
+        }
+    return documented

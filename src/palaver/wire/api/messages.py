@@ -1,0 +1,153 @@
+"""REST about what is said in rooms: messages, events, answers, and the API's exchanges."""
+
+from typing import Literal
+
+from fastapi import Request
+from starlette.responses import Response
+from typing_extensions import TypedDict
+
+from palaver.core.runtime import Core
+from palaver.model import ExchangeId, MessageId, RoomId, TurnId
+from palaver.policy import Action
+from palaver.wire import parts, shapes
+from palaver.wire.api.body import Given, Limit, Whole, answer
+from palaver.wire.api.feed import MEDIA_TYPE, EventFeed, wants_feed
+from palaver.wire.auth import Me, identity
+from palaver.wire.calls import call
+from palaver.wire.edge.rates import Use, take
+from palaver.wire.openai.inspect import Exchange, inspected
+from palaver.wire.shapes import explained
+
+LIMIT_DEFAULT = 50
+WAIT_SECONDS_MAX = 30
+KEPT = "private, max-age=31536000, immutable"
+
+
+class NewMessage(Given):
+    """A message."""
+
+    cid: str
+    """Made once per message, best a UUID: the same one is stored once, for ever."""
+    text: str
+    """At most 100,000 characters (Unicode code points)."""
+    reply_to: MessageId | None = None
+    """The message that this one answers."""
+
+
+@explained
+class Sent(TypedDict):
+    """What became of a message."""
+
+    state: Literal["stored", "accepted"]
+    """`accepted`: kept by this server until the database is back."""
+    msg: str
+    seq: int | None
+    dup: bool
+    turns: list[str]
+
+
+class Events(TypedDict):
+    """What happened after a seq."""
+
+    events: list[shapes.RoomEvent]
+    seq: int
+    epoch: str
+
+
+class Turn(TypedDict):
+    """An answer that is being made."""
+
+    turn: str
+
+
+class Messages:
+    """The calls about what is said."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    @call("GET", "/rooms/{room}/messages", Action.READ)
+    async def messages(
+        self,
+        me: Me,
+        room: RoomId,
+        *,
+        limit: Limit = LIMIT_DEFAULT,
+        before: Whole | None = None,
+        after: Whole | None = None,
+        around: Whole | None = None,
+    ) -> shapes.Page:
+        """A page of messages, oldest first: the newest, or those before, after or around a seq."""
+        found = await self._core.chat.history(
+            me, room, before=before, after=after, around=around, limit=limit
+        )
+        return shapes.page(found)
+
+    @call(
+        *("POST", "/rooms/{room}/messages", Action.WRITE),
+        use=Use.MESSAGES,
+        status=201,
+        others=(200, 202),
+    )
+    async def send(self, me: Me, room: RoomId, body: NewMessage) -> Sent | Response:
+        """Says something: 201, or 200 when this `cid` was stored before, or 202 while the database is away."""
+        sent = await self._core.chat.send(
+            me, room, text=body.text, cid=body.cid, reply_to=body.reply_to, accepts=True
+        )
+        told: Sent = {
+            "state": sent.state,
+            "msg": sent.id,
+            "seq": sent.seq,
+            "dup": sent.dup,
+            "turns": [turn.id for turn in sent.turns],
+        }
+        return answer(told, 202 if sent.state == "accepted" else 200 if sent.dup else 201)
+
+    @call("GET", "/rooms/{room}/events", Action.READ, media=MEDIA_TYPE)
+    async def events(
+        self,
+        request: Request,
+        me: Me,
+        room: RoomId,
+        *,
+        after: Whole | None = None,
+        limit: Limit = 200,
+        wait: Whole = 0,
+    ) -> Events | Response:
+        """What happened after a seq; `wait` (up to 30 seconds) for something.
+
+        With `Accept: text/event-stream` a feed that goes on, resumed by `Last-Event-ID`.
+        """
+        if wants_feed(request):
+            take(request.scope, Use.CONNECTIONS)
+            return EventFeed(self._core, me, room, after, request)
+        wait_seconds = min(wait, WAIT_SECONDS_MAX)
+        found, seq = await self._core.chat.events(
+            me, room, after=after or 0, limit=limit, wait_seconds=wait_seconds
+        )
+        if wait:
+            await identity(request)  # the session may have ended meanwhile
+        events = [shapes.event(one) for one in found]
+        return {"events": events, "seq": seq, "epoch": self._core.epoch}
+
+    @call("GET", "/messages/{message}/parts/{place}", Action.READ, media="image/*")
+    async def part(self, me: Me, message: MessageId, place: Whole) -> Response:
+        """The picture in a part of a message that came through the API."""
+        media_type, data = parts.picture(await self._core.access.message(me, message), place)
+        return Response(data, media_type=media_type, headers={"cache-control": KEPT})
+
+    @call("GET", "/exchanges/{exchange}", Action.READ)
+    async def exchange(self, me: Me, exchange: ExchangeId) -> Exchange:
+        """A request through the OpenAI-compatible API and its answer, in a room that one may read."""
+        return await inspected(self._core, me, exchange)
+
+    @call("POST", "/turns/{turn}/stop", Action.TAKE_BACK, status=202)
+    async def stop(self, me: Me, turn: TurnId) -> Turn:
+        """Stops an answer; what came is stored with status `stopped`."""
+        await self._core.turns.stop(me, turn)
+        return {"turn": turn}
+
+    @call("POST", "/messages/{message}/retry", Action.TAKE_BACK, use=Use.MESSAGES, status=202)
+    async def retry(self, me: Me, message: MessageId) -> Turn:
+        """Answers again; the old answer is deleted."""
+        return {"turn": (await self._core.turns.retry(me, message)).id}

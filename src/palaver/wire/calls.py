@@ -1,0 +1,70 @@
+"""The calls of the doors: each declares its address, its act and its bound where it is written.
+
+`act` is what `policy` is asked about the room that the call names; None where it names no room of somebody's.
+`wire/listing` collects the declarations of all doors.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from starlette.routing import Route
+
+from palaver.policy import Action
+from palaver.wire.edge.rates import Use
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_DECLARED = "declared_call"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A call's declaration. `method` is HTTP's, or `frame`; `others`: statuses that it may have beside `status`."""
+
+    method: str
+    path: str
+    act: Action | None
+    use: Use | None
+    status: int
+    others: tuple[int, ...]
+    media: str | None
+    """Of which other media type an answer may be."""
+
+
+def call(
+    method: str,
+    path: str,
+    act: Action | None,
+    *,
+    use: Use | None = None,
+    status: int = 200,
+    others: tuple[int, ...] = (),
+    media: str | None = None,
+) -> Callable[[F], F]:
+    """Declares a method of a door's class as a call. `use`: what is counted of the caller's address."""
+    declared = Call(
+        method=method, path=path, act=act, use=use, status=status, others=others, media=media
+    )
+
+    def decorated(function: F) -> F:
+        setattr(function, _DECLARED, declared)
+        return function
+
+    return decorated
+
+
+def calls_of(part: type) -> Iterator[tuple[Call, str]]:
+    """Yields the calls of a class in the order in which they are written, with the names of their methods."""
+    for name, member in vars(part).items():
+        declared: Call | None = getattr(member, _DECLARED, None)
+        if declared is not None:
+            yield declared, name
+
+
+def routes_of(part: object) -> list[Route]:
+    """Starlette's routes for the calls of a door's part."""
+    return [
+        Route(declared.path, getattr(part, name), methods=declared.method.split())
+        for declared, name in calls_of(type(part))
+    ]
