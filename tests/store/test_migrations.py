@@ -32,6 +32,12 @@ def test_the_revisions_make_every_table_in_the_transaction_they_are_given() -> N
     engine.dispose()
 
 
+UNDO_0006 = (
+    "DROP INDEX rooms_open",
+    "DROP INDEX rooms_deleted",
+    "CREATE INDEX rooms_open ON rooms (key) WHERE visibility = 'open'",
+    "UPDATE alembic_version SET version_num = '0005'",
+)
 UNDO_0005 = (
     "DROP TABLE tickets",
     "DROP INDEX sessions_ended",
@@ -133,7 +139,7 @@ def test_a_database_of_the_first_revision_is_upgraded_with_all_that_it_holds(
 ) -> None:
     filled(database_url, tmp_path)
     before = asked(database_url, "SELECT id, text, meta FROM messages ORDER BY id")
-    for step in (*UNDO_0005, *UNDO_0004, *UNDO_0003, *UNDO_0002):
+    for step in (*UNDO_0006, *UNDO_0005, *UNDO_0004, *UNDO_0003, *UNDO_0002):
         execute(database_url, step)
     execute(database_url, "UPDATE rooms SET title = 'Café', title_folded = 'café'")
     migrate.upgrade(database_url, lambda _: None)
@@ -152,7 +158,7 @@ def test_the_titles_of_many_rooms_are_folded_anew(sqlite_url: str, tmp_path: Pat
             await asyncio.gather(*(world.room(ada, title=title) for title in titles))
 
     asyncio.run(prepare())
-    for step in (*UNDO_0005, *UNDO_0004, *UNDO_0003):
+    for step in (*UNDO_0006, *UNDO_0005, *UNDO_0004, *UNDO_0003):
         execute(sqlite_url, step)
     execute(sqlite_url, "UPDATE rooms SET title_folded = 'été' WHERE key % 2 = 1")
     migrate.upgrade(sqlite_url, lambda _: None)
@@ -167,10 +173,10 @@ def test_an_upgrade_that_is_killed_leaves_the_database_as_it_was(
 ) -> None:
     count = insert_many(sqlite_url, 2_000)
     assert upgraded(sqlite_url, dies_at="room 5 of 10").returncode == -signal.SIGKILL
-    assert migrate.current(sqlite_url) == "0005"
+    assert migrate.current(sqlite_url) == "0006"
     assert migrate.check(sqlite_url) == []
     assert asked(sqlite_url, "SELECT count(*) FROM messages") == [(count,)]
-    copied = f"sqlite:///{tmp_path / 'palaver.db.0005.bak'}"
+    copied = f"sqlite:///{tmp_path / 'palaver.db.0006.bak'}"
     assert asked(copied, "SELECT count(*) FROM messages") == [(count,)]
     expect_migrated(sqlite_url, count, 300 << 20)
 

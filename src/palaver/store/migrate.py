@@ -48,7 +48,7 @@ Progress = Callable[[str], None]
 
 VERSIONS = (Path(__file__).parent / "migrations" / "versions",)
 """Where they are."""
-REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 """Every revision, oldest first, as in `migrations/versions` (a test compares them)."""
 ADVISORY_LOCK = 7_308_332_046_010_253_926
 """So that of several processes at an empty PostgreSQL database one makes the tables."""

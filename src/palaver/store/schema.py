@@ -142,7 +142,8 @@ rooms = Table(
 room_is_live = rooms.c.deleted_ms.is_(None)
 room_is_open = rooms.c.visibility == literal_column("'open'")
 _partial_index("rooms_active", room_is_live, rooms.c.active_ms, rooms.c.key)
-_partial_index("rooms_open", room_is_open, rooms.c.key)
+_partial_index("rooms_open", room_is_open & room_is_live, rooms.c.active_ms, rooms.c.key)
+_partial_index("rooms_deleted", rooms.c.deleted_ms.is_not(None), rooms.c.deleted_ms, rooms.c.key)
 
 members = Table(
     "members",

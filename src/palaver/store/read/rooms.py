@@ -1,23 +1,29 @@
 """Rooms as one actor sees them. Reads only.
 
-The list goes by last activity. An actor with few rooms gets them by its memberships, sorted; one with many by walking
-the rooms from the most active on and asking of each whether it is the actor's (20 of 100,000 either way cost a few
-milliseconds). Titles are searched in a folded copy, so that both engines find the same.
+The list goes by last activity, and its cost does not grow with the number of rooms. An actor with few memberships gets
+the first of those, merged with the first of the open rooms. For one with many, a bounded walk from the most active room
+on asks of each whether the actor sees it; what the walk does not fill is read by memberships. Neither leaves the order
+of the work to a planner, since PostgreSQL takes every actor for an average one. Titles are searched in a folded copy,
+so that both engines find the same.
 """
 
 import re
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     ColumnElement,
     Connection,
+    FromClause,
+    Select,
     and_,
     bindparam,
     case,
-    exists,
     func,
     literal_column,
     not_,
@@ -28,7 +34,7 @@ from sqlalchemy import (
 )
 
 from palaver.errors import Code, Refused
-from palaver.model import Actor, ActorId, Room, RoomId
+from palaver.model import Actor, ActorId, Room, RoomId, Visibility
 from palaver.policy import role_in
 from palaver.store.columns import INTEGER_MAX
 from palaver.store.engine.statement import Row, Statement, among
@@ -47,8 +53,10 @@ from palaver.store.values import new_room
 
 MEMBERSHIPS_FEW = 1_000
 """Up to so many memberships the list goes by them."""
-MEMBERSHIPS_FEW_SEARCHED = 20_000
+MEMBERSHIPS_FEW_SEARCHED = 5_000
 """The same for a search, which may have to look at each room it walks by."""
+WALKED_MAX = 10_000
+"""So many rooms a walk looks at."""
 UNREAD_MAX = 100
 UNREAD_SCANNED = 200
 """Unread messages are counted among so many of a room's last seqs, so that the count's cost is bounded."""
@@ -56,49 +64,50 @@ UNREAD_SCANNED = 200
 _ACCENT = re.compile("[\u0300-\u036f]")
 _ALIKE = str.maketrans({"\u0131": "i", "ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe"})
 
-_me = select(actors.c.key).where(actors.c.id == bindparam("actor")).scalar_subquery()
 _read_seq = func.coalesce(members.c.read_seq, 0)
 _scanned_from = case(
     (_read_seq > rooms.c.seq - UNREAD_SCANNED, _read_seq), else_=rooms.c.seq - UNREAD_SCANNED
 )
-_unread = (
-    select(func.count())
-    .select_from(
+
+
+def _seen(me: ColumnElement[int], source: FromClause) -> Select[*tuple[Any, ...]]:
+    """The rooms of `source` as the actor of the key `me` sees them."""
+    unread = (
         select(messages.c.seq)
         .where(
             messages.c.room_key == rooms.c.key,
             messages.c.seq > _scanned_from,
-            messages.c.author_key != func.coalesce(_me, 0),
+            messages.c.author_key != func.coalesce(me, 0),
             messages.c.deleted_ms.is_(None),
         )
         .limit(UNREAD_MAX)
         .correlate(rooms, members)
         .subquery()
     )
-    .scalar_subquery()
-)
-_seen = (
-    select(
-        rooms.c.key,  # and in the order of a `Room`'s fields:
-        rooms.c.id,
-        rooms.c.title,
-        rooms.c.title_source,
-        rooms.c.visibility,
-        rooms.c.seq,
-        rooms.c.created_ms,
-        rooms.c.active_ms,
-        rooms.c.deleted_ms,
-        members.c.role,
-        _read_seq,
-        _unread,
-        rooms.c.settings,
+    own_membership = and_(members.c.room_key == rooms.c.key, members.c.actor_key == me)
+    return (
+        select(
+            rooms.c.key,  # and in the order of a `Room`'s fields:
+            rooms.c.id,
+            rooms.c.title,
+            rooms.c.title_source,
+            rooms.c.visibility,
+            rooms.c.seq,
+            rooms.c.created_ms,
+            rooms.c.active_ms,
+            rooms.c.deleted_ms,
+            members.c.role,
+            _read_seq,
+            select(func.count()).select_from(unread).scalar_subquery(),
+            rooms.c.settings,
+        )
+        .select_from(source)
+        .outerjoin(members, own_membership)
     )
-    .select_from(rooms)
-    .outerjoin(members, and_(members.c.room_key == rooms.c.key, members.c.actor_key == _me))
-)
 
-_BY_ID = Statement(_seen.where(rooms.c.id == bindparam("room")), "room", "actor")
-_BY_KEYS = among(_seen, rooms.c.key, "actor")
+
+_me = select(actors.c.key).where(actors.c.id == bindparam("actor")).scalar_subquery()
+_BY_ID = Statement(_seen(_me, rooms).where(rooms.c.id == bindparam("room")), "room", "actor")
 _AGENTS = among(
     select(*ACTOR_COLUMNS, members.c.room_key)
     .join(members, members.c.actor_key == actors.c.key)
@@ -107,13 +116,16 @@ _AGENTS = among(
     members.c.room_key,
 )
 _SEQS = among(select(rooms.c.id, rooms.c.seq), rooms.c.id)
-_IDS = among(select(rooms.c.id), rooms.c.key)
+_memberships = (
+    select(members.c.room_key)
+    .where(members.c.actor_key == actors.c.key)
+    .limit(bindparam("limit"))
+    .correlate(actors)
+    .subquery()
+)
 _MEMBERSHIPS = Statement(
-    select(func.count()).select_from(
-        select(members.c.room_key)
-        .where(members.c.actor_key == _me)
-        .limit(bindparam("limit"))
-        .subquery()
+    select(actors.c.key, select(func.count()).select_from(_memberships).scalar_subquery()).where(
+        actors.c.id == bindparam("actor")
     ),
     "actor",
     "limit",
@@ -154,11 +166,16 @@ def listing(
     instead those that are and that the actor may restore, the last deleted first. `offset`: how many to pass over,
     which is walked. Refused: `cursor_invalid`.
     """
-    picked = _pick(conn, actor, cursor, limit + 1, search, offset=offset, own=own, deleted=deleted)
-    rows = {row[0]: row for row in _BY_KEYS.all(conn, [(row[0],) for row in picked[:limit]], actor)}
-    found = _rooms(conn, [rows[row[0]] for row in picked[:limit] if row[0] in rows])
-    more = len(picked) > limit > 0
-    return found, _cursor(*picked[limit - 1]) if more else None
+    position = (INTEGER_MAX, INTEGER_MAX) if cursor is None else _position(cursor)
+    reach = min(offset + limit + 1, INTEGER_MAX)
+    asked = [*position, reach, limit + 1, offset]
+    wanted = _Wanted(searched=bool(search), own=own, deleted=deleted)
+    rows = _listed(conn, actor, wanted, asked, search)
+    found = _rooms(conn, rows[:limit])
+    if len(rows) <= limit or not found:
+        return found, None
+    last = found[-1].deleted_ms if deleted else found[-1].active_ms
+    return found, _cursor(rows[limit - 1][0], last or 0)
 
 
 def count_own(conn: Connection, actor: ActorId) -> int:
@@ -174,8 +191,8 @@ def cursor_of(conn: Connection, room: RoomId) -> str | None:
 
 def ids_of(conn: Connection, actor: ActorId, limit: int) -> tuple[RoomId, ...]:
     """The actor's rooms and the open ones, the last active `limit` of them, in no order."""
-    picked = _pick(conn, actor, None, limit, None)
-    return tuple([row[0] for row in _IDS.all(conn, [(row[0],) for row in picked])])
+    asked = [INTEGER_MAX, INTEGER_MAX, limit, limit, 0]
+    return tuple([row[0] for row in _listed(conn, actor, _Wanted(brief=True), asked)])
 
 
 def seqs(conn: Connection, rooms: Sequence[RoomId]) -> dict[RoomId, int]:
@@ -189,73 +206,135 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFKC", _ACCENT.sub("", parts).translate(_ALIKE))
 
 
-def _picked(*, few: bool, searched: bool, own: bool = False, deleted: bool = False) -> Statement:
-    moment = rooms.c.deleted_ms if deleted else rooms.c.active_ms
-    # `+ 0` keeps the planner from walking all rooms by activity where the memberships are few
-    active = moment + literal_column("0") if few else moment
-    wanted = [
-        rooms.c.deleted_ms.is_not(None) if deleted else room_is_live,
-        tuple_(active, rooms.c.key) < tuple_(_key("active_ms"), _key("key")),
-    ]
-    if searched:
-        wanted.append(rooms.c.title_folded.like(bindparam("pattern"), escape="\\"))
-    position = select(rooms.c.key, moment).where(*wanted)
-    of_member = [members.c.room_key == rooms.c.key, members.c.actor_key == _me]
-    if deleted:
-        of_member.append(member_is_owner)
-    elif own:
-        of_member.append(_owned)
-    if few:
-        mine = position.select_from(rooms).join(members, and_(*of_member))
-        alone = own or deleted
-        either = (mine if alone else union(mine, position.where(room_is_open))).subquery()
-        found = select(*either.c).order_by(either.c[moment.name].desc(), either.c.key.desc())
-    else:
-        mine = exists().where(*of_member)
-        found = position.where(mine if own else or_(room_is_open, mine)).order_by(
-            rooms.c.active_ms.desc(), rooms.c.key.desc()
-        )
-    names = ["actor", "active_ms", "key", "limit", "offset"]
-    page = found.limit(bindparam("limit")).offset(bindparam("offset"))
-    return Statement(page, *names, *(["pattern"] if searched else []))
+_moment: ColumnElement[int] = literal_column("moment")
+_key: ColumnElement[int] = literal_column('"key"')
+_LAST_FIRST = _moment.desc(), _key.desc()
+_cursor_position = tuple_(
+    bindparam("active_ms", type_=BigInteger), bindparam("key", type_=BigInteger)
+)
+_my_key: BindParameter[int] = bindparam("me", type_=BigInteger)
+_reach: BindParameter[int] = bindparam("reach")
+_walk_max: ColumnElement[int] = literal_column(f"{WALKED_MAX}")
 
 
-def _key(name: str) -> ColumnElement[int]:
-    return bindparam(name, type_=BigInteger)
-
-
-_PICKED = {
-    (few, searched, own): _picked(few=few, searched=searched, own=own)
-    for few in (True, False)
-    for searched in (True, False)
-    for own in (True, False)
-}
-_PICKED_DELETED = {
-    searched: _picked(few=True, searched=searched, deleted=True) for searched in (True, False)
-}
-"""Always by the memberships: no index leads along what is deleted, which is seldom asked for."""
-
-
-def _pick(
+def _listed(
     conn: Connection,
     actor: ActorId,
-    cursor: str | None,
-    limit: int,
-    search: str | None,
-    *,
-    offset: int = 0,
-    deleted: bool = False,
-    own: bool = False,
+    wanted: "_Wanted",
+    asked: list[int],
+    search: str | None = None,
 ) -> list[Row]:
-    position = (INTEGER_MAX, INTEGER_MAX) if cursor is None else _position(cursor)
-    values: list[Any] = [actor, *position, limit, offset]
-    if search:
-        values.append(_pattern(search))
-    if deleted:
-        return _PICKED_DELETED[bool(search)].all(conn, *values)
-    limit_of_few = MEMBERSHIPS_FEW_SEARCHED if search else MEMBERSHIPS_FEW
-    few = _MEMBERSHIPS.one(conn, actor, limit_of_few + 1)[0] <= limit_of_few
-    return _PICKED[few, bool(search), own].all(conn, *values)
+    """A page of rooms. `asked`: moment and key of the cursor, how many to look for, to give, and to pass over.
+
+    The actor's key is a value of its own, from which PostgreSQL tells how many memberships to expect.
+    """
+    few_max = MEMBERSHIPS_FEW_SEARCHED if search else MEMBERSHIPS_FEW
+    me, memberships = _MEMBERSHIPS.first(conn, actor, few_max + 1) or (0, 0)
+    values = [me, *asked, _pattern(search)] if search else [me, *asked]
+    if memberships > few_max:
+        rows = _list_of(wanted, few=False).all(conn, *values)
+        if len(rows) == asked[3] or not wanted.bounded:
+            return rows
+    return _list_of(wanted, few=True).all(conn, *values)
+
+
+@cache
+def _list_of(wanted: "_Wanted", *, few: bool) -> Statement:
+    """`few`: by memberships; else by the walk, which SQLite would sort whole, though it comes in the page's order."""
+    found = wanted.by_memberships() if few else wanted.by_walk()
+    ordered = found.order_by(*_LAST_FIRST)
+    names = ["me", "active_ms", "key", "reach", "limit", "offset", *["pattern"] * wanted.searched]
+    return Statement(wanted.page(ordered), *names, sqlite=wanted.page(ordered if few else found))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """Which rooms a list holds, as SQL. `brief`: only their ids."""
+
+    searched: bool = False
+    own: bool = False
+    deleted: bool = False
+    brief: bool = False
+
+    def page(self, found: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+        """The rooms of a page of `key` and `moment`, with what a list shows of each."""
+        cut = found.limit(bindparam("limit")).offset(bindparam("offset")).subquery("cut")
+        joined = cut.join(rooms, rooms.c.key == cut.c.key)
+        chosen = select(rooms.c.id).select_from(joined) if self.brief else _seen(_my_key, joined)
+        return chosen.order_by(cut.c.moment.desc(), cut.c.key.desc())
+
+    def by_memberships(self) -> Select[*tuple[Any, ...]]:
+        """The first of the actor's memberships' rooms, merged with the first of the open rooms."""
+        of_member = [rooms.c.key == members.c.room_key, self._there, *self._titled(rooms)]
+        its_moment = select(self._moment).where(*of_member, *self._allowed(rooms)).scalar_subquery()
+        own = (
+            select(members.c.room_key.label("key"), its_moment.label("moment"))
+            .where(members.c.actor_key == _my_key)
+            .cte("own")
+            .prefix_with("MATERIALIZED")  # so that each room is looked up once
+        )
+        behind = tuple_(own.c.moment, own.c.key) < _cursor_position
+        mine = select(own).where(behind).order_by(*_LAST_FIRST).limit(_reach)
+        if self.own or self.deleted:
+            return select(mine.subquery("mine"))
+        opened = self._behind(rooms.c.key).where(room_is_open, *self._titled(rooms)).limit(_reach)
+        return select(
+            union(select(mine.subquery("mine")), select(opened.subquery("opened"))).subquery()
+        )
+
+    def by_walk(self) -> Select[*tuple[Any, ...]]:
+        """Those of the rooms behind the cursor that the actor sees."""
+        columns = (rooms.c.key, rooms.c.visibility, rooms.c.title_folded)
+        walk = self._behind(*columns)
+        walked = (walk.limit(_walk_max) if self.bounded else walk).subquery("walked")
+        membership = (
+            select(members.c.room_key)
+            .where(members.c.room_key == walked.c.key, members.c.actor_key == _my_key)
+            .where(*self._allowed(walked))
+            .scalar_subquery()
+        )
+        seen = membership.is_not(None)
+        if not (self.own or self.deleted):
+            seen = or_(_opened(walked), seen)
+        return select(walked.c.key, walked.c.moment).where(seen, *self._titled(walked))
+
+    @property
+    def bounded(self) -> bool:
+        """Whether a walk ends after `WALKED_MAX` rooms. Words are looked for in all, and few are deleted."""
+        return not (self.searched or self.deleted)
+
+    @property
+    def _moment(self) -> ColumnElement[int]:
+        return rooms.c.deleted_ms if self.deleted else rooms.c.active_ms
+
+    @property
+    def _there(self) -> ColumnElement[bool]:
+        return rooms.c.deleted_ms.is_not(None) if self.deleted else room_is_live
+
+    def _behind(self, *columns: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
+        """The rooms behind the cursor, in the order of an index."""
+        behind = tuple_(self._moment, rooms.c.key) < _cursor_position
+        order = self._moment.desc(), rooms.c.key.desc()
+        return (
+            select(*columns, self._moment.label("moment"))
+            .where(self._there, behind)
+            .order_by(*order)
+        )
+
+    def _titled(self, source: FromClause) -> list[ColumnElement[bool]]:
+        if not self.searched:
+            return []
+        return [source.c.title_folded.like(bindparam("pattern"), escape="\\")]
+
+    def _allowed(self, source: FromClause) -> list[ColumnElement[bool]]:
+        """What a membership must be besides the actor's."""
+        if self.deleted:
+            return [member_is_owner]
+        return [or_(member_is_owner, not_(_opened(source)))] if self.own else []
+
+
+def _opened(source: FromClause) -> ColumnElement[bool]:
+    return source.c.visibility == literal_column(f"'{Visibility.OPEN}'")
 
 
 def _pattern(search: str) -> str:
