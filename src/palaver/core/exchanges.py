@@ -25,7 +25,7 @@ from palaver.core.answers.outcome import failure_of, finishing, interrupted, too
 from palaver.core.answers.pieces import AnswerBuilder, pieces_in, pieces_of
 from palaver.core.answers.recorder import Recorder
 from palaver.core.answers.tape import ExchangeRequest, LiveExchange, told_already
-from palaver.core.spool.exchanges import Held
+from palaver.core.spool.exchanges import ExchangeSpool
 from palaver.errors import Code, ProviderError, Refused, Unavailable
 from palaver.model import (
     NO_DATA,
@@ -76,7 +76,7 @@ class Exchanges:
         store: Store,
         access: Access,
         turns: Engine,
-        held: Held,
+        held: ExchangeSpool,
         assistant: ActorId,
         settings: Settings,
         clock: Clock,

@@ -12,7 +12,7 @@ from palaver.core.answers.engine import Engine
 from palaver.core.live.hub import Hub, Listener
 from palaver.core.live.items import Closing, Happened, ReadMark, Typing, Unsubscribed
 from palaver.core.live.reader import Reader
-from palaver.core.spool.messages import Drafts
+from palaver.core.spool.messages import MessageSpool
 from palaver.errors import Code, Refused, Unavailable
 from palaver.model import (
     NO_DATA,
@@ -62,7 +62,7 @@ class Chat:
         hub: Hub,
         access: Access,
         turns: Engine,
-        drafts: Drafts,
+        drafts: MessageSpool,
         settings: Settings,
         clock: Clock,
     ) -> None:

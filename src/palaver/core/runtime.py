@@ -22,8 +22,9 @@ from palaver.core.live.items import Closing, DatabaseState, Encode, not_encoded
 from palaver.core.messages import Chat, said
 from palaver.core.rollback import History
 from palaver.core.rooms import Rooms
-from palaver.core.spool.exchanges import Held
-from palaver.core.spool.messages import Drafts
+from palaver.core.spool.exchanges import ExchangeSpool
+from palaver.core.spool.messages import MessageSpool
+from palaver.core.spool.spool import Means
 from palaver.errors import Code, ProviderError, Unavailable
 from palaver.model import NO_DATA, ActorId, Event, RoomId, TitleSource, Visibility
 from palaver.providers.base import Model, Provider
@@ -78,7 +79,6 @@ class Core:
 
     def __init__(self, parts: "_Parts", tasks: asyncio.TaskGroup, assistant: ActorId) -> None:
         store, hub, settings, clock = parts.store, parts.hub, parts.settings, parts.clock
-        away = partial(self.database_is, up=False)
         journals = settings.data_dir / "journal"
         self._parts = parts
         self.settings, self.clock, self.hub = settings, clock, hub
@@ -102,17 +102,17 @@ class Core:
             clock=clock,
             tasks=tasks,
         )
-        self.drafts = Drafts(
+        means = partial(
+            Means,
             store=store,
             history=parts.history,
-            hub=hub,
-            directory=journals / "drafts",
             lane=parts.lane,
             settings=settings,
             clock=clock,
-            stored=partial(said, self.turns),
-            away=away,
+            away=partial(self.database_is, up=False),
         )
+        drafts = means(directory=journals / "drafts")
+        self.drafts = MessageSpool(hub, partial(said, self.turns), **drafts)
         self.chat = Chat(
             store=store,
             hub=hub,
@@ -122,8 +122,7 @@ class Core:
             settings=settings,
             clock=clock,
         )
-        held = journals / "exchanges"
-        self.held = Held(store, parts.history, held, parts.lane, settings, clock, away)
+        self.held = ExchangeSpool(**means(directory=journals / "exchanges"))
         self.exchanges = Exchanges(
             store=store,
             access=self.access,
@@ -322,7 +321,7 @@ def _background(
         _sync(parts.journal, lane),
         _remember(core, store, parts.history),
     ]
-    found += [core.drafts.drain(), core.held.drain(), core.keys.remember()]
+    found += [core.drafts.run(), core.held.run(), core.keys.remember()]
     if store.shared:
         found.append(_copy(core))
     if relay is not None:

@@ -224,9 +224,9 @@ class Journal:
             os.close(self._alive)
             self._alive = None
 
-    def keep(self, key: str, kind: bytes, data: bytes) -> None:
-        """Writes one record, not yet synced. Raises `OSError`."""
-        self._append(key, (kind, data))
+    def keep(self, key: str, kind: bytes, *data: bytes) -> None:
+        """Writes records, not yet synced: all of them or none. Raises `OSError`."""
+        self._append(key, *[(kind, one) for one in data])
 
     def _append(self, key: str, *records: tuple[bytes, bytes]) -> None:
         key = key[-32:]
@@ -382,8 +382,7 @@ def merged(left: Iterable[Orphan]) -> Records:
     for orphan in left:
         for key, found in orphan.records.items():
             known = records.setdefault(key, [])
-            taken_over = bool(known) and found[0][0] == DRAFT
-            known.extend(found[1:] if taken_over else found)
+            known.extend([one for one in found if one[0] != DRAFT or one not in known])
     return {key: found for key, found in records.items() if all(kind != ENDED for kind, _ in found)}
 
 

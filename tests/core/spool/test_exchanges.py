@@ -1,6 +1,8 @@
 """While the database is away, a chat through the API goes on; what was asked and answered is kept and stored later."""
 
 import asyncio
+import errno
+import os
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from palaver.core.answers.pieces import record_of
 from palaver.core.answers.tape import LiveExchange
 from palaver.core.rollback import History
 from palaver.core.runtime import Core
-from palaver.core.spool.exchanges import Held
+from palaver.core.spool.exchanges import ExchangeSpool
 from palaver.errors import Code, Unavailable
 from palaver.model import ExchangeKind, ExchangeState, Status
 from palaver.providers.base import Piece, TextPiece, ToolPiece
@@ -114,7 +116,7 @@ async def test_what_was_kept_survives_the_process(
 
 
 async def test_what_the_next_process_cannot_keep_is_left_for_the_one_after_it(
-    running: Opens, tmp_path: Path
+    running: Opens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where it can keep another one, and dies before the database takes either."""
     long = "one" * 2_000
@@ -127,14 +129,30 @@ async def test_what_the_next_process_cannot_keep_is_left_for_the_one_after_it(
             second = await client.asks(chat(user("two")), Answer(TextPiece("2")))
             await answered(second)
     clock, lane = SystemClock(), ThreadLanes().lane("journal", 1, nothing, nothing)
-    few = Settings.model_validate({"data_dir": tmp_path, "draft_bytes_max": 5_000})
-    async with Store.opened(few, clock, committed=nothing) as store:
-        history = History(store, None, lane)
-        held = Held(
-            store, history, tmp_path / "journal" / "exchanges", lane, few, clock, lambda: None
+    settings = Settings.model_validate({"data_dir": tmp_path})
+    tried: list[int] = []
+
+    def full_at_first(descriptor: int, at: int, size: int) -> None:
+        tried.append(size)
+        if len(tried) == 1:
+            raise OSError(errno.ENOSPC, "the disk is full")
+        posix_fallocate(descriptor, at, size)
+
+    posix_fallocate = os.posix_fallocate
+    async with Store.opened(settings, clock, committed=nothing) as store:
+        held = ExchangeSpool(
+            store=store,
+            history=History(store, None, lane),
+            directory=tmp_path / "journal" / "exchanges",
+            lane=lane,
+            settings=settings,
+            clock=clock,
+            away=lambda: None,
         )
-        with away(tmp_path):
+        with away(tmp_path), monkeypatch.context() as patched:
+            patched.setattr(os, "posix_fallocate", full_at_first)
             await held.recover()
+        assert len(tried) == 2, "the second one was kept"
         assert held.depth == 2
         held.close()
         await lane.close()

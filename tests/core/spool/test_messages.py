@@ -186,7 +186,8 @@ def left_by_the_dead(
     for number, text in enumerate(texts):
         id_ = MessageId(f"m_{number:032x}")
         said = AddMessage(id=id_, room=room, author=author.id, text=text, cid=text)
-        dead.keep(id_, DRAFT, encoded(said, now_ms, author.name, epoch))
+        record = encoded(said, accepted_ms=now_ms, name=author.name, epoch=epoch)
+        dead.keep(id_, DRAFT, record)
         sync = dead.sync_job() if synced else None
         if sync is not None:
             sync(None)

@@ -1,4 +1,4 @@
 """The spool: keeps what the database cannot take now, and stores it when the database is back.
 
-`messages` keeps what people send, `exchanges` what API clients ask and are answered.
+Read `spool` first, the machine; then `messages`, what people send, and `exchanges`, what API clients ask and get.
 """

@@ -1,85 +1,68 @@
-"""How what was accepted stands in the journal until it is stored: a format of our own files, no wire's."""
+"""How accepted commands stand in the journal until they are stored: a format of our own files, no wire's.
+
+A record is a JSON object with the command's fields, its class (`what`), and what the spool notes beside them. A field
+that a record does not have gets its default; what other versions wrote besides is left out.
+"""
 
 import json
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from functools import cache
+from types import NoneType
+from typing import Any, TypeAlias, cast, get_args, get_origin, get_type_hints
 
-import orjson
-
-from palaver.model import (
-    Entry,
-    ExchangeKind,
-    ExchangeState,
-    Kind,
-    Role,
-    Status,
-    TitleSource,
-    Visibility,
-)
 from palaver.store.write.exchanges import FinishExchange, OpenExchange
 from palaver.store.write.messages import AddMessage
-from palaver.store.write.rooms import CreateRoom
+
+Accepted: TypeAlias = AddMessage | OpenExchange | FinishExchange
+"""What may be accepted while the database is away."""
+_WHAT = {one.__name__: one for one in (AddMessage, OpenExchange, FinishExchange)}
 
 
-def encoded(command: AddMessage, accepted_ms: int, name: str, epoch: str) -> bytes:
-    """The record of a message that was accepted at that time, from an author of this name, for this history."""
-    beside = {"accepted_ms": accepted_ms, "name": name, "epoch": epoch}
-    return json.dumps({**asdict(command), **beside}).encode()
+def encoded(command: Accepted, **beside: object) -> bytes:
+    """The record of a command, with what is noted beside it."""
+    return json.dumps(
+        {"what": type(command).__name__, **beside, **_plain(command)}, default=_plain
+    ).encode()
 
 
-def decoded(data: bytes) -> tuple[AddMessage, int, str, str | None]:
-    """The message, when it was accepted, its author's name and the epoch. What other versions wrote is left out."""
+def decoded(data: bytes) -> tuple[Accepted, dict[str, Any]]:
+    """The command of a record, and what was noted beside it. A message's record may not say what it is."""
     read: dict[str, Any] = json.loads(data)
-    command = AddMessage(
-        id=read["id"],
-        room=read["room"],
-        author=read["author"],
-        text=read["text"],
-        cid=read["cid"],
-        reply_to=read.get("reply_to"),
-        role=Role(read["role"]),
-        status=Status(read["status"]),
-        meta=read["meta"],
-        answers=read["answers"],
-    )
-    return command, read["accepted_ms"], read.get("name", ""), read.get("epoch")
+    of = _WHAT[read.pop("what", AddMessage.__name__)]
+    command = cast("Accepted", _made(of, read))
+    return command, {name: value for name, value in read.items() if name not in _types(of)}
 
 
-def encoded_exchange(command: OpenExchange | FinishExchange, epoch: str | None) -> bytes:
-    """The record of an exchange's beginning or end, and the epoch of its history."""
-    return orjson.dumps(
-        {"what": type(command).__name__, "epoch": epoch, **asdict(command)},
-        default=lambda value: value.hex(),  # digests
-    )
+def _plain(value: Any) -> Any:
+    """What JSON has no word for: a command or entry as an object, a digest in hex digits."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, Mapping):
+        return dict(cast("Mapping[str, Any]", value))
+    return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
-def decoded_exchange(data: bytes) -> tuple[OpenExchange | FinishExchange, str | None]:
-    """The opposite."""
-    read: dict[str, Any] = orjson.loads(data)
-    what, epoch = read.pop("what"), read.pop("epoch", None)
-    read.pop("prefixes", None)  # of older versions
-    read["entries"] = tuple(_entry(entry) for entry in read["entries"])
-    read["ids"] = tuple(read["ids"])
-    if what == FinishExchange.__name__:
-        read["state"] = ExchangeState(read["state"])
-        read["status"] = Status(read["status"])
-        return FinishExchange(**read), epoch
-    read["kind"] = ExchangeKind(read["kind"])
-    read["body_digest"] = bytes.fromhex(read["body_digest"])
-    read["client"] = bytes.fromhex(read.get("client", ""))
-    room = read["new_room"]
-    read["new_room"] = CreateRoom(
-        **room
-        | {
-            "title_source": TitleSource(room["title_source"]),
-            "visibility": Visibility(room["visibility"]),
-            "agents": tuple(room["agents"]),
-        }
-    )
-    return OpenExchange(**read), epoch
+def _made(of: Any, value: Any) -> Any:
+    """The value of this type that stands there in plain JSON."""
+    inner = [one for one in get_args(of) if one is not NoneType]
+    if value is None:
+        return None
+    if get_origin(of) is tuple:
+        return tuple(_made(inner[0], one) for one in value)
+    if NoneType in get_args(of):
+        return _made(inner[0], value)
+    if isinstance(of, type) and is_dataclass(of):
+        types = _types(of)
+        return of(**{name: _made(types[name], value[name]) for name in types if name in value})
+    if of is bytes:
+        return bytes.fromhex(value)
+    return of(value) if isinstance(of, type) and issubclass(of, Enum) else value
 
 
-def _entry(read: dict[str, Any]) -> Entry:
-    return Entry(
-        role=Role(read["role"]), kind=Kind(read["kind"]), text=read["text"], meta=read["meta"]
-    )
+@cache
+def _types(of: Any) -> dict[str, Any]:
+    """The fields of a command or of what stands in one, with their types."""
+    hints = get_type_hints(of)
+    return {field.name: hints[field.name] for field in fields(of)}
