@@ -52,9 +52,9 @@ run()
 LINGERS = """
 import sys
 from palaver.cli.main import run
-from palaver.wire import transport
+from palaver.wire.edge import protocols
 
-transport.LINGER_SECONDS = 5
+protocols.LINGER_SECONDS = 5
 sys.argv[0] = "palaver"
 run()
 """
