@@ -314,7 +314,7 @@ def test_errors_in_our_words(error: Exception, code: Code | None) -> None:
         ("53100", Code.DATABASE_FULL),
         ("57P01", Code.DATABASE_UNAVAILABLE),
         ("08006", Code.DATABASE_UNAVAILABLE),
-        ("40P01", Code.DATABASE_UNAVAILABLE),
+        ("40P01", Code.TOO_BUSY),
         ("25006", Code.DATABASE_UNAVAILABLE),
         ("23505", None),
         ("42P01", None),

@@ -32,9 +32,8 @@ from palaver.store.engine.base import Database, file_of, parsed
 from palaver.store.engine.connect import connect
 from palaver.store.engine.executors import Lanes, ThreadLanes
 from palaver.store.engine.lock import taken
-from palaver.store.write.command import Command
+from palaver.store.write.command import Command, RoomCommand
 from palaver.store.write.database import RenewEpoch
-from palaver.store.write.turns import FinishTurn, RetryTurn, room_of
 from palaver.store.write.writer import Committed, Tally, Writer
 
 T = TypeVar("T")
@@ -62,6 +61,7 @@ class Store:
         self.shared = database.shared
         self._database = database
         self._tally = Tally()
+        turns = [asyncio.Lock() for _ in range(database.writers)]
         self._writers = [
             Writer(
                 database,
@@ -71,6 +71,7 @@ class Store:
                 owner=self.owner,
                 committed=committed,
                 tally=self._tally,
+                turns=turns,
             )
             for number in range(database.writers)
         ]
@@ -145,10 +146,11 @@ class Store:
 
     async def _writer_of(self, command: Command[Any]) -> Writer:
         """A room's commands always go to the same writer, so that its events are told in order."""
-        room: str | None = getattr(command, "room", None)
-        if room is None and isinstance(command, (FinishTurn, RetryTurn)):
-            room = await self.read(room_of, command)
-        return self._writers[zlib.crc32((room or "").encode()) % len(self._writers)]
+        if isinstance(command, RoomCommand):
+            room: str = command.room
+        else:
+            room = next(iter(await self.read(command.rooms)), "")
+        return self._writers[zlib.crc32(room.encode()) % len(self._writers)]
 
     @asynccontextmanager
     async def _running(self) -> AsyncGenerator[None, None]:

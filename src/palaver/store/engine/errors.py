@@ -29,8 +29,10 @@ _SQLITE_READING = frozenset(
     {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ}
 )
 _POSTGRES_FULL = "53100"
+_POSTGRES_CROSSED = frozenset({"40001", "40P01"})
 _POSTGRES_AWAY_CLASSES = ("08", "53", "57", "58", "40")
 _POSTGRES_AWAY = frozenset({"25006", "55P03", "25P03", "28000", "28P01", "3D000"})
+RETRY_MS = 1_000
 _PRIMARY = 0xFF
 """An extended SQLite error code holds the primary one in its lowest byte."""
 
@@ -49,6 +51,11 @@ def temporary(error: BaseException) -> Unavailable | None:
     if lost or isinstance(cause, (OSError, PendingRollbackError)) or _is_interface_error(cause):
         return away()  # TimeoutError is an OSError
     return None
+
+
+def crossed(error: BaseException) -> bool:
+    """Whether PostgreSQL rolled back because of another transaction, so that the same may go through now."""
+    return _state(cause_of(error)) in _POSTGRES_CROSSED
 
 
 def spoils(error: BaseException) -> bool:
@@ -109,6 +116,8 @@ def _sqlite(error: sqlite3.Error) -> Unavailable | None:
 def _postgresql(state: str) -> Unavailable | None:
     if state == _POSTGRES_FULL:
         return full()
+    if state in _POSTGRES_CROSSED:
+        return Unavailable(Code.TOO_BUSY, "others are writing to the same rooms", retry_ms=RETRY_MS)
     known = state in _POSTGRES_AWAY or state.startswith(_POSTGRES_AWAY_CLASSES)
     return away() if known else None
 

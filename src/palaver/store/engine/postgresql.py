@@ -124,7 +124,9 @@ class PostgresqlDatabase:
                 await transaction.commit()
                 return result
         except BaseException as error:
-            if not isinstance(error, Exception) or errors.temporary(error) is not None:
+            if not isinstance(error, Exception) or (
+                errors.temporary(error) is not None and not errors.crossed(error)
+            ):
                 await self._drop(writer, broken=True)
             raise
 

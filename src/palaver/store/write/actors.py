@@ -1,11 +1,12 @@
 """Makes and renames who can speak."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from palaver.errors import Code, Refused
-from palaver.model import Actor, ActorId, ActorKind, AgentCard, EventType
+from palaver.model import Actor, ActorId, ActorKind, AgentCard, EventType, RoomId
 from palaver.store.engine.statement import Statement, among, inserting, updating
 from palaver.store.read import actors as stored_actors
 from palaver.store.schema import (
@@ -98,6 +99,13 @@ class RenameActor(Command[Actor]):
     actor: ActorId
     name: str
 
+    @property
+    def anywhere(self) -> bool:
+        return True
+
+    def rooms(self, conn: Connection) -> Sequence[RoomId]:
+        return _shared(conn, self.actor)
+
     def apply(self, tx: Transaction) -> Actor:
         """Refused: `not_found`."""
         there = stored_actors.get(tx.conn, self.actor)
@@ -105,8 +113,9 @@ class RenameActor(Command[Actor]):
             raise not_found()
         if there.name == self.name:
             return there
-        shared = [row[0] for row in _SHARED.all(tx.conn, there.id, SHARED_MAX)]
-        for id_ in sorted(shared):  # in one order, so that two changes do not wait for each other
+        shared = _shared(tx.conn, there.id)
+        tx.lock(shared)
+        for id_ in sorted(shared):
             room = tx.room(id_, deleted_too=True)
             data = {"actor": there.id, "name": self.name}
             tx.log(room, EventType.MEMBER_RENAMED, tx.actor(there.id), data=data)
@@ -146,6 +155,14 @@ class SaveAgent(Command[AgentCard]):
     card: AgentCard
     handle: str
 
+    @property
+    def anywhere(self) -> bool:
+        return True
+
+    def rooms(self, conn: Connection) -> Sequence[RoomId]:
+        there = stored_actors.by_handle(conn, self.handle)
+        return () if there is None else _shared(conn, there.id)
+
     def apply(self, tx: Transaction) -> AgentCard:
         """Refused: `name_reserved` when the handle is no agent's."""
         there = of_handle(tx, self.handle, ActorKind.AGENT)
@@ -182,6 +199,10 @@ def nobody() -> Refused:
 def not_found() -> Refused:
     """There is no such actor."""
     return Refused(Code.NOT_FOUND, "there is no such person or agent")
+
+
+def _shared(conn: Connection, actor: ActorId) -> list[RoomId]:
+    return [row[0] for row in _SHARED.all(conn, actor, SHARED_MAX)]
 
 
 def _insert(tx: Transaction, actor: Actor, handle: str, *, unused: bool | None = None) -> int:

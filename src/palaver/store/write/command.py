@@ -9,9 +9,12 @@ A new one is one class, in the file of its noun, beside its SQL.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
+
+from sqlalchemy import Connection
 
 from palaver.errors import Refused
+from palaver.model import RoomId
 from palaver.store.write.transaction import Transaction
 
 T_co = TypeVar("T_co", covariant=True)
@@ -21,6 +24,28 @@ class Command(ABC, Generic[T_co]):
     """Something to write whose result is a `T_co`."""
 
     __slots__ = ()
+    locks_in_order: ClassVar[bool] = False
+    """Whether a run of them locks its rooms in the order of their keys by itself."""
+
+    @property
+    def anywhere(self) -> bool:
+        """Whether it may write to other rooms than `rooms` gives."""
+        return False
+
+    def rooms(self, conn: Connection) -> Sequence[RoomId]:  # noqa: ARG002  for those who must look
+        """The rooms that it writes to, as far as they are known before; looked up without a lock."""
+        return ()
+
+    def rooms_in(self, tx: Transaction) -> Sequence[RoomId]:
+        """Its `rooms`, looked up once a transaction."""
+        found = tx.located.get(id(self))
+        if found is None:
+            found = tx.located[id(self)] = (self, self.rooms(tx.conn))
+        return found[1]
+
+    def room_in(self, tx: Transaction) -> RoomId | None:
+        """The room of the one thing that it names; None when that is not there."""
+        return next(iter(self.rooms_in(tx)), None)
 
     @abstractmethod
     def apply(self, tx: Transaction) -> T_co:
@@ -36,3 +61,13 @@ class Command(ABC, Generic[T_co]):
             except Refused as refused:
                 results.append(refused)
         return results
+
+
+class RoomCommand(Command[T_co]):
+    """A command that names its one room."""
+
+    __slots__ = ()
+    room: RoomId
+
+    def rooms(self, conn: Connection) -> Sequence[RoomId]:  # noqa: ARG002  as `Command.rooms`
+        return (self.room,)

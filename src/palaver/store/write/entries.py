@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import Connection, bindparam, select
 
 from palaver.errors import Code, Refused
 from palaver.model import (
@@ -21,7 +21,7 @@ from palaver.store.engine.statement import Statement, among, updating
 from palaver.store.read.messages import message_of, page, selected
 from palaver.store.read.turns import asker
 from palaver.store.schema import messages, rooms, turns
-from palaver.store.write.command import Command
+from palaver.store.write.command import Command, RoomCommand
 from palaver.store.write.rooms import conversation
 from palaver.store.write.transaction import KnownActor, LockedRoom, Said, Transaction, distinct
 
@@ -34,10 +34,15 @@ _KNOWN = among(
     selected(rooms.c.id).join(rooms, rooms.c.key == messages.c.room_key).order_by(messages.c.seq),
     messages.c.id,
 )
+_ROOM = Statement(
+    select(rooms.c.id)
+    .join(messages, messages.c.room_key == rooms.c.key)
+    .where(messages.c.id == bindparam("message")),
+    "message",
+)
 _MESSAGE = Statement(
-    select(rooms.c.id, messages.c.seq, messages.c.deleted_ms, messages.c.author_key, turns.c.id)
+    select(messages.c.seq, messages.c.deleted_ms, messages.c.author_key, turns.c.id)
     .select_from(messages)
-    .join(rooms, rooms.c.key == messages.c.room_key)
     .outerjoin(turns, turns.c.message_id == messages.c.id)
     .where(messages.c.id == bindparam("message")),
     "message",
@@ -46,7 +51,7 @@ _SET_DELETED = updating(messages.c.id, "deleted_ms")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AddEntries(Command[tuple[Message, ...]]):
+class AddEntries(RoomCommand[tuple[Message, ...]]):
     """Appends entries to a room, all by one author but the assistant's, which are by `agent`.
 
     Once: entries of `ids` that are there already are given as they are; with `repeated` also the same entries, if they
@@ -84,18 +89,30 @@ class SetMessageDeleted(Command[bool]):
     by: ActorId
     deleted: bool
 
+    def rooms(self, conn: Connection) -> Sequence[RoomId]:
+        return room_of_message(conn, self.message)
+
     def apply(self, tx: Transaction) -> bool:
-        row = _MESSAGE.first(tx.conn, self.message)
-        if row is None:
-            raise Refused(Code.MESSAGE_NOT_FOUND, "there is no such message")
-        room_id, seq, deleted_ms, author, turn = row
-        room, by = tx.writable(room_id, self.by)
+        room, by = tx.writable(known_room(self.room_in(tx)), self.by)
+        seq, deleted_ms, author, turn = _MESSAGE.one(tx.conn, self.message)
         own = by.key in (author, asker(tx.conn, turn))
         tx.check(Action.TAKE_BACK, room, by, own=own)
         if self.deleted is (deleted_ms is not None):
             return False
         mark(tx, room, by, (self.message, seq), deleted=self.deleted)
         return True
+
+
+def room_of_message(conn: Connection, message: MessageId) -> Sequence[RoomId]:
+    """The message's room, as `Command.rooms`."""
+    return [row[0] for row in _ROOM.all(conn, message)]
+
+
+def known_room(room: RoomId | None) -> RoomId:
+    """The room that a message was found in. Refused: `message_not_found`."""
+    if room is None:
+        raise Refused(Code.MESSAGE_NOT_FOUND, "there is no such message")
+    return room
 
 
 def append(

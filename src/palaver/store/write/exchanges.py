@@ -32,7 +32,7 @@ from palaver.store.fingerprints import is_prompt
 from palaver.store.read import rooms as stored_rooms
 from palaver.store.read.exchanges import exchange_of, get, selected_exchanges
 from palaver.store.read.turns import get as turn_get
-from palaver.store.schema import client_rooms, exchanges, prefixes, rooms as rooms_table
+from palaver.store.schema import actors, client_rooms, exchanges, prefixes, rooms as rooms_table
 from palaver.store.write import rooms
 from palaver.store.write.command import Command
 from palaver.store.write.entries import REPEATED_MS, append, by_role
@@ -46,14 +46,18 @@ _ANY = Statement(selected_exchanges.where(exchanges.c.id == bindparam("exchange"
 _SEQS = Statement(
     select(exchanges.c.seqs).where(exchanges.c.id == bindparam("exchange")), "exchange"
 )
+_ROOM = Statement(
+    select(rooms_table.c.id)
+    .join(exchanges, exchanges.c.room_key == rooms_table.c.key)
+    .where(exchanges.c.id == bindparam("exchange")),
+    "exchange",
+)
 _CLIENT_ROOM = Statement(
     select(rooms_table.c.id)
     .join(client_rooms, client_rooms.c.room_key == rooms_table.c.key)
-    .where(
-        client_rooms.c.actor_key == bindparam("actor_key"),
-        client_rooms.c.digest == bindparam("digest"),
-    ),
-    "actor_key",
+    .join(actors, actors.c.key == client_rooms.c.actor_key)
+    .where(actors.c.id == bindparam("actor"), client_rooms.c.digest == bindparam("digest")),
+    "actor",
     "digest",
 )
 _FORGET_ROOM = Statement(
@@ -164,6 +168,18 @@ class OpenExchange(Command[Opened]):
             message=self.message,
         )
 
+    @property
+    def anywhere(self) -> bool:
+        return self.room is None and self.previous is None
+
+    def rooms(self, conn: Connection) -> Sequence[RoomId]:
+        if self.room is not None:
+            return (self.room,)
+        if self.previous is not None:
+            return [row[0] for row in _ROOM.all(conn, self.previous)]
+        there = _CLIENT_ROOM.all(conn, self.actor, self.client) if self.client else ()
+        return [self.new_room.id, *[row[0] for row in there]]
+
     def apply(self, tx: Transaction) -> Opened:
         actor = tx.actor(self.actor)
         agent = tx.actor(self.agent)
@@ -211,6 +227,9 @@ class FinishExchange(Command[Exchange | None]):
     def failure(self) -> str | None:
         """As `FinishTurn.failure`."""
         return (self.response.get("error") or NO_DATA).get("code")
+
+    def rooms(self, conn: Connection) -> Sequence[RoomId]:
+        return [row[0] for row in _ROOM.all(conn, self.id)]
 
     def apply(self, tx: Transaction) -> Exchange | None:
         exchange = _unfiltered(tx.conn, self.id)
@@ -306,7 +325,7 @@ def _place(
 
 def _of_client(tx: Transaction, command: OpenExchange, actor: KnownActor) -> LockedRoom:
     """The room that an id of the client's means. It is made at first, and again after it was deleted."""
-    row = _CLIENT_ROOM.first(tx.conn, actor.key, command.client)
+    row = _CLIENT_ROOM.first(tx.conn, command.actor, command.client)
     seen = None if row is None else stored_rooms.get(tx.conn, row[0], command.actor)
     if seen is not None and seen.deleted_ms is None:
         return rooms.conversation(tx, seen.id, command.actor)

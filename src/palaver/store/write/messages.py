@@ -9,7 +9,7 @@ executemany per table. A room's row is updated once per run.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     ClauseElement,
@@ -52,7 +52,7 @@ from palaver.store.schema import (
 )
 from palaver.store.values import new_message
 from palaver.store.write.actors import nobody
-from palaver.store.write.command import Command
+from palaver.store.write.command import RoomCommand
 from palaver.store.write.new_turns import OpenedTurn, new_turn, open_turns
 from palaver.store.write.transaction import (
     ROOM_COLUMNS,
@@ -75,7 +75,7 @@ class Added:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AddMessage(Command[Added]):
+class AddMessage(RoomCommand[Added]):
     """Appends a message to a room. Refused: `room_not_found`, `message_not_found` (reply_to), `cid_reused`.
 
     `cid` is unique per author for ever: the same one with the same room, text and reply_to is a duplicate, with another
@@ -94,6 +94,7 @@ class AddMessage(Command[Added]):
     status: Status = Status.DONE
     meta: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
     answers: bool = False
+    locks_in_order: ClassVar[bool] = True
 
     def apply(self, tx: Transaction) -> Added:
         (result,) = self.apply_run(tx, [self])
@@ -117,7 +118,7 @@ class AddMessage(Command[Added]):
 
 
 @dataclass(frozen=True, slots=True)
-class AddMessages(Command[tuple[Added | Refused, ...]]):
+class AddMessages(RoomCommand[tuple[Added | Refused, ...]]):
     """Appends messages to one room in this order, all in one commit; one that is refused hurts none of the others."""
 
     room: RoomId

@@ -1,10 +1,10 @@
 """Makes, names, deletes and restores rooms; members and what they have read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from palaver.errors import Code, Refused
 from palaver.model import (
@@ -23,7 +23,7 @@ from palaver.store.engine.statement import Statement, inserting, updating
 from palaver.store.read import rooms as stored_rooms
 from palaver.store.schema import members, rooms
 from palaver.store.write.actors import not_found
-from palaver.store.write.command import Command
+from palaver.store.write.command import Command, RoomCommand
 from palaver.store.write.transaction import KnownActor, LockedRoom, Transaction
 
 NOBODY = ActorId("")
@@ -86,6 +86,9 @@ class CreateRoom(Command[Room]):
     agents: tuple[ActorId, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
 
+    def rooms(self, conn: Connection) -> Sequence[RoomId]:  # noqa: ARG002  as `Command.rooms`
+        return (self.id,)
+
     def apply(self, tx: Transaction) -> Room:
         seen_by = NOBODY if self.owner is None else self.owner
         there = stored_rooms.get(tx.conn, self.id, seen_by)
@@ -98,7 +101,7 @@ class CreateRoom(Command[Room]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RenameRoom(Command[bool]):
+class RenameRoom(RoomCommand[bool]):
     """Names a room; False, and nothing written, when a later `TitleSource` (in its order) has named it already.
 
     `by` None is the server itself (a title made by a model). `USER` needs the owner (`forbidden`), whom an open room
@@ -133,7 +136,7 @@ class RenameRoom(Command[bool]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetRoomDeleted(Command[bool]):
+class SetRoomDeleted(RoomCommand[bool]):
     """Deletes (undoably) or restores a room, by those who may name it.
 
     False: it was so already.
@@ -155,7 +158,7 @@ class SetRoomDeleted(Command[bool]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChangeSettings(Command[None]):
+class ChangeSettings(RoomCommand[None]):
     """Sets some of a room's settings, by its owner. Refused: `room_not_found`, `room_protected`, `forbidden`."""
 
     room: RoomId
@@ -169,7 +172,7 @@ class ChangeSettings(Command[None]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MarkRead(Command[int]):
+class MarkRead(RoomCommand[int]):
     """Sets what an actor has read of a room, which never falls and never passes the room's seq; the new value.
 
     In an open room this is what makes a person a member. Writes no event.
@@ -196,7 +199,7 @@ class MarkRead(Command[int]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AddMember(Command[bool]):
+class AddMember(RoomCommand[bool]):
     """Adds an actor to a private room, by its owner; False when it was a member already."""
 
     room: RoomId

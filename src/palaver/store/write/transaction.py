@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import ARRAY, Connection, any_, bindparam, select
 
 from palaver.clock import Clock
 from palaver.model import (
@@ -24,6 +24,7 @@ from palaver.model import (
     Visibility,
 )
 from palaver.policy import Action, check, role_in, room_not_found
+from palaver.store.engine.base import POSTGRESQL
 from palaver.store.engine.statement import Statement, inserting, updating
 from palaver.store.hash_chain import digest_of_data, digest_of_message, linked
 from palaver.store.read.actors import PREFIX, id_of
@@ -44,6 +45,13 @@ _LOCK = Statement(
     .where(rooms.c.id == bindparam("room"))
     .with_for_update(key_share=True, of=rooms),
     "room",
+)
+_LOCK_IN_ORDER = Statement(
+    select(rooms.c.key)
+    .where(rooms.c.id == any_(bindparam("rooms", type_=ARRAY(rooms.c.id.type))))
+    .order_by(rooms.c.key)
+    .with_for_update(key_share=True),
+    "rooms",
 )
 _ACTOR = Statement(
     select(actors.c.key, actors.c.kind, actors.c.id, actors.c.name, actors.c.unused).where(
@@ -131,7 +139,7 @@ Said = tuple[LockedRoom, int, Message, int | None]
 class Transaction:
     """One transaction: `events` collects what is told after the commit, `actors` are those met so far.
 
-    `unused` are the keys of those met of whom nothing is kept yet.
+    `unused` are the keys of those met of whom nothing is kept yet; `located` holds commands with their rooms.
     """
 
     conn: Connection
@@ -141,6 +149,14 @@ class Transaction:
     events: list[Event] = field(default_factory=list[Event])
     actors: dict[ActorId, KnownActor] = field(default_factory=dict[ActorId, KnownActor])
     unused: set[int] = field(default_factory=set[int])
+    located: dict[int, tuple[object, Sequence[RoomId]]] = field(
+        default_factory=dict[int, tuple[object, Sequence[RoomId]]]
+    )
+
+    def lock(self, rooms: Sequence[RoomId]) -> None:
+        """Locks rooms in the order of their keys. On SQLite the transaction has locked them all."""
+        if rooms and self.conn.dialect.name == POSTGRESQL:
+            _LOCK_IN_ORDER.all(self.conn, list(dict.fromkeys(rooms)))
 
     def room(self, room: RoomId, *, deleted_too: bool = False) -> LockedRoom:
         """Locks the room. Refused: `room_not_found`."""

@@ -5,7 +5,7 @@ finish it, in the transaction that stores the message. Locks are taken in the or
 turns alone and passes by those that are locked.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,22 +32,16 @@ from palaver.store.engine.statement import DatabaseNow, Statement, among, insert
 from palaver.store.read.actors import id_of
 from palaver.store.read.turns import asker, get, open_of, selected, turn_of
 from palaver.store.schema import actors, messages, partials, rooms, turn_is_open, turns
-from palaver.store.write.command import Command
-from palaver.store.write.entries import append, mark
+from palaver.store.write.command import Command, RoomCommand
+from palaver.store.write.entries import append, known_room, mark, room_of_message
 from palaver.store.write.new_turns import LEASE_MS, open_turn
 from palaver.store.write.transaction import KnownActor, Transaction, distinct
 
-_ROOM_OF_TURN = Statement(
+_ROOM = Statement(
     select(rooms.c.id)
     .join(turns, turns.c.room_key == rooms.c.key)
     .where(turns.c.id == bindparam("turn")),
     "turn",
-)
-_ROOM_OF_MESSAGE = Statement(
-    select(rooms.c.id)
-    .join(messages, messages.c.room_key == rooms.c.key)
-    .where(messages.c.id == bindparam("message")),
-    "message",
 )
 _LOCK = Statement(
     select(
@@ -137,9 +131,12 @@ class FinishTurn(Command[Message | None]):
         """The code of what went wrong, where something did."""
         return (self.meta.get("error") or NO_DATA).get("code")
 
+    def rooms(self, conn: Connection) -> Sequence[RoomId]:
+        return [row[0] for row in _ROOM.all(conn, self.turn)]
+
     def apply(self, tx: Transaction) -> Message | None:
         """A room that was deleted meanwhile still gets its message: it may be restored."""
-        room_id = room_of(tx.conn, self)
+        room_id = self.room_in(tx)
         if room_id is None:
             return None
         room = tx.room(room_id, deleted_too=True)
@@ -166,11 +163,11 @@ class RetryTurn(Command[Turn]):
     by: ActorId
     goes_on: bool = False
 
+    def rooms(self, conn: Connection) -> Sequence[RoomId]:
+        return room_of_message(conn, self.message)
+
     def apply(self, tx: Transaction) -> Turn:
-        row = _ROOM_OF_MESSAGE.first(tx.conn, self.message)
-        if row is None:
-            raise Refused(Code.MESSAGE_NOT_FOUND, "there is no such message")
-        room, by = tx.writable(row[0], self.by)
+        room, by = tx.writable(known_room(self.room_in(tx)), self.by)
         seq, deleted_ms, trigger_seq, agent_key, digits, name, turn = _ANSWER.one(
             tx.conn, self.message
         )
@@ -188,7 +185,7 @@ class RetryTurn(Command[Turn]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OpenTurn(Command[Turn]):
+class OpenTurn(RoomCommand[Turn]):
     """Opens a turn for an answer that a program writes itself. Refused: `room_not_found`, `forbidden`."""
 
     turn: TurnId
@@ -275,12 +272,3 @@ def end(tx: Transaction, turn: TurnId, failure: str | None = None) -> None:
     _END.run(tx.conn, TurnState.ENDED, tx.now_ms, failure, turn)
     if tx.conn.dialect.name == POSTGRESQL:
         _FORGET.run(tx.conn, turn)
-
-
-def room_of(conn: Connection, command: FinishTurn | RetryTurn) -> RoomId | None:
-    """The room that the command is about, for those who must know before they apply it."""
-    if isinstance(command, FinishTurn):
-        row = _ROOM_OF_TURN.first(conn, command.turn)
-    else:
-        row = _ROOM_OF_MESSAGE.first(conn, command.message)
-    return None if row is None else row[0]

@@ -38,6 +38,8 @@ Committed = Callable[[Sequence[Event]], None]
 
 CODES, OTHER = {"", *Code}, "other"
 """A program that embeds this may end an answer with a code of its own."""
+TRIES = 3
+"""How often what met another process' writing is tried, together and then each command alone."""
 RETRY_MS = 1_000
 """When to come again after the queue was full."""
 
@@ -72,6 +74,7 @@ class Writer:
         owner: str,
         committed: Committed,
         tally: Tally,
+        turns: Sequence[asyncio.Lock],
     ) -> None:
         self._database = database
         self._number = number
@@ -85,6 +88,7 @@ class Writer:
         self._deadline: asyncio.TimerHandle | None = None
         self._stopping = False
         self._tally = tally
+        self._turns = turns
 
     @property
     def queued(self) -> int:
@@ -115,7 +119,7 @@ class Writer:
                 count = min(len(self._queue), self._settings.batch_max)
                 batch = [self._queue.popleft() for _ in range(count)]
                 self._expect(batch)
-                await self._write(batch)
+                await self._write_in_turn(batch)
                 del batch  # nothing of it is kept until the next one comes
                 if self._deadline is not None:
                     self._deadline.cancel()
@@ -139,18 +143,33 @@ class Writer:
 
         self._deadline = self._loop.call_later(self._settings.database_seconds, late)
 
-    async def _write(self, batch: list[_Waiting], *, again: bool = True) -> None:
+    async def _write_in_turn(self, batch: list[_Waiting]) -> None:
+        """Writes it while no other writer is at work, where it may write to any room."""
+        several = len(self._turns) > 1
+        widely = several and any(waiting.command.anywhere for waiting in batch)
+        turns = self._turns if widely else [self._turns[self._number]]
+        for turn in turns:
+            await turn.acquire()
+        try:
+            await self._write(batch)
+        finally:
+            for turn in turns:
+                turn.release()
+
+    async def _write(self, batch: list[_Waiting], tries: int = TRIES) -> None:
         commands = [waiting.command for waiting in batch]
         try:
             results, events = await self._transact(commands)
         except Exception as error:  # noqa: BLE001  the edge of the task: every driver's errors become ours
             fault = errors.temporary(error)
-            if fault is not None:
+            crossed = errors.crossed(error)
+            if tries > 1 and (crossed or isinstance(error, IntegrityError | Overtaken)):
+                # another process stored the same in between (a cid, a handle), which is seen now, or waited for
+                # what this one had while this one waited for it
+                await self._write(batch, tries - 1)
+            elif fault is not None and not (crossed and len(batch) > 1):
                 _log().warning("the database does not take writes", code=fault.code.value)
                 self._fail(batch, fault)
-            elif again and isinstance(error, IntegrityError | Overtaken):
-                # another process stored the same in between (a cid, a handle): now it is seen
-                await self._write(batch, again=False)
             elif len(batch) == 1:
                 _log().exception("a write failed", command=type(commands[0]).__name__)
                 self._fail(batch, errors.internal())
