@@ -34,6 +34,13 @@ def test_the_page_of_the_settings_is_what_the_settings_say() -> None:
         assert Settings.model_fields[name].description, f"{name} has no docstring"
 
 
+def test_the_pages_types_are_the_servers_shapes() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "page_types.py", "--check"], check=False
+    )
+    assert done.returncode == 0, "run scripts/page_types.py"
+
+
 def test_every_error_is_documented_with_its_status() -> None:
     page = read("docs/errors.md")
     codes = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)

@@ -18,7 +18,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from palaver.core.runtime import started
 from palaver.wire.live import frames
-from palaver.wire.live.connection import Connection
+from palaver.wire.live.connection import serve
+from palaver.wire.live.socket import Socket
 
 
 async def test_hello_is_answered_with_who_one_is_and_the_limits(door: Door) -> None:
@@ -406,7 +407,7 @@ async def test_a_request_in_the_very_moment_of_a_goodbye_leaves_no_work_unbegun(
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(Connection(core, scope, receive, send).run())
+                tasks.create_task(serve(core, Socket(scope, receive, send)))
                 await parked.wait()
                 core.good_bye()
             gc.collect()

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from palaver.core.live import items
 from palaver.errors import Code, Refused, Unavailable
@@ -92,7 +93,9 @@ VIEW = items.StreamView(
     ],
 )
 def test_each_item_has_its_frame(item: items.Item, frame: dict[str, Any]) -> None:
-    assert json.loads(frames.encode(item)) == frame
+    told = frames.encode(item)
+    assert json.loads(told) == frame
+    TypeAdapter(frames.Push).validate_json(told, strict=True)
 
 
 def test_an_event_carries_its_message_as_it_is_now() -> None:
@@ -146,6 +149,7 @@ def test_a_subscription_is_answered_by_what_was_missed_or_by_the_newest() -> Non
             streams=(VIEW,),
         )
     )
+    assert reset["mode"] == "reset"
     assert (reset["reason"], reset["before"], len(reset["messages"])) == ("gap", 2, 1)
     assert reset["streams"][0]["text"] == "abc"
 
@@ -158,4 +162,20 @@ def test_an_error_says_whether_and_when_to_try_again() -> None:
         "temporary": False,
     }
     later = frames.error(Unavailable(Code.TOO_BUSY, "Busy.", retry_ms=5))
-    assert (later["temporary"], later["retry_ms"]) == (True, 5)
+    assert (later["temporary"], later.get("retry_ms")) == (True, 5)
+
+
+def test_the_fields_of_a_frame_are_the_parameters_of_what_carries_it_out() -> None:
+    def carries_out(self: object, room: RoomId, seq: int, msg: MessageId | None = None) -> None:
+        raise AssertionError((self, room, seq, msg))
+
+    fields = frames.fields_of(carries_out)
+    frame = {"room": "r_1", "seq": 3, "more": True}
+    assert {name: read(frame, name) for name, read in fields.items()} == {
+        "room": "r_1",
+        "seq": 3,
+        "msg": None,
+    }
+    for name, wrong in (("room", 1), ("room", None), ("seq", "3"), ("seq", None), ("msg", 1)):
+        with pytest.raises(Refused):
+            fields[name]({**frame, name: wrong}, name)

@@ -84,11 +84,11 @@ describe('sending', () => {
   test('accepted becomes stored or rejected when the server says so', async () => {
     const { outbox, asked } = setUp()
     const entry = outbox.add('r_1', 'one')
-    asked[0]!.answer({ t: 'ack', cid: entry.cid, state: 'accepted' })
+    asked[0]!.answer({ t: 'ack', cid: entry.cid, state: 'accepted', msg: 'm_1', seq: null })
     await settled()
     expect(outbox.of('r_1')[0]!.state).toBe('accepted')
     expect([outbox.accepted, outbox.unsent]).toEqual([1, 0])
-    outbox.acknowledged({ t: 'ack', cid: entry.cid, state: 'rejected', code: 'forbidden' })
+    outbox.acknowledged({ t: 'ack', cid: entry.cid, state: 'rejected', msg: 'm_1', seq: null, code: 'forbidden' })
     expect(outbox.of('r_1')[0]).toMatchObject({ state: 'rejected', code: 'forbidden' })
     outbox.resend(entry.cid)
     asked[1]!.answer(stored(entry))

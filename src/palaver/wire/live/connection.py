@@ -10,37 +10,36 @@ A connection owns its reader and nothing else: when it goes, answers go on. It d
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any, cast
 
 import structlog
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from palaver.core.live import items
 from palaver.core.live.reader import Reader
 from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import Actor, MessageId, RoomId, TurnId
-from palaver.strict_json import (
-    Json,
-    dump,
-    load,
-    text_of,
-    text_or_none_of,
-    whole_of,
-    whole_or_none_of,
-)
+from palaver.policy import Action
+from palaver.strict_json import Json, dump, text_of, text_or_none_of, whole_of
 from palaver.wire import auth, shapes
+from palaver.wire.calls import call, calls_of
 from palaver.wire.edge import rates
-from palaver.wire.edge.protocols import FRAMES, KNOWN, LATE_MS, REFUSED, TOO_MANY
+from palaver.wire.edge.protocols import LATE_MS, REFUSED, TOO_MANY
+from palaver.wire.edge.rates import Use
 from palaver.wire.live import frames
+from palaver.wire.live.socket import NOT_THIS_PROTOCOL, Over, Socket, encoded, frame_of
 from palaver.wire.problems import INTERNAL
 
 PATH = "/ws"
 VERSION = 1
 SUBPROTOCOL = "palaver.v1"
 GOING_AWAY, NO_HELLO, NO_PONG = 4000, 4001, 4002
-NOT_THIS_PROTOCOL, OTHER_VERSION, NOT_ALLOWED = 4500, 4501, 4503
+OTHER_VERSION, NOT_ALLOWED = 4501, 4503
 UNEXPECTED = 1011
 TYPING_SECONDS = 3.0
 BUSY_MS = 1_000
@@ -52,16 +51,7 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 
 log = structlog.stdlib.get_logger()
 
-_PING = dump({"t": "ping"})
-
-
-class _Over(Exception):
-    """The connection ends: by us with a close code, or None because the client has left."""
-
-    def __init__(self, code: int | None, reason: str = "") -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
+_PING = dump(frames.Ping(t="ping"))
 
 
 class Live:
@@ -74,77 +64,167 @@ class Live:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] == "websocket" and scope["path"] == PATH:
-            await Connection(self._core, scope, receive, send).run()
+            await serve(self._core, Socket(scope, receive, send))
         else:
             await self.app(scope, receive, send)
 
 
+async def serve(core: Core, socket: Socket) -> None:
+    """Serves a client until one of the two ends it."""
+    try:
+        await socket.accept(SUBPROTOCOL)
+        hello = await _greeted(core, socket)
+        socket.scope["headers"] = []  # they take 2 KiB, and nobody asks for them any more
+        with core.chat.reader(hello.actor) as reader:
+            over = await _talked(core, socket, reader, hello)
+    except Over as end:
+        over = end
+    if over.code is not None:
+        with suppress(Over):
+            await socket.close(over.code, over.reason)
+
+
+async def _talked(core: Core, socket: Socket, reader: Reader, hello: "Hello") -> Over:
+    """Runs a connection's tasks until one of them ends it, and says how."""
+    over = Over(None)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            await Connection(core, socket, reader, tasks, hello).run(hello.last)
+    except* Over as ends:
+        found = [end for end in ends.exceptions if isinstance(end, Over)]
+        over = next((end for end in found if end.code is not None), over)
+    except* Exception:
+        log.exception("connection.failed")
+        over = Over(UNEXPECTED)
+    return over
+
+
+# hello
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """Who a client is: `visitor` makes a guest of one who is none yet. `last`: the seqs that it knew, in `epoch`."""
+
+    actor: Actor
+    visitor: str | None
+    epoch: str | None
+    last: dict[str, int]
+
+
+async def _greeted(core: Core, socket: Socket) -> Hello:
+    """Waits for the client to say who it is."""
+    try:
+        async with asyncio.timeout(core.settings.hello_seconds):
+            while True:
+                frame = await _first_frame(socket)
+                try:
+                    return await _welcomed(core, socket, frame)
+                except PalaverError as problem:
+                    await socket.error(problem, frame)
+                    if problem.code is Code.UNAUTHENTICATED:
+                        raise Over(NOT_ALLOWED, problem.detail) from None
+    except TimeoutError:
+        raise Over(NO_HELLO, "no hello in time") from None
+
+
+async def _first_frame(socket: Socket) -> Json:
+    try:
+        frame = frame_of(await socket.next())
+    except Refused:
+        frame = {}
+    if frame.get("t") != "hello":
+        raise Over(NOT_THIS_PROTOCOL, "the first frame must be hello")
+    return frame
+
+
+async def _welcomed(core: Core, socket: Socket, frame: Json) -> Hello:
+    settings = core.settings
+    if frame.get("v") != VERSION:
+        await socket.error(Refused(Code.BAD_REQUEST, "This server speaks version 1."), frame)
+        raise Over(OTHER_VERSION, "this server speaks version 1")
+    epoch, last = _last_known(frame.get("last"))
+    token = text_or_none_of(frame, "token")
+    actor, visitor = await auth.of_socket(core.identity, socket.scope, token)
+    if actor is None:
+        raise Refused(
+            Code.UNAUTHENTICATED, "Nobody is known by that token or cookie. Get one from /api."
+        )
+    ping = settings.ping_seconds
+    welcome: frames.Welcome = {
+        "t": "welcome",
+        "v": VERSION,
+        "epoch": core.epoch,
+        "me": shapes.me(actor),
+        "ping": int(ping) if ping.is_integer() else ping,
+        "limits": {
+            "frame": settings.frame_bytes_max,
+            "text": settings.text_chars_max,
+            "inflight": settings.inflight_max,
+            "rooms": settings.rooms_per_connection_max,
+        },
+        "db": "up" if core.db_up else "down",
+    }
+    await socket.reply(welcome, frame, known=True)
+    return Hello(actor=actor, visitor=visitor, epoch=epoch, last=last)
+
+
+def _last_known(last: Any) -> tuple[str | None, dict[str, int]]:
+    """The epoch that a client knew, and the seq of each room."""
+    if last is None:
+        return None, {}
+    known = cast("Json", last) if isinstance(last, dict) else {}
+    epoch, rooms = text_of(known, "epoch"), known.get("rooms", {})
+    if not isinstance(rooms, dict):
+        raise Refused(Code.BAD_REQUEST, "The field 'last.rooms' must be an object.")
+    found = cast("Json", rooms)
+    return epoch, {room: whole_of(found, room) for room in found}
+
+
+class State(Enum):
+    """How far a connection is, from the welcome on.
+
+    `IDLE` becomes `WORKING` when a request comes, and is again when none waits any more. Both become `ENDED` by
+    whatever ends the connection, for ever: no task and no timer is started from then on.
+    """
+
+    IDLE = auto()
+    WORKING = auto()
+    ENDED = auto()
+
+
 class Connection:
-    """One client."""
+    """One client who was welcomed."""
 
     __slots__ = (
-        *("_actor", "_core", "_ended", "_epoch", "_out", "_pulled", "_reader", "_receive"),
-        *("_rooms", "_scope", "_send", "_tasks", "_timer", "_typed", "_visitor"),
-        *("_waiting", "_working"),
+        *("_actor", "_core", "_epoch", "_out", "_pulled", "_reader", "_rooms", "_socket"),
+        *("_state", "_tasks", "_timer", "_typed", "_visitor", "_waiting"),
     )
 
-    def __init__(self, core: Core, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, core: Core, socket: Socket, reader: Reader, tasks: asyncio.TaskGroup, hello: Hello
+    ) -> None:
         self._core = core
-        self._scope = scope
-        self._receive = receive
-        self._send = send
+        self._socket = socket
+        self._reader = reader
+        self._tasks = tasks
+        self._actor = hello.actor
+        self._visitor = hello.visitor
+        self._epoch = hello.epoch
+        self._state = State.IDLE
         self._waiting: list[Json] = []  # an empty deque takes 760 bytes, for ever
-        self._working = False
-        self._ended = False
         self._out = asyncio.Lock()
         self._pulled: list[items.Item] = []
         self._rooms: set[RoomId] = set()
-        self._epoch: str | None = None
         self._typed: dict[RoomId, float] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._actor: Actor
-        self._visitor: str | None = None
-        self._reader: Reader
-        self._tasks: asyncio.TaskGroup
 
-    async def run(self) -> None:
-        """Serves the client until one of the two ends it."""
-        if (await self._receive())["type"] != "websocket.connect":
-            return
-        offered = self._scope.get("subprotocols", ())
-        chosen = SUBPROTOCOL if SUBPROTOCOL in offered else None
-        over = _Over(None)
-        try:
-            await self._send({"type": "websocket.accept", "subprotocol": chosen})
-            last = await self._hello()
-            self._scope["headers"] = []  # they take 2 KiB, and nobody asks for them any more
-            with self._core.chat.reader(self._actor) as self._reader:
-                over = await self._talk(last)
-        except _Over as end:
-            over = end
-        except OSError:
-            return  # the client has left before it was welcomed
-        finally:
-            self._stop_timer()
-        if over.code is not None:
-            await self._close(over.code, over.reason)
-
-    async def _talk(self, last: Json) -> _Over:
-        """Runs the tasks until one of them ends the connection, and says how."""
-        over = _Over(None)
-        try:
-            async with asyncio.TaskGroup() as self._tasks:
-                self._start(self._write)
-                self._start_work(last)
-                self._ping_later()
-                await self._ending_all(self._read)
-        except* _Over as ends:
-            found = [end for end in ends.exceptions if isinstance(end, _Over)]
-            over = next((end for end in found if end.code is not None), over)
-        except* Exception:
-            log.exception("connection.failed")
-            over = _Over(UNEXPECTED)
-        return over
+    async def run(self, last: dict[str, int]) -> None:
+        """Subscribes to the rooms that the client knew, then reads until one of the two ends it: raises `Over`."""
+        self._start(self._write)
+        self._start_work(last)
+        self._ping_later()
+        await self._ending_all(self._read)
 
     def _start(self, work: Work) -> None:
         self._tasks.create_task(self._ending_all(work))
@@ -154,227 +234,158 @@ class Connection:
         try:
             await work()
         except BaseException:
-            self._ended = True  # before the group ends the others: no timer starts a task in it now
+            self._state = (
+                State.ENDED
+            )  # before the group ends the others: no timer starts a task in it now
             self._stop_timer()
             raise
-
-    # hello
-
-    async def _hello(self) -> Json:
-        """Waits for the client to say who it is; what it last knew of its rooms."""
-        try:
-            async with asyncio.timeout(self._core.settings.hello_seconds):
-                while True:
-                    frame = await self._first_frame()
-                    try:
-                        return await self._welcome(frame)
-                    except PalaverError as problem:
-                        await self._error(problem, frame)
-                        if problem.code is Code.UNAUTHENTICATED:
-                            raise _Over(NOT_ALLOWED, problem.detail) from None
-        except TimeoutError:
-            raise _Over(NO_HELLO, "no hello in time") from None
-
-    async def _first_frame(self) -> Json:
-        try:
-            frame = load((await self._next_message())["text"].encode())
-        except Refused:
-            frame = {}
-        if frame.get("t") != "hello":
-            raise _Over(NOT_THIS_PROTOCOL, "the first frame must be hello")
-        return frame
-
-    async def _welcome(self, frame: Json) -> Json:
-        core, settings = self._core, self._core.settings
-        if frame.get("v") != VERSION:
-            await self._error(Refused(Code.BAD_REQUEST, "This server speaks version 1."), frame)
-            raise _Over(OTHER_VERSION, "this server speaks version 1")
-        rooms = self._last_known(frame.get("last"))
-        token = text_or_none_of(frame, "token")
-        actor, self._visitor = await auth.of_socket(core.identity, self._scope, token)
-        if actor is None:
-            raise Refused(
-                Code.UNAUTHENTICATED, "Nobody is known by that token or cookie. Get one from /api."
-            )
-        self._actor = actor
-        ping = settings.ping_seconds
-        limits = {
-            "frame": settings.frame_bytes_max,
-            "text": settings.text_chars_max,
-            "inflight": settings.inflight_max,
-            "rooms": settings.rooms_per_connection_max,
-        }
-        welcome: Json = {"t": "welcome", "v": VERSION, "epoch": core.epoch, "me": shapes.me(actor)}
-        welcome |= {"ping": int(ping) if ping.is_integer() else ping, "limits": limits}
-        welcome["db"] = "up" if core.db_up else "down"
-        await self._put(_encoded(welcome, frame), known=True)
-        return rooms
-
-    def _last_known(self, last: Any) -> Json:
-        """The seq of each room that a client knew, and under which epoch."""
-        if last is None:
-            return {}
-        known = cast("Json", last) if isinstance(last, dict) else {}
-        self._epoch = text_of(known, "epoch")
-        rooms = known.get("rooms", {})
-        if not isinstance(rooms, dict):
-            raise Refused(Code.BAD_REQUEST, "The field 'last.rooms' must be an object.")
-        found = cast("Json", rooms)
-        return {room: whole_of(found, room) for room in found}
 
     # reading
 
     async def _read(self) -> None:
         while True:
             await asyncio.sleep(0)  # many frames may lie ready, and others want their turn too
-            message = await self._next_message()
+            message = await self._socket.next()
             if message[REFUSED] > self._core.settings.frames_per_second:
-                raise _Over(TOO_MANY, "too many frames")  # it was told, and does not mind
+                raise Over(TOO_MANY, "too many frames")  # it was told, and does not mind
             try:
-                frame = load(message["text"].encode())
+                frame = frame_of(message)
             except Refused as problem:
-                await self._error(problem, {})
+                await self._socket.error(problem, {})
                 continue
             if message[LATE_MS]:
                 too_many = "That is too many frames a second."
                 late = Unavailable(Code.RATE_LIMITED, too_many, retry_ms=message[LATE_MS])
-                await self._error(late, frame)
+                await self._socket.error(late, frame)
             else:
                 await self._take(frame)
-
-    async def _next_message(self) -> Message:
-        message = await self._receive()
-        if message["type"] == "websocket.disconnect":
-            raise _Over(None)
-        if "text" not in message:
-            raise _Over(NOT_THIS_PROTOCOL, "frames are text")
-        return message
 
     async def _take(self, frame: Json) -> None:
         """Answers at once what waits for nothing, and queues the rest."""
         match frame.get("t"):
-            case "ping":
-                await self._reply({"t": "pong"}, frame)
-            case "pong":
-                self._ping_later()
+            case "ping" | "pong":
+                await self._carry_out(frame)
             case _ if len(self._waiting) >= self._core.settings.inflight_max:
                 most = f"At most {self._core.settings.inflight_max} requests at once."
-                await self._error(Unavailable(Code.TOO_BUSY, most, retry_ms=BUSY_MS), frame)
+                await self._socket.error(Unavailable(Code.TOO_BUSY, most, retry_ms=BUSY_MS), frame)
             case _:
                 self._waiting.append(frame)
                 self._start_work({})
 
     # working
 
-    def _start_work(self, last: Json) -> None:
-        if not self._working and (last or self._waiting):
-            self._working = True
+    def _start_work(self, last: dict[str, int]) -> None:
+        if self._state is State.IDLE and (last or self._waiting):
+            self._state = State.WORKING
             self._start(lambda: self._work(last))
 
-    async def _work(self, last: Json) -> None:
+    async def _work(self, last: dict[str, int]) -> None:
         for room, since in last.items():
             await self._carry_out({"t": "sub", "room": room, "since": since})
         while self._waiting:
             await self._carry_out(self._waiting[0])
             del self._waiting[0]
-        self._working = False
+        if self._state is State.WORKING:
+            self._state = State.IDLE
 
     async def _carry_out(self, frame: Json) -> None:
         try:
-            replies = _encoded(await self._call(frame), frame)
+            replies = await self._call(frame)
         except PalaverError as problem:
             if problem.code is Code.UNAUTHENTICATED:
                 # a guest who was deleted, having left nothing: who comes again with that token is made again
-                raise _Over(GOING_AWAY, problem.detail) from None
-            await self._error(problem, frame)
+                raise Over(GOING_AWAY, problem.detail) from None
+            await self._socket.error(problem, frame)
         except Exception:  # the edge of a request: the connection goes on
             log.exception("frame.failed", t=str(frame.get("t")))
-            await self._error(INTERNAL, frame)
+            await self._socket.error(INTERNAL, frame)
         else:
-            await self._put(replies)
+            if replies:
+                await self._socket.put(replies)
             if frame["t"] == "sub":
                 self._reader.start(RoomId(frame["room"]))
 
-    async def _call(self, frame: Json) -> Json | None:
-        """Carries a request out; None where nothing is to be said."""
-        match frame.get("t"):
-            case "sub":
-                return await self._subscribe(frame)
-            case "unsub":
-                await self._leave(RoomId(text_of(frame, "room")))
-            case "send":
-                return await self._say(frame)
-            case "stop":
-                turn = TurnId(text_of(frame, "turn"))
-                await self._core.turns.stop(self._actor, turn)
-            case "retry":
-                message = MessageId(text_of(frame, "msg"))
-                await self._enter()
-                goes_on = text_or_none_of(frame, "mode") == "continue"
-                turn = await self._core.turns.retry(self._actor, message, goes_on=goes_on)
-                return {"t": "ok", "turn": turn.id}
-            case "typing":
-                await self._typing(RoomId(text_of(frame, "room")))
-            case "read":
-                await self._note_read(frame)
-            case "watch":
-                await self._reader.watch()
-            case "hello":
-                raise Refused(Code.BAD_REQUEST, "This connection has been greeted already.")
-            case _:
-                raise Refused(Code.UNKNOWN_FRAME, "There is no such frame in palaver.v1.")
-        return {"t": "ok"} if "id" in frame else None
+    async def _call(self, frame: Json) -> list[bytes]:
+        """Carries a request out; the reply, if there is one, as bytes: nothing else of it is kept meanwhile."""
+        known = _REQUESTS.get(str(frame.get("t")))
+        if known is None:
+            raise Refused(Code.UNKNOWN_FRAME, "There is no such frame in palaver.v1.")
+        carry_out, fields, use = known
+        given = {name: read(frame, name) for name, read in fields.items()}
+        if use is not None:
+            await self._enter(use)
+        reply = await carry_out(self, **given)
+        if reply is None:
+            return [encoded(frames.Ok(t="ok"), frame)] if "id" in frame else []
+        return [encoded(reply, frame)]
 
-    async def _subscribe(self, frame: Json) -> Json:
-        room = RoomId(text_of(frame, "room"))
-        since = whole_or_none_of(frame, "since")
+    async def _enter(self, use: Use) -> None:
+        """Before something is written: counts it, and makes a guest of a visitor. Unavailable: `rate_limited`."""
+        rates.take(self._socket.scope, use)
+        if self._visitor is not None:
+            self._actor = await auth.entered(self._core, self._socket.scope, self._visitor)
+            self._visitor = None
+
+    @call("frame", "hello", None)
+    async def hello(self) -> None:
+        """Refuses a second greeting."""
+        raise Refused(Code.BAD_REQUEST, "This connection has been greeted already.")
+
+    @call("frame", "ping", None)
+    async def ping(self) -> frames.Pong:
+        """Gives a sign of life."""
+        return {"t": "pong"}
+
+    @call("frame", "pong", None)
+    async def pong(self) -> None:
+        """Takes a sign of life."""
+        self._ping_later()
+
+    @call("frame", "sub", Action.READ)
+    async def sub(self, room: RoomId, since: int | None = None) -> frames.SubReply:
+        """Follows a room, from `since` on."""
         again = room in self._rooms
         if again:
-            await self._leave(room)
+            await self.unsub(room)
         # What this connection has been given here is of our epoch; what it brought along is of its own.
         epoch = None if again else self._epoch
         joined = await self._reader.subscribe(room, since, epoch=epoch)
         self._rooms.add(room)
         return frames.joined(joined)
 
-    async def _leave(self, room: RoomId) -> None:
+    @call("frame", "unsub", None)
+    async def unsub(self, room: RoomId) -> None:
         """Leaves a room; nothing of it is sent any more, not even what was pulled already."""
         async with self._out:
             self._reader.unsubscribe(room)
             self._rooms.discard(room)
             self._pulled = [item for item in self._pulled if _room_of(item) != room]
 
-    async def _say(self, frame: Json) -> Json:
-        reply_to = text_or_none_of(frame, "reply_to")
-        cid = text_of(frame, "cid")
-        await self._enter()
+    @call("frame", "send", Action.WRITE, use=Use.MESSAGES)
+    async def send(
+        self, room: RoomId, cid: str, text: str, reply_to: MessageId | None = None
+    ) -> frames.Ack:
+        """Says something."""
         sent = await self._core.chat.send(
-            self._actor,
-            RoomId(text_of(frame, "room")),
-            text=text_of(frame, "text"),
-            cid=cid,
-            reply_to=None if reply_to is None else MessageId(reply_to),
-            reader=self._reader,
+            self._actor, room, text=text, cid=cid, reply_to=reply_to, reader=self._reader
         )
-        ack: Json = {"t": "ack", "cid": cid, "state": sent.state, "msg": sent.id}
-        return ack | {"seq": sent.seq, "dup": sent.dup}
+        seq, dup = sent.seq, sent.dup
+        return frames.Ack(t="ack", cid=cid, state=sent.state, msg=sent.id, seq=seq, dup=dup)
 
-    async def _note_read(self, frame: Json) -> None:
-        """What a visitor reads is not noted; who became a guest by another call is one here, too."""
-        room, seq = RoomId(text_of(frame, "room")), whole_of(frame, "seq")
-        if self._visitor is not None and await self._core.identity.actor(self._visitor) is not None:
-            self._visitor = None
-        if self._visitor is None:
-            await self._core.chat.mark_read(self._actor, room, seq, reader=self._reader)
+    @call("frame", "stop", Action.TAKE_BACK)
+    async def stop(self, turn: TurnId) -> None:
+        """Stops an answer; what came of it is stored."""
+        await self._core.turns.stop(self._actor, turn)
 
-    async def _enter(self) -> None:
-        """Before something is written: counts it, and makes a guest of a visitor. Unavailable: `rate_limited`."""
-        rates.take(self._scope, rates.Use.MESSAGES)
-        if self._visitor is not None:
-            self._actor = await auth.entered(self._core, self._scope, self._visitor)
-            self._visitor = None
+    @call("frame", "retry", Action.TAKE_BACK, use=Use.MESSAGES)
+    async def retry(self, msg: MessageId, mode: str | None = None) -> frames.Ok:
+        """Answers again; with `mode` `continue`, goes on where an answer ended."""
+        turn = await self._core.turns.retry(self._actor, msg, goes_on=mode == "continue")
+        return {"t": "ok", "turn": turn.id}
 
-    async def _typing(self, room: RoomId) -> None:
+    @call("frame", "typing", Action.WRITE)
+    async def typing(self, room: RoomId) -> None:
+        """Tells others that this person is typing, now and then."""
         now = self._core.clock.monotonic()
         if now - self._typed.get(room, -TYPING_SECONDS) < TYPING_SECONDS:
             return
@@ -382,6 +393,19 @@ class Connection:
             self._typed.clear()
         self._typed[room] = now
         await self._core.chat.typing(self._actor, room)
+
+    @call("frame", "read", Action.READ)
+    async def read(self, room: RoomId, seq: int) -> None:
+        """Notes what a person has read, not a visitor; who became a guest by another call is one here, too."""
+        if self._visitor is not None and await self._core.identity.actor(self._visitor) is not None:
+            self._visitor = None
+        if self._visitor is None:
+            await self._core.chat.mark_read(self._actor, room, seq, reader=self._reader)
+
+    @call("frame", "watch", None)
+    async def watch(self) -> None:
+        """Follows what changes in all of a person's rooms."""
+        await self._reader.watch()
 
     # writing
 
@@ -404,44 +428,21 @@ class Connection:
                 closing = any(item.__class__ is items.Closing for item in self._pulled)
                 self._pulled = []  # while a slow client takes the bytes, nothing else of them is kept
                 if payloads:
-                    await self._put(payloads)
+                    await self._socket.put(payloads)
                     del payloads
             if closing:
-                raise _Over(GOING_AWAY, "going away")
-
-    async def _reply(self, reply: Json, frame: Json) -> None:
-        await self._put(_encoded(reply, frame))
-
-    async def _error(self, problem: PalaverError, frame: Json) -> None:
-        reply = frames.error(problem)
-        if isinstance(frame.get("room"), str):
-            reply["room"] = frame["room"]
-        await self._reply(reply, frame)
-
-    async def _put(self, payloads: Sequence[bytes], *, known: bool = False) -> None:
-        """Sends frames, all in one piece. Waits for a slow reader, until `transport` cuts it off."""
-        told = {KNOWN: True} if known else {}
-        try:
-            await self._send({"type": FRAMES, "frames": payloads, **told})
-        except OSError:  # the server's word for a client that has left
-            raise _Over(None) from None
-
-    async def _close(self, code: int, reason: str) -> None:
-        try:
-            await self._send({"type": "websocket.close", "code": code, "reason": reason})
-        except OSError:
-            return
+                raise Over(GOING_AWAY, "going away")
 
     # are you still there?
 
     def _ping_later(self) -> None:
         self._stop_timer()
-        if not self._ended:
+        if self._state is not State.ENDED:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._core.settings.ping_seconds, self._ping)
 
     def _ping(self) -> None:
-        self._start(lambda: self._put([_PING]))
+        self._start(lambda: self._socket.put([_PING]))
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._core.settings.pong_seconds, self._no_pong)
 
@@ -449,25 +450,12 @@ class Connection:
         self._start(lambda: self._end(NO_PONG, "no pong in time"))
 
     async def _end(self, code: int, reason: str) -> None:
-        raise _Over(code, reason)
+        raise Over(code, reason)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _encoded(reply: Json | None, frame: Json) -> list[bytes]:
-    """The reply to a frame, if there is one, as bytes: that is all that is kept while a slow client takes it."""
-    if reply is None:
-        return []
-    number = frame.get("id")
-    if number is not None:
-        if type(number) not in {int, float}:
-            reply = frames.error(Refused(Code.BAD_REQUEST, "The field 'id' must be a number."))
-        else:
-            reply["id"] = number
-    return [dump(reply)]
 
 
 def _room_of(item: items.Item) -> RoomId | None:
@@ -480,3 +468,14 @@ def _room_of(item: items.Item) -> RoomId | None:
             return None
         case _:
             return item.room
+
+
+_REQUESTS = {
+    declared.path: (
+        getattr(Connection, name),
+        frames.fields_of(getattr(Connection, name)),
+        declared.use,
+    )
+    for declared, name in calls_of(Connection)
+}
+"""How each frame is carried out: by whom, with which fields, and what is counted."""

@@ -1,83 +1,348 @@
-"""The JSON of `palaver.v1`: values to JSON. It knows neither sockets nor HTTP."""
+"""The frames of `palaver.v1`: what the server sends, as shapes, and how the fields of a client's frame are read."""
+
+from collections.abc import Callable
+from inspect import signature
+from typing import Any, Literal, NotRequired, get_args
+
+from typing_extensions import TypedDict
 
 from palaver.core.live import items
 from palaver.errors import PalaverError
-from palaver.strict_json import Json, dump
+from palaver.strict_json import (
+    Json,
+    dump,
+    text_of,
+    text_or_none_of,
+    whole_of,
+    whole_or_none_of,
+)
 from palaver.wire import shapes
+from palaver.wire.shapes import moment
 
-# frames of the server
+# what is pushed
 
 
-def encode(item: items.Item) -> bytes:  # noqa: C901, PLR0912  one arm for each kind of item
-    """What a live reader is pushed. Made once for each item and shared by all its readers."""
+class Happened(shapes.RoomEvent):
+    """Something happened in a room that the client follows."""
+
+    t: Literal["ev"]
+
+
+class StreamOpened(TypedDict):
+    """An answer begins."""
+
+    t: Literal["s.open"]
+    room: str
+    msg: str
+    turn: str
+    by: str
+    name: str
+    after: int
+
+
+class StreamDelta(TypedDict):
+    """More of an answer: `x` is text, `r` reasoning."""
+
+    t: Literal["s.d"]
+    room: str
+    msg: str
+    n: int
+    x: NotRequired[str]
+    r: NotRequired[str]
+
+
+class StreamEnded(TypedDict):
+    """An answer ended without a message."""
+
+    t: Literal["s.end"]
+    room: str
+    msg: str
+
+
+class Typing(TypedDict):
+    """Somebody is typing."""
+
+    t: Literal["typing"]
+    room: str
+    by: str
+    name: str
+
+
+class RoomNotice(TypedDict):
+    """Something changed in one of a person's rooms: `new` messages of others, and kinds of events."""
+
+    t: Literal["room"]
+    room: str
+    seq: int
+    at: str
+    new: int
+    k: list[str]
+
+
+class ReadMark(TypedDict):
+    """The same person has read so far, on another connection."""
+
+    t: Literal["read"]
+    room: str
+    seq: int
+
+
+class Draft(TypedDict):
+    """A message that the server keeps while its database is away."""
+
+    msg: str
+    by: str
+    name: str
+    text: str
+    cid: str
+    at: str
+
+
+class Drafted(Draft):
+    """A message was accepted."""
+
+    t: Literal["draft"]
+    room: str
+
+
+class Ack(TypedDict):
+    """The reply to `send`; or a push, with `room`, about a message that was accepted earlier."""
+
+    t: Literal["ack"]
+    cid: str
+    state: Literal["stored", "accepted", "rejected"]
+    msg: str
+    seq: int | None
+    dup: NotRequired[bool]
+    room: NotRequired[str]
+    code: NotRequired[str]
+    detail: NotRequired[str | None]
+
+
+class Unsubscribed(TypedDict):
+    """The server ends a subscription."""
+
+    t: Literal["unsub"]
+    room: str
+    code: str
+    detail: str
+
+
+class DatabaseState(TypedDict):
+    """The database went away or came back."""
+
+    t: Literal["db"]
+    state: Literal["up", "down"]
+
+
+class Bye(TypedDict):
+    """The server closes the connection soon."""
+
+    t: Literal["bye"]
+    retry_ms: int
+
+
+class Ping(TypedDict):
+    """A sign of life is asked for."""
+
+    t: Literal["ping"]
+
+
+# what is replied
+
+
+class Limits(TypedDict):
+    """The bounds of a connection."""
+
+    frame: int
+    text: int
+    inflight: int
+    rooms: int
+
+
+class Welcome(TypedDict):
+    """The reply to `hello`."""
+
+    t: Literal["welcome"]
+    v: int
+    epoch: str
+    me: shapes.Me
+    ping: float
+    limits: Limits
+    db: Literal["up", "down"]
+
+
+class SubResume(TypedDict):
+    """The reply to `sub`: what was missed."""
+
+    t: Literal["sub"]
+    room: str
+    mode: Literal["resume"]
+    seq: int
+    events: list[shapes.RoomEvent]
+    streams: list[shapes.StreamState]
+
+
+class SubReset(TypedDict):
+    """The reply to `sub`: the newest messages, in the place of what the client had."""
+
+    t: Literal["sub"]
+    room: str
+    mode: Literal["reset"]
+    reason: Literal["new", "gap", "epoch"]
+    seq: int
+    messages: list[shapes.Message]
+    before: int | None
+    streams: list[shapes.StreamState]
+
+
+class Ok(TypedDict):
+    """The reply to what has no other. `turn`: of `retry`."""
+
+    t: Literal["ok"]
+    turn: NotRequired[str]
+
+
+class Pong(TypedDict):
+    """A sign of life."""
+
+    t: Literal["pong"]
+
+
+class ErrorFrame(TypedDict):
+    """Why a frame was not carried out."""
+
+    t: Literal["err"]
+    code: str
+    detail: str
+    temporary: bool
+    retry_ms: NotRequired[int]
+    room: NotRequired[str]
+
+
+SubReply = SubResume | SubReset
+Reply = SubReply | Ack | Welcome | Ok
+Push = (
+    Happened | SubReply | StreamOpened | StreamDelta | StreamEnded | Drafted | Typing | ReadMark
+) | (Unsubscribed | DatabaseState | Bye | Pong | Ping | Ack | RoomNotice | ErrorFrame)
+
+
+def encode(item: items.Item) -> bytes:
+    """Encodes what a live reader is pushed: once for each item, for all its readers."""
+    return dump(pushed(item))
+
+
+def pushed(item: items.Item) -> Push:  # noqa: C901, PLR0911, PLR0912  one arm for each kind of item
+    """Builds the frame of an item."""
     match item:
         case items.Happened():
-            frame: Json = {"t": "ev", **shapes.event(item.event)}
-        case items.Opened(stream=view):
-            frame = {"t": "s.open", "room": view.room, "msg": view.message, "turn": view.turn}
-            frame |= {"by": view.agent, "name": view.agent_name, "after": view.after}
+            return {"t": "ev", **shapes.event(item.event)}
         case items.Delta():
-            frame = {"t": "s.d", "room": item.room, "msg": item.message, "n": item.n}
+            delta: StreamDelta = {"t": "s.d", "room": item.room, "msg": item.message, "n": item.n}
             if item.text:
-                frame["x"] = item.text
+                delta["x"] = item.text
             if item.reasoning:
-                frame["r"] = item.reasoning
-        case items.Ended():
-            frame = {"t": "s.end", "room": item.room, "msg": item.message}
-        case items.Typing():
-            frame = {"t": "typing", "room": item.room, "by": item.actor, "name": item.name}
-        case items.RoomChanged():
-            frame = {
-                "t": "room",
-                "room": item.room,
-                "seq": item.seq,
-                "at": shapes.moment(item.at_ms),
+                delta["r"] = item.reasoning
+            return delta
+        case items.Opened(stream=view):
+            return {
+                "t": "s.open",
+                "room": view.room,
+                "msg": view.message,
+                "turn": view.turn,
+                "by": view.agent,
+                "name": view.agent_name,
+                "after": view.after,
             }
-            frame |= {"new": item.new, "k": list(item.types)}
+        case items.Ended():
+            return {"t": "s.end", "room": item.room, "msg": item.message}
+        case items.Typing():
+            return {"t": "typing", "room": item.room, "by": item.actor, "name": item.name}
+        case items.RoomChanged(room=room, seq=seq, new=new):
+            at, kinds = moment(item.at_ms), list[str](item.types)
+            return RoomNotice(t="room", room=room, seq=seq, at=at, new=new, k=kinds)
         case items.ReadMark():
-            frame = {"t": "read", "room": item.room, "seq": item.seq}
+            return {"t": "read", "room": item.room, "seq": item.seq}
         case items.Drafted():
-            frame = {"t": "draft", "room": item.room, "msg": item.message, "by": item.actor}
-            frame |= {"name": item.name, "text": item.text, "cid": item.cid}
-            frame["at"] = shapes.moment(item.accepted_ms)
+            return _draft(item)
         case items.Settled():
-            frame = {"t": "ack", "room": item.room, "cid": item.cid, "msg": item.message}
-            frame |= {"state": "stored" if item.code is None else "rejected", "seq": item.seq}
-            if item.code is not None:
-                frame |= {"code": item.code, "detail": item.detail}
+            return _settled(item)
         case items.Unsubscribed():
-            frame = {"t": "unsub", "room": item.room, "code": item.code, "detail": item.detail}
+            return {"t": "unsub", "room": item.room, "code": item.code, "detail": item.detail}
         case items.DatabaseState():
-            frame = {"t": "db", "state": "up" if item.up else "down"}
+            return {"t": "db", "state": "up" if item.up else "down"}
         case items.Closing():
-            frame = {"t": "bye", "retry_ms": item.retry_ms}
-    return dump(frame)
+            return {"t": "bye", "retry_ms": item.retry_ms}
 
 
-def joined(value: items.Joined) -> Json:
-    """The answer to `sub`, without `id`."""
-    frame: Json = {"t": "sub", "room": value.room, "mode": value.mode}
-    if value.mode == "resume":
-        frame |= {"seq": value.seq, "events": [shapes.event(one) for one in value.events]}
-    else:
-        frame |= {
-            "reason": value.reason,
-            "seq": value.seq,
-            "messages": [shapes.message(one) for one in value.messages],
-            "before": value.before,
-        }
-    frame["streams"] = [shapes.stream(view) for view in value.streams]
-    return frame
-
-
-def error(problem: PalaverError) -> Json:
-    """`err`, without `id`."""
-    frame: Json = {
-        "t": "err",
-        "code": problem.code,
-        "detail": problem.detail,
-        "temporary": problem.temporary,
+def _draft(item: items.Drafted) -> Drafted:
+    return {
+        "t": "draft",
+        "room": item.room,
+        "msg": item.message,
+        "by": item.actor,
+        "name": item.name,
+        "text": item.text,
+        "cid": item.cid,
+        "at": moment(item.accepted_ms),
     }
-    if problem.retry_ms is not None:
-        frame["retry_ms"] = problem.retry_ms
-    return frame
+
+
+def _settled(item: items.Settled) -> Ack:
+    state = "stored" if item.code is None else "rejected"
+    ack = Ack(t="ack", room=item.room, cid=item.cid, msg=item.message, state=state, seq=item.seq)
+    return ack if item.code is None else {**ack, "code": item.code, "detail": item.detail}
+
+
+def joined(value: items.Joined) -> SubReply:
+    """Builds the reply to `sub`, without `id`."""
+    streams = [shapes.stream(view) for view in value.streams]
+    if value.reason is None:
+        events = [shapes.event(one) for one in value.events]
+        return SubResume(
+            t="sub", room=value.room, mode="resume", seq=value.seq, events=events, streams=streams
+        )
+    return {
+        "t": "sub",
+        "room": value.room,
+        "mode": "reset",
+        "reason": value.reason,
+        "seq": value.seq,
+        "messages": [shapes.message(one) for one in value.messages],
+        "before": value.before,
+        "streams": streams,
+    }
+
+
+def error(problem: PalaverError) -> ErrorFrame:
+    """Builds `err`, without `id`."""
+    code, detail, temporary = problem.code, problem.detail, problem.temporary
+    frame = ErrorFrame(t="err", code=code, detail=detail, temporary=temporary)
+    return frame if problem.retry_ms is None else {**frame, "retry_ms": problem.retry_ms}
+
+
+# what a client sends
+
+Read = Callable[[Json, str], Any]
+
+_READ: dict[tuple[type, bool], Read] = {
+    (str, False): text_of,
+    (str, True): text_or_none_of,
+    (int, False): whole_of,
+    (int, True): whole_or_none_of,
+}
+
+
+def fields_of(function: Callable[..., Any]) -> dict[str, Read]:
+    """Finds the fields of a frame, and how each is read: they are the parameters of the method that carries it out."""
+    return {
+        one.name: _READ[plain_type(one.annotation)]
+        for one in signature(function).parameters.values()
+        if one.name != "self"
+    }
+
+
+def plain_type(annotation: Any) -> tuple[type, bool]:
+    """What JSON has for a parameter's type, and whether it may be missing."""
+    kinds = [getattr(one, "__supertype__", one) for one in get_args(annotation) or (annotation,)]
+    return kinds[0], len(kinds) > 1
