@@ -1,5 +1,6 @@
 """Who can speak: people, agents, the system. Reads only."""
 
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
@@ -38,8 +39,10 @@ _AGENT = Statement(
 
 _AGENTS = Statement(
     select(actors.c.handle, *CARD_COLUMNS)
-    .join(agents, agents.c.actor_key == actors.c.key)
-    .order_by(actors.c.handle)
+    .select_from(agents)
+    .outerjoin(
+        actors, actors.c.key == agents.c.actor_key
+    )  # so that no planner begins with the actors
     .limit(AGENTS_MAX)
 )
 
@@ -76,7 +79,8 @@ def agent(conn: Connection, actor: ActorId) -> AgentCard | None:
 
 def agents_by_handle(conn: Connection) -> dict[str, AgentCard]:
     """All agents, in the order of their handles."""
-    return {row[0]: _card_of(row[1:]) for row in _AGENTS.all(conn)}
+    # sorted here: SQLite would walk all actors to have them in order
+    return {row[0]: _card_of(row[1:]) for row in sorted(_AGENTS.all(conn), key=itemgetter(0))}
 
 
 def actor_of(row: Row) -> Actor:

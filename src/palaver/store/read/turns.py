@@ -1,6 +1,7 @@
 """Turns: which agent works on which answer. Reads only."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 from sqlalchemy import Connection, and_, bindparam, func, select
 
@@ -44,9 +45,7 @@ selected = (
 
 _BY_ID = Statement(selected.where(turns.c.id == bindparam("turn")), "turn")
 _KNOWN = among(select(turns.c.id), turns.c.id)
-_OPEN_OF = Statement(
-    selected.where(turns.c.owner == bindparam("owner"), turn_is_open).order_by(turns.c.id), "owner"
-)
+_OPEN_OF = Statement(selected.where(turns.c.owner == bindparam("owner"), turn_is_open), "owner")
 _RUNNING = Statement(select(func.count()).select_from(turns).where(turn_is_open))
 
 _continued = turns.alias()
@@ -83,8 +82,9 @@ def known(conn: Connection, asked: Sequence[TurnId]) -> set[TurnId]:
 
 
 def open_of(conn: Connection, owner: str) -> tuple[Turn, ...]:
-    """The open turns of a process."""
-    return tuple([turn_of(row) for row in _OPEN_OF.all(conn, owner)])
+    """The open turns of a process, in the order of their making."""
+    # sorted here: SQLite would walk all turns there ever were to have them in order
+    return tuple(sorted([turn_of(row) for row in _OPEN_OF.all(conn, owner)], key=attrgetter("id")))
 
 
 def running(conn: Connection) -> int:
