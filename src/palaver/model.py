@@ -7,8 +7,8 @@ never time.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any, NewType
+from enum import Enum, StrEnum
+from typing import Any, NewType, Self
 
 RoomId = NewType("RoomId", str)
 ActorId = NewType("ActorId", str)
@@ -85,18 +85,36 @@ class TitleSource(StrEnum):
     USER = "user"
 
 
-class EventType(StrEnum):
-    """What can happen in a room."""
+class AccessChange(Enum):
+    """What an event does to the right to read its room. `TAKEN`: who reads along is asked anew."""
 
-    ROOM_CREATED = "room.created"
-    ROOM_RENAMED = "room.renamed"
-    ROOM_DELETED = "room.deleted"
-    ROOM_RESTORED = "room.restored"
-    MEMBER_JOINED = "member.joined"
-    MEMBER_RENAMED = "member.renamed"
-    MESSAGE_CREATED = "message.created"
-    MESSAGE_DELETED = "message.deleted"
-    MESSAGE_RESTORED = "message.restored"
+    NONE = "none"
+    GIVEN = "given"
+    TAKEN = "taken"
+
+
+class EventType(StrEnum):
+    """What can happen in a room, and what that does to the right to read there."""
+
+    access: AccessChange
+
+    def __new__(cls, name: str, access: AccessChange) -> Self:
+        """Each type declares both."""
+        made = str.__new__(cls, name)
+        made._value_ = name
+        made.access = access
+        return made
+
+    ROOM_CREATED = "room.created", AccessChange.GIVEN
+    ROOM_RENAMED = "room.renamed", AccessChange.NONE
+    ROOM_DELETED = "room.deleted", AccessChange.TAKEN
+    ROOM_RESTORED = "room.restored", AccessChange.GIVEN
+    MEMBER_JOINED = "member.joined", AccessChange.GIVEN
+    MEMBER_RENAMED = "member.renamed", AccessChange.NONE
+    MEMBER_REMOVED = "member.removed", AccessChange.TAKEN
+    MESSAGE_CREATED = "message.created", AccessChange.NONE
+    MESSAGE_DELETED = "message.deleted", AccessChange.NONE
+    MESSAGE_RESTORED = "message.restored", AccessChange.NONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

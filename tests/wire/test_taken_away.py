@@ -10,7 +10,7 @@ import pytest
 from tests.wire.door import ANSWER_SECONDS_MAX, Door, new_cid, new_room, open_door
 from tests.wire.edge.test_protocols import small_socket
 
-from palaver.core.live import hub
+from palaver.core.live import feed
 from palaver.core.live.items import Unsubscribed
 from palaver.core.runtime import started
 from palaver.settings import settings_from
@@ -21,7 +21,7 @@ LARGE = "\U0001f600" * 100_000
 @pytest.fixture(autouse=True)
 def short_ring(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who is two events behind has to read the store."""
-    monkeypatch.setattr(hub, "RING_BYTES_MAX", 1)
+    monkeypatch.setattr(feed, "RING_BYTES_MAX", 1)
 
 
 async def left_behind(http: httpx2.AsyncClient, room: str) -> None:

@@ -16,9 +16,10 @@ from palaver.core.api_keys import Keys
 from palaver.core.devices import Devices
 from palaver.core.exchanges import Exchanges
 from palaver.core.identity import Identity
-from palaver.core.live.cluster import Relay
+from palaver.core.live.cluster import PeerSync
 from palaver.core.live.hub import Hub
 from palaver.core.live.items import Closing, DatabaseState, Encode, not_encoded
+from palaver.core.live.outbox import Outbox
 from palaver.core.messages import Chat, said
 from palaver.core.rollback import History
 from palaver.core.rooms import Rooms
@@ -94,6 +95,7 @@ class Core:
         self.turns = Engine(
             store=store,
             hub=hub,
+            outbox=parts.outbox,
             history=parts.history,
             journal=parts.journal,
             access=self.access,
@@ -234,6 +236,7 @@ class _Parts:
 
     store: Store
     hub: Hub
+    outbox: Outbox | None
     journal: Journal
     lane: Lane[None]
     history: History
@@ -275,13 +278,16 @@ async def started(
     opened = Store.opened(settings, clock, committed=committed, lanes=lanes, database=database)
     async with AsyncExitStack() as ending:
         store = await ending.enter_async_context(opened)
-        hub = Hub(encode or not_encoded, partial(_seq_of, store))
+        bus = bus or bus_of(settings, clock)
+        outbox = None if bus is None else Outbox(bus, store.owner[:12])
+        hub = Hub(encode or not_encoded, partial(_seq_of, store), outbox)
         published.append(hub.publish)
         lane = (lanes or ThreadLanes()).lane("journal", 1, _nothing, _nothing)
         ending.push_async_callback(lane.close)
         parts = _Parts(
             store=store,
             hub=hub,
+            outbox=outbox,
             journal=Journal(settings.data_dir / "journal" / "streams", store.owner, named=True),
             lane=lane,
             history=await _history(settings, store, lane, published),
@@ -296,10 +302,18 @@ async def started(
         ending.callback(core.drafts.close)
         ending.callback(core.held.close)
         await _lobby(store, core.assistant, wanted=lobby)
-        relay = _relay(store, core, bus or bus_of(settings, clock))
-        if relay is not None:
-            published.append(relay.committed)
-        running = [tasks.create_task(one) for one in _background(core, parts, relay)]
+        running = [tasks.create_task(one) for one in _background(core, parts)]
+        if bus is not None and outbox is not None:
+            peers = PeerSync(
+                bus,
+                hub,
+                outbox,
+                stop=core.turns.stop_here,
+                since=partial(store.read, events.since),
+                seqs=partial(store.read, rooms.seqs),
+            )
+            published.append(peers.committed)
+            running.append(tasks.create_task(peers.run()))
         try:
             await core.recover(aside=True)
             running.append(tasks.create_task(_sweep(core)))
@@ -311,9 +325,7 @@ async def started(
             await core.turns.drain(0)
 
 
-def _background(
-    core: Core, parts: _Parts, relay: Relay | None
-) -> Sequence[Coroutine[Any, Any, None]]:
+def _background(core: Core, parts: _Parts) -> Sequence[Coroutine[Any, Any, None]]:
     """What runs beside everything else."""
     store, lane = parts.store, parts.lane
     found = [
@@ -324,8 +336,6 @@ def _background(
     found += [core.drafts.run(), core.held.run(), core.keys.remember()]
     if store.shared:
         found.append(_copy(core))
-    if relay is not None:
-        found.append(relay.run())
     return found
 
 
@@ -356,22 +366,6 @@ async def _tasks() -> AsyncGenerator[asyncio.TaskGroup, None]:
 
 async def _seq_of(store: Store, room: RoomId) -> int:
     return (await store.read(rooms.seqs, (room,)))[room]
-
-
-def _relay(store: Store, core: Core, bus: Bus | None) -> Relay | None:
-    """What ties this process to the others of its database, where there can be others."""
-    if bus is None:
-        return None
-    relay = Relay(
-        bus,
-        core.hub,
-        store.owner[:12],
-        since=partial(store.read, events.since),
-        seqs=partial(store.read, rooms.seqs),
-    )
-    core.hub.spread = core.turns.elsewhere = relay
-    relay.stop_here = core.turns.stop_here
-    return relay
 
 
 async def _identity(store: Store, settings: Settings, clock: Clock) -> Identity:

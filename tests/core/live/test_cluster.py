@@ -9,10 +9,11 @@ from tests.core.live.test_reader import ROOMS, Client, World
 from tests.support.simulated import Air, Bus
 from tests.support.simulation import Process as Running, SimulatedClock, simulate
 
-from palaver.core.live.cluster import Relay
+from palaver.core.live.cluster import PeerSync
 from palaver.core.live.hub import Hub
 from palaver.core.live.items import not_encoded
-from palaver.model import Event, MessageId, RoomId
+from palaver.core.live.outbox import Outbox
+from palaver.model import Event, MessageId, RoomId, TurnId
 
 LIVES = 500
 
@@ -25,17 +26,22 @@ class Process(World):
         super().__init__(chance, number)
         if first is not None:
             self.logs = first.logs
-        self.hub = Hub(not_encoded, self.seq_of, ring_max=chance.choice([1, 3, 512]))
         bus = Bus(air, Running(clock.loop, f"p{number}"))
-        self.relay = Relay(bus, self.hub, f"p{number}", since=self.since, seqs=self.seqs)
-        self.hub.spread = self.relay
+        outbox = Outbox(bus, f"p{number}")
+        self.hub = Hub(not_encoded, self.seq_of, outbox, ring_max=chance.choice([1, 3, 512]))
+        self.peers = PeerSync(
+            *(bus, self.hub, outbox), stop=self.stopped, since=self.since, seqs=self.seqs
+        )
+
+    def stopped(self, turn: TurnId) -> None:
+        raise AssertionError(turn)
 
     async def tell(self) -> None:
         while True:
             event = await self.told.get()
             await self.pause()
             self.hub.publish((event,))
-            self.relay.committed((event,))
+            self.peers.committed((event,))
 
     async def since(self, room: RoomId, after: int, count: int) -> Sequence[Event]:
         await self.pause()
@@ -67,7 +73,7 @@ async def life(chance: random.Random, clock: SimulatedClock) -> None:
         processes: list[Process] = []
         for number in range(chance.randrange(2, 4)):
             processes.append(Process(clock, processes[0] if processes else None, air, number))
-        running = [tasks.create_task(process.relay.run()) for process in processes]
+        running = [tasks.create_task(process.peers.run()) for process in processes]
         running += [tasks.create_task(process.tell()) for process in processes]
         clients = [Wanderer(processes) for _ in range(chance.randrange(1, 4))]
         living = [tasks.create_task(client.live()) for client in clients]
@@ -97,7 +103,7 @@ def test_a_late_reader_in_another_process_gets_the_whole_text_of_a_running_answe
             air = Air(chance, loss=0.3)
             one = Process(clock, None, air, 1)
             two = Process(clock, one, air, 2)
-            running = [tasks.create_task(process.relay.run()) for process in (one, two)]
+            running = [tasks.create_task(process.peers.run()) for process in (one, two)]
             stream = one.hub.open_stream(one.turn(ROOMS[0], MessageId("m_1"), 1))
             written = ""
             for number in range(200):

@@ -11,7 +11,7 @@ import pytest
 from tests.core.conftest import Script
 
 from palaver.core.answers.tape import Call, ExchangeRequest
-from palaver.core.live.hub import RING_BYTES_MAX
+from palaver.core.live.feed import RING_BYTES_MAX
 from palaver.core.live.items import Happened, ReadMark, RoomChanged, Typing
 from palaver.core.runtime import Core, started
 from palaver.errors import Code, ProviderError, Refused

@@ -40,8 +40,8 @@ from palaver.core.answers import context
 from palaver.core.answers.outcome import CUT, ending, failure_of, told, too_long
 from palaver.core.answers.pieces import pieces_in, put_beside
 from palaver.core.answers.recorder import Recorder
-from palaver.core.live.cluster import Relay
 from palaver.core.live.hub import Hub
+from palaver.core.live.outbox import Outbox
 from palaver.core.rollback import History
 from palaver.errors import Code, ProviderError, Refused, Unavailable
 from palaver.model import (
@@ -110,7 +110,7 @@ class RunningTurn:
 class Engine:
     """The answers of this process.
 
-    `elsewhere` are the other processes, where there can be some. `places`: as many answers as may stream at once.
+    `outbox` tells the other processes, where there can be some. `places`: as many answers as may stream at once.
     `provider_errors` are counted by code, and of titles those that a model was asked for and did not make.
     """
 
@@ -120,6 +120,7 @@ class Engine:
         store: Store,
         history: History,
         hub: Hub,
+        outbox: Outbox | None,
         journal: Journal,
         access: Access,
         provider: Callable[[], Awaitable[Provider]],
@@ -130,6 +131,7 @@ class Engine:
         self._store = store
         self._history = history
         self._hub = hub
+        self._outbox = outbox
         self._journal = journal
         self._access = access
         self._provider = provider
@@ -146,7 +148,6 @@ class Engine:
         self.places = asyncio.Semaphore(settings.turns_running_max)
         self.provider_errors: Counter[str] = Counter()
         self.titles_missed = 0
-        self.elsewhere: Relay | None = None
         self.recovers: Recovers | None = None
 
     # what others ask
@@ -240,8 +241,8 @@ class Engine:
 
     def stop_elsewhere(self, turn: TurnId) -> None:
         """Asks whichever other process runs a turn to stop it."""
-        if self.elsewhere is not None:
-            self.elsewhere.stop(turn)
+        if self._outbox is not None:
+            self._outbox.stop(turn)
 
     def stop_here(self, turn: TurnId) -> None:
         """Another process was asked to stop a turn; nothing happens where it does not run here."""
@@ -386,8 +387,9 @@ class Engine:
     async def _seen(self, turn: Turn, journaled: Partial) -> Partial:
         """What is known of a dead process's answer: its journal, what it had spread, or the copies it left."""
         known = [journaled]
-        if self.elsewhere is not None:
-            known.append(Partial(*self.elsewhere.mirrored(turn.id)))
+        mirror = self._hub.streams(turn.room).get(turn.message)
+        if mirror is not None:
+            known.append(Partial(mirror.text(), mirror.reasoning()))
         if self._store.shared:
             known.append(Partial(*await self._store.read(turns.copied, turn.id)))
         return max(known, key=lambda left: len(left.text) + len(left.reasoning))

@@ -1,4 +1,5 @@
 """Live delivery: who reads along, and what each reader is given, in this process and in others.
 
-Read `items` (what is delivered), `hub` (one feed a room), `reader` (one reader) and `cluster` (the other processes).
+Read `items` (what is delivered), `feed` (one room), `hub` (all of them), `reader` (one reader), and for the other
+processes `outbox` (what they are told) and `cluster` (what they tell).
 """

@@ -1,4 +1,4 @@
-"""The relay: what happens in one process reaches the readers of every other.
+"""Peer synchronisation: what happens in one process reaches the readers of every other.
 
 Theory of operation. After a commit a process tells the others "room r went from seq a to b", some milliseconds'
 worth at once; they read those events from the log and publish them in their own hubs. A notice may be lost: once a
@@ -14,55 +14,44 @@ An owner that slept through its lease may wake up when its turn is another's, or
 fence: a mirror takes none of an older owner, and an owner that hears of a newer one, or finds its turn's message in the
 log, stops. A mirror whose end nobody told asks the log as well.
 
-A notice is JSON: [process, kind, …]. `r` room first last · `o` the turn of a stream · `d` turn fence offset offset text
-reasoning · `e` turn fence (ended) · `?` turn fence offset offset (send me the rest) · `a` who is there, and runs
-what? · `h` I am · `x` turn (stop it) · `t` room actor name (typing) · `k` room actor seq (read). A process that hears
-nobody spreads nothing.
+What takes access is told apart and before any later piece, so that no reader is given one while its event is read.
+
+A notice is JSON: [process, kind, …]. `r` room first last · `c` room seq actor (whose access may be taken; null:
+anybody's) · `o` the turn of a stream · `d` turn fence offset offset text reasoning · `e` turn fence (ended) · `?` turn
+fence offset offset (send me the rest) · `a` who is there, and runs what? · `h` I am · `x` turn (stop it) · `t` room
+actor name (typing) · `k` room actor seq (read). A process that hears nobody spreads nothing.
 """
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
-from palaver.core.live.hub import Hub, Stream
+from palaver.core.live.feed import Stream
+from palaver.core.live.hub import Hub
 from palaver.core.live.items import ReadMark, Typing
+from palaver.core.live.outbox import Outbox
 from palaver.errors import Unavailable
 from palaver.model import ActorId, Event, MessageId, Role, RoomId, Turn, TurnId, TurnState
 from palaver.store.notify import Bus
 
-FLUSH_SECONDS = 0.008
 POLL_SECONDS = 1.0
-CHUNK_CHARS = 1_100
-"""So many characters fit into a notice, however JSON writes them."""
 EVENTS_AT_ONCE = 200
 STORED_MAX = 1_000
 """So many answers are remembered as over."""
 SEARCHED_MAX = 1_000
 """So far back the message of an answer is looked for that others still seem to write."""
-NOTICES_AT_ONCE = 256
 
 log = structlog.stdlib.get_logger()
 
 
-@dataclass(slots=True)
-class _Own:
-    """A stream of this process, and how much of it was spread: pieces, and characters of each kind."""
+class PeerSync:
+    """The ear of one process; its mouth is the outbox.
 
-    stream: Stream
-    pieces: int = 0
-    text: int = 0
-    reasoning: int = 0
-
-
-class Relay:
-    """The ear and the mouth of one process, `me`.
-
-    It asks the log itself, which every process can read, for the events `since` a seq, so many, and for the `seqs` of
+    `stop` ends a turn that this process runs. It asks the log itself, which every process can read, for the events `since` a seq, so many, and for the `seqs` of
     rooms. Both raise `Unavailable`.
     """
 
@@ -70,22 +59,19 @@ class Relay:
         self,
         bus: Bus,
         hub: Hub,
-        me: str,
+        outbox: Outbox,
         *,
+        stop: Callable[[TurnId], None],
         since: Callable[[RoomId, int, int], Awaitable[Sequence[Event]]],
         seqs: Callable[[Sequence[RoomId]], Awaitable[dict[RoomId, int]]],
     ) -> None:
         self._bus = bus
+        self._hub = hub
+        self._outbox = outbox
+        self._stop = stop
         self._since = since
         self._seqs = seqs
-        self._hub = hub
-        self._me = me
-        self._alone = True
-        self._out: list[list[Any]] = []
-        self._ends: list[list[Any]] = []
-        self._wake = asyncio.Event()
-        self._rooms: dict[RoomId, tuple[int, int]] = {}
-        self._own: dict[TurnId, _Own] = {}
+        self._own = outbox.own
         self._mirrors: dict[TurnId, Stream] = {}
         self._searched: dict[TurnId, int] = {}
         self._stored: dict[MessageId, None] = {}
@@ -93,50 +79,14 @@ class Relay:
         self._asked: set[TurnId] = set()
         self._behind: dict[RoomId, tuple[int, int]] = {}
         self._wanted = asyncio.Event()
-        self.stop_here: Callable[[TurnId], None] = lambda _: None
 
     # what happens here
 
-    def committed(self, happened: Iterable[Event]) -> None:
+    def committed(self, happened: Sequence[Event]) -> None:
         """Events of this process, after their commit."""
+        self._outbox.committed(happened)
         for event in happened:
-            first, last = self._rooms.get(event.room, (event.seq, event.seq))
-            self._rooms[event.room] = (min(first, event.seq), max(last, event.seq))
             self._note(event)
-        self._wake.set()
-
-    def opened(self, stream: Stream) -> None:
-        """See `hub.Spread`."""
-        self._drop(stream.turn.id)
-        self._own[stream.turn.id] = _Own(stream)
-        self._say("o", *_turn_out(stream.turn))
-
-    def grew(self) -> None:
-        """See `hub.Spread`."""
-        self._wake.set()
-
-    def ended(self, stream: Stream) -> None:
-        """See `hub.Spread`."""
-        if self._own.pop(stream.turn.id, None) is not None:
-            self._ends.append(["e", stream.turn.id, stream.turn.fence])
-            self._wake.set()
-
-    def passing(self, item: Typing | ReadMark, actor: ActorId) -> None:
-        """See `hub.Spread`."""
-        match item:
-            case Typing():
-                self._say("t", item.room, actor, item.name)
-            case ReadMark():
-                self._say("k", item.room, actor, item.seq)
-
-    def stop(self, turn: TurnId) -> None:
-        """Asks whoever runs a turn to stop it."""
-        self._say("x", turn)
-
-    def mirrored(self, turn: TurnId) -> tuple[str, str]:
-        """What was seen here of an answer of another process: its text and reasoning."""
-        stream = self._mirrors.get(turn)
-        return ("", "") if stream is None else (stream.text(), stream.reasoning())
 
     # the tasks
 
@@ -144,26 +94,9 @@ class Relay:
         """Listens, speaks, reads and asks, for ever."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._bus.run(self._heard, self._lost))
-            tasks.create_task(self._speak())
+            tasks.create_task(self._outbox.run())
             tasks.create_task(self._read())
             tasks.create_task(self._poll())
-
-    async def _speak(self) -> None:
-        while True:
-            await self._wake.wait()
-            await asyncio.sleep(FLUSH_SECONDS)
-            self._wake.clear()
-            notices = [["r", room, *range_] for room, range_ in self._rooms.items()]
-            self._rooms.clear()
-            notices += self._out
-            notices += self._pieces()
-            notices += self._ends  # after the events that the ends of streams go with
-            self._out, self._ends = [], []
-            if self._alone:
-                notices = [notice for notice in notices if notice[0] in {"a", "h"}]
-            texts = [json.dumps([self._me, *notice], ensure_ascii=False) for notice in notices]
-            for start in range(0, len(texts), NOTICES_AT_ONCE):
-                await self._bus.send(texts[start : start + NOTICES_AT_ONCE])
 
     async def _poll(self) -> None:
         """Repairs what was not heard."""
@@ -178,6 +111,8 @@ class Relay:
 
     async def _search(self) -> None:
         """Looks for the messages of mirrors whose end was not heard. Each event is read once for that."""
+        for turn in [one for one in self._mirrors if one in self._own]:
+            self._drop(turn)  # this process has taken it over
         mirrors = dict(self._mirrors)
         seqs = await self._seqs(tuple({stream.turn.room for stream in mirrors.values()}))
         for id_, stream in mirrors.items():
@@ -227,7 +162,7 @@ class Relay:
     # what others say
 
     def _lost(self) -> None:
-        self._say("a")
+        self._outbox.say("a")
 
     def _heard(self, notice: str) -> None:  # noqa: C901, PLR0912  one arm for each kind of notice
         try:
@@ -235,12 +170,14 @@ class Relay:
         except (ValueError, TypeError):
             log.warning("bus.strange_notice")
             return
-        if who == self._me:
+        if who == self._outbox.me:
             return
-        self._alone = False
+        self._outbox.alone = False
         match kind, rest:
             case "r", [room, first, last]:
                 self._catch_up(RoomId(room), first, last)
+            case "c", [room, seq, who_lost]:
+                self._hub.doubt(RoomId(room), seq, None if who_lost is None else ActorId(who_lost))
             case "o", fields:
                 self._mirror(_turn_in(fields))
             case "d", [turn, fence, text_from, reasoning_from, text, reasoning]:
@@ -248,13 +185,13 @@ class Relay:
             case "e", [turn, fence]:
                 self._end(TurnId(turn), fence)
             case "?", [turn, fence, text_from, reasoning_from]:
-                self._send_rest(TurnId(turn), fence, text_from, reasoning_from)
+                self._outbox.send_rest(TurnId(turn), fence, text_from, reasoning_from)
             case "a", []:
-                self._say("h")
+                self._outbox.say("h")
                 for turn, own in self._own.items():
-                    self._send_rest(turn, own.stream.turn.fence, 0, 0)
+                    self._outbox.send_rest(turn, own.stream.turn.fence, 0, 0)
             case "x", [turn]:
-                self.stop_here(TurnId(turn))
+                self._stop(TurnId(turn))
             case "t", [room, actor, name]:
                 self._hub.to_room(
                     RoomId(room), Typing(RoomId(room), ActorId(actor), name), but=ActorId(actor)
@@ -301,7 +238,7 @@ class Relay:
         if stream is None or begin[0] > have[0] or begin[1] > have[1]:
             if turn not in self._asked:
                 self._asked.add(turn)
-                self._say("?", turn, fence, *have)
+                self._outbox.say("?", turn, fence, *have)
             return
         self._asked.discard(turn)
         text, reasoning = text[have[0] - begin[0] :], reasoning[have[1] - begin[1] :]
@@ -328,7 +265,7 @@ class Relay:
         stream = self._own.pop(turn).stream
         log.warning("turn.taken_over", turn=turn, room=stream.turn.room)
         self._hub.drop_stream(stream)
-        self.stop_here(turn)
+        self._stop(turn)
 
     def _drop(self, turn: TurnId) -> None:
         self._over.discard(turn)
@@ -339,58 +276,6 @@ class Relay:
 
     def _mirrors_in(self, room: RoomId) -> list[Stream]:
         return [stream for stream in self._mirrors.values() if stream.turn.room == room]
-
-    # speaking
-
-    def _say(self, *notice: Any) -> None:
-        self._out.append(list(notice))
-        self._wake.set()
-
-    def _send_rest(self, turn: TurnId, fence: int, text_from: int, reasoning_from: int) -> None:
-        own = self._own.get(turn)
-        if own is None or own.stream.turn.fence != fence:
-            return
-        if text_from == 0 and reasoning_from == 0:
-            self._say("o", *_turn_out(own.stream.turn))
-        text = own.stream.text()[text_from : own.text]
-        reasoning = own.stream.reasoning()[reasoning_from : own.reasoning]
-        self._out += _chunks(own.stream.turn, text_from, reasoning_from, text, reasoning)
-        self._wake.set()
-
-    def _pieces(self) -> list[list[Any]]:
-        notices: list[list[Any]] = []
-        for own in self._own.values():
-            pieces = own.stream.pieces[own.pieces :]
-            if pieces:
-                text = "".join(text for text, _ in pieces)
-                reasoning = "".join(reasoning for _, reasoning in pieces)
-                notices += _chunks(own.stream.turn, own.text, own.reasoning, text, reasoning)
-                own.pieces += len(pieces)
-                own.text += len(text)
-                own.reasoning += len(reasoning)
-        return notices
-
-
-def _chunks(
-    turn: Turn, text_from: int, reasoning_from: int, text: str, reasoning: str
-) -> list[list[Any]]:
-    """A piece of an answer, cut so that each part fits into a notice."""
-    notices: list[list[Any]] = []
-    for start in range(0, len(reasoning), CHUNK_CHARS):
-        part = reasoning[start : start + CHUNK_CHARS]
-        notices.append(["d", turn.id, turn.fence, text_from, reasoning_from + start, "", part])
-    reasoning_from += len(reasoning)
-    for start in range(0, len(text), CHUNK_CHARS):
-        part = text[start : start + CHUNK_CHARS]
-        notices.append(["d", turn.id, turn.fence, text_from + start, reasoning_from, part, ""])
-    return notices
-
-
-def _turn_out(turn: Turn) -> list[Any]:
-    return [
-        *(turn.id, turn.room, turn.agent, turn.agent_name),
-        *(turn.trigger_seq, turn.message, turn.attempt, turn.fence),
-    ]
 
 
 def _turn_in(fields: list[Any]) -> Turn:

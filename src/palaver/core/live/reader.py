@@ -3,7 +3,7 @@
 A door makes one for each connection, subscribes it to rooms and asks `next` for items while its socket drains.
 Subscribing takes the place at the tail first and reads the past second, so nothing can fall between the two; the
 items of a room come out of `next` only after `start`, which the door calls when the answer to the subscription is
-on its way.
+on its way. A right that is in doubt is asked for after what it is needed for was read, and before that is given.
 
 Bounds: `BATCH_ITEMS_MAX` items a call, `REPLAY_EVENTS_MAX` missed events (beyond: an explicit reset), `NOTICES_MAX`
 passing items that a busy reader keeps.
@@ -13,7 +13,8 @@ import asyncio
 from collections import deque
 from typing import Protocol, Self
 
-from palaver.core.live.hub import Cursor, Hub
+from palaver.core.live.feed import Cursor, taken_from
+from palaver.core.live.hub import Hub
 from palaver.core.live.items import (
     Closing,
     Ended,
@@ -25,7 +26,7 @@ from palaver.core.live.items import (
     Unsubscribed,
 )
 from palaver.errors import Code, Refused
-from palaver.model import ActorId, Event, EventType, MessageId, Page, RoomId
+from palaver.model import AccessChange, ActorId, Event, EventType, MessageId, Page, RoomId
 
 BATCH_ITEMS_MAX = 256
 REPLAY_EVENTS_MAX = 5_000
@@ -35,7 +36,7 @@ NOTICES_MAX = 64
 
 
 class Past(Protocol):
-    """What a reader asks of the past. `allowed` and `since` check anew that the actor may read."""
+    """What a reader asks of the past. Only `allowed` checks that the actor may read."""
 
     async def allowed(self, room: RoomId) -> int:
         """The seq at which the actor was found to be allowed to read; else `Refused` with `room_not_found`."""
@@ -68,6 +69,9 @@ class Reader:
         self._notices: deque[Item] = deque()
         self._ready: list[Item] = []
         self._changes: dict[RoomId, RoomChanged] = {}
+        # of watched rooms whose newest event of that kind has perhaps taken them from this reader
+        self._uncertain: dict[RoomId, RoomChanged] = {}
+        self._taken: dict[RoomId, Event] = {}
         self._wake = asyncio.Event()
         hub.enter(self)
 
@@ -103,8 +107,8 @@ class Reader:
         cursor = await self._hub.attach(room, self)
         self.unsubscribe(room)  # two subscriptions to one room at once: the later one stays
         self._cursors[room] = cursor
-        if checked is not None:
-            cursor.feed.admit(self.actor, checked)
+        if checked is not None and not cursor.feed.admit(self.actor, checked):
+            cursor.doubt(-1)
         try:
             return await self._join(cursor, room, since, epoch)
         except BaseException:
@@ -112,8 +116,9 @@ class Reader:
             raise
 
     def follows(self, room: RoomId) -> bool:
-        """Whether this reader is subscribed to a room, its right to which was checked then."""
-        return room in self._cursors
+        """Whether this reader is subscribed to a room, and its right to it in no doubt."""
+        cursor = self._cursors.get(room)
+        return cursor is not None and cursor.sure_to is None
 
     def start(self, room: RoomId) -> None:
         """From now on the room's items come out of `next`."""
@@ -144,6 +149,7 @@ class Reader:
             await self._wake.wait()
             self._wake.clear()
             self._ready += self._passing()
+            await self._see_uncertain()
             while self._touched and len(self._ready) < BATCH_ITEMS_MAX:
                 cursor = next(iter(self._touched))
                 del self._touched[cursor]
@@ -163,26 +169,30 @@ class Reader:
     # what the hub calls
 
     def touch(self, cursor: Cursor) -> None:
-        """See `hub.Listener`."""
+        """See `feed.Listener`."""
         self._touched[cursor] = None
         self._wake.set()
 
     def notice(self, item: Item) -> None:
-        """See `hub.Listener`. A busy reader keeps the newest ones; a closing notice is never dropped."""
+        """See `feed.Listener`. A busy reader keeps the newest ones; a closing notice is never dropped."""
         if len(self._notices) >= NOTICES_MAX and not isinstance(item, Closing):
             self._notices.popleft()
         self._notices.append(item)
         self._wake.set()
 
     def changed(self, event: Event) -> None:
-        """See `hub.Listener`. Changes of one room merge until they are taken."""
+        """See `feed.Listener`. Changes of one room merge until they are taken."""
         new = int(event.type is EventType.MESSAGE_CREATED and event.actor != self.actor)
         types = (event.type,)
-        before = self._changes.get(event.room)
+        changes = self._uncertain if event.room in self._taken else self._changes
+        before = changes.get(event.room)
         if before is not None:
             new += before.new
             types = before.types if event.type in before.types else (*before.types, event.type)
-        self._changes[event.room] = RoomChanged(event.room, event.seq, event.at_ms, new, types)
+        changes[event.room] = RoomChanged(event.room, event.seq, event.at_ms, new, types)
+        taken = event.type.access is AccessChange.TAKEN
+        if taken and taken_from(event) in {None, self.actor}:
+            self._taken[event.room] = event
         self._wake.set()
 
     # inside
@@ -190,6 +200,7 @@ class Reader:
     async def _join(
         self, cursor: Cursor, room: RoomId, since: int | None, epoch: str | None
     ) -> Joined:
+        await self._check(cursor)
         tail = cursor.seq
         if since is not None and since > tail:
             # what the store gave before the hub was told of it is no gap
@@ -210,9 +221,10 @@ class Reader:
                 reason=None,
                 seq=cursor.seq,
                 events=tuple(item.event for item in pulled),
-                streams=self._running(cursor),
+                streams=await self._running(cursor),
             )
         page = await self._past.newest(room, NEWEST_MESSAGES)
+        streams = await self._running(cursor)
         return Joined(
             room=room,
             mode="reset",
@@ -220,10 +232,11 @@ class Reader:
             seq=cursor.seq,
             messages=tuple(message for message in page.messages if message.seq <= cursor.seq),
             before=page.before,
-            streams=self._running(cursor),
+            streams=streams,
         )
 
-    def _running(self, cursor: Cursor) -> tuple[StreamView, ...]:
+    async def _running(self, cursor: Cursor) -> tuple[StreamView, ...]:
+        await self._check(cursor)
         views = tuple(
             stream.view()
             for stream in self._hub.streams(cursor.feed.room).values()
@@ -246,6 +259,8 @@ class Reader:
     async def _pull(self, cursor: Cursor, count: int) -> list[Item]:
         """What lies between a cursor and the tail of its room: events first, then running answers."""
         items: list[Item] = []
+        if cursor.sure_to is not None and not self._has_certain(cursor):
+            await self._check(cursor)
         if cursor.seq < cursor.feed.tail:
             found = await self._events(cursor, count)
             items += found
@@ -257,12 +272,48 @@ class Reader:
                     self._hub.over(cursor.feed.room, id_)
             if self._cursors.get(cursor.feed.room) is not cursor:
                 return []  # unsubscribed while the store was read
-            if cursor.seq < cursor.feed.tail:
+            if cursor.seq < cursor.feed.tail or cursor.sure_to is not None:
                 self.touch(cursor)
                 return items
         self._pull_streams(cursor, items)
         self._pull_drafts(cursor, items)
         return items
+
+    def _has_certain(self, cursor: Cursor) -> bool:
+        """Whether the ring holds something from before what put the reader's right in doubt."""
+        assert cursor.sure_to is not None
+        return cursor.feed.floor <= cursor.seq < min(cursor.sure_to, cursor.feed.tail)
+
+    async def _check(self, cursor: Cursor) -> None:
+        """Asks whether the actor may read a room, as long as that is in doubt. Refused: `room_not_found`."""
+        while cursor.sure_to is not None:
+            doubts = cursor.doubts
+            seq = await self._past.allowed(cursor.feed.room)
+            if cursor.doubts == doubts:  # and nothing more has happened while the store was asked
+                cursor.sure_to = None
+                cursor.feed.admit(self.actor, seq)
+
+    async def _see_uncertain(self) -> None:
+        """Gives the changes of watched rooms that are still the actor's, and leaves the others."""
+        while self._uncertain:
+            room = next(iter(self._uncertain))
+            taken = self._taken[room]
+            try:
+                await self._past.allowed(room)
+            except Refused:
+                del self._uncertain[room]
+                if self._taken[room].type is not EventType.ROOM_DELETED:  # which may be restored
+                    del self._taken[room]
+                    self._hub.unwatch(self, room)
+            except BaseException:
+                self._wake.set()
+                raise
+            else:
+                if self._taken[room] is taken:
+                    del self._taken[room]
+                    change = self._uncertain.pop(room)
+                    change.frame = self._hub.encode(change)
+                    self._ready.append(change)
 
     def _lost(self, cursor: Cursor, refusal: Refused) -> list[Item]:
         """What ends the reading of a room that was found to be closed to the actor."""
@@ -309,6 +360,8 @@ class Reader:
         """The next events behind the cursor, from the ring or from the store."""
         feed = cursor.feed
         if cursor.seq >= feed.floor:
+            if cursor.sure_to is not None:
+                count = min(count, cursor.sure_to - cursor.seq)
             found = feed.after(cursor.seq, count)
         else:
             found: list[Happened] = []
@@ -318,6 +371,7 @@ class Reader:
                 happened = Happened(event)
                 happened.frame = self._hub.encode(happened)
                 found.append(happened)
+            await self._check(cursor)
         for happened in found:
             assert happened.event.seq == cursor.seq + 1, "a room's seq has no holes"
             cursor.seq += 1

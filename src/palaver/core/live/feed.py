@@ -1,0 +1,262 @@
+"""The feed of one room: its newest events, encoded once, and where each of its readers stands.
+
+A ring holds the events (`floor`, `seq`] without a hole. A `Cursor` is a reader's place: the seq that it was given last,
+and of each running answer the number of deltas. An event whose type takes access puts cursors in doubt: up to that
+event they are given what the ring holds, and nothing after it before the store has said that their actor may read.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
+from sys import getsizeof
+from typing import Protocol, cast
+
+from palaver.core.live.items import Delta, Encode, Happened, Item, Opened, StreamView
+from palaver.errors import Unavailable
+from palaver.model import AccessChange, ActorId, Event, EventType, MessageId, RoomId, Turn
+
+RING_BYTES_MAX = 2 * 1024 * 1024
+"""So much memory a ring may take; what is older is read from the store."""
+EVENT_BYTES = 450
+"""Of an event and its message beside texts: the objects, and the ids and names that they hold."""
+LET_IN_MAX = 20_000
+
+
+class Listener(Protocol):
+    """A reader, as the hub sees it. None of these calls may block or raise."""
+
+    actor: ActorId
+
+    def touch(self, cursor: "Cursor") -> None:
+        """Something new lies behind this cursor."""
+        ...
+
+    def notice(self, item: Item) -> None:
+        """Something passing that no cursor knows of."""
+        ...
+
+    def changed(self, event: Event) -> None:
+        """An event happened in a watched room."""
+        ...
+
+
+class Stream:
+    """An answer that is being written. `pieces` holds (text, reasoning) of each delta.
+
+    A `mirror` is written by another process. `lengths`: characters of text and of reasoning.
+    """
+
+    __slots__ = ("_opened", "_tail", "after", "leased", "lengths", "mirror", "pieces", "turn")
+
+    def __init__(self, turn: Turn, *, mirror: bool) -> None:
+        self.turn = turn
+        self.mirror = mirror
+        self.after = turn.trigger_seq
+        self.pieces: list[tuple[str, str]] = []
+        self.lengths: tuple[int, int] = (0, 0)
+        self.leased: Callable[[], bool] = lambda: True
+        self._opened: Opened | None = None
+        self._tail: Delta | None = None
+
+    def view(self) -> StreamView:
+        """The whole answer so far."""
+        return self._view(len(self.pieces), self.text(), self.reasoning())
+
+    def text(self) -> str:
+        """The answer's text so far."""
+        return "".join(text for text, _ in self.pieces)
+
+    def reasoning(self) -> str:
+        """What the model thought so far."""
+        return "".join(reasoning for _, reasoning in self.pieces)
+
+    def opened(self, encode: Encode) -> Opened:
+        """The item that announces this stream, the same for every reader."""
+        if self._opened is None:
+            self._opened = Opened(self._view(0, "", ""))
+            self._opened.frame = encode(self._opened)
+        return self._opened
+
+    def since(self, n: int, encode: Encode) -> Delta:
+        """What came after the `n`-th delta, as one; the last single one is encoded once for all."""
+        last = len(self.pieces)
+        if n == last - 1 and self._tail is not None and self._tail.n == last:
+            return self._tail
+        pieces = self.pieces[n:]
+        delta = Delta(
+            self.turn.room,
+            self.turn.message,
+            last,
+            "".join(text for text, _ in pieces),
+            "".join(reasoning for _, reasoning in pieces),
+        )
+        delta.frame = encode(delta)
+        if n == last - 1:
+            self._tail = delta
+        return delta
+
+    def _view(self, n: int, text: str, reasoning: str) -> StreamView:
+        turn = self.turn
+        return StreamView(
+            room=turn.room,
+            message=turn.message,
+            turn=turn.id,
+            agent=turn.agent,
+            agent_name=turn.agent_name,
+            after=self.after,
+            n=n,
+            text=text,
+            reasoning=reasoning,
+        )
+
+
+class Cursor:
+    """Where one reader stands in one room. `live` once its subscription was answered.
+
+    `sure_to`: the last seq that is given before the reader's right is asked for anew; None while it is in no doubt.
+    `doubts` counts what put it in doubt.
+    """
+
+    __slots__ = ("doubts", "drafts", "feed", "listener", "live", "seq", "streams", "sure_to")
+
+    def __init__(self, feed: "Feed", listener: Listener) -> None:
+        self.feed = feed
+        self.listener = listener
+        self.seq = 0
+        self.streams: dict[MessageId, int] = {}
+        self.drafts: dict[MessageId, None] = {}
+        self.live = False
+        self.sure_to: int | None = None
+        self.doubts = 0
+
+    def doubt(self, sure_to: int) -> None:
+        """Something after `sure_to` may be for this reader no longer."""
+        self.sure_to = sure_to if self.sure_to is None else min(self.sure_to, sure_to)
+        self.doubts += 1
+
+
+class Feed:
+    """What the readers of one room share. `let_in`: who may read, as was found when the room was at `changed` or later.
+
+    `changed`: the seq of the newest event that may have taken somebody's access.
+    """
+
+    __slots__ = (
+        *("bytes", "changed", "cursors", "early", "let_in", "opening", "ring", "ring_max"),
+        *("room", "seq"),
+    )
+
+    def __init__(self, room: RoomId, ring_max: int) -> None:
+        self.room = room
+        self.ring_max = ring_max
+        self.seq: int | None = None  # not known before the store was asked
+        self.changed = 0
+        self.opening: asyncio.Future[Unavailable | None] | None = None
+        self.ring: deque[Happened] = deque()
+        self.bytes = 0
+        self.cursors: dict[Cursor, None] = {}
+        self.let_in: dict[ActorId, None] = {}
+        self.early: list[Event] = []
+
+    @property
+    def tail(self) -> int:
+        """The seq of the newest event."""
+        assert self.seq is not None, "a feed is read only after it was opened"
+        return self.seq
+
+    @property
+    def floor(self) -> int:
+        """The ring holds every event after this seq."""
+        return self.tail - len(self.ring)
+
+    def after(self, seq: int, count: int) -> list[Happened]:
+        """At most `count` events that follow `seq`, which must not lie below the floor."""
+        start = seq - self.floor
+        assert start >= 0, "the ring is asked only for what it holds"
+        size = len(self.ring)
+        return [self.ring[index] for index in range(start, min(size, start + count))]
+
+    def opened(self, seq: int, encode: Encode) -> bool:
+        """The store said where the tail is; whether something that was published meanwhile follows it."""
+        if self.seq is None:
+            self.seq = seq
+            self.changed = max(self.changed, seq)
+        early, self.early = self.early, []
+        for event in early:
+            self.append(event, encode)
+        return bool(early)
+
+    def append(self, event: Event, encode: Encode) -> bool:
+        """Takes the next event; False when it is known already."""
+        if event.seq <= self.tail:
+            return False
+        if event.seq > self.tail + 1:
+            self.skip(event.seq - 1)
+        if event.type.access is AccessChange.TAKEN:
+            self.doubt(event.seq, taken_from(event))
+        if event.type is EventType.MEMBER_RENAMED:
+            self._empty()  # what is kept says the old name, and the store the new one
+        happened = Happened(event)
+        happened.frame = encode(happened)
+        happened.bytes = _size(happened)
+        self.ring.append(happened)
+        self.bytes += happened.bytes
+        while len(self.ring) > self.ring_max or (
+            self.bytes > RING_BYTES_MAX and len(self.ring) > 1
+        ):
+            self.bytes -= self.ring.popleft().bytes
+        self.seq = event.seq
+        return True
+
+    def skip(self, seq: int) -> None:
+        """The room is at `seq`, and what led there is to be read from the store."""
+        self.doubt(seq, None, sure_to=self.tail)
+        self._empty()
+        self.seq = seq
+
+    def doubt(self, seq: int, who: ActorId | None, *, sure_to: int | None = None) -> None:
+        """The event at `seq` may have taken the access of an actor (None: of any)."""
+        self.changed = max(self.changed, seq)
+        if who is None:
+            self.let_in.clear()
+        else:
+            self.let_in.pop(who, None)
+        for cursor in self.cursors:
+            if who is None or cursor.listener.actor == who:
+                cursor.doubt(seq if sure_to is None else sure_to)
+
+    def admit(self, actor: ActorId, seq: int) -> bool:
+        """Notes that an actor may read, as was found when the room was at `seq`; False when that is too long ago."""
+        if seq < self.changed:
+            return False
+        if len(self.let_in) >= LET_IN_MAX:
+            del self.let_in[next(iter(self.let_in))]
+        self.let_in[actor] = None
+        return True
+
+    def _empty(self) -> None:
+        self.ring.clear()
+        self.bytes = 0
+
+
+def taken_from(event: Event) -> ActorId | None:
+    """Whose access an event takes; None for anybody's."""
+    removed = event.type is EventType.MEMBER_REMOVED
+    return ActorId(event.data["actor"]) if removed else None
+
+
+def _size(happened: Happened) -> int:
+    """What a kept event takes: its frame, its text as Python holds it, what else it says, and the objects around."""
+    event, message = happened.event, happened.event.message
+    size = EVENT_BYTES + getsizeof(happened.frame) + _size_of(event.data)
+    return size if message is None else size + getsizeof(message.text) + _size_of(message.meta)
+
+
+def _size_of(value: object) -> int:
+    inner: Iterable[object] = ()
+    if isinstance(value, Mapping):
+        inner = chain.from_iterable(cast("Mapping[str, object]", value).items())
+    elif isinstance(value, list | tuple):
+        inner = cast("Sequence[object]", value)
+    return getsizeof(cast("object", value)) + sum(map(_size_of, inner))

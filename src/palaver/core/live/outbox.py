@@ -1,0 +1,150 @@
+"""What this process tells the others of its database, gathered for some milliseconds. `cluster` says what it means."""
+
+import asyncio
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from palaver.core.live.feed import Stream, taken_from
+from palaver.core.live.items import ReadMark, Typing
+from palaver.model import AccessChange, ActorId, Event, RoomId, Turn, TurnId
+from palaver.store.notify import Bus
+
+FLUSH_SECONDS = 0.008
+CHUNK_CHARS = 1_100
+"""So many characters fit into a notice, however JSON writes them."""
+NOTICES_AT_ONCE = 256
+
+
+@dataclass(slots=True)
+class Own:
+    """A stream of this process, and how much of it was spread: pieces, and characters of each kind."""
+
+    stream: Stream
+    pieces: int = 0
+    text: int = 0
+    reasoning: int = 0
+
+
+class Outbox:
+    """Notices of one process, `me`. `alone` until another process was heard: then nothing but greetings is sent.
+
+    `own`: the running answers of this process.
+    """
+
+    def __init__(self, bus: Bus, me: str) -> None:
+        self._bus = bus
+        self.me = me
+        self.alone = True
+        self.own: dict[TurnId, Own] = {}
+        self._rooms: dict[RoomId, tuple[int, int]] = {}
+        self._out: list[list[Any]] = []
+        self._ends: list[list[Any]] = []
+        self._wake = asyncio.Event()
+
+    def committed(self, happened: Iterable[Event]) -> None:
+        """Events of this process, after their commit. What takes access is told before any later piece."""
+        for event in happened:
+            first, last = self._rooms.get(event.room, (event.seq, event.seq))
+            self._rooms[event.room] = (min(first, event.seq), max(last, event.seq))
+            if event.type.access is AccessChange.TAKEN:
+                self.say("c", event.room, event.seq, taken_from(event))
+        self._wake.set()
+
+    def opened(self, stream: Stream) -> None:
+        """An answer of this process began."""
+        self.own[stream.turn.id] = Own(stream)
+        self.say("o", *_turn_out(stream.turn))
+
+    def grew(self) -> None:
+        """One of them grew."""
+        self._wake.set()
+
+    def ended(self, stream: Stream) -> None:
+        """One of them is over."""
+        if self.own.pop(stream.turn.id, None) is not None:
+            self._ends.append(["e", stream.turn.id, stream.turn.fence])
+            self._wake.set()
+
+    def passing(self, item: Typing | ReadMark, actor: ActorId) -> None:
+        """Something passing that an actor of this process did."""
+        match item:
+            case Typing():
+                self.say("t", item.room, actor, item.name)
+            case ReadMark():
+                self.say("k", item.room, actor, item.seq)
+
+    def stop(self, turn: TurnId) -> None:
+        """Asks whoever runs a turn to stop it."""
+        self.say("x", turn)
+
+    def say(self, *notice: Any) -> None:
+        """Sends a notice soon."""
+        self._out.append(list(notice))
+        self._wake.set()
+
+    def send_rest(self, turn: TurnId, fence: int, text_from: int, reasoning_from: int) -> None:
+        """Tells the rest of an answer of this process again, for who missed something."""
+        own = self.own.get(turn)
+        if own is None or own.stream.turn.fence != fence:
+            return
+        if text_from == 0 and reasoning_from == 0:
+            self.say("o", *_turn_out(own.stream.turn))
+        text = own.stream.text()[text_from : own.text]
+        reasoning = own.stream.reasoning()[reasoning_from : own.reasoning]
+        self._out += _chunks(own.stream.turn, text_from, reasoning_from, text, reasoning)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Sends what was gathered, for ever."""
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(FLUSH_SECONDS)
+            self._wake.clear()
+            notices = [["r", room, *range_] for room, range_ in self._rooms.items()]
+            self._rooms.clear()
+            notices += self._out
+            notices += self._pieces()
+            notices += self._ends  # after the events that the ends of streams go with
+            self._out, self._ends = [], []
+            if self.alone:
+                notices = [notice for notice in notices if notice[0] in {"a", "h"}]
+            texts = [json.dumps([self.me, *notice], ensure_ascii=False) for notice in notices]
+            for start in range(0, len(texts), NOTICES_AT_ONCE):
+                await self._bus.send(texts[start : start + NOTICES_AT_ONCE])
+
+    def _pieces(self) -> list[list[Any]]:
+        notices: list[list[Any]] = []
+        for own in self.own.values():
+            pieces = own.stream.pieces[own.pieces :]
+            if pieces:
+                text = "".join(text for text, _ in pieces)
+                reasoning = "".join(reasoning for _, reasoning in pieces)
+                notices += _chunks(own.stream.turn, own.text, own.reasoning, text, reasoning)
+                own.pieces += len(pieces)
+                own.text += len(text)
+                own.reasoning += len(reasoning)
+        return notices
+
+
+def _chunks(
+    turn: Turn, text_from: int, reasoning_from: int, text: str, reasoning: str
+) -> list[list[Any]]:
+    """A piece of an answer, cut so that each part fits into a notice."""
+    notices: list[list[Any]] = []
+    for start in range(0, len(reasoning), CHUNK_CHARS):
+        part = reasoning[start : start + CHUNK_CHARS]
+        notices.append(["d", turn.id, turn.fence, text_from, reasoning_from + start, "", part])
+    reasoning_from += len(reasoning)
+    for start in range(0, len(text), CHUNK_CHARS):
+        part = text[start : start + CHUNK_CHARS]
+        notices.append(["d", turn.id, turn.fence, text_from + start, reasoning_from, part, ""])
+    return notices
+
+
+def _turn_out(turn: Turn) -> list[Any]:
+    return [
+        *(turn.id, turn.room, turn.agent, turn.agent_name),
+        *(turn.trigger_seq, turn.message, turn.attempt, turn.fence),
+    ]
