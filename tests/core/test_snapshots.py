@@ -14,6 +14,7 @@ from palaver.core.runtime import Core
 from palaver.model import Actor, EventType, MessageId, RoomId
 from palaver.store.read import events
 from palaver.store.write.entries import SetMessageDeleted
+from palaver.store.write.rooms import RemoveMember
 from palaver.wire import shapes
 
 Json = dict[str, Any]
@@ -68,6 +69,11 @@ async def member_joined(client: Client, event: Json) -> None:
         client.room["agents"].append({"id": member["actor"], "name": member["name"]})
 
 
+async def member_removed(client: Client, event: Json) -> None:
+    agents = client.room["agents"]
+    client.room["agents"] = [one for one in agents if one["id"] != event["d"]["actor"]]
+
+
 async def member_renamed(client: Client, event: Json) -> None:
     for message in client.messages.values():
         if message["by"] == event["d"]["actor"]:
@@ -103,6 +109,7 @@ RULES: dict[EventType, Callable[[Client, Json], Awaitable[None]]] = {
     EventType.ROOM_RESTORED: room_restored,
     EventType.MEMBER_JOINED: member_joined,
     EventType.MEMBER_RENAMED: member_renamed,
+    EventType.MEMBER_REMOVED: member_removed,
     EventType.MESSAGE_CREATED: message_created,
     EventType.MESSAGE_DELETED: message_deleted,
     EventType.MESSAGE_RESTORED: message_restored,
@@ -129,6 +136,13 @@ class World:
         command = SetMessageDeleted(message=said.id, by=self.ada.id, deleted=deleted)
         await self.core.chat._store.write(command)
 
+    async def joined(self, *, leaves: bool) -> None:
+        card = await self.core.identity.agent("poet", "Poet")
+        await self.core.rooms.join(self.ada, self.room, card.actor)
+        if leaves:
+            gone = RemoveMember(room=self.room, by=self.ada.id, actor=card.actor.id)
+            await self.core.chat._store.write(gone)
+
     async def do(self, type_: EventType) -> None:
         match type_:
             case EventType.ROOM_CREATED:
@@ -140,9 +154,8 @@ class World:
             case EventType.ROOM_RESTORED:
                 await self.core.rooms.delete(self.ada, self.room)
                 await self.core.rooms.restore(self.ada, self.room)
-            case EventType.MEMBER_JOINED:
-                card = await self.core.identity.agent("poet", "Poet")
-                await self.core.rooms.join(self.ada, self.room, card.actor)
+            case EventType.MEMBER_JOINED | EventType.MEMBER_REMOVED:
+                await self.joined(leaves=type_ is EventType.MEMBER_REMOVED)
             case EventType.MEMBER_RENAMED:
                 await self.core.identity.rename(self.ada, "Adele")
             case EventType.MESSAGE_CREATED:

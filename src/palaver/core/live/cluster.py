@@ -49,9 +49,9 @@ log = structlog.stdlib.get_logger()
 
 
 class PeerSync:
-    """The ear of one process; its mouth is the outbox.
+    """The ear of one process; its mouth is the outbox. `stop` ends a turn that this process runs.
 
-    `stop` ends a turn that this process runs. It asks the log itself, which every process can read, for the events `since` a seq, so many, and for the `seqs` of
+    It asks the log itself, which every process can read, for the events `since` a seq, so many, and for the `seqs` of
     rooms. Both raise `Unavailable`.
     """
 

@@ -1,8 +1,9 @@
 """The hub: what is going on now, for everyone who reads along.
 
-Theory of operation. A room that somebody reads has a `Feed`, and each of its readers a `Cursor` there. Nothing is pushed
-into a queue of a reader: it is touched, and pulls what lies between its cursor and the feed's tail when its socket has
-room. So a slow reader costs nothing, its deltas merge by themselves, and one that fell behind the ring reads the store.
+Theory of operation. A room that somebody reads has a `Feed`, and each of its readers a `Cursor` there. Nothing is
+pushed into a queue of a reader: it is touched, and pulls what lies between its cursor and the feed's tail when its
+socket has room. So a slow reader costs nothing, its deltas merge by themselves, and one that fell behind the ring
+reads the store.
 
 Rules: only what is committed is published, in the order of seq (`publish` is the store's commit listener). An event
 that does not follow the tail (another process wrote in between) empties the ring, so that readers fetch the gap from

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from palaver.errors import Code, Refused
 from palaver.model import (
@@ -45,6 +45,13 @@ _INSERT_ROOM = inserting(
 )
 _INSERT_MEMBER = inserting(
     members, "room_key", "actor_key", "role", "auto_respond", "read_seq", "joined_ms"
+)
+_DELETE_MEMBER = Statement(
+    delete(members).where(
+        members.c.room_key == bindparam("room_key"), members.c.actor_key == bindparam("actor_key")
+    ),
+    "room_key",
+    "actor_key",
 )
 _RENAME = updating(rooms.c.key, "title", "title_folded", "title_source")
 _SET_DELETED = updating(rooms.c.key, "deleted_ms")
@@ -222,6 +229,30 @@ class AddMember(RoomCommand[bool]):
             by,
             data={"actor": actor.id, "name": actor.name, "role": self.role.value},
         )
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveMember(RoomCommand[bool]):
+    """Takes a member out of a room, by its owner; False when there is none. The owner stays (`forbidden`)."""
+
+    room: RoomId
+    by: ActorId
+    actor: ActorId
+
+    def apply(self, tx: Transaction) -> bool:
+        room = tx.room(self.room)
+        by = tx.actor(self.by)
+        _check_owner(tx, room, by)
+        actor = _actor(tx, self.actor)
+        role = tx.role(room, actor)
+        if role is MemberRole.OWNER:
+            raise Refused(Code.FORBIDDEN, "A room keeps its owner.")
+        if role is None:
+            return False
+        _DELETE_MEMBER.run(tx.conn, room.key, actor.key)
+        data = {"actor": actor.id, "name": actor.name}
+        tx.log(room, EventType.MEMBER_REMOVED, by, data=data)
         return True
 
 
