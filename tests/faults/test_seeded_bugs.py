@@ -21,6 +21,7 @@ SAMPLE = 4
 DAY_SECONDS = 86_400
 LIVES = "core/test_runtime.py::test_nothing_is_lost_doubled_or_reordered_in_any_life"
 READERS = "core/live/test_reader.py::test_every_reader_sees_every_event_once_and_in_order_in_thousands_of_lives"
+RIGHTS = "core/live/test_rights.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ BUGS = [
     ),
     Bug(
         "one order: a hole in the ring is not seen",
-        "core/live/hub.py",
+        "core/live/feed.py",
         "        if event.seq > self.tail + 1:\n            self.skip(event.seq - 1)\n",
         "",
         READERS,
@@ -177,10 +178,32 @@ BUGS = [
     ),
     Bug(
         "nobody reads what he may not: who was let in stays so for ever",
-        "core/live/hub.py",
-        '    return not event.type.startswith("message.")\n',
-        '    return event.type == "never"\n',
+        "model.py",
+        'ROOM_DELETED = "room.deleted", AccessChange.TAKEN',
+        'ROOM_DELETED = "room.deleted", AccessChange.NONE',
         "core/live/test_hub.py::test_who_may_read_is_asked_again_when_that_may_have_changed",
+    ),
+    Bug(
+        "taken away is taken away at once: a reader who was removed reads on",
+        "core/live/reader.py",
+        "        if cursor.sure_to is not None and not self._has_certain(cursor):\n",
+        "        if cursor.sure_to is not None:\n            cursor.sure_to = None\n        if False:\n",
+        f"{RIGHTS}::test_a_reader_is_let_go_with_the_reason_and_given_nothing_later",
+        hangs=True,
+    ),
+    Bug(
+        "taken away is taken away at once: a right is asked for before what it is needed for was read",
+        "core/live/reader.py",
+        "            if cursor.doubts == doubts:",
+        "            if cursor.doubts:",
+        f"{RIGHTS}::test_nothing_later_reaches_who_was_removed_in_thousands_of_lives",
+    ),
+    Bug(
+        "taken away is taken away at once: the list of rooms tells what happens there",
+        "core/live/reader.py",
+        "            self._taken[event.room] = event\n",
+        "            pass\n",
+        f"{RIGHTS}::test_a_reader_is_let_go_with_the_reason_and_given_nothing_later",
     ),
     Bug(
         "deletes can be undone: restoring does nothing",

@@ -54,7 +54,10 @@ class Sent:
 
 
 class Chat:
-    """What an actor may say and read."""
+    """What an actor may say and read.
+
+    A right to read is asked for after what it is needed for was read: so nothing later reaches who has lost it.
+    """
 
     def __init__(
         self,
@@ -172,10 +175,11 @@ class Chat:
         given = [seq for seq in (before, after, around) if seq is not None]
         if len(given) > 1 or any(seq < 0 for seq in given):
             raise Refused(Code.BAD_REQUEST, "Give one of before, after and around, from 0 up.")
-        await self._reached(actor, room, after or 0)
-        return await self._store.read(
+        page = await self._store.read(
             messages.page, room, before=before, after=after, around=around, limit=limit
         )
+        await self._reached(actor, room, after or 0)
+        return page
 
     async def spoken(
         self, actor: Actor, room: RoomId, *, limit: int, offset: int
@@ -185,8 +189,9 @@ class Chat:
         Refused: `room_not_found`, `limit_invalid`. What lies before is counted: the door bounds `offset`.
         """
         limit = validation.page_size(limit, self._settings.page_max)
+        spoken = await self._store.read(messages.spoken, room, limit=limit, offset=offset)
         await self._access.room(actor, room)
-        return await self._store.read(messages.spoken, room, limit=limit, offset=offset)
+        return spoken
 
     async def message(self, actor: Actor, message: MessageId) -> Message:
         """One message. Refused: `message_not_found`."""
@@ -206,11 +211,13 @@ class Chat:
         Refused: `room_not_found`, `limit_invalid`, `history_reset` as in `history`.
         """
         limit = validation.page_size(limit, self._settings.page_max)
-        seq = await self._reached(actor, room, after)
-        if after == seq and wait_seconds > 0:
-            await self._something_new(actor, room, after, wait_seconds)
         happened = await self._store.read(events.since, room, after, limit)
-        return happened, max(seq, happened[-1].seq if happened else 0)
+        seq = await self._reached(actor, room, after)
+        if not happened and wait_seconds > 0:
+            await self._something_new(actor, room, after, wait_seconds)
+            happened = await self._store.read(events.since, room, after, limit)
+            seq = await self._reached(actor, room, after)
+        return happened, seq
 
     def reader(self, actor: Actor) -> Reader:
         """A live reader, to be closed by its connection."""

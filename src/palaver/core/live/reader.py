@@ -371,7 +371,7 @@ class Reader:
                 happened = Happened(event)
                 happened.frame = self._hub.encode(happened)
                 found.append(happened)
-            await self._check(cursor)
+            await self._check(cursor)  # the store tells a message as it is now, not as it was then
         for happened in found:
             assert happened.event.seq == cursor.seq + 1, "a room's seq has no holes"
             cursor.seq += 1
