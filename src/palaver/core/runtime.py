@@ -303,15 +303,8 @@ async def started(
         ending.callback(core.held.close)
         await _lobby(store, core.assistant, wanted=lobby)
         running = [tasks.create_task(one) for one in _background(core, parts)]
-        if bus is not None and outbox is not None:
-            peers = PeerSync(
-                bus,
-                hub,
-                outbox,
-                stop=core.turns.stop_here,
-                since=partial(store.read, events.since),
-                seqs=partial(store.read, rooms.seqs),
-            )
+        peers = _peers(store, core, bus, outbox)
+        if peers is not None:
             published.append(peers.committed)
             running.append(tasks.create_task(peers.run()))
         try:
@@ -366,6 +359,14 @@ async def _tasks() -> AsyncGenerator[asyncio.TaskGroup, None]:
 
 async def _seq_of(store: Store, room: RoomId) -> int:
     return (await store.read(rooms.seqs, (room,)))[room]
+
+
+def _peers(store: Store, core: Core, bus: Bus | None, outbox: Outbox | None) -> PeerSync | None:
+    """What hears the other processes of this database, where there can be some."""
+    if bus is None or outbox is None:
+        return None
+    since, seqs = partial(store.read, events.since), partial(store.read, rooms.seqs)
+    return PeerSync(bus, core.hub, outbox, stop=core.turns.stop_here, since=since, seqs=seqs)
 
 
 async def _identity(store: Store, settings: Settings, clock: Clock) -> Identity:
