@@ -29,6 +29,7 @@ TESTED_ELSEWHERE = {
     "providers.http.client": "tests/providers/openai/test_client.py, through the provider that calls with it",
     "clock": "every test that runs a real server asks it; tests/support/simulation.py replaces it",
     "core.live.items": "values only",
+    "core.live.outbox": "tests/core/live/test_cluster.py, whose processes tell each other through it",
     "core.answers.outcome": "tests/core/test_exchanges.py, through the exchanges that end with it",
     "core.answers.tape": "tests/core/test_exchanges.py, through the exchanges that use it",
     "core.answers.recorder": "tests/core/answers/test_engine.py, through the turns that use it",

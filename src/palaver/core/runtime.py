@@ -271,10 +271,7 @@ async def started(
     clock = clock or SystemClock()
     published: list[Callable[[Sequence[Event]], None]] = []
 
-    def committed(events: Sequence[Event]) -> None:
-        for publish in published:
-            publish(events)
-
+    committed = partial(_committed, published)
     opened = Store.opened(settings, clock, committed=committed, lanes=lanes, database=database)
     async with AsyncExitStack() as ending:
         store = await ending.enter_async_context(opened)
@@ -303,8 +300,7 @@ async def started(
         ending.callback(core.held.close)
         await _lobby(store, core.assistant, wanted=lobby)
         running = [tasks.create_task(one) for one in _background(core, parts)]
-        peers = _peers(store, core, bus, outbox)
-        if peers is not None:
+        for peers in _peers(store, core, bus, outbox):
             published.append(peers.committed)
             running.append(tasks.create_task(peers.run()))
         try:
@@ -361,12 +357,20 @@ async def _seq_of(store: Store, room: RoomId) -> int:
     return (await store.read(rooms.seqs, (room,)))[room]
 
 
-def _peers(store: Store, core: Core, bus: Bus | None, outbox: Outbox | None) -> PeerSync | None:
+def _committed(
+    published: Sequence[Callable[[Sequence[Event]], None]], events: Sequence[Event]
+) -> None:
+    """Tells all who listen what was committed."""
+    for publish in published:
+        publish(events)
+
+
+def _peers(store: Store, core: Core, bus: Bus | None, outbox: Outbox | None) -> Sequence[PeerSync]:
     """What hears the other processes of this database, where there can be some."""
     if bus is None or outbox is None:
-        return None
+        return ()
     since, seqs = partial(store.read, events.since), partial(store.read, rooms.seqs)
-    return PeerSync(bus, core.hub, outbox, stop=core.turns.stop_here, since=since, seqs=seqs)
+    return (PeerSync(bus, core.hub, outbox, stop=core.turns.stop_here, since=since, seqs=seqs),)
 
 
 async def _identity(store: Store, settings: Settings, clock: Clock) -> Identity:
