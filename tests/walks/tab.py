@@ -82,6 +82,29 @@ class Tab:
         await self.say(text)
         await expect(self.questions).to_have_count(1)
 
+    async def choose(self, of: Locator, what: str) -> None:
+        """Choose something from the menu of a chat in the list."""
+        await of.hover()
+        await of.get_by_test_id("room-more").click()
+        await self.part(what).click()
+
+    async def person(self, what: str) -> None:
+        """Choose something from one's own menu."""
+        await self.part("person").click()
+        await self.part(what).click()
+
+    async def settings(self, section: str) -> None:
+        """Open a part of the settings."""
+        await self.person("settings-open")
+        await self.part(f"settings-{section}").click()
+        await expect(self.page).to_have_url(re.compile(f"/settings/{section}$"))
+
+    async def agree(self) -> None:
+        """Say yes to what the page asks; the focus is on the way out."""
+        await expect(self.part("ask-cancel")).to_be_focused()
+        await self.part("ask-yes").click()
+        await expect(self.part("ask")).to_have_count(0)
+
     async def log(self) -> list[tuple[int, str, str]]:
         """What stands in the room: seq, role and text of every stored message, from top to bottom."""
         rows = await self.stored.evaluate_all(
@@ -117,7 +140,7 @@ def held(count: int, until: asyncio.Event) -> Script:
 async def arrive(browser: Browser, url: str, **how: Any) -> Tab:
     """Open the page as somebody new, and wait until the server has greeted them."""
     tab = Tab(await browser.open(url, **how))
-    await expect(tab.part("settings-open")).to_be_visible()
+    await expect(tab.part("person")).to_be_visible()
     await expect(tab.part("room-item").first).to_be_visible()
     return tab
 

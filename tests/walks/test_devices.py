@@ -15,8 +15,7 @@ ANSWERED = re.compile(r"status of 4(01|04|10)|closed before")
 
 async def link_of(tab: Tab) -> str:
     """Asks the settings for a link to another device."""
-    await tab.part("settings-open").click()
-    await tab.part("devices-open").click()
+    await tab.settings("devices")
     await tab.part("device-make").click()
     await expect(tab.part("device-code")).to_be_visible()
     return await tab.part("device-link").inner_text()
@@ -49,6 +48,8 @@ async def test_a_phone_takes_over_by_the_link_and_is_ended_again(
     await expect(desktop.part("toast")).to_contain_text("was added")
     await browser.screenshot(desktop.page, "devices-added")
     await desktop.part("device-end").click()
+    await browser.screenshot(desktop.page, "devices-ask")
+    await desktop.agree()
     await expect(phone.banner).to_have_attribute("data-state", "stopped")
     await expect(desktop.part("device")).to_have_count(1)
     await phone.page.reload()
@@ -75,5 +76,5 @@ async def test_who_is_somebody_is_asked_before_they_become_another(
     await expect(own.part("device-words")).to_contain_text("It has not been used up")
     await other.page.goto(link)
     await other.part("device-add").click()
-    await expect(other.part("settings-open")).to_be_visible()
+    await expect(other.part("person")).to_be_visible()
     await expect(other.room_item("a chat of the other one")).to_have_count(0)

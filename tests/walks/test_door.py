@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from openai import APIError, AsyncOpenAI
-from playwright.async_api import expect
+from playwright.async_api import Locator, expect
 from tests.support.browser import Browser
 from tests.support.server import Serve, ServerProcess
 from tests.support.upstream import DONE, ScriptedUpstream, chunk, event, scripted_upstream, stream
@@ -132,8 +132,7 @@ async def test_a_person_watches_continues_and_stops_what_a_program_began(
     await expect(tab.stream.get_by_test_id("message-text")).to_contain_text("w010")
     await tab.part("stop").click()
     await tab.answered(3, status="stopped")
-    await rooms.hover()
-    await rooms.get_by_test_id("room-delete").click()
+    await tab.choose(rooms, "room-delete")
     await expect(rooms).to_have_count(0)
 
 
@@ -178,9 +177,7 @@ async def test_prompts_tools_and_pictures_are_shown_and_a_request_can_be_inspect
     await browser.screenshot(tab.page, "door-open-light")
 
     await tab.answers.filter(has_text="Oslo is at").focus()
-    inspect = tab.answers.get_by_test_id("inspect").last
-    await inspect.focus()
-    await tab.page.keyboard.press("Enter")
+    more = await inspected(tab)
     shown = tab.part("exchange-json")
     await expect(shown).to_contain_text(PROMPT.split("\n", maxsplit=1)[0])
     await expect(shown).to_contain_text("tool_call_id")
@@ -192,7 +189,18 @@ async def test_prompts_tools_and_pictures_are_shown_and_a_request_can_be_inspect
     await expect(shown).to_contain_text("chat.completion")
     await tab.page.keyboard.press("Escape")
     await expect(tab.part("inspector")).to_have_count(0)
-    await expect(inspect).to_be_focused()
+    await expect(more).to_be_focused()
+
+
+async def inspected(tab: Tab) -> Locator:
+    """Ask for the exchange of the message that has the focus, by keyboard; what opened its menu."""
+    more = tab.answers.get_by_test_id("message-more").last
+    await more.focus()
+    await tab.page.keyboard.press("Enter")
+    await expect(tab.part("copy-link")).to_be_focused()
+    await tab.page.keyboard.press("i")
+    await tab.page.keyboard.press("Enter")
+    return more
 
 
 async def asks_for_the_weather(client: AsyncOpenAI, upstream: ScriptedUpstream) -> None:
@@ -274,7 +282,8 @@ async def test_nothing_that_a_program_says_runs_or_reaches_another_host(
         await aside.click()
     await expect(tab.part("aside").locator(".hljs-attr").first).to_be_visible()
     await tab.answers.last.hover()
-    await tab.part("inspect").last.click()
+    await tab.answers.last.get_by_test_id("message-more").click()
+    await tab.part("inspect").click()
     await expect(tab.part("exchange-json")).to_contain_text("/long 3")
     for part in ("aside", "refusal", "exchange-json"):
         for found in await tab.part(part).all():
@@ -294,7 +303,7 @@ async def test_the_page_says_how_to_connect_and_what_it_says_works(
     await expect(tab.part("home")).to_be_visible()
     if phone:
         await tab.part("sidebar-toggle").tap()
-    await tab.part("connect-open").click()
+    await tab.person("connect-open")
     await expect(tab.part("base-url")).to_have_text(f"{town.url}/v1")
     await tab.part("key-make").click()
     token = await tab.part("key-token").inner_text()
@@ -314,10 +323,14 @@ async def test_the_page_says_how_to_connect_and_what_it_says_works(
         assert (await ran(sys.executable, "-c", python)).strip()
         assert '"chat.completion"' in await ran("sh", "-c", curl)
         await expect(rooms).to_have_count(before + 2)
-        await tab.part("connect-open").click()
+        await tab.person("connect-open")
         await expect(tab.part("key-token")).to_have_count(0)
         await expect(tab.part("key")).to_contain_text("used")
         await tab.part("key-revoke").click()
+        await tab.part("ask-cancel").press("Enter")
+        await expect(tab.part("key")).to_have_count(1)
+        await tab.part("key-revoke").click()
+        await tab.agree()
         await expect(tab.part("key")).to_have_count(0)
         other = await arrive(browser, town.url)
         await expect(other.part("room-item").first).to_be_visible()

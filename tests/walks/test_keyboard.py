@@ -58,10 +58,15 @@ async def test_arrows_lead_through_the_chats_and_to_what_can_be_done_with_one(
     await tab.page.keyboard.press("ArrowDown")
     assert (await focused(tab)).startswith("room-list: Holiday")
     await tab.page.keyboard.press("ArrowRight")
-    assert await focused(tab) == "room-list: Rename Holiday"
-    await tab.page.keyboard.press("ArrowRight")
-    assert await focused(tab) == "room-list: Delete Holiday"
+    assert await focused(tab) == "room-list: More about Holiday"
+    await tab.page.keyboard.press("Enter")
+    assert await focused(tab) == "Rename"
     await browser.screenshot(tab.page, "room-tools")
+    await tab.page.keyboard.press("Escape")
+    assert await focused(tab) == "room-list: More about Holiday"
+    await tab.page.keyboard.press("Enter")
+    await tab.page.keyboard.press("End")
+    assert await focused(tab) == "Delete"
     await tab.page.keyboard.press("Enter")
     await expect(tab.room_item("Holiday")).to_have_count(0)
     assert (await focused(tab)).startswith("room-list: Garden"), "the next one has the focus"
@@ -121,7 +126,7 @@ async def test_settings_are_closed_in_every_way_and_the_focus_is_where_it_was(
     tab = await someone_with_rooms(browser, town, "Garden")
     await tab.room_item("Garden").click()
     address = tab.page.url
-    await tab.part("settings-open").click()
+    await tab.person("settings-open")
     await expect(tab.part("settings")).to_be_visible()
     match way:
         case "Escape":
@@ -131,7 +136,7 @@ async def test_settings_are_closed_in_every_way_and_the_focus_is_where_it_was(
         case _:
             await tab.page.go_back()
     await expect(tab.part("settings")).to_have_count(0)
-    await expect(tab.part("settings-open")).to_be_focused()
+    await expect(tab.part("person")).to_be_focused()
     assert tab.page.url == address
     await tab.part("new-room").click()
     await expect(tab.part("home")).to_be_visible()
@@ -164,25 +169,43 @@ async def test_back_from_where_the_palette_led_is_where_one_was(
     await expect(tab.part("room-title")).to_have_text("Garden")
 
 
+SAY = """
+async text => {
+  const { token } = await (await fetch('/api/keys', { method: 'POST' })).json()
+  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
+  const body = JSON.stringify({ model: 'echo', messages: [{ role: 'user', content: text }] })
+  await fetch('/v1/chat/completions', { method: 'POST', headers, body })
+}
+"""
+
+
+async def said_by_a_program(tab: Tab, text: str) -> None:
+    """Let a program with a key of this person's talk, and open the chat."""
+    await tab.page.evaluate(SAY, text)
+    await tab.room_item(text).click()
+    await tab.answered()
+
+
 async def test_a_notice_lies_over_a_dialog_can_be_pressed_there_and_waits_while_it_is_read(
     browser: Browser, town: ServerProcess
 ) -> None:
     tab = await someone_with_rooms(browser, town, "Garden")
+    await said_by_a_program(tab, "Look here")
     await tab.page.clock.install()
-    await tab.part("settings-open").click()
-    await tab.part("name-input").fill("Ada")
-    await tab.part("name-input").press("Enter")
+    await tab.answers.hover()
+    await tab.answers.get_by_test_id("message-more").click()
+    await tab.part("inspect").click()
+    await tab.part("inspector").get_by_test_id("copy-json").click()
     toast = tab.part("toast")
     await toast.hover()
     await tab.page.clock.fast_forward(60_000)
-    await expect(toast).to_have_text("Your name was changed.")
+    await expect(toast).to_have_text("The request was copied.")
     await toast.get_by_label("Dismiss").click()
     await expect(toast).to_have_count(0)
 
     await tab.page.keyboard.press("Escape")
-    await expect(tab.part("settings")).to_have_count(0)
-    await tab.room_item("Garden").hover()
-    await tab.room_item("Garden").get_by_test_id("room-delete").click()
+    await expect(tab.part("inspector")).to_have_count(0)
+    await tab.choose(tab.room_item("Garden"), "room-delete")
     undo = tab.part("toast-undo")
     await tab.composer.focus()
     await undo.focus()
@@ -192,8 +215,7 @@ async def test_a_notice_lies_over_a_dialog_can_be_pressed_there_and_waits_while_
     await expect(tab.room_item("Garden")).to_be_visible()
     await expect(tab.composer).to_be_focused()
 
-    await tab.room_item("Garden").hover()
-    await tab.room_item("Garden").get_by_test_id("room-delete").click()
+    await tab.choose(tab.room_item("Garden"), "room-delete")
     await expect(undo).to_be_visible()
     await tab.page.clock.fast_forward(60_000)
     await expect(undo).to_have_count(0)

@@ -112,14 +112,15 @@ async def test_the_dark_is_dark_and_can_be_chosen(browser: Browser, town: Server
     await expect(tab.answers.last.locator("pre code .hljs-keyword").first).to_be_visible()
     await expect(tab.answers.last.locator("math").first).to_be_visible()
     await browser.screenshot(tab.page, "room-dark")
-    await tab.part("settings-open").click()
+    await tab.settings("appearance")
     await tab.part("theme-light").click()
     assert await brightness(tab) > 200
     await browser.screenshot(tab.page, "settings-light")
+    await tab.page.keyboard.press("Escape")
     await tab.page.reload()
     await tab.answered()
     assert await brightness(tab) > 200, "the choice is kept"
-    await tab.part("settings-open").click()
+    await tab.settings("appearance")
     await tab.part("theme-system").click()
     assert await brightness(tab) < 60
 

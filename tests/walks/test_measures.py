@@ -61,7 +61,7 @@ least => {
     const words = element.textContent.trim().slice(0, 30)
     if (contrast < least) found.push(`${contrast.toFixed(1)} ${element.className} ${words}`)
   }
-  const edged = '.field, form.composer, kbd, .restore, .theme:not([aria-pressed=true])'
+  const edged = '.field, form.composer, kbd, main .plain, .theme:not([aria-pressed=true])'
   for (const element of document.querySelectorAll(edged)) {
     if (!element.checkVisibility({ visibilityProperty: true })) continue
     const contrast = ratio(channels(getComputedStyle(element).borderTopColor), ground(element.parentElement))
@@ -71,7 +71,7 @@ least => {
 }
 """.replace("EDGE_CONTRAST_MIN", str(EDGE_CONTRAST_MIN))
 PLACES = """
-() => Object.fromEntries(['header.head', '[data-testid=composer]', '[data-testid=settings-open]',
+() => Object.fromEntries(['header.head', '[data-testid=composer]', '[data-testid=person]',
   ...[...document.querySelectorAll('[data-key]')].flatMap(row =>
     [`[data-key="${row.dataset.key}"]`, `[data-key="${row.dataset.key}"] [data-testid=message-text]`]),
 ].map(name => [name, document.querySelector(name)?.getBoundingClientRect()]).filter(([, box]) => box)
@@ -127,13 +127,13 @@ async def test_all_that_is_written_can_be_read(
         await browser.screenshot(tab.page, f"actions-{place}-{'dark' if dark else 'light'}")
     await tab.part("room-item").last.hover()
     seen["list"] = await tab.page.evaluate(FAINT, TEXT_CONTRAST_MIN)
-    await tab.part("settings-open").click()
+    await tab.settings("profile")
     await tab.part("name-input").fill("Ada")
     await tab.part("name-input").press("Enter")
     await expect(tab.part("toast")).to_be_visible()
     seen["settings"] = await tab.page.evaluate(FAINT, TEXT_CONTRAST_MIN)
     await browser.screenshot(tab.page, f"settings-toast-{'dark' if dark else 'light'}")
-    await tab.part("shortcuts-open").click()
+    await tab.person("shortcuts-open")
     await expect(tab.part("shortcuts")).to_be_visible()
     seen["shortcuts"] = await tab.page.evaluate(FAINT, TEXT_CONTRAST_MIN)
     await browser.screenshot(tab.page, f"shortcuts-{'dark' if dark else 'light'}")

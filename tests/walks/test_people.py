@@ -14,12 +14,12 @@ async def test_people_in_the_lobby_see_each_other_live_and_what_is_unread(
 ) -> None:
     ada = await arrive(browser, town.url)
     bo = await arrive(browser, town.url)
-    await ada.part("settings-open").click()
+    await ada.settings("profile")
     await ada.part("name-input").fill("Ada")
     await ada.part("name-input").press("Enter")
     await expect(ada.part("toast")).to_be_visible()
     await ada.page.keyboard.press("Escape")
-    await expect(ada.part("settings-open")).to_contain_text("Ada")
+    await expect(ada.part("person")).to_contain_text("Ada")
     await ada.room_item("Lobby").click()
     await expect(ada.part("room-title")).to_have_text("Lobby")
 

@@ -108,7 +108,7 @@ async def test_nothing_that_is_written_runs_or_reaches_another_host(
         await tab.page.request.patch(f"{server.url}/api/me", data={"name": HOSTILE[2]})
         await tab.page.reload()
         await tab.answered()
-        await expect(tab.part("settings-open")).to_contain_text(HOSTILE[2])
+        await expect(tab.part("person")).to_contain_text(HOSTILE[2])
         await harmless(tab, watched)
         await browser.screenshot(tab.page, "hostile")
 

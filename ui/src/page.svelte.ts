@@ -1,12 +1,16 @@
 /**
- * The state of the page that is not the server's: where we are, theme, drawer, palette, toasts, the clock.
+ * The state of the page that is not the server's: where we are, theme, drawer, menu, palette, toasts, the clock.
  */
-import { getContext, setContext } from 'svelte'
+import { getContext, setContext, tick } from 'svelte'
 import { MediaQuery } from 'svelte/reactivity'
-import { parseRoute, routePath, type Route } from './lib/route'
-import { problemText } from './lib/errors'
+import { BASE } from './lib/base'
+import { Problem, problemText } from './lib/errors'
+import { parseRoute, routePath, settingsPath, type Route, type SettingsSection } from './lib/route'
 import type { Session } from './lib/session'
+import { texts } from './lib/texts'
+import type { IconName } from './kit/Icon.svelte'
 import { copyText } from './markdown/copy'
+import { Views } from './views.svelte'
 
 export type Theme = 'system' | 'light' | 'dark'
 
@@ -18,23 +22,53 @@ export interface Toast {
 }
 
 /** What lies over the page, one at a time. Each is an entry of the browser's history, so that Back closes it. */
-export type Over = 'palette' | 'settings' | 'shortcuts' | 'connect' | 'devices' | `exchange:${string}`
+export type Over = 'palette' | 'shortcuts' | 'ask' | `exchange:${string}`
+
+/** One thing that can be chosen from a menu. */
+export interface MenuItem {
+  name: string
+  icon: IconName
+  testid: string
+  danger?: boolean
+  run: () => void
+}
+
+/** A question before what cannot be undone. */
+export interface Question {
+  title: string
+  text: string
+  /** What will be done: the word on the button. */
+  verb: string
+  run: () => void | Promise<void>
+}
 
 const THEME_KEY = 'palaver.theme'
+const LAST_KEY = 'palaver.last'
+const SINGLE_KEYS_KEY = 'palaver.single-keys'
+const GROUNDS = { light: '#fdfcfa', dark: '#191816' }
 const TOAST_MS = 5000
 const TOAST_UNDO_MS = 10_000
 
 export class PageState {
   readonly session: Session
-  route: Route = $state.raw(parseRoute(location.pathname))
+  readonly views = new Views(() => {
+    if (this.over) this.close()
+    this.report(new Problem('offline'))
+  })
+  route: Route = $state.raw(parseRoute(location.pathname, location.search))
   theme: Theme = $state(readTheme())
   drawer = $state(false)
   over: Over | null = $state(null)
+  /** The menu that is open, beside what opened it. */
+  menu: { anchor: HTMLElement; label: string; items: MenuItem[] } | null = $state.raw(null)
+  question: Question | null = $state.raw(null)
+  /** Keys without Ctrl, such as C and ?, do something. */
+  singleKeys = $state(stored(SINGLE_KEYS_KEY) !== 'off')
   toasts: Toast[] = $state.raw([])
   /** Ticks each half minute, for relative times. */
   now: Date = $state.raw(new Date())
-  /** The room whose title is being edited in the list. */
-  renaming: string | null = $state(null)
+  /** The room whose title is being edited, and where. */
+  renaming: { room: string; at: 'list' | 'header' } | null = $state.raw(null)
   /** Text handed to the composer, for instance a refused message that is to be edited. */
   draft: { room: string | null; text: string } | null = $state.raw(null)
   /** A part of the page could not be fetched: most likely the server has a newer page. */
@@ -42,6 +76,8 @@ export class PageState {
   /** The list of chats is a drawer. */
   readonly narrow = new MediaQuery('width < 860px')
   #toastId = 0
+  /** What had the focus before the settings or the shelf were opened. */
+  #opener: Element | null = null
   /** The browser was asked to go back and has not gone yet; what wants to go elsewhere waits. */
   #returning = false
   #waiting: (() => void)[] = []
@@ -49,9 +85,10 @@ export class PageState {
   constructor(session: Session) {
     this.session = session
     if (isOver(history.state)) history.replaceState(null, '')
+    if (location.search === '?installed') this.#goToLast()
     addEventListener('popstate', () => {
       this.over = isOver(history.state) ? history.state.over : null
-      this.route = parseRoute(location.pathname)
+      this.#arrive(parseRoute(location.pathname, location.search))
       this.#returning = false
       for (const step of this.#waiting.splice(0)) step()
     })
@@ -70,11 +107,60 @@ export class PageState {
   visit(path: string, replace = false): void {
     this.#settled(() => {
       const over = isOver(history.state)
-      if (over || path !== location.pathname) history[replace || over ? 'replaceState' : 'pushState'](null, '', path)
+      if (over || path !== location.pathname + location.search) {
+        const inside = !replace || isInside(history.state) ? { inside: true } : null
+        history[replace || over ? 'replaceState' : 'pushState'](inside, '', path)
+      }
       this.over = null
-      this.route = parseRoute(path)
+      this.#arrive(parseRoute(...splitPath(path)))
       this.drawer = false
     })
+  }
+
+  /** From one part of the settings to another there is no way back but out, except on a screen that shows one at a time. */
+  settings(section: SettingsSection | null = this.narrow.current ? null : 'profile'): void {
+    this.visit(settingsPath(section), this.route.view === 'settings' && !this.narrow.current)
+  }
+
+  /** Back to where one was; to the start for who came here from elsewhere. */
+  leave(): void {
+    if (isInside(history.state)) history.back()
+    else this.visit(BASE, true)
+  }
+
+  /** Shows what belongs to the chat beside it, or ends that. */
+  togglePanel(): void {
+    const { room, seq, panel } = this.route
+    if (panel && isInside(history.state)) history.back()
+    else this.visit(routePath(room, seq) + (panel ? '' : '?p=chat'), panel !== null)
+  }
+
+  ask(question: Question): void {
+    this.question = question
+    this.open('ask')
+  }
+
+  /** What is left gives the focus back to what led there, unless something took it meanwhile. */
+  #arrive(route: Route): void {
+    const left = { settings: true, deleted: true, start: false, room: false, nothing: false }
+    const [before, after] = [this.route, route]
+    this.route = route
+    this.menu = null
+    if (after.room) store(LAST_KEY, after.room)
+    if (!left[before.view] && left[after.view]) this.#opener = document.activeElement
+    const returns = left[before.view] && !left[after.view]
+    if (!returns && !(before.panel && !after.panel)) return
+    const opener = returns ? this.#opener : document.querySelector('[data-testid="room-menu"]')
+    void tick().then(() => {
+      const free = !document.activeElement || document.activeElement === document.body
+      if ((free || returns) && opener instanceof HTMLElement && opener.isConnected) opener.focus({ preventScroll: true })
+    })
+  }
+
+  #goToLast(): void {
+    const last = stored(LAST_KEY)
+    history.replaceState(null, '', routePath(last))
+    this.route = parseRoute(location.pathname)
   }
 
   open(over: Over): void {
@@ -104,11 +190,15 @@ export class PageState {
     this.theme = theme
     if (theme === 'system') delete document.documentElement.dataset.theme
     else document.documentElement.dataset.theme = theme
-    try {
-      localStorage.setItem(THEME_KEY, theme)
-    } catch {
-      // Then the choice lasts as long as this page.
+    for (const meta of document.querySelectorAll<HTMLMetaElement>('meta[name="theme-color"]')) {
+      meta.content = GROUNDS[theme === 'system' ? (meta.media.includes('dark') ? 'dark' : 'light') : theme]
     }
+    store(THEME_KEY, theme)
+  }
+
+  setSingleKeys(on: boolean): void {
+    this.singleKeys = on
+    store(SINGLE_KEYS_KEY, on ? 'on' : 'off')
   }
 
   toast(text: string, undo: (() => void) | null = null): void {
@@ -128,7 +218,7 @@ export class PageState {
     if (wasOpen) this.go(null)
     try {
       await this.session.deleteRoom(id)
-      this.toast(`“${title}” was deleted.`, () => {
+      this.toast(texts.room.deleted(title), () => {
         this.session.restoreRoom(id).then(() => {
           if (wasOpen) this.go(id)
         }, this.report)
@@ -140,7 +230,7 @@ export class PageState {
 
   async copy(text: string, said: string): Promise<void> {
     const copied = await copyText(text).catch(() => false)
-    this.toast(copied ? said : 'The browser did not allow copying.')
+    this.toast(copied ? said : texts.notCopied)
   }
 }
 
@@ -158,7 +248,32 @@ function isOver(state: unknown): state is { over: Over } {
   return typeof state === 'object' && state !== null && 'over' in state
 }
 
+function isInside(state: unknown): boolean {
+  return typeof state === 'object' && state !== null && 'inside' in state
+}
+
+function splitPath(path: string): [string, string] {
+  const at = path.indexOf('?')
+  return at < 0 ? [path, ''] : [path.slice(0, at), path.slice(at)]
+}
+
 function readTheme(): Theme {
   const theme = document.documentElement.dataset.theme
   return theme === 'light' || theme === 'dark' ? theme : 'system'
+}
+
+function stored(key: string): string | null {
+  try {
+    return localStorage.getItem(key)
+  } catch {
+    return null
+  }
+}
+
+function store(key: string, value: string): void {
+  try {
+    localStorage.setItem(key, value)
+  } catch {
+    // Then the choice lasts as long as this page.
+  }
 }

@@ -27,7 +27,13 @@ def client(tmp_path: Path) -> TestClient:
     return TestClient(app)
 
 
-@pytest.mark.parametrize("path", ["/", "/r/r_1", "/r/r_1/12", "/r/any/thing/else", "/deleted"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/", "/r/r_1", "/r/r_1/12", "/r/any/thing/else", "/deleted"),
+        *("/settings", "/settings/keys", "/?installed", "/r/r_1?p=chat"),
+    ],
+)
 def test_the_pages_own_addresses_are_its_one_document(client: TestClient, path: str) -> None:
     got = client.get(path)
     assert (got.status_code, got.headers["cache-control"]) == (200, ASK_AGAIN)

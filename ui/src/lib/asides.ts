@@ -5,6 +5,7 @@
  */
 import { argumentsLine, oneLine, pretty } from './json'
 import type { Message } from './protocol'
+import { texts } from './texts'
 
 export interface Aside {
   icon: 'prompt' | 'tool' | 'result' | 'item'
@@ -47,21 +48,22 @@ export function asideOf(message: Message, result: Message | undefined): Aside {
   const { meta, text } = message
   switch (message.kind) {
     case 'tool_call': {
-      const sections = [{ title: 'Arguments', ...content(text) }]
-      if (result) sections.push({ title: 'Result', ...content(result.text) })
+      const sections = [{ title: texts.aside.arguments, ...content(text) }]
+      if (result) sections.push({ title: texts.aside.result, ...content(result.text) })
       return {
-        icon: 'tool', label: meta.tool ?? 'Tool', code: meta.tool !== undefined, preview: argumentsLine(text), sections,
+        icon: 'tool', label: meta.tool ?? texts.aside.tool, code: meta.tool !== undefined, preview: argumentsLine(text), sections,
         answered: result !== undefined,
       }
     }
     case 'tool_result':
-      return aside('result', 'Result', oneLine(text), content(text), meta.tool)
+      return aside('result', texts.aside.result, oneLine(text), content(text), meta.tool)
     case 'item': {
       const type = itemType(meta.item)
-      return aside('item', 'Item', '', content(JSON.stringify(meta.item ?? null)), type)
+      return aside('item', texts.aside.item, '', content(JSON.stringify(meta.item ?? null)), type)
     }
     default: {
-      const label = message.role === 'tool' ? 'Result' : message.role === 'developer' ? 'Developer prompt' : 'System prompt'
+      const { result, developer, system } = texts.aside
+      const label = message.role === 'tool' ? result : message.role === 'developer' ? developer : system
       return aside(message.role === 'tool' ? 'result' : 'prompt', label, oneLine(text), { text, language: null })
     }
   }

@@ -1,4 +1,6 @@
 /** What the list of devices calls a browser: "Firefox on Android". */
+import { texts } from './texts'
+
 const BROWSERS: [RegExp, string][] = [
   [/Edg(?:A|iOS)?\//, 'Edge'],
   [/SamsungBrowser\//, 'Samsung Internet'],
@@ -19,5 +21,6 @@ const SYSTEMS: [RegExp, string][] = [
 
 export function deviceName(agent: string): string {
   const named = (known: [RegExp, string][], other: string) => known.find(([sign]) => sign.test(agent))?.[1] ?? other
-  return `${named(BROWSERS, 'Browser')} on ${named(SYSTEMS, 'another system')}`
+  const { on, browser, system } = texts.device
+  return on(named(BROWSERS, browser), named(SYSTEMS, system))
 }

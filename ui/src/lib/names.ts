@@ -1,5 +1,5 @@
-/** Initials and colours of people and agents, always the same for the same id; what rooms are called, and by whom. */
-import type { Room } from './protocol'
+/** Initials and colours of people and agents, always the same for the same id; what rooms are called. */
+import { texts } from './texts'
 
 export const COLOURS = 8
 const ALIKE: Record<string, string> = { ı: 'i', ø: 'o', ł: 'l', đ: 'd', æ: 'ae', œ: 'oe', ς: 'σ' }
@@ -17,11 +17,6 @@ export function colourOf(id: string): number {
   return (hash >>> 0) % COLOURS
 }
 
-/** Whether the person may name and delete a room: their own. */
-export function mayChange(room: Room | undefined): boolean {
-  return room?.role === 'owner'
-}
-
 /** Text as the title search compares it: without case and accents, and with one form of each letter; as the server does. */
 export function folded(text: string): string {
   const parts = text.normalize('NFKC').toLowerCase().toUpperCase().toLowerCase().normalize('NFKD')
@@ -29,5 +24,5 @@ export function folded(text: string): string {
 }
 
 export function roomTitle(room: { title: string } | undefined): string {
-  return room?.title.trim() || 'New chat'
+  return room?.title.trim() || texts.newChat
 }

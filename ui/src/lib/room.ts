@@ -14,6 +14,7 @@
 import { Emitter } from './emitter'
 import type { Draft, Message, Page, RoomEvent, StreamState, SubReply } from './protocol'
 import { addNewer, addOlder, covers, dropNewer, newestOf, type Piece } from './piece'
+import { REDUCERS, type Messages } from './reducers'
 import { Stream } from './stream'
 
 export type LoadMessages = (
@@ -27,6 +28,7 @@ const KEEP_MESSAGES = 800
 const TAIL_MESSAGES = 200
 const TYPING_MS = 5000
 const DELETED = 'room_deleted'
+const ASKED_MAX = 200
 
 export class RoomLog {
   readonly id: string
@@ -49,6 +51,15 @@ export class RoomLog {
   #generation = 0
   #load: LoadMessages
   #onHole: () => void
+  /** Of answers that were seen being written: the seq of what they answer. */
+  #asked = new Map<string, number>()
+  readonly #reduced: Messages = {
+    add: (message) => this.#add(message),
+    change: (id, change) => this.#change(id, change),
+    reload: (seq) => void this.#reload(seq),
+    rename: (actor, name) => this.#rename(actor, name),
+    delete: (deleted) => (this.problem = deleted ? DELETED : null),
+  }
 
   constructor(id: string, load: LoadMessages, onHole: () => void) {
     this.id = id
@@ -81,6 +92,13 @@ export class RoomLog {
   /** How many messages of others came after `seq`. */
   countAfter(seq: number, me: string): number {
     return this.#tail.messages.filter((message) => message.seq > seq && message.by !== me).length
+  }
+
+  /** Who asked for this answer, as far as it was told: the person whose words it answers. */
+  askedBy(msg: string): string | null {
+    const seq = this.#asked.get(msg)
+    const question = seq === undefined ? undefined : this.#tail.messages.find((message) => message.seq === seq)
+    return question?.role === 'user' ? question.by : null
   }
 
   applySub(reply: SubReply): void {
@@ -116,6 +134,8 @@ export class RoomLog {
   openStream(state: StreamState): void {
     if (this.#tail.messages.some((message) => message.id === state.msg)) return
     this.streams.set(state.msg, new Stream(state))
+    this.#asked.set(state.msg, state.after)
+    for (const old of [...this.#asked.keys()].slice(0, -ASKED_MAX)) this.#asked.delete(old)
     this.typing.delete(state.by)
     this.changed.emit()
   }
@@ -222,25 +242,7 @@ export class RoomLog {
   #apply(event: RoomEvent): void {
     if (this.seq !== null && event.seq <= this.seq) return
     this.seq = event.seq
-    switch (event.k) {
-      case 'message.created':
-        this.#add(event.d as unknown as Message)
-        break
-      case 'message.deleted':
-        this.#change(String(event.d.msg), (message) => ({ ...message, text: '', deleted_at: event.at }))
-        break
-      case 'message.restored':
-        void this.#reload(Number(event.d.seq))
-        break
-      case 'member.renamed':
-        this.#rename(String(event.d.actor), String(event.d.name))
-        break
-      case 'room.deleted':
-      case 'room.restored':
-        this.problem = event.k === 'room.deleted' ? DELETED : null
-        break
-      default: // Other kinds change the room, not its messages.
-    }
+    REDUCERS[event.k]?.log?.(this.#reduced, event)
   }
 
   #add(message: Message): void {

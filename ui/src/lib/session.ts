@@ -6,6 +6,7 @@
  */
 import { Api } from './api'
 import { Connection, type Socket } from './connection'
+import { Drafts } from './drafts'
 import { Emitter } from './emitter'
 import { charactersIn, isRefusal, Problem } from './errors'
 import { Outbox, type KeyStore } from './outbox'
@@ -24,6 +25,7 @@ export class Session {
   readonly api = new Api()
   readonly rooms: Rooms
   readonly outbox: Outbox
+  readonly drafts: Drafts
   readonly connection: Connection
   me: Me | null = null
   models: Models | null = null
@@ -49,6 +51,7 @@ export class Session {
       onPush: (push) => this.#pushed(push),
       onLost: () => this.#lost(),
     })
+    this.drafts = new Drafts(store)
     this.outbox = new Outbox(store, async (entry) => {
       // The server would end the connection over a frame of any size.
       if (charactersIn(entry.text) > this.limits.text) throw new Problem('text_too_long')

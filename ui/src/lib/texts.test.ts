@@ -4,8 +4,8 @@ import { answerText, charactersIn, Problem, problemText, tooLongText } from './e
 import { newCid } from './ids'
 import { linkParts } from './links'
 import { folded, initials, roomTitle } from './names'
-import { DELETED, parseRoute, routePath } from './route'
-import { dayName, period, relative, short } from './time'
+import { DELETED, parseRoute, routePath, SECTIONS, settingsPath } from './route'
+import { dayName, periods, relative, short } from './time'
 
 describe('errors', () => {
   const source = readFileSync('../src/palaver/errors.py', 'utf8')
@@ -39,14 +39,21 @@ describe('errors', () => {
 describe('addresses', () => {
   test('are read as they are written', () => {
     for (const [room, seq] of [[null, null], ['r_1', null], ['r_1', 42]] as const) {
-      expect(parseRoute(routePath(room, seq))).toEqual({ view: room ? 'room' : 'start', room, seq })
+      expect(parseRoute(routePath(room, seq))).toEqual({ view: room ? 'room' : 'start', room, seq, section: null, panel: null })
     }
     expect(parseRoute(DELETED).view).toBe('deleted')
+    for (const section of [null, ...SECTIONS]) expect(parseRoute(settingsPath(section))).toMatchObject({ view: 'settings', section })
+  })
+
+  test('name what stands beside a chat', () => {
+    expect(parseRoute('/r/r_1/4', '?p=chat')).toMatchObject({ view: 'room', room: 'r_1', seq: 4, panel: 'chat' })
+    expect(parseRoute('/r/r_1', '?p=weather').panel).toBe(null)
+    expect(parseRoute('/', '?p=chat').panel).toBe(null)
   })
 
   test('that mean nothing are told from the start', () => {
-    for (const path of ['/x', '/r/', '/r/a b', '/r/r_1/x', '/r/../api']) {
-      expect(parseRoute(path)).toEqual({ view: 'nothing', room: null, seq: null })
+    for (const path of ['/x', '/r/', '/r/a b', '/r/r_1/x', '/r/../api', '/settings/', '/settings/weather', '/settings/keys/k_1']) {
+      expect(parseRoute(path)).toEqual({ view: 'nothing', room: null, seq: null, section: null, panel: null })
     }
   })
 })
@@ -107,8 +114,9 @@ describe('times', () => {
     expect(relative(ago(5), now)).toBe('5 minutes ago')
     expect(short(ago(5), now)).toBe('5m')
     expect([dayName(ago(60), now), dayName(ago(24 * 60), now)]).toEqual(['Today', 'Yesterday'])
-    expect([60, 24 * 60, 3 * 24 * 60, 90 * 24 * 60].map((minutes) => period(ago(minutes), now))).toEqual([
-      'Today', 'Yesterday', 'Previous 7 days', 'Older',
+    const period = (at: string) => periods(now).find(({ from }) => at >= from)?.name
+    expect([60, 24 * 60, 3 * 24 * 60, 20 * 24 * 60, 90 * 24 * 60].map((minutes) => period(ago(minutes)))).toEqual([
+      'Today', 'Yesterday', 'Previous 7 days', 'Previous 30 days', 'Older',
     ])
   })
 })

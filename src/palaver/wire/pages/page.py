@@ -1,10 +1,9 @@
 """The page's files: built into the package, read once, served with the headers that each kind deserves.
 
 Hashed assets never change and are kept by browsers for ever; everything else is asked for again and answered with 304
-by its ETag. `/`, `/r/…` and `/deleted` are the page's own addresses and get its one document; `/device`, where a link
-leads, has a small one of its own. Whoever opens an address that nothing is at gets the page's document with a 404: it
-says so. A program gets the problem document. Where the page
-was not built, a page says what to do.
+by its ETag. `/`, `/r/…`, `/settings/…` and `/deleted` are the page's own addresses and get its one document; `/device`,
+where a link leads, has a small one of its own. Whoever opens an address that nothing is at gets the page's document
+with a 404: it says so. A program gets the problem document. Where the page was not built, a page says what to do.
 
 Paths come from a table made of what is there, so that no request can leave the folder.
 """
@@ -26,6 +25,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from palaver.wire.edge.proxies import base_of
 
 GZIP_BYTES_MIN = 1_024
+MANIFEST = "application/manifest+json"
+"""The type of a `.webmanifest`, which not every system knows."""
 FOREVER = "public, max-age=31536000, immutable"
 ASK_AGAIN = "no-cache"
 NOT_BUILT = """<!doctype html>
@@ -69,6 +70,8 @@ class Page:
         routes: list[BaseRoute] = [
             Route("/", self.document),
             Route("/r/{rest:path}", self.document),
+            Route("/settings", self.document),
+            Route("/settings/{section}", self.document),
             Route("/deleted", self.document),
             Route("/device", self.device),
         ]
@@ -128,7 +131,8 @@ class Page:
         body = self._paths[path].read_bytes()
         if path.endswith(".html"):
             body = body.replace(b'"./', f'"{base}'.encode())
-        media_type = mimetypes.guess_type(path)[0] or "application/octet-stream"
+        guessed = MANIFEST if path.endswith(".webmanifest") else mimetypes.guess_type(path)[0]
+        media_type = guessed or "application/octet-stream"
         zips = len(body) >= GZIP_BYTES_MIN and not media_type.startswith(("image/p", "font/"))
         asset = Asset(
             body=body,

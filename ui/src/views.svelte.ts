@@ -1,0 +1,50 @@
+/** The parts of the page that are seldom looked at: each is a file of its own, fetched when it is first used. */
+import type { Component } from 'svelte'
+
+const PARTS = {
+  settings: () => import('./settings/Settings.svelte'),
+  deleted: () => import('./shelf/Deleted.svelte'),
+  palette: () => import('./shell/Palette.svelte'),
+  panel: () => import('./shell/Panel.svelte'),
+  shortcuts: () => import('./shell/Shortcuts.svelte'),
+  exchange: () => import('./message/Inspect.svelte'),
+  ask: () => import('./shell/Ask.svelte'),
+}
+
+export type Part = keyof typeof PARTS
+export type Loaded = Component<{ id: string }>
+
+export class Views {
+  #loaded: Partial<Record<Part, Loaded>> = $state.raw({})
+  #failed: () => void
+
+  /** `failed`: a part could not be fetched. */
+  constructor(failed: () => void) {
+    this.#failed = failed
+  }
+
+  /** The part, once it is here. */
+  get(part: Part): Loaded | undefined {
+    return this.#loaded[part]
+  }
+
+  async fetch(part: Part): Promise<void> {
+    if (!(await this.prefetch(part))) this.#failed()
+  }
+
+  /** Fetches what is about to be used; whether it is here. What cannot be fetched now is told when it is used. */
+  async prefetch(part: Part): Promise<boolean> {
+    if (this.#loaded[part]) return true
+    try {
+      const found = (await PARTS[part]()).default as Loaded
+      this.#loaded = { ...this.#loaded, [part]: found }
+      return true
+    } catch {
+      return false
+    }
+  }
+}
+
+export function isPart(name: string | undefined): name is Part {
+  return name !== undefined && name in PARTS
+}
