@@ -17,6 +17,8 @@ export default defineConfig({
     emptyOutDir: true,
     assetsInlineLimit: 0,
     manifest: true,
+    // Browsers that this page runs in preload by themselves.
+    modulePreload: { polyfill: false },
     rolldownOptions: { input: ['index.html', 'device.html'] },
     target: 'es2022',
   },

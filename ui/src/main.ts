@@ -1,18 +1,22 @@
 /**
  * Starts the page. Elements that matter carry a `data-testid`; tests from outside use these names:
  *
- * sidebar: room-list, room-item (data-room, aria-current), new-room, room-search, room-rename,
- * room-delete, room-title-input, unread, sidebar-toggle, settings-open, settings, name-input, theme-light/-dark/-system
- * room: room-title, message-list, message (data-seq, data-status, data-role, data-own), message-text,
- * streaming (an answer being written), thinking, retry, continue, stop, stop-one, copy-link, reasoning,
- * message with data-state sending|accepted|stored|rejected (not yet in the room; accepted: also of others), resend, discard, edit, jump-newest, typing, composer, send, start-of-room,
- * room-problem, door (came through the API), aside (data-kind: a prompt, a tool's call or result, an item), tool-state, choice,
- * refusal, parts, inspect
- * answer-status (how an answer ended), details (the provider's own words)
- * around it: banner (data-state: offline|reconnecting|db|outdated|stopped|refused), toast, toast-undo, palette, palette-input, palette-item, home, model-hint,
- * close (of a dialog), shortcuts, shortcuts-open, deleted-open, deleted, deleted-room, restore,
- * guest, devices-open, devices, device, device-make, device-code, device-link, device-local, device-revoke, device-end
- * connect-open, connect, base-url, snippet, inspector, exchange-state, exchange-json, copy-json
+ * list: room-list, room-item (data-room, aria-current), room-more (its menu: room-rename, room-copy-link, room-delete),
+ * room-title-input, unread, programs-all, new-room, search-open, sidebar-toggle,
+ * person (their menu: settings-open, deleted-open, connect-open, shortcuts-open), menu (the one that is open)
+ * room: room-title, room-menu (panel-open and what room-more has), message-list, message (data-seq, data-status, data-role,
+ * data-own), message-text, streaming (an answer being written), thinking, retry, continue, stop, stop-one, reasoning,
+ * message-copy, message-more (its menu: copy-link, inspect), message with data-state sending|accepted|stored|rejected
+ * (not yet in the room; accepted: also of others), resend, discard, edit, jump-newest, typing, composer, send,
+ * start-of-room, room-problem, door (came through the API), aside (data-kind: a prompt, a tool's call or result, an item),
+ * tool-state, choice, refusal, parts, inspect, answer-status (how an answer ended), details (the provider's own words),
+ * panel, panel-close
+ * settings: settings, settings-profile/-appearance/-devices/-keys/-models/-programs, settings-back, name-input,
+ * theme-light/-dark/-system, single-keys, devices, device, device-make, device-code, device-link, device-local,
+ * device-revoke, device-end, key, key-make, key-token, key-revoke, connect, base-url, snippet
+ * around it: banner (data-state: offline|reconnecting|db|outdated|stopped|refused), toast, toast-undo, palette,
+ * palette-input, palette-item, ask, ask-cancel, ask-yes, home, model-hint, guest, close (of a dialog or the settings),
+ * shortcuts, deleted, deleted-room, restore, inspector, exchange-state, exchange-json, copy-json
  */
 import { mount } from 'svelte'
 import App from './App.svelte'

@@ -353,6 +353,11 @@ export const texts = {
     older: 'Older',
   },
 
+  code: {
+    copy: 'Copy', name: 'Copy code', copied: 'Copied', copiedName: 'Code copied', notCopied: 'Not copied',
+    notCopiedName: 'Code could not be copied',
+  },
+
   device: { browser: 'Browser', system: 'another system', on: (browser: string, system: string) => `${browser} on ${system}` },
 }
 

@@ -4,6 +4,8 @@
  * What is copied is the code's exact text. Pages that are not served from a secure place have no
  * clipboard interface; there the old copy command is used, with the text put into it by hand.
  */
+import { texts } from '../lib/texts'
+
 const SHOWN_MILLISECONDS = 1_500
 
 /** A Svelte attachment. */
@@ -44,10 +46,11 @@ function copyByCommand(text: string): boolean {
 }
 
 function showResult(button: HTMLElement, copied: boolean): void {
-  button.textContent = copied ? 'Copied' : 'Not copied'
-  button.setAttribute('aria-label', copied ? 'Code copied' : 'Code could not be copied')
+  const say = texts.code
+  button.textContent = copied ? say.copied : say.notCopied
+  button.setAttribute('aria-label', copied ? say.copiedName : say.notCopiedName)
   setTimeout(() => {
-    button.textContent = 'Copy'
-    button.setAttribute('aria-label', 'Copy code')
+    button.textContent = say.copy
+    button.setAttribute('aria-label', say.name)
   }, SHOWN_MILLISECONDS)
 }
