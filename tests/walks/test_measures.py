@@ -1,5 +1,9 @@
 """What the page may show and weigh, that nothing of it moves, and that all of it can be read: measured in a browser."""
 
+import gzip
+import json
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +16,8 @@ from tests.walks.tab import OUTAGE, PROBED, Tab, arrive, forgive
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 WIDE = ViewportSize(width=1440, height=900)
+FIRST_SCRIPT_BYTES_MAX = 60_000
+FIRST_STYLE_BYTES_MAX = 12_000
 CONTROLS_MAX = {False: 11, True: 6}
 START_NODES_MAX = 110
 CHAT_NODES_MAX = 180
@@ -77,6 +83,21 @@ PLACES = """
 ].map(name => [name, document.querySelector(name)?.getBoundingClientRect()]).filter(([, box]) => box)
   .map(([name, box]) => [name, [box.left, box.top, box.width, box.height].join(' ')]))
 """
+
+
+def test_what_comes_before_the_page_can_be_used_is_small() -> None:
+    page = Path(str(files("palaver"))) / "page"
+    parts: dict[str, dict[str, Any]] = json.loads((page / ".vite" / "manifest.json").read_text())
+    needed = ["index.html"]
+    for name in needed:  # it grows on the way
+        needed += [one for one in parts[name].get("imports", []) if one not in needed]
+
+    def zipped(names: list[str]) -> int:
+        return sum(len(gzip.compress((page / name).read_bytes(), 9)) for name in names)
+
+    assert zipped([parts[name]["file"] for name in needed]) <= FIRST_SCRIPT_BYTES_MAX
+    styles = [style for name in needed for style in parts[name].get("css", [])]
+    assert zipped(styles) <= FIRST_STYLE_BYTES_MAX
 
 
 async def visit(browser: Browser, server: ServerProcess, **how: Any) -> Tab:

@@ -19,6 +19,17 @@ function opened(from: number, to: number, more: Partial<SubReset> = {}) {
 
 const seqs = (log: RoomLog) => log.messages.map((message) => message.seq)
 
+test('who asked for an answer is known while it is written and after, as far as it was told', () => {
+  const { log } = opened(1, 10)
+  expect(log.askedBy('m_12')).toBe(null)
+  log.openStream(stream)
+  expect(log.askedBy('m_12')).toBe('u_2')
+  log.applyEvent(created(11, { id: 'm_12', role: 'assistant', by: 'a_1' }))
+  expect(log.askedBy('m_12')).toBe('u_2')
+  log.openStream({ ...stream, msg: 'm_13', after: 11 })
+  expect([log.askedBy('m_13'), log.askedBy('m_1')]).toEqual([null, null])
+})
+
 describe('order', () => {
   test('events are applied once and in order', () => {
     const { log, onHole } = opened(1, 3)
