@@ -159,11 +159,12 @@ class ScriptedUpstream:
                 async with self._arrived:
                     self.requests.append(request)
                     self._arrived.notify_all()
-                if not await self._play(self._script_for(request), reader, writer):
+                if not await self._play(self.script_for(request), reader, writer):
                     break
         writer.close()
 
-    def _script_for(self, request: Received) -> Script:
+    def script_for(self, request: Received) -> Script:
+        """What is done to a request."""
         if request.path.endswith("/models"):
             return self.models_script or whole({"object": "list", "data": self.models})
         if not self.everywhere and not request.path.endswith("/chat/completions"):
@@ -173,6 +174,10 @@ class ScriptedUpstream:
         for question, script in self._answers.items():
             if str(request.json["messages"][-1]["content"]).endswith(question):
                 return script
+        return self.next_script()
+
+    def next_script(self) -> Script:
+        """The script of a request that has none of its own."""
         return self._scripts.popleft() if self._scripts else self.default
 
     async def _play(
@@ -241,6 +246,13 @@ async def scripted_upstream(*, everywhere: bool = False) -> AsyncGenerator[Scrip
     """A scripted model server, for as long as the block runs. `everywhere`: scripts are for any address."""
     upstream = ScriptedUpstream()
     upstream.everywhere = everywhere
+    async with listening(upstream):
+        yield upstream
+
+
+@asynccontextmanager
+async def listening(upstream: ScriptedUpstream) -> AsyncGenerator[None]:
+    """Serves at a free port until the block ends."""
     connections: set[asyncio.Task[None]] = set()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -256,7 +268,7 @@ async def scripted_upstream(*, everywhere: bool = False) -> AsyncGenerator[Scrip
     server = await asyncio.start_server(connected, "127.0.0.1", 0)
     upstream.port = server.sockets[0].getsockname()[1]
     try:
-        yield upstream
+        yield
     finally:
         server.close()
         for task in connections:

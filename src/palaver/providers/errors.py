@@ -220,6 +220,11 @@ _STATUS_OF_CODE = {
     "too_many_requests": 429,
     "invalid_request_error": 400,
     "context_length_exceeded": 400,
+    "billing_error": 402,
+    "request_too_large": 413,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
 }
 """What the codes and types of an error in mid-stream, which has no status of its own, amount to."""
 
@@ -241,6 +246,7 @@ _MEANING = {
         True,
     ),
     504: (Code.PROVIDER_TIMEOUT, _SLOW_DETAIL, True),
+    529: (Code.PROVIDER_ERROR, "{label} is overloaded. Wait a little, then try again.", True),
 }
 _TOO_LONG_DETAIL = (
     "The conversation is longer than {model} can read."

@@ -147,12 +147,12 @@ def _messages(request: Request, origin: str | None = None) -> list[dict[str, Any
 
 
 def _message(said: Said, origin: str | None) -> dict[str, Any]:
-    content: Any = mended(_spoken(said, said.text))
+    content: Any = mended(spoken(said, said.text))
     if said.parts:
         parts = [dict(part) for part in said.parts]
         if parts[0].get("type") != "text":
             parts.insert(0, {"type": "text", "text": ""})
-        parts[0]["text"] = _spoken(said, parts[0].get("text", ""))
+        parts[0]["text"] = spoken(said, parts[0].get("text", ""))
         content = [part for part in parts if part != {"type": "text", "text": ""}]
     message: dict[str, Any] = {"role": said.role.value, "content": content}
     if said.call_id is not None:
@@ -178,6 +178,7 @@ def _told_by(origin: str | None, beside: Mapping[str, Any]) -> Mapping[str, Any]
     return beside if origin is not None and beside.get("origin") == origin else NO_DATA
 
 
-def _spoken(said: Said, text: str) -> str:
+def spoken(said: Said, text: str) -> str:
+    """Puts the name of a person before a text of theirs."""
     name = " ".join((said.name or "").split())[:NAME_CHARS_MAX]
     return f"{name}: {text}" if name and said.role is Role.USER else text

@@ -1,0 +1,324 @@
+"""Anthropic's Messages API, or a server that speaks it, as a provider.
+
+Theory of operation. An answer is one streaming POST, see `http.client`; once it has begun, nothing is repeated. What a
+model says it does not take (a setting, so many tokens) is left out, and not sent to it again. An answer that pauses for
+a tool of the server's own goes on by itself, a few times. What OpenAI's clients ask is composed of the same pieces, see
+`openai.compose`; a refusal is told to them with its own status.
+"""
+
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing
+from typing import Any
+
+import httpx2
+import orjson
+from pydantic import SecretStr
+
+from palaver.clock import Clock
+from palaver.errors import Code, ProviderError
+from palaver.providers.anthropic.events import PAUSED, MessageReader
+from palaver.providers.anthropic.models import PAGES_MAX, PATH, models_of, page_of
+from palaver.providers.anthropic.request import adapted, body_of, joined
+from palaver.providers.base import Model, Piece, RefusalPiece, Request, TextPiece, ToolPiece
+from palaver.providers.call import JSON_TYPE, Body, Call, Outcome, Passing
+from palaver.providers.errors import (
+    Asked,
+    Told,
+    as_object,
+    bad_reply,
+    cut,
+    failure_of,
+    is_too_long,
+    told_in_words,
+)
+from palaver.providers.http.client import RETRY_SECONDS, HttpClient, Refusal, checked_key, read
+from palaver.providers.http.deadline import Patience
+from palaver.providers.http.route import checked_base
+from palaver.providers.http.sse import EVENT_BYTES_MAX, EventTooLarge, Framer, data_in
+from palaver.providers.openai.compose import Answered, Composed, not_found, request_of
+from palaver.providers.openai.shapes import values_in
+from palaver.providers.redaction import redacted
+from palaver.settings import Settings
+
+NAME = "anthropic"
+BASE_URL = "https://api.anthropic.com"
+VERSION = "2023-06-01"
+VARIABLES = "ANTHROPIC"
+ADAPTATIONS_MAX = 4
+PAUSES_MAX = 8
+ANSWER_BYTES_MAX = 64 * 1024 * 1024
+"""An answer whose events are larger is cut."""
+MODELS_SECONDS = 10.0
+MODELS_KNOWN_MAX = 100
+
+_NOT_FOUND = 404
+_NO_LIST = frozenset({404, 405, 501})
+
+
+class RefusedCall(ProviderError):
+    """The server refused a call; `told` is how."""
+
+    def __init__(self, error: ProviderError, told: Told) -> None:
+        super().__init__(
+            error.code, error.detail, temporary=error.temporary, retry_ms=error.retry_ms
+        )
+        self.told = told
+
+
+class Anthropic:
+    """A server at `base_url`, with or without the /v1 at its end."""
+
+    name = NAME
+    real = True
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        *,
+        base_url: str = BASE_URL,
+        key: SecretStr | None = None,
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
+        """Refused: `settings_invalid` for an address or a key that cannot be used."""
+        base = checked_base(base_url, VARIABLES, BASE_URL)
+        secret = checked_key(key, VARIABLES)
+        self._settings = settings
+        self._clock = clock
+        self._default: str | None = None
+        self._untaken: dict[str, frozenset[str]] = {}
+        self._http = HttpClient(
+            settings,
+            clock,
+            name=NAME,
+            label="Anthropic",
+            base=base.copy_with(path=base.path.rstrip("/").removesuffix("/v1")),
+            key=secret,
+            credentials={
+                "anthropic-version": VERSION,
+                **({"x-api-key": secret} if secret else {}),
+            },
+            variables=VARIABLES,
+            retry_seconds=retry_seconds,
+        )
+
+    async def models(self) -> tuple[Model, ...]:
+        """The models that can be asked, the default one first and marked."""
+        wanted = self._settings.model
+        ids: list[str] = []
+        page: str | None = f"{PATH}?limit=1000"
+        for _ in range(PAGES_MAX):
+            found = await self._page(page)
+            if found is None:
+                break
+            ids += found[0]
+            page = found[1]
+            if page is None:
+                break
+        models = models_of(ids, provider=NAME, wanted=None if wanted is None else _bare(wanted))
+        self._default = models[0].id
+        return models
+
+    async def answer(self, request: Request) -> AsyncGenerator[Piece, None]:
+        """Streams one answer. Raises `ProviderError`."""
+        async with aclosing(self._pieces(request)) as pieces:
+            async for piece in pieces:
+                match piece:
+                    case RefusalPiece(text):
+                        yield TextPiece(text)
+                    case ToolPiece():
+                        pass  # nobody in a room runs tools
+                    case _:
+                        yield piece
+
+    async def forward(
+        self,
+        method: str,  # noqa: ARG002  the API of a client's call is not this server's
+        path: str,  # noqa: ARG002  as above
+        body: Body,
+        headers: Mapping[str, str],  # noqa: ARG002  as above
+        *,
+        passing: Passing,
+    ) -> Call:
+        """Answers a chat completion; any other call is refused. Raises `ProviderError`."""
+        if not passing.chat or not isinstance(body, bytes):
+            return not_found()
+        asked = as_object(orjson.loads(body))
+        request = request_of(asked)
+        origin = self.origin(request.model or "")
+        pieces = self._pieces(request_of(asked, origin))
+        try:
+            return await Composed.begun(NAME, pieces, asked, self._clock, origin)
+        except RefusedCall as refused:
+            return self._refused(refused)
+
+    def origin(self, model: str) -> str:
+        """See `Forwards`."""
+        return self._http.origin(_bare(model))
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        await self._http.close()
+
+    # what is asked
+
+    async def _page(self, path: str) -> tuple[list[str], str | None] | None:
+        """A page of the list of models; None where there is none. Raises `ProviderError`."""
+        asked = self._http.asked("")
+        patience = Patience(MODELS_SECONDS, MODELS_SECONDS)
+        got = await self._http.attempt("GET", path, None, asked, patience)
+        if isinstance(got, Refusal):
+            if got.told.status in _NO_LIST:
+                return None
+            raise got.error
+        async with aclosing(got), aclosing(self._http.chunks(got, asked, patience)) as chunks:
+            return page_of(await read(chunks, asked, EVENT_BYTES_MAX))
+
+    async def _pieces(self, request: Request) -> AsyncGenerator[Piece, None]:
+        """One answer, whole or in several messages. Raises `ProviderError`."""
+        model = _bare(request.model or await self._default_model())
+        asked, origin = self._http.asked(model, request), self._http.origin(model)
+        try:
+            body = body_of(request, model, origin=origin)
+        except ProviderError as failure:
+            raise RefusedCall(failure, Told(status=400, message=failure.detail)) from None
+        for name in self._untaken.get(model, ()):
+            body.pop(name, None)
+        reader = MessageReader(asked, origin)
+        for left in range(PAUSES_MAX, -1, -1):
+            patience = self._http.patience(self._settings.provider_first_seconds)
+            body, response = await self._opened(body, asked, patience)
+            chunks = self._http.chunks(response, asked, patience)
+            try:
+                async with aclosing(_read(chunks, reader, asked, patience)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+            finally:
+                await chunks.aclose()
+                await response.aclose()
+            if reader.stop != PAUSED or not left:
+                break
+            messages = [{**one, "content": [*one["content"]]} for one in body["messages"]]
+            joined(messages, "assistant", reader.content())
+            body = body | {"messages": messages}
+            reader.again()
+        yield reader.done(model)
+
+    async def _default_model(self) -> str:
+        if self._default is None:
+            self._default = self._settings.model or (await self.models())[0].id
+        return self._default
+
+    async def _opened(
+        self, body: dict[str, Any], asked: Asked, patience: Patience
+    ) -> tuple[dict[str, Any], httpx2.Response]:
+        """The response that is a success, and what it took to get one. Raises `ProviderError`."""
+        retries = adaptations = 0
+        while True:
+            got = await self._http.attempt("POST", "/v1/messages", body, asked, patience)
+            if isinstance(got, httpx2.Response):
+                return body, got
+            changed = adapted(body, got.told)
+            if changed is not None and adaptations < ADAPTATIONS_MAX:
+                adaptations += 1
+                self._note(asked.model, body.keys() - changed.keys() - {"thinking"})
+                body = changed
+                continue
+            if got.told.status == _NOT_FOUND:
+                self._default = None
+            try:
+                await self._http.pause(got, retries, patience)
+            except ProviderError as failure:
+                if got.told.status:
+                    raise RefusedCall(failure, got.told) from None
+                raise
+            retries += 1
+
+    def _note(self, model: str, untaken: set[str]) -> None:
+        """Remembers what a model does not take."""
+        if len(self._untaken) >= MODELS_KNOWN_MAX:
+            self._untaken.clear()
+        if untaken:
+            self._untaken[model] = self._untaken.get(model, frozenset()) | untaken
+
+    def _refused(self, refused: RefusedCall) -> Answered:
+        """A refusal as OpenAI's clients know it."""
+        told, retry_ms = refused.told, refused.retry_ms
+        message = redacted((told.message or refused.detail).encode(), self._http.key).decode()
+        code = "context_length_exceeded" if is_too_long(told) else None
+        error = {"message": message, "type": told.code or "invalid_request_error"}
+        headers = [("content-type", JSON_TYPE)]
+        if retry_ms is not None:
+            headers.append(("retry-after", str(-(-retry_ms // 1000))))
+        return Answered(
+            status=told.status,
+            headers=tuple(headers),
+            outcome=Outcome(error=refused, told=True),
+            body=orjson.dumps({"error": {**error, "param": None, "code": code}}),
+        )
+
+
+async def _read(
+    chunks: AsyncGenerator[bytes, None], reader: MessageReader, asked: Asked, patience: Patience
+) -> AsyncGenerator[Piece, None]:
+    """The pieces of one message. Raises `ProviderError` where it is not whole."""
+    try:
+        async with aclosing(_frames(chunks, asked)) as frames:
+            async for frame in frames:
+                for piece in _taken(frame, reader, asked):
+                    yield piece
+                    patience.heard(began=True, finished=False, over=False)
+                patience.heard(began=False, finished=reader.stop is not None, over=reader.over)
+    except ProviderError:
+        if not reader.ended:
+            raise
+    if not reader.ended:
+        raise cut(asked) if reader.began else _no_answer(asked)
+    for piece in reader.rest():
+        yield piece
+
+
+async def _frames(chunks: AsyncGenerator[bytes, None], asked: Asked) -> AsyncGenerator[bytes, None]:
+    """The events of a body. Raises `ProviderError` where there are too many, or one is too large."""
+    framer, size = Framer(), 0
+    try:
+        async for chunk in chunks:
+            size += len(chunk)
+            if size > ANSWER_BYTES_MAX:
+                raise bad_reply(asked, "sent more than 64 MiB, which is not read")
+            for frame in framer.feed(chunk):
+                yield frame
+    except EventTooLarge:
+        raise bad_reply(asked, "sent a piece of more than 8 MiB, which is not read") from None
+    yield framer.close()
+
+
+def _taken(frame: bytes, reader: MessageReader, asked: Asked) -> Iterator[Piece]:
+    """The pieces in an event. Nothing counts behind the end."""
+    data, kind = data_in(frame)
+    if not data or reader.over:
+        return
+    values, words, torn = values_in(data)
+    for said in words:
+        failed = Told(status=0, message=said) if kind == "error" else told_in_words(said)
+        if failed is not None:
+            raise failure_of(failed, asked)
+    if torn:
+        raise bad_reply(asked, "sent a damaged piece, so words may be missing")
+    for value in values:
+        event = as_object(value)
+        if kind == "error" and event.get("type") != "error":
+            event = {"type": "error", "error": value}
+        yield from reader.take(event)
+
+
+def _no_answer(asked: Asked) -> ProviderError:
+    return ProviderError(
+        Code.PROVIDER_BAD_REPLY,
+        f"{asked.label} sent nothing that is an answer. Check that {VARIABLES}_BASE_URL is the address of its API.",
+    )
+
+
+def _bare(model: str) -> str:
+    """A model's name without the provider's before it."""
+    return model.removeprefix(f"{NAME}/")
