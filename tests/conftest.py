@@ -30,7 +30,12 @@ def tried() -> float:
 
 
 def pytest_configure() -> None:
-    """Hypothesis judges no machine by its speed, and tries other examples each time only in `torture`."""
+    """Hypothesis judges no machine by its speed, and tries other examples each time only in `torture`.
+
+    A key of the developer's own machine is not used.
+    """
+    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"):
+        os.environ.pop(name, None)
     settings.register_profile(
         "palaver",
         deadline=None,

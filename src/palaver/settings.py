@@ -1,8 +1,8 @@
 """Every setting, with its unit in its name and its default; read from the environment.
 
-The names are `PALAVER_<FIELD>`; the ones that other tools share (`DATABASE_URL`, `OPENAI_BASE_URL`,
-`OPENAI_API_KEY`) are read under their usual names too. Command-line options win over the environment. Secrets are
-`SecretStr`, so that no print or log shows them.
+The names are `PALAVER_<FIELD>`; the ones that other tools share (`DATABASE_URL`, and the addresses and keys of model
+servers) are read under their usual names too. Command-line options win over the environment. Secrets are `SecretStr`,
+so that no print or log shows them.
 """
 
 import os
@@ -87,6 +87,16 @@ class Settings(BaseSettings):
         default=None, validation_alias=AliasChoices("PALAVER_OPENAI_API_KEY", "OPENAI_API_KEY")
     )
     """The key for that server, where it wants one."""
+    anthropic_base_url: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("PALAVER_ANTHROPIC_BASE_URL", "ANTHROPIC_BASE_URL"),
+    )
+    """A server that speaks Anthropic's Messages API. Default: `https://api.anthropic.com`, where a key is set."""
+    anthropic_api_key: SecretStr | None = Field(
+        default=None,
+        validation_alias=AliasChoices("PALAVER_ANTHROPIC_API_KEY", "ANTHROPIC_API_KEY"),
+    )
+    """The key for it. With `openai_base_url` or its key, too, the name of a model says who answers."""
     model: str | None = None
     """The model that answers. Default: the first one that the server offers."""
     detect: bool = True

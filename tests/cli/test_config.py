@@ -9,6 +9,7 @@ pytestmark = pytest.mark.slow  # each test starts processes
 def test_the_settings_are_shown_with_their_source_and_without_secrets(tmp_path: Path) -> None:
     environment = {
         "OPENAI_API_KEY": "sk-secret",
+        "ANTHROPIC_API_KEY": "sk-ant-secret",
         "DATABASE_URL": "postgresql://ada:secret@host/chat",
         "PALAVER_ALLOWED_HOSTS": "a.example, b.example",
     }
@@ -16,6 +17,7 @@ def test_the_settings_are_shown_with_their_source_and_without_secrets(tmp_path: 
     rows = {row["name"]: row for row in done.json["settings"]}
     assert "secret" not in done.out
     assert rows["openai_api_key"]["source"] == "OPENAI_API_KEY"
+    assert rows["anthropic_api_key"]["source"] == "ANTHROPIC_API_KEY"
     assert rows["database_url"]["value"] == "postgresql://ada:********@host/chat"
     assert rows["allowed_hosts"]["value"] == ["a.example", "b.example"]
     assert (rows["port"]["value"], rows["port"]["source"]) == (8000, "default")

@@ -90,6 +90,16 @@ def test_a_provider_that_cannot_be_reached_is_a_warning(tmp_path: Path) -> None:
     assert (done.code, states(done)["model"]) == (0, "warn")
 
 
+def test_anthropic_is_looked_at_like_any_provider(tmp_path: Path) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        done = doctor(tmp_path, ANTHROPIC_BASE_URL=url, ANTHROPIC_API_KEY="sk-ant-secret")
+    assert (done.code, states(done)["model"]) == (0, "warn")
+    assert "Anthropic cannot be reached" in done.out
+    assert "sk-ant-secret" not in done.out + done.err
+
+
 @pytest.mark.postgres
 def test_postgresql_is_asked_whether_commits_are_safe(tmp_path: Path, postgres_url: str) -> None:
     done = doctor(tmp_path, "--database-url", postgres_url)

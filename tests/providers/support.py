@@ -22,6 +22,8 @@ def settings_with(**values: Any) -> Settings:
     defaults: dict[str, Any] = {
         "openai_base_url": None,
         "openai_api_key": None,
+        "anthropic_base_url": None,
+        "anthropic_api_key": None,
         "model": None,
         "provider_first_seconds": 90.0,
         "provider_idle_seconds": 90.0,

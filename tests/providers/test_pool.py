@@ -53,6 +53,12 @@ def at(upstream: ScriptedUpstream, name: str = "ollama", owner: str | None = Non
         ({"openai_base_url": "https://models.example.org/api/v1"}, "models.example.org"),
         ({"openai_base_url": "https://api.openai.com/v1"}, "openai"),
         ({"openai_api_key": SecretStr("sk-x")}, "openai"),
+        ({"anthropic_api_key": SecretStr("sk-x")}, "anthropic"),
+        ({"anthropic_base_url": "http://127.0.0.1:9"}, "anthropic"),
+        (
+            {"anthropic_api_key": SecretStr("x"), "openai_api_key": SecretStr("x")},
+            "openai, anthropic",
+        ),
     ],
 )
 async def test_what_settings_name_is_taken_and_called_what_it_is(

@@ -245,7 +245,8 @@ def clean_environment(extra: Mapping[str, str]) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("PALAVER_", "OPENAI_", "PYTEST_")) and name != "DATABASE_URL"
+        if not name.startswith(("PALAVER_", "OPENAI_", "ANTHROPIC_", "PYTEST_"))
+        and name != "DATABASE_URL"
     }
     # No other program of this machine may answer in place of the one that the test means.
     return {**kept, "PALAVER_DETECT": "0", "PYTHONUNBUFFERED": "1", **extra}

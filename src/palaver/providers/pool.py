@@ -1,6 +1,7 @@
 """Which provider answers: the one that settings name, else a model server found on this machine, else the offline one.
 
-Rules: what settings name is never second-guessed, and nothing is probed then. Otherwise the usual ports of Ollama,
+Rules: what settings name is never second-guessed, and nothing is probed then; where they name several, the model's name
+decides, see `profiles`. Otherwise the usual ports of Ollama,
 llama.cpp, LM Studio and vLLM are asked for their models, all at once and within 300 ms; a server counts only when it
 lists a model that can chat. Ports 8080 and 8000 are everybody's, so a server there must also say what it is; our own
 port is never asked. No key is sent to a server that was merely found. While none is there, the question is asked again
@@ -9,6 +10,7 @@ stays; when it goes away, its answers say so.
 """
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,7 @@ from palaver.settings import Settings
 
 if TYPE_CHECKING:
     from palaver.providers.openai.client import Upstream
+    from palaver.providers.profiles import Profile
 
 OPENAI_URL = "https://api.openai.com/v1"
 PROBE_SECONDS = 0.3
@@ -54,12 +57,47 @@ PLACES = (
 )
 
 
-def configured(settings: Settings, clock: Clock) -> "Upstream | None":
-    """The provider that settings name, if they name one. Refused: `settings_invalid`."""
-    base_url = settings.openai_base_url or (OPENAI_URL if settings.openai_api_key else None)
-    if not base_url:
-        return None
-    return _upstream(settings, clock, _name_of(base_url), base_url, settings.openai_api_key)
+def configured(settings: Settings, clock: Clock) -> Provider | None:
+    """The provider that settings name, if they name one; several as one. Refused: `settings_invalid`."""
+    several = bool(_openai_url(settings)) and _names_anthropic(settings)
+    # A default model may be any profile's, so none of several takes it for its own.
+    own = settings.model_copy(update={"model": None}) if several else settings
+    profiles = [*_openai(own, clock), *_anthropic(own, clock)]
+    if several:
+        from palaver.providers.profiles import Profiles  # noqa: PLC0415  as below
+
+        return Profiles(profiles, clock, settings.model)
+    return profiles[0].provider if profiles else None
+
+
+def _openai_url(settings: Settings) -> str | None:
+    return settings.openai_base_url or (OPENAI_URL if settings.openai_api_key else None)
+
+
+def _names_anthropic(settings: Settings) -> bool:
+    return bool(settings.anthropic_base_url or settings.anthropic_api_key)
+
+
+def _openai(settings: Settings, clock: Clock) -> "Iterator[Profile]":
+    from palaver.providers.profiles import Profile  # noqa: PLC0415  as below
+
+    base_url = _openai_url(settings)
+    if base_url:
+        key = settings.openai_api_key
+        server = _upstream(settings, clock, _name_of(base_url), base_url, key)
+        yield Profile(name="openai", provider=server)
+
+
+def _anthropic(settings: Settings, clock: Clock) -> "Iterator[Profile]":
+    if not _names_anthropic(settings):
+        return
+    from palaver.providers.anthropic.client import BASE_URL, Anthropic  # noqa: PLC0415  as below
+    from palaver.providers.anthropic.models import FAMILY  # noqa: PLC0415
+    from palaver.providers.profiles import Profile  # noqa: PLC0415
+
+    base_url = settings.anthropic_base_url or BASE_URL
+    server = Anthropic(settings, clock, base_url=base_url, key=settings.anthropic_api_key)
+    yield Profile(name=server.name, provider=server, family=FAMILY)
 
 
 class Providers:

@@ -1,0 +1,198 @@
+"""Several providers as one: the name of the model says which of them answers.
+
+Rules, the first that fits: `<profile>/<model>` names a profile; the beginning of a name that is a profile's own; what
+one of the later profiles lists; else the first profile. A name with a slash that the first profile lists is whole. What
+is no question to a model (files, batches) is the first profile's. Lists are asked for again after `KNOWN_SECONDS`, and
+waited for so briefly that a provider that is away delays nobody.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import orjson
+
+from palaver.clock import Clock
+from palaver.errors import ProviderError
+from palaver.providers.base import Model, Piece, Provider, Request
+from palaver.providers.call import JSON_TYPE, Body, Call, Forwards, Outcome, Passing
+from palaver.providers.errors import as_object
+from palaver.providers.openai.compose import Answered
+from palaver.providers.openai.request import as_list
+
+MODELS = "/models"
+KNOWN_SECONDS = 300.0
+LISTED_SECONDS = 3.0
+
+
+class Server(Provider, Forwards, Protocol):
+    """A provider that OpenAI's clients can ask."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """A connection to a provider. `family`: how the names of its own models begin."""
+
+    name: str
+    provider: Server
+    family: str = ""
+
+
+class Profiles:
+    """See `base.Provider` and `call.Forwards`. `wanted` is the default model, else the first profile's is."""
+
+    real = True
+
+    def __init__(self, profiles: Sequence[Profile], clock: Clock, wanted: str | None) -> None:
+        self.name = ", ".join(profile.provider.name for profile in profiles)
+        self._profiles = tuple(profiles)
+        self._clock = clock
+        self._wanted = wanted
+        self._default: str | None = None
+        self._listed: dict[str, frozenset[str]] = {}
+        self._listed_until = 0.0
+        self._listing = asyncio.Lock()
+
+    async def models(self) -> tuple[Model, ...]:
+        """The models of all, the default one first and marked. Raises `ProviderError` where none can be asked."""
+        found, failure = await self._lists()
+        models = [model for one in self._profiles for model in found.get(one.name, ())]
+        if not models:
+            assert failure is not None, "a list that is empty is a failure"
+            raise failure
+        default = next(model for model in models if model.default)
+        if self._wanted is not None:
+            profile, name = self._chosen(self._wanted)
+            default = Model(id=name, provider=profile.provider.name, default=True)
+        self._default = default.id
+        rest = (replace(one, default=False) for one in models if one.id != default.id)
+        return (default, *rest)
+
+    async def answer(self, request: Request) -> AsyncGenerator[Piece, None]:
+        """Streams one answer. Raises `ProviderError`."""
+        model = request.model or self._wanted or self._default or (await self.models())[0].id
+        profile, model = await self._profile_of(model)
+        async with aclosing(profile.provider.answer(replace(request, model=model))) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def forward(
+        self,
+        method: str,
+        path: str,
+        body: Body,
+        headers: Mapping[str, str],
+        *,
+        passing: Passing,
+    ) -> Call:
+        """Passes a request on to whom it is for. Raises `ProviderError`."""
+        if (method, path) == ("GET", MODELS):
+            return await self._listing_of_all(headers, passing)
+        asked = _asked_in(body, headers)
+        given = asked.get("model")
+        if not isinstance(given, str):
+            first = self._profiles[0].provider
+            return await first.forward(method, path, body, headers, passing=passing)
+        profile, model = await self._profile_of(given)
+        if model != given:
+            body = orjson.dumps({**asked, "model": model})
+        return await profile.provider.forward(method, path, body, headers, passing=passing)
+
+    def origin(self, model: str) -> str:
+        """See `Forwards`."""
+        profile, model = self._chosen(model)
+        return profile.provider.origin(model)
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        for profile in self._profiles:
+            await profile.provider.close()
+
+    # which one
+
+    async def _profile_of(self, model: str) -> tuple[Profile, str]:
+        """The profile that answers for a model, and its name there."""
+        if "/" in model or not any(self._is_of(one, model) for one in self._profiles):
+            async with self._listing:
+                if self._clock.monotonic() >= self._listed_until:
+                    await self._lists(LISTED_SECONDS)
+        return self._chosen(model)
+
+    def _chosen(self, model: str) -> tuple[Profile, str]:
+        first, *others = self._profiles
+        head, slash, rest = model.partition("/")
+        for one in (*others, first):
+            if slash and head in (one.name, one.provider.name):
+                whole = one is first and model in self._listed.get(one.name, ())
+                return one, model if whole else rest
+        for one in self._profiles:
+            if self._is_of(one, model):
+                return one, model
+        listed = (one for one in others if model in self._listed.get(one.name, ()))
+        return next(listed, first), model
+
+    @staticmethod
+    def _is_of(profile: Profile, model: str) -> bool:
+        return bool(profile.family) and model.startswith(profile.family)
+
+    async def _lists(
+        self, seconds: float | None = None
+    ) -> tuple[dict[str, tuple[Model, ...]], ProviderError | None]:
+        """The models of each profile that tells them in time, and the first failure."""
+        found: dict[str, tuple[Model, ...]] = {}
+        failures: list[ProviderError] = []
+
+        async def ask(profile: Profile) -> None:
+            try:
+                async with asyncio.timeout(seconds):
+                    found[profile.name] = await profile.provider.models()
+            except TimeoutError:
+                pass  # what it listed before still holds
+            except ProviderError as failure:
+                failures.append(failure)
+
+        async with asyncio.TaskGroup() as group:
+            for profile in self._profiles:
+                group.create_task(ask(profile))
+        self._listed_until = self._clock.monotonic() + KNOWN_SECONDS
+        self._listed |= {name: frozenset(one.id for one in has) for name, has in found.items()}
+        return found, next(iter(failures), None)
+
+    async def _listing_of_all(self, headers: Mapping[str, str], passing: Passing) -> Call:
+        """The first profile's list as it tells it, with the models of the others behind."""
+        data: list[object] = []
+        try:
+            first = self._profiles[0].provider
+            call = await first.forward("GET", MODELS, None, headers, passing=passing)
+            try:
+                async with aclosing(call.told()) as telling:
+                    body = b"".join([told.raw async for told in telling])
+            finally:
+                await call.close()
+            data = as_list(as_object(orjson.loads(body)).get("data"))
+        except (ProviderError, orjson.JSONDecodeError):
+            pass  # the others are told all the same
+        known = {as_object(one).get("id") for one in data}
+        for model in await self.models():
+            if model.id not in known:
+                data.append(
+                    {"id": model.id, "object": "model", "created": 0, "owned_by": model.provider}
+                )
+        return Answered(
+            status=200,
+            headers=(("content-type", JSON_TYPE),),
+            outcome=Outcome(whole=True),
+            body=orjson.dumps({"object": "list", "data": data}),
+        )
+
+
+def _asked_in(body: Body, headers: Mapping[str, str]) -> dict[str, Any]:
+    """A request that is JSON; an empty one for any other."""
+    if not isinstance(body, bytes) or JSON_TYPE not in headers.get("content-type", JSON_TYPE):
+        return {}
+    try:
+        return as_object(orjson.loads(body))
+    except orjson.JSONDecodeError:
+        return {}
