@@ -3,16 +3,20 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
+from sqlalchemy import Connection, update
 from tests.store.world import World, opened
 
 from palaver.clock import SystemClock
 from palaver.errors import Code, Refused, Unavailable
 from palaver.model import Event, EventType, MessageId, RoomId, Visibility
 from palaver.settings import Settings
+from palaver.store.hash_chain import digest_of_message
 from palaver.store.read import events, messages, rooms
+from palaver.store.schema import messages as messages_table
 from palaver.store.store import Store
 from palaver.store.write.messages import AddMessage
 from palaver.store.write.rooms import MarkRead
@@ -269,3 +273,32 @@ async def test_counters_count(world: World) -> None:
     assert after.rows - before.rows == 30
     assert 1 <= after.commits - before.commits < 30
     assert world.store.queued == 0
+
+
+async def test_a_message_that_was_changed_is_repeated_by_what_was_sent(world: World) -> None:
+    """An edit keeps the digest of what was said at first, as `store.hash_chain` wants it."""
+    ada = await world.person()
+    room, other = await world.room(ada), await world.room(ada)
+    first = await world.say(room, ada, "question")
+    draft = world.draft(room, ada, "sent", reply_to=first.message.id, meta={"sender": "x"})
+    sent = (await world.store.write(draft)).message
+    digest = digest_of_message(sent, first.message.seq)
+
+    def edit(conn: Connection) -> None:
+        changed = update(messages_table).where(messages_table.c.id == sent.id)
+        conn.execute(changed.values(text="edited", edited_ms=1, digest=digest, meta=None))
+
+    await world.store._database.writing(0, edit)
+    again = await world.store.write(replace(draft, id=MessageId(f"m_{world.clock.new_id()}")))
+    assert (again.dup, again.message.id, again.message.text) == (True, sent.id, "edited")
+    for other_one in (
+        {"text": "edited"},
+        {"reply_to": None},
+        {"reply_to": sent.id},
+        {"reply_to": MessageId(f"m_{world.clock.new_id()}")},
+        {"room": other.id},
+    ):
+        with pytest.raises(Refused) as caught:
+            await world.store.write(replace(draft, **other_one))
+        assert caught.value.code is Code.CID_REUSED
+    assert len(await world.said(room)) == 2

@@ -7,7 +7,7 @@ messages and answering agents. Then the commands are decided one by one in their
 executemany per table. A room's row is updated once per run.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -37,7 +37,8 @@ from palaver.model import (
     Turn,
 )
 from palaver.policy import Action, check, role_in, room_not_found
-from palaver.store.engine.statement import ListStatement, Statement, among
+from palaver.store.engine.statement import ListStatement, Row, Statement, among
+from palaver.store.hash_chain import digest_of_message
 from palaver.store.read.actors import PREFIX, id_of
 from palaver.store.read.messages import message_of, selected
 from palaver.store.read.turns import selected as selected_turns, turn_of
@@ -159,7 +160,7 @@ def _lock(names: Sequence[tuple[str, ...]]) -> ClauseElement:
 
 
 _LOCK = ListStatement(_lock, width=2)
-_stored = selected(messages.c.text, messages.c.author_key, rooms.c.id).join(
+_stored = selected(messages.c.text, messages.c.digest, messages.c.author_key, rooms.c.id).join(
     rooms, rooms.c.key == messages.c.room_key
 )
 _KNOWN = among(_stored.where(message_has_cid), messages.c.cid)
@@ -195,6 +196,16 @@ class _Place:
     role: MemberRole | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A message that is there. `text`: also where it is deleted; `digest`: where it does not say what was sent."""
+
+    author_key: int
+    message: Message
+    text: str
+    digest: bytes | None
+
+
 @dataclass(slots=True)
 class _Run:
     """What the run found, and what it decided to write."""
@@ -202,9 +213,9 @@ class _Run:
     places: dict[tuple[RoomId, ActorId], _Place] = field(
         default_factory=dict[tuple[RoomId, ActorId], _Place]
     )
-    # by author and cid, or by the message's id where there is no cid: the message, and its text before any deletion
-    known: dict[tuple[int, str], tuple[Message, str]] = field(
-        default_factory=dict[tuple[int, str], tuple[Message, str]]
+    # by author and cid, or by the message's id where there is no cid
+    known: dict[tuple[int, str | None], _Known] = field(
+        default_factory=dict[tuple[int, str | None], _Known]
     )
     replied: dict[MessageId, tuple[int, int]] = field(
         default_factory=dict[MessageId, tuple[int, int]]
@@ -217,28 +228,23 @@ class _Run:
 def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:
     run = _Run()
     pairs = list(dict.fromkeys([(command.room, command.author) for command in commands]))
-    found: dict[int, LockedRoom] = {}
-    for row in _LOCK.all(tx.conn, pairs):
-        number, room_key = row[:2]
-        key, unused, kind, name, role = row[-5:]
+    found: dict[RoomId, LockedRoom] = {}
+    for number, *locked, key, unused, kind, name, role in _LOCK.all(tx.conn, pairs):
         if number >= len(pairs):
             continue  # the list was made longer
         room, author = pairs[int(number)]
         if room[:2] != "r_" or author[:2] != PREFIX[kind]:
             continue
-        if room_key not in found:
-            found[room_key] = LockedRoom(room, *row[1:-5])
         if unused:
             tx.unused.add(key)
-        run.places[room, author] = _Place(found[room_key], key, name, role)
+        known_room = found.setdefault(room, LockedRoom(room, *locked))
+        run.places[room, author] = _Place(known_room, key, name, role)
     cids = [command.cid for command in commands if command.cid is not None]
-    for row in _KNOWN.all(tx.conn, distinct(cids)):
-        text, author_key, room = row[-3:]
-        run.known[author_key, row[9]] = (message_of(room, row), text)
+    for one in _known(_KNOWN.all(tx.conn, distinct(cids))):
+        run.known[one.author_key, one.message.cid] = one
     without = [command.id for command in commands if command.cid is None]
-    for row in _KNOWN_BY_ID.all(tx.conn, distinct(without)):
-        text, author_key, room = row[-3:]
-        run.known[author_key, row[0]] = (message_of(room, row), text)
+    for one in _known(_KNOWN_BY_ID.all(tx.conn, distinct(without))):
+        run.known[one.author_key, one.message.id] = one
     replied = [command.reply_to for command in commands if command.reply_to is not None]
     for id_, room_key, seq in _REPLIED.all(tx.conn, distinct(replied)):
         run.replied[id_] = (room_key, seq)
@@ -253,6 +259,11 @@ def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:
     return run
 
 
+def _known(rows: Sequence[Row]) -> Iterator[_Known]:
+    for *columns, text, digest, author_key, room in rows:
+        yield _Known(author_key, message_of(room, tuple(columns)), text, digest)
+
+
 def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
     author = run.places.get((command.room, command.author))
     if author is None or author.room.deleted_ms is not None:
@@ -264,8 +275,10 @@ def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
     repeatable = (author.key, command.cid or command.id)
     known = run.known.get(repeatable)
     if known is not None:
-        found = _duplicate(command, room, *known)
-        return replace(found, turns=_still_open(tx, run, room, found.message))
+        if not _says_the_same(run, command, room, known):
+            raise Refused(Code.CID_REUSED, "this cid has been used for another message")
+        turns = _still_open(tx, run, room, known.message)
+        return Added(message=known.message, dup=True, turns=turns, untitled=room.untitled)
     reply_to_seq = _reply_to_seq(run, command, room)
     room.seq += 1
     message = new_message(
@@ -288,7 +301,7 @@ def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
     )
     run.said.append((room, author.key, message, reply_to_seq))
     run.replied[message.id] = (room.key, room.seq)
-    run.known[repeatable] = (message, command.text)
+    run.known[repeatable] = _Known(author.key, message, command.text, None)
     opened: list[Turn] = []
     if command.answers:
         for agent in run.answering.get(room.key, ()):
@@ -297,11 +310,19 @@ def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
     return Added(message=message, dup=False, turns=tuple(opened), untitled=room.untitled)
 
 
-def _duplicate(command: AddMessage, room: LockedRoom, message: Message, text: str) -> Added:
-    """The message that is there, when it says the same; `text` is what it said before it was deleted."""
-    if (message.room, text, message.reply_to) != (command.room, command.text, command.reply_to):
-        raise Refused(Code.CID_REUSED, "this cid has been used for another message")
-    return Added(message=message, dup=True, turns=(), untitled=room.untitled)
+def _says_the_same(run: _Run, command: AddMessage, room: LockedRoom, known: _Known) -> bool:
+    """Whether a command is what was sent at first: a message that was changed since has the digest of that."""
+    message = known.message
+    if known.digest is None or message.room != command.room:
+        said = (message.room, known.text, message.reply_to)
+        return said == (command.room, command.text, command.reply_to)
+    there, seq = (room.key, None)
+    if command.reply_to is not None:
+        there, seq = run.replied.get(command.reply_to, (None, None))
+    sent = replace(
+        message, role=command.role, status=command.status, text=command.text, meta=command.meta
+    )
+    return there == room.key and digest_of_message(sent, seq) == known.digest
 
 
 def _still_open(tx: Transaction, run: _Run, room: LockedRoom, message: Message) -> tuple[Turn, ...]:
