@@ -135,6 +135,15 @@ class Statement:
         """The row, which must be there."""
         return self.all(conn, *values)[0]
 
+    def value(self, conn: Connection, *values: Any) -> Any:
+        """The value of the first row, which has one column; None when there is no row."""
+        rows = self.all(conn, *values)
+        return rows[0][0] if rows else None
+
+    def column(self, conn: Connection, *values: Any) -> list[Any]:
+        """The values of all rows, which have one column."""
+        return [value for (value,) in self.all(conn, *values)]
+
     def run(self, conn: Connection, *values: Any) -> int:
         """Runs what gives no rows; the number of rows touched."""
         form = self._form(conn.dialect)

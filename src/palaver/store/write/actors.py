@@ -21,7 +21,7 @@ from palaver.store.schema import (
     tickets,
 )
 from palaver.store.write.command import Command
-from palaver.store.write.transaction import Overtaken, Transaction
+from palaver.store.write.transaction import KnownActor, Overtaken, Transaction, distinct
 
 SHARED_MAX = 200
 """So many rooms, the newest of those that somebody is a member of, are told of another name."""
@@ -137,11 +137,12 @@ class SweepGuests(Command[tuple[int, int]]):
 
     def apply(self, tx: Transaction) -> tuple[int, int]:
         """They are locked before it is asked what is kept of them, so that who adds to it waits."""
-        old = _OLD.all(tx.conn, self.before_ms, self.count)
-        kept = {key for statement in _KEPT for (key,) in statement.all(tx.conn, old)}
-        gone = [row for row in old if row[0] not in kept]
-        _USED.many(tx.conn, [(key,) for key in kept])
-        for (key,) in gone:
+        old = _OLD.column(tx.conn, self.before_ms, self.count)
+        asked = distinct(old)
+        kept = {key for statement in _KEPT for (key,) in statement.all(tx.conn, asked)}
+        gone = [key for key in old if key not in kept]
+        _USED.many(tx.conn, distinct([*kept]))
+        for key in gone:
             _END_SESSIONS.run(tx.conn, key)
             _DELETE.run(tx.conn, key)
         tx.actors.clear()
@@ -172,9 +173,7 @@ class SaveAgent(Command[AgentCard]):
             key = _insert(tx, card.actor, self.handle)
         else:
             saved = replace(card, actor=RenameActor(actor=there.id, name=card.actor.name).apply(tx))
-            found = tx.actor(there.id)
-            assert found is not None
-            key = found.key
+            key = known_actor(tx, there.id).key
         values = (card.model, card.system_prompt, card.settings)
         if not _UPDATE_CARD.run(tx.conn, *values, key):
             _INSERT_CARD.run(tx.conn, key, *values)
@@ -187,6 +186,14 @@ def of_handle(tx: Transaction, handle: str, kind: ActorKind) -> Actor | None:
     if there is not None and there.kind is not kind:
         raise Refused(Code.NAME_RESERVED, f"this handle belongs to somebody who is no {kind}")
     return there
+
+
+def known_actor(tx: Transaction, actor: ActorId, missing: Refused | None = None) -> KnownActor:
+    """The actor of this id. Refused: `missing`, or `not_found`."""
+    found = tx.actor(actor)
+    if found is None:
+        raise missing or not_found()
+    return found
 
 
 def nobody() -> Refused:
@@ -202,12 +209,11 @@ def not_found() -> Refused:
 
 
 def _shared(conn: Connection, actor: ActorId) -> list[RoomId]:
-    return [row[0] for row in _SHARED.all(conn, actor, SHARED_MAX)]
+    return _SHARED.column(conn, actor, SHARED_MAX)
 
 
 def _insert(tx: Transaction, actor: Actor, handle: str, *, unused: bool | None = None) -> int:
     assert actor.id.startswith(stored_actors.PREFIX[actor.kind])
-    (key,) = _INSERT_ACTOR.one(
+    return _INSERT_ACTOR.value(
         tx.conn, actor.id, actor.kind, handle, actor.name, actor.guest, tx.now_ms, unused
     )
-    return int(key)

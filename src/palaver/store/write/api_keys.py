@@ -59,9 +59,7 @@ class AddKey(Command[ApiKey]):
             raise Refused(
                 Code.TOO_MANY_KEYS, f"You have {KEYS_MAX} keys already. Revoke one first."
             )
-        found = tx.actor(owner.id)
-        if found is None:
-            raise actors.not_found()
+        found = actors.known_actor(tx, owner.id)
         scopes = " ".join(sorted(key.scopes))
         _INSERT.run(tx.conn, key.id, self.token_sha256, found.key, key.name, scopes, tx.now_ms)
         made = stored_keys.get(tx.conn, key.id)

@@ -24,7 +24,7 @@ class KeepSecret(Command[str]):
     value: str
 
     def apply(self, tx: Transaction) -> str:
-        row = migrate.META.first(tx.conn, "visitors")
-        if row is None:
+        kept = migrate.META.value(tx.conn, "visitors")
+        if kept is None:
             migrate.INSERT_META.run(tx.conn, "visitors", self.value)
-        return self.value if row is None else str(row[0])
+        return kept or self.value

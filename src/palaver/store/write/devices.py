@@ -9,9 +9,9 @@ from palaver.model import Actor, ActorId, Ticket, TicketKind
 from palaver.store.engine.statement import Statement, database_now, inserting
 from palaver.store.read import devices
 from palaver.store.schema import sessions, tickets
-from palaver.store.write.actors import nobody
+from palaver.store.write.actors import known_actor, nobody
 from palaver.store.write.command import Command
-from palaver.store.write.transaction import KnownActor, Transaction
+from palaver.store.write.transaction import Transaction
 
 _FORGET = Statement(
     delete(tickets).where(
@@ -68,7 +68,7 @@ class AddTicket(Command[Ticket]):
     lasts_ms: int
 
     def apply(self, tx: Transaction) -> Ticket:
-        owner = _actor(tx, self.actor)
+        owner = known_actor(tx, self.actor, nobody())
         tx.used(owner.key)
         _FORGET.run(tx.conn, owner.key, self.kind)
         values = (self.id, self.kind, owner.key, self.token_sha256)
@@ -94,7 +94,7 @@ class UseTicket(Command[Actor]):
         ticket = devices.ticket(tx.conn, self.token_sha256, tx.now_ms)
         if ticket is None:
             raise ended()
-        owner = _actor(tx, ticket.actor.id)
+        owner = known_actor(tx, ticket.actor.id, nobody())
         if len(devices.of_actor(tx.conn, owner.id)) >= devices.DEVICES_MAX:
             many = f"{ticket.actor.name} has {devices.DEVICES_MAX} devices already. End one first."
             raise Refused(Code.TOO_MANY_DEVICES, many)
@@ -115,7 +115,7 @@ class EndDevice(Command[bytes | None]):
     by: ActorId
 
     def apply(self, tx: Transaction) -> bytes | None:
-        owner = _actor(tx, self.by)
+        owner = known_actor(tx, self.by, nobody())
         if _REVOKE.run(tx.conn, tx.now_ms, self.id, owner.key):
             return None
         for digest, device in devices.of_actor(tx.conn, owner.id):
@@ -128,10 +128,3 @@ class EndDevice(Command[bytes | None]):
 def ended() -> Refused:
     """A ticket that lets nobody in."""
     return Refused(Code.TICKET_ENDED, "This link was used or has ended. Ask for a new one.")
-
-
-def _actor(tx: Transaction, actor: ActorId) -> KnownActor:
-    found = tx.actor(actor)
-    if found is None:
-        raise nobody()
-    return found

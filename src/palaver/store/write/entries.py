@@ -70,7 +70,8 @@ class AddEntries(RoomCommand[tuple[Message, ...]]):
         author, agent = tx.actor(self.author), tx.actor(self.agent)
         assert author is not None, "who may write is somebody"
         assert agent is not None, "the server's agents are never removed"
-        known = [message_of(row[-1], row) for row in _KNOWN.all(tx.conn, distinct(self.ids))]
+        rows = _KNOWN.all(tx.conn, distinct(self.ids))
+        known = [message_of(room_id, tuple(columns)) for *columns, room_id in rows]
         if not known and self.repeated:
             known = _added_before(tx, self)
         if known:
@@ -105,7 +106,7 @@ class SetMessageDeleted(Command[bool]):
 
 def room_of_message(conn: Connection, message: MessageId) -> Sequence[RoomId]:
     """The message's room, as `Command.rooms`."""
-    return [row[0] for row in _ROOM.all(conn, message)]
+    return _ROOM.column(conn, message)
 
 
 def known_room(room: RoomId | None) -> RoomId:

@@ -176,9 +176,9 @@ class OpenExchange(Command[Opened]):
         if self.room is not None:
             return (self.room,)
         if self.previous is not None:
-            return [row[0] for row in _ROOM.all(conn, self.previous)]
-        there = _CLIENT_ROOM.all(conn, self.actor, self.client) if self.client else ()
-        return [self.new_room.id, *[row[0] for row in there]]
+            return _ROOM.column(conn, self.previous)
+        there = _CLIENT_ROOM.column(conn, self.actor, self.client) if self.client else ()
+        return [self.new_room.id, *there]
 
     def apply(self, tx: Transaction) -> Opened:
         actor = tx.actor(self.actor)
@@ -229,7 +229,7 @@ class FinishExchange(Command[Exchange | None]):
         return (self.response.get("error") or NO_DATA).get("code")
 
     def rooms(self, conn: Connection) -> Sequence[RoomId]:
-        return [row[0] for row in _ROOM.all(conn, self.id)]
+        return _ROOM.column(conn, self.id)
 
     def apply(self, tx: Transaction) -> Exchange | None:
         exchange = _unfiltered(tx.conn, self.id)
@@ -246,7 +246,7 @@ class FinishExchange(Command[Exchange | None]):
         ]
         answers = [message.seq for message in append(tx, room, rows)]
         end(tx, exchange.turn)
-        seqs: dict[str, Any] = {**_SEQS.one(tx.conn, self.id)[0], "answers": answers}
+        seqs: dict[str, Any] = {**_SEQS.value(tx.conn, self.id), "answers": answers}
         _FINISH.run(tx.conn, self.state, self.name, tx.now_ms, seqs, self.response, self.id)
         actor = tx.actor(exchange.actor)
         assert actor is not None, "it asked"
@@ -325,8 +325,8 @@ def _place(
 
 def _of_client(tx: Transaction, command: OpenExchange, actor: KnownActor) -> LockedRoom:
     """The room that an id of the client's means. It is made at first, and again after it was deleted."""
-    row = _CLIENT_ROOM.first(tx.conn, command.actor, command.client)
-    seen = None if row is None else stored_rooms.get(tx.conn, row[0], command.actor)
+    known = _CLIENT_ROOM.value(tx.conn, command.actor, command.client)
+    seen = None if known is None else stored_rooms.get(tx.conn, known, command.actor)
     if seen is not None and seen.deleted_ms is None:
         return rooms.conversation(tx, seen.id, command.actor)
     room = rooms.make(tx, command.new_room)

@@ -104,7 +104,7 @@ def open_turn(
     external: tuple[TurnId, MessageId] | None = None,
 ) -> Turn:
     """Stores the turn of an agent's next attempt at the message at `trigger_seq`; `first`: it is known to be one."""
-    attempts = 0 if first else _ATTEMPTS.one(tx.conn, room.key, trigger_seq, agent.key)[0] or 0
+    attempts = 0 if first else _ATTEMPTS.value(tx.conn, room.key, trigger_seq, agent.key) or 0
     turn = new_turn(tx, room, agent, trigger_seq, attempt=attempts + 1, external=external)
     open_turns(tx, [(room.key, agent.key, turn)])
     return turn

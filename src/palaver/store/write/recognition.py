@@ -271,10 +271,10 @@ def prompts(tx: Transaction, room: LockedRoom, said: Sequence[Entry]) -> Refs:
 def aside(tx: Transaction, room_key: int, entry: Entry) -> int:
     """The number of what a request said and its room does not, kept once."""
     digest = longer(START, likeness(entry))
-    row = _ASIDE.first(tx.conn, room_key, digest)
-    if row is not None:
-        return row[0]
-    number = (_LEAST.one(tx.conn, room_key)[0] or 0) - 1
+    known = _ASIDE.value(tx.conn, room_key, digest)
+    if known is not None:
+        return known
+    number = (_LEAST.value(tx.conn, room_key) or 0) - 1
     said = {"role": entry.role, "kind": entry.kind, "text": entry.text, "meta": dict(entry.meta)}
     _INSERT_ASIDE.run(tx.conn, room_key, number, digest, said)
     return number

@@ -22,7 +22,7 @@ from palaver.store.columns import id_bytes
 from palaver.store.engine.statement import Statement, inserting, updating
 from palaver.store.read import rooms as stored_rooms
 from palaver.store.schema import members, rooms
-from palaver.store.write.actors import not_found
+from palaver.store.write.actors import known_actor
 from palaver.store.write.command import Command, RoomCommand
 from palaver.store.write.transaction import KnownActor, LockedRoom, Transaction
 
@@ -55,8 +55,9 @@ _DELETE_MEMBER = Statement(
 )
 _RENAME = updating(rooms.c.key, "title", "title_folded", "title_source")
 _SET_DELETED = updating(rooms.c.key, "deleted_ms")
-_TITLE_AND_SETTINGS = Statement(
-    select(rooms.c.title, rooms.c.settings).where(rooms.c.key == bindparam("room_key")), "room_key"
+_TITLE, _SETTINGS = (
+    Statement(select(column).where(rooms.c.key == bindparam("room_key")), "room_key")
+    for column in (rooms.c.title, rooms.c.settings)
 )
 _SET_SETTINGS = updating(rooms.c.key, "settings")
 _READ = Statement(
@@ -128,7 +129,7 @@ class RenameRoom(RoomCommand[bool]):
         order = list(TitleSource)
         if order.index(self.source) < order.index(room.title_source):
             return False
-        title, _ = _TITLE_AND_SETTINGS.one(tx.conn, room.key)
+        title = _TITLE.value(tx.conn, room.key)
         if (self.title, self.source) == (title, room.title_source):
             return True
         folded = stored_rooms.folded(self.title)
@@ -175,7 +176,9 @@ class ChangeSettings(RoomCommand[None]):
     def apply(self, tx: Transaction) -> None:
         room = tx.room(self.room)
         _check_owner(tx, room, tx.actor(self.by))
-        _SET_SETTINGS.run(tx.conn, {**_settings(tx, room), **self.settings}, room.key)
+        _SET_SETTINGS.run(
+            tx.conn, {**_SETTINGS.value(tx.conn, room.key), **self.settings}, room.key
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,14 +195,13 @@ class MarkRead(RoomCommand[int]):
     def apply(self, tx: Transaction) -> int:
         room = tx.room(self.room)
         actor = tx.actor(self.actor)
-        row = None if actor is None else _READ.first(tx.conn, room.key, actor.key)
-        if actor is None or (row is None and not room.is_open):
+        read_seq = None if actor is None else _READ.value(tx.conn, room.key, actor.key)
+        if actor is None or (read_seq is None and not room.is_open):
             raise room_not_found()
         seq = max(0, min(self.seq, room.seq))
-        if row is None:
+        if read_seq is None:
             _join(tx, room, actor, MemberRole.MEMBER, read_seq=seq)
             return seq
-        (read_seq,) = row
         if seq > read_seq:
             _SET_READ.run(tx.conn, seq, room.key, actor.key)
         return max(seq, read_seq)
@@ -219,7 +221,7 @@ class AddMember(RoomCommand[bool]):
         room = tx.room(self.room)
         by = tx.actor(self.by)
         _check_owner(tx, room, by)
-        actor = _actor(tx, self.actor)
+        actor = known_actor(tx, self.actor)
         if tx.role(room, actor) is not None:
             return False
         _join(tx, room, actor, self.role, auto_respond=self.auto_respond)
@@ -244,7 +246,7 @@ class RemoveMember(RoomCommand[bool]):
         room = tx.room(self.room)
         by = tx.actor(self.by)
         _check_owner(tx, room, by)
-        actor = _actor(tx, self.actor)
+        actor = known_actor(tx, self.actor)
         role = tx.role(room, actor)
         if role is MemberRole.OWNER:
             raise Refused(Code.FORBIDDEN, "A room keeps its owner.")
@@ -258,10 +260,10 @@ class RemoveMember(RoomCommand[bool]):
 
 def make(tx: Transaction, command: CreateRoom) -> LockedRoom:
     """The room, which is not there yet."""
-    owner = None if command.owner is None else _actor(tx, command.owner)
-    agents = [_actor(tx, agent) for agent in dict.fromkeys(command.agents)]
+    owner = None if command.owner is None else known_actor(tx, command.owner)
+    agents = [known_actor(tx, agent) for agent in dict.fromkeys(command.agents)]
     folded = stored_rooms.folded(command.title)
-    (key,) = _INSERT_ROOM.one(
+    key = _INSERT_ROOM.value(
         tx.conn,
         command.id,
         command.title,
@@ -302,20 +304,8 @@ def conversation(tx: Transaction, room: RoomId, actor: ActorId) -> LockedRoom:
     return locked
 
 
-def _settings(tx: Transaction, room: LockedRoom) -> Mapping[str, Any]:
-    _, settings = _TITLE_AND_SETTINGS.one(tx.conn, room.key)
-    return settings
-
-
-def _actor(tx: Transaction, actor: ActorId) -> KnownActor:
-    found = tx.actor(actor)
-    if found is None:
-        raise not_found()
-    return found
-
-
 def _check_owner(tx: Transaction, room: LockedRoom, by: KnownActor | None) -> None:
-    if room.is_open and "door" not in _settings(tx, room):
+    if room.is_open and "door" not in _SETTINGS.value(tx.conn, room.key):
         raise Refused(Code.ROOM_PROTECTED, "a room that is open to everyone has no owner")
     tx.check(Action.GOVERN, room, by)
 

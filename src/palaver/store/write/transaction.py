@@ -160,21 +160,21 @@ class Transaction:
 
     def room(self, room: RoomId, *, deleted_too: bool = False) -> LockedRoom:
         """Locks the room. Refused: `room_not_found`."""
-        row = _LOCK.first(self.conn, room)
-        if row is None or (row[-1] is not None and not deleted_too):
-            raise room_not_found()
-        return LockedRoom(room, *row)
+        for row in _LOCK.all(self.conn, room):
+            locked = LockedRoom(room, *row)
+            if locked.deleted_ms is None or deleted_too:
+                return locked
+        raise room_not_found()
 
     def actor(self, actor: ActorId) -> KnownActor | None:
         """The actor of this id; None when there is none."""
         known = self.actors.get(actor)
         if known is None:
-            row = _ACTOR.first(self.conn, actor)
-            if row is None or id_of(row[1], row[2]) != actor:
-                return None
-            known = self.actors[actor] = KnownActor(row[0], actor, row[3])
-            if row[4]:
-                self.unused.add(known.key)
+            for key, kind, digits, name, unused in _ACTOR.all(self.conn, actor):
+                if id_of(kind, digits) == actor:
+                    known = self.actors[actor] = KnownActor(key, actor, name)
+                    if unused:
+                        self.unused.add(key)
         return known
 
     def used(self, *keys: int) -> None:
@@ -186,8 +186,7 @@ class Transaction:
 
     def role(self, room: LockedRoom, actor: KnownActor) -> MemberRole | None:
         """The actor's role in the room; None when it is no member."""
-        row = _ROLE.first(self.conn, room.key, actor.key)
-        return None if row is None else row[0]
+        return _ROLE.value(self.conn, room.key, actor.key)
 
     def writable(self, room: RoomId, actor: ActorId) -> tuple[LockedRoom, KnownActor]:
         """Locks the room for an actor who may write to it. Refused: `room_not_found`, `forbidden`."""

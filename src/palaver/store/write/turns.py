@@ -132,7 +132,7 @@ class FinishTurn(Command[Message | None]):
         return (self.meta.get("error") or NO_DATA).get("code")
 
     def rooms(self, conn: Connection) -> Sequence[RoomId]:
-        return [row[0] for row in _ROOM.all(conn, self.turn)]
+        return _ROOM.column(conn, self.turn)
 
     def apply(self, tx: Transaction) -> Message | None:
         """A room that was deleted meanwhile still gets its message: it may be restored."""
@@ -219,13 +219,15 @@ class KeepParts(Command[None]):
 
     def apply(self, tx: Transaction) -> None:
         """Of a turn that has ended meanwhile nothing is kept."""
-        open_ones = {row[0] for row in _OPEN.all(tx.conn, distinct([p.turn for p in self.parts]))}
+        asked = distinct([part.turn for part in self.parts])
+        open_ones = {turn for (turn,) in _OPEN.all(tx.conn, asked)}
         kept = [
             (part.turn, part.place, part.text, part.reasoning)
             for part in self.parts
             if part.turn in open_ones
         ]
-        _REPLACED.many(tx.conn, [row[:2] for row in kept])  # by a commit whose end was unclear
+        # by a commit whose end was unclear
+        _REPLACED.many(tx.conn, [(turn, place) for turn, place, _, _ in kept])
         _KEEP.many(tx.conn, kept)
 
 
