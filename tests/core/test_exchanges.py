@@ -27,7 +27,7 @@ from palaver.model import (
     Status,
 )
 from palaver.providers.base import Piece, ReasoningPiece, TextPiece, ToolPiece, Usage
-from palaver.providers.call import Outcome, Told
+from palaver.providers.call import CallResult, Chunk
 from palaver.settings import Settings
 from palaver.store.journal import Journal
 
@@ -37,21 +37,21 @@ class Answer:
 
     def __init__(self, *pieces: Piece, whole: bool = True, waits: bool = False) -> None:
         self.status, self.headers, self.streams = 200, (), True
-        self.outcome = Outcome()
+        self.outcome = CallResult()
         self.closed = False
         self.go_on = asyncio.Event()
         self._pieces, self._whole = pieces, whole
         if not waits:
             self.go_on.set()
 
-    async def told(self) -> AsyncGenerator[Told, None]:
+    async def told(self) -> AsyncGenerator[Chunk, None]:
         for piece in self._pieces:
-            yield Told(b"data: x\n\n", (piece,))
+            yield Chunk(b"data: x\n\n", (piece,))
         await self.go_on.wait()
         if self._whole:
             self.outcome.whole, self.outcome.finish = True, "stop"
             self.outcome.id, self.outcome.usage = "chatcmpl-1", Usage(input=3)
-            yield Told(b"data: [DONE]\n\n", last=True)
+            yield Chunk(b"data: [DONE]\n\n", last=True)
 
     async def close(self) -> None:
         self.closed = True
@@ -205,12 +205,12 @@ class Sleepy(Answer):
         self._clock = clock
         self.wakes, self.said = asyncio.Event(), asyncio.Event()
 
-    async def told(self) -> AsyncGenerator[Told, None]:
+    async def told(self) -> AsyncGenerator[Chunk, None]:
         telling = super().told()
         yield await anext(telling)
         await self.wakes.wait()
         self._clock.slept = 60
-        yield Told(b"data: x\n\n", (TextPiece(" again"),))
+        yield Chunk(b"data: x\n\n", (TextPiece(" again"),))
         self.said.set()
         async for told in telling:
             yield told

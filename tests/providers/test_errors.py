@@ -1,12 +1,12 @@
 import pytest
 
 from palaver.errors import Code
-from palaver.providers.errors import Asked, Told, failure_of, retry_after_ms, told_in_body
+from palaver.providers.errors import CallInfo, ErrorBody, failure_of, retry_after_ms, told_in_body
 
-ASKED = Asked(label="Ollama", name="ollama", model="llama3.2", key="topsecretkey")
+ASKED = CallInfo(label="Ollama", name="ollama", model="llama3.2", key="topsecretkey")
 
 
-def detail_of(told: Told, asked: Asked = ASKED) -> str:
+def detail_of(told: ErrorBody, asked: CallInfo = ASKED) -> str:
     return failure_of(told, asked).detail
 
 
@@ -16,7 +16,7 @@ def test_a_missing_model_says_how_to_get_it() -> None:
     assert detail.startswith(
         "Ollama does not have the model llama3.2. Run: ollama pull llama3.2. It"
     )
-    elsewhere = Asked(label="OpenAI", name="openai", model="gpt-0")
+    elsewhere = CallInfo(label="OpenAI", name="openai", model="gpt-0")
     assert "OpenAI does not have the model gpt-0" in detail_of(told, elsewhere)
 
 
@@ -40,7 +40,7 @@ def test_a_conversation_that_is_too_long_says_what_to_do(body: bytes) -> None:
 
 
 def test_the_providers_words_are_quoted_on_one_short_line_without_secrets() -> None:
-    told = Told(status=400, message=f"bad\n\x00topsecretkey sk-abcdefgh \u202e{'x' * 900}")
+    told = ErrorBody(status=400, message=f"bad\n\x00topsecretkey sk-abcdefgh \u202e{'x' * 900}")
     detail = detail_of(told)
     assert detail.startswith("Ollama refused the request: bad … … xxx")
     assert len(detail) < 300
@@ -49,7 +49,7 @@ def test_the_providers_words_are_quoted_on_one_short_line_without_secrets() -> N
 
 @pytest.mark.parametrize("status", [301, 401, 402, 403, 404, 408, 422, 429, 500, 504])
 def test_the_providers_own_reason_is_told_whatever_we_make_of_it(status: int) -> None:
-    told = Told(status=status, message="the region EU is closed for topsecretkey.")
+    told = ErrorBody(status=status, message="the region EU is closed for topsecretkey.")
     assert "the region EU is closed for …." in detail_of(told)
 
 
@@ -61,8 +61,10 @@ def test_pages_and_walls_of_text_are_not_quoted(message: str) -> None:
 
 
 def test_words_that_repeat_what_somebody_wrote_are_not_quoted() -> None:
-    asked = Asked(label="X", name="x", model="m", texts=("my darkest secret of all times, truly",))
-    told = Told(status=422, message="invalid input: 'my darkest secret of all times, truly'")
+    asked = CallInfo(
+        label="X", name="x", model="m", texts=("my darkest secret of all times, truly",)
+    )
+    told = ErrorBody(status=422, message="invalid input: 'my darkest secret of all times, truly'")
     assert detail_of(told, asked) == "X refused the request (status 422)."
 
 

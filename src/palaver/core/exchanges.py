@@ -47,7 +47,7 @@ from palaver.model import (
     TurnState,
 )
 from palaver.providers.base import Piece, ReasoningPiece, TextPiece
-from palaver.providers.call import Call, Told
+from palaver.providers.call import Call, Chunk
 from palaver.settings import Settings
 from palaver.store.journal import Partial
 from palaver.store.read import exchanges
@@ -349,7 +349,7 @@ class Exchanges:
         task = asyncio.current_task()
         assert task is not None
         run = None if turn is None else self._turns.adopt(turn, task)
-        last: list[Told] = []
+        last: list[Chunk] = []
         began = self._clock.monotonic()
         try:
             async with self._turns.places, asyncio.timeout(self._settings.answer_seconds_max):
@@ -383,7 +383,7 @@ class Exchanges:
         running: LiveExchange,
         gather: AnswerBuilder,
         screen: Recorder | None,
-        last: list[Told],
+        last: list[Chunk],
     ) -> None:
         ended = False
         async with aclosing(call.told()) as telling:

@@ -1,9 +1,9 @@
 """One call to the model server as it is: a client's bytes in, the server's bytes out, and what they mean beside them.
 
-Rules: `Told.raw` is what came, byte for byte, one event of a stream at a time; joined they are the whole body. What the
-bytes say is read once, into pieces and into an `Outcome`; a chat completion is understood, anything else only passed.
-A `ProviderError` is raised only while nothing has come. After that a failure is the outcome's `error`, so that what
-came before it is kept.
+Rules: `Chunk.raw` is what came, byte for byte, one event of a stream at a time; joined they are the whole body. What
+the bytes say is read once, into pieces and into a `CallResult`; a chat completion is understood, anything else only
+passed. A `ProviderError` is raised only while nothing has come. After that a failure is the result's `error`, so that
+what came before it is kept.
 
 A provider that can pass a client's bytes on says so by having `forward`. For any other one (the offline agent), chat
 completions are composed of its pieces, see `openai.compose`.
@@ -21,8 +21,8 @@ JSON_TYPE = "application/json"
 STREAM_TYPE = "text/event-stream; charset=utf-8"
 
 
-class Told(NamedTuple):
-    """What came at once. `last`: nothing follows it, so it is held back until the answer is stored."""
+class Chunk(NamedTuple):
+    """Bytes that came at once, and their meaning. `last`: nothing follows, so they wait until the answer is stored."""
 
     raw: bytes
     pieces: tuple[Piece, ...] = ()
@@ -30,16 +30,16 @@ class Told(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Own:
-    """An answer told in another API than chat completions: what is to be stored of it, and how it is told there."""
+class NativeAnswer:
+    """An answer in another API than chat completions: the entries to store, and how that API tells them."""
 
     entries: tuple[Entry, ...] = ()
     told: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
 
 
 @dataclass(slots=True)
-class Outcome:
-    """What a call came to, complete once `told()` has ended.
+class CallResult:
+    """The result of a call, complete once `told()` has ended.
 
     `envelope` is the whole answer in the words of its API, and `kept` the same without what its pieces hold; nobody
     but a door of that API reads either. `whole`: every choice that began has ended. `told`: the error, or what cannot
@@ -55,7 +55,7 @@ class Outcome:
     finish: str | None = None
     error: ProviderError | None = None
     told: bool = False
-    own: Own | None = None
+    own: NativeAnswer | None = None
 
     def used(self, read: object, made: object) -> None:
         """Notes the tokens; what is no number counts as untold."""
@@ -67,8 +67,8 @@ Body = bytes | AsyncGenerator[bytes, None] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Passing:
-    """What is expected of a call: `chat`, a chat completion, else anything; `stream`, bit by bit; how many choices.
+class CallOptions:
+    """What a call expects: `chat`, a chat completion, else anything; `stream`, bit by bit; how many choices.
 
     `only_read`: the bytes go to no client, so that any type but JSON is a stream, and a body may have 8 MiB.
     """
@@ -98,11 +98,11 @@ class Call(Protocol):
         ...
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> CallResult:
         """What it came to."""
         ...
 
-    def told(self) -> AsyncGenerator[Told, None]:
+    def told(self) -> AsyncGenerator[Chunk, None]:
         """What comes, as it comes. Raises nothing; see `outcome`."""
         ...
 
@@ -116,7 +116,13 @@ class Forwards(Protocol):
     """A provider that passes a client's request on."""
 
     async def forward(
-        self, method: str, path: str, body: Body, headers: Mapping[str, str], *, passing: Passing
+        self,
+        method: str,
+        path: str,
+        body: Body,
+        headers: Mapping[str, str],
+        *,
+        passing: CallOptions,
     ) -> Call:
         """The call, once its answer begins. Raises `ProviderError`."""
         ...

@@ -48,8 +48,8 @@ _TOO_LONG = re.compile(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What was asked of whom, as far as a refusal's detail speaks of it. `label` is the provider's name.
+class CallInfo:
+    """A call, as far as the words on its failure need to know it. `label` is the provider's name.
 
     `variables`: how the names of its settings begin.
     """
@@ -63,8 +63,8 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """An error as a provider told it, whatever its dialect. `status` 0: it named none."""
+class ErrorBody:
+    """An error in a provider's answer, whatever its dialect. `status` 0: the provider named none."""
 
     status: int
     message: str = ""
@@ -77,7 +77,7 @@ def as_object(value: object) -> dict[str, Any]:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
-def told_by(chunk: Mapping[str, Any], status: int = 0) -> Told | None:
+def told_by(chunk: Mapping[str, Any], status: int = 0) -> ErrorBody | None:
     """The error in a JSON object: in one of the fields `_ERRORS`, in a choice, or the object itself."""
     answers = bool(chunk.get("choices"))
     names = _ERRORS[:2] if answers else _ERRORS
@@ -91,7 +91,7 @@ def told_by(chunk: Mapping[str, Any], status: int = 0) -> Told | None:
     code = next((found[name] for name in _CODES if found.get(name)), None)
     if not status and str(code).isdecimal() and 400 <= int(str(code)) < 600:  # noqa: PLR2004  an HTTP status
         status = int(str(code))
-    return Told(
+    return ErrorBody(
         status=status,
         message=message if isinstance(message, str) else json.dumps(message),
         code=str(code or found.get("type") or ""),
@@ -104,12 +104,12 @@ def _message_in(found: Mapping[str, Any]) -> object:
     return next((one for one in named if one is not True), "")
 
 
-def told_in_words(words: str) -> Told | None:
+def told_in_words(words: str) -> ErrorBody | None:
     """The error in plain words that stand where an event should; None where they are none."""
-    return Told(status=0, message=words) if _FAILS.search(words[:1_000]) else None
+    return ErrorBody(status=0, message=words) if _FAILS.search(words[:1_000]) else None
 
 
-def _told_in_choices(choices: object) -> Told | None:
+def _told_in_choices(choices: object) -> ErrorBody | None:
     """The error in a choice: of its own, or as the reason of its end."""
     found = cast("dict[str, object]", choices).values() if isinstance(choices, dict) else choices
     for choice in map(as_object, cast("list[object]", found or [])):
@@ -120,7 +120,7 @@ def _told_in_choices(choices: object) -> Told | None:
             return told_by({"error": error})
         if end in FAILED_ENDS or "error" in end:
             words = choice.get("native_finish_reason") or (end if end != "error" else "")
-            return Told(status=0, message=str(words))
+            return ErrorBody(status=0, message=str(words))
     return None
 
 
@@ -138,17 +138,17 @@ def _is_error(chunk: Mapping[str, Any]) -> bool:
     return status >= 400 or str(code).lower() not in {"0", "200", "ok", "success"}  # noqa: PLR2004  HTTP's errors
 
 
-def told_in_body(status: int, body: bytes) -> Told:
+def told_in_body(status: int, body: bytes) -> ErrorBody:
     """The error in the body of an answer that is no success: JSON of any dialect, else short plain text."""
     text = body.decode(errors="replace").strip()
     try:
         parsed: object = json.loads(text)
     except (ValueError, RecursionError):
-        return Told(status=status, message="" if text.startswith("<") else text)
-    return told_by(as_object(parsed), status) or Told(status=status)
+        return ErrorBody(status=status, message="" if text.startswith("<") else text)
+    return told_by(as_object(parsed), status) or ErrorBody(status=status)
 
 
-def failure_of(told: Told, asked: Asked, retry_ms: int | None = None) -> ProviderError:
+def failure_of(told: ErrorBody, asked: CallInfo, retry_ms: int | None = None) -> ProviderError:
     """The error to raise for what a provider told."""
     status = told.status or _STATUS_OF_CODE.get(told.code, 0)
     if told.code == "insufficient_quota":
@@ -174,12 +174,12 @@ def failure_of(told: Told, asked: Asked, retry_ms: int | None = None) -> Provide
     return ProviderError(code, detail, temporary=temporary, retry_ms=retry_ms)
 
 
-def is_too_long(told: Told) -> bool:
+def is_too_long(told: ErrorBody) -> bool:
     """Whether the conversation is more than the model can read."""
     return told.code == "context_length_exceeded" or bool(_TOO_LONG.search(told.message))
 
 
-def cut(asked: Asked) -> ProviderError:
+def cut(asked: CallInfo) -> ProviderError:
     """The error of an answer that ends before it is whole."""
     return ProviderError(
         Code.PROVIDER_CUT,
@@ -187,7 +187,7 @@ def cut(asked: Asked) -> ProviderError:
     )
 
 
-def bad_reply(asked: Asked, what: str) -> ProviderError:
+def bad_reply(asked: CallInfo, what: str) -> ProviderError:
     """The error of an answer that is none. `what`: what the provider did."""
     return ProviderError(Code.PROVIDER_BAD_REPLY, f"{asked.label} {what}. Try again.")
 
@@ -258,7 +258,7 @@ _REDIRECT_DETAIL = (
 )
 
 
-def _not_found(told: Told, asked: Asked) -> str:
+def _not_found(told: ErrorBody, asked: CallInfo) -> str:
     if "model" not in f"{told.message} {told.code}".lower():
         return "There is no chat API at the address of {label}. {variables}_BASE_URL usually ends in /v1."
     if asked.name == "ollama":
@@ -266,7 +266,7 @@ def _not_found(told: Told, asked: Asked) -> str:
     return "{label} does not have the model {model}. Choose another one, or set PALAVER_MODEL."
 
 
-def _quoted(message: str, asked: Asked) -> str:
+def _quoted(message: str, asked: CallInfo) -> str:
     """The provider's words as the end of a sentence, or "" where they had better not be shown."""
     if not message or len(message) > 10 * QUOTE_CHARS_MAX or _echoes(message, asked.texts):
         return ""

@@ -17,7 +17,7 @@ import orjson
 from palaver.clock import Clock
 from palaver.errors import ProviderError
 from palaver.providers.base import Model, Piece, Provider, Request
-from palaver.providers.call import JSON_TYPE, Body, Call, Forwards, Outcome, Passing
+from palaver.providers.call import JSON_TYPE, Body, Call, CallOptions, CallResult, Forwards
 from palaver.providers.errors import as_object
 from palaver.providers.openai.compose import Answered
 from palaver.providers.openai.request import as_list
@@ -85,7 +85,7 @@ class Profiles:
         body: Body,
         headers: Mapping[str, str],
         *,
-        passing: Passing,
+        passing: CallOptions,
     ) -> Call:
         """Passes a request on to whom it is for. Raises `ProviderError`."""
         if (method, path) == ("GET", MODELS):
@@ -160,7 +160,7 @@ class Profiles:
         self._listed |= {name: frozenset(one.id for one in has) for name, has in found.items()}
         return found, next(iter(failures), None)
 
-    async def _listing_of_all(self, headers: Mapping[str, str], passing: Passing) -> Call:
+    async def _listing_of_all(self, headers: Mapping[str, str], passing: CallOptions) -> Call:
         """The first profile's list as it tells it, with the models of the others behind."""
         data: list[object] = []
         try:
@@ -183,7 +183,7 @@ class Profiles:
         return Answered(
             status=200,
             headers=(("content-type", JSON_TYPE),),
-            outcome=Outcome(whole=True),
+            outcome=CallResult(whole=True),
             body=orjson.dumps({"object": "list", "data": data}),
         )
 

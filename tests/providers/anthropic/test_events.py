@@ -8,9 +8,9 @@ from tests.support.anthropic import events, redacted, text, thinking, tool
 
 from palaver.providers.anthropic.events import MessageReader
 from palaver.providers.base import BesidePiece, Piece, TextPiece, ToolPiece
-from palaver.providers.errors import Asked
+from palaver.providers.errors import CallInfo
 
-ASKED = Asked(label="Anthropic", name="anthropic", model="m")
+ASKED = CallInfo(label="Anthropic", name="anthropic", model="m")
 
 
 def read(told: Iterable[bytes]) -> tuple[MessageReader, list[Piece]]:

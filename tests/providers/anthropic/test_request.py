@@ -9,7 +9,7 @@ from palaver.errors import Code, ProviderError
 from palaver.model import Role
 from palaver.providers.anthropic.request import adapted, body_of
 from palaver.providers.base import Request, Said
-from palaver.providers.errors import Told
+from palaver.providers.errors import ErrorBody
 from palaver.providers.openai.compose import request_of
 
 ORIGIN = "them m"
@@ -333,8 +333,8 @@ def test_thinking_is_not_asked_for_behind_a_call_whose_thoughts_are_lost() -> No
     assert body(user("hi"), said, result("1"), thinking=thinking)["thinking"] == thinking
 
 
-def refused(words: str, status: int = 400) -> Told:
-    return Told(status=status, message=words, code="invalid_request_error")
+def refused(words: str, status: int = 400) -> ErrorBody:
+    return ErrorBody(status=status, message=words, code="invalid_request_error")
 
 
 @pytest.mark.parametrize(
@@ -383,5 +383,5 @@ def test_thoughts_that_are_refused_are_left_out() -> None:
         refused("max_tokens: 9 > 99"),
     ],
 )
-def test_anything_else_is_a_refusal(told: Told) -> None:
+def test_anything_else_is_a_refusal(told: ErrorBody) -> None:
     assert adapted(body(user("hi"), temperature=0.5, max_tokens=9), told) is None

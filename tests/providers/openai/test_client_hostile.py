@@ -9,7 +9,7 @@ import pytest
 from tests.providers.support import KEY, hear, upstream_at
 
 from palaver.errors import Code, ProviderError
-from palaver.providers.call import Call, Passing
+from palaver.providers.call import Call, CallOptions
 from palaver.providers.http.client import SLICE_BYTES
 from palaver.providers.openai.client import Upstream
 
@@ -122,7 +122,7 @@ async def test_others_have_a_turn_between_slices_of_what_came_at_once(
             await asyncio.sleep(0)
             turns += 1
 
-    passing = Passing(chat=True, stream=True)
+    passing = CallOptions(chat=True, stream=True)
     async with asyncio.TaskGroup() as tasks:
         others = tasks.create_task(turning())
         call = await asking.forward("POST", "/chat/completions", b"{}", {}, passing=passing)
@@ -158,7 +158,7 @@ async def test_a_status_that_is_none_is_a_bad_reply(
 
 
 async def begun(provider: Upstream, *, chat: bool = False) -> Call:
-    wanted = Passing(chat=chat, stream=chat)
+    wanted = CallOptions(chat=chat, stream=chat)
     return await provider.forward("POST", "/files", b"{}", {}, passing=wanted)
 
 

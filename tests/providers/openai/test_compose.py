@@ -21,7 +21,7 @@ from palaver.providers.base import (
     ToolCall,
     ToolPiece,
 )
-from palaver.providers.call import Call, Told
+from palaver.providers.call import Call, Chunk
 from palaver.providers.echo import Echo
 from palaver.providers.openai.compose import Composed, call, request_of
 
@@ -34,14 +34,14 @@ async def called(
     return await call(provider, "POST", path, orjson.dumps(asked), clock=SystemClock())
 
 
-async def heard(made: Call) -> list[Told]:
+async def heard(made: Call) -> list[Chunk]:
     async with aclosing(made.told()) as telling:
         found = [told async for told in telling]
     await made.close()
     return found
 
 
-def events(told: list[Told]) -> list[Any]:
+def events(told: list[Chunk]) -> list[Any]:
     frames = b"".join(one.raw for one in told).split(b"\n\n")
     return [orjson.loads(frame.removeprefix(b"data: ")) for frame in frames[:-2]]
 
@@ -62,7 +62,7 @@ async def test_a_stream_is_composed_as_the_api_has_it() -> None:
     assert {one["id"] for one in events(told)} == {first["id"]}
     assert {one["object"] for one in events(told)} == {"chat.completion.chunk"}
     assert all(one["usage"] is None for one in (first, *words, end))
-    assert told[-1] == Told(b"data: [DONE]\n\n", last=True)
+    assert told[-1] == Chunk(b"data: [DONE]\n\n", last=True)
     assert [piece for one in told for piece in one.pieces] == [TextPiece("Hel"), TextPiece("lo")]
     assert made.outcome.whole
     assert made.outcome.finish == "stop"

@@ -28,7 +28,7 @@ from tests.support.upstream import (
 
 from palaver.errors import Code, ProviderError
 from palaver.providers.base import Piece, TextPiece
-from palaver.providers.call import Call, Outcome, Passing, Told
+from palaver.providers.call import Call, CallOptions, CallResult, Chunk
 from palaver.providers.http.sse import Framer
 from palaver.providers.openai.client import Upstream
 from palaver.providers.openai.passthrough import passed_on
@@ -41,8 +41,8 @@ BODY = b'{"model": "m",  "messages": [{"role":"user","content":"hi"}], "odd": 1.
 class Passed:
     """All that one call gave."""
 
-    told: list[Told] = field(default_factory=list[Told])
-    outcome: Outcome = field(default_factory=Outcome)
+    told: list[Chunk] = field(default_factory=list[Chunk])
+    outcome: CallResult = field(default_factory=CallResult)
 
     @property
     def raw(self) -> bytes:
@@ -59,7 +59,7 @@ class Passed:
 
 
 async def forward(provider: Upstream, **passing: Any) -> Call:
-    wanted = Passing(**({"chat": True, "stream": True} | passing))
+    wanted = CallOptions(**({"chat": True, "stream": True} | passing))
     headers = {"content-type": "application/json"}
     return await provider.forward("POST", "/chat/completions", BODY, headers, passing=wanted)
 
@@ -128,10 +128,10 @@ async def test_each_event_is_told_by_itself_and_at_once(
     upstream.will(stream(chunk("a") + chunk("b"), gate, FINISH, DONE))
     call = await forward(provider)
     async with aclosing(call.told()) as telling:
-        assert await anext(telling) == Told(chunk("a"), (TextPiece("a"),))
-        assert await anext(telling) == Told(chunk("b"), (TextPiece("b"),))
+        assert await anext(telling) == Chunk(chunk("a"), (TextPiece("a"),))
+        assert await anext(telling) == Chunk(chunk("b"), (TextPiece("b"),))
         gate.set()
-        assert [one async for one in telling] == [Told(FINISH), Told(DONE, last=True)]
+        assert [one async for one in telling] == [Chunk(FINISH), Chunk(DONE, last=True)]
     await call.close()
 
 

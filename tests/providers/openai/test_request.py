@@ -4,7 +4,7 @@ from tests.providers.support import ask
 
 from palaver.model import Role
 from palaver.providers.base import Request, Said, ToolCall
-from palaver.providers.errors import Told
+from palaver.providers.errors import ErrorBody
 from palaver.providers.openai.request import Mender, adapted, body_of, mended
 
 
@@ -75,10 +75,10 @@ def test_what_stood_beside_a_call_is_told_to_whom_it_is_from_and_to_nobody_else(
             "tool_calls": [{**plain, "y": 2, "function": {"z": 3, **function}}],
         }
     ]
-    without = adapted(body, Told(status=422, message="extra inputs"))
+    without = adapted(body, ErrorBody(status=422, message="extra inputs"))
     assert without is not None
     assert without["messages"] == [message | {"tool_calls": [plain]}]
-    assert adapted(without, Told(status=422, message="extra inputs")) is None
+    assert adapted(without, ErrorBody(status=422, message="extra inputs")) is None
 
 
 def test_pictures_beside_words_are_one_message_with_the_names_of_who_sent_them() -> None:
@@ -124,13 +124,13 @@ def test_what_is_asked_is_well_formed_text() -> None:
 @pytest.mark.parametrize(
     "told",
     [
-        Told(status=400, message="something else"),
-        Told(status=500, message="stream_options"),
-        Told(status=400, code="unsupported_value", param="messages"),
-        Told(status=400, code="unsupported_value", param="top_k"),
+        ErrorBody(status=400, message="something else"),
+        ErrorBody(status=500, message="stream_options"),
+        ErrorBody(status=400, code="unsupported_value", param="messages"),
+        ErrorBody(status=400, code="unsupported_value", param="top_k"),
     ],
 )
-def test_a_refusal_for_another_reason_changes_nothing(told: Told) -> None:
+def test_a_refusal_for_another_reason_changes_nothing(told: ErrorBody) -> None:
     assert adapted(body_of(ask(), "m", usage=True), told) is None
 
 

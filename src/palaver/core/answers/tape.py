@@ -21,7 +21,7 @@ from palaver.model import (
     Turn,
     Visibility,
 )
-from palaver.providers.call import Call, Outcome, Own, Told
+from palaver.providers.call import Call, CallResult, Chunk, NativeAnswer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,14 +64,14 @@ class LiveExchange:
         self.dup = False
         self.held = False
         self.context: tuple[Message, ...] = ()
-        self.outcome: Outcome | None = None
+        self.outcome: CallResult | None = None
         self.ended: Exchange | None = None
         self.error: ProviderError | None = None
         self.over = False
         self.task: asyncio.Task[None] | None = None
         self.cancelled = False
         self._call: Call | None = None
-        self._tape: list[Told] = []
+        self._tape: list[Chunk] = []
         self._waiting: list[asyncio.Future[None]] = []
 
     async def begun(self) -> Call:
@@ -83,11 +83,11 @@ class LiveExchange:
         return self._call
 
     @property
-    def own(self) -> Own | None:
+    def own(self) -> NativeAnswer | None:
         """How the answer is told where it is told in another API; whole once the tape has ended."""
         return None if self.outcome is None else self.outcome.own
 
-    async def follow(self, after: int = 0) -> AsyncGenerator[Told, None]:
+    async def follow(self, after: int = 0) -> AsyncGenerator[Chunk, None]:
         """What comes, from the `after`-th on, to the end. Its last is given once the answer is stored."""
         while True:
             while after < len(self._tape):
@@ -113,7 +113,7 @@ class LiveExchange:
         self._call = call
         self._wake()
 
-    def tell(self, told: Told) -> bool:
+    def tell(self, told: Chunk) -> bool:
         """The pump: this came. Whether it is the first."""
         self._tape.append(told)
         self._wake()

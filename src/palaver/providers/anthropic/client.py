@@ -20,10 +20,10 @@ from palaver.providers.anthropic.events import PAUSED, MessageReader
 from palaver.providers.anthropic.models import PAGES_MAX, PATH, models_of, page_of
 from palaver.providers.anthropic.request import adapted, body_of, joined
 from palaver.providers.base import Model, Piece, RefusalPiece, Request, TextPiece, ToolPiece
-from palaver.providers.call import JSON_TYPE, Body, Call, Outcome, Passing
+from palaver.providers.call import JSON_TYPE, Body, Call, CallOptions, CallResult
 from palaver.providers.errors import (
-    Asked,
-    Told,
+    CallInfo,
+    ErrorBody,
     as_object,
     bad_reply,
     cut,
@@ -58,7 +58,7 @@ _NO_LIST = frozenset({404, 405, 501})
 class RefusedCall(ProviderError):
     """The server refused a call; `told` is how."""
 
-    def __init__(self, error: ProviderError, told: Told) -> None:
+    def __init__(self, error: ProviderError, told: ErrorBody) -> None:
         super().__init__(
             error.code, error.detail, temporary=error.temporary, retry_ms=error.retry_ms
         )
@@ -138,7 +138,7 @@ class Anthropic:
         body: Body,
         headers: Mapping[str, str],  # noqa: ARG002  as above
         *,
-        passing: Passing,
+        passing: CallOptions,
     ) -> Call:
         """Answers a chat completion; any other call is refused. Raises `ProviderError`."""
         if not passing.chat or not isinstance(body, bytes):
@@ -181,7 +181,7 @@ class Anthropic:
         try:
             body = body_of(request, model, origin=origin)
         except ProviderError as failure:
-            raise RefusedCall(failure, Told(status=400, message=failure.detail)) from None
+            raise RefusedCall(failure, ErrorBody(status=400, message=failure.detail)) from None
         for name in self._untaken.get(model, ()):
             body.pop(name, None)
         reader = MessageReader(asked, origin)
@@ -210,7 +210,7 @@ class Anthropic:
         return self._default
 
     async def _opened(
-        self, body: dict[str, Any], asked: Asked, patience: Patience
+        self, body: dict[str, Any], asked: CallInfo, patience: Patience
     ) -> tuple[dict[str, Any], httpx2.Response]:
         """The response that is a success, and what it took to get one. Raises `ProviderError`."""
         retries = adaptations = 0
@@ -253,13 +253,13 @@ class Anthropic:
         return Answered(
             status=told.status,
             headers=tuple(headers),
-            outcome=Outcome(error=refused, told=True),
+            outcome=CallResult(error=refused, told=True),
             body=orjson.dumps({"error": {**error, "param": None, "code": code}}),
         )
 
 
 async def _read(
-    chunks: AsyncGenerator[bytes, None], reader: MessageReader, asked: Asked, patience: Patience
+    chunks: AsyncGenerator[bytes, None], reader: MessageReader, asked: CallInfo, patience: Patience
 ) -> AsyncGenerator[Piece, None]:
     """The pieces of one message. Raises `ProviderError` where it is not whole."""
     try:
@@ -278,7 +278,9 @@ async def _read(
         yield piece
 
 
-async def _frames(chunks: AsyncGenerator[bytes, None], asked: Asked) -> AsyncGenerator[bytes, None]:
+async def _frames(
+    chunks: AsyncGenerator[bytes, None], asked: CallInfo
+) -> AsyncGenerator[bytes, None]:
     """The events of a body. Raises `ProviderError` where there are too many, or one is too large."""
     framer, size = Framer(), 0
     try:
@@ -293,14 +295,14 @@ async def _frames(chunks: AsyncGenerator[bytes, None], asked: Asked) -> AsyncGen
     yield framer.close()
 
 
-def _taken(frame: bytes, reader: MessageReader, asked: Asked) -> Iterator[Piece]:
+def _taken(frame: bytes, reader: MessageReader, asked: CallInfo) -> Iterator[Piece]:
     """The pieces in an event. Nothing counts behind the end."""
     data, kind = data_in(frame)
     if not data or reader.over:
         return
     values, words, torn = values_in(data)
     for said in words:
-        failed = Told(status=0, message=said) if kind == "error" else told_in_words(said)
+        failed = ErrorBody(status=0, message=said) if kind == "error" else told_in_words(said)
         if failed is not None:
             raise failure_of(failed, asked)
     if torn:
@@ -312,7 +314,7 @@ def _taken(frame: bytes, reader: MessageReader, asked: Asked) -> Iterator[Piece]
         yield from reader.take(event)
 
 
-def _no_answer(asked: Asked) -> ProviderError:
+def _no_answer(asked: CallInfo) -> ProviderError:
     return ProviderError(
         Code.PROVIDER_BAD_REPLY,
         f"{asked.label} sent nothing that is an answer. Check that {VARIABLES}_BASE_URL is the address of its API.",

@@ -24,7 +24,7 @@ from palaver.providers.base import (
     TextPiece,
     ToolPiece,
 )
-from palaver.providers.errors import Asked, Told, as_object, failure_of, told_by
+from palaver.providers.errors import CallInfo, ErrorBody, as_object, failure_of, told_by
 from palaver.providers.openai.request import Mender, as_list, mended
 
 PAUSED = "pause_turn"
@@ -71,7 +71,7 @@ class _Block:
 class MessageReader:
     """One answer, event by event."""
 
-    def __init__(self, asked: Asked, origin: str) -> None:
+    def __init__(self, asked: CallInfo, origin: str) -> None:
         """`origin`: see `BesidePiece`."""
         self._asked = asked
         self._origin = origin
@@ -102,7 +102,7 @@ class MessageReader:
                 yield from self._end(event)
                 self.over = True
             case "error":
-                told = told_by(event) or Told(status=0)
+                told = told_by(event) or ErrorBody(status=0)
                 raise failure_of(told, self._asked)
             case _:
                 yield from self._take_block(event)

@@ -16,7 +16,7 @@ import orjson
 from palaver.errors import Code, ProviderError
 from palaver.model import NO_DATA, Role
 from palaver.providers.base import Request, Said, ToolCall
-from palaver.providers.errors import Told, as_object
+from palaver.providers.errors import ErrorBody, as_object
 from palaver.providers.openai.request import as_list, mended, spoken
 
 MAX_TOKENS = 16_384
@@ -72,7 +72,7 @@ def body_of(request: Request, model: str, *, origin: str) -> dict[str, Any]:
     return body
 
 
-def adapted(body: dict[str, Any], told: Told) -> dict[str, Any] | None:
+def adapted(body: dict[str, Any], told: ErrorBody) -> dict[str, Any] | None:
     """The body without what a server says it does not take; None where that is not the matter.
 
     `max_tokens` becomes the most that the model can do, a setting that is named as unsupported is dropped. Where

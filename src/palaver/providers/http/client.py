@@ -22,8 +22,8 @@ from palaver.errors import Code, ProviderError, Refused
 from palaver.providers.base import Request
 from palaver.providers.call import Body
 from palaver.providers.errors import (
-    Asked,
-    Told,
+    CallInfo,
+    ErrorBody,
     bad_reply,
     cut,
     failure_of,
@@ -55,7 +55,7 @@ class Refusal:
     """What came instead of an answer. `repeatable`: the same request may succeed in a moment."""
 
     error: ProviderError
-    told: Told
+    told: ErrorBody
     repeatable: bool = False
 
 
@@ -101,12 +101,12 @@ class HttpClient:
 
     # what is asked
 
-    def asked(self, model: str, request: Request | None = None) -> Asked:
+    def asked(self, model: str, request: Request | None = None) -> CallInfo:
         """Describes a call for the words that speak of its failure."""
         texts: tuple[str, ...] = ()
         if request is not None:
             texts = (request.system_prompt, *(said.text for said in request.history))
-        return Asked(
+        return CallInfo(
             label=self.label,
             name=self.name,
             model=model,
@@ -131,7 +131,12 @@ class HttpClient:
     # until the answer begins
 
     async def attempt(
-        self, method: str, path: str, body: dict[str, Any] | None, asked: Asked, patience: Patience
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None,
+        asked: CallInfo,
+        patience: Patience,
     ) -> httpx2.Response | Refusal:
         """One request: the open response if it is a success, else why not."""
         content = None if body is None else orjson.dumps(body)
@@ -157,13 +162,15 @@ class HttpClient:
             async with asyncio.timeout_at(patience.until):
                 response = await self._send(request)
         except TimeoutError:
-            return Refusal(error=self._slow(patience), told=Told(status=0))
+            return Refusal(error=self._slow(patience), told=ErrorBody(status=0))
         except httpx2.RequestError as failure:
             if isinstance(failure, httpx2.DecodingError):
                 return self._senseless("sent something that is no HTTP")
             why, repeatable = self._route.failure(failure)
             repeatable = repeatable and not isinstance(failure, httpx2.ConnectTimeout)
-            return Refusal(error=self._unreachable(why), told=Told(status=0), repeatable=repeatable)
+            return Refusal(
+                error=self._unreachable(why), told=ErrorBody(status=0), repeatable=repeatable
+            )
         if response.status_code > STATUS_MAX:
             await response.aclose()
             return self._senseless("answered with a status that is none")
@@ -182,7 +189,7 @@ class HttpClient:
     # once it has begun
 
     async def chunks(
-        self, response: httpx2.Response, asked: Asked, patience: Patience
+        self, response: httpx2.Response, asked: CallInfo, patience: Patience
     ) -> AsyncGenerator[bytes, None]:
         """The body as it comes; each part by its own deadline."""
         deadline = Deadline(patience)
@@ -229,7 +236,7 @@ class HttpClient:
     # how it fails
 
     def _senseless(self, what: str) -> Refusal:
-        return Refusal(error=bad_reply(self.asked(""), what), told=Told(status=0))
+        return Refusal(error=bad_reply(self.asked(""), what), told=ErrorBody(status=0))
 
     def _unreachable(self, why: str) -> ProviderError:
         return ProviderError(
@@ -250,7 +257,7 @@ class HttpClient:
         return ProviderError(Code.PROVIDER_TIMEOUT, f"{self.label} {what}")
 
 
-async def read(chunks: AsyncIterator[bytes], asked: Asked, bytes_max: int) -> bytes:
+async def read(chunks: AsyncIterator[bytes], asked: CallInfo, bytes_max: int) -> bytes:
     """A whole body. Raises `ProviderError`."""
     body = bytearray()
     async for chunk in chunks:

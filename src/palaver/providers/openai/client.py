@@ -26,8 +26,8 @@ from palaver.providers.base import (
     TextPiece,
     Usage,
 )
-from palaver.providers.call import Body, Passing
-from palaver.providers.errors import Asked
+from palaver.providers.call import Body, CallOptions
+from palaver.providers.errors import CallInfo
 from palaver.providers.http.client import RETRY_SECONDS, HttpClient, Refusal, checked_key, read
 from palaver.providers.http.deadline import Patience
 from palaver.providers.http.route import checked_base
@@ -119,7 +119,7 @@ class Upstream:
         model = request.model or await self._default_model()
         asked = self._http.asked(model, request)
         response = await self._opened(request, asked, patience)
-        passing = Passing(chat=True, stream=True, only_read=True)
+        passing = CallOptions(chat=True, stream=True, only_read=True)
         call = self._begun(response, asked, patience, passing, lambda: self.origin(model))
         try:
             await call.begin()
@@ -154,7 +154,7 @@ class Upstream:
         body: Body,
         headers: Mapping[str, str],
         *,
-        passing: Passing,
+        passing: CallOptions,
     ) -> Forwarded:
         """Passes a request on. Tried again only while nothing was received. Raises `ProviderError`."""
         settings = self._settings
@@ -198,7 +198,9 @@ class Upstream:
 
     # until the answer begins
 
-    async def _opened(self, request: Request, asked: Asked, patience: Patience) -> httpx2.Response:
+    async def _opened(
+        self, request: Request, asked: CallInfo, patience: Patience
+    ) -> httpx2.Response:
         """The response that is a success, after what it took to get one."""
         origin = self.origin(asked.model)
         body = body_of(request, asked.model, usage=self._asks_usage, origin=origin)
@@ -223,9 +225,9 @@ class Upstream:
     def _begun(
         self,
         response: httpx2.Response,
-        asked: Asked,
+        asked: CallInfo,
         patience: Patience,
-        passing: Passing,
+        passing: CallOptions,
         origin: Callable[[], str],
     ) -> Forwarded:
         return Forwarded(

@@ -32,12 +32,12 @@ from palaver.providers.call import (
     STREAM_TYPE,
     Body,
     Call,
+    CallOptions,
+    CallResult,
+    Chunk,
     Forwards,
-    Outcome,
-    Passing,
-    Told,
 )
-from palaver.providers.errors import Asked, as_object, cut
+from palaver.providers.errors import CallInfo, as_object, cut
 from palaver.providers.http.sse import frame
 from palaver.providers.openai.accumulator import THOUGHTS, Assembly, as_text
 from palaver.providers.openai.request import END, as_list
@@ -65,7 +65,7 @@ async def call(
     """
     chat = method == "POST" and path == CHAT
     if isinstance(provider, Forwards):
-        passing = Passing(chat=chat, stream=stream, choices=choices)
+        passing = CallOptions(chat=chat, stream=stream, choices=choices)
         return await provider.forward(method, path, body, headers, passing=passing)
     if chat and isinstance(body, bytes):
         asked = as_object(orjson.loads(body))
@@ -79,13 +79,13 @@ class Answered:
 
     status: int
     headers: tuple[tuple[str, str], ...]
-    outcome: Outcome
+    outcome: CallResult
     body: bytes
     streams: bool = False
 
-    async def told(self) -> AsyncGenerator[Told, None]:
+    async def told(self) -> AsyncGenerator[Chunk, None]:
         """See `Call`."""
-        yield Told(self.body, last=True)
+        yield Chunk(self.body, last=True)
 
     async def close(self) -> None:
         """There is nothing to end."""
@@ -121,7 +121,7 @@ class Composed:
         self.streams = asked.get("stream") is True
         kind = STREAM_TYPE if self.streams else JSON_TYPE
         self.headers = (("content-type", kind),)
-        self.outcome = Outcome()
+        self.outcome = CallResult()
 
     @classmethod
     async def begun(
@@ -137,7 +137,7 @@ class Composed:
         made._first = await anext(made._pieces, None)
         return made
 
-    async def told(self) -> AsyncGenerator[Told, None]:
+    async def told(self) -> AsyncGenerator[Chunk, None]:
         """See `Call`."""
         assembly, outcome = self._assembly, self.outcome
         try:
@@ -147,11 +147,11 @@ class Composed:
                     shown = self.streams and (self._tells_usage or chunk["choices"])
                     raw = frame(orjson.dumps(chunk)) if shown else b""
                     if raw or pieces:
-                        yield Told(raw, pieces)
+                        yield Chunk(raw, pieces)
             if rest := assembly.rest():
-                yield Told(b"", rest)
+                yield Chunk(b"", rest)
             if not assembly.finished:
-                outcome.error = cut(Asked(label=self._name, name=self._name, model=""))
+                outcome.error = cut(CallInfo(label=self._name, name=self._name, model=""))
         except ProviderError as failure:
             outcome.error = failure
         assembly.over = outcome.error is None
@@ -159,7 +159,7 @@ class Composed:
         outcome.whole = assembly.whole
         if outcome.error is None:
             body = frame(END.encode()) if self.streams else orjson.dumps(outcome.envelope)
-            yield Told(body, last=True)
+            yield Chunk(body, last=True)
 
     async def close(self) -> None:
         """See `Call`."""
@@ -190,7 +190,7 @@ def not_found() -> Answered:
     return Answered(
         status=404,
         headers=(("content-type", JSON_TYPE),),
-        outcome=Outcome(error=failure, told=True),
+        outcome=CallResult(error=failure, told=True),
         body=orjson.dumps({"error": told}),
     )
 

@@ -20,10 +20,10 @@ import orjson
 
 from palaver.errors import Code, ProviderError
 from palaver.providers.base import Piece
-from palaver.providers.call import JSON_TYPE, Body, Outcome, Passing, Told
+from palaver.providers.call import JSON_TYPE, Body, CallOptions, CallResult, Chunk
 from palaver.providers.errors import (
-    Asked,
-    Told as Failure,
+    CallInfo,
+    ErrorBody,
     as_object,
     bad_reply,
     cut,
@@ -72,17 +72,17 @@ _KEPT_BACK = (
 
 
 class Forwarded:
-    """See `calls.Call`."""
+    """See `call.Call`."""
 
     def __init__(
         self,
         response: "httpx2.Response",
         chunks: AsyncGenerator[bytes, None],
         *,
-        passing: Passing,
+        passing: CallOptions,
         origin: Callable[[], str],
         patience: Patience,
-        asked: Asked,
+        asked: CallInfo,
         now_ms: int,
     ) -> None:
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -90,7 +90,7 @@ class Forwarded:
         streams = kind == "text/event-stream" or (passing.only_read and kind != JSON_TYPE)
         self.streams = streams and response.is_success
         self.headers = passed_on(response.headers, asked.key)
-        self.outcome = Outcome()
+        self.outcome = CallResult()
         self._response = response
         self._chunks = chunks
         self._passing = passing
@@ -123,8 +123,8 @@ class Forwarded:
         async for chunk in self._chunks:
             yield chunk
 
-    async def told(self) -> AsyncGenerator[Told, None]:
-        """See `calls.Call`."""
+    async def told(self) -> AsyncGenerator[Chunk, None]:
+        """See `call.Call`."""
         if not self._response.is_success:
             parts = self._refusal()
         elif self._passing.chat:
@@ -144,22 +144,22 @@ class Forwarded:
             self._settle()
 
     async def close(self) -> None:
-        """See `calls.Call`."""
+        """See `call.Call`."""
         await self._chunks.aclose()
         await self._response.aclose()
 
-    async def _unread(self) -> AsyncGenerator[Told, None]:
+    async def _unread(self) -> AsyncGenerator[Chunk, None]:
         """What is no chat completion, as it comes; events one by one."""
         framer = Framer() if self.streams else None
         async for chunk in self._chunks:
             self._patience.heard(began=True, finished=False, over=False)
             for raw in framer.feed(chunk) if framer is not None else (chunk,):
-                yield Told(self._without_key(raw) if b"error" in raw else raw)
+                yield Chunk(self._without_key(raw) if b"error" in raw else raw)
         rest = framer.close() if framer is not None else b""
         if rest:
-            yield Told(self._without_key(rest))
+            yield Chunk(self._without_key(rest))
 
-    async def _refusal(self) -> AsyncGenerator[Told, None]:
+    async def _refusal(self) -> AsyncGenerator[Chunk, None]:
         try:
             body = await read(self._chunks, self._asked, REFUSAL_BYTES_MAX)
         except ProviderError:
@@ -169,9 +169,9 @@ class Forwarded:
         retry_ms = retry_after_ms(self._response.headers, self._now_ms)
         self.outcome.error = failure_of(told, self._asked, retry_ms)
         self.outcome.told = True
-        yield Told(body, last=True)
+        yield Chunk(body, last=True)
 
-    async def _body(self) -> AsyncGenerator[Told, None]:
+    async def _body(self) -> AsyncGenerator[Chunk, None]:
         """One completion; or several chunks of one, a line each."""
         bytes_max = EVENT_BYTES_MAX if self._passing.only_read else BODY_BYTES_MAX
         async with aclosing(self._read()) as chunks:
@@ -188,9 +188,9 @@ class Forwarded:
         else:
             pieces = (*self._meaning(values), *self._assembly.rest())
             self._assembly.over = True
-        yield Told(body, pieces, last=True)
+        yield Chunk(body, pieces, last=True)
 
-    async def _events(self) -> AsyncGenerator[Told, None]:
+    async def _events(self) -> AsyncGenerator[Chunk, None]:
         framer, assembly, patience = Framer(), self._assembly, self._patience
         try:
             async with aclosing(self._read()) as chunks:
@@ -213,9 +213,9 @@ class Forwarded:
             yield told
         rest = assembly.rest()
         if self._end or rest:
-            yield Told(self._end, rest, last=True)
+            yield Chunk(self._end, rest, last=True)
 
-    def _told_by(self, frames: Iterable[bytes]) -> Iterator[Told]:
+    def _told_by(self, frames: Iterable[bytes]) -> Iterator[Chunk]:
         """What events tell. The end, and what follows it, is kept for later."""
         for raw in frames:
             over = self._assembly.over or self.outcome.error is not None
@@ -225,12 +225,12 @@ class Forwarded:
             if self.outcome.error is not None:
                 raw = self._without_key(raw)  # noqa: PLW2901  what is told of it
             if not self._assembly.over:
-                yield Told(raw, pieces)
+                yield Chunk(raw, pieces)
                 continue
             if len(self._end) < END_BYTES_MAX:
                 self._end += raw
             if pieces:
-                yield Told(b"", pieces)
+                yield Chunk(b"", pieces)
 
     def _take(self, raw: bytes) -> tuple[Piece, ...]:
         """What an event means. It may be the end, or an error."""
@@ -245,7 +245,7 @@ class Forwarded:
         values, words, torn = values_in(data)
         self._torn += torn
         for said in words:
-            told = Failure(status=0, message=said) if failed else told_in_words(said)
+            told = ErrorBody(status=0, message=said) if failed else told_in_words(said)
             if said in _ENDS:
                 self._assembly.over = True
             elif told is not None:
@@ -263,7 +263,7 @@ class Forwarded:
             chunk = as_object(value)
             told = told_by(chunk)
             if told is None and failed:
-                told = told_by({"error": value}) or Failure(status=0)
+                told = told_by({"error": value}) or ErrorBody(status=0)
             if told is not None:
                 self._fail(told)
                 data = self._without_key(orjson.dumps(chunk))
@@ -272,7 +272,7 @@ class Forwarded:
                 yield from self._meaning(self._values(value.encode(errors="replace")))
             yield from self._assembly.take(chunk)
 
-    def _fail(self, told: Failure) -> None:
+    def _fail(self, told: ErrorBody) -> None:
         """The server says that it failed. The first word of it counts."""
         if self.outcome.error is None:
             self.outcome.error, self.outcome.told = failure_of(told, self._asked), True
@@ -306,7 +306,7 @@ class Forwarded:
         if assembly.unread:
             return bad_reply(asked, "sent an answer that could not be read")
         if self._words:
-            return failure_of(Failure(status=0, message=" ".join(self._words)), asked)
+            return failure_of(ErrorBody(status=0, message=" ".join(self._words)), asked)
         if self._passing.only_read:
             begun = not assembly.over and bool(self.outcome.envelope.get("choices"))
         else:

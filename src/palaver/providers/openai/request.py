@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from palaver.model import NO_DATA, Role
 from palaver.providers.base import Request, Said, ToolCall
-from palaver.providers.errors import Told
+from palaver.providers.errors import ErrorBody
 
 END = "[DONE]"
 NAME_CHARS_MAX = 80
@@ -37,7 +37,7 @@ def body_of(
     return body
 
 
-def adapted(body: dict[str, Any], told: Told) -> dict[str, Any] | None:
+def adapted(body: dict[str, Any], told: ErrorBody) -> dict[str, Any] | None:
     """The body without what a server says it does not understand; None where that is not the matter.
 
     `stream_options` is left out, `max_tokens` becomes `max_completion_tokens`, a setting that the error names as

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from palaver.core.answers.tape import Call, Told
+from palaver.core.answers.tape import Call, Chunk
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused
 from palaver.model import Scope
@@ -142,7 +142,7 @@ async def whole(call: Call) -> bytes:
     return bytes(found)
 
 
-async def joined(telling: AsyncGenerator[Told, None]) -> bytes:
+async def joined(telling: AsyncGenerator[Chunk, None]) -> bytes:
     """All that is told."""
     async with aclosing(telling):
         return b"".join([told.raw async for told in telling])

@@ -25,7 +25,7 @@ from palaver.core.answers.pieces import (
     ToolPiece,
     answer_id,
 )
-from palaver.core.answers.tape import Call, Outcome, Own, Told
+from palaver.core.answers.tape import Call, CallResult, Chunk, NativeAnswer
 from palaver.errors import Code, ProviderError
 from palaver.model import Entry, Kind, Message, MessageId, Role, Status
 from palaver.strict_json import dump
@@ -128,14 +128,14 @@ class Relayed:
     status = 200
     streams = True
 
-    def __init__(self, call: Call, telling: AsyncGenerator[Told, None]) -> None:
+    def __init__(self, call: Call, telling: AsyncGenerator[Chunk, None]) -> None:
         self._call = call
         self._telling = telling
         self.first = MessageId("")
         self.headers = call.headers
-        self.outcome = Outcome(own=Own())
+        self.outcome = CallResult(own=NativeAnswer())
 
-    async def told(self) -> AsyncGenerator[Told, None]:
+    async def told(self) -> AsyncGenerator[Chunk, None]:
         """The events but the first and the last, each as JSON."""
         answer = _Answer(self.first)
         read = 0
@@ -146,7 +146,7 @@ class Relayed:
                     event = _event_in(told.raw)
                     taken = None if event is None else answer.take(event)
                     if taken is not None:
-                        yield Told(dump(taken[0]), taken[1])
+                        yield Chunk(dump(taken[0]), taken[1])
                     if answer.last is not None:
                         await _drained(telling)
                         break
@@ -177,7 +177,7 @@ class Relayed:
         response = answer.response
         outcome.finish = _finish(answer.last, response)
         entries = answer.entries()
-        outcome.own = Own(entries=entries, told=response)
+        outcome.own = NativeAnswer(entries=entries, told=response)
         outcome.envelope = {"told": packed(answer.events, response, entries)}
         outcome.kept = outcome.envelope
         if usage := as_object(response.get("usage")):
@@ -186,7 +186,7 @@ class Relayed:
             outcome.used(used, made)
 
 
-async def _drained(telling: AsyncGenerator[Told, None]) -> None:
+async def _drained(telling: AsyncGenerator[Chunk, None]) -> None:
     """A connection that is read to its end is used again."""
     with suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_SECONDS):
