@@ -135,11 +135,3 @@ def test_every_command_is_documented(tmp_path: Path) -> None:
         assert options
         for option in options:
             assert f"`{option}`" in page, f"{command} {option}"
-
-
-def test_every_classic_route_is_documented() -> None:
-    source = "".join(path.read_text() for path in (ROOT / "src/palaver/wire/classic").glob("*.py"))
-    routes = set(re.findall(r'@router\.\w+\("([^"]+)"', source))
-    page = read("docs/classic.md")
-    assert len(routes) > 10
-    assert [route for route in routes if f"{route}" not in page] == []

@@ -8,11 +8,10 @@ cookie of a new session palaver.v1; all else finds its route.
 from functools import partial
 from typing import Literal
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import TypedDict
 
@@ -24,6 +23,7 @@ from palaver.wire.api.me import People
 from palaver.wire.api.messages import Messages
 from palaver.wire.api.rooms import Rooms
 from palaver.wire.auth import Sessions
+from palaver.wire.calls import call, routes_of
 from palaver.wire.classic import classic_routes
 from palaver.wire.edge.limits import Limits
 from palaver.wire.edge.logs import AccessLog
@@ -64,14 +64,12 @@ def create_app(core: Core, tally: EdgeTally) -> FastAPI:
     app.openapi = partial(reference.described, app, core.settings.public_url)
     app.state.core = core
     problems.install(app)
-    rest = APIRouter(prefix="/api")
     for part in (People(core), Rooms(core), Messages(core)):
-        add_routes(rest, part)
-    app.include_router(rest)
-    app.include_router(classic_routes(core))
-    _add_own_pages(app, core, tally)
+        add_routes(app.router, part, "/api")
+    add_routes(app.router, Service(core))
+    app.router.routes += classic_routes(core).routes
     page = Page()
-    app.router.routes += page.routes()
+    app.router.routes += [*routes_of(Operations(app, core, tally)), *page.routes()]
     app.router.default = page.nowhere(app.router.default)
     settings = core.settings
     app.add_middleware(Live, core=core)
@@ -120,36 +118,45 @@ class Health(TypedDict):
     version: str
 
 
-def _add_own_pages(app: FastAPI, core: Core, tally: EdgeTally) -> None:
-    async def health() -> Response:
+class Service:
+    """The call that tells whether the server is well."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    @call("GET", "/health", None, others=(503,))
+    async def health(self) -> Health | Response:
         """How the server is. 503 while the database is away."""
+        up = self._core.db_up
         health: Health = {
-            "status": "healthy" if core.db_up else "degraded",
+            "status": "healthy" if up else "degraded",
             "service": "palaver",
-            "db": "up" if core.db_up else "down",
-            "history": core.history,
-            "version": app.version,
+            "db": "up" if up else "down",
+            "history": self._core.history,
+            "version": palaver.__version__,
         }
-        return answer(health, 200 if core.db_up else 503)
+        return answer(health, 200 if up else 503)
 
-    async def counters(request: Request) -> Response:  # noqa: ARG001  the signature is Starlette's
-        return Response(metrics.exposed(core, tally), media_type=metrics.MEDIA_TYPE)
 
-    async def docs(request: Request) -> Response:  # noqa: ARG001  as above
-        return Response(reference.render(app.openapi()), media_type="text/html")
+class Operations:
+    """The counters, and the reference of REST."""
 
-    async def style(request: Request) -> Response:  # noqa: ARG001  as above
+    def __init__(self, app: FastAPI, core: Core, tally: EdgeTally) -> None:
+        self._app = app
+        self._core = core
+        self._tally = tally
+
+    @call("GET", "/metrics", None)
+    async def counters(self, _: Request) -> Response:
+        """The figures of now."""
+        return Response(metrics.exposed(self._core, self._tally), media_type=metrics.MEDIA_TYPE)
+
+    @call("GET", "/docs", None)
+    async def docs(self, _: Request) -> Response:
+        """The reference."""
+        return Response(reference.render(self._app.openapi()), media_type="text/html")
+
+    @call("GET", "/docs.css", None)
+    async def style(self, _: Request) -> Response:
+        """How the reference looks."""
         return Response(reference.STYLE, media_type="text/css")
-
-    app.add_api_route(
-        "/health",
-        health,
-        response_model=Health,
-        response_class=Response,
-        responses={503: {"model": Health, "description": "The database is away."}},
-    )
-    app.router.routes += [
-        Route("/metrics", counters),
-        Route("/docs", docs),
-        Route("/docs.css", style),
-    ]

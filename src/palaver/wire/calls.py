@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from fastapi import Depends, Request
 from starlette.routing import Route
+from starlette.types import Scope
 
 from palaver.policy import Action
-from palaver.wire.edge.rates import Use
+from palaver.wire.edge.rates import Use, take
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -68,3 +70,20 @@ def routes_of(part: object) -> list[Route]:
         Route(declared.path, getattr(part, name), methods=declared.method.split())
         for declared, name in calls_of(type(part))
     ]
+
+
+def use_of(scope: Scope) -> Use | None:
+    """What is counted of the call that a request was routed to."""
+    declared: Call = getattr(scope["endpoint"], _DECLARED)
+    return declared.use
+
+
+def counting(use: Use | None) -> list[Any]:
+    """FastAPI's dependencies that count a use before the call. Unavailable: `rate_limited`."""
+    if use is None:
+        return []
+
+    async def taken(request: Request) -> None:
+        take(request.scope, use)
+
+    return [Depends(taken)]

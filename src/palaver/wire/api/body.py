@@ -13,8 +13,7 @@ from starlette.responses import Response
 from palaver.errors import Code, Refused
 from palaver.strict_json import dump, load
 from palaver.wire import problems
-from palaver.wire.calls import Call, calls_of
-from palaver.wire.edge.rates import Use, take
+from palaver.wire.calls import Call, calls_of, counting
 
 _DIGITS = re.compile(r"[0-9]{1,15}")
 
@@ -44,8 +43,8 @@ def answer(value: Any, status: int = 200) -> Response:
     return Response(dump(value), status, media_type="application/json")
 
 
-def add_routes(router: APIRouter, part: object) -> None:
-    """Gives the calls of a part their addresses.
+def add_routes(router: APIRouter, part: object, prefix: str = "") -> None:
+    """Gives the calls of a part their addresses, behind `prefix`.
 
     A method returns the shape that it is annotated with, None for an empty answer, or a `Response` of its own. Its
     parameter of a shape that comes in is the body.
@@ -58,13 +57,13 @@ def add_routes(router: APIRouter, part: object) -> None:
             (one for one in get_args(told) or (told,) if one not in {None, Response}), None
         )
         router.add_api_route(
-            call.path,
+            prefix + call.path,
             _answered(method, asked, call.status),
             methods=[call.method],
             status_code=call.status,
             response_model=shape,
             response_class=Response,
-            dependencies=[] if call.use is None else [_taking(call.use)],
+            dependencies=counting(call.use),
             responses=_documented(shape, call),
             openapi_extra=_body_of(asked),
         )
@@ -118,15 +117,6 @@ def _body_of(asked: Signature) -> dict[str, Any] | None:
         content = {"application/json": {"schema": shape.model_json_schema()}}
         return {"requestBody": {"required": required, "content": content}}
     return None
-
-
-def _taking(use: Use) -> Any:
-    """Counts a use of the caller's address before the call. Unavailable: `rate_limited`."""
-
-    async def taken(request: Request) -> None:
-        take(request.scope, use)
-
-    return Depends(taken)
 
 
 def _check_media_type(request: Request) -> None:

@@ -19,7 +19,9 @@ from pydantic_core import PydanticCustomError
 from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError
 from palaver.model import Actor
+from palaver.policy import Action
 from palaver.strict_json import Json
+from palaver.wire.calls import call, calls_of, counting
 from palaver.wire.classic.live import converse
 from palaver.wire.classic.sessions import (
     COOKIE,
@@ -37,9 +39,10 @@ from palaver.wire.classic.sessions import (
     sessions_of,
 )
 from palaver.wire.edge.proxies import base_of, is_secure
-from palaver.wire.edge.rates import Use, take
+from palaver.wire.edge.rates import Use
 
 TITLE_CHARS_MAX = 255
+NO_ACCOUNTS = "This server has no accounts. Everyone is a guest."
 OFFSET_MAX = 10_000
 """What lies before an offset is counted anew each time."""
 
@@ -120,83 +123,91 @@ class ClassicRoute(APIRoute):
 def classic_routes(core: Core) -> APIRouter:
     """Every route of the classic wire."""
     router = APIRouter(route_class=ClassicRoute, tags=["classic"], responses=_told("4XX", "5XX"))
-    _session_routes(router, core)
-    _history_routes(router, core)
-    _account_routes(router)
-    _live_routes(router, core)
+    for part in (Sessions(core), Accounts()):
+        for declared, name in calls_of(type(part)):
+            router.add_api_route(
+                declared.path,
+                getattr(part, name),
+                methods=[declared.method],
+                status_code=declared.status,
+                responses=_told(*declared.others),
+                dependencies=counting(declared.use),
+            )
+    talks = Talks(core)
+    for declared, name in calls_of(Talks):
+        router.add_api_websocket_route(declared.path, getattr(talks, name))
     return router
 
 
-def _session_routes(router: APIRouter, core: Core) -> None:
-    @router.get("/api/sessions")
-    async def listed(actor: Guest, limit: Limit = 50, offset: Offset = 0) -> Json:
+class Sessions:
+    """The calls about sessions and what was said in them."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    @call("GET", "/api/sessions", None)
+    async def listed(self, actor: Guest, limit: Limit = 50, offset: Offset = 0) -> Json:
         """The guest's sessions, the one with the newest message first."""
-        shown, total = await sessions_of(core, actor, limit=limit, offset=offset)
+        shown, total = await sessions_of(self._core, actor, limit=limit, offset=offset)
         return {"sessions": shown, "total": total, "limit": limit, "offset": offset}
 
-    @router.post("/api/sessions", status_code=201)
-    async def created(request: Request, body: NewSession, actor: Guest) -> Json:
+    @call("POST", "/api/sessions", None, use=Use.ROOMS, status=201)
+    async def created(self, body: NewSession, actor: Guest) -> Json:
         """A new session. Without a title it is named after its first message."""
-        take(request.scope, Use.ROOMS)
         title = "" if body.title in {None, NEW_TITLE} else body.title
         settings = {"metadata": metadata_of(body.metadata)} if body.metadata else {}
-        room = await core.rooms.create(actor, title=title or "", settings=settings)
+        room = await self._core.rooms.create(actor, title=title or "", settings=settings)
         return session_json(room, actor)
 
-    @router.get("/api/sessions/{session_id}", responses=_told(404, 422))
-    async def shown(session_id: UUID, actor: Guest) -> Json:
+    @call("GET", "/api/sessions/{session_id}", Action.READ, others=(404, 422))
+    async def shown(self, session_id: UUID, actor: Guest) -> Json:
         """One session."""
-        room = await core.rooms.get(actor, room_of(session_id))
+        room = await self._core.rooms.get(actor, room_of(session_id))
         return session_json(room, actor)
 
-    @router.patch("/api/sessions/{session_id}", responses=_told(404, 422))
-    async def changed(session_id: UUID, body: SessionChange, actor: Guest) -> Json:
+    @call("PATCH", "/api/sessions/{session_id}", Action.GOVERN, others=(404, 422))
+    async def changed(self, session_id: UUID, body: SessionChange, actor: Guest) -> Json:
         """One session under another title, which may be empty, or with other metadata."""
-        room = await core.rooms.get(actor, room_of(session_id))
+        room = await self._core.rooms.get(actor, room_of(session_id))
         if body.metadata is not None:
             kept = {"metadata": metadata_of(body.metadata)}
-            room = await core.rooms.change_settings(actor, room.id, kept)
+            room = await self._core.rooms.change_settings(actor, room.id, kept)
         if body.title is not None:
-            room = await core.rooms.rename(actor, room.id, body.title)
+            room = await self._core.rooms.rename(actor, room.id, body.title)
         return session_json(room, actor)
 
-    @router.delete("/api/sessions/{session_id}", status_code=204, responses=_told(400, 404, 422))
-    async def deleted(session_id: UUID, actor: Guest) -> Response:
+    @call(
+        *("DELETE", "/api/sessions/{session_id}", Action.GOVERN), status=204, others=(400, 404, 422)
+    )
+    async def deleted(self, session_id: UUID, actor: Guest) -> Response:
         """Deletes a session; never the default one."""
-        room = await core.rooms.get(actor, room_of(session_id))
+        room = await self._core.rooms.get(actor, room_of(session_id))
         if room.id == default_room(actor):
             return _answer(400, {"detail": "Cannot delete the default session"})
-        await core.rooms.delete(actor, room.id)
+        await self._core.rooms.delete(actor, room.id)
         return Response(status_code=204)
 
-    _ = listed, created, shown, changed, deleted
-
-
-def _history_routes(router: APIRouter, core: Core) -> None:
-    @router.get("/api/sessions/{session_id}/history", responses=_told(404, 422))
-    async def session_history(session_id: UUID, actor: Guest, limit: Limit = 50) -> Json:
+    @call("GET", "/api/sessions/{session_id}/history", Action.READ, others=(404, 422))
+    async def session_history(self, session_id: UUID, actor: Guest, limit: Limit = 50) -> Json:
         """The first `limit` of a session's newest 50 messages, oldest first."""
-        room = room_of(session_id)
-        page = await core.chat.history(actor, room, limit=min(HISTORY_MAX, core.settings.page_max))
+        room, most = room_of(session_id), min(HISTORY_MAX, self._core.settings.page_max)
+        page = await self._core.chat.history(actor, room, limit=most)
         said = history_json(page.messages)[:limit]
         return {"session_id": str(session_id), "messages": said, "count": len(said)}
 
-    @router.get(
-        "/api/sessions/{session_id}/messages",
-        response_model=list[dict[str, Any]],
-        responses=_told(404, 422),
-    )
+    @call("GET", "/api/sessions/{session_id}/messages", Action.READ, others=(404, 422))
     async def session_messages(
-        session_id: UUID, actor: Guest, limit: Limit = 50, offset: Offset = 0
+        self, session_id: UUID, actor: Guest, limit: Limit = 50, offset: Offset = 0
     ) -> list[Json]:
         """A session's messages from the first one on."""
         room = room_of(session_id)
-        said = await core.chat.spoken(actor, room, limit=limit, offset=offset)
+        said = await self._core.chat.spoken(actor, room, limit=limit, offset=offset)
         return [message_json(message) for message in said]
 
-    @router.get("/api/history")
-    async def default_history(request: Request, limit: Limit = 50) -> Json:
+    @call("GET", "/api/history", None)
+    async def default_history(self, request: Request, limit: Limit = 50) -> Json:
         """The newest messages of the default session, oldest first; without the cookie, of the Lobby."""
+        core = self._core
         actor = await known_guest(core, request)
         room = core.lobby if actor is None else default_room(actor)
         if actor is None:
@@ -210,61 +221,61 @@ def _history_routes(router: APIRouter, core: Core) -> None:
         said = history_json(page.messages)
         return {"messages": said, "count": len(said)}
 
-    _ = session_history, session_messages, default_history
 
+class Accounts:
+    """The calls about accounts, answered for a guest: there are none to sign in to."""
 
-def _account_routes(router: APIRouter) -> None:
-    """What a client asks about accounts, answered for a guest: there are none to sign in to."""
-    no_accounts = "This server has no accounts. Everyone is a guest."
-
-    @router.get("/api/auth/methods")
-    async def methods() -> Json:
+    @call("GET", "/api/auth/methods", None)
+    async def methods(self) -> Json:
         """No way to sign in."""
         return {"oauth_providers": [], "email_password_enabled": False}
 
-    @router.get("/api/auth/providers")
-    async def providers() -> Json:
+    @call("GET", "/api/auth/providers", None)
+    async def providers(self) -> Json:
         """No provider to sign in with."""
         return {"providers": []}
 
-    @router.get("/api/auth/me")
-    async def me() -> Json:
+    @call("GET", "/api/auth/me", None)
+    async def me(self) -> Json:
         """Nobody is signed in."""
         return {"user": None, "authenticated": False}
 
-    @router.post("/api/auth/refresh", status_code=401, response_model=Detail)
-    async def refresh() -> Response:
+    @call("POST", "/api/auth/refresh", None, status=401)
+    async def refresh(self) -> Detail:
         """Nothing to refresh."""
-        return _answer(401, {"detail": "No refresh token provided"})
+        return Detail(detail="No refresh token provided")
 
-    @router.post("/api/auth/login", status_code=401, response_model=Detail)
-    async def login() -> Response:
+    @call("POST", "/api/auth/login", None, status=401)
+    async def login(self) -> Detail:
         """No account to sign in to."""
-        return _answer(401, {"detail": no_accounts})
+        return Detail(detail=NO_ACCOUNTS)
 
-    @router.post("/api/auth/register", status_code=400, response_model=Detail)
-    async def register() -> Response:
+    @call("POST", "/api/auth/register", None, status=400)
+    async def register(self) -> Detail:
         """No account to be had."""
-        return _answer(400, {"detail": no_accounts})
+        return Detail(detail=NO_ACCOUNTS)
 
-    @router.post("/api/auth/logout")
-    async def logout() -> Json:
+    @call("POST", "/api/auth/logout", None)
+    async def logout(self) -> Json:
         """Nobody was signed in, and nobody is now."""
         return {"message": "Logged out successfully"}
 
-    _ = methods, providers, me, refresh, login, register, logout
 
+class Talks:
+    """The live connections. Each counts as one, as every WebSocket does."""
 
-def _live_routes(router: APIRouter, core: Core) -> None:
-    @router.websocket("/ws/chat")
-    async def by_query(websocket: WebSocket) -> None:
-        await converse(core, websocket, websocket.query_params.get("session_id"))
+    def __init__(self, core: Core) -> None:
+        self._core = core
 
-    @router.websocket("/ws/chat/{session_id}")
-    async def by_path(websocket: WebSocket, session_id: str) -> None:
-        await converse(core, websocket, session_id)
+    @call("WS", "/ws/chat", Action.WRITE, use=Use.CONNECTIONS)
+    async def by_query(self, websocket: WebSocket) -> None:
+        """Talks in the session that the query names."""
+        await converse(self._core, websocket, websocket.query_params.get("session_id"))
 
-    _ = by_query, by_path
+    @call("WS", "/ws/chat/{session_id}", Action.WRITE, use=Use.CONNECTIONS)
+    async def by_path(self, websocket: WebSocket, session_id: str) -> None:
+        """Talks in a session."""
+        await converse(self._core, websocket, session_id)
 
 
 def _told(*statuses: int | str) -> dict[int | str, dict[str, Any]]:

@@ -61,6 +61,7 @@ class Live:
         self.app = app
         self._core = core
 
+    @call("WS", PATH, None, use=Use.CONNECTIONS)
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] == "websocket" and scope["path"] == PATH:

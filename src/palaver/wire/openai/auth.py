@@ -13,6 +13,7 @@ from palaver.core.api_keys import PREFIX
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor, Scope, Visibility
+from palaver.wire.calls import use_of
 from palaver.wire.edge.proxies import host_name, is_direct, is_loopback
 from palaver.wire.edge.rates import Use, take
 
@@ -27,12 +28,12 @@ async def caller(request: Request, scope: Scope | None = None) -> Actor:
     Unavailable: `rate_limited` (without a key of ours, and with a guest's).
     """
     core: Core = request.app.state.core
-    token = _bearer(request)
+    token, use = _bearer(request), use_of(request.scope)
     if token is not None and token.startswith(PREFIX):
         key = await core.keys.recognise(token)
         _check(key.scopes, scope, reads=request.method in READING)
-        if key.actor.guest and request.method not in READING:  # anyone may make themselves one
-            take(request.scope, Use.MESSAGES)
+        if key.actor.guest and use is not None:  # anyone may make themselves one
+            take(request.scope, use)
         return key.actor
     if core.settings.openai_keys == "required" or not _is_local(request, core):
         raise Refused(
@@ -41,8 +42,8 @@ async def caller(request: Request, scope: Scope | None = None) -> Actor:
             " Its operator makes one with `palaver key create`.",
         )
     making = None
-    if request.method not in READING:
-        take(request.scope, Use.MESSAGES)
+    if use is not None:
+        take(request.scope, use)
         making = partial(take, request.scope, Use.GUESTS)
     return await core.keys.guest(token or "", making)
 

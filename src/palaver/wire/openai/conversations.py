@@ -11,11 +11,12 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor, MemberRole, Message, Room, RoomId, Scope
+from palaver.policy import Action
+from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use, take
 from palaver.wire.openai.auth import caller, visibility_of
 from palaver.wire.openai.items import (
@@ -39,21 +40,7 @@ class Conversations:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    def routes(self) -> list[Route]:
-        """The calls under their addresses."""
-        one, items = "/conversations/{conversation}", "/conversations/{conversation}/items"
-        return [
-            Route("/conversations", self.listing, methods=["GET"]),
-            Route("/conversations", self.create, methods=["POST"]),
-            Route(one, self.retrieve, methods=["GET"]),
-            Route(one, self.update, methods=["POST"]),
-            Route(one, self.delete, methods=["DELETE"]),
-            Route(items, self.items, methods=["GET"]),
-            Route(items, self.add_items, methods=["POST"]),
-            Route(f"{items}/{{item}}", self.item, methods=["GET"]),
-            Route(f"{items}/{{item}}", self.delete_item, methods=["DELETE"]),
-        ]
-
+    @call("POST", "/conversations", None, use=Use.MESSAGES)
     async def create(self, request: Request) -> Response:
         """Makes a conversation, with its first items."""
         me = await caller(request, Scope.CONVERSATIONS)
@@ -74,6 +61,7 @@ class Conversations:
             await self._core.exchanges.add(me, room.id, entries, repeated=repeated)
         return answer(_conversation(room))
 
+    @call("GET", "/conversations", None)
     async def listing(self, request: Request) -> Response:
         """The caller's rooms."""
         me = await caller(request, Scope.CONVERSATIONS)
@@ -85,11 +73,13 @@ class Conversations:
         data = [_conversation(room) for room in rooms]
         return answer(listed(data, has_more=more is not None))
 
+    @call("GET", "/conversations/{conversation}", Action.READ)
     async def retrieve(self, request: Request) -> Response:
         """One conversation."""
         me = await caller(request, Scope.CONVERSATIONS)
         return answer(_conversation(await self._room(me, request)))
 
+    @call("POST", "/conversations/{conversation}", Action.GOVERN, use=Use.MESSAGES)
     async def update(self, request: Request) -> Response:
         """Replaces the metadata."""
         me = await caller(request, Scope.CONVERSATIONS)
@@ -98,6 +88,7 @@ class Conversations:
         changed = await self._core.rooms.change_settings(me, room.id, {"metadata": metadata})
         return answer(_conversation(changed))
 
+    @call("DELETE", "/conversations/{conversation}", Action.GOVERN, use=Use.MESSAGES)
     async def delete(self, request: Request) -> Response:
         """Deletes a conversation, and from this door all that was said in it."""
         me = await caller(request, Scope.CONVERSATIONS)
@@ -106,6 +97,7 @@ class Conversations:
         gone = {"object": "conversation.deleted", "deleted": True}
         return answer({"id": conversation_id(room.id), **gone})
 
+    @call("POST", "/conversations/{conversation}/items", Action.WRITE, use=Use.MESSAGES)
     async def add_items(self, request: Request) -> Response:
         """Says things, in their order, all of them or none."""
         me = await caller(request, Scope.CONVERSATIONS)
@@ -120,6 +112,7 @@ class Conversations:
             added = await self._core.exchanges.add(me, room.id, entries, repeated=repeated)
         return answer(listed([item_of(message) for message in added], has_more=False))
 
+    @call("GET", "/conversations/{conversation}/items", Action.READ)
     async def items(self, request: Request) -> Response:
         """What was said, the newest first unless asked otherwise."""
         me = await caller(request, Scope.CONVERSATIONS)
@@ -134,12 +127,16 @@ class Conversations:
         data = [item_of(message) for message in found[: paging.limit]]
         return answer(listed(data, has_more=len(found) > paging.limit))
 
+    @call("GET", "/conversations/{conversation}/items/{item}", Action.READ)
     async def item(self, request: Request) -> Response:
         """One item."""
         me = await caller(request, Scope.CONVERSATIONS)
         room = await self._room(me, request)
         return answer(item_of(await self._message(me, room, request.path_params["item"])))
 
+    @call(
+        "DELETE", "/conversations/{conversation}/items/{item}", Action.TAKE_BACK, use=Use.MESSAGES
+    )
     async def delete_item(self, request: Request) -> Response:
         """Deletes an item. The answer is the conversation."""
         me = await caller(request, Scope.CONVERSATIONS)

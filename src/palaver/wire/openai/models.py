@@ -12,11 +12,11 @@ from http import HTTPStatus
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Unavailable
 from palaver.model import AgentCard
+from palaver.wire.calls import call
 from palaver.wire.openai.auth import caller
 from palaver.wire.openai.items import Invalid, Json
 from palaver.wire.openai.params import answer
@@ -50,13 +50,7 @@ class Models:
         self._default = ""
         self._default_until = 0.0
 
-    def routes(self) -> list[Route]:
-        """The calls under their addresses."""
-        return [
-            Route(PATH, self.listing, methods=["GET"]),
-            Route(f"{PATH}/{{model:path}}", self.retrieve, methods=["GET"]),
-        ]
-
+    @call("GET", PATH, None)
     async def listing(self, request: Request) -> Response:
         """All of them."""
         await caller(request)
@@ -65,6 +59,7 @@ class Models:
             return found
         return answer({"object": "list", "data": found})
 
+    @call("GET", f"{PATH}/{{model:path}}", None)
     async def retrieve(self, request: Request) -> Response:
         """One of them. Its name may have slashes."""
         await caller(request)

@@ -19,17 +19,17 @@ from urllib.parse import quote, unquote_to_bytes
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from palaver.core.answers.tape import Call, Chunk
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused
 from palaver.model import Scope
+from palaver.wire.calls import call
+from palaver.wire.edge.rates import Use
 from palaver.wire.openai.auth import READING, caller
 from palaver.wire.openai.problems import wrapped
 from palaver.wire.streams import Attended, Broken, event_headers, stream
 
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 OURS = frozenset({"chat", "conversations", "models", "responses"})
 ACCOUNT = frozenset(
     {
@@ -76,10 +76,12 @@ class Passthrough:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    def routes(self) -> list[Route]:
-        """All that is left."""
-        return [Route("/{path:path}", self.forward, methods=METHODS)]
+    @call("GET", "/{path:path}", None)
+    async def read(self, request: Request) -> Response:
+        """Passes on what only reads."""
+        return await self.forward(request)
 
+    @call("POST PUT PATCH DELETE", "/{path:path}", None, use=Use.MESSAGES)
     async def forward(self, request: Request) -> Response:
         """One request, there and back. Refused: what is ours alone."""
         scope, path = target(request.scope["raw_path"], request.scope["query_string"])

@@ -4,6 +4,7 @@ from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from palaver.core.runtime import Core
+from palaver.wire.calls import routes_of
 from palaver.wire.openai.chat.routes import Chat
 from palaver.wire.openai.chat.stored import Completions
 from palaver.wire.openai.conversations import Conversations
@@ -12,6 +13,8 @@ from palaver.wire.openai.problems import PREFIX, Told
 from palaver.wire.openai.proxy import Passthrough
 from palaver.wire.openai.responses.routes import Responses
 
+PARTS = (Chat, Completions, Models, Conversations, Responses, Passthrough)
+
 
 class OpenAIDoor:
     """Takes `/v1` out of what goes to the rest of the application, whose layers would make each first word later."""
@@ -19,7 +22,7 @@ class OpenAIDoor:
     def __init__(self, app: ASGIApp, core: Core) -> None:
         self.app = app
         models = Models(core)
-        parts = (
+        self.parts = (
             Chat(core, models),
             Completions(core),
             models,
@@ -27,7 +30,7 @@ class OpenAIDoor:
             Responses(core, models),
             Passthrough(core),
         )
-        routes = [route for part in parts for route in part.routes()]
+        routes = [route for part in self.parts for route in routes_of(part)]
         self._door = Told(Router(routes, redirect_slashes=False))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import structlog
 
@@ -28,8 +28,9 @@ from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import KeyId
 from palaver.settings import Settings
-from palaver.strict_json import Json, dump, load
+from palaver.strict_json import Json, dump, load, text_of, text_or_none_of
 from palaver.wire import shapes
+from palaver.wire.calls import call, calls_of
 
 NOTE = "server.json"
 SOCKET = "control.sock"
@@ -40,10 +41,12 @@ LINE_BYTES_MAX = 262_144
 ANSWER_SECONDS_MAX = 30.0
 CONNECTIONS_MAX = 16
 
+Request = Mapping[str, Any]
+
 log = structlog.stdlib.get_logger()
 
 
-async def asked(settings: Settings, request: Mapping[str, object]) -> Json:
+async def asked(settings: Settings, request: Request) -> Json:
     """The answer to a request, by the database itself or by the server that has it.
 
     Refused: what the request is refused with, `database_missing` (only a new key makes a database), and
@@ -62,27 +65,44 @@ async def asked(settings: Settings, request: Mapping[str, object]) -> Json:
     return await _asked_of_server(path, {**request, "database": _database(settings)}, locked)
 
 
-async def performed(keys: Keys, request: Mapping[str, object]) -> Json:
+async def performed(keys: Keys, request: Request) -> Json:
     """Does what a request says. Refused: what `Keys` refuses, and `bad_request`."""
-    match request:
-        case {
-            "do": str() as do,
-            "name": None | str() as name,
-            "scopes": list(),
-            "as": None | str() as handle,
-        } if do == CREATE:
-            scopes = [str(word) for word in cast("list[object]", request["scopes"])]
-            token, key = await keys.create(name=name, scopes=scopes, handle=handle)
-            return {"key": shapes.key(key), "token": token}
-        case {"do": "key.list", "after": None | str() as after}:
-            found = await keys.listing(after=None if after is None else KeyId(after))
-            return {"keys": [shapes.key(key) for key in found]}
-        case {"do": "key.revoke", "key": str() as id_}:
-            return {"key": shapes.key(await keys.revoke(KeyId(id_)))}
-        case _:
-            raise Refused(
-                Code.BAD_REQUEST, "The running server does not know this command. Is it older?"
-            )
+    for declared, name in calls_of(Commands):
+        if declared.path == request.get("do"):
+            return await getattr(Commands(keys), name)(request)
+    raise Refused(Code.BAD_REQUEST, "The running server does not know this command. Is it older?")
+
+
+class Commands:
+    """What an operator may ask, whoever the keys speak for."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+
+    @call("command", CREATE, None)
+    async def create(self, request: Request) -> Json:
+        """Makes a key."""
+        scopes = request.get("scopes")
+        if not isinstance(scopes, list):
+            raise Refused(Code.BAD_REQUEST, "The field 'scopes' must be a list.")
+        token, key = await self._keys.create(
+            name=text_or_none_of(request, "name"),
+            scopes=[str(word) for word in cast("list[object]", scopes)],
+            handle=text_or_none_of(request, "as"),
+        )
+        return {"key": shapes.key(key), "token": token}
+
+    @call("command", "key.list", None)
+    async def listing(self, request: Request) -> Json:
+        """Lists keys."""
+        after = text_or_none_of(request, "after")
+        found = await self._keys.listing(after=None if after is None else KeyId(after))
+        return {"keys": [shapes.key(key) for key in found]}
+
+    @call("command", "key.revoke", None)
+    async def revoke(self, request: Request) -> Json:
+        """Ends a key for ever."""
+        return {"key": shapes.key(await self._keys.revoke(KeyId(text_of(request, "key"))))}
 
 
 def socket_of(settings: Settings) -> Path | None:

@@ -20,7 +20,6 @@ from typing import cast
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import Send
 
 from palaver.core.answers.tape import Call, ExchangeRequest, LiveExchange
@@ -36,6 +35,9 @@ from palaver.model import (
     Scope,
     Visibility,
 )
+from palaver.policy import Action
+from palaver.wire.calls import call
+from palaver.wire.edge.rates import Use
 from palaver.wire.openai import problems
 from palaver.wire.openai.auth import caller, visibility_of
 from palaver.wire.openai.chat.messages import completion_of, entries_of
@@ -74,10 +76,7 @@ class Chat:
         self._core = core
         self._models = models
 
-    def routes(self) -> list[Route]:
-        """The call under its address."""
-        return [Route(PATH, self.create, methods=["POST"])]
-
+    @call("POST", PATH, Action.WRITE, use=Use.MESSAGES)
     async def create(self, request: Request) -> Response:
         """Asks, and tells the answer."""
         me = await caller(request, Scope.CHAT)

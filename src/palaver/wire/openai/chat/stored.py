@@ -9,11 +9,12 @@ newest of them, and the others are known by an id of ours.
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor, Exchange, ExchangeId, ExchangeKind, Scope
+from palaver.wire.calls import call
+from palaver.wire.edge.rates import Use
 from palaver.wire.openai.auth import caller
 from palaver.wire.openai.chat.messages import completion_of, messages_of
 from palaver.wire.openai.items import Json
@@ -35,17 +36,7 @@ class Completions:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    def routes(self) -> list[Route]:
-        """The calls under their addresses; making one is another module's."""
-        one = "/chat/completions/{completion}"
-        return [
-            Route("/chat/completions", self.listing, methods=["GET"]),
-            Route(one, self.retrieve, methods=["GET"]),
-            Route(one, self.update, methods=["POST"]),
-            Route(one, self.delete, methods=["DELETE"]),
-            Route(f"{one}/messages", self.messages, methods=["GET"]),
-        ]
-
+    @call("GET", "/chat/completions", None)
     async def listing(self, request: Request) -> Response:
         """The caller's completions, the oldest first unless asked otherwise."""
         me = await caller(request, Scope.CHAT)
@@ -63,12 +54,14 @@ class Completions:
         data = [await self._whole(one, await self._id_of(me, one)) for one in found]
         return answer(listed(data, has_more=more))
 
+    @call("GET", "/chat/completions/{completion}", None)
     async def retrieve(self, request: Request) -> Response:
         """One completion."""
         me = await caller(request, Scope.CHAT)
         id_, found = await self._asked_for(me, request)
         return answer(await self._whole(found, id_))
 
+    @call("POST", "/chat/completions/{completion}", None, use=Use.MESSAGES)
     async def update(self, request: Request) -> Response:
         """Replaces the metadata."""
         me = await caller(request, Scope.CHAT)
@@ -77,6 +70,7 @@ class Completions:
         changed = await self._core.exchanges.change(me, found.id, metadata)
         return answer(await self._whole(changed, id_))
 
+    @call("DELETE", "/chat/completions/{completion}", None, use=Use.MESSAGES)
     async def delete(self, request: Request) -> Response:
         """Forgets one."""
         me = await caller(request, Scope.CHAT)
@@ -84,6 +78,7 @@ class Completions:
         await self._core.exchanges.forget(me, found.id)
         return answer({"id": id_, "object": "chat.completion.deleted", "deleted": True})
 
+    @call("GET", "/chat/completions/{completion}/messages", None)
     async def messages(self, request: Request) -> Response:
         """The messages with which it was asked."""
         me = await caller(request, Scope.CHAT)

@@ -21,7 +21,6 @@ from typing import cast
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import Send
 
 from palaver.core.answers.tape import Call, ExchangeRequest, LiveExchange
@@ -39,7 +38,10 @@ from palaver.model import (
     MessageId,
     Scope,
 )
+from palaver.policy import Action
 from palaver.strict_json import dump, load
+from palaver.wire.calls import call
+from palaver.wire.edge.rates import Use
 from palaver.wire.openai import items, problems
 from palaver.wire.openai.auth import caller, visibility_of
 from palaver.wire.openai.items import Invalid, Json, as_object
@@ -73,19 +75,7 @@ class Responses:
         self._chat_until = 0.0
         self._not_until = 0.0
 
-    def routes(self) -> list[Route]:
-        """The calls under their addresses."""
-        one = "/responses/{response}"
-        return [
-            Route("/responses", self.create, methods=["POST"]),
-            Route("/responses/input_tokens", self.input_tokens, methods=["POST"]),
-            Route("/responses/compact", self.compact, methods=["POST"]),
-            Route(one, self.retrieve, methods=["GET"]),
-            Route(one, self.delete, methods=["DELETE"]),
-            Route(f"{one}/cancel", self.cancel, methods=["POST"]),
-            Route(f"{one}/input_items", self.input_items, methods=["GET"]),
-        ]
-
+    @call("POST", "/responses", Action.WRITE, use=Use.MESSAGES)
     async def create(self, request: Request) -> Response:
         """Answers; or begins to, in the background."""
         me = await caller(request, Scope.RESPONSES)
@@ -109,6 +99,7 @@ class Responses:
                 return await self._shown(me, exchange, streams=wanted.stream)
         return self._awaited(running, composer, streams=wanted.stream)
 
+    @call("GET", "/responses/{response}", None)
     async def retrieve(self, request: Request) -> Response:
         """A response as it is now, or its events from the first, or from behind a number, to its end."""
         me = await caller(request, Scope.RESPONSES)
@@ -120,6 +111,7 @@ class Responses:
         streams = query.get("stream", "").lower() in {"true", "1"}
         return await self._shown(me, exchange, streams=streams, after=int(after[:18]))
 
+    @call("DELETE", "/responses/{response}", None, use=Use.MESSAGES)
     async def delete(self, request: Request) -> Response:
         """Takes a response out of this API. The room keeps what was said."""
         me = await caller(request, Scope.RESPONSES)
@@ -128,6 +120,7 @@ class Responses:
         gone = {"object": "response", "deleted": True}
         return answer({"id": items.response_id(exchange.id), **gone})
 
+    @call("POST", "/responses/{response}/cancel", None, use=Use.MESSAGES)
     async def cancel(self, request: Request) -> Response:
         """Stops a background response; what came is kept. Once stopped, it stays so."""
         me = await caller(request, Scope.RESPONSES)
@@ -140,6 +133,7 @@ class Responses:
             raise Invalid(f"Cannot cancel a response that is {exchange.state.value}.", None)
         return answer(await replay.response_of(self._core, exchange))
 
+    @call("GET", "/responses/{response}/input_items", None)
     async def input_items(self, request: Request) -> Response:
         """What was given to the model, what was said before included; the newest first unless asked otherwise."""
         me = await caller(request, Scope.RESPONSES)
@@ -149,6 +143,7 @@ class Responses:
         data = [items.item_of(message) for message in said]
         return answer(page_of(data, paging))
 
+    @call("POST", "/responses/input_tokens", Action.READ, use=Use.MESSAGES)
     async def input_tokens(self, request: Request) -> Response:
         """About how many tokens a request would be to the model."""
         me = await caller(request, Scope.RESPONSES)
@@ -160,6 +155,7 @@ class Responses:
         )
         return answer({"object": "response.input_tokens", "input_tokens": count})
 
+    @call("POST", "/responses/compact", None, use=Use.MESSAGES)
     async def compact(self, request: Request) -> Response:
         """Is not there: no model server that speaks chat completions can do it."""
         await caller(request, Scope.RESPONSES)

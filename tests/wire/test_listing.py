@@ -1,0 +1,174 @@
+"""What the doors declare is what they do: their addresses, the acts that policy is asked about, and their pages."""
+
+import re
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid1
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from starlette.routing import Route, WebSocketRoute, compile_path
+from tests.wire.door import new_cid, settings_for
+
+from palaver.core.runtime import Core, started
+from palaver.errors import Refused
+from palaver.model import Actor, MemberRole, MessageId, RoomId
+from palaver.policy import Action, check
+from palaver.wire.app import create_app
+from palaver.wire.classic.sessions import COOKIE, session_of
+from palaver.wire.edge.protocols import EdgeTally
+from palaver.wire.listing import Listed, listing
+from palaver.wire.live import frames
+from palaver.wire.openai.items import conversation_id
+from palaver.wire.openai.router import PARTS, OpenAIDoor
+from palaver.wire.pages.page import Page
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+CALLS = list(listing())
+SERVED = [one for one in CALLS if one.door not in {"frames", "control"}]
+ROOM = re.compile(r"{(room|conversation|session_id)}")
+SAMPLES = {"session_id": str(uuid1())}
+ITEM = {"type": "message", "role": "user", "content": "x"}
+BODY: dict[str, Any] = {"title": "x", "text": "x", "seq": 0, "items": [ITEM], "metadata": {}}
+
+
+def page_of(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+@asynccontextmanager
+async def application(folder: Path) -> AsyncGenerator[tuple[Core, FastAPI]]:
+    async with started(settings_for(folder), encode=frames.encode) as core:
+        yield core, create_app(core, EdgeTally())
+
+
+async def test_every_route_is_listed_and_every_listed_call_is_a_route(tmp_path: Path) -> None:
+    async with application(tmp_path) as (core, app):
+        openai = OpenAIDoor(app, core)
+    routes: Counter[tuple[str, str]] = Counter()
+    for route in app.routes:
+        if isinstance(route, WebSocketRoute):
+            routes["WS", route.path] += 1
+        elif isinstance(route, Route):
+            routes.update((method, route.path) for method in (route.methods or {"GET"}) - {"HEAD"})
+        else:
+            for method in getattr(route, "methods", {"WS"}):
+                routes[method, getattr(route, "path", "")] += 1
+    others = {("GET", one.path) for one in Page().routes() if isinstance(one, Route)}
+    others.add(("GET", "/openapi.json"))
+    listed = Counter((one.method, one.path) for one in SERVED if one.door not in {"openai", "live"})
+    assert set(routes) - others == set(listed)
+    assert max(routes.values()) == max(listed.values()) == 1
+    assert [type(part) for part in openai.parts] == list(PARTS)
+
+
+def test_no_two_doors_share_an_address() -> None:
+    page = [
+        Listed(door="page", method="GET", path=one.path, act=None, use=None)
+        for one in Page().routes()
+        if isinstance(one, Route)
+    ]
+    every = [*SERVED, *page]
+    for one in every:
+        path = re.sub(r"{(\w+)(:path)?}", lambda found: SAMPLES.get(found[1], "x1"), one.path)
+        answering = {
+            other.door
+            for other in every
+            if other.method == one.method and compile_path(other.path)[0].fullmatch(path)
+        }
+        assert answering == {one.door}, (one, answering)
+
+
+def test_every_call_is_documented() -> None:
+    protocol, openai, classic = map(page_of, ("protocol.md", "openai.md", "classic.md"))
+    commands = page_of("cli.md")
+    of_openai = {
+        (method, address)
+        for addresses, methods in re.findall(r"^\| (`.+?`) \| ([A-Z, ]+) \|", openai, re.MULTILINE)
+        for address in re.findall(r"`(.+?)`", addresses)
+        for method in methods.split(", ")
+    }
+    told: set[tuple[str, str]] = set()
+    for one in CALLS:
+        path = re.sub(r"{(?!item|place)[\w:]+}", "{id}", one.path).replace("{place}", "{n}")
+        match one.door:
+            case "rest":
+                assert f"{one.method} {path}" in protocol, one
+            case "service" | "live":
+                assert path.removesuffix(".css") in protocol, one
+            case "frames":
+                assert f'"t":"{path.removeprefix("/ws ")}"' in protocol, one
+            case "classic":
+                assert one.path in classic, one
+            case "control":
+                assert f"`palaver {path.replace('.', ' ')}`" in commands, one
+            case _ if path not in {"/v1/{id}", "/v1/responses/compact"}:
+                told.add((one.method, path.removeprefix("/v1/")))
+            case _:
+                pass
+    assert told == of_openai
+
+
+def refusal(act: Action, role: MemberRole | None) -> int:
+    """What policy says, as a status; 0: nothing against it."""
+    try:
+        check(act, role)
+    except Refused as refused:
+        return refused.status
+    return 0
+
+
+async def credentials(
+    core: Core, owner: Actor, room: RoomId, role: MemberRole | None
+) -> dict[str, dict[str, str]]:
+    """Headers for each door, of actors with this role in the room."""
+    token, guest = await core.identity.new_guest()
+    key, _ = await core.keys.create(name=None, scopes=["all"], actor=guest)
+    user = uuid1()
+    old = await core.identity.claimed(user)
+    if role is not None:
+        for actor in (guest, old):
+            await core.rooms.join(owner, room, actor, role=role)
+    return {
+        "rest": {"authorization": f"Bearer {token}"},
+        "openai": {"authorization": f"Bearer {key}"},
+        "classic": {"cookie": f"{COOKIE}={user}"},
+    }
+
+
+@pytest.mark.parametrize("role", [MemberRole.MEMBER, MemberRole.READER, None])
+async def test_who_may_not_is_refused_as_the_declared_act_says(
+    tmp_path: Path, role: MemberRole | None
+) -> None:
+    async with application(tmp_path) as (core, app):
+        _, ada = await core.identity.new_guest()
+        room = (await core.rooms.create(ada, title="Ada's", agent=False)).id
+        said = await core.chat.send(ada, room, text="hello", cid=None)
+        names = {
+            "room": room,
+            "conversation": conversation_id(room),
+            "session_id": session_of(room),
+        }
+        names["item"] = f"msg_{MessageId(said.id).removeprefix('m_')}"
+        headers = await credentials(core, ada, room, role)
+        transport = httpx2.ASGITransport(app=app)
+        tried = 0
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            for one in SERVED:
+                if one.act is None or not ROOM.search(one.path) or one.method == "WS":
+                    continue
+                path = re.sub(r"{(\w+)}", lambda found: names[found[1]], one.path)
+                body = None if one.method in {"GET", "DELETE"} else {**BODY, "cid": new_cid()}
+                got = await http.request(one.method, path, json=body, headers=headers[one.door])
+                expected = refusal(one.act, role)
+                if expected:
+                    assert got.status_code == expected, (one, got.text)
+                else:
+                    assert got.status_code not in {401, 403, 404}, (one, got.text)
+                tried += 1
+        assert tried >= 20
+        assert (await core.rooms.get(ada, room)).title == "Ada's"
