@@ -25,12 +25,13 @@ from palaver.wire.api.rooms import Rooms
 from palaver.wire.auth import Sessions
 from palaver.wire.calls import call, routes_of
 from palaver.wire.classic import classic_routes
-from palaver.wire.edge.limits import Limits
+from palaver.wire.edge.limits import Apart, Limits
 from palaver.wire.edge.logs import AccessLog
 from palaver.wire.edge.protocols import EdgeTally
 from palaver.wire.edge.proxies import Proxies
 from palaver.wire.edge.rates import Rates
 from palaver.wire.live.connection import Live
+from palaver.wire.openai import problems as openai
 from palaver.wire.openai.router import OpenAIDoor
 from palaver.wire.pages import metrics, reference
 from palaver.wire.pages.page import Page
@@ -85,7 +86,9 @@ def create_app(core: Core, tally: EdgeTally) -> FastAPI:
             allow_headers=["*"],  # whatever libraries say of themselves: the page is trusted
             expose_headers=EXPOSED_HEADERS,
         )
-    app.add_middleware(Limits, settings=settings, rates=Rates(settings, core.clock.monotonic))
+    apart = Apart(openai.PREFIX, openai.response, settings.openai_body_bytes_max)
+    rates = Rates(settings, core.clock.monotonic)
+    app.add_middleware(Limits, settings=settings, rates=rates, apart=apart)
     app.add_middleware(problems.Caught)
     app.add_middleware(AccessLog)
     app.add_middleware(Proxies, settings=settings)

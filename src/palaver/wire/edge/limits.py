@@ -5,16 +5,18 @@ live connection nor call with an unsafe method (`Origin`, `Sec-Fetch-Site`). Wha
 a size and a time. A token in the URL of a live connection is refused. Every answer carries the headers that keep a
 browser from guessing and leaking. The log tells an operator once what setting would let a name or an origin in.
 
-Pure ASGI. The bounds of a connection itself (headers, slow clients) stand in `transport`.
+Pure ASGI. The bounds of a connection itself (headers, slow clients) stand in `protocols`.
 """
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import parse_qs
 
 import structlog
 from starlette.datastructures import Headers
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from palaver.errors import Code, PalaverError, Refused, Unavailable
@@ -22,7 +24,6 @@ from palaver.settings import Settings
 from palaver.wire import problems
 from palaver.wire.edge.proxies import SAFE_METHODS, host_name, is_secure
 from palaver.wire.edge.rates import RATES, Rates, Use
-from palaver.wire.openai import problems as openai
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104  to know them, not to bind to them
@@ -58,11 +59,21 @@ REFUSED_PAGE = """<!doctype html>
 log = structlog.stdlib.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """Addresses that have refusals and a bound of bodies of their own."""
+
+    prefix: str
+    refusal: Callable[[PalaverError, dict[str, str]], Response]
+    bytes_max: int
+
+
 class Limits:
     """Refuses what comes from the wrong place or is too much, and passes the rest on."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, rates: Rates) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, rates: Rates, apart: Apart) -> None:
         self.app = app
+        self._apart = apart
         self._settings = settings
         self._rates = rates
         self._hosts = LOOPBACK_NAMES | {settings.host.lower()} - WILDCARDS
@@ -85,7 +96,7 @@ class Limits:
             if scope["type"] == "websocket":
                 self._rates.take(scope, Use.CONNECTIONS)
         except PalaverError as error:
-            await refuse(error, scope, receive, send)
+            await self._refused(error, scope)(scope, receive, send)
             return
         if scope["type"] == "websocket":
             await self.app(scope, receive, send)
@@ -154,10 +165,16 @@ class Limits:
         log.warning(event, refused=refused, settings=settings)
 
     def _bytes_max(self, scope: Scope) -> int:
-        """How large a body may be; whole conversations and pictures come to the OpenAI door."""
-        if scope["path"].startswith(openai.PREFIX):
-            return self._settings.openai_body_bytes_max
-        return self._settings.body_bytes_max
+        """How large a body may be."""
+        apart = scope["path"].startswith(self._apart.prefix)
+        return self._apart.bytes_max if apart else self._settings.body_bytes_max
+
+    def _refused(self, error: PalaverError, scope: Scope) -> Response:
+        """The answer to a request or a live connection's handshake: a problem document, or a page for a person."""
+        if Headers(scope=scope).get("sec-fetch-mode") == "navigate":
+            return HTMLResponse(REFUSED_PAGE, error.status, HEADERS)
+        apart = scope["path"].startswith(self._apart.prefix)
+        return (self._apart.refusal if apart else problems.response)(error, HEADERS)
 
     def _bounded(self, receive: Receive, bytes_max: int) -> Receive:
         """Reads a body up to its size and time, and then waits for the client to leave, for as long as it takes."""
@@ -185,16 +202,6 @@ class Limits:
             return message
 
         return bounded
-
-
-async def refuse(error: PalaverError, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers a request, or the handshake of a live connection, with a problem document; a person, with a page."""
-    at_openai = scope["path"].startswith(openai.PREFIX)
-    if Headers(scope=scope).get("sec-fetch-mode") == "navigate":
-        answer = HTMLResponse(REFUSED_PAGE, error.status, HEADERS)
-    else:
-        answer = (openai if at_openai else problems).response(error, HEADERS)
-    await answer(scope, receive, send)
 
 
 def _too_large(bytes_max: int) -> Refused:
