@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import pytest
 from sqlalchemy import (
+    ARRAY,
     Boolean,
     Column,
     Connection,
@@ -28,7 +29,7 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import NullType, TypeEngine
 from tests.store.world import opened
@@ -115,6 +116,12 @@ def parts(value: object) -> Iterator[tuple[str, Statement]]:
                 yield from ((f"[{key}]{more}", found) for more, found in parts(one))
 
 
+def given(name: str, kind: TypeEngine[Any]) -> Any:
+    if isinstance(kind, ARRAY):
+        return [value_of(name, cast("Any", kind).item_type)] * 2
+    return value_of(name, kind)
+
+
 def value_of(name: str, kind: TypeEngine[Any]) -> Any:
     """Something that a parameter can be."""
     if isinstance(kind, Choice):
@@ -139,7 +146,7 @@ def plain_of(kind: TypeEngine[Any]) -> type:
 def values_of(statement: Statement, dialect: Any) -> list[Any]:
     construct = statement._sqlite if dialect.name == "sqlite" else statement._construct
     binds = cast(SQLCompiler, construct.compile(dialect=dialect)).binds
-    return [value_of(one, binds[one].type) if one in binds else 7 for one in statement._names]
+    return [given(one, binds[one].type) if one in binds else 7 for one in statement._names]
 
 
 BAD = (
@@ -153,6 +160,12 @@ BAD = (
     Statement(select(messages.c.seq).order_by(messages.c.room_key, messages.c.seq)),
 )
 """Reads all, sorts what is long, walks a whole index."""
+
+
+def takes_an_array(statement: Statement) -> bool:
+    """Whether it is asked on PostgreSQL only."""
+    found = statement._construct.compile(dialect=postgresql.dialect())
+    return any(isinstance(one.type, ARRAY) for one in cast(SQLCompiler, found).binds.values())
 
 
 def told_of(faults: dict[str, list[str]]) -> str:
@@ -236,7 +249,8 @@ def test_sqlite_reads_no_whole_table_and_sorts_no_more_than_a_page(
         values = form.parameters(tuple(values_of(statement, dialect)))
         return [row[3] for row in file.execute(f"EXPLAIN QUERY PLAN {form.text}", values)]
 
-    plans = {name: plan(statement) for name, statement in statements().items()}
+    asked = {name: one for name, one in statements().items() if not takes_an_array(one)}
+    plans = {name: plan(statement) for name, statement in asked.items()}
     faults = {name: found for name, lines in plans.items() if (found := sqlite_faults(name, lines))}
     assert faults == {}, told_of(faults)
     assert len(plans) > 100

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import fields, make_dataclass
 from typing import Any, TypeVar
 
-from palaver.model import Event, Exchange, Message, Room, Turn
+from palaver.model import Event, Message, Room
 
 T = TypeVar("T")
 
@@ -30,5 +30,3 @@ def by_position(kind: type[T]) -> Callable[..., T]:
 new_message = by_position(Message)
 new_event = by_position(Event)
 new_room = by_position(Room)
-new_turn = by_position(Turn)
-new_exchange = by_position(Exchange)

@@ -9,8 +9,10 @@ Many rows are the driver's `executemany` on SQLite. On PostgreSQL they are one s
 spares the server a message, a plan and a wake-up for each row.
 """
 
+from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from itertools import repeat
 from typing import Any, cast
 
@@ -47,7 +49,10 @@ WATCH = "palaver_watch"
 LIST_MAX = 512
 """The longest list in one statement; a longer one is asked for in pieces."""
 
-Row = tuple[Any, ...]
+Row = Any
+"""A row: a named tuple, whose fields are the names of the statement's columns."""
+Columns = Any
+"""Rows turned over: a named tuple with a list for each column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,8 @@ class _Form:
     straight: bool
     binds: tuple[tuple[int, Processor], ...]
     results: tuple[tuple[int, Processor], ...]
+    names: tuple[str, ...]
+    row: Callable[[Iterable[Any]], Row]
 
     def parameters(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
         """The driver's parameters for the caller's values."""
@@ -94,17 +101,21 @@ class _Form:
 
     def values(self, rows: Sequence[Sequence[Any]]) -> list[Row]:
         """The caller's values of the driver's rows."""
-        if not rows:
-            return []
         if len(rows) == 1:
             row = list(rows[0])
             for index, process in self.results:
                 row[index] = process(row[index])
-            return [tuple(row)]
-        columns: list[Iterable[Any]] = list(zip(*rows, strict=True))
+            return [self.row(row)]
+        return list(map(self.row, zip(*self.turned(rows), strict=True)))
+
+    def turned(self, rows: Sequence[Sequence[Any]]) -> Columns:
+        """The same, column by column."""
+        if not rows:
+            return self.row([()] * len(self.names))
+        columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
         for index, process in self.results:
-            columns[index] = map(process, columns[index])
-        return list(zip(*columns, strict=True))
+            columns[index] = list(map(process, columns[index]))
+        return self.row(columns)
 
 
 class Statement:
@@ -125,6 +136,11 @@ class Statement:
         """All rows."""
         form = self._form(conn.dialect)
         return form.values(_timed(conn, _FETCH[form.engine], form.text, form.parameters(values)))
+
+    def columns(self, conn: Connection, *values: Any) -> Columns:
+        """All rows, column by column, which is faster for many."""
+        form = self._form(conn.dialect)
+        return form.turned(_timed(conn, _FETCH[form.engine], form.text, form.parameters(values)))
 
     def first(self, conn: Connection, *values: Any) -> Row | None:
         """The first row, if there is one."""
@@ -278,6 +294,7 @@ def _compiled(construct: ClauseElement, names: tuple[str, ...], dialect: Dialect
     known = (*names, *constants)
     order = tuple(known.index(place) for place in places)
     columns = compiled._result_columns  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    named = _row_class(tuple([column.keyname for column in columns]))
     results = [
         (index, column.type.dialect_impl(dialect).result_processor(dialect, None))
         for index, column in enumerate(columns)
@@ -290,7 +307,14 @@ def _compiled(construct: ClauseElement, names: tuple[str, ...], dialect: Dialect
         straight=order == tuple(range(len(names))),
         binds=tuple((i, processors[name]) for i, name in enumerate(names) if name in processors),
         results=tuple((index, process) for index, process in results if process is not None),
+        names=named._fields,
+        row=partial(cast("Any", tuple).__new__, named),
     )
+
+
+@cache
+def _row_class(names: tuple[str, ...]) -> Any:
+    return namedtuple("Row", names, rename=True)  # noqa: PYI024  # pyright: ignore[reportUntypedNamedTuple]  the names come from the statement
 
 
 def _over_arrays(construct: ClauseElement, names: tuple[str, ...], dialect: Dialect) -> str:

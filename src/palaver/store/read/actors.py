@@ -13,7 +13,13 @@ from palaver.store.schema import actor_is_unused, actors, agents, sessions
 PREFIX = {ActorKind.PERSON: "u_", ActorKind.AGENT: "a_", ActorKind.SYSTEM: "s_"}
 
 AGENTS_MAX = 1_000
-COLUMNS = (actors.c.id, actors.c.kind, actors.c.name, actors.c.guest)
+COLUMNS = (
+    actors.c.id.label("actor"),
+    actors.c.kind.label("actor_kind"),
+    actors.c.name.label("actor_name"),
+    actors.c.guest,
+)
+"""What `actor_of` takes."""
 CARD_COLUMNS = (*COLUMNS, agents.c.model, agents.c.system_prompt, agents.c.settings)
 
 _BY_ID = Statement(select(*COLUMNS).where(actors.c.id == bindparam("actor")), "actor")
@@ -56,7 +62,7 @@ def get(conn: Connection, actor: ActorId) -> Actor | None:
 def by_token(conn: Connection, sha256: bytes) -> Actor | None:
     """The actor whose session's token has this SHA-256. Refused: `unauthenticated` for one that has ended."""
     row = _BY_TOKEN.first(conn, sha256)
-    if row is not None and row[-1] is not None:
+    if row is not None and row.ended_ms is not None:
         raise Refused(Code.UNAUTHENTICATED, "This session was ended from another device.")
     return _one(row)
 
@@ -80,19 +86,21 @@ def agent(conn: Connection, actor: ActorId) -> AgentCard | None:
 def agents_by_handle(conn: Connection) -> dict[str, AgentCard]:
     """All agents, in the order of their handles."""
     # sorted here: SQLite would walk all actors to have them in order
-    return {row[0]: _card_of(row[1:]) for row in sorted(_AGENTS.all(conn), key=itemgetter(0))}
+    return {row.handle: _card_of(row) for row in sorted(_AGENTS.all(conn), key=itemgetter(0))}
 
 
 def actor_of(row: Row) -> Actor:
-    """The actor in the first columns of a row of `COLUMNS`."""
-    digits, kind, name, guest = row[: len(COLUMNS)]
-    return Actor(id=id_of(kind, digits), kind=kind, name=name, guest=guest)
+    """The actor of a row with the `COLUMNS`."""
+    id_ = id_of(row.actor_kind, row.actor)
+    return Actor(id=id_, kind=row.actor_kind, name=row.actor_name, guest=row.guest)
 
 
 def _card_of(row: Row) -> AgentCard:
-    model, system_prompt, settings = row[len(COLUMNS) :]
     return AgentCard(
-        actor=actor_of(row), model=model, system_prompt=system_prompt, settings=settings or {}
+        actor=actor_of(row),
+        model=row.model,
+        system_prompt=row.system_prompt,
+        settings=row.settings or {},
     )
 
 

@@ -59,13 +59,12 @@ def of_actor(conn: Connection, actor: ActorId, count: int) -> tuple[ApiKey, ...]
 
 
 def _key(row: Row) -> ApiKey:
-    id_, name, scopes, created_ms, last_used_ms, revoked_ms = row[len(ACTOR_COLUMNS) :]
     return ApiKey(
-        id=id_,
-        name=name,
+        id=row.id,
+        name=row.name,
         actor=actor_of(row),
-        scopes=frozenset(Scope(word) for word in scopes.split()),
-        created_ms=created_ms,
-        last_used_ms=last_used_ms,
-        revoked_ms=revoked_ms,
+        scopes=frozenset(Scope(word) for word in row.scopes.split()),
+        created_ms=row.created_ms,
+        last_used_ms=row.last_used_ms,
+        revoked_ms=row.revoked_ms,
     )

@@ -75,15 +75,14 @@ def of_actor(conn: Connection, actor: ActorId) -> tuple[tuple[bytes, Device], ..
 
 def ended(conn: Connection, since_ms: int) -> dict[bytes, ActorId]:
     """Whose sessions have ended since then, by the SHA-256 of their tokens."""
-    return {row[0]: actor_of(row[1:]).id for row in _ENDED.all(conn, since_ms)}
+    return {row.token_sha256: actor_of(row).id for row in _ENDED.all(conn, since_ms)}
 
 
 def _ticket(row: Row) -> Ticket:
-    id_, kind, created_ms, expires_ms = row[len(ACTOR_COLUMNS) :]
     return Ticket(
-        id=id_,
-        kind=TicketKind(kind),
+        id=row.id,
+        kind=TicketKind(row.kind),
         actor=actor_of(row),
-        created_ms=created_ms,
-        expires_ms=expires_ms,
+        created_ms=row.created_ms,
+        expires_ms=row.expires_ms,
     )

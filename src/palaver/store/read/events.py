@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, bindparam, select
 
 from palaver.model import Event, EventType, RoomId
-from palaver.store.engine.statement import Statement
+from palaver.store.engine.statement import Row, Statement
 from palaver.store.read import messages
 from palaver.store.read.actors import id_of
 from palaver.store.schema import actors, events, messages as messages_table
@@ -20,7 +20,7 @@ _cut = (
 )
 # A message has the seq of the event that created it, and its author is that event's actor.
 _SINCE = Statement(
-    select(*messages.COLUMNS, _cut.c.seq, _cut.c.type, _cut.c.at_ms, _cut.c.data)
+    select(*messages.COLUMNS, _cut.c.seq.label("event_seq"), _cut.c.type, _cut.c.at_ms, _cut.c.data)
     .select_from(_cut)
     .outerjoin(actors, actors.c.key == _cut.c.actor_key)
     .outerjoin(
@@ -41,19 +41,18 @@ _SINCE = Statement(
 
 def since(conn: Connection, room: RoomId, after: int, limit: int) -> tuple[Event, ...]:
     """The events with seq > `after`, oldest first; a created message comes as it is now."""
-    found: list[Event] = []
-    for row in _SINCE.all(conn, room, messages.bounded(after), limit):
-        kind, digits = row[2], row[3]
-        seq, type_, at_ms, data = row[len(messages.COLUMNS) :]
-        found.append(
-            new_event(
-                room,
-                seq,
-                type_,
-                None if digits is None else id_of(kind, digits),
-                at_ms,
-                messages.message_of(room, row) if type_ is EventType.MESSAGE_CREATED else None,
-                data,
-            )
-        )
-    return tuple(found)
+    rows = _SINCE.all(conn, room, messages.bounded(after), limit)
+    return tuple([_event(room, row) for row in rows])
+
+
+def _event(room: RoomId, row: Row) -> Event:
+    created = row.type is EventType.MESSAGE_CREATED
+    return new_event(  # in the order of an `Event`'s fields
+        room,
+        row.event_seq,
+        row.type,
+        None if row.author is None else id_of(row.author_kind, row.author),
+        row.at_ms,
+        messages.message_of(room, row) if created else None,
+        row.data,
+    )

@@ -30,7 +30,7 @@ from palaver.model import (
 from palaver.store.columns import INTEGER_MAX
 from palaver.store.engine.statement import Row, Statement, among
 from palaver.store.read.actors import id_of
-from palaver.store.read.messages import message_of, room_key, selected
+from palaver.store.read.messages import messages_of, room_key, selected
 from palaver.store.schema import (
     actors,
     asides,
@@ -40,20 +40,18 @@ from palaver.store.schema import (
     rooms,
     turns,
 )
-from palaver.store.values import new_exchange
 
 FIRST_ID, LAST_ID = ExchangeId("x_" + "0" * 32), ExchangeId("x_" + "f" * 32)
 
-# in the order of an `Exchange`'s fields
 selected_exchanges = (
     select(
         exchanges.c.id,
         exchanges.c.name,
         exchanges.c.kind,
         exchanges.c.state,
-        rooms.c.id,
-        actors.c.kind,
-        actors.c.id,
+        rooms.c.id.label("room"),
+        actors.c.kind.label("actor_kind"),
+        actors.c.id.label("actor"),
         exchanges.c.model,
         exchanges.c.created_ms,
         exchanges.c.ended_ms,
@@ -63,7 +61,7 @@ selected_exchanges = (
         exchanges.c.request,
         exchanges.c.response,
         exchanges.c.metadata,
-        turns.c.id,
+        turns.c.id.label("turn"),
         turns.c.message_id,
     )
     .select_from(exchanges)
@@ -176,23 +174,22 @@ def _kept(*, newest_first: bool, of_model: bool, pairs: int) -> Statement:
 def spoken(conn: Connection, room: RoomId, spans: Spans) -> tuple[Message, ...]:
     """The messages of a room at these seqs that are still there, and its asides, in the order of the spans."""
     numbers = [(first,) for first, _ in spans if first < 0]
-    beside = {row[0]: row for row in _ASIDES.all(conn, numbers, room)}
+    beside = {row.number: row for row in _ASIDES.all(conn, numbers, room)}
     found: list[Message] = []
     for first, last in spans:
         if first < 0:
             found.append(_aside_of(room, beside[first]))
             continue
-        rows = _SPAN.all(conn, room, first, min(last, INTEGER_MAX))
-        found += [message_of(room, row) for row in rows]
+        found += messages_of(room, _SPAN.columns(conn, room, first, min(last, INTEGER_MAX)))
     return tuple(found)
 
 
 def _aside_of(room: RoomId, row: Row) -> Message:
-    _, digest, said = row
+    said = row.said
     return Message(
-        id=MessageId(f"m_{digest.hex()}"),
+        id=MessageId(f"m_{row.digest.hex()}"),
         room=room,
-        seq=row[0],
+        seq=row.number,
         author=ActorId(""),
         name="",
         role=Role(said["role"]),
@@ -205,9 +202,24 @@ def _aside_of(room: RoomId, row: Row) -> Message:
 
 
 def exchange_of(row: Row) -> Exchange:
-    """The exchange in the first columns of a row of `selected_exchanges`."""
-    *asked, kind, digits, model, created_ms, ended_ms, seqs = row[:11]
-    view = tuple((int(first), int(last)) for first, last in seqs.get("view", ()))
-    answers = tuple(seqs.get("answers", ()))
-    actor = id_of(kind, digits)
-    return new_exchange(*asked, actor, model, created_ms, ended_ms, view, answers, *row[11:18])
+    """The exchange of a row of `selected_exchanges`."""
+    return Exchange(
+        id=row.id,
+        name=row.name,
+        kind=row.kind,
+        state=row.state,
+        room=row.room,
+        actor=id_of(row.actor_kind, row.actor),
+        model=row.model,
+        created_ms=row.created_ms,
+        ended_ms=row.ended_ms,
+        view=tuple((int(first), int(last)) for first, last in row.seqs.get("view", ())),
+        answers=tuple(row.seqs.get("answers", ())),
+        previous=row.previous_id,
+        kept=row.kept,
+        request=row.request,
+        response=row.response,
+        metadata=row.metadata,
+        turn=row.turn,
+        message=row.message_id,
+    )

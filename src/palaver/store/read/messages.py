@@ -4,6 +4,7 @@ Every page is a range of the index on (room_key, seq), so its cost does not depe
 long the room is. A deleted message keeps its place, with the text "" and no `meta`.
 """
 
+from itertools import repeat
 from typing import Any
 
 from sqlalchemy import (
@@ -20,7 +21,7 @@ from sqlalchemy import (
 
 from palaver.model import NO_DATA, Kind, Message, MessageId, Page, Role, RoomId
 from palaver.store.columns import INTEGER_MAX
-from palaver.store.engine.statement import Row, Statement
+from palaver.store.engine.statement import Columns, Row, Statement
 from palaver.store.read.actors import id_of
 from palaver.store.schema import actors, messages, rooms
 from palaver.store.values import new_message
@@ -32,15 +33,15 @@ def _columns(source: FromClause) -> tuple[ColumnElement[Any], ...]:
     return (
         source.c.id,
         source.c.seq,
-        actors.c.kind,
-        actors.c.id,
+        actors.c.kind.label("author_kind"),
+        actors.c.id.label("author"),
         actors.c.name,
         source.c.role,
         source.c.status,
         source.c.text,
         source.c.created_ms,
         source.c.cid,
-        replied.c.id,
+        replied.c.id.label("reply_to"),
         source.c.branch,
         source.c.kind,
         source.c.edited_ms,
@@ -74,28 +75,37 @@ def room_key() -> ScalarSelect[int]:
     return select(rooms.c.key).where(rooms.c.id == bindparam("room")).scalar_subquery()
 
 
-def _range(*where: ColumnElement[bool], newest_first: bool) -> Statement:
-    """At most `limit` messages of a room.
+def _any(where: ColumnElement[bool]) -> Select[tuple[int]]:
+    return select(_beside.c.seq).where(_beside.c.room_key == room_key(), where).limit(1)
+
+
+def _range(
+    *where: ColumnElement[bool], newest_first: bool, across: ColumnElement[bool] | None = None
+) -> Statement:
+    """At most `limit` messages of a room, and with each whether there are `others` on the other side of `seq`.
 
     PostgreSQL cannot know how long the room is; asked for all at once it may read and join the whole of it, so there
     the range is cut before anything is joined to it. SQLite walks the index and stops, for a quarter less.
     """
+    more = [] if across is None else [_any(across).scalar_subquery().is_not(None).label("others")]
     order = messages.c.seq.desc() if newest_first else messages.c.seq
     here = (messages.c.room_key == room_key(), *where)
     limit: BindParameter[int] = bindparam("limit")
     cut = select(messages).where(*here).order_by(order).limit(limit).subquery("cut")
     return Statement(
-        selected(source=cut).order_by(cut.c.seq.desc() if newest_first else cut.c.seq),
+        selected(*more, source=cut).order_by(cut.c.seq.desc() if newest_first else cut.c.seq),
         "room",
         "seq",
         "limit",
-        sqlite=selected().where(*here).order_by(order).limit(limit),
+        sqlite=selected(*more).where(*here).order_by(order).limit(limit),
     )
 
 
 _until, _from = messages.c.seq <= bindparam("seq"), messages.c.seq >= bindparam("seq")
-_UNTIL = _range(_until, newest_first=True)
-_FROM = _range(_from, newest_first=False)
+_beside = messages.alias("beside")
+_above, _below = _beside.c.seq > bindparam("seq"), _beside.c.seq < bindparam("seq")
+_UNTIL = _range(_until, newest_first=True, across=_above)
+_FROM = _range(_from, newest_first=False, across=_below)
 _CONTEXT = _range(_until, messages.c.deleted_ms.is_(None), newest_first=True)
 _said = (
     select(messages)
@@ -112,11 +122,10 @@ _said = (
     .subquery("said")
 )
 _SPOKEN = Statement(selected(source=_said).order_by(_said.c.seq), "room", "limit", "offset")
-_seqs = select(messages.c.seq).where(messages.c.room_key == room_key())
-_ANY_UNTIL = Statement(_seqs.where(_until).limit(1), "room", "seq")
-_ANY_FROM = Statement(_seqs.where(_from).limit(1), "room", "seq")
+_ANY_ABOVE = Statement(_any(_above), "room", "seq")
+_ANY_BELOW = Statement(_any(_below), "room", "seq")
 _BY_ID = Statement(
-    selected(rooms.c.id)
+    selected(rooms.c.id.label("room"))
     .join(rooms, rooms.c.key == messages.c.room_key)
     .where(messages.c.id == bindparam("message")),
     "message",
@@ -141,49 +150,81 @@ def page(
         return _around(conn, room, bounded(around), limit)
     if after is not None:
         first = bounded(after) + 1
-        rows = _FROM.all(conn, room, first, limit + 1)
-        older = bool(_ANY_UNTIL.all(conn, room, first - 1))
-        found = _messages(room, rows[:limit])
-        return _page(found, older=older, newer=len(rows) > limit, at=first)
+        found, others = _side(conn, room, _FROM, first, limit)
+        older = bool(_ANY_BELOW.all(conn, room, first)) if others is None else others
+        return _page(found[:limit], older=older, newer=len(found) > limit, at=first)
     last = INTEGER_MAX if before is None else bounded(before) - 1
-    rows = _UNTIL.all(conn, room, last, limit + 1)
-    newer = before is not None and bool(_ANY_FROM.all(conn, room, last + 1))
-    found = _messages(room, rows[:limit])[::-1]
-    return _page(found, older=len(rows) > limit, newer=newer, at=last + 1)
+    found, others = _side(conn, room, _UNTIL, last, limit)
+    newer = bool(_ANY_ABOVE.all(conn, room, last)) if others is None else others
+    return _page(found[:limit][::-1], older=len(found) > limit, newer=newer, at=last + 1)
 
 
 def get(conn: Connection, message: MessageId) -> Message | None:
     """The message of this id, as it is now."""
     row = _BY_ID.first(conn, message)
-    return None if row is None else message_of(row[-1], row)
+    return None if row is None else message_of(row.room, row)
 
 
 def spoken(conn: Connection, room: RoomId, *, limit: int, offset: int) -> tuple[Message, ...]:
     """What people and models said in words, oldest first, without the first `offset`, which are walked."""
-    return _messages(room, _SPOKEN.all(conn, room, limit, offset))
+    return messages_of(room, _SPOKEN.columns(conn, room, limit, offset))
 
 
 def context(conn: Connection, room: RoomId, *, upto_seq: int, limit: int) -> tuple[Message, ...]:
     """The last `limit` messages with seq <= `upto_seq` that are not deleted, oldest first."""
-    return _messages(room, _CONTEXT.all(conn, room, bounded(upto_seq), limit))[::-1]
+    return messages_of(room, _CONTEXT.columns(conn, room, bounded(upto_seq), limit))[::-1]
 
 
 def message_of(room: RoomId, row: Row) -> Message:
-    """The message in the first columns of a row of `COLUMNS`."""
-    deleted_ms = row[14]
-    return new_message(
-        row[0],
+    """The message of a row with the `COLUMNS`."""
+    there = row.deleted_ms is None
+    return new_message(  # in the order of a `Message`'s fields
+        row.id,
         room,
-        row[1],
-        id_of(row[2], row[3]),
-        row[4],
-        row[5],
-        row[6],
-        row[7] if deleted_ms is None else "",
-        *row[8:14],
-        deleted_ms,
-        row[15] if deleted_ms is None else NO_DATA,
+        row.seq,
+        id_of(row.author_kind, row.author),
+        row.name,
+        row.role,
+        row.status,
+        row.text if there else "",
+        row.created_ms,
+        row.cid,
+        row.reply_to,
+        row.branch,
+        row.kind,
+        row.edited_ms,
+        row.deleted_ms,
+        row.meta if there else NO_DATA,
     )
+
+
+def messages_of(room: RoomId, found: Columns) -> tuple[Message, ...]:
+    """The messages of rows with the `COLUMNS`, turned over."""
+    texts, metas = found.text, found.meta
+    if any(found.deleted_ms):
+        there = [deleted_ms is None for deleted_ms in found.deleted_ms]
+        texts = [text if kept else "" for text, kept in zip(texts, there, strict=True)]
+        metas = [meta if kept else NO_DATA for meta, kept in zip(metas, there, strict=True)]
+    made = map(  # in the order of a `Message`'s fields
+        new_message,
+        found.id,
+        repeat(room),
+        found.seq,
+        map(id_of, found.author_kind, found.author),
+        found.name,
+        found.role,
+        found.status,
+        texts,
+        found.created_ms,
+        found.cid,
+        found.reply_to,
+        found.branch,
+        found.kind,
+        found.edited_ms,
+        found.deleted_ms,
+        metas,
+    )
+    return tuple(made)
 
 
 def bounded(seq: int) -> int:
@@ -192,8 +233,8 @@ def bounded(seq: int) -> int:
 
 
 def _around(conn: Connection, room: RoomId, seq: int, limit: int) -> Page:
-    older = _messages(room, _UNTIL.all(conn, room, seq - 1, limit + 1))
-    newer = _messages(room, _FROM.all(conn, room, seq, limit + 1))
+    older, _ = _side(conn, room, _UNTIL, seq - 1, limit)
+    newer, _ = _side(conn, room, _FROM, seq, limit)
     old_count = min(len(older), max(limit // 2, limit - len(newer)))
     new_count = min(len(newer), limit - old_count)
     return _page(
@@ -213,5 +254,9 @@ def _page(found: tuple[Message, ...], *, older: bool, newer: bool, at: int) -> P
     )
 
 
-def _messages(room: RoomId, rows: list[Row]) -> tuple[Message, ...]:
-    return tuple([message_of(room, row) for row in rows])
+def _side(
+    conn: Connection, room: RoomId, side: Statement, seq: int, limit: int
+) -> tuple[tuple[Message, ...], bool | None]:
+    """`limit` messages and one more, and whether there are any on the other side; None where there are none here."""
+    found = side.columns(conn, room, seq, limit + 1)
+    return messages_of(room, found), found.others[0] if found.others else None

@@ -87,7 +87,7 @@ def _seen(me: ColumnElement[int], source: FromClause) -> Select[*tuple[Any, ...]
     own_membership = and_(members.c.room_key == rooms.c.key, members.c.actor_key == me)
     return (
         select(
-            rooms.c.key,  # and in the order of a `Room`'s fields:
+            rooms.c.key,
             rooms.c.id,
             rooms.c.title,
             rooms.c.title_source,
@@ -97,8 +97,8 @@ def _seen(me: ColumnElement[int], source: FromClause) -> Select[*tuple[Any, ...]
             rooms.c.active_ms,
             rooms.c.deleted_ms,
             members.c.role,
-            _read_seq,
-            select(func.count()).select_from(unread).scalar_subquery(),
+            _read_seq.label("read_seq"),
+            select(func.count()).select_from(unread).scalar_subquery().label("unread"),
             rooms.c.settings,
         )
         .select_from(source)
@@ -175,7 +175,7 @@ def listing(
     if len(rows) <= limit or not found:
         return found, None
     last = found[-1].deleted_ms if deleted else found[-1].active_ms
-    return found, _cursor(rows[limit - 1][0], last or 0)
+    return found, _cursor(rows[limit - 1].key, last or 0)
 
 
 def count_own(conn: Connection, actor: ActorId) -> int:
@@ -192,12 +192,12 @@ def cursor_of(conn: Connection, room: RoomId) -> str | None:
 def ids_of(conn: Connection, actor: ActorId, limit: int) -> tuple[RoomId, ...]:
     """The actor's rooms and the open ones, the last active `limit` of them, in no order."""
     asked = [INTEGER_MAX, INTEGER_MAX, limit, limit, 0]
-    return tuple([row[0] for row in _listed(conn, actor, _Wanted(brief=True), asked)])
+    return tuple([row.id for row in _listed(conn, actor, _Wanted(brief=True), asked)])
 
 
 def seqs(conn: Connection, rooms: Sequence[RoomId]) -> dict[RoomId, int]:
     """How far each of these rooms is; what is not there is left out."""
-    return {row[0]: row[1] for row in _SEQS.all(conn, [(room,) for room in rooms])}
+    return {row.id: row.seq for row in _SEQS.all(conn, [(room,) for room in rooms])}
 
 
 def folded(text: str) -> str:
@@ -343,15 +343,28 @@ def _pattern(search: str) -> str:
 
 
 def _rooms(conn: Connection, rows: list[Row]) -> tuple[Room, ...]:
-    agents: dict[int, list[Actor]] = {row[0]: [] for row in rows}
+    agents: dict[int, list[Actor]] = {row.key: [] for row in rows}
     for found in _AGENTS.all(conn, [(key,) for key in agents]):
-        agents[found[-1]].append(actor_of(found))
-    return tuple([_room(row, tuple(agents[row[0]])) for row in rows])
+        agents[found.room_key].append(actor_of(found))
+    return tuple([_room(row, tuple(agents[row.key])) for row in rows])
 
 
 def _room(row: Row, agents: tuple[Actor, ...]) -> Room:
-    *known, role, read_seq, unread, settings = row[1:]
-    return new_room(*known, role_in(row[4], role), read_seq, unread, agents, settings)
+    return new_room(  # in the order of a `Room`'s fields
+        row.id,
+        row.title,
+        row.title_source,
+        row.visibility,
+        row.seq,
+        row.created_ms,
+        row.active_ms,
+        row.deleted_ms,
+        role_in(row.visibility, row.role),
+        row.read_seq,
+        row.unread,
+        agents,
+        row.settings,
+    )
 
 
 def _cursor(key: int, active_ms: int) -> str:

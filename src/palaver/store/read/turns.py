@@ -17,27 +17,23 @@ from palaver.store.schema import (
     turn_is_open,
     turns,
 )
-from palaver.store.values import new_turn
 
 CONTINUED_MAX = 100
 """So many answers that each go on from the one before lead back to who asked; behind more, nobody did."""
 
-# in the order of a `Turn`'s fields
-COLUMNS = (
-    turns.c.id,
-    rooms.c.id,
-    actors.c.id,
-    actors.c.name,
-    turns.c.trigger_seq,
-    turns.c.message_id,
-    turns.c.state,
-    turns.c.attempt,
-    turns.c.fence,
-    turns.c.external,
-)
-
 selected = (
-    select(*COLUMNS)
+    select(
+        turns.c.id,
+        rooms.c.id.label("room"),
+        actors.c.id.label("agent"),
+        actors.c.name.label("agent_name"),
+        turns.c.trigger_seq,
+        turns.c.message_id,
+        turns.c.state,
+        turns.c.attempt,
+        turns.c.fence,
+        turns.c.external,
+    )
     .select_from(turns)
     .join(rooms, rooms.c.key == turns.c.room_key)
     .join(actors, actors.c.key == turns.c.agent_key)
@@ -78,7 +74,7 @@ def get(conn: Connection, turn: TurnId) -> Turn | None:
 
 def known(conn: Connection, asked: Sequence[TurnId]) -> set[TurnId]:
     """Those of the turns that are there."""
-    return {row[0] for row in _KNOWN.all(conn, [(turn,) for turn in asked])}
+    return {row.id for row in _KNOWN.all(conn, [(turn,) for turn in asked])}
 
 
 def open_of(conn: Connection, owner: str) -> tuple[Turn, ...]:
@@ -95,7 +91,7 @@ def running(conn: Connection) -> int:
 def copied(conn: Connection, turn: TurnId) -> tuple[str, str]:
     """What was copied of a running answer: its text, and what its model thought."""
     rows = _COPIED.all(conn, turn)
-    return "".join(row[0] for row in rows), "".join(row[1] for row in rows)
+    return "".join(row.text for row in rows), "".join(row.reasoning for row in rows)
 
 
 def asker(conn: Connection, turn: TurnId | None) -> int | None:
@@ -104,19 +100,29 @@ def asker(conn: Connection, turn: TurnId | None) -> int | None:
         row = None if turn is None else _ASKED.first(conn, turn)
         if row is None:
             return None
-        caller, author, role, turn = row
-        if caller is not None or role is not Role.ASSISTANT:
-            return caller or author
+        if row.actor_key is not None or row.role is not Role.ASSISTANT:
+            return row.actor_key or row.author_key
+        turn = row.id
     return None
 
 
 def asked_by(conn: Connection, turn: TurnId, actor: ActorId) -> bool:
     """Whether this actor asked for an answer."""
     row = _ACTOR.first(conn, actor)
-    return row is not None and asker(conn, turn) == row[0]
+    return row is not None and asker(conn, turn) == row.key
 
 
 def turn_of(row: Row) -> Turn:
-    """The turn in the first columns of a row of `COLUMNS`."""
-    id_, room, agent, *others, external = row[: len(COLUMNS)]
-    return new_turn(id_, room, id_of(ActorKind.AGENT, agent), *others, bool(external))
+    """The turn of a row of `selected`."""
+    return Turn(
+        id=row.id,
+        room=row.room,
+        agent=id_of(ActorKind.AGENT, row.agent),
+        agent_name=row.agent_name,
+        trigger_seq=row.trigger_seq,
+        message=row.message_id,
+        state=row.state,
+        attempt=row.attempt,
+        fence=row.fence,
+        external=bool(row.external),
+    )
