@@ -61,7 +61,8 @@ class Store:
         self.shared = database.shared
         self._database = database
         self._tally = Tally()
-        turns = [asyncio.Lock() for _ in range(database.writers)]
+        several = database.writers > 1
+        turns = [asyncio.Lock() for _ in range(database.writers)] if several else []
         self._writers = [
             Writer(
                 database,

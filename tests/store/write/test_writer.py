@@ -60,7 +60,7 @@ async def writing(
         owner="me",
         committed=committed,
         tally=Tally(),
-        turns=[asyncio.Lock()],
+        turns=[],
     )
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(writer.run())

@@ -16,13 +16,16 @@ from palaver.store.write.transaction import Transaction
 
 def apply_batch(tx: Transaction, batch: Sequence[Command[Any]]) -> list[Any]:
     """The results in the order of the commands; a `Refused` in its place for a refused one."""
-    ordered = len(batch) <= LIST_MAX and all(
-        kind.locks_in_order for kind in {type(one) for one in batch}
-    )
-    if tx.conn.dialect.name == POSTGRESQL and len(batch) > 1 and not ordered:
+    if len(batch) > 1 and tx.conn.dialect.name == POSTGRESQL and not _locks_in_order(batch):
         tx.lock([room for command in batch for room in command.rooms_in(tx)])
     results: list[Any] = []
     for _, run in groupby(batch, type):
         commands = list(run)
         results += commands[0].apply_run(tx, commands)
     return results
+
+
+def _locks_in_order(batch: Sequence[Command[Any]]) -> bool:
+    """Whether it is one run of commands that does so by itself, with one statement."""
+    kinds = {type(command) for command in batch}
+    return len(kinds) == 1 and batch[0].locks_in_order and len(batch) <= LIST_MAX

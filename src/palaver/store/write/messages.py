@@ -7,9 +7,9 @@ messages and answering agents. Then the commands are decided one by one in their
 executemany per table. A room's row is updated once per run.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from sqlalchemy import (
     ClauseElement,
@@ -37,7 +37,7 @@ from palaver.model import (
     Turn,
 )
 from palaver.policy import Action, check, role_in, room_not_found
-from palaver.store.engine.statement import ListStatement, Row, Statement, among
+from palaver.store.engine.statement import ListStatement, Statement, among
 from palaver.store.hash_chain import digest_of_message
 from palaver.store.read.actors import PREFIX, id_of
 from palaver.store.read.messages import message_of, selected
@@ -196,11 +196,9 @@ class _Place:
     role: MemberRole | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(NamedTuple):
     """A message that is there. `text`: also where it is deleted; `digest`: where it does not say what was sent."""
 
-    author_key: int
     message: Message
     text: str
     digest: bytes | None
@@ -214,9 +212,7 @@ class _Run:
         default_factory=dict[tuple[RoomId, ActorId], _Place]
     )
     # by author and cid, or by the message's id where there is no cid
-    known: dict[tuple[int, str | None], _Known] = field(
-        default_factory=dict[tuple[int, str | None], _Known]
-    )
+    known: dict[tuple[int, str], _Known] = field(default_factory=dict[tuple[int, str], _Known])
     replied: dict[MessageId, tuple[int, int]] = field(
         default_factory=dict[MessageId, tuple[int, int]]
     )
@@ -240,11 +236,13 @@ def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:
         known_room = found.setdefault(room, LockedRoom(room, *locked))
         run.places[room, author] = _Place(known_room, key, name, role)
     cids = [command.cid for command in commands if command.cid is not None]
-    for one in _known(_KNOWN.all(tx.conn, distinct(cids))):
-        run.known[one.author_key, one.message.cid] = one
+    for *columns, text, digest, key, room in _KNOWN.all(tx.conn, distinct(cids)):
+        message = message_of(room, tuple(columns))
+        run.known[key, message.cid or ""] = _Known(message, text, digest)
     without = [command.id for command in commands if command.cid is None]
-    for one in _known(_KNOWN_BY_ID.all(tx.conn, distinct(without))):
-        run.known[one.author_key, one.message.id] = one
+    for *columns, text, digest, key, room in _KNOWN_BY_ID.all(tx.conn, distinct(without)):
+        message = message_of(room, tuple(columns))
+        run.known[key, message.id] = _Known(message, text, digest)
     replied = [command.reply_to for command in commands if command.reply_to is not None]
     for id_, room_key, seq in _REPLIED.all(tx.conn, distinct(replied)):
         run.replied[id_] = (room_key, seq)
@@ -257,11 +255,6 @@ def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:
         agent = KnownActor(key, id_of(ActorKind.AGENT, digits), name)
         run.answering.setdefault(room_key, []).append(agent)
     return run
-
-
-def _known(rows: Sequence[Row]) -> Iterator[_Known]:
-    for *columns, text, digest, author_key, room in rows:
-        yield _Known(author_key, message_of(room, tuple(columns)), text, digest)
 
 
 def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
@@ -301,7 +294,7 @@ def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
     )
     run.said.append((room, author.key, message, reply_to_seq))
     run.replied[message.id] = (room.key, room.seq)
-    run.known[repeatable] = _Known(author.key, message, command.text, None)
+    run.known[repeatable] = _Known(message, command.text, None)
     opened: list[Turn] = []
     if command.answers:
         for agent in run.answering.get(room.key, ()):

@@ -119,7 +119,7 @@ class Writer:
                 count = min(len(self._queue), self._settings.batch_max)
                 batch = [self._queue.popleft() for _ in range(count)]
                 self._expect(batch)
-                await self._write_in_turn(batch)
+                await (self._write_in_turn(batch) if self._turns else self._write(batch))
                 del batch  # nothing of it is kept until the next one comes
                 if self._deadline is not None:
                     self._deadline.cancel()
@@ -145,8 +145,7 @@ class Writer:
 
     async def _write_in_turn(self, batch: list[_Waiting]) -> None:
         """Writes it while no other writer is at work, where it may write to any room."""
-        several = len(self._turns) > 1
-        widely = several and any(waiting.command.anywhere for waiting in batch)
+        widely = any(waiting.command.anywhere for waiting in batch)
         turns = self._turns if widely else [self._turns[self._number]]
         for turn in turns:
             await turn.acquire()
