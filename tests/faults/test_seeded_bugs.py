@@ -284,6 +284,27 @@ BUGS = [
         "            pass\n",
         "core/spool/test_exchanges.py::test_what_was_kept_survives_the_process",
     ),
+    Bug(
+        "a provider's failure is a status: an answer of Anthropic's that was cut is whole",
+        "providers/anthropic/client.py",
+        "    if not reader.ended:\n        raise cut(",
+        "    if not reader.began:\n        raise cut(",
+        "providers/anthropic/test_client.py::test_an_end_without_its_reason_is_none",
+    ),
+    Bug(
+        "what a model thought is its server's: it is told to another model",
+        "providers/anthropic/request.py",
+        'said.beside if said.beside.get("origin") == origin else NO_DATA',
+        "said.beside",
+        "providers/anthropic/test_client.py::test_thoughts_go_back_to_the_server_that_had_them_and_to_no_other_model",
+    ),
+    Bug(
+        "a key goes nowhere else: a model's name leads to the other provider",
+        "providers/profiles.py",
+        "        for one in self._profiles:\n            if self._is_of(one, model):\n",
+        "        for one in self._profiles[:1]:\n            if self._is_of(one, model):\n",
+        "providers/test_profiles.py::test_the_name_of_a_model_says_who_answers",
+    ),
 ]
 
 

@@ -252,6 +252,14 @@ async def test_a_server_that_dies_leaves_what_came(
     assert len(server.asked) == 1, "what has begun is not asked again"
 
 
+async def test_an_end_without_its_reason_is_none(
+    server: ScriptedAnthropic, provider: Anthropic
+) -> None:
+    server.will(script(events(text("a"))[:-2]))
+    heard = await hear(provider)
+    assert (heard.text, heard.failure.code) == ("a", Code.PROVIDER_CUT)
+
+
 async def test_an_answer_that_named_the_reason_of_its_end_is_whole(
     server: ScriptedAnthropic, provider: Anthropic
 ) -> None:
