@@ -7,12 +7,14 @@ const PARTS = {
   palette: () => import('./shell/Palette.svelte'),
   panel: () => import('./shell/Panel.svelte'),
   shortcuts: () => import('./shell/Shortcuts.svelte'),
+  aside: () => import('./message/Aside.svelte'),
   exchange: () => import('./message/Inspect.svelte'),
   ask: () => import('./shell/Ask.svelte'),
 }
 
 export type Part = keyof typeof PARTS
-export type Loaded = Component<{ id: string }>
+/** What is loaded gets what it needs from who shows it; most want an id, or nothing. */
+export type Loaded = Component<Record<string, unknown>>
 
 export class Views {
   #loaded: Partial<Record<Part, Loaded>> = $state.raw({})
@@ -36,7 +38,7 @@ export class Views {
   async prefetch(part: Part): Promise<boolean> {
     if (this.#loaded[part]) return true
     try {
-      const found = (await PARTS[part]()).default as Loaded
+      const found = (await PARTS[part]()).default as unknown as Loaded
       this.#loaded = { ...this.#loaded, [part]: found }
       return true
     } catch {

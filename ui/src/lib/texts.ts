@@ -31,7 +31,7 @@ export const texts = {
     unknown: 'The server does not know you any more.',
     apart: 'This page and the server do not understand each other any more.',
     refused: 'The server does not accept this address. Its log names the setting.',
-    offline: 'You are offline.',
+    offline: 'You are offline. What you write is kept and will be sent.',
     database: 'The server’s database is away. Messages are kept and will be stored when it is back.',
     outdated: 'A part of this page could not be loaded. The server may have a newer one.',
     connecting: 'Connecting to the server…',
