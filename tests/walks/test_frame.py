@@ -70,6 +70,9 @@ async def test_back_leads_out_of_the_settings_however_much_one_looked_at(
     await tab.page.go_back()
     await expect(tab.part("room-title")).to_have_text("Garden")
     await expect(tab.part("person")).to_be_focused()
+    await tab.settings("keys")
+    await tab.room_item("Lobby").click()
+    await expect(tab.composer).to_be_focused()
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -87,8 +90,14 @@ async def test_a_phone_shows_the_list_of_settings_or_one_of_them(
     assert await tab.fits()
     await tab.page.go_back()
     await expect(tab.part("settings-profile")).to_be_visible()
-    await tab.page.go_back()
+    await tab.part("settings-profile").tap()
+    await tab.part("settings-back").tap()
+    await expect(tab.part("settings-models")).to_be_visible()
+    await tab.part("close").tap()
     await expect(tab.part("home")).to_be_visible()
+    await tab.page.goto(f"{town.url}/settings/profile")
+    await tab.part("settings-back").tap()
+    await expect(tab.part("settings-models")).to_be_visible()
 
 
 @pytest.mark.parametrize("way", ["Escape", "cross", "back"])
@@ -124,10 +133,12 @@ async def test_on_a_phone_the_panel_is_a_sheet_and_the_way_to_the_list_says_that
     browser: Browser, town: ServerProcess
 ) -> None:
     tab = Tab(await browser.open(town.url, phone=True))
-    await expect(tab.part("home")).to_be_visible()
-    await tab.say("Good morning")
-    await tab.answered()
+    await tab.part("sidebar-toggle").tap()
+    await tab.room_item("Lobby").tap()
     await expect(tab.part("sidebar-toggle")).to_have_accessible_name("Open the list of chats")
+    await tab.part("sidebar-toggle").tap()
+    await tab.new_chat("Good morning")
+    await tab.answered()
     await tab.part("room-menu").tap()
     await tab.part("panel-open").tap()
     assert await tab.part("panel").evaluate(PLACE) == [0, 390]
@@ -244,7 +255,9 @@ async def test_it_can_be_installed_and_wears_what_is_unread(
     assert {one.get("purpose") for one in manifest["icons"]} == {None, "maskable"}
     assert {one["sizes"] for one in manifest["icons"]} == {"any", "192x192", "512x512"}
 
+    await tab.room_item("Lobby").click()
     await expect(icon).to_have_attribute("href", re.compile(r"favicon\.svg$"))
+    await tab.part("new-room").click()
     other = await arrive(browser, town.url)
     await other.room_item("Lobby").click()
     await other.say("Good morning")

@@ -88,7 +88,7 @@ export class PageState {
     if (location.search === '?installed') this.#goToLast()
     addEventListener('popstate', () => {
       this.over = isOver(history.state) ? history.state.over : null
-      this.#arrive(parseRoute(location.pathname, location.search))
+      this.#arrive(parseRoute(location.pathname, location.search), true)
       this.#returning = false
       for (const step of this.#waiting.splice(0)) step()
     })
@@ -101,18 +101,20 @@ export class PageState {
   }
 
   go(room: string | null, seq: number | null = null, replace = false): void {
-    this.visit(routePath(room, seq), replace)
+    const panel = this.route.panel && room === this.route.room ? '?p=chat' : ''
+    this.visit(routePath(room, seq) + panel, replace)
   }
 
-  visit(path: string, replace = false): void {
+  /** `closes`: it leaves what was opened before, which gives the focus back. */
+  visit(path: string, replace = false, closes = false): void {
     this.#settled(() => {
       const over = isOver(history.state)
       if (over || path !== location.pathname + location.search) {
-        const inside = !replace || isInside(history.state) ? { inside: true } : null
-        history[replace || over ? 'replaceState' : 'pushState'](inside, '', path)
+        const before = over || !replace ? location.pathname : cameFrom()
+        history[replace || over ? 'replaceState' : 'pushState'](before === null ? null : { before }, '', path)
       }
       this.over = null
-      this.#arrive(parseRoute(...splitPath(path)))
+      this.#arrive(parseRoute(...splitPath(path)), closes)
       this.drawer = false
     })
   }
@@ -124,15 +126,21 @@ export class PageState {
 
   /** Back to where one was; to the start for who came here from elsewhere. */
   leave(): void {
-    if (isInside(history.state)) history.back()
-    else this.visit(BASE, true)
+    if (cameFrom() !== null) history.back()
+    else this.visit(BASE, true, true)
+  }
+
+  /** From a part of the settings to the list of them, on a screen that shows one at a time. */
+  toSettings(): void {
+    if (cameFrom() === settingsPath()) history.back()
+    else this.visit(settingsPath(), true)
   }
 
   /** Shows what belongs to the chat beside it, or ends that. */
   togglePanel(): void {
     const { room, seq, panel } = this.route
-    if (panel && isInside(history.state)) history.back()
-    else this.visit(routePath(room, seq) + (panel ? '' : '?p=chat'), panel !== null)
+    if (panel && cameFrom() === location.pathname) history.back()
+    else this.visit(routePath(room, seq) + (panel ? '' : '?p=chat'), panel !== null, panel !== null)
   }
 
   ask(question: Question): void {
@@ -140,20 +148,20 @@ export class PageState {
     this.open('ask')
   }
 
-  /** What is left gives the focus back to what led there, unless something took it meanwhile. */
-  #arrive(route: Route): void {
-    const left = { settings: true, deleted: true, start: false, room: false, nothing: false }
+  /** What is closed gives the focus back to what led there. */
+  #arrive(route: Route, closes: boolean): void {
+    const aside = { settings: true, deleted: true, start: false, room: false, nothing: false }
     const [before, after] = [this.route, route]
     this.route = route
     this.menu = null
     if (after.room) store(LAST_KEY, after.room)
-    if (!left[before.view] && left[after.view]) this.#opener = document.activeElement
-    const returns = left[before.view] && !left[after.view]
-    if (!returns && !(before.panel && !after.panel)) return
+    if (!aside[before.view] && aside[after.view]) this.#opener = document.activeElement
+    const returns = aside[before.view] && !aside[after.view]
+    const panelEnds = before.panel !== null && after.room === before.room && after.panel === null
+    if (!closes || !(returns || panelEnds)) return
     const opener = returns ? this.#opener : document.querySelector('[data-testid="room-menu"]')
     void tick().then(() => {
-      const free = !document.activeElement || document.activeElement === document.body
-      if ((free || returns) && opener instanceof HTMLElement && opener.isConnected) opener.focus({ preventScroll: true })
+      if (opener instanceof HTMLElement && opener.isConnected) opener.focus({ preventScroll: true })
     })
   }
 
@@ -248,8 +256,10 @@ function isOver(state: unknown): state is { over: Over } {
   return typeof state === 'object' && state !== null && 'over' in state
 }
 
-function isInside(state: unknown): boolean {
-  return typeof state === 'object' && state !== null && 'inside' in state
+/** The address of the page to which Back leads; null where that is somewhere else. */
+function cameFrom(): string | null {
+  const state: unknown = history.state
+  return typeof state === 'object' && state !== null && 'before' in state ? String(state.before) : null
 }
 
 function splitPath(path: string): [string, string] {
