@@ -220,12 +220,12 @@ class Connection:
         self._typed: dict[RoomId, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    async def run(self, last: dict[str, int]) -> None:
+    def run(self, last: dict[str, int]) -> Coroutine[Any, Any, None]:
         """Subscribes to the rooms that the client knew, then reads until one of the two ends it: raises `Over`."""
         self._start(self._write)
         self._start_work(last)
         self._ping_later()
-        await self._ending_all(self._read)
+        return self._ending_all(self._read)
 
     def _start(self, work: Work) -> None:
         self._tasks.create_task(self._ending_all(work))
