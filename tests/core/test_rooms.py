@@ -2,7 +2,8 @@
 
 import pytest
 
-from palaver.core.runtime import LOBBY, Core
+from palaver.core.rooms import LOBBY
+from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import MemberRole, RoomId, Visibility
 

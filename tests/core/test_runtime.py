@@ -20,21 +20,19 @@ from uuid import UUID
 
 import pytest
 import structlog
-from tests.support.simulated import QUICK, Air, Bus, Disk, Lanes, Server, Session, leases
+from tests.support.simulated import Air, Bus, Disk, Lanes, Server, Session, leases
 from tests.support.simulation import Process, SimulatedClock, current, simulate
 
 from palaver.core.live.items import Delta, Ended, Happened, Item, Opened, Settled
 from palaver.core.live.reader import Reader
-from palaver.core.runtime import Core, _sync, started
+from palaver.core.runtime import Core, started
 from palaver.errors import Code, ProviderError, Refused, Unavailable
-from palaver.model import Actor, Event, MessageId, RoomId, TurnId
+from palaver.model import Actor, Event, MessageId, RoomId
 from palaver.providers.base import Done, Model, Piece, Request, TextPiece
 from palaver.settings import Settings
 from palaver.store import journal
 
 LIVES = 700
-SYNC_SECONDS_MAX = 1 + 4 * max(QUICK)
-"""A second, and what the simulated lane takes for the sync before and for this one."""
 SHM = Path("/dev/shm")
 MISFORTUNES = ("kill", "stop", "power", "machines", "disk", "database", "restore")
 
@@ -546,25 +544,6 @@ def run(seed: int, server: Server) -> tuple[float, float]:
 
     simulate(seed, life)
     return ends[0], ends[1]
-
-
-def test_what_is_shown_of_an_answer_is_on_the_disk_a_second_later(tmp_path: Path) -> None:
-    async def life(chance: random.Random, clock: SimulatedClock) -> None:
-        shown = journal.Journal(tmp_path / str(clock.chance()), "owner")
-        lane = Lanes(chance).lane("journal", 1, lambda: None, lambda _: None)
-        syncing = clock.loop.create_task(_sync(shown, lane))
-        written = [(0.0, 0)]
-        while clock.monotonic() < 20:
-            await asyncio.sleep(chance.choice([0.001, 0.05, 0.2]))
-            safe = [size for when, size in written if when < clock.monotonic() - SYNC_SECONDS_MAX]
-            assert shown.synced_bytes >= max(safe, default=0)
-            shown.piece(TurnId("t_" + "1" * 32), "words ")
-            written.append((clock.monotonic(), shown.bytes))
-        syncing.cancel()
-        shown.close()
-
-    for seed in range(20):
-        simulate(seed, life)
 
 
 @pytest.mark.seeded

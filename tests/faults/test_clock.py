@@ -11,7 +11,7 @@ from tests.faults.world import World, new_world
 from tests.support.server import Serve
 from tests.support.shim import Op, Shim
 
-from palaver.core.runtime import LOBBY
+from palaver.core.rooms import LOBBY
 
 pytestmark = [pytest.mark.fault, pytest.mark.slow]
 

@@ -18,6 +18,7 @@ import structlog
 
 from palaver.clock import Clock
 from palaver.core import validation
+from palaver.core.part import Part
 from palaver.errors import Code, Refused, Unavailable
 from palaver.model import Actor, ActorId, ActorKind, ApiKey, KeyId, Scope
 from palaver.settings import Settings
@@ -43,7 +44,7 @@ _Known = tuple[float, ApiKey | Actor | None]
 log = structlog.stdlib.get_logger()
 
 
-class Keys:
+class Keys(Part):
     """The API keys of one database."""
 
     def __init__(self, store: Store, settings: Settings, clock: Clock) -> None:
@@ -143,7 +144,7 @@ class Keys:
         self._believe(digest, found)
         return found
 
-    async def remember(self) -> None:
+    async def run(self) -> None:
         """Writes when keys were used, as long as it runs."""
         while True:
             await self._were_used.wait()

@@ -24,6 +24,7 @@ from palaver.store.read import actors
 from palaver.store.store import Store
 from palaver.store.write.actors import AddActor, RenameActor, SaveAgent, SweepGuests
 
+ASSISTANT_HANDLE = "assistant"
 TOKEN_CHARS = 43
 UNUSED_MS, SWEPT_MAX = 24 * 3_600_000, 200
 
@@ -70,18 +71,17 @@ class Identity:
         name = None if name is None else self._checked(name)
         return token, await self._guest(_digest(token), name)
 
-    async def sweep(self) -> bool:
-        """Deletes some guests who were made a day ago and have left nothing; whether there may be more.
+    async def sweep(self) -> None:
+        """Deletes some guests who were made a day ago and have left nothing.
 
         Who comes again with a token of theirs is a visitor, and the same guest from what they write on.
         """
         before_ms = self._clock.now_ms() - UNUSED_MS
-        if not await self._store.read(actors.any_unused, before_ms):
-            return False
-        gone, found = await self._store.write(SweepGuests(before_ms=before_ms, count=SWEPT_MAX))
-        self.swept += gone
-        log.info("guests.swept", guests=gone, looked_at=found)
-        return found == SWEPT_MAX
+        if await self._store.read(actors.any_unused, before_ms):
+            sweeping = SweepGuests(before_ms=before_ms, count=SWEPT_MAX)
+            gone, found = await self._store.write(sweeping)
+            self.swept += gone
+            log.info("guests.swept", guests=gone, looked_at=found)
 
     def visitor(self, token: str | None) -> tuple[str, Actor]:
         """Who has written nothing yet and is stored nowhere: the guest that this token will be, or that a new one will.
@@ -129,6 +129,13 @@ class Identity:
             id=ActorId(f"u_{self._clock.new_id()}"), kind=ActorKind.PERSON, name=name, guest=False
         )
         return await self._store.write(AddActor(actor=actor, handle=handle))
+
+    async def assistant(self) -> ActorId:
+        """The server's own agent, made if need be."""
+        known = await self._store.read(actors.by_handle, ASSISTANT_HANDLE)
+        if known is not None:
+            return known.id
+        return (await self.agent(ASSISTANT_HANDLE, "Assistant")).actor.id
 
     async def agent(
         self,

@@ -5,13 +5,13 @@ The command line may not know the store; these are its questions, in the core's 
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from palaver.clock import SystemClock
 from palaver.core.api_keys import Keys
-from palaver.core.runtime import Models, models_of
+from palaver.core.models import Models, ModelServer
 from palaver.errors import Code, Refused
 from palaver.providers.pool import Providers
 from palaver.settings import Settings
@@ -91,9 +91,10 @@ def set_aside(settings: Settings) -> list[Path]:
 
 async def models(settings: Settings) -> Models:
     """What would answer."""
-    providers = Providers(settings, SystemClock(), fixed=None)
+    clock = SystemClock()
+    providers = Providers(settings, clock, fixed=None)
     try:
-        return await models_of(providers)
+        return await ModelServer(providers, clock, nullcontext).listed()
     finally:
         await providers.close()
 

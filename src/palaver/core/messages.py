@@ -59,9 +59,8 @@ class Chat:
     A right to read is asked for after what it is needed for was read: so nothing later reaches who has lost it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  the parts
         self,
-        *,
         store: Store,
         hub: Hub,
         access: Access,

@@ -4,24 +4,38 @@ A history that is behind is served under a new epoch. What was accepted under an
 a turn, room or actor that is not there: all of that belongs to the history that was, and is stored when it is back.
 """
 
+import asyncio
+from collections.abc import Callable
+
 import structlog
 
+from palaver.core.part import Part
+from palaver.errors import Unavailable
 from palaver.model import ActorId, RoomId, TurnId
 from palaver.store.admin.high_water import Behind, Mark, compared
 from palaver.store.engine.executors import Lane
 from palaver.store.read import actors, rooms, turns
 from palaver.store.store import Store
 
+MARK_SECONDS = 1.0
+
 log = structlog.stdlib.get_logger()
 
 
-class History:
-    """The history of the store, as its mark knows it; there is no mark of a database in memory."""
+class History(Part):
+    """The history of the store, as its mark knows it; there is no mark of a database in memory.
 
-    def __init__(self, store: Store, mark: Mark | None, lane: Lane[None]) -> None:
+    `served` is the epoch that those who are here were told; `renewed` lets all of them begin anew.
+    """
+
+    def __init__(
+        self, store: Store, mark: Mark | None, lane: Lane[None], renewed: Callable[[], None]
+    ) -> None:
         self._store = store
         self._mark = mark
         self._lane = lane
+        self._renewed = renewed
+        self.served = store.epoch
         self.back = False
         """What was lost is there again, since this start."""
 
@@ -85,3 +99,24 @@ class History:
                 await self._lane.run(job)
             except OSError as failure:
                 log.warning("mark.not_written", errno=failure.errno)
+
+    async def remember(self, *, thorough: bool = False) -> None:
+        """As `compare`; a database that is away is asked another time."""
+        try:
+            await self.compare(thorough=thorough)
+        except Unavailable as failure:
+            log.warning("history.not_compared", code=failure.code)
+
+    async def start(self) -> None:
+        """Compares the history with its mark, before anybody is served."""
+        await self.remember(thorough=True)
+        self.served = self._store.epoch
+
+    async def run(self) -> None:
+        """Keeps the mark, and notices when the history becomes another one while we serve."""
+        while True:
+            await asyncio.sleep(MARK_SECONDS)
+            await self.remember()
+            if self.served != self._store.epoch:
+                self.served = self._store.epoch
+                self._renewed()

@@ -28,6 +28,8 @@ from palaver.store.write.rooms import (
     SetRoomDeleted,
 )
 
+LOBBY = RoomId("r_00000000000070008000006c6f626279")
+
 
 class Rooms:
     """What an actor may do with rooms."""
@@ -172,3 +174,15 @@ class Rooms:
                 auto_respond=auto_respond,
             )
         )
+
+
+def lobby_of(assistant: ActorId) -> CreateRoom:
+    """Makes the room that everyone on this server sees."""
+    return CreateRoom(
+        id=LOBBY,
+        title="Lobby",
+        title_source=TitleSource.USER,
+        visibility=Visibility.OPEN,
+        owner=None,
+        agents=(assistant,),
+    )

@@ -9,7 +9,7 @@ import pytest
 from tests.core.conftest import Running, Script, Sleeper
 from tests.support.simulation import SimulatedClock, simulate
 
-from palaver.core import runtime
+from palaver.core import runtime, upkeep
 from palaver.core.answers.pieces import record_of
 from palaver.core.live.items import Delta, Happened, Opened
 from palaver.core.live.reader import Reader
@@ -387,7 +387,7 @@ async def test_a_turn_that_nobody_began_is_begun(
     running: Running, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after a commit whose end was unclear: the turn is there, and is this process's own."""
-    monkeypatch.setattr(runtime, "PULSE_SECONDS", 3_600)  # which would see to it by itself
+    monkeypatch.setattr(upkeep, "PULSE_SECONDS", 3_600)  # which would see to it by itself
     async with running() as core:
         actor, room = await room_of(core)
         added = await core.turns._store.write(
@@ -411,7 +411,7 @@ async def test_a_turn_that_nobody_began_is_begun(
 async def test_after_a_sleep_nothing_is_shown_before_the_lease_is_known_to_be_ours(
     postgres_url: str, tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtime, "PULSE_SECONDS", 3_600)
+    monkeypatch.setattr(upkeep, "PULSE_SECONDS", 3_600)
     clock = Sleeper()
     settings = Settings(data_dir=tmp_path, database_url=postgres_url, detect=False)
     async with runtime.started(settings, clock=clock, provider=script) as core:

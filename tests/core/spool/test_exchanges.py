@@ -142,7 +142,7 @@ async def test_what_the_next_process_cannot_keep_is_left_for_the_one_after_it(
     async with Store.opened(settings, clock, committed=nothing) as store:
         held = ExchangeSpool(
             store=store,
-            history=History(store, None, lane),
+            history=History(store, None, lane, nothing),
             directory=tmp_path / "journal" / "exchanges",
             lane=lane,
             settings=settings,

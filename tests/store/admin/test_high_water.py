@@ -12,7 +12,7 @@ import pytest
 from tests.store.archives import execute, untold
 from tests.support.command import palaver
 
-from palaver.core import runtime
+from palaver.core import rollback
 from palaver.core.live.items import Closing
 from palaver.core.runtime import Core, started
 from palaver.model import RoomId
@@ -181,7 +181,7 @@ async def test_what_is_lost_while_serving_sends_everyone_away(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a PostgreSQL that failed over to a server which was behind."""
-    monkeypatch.setattr(runtime, "MARK_SECONDS", 0.05)
+    monkeypatch.setattr(rollback, "MARK_SECONDS", 0.05)
     async with running(tmp_path, database_url) as core, asyncio.timeout(90):
         room = await say(core, 5)
         _, actor = await core.identity.new_guest()

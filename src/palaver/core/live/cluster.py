@@ -34,6 +34,7 @@ from palaver.core.live.feed import Stream
 from palaver.core.live.hub import Hub
 from palaver.core.live.items import ReadMark, Typing
 from palaver.core.live.outbox import Outbox
+from palaver.core.part import Part
 from palaver.errors import Unavailable
 from palaver.model import ActorId, Event, MessageId, Role, RoomId, Turn, TurnId, TurnState
 from palaver.store.notify import Bus
@@ -48,7 +49,7 @@ SEARCHED_MAX = 1_000
 log = structlog.stdlib.get_logger()
 
 
-class PeerSync:
+class PeerSync(Part):
     """The ear of one process; its mouth is the outbox. `stop` ends a turn that this process runs.
 
     It asks the log itself, which every process can read, for the events `since` a seq, so many, and for the `seqs` of

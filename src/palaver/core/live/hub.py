@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 from palaver.core.live.feed import Cursor, Feed, Listener, Stream
-from palaver.core.live.items import Drafted, Encode, Item, ReadMark, Typing
+from palaver.core.live.items import DatabaseState, Drafted, Encode, Item, ReadMark, Typing
 from palaver.core.live.outbox import Outbox
 from palaver.errors import Unavailable
 from palaver.model import ActorId, Event, EventType, MessageId, RoomId, Turn, Visibility
@@ -45,6 +45,7 @@ class Hub:
         self.encode = encode
         self.seq_of = seq_of
         self._ring_max = ring_max
+        self.database_up = True
         self._outbox = outbox
         self._feeds: dict[RoomId, Feed] = {}
         self._idle: dict[RoomId, None] = {}
@@ -172,6 +173,12 @@ class Hub:
                 made = item()
                 made.frame = self.encode(made)
                 listener.notice(made)
+
+    def database_is(self, *, up: bool) -> None:
+        """Tells every reader that the database went away or came back, if that is news."""
+        if up != self.database_up:
+            self.database_up = up
+            self.to_all(lambda: DatabaseState(up))
 
     # who reads
 

@@ -24,6 +24,7 @@ from typing import Any, ClassVar, Generic, TypedDict, TypeVar, Unpack
 import structlog
 
 from palaver.clock import Clock
+from palaver.core.part import Part
 from palaver.core.rollback import History
 from palaver.errors import Code, Refused, Unavailable
 from palaver.model import ActorId, RoomId
@@ -104,7 +105,7 @@ class Waiting:
                 return None
 
 
-class Spool(ABC, Generic[R]):
+class Spool(Part, ABC, Generic[R]):
     """What one process accepted and the database has yet to take, which gives an `R` for it.
 
     `full` is what a sender is told when nothing can be kept, `batch_max` of a queue are stored at once. `past_damage`:

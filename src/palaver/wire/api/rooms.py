@@ -66,7 +66,7 @@ class Rooms:
     @call("GET", "/models", None)
     async def models(self, me: Me) -> Models:  # noqa: ARG002  asks for a session, like its neighbours
         """The models that can answer."""
-        found = await self._core.models()
+        found = await self._core.models.listed()
         models: list[Model] = [
             {"id": one.id, "provider": one.provider, "default": one.default} for one in found.models
         ]

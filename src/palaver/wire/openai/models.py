@@ -82,7 +82,7 @@ class Models:
         """The model of an agent that names none. Raises `ProviderError`."""
         now = self._core.clock.monotonic()
         if now >= self._default_until:
-            models = await self._core.models()
+            models = await self._core.models.listed()
             if not models.models:
                 raise ProviderError(Code.PROVIDER_UNREACHABLE, models.hint or "No model is there.")
             self._default = models.models[0].id
@@ -97,11 +97,13 @@ class Models:
 
     async def _offered(self) -> list[Json] | Response:
         """The model server's models as it tells them, and the agents; its refusal where it refuses."""
-        call = await self._core.call("GET", PATH)
+        call = await self._core.models.call("GET", PATH)
         found: list[Json] = []
         if call.status == HTTPStatus.NOT_FOUND:
             await call.close()
-            found = [_model(one.id, one.provider) for one in (await self._core.models()).models]
+            found = [
+                _model(one.id, one.provider) for one in (await self._core.models.listed()).models
+            ]
         elif call.status >= HTTPStatus.BAD_REQUEST:
             return await refused(call)
         else:

@@ -88,7 +88,7 @@ class Passthrough:
         await caller(request, scope)
         headers = passed_on(request.headers.items())
         body = None if request.method in READING else await _body(request, headers)
-        return await answered(await self._core.call(request.method, path, body, headers))
+        return await answered(await self._core.models.call(request.method, path, body, headers))
 
 
 def passed_on(headers: Iterable[tuple[str, str]]) -> dict[str, str]:

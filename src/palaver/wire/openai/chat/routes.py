@@ -84,7 +84,7 @@ class Chat:
         headers = passed_on(request.headers.items()) | {"content-type": "application/json"}
 
         async def ask() -> Call:
-            return await self._core.call(
+            return await self._core.models.call(
                 "POST", PATH, wanted.sent, headers, stream=wanted.stream, choices=wanted.choices
             )
 

@@ -176,7 +176,7 @@ class Responses:
             return None
         headers = passed_on(request.headers.items()) | {"content-type": "application/json"}
         streams = body.get("stream") is True
-        call = await self._core.call("POST", "/responses", raw, headers, stream=streams)
+        call = await self._core.models.call("POST", "/responses", raw, headers, stream=streams)
         if call.status in _ABSENT:
             await self._note_absent(call)
             return None
@@ -319,7 +319,7 @@ class Responses:
             return None
         body = relay.request_of(wanted.body, given)
         headers = {"content-type": "application/json"}
-        call = await self._core.call("POST", "/responses", body, headers, stream=True)
+        call = await self._core.models.call("POST", "/responses", body, headers, stream=True)
         if call.status in _ABSENT:
             await self._note_absent(call)
             return None
@@ -344,14 +344,14 @@ class Responses:
         model = wanted.model
         if wanted.agent is not None:
             model = wanted.agent.model or await self._models.default()
-        origin = await self._core.origin(model)
+        origin = await self._core.models.origin(model)
         try:
             chat = requests.chat_body(wanted, requests.chat_messages(said, origin))
         except Invalid as refused:  # something that was said before, and that a chat cannot hold
             raise ProviderError(Code.PROVIDER_REFUSED, refused.detail, temporary=False) from refused
         if wanted.agent is not None:
             chat = requests.as_agent(wanted.agent, chat, model, self._core.settings.system_prompt)
-        return await self._core.complete(chat, shortens=wanted.truncates)
+        return await self._core.models.complete(chat, shortens=wanted.truncates)
 
     def _unstored_composer(self, wanted: Wanted) -> Composer:
         clock = self._core.clock

@@ -1,0 +1,111 @@
+"""What the parts of a Palaver stand on: the store, the hub, the history, and whom every database has."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+
+from palaver.clock import Clock
+from palaver.core.identity import Identity
+from palaver.core.live.hub import Hub
+from palaver.core.live.items import Closing, Encode, not_encoded
+from palaver.core.live.outbox import Outbox
+from palaver.core.rollback import History
+from palaver.model import ActorId, Event, RoomId
+from palaver.providers.base import Provider
+from palaver.providers.pool import Providers
+from palaver.settings import Settings
+from palaver.store.admin.high_water import Mark
+from palaver.store.engine.base import Database
+from palaver.store.engine.executors import Lane, Lanes, ThreadLanes
+from palaver.store.notify import Bus, bus_of
+from palaver.store.read import rooms
+from palaver.store.store import Store
+from palaver.store.write.database import KeepSecret
+
+BYE_SPREAD_MS = 3_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """`committed` are called with the events of each commit; `bus` and `outbox` lead to other processes."""
+
+    store: Store
+    committed: list[Callable[[Sequence[Event]], None]]
+    hub: Hub
+    bus: Bus | None
+    outbox: Outbox | None
+    lane: Lane[None]
+    history: History
+    identity: Identity
+    assistant: ActorId
+    providers: Providers
+    settings: Settings
+    clock: Clock
+
+
+async def grounded(  # noqa: PLR0917  what `started` is given
+    ending: AsyncExitStack,
+    settings: Settings,
+    clock: Clock,
+    encode: Encode | None,
+    provider: Provider | None,
+    lanes: Lanes | None,
+    database: Database | None,
+    bus: Bus | None,
+) -> Ground:
+    """Opens the store and what else the parts need, until `ending` ends. See `runtime.started`."""
+    committed: list[Callable[[Sequence[Event]], None]] = []
+
+    def publish(happened: Sequence[Event]) -> None:
+        for listener in committed:
+            listener(happened)
+
+    opened = Store.opened(settings, clock, committed=publish, lanes=lanes, database=database)
+    store = await ending.enter_async_context(opened)
+    bus = bus or bus_of(settings, clock)
+    outbox = None if bus is None else Outbox(bus, store.owner[:12])
+    hub = Hub(encode or not_encoded, partial(_seq_of, store), outbox)
+    mark = Mark.of(settings)
+    committed += [hub.publish] if mark is None else [hub.publish, mark.committed]
+    lane = (lanes or ThreadLanes()).lane("journal", 1, _nothing, _nothing)
+    ending.push_async_callback(lane.close)
+    history = History(store, mark, lane, partial(_begin_anew, hub, clock))
+    await history.start()
+    secret = await store.write(KeepSecret(value=clock.secret()))
+    identity = Identity(store, settings, clock, secret)
+    providers = Providers(settings, clock, fixed=provider)
+    ending.push_async_callback(providers.close)
+    return Ground(
+        store=store,
+        committed=committed,
+        hub=hub,
+        bus=bus,
+        outbox=outbox,
+        lane=lane,
+        history=history,
+        identity=identity,
+        assistant=await identity.assistant(),
+        providers=providers,
+        settings=settings,
+        clock=clock,
+    )
+
+
+def good_bye(hub: Hub, clock: Clock) -> None:
+    """Tells the readers when to come back, not all at once."""
+    hub.to_all(lambda: Closing(500 + round(clock.chance() * BYE_SPREAD_MS)))
+
+
+def _begin_anew(hub: Hub, clock: Clock) -> None:
+    """The history is another one now: everyone who is here comes back and is told so."""
+    good_bye(hub, clock)
+    hub.restart()
+
+
+async def _seq_of(store: Store, room: RoomId) -> int:
+    return (await store.read(rooms.seqs, (room,)))[room]
+
+
+def _nothing(*_: None) -> None:
+    """The journal's thread needs no connection of its own."""

@@ -1,0 +1,61 @@
+"""What the runtime runs: parts that take over what dead processes left, run beside everything else, and end."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from palaver.errors import Code, Unavailable
+
+
+class Part:
+    """One part of a running Palaver. It writes anew what it does more than nothing at."""
+
+    async def recover(self, *, aside: bool = False) -> None:
+        """Takes over what dead processes left in journals; with `aside` also what was set aside."""
+
+    async def run(self) -> None:
+        """Runs beside everything else until it is cancelled, also while `recover` does."""
+
+    def close(self) -> None:
+        """Ends, after all tasks have."""
+
+
+class Every(Part):
+    """Does some work every so many seconds; while the database is away it is left for the next time."""
+
+    def __init__(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        self._seconds = seconds
+        self._work = work
+
+    async def run(self) -> None:
+        """Works, for ever."""
+        while True:
+            await asyncio.sleep(self._seconds)
+            with suppress(Unavailable):
+                await self._work()
+
+
+class _Tasks(asyncio.TaskGroup):
+    """A group of tasks, which says that the server is stopping to who comes after its end."""
+
+    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        """See asyncio. Unavailable: `shutting_down`."""
+        try:
+            return super().create_task(coro, **options)
+        except RuntimeError:
+            coro.close()
+            raise Unavailable(Code.SHUTTING_DOWN, "the server is stopping") from None
+
+
+@asynccontextmanager
+async def tasks_of_a_server() -> AsyncGenerator[asyncio.TaskGroup, None]:
+    """A group of tasks; an error of the block goes on as it is, not wrapped."""
+    failure: BaseException | None = None
+    async with _Tasks() as tasks:
+        try:
+            yield tasks
+        except BaseException as error:  # noqa: BLE001  raised again below
+            failure = error
+    if failure is not None:
+        raise failure
