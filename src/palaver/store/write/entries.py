@@ -31,7 +31,9 @@ REPEATED_AMONG = 100
 """So many messages may have come after the first time."""
 
 _KNOWN = among(
-    selected(rooms.c.id).join(rooms, rooms.c.key == messages.c.room_key).order_by(messages.c.seq),
+    selected(rooms.c.id.label("room"))
+    .join(rooms, rooms.c.key == messages.c.room_key)
+    .order_by(messages.c.seq),
     messages.c.id,
 )
 _ROOM = Statement(
@@ -71,7 +73,7 @@ class AddEntries(RoomCommand[tuple[Message, ...]]):
         assert author is not None, "who may write is somebody"
         assert agent is not None, "the server's agents are never removed"
         rows = _KNOWN.all(tx.conn, distinct(self.ids))
-        known = [message_of(room_id, tuple(columns)) for *columns, room_id in rows]
+        known = [message_of(row.room, row) for row in rows]
         if not known and self.repeated:
             known = _added_before(tx, self)
         if known:

@@ -37,7 +37,7 @@ from palaver.model import (
     Turn,
 )
 from palaver.policy import Action, check, role_in, room_not_found
-from palaver.store.engine.statement import ListStatement, Statement, among
+from palaver.store.engine.statement import ListStatement, Row, Statement, among
 from palaver.store.hash_chain import digest_of_message
 from palaver.store.read.actors import PREFIX, id_of
 from palaver.store.read.messages import message_of, selected
@@ -160,7 +160,7 @@ def _lock(names: Sequence[tuple[str, ...]]) -> ClauseElement:
 
 
 _LOCK = ListStatement(_lock, width=2)
-_stored = selected(messages.c.text, messages.c.digest, messages.c.author_key, rooms.c.id).join(
+_stored = selected(messages.c.digest, messages.c.author_key, rooms.c.id.label("room")).join(
     rooms, rooms.c.key == messages.c.room_key
 )
 _KNOWN = among(_stored.where(message_has_cid), messages.c.cid)
@@ -236,13 +236,11 @@ def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:
         known_room = found.setdefault(room, LockedRoom(room, *locked))
         run.places[room, author] = _Place(known_room, key, name, role)
     cids = [command.cid for command in commands if command.cid is not None]
-    for *columns, text, digest, key, room in _KNOWN.all(tx.conn, distinct(cids)):
-        message = message_of(room, tuple(columns))
-        run.known[key, message.cid or ""] = _Known(message, text, digest)
+    for row in _KNOWN.all(tx.conn, distinct(cids)):
+        run.known[row.author_key, row.cid] = _known(row)
     without = [command.id for command in commands if command.cid is None]
-    for *columns, text, digest, key, room in _KNOWN_BY_ID.all(tx.conn, distinct(without)):
-        message = message_of(room, tuple(columns))
-        run.known[key, message.id] = _Known(message, text, digest)
+    for row in _KNOWN_BY_ID.all(tx.conn, distinct(without)):
+        run.known[row.author_key, row.id] = _known(row)
     replied = [command.reply_to for command in commands if command.reply_to is not None]
     for id_, room_key, seq in _REPLIED.all(tx.conn, distinct(replied)):
         run.replied[id_] = (room_key, seq)
@@ -255,6 +253,10 @@ def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:
         agent = KnownActor(key, id_of(ActorKind.AGENT, digits), name)
         run.answering.setdefault(room_key, []).append(agent)
     return run
+
+
+def _known(row: Row) -> _Known:
+    return _Known(message_of(row.room, row), row.text, row.digest)
 
 
 def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
