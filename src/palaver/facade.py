@@ -48,13 +48,13 @@ from palaver.model import (
     ActorId,
     ActorKind,
     Event,
-    MemberRole,
     Message,
     MessageId,
     Page,
     Room as RoomValue,
     RoomId,
 )
+from palaver.policy import Action, allows
 from palaver.providers.base import Provider
 from palaver.settings import Settings, in_memory, settings_from, sqlite_file
 from palaver.store.engine.executors import InlineLanes
@@ -254,7 +254,7 @@ class Room:
             return
         try:
             seen = await self._core.rooms.get(actor, self.id)
-            member = seen.role in {MemberRole.OWNER, MemberRole.MEMBER}
+            member = allows(Action.WRITE, seen.role)
         except Refused as refusal:
             if refusal.code is not Code.ROOM_NOT_FOUND:
                 raise

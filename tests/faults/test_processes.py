@@ -20,6 +20,10 @@ from tests.support.server import Serve, ServerProcess, workers_of
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from palaver.core.runtime import started
+from palaver.settings import settings_from
+from palaver.store.write.rooms import RemoveMember
+
 ACKS = 40
 WORKERS = 3
 REPLACED_SECONDS_MAX = 90
@@ -115,6 +119,41 @@ async def test_every_process_streams_the_same_and_any_may_stop_it(
             assert (await elsewhere.ask(stop))["t"] == "ok"
         stopped = await bo.until(answered)
         assert stopped["d"]["status"] == "stopped"
+
+
+@pytest.mark.timeout(400)
+async def test_who_is_removed_in_one_process_is_let_go_in_another(
+    serve: Serve, postgres_url: str, tmp_path: Path
+) -> None:
+    one = await serve(name="one", database_url=postgres_url)
+    two = await serve(name="two", database_url=postgres_url)
+    own = settings_from(data_dir=tmp_path / "third", database_url=postgres_url, detect=False)
+    async with started(own) as third, client(one) as ada, client(two) as bo:
+        people = [await third.identity.actor(each.token) for each in (ada, bo)]
+        owner, member = [actor for actor in people if actor is not None]
+        room = (await third.rooms.create(owner, title="Storm")).id
+        await third.rooms.join(owner, room, member)
+        for each in (ada, bo):
+            await each.ask({"t": "sub", "id": 3, "room": room})
+        asked = {"t": "send", "id": 4, "room": room, "cid": "c-1", "text": "/long 50000"}
+        await ada.ask(asked)
+        opened = await bo.until(lambda frame: frame["t"] == "s.open")
+        await bo.until(lambda _: len(bo.seen) > 20)
+        gone = RemoveMember(room=room, by=owner.id, actor=member.id)
+        assert await third.chat._store.write(gone)
+        lost = await bo.until(lambda frame: frame["t"] == "unsub")
+        assert (lost["room"], lost["code"]) == (room, "room_not_found")
+        grown = len(ada.seen)
+        await ada.until(lambda _: len(ada.seen) > grown + 200)  # for her it goes on
+        await ada.ask({"t": "stop", "id": 5, "turn": opened["turn"]})
+        await ada.until(answered)
+        bo.events.clear()
+        await ada.ask({"t": "send", "id": 6, "room": room, "cid": "c-2", "text": "among us"})
+        await ada.ask({"t": "send", "id": 7, "room": LOBBY, "cid": "c-3", "text": "to all"})
+        frames: list[Frame] = []
+        while not frames or frames[-1].get("d", {}).get("text") != "to all":
+            frames.append(await bo.next())
+        assert not [frame for frame in frames if frame.get("room") == room], "nothing later"
 
 
 @pytest.mark.timeout(400)

@@ -46,6 +46,7 @@ from palaver.model import (
     TurnId,
     TurnState,
 )
+from palaver.policy import owns
 from palaver.providers.base import Piece, ReasoningPiece, TextPiece
 from palaver.providers.call import Call, Chunk
 from palaver.settings import Settings
@@ -474,7 +475,7 @@ def _title(entries: Sequence[Entry], given: str | None = None) -> str:
 
 
 def _own(exchange: Exchange | None, actor: Actor) -> Exchange:
-    if exchange is None or exchange.actor != actor.id:
+    if exchange is None or not owns(actor.id, exchange.actor):
         raise _not_found()
     return exchange
 

@@ -7,6 +7,7 @@ from sqlalchemy import bindparam, or_, update
 
 from palaver.errors import Code, Refused
 from palaver.model import ActorId, ActorKind, ApiKey, KeyId
+from palaver.policy import owns
 from palaver.store.engine.statement import Statement, inserting
 from palaver.store.read import api_keys as stored_keys
 from palaver.store.schema import keys
@@ -76,7 +77,7 @@ class RevokeKey(Command[ApiKey]):
 
     def apply(self, tx: Transaction) -> ApiKey:
         found = stored_keys.get(tx.conn, self.key)
-        if found is None or self.by not in (None, found.actor.id):
+        if found is None or not owns(self.by, found.actor.id):
             raise Refused(Code.NOT_FOUND, "There is no such key. The list of keys shows their ids.")
         _REVOKE.run(tx.conn, tx.now_ms, self.key)
         return stored_keys.get(tx.conn, self.key) or found

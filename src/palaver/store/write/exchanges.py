@@ -27,6 +27,7 @@ from palaver.model import (
     Turn,
     TurnId,
 )
+from palaver.policy import Action, allows, owns, role_of_caller
 from palaver.store.engine.statement import Statement, inserting, updating
 from palaver.store.fingerprints import is_prompt
 from palaver.store.read import rooms as stored_rooms
@@ -267,7 +268,7 @@ class ChangeExchange(Command[Exchange]):
 
     def apply(self, tx: Transaction) -> Exchange:
         exchange = get(tx.conn, self.id)
-        if exchange is None or exchange.actor != self.by:
+        if exchange is None or not owns(self.by, exchange.actor):
             raise not_found()
         if self.metadata is not None:
             _SET_METADATA.run(tx.conn, self.metadata, self.id)
@@ -306,7 +307,7 @@ def _place(
     """Where a request goes on, and whether it is the first that is said there."""
     if command.previous is not None:
         before = get(tx.conn, command.previous)
-        if before is None or before.actor != command.actor:
+        if before is None or not owns(command.actor, before.actor):
             raise not_found()
         room, _ = tx.writable(before.room, command.actor)
         return Place(room=room, before=spans_of(before.answers, before.view)), False
@@ -324,10 +325,11 @@ def _place(
 
 
 def _of_client(tx: Transaction, command: OpenExchange, actor: KnownActor) -> LockedRoom:
-    """The room that an id of the client's means. It is made at first, and again after it was deleted."""
+    """The room that an id of the client's means. It is made at first, and again after it was deleted or lost."""
     known = _CLIENT_ROOM.value(tx.conn, command.actor, command.client)
     seen = None if known is None else stored_rooms.get(tx.conn, known, command.actor)
-    if seen is not None and seen.deleted_ms is None:
+    there = seen is not None and seen.deleted_ms is None
+    if seen is not None and there and allows(Action.WRITE, role_of_caller(seen)):
         return rooms.conversation(tx, seen.id, command.actor)
     room = rooms.make(tx, command.new_room)
     _FORGET_ROOM.run(tx.conn, actor.key, command.client)

@@ -32,6 +32,7 @@ from palaver.model import (
     RoomId,
     Spans,
 )
+from palaver.policy import Action, allows
 from palaver.store.engine.statement import ListStatement, Statement, inserting
 from palaver.store.fingerprints import (
     START,
@@ -329,7 +330,9 @@ def _goes_on(tx: Transaction, met: _Met, actor: ActorId) -> bool:
     for id_, state in _NEWEST.all(tx.conn, met.room):
         if id_ == met.id:
             seen = stored_rooms.get(tx.conn, met.room, actor)
-            return seen is not None and seen.deleted_ms is None
+            if seen is None or seen.deleted_ms is not None:
+                return False
+            return allows(Action.WRITE, seen.role)
         if state not in UNANSWERED:
             break
     return False

@@ -17,7 +17,7 @@ from palaver.model import (
     TitleSource,
     Visibility,
 )
-from palaver.policy import Action, check, role_of_caller, room_not_found
+from palaver.policy import Action, check, is_everyones, role_in, role_of_caller
 from palaver.store.columns import id_bytes
 from palaver.store.engine.statement import Statement, inserting, updating
 from palaver.store.read import rooms as stored_rooms
@@ -61,7 +61,7 @@ _TITLE, _SETTINGS = (
 )
 _SET_SETTINGS = updating(rooms.c.key, "settings")
 _READ = Statement(
-    select(members.c.read_seq).where(
+    select(members.c.role, members.c.read_seq).where(
         members.c.room_key == bindparam("room_key"), members.c.actor_key == bindparam("actor_key")
     ),
     "room_key",
@@ -195,9 +195,10 @@ class MarkRead(RoomCommand[int]):
     def apply(self, tx: Transaction) -> int:
         room = tx.room(self.room)
         actor = tx.actor(self.actor)
-        read_seq = None if actor is None else _READ.value(tx.conn, room.key, actor.key)
-        if actor is None or (read_seq is None and not room.is_open):
-            raise room_not_found()
+        row = None if actor is None else _READ.first(tx.conn, room.key, actor.key)
+        role, read_seq = (None, None) if row is None else row
+        check(Action.READ, None if actor is None else role_in(room.visibility, role))
+        assert actor is not None, "who may read is somebody"
         seq = max(0, min(self.seq, room.seq))
         if read_seq is None:
             _join(tx, room, actor, MemberRole.MEMBER, read_seq=seq)
@@ -305,9 +306,8 @@ def conversation(tx: Transaction, room: RoomId, actor: ActorId) -> LockedRoom:
 
 
 def _check_owner(tx: Transaction, room: LockedRoom, by: KnownActor | None) -> None:
-    if room.is_open and "door" not in _SETTINGS.value(tx.conn, room.key):
-        raise Refused(Code.ROOM_PROTECTED, "a room that is open to everyone has no owner")
-    tx.check(Action.GOVERN, room, by)
+    door = _SETTINGS.value(tx.conn, room.key).get("door") if room.is_open else None
+    tx.check(Action.GOVERN, room, by, everyones=is_everyones(room.visibility, door))
 
 
 def _join(

@@ -198,13 +198,17 @@ class Transaction:
         return locked, found
 
     def check(
-        self, action: Action, room: LockedRoom, by: KnownActor | None, *, own: bool = False
+        self,
+        action: Action,
+        room: LockedRoom,
+        by: KnownActor | None,
+        *,
+        own: bool = False,
+        everyones: bool = False,
     ) -> None:
-        """That an actor may do this in the room. Refused: `room_not_found`, `forbidden`."""
-        if by is None:
-            raise room_not_found()
-        role = role_in(room.visibility, self.role(room, by))
-        check(action, role, own=own)
+        """That an actor may do this in the room. Refused: as `policy.refusal` says."""
+        role = None if by is None else role_in(room.visibility, self.role(room, by))
+        check(action, role, own=own, everyones=everyones)
 
     def log(
         self,

@@ -13,6 +13,7 @@ from palaver.core.api_keys import PREFIX
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor, Scope, Visibility
+from palaver.policy import check_scope
 from palaver.wire.calls import use_of
 from palaver.wire.edge.proxies import host_name, is_direct, is_loopback
 from palaver.wire.edge.rates import Use, take
@@ -31,7 +32,7 @@ async def caller(request: Request, scope: Scope | None = None) -> Actor:
     token, use = _bearer(request), use_of(request.scope)
     if token is not None and token.startswith(PREFIX):
         key = await core.keys.recognise(token)
-        _check(key.scopes, scope, reads=request.method in READING)
+        check_scope(key.scopes, scope, reads=request.method in READING)
         if key.actor.guest and use is not None:  # anyone may make themselves one
             take(request.scope, use)
         return key.actor
@@ -64,14 +65,6 @@ def _bearer(request: Request) -> str | None:
     """The key that was sent, if one was."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None
-
-
-def _check(scopes: frozenset[Scope], scope: Scope | None, *, reads: bool) -> None:
-    good_for = {Scope.ALL, scope, *((Scope.READ,) if reads else ())}
-    if scope is not None and not scopes & good_for:
-        raise Refused(
-            Code.FORBIDDEN, f"This API key is not good for that: it lacks the scope '{scope}'."
-        )
 
 
 def _is_local(request: Request, core: Core) -> bool:

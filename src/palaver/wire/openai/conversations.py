@@ -14,8 +14,8 @@ from starlette.responses import Response
 
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
-from palaver.model import Actor, MemberRole, Message, Room, RoomId, Scope
-from palaver.policy import Action
+from palaver.model import Actor, Message, Room, RoomId, Scope
+from palaver.policy import Action, allows
 from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use, take
 from palaver.wire.openai.auth import caller, visibility_of
@@ -148,7 +148,7 @@ class Conversations:
     async def _made_before(self, me: Actor, made: str) -> Room | None:
         """The conversation that the same request made, if it did."""
         rooms, _ = await self._core.rooms.listing(me, limit=LIMIT_MAX, own=True)
-        own = (room for room in rooms if room.role is MemberRole.OWNER)
+        own = (room for room in rooms if allows(Action.GOVERN, room.role))
         return next((room for room in own if room.settings.get("made") == made), None)
 
     async def _room(self, me: Actor, request: Request) -> Room:

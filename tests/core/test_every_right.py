@@ -1,0 +1,387 @@
+"""The table of rights and what every query and command gives: each kind of actor, role, kind of room and action."""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, field
+from itertools import product
+
+import pytest
+from tests.core.conftest import Running
+
+from palaver import policy
+from palaver.core.answers.tape import ExchangeRequest
+from palaver.core.runtime import Core
+from palaver.errors import Code, Refused
+from palaver.model import (
+    Actor,
+    ActorId,
+    ActorKind,
+    Entry,
+    ExchangeKind,
+    MemberRole,
+    MessageId,
+    Role,
+    RoomId,
+    Status,
+    TitleSource,
+    Turn,
+    TurnId,
+    Visibility,
+)
+from palaver.policy import Action
+from palaver.store import write
+from palaver.store.write.actors import AddActor
+from palaver.store.write.command import Command, RoomCommand
+from palaver.store.write.entries import AddEntries, SetMessageDeleted
+from palaver.store.write.messages import AddMessage
+from palaver.store.write.rooms import (
+    AddMember,
+    ChangeSettings,
+    CreateRoom,
+    MarkRead,
+    RemoveMember,
+    RenameRoom,
+    SetRoomDeleted,
+)
+from palaver.store.write.turns import FinishTurn, OpenTurn, RetryTurn
+
+ROOMS: dict[str, tuple[Visibility, dict[str, str]]] = {
+    "private": (Visibility.PRIVATE, {}),
+    "private conversation": (Visibility.PRIVATE, {"door": "openai"}),
+    "open conversation": (Visibility.OPEN, {"door": "openai"}),
+    "everyone's": (Visibility.OPEN, {}),
+}
+KINDS = ["person", "guest", "agent", "system"]
+ROLES = [*MemberRole, None]
+
+TRIED = {
+    "AddMessage",
+    "AddMessages",  # a run of them
+    "AddEntries",
+    "OpenExchange",
+    "SetMessageDeleted",
+    "RetryTurn",
+    "OpenTurn",
+    "RenameRoom",
+    "ChangeSettings",
+    "SetRoomDeleted",
+    "MarkRead",
+    "AddMember",
+    "RemoveMember",
+}
+ASKS_NOBODY = {
+    "CreateRoom": "a new room is its maker's; one that is there is given as that actor sees it",
+    "FinishTurn": "the fence says who may",
+    "FinishExchange": "the fence says who may",
+    "ChangeExchange": "`owns`, below",
+    "RevokeKey": "`owns`, below",
+    "EndDevice": "looks among the actor's own only: tests/core/test_devices.py",
+    "AddTicket": "of the actor itself",
+    "UseTicket": "the ticket's token says who may",
+    "AddKey": "of the actor itself",
+    "KeysUsed": "the server itself",
+    "AddActor": "the server itself",
+    "RenameActor": "of the actor itself",
+    "SaveAgent": "the operator's program",
+    "SweepGuests": "the server itself",
+    "KeepParts": "the server itself",
+    "ClaimTurns": "the server itself",
+    "RenewLeases": "the server itself",
+    "RenewEpoch": "the operator",
+    "KeepSecret": "the server itself",
+}
+
+
+@dataclass(slots=True)
+class Case:
+    """One room, whoever made it, and one who wants something there. `new` makes ids that nothing has yet."""
+
+    core: Core
+    founder: Actor
+    actor: Actor
+    role: MemberRole | None
+    kind: str
+    room: RoomId
+    turn: Turn
+    theirs: MessageId
+    answer: MessageId
+    own: MessageId | None
+    found: list[str] = field(default_factory=list[str])
+
+    def new(self, prefix: str) -> str:
+        return f"{prefix}_{self.core.clock.new_id()}"
+
+    async def write(self, command: Command[object]) -> object:
+        return await self.core.chat._store.write(command)
+
+    @property
+    def seen(self) -> MemberRole | None:
+        return policy.role_in(ROOMS[self.kind][0], self.role)
+
+    @property
+    def caller(self) -> MemberRole | None:
+        """The role of an API client, to whom somebody else's open room is no conversation."""
+        visibility, settings = ROOMS[self.kind]
+        others = visibility is Visibility.OPEN and "door" in settings
+        return None if others and self.seen is not MemberRole.OWNER else self.seen
+
+    async def expect(
+        self,
+        action: Action,
+        call: Callable[[], Awaitable[object]],
+        *,
+        own: bool = False,
+        caller: bool = False,
+        absent: Code = Code.ROOM_NOT_FOUND,
+    ) -> None:
+        """That a call gives what the table says. `absent`: how it calls what is not there."""
+        if caller and self.seen is None:
+            caller = False
+        role = self.caller if caller else self.seen
+        everyones = policy.is_everyones(ROOMS[self.kind][0], ROOMS[self.kind][1].get("door"))
+        refusal = policy.refusal(action, role, own=own, everyones=everyones)
+        wanted = None if refusal is None else refusal.code
+        if wanted is Code.ROOM_NOT_FOUND:
+            wanted = absent
+        got = None
+        try:
+            await call()
+        except Refused as refused:
+            got = refused.code
+        if got != wanted:
+            self.found.append(f"{inspect.getsource(call).strip()}: {got}, and not {wanted}")
+
+
+async def new_actor(core: Core, kind: str) -> Actor:
+    if kind == "guest":
+        return (await core.identity.new_guest("Guest"))[1]
+    prefix = {"person": "u", "agent": "a", "system": "s"}[kind]
+    id_ = ActorId(f"{prefix}_{core.clock.new_id()}")
+    actor = Actor(id=id_, kind=ActorKind(kind), name=kind.title())
+    return await core.chat._store.write(AddActor(actor=actor, handle=id_))
+
+
+async def new_case(core: Core, kind: str, who: str, role: MemberRole | None) -> Case:
+    """Somebody with this role in a room of this kind, who said something there where it may."""
+    visibility, settings = ROOMS[kind]
+    founder, actor = await new_actor(core, "person"), await new_actor(core, who)
+    store = core.chat._store
+    room = RoomId(f"r_{core.clock.new_id()}")
+    owner = actor if role is MemberRole.OWNER else founder
+    making = CreateRoom(
+        id=room,
+        title="Room",
+        title_source=TitleSource.USER,
+        visibility=visibility,
+        owner=owner.id,
+        agents=(core.assistant,),
+        settings=settings,
+    )
+    await store.write(making)
+    if role is not None and role is not MemberRole.OWNER:
+        await store.write(AddMember(room=room, by=founder.id, actor=actor.id, role=role))
+    if owner is not founder and visibility is Visibility.PRIVATE:
+        member = MemberRole.MEMBER
+        await store.write(AddMember(room=room, by=owner.id, actor=founder.id, role=member))
+
+    async def said(author: Actor) -> MessageId:
+        id_ = MessageId(f"m_{core.clock.new_id()}")
+        await store.write(AddMessage(id=id_, room=room, author=author.id, text="x", cid=None))
+        return id_
+
+    theirs = await said(founder)
+    turn, answer = TurnId(f"t_{core.clock.new_id()}"), MessageId(f"m_{core.clock.new_id()}")
+    opening = OpenTurn(turn=turn, message=answer, room=room, agent=core.assistant)
+    opened = await store.write(opening)
+    ending = FinishTurn(turn=turn, fence=1, status=Status.DONE, text="An answer.", meta={})
+    await store.write(ending)
+    seen = policy.role_in(visibility, role)
+    own = await said(actor) if policy.allows(Action.WRITE, seen) else None
+    return Case(core, founder, actor, role, kind, room, opened, theirs, answer, own)
+
+
+async def reads(case: Case) -> None:
+    core, actor, room = case.core, case.actor, case.room
+    await case.expect(Action.READ, lambda: core.access.room(actor, room))
+    await case.expect(Action.READ, lambda: core.access.conversation(actor, room), caller=True)
+    await case.expect(Action.READ, lambda: core.rooms.get(actor, room))
+    await case.expect(Action.READ, lambda: core.chat.history(actor, room))
+    await case.expect(Action.READ, lambda: core.chat.events(actor, room))
+    await case.expect(Action.READ, lambda: core.chat.spoken(actor, room, limit=1, offset=0))
+    for message in (case.theirs, case.answer):
+        await case.expect(
+            Action.READ,
+            lambda message=message: core.chat.message(actor, message),
+            absent=Code.MESSAGE_NOT_FOUND,
+        )
+    await case.expect(
+        Action.READ,
+        lambda: core.access.turn(actor, case.turn.id),
+        absent=Code.TURN_NOT_FOUND,
+    )
+    with core.chat.reader(actor) as reader:
+        await case.expect(Action.READ, lambda: reader.subscribe(room))
+    for search in (None, "Room"):
+        listed, _ = await core.rooms.listing(actor, limit=200, search=search)
+        is_there = room in [one.id for one in listed]
+        if is_there is not policy.allows(Action.READ, case.seen):
+            case.found.append(f"listing with {search}: {is_there}")
+    owned, _ = await core.rooms.listing(actor, limit=200, own=True)
+    if room in [one.id for one in owned] and not policy.allows(Action.READ, case.seen):
+        case.found.append("the listing of one's own rooms")
+    assert len(owned) == await core.rooms.count_own(actor)
+
+
+async def writes(case: Case) -> None:
+    core, actor, room = case.core, case.actor, case.room
+    said = Entry(role=Role.USER, text="x")
+    asked = ExchangeRequest(
+        kind=ExchangeKind.RESPONSE, entries=(said,), model="m", request={}, room=room
+    )
+    await case.expect(
+        Action.WRITE, lambda: core.chat.send(actor, room, text="x", cid=None, answers=False)
+    )
+    await case.expect(Action.WRITE, lambda: core.chat.typing(actor, room))
+    adding = AddEntries(
+        room=room,
+        author=actor.id,
+        agent=core.assistant,
+        entries=(said,),
+        ids=(MessageId(case.new("m")),),
+    )
+    opening = OpenTurn(
+        turn=TurnId(case.new("t")), message=MessageId(case.new("m")), room=room, agent=actor.id
+    )
+    caller = policy.allows(Action.WRITE, case.seen)  # a reader is told so before
+    await case.expect(Action.WRITE, lambda: case.write(adding), caller=caller)
+    await case.expect(Action.WRITE, lambda: core.exchanges.open(actor, asked), caller=caller)
+    if case.actor.kind is ActorKind.AGENT:
+        await case.expect(Action.WRITE, lambda: case.write(opening))
+
+
+async def takes_back(case: Case) -> None:
+    core, actor = case.core, case.actor
+    absent = Code.MESSAGE_NOT_FOUND
+    deleting = SetMessageDeleted(message=case.theirs, by=actor.id, deleted=True)
+    asking = RetryTurn(message=case.answer, by=actor.id, goes_on=True)
+    await case.expect(Action.TAKE_BACK, lambda: case.write(asking))
+    await case.expect(Action.TAKE_BACK, lambda: core.access.may_stop(actor, case.turn))
+    await case.expect(
+        Action.TAKE_BACK,
+        lambda: core.exchanges.remove(actor, case.theirs),
+        absent=absent,
+    )
+    await case.expect(Action.TAKE_BACK, lambda: case.write(deleting))
+    if case.own is not None:
+        mine = SetMessageDeleted(message=case.own, by=actor.id, deleted=True)
+        await case.expect(Action.TAKE_BACK, lambda: case.write(mine), own=True)
+
+
+async def governs(case: Case) -> None:
+    core, actor, room = case.core, case.actor, case.room
+    somebody = await new_actor(core, "person")
+    by = actor.id
+    naming = RenameRoom(room=room, by=by, title="Mine", source=TitleSource.USER)
+    setting = ChangeSettings(room=room, by=by, settings={"metadata": {}})
+    adding = AddMember(room=room, by=by, actor=somebody.id, role=MemberRole.MEMBER)
+    removing = RemoveMember(room=room, by=by, actor=somebody.id)
+    deleting = SetRoomDeleted(room=room, by=by, deleted=True)
+    restoring = SetRoomDeleted(room=room, by=by, deleted=False)
+    for command in (naming, setting, adding, removing, deleting):
+        await case.expect(Action.GOVERN, lambda command=command: case.write(command))
+    owner = actor if case.role is MemberRole.OWNER else case.founder
+    if ROOMS[case.kind] != (Visibility.OPEN, {}):
+        await case.write(SetRoomDeleted(room=room, by=owner.id, deleted=True))
+        with pytest.raises(Refused) as refused:
+            await core.access.room(actor, room)
+        assert refused.value.code is Code.ROOM_NOT_FOUND
+        listed, _ = await core.rooms.listing(actor, limit=200, deleted=True)
+        may_restore = policy.allows(Action.GOVERN, case.seen)
+        if (room in [one.id for one in listed]) is not may_restore:
+            case.found.append("the listing of what may be restored")
+    await case.expect(Action.GOVERN, lambda: case.write(restoring))
+
+
+@pytest.fixture
+async def core(running: Running, database_url: str) -> AsyncGenerator[Core, None]:
+    async with running(database_url=database_url) as core:
+        yield core
+
+
+@pytest.mark.timeout(300)
+async def test_every_query_and_command_gives_what_the_table_says(core: Core) -> None:
+    wrong: list[str] = []
+    for kind, who, role in product(ROOMS, KINDS, ROLES):
+        if kind == "everyone's" and role is not None:
+            continue  # nobody can be made a member with a role where nobody may govern
+        case = await new_case(core, kind, who, role)
+        for tried in (reads, writes, takes_back, governs):
+            await tried(case)
+        marked = await new_case(core, kind, who, role)
+        marking = MarkRead(room=marked.room, actor=marked.actor.id, seq=1)
+        await marked.expect(Action.READ, lambda marked=marked, one=marking: marked.write(one))
+        wrong += [f"{kind}, {who}, {role}: {what}" for what in (*case.found, *marked.found)]
+    assert not wrong, "\n".join(wrong)
+
+
+async def test_an_exchange_and_a_key_are_their_actors_alone(core: Core) -> None:
+    ada, bo = await new_actor(core, "person"), await new_actor(core, "person")
+    said = Entry(role=Role.USER, text="x")
+    asked = ExchangeRequest(kind=ExchangeKind.RESPONSE, entries=(said,), model="m", request={})
+    exchange = (await core.exchanges.open(ada, asked)).exchange
+    assert exchange is not None
+    await core.rooms.join(ada, exchange.room, bo)
+    _, key = await core.keys.create(name="key", actor=ada)
+    for actor in (bo, ada):
+        calls: list[Awaitable[object]] = [
+            core.exchanges.get(actor, exchange.id),
+            core.exchanges.change(actor, exchange.id, {"a": "b"}),
+            core.exchanges.forget(actor, exchange.id),
+            core.keys.revoke(key.id, actor),
+        ]
+        for call in calls:
+            got = None
+            try:
+                await call
+            except Refused as refused:
+                got = refused.code
+            absent = {Code.EXCHANGE_NOT_FOUND, Code.NOT_FOUND}
+            assert (got is None) is policy.owns(actor.id, ada.id)
+            assert got is None or got in absent
+
+
+async def test_an_api_client_that_has_lost_its_room_goes_on_in_a_new_one(core: Core) -> None:
+    ada, bo = await new_actor(core, "person"), await new_actor(core, "person")
+    said = (Entry(role=Role.USER, text="one"), Entry(role=Role.ASSISTANT, text="two"))
+    asked = ExchangeRequest(
+        kind=ExchangeKind.RESPONSE, entries=said, model="m", request={}, client="mine", whole=True
+    )
+    first = (await core.exchanges.open(ada, asked)).exchange
+    assert first is not None
+    await core.rooms.join(ada, first.room, bo)
+    theirs = ExchangeRequest(
+        kind=ExchangeKind.RESPONSE, entries=said, model="m", request={}, room=first.room, whole=True
+    )
+    joined = (await core.exchanges.open(bo, theirs)).exchange
+    assert joined is not None
+    store = core.chat._store
+    await store.write(RemoveMember(room=first.room, by=ada.id, actor=bo.id))
+    more = (*said, Entry(role=Role.USER, text="three"))
+    again = ExchangeRequest(
+        kind=ExchangeKind.RESPONSE, entries=more, model="m", request={}, whole=True
+    )
+    elsewhere = (await core.exchanges.open(bo, again)).exchange
+    assert elsewhere is not None
+    assert elsewhere.room != first.room
+
+
+def test_every_command_asks_the_table_or_is_known_to_ask_nobody() -> None:
+    found = {
+        name
+        for module in pkgutil.iter_modules(write.__path__, f"{write.__name__}.")
+        for name, one in vars(importlib.import_module(module.name)).items()
+        if isinstance(one, type) and issubclass(one, Command) and one not in {Command, RoomCommand}
+    }
+    assert found == TRIED | ASKS_NOBODY.keys()
