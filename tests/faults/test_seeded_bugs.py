@@ -22,6 +22,7 @@ DAY_SECONDS = 86_400
 LIVES = "core/test_runtime.py::test_nothing_is_lost_doubled_or_reordered_in_any_life"
 READERS = "core/live/test_reader.py::test_every_reader_sees_every_event_once_and_in_order_in_thousands_of_lives"
 RIGHTS = "core/live/test_rights.py"
+TABLE = "core/test_every_right.py::test_every_query_and_command_gives_what_the_table_says"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +190,27 @@ BUGS = [
         'ROOM_DELETED = "room.deleted", AccessChange.TAKEN',
         'ROOM_DELETED = "room.deleted", AccessChange.NONE',
         "core/live/test_hub.py::test_who_may_read_is_asked_again_when_that_may_have_changed",
+    ),
+    Bug(
+        "nobody does what he may not: a command asks for too little",
+        "store/write/entries.py",
+        "tx.check(Action.TAKE_BACK, room, by, own=own)",
+        "tx.check(Action.WRITE, room, by, own=own)",
+        TABLE,
+    ),
+    Bug(
+        "nobody does what he may not: what may be restored is listed for every member",
+        "store/read/rooms.py",
+        "            return [member_is_owner]\n",
+        "            return []\n",
+        TABLE,
+    ),
+    Bug(
+        "nobody does what he may not: an API client writes where no conversation of its own is",
+        "store/write/rooms.py",
+        "    check(Action.WRITE, role_of_caller(found))\n",
+        "",
+        TABLE,
     ),
     Bug(
         "taken away is taken away at once: a reader who was removed reads on",
