@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import httpx2
 from tests.support.upstream import DONE, ScriptedUpstream, chunk, refuse, reply, stream, whole
-from tests.wire.door import Door, open_door
+from tests.wire.door import Door, Live, open_door
 
 RECORD = Path(__file__).parents[1] / "data" / "life.json"
 TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
@@ -114,16 +114,17 @@ async def people(door: Door, told: list[Any]) -> httpx2.AsyncClient:
         await two.ask(t="sub", room=lobby)
         for number, text in enumerate(("good morning", "/long 2", "/fail")):
             told.append([text, await one.say(room, text, f"c-{number}")])
-            told.append(["ev", await one.event("message.created", is_answer)])
+            told.append(["answer", await answer_in(one, room)])
         told.append(["again", await one.say(room, "good morning", "c-0")])
         told.append(["lobby", await two.say(lobby, "hello all", "c-lobby")])
-        told.append(["answer", await two.event("message.created", is_answer)])
+        told.append(["answer", await answer_in(two, lobby)])
         told.append(["read", await one.ask(t="read", room=lobby, seq=1)])
         told.append(["refused", await two.say(room, "may I?", "c-no")])
-    await does(ada, "PATCH", f"/api/rooms/{room}", json={"title": "Plans II"})
-    found = await does(ada, "GET", f"/api/rooms/{room}/messages?limit=50")
-    last = [one for one in found["messages"] if one["role"] == "assistant"][-1]
-    await does(ada, "POST", f"/api/messages/{last['id']}/retry")
+        await does(ada, "PATCH", f"/api/rooms/{room}", json={"title": "Plans II"})
+        found = await does(ada, "GET", f"/api/rooms/{room}/messages?limit=50")
+        last = [one for one in found["messages"] if one["role"] == "assistant"][-1]
+        await does(ada, "POST", f"/api/messages/{last['id']}/retry")
+        told.append(["answer", await answer_in(one, room)])
     await does(ada, "GET", f"/api/rooms/{room}/events?after=2")
     await does(bo, "GET", f"/api/rooms/{room}")
     await does(ada, "DELETE", f"/api/rooms/{room}")
@@ -132,8 +133,11 @@ async def people(door: Door, told: list[Any]) -> httpx2.AsyncClient:
     return ada
 
 
-def is_answer(frame: Any) -> bool:
-    return frame["d"].get("role") == "assistant"
+async def answer_in(live: Live, room: str) -> Any:
+    """The next answer of a room, once it is stored: what comes after it comes after it in every life."""
+    return await live.event(
+        "message.created", lambda one: one["room"] == room and one["d"]["role"] == "assistant"
+    )
 
 
 async def programs(door: Door, models: ScriptedUpstream, told: list[Any]) -> None:
