@@ -193,7 +193,7 @@ async def classic(door: Door, told: list[Any]) -> None:
 
 
 def rows_of(file: Path) -> dict[str, Any]:
-    """Each row of each table, in the order in which it was written."""
+    """Each row of each table in the order in which it was written, in a room by its number."""
     with closing(sqlite3.connect(file)) as db:
         names = [
             name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type='table'")
@@ -202,8 +202,9 @@ def rows_of(file: Path) -> dict[str, Any]:
         for name in sorted(names):
             if name in UNTOLD or name.startswith("sqlite_"):
                 continue
-            rows = db.execute(f"SELECT * FROM {name}")
-            columns = [one[0] for one in rows.description]
+            columns = [row[1] for row in db.execute(f"PRAGMA table_info({name})")]
+            by_room = " ORDER BY room_key, seq" if {"room_key", "seq"} <= set(columns) else ""
+            rows = db.execute(f"SELECT * FROM {name}{by_room}")
             found[name] = [dict(zip(columns, map(parsed, row), strict=True)) for row in rows]
     return found
 
