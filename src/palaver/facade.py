@@ -55,7 +55,7 @@ from palaver.model import (
     RoomId,
 )
 from palaver.policy import Action, allows
-from palaver.providers.base import Provider
+from palaver.providers.base import Provider, TextPiece
 from palaver.settings import Settings, in_memory, settings_from, sqlite_file
 from palaver.store.engine.executors import InlineLanes
 
@@ -245,8 +245,8 @@ class Room:
         if agent.kind is not ActorKind.AGENT:
             raise Refused(Code.BAD_REQUEST, "People speak with `room.say(person, …)`.")
         await self.add(agent)
-        async with self._core.turns.external(self.id, agent) as screen:
-            yield Answer(screen, self._core.settings.answer_chars_max)
+        async with self._core.turns.external(self.id, agent) as recorder:
+            yield Answer(recorder, self._core.settings.answer_chars_max)
 
     async def add(self, actor: Actor) -> None:
         """Makes a person or an agent a member of the room; one that is a member stays it."""
@@ -338,25 +338,25 @@ class Room:
 class Answer:
     """An answer that is being written."""
 
-    def __init__(self, screen: Recorder, chars_max: int) -> None:
-        self._screen = screen
+    def __init__(self, recorder: Recorder, chars_max: int) -> None:
+        self._recorder = recorder
         self._chars_max = chars_max
         self._chars = 0
 
     @property
     def id(self) -> MessageId:
         """The id that the message will have; followers see it as `Opened.stream.message` at once."""
-        return self._screen.turn.message
+        return self._recorder.turn.message
 
     @property
     def text(self) -> str:
         """What was written so far."""
-        return self._screen.text
+        return self._recorder.text
 
     @property
     def message(self) -> Message | None:
         """The stored message, once the block has ended."""
-        return self._screen.message
+        return self._recorder.message
 
     def write(self, text: str) -> None:
         """Adds a piece. Waits for nothing. Refused: `invalid_unicode`, `answer_too_long` (a setting)."""
@@ -367,7 +367,7 @@ class Answer:
                 Code.ANSWER_TOO_LONG, f"An answer has at most {self._chars_max:,} characters."
             )
         self._chars += len(text)
-        self._screen.show(text)
+        self._recorder.take(TextPiece(text))
 
     def record(
         self,
@@ -382,7 +382,7 @@ class Answer:
         What is None stays as it is. Refused: `bad_request` (a text over 1,000 characters, a number below 0) and what a
         message's text is refused for.
         """
-        meta = self._screen.meta
+        meta = self._recorder.meta
         usage = {"input": input_tokens, "output": output_tokens}
         usage = {name: tokens for name, tokens in usage.items() if tokens is not None}
         if any(not 0 <= tokens <= TOKENS_MAX for tokens in usage.values()):
@@ -399,7 +399,7 @@ class Answer:
         Refused: as `record`.
         """
         error = {"code": _noted(code), "temporary": temporary}
-        self._screen.meta["error"] = error | ({"detail": _noted(detail)} if detail else {})
+        self._recorder.meta["error"] = error | ({"detail": _noted(detail)} if detail else {})
 
 
 async def _lived(reader: Reader, room: RoomId) -> AsyncIterator[Happening]:

@@ -263,6 +263,11 @@ class Event:
     data: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
 
 
+def answer_id(first: MessageId, place: int) -> MessageId:
+    """The id of the message at a place of an answer whose first message is `first`: known before it is stored."""
+    return MessageId(f"m_{int.from_bytes(bytes.fromhex(first[2:])) + place:032x}")
+
+
 class TurnState(StrEnum):
     """A turn is open until its one message is stored."""
 

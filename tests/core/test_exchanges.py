@@ -11,7 +11,7 @@ from tests.core.conftest import Running as Opens, Script, Sleeper
 from palaver.core import runtime, upkeep
 from palaver.core.answers.outcome import interrupted
 from palaver.core.answers.pieces import record_of
-from palaver.core.answers.tape import ExchangeRequest, LiveExchange
+from palaver.core.answers.tape import ExchangeRequest, LiveAnswer
 from palaver.core.exchanges import Exchanges
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused, Unavailable
@@ -90,7 +90,7 @@ class Client:
     def exchanges(self) -> Exchanges:
         return self.core.exchanges
 
-    async def asks(self, asked: ExchangeRequest, answer: Answer) -> LiveExchange:
+    async def asks(self, asked: ExchangeRequest, answer: Answer) -> LiveAnswer:
         async def ask() -> Answer:
             return answer
 

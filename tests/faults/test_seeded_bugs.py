@@ -105,10 +105,10 @@ BUGS = [
     ),
     Bug(
         "what was seen survives: a dead process's answer is thrown away",
-        "core/answers/engine.py",
-        "ending(turn, Status.INTERRUPTED, left.text, left.reasoning, meta)",
-        "ending(turn, Status.INTERRUPTED, '', '', meta)",
-        "core/answers/test_engine.py::test_what_a_dead_process_had_shown_comes_back_as_interrupted",
+        "core/answers/recovery.py",
+        "interrupted(exchange or turn, turn.fence, pieces)",
+        "interrupted(exchange or turn, turn.fence, ())",
+        "core/answers/test_recovery.py::test_what_a_dead_process_had_shown_comes_back_as_interrupted",
     ),
     Bug(
         "one order: a seq is left out",
@@ -243,10 +243,10 @@ BUGS = [
     ),
     Bug(
         "a failure is a code: it is stored as text",
-        "core/answers/engine.py",
-        "        return ending(run.turn, status, screen.text, screen.reasoning, meta)\n",
-        "        text = screen.text + ('' if error is None else error.detail)\n"
-        "        return ending(run.turn, status, text, screen.reasoning, meta)\n",
+        "core/answers/outcome.py",
+        "    own = outcome.own.entries if outcome.own is not None else ()\n",
+        "    own = outcome.own.entries if outcome.own is not None else ()\n"
+        "    running.answer._word('t', '' if error is None else error.detail, 0)\n",
         "core/answers/test_engine.py::test_a_providers_failure_is_a_status_with_a_code_and_never_text",
     ),
     Bug(
@@ -273,9 +273,9 @@ BUGS = [
     ),
     Bug(
         "an API answer's end is told once it is stored: it is told before",
-        "core/exchanges.py",
-        "if ended or (screen is not None and not screen.leased()):",
-        "if screen is not None and not screen.leased():",
+        "core/answers/engine.py",
+        "if ended or (recorder is not None and not recorder.leased()):",
+        "if recorder is not None and not recorder.leased():",
         "core/test_exchanges.py::test_the_end_is_told_only_once_the_answer_is_stored",
     ),
     Bug(

@@ -1,32 +1,25 @@
 """Exchanges: what the clients of the OpenAI-compatible API ask, and what they get.
 
-Theory of operation. `open` stores what is new of a request, and its turn, in one transaction; `run` passes the call on
-as a task of the server, owned by no connection. What comes is written to the journal, shown to the room's live readers,
-and put on a tape that the client's connection reads, from its beginning or from where it was. The last of it is held
-back until the answer is stored. A client that goes away changes nothing, unless the settings say so; a server that dies
-leaves the journal, from which the answer is stored as `interrupted`.
+Theory of operation. `open` stores what is new of a request, and its turn, in one transaction; `run` gives the call on
+to the engine, which records its answer as any other. What comes is put on a tape that the client's connection reads,
+from its beginning or from where it was. A client that goes away changes nothing, unless the settings say so.
 
 It knows nothing of the API's JSON: a wire makes entries of requests, and answers of tapes and messages.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing, suppress
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from hashlib import blake2b
-
-import structlog
 
 from palaver.clock import Clock
 from palaver.core import validation
 from palaver.core.access import Access
-from palaver.core.answers.engine import Engine, RunningTurn
-from palaver.core.answers.outcome import failure_of, finishing, interrupted, too_long
-from palaver.core.answers.pieces import AnswerBuilder, pieces_in, pieces_of
-from palaver.core.answers.recorder import Recorder
-from palaver.core.answers.tape import ExchangeRequest, LiveExchange, told_already
+from palaver.core.answers.engine import Ask, Close, Engine
+from palaver.core.answers.pieces import pieces_of
+from palaver.core.answers.tape import ExchangeRequest, LiveAnswer, told_already
 from palaver.core.spool.exchanges import ExchangeSpool
-from palaver.errors import Code, ProviderError, Refused, Unavailable
+from palaver.errors import Code, Refused, Unavailable
 from palaver.model import (
     NO_DATA,
     Actor,
@@ -47,25 +40,17 @@ from palaver.model import (
     TurnState,
 )
 from palaver.policy import owns
-from palaver.providers.base import Piece, ReasoningPiece, TextPiece
-from palaver.providers.call import Call, Chunk
+from palaver.providers.base import Piece
+from palaver.providers.call import Call
 from palaver.settings import Settings
-from palaver.store.journal import Partial
 from palaver.store.read import exchanges
 from palaver.store.store import Store
 from palaver.store.write.entries import AddEntries, SetMessageDeleted
-from palaver.store.write.exchanges import ChangeExchange, FinishExchange, OpenExchange
+from palaver.store.write.exchanges import ChangeExchange, OpenExchange
 from palaver.store.write.rooms import CreateRoom
 
 DOOR = "openai"
 TITLE_CHARS_MAX = 80
-TAKEN_OVER = "Another server took this answer over while this one slept; what it stored is kept."
-
-Records = Sequence[tuple[bytes, bytes]]
-Ask = Callable[[], Awaitable[Call]]
-Close = Callable[[], Awaitable[None]]
-
-log = structlog.stdlib.get_logger()
 
 
 class Exchanges:
@@ -91,12 +76,11 @@ class Exchanges:
         self._clock = clock
         self._tasks = tasks
         self._assistant = assistant
-        self._running: dict[ExchangeId, LiveExchange] = {}
-        turns.recovers = self._recovered
+        self._running: dict[ExchangeId, LiveAnswer] = {}
 
     # asking
 
-    async def open(self, actor: Actor, asked: ExchangeRequest) -> LiveExchange:
+    async def open(self, actor: Actor, asked: ExchangeRequest) -> LiveAnswer:
         """Stores what is new of a request, and opens its turn. Refused: as `OpenExchange` says."""
         command = self._opening(actor, asked)
         try:
@@ -110,7 +94,7 @@ class Exchanges:
             running = self._running.get(exchange.id) or told_already(exchange)
             running.dup = True
             return running
-        running = LiveExchange(exchange, opened.turn)
+        running = LiveAnswer(opened.turn, exchange)
         if asked.kind is ExchangeKind.RESPONSE:
             running.context = await self.messages(exchange, answers=False)
         if opened.untitled and asked.room is not None:
@@ -119,7 +103,7 @@ class Exchanges:
         self._running[exchange.id] = running
         return running
 
-    async def begin(self, actor: Actor, asked: ExchangeRequest, ask: Ask) -> LiveExchange:
+    async def begin(self, actor: Actor, asked: ExchangeRequest, ask: Ask) -> LiveAnswer:
         """`open` and `run`, with the call on its way while the request is stored."""
         call = self._tasks.create_task(_quietly(ask))
         try:
@@ -133,30 +117,35 @@ class Exchanges:
         else:
 
             async def asked_already() -> Call:
-                return _unwrapped(await call)
+                found = await call
+                if isinstance(found, Exception):
+                    raise found
+                return found
 
             self.run(running, asked_already, close=lambda: _undone(call))
         return running
 
-    def run(self, running: LiveExchange, ask: Ask, *, close: Close | None = None) -> None:
+    def run(self, running: LiveAnswer, ask: Ask, *, close: Close | None = None) -> None:
         """Passes the call on, as a task of the server. `close` ends a call that was made before, heard or not."""
-        guarded = self._guarded(running, ask, close)
-        running.task = self._tasks.create_task(guarded, name="exchange")
+        self._turns.run(running, ask, close=close)
+        if running.exchange is not None and running.task is not None:
+            id_ = running.exchange.id
+            running.task.add_done_callback(lambda _: self._running.pop(id_))
 
-    def unstored(self, ask: Ask, *, close: Close | None = None) -> LiveExchange:
+    def unstored(self, ask: Ask, *, close: Close | None = None) -> LiveAnswer:
         """A call of which nothing is kept; it ends with its client."""
-        running = LiveExchange(None, None)
+        running = LiveAnswer(None)
         self.run(running, ask, close=close)
         return running
 
-    def left(self, running: LiveExchange) -> None:
+    def left(self, running: LiveAnswer) -> None:
         """The client of an exchange has gone."""
         if not running.over and (running.exchange is None or not self._settings.openai_finish):
-            running.cancel()
+            running.stop()
 
     # what there is
 
-    def running(self, exchange: ExchangeId) -> LiveExchange | None:
+    def running(self, exchange: ExchangeId) -> LiveAnswer | None:
         """The exchange, while its answer comes to this process."""
         return self._running.get(exchange)
 
@@ -224,7 +213,7 @@ class Exchanges:
         found = await self.get(actor, exchange)
         running = self._running.get(exchange)
         if running is not None:
-            running.cancel()
+            running.stop()
             await running.end()
         elif found.state is ExchangeState.RUNNING:
             self._turns.stop_elsewhere(found.turn)
@@ -295,7 +284,7 @@ class Exchanges:
         accepts = self._settings.when_db_down == "accept"
         return asked.kind is ExchangeKind.CHAT and asked.whole and accepts
 
-    async def _accepted(self, command: OpenExchange) -> LiveExchange:
+    async def _accepted(self, command: OpenExchange) -> LiveAnswer:
         """A request that is kept until the database is back. Where it will stand is decided then."""
         await self._held.accept(command)
         room = command.room or command.new_room.id
@@ -312,7 +301,7 @@ class Exchanges:
             fence=1,
             external=True,
         )
-        running = LiveExchange(exchange, turn)
+        running = LiveAnswer(turn, exchange)
         running.held = True
         self._running[exchange.id] = running
         return running
@@ -331,138 +320,6 @@ class Exchanges:
             agents=(asked.agent or self._assistant,),
             settings={"door": DOOR, **asked.about},
         )
-
-    async def _guarded(self, running: LiveExchange, ask: Ask, close: Close | None) -> None:
-        try:
-            await self._pump(running, ask)
-        except Exception:
-            log.exception("exchange.crashed")
-        finally:
-            running.close()
-            if close is not None:
-                await close()
-
-    async def _pump(self, running: LiveExchange, ask: Ask) -> None:
-        """Takes what comes to its end, and stores it."""
-        gather, turn = AnswerBuilder(), running.turn
-        journal = self._held.journal if running.held else None
-        screen = None if turn is None else self._turns.screen(turn, journal)
-        task = asyncio.current_task()
-        assert task is not None
-        run = None if turn is None else self._turns.adopt(turn, task)
-        last: list[Chunk] = []
-        began = self._clock.monotonic()
-        try:
-            async with self._turns.places, asyncio.timeout(self._settings.answer_seconds_max):
-                call = await ask()
-                try:
-                    running.outcome = call.outcome
-                    running.began(call)
-                    await self._pass(call, running, gather, screen, last)
-                finally:
-                    await call.close()
-                    self._turns.count(call.outcome.error)
-        except asyncio.CancelledError:
-            if not running.cancelled and (run is None or run.end is None):
-                raise
-            task.uncancel()
-        except Exception as failure:  # noqa: BLE001  logged where nobody expects it
-            running.error = failure_of(failure, "exchange.failed")
-        finally:
-            if screen is not None and run is not None and running.exchange is not None:
-                ms = round((self._clock.monotonic() - began) * 1000)
-                await self._end(running, run, screen, gather, ms)
-                if running.ended is None and running.error is None:
-                    running.error = ProviderError(Code.PROVIDER_CUT, TAKEN_OVER)
-                    last.clear()
-            for told in last:
-                running.tell(told)
-
-    async def _pass(
-        self,
-        call: Call,
-        running: LiveExchange,
-        gather: AnswerBuilder,
-        screen: Recorder | None,
-        last: list[Chunk],
-    ) -> None:
-        ended = False
-        async with aclosing(call.told()) as telling:
-            async for told in telling:
-                for piece in told.pieces:
-                    gather.take(piece)
-                    if screen is not None:
-                        screen.take(piece)
-                if gather.chars > self._settings.answer_chars_max:
-                    raise too_long()
-                last.append(told)
-                ended = ended or told.last
-                if ended or (screen is not None and not screen.leased()):
-                    continue  # until it is stored, or the turn is this process's again
-                first = [running.tell(each) for each in last]
-                last.clear()
-                if first[0]:
-                    await asyncio.sleep(0)  # nobody waits for the first word until the next is read
-
-    async def _end(
-        self,
-        running: LiveExchange,
-        run: RunningTurn,
-        screen: Recorder,
-        gather: AnswerBuilder,
-        ms: int,
-    ) -> None:
-        """Stores what came, whatever it is."""
-        exchange = running.exchange
-        assert exchange is not None
-        stored = False
-        try:
-            command = finishing(running, run.turn.fence, run.end, gather, ms)
-            running.ended = await self._stored(running, command)
-            stored = running.ended is not None and not running.held  # which ends its own journal
-        finally:
-            self._turns.close(screen, stored=stored)
-            self._turns.release(run)
-            del self._running[exchange.id]
-
-    async def _stored(self, running: LiveExchange, command: FinishExchange) -> Exchange | None:
-        """Stores the end; where the database is away, keeps it, so that the client need not wait."""
-        exchange = running.exchange
-        assert exchange is not None
-        try:
-            if not running.held:
-                return await self._store.write(command)
-        except Unavailable as failure:
-            if not failure.database_away:
-                raise
-        try:
-            await self._held.finish(command)
-        except Unavailable as failure:
-            if not running.held:
-                return await self._turns.until_stored(exchange.turn, command)
-            running.error = ProviderError(failure.code, failure.detail)
-            return None
-        return replace(
-            exchange,
-            name=command.name,
-            state=command.state,
-            ended_ms=self._clock.now_ms(),
-            response=command.response,
-        )
-
-    async def _recovered(self, turn: Turn, left: Partial, records: Records) -> bool:
-        """What a dead process had passed on of an answer; see `engine.Recovers`."""
-        exchange = await self._store.read(exchanges.of_turn, turn.id)
-        if exchange is None:
-            return False
-        if self._held.holds(exchange.id):
-            return True  # its end is about to be stored
-        pieces = pieces_in(records)
-        if not pieces:  # it ran on another host
-            pieces = [ReasoningPiece(left.reasoning), TextPiece(left.text)]
-        await self._turns.until_stored(turn.id, interrupted(exchange, turn.fence, pieces))
-        log.info("exchange.recovered", exchange=exchange.id, room=exchange.room)
-        return True
 
 
 def _title(entries: Sequence[Entry], given: str | None = None) -> str:
@@ -484,27 +341,18 @@ def _not_found() -> Refused:
     return Refused(Code.EXCHANGE_NOT_FOUND, "There is no such completion or response.")
 
 
-async def _quietly(ask: Ask) -> Call | ProviderError:
+async def _quietly(ask: Ask) -> Call | Exception:
     """A task's own failure would end all of the server's tasks."""
     try:
         return await ask()
-    except ProviderError as failure:
+    except Exception as failure:  # noqa: BLE001  raised again by who awaits the answer
         return failure
-    except Exception:
-        log.exception("exchange.failed")
-        return ProviderError(Code.INTERNAL, "Something went wrong inside the server.")
 
 
-def _unwrapped(result: Call | ProviderError) -> Call:
-    if isinstance(result, ProviderError):
-        raise result
-    return result
-
-
-async def _undone(call: asyncio.Task[Call | ProviderError]) -> None:
+async def _undone(call: asyncio.Task[Call | Exception]) -> None:
     """Ends a call that nobody will hear."""
     call.cancel()
     with suppress(asyncio.CancelledError):
         result = await call
-        if not isinstance(result, ProviderError):
+        if not isinstance(result, Exception):
             await result.close()

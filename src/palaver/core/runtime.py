@@ -9,6 +9,7 @@ from typing import Literal
 from palaver.clock import Clock, SystemClock
 from palaver.core.access import Access
 from palaver.core.answers.engine import Engine
+from palaver.core.answers.recovery import Recovery
 from palaver.core.api_keys import Keys
 from palaver.core.devices import Devices
 from palaver.core.exchanges import Exchanges
@@ -23,7 +24,7 @@ from palaver.core.rooms import LOBBY, Rooms, lobby_of
 from palaver.core.spool.exchanges import ExchangeSpool
 from palaver.core.spool.messages import MessageSpool
 from palaver.core.spool.spool import Means
-from palaver.core.upkeep import JournalSync, Pulse, TakeOver
+from palaver.core.upkeep import JournalSync, Pulse
 from palaver.providers.base import Provider
 from palaver.settings import Settings
 from palaver.store.engine.base import Database
@@ -50,19 +51,6 @@ class Core:
         self.keys = Keys(store, settings, clock)
         self.devices = Devices(store, hub, settings, clock)
         self.rooms = Rooms(store, self.access, settings, clock, on.assistant)
-        self.turns = Engine(
-            store=store,
-            hub=hub,
-            outbox=on.outbox,
-            history=on.history,
-            journal=journal,
-            access=self.access,
-            provider=on.providers.current,
-            settings=settings,
-            clock=clock,
-            tasks=tasks,
-        )
-        self.models = ModelServer(on.providers, clock, self.turns.counting)
         means = partial(
             Means,
             store=store,
@@ -73,6 +61,20 @@ class Core:
             away=partial(hub.database_is, up=False),
         )
         self.held = ExchangeSpool(**means(directory=journals / "exchanges"))
+        self.turns = Engine(
+            store=store,
+            hub=hub,
+            outbox=on.outbox,
+            journal=journal,
+            spool=self.held,
+            access=self.access,
+            provider=on.providers.current,
+            settings=settings,
+            clock=clock,
+            tasks=tasks,
+        )
+        self.models = ModelServer(on.providers, clock, self.turns.counting)
+        self.recovery = Recovery(store, on.history, hub, journal, self.turns, self.held, clock)
         drafts = means(directory=journals / "drafts")
         self.drafts = MessageSpool(hub, partial(said, self.turns), **drafts)
         self.chat = Chat(store, hub, self.access, self.turns, self.drafts, settings, clock)
@@ -97,10 +99,10 @@ class Core:
         parts: list[Part] = [
             JournalSync(journal, on.lane),
             self.held,  # what it has is stored before its turns are claimed
-            TakeOver(self.turns),
+            self.recovery,
             self.drafts,
             on.history,
-            Pulse(store, on.hub, self.turns, spools, self.recover),
+            Pulse(store, on.hub, self.turns, self.recovery, spools, self.recover),
             self.keys,
             Every(SWEEP_SECONDS, self._sweep),
         ]

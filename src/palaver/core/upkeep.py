@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from palaver.core.answers.engine import Engine
+from palaver.core.answers.recovery import Recovery
 from palaver.core.live.hub import Hub
 from palaver.core.part import Part
 from palaver.core.rooms import LOBBY
@@ -34,6 +35,7 @@ class Pulse(Part):
     store: Store
     hub: Hub
     turns: Engine
+    recovery: Recovery
     spools: Sequence[Spool[Any]]
     take_over: Callable[[], Awaitable[None]]
 
@@ -47,23 +49,12 @@ class Pulse(Part):
                     if self.turns.running:
                         await self.turns.renew()
                     await self.take_over()
-                await self.turns.see_to_unbegun()
+                await self.recovery.see_to_unbegun()
                 up = not any(spool.depth for spool in self.spools)
             except Unavailable as failure:
                 log.warning("database.away", code=failure.code)
                 up = False
             self.hub.database_is(up=up)
-
-
-@dataclass(frozen=True, slots=True)
-class TakeOver(Part):
-    """Takes over the turns of dead processes."""
-
-    turns: Engine
-
-    async def recover(self, *, aside: bool = False) -> None:
-        """See `Engine.recover`."""
-        await self.turns.recover(aside=aside)
 
 
 @dataclass(frozen=True, slots=True)

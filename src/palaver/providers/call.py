@@ -44,13 +44,16 @@ class CallResult:
     `envelope` is the whole answer in the words of its API, and `kept` the same without what its pieces hold; nobody
     but a door of that API reads either. `whole`: every choice that began has ended. `told`: the error, or what cannot
     be read, is in the bytes themselves, and they are all that the server had to say. `own` is there from the beginning
-    where the answer is told in another API. `id` is the server's own id of the answer.
+    where the answer is told in another API. `id` is the server's own id of the answer; `provider` and `model` are known
+    where nobody but us asked.
     """
 
     whole: bool = False
     envelope: dict[str, Any] = field(default_factory=dict[str, Any])
     kept: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
     id: str | None = None
+    provider: str | None = None
+    model: str | None = None
     usage: Usage | None = None
     finish: str | None = None
     error: ProviderError | None = None

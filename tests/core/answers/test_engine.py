@@ -10,18 +10,15 @@ from tests.core.conftest import Running, Script, Sleeper
 from tests.support.simulation import SimulatedClock, simulate
 
 from palaver.core import runtime, upkeep
-from palaver.core.answers.pieces import record_of
 from palaver.core.live.items import Delta, Happened, Opened
 from palaver.core.live.reader import Reader
 from palaver.core.messages import Sent
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused
-from palaver.model import Actor, Message, MessageId, Room, Status, TurnId
-from palaver.providers.base import BesidePiece
+from palaver.model import Actor, Message, Room, Status, TurnId
+from palaver.providers.base import TextPiece
 from palaver.settings import Settings
 from palaver.store.engine.executors import InlineLanes
-from palaver.store.journal import Journal
-from palaver.store.write.messages import AddMessage
 
 
 async def room_of(core: Core) -> tuple[Actor, Room]:
@@ -40,19 +37,6 @@ async def until_text(reader: Reader, text: str) -> None:
         for item in await reader.next():
             if isinstance(item, Delta):
                 seen += item.text
-
-
-async def first_answer(core: Core, actor: Actor, room: Room) -> Message:
-    """Reads along from the first event until there is an answer."""
-    with core.chat.reader(actor) as reader:
-        joined = await reader.subscribe(room.id, 0)
-        reader.start(room.id)
-        events = list(joined.events)
-        while True:
-            for event in events:
-                if event.message is not None and event.actor == core.assistant:
-                    return event.message
-            events = [item.event for item in await reader.next() if isinstance(item, Happened)]
 
 
 async def answers(core: Core, actor: Actor, room: Room) -> list[Message]:
@@ -247,51 +231,6 @@ async def test_a_stopping_server_keeps_what_came_as_interrupted(
     assert (answer.text, answer.status) == ("not yet whole", Status.INTERRUPTED)
 
 
-async def test_what_a_dead_process_had_shown_comes_back_as_interrupted(
-    running: Running, script: Script, tmp_path: Path
-) -> None:
-    async with running() as core:
-        actor, room = await room_of(core)
-        sent = await ask(core, actor, room)
-        await script.requests.get()
-        turn = sent.turns[0]
-        dead = Journal(tmp_path / "journal" / "streams", "dead")
-        dead.piece(turn.id, "seen by ", "thought")
-        dead.piece(turn.id, "somebody")
-        record = record_of(BesidePiece({"details": ["a"]}, "here m"))
-        assert record is not None
-        dead.keep(turn.id, *record)
-        for task in asyncio.all_tasks():  # as kill -9: the turn ends without a word
-            if task.get_name() == f"turn {turn.id}":
-                task.cancel()
-    dead.close()
-    async with running() as core:
-        answer = await first_answer(core, actor, room)
-    assert (answer.text, answer.status) == ("seen by somebody", Status.INTERRUPTED)
-    assert answer.meta["reasoning"] == "thought"
-    assert answer.meta["beside"] == {"origin": "here m", "message": {"details": ["a"]}}
-    assert answer.id == turn.message
-    assert not list((tmp_path / "journal" / "streams").glob("dead*")), (
-        "what is stored need not be journaled"
-    )
-
-
-async def test_a_turn_that_nothing_was_received_for_runs_again(
-    running: Running, script: Script
-) -> None:
-    async with running() as core:
-        actor, room = await room_of(core)
-        sent = await ask(core, actor, room)
-        await script.requests.get()
-        for task in asyncio.all_tasks():
-            if task.get_name() == f"turn {sent.turns[0].id}":
-                task.cancel()
-    async with running() as core:
-        script.say("second life", None)
-        [answer] = await answers(core, actor, room)
-    assert (answer.text, answer.id) == ("second life", sent.turns[0].message)
-
-
 async def test_an_endless_answer_is_cut_and_kept(running: Running, script: Script) -> None:
     async with running(answer_chars_max=10) as core:
         actor, room = await room_of(core)
@@ -367,8 +306,8 @@ async def test_a_program_writes_an_answer_itself(core: Core) -> None:
     agent = (await core.identity.agent("helper", "Helper")).actor
     await core.rooms.join(actor, room.id, agent)
     async with core.turns.external(room.id, agent) as answer:
-        answer.show("by ")
-        answer.show("hand")
+        answer.take(TextPiece("by "))
+        answer.take(TextPiece("hand"))
     assert answer.message is not None
     assert (answer.message.text, answer.message.status) == ("by hand", Status.DONE)
     with pytest.raises(ZeroDivisionError):
@@ -379,32 +318,8 @@ async def test_a_program_writes_an_answer_itself(core: Core) -> None:
 
 async def half_an_answer(core: Core, room: Room, agent: Actor) -> None:
     async with core.turns.external(room.id, agent) as answer:
-        answer.show("half")
+        answer.take(TextPiece("half"))
         raise ZeroDivisionError
-
-
-async def test_a_turn_that_nobody_began_is_begun(
-    running: Running, script: Script, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As after a commit whose end was unclear: the turn is there, and is this process's own."""
-    monkeypatch.setattr(upkeep, "PULSE_SECONDS", 3_600)  # which would see to it by itself
-    async with running() as core:
-        actor, room = await room_of(core)
-        added = await core.turns._store.write(
-            AddMessage(
-                id=MessageId(f"m_{core.clock.new_id()}"),
-                room=room.id,
-                author=actor.id,
-                text="hi",
-                answers=True,
-            )
-        )
-        script.say("late", None)
-        await core.turns.see_to_unbegun()
-        assert core.turns.running == 0, "it may be about to begin"
-        await core.turns.see_to_unbegun()
-        [answer] = await answers(core, actor, room)
-    assert (answer.text, answer.id) == ("late", added.turns[0].message)
 
 
 @pytest.mark.postgres

@@ -13,7 +13,7 @@ from tests.core.test_exchanges import Answer, Client, assistant, chat, user
 
 from palaver.clock import SystemClock
 from palaver.core.answers.pieces import record_of
-from palaver.core.answers.tape import LiveExchange
+from palaver.core.answers.tape import LiveAnswer
 from palaver.core.rollback import History
 from palaver.core.runtime import Core
 from palaver.core.spool.exchanges import ExchangeSpool
@@ -32,7 +32,7 @@ async def client_of(core: Core) -> Client:
     return Client(core, actor)
 
 
-async def answered(running: LiveExchange) -> str:
+async def answered(running: LiveAnswer) -> str:
     """What the client is told, to the end."""
     told = [told async for told in running.follow()]
     assert told[-1].last, "it was told the end"
@@ -41,7 +41,7 @@ async def answered(running: LiveExchange) -> str:
     )
 
 
-async def stored(client: Client, running: LiveExchange) -> list[str]:
+async def stored(client: Client, running: LiveAnswer) -> list[str]:
     """The texts of the exchange's room, once it is stored."""
     assert running.exchange is not None
     async with asyncio.timeout(90):

@@ -26,9 +26,9 @@ from palaver.model import (
 )
 from palaver.store.read import exchanges, messages, rooms, turns
 from palaver.store.write.entries import AddEntries, SetMessageDeleted
-from palaver.store.write.exchanges import ChangeExchange, FinishExchange, Opened, OpenExchange
+from palaver.store.write.exchanges import ChangeExchange, ExchangeEnd, Opened, OpenExchange
 from palaver.store.write.rooms import ChangeSettings, CreateRoom, RenameRoom, SetRoomDeleted
-from palaver.store.write.turns import ClaimTurns, OpenTurn
+from palaver.store.write.turns import ClaimTurns, FinishTurn, OpenTurn
 
 HI = Entry(role=Role.USER, text="hi \0 \U0001f600")
 HELLO = Entry(role=Role.ASSISTANT, text="Hello")
@@ -72,16 +72,13 @@ def asking(
     return replace(command, **more)
 
 
-def answering(world: World, opened: Opened, *entries: Entry, **more: Any) -> FinishExchange:
-    command = FinishExchange(
-        id=opened.exchange.id,
+def answering(opened: Opened, *entries: Entry, **more: Any) -> FinishTurn:
+    command = FinishTurn(
+        turn=opened.exchange.turn,
         fence=1,
-        state=ExchangeState.COMPLETED,
         status=Status.DONE,
         entries=entries,
-        ids=ids(world, len(entries) - 1),
-        name="chatcmpl-1",
-        response={"ms": 1},
+        exchange=ExchangeEnd(opened.exchange.id, ExchangeState.COMPLETED, "chatcmpl-1", {"ms": 1}),
     )
     return replace(command, **more)
 
@@ -109,8 +106,10 @@ async def test_an_exchange_is_stored_with_its_request_and_its_answer(
     assert (opened.exchange.state, opened.exchange.view) == (ExchangeState.RUNNING, ((2, 2),))
     assert opened.turn is not None
     assert opened.turn.external
-    finish = answering(world, opened, HELLO, CALL)
-    ended = await world.store.write(finish)
+    finish = answering(opened, HELLO, CALL)
+    finished = await world.store.write(finish)
+    assert finished is not None
+    ended = finished.exchange
     assert ended is not None
     assert ended == await world.store.read(exchanges.get, opened.exchange.id)
     assert (ended.state, ended.answers, ended.name) == (
@@ -153,7 +152,7 @@ async def test_a_known_beginning_leads_to_its_room(
     world: World, actor: Actor, agent: Actor
 ) -> None:
     first = await world.store.write(asking(world, actor, agent, (HI,)))
-    await world.store.write(answering(world, first, HELLO))
+    await world.store.write(answering(first, HELLO))
     entries = (HI, HELLO, HI)
     second = await world.store.write(asking(world, actor, agent, entries))
     assert second.exchange.room == first.exchange.room
@@ -167,7 +166,7 @@ async def test_a_claimed_turn_is_finished_by_its_new_owner_only(
     world: World, actor: Actor, agent: Actor
 ) -> None:
     opened = await world.store.write(asking(world, actor, agent, (HI,)))
-    stale = answering(world, opened, HELLO, fence=7)
+    stale = answering(opened, HELLO, fence=7)
     assert await world.store.write(stale) is None
     assert await world.store.write(ClaimTurns()) == ()  # it is this process's own
 
@@ -198,7 +197,7 @@ async def test_metadata_is_changed_and_an_exchange_forgotten_by_its_actor(
 
     assert await kept() == [], "neither has ended"
     for opened in (first, second):
-        await world.store.write(answering(world, opened, HELLO))
+        await world.store.write(answering(opened, HELLO))
     both = [first.exchange.id, second.exchange.id]
     assert await kept() == both
     assert await kept(newest_first=True) == both[::-1]
@@ -223,7 +222,7 @@ async def test_kept_exchanges_are_listed_by_model_and_metadata_however_rare(
     ]
     opened = [await world.store.write(command) for command in commands]
     for one in opened:
-        await world.store.write(answering(world, one, HELLO))
+        await world.store.write(answering(one, HELLO))
     wanted = [one.exchange.id for one in opened[19::20]]
 
     async def listed(**more: Any) -> list[ExchangeId]:

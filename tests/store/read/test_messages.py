@@ -5,7 +5,18 @@ import asyncio
 from hypothesis import given, settings, strategies as st
 from tests.store.world import World, opened
 
-from palaver.model import Actor, EventType, MessageId, Page, Room, RoomId, Status, TitleSource
+from palaver.model import (
+    Actor,
+    Entry,
+    EventType,
+    MessageId,
+    Page,
+    Role,
+    Room,
+    RoomId,
+    Status,
+    TitleSource,
+)
 from palaver.store.engine.executors import InlineLanes
 from palaver.store.read import events, messages
 from palaver.store.write.entries import SetMessageDeleted
@@ -111,12 +122,12 @@ async def test_a_deleted_message_keeps_its_place_without_its_text(world: World) 
     ada, bot = await world.person(), await world.agent()
     room = await world.room(ada, bot)
     (turn,) = (await world.say(room, ada, "question", answers=True)).turns
-    answer = await world.store.write(
-        FinishTurn(
-            turn=turn.id, fence=1, status=Status.DONE, text="secret", meta={"reasoning": "s"}
-        )
+    entry = Entry(role=Role.ASSISTANT, text="secret", meta={"reasoning": "s"})
+    finished = await world.store.write(
+        FinishTurn(turn=turn.id, fence=1, status=Status.DONE, entries=(entry,))
     )
-    assert answer is not None
+    assert finished is not None
+    (answer,) = finished.messages
     await world.store.write(RetryTurn(message=answer.id, by=ada.id))
     page = await world.store.read(messages.page, room.id, limit=10)
     deleted = page.messages[1]

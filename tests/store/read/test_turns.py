@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,8 +13,10 @@ from palaver.errors import Code, Refused
 from palaver.model import (
     NO_DATA,
     Actor,
+    Entry,
     EventType,
     MemberRole,
+    Message,
     MessageId,
     Role,
     Room,
@@ -44,7 +47,13 @@ def ending(
     meta: Mapping[str, Any] = NO_DATA,
 ) -> FinishTurn:
     fence = turn.fence if fence is None else fence
-    return FinishTurn(turn=turn.id, fence=fence, status=status, text=text, meta=meta)
+    entry = Entry(role=Role.ASSISTANT, text=text, meta=meta)
+    return FinishTurn(turn=turn.id, fence=fence, status=status, entries=(entry,))
+
+
+async def stored(world: World, end: FinishTurn) -> Message | None:
+    finished = await world.store.write(end)
+    return None if finished is None else finished.messages[0]
 
 
 async def asked(world: World) -> tuple[Actor, Room, Turn]:
@@ -88,7 +97,7 @@ async def test_finishing_stores_the_message_under_the_turns_id_once(world: World
     _, room, turn = await asked(world)
     meta = {"turn": turn.id, "error": {"code": "provider_cut", "temporary": True}}
     finish = ending(turn, "half", status=Status.FAILED, meta=meta)
-    both = await asyncio.gather(world.store.write(finish), world.store.write(finish))
+    both = await asyncio.gather(stored(world, finish), stored(world, finish))
     [message] = [one for one in both if one is not None]
     assert (message.id, message.seq, message.author) == (turn.message, 3, turn.agent)
     assert (message.role, message.status, message.text) == (Role.ASSISTANT, Status.FAILED, "half")
@@ -111,7 +120,7 @@ async def test_an_old_fence_finishes_nothing(world: World) -> None:
     for fence in (0, 2):
         assert await world.store.write(ending(turn, fence=fence)) is None
     unknown = TurnId(f"t_{world.clock.new_id()}")
-    finish = FinishTurn(turn=unknown, fence=1, status=Status.DONE, text="x", meta={})
+    finish = replace(ending(turn), turn=unknown)
     assert await world.store.write(finish) is None
     assert len(await world.said(room)) == 1
     assert await world.store.write(ending(turn)) is not None
@@ -127,7 +136,7 @@ async def test_an_answer_to_a_deleted_room_is_kept(world: World) -> None:
 
 async def test_retrying_deletes_the_answer_and_opens_the_next_attempt(world: World) -> None:
     ada, room, first = await asked(world)
-    answer = await world.store.write(ending(first, "bad"))
+    answer = await stored(world, ending(first, "bad"))
     assert answer is not None
     second = await world.store.write(RetryTurn(message=answer.id, by=ada.id))
     assert (second.attempt, second.trigger_seq, second.agent) == (2, first.trigger_seq, first.agent)
@@ -140,7 +149,7 @@ async def test_retrying_deletes_the_answer_and_opens_the_next_attempt(world: Wor
     assert deleted is not None
     assert deleted.text == ""
     assert deleted.deleted_ms is not None
-    better = await world.store.write(ending(second, "good"))
+    better = await stored(world, ending(second, "good"))
     assert better is not None
     third = await world.store.write(RetryTurn(message=better.id, by=ada.id))
     assert third.attempt == 3
@@ -151,7 +160,7 @@ async def test_retrying_deletes_the_answer_and_opens_the_next_attempt(world: Wor
 async def test_only_an_answer_that_is_there_can_be_retried(world: World) -> None:
     ada, room, turn = await asked(world)
     eve = await world.person("Eve")
-    answer = await world.store.write(ending(turn))
+    answer = await stored(world, ending(turn))
     assert answer is not None
     question = (await world.said(room))[0].id
 
@@ -178,7 +187,7 @@ async def test_who_asked_may_retry_and_nobody_else_in_an_open_room_nor_a_reader_
     ada, bot, eve = await world.person(), await world.agent(), await world.person("Eve")
     lobby = await world.room(None, bot, title="Lobby", visibility=Visibility.OPEN)
     (turn,) = (await world.say(lobby, ada, answers=True)).turns
-    answer = await world.store.write(ending(turn))
+    answer = await stored(world, ending(turn))
     assert answer is not None
     for goes_on in (False, True):
         with pytest.raises(Refused) as caught:
@@ -193,7 +202,7 @@ async def test_who_asked_may_retry_and_nobody_else_in_an_open_room_nor_a_reader_
         AddMember(room=room.id, by=ada.id, actor=eve.id, role=MemberRole.READER)
     )
     (turn,) = (await world.say(room, ada, answers=True)).turns
-    answer = await world.store.write(ending(turn))
+    answer = await stored(world, ending(turn))
     assert answer is not None
     with pytest.raises(Refused) as caught:
         await world.store.write(RetryTurn(message=answer.id, by=eve.id))

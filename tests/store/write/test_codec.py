@@ -18,9 +18,10 @@ from palaver.model import (
     Visibility,
 )
 from palaver.store.write.codec import decoded, encoded
-from palaver.store.write.exchanges import FinishExchange, OpenExchange
+from palaver.store.write.exchanges import ExchangeEnd, OpenExchange
 from palaver.store.write.messages import AddMessage
 from palaver.store.write.rooms import CreateRoom
+from palaver.store.write.turns import FinishTurn
 
 ZEROS = "0" * 32
 
@@ -48,7 +49,7 @@ def test_an_exchange_is_read_as_it_was_written(text: str, digest: bytes) -> None
     assert decoded(encoded(finish, epoch=None)) == (finish, {"epoch": None})
 
 
-def exchange(text: str, digest: bytes) -> tuple[OpenExchange, FinishExchange]:
+def exchange(text: str, digest: bytes) -> tuple[OpenExchange, FinishTurn]:
     entry = Entry(role=Role.TOOL, kind=Kind.TOOL_RESULT, text=text, meta={"call_id": "c"})
     room = CreateRoom(
         id=RoomId(f"r_{ZEROS}"),
@@ -77,15 +78,12 @@ def exchange(text: str, digest: bytes) -> tuple[OpenExchange, FinishExchange]:
         client=digest,
         whole=True,
     )
-    finish = FinishExchange(
-        id=opening.id,
+    finish = FinishTurn(
+        turn=opening.turn,
         fence=1,
-        state=ExchangeState.INCOMPLETE,
         status=Status.DONE,
         entries=(entry,),
-        ids=(),
-        name=None,
-        response={"ms": 1},
+        exchange=ExchangeEnd(opening.id, ExchangeState.INCOMPLETE, None, {"ms": 1}),
     )
     return opening, finish
 

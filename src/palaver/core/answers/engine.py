@@ -1,15 +1,15 @@
-"""Turns: who answers, how an answer streams, and how it ends.
+"""The engine: every answer of this process, from its source to the one write that ends it.
 
-Theory of operation. The transaction that stores a message inserts the turns that it causes. A turn runs as a task of
-the server, owned by no connection: it reads the context from the store, streams the provider's pieces through the
-hub, and ends with exactly one insert of one message, whatever happened: `done`, `stopped`, `interrupted` or `failed`.
-The id of that message is fixed when the turn is made, and the store takes it once (fence and state), so an end that
-is repeated after an unclear error stores nothing twice.
+Theory of operation. The transaction that stores a message, or a client's request, opens the turns of its answers. A
+turn runs as a task of the server, owned by no connection. Its source gives pieces: the model of a room, which is sent
+what was said, or the call of a client, which is passed on. The recorder writes each piece to the process's journal
+before anyone sees it, then shows it to the room's readers; a client's connection reads the tape of its exchange. The
+turn ends with one command that stores its messages, whatever happened: `done`, `stopped`, `interrupted` or `failed`.
+The ids of the messages are fixed when the turn is made, and the store takes them once (fence and state), so an end
+that is repeated after an unclear error stores nothing twice. The last of a client's answer is told once it is stored.
 
-Each piece is written to the process's journal before anyone sees it. While the journal cannot take it (its disk is
-full), pieces are held back, not shown, and the answer's end shows and stores them. A turn that a dead process left
-open is claimed: what its journal holds is stored as `interrupted`; where nothing had come yet, the turn runs again.
-What the journal holds of a turn that the history has lost is set aside until it has it again.
+While the journal cannot take a piece (its disk is full), pieces are held back, not shown, and the answer's end shows
+and stores them. After a sleep nothing is shown before the turn's lease is known to be still this process's.
 
 A provider's failure becomes a status and a code in the message's meta; its text holds only what the model said.
 """
@@ -17,19 +17,9 @@ A provider's failure becomes a status and a code in the message's meta; its text
 import asyncio
 import math
 from collections import Counter
-from collections.abc import (
-    AsyncGenerator,
-    Awaitable,
-    Callable,
-    Coroutine,
-    Generator,
-    Iterable,
-    Sequence,
-    Set as AbstractSet,
-)
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterable
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol
 
 import structlog
 
@@ -37,15 +27,16 @@ from palaver.clock import Clock
 from palaver.core import validation
 from palaver.core.access import Access
 from palaver.core.answers import context
-from palaver.core.answers.outcome import CUT, ending, failure_of, told, too_long
-from palaver.core.answers.pieces import pieces_in, put_beside
+from palaver.core.answers.outcome import ending, failure_of, too_long, written
 from palaver.core.answers.recorder import Recorder
+from palaver.core.answers.source import ModelSource, patiently
+from palaver.core.answers.tape import LiveAnswer
 from palaver.core.live.hub import Hub
 from palaver.core.live.outbox import Outbox
-from palaver.core.rollback import History
 from palaver.errors import Code, ProviderError, Refused, Unavailable
 from palaver.model import (
     Actor,
+    ExchangeId,
     Message,
     MessageId,
     RoomId,
@@ -55,26 +46,16 @@ from palaver.model import (
     TurnId,
     TurnState,
 )
-from palaver.providers.base import BesidePiece, Done, Provider, Request, TextPiece
+from palaver.providers.base import Provider, TextPiece
+from palaver.providers.call import Call
 from palaver.settings import Settings
-from palaver.store.journal import (
-    Journal,
-    Orphan,
-    Partial,
-    Records,
-    dead_owners,
-    forget,
-    merged,
-    orphans,
-    partial,
-)
+from palaver.store.journal import Journal
 from palaver.store.read import rooms, turns
 from palaver.store.store import Store
-from palaver.store.write.command import Command
 from palaver.store.write.new_turns import LEASE_MS
 from palaver.store.write.rooms import RenameRoom
 from palaver.store.write.turns import (
-    ClaimTurns,
+    Finished,
     FinishTurn,
     KeepParts,
     OpenTurn,
@@ -86,25 +67,26 @@ from palaver.thoughts import parted
 LEASE_SECONDS = LEASE_MS / 1_000
 TITLE_SECONDS_MAX = 30.0
 TITLE_CHARS_MAX = 80
-STORE_RETRY_SECONDS_MAX = 5.0
 OVER_MAX = 1_000
-T = TypeVar("T")
+
+Ask = Callable[[], Awaitable[Call]]
+Close = Callable[[], Awaitable[None]]
 
 log = structlog.stdlib.get_logger()
 
 
-Recovers = Callable[[Turn, Partial, Sequence[tuple[bytes, bytes]]], Awaitable[bool]]
-"""Stores what is left of an exchange's answer, and its records; False for a turn that is no exchange's."""
+class Keeper(Protocol):
+    """What keeps a client's exchange while the database is away; `journal` is where its pieces stand."""
 
+    journal: Journal
 
-@dataclass(slots=True)
-class RunningTurn:
-    """A turn that runs in this process. `end` says why it was told to stop, which only a streaming one hears."""
+    def holds(self, exchange: ExchangeId) -> bool:
+        """Whether it keeps this one."""
+        ...
 
-    turn: Turn
-    task: asyncio.Task[None] | None = None
-    streaming: bool = False
-    end: Status | None = None
+    async def finish(self, finish: FinishTurn) -> None:
+        """Keeps the end of one. `Unavailable`: in memory only."""
+        ...
 
 
 class Engine:
@@ -118,10 +100,10 @@ class Engine:
         self,
         *,
         store: Store,
-        history: History,
         hub: Hub,
         outbox: Outbox | None,
         journal: Journal,
+        spool: Keeper,
         access: Access,
         provider: Callable[[], Awaitable[Provider]],
         settings: Settings,
@@ -129,26 +111,24 @@ class Engine:
         tasks: asyncio.TaskGroup,
     ) -> None:
         self._store = store
-        self._history = history
         self._hub = hub
         self._outbox = outbox
         self._journal = journal
+        self._spool = spool
         self._access = access
         self._provider = provider
         self._settings = settings
         self._clock = clock
         self._tasks = tasks
-        self._runs: dict[TurnId, RunningTurn] = {}
-        # each stores what a dead process had shown
-        self._taken: dict[asyncio.Task[None], None] = {}
+        self._runs: dict[TurnId, LiveAnswer] = {}
+        # each stores the end of an answer that ran elsewhere
+        self._storing: dict[asyncio.Task[None], None] = {}
         self._over: dict[TurnId, int] = {}  # the last ones that ended here, with their fence
-        self._screens: dict[TurnId, Recorder] = {}
-        self._unbegun: set[TurnId] = set()
+        self._recorders: dict[TurnId, Recorder] = {}
         self._closing = False
         self.places = asyncio.Semaphore(settings.turns_running_max)
         self.provider_errors: Counter[str] = Counter()
         self.titles_missed = 0
-        self.recovers: Recovers | None = None
 
     # what others ask
 
@@ -157,76 +137,42 @@ class Engine:
         for turn in turns:
             known = turn.id in self._runs or self._over.get(turn.id) == turn.fence
             if not known and not self._closing:
-                run = self._runs[turn.id] = RunningTurn(turn)
-                run.task = self._tasks.create_task(self._run(run), name=f"turn {turn.id}")
+                self.run(LiveAnswer(turn), self._asker(turn))
+
+    def run(self, live: LiveAnswer, ask: Ask, *, close: Close | None = None) -> None:
+        """Takes an answer from its source, as a task. `close` ends a call that was made before, heard or not."""
+        name = "call" if live.turn is None else f"turn {live.turn.id}"
+        if self._closing:
+            live.stop(Status.INTERRUPTED)
+        live.task = self._tasks.create_task(self._guarded(live, ask, close), name=name)
+        if live.turn is not None:
+            self._runs[live.turn.id] = live
 
     @property
     def running(self) -> int:
         """How many turns run in this process."""
         return len(self._runs)
 
+    def writes(self, turn: TurnId) -> bool:
+        """Whether an answer of this turn is written here."""
+        return turn in self._runs or turn in self._recorders
+
     async def idle(self) -> None:
         """Waits until no turn runs in this process."""
         while tasks := [run.task for run in self._runs.values() if run.task is not None]:
             await asyncio.wait(tasks)
 
-    async def recovered(self, seconds: float) -> None:
-        """Waits until what dead processes had shown is stored, at most so long; it goes on in any case."""
-        if self._taken:
-            await asyncio.wait(self._taken, timeout=seconds)
-
-    async def recover(self, *, aside: bool = False) -> None:
-        """Takes over the turns that dead processes left open; `aside`: also those that were set aside."""
-        left = list(orphans(self._journal.directory, aside=aside))
-        taken: list[asyncio.Task[None]] = []
-        records = merged(left)
-        try:
-            await self._take_over(records, taken)
-            waiting = await self._history.unknown(set(records))
-        except BaseException:
-            for orphan in left:
-                orphan.release()
-            raise
-        if left:
-            self._tasks.create_task(_forget(left, taken, waiting), name="journal")
-
-    async def _take_over(self, records: Records, taken: list[asyncio.Task[None]]) -> None:
-        dead = tuple(dead_owners(self._journal.directory))
-        while claimed := await self._store.write(ClaimTurns(dead=dead)):
-            for turn in claimed:
-                kept = records.get(turn.id[2:], [])
-                found = await self._seen(turn, partial(kept))
-                if turn.external:
-                    taken.append(self._taking(self._cut(turn, found, kept)))
-                elif found.text or found.reasoning:
-                    taken.append(self._taking(self._interrupted(turn, found, kept)))
-                else:
-                    self.begin((turn,))
-
-    def _taking(self, storing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def store_later(self, storing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Stores the end of an answer that ran elsewhere, as a task for which a stop waits."""
         task = self._tasks.create_task(storing)
-        self._taken[task] = None
-        task.add_done_callback(lambda _: self._taken.pop(task))
+        self._storing[task] = None
+        task.add_done_callback(lambda _: self._storing.pop(task))
         return task
 
-    async def see_to_unbegun(self) -> None:
-        """Begins this process's turns that nobody began, as after a commit whose end was unclear.
-
-        To be called every few seconds: one that is met twice is nobody's. An external one is told as interrupted.
-        """
-        mine = await self._store.read(turns.open_of, self._store.owner)
-        unbegun = {
-            turn.id: turn
-            for turn in mine
-            if turn.id not in self._runs and turn.id not in self._screens
-        }
-        for id_ in unbegun.keys() & self._unbegun:
-            turn = unbegun.pop(id_)
-            if turn.external:
-                self._tasks.create_task(self._cut(turn, Partial(), ()))
-            else:
-                self.begin((turn,))
-        self._unbegun = set(unbegun)
+    async def recovered(self, seconds: float) -> None:
+        """Waits until what dead processes had shown is stored, at most so long; it goes on in any case."""
+        if self._storing:
+            await asyncio.wait(self._storing, timeout=seconds)
 
     async def stop(self, actor: Actor, turn: TurnId) -> None:
         """Ends an answer; what came is stored as `stopped`. One that has ended is left as it is.
@@ -237,7 +183,7 @@ class Engine:
         await self._access.may_stop(actor, found)
         if found.state is TurnState.OPEN and turn not in self._runs:
             self.stop_elsewhere(turn)
-        self._end(turn, Status.STOPPED)
+        self.stop_here(turn)
 
     def stop_elsewhere(self, turn: TurnId) -> None:
         """Asks whichever other process runs a turn to stop it."""
@@ -246,7 +192,8 @@ class Engine:
 
     def stop_here(self, turn: TurnId) -> None:
         """Another process was asked to stop a turn; nothing happens where it does not run here."""
-        self._end(turn, Status.STOPPED)
+        if turn in self._runs:
+            self._runs[turn].stop(Status.STOPPED)
 
     async def retry(self, actor: Actor, message: MessageId, *, goes_on: bool = False) -> Turn:
         """Answers again; the old answer is deleted (undoably).
@@ -263,11 +210,11 @@ class Engine:
         """Ends everything: answers may finish within `seconds`, then what came is stored as `interrupted`."""
         self._closing = True
         tasks = [run.task for run in self._runs.values() if run.task is not None]
-        tasks += self._taken
+        tasks += self._storing
         if tasks:
             await asyncio.wait(tasks, timeout=seconds)
-        for turn in list(self._runs):
-            self._end(turn, Status.INTERRUPTED)
+        for run in list(self._runs.values()):
+            run.stop(Status.INTERRUPTED)
         tasks = [task for task in tasks if not task.done()]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=max(1.0, seconds))
@@ -290,73 +237,37 @@ class Engine:
                 agent=agent.id,
             )
         )
-        screen = self.screen(turn)
+        recorder = self._recorder(LiveAnswer(turn))
         try:
-            yield screen
+            yield recorder
         except asyncio.CancelledError:
-            await asyncio.shield(self._keep(screen, Status.INTERRUPTED))
+            await asyncio.shield(self._keep(recorder, Status.INTERRUPTED))
             raise
         except BaseException:
-            await self._keep(screen, Status.FAILED)
+            await self._keep(recorder, Status.FAILED)
             raise
         else:
-            await self._keep(screen, Status.FAILED if "error" in screen.meta else Status.DONE)
-
-    def adopt(self, turn: Turn, task: asyncio.Task[None]) -> RunningTurn:
-        """A turn that a task of somebody else runs; it hears its `end` as a cancellation, and must be released."""
-        run = self._runs[turn.id] = RunningTurn(turn, task, streaming=True)
-        if self._closing:
-            self._end(turn.id, Status.INTERRUPTED)
-        return run
-
-    def release(self, run: RunningTurn) -> None:
-        """The turn is over."""
-        self._runs.pop(run.turn.id, None)
-
-    def screen(self, turn: Turn, journal: Journal | None = None) -> Recorder:
-        """Where an answer is shown, after this or the usual journal has it; to be closed with `close`."""
-        leased = self._store.shared and journal is None  # else nobody else can take it over
-        until = self._clock.boottime() + LEASE_SECONDS if leased else math.inf
-        screen = Recorder(self._hub, journal or self._journal, turn, self._clock, until)
-        self._screens[turn.id] = screen
-        return screen
-
-    async def is_over(self, turn: TurnId, stored: object) -> bool:
-        """Whether a turn whose end was written has its message; else it is gone from the history, and is kept."""
-        with suppress(Unavailable):
-            return stored is not None or bool(await self._store.read(turns.known, [turn]))
-        return False
-
-    def close(self, screen: Recorder, *, stored: bool) -> None:
-        """The answer is over; see `Recorder.close`."""
-        del self._screens[screen.turn.id]
-        screen.close(stored=stored)
+            failed = "error" in recorder.meta
+            await self._keep(recorder, Status.FAILED if failed else Status.DONE)
 
     async def renew(self) -> None:
         """Prolongs the leases; an answer whose turn is this process's no more shows nothing from the lease's end on."""
         asked = self._clock.boottime()
         mine = await self._store.write(RenewLeases())
-        for turn in mine & self._screens.keys():
-            self._screens[turn].renewed(asked + LEASE_SECONDS)
+        for turn in mine & self._recorders.keys():
+            self._recorders[turn].renewed(asked + LEASE_SECONDS)
 
     async def copy(self) -> None:
         """Copies what came since the last time, for another host that may have to take it over."""
-        parts = [(screen, part) for screen in self._screens.values() if (part := screen.part())]
+        parts = [(one, part) for one in self._recorders.values() if (part := one.part())]
         if parts:
             await self._store.write(KeepParts(parts=tuple(part for _, part in parts)))
-            for screen, part in parts:
-                screen.copied(part)
+            for recorder, part in parts:
+                recorder.copied(part)
 
-    async def until_stored(self, turn: TurnId, ending: Command[T]) -> T:
+    async def until_stored(self, end: FinishTurn) -> Finished | None:
         """Stores the end of a turn; while the store cannot, keeps it and tries again."""
-        wait = 0.05
-        while True:
-            try:
-                return await self._store.write(ending)
-            except Unavailable as failure:
-                log.warning("turn.not_stored_yet", turn=turn, code=failure.code)
-                await asyncio.sleep(wait * (0.5 + self._clock.chance()))
-                wait = min(wait * 2, STORE_RETRY_SECONDS_MAX)
+        return await patiently(self._clock, lambda: self._store.write(end), storing=end.turn)
 
     async def name(self, room: RoomId, title: str, source: TitleSource) -> None:
         """Gives a room a title that nobody chose, if there is one."""
@@ -379,137 +290,154 @@ class Engine:
 
     # inside
 
-    async def _cut(self, turn: Turn, left: Partial, kept: Sequence[tuple[bytes, bytes]]) -> None:
-        """Stores what is left of an answer that a client or a program was given."""
-        if self.recovers is None or not await self.recovers(turn, left, kept):
-            await self._interrupted(turn, left, kept)
+    def _asker(self, turn: Turn) -> Ask:
+        """What asks the room's model."""
 
-    async def _seen(self, turn: Turn, journaled: Partial) -> Partial:
-        """What is known of a dead process's answer: its journal, what it had spread, or the copies it left."""
-        known = [journaled]
-        mirror = self._hub.streams(turn.room).get(turn.message)
-        if mirror is not None:
-            known.append(Partial(mirror.text(), mirror.reasoning()))
-        if self._store.shared:
-            known.append(Partial(*await self._store.read(turns.copied, turn.id)))
-        return max(known, key=lambda left: len(left.text) + len(left.reasoning))
+        async def ask() -> Call:
+            return ModelSource(self._store, self._provider, self._settings, self._clock, turn)
 
-    async def _interrupted(
-        self, turn: Turn, left: Partial, kept: Sequence[tuple[bytes, bytes]]
-    ) -> None:
-        """Stores what a dead process had shown of an answer."""
-        meta: dict[str, Any] = {"turn": turn.id, "error": CUT}
-        for piece in pieces_in(kept):
-            if isinstance(piece, BesidePiece):
-                put_beside(meta.setdefault("beside", {}), piece)
-        end = ending(turn, Status.INTERRUPTED, left.text, left.reasoning, meta)
-        await self.until_stored(turn.id, end)
-        log.info("turn.recovered", turn=turn.id, room=turn.room, chars=len(left.text))
+        return ask
 
-    def _end(self, turn: TurnId, status: Status) -> None:
-        run = self._runs.get(turn)
-        if run is not None and run.end is None:
-            run.end = status
-            if run.streaming and run.task is not None:
-                run.task.cancel()
+    def _recorder(self, live: LiveAnswer) -> Recorder:
+        """What records an answer, in the journal of what waits for the database if its beginning does."""
+        turn = live.turn
+        assert turn is not None, "nothing is kept of a call without a turn"
+        leased = self._store.shared and not live.held  # else nobody else can take it over
+        until = self._clock.boottime() + LEASE_SECONDS if leased else math.inf
+        journal = self._spool.journal if live.held else self._journal
+        recorder = Recorder(
+            self._hub, journal, turn, answer=live.answer, clock=self._clock, until=until
+        )
+        self._recorders[turn.id] = recorder
+        return recorder
 
-    async def _keep(self, screen: Recorder, status: Status) -> None:
-        turn = screen.turn
-        meta: dict[str, Any] = {"turn": turn.id, **screen.meta}
-        if status is Status.FAILED:
-            meta.setdefault("error", {"code": Code.INTERNAL, "temporary": False})
+    def _close(self, recorder: Recorder, *, stored: bool) -> None:
+        del self._recorders[recorder.turn.id]
+        recorder.close(stored=stored)
+
+    async def _keep(self, recorder: Recorder, status: Status) -> None:
         try:
-            screen.message = await self._store.write(ending(turn, status, screen.text, "", meta))
+            finished = await self._store.write(written(recorder, status))
+            recorder.message = None if finished is None else finished.messages[0]
         finally:
-            self.close(screen, stored=screen.message is not None)
+            self._close(recorder, stored=recorder.message is not None)
 
-    async def _run(self, run: RunningTurn) -> None:
-        screen = self.screen(run.turn)
-        ended = False
+    async def _guarded(self, live: LiveAnswer, ask: Ask, close: Close | None) -> None:
         try:
-            stored = await self.until_stored(run.turn.id, await self._stream(run, screen))
-            over = await self.is_over(run.turn.id, stored)
-            ended = True
-            self.close(screen, stored=over)
-            if stored is not None and stored.status is Status.DONE:
-                with suppress(Unavailable):  # a name can wait
-                    await self._title(run.turn, stored)
+            await self._run(live, ask)
         except Exception:
-            log.exception("turn.crashed", turn=run.turn.id, room=run.turn.room)
+            turn = live.turn
+            log.exception("turn.crashed", turn=turn and turn.id, room=turn and turn.room)
         finally:
-            if not ended:
-                self.close(screen, stored=False)
-            del self._runs[run.turn.id]
-            self._over[run.turn.id] = run.turn.fence
+            live.close()
+            if close is not None:
+                await close()
+
+    async def _run(self, live: LiveAnswer, ask: Ask) -> None:
+        """One answer from its beginning to its end."""
+        turn = live.turn
+        if turn is None:  # nothing of it is kept
+            await self._stream(live, ask)
+            live.finish(None)
+            return
+        recorder = live.recorder = self._recorder(live)
+        over = False
+        try:
+            try:
+                await self._stream(live, ask)
+                stored = await self._stored(live, ending(live))
+                over = not live.held and await self._is_over(turn.id, stored)
+            finally:
+                self._close(recorder, stored=over)
+            live.finish(stored)
+            if live.exchange is None and stored and stored.messages[0].status is Status.DONE:
+                with suppress(Unavailable):  # a name can wait
+                    await self._title(turn, stored.messages[0])
+        finally:
+            del self._runs[turn.id]
+            self._over[turn.id] = turn.fence
             if len(self._over) > OVER_MAX:
                 del self._over[next(iter(self._over))]
 
-    async def _stream(self, run: RunningTurn, screen: Recorder) -> FinishTurn:
-        """Streams one answer to its end, whatever end that is."""
-        started = self._clock.monotonic()
-        meta: dict[str, Any] = {"turn": run.turn.id}
-        ms: dict[str, int] = {}
-        error: ProviderError | None = None
+    async def _stream(self, live: LiveAnswer, ask: Ask) -> None:
+        """Takes an answer to its end, whatever end that is."""
+        began = self._clock.monotonic()
+        live.streams = live.stopped is None
         try:
-            async with self.places, asyncio.timeout(self._settings.answer_seconds_max):
-                if run.end is None:
-                    run.streaming = True
-                    await self._listen(screen, meta, ms, started)
+            if live.streams:
+                async with self.places, asyncio.timeout(self._settings.answer_seconds_max):
+                    source = await ask()
+                    try:
+                        live.began(source)
+                        await self._take(live, source, began)
+                    finally:
+                        await source.close()
+                        self.count(source.outcome.error)
         except asyncio.CancelledError:
-            if run.end is None or run.task is None:
+            if live.stopped is None or live.task is None:
                 raise  # not a stop that somebody asked for: the server is cancelled
-            run.task.uncancel()
+            live.task.uncancel()
         except Exception as failure:  # noqa: BLE001  logged where nobody expects it
-            error = failure_of(failure, "turn.failed")
-        run.streaming = False
-        status = run.end or Status.DONE
-        if error is not None:
-            self.count(error)
-            status = Status.FAILED
-            meta["error"] = told(error)
-            log.warning("turn.failed", turn=run.turn.id, room=run.turn.room, code=error.code)
-        ms["total"] = round((self._clock.monotonic() - started) * 1000)
-        meta["ms"] = ms
-        if screen.beside:
-            meta["beside"] = screen.beside
-        return ending(run.turn, status, screen.text, screen.reasoning, meta)
+            live.error = failure_of(failure, "turn.failed")
+        live.streams = False
+        live.ms["total"] = self._ms_since(began)
+        if (outcome := live.outcome) is not None:
+            live.error = live.error or outcome.error
+            if live.error is None and not outcome.whole and live.stopped is None:
+                cut = "The answer was cut before its end."
+                live.error = ProviderError(Code.PROVIDER_CUT, cut)
 
-    async def _listen(
-        self, screen: Recorder, meta: dict[str, Any], ms: dict[str, int], started: float
-    ) -> None:
-        """Takes the provider's pieces until the answer is whole."""
-        provider = await self._provider()
-        meta["provider"] = provider.name
-        request = await self._request(screen.turn)
-        if request.model is not None:
-            meta["model"] = request.model
-        async with aclosing(provider.answer(request)) as pieces:
-            async for piece in pieces:
-                if "first" not in ms:
-                    ms["first"] = round((self._clock.monotonic() - started) * 1000)
-                if isinstance(piece, Done):
-                    meta["model"] = piece.model
-                    meta["finish"] = piece.finish
-                    usage = {"input": piece.input_tokens, "output": piece.output_tokens}
-                    if any(tokens is not None for tokens in usage.values()):
-                        meta["usage"] = {k: v for k, v in usage.items() if v is not None}
-                    return
-                screen.take(piece)
-                if screen.chars > self._settings.answer_chars_max:
+    async def _take(self, live: LiveAnswer, source: Call, began: float) -> None:
+        """Records what comes, and tells it. The last, and what comes without a lease, waits until it is stored."""
+        recorder, waiting = live.recorder, live.waiting
+        takes = live.answer.take if recorder is None else recorder.take
+        ended = False
+        async with aclosing(source.told()) as telling:
+            async for told in telling:
+                if "first" not in live.ms:
+                    live.ms["first"] = self._ms_since(began)
+                for piece in told.pieces:
+                    takes(piece)
+                if live.answer.chars > self._settings.answer_chars_max:
                     raise too_long()
-        raise ProviderError(Code.PROVIDER_CUT, "The provider ended in the middle of the answer.")
+                waiting.append(told)
+                ended = ended or told.last
+                if ended or (recorder is not None and not recorder.leased()):
+                    continue
+                if live.tell():
+                    await asyncio.sleep(0)  # nobody waits for the first word until the next is read
 
-    async def _request(self, turn: Turn) -> Request:
-        """What the model is given. While the database is away, waits for it: nobody need ask again."""
-        wait = 0.05
-        while True:
-            try:
-                return await context.to_answer(self._store, self._settings, turn)
-            except Unavailable as failure:
-                if not failure.database_away:
-                    raise
-                await asyncio.sleep(wait * (0.5 + self._clock.chance()))
-                wait = min(STORE_RETRY_SECONDS_MAX, wait * 2)
+    def _ms_since(self, began: float) -> int:
+        return round((self._clock.monotonic() - began) * 1000)
+
+    async def _stored(self, live: LiveAnswer, end: FinishTurn) -> Finished | None:
+        """Stores an end. While the database is away, the spool keeps a client's, so that nobody waits for it."""
+        turn, exchange = live.turn, live.exchange
+        if turn is not None and live.error is not None:
+            log.warning("turn.failed", turn=turn.id, room=turn.room, code=live.error.code)
+        if exchange is None or end.exchange is None:
+            return await self.until_stored(end)
+        try:
+            if not live.held:
+                return await self._store.write(end)
+        except Unavailable as failure:
+            if not failure.database_away:
+                return await self.until_stored(end)
+        try:
+            await self._spool.finish(end)
+        except Unavailable as failure:
+            if not live.held:
+                return await self.until_stored(end)
+            live.error = ProviderError(failure.code, failure.detail)
+            return None
+        ended = end.exchange.of(exchange, self._clock.now_ms())
+        return Finished(messages=(), exchange=ended)
+
+    async def _is_over(self, turn: TurnId, stored: Finished | None) -> bool:
+        """Whether a turn whose end was written has its message; else it is gone from the history, and is kept."""
+        with suppress(Unavailable):
+            return stored is not None or bool(await self._store.read(turns.known, [turn]))
+        return False
 
     async def _title(self, turn: Turn, answer: Message) -> None:
         """Lets a real model name a room that is named after its first message so far."""
@@ -538,12 +466,3 @@ class Engine:
             self.titles_missed += 1
             self.count(failure)
             log.info("title.not_made", room=turn.room, why=type(failure).__name__)
-
-
-async def _forget(
-    left: Sequence[Orphan], taken: Iterable[asyncio.Task[None]], waiting: AbstractSet[str]
-) -> None:
-    """Deletes segments once all that they held is stored, but for what waits."""
-    for task in taken:
-        await task
-    forget(left, waiting)

@@ -1,18 +1,27 @@
-"""What is stored when an answer ends, however it ended: the one write that ends a turn, or an exchange and its turn."""
+"""What is stored when an answer ends, however it ended: the one write that ends its turn, and its exchange."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
-from palaver.core.answers.pieces import AnswerBuilder, headed, later_ids
-from palaver.core.answers.tape import LiveExchange
+from palaver.core.answers.pieces import AnswerBuilder, headed
+from palaver.core.answers.recorder import Recorder
+from palaver.core.answers.tape import LiveAnswer
 from palaver.errors import Code, ProviderError, Unavailable
-from palaver.model import Exchange, ExchangeKind, ExchangeState, Status, Turn
+from palaver.model import (
+    Exchange,
+    ExchangeKind,
+    ExchangeState,
+    Status,
+    Turn,
+    TurnId,
+)
 from palaver.providers.base import Piece
-from palaver.store.write.exchanges import FinishExchange, OpenExchange
+from palaver.providers.call import CallResult
+from palaver.store.write.exchanges import ExchangeEnd, OpenExchange
 from palaver.store.write.turns import FinishTurn
-from palaver.thoughts import parted
 
 CUT: Mapping[str, Any] = {"code": Code.INTERRUPTED, "temporary": True}
 """The error of an answer that ended with its process."""
@@ -47,90 +56,73 @@ def told(error: ProviderError) -> dict[str, Any]:
     return {"code": error.code, "detail": error.detail, "temporary": error.temporary}
 
 
-def ending(
-    turn: Turn, status: Status, text: str, reasoning: str, meta: dict[str, Any]
-) -> FinishTurn:
-    """The one write that ends a turn."""
-    if not reasoning:
-        reasoning, text = parted(text)
-    if reasoning:
-        meta["reasoning"] = reasoning
-    return FinishTurn(turn=turn.id, fence=turn.fence, status=status, text=text, meta=meta)
-
-
-def finishing(
-    running: LiveExchange, fence: int, end: Status | None, gather: AnswerBuilder, ms: int
-) -> FinishExchange:
-    """The one write that ends an exchange, which was told to `end` so. Its failure becomes `running.error`."""
-    exchange, outcome = running.exchange, running.outcome
-    assert exchange is not None, "it was opened"
-    error = running.error or (None if outcome is None else outcome.error)
-    if error is None and outcome is not None and not outcome.whole and end is None:
-        error = ProviderError(Code.PROVIDER_CUT, "The answer was cut before its end.")
-    running.error = error
-    state, status = _how(running, end, error)
-    meta: dict[str, Any] = {
-        "turn": exchange.turn,
-        "exchange": exchange.id,
-        "model": exchange.model,
-        "ms": {"total": ms},
-    }
-    if outcome is not None and outcome.finish is not None:
+def ending(live: LiveAnswer) -> FinishTurn:
+    """The write that ends an answer whose source has ended."""
+    turn, exchange, outcome, error = (
+        live.turn,
+        live.exchange,
+        live.outcome or CallResult(),
+        live.error,
+    )
+    assert turn is not None, "only what has a turn is stored"
+    status = live.stopped or (Status.DONE if error is None else Status.FAILED)
+    meta: dict[str, Any] = {"turn": turn.id}
+    if exchange is None:
+        known = {"provider": outcome.provider, "model": outcome.model}
+        meta |= {name: one for name, one in known.items() if one is not None}
+    else:
+        ms = {"total": live.ms["total"]}
+        meta |= {"exchange": exchange.id, "model": exchange.model, "ms": ms}
+    if outcome.finish is not None:
         meta["finish"] = outcome.finish
-    if outcome is not None and outcome.usage is not None and (usage := outcome.usage.counts()):
-        meta["usage"] = usage
+    if outcome.usage is not None and (counts := outcome.usage.counts()):
+        meta["usage"] = counts
     if error is not None:
         meta["error"] = told(error)
-    elif status is Status.INTERRUPTED:
+    elif status is Status.INTERRUPTED and exchange is not None:
         meta["error"] = CUT
-    own = None if running.own is None else running.own.entries
-    entries = headed(own, meta) if own else gather.entries(meta)
-    response: dict[str, Any] = {"envelope": outcome.kept if outcome else {}, "ms": ms}
-    if exchange.kind is ExchangeKind.RESPONSE and running.own is None:
-        response["lengths"] = gather.lengths
+    meta.setdefault("ms", live.ms)
+    own = outcome.own.entries if outcome.own is not None else ()
+    retold = exchange is not None and exchange.kind is ExchangeKind.RESPONSE and not outcome.own
+    entries = headed(own, meta) if own else live.answer.entries(meta, retold=retold)
+    end = FinishTurn(turn=turn.id, fence=turn.fence, status=status, entries=entries)
+    if exchange is None:
+        return end
+    response: dict[str, Any] = {"envelope": outcome.kept, "ms": live.ms["total"]}
+    if retold:
+        response["lengths"] = live.answer.lengths
     if "error" in meta:
         response["error"] = meta["error"]
-    return FinishExchange(
-        id=exchange.id,
-        fence=fence,
-        state=state,
-        status=status,
-        entries=entries,
-        ids=later_ids(exchange.message, len(entries)),
-        name=outcome.id if outcome else None,
-        response=response,
-    )
+    return replace(end, exchange=ExchangeEnd(exchange.id, live.state, outcome.id, response))
 
 
 def interrupted(
-    cut: Exchange | OpenExchange, fence: int, pieces: Iterable[Piece]
-) -> FinishExchange:
-    """What is left of an exchange whose process died."""
-    gather = AnswerBuilder()
+    cut: Turn | Exchange | OpenExchange, fence: int, pieces: Iterable[Piece]
+) -> FinishTurn:
+    """The write that ends an answer whose process died, with what is left of it."""
+    answer, end = AnswerBuilder(), None
     for piece in pieces:
-        gather.take(piece)
-    meta = {"turn": cut.turn, "exchange": cut.id, "model": cut.model, "error": CUT}
-    entries = gather.entries(meta)
-    return FinishExchange(
-        id=cut.id,
+        answer.take(piece)
+    meta = {"turn": cut.id if isinstance(cut, Turn) else cut.turn}
+    if not isinstance(cut, Turn):
+        meta |= {"exchange": cut.id, "model": cut.model}
+    entries = answer.entries({**meta, "error": CUT}, retold=len(meta) > 1)
+    if not isinstance(cut, Turn):
+        response = {"lengths": answer.lengths, "error": CUT}
+        end = ExchangeEnd(cut.id, ExchangeState.FAILED, None, response)
+    return FinishTurn(
+        turn=TurnId(meta["turn"]),
         fence=fence,
-        state=ExchangeState.FAILED,
         status=Status.INTERRUPTED,
         entries=entries,
-        ids=later_ids(cut.message, len(entries)),
-        name=None,
-        response={"lengths": gather.lengths, "error": CUT},
+        exchange=end,
     )
 
 
-def _how(
-    running: LiveExchange, end: Status | None, error: ProviderError | None
-) -> tuple[ExchangeState, Status]:
-    if running.cancelled or end is Status.STOPPED:
-        return ExchangeState.CANCELLED, Status.STOPPED
-    if end is not None:
-        return ExchangeState.FAILED, Status.INTERRUPTED
-    if error is not None:
-        return ExchangeState.FAILED, Status.FAILED
-    cut = running.outcome is not None and running.outcome.finish in {"length", "content_filter"}
-    return (ExchangeState.INCOMPLETE if cut else ExchangeState.COMPLETED), Status.DONE
+def written(recorder: Recorder, status: Status) -> FinishTurn:
+    """The write that ends an answer which a program wrote itself."""
+    turn, meta = recorder.turn, {"turn": recorder.turn.id, **recorder.meta}
+    if status is Status.FAILED:
+        meta.setdefault("error", {"code": Code.INTERNAL, "temporary": False})
+    entries = recorder.answer.entries(meta)
+    return FinishTurn(turn=turn.id, fence=turn.fence, status=status, entries=entries)

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from palaver.model import Entry, Kind, Message, MessageId, Role
+from palaver.model import Entry, Kind, Message, Role
 from palaver.providers.base import (
     BesidePiece,
     Piece,
@@ -78,21 +78,30 @@ class AnswerBuilder:
             case _:
                 pass
 
-    def entries(self, meta: Mapping[str, Any]) -> tuple[Entry, ...]:
-        """What is to be stored, the first with `meta`. At least one entry, if only an empty one."""
+    def entries(self, meta: Mapping[str, Any], *, retold: bool = False) -> tuple[Entry, ...]:
+        """What is to be stored, the first with `meta`. At least one entry, if only an empty one.
+
+        `retold`: with `lengths`, they are to give the pieces again.
+        """
         found: list[Entry] = []
         for number, choice in sorted(self._choices.items()):
-            self._part(number, choice)
+            self._part(number, choice, retold=retold)
             found += _entries_of(choice, {"choice": number} if number else {})
-        return headed(found or [Entry(role=Role.ASSISTANT)], meta)
+        beside = {} if 0 not in self._choices else _beside(self._choices[0])
+        return headed(found or [Entry(role=Role.ASSISTANT, meta=beside)], meta)
 
-    def _part(self, number: int, choice: _Choice) -> None:
+    def _part(self, number: int, choice: _Choice, *, retold: bool) -> None:
+        """Takes thoughts out of the words, where their opening tag was missing."""
         said = "".join(choice.words["t"])
         thought, text = ("", said) if choice.words["r"] else parted(said)
-        if text != said and (at := said.find(thought)) >= 0 and said.endswith(text):
+        if text == said:
+            return
+        if (at := said.find(thought)) >= 0 and said.endswith(text):
             between = said[at + len(thought) : len(said) - len(text)]
             self.lengths.append(["u", number, said[:at], between])
-            choice.words = {**choice.words, "r": [thought], "t": [text]}
+        elif retold:
+            return
+        choice.words = {**choice.words, "r": [thought] if thought else [], "t": [text]}
 
     def _word(self, kind: str, text: str, choice: int) -> None:
         self._choices.setdefault(choice, _Choice()).words[kind].append(text)
@@ -122,16 +131,6 @@ def headed(entries: Sequence[Entry], meta: Mapping[str, Any]) -> tuple[Entry, ..
     """The entries, the first with `meta` beside its own."""
     first, *others = entries
     return replace(first, meta={**meta, **first.meta}), *others
-
-
-def answer_id(first: MessageId, place: int) -> MessageId:
-    """The id of the message at a place of an answer whose first message is `first`: known before it is stored."""
-    return MessageId(f"m_{int.from_bytes(bytes.fromhex(first[2:])) + place:032x}")
-
-
-def later_ids(first: MessageId, count: int) -> tuple[MessageId, ...]:
-    """The ids of an answer's messages, `count` in all, behind the first."""
-    return tuple(answer_id(first, place) for place in range(1, count))
 
 
 def record_of(piece: Piece) -> tuple[bytes, bytes] | None:
@@ -209,9 +208,7 @@ def _entries_of(choice: _Choice, meta: Mapping[str, Any]) -> list[Entry]:
         more["reasoning"] = thought
     if refusal:
         more["refusal"] = refusal
-    words = {name: one for name, one in choice.beside.items() if isinstance(name, str)}
-    if len(words) > 1:  # more than its origin
-        more["beside"] = words
+    more |= _beside(choice)
     found: list[Entry] = []
     if text or refusal or (thought and not choice.tools):
         found.append(Entry(role=Role.ASSISTANT, text=text, meta=more))
@@ -231,6 +228,12 @@ def _entries_of(choice: _Choice, meta: Mapping[str, Any]) -> list[Entry]:
             )
         )
     return found
+
+
+def _beside(choice: _Choice) -> dict[str, Any]:
+    """What stood beside the words, as a message's meta has it."""
+    words = {name: one for name, one in choice.beside.items() if isinstance(name, str)}
+    return {"beside": words} if len(words) > 1 else {}  # more than its origin
 
 
 def _texts_of(messages: Sequence[Message]) -> dict[tuple[str, int, int], tuple[str, str, str]]:

@@ -1,4 +1,4 @@
-"""What readers are shown of a running answer: nothing that the journal does not hold."""
+"""Keeps each piece of an answer in the journal, then shows it: readers see nothing that the journal does not hold."""
 
 from contextlib import suppress
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 import structlog
 
 from palaver.clock import Clock
-from palaver.core.answers.pieces import put_beside, record_of
+from palaver.core.answers.pieces import AnswerBuilder, record_of
 from palaver.core.live.hub import Hub
 from palaver.model import Message, Turn
-from palaver.providers.base import BesidePiece, Piece, ReasoningPiece, TextPiece
+from palaver.providers.base import Piece, ReasoningPiece, TextPiece
 from palaver.store.journal import Journal
 from palaver.store.write.turns import Part
 
@@ -17,18 +17,27 @@ log = structlog.stdlib.get_logger()
 
 
 class Recorder:
-    """What readers are shown of one answer.
+    """Records one answer: in the journal, for readers, and in `answer`, which is what will be stored.
 
-    Of one that a program writes itself, `message` is what was stored, and `meta` what is stored with it. `beside` is
-    what the model server told besides, which nobody is shown.
+    Of an answer that a program writes itself, `meta` is what is stored with it, and `message` what was stored.
     """
 
-    def __init__(self, hub: Hub, journal: Journal, turn: Turn, clock: Clock, until: float) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        journal: Journal,
+        turn: Turn,
+        *,
+        answer: AnswerBuilder,
+        clock: Clock,
+        until: float,
+    ) -> None:
         self._clock = clock
         self._until = until
         self._hub = hub
         self._journal = journal
         self.turn = turn
+        self.answer = answer
         self.stream = hub.open_stream(turn)
         self.stream.leased = self.leased
         self.message: Message | None = None
@@ -36,68 +45,36 @@ class Recorder:
         self._copied = (0, 0)
         self._parts = 0
         self._held: tuple[str, str] = ("", "")
-        self.beside: dict[Any, Any] = {}
-        self._chars_beside = 0
 
     def renewed(self, until: float) -> None:
         """The turn is this process's until then; what was held back meanwhile is shown."""
         self._until = until
         if any(self._held):
-            self.show("")
+            self._show("")
         self._hub.touched(self.stream)
 
     def leased(self) -> bool:
         """Whether the turn is still this process's for sure: after a sleep others may have ended it."""
         return self._clock.boottime() < self._until
 
-    def show(self, text: str, reasoning: str = "") -> None:
-        """Keeps a piece, then shows it, unless the turn's lease is over: then it is held back."""
-        if not self.leased():
-            self._held = (self._held[0] + text, self._held[1] + reasoning)
-            return
-        if any(self._held):
-            text, reasoning = self._held[0] + text, self._held[1] + reasoning
-        try:
-            self._journal.piece(self.turn.id, text, reasoning)
-        except OSError as failure:
-            if not any(self._held):
-                log.warning("journal.full", turn=self.turn.id, errno=failure.errno)
-            self._held = (text, reasoning)
-        else:
-            self._held = ("", "")
-            self._hub.add(self.stream, text, reasoning)
-
     def take(self, piece: Piece) -> None:
         """Keeps a piece, and shows the words in it. What only the one who asked sees is told with a full disk, too."""
+        self.answer.take(piece)
         match piece:
             case TextPiece(text, 0):
-                self.show(text)
+                self._show(text)
             case ReasoningPiece(text, 0):
-                self.show("", text)
+                self._show("", text)
             case _:
                 record = record_of(piece)
                 if record is not None:
                     with suppress(OSError):
                         self._journal.keep(self.turn.id, *record)
-                if isinstance(piece, BesidePiece):
-                    self._chars_beside += put_beside(self.beside, piece)
 
     @property
     def text(self) -> str:
-        """All that came, shown or held back."""
+        """The answer's text, shown or held back."""
         return self.stream.text() + self._held[0]
-
-    @property
-    def reasoning(self) -> str:
-        """All that the model thought."""
-        return self.stream.reasoning() + self._held[1]
-
-    @property
-    def chars(self) -> int:
-        """How much came, in characters."""
-        return (
-            self._chars_beside + sum(self.stream.lengths) + len(self._held[0]) + len(self._held[1])
-        )
 
     def part(self) -> Part | None:
         """What came since the last part that was copied."""
@@ -118,3 +95,20 @@ class Recorder:
         self._hub.drop_stream(self.stream)
         if stored:
             self._journal.ended(self.turn.id)
+
+    def _show(self, text: str, reasoning: str = "") -> None:
+        """Shows words once the journal has them; until it takes them, and while the lease is over, holds them back."""
+        if not self.leased():
+            self._held = (self._held[0] + text, self._held[1] + reasoning)
+            return
+        if any(self._held):
+            text, reasoning = self._held[0] + text, self._held[1] + reasoning
+        try:
+            self._journal.piece(self.turn.id, text, reasoning)
+        except OSError as failure:
+            if not any(self._held):
+                log.warning("journal.full", turn=self.turn.id, errno=failure.errno)
+            self._held = (text, reasoning)
+        else:
+            self._held = ("", "")
+            self._hub.add(self.stream, text, reasoning)

@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from palaver.core.answers.pieces import AnswerBuilder
+from palaver.core.answers.recorder import Recorder
 from palaver.errors import Code, ProviderError
 from palaver.model import (
     NO_DATA,
@@ -16,12 +18,18 @@ from palaver.model import (
     Exchange,
     ExchangeId,
     ExchangeKind,
+    ExchangeState,
     Message,
     RoomId,
+    Status,
     Turn,
     Visibility,
 )
 from palaver.providers.call import Call, CallResult, Chunk, NativeAnswer
+from palaver.store.write.turns import Finished
+
+_SHORTENED = frozenset({"length", "content_filter"})
+TAKEN_OVER = "Another server took this answer over while this one slept; what it stored is kept."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,35 +59,51 @@ class ExchangeRequest:
     visibility: Visibility = Visibility.PRIVATE
 
 
-class LiveExchange:
-    """An exchange whose answer is coming, or has come, to this process.
+class LiveAnswer:
+    """An answer while this process takes it from its source: of a room's turn, or of an exchange and its turn.
 
-    `context` are the messages of its request. `outcome`, `ended` (the stored exchange) and `error` are set at the end.
+    Without a turn, nothing of it is kept. The tape of an exchange is read from any place, by any number of connections.
+    `context` are the messages of its request, `ended` is the exchange as it was stored; `dup`: it was asked for before.
     One that is `held` waits for the database to come back.
+
+    `stopped`: how it was told to end, if it was. `waiting` is told once the answer is stored. `ms` are the times to its
+    first piece, and in total. `outcome` and `error` are whole at its end.
     """
 
-    def __init__(self, exchange: Exchange | None, turn: Turn | None) -> None:
-        self.exchange = exchange
+    def __init__(self, turn: Turn | None, exchange: Exchange | None = None) -> None:
         self.turn = turn
-        self.dup = False
-        self.held = False
+        self.exchange = exchange
+        self.dup = self.held = self.over = False
         self.context: tuple[Message, ...] = ()
+        self.answer = AnswerBuilder()
+        self.recorder: Recorder | None = None
         self.outcome: CallResult | None = None
-        self.ended: Exchange | None = None
         self.error: ProviderError | None = None
-        self.over = False
+        self.ended: Exchange | None = None
+        self.stopped: Status | None = None
+        self.ms: dict[str, int] = {}
+        self.waiting: list[Chunk] = []
         self.task: asyncio.Task[None] | None = None
-        self.cancelled = False
-        self._call: Call | None = None
+        self.streams: bool | None = None
+        """None before its source is asked, False when nothing more comes."""
+        self._taped = exchange is not None or turn is None
         self._tape: list[Chunk] = []
-        self._waiting: list[asyncio.Future[None]] = []
+        self._call: Call | None = None
+        self._news = asyncio.Event()
+
+    def stop(self, status: Status = Status.STOPPED) -> None:
+        """Ends the answer; what came is kept. What has ended is left as it is."""
+        if self.stopped is None and self.streams is not False:
+            self.stopped = status
+            if self.streams and self.task is not None:
+                self.task.cancel()
 
     async def begun(self) -> Call:
         """The call, once its answer begins. Raises `ProviderError` where nothing came."""
         while self._call is None:
             if self.over:
                 raise self.error or ProviderError(Code.PROVIDER_CUT, "The answer was stopped.")
-            await self._news()
+            await self._news.wait()
         return self._call
 
     @property
@@ -95,50 +119,59 @@ class LiveExchange:
                 after += 1
             if self.over:
                 return
-            await self._news()
+            await self._news.wait()
 
     async def end(self) -> None:
         """Waits until it is over."""
         while not self.over:
-            await self._news()
+            await self._news.wait()
 
-    def cancel(self) -> None:
-        """Stops the answer; what came is kept."""
-        self.cancelled = True
-        if self.task is not None:
-            self.task.cancel()
+    @property
+    def state(self) -> ExchangeState:
+        """How it ended."""
+        if self.stopped is Status.STOPPED:
+            return ExchangeState.CANCELLED
+        if self.stopped is not None or self.error is not None:
+            return ExchangeState.FAILED
+        cut = self.outcome is not None and self.outcome.finish in _SHORTENED
+        return ExchangeState.INCOMPLETE if cut else ExchangeState.COMPLETED
 
-    def began(self, call: Call) -> None:
-        """The pump: the call's answer begins."""
-        self._call = call
+    # the engine's side
+
+    def began(self, source: Call) -> None:
+        """The source begins."""
+        self._call, self.outcome = source, source.outcome
         self._wake()
 
-    def tell(self, told: Chunk) -> bool:
-        """The pump: this came. Whether it is the first."""
-        self._tape.append(told)
+    def tell(self) -> bool:
+        """Tells what waits; whether it is the first that a client hears. Nobody but readers hears a room's turn."""
+        first = self._taped and not self._tape
+        if self._taped:
+            self._tape += self.waiting
+        self.waiting.clear()
         self._wake()
-        return len(self._tape) == 1
+        return first
+
+    def finish(self, stored: Finished | None) -> None:
+        """The end is stored, or is another process's."""
+        if stored is None and self.turn is not None:
+            self.error = self.error or ProviderError(Code.PROVIDER_CUT, TAKEN_OVER)
+            return
+        self.ended = None if stored is None else stored.exchange
+        self.tell()
 
     def close(self) -> None:
-        """The pump: it is over."""
+        """It is over."""
         self.over = True
         self._wake()
 
-    async def _news(self) -> None:
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.append(future)
-        await future
-
     def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
+        news, self._news = self._news, asyncio.Event()
+        news.set()
 
 
-def told_already(exchange: Exchange) -> LiveExchange:
+def told_already(exchange: Exchange) -> LiveAnswer:
     """An exchange that another process runs, or that is over."""
-    running = LiveExchange(exchange, None)
-    running.ended = exchange
-    running.over = True
-    return running
+    live = LiveAnswer(None, exchange)
+    live.ended, live.over = exchange, True
+    return live

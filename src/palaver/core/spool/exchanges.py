@@ -18,7 +18,8 @@ from palaver.core.spool.spool import Spool, Waiting
 from palaver.errors import Refused
 from palaver.model import ExchangeId
 from palaver.store.journal import DRAFT
-from palaver.store.write.exchanges import FinishExchange, OpenExchange
+from palaver.store.write.exchanges import OpenExchange
+from palaver.store.write.turns import FinishTurn
 
 
 class ExchangeSpool(Spool[None]):
@@ -36,7 +37,7 @@ class ExchangeSpool(Spool[None]):
         await self._sync()
         self.tally.accepted += 1
 
-    async def finish(self, finish: FinishExchange) -> None:
+    async def finish(self, finish: FinishTurn) -> None:
         """Keeps the end of an exchange. `Unavailable`: it waits in memory only, and is stored all the same."""
         held = self._known.get(finish.id)
         if held is None:

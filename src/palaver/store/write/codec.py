@@ -12,12 +12,13 @@ from functools import cache
 from types import NoneType
 from typing import Any, TypeAlias, cast, get_args, get_origin, get_type_hints
 
-from palaver.store.write.exchanges import FinishExchange, OpenExchange
+from palaver.store.write.exchanges import OpenExchange
 from palaver.store.write.messages import AddMessage
+from palaver.store.write.turns import FinishTurn
 
-Accepted: TypeAlias = AddMessage | OpenExchange | FinishExchange
+Accepted: TypeAlias = AddMessage | OpenExchange | FinishTurn
 """What may be accepted while the database is away."""
-_WHAT = {one.__name__: one for one in (AddMessage, OpenExchange, FinishExchange)}
+_WHAT = {one.__name__: one for one in (AddMessage, OpenExchange, FinishTurn)}
 
 
 def encoded(command: Accepted, **beside: object) -> bytes:
@@ -30,7 +31,13 @@ def encoded(command: Accepted, **beside: object) -> bytes:
 def decoded(data: bytes) -> tuple[Accepted, dict[str, Any]]:
     """The command of a record, and what was noted beside it. A message's record may not say what it is."""
     read: dict[str, Any] = json.loads(data)
-    of = _WHAT[read.pop("what", AddMessage.__name__)]
+    what = read.pop("what", AddMessage.__name__)
+    if what == "FinishExchange":  # of versions in which an exchange had an end of its own
+        told = {name: read.pop(name) for name in ("id", "state", "name", "response")}
+        del read["ids"]
+        read |= {"turn": f"t_{told['id'][2:]}", "exchange": told}
+        what = FinishTurn.__name__
+    of = _WHAT[what]
     command = cast("Accepted", _made(of, read))
     return command, {name: value for name, value in read.items() if name not in _types(of)}
 

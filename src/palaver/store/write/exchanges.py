@@ -6,24 +6,23 @@ client put in the place of what was said, are kept once beside them, so that eac
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, select
 
 from palaver.errors import Code, Refused
 from palaver.model import (
-    NO_DATA,
     ActorId,
     Entry,
     Exchange,
     ExchangeId,
     ExchangeKind,
     ExchangeState,
+    Message,
     MessageId,
     RoomId,
     Spans,
-    Status,
     Turn,
     TurnId,
 )
@@ -41,7 +40,6 @@ from palaver.store.write.new_turns import open_turn
 from palaver.store.write.recognition import Place, Said, answered, found, held, prompts, spans_of
 from palaver.store.write.rooms import CreateRoom
 from palaver.store.write.transaction import KnownActor, LockedRoom, Transaction, distinct
-from palaver.store.write.turns import end, hold
 
 _ANY = Statement(selected_exchanges.where(exchanges.c.id == bindparam("exchange")), "exchange")
 _SEQS = Statement(
@@ -208,53 +206,19 @@ class OpenExchange(Command[Opened]):
         return Opened(exchange=exchange, turn=turn, dup=False, untitled=room.untitled)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FinishExchange(Command[Exchange | None]):
-    """Stores an exchange's answer and ends its turn, if `fence` still matches and the turn is open; else None.
-
-    The first entry gets the turn's message id, the others `ids`.
-    """
+@dataclass(frozen=True, slots=True)
+class ExchangeEnd:
+    """How an exchange ended, besides its messages. `name` is the id that its upstream gave the answer."""
 
     id: ExchangeId
-    fence: int
     state: ExchangeState
-    status: Status
-    entries: tuple[Entry, ...]
-    ids: tuple[MessageId, ...]
     name: str | None
     response: Mapping[str, Any]
 
-    @property
-    def failure(self) -> str | None:
-        """As `FinishTurn.failure`."""
-        return (self.response.get("error") or NO_DATA).get("code")
-
-    def rooms(self, conn: Connection) -> Sequence[RoomId]:
-        return _ROOM.column(conn, self.id)
-
-    def apply(self, tx: Transaction) -> Exchange | None:
-        exchange = _unfiltered(tx.conn, self.id)
-        if exchange is None:
-            raise not_found()  # the history has lost it
-        room = tx.room(exchange.room, deleted_too=True)
-        held = hold(tx, exchange.turn, self.fence)
-        if held is None:
-            return None
-        message_id, agent = held
-        rows = [
-            (id_, agent, entry, self.status)
-            for id_, entry in zip((message_id, *self.ids), self.entries, strict=False)
-        ]
-        answers = [message.seq for message in append(tx, room, rows)]
-        end(tx, exchange.turn)
-        seqs: dict[str, Any] = {**_SEQS.value(tx.conn, self.id), "answers": answers}
-        _FINISH.run(tx.conn, self.state, self.name, tx.now_ms, seqs, self.response, self.id)
-        actor = tx.actor(exchange.actor)
-        assert actor is not None, "it asked"
-        if seqs.get("asked"):
-            digests = distinct(answered(seqs["asked"], self.entries))
-            _INSERT_PREFIX.many(tx.conn, [(actor.key, *one, self.id, True) for one in digests])
-        return _unfiltered(tx.conn, self.id)
+    def of(self, exchange: Exchange, now_ms: int) -> Exchange:
+        """The exchange, as it will be once this is stored."""
+        ended = replace(exchange, name=self.name, state=self.state, ended_ms=now_ms)
+        return replace(ended, response=self.response)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,6 +241,23 @@ class ChangeExchange(Command[Exchange]):
         after = _unfiltered(tx.conn, self.id)
         assert after is not None
         return after
+
+
+def end_exchange(
+    tx: Transaction, end: ExchangeEnd, answers: Sequence[Message], entries: Sequence[Entry]
+) -> Exchange:
+    """Stores how an exchange ended, whose answers are stored."""
+    seqs: dict[str, Any] = {**_SEQS.value(tx.conn, end.id)}
+    seqs["answers"] = [message.seq for message in answers]
+    _FINISH.run(tx.conn, end.state, end.name, tx.now_ms, seqs, end.response, end.id)
+    exchange = _unfiltered(tx.conn, end.id)
+    assert exchange is not None, "its turn is there"
+    actor = tx.actor(exchange.actor)
+    assert actor is not None, "it asked"
+    if seqs.get("asked"):
+        digests = distinct(answered(seqs["asked"], entries))
+        _INSERT_PREFIX.many(tx.conn, [(actor.key, *one, end.id, True) for one in digests])
+    return exchange
 
 
 def not_found() -> Refused:

@@ -5,9 +5,8 @@ finish it, in the transaction that stores the message. Locks are taken in the or
 turns alone and passes by those that are locked.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, literal, select, update
 
@@ -17,14 +16,15 @@ from palaver.model import (
     ActorId,
     ActorKind,
     Entry,
+    Exchange,
     Message,
     MessageId,
-    Role,
     RoomId,
     Status,
     Turn,
     TurnId,
     TurnState,
+    answer_id,
 )
 from palaver.policy import Action
 from palaver.store.engine.base import POSTGRESQL
@@ -34,6 +34,7 @@ from palaver.store.read.turns import asker, get, open_of, selected, turn_of
 from palaver.store.schema import actors, messages, partials, rooms, turn_is_open, turns
 from palaver.store.write.command import Command, RoomCommand
 from palaver.store.write.entries import append, known_room, mark, room_of_message
+from palaver.store.write.exchanges import ExchangeEnd, end_exchange, not_found
 from palaver.store.write.new_turns import LEASE_MS, open_turn
 from palaver.store.write.transaction import KnownActor, Transaction, distinct
 
@@ -117,37 +118,60 @@ _RENEW = Statement(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FinishTurn(Command[Message | None]):
-    """Stores a turn's one message and ends the turn, if `fence` still matches and the turn is open; else None."""
+class Finished:
+    """The messages of an answer as they were stored, and its exchange, if a client asked for it."""
+
+    messages: tuple[Message, ...]
+    exchange: Exchange | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishTurn(Command[Finished | None]):
+    """Stores an answer's messages and ends its turn, and its exchange if it has one; None if they are not its own.
+
+    They are while the turn is open and `fence` still matches. The messages get the turn's id of its first, and those
+    behind it (`answer_id`). Refused: `exchange_not_found`.
+    """
 
     turn: TurnId
     fence: int
     status: Status
-    text: str
-    meta: Mapping[str, Any]
+    entries: tuple[Entry, ...]
+    exchange: ExchangeEnd | None = None
+
+    @property
+    def id(self) -> str:
+        """By what it is known while it waits for the database."""
+        return self.turn if self.exchange is None else self.exchange.id
 
     @property
     def failure(self) -> str | None:
         """The code of what went wrong, where something did."""
-        return (self.meta.get("error") or NO_DATA).get("code")
+        return (self.entries[0].meta.get("error") or NO_DATA).get("code")
 
     def rooms(self, conn: Connection) -> Sequence[RoomId]:
         return _ROOM.column(conn, self.turn)
 
-    def apply(self, tx: Transaction) -> Message | None:
-        """A room that was deleted meanwhile still gets its message: it may be restored."""
+    def apply(self, tx: Transaction) -> Finished | None:
+        """A room that was deleted meanwhile still gets its messages: it may be restored."""
         room_id = self.room_in(tx)
         if room_id is None:
+            if self.exchange is not None:
+                raise not_found()  # the history has lost it
             return None
         room = tx.room(room_id, deleted_too=True)
-        held = hold(tx, self.turn, self.fence)
+        held = _hold(tx, self.turn, self.fence)
         if held is None:
             return None
-        message_id, agent = held
-        entry = Entry(role=Role.ASSISTANT, text=self.text, meta=self.meta)
-        (message,) = append(tx, room, [(message_id, agent, entry, self.status)])
-        end(tx, self.turn, self.failure)
-        return message
+        first, agent = held
+        said = enumerate(self.entries)
+        rows = [(answer_id(first, place), agent, entry, self.status) for place, entry in said]
+        messages = append(tx, room, rows)
+        _END.run(tx.conn, TurnState.ENDED, tx.now_ms, self.failure, self.turn)
+        if tx.conn.dialect.name == POSTGRESQL:
+            _FORGET.run(tx.conn, self.turn)
+        exchange = self.exchange and end_exchange(tx, self.exchange, messages, self.entries)
+        return Finished(messages=tuple(messages), exchange=exchange)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,16 +285,9 @@ class RenewLeases(Command[frozenset[TurnId]]):
         return frozenset([turn.id for turn in open_of(tx.conn, tx.owner)])
 
 
-def hold(tx: Transaction, turn: TurnId, fence: int) -> tuple[MessageId, KnownActor] | None:
+def _hold(tx: Transaction, turn: TurnId, fence: int) -> tuple[MessageId, KnownActor] | None:
     """Locks a turn that is open and has this fence: its message's id, and its agent. Its room is locked already."""
     now, state, message, agent_key, kind, digits, name = _LOCK.one(tx.conn, turn)
     if state is not TurnState.OPEN or now != fence:
         return None
     return message, KnownActor(agent_key, id_of(kind, digits), name)
-
-
-def end(tx: Transaction, turn: TurnId, failure: str | None = None) -> None:
-    """The turn's answer is stored, and its copies are needed no longer."""
-    _END.run(tx.conn, TurnState.ENDED, tx.now_ms, failure, turn)
-    if tx.conn.dialect.name == POSTGRESQL:
-        _FORGET.run(tx.conn, turn)

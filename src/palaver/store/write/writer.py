@@ -30,7 +30,6 @@ from palaver.store.engine import errors
 from palaver.store.engine.base import Database
 from palaver.store.write.batch import apply_batch
 from palaver.store.write.command import Command
-from palaver.store.write.exchanges import FinishExchange
 from palaver.store.write.transaction import Overtaken, Transaction
 from palaver.store.write.turns import FinishTurn
 
@@ -210,7 +209,7 @@ class Writer:
     def _count(self, command: Command[Any], result: object) -> None:
         if isinstance(result, Refused):
             self._tally.refused[result.code] += 1
-        elif isinstance(command, FinishTurn | FinishExchange) and result is not None:
+        elif isinstance(command, FinishTurn) and result is not None:
             code = command.failure or ""
             self._tally.answers[command.status, code if code in CODES else OTHER] += 1
 

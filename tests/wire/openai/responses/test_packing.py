@@ -6,8 +6,7 @@ from zlib import decompress
 
 from hypothesis import given, strategies as st
 
-from palaver.core.answers.pieces import answer_id
-from palaver.model import ActorId, Entry, Message, MessageId, RoomId, Status
+from palaver.model import ActorId, Entry, Message, MessageId, RoomId, Status, answer_id
 from palaver.wire.openai.items import entries_of
 from palaver.wire.openai.responses.packing import packed, unpacked
 

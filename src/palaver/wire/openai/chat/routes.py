@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Send
 
-from palaver.core.answers.tape import Call, ExchangeRequest, LiveExchange
+from palaver.core.answers.tape import Call, ExchangeRequest, LiveAnswer
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused, Unavailable
 from palaver.model import (
@@ -103,7 +103,7 @@ class Chat:
 
     async def _begun(
         self, me: Actor, wanted: _Wanted, ask: Callable[[], Awaitable[Call]]
-    ) -> LiveExchange:
+    ) -> LiveAnswer:
         """The exchange. One that may be there already is looked for before anything is asked."""
         exchanges, asked = self._core.exchanges, _asked(wanted)
         if not wanted.repeated:
@@ -155,7 +155,7 @@ class Chat:
 class _Answer:
     """What came of a request, as it comes."""
 
-    def __init__(self, core: Core, running: LiveExchange, wanted: _Wanted) -> None:
+    def __init__(self, core: Core, running: LiveAnswer, wanted: _Wanted) -> None:
         self._core = core
         self._running = running
         self._wanted = wanted
@@ -265,18 +265,13 @@ def _stopped() -> ProviderError:
     return ProviderError(Code.PROVIDER_CUT, "The answer was stopped.", temporary=False)
 
 
-def _failure(running: LiveExchange) -> ProviderError | None:
+def _failure(running: LiveAnswer) -> ProviderError | None:
     """Why an answer that is over is not whole."""
-    if running.error is not None:
-        return running.error
-    stored = running.ended
-    stopped = running.cancelled or (stored is not None and stored.state in _BROKEN)
-    if stopped or running.outcome is None:
-        return _stopped()
-    return running.outcome.error
-
-
-_BROKEN = frozenset({ExchangeState.CANCELLED, ExchangeState.FAILED})
+    broken = running.outcome is None or running.state in {
+        ExchangeState.CANCELLED,
+        ExchangeState.FAILED,
+    }
+    return running.error or (_stopped() if broken else None)
 
 
 async def _chunks(completion: Json, body: Json) -> AsyncGenerator[bytes, None]:

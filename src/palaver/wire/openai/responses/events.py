@@ -26,9 +26,8 @@ from palaver.core.answers.pieces import (
     RefusalPiece,
     TextPiece,
     ToolPiece,
-    answer_id,
 )
-from palaver.model import ExchangeState, Kind, MessageId, Role
+from palaver.model import ExchangeState, Kind, MessageId, Role, answer_id
 from palaver.thoughts import parted
 from palaver.wire.openai import items
 from palaver.wire.openai.items import Json, as_object

@@ -14,8 +14,7 @@ from typing import Any, cast
 
 import orjson
 
-from palaver.core.answers.pieces import answer_id
-from palaver.model import Entry, Message, MessageId
+from palaver.model import Entry, Message, MessageId, answer_id
 from palaver.wire.openai.items import Json
 
 REFERENCE = "$"

@@ -23,11 +23,10 @@ from palaver.core.answers.pieces import (
     RefusalPiece,
     TextPiece,
     ToolPiece,
-    answer_id,
 )
 from palaver.core.answers.tape import Call, CallResult, Chunk, NativeAnswer
 from palaver.errors import Code, ProviderError
-from palaver.model import Entry, Kind, Message, MessageId, Role, Status
+from palaver.model import Entry, Kind, Message, MessageId, Role, Status, answer_id
 from palaver.strict_json import dump
 from palaver.wire.openai import items
 from palaver.wire.openai.items import Invalid, Json, as_list, as_object

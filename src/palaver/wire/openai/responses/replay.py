@@ -11,9 +11,9 @@ from typing import Any, cast
 
 import orjson
 
-from palaver.core.answers.tape import LiveExchange
+from palaver.core.answers.tape import LiveAnswer
 from palaver.core.runtime import Core
-from palaver.errors import Code, ProviderError
+from palaver.errors import Code
 from palaver.model import Actor, Exchange, ExchangeState
 from palaver.wire.openai import items
 from palaver.wire.openai.items import Json
@@ -80,7 +80,7 @@ async def _retold(
     return composer.passed(passed, last, ending)
 
 
-async def live_events(running: LiveExchange, composer: Composer) -> AsyncGenerator[Event, None]:
+async def live_events(running: LiveAnswer, composer: Composer) -> AsyncGenerator[Event, None]:
     """The events of an answer as it comes. The last comes once it is stored."""
     for event in composer.begin():
         yield event
@@ -123,33 +123,14 @@ def ending_of(exchange: Exchange) -> Ending | None:
     return _ending(exchange.state, exchange.ended_ms, envelope, told)
 
 
-def ending_of_running(running: LiveExchange) -> Ending:
+def ending_of_running(running: LiveAnswer) -> Ending:
     """How an answer that is over ended."""
     if running.exchange is not None:
         ending = None if running.ended is None else ending_of(running.ended)
         return ending or Ending(state=ExchangeState.FAILED, error=_LOST)
-    error = error_of(running)
-    outcome = running.outcome
-    envelope = {} if outcome is None else outcome.envelope
-    if running.cancelled:
-        state = ExchangeState.CANCELLED
-    elif error is not None:
-        state = ExchangeState.FAILED
-    elif outcome is not None and outcome.finish in {"length", "content_filter"}:
-        state = ExchangeState.INCOMPLETE
-    else:
-        state = ExchangeState.COMPLETED
+    error, outcome = running.error, running.outcome
     told = None if error is None else _error(error.code, error.detail)
-    return _ending(state, None, envelope, told)
-
-
-def error_of(running: LiveExchange) -> ProviderError | None:
-    """Why an answer that is over is not whole; None where it is, or was stopped."""
-    outcome = running.outcome
-    found = running.error or (None if outcome is None else outcome.error)
-    if found is None and outcome is not None and not outcome.whole and not running.cancelled:
-        found = ProviderError(Code.PROVIDER_CUT, "The answer was cut before its end.")
-    return found
+    return _ending(running.state, None, {} if outcome is None else outcome.envelope, told)
 
 
 def _error(code: str, detail: str) -> tuple[str, str]:

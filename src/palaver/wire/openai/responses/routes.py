@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Send
 
-from palaver.core.answers.tape import Call, ExchangeRequest, LiveExchange
+from palaver.core.answers.tape import Call, ExchangeRequest, LiveAnswer
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused
 from palaver.model import (
@@ -240,9 +240,7 @@ class Responses:
         """The response to go on from. Refused: one that is not there."""
         return await self._response(me, id_, requests.previous_not_found(items.response_id(id_)))
 
-    async def _stored(
-        self, me: Actor, wanted: Wanted, request: Request, raw: bytes
-    ) -> LiveExchange:
+    async def _stored(self, me: Actor, wanted: Wanted, request: Request, raw: bytes) -> LiveAnswer:
         """The exchange, its request stored and its answer on the way."""
         if wanted.previous is not None:
             await self._previous(me, wanted.previous)
@@ -279,13 +277,13 @@ class Responses:
                 self._core.exchanges.run(running, ask, close=close)
         return running
 
-    async def _ask(self, wanted: Wanted, running: LiveExchange, tried: Call | None) -> Call:
+    async def _ask(self, wanted: Wanted, running: LiveAnswer, tried: Call | None) -> Call:
         said, exchange = running.context, running.exchange
         assert exchange is not None, "it is stored"
         call = tried or await self._in_their_words(wanted, relay.input_of(said))
         return _begun(call or await self._complete(wanted, said), exchange.message)
 
-    async def _unstored(self, me: Actor, wanted: Wanted) -> LiveExchange:
+    async def _unstored(self, me: Actor, wanted: Wanted) -> LiveAnswer:
         before = await self._before(me, wanted)
         tried = await self._tried(me, wanted)
 
@@ -396,7 +394,7 @@ class Responses:
         framed = replay.framed(told, after=after)
         return Attended(lambda send: stream(send, framed, event_headers()))
 
-    def _awaited(self, running: LiveExchange, composer: Composer, *, streams: bool) -> Response:
+    def _awaited(self, running: LiveAnswer, composer: Composer, *, streams: bool) -> Response:
         """The whole response, or its events once its answer begins, for the client that asked. It may go meanwhile."""
 
         async def tell(send: Send) -> Response | None:

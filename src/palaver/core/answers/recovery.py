@@ -1,0 +1,140 @@
+"""Takes over the answers that dead processes left open, and begins those that nobody began.
+
+What the journal of a dead process holds of an answer, what it had spread, or the copies it left are stored as
+`interrupted`; where nothing had come yet of a room's turn, it runs again. What the journal holds of a turn that the
+history has lost is set aside until it has it again.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence, Set as AbstractSet
+
+import structlog
+
+from palaver.clock import Clock
+from palaver.core.answers.engine import Engine, Keeper
+from palaver.core.answers.outcome import interrupted
+from palaver.core.answers.pieces import pieces_in
+from palaver.core.answers.source import patiently
+from palaver.core.live.hub import Hub
+from palaver.core.part import Part
+from palaver.core.rollback import History
+from palaver.model import Turn, TurnId
+from palaver.providers.base import Piece, ReasoningPiece, TextPiece
+from palaver.store.journal import (
+    Journal,
+    Orphan,
+    Partial,
+    Records,
+    dead_owners,
+    forget,
+    merged,
+    orphans,
+    partial,
+)
+from palaver.store.read import exchanges, turns
+from palaver.store.store import Store
+from palaver.store.write.turns import ClaimTurns
+
+log = structlog.stdlib.get_logger()
+
+
+class Recovery(Part):
+    """What looks after the turns that no living process writes."""
+
+    def __init__(  # noqa: PLR0917  the parts
+        self,
+        store: Store,
+        history: History,
+        hub: Hub,
+        journal: Journal,
+        engine: Engine,
+        spool: Keeper,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._history = history
+        self._hub = hub
+        self._journal = journal
+        self._engine = engine
+        self._spool = spool
+        self._clock = clock
+        self._unbegun: set[TurnId] = set()
+
+    async def recover(self, *, aside: bool = False) -> None:
+        """Takes over the turns that dead processes left open; `aside`: also those that were set aside."""
+        left = list(orphans(self._journal.directory, aside=aside))
+        taken: list[asyncio.Task[None]] = []
+        records = merged(left)
+        try:
+            await self._take_over(records, taken)
+            waiting = await self._history.unknown(set(records))
+        except BaseException:
+            for orphan in left:
+                orphan.release()
+            raise
+        if left:
+            self._engine.store_later(_forget(left, taken, waiting))
+
+    async def see_to_unbegun(self) -> None:
+        """Begins this process's turns that nobody began, as after a commit whose end was unclear.
+
+        To be called every few seconds: one that is met twice is nobody's. An external one is told as interrupted.
+        """
+        mine = await self._store.read(turns.open_of, self._store.owner)
+        unbegun = {turn.id: turn for turn in mine if not self._engine.writes(turn.id)}
+        for id_ in unbegun.keys() & self._unbegun:
+            turn = unbegun.pop(id_)
+            if turn.external:
+                self._engine.store_later(self._interrupted(turn, ()))
+            else:
+                self._engine.begin((turn,))
+        self._unbegun = set(unbegun)
+
+    async def _take_over(self, records: Records, taken: list[asyncio.Task[None]]) -> None:
+        dead = tuple(dead_owners(self._journal.directory))
+        while claimed := await self._store.write(ClaimTurns(dead=dead)):
+            for turn in claimed:
+                kept = records.get(turn.id[2:], [])
+                journaled = partial(kept)
+                found = await self._seen(turn, journaled)
+                if turn.external or found.text or found.reasoning:
+                    pieces = pieces_in(kept) if found is journaled else _pieces_of(found)
+                    left = self._interrupted(turn, pieces)
+                    taken.append(self._engine.store_later(left))
+                else:
+                    self._engine.begin((turn,))
+
+    async def _seen(self, turn: Turn, journaled: Partial) -> Partial:
+        """What is known most of a dead process's answer: its journal, what it had spread, or the copies it left."""
+        known = [journaled]
+        mirror = self._hub.streams(turn.room).get(turn.message)
+        if mirror is not None:
+            known.append(Partial(mirror.text(), mirror.reasoning()))
+        if self._store.shared:
+            known.append(Partial(*await self._store.read(turns.copied, turn.id)))
+        return max(known, key=lambda left: len(left.text) + len(left.reasoning))
+
+    async def _interrupted(self, turn: Turn, pieces: Sequence[Piece]) -> None:
+        """Stores what a dead process had shown of an answer, or had passed on of it to a client."""
+        exchange = None
+        if turn.external:
+            exchange = await patiently(
+                self._clock, lambda: self._store.read(exchanges.of_turn, turn.id), storing=turn.id
+            )
+        if exchange is not None and self._spool.holds(exchange.id):
+            return  # its end is about to be stored
+        await self._engine.until_stored(interrupted(exchange or turn, turn.fence, pieces))
+        log.info("turn.recovered", turn=turn.id, room=turn.room, pieces=len(pieces))
+
+
+def _pieces_of(left: Partial) -> list[Piece]:
+    return [ReasoningPiece(left.reasoning), TextPiece(left.text)]
+
+
+async def _forget(
+    left: Sequence[Orphan], taken: Iterable[asyncio.Task[None]], waiting: AbstractSet[str]
+) -> None:
+    """Deletes segments once all that they held is stored, but for what waits."""
+    for task in taken:
+        await task
+    forget(left, waiting)

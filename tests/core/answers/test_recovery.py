@@ -1,0 +1,99 @@
+"""What dead processes left is stored once, and what nobody began is begun."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from tests.core.answers.test_engine import answers, ask, room_of
+from tests.core.conftest import Running, Script
+
+from palaver.core import upkeep
+from palaver.core.answers.pieces import record_of
+from palaver.core.live.items import Happened
+from palaver.core.runtime import Core
+from palaver.model import Actor, Message, MessageId, Room, Status
+from palaver.providers.base import BesidePiece
+from palaver.store.journal import Journal
+from palaver.store.write.messages import AddMessage
+
+
+async def first_answer(core: Core, actor: Actor, room: Room) -> Message:
+    """Reads along from the first event until there is an answer."""
+    with core.chat.reader(actor) as reader:
+        joined = await reader.subscribe(room.id, 0)
+        reader.start(room.id)
+        events = list(joined.events)
+        while True:
+            for event in events:
+                if event.message is not None and event.actor == core.assistant:
+                    return event.message
+            events = [item.event for item in await reader.next() if isinstance(item, Happened)]
+
+
+async def test_what_a_dead_process_had_shown_comes_back_as_interrupted(
+    running: Running, script: Script, tmp_path: Path
+) -> None:
+    async with running() as core:
+        actor, room = await room_of(core)
+        sent = await ask(core, actor, room)
+        await script.requests.get()
+        turn = sent.turns[0]
+        dead = Journal(tmp_path / "journal" / "streams", "dead")
+        dead.piece(turn.id, "seen by ", "thought")
+        dead.piece(turn.id, "somebody")
+        record = record_of(BesidePiece({"details": ["a"]}, "here m"))
+        assert record is not None
+        dead.keep(turn.id, *record)
+        for task in asyncio.all_tasks():  # as kill -9: the turn ends without a word
+            if task.get_name() == f"turn {turn.id}":
+                task.cancel()
+    dead.close()
+    async with running() as core:
+        answer = await first_answer(core, actor, room)
+    assert (answer.text, answer.status) == ("seen by somebody", Status.INTERRUPTED)
+    assert answer.meta["reasoning"] == "thought"
+    assert answer.meta["beside"] == {"origin": "here m", "message": {"details": ["a"]}}
+    assert answer.id == turn.message
+    assert not list((tmp_path / "journal" / "streams").glob("dead*")), (
+        "what is stored need not be journaled"
+    )
+
+
+async def test_a_turn_that_nothing_was_received_for_runs_again(
+    running: Running, script: Script
+) -> None:
+    async with running() as core:
+        actor, room = await room_of(core)
+        sent = await ask(core, actor, room)
+        await script.requests.get()
+        for task in asyncio.all_tasks():
+            if task.get_name() == f"turn {sent.turns[0].id}":
+                task.cancel()
+    async with running() as core:
+        script.say("second life", None)
+        [answer] = await answers(core, actor, room)
+    assert (answer.text, answer.id) == ("second life", sent.turns[0].message)
+
+
+async def test_a_turn_that_nobody_began_is_begun(
+    running: Running, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a commit whose end was unclear: the turn is there, and is this process's own."""
+    monkeypatch.setattr(upkeep, "PULSE_SECONDS", 3_600)  # which would see to it by itself
+    async with running() as core:
+        actor, room = await room_of(core)
+        added = await core.turns._store.write(
+            AddMessage(
+                id=MessageId(f"m_{core.clock.new_id()}"),
+                room=room.id,
+                author=actor.id,
+                text="hi",
+                answers=True,
+            )
+        )
+        script.say("late", None)
+        await core.recovery.see_to_unbegun()
+        assert core.turns.running == 0, "it may be about to begin"
+        await core.recovery.see_to_unbegun()
+        [answer] = await answers(core, actor, room)
+    assert (answer.text, answer.id) == ("late", added.turns[0].message)

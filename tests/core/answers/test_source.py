@@ -1,0 +1,58 @@
+"""What a room's model answers, told as a call of a client is: whole, cut, or failed."""
+
+from collections.abc import AsyncGenerator
+
+from tests.core.answers.test_engine import ask, room_of
+from tests.core.conftest import Script
+
+from palaver.core.answers.source import ModelSource
+from palaver.core.runtime import Core
+from palaver.errors import Code, ProviderError
+from palaver.providers.base import Done, Piece, Provider, Request, TextPiece, Usage
+
+
+class Cut(Script):
+    """Ends without an end."""
+
+    async def answer(self, request: Request) -> AsyncGenerator[Piece, None]:
+        async for piece in super().answer(request):
+            if not isinstance(piece, Done):
+                yield piece
+
+
+async def source_of(core: Core, provider: Script) -> ModelSource:
+    actor, room = await room_of(core)
+    (turn,) = (await ask(core, actor, room)).turns
+    await core.turns.stop(actor, turn.id)
+    await core.turns.idle()
+
+    async def current() -> Provider:
+        return provider
+
+    return ModelSource(core.turns._store, current, core.settings, core.clock, turn)
+
+
+async def test_a_whole_answer_says_what_it_used(core: Core) -> None:
+    script = Script()
+    source = await source_of(core, script)
+    script.say("Hel", "lo", None)
+    pieces = [piece async for told in source.told() for piece in told.pieces]
+    assert [one.text for one in pieces if isinstance(one, TextPiece)] == ["Hel", "lo"]
+    result = source.outcome
+    assert (result.whole, result.finish, result.error) == (True, "stop", None)
+    assert (result.provider, result.model) == ("script", "script-1")
+    assert result.usage == Usage(input=3, output=2)
+    assert [said.text for said in script.requests.get_nowait().history] == ["hi"]
+
+
+async def test_an_answer_without_an_end_is_cut_and_one_that_fails_says_why(core: Core) -> None:
+    failure = ProviderError(Code.PROVIDER_TIMEOUT, "Too slow.")
+    for provider, end, code in (
+        (Cut(), None, Code.PROVIDER_CUT),
+        (Script(), failure, Code.PROVIDER_TIMEOUT),
+    ):
+        source = await source_of(core, provider)
+        provider.say("half", end)
+        assert [told.pieces async for told in source.told()] == [(TextPiece("half"),)]
+        assert source.outcome.error is not None
+        assert (source.outcome.error.code, source.outcome.whole) == (code, False)
