@@ -249,7 +249,14 @@ async def test_a_full_journal_shows_nothing_and_loses_nothing(
     shutil.rmtree(journal)
     journal.write_text("no directory any more")  # the next segment cannot be made
     await ask(core, actor, room)
-    script.say("kept ", "anyway", None)
+    await script.requests.get()
+    script.say("kept ")
+    while not script.pieces.empty():  # noqa: ASYNC110  nobody is told
+        await asyncio.sleep(0)
+    with core.chat.reader(actor) as reader:
+        (stream,) = (await reader.subscribe(room.id)).streams
+        assert stream.text == ""
+    script.say("anyway", None)
     [answer] = await answers(core, actor, room)
     assert (answer.text, answer.status) == ("kept anyway", Status.DONE)
 
