@@ -74,7 +74,6 @@ TRIED = {
 ASKS_NOBODY = {
     "CreateRoom": "a new room is its maker's; one that is there is given as that actor sees it",
     "FinishTurn": "the fence says who may",
-    "FinishExchange": "the fence says who may",
     "ChangeExchange": "`owns`, below",
     "RevokeKey": "`owns`, below",
     "EndDevice": "looks among the actor's own only: tests/core/test_devices.py",
@@ -195,8 +194,8 @@ async def new_case(core: Core, kind: str, who: str, role: MemberRole | None) -> 
     turn, answer = TurnId(f"t_{core.clock.new_id()}"), MessageId(f"m_{core.clock.new_id()}")
     opening = OpenTurn(turn=turn, message=answer, room=room, agent=core.assistant)
     opened = await store.write(opening)
-    ending = FinishTurn(turn=turn, fence=1, status=Status.DONE, text="An answer.", meta={})
-    await store.write(ending)
+    said_by_it = (Entry(role=Role.ASSISTANT, text="An answer."),)
+    await store.write(FinishTurn(turn=turn, fence=1, status=Status.DONE, entries=said_by_it))
     seen = policy.role_in(visibility, role)
     own = await said(actor) if policy.allows(Action.WRITE, seen) else None
     return Case(core, founder, actor, role, kind, room, opened, theirs, answer, own)

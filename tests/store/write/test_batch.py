@@ -163,17 +163,19 @@ async def test_a_rooms_commands_go_to_one_writer_also_those_that_do_not_name_it(
                     agent=bot.id,
                 )
             )
-            ending = FinishTurn(turn=turn.id, fence=1, status=Status.DONE, text="a", meta={})
-            answer = await world.store.write(ending)
-            assert answer is not None
+            ending = FinishTurn(turn=turn.id, fence=1, status=Status.DONE, entries=(HELLO,))
+            finished = await world.store.write(ending)
+            assert finished is not None
+            (answer,) = finished.messages
             await world.store.write(renaming(door, ada.id, "x"))
             again = await world.store.write(RetryTurn(message=answer.id, by=ada.id))
             await world.store.write(SetMessageDeleted(message=answer.id, by=ada.id, deleted=False))
             command = asking(world, ada, bot, (HI,), room=door.id, whole=False)
             asked = await world.store.write(command)
-            ended = await world.store.write(answering(world, asked, HELLO))
+            ended = await world.store.write(answering(asked, HELLO))
             assert ended is not None
-            more = asking(world, ada, bot, (HI,), previous=ended.id, whole=False)
+            assert ended.exchange is not None
+            more = asking(world, ada, bot, (HI,), previous=ended.exchange.id, whole=False)
             assert (await world.store.write(more)).exchange.room == door.id
             assert again.room == asked.exchange.room == door.id
 

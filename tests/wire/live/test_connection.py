@@ -409,7 +409,7 @@ async def test_a_request_in_the_very_moment_of_a_goodbye_leaves_no_work_unbegun(
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(serve(core, Socket(scope, receive, send)))
                 await parked.wait()
-                core.good_bye()
+                await core.drain(0)
             gc.collect()
         assert last.done()
         assert [str(one.message) for one in told] == []
