@@ -278,6 +278,9 @@ async def test_nothing_that_a_program_says_runs_or_reaches_another_host(
     await tab.answered(3)
     await expect(tab.part("parts").locator("a")).to_have_attribute("rel", re.compile("noopener"))
     await expect(tab.part("parts").locator("img")).to_have_count(0)
+    await expect(
+        tab.part("aside").locator("summary").first
+    ).to_be_visible()  # fetched when first needed
     for aside in await tab.part("aside").locator("summary").all():
         await aside.click()
     await expect(tab.part("aside").locator(".hljs-attr").first).to_be_visible()
