@@ -45,17 +45,23 @@ async def yesterday(running: Running, data: Path) -> Actor:
     return ada
 
 
-async def test_nothing_that_was_accepted_is_stored_in_a_history_that_is_behind(
-    running: Running, tmp_path: Path
-) -> None:
-    ada = await yesterday(running, tmp_path)
+async def set_back(running: Running, data: Path) -> Actor:
+    """A history that has lost its last message, beside one that was accepted after that."""
+    ada = await yesterday(running, data)
     with ExitStack() as ending:
         async with running() as core:
             await say(core, ada, None, "lost")
             reader = await reading(core, ada)
-            ending.enter_context(away(tmp_path))
+            ending.enter_context(away(data))
             await say(core, ada, reader, "accepted")
-    older(tmp_path)
+    older(data)
+    return ada
+
+
+async def test_nothing_that_was_accepted_is_stored_in_a_history_that_is_behind(
+    running: Running, tmp_path: Path
+) -> None:
+    ada = await set_back(running, tmp_path)
     for _ in range(2):  # and also not at the start after that
         async with running() as core:
             assert core.history == "behind"
@@ -86,14 +92,7 @@ async def test_nothing_that_was_accepted_is_stored_in_a_history_that_is_behind(
 async def test_the_loss_can_be_accepted_and_then_what_waited_is_stored(
     running: Running, tmp_path: Path
 ) -> None:
-    ada = await yesterday(running, tmp_path)
-    with ExitStack() as ending:
-        async with running() as core:
-            await say(core, ada, None, "lost")
-            reader = await reading(core, ada)
-            ending.enter_context(away(tmp_path))
-            await say(core, ada, reader, "accepted")
-    older(tmp_path)
+    ada = await set_back(running, tmp_path)
     async with running() as core:
         assert core.history == "behind"
     (tmp_path / "mark.json").unlink()
