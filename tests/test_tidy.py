@@ -211,6 +211,15 @@ def test_the_inside_knows_no_vendors_words() -> None:
     expect_none(found)
 
 
+def test_elements_of_the_page_may_be_gone() -> None:
+    """What was awaited, drawn or scrolled still arrives when its element has left the document."""
+    for path in (ROOT / "ui" / "src").rglob("*.svelte"):
+        text = path.read_text()
+        for name in re.findall(r"bind:this=\{(\w+)\}", text):
+            declared = rf"let {name}: \w+ \| (null|undefined)|{name}\?: \w+"
+            assert re.search(declared, text), f"{path.name}: {name} is never said to be null"
+
+
 def test_every_module_says_what_it_is() -> None:
     expect_none([name for name, _, tree in modules() if not ast.get_docstring(tree)])
 

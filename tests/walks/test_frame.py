@@ -39,6 +39,9 @@ async title => {
 }
 """
 PLACE = "element => [element.offsetLeft, element.offsetWidth]"  # also while it comes
+# A browser tells of a scroll at the next frame, also when its element has left the document meanwhile.
+KEEP = "() => { window.left = [...document.querySelectorAll('[data-testid=message-list], [data-testid=room-list]')] }"
+SCROLL_LATE = "() => window.left.map(element => element.dispatchEvent(new Event('scroll'))).length"
 THEME_COLOURS = (
     "() => [...document.querySelectorAll('meta[name=theme-color]')].map(meta => meta.content)"
 )
@@ -277,6 +280,18 @@ async def test_it_can_be_installed_and_wears_what_is_unread(
     )
     await tab.part("theme-system").click()
     assert await tab.page.evaluate(THEME_COLOURS) == ["#fdfcfa", "#191816"]
+
+
+async def test_what_is_told_of_a_view_after_it_is_gone_is_no_error(
+    browser: Browser, town: ServerProcess
+) -> None:
+    tab = await arrive(browser, town.url)
+    await tab.room_item("Lobby").click()
+    await expect(tab.part("message-list")).to_be_visible()
+    await tab.page.evaluate(KEEP)
+    await tab.settings("appearance")
+    await expect(tab.part("message-list")).to_have_count(0)
+    assert await tab.page.evaluate(SCROLL_LATE) == 2
 
 
 async def test_who_may_not_stop_an_answer_is_not_offered_to(
