@@ -8,10 +8,11 @@ cookie of a new session palaver.v1; all else finds its route.
 from functools import partial
 from typing import Literal
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import TypedDict
 
@@ -62,15 +63,15 @@ def create_app(core: Core, tally: EdgeTally) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.openapi = partial(reference.described, app, core.settings.public_url)
+    app.openapi = partial(reference.described, app, partial(rest_routes, core, documented=True))
     app.state.core = core
     problems.install(app)
-    for part in (People(core), Rooms(core), Messages(core)):
-        add_routes(app.router, part, "/api")
-    add_routes(app.router, Service(core))
-    app.router.routes += classic_routes(core).routes
     page = Page()
-    app.router.routes += [*routes_of(Operations(app, core, tally)), *page.routes()]
+    app.router.routes += [
+        *rest_routes(core),
+        *routes_of(Operations(app, core, tally)),
+        *page.routes(),
+    ]
     app.router.default = page.nowhere(app.router.default)
     settings = core.settings
     app.add_middleware(Live, core=core)
@@ -93,6 +94,15 @@ def create_app(core: Core, tally: EdgeTally) -> FastAPI:
     app.add_middleware(AccessLog)
     app.add_middleware(Proxies, settings=settings)
     return app
+
+
+def rest_routes(core: Core, *, documented: bool = False) -> list[BaseRoute]:
+    """The routes that the OpenAPI document is about: REST, the classic wire's, and the server's health."""
+    router = APIRouter()
+    for part in (People(core), Rooms(core), Messages(core)):
+        add_routes(router, part, "/api", documented=documented)
+    add_routes(router, Service(core), documented=documented)
+    return [*router.routes, *classic_routes(core).routes]
 
 
 class Addresses:

@@ -43,11 +43,14 @@ def answer(value: Any, status: int = 200) -> Response:
     return Response(dump(value), status, media_type="application/json")
 
 
-def add_routes(router: APIRouter, part: object, prefix: str = "") -> None:
+def add_routes(
+    router: APIRouter, part: object, prefix: str = "", *, documented: bool = False
+) -> None:
     """Gives the calls of a part their addresses, behind `prefix`.
 
     A method returns the shape that it is annotated with, None for an empty answer, or a `Response` of its own. Its
-    parameter of a shape that comes in is the body.
+    parameter of a shape that comes in is the body. `documented`: also what the OpenAPI document says of bodies and
+    answers, which takes longer than all else of a start and is for no request.
     """
     for call, name in calls_of(type(part)):
         method = getattr(part, name)
@@ -61,11 +64,11 @@ def add_routes(router: APIRouter, part: object, prefix: str = "") -> None:
             _answered(method, asked, call.status),
             methods=[call.method],
             status_code=call.status,
-            response_model=shape,
+            response_model=shape if documented else None,
             response_class=Response,
             dependencies=counting(call.use),
-            responses=_documented(shape, call),
-            openapi_extra=_body_of(asked),
+            responses=_documented(shape, call) if documented else None,
+            openapi_extra=_body_of(asked) if documented else None,
         )
 
 

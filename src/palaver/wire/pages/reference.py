@@ -4,11 +4,13 @@ FastAPI's own page loads scripts from another host, which neither our Content-Se
 network allows. This one is plain HTML and one style sheet.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.routing import BaseRoute
 
 from palaver.wire import auth, problems
 from palaver.wire.classic.sessions import COOKIE as CLASSIC_COOKIE
@@ -37,17 +39,19 @@ _SCHEMES = {
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 
 
-def described(app: FastAPI, public_url: str | None) -> dict[str, Any]:
-    """The OpenAPI document: FastAPI's, with what it does not know of how errors look and who may ask."""
+def described(app: FastAPI, routes: Callable[[], Sequence[BaseRoute]]) -> dict[str, Any]:
+    """Makes the OpenAPI document when first asked: FastAPI's, with how errors look and who may ask."""
     if app.openapi_schema is None:
-        document = FastAPI.openapi(app)
+        document = app.openapi_schema = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=routes()
+        )
         document["components"]["securitySchemes"] = _SCHEMES
+        public_url: str | None = app.state.core.settings.public_url
         if public_url is not None:
             document["servers"] = [{"url": public_url}]
         for path, operations in document["paths"].items():
             for operation in operations.values():
                 _complete(operation, path)
-    assert app.openapi_schema is not None, "made above, or before"
     return app.openapi_schema
 
 
