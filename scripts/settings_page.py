@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from palaver.settings import Settings, env_names
+from palaver.settings import Settings, env_names, meanings
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "settings.md"
 HEAD = """# Settings
@@ -25,9 +25,10 @@ This page is written by `scripts/settings_page.py` from `src/palaver/settings.py
 def page() -> str:
     """The page as it should be."""
     rows: list[str] = []
+    meant = meanings()
     for name, field in Settings.model_fields.items():
         variables = " or ".join(f"`{variable}`" for variable in env_names(name))
-        meaning = " ".join((field.description or "").split()).replace("|", "\\|")
+        meaning = meant[name].replace("|", "\\|")
         rows.append(f"| {variables} | {_shown(field.default)} | {meaning} |")
     return HEAD + "\n".join(rows) + "\n"
 

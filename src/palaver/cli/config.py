@@ -6,14 +6,15 @@ from pydantic import SecretStr
 
 from palaver.cli.output import HIDDEN, tell, tell_json, without_password
 from palaver.cli.settings import settings_told
-from palaver.settings import Settings, env_names
+from palaver.settings import Settings, env_names, meanings
 
 
 def show(*, as_json: bool) -> None:
     """Shows the settings in effect."""
     settings = settings_told({})
     values = settings.model_dump(mode="json")
-    rows = [_row(settings, name, value) for name, value in values.items()]
+    meant = meanings()
+    rows = [_row(settings, name, value, meant[name]) for name, value in values.items()]
     if as_json:
         tell_json({"settings": rows})
         return
@@ -24,7 +25,7 @@ def show(*, as_json: bool) -> None:
         tell(f"{'':<{width}}  {row['meaning']}")
 
 
-def _row(settings: Settings, name: str, value: object) -> dict[str, object]:
+def _row(settings: Settings, name: str, value: object, meaning: str) -> dict[str, object]:
     if isinstance(value, str):
         secret = isinstance(getattr(settings, name), SecretStr)
         value = HIDDEN if secret else without_password(value)
@@ -33,7 +34,7 @@ def _row(settings: Settings, name: str, value: object) -> dict[str, object]:
         "variable": env_names(name)[0],
         "value": value,
         "source": _source(name),
-        "meaning": " ".join((Settings.model_fields[name].description or "").split()),
+        "meaning": meaning,
     }
 
 
