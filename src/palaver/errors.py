@@ -7,10 +7,19 @@ belong to the code's meaning; this module knows nothing else of HTTP.
 """
 
 from enum import StrEnum
+from typing import Self
 
 
 class Code(StrEnum):
-    """The stable codes, as clients see them. `STATUS` gives each its HTTP status."""
+    """The stable codes, as clients see them; behind a code that has one its HTTP `status`."""
+
+    status: int | None
+
+    def __new__(cls, word: str, status: int | None = None) -> Self:
+        """A member of the table below."""
+        code = str.__new__(cls, word)
+        code._value_, code.status = word, status
+        return code
 
     # the caller must change something
     BAD_REQUEST = "bad_request"
@@ -18,45 +27,45 @@ class Code(StrEnum):
     INVALID_UNICODE = "invalid_unicode"
     INVALID_CHARACTER = "invalid_character"
     EMPTY_MESSAGE = "empty_message"
-    TEXT_TOO_LONG = "text_too_long"
+    TEXT_TOO_LONG = "text_too_long", 413
     TITLE_TOO_LONG = "title_too_long"
     NAME_INVALID = "name_invalid"
     NAME_RESERVED = "name_reserved"
     CID_INVALID = "cid_invalid"
-    CID_REUSED = "cid_reused"
+    CID_REUSED = "cid_reused", 409
     LIMIT_INVALID = "limit_invalid"
     CURSOR_INVALID = "cursor_invalid"
-    UNAUTHENTICATED = "unauthenticated"
-    FORBIDDEN = "forbidden"
-    ORIGIN_REFUSED = "origin_refused"
-    HOST_REFUSED = "host_refused"
-    NOT_FOUND = "not_found"
-    ROOM_NOT_FOUND = "room_not_found"
-    MESSAGE_NOT_FOUND = "message_not_found"
-    TURN_NOT_FOUND = "turn_not_found"
-    EXCHANGE_NOT_FOUND = "exchange_not_found"
-    METHOD_NOT_ALLOWED = "method_not_allowed"
-    TURN_NOT_RETRYABLE = "turn_not_retryable"
-    ROOM_PROTECTED = "room_protected"
-    HISTORY_RESET = "history_reset"
-    PAYLOAD_TOO_LARGE = "payload_too_large"
-    HEADERS_TOO_LARGE = "headers_too_large"
-    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    UNAUTHENTICATED = "unauthenticated", 401
+    FORBIDDEN = "forbidden", 403
+    ORIGIN_REFUSED = "origin_refused", 403
+    HOST_REFUSED = "host_refused", 400
+    NOT_FOUND = "not_found", 404
+    ROOM_NOT_FOUND = "room_not_found", 404
+    MESSAGE_NOT_FOUND = "message_not_found", 404
+    TURN_NOT_FOUND = "turn_not_found", 404
+    EXCHANGE_NOT_FOUND = "exchange_not_found", 404
+    METHOD_NOT_ALLOWED = "method_not_allowed", 405
+    TURN_NOT_RETRYABLE = "turn_not_retryable", 409
+    ROOM_PROTECTED = "room_protected", 409
+    HISTORY_RESET = "history_reset", 409
+    PAYLOAD_TOO_LARGE = "payload_too_large", 413
+    HEADERS_TOO_LARGE = "headers_too_large", 431
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type", 415
     UNKNOWN_FRAME = "unknown_frame"
-    TOO_MANY_ROOMS = "too_many_rooms"
-    TOO_MANY_KEYS = "too_many_keys"
-    TOO_MANY_DEVICES = "too_many_devices"
-    TICKET_ENDED = "ticket_ended"
-    IDENTITY_IN_USE = "identity_in_use"
+    TOO_MANY_ROOMS = "too_many_rooms", 429
+    TOO_MANY_KEYS = "too_many_keys", 409
+    TOO_MANY_DEVICES = "too_many_devices", 409
+    TICKET_ENDED = "ticket_ended", 410
+    IDENTITY_IN_USE = "identity_in_use", 409
     DRAFT_TOO_OLD = "draft_too_old"
     # the same call may be repeated later
-    RATE_LIMITED = "rate_limited"
-    REQUEST_TIMEOUT = "request_timeout"
-    TOO_BUSY = "too_busy"
-    DATABASE_UNAVAILABLE = "database_unavailable"
-    DATABASE_FULL = "database_full"
-    SHUTTING_DOWN = "shutting_down"
-    INTERNAL = "internal"
+    RATE_LIMITED = "rate_limited", 429
+    REQUEST_TIMEOUT = "request_timeout", 408
+    TOO_BUSY = "too_busy", 503
+    DATABASE_UNAVAILABLE = "database_unavailable", 503
+    DATABASE_FULL = "database_full", 507
+    SHUTTING_DOWN = "shutting_down", 503
+    INTERNAL = "internal", 500
     # why an answer ended without being whole (a message's `meta.error.code`)
     PROVIDER_UNREACHABLE = "provider_unreachable"
     PROVIDER_TIMEOUT = "provider_timeout"
@@ -83,41 +92,6 @@ class Code(StrEnum):
     PLACE_UNUSABLE = "place_unusable"
 
 
-STATUS: dict[Code, int] = {
-    Code.UNAUTHENTICATED: 401,
-    Code.FORBIDDEN: 403,
-    Code.ORIGIN_REFUSED: 403,
-    Code.HOST_REFUSED: 400,
-    Code.NOT_FOUND: 404,
-    Code.ROOM_NOT_FOUND: 404,
-    Code.MESSAGE_NOT_FOUND: 404,
-    Code.TURN_NOT_FOUND: 404,
-    Code.EXCHANGE_NOT_FOUND: 404,
-    Code.METHOD_NOT_ALLOWED: 405,
-    Code.REQUEST_TIMEOUT: 408,
-    Code.CID_REUSED: 409,
-    Code.TURN_NOT_RETRYABLE: 409,
-    Code.ROOM_PROTECTED: 409,
-    Code.TOO_MANY_KEYS: 409,
-    Code.TOO_MANY_DEVICES: 409,
-    Code.TICKET_ENDED: 410,
-    Code.IDENTITY_IN_USE: 409,
-    Code.HISTORY_RESET: 409,
-    Code.PAYLOAD_TOO_LARGE: 413,
-    Code.TEXT_TOO_LONG: 413,
-    Code.UNSUPPORTED_MEDIA_TYPE: 415,
-    Code.RATE_LIMITED: 429,
-    Code.TOO_MANY_ROOMS: 429,
-    Code.HEADERS_TOO_LARGE: 431,
-    Code.INTERNAL: 500,
-    Code.TOO_BUSY: 503,
-    Code.DATABASE_UNAVAILABLE: 503,
-    Code.DATABASE_FULL: 507,
-    Code.SHUTTING_DOWN: 503,
-}
-"""HTTP status of each code that can answer a request; a code that is missing here is a 400."""
-
-
 class PalaverError(Exception):
     """The root. `code` is stable, `detail` is for people."""
 
@@ -135,8 +109,8 @@ class PalaverError(Exception):
 
     @property
     def status(self) -> int:
-        """The HTTP status that fits this error."""
-        return STATUS.get(self.code, 400)
+        """The HTTP status that fits this error: its code's, or 400."""
+        return self.code.status or 400
 
 
 class Refused(PalaverError):
@@ -150,8 +124,8 @@ class Unavailable(PalaverError):
 
     @property
     def status(self) -> int:
-        """As `PalaverError.status`; what is temporary and not listed is a 503."""
-        return STATUS.get(self.code, 503)
+        """The code's HTTP status, or 503."""
+        return self.code.status or 503
 
     @property
     def database_away(self) -> bool:

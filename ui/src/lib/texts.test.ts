@@ -9,7 +9,7 @@ import { dayName, periods, relative, short } from './time'
 
 describe('errors', () => {
   const source = readFileSync('../src/palaver/errors.py', 'utf8')
-  const codes = [...source.split('STATUS: dict')[0]!.matchAll(/^ {4}[A-Z_]+ = "([a-z_]+)"/gm)].map((match) => match[1]!)
+  const codes = [...source.split('class PalaverError')[0]!.matchAll(/^ {4}[A-Z_]+ = "([a-z_]+)"/gm)].map((match) => match[1]!)
   const ofCommands = /^(database_(newer|older|locked|url_invalid|missing|not_empty|incomplete|damaged)|bind_refused|place_unusable|port_taken|settings_invalid)$/
   const shown = codes.filter((code) => !ofCommands.test(code))
 
