@@ -46,6 +46,11 @@ _WORDS = {
 """What pydantic finds, in words for operators."""
 
 
+def _shared(name: str) -> Any:
+    """A setting that other tools read under the same name, without our prefix."""
+    return Field(default=None, validation_alias=AliasChoices(f"PALAVER_{name}", name))
+
+
 class Settings(BaseSettings):
     """What an operator may choose. The docstring of each field is its documentation."""
 
@@ -54,9 +59,7 @@ class Settings(BaseSettings):
     # where things are
     data_dir: Path = Field(default=Path("data"), validate_default=True)
     """The directory that holds the database, the journal and `server.json`; only its owner can enter it."""
-    database_url: str | None = Field(
-        default=None, validation_alias=AliasChoices("PALAVER_DATABASE_URL", "DATABASE_URL")
-    )
+    database_url: str | None = _shared("DATABASE_URL")
     """`sqlite:///path` (`%3F` for a `?`), `postgresql://…` or `postgres://…`. Default: `palaver.db` in the data
     directory."""
     host: str = "127.0.0.1"
@@ -80,23 +83,13 @@ class Settings(BaseSettings):
     """`debug` (with every request), `info` (with slow ones, and those that failed), `warning` or `error`."""
 
     # the model
-    openai_base_url: str | None = Field(
-        default=None, validation_alias=AliasChoices("PALAVER_OPENAI_BASE_URL", "OPENAI_BASE_URL")
-    )
+    openai_base_url: str | None = _shared("OPENAI_BASE_URL")
     """An OpenAI-compatible server, such as `http://127.0.0.1:11434/v1`. Default: found by itself, see `detect`."""
-    openai_api_key: SecretStr | None = Field(
-        default=None, validation_alias=AliasChoices("PALAVER_OPENAI_API_KEY", "OPENAI_API_KEY")
-    )
+    openai_api_key: SecretStr | None = _shared("OPENAI_API_KEY")
     """The key for that server, where it wants one."""
-    anthropic_base_url: str | None = Field(
-        default=None,
-        validation_alias=AliasChoices("PALAVER_ANTHROPIC_BASE_URL", "ANTHROPIC_BASE_URL"),
-    )
+    anthropic_base_url: str | None = _shared("ANTHROPIC_BASE_URL")
     """A server that speaks Anthropic's Messages API. Default: `https://api.anthropic.com`, where a key is set."""
-    anthropic_api_key: SecretStr | None = Field(
-        default=None,
-        validation_alias=AliasChoices("PALAVER_ANTHROPIC_API_KEY", "ANTHROPIC_API_KEY"),
-    )
+    anthropic_api_key: SecretStr | None = _shared("ANTHROPIC_API_KEY")
     """The key for it. With `openai_base_url` or its key, too, the name of a model says who answers."""
     model: str | None = None
     """The model that answers. Default: the first one that the server offers."""
