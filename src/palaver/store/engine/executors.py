@@ -47,38 +47,6 @@ class Lanes(Protocol):
         ...
 
 
-class ThreadLanes:
-    """Lanes of threads."""
-
-    shared = False
-
-    def lane(
-        self,
-        name: str,
-        threads: int,
-        opened: Callable[[], Resource],
-        closed: Callable[[Resource], None],
-    ) -> "ThreadLane[Resource]":
-        """As `Lanes.lane`."""
-        return ThreadLane(name, threads, opened, closed)
-
-
-class InlineLanes:
-    """Everything in the loop, at once."""
-
-    shared = True
-
-    def lane(
-        self,
-        name: str,  # noqa: ARG002  as in ThreadLanes
-        threads: int,  # noqa: ARG002
-        opened: Callable[[], Resource],
-        closed: Callable[[Resource], None],
-    ) -> "InlineLane[Resource]":
-        """As `Lanes.lane`."""
-        return InlineLane(opened, closed)
-
-
 class ThreadLane(Generic[Resource]):
     """Threads that take functions from one queue. One hop there and one back, and nothing else."""
 
@@ -148,7 +116,13 @@ class ThreadLane(Generic[Resource]):
 class InlineLane(Generic[Resource]):
     """One resource, used in the loop."""
 
-    def __init__(self, opened: Callable[[], Resource], closed: Callable[[Resource], None]) -> None:
+    def __init__(
+        self,
+        name: str,  # noqa: ARG002  as of `ThreadLane`
+        threads: int,  # noqa: ARG002
+        opened: Callable[[], Resource],
+        closed: Callable[[Resource], None],
+    ) -> None:
         self._opened = opened
         self._closed = closed
         self._resources: list[Resource] = []  # one, once it is needed
@@ -164,6 +138,20 @@ class InlineLane(Generic[Resource]):
         """As `Lane.close`."""
         while self._resources:
             self._closed(self._resources.pop())
+
+
+class ThreadLanes:
+    """Lanes of threads."""
+
+    shared = False
+    lane = ThreadLane
+
+
+class InlineLanes:
+    """Everything in the loop, at once."""
+
+    shared = True
+    lane = InlineLane
 
 
 def _settle(future: "asyncio.Future[Any]", result: object, error: BaseException | None) -> None:
