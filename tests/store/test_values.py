@@ -1,6 +1,7 @@
 """Values made by position are the values that their own constructors make."""
 
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, asdict, fields
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,7 +16,7 @@ from palaver.model import (
     RoomId,
     Status,
 )
-from palaver.store.values import new_event, new_message
+from palaver.store.values import ByName, new_event, new_message
 
 MESSAGE = Message(
     id=MessageId("m_1"),
@@ -54,6 +55,16 @@ def test_a_message_made_by_position_is_the_same() -> None:
 def test_an_event_made_by_position_is_the_same() -> None:
     made = new_event(*[getattr(EVENT, one.name) for one in fields(Event)])
     assert (made, type(made), repr(made)) == (EVENT, Event, repr(EVENT))
+
+
+def test_a_row_gives_the_fields_of_its_columns_and_a_caller_the_others() -> None:
+    columns = asdict(MESSAGE) | {"room": "of the row", "beside": 1}
+    of_rooms = ByName(Message, "author", "room")
+    made = of_rooms.one(SimpleNamespace(**columns), MESSAGE.author, MESSAGE.room)
+    assert (made, type(made)) == (MESSAGE, Message)
+    turned = SimpleNamespace(**{name: [value] * 2 for name, value in columns.items()})
+    both = of_rooms.all(turned, [MESSAGE.author] * 2, [MESSAGE.room] * 2)
+    assert both == (MESSAGE, MESSAGE)
 
 
 def test_it_is_frozen() -> None:

@@ -28,6 +28,7 @@ from palaver.store.engine.statement import Row, Statement
 from palaver.store.hash_chain import digest_of_data, digest_of_message, linked
 from palaver.store.read.actors import id_of
 from palaver.store.schema import actors, events, messages, rooms
+from palaver.store.values import ByName
 
 DOING = "checking"
 PAGE = 500
@@ -71,7 +72,7 @@ class Verdict:
 _TOTALS = Statement(select(func.count(), func.coalesce(func.sum(rooms.c.seq), 0)))
 _MESSAGES = Statement(select(func.count()).select_from(messages))
 _ROOMS = Statement(
-    select(rooms.c.key, rooms.c.id, rooms.c.seq, rooms.c.chain)
+    select(*rooms.c["key", "id", "seq", "chain"])
     .where(rooms.c.key > bindparam("after"))
     .order_by(rooms.c.key)
     .limit(bindparam("limit")),
@@ -91,29 +92,13 @@ def _events_after(columns: Select[*tuple[Any, ...]]) -> Statement:
 _PLACES = _events_after(select(events.c.room_key, events.c.seq))
 _EVENTS = _events_after(
     select(
-        events.c.room_key,
-        events.c.seq,
-        events.c.type,
-        actors.c.kind,
-        actors.c.id,
-        events.c.at_ms,
-        events.c.message_seq,
-        events.c.data,
-        events.c.chain,
-        events.c.digest,
+        *events.c["room_key", "seq", "type", "at_ms", "message_seq", "data", "chain", "digest"],
         events.c.actor_key,
-        messages.c.id,
-        messages.c.role,
-        messages.c.status,
-        messages.c.kind,
-        messages.c.text,
-        messages.c.cid,
-        messages.c.branch,
-        messages.c.meta,
-        messages.c.reply_to_seq,
-        messages.c.created_ms,
-        messages.c.author_key,
-        messages.c.digest,
+        actors.c.kind.label("actor_kind"),
+        actors.c.id.label("actor"),
+        *messages.c["id", "role", "status", "kind", "text", "cid", "branch", "meta"],
+        *messages.c["reply_to_seq", "created_ms", "author_key"],
+        messages.c.digest.label("message_digest"),
     )
     .select_from(events)
     .outerjoin(actors, actors.c.key == events.c.actor_key)
@@ -121,6 +106,8 @@ _EVENTS = _events_after(
         messages, (messages.c.room_key == events.c.room_key) & (messages.c.seq == events.c.seq)
     )
 )
+_MESSAGE = ByName(Message, "room", "author", "name", "reply_to", "edited_ms", "deleted_ms")
+"""A message of these rows, as far as its digest goes."""
 
 
 def verify(url: str, progress: Progress) -> Verdict:
@@ -180,15 +167,15 @@ def _examine_log(conn: Connection, verdict: Verdict, progress: Progress) -> None
     places = _rooms(conn)
     for key, log in groupby(_log(conn, verdict, total, progress), itemgetter(0)):
         room = next(places, None)
-        while room is not None and room[0] < key:
-            verdict.add("the room has no events", room[1], 1)
+        while room is not None and room.key < key:
+            verdict.add("the room has no events", room.id, 1)
             room = next(places, None)
-        if room is None or room[0] > key:
+        if room is None or room.key > key:
             verdict.add(f"there are events of a room that is not there (key {key})")
             break
         _examine_room(room, log, verdict)
     for room in places:
-        verdict.add("the room has no events", room[1], 1)
+        verdict.add("the room has no events", room.id, 1)
     (count,) = _MESSAGES.one(conn)
     if count != verdict.messages:
         verdict.add(f"there are {count} messages, and {verdict.messages} events that created one")
@@ -196,19 +183,18 @@ def _examine_log(conn: Connection, verdict: Verdict, progress: Progress) -> None
 
 
 def _examine_room(room: Row, log: Iterator[_Place], verdict: Verdict) -> None:
-    _, id_, room_seq, room_chain = room
     verdict.rooms += 1
-    seq, chain = 0, id_bytes(id_)
+    seq, chain = 0, id_bytes(room.id)
     for _, found_seq, found in log:
         wrong = _wrong(found, found_seq, seq, chain)
         if wrong is not None:
-            verdict.add(wrong, id_, seq + 1)
+            verdict.add(wrong, room.id, seq + 1)
             return
         assert not isinstance(found, Exception)
-        seq, chain = found_seq, found[8]
-    if (seq, chain) != (room_seq, room_chain):
-        what = "its events end earlier" if seq < room_seq else "its newest event is another one"
-        verdict.add(f"the room is at seq {room_seq}, and {what}", id_, min(seq + 1, room_seq))
+        seq, chain = found_seq, found.chain
+    if (seq, chain) != (room.seq, room.chain):
+        what = "its events end earlier" if seq < room.seq else "its newest event is another one"
+        verdict.add(f"the room is at seq {room.seq}, and {what}", room.id, min(seq + 1, room.seq))
 
 
 def _wrong(row: Row | Exception, row_seq: int, seq: int, before: bytes) -> str | None:
@@ -217,41 +203,27 @@ def _wrong(row: Row | Exception, row_seq: int, seq: int, before: bytes) -> str |
         return f"the event is missing; the next one has seq {row_seq}"
     if isinstance(row, Exception):
         return f"the event cannot be read: {row}"
-    type_, kind, digits, at_ms, message_seq, data, link, digest, actor_key = row[2:11]
-    actor = None if digits is None else id_of(kind, digits)
-    event = Event(room=RoomId(""), seq=row_seq, type=type_, actor=actor, at_ms=at_ms)
-    if type_ is EventType.MESSAGE_CREATED:
-        id_, role, status, word, text, cid, branch, meta, reply_to_seq, *made, kept = row[11:]
-        if id_ is None:
+    actor = None if row.actor is None else id_of(row.actor_kind, row.actor)
+    event = Event(room=RoomId(""), seq=row_seq, type=row.type, actor=actor, at_ms=row.at_ms)
+    if event.type is EventType.MESSAGE_CREATED:
+        if row.id is None:
             return "its message is missing"
-        if (*made, message_seq) != (at_ms, actor_key, row_seq):
+        made = (row.created_ms, row.author_key, row.message_seq)
+        if made != (event.at_ms, row.actor_key, event.seq):
             return "its message has another author, time or place"
-        message = Message(
-            id=id_,
-            room=event.room,
-            seq=row_seq,
-            author=actor,  # type: ignore[arg-type]
-            name="",
-            role=role,
-            status=status,
-            text=text,
-            created_ms=at_ms,
-            cid=cid,
-            branch=branch,
-            kind=word,
-            meta=meta,
-        )
-        digest = kept or digest_of_message(message, reply_to_seq)
+        message = _MESSAGE.one(row, event.room, actor, "", None, None, None)
+        digest = row.message_digest or digest_of_message(message, row.reply_to_seq)
     else:
-        digest = digest or digest_of_data(data)
-    return None if linked(before, event, message_seq, digest) == link else "it was changed"
+        digest = row.digest or digest_of_data(row.data)
+    link = linked(before, event, row.message_seq, digest)
+    return None if link == row.chain else "it was changed"
 
 
 def _rooms(conn: Connection) -> Iterator[Row]:
     after = -1
     while page := _ROOMS.all(conn, after, PAGE):
         yield from page
-        after = page[-1][0]
+        after = page[-1].key
 
 
 def _log(conn: Connection, verdict: Verdict, total: int, progress: Progress) -> Iterator[_Place]:
@@ -260,7 +232,7 @@ def _log(conn: Connection, verdict: Verdict, total: int, progress: Progress) -> 
     while True:
         try:
             rows = _EVENTS.all(conn, *place, PAGE)
-            page: list[_Place] = [(row[0], row[1], row) for row in rows]
+            page: list[_Place] = [(row.room_key, row.seq, row) for row in rows]
         except UNREADABLE:
             page = [_one(conn, *found) for found in _PLACES.all(conn, *place, PAGE)]
         if not page:
@@ -281,4 +253,4 @@ def _one(conn: Connection, room_key: int, seq: int) -> _Place:
 
 def _creates(found: Row | Exception) -> bool:
     """Whether it creates a message; one that cannot be read most probably did."""
-    return isinstance(found, Exception) or found[2] is EventType.MESSAGE_CREATED
+    return isinstance(found, Exception) or found.type is EventType.MESSAGE_CREATED

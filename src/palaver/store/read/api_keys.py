@@ -9,17 +9,14 @@ from palaver.model import ActorId, ApiKey, KeyId, Scope
 from palaver.store.engine.statement import Row, Statement
 from palaver.store.read.actors import COLUMNS as ACTOR_COLUMNS, actor_of
 from palaver.store.schema import actors, keys
+from palaver.store.values import ByName
 
 _selected = select(
     *ACTOR_COLUMNS,
-    keys.c.id,
-    keys.c.name,
-    keys.c.scopes,
-    keys.c.created_ms,
-    keys.c.last_used_ms,
-    keys.c.revoked_ms,
+    *keys.c["id", "name", "scopes", "created_ms", "last_used_ms", "revoked_ms"],
 ).join(keys, keys.c.actor_key == actors.c.key)
 
+_KEY = ByName(ApiKey, "actor", "scopes")
 _BY_ID = Statement(_selected.where(keys.c.id == bindparam("key")), "key")
 _BY_TOKEN = Statement(_selected.where(keys.c.token_sha256 == bindparam("token")), "token")
 _OF_ACTOR = Statement(
@@ -59,12 +56,4 @@ def of_actor(conn: Connection, actor: ActorId, count: int) -> tuple[ApiKey, ...]
 
 
 def _key(row: Row) -> ApiKey:
-    return ApiKey(
-        id=row.id,
-        name=row.name,
-        actor=actor_of(row),
-        scopes=frozenset(Scope(word) for word in row.scopes.split()),
-        created_ms=row.created_ms,
-        last_used_ms=row.last_used_ms,
-        revoked_ms=row.revoked_ms,
-    )
+    return _KEY.one(row, actor_of(row), frozenset(Scope(word) for word in row.scopes.split()))

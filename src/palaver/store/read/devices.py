@@ -7,10 +7,11 @@ import hashlib
 
 from sqlalchemy import Connection, and_, bindparam, select
 
-from palaver.model import ActorId, Device, Ticket, TicketKind
+from palaver.model import ActorId, Device, Ticket
 from palaver.store.engine.statement import Row, Statement, database_now
 from palaver.store.read.actors import COLUMNS as ACTOR_COLUMNS, actor_of
 from palaver.store.schema import actors, sessions, tickets
+from palaver.store.values import ByName
 
 DEVICES_MAX = 20
 """So many devices an actor has at once."""
@@ -22,16 +23,18 @@ ticket_is_good = and_(
 )
 
 _selected = (
-    select(*ACTOR_COLUMNS, tickets.c.id, tickets.c.kind, tickets.c.created_ms, tickets.c.expires_ms)
+    select(*ACTOR_COLUMNS, *tickets.c["id", "kind", "created_ms", "expires_ms"])
     .join(tickets, tickets.c.actor_key == actors.c.key)
     .where(ticket_is_good)
 )
+_TICKET = ByName(Ticket, "actor")
 _BY_TOKEN = Statement(
     _selected.where(tickets.c.token_sha256 == bindparam("token")), "now_ms", "token"
 )
 _OF_ACTOR = Statement(_selected.where(actors.c.id == bindparam("actor")), "now_ms", "actor")
+_DEVICE = ByName(Device, "id")
 _DEVICES = Statement(
-    select(sessions.c.token_sha256, sessions.c.name, sessions.c.created_ms)
+    select(*sessions.c["token_sha256", "name", "created_ms"])
     .join(actors, actors.c.key == sessions.c.actor_key)
     .where(actors.c.id == bindparam("actor"), sessions.c.ended_ms.is_(None))
     .order_by(sessions.c.created_ms)
@@ -65,12 +68,8 @@ def ticket_of(conn: Connection, actor: ActorId, now_ms: int) -> Ticket | None:
 
 def of_actor(conn: Connection, actor: ActorId) -> tuple[tuple[bytes, Device], ...]:
     """An actor's devices behind their tokens' SHA-256, the oldest first."""
-    return tuple(
-        [
-            (digest, Device(id=id_of(digest), name=name, created_ms=created_ms))
-            for digest, name, created_ms in _DEVICES.all(conn, actor)
-        ]
-    )
+    found = _DEVICES.all(conn, actor)
+    return tuple([(row.token_sha256, _DEVICE.one(row, id_of(row.token_sha256))) for row in found])
 
 
 def ended(conn: Connection, since_ms: int) -> dict[bytes, ActorId]:
@@ -79,10 +78,4 @@ def ended(conn: Connection, since_ms: int) -> dict[bytes, ActorId]:
 
 
 def _ticket(row: Row) -> Ticket:
-    return Ticket(
-        id=row.id,
-        kind=TicketKind(row.kind),
-        actor=actor_of(row),
-        created_ms=row.created_ms,
-        expires_ms=row.expires_ms,
-    )
+    return _TICKET.one(row, actor_of(row))

@@ -40,35 +40,27 @@ from palaver.store.schema import (
     rooms,
     turns,
 )
+from palaver.store.values import ByName
 
 FIRST_ID, LAST_ID = ExchangeId("x_" + "0" * 32), ExchangeId("x_" + "f" * 32)
 
 selected_exchanges = (
     select(
-        exchanges.c.id,
-        exchanges.c.name,
-        exchanges.c.kind,
-        exchanges.c.state,
+        *exchanges.c["id", "name", "kind", "state", "model", "created_ms", "ended_ms", "kept"],
+        *exchanges.c["seqs", "request", "response", "metadata"],
+        exchanges.c.previous_id.label("previous"),
         rooms.c.id.label("room"),
         actors.c.kind.label("actor_kind"),
         actors.c.id.label("actor"),
-        exchanges.c.model,
-        exchanges.c.created_ms,
-        exchanges.c.ended_ms,
-        exchanges.c.seqs,
-        exchanges.c.previous_id,
-        exchanges.c.kept,
-        exchanges.c.request,
-        exchanges.c.response,
-        exchanges.c.metadata,
         turns.c.id.label("turn"),
-        turns.c.message_id,
+        turns.c.message_id.label("message"),
     )
     .select_from(exchanges)
     .join(rooms, rooms.c.key == exchanges.c.room_key)
     .join(actors, actors.c.key == exchanges.c.actor_key)
     .join(turns, turns.c.id == exchanges.c.turn_id)
 )
+_EXCHANGE = ByName(Exchange, "actor", "view", "answers")
 _live = selected_exchanges.where(exchanges.c.deleted_ms.is_(None))
 _BY_ID = Statement(_live.where(exchanges.c.id == bindparam("exchange")), "exchange")
 _BY_TURN = Statement(selected_exchanges.where(exchanges.c.turn_id == bindparam("turn")), "turn")
@@ -203,23 +195,6 @@ def _aside_of(room: RoomId, row: Row) -> Message:
 
 def exchange_of(row: Row) -> Exchange:
     """The exchange of a row of `selected_exchanges`."""
-    return Exchange(
-        id=row.id,
-        name=row.name,
-        kind=row.kind,
-        state=row.state,
-        room=row.room,
-        actor=id_of(row.actor_kind, row.actor),
-        model=row.model,
-        created_ms=row.created_ms,
-        ended_ms=row.ended_ms,
-        view=tuple((int(first), int(last)) for first, last in row.seqs.get("view", ())),
-        answers=tuple(row.seqs.get("answers", ())),
-        previous=row.previous_id,
-        kept=row.kept,
-        request=row.request,
-        response=row.response,
-        metadata=row.metadata,
-        turn=row.turn,
-        message=row.message_id,
-    )
+    view = tuple((int(first), int(last)) for first, last in row.seqs.get("view", ()))
+    answers = tuple(row.seqs.get("answers", ()))
+    return _EXCHANGE.one(row, id_of(row.actor_kind, row.actor), view, answers)

@@ -24,34 +24,25 @@ from palaver.store.columns import INTEGER_MAX
 from palaver.store.engine.statement import Columns, Row, Statement
 from palaver.store.read.actors import id_of
 from palaver.store.schema import actors, messages, rooms
-from palaver.store.values import new_message
+from palaver.store.values import ByName
 
 replied = messages.alias("replied")
 
 
 def _columns(source: FromClause) -> tuple[ColumnElement[Any], ...]:
     return (
-        source.c.id,
-        source.c.seq,
+        *source.c["id", "seq", "role", "status", "text", "created_ms", "cid", "branch", "kind"],
+        *source.c["edited_ms", "deleted_ms", "meta"],
         actors.c.kind.label("author_kind"),
         actors.c.id.label("author"),
         actors.c.name,
-        source.c.role,
-        source.c.status,
-        source.c.text,
-        source.c.created_ms,
-        source.c.cid,
         replied.c.id.label("reply_to"),
-        source.c.branch,
-        source.c.kind,
-        source.c.edited_ms,
-        source.c.deleted_ms,
-        source.c.meta,
     )
 
 
 COLUMNS = _columns(messages)
 """What `message_of` takes."""
+_MESSAGE = ByName(Message, "room", "author", "text", "meta")
 
 
 def selected(*more: object, source: FromClause = messages) -> Select[tuple[object, ...]]:
@@ -177,25 +168,8 @@ def context(conn: Connection, room: RoomId, *, upto_seq: int, limit: int) -> tup
 
 def message_of(room: RoomId, row: Row) -> Message:
     """The message of a row with the `COLUMNS`."""
-    there = row.deleted_ms is None
-    return new_message(  # in the order of a `Message`'s fields
-        row.id,
-        room,
-        row.seq,
-        id_of(row.author_kind, row.author),
-        row.name,
-        row.role,
-        row.status,
-        row.text if there else "",
-        row.created_ms,
-        row.cid,
-        row.reply_to,
-        row.branch,
-        row.kind,
-        row.edited_ms,
-        row.deleted_ms,
-        row.meta if there else NO_DATA,
-    )
+    text, meta = (row.text, row.meta) if row.deleted_ms is None else ("", NO_DATA)
+    return _MESSAGE.one(row, room, id_of(row.author_kind, row.author), text, meta)
 
 
 def messages_of(room: RoomId, found: Columns) -> tuple[Message, ...]:
@@ -205,26 +179,8 @@ def messages_of(room: RoomId, found: Columns) -> tuple[Message, ...]:
         there = [deleted_ms is None for deleted_ms in found.deleted_ms]
         texts = [text if kept else "" for text, kept in zip(texts, there, strict=True)]
         metas = [meta if kept else NO_DATA for meta, kept in zip(metas, there, strict=True)]
-    made = map(  # in the order of a `Message`'s fields
-        new_message,
-        found.id,
-        repeat(room),
-        found.seq,
-        map(id_of, found.author_kind, found.author),
-        found.name,
-        found.role,
-        found.status,
-        texts,
-        found.created_ms,
-        found.cid,
-        found.reply_to,
-        found.branch,
-        found.kind,
-        found.edited_ms,
-        found.deleted_ms,
-        metas,
-    )
-    return tuple(made)
+    authors = map(id_of, found.author_kind, found.author)
+    return _MESSAGE.all(found, repeat(room), authors, texts, metas)
 
 
 def bounded(seq: int) -> int:

@@ -49,7 +49,7 @@ from palaver.store.schema import (
     room_is_open,
     rooms,
 )
-from palaver.store.values import new_room
+from palaver.store.values import ByName
 
 MEMBERSHIPS_FEW = 1_000
 """Up to so many memberships the list goes by them."""
@@ -87,25 +87,18 @@ def _seen(me: ColumnElement[int], source: FromClause) -> Select[*tuple[Any, ...]
     own_membership = and_(members.c.room_key == rooms.c.key, members.c.actor_key == me)
     return (
         select(
-            rooms.c.key,
-            rooms.c.id,
-            rooms.c.title,
-            rooms.c.title_source,
-            rooms.c.visibility,
-            rooms.c.seq,
-            rooms.c.created_ms,
-            rooms.c.active_ms,
-            rooms.c.deleted_ms,
+            *rooms.c["key", "id", "title", "title_source", "visibility", "seq", "settings"],
+            *rooms.c["created_ms", "active_ms", "deleted_ms"],
             members.c.role,
             _read_seq.label("read_seq"),
             select(func.count()).select_from(unread).scalar_subquery().label("unread"),
-            rooms.c.settings,
         )
         .select_from(source)
         .outerjoin(members, own_membership)
     )
 
 
+_ROOM = ByName(Room, "role", "agents")
 _me = select(actors.c.key).where(actors.c.id == bindparam("actor")).scalar_subquery()
 _BY_ID = Statement(_seen(_me, rooms).where(rooms.c.id == bindparam("room")), "room", "actor")
 _AGENTS = among(
@@ -346,24 +339,8 @@ def _rooms(conn: Connection, rows: list[Row]) -> tuple[Room, ...]:
     agents: dict[int, list[Actor]] = {row.key: [] for row in rows}
     for found in _AGENTS.all(conn, [(key,) for key in agents]):
         agents[found.room_key].append(actor_of(found))
-    return tuple([_room(row, tuple(agents[row.key])) for row in rows])
-
-
-def _room(row: Row, agents: tuple[Actor, ...]) -> Room:
-    return new_room(  # in the order of a `Room`'s fields
-        row.id,
-        row.title,
-        row.title_source,
-        row.visibility,
-        row.seq,
-        row.created_ms,
-        row.active_ms,
-        row.deleted_ms,
-        role_in(row.visibility, row.role),
-        row.read_seq,
-        row.unread,
-        agents,
-        row.settings,
+    return tuple(
+        [_ROOM.one(row, role_in(row.visibility, row.role), tuple(agents[row.key])) for row in rows]
     )
 
 

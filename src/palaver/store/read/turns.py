@@ -17,27 +17,25 @@ from palaver.store.schema import (
     turn_is_open,
     turns,
 )
+from palaver.store.values import ByName
 
 CONTINUED_MAX = 100
 """So many answers that each go on from the one before lead back to who asked; behind more, nobody did."""
 
 selected = (
     select(
-        turns.c.id,
+        *turns.c["id", "trigger_seq", "state", "attempt", "fence", "external"],
+        turns.c.message_id.label("message"),
         rooms.c.id.label("room"),
         actors.c.id.label("agent"),
         actors.c.name.label("agent_name"),
-        turns.c.trigger_seq,
-        turns.c.message_id,
-        turns.c.state,
-        turns.c.attempt,
-        turns.c.fence,
-        turns.c.external,
     )
     .select_from(turns)
     .join(rooms, rooms.c.key == turns.c.room_key)
     .join(actors, actors.c.key == turns.c.agent_key)
 )
+
+_TURN = ByName(Turn, "agent", "external")
 
 _BY_ID = Statement(selected.where(turns.c.id == bindparam("turn")), "turn")
 _KNOWN = among(select(turns.c.id), turns.c.id)
@@ -114,15 +112,4 @@ def asked_by(conn: Connection, turn: TurnId, actor: ActorId) -> bool:
 
 def turn_of(row: Row) -> Turn:
     """The turn of a row of `selected`."""
-    return Turn(
-        id=row.id,
-        room=row.room,
-        agent=id_of(ActorKind.AGENT, row.agent),
-        agent_name=row.agent_name,
-        trigger_seq=row.trigger_seq,
-        message=row.message_id,
-        state=row.state,
-        attempt=row.attempt,
-        fence=row.fence,
-        external=bool(row.external),
-    )
+    return _TURN.one(row, id_of(ActorKind.AGENT, row.agent), bool(row.external))
