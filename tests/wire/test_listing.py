@@ -68,7 +68,7 @@ async def test_every_route_is_listed_and_every_listed_call_is_a_route(tmp_path: 
 
 def test_no_two_doors_share_an_address() -> None:
     page = [
-        Listed(door="page", method="GET", path=one.path, act=None, use=None)
+        Listed(door="page", method="GET", path=one.path, act=None, scope=None, use=None)
         for one in Page().routes()
         if isinstance(one, Route)
     ]

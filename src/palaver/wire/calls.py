@@ -1,7 +1,8 @@
 """The calls of the doors: each declares its address, its act and its bound where it is written.
 
-`act` is what `policy` is asked about the room that the call names; None where it names no room of somebody's.
-`wire/listing` collects the declarations of all doors.
+`act` is what `policy` is asked about the room that the call names; None where it names no room of somebody's. `scope`
+is what an API key must be good for; None where any key will do, and at the doors that know no keys. `wire/listing`
+collects the declarations of all doors.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,12 +11,14 @@ from typing import Any, TypeVar
 
 from fastapi import Depends, Request
 from starlette.routing import Route
-from starlette.types import Scope
 
+from palaver.model import Scope
 from palaver.policy import Action
 from palaver.wire.edge.rates import Use, take
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+ScopeOf = Callable[[Request], Scope]
 
 _DECLARED = "declared_call"
 
@@ -27,6 +30,8 @@ class Call:
     method: str
     path: str
     act: Action | None
+    scope: Scope | ScopeOf | None
+    """A function where the address decides."""
     use: Use | None
     status: int
     others: tuple[int, ...]
@@ -39,6 +44,7 @@ def call(
     path: str,
     act: Action | None,
     *,
+    scope: Scope | ScopeOf | None = None,
     use: Use | None = None,
     status: int = 200,
     others: tuple[int, ...] = (),
@@ -46,7 +52,14 @@ def call(
 ) -> Callable[[F], F]:
     """Declares a method of a door's class as a call. `use`: what is counted of the caller's address."""
     declared = Call(
-        method=method, path=path, act=act, use=use, status=status, others=others, media=media
+        method=method,
+        path=path,
+        act=act,
+        scope=scope,
+        use=use,
+        status=status,
+        others=others,
+        media=media,
     )
 
     def decorated(function: F) -> F:
@@ -70,12 +83,6 @@ def routes_of(part: object) -> list[Route]:
         Route(declared.path, getattr(part, name), methods=declared.method.split())
         for declared, name in calls_of(type(part))
     ]
-
-
-def use_of(scope: Scope) -> Use | None:
-    """What is counted of the call that a request was routed to."""
-    declared: Call = getattr(scope["endpoint"], _DECLARED)
-    return declared.use
 
 
 def counting(use: Use | None) -> list[Any]:

@@ -1,14 +1,15 @@
-"""Every call of every door: address, act and bound, collected from where each is declared."""
+"""Every call of every door: address, act, scope and bound, collected from where each is declared."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from palaver.model import Scope
 from palaver.policy import Action
 from palaver.wire.api.me import People
 from palaver.wire.api.messages import Messages
 from palaver.wire.api.rooms import Rooms
 from palaver.wire.app import Operations, Service
-from palaver.wire.calls import calls_of
+from palaver.wire.calls import ScopeOf, calls_of
 from palaver.wire.classic.rest import Accounts, Sessions, Talks
 from palaver.wire.edge.rates import Use
 from palaver.wire.live.connection import PATH, Connection, Live
@@ -35,6 +36,7 @@ class Listed:
     method: str
     path: str
     act: Action | None
+    scope: Scope | ScopeOf | None
     use: Use | None
 
 
@@ -44,5 +46,10 @@ def listing() -> Iterator[Listed]:
         for one in (declared for part in parts for declared, _ in calls_of(part)):
             for method in one.method.split():
                 yield Listed(
-                    door=door, method=method, path=prefix + one.path, act=one.act, use=one.use
+                    door=door,
+                    method=method,
+                    path=prefix + one.path,
+                    act=one.act,
+                    scope=one.scope,
+                    use=one.use,
                 )

@@ -349,6 +349,7 @@ async def test_its_models_are_listed(client: AsyncOpenAI) -> None:
         ("claude-haiku-9", "anthropic"),
         ("assistant", "palaver"),
     ]
+    assert (await client.models.retrieve("anthropic/claude-opus-9")).id == "claude-opus-9"
 
 
 async def test_beside_an_openai_server_the_models_name_decides_at_every_door(
@@ -374,6 +375,10 @@ async def test_beside_an_openai_server_the_models_name_decides_at_every_door(
             assert made.choices[0].message.content == answer
             response = await client.responses.create(model=model, input="hi")
             assert response.output_text == answer
+            assert (await client.models.retrieve(model)).id == model.rpartition("/")[2]
+        for missing in ("anthropic/scripted", "openai/claude-opus-9", "openai/none"):
+            with pytest.raises(openai.NotFoundError):
+                await client.models.retrieve(missing)
         token, _ = await door.guest()
         async with door.live(token) as live:
             room = (await bare_client(door, token).post("/api/rooms", json={"title": "A"})).json()

@@ -1,6 +1,7 @@
 """Who may use the door: keys of ours, keys of anyone on this machine, and nobody else."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 from openai import AsyncOpenAI
 from tests.wire.door import Door, open_door
 
+from palaver.model import Scope
+from palaver.wire.listing import listing
 from palaver.wire.server.control import asked
 
 
@@ -101,6 +104,29 @@ async def test_a_key_is_good_for_its_scopes_only(door: Door) -> None:
             await call
     for client in (reads, talks, chats):
         assert (await client.models.list()).object == "list"
+
+
+@pytest.mark.parametrize("scope", [one for one in Scope if one is not Scope.ALL])
+async def test_every_call_is_for_the_scope_that_it_declares(door: Door, scope: Scope) -> None:
+    token, _ = await new_key(door, scope)
+    http = door.http(headers={"authorization": f"Bearer {token}"})
+    declared = {
+        (one.method, re.sub(r"{\w+(:path)?}", "x1", one.path)): one.scope
+        for one in listing()
+        if one.door == "openai"
+    }
+    elsewhere = [call for call, scope in declared.items() if callable(scope)]
+    assert {path for _, path in elsewhere} == {"/v1/x1"}, "only there the address decides"
+    for method, _ in elsewhere:
+        del declared[method, "/v1/x1"]
+        declared[method, "/v1/embeddings"] = Scope.EMBEDDINGS
+        declared[method, "/v1/completions"] = Scope.CHAT
+    for (method, path), wanted in declared.items():
+        got = await http.request(method, path)
+        good = wanted in {None, scope} or (scope is Scope.READ and method == "GET")
+        lacks = f"it lacks the scope '{wanted}'" in got.text
+        assert (got.status_code == 403, lacks) == (not good, not good), (method, path, got.text)
+    assert {*declared.values()} == {None, *Scope} - {Scope.ALL, Scope.READ}
 
 
 async def test_one_key_is_one_speaker_however_many_ask_at_once(door: Door) -> None:

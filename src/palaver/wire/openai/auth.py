@@ -12,9 +12,9 @@ from starlette.requests import Request
 from palaver.core.api_keys import PREFIX
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
-from palaver.model import Actor, Scope, Visibility
+from palaver.model import Actor, Visibility
 from palaver.policy import check_scope
-from palaver.wire.calls import use_of
+from palaver.wire.calls import Call
 from palaver.wire.edge.proxies import host_name, is_direct, is_loopback
 from palaver.wire.edge.rates import Use, take
 
@@ -22,14 +22,15 @@ VISIBILITY_HEADER = "x-palaver-visibility"
 READING = frozenset({"GET", "HEAD"})
 
 
-async def caller(request: Request, scope: Scope | None = None) -> Actor:
-    """Who asks, if they may do what is of this `scope` (None: what every key may).
+async def caller(request: Request, declared: Call) -> Actor:
+    """Who asks, if they may make this call.
 
     Refused: `unauthenticated` (no key, an unknown or a revoked one), `forbidden` (a key that is not good for this).
     Unavailable: `rate_limited` (without a key of ours, and with a guest's).
     """
     core: Core = request.app.state.core
-    token, use = _bearer(request), use_of(request.scope)
+    scope = declared.scope(request) if callable(declared.scope) else declared.scope
+    token, use = _bearer(request), declared.use
     if token is not None and token.startswith(PREFIX):
         key = await core.keys.recognise(token)
         check_scope(key.scopes, scope, reads=request.method in READING)

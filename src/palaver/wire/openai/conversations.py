@@ -6,6 +6,8 @@ settings. Deleting can be undone on the page; until then nothing of it is seen h
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 
@@ -18,7 +20,7 @@ from palaver.model import Actor, Message, Room, RoomId, Scope
 from palaver.policy import Action, allows
 from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use, take
-from palaver.wire.openai.auth import caller, visibility_of
+from palaver.wire.openai.auth import visibility_of
 from palaver.wire.openai.items import (
     Invalid,
     Json,
@@ -28,22 +30,32 @@ from palaver.wire.openai.items import (
     message_id,
     room_id,
 )
-from palaver.wire.openai.paging import LIMIT_MAX, listed, paging_of
-from palaver.wire.openai.params import answer, body_of, is_repeated, metadata_of, new_metadata
+from palaver.wire.openai.params import (
+    LIMIT_MAX,
+    answer,
+    body_of,
+    is_repeated,
+    listed,
+    metadata_of,
+    new_metadata,
+    paging_of,
+)
 
 DOOR = "openai"
 
 
+_call = partial(call, scope=Scope.CONVERSATIONS)
+
+
+@dataclass(slots=True)
 class Conversations:
     """The calls of the Conversations API."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    core: Core
 
-    @call("POST", "/conversations", None, use=Use.MESSAGES)
-    async def create(self, request: Request) -> Response:
+    @_call("POST", "/conversations", None, use=Use.MESSAGES)
+    async def create(self, me: Actor, request: Request) -> Response:
         """Makes a conversation, with its first items."""
-        me = await caller(request, Scope.CONVERSATIONS)
         body = await body_of(request)
         entries = entries_of(body.get("items"), "items")
         made = blake2b(await request.body(), digest_size=16).hexdigest()
@@ -56,51 +68,46 @@ class Conversations:
             visibility = visibility_of(request)
             if me.guest:
                 take(request.scope, Use.ROOMS)
-            room = await self._core.rooms.create(me, visibility=visibility, settings=settings)
+            room = await self.core.rooms.create(me, visibility=visibility, settings=settings)
         if entries:
-            await self._core.exchanges.add(me, room.id, entries, repeated=repeated)
+            await self.core.exchanges.add(me, room.id, entries, repeated=repeated)
         return answer(_conversation(room))
 
-    @call("GET", "/conversations", None)
-    async def listing(self, request: Request) -> Response:
+    @_call("GET", "/conversations", None)
+    async def listing(self, me: Actor, request: Request) -> Response:
         """The caller's rooms."""
-        me = await caller(request, Scope.CONVERSATIONS)
         paging = paging_of(request, newest_first=True)
         if not paging.newest_first:
             raise Invalid("Conversations are listed by their last activity only: 'desc'.", "order")
         after = None if paging.after is None else _room_id(paging.after, "after")
-        rooms, more = await self._core.rooms.listing(me, limit=paging.limit, after=after, own=True)
+        rooms, more = await self.core.rooms.listing(me, limit=paging.limit, after=after, own=True)
         data = [_conversation(room) for room in rooms]
         return answer(listed(data, has_more=more is not None))
 
-    @call("GET", "/conversations/{conversation}", Action.READ)
-    async def retrieve(self, request: Request) -> Response:
+    @_call("GET", "/conversations/{conversation}", Action.READ)
+    async def retrieve(self, me: Actor, request: Request) -> Response:
         """One conversation."""
-        me = await caller(request, Scope.CONVERSATIONS)
         return answer(_conversation(await self._room(me, request)))
 
-    @call("POST", "/conversations/{conversation}", Action.GOVERN, use=Use.MESSAGES)
-    async def update(self, request: Request) -> Response:
+    @_call("POST", "/conversations/{conversation}", Action.GOVERN, use=Use.MESSAGES)
+    async def update(self, me: Actor, request: Request) -> Response:
         """Replaces the metadata."""
-        me = await caller(request, Scope.CONVERSATIONS)
         metadata = await new_metadata(request)
         room = await self._room(me, request)
-        changed = await self._core.rooms.change_settings(me, room.id, {"metadata": metadata})
+        changed = await self.core.rooms.change_settings(me, room.id, {"metadata": metadata})
         return answer(_conversation(changed))
 
-    @call("DELETE", "/conversations/{conversation}", Action.GOVERN, use=Use.MESSAGES)
-    async def delete(self, request: Request) -> Response:
+    @_call("DELETE", "/conversations/{conversation}", Action.GOVERN, use=Use.MESSAGES)
+    async def delete(self, me: Actor, request: Request) -> Response:
         """Deletes a conversation, and from this door all that was said in it."""
-        me = await caller(request, Scope.CONVERSATIONS)
         room = await self._room(me, request)
-        await self._core.rooms.delete(me, room.id)
+        await self.core.rooms.delete(me, room.id)
         gone = {"object": "conversation.deleted", "deleted": True}
         return answer({"id": conversation_id(room.id), **gone})
 
-    @call("POST", "/conversations/{conversation}/items", Action.WRITE, use=Use.MESSAGES)
-    async def add_items(self, request: Request) -> Response:
+    @_call("POST", "/conversations/{conversation}/items", Action.WRITE, use=Use.MESSAGES)
+    async def add_items(self, me: Actor, request: Request) -> Response:
         """Says things, in their order, all of them or none."""
-        me = await caller(request, Scope.CONVERSATIONS)
         body = await body_of(request)
         if body.get("items") is None:
             raise Invalid("Missing required parameter.", "items", "missing_required_parameter")
@@ -109,13 +116,12 @@ class Conversations:
         added: Sequence[Message] = ()
         if entries:
             repeated = is_repeated(request)
-            added = await self._core.exchanges.add(me, room.id, entries, repeated=repeated)
+            added = await self.core.exchanges.add(me, room.id, entries, repeated=repeated)
         return answer(listed([item_of(message) for message in added], has_more=False))
 
-    @call("GET", "/conversations/{conversation}/items", Action.READ)
-    async def items(self, request: Request) -> Response:
+    @_call("GET", "/conversations/{conversation}/items", Action.READ)
+    async def items(self, me: Actor, request: Request) -> Response:
         """What was said, the newest first unless asked otherwise."""
-        me = await caller(request, Scope.CONVERSATIONS)
         paging = paging_of(request, newest_first=True)
         room = await self._room(me, request)
         seq = None
@@ -127,27 +133,25 @@ class Conversations:
         data = [item_of(message) for message in found[: paging.limit]]
         return answer(listed(data, has_more=len(found) > paging.limit))
 
-    @call("GET", "/conversations/{conversation}/items/{item}", Action.READ)
-    async def item(self, request: Request) -> Response:
+    @_call("GET", "/conversations/{conversation}/items/{item}", Action.READ)
+    async def item(self, me: Actor, request: Request) -> Response:
         """One item."""
-        me = await caller(request, Scope.CONVERSATIONS)
         room = await self._room(me, request)
         return answer(item_of(await self._message(me, room, request.path_params["item"])))
 
-    @call(
+    @_call(
         "DELETE", "/conversations/{conversation}/items/{item}", Action.TAKE_BACK, use=Use.MESSAGES
     )
-    async def delete_item(self, request: Request) -> Response:
+    async def delete_item(self, me: Actor, request: Request) -> Response:
         """Deletes an item. The answer is the conversation."""
-        me = await caller(request, Scope.CONVERSATIONS)
         room = await self._room(me, request)
         message = await self._message(me, room, request.path_params["item"])
-        await self._core.exchanges.remove(me, message.id)
+        await self.core.exchanges.remove(me, message.id)
         return answer(_conversation(room))
 
     async def _made_before(self, me: Actor, made: str) -> Room | None:
         """The conversation that the same request made, if it did."""
-        rooms, _ = await self._core.rooms.listing(me, limit=LIMIT_MAX, own=True)
+        rooms, _ = await self.core.rooms.listing(me, limit=LIMIT_MAX, own=True)
         own = (room for room in rooms if allows(Action.GOVERN, room.role))
         return next((room for room in own if room.settings.get("made") == made), None)
 
@@ -155,7 +159,7 @@ class Conversations:
         given = request.path_params["conversation"]
         room = _room_id(given, "conversation_id")
         try:
-            return await self._core.access.conversation(me, room)
+            return await self.core.access.conversation(me, room)
         except Refused as refused:
             if refused.code is Code.ROOM_NOT_FOUND:
                 raise _not_found(given) from None
@@ -171,7 +175,7 @@ class Conversations:
         if id_ is None:
             raise missing
         try:
-            found = await self._core.chat.message(me, id_)
+            found = await self.core.chat.message(me, id_)
         except Refused:
             raise missing from None
         if found.room != room.id or (found.deleted_ms is not None and not deleted):
@@ -182,7 +186,7 @@ class Conversations:
         self, me: Actor, room: RoomId, seq: int | None, count: int, *, newest_first: bool
     ) -> Sequence[Message]:
         """At most `count` messages that are not deleted, from behind a seq on, in the order asked for."""
-        history = self._core.chat.history
+        history = self.core.chat.history
         found: list[Message] = []
         at = seq if newest_first or seq is not None else 0
         while len(found) < count:

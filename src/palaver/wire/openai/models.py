@@ -7,6 +7,7 @@ that were read last still hold: clients ask for this list before anything else.
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 import orjson
@@ -15,9 +16,8 @@ from starlette.responses import Response
 
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Unavailable
-from palaver.model import AgentCard
+from palaver.model import Actor, AgentCard
 from palaver.wire.calls import call
-from palaver.wire.openai.auth import caller
 from palaver.wire.openai.items import Invalid, Json
 from palaver.wire.openai.params import answer
 from palaver.wire.openai.proxy import refused, whole
@@ -40,29 +40,25 @@ class ModelMissing(Invalid):
         self.code = Code.NOT_FOUND
 
 
+@dataclass(slots=True)
 class Models:
     """The calls about models, and which of them are agents."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
-        self._agents: Mapping[str, AgentCard] = {}
-        self._agents_until = 0.0
-        self._default = ""
-        self._default_until = 0.0
+    core: Core
+    _agents: Mapping[str, AgentCard] = field(default_factory=dict[str, AgentCard])
+    _agents_until: float = 0.0
+    _default: str = ""
+    _default_until: float = 0.0
 
     @call("GET", PATH, None)
-    async def listing(self, request: Request) -> Response:
+    async def listing(self, _: Actor, __: Request) -> Response:
         """All of them."""
-        await caller(request)
         found = await self._offered()
-        if isinstance(found, Response):
-            return found
-        return answer({"object": "list", "data": found})
+        return found if isinstance(found, Response) else answer({"object": "list", "data": found})
 
     @call("GET", f"{PATH}/{{model:path}}", None)
-    async def retrieve(self, request: Request) -> Response:
-        """One of them. Its name may have slashes."""
-        await caller(request)
+    async def retrieve(self, _: Actor, request: Request) -> Response:
+        """One of them. Its name may have slashes, and may stand behind its provider's, as in a request."""
         wanted = request.path_params["model"]
         found = await self._offered()
         if isinstance(found, Response):
@@ -70,19 +66,24 @@ class Models:
         for one in found:
             if one.get("id") == wanted:
                 return answer(one)
+        origin = self.core.models.origin
+        meant = await origin(wanted)
+        for one in found:
+            if meant is not None and await origin(str(one.get("id"))) == meant:
+                return answer(one)
         raise ModelMissing(wanted)
 
     async def agent(self, model: str) -> AgentCard | None:
         """The agent that a model's name means; None for what is a model."""
-        if self._core.clock.monotonic() >= self._agents_until:
+        if self.core.clock.monotonic() >= self._agents_until:
             await self._read_agents()
         return self._agents.get(model)
 
     async def default(self) -> str:
         """The model of an agent that names none. Raises `ProviderError`."""
-        now = self._core.clock.monotonic()
+        now = self.core.clock.monotonic()
         if now >= self._default_until:
-            models = await self._core.models.listed()
+            models = await self.core.models.listed()
             if not models.models:
                 raise ProviderError(Code.PROVIDER_UNREACHABLE, models.hint or "No model is there.")
             self._default = models.models[0].id
@@ -91,19 +92,18 @@ class Models:
 
     async def _read_agents(self) -> Mapping[str, AgentCard]:
         with suppress(Unavailable):
-            self._agents = await self._core.identity.agents()
-        self._agents_until = self._core.clock.monotonic() + KNOWN_SECONDS
+            self._agents = await self.core.identity.agents()
+        self._agents_until = self.core.clock.monotonic() + KNOWN_SECONDS
         return self._agents
 
     async def _offered(self) -> list[Json] | Response:
         """The model server's models as it tells them, and the agents; its refusal where it refuses."""
-        call = await self._core.models.call("GET", PATH)
+        call = await self.core.models.call("GET", PATH)
         found: list[Json] = []
         if call.status == HTTPStatus.NOT_FOUND:
             await call.close()
-            found = [
-                _model(one.id, one.provider) for one in (await self._core.models.listed()).models
-            ]
+            models = (await self.core.models.listed()).models
+            found = [_model(one.id, one.provider) for one in models]
         elif call.status >= HTTPStatus.BAD_REQUEST:
             return await refused(call)
         else:
@@ -120,9 +120,8 @@ def _listed(body: bytes) -> list[Json]:
     try:
         return [one for one in orjson.loads(body)["data"] if isinstance(one, dict)]
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        raise ProviderError(
-            Code.PROVIDER_BAD_REPLY, "The model server sent no list of models."
-        ) from None
+        words = "The model server sent no list of models."
+        raise ProviderError(Code.PROVIDER_BAD_REPLY, words) from None
 
 
 def _model(model: str, owner: str) -> Json:

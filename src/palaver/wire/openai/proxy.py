@@ -14,6 +14,7 @@ import re
 import unicodedata
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
+from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import quote, unquote_to_bytes
 
@@ -23,10 +24,10 @@ from starlette.responses import Response
 from palaver.core.answers.tape import Call, Chunk
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused
-from palaver.model import Scope
+from palaver.model import Actor, Scope
 from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use
-from palaver.wire.openai.auth import READING, caller
+from palaver.wire.openai.auth import READING
 from palaver.wire.openai.problems import wrapped
 from palaver.wire.streams import Attended, Broken, event_headers, stream
 
@@ -70,25 +71,34 @@ _SEGMENT_SAFE = "!$&'()*+,:=@"
 _QUERY_SAFE = _SEGMENT_SAFE + '%/?;[]{}|^`"<>\\'
 
 
+def scope_of(request: Request) -> Scope:
+    """What a key must be good for. Refused: `not_found`, what is ours alone."""
+    names = {segment.lower() for segment in _segments(request.scope["raw_path"])}
+    return Scope.CHAT if names & TALKING else Scope.EMBEDDINGS
+
+
+@dataclass(frozen=True, slots=True)
 class Passthrough:
     """What nobody else answers."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    core: Core
 
-    @call("GET", "/{path:path}", None)
-    async def read(self, request: Request) -> Response:
+    @call("GET", "/{path:path}", None, scope=scope_of)
+    async def read(self, me: Actor, request: Request) -> Response:
         """Passes on what only reads."""
-        return await self.forward(request)
+        return await self.forward(me, request)
 
-    @call("POST PUT PATCH DELETE", "/{path:path}", None, use=Use.MESSAGES)
-    async def forward(self, request: Request) -> Response:
-        """One request, there and back. Refused: what is ours alone."""
-        scope, path = target(request.scope["raw_path"], request.scope["query_string"])
-        await caller(request, scope)
+    @call("POST PUT PATCH DELETE", "/{path:path}", None, scope=scope_of, use=Use.MESSAGES)
+    async def forward(self, _: Actor, request: Request) -> Response:
+        """One request, there and back."""
+        path = "".join(
+            f"/{quote(one, _SEGMENT_SAFE)}" for one in _segments(request.scope["raw_path"])
+        )
+        if query := request.scope["query_string"]:
+            path += f"?{quote(query, _QUERY_SAFE)}"
         headers = passed_on(request.headers.items())
         body = None if request.method in READING else await _body(request, headers)
-        return await answered(await self._core.models.call(request.method, path, body, headers))
+        return await answered(await self.core.models.call(request.method, path, body, headers))
 
 
 def passed_on(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -99,18 +109,6 @@ def passed_on(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
         if (name in _PASSED or (name.startswith("x-") and not name.startswith(_KEPT_BACK)))
         and value.isascii()
     }
-
-
-def target(raw_path: bytes, query: bytes) -> tuple[Scope, str]:
-    """What a key must be good for, and the path below the model server's base with its query. Refused: `not_found`."""
-    _, *segments = map(_decoded, raw_path.split(b"/")[1:])
-    names = {segment.lower() for segment in segments}  # of all: the base may end before its `/v1`
-    if not segments or not _NAME.fullmatch(segments[0]) or names & (OURS | ACCOUNT):
-        raise _nothing()
-    path = "".join(f"/{quote(segment, _SEGMENT_SAFE)}" for segment in segments)
-    if query:
-        path += f"?{quote(query, _QUERY_SAFE)}"
-    return Scope.CHAT if names & TALKING else Scope.EMBEDDINGS, path
 
 
 async def answered(call: Call) -> Response:
@@ -145,7 +143,7 @@ async def whole(call: Call) -> bytes:
 
 
 async def joined(telling: AsyncGenerator[Chunk, None]) -> bytes:
-    """All that is told."""
+    """Concatenates the body."""
     async with aclosing(telling):
         return b"".join([told.raw async for told in telling])
 
@@ -189,6 +187,15 @@ async def _stream(request: Request) -> AsyncGenerator[bytes, None]:
     async for chunk in request.stream():
         if chunk:
             yield chunk
+
+
+def _segments(raw_path: bytes) -> list[str]:
+    """The segments of an address below the version. Refused: `not_found`, what is ours alone."""
+    _, *segments = map(_decoded, raw_path.split(b"/")[1:])
+    names = {segment.lower() for segment in segments}  # of all: the base may end before its `/v1`
+    if not segments or not _NAME.fullmatch(segments[0]) or names & (OURS | ACCOUNT):
+        raise _nothing()
+    return segments
 
 
 def _decoded(raw: bytes) -> str:

@@ -1,10 +1,16 @@
 """All addresses below `/v1`. What nobody here answers is passed on to the model server, unless it is ours alone."""
 
-from starlette.routing import Router
+from collections.abc import Awaitable, Callable, Iterator
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from palaver.core.runtime import Core
-from palaver.wire.calls import routes_of
+from palaver.model import Actor
+from palaver.wire.calls import Call, calls_of
+from palaver.wire.openai.auth import caller
 from palaver.wire.openai.chat.routes import Chat
 from palaver.wire.openai.chat.stored import Completions
 from palaver.wire.openai.conversations import Conversations
@@ -30,7 +36,7 @@ class OpenAIDoor:
             Responses(core, models),
             Passthrough(core),
         )
-        routes = [route for part in self.parts for route in routes_of(part)]
+        routes = [route for part in self.parts for route in _routes_of(part)]
         self._door = Told(Router(routes, redirect_slashes=False))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,6 +48,22 @@ class OpenAIDoor:
             await self._door({**scope, **plain}, receive, send)
         else:
             await self.app(scope, receive, send)
+
+
+def _routes_of(part: object) -> Iterator[Route]:
+    """The routes of a part's calls. Each is told who calls, who may make that call."""
+    for declared, name in calls_of(type(part)):
+        endpoint = _called(declared, getattr(part, name))
+        yield Route(declared.path, endpoint, methods=declared.method.split())
+
+
+def _called(
+    declared: Call, function: Callable[[Actor, Request], Awaitable[Response]]
+) -> Callable[[Request], Awaitable[Response]]:
+    async def called(request: Request) -> Response:
+        return await function(await caller(request, declared), request)
+
+    return called
 
 
 def _plain(path: str) -> str:

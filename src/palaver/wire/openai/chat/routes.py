@@ -39,7 +39,7 @@ from palaver.policy import Action
 from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use
 from palaver.wire.openai import problems
-from palaver.wire.openai.auth import caller, visibility_of
+from palaver.wire.openai.auth import visibility_of
 from palaver.wire.openai.chat.messages import completion_of, entries_of
 from palaver.wire.openai.items import Invalid, Json, as_list, as_object
 from palaver.wire.openai.models import Models
@@ -69,34 +69,33 @@ class _Wanted:
     repeated: bool
 
 
+@dataclass(slots=True)
 class Chat:
     """The call for a chat completion."""
 
-    def __init__(self, core: Core, models: Models) -> None:
-        self._core = core
-        self._models = models
+    core: Core
+    models: Models
 
-    @call("POST", PATH, Action.WRITE, use=Use.MESSAGES)
-    async def create(self, request: Request) -> Response:
+    @call("POST", PATH, Action.WRITE, scope=Scope.CHAT, use=Use.MESSAGES)
+    async def create(self, me: Actor, request: Request) -> Response:
         """Asks, and tells the answer."""
-        me = await caller(request, Scope.CHAT)
         wanted = await self._wanted(request)
         headers = passed_on(request.headers.items()) | {"content-type": "application/json"}
 
         async def ask() -> Call:
-            return await self._core.models.call(
+            return await self.core.models.call(
                 "POST", PATH, wanted.sent, headers, stream=wanted.stream, choices=wanted.choices
             )
 
         if wanted.body.get("store") is False:
-            running = self._core.exchanges.unstored(ask)
+            running = self.core.exchanges.unstored(ask)
         else:
             running = await self._begun(me, wanted, ask)
-        answering = _Answer(self._core, running, wanted)
+        answering = _Answer(self.core, running, wanted)
         early = event_headers(answering.own_headers()) if wanted.stream else None
         return Attended(
             answering.tell,
-            lambda: self._core.exchanges.left(running),
+            lambda: self.core.exchanges.left(running),
             early=early,
             refused=lambda failure: _frame(problems.document(failure)),
         )
@@ -105,7 +104,7 @@ class Chat:
         self, me: Actor, wanted: _Wanted, ask: Callable[[], Awaitable[Call]]
     ) -> LiveAnswer:
         """The exchange. One that may be there already is looked for before anything is asked."""
-        exchanges, asked = self._core.exchanges, _asked(wanted)
+        exchanges, asked = self.core.exchanges, _asked(wanted)
         if not wanted.repeated:
             return await exchanges.begin(me, asked, ask)
         running = await exchanges.open(me, asked)
@@ -119,7 +118,7 @@ class Chat:
         raw = await request.body()
         body = _object(raw)
         model, choices = body.get("model"), body.get("n")
-        agent = await self._models.agent(model) if isinstance(model, str) else None
+        agent = await self.models.agent(model) if isinstance(model, str) else None
         if not isinstance(body.get("stream", False), bool | None):
             raise Invalid("Must be true or false.", "stream", "invalid_type")
         entries, visibility = entries_of(body.get("messages")), visibility_of(request)
@@ -143,8 +142,8 @@ class Chat:
         sent = {key: value for key, value in body.items() if key != "conversation"}
         if agent is not None:
             defaults = {key: one for key, one in agent.settings.items() if key not in _OF_CALL}
-            sent = defaults | sent | {"model": agent.model or await self._models.default()}
-            prompt = agent.system_prompt or self._core.settings.system_prompt
+            sent = defaults | sent | {"model": agent.model or await self.models.default()}
+            prompt = agent.system_prompt or self.core.settings.system_prompt
             messages = body.get("messages")
             if prompt and isinstance(messages, list):
                 said = cast("list[object]", messages)
@@ -156,7 +155,7 @@ class _Answer:
     """What came of a request, as it comes."""
 
     def __init__(self, core: Core, running: LiveAnswer, wanted: _Wanted) -> None:
-        self._core = core
+        self.core = core
         self._running = running
         self._wanted = wanted
 
@@ -207,7 +206,7 @@ class _Answer:
             )
         if exchange.state not in {ExchangeState.COMPLETED, ExchangeState.INCOMPLETE}:
             raise _stopped()
-        answers = await self._core.exchanges.messages(exchange, answers=True)
+        answers = await self.core.exchanges.messages(exchange, answers=True)
         completion = completion_of(exchange, answers)
         if not self._wanted.stream:
             told = answer(completion)
@@ -224,7 +223,7 @@ class _Answer:
         if exchange is not None:
             found.append((ROOM_HEADER, exchange.room))
         if all(name != "x-request-id" for name, _ in given):
-            found.append(("x-request-id", f"req_{self._core.clock.new_id()}"))
+            found.append(("x-request-id", f"req_{self.core.clock.new_id()}"))
         return found
 
 

@@ -7,6 +7,9 @@ A completion has the id that its model server gave it. Some servers give the sam
 newest of them, and the others are known by an id of ours.
 """
 
+from dataclasses import dataclass
+from functools import partial
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,11 +18,9 @@ from palaver.errors import Code, Refused
 from palaver.model import Actor, Exchange, ExchangeId, ExchangeKind, Scope
 from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use
-from palaver.wire.openai.auth import caller
 from palaver.wire.openai.chat.messages import completion_of, messages_of
 from palaver.wire.openai.items import Json
-from palaver.wire.openai.paging import listed, page_of, paging_of
-from palaver.wire.openai.params import answer, new_metadata
+from palaver.wire.openai.params import answer, listed, new_metadata, page_of, paging_of
 
 PREFIX = "chatcmpl-"
 HEX_CHARS = 32
@@ -30,19 +31,21 @@ ECHOED = (
 """What a stored completion tells of its request."""
 
 
+_call = partial(call, scope=Scope.CHAT)
+
+
+@dataclass(slots=True)
 class Completions:
     """The calls about stored chat completions."""
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    core: Core
 
-    @call("GET", "/chat/completions", None)
-    async def listing(self, request: Request) -> Response:
+    @_call("GET", "/chat/completions", None)
+    async def listing(self, me: Actor, request: Request) -> Response:
         """The caller's completions, the oldest first unless asked otherwise."""
-        me = await caller(request, Scope.CHAT)
         paging = paging_of(request, newest_first=False)
         after = None if paging.after is None else (await self._found(me, paging.after)).id
-        found, more = await self._core.exchanges.listing(
+        found, more = await self.core.exchanges.listing(
             me,
             ExchangeKind.CHAT,
             after=after,
@@ -54,37 +57,33 @@ class Completions:
         data = [await self._whole(one, await self._id_of(me, one)) for one in found]
         return answer(listed(data, has_more=more))
 
-    @call("GET", "/chat/completions/{completion}", None)
-    async def retrieve(self, request: Request) -> Response:
+    @_call("GET", "/chat/completions/{completion}", None)
+    async def retrieve(self, me: Actor, request: Request) -> Response:
         """One completion."""
-        me = await caller(request, Scope.CHAT)
         id_, found = await self._asked_for(me, request)
         return answer(await self._whole(found, id_))
 
-    @call("POST", "/chat/completions/{completion}", None, use=Use.MESSAGES)
-    async def update(self, request: Request) -> Response:
+    @_call("POST", "/chat/completions/{completion}", None, use=Use.MESSAGES)
+    async def update(self, me: Actor, request: Request) -> Response:
         """Replaces the metadata."""
-        me = await caller(request, Scope.CHAT)
         metadata = await new_metadata(request)
         id_, found = await self._asked_for(me, request)
-        changed = await self._core.exchanges.change(me, found.id, metadata)
+        changed = await self.core.exchanges.change(me, found.id, metadata)
         return answer(await self._whole(changed, id_))
 
-    @call("DELETE", "/chat/completions/{completion}", None, use=Use.MESSAGES)
-    async def delete(self, request: Request) -> Response:
+    @_call("DELETE", "/chat/completions/{completion}", None, use=Use.MESSAGES)
+    async def delete(self, me: Actor, request: Request) -> Response:
         """Forgets one."""
-        me = await caller(request, Scope.CHAT)
         id_, found = await self._asked_for(me, request)
-        await self._core.exchanges.forget(me, found.id)
+        await self.core.exchanges.forget(me, found.id)
         return answer({"id": id_, "object": "chat.completion.deleted", "deleted": True})
 
-    @call("GET", "/chat/completions/{completion}/messages", None)
-    async def messages(self, request: Request) -> Response:
+    @_call("GET", "/chat/completions/{completion}/messages", None)
+    async def messages(self, me: Actor, request: Request) -> Response:
         """The messages with which it was asked."""
-        me = await caller(request, Scope.CHAT)
         paging = paging_of(request, newest_first=False)
         id_, found = await self._asked_for(me, request)
-        view = await self._core.exchanges.messages(found, answers=False)
+        view = await self.core.exchanges.messages(found, answers=False)
         rows = [
             _message(message, f"{id_}-{place}") for place, message in enumerate(messages_of(view))
         ]
@@ -97,14 +96,14 @@ class Completions:
     async def _id_of(self, me: Actor, exchange: Exchange) -> str:
         """The id by which `_found` finds it."""
         if exchange.name is not None:
-            newest = await self._core.exchanges.named(me, exchange.name)
+            newest = await self.core.exchanges.named(me, exchange.name)
             if newest.id == exchange.id:
                 return exchange.name
         return PREFIX + exchange.id[2:]
 
     async def _found(self, me: Actor, name: str) -> Exchange:
         """The stored completion of this id. Refused: `exchange_not_found`."""
-        exchanges = self._core.exchanges
+        exchanges = self.core.exchanges
         missing = Refused(
             Code.EXCHANGE_NOT_FOUND, f"No stored chat completion found with id '{name}'."
         )
@@ -123,7 +122,7 @@ class Completions:
         return found
 
     async def _whole(self, exchange: Exchange, id_: str) -> Json:
-        answers = await self._core.exchanges.messages(exchange, answers=True)
+        answers = await self.core.exchanges.messages(exchange, answers=True)
         echoed = {name: exchange.request[name] for name in ECHOED if name in exchange.request}
         return {**echoed, **completion_of(exchange, answers), "id": id_}
 

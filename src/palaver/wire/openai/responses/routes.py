@@ -13,7 +13,7 @@ what was said stays in the room.
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
 from http import HTTPStatus
@@ -43,12 +43,11 @@ from palaver.strict_json import dump, load
 from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use
 from palaver.wire.openai import items, problems
-from palaver.wire.openai.auth import caller, visibility_of
+from palaver.wire.openai.auth import visibility_of
 from palaver.wire.openai.items import Invalid, Json, as_object
 from palaver.wire.openai.models import Models
 from palaver.wire.openai.names import named
-from palaver.wire.openai.paging import page_of, paging_of
-from palaver.wire.openai.params import answer, is_repeated
+from palaver.wire.openai.params import answer, is_repeated, page_of, paging_of
 from palaver.wire.openai.proxy import answered, joined, passed_on, refusal, whole
 from palaver.wire.openai.responses import relay, replay, requests
 from palaver.wire.openai.responses.events import Composer
@@ -66,19 +65,21 @@ _ABSENT = frozenset({404, 405, 501})
 _GOES_ON = ("previous_response_id", "conversation", "background")
 
 
+_call = partial(call, scope=Scope.RESPONSES)
+
+
+@dataclass(slots=True)
 class Responses:
     """The calls of the Responses API."""
 
-    def __init__(self, core: Core, models: Models) -> None:
-        self._core = core
-        self._models = models
-        self._chat_until = 0.0
-        self._not_until = 0.0
+    core: Core
+    models: Models
+    _chat_until: float = 0.0
+    _not_until: float = 0.0
 
-    @call("POST", "/responses", Action.WRITE, use=Use.MESSAGES)
-    async def create(self, request: Request) -> Response:
+    @_call("POST", "/responses", Action.WRITE, use=Use.MESSAGES)
+    async def create(self, me: Actor, request: Request) -> Response:
         """Answers; or begins to, in the background."""
-        me = await caller(request, Scope.RESPONSES)
         raw = await request.body()
         body = load(raw)
         passed = await self._passed(request, raw, body)
@@ -99,10 +100,9 @@ class Responses:
                 return await self._shown(me, exchange, streams=wanted.stream)
         return self._awaited(running, composer, streams=wanted.stream)
 
-    @call("GET", "/responses/{response}", None)
-    async def retrieve(self, request: Request) -> Response:
+    @_call("GET", "/responses/{response}", None)
+    async def retrieve(self, me: Actor, request: Request) -> Response:
         """A response as it is now, or its events from the first, or from behind a number, to its end."""
-        me = await caller(request, Scope.RESPONSES)
         exchange = await self._exchange(me, request)
         query = request.query_params
         after = query.get("starting_after") or "-1"
@@ -111,42 +111,38 @@ class Responses:
         streams = query.get("stream", "").lower() in {"true", "1"}
         return await self._shown(me, exchange, streams=streams, after=int(after[:18]))
 
-    @call("DELETE", "/responses/{response}", None, use=Use.MESSAGES)
-    async def delete(self, request: Request) -> Response:
+    @_call("DELETE", "/responses/{response}", None, use=Use.MESSAGES)
+    async def delete(self, me: Actor, request: Request) -> Response:
         """Takes a response out of this API. The room keeps what was said."""
-        me = await caller(request, Scope.RESPONSES)
         exchange = await self._exchange(me, request)
-        await self._core.exchanges.forget(me, exchange.id)
+        await self.core.exchanges.forget(me, exchange.id)
         gone = {"object": "response", "deleted": True}
         return answer({"id": items.response_id(exchange.id), **gone})
 
-    @call("POST", "/responses/{response}/cancel", None, use=Use.MESSAGES)
-    async def cancel(self, request: Request) -> Response:
+    @_call("POST", "/responses/{response}/cancel", None, use=Use.MESSAGES)
+    async def cancel(self, me: Actor, request: Request) -> Response:
         """Stops a background response; what came is kept. Once stopped, it stays so."""
-        me = await caller(request, Scope.RESPONSES)
         exchange = await self._exchange(me, request)
         if not exchange.request.get("background"):
             raise Invalid("Cannot cancel a response that does not run in the background.", None)
         if exchange.state is ExchangeState.RUNNING:
-            exchange = await self._core.exchanges.cancel(me, exchange.id)
+            exchange = await self.core.exchanges.cancel(me, exchange.id)
         elif exchange.state is not ExchangeState.CANCELLED:
             raise Invalid(f"Cannot cancel a response that is {exchange.state.value}.", None)
-        return answer(await replay.response_of(self._core, exchange))
+        return answer(await replay.response_of(self.core, exchange))
 
-    @call("GET", "/responses/{response}/input_items", None)
-    async def input_items(self, request: Request) -> Response:
+    @_call("GET", "/responses/{response}/input_items", None)
+    async def input_items(self, me: Actor, request: Request) -> Response:
         """What was given to the model, what was said before included; the newest first unless asked otherwise."""
-        me = await caller(request, Scope.RESPONSES)
         paging = paging_of(request, newest_first=True)
         exchange = await self._exchange(me, request)
-        said = await self._core.exchanges.messages(exchange, answers=False)
+        said = await self.core.exchanges.messages(exchange, answers=False)
         data = [items.item_of(message) for message in said]
         return answer(page_of(data, paging))
 
-    @call("POST", "/responses/input_tokens", Action.READ, use=Use.MESSAGES)
-    async def input_tokens(self, request: Request) -> Response:
+    @_call("POST", "/responses/input_tokens", Action.READ, use=Use.MESSAGES)
+    async def input_tokens(self, me: Actor, request: Request) -> Response:
         """About how many tokens a request would be to the model."""
-        me = await caller(request, Scope.RESPONSES)
         wanted = await self._wanted(me, load(await request.body()))
         before = requests.chat_messages(await self._before(me, wanted))
         chat = requests.chat_body(wanted, [*before, *requests.chat_messages(wanted.entries)])
@@ -155,10 +151,9 @@ class Responses:
         )
         return answer({"object": "response.input_tokens", "input_tokens": count})
 
-    @call("POST", "/responses/compact", None, use=Use.MESSAGES)
-    async def compact(self, request: Request) -> Response:
+    @_call("POST", "/responses/compact", None, use=Use.MESSAGES)
+    async def compact(self, _: Actor, __: Request) -> Response:
         """Is not there: no model server that speaks chat completions can do it."""
-        await caller(request, Scope.RESPONSES)
         raise Invalid(
             "Conversations are not compacted here: use 'truncation': 'auto'.",
             None,
@@ -172,11 +167,11 @@ class Responses:
         goes_on = any(body.get(name) is not None for name in _GOES_ON)
         if body.get("store") is not False or goes_on or not self._speaks():
             return None
-        if await self._models.agent(str(body.get("model"))) is not None:
+        if await self.models.agent(str(body.get("model"))) is not None:
             return None
         headers = passed_on(request.headers.items()) | {"content-type": "application/json"}
         streams = body.get("stream") is True
-        call = await self._core.models.call("POST", "/responses", raw, headers, stream=streams)
+        call = await self.core.models.call("POST", "/responses", raw, headers, stream=streams)
         if call.status in _ABSENT:
             await self._note_absent(call)
             return None
@@ -188,7 +183,7 @@ class Responses:
         if isinstance(given, list):
             body["input"] = [await self._named(me, one) for one in cast("list[object]", given)]
         wanted = requests.read(body)
-        wanted = replace(wanted, agent=await self._models.agent(wanted.model))
+        wanted = replace(wanted, agent=await self.models.agent(wanted.model))
         try:
             requests.chat_body(wanted, requests.chat_messages(wanted.entries))
         except Invalid as refused:
@@ -212,8 +207,8 @@ class Responses:
         message = items.message_id(item["id"])
         try:
             if message is not None:
-                found = await self._core.chat.message(me, message)
-                await self._core.access.conversation(me, found.room)
+                found = await self.core.chat.message(me, message)
+                await self.core.access.conversation(me, found.room)
                 return items.item_named(item["id"], found)
         except Refused:
             pass
@@ -223,15 +218,15 @@ class Responses:
         """What was said before the request's own input."""
         if wanted.previous is not None:
             previous = await self._previous(me, wanted.previous)
-            read = self._core.exchanges.messages
+            read = self.core.exchanges.messages
             return (*await read(previous, answers=False), *await read(previous, answers=True))
         if wanted.room is None:
             return ()
-        await self._core.access.conversation(me, wanted.room)
+        await self.core.access.conversation(me, wanted.room)
         found: list[Message] = []
         at: int | None = 0
         while at is not None:
-            page = await self._core.chat.history(me, wanted.room, after=at, limit=PAGE)
+            page = await self.core.chat.history(me, wanted.room, after=at, limit=PAGE)
             found += [one for one in page.messages if one.deleted_ms is None]
             at = page.after
         return found
@@ -269,12 +264,12 @@ class Responses:
             call = await self._tried(me, wanted)
             if call is not None:
                 unless_used.push_async_callback(call.close)
-            running = await self._core.exchanges.open(me, asked)
+            running = await self.core.exchanges.open(me, asked)
             if not running.dup:
                 unless_used.pop_all()
                 close = None if call is None else call.close
                 ask = partial(self._ask, wanted, running, call)
-                self._core.exchanges.run(running, ask, close=close)
+                self.core.exchanges.run(running, ask, close=close)
         return running
 
     async def _ask(self, wanted: Wanted, running: LiveAnswer, tried: Call | None) -> Call:
@@ -292,9 +287,9 @@ class Responses:
                 wanted, [*relay.input_of(before), *wanted.given]
             )
             call = call or await self._complete(wanted, [*before, *wanted.entries])
-            return _begun(call, MessageId(f"m_{self._core.clock.new_id()}"))
+            return _begun(call, MessageId(f"m_{self.core.clock.new_id()}"))
 
-        return self._core.exchanges.unstored(ask, close=None if tried is None else tried.close)
+        return self.core.exchanges.unstored(ask, close=None if tried is None else tried.close)
 
     async def _tried(self, me: Actor, wanted: Wanted) -> Call | None:
         """What no chat completion can be asked, asked before anything is stored. Refused: what nobody can do."""
@@ -308,7 +303,7 @@ class Responses:
 
     def _relays(self, wanted: Wanted) -> bool:
         """Whether the model server may be asked in this API, and its events be followed."""
-        followed = self._core.clock.monotonic() >= self._not_until
+        followed = self.core.clock.monotonic() >= self._not_until
         return wanted.agent is None and followed and self._speaks()
 
     async def _in_their_words(self, wanted: Wanted, given: Sequence[Json]) -> Call | None:
@@ -317,7 +312,7 @@ class Responses:
             return None
         body = relay.request_of(wanted.body, given)
         headers = {"content-type": "application/json"}
-        call = await self._core.models.call("POST", "/responses", body, headers, stream=True)
+        call = await self.core.models.call("POST", "/responses", body, headers, stream=True)
         if call.status in _ABSENT:
             await self._note_absent(call)
             return None
@@ -325,34 +320,34 @@ class Responses:
             return call
         found = await relay.relayed(call)
         if found is None:
-            self._not_until = self._core.clock.monotonic() + STRANGE_SECONDS
+            self._not_until = self.core.clock.monotonic() + STRANGE_SECONDS
         return found
 
     def _speaks(self) -> bool:
         """Whether the model server is not known to have nothing of this API."""
-        auto = self._core.settings.openai_responses == "auto"
-        return auto and self._core.clock.monotonic() >= self._chat_until
+        auto = self.core.settings.openai_responses == "auto"
+        return auto and self.core.clock.monotonic() >= self._chat_until
 
     async def _note_absent(self, call: Call) -> None:
         """Remembers it, unless it is only a model that is not there."""
         if b"model" not in (await whole(call)).lower():
-            self._chat_until = self._core.clock.monotonic() + ABSENT_SECONDS
+            self._chat_until = self.core.clock.monotonic() + ABSENT_SECONDS
 
     async def _complete(self, wanted: Wanted, said: Sequence[Entry | Message]) -> Call:
         model = wanted.model
         if wanted.agent is not None:
-            model = wanted.agent.model or await self._models.default()
-        origin = await self._core.models.origin(model)
+            model = wanted.agent.model or await self.models.default()
+        origin = await self.core.models.origin(model)
         try:
             chat = requests.chat_body(wanted, requests.chat_messages(said, origin))
         except Invalid as refused:  # something that was said before, and that a chat cannot hold
             raise ProviderError(Code.PROVIDER_REFUSED, refused.detail, temporary=False) from refused
         if wanted.agent is not None:
-            chat = requests.as_agent(wanted.agent, chat, model, self._core.settings.system_prompt)
-        return await self._core.models.complete(chat, shortens=wanted.truncates)
+            chat = requests.as_agent(wanted.agent, chat, model, self.core.settings.system_prompt)
+        return await self.core.models.complete(chat, shortens=wanted.truncates)
 
     def _unstored_composer(self, wanted: Wanted) -> Composer:
-        clock = self._core.clock
+        clock = self.core.clock
         skeleton = requests.skeleton(
             wanted.body,
             response=f"resp_{clock.new_id()}",
@@ -374,7 +369,7 @@ class Responses:
 
     async def _response(self, me: Actor, id_: ExchangeId | None, missing: Refused) -> Exchange:
         try:
-            found = None if id_ is None else await self._core.exchanges.get(me, id_)
+            found = None if id_ is None else await self.core.exchanges.get(me, id_)
         except Refused:
             found = None
         if found is None or found.kind is not ExchangeKind.RESPONSE:
@@ -385,10 +380,10 @@ class Responses:
         self, me: Actor, exchange: Exchange, *, streams: bool, after: int = -1
     ) -> Response:
         if not streams:
-            return answer(await replay.response_of(self._core, exchange))
-        running = self._core.exchanges.running(exchange.id)
+            return answer(await replay.response_of(self.core, exchange))
+        running = self.core.exchanges.running(exchange.id)
         if running is None:
-            told = replay.stored_events(self._core, me, exchange)
+            told = replay.stored_events(self.core, me, exchange)
         else:
             told = replay.live_events(running, replay.composer_of(exchange))
         framed = replay.framed(told, after=after)
@@ -412,7 +407,7 @@ class Responses:
 
         return Attended(
             tell,
-            lambda: self._core.exchanges.left(running),
+            lambda: self.core.exchanges.left(running),
             early=event_headers() if streams else None,
             refused=lambda failure: b"data: %s\n\n" % dump(problems.document(failure)),
         )
