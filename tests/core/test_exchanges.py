@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.core.conftest import Running as Opens, Script, Sleeper
 
-from palaver.core import runtime, upkeep
+from palaver.core import runtime
 from palaver.core.answers.outcome import interrupted
 from palaver.core.answers.pieces import record_of
 from palaver.core.answers.tape import ExchangeRequest, LiveAnswer
@@ -221,7 +221,7 @@ class Sleepy(Answer):
 async def test_after_a_sleep_a_client_is_told_only_what_is_still_ours(
     postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, ours: bool
 ) -> None:
-    monkeypatch.setattr(upkeep, "PULSE_SECONDS", 3_600)
+    monkeypatch.setattr(runtime, "PULSE_SECONDS", 3_600)
     clock = Sleeper()
     settings = Settings(data_dir=tmp_path, database_url=postgres_url, detect=False)
     async with runtime.started(settings, clock=clock, provider=Script()) as core:

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from tests.wire.door import Door, new_room, open_door, shaped
 
 import palaver
-from palaver.core import upkeep
+from palaver.core import runtime
 from palaver.wire import app
 
 
@@ -27,7 +27,7 @@ async def test_health_says_how_the_server_is(door: Door) -> None:
 async def test_health_says_down_from_the_first_write_on_that_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "PULSE_SECONDS", 3_600.0)  # nobody looks by himself
+    monkeypatch.setattr(runtime, "PULSE_SECONDS", 3_600.0)  # nobody looks by himself
     async with open_door(tmp_path) as door:
         token, http = await door.guest()
         room = await new_room(http)

@@ -8,15 +8,12 @@ within a second in the other processes of the database.
 import hashlib
 from dataclasses import dataclass
 
-from palaver.clock import Clock
 from palaver.core import validation
-from palaver.core.live.hub import Hub
+from palaver.core.ground import Ground
 from palaver.core.live.items import Closing
 from palaver.errors import Code, Refused
 from palaver.model import Actor, ActorId, Device, Ticket, TicketKind
-from palaver.settings import Settings
 from palaver.store.read import devices
-from palaver.store.store import Store
 from palaver.store.write.devices import AddTicket, EndDevice, UseTicket
 
 LINK_MS = 10 * 60_000
@@ -36,11 +33,9 @@ class Listed:
 class Devices:
     """Links and devices of the actors of one database."""
 
-    def __init__(self, store: Store, hub: Hub, settings: Settings, clock: Clock) -> None:
-        self._store = store
-        self._hub = hub
-        self._settings = settings
-        self._clock = clock
+    def __init__(self, ground: Ground) -> None:
+        self._store, self._hub = ground.store, ground.hub
+        self._settings, self._clock = ground.settings, ground.clock
         self._ended: dict[bytes, ActorId] = {}
 
     async def invite(self, actor: Actor) -> tuple[str, Ticket]:

@@ -12,18 +12,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from hashlib import blake2b
 
-from palaver.clock import Clock
 from palaver.core import validation
-from palaver.core.access import Access
 from palaver.core.answers.engine import Ask, Close, Engine
 from palaver.core.answers.pieces import pieces_of
 from palaver.core.answers.tape import ExchangeRequest, LiveAnswer, told_already
+from palaver.core.ground import Ground
 from palaver.core.spool.exchanges import ExchangeSpool
 from palaver.errors import Code, Refused, Unavailable
 from palaver.model import (
     NO_DATA,
     Actor,
-    ActorId,
     Entry,
     Exchange,
     ExchangeId,
@@ -42,9 +40,7 @@ from palaver.model import (
 from palaver.policy import owns
 from palaver.providers.base import Piece
 from palaver.providers.call import Call
-from palaver.settings import Settings
 from palaver.store.read import exchanges
-from palaver.store.store import Store
 from palaver.store.write.entries import AddEntries, SetMessageDeleted
 from palaver.store.write.exchanges import ChangeExchange, OpenExchange
 from palaver.store.write.rooms import CreateRoom
@@ -56,26 +52,11 @@ TITLE_CHARS_MAX = 80
 class Exchanges:
     """The exchanges of this process, and all that are stored."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        access: Access,
-        turns: Engine,
-        held: ExchangeSpool,
-        assistant: ActorId,
-        settings: Settings,
-        clock: Clock,
-        tasks: asyncio.TaskGroup,
-    ) -> None:
-        self._store = store
-        self._held = held
-        self._access = access
-        self._turns = turns
-        self._settings = settings
-        self._clock = clock
-        self._tasks = tasks
-        self._assistant = assistant
+    def __init__(self, ground: Ground, turns: Engine, held: ExchangeSpool) -> None:
+        self._store, self._access = ground.store, ground.access
+        self._settings, self._clock = ground.settings, ground.clock
+        self._assistant = ground.assistant
+        self._turns, self._held = turns, held
         self._running: dict[ExchangeId, LiveAnswer] = {}
 
     # asking
@@ -105,7 +86,7 @@ class Exchanges:
 
     async def begin(self, actor: Actor, asked: ExchangeRequest, ask: Ask) -> LiveAnswer:
         """`open` and `run`, with the call on its way while the request is stored."""
-        call = self._tasks.create_task(_quietly(ask))
+        call = self._turns.tasks.create_task(_quietly(ask))
         try:
             await asyncio.sleep(0)  # the call goes out first: nobody waits longer for the model
             running = await self.open(actor, asked)

@@ -1,11 +1,14 @@
-"""What the parts of a Palaver stand on: the store, the hub, the history, and whom every database has."""
+"""What every use case of a Palaver works with: the store, the hub, the history, and whom every database has."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 
+import structlog
+
 from palaver.clock import Clock
+from palaver.core.access import Access
 from palaver.core.identity import Identity
 from palaver.core.live.hub import Hub
 from palaver.core.live.items import Closing, Encode, not_encoded
@@ -18,6 +21,7 @@ from palaver.settings import Settings
 from palaver.store.admin.high_water import Mark
 from palaver.store.engine.base import Database
 from palaver.store.engine.executors import Lane, Lanes, ThreadLanes
+from palaver.store.journal import Journal
 from palaver.store.notify import Bus, bus_of
 from palaver.store.read import rooms
 from palaver.store.store import Store
@@ -25,23 +29,31 @@ from palaver.store.write.database import KeepSecret
 
 BYE_SPREAD_MS = 3_000
 
+log = structlog.stdlib.get_logger()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """`committed` are called with the events of each commit; `bus` and `outbox` lead to other processes."""
+    """The parts that others share.
 
+    `committed` are called with the events of each commit; `bus` and `outbox` lead to other processes. `journal` keeps
+    the pieces of running answers; `lane` is the thread in which journals are synced.
+    """
+
+    settings: Settings
+    clock: Clock
     store: Store
-    committed: list[Callable[[Sequence[Event]], None]]
+    history: History
+    journal: Journal
+    lane: Lane[None]
     hub: Hub
+    committed: list[Callable[[Sequence[Event]], None]]
     bus: Bus | None
     outbox: Outbox | None
-    lane: Lane[None]
-    history: History
+    access: Access
     identity: Identity
     assistant: ActorId
     providers: Providers
-    settings: Settings
-    clock: Clock
 
 
 async def grounded(  # noqa: PLR0917  what `started` is given
@@ -76,20 +88,35 @@ async def grounded(  # noqa: PLR0917  what `started` is given
     identity = Identity(store, settings, clock, secret)
     providers = Providers(settings, clock, fixed=provider)
     ending.push_async_callback(providers.close)
+    assistant = await identity.assistant()
+    journal = Journal(settings.data_dir / "journal" / "streams", store.owner, named=True)
+    ending.callback(journal.close)  # what is still open in it stays for recovery
     return Ground(
-        store=store,
-        committed=committed,
-        hub=hub,
-        bus=bus,
-        outbox=outbox,
-        lane=lane,
-        history=history,
-        identity=identity,
-        assistant=await identity.assistant(),
-        providers=providers,
         settings=settings,
         clock=clock,
+        store=store,
+        history=history,
+        journal=journal,
+        lane=lane,
+        hub=hub,
+        committed=committed,
+        bus=bus,
+        outbox=outbox,
+        access=Access(store),
+        identity=identity,
+        assistant=assistant,
+        providers=providers,
     )
+
+
+async def sync_journal(journal: Journal, lane: Lane[None]) -> None:
+    """Puts a journal on the disk. To be called once a second, so that a power cut loses no more than that."""
+    job = journal.sync_job()
+    if job is not None:
+        try:
+            await lane.run(job)
+        except OSError as failure:
+            log.warning("journal.not_synced", errno=failure.errno)
 
 
 def good_bye(hub: Hub, clock: Clock) -> None:

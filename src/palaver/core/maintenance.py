@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from palaver.clock import SystemClock
+from palaver.core.answers.models import Models, ModelServer
 from palaver.core.api_keys import Keys
-from palaver.core.models import Models, ModelServer
 from palaver.errors import Code, Refused
 from palaver.providers.pool import Providers
 from palaver.settings import Settings

@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from palaver.clock import Clock
 from palaver.core import validation
 from palaver.core.access import Access
 from palaver.core.answers.engine import Engine
+from palaver.core.ground import Ground
 from palaver.core.live.feed import Listener
-from palaver.core.live.hub import Hub
 from palaver.core.live.items import Closing, Happened, ReadMark, Typing, Unsubscribed
 from palaver.core.live.reader import Reader
 from palaver.core.spool.messages import MessageSpool
@@ -28,7 +27,6 @@ from palaver.model import (
     TitleSource,
     Turn,
 )
-from palaver.settings import Settings
 from palaver.store.read import events, messages, rooms
 from palaver.store.store import Store
 from palaver.store.write.messages import Added, AddMessage
@@ -59,23 +57,10 @@ class Chat:
     A right to read is asked for after what it is needed for was read: so nothing later reaches who has lost it.
     """
 
-    def __init__(  # noqa: PLR0917  the parts
-        self,
-        store: Store,
-        hub: Hub,
-        access: Access,
-        turns: Engine,
-        drafts: MessageSpool,
-        settings: Settings,
-        clock: Clock,
-    ) -> None:
-        self._store = store
-        self._hub = hub
-        self._access = access
-        self._turns = turns
-        self._drafts = drafts
-        self._settings = settings
-        self._clock = clock
+    def __init__(self, ground: Ground, turns: Engine, drafts: MessageSpool) -> None:
+        self._store, self._hub, self._access = ground.store, ground.hub, ground.access
+        self._settings, self._clock = ground.settings, ground.clock
+        self._turns, self._drafts = turns, drafts
 
     async def send(
         self,
@@ -278,13 +263,13 @@ async def said(turns: Engine, command: AddMessage, added: Added) -> None:
         await turns.name(command.room, title, TitleSource.FIRST_MESSAGE)
 
 
+@dataclass(frozen=True, slots=True)
 class _Past:
     """What a reader of one actor asks of the past. See `reader.Past`."""
 
-    def __init__(self, store: Store, access: Access, actor: Actor) -> None:
-        self._store = store
-        self._access = access
-        self._actor = actor
+    _store: Store
+    _access: Access
+    _actor: Actor
 
     async def allowed(self, room: RoomId) -> int:
         return (await self._access.room(self._actor, room)).seq

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from palaver.clock import Clock
 from palaver.core import validation
-from palaver.core.access import Access
+from palaver.core.ground import Ground
 from palaver.errors import Code, Refused
 from palaver.model import (
     NO_DATA,
@@ -17,9 +16,7 @@ from palaver.model import (
     TitleSource,
     Visibility,
 )
-from palaver.settings import Settings
 from palaver.store.read import rooms
-from palaver.store.store import Store
 from palaver.store.write.rooms import (
     AddMember,
     ChangeSettings,
@@ -34,14 +31,10 @@ LOBBY = RoomId("r_00000000000070008000006c6f626279")
 class Rooms:
     """What an actor may do with rooms."""
 
-    def __init__(
-        self, store: Store, access: Access, settings: Settings, clock: Clock, assistant: ActorId
-    ) -> None:
-        self._store = store
-        self._access = access
-        self._settings = settings
-        self._clock = clock
-        self._assistant = assistant
+    def __init__(self, ground: Ground) -> None:
+        self._store, self._access = ground.store, ground.access
+        self._settings, self._clock = ground.settings, ground.clock
+        self._assistant = ground.assistant
 
     async def create(
         self,
@@ -166,13 +159,7 @@ class Rooms:
         """Adds an actor to an owner's room; False when it was a member already."""
         await self._access.room(owner, room)
         return await self._store.write(
-            AddMember(
-                room=room,
-                by=owner.id,
-                actor=actor.id,
-                role=role,
-                auto_respond=auto_respond,
-            )
+            AddMember(room=room, by=owner.id, actor=actor.id, role=role, auto_respond=auto_respond)
         )
 
 

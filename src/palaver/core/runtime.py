@@ -1,119 +1,86 @@
 """The one composition root: puts the parts together, starts what must run, and takes it all down again."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Literal
 
+import structlog
+
 from palaver.clock import Clock, SystemClock
-from palaver.core.access import Access
 from palaver.core.answers.engine import Engine
+from palaver.core.answers.models import ModelServer
 from palaver.core.answers.recovery import Recovery
 from palaver.core.api_keys import Keys
 from palaver.core.devices import Devices
 from palaver.core.exchanges import Exchanges
-from palaver.core.figures import Figures
-from palaver.core.ground import Ground, good_bye, grounded
+from palaver.core.ground import Ground, good_bye, grounded, sync_journal
 from palaver.core.live.cluster import PeerSync
 from palaver.core.live.items import Encode
 from palaver.core.messages import Chat, said
-from palaver.core.models import ModelServer
 from palaver.core.part import Every, Part, tasks_of_a_server
 from palaver.core.rooms import LOBBY, Rooms, lobby_of
 from palaver.core.spool.exchanges import ExchangeSpool
 from palaver.core.spool.messages import MessageSpool
-from palaver.core.spool.spool import Means
-from palaver.core.upkeep import JournalSync, Pulse
+from palaver.errors import Unavailable
 from palaver.providers.base import Provider
 from palaver.settings import Settings
 from palaver.store.engine.base import Database
 from palaver.store.engine.executors import Lanes
-from palaver.store.journal import Journal
 from palaver.store.notify import Bus
 from palaver.store.read import events, rooms
 
 DRAIN_PART = 0.5
+SYNC_SECONDS = 1.0
+PULSE_SECONDS = 5.0
 SWEEP_SECONDS = 30.0
+
+log = structlog.stdlib.get_logger()
 
 
 class Core:
     """A running Palaver, as the doors see it."""
 
-    def __init__(self, on: Ground, tasks: asyncio.TaskGroup) -> None:
-        store, hub, settings, clock = on.store, on.hub, on.settings, on.clock
-        journals = settings.data_dir / "journal"
-        journal = Journal(journals / "streams", store.owner, named=True)
-        self._history, self._recovered = on.history, False
-        self.settings, self.clock, self.hub = settings, clock, hub
-        self.lobby, self.assistant = LOBBY, on.assistant
-        self.access, self.identity = Access(store), on.identity
-        self.keys = Keys(store, settings, clock)
-        self.devices = Devices(store, hub, settings, clock)
-        self.rooms = Rooms(store, self.access, settings, clock, on.assistant)
-        means = partial(
-            Means,
-            store=store,
-            history=on.history,
-            lane=on.lane,
-            settings=settings,
-            clock=clock,
-            away=partial(hub.database_is, up=False),
-        )
-        self.held = ExchangeSpool(**means(directory=journals / "exchanges"))
-        self.turns = Engine(
-            store=store,
-            hub=hub,
-            outbox=on.outbox,
-            journal=journal,
-            spool=self.held,
-            access=self.access,
-            provider=on.providers.current,
-            settings=settings,
-            clock=clock,
-            tasks=tasks,
-        )
-        self.models = ModelServer(on.providers, clock, self.turns.counting)
-        self.recovery = Recovery(store, on.history, hub, journal, self.turns, self.held, clock)
-        drafts = means(directory=journals / "drafts")
-        self.drafts = MessageSpool(hub, partial(said, self.turns), **drafts)
-        self.chat = Chat(store, hub, self.access, self.turns, self.drafts, settings, clock)
-        self.exchanges = Exchanges(
-            store=store,
-            access=self.access,
-            turns=self.turns,
-            held=self.held,
-            assistant=on.assistant,
-            settings=settings,
-            clock=clock,
-            tasks=tasks,
-        )
-        spools = self.held, self.drafts
-        figures = Figures(store, journal, spools, self.turns, hub, on.identity)
-        self.figures, self.figures_by_code = figures.all, figures.by_code
-        self.parts = self._parts(on, journal)
+    def __init__(self, ground: Ground, tasks: asyncio.TaskGroup) -> None:
+        self._ground, self._recovered = ground, False
+        self.settings, self.clock, self.hub = ground.settings, ground.clock, ground.hub
+        self.lobby, self.assistant = LOBBY, ground.assistant
+        self.access, self.identity = ground.access, ground.identity
+        self.keys = Keys(ground.store, ground.settings, ground.clock)
+        self.devices = Devices(ground)
+        self.rooms = Rooms(ground)
+        self.held = ExchangeSpool(ground)
+        self.turns = Engine(ground, self.held, tasks)
+        self.models = ModelServer(ground.providers, ground.clock, self.turns.counting)
+        self.recovery = Recovery(ground, self.turns, self.held)
+        self.drafts = MessageSpool(ground, partial(said, self.turns))
+        self.chat = Chat(ground, self.turns, self.drafts)
+        self.exchanges = Exchanges(ground, self.turns, self.held)
+        self._spools = self.held, self.drafts
+        self.parts = self._parts()
 
-    def _parts(self, on: Ground, journal: Journal) -> list[Part]:
+    def _parts(self) -> list[Part]:
         """What runs here. They recover in this order, and close in the opposite one."""
-        store, spools = on.store, (self.held, self.drafts)
+        ground, store = self._ground, self._ground.store
         parts: list[Part] = [
-            JournalSync(journal, on.lane),
+            Every(SYNC_SECONDS, partial(sync_journal, ground.journal, ground.lane)),
             self.held,  # what it has is stored before its turns are claimed
             self.recovery,
             self.drafts,
-            on.history,
-            Pulse(store, on.hub, self.turns, self.recovery, spools, self.recover),
+            ground.history,
+            Every(PULSE_SECONDS, self._beat),
             self.keys,
             Every(SWEEP_SECONDS, self._sweep),
         ]
         if store.shared:
             parts += [Every(1.0, self.turns.copy), Every(1.0, self.devices.see_ended)]
-        if on.bus is not None and on.outbox is not None:
+        if ground.bus is not None and ground.outbox is not None:
             since, seqs = partial(store.read, events.since), partial(store.read, rooms.seqs)
-            stop = self.turns.stop_here
-            peers = PeerSync(on.bus, on.hub, on.outbox, stop=stop, since=since, seqs=seqs)
+            others, stop = (ground.bus, ground.hub, ground.outbox), self.turns.stop_here
+            peers = PeerSync(*others, stop=stop, since=since, seqs=seqs)
             parts.append(peers)
-            on.committed.append(peers.committed)
+            ground.committed.append(peers.committed)
         return parts
 
     @property
@@ -124,12 +91,41 @@ class Core:
     @property
     def epoch(self) -> str:
         """The epoch of the history that is served."""
-        return self._history.served
+        return self._ground.history.served
 
     @property
     def history(self) -> Literal["whole", "behind"]:
         """`behind`: the database has lost something that it once held; `palaver doctor` says what."""
-        return "whole" if self._history.behind is None else "behind"
+        return "whole" if self._ground.history.behind is None else "behind"
+
+    def figures(self) -> Mapping[str, int]:
+        """What this process has done since it began, and what waits in it now; `wire/pages/metrics` names each."""
+        store, journal = self._ground.store, self._ground.journal
+        tallies = [spool.tally for spool in self._spools]
+        return {
+            "commits": store.counters.commits,
+            "events": store.counters.rows,
+            "writes_waiting": store.queued,
+            "journal_records": journal.records,
+            "journal_bytes": journal.bytes,
+            "drafts_waiting": sum(spool.waiting for spool in self._spools),
+            "drafts_accepted": sum(tally.accepted for tally in tallies),
+            "drafts_drained": sum(tally.drained for tally in tallies),
+            "drafts_rejected": sum(tally.rejected for tally in tallies),
+            "drafts_lost": sum(tally.lost for tally in tallies),
+            "turns_running": self.turns.running,
+            "titles_missed": self.turns.titles_missed,
+            "readers": self.hub.readers,
+            "guests_swept": self.identity.swept,
+        }
+
+    def figures_by_code(self) -> Mapping[str, Mapping[tuple[str, ...], int]]:
+        """Those that are counted by code; before the code of an answer stands its end."""
+        written, failed = self._ground.store.counters, self.turns.provider_errors
+        one_code = {"provider_errors": failed, "writes_refused": written.refused}
+        one_code["writes_failed"] = written.failed
+        counted = {name: {(code,): n for code, n in by.items()} for name, by in one_code.items()}
+        return {"answers": written.answers, **counted}
 
     async def recover(self, *, aside: bool = False) -> None:
         """Takes over what dead processes left in journals; with `aside` also what was set aside."""
@@ -137,9 +133,25 @@ class Core:
             await part.recover(aside=aside)
         self._recovered = True
 
+    async def _beat(self) -> None:
+        """Renews leases, takes over the turns of dead processes, and notices a database that takes nothing."""
+        store = self._ground.store
+        try:
+            await store.read(rooms.seqs, (LOBBY,))
+            if store.shared:
+                if self.turns.running:
+                    await self.turns.renew()
+                await self.recover()
+            await self.recovery.see_to_unbegun()
+            up = not any(spool.depth for spool in self._spools)
+        except Unavailable as failure:
+            log.warning("database.away", code=failure.code)
+            up = False
+        self.hub.database_is(up=up)
+
     async def _sweep(self) -> None:
         """Deletes guests who have left nothing. Not while something waits that may be theirs."""
-        waiting = self.held.waiting + self.drafts.waiting
+        waiting = any(spool.waiting for spool in self._spools)
         if self._recovered and self.history == "whole" and not waiting:
             await self.identity.sweep()
 

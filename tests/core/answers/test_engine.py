@@ -9,7 +9,7 @@ import pytest
 from tests.core.conftest import Running, Script, Sleeper
 from tests.support.simulation import SimulatedClock, simulate
 
-from palaver.core import runtime, upkeep
+from palaver.core import runtime
 from palaver.core.live.items import Delta, Happened, Opened
 from palaver.core.live.reader import Reader
 from palaver.core.messages import Sent
@@ -333,7 +333,7 @@ async def half_an_answer(core: Core, room: Room, agent: Actor) -> None:
 async def test_after_a_sleep_nothing_is_shown_before_the_lease_is_known_to_be_ours(
     postgres_url: str, tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "PULSE_SECONDS", 3_600)
+    monkeypatch.setattr(runtime, "PULSE_SECONDS", 3_600)
     clock = Sleeper()
     settings = Settings(data_dir=tmp_path, database_url=postgres_url, detect=False)
     async with runtime.started(settings, clock=clock, provider=script) as core:

@@ -7,7 +7,7 @@ import pytest
 from tests.core.answers.test_engine import answers, ask, room_of
 from tests.core.conftest import Running, Script
 
-from palaver.core import upkeep
+from palaver.core import runtime
 from palaver.core.answers.pieces import record_of
 from palaver.core.live.items import Happened
 from palaver.core.runtime import Core
@@ -79,7 +79,7 @@ async def test_a_turn_that_nobody_began_is_begun(
     running: Running, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after a commit whose end was unclear: the turn is there, and is this process's own."""
-    monkeypatch.setattr(upkeep, "PULSE_SECONDS", 3_600)  # which would see to it by itself
+    monkeypatch.setattr(runtime, "PULSE_SECONDS", 3_600)  # which would see to it by itself
     async with running() as core:
         actor, room = await room_of(core)
         added = await core.turns._store.write(

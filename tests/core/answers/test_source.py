@@ -1,6 +1,7 @@
 """What a room's model answers, told as a call of a client is: whole, cut, or failed."""
 
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 
 from tests.core.answers.test_engine import ask, room_of
 from tests.core.conftest import Script
@@ -8,7 +9,8 @@ from tests.core.conftest import Script
 from palaver.core.answers.source import ModelSource
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError
-from palaver.providers.base import Done, Piece, Provider, Request, TextPiece, Usage
+from palaver.providers.base import Done, Piece, Request, TextPiece, Usage
+from palaver.providers.pool import Providers
 
 
 class Cut(Script):
@@ -26,10 +28,8 @@ async def source_of(core: Core, provider: Script) -> ModelSource:
     await core.turns.stop(actor, turn.id)
     await core.turns.idle()
 
-    async def current() -> Provider:
-        return provider
-
-    return ModelSource(core.turns._store, current, core.settings, core.clock, turn)
+    providers = Providers(core.settings, core.clock, fixed=provider)
+    return ModelSource(replace(core._ground, providers=providers), turn)
 
 
 async def test_a_whole_answer_says_what_it_used(core: Core) -> None:

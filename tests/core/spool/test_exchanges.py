@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import os
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,15 +14,13 @@ from tests.core.test_exchanges import Answer, Client, assistant, chat, user
 from palaver.clock import SystemClock
 from palaver.core.answers.pieces import record_of
 from palaver.core.answers.tape import LiveAnswer
-from palaver.core.rollback import History
+from palaver.core.ground import grounded
 from palaver.core.runtime import Core
 from palaver.core.spool.exchanges import ExchangeSpool
 from palaver.errors import Code, Unavailable
 from palaver.model import ExchangeKind, ExchangeState, Status
 from palaver.providers.base import Piece, TextPiece, ToolPiece
 from palaver.settings import Settings
-from palaver.store.engine.executors import ThreadLanes
-from palaver.store.store import Store
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
@@ -128,7 +126,6 @@ async def test_what_the_next_process_cannot_keep_is_left_for_the_one_after_it(
             await answered(first)
             second = await client.asks(chat(user("two")), Answer(TextPiece("2")))
             await answered(second)
-    clock, lane = SystemClock(), ThreadLanes().lane("journal", 1, nothing, nothing)
     settings = Settings.model_validate({"data_dir": tmp_path})
     tried: list[int] = []
 
@@ -139,31 +136,19 @@ async def test_what_the_next_process_cannot_keep_is_left_for_the_one_after_it(
         posix_fallocate(descriptor, at, size)
 
     posix_fallocate = os.posix_fallocate
-    async with Store.opened(settings, clock, committed=nothing) as store:
-        held = ExchangeSpool(
-            store=store,
-            history=History(store, None, lane, nothing),
-            directory=tmp_path / "journal" / "exchanges",
-            lane=lane,
-            settings=settings,
-            clock=clock,
-            away=lambda: None,
-        )
+    async with AsyncExitStack() as closing:
+        ground = await grounded(closing, settings, SystemClock(), None, None, None, None, None)
+        held = ExchangeSpool(ground)
         with away(tmp_path), monkeypatch.context() as patched:
             patched.setattr(os, "posix_fallocate", full_at_first)
             await held.recover()
         assert len(tried) == 2, "the second one was kept"
         assert held.depth == 2
         held.close()
-        await lane.close()
     async with running() as core:
         client = await client_of(core)
         assert await stored(client, first) == [long, "1"]
         assert await stored(client, second) == ["two", "2"]
-
-
-def nothing(*_: object) -> None:
-    """Neither a connection nor a reader is needed."""
 
 
 async def test_what_cannot_be_answered_without_the_database_is_refused_for_now(

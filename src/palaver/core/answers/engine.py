@@ -19,20 +19,18 @@ import math
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterable
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
 
-from palaver.clock import Clock
 from palaver.core import validation
-from palaver.core.access import Access
 from palaver.core.answers import context
 from palaver.core.answers.outcome import ending, failure_of, too_long, written
 from palaver.core.answers.recorder import Recorder
 from palaver.core.answers.source import ModelSource, patiently
 from palaver.core.answers.tape import LiveAnswer
-from palaver.core.live.hub import Hub
-from palaver.core.live.outbox import Outbox
+from palaver.core.ground import Ground
 from palaver.errors import Code, ProviderError, Refused, Unavailable
 from palaver.model import (
     Actor,
@@ -46,12 +44,10 @@ from palaver.model import (
     TurnId,
     TurnState,
 )
-from palaver.providers.base import Provider, TextPiece
+from palaver.providers.base import TextPiece
 from palaver.providers.call import Call
-from palaver.settings import Settings
 from palaver.store.journal import Journal
 from palaver.store.read import rooms, turns
-from palaver.store.store import Store
 from palaver.store.write.new_turns import LEASE_MS
 from palaver.store.write.rooms import RenameRoom
 from palaver.store.write.turns import (
@@ -92,41 +88,21 @@ class Keeper(Protocol):
 class Engine:
     """The answers of this process.
 
-    `outbox` tells the other processes, where there can be some. `places`: as many answers as may stream at once.
+    `tasks` run them. `places`: as many answers as may stream at once.
     `provider_errors` are counted by code, and of titles those that a model was asked for and did not make.
     """
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        hub: Hub,
-        outbox: Outbox | None,
-        journal: Journal,
-        spool: Keeper,
-        access: Access,
-        provider: Callable[[], Awaitable[Provider]],
-        settings: Settings,
-        clock: Clock,
-        tasks: asyncio.TaskGroup,
-    ) -> None:
-        self._store = store
-        self._hub = hub
-        self._outbox = outbox
-        self._journal = journal
-        self._spool = spool
-        self._access = access
-        self._provider = provider
-        self._settings = settings
-        self._clock = clock
-        self._tasks = tasks
+    def __init__(self, ground: Ground, spool: Keeper, tasks: asyncio.TaskGroup) -> None:
+        self._ground, self._store, self._access = ground, ground.store, ground.access
+        self._settings, self._clock = ground.settings, ground.clock
+        self._spool, self.tasks = spool, tasks
         self._runs: dict[TurnId, LiveAnswer] = {}
         # each stores the end of an answer that ran elsewhere
         self._storing: dict[asyncio.Task[None], None] = {}
         self._over: dict[TurnId, int] = {}  # the last ones that ended here, with their fence
         self._recorders: dict[TurnId, Recorder] = {}
         self._closing = False
-        self.places = asyncio.Semaphore(settings.turns_running_max)
+        self.places = asyncio.Semaphore(ground.settings.turns_running_max)
         self.provider_errors: Counter[str] = Counter()
         self.titles_missed = 0
 
@@ -137,14 +113,14 @@ class Engine:
         for turn in turns:
             known = turn.id in self._runs or self._over.get(turn.id) == turn.fence
             if not known and not self._closing:
-                self.run(LiveAnswer(turn), self._asker(turn))
+                self.run(LiveAnswer(turn), partial(_asked, ModelSource(self._ground, turn)))
 
     def run(self, live: LiveAnswer, ask: Ask, *, close: Close | None = None) -> None:
         """Takes an answer from its source, as a task. `close` ends a call that was made before, heard or not."""
         name = "call" if live.turn is None else f"turn {live.turn.id}"
         if self._closing:
             live.stop(Status.INTERRUPTED)
-        live.task = self._tasks.create_task(self._guarded(live, ask, close), name=name)
+        live.task = self.tasks.create_task(self._guarded(live, ask, close), name=name)
         if live.turn is not None:
             self._runs[live.turn.id] = live
 
@@ -164,7 +140,7 @@ class Engine:
 
     def store_later(self, storing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Stores the end of an answer that ran elsewhere, as a task for which a stop waits."""
-        task = self._tasks.create_task(storing)
+        task = self.tasks.create_task(storing)
         self._storing[task] = None
         task.add_done_callback(lambda _: self._storing.pop(task))
         return task
@@ -187,8 +163,8 @@ class Engine:
 
     def stop_elsewhere(self, turn: TurnId) -> None:
         """Asks whichever other process runs a turn to stop it."""
-        if self._outbox is not None:
-            self._outbox.stop(turn)
+        if self._ground.outbox is not None:
+            self._ground.outbox.stop(turn)
 
     def stop_here(self, turn: TurnId) -> None:
         """Another process was asked to stop a turn; nothing happens where it does not run here."""
@@ -290,24 +266,15 @@ class Engine:
 
     # inside
 
-    def _asker(self, turn: Turn) -> Ask:
-        """What asks the room's model."""
-
-        async def ask() -> Call:
-            return ModelSource(self._store, self._provider, self._settings, self._clock, turn)
-
-        return ask
-
     def _recorder(self, live: LiveAnswer) -> Recorder:
         """What records an answer, in the journal of what waits for the database if its beginning does."""
         turn = live.turn
         assert turn is not None, "nothing is kept of a call without a turn"
         leased = self._store.shared and not live.held  # else nobody else can take it over
         until = self._clock.boottime() + LEASE_SECONDS if leased else math.inf
-        journal = self._spool.journal if live.held else self._journal
-        recorder = Recorder(
-            self._hub, journal, turn, answer=live.answer, clock=self._clock, until=until
-        )
+        journal = self._spool.journal if live.held else self._ground.journal
+        hub, clock = self._ground.hub, self._clock
+        recorder = Recorder(hub, journal, turn, answer=live.answer, clock=clock, until=until)
         self._recorders[turn.id] = recorder
         return recorder
 
@@ -441,7 +408,7 @@ class Engine:
 
     async def _title(self, turn: Turn, answer: Message) -> None:
         """Lets a real model name a room that is named after its first message so far."""
-        provider = await self._provider()
+        provider = await self._ground.providers.current()
         room = await self._store.read(rooms.get, turn.room, turn.agent)
         named = room is None or room.title_source not in {
             TitleSource.NONE,
@@ -466,3 +433,8 @@ class Engine:
             self.titles_missed += 1
             self.count(failure)
             log.info("title.not_made", room=turn.room, why=type(failure).__name__)
+
+
+async def _asked(source: ModelSource) -> Call:
+    """The model of a room is asked when what it says is first wanted."""
+    return source

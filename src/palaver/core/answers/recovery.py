@@ -10,18 +10,15 @@ from collections.abc import Iterable, Sequence, Set as AbstractSet
 
 import structlog
 
-from palaver.clock import Clock
 from palaver.core.answers.engine import Engine, Keeper
 from palaver.core.answers.outcome import interrupted
 from palaver.core.answers.pieces import pieces_in
 from palaver.core.answers.source import patiently
-from palaver.core.live.hub import Hub
+from palaver.core.ground import Ground
 from palaver.core.part import Part
-from palaver.core.rollback import History
 from palaver.model import Turn, TurnId
 from palaver.providers.base import Piece, ReasoningPiece, TextPiece
 from palaver.store.journal import (
-    Journal,
     Orphan,
     Partial,
     Records,
@@ -32,7 +29,6 @@ from palaver.store.journal import (
     partial,
 )
 from palaver.store.read import exchanges, turns
-from palaver.store.store import Store
 from palaver.store.write.turns import ClaimTurns
 
 log = structlog.stdlib.get_logger()
@@ -41,33 +37,20 @@ log = structlog.stdlib.get_logger()
 class Recovery(Part):
     """What looks after the turns that no living process writes."""
 
-    def __init__(  # noqa: PLR0917  the parts
-        self,
-        store: Store,
-        history: History,
-        hub: Hub,
-        journal: Journal,
-        engine: Engine,
-        spool: Keeper,
-        clock: Clock,
-    ) -> None:
-        self._store = store
-        self._history = history
-        self._hub = hub
-        self._journal = journal
-        self._engine = engine
-        self._spool = spool
-        self._clock = clock
+    def __init__(self, ground: Ground, engine: Engine, spool: Keeper) -> None:
+        self._ground, self._store = ground, ground.store
+        self._directory = ground.journal.directory
+        self._engine, self._spool = engine, spool
         self._unbegun: set[TurnId] = set()
 
     async def recover(self, *, aside: bool = False) -> None:
         """Takes over the turns that dead processes left open; `aside`: also those that were set aside."""
-        left = list(orphans(self._journal.directory, aside=aside))
+        left = list(orphans(self._directory, aside=aside))
         taken: list[asyncio.Task[None]] = []
         records = merged(left)
         try:
             await self._take_over(records, taken)
-            waiting = await self._history.unknown(set(records))
+            waiting = await self._ground.history.unknown(set(records))
         except BaseException:
             for orphan in left:
                 orphan.release()
@@ -91,7 +74,7 @@ class Recovery(Part):
         self._unbegun = set(unbegun)
 
     async def _take_over(self, records: Records, taken: list[asyncio.Task[None]]) -> None:
-        dead = tuple(dead_owners(self._journal.directory))
+        dead = tuple(dead_owners(self._directory))
         while claimed := await self._store.write(ClaimTurns(dead=dead)):
             for turn in claimed:
                 kept = records.get(turn.id[2:], [])
@@ -107,7 +90,7 @@ class Recovery(Part):
     async def _seen(self, turn: Turn, journaled: Partial) -> Partial:
         """What is known most of a dead process's answer: its journal, what it had spread, or the copies it left."""
         known = [journaled]
-        mirror = self._hub.streams(turn.room).get(turn.message)
+        mirror = self._ground.hub.streams(turn.room).get(turn.message)
         if mirror is not None:
             known.append(Partial(mirror.text(), mirror.reasoning()))
         if self._store.shared:
@@ -119,7 +102,9 @@ class Recovery(Part):
         exchange = None
         if turn.external:
             exchange = await patiently(
-                self._clock, lambda: self._store.read(exchanges.of_turn, turn.id), storing=turn.id
+                self._ground.clock,
+                lambda: self._store.read(exchanges.of_turn, turn.id),
+                storing=turn.id,
             )
         if exchange is not None and self._spool.holds(exchange.id):
             return  # its end is about to be stored

@@ -9,12 +9,11 @@ import structlog
 
 from palaver.clock import Clock
 from palaver.core.answers import context
+from palaver.core.ground import Ground
 from palaver.errors import Code, ProviderError, Unavailable
 from palaver.model import Turn
-from palaver.providers.base import Done, Provider, Request, Usage
+from palaver.providers.base import Done, Request, Usage
 from palaver.providers.call import CallResult, Chunk
-from palaver.settings import Settings
-from palaver.store.store import Store
 
 RETRY_SECONDS_MAX = 5.0
 T = TypeVar("T")
@@ -29,18 +28,8 @@ class ModelSource:
     headers = ()
     streams = True
 
-    def __init__(
-        self,
-        store: Store,
-        provider: Callable[[], Awaitable[Provider]],
-        settings: Settings,
-        clock: Clock,
-        turn: Turn,
-    ) -> None:
-        self._store = store
-        self._provider = provider
-        self._settings = settings
-        self._clock = clock
+    def __init__(self, ground: Ground, turn: Turn) -> None:
+        self._ground = ground
         self._turn = turn
         self.outcome = CallResult()
 
@@ -48,9 +37,9 @@ class ModelSource:
         """What the model says. While the database is away, waits for what was said: nobody need ask again."""
         outcome = self.outcome
         try:
-            provider = await self._provider()
+            provider = await self._ground.providers.current()
             outcome.provider = provider.name
-            request = await patiently(self._clock, self._request)
+            request = await patiently(self._ground.clock, self._request)
             outcome.model = request.model
             async with aclosing(provider.answer(request)) as pieces:
                 async for piece in pieces:
@@ -68,7 +57,7 @@ class ModelSource:
             outcome.error = ProviderError(Code.PROVIDER_CUT, cut)
 
     async def _request(self) -> Request:
-        return await context.to_answer(self._store, self._settings, self._turn)
+        return await context.to_answer(self._ground.store, self._ground.settings, self._turn)
 
     async def close(self) -> None:
         """Nothing is left to end: it ends with what is told."""

@@ -25,6 +25,7 @@ from palaver.store.write.turns import FinishTurn
 class ExchangeSpool(Spool[None]):
     """The exchanges of this process that wait for the database."""
 
+    folder = "exchanges"
     full = "The request cannot be kept right now. Send it again later."
 
     def holds(self, exchange: ExchangeId) -> bool:

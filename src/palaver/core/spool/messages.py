@@ -13,11 +13,10 @@ right was checked when the reading began. After 24 hours a draft is rejected.
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Unpack
 
-from palaver.core.live.hub import Hub
+from palaver.core.ground import Ground
 from palaver.core.live.items import Drafted, Settled
-from palaver.core.spool.spool import Means, Spool, Waiting
+from palaver.core.spool.spool import Spool, Waiting
 from palaver.errors import Code, PalaverError, Refused
 from palaver.model import Actor, Message, MessageId
 from palaver.store.write.messages import Added, AddMessage, AddMessages
@@ -30,18 +29,16 @@ DRAFT_MS_MAX = 24 * 3_600_000
 class MessageSpool(Spool[Added]):
     """The drafts of this process. `stored` happens after each that was stored."""
 
+    folder = "drafts"
     full = "The message cannot be kept right now. It stays in your outbox; send it again later."
     batch_max = 256
     past_damage = True
 
     def __init__(
-        self,
-        hub: Hub,
-        stored: Callable[[AddMessage, Added], Awaitable[None]],
-        **means: Unpack[Means],
+        self, ground: Ground, stored: Callable[[AddMessage, Added], Awaitable[None]]
     ) -> None:
-        super().__init__(**means)
-        self._hub = hub
+        super().__init__(ground)
+        self._hub = ground.hub
         self._stored = stored
         self._cids: dict[tuple[str, str], Waiting] = {}
         self._stored_here: dict[tuple[str, str], tuple[int, MessageId, int]] = {}

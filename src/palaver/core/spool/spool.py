@@ -14,24 +14,19 @@ Bounds, with what is set aside: `drafts_max` commands or exchanges, `draft_bytes
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
-from typing import Any, ClassVar, Generic, TypedDict, TypeVar, Unpack
+from typing import Any, ClassVar, Generic, TypeVar
 
 import structlog
 
-from palaver.clock import Clock
+from palaver.core.ground import Ground
 from palaver.core.part import Part
-from palaver.core.rollback import History
 from palaver.errors import Code, Refused, Unavailable
 from palaver.model import ActorId, RoomId
-from palaver.settings import Settings
-from palaver.store.engine.executors import Lane
 from palaver.store.journal import DRAFT, Journal, Orphan, forget, merged, orphans
-from palaver.store.store import Store
 from palaver.store.write.codec import Accepted, decoded, encoded
 from palaver.store.write.exchanges import OpenExchange
 from palaver.store.write.messages import AddMessage
@@ -51,18 +46,6 @@ class Tally:
     drained: int = 0
     rejected: int = 0
     lost: int = 0
-
-
-class Means(TypedDict):
-    """What a spool works with. `away` is called when something begins to wait."""
-
-    store: Store
-    history: History
-    directory: Path
-    lane: Lane[None]
-    settings: Settings
-    clock: Clock
-    away: Callable[[], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -108,19 +91,20 @@ class Waiting:
 class Spool(Part, ABC, Generic[R]):
     """What one process accepted and the database has yet to take, which gives an `R` for it.
 
-    `full` is what a sender is told when nothing can be kept, `batch_max` of a queue are stored at once. `past_damage`:
-    each record means something without those before it.
+    Its journal is in `folder`. `full` is what a sender is told when nothing can be kept, `batch_max` of a queue are
+    stored at once. `past_damage`: each record means something without those before it.
     """
 
+    folder: ClassVar[str]
     full: ClassVar[str]
     batch_max: ClassVar[int] = 1
     past_damage: ClassVar[bool] = False
 
-    def __init__(self, **means: Unpack[Means]) -> None:
-        self._store, self._history = means["store"], means["history"]
-        self.journal = Journal(means["directory"], self._store.owner)
-        self._lane, self._away = means["lane"], means["away"]
-        self._settings, self._clock = means["settings"], means["clock"]
+    def __init__(self, ground: Ground) -> None:
+        self._ground, self._store, self._history = ground, ground.store, ground.history
+        self._settings, self._clock = ground.settings, ground.clock
+        directory = ground.settings.data_dir / "journal" / self.folder
+        self.journal = Journal(directory, ground.store.owner)
         self._known: dict[str, Waiting] = {}
         self._queues: dict[str, dict[str, Waiting]] = {}
         self._aside: set[str] = set()
@@ -197,7 +181,7 @@ class Spool(Part, ABC, Generic[R]):
 
     def _keep(self, one: Waiting) -> None:
         """Writes the last command of `one`, not yet synced. `Unavailable`: it is not kept, and nothing of it is."""
-        self._away()
+        self._ground.hub.database_is(up=False)
         record = encoded(one.commands[-1], **one.noted)
         more = one.id not in self._known
         most = self._settings.drafts_max, self._settings.draft_bytes_max
@@ -225,7 +209,7 @@ class Spool(Part, ABC, Generic[R]):
             job = self.journal.sync_job()
             if job is not None:
                 try:
-                    await self._lane.run(job)
+                    await self._ground.lane.run(job)
                 except OSError:
                     raise self._no_room() from None
 

@@ -2,12 +2,15 @@
 
 import asyncio
 import random
+from functools import partial
 from pathlib import Path
 
 from tests.support.simulated import QUICK, Lanes
 from tests.support.simulation import SimulatedClock, simulate
 
-from palaver.core.upkeep import JournalSync
+from palaver.core.ground import sync_journal
+from palaver.core.part import Every
+from palaver.core.runtime import SYNC_SECONDS
 from palaver.model import TurnId
 from palaver.store import journal
 
@@ -19,7 +22,9 @@ def test_what_is_shown_of_an_answer_is_on_the_disk_a_second_later(tmp_path: Path
     async def life(chance: random.Random, clock: SimulatedClock) -> None:
         shown = journal.Journal(tmp_path / str(clock.chance()), "owner")
         lane = Lanes(chance).lane("journal", 1, lambda: None, lambda _: None)
-        syncing = clock.loop.create_task(JournalSync(shown, lane).run())
+        syncing = clock.loop.create_task(
+            Every(SYNC_SECONDS, partial(sync_journal, shown, lane)).run()
+        )
         written = [(0.0, 0)]
         while clock.monotonic() < 20:
             await asyncio.sleep(chance.choice([0.001, 0.05, 0.2]))
