@@ -326,23 +326,23 @@ class Exchange:
     """
 
     id: ExchangeId
-    name: str | None
     kind: ExchangeKind
-    state: ExchangeState
     room: RoomId
     actor: ActorId
     model: str
     created_ms: int
-    ended_ms: int | None
-    view: Spans
-    answers: tuple[int, ...]
     previous: ExchangeId | None
     kept: bool
     request: Mapping[str, Any]
-    response: Mapping[str, Any]
     metadata: Mapping[str, str]
     turn: TurnId
     message: MessageId
+    view: Spans = ()
+    state: ExchangeState = ExchangeState.RUNNING
+    name: str | None = None
+    ended_ms: int | None = None
+    answers: tuple[int, ...] = ()
+    response: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

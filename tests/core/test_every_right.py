@@ -34,8 +34,7 @@ from palaver.policy import Action
 from palaver.store import write
 from palaver.store.write.actors import AddActor
 from palaver.store.write.command import Command, RoomCommand
-from palaver.store.write.entries import AddEntries, SetMessageDeleted
-from palaver.store.write.messages import AddMessage
+from palaver.store.write.messages import AddEntries, AddMessage, SetMessageDeleted
 from palaver.store.write.rooms import (
     AddMember,
     ChangeSettings,

@@ -13,7 +13,7 @@ from tests.core.conftest import Script
 from palaver.core.runtime import Core
 from palaver.model import Actor, EventType, MessageId, RoomId
 from palaver.store.read import events
-from palaver.store.write.entries import SetMessageDeleted
+from palaver.store.write.messages import SetMessageDeleted
 from palaver.store.write.rooms import RemoveMember
 from palaver.wire import shapes
 

@@ -25,7 +25,7 @@ from palaver.settings import Settings
 from palaver.store.read import actors, api_keys
 from palaver.store.store import Store
 from palaver.store.write.actors import AddActor
-from palaver.store.write.api_keys import AddKey, KeysUsed, RevokeKey
+from palaver.store.write.credentials import AddKey, KeysUsed, RevokeKey
 
 PREFIX: Final = "plv_"
 TOKEN_CHARS = len(PREFIX) + 43

@@ -14,7 +14,7 @@ from palaver.core.live.items import Closing
 from palaver.errors import Code, Refused
 from palaver.model import Actor, ActorId, Device, Ticket, TicketKind
 from palaver.store.read import devices
-from palaver.store.write.devices import AddTicket, EndDevice, UseTicket
+from palaver.store.write.credentials import AddTicket, EndDevice, UseTicket
 
 LINK_MS = 10 * 60_000
 LOOKED_BACK_MS = 60_000

@@ -41,8 +41,8 @@ from palaver.policy import owns
 from palaver.providers.base import Piece
 from palaver.providers.call import Call
 from palaver.store.read import exchanges
-from palaver.store.write.entries import AddEntries, SetMessageDeleted
 from palaver.store.write.exchanges import ChangeExchange, OpenExchange
+from palaver.store.write.messages import AddEntries, SetMessageDeleted
 from palaver.store.write.rooms import CreateRoom
 
 DOOR = "openai"

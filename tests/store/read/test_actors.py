@@ -29,7 +29,7 @@ from palaver.store.engine.base import parsed
 from palaver.store.read import actors
 from palaver.store.write import actors as apply
 from palaver.store.write.actors import AddActor, RenameActor, SaveAgent, SweepGuests
-from palaver.store.write.api_keys import AddKey
+from palaver.store.write.credentials import AddKey
 from palaver.store.write.messages import Added
 from palaver.store.write.rooms import AddMember, MarkRead
 from palaver.store.write.turns import OpenTurn

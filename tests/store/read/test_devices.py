@@ -12,7 +12,7 @@ from palaver.errors import Code, Refused
 from palaver.model import Actor, ActorId, ActorKind, Ticket, TicketKind
 from palaver.store.read import actors, devices
 from palaver.store.write.actors import AddActor, SweepGuests
-from palaver.store.write.devices import AddTicket, EndDevice, UseTicket
+from palaver.store.write.credentials import AddTicket, EndDevice, UseTicket
 
 MINUTE_MS = 60_000
 

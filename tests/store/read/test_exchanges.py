@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, update
 from tests.store.world import World
 
 from palaver.errors import Code, Refused
@@ -24,9 +25,11 @@ from palaver.model import (
     TurnId,
     Visibility,
 )
+from palaver.store.hash_chain import digest_of_message
 from palaver.store.read import exchanges, messages, rooms, turns
-from palaver.store.write.entries import AddEntries, SetMessageDeleted
+from palaver.store.schema import messages as messages_table
 from palaver.store.write.exchanges import ChangeExchange, ExchangeEnd, Opened, OpenExchange
+from palaver.store.write.messages import AddEntries, SetMessageDeleted
 from palaver.store.write.rooms import ChangeSettings, CreateRoom, RenameRoom, SetRoomDeleted
 from palaver.store.write.turns import ClaimTurns, FinishTurn, OpenTurn
 
@@ -266,6 +269,38 @@ async def test_entries_are_added_once_and_deleted_undoably(
     found = await world.store.read(messages.get, added[1].id)
     assert found is not None
     assert found.text == "Hello"
+
+
+async def test_entries_that_were_changed_are_repeated_by_what_was_sent(
+    world: World, actor: Actor, agent: Actor
+) -> None:
+    """An edit keeps the digest of what was said at first, as `store.hash_chain` wants it."""
+    room = await world.room(actor, visibility=Visibility.OPEN)
+    said = (replace(HI, meta={"parts": [{"type": "x"}]}), HELLO)
+    command = AddEntries(
+        room=room.id, author=actor.id, agent=agent.id, entries=said, ids=ids(world, 2)
+    )
+    sent = (await world.store.write(command))[0]
+    await world.say(room, actor, "said since")
+    again = replace(command, ids=ids(world, 2), repeated=True)
+    assert [one.id for one in await world.store.write(again)] == list(command.ids)
+
+    def edit(conn: Connection) -> None:
+        changed = update(messages_table).where(messages_table.c.id == sent.id)
+        digest = digest_of_message(sent, None)
+        conn.execute(changed.values(text="edited", edited_ms=1, digest=digest, meta=None))
+
+    await world.store._database.writing(0, edit)
+    found = await world.store.write(again)
+    assert [(one.id, one.text) for one in found] == [(sent.id, "edited"), (command.ids[1], "Hello")]
+    for other in (
+        {"entries": (replace(said[0], text="edited"), HELLO)},
+        {"entries": (HI, HELLO)},
+        {"entries": (HELLO, said[0])},
+        {"author": (await world.person("Eve")).id},
+    ):
+        added = await world.store.write(replace(again, ids=ids(world, 2), **other))
+        assert sent.id not in [one.id for one in added]
 
 
 async def test_a_rooms_settings_are_changed_one_by_one(world: World, actor: Actor) -> None:

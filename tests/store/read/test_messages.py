@@ -19,7 +19,7 @@ from palaver.model import (
 )
 from palaver.store.engine.executors import InlineLanes
 from palaver.store.read import events, messages
-from palaver.store.write.entries import SetMessageDeleted
+from palaver.store.write.messages import SetMessageDeleted
 from palaver.store.write.rooms import RenameRoom
 from palaver.store.write.turns import FinishTurn, RetryTurn
 

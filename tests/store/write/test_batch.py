@@ -16,7 +16,7 @@ from tests.support.postgres import PostgresServer
 
 from palaver.model import ActorId, MessageId, Room, RoomId, Status, TitleSource, TurnId
 from palaver.store.write.actors import RenameActor
-from palaver.store.write.entries import SetMessageDeleted
+from palaver.store.write.messages import SetMessageDeleted
 from palaver.store.write.rooms import RenameRoom
 from palaver.store.write.turns import FinishTurn, OpenTurn, RetryTurn
 

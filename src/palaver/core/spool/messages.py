@@ -98,7 +98,7 @@ class MessageSpool(Spool[Added]):
 
     async def _write(self, batch: Sequence[Waiting]) -> Sequence[Added | Refused]:
         fresh = [_message(one) for one in batch if self._age_ms(one) <= DRAFT_MS_MAX]
-        writing = AddMessages(_message(batch[0]).room, tuple(fresh))
+        writing = AddMessages(room=_message(batch[0]).room, commands=tuple(fresh))
         results = await self._store.write(writing) if fresh else ()
         found = dict(zip([one.id for one in fresh], results, strict=True))
         old = Refused(Code.DRAFT_TOO_OLD, "The message waited for more than 24 hours.")

@@ -23,10 +23,12 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Delete,
     Dialect,
     Insert,
     Select,
     Table,
+    Update,
     bindparam,
     column,
     func,
@@ -53,6 +55,8 @@ Row = Any
 """A row: a named tuple, whose fields are the names of the statement's columns."""
 Columns = Any
 """Rows turned over: a named tuple with a list for each column."""
+Chosen = Select[*tuple[Any, ...]] | Update | Delete
+"""What can be narrowed to some of its rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,11 +267,21 @@ def inserting(
     return Statement(added if returning is None else added.returning(returning), *names)
 
 
-def updating(key: Column[Any], *names: str, **others: Any) -> Statement:
-    """Sets these columns of the row with this `key`, given behind their values, and `others`."""
+def updating(key: Column[Any] | Sequence[Column[Any]], *names: str, **others: Any) -> Statement:
+    """Sets these columns of the rows with this `key`, given behind their values, and `others`."""
+    keys = (key,) if isinstance(key, Column) else key
     values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
-    changed = update(key.table).where(key == bindparam("its_key")).values(values | others)
-    return Statement(changed, *[f"new_{name}" for name in names], "its_key")
+    places = [f"its_{place.name}" for place in keys]
+    here = [column == bindparam(name) for column, name in zip(keys, places, strict=True)]
+    changed = update(keys[0].table).where(*here).values(values | others)
+    return Statement(changed, *[f"new_{name}" for name in names], *places)
+
+
+def matching(chosen: Chosen, *columns: ColumnElement[Any]) -> Statement:
+    """Those of the rows that have the given values in these columns."""
+    names = [f"its_{place}" for place in range(len(columns))]
+    here = [column == bindparam(name) for column, name in zip(columns, names, strict=True)]
+    return Statement(chosen.where(*here), *names)
 
 
 def among(

@@ -27,7 +27,7 @@ from palaver.model import (
     TurnId,
 )
 from palaver.policy import Action, allows, owns, role_of_caller
-from palaver.store.engine.statement import Statement, inserting, updating
+from palaver.store.engine.statement import Statement, inserting, matching, updating
 from palaver.store.fingerprints import is_prompt
 from palaver.store.read import rooms as stored_rooms
 from palaver.store.read.exchanges import exchange_of, get, selected_exchanges
@@ -35,39 +35,25 @@ from palaver.store.read.turns import get as turn_get
 from palaver.store.schema import actors, client_rooms, exchanges, prefixes, rooms as rooms_table
 from palaver.store.write import rooms
 from palaver.store.write.command import Command
-from palaver.store.write.entries import REPEATED_MS, append, by_role
+from palaver.store.write.messages import REPEATED_MS, append, by_role
 from palaver.store.write.new_turns import open_turn
 from palaver.store.write.recognition import Place, Said, answered, found, held, prompts, spans_of
 from palaver.store.write.rooms import CreateRoom
 from palaver.store.write.transaction import KnownActor, LockedRoom, Transaction, distinct
 
-_ANY = Statement(selected_exchanges.where(exchanges.c.id == bindparam("exchange")), "exchange")
-_SEQS = Statement(
-    select(exchanges.c.seqs).where(exchanges.c.id == bindparam("exchange")), "exchange"
+_ANY = matching(selected_exchanges, exchanges.c.id)
+_SEQS = matching(select(exchanges.c.seqs), exchanges.c.id)
+_ROOM = matching(
+    select(rooms_table.c.id).join(exchanges, exchanges.c.room_key == rooms_table.c.key),
+    exchanges.c.id,
 )
-_ROOM = Statement(
-    select(rooms_table.c.id)
-    .join(exchanges, exchanges.c.room_key == rooms_table.c.key)
-    .where(exchanges.c.id == bindparam("exchange")),
-    "exchange",
-)
-_CLIENT_ROOM = Statement(
+_CLIENT_ROOM = matching(
     select(rooms_table.c.id)
     .join(client_rooms, client_rooms.c.room_key == rooms_table.c.key)
-    .join(actors, actors.c.key == client_rooms.c.actor_key)
-    .where(actors.c.id == bindparam("actor"), client_rooms.c.digest == bindparam("digest")),
-    "actor",
-    "digest",
+    .join(actors, actors.c.key == client_rooms.c.actor_key),
+    *(actors.c.id, client_rooms.c.digest),
 )
-_FORGET_ROOM = Statement(
-    delete(client_rooms).where(
-        client_rooms.c.actor_key == bindparam("actor_key"),
-        client_rooms.c.digest == bindparam("digest"),
-    ),
-    "actor_key",
-    "digest",
-)
-_INSERT_ROOM = inserting(client_rooms, "actor_key", "digest", "room_key")
+_FORGET_ROOM = matching(delete(client_rooms), client_rooms.c.actor_key, client_rooms.c.digest)
 _REPEATED = Statement(
     selected_exchanges.where(
         exchanges.c.body_digest == bindparam("digest"),
@@ -77,31 +63,14 @@ _REPEATED = Statement(
     )
     .order_by(exchanges.c.id.desc())
     .limit(1),
-    "digest",
-    "actor_key",
-    "since_ms",
+    *("digest", "actor_key", "since_ms"),
 )
-_INSERT = inserting(
-    exchanges,
-    "id",
-    "room_key",
-    "actor_key",
-    "turn_id",
-    "kind",
-    "state",
-    "model",
-    "created_ms",
-    "previous_id",
-    "kept",
-    "body_digest",
-    "seqs",
-    "request",
-    "metadata",
-)
+_BEGUN = ("id", "kind", "state", "model", "created_ms", "kept", "request", "metadata")
+"""The columns that are named as the fields of an exchange whose values they have at first."""
 _INSERT_PREFIX = inserting(prefixes, "actor_key", "digest", "exchange_id", "answered")
 _FINISH = updating(exchanges.c.id, "state", "name", "ended_ms", "seqs", "response")
 _SET_METADATA = updating(exchanges.c.id, "metadata")
-_FORGET = updating(exchanges.c.id, "deleted_ms", "kept")
+_FORGET = updating(exchanges.c.id, "deleted_ms", kept=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,20 +117,15 @@ class OpenExchange(Command[Opened]):
         """The exchange, as it is until its end."""
         return Exchange(
             id=self.id,
-            name=None,
             kind=self.kind,
-            state=ExchangeState.RUNNING,
             room=room,
             actor=self.actor,
             model=self.model,
             created_ms=now_ms,
-            ended_ms=None,
             view=view,
-            answers=(),
             previous=self.previous,
             kept=self.kept,
             request=self.request,
-            response={},
             metadata=self.metadata,
             turn=self.turn,
             message=self.message,
@@ -199,10 +163,19 @@ class OpenExchange(Command[Opened]):
         seqs: dict[str, Any] = {"view": view, "answers": (), "prompts": told}
         if self.whole and said.digests:
             seqs["asked"] = said.asked()
-        _insert(tx, self, room, actor, seqs)
+        exchange = self.begun(room.id, tx.now_ms, view)
+        tx.insert(
+            exchanges,
+            room_key=room.key,
+            actor_key=actor.key,
+            turn_id=self.turn,
+            previous_id=self.previous,
+            body_digest=self.body_digest,
+            seqs=seqs,
+            **{name: getattr(exchange, name) for name in _BEGUN},
+        )
         if "asked" in seqs:
             _INSERT_PREFIX.run(tx.conn, actor.key, said.digests[-1], self.id, False)  # noqa: FBT003  a value to store
-        exchange = self.begun(room.id, tx.now_ms, view)
         return Opened(exchange=exchange, turn=turn, dup=False, untitled=room.untitled)
 
 
@@ -231,16 +204,12 @@ class ChangeExchange(Command[Exchange]):
     forget: bool = False
 
     def apply(self, tx: Transaction) -> Exchange:
-        exchange = get(tx.conn, self.id)
-        if exchange is None or not owns(self.by, exchange.actor):
-            raise not_found()
+        _own(tx, self.id, self.by)
         if self.metadata is not None:
             _SET_METADATA.run(tx.conn, self.metadata, self.id)
         if self.forget:
-            _FORGET.run(tx.conn, tx.now_ms, False, self.id)  # noqa: FBT003  a value to store
-        after = _unfiltered(tx.conn, self.id)
-        assert after is not None
-        return after
+            _FORGET.run(tx.conn, tx.now_ms, self.id)
+        return exchange_of(_ANY.one(tx.conn, self.id))
 
 
 def end_exchange(
@@ -250,8 +219,7 @@ def end_exchange(
     seqs: dict[str, Any] = {**_SEQS.value(tx.conn, end.id)}
     seqs["answers"] = [message.seq for message in answers]
     _FINISH.run(tx.conn, end.state, end.name, tx.now_ms, seqs, end.response, end.id)
-    exchange = _unfiltered(tx.conn, end.id)
-    assert exchange is not None, "its turn is there"
+    exchange = exchange_of(_ANY.one(tx.conn, end.id))
     actor = tx.actor(exchange.actor)
     assert actor is not None, "it asked"
     if seqs.get("asked"):
@@ -265,21 +233,23 @@ def not_found() -> Refused:
     return Refused(Code.EXCHANGE_NOT_FOUND, "there is no such completion or response")
 
 
-def _unfiltered(conn: Connection, exchange: ExchangeId) -> Exchange | None:
-    row = _ANY.first(conn, exchange)
-    return None if row is None else exchange_of(row)
+def _own(tx: Transaction, exchange: ExchangeId, actor: ActorId) -> Exchange:
+    """The actor's exchange of this id. Refused: `exchange_not_found`."""
+    found = get(tx.conn, exchange)
+    if found is None or not owns(actor, found.actor):
+        raise not_found()
+    return found
 
 
 def _known(tx: Transaction, command: OpenExchange, actor: KnownActor) -> Exchange | None:
     """The exchange that this request already is."""
-    known = _unfiltered(tx.conn, command.id)
+    known = _ANY.first(tx.conn, command.id)
     if known is None and command.repeated:
         since = tx.now_ms - REPEATED_MS
-        row = _REPEATED.first(tx.conn, command.body_digest, actor.key, since)
-        known = None if row is None else exchange_of(row)
+        known = _REPEATED.first(tx.conn, command.body_digest, actor.key, since)
         if known is not None and known.state is ExchangeState.FAILED:
             return None  # it is asked again because it failed
-    return known
+    return None if known is None else exchange_of(known)
 
 
 def _place(
@@ -287,9 +257,7 @@ def _place(
 ) -> tuple[Place, bool]:
     """Where a request goes on, and whether it is the first that is said there."""
     if command.previous is not None:
-        before = get(tx.conn, command.previous)
-        if before is None or not owns(command.actor, before.actor):
-            raise not_found()
+        before = _own(tx, command.previous, command.actor)
         room, _ = tx.writable(before.room, command.actor)
         return Place(room=room, before=spans_of(before.answers, before.view)), False
     if command.room is not None:
@@ -314,7 +282,7 @@ def _of_client(tx: Transaction, command: OpenExchange, actor: KnownActor) -> Loc
         return rooms.conversation(tx, seen.id, command.actor)
     room = rooms.make(tx, command.new_room)
     _FORGET_ROOM.run(tx.conn, actor.key, command.client)
-    _INSERT_ROOM.run(tx.conn, actor.key, command.client, room.key)
+    tx.insert(client_rooms, actor_key=actor.key, digest=command.client, room_key=room.key)
     return room
 
 
@@ -344,29 +312,3 @@ def _stored(
         view.insert(known_before if at < place.taken else known + bisect_left(kept, at), ref)
     own = [seq for seq, entry in zip(new, entries, strict=True) if is_prompt(entry)]
     return bool(new), spans_of(view, place.before), [*own, *beside.values()]
-
-
-def _insert(
-    tx: Transaction,
-    command: OpenExchange,
-    room: LockedRoom,
-    actor: KnownActor,
-    seqs: Mapping[str, Any],
-) -> None:
-    _INSERT.run(
-        tx.conn,
-        command.id,
-        room.key,
-        actor.key,
-        command.turn,
-        command.kind,
-        ExchangeState.RUNNING,
-        command.model,
-        tx.now_ms,
-        command.previous,
-        command.kept,
-        command.body_digest,
-        seqs,
-        command.request,
-        command.metadata,
-    )

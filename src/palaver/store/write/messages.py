@@ -1,18 +1,19 @@
-"""Adds messages: a whole run of them, to many rooms, with a handful of statements.
+"""Adds messages and deletes them: of `AddMessage` a whole run, to many rooms, with a handful of statements.
 
-Theory of operation. One select locks the rooms and finds the authors and their roles; one finds the cids that are
-known; and, where there are any, one each the ids of messages without a cid (those may come again as well), replied
+Theory of operation. One select locks the rooms of a run and finds the authors and their roles; one finds the cids that
+are known; and, where there are any, one each the ids of messages without a cid (those may come again as well), replied
 messages and answering agents. Then the commands are decided one by one in their order, in memory: refused, a duplicate
 (of a stored one or of one before it in the run), or the room's next seq. What was decided is written by one
 executemany per table. A room's row is updated once per run.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
 
 from sqlalchemy import (
     ClauseElement,
+    Connection,
     Integer,
     LargeBinary,
     and_,
@@ -28,6 +29,8 @@ from palaver.model import (
     NO_DATA,
     ActorId,
     ActorKind,
+    Entry,
+    EventType,
     MemberRole,
     Message,
     MessageId,
@@ -37,11 +40,11 @@ from palaver.model import (
     Turn,
 )
 from palaver.policy import Action, check, role_in, room_not_found
-from palaver.store.engine.statement import ListStatement, Row, Statement, among
+from palaver.store.engine.statement import ListStatement, Row, among, matching, updating
 from palaver.store.hash_chain import digest_of_message
 from palaver.store.read.actors import PREFIX, id_of
-from palaver.store.read.messages import message_of, selected
-from palaver.store.read.turns import selected as selected_turns, turn_of
+from palaver.store.read.messages import message_of, page, selected
+from palaver.store.read.turns import asker, selected as selected_turns, turn_of
 from palaver.store.schema import (
     actors,
     members,
@@ -49,12 +52,13 @@ from palaver.store.schema import (
     messages,
     rooms,
     turn_is_open,
-    turns as turns_table,
+    turns,
 )
 from palaver.store.values import new_message
 from palaver.store.write.actors import nobody
-from palaver.store.write.command import RoomCommand
+from palaver.store.write.command import Command, RoomCommand, each
 from palaver.store.write.new_turns import OpenedTurn, new_turn, open_turns
+from palaver.store.write.rooms import conversation
 from palaver.store.write.transaction import (
     ROOM_COLUMNS,
     KnownActor,
@@ -64,69 +68,10 @@ from palaver.store.write.transaction import (
     distinct,
 )
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Added:
-    """The stored message. `dup`: it was there already, and nothing was written."""
-
-    message: Message
-    dup: bool
-    turns: tuple[Turn, ...]
-    untitled: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddMessage(RoomCommand[Added]):
-    """Appends a message to a room. Refused: `room_not_found`, `message_not_found` (reply_to), `cid_reused`.
-
-    `cid` is unique per author for ever: the same one with the same room, text and reply_to is a duplicate, with another
-    one is refused. Without a `cid` the same holds of the `id`. With `answers`, each agent member with `auto_respond`
-    gets a turn in the same transaction; a duplicate opens none, and gives those of this process that are still open.
-    `created_ms` and `seq` are the store's. Any actor may write to an open room.
-    """
-
-    id: MessageId
-    room: RoomId
-    author: ActorId
-    text: str
-    cid: str | None = None
-    reply_to: MessageId | None = None
-    role: Role = Role.USER
-    status: Status = Status.DONE
-    meta: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
-    answers: bool = False
-    locks_in_order: ClassVar[bool] = True
-
-    def apply(self, tx: Transaction) -> Added:
-        (result,) = self.apply_run(tx, [self])
-        if isinstance(result, Refused):
-            raise result
-        return result
-
-    @classmethod
-    def apply_run(cls, tx: Transaction, run: Sequence[Any]) -> list[Any]:
-        """Applies the run; the results stand in the order of the commands."""
-        found = _found(tx, run)
-        results: list[Added | Refused] = []
-        for command in run:
-            try:
-                results.append(_decide(tx, found, command))
-            except Refused as refused:
-                results.append(refused)
-        tx.append(found.said)
-        open_turns(tx, found.turns)
-        return results
-
-
-@dataclass(frozen=True, slots=True)
-class AddMessages(RoomCommand[tuple[Added | Refused, ...]]):
-    """Appends messages to one room in this order, all in one commit; one that is refused hurts none of the others."""
-
-    room: RoomId
-    commands: tuple[AddMessage, ...]
-
-    def apply(self, tx: Transaction) -> tuple[Added | Refused, ...]:
-        return tuple(AddMessage.apply_run(tx, self.commands))
+REPEATED_MS = 3_600_000
+"""How long a client's library may take to send a request again by itself."""
+REPEATED_AMONG = 100
+"""So many messages may have come after the first time."""
 
 
 def _lock(names: Sequence[tuple[str, ...]]) -> ClauseElement:
@@ -173,26 +118,240 @@ _ANSWERING = among(
     .order_by(members.c.room_key, members.c.joined_ms, actors.c.key),
     members.c.room_key,
 )
-_OPEN = Statement(
-    selected_turns.where(
-        turns_table.c.room_key == bindparam("room_key"),
-        turns_table.c.trigger_seq == bindparam("seq"),
-        turns_table.c.owner == bindparam("owner_id"),
-        turn_is_open,
-    ),
-    "room_key",
-    "seq",
-    "owner_id",
+_OPEN = matching(
+    selected_turns.where(turn_is_open), turns.c.room_key, turns.c.trigger_seq, turns.c.owner
 )
+_ENTRIES = among(_stored.order_by(messages.c.seq), messages.c.id)
+_ROOM = matching(
+    select(rooms.c.id).join(messages, messages.c.room_key == rooms.c.key), messages.c.id
+)
+_MESSAGE = matching(
+    select(
+        messages.c.seq,
+        messages.c.deleted_ms,
+        messages.c.author_key,
+        turns.c.id.label("turn"),
+        turns.c.trigger_seq,
+        turns.c.agent_key,
+        actors.c.id.label("agent"),
+        actors.c.name.label("agent_name"),
+    )
+    .select_from(messages)
+    .outerjoin(turns, turns.c.message_id == messages.c.id)
+    .outerjoin(actors, actors.c.key == turns.c.agent_key),
+    messages.c.id,
+)
+_SET_DELETED = updating(messages.c.id, "deleted_ms")
 
 
-@dataclass(slots=True)
-class _Place:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Added:
+    """The stored message. `dup`: it was there already, and nothing was written."""
+
+    message: Message
+    dup: bool
+    turns: tuple[Turn, ...]
+    untitled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddMessage(RoomCommand[Added]):
+    """Appends a message to a room. Refused: `room_not_found`, `message_not_found` (reply_to), `cid_reused`.
+
+    `cid` is unique per author for ever: the same one with the same room, text and reply_to is a duplicate, with another
+    one is refused. Without a `cid` the same holds of the `id`. With `answers`, each agent member with `auto_respond`
+    gets a turn in the same transaction; a duplicate opens none, and gives those of this process that are still open.
+    `created_ms` and `seq` are the store's. Any actor may write to an open room.
+    """
+
+    id: MessageId
+    author: ActorId
+    text: str
+    cid: str | None = None
+    reply_to: MessageId | None = None
+    role: Role = Role.USER
+    status: Status = Status.DONE
+    meta: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
+    answers: bool = False
+    locks_in_order: ClassVar[bool] = True
+
+    def apply(self, tx: Transaction) -> Added:
+        (result,) = self.apply_run(tx, [self])
+        if isinstance(result, Refused):
+            raise result
+        return result
+
+    @classmethod
+    def apply_run(cls, tx: Transaction, run: Sequence[Any]) -> list[Any]:
+        """Applies the run; the results stand in the order of the commands."""
+        found = _found(tx, run)
+        results = each(run, lambda command: _decide(tx, found, command))
+        tx.append(found.said)
+        open_turns(tx, found.turns)
+        return results
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddMessages(RoomCommand[tuple[Added | Refused, ...]]):
+    """Appends messages to one room in this order, all in one commit; one that is refused hurts none of the others."""
+
+    commands: tuple[AddMessage, ...]
+
+    def apply(self, tx: Transaction) -> tuple[Added | Refused, ...]:
+        return tuple(AddMessage.apply_run(tx, self.commands))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddEntries(RoomCommand[tuple[Message, ...]]):
+    """Appends entries to a room, all by one author but the assistant's, which are by `agent`.
+
+    Once: entries of `ids` that are there already are given as they are; with `repeated` also the same entries, if they
+    were added a short while ago. Refused: `room_not_found`, `forbidden`.
+    """
+
+    author: ActorId
+    agent: ActorId
+    entries: tuple[Entry, ...]
+    ids: tuple[MessageId, ...]
+    repeated: bool = False
+
+    def apply(self, tx: Transaction) -> tuple[Message, ...]:
+        room = conversation(tx, self.room, self.author)
+        author, agent = tx.actor(self.author), tx.actor(self.agent)
+        assert author is not None, "who may write is somebody"
+        assert agent is not None, "the server's agents are never removed"
+        known = _ENTRIES.all(tx.conn, distinct(self.ids))
+        if not known and self.repeated:
+            known = _added_before(tx, self)
+        if known:
+            return tuple([message_of(row.room, row) for row in known])
+        return tuple(append(tx, room, by_role(self.ids, self.entries, author, agent)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetMessageDeleted(Command[bool]):
+    """Deletes (undoably) or restores a message; False: it was so already.
+
+    By its author, who asked for it (an answer), or the room's owner. Refused: `message_not_found`, `forbidden`.
+    """
+
+    message: MessageId
+    by: ActorId
+    deleted: bool
+
+    def rooms(self, conn: Connection) -> Sequence[RoomId]:
+        return room_of_message(conn, self.message)
+
+    def apply(self, tx: Transaction) -> bool:
+        room, by = tx.writable(known_room(self.room_in(tx)), self.by)
+        there = stored(tx, self.message)
+        own = by.key in (there.author_key, asker(tx.conn, there.turn))
+        tx.check(Action.TAKE_BACK, room, by, own=own)
+        if self.deleted is (there.deleted_ms is not None):
+            return False
+        mark(tx, room, by, (self.message, there.seq), deleted=self.deleted)
+        return True
+
+
+def room_of_message(conn: Connection, message: MessageId) -> Sequence[RoomId]:
+    """The message's room, as `Command.rooms`."""
+    return _ROOM.column(conn, message)
+
+
+def known_room(room: RoomId | None) -> RoomId:
+    """The room that a message was found in. Refused: `message_not_found`."""
+    if room is None:
+        raise Refused(Code.MESSAGE_NOT_FOUND, "there is no such message")
+    return room
+
+
+def stored(tx: Transaction, message: MessageId) -> Row:
+    """The message, which is there, with the turn and the agent of which it is the answer."""
+    return _MESSAGE.one(tx.conn, message)
+
+
+def append(
+    tx: Transaction,
+    room: LockedRoom,
+    entries: Iterable[tuple[MessageId, KnownActor, Entry, Status]],
+) -> list[Message]:
+    """Stores entries, with their ids, authors and statuses, as the room's next messages."""
+    said: list[Said] = []
+    for id_, author, entry, status in entries:
+        room.seq += 1
+        message = Message(
+            id=id_,
+            room=room.id,
+            seq=room.seq,
+            author=author.id,
+            name=author.name,
+            role=entry.role,
+            status=status,
+            text=entry.text,
+            created_ms=tx.now_ms,
+            kind=str(entry.kind),
+            meta=entry.meta,
+        )
+        said.append((room, author.key, message, None))
+    tx.append(said)
+    return [message for _, _, message, _ in said]
+
+
+def by_role(
+    ids: Sequence[MessageId], entries: Sequence[Entry], author: KnownActor, agent: KnownActor
+) -> list[tuple[MessageId, KnownActor, Entry, Status]]:
+    """The entries with their authors: the assistant's are the agent's."""
+    return [
+        (id_, agent if entry.role is Role.ASSISTANT else author, entry, Status.DONE)
+        for id_, entry in zip(ids, entries, strict=True)
+    ]
+
+
+def mark(
+    tx: Transaction,
+    room: LockedRoom,
+    by: KnownActor,
+    message: tuple[MessageId, int],
+    *,
+    deleted: bool,
+) -> None:
+    """Deletes or restores a message of this id and seq."""
+    id_, seq = message
+    _SET_DELETED.run(tx.conn, tx.now_ms if deleted else None, id_)
+    type_ = EventType.MESSAGE_DELETED if deleted else EventType.MESSAGE_RESTORED
+    tx.log(room, type_, by, message_seq=seq, data={"msg": id_, "seq": seq})
+
+
+def _added_before(tx: Transaction, command: AddEntries) -> list[Row]:
+    """The messages that the same entries became a short while ago, one behind the other; none if they did not."""
+    count = len(command.entries)
+    newest = page(tx.conn, command.room, limit=count + REPEATED_AMONG).messages
+    there = _ENTRIES.all(tx.conn, distinct([message.id for message in newest]))
+    for start in range(len(there) - count, -1, -1):
+        run = there[start : start + count]
+        if run[-1].seq - run[0].seq == count - 1 and all(
+            row.created_ms > tx.now_ms - REPEATED_MS and _became(command, entry, row)
+            for entry, row in zip(command.entries, run, strict=True)
+        ):
+            return run
+    return []
+
+
+def _became(command: AddEntries, entry: Entry, row: Row) -> bool:
+    """Whether a message was sent as this entry, whatever it says by now."""
+    message = replace(message_of(row.room, row), text=row.text, meta=row.meta)
+    author = command.agent if entry.role is Role.ASSISTANT else command.author
+    same = replace(message, role=entry.role, status=Status.DONE, text=entry.text, meta=entry.meta)
+    sent = digest_of_message(replace(same, kind=str(entry.kind)), None)
+    digest = row.digest or digest_of_message(message, None)
+    return (message.author, message.reply_to, digest) == (author, None, sent)
+
+
+class _Place(NamedTuple):
     """An author in a room."""
 
     room: LockedRoom
-    key: int
-    name: str
+    author: KnownActor
     role: MemberRole | None
 
 
@@ -204,21 +363,17 @@ class _Known(NamedTuple):
     digest: bytes | None
 
 
-@dataclass(slots=True)
 class _Run:
     """What the run found, and what it decided to write."""
 
-    places: dict[tuple[RoomId, ActorId], _Place] = field(
-        default_factory=dict[tuple[RoomId, ActorId], _Place]
-    )
-    # by author and cid, or by the message's id where there is no cid
-    known: dict[tuple[int, str], _Known] = field(default_factory=dict[tuple[int, str], _Known])
-    replied: dict[MessageId, tuple[int, int]] = field(
-        default_factory=dict[MessageId, tuple[int, int]]
-    )
-    answering: dict[int, list[KnownActor]] = field(default_factory=dict[int, list[KnownActor]])
-    said: list[Said] = field(default_factory=list[Said])
-    turns: list[OpenedTurn] = field(default_factory=list[OpenedTurn])
+    def __init__(self) -> None:
+        self.places: dict[tuple[RoomId, ActorId], _Place] = {}
+        # by author and cid, or by the message's id where there is no cid
+        self.known: dict[tuple[int, str], _Known] = {}
+        self.replied: dict[MessageId, tuple[int, int]] = {}
+        self.answering: dict[int, list[KnownActor]] = {}
+        self.said: list[Said] = []
+        self.turns: list[OpenedTurn] = []
 
 
 def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:
@@ -233,8 +388,8 @@ def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:
             continue
         if unused:
             tx.unused.add(key)
-        known_room = found.setdefault(room, LockedRoom(room, *locked))
-        run.places[room, author] = _Place(known_room, key, name, role)
+        there = found.setdefault(room, LockedRoom(room, *locked))
+        run.places[room, author] = _Place(there, KnownActor(key, author, name), role)
     cids = [command.cid for command in commands if command.cid is not None]
     for row in _KNOWN.all(tx.conn, distinct(cids)):
         run.known[row.author_key, row.cid] = _known(row)
@@ -260,13 +415,13 @@ def _known(row: Row) -> _Known:
 
 
 def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
-    author = run.places.get((command.room, command.author))
-    if author is None or author.room.deleted_ms is not None:
-        if author is None and tx.actor(command.author) is None:
+    place = run.places.get((command.room, command.author))
+    if place is None or place.room.deleted_ms is not None:
+        if place is None and tx.actor(command.author) is None:
             raise nobody()
         raise room_not_found()
-    room = author.room
-    check(Action.WRITE, role_in(room.visibility, author.role))
+    room, author, role = place
+    check(Action.WRITE, role_in(room.visibility, role))
     repeatable = (author.key, command.cid or command.id)
     known = run.known.get(repeatable)
     if known is not None:
@@ -297,12 +452,11 @@ def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
     run.said.append((room, author.key, message, reply_to_seq))
     run.replied[message.id] = (room.key, room.seq)
     run.known[repeatable] = _Known(message, command.text, None)
-    opened: list[Turn] = []
-    if command.answers:
-        for agent in run.answering.get(room.key, ()):
-            opened.append(new_turn(tx, room, agent, room.seq))
-            run.turns.append((room.key, agent.key, opened[-1]))
-    return Added(message=message, dup=False, turns=tuple(opened), untitled=room.untitled)
+    agents = run.answering.get(room.key, ()) if command.answers else ()
+    opened = [new_turn(tx, room, agent, room.seq) for agent in agents]
+    run.turns += opened
+    turns = tuple([turn for _, _, turn in opened])
+    return Added(message=message, dup=False, turns=turns, untitled=room.untitled)
 
 
 def _says_the_same(run: _Run, command: AddMessage, room: LockedRoom, known: _Known) -> bool:
@@ -322,9 +476,9 @@ def _says_the_same(run: _Run, command: AddMessage, room: LockedRoom, known: _Kno
 
 def _still_open(tx: Transaction, run: _Run, room: LockedRoom, message: Message) -> tuple[Turn, ...]:
     """This process's open turns of a message: whoever stored it may not have heard of them."""
-    stored = [turn_of(row) for row in _OPEN.all(tx.conn, room.key, message.seq, tx.owner)]
+    there = [turn_of(row) for row in _OPEN.all(tx.conn, room.key, message.seq, tx.owner)]
     new = [turn for key, _, turn in run.turns if (key, turn.trigger_seq) == (room.key, message.seq)]
-    return (*stored, *new)
+    return (*there, *new)
 
 
 def _reply_to_seq(run: _Run, command: AddMessage, room: LockedRoom) -> int | None:

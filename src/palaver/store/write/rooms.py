@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, delete, select
 
 from palaver.errors import Code, Refused
 from palaver.model import (
@@ -19,7 +19,7 @@ from palaver.model import (
 )
 from palaver.policy import Action, check, is_everyones, role_in, role_of_caller
 from palaver.store.columns import id_bytes
-from palaver.store.engine.statement import Statement, inserting, updating
+from palaver.store.engine.statement import inserting, matching, updating
 from palaver.store.read import rooms as stored_rooms
 from palaver.store.schema import members, rooms
 from palaver.store.write.actors import known_actor
@@ -29,54 +29,19 @@ from palaver.store.write.transaction import KnownActor, LockedRoom, Transaction
 NOBODY = ActorId("")
 """Asks for a room as it looks to nobody in particular."""
 
-_INSERT_ROOM = inserting(
-    rooms,
-    "id",
-    "title",
-    "title_folded",
-    "title_source",
-    "visibility",
-    "seq",
-    "chain",
-    "created_ms",
-    "active_ms",
-    "settings",
-    returning=rooms.c.key,
-)
+_MEMBER = (members.c.room_key, members.c.actor_key)
 _INSERT_MEMBER = inserting(
     members, "room_key", "actor_key", "role", "auto_respond", "read_seq", "joined_ms"
 )
-_DELETE_MEMBER = Statement(
-    delete(members).where(
-        members.c.room_key == bindparam("room_key"), members.c.actor_key == bindparam("actor_key")
-    ),
-    "room_key",
-    "actor_key",
-)
+_DELETE_MEMBER = matching(delete(members), *_MEMBER)
 _RENAME = updating(rooms.c.key, "title", "title_folded", "title_source")
 _SET_DELETED = updating(rooms.c.key, "deleted_ms")
 _TITLE, _SETTINGS = (
-    Statement(select(column).where(rooms.c.key == bindparam("room_key")), "room_key")
-    for column in (rooms.c.title, rooms.c.settings)
+    matching(select(column), rooms.c.key) for column in (rooms.c.title, rooms.c.settings)
 )
 _SET_SETTINGS = updating(rooms.c.key, "settings")
-_READ = Statement(
-    select(members.c.role, members.c.read_seq).where(
-        members.c.room_key == bindparam("room_key"), members.c.actor_key == bindparam("actor_key")
-    ),
-    "room_key",
-    "actor_key",
-)
-_SET_READ = Statement(
-    update(members)
-    .where(
-        members.c.room_key == bindparam("room_key_"), members.c.actor_key == bindparam("actor_key_")
-    )
-    .values(read_seq=bindparam("new_read_seq")),
-    "new_read_seq",
-    "room_key_",
-    "actor_key_",
-)
+_READ = matching(select(members.c.role, members.c.read_seq), *_MEMBER)
+_SET_READ = updating(_MEMBER, "read_seq")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,16 +81,15 @@ class RenameRoom(RoomCommand[bool]):
     has only where another door made it (`room_protected`).
     """
 
-    room: RoomId
     by: ActorId | None
     title: str
     source: TitleSource
 
     def apply(self, tx: Transaction) -> bool:
-        room = tx.room(self.room)
-        by = None if self.by is None else tx.actor(self.by)
         if self.source is TitleSource.USER:
-            _check_owner(tx, room, by)
+            room, by = _governed(tx, self)
+        else:
+            room, by = tx.room(self.room), tx.actor(self.by)
         order = list(TitleSource)
         if order.index(self.source) < order.index(room.title_source):
             return False
@@ -134,12 +98,8 @@ class RenameRoom(RoomCommand[bool]):
             return True
         folded = stored_rooms.folded(self.title)
         _RENAME.run(tx.conn, self.title, folded, self.source, room.key)
-        tx.log(
-            room,
-            EventType.ROOM_RENAMED,
-            by,
-            data={"title": self.title, "source": self.source.value},
-        )
+        data = {"title": self.title, "source": self.source.value}
+        tx.log(room, EventType.ROOM_RENAMED, by, data=data)
         return True
 
 
@@ -150,14 +110,11 @@ class SetRoomDeleted(RoomCommand[bool]):
     False: it was so already.
     """
 
-    room: RoomId
     by: ActorId
     deleted: bool
 
     def apply(self, tx: Transaction) -> bool:
-        room = tx.room(self.room, deleted_too=True)
-        by = tx.actor(self.by)
-        _check_owner(tx, room, by)
+        room, by = _governed(tx, self, deleted_too=True)
         if self.deleted is (room.deleted_ms is not None):
             return False
         _SET_DELETED.run(tx.conn, tx.now_ms if self.deleted else None, room.key)
@@ -169,16 +126,13 @@ class SetRoomDeleted(RoomCommand[bool]):
 class ChangeSettings(RoomCommand[None]):
     """Sets some of a room's settings, by its owner. Refused: `room_not_found`, `room_protected`, `forbidden`."""
 
-    room: RoomId
     by: ActorId
     settings: Mapping[str, Any]
 
     def apply(self, tx: Transaction) -> None:
-        room = tx.room(self.room)
-        _check_owner(tx, room, tx.actor(self.by))
-        _SET_SETTINGS.run(
-            tx.conn, {**_SETTINGS.value(tx.conn, room.key), **self.settings}, room.key
-        )
+        room, _ = _governed(tx, self)
+        settings = {**_SETTINGS.value(tx.conn, room.key), **self.settings}
+        _SET_SETTINGS.run(tx.conn, settings, room.key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +142,6 @@ class MarkRead(RoomCommand[int]):
     In an open room this is what makes a person a member. Writes no event.
     """
 
-    room: RoomId
     actor: ActorId
     seq: int
 
@@ -212,26 +165,19 @@ class MarkRead(RoomCommand[int]):
 class AddMember(RoomCommand[bool]):
     """Adds an actor to a private room, by its owner; False when it was a member already."""
 
-    room: RoomId
     by: ActorId
     actor: ActorId
     role: MemberRole
     auto_respond: bool = False
 
     def apply(self, tx: Transaction) -> bool:
-        room = tx.room(self.room)
-        by = tx.actor(self.by)
-        _check_owner(tx, room, by)
+        room, by = _governed(tx, self)
         actor = known_actor(tx, self.actor)
         if tx.role(room, actor) is not None:
             return False
         _join(tx, room, actor, self.role, auto_respond=self.auto_respond)
-        tx.log(
-            room,
-            EventType.MEMBER_JOINED,
-            by,
-            data={"actor": actor.id, "name": actor.name, "role": self.role.value},
-        )
+        data = {"actor": actor.id, "name": actor.name, "role": self.role.value}
+        tx.log(room, EventType.MEMBER_JOINED, by, data=data)
         return True
 
 
@@ -239,14 +185,11 @@ class AddMember(RoomCommand[bool]):
 class RemoveMember(RoomCommand[bool]):
     """Takes a member out of a room, by its owner; False when there is none. The owner stays (`forbidden`)."""
 
-    room: RoomId
     by: ActorId
     actor: ActorId
 
     def apply(self, tx: Transaction) -> bool:
-        room = tx.room(self.room)
-        by = tx.actor(self.by)
-        _check_owner(tx, room, by)
+        room, by = _governed(tx, self)
         actor = known_actor(tx, self.actor)
         role = tx.role(room, actor)
         if role is MemberRole.OWNER:
@@ -263,29 +206,22 @@ def make(tx: Transaction, command: CreateRoom) -> LockedRoom:
     """The room, which is not there yet."""
     owner = None if command.owner is None else known_actor(tx, command.owner)
     agents = [known_actor(tx, agent) for agent in dict.fromkeys(command.agents)]
-    folded = stored_rooms.folded(command.title)
-    key = _INSERT_ROOM.value(
-        tx.conn,
-        command.id,
-        command.title,
-        folded,
-        command.title_source,
-        command.visibility,
-        0,
-        id_bytes(command.id),
-        tx.now_ms,
-        tx.now_ms,
-        command.settings,
-    )
-    room = LockedRoom(
+    chain = id_bytes(command.id)
+    key = tx.insert(
+        rooms,
+        returning=rooms.c.key,
         id=command.id,
-        key=key,
-        seq=0,
-        chain=id_bytes(command.id),
-        visibility=command.visibility,
+        title=command.title,
+        title_folded=stored_rooms.folded(command.title),
         title_source=command.title_source,
-        deleted_ms=None,
+        visibility=command.visibility,
+        seq=0,
+        chain=chain,
+        created_ms=tx.now_ms,
+        active_ms=tx.now_ms,
+        settings=command.settings,
     )
+    room = LockedRoom(command.id, key, 0, chain, command.visibility, command.title_source, None)
     if owner is not None:
         _join(tx, room, owner, MemberRole.OWNER)
     for agent in agents:
@@ -305,9 +241,18 @@ def conversation(tx: Transaction, room: RoomId, actor: ActorId) -> LockedRoom:
     return locked
 
 
-def _check_owner(tx: Transaction, room: LockedRoom, by: KnownActor | None) -> None:
+def _governed(
+    tx: Transaction,
+    command: RenameRoom | SetRoomDeleted | ChangeSettings | AddMember | RemoveMember,
+    *,
+    deleted_too: bool = False,
+) -> tuple[LockedRoom, KnownActor | None]:
+    """Locks the command's room for its `by`, who may govern it. Refused: as `policy.refusal` says."""
+    room = tx.room(command.room, deleted_too=deleted_too)
+    by = tx.actor(command.by)
     door = _SETTINGS.value(tx.conn, room.key).get("door") if room.is_open else None
     tx.check(Action.GOVERN, room, by, everyones=is_everyones(room.visibility, door))
+    return room, by
 
 
 def _join(

@@ -6,9 +6,11 @@ of the commits and of `seq` is one and the same.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from operator import attrgetter
+from typing import Any, NamedTuple
 
-from sqlalchemy import ARRAY, Connection, any_, bindparam, select
+from sqlalchemy import ARRAY, Column, Connection, Table, any_, bindparam, select
 
 from palaver.clock import Clock
 from palaver.model import (
@@ -25,7 +27,7 @@ from palaver.model import (
 )
 from palaver.policy import Action, check, role_in, room_not_found
 from palaver.store.engine.base import POSTGRESQL
-from palaver.store.engine.statement import Statement, inserting, updating
+from palaver.store.engine.statement import Statement, inserting, matching, updating
 from palaver.store.hash_chain import digest_of_data, digest_of_message, linked
 from palaver.store.read.actors import PREFIX, id_of
 from palaver.store.schema import actors, events, members, messages, rooms
@@ -40,11 +42,9 @@ ROOM_COLUMNS = (
     rooms.c.title_source,
     rooms.c.deleted_ms,
 )
-_LOCK = Statement(
-    select(*ROOM_COLUMNS)
-    .where(rooms.c.id == bindparam("room"))
-    .with_for_update(key_share=True, of=rooms),
-    "room",
+_LOCK = matching(
+    select(*ROOM_COLUMNS).with_for_update(key_share=True, of=rooms),
+    rooms.c.id,
 )
 _LOCK_IN_ORDER = Statement(
     select(rooms.c.key)
@@ -53,41 +53,22 @@ _LOCK_IN_ORDER = Statement(
     .with_for_update(key_share=True),
     "rooms",
 )
-_ACTOR = Statement(
-    select(actors.c.key, actors.c.kind, actors.c.id, actors.c.name, actors.c.unused).where(
-        actors.c.id == bindparam("actor")
-    ),
-    "actor",
+_ACTOR = matching(
+    select(actors.c.key, actors.c.kind, actors.c.id, actors.c.name, actors.c.unused),
+    actors.c.id,
 )
 _USED = updating(actors.c.key, unused=None)
-_ROLE = Statement(
-    select(members.c.role).where(
-        members.c.room_key == bindparam("room_key"), members.c.actor_key == bindparam("actor_key")
-    ),
-    "room_key",
-    "actor_key",
-)
+_ROLE = matching(select(members.c.role), members.c.room_key, members.c.actor_key)
 _ADVANCE = updating(rooms.c.key, "seq", "chain", "active_ms")
 _ADVANCE_QUIETLY = updating(rooms.c.key, "seq", "chain")
 _INSERT_EVENT = inserting(
     events, "room_key", "seq", "type", "actor_key", "at_ms", "message_seq", "data", "chain"
 )
-_INSERT_MESSAGE = inserting(
-    messages,
-    "room_key",
-    "seq",
-    "id",
-    "author_key",
-    "role",
-    "status",
-    "kind",
-    "text",
-    "created_ms",
-    "cid",
-    "reply_to_seq",
-    "branch",
-    "meta",
-)
+_insertion = cache(inserting)
+_SAID = ("seq", "id", "role", "status", "kind", "text", "created_ms", "cid", "branch", "meta")
+"""The columns that are named as the fields of a message whose values they have."""
+_said = attrgetter(*_SAID)
+_INSERT_MESSAGE = inserting(messages, "room_key", "author_key", "reply_to_seq", *_SAID)
 
 
 @dataclass(slots=True)
@@ -113,8 +94,7 @@ class LockedRoom:
         return self.title_source is TitleSource.NONE
 
 
-@dataclass(frozen=True, slots=True)
-class KnownActor:
+class KnownActor(NamedTuple):
     """An actor with its key."""
 
     key: int
@@ -166,16 +146,23 @@ class Transaction:
                 return locked
         raise room_not_found()
 
-    def actor(self, actor: ActorId) -> KnownActor | None:
+    def actor(self, actor: ActorId | None) -> KnownActor | None:
         """The actor of this id; None when there is none."""
-        known = self.actors.get(actor)
-        if known is None:
+        known = None if actor is None else self.actors.get(actor)
+        if known is None and actor is not None:
             for key, kind, digits, name, unused in _ACTOR.all(self.conn, actor):
                 if id_of(kind, digits) == actor:
                     known = self.actors[actor] = KnownActor(key, actor, name)
                     if unused:
                         self.unused.add(key)
         return known
+
+    def insert(self, table: Table, *, returning: Column[Any] | None = None, **values: Any) -> Any:
+        """Inserts a row, whose values have the names of their columns; the value of the column `returning` in it."""
+        statement = _insertion(table, *values, returning=returning)
+        if returning is None:
+            return statement.run(self.conn, *values.values())
+        return statement.value(self.conn, *values.values())
 
     def used(self, *keys: int) -> None:
         """Something of these actors is kept from now on. One who is deleted meanwhile is no more: `Overtaken`."""
@@ -220,61 +207,30 @@ class Transaction:
         data: Mapping[str, Any] = NO_DATA,
     ) -> None:
         """Appends an event that is no message."""
-        event = Event(
-            room=room.id,
-            seq=room.seq + 1,
-            type=type_,
-            actor=None if actor is None else actor.id,
-            at_ms=self.now_ms,
-            data=data,
-        )
-        room.seq = event.seq
+        seq = room.seq = room.seq + 1
+        event = new_event(room.id, seq, type_, actor and actor.id, self.now_ms, None, data)
         room.chain = linked(room.chain, event, message_seq, digest_of_data(data))
-        _ADVANCE_QUIETLY.run(self.conn, room.seq, room.chain, room.key)
-        key = None
-        if actor is not None:
-            key = actor.key
+        _ADVANCE_QUIETLY.run(self.conn, seq, room.chain, room.key)
+        key = actor and actor.key
+        if key is not None:
             self.used(key)
-        row = (room.key, room.seq, type_, key, self.now_ms, message_seq, data, room.chain)
+        row = (room.key, seq, type_, key, self.now_ms, message_seq, data, room.chain)
         _INSERT_EVENT.run(self.conn, *row)
         self.events.append(event)
 
     def append(self, said: Sequence[Said]) -> None:
         """Stores messages with their events."""
+        created = EventType.MESSAGE_CREATED
         changed: dict[int, LockedRoom] = {}
         message_rows: list[tuple[Any, ...]] = []
         event_rows: list[tuple[Any, ...]] = []
         for room, author_key, message, reply_to_seq in said:
             seq, at_ms = message.seq, message.created_ms
-            event = new_event(
-                room.id,
-                seq,
-                EventType.MESSAGE_CREATED,
-                message.author,
-                at_ms,
-                message,
-                NO_DATA,
-            )
+            event = new_event(room.id, seq, created, message.author, at_ms, message, NO_DATA)
             room.chain = linked(room.chain, event, seq, digest_of_message(message, reply_to_seq))
             changed[room.key] = room
-            message_rows.append(
-                (
-                    room.key,
-                    seq,
-                    message.id,
-                    author_key,
-                    message.role,
-                    message.status,
-                    message.kind,
-                    message.text,
-                    at_ms,
-                    message.cid,
-                    reply_to_seq,
-                    message.branch,
-                    message.meta,
-                )
-            )
-            event_rows.append((room.key, seq, event.type, author_key, at_ms, seq, None, room.chain))
+            message_rows.append((room.key, author_key, reply_to_seq, *_said(message)))
+            event_rows.append((room.key, seq, created, author_key, at_ms, seq, None, room.chain))
             self.events.append(event)
         self.used(*[author_key for _, author_key, _, _ in said])
         advanced = [(room.seq, room.chain, self.now_ms, room.key) for room in changed.values()]

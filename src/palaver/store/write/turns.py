@@ -6,7 +6,7 @@ turns alone and passes by those that are locked.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 from sqlalchemy import Connection, bindparam, delete, literal, select, update
 
@@ -28,23 +28,25 @@ from palaver.model import (
 )
 from palaver.policy import Action
 from palaver.store.engine.base import POSTGRESQL
-from palaver.store.engine.statement import DatabaseNow, Statement, among, inserting, updating
+from palaver.store.engine.statement import (
+    DatabaseNow,
+    Statement,
+    among,
+    inserting,
+    matching,
+    updating,
+)
 from palaver.store.read.actors import id_of
 from palaver.store.read.turns import asker, get, open_of, selected, turn_of
-from palaver.store.schema import actors, messages, partials, rooms, turn_is_open, turns
+from palaver.store.schema import actors, partials, rooms, turn_is_open, turns
 from palaver.store.write.command import Command, RoomCommand
-from palaver.store.write.entries import append, known_room, mark, room_of_message
 from palaver.store.write.exchanges import ExchangeEnd, end_exchange, not_found
+from palaver.store.write.messages import append, known_room, mark, room_of_message, stored
 from palaver.store.write.new_turns import LEASE_MS, open_turn
 from palaver.store.write.transaction import KnownActor, Transaction, distinct
 
-_ROOM = Statement(
-    select(rooms.c.id)
-    .join(turns, turns.c.room_key == rooms.c.key)
-    .where(turns.c.id == bindparam("turn")),
-    "turn",
-)
-_LOCK = Statement(
+_ROOM = matching(select(rooms.c.id).join(turns, turns.c.room_key == rooms.c.key), turns.c.id)
+_LOCK = matching(
     select(
         turns.c.fence,
         turns.c.state,
@@ -55,36 +57,13 @@ _LOCK = Statement(
         actors.c.name,
     )
     .join(actors, actors.c.key == turns.c.agent_key)
-    .where(turns.c.id == bindparam("turn"))
     .with_for_update(of=turns),
-    "turn",
+    turns.c.id,
 )
 _END = updating(turns.c.id, "state", "ended_ms", "error")
-_ANSWER = Statement(
-    select(
-        messages.c.seq,
-        messages.c.deleted_ms,
-        turns.c.trigger_seq,
-        turns.c.agent_key,
-        actors.c.id,
-        actors.c.name,
-        turns.c.id,
-    )
-    .select_from(messages)
-    .outerjoin(turns, turns.c.message_id == messages.c.id)
-    .outerjoin(actors, actors.c.key == turns.c.agent_key)
-    .where(messages.c.id == bindparam("message")),
-    "message",
-)
-_FORGET = Statement(delete(partials).where(partials.c.turn_id == bindparam("turn")), "turn")
+_FORGET = matching(delete(partials), partials.c.turn_id)
 _OPEN = among(select(turns.c.id).where(turn_is_open).with_for_update(key_share=True), turns.c.id)
-_REPLACED = Statement(
-    delete(partials).where(
-        partials.c.turn_id == bindparam("turn_id"), partials.c.place == bindparam("part")
-    ),
-    "turn_id",
-    "part",
-)
+_REPLACED = matching(delete(partials), partials.c.turn_id, partials.c.place)
 _KEEP = inserting(partials, "turn_id", "place", "text", "reasoning")
 _lease = DatabaseNow() + literal(LEASE_MS)
 _abandoned = selected.where(turn_is_open, turns.c.owner != bindparam("owner_id"))
@@ -97,23 +76,14 @@ _CLAIMABLE = {
         free.order_by(turns.c.created_ms, turns.c.id)
         .limit(bindparam("count"))
         .with_for_update(of=turns, skip_locked=True),
-        "owner_id",
-        "count",
+        *("owner_id", "count"),
     )
     for engine, free in _FREE.items()
 }
 _CLAIM = updating(turns.c.id, "owner", "fence", lease_until_ms=_lease)
-_EXPIRE = Statement(
-    update(turns)
-    .where(turn_is_open, turns.c.owner == bindparam("dead_owner"))
-    .values(lease_until_ms=0),
-    "dead_owner",
-)
-_RENEW = Statement(
-    update(turns)
-    .where(turn_is_open, turns.c.owner == bindparam("owner_id"))
-    .values(lease_until_ms=_lease),
-    "owner_id",
+_EXPIRE, _RENEW = (
+    matching(update(turns).where(turn_is_open).values(lease_until_ms=until), turns.c.owner)
+    for until in (0, _lease)
 )
 
 
@@ -192,20 +162,17 @@ class RetryTurn(Command[Turn]):
 
     def apply(self, tx: Transaction) -> Turn:
         room, by = tx.writable(known_room(self.room_in(tx)), self.by)
-        seq, deleted_ms, trigger_seq, agent_key, digits, name, turn = _ANSWER.one(
-            tx.conn, self.message
-        )
-        if trigger_seq is None or deleted_ms is not None:
-            raise Refused(
-                Code.TURN_NOT_RETRYABLE, "only an answer that is still there can be asked for again"
-            )
-        tx.check(Action.TAKE_BACK, room, by, own=asker(tx.conn, turn) == by.key)
-        agent = KnownActor(agent_key, id_of(ActorKind.AGENT, digits), name)
+        there = stored(tx, self.message)
+        if there.trigger_seq is None or there.deleted_ms is not None:
+            why = "only an answer that is still there can be asked for again"
+            raise Refused(Code.TURN_NOT_RETRYABLE, why)
+        tx.check(Action.TAKE_BACK, room, by, own=asker(tx.conn, there.turn) == by.key)
+        agent_id = id_of(ActorKind.AGENT, there.agent)
+        agent = KnownActor(there.agent_key, agent_id, there.agent_name)
         if self.goes_on:
-            trigger_seq = seq
-        else:
-            mark(tx, room, by, (self.message, seq), deleted=True)
-        return open_turn(tx, room, agent, trigger_seq)
+            return open_turn(tx, room, agent, there.seq)
+        mark(tx, room, by, (self.message, there.seq), deleted=True)
+        return open_turn(tx, room, agent, there.trigger_seq)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +181,6 @@ class OpenTurn(RoomCommand[Turn]):
 
     turn: TurnId
     message: MessageId
-    room: RoomId
     agent: ActorId
 
     def apply(self, tx: Transaction) -> Turn:
@@ -245,13 +211,9 @@ class KeepParts(Command[None]):
         """Of a turn that has ended meanwhile nothing is kept."""
         asked = distinct([part.turn for part in self.parts])
         open_ones = {turn for (turn,) in _OPEN.all(tx.conn, asked)}
-        kept = [
-            (part.turn, part.place, part.text, part.reasoning)
-            for part in self.parts
-            if part.turn in open_ones
-        ]
+        kept = [astuple(part) for part in self.parts if part.turn in open_ones]
         # by a commit whose end was unclear
-        _REPLACED.many(tx.conn, [(turn, place) for turn, place, _, _ in kept])
+        _REPLACED.many(tx.conn, [part[:2] for part in kept])
         _KEEP.many(tx.conn, kept)
 
 

@@ -28,8 +28,7 @@ from palaver.model import Event
 from palaver.settings import Settings
 from palaver.store.engine import errors
 from palaver.store.engine.base import Database
-from palaver.store.write.batch import apply_batch
-from palaver.store.write.command import Command
+from palaver.store.write.command import Command, apply_batch
 from palaver.store.write.transaction import Overtaken, Transaction
 from palaver.store.write.turns import FinishTurn
 

@@ -1,0 +1,196 @@
+"""Makes, uses and ends what lets somebody in: API keys, tickets, and the sessions of devices."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, delete, insert, or_, update
+
+from palaver.errors import Code, Refused
+from palaver.model import Actor, ActorId, ActorKind, ApiKey, KeyId, Ticket, TicketKind
+from palaver.policy import owns
+from palaver.store.engine.statement import Statement, database_now, inserting, matching
+from palaver.store.read import api_keys as stored_keys, devices
+from palaver.store.schema import keys, sessions, tickets
+from palaver.store.write.actors import AddActor, known_actor, nobody, of_handle
+from palaver.store.write.command import Command
+from palaver.store.write.transaction import Transaction
+
+KEYS_MAX = 50
+"""So many good keys a person makes."""
+
+_ADD_KEY = inserting(keys, "id", "token_sha256", "actor_key", "name", "scopes", "created_ms")
+_REVOKE_KEY = Statement(
+    update(keys)
+    .where(keys.c.id == bindparam("key"), keys.c.revoked_ms.is_(None))
+    .values(revoked_ms=bindparam("now_ms")),
+    *("now_ms", "key"),
+)
+_KEY_USED = Statement(
+    update(keys)
+    .where(
+        keys.c.id == bindparam("key"),
+        or_(keys.c.last_used_ms.is_(None), keys.c.last_used_ms < bindparam("at_ms")),
+    )
+    .values(last_used_ms=bindparam("at_ms")),
+    *("at_ms", "key"),
+)
+_FORGET_TICKETS = matching(delete(tickets), tickets.c.actor_key, tickets.c.kind)
+_ADD_TICKET = Statement(
+    insert(tickets).values(
+        id=bindparam("id"),
+        kind=bindparam("kind"),
+        actor_key=bindparam("actor_key"),
+        token_sha256=bindparam("token_sha256"),
+        created_ms=database_now,
+        expires_ms=database_now + bindparam("lasts_ms"),
+    ),
+    *("id", "kind", "actor_key", "token_sha256", "now_ms", "lasts_ms"),
+)
+_USE_TICKET = Statement(
+    update(tickets)
+    .where(tickets.c.token_sha256 == bindparam("token"), devices.ticket_is_good)
+    .values(used_ms=database_now)
+    .returning(tickets.c.id),
+    *("now_ms", "token"),
+)
+_REVOKE_TICKET = Statement(
+    update(tickets)
+    .where(tickets.c.id == bindparam("its_id"), tickets.c.actor_key == bindparam("its_key"))
+    .values(revoked_ms=database_now),
+    *("now_ms", "its_id", "its_key"),
+)
+_BEGIN_SESSION = inserting(sessions, "token_sha256", "actor_key", "name", "created_ms")
+_END_SESSION = Statement(
+    update(sessions)
+    .where(sessions.c.token_sha256 == bindparam("token"), sessions.c.ended_ms.is_(None))
+    .values(ended_ms=bindparam("now_ms")),
+    *("now_ms", "token"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddKey(Command[ApiKey]):
+    """Makes an API key of the person with this handle, made as `key.actor` if need be; without one, of `key.actor`.
+
+    Refused: `name_reserved` when the handle is no person's, `not_found` (`key.actor`), `too_many_keys` (without a
+    handle, when the person has as many as it may).
+    """
+
+    key: ApiKey
+    handle: str | None
+    token_sha256: bytes
+
+    def apply(self, tx: Transaction) -> ApiKey:
+        key, owner = self.key, self.key.actor
+        if self.handle is not None:
+            of_handle(tx, self.handle, ActorKind.PERSON)
+            owner = AddActor(actor=owner, handle=self.handle).apply(tx)
+        elif len(stored_keys.of_actor(tx.conn, owner.id, KEYS_MAX)) == KEYS_MAX:
+            many = f"You have {KEYS_MAX} keys already. Revoke one first."
+            raise Refused(Code.TOO_MANY_KEYS, many)
+        found = known_actor(tx, owner.id)
+        scopes = " ".join(sorted(key.scopes))
+        values = (key.id, self.token_sha256, found.key, key.name, scopes, tx.now_ms)
+        _ADD_KEY.run(tx.conn, *values)
+        made = stored_keys.get(tx.conn, key.id)
+        assert made is not None
+        return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokeKey(Command[ApiKey]):
+    """Ends an API key for ever; one that has ended stays as it is. Refused: `not_found`, also for one not of `by`."""
+
+    key: KeyId
+    by: ActorId | None = None
+
+    def apply(self, tx: Transaction) -> ApiKey:
+        found = stored_keys.get(tx.conn, self.key)
+        if found is None or not owns(self.by, found.actor.id):
+            raise Refused(Code.NOT_FOUND, "There is no such key. The list of keys shows their ids.")
+        _REVOKE_KEY.run(tx.conn, tx.now_ms, self.key)
+        return stored_keys.get(tx.conn, self.key) or found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeysUsed(Command[None]):
+    """Notes when API keys were last used, which never falls."""
+
+    last_used_ms: Mapping[KeyId, int]
+
+    def apply(self, tx: Transaction) -> None:
+        for key, at_ms in self.last_used_ms.items():
+            _KEY_USED.run(tx.conn, at_ms, key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddTicket(Command[Ticket]):
+    """Makes a ticket in the place of the actor's others of its kind, good for a while on the database's clock."""
+
+    id: str
+    kind: TicketKind
+    actor: ActorId
+    token_sha256: bytes
+    lasts_ms: int
+
+    def apply(self, tx: Transaction) -> Ticket:
+        owner = known_actor(tx, self.actor, nobody())
+        tx.used(owner.key)
+        _FORGET_TICKETS.run(tx.conn, owner.key, self.kind)
+        values = (self.id, self.kind, owner.key, self.token_sha256)
+        _ADD_TICKET.run(tx.conn, *values, tx.now_ms, self.lasts_ms)
+        made = devices.ticket(tx.conn, self.token_sha256, tx.now_ms)
+        assert made is not None
+        return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseTicket(Command[Actor]):
+    """Uses a ticket up and begins a session of its actor, who is the result.
+
+    Refused: `ticket_ended` (used, revoked, expired, or none), `too_many_devices`.
+    """
+
+    token_sha256: bytes
+    session_sha256: bytes
+    name: str
+
+    def apply(self, tx: Transaction) -> Actor:
+        """Of two who use it at once, the second waits for the first and finds it used."""
+        ticket = devices.ticket(tx.conn, self.token_sha256, tx.now_ms)
+        if ticket is None:
+            raise ended()
+        owner = known_actor(tx, ticket.actor.id, nobody())
+        if len(devices.of_actor(tx.conn, owner.id)) >= devices.DEVICES_MAX:
+            many = f"{ticket.actor.name} has {devices.DEVICES_MAX} devices already. End one first."
+            raise Refused(Code.TOO_MANY_DEVICES, many)
+        if not _USE_TICKET.all(tx.conn, tx.now_ms, self.token_sha256):
+            raise ended()
+        _BEGIN_SESSION.run(tx.conn, self.session_sha256, owner.key, self.name, tx.now_ms)
+        return ticket.actor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndDevice(Command[bytes | None]):
+    """Ends the session on one of the actor's devices, whose token's SHA-256 is the result, or revokes a ticket.
+
+    Refused: `not_found`.
+    """
+
+    id: str
+    by: ActorId
+
+    def apply(self, tx: Transaction) -> bytes | None:
+        owner = known_actor(tx, self.by, nobody())
+        if _REVOKE_TICKET.run(tx.conn, tx.now_ms, self.id, owner.key):
+            return None
+        for digest, device in devices.of_actor(tx.conn, owner.id):
+            if device.id == self.id:
+                _END_SESSION.run(tx.conn, tx.now_ms, digest)
+                return digest
+        raise Refused(Code.NOT_FOUND, "There is no such device or link of yours.")
+
+
+def ended() -> Refused:
+    """A ticket that lets nobody in."""
+    return Refused(Code.TICKET_ENDED, "This link was used or has ended. Ask for a new one.")
