@@ -9,7 +9,8 @@ from tests.wire.door import Door
 from tests.wire.openai.chat.test_routes import body
 from tests.wire.openai.client import CHAT, bare_client, room_texts, said
 
-from palaver.model import Entry, Role, Visibility
+from palaver.core.answers.tape import ExchangeRequest
+from palaver.model import Entry, ExchangeKind, Role
 from palaver.wire.openai.names import PROGRAMS, TASKS, is_task, named
 
 RESPONSES = "/v1/responses"
@@ -53,7 +54,10 @@ async def test_threads_of_one_session_are_rooms(relay: Door) -> None:
     assert rooms[0] == rooms[2] != rooms[1]
     heads = [(b"thread-id", b"child"), (b"session-id", b"s_1")]
     asked_so = Request({"type": "http", "headers": heads})
-    kept = named(asked_so, {}, (), Visibility.OPEN, whole=True).about["client"]
+    exchange = ExchangeRequest(
+        kind=ExchangeKind.RESPONSE, entries=(), model="m", request={}, whole=True
+    )
+    kept = named(asked_so, exchange).about["client"]
     assert kept == {"program": "Codex", "conversation": "child", "session": "s_1"}
     alone = {"model": "m", "input": said("q0"), "prompt_cache_key": "s_1"}
     got = (await client.post(RESPONSES, json=alone)).json()

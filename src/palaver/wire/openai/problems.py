@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from palaver.errors import Code, PalaverError, ProviderError, Refused, Unavailable
+from palaver.strict_json import dump
 from palaver.wire.openai.guard import GUARD, check, guarded
 from palaver.wire.openai.items import Invalid, Json
 
@@ -64,9 +65,12 @@ def response(error: PalaverError, headers: dict[str, str] | None = None) -> Resp
     status = status_of(error)
     if status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
-    return Response(
-        orjson.dumps(document(error)), status, headers=headers, media_type="application/json"
-    )
+    return Response(dump(document(error)), status, headers=headers, media_type="application/json")
+
+
+def event(error: PalaverError) -> bytes:
+    """The event that tells an error within a stream."""
+    return b"data: %s\n\n" % dump(document(error))
 
 
 def wrapped(status: int, body: bytes) -> bytes:

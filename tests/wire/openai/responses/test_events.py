@@ -8,7 +8,8 @@ from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from palaver.core.answers.pieces import Piece, ReasoningPiece, RefusalPiece, TextPiece, ToolPiece
-from palaver.model import ExchangeState, MessageId
+from palaver.core.answers.tape import ExchangeRequest
+from palaver.model import ExchangeKind, ExchangeState, MessageId
 from palaver.wire.openai.items import Json
 from palaver.wire.openai.responses import events, requests
 from palaver.wire.openai.responses.events import Composer, Ending
@@ -19,16 +20,23 @@ EVENT = TypeAdapter[Any](ResponseStreamEvent)
 DONE = Ending(
     state=ExchangeState.COMPLETED,
     ended_ms=2_000,
-    finish="stop",
-    usage={"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7},
+    envelope={
+        "choices": [{"finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7},
+    },
 )
 
 
 def composer(**wanted: Any) -> Composer:
-    skeleton = requests.skeleton(
-        wanted, response="resp_1", model="m", created_ms=1_000, metadata={"a": "b"}
+    asked = ExchangeRequest(
+        kind=ExchangeKind.RESPONSE, entries=(), model="m", request=wanted, metadata={"a": "b"}
     )
-    return Composer(skeleton, FIRST)
+    return Composer(requests.skeleton(asked, "resp_1", 1_000), FIRST)
+
+
+def cut(reason: str) -> Ending:
+    envelope = {"choices": [{"finish_reason": reason}]}
+    return Ending(state=ExchangeState.INCOMPLETE, envelope=envelope)
 
 
 def told(*pieces: Piece, ending: Ending = DONE, **wanted: Any) -> list[Json]:
@@ -168,17 +176,19 @@ def test_a_background_response_is_queued_first() -> None:
     ("ending", "last", "expected"),
     [
         (
-            Ending(state=ExchangeState.INCOMPLETE, finish="length"),
+            cut("length"),
             "incomplete",
             {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}},
         ),
         (
-            Ending(state=ExchangeState.INCOMPLETE, finish="content_filter"),
+            cut("content_filter"),
             "incomplete",
             {"status": "incomplete", "incomplete_details": {"reason": "content_filter"}},
         ),
         (
-            Ending(state=ExchangeState.FAILED, error=("server_error", "It broke.")),
+            Ending(
+                state=ExchangeState.FAILED, error={"code": "server_error", "message": "It broke."}
+            ),
             "failed",
             {"status": "failed", "error": {"code": "server_error", "message": "It broke."}},
         ),
@@ -201,9 +211,11 @@ def test_other_choices_and_empty_pieces_are_nothing() -> None:
 
 
 def test_log_probabilities_stand_in_the_whole_text() -> None:
-    ending = Ending(state=ExchangeState.COMPLETED, logprobs=({"token": "x", "bytes": [], **PROB},))
+    logprobs: list[Json] = [{"token": "x", "bytes": [], **PROB}]
+    envelope: Json = {"choices": [{"logprobs": {"content": logprobs}}]}
+    ending = Ending(state=ExchangeState.COMPLETED, envelope=envelope)
     (item,) = told(TextPiece("x"), ending=ending)[-1]["response"]["output"]
-    assert item["content"][0]["logprobs"] == list(ending.logprobs)
+    assert item["content"][0]["logprobs"] == logprobs
 
 
 PROB: Json = {"logprob": -0.5, "top_logprobs": []}

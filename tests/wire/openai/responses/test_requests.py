@@ -1,5 +1,6 @@
 """What a request of the Responses API becomes: checked, and said as a chat completion."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ MANY = {str(number): "x" for number in range(17)}
 def chat_of(**fields: Any) -> Json:
     """The chat completion that a request becomes."""
     wanted = requests.read({**HI, **fields})
-    return requests.chat_body(wanted, requests.chat_messages(wanted.entries))
+    return requests.chat_body(wanted.asked, requests.chat_messages(wanted.asked.entries))
 
 
 def test_a_request_is_taken_apart() -> None:
@@ -43,14 +44,13 @@ def test_a_request_is_taken_apart() -> None:
             "unknown": 1,
         }
     )
-    assert wanted.entries == (Entry(role=Role.USER, text="hi"),)
-    assert wanted.room == f"r_{'0' * 32}"
-    assert (wanted.stream, wanted.background, wanted.store, wanted.truncates) == (
-        *(True, False),
-        *(True, True),
-    )
-    assert "input" not in wanted.body
-    assert wanted.body["unknown"] == 1
+    asked = wanted.asked
+    assert asked.entries == (Entry(role=Role.USER, text="hi"),)
+    assert asked.room == f"r_{'0' * 32}"
+    assert (wanted.stream, wanted.background, wanted.store) == (True, False, True)
+    assert asked.metadata == {"a": "b"}
+    assert "input" not in asked.request
+    assert (asked.request["truncation"], asked.request["unknown"]) == ("auto", 1)
 
 
 WRONG: list[tuple[Json, str]] = [
@@ -176,14 +176,8 @@ def test_tokens_are_counted_in_texts_and_not_in_pictures() -> None:
 
 def test_the_object_shows_what_was_asked() -> None:
     wanted = requests.read({**HI, "tools": [{"type": "function", "name": "f"}], "top_p": 0.5})
-    shown = requests.skeleton(
-        wanted.body,
-        response="resp_1",
-        model="m",
-        created_ms=1_999,
-        metadata={},
-        previous=ExchangeId("x_0"),
-    )
+    asked = replace(wanted.asked, previous=ExchangeId("x_0"))
+    shown = requests.skeleton(asked, "resp_1", 1_999)
     assert shown["tools"] == [
         {"description": None, "parameters": None, "strict": None, "type": "function", "name": "f"}
     ]

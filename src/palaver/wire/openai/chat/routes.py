@@ -10,9 +10,10 @@ Which room it is stored in: the one that is named (see `names`), else the one wh
 new one. `store: false` stores nothing at all.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import blake2b
 from http import HTTPStatus
 from typing import cast
@@ -22,18 +23,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Send
 
+from palaver.core.answers.engine import Ask
 from palaver.core.answers.tape import Call, ExchangeRequest, LiveAnswer
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused, Unavailable
 from palaver.model import (
-    NO_DATA,
     Actor,
     AgentCard,
-    Entry,
     ExchangeKind,
     ExchangeState,
     Scope,
-    Visibility,
 )
 from palaver.policy import Action
 from palaver.wire.calls import call
@@ -43,8 +42,8 @@ from palaver.wire.openai.auth import visibility_of
 from palaver.wire.openai.chat.messages import completion_of, entries_of
 from palaver.wire.openai.items import Invalid, Json, as_list, as_object
 from palaver.wire.openai.models import Models
-from palaver.wire.openai.names import ROOM_HEADER, Named, named
-from palaver.wire.openai.params import answer, is_repeated, metadata_of
+from palaver.wire.openai.names import ROOM_HEADER, named
+from palaver.wire.openai.params import answer, is_repeated, metadata_of, room_of
 from palaver.wire.openai.proxy import joined, passed_on, refusal
 from palaver.wire.streams import Attended, Broken, event_headers, stream
 
@@ -53,23 +52,7 @@ CHOICES_MAX = 128
 _OF_CALL = frozenset({"model", "messages", "stream", "stream_options", "n"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Wanted:
-    """A request that was read. `sent` is what the model server gets."""
-
-    raw: bytes
-    body: Json
-    sent: bytes
-    stream: bool
-    choices: int
-    agent: AgentCard | None
-    entries: tuple[Entry, ...]
-    named: Named
-    visibility: Visibility
-    repeated: bool
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Chat:
     """The call for a chat completion."""
 
@@ -79,40 +62,6 @@ class Chat:
     @call("POST", PATH, Action.WRITE, scope=Scope.CHAT, use=Use.MESSAGES)
     async def create(self, me: Actor, request: Request) -> Response:
         """Asks, and tells the answer."""
-        wanted = await self._wanted(request)
-        headers = passed_on(request.headers.items()) | {"content-type": "application/json"}
-
-        async def ask() -> Call:
-            return await self.core.models.call(
-                "POST", PATH, wanted.sent, headers, stream=wanted.stream, choices=wanted.choices
-            )
-
-        if wanted.body.get("store") is False:
-            running = self.core.exchanges.unstored(ask)
-        else:
-            running = await self._begun(me, wanted, ask)
-        answering = _Answer(self.core, running, wanted)
-        early = event_headers(answering.own_headers()) if wanted.stream else None
-        return Attended(
-            answering.tell,
-            lambda: self.core.exchanges.left(running),
-            early=early,
-            refused=lambda failure: _frame(problems.document(failure)),
-        )
-
-    async def _begun(
-        self, me: Actor, wanted: _Wanted, ask: Callable[[], Awaitable[Call]]
-    ) -> LiveAnswer:
-        """The exchange. One that may be there already is looked for before anything is asked."""
-        exchanges, asked = self.core.exchanges, _asked(wanted)
-        if not wanted.repeated:
-            return await exchanges.begin(me, asked, ask)
-        running = await exchanges.open(me, asked)
-        if not running.dup:
-            exchanges.run(running, ask)
-        return running
-
-    async def _wanted(self, request: Request) -> _Wanted:
         if request.headers.get("content-encoding", "identity") != "identity":
             raise Refused(Code.UNSUPPORTED_MEDIA_TYPE, "Send the body unpacked.")
         raw = await request.body()
@@ -121,19 +70,35 @@ class Chat:
         agent = await self.models.agent(model) if isinstance(model, str) else None
         if not isinstance(body.get("stream", False), bool | None):
             raise Invalid("Must be true or false.", "stream", "invalid_type")
-        entries, visibility = entries_of(body.get("messages")), visibility_of(request)
-        return _Wanted(
-            raw=raw,
-            body=body,
-            sent=await self._sent(raw, body, agent),
-            stream=body.get("stream") is True,
-            choices=choices if isinstance(choices, int) and 0 < choices <= CHOICES_MAX else 1,
-            agent=agent,
-            entries=entries,
-            named=named(request, body, entries, visibility, whole=True),
-            visibility=visibility,
-            repeated=is_repeated(request),
-        )
+        stores, streams = body.get("store") is not False, body.get("stream") is True
+        asked = _asked(request, raw, body, agent)
+        sent = await self._sent(raw, body, agent)
+        asked = named(request, replace(asked, room=room_of(body)))
+        headers = passed_on(request.headers.items()) | {"content-type": "application/json"}
+
+        async def ask() -> Call:
+            many = choices if isinstance(choices, int) and 0 < choices <= CHOICES_MAX else 1
+            return await self.core.models.call(
+                "POST", PATH, sent, headers, stream=streams, choices=many
+            )
+
+        running = await self._begun(me, asked, ask) if stores else self.core.exchanges.unstored(ask)
+        answering = _Answer(self.core, running, body, streams=streams)
+        early = event_headers(answering.own_headers()) if streams else None
+        left = partial(self.core.exchanges.left, running)
+        return Attended(answering.tell, left, early=early, refused=problems.event)
+
+    async def _begun(self, me: Actor, asked: ExchangeRequest, ask: Ask) -> LiveAnswer:
+        """The exchange. One that may be there already is looked for before anything is asked."""
+        exchanges = self.core.exchanges
+        if asked.kept:
+            asked = replace(asked, metadata=metadata_of(asked.request.get("metadata")))
+        if not asked.repeated:
+            return await exchanges.begin(me, asked, ask)
+        running = await exchanges.open(me, asked)
+        if not running.dup:
+            exchanges.run(running, ask)
+        return running
 
     async def _sent(self, raw: bytes, body: Json, agent: AgentCard | None) -> bytes:
         """The bytes for the model server."""
@@ -151,22 +116,23 @@ class Chat:
         return orjson.dumps(sent)
 
 
+@dataclass(frozen=True, slots=True)
 class _Answer:
     """What came of a request, as it comes."""
 
-    def __init__(self, core: Core, running: LiveAnswer, wanted: _Wanted) -> None:
-        self.core = core
-        self._running = running
-        self._wanted = wanted
+    core: Core
+    running: LiveAnswer
+    body: Json
+    streams: bool
 
     async def tell(self, send: Send) -> Response | None:
         """The answer; None for one that was streamed already. Raises `ProviderError`."""
-        running = self._running
+        running = self.running
         if running.dup and running.over:
             return await self._again(send)
         call = await running.begun()
         headers = [*call.headers, *self.own_headers(call.headers)]
-        if call.streams and self._wanted.stream:
+        if call.streams and self.streams:
             await stream(send, self._events(), event_headers(headers), status=call.status)
             return None
         body = await joined(running.follow())
@@ -177,8 +143,8 @@ class _Answer:
         shown = outcome is not None and outcome.told and bool(envelope.get("choices"))
         if failure is not None and not shown:
             raise failure
-        if self._wanted.stream and envelope.get("choices"):
-            await stream(send, _chunks(envelope, self._wanted.body), event_headers(headers))
+        if self.streams and envelope.get("choices"):
+            await stream(send, _chunks(envelope, self.body), event_headers(headers))
             return None
         told = answer(envelope) if call.streams else Response(body, call.status)
         headers = [pair for pair in headers if pair[0] not in told.headers]
@@ -186,19 +152,19 @@ class _Answer:
         return told
 
     async def _events(self) -> AsyncGenerator[bytes, None]:
-        running = self._running
+        running = self.running
         async with aclosing(running.follow()) as tape:
             async for told in tape:
                 if told.raw:
                     yield told.raw
         failure = _failure(running)
         if failure is not None and (running.outcome is None or not running.outcome.told):
-            yield _frame(problems.document(failure))
+            yield problems.event(failure)
             raise Broken
 
     async def _again(self, send: Send) -> Response | None:
         """The answer that the client got no end of, from the store."""
-        exchange = self._running.ended
+        exchange = self.running.ended
         assert exchange is not None, "the request was recognised"
         if exchange.state is ExchangeState.RUNNING:
             raise Unavailable(
@@ -208,18 +174,18 @@ class _Answer:
             raise _stopped()
         answers = await self.core.exchanges.messages(exchange, answers=True)
         completion = completion_of(exchange, answers)
-        if not self._wanted.stream:
+        if not self.streams:
             told = answer(completion)
             told.headers[ROOM_HEADER] = exchange.room
             return told
         headers = event_headers([(ROOM_HEADER, exchange.room)])
-        await stream(send, _chunks(completion, self._wanted.body), headers)
+        await stream(send, _chunks(completion, self.body), headers)
         return None
 
     def own_headers(self, given: Iterable[tuple[str, str]] = ()) -> list[tuple[str, str]]:
         """The room, and an id of the request where the model server gave none."""
         found: list[tuple[str, str]] = []
-        exchange = self._running.exchange
+        exchange = self.running.exchange
         if exchange is not None:
             found.append((ROOM_HEADER, exchange.room))
         if all(name != "x-request-id" for name, _ in given):
@@ -227,26 +193,19 @@ class _Answer:
         return found
 
 
-def _asked(wanted: _Wanted) -> ExchangeRequest:
-    """The request as the core takes it."""
-    body, names = wanted.body, wanted.named
-    kept = body.get("store") is True
+def _asked(request: Request, raw: bytes, body: Json, agent: AgentCard | None) -> ExchangeRequest:
+    """The request as the core takes it, but for what names its conversation."""
     return ExchangeRequest(
         kind=ExchangeKind.CHAT,
-        entries=wanted.entries,
+        entries=entries_of(body.get("messages")),
         model=str(body.get("model") or ""),
         request={key: value for key, value in body.items() if key != "messages"},
-        room=names.room,
-        client=names.client,
-        about=names.about,
-        title=names.title,
-        visibility=wanted.visibility,
+        visibility=visibility_of(request),
         whole=True,
-        kept=kept,
-        metadata=metadata_of(body.get("metadata")) if kept else NO_DATA,
-        digest=blake2b(wanted.raw, digest_size=32).digest(),
-        repeated=wanted.repeated,
-        agent=None if wanted.agent is None else wanted.agent.actor.id,
+        kept=body.get("store") is True,
+        digest=blake2b(raw, digest_size=32).digest(),
+        repeated=is_repeated(request),
+        agent=None if agent is None else agent.actor.id,
     )
 
 
@@ -292,4 +251,4 @@ async def _chunks(completion: Json, body: Json) -> AsyncGenerator[bytes, None]:
 
 
 def _frame(value: Json) -> bytes:
-    return b"data: " + orjson.dumps(value) + b"\n\n"
+    return b"data: %s\n\n" % orjson.dumps(value)

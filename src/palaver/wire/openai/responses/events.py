@@ -20,17 +20,11 @@ from typing import Any
 
 import orjson
 
-from palaver.core.answers.pieces import (
-    Piece,
-    ReasoningPiece,
-    RefusalPiece,
-    TextPiece,
-    ToolPiece,
-)
-from palaver.model import ExchangeState, Kind, MessageId, Role, answer_id
+from palaver.core.answers.pieces import Piece, ReasoningPiece, RefusalPiece, TextPiece, ToolPiece
+from palaver.model import NO_DATA, ExchangeState, Kind, MessageId, Role, answer_id
 from palaver.thoughts import parted
 from palaver.wire.openai import items
-from palaver.wire.openai.items import Json, as_object
+from palaver.wire.openai.items import Json, as_list, as_object
 
 Event = Json
 """`type`, `sequence_number` and what belongs to that type."""
@@ -41,14 +35,17 @@ LATER = 1 << 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How an answer ended. `finish` and `usage` are the chat completion's, `error` is a code and a sentence."""
+    """How an answer ended. `envelope` is the chat completion without its words, `error` the response's."""
 
     state: ExchangeState
     ended_ms: int | None = None
-    finish: str | None = None
-    usage: Mapping[str, Any] | None = None
-    error: tuple[str, str] | None = None
-    logprobs: tuple[Any, ...] = ()
+    envelope: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
+    error: Json | None = None
+
+    @property
+    def choice(self) -> Mapping[str, Any]:
+        """The first choice."""
+        return next(map(as_object, as_list(self.envelope.get("choices"))), NO_DATA)
 
 
 @dataclass(slots=True)
@@ -80,7 +77,7 @@ class Composer:
         self._seen: set[tuple[Kind, int]] = set()
         self._later = LATER
         self._number = 0
-        self._logprobs: tuple[Any, ...] = ()
+        self._logprobs: list[object] = []
 
     def begin(self) -> Iterator[Event]:
         """The events before anything came."""
@@ -94,11 +91,11 @@ class Composer:
         """The events that a piece means. Only the first choice is shown; there is no other."""
         match piece:
             case TextPiece(text, 0) if text:
-                yield from self._say(text, "output_text")
+                yield from self._say("output_text", text)
             case RefusalPiece(text, 0) if text:
-                yield from self._say(text, "refusal")
+                yield from self._say("refusal", text)
             case ReasoningPiece(text, 0) if text:
-                yield from self._think(text)
+                yield from self._say("reasoning_text", text)
             case ToolPiece(choice=0):
                 yield from self._call(piece)
             case _:
@@ -106,7 +103,7 @@ class Composer:
 
     def end(self, ending: Ending) -> Iterator[Event]:
         """What is open ends, and so does the response."""
-        self._logprobs = ending.logprobs
+        self._logprobs = as_list(as_object(ending.choice.get("logprobs")).get("content"))
         whole = ending.state is ExchangeState.COMPLETED
         status = "completed" if whole else "incomplete"
         yield from self._end_said(status)
@@ -114,13 +111,13 @@ class Composer:
             yield from self._end_call(call, status)
         response = self.response
         response["status"] = ending.state.value
-        response["usage"] = usage_of(ending.usage)
+        response["usage"] = usage_of(as_object(ending.envelope.get("usage")))
         if whole and ending.ended_ms is not None:
             response["completed_at"] = ending.ended_ms // 1000
         if ending.error is not None:
-            response["error"] = {"code": ending.error[0], "message": ending.error[1]}
+            response["error"] = ending.error
         if ending.state is ExchangeState.INCOMPLETE:
-            filtered = ending.finish == "content_filter"
+            filtered = ending.choice.get("finish_reason") == "content_filter"
             reason = "content_filter" if filtered else "max_output_tokens"
             response["incomplete_details"] = {"reason": reason}
         yield self._lifecycle(_LAST[ending.state])
@@ -147,53 +144,34 @@ class Composer:
 
     def end_as(self, last: Json, ending: Ending) -> Event:
         """The response ends, and is what a model server says that it is, except for how it ended here."""
-        began = self.response
-        self.response = response = {**began, **last, "status": ending.state.value}
+        self.response = response = {**self.response, **last, "status": ending.state.value}
         if ending.state is ExchangeState.COMPLETED:
             if not response["completed_at"] and ending.ended_ms is not None:
                 response["completed_at"] = ending.ended_ms // 1000
         elif ending.error is not None and not last.get("error"):
-            response["error"] = {"code": ending.error[0], "message": ending.error[1]}
+            response["error"] = ending.error
         name = _LAST[ending.state]
-        told = {"type": f"response.{name}", "response": {**response}}
-        return self.pass_on(told)
+        return self.pass_on({"type": f"response.{name}", "response": {**response}})
 
     # thoughts and words
 
-    def _think(self, text: str) -> Iterator[Event]:
+    def _say(self, name: str, text: str) -> Iterator[Event]:
+        """More of a content part, and of its item; each begins where the last was another."""
+        kind = Kind.REASONING if name == "reasoning_text" else Kind.TEXT
         opened = self._said
-        if opened is None or opened.kind is not Kind.REASONING:
+        if opened is None or opened.kind is not kind:
             yield from self._end_said()
-            item = {"status": "in_progress", **items.reasoning_item("", {})}
-            opened = self._said = self._opened(Kind.REASONING, 0, item)
+            opened = self._said = self._opened(kind, 0, _item_of(kind))
             yield self._item("added", opened)
-            yield from self._begin_part(opened, {"type": "reasoning_text", "text": ""})
-        yield self._delta(opened, "reasoning_text", text)
-
-    def _say(self, text: str, kind: str) -> Iterator[Event]:
-        opened = self._said
-        if opened is None or opened.kind is not Kind.TEXT:
-            yield from self._end_said()
-            item: Json = {"type": "message", "status": "in_progress", "role": "assistant"}
-            opened = self._said = self._opened(Kind.TEXT, 0, item | {"content": []})
-            yield self._item("added", opened)
-        if opened.part is None or opened.part["type"] != kind:
+        if opened.part is None or opened.part["type"] != name:
             yield from self._end_part(opened)
-            refusal: Json = {"type": "refusal", "refusal": ""}
-            part = refusal if kind == "refusal" else items.text_part("", Role.ASSISTANT)
-            yield from self._begin_part(opened, part)
-        yield self._delta(opened, kind, text)
-
-    def _begin_part(self, opened: _Open, part: Json) -> Iterator[Event]:
-        opened.item["content"].append(part)
-        opened.part = part
-        opened.texts.clear()
-        yield self._event("content_part.added", self._at(opened), part=dict(part))
-
-    def _delta(self, opened: _Open, kind: str, text: str) -> Event:
+            opened.part = _part_of(name)
+            opened.item["content"].append(opened.part)
+            opened.texts.clear()
+            yield self._event("content_part.added", self._at(opened), part=dict(opened.part))
         opened.texts.append(text)
-        more: Json = {"logprobs": []} if kind == "output_text" else {}
-        return self._event(f"{kind}.delta", self._at(opened), delta=text, **more)
+        more: Json = {"logprobs": []} if name == "output_text" else {}
+        yield self._event(f"{name}.delta", self._at(opened), delta=text, **more)
 
     def _end_part(self, opened: _Open) -> Iterator[Event]:
         part = opened.part
@@ -204,7 +182,7 @@ class Composer:
         part[name] = "".join(opened.texts)
         done = {name: part[name]}
         if kind == "output_text":
-            part["logprobs"] = done["logprobs"] = list(self._logprobs)
+            part["logprobs"] = done["logprobs"] = self._logprobs
         yield self._event(f"{kind}.done", self._at(opened), **done)
         yield self._event("content_part.done", self._at(opened), part=dict(part))
         opened.part = None
@@ -223,7 +201,7 @@ class Composer:
             opened.item = self._output[opened.index] = id_ | items.reasoning_item(thought, {})
         yield self._end_item(opened, status)
         if thought and words:
-            yield from self._say(words, "output_text")
+            yield from self._say("output_text", words)
             yield from self._end_said(status)
 
     def _at(self, opened: _Open) -> Json:
@@ -302,20 +280,17 @@ _LAST = {
 }
 
 
-def usage_of(usage: Mapping[str, Any] | None) -> Json | None:
+def usage_of(counts: Mapping[str, Any]) -> Json | None:
     """The token counts of a chat completion in the words of a response; None where they are not known."""
-    counts = usage or {}
     asked, answered = (_count(counts, name) for name in ("prompt_tokens", "completion_tokens"))
     if asked is None or answered is None:
         return None
     cached = as_object(counts.get("prompt_tokens_details"))
     thought = as_object(counts.get("completion_tokens_details"))
+    cached_names = ("cached_tokens", "cache_write_tokens")
     return {
         "input_tokens": asked,
-        "input_tokens_details": {
-            "cached_tokens": _count(cached, "cached_tokens") or 0,
-            "cache_write_tokens": _count(cached, "cache_write_tokens") or 0,
-        },
+        "input_tokens_details": {name: _count(cached, name) or 0 for name in cached_names},
         "output_tokens": answered,
         "output_tokens_details": {"reasoning_tokens": _count(thought, "reasoning_tokens") or 0},
         "total_tokens": _count(counts, "total_tokens") or asked + answered,
@@ -334,6 +309,20 @@ def _is_whole(opened: _Open) -> bool:
     except orjson.JSONDecodeError:
         return False
     return isinstance(found, dict)
+
+
+def _item_of(kind: Kind) -> Json:
+    """An item of which nothing came yet."""
+    if kind is Kind.REASONING:
+        return {"status": "in_progress", **items.reasoning_item("", NO_DATA)}
+    return {"type": "message", "status": "in_progress", "role": "assistant", "content": []}
+
+
+def _part_of(name: str) -> Json:
+    """A content part of which nothing came yet."""
+    if name == "output_text":
+        return items.text_part("", Role.ASSISTANT)
+    return {"type": name, "refusal" if name == "refusal" else "text": ""}
 
 
 def _copied(item: Json) -> Json:

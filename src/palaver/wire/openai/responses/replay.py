@@ -7,7 +7,7 @@ composer.
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
-from typing import Any, cast
+from typing import Any
 
 import orjson
 
@@ -26,24 +26,16 @@ ELSEWHERE_SECONDS = 0.5
 END = b"data: [DONE]\n\n"
 
 _CODES = {Code.PROVIDER_RATE_LIMITED: "rate_limit_exceeded"}
-_LOST = (
-    "server_error",
-    "The server ended in the middle of the answer. What came until then is kept.",
-)
+_LOST = {
+    "code": "server_error",
+    "message": "The server ended in the middle of the answer. What came until then is kept.",
+}
 
 
 def composer_of(exchange: Exchange) -> Composer:
     """What tells an exchange, from its beginning."""
-    skeleton = requests.skeleton(
-        dict(exchange.request),
-        response=items.response_id(exchange.id),
-        model=exchange.model,
-        created_ms=exchange.created_ms,
-        metadata=exchange.metadata,
-        room=exchange.room,
-        previous=exchange.previous,
-    )
-    return Composer(skeleton, exchange.message)
+    id_ = items.response_id(exchange.id)
+    return Composer(requests.skeleton(exchange, id_, exchange.created_ms), exchange.message)
 
 
 async def response_of(core: Core, exchange: Exchange) -> Json:
@@ -120,7 +112,7 @@ def ending_of(exchange: Exchange) -> Ending | None:
     if error is not None and exchange.state is ExchangeState.FAILED:
         told = _LOST if "detail" not in error else _error(error["code"], error["detail"])
     envelope: Mapping[str, Any] = exchange.response.get("envelope", {})
-    return _ending(exchange.state, exchange.ended_ms, envelope, told)
+    return Ending(state=exchange.state, ended_ms=exchange.ended_ms, envelope=envelope, error=told)
 
 
 def ending_of_running(running: LiveAnswer) -> Ending:
@@ -130,26 +122,10 @@ def ending_of_running(running: LiveAnswer) -> Ending:
         return ending or Ending(state=ExchangeState.FAILED, error=_LOST)
     error, outcome = running.error, running.outcome
     told = None if error is None else _error(error.code, error.detail)
-    return _ending(running.state, None, {} if outcome is None else outcome.envelope, told)
-
-
-def _error(code: str, detail: str) -> tuple[str, str]:
-    return _CODES.get(Code(code), "server_error"), detail
-
-
-def _ending(
-    state: ExchangeState,
-    ended_ms: int | None,
-    envelope: Mapping[str, Any],
-    error: tuple[str, str] | None,
-) -> Ending:
-    choices = cast("list[Json]", envelope.get("choices") or [{}])
-    logprobs = cast("Json", choices[0].get("logprobs") or {})
     return Ending(
-        state=state,
-        ended_ms=ended_ms,
-        finish=choices[0].get("finish_reason"),
-        usage=envelope.get("usage"),
-        error=error,
-        logprobs=tuple(logprobs.get("content") or ()),
+        state=running.state, envelope={} if outcome is None else outcome.envelope, error=told
     )
+
+
+def _error(code: str, detail: str) -> Json:
+    return {"code": _CODES.get(Code(code), "server_error"), "message": detail}

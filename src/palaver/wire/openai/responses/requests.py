@@ -8,11 +8,22 @@ Nothing is asked of the core here.
 """
 
 import re
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
-from palaver.model import AgentCard, Entry, ExchangeId, Kind, Message, Role, RoomId, Status
+from palaver.core.answers.tape import ExchangeRequest
+from palaver.model import (
+    AgentCard,
+    Entry,
+    Exchange,
+    ExchangeId,
+    ExchangeKind,
+    Kind,
+    Message,
+    Role,
+    Status,
+)
 from palaver.wire.openai import items
 from palaver.wire.openai.chat.messages import messages_of
 from palaver.wire.openai.items import Invalid, Json, as_object
@@ -38,28 +49,18 @@ _TRUNCATIONS = ("auto", "disabled")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A request that was read. `body` is all that it says but the input and what stands beside it here.
+    """A request that was read: `asked` as the core takes it, but for what is not in its body.
 
     `given` is the input as it came, `refused` why it cannot be asked as a chat completion, where it cannot.
     """
 
-    body: Json
-    model: str
-    entries: tuple[Entry, ...]
-    room: RoomId | None
-    previous: ExchangeId | None
+    asked: ExchangeRequest
+    given: tuple[Json, ...]
     stream: bool
     background: bool
     store: bool
-    metadata: Mapping[str, str]
     agent: AgentCard | None = None
-    given: tuple[Json, ...] = ()
     refused: Invalid | None = None
-
-    @property
-    def truncates(self) -> bool:
-        """Whether the oldest may be left out when it is too long for the model."""
-        return self.body.get("truncation") == "auto"
 
 
 def read(body: Json) -> Wanted:
@@ -82,23 +83,24 @@ def read(body: Json) -> Wanted:
     if background and not store:
         raise Invalid("A background response must be stored: 'store' is false.", "background")
     _check(body)
-    kept = {key: value for key, value in body.items() if key not in {"input", "metadata"}}
     given: object = body.get("input") or []
     entries = items.entries_of(body.get("input"))
     if isinstance(given, str):
         given = [{"role": "user", "content": given}]
-    return Wanted(
-        body=kept,
-        model=model,
+    stream = _flag(body, "stream")
+    asked = ExchangeRequest(
+        kind=ExchangeKind.RESPONSE,
         entries=entries,
-        given=tuple(cast("list[Json]", given)),
+        model=model,
+        request={key: value for key, value in body.items() if key not in {"input", "metadata"}},
         room=room,
+        whole=room is None and previous is None,
         previous=previous,
-        stream=_flag(body, "stream"),
-        background=background,
-        store=store,
+        kept=True,
         metadata=metadata_of(body.get("metadata")),
     )
+    given = tuple(cast("list[Json]", given))
+    return Wanted(asked=asked, given=given, stream=stream, background=background, store=store)
 
 
 def _previous(body: Json) -> ExchangeId | None:
@@ -253,11 +255,11 @@ def _plain(message: Json) -> Json:
     return said
 
 
-def chat_body(wanted: Wanted, messages: Sequence[Json]) -> Json:
+def chat_body(asked: ExchangeRequest, messages: Sequence[Json]) -> Json:
     """The request as a chat completion that streams. `messages` is the whole conversation, oldest first."""
-    body = wanted.body
+    body = dict(asked.request)
     chat: Json = {key: value for key, value in body.items() if key not in _OURS}
-    chat["model"] = wanted.model
+    chat["model"] = asked.model
     chat["messages"] = [*_instructions(body.get("instructions")), *messages]
     if body.get("max_output_tokens") is not None:
         chat["max_tokens"] = body["max_output_tokens"]
@@ -357,20 +359,12 @@ def _hosted(kind: object, param: str) -> Exception:
 # as it is told back
 
 
-def skeleton(
-    wanted: Json,
-    *,
-    response: str,
-    model: str,
-    created_ms: int,
-    metadata: Mapping[str, str],
-    room: RoomId | None = None,
-    previous: ExchangeId | None = None,
-) -> Json:
+def skeleton(asked: ExchangeRequest | Exchange, id_: str, created_ms: int) -> Json:
     """A response before anything of it is there. Every key is present, the null ones too."""
+    wanted, previous, room = dict(asked.request), asked.previous, asked.room
     background = bool(wanted.get("background"))
     shown: Json = {
-        "id": response,
+        "id": id_,
         "object": "response",
         "created_at": created_ms // 1000,
         "completed_at": None,
@@ -378,7 +372,7 @@ def skeleton(
         "background": background,
         "error": None,
         "incomplete_details": None,
-        "model": model,
+        "model": asked.model,
         "output": [],
         "previous_response_id": None if previous is None else items.response_id(previous),
         "conversation": None if room is None else {"id": items.conversation_id(room)},
@@ -387,7 +381,7 @@ def skeleton(
         "text": {"format": {"type": "text"}, **(wanted.get("text") or {})},
         "tools": [_shown_tool(tool) for tool in _listed(wanted, "tools")],
         "usage": None,
-        "metadata": dict(metadata),
+        "metadata": dict(asked.metadata),
     }
     for name, default in _ECHOED.items():
         given = wanted.get(name)

@@ -39,7 +39,7 @@ from palaver.model import (
     Scope,
 )
 from palaver.policy import Action
-from palaver.strict_json import dump, load
+from palaver.strict_json import load
 from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use
 from palaver.wire.openai import items, problems
@@ -87,17 +87,19 @@ class Responses:
             return passed
         wanted = await self._wanted(me, body)
         if not wanted.store:
-            running = await self._unstored(me, wanted)
-            composer = self._unstored_composer(wanted)
-        else:
-            running = await self._stored(me, wanted, request, raw)
-            exchange = running.exchange
-            assert exchange is not None, "it is stored"
-            composer = replay.composer_of(exchange)
-            if wanted.background and not (wanted.stream or running.dup):
-                return answer(composer.response)
-            if wanted.background or running.over:
-                return await self._shown(me, exchange, streams=wanted.stream)
+            clock = self.core.clock
+            first = MessageId(f"m_{clock.new_id()}")
+            skeleton = requests.skeleton(wanted.asked, f"resp_{clock.new_id()}", clock.now_ms())
+            running = await self._unstored(me, wanted, first)
+            return self._awaited(running, Composer(skeleton, first), streams=wanted.stream)
+        running = await self._stored(me, wanted, request, raw)
+        exchange = running.exchange
+        assert exchange is not None, "it is stored"
+        composer = replay.composer_of(exchange)
+        if wanted.background and not (wanted.stream or running.dup):
+            return answer(composer.response)
+        if wanted.background or running.over:
+            return await self._shown(me, exchange, streams=wanted.stream)
         return self._awaited(running, composer, streams=wanted.stream)
 
     @_call("GET", "/responses/{response}", None)
@@ -143,12 +145,11 @@ class Responses:
     @_call("POST", "/responses/input_tokens", Action.READ, use=Use.MESSAGES)
     async def input_tokens(self, me: Actor, request: Request) -> Response:
         """About how many tokens a request would be to the model."""
-        wanted = await self._wanted(me, load(await request.body()))
-        before = requests.chat_messages(await self._before(me, wanted))
-        chat = requests.chat_body(wanted, [*before, *requests.chat_messages(wanted.entries)])
-        count = requests.tokens_in(
-            [chat["messages"], chat.get("tools"), chat.get("response_format")]
-        )
+        asked = (await self._wanted(me, load(await request.body()))).asked
+        before = requests.chat_messages(await self._before(me, asked))
+        chat = requests.chat_body(asked, [*before, *requests.chat_messages(asked.entries)])
+        names = ("messages", "tools", "response_format")
+        count = requests.tokens_in([chat.get(name) for name in names])
         return answer({"object": "response.input_tokens", "input_tokens": count})
 
     @_call("POST", "/responses/compact", None, use=Use.MESSAGES)
@@ -183,19 +184,21 @@ class Responses:
         if isinstance(given, list):
             body["input"] = [await self._named(me, one) for one in cast("list[object]", given)]
         wanted = requests.read(body)
-        wanted = replace(wanted, agent=await self.models.agent(wanted.model))
+        asked = wanted.asked
+        agent = await self.models.agent(asked.model)
+        if agent is not None:
+            wanted = replace(wanted, agent=agent, asked=replace(asked, agent=agent.actor.id))
         try:
-            requests.chat_body(wanted, requests.chat_messages(wanted.entries))
+            requests.chat_body(asked, requests.chat_messages(asked.entries))
         except Invalid as refused:
             if not self._relays(wanted):
                 raise
             wanted = replace(wanted, refused=refused)
-        if any(entry.kind is Kind.TOOL_RESULT for entry in wanted.entries):
-            call = requests.unanswered(wanted.entries, await self._before(me, wanted))
+        if any(entry.kind is Kind.TOOL_RESULT for entry in asked.entries):
+            call = requests.unanswered(asked.entries, await self._before(me, asked))
             if call is not None:
-                raise Invalid(
-                    f"No tool call found for function call output with call_id {call}.", "input"
-                )
+                words = f"No tool call found for function call output with call_id {call}."
+                raise Invalid(words, "input")
         return wanted
 
     async def _named(self, me: Actor, given: object) -> object:
@@ -214,19 +217,19 @@ class Responses:
             pass
         raise Invalid(f"Item with id '{item['id']}' not found.", "input")
 
-    async def _before(self, me: Actor, wanted: Wanted) -> Sequence[Message]:
+    async def _before(self, me: Actor, asked: ExchangeRequest) -> Sequence[Message]:
         """What was said before the request's own input."""
-        if wanted.previous is not None:
-            previous = await self._previous(me, wanted.previous)
+        if asked.previous is not None:
+            previous = await self._previous(me, asked.previous)
             read = self.core.exchanges.messages
             return (*await read(previous, answers=False), *await read(previous, answers=True))
-        if wanted.room is None:
+        if asked.room is None:
             return ()
-        await self.core.access.conversation(me, wanted.room)
+        await self.core.access.conversation(me, asked.room)
         found: list[Message] = []
         at: int | None = 0
         while at is not None:
-            page = await self.core.chat.history(me, wanted.room, after=at, limit=PAGE)
+            page = await self.core.chat.history(me, asked.room, after=at, limit=PAGE)
             found += [one for one in page.messages if one.deleted_ms is None]
             at = page.after
         return found
@@ -237,66 +240,54 @@ class Responses:
 
     async def _stored(self, me: Actor, wanted: Wanted, request: Request, raw: bytes) -> LiveAnswer:
         """The exchange, its request stored and its answer on the way."""
-        if wanted.previous is not None:
-            await self._previous(me, wanted.previous)
-        visibility, whole = visibility_of(request), wanted.room is None and wanted.previous is None
-        about = {**wanted.body, "metadata": wanted.metadata}
-        names = named(request, about, wanted.entries, visibility, whole=whole)
-        asked = ExchangeRequest(
-            kind=ExchangeKind.RESPONSE,
-            entries=wanted.entries,
-            model=wanted.model,
-            request=wanted.body,
-            room=names.room,
-            client=names.client,
-            about=names.about,
-            title=names.title,
-            visibility=visibility,
-            whole=whole,
-            previous=wanted.previous,
-            kept=True,
-            metadata=wanted.metadata,
-            agent=None if wanted.agent is None else wanted.agent.actor.id,
-            digest=blake2b(raw, digest_size=32).digest(),
-            repeated=is_repeated(request),
-        )
+        if wanted.asked.previous is not None:
+            await self._previous(me, wanted.asked.previous)
+        asked = named(request, replace(wanted.asked, visibility=visibility_of(request)))
+        digest = blake2b(raw, digest_size=32).digest()
+        asked = replace(asked, digest=digest, repeated=is_repeated(request))
         async with AsyncExitStack() as unless_used:
-            call = await self._tried(me, wanted)
-            if call is not None:
-                unless_used.push_async_callback(call.close)
+            tried = await self._tried(me, wanted)
+            if tried is not None:
+                unless_used.push_async_callback(tried.close)
             running = await self.core.exchanges.open(me, asked)
+            exchange, said = running.exchange, running.context
+            assert exchange is not None, "it is stored"
             if not running.dup:
                 unless_used.pop_all()
-                close = None if call is None else call.close
-                ask = partial(self._ask, wanted, running, call)
-                self.core.exchanges.run(running, ask, close=close)
+                given = relay.input_of(said)
+                ask = partial(self._ask, wanted, tried, given, said, exchange.message)
+                self.core.exchanges.run(running, ask, close=None if tried is None else tried.close)
         return running
 
-    async def _ask(self, wanted: Wanted, running: LiveAnswer, tried: Call | None) -> Call:
-        said, exchange = running.context, running.exchange
-        assert exchange is not None, "it is stored"
-        call = tried or await self._in_their_words(wanted, relay.input_of(said))
-        return _begun(call or await self._complete(wanted, said), exchange.message)
-
-    async def _unstored(self, me: Actor, wanted: Wanted) -> LiveAnswer:
-        before = await self._before(me, wanted)
+    async def _unstored(self, me: Actor, wanted: Wanted, first: MessageId) -> LiveAnswer:
+        before = await self._before(me, wanted.asked)
         tried = await self._tried(me, wanted)
-
-        async def ask() -> Call:
-            call = tried or await self._in_their_words(
-                wanted, [*relay.input_of(before), *wanted.given]
-            )
-            call = call or await self._complete(wanted, [*before, *wanted.entries])
-            return _begun(call, MessageId(f"m_{self.core.clock.new_id()}"))
-
+        given = [*relay.input_of(before), *wanted.given]
+        said = [*before, *wanted.asked.entries]
+        ask = partial(self._ask, wanted, tried, given, said, first)
         return self.core.exchanges.unstored(ask, close=None if tried is None else tried.close)
+
+    async def _ask(
+        self,
+        wanted: Wanted,
+        tried: Call | None,
+        given: Sequence[Json],
+        said: Sequence[Entry | Message],
+        first: MessageId,
+    ) -> Call:
+        """The call, asked in the model server's own words where it can be. `first` will be its first message."""
+        call = tried or await self._in_their_words(wanted, given)
+        call = call or await self._complete(wanted, said)
+        if isinstance(call, Relayed):
+            call.first = first
+        return call
 
     async def _tried(self, me: Actor, wanted: Wanted) -> Call | None:
         """What no chat completion can be asked, asked before anything is stored. Refused: what nobody can do."""
         if wanted.refused is None:
             return None
-        given = [*relay.input_of(await self._before(me, wanted)), *wanted.given]
-        call = await self._in_their_words(wanted, given)
+        before = relay.input_of(await self._before(me, wanted.asked))
+        call = await self._in_their_words(wanted, [*before, *wanted.given])
         if call is None:
             raise wanted.refused
         return call
@@ -310,7 +301,7 @@ class Responses:
         """The answer of a model server that speaks this API; None from any other."""
         if not self._relays(wanted):
             return None
-        body = relay.request_of(wanted.body, given)
+        body = relay.request_of(wanted.asked.request, given)
         headers = {"content-type": "application/json"}
         call = await self.core.models.call("POST", "/responses", body, headers, stream=True)
         if call.status in _ABSENT:
@@ -334,30 +325,19 @@ class Responses:
             self._chat_until = self.core.clock.monotonic() + ABSENT_SECONDS
 
     async def _complete(self, wanted: Wanted, said: Sequence[Entry | Message]) -> Call:
-        model = wanted.model
-        if wanted.agent is not None:
-            model = wanted.agent.model or await self.models.default()
+        asked, agent = wanted.asked, wanted.agent
+        model = asked.model
+        if agent is not None:
+            model = agent.model or await self.models.default()
         origin = await self.core.models.origin(model)
         try:
-            chat = requests.chat_body(wanted, requests.chat_messages(said, origin))
+            chat = requests.chat_body(asked, requests.chat_messages(said, origin))
         except Invalid as refused:  # something that was said before, and that a chat cannot hold
             raise ProviderError(Code.PROVIDER_REFUSED, refused.detail, temporary=False) from refused
-        if wanted.agent is not None:
-            chat = requests.as_agent(wanted.agent, chat, model, self.core.settings.system_prompt)
-        return await self.core.models.complete(chat, shortens=wanted.truncates)
-
-    def _unstored_composer(self, wanted: Wanted) -> Composer:
-        clock = self.core.clock
-        skeleton = requests.skeleton(
-            wanted.body,
-            response=f"resp_{clock.new_id()}",
-            model=wanted.model,
-            created_ms=clock.now_ms(),
-            metadata=wanted.metadata,
-            room=wanted.room,
-            previous=wanted.previous,
-        )
-        return Composer(skeleton, MessageId(f"m_{clock.new_id()}"))
+        if agent is not None:
+            chat = requests.as_agent(agent, chat, model, self.core.settings.system_prompt)
+        shortens = asked.request.get("truncation") == "auto"
+        return await self.core.models.complete(chat, shortens=shortens)
 
     # what is answered
 
@@ -405,16 +385,6 @@ class Responses:
                     pass
             return answer(composer.response)
 
-        return Attended(
-            tell,
-            lambda: self.core.exchanges.left(running),
-            early=event_headers() if streams else None,
-            refused=lambda failure: b"data: %s\n\n" % dump(problems.document(failure)),
-        )
-
-
-def _begun(call: Call, first: MessageId) -> Call:
-    """A call whose answer's first message will have this id."""
-    if isinstance(call, Relayed):
-        call.first = first
-    return call
+        left = partial(self.core.exchanges.left, running)
+        early = event_headers() if streams else None
+        return Attended(tell, left, early=early, refused=problems.event)
