@@ -330,8 +330,8 @@ BUGS = [
     Bug(
         "a key goes nowhere else: a model's name leads to the other provider",
         "providers/profiles.py",
-        "        for one in self._profiles:\n            if self._is_of(one, model):\n",
-        "        for one in self._profiles[:1]:\n            if self._is_of(one, model):\n",
+        "(one for one in self._profiles if one.owns(model))",
+        "(one for one in self._profiles[:1] if one.owns(model))",
         "providers/test_profiles.py::test_the_name_of_a_model_says_who_answers",
     ),
 ]

@@ -1,6 +1,8 @@
 import asyncio
+import re
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ from pydantic import SecretStr
 from tests.providers.support import ask, choose, hear, settings_with
 from tests.support.upstream import CUT, STALL, Script, ScriptedUpstream, refuse, reply, whole
 
+import palaver
 from palaver.clock import SystemClock
 from palaver.errors import Refused
 from palaver.providers import pool
@@ -208,3 +211,14 @@ async def test_a_fixed_provider_is_never_replaced(upstream: ScriptedUpstream) ->
     assert (await hear(await providers.current(), ask("/long 2"))).text == "w000 w001"
     assert upstream.requests == []
     await providers.close()
+
+
+def test_a_dialect_is_a_folder_and_at_most_three_other_files_name_it() -> None:
+    package = Path(palaver.__file__).parent
+    naming = {
+        file.relative_to(package).as_posix()
+        for file in package.rglob("*.py")
+        if re.search(r"anthropic(?!-)", file.read_text(encoding="utf-8"), re.IGNORECASE)
+    }
+    others = {name for name in naming if not name.startswith("providers/anthropic/")}
+    assert others == {"settings.py", "providers/__init__.py", "providers/pool.py"}

@@ -15,8 +15,8 @@ from palaver.clock import SystemClock
 from palaver.errors import ProviderError
 from palaver.providers import profiles
 from palaver.providers.base import Provider
-from palaver.providers.call import Call
-from palaver.providers.openai.compose import CHAT, call
+from palaver.providers.call import CHAT, Call, CallRequest
+from palaver.providers.openai.compose import call
 from palaver.providers.pool import configured
 
 
@@ -46,9 +46,8 @@ async def called(
     provider: Provider, model: str, path: str = CHAT, method: str = "POST"
 ) -> tuple[Call, bytes]:
     body = orjson.dumps({"model": model, "messages": [{"role": "user", "content": "hi"}]})
-    made = await call(
-        provider, method, path, body if method == "POST" else None, clock=SystemClock()
-    )
+    request = CallRequest(method=method, path=path, body=body if method == "POST" else None)
+    made = await call(provider, request, SystemClock())
     async with aclosing(made.told()) as telling:
         told = b"".join([one.raw async for one in telling])
     await made.close()

@@ -6,7 +6,7 @@ after whatever it could give; it never gives an error as text.
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from palaver.model import NO_DATA, Role
 
@@ -167,4 +167,13 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Ends all connections."""
+        ...
+
+
+@runtime_checkable
+class Several(Protocol):
+    """Several providers as one."""
+
+    async def chosen(self, request: Request) -> tuple[Provider, Request]:
+        """The provider that answers, and what it is asked. Raises `ProviderError`."""
         ...

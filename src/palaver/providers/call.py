@@ -10,6 +10,7 @@ completions are composed of its pieces, see `openai.compose`.
 """
 
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -17,6 +18,7 @@ from palaver.errors import ProviderError
 from palaver.model import NO_DATA, Entry
 from palaver.providers.base import Piece, Usage
 
+CHAT = "/chat/completions"
 JSON_TYPE = "application/json"
 STREAM_TYPE = "text/event-stream; charset=utf-8"
 
@@ -70,40 +72,32 @@ Body = bytes | AsyncGenerator[bytes, None] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CallOptions:
-    """What a call expects: `chat`, a chat completion, else anything; `stream`, bit by bit; how many choices.
+class CallRequest:
+    """A client's request at a `path` below the server's base. `stream`: bit by bit; `choices`: how many answers."""
 
-    `only_read`: the bytes go to no client, so that any type but JSON is a stream, and a body may have 8 MiB.
-    """
-
-    chat: bool
+    method: str
+    path: str
+    body: Body = None
+    headers: Mapping[str, str] = field(default_factory=lambda: NO_DATA)
     stream: bool = False
     choices: int = 1
-    only_read: bool = False
+
+    @property
+    def chat(self) -> bool:
+        """Whether it asks for a chat completion."""
+        return self.method == "POST" and self.path == CHAT
 
 
 class Call(Protocol):
-    """A call whose answer has begun. `headers` are those that may go to a client, their names in lower case."""
+    """A call whose answer has begun. `headers` are those that may go to a client, their names in lower case.
 
-    @property
-    def status(self) -> int:
-        """The status of HTTP."""
-        ...
+    `streams`: events come one by one; otherwise the answer is one body.
+    """
 
-    @property
-    def headers(self) -> tuple[tuple[str, str], ...]:
-        """See above."""
-        ...
-
-    @property
-    def streams(self) -> bool:
-        """Whether events come one by one; otherwise the answer is one body."""
-        ...
-
-    @property
-    def outcome(self) -> CallResult:
-        """What it came to."""
-        ...
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    streams: bool
+    outcome: CallResult
 
     def told(self) -> AsyncGenerator[Chunk, None]:
         """What comes, as it comes. Raises nothing; see `outcome`."""
@@ -114,19 +108,20 @@ class Call(Protocol):
         ...
 
 
+async def whole_body(call: Call) -> bytes:
+    """Reads a call to its end."""
+    try:
+        async with aclosing(call.told()) as telling:
+            return b"".join([told.raw async for told in telling])
+    finally:
+        await call.close()
+
+
 @runtime_checkable
 class Forwards(Protocol):
     """A provider that passes a client's request on."""
 
-    async def forward(
-        self,
-        method: str,
-        path: str,
-        body: Body,
-        headers: Mapping[str, str],
-        *,
-        passing: CallOptions,
-    ) -> Call:
+    async def forward(self, request: CallRequest) -> Call:
         """The call, once its answer begins. Raises `ProviderError`."""
         ...
 

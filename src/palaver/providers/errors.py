@@ -49,14 +49,14 @@ _TOO_LONG = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallInfo:
-    """A call, as far as the words on its failure need to know it. `label` is the provider's name.
+    """A call, as far as the words on its failure need to know it. `name` is the server's for programs.
 
-    `variables`: how the names of its settings begin.
+    `label` is its name for people. `variables`: how the names of its settings begin.
     """
 
     label: str
     name: str
-    model: str
+    model: str = ""
     key: str = ""
     texts: tuple[str, ...] = ()
     variables: str = "OPENAI"
@@ -66,7 +66,7 @@ class CallInfo:
 class ErrorBody:
     """An error in a provider's answer, whatever its dialect. `status` 0: the provider named none."""
 
-    status: int
+    status: int = 0
     message: str = ""
     code: str = ""
     param: str = ""
@@ -106,7 +106,7 @@ def _message_in(found: Mapping[str, Any]) -> object:
 
 def told_in_words(words: str) -> ErrorBody | None:
     """The error in plain words that stand where an event should; None where they are none."""
-    return ErrorBody(status=0, message=words) if _FAILS.search(words[:1_000]) else None
+    return ErrorBody(message=words) if _FAILS.search(words[:1_000]) else None
 
 
 def _told_in_choices(choices: object) -> ErrorBody | None:
@@ -120,7 +120,7 @@ def _told_in_choices(choices: object) -> ErrorBody | None:
             return told_by({"error": error})
         if end in FAILED_ENDS or "error" in end:
             words = choice.get("native_finish_reason") or (end if end != "error" else "")
-            return ErrorBody(status=0, message=str(words))
+            return ErrorBody(message=str(words))
     return None
 
 

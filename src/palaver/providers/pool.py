@@ -154,9 +154,10 @@ def _upstream(
 
 def _name_of(base_url: str) -> str:
     """What a server is, as far as its address tells; else its host."""
-    from palaver.providers.openai.client import host_of  # noqa: PLC0415  as above
+    from palaver.providers.http.route import checked_base  # noqa: PLC0415  as above
 
-    host, port = host_of(base_url)
+    base = checked_base(base_url)
+    host, port = base.host, base.port
     if host == "api.openai.com":
         return "openai"
     if host in {"127.0.0.1", "localhost", "::1"}:

@@ -7,7 +7,7 @@ waited for so briefly that a provider that is away delays nobody.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ import orjson
 from palaver.clock import Clock
 from palaver.errors import ProviderError
 from palaver.providers.base import Model, Piece, Provider, Request
-from palaver.providers.call import JSON_TYPE, Body, Call, CallOptions, CallResult, Forwards
+from palaver.providers.call import JSON_TYPE, Call, CallRequest, CallResult, Forwards, whole_body
 from palaver.providers.errors import as_object
 from palaver.providers.openai.compose import Answered
 from palaver.providers.openai.request import as_list
@@ -38,6 +38,10 @@ class Profile:
     name: str
     provider: Server
     family: str = ""
+
+    def owns(self, model: str) -> bool:
+        """Whether a model's name is of the family."""
+        return bool(self.family) and model.startswith(self.family)
 
 
 class Profiles:
@@ -70,35 +74,31 @@ class Profiles:
         rest = (replace(one, default=False) for one in models if one.id != default.id)
         return (default, *rest)
 
-    async def answer(self, request: Request) -> AsyncGenerator[Piece, None]:
-        """Streams one answer. Raises `ProviderError`."""
+    async def chosen(self, request: Request) -> tuple[Provider, Request]:
+        """See `base.Several`."""
         model = request.model or self._wanted or self._default or (await self.models())[0].id
         profile, model = await self._profile_of(model)
-        async with aclosing(profile.provider.answer(replace(request, model=model))) as pieces:
+        return profile.provider, replace(request, model=model)
+
+    async def answer(self, request: Request) -> AsyncGenerator[Piece, None]:
+        """Streams one answer. Raises `ProviderError`."""
+        provider, request = await self.chosen(request)
+        async with aclosing(provider.answer(request)) as pieces:
             async for piece in pieces:
                 yield piece
 
-    async def forward(
-        self,
-        method: str,
-        path: str,
-        body: Body,
-        headers: Mapping[str, str],
-        *,
-        passing: CallOptions,
-    ) -> Call:
+    async def forward(self, request: CallRequest) -> Call:
         """Passes a request on to whom it is for. Raises `ProviderError`."""
-        if (method, path) == ("GET", MODELS):
-            return await self._listing_of_all(headers, passing)
-        asked = _asked_in(body, headers)
+        if (request.method, request.path) == ("GET", MODELS):
+            return await self._listing_of_all(request)
+        asked = _asked_in(request)
         given = asked.get("model")
         if not isinstance(given, str):
-            first = self._profiles[0].provider
-            return await first.forward(method, path, body, headers, passing=passing)
+            return await self._profiles[0].provider.forward(request)
         profile, model = await self._profile_of(given)
         if model != given:
-            body = orjson.dumps({**asked, "model": model})
-        return await profile.provider.forward(method, path, body, headers, passing=passing)
+            request = replace(request, body=orjson.dumps({**asked, "model": model}))
+        return await profile.provider.forward(request)
 
     def origin(self, model: str) -> str:
         """See `Forwards`."""
@@ -114,7 +114,7 @@ class Profiles:
 
     async def _profile_of(self, model: str) -> tuple[Profile, str]:
         """The profile that answers for a model, and its name there."""
-        if "/" in model or not any(self._is_of(one, model) for one in self._profiles):
+        if "/" in model or not any(one.owns(model) for one in self._profiles):
             async with self._listing:
                 if self._clock.monotonic() >= self._listed_until:
                     await self._lists(LISTED_SECONDS)
@@ -127,15 +127,9 @@ class Profiles:
             if slash and head in (one.name, one.provider.name):
                 whole = one is first and model in self._listed.get(one.name, ())
                 return one, model if whole else rest
-        for one in self._profiles:
-            if self._is_of(one, model):
-                return one, model
         listed = (one for one in others if model in self._listed.get(one.name, ()))
-        return next(listed, first), model
-
-    @staticmethod
-    def _is_of(profile: Profile, model: str) -> bool:
-        return bool(profile.family) and model.startswith(profile.family)
+        owning = (one for one in self._profiles if one.owns(model))
+        return next(owning, None) or next(listed, first), model
 
     async def _lists(
         self, seconds: float | None = None
@@ -160,37 +154,28 @@ class Profiles:
         self._listed |= {name: frozenset(one.id for one in has) for name, has in found.items()}
         return found, next(iter(failures), None)
 
-    async def _listing_of_all(self, headers: Mapping[str, str], passing: CallOptions) -> Call:
+    async def _listing_of_all(self, request: CallRequest) -> Call:
         """The first profile's list as it tells it, with the models of the others behind."""
         data: list[object] = []
         try:
-            first = self._profiles[0].provider
-            call = await first.forward("GET", MODELS, None, headers, passing=passing)
-            try:
-                async with aclosing(call.told()) as telling:
-                    body = b"".join([told.raw async for told in telling])
-            finally:
-                await call.close()
+            body = await whole_body(await self._profiles[0].provider.forward(request))
             data = as_list(as_object(orjson.loads(body)).get("data"))
         except (ProviderError, orjson.JSONDecodeError):
             pass  # the others are told all the same
         known = {as_object(one).get("id") for one in data}
-        for model in await self.models():
-            if model.id not in known:
-                data.append(
-                    {"id": model.id, "object": "model", "created": 0, "owned_by": model.provider}
-                )
-        return Answered(
-            status=200,
-            headers=(("content-type", JSON_TYPE),),
-            outcome=CallResult(whole=True),
-            body=orjson.dumps({"object": "list", "data": data}),
-        )
+        data += [
+            {"id": model.id, "object": "model", "created": 0, "owned_by": model.provider}
+            for model in await self.models()
+            if model.id not in known
+        ]
+        body = orjson.dumps({"object": "list", "data": data})
+        return Answered(status=200, outcome=CallResult(whole=True), body=body)
 
 
-def _asked_in(body: Body, headers: Mapping[str, str]) -> dict[str, Any]:
+def _asked_in(request: CallRequest) -> dict[str, Any]:
     """A request that is JSON; an empty one for any other."""
-    if not isinstance(body, bytes) or JSON_TYPE not in headers.get("content-type", JSON_TYPE):
+    body, kind = request.body, request.headers.get("content-type", JSON_TYPE)
+    if not isinstance(body, bytes) or JSON_TYPE not in kind:
         return {}
     try:
         return as_object(orjson.loads(body))

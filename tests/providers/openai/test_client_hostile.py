@@ -9,7 +9,7 @@ import pytest
 from tests.providers.support import KEY, hear, upstream_at
 
 from palaver.errors import Code, ProviderError
-from palaver.providers.call import Call, CallOptions
+from palaver.providers.call import CHAT, Call, CallRequest
 from palaver.providers.http.client import SLICE_BYTES
 from palaver.providers.openai.client import Upstream
 
@@ -122,10 +122,10 @@ async def test_others_have_a_turn_between_slices_of_what_came_at_once(
             await asyncio.sleep(0)
             turns += 1
 
-    passing = CallOptions(chat=True, stream=True)
+    request = CallRequest(method="POST", path=CHAT, body=b"{}", stream=True)
     async with asyncio.TaskGroup() as tasks:
         others = tasks.create_task(turning())
-        call = await asking.forward("POST", "/chat/completions", b"{}", {}, passing=passing)
+        call = await asking.forward(request)
         async for told in call.told():
             taken = len(told.raw) + (taken if turns == last else 0)
             last, most = turns, max(most, taken)
@@ -158,8 +158,8 @@ async def test_a_status_that_is_none_is_a_bad_reply(
 
 
 async def begun(provider: Upstream, *, chat: bool = False) -> Call:
-    wanted = CallOptions(chat=chat, stream=chat)
-    return await provider.forward("POST", "/files", b"{}", {}, passing=wanted)
+    path = CHAT if chat else "/files"
+    return await provider.forward(CallRequest(method="POST", path=path, body=b"{}", stream=chat))
 
 
 async def test_an_endless_refusal_is_read_for_a_mebibyte(

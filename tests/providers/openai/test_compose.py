@@ -21,7 +21,7 @@ from palaver.providers.base import (
     ToolCall,
     ToolPiece,
 )
-from palaver.providers.call import Call, Chunk
+from palaver.providers.call import Call, CallRequest, Chunk
 from palaver.providers.echo import Echo
 from palaver.providers.openai.compose import Composed, call, request_of
 
@@ -31,7 +31,8 @@ ASKED = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 async def called(
     provider: Any, asked: Mapping[str, Any] = ASKED, path: str = "/chat/completions"
 ) -> Call:
-    return await call(provider, "POST", path, orjson.dumps(asked), clock=SystemClock())
+    request = CallRequest(method="POST", path=path, body=orjson.dumps(asked))
+    return await call(provider, request, SystemClock())
 
 
 async def heard(made: Call) -> list[Chunk]:
@@ -134,7 +135,7 @@ async def composed(*pieces: Piece, origin: str = "them m", **asked: Any) -> Call
         for piece in pieces:
             yield piece
 
-    return await Composed.begun("them", said(), ASKED | asked, SystemClock(), origin)
+    return await Composed("them", said(), ASKED | asked, SystemClock(), origin).begun()
 
 
 SAID: tuple[Piece, ...] = (

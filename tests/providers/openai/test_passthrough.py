@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import json
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -28,7 +28,7 @@ from tests.support.upstream import (
 
 from palaver.errors import Code, ProviderError
 from palaver.providers.base import Piece, TextPiece
-from palaver.providers.call import Call, CallOptions, CallResult, Chunk
+from palaver.providers.call import CHAT, Call, CallRequest, CallResult, Chunk
 from palaver.providers.http.sse import Framer
 from palaver.providers.openai.client import Upstream
 from palaver.providers.openai.passthrough import passed_on
@@ -58,14 +58,14 @@ class Passed:
         return self.outcome.error.code
 
 
-async def forward(provider: Upstream, **passing: Any) -> Call:
-    wanted = CallOptions(**({"chat": True, "stream": True} | passing))
+async def forward(provider: Upstream, **asked: Any) -> Call:
     headers = {"content-type": "application/json"}
-    return await provider.forward("POST", "/chat/completions", BODY, headers, passing=wanted)
+    request = CallRequest(method="POST", path=CHAT, body=BODY, headers=headers, stream=True)
+    return await provider.forward(replace(request, **asked))
 
 
-async def passed(provider: Upstream, **passing: Any) -> Passed:
-    call = await forward(provider, **passing)
+async def passed(provider: Upstream, **asked: Any) -> Passed:
+    call = await forward(provider, **asked)
     async with aclosing(call.told()) as telling:
         told = [one async for one in telling]
     await call.close()
@@ -273,11 +273,11 @@ async def test_what_is_no_chat_passes_unread(
     upstream: ScriptedUpstream, provider: Upstream
 ) -> None:
     upstream.will((Head(headers={"content-type": "audio/mpeg"}), b"\x00\xff", b"\n\nabc"))
-    found = await passed(provider, chat=False)
+    found = await passed(provider, path="/files/chat/completions")
     assert found.raw == b"\x00\xff\n\nabc"
     assert found.outcome.whole
     upstream.will((Head(headers={"content-type": "audio/mpeg"}), b"\x00", CUT))
-    assert (await passed(provider, chat=False)).code is Code.PROVIDER_CUT
+    assert (await passed(provider, path="/files/chat/completions")).code is Code.PROVIDER_CUT
 
 
 def test_headers_that_are_the_servers_own_stay_there() -> None:

@@ -26,7 +26,7 @@ from tests.support.anthropic import (
     tool,
 )
 from tests.support.server import Serve
-from tests.support.upstream import CUT, ScriptedUpstream, reply
+from tests.support.upstream import CUT, ScriptedUpstream, refuse, reply
 from tests.wire.door import Door, Live, open_door
 from tests.wire.openai.client import CHAT, HI, bare_client, client_of
 
@@ -388,6 +388,45 @@ async def test_beside_an_openai_server_the_models_name_decides_at_every_door(
                 "message.created", lambda one: one["d"]["role"] == "assistant"
             )
         assert answered["d"]["text"] == "Hello"
+
+
+@pytest.mark.parametrize(
+    ("model", "provider", "status"),
+    [
+        ("claude-test", "anthropic", "done"),
+        ("anthropic/claude-test", "anthropic", "failed"),
+        ("scripted", "127.0.0.1", "done"),
+        ("openai/scripted", "127.0.0.1", "failed"),
+    ],
+)
+async def test_beside_an_openai_server_an_answer_names_the_provider_that_gave_it(
+    tmp_path: Any,
+    models: ScriptedUpstream,
+    server: ScriptedAnthropic,
+    *,
+    model: str,
+    provider: str,
+    status: str,
+) -> None:
+    models.default = reply("ours")
+    if status == "failed":
+        models.default = refuse(401, {"error": {"message": "no"}})
+        server.default = refused(401, "authentication_error", "no")
+    async with open_door(
+        tmp_path / "data",
+        openai_base_url=models.base_url,
+        anthropic_base_url=server.base_url,
+        model=model,
+    ) as door:
+        token, _ = await door.guest()
+        async with door.live(token) as live:
+            room = (await bare_client(door, token).post("/api/rooms", json={"title": "A"})).json()
+            await live.ask(t="sub", room=room["id"])
+            await live.say(room["id"], "hi")
+            answered = await live.event(
+                "message.created", lambda one: one["d"]["role"] == "assistant"
+            )
+    assert (answered["d"]["meta"]["provider"], answered["d"]["status"]) == (provider, status)
 
 
 @pytest.mark.slow

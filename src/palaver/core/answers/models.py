@@ -9,7 +9,7 @@ from palaver.clock import Clock
 from palaver.errors import ProviderError
 from palaver.model import NO_DATA
 from palaver.providers.base import Model
-from palaver.providers.call import Body, Call, Forwards
+from palaver.providers.call import Body, Call, CallRequest, Forwards
 from palaver.providers.openai.completion import complete
 from palaver.providers.openai.compose import call
 from palaver.providers.pool import Providers
@@ -58,17 +58,11 @@ class ModelServer:
     ) -> Call:
         """Asks at a path below the server's base; see `providers.openai.compose`. Raises `ProviderError`."""
         provider = await self._providers.current()
+        request = CallRequest(
+            method=method, path=path, body=body, headers=headers, stream=stream, choices=choices
+        )
         with self._counting():
-            return await call(
-                provider,
-                method,
-                path,
-                body,
-                headers,
-                clock=self._clock,
-                stream=stream,
-                choices=choices,
-            )
+            return await call(provider, request, self._clock)
 
     async def complete(self, body: dict[str, Any], *, shortens: bool = False) -> Call:
         """Asks for a chat completion in our own words; see `providers.openai.completion`. Raises `ProviderError`."""

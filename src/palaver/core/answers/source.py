@@ -12,7 +12,7 @@ from palaver.core.answers import context
 from palaver.core.ground import Ground
 from palaver.errors import Code, ProviderError, Unavailable
 from palaver.model import Turn
-from palaver.providers.base import Done, Request, Usage
+from palaver.providers.base import Done, Request, Several, Usage
 from palaver.providers.call import CallResult, Chunk
 
 RETRY_SECONDS_MAX = 5.0
@@ -41,6 +41,9 @@ class ModelSource:
             outcome.provider = provider.name
             request = await patiently(self._ground.clock, self._request)
             outcome.model = request.model
+            if isinstance(provider, Several):
+                provider, request = await provider.chosen(request)
+                outcome.provider = provider.name
             async with aclosing(provider.answer(request)) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, Done):

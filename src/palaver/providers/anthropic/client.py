@@ -6,11 +6,11 @@ a tool of the server's own goes on by itself, a few times. What OpenAI's clients
 `openai.compose`; a refusal is told to them with its own status.
 """
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
-import httpx2
 import orjson
 from pydantic import SecretStr
 
@@ -20,7 +20,7 @@ from palaver.providers.anthropic.events import PAUSED, MessageReader
 from palaver.providers.anthropic.models import PAGES_MAX, PATH, models_of, page_of
 from palaver.providers.anthropic.request import adapted, body_of, joined
 from palaver.providers.base import Model, Piece, RefusalPiece, Request, TextPiece, ToolPiece
-from palaver.providers.call import JSON_TYPE, Body, Call, CallOptions, CallResult
+from palaver.providers.call import JSON_TYPE, Call, CallRequest, CallResult
 from palaver.providers.errors import (
     CallInfo,
     ErrorBody,
@@ -31,10 +31,10 @@ from palaver.providers.errors import (
     is_too_long,
     told_in_words,
 )
-from palaver.providers.http.client import RETRY_SECONDS, HttpClient, Refusal, checked_key, read
+from palaver.providers.http.client import RETRY_SECONDS, HttpClient, Refusal, checked_key
 from palaver.providers.http.deadline import Patience
 from palaver.providers.http.route import checked_base
-from palaver.providers.http.sse import EVENT_BYTES_MAX, EventTooLarge, Framer, data_in
+from palaver.providers.http.sse import EventTooLarge, Framer, data_in
 from palaver.providers.openai.compose import Answered, Composed, not_found, request_of
 from palaver.providers.openai.shapes import values_in
 from palaver.providers.redaction import redacted
@@ -44,25 +44,12 @@ NAME = "anthropic"
 BASE_URL = "https://api.anthropic.com"
 VERSION = "2023-06-01"
 VARIABLES = "ANTHROPIC"
-ADAPTATIONS_MAX = 4
 PAUSES_MAX = 8
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 """An answer whose events are larger is cut."""
-MODELS_SECONDS = 10.0
 MODELS_KNOWN_MAX = 100
 
 _NOT_FOUND = 404
-_NO_LIST = frozenset({404, 405, 501})
-
-
-class RefusedCall(ProviderError):
-    """The server refused a call; `told` is how."""
-
-    def __init__(self, error: ProviderError, told: ErrorBody) -> None:
-        super().__init__(
-            error.code, error.detail, temporary=error.temporary, retry_ms=error.retry_ms
-        )
-        self.told = told
 
 
 class Anthropic:
@@ -87,18 +74,13 @@ class Anthropic:
         self._clock = clock
         self._default: str | None = None
         self._untaken: dict[str, frozenset[str]] = {}
+        credentials = {"x-api-key": secret} if secret else {}
         self._http = HttpClient(
             settings,
             clock,
-            name=NAME,
-            label="Anthropic",
+            CallInfo(label="Anthropic", name=NAME, key=secret, variables=VARIABLES),
             base=base.copy_with(path=base.path.rstrip("/").removesuffix("/v1")),
-            key=secret,
-            credentials={
-                "anthropic-version": VERSION,
-                **({"x-api-key": secret} if secret else {}),
-            },
-            variables=VARIABLES,
+            credentials={"anthropic-version": VERSION, **credentials},
             retry_seconds=retry_seconds,
         )
 
@@ -106,15 +88,16 @@ class Anthropic:
         """The models that can be asked, the default one first and marked."""
         wanted = self._settings.model
         ids: list[str] = []
-        page: str | None = f"{PATH}?limit=1000"
+        page = f"{PATH}?limit=1000"
         for _ in range(PAGES_MAX):
-            found = await self._page(page)
+            body = await self._http.listing(page)
+            found = None if body is None else page_of(body)
             if found is None:
                 break
             ids += found[0]
-            page = found[1]
-            if page is None:
+            if found[1] is None:
                 break
+            page = found[1]
         models = models_of(ids, provider=NAME, wanted=None if wanted is None else _bare(wanted))
         self._default = models[0].id
         return models
@@ -131,26 +114,19 @@ class Anthropic:
                     case _:
                         yield piece
 
-    async def forward(
-        self,
-        method: str,  # noqa: ARG002  the API of a client's call is not this server's
-        path: str,  # noqa: ARG002  as above
-        body: Body,
-        headers: Mapping[str, str],  # noqa: ARG002  as above
-        *,
-        passing: CallOptions,
-    ) -> Call:
+    async def forward(self, request: CallRequest) -> Call:
         """Answers a chat completion; any other call is refused. Raises `ProviderError`."""
-        if not passing.chat or not isinstance(body, bytes):
+        if not request.chat or not isinstance(request.body, bytes):
             return not_found()
-        asked = as_object(orjson.loads(body))
-        request = request_of(asked)
-        origin = self.origin(request.model or "")
+        asked = as_object(orjson.loads(request.body))
+        origin = self.origin(request_of(asked).model or "")
         pieces = self._pieces(request_of(asked, origin))
         try:
-            return await Composed.begun(NAME, pieces, asked, self._clock, origin)
-        except RefusedCall as refused:
-            return self._refused(refused)
+            return await Composed(NAME, pieces, asked, self._clock, origin).begun()
+        except Refusal as refusal:
+            if not refusal.told.status:
+                raise
+            return self._refused(refusal)
 
     def origin(self, model: str) -> str:
         """See `Forwards`."""
@@ -162,18 +138,6 @@ class Anthropic:
 
     # what is asked
 
-    async def _page(self, path: str) -> tuple[list[str], str | None] | None:
-        """A page of the list of models; None where there is none. Raises `ProviderError`."""
-        asked = self._http.asked("")
-        patience = Patience(MODELS_SECONDS, MODELS_SECONDS)
-        got = await self._http.attempt("GET", path, None, asked, patience)
-        if isinstance(got, Refusal):
-            if got.told.status in _NO_LIST:
-                return None
-            raise got.error
-        async with aclosing(got), aclosing(self._http.chunks(got, asked, patience)) as chunks:
-            return page_of(await read(chunks, asked, EVENT_BYTES_MAX))
-
     async def _pieces(self, request: Request) -> AsyncGenerator[Piece, None]:
         """One answer, whole or in several messages. Raises `ProviderError`."""
         model = _bare(request.model or await self._default_model())
@@ -181,13 +145,15 @@ class Anthropic:
         try:
             body = body_of(request, model, origin=origin)
         except ProviderError as failure:
-            raise RefusedCall(failure, ErrorBody(status=400, message=failure.detail)) from None
+            raise Refusal(failure, ErrorBody(status=400, message=failure.detail)) from None
         for name in self._untaken.get(model, ()):
             body.pop(name, None)
         reader = MessageReader(asked, origin)
         for left in range(PAUSES_MAX, -1, -1):
             patience = self._http.patience(self._settings.provider_first_seconds)
-            body, response = await self._opened(body, asked, patience)
+            response, body = await self._http.opened(
+                "/v1/messages", body, asked, patience, partial(self._adapted, model)
+            )
             chunks = self._http.chunks(response, asked, patience)
             try:
                 async with aclosing(_read(chunks, reader, asked, patience)) as pieces:
@@ -209,42 +175,25 @@ class Anthropic:
             self._default = self._settings.model or (await self.models())[0].id
         return self._default
 
-    async def _opened(
-        self, body: dict[str, Any], asked: CallInfo, patience: Patience
-    ) -> tuple[dict[str, Any], httpx2.Response]:
-        """The response that is a success, and what it took to get one. Raises `ProviderError`."""
-        retries = adaptations = 0
-        while True:
-            got = await self._http.attempt("POST", "/v1/messages", body, asked, patience)
-            if isinstance(got, httpx2.Response):
-                return body, got
-            changed = adapted(body, got.told)
-            if changed is not None and adaptations < ADAPTATIONS_MAX:
-                adaptations += 1
-                self._note(asked.model, body.keys() - changed.keys() - {"thinking"})
-                body = changed
-                continue
-            if got.told.status == _NOT_FOUND:
+    def _adapted(self, model: str, body: dict[str, Any], told: ErrorBody) -> dict[str, Any] | None:
+        """The body without what the model does not take, which is remembered."""
+        changed = adapted(body, told)
+        if changed is None:
+            if told.status == _NOT_FOUND:
                 self._default = None
-            try:
-                await self._http.pause(got, retries, patience)
-            except ProviderError as failure:
-                if got.told.status:
-                    raise RefusedCall(failure, got.told) from None
-                raise
-            retries += 1
-
-    def _note(self, model: str, untaken: set[str]) -> None:
-        """Remembers what a model does not take."""
+            return None
         if len(self._untaken) >= MODELS_KNOWN_MAX:
             self._untaken.clear()
-        if untaken:
+        if untaken := body.keys() - changed.keys() - {"thinking"}:
             self._untaken[model] = self._untaken.get(model, frozenset()) | untaken
+        return changed
 
-    def _refused(self, refused: RefusedCall) -> Answered:
+    def _refused(self, refused: Refusal) -> Answered:
         """A refusal as OpenAI's clients know it."""
         told, retry_ms = refused.told, refused.retry_ms
-        message = redacted((told.message or refused.detail).encode(), self._http.key).decode()
+        message = redacted(
+            (told.message or refused.detail).encode(), self._http.server.key
+        ).decode()
         code = "context_length_exceeded" if is_too_long(told) else None
         error = {"message": message, "type": told.code or "invalid_request_error"}
         headers = [("content-type", JSON_TYPE)]
@@ -302,7 +251,7 @@ def _taken(frame: bytes, reader: MessageReader, asked: CallInfo) -> Iterator[Pie
         return
     values, words, torn = values_in(data)
     for said in words:
-        failed = ErrorBody(status=0, message=said) if kind == "error" else told_in_words(said)
+        failed = ErrorBody(message=said) if kind == "error" else told_in_words(said)
         if failed is not None:
             raise failure_of(failed, asked)
     if torn:

@@ -102,7 +102,7 @@ class MessageReader:
                 yield from self._end(event)
                 self.over = True
             case "error":
-                told = told_by(event) or ErrorBody(status=0)
+                told = told_by(event) or ErrorBody()
                 raise failure_of(told, self._asked)
             case _:
                 yield from self._take_block(event)

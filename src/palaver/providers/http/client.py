@@ -8,9 +8,9 @@ makes every server stop.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, cast
 
 import httpx2
@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from palaver.clock import Clock
 from palaver.errors import Code, ProviderError, Refused
 from palaver.providers.base import Request
-from palaver.providers.call import Body
+from palaver.providers.call import JSON_TYPE, CallRequest
 from palaver.providers.errors import (
     CallInfo,
     ErrorBody,
@@ -33,8 +33,10 @@ from palaver.providers.errors import (
 from palaver.providers.http.deadline import Deadline, Patience
 from palaver.providers.http.encodings import Unpackable, unpacked
 from palaver.providers.http.route import route_to
+from palaver.providers.http.sse import EVENT_BYTES_MAX
 from palaver.settings import Settings
 
+ADAPTATIONS_MAX = 4
 RETRIES_MAX = 2
 RETRY_SECONDS = 0.5
 RETRY_SECONDS_MAX = 8.0
@@ -42,53 +44,56 @@ RETRY_SECONDS_MAX = 8.0
 ERROR_BYTES_MAX = 64 * 1024
 SLICE_BYTES = 16 * 1024
 """So much of an answer is taken apart before all others have a turn."""
+LISTING_SECONDS = 10.0
 STATUS_MAX = 599
 HEADERS = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "palaver"}
 """Sent with every request that does not say otherwise."""
 
+_NO_LIST = frozenset({404, 405, 501})
 _REPEATABLE = frozenset({429, 502, 503, 504, 529})
 _NOT_PACKED = frozenset({"", "identity", "none", "binary", "utf-8", "utf8"})
+_UNTOLD = ErrorBody()
+
+Json = dict[str, Any]
+Adapt = Callable[[Json, ErrorBody], Json | None]
+"""Gives a body without what the server says that it does not take; None where that is not the matter."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """What came instead of an answer. `repeatable`: the same request may succeed in a moment."""
+class Refusal(ProviderError):
+    """What came instead of an answer. `told`: how; `repeatable`: the same request may succeed in a moment."""
 
-    error: ProviderError
-    told: ErrorBody
-    repeatable: bool = False
+    def __init__(
+        self, error: ProviderError, told: ErrorBody = _UNTOLD, *, repeatable: bool = False
+    ) -> None:
+        super().__init__(
+            error.code, error.detail, temporary=error.temporary, retry_ms=error.retry_ms
+        )
+        self.told, self.repeatable = told, repeatable
 
 
 class HttpClient:
-    """Makes calls to the server at `base`. `name` is for programs, `label` for people.
-
-    `credentials` are headers that go with every call. `variables`: how the names of the server's settings begin.
-    """
+    """Makes calls to the server at `base`. `credentials` are headers that go with every call."""
 
     def __init__(
         self,
         settings: Settings,
         clock: Clock,
+        server: CallInfo,
         *,
-        name: str,
-        label: str,
         base: httpx2.URL,
-        key: str,
         credentials: Mapping[str, str],
-        variables: str = "OPENAI",
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         """Connects to nothing yet. Refused: `settings_invalid`, see `route_to`."""
-        self.name, self.label, self.key = name, label, key
+        self.server = server
         self._base = base
         self._credentials = credentials
-        self._variables = variables
         self._settings = settings
         self._clock = clock
         self._retry_seconds = retry_seconds
         timeout = httpx2.Timeout(None, connect=settings.provider_connect_seconds)
         self._extensions = {"timeout": timeout.as_dict()}
-        self._route = route_to(base, settings, variables)
+        self._route = route_to(base, settings, server.variables)
         self._send = self._route.transport.handle_async_request
 
     async def close(self) -> None:
@@ -101,26 +106,15 @@ class HttpClient:
 
     # what is asked
 
-    def asked(self, model: str, request: Request | None = None) -> CallInfo:
+    def asked(self, model: str, request: Request) -> CallInfo:
         """Describes a call for the words that speak of its failure."""
-        texts: tuple[str, ...] = ()
-        if request is not None:
-            texts = (request.system_prompt, *(said.text for said in request.history))
-        return CallInfo(
-            label=self.label,
-            name=self.name,
-            model=model,
-            key=self.key,
-            texts=texts,
-            variables=self._variables,
-        )
+        texts = (request.system_prompt, *(said.text for said in request.history))
+        return replace(self.server, model=model, texts=texts)
 
     def patience(self, first_seconds: float) -> Patience:
         """Begins to wait for an answer; its first word may take `first_seconds`."""
-        settings = self._settings
-        return Patience(
-            first_seconds, settings.provider_idle_seconds, settings.provider_alive_seconds
-        )
+        limits = self._settings
+        return Patience(first_seconds, limits.provider_idle_seconds, limits.provider_alive_seconds)
 
     def _url(self, path: str) -> httpx2.URL:
         """The address of a path below the base; it may have a query."""
@@ -131,59 +125,87 @@ class HttpClient:
     # until the answer begins
 
     async def attempt(
-        self,
-        method: str,
-        path: str,
-        body: dict[str, Any] | None,
-        asked: CallInfo,
-        patience: Patience,
+        self, path: str, body: Json | None, asked: CallInfo, patience: Patience
     ) -> httpx2.Response | Refusal:
-        """One request: the open response if it is a success, else why not."""
-        content = None if body is None else orjson.dumps(body)
-        headers = {} if body is None else {"content-type": "application/json"}
-        response = await self.sent(method, path, content, headers, patience)
+        """One request, of a body or to read: the open response if it is a success, else why not."""
+        request = CallRequest(method="GET", path=path)
+        if body is not None:
+            headers = {"content-type": JSON_TYPE}
+            request = replace(request, method="POST", body=orjson.dumps(body), headers=headers)
+        response = await self.sent(request, patience)
         if isinstance(response, Refusal) or response.is_success:
             return response
         async with aclosing(response):
             told = told_in_body(response.status_code, await self._error_body(response, patience))
-        retry_ms = retry_after_ms(response.headers, self._clock.now_ms())
-        error = failure_of(told, asked, retry_ms)
+        error = failure_of(told, asked, self.retry_ms(response))
         repeatable = error.temporary and told.status in _REPEATABLE
-        return Refusal(error=error, told=told, repeatable=repeatable)
+        return Refusal(error, told, repeatable=repeatable)
 
-    async def sent(
-        self, method: str, path: str, body: Body, headers: Mapping[str, str], patience: Patience
-    ) -> httpx2.Response | Refusal:
+    async def sent(self, asked: CallRequest, patience: Patience) -> httpx2.Response | Refusal:
         """One request: the open response, whatever it says, or why there is none."""
-        sent = {**HEADERS, **headers, **self._credentials}
-        url, extensions = self._url(path), self._extensions
-        request = httpx2.Request(method, url, content=body, headers=sent, extensions=extensions)
+        request = httpx2.Request(
+            asked.method,
+            self._url(asked.path),
+            content=asked.body,
+            headers={**HEADERS, **asked.headers, **self._credentials},
+            extensions=self._extensions,
+        )
         try:
             async with asyncio.timeout_at(patience.until):
                 response = await self._send(request)
         except TimeoutError:
-            return Refusal(error=self._slow(patience), told=ErrorBody(status=0))
+            return Refusal(self._slow(patience))
         except httpx2.RequestError as failure:
             if isinstance(failure, httpx2.DecodingError):
                 return self._senseless("sent something that is no HTTP")
             why, repeatable = self._route.failure(failure)
             repeatable = repeatable and not isinstance(failure, httpx2.ConnectTimeout)
-            return Refusal(
-                error=self._unreachable(why), told=ErrorBody(status=0), repeatable=repeatable
-            )
+            return Refusal(self._unreachable(why), repeatable=repeatable)
         if response.status_code > STATUS_MAX:
             await response.aclose()
             return self._senseless("answered with a status that is none")
         return response
 
+    def retry_ms(self, response: httpx2.Response) -> int | None:
+        """How long the server asks to wait."""
+        return retry_after_ms(response.headers, self._clock.now_ms())
+
+    async def opened(
+        self, path: str, body: Json, asked: CallInfo, patience: Patience, adapt: Adapt
+    ) -> tuple[httpx2.Response, Json]:
+        """The response that is a success, and the body that led to it. Raises `Refusal`."""
+        retries = adaptations = 0
+        while True:
+            got = await self.attempt(path, body, asked, patience)
+            if isinstance(got, httpx2.Response):
+                return got, body
+            adapted = adapt(body, got.told)
+            if adapted is not None and adaptations < ADAPTATIONS_MAX:
+                adaptations += 1
+                body = adapted
+                continue
+            await self.pause(got, retries, patience)
+            retries += 1
+
+    async def listing(self, path: str) -> bytes | None:
+        """Reads a list of models; None where a server has none. Raises `ProviderError`."""
+        patience = Patience(LISTING_SECONDS, LISTING_SECONDS)
+        got = await self.attempt(path, None, self.server, patience)
+        if isinstance(got, Refusal):
+            if got.told.status in _NO_LIST:
+                return None
+            raise got
+        async with aclosing(got), aclosing(self.chunks(got, self.server, patience)) as chunks:
+            return await read(chunks, self.server, EVENT_BYTES_MAX)
+
     async def pause(self, refusal: Refusal, retries: int, patience: Patience) -> None:
         """Waits before asking again: as the provider wants, else longer each time. Raises where that is no use."""
         pause = self._retry_seconds * 2**retries * (1 - self._clock.chance() / 4)
-        if refusal.error.retry_ms is not None:
-            pause = refusal.error.retry_ms / 1000
+        if refusal.retry_ms is not None:
+            pause = refusal.retry_ms / 1000
         late = asyncio.get_running_loop().time() + pause >= patience.until
         if not refusal.repeatable or retries >= RETRIES_MAX or pause > RETRY_SECONDS_MAX or late:
-            raise refusal.error
+            raise refusal
         await asyncio.sleep(pause)
 
     # once it has begun
@@ -221,12 +243,9 @@ class HttpClient:
         """The beginning of a refusal's body, as far as it came: the status alone says enough."""
         body = bytearray()
         try:
-            async with (
-                asyncio.timeout_at(patience.until),
-                aclosing(_parts(response)) as chunks,
-            ):
-                async for chunk in chunks:
-                    body += chunk
+            async with asyncio.timeout_at(patience.until), aclosing(_parts(response)) as parts:
+                async for part in parts:
+                    body += part
                     if len(body) > ERROR_BYTES_MAX:
                         break
         except (TimeoutError, httpx2.RequestError, Unpackable):
@@ -236,25 +255,25 @@ class HttpClient:
     # how it fails
 
     def _senseless(self, what: str) -> Refusal:
-        return Refusal(error=bad_reply(self.asked(""), what), told=ErrorBody(status=0))
+        return Refusal(bad_reply(self.server, what))
 
     def _unreachable(self, why: str) -> ProviderError:
         return ProviderError(
             Code.PROVIDER_UNREACHABLE,
-            f"{self.label} cannot be reached at {self._base.netloc.decode()}{why}, then try again.",
+            f"{self.server.label} cannot be reached at {self._base.netloc.decode()}{why}, then try again.",
         )
 
     def _slow(self, patience: Patience) -> ProviderError:
         if patience.only_alive:
             what = "sent signs of life, and no word, for too long. Try again."
-            return ProviderError(Code.PROVIDER_TIMEOUT, f"{self.label} {what}")
+            return ProviderError(Code.PROVIDER_TIMEOUT, f"{self.server.label} {what}")
         what = (
             f"fell silent for {patience.seconds:g} seconds in the middle of the answer. Try again."
             if patience.begun
             else f"did not begin to answer within {patience.seconds:g} seconds."
             " A large model may still be loading: try again."
         )
-        return ProviderError(Code.PROVIDER_TIMEOUT, f"{self.label} {what}")
+        return ProviderError(Code.PROVIDER_TIMEOUT, f"{self.server.label} {what}")
 
 
 async def read(chunks: AsyncIterator[bytes], asked: CallInfo, bytes_max: int) -> bytes:
@@ -280,9 +299,7 @@ def checked_key(key: SecretStr | None, variables: str = "OPENAI") -> str:
 
 def _parts(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
     """The body as it comes, unpacked; straight from the connection where nothing is packed."""
-    assert isinstance(response.stream, httpx2.AsyncByteStream), (
-        "it came from an asynchronous transport"
-    )
+    assert isinstance(response.stream, httpx2.AsyncByteStream), "from an asynchronous transport"
     # All of them are generators, so that they can be closed.
     parts = cast("AsyncGenerator[bytes, None]", aiter(response.stream))
     encoding = _encoding(response)

@@ -28,6 +28,7 @@ _LOOKED_AGAIN = len(b"\r\ndata:") - 1
 _FIELD_BYTES = len(b"event :")
 _STREAM = re.compile(rb":|(?:data|event|id|retry)\s*:", re.IGNORECASE)
 SNIFFED_BYTES_MAX = 64 * 1024
+"""A body that has not said what it is until then is what its label says."""
 
 
 def is_stream(begin: bytes) -> bool | None:

@@ -5,16 +5,15 @@ out when the conversation is longer than the model can read: half of them, and h
 the beginning and never the newest; a tool's result goes with its call.
 """
 
-from contextlib import aclosing
 from typing import Any
 
 import orjson
 
 from palaver.clock import Clock
 from palaver.providers.base import Provider
-from palaver.providers.call import Call
+from palaver.providers.call import CHAT, Call, CallRequest, whole_body
 from palaver.providers.errors import is_too_long, told_in_body
-from palaver.providers.openai.compose import CHAT, Answered, call
+from palaver.providers.openai.compose import Answered, call
 from palaver.providers.openai.request import adapted
 
 ATTEMPTS_MAX = 12
@@ -28,28 +27,21 @@ async def complete(
     """Asks for a completion that streams. Raises `ProviderError`."""
     attempts = 0
     while True:
-        made = await call(provider, "POST", CHAT, orjson.dumps(body), clock=clock, stream=True)
+        asked = CallRequest(method="POST", path=CHAT, body=orjson.dumps(body), stream=True)
+        made = await call(provider, asked, clock)
         if made.status not in _REFUSALS:
             return made
-        refusal = await _read(made)
-        told = told_in_body(made.status, refusal.body)
+        refusal = await whole_body(made)
+        told = told_in_body(made.status, refusal)
         changed = adapted(body, told)
         if changed is None and shortens and is_too_long(told):
             changed = shortened(body)
         attempts += 1
         if changed is None or attempts == ATTEMPTS_MAX:
-            return refusal
+            return Answered(
+                status=made.status, headers=made.headers, outcome=made.outcome, body=refusal
+            )
         body = changed
-
-
-async def _read(made: Call) -> Answered:
-    """Reads a call to its end."""
-    try:
-        async with aclosing(made.told()) as telling:
-            body = b"".join([told.raw async for told in telling])
-    finally:
-        await made.close()
-    return Answered(status=made.status, headers=made.headers, outcome=made.outcome, body=body)
 
 
 def shortened(body: dict[str, Any]) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ its words is a field of the message, as model servers tell it, and is told again
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
@@ -30,9 +30,8 @@ from palaver.providers.base import (
 from palaver.providers.call import (
     JSON_TYPE,
     STREAM_TYPE,
-    Body,
     Call,
-    CallOptions,
+    CallRequest,
     CallResult,
     Chunk,
     Forwards,
@@ -42,45 +41,29 @@ from palaver.providers.http.sse import frame
 from palaver.providers.openai.accumulator import THOUGHTS, Assembly, as_text
 from palaver.providers.openai.request import END, as_list
 
-CHAT = "/chat/completions"
-
 _OURS = frozenset({"model", "messages", "stream", "stream_options", "n", "conversation", "store"})
 _OF_MESSAGE = frozenset({"role", "content", "name", "tool_calls", "tool_call_id", "refusal"})
 
 
-async def call(
-    provider: Provider,
-    method: str,
-    path: str,
-    body: Body = None,
-    headers: Mapping[str, str] = NO_DATA,
-    *,
-    clock: Clock,
-    stream: bool = False,
-    choices: int = 1,
-) -> Call:
-    """Asks a provider at a path below its base, such as `/chat/completions`. Raises `ProviderError`.
-
-    `stream` and `choices` are what a chat completion asks for.
-    """
-    chat = method == "POST" and path == CHAT
+async def call(provider: Provider, request: CallRequest, clock: Clock) -> Call:
+    """Asks a provider what a client asks. Raises `ProviderError`."""
     if isinstance(provider, Forwards):
-        passing = CallOptions(chat=chat, stream=stream, choices=choices)
-        return await provider.forward(method, path, body, headers, passing=passing)
-    if chat and isinstance(body, bytes):
-        asked = as_object(orjson.loads(body))
-        return await Composed.begun(provider.name, provider.answer(request_of(asked)), asked, clock)
+        return await provider.forward(request)
+    if request.chat and isinstance(request.body, bytes):
+        asked = as_object(orjson.loads(request.body))
+        pieces = provider.answer(request_of(asked))
+        return await Composed(provider.name, pieces, asked, clock).begun()
     return not_found()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Answered:
-    """A call whose answer, a refusal, is known already."""
+    """A call whose answer, a body of JSON, is known already."""
 
     status: int
-    headers: tuple[tuple[str, str], ...]
     outcome: CallResult
     body: bytes
+    headers: tuple[tuple[str, str], ...] = (("content-type", JSON_TYPE),)
     streams: bool = False
 
     async def told(self) -> AsyncGenerator[Chunk, None]:
@@ -114,28 +97,17 @@ class Composed:
             "created": clock.now_ms() // 1000,
             "model": asked.get("model") or "default",
         }
-        options = as_object(asked.get("stream_options"))
-        self._tells_usage = bool(options.get("include_usage"))
-        self._no_usage = {"usage": None} if self._tells_usage else {}
+        tells_usage = as_object(asked.get("stream_options")).get("include_usage")
+        self._no_usage = {"usage": None} if tells_usage else {}
         self._assembly = Assembly(origin=(lambda: origin) if origin else None)
         self.streams = asked.get("stream") is True
-        kind = STREAM_TYPE if self.streams else JSON_TYPE
-        self.headers = (("content-type", kind),)
+        self.headers = (("content-type", STREAM_TYPE if self.streams else JSON_TYPE),)
         self.outcome = CallResult()
 
-    @classmethod
-    async def begun(
-        cls,
-        name: str,
-        pieces: AsyncGenerator[Piece, None],
-        asked: Mapping[str, Any],
-        clock: Clock,
-        origin: str = "",
-    ) -> "Composed":
-        """The call once its first piece came. Raises `ProviderError` when none does."""
-        made = cls(name, pieces, asked, clock, origin)
-        made._first = await anext(made._pieces, None)
-        return made
+    async def begun(self) -> Self:
+        """Waits for the first piece. Raises `ProviderError` where none comes."""
+        self._first = await anext(self._pieces, None)
+        return self
 
     async def told(self) -> AsyncGenerator[Chunk, None]:
         """See `Call`."""
@@ -144,7 +116,7 @@ class Composed:
             async with aclosing(self._chunks()) as chunks:
                 async for chunk in chunks:
                     pieces = assembly.take(chunk)
-                    shown = self.streams and (self._tells_usage or chunk["choices"])
+                    shown = self.streams and (self._no_usage or chunk["choices"])
                     raw = frame(orjson.dumps(chunk)) if shown else b""
                     if raw or pieces:
                         yield Chunk(raw, pieces)
@@ -169,12 +141,11 @@ class Composed:
         yield self._chunk({"role": "assistant", "content": ""})
         piece = self._first
         while piece is not None:
-            match piece:
-                case Done():
-                    yield self._chunk({}, piece.finish)
-                    yield {**self._head, "choices": [], "usage": _usage(piece)}
-                case _:
-                    yield self._chunk(_delta(piece))
+            if isinstance(piece, Done):
+                yield self._chunk({}, piece.finish)
+                yield {**self._head, "choices": [], "usage": _usage(piece)}
+            else:
+                yield self._chunk(_delta(piece))
             piece = await anext(self._pieces, None)
 
     def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
@@ -187,12 +158,8 @@ def not_found() -> Answered:
     message = "No model server is connected that could answer at this address."
     failure = ProviderError(Code.PROVIDER_REFUSED, message, temporary=False)
     told = {"message": message, "type": "invalid_request_error", "param": None, "code": "not_found"}
-    return Answered(
-        status=404,
-        headers=(("content-type", JSON_TYPE),),
-        outcome=CallResult(error=failure, told=True),
-        body=orjson.dumps({"error": told}),
-    )
+    outcome = CallResult(error=failure, told=True)
+    return Answered(status=404, outcome=outcome, body=orjson.dumps({"error": told}))
 
 
 def _delta(piece: TextPiece | ReasoningPiece | RefusalPiece | ToolPiece | BesidePiece) -> Any:

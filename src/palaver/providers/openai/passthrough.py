@@ -14,13 +14,14 @@ back, but for `x-…`.
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 
 from palaver.errors import Code, ProviderError
 from palaver.providers.base import Piece
-from palaver.providers.call import JSON_TYPE, Body, CallOptions, CallResult, Chunk
+from palaver.providers.call import JSON_TYPE, Body, CallRequest, CallResult, Chunk
 from palaver.providers.errors import (
     CallInfo,
     ErrorBody,
@@ -28,14 +29,20 @@ from palaver.providers.errors import (
     bad_reply,
     cut,
     failure_of,
-    retry_after_ms,
     told_by,
     told_in_body,
     told_in_words,
 )
-from palaver.providers.http.client import read
+from palaver.providers.http.client import HttpClient, read
 from palaver.providers.http.deadline import Patience
-from palaver.providers.http.sse import EVENT_BYTES_MAX, EventTooLarge, Framer, data_in, is_stream
+from palaver.providers.http.sse import (
+    EVENT_BYTES_MAX,
+    SNIFFED_BYTES_MAX,
+    EventTooLarge,
+    Framer,
+    data_in,
+    is_stream,
+)
 from palaver.providers.openai.accumulator import Assembly, as_text
 from palaver.providers.openai.request import END, as_list
 from palaver.providers.openai.shapes import values_in
@@ -50,8 +57,6 @@ REFUSAL_BYTES_MAX = 1024 * 1024
 END_BYTES_MAX = 64 * 1024
 """What follows `[DONE]` is told so far, and then dropped."""
 
-SNIFFED_BYTES_MAX = 64 * 1024
-"""A body that has not said what it is until then is what its label says."""
 WORDS_MAX = 8
 _END = END.encode()
 _ENDS = frozenset({END, "[done]", "DONE", "[END]"})
@@ -76,28 +81,30 @@ class Forwarded:
 
     def __init__(
         self,
+        http: HttpClient,
         response: "httpx2.Response",
-        chunks: AsyncGenerator[bytes, None],
-        *,
-        passing: CallOptions,
-        origin: Callable[[], str],
-        patience: Patience,
+        request: CallRequest,
         asked: CallInfo,
-        now_ms: int,
+        patience: Patience,
+        *,
+        origin: Callable[[], str],
+        only_read: bool = False,
     ) -> None:
+        """`only_read`: the bytes go to no client, so that any type but JSON is a stream, and a body may have 8 MiB."""
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         self.status = response.status_code
-        streams = kind == "text/event-stream" or (passing.only_read and kind != JSON_TYPE)
+        streams = kind == "text/event-stream" or (only_read and kind != JSON_TYPE)
         self.streams = streams and response.is_success
         self.headers = passed_on(response.headers, asked.key)
         self.outcome = CallResult()
+        self._http = http
         self._response = response
-        self._chunks = chunks
-        self._passing = passing
+        self._chunks = http.chunks(response, asked, patience)
+        self._chat = request.chat and response.is_success
+        self._only_read = only_read
         self._patience = patience
         self._asked = asked
-        self._now_ms = now_ms
-        self._assembly = Assembly(passing.choices, origin)
+        self._assembly = Assembly(request.choices, cache(origin))
         self._begin = b""
         self._torn = 0
         self._words: list[str] = []
@@ -105,7 +112,7 @@ class Forwarded:
 
     async def begin(self) -> None:
         """Reads as much of a completion as it takes to know whether it is a stream. Raises `ProviderError`."""
-        if not self._passing.chat or not self._response.is_success:
+        if not self._chat:
             return
         async for chunk in self._chunks:
             self._begin += chunk
@@ -127,7 +134,7 @@ class Forwarded:
         """See `call.Call`."""
         if not self._response.is_success:
             parts = self._refusal()
-        elif self._passing.chat:
+        elif self._chat:
             parts = self._events() if self.streams else self._body()
         else:
             parts = self._unread()
@@ -165,15 +172,13 @@ class Forwarded:
         except ProviderError:
             body = b""  # the status alone says enough
         body = self._without_key(body)
-        told = told_in_body(self.status, body)
-        retry_ms = retry_after_ms(self._response.headers, self._now_ms)
-        self.outcome.error = failure_of(told, self._asked, retry_ms)
-        self.outcome.told = True
+        retry_ms = self._http.retry_ms(self._response)
+        self._fail(told_in_body(self.status, body), retry_ms)
         yield Chunk(body, last=True)
 
     async def _body(self) -> AsyncGenerator[Chunk, None]:
         """One completion; or several chunks of one, a line each."""
-        bytes_max = EVENT_BYTES_MAX if self._passing.only_read else BODY_BYTES_MAX
+        bytes_max = EVENT_BYTES_MAX if self._only_read else BODY_BYTES_MAX
         async with aclosing(self._read()) as chunks:
             body = await read(chunks, self._asked, bytes_max)
         values = self._values(body)
@@ -200,7 +205,7 @@ class Forwarded:
                         said = said or bool(told.pieces)
                         yield told
                     failed = self.outcome.error is not None
-                    if failed and self._passing.only_read:
+                    if failed and self._only_read:
                         return
                     finished = assembly.finished or failed
                     if said or finished or assembly.over:
@@ -245,7 +250,7 @@ class Forwarded:
         values, words, torn = values_in(data)
         self._torn += torn
         for said in words:
-            told = ErrorBody(status=0, message=said) if failed else told_in_words(said)
+            told = ErrorBody(message=said) if failed else told_in_words(said)
             if said in _ENDS:
                 self._assembly.over = True
             elif told is not None:
@@ -263,7 +268,7 @@ class Forwarded:
             chunk = as_object(value)
             told = told_by(chunk)
             if told is None and failed:
-                told = told_by({"error": value}) or ErrorBody(status=0)
+                told = told_by({"error": value}) or ErrorBody()
             if told is not None:
                 self._fail(told)
                 data = self._without_key(orjson.dumps(chunk))
@@ -272,10 +277,11 @@ class Forwarded:
                 yield from self._meaning(self._values(value.encode(errors="replace")))
             yield from self._assembly.take(chunk)
 
-    def _fail(self, told: ErrorBody) -> None:
+    def _fail(self, told: ErrorBody, retry_ms: int | None = None) -> None:
         """The server says that it failed. The first word of it counts."""
         if self.outcome.error is None:
-            self.outcome.error, self.outcome.told = failure_of(told, self._asked), True
+            self.outcome.error = failure_of(told, self._asked, retry_ms)
+            self.outcome.told = True
 
     def _without_key(self, said: bytes) -> bytes:
         return redacted(said, self._asked.key)
@@ -283,7 +289,7 @@ class Forwarded:
     def _settle(self) -> None:
         """Says what it came to, once nothing more comes."""
         outcome, assembly = self.outcome, self._assembly
-        if not self._passing.chat or not self._response.is_success:
+        if not self._chat:
             outcome.whole = outcome.error is None
             return
         assembly.settle(outcome)
@@ -306,8 +312,8 @@ class Forwarded:
         if assembly.unread:
             return bad_reply(asked, "sent an answer that could not be read")
         if self._words:
-            return failure_of(ErrorBody(status=0, message=" ".join(self._words)), asked)
-        if self._passing.only_read:
+            return failure_of(ErrorBody(message=" ".join(self._words)), asked)
+        if self._only_read:
             begun = not assembly.over and bool(self.outcome.envelope.get("choices"))
         else:
             begun = assembly.began or self.streams
