@@ -4,14 +4,14 @@ import os
 
 from pydantic import SecretStr
 
+from palaver.cli.options import settings_told
 from palaver.cli.output import HIDDEN, tell, tell_json, without_password
-from palaver.cli.settings import settings_told
 from palaver.settings import Settings, env_names, meanings
 
 
 def show(*, as_json: bool) -> None:
     """Shows the settings in effect."""
-    settings = settings_told({})
+    settings = settings_told()
     values = settings.model_dump(mode="json")
     meant = meanings()
     rows = [_row(settings, name, value, meant[name]) for name, value in values.items()]

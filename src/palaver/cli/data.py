@@ -1,13 +1,19 @@
 """`palaver verify`, `backup`, `restore` and `copy`: whole databases, checked; with a line of progress on a terminal."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from palaver.cli.options import DatabaseUrl, DataDir, Force, Json, settings_of
 from palaver.cli.output import Exit, tell, tell_json, without_password
-from palaver.cli.settings import settings_of
-from palaver.core import maintenance
-from palaver.settings import expanded, sqlite_url
+
+if TYPE_CHECKING:
+    from palaver.core import maintenance
+
+data = typer.Typer()
 
 NO_MARK = {
     "none": "No mark.json goes with it, so whether its newest part is missing cannot be told.",
@@ -16,39 +22,81 @@ NO_MARK = {
 ERASE = "\r\x1b[K"
 
 
-def verify(given: Mapping[str, object], database: str | None, *, as_json: bool) -> int:
-    """Looks for damage; the exit code."""
-    settings = settings_of(given)
+@data.command(epilog="Example: palaver verify backup.db --json")
+def verify(
+    *,
+    database: Annotated[
+        str | None, typer.Argument(help="A SQLite file or a URL.", show_default="your database")
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Read a database for damage, also while a server writes to it. Exits with 1 when there is some."""
+    from palaver.core import maintenance  # noqa: PLC0415  heavy
+
+    settings = settings_of(data_dir=data_dir)
     if database is not None:
         settings = settings.model_copy(update={"database_url": _url(database)})
     what = without_password(settings.url)
-    return _run(lambda told: maintenance.verify(settings, told), what, as_json=as_json, marked=True)
+    _run(lambda told: maintenance.verify(settings, told), what, as_json=as_json, marked=True)
 
 
-def backup(given: Mapping[str, object], file: Path, *, force: bool, as_json: bool) -> int:
-    """Writes a backup; the exit code."""
-    settings, file = settings_of(given), expanded(file)
-    return _run(
-        lambda told: maintenance.backup(settings.url, file, told, force=force),
-        str(file),
+@data.command(epilog="Example: palaver backup /backups/monday.db")
+def backup(
+    *,
+    file: Annotated[Path, typer.Argument(help="The file to write.")],
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Write all of a database into one portable SQLite file, also while a server writes to it."""
+    from palaver.core import maintenance  # noqa: PLC0415  heavy
+    from palaver.settings import expanded  # noqa: PLC0415  heavy
+
+    settings = settings_of(data_dir=data_dir, database_url=database_url)
+    place = expanded(file)
+    _run(
+        lambda told: maintenance.backup(settings.url, place, told, force=force),
+        str(place),
         as_json=as_json,
     )
 
 
-def restore(given: Mapping[str, object], file: Path, *, force: bool, as_json: bool) -> int:
-    """Restores a backup; the exit code."""
-    settings, file = settings_of(given), expanded(file)
-    return _run(
-        lambda told: maintenance.restore(settings, file, told, force=force),
+@data.command(epilog="Example: palaver restore /backups/monday.db --force")
+def restore(
+    *,
+    file: Annotated[Path, typer.Argument(help="A backup.")],
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Put a backup in the place of a database that no server uses. Clients begin anew."""
+    from palaver.core import maintenance  # noqa: PLC0415  heavy
+    from palaver.settings import expanded  # noqa: PLC0415  heavy
+
+    settings = settings_of(data_dir=data_dir, database_url=database_url)
+    _run(
+        lambda told: maintenance.restore(settings, expanded(file), told, force=force),
         without_password(settings.url),
         as_json=as_json,
     )
 
 
-def copy(source: str, target: str, *, force: bool, as_json: bool) -> int:
-    """Copies a database; the exit code."""
-    settings_of({})
-    return _run(
+@data.command(epilog="Example: palaver copy --from data/palaver.db --to postgresql://host/chat")
+def copy(
+    *,
+    source: Annotated[str, typer.Option("--from", help="A SQLite file or a URL.")],
+    target: Annotated[str, typer.Option("--to", help="A SQLite file or a URL.")],
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Copy a database that no server uses, between SQLite and PostgreSQL. Repeat it to go on."""
+    from palaver.core import maintenance  # noqa: PLC0415  heavy
+
+    settings_of()
+    _run(
         lambda told: maintenance.copy(_url(source), _url(target), told, force=force),
         without_password(target),
         as_json=as_json,
@@ -56,16 +104,19 @@ def copy(source: str, target: str, *, force: bool, as_json: bool) -> int:
 
 
 def _url(database: str) -> str:
+    from palaver.settings import expanded, sqlite_url  # noqa: PLC0415  heavy
+
     return database if "://" in database else sqlite_url(expanded(database))
 
 
 def _run(
-    work: Callable[[maintenance.Progress], maintenance.Verdict],
+    work: "Callable[[maintenance.Progress], maintenance.Verdict]",
     what: str,
     *,
     as_json: bool,
     marked: bool = False,
-) -> int:
+) -> None:
+    """Tells the verdict, and ends the command with its exit code."""
     shown = sys.stderr.isatty() and not as_json
 
     def told(doing: str, done: int, total: int) -> None:
@@ -92,4 +143,4 @@ def _run(
         tell(f"{what} {state}: {told_counts}.")
         if marked and verdict.mark in NO_MARK:
             tell(NO_MARK[verdict.mark])
-    return Exit.OK if good else Exit.FAILED
+    raise typer.Exit(Exit.OK if good else Exit.FAILED)

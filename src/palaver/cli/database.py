@@ -1,16 +1,29 @@
 """`palaver db …`: the schema of the database, and nothing of what is in it."""
 
 import asyncio
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
+import typer
+
+from palaver.cli.options import DatabaseUrl, DataDir, Json, settings_of
 from palaver.cli.output import Exit, tell, tell_json
-from palaver.cli.settings import settings_of
-from palaver.core import maintenance
+
+if TYPE_CHECKING:
+    from palaver.core import maintenance
+
+db = typer.Typer(
+    help="Look after the database's tables. Messages are not touched.", no_args_is_help=True
+)
 
 
-def upgrade(given: Mapping[str, object], *, as_json: bool) -> None:
-    """Brings the schema up to date."""
-    settings = settings_of(given)
+@db.command(epilog="Example: palaver db upgrade --database-url postgresql://host/chat")
+def upgrade(
+    *, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: Json = False
+) -> None:
+    """Bring the tables up to date, after a backup of a SQLite file. Repeating it is harmless."""
+    from palaver.core import maintenance  # noqa: PLC0415  heavy
+
+    settings = settings_of(data_dir=data_dir, database_url=database_url)
     steps: list[str] = []
 
     def progress(step: str) -> None:
@@ -25,9 +38,15 @@ def upgrade(given: Mapping[str, object], *, as_json: bool) -> None:
         tell(f"The database is at {schema.current}.")
 
 
-def current(given: Mapping[str, object], *, as_json: bool) -> None:
-    """Shows the revisions."""
-    schema = asyncio.run(maintenance.schema(settings_of(given)))
+@db.command()
+def current(
+    *, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: Json = False
+) -> None:
+    """Show which revision the tables have, and which one this version of Palaver needs."""
+    from palaver.core import maintenance  # noqa: PLC0415  heavy
+
+    settings = settings_of(data_dir=data_dir, database_url=database_url)
+    schema = asyncio.run(maintenance.schema(settings))
     if as_json:
         tell_json(_json(schema))
     elif schema.current is None:
@@ -38,9 +57,14 @@ def current(given: Mapping[str, object], *, as_json: bool) -> None:
         tell(f"{schema.current}; this Palaver needs {schema.head}. Run `palaver db upgrade`.")
 
 
-def check(given: Mapping[str, object], *, as_json: bool) -> int:
-    """Compares the tables with the declared ones; the exit code."""
-    settings = settings_of(given)
+@db.command()
+def check(
+    *, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: Json = False
+) -> None:
+    """Compare the tables with what this version of Palaver declares. Exits with 1 when they differ."""
+    from palaver.core import maintenance  # noqa: PLC0415  heavy
+
+    settings = settings_of(data_dir=data_dir, database_url=database_url)
     schema = asyncio.run(maintenance.schema(settings))
     found = asyncio.run(maintenance.differences(settings)) if schema.fits else ()
     good = schema.fits and not found
@@ -55,8 +79,8 @@ def check(given: Mapping[str, object], *, as_json: bool) -> int:
             tell(f"  {difference}")
     else:
         tell(f"The tables are as declared by {schema.head}.")
-    return Exit.OK if good else Exit.FAILED
+    raise typer.Exit(Exit.OK if good else Exit.FAILED)
 
 
-def _json(schema: maintenance.Schema) -> dict[str, object]:
+def _json(schema: "maintenance.Schema") -> dict[str, object]:
     return {"current": schema.current, "head": schema.head, "up_to_date": schema.fits}

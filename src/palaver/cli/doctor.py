@@ -16,8 +16,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
+from palaver.cli.options import settings_of
 from palaver.cli.output import Exit, tell, tell_json
-from palaver.cli.settings import settings_of
 from palaver.core import maintenance
 from palaver.errors import PalaverError
 from palaver.settings import Settings
@@ -48,7 +48,7 @@ class Check:
 
 def doctor(given: Mapping[str, object], *, integrity: bool, deep: bool, as_json: bool) -> int:
     """Runs all checks and shows them; the exit code."""
-    settings = settings_of(given)
+    settings = settings_of(**given)
     checks = asyncio.run(_all(settings, integrity=integrity, deep=deep))
     good = all(check.state != "fail" for check in checks)
     if as_json:

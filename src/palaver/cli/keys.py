@@ -2,26 +2,40 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from palaver.cli.options import DatabaseUrl, DataDir, Json, settings_of
 from palaver.cli.output import tell, tell_json
-from palaver.cli.settings import settings_of
-from palaver.settings import Settings
-from palaver.wire.server.control import asked
+
+if TYPE_CHECKING:
+    from palaver.settings import Settings
+
+keys = typer.Typer(help="Look after the keys of API clients.", no_args_is_help=True)
 
 
+@keys.command(epilog="Example: palaver key create --name laptop --scopes chat,read")
 def create(
-    given: Mapping[str, object],
     *,
-    name: str | None,
-    scopes: str,
-    handle: str | None,
-    as_json: bool,
+    name: Annotated[
+        str | None, typer.Option(help="What the key is called.", show_default="made up")
+    ] = None,
+    scopes: Annotated[
+        str, typer.Option(help="What it is good for; docs/cli.md lists them.")
+    ] = "all",
+    handle: Annotated[
+        str | None,
+        typer.Option("--as", help="Speak for this person.", show_default="a new one"),
+    ] = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    as_json: Json = False,
 ) -> None:
-    """Makes a key, and a database where there is none yet."""
+    """Make a key for a client of the API, and show it once. Also while the server runs."""
     words = [word.strip() for word in scopes.split(",") if word.strip()]
     request = {"do": "key.create", "name": name, "scopes": words, "as": handle}
-    made = asyncio.run(asked(settings_of(given), request))
+    made = asyncio.run(_asked(settings_of(data_dir=data_dir, database_url=database_url), request))
     if as_json:
         tell_json(made)
         return
@@ -30,34 +44,51 @@ def create(
     tell(_line(made["key"]))
 
 
-def show(given: Mapping[str, object], *, as_json: bool) -> None:
-    """Shows all keys, the oldest first."""
-    keys = asyncio.run(_all(settings_of(given)))
+@keys.command("list")
+def show(
+    *, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: Json = False
+) -> None:
+    """Show all keys: whose they are, what they are good for, when they were used. Never the keys themselves."""
+    found = asyncio.run(_all(settings_of(data_dir=data_dir, database_url=database_url)))
     if as_json:
-        tell_json({"keys": keys})
-    elif not keys:
+        tell_json({"keys": found})
+    elif not found:
         tell("There are no keys yet. `palaver key create` makes one.")
-    for key in () if as_json else keys:
+    for key in () if as_json else found:
         tell(_line(key))
 
 
-def revoke(given: Mapping[str, object], key: str, *, as_json: bool) -> None:
-    """Ends a key."""
-    ended = asyncio.run(asked(settings_of(given), {"do": "key.revoke", "key": key}))
+@keys.command(epilog="Example: palaver key revoke k_019a…")
+def revoke(
+    *,
+    key: Annotated[str, typer.Argument(help="Its id, as `palaver key list` shows it.")],
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    as_json: Json = False,
+) -> None:
+    """End a key for ever; within a second no server takes it any more."""
+    settings = settings_of(data_dir=data_dir, database_url=database_url)
+    ended = asyncio.run(_asked(settings, {"do": "key.revoke", "key": key}))
     if as_json:
         tell_json(ended)
     else:
         tell(_line(ended["key"]))
 
 
-async def _all(settings: Settings) -> list[dict[str, Any]]:
-    keys: list[dict[str, Any]] = []
+async def _asked(settings: "Settings", request: Mapping[str, Any]) -> dict[str, Any]:
+    from palaver.wire.server.control import asked  # noqa: PLC0415  heavy
+
+    return await asked(settings, request)
+
+
+async def _all(settings: "Settings") -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
     while True:
-        after = keys[-1]["id"] if keys else None
-        page = (await asked(settings, {"do": "key.list", "after": after}))["keys"]
+        after = found[-1]["id"] if found else None
+        page = (await _asked(settings, {"do": "key.list", "after": after}))["keys"]
         if not page:
-            return keys
-        keys += page
+            return found
+        found += page
 
 
 def _line(key: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""`palaver`: the command line. Here is what can be typed; what is done stands in the modules beside it.
+"""`palaver`: the command line. Its commands stand here and in the modules beside it.
 
 Nothing heavy is imported before a command needs it, so that help and completion answer at once. Errors are one line
 and an exit code; a traceback is shown only with `PALAVER_LOG_LEVEL=debug`.
@@ -7,12 +7,15 @@ and an exit code; a traceback is shown only with `PALAVER_LOG_LEVEL=debug`.
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import palaver as palaver_package
+from palaver.cli.data import data
+from palaver.cli.database import db
+from palaver.cli.keys import keys
+from palaver.cli.options import DatabaseUrl, DataDir, Json
 from palaver.cli.output import Exit, exit_of, tell, tell_error
 from palaver.errors import Code, PalaverError, Unavailable
 
@@ -29,27 +32,11 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help needs half the time
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-db = typer.Typer(
-    help="Look after the database's tables. Messages are not touched.", no_args_is_help=True
-)
 config = typer.Typer(help="Look at the settings.", no_args_is_help=True)
-key = typer.Typer(help="Look after the keys of API clients.", no_args_is_help=True)
+app.add_typer(data)
 app.add_typer(db, name="db")
-app.add_typer(key, name="key")
+app.add_typer(keys, name="key")
 app.add_typer(config, name="config")
-
-DataDir = Annotated[
-    Path | None,
-    typer.Option(help="Directory of the database, the journal and the lock.", show_default="data"),
-]
-DatabaseUrl = Annotated[
-    str | None,
-    typer.Option(
-        help="sqlite:///path, postgresql://… or postgres://…",
-        show_default="palaver.db in the data directory",
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Answer with one JSON object.")]
 
 
 def _number(least: int, most: int) -> Callable[[str | int], int]:
@@ -150,84 +137,6 @@ def serve(
     )
 
 
-@db.command("upgrade", epilog="Example: palaver db upgrade --database-url postgresql://host/chat")
-def db_upgrade(
-    *, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: Json = False
-) -> None:
-    """Bring the tables up to date, after a backup of a SQLite file. Repeating it is harmless."""
-    from palaver.cli import database  # noqa: PLC0415  each command loads what it needs
-
-    database.upgrade(_where(data_dir, database_url), as_json=as_json)
-
-
-@db.command("current")
-def db_current(
-    *, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: Json = False
-) -> None:
-    """Show which revision the tables have, and which one this version of Palaver needs."""
-    from palaver.cli import database  # noqa: PLC0415  each command loads what it needs
-
-    database.current(_where(data_dir, database_url), as_json=as_json)
-
-
-@db.command("check")
-def db_check(
-    *, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: Json = False
-) -> None:
-    """Compare the tables with what this version of Palaver declares. Exits with 1 when they differ."""
-    from palaver.cli import database  # noqa: PLC0415  each command loads what it needs
-
-    raise typer.Exit(database.check(_where(data_dir, database_url), as_json=as_json))
-
-
-@key.command("create", epilog="Example: palaver key create --name laptop --scopes chat,read")
-def key_create(
-    *,
-    name: Annotated[
-        str | None, typer.Option(help="What the key is called.", show_default="made up")
-    ] = None,
-    scopes: Annotated[
-        str, typer.Option(help="What it is good for; docs/cli.md lists them.")
-    ] = "all",
-    handle: Annotated[
-        str | None,
-        typer.Option("--as", help="Speak for this person.", show_default="a new one"),
-    ] = None,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    as_json: Json = False,
-) -> None:
-    """Make a key for a client of the API, and show it once. Also while the server runs."""
-    from palaver.cli import keys  # noqa: PLC0415  each command loads what it needs
-
-    given = _where(data_dir, database_url)
-    keys.create(given, name=name, scopes=scopes, handle=handle, as_json=as_json)
-
-
-@key.command("list")
-def key_list(
-    *, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: Json = False
-) -> None:
-    """Show all keys: whose they are, what they are good for, when they were used. Never the keys themselves."""
-    from palaver.cli import keys  # noqa: PLC0415  each command loads what it needs
-
-    keys.show(_where(data_dir, database_url), as_json=as_json)
-
-
-@key.command("revoke", epilog="Example: palaver key revoke k_019a…")
-def key_revoke(
-    *,
-    key: Annotated[str, typer.Argument(help="Its id, as `palaver key list` shows it.")],
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    as_json: Json = False,
-) -> None:
-    """End a key for ever; within a second no server takes it any more."""
-    from palaver.cli import keys  # noqa: PLC0415  each command loads what it needs
-
-    keys.revoke(_where(data_dir, database_url), key, as_json=as_json)
-
-
 @config.command("show", epilog="Example: palaver config show --json")
 def config_show(*, as_json: Json = False) -> None:
     """Show every setting: its value, where it comes from and what it means. Secrets stay hidden."""
@@ -253,76 +162,8 @@ def doctor(
     """Check everything a server needs, and say what to do about what is wrong. Exits with 1 then."""
     from palaver.cli import doctor as checkup  # noqa: PLC0415  each command loads what it needs
 
-    given = _where(data_dir, database_url)
+    given = {"data_dir": data_dir, "database_url": database_url}
     raise typer.Exit(checkup.doctor(given, integrity=integrity, deep=deep, as_json=as_json))
-
-
-Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
-
-
-@app.command(epilog="Example: palaver verify backup.db --json")
-def verify(
-    *,
-    database: Annotated[
-        str | None, typer.Argument(help="A SQLite file or a URL.", show_default="your database")
-    ] = None,
-    data_dir: DataDir = None,
-    as_json: Json = False,
-) -> None:
-    """Read a database for damage, also while a server writes to it. Exits with 1 when there is some."""
-    from palaver.cli import data  # noqa: PLC0415  each command loads what it needs
-
-    raise typer.Exit(data.verify(_where(data_dir, None), database, as_json=as_json))
-
-
-@app.command(epilog="Example: palaver backup /backups/monday.db")
-def backup(
-    *,
-    file: Annotated[Path, typer.Argument(help="The file to write.")],
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    force: Force = False,
-    as_json: Json = False,
-) -> None:
-    """Write all of a database into one portable SQLite file, also while a server writes to it."""
-    from palaver.cli import data  # noqa: PLC0415  each command loads what it needs
-
-    given = _where(data_dir, database_url)
-    raise typer.Exit(data.backup(given, file, force=force, as_json=as_json))
-
-
-@app.command(epilog="Example: palaver restore /backups/monday.db --force")
-def restore(
-    *,
-    file: Annotated[Path, typer.Argument(help="A backup.")],
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    force: Force = False,
-    as_json: Json = False,
-) -> None:
-    """Put a backup in the place of a database that no server uses. Clients begin anew."""
-    from palaver.cli import data  # noqa: PLC0415  each command loads what it needs
-
-    given = _where(data_dir, database_url)
-    raise typer.Exit(data.restore(given, file, force=force, as_json=as_json))
-
-
-@app.command(epilog="Example: palaver copy --from data/palaver.db --to postgresql://host/chat")
-def copy(
-    *,
-    source: Annotated[str, typer.Option("--from", help="A SQLite file or a URL.")],
-    target: Annotated[str, typer.Option("--to", help="A SQLite file or a URL.")],
-    force: Force = False,
-    as_json: Json = False,
-) -> None:
-    """Copy a database that no server uses, between SQLite and PostgreSQL. Repeat it to go on."""
-    from palaver.cli import data  # noqa: PLC0415  each command loads what it needs
-
-    raise typer.Exit(data.copy(source, target, force=force, as_json=as_json))
-
-
-def _where(data_dir: Path | None, database_url: str | None) -> dict[str, object]:
-    return {"data_dir": data_dir, "database_url": database_url}
 
 
 def run() -> None:

@@ -4,15 +4,15 @@ import gc
 import sys
 from collections.abc import Mapping
 
+from palaver.cli.options import settings_told
 from palaver.cli.output import tell, tell_json, without_password
-from palaver.cli.settings import settings_told
 
 
 def serve(given: Mapping[str, object], *, workers: int, open_page: bool, as_json: bool) -> None:
     """Serves until it is told to stop. Says where it is, and where its history is, once it is ready."""
     if workers == 1:  # the parent of several never settles
         gc.disable()  # until the server has settled: nearly all that is made now stays
-    settings = settings_told(given)
+    settings = settings_told(**given)
     from palaver.wire.server.server import serve as serve_until_stopped  # noqa: PLC0415  heavy
 
     def ready(url: str) -> None:

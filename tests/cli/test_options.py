@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from tests.support.command import palaver
 
-from palaver.cli.settings import settings_of
+from palaver.cli.options import settings_of
 from palaver.errors import Code, Refused
 
 
@@ -12,13 +12,13 @@ from palaver.errors import Code, Refused
 def test_what_is_typed_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PALAVER_PORT", "9000")
     monkeypatch.setenv("PALAVER_HOST", "::1")
-    settings = settings_of({"port": 9001, "host": None})
+    settings = settings_of(port=9001, host=None)
     assert (settings.port, settings.host) == (9001, "::1")
 
 
 def test_a_setting_that_does_not_exist_is_refused() -> None:
     with pytest.raises(Refused) as refused:
-        settings_of({"prot": 9001})
+        settings_of(prot=9001)
     assert refused.value.code is Code.SETTINGS_INVALID
 
 
