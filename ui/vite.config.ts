@@ -2,26 +2,49 @@
  * How the page is built, served while it is worked on, and tested.
  *
  * The output goes into the Python package and is not committed. Nothing is inlined: the server's
- * Content-Security-Policy allows fonts, styles and scripts from files only.
+ * Content-Security-Policy allows fonts, styles and scripts from files only. What opens before the chats
+ * (`device.html`) is built by itself, so that it shares no part with them and loads only what it needs.
  */
 import { svelte } from '@sveltejs/vite-plugin-svelte'
+import { build, type BuildEnvironmentOptions, type Plugin } from 'vite'
 import { defineConfig } from 'vitest/config'
 
 const server = process.env.PALAVER_SERVER ?? 'http://127.0.0.1:8000'
 
+const built = (page: string, manifest: string): BuildEnvironmentOptions => ({
+  assetsInlineLimit: 0,
+  manifest,
+  // Browsers that this page runs in preload by themselves.
+  modulePreload: { polyfill: false },
+  rolldownOptions: { input: [page] },
+  target: 'es2022',
+})
+
+/** Builds `device.html` beside the chats. */
+function door(): Plugin {
+  let outDir = ''
+  return {
+    name: 'door',
+    apply: 'build',
+    configResolved(config) {
+      outDir = config.build.outDir
+    },
+    async closeBundle() {
+      const beside = { outDir, emptyOutDir: false, copyPublicDir: false }
+      await build({
+        configFile: false,
+        plugins: [svelte()],
+        base: './',
+        build: { ...built('device.html', '.vite/door.json'), ...beside },
+      })
+    },
+  }
+}
+
 export default defineConfig({
-  plugins: [svelte()],
+  plugins: [svelte(), door()],
   base: './',
-  build: {
-    outDir: '../src/palaver/page',
-    emptyOutDir: true,
-    assetsInlineLimit: 0,
-    manifest: true,
-    // Browsers that this page runs in preload by themselves.
-    modulePreload: { polyfill: false },
-    rolldownOptions: { input: ['index.html', 'device.html'] },
-    target: 'es2022',
-  },
+  build: { outDir: '../src/palaver/page', emptyOutDir: true, ...built('index.html', '.vite/manifest.json') },
   server: {
     proxy: {
       '/api': server,

@@ -9,11 +9,13 @@
 import { mount } from 'svelte'
 import Device from './Device.svelte'
 import { Api } from '../lib/api'
+import { door } from '../lib/texts'
 
 const token = location.hash.slice(1)
 history.replaceState(null, '', location.pathname)
 
 const target = document.getElementById('app')
+document.title = door.title
 if (target) {
   target.replaceChildren()
   mount(Device, { target, props: { api: new Api(), token } })

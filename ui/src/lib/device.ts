@@ -1,5 +1,5 @@
 /** What the list of devices calls a browser: "Firefox on Android". */
-import { texts } from './texts'
+import { device } from './texts'
 
 const BROWSERS: [RegExp, string][] = [
   [/Edg(?:A|iOS)?\//, 'Edge'],
@@ -21,6 +21,6 @@ const SYSTEMS: [RegExp, string][] = [
 
 export function deviceName(agent: string): string {
   const named = (known: [RegExp, string][], other: string) => known.find(([sign]) => sign.test(agent))?.[1] ?? other
-  const { on, browser, system } = texts.device
+  const { on, browser, system } = device
   return on(named(BROWSERS, browser), named(SYSTEMS, system))
 }

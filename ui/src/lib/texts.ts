@@ -6,12 +6,42 @@
 
 const APP = 'Palaver'
 const UNDER_WAY = 'Try again'
+const TO_START = 'Go to the start'
+
+/** What a small page says that is no part of the chats; it loads no other words than these and those of failures. */
+export const door = {
+  again: UNDER_WAY,
+  toStart: TO_START,
+  title: 'Add this device · Palaver',
+  broken: 'This link is not whole. Please open it again.',
+  failed: 'This did not work',
+  looking: 'Looking at the link',
+  isBefore: 'This browser is ',
+  isAfter: ' already',
+  /** Names stand between these: who is added, and twice who this browser is. */
+  replace: [
+    'If it becomes ', ', it loses the chats of ', '. They stay on the server, but only a device that is ',
+    ' gets to them. If this is the only one, add another first.',
+  ],
+  replaceBy: 'Replace by',
+  stay: 'Stay',
+  adds: ' adds this device',
+  chatsBefore: 'The chats of ',
+  chatsAfter: ' will be here, and what is written here will be theirs.',
+  openThere: 'Open the link on the device that you want to add. It has not been used up.',
+  toChats: 'Go to your chats',
+  add: 'Add this device',
+  notNow: 'Not now',
+}
+
+/** What a browser is called. */
+export const device = { browser: 'Browser', system: 'another system', on: (browser: string, system: string) => `${browser} on ${system}` }
 
 export const texts = {
   app: APP,
   newChat: 'New chat',
   nothingHere: 'Nothing is at this address.',
-  toStart: 'Go to the start',
+  toStart: TO_START,
   skip: 'Skip to the chat',
   loading: 'Loading',
   again: UNDER_WAY,
@@ -319,29 +349,6 @@ export const texts = {
     renameOne: 'Rename',
   },
 
-  door: {
-    title: 'Add this device · Palaver',
-    broken: 'This link is not whole. Please open it again.',
-    failed: 'This did not work',
-    looking: 'Looking at the link',
-    isBefore: 'This browser is ',
-    isAfter: ' already',
-    /** Names stand at the odd places. */
-    replace: (by: string, me: string) => [
-      'If it becomes ', by, ', it loses the chats of ', me, '. They stay on the server, but only a device that is ', me,
-      ' gets to them. If this is the only one, add another first.',
-    ],
-    replaceBy: 'Replace by',
-    stay: 'Stay',
-    adds: ' adds this device',
-    chatsBefore: 'The chats of ',
-    chatsAfter: ' will be here, and what is written here will be theirs.',
-    openThere: 'Open the link on the device that you want to add. It has not been used up.',
-    toChats: 'Go to your chats',
-    add: 'Add this device',
-    notNow: 'Not now',
-  },
-
   times: {
     now: 'now',
     justNow: 'just now',
@@ -358,7 +365,6 @@ export const texts = {
     notCopiedName: 'Code could not be copied',
   },
 
-  device: { browser: 'Browser', system: 'another system', on: (browser: string, system: string) => `${browser} on ${system}` },
 }
 
 /** Why an answer ended without being whole. */
