@@ -4,10 +4,11 @@ import argparse
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.report import ROOT, tell
+from benchmarks.report import ROOT, tell, word_of
 
 NAMES = (
     "start",
@@ -31,13 +32,18 @@ def run(name: str, arguments: Sequence[str]) -> dict[str, Any] | None:
     return None if done.returncode else json.loads(done.stdout)
 
 
-def verdicts(reports: dict[str, dict[str, Any] | None]) -> tuple[int, list[str]]:
-    """How many goals are met, and the ones that are not."""
-    rows = [row for report in reports.values() if report for row in report["rows"]]
-    missed = [
-        f"{row['target']} {row['what']}: {row['goal']}" for row in rows if row["met"] is False
-    ]
-    return sum(row["met"] is True for row in rows), missed
+def verdicts(reports: dict[str, dict[str, Any] | None]) -> list[tuple[str, bool | None]]:
+    """Each goal as a line of the table, in the order of the targets, and whether it is met."""
+    rows = [row for report in reports.values() if report for row in report["rows"] if row["goals"]]
+    rows.sort(key=lambda row: int(row["target"][1:]))
+    return [(line_of(row, one), one["met"]) for row in rows for one in row["goals"]]
+
+
+def line_of(row: dict[str, Any], one: dict[str, Any]) -> str:
+    """One goal of a row, for people."""
+    reached = "-" if one["reached"] is None else one["reached"]
+    verdict = f"{word_of(one['met']):10} {row['target']:4} {row['what']:66}"
+    return f"{verdict} {reached:>8}  {one['goal']}"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -53,10 +59,12 @@ def main(arguments: Sequence[str]) -> int:
     flags = [flag for flag in ("--quick", "--tiny") if getattr(given, flag[2:])]
     reports = {name: run(name, flags) for name in given.only or NAMES}
     print(json.dumps(reports, indent=1, ensure_ascii=False))
-    met, missed = verdicts(reports)
-    tell(f"\n{met} goals met, {len(missed)} missed")
-    for one in missed:
-        tell(f"missed: {one}")
+    judged = verdicts(reports)
+    tell("")
+    for line, _ in judged:
+        tell(line)
+    words = Counter(word_of(met) for _, met in judged)
+    tell(", ".join(f"{count} goals {word}" for word, count in words.items()))
     failed = [name for name, report in reports.items() if report is None]
     if failed:
         tell(f"failed: {', '.join(failed)}")

@@ -78,6 +78,7 @@ class Guest:
 class Dataset:
     """What was made. `big` is the long room, `big_seq` its last seq; `quiet` are small rooms without an agent."""
 
+    settings: Settings
     messages: int
     big: RoomId
     big_key: int
@@ -127,6 +128,7 @@ async def make(settings: Settings, count: int) -> Dataset:
     )
     big = plans[0]
     return Dataset(
+        settings=settings,
         messages=count,
         big=big.public,
         big_key=big.key,

@@ -1,7 +1,7 @@
 """The floor under the live benchmarks: uvicorn with a queue for each client, and nothing else.
 
-It acknowledges what is sent without storing it, and copies it to everybody. `python -m benchmarks.floor` serves on a
-free port, prints the URL and runs until its input is closed.
+It acknowledges what is sent over a WebSocket without storing it, and copies it to everybody; a plain request gets an
+empty answer. `python -m benchmarks.floor` serves on a free port, prints the URL and runs until its input is closed.
 """
 
 import asyncio
@@ -21,8 +21,12 @@ class Floor:
         self._queues: set[asyncio.Queue[str]] = set()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """ASGI, WebSockets only."""
-        assert scope["type"] == "websocket"
+        """ASGI."""
+        if scope["type"] == "http":
+            headers = [(b"content-length", b"0")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body"})
+            return
         await receive()
         await send({"type": "websocket.accept"})
         queue: asyncio.Queue[str] = asyncio.Queue()
@@ -65,6 +69,7 @@ def main() -> None:
         ws_ping_interval=None,
         lifespan="off",
         log_level="error",
+        access_log=False,
     )
     server = uvicorn.Server(config)
 

@@ -5,25 +5,14 @@ and the usual way of saving a growing answer, an UPDATE of its whole text with e
 The tail is taken while a thread syncs the file all the time, which is once a second in the server.
 """
 
-import argparse
 import os
 import sqlite3
 import threading
 import time
 from pathlib import Path
 
-from benchmarks.report import Figure, Goal, Report, Row, percentile
-from benchmarks.rounds import (
-    Sample,
-    Side,
-    folder,
-    interleaved,
-    main,
-    of_key,
-    parser,
-    rounds_of,
-    sized,
-)
+from benchmarks.report import Goal, percentile
+from benchmarks.rounds import Bench, Sample, Side, blocking, folder, main, parser
 
 from palaver.clock import SystemClock
 from palaver.model import TurnId
@@ -31,6 +20,7 @@ from palaver.store.journal import Journal
 
 PIECE = " token"
 JOURNAL, PWRITE, UPDATE = "journal", "os.pwrite alone", "UPDATE the row with each piece"
+SYNCING, QUIET = "while a thread syncs without a pause", "not syncing"
 MICRO = 1_000_000
 
 
@@ -105,34 +95,30 @@ def through_update(path: Path, answers: int, pieces: int) -> Sample:
     return timed(took, whole)
 
 
-def while_syncing(path: Path, seconds: float) -> tuple[float, float]:
-    """The p99 of a piece, in milliseconds, without and with a thread that does nothing but sync."""
-    clock = SystemClock()
-    found: list[float] = []
-    for syncing in (False, True):
-        journal = Journal(path, clock.new_id())
-        turn = TurnId(f"t_{clock.new_id()}")
+def tail(path: Path, seconds: float, *, syncing: bool) -> Sample:
+    """The p99 of a piece, with a thread beside it that does nothing but sync, or with none."""
+    clock, took = SystemClock(), list[float]()
+    journal = Journal(path, clock.new_id())
+    turn = TurnId(f"t_{clock.new_id()}")
+    journal.piece(turn, PIECE)
+    stop = threading.Event()
+    descriptors = [os.open(one, os.O_RDWR) for one in path.glob("*.journal") if syncing]
+    thread = threading.Thread(target=_sync, args=(descriptors, stop))
+    thread.start()
+    start = time.perf_counter()
+    until = start + seconds
+    while start < until:
         journal.piece(turn, PIECE)
-        stop = threading.Event()
-        descriptors = [os.open(one, os.O_RDWR) for one in path.glob("*.journal") if syncing]
-        thread = threading.Thread(target=_sync, args=(descriptors, stop))
-        thread.start()
-        took: list[float] = []
-        until = time.perf_counter() + seconds
-        start = time.perf_counter()
-        while start < until:
-            journal.piece(turn, PIECE)
-            end = time.perf_counter()
-            took.append(end - start)
-            start = end
-        stop.set()
-        thread.join()
-        for descriptor in descriptors:
-            os.close(descriptor)
-        journal.ended(turn)
-        journal.close()
-        found.append(percentile(took, 99) * 1000)
-    return found[0], found[1]
+        end = time.perf_counter()
+        took.append(end - start)
+        start = end
+    stop.set()
+    thread.join()
+    for descriptor in descriptors:
+        os.close(descriptor)
+    journal.ended(turn)
+    journal.close()
+    return {"p99_ms": percentile(took, 99) * 1000}
 
 
 def _sync(descriptors: list[int], stop: threading.Event) -> None:
@@ -141,54 +127,41 @@ def _sync(descriptors: list[int], stop: threading.Event) -> None:
             os.fdatasync(descriptor)
 
 
-async def measure(options: argparse.Namespace) -> Report:
+async def measure(bench: Bench) -> None:
     """All of it."""
-    answers: int = sized(options, 50, 20, 3)
-    pieces: int = sized(options, 400, 400, 20)
-    rounds = rounds_of(options)
-    report = Report("journal", {"answers": answers, "pieces": pieces, "rounds": rounds})
+    answers, pieces = bench.sized((50, 400), (20, 400), (3, 20))
+    bench.report.parameters |= {"answers": answers, "pieces": pieces}
+    seconds: float = bench.sized(2.0, 1.0, 0.05)
     with folder() as path:
-
-        async def journal() -> Sample:
-            return through_journal(path / "journal", answers, pieces)
-
-        async def pwrite() -> Sample:
-            return through_pwrite(path / "plain", answers, pieces)
-
-        async def update() -> Sample:
-            return through_update(path / "update.db", answers, pieces)
-
-        sides: dict[str, Side] = {JOURNAL: journal, PWRITE: pwrite, UPDATE: update}
-        figures = await interleaved("journal", sides, rounds)
-        others = (PWRITE, UPDATE)
-        for what, key, goal in (
-            ("one piece", "piece_us", Goal(at_most=5)),
-            ("one piece, p99", "p99_us", None),
-            (f"one answer of {pieces} pieces, with its end", "answer_us", None),
-        ):
-            report.add(
-                Row(
-                    target="T11" if goal else "",
-                    what=what,
-                    unit="us",
-                    figure=figures[JOURNAL][key],
-                    baselines=of_key(figures, key, others),
-                    goal=goal,
-                )
-            )
-        seconds: float = sized(options, 2.0, 1.0, 0.05)
-        tails = [while_syncing(path / "syncing", seconds) for _ in range(rounds)]
-        report.add(
-            Row(
-                target="T11",
-                what="one piece, p99 while a thread syncs without a pause",
-                unit="ms",
-                figure=Figure(tuple(busy for _, busy in tails)),
-                baselines={"not syncing": Figure(tuple(idle for idle, _ in tails))},
-                goal=Goal(at_most=1),
-            )
-        )
-    return report
+        sides: dict[str, Side] = {
+            JOURNAL: blocking(through_journal, path / "journal", answers, pieces),
+            PWRITE: blocking(through_pwrite, path / "plain", answers, pieces),
+            UPDATE: blocking(through_update, path / "update.db", answers, pieces),
+        }
+        figures = await bench.compared("journal", sides)
+        sides = {
+            SYNCING: blocking(tail, path / "syncing", seconds, syncing=True),
+            QUIET: blocking(tail, path / "quiet", seconds, syncing=False),
+        }
+        tails = await bench.compared("while a thread syncs", sides)
+    beside = [PWRITE, UPDATE]
+    goal = Goal(at_most=4, against=PWRITE)
+    bench.add(
+        figures,
+        JOURNAL,
+        "piece_us",
+        "one piece",
+        "us",
+        target="T11",
+        beside=beside,
+        goals=[goal],
+    )
+    bench.add(figures, JOURNAL, "p99_us", "one piece, p99", "us", beside=beside)
+    what = f"one answer of {pieces} pieces, with its end"
+    bench.add(figures, JOURNAL, "answer_us", what, "us", beside=beside)
+    what = f"one piece, p99 {SYNCING}"
+    goal = Goal(at_most=1)
+    bench.add(tails, SYNCING, "p99_ms", what, "ms", target="T11", beside=[QUIET], goals=[goal])
 
 
 if __name__ == "__main__":

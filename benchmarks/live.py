@@ -4,12 +4,11 @@ The server is a process of its own; the clients share this one and cost little. 
 uvicorn with a queue for each client, which stores nothing.
 """
 
-import argparse
 import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,20 +16,8 @@ from pathlib import Path
 
 from benchmarks import raw
 from benchmarks.processes import KIB, cpu_seconds, resident_bytes
-from benchmarks.report import Figure, Goal, Report, Row, percentile, tell
-from benchmarks.rounds import (
-    Figures,
-    Sample,
-    Side,
-    folder,
-    interleaved,
-    main,
-    of_key,
-    of_latencies,
-    parser,
-    rounds_of,
-    sized,
-)
+from benchmarks.report import Figure, Goal, percentile, tell
+from benchmarks.rounds import Bench, Sample, Side, blocking, folder, main, of_latencies, parser
 from benchmarks.sockets import Socket
 from tests.support.postgres import running_postgres
 from tests.support.server import ServerProcess
@@ -40,11 +27,10 @@ from palaver.core.runtime import started
 from palaver.settings import settings_from
 
 CLIENTS = 64
-OFFERED = 5_000
 ACROSS = "postgresql, from another process"
 FLOOR = "uvicorn, queue a client, unstored"
 RAW = "raw sqlite3, no server"
-EVENT, ACK = b'{"t":"ev"', b'{"t":"ack"'
+EVENT, ACK, ERROR = b'{"t":"ev"', b'{"t":"ack"', b'{"t":"err"'
 TEXT = "Has anybody seen my umbrella? It was here. ".ljust(100, ".")
 ENVIRONMENT = {
     "PALAVER_FRAMES_PER_SECOND": "1000000",
@@ -56,7 +42,7 @@ AT_ONCE = 100
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A running server and what was prepared in it: a token and a room for each client. No agent answers."""
+    """A running server and what was prepared in it: a token and a room for each client."""
 
     name: str
     url: str
@@ -65,15 +51,17 @@ class Place:
     rooms: tuple[str, ...]
 
 
-async def prepared(data: Path, database_url: str | None, count: int) -> tuple[tuple[str, ...], ...]:
-    """Guests with a room each, in a database that nobody has open."""
+async def prepared(
+    data: Path, database_url: str | None, count: int, *, agent: bool = False
+) -> tuple[tuple[str, ...], ...]:
+    """Guests with a room each, in a database that nobody has open. `agent`: the assistant answers there."""
     settings = settings_from(data_dir=data, database_url=database_url, detect=False)
     tokens: list[str] = []
     rooms: list[str] = []
     async with started(settings) as core:
         for number in range(count):
             token, guest = await core.identity.new_guest(f"Guest {number}")
-            room = await core.rooms.create(guest, title=f"Room {number}", agent=False)
+            room = await core.rooms.create(guest, title=f"Room {number}", agent=agent)
             tokens.append(token)
             rooms.append(room.id)
     return tuple(tokens), tuple(rooms)
@@ -124,100 +112,82 @@ async def close_all(sockets: list[Socket]) -> None:
 
 
 class Sender:
-    """A client that sends, waits for the word `stored`, and sends again."""
+    """A client that sends, waits for an acknowledgement of one kind, and sends again."""
 
-    def __init__(self, socket: Socket, room: str, new_id: Callable[[], str]) -> None:
+    def __init__(self, socket: Socket, room: str, state: bytes) -> None:
         self._socket = socket
-        self._room = room
-        self._new_id = new_id
+        self._state = b'"state":"%s"' % state
+        self._frame = b'{"t":"send","id":7,"alone":true,"room":"%s","cid":"%%s","text":"%s"}' % (
+            room.encode(),
+            TEXT.encode(),
+        )
         self._waiting: asyncio.Future[None] | None = None
         socket.on_frame = self._take
 
-    async def run(self, until: float, every: float, taken: list[float]) -> None:
-        """Sends at most once in `every` seconds, until then."""
-        loop = asyncio.get_running_loop()
-        due = time.perf_counter() + every * SystemClock().chance()
-        while (now := time.perf_counter()) < until:
-            if due > now:
-                await asyncio.sleep(due - now)
-            start = max(due, now) if every else now
-            due += every
+    async def run(self, more: Callable[[int], bool], taken: list[float]) -> None:
+        """Sends as long as it may, by how many were sent."""
+        new_id, loop = SystemClock().new_id, asyncio.get_running_loop()
+        sent = 0
+        while more(sent):
+            start = time.perf_counter()
             self._waiting = loop.create_future()
-            self._socket.send(
-                b'{"t":"send","id":7,"alone":true,"room":"%s","cid":"%s","text":"%s"}'
-                % (self._room.encode(), self._new_id().encode(), TEXT.encode())
-            )
+            self._socket.send(self._frame % new_id().encode())
             await self._waiting
             taken.append(time.perf_counter() - start)
+            sent += 1
 
     def _take(self, frame: bytes) -> None:
-        assert self._waiting is not None, "nothing was sent yet"
-        if frame.startswith(ACK):
+        if self._waiting is None or self._waiting.done():
+            return
+        answered = frame.startswith(ACK) and b'"id":7' in frame
+        if answered and self._state in frame:
             self._waiting.set_result(None)
-        else:
+        elif answered or frame.startswith(ERROR):
             self._waiting.set_exception(AssertionError(frame))
 
 
-async def send_many(place: Place, seconds: float, offered: float) -> Sample:
-    """64 clients send, each into its room: as fast as they can, or so many a second in all."""
-    sockets = await clients_of(place, CLIENTS)
-    new_id = SystemClock().new_id
-    senders = [
-        Sender(socket, room, new_id) for socket, room in zip(sockets, place.rooms, strict=True)
-    ]
+async def sending(
+    sockets: list[Socket], rooms: Sequence[str], state: bytes, more: Callable[[int], bool]
+) -> Sample:
+    """Every client sends into its room until it may no more."""
     taken: list[float] = []
-    cpu, began = cpu_seconds(place.pid), time.perf_counter()
-    every = CLIENTS / offered if offered else 0.0
+    began = time.perf_counter()
     async with asyncio.TaskGroup() as tasks:
-        for sender in senders:
-            tasks.create_task(sender.run(began + seconds, every, taken))
-    sample = of_latencies(taken, time.perf_counter() - began)
-    spent = cpu_seconds(place.pid) - cpu
+        for socket, room in zip(sockets, rooms, strict=True):
+            tasks.create_task(Sender(socket, room, state).run(more, taken))
+    return of_latencies(taken, time.perf_counter() - began)
+
+
+async def send_many(place: Place, seconds: float) -> Sample:
+    """64 clients send as fast as they can, each into its room."""
+    sockets = await clients_of(place, CLIENTS)
+    cpu, began = cpu_seconds(place.pid), time.perf_counter()
+    until = began + seconds
+    sample = await sending(sockets, place.rooms, b"stored", lambda _: time.perf_counter() < until)
+    spent, wall = cpu_seconds(place.pid) - cpu, time.perf_counter() - began
     await close_all(sockets)
-    return sample | {"cpu_ms": spent * 1000 / len(taken) * 1000}
+    return sample | {"cpu_ms": spent * 1_000_000 / (sample["rate"] * wall)}
 
 
-async def acknowledged(
-    path: Path, places: list[Place], report: Report, options: argparse.Namespace
-) -> None:
-    """T7, at full speed and at an offered rate. `raw sqlite3` tells how fast the disk is just then."""
-    seconds: float = sized(options, 3.0, 1.5, 0.2)
+async def acknowledged(bench: Bench, path: Path, places: list[Place]) -> None:
+    """T7. `raw sqlite3` tells how fast the disk is just then."""
+    seconds: float = bench.sized(3.0, 1.5, 0.2)
     disk = raw.RawSqlite(path / "raw.db", CLIENTS)
-
-    async def hammer_raw() -> Sample:
-        return disk.hammer(CLIENTS, seconds, TEXT)
-
-    for offered in (0, OFFERED):
-        sides: dict[str, Side] = {
-            place.name: partial(send_many, place, seconds, offered) for place in places
-        }
-        sides[RAW] = hammer_raw
-        what = f"{CLIENTS} clients" + (f", {offered:,} a second offered" if offered else "")
-        figures = await interleaved(f"stored, {what}", sides, rounds_of(options))
-        for place in places:
-            if place.name != FLOOR:
-                _acknowledged(place.name, what, figures, report, offered=bool(offered))
+    sides: dict[str, Side] = {place.name: partial(send_many, place, seconds) for place in places}
+    sides[RAW] = blocking(disk.hammer, CLIENTS, seconds, TEXT)
+    figures = await bench.compared("stored", sides)
     disk.close()
-
-
-def _acknowledged(name: str, what: str, figures: Figures, report: Report, *, offered: bool) -> None:
-    tail = Goal(at_most=10 if name == "sqlite" else 20) if offered else None
-    for key, unit, goal in (
-        ("rate", "messages/s", None if offered else Goal(at_least=5_000)),
-        ("p50_ms", "ms p50", None),
-        ("p99_ms", "ms p99", tail),
-        ("cpu_ms", "ms of server CPU per 1,000", None),
-    ):
-        report.add(
-            Row(
-                target="T7" if goal else "",
-                what=f"{name}: send to stored, {what}",
-                unit=unit,
-                figure=figures[name][key],
-                baselines=of_key(figures, key, [FLOOR] if key == "cpu_ms" else [FLOOR, RAW]),
-                goal=goal,
-            )
-        )
+    goals = {
+        "sqlite": [Goal(at_least=2, against=RAW), Goal(at_least=0.3, against=FLOOR)],
+        "postgresql": [Goal(at_least=0.8, against="sqlite")],
+    }
+    for name, rate in goals.items():
+        what = f"{name}: send to stored, {CLIENTS} clients"
+        beside = [FLOOR, RAW]
+        bench.add(figures, name, "rate", what, "messages/s", target="T7", beside=beside, goals=rate)
+        bench.add(figures, name, "p50_ms", what, "ms p50", beside=beside)
+        bench.add(figures, name, "p99_ms", what, "ms p99", beside=beside)
+        bench.add(figures, name, "cpu_ms", what, "ms of server CPU per 1,000", beside=[FLOOR])
 
 
 # T8, T9
@@ -289,38 +259,24 @@ async def fan_out(
     }
 
 
-async def delivered(
-    places: list[Place], second: Place, report: Report, options: argparse.Namespace
-) -> None:
+async def delivered(bench: Bench, places: list[Place], second: Place) -> None:
     """T8 and T9: in each of the places, and from `second` to the second of them, whose database it shares."""
-    readers: int = sized(options, 1_000, 300, 10)
-    messages: int = sized(options, 200, 100, 5)
+    readers = bench.sized(1_000, 300, 10)
+    messages = bench.sized(200, 100, 5)
     sides: dict[str, Side] = {
         place.name: partial(fan_out, place, readers, messages) for place in places
     }
     sides[second.name] = partial(fan_out, places[1], readers, messages, said_at=second)
-    figures = await interleaved(f"{readers:,} readers of one room", sides, rounds_of(options))
-    for name in sides:
-        if name == FLOOR:
-            continue
-        across = name == second.name
-        for target, key, unit, goal in (
-            ("", "p50_ms", "ms p50", None),
-            ("T8", "p99_ms", "ms p99", Goal(at_most=50 if across else 30)),
-            ("T9", "per_cpu_second", "events per CPU second", Goal(at_least=100_000)),
-            ("", "rate", "events/s", None),
-        ):
-            sent = "sent to seen by the last of" if unit.startswith("ms") else "delivered to"
-            report.add(
-                Row(
-                    target=target,
-                    what=f"{name}: {sent} {readers:,}",
-                    unit=unit,
-                    figure=figures[name][key],
-                    baselines=of_key(figures, key, [FLOOR]),
-                    goal=goal,
-                )
-            )
+    figures = await bench.compared(f"{readers:,} readers of one room", sides)
+    for name in [side for side in sides if side != FLOOR]:
+        seen = f"{name}: sent to seen by the last of {readers:,}"
+        soon = [Goal(at_most=3 if name == second.name else 2, against=FLOOR)]
+        bench.add(figures, name, "p50_ms", seen, "ms p50", target="T8", goals=soon)
+        bench.add(figures, name, "p99_ms", seen, "ms p99", beside=[FLOOR])
+        what, cheap = f"{name}: delivered to {readers:,}", [Goal(at_least=5, against=FLOOR)]
+        unit = "events per CPU second"
+        bench.add(figures, name, "per_cpu_second", what, unit, target="T9", goals=cheap)
+        bench.add(figures, name, "rate", what, "events/s", beside=[FLOOR])
 
 
 # T10
@@ -336,10 +292,10 @@ async def idle(place: Place, count: int) -> float:
     return (after - before) / count / KIB
 
 
-async def measure(options: argparse.Namespace) -> Report:
+async def measure(bench: Bench) -> None:
     """All of it."""
-    idle_count: int = sized(options, 10_000, 2_000, 20)
-    report = Report("live", {"clients": CLIENTS, "idle": idle_count, "rounds": rounds_of(options)})
+    idle_count = bench.sized(10_000, 2_000, 20)
+    bench.report.parameters |= {"clients": CLIENTS, "idle": idle_count}
     with folder() as path, floor() as plain, running_postgres() as postgres:
         urls = {"sqlite": None, "postgresql": postgres.url(postgres.create_database())}
         places: list[Place] = []
@@ -351,17 +307,19 @@ async def measure(options: argparse.Namespace) -> Report:
                 servers.append(server)
                 await server.start()
                 places.append(Place(name, server.url, server.pid, tokens, rooms))
-            await acknowledged(path, [*places, plain], report, options)
+            await acknowledged(bench, path, [*places, plain])
             server = ServerProcess(
                 path / "other", database_url=urls["postgresql"], environment=ENVIRONMENT
             )
             servers.append(server)
             await server.start()
             other = replace(places[1], name=ACROSS, url=server.url, pid=server.pid)
-            await delivered([*places, plain], other, report, options)
+            await delivered(bench, [*places, plain], other)
             await servers[0].restart()  # what was in use before does not hide what a socket takes
             fresh = replace(places[0], url=servers[0].url, pid=servers[0].pid)
-            figure = {one.name: Figure((await idle(one, idle_count),)) for one in (fresh, plain)}
+            taken = {
+                one.name: {"kib": Figure((await idle(one, idle_count),))} for one in (fresh, plain)
+            }
         except BaseException:
             for server in servers:
                 tell(server.tail())
@@ -370,18 +328,8 @@ async def measure(options: argparse.Namespace) -> Report:
             for server in servers:
                 if server.alive:
                     await server.kill()
-    report.add(
-        Row(
-            target="T10",
-            what=f"memory for each of {idle_count:,} idle sockets",
-            unit="KiB",
-            figure=figure["sqlite"],
-            baselines={FLOOR: figure[FLOOR]},
-            goal=Goal(at_most=30),
-            note="one round: memory that was once taken stays with a process",
-        )
-    )
-    return report
+    what, goals = f"memory for each of {idle_count:,} idle sockets", [Goal(at_most=24)]
+    bench.add(taken, "sqlite", "kib", what, "KiB", target="T10", beside=[FLOOR], goals=goals)
 
 
 if __name__ == "__main__":

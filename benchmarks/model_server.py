@@ -22,36 +22,40 @@ WHOLE = (
     b'[{"index":0,"message":{"role":"assistant","content":"Hello there."},"finish_reason":"stop"}],'
     b'"usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}}'
 )
-PORT_ANY = 0
 THINKING_SECONDS = 0.01
 
 
-def framed(data: bytes) -> bytes:
-    """One chunk of a body."""
-    return b"%x\r\n%s\r\n" % (len(data), data)
-
-
-def chunk(number: int) -> bytes:
-    """One event of a stream."""
-    return event(CHUNK % (f'{{"content":" word{number}"}}', "null"))
-
-
 def event(data: str) -> bytes:
-    """The same, of any data."""
-    return framed(f"data: {data}\n\n".encode())
+    """An event of a stream, as a chunk of its body."""
+    framed = f"data: {data}\n\n".encode()
+    return b"%x\r\n%s\r\n" % (len(framed), framed)
+
+
+def piece(text: str) -> bytes:
+    """A piece of an answer."""
+    return event(CHUNK % (f'{{"content":"{text}"}}', "null"))
+
+
+END = event(CHUNK % ("{}", '"stop"')) + event("[DONE]") + b"0\r\n\r\n"
+
+
+def whole(body: bytes) -> bytes:
+    """A response that is no stream."""
+    length = b"content-length: %d\r\n\r\n" % len(body)
+    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n" + length + body
 
 
 async def stream(writer: asyncio.StreamWriter, count: int, pause: float) -> None:
     """An answer of so many chunks."""
     loop = asyncio.get_running_loop()
-    writer.write(HEAD + chunk(0))
+    writer.write(HEAD + piece(" word0"))
     due = loop.time()
     for number in range(1, count):
         due += pause
         await asyncio.sleep(max(0.0, due - loop.time()))
-        writer.write(chunk(number))
+        writer.write(piece(f" word{number}"))
         await writer.drain()
-    writer.write(event(CHUNK % ("{}", '"stop"')) + event("[DONE]") + b"0\r\n\r\n")
+    writer.write(END)
 
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -68,10 +72,7 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
                 pause = asked.get("seed", 0) / 1_000_000
                 await stream(writer, asked.get("max_tokens", 1), pause)
             else:
-                body = WHOLE if asked else MODELS
-                length = b"content-length: %d\r\n\r\n" % len(body)
-                writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n" + length)
-                writer.write(body)
+                writer.write(whole(WHOLE if asked else MODELS))
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
             return
@@ -79,7 +80,7 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 async def main() -> None:
     """Serves until it is killed."""
-    server = await asyncio.start_server(serve, "127.0.0.1", PORT_ANY, backlog=1024)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=1024)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await server.serve_forever()
 

@@ -1,14 +1,15 @@
-"""The OpenAI-compatible door beside the model server called directly, and beside LiteLLM: T13.
+"""The OpenAI-compatible door beside a bare relay and beside LiteLLM: T13.
 
 A model server in a process of its own answers at once, or a chunk every so often. What Palaver adds, storing
-everything, is the difference to the model server called directly in the same round. LiteLLM's proxy is measured where
-`--litellm` names its executable (of an environment of its own: it is no dependency of ours).
+everything, is the difference to the model server called directly in the same round. Beside it stands what a bare relay
+of the same bytes adds (`benchmarks.relay`), which parses and stores nothing; and LiteLLM's proxy, where `--litellm`
+names its executable (of an environment of its own: it is no dependency of ours).
 """
 
-import argparse
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -20,22 +21,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from benchmarks.processes import KIB, cpu_seconds, resident_bytes
-from benchmarks.report import ROOT, Figure, Goal, Report, Row, percentile
-from benchmarks.rounds import (
-    Figures,
-    Sample,
-    Side,
-    folder,
-    interleaved,
-    main,
-    of_key,
-    parser,
-    rounds_of,
-    sized,
-)
+from benchmarks.report import ROOT, Goal, percentile
+from benchmarks.rounds import Bench, Figures, Sample, Side, folder, main, parser
 from tests.support.server import ServerProcess
 
 DIRECT, PALAVER, LITELLM = "model server directly", "palaver", "litellm"
+RELAY = "bare asyncio relay"
 PAUSE_US = 500
 START_SECONDS_MAX = 90
 SETTINGS = {
@@ -183,9 +174,9 @@ async def _streams(place: Place, count: int) -> float:
 
 
 @asynccontextmanager
-async def model_server() -> AsyncGenerator[Place]:
-    """The model server."""
-    command = [sys.executable, "-m", "benchmarks.model_server"]
+async def program(*arguments: str) -> AsyncGenerator[Place]:
+    """A module that serves and prints its URL."""
+    command = [sys.executable, "-m", *arguments]
     process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, cwd=ROOT)
     assert process.stdout is not None
     try:
@@ -230,78 +221,60 @@ async def _answers(place: Place) -> bool:
 
 
 def _free_port() -> int:
-    import socket  # noqa: PLC0415  only here
-
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
 
 
-async def measure(options: argparse.Namespace) -> Report:
+async def measure(bench: Bench) -> None:
     """T13."""
-    sizes = sized(
-        options, Sizes(500, 4_000, 200, 100), Sizes(200, 2_000, 200, 30), Sizes(5, 50, 4, 2)
-    )
-    report = Report("proxy", {"streams": sizes.streams, "rounds": rounds_of(options)})
+    sizes = bench.sized(Sizes(500, 4_000, 200, 100), Sizes(200, 2_000, 200, 30), Sizes(5, 50, 4, 2))
+    bench.report.parameters["streams"] = sizes.streams
     async with AsyncExitStack() as stack:
         path = stack.enter_context(folder())
-        model = await stack.enter_async_context(model_server())
+        model = await stack.enter_async_context(program("benchmarks.model_server"))
+        relay = await stack.enter_async_context(program("benchmarks.relay", model.url))
         environment = {"OPENAI_BASE_URL": f"{model.url}/v1", "PALAVER_LOG_LEVEL": "warning"}
         server = ServerProcess(path / "data", environment=environment)
         await server.start()
         stack.push_async_callback(server.kill)
-        places = {DIRECT: model, PALAVER: Place(server.url, server.pid)}
-        if options.litellm:
-            places[LITELLM] = await stack.enter_async_context(litellm(options.litellm, path, model))
+        places = {DIRECT: model, RELAY: relay, PALAVER: Place(server.url, server.pid)}
+        if bench.options.litellm:
+            proxy = litellm(bench.options.litellm, path, model)
+            places[LITELLM] = await stack.enter_async_context(proxy)
+        else:
+            bench.report.lacks("LiteLLM: --litellm was not given")
         sides: dict[str, Side] = {
             name: partial(asked, place, sizes) for name, place in places.items()
         }
-        figures = await interleaved("proxy", sides, rounds_of(options))
-    _told(report, figures, sizes)
-    return report
+        figures = await bench.compared("proxy", sides)
+    tell_of(bench, figures, sizes)
 
 
-def _told(report: Report, figures: Figures, sizes: Sizes) -> None:
-    others = [name for name in figures if name != PALAVER]
-    for key, what, most in (
-        ("first_p50_ms", "of a model that thinks for 10 ms, p50", 1.0),
-        ("first_p99_ms", "of a model that thinks for 10 ms, p99", 3.0),
-        ("at_once_p50_ms", "of one that answers at once, p50", None),
+def tell_of(bench: Bench, figures: Figures, sizes: Sizes) -> None:
+    """The rows."""
+    beside = [name for name in figures if name not in {PALAVER, DIRECT}]
+    cheaper = Goal(at_most=0.1, against=LITELLM)
+    added: Figures = {
+        name: {key: figure.minus(figures[DIRECT][key]) for key, figure in taken.items()}
+        for name, taken in figures.items()
+    }
+    for key, model, goals in (
+        ("first_p50_ms", "thinks for 10 ms, p50", [Goal(at_most=3, against=RELAY), cheaper]),
+        ("first_p99_ms", "thinks for 10 ms, p99", []),
+        ("at_once_p50_ms", "answers at once, p50", []),
     ):
-        ours, direct = figures[PALAVER][key].values, figures[DIRECT][key].values
-        added = Figure(tuple(a - b for a, b in zip(ours, direct, strict=True)))
-        beside: dict[str, Figure] = {}
-        if LITELLM in figures:
-            theirs = figures[LITELLM][key].values
-            beside = {LITELLM: Figure(tuple(a - b for a, b in zip(theirs, direct, strict=True)))}
-        report.add(
-            Row(
-                target="" if most is None else "T13",
-                what=f"added to the time to the first token {what}",
-                unit="ms",
-                figure=added,
-                baselines=beside,
-                goal=None if most is None else Goal(at_most=most),
-            )
-        )
-    against = Goal(at_most=0.1, against=LITELLM) if LITELLM in figures else None
-    for key, what, unit, goal in (
-        ("cpu_ms", "CPU for 1,000 chunks", "ms", against),
-        ("rate", "whole answers, 16 clients", "/s", None),
-        ("call_ms", "CPU for one of them", "ms", None),
-        ("streams_s", f"{sizes.streams} streams of 30 chunks a second: seconds behind", "s", None),
-        ("rss_mib", "memory afterwards", "MiB", None),
+        what = f"added to the time to the first token of a model that {model}"
+        bench.add(added, PALAVER, key, what, "ms", target="T13", beside=beside, goals=goals)
+    for key, what, unit, goals in (
+        ("cpu_ms", "CPU for 1,000 chunks", "ms", [cheaper]),
+        ("rate", "whole answers, 16 clients", "/s", []),
+        ("call_ms", "CPU for one of them", "ms", []),
+        ("streams_s", f"{sizes.streams} streams of 30 chunks a second: seconds behind", "s", []),
+        ("rss_mib", "memory afterwards", "MiB", []),
     ):
-        report.add(
-            Row(
-                target="T13" if goal else "",
-                what=what,
-                unit=unit,
-                figure=figures[PALAVER][key],
-                baselines=of_key(figures, key, others),
-                goal=goal,
-            )
-        )
+        others = [DIRECT, *beside]
+        bench.add(figures, PALAVER, key, what, unit, target="T13", beside=others, goals=goals)
 
 
 if __name__ == "__main__":

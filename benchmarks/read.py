@@ -1,14 +1,15 @@
 """How fast history is read from a long one: T5 (pages of a room, whatever the depth), T6 (room list), T4 (over HTTP).
 
-T5 and T6 ask the store, beside the driver alone doing the plain keyset query into dicts and, on SQLite, an async ORM
-paging by OFFSET. T4 (in `benchmarks.calls`) asks a real server over HTTP, beside one with a short history.
-`--messages` sets the size; a tenth of them lie in one room, and there are a tenth as many rooms.
+T5 and T6 ask the store: T5 beside the driver alone doing the plain keyset query into dicts and, on SQLite, an async ORM
+paging by OFFSET; T6 beside a database with a tenth of the rooms, and PostgreSQL beside SQLite. T4 (`benchmarks.calls`)
+asks a real server over HTTP. `--messages` sets the size; a tenth of them lie in one room, and there are a tenth as many
+rooms.
 """
 
-import argparse
 import sqlite3
-import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -16,143 +17,54 @@ from typing import Any
 
 from benchmarks import calls, dataset, note_c
 from benchmarks.dataset import Dataset, Guest
-from benchmarks.report import Figure, Goal, Report, Row
-from benchmarks.rounds import (
-    Figures,
-    Sample,
-    Side,
-    folder,
-    interleaved,
-    main,
-    of_key,
-    of_latencies,
-    parser,
-    rounds_of,
-    sized,
-)
+from benchmarks.report import Goal
+from benchmarks.rounds import Bench, Side, folder, main, parser, repeat
 from tests.support.postgres import running_postgres
 
 from palaver.clock import SystemClock
-from palaver.settings import Settings, settings_from
+from palaver.settings import settings_from
 from palaver.store.read import messages, rooms
 from palaver.store.store import Store
 
 STORE = "store.read"
 PAGE = 50
 LISTED = 20
+ALMOST_EMPTY = 2_000
+DRIVERS = {"sqlite": ("raw sqlite3", 2.0), "postgresql": ("raw asyncpg", 2.5)}
+"""Of each engine: the driver alone, and what a page may take of its time."""
 COLUMNS = "seq, id, author_key, role, status, text, created_ms, cid, reply_to_seq, deleted_ms, meta"
 KEYSET = f"SELECT {COLUMNS} FROM messages WHERE room_key = {{}} AND seq < {{}} ORDER BY seq DESC LIMIT 50"
 NAMES = COLUMNS.split(", ")
 
 Call = Callable[[], Awaitable[object]]
-Raw = Callable[[int], Call]
 
 
-async def repeat(count: int, call: Call) -> Sample:
-    """Latency of one call after the other."""
-    taken: list[float] = []
-    began = time.perf_counter()
-    for _ in range(count):
-        start = time.perf_counter()
-        await call()
-        taken.append(time.perf_counter() - start)
-    return of_latencies(taken, time.perf_counter() - began)
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A database engine with three histories: the long one, one with a tenth of it, and next to none."""
+
+    name: str
+    driver: str
+    page_at_most: float
+    long: Dataset
+    tenth: Dataset
+    short: Dataset
 
 
-def depths(made: Dataset) -> dict[str, int]:
-    """Where a page ends, in the long room."""
-    last = made.big_seq + 1
-    return {"last 50": last, "page 1,000": max(52, last - 1_000 * PAGE), "first 50": 52}
+async def filled(name: str, path: Path, urls: Sequence[str | None], count: int) -> Engine:
+    """The histories, each in a database of its own."""
+    made: list[Dataset] = []
+    for url, size in zip(urls, (count, count // 10, min(ALMOST_EMPTY, count)), strict=True):
+        data = path / f"{name}-{len(made)}"
+        settings = settings_from(data_dir=data, database_url=url, detect=False)
+        made.append(await dataset.make(settings, size))
+    return Engine(name, *DRIVERS[name], *made)
 
 
-class Reading:
-    """One engine with a long history, opened."""
-
-    def __init__(
-        self, name: str, store: Store, made: Dataset, report: Report, options: argparse.Namespace
-    ) -> None:
-        self.name = name
-        self.made = made
-        self.report = report
-        self.rounds = rounds_of(options)
-        self.count: int = sized(options, 300, 100, 10)
-        self._store = store
-
-    async def pages(self, raw_name: str, raw: Raw, more: dict[str, Call]) -> None:
-        """T5. `raw` gives the plain query at a depth; `more` other designs by the name of the depth."""
-        last: Figures = {}
-        for where, before in depths(self.made).items():
-            sides = {STORE: self._page(before), raw_name: raw(before)}
-            if where in more:
-                sides[note_c.NAME] = more[where]
-            figures = await self._measure(f"{self.name}, {where}", sides)
-            last = last or figures
-            what = f"{self.name}: {where} of a room of {self.made.big_seq - 1:,}"
-            beside = [name for name in sides if name != STORE]
-            goal = Goal(at_most=2, against=raw_name)
-            self._add(
-                what, "p50_ms", figures, of_key(figures, "p50_ms", beside), target="T5", goal=goal
-            )
-            self._add(what, "p99_ms", figures, of_key(figures, "p99_ms", beside))
-            if figures is not last:
-                flat = {"last 50": last[STORE]["p50_ms"]}
-                self._add(
-                    what,
-                    "p50_ms",
-                    figures,
-                    flat,
-                    target="T5",
-                    goal=Goal(at_most=1.25, against="last 50"),
-                )
-
-    async def lists(self) -> None:
-        """T6, for who is in every room and for who is in a few."""
-        for who, guest in (("all", self.made.owner), ("20", self.made.few)):
-            sides = {STORE: self._list(guest)}
-            figures = await self._measure(f"{self.name}, room list", sides)
-            what = f"{self.name}: 20 newest of {who} of {self.made.rooms:,} rooms"
-            self._add(what, "p50_ms", figures, {})
-            self._add(what, "p99_ms", figures, {}, target="T6", goal=Goal(at_most=5))
-
-    def _page(self, before: int) -> Call:
-        async def page() -> object:
-            return await self._store.read(messages.page, self.made.big, before=before, limit=PAGE)
-
-        return page
-
-    def _list(self, guest: Guest) -> Call:
-        async def listing() -> object:
-            return await self._store.read(rooms.listing, guest.actor.id, limit=LISTED)
-
-        return listing
-
-    async def _measure(self, what: str, calls: dict[str, Call]) -> Figures:
-        sides: dict[str, Side] = {}
-        for name, call in calls.items():
-            await repeat(5, call)
-            sides[name] = partial(repeat, self.count, call)
-        return await interleaved(what, sides, self.rounds)
-
-    def _add(
-        self,
-        what: str,
-        key: str,
-        figures: Figures,
-        baselines: dict[str, Figure],
-        *,
-        target: str = "",
-        goal: Goal | None = None,
-    ) -> None:
-        self.report.add(
-            Row(
-                target=target,
-                what=what,
-                unit=f"ms {key.removesuffix('_ms')}",
-                figure=figures[STORE][key],
-                baselines=baselines,
-                goal=goal,
-            )
-        )
+async def opened(made: Dataset, stack: AsyncExitStack) -> Store:
+    """The store of a history."""
+    store = Store.opened(made.settings, SystemClock(), committed=lambda _: None)
+    return await stack.enter_async_context(store)
 
 
 def as_dicts(rows: Sequence[Any]) -> list[dict[str, Any]]:
@@ -160,80 +72,129 @@ def as_dicts(rows: Sequence[Any]) -> list[dict[str, Any]]:
     return [dict(zip(NAMES, row, strict=True)) for row in rows]
 
 
-async def sqlite(path: Path, report: Report, options: argparse.Namespace) -> None:
-    """On SQLite."""
-    settings = settings_from(data_dir=path / "sqlite", detect=False)
-    made = await dataset.make(settings, options.messages)
-    connection = sqlite3.connect(dataset.path_of(settings))
-    design = await note_c.NoteC.opened(path / "note_c.db") if note_c.available() else None
-    more: dict[str, Call] = {}
-    if design is None:
-        report.lacks(note_c.MISSING)
-    else:
-        await design.fill(made.big_seq - 1, dataset.TEXT)
-        for where, before in depths(made).items():
-            more[where] = partial(design.newest, PAGE, made.big_seq + 1 - before)
+async def raw_pages(made: Dataset, stack: AsyncExitStack) -> Callable[[int], Call]:
+    """The plain query at a depth, by the driver alone."""
+    connection: Any
+    if "postgres" in made.settings.url:
+        asyncpg: Any = import_module("asyncpg")  # it brings no types
+        connection = await asyncpg.connect(made.settings.url)
+        stack.push_async_callback(connection.close)
+        statement = KEYSET.format("$1", "$2")
 
-    def raw(before: int) -> Call:
-        async def query() -> object:
-            statement = KEYSET.format("?", "?")
+        async def query(before: int) -> object:
+            return as_dicts(await connection.fetch(statement, made.big_key, before))
+    else:
+        connection = sqlite3.connect(dataset.path_of(made.settings))
+        stack.callback(connection.close)
+        statement = KEYSET.format("?", "?")
+
+        async def query(before: int) -> object:
             return as_dicts(connection.execute(statement, (made.big_key, before)).fetchall())
 
-        return query
-
-    async with opened(settings) as store:
-        reading = Reading("sqlite", store, made, report, options)
-        await reading.pages("raw sqlite3", raw, more)
-        await reading.lists()
-    connection.close()
-    if design is not None:
-        await design.close()
-    await calls.measure("sqlite", settings, made, report, options)
+    return lambda before: partial(query, before)
 
 
-async def postgres(
-    path: Path, url: str, small_url: str, report: Report, options: argparse.Namespace
-) -> None:
-    """On PostgreSQL."""
-    settings = settings_from(data_dir=path / "postgresql", database_url=url, detect=False)
-    made = await dataset.make(settings, options.messages)
-    asyncpg: Any = import_module("asyncpg")  # it brings no types
-    connection = await asyncpg.connect(url)
-
-    def raw(before: int) -> Call:
-        async def query() -> object:
-            statement = KEYSET.format("$1", "$2")
-            return as_dicts(await connection.fetch(statement, made.big_key, before))
-
-        return query
-
-    async with opened(settings) as store:
-        reading = Reading("postgresql", store, made, report, options)
-        await reading.pages("raw asyncpg", raw, {})
-        await reading.lists()
-    await connection.close()
-    await calls.measure("postgresql", settings, made, report, options, small_url=small_url)
+async def design_pages(
+    bench: Bench, path: Path, made: Dataset, stack: AsyncExitStack
+) -> Callable[[int], Call] | None:
+    """The same page of the async ORM, where it can run."""
+    if not note_c.available():
+        bench.report.lacks(note_c.MISSING)
+        return None
+    design = await note_c.NoteC.opened(path / "note_c.db")
+    stack.push_async_callback(design.close)
+    await design.fill(made.big_seq - 1, dataset.TEXT)
+    return lambda before: partial(design.newest, PAGE, made.big_seq + 1 - before)
 
 
-def opened(settings: Settings) -> Any:
-    """The store of these settings."""
-    return Store.opened(settings, SystemClock(), committed=lambda _: None)
+async def pages(bench: Bench, path: Path, engine: Engine) -> None:
+    """T5: every depth and every side in one run."""
+    made, last = engine.long, engine.long.big_seq + 1
+    depths = {"last 50": last, "page 1,000": max(52, last - 1_000 * PAGE), "first 50": 52}
+    async with AsyncExitStack() as stack:
+        store = await opened(made, stack)
+
+        def page(before: int) -> Call:
+            return lambda: store.read(messages.page, made.big, before=before, limit=PAGE)
+
+        by_name = {STORE: page, engine.driver: await raw_pages(made, stack)}
+        if engine.name == "sqlite" and (design := await design_pages(bench, path, made, stack)):
+            by_name[note_c.NAME] = design
+        asked = {
+            f"{name}, {where}": call(before)
+            for where, before in depths.items()
+            for name, call in by_name.items()
+        }
+        sides = await warmed(asked, bench.sized(300, 100, 10))
+        figures = await bench.compared(f"{engine.name}, pages", sides)
+    for where in depths:
+        what = f"{engine.name}: {where} of a room of {made.big_seq - 1:,}"
+        side, beside = (
+            f"{STORE}, {where}",
+            [f"{name}, {where}" for name in by_name if name != STORE],
+        )
+        goals = [Goal(at_most=engine.page_at_most, against=f"{engine.driver}, {where}")]
+        if where != "last 50":
+            goals.append(Goal(at_most=1.25, against=f"{STORE}, last 50"))
+        bench.add(figures, side, "p50_ms", what, "ms p50", target="T5", beside=beside, goals=goals)
+        bench.add(figures, side, "p99_ms", what, "ms p99", beside=beside)
 
 
-async def measure(options: argparse.Namespace) -> Report:
+async def lists(bench: Bench, engines: Sequence[Engine]) -> None:
+    """T6, for who is in every room and for who is in a few: every engine and both sizes in one run."""
+    async with AsyncExitStack() as stack:
+        stores = {
+            f"{engine.name}, {made.rooms:,} rooms": (await opened(made, stack), made)
+            for engine in engines
+            for made in (engine.long, engine.tenth)
+        }
+
+        def listing(store: Store, guest: Guest) -> Call:
+            return lambda: store.read(rooms.listing, guest.actor.id, limit=LISTED)
+
+        for who in ("all", "20"):
+            asked = {
+                name: listing(store, made.owner if who == "all" else made.few)
+                for name, (store, made) in stores.items()
+            }
+            sides = await warmed(asked, bench.sized(300, 100, 10))
+            figures = await bench.compared(f"room list of {who}", sides)
+            for engine in engines:
+                many, fewer = (
+                    f"{engine.name}, {made.rooms:,} rooms" for made in (engine.long, engine.tenth)
+                )
+                goals = [Goal(at_most=1.5, against=fewer)]
+                if engine.name != "sqlite":
+                    goals.append(Goal(at_most=3, against=f"sqlite, {engine.long.rooms:,} rooms"))
+                what = f"{engine.name}: 20 newest of {who} of {engine.long.rooms:,} rooms"
+                bench.add(figures, many, "p50_ms", what, "ms p50", target="T6", goals=goals)
+                bench.add(figures, many, "p99_ms", what, "ms p99", beside=[fewer])
+
+
+async def warmed(asked: dict[str, Call], count: int) -> dict[str, Side]:
+    """A side for each call, which was asked a few times."""
+    for call in asked.values():
+        await repeat(5, call)
+    return {name: partial(repeat, count, call) for name, call in asked.items()}
+
+
+async def measure(bench: Bench) -> None:
     """All of it."""
-    if options.messages is None:
-        options.messages = sized(options, 1_000_000, 100_000, 2_000)
-    parameters = {"messages": options.messages, "rounds": rounds_of(options)}
-    report = Report("read", parameters)
-    with folder() as path:
-        if options.engine in {"both", "sqlite"}:
-            await sqlite(path, report, options)
-        if options.engine in {"both", "postgresql"}:
-            with running_postgres() as server:
-                urls = [server.url(server.create_database()) for _ in range(2)]
-                await postgres(path, urls[0], urls[1], report, options)
-    return report
+    count: int = bench.options.messages or bench.sized(1_000_000, 100_000, 2_000)
+    bench.report.parameters["messages"] = count
+    with folder() as path, ExitStack() as stack:
+        engines: list[Engine] = []
+        if bench.options.engine in {"both", "sqlite"}:
+            engines.append(await filled("sqlite", path, [None] * 3, count))
+        if bench.options.engine in {"both", "postgresql"}:
+            server = stack.enter_context(running_postgres())
+            urls = [server.url(server.create_database()) for _ in range(3)]
+            engines.append(await filled("postgresql", path, urls, count))
+        for engine in engines:
+            await pages(bench, path, engine)
+        await lists(bench, engines)
+        for engine in engines:
+            await calls.measure(bench, engine.name, engine.long, engine.short)
 
 
 if __name__ == "__main__":

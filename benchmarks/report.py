@@ -49,7 +49,12 @@ class Figure:
     def over(self, other: "Figure") -> "Figure":
         """The ratios, round by round."""
         pairs = zip(self.values, other.values, strict=True)
-        return Figure(tuple(mine / theirs if theirs else float("inf") for mine, theirs in pairs))
+        return Figure(tuple(mine / theirs for mine, theirs in pairs))
+
+    def minus(self, other: "Figure") -> "Figure":
+        """The differences, round by round."""
+        pairs = zip(self.values, other.values, strict=True)
+        return Figure(tuple(mine - theirs for mine, theirs in pairs))
 
     def plain(self) -> Json:
         """For JSON."""
@@ -85,7 +90,7 @@ class Goal:
         return f"{sign} {bound:g}" + (f" x {self.against}" if self.against else "")
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One figure beside its baselines. `target`: its number in the list of targets, "" for orientation."""
 
@@ -94,7 +99,7 @@ class Row:
     unit: str
     figure: Figure
     baselines: Mapping[str, Figure] = field(default_factory=dict[str, Figure])
-    goal: Goal | None = None
+    goals: tuple[Goal, ...] = ()
     note: str = ""
 
     @property
@@ -102,15 +107,25 @@ class Row:
         """The figure over each baseline."""
         return {name: self.figure.over(other) for name, other in self.baselines.items()}
 
+    def reached(self, goal: Goal) -> float | None:
+        """The figure or ratio that a goal asks for; None where its baseline is missing."""
+        if goal.against is None:
+            return self.figure.median
+        ratio = self.ratios.get(goal.against)
+        return None if ratio is None else ratio.median
+
     @property
-    def met(self) -> bool | None:
-        """Whether the goal is reached; None where there is none, or its baseline is missing."""
-        if self.goal is None:
-            return None
-        if self.goal.against is None:
-            return self.goal.met(self.figure.median)
-        ratio = self.ratios.get(self.goal.against)
-        return None if ratio is None else self.goal.met(ratio.median)
+    def verdicts(self) -> list[Json]:
+        """Each goal with what was reached; `met` is None where its baseline is missing."""
+        found = [(goal, self.reached(goal)) for goal in self.goals]
+        return [
+            {
+                "goal": str(goal),
+                "reached": None if reached is None else rounded(reached),
+                "met": None if reached is None else goal.met(reached),
+            }
+            for goal, reached in found
+        ]
 
     def plain(self) -> Json:
         """For JSON."""
@@ -121,10 +136,15 @@ class Row:
             "figure": self.figure.plain(),
             "baselines": {name: other.plain() for name, other in self.baselines.items()},
             "ratios": {name: ratio.plain() for name, ratio in self.ratios.items()},
-            "goal": None if self.goal is None else str(self.goal),
-            "met": self.met,
+            "goals": self.verdicts,
             "note": self.note,
         }
+
+    def __str__(self) -> str:
+        parts = [f"{self.target or '-':4} {self.what:58} {self.figure!s:>26} {self.unit}"]
+        parts += [f"{ratio.median:.2f} x {name}" for name, ratio in self.ratios.items()]
+        parts += [f"goal {one['goal']}: {word_of(one['met'])}" for one in self.verdicts]
+        return " | ".join(parts)
 
 
 @dataclass(slots=True)
@@ -135,10 +155,6 @@ class Report:
     parameters: Json
     rows: list[Row] = field(default_factory=list[Row])
     missing: list[str] = field(default_factory=list[str])
-
-    def add(self, row: Row) -> None:
-        """Takes a row."""
-        self.rows.append(row)
 
     def lacks(self, why: str) -> None:
         """Something could not be measured here."""
@@ -162,20 +178,15 @@ def hand_over(report: Report) -> None:
     """Prints the table and the JSON."""
     tell(f"\n{report.benchmark}")
     for row in report.rows:
-        tell(line_of(row))
+        tell(str(row))
     for why in report.missing:
         tell(f"not measured: {why}")
     print(json.dumps(report.plain(), indent=1, ensure_ascii=False))
 
 
-def line_of(row: Row) -> str:
-    """A row for people."""
-    verdict = {True: "met", False: "MISSED", None: ""}[row.met]
-    parts = [f"{row.target or '-':4} {row.what:58} {row.figure!s:>26} {row.unit}"]
-    parts += [f"{ratio.median:.2f} x {name}" for name, ratio in row.ratios.items()]
-    if row.goal is not None:
-        parts.append(f"goal {row.goal}: {verdict}")
-    return " | ".join(parts)
+def word_of(met: bool | None) -> str:  # noqa: FBT001  a verdict
+    """A verdict for people."""
+    return {True: "met", False: "MISSED", None: "not judged"}[met]
 
 
 def tell(line: str) -> None:

@@ -7,12 +7,12 @@ back at once, each with the last seq that it knows; beside it, as many plain con
 nothing. Every side pays for this process's clients, too.
 """
 
-import argparse
 import asyncio
 import json
 import time
+from collections.abc import Awaitable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,20 +20,10 @@ from typing import Any
 from benchmarks import dataset
 from benchmarks.live import FLOOR, Place, clients_of, close_all, floor
 from benchmarks.processes import cpu_seconds
-from benchmarks.report import Goal, Report, Row
-from benchmarks.rounds import (
-    Sample,
-    Side,
-    folder,
-    interleaved,
-    main,
-    of_key,
-    parser,
-    rounds_of,
-    sized,
-)
+from benchmarks.report import Goal
+from benchmarks.rounds import Bench, Sample, Side, folder, main, parser
 from benchmarks.sockets import Socket
-from benchmarks.streams import Upstream, chunk, upstream
+from benchmarks.streams import Upstream, ask, environment_of, piece, upstream
 from benchmarks.web import HttpClient
 from tests.support.server import ServerProcess
 
@@ -68,15 +58,12 @@ async def answering(place: Place, model: Upstream) -> tuple[list[Socket], list[S
     sockets = await clients_of(place, len(place.rooms))
     everyone = [Seen(room) for room in place.rooms]
     for number, (socket, seen) in enumerate(zip(sockets, everyone, strict=True)):
-        await socket.subscribe(seen.room)
-        socket.on_frame = seen.take
-        frame = '{"t":"send","id":7,"room":"%s","cid":"%s","text":"Tell me something."}'
-        socket.send((frame % (seen.room, f"{number}-{time.perf_counter_ns()}")).encode())
+        await ask(socket, seen.room, number, seen.take)
     await model.gathered(len(everyone))
     streams, model.waiting = model.waiting, []
     for number in range(PIECES):
         for stream in streams:
-            stream.write(chunk(f'{{"content":" w{number:03d}"}}', "null"))
+            stream.write(piece(f" w{number:03d}"))
         await asyncio.sleep(0)
     for seen in everyone:
         await seen.enough.wait()
@@ -85,71 +72,60 @@ async def answering(place: Place, model: Upstream) -> tuple[list[Socket], list[S
 
 async def recovered(server: ServerProcess, place: Place, model: Upstream) -> Sample:
     """Kills the server in the middle of all answers, starts it, and reads them."""
-    sockets, everyone = await answering(place, model)
+    sockets, everyone = await answering(replace(place, url=server.url), model)
     await server.kill()
     for socket in sockets:
         await socket.lost()
-    began = time.perf_counter()
-    server.launch()
-    await server.ready()
-    ready = time.perf_counter()
-    client = await HttpClient.connected(server.url, place.tokens[0])
-    for seen in everyone:
-        page = await client.request("GET", f"/api/rooms/{seen.room}/messages?limit=1")
-        answer = page["messages"][-1]
+    sample, answers = await restarted(server, place)
+    for seen, answer in zip(everyone, answers, strict=True):
         assert answer["status"] == "interrupted", answer
         assert answer["text"].startswith(seen.text), (answer["text"], seen.text)
-    done = time.perf_counter()
-    await client.close()
-    return {"ready_s": ready - began, "read_s": done - began}
+    return sample
 
 
 async def clean(server: ServerProcess, place: Place) -> Sample:
     """Stops the server in peace, starts it, and reads as many messages."""
     await server.term()
+    sample, _ = await restarted(server, place)
+    return sample
+
+
+async def restarted(server: ServerProcess, place: Place) -> tuple[Sample, list[dict[str, Any]]]:
+    """Starts the server, and reads the newest message of each room."""
     began = time.perf_counter()
     server.launch()
     await server.ready()
     ready = time.perf_counter()
     client = await HttpClient.connected(server.url, place.tokens[0])
-    for room in place.rooms:
-        await client.request("GET", f"/api/rooms/{room}/messages?limit=1")
+    newest = [
+        (await client.request("GET", f"/api/rooms/{room}/messages?limit=1"))["messages"][-1]
+        for room in place.rooms
+    ]
     done = time.perf_counter()
     await client.close()
-    return {"ready_s": ready - began, "read_s": done - began}
+    return {"ready_s": ready - began, "read_s": done - began}, newest
 
 
 async def storm(server: ServerProcess, place: Place, count: int) -> Sample:
     """Readers of one room lose their server, miss a message, and all come back."""
     token, room = place.tokens[0], place.rooms[0]
-    sockets = await clients_of(place_of(server, place), count, room)
+    sockets = await clients_of(replace(place, url=server.url), count, room)
     await server.kill()
     for socket in sockets:
         await socket.lost()
     await server.start()
     epoch, seq = await said(server, token, room)
     last = {"epoch": epoch, "rooms": {room: seq - 1}}
-    cpu, began = cpu_seconds(server.pid), time.perf_counter()
     places = asyncio.Semaphore(AT_ONCE)
-    back: list[Socket] = []
 
-    async def come_back() -> None:
+    async def come_back() -> Socket:
         async with places:
             socket = await Socket.connected(server.url)
-            back.append(socket)
             answer = await socket.resume(token, last)
             assert (answer["mode"], answer["seq"]) == ("resume", seq), answer
+            return socket
 
-    async with asyncio.TaskGroup() as tasks:
-        for _ in range(count):
-            tasks.create_task(come_back())
-    wall = time.perf_counter() - began
-    sample = {
-        "wall_s": wall,
-        "cpu_ms": (cpu_seconds(server.pid) - cpu) / count * 1000,
-    }
-    await close_all(back)
-    return sample
+    return await timed(server.pid, count, asyncio.gather(*(come_back() for _ in range(count))))
 
 
 async def said(server: ServerProcess, token: str, room: str) -> tuple[str, int]:
@@ -164,20 +140,17 @@ async def said(server: ServerProcess, token: str, room: str) -> tuple[str, int]:
 
 async def plain(place: Place, count: int) -> Sample:
     """As many connections to a server that does nothing else."""
-    cpu, began = cpu_seconds(place.pid), time.perf_counter()
-    sockets = await clients_of(place, count, place.rooms[0])
+    return await timed(place.pid, count, clients_of(place, count, place.rooms[0]))
+
+
+async def timed(pid: int, count: int, coming: Awaitable[list[Socket]]) -> Sample:
+    """What it takes until so many sockets are there, which are dropped again."""
+    cpu, began = cpu_seconds(pid), time.perf_counter()
+    sockets = await coming
     wall = time.perf_counter() - began
-    sample = {
-        "wall_s": wall,
-        "cpu_ms": (cpu_seconds(place.pid) - cpu) / count * 1000,
-    }
+    spent = cpu_seconds(pid) - cpu
     await close_all(sockets)
-    return sample
-
-
-def place_of(server: ServerProcess, place: Place) -> Place:
-    """The same place, where the server is now."""
-    return Place(place.name, server.url, server.pid, place.tokens, place.rooms)
+    return {"wall_s": wall, "cpu_ms": spent / count * 1000}
 
 
 async def prepared(path: Path, messages: int, answers: int) -> Place:
@@ -192,79 +165,39 @@ async def prepared(path: Path, messages: int, answers: int) -> Place:
     return Place("server", "", 0, (made.owner.token,), (made.quiet[0], *rooms))
 
 
-async def measure(options: argparse.Namespace) -> Report:
+async def measure(bench: Bench) -> None:
     """T12, and the storm."""
-    messages: int = sized(options, 1_000_000, 100_000, 2_000)
-    answers: int = sized(options, 500, 100, 4)
-    readers: int = sized(options, 5_000, 1_000, 20)
-    rounds = rounds_of(options)
-    report = Report(
-        "restart",
-        {"messages": messages, "answers": answers, "readers": readers, "rounds": rounds},
-    )
+    messages = bench.sized(1_000_000, 100_000, 2_000)
+    answers, readers = bench.sized((500, 5_000), (100, 1_000), (4, 20))
+    bench.report.parameters |= {"messages": messages, "answers": answers, "readers": readers}
     allow_files(readers)
     async with AsyncExitStack() as stack:
         path = stack.enter_context(folder())
         model = await stack.enter_async_context(upstream())
         known = await prepared(path, messages, answers)
-        environment: dict[str, str] = {
-            "OPENAI_BASE_URL": f"{model.url}/v1",
-            "PALAVER_MODEL": "scripted",
-            "PALAVER_LOG_LEVEL": "error",
-        }
+        asking = replace(known, rooms=known.rooms[1:])
+        environment = environment_of(model) | {"PALAVER_LOG_LEVEL": "error"}
         server = ServerProcess(path / "data", environment=environment)
         await server.start()
         stack.push_async_callback(server.kill)
-
-        async def kill() -> Sample:
-            asking = Place("", server.url, server.pid, known.tokens, known.rooms[1:])
-            return await recovered(server, asking, model)
-
-        sides: dict[str, Side] = {RECOVERED: kill, CLEAN: partial(clean, server, known)}
-        figures = await interleaved(f"{answers} answers", sides, rounds)
-        _recovery(report, figures, messages, answers)
-        beside = stack.enter_context(floor())
-        storms: dict[str, Side] = {
-            STORM: partial(storm, server, known, readers),
-            FLOOR: partial(plain, beside, readers),
+        sides: dict[str, Side] = {
+            RECOVERED: partial(recovered, server, asking, model),
+            CLEAN: partial(clean, server, asking),
         }
-        figures = await interleaved(f"{readers} readers", storms, rounds)
-        _storm(report, figures, readers)
-    return report
-
-
-def _recovery(report: Report, figures: Any, messages: int, answers: int) -> None:
-    what = f"{messages:,} messages, {answers} answers"
-    for target, key, until, goal in (
-        ("", "ready_s", "ready", None),
-        ("T12", "read_s", "every text was read", Goal(at_most=5)),
-    ):
-        report.add(
-            Row(
-                target=target,
-                what=f"{what}: start to {until}",
-                unit="s",
-                figure=figures[RECOVERED][key],
-                baselines=of_key(figures, key, [CLEAN]),
-                goal=goal,
-            )
-        )
-
-
-def _storm(report: Report, figures: Any, readers: int) -> None:
-    for key, unit in (
-        ("wall_s", "s until the last one is back"),
-        ("cpu_ms", "ms of server CPU for each"),
-    ):
-        report.add(
-            Row(
-                target="",
-                what=f"{readers:,} readers come back at once",
-                unit=unit,
-                figure=figures[STORM][key],
-                baselines=of_key(figures, key, [FLOOR]),
-            )
-        )
+        figures = await bench.compared(f"{answers} answers", sides)
+        sides = {
+            STORM: partial(storm, server, known, readers),
+            FLOOR: partial(plain, stack.enter_context(floor()), readers),
+        }
+        storms = await bench.compared(f"{readers} readers", sides)
+    what = f"{messages:,} messages, {answers} answers: start to"
+    goals = [Goal(at_most=1.5, against=CLEAN)]
+    bench.add(figures, RECOVERED, "ready_s", f"{what} ready", "s", beside=[CLEAN])
+    what = f"{what} every text was read"
+    bench.add(figures, RECOVERED, "read_s", what, "s", target="T12", goals=goals)
+    what = f"{readers:,} readers come back at once"
+    bench.add(storms, STORM, "wall_s", what, "s until the last one is back", beside=[FLOOR])
+    bench.add(storms, STORM, "cpu_ms", what, "ms of server CPU for each", beside=[FLOOR])
 
 
 if __name__ == "__main__":

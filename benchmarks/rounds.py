@@ -8,12 +8,14 @@ import asyncio
 import gc
 import sys
 import tempfile
+import time
 from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks.report import Figure, Report, hand_over, percentile, tell
+from benchmarks.report import Figure, Goal, Report, Row, hand_over, percentile, tell
 
 Sample = dict[str, float]
 Side = Callable[[], Awaitable[Sample]]
@@ -22,6 +24,59 @@ T = TypeVar("T")
 
 ROUNDS = 5
 ROUNDS_QUICK = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A benchmark under way: its options, and the report that it fills."""
+
+    options: argparse.Namespace
+    report: Report
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds."""
+        if self.options.rounds is not None:
+            return int(self.options.rounds)
+        return self.sized(ROUNDS, ROUNDS_QUICK, 1)
+
+    def sized(self, full: T, quick: T, tiny: T) -> T:
+        """One of three sizes, by the options."""
+        return tiny if self.options.tiny else quick if self.options.quick else full
+
+    async def compared(self, what: str, sides: Mapping[str, Side]) -> Figures:
+        """The figures of each side, measured in turns."""
+        return await interleaved(what, sides, self.rounds)
+
+    def add(
+        self,
+        figures: Figures,
+        side: str,
+        key: str,
+        what: str,
+        unit: str,
+        *,
+        target: str = "",
+        beside: Iterable[str] = (),
+        goals: Iterable[Goal] = (),
+    ) -> None:
+        """Adds a row: one quantity of a side, beside the same of others and of the baselines of its goals.
+
+        A baseline that was not above zero in every round is left out: no ratio to it means anything.
+        """
+        judged = tuple(goals)
+        against = [goal.against for goal in judged if goal.against is not None]
+        names = dict.fromkeys([*beside, *against])
+        found = {name: figures[name][key] for name in names if name in figures}
+        row = Row(
+            target=target if judged else "",
+            what=what,
+            unit=unit,
+            figure=figures[side][key],
+            baselines={name: one for name, one in found.items() if min(one.values) > 0},
+            goals=judged,
+        )
+        self.report.rows.append(row)
 
 
 async def interleaved(what: str, sides: Mapping[str, Side], rounds: int) -> Figures:
@@ -39,9 +94,13 @@ async def interleaved(what: str, sides: Mapping[str, Side], rounds: int) -> Figu
     }
 
 
-def of_key(figures: Figures, key: str, names: Iterable[str]) -> dict[str, Figure]:
-    """One quantity of several sides."""
-    return {name: figures[name][key] for name in names}
+def blocking(measure: Callable[..., Sample], *given: object, **named: object) -> Side:
+    """A side that measures without the event loop, which stands meanwhile."""
+
+    async def side() -> Sample:
+        return measure(*given, **named)
+
+    return side
 
 
 def of_latencies(seconds: list[float], wall: float) -> Sample:
@@ -53,25 +112,25 @@ def of_latencies(seconds: list[float], wall: float) -> Sample:
     }
 
 
+async def repeat(count: int, call: Callable[[], Awaitable[object]]) -> Sample:
+    """Rate and latency of one call after the other."""
+    taken: list[float] = []
+    began = time.perf_counter()
+    for _ in range(count):
+        start = time.perf_counter()
+        await call()
+        taken.append(time.perf_counter() - start)
+    return of_latencies(taken, time.perf_counter() - began)
+
+
 def parser(name: str, about: str) -> argparse.ArgumentParser:
     """The options that all benchmarks share."""
     options = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=about)
+    options.set_defaults(benchmark=name)
     options.add_argument("--rounds", type=int, default=None, help="default 5, with --quick 3")
     options.add_argument("--quick", action="store_true", help="small sizes, for a first look")
     options.add_argument("--tiny", action="store_true", help="smallest sizes: does it run at all?")
     return options
-
-
-def rounds_of(options: argparse.Namespace) -> int:
-    """How many rounds."""
-    if options.rounds is not None:
-        return int(options.rounds)
-    return 1 if options.tiny else ROUNDS_QUICK if options.quick else ROUNDS
-
-
-def sized(options: argparse.Namespace, full: T, quick: T, tiny: T) -> T:
-    """One of three sizes, by the options."""
-    return tiny if options.tiny else quick if options.quick else full
 
 
 @contextmanager
@@ -81,14 +140,14 @@ def folder() -> Generator[Path]:
         yield Path(path)
 
 
-def main(
-    measure: Callable[[argparse.Namespace], Awaitable[Report]], options: argparse.Namespace
-) -> None:
+def main(measure: Callable[[Bench], Awaitable[None]], options: argparse.Namespace) -> None:
     """Runs a benchmark on uvloop, as the server does, and hands over what it found."""
+    bench = Bench(options, Report(options.benchmark, {}))
+    bench.report.parameters["rounds"] = bench.rounds
 
-    async def run() -> Report:
+    async def run() -> None:
         with redirect_stdout(sys.stderr):  # logs of the library go where the progress goes
-            return await measure(options)
+            await measure(bench)
 
     loop = None
     if sys.platform != "win32":
@@ -96,4 +155,5 @@ def main(
 
         loop = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=loop) as runner:
-        hand_over(runner.run(run()))
+        runner.run(run())
+    hand_over(bench.report)

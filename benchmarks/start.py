@@ -5,7 +5,6 @@ does. Warm means that the bytecode is there, as after any first start; all sides
 that it does not matter how the packages were installed. Sizes are of the files that the installed packages list.
 """
 
-import argparse
 import asyncio
 import subprocess
 import sys
@@ -16,8 +15,8 @@ from importlib import metadata
 from pathlib import Path
 
 from benchmarks.processes import cpu_seconds, resident_bytes
-from benchmarks.report import ROOT, Figure, Goal, Report, Row
-from benchmarks.rounds import Sample, Side, folder, interleaved, main, of_key, parser, rounds_of
+from benchmarks.report import ROOT, Figure, Goal
+from benchmarks.rounds import Bench, Figures, Sample, Side, folder, main, parser
 from benchmarks.web import HttpClient
 from packaging.requirements import Requirement
 from tests.support.server import ServerProcess, clean_environment
@@ -104,10 +103,8 @@ def installed_bytes(found: dict[str, metadata.Distribution]) -> int:
     )
 
 
-async def measure(options: argparse.Namespace) -> Report:
+async def measure(bench: Bench) -> None:
     """T15."""
-    rounds = rounds_of(options)
-    report = Report("start", {"rounds": rounds})
     with folder() as path:
         data = path / "data"
         environment = {"PYTHONPYCACHEPREFIX": str(path / "bytecode"), "PYTHONDONTWRITEBYTECODE": ""}
@@ -117,32 +114,22 @@ async def measure(options: argparse.Namespace) -> Report:
         }
         for side in sides.values():
             await side()  # cold: writes the bytecode and makes the database
-        figures = await interleaved("start", sides, rounds)
-    for target, what, key, unit, goal in (
-        ("", "process to ready, warm", "ready_s", "s", None),
-        ("T15", "process to first page, warm", "page_s", "s", Goal(at_most=1)),
-        ("", "CPU to the first page and idle", "cpu_s", "s", None),
-        ("T15", "memory when idle", "resident_mib", "MiB", Goal(at_most=80_000_000 / MIB)),
+        figures = await bench.compared("start", sides)
+    for what, key, unit, goals in (
+        ("process to ready, warm", "ready_s", "s", []),
+        ("process to first page, warm", "page_s", "s", [Goal(at_most=1.8, against=IMPORTS)]),
+        ("CPU to the first page and idle", "cpu_s", "s", []),
+        ("memory when idle", "resident_mib", "MiB", [Goal(at_most=1.7, against=IMPORTS)]),
     ):
-        report.add(
-            Row(
-                target=target,
-                what=what,
-                unit=unit,
-                figure=figures[SERVE][key],
-                baselines=of_key(figures, key, PROGRAMS),
-                goal=goal,
-            )
-        )
+        bench.add(figures, SERVE, key, what, unit, target="T15", beside=PROGRAMS, goals=goals)
     found = packages()
-    size = installed_bytes(found)
-    for target, what, unit, value, goal in (
-        ("T15", "packages, with Palaver itself", "", float(len(found) + 1), Goal(at_most=45)),
-        ("T15", "installed size", "MB", size / 1e6, Goal(at_most=80)),
+    count, size = Figure((len(found) + 1.0,)), Figure((installed_bytes(found) / 1e6,))
+    weights: Figures = {SERVE: {"packages": count, "size": size}}
+    for what, key, unit, goal in (
+        ("packages, with Palaver itself", "packages", "", Goal(at_most=45)),
+        ("installed size", "size", "MB", Goal(at_most=85)),
     ):
-        figure = Figure((value,))
-        report.add(Row(target=target, what=what, unit=unit, figure=figure, goal=goal))
-    return report
+        bench.add(weights, SERVE, key, what, unit, target="T15", goals=[goal])
 
 
 if __name__ == "__main__":

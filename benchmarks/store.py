@@ -1,37 +1,24 @@
-"""How fast a message is durable: T1 and T2 (rate and tail), T3 (a single writer's latency).
+"""How fast a message is durable: T1 and T2 (rate and tail of 64 writers), T3 (a single writer's latency).
 
 The sides of a round: the embedding door (`room.say`), the store below it (`AddMessage`: message, event, seq and client
 id), the driver alone with one commit a message, and on SQLite a plain async ORM. All of them sync every commit.
 """
 
-import argparse
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from benchmarks import note_c, raw
-from benchmarks.report import Goal, Report, Row
-from benchmarks.rounds import (
-    Figures,
-    Sample,
-    Side,
-    folder,
-    interleaved,
-    main,
-    of_key,
-    of_latencies,
-    parser,
-    rounds_of,
-    sized,
-)
+from benchmarks.report import Goal
+from benchmarks.rounds import Bench, Sample, Side, blocking, folder, main, of_latencies, parser
 from tests.support.postgres import PostgresServer, running_postgres
 
 import palaver
 from palaver.clock import SystemClock
-from palaver.facade import Room
 from palaver.model import Actor, ActorId, ActorKind, MessageId, RoomId, TitleSource, Visibility
 from palaver.settings import Settings, settings_from
 from palaver.store.store import Store
@@ -43,8 +30,28 @@ TEXT = "All of this was said in one breath, and none of it will be forgotten aga
     200, "."
 )
 FACADE, STORE = "room.say", "store.write"
+HOT = ", one room"
 MANY = 64
 Append = Callable[[int], Awaitable[object]]
+Others = Callable[[int], dict[str, Side]]
+
+new_id = SystemClock().new_id
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A database engine and its goals, all of them against its driver alone."""
+
+    name: str
+    target: str
+    driver: str
+    rate: dict[str, float]
+    p99: float
+    alone_p50: float
+
+
+SQLITE = Engine("sqlite", "T1", "raw sqlite3", {STORE: 5, FACADE: 4}, 0.15, 1.7)
+POSTGRES = Engine("postgresql", "T2", "raw asyncpg", {STORE: 3, FACADE: 2.5}, 0.3, 2.5)
 
 
 async def hammer(writers: int, seconds: float, append: Append) -> Sample:
@@ -67,262 +74,156 @@ async def hammer(writers: int, seconds: float, append: Append) -> Sample:
     return of_latencies(taken, time.perf_counter() - began)
 
 
-class Facade:
-    """The embedding door: a person and a room for each writer."""
+async def facade(settings: Settings, writers: int, stack: AsyncExitStack) -> dict[str, Append]:
+    """The embedding door: a person and a room for each writer; in the first room everyone has spoken."""
+    chat = await stack.enter_async_context(palaver.open(settings=settings))
+    people = [await chat.person(f"person-{number}") for number in range(writers)]
+    rooms = [await chat.room(f"room {number}") for number in range(writers)]
+    for person, room in zip(people, rooms, strict=True):
+        await room.say(person, "hello")
+        await rooms[0].say(person, "hello")
 
-    def __init__(self, people: list[Actor], rooms: list[Room]) -> None:
-        self._people = people
-        self._rooms = rooms
-        self._new_id = SystemClock().new_id
+    async def append(writer: int) -> None:
+        await rooms[writer].say(people[writer], TEXT, cid=new_id())
 
-    @classmethod
-    async def opened(cls, settings: Settings, writers: int, stack: AsyncExitStack) -> "Facade":
-        """Makes them; in the first room everyone has spoken."""
-        chat = await stack.enter_async_context(palaver.open(settings=settings))
-        people = [await chat.person(f"person-{number}") for number in range(writers)]
-        rooms = [await chat.room(f"room {number}") for number in range(writers)]
-        for person, room in zip(people, rooms, strict=True):
-            await room.say(person, "hello")
-            await rooms[0].say(person, "hello")
-        return cls(people, rooms)
+    async def append_hot(writer: int) -> None:
+        await rooms[0].say(people[writer], TEXT, cid=new_id())
 
-    async def append(self, writer: int) -> None:
-        """Each into a room of its own."""
-        await self._rooms[writer].say(self._people[writer], TEXT, cid=self._new_id())
-
-    async def append_hot(self, writer: int) -> None:
-        """All into one room."""
-        await self._rooms[0].say(self._people[writer], TEXT, cid=self._new_id())
+    return {FACADE: append, FACADE + HOT: append_hot}
 
 
-class Below:
-    """The store itself: an author and a room for each writer, the first of them open to all."""
+async def below(settings: Settings, writers: int, stack: AsyncExitStack) -> dict[str, Append]:
+    """The store: an author and a room for each writer, the first of them open to all."""
+    opened = Store.opened(settings, SystemClock(), committed=lambda _: None)
+    store = await stack.enter_async_context(opened)
+    people = [await add_person(store) for _ in range(writers)]
+    rooms = [await add_room(store, people[0], Visibility.OPEN)]
+    rooms += [await add_room(store, person, Visibility.PRIVATE) for person in people[1:]]
 
-    def __init__(self, store: Store, people: list[ActorId], rooms: list[RoomId]) -> None:
-        self._store = store
-        self._people = people
-        self._rooms = rooms
-        self._new_id = SystemClock().new_id
+    async def append(writer: int) -> None:
+        await add_message(store, rooms[writer], people[writer], TEXT, new_id())
 
-    @classmethod
-    async def opened(cls, settings: Settings, writers: int, stack: AsyncExitStack) -> "Below":
-        """Makes them."""
-        clock = SystemClock()
-        opened = Store.opened(settings, clock, committed=lambda _: None)
-        store = await stack.enter_async_context(opened)
-        people = [ActorId(f"u_{clock.new_id()}") for _ in range(writers)]
-        rooms = [RoomId(f"r_{clock.new_id()}") for _ in range(writers)]
-        for person, room in zip(people, rooms, strict=True):
-            actor = Actor(id=person, kind=ActorKind.PERSON, name="Ada")
-            await store.write(AddActor(actor=actor, handle=person))
-            await store.write(
-                CreateRoom(
-                    id=room,
-                    title="A room",
-                    title_source=TitleSource.USER,
-                    visibility=Visibility.OPEN if room == rooms[0] else Visibility.PRIVATE,
-                    owner=person,
-                )
-            )
-        return cls(store, people, rooms)
+    async def append_hot(writer: int) -> None:
+        await add_message(store, rooms[0], people[writer], TEXT, new_id())
 
-    async def append(self, writer: int) -> None:
-        """Each into a room of its own."""
-        await self._add(self._rooms[writer], self._people[writer])
+    return {STORE: append, STORE + HOT: append_hot}
 
-    async def append_hot(self, writer: int) -> None:
-        """All into one room."""
-        await self._add(self._rooms[0], self._people[writer])
 
-    async def _add(self, room: RoomId, author: ActorId) -> None:
-        await self._store.write(
-            AddMessage(
-                id=MessageId(f"m_{self._new_id()}"),
-                room=room,
-                author=author,
-                text=TEXT,
-                cid=self._new_id(),
-            )
+async def add_person(store: Store) -> ActorId:
+    """A person, through the store."""
+    person = ActorId(f"u_{new_id()}")
+    actor = Actor(id=person, kind=ActorKind.PERSON, name="Ada")
+    await store.write(AddActor(actor=actor, handle=person))
+    return person
+
+
+async def add_room(store: Store, owner: ActorId, visibility: Visibility) -> RoomId:
+    """A room, through the store."""
+    room = RoomId(f"r_{new_id()}")
+    await store.write(
+        CreateRoom(
+            id=room,
+            title="A room",
+            title_source=TitleSource.USER,
+            visibility=visibility,
+            owner=owner,
         )
+    )
+    return room
 
 
-class Engine:
-    """One database engine, with all that is measured on it. `tag`: the target's number for many writers."""
-
-    def __init__(
-        self, name: str, tag: str, raw_name: str, report: Report, options: argparse.Namespace
-    ) -> None:
-        self.name = name
-        self.tag = tag
-        self.raw_name = raw_name
-        self._report = report
-        self._rounds = rounds_of(options)
-        self._seconds: float = sized(options, 1.5, 0.6, 0.05)
-
-    async def measure(
-        self, writers: int, appends: dict[str, Append], others: dict[str, Side]
-    ) -> Figures:
-        """One row for each way to append."""
-        sides: dict[str, Side] = {
-            name: partial(hammer, writers, self._seconds, append)
-            for name, append in appends.items()
-        }
-        what = f"{self.name}, {writers} writers"
-        return await interleaved(what, {**sides, **others}, self._rounds)
-
-    def tell(self, writers: int, figures: Figures) -> None:
-        """The rows of one number of writers."""
-        many, one = writers == MANY, writers == 1
-        least = Goal(at_least=5 if self.tag == "T1" else 4, against=self.raw_name)
-        most = Goal(at_most=8 if self.tag == "T1" else 10)
-        quickly = Goal(at_most=1.7, against=self.raw_name)
-        others = [name for name in figures if name not in {FACADE, STORE}]
-        for name in (FACADE, STORE):
-            what = f"{self.name}: {name}, {writers} writers"
-            for target, key, unit, goal in (
-                (self.tag if many else "", "rate", "messages/s", least if many else None),
-                (self.tag if many else "", "p99_ms", "ms p99", most if many else None),
-                ("T3" if one else "", "p50_ms", "ms p50", quickly if one else None),
-            ):
-                self._report.add(
-                    Row(
-                        target=target,
-                        what=what,
-                        unit=unit,
-                        figure=figures[name][key],
-                        baselines=of_key(figures, key, others),
-                        goal=goal,
-                    )
-                )
-
-    def tell_hot(self, writers: int, figures: Figures) -> None:
-        """The rows of the one room that all write to."""
-        for name in (FACADE, STORE):
-            self._report.add(
-                Row(
-                    target=self.tag,
-                    what=f"{self.name}: {name}, {writers} writers, one room",
-                    unit="messages/s",
-                    figure=figures[f"{name}, one room"]["rate"],
-                    baselines={"many rooms": figures[name]["rate"]},
-                    goal=Goal(at_least=0.7, against="many rooms"),
-                )
-            )
+async def add_message(store: Store, room: RoomId, author: ActorId, text: str, cid: str) -> None:
+    """A message, through the store."""
+    message = MessageId(f"m_{new_id()}")
+    await store.write(AddMessage(id=message, room=room, author=author, text=text, cid=cid))
 
 
-async def sqlite(
-    path: Path, counts: list[int], report: Report, options: argparse.Namespace
+async def ladder(
+    bench: Bench, engine: Engine, counts: list[int], appends: dict[str, Append], others: Others
 ) -> None:
+    """Every number of writers with rooms of their own, then all of them in one room."""
+    seconds: float = bench.sized(1.5, 0.6, 0.05)
+    many = min(MANY, max(counts))
+    for writers in counts:
+        sides: dict[str, Side] = {
+            name: partial(hammer, writers, seconds, appends[name]) for name in (FACADE, STORE)
+        }
+        beside = others(writers)
+        figures = await bench.compared(f"{engine.name}, {writers} writers", sides | beside)
+        for name in sides:
+            what = f"{engine.name}: {name}, {writers} writers"
+            rate = Goal(at_least=engine.rate[name], against=engine.driver)
+            tail = Goal(at_most=engine.p99, against=engine.driver)
+            alone = Goal(at_most=engine.alone_p50, against=engine.driver)
+            for target, key, unit, goals in (
+                (engine.target, "rate", "messages/s", [rate] if writers == many else []),
+                (engine.target, "p99_ms", "ms p99", [tail] if writers == many else []),
+                ("T3", "p50_ms", "ms p50", [alone] if writers == 1 else []),
+            ):
+                bench.add(figures, name, key, what, unit, target=target, beside=beside, goals=goals)
+    sides = {name: partial(hammer, many, seconds, append) for name, append in appends.items()}
+    figures = await bench.compared(f"{engine.name}, {many} writers{HOT}", sides)
+    for name in (FACADE, STORE):
+        what = f"{engine.name}: {name}, {many} writers{HOT}"
+        bench.add(figures, name + HOT, "rate", what, "messages/s", beside=[name])
+
+
+async def sqlite(bench: Bench, path: Path, counts: list[int]) -> None:
     """T1 and T3 on SQLite."""
-    engine = Engine("sqlite", "T1", "raw sqlite3", report, options)
-    most = max(counts)
+    most, seconds = max(counts), bench.sized(1.5, 0.6, 0.05)
     plain = raw.RawSqlite(path / "raw.db", most)
     design = await note_c.NoteC.opened(path / "note_c.db") if note_c.available() else None
     if design is None:
-        report.lacks(note_c.MISSING)
+        bench.report.lacks(note_c.MISSING)
 
     def others(writers: int) -> dict[str, Side]:
-        seconds: float = sized(options, 1.5, 0.6, 0.05)
-
-        async def hammer_raw() -> Sample:
-            return plain.hammer(writers, seconds, TEXT)
-
-        found: dict[str, Side] = {"raw sqlite3": hammer_raw}
+        found: dict[str, Side] = {SQLITE.driver: blocking(plain.hammer, writers, seconds, TEXT)}
         if design is not None:
-            append = partial(_append_design, design)
+            append = partial(design.append, text=TEXT)
             found[note_c.NAME] = partial(hammer, writers, seconds, append)
         return found
 
     async with AsyncExitStack() as stack:
-        facade = await Facade.opened(_settings(path / "facade"), most, stack)
-        below = await Below.opened(_settings(path / "store"), most, stack)
-        await _ladder(engine, counts, facade, below, others)
+        appends = await facade(settings_of(path / "facade"), most, stack)
+        appends |= await below(settings_of(path / "store"), most, stack)
+        await ladder(bench, SQLITE, counts, appends, others)
     plain.close()
     if design is not None:
         await design.close()
 
 
-async def postgres(
-    path: Path,
-    server: PostgresServer,
-    counts: list[int],
-    report: Report,
-    options: argparse.Namespace,
-) -> None:
+async def postgres(bench: Bench, path: Path, server: PostgresServer, counts: list[int]) -> None:
     """T2 and T3 on PostgreSQL."""
-    engine = Engine("postgresql", "T2", "raw asyncpg", report, options)
-    most = max(counts)
-    plain = await raw.RawPostgres.opened(server.url(server.create_database()), most, most)
+    most, seconds = max(counts), bench.sized(1.5, 0.6, 0.05)
+    urls = [server.url(server.create_database()) for _ in range(3)]
+    plain = await raw.RawPostgres.opened(urls[0], most, most)
 
     def others(writers: int) -> dict[str, Side]:
-        seconds: float = sized(options, 1.5, 0.6, 0.05)
-        append = partial(_append_raw, plain)
-        return {"raw asyncpg": partial(hammer, writers, seconds, append)}
+        append = partial(plain.append, text=TEXT)
+        return {POSTGRES.driver: partial(hammer, writers, seconds, append)}
 
     async with AsyncExitStack() as stack:
-        urls = [server.url(server.create_database()) for _ in range(2)]
-        facade = await Facade.opened(_settings(path / "pg-facade", urls[0]), most, stack)
-        below = await Below.opened(_settings(path / "pg-store", urls[1]), most, stack)
-        await _ladder(engine, counts, facade, below, others)
+        appends = await facade(settings_of(path / "pg-facade", urls[1]), most, stack)
+        appends |= await below(settings_of(path / "pg-store", urls[2]), most, stack)
+        await ladder(bench, POSTGRES, counts, appends, others)
     await plain.close()
 
 
-async def _append_raw(plain: raw.RawPostgres, writer: int) -> None:
-    await plain.append(writer, TEXT)
-
-
-async def _append_design(design: note_c.NoteC, writer: int) -> None:
-    await design.append(writer, TEXT)
-
-
-async def _ladder(
-    engine: Engine,
-    counts: list[int],
-    facade: Facade,
-    below: Below,
-    others: Callable[[int], dict[str, Side]],
-) -> None:
-    """Every number of writers, then the hot room."""
-    for writers in counts:
-        appends: dict[str, Append] = {FACADE: facade.append, STORE: below.append}
-        engine.tell(writers, await engine.measure(writers, appends, others(writers)))
-    writers = MANY if MANY in counts else max(counts)
-    appends = {
-        FACADE: facade.append,
-        STORE: below.append,
-        f"{FACADE}, one room": facade.append_hot,
-        f"{STORE}, one room": below.append_hot,
-    }
-    engine.tell_hot(writers, await engine.measure(writers, appends, {}))
-
-
-def _settings(data: Path, url: str | None = None) -> Settings:
+def settings_of(data: Path, url: str | None = None) -> Settings:
+    """A database of its own, and no search for model servers."""
     return settings_from(data_dir=data, database_url=url, detect=False)
 
 
-@contextmanager
-def postgres_of(options: argparse.Namespace) -> Generator[PostgresServer | None]:
-    """A server with fsync on, unless it is not wanted."""
-    if options.engine == "sqlite":
-        yield None
-        return
-    with running_postgres() as server:
-        yield server
-
-
-async def measure(options: argparse.Namespace) -> Report:
+async def measure(bench: Bench) -> None:
     """All of it."""
-    counts: list[int] = sized(options, [1, 16, 64, 256], [1, 64], [1, 4])
-    report = Report(
-        "store", {"writers": counts, "text_chars": len(TEXT), "rounds": rounds_of(options)}
-    )
+    counts = bench.sized([1, 16, 64, 256], [1, 64], [1, 4])
+    bench.report.parameters |= {"writers": counts, "text_chars": len(TEXT)}
     with folder() as path:
-        if options.engine in {"both", "sqlite"}:
-            await sqlite(path, counts, report, options)
-        with postgres_of(options) as server:
-            if server is not None:
-                await postgres(path, server, counts, report, options)
-    return report
+        if bench.options.engine in {"both", "sqlite"}:
+            await sqlite(bench, path, counts)
+        if bench.options.engine in {"both", "postgresql"}:
+            with running_postgres() as server:
+                await postgres(bench, path, server, counts)
 
 
 if __name__ == "__main__":

@@ -5,43 +5,28 @@ was sent. The lag is the time from there to the reader of the room, through prov
 it the same streams are read from the model server directly, which shows what the benchmark itself costs.
 """
 
-import argparse
 import asyncio
 import re
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
-from benchmarks.live import Place, clients_of, close_all
+from benchmarks.live import Place, clients_of, close_all, prepared
+from benchmarks.model_server import END, HEAD, MODELS, piece, whole
 from benchmarks.processes import cpu_seconds
-from benchmarks.report import Figure, Goal, Report, Row, percentile
-from benchmarks.rounds import (
-    Sample,
-    Side,
-    folder,
-    interleaved,
-    main,
-    of_key,
-    parser,
-    rounds_of,
-    sized,
-)
+from benchmarks.report import Goal, percentile
+from benchmarks.rounds import Bench, Figures, Sample, Side, folder, main, parser
+from benchmarks.sockets import Socket
 from tests.support.server import ServerProcess
-
-from palaver.core.runtime import started
-from palaver.settings import settings_from
 
 PIECES_A_SECOND = 30
 PHASES = 10
 FEW = 8
 SERVER, DIRECT = "palaver", "model server directly"
 STAMP = re.compile(rb" @(\d+\.\d+)")
-HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-MODELS = b'{"object":"list","data":[{"id":"scripted","object":"model"}]}'
 FAILED = re.compile(rb'"status":"(failed|interrupted|stopped)"|"t":"err"')
 
 
@@ -68,10 +53,7 @@ class Upstream:
                 self.waiting.append(writer)
                 self._arrived.set()
             else:
-                size = b"content-length: %d\r\n\r\n" % len(MODELS)
-                writer.write(
-                    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n" + size + MODELS
-                )
+                writer.write(whole(MODELS))
         writer.close()
 
     async def gathered(self, count: int) -> None:
@@ -88,26 +70,11 @@ class Upstream:
         for number in range(pieces * PHASES):
             due = start + number * tick
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            piece = chunk(f'{{"content":" @{due:.6f}"}}', "null")
+            said = piece(f" @{due:.6f}")
             for stream in streams[number % PHASES :: PHASES]:
-                stream.write(piece)
-        last = chunk("{}", '"stop"') + framed(b"data: [DONE]\n\n") + b"0\r\n\r\n"
+                stream.write(said)
         for stream in streams:
-            stream.write(last)
-
-
-def chunk(delta: str, finish: str) -> bytes:
-    """One event of a stream."""
-    data = (
-        '{"id":"c","object":"chat.completion.chunk","created":1,"model":"scripted",'
-        f'"choices":[{{"index":0,"delta":{delta},"finish_reason":{finish}}}]}}'
-    )
-    return framed(f"data: {data}\n\n".encode())
-
-
-def framed(data: bytes) -> bytes:
-    """One chunk of a body."""
-    return b"%x\r\n%s\r\n" % (len(data), data)
+            stream.write(END)
 
 
 @asynccontextmanager
@@ -118,6 +85,19 @@ async def upstream() -> AsyncGenerator[Upstream]:
     model.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server:
         yield model
+
+
+def environment_of(model: Upstream) -> dict[str, str]:
+    """For a server that asks this model server."""
+    return {"OPENAI_BASE_URL": f"{model.url}/v1", "PALAVER_MODEL": "scripted"}
+
+
+async def ask(socket: Socket, room: str, number: int, take: Callable[[bytes], None]) -> None:
+    """Reads along in a room, and asks something there."""
+    await socket.subscribe(room)
+    socket.on_frame = take
+    frame = '{"t":"send","id":7,"room":"%s","cid":"%s","text":"Tell me something."}'
+    socket.send((frame % (room, f"{number}-{time.perf_counter_ns()}")).encode())
 
 
 class Watch:
@@ -155,7 +135,7 @@ class Watch:
         return {
             "p50_ms": percentile(self.lags, 50) * 1000,
             "p99_ms": percentile(self.lags, 99) * 1000,
-            "late_ms": percentile(self.lags[-streams:], 50) * 1000,
+            "behind_s": percentile(self.lags[-streams:], 50),
             "cpu_us": cpu * 1_000_000 / (streams * pieces),
             "cpu_share": cpu / wall * 100,
         }
@@ -167,10 +147,7 @@ async def through_server(model: Upstream, place: Place, pieces: int) -> Sample:
     sockets = await clients_of(place, streams)
     watch = Watch(streams)
     for number, (socket, room) in enumerate(zip(sockets, place.rooms, strict=True)):
-        await socket.subscribe(room)
-        socket.on_frame = watch.frame
-        frame = '{"t":"send","id":7,"room":"%s","cid":"%s","text":"Tell me something."}'
-        socket.send((frame % (room, f"{number}-{time.perf_counter_ns()}")).encode())
+        await ask(socket, room, number, watch.frame)
     await model.gathered(streams)
     cpu, began = cpu_seconds(place.pid), time.perf_counter()
     await model.go(pieces)
@@ -209,77 +186,47 @@ async def directly(model: Upstream, streams: int, pieces: int) -> Sample:
     return watch.sample(streams, pieces, 0.0, wall)
 
 
-async def prepared(data: Path, count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Guests with a room each, in which the assistant answers."""
-    settings = settings_from(data_dir=data, detect=False)
-    tokens: list[str] = []
-    rooms: list[str] = []
-    async with started(settings) as core:
-        for number in range(count):
-            token, guest = await core.identity.new_guest(f"Guest {number}")
-            tokens.append(token)
-            rooms.append((await core.rooms.create(guest, title=f"Room {number}")).id)
-    return tuple(tokens), tuple(rooms)
-
-
-async def measure(options: argparse.Namespace) -> Report:
+async def measure(bench: Bench) -> None:
     """T14."""
-    streams: int = sized(options, 500, 200, 4)
-    seconds: float = sized(options, 6.0, 3.0, 0.5)
+    streams = bench.sized(500, 200, 4)
+    seconds: float = bench.sized(6.0, 3.0, 0.5)
     pieces = int(seconds * PIECES_A_SECOND)
-    report = Report("streams", {"streams": streams, "pieces": pieces, "rounds": rounds_of(options)})
+    bench.report.parameters |= {"streams": streams, "pieces": pieces}
     async with AsyncExitStack() as stack:
         path = stack.enter_context(folder())
         model = await stack.enter_async_context(upstream())
-        tokens, rooms = await prepared(path / "data", streams)
-        environment = {
-            "OPENAI_BASE_URL": f"{model.url}/v1",
-            "PALAVER_MODEL": "scripted",
-            "PALAVER_LOG_LEVEL": "warning",
-        }
+        tokens, rooms = await prepared(path / "data", None, streams, agent=True)
+        environment = environment_of(model) | {"PALAVER_LOG_LEVEL": "warning"}
         server = ServerProcess(path / "data", environment=environment)
         await server.start()
         stack.push_async_callback(server.kill)
         place = Place(SERVER, server.url, server.pid, tokens, rooms)
-        sides: dict[str, Side] = {
-            SERVER: partial(through_server, model, place, pieces),
-            DIRECT: partial(directly, model, streams, pieces),
-        }
-        figures = await interleaved(f"{streams} streams", sides, rounds_of(options))
+        figures = await compared(bench, model, place, pieces)
         few = replace(place, rooms=place.rooms[:FEW], tokens=place.tokens[:FEW])
-        sides = {
-            SERVER: partial(through_server, model, few, pieces),
-            DIRECT: partial(directly, model, len(few.rooms), pieces),
-        }
-        calm = await interleaved(f"{len(few.rooms)} streams", sides, rounds_of(options))
+        calm = await compared(bench, model, few, pieces)
     what = f"{streams} streams of {PIECES_A_SECOND} pieces a second"
-    for key, unit, goal in (
-        ("p50_ms", "ms lag p50", None),
-        ("p99_ms", "ms lag p99", Goal(at_most=100)),
-        ("late_ms", "ms lag p50 of the last pieces", Goal(at_most=100)),
-        ("cpu_us", "us of server CPU a piece", None),
-        ("cpu_share", "% of a core", None),
+    for key, unit, beside, goals in (
+        ("p50_ms", "ms lag p50", [DIRECT], []),
+        ("p99_ms", "ms lag p99", [DIRECT], []),
+        ("behind_s", "s behind at the end, p50", [DIRECT], [Goal(at_most=0.1)]),
+        ("cpu_us", "us of server CPU a piece", [], []),
+        ("cpu_share", "% of a core", [], []),
     ):
-        beside = of_key(figures, key, [DIRECT]) if key.endswith("_ms") else {}
-        row = Row(
-            target="T14" if goal else "",
-            what=what,
-            unit=unit,
-            figure=figures[SERVER][key],
-            baselines=beside,
-            goal=goal,
-        )
-        report.add(row)
+        bench.add(figures, SERVER, key, what, unit, target="T14", beside=beside, goals=goals)
+    what = f"delay between model server and reader, {len(few.rooms)} streams"
     for key, unit in (("p50_ms", "ms p50"), ("p99_ms", "ms p99")):
-        pairs = zip(calm[SERVER][key].values, calm[DIRECT][key].values, strict=True)
-        row = Row(
-            target="",
-            what=f"delay between model server and reader, {len(few.rooms)} streams",
-            unit=unit,
-            figure=Figure(tuple(through - straight for through, straight in pairs)),
-        )
-        report.add(row)
-    return report
+        delay = calm[SERVER][key].minus(calm[DIRECT][key])
+        bench.add({SERVER: {key: delay}}, SERVER, key, what, unit)
+
+
+async def compared(bench: Bench, model: Upstream, place: Place, pieces: int) -> Figures:
+    """A stream in each room, through the server and without it."""
+    streams = len(place.rooms)
+    sides: dict[str, Side] = {
+        SERVER: partial(through_server, model, place, pieces),
+        DIRECT: partial(directly, model, streams, pieces),
+    }
+    return await bench.compared(f"{streams} streams", sides)
 
 
 if __name__ == "__main__":

@@ -5,14 +5,15 @@ import random
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 from benchmarks import all as every
-from benchmarks.report import Figure, Goal, Row, percentile
-from benchmarks.rounds import Sample, interleaved
+from benchmarks.report import Figure, Goal, Report, Row, percentile
+from benchmarks.rounds import Bench, Sample, interleaved
 from tests.support.server import clean_environment
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -82,9 +83,10 @@ def check(row: dict[str, Any]) -> None:
     for figure in (row["figure"], *row["baselines"].values(), *row["ratios"].values()):
         assert set(figure) == MEASURED
         assert figure["min"] <= figure["median"] <= figure["max"]
-    assert (row["goal"] is None) == (row["target"] == "")
-    if row["goal"] is None:
-        assert row["met"] is None
+    assert (row["goals"] == []) == (row["target"] == "")
+    for one in row["goals"]:
+        assert set(one) == {"goal", "reached", "met"}
+        assert (one["reached"] is None) == (one["met"] is None)
 
 
 async def test_sides_take_turns_in_going_first() -> None:
@@ -107,38 +109,79 @@ def test_a_ratio_is_taken_within_each_round() -> None:
 
 
 def test_a_goal_is_judged_by_the_figure_or_by_its_ratio() -> None:
-    assert met(Goal(at_most=10)) is True
-    assert met(Goal(at_most=9)) is False
-    assert met(Goal(at_least=2, against="raw")) is True
-    assert met(Goal(at_least=3, against="raw")) is False
+    assert verdicts(Goal(at_most=10)) == [(10.0, True)]
+    assert verdicts(Goal(at_most=9)) == [(10.0, False)]
+    assert verdicts(Goal(at_least=2, against="raw")) == [(2.0, True)]
+    assert verdicts(Goal(at_least=3, against="raw")) == [(2.0, False)]
+
+
+def test_a_figure_may_have_several_goals_each_judged_by_itself() -> None:
+    assert verdicts(Goal(at_most=1.5, against="raw"), Goal(at_most=20)) == [
+        (2.0, False),
+        (10.0, True),
+    ]
 
 
 def test_nothing_is_judged_without_a_goal_or_its_baseline() -> None:
-    assert met(None) is None
-    assert met(Goal(at_least=3, against="something that is not installed")) is None
+    assert verdicts() == []
+    missing = Goal(at_least=3, against="something that is not installed")
+    assert verdicts(missing) == [(None, None)]
 
 
-def met(goal: Goal | None) -> bool | None:
-    """Whether 10 ms, beside 5 of the baseline, meet it."""
+def verdicts(*goals: Goal) -> list[tuple[float | None, bool | None]]:
+    """What of them is reached, and whether it is met, by 10 ms beside 5 of the baseline."""
     row = Row(
         target="T0",
         what="a thing",
         unit="ms",
         figure=Figure((10.0,)),
         baselines={"raw": Figure((5.0,))},
-        goal=goal,
+        goals=goals,
     )
-    assert row.plain()["met"] is row.met
-    return row.met
+    assert row.plain()["goals"] == row.verdicts
+    assert [one["goal"] for one in row.verdicts] == [str(goal) for goal in goals]
+    return [(one["reached"], one["met"]) for one in row.verdicts]
 
 
-def test_all_counts_what_is_met_and_names_what_is_not() -> None:
+def test_a_row_stands_beside_the_baselines_of_its_goals() -> None:
+    bench = Bench(Namespace(rounds=1), Report("a test", {}))
+    figures = {"ours": {"ms": Figure((4.0,))}, "raw": {"ms": Figure((2.0,))}}
+    goals = [Goal(at_most=3, against="raw"), Goal(at_most=1, against="missing")]
+    bench.add(figures, "ours", "ms", "a thing", "ms", target="T0", goals=goals)
+    bench.add(figures, "ours", "ms", "the same, for orientation", "ms", target="T0")
+    judged, plain = (row.plain() for row in bench.report.rows)
+    assert set(judged["ratios"]) == {"raw"}
+    assert [one["met"] for one in judged["goals"]] == [True, None]
+    assert (plain["target"], plain["ratios"], plain["goals"]) == ("", {}, [])
+
+
+def test_nothing_is_judged_by_a_baseline_that_is_not_above_zero() -> None:
+    bench = Bench(Namespace(rounds=2), Report("a test", {}))
+    figures = {"ours": {"ms": Figure((4.0, 4.0))}, "relay": {"ms": Figure((2.0, -1.0))}}
+    goal = Goal(at_most=3, against="relay")
+    bench.add(figures, "ours", "ms", "added", "ms", target="T0", goals=[goal])
+    assert bench.report.rows[0].ratios == {}
+    assert [one["met"] for one in bench.report.rows[0].verdicts] == [None]
+
+
+def test_all_tells_of_each_goal_whether_it_is_met() -> None:
     rows = [
-        {"target": "T1", "what": "a", "goal": ">= 5", "met": True},
-        {"target": "T2", "what": "b", "goal": ">= 4", "met": False},
-        {"target": "", "what": "c", "goal": None, "met": None},
+        told("T13", "a", {"goal": "<= 3 x b", "reached": None, "met": None}),
+        told("T2", "b", {"goal": ">= 3", "reached": 2.5, "met": False}),
+        told("T1", "c", {"goal": ">= 5", "reached": 5.5, "met": True}),
+        told("", "d"),
     ]
-    assert every.verdicts({"store": {"rows": rows}, "read": None}) == (1, ["T2 b: >= 4"])
+    lines = every.verdicts({"store": {"rows": rows}, "read": None})
+    assert [(line.split(), met) for line, met in lines] == [
+        (["met", "T1", "c", "5.5", ">=", "5"], True),
+        (["MISSED", "T2", "b", "2.5", ">=", "3"], False),
+        (["not", "judged", "T13", "a", "-", "<=", "3", "x", "b"], None),
+    ]
+
+
+def told(target: str, what: str, *goals: dict[str, Any]) -> dict[str, Any]:
+    """A row of a report, as far as `all` reads it."""
+    return {"target": target, "what": what, "goals": list(goals)}
 
 
 def test_a_percentile_is_a_value_that_was_measured() -> None:
