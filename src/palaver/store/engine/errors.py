@@ -30,6 +30,7 @@ _SQLITE_READING = frozenset(
 )
 _POSTGRES_FULL = "53100"
 _POSTGRES_CROSSED = frozenset({"40001", "40P01"})
+_POSTGRES_CONFLICT_CLASS = "23"
 _POSTGRES_AWAY_CLASSES = ("08", "53", "57", "58", "40")
 _POSTGRES_AWAY = frozenset({"25006", "55P03", "25P03", "28000", "28P01", "3D000"})
 RETRY_MS = 1_000
@@ -56,6 +57,13 @@ def temporary(error: BaseException) -> Unavailable | None:
 def crossed(error: BaseException) -> bool:
     """Whether PostgreSQL rolled back because of another transaction, so that the same may go through now."""
     return _state(cause_of(error)) in _POSTGRES_CROSSED
+
+
+def conflicts(error: BaseException) -> bool:
+    """Whether what was to be unique is there already, because another process stored it in between."""
+    cause = cause_of(error)
+    unique = (_state(cause) or "").startswith(_POSTGRES_CONFLICT_CLASS)
+    return unique or isinstance(cause, sqlite3.IntegrityError)
 
 
 def spoils(error: BaseException) -> bool:

@@ -27,7 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from palaver.clock import Clock
-from palaver.errors import Code, Refused
+from palaver.errors import Code, PalaverError, Refused
 from palaver.settings import Settings
 from palaver.store.engine import errors
 from palaver.store.engine.statement import WATCH, Watch
@@ -62,15 +62,12 @@ class PostgresqlDatabase:
             execution_options={WATCH: Watch(clock, settings.slow_query_ms / 1000)},
             hide_parameters=True,  # an error's text must hold no content
         )
-        self._writing = engine(poolclass=NullPool)  # we hold them ourselves
         options: dict[str, Any] = {} if self._pooled else {"isolation_level": "AUTOCOMMIT"}
-        self._reading = engine(
-            pool_size=settings.reader_threads,
-            max_overflow=0,
-            pool_timeout=2 * settings.database_seconds,  # so that our own deadline comes first
-            **options,
-        )
+        self._writing = engine(poolclass=NullPool)  # we hold them ourselves
+        self._reading = engine(poolclass=NullPool, **options)
         self._held: list[AsyncConnection | None] = [None] * settings.writer_connections
+        self._readers = asyncio.Semaphore(settings.reader_threads)
+        self._idle: list[AsyncConnection] = []
 
     @property
     def writers(self) -> int:
@@ -96,12 +93,14 @@ class PostgresqlDatabase:
         except Exception as error:
             if attempt.late or not _lost(error):
                 raise
+            await self._drop_readers(broken=True)  # they have died with it
             return await self._read(work, _Attempt())
 
     async def close(self) -> None:
         """As `Database.close`."""
         for writer in range(len(self._held)):
             await self._drop(writer, broken=False)
+        await self._drop_readers(broken=False)
         await _disposed(self._writing)
         await _disposed(self._reading)
 
@@ -112,23 +111,28 @@ class PostgresqlDatabase:
                 conn = self._held[writer] or await self._connected()
             self._held[writer] = conn
             with attempt.until(end, conn):
-                transaction = await conn.begin()
-                try:
-                    if self._asked_for:
-                        await conn.exec_driver_sql(_asking_for(self._asked_for, local=True))
-                    result = await conn.run_sync(work)
-                except Exception:
-                    await transaction.rollback()
-                    raise
-                attempt.committing = True
-                await transaction.commit()
-                return result
+                return await conn.run_sync(self._in_transaction, work, attempt)
         except BaseException as error:
             if not isinstance(error, Exception) or (
                 errors.temporary(error) is not None and not errors.crossed(error)
             ):
                 await self._drop(writer, broken=True)
             raise
+
+    def _in_transaction(
+        self, conn: Connection, work: Callable[[Connection], T], attempt: "_Attempt"
+    ) -> T:
+        transaction = conn.begin()
+        try:
+            if self._asked_for:
+                conn.exec_driver_sql(_asking_for(self._asked_for, local=True))
+            result = work(conn)
+        except Exception:
+            transaction.rollback()
+            raise
+        attempt.committing = True
+        transaction.commit()
+        return result
 
     async def _connected(self) -> AsyncConnection:
         conn = await self._writing.connect()
@@ -158,24 +162,38 @@ class PostgresqlDatabase:
 
     async def _drop(self, writer: int, *, broken: bool) -> None:
         conn, self._held[writer] = self._held[writer], None
-        if conn is None:
-            return
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                if broken and not conn.invalidated:
-                    _end(conn)
-                    await conn.invalidate()
-                await conn.close()
-        except Exception:  # noqa: BLE001  it is broken: how it says so does not matter
-            structlog.get_logger("palaver.store").debug("a connection did not close")
+        if conn is not None:
+            await _closed(conn, broken=broken)
+
+    async def _drop_readers(self, *, broken: bool) -> None:
+        idle, self._idle = self._idle, []
+        for conn in idle:
+            await _closed(conn, broken=broken)
 
     async def _read(self, work: Callable[[Connection], T], attempt: "_Attempt") -> T:
         end = asyncio.get_running_loop().time() + self._seconds
         async with AsyncExitStack() as stack:
             async with asyncio.timeout_at(end):
-                conn = await stack.enter_async_context(self._reading.connect())
-            with attempt.until(end, conn):
-                return await conn.run_sync(work)
+                await stack.enter_async_context(self._readers)
+                conn = self._idle.pop() if self._idle else await self._reading.connect()
+            try:
+                with attempt.until(end, conn):
+                    result = await conn.run_sync(_read_only, work)
+            except BaseException as error:
+                if isinstance(error, PalaverError):
+                    self._idle.append(conn)
+                else:
+                    await _closed(conn, broken=True)
+                raise
+            self._idle.append(conn)
+            return result
+
+
+def _read_only(conn: Connection, work: Callable[[Connection], T]) -> T:
+    with conn.begin() as transaction:
+        result = work(conn)
+        transaction.rollback()
+        return result
 
 
 class _Attempt:
@@ -186,15 +204,24 @@ class _Attempt:
 
     @contextmanager
     def until(self, end: float, conn: AsyncConnection) -> Generator[None]:
-        """Ends the connection at a time, so that whoever waits for it gets an error at once."""
+        """Ends the connection at a time, so that whoever waits for it gets an error at once.
+
+        Whatever the driver says of a connection that is closed: the database is away.
+        """
 
         def too_late() -> None:
             self.late = True
-            _end(conn)
+            _driver(
+                conn
+            ).terminate()  # cancelling a query, or a farewell, would wait for the server
 
         deadline = asyncio.get_running_loop().call_at(end, too_late)
         try:
             yield
+        except Exception as error:
+            if errors.temporary(error) is None and _driver(conn).is_closed():
+                raise errors.away() from error
+            raise
         finally:
             deadline.cancel()
 
@@ -202,8 +229,23 @@ class _Attempt:
 def _end(conn: AsyncConnection) -> None:
     """Closes the socket. Cancelling a query, or closing with a farewell, would wait for the server."""
     if conn.sync_connection is not None and not conn.invalidated:
-        driver: Any = conn.sync_connection.connection.driver_connection
-        driver.terminate()
+        _driver(conn).terminate()
+
+
+def _driver(conn: AsyncConnection) -> Any:
+    assert conn.sync_connection is not None
+    return conn.sync_connection.connection.driver_connection
+
+
+async def _closed(conn: AsyncConnection, *, broken: bool) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            if broken and not conn.invalidated:
+                _end(conn)
+                await conn.invalidate()
+            await conn.close()
+    except Exception:  # noqa: BLE001  it is broken: how it says so does not matter
+        structlog.get_logger("palaver.store").debug("a connection did not close")
 
 
 def _lost(error: Exception) -> bool:

@@ -2,7 +2,7 @@
 
 Executing a Core construct costs more than the statement itself on the hot paths (a commit of one message is seven of
 them), so a `Statement` compiles it once for each engine, with the columns' processors, and hands the driver plain
-tuples. On SQLite it goes straight to the connection that SQLAlchemy holds. Slow ones are logged: their text has only
+tuples, straight on the connection that SQLAlchemy holds. Slow ones are logged: their text has only
 placeholders, never content.
 
 Many rows are the driver's `executemany` on SQLite. On PostgreSQL they are one statement over arrays (`unnest`), which
@@ -139,12 +139,12 @@ class Statement:
     def all(self, conn: Connection, *values: Any) -> list[Row]:
         """All rows."""
         form = self._form(conn.dialect)
-        return form.values(_timed(conn, _FETCH[form.engine], form.text, form.parameters(values)))
+        return form.values(_timed(conn, _fetch, form.text, form.parameters(values)))
 
     def columns(self, conn: Connection, *values: Any) -> Columns:
         """All rows, column by column, which is faster for many."""
         form = self._form(conn.dialect)
-        return form.turned(_timed(conn, _FETCH[form.engine], form.text, form.parameters(values)))
+        return form.turned(_timed(conn, _fetch, form.text, form.parameters(values)))
 
     def first(self, conn: Connection, *values: Any) -> Row | None:
         """The first row, if there is one."""
@@ -167,7 +167,7 @@ class Statement:
     def run(self, conn: Connection, *values: Any) -> int:
         """Runs what gives no rows; the number of rows touched."""
         form = self._form(conn.dialect)
-        return _timed(conn, _EXECUTE[form.engine], form.text, form.parameters(values))
+        return _timed(conn, _execute, form.text, form.parameters(values))
 
     def many(self, conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         """Runs it once for each of `rows`."""
@@ -179,7 +179,7 @@ class Statement:
                 text = self._text_over_arrays(conn.dialect)
                 _timed(conn, _execute, text, tuple(form.columns_of(rows)))
             else:
-                _timed(conn, _execute_many_straight, form.text, form.parameters_of(rows))
+                _timed(conn, _execute_many, form.text, form.parameters_of(rows))
 
     def _text_over_arrays(self, dialect: Dialect) -> str:
         if self._over_arrays is None:
@@ -377,30 +377,18 @@ def _timed(conn: Connection, execute: _Execute, text: str, parameters: Sequence[
             )
 
 
-def _fetch(conn: Connection, text: str, parameters: Sequence[Any]) -> Any:
-    return conn.exec_driver_sql(text, cast("tuple[Any, ...]", parameters)).all()
-
-
-def _execute(conn: Connection, text: str, parameters: Sequence[Any]) -> int:
-    return conn.exec_driver_sql(text, cast("tuple[Any, ...]", parameters)).rowcount
-
-
 def _straight(conn: Connection) -> Any:
-    """SQLite's own connection."""
+    """The driver's own connection. On PostgreSQL it is SQLAlchemy's adapter of it, which begins transactions."""
     return conn.connection.dbapi_connection
 
 
-def _fetch_straight(conn: Connection, text: str, parameters: Sequence[Any]) -> Any:
+def _fetch(conn: Connection, text: str, parameters: Sequence[Any]) -> Any:
     return _straight(conn).execute(text, parameters).fetchall()
 
 
-def _execute_straight(conn: Connection, text: str, parameters: Sequence[Any]) -> int:
+def _execute(conn: Connection, text: str, parameters: Sequence[Any]) -> int:
     return int(_straight(conn).execute(text, parameters).rowcount)
 
 
-def _execute_many_straight(conn: Connection, text: str, parameters: Sequence[Any]) -> None:
+def _execute_many(conn: Connection, text: str, parameters: Sequence[Any]) -> None:
     _straight(conn).executemany(text, parameters)
-
-
-_FETCH: Mapping[str, _Execute] = {SQLITE: _fetch_straight, POSTGRESQL: _fetch}
-_EXECUTE: Mapping[str, _Execute] = {SQLITE: _execute_straight, POSTGRESQL: _execute}

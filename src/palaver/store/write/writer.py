@@ -20,7 +20,6 @@ from typing import Any
 
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
 
 from palaver.clock import Clock
 from palaver.errors import Code, PalaverError, Refused, Unavailable
@@ -160,7 +159,8 @@ class Writer:
         except Exception as error:  # noqa: BLE001  the edge of the task: every driver's errors become ours
             fault = errors.temporary(error)
             crossed = errors.crossed(error)
-            if tries > 1 and (crossed or isinstance(error, IntegrityError | Overtaken)):
+            overtaken = isinstance(error, Overtaken) or errors.conflicts(error)
+            if tries > 1 and (crossed or overtaken):
                 # another process stored the same in between (a cid, a handle), which is seen now, or waited for
                 # what this one had while this one waited for it
                 await self._write(batch, tries - 1)
