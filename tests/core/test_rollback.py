@@ -14,9 +14,9 @@ from tests.core.test_exchanges import Answer, chat, user
 from palaver.core.live.items import Delta, Drafted
 from palaver.core.live.reader import Reader
 from palaver.errors import Refused
-from palaver.model import Actor, RoomId, Status
+from palaver.model import Actor, RoomId, Status, TurnId
 from palaver.providers.base import TextPiece
-from palaver.store.journal import set_aside
+from palaver.store.journal import Journal, set_aside
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
@@ -167,6 +167,29 @@ async def test_what_was_shown_of_an_answer_waits_for_the_turn_that_the_history_h
         assert said[1:] == [("why?", Status.DONE), ("Because", Status.INTERRUPTED)]
     assert aside(tmp_path, "streams") == 0
     assert script.requests.empty(), "it was not asked again"
+
+
+async def test_where_too_much_is_set_aside_pieces_are_held_back_as_if_the_disk_were_full(
+    running: Running, script: Script, tmp_path: Path
+) -> None:
+    dead = Journal(tmp_path / "journal" / "streams", "dead")
+    dead.piece(TurnId(f"t_{'1' * 32}"), "of a turn that no history knows")
+    dead.close()
+    async with running(draft_bytes_max=1_000) as core:
+        await core.turns.recovered(90)
+        assert aside(tmp_path, "streams") == 1
+        _, ada = await core.identity.new_guest("Ada")
+        await core.chat.send(ada, core.lobby, text="why?", cid="why")
+        await script.requests.get()
+        script.say("Because ")
+        while not script.pieces.empty():  # noqa: ASYNC110  nobody is told
+            await asyncio.sleep(0)
+        (stream,) = core.hub.streams(core.lobby).values()
+        assert stream.text() == ""
+        script.say("of it.", None)
+        await core.turns.idle()
+        assert (await texts(core, ada))[-1] == "Because of it."
+        assert aside(tmp_path, "streams") == 1, "nothing is deleted"
 
 
 async def shown(reader: Reader, text: str) -> None:

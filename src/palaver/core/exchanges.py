@@ -10,6 +10,7 @@ It knows nothing of the API's JSON: a wire makes entries of requests, and answer
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import blake2b
 
 from palaver.core import validation
@@ -57,7 +58,7 @@ class Exchanges:
         self._settings, self._clock = ground.settings, ground.clock
         self._assistant = ground.assistant
         self._turns, self._held = turns, held
-        self._running: dict[ExchangeId, LiveAnswer] = {}
+        self.run, self.running = turns.run, turns.of_exchange
 
     # asking
 
@@ -72,7 +73,7 @@ class Exchanges:
             return await self._accepted(command)
         exchange = opened.exchange
         if opened.dup:
-            running = self._running.get(exchange.id) or told_already(exchange)
+            running = self.running(exchange.id) or told_already(exchange)
             running.dup = True
             return running
         running = LiveAnswer(opened.turn, exchange)
@@ -81,37 +82,22 @@ class Exchanges:
         if opened.untitled and asked.room is not None:
             title = _title(asked.entries, asked.title)
             await self._turns.name(exchange.room, title, TitleSource.FIRST_MESSAGE)
-        self._running[exchange.id] = running
         return running
 
     async def begin(self, actor: Actor, asked: ExchangeRequest, ask: Ask) -> LiveAnswer:
         """`open` and `run`, with the call on its way while the request is stored."""
-        call = self._turns.tasks.create_task(_quietly(ask))
+        early = _EarlyCall(self._turns.tasks.create_task(_quietly(ask)))
         try:
             await asyncio.sleep(0)  # the call goes out first: nobody waits longer for the model
             running = await self.open(actor, asked)
         except BaseException:
-            await _undone(call)
+            await early.close()
             raise
         if running.dup:
-            await _undone(call)
+            await early.close()
         else:
-
-            async def asked_already() -> Call:
-                found = await call
-                if isinstance(found, Exception):
-                    raise found
-                return found
-
-            self.run(running, asked_already, close=lambda: _undone(call))
+            self.run(running, early.answered, close=early.close)
         return running
-
-    def run(self, running: LiveAnswer, ask: Ask, *, close: Close | None = None) -> None:
-        """Passes the call on, as a task of the server. `close` ends a call that was made before, heard or not."""
-        self._turns.run(running, ask, close=close)
-        if running.exchange is not None and running.task is not None:
-            id_ = running.exchange.id
-            running.task.add_done_callback(lambda _: self._running.pop(id_))
 
     def unstored(self, ask: Ask, *, close: Close | None = None) -> LiveAnswer:
         """A call of which nothing is kept; it ends with its client."""
@@ -125,10 +111,6 @@ class Exchanges:
             running.stop()
 
     # what there is
-
-    def running(self, exchange: ExchangeId) -> LiveAnswer | None:
-        """The exchange, while its answer comes to this process."""
-        return self._running.get(exchange)
 
     async def get(self, actor: Actor, exchange: ExchangeId) -> Exchange:
         """One exchange of this actor's. Refused: `exchange_not_found`."""
@@ -192,7 +174,7 @@ class Exchanges:
     async def cancel(self, actor: Actor, exchange: ExchangeId) -> Exchange:
         """Stops an answer and waits for its end, wherever it runs. Refused: `exchange_not_found`."""
         found = await self.get(actor, exchange)
-        running = self._running.get(exchange)
+        running = self.running(exchange)
         if running is not None:
             running.stop()
             await running.end()
@@ -269,7 +251,6 @@ class Exchanges:
         """A request that is kept until the database is back. Where it will stand is decided then."""
         await self._held.accept(command)
         room = command.room or command.new_room.id
-        exchange = command.begun(room, self._clock.now_ms())
         turn = Turn(
             id=command.turn,
             room=room,
@@ -282,9 +263,8 @@ class Exchanges:
             fence=1,
             external=True,
         )
-        running = LiveAnswer(turn, exchange)
+        running = LiveAnswer(turn, command.begun(room, self._clock.now_ms()))
         running.held = True
-        self._running[exchange.id] = running
         return running
 
     def _ids(self, count: int) -> tuple[MessageId, ...]:
@@ -330,10 +310,23 @@ async def _quietly(ask: Ask) -> Call | Exception:
         return failure
 
 
-async def _undone(call: asyncio.Task[Call | Exception]) -> None:
-    """Ends a call that nobody will hear."""
-    call.cancel()
-    with suppress(asyncio.CancelledError):
-        result = await call
-        if not isinstance(result, Exception):
-            await result.close()
+@dataclass(frozen=True, slots=True)
+class _EarlyCall:
+    """A call that is made before its request is stored."""
+
+    _asked: asyncio.Task[Call | Exception]
+
+    async def answered(self) -> Call:
+        """The call, once its answer begins."""
+        found = await self._asked
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def close(self) -> None:
+        """Ends the call, heard or not."""
+        self._asked.cancel()
+        with suppress(asyncio.CancelledError):
+            found = await self._asked
+            if not isinstance(found, Exception):
+                await found.close()

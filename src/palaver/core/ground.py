@@ -89,7 +89,8 @@ async def grounded(  # noqa: PLR0917  what `started` is given
     providers = Providers(settings, clock, fixed=provider)
     ending.push_async_callback(providers.close)
     assistant = await identity.assistant()
-    journal = Journal(settings.data_dir / "journal" / "streams", store.owner, named=True)
+    directory, most = settings.data_dir / "journal" / "streams", settings.draft_bytes_max
+    journal = Journal(directory, store.owner, aside_bytes_max=most, named=True)
     ending.callback(journal.close)  # what is still open in it stays for recovery
     return Ground(
         settings=settings,

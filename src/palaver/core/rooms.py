@@ -6,16 +6,7 @@ from typing import Any
 from palaver.core import validation
 from palaver.core.ground import Ground
 from palaver.errors import Code, Refused
-from palaver.model import (
-    NO_DATA,
-    Actor,
-    ActorId,
-    MemberRole,
-    Room,
-    RoomId,
-    TitleSource,
-    Visibility,
-)
+from palaver.model import NO_DATA, Actor, ActorId, MemberRole, Room, RoomId, TitleSource, Visibility
 from palaver.store.read import rooms
 from palaver.store.write.rooms import (
     AddMember,

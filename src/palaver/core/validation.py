@@ -73,8 +73,7 @@ def person_name(text: str, chars_max: int) -> str:
     unseen = any(unicodedata.category(char) in {"Cc", "Cf"} for char in text)
     if is_blank(text) or unseen or len(text) > chars_max:
         raise Refused(
-            Code.NAME_INVALID,
-            f"A name has 1 to {chars_max} characters, all of which can be seen.",
+            Code.NAME_INVALID, f"A name has 1 to {chars_max} characters, all of which can be seen."
         )
     if unicodedata.normalize("NFKC", text).casefold() in RESERVED_NAMES:
         raise Refused(Code.NAME_RESERVED, "That name is the server's own. Take another one.")

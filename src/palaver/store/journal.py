@@ -119,7 +119,10 @@ class _Segment:
 
 
 class Journal:
-    """The writing side of one process. `named`: as long as it lives, it is none of the `dead_owners`."""
+    """The writing side of one process. `named`: as long as it lives, it is none of the `dead_owners`.
+
+    Where files of `aside_bytes_max` bytes are set aside, no more are made, as if the disk were full.
+    """
 
     def __init__(
         self,
@@ -127,12 +130,14 @@ class Journal:
         owner: str,
         *,
         segment_bytes: int = SEGMENT_BYTES,
+        aside_bytes_max: int | None = None,
         named: bool = False,
     ) -> None:
         folder_made(directory)
         self.directory = directory
         self._owner = owner
         self._segment_bytes = segment_bytes
+        self._aside_bytes_max = aside_bytes_max
         self._number = 0
         self._segments: list[_Segment] = []
         self._unsynced: list[tuple[str, bytes]] = []  # records and their keys
@@ -257,6 +262,10 @@ class Journal:
         segment.written = True
 
     def _open(self, least: int) -> _Segment:
+        if self._aside_bytes_max is not None:
+            aside = sum(file.stat().st_size for file in set_aside(self.directory))
+            if aside > self._aside_bytes_max:
+                raise OSError(errno.EDQUOT, "what is set aside is as much as may be")
         self._number += 1
         path = self.directory / f"{self._owner}-{self._number:06d}.journal"
         descriptor = _locked(path, create=True)

@@ -124,6 +124,10 @@ class Engine:
         if live.turn is not None:
             self._runs[live.turn.id] = live
 
+    def of_exchange(self, exchange: ExchangeId) -> LiveAnswer | None:
+        """The answer of an exchange, while it comes to this process. Its turn has the same digits."""
+        return self._runs.get(TurnId(f"t_{exchange[2:]}"))
+
     @property
     def running(self) -> int:
         """How many turns run in this process."""

@@ -10,14 +10,7 @@ from palaver.core.answers.pieces import AnswerBuilder, headed
 from palaver.core.answers.recorder import Recorder
 from palaver.core.answers.tape import LiveAnswer
 from palaver.errors import Code, ProviderError, Unavailable
-from palaver.model import (
-    Exchange,
-    ExchangeKind,
-    ExchangeState,
-    Status,
-    Turn,
-    TurnId,
-)
+from palaver.model import Exchange, ExchangeKind, ExchangeState, Status, Turn, TurnId
 from palaver.providers.base import Piece
 from palaver.providers.call import CallResult
 from palaver.store.write.exchanges import ExchangeEnd, OpenExchange
