@@ -75,7 +75,7 @@ ASKS_NOBODY = {
     "FinishTurn": "the fence says who may",
     "ChangeExchange": "`owns`, below",
     "RevokeKey": "`owns`, below",
-    "EndDevice": "looks among the actor's own only: tests/core/test_devices.py",
+    "EndDevice": "looks among the actor's own only: tests/core/identity/test_devices.py",
     "AddTicket": "of the actor itself",
     "UseTicket": "the ticket's token says who may",
     "AddKey": "of the actor itself",

@@ -114,7 +114,7 @@ async def test_a_draft_whose_room_or_author_is_not_known_waits_however_long(
     (tmp_path / "mark.json").unlink()
     async with running() as core:
         assert core.history == "whole"
-        assert core.drafts.tally.rejected == 0
+        assert core.drafts.tally["rejected"] == 0
         assert aside(tmp_path, "drafts") == 1
     right(tmp_path)
     async with running() as core:

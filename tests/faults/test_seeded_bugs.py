@@ -253,7 +253,7 @@ BUGS = [
         "core/answers/outcome.py",
         "    own = outcome.own.entries if outcome.own is not None else ()\n",
         "    own = outcome.own.entries if outcome.own is not None else ()\n"
-        "    running.answer._word('t', '' if error is None else error.detail, 0)\n",
+        "    live.answer._word('t', '' if error is None else error.detail, 0)\n",
         "core/answers/test_engine.py::test_a_providers_failure_is_a_status_with_a_code_and_never_text",
     ),
     Bug(

@@ -9,7 +9,7 @@ import structlog
 
 from palaver.clock import Clock
 from palaver.core.access import Access
-from palaver.core.identity import Identity
+from palaver.core.identity.actors import Identity
 from palaver.core.live.hub import Hub
 from palaver.core.live.items import Closing, Encode, not_encoded
 from palaver.core.live.outbox import Outbox

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from palaver.clock import SystemClock
 from palaver.core.answers.models import Models, ModelServer
-from palaver.core.api_keys import Keys
+from palaver.core.identity.api_keys import Keys
 from palaver.errors import Code, Refused
 from palaver.providers.pool import Providers
 from palaver.settings import Settings

@@ -12,10 +12,10 @@ from palaver.clock import Clock, SystemClock
 from palaver.core.answers.engine import Engine
 from palaver.core.answers.models import ModelServer
 from palaver.core.answers.recovery import Recovery
-from palaver.core.api_keys import Keys
-from palaver.core.devices import Devices
 from palaver.core.exchanges import Exchanges
 from palaver.core.ground import Ground, good_bye, grounded, sync_journal
+from palaver.core.identity.api_keys import Keys
+from palaver.core.identity.devices import Devices
 from palaver.core.live.cluster import PeerSync
 from palaver.core.live.items import Encode
 from palaver.core.messages import Chat, said
@@ -48,7 +48,7 @@ class Core:
         self.lobby, self.assistant = LOBBY, ground.assistant
         self.access, self.identity = ground.access, ground.identity
         self.keys = Keys(ground.store, ground.settings, ground.clock)
-        self.devices = Devices(ground)
+        self.devices = Devices(ground.store, ground.hub, ground.settings, ground.clock)
         self.rooms = Rooms(ground)
         self.held = ExchangeSpool(ground)
         self.turns = Engine(ground, self.held, tasks)
@@ -101,7 +101,7 @@ class Core:
     def figures(self) -> Mapping[str, int]:
         """What this process has done since it began, and what waits in it now; `wire/pages/metrics` names each."""
         store, journal = self._ground.store, self._ground.journal
-        tallies = [spool.tally for spool in self._spools]
+        outcomes = ("accepted", "drained", "rejected", "lost")
         return {
             "commits": store.counters.commits,
             "events": store.counters.rows,
@@ -109,10 +109,9 @@ class Core:
             "journal_records": journal.records,
             "journal_bytes": journal.bytes,
             "drafts_waiting": sum(spool.waiting for spool in self._spools),
-            "drafts_accepted": sum(tally.accepted for tally in tallies),
-            "drafts_drained": sum(tally.drained for tally in tallies),
-            "drafts_rejected": sum(tally.rejected for tally in tallies),
-            "drafts_lost": sum(tally.lost for tally in tallies),
+            **{
+                f"drafts_{one}": sum(spool.tally[one] for spool in self._spools) for one in outcomes
+            },
             "turns_running": self.turns.running,
             "titles_missed": self.turns.titles_missed,
             "readers": self.hub.readers,

@@ -13,7 +13,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from palaver.core.identity import Identity
+from palaver.core.identity.actors import Identity
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor

@@ -86,8 +86,8 @@ async def test_accepted_messages_are_seen_at_once_and_stored_in_their_order(
         said = [item.event.message for item in stored if isinstance(item, Happened)]
         assert [message.id for message in said if message is not None] == kept
         assert await texts(core, ada) == ["one", "two", "three"]
-        assert core.drafts.tally.drained == 3
-        assert core.drafts.tally.lost == 0
+        assert core.drafts.tally["drained"] == 3
+        assert core.drafts.tally["lost"] == 0
 
 
 async def test_accepted_messages_survive_the_process(running: Running, tmp_path: Path) -> None:

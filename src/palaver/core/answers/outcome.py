@@ -51,12 +51,8 @@ def told(error: ProviderError) -> dict[str, Any]:
 
 def ending(live: LiveAnswer) -> FinishTurn:
     """The write that ends an answer whose source has ended."""
-    turn, exchange, outcome, error = (
-        live.turn,
-        live.exchange,
-        live.outcome or CallResult(),
-        live.error,
-    )
+    turn, exchange, error = live.turn, live.exchange, live.error
+    outcome = live.outcome or CallResult()
     assert turn is not None, "only what has a turn is stored"
     status = live.stopped or (Status.DONE if error is None else Status.FAILED)
     meta: dict[str, Any] = {"turn": turn.id}
@@ -103,13 +99,8 @@ def interrupted(
     if not isinstance(cut, Turn):
         response = {"lengths": answer.lengths, "error": CUT}
         end = ExchangeEnd(cut.id, ExchangeState.FAILED, None, response)
-    return FinishTurn(
-        turn=TurnId(meta["turn"]),
-        fence=fence,
-        status=Status.INTERRUPTED,
-        entries=entries,
-        exchange=end,
-    )
+    turn, status = TurnId(meta["turn"]), Status.INTERRUPTED
+    return FinishTurn(turn=turn, fence=fence, status=status, entries=entries, exchange=end)
 
 
 def written(recorder: Recorder, status: Status) -> FinishTurn:

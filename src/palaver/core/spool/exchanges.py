@@ -36,7 +36,7 @@ class ExchangeSpool(Spool[None]):
         """Keeps a request. Raises `Unavailable` when it can be kept here neither."""
         self._keep(self._accepted(opening))
         await self._sync()
-        self.tally.accepted += 1
+        self.tally["accepted"] += 1
 
     async def finish(self, finish: FinishTurn) -> None:
         """Keeps the end of an exchange. `Unavailable`: it waits in memory only, and is stored all the same."""

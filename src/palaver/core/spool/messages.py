@@ -70,7 +70,7 @@ class MessageSpool(Spool[Added]):
         await self._sync()
         if draft.id not in self._known:
             return None
-        self.tally.accepted += 1
+        self.tally["accepted"] += 1
         self._show(draft)
         return command.id
 

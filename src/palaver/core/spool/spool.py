@@ -14,6 +14,7 @@ Bounds, with what is set aside: `drafts_max` commands or exchanges, `draft_bytes
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,16 +37,6 @@ AGAIN_SECONDS = 0.5
 R = TypeVar("R")
 
 log = structlog.stdlib.get_logger()
-
-
-@dataclass(slots=True)
-class Tally:
-    """What became of what was accepted, since this process began. `lost`: the disk has damaged what it had synced."""
-
-    accepted: int = 0
-    drained: int = 0
-    rejected: int = 0
-    lost: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -91,8 +82,9 @@ class Waiting:
 class Spool(Part, ABC, Generic[R]):
     """What one process accepted and the database has yet to take, which gives an `R` for it.
 
-    Its journal is in `folder`. `full` is what a sender is told when nothing can be kept, `batch_max` of a queue are
-    stored at once. `past_damage`: each record means something without those before it.
+    `tally` counts what was accepted, drained, rejected, or lost (the disk has damaged what it had synced) since this
+    process began. Its journal is in `folder`. `full` is what a sender is told when nothing can be kept, `batch_max` of
+    a queue are stored at once. `past_damage`: each record means something without those before it.
     """
 
     folder: ClassVar[str]
@@ -112,7 +104,7 @@ class Spool(Part, ABC, Generic[R]):
         self._is_full = False
         self._wake = asyncio.Event()
         self._draining, self._syncing = asyncio.Lock(), asyncio.Lock()
-        self.tally = Tally()
+        self.tally: Counter[str] = Counter()
 
     @property
     def depth(self) -> int:
@@ -138,7 +130,7 @@ class Spool(Part, ABC, Generic[R]):
         if taken:
             damaged = sum(orphan.damaged for orphan in left)
             if damaged:  # told once, by who deletes the files
-                self.tally.lost += damaged
+                self.tally["lost"] += damaged
                 log.error("spool.damaged", count=damaged)
             forget(left, waiting)
 
@@ -338,10 +330,10 @@ class Spool(Part, ABC, Generic[R]):
         self._is_full = False
         self.journal.ended(one.id)
         if isinstance(result, Refused):
-            self.tally.rejected += 1
+            self.tally["rejected"] += 1
             log.warning("spool.rejected", id=one.id, code=result.code)
         else:
-            self.tally.drained += 1
+            self.tally["drained"] += 1
         await self._settled(one, result)
 
     def _take_out(self, one: Waiting) -> None:

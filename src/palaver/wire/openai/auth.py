@@ -9,7 +9,7 @@ from functools import partial
 
 from starlette.requests import Request
 
-from palaver.core.api_keys import PREFIX
+from palaver.core.identity.api_keys import PREFIX
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor, Visibility

@@ -23,7 +23,7 @@ from typing import Any, cast
 
 import structlog
 
-from palaver.core.api_keys import Keys
+from palaver.core.identity.api_keys import Keys
 from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import KeyId

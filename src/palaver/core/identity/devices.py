@@ -5,15 +5,18 @@ session that has ended stays known, so that its token begins no other one; what 
 within a second in the other processes of the database.
 """
 
-import hashlib
 from dataclasses import dataclass
 
+from palaver.clock import Clock
 from palaver.core import validation
-from palaver.core.ground import Ground
+from palaver.core.identity.actors import digest_of
+from palaver.core.live.hub import Hub
 from palaver.core.live.items import Closing
 from palaver.errors import Code, Refused
 from palaver.model import Actor, ActorId, Device, Ticket, TicketKind
+from palaver.settings import Settings
 from palaver.store.read import devices
+from palaver.store.store import Store
 from palaver.store.write.credentials import AddTicket, EndDevice, UseTicket
 
 LINK_MS = 10 * 60_000
@@ -33,26 +36,21 @@ class Listed:
 class Devices:
     """Links and devices of the actors of one database."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._store, self._hub = ground.store, ground.hub
-        self._settings, self._clock = ground.settings, ground.clock
+    def __init__(self, store: Store, hub: Hub, settings: Settings, clock: Clock) -> None:
+        self._store, self._hub = store, hub
+        self._settings, self._clock = settings, clock
         self._ended: dict[bytes, ActorId] = {}
 
     async def invite(self, actor: Actor) -> tuple[str, Ticket]:
         """A link's token and its ticket, in the place of the link before it."""
         token = self._clock.secret()
-        adding = AddTicket(
-            id=f"i_{self._clock.new_id()}",
-            kind=TicketKind.DEVICE,
-            actor=actor.id,
-            token_sha256=_digest(token),
-            lasts_ms=LINK_MS,
-        )
+        id_, kind, digest = f"i_{self._clock.new_id()}", TicketKind.DEVICE, digest_of(token)
+        adding = AddTicket(id=id_, kind=kind, actor=actor.id, token_sha256=digest, lasts_ms=LINK_MS)
         return token, await self._store.write(adding)
 
     async def look(self, token: str) -> Ticket:
         """Whose link this is, without using it. Refused: `ticket_ended`."""
-        found = await self._store.read(devices.ticket, _digest(token), self._clock.now_ms())
+        found = await self._store.read(devices.ticket, digest_of(token), self._clock.now_ms())
         if found is None:
             raise Refused(Code.TICKET_ENDED, "This link was used or has ended. Ask for a new one.")
         return found
@@ -70,8 +68,8 @@ class Devices:
             raise Refused(Code.IDENTITY_IN_USE, f"This device is {me.name} already.")
         session = self._clock.secret()
         using = UseTicket(
-            token_sha256=_digest(token),
-            session_sha256=_digest(session),
+            token_sha256=digest_of(token),
+            session_sha256=digest_of(session),
             name=validation.person_name(name, self._settings.name_chars_max),
         )
         return session, await self._store.write(using)
@@ -79,7 +77,7 @@ class Devices:
     async def listing(self, actor: Actor, session: str) -> Listed:
         """An actor's devices, the oldest first."""
         found = await self._store.read(devices.of_actor, actor.id)
-        current = _digest(session)
+        current = digest_of(session)
         return Listed(
             devices=tuple(device for _, device in found),
             current=next((device.id for digest, device in found if digest == current), None),
@@ -88,7 +86,7 @@ class Devices:
 
     async def end(self, actor: Actor, device: str, session: str) -> None:
         """Ends one of an actor's devices, or a link. Refused: `not_found`, `forbidden` (the device that asks)."""
-        if device == devices.id_of(_digest(session)):
+        if device == devices.id_of(digest_of(session)):
             raise Refused(Code.FORBIDDEN, "A device is ended from another one.")
         digest = await self._store.write(EndDevice(id=device, by=actor.id))
         if digest is not None:
@@ -106,7 +104,3 @@ class Devices:
         """Whoever is live as this actor comes again, and is asked who they are."""
         self._ended[digest] = actor
         self._hub.to_all(lambda: Closing(0), actor)
-
-
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

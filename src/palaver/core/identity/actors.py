@@ -51,7 +51,7 @@ class Identity:
         """
         if not _may_be_token(token):
             return None
-        digest = _digest(token)
+        digest = digest_of(token)
         try:
             found = await self._store.read(actors.by_token, digest)
         except Unavailable:
@@ -69,7 +69,7 @@ class Identity:
         """A new person without an account, and the token of its session. Refused: `name_invalid`, `name_reserved`."""
         token, _ = self.visitor(None)
         name = None if name is None else self._checked(name)
-        return token, await self._guest(_digest(token), name)
+        return token, await self._guest(digest_of(token), name)
 
     async def sweep(self) -> None:
         """Deletes some guests who were made a day ago and have left nothing.
@@ -91,18 +91,18 @@ class Identity:
         if token is None or not self._is_signed(token):
             nonce = hashlib.sha256(self._clock.secret().encode()).digest()[:16]
             token = self._signed(nonce)
-        return token, _guest_of(_digest(token))
+        return token, _guest_of(digest_of(token))
 
     async def entered(self, token: str) -> Actor:
         """The guest of a visitor's token, stored because they write."""
-        return await self._guest(_digest(token))
+        return await self._guest(digest_of(token))
 
     async def claimed(self, user: UUID, making: Callable[[], None] | None = None) -> Actor:
         """The guest of an id that its client chose, made at its first use. It is no session's token: see `actor`.
 
         `making` is asked before one is made.
         """
-        digest = _digest(str(user))
+        digest = digest_of(str(user))
         known = await self._store.read(actors.by_token, digest)
         if known is None and making is not None:
             making()
@@ -110,7 +110,7 @@ class Identity:
 
     async def looking(self, user: UUID) -> Actor:
         """The same without making it: an id that is new here is a visitor's."""
-        digest = _digest(str(user))
+        digest = digest_of(str(user))
         return await self._store.read(actors.by_token, digest) or _guest_of(digest)
 
     async def rename(self, actor: Actor, name: str) -> Actor:
@@ -125,9 +125,8 @@ class Identity:
         name = self._checked(name or handle)
         if known is not None:
             return await self._store.write(RenameActor(actor=known.id, name=name))
-        actor = Actor(
-            id=ActorId(f"u_{self._clock.new_id()}"), kind=ActorKind.PERSON, name=name, guest=False
-        )
+        id_ = ActorId(f"u_{self._clock.new_id()}")
+        actor = Actor(id=id_, kind=ActorKind.PERSON, name=name)
         return await self._store.write(AddActor(actor=actor, handle=handle))
 
     async def assistant(self) -> ActorId:
@@ -151,16 +150,15 @@ class Identity:
         agent = ActorId(f"a_{self._clock.new_id()}")
         card = there or AgentCard(actor=Actor(id=agent, kind=ActorKind.AGENT, name=handle))
         if name is not None:
-            card = replace(
-                card, actor=replace(card.actor, name=validation.well_formed(name, "name"))
-            )
+            named = replace(card.actor, name=validation.well_formed(name, "name"))
+            card = replace(card, actor=named)
         if model is not None:
             card = replace(card, model=model or None)
         if system_prompt is not None:
             card = replace(card, system_prompt=system_prompt)
-        return (
-            card if card == there else await self._store.write(SaveAgent(card=card, handle=handle))
-        )
+        if card == there:
+            return card
+        return await self._store.write(SaveAgent(card=card, handle=handle))
 
     async def agents(self) -> dict[str, AgentCard]:
         """All agents, by their handles."""
@@ -199,5 +197,6 @@ def _guest_of(digest: bytes, name: str | None = None) -> Actor:
     return Actor(id=ActorId(f"u_{hex_id}"), kind=ActorKind.PERSON, name=name, guest=True)
 
 
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
+def digest_of(token: str) -> bytes:
+    """A token as it is kept."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -6,7 +6,7 @@ import pytest
 from tests.core.conftest import Running
 
 from palaver.clock import SystemClock
-from palaver.core import api_keys as module
+from palaver.core.identity import api_keys as module
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import ActorKind, KeyId, Scope

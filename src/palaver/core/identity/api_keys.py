@@ -10,6 +10,7 @@ Who may do without a key is not decided here: that depends on where the request 
 
 import asyncio
 import hashlib
+import math
 import re
 from collections.abc import Callable, Collection
 from typing import Final
@@ -18,6 +19,7 @@ import structlog
 
 from palaver.clock import Clock
 from palaver.core import validation
+from palaver.core.identity.actors import digest_of
 from palaver.core.part import Part
 from palaver.errors import Code, Refused, Unavailable
 from palaver.model import Actor, ActorId, ActorKind, ApiKey, KeyId, Scope
@@ -38,9 +40,6 @@ HANDLE_CHARS_MAX = 64
 OWN_MAX = 200
 _ID = re.compile(r"u_[0-9a-f]{32}")
 
-_Known = tuple[float, ApiKey | Actor | None]
-"""Until when, on the monotonic clock, this is believed of a token."""
-
 log = structlog.stdlib.get_logger()
 
 
@@ -51,7 +50,8 @@ class Keys(Part):
         self._store = store
         self._settings = settings
         self._clock = clock
-        self._known: dict[bytes, _Known] = {}
+        # of a token's digest: until when, on the monotonic clock, what was read is believed
+        self._known: dict[bytes, tuple[float, ApiKey | Actor | None]] = {}
         self._used: dict[KeyId, int] = {}
         self._were_used = asyncio.Event()
 
@@ -74,7 +74,9 @@ class Keys(Part):
         id_ = KeyId(f"k_{self._clock.new_id()}")
         name = validation.person_name(name or f"Key {id_[-4:]}", self._settings.name_chars_max)
         if actor is None and handle is not None and _ID.fullmatch(handle):
-            actor = await self._person(ActorId(handle))
+            actor = await self._store.read(actors.get, ActorId(handle))
+            if actor is None:
+                raise Refused(Code.NOT_FOUND, "There is nobody with this id.")
         if actor is None:
             owner = handle and validation.person_name(_handle(handle), HANDLE_CHARS_MAX)
             new_id = ActorId(f"u_{self._clock.new_id()}")
@@ -84,7 +86,9 @@ class Keys(Part):
             person, handle = actor, None
         token = PREFIX + self._clock.secret()
         key = ApiKey(id=id_, name=name, actor=person, scopes=wanted, created_ms=0)
-        made = await self._store.write(AddKey(key=key, handle=handle, token_sha256=_digest(token)))
+        made = await self._store.write(
+            AddKey(key=key, handle=handle, token_sha256=digest_of(token))
+        )
         self._known.clear()
         return token, made
 
@@ -106,11 +110,7 @@ class Keys(Part):
         """The key with this token. Refused: `unauthenticated`, also for one that was revoked."""
         key = None
         if len(token) == TOKEN_CHARS and token.isascii():
-            digest = _digest(token)
-            known = self._believed(digest)
-            if known is None:
-                known = await self._asked(digest)
-            key = known[1]
+            key = await self._of(digest_of(token))
         if not isinstance(key, ApiKey) or key.revoked_ms is not None:
             raise Refused(Code.UNAUTHENTICATED, "This API key is not known here, or was revoked.")
         self._used[key.id] = self._clock.now_ms()
@@ -123,7 +123,7 @@ class Keys(Part):
         An actor is made at the first call that writes, after `making` was asked, and found again after that. Who only
         reads (no `making`) is stored nowhere.
         """
-        digest = _digest(bearer)
+        digest = digest_of(bearer)
         known = self._known.get(digest)
         if known is not None and isinstance(known[1], Actor):
             return known[1]  # which never changes
@@ -158,41 +158,32 @@ class Keys(Part):
                 self._were_used.set()
             await asyncio.sleep(USED_SECONDS)
 
-    async def _person(self, id_: ActorId) -> Actor:
-        found = await self._store.read(actors.get, id_)
-        if found is None:
-            raise Refused(Code.NOT_FOUND, "There is nobody with this id.")
-        return found
-
-    async def _asked(self, digest: bytes) -> _Known:
-        """What the database says of a key; while it is away, what it said last, for an hour."""
+    async def _of(self, digest: bytes) -> ApiKey | Actor | None:
+        """Whose key this is, as read within a second; while the database is away, what it said last, for an hour."""
+        until, known = self._known.get(digest, (-math.inf, None))
+        if until > self._clock.monotonic():
+            return known
         try:
-            return self._believe(digest, await self._store.read(api_keys.by_token, digest))
+            found = await self._store.read(api_keys.by_token, digest)
         except Unavailable:
-            known = self._known.get(digest)
-            if known is None or known[0] + BELIEVED_AWAY_SECONDS < self._clock.monotonic():
+            if until + BELIEVED_AWAY_SECONDS < self._clock.monotonic():
                 raise
             return known
+        return self._believe(digest, found)
 
-    def _believed(self, digest: bytes) -> _Known | None:
-        known = self._known.get(digest)
-        return known if known is not None and known[0] > self._clock.monotonic() else None
-
-    def _believe(self, digest: bytes, found: ApiKey | Actor | None) -> _Known:
+    def _believe(self, digest: bytes, found: ApiKey | Actor | None) -> ApiKey | Actor | None:
         """Nothing is believed longer for being asked for again; when there is too much, all is forgotten."""
         if len(self._known) >= KNOWN_MAX:
             self._known.clear()
-        known = self._known[digest] = (self._clock.monotonic() + BELIEVED_SECONDS, found)
-        return known
+        self._known[digest] = (self._clock.monotonic() + BELIEVED_SECONDS, found)
+        return found
 
 
 def _scopes(words: Collection[str]) -> frozenset[Scope]:
     unknown = [word for word in words if word not in list(Scope)]
     if unknown:
-        raise Refused(
-            Code.BAD_REQUEST,
-            f"There is no scope {', '.join(unknown)}. There are: {', '.join(Scope)}.",
-        )
+        there = f"There are: {', '.join(Scope)}."
+        raise Refused(Code.BAD_REQUEST, f"There is no scope {', '.join(unknown)}. {there}")
     return frozenset(Scope(word) for word in words) or frozenset({Scope.ALL})
 
 
@@ -200,7 +191,3 @@ def _handle(handle: str) -> str:
     if not handle.isascii() or any(char.isspace() for char in handle):
         raise Refused(Code.BAD_REQUEST, "A handle has visible ASCII characters only.")
     return handle
-
-
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
