@@ -115,12 +115,12 @@ async def open(  # noqa: A001  `palaver.open` is how it reads
             await core.drain(settings.stop_seconds)
 
 
+@dataclass(eq=False, repr=False)
 class Chat:
     """An open Palaver: its rooms, people and agents."""
 
-    def __init__(self, core: Core, program: Actor) -> None:
-        self._core = core
-        self._program = program
+    _core: Core
+    _program: Actor
 
     async def person(self, handle: str, *, name: str | None = None) -> Actor:
         """The person that the program knows as `handle`, made at the first use; `name` is what others see.
@@ -335,13 +335,13 @@ class Room:
                 yield event
 
 
+@dataclass(eq=False, repr=False)
 class Answer:
     """An answer that is being written."""
 
-    def __init__(self, recorder: Recorder, chars_max: int) -> None:
-        self._recorder = recorder
-        self._chars_max = chars_max
-        self._chars = 0
+    _recorder: Recorder
+    _chars_max: int
+    _chars: int = 0
 
     @property
     def id(self) -> MessageId:

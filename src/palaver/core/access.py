@@ -1,4 +1,4 @@
-"""What an actor may see. The only way to get a room is the check."""
+"""Checks what an actor may see and do. The only way to get a room is the check."""
 
 from typing import TypeVar
 
@@ -49,7 +49,7 @@ class Access:
         return True
 
     def wrote(self, actor: Actor, room: RoomId) -> None:
-        """The actor has just written in a room, and so may."""
+        """Notes that the actor may write in a room, having just done so."""
         remember(self._roles, (actor.id, room), MemberRole.MEMBER)
 
     def may_write_as_known(self, actor: Actor, room: RoomId) -> bool:

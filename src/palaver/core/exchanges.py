@@ -1,4 +1,4 @@
-"""Exchanges: what the clients of the OpenAI-compatible API ask, and what they get.
+"""Opens exchanges, requests of API clients and their answers, and finds those that are stored.
 
 Theory of operation. `open` stores what is new of a request, and its turn, in one transaction; `run` gives the call on
 to the engine, which records its answer as any other. What comes is put on a tape that the client's connection reads,
@@ -106,7 +106,7 @@ class Exchanges:
         return running
 
     def left(self, running: LiveAnswer) -> None:
-        """The client of an exchange has gone."""
+        """Cancels the answer of a client that has gone, unless `openai_finish` is set."""
         if not running.over and (running.exchange is None or not self._settings.openai_finish):
             running.stop()
 
@@ -168,7 +168,7 @@ class Exchanges:
         return await self._store.write(ChangeExchange(id=exchange, by=actor.id, metadata=metadata))
 
     async def forget(self, actor: Actor, exchange: ExchangeId) -> None:
-        """It is no longer there for its client; the room keeps what was said. Refused: `exchange_not_found`."""
+        """Removes an exchange for its client; the room keeps what was said. Refused: `exchange_not_found`."""
         await self._store.write(ChangeExchange(id=exchange, by=actor.id, forget=True))
 
     async def cancel(self, actor: Actor, exchange: ExchangeId) -> Exchange:
@@ -243,12 +243,12 @@ class Exchanges:
         )
 
     def _may_wait(self, asked: ExchangeRequest) -> bool:
-        """Whether a request can be answered without the database: its call brings all that was said."""
+        """Whether a request, which brings all that was said, can be answered without the database."""
         accepts = self._settings.when_db_down == "accept"
         return asked.kind is ExchangeKind.CHAT and asked.whole and accepts
 
     async def _accepted(self, command: OpenExchange) -> LiveAnswer:
-        """A request that is kept until the database is back. Where it will stand is decided then."""
+        """Keeps a request until the database is back. Where it will stand is decided then."""
         await self._held.accept(command)
         room = command.room or command.new_room.id
         turn = Turn(

@@ -1,4 +1,4 @@
-"""What an operator's commands ask of a Palaver that need not be running: the schema, the health, the models.
+"""Answers an operator's commands about a Palaver that need not be running: its schema, health and models.
 
 The command line may not know the store; these are its questions, in the core's words. Nothing here starts a server.
 """

@@ -1,4 +1,4 @@
-"""Saying something, reading what was said, and reading along."""
+"""Sends messages, reads what was said, and lets actors read along."""
 
 import asyncio
 from collections.abc import Mapping
@@ -256,7 +256,7 @@ class Chat:
 
 
 async def said(turns: Engine, command: AddMessage, added: Added) -> None:
-    """What follows a message that was stored: its answers begin, and a room without a name gets one."""
+    """Follows up a message that was stored: begins its answers, and names a room without a name."""
     turns.begin(added.turns)
     if added.untitled and command.role is Role.USER:
         title = validation.title_of(command.text, TITLE_CHARS_MAX)

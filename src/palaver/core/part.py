@@ -1,8 +1,9 @@
-"""What the runtime runs: parts that take over what dead processes left, run beside everything else, and end."""
+"""Parts of the runtime: each takes over what dead processes left, runs beside everything else, and ends."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from palaver.errors import Code, Unavailable
@@ -21,12 +22,12 @@ class Part:
         """Ends, after all tasks have."""
 
 
+@dataclass(frozen=True, slots=True)
 class Every(Part):
-    """Does some work every so many seconds; while the database is away it is left for the next time."""
+    """Works every so many seconds; while the database is away, work is left for the next time."""
 
-    def __init__(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
-        self._seconds = seconds
-        self._work = work
+    _seconds: float
+    _work: Callable[[], Awaitable[None]]
 
     async def run(self) -> None:
         """Works, for ever."""

@@ -1,4 +1,4 @@
-"""Whether the database still holds what it once held, and what may be stored in it while it does not.
+"""Finds out whether the database still holds what it once held, and what may be stored in it while it does not.
 
 A history that is behind is served under a new epoch. What was accepted under another one waits, and so does what names
 a turn, room or actor that is not there: all of that belongs to the history that was, and is stored when it is back.
@@ -23,7 +23,7 @@ log = structlog.stdlib.get_logger()
 
 
 class History(Part):
-    """The history of the store, as its mark knows it; there is no mark of a database in memory.
+    """The history of the store, as its mark knows it. A database in memory has no mark.
 
     `served` is the epoch that those who are here were told; `renewed` lets all of them begin anew.
     """

@@ -119,7 +119,7 @@ class Core:
         }
 
     def figures_by_code(self) -> Mapping[str, Mapping[tuple[str, ...], int]]:
-        """Those that are counted by code; before the code of an answer stands its end."""
+        """The figures that are counted by code; before the code of an answer stands its end."""
         written, failed = self._ground.store.counters, self.turns.provider_errors
         one_code = {"provider_errors": failed, "writes_refused": written.refused}
         one_code["writes_failed"] = written.failed

@@ -1,4 +1,4 @@
-"""What people may write: texts, titles, names and ids, checked once, here, whatever door they came through.
+"""Checks what people write: texts, titles, names and ids, once, whatever door they came through.
 
 Well-formed Unicode only. What a model writes is not checked here: it is kept, whatever it is.
 """

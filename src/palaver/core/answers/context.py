@@ -1,4 +1,4 @@
-"""What a model is given: the history of a room, from the store, within a budget; and what is asked for a title.
+"""Selects what a model is sent: the history of a room, from the store, within a budget; and the wish for a title.
 
 What is cut is cut by blocks: the first message given is the one behind the roundest seq among those where the history
 could begin, so that many questions in a row have the same beginning, which a model server need not read again. It is a
@@ -28,7 +28,7 @@ _RULING = (Role.SYSTEM, Role.DEVELOPER)
 
 
 async def to_answer(store: Store, settings: Settings, turn: Turn) -> Request:
-    """What was said up to the message that is answered, which stands last and once."""
+    """Reads what was said up to the message that is answered, which stands last and once."""
     card = await store.read(actors.agent, turn.agent)
     limit = settings.context_messages_max
     said = await store.read(messages.context, turn.room, upto_seq=turn.trigger_seq, limit=limit + 1)

@@ -1,4 +1,4 @@
-"""The engine: every answer of this process, from its source to the one write that ends it.
+"""Runs every answer of this process, from its source to the one write that ends it.
 
 Theory of operation. The transaction that stores a message, or a client's request, opens the turns of its answers. A
 turn runs as a task of the server, owned by no connection. Its source gives pieces: the model of a room, which is sent
@@ -88,8 +88,8 @@ class Keeper(Protocol):
 class Engine:
     """The answers of this process.
 
-    `tasks` run them. `places`: as many answers as may stream at once.
-    `provider_errors` are counted by code, and of titles those that a model was asked for and did not make.
+    `tasks` run them; `places` bounds how many stream at once. Counted are `provider_errors` by their code, and the
+    titles that a model was asked for and did not make.
     """
 
     def __init__(self, ground: Ground, spool: Keeper, tasks: asyncio.TaskGroup) -> None:
@@ -139,11 +139,11 @@ class Engine:
 
     async def idle(self) -> None:
         """Waits until no turn runs in this process."""
-        while tasks := [run.task for run in self._runs.values() if run.task is not None]:
-            await asyncio.wait(tasks)
+        while self._runs:
+            await asyncio.wait(self._tasks_of_runs())
 
     def store_later(self, storing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Stores the end of an answer that ran elsewhere, as a task for which a stop waits."""
+        """Stores the end of an answer that ran elsewhere, as a task that a stop waits for."""
         task = self.tasks.create_task(storing)
         self._storing[task] = None
         task.add_done_callback(lambda _: self._storing.pop(task))
@@ -171,7 +171,7 @@ class Engine:
             self._ground.outbox.stop(turn)
 
     def stop_here(self, turn: TurnId) -> None:
-        """Another process was asked to stop a turn; nothing happens where it does not run here."""
+        """Stops a turn, if it runs here."""
         if turn in self._runs:
             self._runs[turn].stop(Status.STOPPED)
 
@@ -187,10 +187,9 @@ class Engine:
         return turn
 
     async def drain(self, seconds: float) -> None:
-        """Ends everything: answers may finish within `seconds`, then what came is stored as `interrupted`."""
+        """Ends all answers: they may finish within `seconds`, then what came is stored as `interrupted`."""
         self._closing = True
-        tasks = [run.task for run in self._runs.values() if run.task is not None]
-        tasks += self._storing
+        tasks = [*self._tasks_of_runs(), *self._storing]
         if tasks:
             await asyncio.wait(tasks, timeout=seconds)
         for run in list(self._runs.values()):
@@ -209,15 +208,9 @@ class Engine:
         `interrupted`. The recorder's `meta` goes with the message, `failed` too where it holds an `error`, and its
         `message` is the stored one afterwards.
         """
-        turn = await self._store.write(
-            OpenTurn(
-                turn=TurnId(f"t_{self._clock.new_id()}"),
-                message=MessageId(f"m_{self._clock.new_id()}"),
-                room=room,
-                agent=agent.id,
-            )
-        )
-        recorder = self._recorder(LiveAnswer(turn))
+        id_, message = TurnId(f"t_{self._clock.new_id()}"), MessageId(f"m_{self._clock.new_id()}")
+        opening = OpenTurn(turn=id_, message=message, room=room, agent=agent.id)
+        recorder = self._recorder(LiveAnswer(await self._store.write(opening)))
         try:
             yield recorder
         except asyncio.CancelledError:
@@ -226,9 +219,7 @@ class Engine:
         except BaseException:
             await self._keep(recorder, Status.FAILED)
             raise
-        else:
-            failed = "error" in recorder.meta
-            await self._keep(recorder, Status.FAILED if failed else Status.DONE)
+        await self._keep(recorder, Status.FAILED if "error" in recorder.meta else Status.DONE)
 
     async def renew(self) -> None:
         """Prolongs the leases; an answer whose turn is this process's no more shows nothing from the lease's end on."""
@@ -270,6 +261,9 @@ class Engine:
 
     # inside
 
+    def _tasks_of_runs(self) -> list[asyncio.Task[None]]:
+        return [run.task for run in self._runs.values() if run.task is not None]
+
     def _recorder(self, live: LiveAnswer) -> Recorder:
         """What records an answer, in the journal of what waits for the database if its beginning does."""
         turn = live.turn
@@ -277,8 +271,7 @@ class Engine:
         leased = self._store.shared and not live.held  # else nobody else can take it over
         until = self._clock.boottime() + LEASE_SECONDS if leased else math.inf
         journal = self._spool.journal if live.held else self._ground.journal
-        hub, clock = self._ground.hub, self._clock
-        recorder = Recorder(hub, journal, turn, answer=live.answer, clock=clock, until=until)
+        recorder = Recorder(self._ground, journal, turn, live.answer, until)
         self._recorders[turn.id] = recorder
         return recorder
 
@@ -440,5 +433,5 @@ class Engine:
 
 
 async def _asked(source: ModelSource) -> Call:
-    """The model of a room is asked when what it says is first wanted."""
+    """Gives the source itself, which asks the room's model when it is told."""
     return source

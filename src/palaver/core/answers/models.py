@@ -1,4 +1,4 @@
-"""The model server, as the doors ask it directly: which models there are, and calls that are passed on."""
+"""Asks model servers for the doors: which models there are, and calls that are passed on."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -24,18 +24,13 @@ class Models:
     hint: str | None
 
 
+@dataclass(frozen=True, slots=True)
 class ModelServer:
-    """Asks whatever provider is connected now. `counting` counts the errors of a block."""
+    """Asks whatever provider is connected now. `_counting` counts the errors of a block."""
 
-    def __init__(
-        self,
-        providers: Providers,
-        clock: Clock,
-        counting: Callable[[], AbstractContextManager[None]],
-    ) -> None:
-        self._providers = providers
-        self._clock = clock
-        self._counting = counting
+    _providers: Providers
+    _clock: Clock
+    _counting: Callable[[], AbstractContextManager[None]]
 
     async def listed(self) -> Models:
         """The models that can be asked now. A provider that fails has none, and says why in `hint`."""

@@ -1,4 +1,4 @@
-"""What is stored when an answer ends, however it ended: the one write that ends its turn, and its exchange."""
+"""Makes the one write that ends an answer's turn, and its exchange, however the answer ended."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -23,7 +23,7 @@ log = structlog.stdlib.get_logger()
 
 
 def failure_of(error: Exception, what: str) -> ProviderError:
-    """How an answer's error is told; one that nobody expected is logged as `what`."""
+    """The error of an answer as it is told; one that nobody expected is logged as `what`."""
     match error:
         case ProviderError():
             return error
@@ -39,7 +39,7 @@ def failure_of(error: Exception, what: str) -> ProviderError:
 
 
 def too_long() -> ProviderError:
-    """An answer has more characters than it may."""
+    """The error of an answer with more characters than it may have."""
     detail = "The answer was too long and was cut."
     return ProviderError(Code.ANSWER_TOO_LONG, detail, temporary=False)
 

@@ -1,4 +1,4 @@
-"""What the pieces of an answer come to: entries to be stored, and, from those, the pieces again.
+"""Builds stored entries from streamed pieces, and rebuilds the pieces.
 
 An answer is one entry of text for each choice (with what the model thought in its meta), and one for each tool call.
 `lengths` keeps where one piece ended and the next began, so that a stream can be told again exactly as it was. Thoughts
@@ -58,7 +58,7 @@ class AnswerBuilder:
         self.chars = 0
 
     def take(self, piece: Piece) -> None:
-        """One piece more."""
+        """Adds a piece."""
         match piece:
             case TextPiece(text, choice):
                 self._word("t", text, choice)
@@ -79,9 +79,9 @@ class AnswerBuilder:
                 pass
 
     def entries(self, meta: Mapping[str, Any], *, retold: bool = False) -> tuple[Entry, ...]:
-        """What is to be stored, the first with `meta`. At least one entry, if only an empty one.
+        """The entries to store, the first with `meta`. At least one, if only an empty one.
 
-        `retold`: with `lengths`, they are to give the pieces again.
+        `retold`: with `lengths`, they must give the pieces again.
         """
         found: list[Entry] = []
         for number, choice in sorted(self._choices.items()):
@@ -134,7 +134,7 @@ def headed(entries: Sequence[Entry], meta: Mapping[str, Any]) -> tuple[Entry, ..
 
 
 def record_of(piece: Piece) -> tuple[bytes, bytes] | None:
-    """How the journal keeps a piece: its kind, and its data; None for what is not kept."""
+    """Encodes a piece for the journal: its kind, and its data; None for what is not kept."""
     match piece:
         case TextPiece(text, 0):
             return TEXT, text.encode("utf-8", "surrogatepass")
@@ -153,7 +153,7 @@ def record_of(piece: Piece) -> tuple[bytes, bytes] | None:
 
 
 def pieces_in(records: Iterable[tuple[bytes, bytes]]) -> list[Piece]:
-    """The pieces that the journal kept."""
+    """Decodes the pieces that the journal kept."""
     found: list[Piece] = []
     for kind, data in records:
         if kind == TEXT:
@@ -174,7 +174,7 @@ def pieces_in(records: Iterable[tuple[bytes, bytes]]) -> list[Piece]:
 
 
 def pieces_of(messages: Sequence[Message], lengths: Iterable[Sequence[Any]]) -> list[Piece]:
-    """The pieces that an answer was told in, from its messages."""
+    """Rebuilds the pieces in which an answer was told from its messages."""
     left = _texts_of(messages)
     found: list[Piece] = []
     for kind, choice, *around in lengths:

@@ -1,13 +1,12 @@
-"""Keeps each piece of an answer in the journal, then shows it: readers see nothing that the journal does not hold."""
+"""Writes each piece of an answer to the journal, then shows it: readers see nothing that the journal does not hold."""
 
 from contextlib import suppress
 from typing import Any
 
 import structlog
 
-from palaver.clock import Clock
 from palaver.core.answers.pieces import AnswerBuilder, record_of
-from palaver.core.live.hub import Hub
+from palaver.core.ground import Ground
 from palaver.model import Message, Turn
 from palaver.providers.base import Piece, ReasoningPiece, TextPiece
 from palaver.store.journal import Journal
@@ -19,26 +18,17 @@ log = structlog.stdlib.get_logger()
 class Recorder:
     """Records one answer: in the journal, for readers, and in `answer`, which is what will be stored.
 
-    Of an answer that a program writes itself, `meta` is what is stored with it, and `message` what was stored.
+    The turn is this process's `until` then, on the clock of the boot. Of an answer that a program writes itself, `meta`
+    is stored with it, and `message` was.
     """
 
     def __init__(
-        self,
-        hub: Hub,
-        journal: Journal,
-        turn: Turn,
-        *,
-        answer: AnswerBuilder,
-        clock: Clock,
-        until: float,
+        self, ground: Ground, journal: Journal, turn: Turn, answer: AnswerBuilder, until: float
     ) -> None:
-        self._clock = clock
+        self._clock, self._hub, self._journal = ground.clock, ground.hub, journal
         self._until = until
-        self._hub = hub
-        self._journal = journal
-        self.turn = turn
-        self.answer = answer
-        self.stream = hub.open_stream(turn)
+        self.turn, self.answer = turn, answer
+        self.stream = self._hub.open_stream(turn)
         self.stream.leased = self.leased
         self.message: Message | None = None
         self.meta: dict[str, Any] = {}
@@ -47,7 +37,7 @@ class Recorder:
         self._held: tuple[str, str] = ("", "")
 
     def renewed(self, until: float) -> None:
-        """The turn is this process's until then; what was held back meanwhile is shown."""
+        """Prolongs the lease, and shows what was held back meanwhile."""
         self._until = until
         if any(self._held):
             self._show("")
@@ -77,7 +67,7 @@ class Recorder:
         return self.stream.text() + self._held[0]
 
     def part(self) -> Part | None:
-        """What came since the last part that was copied."""
+        """Cuts off what came since the last part that was copied."""
         before, thought = self._copied
         text, reasoning = self.stream.text(), self.stream.reasoning()
         if (len(text), len(reasoning)) == self._copied:
@@ -85,13 +75,13 @@ class Recorder:
         return Part(self.turn.id, self._parts, text[before:], reasoning[thought:])
 
     def copied(self, part: Part) -> None:
-        """A part is stored."""
+        """Notes that a part is stored."""
         before, thought = self._copied
         self._copied = (before + len(part.text), thought + len(part.reasoning))
         self._parts += 1
 
     def close(self, *, stored: bool) -> None:
-        """The answer is over. What is `stored` need not be kept in the journal any longer."""
+        """Ends the answer. What is `stored` need not be kept in the journal any longer."""
         self._hub.drop_stream(self.stream)
         if stored:
             self._journal.ended(self.turn.id)

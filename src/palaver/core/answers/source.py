@@ -1,4 +1,4 @@
-"""What the model of a room answers, as a source of pieces: asked for by nobody's client, with what was said so far."""
+"""Asks the model of a room, with what was said so far, and gives its answer as a source of pieces."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -34,7 +34,7 @@ class ModelSource:
         self.outcome = CallResult()
 
     async def told(self) -> AsyncGenerator[Chunk, None]:
-        """What the model says. While the database is away, waits for what was said: nobody need ask again."""
+        """Yields what the model says. While the database is away, it waits for the history: nobody need ask again."""
         outcome = self.outcome
         try:
             provider = await self._ground.providers.current()

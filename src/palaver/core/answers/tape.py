@@ -1,4 +1,4 @@
-"""A request of an API client as the core takes it, and its answer while it comes.
+"""Requests of API clients as the core takes them, and answers while they come.
 
 The tape of a running answer is read from any place, by any number of connections; nothing of it is pushed.
 """
@@ -112,7 +112,7 @@ class LiveAnswer:
         return None if self.outcome is None else self.outcome.own
 
     async def follow(self, after: int = 0) -> AsyncGenerator[Chunk, None]:
-        """What comes, from the `after`-th on, to the end. Its last is given once the answer is stored."""
+        """Yields the chunks from the `after`-th on, to the end; the last one once the answer is stored."""
         while True:
             while after < len(self._tape):
                 yield self._tape[after]
@@ -139,7 +139,7 @@ class LiveAnswer:
     # the engine's side
 
     def began(self, source: Call) -> None:
-        """The source begins."""
+        """Notes that the source has begun."""
         self._call, self.outcome = source, source.outcome
         self._wake()
 
@@ -153,7 +153,7 @@ class LiveAnswer:
         return first
 
     def finish(self, stored: Finished | None) -> None:
-        """The end is stored, or is another process's."""
+        """Notes that the end is stored, or is another process's."""
         if stored is None and self.turn is not None:
             self.error = self.error or ProviderError(Code.PROVIDER_CUT, TAKEN_OVER)
             return
@@ -161,7 +161,7 @@ class LiveAnswer:
         self.tell()
 
     def close(self) -> None:
-        """It is over."""
+        """Ends the tape: who follows it hears nothing more."""
         self.over = True
         self._wake()
 
@@ -171,7 +171,7 @@ class LiveAnswer:
 
 
 def told_already(exchange: Exchange) -> LiveAnswer:
-    """An exchange that another process runs, or that is over."""
+    """The answer of an exchange that another process runs, or that is over."""
     live = LiveAnswer(None, exchange)
     live.ended, live.over = exchange, True
     return live

@@ -1,4 +1,4 @@
-"""Who is there: guests, persons, agents, and the tokens that prove a session.
+"""Finds and makes guests, people and agents, and the tokens that prove a session.
 
 An identity is an actor; a session's token proves it and is kept only as its SHA-256. For now everyone is a guest:
 a person without an account, known by the token in a cookie. All tokens are made here; the id that a classic client

@@ -1,4 +1,4 @@
-"""API keys: made, listed, ended and recognised; and who speaks where none is needed.
+"""Makes, lists, ends and recognises API keys, and says who speaks where none is needed.
 
 A key is shown once, when it is made, and kept as its SHA-256. What was read of one is believed for a second, so that
 a request that carries it costs no read of its own, and a key that is revoked is dead a second later everywhere; while

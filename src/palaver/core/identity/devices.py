@@ -1,4 +1,4 @@
-"""The devices of one actor: a link adds one, once and within ten minutes; each can be ended from the others.
+"""Adds and ends the devices of one actor: a link adds one, once and within ten minutes; the others can end it.
 
 A link carries a ticket's token, which is kept as its SHA-256 only. Whoever follows it gets a session of their own. A
 session that has ended stays known, so that its token begins no other one; what is live by it ends at once here, and

@@ -75,7 +75,7 @@ class MessageSpool(Spool[Added]):
         return command.id
 
     def remember(self, command: AddMessage, stored: Message) -> None:
-        """A message was stored here; while the database is away, the same `cid` gets the same answer."""
+        """Notes that a message was stored, so that the same `cid` gets the same answer while the database is away."""
         if command.cid is not None:
             said = hash((command.room, command.text))
             self._stored_here[_cid(command)] = (said, stored.id, stored.seq)
@@ -92,7 +92,7 @@ class MessageSpool(Spool[Added]):
         return found[1:]
 
     def abandoned(self, command: AddMessage) -> None:
-        """Nobody waits any more for a message that is being written: what follows it is seen to here."""
+        """Takes over a message that is being written, whose sender was cut off: sees to what follows it."""
         self._abandoned[command.id] = command
         self._wake.set()
 

@@ -1,4 +1,4 @@
-"""The machine: keeps what was accepted while the database is away, and stores it when the database is back.
+"""Keeps what was accepted while the database is away, and stores it when the database is back.
 
 Theory of operation. What is accepted is written to a journal and synced before anybody is told so. `run` tries the
 oldest of each queue again and again: what is stored or refused is settled, and its records go. A write whose COMMIT had
@@ -160,10 +160,10 @@ class Spool(Part, ABC, Generic[R]):
         """Gives what a dead process left the end that it needs to be stored."""
 
     def _show(self, one: Waiting) -> None:
-        """Something waits here that came from another process."""
+        """Shows something that came from another process and waits here."""
 
     async def _settled(self, one: Waiting, result: R | Refused) -> None:
-        """Something waits no more."""
+        """Sees to what follows, when something waits no more."""
 
     # keep
 
