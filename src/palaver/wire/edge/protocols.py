@@ -43,7 +43,7 @@ from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.settings import Settings
 from palaver.strict_json import dump
 from palaver.wire import problems
-from palaver.wire.edge.waiting import Allowance, Gate, Intake, Mailbox, Progress
+from palaver.wire.edge.waiting import Allowance, Gate, Intake, Mailbox
 
 FRAMES, KNOWN = "palaver.frames", "palaver.known"
 LATE_MS, REFUSED = "palaver.late_ms", "palaver.refused"
@@ -95,46 +95,27 @@ class EdgeConfig(uvicorn.Config):
         )
 
 
-class HttpConnection(HttpToolsProtocol):
-    """One HTTP connection."""
+class _Bounded(asyncio.Protocol):
+    """What connections of both protocols have: turns, and progress."""
 
-    def __init__(
-        self,
-        config: EdgeConfig,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        self._edge = config.edge
-        self._tally = config.tally
-        self._crowded = False
-        self._over = False  # nothing that still comes in is read
-        self._in_head = True
-        self._begun = False
-        self._head_bytes = 0
-        self._unread_bytes = 0
-        self._head_timer: asyncio.TimerHandle | None = None
-        self._refusal: PalaverError | None = None
-        self._progress: Progress | None = None
-        self._intake: Intake
+    config: uvicorn.Config
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+
+    @property
+    def _edge(self) -> Settings:
+        return cast("EdgeConfig", self.config).edge
+
+    @property
+    def _tally(self) -> EdgeTally:
+        return cast("EdgeConfig", self.config).tally
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
-        connected = cast("asyncio.Transport", transport)
-        super().connection_made(connected)
-        self._intake = Intake(connected, self._parse)
-        self.flow = FlowControl(cast("asyncio.Transport", self._intake))
-        self._tally.open += 1
-        open_now = len(self.connections)
-        self._crowded = open_now > self._edge.connections_max
-        self._tally.crowded_out += self._crowded
-        if open_now > self._edge.connections_max + CROWD_MAX:
-            self._over = True
-            connected.abort()
-            return
-        self._progress = Progress(connected, self._edge.slow_reader_seconds, self._too_slow)
-        self._expect_head()
+        super().connection_made(transport)
+        self._intake = Intake(self.transport, self._parse)
+        self._unsent_bytes = 0
+        self._slow_timer: asyncio.TimerHandle | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
@@ -146,6 +127,70 @@ class HttpConnection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
         self._intake.take(data)
+
+    def pause_writing(self) -> None:
+        """See asyncio.Protocol. The peer, which was sent more than it took, must go on taking."""
+        super().pause_writing()
+        self._watch()
+
+    def resume_writing(self) -> None:
+        """See asyncio.Protocol."""
+        super().resume_writing()
+        self._stop_watch()
+
+    def _parse(self, data: bytes) -> None:
+        """Takes the next slice."""
+        raise NotImplementedError
+
+    def _too_slow(self) -> None:
+        self.transport.abort()
+
+    def _stop_timers(self) -> None:
+        self._stop_watch()
+
+    def _watch(self) -> None:
+        self._stop_watch()
+        self._unsent_bytes = self.transport.get_write_buffer_size()
+        self._slow_timer = self.loop.call_later(self._edge.slow_reader_seconds, self._look)
+
+    def _look(self) -> None:
+        if self.transport.get_write_buffer_size() < self._unsent_bytes:
+            self._watch()
+        else:
+            self._tally.slow_closed += 1
+            self._too_slow()
+
+    def _stop_watch(self) -> None:
+        if self._slow_timer is not None:
+            self._slow_timer.cancel()
+            self._slow_timer = None
+
+
+class HttpConnection(_Bounded, HttpToolsProtocol):
+    """One HTTP connection."""
+
+    _crowded = False
+    _over = False  # nothing that still comes in is read
+    _in_head = True
+    _begun = False
+    _head_bytes = 0
+    _unread_bytes = 0
+    _head_timer: asyncio.TimerHandle | None = None
+    _refusal: PalaverError | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        super().connection_made(transport)
+        self.flow = FlowControl(cast("asyncio.Transport", self._intake))
+        self._tally.open += 1
+        open_now = len(self.connections)
+        self._crowded = open_now > self._edge.connections_max
+        self._tally.crowded_out += self._crowded
+        if open_now > self._edge.connections_max + CROWD_MAX:
+            self._over = True
+            self.transport.abort()
+        else:
+            self._expect_head()
 
     def _parse(self, data: bytes) -> None:
         if self._over:
@@ -223,22 +268,6 @@ class HttpConnection(HttpToolsProtocol):
         super().timeout_keep_alive_handler()
         self.loop.call_later(self._edge.slow_reader_seconds, self.transport.abort)
 
-    def pause_writing(self) -> None:
-        """See asyncio.Protocol."""
-        super().pause_writing()
-        if self._progress is not None:
-            self._progress.paused()
-
-    def resume_writing(self) -> None:
-        """See asyncio.Protocol."""
-        super().resume_writing()
-        if self._progress is not None:
-            self._progress.resumed()
-
-    def _too_slow(self) -> None:
-        self._tally.slow_closed += 1
-        self.transport.abort()
-
     def _count(self, size: int) -> None:
         self._head_bytes += size
         if self._head_bytes > self._edge.header_bytes_max or len(self.headers) > HEADERS_MAX:
@@ -312,18 +341,17 @@ class HttpConnection(HttpToolsProtocol):
             self._head_timer = None
 
     def _stop_timers(self) -> None:
+        super()._stop_timers()
         self._stop_head_timer()
-        if self._progress is not None:
-            self._progress.resumed()
 
 
-class WebSocketConnection(WebSocketsSansIOProtocol):
+class WebSocketConnection(_Bounded, WebSocketsSansIOProtocol):
     """One WebSocket connection."""
 
     # An object with more than 30 attributes gets a dictionary of its own, of 2 KiB: most of uvicorn's stand here too.
     __slots__ = (
-        *("_byte_allowance", "_early_bytes", "_edge", "_frame_allowance", "_intake", "_late_ms"),
-        *("_over", "_progress", "_refused", "_tally", "app", "app_state"),
+        *("_byte_allowance", "_early_bytes", "_frame_allowance", "_intake", "_late_ms", "_over"),
+        *("_refused", "_slow_timer", "_unsent_bytes", "app", "app_state"),
         *("asgi_version", "client", "close_sent", "close_timeout", "close_timer", "config", "conn"),
         *("connections", "curr_msg_data_type", "default_headers", "disconnected", "frames"),
         *("handshake_complete", "handshake_initiated", "initial_response", "last_ping_rtt"),
@@ -343,34 +371,12 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self.queue = cast("asyncio.Queue[Any]", Mailbox[Any]())
         self.writable = cast("asyncio.Event", Gate())
         self.close_timeout = LINGER_SECONDS
-        self._edge = config.edge
-        self._tally = config.tally
         self._over = False
         self._frame_allowance = Allowance(self._edge.frames_per_second, self.loop.time())
         self._byte_allowance: Allowance | None = None  # before it is known whose connection this is
         self._early_bytes = 0
         self._late_ms = 0
         self._refused = 0
-        self._progress: Progress | None = None
-        self._intake: Intake
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio.Protocol."""
-        super().connection_made(transport)
-        self._intake = Intake(self.transport, self._parse)
-        self._progress = Progress(self.transport, self._edge.slow_reader_seconds, self._too_slow)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """See asyncio.Protocol."""
-        self._tally.open -= 1
-        if self._progress is not None:
-            self._progress.resumed()
-        self._intake.drop()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """See asyncio.Protocol."""
-        self._intake.take(data)
 
     async def receive(self) -> ASGIReceiveEvent:
         """ASGI. What follows a message is parsed when the next one is asked for."""
@@ -461,18 +467,9 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
 
     def handle_parser_exception(self) -> None:
         """See uvicorn. Breaking the protocol ends the connection; the client is to see why."""
-        if self._over:
-            return
-        self._over = True
-        if self.conn.close_sent is None:
-            self.transport.write(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n")
-        else:
-            close = self.conn.close_sent
-            self.queue.put_nowait(
-                {"type": "websocket.disconnect", "code": close.code, "reason": close.reason}
-            )
-            self.transport.write(b"".join(self.conn.data_to_send()))
-        self._end()
+        if not self._over:
+            self._over = True
+            self._end()
 
     def shutdown(self) -> None:
         """See uvicorn. Who serves it has a moment to say good-bye in the words of its own protocol."""
@@ -483,18 +480,6 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             super().shutdown()
         except InvalidState:  # it is being closed already
             self.transport.close()
-
-    def pause_writing(self) -> None:
-        """See asyncio.Protocol."""
-        super().pause_writing()
-        if self._progress is not None:
-            self._progress.paused()
-
-    def resume_writing(self) -> None:
-        """See asyncio.Protocol."""
-        super().resume_writing()
-        if self._progress is not None:
-            self._progress.resumed()
 
     async def send(self, message: ASGISendEvent) -> None:
         """ASGI, and `FRAMES`. Waits while the peer is behind. Raises `ClientDisconnected` when it is gone."""
@@ -508,12 +493,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             await self._write(cast("dict[str, Any]", message)["frames"])
         elif message["type"] == "websocket.close" and self.handshake_complete:
             if self.conn.state is State.OPEN:
-                code, reason = message.get("code", 1000), message.get("reason") or ""
-                self.queue.put_nowait(
-                    {"type": "websocket.disconnect", "code": code, "reason": reason}
-                )
-                self.conn.send_close(code, reason)
-                self.transport.write(b"".join(self.conn.data_to_send()))
+                self.conn.send_close(message.get("code", 1000), message.get("reason") or "")
                 self._end()
         else:
             await super().send(message)
@@ -535,12 +515,11 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
                 start, size = end, 0
 
     def _too_slow(self) -> None:
-        self._tally.slow_closed += 1
         if self.handshake_complete and self.conn.state is State.OPEN:
             self._fail(TOO_SLOW, "too slow, resume")
             self.writable.set()
         else:
-            self.transport.abort()
+            super()._too_slow()
 
     def _fail(self, code: int, reason: str) -> None:
         if not self._over:
@@ -548,7 +527,15 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
             self.handle_parser_exception()
 
     def _end(self) -> None:
-        """Our close frame is written: the peer has a moment to answer it, then the connection is cut."""
+        """Writes our close frame: the peer has a moment to answer it, then the connection is cut."""
+        close = self.conn.close_sent
+        if close is None:  # it broke the handshake
+            self.transport.write(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n")
+        else:
+            self.queue.put_nowait(
+                {"type": "websocket.disconnect", "code": close.code, "reason": close.reason}
+            )
+            self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
         self._intake.resume_reading()
         if self.close_timer is None:

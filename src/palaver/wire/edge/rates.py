@@ -14,6 +14,7 @@ from starlette.types import Scope
 from palaver.errors import Code, Unavailable
 from palaver.settings import Settings
 from palaver.wire.edge.proxies import client_of, is_direct
+from palaver.wire.edge.waiting import Allowance
 
 RATES = "palaver.rates"
 """In a scope: the rates of this server."""
@@ -35,7 +36,7 @@ class Rates:
     def __init__(self, settings: Settings, now: Callable[[], float]) -> None:
         self._settings = settings
         self._now = now
-        self._buckets: OrderedDict[tuple[Use, str], tuple[float, float]] = OrderedDict()
+        self._buckets: OrderedDict[tuple[Use, str], Allowance] = OrderedDict()
 
     def take(self, scope: Scope, use: Use) -> None:
         """Counts one use by a request's client. Unavailable: `rate_limited`."""
@@ -46,15 +47,16 @@ class Rates:
         most = default if most is None else most
         client = client_of("" if scope.get("client") is None else scope["client"][0])
         now = self._now()
-        left, then = self._buckets.pop((use, client), (float(most), now))
-        left = min(most, left + (now - then) * most / seconds)
-        self._buckets[use, client] = (left - 1 if left >= 1 else left, now)
+        bucket = self._buckets.pop((use, client), None) or Allowance(most / seconds, now, seconds)
+        self._buckets[use, client] = bucket
         if len(self._buckets) > BUCKETS_MAX:
             self._buckets.popitem(last=False)
-        if left < 1:
-            wait_ms = max(1, round((1 - left) * seconds / most * 1_000))
+        wait_seconds = bucket.wait_seconds(now)
+        if wait_seconds:
             told = f"That is too many {words} from one address. Its operator sets how many."
+            wait_ms = max(1, round(wait_seconds * 1_000))
             raise Unavailable(Code.RATE_LIMITED, told, retry_ms=wait_ms)
+        bucket.take(1)
 
 
 def take(scope: Scope, use: Use) -> None:

@@ -1,4 +1,4 @@
-"""What a connection waits with: a gate, a mailbox, slices of what it is sent, an allowance, and a look at its peer.
+"""What a connection waits with: a gate, a mailbox, slices of what it is sent, and an allowance.
 
 asyncio's `Event` and `Queue` do the same as gate and mailbox and keep a deque of 760 bytes for everyone who may ever
 wait: five of them for each connection, a fifth of what an idle one takes. These keep nothing while nobody waits and
@@ -159,13 +159,13 @@ class Intake:
 
 
 class Allowance:
-    """How much may come: `rate` a second, on average over `BURST_SECONDS`. What is taken beyond that is owed."""
+    """A token bucket: `rate` a second, on average over `burst_seconds`. What is taken beyond that is owed."""
 
     __slots__ = ("_left", "_most", "_rate", "_then")
 
-    def __init__(self, rate: float, now: float) -> None:
+    def __init__(self, rate: float, now: float, burst_seconds: float = BURST_SECONDS) -> None:
         self._rate = rate
-        self._most = self._left = rate * BURST_SECONDS
+        self._most = self._left = rate * burst_seconds
         self._then = now
 
     def wait_seconds(self, now: float) -> float:
@@ -177,35 +177,3 @@ class Allowance:
     def take(self, amount: float) -> None:
         """Takes so much of it."""
         self._left -= amount
-
-
-class Progress:
-    """Watches that a peer which was sent more than it took goes on taking."""
-
-    def __init__(
-        self, transport: asyncio.Transport, seconds: float, stalled: Callable[[], None]
-    ) -> None:
-        self._transport = transport
-        self._seconds = seconds
-        self._stalled = stalled
-        self._waiting = 0
-        self._timer: asyncio.TimerHandle | None = None
-
-    def paused(self) -> None:
-        """More is written than the peer takes."""
-        self.resumed()
-        self._waiting = self._transport.get_write_buffer_size()
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._seconds, self._look)
-
-    def resumed(self) -> None:
-        """The peer caught up, or is gone."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _look(self) -> None:
-        if self._transport.get_write_buffer_size() < self._waiting:
-            self.paused()
-        else:
-            self._stalled()
