@@ -17,7 +17,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -144,61 +144,51 @@ async def controlled(core: Core, path: Path | None) -> AsyncGenerator[None, None
     if path is None or listener is None:
         yield
         return
-    door = _Door(core)
-    try:
-        server = await asyncio.start_unix_server(door.meet, sock=listener, limit=LINE_BYTES_MAX)
-        try:
-            yield
-        finally:
-            server.close()
-            door.close()
-    finally:
-        _unbound(listener, path)
+    open_now: set[asyncio.StreamWriter] = set()
 
-
-class _Door:
-    """The server's side."""
-
-    def __init__(self, core: Core) -> None:
-        self._core = core
-        self._database = _database(core.settings)
-        self._open: set[asyncio.StreamWriter] = set()
-
-    async def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection."""
-        if len(self._open) >= CONNECTIONS_MAX:
+    async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(open_now) >= CONNECTIONS_MAX:
             writer.close()
             return
-        self._open.add(writer)
+        open_now.add(writer)
         try:
             while line := await reader.readline():
-                writer.write(dump(await self._answer(line)) + b"\n")
+                writer.write(dump(await _answer(core, line)) + b"\n")
                 await writer.drain()
         except (ValueError, ConnectionError):  # a line that is too long, or a client that has gone
             return
         finally:
-            self._open.discard(writer)
+            open_now.discard(writer)
             writer.close()
 
-    def close(self) -> None:
-        """Ends all connections."""
-        for writer in self._open:
-            writer.close()
-
-    async def _answer(self, line: bytes) -> Json:
+    with ExitStack() as ending:
+        ending.callback(path.unlink, missing_ok=True)
+        ending.enter_context(listener)
+        server = await asyncio.start_unix_server(meet, sock=listener, limit=LINE_BYTES_MAX)
         try:
-            request = load(line)
-            if request.get("database") != self._database:
-                another = "The server of this data directory uses another database."
-                return {"error": _problem(Refused(Code.DATABASE_LOCKED, another))}
-            return {"ok": await performed(self._core.keys, request)}
-        except PalaverError as error:
-            return {"error": _problem(error)}
-        except Exception:
-            log.exception("control.failed")
-            return {
-                "error": _problem(Unavailable(Code.INTERNAL, "Something went wrong; it is logged."))
-            }
+            yield
+        finally:
+            server.close()
+            for writer in open_now:
+                writer.close()
+
+
+async def _answer(core: Core, line: bytes) -> Json:
+    """The server's answer to a request."""
+    problem: PalaverError
+    try:
+        request = load(line)
+        if request.get("database") == _database(core.settings):
+            return {"ok": await performed(core.keys, request)}
+        another = "The server of this data directory uses another database."
+        problem = Refused(Code.DATABASE_LOCKED, another)
+    except PalaverError as refused:
+        problem = refused
+    except Exception:
+        log.exception("control.failed")
+        problem = Unavailable(Code.INTERNAL, "Something went wrong; it is logged.")
+    told = {"code": problem.code, "detail": problem.detail, "temporary": problem.temporary}
+    return {"error": told}
 
 
 async def _asked_of_server(path: Path, request: Json, locked: Refused) -> Json:
@@ -247,15 +237,6 @@ def _bound(path: Path) -> socket.socket | None:
     return listener
 
 
-def _unbound(listener: socket.socket, path: Path) -> None:
-    listener.close()
-    path.unlink(missing_ok=True)
-
-
 def _database(settings: Settings) -> str:
     """The SQLite file, as both sides name it."""
     return str(settings.file and settings.file.resolve())
-
-
-def _problem(error: PalaverError) -> Json:
-    return {"code": error.code, "detail": error.detail, "temporary": error.temporary}
