@@ -144,8 +144,8 @@ BUGS = [
     Bug(
         "one order: another epoch is taken for the same",
         "core/live/reader.py",
-        "        if epoch is not None and epoch != self._epoch and since is not None:\n",
-        "        if epoch is not None and epoch == self._epoch + '-' and since is not None:\n",
+        "        if epoch is not None and epoch != self.epoch and since is not None:\n",
+        "        if epoch is not None and epoch == self.epoch + '-' and since is not None:\n",
         LIVES,
         0.1,
     ),

@@ -1,32 +1,10 @@
-"""The gate and the mailbox of a connection."""
+"""The mailbox of a connection, its slices and its allowance."""
 
 import asyncio
 
 import pytest
 
-from palaver.wire.edge.waiting import SLICE_BYTES, Allowance, Gate, Intake, Mailbox
-
-
-async def test_an_open_gate_lets_through_and_a_shut_one_does_not() -> None:
-    gate = Gate()
-    await gate.wait()
-    gate.clear()
-    assert not gate.is_set()
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0):
-            await gate.wait()
-
-
-async def test_opening_lets_everyone_through_who_still_waits() -> None:
-    gate = Gate()
-    gate.clear()
-    async with asyncio.TaskGroup() as tasks:
-        waiting = [tasks.create_task(gate.wait()) for _ in range(3)]
-        await asyncio.sleep(0)
-        waiting[0].cancel()
-        gate.set()
-    assert gate.is_set()
-    assert [task.cancelled() for task in waiting] == [True, False, False]
+from palaver.wire.edge.waiting import SLICE_BYTES, Allowance, Intake, Mailbox
 
 
 async def test_messages_come_out_in_their_order_whoever_waits() -> None:

@@ -26,14 +26,14 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from dataclasses import KW_ONLY, dataclass, field
 
 import structlog
 
 from palaver.core.live.feed import Stream
 from palaver.core.live.hub import Hub
 from palaver.core.live.items import ReadMark, Typing
-from palaver.core.live.outbox import Outbox
+from palaver.core.live.outbox import TURN_FIELDS, Outbox
 from palaver.core.part import Part
 from palaver.errors import Unavailable
 from palaver.model import ActorId, Event, MessageId, Role, RoomId, Turn, TurnId, TurnState
@@ -49,6 +49,7 @@ SEARCHED_MAX = 1_000
 log = structlog.stdlib.get_logger()
 
 
+@dataclass(eq=False)
 class PeerSync(Part):
     """The ear of one process; its mouth is the outbox. `stop` ends a turn that this process runs.
 
@@ -56,36 +57,26 @@ class PeerSync(Part):
     rooms. Both raise `Unavailable`.
     """
 
-    def __init__(
-        self,
-        bus: Bus,
-        hub: Hub,
-        outbox: Outbox,
-        *,
-        stop: Callable[[TurnId], None],
-        since: Callable[[RoomId, int, int], Awaitable[Sequence[Event]]],
-        seqs: Callable[[Sequence[RoomId]], Awaitable[dict[RoomId, int]]],
-    ) -> None:
-        self._bus = bus
-        self._hub = hub
-        self._outbox = outbox
-        self._stop = stop
-        self._since = since
-        self._seqs = seqs
-        self._own = outbox.own
-        self._mirrors: dict[TurnId, Stream] = {}
-        self._searched: dict[TurnId, int] = {}
-        self._stored: dict[MessageId, None] = {}
-        self._over: set[TurnId] = set()
-        self._asked: set[TurnId] = set()
-        self._behind: dict[RoomId, tuple[int, int]] = {}
-        self._wanted = asyncio.Event()
+    bus: Bus
+    hub: Hub
+    outbox: Outbox
+    _: KW_ONLY
+    stop: Callable[[TurnId], None]
+    since: Callable[[RoomId, int, int], Awaitable[Sequence[Event]]]
+    seqs: Callable[[Sequence[RoomId]], Awaitable[dict[RoomId, int]]]
+    _mirrors: dict[TurnId, Stream] = field(default_factory=dict[TurnId, Stream])
+    _searched: dict[TurnId, int] = field(default_factory=dict[TurnId, int])
+    _stored: dict[MessageId, None] = field(default_factory=dict[MessageId, None])
+    _over: set[TurnId] = field(default_factory=set[TurnId])
+    _asked: set[TurnId] = field(default_factory=set[TurnId])
+    _behind: dict[RoomId, tuple[int, int]] = field(default_factory=dict[RoomId, tuple[int, int]])
+    _wanted: asyncio.Event = field(default_factory=asyncio.Event)
 
     # what happens here
 
     def committed(self, happened: Sequence[Event]) -> None:
         """Events of this process, after their commit."""
-        self._outbox.committed(happened)
+        self.outbox.committed(happened)
         for event in happened:
             self._note(event)
 
@@ -94,8 +85,8 @@ class PeerSync(Part):
     async def run(self) -> None:
         """Listens, speaks, reads and asks, for ever."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._bus.run(self._heard, self._lost))
-            tasks.create_task(self._outbox.run())
+            tasks.create_task(self.bus.run(self._heard, self._lost))
+            tasks.create_task(self.outbox.run())
             tasks.create_task(self._read())
             tasks.create_task(self._poll())
 
@@ -104,23 +95,23 @@ class PeerSync(Part):
         while True:
             await asyncio.sleep(POLL_SECONDS)
             with suppress(Unavailable):
-                tails = self._hub.tails()
-                for room, seq in (await self._seqs(tuple(tails))).items():
+                tails = self.hub.tails()
+                for room, seq in (await self.seqs(tuple(tails))).items():
                     if seq > tails[room]:
                         self._catch_up(room, tails[room] + 1, seq)
                 await self._search()
 
     async def _search(self) -> None:
         """Looks for the messages of mirrors whose end was not heard. Each event is read once for that."""
-        for turn in [one for one in self._mirrors if one in self._own]:
+        for turn in [one for one in self._mirrors if one in self.outbox.own]:
             self._drop(turn)  # this process has taken it over
         mirrors = dict(self._mirrors)
-        seqs = await self._seqs(tuple({stream.turn.room for stream in mirrors.values()}))
+        seqs = await self.seqs(tuple({stream.turn.room for stream in mirrors.values()}))
         for id_, stream in mirrors.items():
             room, trigger_seq = stream.turn.room, stream.turn.trigger_seq
             seq = seqs.get(room, 0)
             after = self._searched.get(id_, max(trigger_seq, seq - SEARCHED_MAX))
-            while after < seq and (found := await self._since(room, after, EVENTS_AT_ONCE)):
+            while after < seq and (found := await self.since(room, after, EVENTS_AT_ONCE)):
                 self._said(found)
                 after = found[-1].seq
             if self._mirrors.get(id_) is stream:
@@ -141,11 +132,11 @@ class PeerSync(Part):
 
     async def _publish(self, room: RoomId, after: int, last: int) -> None:
         while after < last:
-            found = await self._since(room, after, min(EVENTS_AT_ONCE, last - after))
+            found = await self.since(room, after, min(EVENTS_AT_ONCE, last - after))
             if not found:
                 return
             self._said(found)
-            self._hub.publish(found)
+            self.hub.publish(found)
             after = found[-1].seq
 
     def _said(self, events: Sequence[Event]) -> None:
@@ -155,15 +146,15 @@ class PeerSync(Part):
         said = {event.message.id for event in events if event.message is not None}
         for turn in [one for one, kept in self._mirrors.items() if kept.turn.message in said]:
             self._drop(turn)
-        for own in [one for one in self._own.values() if one.stream.turn.message in said]:
-            turn = own.stream.turn
-            if self._hub.streams(turn.room).get(turn.message) is own.stream:  # we stored it not
+        for stream in [one for one in self.outbox.own.values() if one.turn.message in said]:
+            turn = stream.turn
+            if self.hub.streams(turn.room).get(turn.message) is stream:  # we stored it not
                 self._give_up(turn.id)
 
     # what others say
 
     def _lost(self) -> None:
-        self._outbox.say("a")
+        self.outbox.say("a")
 
     def _heard(self, notice: str) -> None:  # noqa: C901, PLR0912  one arm for each kind of notice
         try:
@@ -171,34 +162,35 @@ class PeerSync(Part):
         except (ValueError, TypeError):
             log.warning("bus.strange_notice")
             return
-        if who == self._outbox.me:
+        if who == self.outbox.me:
             return
-        self._outbox.alone = False
+        self.outbox.alone = False
         match kind, rest:
             case "r", [room, first, last]:
                 self._catch_up(RoomId(room), first, last)
             case "c", [room, seq, who_lost]:
-                self._hub.doubt(RoomId(room), seq, None if who_lost is None else ActorId(who_lost))
+                self.hub.doubt(RoomId(room), seq, None if who_lost is None else ActorId(who_lost))
             case "o", fields:
-                self._mirror(_turn_in(fields))
+                told = dict(zip(TURN_FIELDS, fields, strict=True))
+                self._mirror(Turn(**told, state=TurnState.OPEN))
             case "d", [turn, fence, text_from, reasoning_from, text, reasoning]:
                 self._grow(TurnId(turn), fence, (text_from, reasoning_from), text, reasoning)
             case "e", [turn, fence]:
                 self._end(TurnId(turn), fence)
             case "?", [turn, fence, text_from, reasoning_from]:
-                self._outbox.send_rest(TurnId(turn), fence, text_from, reasoning_from)
+                self.outbox.send_rest(TurnId(turn), fence, text_from, reasoning_from)
             case "a", []:
-                self._outbox.say("h")
-                for turn, own in self._own.items():
-                    self._outbox.send_rest(turn, own.stream.turn.fence, 0, 0)
+                self.outbox.say("h")
+                for turn, own in self.outbox.own.items():
+                    self.outbox.send_rest(turn, own.turn.fence, 0, 0)
             case "x", [turn]:
-                self._stop(TurnId(turn))
+                self.stop(TurnId(turn))
             case "t", [room, actor, name]:
-                self._hub.to_room(
+                self.hub.to_room(
                     RoomId(room), Typing(RoomId(room), ActorId(actor), name), but=ActorId(actor)
                 )
             case "k", [room, actor, seq]:
-                self._hub.to_actor(ActorId(actor), ReadMark(RoomId(room), seq), but=None)
+                self.hub.to_actor(ActorId(actor), ReadMark(RoomId(room), seq), but=None)
             case _:
                 pass  # a greeting, or a newer process speaks of what this one does not know
 
@@ -210,22 +202,22 @@ class PeerSync(Part):
                 del self._stored[next(iter(self._stored))]
 
     def _catch_up(self, room: RoomId, first: int, last: int) -> None:
-        if not self._mirrors_in(room) and not self._hub.cares(room):
+        if not self._mirrors_in(room) and not self.hub.cares(room):
             return
         known = self._behind.get(room, (first, last))
         self._behind[room] = (min(first, known[0]), max(last, known[1]))
         self._wanted.set()
 
     def _mirror(self, turn: Turn) -> None:
-        own = self._own.get(turn.id)
-        if own is not None and own.stream.turn.fence < turn.fence:
+        own = self.outbox.own.get(turn.id)
+        if own is not None and own.turn.fence < turn.fence:
             self._give_up(turn.id)
         known = self._mirrors.get(turn.id)
         if known is not None and known.turn.fence < turn.fence:  # it was taken over and begins anew
             self._drop(turn.id)
             known = None
-        if known is None and turn.id not in self._own and turn.message not in self._stored:
-            self._mirrors[turn.id] = self._hub.open_stream(turn, mirror=True)
+        if known is None and turn.id not in self.outbox.own and turn.message not in self._stored:
+            self._mirrors[turn.id] = self.hub.open_stream(turn, mirror=True)
 
     def _grow(
         self, turn: TurnId, fence: int, begin: tuple[int, int], text: str, reasoning: str
@@ -239,16 +231,16 @@ class PeerSync(Part):
         if stream is None or begin[0] > have[0] or begin[1] > have[1]:
             if turn not in self._asked:
                 self._asked.add(turn)
-                self._outbox.say("?", turn, fence, *have)
+                self.outbox.say("?", turn, fence, *have)
             return
         self._asked.discard(turn)
         text, reasoning = text[have[0] - begin[0] :], reasoning[have[1] - begin[1] :]
         if text or reasoning:
-            self._hub.add(stream, text, reasoning)
+            self.hub.add(stream, text, reasoning)
 
     def _fence(self, turn: TurnId) -> int:
         """The newest owner of a turn that is known here."""
-        streams = (self._mirrors.get(turn), own.stream if (own := self._own.get(turn)) else None)
+        streams = (self._mirrors.get(turn), self.outbox.own.get(turn))
         return max([stream.turn.fence for stream in streams if stream is not None], default=0)
 
     def _end(self, turn: TurnId, fence: int) -> None:
@@ -263,32 +255,17 @@ class PeerSync(Part):
 
     def _give_up(self, turn: TurnId) -> None:
         """A turn that we run is over, or another's. Whatever we still say of it goes nowhere."""
-        stream = self._own.pop(turn).stream
+        stream = self.outbox.own.pop(turn)
         log.warning("turn.taken_over", turn=turn, room=stream.turn.room)
-        self._hub.drop_stream(stream)
-        self._stop(turn)
+        self.hub.drop_stream(stream)
+        self.stop(turn)
 
     def _drop(self, turn: TurnId) -> None:
         self._over.discard(turn)
         self._searched.pop(turn, None)
         stream = self._mirrors.pop(turn, None)
         if stream is not None:
-            self._hub.drop_stream(stream)
+            self.hub.drop_stream(stream)
 
     def _mirrors_in(self, room: RoomId) -> list[Stream]:
         return [stream for stream in self._mirrors.values() if stream.turn.room == room]
-
-
-def _turn_in(fields: list[Any]) -> Turn:
-    turn, room, agent, name, trigger_seq, message, attempt, fence = fields
-    return Turn(
-        id=TurnId(turn),
-        room=RoomId(room),
-        agent=ActorId(agent),
-        agent_name=name,
-        trigger_seq=trigger_seq,
-        message=MessageId(message),
-        state=TurnState.OPEN,
-        attempt=attempt,
-        fence=fence,
-    )

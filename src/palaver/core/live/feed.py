@@ -8,11 +8,12 @@ event they are given what the ring holds, and nothing after it before the store 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from sys import getsizeof
 from typing import Protocol, cast
 
-from palaver.core.live.items import Delta, Encode, Happened, Item, Opened, StreamView
+from palaver.core.live.items import Delta, Encode, Happened, Item, Opened, StreamView, encoded
 from palaver.errors import Unavailable
 from palaver.model import AccessChange, ActorId, Event, EventType, MessageId, RoomId, Turn
 
@@ -41,62 +42,33 @@ class Listener(Protocol):
         ...
 
 
+@dataclass(slots=True, eq=False)
 class Stream:
     """An answer that is being written. `pieces` holds (text, reasoning) of each delta.
 
-    A `mirror` is written by another process. `lengths`: characters of text and of reasoning.
+    A `mirror` is written by another process. `lengths`: characters of text and of reasoning. `spread`: how many pieces
+    other processes were told, and how many characters of each kind.
     """
 
-    __slots__ = ("_opened", "_tail", "after", "leased", "lengths", "mirror", "pieces", "turn")
+    turn: Turn
+    mirror: bool = False
+    pieces: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    lengths: tuple[int, int] = (0, 0)
+    spread: tuple[int, int, int] = (0, 0, 0)
+    leased: Callable[[], bool] = lambda: True
+    _opened: Opened | None = None
+    _tail: Delta | None = None
 
-    def __init__(self, turn: Turn, *, mirror: bool) -> None:
-        self.turn = turn
-        self.mirror = mirror
-        self.after = turn.trigger_seq
-        self.pieces: list[tuple[str, str]] = []
-        self.lengths: tuple[int, int] = (0, 0)
-        self.leased: Callable[[], bool] = lambda: True
-        self._opened: Opened | None = None
-        self._tail: Delta | None = None
+    def text(self, n: int = 0) -> str:
+        """The answer's text so far, after the `n`-th delta."""
+        return "".join(text for text, _ in self.pieces[n:])
+
+    def reasoning(self, n: int = 0) -> str:
+        """What the model thought so far, after the `n`-th delta."""
+        return "".join(reasoning for _, reasoning in self.pieces[n:])
 
     def view(self) -> StreamView:
         """The whole answer so far."""
-        return self._view(len(self.pieces), self.text(), self.reasoning())
-
-    def text(self) -> str:
-        """The answer's text so far."""
-        return "".join(text for text, _ in self.pieces)
-
-    def reasoning(self) -> str:
-        """What the model thought so far."""
-        return "".join(reasoning for _, reasoning in self.pieces)
-
-    def opened(self, encode: Encode) -> Opened:
-        """The item that announces this stream, the same for every reader."""
-        if self._opened is None:
-            self._opened = Opened(self._view(0, "", ""))
-            self._opened.frame = encode(self._opened)
-        return self._opened
-
-    def since(self, n: int, encode: Encode) -> Delta:
-        """What came after the `n`-th delta, as one; the last single one is encoded once for all."""
-        last = len(self.pieces)
-        if n == last - 1 and self._tail is not None and self._tail.n == last:
-            return self._tail
-        pieces = self.pieces[n:]
-        delta = Delta(
-            self.turn.room,
-            self.turn.message,
-            last,
-            "".join(text for text, _ in pieces),
-            "".join(reasoning for _, reasoning in pieces),
-        )
-        delta.frame = encode(delta)
-        if n == last - 1:
-            self._tail = delta
-        return delta
-
-    def _view(self, n: int, text: str, reasoning: str) -> StreamView:
         turn = self.turn
         return StreamView(
             room=turn.room,
@@ -104,13 +76,33 @@ class Stream:
             turn=turn.id,
             agent=turn.agent,
             agent_name=turn.agent_name,
-            after=self.after,
-            n=n,
-            text=text,
-            reasoning=reasoning,
+            after=turn.trigger_seq,
+            n=len(self.pieces),
+            text=self.text(),
+            reasoning=self.reasoning(),
         )
 
+    def opened(self, encode: Encode) -> Opened:
+        """The item that announces this stream, the same for every reader."""
+        if self._opened is None:
+            begun = replace(self.view(), n=0, text="", reasoning="")
+            self._opened = encoded(Opened(begun), encode)
+        return self._opened
 
+    def since(self, n: int, encode: Encode) -> Delta:
+        """What came after the `n`-th delta, as one; the last single one is encoded once for all."""
+        last = len(self.pieces)
+        if n == last - 1 and self._tail is not None and self._tail.n == last:
+            return self._tail
+        turn = self.turn
+        delta = Delta(turn.room, turn.message, last, self.text(n), self.reasoning(n))
+        encoded(delta, encode)
+        if n == last - 1:
+            self._tail = delta
+        return delta
+
+
+@dataclass(slots=True, eq=False)
 class Cursor:
     """Where one reader stands in one room. `live` once its subscription was answered.
 
@@ -118,17 +110,14 @@ class Cursor:
     `doubts` counts what put it in doubt.
     """
 
-    __slots__ = ("doubts", "drafts", "feed", "listener", "live", "seq", "streams", "sure_to")
-
-    def __init__(self, feed: "Feed", listener: Listener) -> None:
-        self.feed = feed
-        self.listener = listener
-        self.seq = 0
-        self.streams: dict[MessageId, int] = {}
-        self.drafts: dict[MessageId, None] = {}
-        self.live = False
-        self.sure_to: int | None = None
-        self.doubts = 0
+    feed: "Feed"
+    listener: Listener
+    seq: int = 0
+    streams: dict[MessageId, int] = field(default_factory=dict[MessageId, int])
+    drafts: dict[MessageId, None] = field(default_factory=dict[MessageId, None])
+    live: bool = False
+    sure_to: int | None = None
+    doubts: int = 0
 
     def doubt(self, sure_to: int) -> None:
         """Something after `sure_to` may be for this reader no longer."""
@@ -136,28 +125,24 @@ class Cursor:
         self.doubts += 1
 
 
+@dataclass(slots=True, eq=False)
 class Feed:
     """What the readers of one room share. `let_in`: who may read, as was found when the room was at `changed` or later.
 
-    `changed`: the seq of the newest event that may have taken somebody's access.
+    `seq` is not known before the store was asked. `changed`: the seq of the newest event that may have taken somebody's
+    access. `early`: what was published before the feed was opened.
     """
 
-    __slots__ = (
-        *("bytes", "changed", "cursors", "early", "let_in", "opening", "ring", "ring_max"),
-        *("room", "seq"),
-    )
-
-    def __init__(self, room: RoomId, ring_max: int) -> None:
-        self.room = room
-        self.ring_max = ring_max
-        self.seq: int | None = None  # not known before the store was asked
-        self.changed = 0
-        self.opening: asyncio.Future[Unavailable | None] | None = None
-        self.ring: deque[Happened] = deque()
-        self.bytes = 0
-        self.cursors: dict[Cursor, None] = {}
-        self.let_in: dict[ActorId, None] = {}
-        self.early: list[Event] = []
+    room: RoomId
+    ring_max: int
+    seq: int | None = None
+    changed: int = 0
+    opening: asyncio.Future[Unavailable | None] | None = None
+    ring: deque[Happened] = field(default_factory=deque[Happened])
+    bytes: int = 0
+    cursors: dict[Cursor, None] = field(default_factory=dict[Cursor, None])
+    let_in: dict[ActorId, None] = field(default_factory=dict[ActorId, None])
+    early: list[Event] = field(default_factory=list[Event])
 
     @property
     def tail(self) -> int:
@@ -197,8 +182,7 @@ class Feed:
             self.doubt(event.seq, taken_from(event))
         if event.type is EventType.MEMBER_RENAMED:
             self._empty()  # what is kept says the old name, and the store the new one
-        happened = Happened(event)
-        happened.frame = encode(happened)
+        happened = encoded(Happened(event), encode)
         happened.bytes = _size(happened)
         self.ring.append(happened)
         self.bytes += happened.bytes

@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 from palaver.core.live.feed import Cursor, Feed, Listener, Stream
-from palaver.core.live.items import DatabaseState, Drafted, Encode, Item, ReadMark, Typing
+from palaver.core.live.items import DatabaseState, Drafted, Encode, Item, ReadMark, Typing, encoded
 from palaver.core.live.outbox import Outbox
 from palaver.errors import Unavailable
 from palaver.model import ActorId, Event, EventType, MessageId, RoomId, Turn, Visibility
@@ -82,7 +82,7 @@ class Hub:
 
     def open_stream(self, turn: Turn, *, mirror: bool = False) -> Stream:
         """An answer begins, here or in another process."""
-        stream = Stream(turn, mirror=mirror)
+        stream = Stream(turn, mirror)
         if self._outbox is not None and not mirror:
             self._outbox.opened(stream)
         self._streams.setdefault(turn.room, {})[turn.message] = stream
@@ -123,8 +123,7 @@ class Hub:
 
     def draft(self, item: Drafted) -> None:
         """A message was accepted; the event with its id, or `undraft`, ends that."""
-        item.frame = self.encode(item)
-        self._drafts.setdefault(item.room, {})[item.message] = item
+        self._drafts.setdefault(item.room, {})[item.message] = encoded(item, self.encode)
         self._touch(self._feeds.get(item.room))
 
     def undraft(self, room: RoomId, message: MessageId) -> None:
@@ -140,7 +139,7 @@ class Hub:
         """Something passing for everyone who reads a room now, except one actor."""
         feed = self._feeds.get(room)
         if feed is not None:
-            item.frame = self.encode(item)
+            encoded(item, self.encode)
             for cursor in feed.cursors:
                 if cursor.live and cursor.sure_to is None and cursor.listener.actor != but:
                     cursor.listener.notice(item)
@@ -159,20 +158,16 @@ class Hub:
 
     def to_actor(self, actor: ActorId, item: Item, *, but: Listener | None) -> None:
         """Something passing for the other connections of one actor."""
-        item.frame = self.encode(item)
+        encoded(item, self.encode)
         for listener in self._readers.get(actor, ()):
             if listener is not but:
                 listener.notice(item)
 
     def to_all(self, item: Callable[[], Item], actor: ActorId | None = None) -> None:
         """Something passing for every reader, or all of one actor; each gets a value of its own."""
-        for listeners in [
-            mine for one, mine in self._readers.items() if actor is None or one == actor
-        ]:
-            for listener in list(listeners):
-                made = item()
-                made.frame = self.encode(made)
-                listener.notice(made)
+        for one, listeners in self._readers.items():
+            for listener in listeners if actor is None or one == actor else ():
+                listener.notice(encoded(item(), self.encode))
 
     def database_is(self, *, up: bool) -> None:
         """Tells every reader that the database went away or came back, if that is news."""

@@ -6,7 +6,7 @@ item itself.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 from palaver.errors import Code
 from palaver.model import ActorId, Event, EventType, Message, MessageId, RoomId, TurnId
@@ -175,6 +175,13 @@ Item = (
 )
 
 Encode = Callable[[Item], bytes]
+T = TypeVar("T", bound=Item)
+
+
+def encoded(item: T, encode: Encode) -> T:
+    """The item, with the bytes that a wire makes of it."""
+    item.frame = encode(item)
+    return item
 
 
 def not_encoded(item: Item) -> bytes:  # noqa: ARG001  the signature is `Encode`'s

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from palaver.core.live.feed import Stream, taken_from
@@ -15,33 +15,27 @@ FLUSH_SECONDS = 0.008
 CHUNK_CHARS = 1_100
 """So many characters fit into a notice, however JSON writes them."""
 NOTICES_AT_ONCE = 256
+TURN_FIELDS = (
+    *("id", "room", "agent", "agent_name", "trigger_seq", "message", "attempt", "fence"),
+)
+"""What others are told of a turn, in this order."""
 
 
-@dataclass(slots=True)
-class Own:
-    """A stream of this process, and how much of it was spread: pieces, and characters of each kind."""
-
-    stream: Stream
-    pieces: int = 0
-    text: int = 0
-    reasoning: int = 0
-
-
+@dataclass(slots=True, eq=False)
 class Outbox:
     """Notices of one process, `me`. `alone` until another process was heard: then nothing but greetings is sent.
 
     `own`: the running answers of this process.
     """
 
-    def __init__(self, bus: Bus, me: str) -> None:
-        self._bus = bus
-        self.me = me
-        self.alone = True
-        self.own: dict[TurnId, Own] = {}
-        self._rooms: dict[RoomId, tuple[int, int]] = {}
-        self._out: list[list[Any]] = []
-        self._ends: list[list[Any]] = []
-        self._wake = asyncio.Event()
+    bus: Bus
+    me: str
+    alone: bool = True
+    own: dict[TurnId, Stream] = field(default_factory=dict[TurnId, Stream])
+    _rooms: dict[RoomId, tuple[int, int]] = field(default_factory=dict[RoomId, tuple[int, int]])
+    _out: list[list[Any]] = field(default_factory=list[list[Any]])
+    _ends: list[list[Any]] = field(default_factory=list[list[Any]])
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     def committed(self, happened: Iterable[Event]) -> None:
         """Events of this process, after their commit. What takes access is told before any later piece."""
@@ -54,8 +48,8 @@ class Outbox:
 
     def opened(self, stream: Stream) -> None:
         """An answer of this process began."""
-        self.own[stream.turn.id] = Own(stream)
-        self.say("o", *_turn_out(stream.turn))
+        self.own[stream.turn.id] = stream
+        self.say("o", *_told(stream.turn))
 
     def grew(self) -> None:
         """One of them grew."""
@@ -86,14 +80,15 @@ class Outbox:
 
     def send_rest(self, turn: TurnId, fence: int, text_from: int, reasoning_from: int) -> None:
         """Tells the rest of an answer of this process again, for who missed something."""
-        own = self.own.get(turn)
-        if own is None or own.stream.turn.fence != fence:
+        stream = self.own.get(turn)
+        if stream is None or stream.turn.fence != fence:
             return
         if text_from == 0 and reasoning_from == 0:
-            self.say("o", *_turn_out(own.stream.turn))
-        text = own.stream.text()[text_from : own.text]
-        reasoning = own.stream.reasoning()[reasoning_from : own.reasoning]
-        self._out += _chunks(own.stream.turn, text_from, reasoning_from, text, reasoning)
+            self.say("o", *_told(stream.turn))
+        _, text_to, reasoning_to = stream.spread
+        text = stream.text()[text_from:text_to]
+        reasoning = stream.reasoning()[reasoning_from:reasoning_to]
+        self._out += _chunks(stream.turn, text_from, reasoning_from, text, reasoning)
         self._wake.set()
 
     async def run(self) -> None:
@@ -112,19 +107,16 @@ class Outbox:
                 notices = [notice for notice in notices if notice[0] in {"a", "h"}]
             texts = [json.dumps([self.me, *notice], ensure_ascii=False) for notice in notices]
             for start in range(0, len(texts), NOTICES_AT_ONCE):
-                await self._bus.send(texts[start : start + NOTICES_AT_ONCE])
+                await self.bus.send(texts[start : start + NOTICES_AT_ONCE])
 
     def _pieces(self) -> list[list[Any]]:
         notices: list[list[Any]] = []
-        for own in self.own.values():
-            pieces = own.stream.pieces[own.pieces :]
-            if pieces:
-                text = "".join(text for text, _ in pieces)
-                reasoning = "".join(reasoning for _, reasoning in pieces)
-                notices += _chunks(own.stream.turn, own.text, own.reasoning, text, reasoning)
-                own.pieces += len(pieces)
-                own.text += len(text)
-                own.reasoning += len(reasoning)
+        for stream in self.own.values():
+            known, text_from, reasoning_from = stream.spread
+            if known < len(stream.pieces):
+                text, reasoning = stream.text(known), stream.reasoning(known)
+                notices += _chunks(stream.turn, text_from, reasoning_from, text, reasoning)
+                stream.spread = (len(stream.pieces), *stream.lengths)
         return notices
 
 
@@ -143,8 +135,5 @@ def _chunks(
     return notices
 
 
-def _turn_out(turn: Turn) -> list[Any]:
-    return [
-        *(turn.id, turn.room, turn.agent, turn.agent_name),
-        *(turn.trigger_seq, turn.message, turn.attempt, turn.fence),
-    ]
+def _told(turn: Turn) -> list[Any]:
+    return [getattr(turn, name) for name in TURN_FIELDS]

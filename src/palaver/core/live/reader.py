@@ -10,8 +10,8 @@ passing items that a busy reader keeps.
 """
 
 import asyncio
-from collections import deque
-from typing import Protocol, Self
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, Self
 
 from palaver.core.live.feed import Cursor, taken_from
 from palaver.core.live.hub import Hub
@@ -24,6 +24,7 @@ from palaver.core.live.items import (
     RoomChanged,
     StreamView,
     Unsubscribed,
+    encoded,
 )
 from palaver.errors import Code, Refused
 from palaver.model import AccessChange, ActorId, Event, EventType, MessageId, Page, RoomId
@@ -55,25 +56,29 @@ class Past(Protocol):
         ...
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
 class Reader:
-    """The live reading of one actor on one connection."""
+    """The live reading of one actor on one connection.
 
-    def __init__(self, *, actor: ActorId, hub: Hub, past: Past, epoch: str, rooms_max: int) -> None:
-        self.actor = actor
-        self._hub = hub
-        self._past = past
-        self._epoch = epoch
-        self._rooms_max = rooms_max
-        self._cursors: dict[RoomId, Cursor] = {}
-        self._touched: dict[Cursor, None] = {}
-        self._notices: deque[Item] = deque()
-        self._ready: list[Item] = []
-        self._changes: dict[RoomId, RoomChanged] = {}
-        # of watched rooms whose newest event of that kind has perhaps taken them from this reader
-        self._uncertain: dict[RoomId, RoomChanged] = {}
-        self._taken: dict[RoomId, Event] = {}
-        self._wake = asyncio.Event()
-        hub.enter(self)
+    `_uncertain` are changes of watched rooms whose newest event in `_taken` has perhaps taken them from the actor.
+    """
+
+    actor: ActorId
+    hub: Hub
+    past: Past
+    epoch: str
+    rooms_max: int
+    _cursors: dict[RoomId, Cursor] = field(default_factory=dict[RoomId, Cursor])
+    _touched: dict[Cursor, None] = field(default_factory=dict[Cursor, None])
+    _notices: list[Item] = field(default_factory=list[Item])
+    _ready: list[Item] = field(default_factory=list[Item])
+    _changes: dict[RoomId, RoomChanged] = field(default_factory=dict[RoomId, RoomChanged])
+    _uncertain: dict[RoomId, RoomChanged] = field(default_factory=dict[RoomId, RoomChanged])
+    _taken: dict[RoomId, Event] = field(default_factory=dict[RoomId, Event])
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.hub.enter(self)
 
     def __enter__(self) -> Self:
         return self
@@ -85,7 +90,7 @@ class Reader:
         """Leaves everything. Calling it again does nothing."""
         cursors, self._cursors = self._cursors, {}
         self._touched.clear()
-        self._hub.leave(self, cursors.values())
+        self.hub.leave(self, cursors.values())
 
     async def subscribe(
         self, room: RoomId, since: int | None = None, *, epoch: str | None = None
@@ -96,15 +101,15 @@ class Reader:
         Refused: `room_not_found`, `too_many_rooms`.
         """
         checked = None
-        if not self._hub.let_in(room, self.actor):
-            checked = await self._past.allowed(room)
+        if not self.hub.let_in(room, self.actor):
+            checked = await self.past.allowed(room)
         self.unsubscribe(room)
-        if len(self._cursors) >= self._rooms_max:
+        if len(self._cursors) >= self.rooms_max:
             raise Refused(
                 Code.TOO_MANY_ROOMS,
-                f"A connection can follow {self._rooms_max} rooms at once. Leave one first.",
+                f"A connection can follow {self.rooms_max} rooms at once. Leave one first.",
             )
-        cursor = await self._hub.attach(room, self)
+        cursor = await self.hub.attach(room, self)
         self.unsubscribe(room)  # two subscriptions to one room at once: the later one stays
         self._cursors[room] = cursor
         if checked is not None and not cursor.feed.admit(self.actor, checked):
@@ -134,12 +139,12 @@ class Reader:
         cursor = self._cursors.pop(room, None)
         if cursor is not None:
             self._touched.pop(cursor, None)
-            self._hub.detach(cursor)
+            self.hub.detach(cursor)
 
     async def watch(self) -> None:
         """From now on `RoomChanged` comes for every room of the actor."""
-        self._hub.watch(self, ())  # first, so that a room that is joined meanwhile is not missed
-        self._hub.watch(self, await self._past.rooms())
+        self.hub.watch(self, ())  # first, so that a room that is joined meanwhile is not missed
+        self.hub.watch(self, await self.past.rooms())
 
     async def next(self) -> list[Item]:
         """Waits until there is something and gives some of it, oldest first in each room.
@@ -162,7 +167,7 @@ class Reader:
                 except BaseException:
                     self.touch(cursor)  # what was taken already stays in `_ready` for the next call
                     raise
-            if self._touched or self._notices:
+            if self._touched:
                 self._wake.set()
             if self._ready:
                 items, self._ready = self._ready, []
@@ -178,7 +183,7 @@ class Reader:
     def notice(self, item: Item) -> None:
         """See `feed.Listener`. A busy reader keeps the newest ones; a closing notice is never dropped."""
         if len(self._notices) >= NOTICES_MAX and not isinstance(item, Closing):
-            self._notices.popleft()
+            del self._notices[0]
         self._notices.append(item)
         self._wake.set()
 
@@ -206,8 +211,11 @@ class Reader:
         tail = cursor.seq
         if since is not None and since > tail:
             # what the store gave before the hub was told of it is no gap
-            tail = max(tail, await self._hub.seq_of(room))
-        if epoch is not None and epoch != self._epoch and since is not None:
+            tail = max(tail, await self.hub.seq_of(room))
+        reason: Literal["new", "gap", "epoch"] | None = None
+        events: list[Happened] = []
+        page = Page(messages=(), before=None, after=None)
+        if epoch is not None and epoch != self.epoch and since is not None:
             reason = "epoch"
         elif since is None:
             reason = "new"
@@ -215,23 +223,17 @@ class Reader:
             reason = "gap"
         else:
             cursor.seq = since
-            missed = since < cursor.feed.tail
-            pulled = await self._events(cursor, FIRST_EVENTS_MAX) if missed else ()
-            return Joined(
-                room=room,
-                mode="resume",
-                reason=None,
-                seq=cursor.seq,
-                events=tuple(item.event for item in pulled),
-                streams=await self._running(cursor),
-            )
-        page = await self._past.newest(room, NEWEST_MESSAGES)
+            if since < cursor.feed.tail:
+                events = await self._events(cursor, FIRST_EVENTS_MAX)
+        if reason is not None:
+            page = await self.past.newest(room, NEWEST_MESSAGES)
         streams = await self._running(cursor)
         return Joined(
             room=room,
-            mode="reset",
+            mode="resume" if reason is None else "reset",
             reason=reason,
             seq=cursor.seq,
+            events=tuple(item.event for item in events),
             messages=tuple(message for message in page.messages if message.seq <= cursor.seq),
             before=page.before,
             streams=streams,
@@ -241,21 +243,16 @@ class Reader:
         await self._check(cursor)
         views = tuple(
             stream.view()
-            for stream in self._hub.streams(cursor.feed.room).values()
+            for stream in self.hub.streams(cursor.feed.room).values()
             if stream.leased()
         )
         cursor.streams = {view.message: view.n for view in views}
         return views
 
     def _passing(self) -> list[Item]:
-        items: list[Item] = []
-        while self._notices and len(items) < BATCH_ITEMS_MAX:
-            items.append(self._notices.popleft())
-        if self._changes:
-            changes, self._changes = self._changes, {}
-            for change in changes.values():
-                change.frame = self._hub.encode(change)
-                items.append(change)
+        items, self._notices = self._notices, []
+        items += [encoded(change, self.hub.encode) for change in self._changes.values()]
+        self._changes.clear()
         return items
 
     async def _pull(self, cursor: Cursor, count: int) -> list[Item]:
@@ -271,7 +268,7 @@ class Reader:
                     id_ = happened.event.message.id
                     cursor.streams.pop(id_, None)
                     cursor.drafts.pop(id_, None)
-                    self._hub.over(cursor.feed.room, id_)
+                    self.hub.over(cursor.feed.room, id_)
             if self._cursors.get(cursor.feed.room) is not cursor:
                 return []  # unsubscribed while the store was read
             if cursor.seq < cursor.feed.tail or cursor.sure_to is not None:
@@ -290,7 +287,7 @@ class Reader:
         """Asks whether the actor may read a room, as long as that is in doubt. Refused: `room_not_found`."""
         while cursor.sure_to is not None:
             doubts = cursor.doubts
-            seq = await self._past.allowed(cursor.feed.room)
+            seq = await self.past.allowed(cursor.feed.room)
             if cursor.doubts == doubts:  # and nothing more has happened while the store was asked
                 cursor.sure_to = None
                 cursor.feed.admit(self.actor, seq)
@@ -301,21 +298,19 @@ class Reader:
             room = next(iter(self._uncertain))
             taken = self._taken[room]
             try:
-                await self._past.allowed(room)
+                await self.past.allowed(room)
             except Refused:
                 del self._uncertain[room]
                 if self._taken[room].type is not EventType.ROOM_DELETED:  # which may be restored
                     del self._taken[room]
-                    self._hub.unwatch(self, room)
+                    self.hub.unwatch(self, room)
             except BaseException:
                 self._wake.set()
                 raise
             else:
                 if self._taken[room] is taken:
                     del self._taken[room]
-                    change = self._uncertain.pop(room)
-                    change.frame = self._hub.encode(change)
-                    self._ready.append(change)
+                    self._ready.append(encoded(self._uncertain.pop(room), self.hub.encode))
 
     def _lost(self, cursor: Cursor, refusal: Refused) -> list[Item]:
         """What ends the reading of a room that was found to be closed to the actor."""
@@ -323,12 +318,11 @@ class Reader:
             return []  # unsubscribed while the store was asked
         self.unsubscribe(cursor.feed.room)
         lost = Unsubscribed(cursor.feed.room, refusal.code, refusal.detail)
-        lost.frame = self._hub.encode(lost)
-        return [lost]
+        return [encoded(lost, self.hub.encode)]
 
     def _pull_streams(self, cursor: Cursor, items: list[Item]) -> None:
-        encode = self._hub.encode
-        streams = self._hub.streams(cursor.feed.room)
+        encode = self.hub.encode
+        streams = self.hub.streams(cursor.feed.room)
         for message, stream in streams.items():
             if not stream.leased():
                 continue
@@ -345,7 +339,7 @@ class Reader:
                 items.append(self._ended(cursor, message))
 
     def _pull_drafts(self, cursor: Cursor, items: list[Item]) -> None:
-        drafts = self._hub.drafts(cursor.feed.room)
+        drafts = self.hub.drafts(cursor.feed.room)
         if len(drafts) == len(cursor.drafts) == 0:
             return
         items += [draft for message, draft in drafts.items() if message not in cursor.drafts]
@@ -354,9 +348,7 @@ class Reader:
         cursor.drafts = dict.fromkeys(drafts)
 
     def _ended(self, cursor: Cursor, message: MessageId) -> Ended:
-        ended = Ended(cursor.feed.room, message)
-        ended.frame = self._hub.encode(ended)
-        return ended
+        return encoded(Ended(cursor.feed.room, message), self.hub.encode)
 
     async def _events(self, cursor: Cursor, count: int) -> list[Happened]:
         """The next events behind the cursor, from the ring or from the store."""
@@ -369,10 +361,8 @@ class Reader:
             found: list[Happened] = []
             # no further than the hub is told, which shows an answer as running until it is
             count = min(count, feed.tail - cursor.seq)
-            for event in await self._past.since(feed.room, cursor.seq, count):
-                happened = Happened(event)
-                happened.frame = self._hub.encode(happened)
-                found.append(happened)
+            for event in await self.past.since(feed.room, cursor.seq, count):
+                found.append(encoded(Happened(event), self.hub.encode))
             await self._check(cursor)  # the store tells a message as it is now, not as it was then
         for happened in found:
             assert happened.event.seq == cursor.seq + 1, "a room's seq has no holes"

@@ -43,7 +43,7 @@ from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.settings import Settings
 from palaver.strict_json import dump
 from palaver.wire import problems
-from palaver.wire.edge.waiting import Allowance, Gate, Intake, Mailbox
+from palaver.wire.edge.waiting import Allowance, Intake, Mailbox
 
 FRAMES, KNOWN = "palaver.frames", "palaver.known"
 LATE_MS, REFUSED = "palaver.late_ms", "palaver.refused"
@@ -369,7 +369,6 @@ class WebSocketConnection(_Bounded, WebSocketsSansIOProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.queue = cast("asyncio.Queue[Any]", Mailbox[Any]())
-        self.writable = cast("asyncio.Event", Gate())
         self.close_timeout = LINGER_SECONDS
         self._over = False
         self._frame_allowance = Allowance(self._edge.frames_per_second, self.loop.time())

@@ -1,11 +1,10 @@
-"""What a connection waits with: a gate, a mailbox, slices of what it is sent, and an allowance.
+"""What a connection waits with: a mailbox, slices of what it is sent, and an allowance.
 
-asyncio's `Event` and `Queue` do the same as gate and mailbox and keep a deque of 760 bytes for everyone who may ever
-wait: five of them for each connection, a fifth of what an idle one takes. These keep nothing while nobody waits and
-nothing lies there.
+`asyncio.Queue` does what the mailbox does, and keeps four deques of 760 bytes for those who may wait one day: a seventh
+of what an idle connection takes. A mailbox keeps nothing while nobody waits and nothing lies there.
 
-Rules: one task at a time takes from a mailbox. A wait that is cancelled takes nothing. Neither has a bound of its own:
-who puts something in stops reading first (`transport`). Between two slices everyone else has a turn.
+Rules: one task at a time takes from a mailbox. A wait that is cancelled takes nothing. A mailbox has no bound of its
+own: who puts something in stops reading first (`protocols`). Between two slices everyone else has a turn.
 """
 
 import asyncio
@@ -16,39 +15,6 @@ SLICE_BYTES = 16_384
 BURST_SECONDS = 10.0
 
 T = TypeVar("T")
-
-
-class Gate:
-    """Open or shut, as `asyncio.Event` is set or not. Begins open."""
-
-    __slots__ = ("_shut", "_waiting")
-
-    def __init__(self) -> None:
-        self._shut = False
-        self._waiting: list[asyncio.Future[None]] | None = None
-
-    def is_set(self) -> bool:
-        """Whether it is open."""
-        return not self._shut
-
-    def clear(self) -> None:
-        """Shuts it."""
-        self._shut = True
-
-    def set(self) -> None:
-        """Opens it; everyone who waits goes on."""
-        self._shut = False
-        waiting, self._waiting = self._waiting, None
-        for one in waiting or ():
-            if not one.done():
-                one.set_result(None)
-
-    async def wait(self) -> None:
-        """Returns when it was opened."""
-        if self._shut:
-            one = asyncio.get_running_loop().create_future()
-            self._waiting = [*(self._waiting or ()), one]
-            await one
 
 
 class Mailbox(Generic[T]):

@@ -12,7 +12,7 @@ A connection owns its reader and nothing else: when it goes, answers go on. It d
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, cast
 
@@ -90,7 +90,8 @@ async def _talked(core: Core, socket: Socket, reader: Reader, hello: "Hello") ->
     over = Over(None)
     try:
         async with asyncio.TaskGroup() as tasks:
-            await Connection(core, socket, reader, tasks, hello).run(hello.last)
+            who = hello.actor, hello.visitor, hello.epoch
+            await Connection(core, socket, reader, tasks, *who).run(hello.last)
     except* Over as ends:
         found = [end for end in ends.exceptions if isinstance(end, Over)]
         over = next((end for end in found if end.code is not None), over)
@@ -194,31 +195,24 @@ class State(Enum):
     ENDED = auto()
 
 
+@dataclass(slots=True, eq=False)
 class Connection:
     """One client who was welcomed."""
 
-    __slots__ = (
-        *("_actor", "_core", "_epoch", "_out", "_pulled", "_reader", "_rooms", "_socket"),
-        *("_state", "_tasks", "_timer", "_typed", "_visitor", "_waiting"),
-    )
-
-    def __init__(
-        self, core: Core, socket: Socket, reader: Reader, tasks: asyncio.TaskGroup, hello: Hello
-    ) -> None:
-        self._core = core
-        self._socket = socket
-        self._reader = reader
-        self._tasks = tasks
-        self._actor = hello.actor
-        self._visitor = hello.visitor
-        self._epoch = hello.epoch
-        self._state = State.IDLE
-        self._waiting: list[Json] = []  # an empty deque takes 760 bytes, for ever
-        self._out = asyncio.Lock()
-        self._pulled: list[items.Item] = []
-        self._rooms: set[RoomId] = set()
-        self._typed: dict[RoomId, float] = {}
-        self._timer: asyncio.TimerHandle | None = None
+    core: Core
+    socket: Socket
+    reader: Reader
+    tasks: asyncio.TaskGroup
+    actor: Actor
+    visitor: str | None
+    epoch: str | None
+    _state: State = State.IDLE
+    _waiting: list[Json] = field(default_factory=list[Json])  # an empty deque takes 760 bytes
+    _out: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _pulled: list[items.Item] = field(default_factory=list[items.Item])
+    _rooms: set[RoomId] = field(default_factory=set[RoomId])
+    _typed: dict[RoomId, float] = field(default_factory=dict[RoomId, float])
+    _timer: asyncio.TimerHandle | None = None
 
     def run(self, last: dict[str, int]) -> Coroutine[Any, Any, None]:
         """Subscribes to the rooms that the client knew, then reads until one of the two ends it: raises `Over`."""
@@ -228,16 +222,15 @@ class Connection:
         return self._ending_all(self._read)
 
     def _start(self, work: Work) -> None:
-        self._tasks.create_task(self._ending_all(work))
+        self.tasks.create_task(self._ending_all(work))
 
     async def _ending_all(self, work: Work) -> None:
         """Does the work, which is not begun before: a task may be cancelled before its first step."""
         try:
             await work()
         except BaseException:
-            self._state = (
-                State.ENDED
-            )  # before the group ends the others: no timer starts a task in it now
+            # before the group ends the others: no timer starts a task in it now
+            self._state = State.ENDED
             self._stop_timer()
             raise
 
@@ -246,18 +239,18 @@ class Connection:
     async def _read(self) -> None:
         while True:
             await asyncio.sleep(0)  # many frames may lie ready, and others want their turn too
-            message = await self._socket.next()
-            if message[REFUSED] > self._core.settings.frames_per_second:
+            message = await self.socket.next()
+            if message[REFUSED] > self.core.settings.frames_per_second:
                 raise Over(TOO_MANY, "too many frames")  # it was told, and does not mind
             try:
                 frame = frame_of(message)
             except Refused as problem:
-                await self._socket.error(problem, {})
+                await self.socket.error(problem, {})
                 continue
             if message[LATE_MS]:
                 too_many = "That is too many frames a second."
                 late = Unavailable(Code.RATE_LIMITED, too_many, retry_ms=message[LATE_MS])
-                await self._socket.error(late, frame)
+                await self.socket.error(late, frame)
             else:
                 await self._take(frame)
 
@@ -266,9 +259,9 @@ class Connection:
         match frame.get("t"):
             case "ping" | "pong":
                 await self._carry_out(frame)
-            case _ if len(self._waiting) >= self._core.settings.inflight_max:
-                most = f"At most {self._core.settings.inflight_max} requests at once."
-                await self._socket.error(Unavailable(Code.TOO_BUSY, most, retry_ms=BUSY_MS), frame)
+            case _ if len(self._waiting) >= self.core.settings.inflight_max:
+                most = f"At most {self.core.settings.inflight_max} requests at once."
+                await self.socket.error(Unavailable(Code.TOO_BUSY, most, retry_ms=BUSY_MS), frame)
             case _:
                 self._waiting.append(frame)
                 self._start_work({})
@@ -296,15 +289,15 @@ class Connection:
             if problem.code is Code.UNAUTHENTICATED:
                 # a guest who was deleted, having left nothing: who comes again with that token is made again
                 raise Over(GOING_AWAY, problem.detail) from None
-            await self._socket.error(problem, frame)
+            await self.socket.error(problem, frame)
         except Exception:  # the edge of a request: the connection goes on
             log.exception("frame.failed", t=str(frame.get("t")))
-            await self._socket.error(INTERNAL, frame)
+            await self.socket.error(INTERNAL, frame)
         else:
             if replies:
-                await self._socket.put(replies)
+                await self.socket.put(replies)
             if frame["t"] == "sub":
-                self._reader.start(RoomId(frame["room"]))
+                self.reader.start(RoomId(frame["room"]))
 
     async def _call(self, frame: Json) -> list[bytes]:
         """Carries a request out; the reply, if there is one, as bytes: nothing else of it is kept meanwhile."""
@@ -322,10 +315,10 @@ class Connection:
 
     async def _enter(self, use: Use) -> None:
         """Before something is written: counts it, and makes a guest of a visitor. Unavailable: `rate_limited`."""
-        rates.take(self._socket.scope, use)
-        if self._visitor is not None:
-            self._actor = await auth.entered(self._core, self._socket.scope, self._visitor)
-            self._visitor = None
+        rates.take(self.socket.scope, use)
+        if self.visitor is not None:
+            self.actor = await auth.entered(self.core, self.socket.scope, self.visitor)
+            self.visitor = None
 
     @call("frame", "hello", None)
     async def hello(self) -> None:
@@ -349,8 +342,8 @@ class Connection:
         if again:
             await self.unsub(room)
         # What this connection has been given here is of our epoch; what it brought along is of its own.
-        epoch = None if again else self._epoch
-        joined = await self._reader.subscribe(room, since, epoch=epoch)
+        epoch = None if again else self.epoch
+        joined = await self.reader.subscribe(room, since, epoch=epoch)
         self._rooms.add(room)
         return frames.joined(joined)
 
@@ -358,7 +351,7 @@ class Connection:
     async def unsub(self, room: RoomId) -> None:
         """Leaves a room; nothing of it is sent any more, not even what was pulled already."""
         async with self._out:
-            self._reader.unsubscribe(room)
+            self.reader.unsubscribe(room)
             self._rooms.discard(room)
             self._pulled = [item for item in self._pulled if _room_of(item) != room]
 
@@ -367,8 +360,8 @@ class Connection:
         self, room: RoomId, cid: str, text: str, reply_to: MessageId | None = None
     ) -> frames.Ack:
         """Says something."""
-        sent = await self._core.chat.send(
-            self._actor, room, text=text, cid=cid, reply_to=reply_to, reader=self._reader
+        sent = await self.core.chat.send(
+            self.actor, room, text=text, cid=cid, reply_to=reply_to, reader=self.reader
         )
         seq, dup = sent.seq, sent.dup
         return frames.Ack(t="ack", cid=cid, state=sent.state, msg=sent.id, seq=seq, dup=dup)
@@ -376,37 +369,37 @@ class Connection:
     @call("frame", "stop", Action.TAKE_BACK)
     async def stop(self, turn: TurnId) -> None:
         """Stops an answer; what came of it is stored."""
-        await self._core.turns.stop(self._actor, turn)
+        await self.core.turns.stop(self.actor, turn)
 
     @call("frame", "retry", Action.TAKE_BACK, use=Use.MESSAGES)
     async def retry(self, msg: MessageId, mode: str | None = None) -> frames.Ok:
         """Answers again; with `mode` `continue`, goes on where an answer ended."""
-        turn = await self._core.turns.retry(self._actor, msg, goes_on=mode == "continue")
+        turn = await self.core.turns.retry(self.actor, msg, goes_on=mode == "continue")
         return {"t": "ok", "turn": turn.id}
 
     @call("frame", "typing", Action.WRITE)
     async def typing(self, room: RoomId) -> None:
         """Tells others that this person is typing, now and then."""
-        now = self._core.clock.monotonic()
+        now = self.core.clock.monotonic()
         if now - self._typed.get(room, -TYPING_SECONDS) < TYPING_SECONDS:
             return
-        if len(self._typed) >= self._core.settings.rooms_per_connection_max:
+        if len(self._typed) >= self.core.settings.rooms_per_connection_max:
             self._typed.clear()
         self._typed[room] = now
-        await self._core.chat.typing(self._actor, room)
+        await self.core.chat.typing(self.actor, room)
 
     @call("frame", "read", Action.READ)
     async def read(self, room: RoomId, seq: int) -> None:
         """Notes what a person has read, not a visitor; who became a guest by another call is one here, too."""
-        if self._visitor is not None and await self._core.identity.actor(self._visitor) is not None:
-            self._visitor = None
-        if self._visitor is None:
-            await self._core.chat.mark_read(self._actor, room, seq, reader=self._reader)
+        if self.visitor is not None and await self.core.identity.actor(self.visitor) is not None:
+            self.visitor = None
+        if self.visitor is None:
+            await self.core.chat.mark_read(self.actor, room, seq, reader=self.reader)
 
     @call("frame", "watch", None)
     async def watch(self) -> None:
         """Follows what changes in all of a person's rooms."""
-        await self._reader.watch()
+        await self.reader.watch()
 
     # writing
 
@@ -415,7 +408,7 @@ class Connection:
         sent = 0.0
         while True:
             try:
-                self._pulled = await self._reader.next()
+                self._pulled = await self.reader.next()
             except Unavailable:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
@@ -429,7 +422,7 @@ class Connection:
                 closing = any(item.__class__ is items.Closing for item in self._pulled)
                 self._pulled = []  # while a slow client takes the bytes, nothing else of them is kept
                 if payloads:
-                    await self._socket.put(payloads)
+                    await self.socket.put(payloads)
                     del payloads
             if closing:
                 raise Over(GOING_AWAY, "going away")
@@ -440,18 +433,15 @@ class Connection:
         self._stop_timer()
         if self._state is not State.ENDED:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._core.settings.ping_seconds, self._ping)
+            self._timer = loop.call_later(self.core.settings.ping_seconds, self._ping)
 
     def _ping(self) -> None:
-        self._start(lambda: self._socket.put([_PING]))
+        self._start(lambda: self.socket.put([_PING]))
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._core.settings.pong_seconds, self._no_pong)
+        self._timer = loop.call_later(self.core.settings.pong_seconds, self._start, self._no_pong)
 
-    def _no_pong(self) -> None:
-        self._start(lambda: self._end(NO_PONG, "no pong in time"))
-
-    async def _end(self, code: int, reason: str) -> None:
-        raise Over(code, reason)
+    async def _no_pong(self) -> None:
+        raise Over(NO_PONG, "no pong in time")
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -1,6 +1,7 @@
 """The socket of a live connection: messages of the server to frames, and replies back."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
@@ -22,26 +23,24 @@ class Over(Exception):
         self.reason = reason
 
 
+@dataclass(frozen=True, slots=True)
 class Socket:
     """One client's end of ASGI."""
 
-    __slots__ = ("_receive", "_send", "scope")
-
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.scope = scope
-        self._receive = receive
-        self._send = send
+    scope: Scope
+    receive: Receive
+    send: Send
 
     async def accept(self, subprotocol: str) -> None:
         """Accepts the client, under this sub-protocol where it was offered. `Over`: the client has left."""
-        if (await self._receive())["type"] != "websocket.connect":
+        if (await self.receive())["type"] != "websocket.connect":
             raise Over(None)
         chosen = subprotocol if subprotocol in self.scope.get("subprotocols", ()) else None
         await self._sent({"type": "websocket.accept", "subprotocol": chosen})
 
     async def next(self) -> Message:
         """Waits for a message with text. `Over`: the client has left, or it sends something else."""
-        message = await self._receive()
+        message = await self.receive()
         if message["type"] == "websocket.disconnect":
             raise Over(None)
         if "text" not in message:
@@ -70,7 +69,7 @@ class Socket:
 
     async def _sent(self, message: Message) -> None:
         try:
-            await self._send(message)
+            await self.send(message)
         except OSError:  # the server's word for a client that has left
             raise Over(None) from None
 
