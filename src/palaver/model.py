@@ -263,6 +263,12 @@ class Event:
     data: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
 
 
+def taken_from(event: Event) -> ActorId | None:
+    """Whose access an event takes; None for anybody's."""
+    removed = event.type is EventType.MEMBER_REMOVED
+    return ActorId(event.data["actor"]) if removed else None
+
+
 def answer_id(first: MessageId, place: int) -> MessageId:
     """The id of the message at a place of an answer whose first message is `first`: known before it is stored."""
     return MessageId(f"m_{int.from_bytes(bytes.fromhex(first[2:])) + place:032x}")

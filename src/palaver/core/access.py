@@ -1,9 +1,23 @@
 """Checks what an actor may see and do. The only way to get a room is the check."""
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 from palaver.errors import Code, Refused
-from palaver.model import Actor, ActorId, MemberRole, Message, MessageId, Room, RoomId, Turn, TurnId
+from palaver.model import (
+    AccessChange,
+    Actor,
+    ActorId,
+    Event,
+    MemberRole,
+    Message,
+    MessageId,
+    Room,
+    RoomId,
+    Turn,
+    TurnId,
+    taken_from,
+)
 from palaver.policy import Action, check, role_of_caller, room_not_found
 from palaver.store.read import messages, rooms, turns
 from palaver.store.store import Store
@@ -51,6 +65,17 @@ class Access:
     def wrote(self, actor: Actor, room: RoomId) -> None:
         """Notes that the actor may write in a room, having just done so."""
         remember(self._roles, (actor.id, room), MemberRole.MEMBER)
+
+    def committed(self, happened: Sequence[Event]) -> None:
+        """Events of this process, after their commit: what was known of who has lost a room holds no more."""
+        for event in happened:
+            if event.type.access is AccessChange.TAKEN:
+                self.taken(event.room, taken_from(event))
+
+    def taken(self, room: RoomId, who: ActorId | None) -> None:
+        """Forgets the right of an actor (None: of anybody) who may have lost a room, in whichever process."""
+        for known in [one for one in self._roles if one[1] == room and who in {None, one[0]}]:
+            del self._roles[known]
 
     def may_write_as_known(self, actor: Actor, room: RoomId) -> bool:
         """What was found last in this process, for when nobody can be asked. It is asked again when that is stored."""

@@ -22,7 +22,7 @@ from palaver.store.admin.high_water import Mark
 from palaver.store.engine.base import Database
 from palaver.store.engine.executors import Lane, Lanes, ThreadLanes
 from palaver.store.journal import Journal
-from palaver.store.notify import Bus, bus_of
+from palaver.store.notify import SENDER_CHARS, Bus, bus_of
 from palaver.store.read import rooms
 from palaver.store.store import Store
 from palaver.store.write.database import KeepSecret
@@ -76,10 +76,11 @@ async def grounded(  # noqa: PLR0917  what `started` is given
     opened = Store.opened(settings, clock, committed=publish, lanes=lanes, database=database)
     store = await ending.enter_async_context(opened)
     bus = bus or bus_of(settings, clock)
-    outbox = None if bus is None else Outbox(bus, store.owner[:12])
+    outbox = None if bus is None else Outbox(bus, store.owner[:SENDER_CHARS])
     hub = Hub(encode or not_encoded, partial(_seq_of, store), outbox)
+    access = Access(store)
     mark = Mark.of(settings)
-    committed += [hub.publish] if mark is None else [hub.publish, mark.committed]
+    committed += [hub.publish, access.committed, *([] if mark is None else [mark.committed])]
     lane = (lanes or ThreadLanes()).lane("journal", 1, _nothing, _nothing)
     ending.push_async_callback(lane.close)
     history = History(store, mark, lane, partial(_begin_anew, hub, clock))
@@ -103,7 +104,7 @@ async def grounded(  # noqa: PLR0917  what `started` is given
         committed=committed,
         bus=bus,
         outbox=outbox,
-        access=Access(store),
+        access=access,
         identity=identity,
         assistant=assistant,
         providers=providers,

@@ -78,7 +78,8 @@ class Core:
         if ground.bus is not None and ground.outbox is not None:
             since, seqs = partial(store.read, events.since), partial(store.read, rooms.seqs)
             others, stop = (ground.bus, ground.hub, ground.outbox), self.turns.stop_here
-            peers = PeerSync(*others, stop=stop, since=since, seqs=seqs)
+            taken = ground.access.taken
+            peers = PeerSync(*others, stop=stop, taken=taken, since=since, seqs=seqs)
             parts.append(peers)
             ground.committed.append(peers.committed)
         return parts

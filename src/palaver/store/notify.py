@@ -10,21 +10,31 @@ once-a-second question is all there is.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportMissingTypeStubs=false
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol
 
 import structlog
+from sqlalchemy import Connection, bindparam, func, select
 
 from palaver.clock import Clock
+from palaver.model import AccessChange, Event, taken_from
 from palaver.settings import Settings
-from palaver.store.engine.base import parsed
+from palaver.store.engine.base import POSTGRESQL, parsed
+from palaver.store.engine.statement import Statement
 
 CHANNEL = "palaver"
+SENDER_CHARS = 12
+"""So much of an owner's name says in a notice whose it is."""
 NOTICE_BYTES_MAX = 7_900
 """PostgreSQL takes less than 8,000 bytes in one notice."""
 AGAIN_SECONDS_MAX = 5.0
 CHECK_SECONDS = 5
+
+_NOTIFY = Statement(
+    select(func.pg_notify(bindparam("channel"), bindparam("notice"))), "channel", "notice"
+)
 
 log = structlog.stdlib.get_logger()
 
@@ -125,6 +135,18 @@ class PostgresqlBus:
         if not ended.is_set():
             async with self._using:
                 await self._connection.execute("SELECT 1", timeout=CHECK_SECONDS)
+
+
+def tell_taken(conn: Connection, owner: str, events: Sequence[Event]) -> None:
+    """Tells other processes with the commit itself whose access to a room its events may take. See `core.live.cluster`.
+
+    PostgreSQL gives everyone the notices of all transactions in the order of their commits, so that what another
+    process sends later is heard later. In each transaction that would cost too much; access is seldom taken.
+    """
+    for event in events if conn.dialect.name == POSTGRESQL else ():
+        if event.type.access is AccessChange.TAKEN:
+            notice = [owner[:SENDER_CHARS], "c", event.room, event.seq, taken_from(event)]
+            _NOTIFY.all(conn, CHANNEL, json.dumps(notice))
 
 
 def _troubles() -> tuple[type[Exception], ...]:

@@ -13,7 +13,7 @@ from palaver.core.live.cluster import PeerSync
 from palaver.core.live.hub import Hub
 from palaver.core.live.items import not_encoded
 from palaver.core.live.outbox import Outbox
-from palaver.model import Event, MessageId, RoomId
+from palaver.model import ActorId, Event, MessageId, RoomId
 
 LIVES = 500
 
@@ -30,7 +30,11 @@ class Process(World):
         outbox = Outbox(bus, f"p{number}")
         self.hub = Hub(not_encoded, self.seq_of, outbox, ring_max=chance.choice([1, 3, 512]))
         self.peers = PeerSync(
-            *(bus, self.hub, outbox), stop=lambda _: None, since=self.since, seqs=self.seqs
+            *(bus, self.hub, outbox),
+            stop=lambda _: None,
+            taken=self.forget,
+            since=self.since,
+            seqs=self.seqs,
         )
 
     async def tell(self) -> None:
@@ -39,6 +43,9 @@ class Process(World):
             await self.pause()
             self.hub.publish((event,))
             self.peers.committed((event,))
+
+    def forget(self, room: RoomId, who: ActorId | None) -> None:
+        """Nobody loses a room here."""
 
     async def since(self, room: RoomId, after: int, count: int) -> Sequence[Event]:
         await self.pause()

@@ -5,7 +5,7 @@ import contextlib
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -44,6 +44,7 @@ from palaver.store.write.rooms import RemoveMember
 
 LIVES = 1_500
 SECONDS_MAX = 60
+ROUNDS = 10
 LATER = "later"
 SETTLED_SECONDS = 1.5
 """A process asks the log once a second what no notice told it."""
@@ -182,6 +183,38 @@ async def test_a_reader_is_let_go_with_the_reason_and_given_nothing_later(
     assert all(type_.access is AccessChange.TAKEN for type_ in changes), "nor in the list of rooms"
 
 
+@pytest.mark.postgres
+async def test_no_word_of_an_answer_in_a_third_process_comes_after_a_removal(
+    running: Running, postgres_url: str
+) -> None:
+    """One process removes, another writes the answer, and in a third somebody reads it."""
+    shared = {"database_url": postgres_url}
+    async with running(**shared) as here, running(**shared) as third, running(**shared) as there:
+        await asyncio.sleep(SETTLED_SECONDS)  # until they have heard of each other
+        (_, ada), (_, bo) = await here.identity.new_guest(), await here.identity.new_guest()
+        for number in range(ROUNDS):
+            room = (await here.rooms.create(ada, title="Room", agent=False)).id
+            await here.rooms.join(ada, room, bo)
+            town = Town(here, there, ada, bo, room)
+            ids = TurnId(f"t_{number:032}"), MessageId(f"m_{number:032}")
+            stream = third.hub.open_stream(replace(town.turn(), id=ids[0], message=ids[1]))
+            async with reading(town) as reader, asyncio.TaskGroup() as tasks:
+                words = ["before"]
+
+                async def answer(stream: feed.Stream, words: list[str]) -> None:
+                    while words:
+                        third.hub.add(stream, words[-1])
+                        await asyncio.sleep(0.001)
+
+                tasks.create_task(answer(stream, words))
+                await until(reader, says("before"))
+                await town.take("removed")
+                words.append(LATER)
+                items = await until(reader, lambda item: isinstance(item, Unsubscribed))
+                words.clear()
+            assert not any(map(says(LATER), items))
+
+
 async def test_others_read_on_where_one_is_removed(town: Town) -> None:
     with town.there.chat.reader(town.ada) as hers:
         await hers.subscribe(town.room)
@@ -262,6 +295,16 @@ async def test_a_room_that_is_restored_is_in_the_list_again(town: Town) -> None:
         await until(reader, is_told(EventType.ROOM_DELETED))
         await town.here.rooms.restore(town.ada, town.room)
         await until(reader, is_told(EventType.ROOM_RESTORED))
+
+
+async def test_who_was_removed_is_not_known_as_one_who_may_write_there(town: Town) -> None:
+    access, bo, room = town.there.access, town.bo, town.room
+    await access.may_write(bo, room)
+    assert access.may_write_as_known(bo, room)
+    await town.take("removed")
+    async with asyncio.timeout(SECONDS_MAX):
+        while access.may_write_as_known(bo, room):  # noqa: ASYNC110  it wakes nobody
+            await asyncio.sleep(0.01)
 
 
 def test_every_type_of_event_declares_what_it_does_to_access() -> None:

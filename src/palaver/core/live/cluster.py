@@ -14,7 +14,8 @@ An owner that slept through its lease may wake up when its turn is another's, or
 fence: a mirror takes none of an older owner, and an owner that hears of a newer one, or finds its turn's message in the
 log, stops. A mirror whose end nobody told asks the log as well.
 
-What takes access is told apart and before any later piece, so that no reader is given one while its event is read.
+What takes access is told by its transaction itself (`notify.tell_taken`). So each process hears of it before any piece
+that was sent after the commit, whoever sent it. Where notices may have been lost every right is in doubt.
 
 A notice is JSON: [process, kind, …]. `r` room first last · `c` room seq actor (whose access may be taken; null:
 anybody's) · `o` the turn of a stream · `d` turn fence offset offset text reasoning · `e` turn fence (ended) · `?` turn
@@ -51,10 +52,11 @@ log = structlog.stdlib.get_logger()
 
 @dataclass(eq=False)
 class PeerSync(Part):
-    """The ear of one process; its mouth is the outbox. `stop` ends a turn that this process runs.
+    """The ear of one process; its mouth is the outbox.
 
-    It asks the log itself, which every process can read, for the events `since` a seq, so many, and for the `seqs` of
-    rooms. Both raise `Unavailable`.
+    `stop` ends a turn that this process runs. `taken` is told whose access (None: anybody's) to a room may be gone.
+    `since` reads from the log, which every process can read, the events after a seq, so many; `seqs` how far rooms are.
+    Both raise `Unavailable`.
     """
 
     bus: Bus
@@ -62,6 +64,7 @@ class PeerSync(Part):
     outbox: Outbox
     _: KW_ONLY
     stop: Callable[[TurnId], None]
+    taken: Callable[[RoomId, ActorId | None], None]
     since: Callable[[RoomId, int, int], Awaitable[Sequence[Event]]]
     seqs: Callable[[Sequence[RoomId]], Awaitable[dict[RoomId, int]]]
     _mirrors: dict[TurnId, Stream] = field(default_factory=dict[TurnId, Stream])
@@ -95,9 +98,10 @@ class PeerSync(Part):
         while True:
             await asyncio.sleep(POLL_SECONDS)
             with suppress(Unavailable):
-                tails = self.hub.tails()
-                for room, seq in (await self.seqs(tuple(tails))).items():
-                    if seq > tails[room]:
+                seqs = await self.seqs(tuple(self.hub.tails()))
+                tails = self.hub.tails()  # of now: what was published meanwhile is not read again
+                for room, seq in seqs.items():
+                    if seq > tails.get(room, seq):
                         self._catch_up(room, tails[room] + 1, seq)
                 await self._search()
 
@@ -155,6 +159,8 @@ class PeerSync(Part):
 
     def _lost(self) -> None:
         self.outbox.say("a")
+        for room, seq in self.hub.tails().items():
+            self.hub.doubt(room, seq, None)
 
     def _heard(self, notice: str) -> None:  # noqa: C901, PLR0912  one arm for each kind of notice
         try:
@@ -169,7 +175,8 @@ class PeerSync(Part):
             case "r", [room, first, last]:
                 self._catch_up(RoomId(room), first, last)
             case "c", [room, seq, who_lost]:
-                self.hub.doubt(RoomId(room), seq, None if who_lost is None else ActorId(who_lost))
+                self.hub.doubt(RoomId(room), seq, who_lost)
+                self.taken(RoomId(room), who_lost)
             case "o", fields:
                 told = dict(zip(TURN_FIELDS, fields, strict=True))
                 self._mirror(Turn(**told, state=TurnState.OPEN))

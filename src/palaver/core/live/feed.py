@@ -15,7 +15,16 @@ from typing import Protocol, cast
 
 from palaver.core.live.items import Delta, Encode, Happened, Item, Opened, StreamView, encoded
 from palaver.errors import Unavailable
-from palaver.model import AccessChange, ActorId, Event, EventType, MessageId, RoomId, Turn
+from palaver.model import (
+    AccessChange,
+    ActorId,
+    Event,
+    EventType,
+    MessageId,
+    RoomId,
+    Turn,
+    taken_from,
+)
 
 RING_BYTES_MAX = 2 * 1024 * 1024
 """So much memory a ring may take; what is older is read from the store."""
@@ -222,12 +231,6 @@ class Feed:
     def _empty(self) -> None:
         self.ring.clear()
         self.bytes = 0
-
-
-def taken_from(event: Event) -> ActorId | None:
-    """Whose access an event takes; None for anybody's."""
-    removed = event.type is EventType.MEMBER_REMOVED
-    return ActorId(event.data["actor"]) if removed else None
 
 
 def _size(happened: Happened) -> int:

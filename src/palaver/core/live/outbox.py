@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from palaver.core.live.feed import Stream, taken_from
+from palaver.core.live.feed import Stream
 from palaver.core.live.items import ReadMark, Typing
-from palaver.model import AccessChange, ActorId, Event, RoomId, Turn, TurnId
+from palaver.model import ActorId, Event, RoomId, Turn, TurnId
 from palaver.store.notify import Bus
 
 FLUSH_SECONDS = 0.008
@@ -38,12 +38,10 @@ class Outbox:
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     def committed(self, happened: Iterable[Event]) -> None:
-        """Events of this process, after their commit. What takes access is told before any later piece."""
+        """Events of this process, after their commit."""
         for event in happened:
             first, last = self._rooms.get(event.room, (event.seq, event.seq))
             self._rooms[event.room] = (min(first, event.seq), max(last, event.seq))
-            if event.type.access is AccessChange.TAKEN:
-                self.say("c", event.room, event.seq, taken_from(event))
         self._wake.set()
 
     def opened(self, stream: Stream) -> None:

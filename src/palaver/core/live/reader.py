@@ -13,7 +13,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, Self
 
-from palaver.core.live.feed import Cursor, taken_from
+from palaver.core.live.feed import Cursor
 from palaver.core.live.hub import Hub
 from palaver.core.live.items import (
     Closing,
@@ -27,7 +27,16 @@ from palaver.core.live.items import (
     encoded,
 )
 from palaver.errors import Code, Refused
-from palaver.model import AccessChange, ActorId, Event, EventType, MessageId, Page, RoomId
+from palaver.model import (
+    AccessChange,
+    ActorId,
+    Event,
+    EventType,
+    MessageId,
+    Page,
+    RoomId,
+    taken_from,
+)
 
 BATCH_ITEMS_MAX = 256
 REPLAY_EVENTS_MAX = 5_000

@@ -27,6 +27,7 @@ from palaver.model import Event
 from palaver.settings import Settings
 from palaver.store.engine import errors
 from palaver.store.engine.base import Database
+from palaver.store.notify import tell_taken
 from palaver.store.write.command import Command, apply_batch
 from palaver.store.write.transaction import Overtaken, Transaction
 from palaver.store.write.turns import FinishTurn
@@ -183,6 +184,7 @@ class Writer:
             )
             results = apply_batch(transaction, commands)
             assert len(results) == len(commands)
+            tell_taken(conn, self._owner, transaction.events)
             return results, transaction.events
 
         return await self._database.writing(self._number, work)
