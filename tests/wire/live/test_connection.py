@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.wire.door import Door, Live, new_cid, new_room, open_door, settings_for, texts
+from tests.core.spool.test_messages import away
+from tests.wire.door import Door, Json, Live, new_cid, new_room, open_door, settings_for, texts
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from palaver.core.runtime import started
@@ -363,6 +364,42 @@ async def test_more_requests_at_once_than_allowed_are_put_off(tmp_path: Path) ->
         assert {frame["code"] for frame in refused} == {"too_busy"}
         assert all(frame["temporary"] and frame["retry_ms"] for frame in refused)
         assert len(await texts(http, room)) == len(stored)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_is_accepted_is_stored_in_the_order_in_which_it_was_sent(tmp_path: Path) -> None:
+    async with open_door(tmp_path) as door:
+        token, http = await door.guest()
+        room = await new_room(http)
+        async with door.live(token) as live:
+            await live.ask(t="sub", room=room)
+            words = [f"number {number}" for number in range(12)]
+            cids = [new_cid() for _ in words]
+
+            async def send(first: int, last: int) -> list[Json]:
+                """Sends some at once, and gives the replies, which come in the same order."""
+                for number in range(first, last):
+                    said = {"cid": cids[number], "text": words[number], "room": room}
+                    await live.send(t="send", id=1_000 + number, **said)
+                return [await live.reply(1_000 + number) for number in range(first, last)]
+
+            stored = await send(0, 1)
+            with away(tmp_path):
+                accepted = await send(1, 11)
+            await send(11, 12)  # sent when it was back, and behind what was accepted all the same
+            assert [ack["state"] for ack in stored + accepted] == ["stored"] + ["accepted"] * 10
+            assert [ack["cid"] for ack in accepted] == cids[1:11]
+            seen = [
+                await live.event("message.created", lambda frame: frame["d"]["text"] in words)
+                for _ in words
+            ]
+            assert [frame["d"]["text"] for frame in seen] == words
+            settled = [
+                await live.push("ack", lambda ack: ack["state"] == "stored") for _ in accepted
+            ]
+            assert [ack["cid"] for ack in settled] == cids[1:11]
+            assert [ack["seq"] for ack in settled] == [frame["seq"] for frame in seen[1:11]]
+        assert await texts(http, room) == words
 
 
 async def test_a_flood_is_slowed_down_and_then_cut_off(tmp_path: Path) -> None:
