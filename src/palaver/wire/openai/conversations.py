@@ -6,6 +6,7 @@ settings. Deleting can be undone on the page; until then nothing of it is seen h
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
@@ -20,18 +21,12 @@ from palaver.model import Actor, Message, Room, RoomId, Scope
 from palaver.policy import Action, allows
 from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use, take
+from palaver.wire.openai import items
 from palaver.wire.openai.auth import visibility_of
-from palaver.wire.openai.items import (
-    Invalid,
-    Json,
-    conversation_id,
-    entries_of,
-    item_of,
-    message_id,
-    room_id,
-)
+from palaver.wire.openai.items import Invalid, Json
 from palaver.wire.openai.params import (
     LIMIT_MAX,
+    Paging,
     answer,
     body_of,
     is_repeated,
@@ -42,7 +37,6 @@ from palaver.wire.openai.params import (
 )
 
 DOOR = "openai"
-
 
 _call = partial(call, scope=Scope.CONVERSATIONS)
 
@@ -57,7 +51,7 @@ class Conversations:
     async def create(self, me: Actor, request: Request) -> Response:
         """Makes a conversation, with its first items."""
         body = await body_of(request)
-        entries = entries_of(body.get("items"), "items")
+        entries = items.entries_of(body.get("items"), "items")
         made = blake2b(await request.body(), digest_size=16).hexdigest()
         settings: Json = {"door": DOOR, "made": made}
         if metadata := metadata_of(body.get("metadata")):
@@ -100,10 +94,10 @@ class Conversations:
     @_call("DELETE", "/conversations/{conversation}", Action.GOVERN, use=Use.MESSAGES)
     async def delete(self, me: Actor, request: Request) -> Response:
         """Deletes a conversation, and from this door all that was said in it."""
-        room = await self._room(me, request)
-        await self.core.rooms.delete(me, room.id)
-        gone = {"object": "conversation.deleted", "deleted": True}
-        return answer({"id": conversation_id(room.id), **gone})
+        room = (await self._room(me, request)).id
+        await self.core.rooms.delete(me, room)
+        id_ = items.conversation_id(room)
+        return answer({"id": id_, "object": "conversation.deleted", "deleted": True})
 
     @_call("POST", "/conversations/{conversation}/items", Action.WRITE, use=Use.MESSAGES)
     async def add_items(self, me: Actor, request: Request) -> Response:
@@ -111,13 +105,13 @@ class Conversations:
         body = await body_of(request)
         if body.get("items") is None:
             raise Invalid("Missing required parameter.", "items", "missing_required_parameter")
-        entries = entries_of(body["items"], "items")
+        entries = items.entries_of(body["items"], "items")
         room = await self._room(me, request)
         added: Sequence[Message] = ()
         if entries:
             repeated = is_repeated(request)
             added = await self.core.exchanges.add(me, room.id, entries, repeated=repeated)
-        return answer(listed([item_of(message) for message in added], has_more=False))
+        return answer(listed([items.item_of(message) for message in added], has_more=False))
 
     @_call("GET", "/conversations/{conversation}/items", Action.READ)
     async def items(self, me: Actor, request: Request) -> Response:
@@ -127,17 +121,15 @@ class Conversations:
         seq = None
         if paging.after is not None:
             seq = (await self._message(me, room, paging.after, deleted=True)).seq
-        found = await self._said(
-            me, room.id, seq, paging.limit + 1, newest_first=paging.newest_first
-        )
-        data = [item_of(message) for message in found[: paging.limit]]
+        found = await self._said(me, room.id, seq, paging)
+        data = [items.item_of(message) for message in found[: paging.limit]]
         return answer(listed(data, has_more=len(found) > paging.limit))
 
     @_call("GET", "/conversations/{conversation}/items/{item}", Action.READ)
     async def item(self, me: Actor, request: Request) -> Response:
         """One item."""
         room = await self._room(me, request)
-        return answer(item_of(await self._message(me, room, request.path_params["item"])))
+        return answer(items.item_of(await self._message(me, room, request.path_params["item"])))
 
     @_call(
         "DELETE", "/conversations/{conversation}/items/{item}", Action.TAKE_BACK, use=Use.MESSAGES
@@ -167,37 +159,31 @@ class Conversations:
 
     async def _message(self, me: Actor, room: Room, item: str, *, deleted: bool = False) -> Message:
         """The message of a room that an item's id means. Refused: `message_not_found`."""
-        id_ = message_id(item)
-        missing = Refused(
-            Code.MESSAGE_NOT_FOUND,
-            f"Item with id '{item}' not found in conversation '{conversation_id(room.id)}'.",
-        )
-        if id_ is None:
-            raise missing
-        try:
-            found = await self.core.chat.message(me, id_)
-        except Refused:
-            raise missing from None
-        if found.room != room.id or (found.deleted_ms is not None and not deleted):
-            raise missing
-        return found
+        id_ = items.message_id(item)
+        with suppress(Refused):
+            found = None if id_ is None else await self.core.chat.message(me, id_)
+            if (
+                found is not None
+                and found.room == room.id
+                and (found.deleted_ms is None or deleted)
+            ):
+                return found
+        conversation = items.conversation_id(room.id)
+        words = f"Item with id '{item}' not found in conversation '{conversation}'."
+        raise Refused(Code.MESSAGE_NOT_FOUND, words)
 
     async def _said(
-        self, me: Actor, room: RoomId, seq: int | None, count: int, *, newest_first: bool
+        self, me: Actor, room: RoomId, seq: int | None, paging: Paging
     ) -> Sequence[Message]:
-        """At most `count` messages that are not deleted, from behind a seq on, in the order asked for."""
-        history = self.core.chat.history
+        """One message more than a page, from behind a seq on. Deleted ones are left out."""
         found: list[Message] = []
-        at = seq if newest_first or seq is not None else 0
+        at, count = seq, paging.limit + 1
         while len(found) < count:
-            if newest_first:
-                page = await history(me, room, before=at, limit=count)
-                found += [one for one in reversed(page.messages) if one.deleted_ms is None]
-                at = page.before
-            else:
-                page = await history(me, room, after=at, limit=count)
-                found += [one for one in page.messages if one.deleted_ms is None]
-                at = page.after
+            place = {"before": at} if paging.newest_first else {"after": at or 0}
+            page = await self.core.chat.history(me, room, **place, limit=count)
+            said = page.messages[::-1] if paging.newest_first else page.messages
+            found += [one for one in said if one.deleted_ms is None]
+            at = page.before if paging.newest_first else page.after
             if at is None:
                 break
         return found[:count]
@@ -206,7 +192,7 @@ class Conversations:
 def _conversation(room: Room) -> Json:
     metadata: Mapping[str, Any] = room.settings.get("metadata", {})
     return {
-        "id": conversation_id(room.id),
+        "id": items.conversation_id(room.id),
         "object": "conversation",
         "created_at": room.created_ms // 1000,
         "metadata": metadata,
@@ -215,16 +201,13 @@ def _conversation(room: Room) -> Json:
 
 def _room_id(given: str, param: str) -> RoomId:
     """The room of a conversation's id. Refused: what is of another kind (400), what cannot be there (404)."""
-    room = room_id(given)
+    room = items.room_id(given)
     if room is not None:
         return room
     if given.startswith("conv_"):
         raise _not_found(given)
-    raise Invalid(
-        f"Invalid '{param}': '{given}'. Expected an ID that begins with 'conv_'.",
-        param,
-        "invalid_value",
-    )
+    words = f"Invalid '{param}': '{given}'. Expected an ID that begins with 'conv_'."
+    raise Invalid(words, param, "invalid_value")
 
 
 def _not_found(given: str) -> Refused:

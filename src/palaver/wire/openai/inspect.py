@@ -10,15 +10,9 @@ from typing import Any, cast
 
 from typing_extensions import TypedDict
 
+from palaver import model
 from palaver.core.runtime import Core
-from palaver.model import (
-    Actor,
-    Exchange as StoredExchange,
-    ExchangeId,
-    ExchangeKind,
-    ExchangeState,
-    Message,
-)
+from palaver.model import Actor, ExchangeId, ExchangeKind, ExchangeState, Message
 from palaver.wire.openai import items
 from palaver.wire.openai.chat import messages
 from palaver.wire.openai.items import Json, as_object
@@ -73,7 +67,7 @@ async def inspected(core: Core, actor: Actor, id_: ExchangeId) -> Exchange:
     }
 
 
-def _request(exchange: StoredExchange, view: tuple[Message, ...]) -> Json:
+def _request(exchange: model.Exchange, view: tuple[Message, ...]) -> Json:
     if exchange.kind is ExchangeKind.CHAT:
         made = {**exchange.request, "messages": messages.messages_of(view)}
     else:
@@ -87,7 +81,7 @@ def _request(exchange: StoredExchange, view: tuple[Message, ...]) -> Json:
     return discreet(made) | said
 
 
-async def _response(core: Core, exchange: StoredExchange, answers: tuple[Message, ...]) -> Json:
+async def _response(core: Core, exchange: model.Exchange, answers: tuple[Message, ...]) -> Json:
     if exchange.kind is ExchangeKind.RESPONSE:
         return await replay.response_of(core, exchange)
     error = exchange.response.get("error")

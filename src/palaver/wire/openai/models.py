@@ -20,7 +20,7 @@ from palaver.model import Actor, AgentCard
 from palaver.wire.calls import call
 from palaver.wire.openai.items import Invalid, Json
 from palaver.wire.openai.params import answer
-from palaver.wire.openai.proxy import refused, whole
+from palaver.wire.openai.proxy import refusal, whole
 
 PATH = "/models"
 OWNER = "palaver"
@@ -32,11 +32,8 @@ class ModelMissing(Invalid):
     """Nobody here has that name."""
 
     def __init__(self, model: str) -> None:
-        super().__init__(
-            f"The model '{model}' does not exist here. GET /v1/models lists those that do.",
-            "model",
-            "model_not_found",
-        )
+        words = f"The model '{model}' does not exist here. GET /v1/models lists those that do."
+        super().__init__(words, "model", "model_not_found")
         self.code = Code.NOT_FOUND
 
 
@@ -105,7 +102,7 @@ class Models:
             models = (await self.core.models.listed()).models
             found = [_model(one.id, one.provider) for one in models]
         elif call.status >= HTTPStatus.BAD_REQUEST:
-            return await refused(call)
+            return refusal(call, await whole(call))
         else:
             body = await whole(call)
             if call.outcome.error is not None:

@@ -5,14 +5,13 @@ A `limit` beyond the bounds is the nearest one within: clients send 1000. Parame
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from palaver.model import RoomId
 from palaver.strict_json import dump, load
-from palaver.wire.openai.items import Invalid, Json, room_id
+from palaver.wire.openai.items import Invalid, Json, as_object, room_id
 
 LIMIT_MAX = 100
 LIMIT_DEFAULT = 20
@@ -45,20 +44,16 @@ async def new_metadata(request: Request) -> dict[str, str]:
 
 def metadata_of(given: object) -> dict[str, str]:
     """Up to 16 short texts by name. Refused: anything else."""
-    if given is None:
-        return {}
-    pairs = cast("Json", given) if isinstance(given, dict) else None
-    if pairs is None or not all(isinstance(value, str) for value in pairs.values()):
+    pairs = as_object(given)
+    shaped = given is None or isinstance(given, dict)
+    if not shaped or not all(isinstance(value, str) for value in pairs.values()):
         raise Invalid("Must be an object of texts.", "metadata")
     if len(pairs) > METADATA_MAX:
         raise Invalid(f"Holds more than {METADATA_MAX} pairs.", "metadata")
-    for key, value in pairs.items():
-        if len(key) > METADATA_KEY_CHARS_MAX or len(value) > METADATA_VALUE_CHARS_MAX:
-            raise Invalid(
-                f"Keys have at most {METADATA_KEY_CHARS_MAX} characters,"
-                f" values {METADATA_VALUE_CHARS_MAX}.",
-                "metadata",
-            )
+    key_max, value_max = METADATA_KEY_CHARS_MAX, METADATA_VALUE_CHARS_MAX
+    if any(len(key) > key_max or len(value) > value_max for key, value in pairs.items()):
+        words = f"Keys have at most {key_max} characters, values {value_max}."
+        raise Invalid(words, "metadata")
     return pairs
 
 
@@ -66,7 +61,7 @@ def room_of(body: Json) -> RoomId | None:
     """The room that `conversation` names, as an id or `{"id": …}`. Refused: what is no id."""
     given = body.get("conversation")
     if isinstance(given, dict):
-        given = cast("Json", given).get("id")
+        given = as_object(body["conversation"]).get("id")
     return None if given is None else room_named(given, "conversation")
 
 
@@ -81,9 +76,6 @@ def room_named(given: object, param: str | None) -> RoomId:
 def answer(value: Json) -> Response:
     """The answer that is this JSON."""
     return Response(dump(value), media_type="application/json")
-
-
-# lists
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,16 +93,12 @@ def paging_of(request: Request, *, newest_first: bool) -> Paging:
     order = query.get("order") or ("desc" if newest_first else "asc")
     if order not in {"asc", "desc"}:
         raise Invalid("Must be 'asc' or 'desc'.", "order")
-    given = query.get("limit") or str(LIMIT_DEFAULT)
     try:
-        limit = int(given[:20])
+        limit = int((query.get("limit") or str(LIMIT_DEFAULT))[:20])
     except ValueError:
         raise Invalid("Must be a whole number.", "limit") from None
-    return Paging(
-        after=query.get("after") or None,
-        limit=max(1, min(limit, LIMIT_MAX)),
-        newest_first=order == "desc",
-    )
+    limit = max(1, min(limit, LIMIT_MAX))
+    return Paging(after=query.get("after") or None, limit=limit, newest_first=order == "desc")
 
 
 def page_of(rows: Sequence[Json], paging: Paging) -> Json:

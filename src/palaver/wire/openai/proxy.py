@@ -54,11 +54,9 @@ WHOLE_SECONDS = 60.0
 KEPT_BYTES_MAX = 1_048_576
 """A request that is no larger is read first, so that it can be sent again while nothing was received."""
 
-_PASSED = frozenset(
-    {
-        *("accept", "accept-language", "content-type", "content-encoding", "idempotency-key"),
-        *("openai-beta", "prefer", "range", "traceparent", "tracestate", "user-agent"),
-    }
+_PASSED = (
+    *("accept", "accept-language", "content-type", "content-encoding", "idempotency-key"),
+    *("openai-beta", "prefer", "range", "traceparent", "tracestate", "user-agent"),
 )
 _KEPT_BACK = (
     *("x-palaver-", "x-forwarded", "x-real-ip", "x-api-key", "x-stainless-", "x-auth", "x-host"),
@@ -91,9 +89,8 @@ class Passthrough:
     @call("POST PUT PATCH DELETE", "/{path:path}", None, scope=scope_of, use=Use.MESSAGES)
     async def forward(self, _: Actor, request: Request) -> Response:
         """One request, there and back."""
-        path = "".join(
-            f"/{quote(one, _SEGMENT_SAFE)}" for one in _segments(request.scope["raw_path"])
-        )
+        segments = _segments(request.scope["raw_path"])
+        path = "".join(f"/{quote(segment, _SEGMENT_SAFE)}" for segment in segments)
         if query := request.scope["query_string"]:
             path += f"?{quote(query, _QUERY_SAFE)}"
         headers = passed_on(request.headers.items())
@@ -114,14 +111,9 @@ def passed_on(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
 async def answered(call: Call) -> Response:
     """What a call comes to, as it comes."""
     if call.status >= HTTPStatus.MULTIPLE_CHOICES:
-        return await refused(call)
+        return refusal(call, await whole(call))
     headers = event_headers(call.headers) if call.streams else call.headers
     return Attended(lambda send: stream(send, _parts(call), headers, status=call.status))
-
-
-async def refused(call: Call) -> Response:
-    """A model server's refusal, as it came as far as it has OpenAI's shape."""
-    return refusal(call, await whole(call))
 
 
 async def whole(call: Call) -> bytes:
@@ -149,13 +141,10 @@ async def joined(telling: AsyncGenerator[Chunk, None]) -> bytes:
 
 
 def refusal(call: Call, body: bytes) -> Response:
-    """See `refused`. A redirection is none of the client's business, and is a bad gateway."""
+    """A model server's refusal, as it came as far as it has OpenAI's shape; a redirection is a bad gateway."""
     status = call.status if call.status >= HTTPStatus.BAD_REQUEST else HTTPStatus.BAD_GATEWAY
     answer = Response(wrapped(call.status, body), status)
-    for name, value in call.headers:
-        if name != "content-type":
-            answer.headers[name] = value
-    answer.headers["content-type"] = "application/json"
+    answer.headers.update({**dict(call.headers), "content-type": "application/json"})
     return answer
 
 

@@ -28,14 +28,9 @@ class OpenAIDoor:
     def __init__(self, app: ASGIApp, core: Core) -> None:
         self.app = app
         models = Models(core)
-        self.parts = (
-            Chat(core, models),
-            Completions(core),
-            models,
-            Conversations(core),
-            Responses(core, models),
-            Passthrough(core),
-        )
+        chat, responses = Chat(core, models), Responses(core, models)
+        kept = Completions(core)
+        self.parts = (chat, kept, models, Conversations(core), responses, Passthrough(core))
         routes = [route for part in self.parts for route in _routes_of(part)]
         self._door = Told(Router(routes, redirect_slashes=False))
 

@@ -8,7 +8,7 @@ where `apart` says that another one begins. Roles and fields that nobody here kn
 Only what has clearly the wrong shape is refused: everything else is between the client and its model server.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set as AbstractSet
 from typing import Any, cast
 
 import orjson
@@ -21,9 +21,8 @@ THOUGHT = "reasoning_content"
 """The field in which most servers tell what a model thought; `reasoning` is the other one."""
 _THOUGHTS = (THOUGHT, "reasoning")
 _ROLES = {role.value: role for role in Role} | {"function": Role.TOOL}
-_OF_MESSAGE = frozenset(
-    {"role", "content", "name", "refusal", "tool_calls", "tool_call_id", "function_call", THOUGHT}
-)
+_OF_ANSWER = ("tool_calls", "tool_call_id", "function_call", "refusal", THOUGHT)
+_OF_MESSAGE = frozenset({"role", "content", "name", *_OF_ANSWER})
 
 
 def entries_of(given: object) -> tuple[Entry, ...]:
@@ -64,7 +63,9 @@ def messages_of(said: Iterable[Entry | Message]) -> list[Json]:
                 joins, thought = one.role is Role.ASSISTANT, ""
             case Kind.TOOL_CALL:
                 if not joins or one.meta.get("apart"):
-                    found.append(_calling(one.meta, thought))
+                    calling = {"role": Role.ASSISTANT.value, "content": None}
+                    calling |= _thought(one.meta, thought)
+                    found.append(_with_fields(calling, one.meta.get("message", {})))
                     joins, thought = True, ""
                 _add_call(found[-1], one)
             case Kind.TOOL_RESULT:
@@ -77,25 +78,20 @@ def messages_of(said: Iterable[Entry | Message]) -> list[Json]:
 
 def completion_of(exchange: Exchange, answers: Sequence[Message]) -> Json:
     """The `chat.completion` of an exchange: its envelope, with the texts of its answers."""
-    envelope = dict(as_object(exchange.response.get("envelope")))
+    envelope = as_object(exchange.response.get("envelope"))
     by_choice: dict[int, list[Message]] = {}
     for message in answers:
         by_choice.setdefault(int(message.meta.get("choice", 0)), []).append(message)
-    known = {
-        int(choice.get("index") or 0): choice
-        for choice in map(as_object, as_list(envelope.get("choices")))
-    }
-    choices = [
-        _choice(index, known.get(index, {}), by_choice.get(index, ()))
-        for index in sorted(known.keys() | by_choice.keys())
-    ]
+    choices = map(as_object, as_list(envelope.get("choices")))
+    known = {int(choice.get("index") or 0): choice for choice in choices}
+    numbers = sorted(known.keys() | by_choice.keys())
     made = {
         "id": exchange.name or f"chatcmpl-{exchange.id[2:]}",
         "object": "chat.completion",
         "created": exchange.created_ms // 1000,
         "model": exchange.model,
         **{key: value for key, value in envelope.items() if value is not None},
-        "choices": choices,
+        "choices": [_choice(one, known.get(one, {}), by_choice.get(one, ())) for one in numbers],
     }
     return {**made, "metadata": dict(exchange.metadata)} if exchange.kept else made
 
@@ -105,7 +101,7 @@ def completion_of(exchange: Exchange, answers: Sequence[Message]) -> Json:
 
 def _said(message: Json, role: str, param: str) -> Entry:
     text, meta = _content(message.get("content"), f"{param}.content")
-    more = _more(message)
+    more = _beyond(message, _OF_MESSAGE)
     name, call = message.get("name"), message.get("tool_call_id")
     if isinstance(name, str):
         meta["name"] = name
@@ -113,7 +109,7 @@ def _said(message: Json, role: str, param: str) -> Entry:
     if known is None:
         more["role"] = role
     if known is not Role.TOOL:
-        for field in ("tool_calls", "tool_call_id", "function_call", "refusal", THOUGHT):
+        for field in _OF_ANSWER:
             if message.get(field) is not None:
                 more[field] = message[field]
     elif isinstance(call, str):
@@ -127,20 +123,18 @@ def _said(message: Json, role: str, param: str) -> Entry:
 
 
 def _assistant(message: Json, param: str, *, after_another: bool) -> list[Entry]:
-    text, meta = _without_thoughts(*_content(message.get("content"), f"{param}.content"))
-    more = {key: value for key, value in _more(message).items() if value not in ("", [], {})}
-    for field in ("name", "refusal"):
-        if message.get(field):
-            meta[field] = _text(message[field], f"{param}.{field}")
-    if message.get(THOUGHT):
-        meta["reasoning"] = _text(message[THOUGHT], f"{param}.{THOUGHT}")
-    if more:
+    text, meta = _content(message.get("content"), f"{param}.content")
+    thought, text = ("", text) if "parts" in meta else parted(text)  # in tags, as a client got it
+    if thought:
+        meta["reasoning"] = thought
+    meta |= _texts(message, param)
+    beyond = _beyond(message, _OF_MESSAGE).items()
+    if more := {key: value for key, value in beyond if value not in ("", [], {})}:
         meta["more"] = more
     calls = _calls(message, param)
     says = bool(text or not calls or "refusal" in meta or "parts" in meta)
     entries = [Entry(role=Role.ASSISTANT, text=text, meta=meta)] if says else []
-    for place, (arguments, call) in enumerate(calls):
-        own = dict(call)
+    for place, (arguments, own) in enumerate(calls):
         if place == 0 and not says:
             if "reasoning" in meta:
                 own["reasoning"] = meta.pop("reasoning")
@@ -152,10 +146,15 @@ def _assistant(message: Json, param: str, *, after_another: bool) -> list[Entry]
     return entries
 
 
-def _without_thoughts(text: str, meta: Json) -> tuple[str, Json]:
-    """A content whose thoughts, which a client got in tags and sends back, are told apart."""
-    thought, words = ("", text) if "parts" in meta else parted(text)
-    return words, meta | ({"reasoning": thought} if thought else {})
+def _texts(message: Json, param: str) -> Json:
+    """What is not empty of an answer's texts beside its content."""
+    found: Json = {}
+    for field, name in (("name", "name"), ("refusal", "refusal"), (THOUGHT, "reasoning")):
+        if message.get(field):
+            found[name] = message[field]
+            if not isinstance(found[name], str):
+                raise Invalid("Must be a text.", f"{param}.{field}", "invalid_type")
+    return found
 
 
 def _calls(message: Json, param: str) -> list[tuple[str, Json]]:
@@ -164,21 +163,16 @@ def _calls(message: Json, param: str) -> list[tuple[str, Json]]:
     given = message.get("tool_calls")
     if given is not None and not isinstance(given, list):
         raise Invalid("Must be a list of tool calls.", f"{param}.tool_calls", "invalid_type")
-    for place, one in enumerate(as_list(message.get("tool_calls"))):
-        call = as_object(one)
+    for place, call in enumerate(map(as_object, as_list(message.get("tool_calls")))):
         custom = call.get("type") == "custom"
-        function = call.get("custom" if custom else "function")
-        if not isinstance(function, dict):
+        kind, field = ("custom", "input") if custom else ("function", "arguments")
+        if not isinstance(call.get(kind), dict):
             raise Invalid("A tool call needs a function.", f"{param}.tool_calls[{place}]")
-        arguments, meta = _function(cast("Json", function), "input" if custom else "arguments")
-        known = {"id", "custom" if custom else "function"}
-        if call.get("type") in {"function", None}:
-            known.add("type")
-        more = {key: value for key, value in call.items() if key not in known and value is not None}
+        arguments, meta = _function(as_object(call[kind]), field)
+        more = _beyond(call, {"id", kind, "type" if call.get("type") == "function" else kind})
         meta["call_id"] = str(call.get("id") or "")
         found.append((arguments, meta | ({"more": more} if more else {})))
-    legacy = message.get("function_call")
-    if legacy:
+    if legacy := message.get("function_call"):
         found.append(_function(as_object(legacy), "arguments"))
     return found
 
@@ -192,10 +186,8 @@ def _function(function: Json, field: str) -> tuple[str, Json]:
 
 def _content(given: object, param: str) -> tuple[str, Json]:
     """The text of a content, and the meta that keeps what is more."""
-    if given is None:
-        return "", {}
-    if isinstance(given, str):
-        return given, {}
+    if given is None or isinstance(given, str):
+        return given or "", {}
     if not isinstance(given, list):
         raise Invalid("Must be a text or a list of content parts.", param, "invalid_type")
     parts = cast("list[object]", given)
@@ -208,16 +200,9 @@ def _content(given: object, param: str) -> tuple[str, Json]:
     return text, {} if plain else {"parts": parts}
 
 
-def _more(message: Json) -> Json:
-    return {
-        key: value for key, value in message.items() if key not in _OF_MESSAGE and value is not None
-    }
-
-
-def _text(value: object, param: str) -> str:
-    if not isinstance(value, str):
-        raise Invalid("Must be a text.", param, "invalid_type")
-    return value
+def _beyond(fields: Json, known: AbstractSet[str]) -> Json:
+    """The fields that say something and are not among the known ones."""
+    return {key: one for key, one in fields.items() if key not in known and one is not None}
 
 
 # what it gets
@@ -229,11 +214,6 @@ def _text_message(one: Entry | Message, thought: str) -> Json:
     if one.role is Role.ASSISTANT and not one.text and "refusal" in meta and "parts" not in meta:
         message["content"] = None
     return _with_fields(message | _thought(meta, thought), meta)
-
-
-def _calling(meta: Mapping[str, Any], thought: str) -> Json:
-    message: Json = {"role": Role.ASSISTANT.value, "content": None}
-    return _with_fields(message | _thought(meta, thought), meta.get("message", {}))
 
 
 def _thought(meta: Mapping[str, Any], before: str) -> Json:
@@ -251,10 +231,8 @@ def _result(one: Entry | Message) -> Json:
 
 
 def _with_fields(message: Json, meta: Mapping[str, Any]) -> Json:
-    for field in ("name", "refusal"):
-        if field in meta:
-            message[field] = meta[field]
-    return message | meta.get("more", {})
+    fields = {field: meta[field] for field in ("name", "refusal") if field in meta}
+    return message | fields | meta.get("more", {})
 
 
 def _add_call(message: Json, one: Entry | Message) -> None:
@@ -292,11 +270,8 @@ def _choice(index: int, known: Mapping[str, Any], said: Sequence[Message]) -> Js
     if calls and message.get("function_call"):
         message["function_call"] = {**message["function_call"], "arguments": calls[0].text}
     elif calls:
-        kept = [as_object(call) for call in as_list(message.get("tool_calls"))]
-        message["tool_calls"] = [
-            _filled(kept[place] if place < len(kept) else {}, call)
-            for place, call in enumerate(calls)
-        ]
+        kept = map(as_object, as_list(message.get("tool_calls")))
+        message["tool_calls"] = [_filled(next(kept, Json()), call) for call in calls]
     ended = next((one.meta["finish"] for one in said if "finish" in one.meta), None)
     made = {"index": index, "message": message, "logprobs": None, "finish_reason": ended}
     return made | dict(known) | {"message": message}

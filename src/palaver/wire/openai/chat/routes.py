@@ -10,7 +10,7 @@ Which room it is stored in: the one that is named (see `names`), else the one wh
 new one. `store: false` stores nothing at all.
 """
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -45,7 +45,7 @@ from palaver.wire.openai.models import Models
 from palaver.wire.openai.names import ROOM_HEADER, named
 from palaver.wire.openai.params import answer, is_repeated, metadata_of, room_of
 from palaver.wire.openai.proxy import joined, passed_on, refusal
-from palaver.wire.streams import Attended, Broken, event_headers, stream
+from palaver.wire.streams import Attended, Broken, Headers, event_headers, stream
 
 PATH = "/chat/completions"
 CHOICES_MAX = 128
@@ -143,13 +143,9 @@ class _Answer:
         shown = outcome is not None and outcome.told and bool(envelope.get("choices"))
         if failure is not None and not shown:
             raise failure
-        if self.streams and envelope.get("choices"):
-            await stream(send, _chunks(envelope, self.body), event_headers(headers))
-            return None
-        told = answer(envelope) if call.streams else Response(body, call.status)
-        headers = [pair for pair in headers if pair[0] not in told.headers]
-        told.raw_headers += [(n.encode("latin-1"), v.encode("latin-1")) for n, v in headers]
-        return told
+        if call.streams or (self.streams and envelope.get("choices")):
+            return await self._whole(send, envelope, headers)
+        return _with_headers(Response(body, call.status), headers)
 
     async def _events(self) -> AsyncGenerator[bytes, None]:
         running = self.running
@@ -167,27 +163,25 @@ class _Answer:
         exchange = self.running.ended
         assert exchange is not None, "the request was recognised"
         if exchange.state is ExchangeState.RUNNING:
-            raise Unavailable(
-                Code.TOO_BUSY, "This request is being answered elsewhere.", retry_ms=1_000
-            )
+            words = "This request is being answered elsewhere."
+            raise Unavailable(Code.TOO_BUSY, words, retry_ms=1_000)
         if exchange.state not in {ExchangeState.COMPLETED, ExchangeState.INCOMPLETE}:
             raise _stopped()
         answers = await self.core.exchanges.messages(exchange, answers=True)
         completion = completion_of(exchange, answers)
+        return await self._whole(send, completion, [(ROOM_HEADER, exchange.room)])
+
+    async def _whole(self, send: Send, completion: Json, headers: Headers) -> Response | None:
+        """A completion that is there at once, in the form that was asked for."""
         if not self.streams:
-            told = answer(completion)
-            told.headers[ROOM_HEADER] = exchange.room
-            return told
-        headers = event_headers([(ROOM_HEADER, exchange.room)])
-        await stream(send, _chunks(completion, self.body), headers)
+            return _with_headers(answer(completion), headers)
+        await stream(send, _chunks(completion, self.body), event_headers(headers))
         return None
 
-    def own_headers(self, given: Iterable[tuple[str, str]] = ()) -> list[tuple[str, str]]:
+    def own_headers(self, given: Headers = ()) -> list[tuple[str, str]]:
         """The room, and an id of the request where the model server gave none."""
-        found: list[tuple[str, str]] = []
         exchange = self.running.exchange
-        if exchange is not None:
-            found.append((ROOM_HEADER, exchange.room))
+        found = [] if exchange is None else [(ROOM_HEADER, str(exchange.room))]
         if all(name != "x-request-id" for name, _ in given):
             found.append(("x-request-id", f"req_{self.core.clock.new_id()}"))
         return found
@@ -225,11 +219,16 @@ def _stopped() -> ProviderError:
 
 def _failure(running: LiveAnswer) -> ProviderError | None:
     """Why an answer that is over is not whole."""
-    broken = running.outcome is None or running.state in {
-        ExchangeState.CANCELLED,
-        ExchangeState.FAILED,
-    }
+    ended = {ExchangeState.COMPLETED, ExchangeState.INCOMPLETE}
+    broken = running.outcome is None or running.state not in ended
     return running.error or (_stopped() if broken else None)
+
+
+def _with_headers(told: Response, headers: Headers) -> Response:
+    """The answer with those of the headers that it has not."""
+    added = [pair for pair in headers if pair[0] not in told.headers]
+    told.raw_headers += [(n.encode("latin-1"), v.encode("latin-1")) for n, v in added]
+    return told
 
 
 async def _chunks(completion: Json, body: Json) -> AsyncGenerator[bytes, None]:

@@ -7,6 +7,8 @@ A completion has the id that its model server gave it. Some servers give the sam
 newest of them, and the others are known by an id of ours.
 """
 
+import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,6 +26,7 @@ from palaver.wire.openai.params import answer, listed, new_metadata, page_of, pa
 
 PREFIX = "chatcmpl-"
 HEX_CHARS = 32
+_METADATA = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 ECHOED = (
     *("tools", "tool_choice", "response_format", "seed", "temperature", "top_p"),
     *("presence_penalty", "frequency_penalty"),
@@ -43,7 +46,7 @@ class Completions:
     @_call("GET", "/chat/completions", None)
     async def listing(self, me: Actor, request: Request) -> Response:
         """The caller's completions, the oldest first unless asked otherwise."""
-        paging = paging_of(request, newest_first=False)
+        query, paging = request.query_params, paging_of(request, newest_first=False)
         after = None if paging.after is None else (await self._found(me, paging.after)).id
         found, more = await self.core.exchanges.listing(
             me,
@@ -51,8 +54,8 @@ class Completions:
             after=after,
             limit=paging.limit,
             newest_first=paging.newest_first,
-            model=request.query_params.get("model") or None,
-            metadata=_wanted_metadata(request),
+            model=query.get("model") or None,
+            metadata={found[1]: query[one] for one in query if (found := _METADATA.fullmatch(one))},
         )
         data = [await self._whole(one, await self._id_of(me, one)) for one in found]
         return answer(listed(data, has_more=more))
@@ -60,38 +63,34 @@ class Completions:
     @_call("GET", "/chat/completions/{completion}", None)
     async def retrieve(self, me: Actor, request: Request) -> Response:
         """One completion."""
-        id_, found = await self._asked_for(me, request)
-        return answer(await self._whole(found, id_))
+        id_: str = request.path_params["completion"]
+        return answer(await self._whole(await self._found(me, id_), id_))
 
     @_call("POST", "/chat/completions/{completion}", None, use=Use.MESSAGES)
     async def update(self, me: Actor, request: Request) -> Response:
         """Replaces the metadata."""
+        id_: str = request.path_params["completion"]
         metadata = await new_metadata(request)
-        id_, found = await self._asked_for(me, request)
+        found = await self._found(me, id_)
         changed = await self.core.exchanges.change(me, found.id, metadata)
         return answer(await self._whole(changed, id_))
 
     @_call("DELETE", "/chat/completions/{completion}", None, use=Use.MESSAGES)
     async def delete(self, me: Actor, request: Request) -> Response:
         """Forgets one."""
-        id_, found = await self._asked_for(me, request)
-        await self.core.exchanges.forget(me, found.id)
+        id_: str = request.path_params["completion"]
+        await self.core.exchanges.forget(me, (await self._found(me, id_)).id)
         return answer({"id": id_, "object": "chat.completion.deleted", "deleted": True})
 
     @_call("GET", "/chat/completions/{completion}/messages", None)
     async def messages(self, me: Actor, request: Request) -> Response:
         """The messages with which it was asked."""
-        paging = paging_of(request, newest_first=False)
-        id_, found = await self._asked_for(me, request)
-        view = await self.core.exchanges.messages(found, answers=False)
-        rows = [
-            _message(message, f"{id_}-{place}") for place, message in enumerate(messages_of(view))
-        ]
-        return answer(page_of(rows, paging))
-
-    async def _asked_for(self, me: Actor, request: Request) -> tuple[str, Exchange]:
         id_: str = request.path_params["completion"]
-        return id_, await self._found(me, id_)
+        paging = paging_of(request, newest_first=False)
+        found = await self._found(me, id_)
+        said = messages_of(await self.core.exchanges.messages(found, answers=False))
+        rows = [_message(message, f"{id_}-{place}") for place, message in enumerate(said)]
+        return answer(page_of(rows, paging))
 
     async def _id_of(self, me: Actor, exchange: Exchange) -> str:
         """The id by which `_found` finds it."""
@@ -103,22 +102,15 @@ class Completions:
 
     async def _found(self, me: Actor, name: str) -> Exchange:
         """The stored completion of this id. Refused: `exchange_not_found`."""
-        exchanges = self.core.exchanges
-        missing = Refused(
-            Code.EXCHANGE_NOT_FOUND, f"No stored chat completion found with id '{name}'."
-        )
-        try:
-            found = await exchanges.named(me, name)
-        except Refused:
-            digits = name.removeprefix(PREFIX)
-            if len(digits) != HEX_CHARS:
-                raise missing from None
-            try:  # one to which its upstream gave no id
-                found = await exchanges.get(me, ExchangeId(f"x_{digits}"))
-            except Refused:
-                raise missing from None
-        if not found.kept or found.kind is not ExchangeKind.CHAT:
-            raise missing
+        found, digits = None, name.removeprefix(PREFIX)
+        with suppress(Refused):
+            found = await self.core.exchanges.named(me, name)
+        if found is None and len(digits) == HEX_CHARS:  # one to which its upstream gave no id
+            with suppress(Refused):
+                found = await self.core.exchanges.get(me, ExchangeId(f"x_{digits}"))
+        if found is None or not found.kept or found.kind is not ExchangeKind.CHAT:
+            words = f"No stored chat completion found with id '{name}'."
+            raise Refused(Code.EXCHANGE_NOT_FOUND, words)
         return found
 
     async def _whole(self, exchange: Exchange, id_: str) -> Json:
@@ -133,12 +125,3 @@ def _message(message: Json, id_: str) -> Json:
     if isinstance(message.get("content"), list):
         shown["content_parts"], shown["content"] = message["content"], None
     return shown
-
-
-def _wanted_metadata(request: Request) -> dict[str, str]:
-    """What `metadata[key]=value` asks for."""
-    return {
-        name[len("metadata[") : -1]: value
-        for name, value in request.query_params.items()
-        if name.startswith("metadata[") and name.endswith("]")
-    }

@@ -33,22 +33,50 @@ def packed(events: Iterable[Json], response: Json, said: Sequence[Entry]) -> str
 
 def unpacked(data: str, first: MessageId, said: Iterable[Message]) -> tuple[list[Json], Json]:
     """The opposite, with what there is of the answer's messages; `first` is the id of its first."""
-    whole = _Unpacking({message.id: list(_texts_of(message)) for message in said}, first)
+    texts = {message.id: list(_texts_of(message)) for message in said}
+
+    def text(place: int, number: int) -> str:
+        found = texts.get(answer_id(first, place), ())
+        return found[number] if number < len(found) else ""
+
+    def value(packed: Any) -> Any:
+        match packed:
+            case {"$": [int(place), int(number)]}:
+                return text(place, number)
+            case dict():
+                found = cast("Json", packed)
+                inside = found.get(REFERENCE, found)
+                return {name: value(one) for name, one in inside.items()}
+            case list():
+                return [value(one) for one in cast("list[object]", packed)]
+            case _:
+                return packed
+
+    def events(runs: Iterable[Any]) -> Iterator[Json]:
+        for one in runs:
+            if not isinstance(one, list):
+                yield value(one)
+                continue
+            rest, place, number, begin, lengths = cast("list[Any]", one)
+            event, whole = value(rest), text(place, number)
+            for length in lengths:
+                yield {**event, "delta": whole[begin : begin + length]}
+                begin += length
+
     told, response = orjson.loads(zlib.decompress(b64decode(data)))
-    return list(whole.events(told)), whole.value(response)
+    return list(events(told)), value(response)
 
 
 class _Packing:
     """The pieces of a text follow each other: where one ended, the next begins."""
 
     def __init__(self, texts: list[list[str]]) -> None:
-        self._texts = texts
-        self._whole = {
-            text: [place, number]
+        self._places = [
+            (place, number, text)
             for place, found in enumerate(texts)
             for number, text in enumerate(found)
-            if text
-        }
+        ]
+        self._whole = {text: [place, number] for place, number, text in self._places if text}
         self._ends: dict[tuple[int, int], int] = {}
 
     def runs(self, events: Iterable[Json]) -> Iterator[object]:
@@ -87,49 +115,12 @@ class _Packing:
         """Where a piece of a text stands: place, number, begin and length."""
         if not isinstance(delta, str) or not delta:
             return None
-        for place, texts in enumerate(self._texts):
-            for number, text in enumerate(texts):
-                end = self._ends.get((place, number), 0)
-                if text.startswith(delta, end):
-                    self._ends[place, number] = end + len(delta)
-                    return place, number, end, len(delta)
+        for place, number, text in self._places:
+            end = self._ends.get((place, number), 0)
+            if text.startswith(delta, end):
+                self._ends[place, number] = end + len(delta)
+                return place, number, end, len(delta)
         return None
-
-
-class _Unpacking:
-    def __init__(self, texts: Mapping[MessageId, Sequence[str]], first: MessageId) -> None:
-        self._texts = texts
-        self._first = first
-
-    def events(self, told: Iterable[Any]) -> Iterator[Json]:
-        """The events, one by one."""
-        for one in told:
-            if not isinstance(one, list):
-                yield self.value(one)
-                continue
-            rest, place, number, begin, lengths = cast("list[Any]", one)
-            event, text = self.value(rest), self._text(place, number)
-            for length in lengths:
-                yield {**event, "delta": text[begin : begin + length]}
-                begin += length
-
-    def value(self, value: Any) -> Any:
-        """A value with texts instead of references."""
-        match value:
-            case {"$": [int(place), int(number)]}:
-                return self._text(place, number)
-            case dict():
-                found = cast("Json", value)
-                inside = found.get(REFERENCE, found)
-                return {name: self.value(one) for name, one in inside.items()}
-            case list():
-                return [self.value(one) for one in cast("list[object]", value)]
-            case _:
-                return value
-
-    def _text(self, place: int, number: int) -> str:
-        texts = self._texts.get(answer_id(self._first, place), ())
-        return texts[number] if number < len(texts) else ""
 
 
 def _texts_of(said: Entry | Message) -> Iterator[str]:
@@ -144,9 +135,8 @@ def _texts_in(value: object, key: str) -> Iterator[str]:
         case str() if key in _TEXTS or key == "encrypted":
             yield value
         case Mapping():
-            found = cast("Mapping[str, object]", value)
-            for name in sorted(found):
-                yield from _texts_in(found[name], name)
+            for name, one in sorted(cast("Mapping[str, object]", value).items()):
+                yield from _texts_in(one, name)
         case list() | tuple():
             for one in cast("Sequence[object]", value):
                 yield from _texts_in(one, "")

@@ -13,17 +13,13 @@ message. What has texts is shown live, and journaled, as any other answer; a ser
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
-from palaver.core.answers.pieces import (
-    Piece,
-    ReasoningPiece,
-    RefusalPiece,
-    TextPiece,
-    ToolPiece,
-)
+from palaver.core.answers.outcome import too_long
+from palaver.core.answers.pieces import Piece, ReasoningPiece, RefusalPiece, TextPiece, ToolPiece
 from palaver.core.answers.tape import Call, CallResult, Chunk, NativeAnswer
 from palaver.errors import Code, ProviderError
 from palaver.model import Entry, Kind, Message, MessageId, Role, Status, answer_id
@@ -95,15 +91,15 @@ def input_of(said: Iterable[Message]) -> list[Json]:
 
 async def relayed(call: Call) -> "Relayed | None":
     """A call whose answer is one of this API; None, and the call is closed, for any other. Raises `ProviderError`."""
-    telling = call.told()
+    telling, first = call.told(), None
     speaks = False
     try:
         if call.streams:
             async for told in telling:
-                event = _event_in(told.raw)
-                if event is not None:
-                    speaks = _begins(event)
+                first = _event_in(told.raw)
+                if first is not None:
                     break
+        speaks = first is not None and _begins(first)
         if call.outcome.error is not None:
             raise call.outcome.error
     finally:
@@ -136,8 +132,7 @@ class Relayed:
 
     async def told(self) -> AsyncGenerator[Chunk, None]:
         """The events but the first and the last, each as JSON."""
-        answer = _Answer(self.first)
-        read = 0
+        answer, read = _Answer(self.first), 0
         try:
             async with aclosing(self._telling) as telling:
                 async for told in telling:
@@ -150,11 +145,7 @@ class Relayed:
                         await _drained(telling)
                         break
                     if read > EVENTS_BYTES_MAX:
-                        self.outcome.error = ProviderError(
-                            Code.ANSWER_TOO_LONG,
-                            "The answer was too long and was cut.",
-                            temporary=False,
-                        )
+                        self.outcome.error = too_long()
                         break
         finally:
             self._settle(answer)
@@ -193,16 +184,36 @@ async def _drained(telling: AsyncGenerator[Chunk, None]) -> None:
                 pass
 
 
+@dataclass(slots=True)
+class _Item:
+    """An item as far as it came: `texts` by the list of its parts, the place in it, and the field."""
+
+    item: Json
+    done: bool = False
+    texts: dict[tuple[str, int, str], list[str]] = field(default_factory=dict[Any, list[str]])
+
+    def grown(self) -> Json:
+        """The item with the texts that came of it."""
+        if self.done:
+            return self.item
+        grown = {**self.item, **({"status": "incomplete"} if "status" in self.item else {})}
+        for (name, index, key), texts in self.texts.items():
+            parts = [dict(part) for part in _objects(grown.get(name))] if name else [grown]
+            if index < len(parts):
+                parts[index][key] = str(parts[index].get(key) or "") + "".join(texts)
+            if name:
+                grown[name] = parts
+        return grown
+
+
 class _Answer:
     """An answer as far as it came. `last` is the type of its last event."""
 
     def __init__(self, first: MessageId) -> None:
         self._first = first
-        self._output: list[Json] = []
+        self._output: list[_Item] = []
         self._places: dict[str, int] = {}
-        self._texts: dict[tuple[int, str, int, str], list[str]] = {}
-        self._done: set[int] = set()
-        self._response: Json | None = None
+        self._response: Json = {}
         self.events: list[Json] = []
         self.last: str | None = None
         self.error: ProviderError | None = None
@@ -210,20 +221,14 @@ class _Answer:
     @property
     def response(self) -> Json:
         """How the response stands: all of it, or what there is of its output."""
-        given = {} if self._response is None else self._response
-        return {**given, "output": given.get("output") or self._items()}
+        output = self._response.get("output") or [item.grown() for item in self._output]
+        return {**self._response, "output": output}
 
     def entries(self) -> tuple[Entry, ...]:
         """What is to be stored, in the order in which the items began."""
         last = {item["id"]: item for item in self.response["output"]}
-        return tuple(_entry_of(last.get(item["id"], item)) for item in self._items())
-
-    def _items(self) -> list[Json]:
-        """The items as far as they came."""
-        return [
-            item if place in self._done else self._grown(place, item)
-            for place, item in enumerate(self._output)
-        ]
+        grown = (item.grown() for item in self._output)
+        return tuple(_entry_of(last.get(item["id"], item)) for item in grown)
 
     def take(self, event: Json) -> tuple[Json, tuple[Piece, ...]] | None:
         """One event more: as it goes on, and what is shown of it; None for one that we tell ourselves."""
@@ -237,8 +242,7 @@ class _Answer:
         place = self._place(told)
         pieces = tuple(self._grow(kind, told, place)) if place is not None else ()
         if kind == "error":
-            found = as_object(told.get("error")) or told
-            self.error = _failure(found)
+            self.error = _failure(as_object(told.get("error")) or told)
         self.events.append(told)
         return told, pieces
 
@@ -263,7 +267,7 @@ class _Answer:
             return place
         place = self._places.get(str(told.get("item_id")), self._places.get(spare))
         if place is not None and "item_id" in told:
-            told["item_id"] = self._output[place]["id"]
+            told["item_id"] = self._output[place].item["id"]
         return place
 
     def _named(self, item: Json, spare: str, *, new: bool = False) -> tuple[int, Json]:
@@ -273,59 +277,41 @@ class _Answer:
         place = self._places.get(key)
         if place is None and not new:  # some servers give an item another id when it is whole
             place = self._places.get(spare)
-            if place is not None and self._output[place].get("type") != item.get("type"):
+            if place is not None and self._output[place].item.get("type") != item.get("type"):
                 place = None
         if place is None:
             place = self._places[key] = self._places[spare] = len(self._output)
             message = answer_id(self._first, place)
             ours = {"id": items.id_like(theirs, item.get("type"), message)}
-            self._output.append({**item, **ours})
-        return place, {**item, "id": self._output[place]["id"]}
+            self._output.append(_Item({**item, **ours}))
+        return place, {**item, "id": self._output[place].item["id"]}
 
     def _grow(self, kind: str, told: Json, place: int) -> Iterator[Piece]:
         """What there is of an item before it is whole."""
-        item, told_item = self._output[place], as_object(told.get("item"))
+        growing, whole = self._output[place], as_object(told.get("item"))
         match kind:
-            case "response.output_item.added" if told_item.get("type") == "function_call":
-                id_, name, text = (
-                    str(told_item.get(key) or "") for key in ("call_id", "name", "arguments")
-                )
+            case "response.output_item.added" if whole.get("type") == "function_call":
+                names = ("call_id", "name", "arguments")
+                id_, name, text = (str(whole.get(name) or "") for name in names)
                 yield ToolPiece(place, id_, name, text)
-            case "response.output_item.done" if told_item:
-                self._output[place] = told_item
-                self._done.add(place)
-                text = items.text_of(_objects(told_item.get("content")))
-                told_already = any(key[0] == place for key in self._texts)
-                if told_item.get("type") == "message" and text and not told_already:
+            case "response.output_item.done" if whole:
+                growing.item, growing.done = whole, True
+                text = items.text_of(_objects(whole.get("content")))
+                if whole.get("type") == "message" and text and not growing.texts:
                     yield TextPiece(text)
             case "response.content_part.added" | "response.reasoning_summary_part.added":
                 name = "summary" if "summary" in kind else "content"
-                parts = [*_objects(item.get(name)), as_object(told.get("part"))]
-                self._output[place] = {**item, name: parts}
+                parts = [*_objects(growing.item.get(name)), as_object(told.get("part"))]
+                growing.item = {**growing.item, name: parts}
             case _ if kind in _GROWS and isinstance(told.get("delta"), str):
-                name, field, words = _GROWS[kind]
+                name, key, words = _GROWS[kind]
                 index = told.get("summary_index" if name == "summary" else "content_index")
-                part = index if isinstance(index, int) and index >= 0 else 0
+                part = index if name and isinstance(index, int) and index >= 0 else 0
                 delta = told["delta"]
-                self._texts.setdefault((place, name, part, field), []).append(delta)
+                growing.texts.setdefault((name, part, key), []).append(delta)
                 yield words(delta) if words else ToolPiece(place, "", "", delta)
             case _:
                 pass
-
-    def _grown(self, place: int, item: Json) -> Json:
-        """An item with the texts that came of it."""
-        grown = {**item, "status": "incomplete"} if "status" in item else dict(item)
-        for (at, name, index, field), texts in self._texts.items():
-            if at != place:
-                continue
-            if not name:
-                grown[field] = str(grown.get(field) or "") + "".join(texts)
-                continue
-            parts = [dict(part) for part in _objects(grown.get(name))]
-            if index < len(parts):
-                parts[index][field] = str(parts[index].get(field) or "") + "".join(texts)
-            grown[name] = parts
-        return grown
 
 
 def _event_in(raw: bytes) -> Json | None:

@@ -10,6 +10,7 @@ Nothing is asked of the core here.
 import re
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import TypeVar, cast
 
 from palaver.core.answers.tape import ExchangeRequest
@@ -43,6 +44,19 @@ _OURS = frozenset(
 """What is said in another way to a chat completion, or not at all. All else goes through as it is."""
 Said = TypeVar("Said", Entry, Message, Entry | Message)
 
+_RANGES = {
+    "temperature": (0, 2, False),
+    "top_p": (0, 1, False),
+    "max_output_tokens": (1, inf, True),
+    "max_tool_calls": (1, inf, True),
+    "top_logprobs": (0, 20, True),
+}
+"""The least, the most, and whether it is whole."""
+_SHAPES: dict[str, tuple[tuple[type, ...], str]] = {
+    "instructions": ((str, list), "Must be a text."),
+    **dict.fromkeys(("text", "reasoning", "stream_options"), ((dict,), "Must be an object.")),
+    **dict.fromkeys(("tools", "include"), ((list,), "Must be a list.")),
+}
 _LOGPROBS = "message.output_text.logprobs"
 _TRUNCATIONS = ("auto", "disabled")
 
@@ -105,65 +119,38 @@ def read(body: Json) -> Wanted:
 
 def _previous(body: Json) -> ExchangeId | None:
     given = body.get("previous_response_id")
-    if given is None:
-        return None
     found = items.exchange_id(given) if isinstance(given, str) else None
-    if found is None:
+    if found is None and given is not None:
         raise previous_not_found(given)
     return found
 
 
 def previous_not_found(given: object) -> Invalid:
     """What is told when there is no such response to go on from."""
-    return Invalid(
-        f"Previous response with id '{given}' not found.",
-        "previous_response_id",
-        "previous_response_not_found",
-    )
+    words, name = f"Previous response with id '{given}' not found.", "previous_response_id"
+    return Invalid(words, name, "previous_response_not_found")
 
 
 def _flag(body: Json, name: str, *, default: bool = False) -> bool:
     value = body.get(name)
-    if value is not None and not isinstance(value, bool):
+    if not isinstance(value, bool | None):
         raise Invalid("Must be true or false.", name)
     return default if value is None else value
 
 
 def _check(body: Json) -> None:
     """Refuses numbers and words outside of their ranges."""
-    _number(body, "temperature", 0, 2)
-    _number(body, "top_p", 0, 1)
-    _number(body, "max_output_tokens", 1, whole=True)
-    _number(body, "max_tool_calls", 1, whole=True)
-    _number(body, "top_logprobs", 0, 20, whole=True)
+    for name, (least, most, whole) in _RANGES.items():
+        value = body.get(name)
+        number = type(value) in ({int} if whole else {int, float})
+        if value is not None and not (number and least <= value <= most):
+            ends = f"at least {least:g}" if most == inf else f"from {least:g} to {most:g}"
+            raise Invalid(f"Must be a {'whole ' if whole else ''}number {ends}.", name)
     if body.get("truncation") not in (None, *_TRUNCATIONS):
         raise Invalid(f"Must be one of {', '.join(_TRUNCATIONS)}.", "truncation")
-    if body.get("instructions") is not None and not isinstance(body["instructions"], str | list):
-        raise Invalid("Must be a text.", "instructions")
-    for name in ("text", "reasoning", "stream_options"):
-        if body.get(name) is not None and not isinstance(body[name], dict):
-            raise Invalid("Must be an object.", name)
-    for name in ("tools", "include"):
-        if body.get(name) is not None and not isinstance(body[name], list):
-            raise Invalid("Must be a list.", name)
-
-
-def _number(
-    body: Json, name: str, least: float, most: float | None = None, *, whole: bool = False
-) -> None:
-    value = body.get(name)
-    if value is None:
-        return
-    kinds = int if whole else (int, float)
-    inside = (
-        isinstance(value, kinds)
-        and not isinstance(value, bool)
-        and value >= least
-        and (most is None or value <= most)
-    )
-    if not inside:
-        ends = f"at least {least:g}" if most is None else f"from {least:g} to {most:g}"
-        raise Invalid(f"Must be a {'whole ' if whole else ''}number {ends}.", name)
+    for name, (kinds, words) in _SHAPES.items():
+        if body.get(name) is not None and not isinstance(body[name], kinds):
+            raise Invalid(words, name)
 
 
 def unanswered(entries: Iterable[Entry], known: Iterable[Message]) -> str | None:
@@ -204,9 +191,9 @@ def chat_messages(said: Iterable[Entry | Message], origin: str | None = None) ->
     words, is told to whom it is from (`origin`) and nobody else. A developer is the system.
     """
     kept = spoken(said)
-    calls = [one.kind == Kind.TOOL_CALL for one in kept]
+    calls = [one.kind == Kind.TOOL_CALL for one in kept] + [False]
     told = [
-        _telling(one, origin, thinks=calls[place] or calls[place + 1 : place + 2] == [True])
+        _telling(one, origin, thinks=calls[place] or calls[place + 1])
         for place, one in enumerate(kept)
     ]
     return [_plain(message) for message in messages_of(told)]
@@ -291,24 +278,21 @@ def _instructions(given: object) -> list[Json]:
 def _format(body: Json) -> Json:
     """`text` as a chat completion says it."""
     text = as_object(body.get("text"))
-    said: Json = {}
-    if text.get("verbosity") is not None:
-        said["verbosity"] = text["verbosity"]
     wanted = as_object(text.get("format"))
+    said: Json = {} if text.get("verbosity") is None else {"verbosity": text["verbosity"]}
     match wanted.get("type"):
         case None | "text":
-            pass
+            return said
         case "json_schema":
             schema = {key: value for key, value in wanted.items() if key != "type"}
-            said["response_format"] = {"type": "json_schema", "json_schema": schema}
+            return {**said, "response_format": {"type": "json_schema", "json_schema": schema}}
         case _:
-            said["response_format"] = wanted
-    return said
+            return {**said, "response_format": wanted}
 
 
 def _tools(body: Json) -> Json:
     """The tools and their choice as a chat completion says them. Refused: tools that run in a model server."""
-    tools = [_tool(tool, place) for place, tool in enumerate(_listed(body, "tools"))]
+    tools = [_tool(tool, f"tools[{place}]") for place, tool in enumerate(_listed(body, "tools"))]
     choice: object = body.get("tool_choice")
     if isinstance(choice, dict):
         named = cast("Json", choice)
@@ -323,21 +307,16 @@ def _tools(body: Json) -> Json:
                 raise _hosted(other, "tool_choice")
     if not tools:
         return {}
-    said: Json = {"tools": tools}
-    if choice is not None:
-        said["tool_choice"] = choice
-    if body.get("parallel_tool_calls") is not None:
-        said["parallel_tool_calls"] = body["parallel_tool_calls"]
-    return said
+    said = {"tool_choice": choice, "parallel_tool_calls": body.get("parallel_tool_calls")}
+    return {"tools": tools, **{name: one for name, one in said.items() if one is not None}}
 
 
-def _tool(given: object, place: int) -> Json:
+def _tool(given: object, param: str) -> Json:
     tool = as_object(given)
-    kind = tool.get("type")
-    if kind != "function":
-        raise _hosted(kind, f"tools[{place}]")
+    if tool.get("type") != "function":
+        raise _hosted(tool.get("type"), param)
     if not isinstance(tool.get("name"), str):
-        raise Invalid("A function needs a name.", f"tools[{place}].name")
+        raise Invalid("A function needs a name.", f"{param}.name")
     known = ("name", "description", "parameters", "strict")
     function = {key: tool[key] for key in known if tool.get(key) is not None}
     return {"type": "function", "function": function}
@@ -348,12 +327,11 @@ def _listed(body: Json, name: str) -> list[Json]:
 
 
 def _hosted(kind: object, param: str) -> Exception:
-    return Invalid(
-        f"The tool '{kind}' runs inside a model server that speaks the Responses API, and this one speaks chat"
-        " completions: only functions can be used here.",
-        param,
-        "unsupported_tool",
+    words = (
+        f"The tool '{kind}' runs inside a model server that speaks the Responses API, and this one"
+        " speaks chat completions: only functions can be used here."
     )
+    return Invalid(words, param, "unsupported_tool")
 
 
 # as it is told back

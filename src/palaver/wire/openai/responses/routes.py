@@ -11,8 +11,8 @@ is passed on to it byte for byte, with all that only that server can do. Deletin
 what was said stays in the room.
 """
 
-from collections.abc import Sequence
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
@@ -27,6 +27,7 @@ from palaver.core.answers.tape import Call, ExchangeRequest, LiveAnswer
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused
 from palaver.model import (
+    NO_DATA,
     Actor,
     Entry,
     Exchange,
@@ -118,8 +119,8 @@ class Responses:
         """Takes a response out of this API. The room keeps what was said."""
         exchange = await self._exchange(me, request)
         await self.core.exchanges.forget(me, exchange.id)
-        gone = {"object": "response", "deleted": True}
-        return answer({"id": items.response_id(exchange.id), **gone})
+        id_ = items.response_id(exchange.id)
+        return answer({"id": id_, "object": "response", "deleted": True})
 
     @_call("POST", "/responses/{response}/cancel", None, use=Use.MESSAGES)
     async def cancel(self, me: Actor, request: Request) -> Response:
@@ -155,11 +156,8 @@ class Responses:
     @_call("POST", "/responses/compact", None, use=Use.MESSAGES)
     async def compact(self, _: Actor, __: Request) -> Response:
         """Is not there: no model server that speaks chat completions can do it."""
-        raise Invalid(
-            "Conversations are not compacted here: use 'truncation': 'auto'.",
-            None,
-            "unsupported_operation",
-        )
+        words = "Conversations are not compacted here: use 'truncation': 'auto'."
+        raise Invalid(words, None, "unsupported_operation")
 
     # what is asked
 
@@ -170,13 +168,10 @@ class Responses:
             return None
         if await self.models.agent(str(body.get("model"))) is not None:
             return None
-        headers = passed_on(request.headers.items()) | {"content-type": "application/json"}
-        streams = body.get("stream") is True
-        call = await self.core.models.call("POST", "/responses", raw, headers, stream=streams)
-        if call.status in _ABSENT:
-            await self._note_absent(call)
-            return None
-        return await answered(call)
+        call = await self._called(
+            raw, passed_on(request.headers.items()), stream=body.get("stream") is True
+        )
+        return None if call is None else await answered(call)
 
     async def _wanted(self, me: Actor, body: Json) -> Wanted:
         """A request that can be done. Refused: one that cannot."""
@@ -208,13 +203,11 @@ class Responses:
         if not named or not isinstance(item.get("id"), str):
             return given
         message = items.message_id(item["id"])
-        try:
+        with suppress(Refused):
             if message is not None:
                 found = await self.core.chat.message(me, message)
                 await self.core.access.conversation(me, found.room)
                 return items.item_named(item["id"], found)
-        except Refused:
-            pass
         raise Invalid(f"Item with id '{item['id']}' not found.", "input")
 
     async def _before(self, me: Actor, asked: ExchangeRequest) -> Sequence[Message]:
@@ -301,13 +294,10 @@ class Responses:
         """The answer of a model server that speaks this API; None from any other."""
         if not self._relays(wanted):
             return None
-        body = relay.request_of(wanted.asked.request, given)
-        headers = {"content-type": "application/json"}
-        call = await self.core.models.call("POST", "/responses", body, headers, stream=True)
-        if call.status in _ABSENT:
-            await self._note_absent(call)
-            return None
-        if call.status >= HTTPStatus.MULTIPLE_CHOICES:
+        call = await self._called(
+            relay.request_of(wanted.asked.request, given), NO_DATA, stream=True
+        )
+        if call is None or call.status >= HTTPStatus.MULTIPLE_CHOICES:
             return call
         found = await relay.relayed(call)
         if found is None:
@@ -319,10 +309,17 @@ class Responses:
         auto = self.core.settings.openai_responses == "auto"
         return auto and self.core.clock.monotonic() >= self._chat_until
 
-    async def _note_absent(self, call: Call) -> None:
-        """Remembers it, unless it is only a model that is not there."""
-        if b"model" not in (await whole(call)).lower():
+    async def _called(
+        self, body: bytes, headers: Mapping[str, str], *, stream: bool
+    ) -> Call | None:
+        """The model server's answer in this API; None from one that has nothing of it, which is remembered."""
+        headers = {**headers, "content-type": "application/json"}
+        call = await self.core.models.call("POST", "/responses", body, headers, stream=stream)
+        if call.status not in _ABSENT:
+            return call
+        if b"model" not in (await whole(call)).lower():  # else it is only a model that is not there
             self._chat_until = self.core.clock.monotonic() + ABSENT_SECONDS
+        return None
 
     async def _complete(self, wanted: Wanted, said: Sequence[Entry | Message]) -> Call:
         asked, agent = wanted.asked, wanted.agent
@@ -348,13 +345,12 @@ class Responses:
         return await self._response(me, items.exchange_id(given), missing)
 
     async def _response(self, me: Actor, id_: ExchangeId | None, missing: Refused) -> Exchange:
-        try:
-            found = None if id_ is None else await self.core.exchanges.get(me, id_)
-        except Refused:
-            found = None
-        if found is None or found.kind is not ExchangeKind.RESPONSE:
-            raise missing
-        return found
+        if id_ is not None:
+            with suppress(Refused):
+                found = await self.core.exchanges.get(me, id_)
+                if found.kind is ExchangeKind.RESPONSE:
+                    return found
+        raise missing
 
     async def _shown(
         self, me: Actor, exchange: Exchange, *, streams: bool, after: int = -1
