@@ -25,7 +25,7 @@ NAMES = (
 
 
 def run(name: str, arguments: Sequence[str]) -> dict[str, Any] | None:
-    """One benchmark's report; None when it failed, which its output explains."""
+    """Runs one benchmark; gives its report, or None when it failed, which its output explains."""
     tell(f"\n== {name}")
     command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=False)
@@ -33,21 +33,21 @@ def run(name: str, arguments: Sequence[str]) -> dict[str, Any] | None:
 
 
 def verdicts(reports: dict[str, dict[str, Any] | None]) -> list[tuple[str, bool | None]]:
-    """Each goal as a line of the table, in the order of the targets, and whether it is met."""
+    """Lines of the table, one a goal in the order of the targets, with whether the goal is met."""
     rows = [row for report in reports.values() if report for row in report["rows"] if row["goals"]]
     rows.sort(key=lambda row: int(row["target"][1:]))
     return [(line_of(row, one), one["met"]) for row in rows for one in row["goals"]]
 
 
 def line_of(row: dict[str, Any], one: dict[str, Any]) -> str:
-    """One goal of a row, for people."""
+    """Line for one goal of a row."""
     reached = "-" if one["reached"] is None else one["reached"]
     verdict = f"{word_of(one['met']):10} {row['target']:4} {row['what']:66}"
     return f"{verdict} {reached:>8}  {one['goal']}"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs them; 1 when one of them failed. A goal that is missed is told, and is no failure."""
+    """Runs the benchmarks; gives 1 when one of them failed. A missed goal is reported, and is no failure."""
     options = argparse.ArgumentParser(prog="python -m benchmarks.all", description=__doc__)
     options.add_argument("--quick", action="store_true", help="small sizes, for a first look")
     options.add_argument("--tiny", action="store_true", help="smallest sizes: does it run at all?")

@@ -26,7 +26,7 @@ Call = Callable[[], Awaitable[object]]
 
 
 def call_of(name: str, client: HttpClient, made: Dataset, numbers: "count[int]") -> Call:
-    """One of the calls; each time it asks something else."""
+    """Call of this name; it asks something else each time."""
     new_id = SystemClock().new_id
     newest = f"/api/rooms/{made.big}/messages?limit=50"
 
@@ -59,7 +59,7 @@ async def asked(url: str, made: Dataset, name: str, times: int, numbers: "count[
 
 
 async def measure(bench: Bench, engine: str, long: Dataset, short: Dataset) -> None:
-    """The four calls. Nobody else may have the databases open."""
+    """Measures the four calls. Nobody else may have the databases open."""
     times = bench.sized(400, 150, 5)
     async with AsyncExitStack() as stack:
         sides = {NOTHING: (stack.enter_context(floor()).url, short)}

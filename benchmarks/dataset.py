@@ -67,7 +67,7 @@ Chunk = dict[Table, list[Record]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guest:
-    """Somebody who can ask the server."""
+    """Person with a token for the server."""
 
     token: str
     actor: Actor
@@ -76,7 +76,7 @@ class Guest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """What was made. `big` is the long room, `big_seq` its last seq; `quiet` are small rooms without an agent."""
+    """Filled database. `big` is the long room, `big_seq` its last seq; `quiet` are small rooms without an agent."""
 
     settings: Settings
     messages: int
@@ -141,7 +141,7 @@ async def make(settings: Settings, count: int) -> Dataset:
 
 
 def path_of(settings: Settings) -> Path:
-    """The SQLite file."""
+    """Path of the SQLite file."""
     return Path(settings.url.removeprefix("sqlite:///"))
 
 
@@ -160,7 +160,7 @@ def _plans(count: int) -> list[_RoomPlan]:
 
 
 def _chunks(plans: list[_RoomPlan], owner: Guest, few: Guest, agent: int) -> Iterator[Chunk]:
-    """The rows of some rooms at a time, by table, in the order in which they may be inserted."""
+    """Rows of some rooms at a time, by table, in the order in which they may be inserted."""
     chunk: Chunk = {table: [] for table in COLUMNS}
     for number, plan in enumerate(plans):
         chain = _say(plan, owner, chunk[messages], chunk[events])
@@ -190,7 +190,7 @@ def _member_rows(plan: _RoomPlan, number: int, keys: tuple[int, int, int]) -> It
 
 
 def _say(plan: _RoomPlan, owner: Guest, said: list[Record], happened: list[Record]) -> bytes:
-    """The messages and events of a room; its chain at the end."""
+    """Appends the messages and events of a room; gives its chain at the end."""
     new_id = SystemClock().new_id
     author, role, status = owner.actor.id, Role.USER.value, Status.DONE.value
     made, created = EventType.ROOM_CREATED.value, EventType.MESSAGE_CREATED.value
@@ -249,7 +249,7 @@ async def _postgres_rows(url: str) -> list[Record]:
 
 
 def _fill_sqlite(path: Path, chunks: Iterator[Chunk]) -> None:
-    """No sync: what a power cut would take is made again. The journal mode stays."""
+    """Inserts without a sync: after a power cut the database is made again. The journal mode stays."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA synchronous = OFF")
     connection.execute("PRAGMA cache_size = -262144")

@@ -21,7 +21,7 @@ class Floor:
         self._queues: set[asyncio.Queue[str]] = set()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """ASGI."""
+        """Serves one connection or request."""
         if scope["type"] == "http":
             headers = [(b"content-length", b"0")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})

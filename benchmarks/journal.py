@@ -25,7 +25,7 @@ MICRO = 1_000_000
 
 
 def timed(pieces: list[float], answers: list[float]) -> Sample:
-    """What was measured, in microseconds."""
+    """Means and p99, in microseconds."""
     return {
         "piece_us": sum(pieces) / len(pieces) * MICRO,
         "p99_us": percentile(pieces, 99) * MICRO,
@@ -34,7 +34,7 @@ def timed(pieces: list[float], answers: list[float]) -> Sample:
 
 
 def through_journal(path: Path, answers: int, pieces: int) -> Sample:
-    """Answers one after the other; ending one counts to the answer."""
+    """Keeps answers in the journal, one after the other; an answer's end counts to it."""
     clock = SystemClock()
     journal = Journal(path, clock.new_id())
     took: list[float] = []
@@ -53,7 +53,7 @@ def through_journal(path: Path, answers: int, pieces: int) -> Sample:
 
 
 def through_pwrite(path: Path, answers: int, pieces: int) -> Sample:
-    """The same number of bytes, and nothing else."""
+    """Writes the same number of bytes, and nothing else."""
     record = b"\0" * (8 + 16 + 1 + len(PIECE))
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
     os.posix_fallocate(descriptor, 0, len(record) * answers * pieces)
@@ -74,7 +74,7 @@ def through_pwrite(path: Path, answers: int, pieces: int) -> Sample:
 
 
 def through_update(path: Path, answers: int, pieces: int) -> Sample:
-    """A row that grows, each time in a transaction of its own, unsynced."""
+    """Updates a growing row, each time in a transaction of its own, unsynced."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = OFF")
@@ -96,7 +96,7 @@ def through_update(path: Path, answers: int, pieces: int) -> Sample:
 
 
 def tail(path: Path, seconds: float, *, syncing: bool) -> Sample:
-    """The p99 of a piece, with a thread beside it that does nothing but sync, or with none."""
+    """Measures the p99 of a piece; with `syncing`, a thread does nothing but sync meanwhile."""
     clock, took = SystemClock(), list[float]()
     journal = Journal(path, clock.new_id())
     turn = TurnId(f"t_{clock.new_id()}")
@@ -128,7 +128,7 @@ def _sync(descriptors: list[int], stop: threading.Event) -> None:
 
 
 async def measure(bench: Bench) -> None:
-    """All of it."""
+    """T11."""
     answers, pieces = bench.sized((50, 400), (20, 400), (3, 20))
     bench.report.parameters |= {"answers": answers, "pieces": pieces}
     seconds: float = bench.sized(2.0, 1.0, 0.05)

@@ -42,7 +42,7 @@ AT_ONCE = 100
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A running server and what was prepared in it: a token and a room for each client."""
+    """Running server with a token and a room for each client."""
 
     name: str
     url: str
@@ -54,7 +54,7 @@ class Place:
 async def prepared(
     data: Path, database_url: str | None, count: int, *, agent: bool = False
 ) -> tuple[tuple[str, ...], ...]:
-    """Guests with a room each, in a database that nobody has open. `agent`: the assistant answers there."""
+    """Makes guests with a room each, in a database that nobody has open. `agent`: the assistant answers there."""
     settings = settings_from(data_dir=data, database_url=database_url, detect=False)
     tokens: list[str] = []
     rooms: list[str] = []
@@ -69,7 +69,7 @@ async def prepared(
 
 @contextmanager
 def floor() -> Generator[Place]:
-    """The floor, as a process."""
+    """Runs `benchmarks.floor` as a process."""
     with subprocess.Popen(
         [sys.executable, "-m", "benchmarks.floor"],
         stdin=subprocess.PIPE,
@@ -85,7 +85,7 @@ def floor() -> Generator[Place]:
 
 
 async def clients_of(place: Place, count: int, room: str | None = None) -> list[Socket]:
-    """So many clients; with `room`, all are the first guest and read it."""
+    """Connects `count` clients; with `room`, all are the first guest and read that room."""
     found: dict[int, Socket] = {}
 
     async def connect(number: int) -> None:
@@ -103,7 +103,7 @@ async def clients_of(place: Place, count: int, room: str | None = None) -> list[
 
 
 async def close_all(sockets: list[Socket]) -> None:
-    """Drops them."""
+    """Drops the connections."""
     for socket in sockets:
         await socket.close()
 
@@ -125,7 +125,7 @@ class Sender:
         socket.on_frame = self._take
 
     async def run(self, more: Callable[[int], bool], taken: list[float]) -> None:
-        """Sends as long as it may, by how many were sent."""
+        """Sends while `more(sent)`; adds the seconds of each to `taken`."""
         new_id, loop = SystemClock().new_id, asyncio.get_running_loop()
         sent = 0
         while more(sent):
@@ -149,7 +149,7 @@ class Sender:
 async def sending(
     sockets: list[Socket], rooms: Sequence[str], state: bytes, more: Callable[[int], bool]
 ) -> Sample:
-    """Every client sends into its room until it may no more."""
+    """Sends from every client into its room, while `more(sent)`."""
     taken: list[float] = []
     began = time.perf_counter()
     async with asyncio.TaskGroup() as tasks:
@@ -159,7 +159,7 @@ async def sending(
 
 
 async def send_many(place: Place, seconds: float) -> Sample:
-    """64 clients send as fast as they can, each into its room."""
+    """Sends from 64 clients as fast as they can, each into its room."""
     sockets = await clients_of(place, CLIENTS)
     cpu, began = cpu_seconds(place.pid), time.perf_counter()
     until = began + seconds
@@ -170,7 +170,7 @@ async def send_many(place: Place, seconds: float) -> Sample:
 
 
 async def acknowledged(bench: Bench, path: Path, places: list[Place]) -> None:
-    """T7. `raw sqlite3` tells how fast the disk is just then."""
+    """T7. `raw sqlite3` shows how fast the disk is just then."""
     seconds: float = bench.sized(3.0, 1.5, 0.2)
     disk = raw.RawSqlite(path / "raw.db", CLIENTS)
     sides: dict[str, Side] = {place.name: partial(send_many, place, seconds) for place in places}
@@ -208,7 +208,7 @@ class Crowd:
             socket.on_frame = self._take
 
     async def say(self, count: int, *, apart: bool) -> list[float]:
-        """Somebody says so much; with `apart`, how long each took to the last one, else all of it together."""
+        """Sends `count` messages; gives the seconds until all have seen each (`apart`), else all of them."""
         taken: list[float] = []
         for _ in range(count if apart else 1):
             events = 1 if apart else count
@@ -234,9 +234,9 @@ class Crowd:
 async def fan_out(
     place: Place, readers: int, messages: int, *, said_at: Place | None = None
 ) -> Sample:
-    """One message after the other to a room with many readers, then many at once.
+    """Sends to a room with many readers: one message after the other, then many at once.
 
-    `said_at`: another process of the same database, whose clients say it.
+    `said_at`: another process of the same database, whose clients send.
     """
     room = place.rooms[0]
     sockets = await clients_of(place, readers, room)
@@ -283,7 +283,7 @@ async def delivered(bench: Bench, places: list[Place], second: Place) -> None:
 
 
 async def idle(place: Place, count: int) -> float:
-    """KiB of server memory for each socket that is greeted, subscribed and silent."""
+    """Measures the KiB of server memory for each socket that is greeted, subscribed and silent."""
     warm = await clients_of(place, min(count, 200), place.rooms[0])
     before = resident_bytes(place.pid)
     sockets = await clients_of(place, count, place.rooms[0])
@@ -293,7 +293,7 @@ async def idle(place: Place, count: int) -> float:
 
 
 async def measure(bench: Bench) -> None:
-    """All of it."""
+    """T7 to T10."""
     idle_count = bench.sized(10_000, 2_000, 20)
     bench.report.parameters |= {"clients": CLIENTS, "idle": idle_count}
     with folder() as path, floor() as plain, running_postgres() as postgres:

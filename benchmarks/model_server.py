@@ -46,7 +46,7 @@ def whole(body: bytes) -> bytes:
 
 
 async def stream(writer: asyncio.StreamWriter, count: int, pause: float) -> None:
-    """An answer of so many chunks."""
+    """Streams an answer of `count` chunks."""
     loop = asyncio.get_running_loop()
     writer.write(HEAD + piece(" word0"))
     due = loop.time()
@@ -59,7 +59,7 @@ async def stream(writer: asyncio.StreamWriter, count: int, pause: float) -> None
 
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """One connection."""
+    """Serves one connection."""
     while True:
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).lower()

@@ -25,7 +25,7 @@ clock_id = SystemClock().new_id
 
 
 def available() -> bool:
-    """Whether it can run here."""
+    """Whether aiosqlite is installed."""
     return find_spec("aiosqlite") is not None
 
 
@@ -35,7 +35,7 @@ def new_uuid() -> uuid.UUID:
 
 
 class Base(DeclarativeBase):
-    """Of the two models."""
+    """Base of the two models."""
 
 
 class ChatSession(Base):
@@ -102,7 +102,7 @@ class NoteC:
         return design
 
     async def append(self, _writer: int, text: str) -> None:
-        """One message; one that found the database locked tries again."""
+        """Adds one message; tries again when the database was locked."""
         while True:
             async with self._sessions() as session:
                 message = Message(session_id=self._conversation, content=text, sender="user")
@@ -132,7 +132,7 @@ class NoteC:
                 await connection.execute(insert(Message), rows[start : start + 10_000])
 
     async def newest(self, count: int, offset: int = 0) -> int:
-        """Reads a page, newest first; how many messages it held."""
+        """Reads a page, newest first; gives how many messages it held."""
         async with self._sessions() as session:
             found = await session.execute(
                 select(Message)

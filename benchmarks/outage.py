@@ -33,7 +33,7 @@ DEPTH = re.compile(rb"^palaver_drafts_waiting (\S+)$", re.MULTILINE)
 
 
 async def there(place: Place, count: int) -> Sample:
-    """The usual case."""
+    """Stores messages while the database is there."""
     sockets = await followers(place)
     sample = await sending(sockets, place.rooms, b"stored", lambda sent: sent < count)
     await close_all(sockets)
@@ -41,7 +41,7 @@ async def there(place: Place, count: int) -> Sample:
 
 
 async def away(place: Place, database: PostgresServer, count: int) -> Sample:
-    """The database is stopped, all is accepted, and drained when it is there again."""
+    """Stops the database, sends until all is accepted, and drains when the database is there again."""
     sockets = await followers(place)
     database.stop_at_once()
     try:
@@ -62,7 +62,7 @@ async def away(place: Place, database: PostgresServer, count: int) -> Sample:
 
 
 async def waiting(client: HttpClient) -> float:
-    """How many messages wait for the database."""
+    """Number of messages that wait for the database."""
     _, text = await client.raw("GET", "/metrics")
     found = DEPTH.search(text)
     assert found is not None, text[:300]
@@ -70,7 +70,7 @@ async def waiting(client: HttpClient) -> float:
 
 
 async def followers(place: Place) -> list[Socket]:
-    """A client for each room, which must be reading it to be accepted."""
+    """Clients that each read their room: only a reader's message is accepted."""
     sockets = await clients_of(place, len(place.rooms))
     for socket, room in zip(sockets, place.rooms, strict=True):
         await socket.subscribe(room)
@@ -78,7 +78,7 @@ async def followers(place: Place) -> list[Socket]:
 
 
 def to_file(path: Path, count: int) -> Sample:
-    """The least that keeping a message for sure takes."""
+    """Appends and syncs messages one by one: the least that keeping them takes."""
     descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     os.posix_fallocate(descriptor, 0, 1024 * 1024)
     taken: list[float] = []
@@ -95,7 +95,7 @@ def to_file(path: Path, count: int) -> Sample:
 
 
 async def measure(bench: Bench) -> None:
-    """All of it."""
+    """Measures both ways, beside their baselines."""
     count = bench.sized(150, 50, 2)
     bench.report.parameters |= {"clients": CLIENTS, "messages": count * CLIENTS}
     with folder() as path, running_postgres() as postgres:

@@ -8,7 +8,7 @@ KIB = 1024
 
 
 def cpu_seconds(pid: int) -> float:
-    """What its threads have run so far: to the nanosecond where the kernel counts that, else in ticks of 10 ms."""
+    """CPU time of its threads so far: to the nanosecond where the kernel counts that, else in ticks of 10 ms."""
     counted = [
         path.read_text(encoding="utf-8") for path in Path(f"/proc/{pid}/task").glob("*/schedstat")
     ]
@@ -19,7 +19,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def resident_bytes(pid: int) -> int:
-    """Memory that it has in use now."""
+    """Memory in use now."""
     for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * KIB

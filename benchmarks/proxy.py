@@ -18,11 +18,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from benchmarks.processes import KIB, cpu_seconds, resident_bytes
 from benchmarks.report import ROOT, Goal, percentile
 from benchmarks.rounds import Bench, Figures, Sample, Side, folder, main, parser
+from benchmarks.web import HttpClient
 from tests.support.server import ServerProcess
 
 DIRECT, PALAVER, LITELLM = "model server directly", "palaver", "litellm"
@@ -52,7 +52,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much is asked."""
+    """Numbers of requests."""
 
     firsts: int
     chunks: int
@@ -60,86 +60,47 @@ class Sizes:
     calls: int
 
 
-class Client:
-    """One connection, one request at a time."""
+async def connected(place: Place) -> HttpClient:
+    """Connects with a key that nobody checks."""
+    return await HttpClient.connected(place.url, "x")
 
-    def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, url: str
-    ) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._url = url
 
-    @classmethod
-    async def connected(cls, url: str) -> "Client":
-        """To the server at `url`."""
-        place = urlsplit(url)
-        found = await asyncio.open_connection(place.hostname, place.port, limit=1 << 20)
-        return cls(*found, url)
-
-    async def ask(self, number: int, **more: object) -> float:
-        """Asks something new; seconds until the first chunk, after which the rest is read."""
-        said = [{"role": "user", "content": f"Question {number}"}]
-        body = json.dumps({"model": "scripted", "messages": said, **more}).encode()
-        if self._reader.at_eof():  # some servers end a connection after a while
-            self._reader, self._writer = (await self.connected(self._url)).streams
-        began = time.perf_counter()
-        self._writer.write(
-            b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer x\r\n"
-            b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
-        )
-        head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
-        assert b" 200 " in head[:20], head
-        size = head.partition(b"content-length: ")[2].partition(b"\r\n")[0]
-        if size:
-            await self._reader.readexactly(int(size))
-            return time.perf_counter() - began
-        first = await self._chunk()
-        took = time.perf_counter() - began
-        assert b"word0" in first or b"role" in first, first
-        while await self._chunk():
-            pass
-        return took
-
-    async def _chunk(self) -> bytes:
-        size = int(await self._reader.readline(), 16)
-        return (await self._reader.readexactly(size + 2))[:size]
-
-    @property
-    def streams(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """The connection."""
-        return self._reader, self._writer
-
-    def close(self) -> None:
-        """Closes the connection."""
-        self._writer.close()
+async def ask(client: HttpClient, number: int, **more: object) -> float:
+    """Asks something new, and reads the whole answer; gives the seconds until its first chunk."""
+    said = [{"role": "user", "content": f"Question {number}"}]
+    body = json.dumps({"model": "scripted", "messages": said, **more}).encode()
+    began = time.perf_counter()
+    status, content = await client.raw("POST", "/v1/chat/completions", body)
+    assert status == 200, content[:300]
+    assert "stream" not in more or b"word0" in content, content[:300]
+    return client.first_at - began
 
 
 async def asked(place: Place, sizes: Sizes) -> Sample:
-    """Everything, of one server."""
-    client = await Client.connected(place.url)
+    """Measures everything of one server."""
+    client = await connected(place)
     number = time.perf_counter_ns()
     for warm in range(10):
-        await client.ask(number + warm, stream=True, max_tokens=3)
+        await ask(client, number + warm, stream=True, max_tokens=3)
     firsts = [
-        await client.ask(number + 100 + index, stream=True, max_tokens=3, top_logprobs=1)
+        await ask(client, number + 100 + index, stream=True, max_tokens=3, top_logprobs=1)
         for index in range(sizes.firsts)
     ]
     at_once = [
-        await client.ask(number + 100_000 + index, stream=True, max_tokens=3)
+        await ask(client, number + 100_000 + index, stream=True, max_tokens=3)
         for index in range(sizes.firsts)
     ]
     cpu = cpu_seconds(place.pid)
-    await client.ask(number + 50, stream=True, max_tokens=sizes.chunks, seed=PAUSE_US)
+    await ask(client, number + 50, stream=True, max_tokens=sizes.chunks, seed=PAUSE_US)
     of_chunks = cpu_seconds(place.pid) - cpu
-    clients = [await Client.connected(place.url) for _ in range(16)]
+    clients = [await connected(place) for _ in range(16)]
     began = time.perf_counter()
     cpu = cpu_seconds(place.pid)
     await asyncio.gather(*(_calls(each, sizes.calls) for each in clients))
     wall = time.perf_counter() - began
     of_calls = cpu_seconds(place.pid) - cpu
     for each in (client, *clients):
-        each.close()
+        await each.close()
     return {
         "first_p50_ms": percentile(firsts, 50) * 1000,
         "first_p99_ms": percentile(firsts, 99) * 1000,
@@ -152,30 +113,30 @@ async def asked(place: Place, sizes: Sizes) -> Sample:
     }
 
 
-async def _calls(client: Client, count: int) -> None:
+async def _calls(client: HttpClient, count: int) -> None:
     for index in range(count):
-        await client.ask(time.perf_counter_ns() + index)
+        await ask(client, time.perf_counter_ns() + index)
 
 
 async def _streams(place: Place, count: int) -> float:
-    """Seconds that so many streams of 60 chunks, 30 a second, take beyond the two that they should."""
-    clients = [await Client.connected(place.url) for _ in range(count)]
+    """Seconds that `count` streams of 60 chunks, 30 a second, take beyond the two that they should."""
+    clients = [await connected(place) for _ in range(count)]
     began = time.perf_counter()
     await asyncio.gather(
         *(
-            client.ask(time.perf_counter_ns(), stream=True, max_tokens=60, seed=33_333)
+            ask(client, time.perf_counter_ns(), stream=True, max_tokens=60, seed=33_333)
             for client in clients
         )
     )
     took = time.perf_counter() - began
     for client in clients:
-        client.close()
+        await client.close()
     return took - 59 * 0.033333
 
 
 @asynccontextmanager
 async def program(*arguments: str) -> AsyncGenerator[Place]:
-    """A module that serves and prints its URL."""
+    """Runs a module that serves and prints its URL."""
     command = [sys.executable, "-m", *arguments]
     process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, cwd=ROOT)
     assert process.stdout is not None
@@ -188,7 +149,7 @@ async def program(*arguments: str) -> AsyncGenerator[Place]:
 
 @asynccontextmanager
 async def litellm(program: str, path: Path, model: Place) -> AsyncGenerator[Place]:
-    """LiteLLM's proxy in front of the model server."""
+    """Runs LiteLLM's proxy in front of the model server."""
     config = path / "litellm.yaml"
     config.write_text(CONFIG.format(url=model.url), encoding="utf-8")
     port = _free_port()
@@ -212,11 +173,11 @@ async def litellm(program: str, path: Path, model: Place) -> AsyncGenerator[Plac
 
 async def _answers(place: Place) -> bool:
     try:
-        client = await Client.connected(place.url)
-        await client.ask(0)
+        client = await connected(place)
+        await ask(client, 0)
     except (OSError, AssertionError, asyncio.IncompleteReadError):
         return False
-    client.close()
+    await client.close()
     return True
 
 
@@ -252,7 +213,7 @@ async def measure(bench: Bench) -> None:
 
 
 def tell_of(bench: Bench, figures: Figures, sizes: Sizes) -> None:
-    """The rows."""
+    """Adds the rows."""
     beside = [name for name in figures if name not in {PALAVER, DIRECT}]
     cheaper = Goal(at_most=0.1, against=LITELLM)
     added: Figures = {

@@ -60,7 +60,7 @@ class RawSqlite:
         self._lock = threading.Lock()
 
     def append(self, writer: int, text: str) -> None:
-        """One message."""
+        """Appends one message."""
         room = writer + 1
         now = time.time_ns() // 1_000_000
         identity, cid = bytes.fromhex(clock_id()), bytes.fromhex(clock_id())
@@ -73,7 +73,7 @@ class RawSqlite:
             run("COMMIT")
 
     def hammer(self, writers: int, seconds: float, text: str) -> Sample:
-        """So many threads append for so long. One writer is this thread."""
+        """Appends from so many threads for so long. A single writer is this thread."""
         return hammer_threads(writers, seconds, lambda writer: self.append(writer, text))
 
     def close(self) -> None:

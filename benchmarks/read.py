@@ -41,7 +41,7 @@ Call = Callable[[], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A database engine with three histories: the long one, one with a tenth of it, and next to none."""
+    """Database engine with three histories: the long one, one with a tenth of it, and next to none."""
 
     name: str
     driver: str
@@ -52,7 +52,7 @@ class Engine:
 
 
 async def filled(name: str, path: Path, urls: Sequence[str | None], count: int) -> Engine:
-    """The histories, each in a database of its own."""
+    """Makes the histories, each in a database of its own."""
     made: list[Dataset] = []
     for url, size in zip(urls, (count, count // 10, min(ALMOST_EMPTY, count)), strict=True):
         data = path / f"{name}-{len(made)}"
@@ -62,18 +62,18 @@ async def filled(name: str, path: Path, urls: Sequence[str | None], count: int) 
 
 
 async def opened(made: Dataset, stack: AsyncExitStack) -> Store:
-    """The store of a history."""
+    """Opens the store of a history."""
     store = Store.opened(made.settings, SystemClock(), committed=lambda _: None)
     return await stack.enter_async_context(store)
 
 
 def as_dicts(rows: Sequence[Any]) -> list[dict[str, Any]]:
-    """What a program would do with the rows."""
+    """Rows as a program would use them."""
     return [dict(zip(NAMES, row, strict=True)) for row in rows]
 
 
 async def raw_pages(made: Dataset, stack: AsyncExitStack) -> Callable[[int], Call]:
-    """The plain query at a depth, by the driver alone."""
+    """Plain query at a depth, by the driver alone."""
     connection: Any
     if "postgres" in made.settings.url:
         asyncpg: Any = import_module("asyncpg")  # it brings no types
@@ -97,7 +97,7 @@ async def raw_pages(made: Dataset, stack: AsyncExitStack) -> Callable[[int], Cal
 async def design_pages(
     bench: Bench, path: Path, made: Dataset, stack: AsyncExitStack
 ) -> Callable[[int], Call] | None:
-    """The same page of the async ORM, where it can run."""
+    """Same page by the async ORM, where it can run."""
     if not note_c.available():
         bench.report.lacks(note_c.MISSING)
         return None
@@ -172,14 +172,14 @@ async def lists(bench: Bench, engines: Sequence[Engine]) -> None:
 
 
 async def warmed(asked: dict[str, Call], count: int) -> dict[str, Side]:
-    """A side for each call, which was asked a few times."""
+    """Sides that repeat a call, each asked a few times before."""
     for call in asked.values():
         await repeat(5, call)
     return {name: partial(repeat, count, call) for name, call in asked.items()}
 
 
 async def measure(bench: Bench) -> None:
-    """All of it."""
+    """T4 to T6."""
     count: int = bench.options.messages or bench.sized(1_000_000, 100_000, 2_000)
     bench.report.parameters["messages"] = count
     with folder() as path, ExitStack() as stack:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 
 async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """One direction, until either side ends it."""
+    """Copies one direction, until either side ends it."""
     try:
         while data := await reader.read(65_536):
             writer.write(data)
@@ -21,7 +21,7 @@ async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 async def serve(url: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """One client."""
+    """Serves one client."""
     place = urlsplit(url)
     answers, asking = await asyncio.open_connection(place.hostname, place.port)
     await asyncio.gather(copy(reader, asking), copy(answers, writer))

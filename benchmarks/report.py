@@ -37,22 +37,22 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured quantity over the rounds."""
+    """Measured quantity, a value a round."""
 
     values: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """The middle one."""
+        """Median of the rounds."""
         return statistics.median(self.values)
 
     def over(self, other: "Figure") -> "Figure":
-        """The ratios, round by round."""
+        """Ratios to `other`, round by round."""
         pairs = zip(self.values, other.values, strict=True)
         return Figure(tuple(mine / theirs for mine, theirs in pairs))
 
     def minus(self, other: "Figure") -> "Figure":
-        """The differences, round by round."""
+        """Differences to `other`, round by round."""
         pairs = zip(self.values, other.values, strict=True)
         return Figure(tuple(mine - theirs for mine, theirs in pairs))
 
@@ -72,14 +72,14 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """A number to reach: of the figure itself, or of its ratio to the baseline named `against`."""
+    """Bound for a figure, or for its ratio to the baseline named `against`."""
 
     at_least: float | None = None
     at_most: float | None = None
     against: str | None = None
 
     def met(self, reached: float) -> bool:
-        """Whether it is reached."""
+        """Whether `reached` keeps the bound."""
         return (self.at_least is None or reached >= self.at_least) and (
             self.at_most is None or reached <= self.at_most
         )
@@ -92,7 +92,7 @@ class Goal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One figure beside its baselines. `target`: its number in the list of targets, "" for orientation."""
+    """Figure beside its baselines. `target`: its number in docs/benchmarks.md, "" for orientation."""
 
     target: str
     what: str
@@ -104,11 +104,11 @@ class Row:
 
     @property
     def ratios(self) -> dict[str, Figure]:
-        """The figure over each baseline."""
+        """Ratios of the figure to each baseline."""
         return {name: self.figure.over(other) for name, other in self.baselines.items()}
 
     def reached(self, goal: Goal) -> float | None:
-        """The figure or ratio that a goal asks for; None where its baseline is missing."""
+        """Figure or ratio that a goal asks for; None where its baseline is missing."""
         if goal.against is None:
             return self.figure.median
         ratio = self.ratios.get(goal.against)
@@ -116,7 +116,7 @@ class Row:
 
     @property
     def verdicts(self) -> list[Json]:
-        """Each goal with what was reached; `met` is None where its baseline is missing."""
+        """Verdict on each goal; `met` is None where its baseline is missing."""
         found = [(goal, self.reached(goal)) for goal in self.goals]
         return [
             {
@@ -149,7 +149,7 @@ class Row:
 
 @dataclass(slots=True)
 class Report:
-    """The rows of one benchmark."""
+    """Rows of one benchmark."""
 
     benchmark: str
     parameters: Json
@@ -157,7 +157,7 @@ class Report:
     missing: list[str] = field(default_factory=list[str])
 
     def lacks(self, why: str) -> None:
-        """Something could not be measured here."""
+        """Notes that something could not be measured."""
         self.missing.append(why)
         tell(f"not measured: {why}")
 
@@ -185,35 +185,35 @@ def hand_over(report: Report) -> None:
 
 
 def word_of(met: bool | None) -> str:  # noqa: FBT001  a verdict
-    """A verdict for people."""
+    """Word for a verdict."""
     return {True: "met", False: "MISSED", None: "not judged"}[met]
 
 
 def tell(line: str) -> None:
-    """Something for whoever waits."""
+    """Prints a line for whoever waits."""
     print(line, file=sys.stderr, flush=True)
 
 
 def shown(number: float) -> str:
-    """A number in as many digits as it deserves."""
+    """Formats a number with three digits."""
     if abs(number) >= 100:
         return f"{number:,.0f}"
     return f"{number:.1f}" if abs(number) >= 10 else f"{number:.3g}"
 
 
 def rounded(number: float) -> float:
-    """Four digits: more is noise."""
+    """Rounds to four digits: more is noise."""
     return float(f"{number:.4g}") if abs(number) < 10_000 else round(number)
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The value that `percent` of them do not exceed."""
+    """Value that `percent` of them do not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 
 
 def machine() -> Json:
-    """What it ran on."""
+    """Machine, with its load now."""
     return {
         "system": platform.platform(),
         "processor": _processor(),
@@ -224,7 +224,7 @@ def machine() -> Json:
 
 
 def commit() -> Json:
-    """Which code it was."""
+    """Commit of this checkout."""
     return {
         "id": _git("rev-parse", "HEAD"),
         "changed": bool(_git("status", "--porcelain", "--", "src", "benchmarks")),
@@ -232,7 +232,7 @@ def commit() -> Json:
 
 
 def versions() -> dict[str, str]:
-    """Of what takes part."""
+    """Versions of Python and of the packages that take part."""
     found = {"python": platform.python_version(), "sqlite": sqlite3.sqlite_version}
     for name in PACKAGES:
         try:

@@ -39,14 +39,14 @@ AT_ONCE = 500
 
 @dataclass(slots=True)
 class Seen:
-    """What the reader of one room was shown of its answer."""
+    """Reader of one room, with the text of the answer so far."""
 
     room: str
     text: str = ""
     enough: asyncio.Event = field(default_factory=asyncio.Event)
 
     def take(self, frame: bytes) -> None:
-        """A frame of the room."""
+        """Takes a frame of the room."""
         if frame.startswith(b'{"t":"s.d"'):
             self.text += json.loads(frame).get("x", "")
             if self.text.count(" ") >= PIECES:
@@ -54,7 +54,7 @@ class Seen:
 
 
 async def answering(place: Place, model: Upstream) -> tuple[list[Socket], list[Seen]]:
-    """Everybody asks; returns when everybody has seen so many pieces, and more could come."""
+    """Asks in every room; returns when each has seen `PIECES` pieces, and more could come."""
     sockets = await clients_of(place, len(place.rooms))
     everyone = [Seen(room) for room in place.rooms]
     for number, (socket, seen) in enumerate(zip(sockets, everyone, strict=True)):
@@ -107,7 +107,7 @@ async def restarted(server: ServerProcess, place: Place) -> tuple[Sample, list[d
 
 
 async def storm(server: ServerProcess, place: Place, count: int) -> Sample:
-    """Readers of one room lose their server, miss a message, and all come back."""
+    """Kills the server of many readers of one room, who miss a message and all come back."""
     token, room = place.tokens[0], place.rooms[0]
     sockets = await clients_of(replace(place, url=server.url), count, room)
     await server.kill()
@@ -129,7 +129,7 @@ async def storm(server: ServerProcess, place: Place, count: int) -> Sample:
 
 
 async def said(server: ServerProcess, token: str, room: str) -> tuple[str, int]:
-    """Says something; the epoch and the seq that it got."""
+    """Says something; gives the epoch and the message's seq."""
     client = await HttpClient.connected(server.url, token)
     say = {"cid": str(time.perf_counter_ns()), "text": "Back again."}
     sent = await client.request("POST", f"/api/rooms/{room}/messages", say)
@@ -139,12 +139,12 @@ async def said(server: ServerProcess, token: str, room: str) -> tuple[str, int]:
 
 
 async def plain(place: Place, count: int) -> Sample:
-    """As many connections to a server that does nothing else."""
+    """Connects as many clients to a server that does nothing else."""
     return await timed(place.pid, count, clients_of(place, count, place.rooms[0]))
 
 
 async def timed(pid: int, count: int, coming: Awaitable[list[Socket]]) -> Sample:
-    """What it takes until so many sockets are there, which are dropped again."""
+    """Times how long `count` sockets take to come; drops them."""
     cpu, began = cpu_seconds(pid), time.perf_counter()
     sockets = await coming
     wall = time.perf_counter() - began
@@ -154,7 +154,7 @@ async def timed(pid: int, count: int, coming: Awaitable[list[Socket]]) -> Sample
 
 
 async def prepared(path: Path, messages: int, answers: int) -> Place:
-    """A long history, and rooms in which the agent answers; one quiet room for the storm."""
+    """Makes a long history, rooms in which the agent answers, and a quiet room for the storm."""
     settings = settings_from(data_dir=path / "data", detect=False)
     made = await dataset.make(settings, messages)
     async with started(settings) as core:

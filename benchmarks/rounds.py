@@ -28,24 +28,24 @@ ROUNDS_QUICK = 3
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A benchmark under way: its options, and the report that it fills."""
+    """Benchmark under way: its options, and the report to fill."""
 
     options: argparse.Namespace
     report: Report
 
     @property
     def rounds(self) -> int:
-        """How many rounds."""
+        """Number of rounds."""
         if self.options.rounds is not None:
             return int(self.options.rounds)
         return self.sized(ROUNDS, ROUNDS_QUICK, 1)
 
     def sized(self, full: T, quick: T, tiny: T) -> T:
-        """One of three sizes, by the options."""
+        """Picks one of three sizes, by the options."""
         return tiny if self.options.tiny else quick if self.options.quick else full
 
     async def compared(self, what: str, sides: Mapping[str, Side]) -> Figures:
-        """The figures of each side, measured in turns."""
+        """Measures the sides in turns."""
         return await interleaved(what, sides, self.rounds)
 
     def add(
@@ -80,7 +80,7 @@ class Bench:
 
 
 async def interleaved(what: str, sides: Mapping[str, Side], rounds: int) -> Figures:
-    """The figures of each side: `figures[side][name]`."""
+    """Measures the sides in turns; gives `figures[side][name]`."""
     samples: dict[str, list[Sample]] = {name: [] for name in sides}
     names = list(sides)
     for number in range(rounds):
@@ -95,7 +95,7 @@ async def interleaved(what: str, sides: Mapping[str, Side], rounds: int) -> Figu
 
 
 def blocking(measure: Callable[..., Sample], *given: object, **named: object) -> Side:
-    """A side that measures without the event loop, which stands meanwhile."""
+    """Side of a function that holds up the event loop while it measures."""
 
     async def side() -> Sample:
         return measure(*given, **named)
@@ -104,7 +104,7 @@ def blocking(measure: Callable[..., Sample], *given: object, **named: object) ->
 
 
 def of_latencies(seconds: list[float], wall: float) -> Sample:
-    """Rate and latency of calls that took so long, all of them within `wall` seconds."""
+    """Rate and latency of calls that took `seconds` each, all within `wall` seconds."""
     return {
         "rate": len(seconds) / wall,
         "p50_ms": percentile(seconds, 50) * 1000,
@@ -113,7 +113,7 @@ def of_latencies(seconds: list[float], wall: float) -> Sample:
 
 
 async def repeat(count: int, call: Callable[[], Awaitable[object]]) -> Sample:
-    """Rate and latency of one call after the other."""
+    """Makes one call after the other; gives rate and latency."""
     taken: list[float] = []
     began = time.perf_counter()
     for _ in range(count):
@@ -124,7 +124,7 @@ async def repeat(count: int, call: Callable[[], Awaitable[object]]) -> Sample:
 
 
 def parser(name: str, about: str) -> argparse.ArgumentParser:
-    """The options that all benchmarks share."""
+    """Parser of the options that all benchmarks share."""
     options = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=about)
     options.set_defaults(benchmark=name)
     options.add_argument("--rounds", type=int, default=None, help="default 5, with --quick 3")
@@ -135,13 +135,13 @@ def parser(name: str, about: str) -> argparse.ArgumentParser:
 
 @contextmanager
 def folder() -> Generator[Path]:
-    """A folder for the databases, on a real disk where the system's temporary folder is one."""
+    """Makes a folder for the databases, in the system's temporary one (best on a real disk)."""
     with tempfile.TemporaryDirectory(prefix="palaver-bench-") as path:
         yield Path(path)
 
 
 def main(measure: Callable[[Bench], Awaitable[None]], options: argparse.Namespace) -> None:
-    """Runs a benchmark on uvloop, as the server does, and hands over what it found."""
+    """Runs a benchmark on uvloop, as the server does, and prints its report."""
     bench = Bench(options, Report(options.benchmark, {}))
     bench.report.parameters["rounds"] = bench.rounds
 

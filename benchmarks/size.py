@@ -27,7 +27,7 @@ AT_ONCE = 500
 
 
 async def fill(settings: Settings, count: int) -> None:
-    """So many messages, a hundred in each room."""
+    """Stores `count` messages, a hundred in each room."""
     opened = Store.opened(settings, SystemClock(), committed=lambda _: None)
     async with opened as store:
         author = await add_person(store)
@@ -43,7 +43,7 @@ async def fill(settings: Settings, count: int) -> None:
 
 
 async def sqlite_bytes(data: Path, count: int) -> float:
-    """The file's growth for each message."""
+    """Growth of the file for each message."""
     settings = settings_from(data_dir=data, detect=False)
     await fill(settings, 0)
     file = data / "palaver.db"
@@ -53,7 +53,7 @@ async def sqlite_bytes(data: Path, count: int) -> float:
 
 
 async def postgres_bytes(server: PostgresServer, data: Path, count: int) -> float:
-    """The tables' size for each message."""
+    """Size of the tables for each message."""
     name = server.create_database()
     await fill(settings_from(data_dir=data, database_url=server.url(name), detect=False), count)
     server.execute("VACUUM FULL messages", name)
@@ -63,12 +63,12 @@ async def postgres_bytes(server: PostgresServer, data: Path, count: int) -> floa
 
 
 def bytes_of(path: Path) -> int:
-    """A file's size."""
+    """Size of a file."""
     return path.stat().st_size
 
 
 def raw_bytes(path: Path, count: int) -> float:
-    """The plain tables' file for each message."""
+    """Size of the plain tables' file for each message."""
     plain = raw.RawSqlite(path, max(1, count // A_ROOM))
     for number in range(count):
         plain.append(number // A_ROOM % max(1, count // A_ROOM), TEXT)
@@ -77,7 +77,7 @@ def raw_bytes(path: Path, count: int) -> float:
 
 
 async def design_bytes(path: Path, count: int) -> float:
-    """The async ORM's file for each message."""
+    """Size of the async ORM's file for each message."""
     design = await note_c.NoteC.opened(path)
     await design.fill(count, TEXT)
     await design.close()

@@ -32,7 +32,7 @@ class Socket(asyncio.Protocol):
 
     @classmethod
     async def connected(cls, url: str, path: str = "/ws") -> Self:
-        """To the server at `url`."""
+        """Connects to the server at `url`."""
         place = urlsplit(url)
         assert place.hostname is not None
         assert place.port is not None
@@ -51,12 +51,12 @@ class Socket(asyncio.Protocol):
         await self._opened
 
     async def hello(self, token: str) -> None:
-        """Says who it is."""
+        """Says hello with a token."""
         welcome = await self.ask({"t": "hello", "id": 1, "v": 1, "token": token})
         assert welcome["t"] == "welcome", welcome
 
     async def resume(self, token: str, last: dict[str, Any]) -> dict[str, Any]:
-        """Says who it is and what it knows of one room; what it is told of that room."""
+        """Says hello with the last seq of one room; gives the answer for that room."""
         joined: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
         def take(frame: bytes) -> None:

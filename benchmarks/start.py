@@ -56,7 +56,7 @@ async def first_page(data: Path, environment: dict[str, str]) -> Sample:
 
 
 async def program(code: str, environment: dict[str, str]) -> Sample:
-    """Runs a Python; what it took is told by itself at its end."""
+    """Runs a Python program, which prints its own memory and CPU at its end."""
     began = time.perf_counter()
     done = await asyncio.to_thread(
         subprocess.run,
@@ -71,7 +71,7 @@ async def program(code: str, environment: dict[str, str]) -> Sample:
 
 
 def packages() -> dict[str, metadata.Distribution]:
-    """What Palaver brings along on this machine, by name."""
+    """Packages that Palaver needs on this machine, by name."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     found: dict[str, metadata.Distribution] = {}
     wanted = [(line, frozenset[str]()) for line in project["dependencies"]]
@@ -94,7 +94,7 @@ def packages() -> dict[str, metadata.Distribution]:
 
 
 def installed_bytes(found: dict[str, metadata.Distribution]) -> int:
-    """Without bytecode; Palaver itself is counted where its source lies."""
+    """Size without bytecode; Palaver itself is counted where its source lies."""
     paths = list((ROOT / "src" / "palaver").rglob("*"))
     for distribution in found.values():
         paths += [Path(str(distribution.locate_file(one))) for one in distribution.files or []]

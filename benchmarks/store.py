@@ -40,7 +40,7 @@ new_id = SystemClock().new_id
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A database engine and its goals, all of them against its driver alone."""
+    """Database engine with its goals, all of them against its driver alone."""
 
     name: str
     target: str
@@ -55,7 +55,7 @@ POSTGRES = Engine("postgresql", "T2", "raw asyncpg", {STORE: 3, FACADE: 2.5}, 0.
 
 
 async def hammer(writers: int, seconds: float, append: Append) -> Sample:
-    """Rate and latency of so many tasks that append as fast as they can."""
+    """Appends from `writers` tasks as fast as they can; gives rate and latency."""
     taken: list[float] = []
     began = time.perf_counter()
     until = began + seconds
@@ -75,7 +75,7 @@ async def hammer(writers: int, seconds: float, append: Append) -> Sample:
 
 
 async def facade(settings: Settings, writers: int, stack: AsyncExitStack) -> dict[str, Append]:
-    """The embedding door: a person and a room for each writer; in the first room everyone has spoken."""
+    """Opens the embedding door, with a person and a room for each writer; in the first room everyone has spoken."""
     chat = await stack.enter_async_context(palaver.open(settings=settings))
     people = [await chat.person(f"person-{number}") for number in range(writers)]
     rooms = [await chat.room(f"room {number}") for number in range(writers)]
@@ -93,7 +93,7 @@ async def facade(settings: Settings, writers: int, stack: AsyncExitStack) -> dic
 
 
 async def below(settings: Settings, writers: int, stack: AsyncExitStack) -> dict[str, Append]:
-    """The store: an author and a room for each writer, the first of them open to all."""
+    """Opens the store, with an author and a room for each writer, the first of them open to all."""
     opened = Store.opened(settings, SystemClock(), committed=lambda _: None)
     store = await stack.enter_async_context(opened)
     people = [await add_person(store) for _ in range(writers)]
@@ -110,7 +110,7 @@ async def below(settings: Settings, writers: int, stack: AsyncExitStack) -> dict
 
 
 async def add_person(store: Store) -> ActorId:
-    """A person, through the store."""
+    """Stores a person."""
     person = ActorId(f"u_{new_id()}")
     actor = Actor(id=person, kind=ActorKind.PERSON, name="Ada")
     await store.write(AddActor(actor=actor, handle=person))
@@ -118,7 +118,7 @@ async def add_person(store: Store) -> ActorId:
 
 
 async def add_room(store: Store, owner: ActorId, visibility: Visibility) -> RoomId:
-    """A room, through the store."""
+    """Stores a room."""
     room = RoomId(f"r_{new_id()}")
     await store.write(
         CreateRoom(
@@ -133,7 +133,7 @@ async def add_room(store: Store, owner: ActorId, visibility: Visibility) -> Room
 
 
 async def add_message(store: Store, room: RoomId, author: ActorId, text: str, cid: str) -> None:
-    """A message, through the store."""
+    """Stores a message."""
     message = MessageId(f"m_{new_id()}")
     await store.write(AddMessage(id=message, room=room, author=author, text=text, cid=cid))
 
@@ -141,7 +141,7 @@ async def add_message(store: Store, room: RoomId, author: ActorId, text: str, ci
 async def ladder(
     bench: Bench, engine: Engine, counts: list[int], appends: dict[str, Append], others: Others
 ) -> None:
-    """Every number of writers with rooms of their own, then all of them in one room."""
+    """Measures each number of writers in rooms of their own, then many in one room."""
     seconds: float = bench.sized(1.5, 0.6, 0.05)
     many = min(MANY, max(counts))
     for writers in counts:
@@ -210,12 +210,12 @@ async def postgres(bench: Bench, path: Path, server: PostgresServer, counts: lis
 
 
 def settings_of(data: Path, url: str | None = None) -> Settings:
-    """A database of its own, and no search for model servers."""
+    """Settings of a database, without a search for model servers."""
     return settings_from(data_dir=data, database_url=url, detect=False)
 
 
 async def measure(bench: Bench) -> None:
-    """All of it."""
+    """T1 to T3."""
     counts = bench.sized([1, 16, 64, 256], [1, 64], [1, 4])
     bench.report.parameters |= {"writers": counts, "text_chars": len(TEXT)}
     with folder() as path:

@@ -31,7 +31,7 @@ FAILED = re.compile(rb'"status":"(failed|interrupted|stopped)"|"t":"err"')
 
 
 class Upstream:
-    """The model server. `go` lets the streams that wait run for so many pieces."""
+    """Model server. `go` lets the waiting streams run for so many pieces."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -39,7 +39,7 @@ class Upstream:
         self._arrived = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection; streams are answered by `go`."""
+        """Serves one connection; streams are answered by `go`."""
         while True:
             try:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -79,7 +79,7 @@ class Upstream:
 
 @asynccontextmanager
 async def upstream() -> AsyncGenerator[Upstream]:
-    """A running model server."""
+    """Runs a model server."""
     model = Upstream()
     server = await asyncio.start_server(model.serve, "127.0.0.1", 0, backlog=1024)
     model.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -88,7 +88,7 @@ async def upstream() -> AsyncGenerator[Upstream]:
 
 
 def environment_of(model: Upstream) -> dict[str, str]:
-    """For a server that asks this model server."""
+    """Environment of a server that asks this model server."""
     return {"OPENAI_BASE_URL": f"{model.url}/v1", "PALAVER_MODEL": "scripted"}
 
 
@@ -101,7 +101,7 @@ async def ask(socket: Socket, room: str, number: int, take: Callable[[bytes], No
 
 
 class Watch:
-    """What the readers see: the lag of each piece, and how many streams have ended."""
+    """Lag of each piece that the readers see, and the number of streams to end."""
 
     def __init__(self, streams: int) -> None:
         self.lags: list[float] = []
@@ -109,18 +109,18 @@ class Watch:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def piece(self, data: bytes) -> None:
-        """Takes what came, which may be several pieces."""
+        """Takes one or several pieces."""
         now = time.perf_counter()
         self.lags += [now - float(stamp) for stamp in STAMP.findall(data)]
 
     def end(self) -> None:
-        """A stream has ended."""
+        """Counts the end of a stream."""
         self._left -= 1
         if self._left == 0:
             self.ended.set_result(None)
 
     def frame(self, data: bytes) -> None:
-        """A frame of a room's reader."""
+        """Takes a frame of a room's reader."""
         if data.startswith(b'{"t":"s.d"'):
             self.piece(data)
         elif data.startswith(b'{"t":"ev"') and b'"role":"assistant"' in data:
@@ -142,7 +142,7 @@ class Watch:
 
 
 async def through_server(model: Upstream, place: Place, pieces: int) -> Sample:
-    """Everybody asks something in a room of their own."""
+    """Asks in every room, and reads the answers there."""
     streams = len(place.rooms)
     sockets = await clients_of(place, streams)
     watch = Watch(streams)
@@ -158,7 +158,7 @@ async def through_server(model: Upstream, place: Place, pieces: int) -> Sample:
 
 
 async def directly(model: Upstream, streams: int, pieces: int) -> Sample:
-    """Plain connections to the model server."""
+    """Reads as many streams from the model server itself."""
     watch = Watch(streams)
     port = int(model.url.rpartition(":")[2])
 
@@ -220,7 +220,7 @@ async def measure(bench: Bench) -> None:
 
 
 async def compared(bench: Bench, model: Upstream, place: Place, pieces: int) -> Figures:
-    """A stream in each room, through the server and without it."""
+    """Measures a stream in each room, through the server and without it."""
     streams = len(place.rooms)
     sides: dict[str, Side] = {
         SERVER: partial(through_server, model, place, pieces),

@@ -2,35 +2,31 @@
 
 import asyncio
 import json
+import time
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
 
 class HttpClient:
-    """One connection to one server, one request at a time."""
+    """A connection to one server, for one request at a time. `first_at`: when the last body began to come."""
 
-    def __init__(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        *,
-        host: str,
-        token: str | None,
-    ) -> None:
-        self._reader = reader
-        self._writer = writer
+    def __init__(self, url: str, token: str | None, streams: Streams) -> None:
+        self.first_at = 0.0
+        self._url = url
+        self._reader, self._writer = streams
         identity = f"authorization: Bearer {token}\r\n" if token else ""
-        self._head = f"host: {host}\r\n{identity}content-type: application/json\r\n".encode()
+        host = f"host: {urlsplit(url).netloc}\r\n"
+        self._head = f"{host}{identity}content-type: application/json\r\n".encode()
 
     @classmethod
     async def connected(cls, url: str, token: str | None = None) -> Self:
-        """To the server at `url`, as the guest with this token."""
-        place = urlsplit(url)
-        reader, writer = await asyncio.open_connection(place.hostname, place.port)
-        return cls(reader, writer, host=place.netloc, token=token)
+        """Connects to the server at `url`, as the guest with this token."""
+        return cls(url, token, await _streams(url))
 
     async def request(self, method: str, path: str, body: object = None) -> Any:
-        """The JSON that comes back. What is no success fails the benchmark."""
+        """Asks for JSON. Any status but a success fails the benchmark."""
         status, content = await self.raw(
             method, path, b"" if body is None else json.dumps(body).encode()
         )
@@ -38,7 +34,9 @@ class HttpClient:
         return json.loads(content) if content else None
 
     async def raw(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
-        """Status and body."""
+        """Asks; gives status and body."""
+        if self._reader.at_eof():  # some servers end a connection after a while
+            self._reader, self._writer = await _streams(self._url)
         line = b"%s %s HTTP/1.1\r\n" % (method.encode(), path.encode())
         length = b"content-length: %d\r\n\r\n" % len(body)
         self._writer.write(line + self._head + length + body)
@@ -46,22 +44,29 @@ class HttpClient:
         status = int(head[9:12])
         lower = head.lower()
         start = lower.find(b"content-length:")
+        content = b""
         if start >= 0:
             size = int(lower[start + 15 : lower.index(b"\r\n", start)])
-            return status, await self._reader.readexactly(size)
-        if b"transfer-encoding: chunked" in lower:
-            return status, await self._chunks()
-        return status, b""
+            content = await self._reader.readexactly(size)
+            self.first_at = time.perf_counter()
+        elif b"transfer-encoding: chunked" in lower:
+            pieces = [await self._chunk()]
+            self.first_at = time.perf_counter()
+            while pieces[-1]:
+                pieces.append(await self._chunk())
+            content = b"".join(pieces)
+        return status, content
 
-    async def _chunks(self) -> bytes:
-        found = b""
-        while size := int(await self._reader.readline(), 16):
-            found += await self._reader.readexactly(size)
-            await self._reader.readexactly(2)
-        await self._reader.readexactly(2)
-        return found
+    async def _chunk(self) -> bytes:
+        size = int(await self._reader.readline(), 16)
+        return (await self._reader.readexactly(size + 2))[:size]
 
     async def close(self) -> None:
         """Closes the connection."""
         self._writer.close()
         await self._writer.wait_closed()
+
+
+async def _streams(url: str) -> Streams:
+    place = urlsplit(url)
+    return await asyncio.open_connection(place.hostname, place.port)
