@@ -8,7 +8,7 @@
  * data-own), message-text, streaming (an answer being written), thinking, retry, continue, stop, stop-one, reasoning,
  * message-copy, message-more (its menu: copy-link, inspect), message with data-state sending|accepted|stored|rejected
  * (not yet in the room; accepted: also of others), resend, discard, edit, jump-newest, typing, composer, send,
- * start-of-room, room-problem, door (came through the API), aside (data-kind: a prompt, a tool's call or result, an item),
+ * start-of-room, room-problem, slow (what a wait says after a while), slow-again, door (came through the API), aside (data-kind: a prompt, a tool's call or result, an item),
  * tool-state, choice, refusal, parts, inspect, answer-status (how an answer ended), details (the provider's own words),
  * panel, panel-close
  * settings: settings, settings-profile/-appearance/-devices/-keys/-models/-programs, settings-back, name-input,

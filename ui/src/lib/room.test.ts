@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest'
-import type { Draft, StreamState, SubReset } from './protocol'
+import type { Draft, Page, StreamState, SubReset } from './protocol'
 import { RoomLog } from './room'
 import { created, event, messages, pagesOf } from './testing'
 
@@ -67,6 +67,29 @@ describe('order', () => {
     expect(log.problem).toBe(null)
     log.refused('room_not_found')
     expect([log.problem, log.live]).toEqual(['room_not_found', false])
+  })
+
+  test('who was taken out of a chat is told so, until they are let in again', () => {
+    const { log } = opened(1, 3)
+    log.ended('room_not_found')
+    log.refused('room_not_found')
+    expect([log.problem, log.live]).toEqual(['room_left', false])
+    log.applySub({ t: 'sub', room: 'r_1', mode: 'resume', seq: 3, events: [], streams: [] })
+    expect([log.problem, log.live]).toEqual([null, true])
+  })
+
+  test('what is waited for in vain can be asked for again', async () => {
+    const asked: ((page: Page) => void)[] = []
+    const log = new RoomLog('r_1', () => new Promise((resolve) => asked.push(resolve)), () => undefined)
+    log.applySub(reset(51, 100))
+    const first = log.loadOlder()
+    log.giveUp()
+    expect(log.loading).toBe(null)
+    const second = log.loadOlder()
+    asked[1]!({ messages: messages(1, 50), before: null, after: null })
+    asked[0]!({ messages: messages(1, 50), before: null, after: null })
+    await Promise.all([first, second])
+    expect(seqs(log)).toEqual(messages(1, 100).map(({ seq }) => seq))
   })
 
   test('kinds that are not known still count', () => {

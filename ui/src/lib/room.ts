@@ -28,6 +28,7 @@ const KEEP_MESSAGES = 800
 const TAIL_MESSAGES = 200
 const TYPING_MS = 5000
 const DELETED = 'room_deleted'
+const LEFT = 'room_left'
 const ASKED_MAX = 200
 
 export class RoomLog {
@@ -167,11 +168,16 @@ export class RoomLog {
     }, TYPING_MS + 50)
   }
 
-  /** The server does not give this room, or no longer. */
+  /** The server does not give this room. */
   refused(code: string): void {
     this.live = false
-    this.problem = this.problem === DELETED ? DELETED : code
+    if (this.problem !== DELETED && this.problem !== LEFT) this.problem = code
     this.changed.emit()
+  }
+
+  /** The server ended the subscription: whose room it was may not read it any more. */
+  ended(code: string): void {
+    this.refused(code === 'room_not_found' ? LEFT : code)
   }
 
   /** The room was deleted, perhaps in another tab. */
@@ -219,6 +225,14 @@ export class RoomLog {
       this.#island = piece
       this.#joinOrBound(piece)
     })
+  }
+
+  /** Does not wait any longer for what is being loaded. */
+  giveUp(): void {
+    this.#generation += 1
+    this.loading = null
+    this.failed = false
+    this.changed.emit()
   }
 
   leaveIsland(): void {

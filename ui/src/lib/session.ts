@@ -97,6 +97,12 @@ export class Session {
     return log
   }
 
+  /** Asks anew for what a room waits for. */
+  again(room: string): void {
+    this.#logs.get(room)?.giveUp()
+    void this.#subscribe(room)
+  }
+
   async stop(turn: string): Promise<void> {
     await this.connection.request({ t: 'stop', turn })
   }
@@ -283,7 +289,8 @@ export class Session {
         this.#noticed(push)
         break
       case 'unsub':
-        this.#logs.get(push.room)?.refused(push.code)
+        this.#logs.get(push.room)?.ended(push.code)
+        this.rooms.remove(push.room)
         break
       case 'ack':
         this.outbox.acknowledged(push)

@@ -8,6 +8,9 @@ const APP = 'Palaver'
 const UNDER_WAY = 'Try again'
 const TO_START = 'Go to the start'
 
+/** What is said while something is awaited. */
+export const wait = { loading: 'Loading', slow: 'This takes longer than usual.', again: UNDER_WAY }
+
 /** What a small page says that is no part of the chats; it loads no other words than these and those of failures. */
 export const door = {
   again: UNDER_WAY,
@@ -43,7 +46,6 @@ export const texts = {
   nothingHere: 'Nothing is at this address.',
   toStart: TO_START,
   skip: 'Skip to the chat',
-  loading: 'Loading',
   again: UNDER_WAY,
   cancel: 'Cancel',
   close: 'Close',
@@ -390,6 +392,7 @@ export const REQUEST_TEXTS: Record<string, string> = {
   bad_answer: 'The server sent something that could not be understood.',
   rejected: 'The server could not store this message.',
   room_deleted: 'This chat was deleted.',
+  room_left: 'You are no longer in this chat.',
   // said by the server
   bad_request: 'The server did not accept that.',
   invalid_json: 'The server did not understand that.',
