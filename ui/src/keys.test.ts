@@ -1,7 +1,7 @@
 import { beforeEach, expect, test, vi } from 'vitest'
 import { onKey } from './keys'
 import { Session } from './lib/session'
-import { MemoryStore } from './lib/storage'
+import { MemoryStore } from './lib/outbox/storage'
 import { room } from './lib/testing'
 import { PageState } from './page.svelte'
 

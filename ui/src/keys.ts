@@ -2,7 +2,7 @@
  * The keys that do something wherever the focus is. What has a key of its own (the lists, the composer) handles it
  * and stops it there; the rest is the browser's and the screen reader's.
  */
-import { mayChange } from './lib/rights'
+import { mayChange } from './lib/room/rights'
 import type { PageState } from './page.svelte'
 
 export function onKey(page: PageState, event: KeyboardEvent): void {

@@ -20,10 +20,10 @@
  */
 import { mount } from 'svelte'
 import App from './App.svelte'
-import { BASE } from './lib/base'
-import type { Socket } from './lib/connection'
+import { BASE } from './lib/server/base'
+import type { Socket } from './lib/server/connection'
 import { Session } from './lib/session'
-import { openStorage } from './lib/storage'
+import { openStorage } from './lib/outbox/storage'
 import { preloadMarkdown } from './markdown'
 
 const scheme = location.protocol === 'https:' ? 'wss' : 'ws'

@@ -3,8 +3,8 @@
  */
 import { getContext, setContext, tick } from 'svelte'
 import { MediaQuery } from 'svelte/reactivity'
-import { BASE } from './lib/base'
-import { Problem, problemText } from './lib/errors'
+import { BASE } from './lib/server/base'
+import { Problem, problemText } from './lib/server/errors'
 import { parseRoute, routePath, settingsPath, type Route, type SettingsSection } from './lib/route'
 import type { Session } from './lib/session'
 import { texts } from './lib/texts'

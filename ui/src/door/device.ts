@@ -8,7 +8,7 @@
  */
 import { mount } from 'svelte'
 import Device from './Device.svelte'
-import { Api } from '../lib/api'
+import { Api } from '../lib/server/api'
 import { door } from '../lib/texts'
 
 const token = location.hash.slice(1)

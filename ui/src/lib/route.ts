@@ -2,7 +2,7 @@
  * The addresses of the page: `/`, `/r/<room>[/<seq>]`, `/settings[/<section>]` and `/deleted`; `?p=` names what stands
  * beside the talk. Nothing is at any other.
  */
-import { BASE } from './base'
+import { BASE } from './server/base'
 
 export const SECTIONS = ['profile', 'appearance', 'devices', 'keys', 'models', 'programs'] as const
 export type SettingsSection = (typeof SECTIONS)[number]

@@ -4,15 +4,15 @@
  * It carries frames to where they belong and decides what to ask again after a reconnect. It knows no
  * screen: components read its parts, which tell through their `changed` that they did.
  */
-import { Api } from './api'
-import { Connection, type Socket } from './connection'
-import { Drafts } from './drafts'
+import { Api } from './server/api'
+import { Connection, type Socket } from './server/connection'
+import { Drafts } from './outbox/drafts'
 import { Emitter } from './emitter'
-import { charactersIn, isRefusal, Problem } from './errors'
-import { Outbox, type KeyStore } from './outbox'
+import { charactersIn, isRefusal, Problem } from './server/errors'
+import { Outbox, type KeyStore } from './outbox/outbox'
 import type { Ack, Limits, Me, Message, Models, Push, Room, RoomEvent, RoomNotice, SubReply, Welcome } from './protocol'
-import { RoomLog } from './room'
-import { Rooms } from './rooms'
+import { RoomLog } from './room/room'
+import { Rooms } from './list/rooms'
 
 const LOGS_MAX = 8
 const RESUME_MS = 4000

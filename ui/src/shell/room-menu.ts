@@ -1,6 +1,6 @@
 /** What can be done with a chat: the same words in the list, in its header and beside it. */
 import type { Room } from '../lib/protocol'
-import { mayChange } from '../lib/rights'
+import { mayChange } from '../lib/room/rights'
 import { routePath } from '../lib/route'
 import { texts } from '../lib/texts'
 import type { MenuItem, PageState } from '../page.svelte'

@@ -6,7 +6,7 @@
  * struck out. Emphasis and bare addresses end where readers of scripts without spaces expect. Nesting and table sizes end where `limits` says; deeper markers stay text.
  */
 import { Lexer, Marked, Tokenizer, type MarkedOptions, type TokenizerStartFunction, type Tokens } from 'marked'
-import { addressEnd } from '../../lib/links'
+import { addressEnd } from '../../lib/words/links'
 import { beforeUnderscore, cjkFriendly } from './cjk'
 import { NESTING_MAX, TABLE_CELLS_MAX } from './limits'
 import { blockMathAt, inlineMathAt, nextBlockMath, nextInlineMath } from './math-syntax'

@@ -1,0 +1,281 @@
+/**
+ * The list of chats: by last activity, alive, with unread counts and further pages.
+ *
+ * The server's list is the truth and is fetched anew after each reconnect; in between, the light
+ * `room` pushes move chats up and count what is new. Each section is kept in its order and the unread
+ * are counted as they come, so that reading costs the same with five chats and with five thousand.
+ */
+import type { RoomsPage } from '../server/api'
+import { Emitter } from '../emitter'
+import { Problem } from '../server/errors'
+import { folded } from '../words/names'
+import { Ordered } from './ordered'
+import type { Room, RoomEvent, RoomNotice } from '../protocol'
+import { REDUCERS } from '../room/reducers'
+
+export interface RoomsApi {
+  rooms(query: { limit: number; cursor?: string | null; search?: string }): Promise<RoomsPage>
+  room(id: string): Promise<Room>
+}
+
+/** Where in the list a chat stands: with everyone's, one's own, or those that programs made. */
+export type Section = 'shared' | 'own' | 'programs'
+
+/** A chat and its place: the time that it is ordered by. */
+interface Entry {
+  room: Room
+  at: string
+}
+
+const SECTIONS: readonly Section[] = ['shared', 'own', 'programs']
+const PAGE_ROOMS = 40
+const UNREAD_MAX = 100
+const ASKED_MAX = 8
+const ASKED_MS = 2000
+
+export class Rooms {
+  readonly changed = new Emitter()
+  loaded = false
+  loading = false
+  /** How many messages of others are unread, in all chats that are loaded. */
+  unreadTotal = 0
+
+  #api: RoomsApi
+  #entries = new Map<string, Entry>()
+  #sections: Record<Section, Ordered<Entry>>
+  /** Whether the person is looking at the newest message of this room right now. */
+  #isWatched: (room: string) => boolean
+  #next: string | null = null
+  /** While somebody points into the list nothing changes its place; these do when they leave. */
+  #held: Set<string> | null = null
+  /** Rooms that were asked for one by one in the last moment. */
+  #asked = 0
+  #askedTimer: ReturnType<typeof setTimeout> | undefined
+
+  constructor(api: RoomsApi, isWatched: (room: string) => boolean, before: (a: Entry, b: Entry) => boolean = newestFirst) {
+    this.#api = api
+    this.#isWatched = isWatched
+    this.#sections = { shared: new Ordered(before), own: new Ordered(before), programs: new Ordered(before) }
+  }
+
+  get(id: string): Room | undefined {
+    return this.#entries.get(id)?.room
+  }
+
+  count(section: Section): number {
+    return this.#sections[section].length
+  }
+
+  /** The chats of a section from one place to before another, the newest first. */
+  slice(section: Section, from: number, to: number): Room[] {
+    return this.#sections[section].slice(from, to).map((entry) => entry.room)
+  }
+
+  /** How many chats of a section were active at this time or later. */
+  countSince(section: Section, at: string): number {
+    return this.#sections[section].countBefore((entry) => entry.at >= at)
+  }
+
+  /** Where in its section a chat stands; null if it is not in the list. */
+  placeOf(id: string): { section: Section; index: number } | null {
+    const entry = this.#entries.get(id)
+    const section = entry && sectionOf(entry.room)
+    const index = section ? this.#sections[section].indexOf(entry) : -1
+    return section && index >= 0 ? { section, index } : null
+  }
+
+  /** The newest chats of all sections. */
+  newest(count: number): Room[] {
+    const firsts = SECTIONS.flatMap((section) => this.#sections[section].slice(0, count))
+    return firsts.sort((a, b) => (newestFirst(a, b) ? -1 : 1)).slice(0, count).map((entry) => entry.room)
+  }
+
+  /** The chat above (-1) or below (1) this one as the list shows them; `unread`: the next that has something new. */
+  beside(id: string | null, step: 1 | -1, unread: boolean): Room | undefined {
+    const place = id === null ? null : this.placeOf(id)
+    let section = place ? SECTIONS.indexOf(place.section) : step === 1 ? 0 : SECTIONS.length - 1
+    let index = place ? place.index + step : step === 1 ? 0 : this.count(SECTIONS[section]!) - 1
+    for (; section >= 0 && section < SECTIONS.length; section += step) {
+      const rooms = this.#sections[SECTIONS[section]!]
+      for (; index >= 0 && index < rooms.length; index += step) {
+        const room = rooms.at(index)!.room
+        if (!unread || room.unread > 0) return room
+      }
+      index = step === 1 ? 0 : this.count(SECTIONS[section + step] ?? 'own') - 1
+    }
+    return undefined
+  }
+
+  get hasMore(): boolean {
+    return this.#next !== null
+  }
+
+  /** Keeps every chat in its place until it is told otherwise. */
+  hold(held: boolean): void {
+    if (held) {
+      this.#held ??= new Set()
+      return
+    }
+    const late = this.#held
+    this.#held = null
+    if (!late?.size) return
+    for (const id of late) {
+      const room = this.get(id)
+      if (room) this.#set(room)
+    }
+    this.changed.emit()
+  }
+
+  /** Fetches the first page anew; rooms that were loaded beyond it stay. */
+  async refresh(): Promise<void> {
+    const page = await this.#api.rooms({ limit: PAGE_ROOMS })
+    const last = page.rooms.at(-1)?.active_at ?? ''
+    const kept = new Set(page.rooms.map((room) => room.id))
+    for (const { room } of [...this.#entries.values()]) {
+      if (!kept.has(room.id) && (page.next === null || room.active_at > last)) this.#drop(room.id)
+    }
+    this.#take(page.rooms)
+    if (!this.loaded || page.next === null) this.#next = page.next
+    this.loaded = true
+    this.changed.emit()
+  }
+
+  async more(): Promise<void> {
+    const cursor = this.#next
+    if (this.loading || cursor === null) return
+    this.loading = true
+    try {
+      const page = await this.#api.rooms({ limit: PAGE_ROOMS, cursor })
+      this.#take(page.rooms)
+      this.#next = page.next
+    } catch {
+      // The list asks again when it is scrolled.
+    } finally {
+      this.loading = false
+      this.changed.emit()
+    }
+  }
+
+  /** Chats whose titles match; those that are here, where the server is out of reach. */
+  async find(text: string, limit: number): Promise<Room[]> {
+    const wanted = text.trim()
+    try {
+      const page = await this.#api.rooms({ limit, search: wanted })
+      this.#take(page.rooms)
+      this.changed.emit()
+      return page.rooms
+    } catch {
+      const piece = folded(wanted)
+      const here = [...this.#entries.values()].map((entry) => entry.room)
+      return here.filter((room) => folded(room.title).includes(piece)).slice(0, limit)
+    }
+  }
+
+  put(room: Room): void {
+    this.#set(room)
+    this.changed.emit()
+  }
+
+  remove(id: string): void {
+    if (this.#drop(id)) this.changed.emit()
+  }
+
+  /** Fetches one room again; what is not there any more leaves the list. */
+  async reload(id: string): Promise<Room | null> {
+    try {
+      const room = await this.#api.room(id)
+      if (room.deleted_at === null) this.put(this.#newer(room))
+      else this.remove(id)
+      return room
+    } catch (error) {
+      if (error instanceof Problem && error.status === 404) this.remove(id)
+      return null
+    }
+  }
+
+  notice(notice: RoomNotice): void {
+    // To ask for what is known to be gone would only be answered by an error.
+    if (notice.k.includes('room.deleted') && !notice.k.includes('room.restored')) {
+      this.remove(notice.room)
+      return
+    }
+    const room = this.get(notice.room)
+    if (!room || notice.k.some((kind) => kind !== 'message.created')) {
+      this.#ask(notice.room)
+      return
+    }
+    const unread = this.#isWatched(room.id) ? room.unread : Math.min(UNREAD_MAX, room.unread + notice.new)
+    this.put({ ...room, seq: Math.max(room.seq, notice.seq), active_at: notice.at, unread })
+  }
+
+  /** What an open room's own events say about it, without waiting for a fetch. */
+  event(event: RoomEvent): void {
+    const room = this.get(event.room)
+    const change = REDUCERS[event.k]?.list
+    if (room && change) this.put({ ...room, seq: Math.max(room.seq, event.seq), ...change(room, event) })
+  }
+
+  /** This person has read up to `seq`, here or on another connection. */
+  read(id: string, seq: number): void {
+    const room = this.get(id)
+    if (!room || seq < room.read_seq) return
+    const whole = seq >= room.seq
+    this.put({ ...room, read_seq: seq, unread: whole ? 0 : room.unread })
+    if (!whole && room.unread > 0) void this.reload(id)
+  }
+
+  /** Asks for one room; programs may make hundreds a minute, and those are asked for together. */
+  #ask(room: string): void {
+    this.#asked += 1
+    if (this.#asked <= ASKED_MAX) void this.reload(room)
+    this.#askedTimer ??= setTimeout(() => {
+      this.#askedTimer = undefined
+      if (this.#asked > ASKED_MAX) this.refresh().catch(() => undefined)
+      this.#asked = 0
+    }, ASKED_MS)
+  }
+
+  /** An answer may be older than what the open room's own events have said meanwhile. */
+  #newer(room: Room): Room {
+    const known = this.get(room.id)
+    if (!known || known.seq <= room.seq) return room
+    return { ...room, seq: known.seq, active_at: maxText(known.active_at, room.active_at), title: known.title || room.title }
+  }
+
+  #take(rooms: Room[]): void {
+    for (const room of rooms) this.#set(room)
+  }
+
+  #set(room: Room): void {
+    const known = this.#entries.get(room.id)
+    const stays = known && this.#held && sectionOf(known.room) === sectionOf(room)
+    if (stays && known.at !== room.active_at) this.#held?.add(room.id)
+    this.#drop(room.id)
+    if (room.deleted_at !== null) return
+    const entry = { room, at: stays ? known.at : room.active_at }
+    this.#entries.set(room.id, entry)
+    this.#sections[sectionOf(room)].add(entry)
+    this.unreadTotal += room.unread
+  }
+
+  #drop(id: string): boolean {
+    const known = this.#entries.get(id)
+    if (!known) return false
+    this.#entries.delete(id)
+    this.#sections[sectionOf(known.room)].remove(known)
+    this.unreadTotal -= known.room.unread
+    return true
+  }
+}
+
+function sectionOf(room: Room): Section {
+  return room.door ? 'programs' : room.visibility === 'open' ? 'shared' : 'own'
+}
+
+export function newestFirst(a: Entry, b: Entry): boolean {
+  return a.at === b.at ? a.room.id > b.room.id : a.at > b.at
+}
+
+function maxText(a: string, b: string): string {
+  return a > b ? a : b
+}

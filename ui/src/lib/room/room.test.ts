@@ -1,0 +1,266 @@
+import { describe, expect, test, vi } from 'vitest'
+import type { Draft, Page, StreamState, SubReset } from '../protocol'
+import { RoomLog } from './room'
+import { created, event, messages, pagesOf } from '../testing'
+
+const stream: StreamState = { msg: 'm_12', turn: 't_1', by: 'a_1', name: 'Assistant', after: 10, n: 2, text: 'so far', reasoning: '' }
+
+function reset(from: number, to: number, more: Partial<SubReset> = {}): SubReset {
+  const before = from > 1 ? from : null
+  return { t: 'sub', room: 'r_1', mode: 'reset', reason: 'new', seq: to, messages: messages(from, to), before, streams: [], ...more }
+}
+
+function opened(from: number, to: number, more: Partial<SubReset> = {}) {
+  const onHole = vi.fn()
+  const log = new RoomLog('r_1', pagesOf(1, to), onHole)
+  log.applySub(reset(from, to, more))
+  return { log, onHole }
+}
+
+const seqs = (log: RoomLog) => log.messages.map((message) => message.seq)
+
+test('who asked for an answer is known while it is written and after, as far as it was told', () => {
+  const { log } = opened(1, 10)
+  expect(log.askedBy('m_12')).toBe(null)
+  log.openStream(stream)
+  expect(log.askedBy('m_12')).toBe('u_2')
+  log.applyEvent(created(11, { id: 'm_12', role: 'assistant', by: 'a_1' }))
+  expect(log.askedBy('m_12')).toBe('u_2')
+  log.openStream({ ...stream, msg: 'm_13', after: 11 })
+  expect([log.askedBy('m_13'), log.askedBy('m_1')]).toEqual([null, null])
+})
+
+describe('order', () => {
+  test('events are applied once and in order', () => {
+    const { log, onHole } = opened(1, 3)
+    for (const seq of [4, 4, 2, 5, 4]) log.applyEvent(created(seq))
+    expect(seqs(log)).toEqual([1, 2, 3, 4, 5])
+    expect(log.seq).toBe(5)
+    expect(onHole).not.toHaveBeenCalled()
+  })
+
+  test('after a hole nothing is applied until a resume has filled it', () => {
+    const { log, onHole } = opened(1, 3)
+    log.applyEvent(created(5))
+    log.applyEvent(created(6))
+    expect(onHole).toHaveBeenCalledTimes(1)
+    expect(seqs(log)).toEqual([1, 2, 3])
+    log.applySub({ t: 'sub', room: 'r_1', mode: 'resume', seq: 6, events: [4, 5, 6].map((seq) => created(seq)), streams: [] })
+    log.applyEvent(created(7))
+    expect(seqs(log)).toEqual([1, 2, 3, 4, 5, 6, 7])
+  })
+
+  test('all that somebody said carries the new name', () => {
+    const { log } = opened(1, 3)
+    const [first] = log.messages
+    log.applyEvent(event(4, 'member.renamed', { actor: first!.by, name: 'Adele' }))
+    expect(log.messages.map((message) => message.name === 'Adele')).toEqual(log.messages.map((message) => message.by === first!.by))
+  })
+
+  test('a chat that is deleted says so, and comes back when it is restored', () => {
+    const { log } = opened(1, 3)
+    log.applyEvent(event(4, 'room.deleted', {}))
+    expect(log.problem).toBe('room_deleted')
+    log.refused('room_not_found')
+    expect(log.problem).toBe('room_deleted')
+    log.applySub({ t: 'sub', room: 'r_1', mode: 'resume', seq: 5, events: [event(5, 'room.restored', {})], streams: [] })
+    expect(log.problem).toBe(null)
+    log.refused('room_not_found')
+    expect([log.problem, log.live]).toEqual(['room_not_found', false])
+  })
+
+  test('who was taken out of a chat is told so, until they are let in again', () => {
+    const { log } = opened(1, 3)
+    log.ended('room_not_found')
+    log.refused('room_not_found')
+    expect([log.problem, log.live]).toEqual(['room_left', false])
+    log.applySub({ t: 'sub', room: 'r_1', mode: 'resume', seq: 3, events: [], streams: [] })
+    expect([log.problem, log.live]).toEqual([null, true])
+  })
+
+  test('what is waited for in vain can be asked for again', async () => {
+    const asked: ((page: Page) => void)[] = []
+    const log = new RoomLog('r_1', () => new Promise((resolve) => asked.push(resolve)), () => undefined)
+    log.applySub(reset(51, 100))
+    const first = log.loadOlder()
+    log.giveUp()
+    expect(log.loading).toBe(null)
+    const second = log.loadOlder()
+    asked[1]!({ messages: messages(1, 50), before: null, after: null })
+    asked[0]!({ messages: messages(1, 50), before: null, after: null })
+    await Promise.all([first, second])
+    expect(seqs(log)).toEqual(messages(1, 100).map(({ seq }) => seq))
+  })
+
+  test('kinds that are not known still count', () => {
+    const { log } = opened(1, 3)
+    log.applyEvent(event(4, 'weather.changed', {}))
+    log.applyEvent(created(5))
+    expect(seqs(log)).toEqual([1, 2, 3, 5])
+  })
+
+  test('a resume that repeats what was applied changes nothing twice', () => {
+    const { log } = opened(1, 3)
+    log.applyEvent(created(4))
+    log.lost()
+    log.applySub({ t: 'sub', room: 'r_1', mode: 'resume', seq: 5, events: [created(4), created(5)], streams: [] })
+    expect(seqs(log)).toEqual([1, 2, 3, 4, 5])
+  })
+
+  test('a reset forgets what was there', () => {
+    const { log } = opened(1, 30)
+    log.applySub(reset(900, 950))
+    expect(seqs(log)[0]).toBe(900)
+    expect(log.seq).toBe(950)
+  })
+
+  test('a deleted message keeps its place without its text', () => {
+    const { log } = opened(1, 3)
+    log.applyEvent(event(4, 'message.deleted', { msg: 'm_2', seq: 2 }))
+    expect(log.messages[1]).toMatchObject({ seq: 2, text: '', deleted_at: '2026-11-20T20:01:00.000Z' })
+  })
+
+  test('a restored message gets its text back from the server', async () => {
+    const { log } = opened(1, 3)
+    log.applyEvent(event(4, 'message.deleted', { msg: 'm_2', seq: 2 }))
+    log.applyEvent(event(5, 'message.restored', { msg: 'm_2', seq: 2 }))
+    await vi.waitFor(() => expect(log.messages[1]!.text).toBe('text 2'))
+  })
+})
+
+describe('streams', () => {
+  test('the final message replaces the stream with its id', () => {
+    const { log } = opened(1, 10, { streams: [stream] })
+    expect(log.streams.get('m_12')?.text).toBe('so far')
+    log.applyEvent(created(11))
+    expect(log.streams.size).toBe(1)
+    log.applyEvent(created(12, { role: 'assistant' }))
+    expect(log.streams.size).toBe(0)
+    log.delta('m_12', 3, 'late', '')
+    log.openStream(stream)
+    expect(log.streams.size).toBe(0)
+  })
+
+  test('a repeated delta is dropped', () => {
+    const { log } = opened(1, 10, { streams: [stream] })
+    log.delta('m_12', 3, ' and', 'hm')
+    log.delta('m_12', 3, ' and', 'hm')
+    log.delta('m_12', 9, ' on', '')
+    expect(log.streams.get('m_12')).toMatchObject({ text: 'so far and on', reasoning: 'hm' })
+  })
+
+  test('a new subscription says which streams there are', () => {
+    const { log } = opened(1, 10, { streams: [stream, { ...stream, msg: 'm_13' }] })
+    log.applySub({ t: 'sub', room: 'r_1', mode: 'resume', seq: 10, events: [], streams: [{ ...stream, n: 9, text: 'all' }] })
+    expect([...log.streams.values()].map(({ msg, text }) => [msg, text])).toEqual([['m_12', 'all']])
+    log.end('m_12')
+    expect(log.streams.size).toBe(0)
+  })
+})
+
+describe('drafts', () => {
+  const draft: Draft = { msg: 'm_11', by: 'u_2', name: 'Bo', text: 'kept', cid: 'c1', at: '2026-11-20T20:00:00.000Z' }
+
+  test('the message with its id replaces a draft, which then stays away', () => {
+    const { log } = opened(1, 10)
+    log.noteDraft(draft)
+    log.noteDraft({ ...draft, msg: 'm_12' })
+    log.applyEvent(created(11))
+    log.noteDraft(draft)
+    expect([...log.drafts.keys()]).toEqual(['m_12'])
+    expect(seqs(log).at(-1)).toBe(11)
+  })
+
+  test('a draft goes when it ends, or when the room is read anew', () => {
+    const { log } = opened(1, 10)
+    log.noteDraft(draft)
+    log.end('m_11')
+    expect(log.drafts.size).toBe(0)
+    log.noteDraft(draft)
+    log.lost()
+    expect(log.drafts.size).toBe(1)
+    log.applySub({ t: 'sub', room: 'r_1', mode: 'resume', seq: 10, events: [], streams: [] })
+    expect(log.drafts.size).toBe(0)
+  })
+})
+
+describe('history', () => {
+  test('older pages join without a gap or a repeat', async () => {
+    const { log } = opened(951, 1000)
+    await log.loadOlder()
+    await log.loadOlder()
+    expect(seqs(log)).toEqual(messages(751, 1000).map(({ seq }) => seq))
+    expect(log.hasOlder).toBe(true)
+  })
+
+  test('two calls at once load one page', async () => {
+    const { log } = opened(951, 1000)
+    await Promise.all([log.loadOlder(), log.loadOlder()])
+    expect(seqs(log)[0]).toBe(851)
+  })
+
+  test('in a room of 100,000 what is kept stays bounded all the way up, and the way back is whole', async () => {
+    const { log } = opened(99_951, 100_000)
+    for (let page = 0; page < 40; page++) await log.loadOlder()
+    expect(log.messages.length).toBeLessThanOrEqual(1200)
+    expect(log.hasNewer).toBe(true)
+    const seen = new Set<number>()
+    while (log.hasNewer) {
+      await log.loadNewer()
+      for (const seq of seqs(log)) seen.add(seq)
+      expect(log.messages.length).toBeLessThanOrEqual(1400)
+      const list = seqs(log)
+      expect(list).toEqual(list.map((_, index) => list[0]! + index))
+    }
+    expect(seqs(log).at(-1)).toBe(100_000)
+  })
+
+  test('what arrives while the reader is far up is there when they come back', async () => {
+    const { log } = opened(99_951, 100_000)
+    expect(await log.goTo(50_000)).toBe(true)
+    expect(seqs(log)).toContain(50_000)
+    log.applyEvent(created(100_001))
+    expect(seqs(log)).not.toContain(100_001)
+    expect(log.countAfter(100_000, 'u_me')).toBe(1)
+    log.leaveIsland()
+    expect(seqs(log).slice(-2)).toEqual([100_000, 100_001])
+  })
+
+  test('a place that is already here needs no page', async () => {
+    const { log } = opened(1, 30)
+    expect(await log.goTo(7)).toBe(true)
+    expect(log.hasNewer).toBe(false)
+    expect(seqs(log)).toHaveLength(30)
+  })
+
+  test('a page that comes after a reset is not mixed in', async () => {
+    const { log } = opened(951, 1000)
+    const loading = log.loadOlder()
+    log.applySub(reset(2000, 2010))
+    await loading
+    expect(seqs(log)[0]).toBe(2000)
+    expect(log.loading).toBe(null)
+  })
+
+  test('a failed page can be asked for again', async () => {
+    const load = vi.fn().mockRejectedValueOnce(new Error('away')).mockImplementation(pagesOf(1, 1000))
+    const log = new RoomLog('r_1', load, () => undefined)
+    log.applySub(reset(951, 1000))
+    await log.loadOlder()
+    expect(log.failed).toBe(true)
+    await log.loadOlder()
+    expect(log.failed).toBe(false)
+    expect(seqs(log)[0]).toBe(851)
+  })
+
+  test('at the newest message the far past is let go', async () => {
+    const { log } = opened(951, 1000)
+    for (let page = 0; page < 11; page++) await log.loadOlder()
+    const before = log.messages.length
+    for (let seq = 1001; log.messages.length <= 1200 && seq < 1400; seq++) log.applyEvent(created(seq))
+    expect(before).toBeGreaterThan(900)
+    log.trim()
+    expect(log.messages.length).toBe(200)
+    expect(log.hasOlder).toBe(true)
+  })
+})

@@ -1,0 +1,345 @@
+/**
+ * What the page has of one room: the newest messages up to `seq`, what is being written, and drafts.
+ *
+ * Rules. 1. Events are applied in the order of `seq` without a hole; repeated ones are dropped; at a
+ * hole nothing more is applied until a new subscription has filled it. 2. The final message replaces
+ * the stream with the same id. 3. `tail` is whole from its first message to the newest. A place far
+ * up is an `island` with cursors on both sides; when it meets the tail the two become one. 4. What is
+ * kept is bounded: what lies far from the reader is dropped and can be loaded again. 5. A draft stands
+ * until the message with its id or the end of it comes. A new subscription ends all of them: what became
+ * of them meanwhile is in its log or will be.
+ *
+ * It does not know what is on the screen; windowing is window.ts.
+ */
+import { Emitter } from '../emitter'
+import type { Draft, Message, Page, RoomEvent, StreamState, SubReply } from '../protocol'
+import { addNewer, addOlder, covers, dropNewer, newestOf, type Piece } from './piece'
+import { REDUCERS, type Messages } from './reducers'
+import { Stream } from './stream'
+
+export type LoadMessages = (
+  place: { before?: number; after?: number; around?: number },
+  limit: number,
+) => Promise<Page>
+
+const PAGE_MESSAGES = 100
+const KEEP_MESSAGES_MAX = 1200
+const KEEP_MESSAGES = 800
+const TAIL_MESSAGES = 200
+const TYPING_MS = 5000
+const DELETED = 'room_deleted'
+const LEFT = 'room_left'
+const ASKED_MAX = 200
+
+export class RoomLog {
+  readonly id: string
+  readonly changed = new Emitter()
+  readonly streams = new Map<string, Stream>()
+  /** What the server keeps while its database is away, oldest first, by message id. */
+  readonly drafts = new Map<string, Draft>()
+  readonly typing = new Map<string, { name: string; until: number }>()
+  /** The last seq that was applied; null before the first subscription has answered. */
+  seq: number | null = null
+  /** Whether a subscription of this connection has answered. */
+  live = false
+  loading: 'older' | 'newer' | 'place' | null = null
+  failed = false
+  /** Why the room cannot be shown: the code of the refusal. */
+  problem: string | null = null
+
+  #tail: Piece = { messages: [], before: null, after: null }
+  #island: Piece | null = null
+  #generation = 0
+  #load: LoadMessages
+  #onHole: () => void
+  /** Of answers that were seen being written: the seq of what they answer. */
+  #asked = new Map<string, number>()
+  readonly #reduced: Messages = {
+    add: (message) => this.#add(message),
+    change: (id, change) => this.#change(id, change),
+    reload: (seq) => void this.#reload(seq),
+    rename: (actor, name) => this.#rename(actor, name),
+    delete: (deleted) => (this.problem = deleted ? DELETED : null),
+  }
+
+  constructor(id: string, load: LoadMessages, onHole: () => void) {
+    this.id = id
+    this.#load = load
+    this.#onHole = onHole
+  }
+
+  get messages(): readonly Message[] {
+    return this.#piece.messages
+  }
+
+  get hasOlder(): boolean {
+    return this.#piece.before !== null
+  }
+
+  /** Whether the reader is at a place that is not connected with the newest messages. */
+  get hasNewer(): boolean {
+    return this.#island !== null
+  }
+
+  get newestSeq(): number {
+    return this.seq ?? 0
+  }
+
+  /** Whether a message with this client id has arrived among the newest ones. */
+  hasCid(cid: string): boolean {
+    return this.#tail.messages.some((message) => message.cid === cid)
+  }
+
+  /** How many messages of others came after `seq`. */
+  countAfter(seq: number, me: string): number {
+    return this.#tail.messages.filter((message) => message.seq > seq && message.by !== me).length
+  }
+
+  /** Who asked for this answer, as far as it was told: the person whose words it answers. */
+  askedBy(msg: string): string | null {
+    const seq = this.#asked.get(msg)
+    const question = seq === undefined ? undefined : this.#tail.messages.find((message) => message.seq === seq)
+    return question?.role === 'user' ? question.by : null
+  }
+
+  applySub(reply: SubReply): void {
+    this.live = true
+    this.failed = false
+    this.problem = null
+    if (reply.mode === 'reset') {
+      this.#generation += 1
+      this.#island = null
+      this.loading = null
+      this.#tail = { messages: reply.messages, before: reply.before, after: null }
+      this.seq = reply.seq
+    } else {
+      this.seq ??= (reply.events[0]?.seq ?? reply.seq + 1) - 1
+      for (const event of reply.events) this.#apply(event)
+    }
+    this.drafts.clear()
+    this.#replaceStreams(reply.streams)
+    this.changed.emit()
+  }
+
+  applyEvent(event: RoomEvent): void {
+    if (!this.live || this.seq === null || event.seq <= this.seq) return
+    if (event.seq !== this.seq + 1) {
+      this.live = false
+      this.#onHole()
+      return
+    }
+    this.#apply(event)
+    this.changed.emit()
+  }
+
+  openStream(state: StreamState): void {
+    if (this.#tail.messages.some((message) => message.id === state.msg)) return
+    this.streams.set(state.msg, new Stream(state))
+    this.#asked.set(state.msg, state.after)
+    for (const old of [...this.#asked.keys()].slice(0, -ASKED_MAX)) this.#asked.delete(old)
+    this.typing.delete(state.by)
+    this.changed.emit()
+  }
+
+  delta(msg: string, n: number, text: string, reasoning: string): void {
+    this.streams.get(msg)?.append(n, text, reasoning)
+  }
+
+  /** An answer or a draft ended without a message. */
+  end(msg: string): void {
+    const streamed = this.streams.delete(msg)
+    if (this.drafts.delete(msg) || streamed) this.changed.emit()
+  }
+
+  noteDraft(draft: Draft): void {
+    if (this.#tail.messages.some((message) => message.id === draft.msg)) return
+    this.drafts.set(draft.msg, draft)
+    this.typing.delete(draft.by)
+    this.changed.emit()
+  }
+
+  /** Somebody is typing; `now` and the timer bound how long it is shown. */
+  noteTyping(by: string, name: string): void {
+    this.typing.set(by, { name, until: Date.now() + TYPING_MS })
+    this.changed.emit()
+    setTimeout(() => {
+      const entry = this.typing.get(by)
+      if (entry && entry.until <= Date.now() && this.typing.delete(by)) this.changed.emit()
+    }, TYPING_MS + 50)
+  }
+
+  /** The server does not give this room. */
+  refused(code: string): void {
+    this.live = false
+    if (this.problem !== DELETED && this.problem !== LEFT) this.problem = code
+    this.changed.emit()
+  }
+
+  /** The server ended the subscription: whose room it was may not read it any more. */
+  ended(code: string): void {
+    this.refused(code === 'room_not_found' ? LEFT : code)
+  }
+
+  /** The room was deleted, perhaps in another tab. */
+  noteDeleted(): void {
+    this.problem = DELETED
+    this.changed.emit()
+  }
+
+  /** The connection is gone: what streams or is typed is unknown until the next subscription. */
+  lost(): void {
+    this.live = false
+    this.typing.clear()
+    this.changed.emit()
+  }
+
+  async loadOlder(): Promise<void> {
+    const piece = this.#piece
+    if (piece.before === null || this.loading) return
+    const before = piece.before
+    await this.#loading('older', { before }, PAGE_MESSAGES, (page) => {
+      addOlder(piece, page)
+      this.#boundAfter(piece)
+    })
+  }
+
+  async loadNewer(): Promise<void> {
+    const piece = this.#island
+    if (!piece || this.loading) return
+    const after = piece.after ?? piece.messages.at(-1)?.seq ?? 0
+    await this.#loading('newer', { after }, PAGE_MESSAGES, (page) => {
+      addNewer(piece, page)
+      this.#joinOrBound(piece)
+    })
+  }
+
+  /** Makes the message at `seq` and its neighbours available; false when that could not be done. */
+  async goTo(seq: number): Promise<boolean> {
+    for (const piece of [this.#tail, this.#island]) {
+      if (!piece || !covers(piece, seq)) continue
+      if (piece === this.#tail) this.leaveIsland()
+      return true
+    }
+    return this.#loading('place', { around: seq }, PAGE_MESSAGES, (loaded) => {
+      const piece = { messages: loaded.messages, before: loaded.before, after: loaded.after }
+      this.#island = piece
+      this.#joinOrBound(piece)
+    })
+  }
+
+  /** Does not wait any longer for what is being loaded. */
+  giveUp(): void {
+    this.#generation += 1
+    this.loading = null
+    this.failed = false
+    this.changed.emit()
+  }
+
+  leaveIsland(): void {
+    if (!this.#island) return
+    this.#island = null
+    this.changed.emit()
+  }
+
+  /** Called while the reader is at the newest message: nobody looks at what is far above. */
+  trim(): void {
+    const tail = this.#tail
+    if (this.#island || tail.messages.length <= KEEP_MESSAGES_MAX) return
+    this.#tail = newestOf(tail, TAIL_MESSAGES)
+    this.changed.emit()
+  }
+
+  get #piece(): Piece {
+    return this.#island ?? this.#tail
+  }
+
+  #apply(event: RoomEvent): void {
+    if (this.seq !== null && event.seq <= this.seq) return
+    this.seq = event.seq
+    REDUCERS[event.k]?.log?.(this.#reduced, event)
+  }
+
+  #add(message: Message): void {
+    this.streams.delete(message.id)
+    this.drafts.delete(message.id)
+    this.typing.delete(message.by)
+    this.#tail.messages = [...this.#tail.messages, message]
+  }
+
+  #rename(actor: string, name: string): void {
+    for (const piece of [this.#tail, this.#island]) {
+      if (piece) piece.messages = piece.messages.map((message) => (message.by === actor ? { ...message, name } : message))
+    }
+  }
+
+  #change(id: string, change: (message: Message) => Message): void {
+    for (const piece of [this.#tail, this.#island]) {
+      const index = piece ? piece.messages.findIndex((message) => message.id === id) : -1
+      if (piece && index >= 0) piece.messages = piece.messages.with(index, change(piece.messages[index]!))
+    }
+  }
+
+  async #reload(seq: number): Promise<void> {
+    const page = await this.#load({ after: seq - 1 }, 1).catch(() => null)
+    const fresh = page?.messages[0]
+    if (!fresh || fresh.seq !== seq) return
+    this.#change(fresh.id, () => fresh)
+    this.changed.emit()
+  }
+
+  #replaceStreams(states: StreamState[]): void {
+    const current = new Set(states.map((state) => state.msg))
+    for (const msg of [...this.streams.keys()]) if (!current.has(msg)) this.streams.delete(msg)
+    for (const state of states) {
+      const known = this.streams.get(state.msg)
+      if (known) known.replace(state)
+      else this.openStream(state)
+    }
+  }
+
+  async #loading(
+    kind: 'older' | 'newer' | 'place',
+    place: { before?: number; after?: number; around?: number },
+    limit: number,
+    take: (page: Page) => void,
+  ): Promise<boolean> {
+    const generation = this.#generation
+    this.loading = kind
+    this.failed = false
+    this.changed.emit()
+    try {
+      const page = await this.#load(place, limit)
+      if (generation === this.#generation) take(page)
+      return true
+    } catch {
+      if (generation === this.#generation) this.failed = true
+      return false
+    } finally {
+      if (generation === this.#generation) this.loading = null
+      this.changed.emit()
+    }
+  }
+
+  /** After growing upwards. A tail that grew too long becomes a place of its own. */
+  #boundAfter(piece: Piece): void {
+    if (piece.messages.length <= KEEP_MESSAGES_MAX) return
+    if (piece === this.#tail) {
+      this.#island = { ...piece }
+      this.#tail = newestOf(piece, TAIL_MESSAGES)
+    }
+    dropNewer(this.#island!, KEEP_MESSAGES)
+  }
+
+  /** After growing downwards: becomes one with the tail where they meet, else lets go of what is far above. */
+  #joinOrBound(island: Piece): void {
+    const first = this.#tail.messages[0]?.seq ?? Infinity
+    const last = island.messages.at(-1)?.seq ?? -1
+    if (island.after === null || last >= first) {
+      const newer = this.#tail.messages.filter((message) => message.seq > last)
+      this.#tail = { messages: [...island.messages, ...newer], before: island.before, after: null }
+      this.#island = null
+    } else if (island.messages.length > KEEP_MESSAGES_MAX) {
+      this.#island = { ...newestOf(island, KEEP_MESSAGES), after: island.after }
+    }
+  }
+}

@@ -1,0 +1,84 @@
+import { expect, test } from 'vitest'
+import type { OutboxEntry } from '../outbox/outbox'
+import { buildRows, isShown, type RowInput } from './rows'
+import type { Draft } from '../protocol'
+import { Stream } from '../room/stream'
+import { message } from '../testing'
+
+const me = { id: 'u_1', name: 'Ada' }
+const base: RowInput = { messages: [], previous: undefined, drafts: [], pending: [], streams: [], me, readSeq: null }
+const at = (minute: number, day = 20) => `2026-11-${String(day).padStart(2, '0')}T12:${String(minute).padStart(2, '0')}:00.000Z`
+const entry: OutboxEntry = { cid: 'c1', room: 'r_1', me: 'u_1', text: 'hi', at: at(9), state: 'sending', code: null, seq: null }
+
+test('messages of one person shortly after each other are one group', () => {
+  const rows = buildRows({
+    ...base,
+    messages: [message(1, { at: at(0) }), message(2, { at: at(1) }), message(3, { at: at(30) }), message(4, { at: at(31), by: 'u_9' })],
+  })
+  expect(rows.map((row) => row.grouped)).toEqual([false, true, false, false])
+})
+
+test('a new day begins with its name', () => {
+  const rows = buildRows({ ...base, messages: [message(1, { at: at(0, 3) }), message(2, { at: at(0, 4) }), message(3, { at: at(1, 4) })] })
+  expect(rows.map((row) => row.day !== null)).toEqual([true, true, false])
+})
+
+test('the first unread message of others is marked, once', () => {
+  const rows = buildRows({ ...base, readSeq: 1, messages: [message(1), message(2, { by: 'u_1' }), message(3), message(4)] })
+  expect(rows.map((row) => row.firstNew)).toEqual([false, false, true, false])
+  expect(buildRows({ ...base, readSeq: 1, previous: message(2), messages: [message(3)] })[0]!.firstNew).toBe(false)
+})
+
+test('a row keeps its key from the outbox and from the stream to the log', () => {
+  const stream = new Stream({ msg: 'm_8', turn: 't', by: 'a_1', name: 'Assistant', after: 7, n: 0, text: '', reasoning: '' })
+  const before = buildRows({ ...base, pending: [entry], streams: [stream] })
+  const after = buildRows({
+    ...base,
+    messages: [message(7, { by: 'u_1', cid: 'c1' }), message(8, { by: 'a_1', role: 'assistant' })],
+  })
+  expect(after.map((row) => row.key)).toEqual(before.map((row) => row.key))
+})
+
+test('an answer being written stands below what is said meanwhile', () => {
+  const stream = new Stream({ msg: 'm_8', turn: 't', by: 'a_1', name: 'Assistant', after: 7, n: 0, text: '', reasoning: '' })
+  const rows = buildRows({ ...base, messages: [message(7)], pending: [entry], streams: [stream] })
+  expect(rows.map((row) => row.kind)).toEqual(['message', 'pending', 'stream'])
+})
+
+test('a draft is the row of the outbox at its place, or a row of its own, and keeps its key', () => {
+  const draft = (id: string, by: string, cid: string): Draft => ({ msg: id, by, name: by, text: id, cid, at: at(9) })
+  const drafts = [draft('m_8', 'u_2', 'c1'), draft('m_9', 'u_1', 'c1'), draft('m_10', 'u_1', 'c0')]
+  const before = buildRows({ ...base, drafts, pending: [{ ...entry, cid: 'c2' }, { ...entry, state: 'accepted' }] })
+  expect(before.map((row) => row.kind)).toEqual(['draft', 'pending', 'draft', 'pending'])
+  const messages = drafts.map((kept, index) => message(8 + index, { id: kept.msg, by: kept.by, cid: kept.cid }))
+  const after = buildRows({ ...base, messages, pending: [{ ...entry, cid: 'c2' }] })
+  expect(after.map((row) => row.key)).toEqual(before.map((row) => row.key))
+})
+
+test('an answer that was asked for again is gone, a person’s deleted message leaves a mark', () => {
+  expect(isShown(message(1, { deleted_at: at(1), role: 'assistant' }))).toBe(false)
+  expect(isShown(message(1, { deleted_at: at(1), role: 'user' }))).toBe(true)
+})
+
+test('an agent’s calls, their results and its words are one block; prompts stand alone', () => {
+  const one = { by: 'a_1', role: 'assistant' as const, at: at(1) }
+  const rows = buildRows({
+    ...base,
+    messages: [
+      message(1, { role: 'system', at: at(0) }),
+      message(2, { at: at(0) }),
+      message(3, { ...one, text: 'Let me look.' }),
+      message(4, { ...one, kind: 'tool_call', meta: { call_id: 'c1', tool: 'look' } }),
+      message(5, { ...one, kind: 'tool_call', meta: { call_id: 'c2', tool: 'look' } }),
+      message(6, { role: 'tool', kind: 'tool_result', at: at(1), meta: { call_id: 'c1' } }),
+      message(7, { role: 'tool', kind: 'tool_result', at: at(1), meta: { call_id: 'c0' } }),
+      message(8, { ...one, text: 'It is here.' }),
+      message(9, { ...one, text: 'Or there.', meta: { choice: 1 } }),
+    ],
+  })
+  expect(rows.map((row) => row.key)).toEqual(['m_1', 'm_2', 'm_3', 'm_4', 'm_5', 'm_7', 'm_8', 'm_9'])
+  expect(rows.map((row) => row.grouped)).toEqual([false, false, false, true, true, false, false, false])
+  expect(rows.map((row) => row.kind === 'message' && row.result?.id)).toEqual([
+    undefined, undefined, undefined, 'm_6', undefined, undefined, undefined, undefined,
+  ])
+})

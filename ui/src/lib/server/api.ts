@@ -1,0 +1,149 @@
+/**
+ * The REST door: one method per call the page makes. Failures become a `Problem` with the server's code.
+ */
+import { BASE } from './base'
+import { Problem } from './errors'
+import type { Device, Exchange, Key, Link, LinkOwner, Me, Models, Page, Room } from '../protocol'
+
+interface ProblemDetails {
+  code?: string
+  temporary?: boolean
+}
+
+export interface RoomsPage {
+  rooms: Room[]
+  next: string | null
+}
+
+const REQUEST_MS = 20_000
+
+export class Api {
+  me(): Promise<Me> {
+    return this.#call('GET', '/me')
+  }
+
+  rename(name: string): Promise<Me> {
+    return this.#call('PATCH', '/me', { name })
+  }
+
+  async keys(): Promise<Key[]> {
+    return (await this.#call<{ keys: Key[] }>('GET', '/keys')).keys
+  }
+
+  /** A key of one's own, and its token, which is told this once. */
+  createKey(): Promise<{ token: string; key: Key }> {
+    return this.#call('POST', '/keys')
+  }
+
+  revokeKey(id: string): Promise<void> {
+    return this.#call('DELETE', `/keys/${encodeURIComponent(id)}`)
+  }
+
+  devices(): Promise<{ devices: Device[]; link: Link | null }> {
+    return this.#call('GET', '/devices')
+  }
+
+  /** A link that adds a device, once; its address is told this once. */
+  createLink(): Promise<{ url: string; link: Link }> {
+    return this.#call('POST', '/devices')
+  }
+
+  /** Ends a device, or a link. */
+  endDevice(id: string): Promise<void> {
+    return this.#call('DELETE', `/devices/${encodeURIComponent(id)}`)
+  }
+
+  /** Whose link it is, and who this browser is already. */
+  lookAtLink(token: string): Promise<LinkOwner> {
+    return this.#call('POST', '/devices/look', { token })
+  }
+
+  /** Makes this browser whoever made the link; `replace`: although it is somebody. */
+  redeemLink(token: string, name: string, replace: boolean): Promise<Me> {
+    return this.#call('POST', '/devices/redeem', { token, name, replace })
+  }
+
+  models(): Promise<Models> {
+    return this.#call('GET', '/models')
+  }
+
+  rooms(query: { limit: number; cursor?: string | null; search?: string; deleted?: boolean }): Promise<RoomsPage> {
+    const search = new URLSearchParams({ limit: String(query.limit) })
+    if (query.cursor) search.set('cursor', query.cursor)
+    if (query.search) search.set('search', query.search)
+    if (query.deleted) search.set('deleted', 'true')
+    return this.#call('GET', `/rooms?${search}`)
+  }
+
+  createRoom(title?: string): Promise<Room> {
+    return this.#call('POST', '/rooms', title ? { title } : {})
+  }
+
+  room(id: string): Promise<Room> {
+    return this.#call('GET', `/rooms/${encodeURIComponent(id)}`)
+  }
+
+  renameRoom(id: string, title: string): Promise<Room> {
+    return this.#call('PATCH', `/rooms/${encodeURIComponent(id)}`, { title })
+  }
+
+  deleteRoom(id: string): Promise<void> {
+    return this.#call('DELETE', `/rooms/${encodeURIComponent(id)}`)
+  }
+
+  restoreRoom(id: string): Promise<Room> {
+    return this.#call('POST', `/rooms/${encodeURIComponent(id)}/restore`)
+  }
+
+  /** Messages of a room, oldest first; exactly one of the three places. */
+  messages(id: string, place: { before?: number; after?: number; around?: number }, limit: number): Promise<Page> {
+    const search = new URLSearchParams({ limit: String(limit) })
+    for (const [name, seq] of Object.entries(place)) search.set(name, String(seq))
+    return this.#call('GET', `/rooms/${encodeURIComponent(id)}/messages?${search}`)
+  }
+
+  exchange(id: string): Promise<Exchange> {
+    return this.#call('GET', `/exchanges/${encodeURIComponent(id)}`)
+  }
+
+  /** A call that writes nothing and always fails: with what the server has against this page, if there is something. */
+  probe(): Promise<never> {
+    return this.#call('POST', '/me')
+  }
+
+  async #call<T>(method: string, path: string, body?: object): Promise<T> {
+    let response: Response
+    try {
+      response = await fetch(`${BASE}api${path}`, {
+        method,
+        headers: body ? { 'Content-Type': 'application/json' } : {},
+        body: body ? JSON.stringify(body) : undefined,
+        signal: AbortSignal.timeout(REQUEST_MS),
+      })
+    } catch {
+      throw new Problem('offline', { temporary: true })
+    }
+    if (!response.ok) throw await problemOf(response)
+    if (response.status === 204) return undefined as T
+    try {
+      return (await response.json()) as T
+    } catch {
+      throw new Problem('bad_answer', { temporary: true, status: response.status })
+    }
+  }
+}
+
+async function problemOf(response: Response): Promise<Problem> {
+  let details: ProblemDetails = {}
+  try {
+    details = (await response.json()) as ProblemDetails
+  } catch {
+    // A proxy's error page is no problem document; the status says enough.
+  }
+  const seconds = Number(response.headers.get('Retry-After'))
+  return new Problem(details.code ?? `http_${response.status}`, {
+    temporary: details.temporary ?? response.status >= 500,
+    retryMs: seconds > 0 ? seconds * 1000 : undefined,
+    status: response.status,
+  })
+}
