@@ -75,8 +75,9 @@ async def test_who_is_taken_out_of_a_chat_is_told_and_has_it_no_longer(
 ) -> None:
     server = await serve(database_url=postgres_url)
     ada, bo = await arrive(browser, server.url), await arrive(browser, server.url)
-    await ada.new_chat("a plan for two")
-    await ada.answered()
+    for tab in (ada, bo):  # who has said something is known
+        await tab.new_chat("a plan of my own")
+        await tab.answered()
     own = settings_from(data_dir=tmp_path / "beside", database_url=postgres_url, detect=False)
     async with started(own) as beside:
         store = beside.chat._store
@@ -86,7 +87,8 @@ async def test_who_is_taken_out_of_a_chat_is_told_and_has_it_no_longer(
         owner, member = [one for one in people if one is not None]
         room = (await beside.rooms.create(owner, title="For two")).id
         await beside.rooms.join(owner, room, member)
-        await bo.room_item("For two").click()
+        await bo.page.goto(f"{server.url}/r/{room}")
+        await expect(bo.room_item("For two")).to_be_visible()
         await expect(bo.composer).to_be_visible()
         await expect(bo.part("room-title")).to_have_text("For two")
         assert await store.write(RemoveMember(room=room, by=owner.id, actor=member.id))
