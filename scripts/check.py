@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -23,6 +24,8 @@ import hatch_build  # noqa: E402 - found by the line above
 
 ARTIFACTS = ROOT / "artifacts"
 PROGRAMS = Path(sys.executable).parent
+DURATIONS = ARTIFACTS / "durations.txt"
+"""How long each test of the whole suite took, the last time that it ran."""
 SEEN_BY_PYRIGHT = ARTIFACTS / "pyright.json"
 CHECKED = ("src", "tests", "examples", "benchmarks", "scripts")
 QUICK = "not (browser or fault or package or postgres or slow or torture)"
@@ -51,6 +54,7 @@ class Tally:
     failed: int = 0
     failures: list[str] = field(default_factory=list[str])
     skipped: list[str] = field(default_factory=list[str])
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
 
     def check(self, name: str, code: int) -> None:
         """Count one check by the exit code of its program."""
@@ -65,6 +69,7 @@ class Tally:
         failed = 0
         for case in cases_in(report):
             title = f"{case.get('classname', '')}::{case.get('name', '')}"[:TITLE_CHARS_MAX]
+            self.seconds[title] = float(case.get("time", 0))
             if case.find("failure") is not None or case.find("error") is not None:
                 failed += 1
                 self.failures.append(title)
@@ -76,6 +81,11 @@ class Tally:
             failed = 1
             self.failures.append(f"{name} (exit code {code})")
         self.failed += failed
+
+    def durations(self) -> str:
+        """Return a line for each test, the longest first: its seconds and its name."""
+        slowest_first = sorted(self.seconds.items(), key=itemgetter(1), reverse=True)
+        return "".join(f"{seconds:9.3f}  {title}\n" for title, seconds in slowest_first)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -107,6 +117,7 @@ def everything(tally: Tally) -> None:
     page(tally)
     get_browser(tally)
     pytest(tally, [*WORKERS, "-m", "not torture"])
+    DURATIONS.write_text(tally.durations(), encoding="utf-8")
 
 
 def quick(tally: Tally) -> None:
