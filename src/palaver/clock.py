@@ -47,13 +47,12 @@ class Clock(Protocol):
 class SystemClock:
     """The real world."""
 
+    monotonic = staticmethod(time.monotonic)
+    chance = staticmethod(random.random)
+
     def now_ms(self) -> int:
         """See `Clock`."""
         return time.time_ns() // 1_000_000
-
-    def monotonic(self) -> float:
-        """See `Clock`."""
-        return time.monotonic()
 
     def boottime(self) -> float:
         """See `Clock`. macOS counts its sleep in CLOCK_MONOTONIC."""
@@ -66,7 +65,3 @@ class SystemClock:
     def secret(self) -> str:
         """See `Clock`."""
         return secrets.token_urlsafe(32)
-
-    def chance(self) -> float:
-        """See `Clock`."""
-        return random.random()  # noqa: S311  jitter needs no secrecy

@@ -107,3 +107,9 @@ def test_only_what_belongs_to_a_file_goes_with_it(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     files.removed(tmp_path / "a.db")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.db-notes", "a.db.bak", "b.db"]
+
+
+def test_what_lies_beside_a_file_moves_along(tmp_path: Path) -> None:
+    (tmp_path / "a.db-wal").write_text("log")
+    files.moved_along(tmp_path / "a.db", tmp_path / "b.db")
+    assert [path.name for path in tmp_path.iterdir()] == ["b.db-wal"]

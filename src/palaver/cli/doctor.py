@@ -8,7 +8,6 @@ import asyncio
 import platform
 import shutil
 import socket
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -23,7 +22,6 @@ from palaver.errors import PalaverError
 from palaver.settings import Settings
 from palaver.wire.edge.proxies import is_loopback
 
-PYTHON_OLDEST = (3, 11)
 FREE_BYTES_LOW = 1 << 30
 FREE_BYTES_NONE = 100 << 20
 FAULTS_SHOWN_MAX = 5
@@ -99,11 +97,7 @@ async def _all(settings: Settings, *, integrity: bool, deep: bool) -> list[Check
 
 
 def _python(_: Settings) -> Iterator[Check]:
-    version = platform.python_version()
-    if sys.version_info < PYTHON_OLDEST:
-        yield Check("python", "fail", version, "Install Python 3.11 or later.")
-    else:
-        yield Check("python", "ok", version)
+    yield Check("python", "ok", platform.python_version())
 
 
 def _address(settings: Settings) -> Iterator[Check]:

@@ -89,6 +89,14 @@ def removed(database: Path) -> None:
         database.with_name(database.name + end).unlink(missing_ok=True)
 
 
+def moved_along(old: Path, new: Path) -> None:
+    """Gives what SQLite keeps beside a database the name that the database has got."""
+    for end in ("-wal", "-shm"):
+        there = old.with_name(old.name + end)
+        if there.exists():
+            there.replace(new.with_name(new.name + end))
+
+
 def made_private(database: Path | None, folder: Path) -> None:
     """Takes away what others may do with what is there already: a database, its copies, its data directory.
 

@@ -43,7 +43,7 @@ def backup(url: str, file: Path, progress: Progress, *, force: bool = False) -> 
         if parsed(url).drivername == SQLITE:
             alone(partial(_copy_file, part, progress), Place(url))
         else:
-            _upgrade(part)
+            _upgrade(sqlite_url(part))
             alone(partial(_copy_rows, progress), Place(url), Place(sqlite_url(part), writes=True))
         with closing(sqlite3.connect(part)) as made:
             made.execute("PRAGMA journal_mode = DELETE")  # one file, readable anywhere
@@ -76,7 +76,7 @@ def restore(settings: Settings, file: Path, progress: Progress, *, force: bool =
         ending.enter_context(_target(path))
         part = ending.enter_context(_unfinished(path))
         alone(partial(_copy_file, part, progress), Place(sqlite_url(file)))
-        _upgrade(part)
+        _upgrade(sqlite_url(part))
         verdict = _whole(part, progress)
         alone(_renew, Place(sqlite_url(part), writes=True))
         files.made_private(path, settings.data_dir)
@@ -89,7 +89,7 @@ def restore(settings: Settings, file: Path, progress: Progress, *, force: bool =
 def copy(source: str, target: str, progress: Progress, *, force: bool = False) -> Verdict:
     """Copies a database that no server uses into another; what was begun is gone on with.
 
-    Refused: as `copying.copy_rows`, `database_locked` when a server has either SQLite file, `database_missing`
+    Refused: as `copy.copy_rows`, `database_locked` when a server has either SQLite file, `database_missing`
     (there is no source), and `place_unusable`.
     """
     old, new = (file_of(parsed(url)) for url in (source, target))
@@ -102,7 +102,7 @@ def copy(source: str, target: str, progress: Progress, *, force: bool = False) -
         if new is not None:
             ending.callback(taken(new).release)
             ending.enter_context(_target(new))
-        alone(partial(migrate.upgraded, new, _nothing), Place(target, writes=True))
+        _upgrade(target, new)
         copying = partial(_copy_rows, progress, force=force)
         alone(copying, Place(source), Place(target, writes=True))
         return verify(target, progress)
@@ -178,8 +178,9 @@ def _unwritable(file: Path, why: object) -> Refused:
     return Refused(Code.PLACE_UNUSABLE, f"{file} cannot be written: {why}; {OTHER_PLACE}")
 
 
-def _upgrade(part: Path) -> None:
-    alone(partial(migrate.upgraded, None, _nothing), Place(sqlite_url(part), writes=True))
+def _upgrade(url: str, old: Path | None = None) -> None:
+    """Makes the tables, or brings those of the file `old` up to date after a copy of it."""
+    alone(partial(migrate.upgraded, old, _nothing), Place(url, writes=True))
 
 
 def _set_aside(path: Path) -> None:
@@ -188,10 +189,7 @@ def _set_aside(path: Path) -> None:
         return
     aside = path.with_name(f"{path.name}.{SystemClock().now_ms()}.old")
     os.link(path, aside)
-    for end in ("-wal", "-shm"):
-        there = path.with_name(path.name + end)
-        if there.exists():
-            there.replace(aside.with_name(aside.name + end))
+    files.moved_along(path, aside)
 
 
 def _same(url: str, file: Path) -> bool:

@@ -21,7 +21,7 @@ MEMORY = ":memory:"
 
 
 class Database(Protocol):
-    """One database with its connections. Errors are the driver's own; `faults` says what they mean."""
+    """One database with its connections. Errors are the driver's own; `errors` says what they mean."""
 
     @property
     def shared(self) -> bool:

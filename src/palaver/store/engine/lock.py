@@ -99,10 +99,7 @@ def _put_back(database: Path) -> None:
         return
     for aside in file.parent.glob(f"{escape(file.name)}.*.old"):
         if aside.samefile(file):
-            for end in ("-wal", "-shm"):
-                moved = aside.with_name(aside.name + end)
-                if moved.exists():
-                    moved.replace(file.with_name(file.name + end))
+            files.moved_along(aside, file)
             aside.unlink()
     if file.stat().st_nlink > 1:
         raise Refused(
