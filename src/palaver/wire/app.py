@@ -11,7 +11,7 @@ from typing import Literal
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import TypedDict
@@ -59,8 +59,7 @@ def create_app(core: Core, tally: EdgeTally) -> FastAPI:
         title="Palaver",
         version=palaver.__version__,
         description=DESCRIPTION,
-        docs_url=None,
-        redoc_url=None,
+        openapi_url=None,
         redirect_slashes=False,
     )
     app.openapi = partial(reference.described, app, partial(rest_routes, core, documented=True))
@@ -152,7 +151,7 @@ class Service:
 
 
 class Operations:
-    """The counters, and the reference of REST."""
+    """The counters, and the reference of REST: for people, and for programs."""
 
     def __init__(self, app: FastAPI, core: Core, tally: EdgeTally) -> None:
         self._app = app
@@ -163,6 +162,11 @@ class Operations:
     async def counters(self, _: Request) -> Response:
         """The figures of now."""
         return Response(metrics.exposed(self._core, self._tally), media_type=metrics.MEDIA_TYPE)
+
+    @call("GET", "/openapi.json", None)
+    async def openapi(self, _: Request) -> Response:
+        """The reference as an OpenAPI document."""
+        return JSONResponse(self._app.openapi())
 
     @call("GET", "/docs", None)
     async def docs(self, _: Request) -> Response:

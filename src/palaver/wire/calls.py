@@ -6,7 +6,7 @@ collects the declarations of all doors.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, TypeVar
 
 from fastapi import Depends, Request
@@ -23,58 +23,42 @@ ScopeOf = Callable[[Request], Scope]
 _DECLARED = "declared_call"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Call:
-    """A call's declaration. `method` is HTTP's, or `frame`; `others`: statuses that it may have beside `status`."""
+    """The declaration of a call, as a decorator of the method that answers it; one method may answer several.
+
+    `method` is HTTP's, or `frame`; `others`: statuses that it may have beside `status`.
+    """
 
     method: str
     path: str
     act: Action | None
-    scope: Scope | ScopeOf | None
+    _: KW_ONLY
+    scope: Scope | ScopeOf | None = None
     """A function where the address decides."""
-    use: Use | None
-    status: int
-    others: tuple[int, ...]
-    media: str | None
+    use: Use | None = None
+    """What is counted of the caller's address."""
+    status: int = 200
+    others: tuple[int, ...] = ()
+    media: str | None = None
     """Of which other media type an answer may be."""
+    door: str = ""
+    """Which door has it, see `wire.listing`."""
 
-
-def call(
-    method: str,
-    path: str,
-    act: Action | None,
-    *,
-    scope: Scope | ScopeOf | None = None,
-    use: Use | None = None,
-    status: int = 200,
-    others: tuple[int, ...] = (),
-    media: str | None = None,
-) -> Callable[[F], F]:
-    """Declares a method of a door's class as a call. `use`: what is counted of the caller's address."""
-    declared = Call(
-        method=method,
-        path=path,
-        act=act,
-        scope=scope,
-        use=use,
-        status=status,
-        others=others,
-        media=media,
-    )
-
-    def decorated(function: F) -> F:
-        setattr(function, _DECLARED, declared)
+    def __call__(self, function: F) -> F:
+        """Declares a method of a door's class as this call."""
+        setattr(function, _DECLARED, (self, *getattr(function, _DECLARED, ())))
         return function
 
-    return decorated
+
+call = Call
 
 
 def calls_of(part: type) -> Iterator[tuple[Call, str]]:
     """Yields the calls of a class in the order in which they are written, with the names of their methods."""
     for name, member in vars(part).items():
-        declared: Call | None = getattr(member, _DECLARED, None)
-        if declared is not None:
-            yield declared, name
+        declared: tuple[Call, ...] = getattr(member, _DECLARED, ())
+        yield from ((one, name) for one in declared)
 
 
 def routes_of(part: object) -> list[Route]:

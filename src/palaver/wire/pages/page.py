@@ -19,9 +19,10 @@ from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from palaver.wire.calls import call, routes_of
 from palaver.wire.edge.proxies import base_of
 
 GZIP_BYTES_MIN = 1_024
@@ -65,18 +66,18 @@ class Page:
         }
         self._assets: dict[str, Asset] = {}
 
-    def routes(self) -> list[BaseRoute]:
-        """The page's own addresses, and its files."""
-        routes: list[BaseRoute] = [
-            Route("/", self.document),
-            Route("/r/{rest:path}", self.document),
-            Route("/settings", self.document),
-            Route("/settings/{section}", self.document),
-            Route("/deleted", self.document),
-            Route("/device", self.device),
+    def routes(self) -> list[Route]:
+        """Routes to the page's own addresses, and to each of its files that stands where one is declared."""
+        declared = routes_of(self)
+        files = [route.path_regex for route in declared if route.endpoint == self.file]
+        return [
+            *(route for route in declared if route.endpoint != self.file),
+            *(
+                Route(path, self.file)
+                for path in self._paths
+                if any(address.fullmatch(path) for address in files)
+            ),
         ]
-        routes += [Route(path, self.file) for path in self._paths if not path.endswith(".html")]
-        return routes
 
     def nowhere(self, otherwise: ASGIApp) -> ASGIApp:
         """What answers where no route leads: the document to who opens a page, else `otherwise`."""
@@ -97,19 +98,34 @@ class Page:
         built = "/index.html" in self._paths
         return built and request.method == "GET" and wants_page and not is_call
 
-    async def document(self, request: Request, path: str = "/index.html") -> Response:
+    @call("GET", "/", None)
+    @call("GET", "/r/{rest:path}", None)
+    @call("GET", "/settings", None)
+    @call("GET", "/settings/{section}", None)
+    @call("GET", "/deleted", None)
+    async def document(self, request: Request) -> Response:
         """The page's one document."""
-        if path not in self._paths:
-            return Response(NOT_BUILT, 503, media_type="text/html")
-        return await self._answer(path, request)
+        return await self._document("/index.html", request)
 
+    @call("GET", "/device", None)
     async def device(self, request: Request) -> Response:
         """The document that a link to another device opens."""
-        return await self.document(request, "/device.html")
+        return await self._document("/device.html", request)
 
+    @call("GET", "/assets/{file}", None)
+    @call("GET", "/icons/{file}", None)
+    @call("GET", "/favicon.svg", None)
+    @call("GET", "/favicon-unread.svg", None)
+    @call("GET", "/manifest.webmanifest", None)
+    @call("GET", "/theme.js", None)
     async def file(self, request: Request) -> Response:
         """A file of the page."""
         return await self._answer(request.url.path, request)
+
+    async def _document(self, path: str, request: Request) -> Response:
+        if path not in self._paths:
+            return Response(NOT_BUILT, 503, media_type="text/html")
+        return await self._answer(path, request)
 
     async def _answer(self, path: str, request: Request, status: int = 200) -> Response:
         base = base_of(request.scope) if path.endswith(".html") else "/"
