@@ -1,16 +1,14 @@
 """Which provider answers: the one that settings name, else a model server found on this machine, else the offline one.
 
 Rules: what settings name is never second-guessed, and nothing is probed then; where they name several, the model's name
-decides, see `profiles`. Otherwise the usual ports of Ollama,
-llama.cpp, LM Studio and vLLM are asked for their models, all at once and within 300 ms; a server counts only when it
-lists a model that can chat. Ports 8080 and 8000 are everybody's, so a server there must also say what it is; our own
-port is never asked. No key is sent to a server that was merely found. While none is there, the question is asked again
-at most every 30 s, when somebody needs an answer: a model server that is started later just works. Once found, it
-stays; when it goes away, its answers say so.
+decides, see `profiles`. Otherwise the usual ports of Ollama, llama.cpp, LM Studio and vLLM are asked for their models,
+all at once and within 300 ms; a server counts only when it lists a model that can chat. Ports 8080 and 8000 are
+everybody's, so a server there must also say what it is; our own port is never asked. No key is sent to a server that
+was merely found. While none is there, the question is asked again at most every 30 s, when somebody needs an answer: a
+model server that is started later just works. Once found, it stays; when it goes away, its answers say so.
 """
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,7 +24,6 @@ from palaver.settings import Settings
 
 if TYPE_CHECKING:
     from palaver.providers.openai.client import Upstream
-    from palaver.providers.profiles import Profile
 
 OPENAI_URL = "https://api.openai.com/v1"
 PROBE_SECONDS = 0.3
@@ -43,11 +40,6 @@ class Place:
     port: int
     owner: str | None = None
 
-    @property
-    def base_url(self) -> str:
-        """Its address."""
-        return f"http://127.0.0.1:{self.port}/v1"
-
 
 PLACES = (
     Place(name="ollama", port=11434),
@@ -59,45 +51,25 @@ PLACES = (
 
 def configured(settings: Settings, clock: Clock) -> Provider | None:
     """The provider that settings name, if they name one; several as one. Refused: `settings_invalid`."""
-    several = bool(_openai_url(settings)) and _names_anthropic(settings)
+    openai_url = settings.openai_base_url or (OPENAI_URL if settings.openai_api_key else None)
+    names_anthropic = settings.anthropic_base_url or settings.anthropic_api_key
+    if not openai_url and not names_anthropic:
+        return None
+    from palaver.providers.profiles import Profile, Profiles  # noqa: PLC0415  see `_upstream`
+
     # A default model may be any profile's, so none of several takes it for its own.
+    several = openai_url and names_anthropic
     own = settings.model_copy(update={"model": None}) if several else settings
-    profiles = [*_openai(own, clock), *_anthropic(own, clock)]
-    if several:
-        from palaver.providers.profiles import Profiles  # noqa: PLC0415  as below
-
-        return Profiles(profiles, clock, settings.model)
-    return profiles[0].provider if profiles else None
-
-
-def _openai_url(settings: Settings) -> str | None:
-    return settings.openai_base_url or (OPENAI_URL if settings.openai_api_key else None)
-
-
-def _names_anthropic(settings: Settings) -> bool:
-    return bool(settings.anthropic_base_url or settings.anthropic_api_key)
-
-
-def _openai(settings: Settings, clock: Clock) -> "Iterator[Profile]":
-    from palaver.providers.profiles import Profile  # noqa: PLC0415  as below
-
-    base_url = _openai_url(settings)
-    if base_url:
+    profiles: list[Profile] = []
+    if openai_url:
         key = settings.openai_api_key
-        server = _upstream(settings, clock, _name_of(base_url), base_url, key)
-        yield Profile(name="openai", provider=server)
+        server = _upstream(own, clock, _name_of(openai_url), openai_url, key)
+        profiles.append(Profile(name="openai", provider=server))
+    if names_anthropic:
+        from palaver.providers.anthropic.client import profile_of  # noqa: PLC0415  as above
 
-
-def _anthropic(settings: Settings, clock: Clock) -> "Iterator[Profile]":
-    if not _names_anthropic(settings):
-        return
-    from palaver.providers.anthropic.client import BASE_URL, Anthropic  # noqa: PLC0415  as below
-    from palaver.providers.anthropic.models import FAMILY  # noqa: PLC0415
-    from palaver.providers.profiles import Profile  # noqa: PLC0415
-
-    base_url = settings.anthropic_base_url or BASE_URL
-    server = Anthropic(settings, clock, base_url=base_url, key=settings.anthropic_api_key)
-    yield Profile(name=server.name, provider=server, family=FAMILY)
+        profiles.append(profile_of(own, clock))
+    return Profiles(profiles, clock, settings.model) if several else profiles[0].provider
 
 
 class Providers:
@@ -154,28 +126,24 @@ def _upstream(
 
 def _name_of(base_url: str) -> str:
     """What a server is, as far as its address tells; else its host."""
-    from palaver.providers.http.route import checked_base  # noqa: PLC0415  as above
+    from palaver.providers.http.route import LOOPBACK, checked_base  # noqa: PLC0415  as above
 
     base = checked_base(base_url)
-    host, port = base.host, base.port
-    if host == "api.openai.com":
+    if base.host == "api.openai.com":
         return "openai"
-    if host in {"127.0.0.1", "localhost", "::1"}:
-        return next((place.name for place in PLACES if place.port == port), host)
-    return host
+    local = base.host in LOOPBACK
+    known = (place.name for place in PLACES if local and place.port == base.port)
+    return next(known, base.host)
 
 
 async def _found(settings: Settings, clock: Clock, places: tuple[Place, ...]) -> "Upstream | None":
     """The first place that has a server with a model that can chat, or that has the wanted one."""
     until = asyncio.get_running_loop().time() + PROBE_SECONDS
+    probes = [_probe(settings, clock, one, until) for one in places if one.port != settings.port]
     async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(_probe(settings, clock, place, until))
-            for place in places
-            if place.port != settings.port
-        ]
-    found = [task.result() for task in tasks]
-    servers = sorted((one for one in found if one is not None), key=lambda one: not one[1])
+        tasks = [group.create_task(probe) for probe in probes]
+    found = [server for task in tasks if (server := task.result()) is not None]
+    servers = sorted(found, key=lambda one: not one[1])
     for server, _ in servers[1:]:
         await server.close()
     return servers[0][0] if servers else None
@@ -185,7 +153,7 @@ async def _probe(
     settings: Settings, clock: Clock, place: Place, until: float
 ) -> "tuple[Upstream, bool] | None":
     """The server at a place, if it is one, and whether it has the wanted model."""
-    server = _upstream(settings, clock, place.name, place.base_url)
+    server = _upstream(settings, clock, place.name, f"http://127.0.0.1:{place.port}/v1")
     kept = False
     try:
         async with asyncio.timeout_at(until):

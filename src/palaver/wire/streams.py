@@ -14,6 +14,8 @@ first word later by whatever else the server has to do just then.
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
 
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
@@ -35,63 +37,65 @@ class Broken(Exception):
     """The stream ends here, and is not whole. What the client should know of it has been written."""
 
 
+def _nobody() -> None:
+    """What `left` is where nobody else hears what is told."""
+
+
+@dataclass(slots=True)
 class _Watch:
     """Looks after a client while something is told to it by the task `told`."""
 
-    def __init__(
-        self, receive: Receive, send: Send, told: asyncio.Task[object], early: Headers | None
-    ) -> None:
-        self._receive = receive
-        self._send = send
-        self._told = told
-        self._early = early
-        self._streams = False
-        self._wrote = False
-        self.gone = False
-        self.headed = False
-        """Whether the head went out with a comment, before anything was told."""
+    receive: Receive
+    send: Send
+    told: asyncio.Task[object]
+    early: Headers | None
+    streams: bool = False
+    wrote: bool = False
+    gone: bool = False
+    headed: bool = False
+    """Whether the head went out with a comment, before anything was told."""
 
     async def noted(self, message: Message) -> None:
         """ASGI's send."""
-        self._wrote = True
+        self.wrote = True
         if message["type"] == "http.response.start":
             streams = any(value == _EVENTS for _, value in message["headers"])
+            self.streams = streams
             if self.headed:
-                self._streams = streams
                 return
-            self._streams, self._early = streams, None
-        elif self.headed and not self._streams:  # no stream after all: one event, and no end
+            self.early = None
+        elif self.headed and not self.streams:  # no stream after all: one event, and no end
             lines = message["body"].splitlines()
             data = b"".join(b"data: %s\n" % line for line in lines)
             message = {**message, "body": data + b"\n" if data else b"", "more_body": True}
-        await self._send(message)
+        await self.send(message)
 
     async def _ping(self) -> None:
-        if self._early is not None:
-            raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self._early]
-            self._early, self.headed, self._streams = None, True, True
-            await self._send({"type": "http.response.start", "status": 200, "headers": raw})
-        if self._streams:
-            await self._send({"type": "http.response.body", "body": PING, "more_body": True})
+        if self.early is not None:
+            head = _head(200, self.early)
+            self.early, self.headed, self.streams = None, True, True
+            await self.send(head)
+        if self.streams:
+            await self.send({"type": "http.response.body", "body": PING, "more_body": True})
 
     async def run(self, pings: float) -> None:
         """Ends the telling when the client goes."""
         while not self.gone:
             try:
                 async with asyncio.timeout(pings):
-                    self.gone = (await self._receive())["type"] == "http.disconnect"
+                    self.gone = (await self.receive())["type"] == "http.disconnect"
             except TimeoutError:
-                if not self._wrote:
+                if not self.wrote:
                     await self._ping()
-                self._wrote = False
-        self._told.cancel()
+                self.wrote = False
+        self.told.cancel()
 
 
 async def attended(
     tell: Callable[[Send], Awaitable[None]],
     receive: Receive,
     send: Send,
-    left: Callable[[], None],
+    left: Callable[[], None] = _nobody,
     *,
     pings: float = PING_SECONDS,
     early: Headers | None = None,
@@ -129,8 +133,7 @@ async def stream(
     send: Send, parts: AsyncGenerator[bytes, None], headers: Headers, *, status: int = 200
 ) -> None:
     """Writes a body that comes in parts: events, each the bytes of one, or anything else."""
-    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send(_head(status, headers))
     try:
         async with aclosing(parts):
             async for part in parts:
@@ -140,8 +143,9 @@ async def stream(
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def stay() -> None:
-    """What `left` is where nobody else hears what is told."""
+def _head(status: int, headers: Headers) -> Message:
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    return {"type": "http.response.start", "status": status, "headers": raw}
 
 
 class Attended(Response):
@@ -150,7 +154,7 @@ class Attended(Response):
     def __init__(
         self,
         tell: Callable[[Send], Awaitable[Response | None]],
-        left: Callable[[], None] = stay,
+        left: Callable[[], None] = _nobody,
         *,
         early: Headers | None = None,
         refused: Callable[[PalaverError], bytes] | None = None,
@@ -158,9 +162,7 @@ class Attended(Response):
         """`early` and `refused`: see `attended`."""
         super().__init__()
         self._tell = tell
-        self._left = left
-        self._early = early
-        self._refused = refused
+        self._attended = partial(attended, left=left, early=early, refused=refused)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -170,25 +172,10 @@ class Attended(Response):
             if told is not None:
                 await told(scope, receive, noted)
 
-        await attended(
-            tell,
-            receive,
-            send,
-            self._left,
-            pings=PING_SECONDS,
-            early=self._early,
-            refused=self._refused,
-        )
+        await self._attended(tell, receive, send, pings=PING_SECONDS)
 
 
 def event_headers(headers: Headers = ()) -> list[tuple[str, str]]:
     """The headers of a stream of events: those given, and our own."""
-    return [
-        *STREAM_HEADERS,
-        ("content-type", MEDIA_TYPE),
-        *(
-            (name, value)
-            for name, value in headers
-            if name not in {"content-type", "cache-control"}
-        ),
-    ]
+    given = [one for one in headers if one[0] not in {"content-type", "cache-control"}]
+    return [*STREAM_HEADERS, ("content-type", MEDIA_TYPE), *given]

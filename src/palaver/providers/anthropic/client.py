@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from palaver.clock import Clock
 from palaver.errors import Code, ProviderError
 from palaver.providers.anthropic.events import PAUSED, MessageReader
-from palaver.providers.anthropic.models import PAGES_MAX, PATH, models_of, page_of
+from palaver.providers.anthropic.models import FAMILY, PAGES_MAX, PATH, models_of, page_of
 from palaver.providers.anthropic.request import adapted, body_of, joined
 from palaver.providers.base import Model, Piece, RefusalPiece, Request, TextPiece, ToolPiece
 from palaver.providers.call import JSON_TYPE, Call, CallRequest, CallResult
@@ -37,6 +37,7 @@ from palaver.providers.http.route import checked_base
 from palaver.providers.http.sse import EventTooLarge, Framer, data_in
 from palaver.providers.openai.compose import Answered, Composed, not_found, request_of
 from palaver.providers.openai.shapes import values_in
+from palaver.providers.profiles import Profile
 from palaver.providers.redaction import redacted
 from palaver.settings import Settings
 
@@ -205,6 +206,13 @@ class Anthropic:
             outcome=CallResult(error=refused, told=True),
             body=orjson.dumps({"error": {**error, "param": None, "code": code}}),
         )
+
+
+def profile_of(settings: Settings, clock: Clock) -> Profile:
+    """The connection that settings name. Refused: `settings_invalid`."""
+    base_url = settings.anthropic_base_url or BASE_URL
+    server = Anthropic(settings, clock, base_url=base_url, key=settings.anthropic_api_key)
+    return Profile(name=server.name, provider=server, family=FAMILY)
 
 
 async def _read(

@@ -18,7 +18,7 @@ import orjson
 from pydantic import SecretStr
 
 from palaver.clock import Clock
-from palaver.errors import Code, ProviderError, Refused
+from palaver.errors import Code, ProviderError
 from palaver.providers.base import Request
 from palaver.providers.call import JSON_TYPE, CallRequest
 from palaver.providers.errors import (
@@ -32,7 +32,7 @@ from palaver.providers.errors import (
 )
 from palaver.providers.http.deadline import Deadline, Patience
 from palaver.providers.http.encodings import Unpackable, unpacked
-from palaver.providers.http.route import route_to
+from palaver.providers.http.route import route_to, unusable
 from palaver.providers.http.sse import EVENT_BYTES_MAX
 from palaver.settings import Settings
 
@@ -291,9 +291,7 @@ def checked_key(key: SecretStr | None, variables: str = "OPENAI") -> str:
     """Reads a key from its setting. Refused: `settings_invalid`."""
     text = key.get_secret_value().strip() if key is not None else ""
     if not text.isascii() or not text.isprintable():
-        raise Refused(
-            Code.SETTINGS_INVALID, f"{variables}_API_KEY holds characters that no key can have."
-        )
+        raise unusable(f"{variables}_API_KEY holds characters that no key can have.")
     return text
 
 

@@ -120,7 +120,6 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.closed = False
-        self.reusable = False
         self._transport: asyncio.Transport | None = None
         self._writable = asyncio.Event()
         self._writable.set()
@@ -139,20 +138,14 @@ class _Connection(asyncio.Protocol):
             lenient_spaces_after_chunk_size=True,
         )
         self._headers: list[tuple[bytes, bytes]] = []
-        self._spare_bytes = OVERHEAD_BYTES_MAX
-        self._body_bytes = 0
-        self._status = 0
-        self._headed = self._ended = False
-        self._sized = 0
         self._queue: deque[bytes] = deque()
-        self._queued = 0
-        self._paused = False
-        self.reusable = False
+        self._spare_bytes = OVERHEAD_BYTES_MAX
+        self._status = self._body_bytes = self._sized = self._queued = 0
+        self.reusable = self._headed = self._ended = self._paused = False
 
     # asking
 
     async def ask(self, request: httpx2.Request) -> None:
-        """Sends a request."""
         self._begin()
         self._request = request
         stream = cast("httpx2.AsyncByteStream", request.stream)
@@ -160,21 +153,16 @@ class _Connection(asyncio.Protocol):
         head = b"%s %s HTTP/1.1\r\n" % (request.method.encode("ascii"), target)
         head += b"".join(b"%s: %s\r\n" % header for header in request.headers.raw) + b"\r\n"
         chunked = "transfer-encoding" in request.headers
-        first = True
         async for part in stream:
             data = b"%x\r\n%s\r\n" % (len(part), part) if chunked and part else part
-            await self._write(head + data if first else data)
-            first = False
-        rest = (head if first else b"") + (b"0\r\n\r\n" if chunked else b"")
-        if rest:
+            await self._write(head + data)
+            head = b""
+        if rest := head + (b"0\r\n\r\n" if chunked else b""):
             await self._write(rest)
 
     async def head(self) -> tuple[int, list[tuple[bytes, bytes]]]:
-        """Status and headers of the answer."""
         while not self._headed:
-            if self._failure is not None:
-                raise self._error(self._failure)
-            if self.closed:
+            if self._failure is not None or self.closed:
                 raise self._error("the connection was closed before the answer")
             await self._news()
         return self._status, self._headers
@@ -183,26 +171,21 @@ class _Connection(asyncio.Protocol):
         """The next part of the body; nothing at its end."""
         while True:
             if self._queue:
-                chunk = self._queue.popleft() if len(self._queue) == 1 else b"".join(self._queue)
+                chunk = b"".join(self._queue)
                 self._queue.clear()
                 self._queued = 0
                 if self._paused and self._transport is not None and not self.closed:
                     self._paused = False
                     self._transport.resume_reading()
                 return chunk
-            if self._failure is not None:
-                raise self._error(self._failure)
-            if self._ended:
-                return b""
-            if self.closed:
-                if self._sized:
-                    raise self._error("the answer was cut")
-                self._ended = True  # what has no length ends with its connection
+            if self._failure is not None or (self.closed and self._sized and not self._ended):
+                raise self._error("the answer was cut")
+            if self._ended or self.closed:  # what has no length ends with its connection
+                self._ended = True
                 return b""
             await self._news()
 
     def abort(self) -> None:
-        """Ends the connection."""
         self.closed = True
         if self._transport is not None:
             self._transport.abort()
@@ -238,11 +221,9 @@ class _Connection(asyncio.Protocol):
     # the event loop's calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See `asyncio.Protocol`."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """See `asyncio.Protocol`."""
         if self._ended or self._request is None or self._failure is not None:
             self._fail("the server spoke first")
             return
@@ -265,7 +246,6 @@ class _Connection(asyncio.Protocol):
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """See `asyncio.Protocol`."""
         self.closed = True
         self.reusable = False
         if exc is not None and not self._ended:
@@ -274,11 +254,9 @@ class _Connection(asyncio.Protocol):
         self._wake()
 
     def pause_writing(self) -> None:
-        """See `asyncio.Protocol`."""
         self._writable.clear()
 
     def resume_writing(self) -> None:
-        """See `asyncio.Protocol`."""
         self._writable.set()
 
     # the parser's calls; what they raise ends its reading
@@ -289,7 +267,6 @@ class _Connection(asyncio.Protocol):
             raise httptools.HttpParserError
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header."""
         if self._headed:
             return  # a trailer
         if len(self._headers) == HEADERS_MAX:
@@ -314,7 +291,6 @@ class _Connection(asyncio.Protocol):
             self._ended = True
 
     def on_body(self, body: bytes) -> None:
-        """A part of the body."""
         if self._ended:
             raise httptools.HttpParserError
         self._queue.append(body)
@@ -322,7 +298,6 @@ class _Connection(asyncio.Protocol):
         self._body_bytes += len(body)
 
     def on_message_complete(self) -> None:
-        """The answer is whole."""
         if not self._headed:
             return
         assert self._request is not None

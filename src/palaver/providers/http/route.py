@@ -78,12 +78,12 @@ def route_to(base: httpx2.URL, settings: Settings, variables: str = "OPENAI") ->
     variable, proxy = _proxy(base)
     if proxy is None and (own := _own_transport(settings, context)) is not None:
         return Route(transport=own, base=base, variables=variables)
-    limits = httpx2.Limits(
-        max_connections=2 * settings.turns_running_max,
-        max_keepalive_connections=CONNECTIONS_KEPT_MAX,
-    )
+    most, kept = 2 * settings.turns_running_max, CONNECTIONS_KEPT_MAX
     transport = httpx2.AsyncHTTPTransport(
-        verify=context, trust_env=False, limits=limits, proxy=proxy
+        verify=context,
+        trust_env=False,
+        limits=httpx2.Limits(max_connections=most, max_keepalive_connections=kept),
+        proxy=proxy,
     )
     named = f"the proxy {proxy.netloc.decode()} of {variable}" if proxy is not None else None
     return Route(transport=transport, base=base, proxy=named, variables=variables)
@@ -109,11 +109,13 @@ def checked_base(
     """Reads a server's address from its setting. Refused: `settings_invalid`."""
     base = address(base_url)
     if base is None or base.userinfo:
-        raise Refused(
-            Code.SETTINGS_INVALID,
-            f"{variables}_BASE_URL must look like {like}, without a user name in it.",
-        )
+        raise unusable(f"{variables}_BASE_URL must look like {like}, without a user name in it.")
     return base
+
+
+def unusable(why: str) -> Refused:
+    """The refusal of a setting that cannot be used."""
+    return Refused(Code.SETTINGS_INVALID, why)
 
 
 def _own_transport(settings: Settings, context: ssl.SSLContext) -> httpx2.AsyncBaseTransport | None:
@@ -122,11 +124,8 @@ def _own_transport(settings: Settings, context: ssl.SSLContext) -> httpx2.AsyncB
         from palaver.providers.http.connection import Transport  # noqa: PLC0415  see above
     except ImportError:
         return None
-    return Transport(
-        context=context,
-        connect_seconds=settings.provider_connect_seconds,
-        kept_max=CONNECTIONS_KEPT_MAX,
-    )
+    seconds = settings.provider_connect_seconds
+    return Transport(context=context, connect_seconds=seconds, kept_max=CONNECTIONS_KEPT_MAX)
 
 
 def _certificates() -> ssl.SSLContext:
@@ -139,25 +138,16 @@ def _certificates() -> ssl.SSLContext:
     if file:
         try:
             if not Path(file).is_file():
-                raise Refused(Code.SETTINGS_INVALID, f"SSL_CERT_FILE: there is no file {file}.")
+                raise unusable(f"SSL_CERT_FILE: there is no file {file}.")
             context.load_verify_locations(cafile=file)
         except OSError as error:
             why = error.strerror or "it holds no certificate"
-            raise Refused(
-                Code.SETTINGS_INVALID, f"SSL_CERT_FILE: {file} cannot be used: {why}."
-            ) from None
+            raise unusable(f"SSL_CERT_FILE: {file} cannot be used: {why}.") from None
     if folders:
-        found = [Path(folder) for folder in folders.split(os.pathsep)]
-        if not any(
-            _HASHED.fullmatch(one.name)
-            for folder in found
-            if folder.is_dir()
-            for one in folder.iterdir()
-        ):
-            raise Refused(
-                Code.SETTINGS_INVALID,
-                f"SSL_CERT_DIR: {folders} holds no certificates as `openssl rehash` names them.",
-            )
+        found = [folder for one in folders.split(os.pathsep) if (folder := Path(one)).is_dir()]
+        if not any(_HASHED.fullmatch(one.name) for folder in found for one in folder.iterdir()):
+            how = "as `openssl rehash` names them"
+            raise unusable(f"SSL_CERT_DIR: {folders} holds no certificates {how}.")
         context.load_verify_locations(capath=folders)
     return context
 
@@ -173,10 +163,9 @@ def _proxy(base: httpx2.URL) -> tuple[str, httpx2.URL | None]:
     variable = next((name for name in names if os.environ.get(name)), "the system's settings")
     proxy = address(value if "://" in value else f"http://{value}")
     if proxy is None:
-        raise Refused(
-            Code.SETTINGS_INVALID,
+        raise unusable(
             f"{variable} must look like http://proxy.example:3128, without SOCKS;"
-            f" NO_PROXY={base.host} goes there without a proxy.",
+            f" NO_PROXY={base.host} goes there without a proxy."
         )
     return variable, proxy
 

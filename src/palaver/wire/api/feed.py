@@ -20,7 +20,7 @@ from palaver.errors import Unavailable
 from palaver.model import Actor, RoomId
 from palaver.strict_json import dump
 from palaver.wire.live import frames
-from palaver.wire.streams import attended, stay
+from palaver.wire.streams import attended
 
 RETRY_SECONDS = 1.0
 MEDIA_TYPE = "text/event-stream"
@@ -60,7 +60,7 @@ class EventFeed(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  the signature is ASGI's
         """ASGI."""
-        await attended(self._tell, receive, send, stay)
+        await attended(self._tell, receive, send)
 
     async def _tell(self, send: Send) -> None:
         async def write(body: bytes) -> None:

@@ -8,6 +8,7 @@ owns nothing but its reader: when it goes, running answers go on.
 
 import asyncio
 from collections import deque
+from dataclasses import dataclass, field
 from typing import NoReturn
 from uuid import UUID
 
@@ -60,10 +61,10 @@ async def converse(core: Core, websocket: WebSocket, session_id: str | None) -> 
         room = await _room(core, actor, wanted, visiting=visitor is not None)
         with core.chat.reader(actor) as reader:
             joined = await reader.subscribe(room.id)
-            talk = _Conversation(core, websocket, actor, room, reader, visitor=visitor)
+            talk = _Conversation(core, websocket, actor, room, reader, visitor)
             await talk.run(joined)
     except PalaverError as error:
-        await websocket.send_text(_text(_error(error)))
+        await websocket.send_text(_text(_failed(error.detail, error.code)))
         await websocket.close(TRY_AGAIN_LATER)
     except WebSocketDisconnect:
         return
@@ -82,35 +83,26 @@ async def _room(core: Core, actor: Actor, wanted: UUID | None, *, visiting: bool
     return await core.rooms.ensured(actor, default_room(actor), title=DEFAULT_TITLE)
 
 
+@dataclass(slots=True)
 class _Conversation:
     """One connection's two halves: what the client says, and what it is told."""
 
-    def __init__(
-        self,
-        core: Core,
-        websocket: WebSocket,
-        actor: Actor,
-        room: Room,
-        reader: Reader,
-        *,
-        visitor: str | None,
-    ) -> None:
-        self._core = core
-        self._websocket = websocket
-        self._actor = actor
-        self._visitor = visitor
-        self._room = room
-        self._reader = reader
-        self._answers = Answers()
-        self._awaited: set[MessageId] = set()
-        self._told: deque[MessageId] = deque(maxlen=REMEMBERED_MAX)
-        self._drafted: set[MessageId] = set()
-        self._sending = asyncio.Lock()
+    core: Core
+    websocket: WebSocket
+    actor: Actor
+    room: Room
+    reader: Reader
+    visitor: str | None
+    answers: Answers = field(default_factory=Answers)
+    awaited: set[MessageId] = field(default_factory=set[MessageId])
+    told: deque[MessageId] = field(default_factory=lambda: deque[MessageId](maxlen=REMEMBERED_MAX))
+    drafted: set[MessageId] = field(default_factory=set[MessageId])
+    sending: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self, joined: live.Joined) -> None:
         """Greets, then talks until either side goes."""
         await self._greet(joined)
-        self._reader.start(self._room.id)
+        self.reader.start(self.room.id)
         try:
             async with asyncio.TaskGroup() as tasks:
                 telling = tasks.create_task(self._tell())
@@ -122,31 +114,22 @@ class _Conversation:
     # what it is told
 
     async def _greet(self, joined: live.Joined) -> None:
-        session = session_of(self._room.id)
-        await self._send(
-            {
-                "type": "system",
-                "content": "Connected to chat server",
-                "timestamp": None,
-                "system_type": "connection",
-                "session_id": session,
-                "limit_info": LIMIT_INFO,
-            }
-        )
+        session = session_of(self.room.id)
+        await self._send({**CONNECTED, "session_id": session, "limit_info": LIMIT_INFO})
         said = history_json(joined.messages)
         if said:
             await self._send({"type": "history", "messages": said, "session_id": session})
         if joined.streams:
             await self._send(END)  # a client that was cut off in mid-answer begins a new bubble
         for stream in joined.streams:
-            self._answers.opened(stream.message)
-            self._answers.more(stream.message, stream.text)
+            self.answers.opened(stream.message)
+            self.answers.more(stream.message, stream.text)
         await self._send_answers()
 
     async def _tell(self) -> None:
         while True:
             try:
-                items = await self._reader.next()
+                items = await self.reader.next()
             except Unavailable:  # the database is away; what was missed comes when it is back
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
@@ -160,19 +143,19 @@ class _Conversation:
                 assert event.message is not None, "the event of a message carries the message"
                 await self._tell_message(event.message)
             case live.Opened(stream):
-                self._answers.opened(stream.message)
+                self.answers.opened(stream.message)
             case live.Delta():
-                self._answers.more(item.message, item.text)
+                self.answers.more(item.message, item.text)
             case live.Ended():
-                self._answers.dropped(item.message)
+                self.answers.dropped(item.message)
             case live.Drafted():
-                self._drafted.add(item.message)
+                self.drafted.add(item.message)
                 await self._send(_said(item.text, "user", shapes.moment(item.accepted_ms)))
             case live.Settled(code=code, detail=detail) if code is not None:
-                self._drafted.discard(item.message)
-                await self._send({"type": "error", "content": detail, "error_code": code})
+                self.drafted.discard(item.message)
+                await self._send(_failed(detail, code))
             case live.Unsubscribed(code=code, detail=detail):
-                await self._send({"type": "error", "content": detail, "error_code": code})
+                await self._send(_failed(detail, code))
                 await self._end(NORMAL)
             case live.Closing():
                 await self._end(SERVICE_RESTART)
@@ -181,9 +164,9 @@ class _Conversation:
 
     async def _tell_message(self, message: Message) -> None:
         if message.role is Role.ASSISTANT:
-            self._answers.finished(message)
-        elif message.id in self._drafted:  # shown when it was accepted
-            self._drafted.discard(message.id)
+            self.answers.finished(message)
+        elif message.id in self.drafted:  # shown when it was accepted
+            self.drafted.discard(message.id)
             await self._settle(message.id)
         elif message.text:
             said = _said(message.text, sender_of(message), _timestamp_of(message))
@@ -193,7 +176,7 @@ class _Conversation:
             await self._settle(message.id)
 
     async def _send_answers(self) -> None:
-        due, ended = self._answers.take()
+        due, ended = self.answers.take()
         for frame in due:
             await self._send(frame)
         for answer in ended:
@@ -201,30 +184,29 @@ class _Conversation:
 
     async def _settle(self, message: MessageId) -> None:
         """Ends an exchange of this client's, when this is what it waited for."""
-        self._told.append(message)
-        if message in self._awaited:
-            self._awaited.discard(message)
+        self.told.append(message)
+        if message in self.awaited:
+            self.awaited.discard(message)
             await self._send(LIMIT_UPDATE)
 
     async def _send(self, frame: Json) -> None:
-        async with self._sending:
-            await self._websocket.send(
-                {"type": "websocket.send", "text": _text(frame), KNOWN: True}
-            )
+        async with self.sending:
+            sent = {"type": "websocket.send", "text": _text(frame), KNOWN: True}
+            await self.websocket.send(sent)
 
     async def _end(self, code: int) -> NoReturn:
-        async with self._sending:
-            await self._websocket.close(code)
+        async with self.sending:
+            await self.websocket.close(code)
         raise WebSocketDisconnect(code)
 
     # what it says
 
     async def _listen(self) -> None:
         while True:
-            message = await self._websocket.receive()
+            message = await self.websocket.receive()
             if message["type"] == "websocket.disconnect":
                 return
-            if message[REFUSED] > self._core.settings.frames_per_second:
+            if message[REFUSED] > self.core.settings.frames_per_second:
                 await self._end(TOO_MANY)
             text = message.get("text")
             try:
@@ -232,7 +214,7 @@ class _Conversation:
                     raise Unavailable(Code.RATE_LIMITED, "That is too many frames a second.")
                 await self._say(message["bytes"] if text is None else text.encode())
             except PalaverError as error:
-                await self._send(_error(error))
+                await self._send(_failed(error.detail, error.code))
 
     async def _say(self, data: bytes) -> None:
         """Takes one frame: `{"content", "sender"?, "timestamp"?, "metadata"?}`."""
@@ -252,29 +234,27 @@ class _Conversation:
             meta["timestamp"] = timestamp
         if frame.get("metadata"):
             meta["metadata"] = metadata_of(frame["metadata"])
-        take(self._websocket.scope, Use.MESSAGES)
-        if self._visitor is not None:
-            self._actor = await auth.entered(self._core, self._websocket.scope, self._visitor)
-            self._visitor = None
-        cid = self._core.clock.new_id()  # the old contract has none; it lets a message be accepted
-        sent = await self._core.chat.send(
-            self._actor, self._room.id, text=text, cid=cid, meta=meta, reader=self._reader
+        take(self.websocket.scope, Use.MESSAGES)
+        if self.visitor is not None:
+            self.actor = await auth.entered(self.core, self.websocket.scope, self.visitor)
+            self.visitor = None
+        cid = self.core.clock.new_id()  # the old contract has none; it lets a message be accepted
+        sent = await self.core.chat.send(
+            self.actor, self.room.id, text=text, cid=cid, meta=meta, reader=self.reader
         )
         for awaited in [turn.message for turn in sent.turns] or [sent.id]:
-            if awaited in self._told:
+            if awaited in self.told:
                 await self._send(LIMIT_UPDATE)
             else:
-                self._awaited.add(awaited)
+                self.awaited.add(awaited)
 
 
 def _label(frame: Json, name: str, chars_max: int) -> str | None:
     """A short text that is kept and echoed as it is."""
     value = text_or_none_of(frame, name)
     if value is not None and (len(value) > chars_max or not value.isprintable()):
-        raise Refused(
-            Code.BAD_REQUEST,
-            f"The {name} must be a text of at most {chars_max} printable characters.",
-        )
+        what = f"a text of at most {chars_max} printable characters"
+        raise Refused(Code.BAD_REQUEST, f"The {name} must be {what}.")
     return value
 
 
@@ -289,8 +269,8 @@ def _timestamp_of(message: Message) -> str | None:
     return shapes.moment(message.created_ms)
 
 
-def _error(error: PalaverError) -> Json:
-    return {"type": "error", "content": error.detail, "error_code": error.code}
+def _failed(detail: str | None, code: str) -> Json:
+    return {"type": "error", "content": detail, "error_code": code}
 
 
 def _text(frame: Json) -> str:
@@ -307,4 +287,10 @@ LIMIT_INFO: Json = {
     "requires_verification": False,
 }
 """Nothing is counted, so that nothing can run out."""
+CONNECTED: Json = {
+    "type": "system",
+    "content": "Connected to chat server",
+    "timestamp": None,
+    "system_type": "connection",
+}
 LIMIT_UPDATE: Json = {"type": "limit_update", "limit_info": LIMIT_INFO}
