@@ -8,7 +8,7 @@ at one door looks right at the other; `chat_part` is the way back.
 Nothing is looked up here: an `item_reference` must have been replaced by what it names.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Set as AbstractSet
 from typing import Any, cast
 
 from palaver.errors import Code, Refused
@@ -55,6 +55,11 @@ def as_list(value: object) -> list[object]:
     return cast("list[object]", value) if isinstance(value, list) else []
 
 
+def beyond(fields: Json, known: AbstractSet[str]) -> Json:
+    """The fields that say something and are not among the known ones."""
+    return {key: one for key, one in fields.items() if key not in known and one is not None}
+
+
 # ids
 
 
@@ -78,8 +83,8 @@ def _prefix(given: object) -> str | None:
 
 def message_id(item: str) -> MessageId | None:
     """The message that an item's id means; None for an id that is none of ours."""
-    digits = item.partition("_")[2]
-    return MessageId(f"m_{digits}") if _prefix(item) and _is_hex(digits) else None
+    digits = _digits(item, _prefix(item))
+    return None if digits is None else MessageId(f"m_{digits}")
 
 
 def conversation_id(room: RoomId) -> str:
@@ -89,8 +94,8 @@ def conversation_id(room: RoomId) -> str:
 
 def room_id(conversation: str) -> RoomId | None:
     """The room that a conversation's id means, which may be the room's own; None for what is no id."""
-    prefix, _, digits = conversation.partition("_")
-    return RoomId(f"r_{digits}") if prefix in {"conv", "r"} and _is_hex(digits) else None
+    digits = _digits(conversation, "conv_", "r_")
+    return None if digits is None else RoomId(f"r_{digits}")
 
 
 def response_id(exchange: ExchangeId) -> str:
@@ -100,12 +105,15 @@ def response_id(exchange: ExchangeId) -> str:
 
 def exchange_id(response: str) -> ExchangeId | None:
     """The exchange that a response's id means; None for an id that is none of ours."""
-    prefix, _, digits = response.partition("_")
-    return ExchangeId(f"x_{digits}") if prefix == "resp" and _is_hex(digits) else None
+    digits = _digits(response, "resp_")
+    return None if digits is None else ExchangeId(f"x_{digits}")
 
 
-def _is_hex(digits: str) -> bool:
-    return len(digits) == _ID_DIGITS and _HEX.issuperset(digits)
+def _digits(id_: str, *prefixes: str | None) -> str | None:
+    """The digits of an id that begins with one of these."""
+    prefix, _, digits = id_.partition("_")
+    ours = f"{prefix}_" in prefixes and len(digits) == _ID_DIGITS and _HEX.issuperset(digits)
+    return digits if ours else None
 
 
 # what a client sends
@@ -127,8 +135,7 @@ def _entry_of(given: object, param: str) -> Entry:
     if not isinstance(given, dict):
         raise Invalid("An item must be an object.", param)
     item = cast("Json", given)
-    kind = item.get("type", "message" if "role" in item else None)
-    match kind:
+    match item.get("type", "message" if "role" in item else None):
         case "message":
             return _spoken(item, param)
         case "function_call":
@@ -137,7 +144,7 @@ def _entry_of(given: object, param: str) -> Entry:
             return _result(item, param)
         case "reasoning":
             return _thought(item, param)
-        case str() if kind:
+        case str(kind) if kind:
             return opaque(item)
         case _:
             raise Invalid("An item needs a type.", f"{param}.type")
@@ -163,26 +170,19 @@ def _spoken(item: Json, param: str) -> Entry:
 
 
 def _call(item: Json, param: str) -> Entry:
-    meta = {
-        "call_id": _text(item, "call_id", param),
-        "tool": _text(item, "name", param),
-        **_more(item, {"call_id", "name", "arguments"}),
-    }
+    meta: Json = {"call_id": _text(item, "call_id", param), "tool": _text(item, "name", param)}
+    meta |= _more(item, {"call_id", "name", "arguments"})
     text = _text(item, "arguments", param)
     return Entry(role=Role.ASSISTANT, kind=Kind.TOOL_CALL, text=text, meta=meta)
 
 
 def _result(item: Json, param: str) -> Entry:
-    meta: Json = {
-        "call_id": _text(item, "call_id", param),
-        **_more(item, {"call_id", "output"}),
-    }
-    output = item.get("output")
-    if isinstance(output, str):
-        return Entry(role=Role.TOOL, kind=Kind.TOOL_RESULT, text=output, meta=meta)
-    parts = _parts(output, f"{param}.output")
-    meta["parts"] = parts
-    return Entry(role=Role.TOOL, kind=Kind.TOOL_RESULT, text=text_of(parts), meta=meta)
+    call, output = _text(item, "call_id", param), item.get("output")
+    meta: Json = {"call_id": call, **_more(item, {"call_id", "output"})}
+    if not isinstance(output, str):
+        meta["parts"] = _parts(output, f"{param}.output")
+        output = text_of(meta["parts"])
+    return Entry(role=Role.TOOL, kind=Kind.TOOL_RESULT, text=output, meta=meta)
 
 
 def _thought(item: Json, param: str) -> Entry:
@@ -211,10 +211,8 @@ def opaque(item: Json) -> Entry:
 
 def _more(item: Json, known: set[str]) -> Json:
     """What else a client said of an item. Ids are ours, and that an item is whole goes without saying."""
-    known |= {"type", "id"}
-    if item.get("status") in {"completed", None}:
-        known.add("status")
-    more = {key: value for key, value in item.items() if key not in known and value is not None}
+    whole = {"status"} if item.get("status") == "completed" else set[str]()
+    more = beyond(item, known | whole | {"type", "id"})
     return {"more": more} if more else {}
 
 
@@ -229,23 +227,19 @@ def _parts(given: object, param: str) -> list[Json]:
     """Content parts as they came. Each has a type, and those that are texts have one."""
     if not isinstance(given, list):
         raise Invalid("Must be a text or a list of content parts.", param)
-    parts = cast("list[object]", given)
-    for place, one in enumerate(parts):
-        part = as_object(one)
+    parts = cast("list[Json]", given)
+    for place, part in enumerate(map(as_object, parts)):
         kind = part.get("type")
         if not isinstance(kind, str):
             raise Invalid("A content part needs a type.", f"{param}[{place}]")
-        name = "refusal" if kind == "refusal" else "text"
         if kind in _TEXTS or kind == "refusal":
-            _text(part, name, f"{param}[{place}]")
-    return cast("list[Json]", parts)
+            _text(part, "refusal" if kind == "refusal" else "text", f"{param}[{place}]")
+    return parts
 
 
 def _is_plain(part: Json, kind: str) -> bool:
     """Whether a part is a text and nothing besides."""
-    return part.get("type") == kind and not any(
-        value for key, value in part.items() if key not in {"type", "text"}
-    )
+    return part.get("type") == kind and not any(beyond(part, {"type", "text"}).values())
 
 
 def text_of(parts: Iterable[Mapping[str, Any]]) -> str:
@@ -264,7 +258,7 @@ def item_of(message: Message) -> Json:
     more: Json = {"status": status, **meta.get("more", {})}
     match Kind(message.kind):
         case Kind.TEXT:
-            item = {"type": "message", "role": message.role.value, "content": content_of(message)}
+            item = {"type": "message", "role": message.role.value, "content": _content_of(message)}
         case Kind.TOOL_CALL:
             item = {"type": "function_call", "call_id": call_id_of(message)}
             item |= {"name": meta.get("tool", ""), "arguments": message.text}
@@ -296,17 +290,14 @@ def new_call_id(message: MessageId) -> str:
     return f"call_{message[2:]}"
 
 
-def content_of(message: Message) -> list[Json]:
-    """The content of a message as parts."""
-    meta = message.meta
-    parts: Sequence[Mapping[str, Any]] | None = meta.get("parts")
+def _content_of(message: Message) -> list[Json]:
+    meta, role = message.meta, message.role
     refusal = meta.get("refusal")
-    if parts is not None:
-        content = shown_parts(parts, message.role)
+    content: list[Json] = []
+    if "parts" in meta:
+        content = shown_parts(meta["parts"], role)
     elif message.text or refusal is None:
-        content = [text_part(message.text, message.role)]
-    else:
-        content = []
+        content = [text_part(message.text, role)]
     if refusal is not None:
         content.append({"type": "refusal", "refusal": refusal})
     return content
@@ -342,8 +333,8 @@ def _shown(part: Mapping[str, Any], role: Role) -> Json:
             return {"detail": "auto", **part}
         case "image_url":
             image = as_object(part.get("image_url"))
-            shown = {"type": "input_image", "image_url": image.get("url")}
-            return shown | {"detail": image.get("detail", "auto")}
+            url, detail = image.get("url"), image.get("detail", "auto")
+            return {"type": "input_image", "image_url": url, "detail": detail}
         case "file":
             return {"type": "input_file", **as_object(part.get("file"))}
         case _:
@@ -359,17 +350,13 @@ def chat_part(part: Mapping[str, Any], param: str) -> Json:
         case "input_text" | "output_text" | "summary_text" | "reasoning_text":
             return {"type": "text", "text": part["text"]}
         case "input_image" if part.get("image_url") is not None:
-            image: Json = {"url": part["image_url"]}
-            if part.get("detail") is not None:
-                image["detail"] = part["detail"]
-            return {"type": "image_url", "image_url": image}
+            image = {"url": part["image_url"], "detail": part.get("detail")}
+            return {"type": "image_url", "image_url": beyond(image, set())}
         case "input_file" if part.get("file_url") is None:
             file = {key: value for key, value in part.items() if key not in {"type", "detail"}}
             return {"type": "file", "file": file}
         case "input_image" | "input_file":
-            raise Invalid(
-                "The model server speaks chat completions only: send the data itself, not a reference to it.",
-                param,
-            )
+            words = "The model server speaks chat completions only: send the data itself, not a reference to it."
+            raise Invalid(words, param)
         case _:
             return dict(part)

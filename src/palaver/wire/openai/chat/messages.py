@@ -8,14 +8,14 @@ where `apart` says that another one begins. Roles and fields that nobody here kn
 Only what has clearly the wrong shape is refused: everything else is between the client and its model server.
 """
 
-from collections.abc import Iterable, Mapping, Sequence, Set as AbstractSet
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import orjson
 
 from palaver.model import Entry, Exchange, Kind, Message, Role
 from palaver.thoughts import parted
-from palaver.wire.openai.items import Invalid, Json, as_list, as_object
+from palaver.wire.openai.items import Invalid, Json, as_list, as_object, beyond
 
 THOUGHT = "reasoning_content"
 """The field in which most servers tell what a model thought; `reasoning` is the other one."""
@@ -101,7 +101,7 @@ def completion_of(exchange: Exchange, answers: Sequence[Message]) -> Json:
 
 def _said(message: Json, role: str, param: str) -> Entry:
     text, meta = _content(message.get("content"), f"{param}.content")
-    more = _beyond(message, _OF_MESSAGE)
+    more = beyond(message, _OF_MESSAGE)
     name, call = message.get("name"), message.get("tool_call_id")
     if isinstance(name, str):
         meta["name"] = name
@@ -128,8 +128,8 @@ def _assistant(message: Json, param: str, *, after_another: bool) -> list[Entry]
     if thought:
         meta["reasoning"] = thought
     meta |= _texts(message, param)
-    beyond = _beyond(message, _OF_MESSAGE).items()
-    if more := {key: value for key, value in beyond if value not in ("", [], {})}:
+    fields = beyond(message, _OF_MESSAGE)
+    if more := {key: one for key, one in fields.items() if one not in ("", [], {})}:
         meta["more"] = more
     calls = _calls(message, param)
     says = bool(text or not calls or "refusal" in meta or "parts" in meta)
@@ -169,7 +169,7 @@ def _calls(message: Json, param: str) -> list[tuple[str, Json]]:
         if not isinstance(call.get(kind), dict):
             raise Invalid("A tool call needs a function.", f"{param}.tool_calls[{place}]")
         arguments, meta = _function(as_object(call[kind]), field)
-        more = _beyond(call, {"id", kind, "type" if call.get("type") == "function" else kind})
+        more = beyond(call, {"id", kind, "type" if call.get("type") == "function" else kind})
         meta["call_id"] = str(call.get("id") or "")
         found.append((arguments, meta | ({"more": more} if more else {})))
     if legacy := message.get("function_call"):
@@ -198,11 +198,6 @@ def _content(given: object, param: str) -> tuple[str, Json]:
     text = "\n".join(one for one in texts if isinstance(one, str))
     plain = len(parts) == 1 and parts[0] == {"type": "text", "text": text}
     return text, {} if plain else {"parts": parts}
-
-
-def _beyond(fields: Json, known: AbstractSet[str]) -> Json:
-    """The fields that say something and are not among the known ones."""
-    return {key: one for key, one in fields.items() if key not in known and one is not None}
 
 
 # what it gets
