@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import cast
 
 import orjson
 from starlette.requests import Request
@@ -26,6 +27,7 @@ PATH = "/models"
 OWNER = "palaver"
 KNOWN_SECONDS = 1.0
 DEFAULT_SECONDS = 60.0
+_OF_CALL = frozenset({"model", "messages", "stream", "stream_options", "n"})
 
 
 class ModelMissing(Invalid):
@@ -111,6 +113,15 @@ class Models:
         agents = await self._read_agents()
         names = {one.get("id") for one in found}
         return found + [_model(handle, OWNER) for handle in agents if handle not in names]
+
+
+def as_agent(card: AgentCard, chat: Json, model: str, system_prompt: str) -> Json:
+    """A chat completion as an agent of ours answers it: its settings unless others are asked for, its words first."""
+    defaults = {key: one for key, one in card.settings.items() if key not in _OF_CALL}
+    prompt, said = card.system_prompt or system_prompt, chat.get("messages")
+    if prompt and isinstance(said, list):
+        said = [{"role": "system", "content": prompt}, *cast("list[object]", said)]
+    return {**defaults, **chat, "model": model, "messages": said}
 
 
 def _listed(body: bytes) -> list[Json]:

@@ -2,10 +2,16 @@
 
 Whatever goes wrong below `/v1` is told like this, also what a route or the edge refuses; nothing here answers 422. What
 a model server says of an error goes on as it came; where that is not of this shape, it is put into it. Like everywhere,
-nobody learns of a traceback, a query or a key: what nobody expected is logged, and told as a 500. Whatever is told,
-errors and answers alike, is guarded, so that it is no page.
+nobody learns of a traceback, a query or a key: what nobody expected is logged, and told as a 500.
+
+Errors and answers alike are kept from being pages: a model server, which is not trusted, wrote much of them. No answer
+runs anything in this server's name, whatever its type (`content-security-policy`). All but JSON, streams of events,
+sound and pictures is offered as a file. A browser that wants to show an answer or run it, or asks for a page of another
+site without that site's name, is refused before anybody is asked.
 """
 
+import re
+from collections.abc import Iterable
 from http import HTTPStatus
 
 import orjson
@@ -16,10 +22,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from palaver.errors import Code, PalaverError, ProviderError, Refused, Unavailable
+from palaver.errors import Code, PalaverError, ProviderError, Refused
 from palaver.strict_json import dump
-from palaver.wire.openai.guard import GUARD, check, guarded
 from palaver.wire.openai.items import Invalid, Json
+from palaver.wire.problems import INTERNAL
 
 PREFIX = "/v1/"
 TEXT_CHARS_MAX = 2_000
@@ -27,7 +33,20 @@ TEXT_CHARS_MAX = 2_000
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 _CODES = {Code.UNAUTHENTICATED: "invalid_api_key"}
 _STATUS = {Code.PROVIDER_TIMEOUT: 504, Code.PROVIDER_RATE_LIMITED: 429}
-_INTERNAL = Unavailable(Code.INTERNAL, "Something went wrong here. It is logged; try again later.")
+
+GUARD = {
+    "content-security-policy": "sandbox; default-src 'none'",
+    "x-content-type-options": "nosniff",
+}
+_RAW_GUARD = {name.encode(): value.encode() for name, value in GUARD.items()}
+_SHOWN = re.compile(
+    r"(application/([\w.-]+\+)?json|text/event-stream|audio/[\w.+-]+|image/(?!svg)[\w.+-]+)\s*(;[^,]*)?",
+    re.IGNORECASE,
+)
+_DATA = frozenset({"empty", "audio", "image", "track", "video"})
+"""What browsers may want an answer for (`Sec-Fetch-Dest`)."""
+_OWN = frozenset({"none", "same-origin"})
+_RawHeaders = Iterable[tuple[bytes, bytes]]
 
 log = structlog.stdlib.get_logger()
 
@@ -113,16 +132,41 @@ class Told:
             await response(_known(error, scope))(scope, receive, send)
 
 
+def check(headers: Headers) -> None:
+    """Refused: `forbidden`, what a browser asks in order to show it or run it."""
+    mode, site = headers.get("sec-fetch-mode"), headers.get("sec-fetch-site", "none")
+    shown = headers.get("sec-fetch-dest", "empty") not in _DATA
+    shown = shown or mode == "navigate" or "service-worker" in headers
+    if shown or (mode == "no-cors" and site not in _OWN):
+        raise Refused(Code.FORBIDDEN, "This address is for programs. A browser cannot open it.")
+
+
+def guarded(message: Message) -> Message:
+    """What ASGI's send is given, with these headers where it begins an answer."""
+    if message["type"] != "http.response.start":
+        return message
+    given: _RawHeaders = message["headers"]
+    headers = [header for header in given if header[0] not in _RAW_GUARD]
+    kind, disposition = _value(headers, b"content-type"), _value(headers, b"content-disposition")
+    if not _SHOWN.fullmatch(kind) and disposition.partition(";")[0].strip() != "attachment":
+        headers = [header for header in headers if header[0] != b"content-disposition"]
+        headers.append((b"content-disposition", b"attachment"))
+    return {**message, "headers": [*headers, *_RAW_GUARD.items()]}
+
+
+def _value(headers: _RawHeaders, wanted: bytes) -> str:
+    """All values of a header, as a browser joins them."""
+    return ", ".join(value.decode("latin-1") for name, value in headers if name == wanted)
+
+
 def _known(error: Exception, scope: Scope) -> PalaverError:
-    if isinstance(error, PalaverError):
-        if error.code is Code.INTERNAL:
-            log.error("request.failed", path=scope.get("path"), exc_info=error)
-        return error
     if isinstance(error, HTTPException):
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             return Refused(Code.METHOD_NOT_ALLOWED, "This address does not know that method.")
         if error.status_code == HTTPStatus.NOT_FOUND:
             return Refused(Code.NOT_FOUND, "There is nothing at this address.")
         return Refused(Code.BAD_REQUEST, str(error.detail))
-    log.error("request.failed", path=scope.get("path"), exc_info=error)
-    return _INTERNAL
+    known = error if isinstance(error, PalaverError) else INTERNAL
+    if known.code is Code.INTERNAL:
+        log.error("request.failed", path=scope.get("path"), exc_info=error)
+    return known

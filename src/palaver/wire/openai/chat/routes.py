@@ -41,7 +41,7 @@ from palaver.wire.openai import problems
 from palaver.wire.openai.auth import visibility_of
 from palaver.wire.openai.chat.messages import completion_of, entries_of
 from palaver.wire.openai.items import Invalid, Json, as_list, as_object
-from palaver.wire.openai.models import Models
+from palaver.wire.openai.models import Models, as_agent
 from palaver.wire.openai.names import ROOM_HEADER, named
 from palaver.wire.openai.params import answer, is_repeated, metadata_of, room_of
 from palaver.wire.openai.proxy import joined, passed_on, refusal
@@ -49,7 +49,6 @@ from palaver.wire.streams import Attended, Broken, Headers, event_headers, strea
 
 PATH = "/chat/completions"
 CHOICES_MAX = 128
-_OF_CALL = frozenset({"model", "messages", "stream", "stream_options", "n"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +105,8 @@ class Chat:
             return raw
         sent = {key: value for key, value in body.items() if key != "conversation"}
         if agent is not None:
-            defaults = {key: one for key, one in agent.settings.items() if key not in _OF_CALL}
-            sent = defaults | sent | {"model": agent.model or await self.models.default()}
-            prompt = agent.system_prompt or self.core.settings.system_prompt
-            messages = body.get("messages")
-            if prompt and isinstance(messages, list):
-                said = cast("list[object]", messages)
-                sent["messages"] = [{"role": "system", "content": prompt}, *said]
+            model = agent.model or await self.models.default()
+            sent = as_agent(agent, sent, model, self.core.settings.system_prompt)
         return orjson.dumps(sent)
 
 

@@ -5,9 +5,8 @@ composer.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
-from typing import Any
 
 import orjson
 
@@ -16,7 +15,7 @@ from palaver.core.runtime import Core
 from palaver.errors import Code
 from palaver.model import Actor, Exchange, ExchangeState
 from palaver.wire.openai import items
-from palaver.wire.openai.items import Json
+from palaver.wire.openai.items import Json, as_object
 from palaver.wire.openai.responses import events, requests
 from palaver.wire.openai.responses.events import Composer, Ending, Event
 from palaver.wire.openai.responses.packing import unpacked
@@ -68,8 +67,7 @@ async def _retold(
     if told is None:
         return composer.rest(await core.exchanges.pieces(exchange), ending)
     said = await core.exchanges.messages(exchange, answers=True)
-    passed, last = unpacked(told, exchange.message, said)
-    return composer.passed(passed, last, ending)
+    return composer.passed(*unpacked(told, exchange.message, said), ending)
 
 
 async def live_events(running: LiveAnswer, composer: Composer) -> AsyncGenerator[Event, None]:
@@ -107,11 +105,10 @@ def ending_of(exchange: Exchange) -> Ending | None:
     """How a stored exchange ended; None while it runs."""
     if exchange.state is ExchangeState.RUNNING:
         return None
-    error: Mapping[str, Any] | None = exchange.response.get("error")
-    told = None
-    if error is not None and exchange.state is ExchangeState.FAILED:
-        told = _LOST if "detail" not in error else _error(error["code"], error["detail"])
-    envelope: Mapping[str, Any] = exchange.response.get("envelope", {})
+    found, told = as_object(exchange.response.get("error")), None
+    if found and exchange.state is ExchangeState.FAILED:
+        told = _error(found["code"], found["detail"]) if "detail" in found else _LOST
+    envelope = as_object(exchange.response.get("envelope"))
     return Ending(state=exchange.state, ended_ms=exchange.ended_ms, envelope=envelope, error=told)
 
 
@@ -122,9 +119,8 @@ def ending_of_running(running: LiveAnswer) -> Ending:
         return ending or Ending(state=ExchangeState.FAILED, error=_LOST)
     error, outcome = running.error, running.outcome
     told = None if error is None else _error(error.code, error.detail)
-    return Ending(
-        state=running.state, envelope={} if outcome is None else outcome.envelope, error=told
-    )
+    envelope = {} if outcome is None else outcome.envelope
+    return Ending(state=running.state, envelope=envelope, error=told)
 
 
 def _error(code: str, detail: str) -> Json:

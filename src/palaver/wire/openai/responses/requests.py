@@ -258,13 +258,6 @@ def chat_body(asked: ExchangeRequest, messages: Sequence[Json]) -> Json:
     return chat | _format(body) | _tools(body) | _STREAMING
 
 
-def as_agent(card: AgentCard, chat: Json, model: str, system_prompt: str) -> Json:
-    """A chat completion as an agent of ours answers it: its settings unless others are asked for, its words first."""
-    prompt = card.system_prompt or system_prompt
-    said = [{"role": "system", "content": prompt}] if prompt else []
-    return {**card.settings, **chat, "model": model, "messages": [*said, *chat["messages"]]}
-
-
 _STREAMING: Json = {"stream": True, "stream_options": {"include_usage": True}}
 
 
@@ -292,7 +285,7 @@ def _format(body: Json) -> Json:
 
 def _tools(body: Json) -> Json:
     """The tools and their choice as a chat completion says them. Refused: tools that run in a model server."""
-    tools = [_tool(tool, f"tools[{place}]") for place, tool in enumerate(_listed(body, "tools"))]
+    tools = [_tool(tool, f"tools[{place}]") for place, tool in enumerate(body.get("tools") or ())]
     choice: object = body.get("tool_choice")
     if isinstance(choice, dict):
         named = cast("Json", choice)
@@ -300,7 +293,7 @@ def _tools(body: Json) -> Json:
             case "function":
                 choice = {"type": "function", "function": {"name": named.get("name")}}
             case "allowed_tools":
-                allowed = {as_object(tool).get("name") for tool in _listed(named, "tools")}
+                allowed = {as_object(tool).get("name") for tool in named.get("tools") or ()}
                 tools = [tool for tool in tools if tool["function"]["name"] in allowed]
                 choice = named.get("mode", "auto")
             case other:
@@ -320,10 +313,6 @@ def _tool(given: object, param: str) -> Json:
     known = ("name", "description", "parameters", "strict")
     function = {key: tool[key] for key in known if tool.get(key) is not None}
     return {"type": "function", "function": function}
-
-
-def _listed(body: Json, name: str) -> list[Json]:
-    return body.get(name) or []
 
 
 def _hosted(kind: object, param: str) -> Exception:
@@ -357,7 +346,7 @@ def skeleton(asked: ExchangeRequest | Exchange, id_: str, created_ms: int) -> Js
         "prompt": None,
         "reasoning": {"effort": None, "summary": None, **(wanted.get("reasoning") or {})},
         "text": {"format": {"type": "text"}, **(wanted.get("text") or {})},
-        "tools": [_shown_tool(tool) for tool in _listed(wanted, "tools")],
+        "tools": [_shown_tool(tool) for tool in wanted.get("tools") or ()],
         "usage": None,
         "metadata": dict(asked.metadata),
     }
@@ -385,6 +374,5 @@ _ECHOED: Json = {
 
 
 def _shown_tool(tool: Json) -> Json:
-    if tool.get("type") != "function":
-        return tool
-    return {"description": None, "parameters": None, "strict": None, **tool}
+    known = ("description", "parameters", "strict") if tool.get("type") == "function" else ()
+    return {**dict.fromkeys(known), **tool}

@@ -46,7 +46,7 @@ from palaver.wire.edge.rates import Use
 from palaver.wire.openai import items, problems
 from palaver.wire.openai.auth import visibility_of
 from palaver.wire.openai.items import Invalid, Json, as_object
-from palaver.wire.openai.models import Models
+from palaver.wire.openai.models import Models, as_agent
 from palaver.wire.openai.names import named
 from palaver.wire.openai.params import answer, is_repeated, page_of, paging_of
 from palaver.wire.openai.proxy import answered, joined, passed_on, refusal, whole
@@ -332,7 +332,7 @@ class Responses:
         except Invalid as refused:  # something that was said before, and that a chat cannot hold
             raise ProviderError(Code.PROVIDER_REFUSED, refused.detail, temporary=False) from refused
         if agent is not None:
-            chat = requests.as_agent(agent, chat, model, self.core.settings.system_prompt)
+            chat = as_agent(agent, chat, model, self.core.settings.system_prompt)
         shortens = asked.request.get("truncation") == "auto"
         return await self.core.models.complete(chat, shortens=shortens)
 
