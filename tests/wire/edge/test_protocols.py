@@ -51,6 +51,12 @@ async def test_headers_without_end_are_refused(door: Door, headers: list[str]) -
     await served(door)
 
 
+async def test_nothing_of_a_connection_is_kept_by_what_refused_it(door: Door) -> None:
+    """An error that is raised again and again would keep all that it came through."""
+    assert status_of(await door.raw(request(door, "GET / HTTP/1.1", "a: " + "x" * 33_000))) == 431
+    assert protocols._LARGE.__traceback__ is None
+
+
 async def test_an_address_without_end_is_refused(door: Door) -> None:
     assert status_of(await door.raw(request(door, f"GET /{'x' * 40_000} HTTP/1.1"))) == 431
 

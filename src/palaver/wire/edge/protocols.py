@@ -111,21 +111,18 @@ class _Bounded(asyncio.Protocol):
         return cast("EdgeConfig", self.config).tally
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio.Protocol."""
         super().connection_made(transport)
         self._intake = Intake(self.transport, self._parse)
         self._unsent_bytes = 0
         self._slow_timer: asyncio.TimerHandle | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """See asyncio.Protocol."""
         self._tally.open -= 1
         self._stop_timers()
         self._intake.drop()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """See asyncio.Protocol."""
         self._intake.take(data)
 
     def pause_writing(self) -> None:
@@ -134,7 +131,6 @@ class _Bounded(asyncio.Protocol):
         self._watch()
 
     def resume_writing(self) -> None:
-        """See asyncio.Protocol."""
         super().resume_writing()
         self._stop_watch()
 
@@ -178,7 +174,6 @@ class HttpConnection(_Bounded, HttpToolsProtocol):
     _refusal: PalaverError | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio.Protocol."""
         super().connection_made(transport)
         self.flow = FlowControl(cast("asyncio.Transport", self._intake))
         self._tally.open += 1
@@ -210,24 +205,20 @@ class HttpConnection(_Bounded, HttpToolsProtocol):
                 self._expect_rest_of_head()
 
     def on_message_begin(self) -> None:
-        """See httptools."""
         super().on_message_begin()
         self._begun = True
         self._head_bytes = 0
         self._unread_bytes = 0
 
     def on_url(self, url: bytes) -> None:
-        """See httptools."""
         super().on_url(url)
         self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """See httptools."""
         super().on_header(name, value)
         self._count(len(name) + len(value) + 4)
 
     def on_headers_complete(self) -> None:
-        """See httptools."""
         if self._crowded:
             self._fail(_CROWDED)
         self._in_head = False
@@ -235,7 +226,6 @@ class HttpConnection(_Bounded, HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """See httptools."""
         super().on_message_complete()
         self._begun = False
         self._in_head = True
@@ -251,7 +241,6 @@ class HttpConnection(_Bounded, HttpToolsProtocol):
             self._linger()
 
     def handle_websocket_upgrade(self) -> None:
-        """See uvicorn."""
         self._stop_timers()
         self._intake.drop()
         super().handle_websocket_upgrade()
@@ -273,9 +262,9 @@ class HttpConnection(_Bounded, HttpToolsProtocol):
             self._fail(_LARGE)
 
     def _fail(self, error: PalaverError) -> None:
-        """Ends the parser; `data_received` answers with the error."""
+        """Ends the parser; `_parse` answers with the error."""
         self._refusal = error
-        raise error
+        raise httptools.HttpParserError  # a new one: what is raised keeps what it came through
 
     def _expect_rest_of_head(self) -> None:
         if self._unread_bytes > self._edge.header_bytes_max:
@@ -450,7 +439,6 @@ class WebSocketConnection(_Bounded, WebSocketsSansIOProtocol):
         self._intake.pause_reading()
 
     def handle_cont(self, event: Frame) -> None:
-        """See uvicorn."""
         if len(self.frames) >= FRAGMENTS_MAX:
             self._fail(1009, "too many fragments")
         else:
