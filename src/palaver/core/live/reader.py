@@ -164,8 +164,10 @@ class Reader:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            self._ready += self._passing()
-            await self._see_uncertain()
+            if self._notices or self._changes:
+                self._take_passing()
+            if self._uncertain:
+                await self._see_uncertain()
             while self._touched and len(self._ready) < BATCH_ITEMS_MAX:
                 cursor = next(iter(self._touched))
                 del self._touched[cursor]
@@ -258,11 +260,11 @@ class Reader:
         cursor.streams = {view.message: view.n for view in views}
         return views
 
-    def _passing(self) -> list[Item]:
-        items, self._notices = self._notices, []
-        items += [encoded(change, self.hub.encode) for change in self._changes.values()]
+    def _take_passing(self) -> None:
+        self._ready += self._notices
+        self._ready += [encoded(change, self.hub.encode) for change in self._changes.values()]
+        self._notices.clear()
         self._changes.clear()
-        return items
 
     async def _pull(self, cursor: Cursor, count: int) -> list[Item]:
         """What lies between a cursor and the tail of its room: events first, then running answers."""
