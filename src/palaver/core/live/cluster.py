@@ -193,9 +193,7 @@ class PeerSync(Part):
             case "x", [turn]:
                 self.stop(TurnId(turn))
             case "t", [room, actor, name]:
-                self.hub.to_room(
-                    RoomId(room), Typing(RoomId(room), ActorId(actor), name), but=ActorId(actor)
-                )
+                self.hub.typing(Typing(RoomId(room), ActorId(actor), name), mirror=True)
             case "k", [room, actor, seq]:
                 self.hub.to_actor(ActorId(actor), ReadMark(RoomId(room), seq), but=None)
             case _:

@@ -135,19 +135,14 @@ class Hub:
         """The accepted messages of a room, in their order."""
         return self._drafts.get(room, {})
 
-    def to_room(self, room: RoomId, item: Item, *, but: ActorId | None) -> None:
-        """Something passing for everyone who reads a room now, except one actor."""
-        feed = self._feeds.get(room)
-        if feed is not None:
-            encoded(item, self.encode)
-            for cursor in feed.cursors:
-                if cursor.live and cursor.sure_to is None and cursor.listener.actor != but:
-                    cursor.listener.notice(item)
-
-    def typing(self, item: Typing) -> None:
-        """Somebody is typing."""
-        self.to_room(item.room, item, but=item.actor)
-        if self._outbox is not None:
+    def typing(self, item: Typing, *, mirror: bool = False) -> None:
+        """Somebody is typing, here or in another process."""
+        encoded(item, self.encode)
+        feed = self._feeds.get(item.room)
+        for cursor in () if feed is None else feed.cursors:
+            if cursor.live and cursor.sure_to is None and cursor.listener.actor != item.actor:
+                cursor.listener.notice(item)
+        if self._outbox is not None and not mirror:
             self._outbox.passing(item, item.actor)
 
     def read_mark(self, actor: ActorId, item: ReadMark, *, but: Listener | None) -> None:

@@ -76,22 +76,19 @@ def serve_on(
         import uvloop  # noqa: PLC0415  not there on Windows
 
         factory = uvloop.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(_serve(settings, listener, url, ready, control))
 
-
-async def _serve(
-    settings: Settings,
-    listener: socket.socket,
-    url: str,
-    ready: Callable[[], None],
-    control: Path | None,
-) -> None:
     def told() -> None:
         log.info("server.ready", url=url, pid=os.getpid())
         settle()
         ready()
 
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(_serve(settings, listener, control, told))
+
+
+async def _serve(
+    settings: Settings, listener: socket.socket, control: Path | None, ready: Callable[[], None]
+) -> None:
     task = asyncio.current_task()
     assert task is not None
     async with AsyncExitStack() as ending:
@@ -103,7 +100,7 @@ async def _serve(
         await ending.enter_async_context(controlled(core, control))
         server = Server(core, settings)
         with _stopped_by_signals(server.stop):
-            await server.run(listener, told)
+            await server.run(listener, ready)
     log.info("server.stopped")
 
 
