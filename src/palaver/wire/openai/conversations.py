@@ -15,28 +15,16 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from palaver.core.exchanges import DOOR
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor, Message, Room, RoomId, Scope
 from palaver.policy import Action, allows
 from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use, take
-from palaver.wire.openai import items
+from palaver.wire.openai import items, params
 from palaver.wire.openai.auth import visibility_of
 from palaver.wire.openai.items import Invalid, Json
-from palaver.wire.openai.params import (
-    LIMIT_MAX,
-    Paging,
-    answer,
-    body_of,
-    is_repeated,
-    listed,
-    metadata_of,
-    new_metadata,
-    paging_of,
-)
-
-DOOR = "openai"
 
 _call = partial(call, scope=Scope.CONVERSATIONS)
 
@@ -50,13 +38,13 @@ class Conversations:
     @_call("POST", "/conversations", None, use=Use.MESSAGES)
     async def create(self, me: Actor, request: Request) -> Response:
         """Makes a conversation, with its first items."""
-        body = await body_of(request)
+        body = await params.body_of(request)
         entries = items.entries_of(body.get("items"), "items")
         made = blake2b(await request.body(), digest_size=16).hexdigest()
         settings: Json = {"door": DOOR, "made": made}
-        if metadata := metadata_of(body.get("metadata")):
+        if metadata := params.metadata_of(body.get("metadata")):
             settings["metadata"] = metadata
-        repeated = is_repeated(request)
+        repeated = params.is_repeated(request)
         room = await self._made_before(me, made) if repeated else None
         if room is None:
             visibility = visibility_of(request)
@@ -65,31 +53,31 @@ class Conversations:
             room = await self.core.rooms.create(me, visibility=visibility, settings=settings)
         if entries:
             await self.core.exchanges.add(me, room.id, entries, repeated=repeated)
-        return answer(_conversation(room))
+        return params.answer(_conversation(room))
 
     @_call("GET", "/conversations", None)
     async def listing(self, me: Actor, request: Request) -> Response:
         """The caller's rooms."""
-        paging = paging_of(request, newest_first=True)
+        paging = params.paging_of(request, newest_first=True)
         if not paging.newest_first:
             raise Invalid("Conversations are listed by their last activity only: 'desc'.", "order")
         after = None if paging.after is None else _room_id(paging.after, "after")
         rooms, more = await self.core.rooms.listing(me, limit=paging.limit, after=after, own=True)
         data = [_conversation(room) for room in rooms]
-        return answer(listed(data, has_more=more is not None))
+        return params.answer(params.listed(data, has_more=more is not None))
 
     @_call("GET", "/conversations/{conversation}", Action.READ)
     async def retrieve(self, me: Actor, request: Request) -> Response:
         """One conversation."""
-        return answer(_conversation(await self._room(me, request)))
+        return params.answer(_conversation(await self._room(me, request)))
 
     @_call("POST", "/conversations/{conversation}", Action.GOVERN, use=Use.MESSAGES)
     async def update(self, me: Actor, request: Request) -> Response:
         """Replaces the metadata."""
-        metadata = await new_metadata(request)
+        metadata = await params.new_metadata(request)
         room = await self._room(me, request)
         changed = await self.core.rooms.change_settings(me, room.id, {"metadata": metadata})
-        return answer(_conversation(changed))
+        return params.answer(_conversation(changed))
 
     @_call("DELETE", "/conversations/{conversation}", Action.GOVERN, use=Use.MESSAGES)
     async def delete(self, me: Actor, request: Request) -> Response:
@@ -97,39 +85,40 @@ class Conversations:
         room = (await self._room(me, request)).id
         await self.core.rooms.delete(me, room)
         id_ = items.conversation_id(room)
-        return answer({"id": id_, "object": "conversation.deleted", "deleted": True})
+        return params.answer({"id": id_, "object": "conversation.deleted", "deleted": True})
 
     @_call("POST", "/conversations/{conversation}/items", Action.WRITE, use=Use.MESSAGES)
     async def add_items(self, me: Actor, request: Request) -> Response:
         """Says things, in their order, all of them or none."""
-        body = await body_of(request)
+        body = await params.body_of(request)
         if body.get("items") is None:
             raise Invalid("Missing required parameter.", "items", "missing_required_parameter")
         entries = items.entries_of(body["items"], "items")
         room = await self._room(me, request)
-        added: Sequence[Message] = ()
-        if entries:
-            repeated = is_repeated(request)
-            added = await self.core.exchanges.add(me, room.id, entries, repeated=repeated)
-        return answer(listed([items.item_of(message) for message in added], has_more=False))
+        repeated = params.is_repeated(request)
+        add = self.core.exchanges.add
+        added = await add(me, room.id, entries, repeated=repeated) if entries else ()
+        data = [items.item_of(message) for message in added]
+        return params.answer(params.listed(data, has_more=False))
 
     @_call("GET", "/conversations/{conversation}/items", Action.READ)
     async def items(self, me: Actor, request: Request) -> Response:
         """What was said, the newest first unless asked otherwise."""
-        paging = paging_of(request, newest_first=True)
+        paging = params.paging_of(request, newest_first=True)
         room = await self._room(me, request)
         seq = None
         if paging.after is not None:
             seq = (await self._message(me, room, paging.after, deleted=True)).seq
         found = await self._said(me, room.id, seq, paging)
         data = [items.item_of(message) for message in found[: paging.limit]]
-        return answer(listed(data, has_more=len(found) > paging.limit))
+        return params.answer(params.listed(data, has_more=len(found) > paging.limit))
 
     @_call("GET", "/conversations/{conversation}/items/{item}", Action.READ)
     async def item(self, me: Actor, request: Request) -> Response:
         """One item."""
         room = await self._room(me, request)
-        return answer(items.item_of(await self._message(me, room, request.path_params["item"])))
+        message = await self._message(me, room, request.path_params["item"])
+        return params.answer(items.item_of(message))
 
     @_call(
         "DELETE", "/conversations/{conversation}/items/{item}", Action.TAKE_BACK, use=Use.MESSAGES
@@ -139,11 +128,11 @@ class Conversations:
         room = await self._room(me, request)
         message = await self._message(me, room, request.path_params["item"])
         await self.core.exchanges.remove(me, message.id)
-        return answer(_conversation(room))
+        return params.answer(_conversation(room))
 
     async def _made_before(self, me: Actor, made: str) -> Room | None:
         """The conversation that the same request made, if it did."""
-        rooms, _ = await self.core.rooms.listing(me, limit=LIMIT_MAX, own=True)
+        rooms, _ = await self.core.rooms.listing(me, limit=params.LIMIT_MAX, own=True)
         own = (room for room in rooms if allows(Action.GOVERN, room.role))
         return next((room for room in own if room.settings.get("made") == made), None)
 
@@ -173,7 +162,7 @@ class Conversations:
         raise Refused(Code.MESSAGE_NOT_FOUND, words)
 
     async def _said(
-        self, me: Actor, room: RoomId, seq: int | None, paging: Paging
+        self, me: Actor, room: RoomId, seq: int | None, paging: params.Paging
     ) -> Sequence[Message]:
         """One message more than a page, from behind a seq on. Deleted ones are left out."""
         found: list[Message] = []

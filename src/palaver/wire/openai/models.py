@@ -31,7 +31,7 @@ _OF_CALL = frozenset({"model", "messages", "stream", "stream_options", "n"})
 
 
 class ModelMissing(Invalid):
-    """Nobody here has that name."""
+    """The name is no model's and no agent's."""
 
     def __init__(self, model: str) -> None:
         words = f"The model '{model}' does not exist here. GET /v1/models lists those that do."

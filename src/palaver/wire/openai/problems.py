@@ -59,7 +59,7 @@ def status_of(error: PalaverError) -> int:
 
 
 def document(error: PalaverError) -> Json:
-    """What is told of an error."""
+    """Builds the body that tells an error."""
     param = reason = None
     if isinstance(error, Invalid):
         param, reason = error.param, error.reason
@@ -133,7 +133,7 @@ class Told:
 
 
 def check(headers: Headers) -> None:
-    """Refused: `forbidden`, what a browser asks in order to show it or run it."""
+    """Refuses what a browser asks in order to show it or run it (`forbidden`)."""
     mode, site = headers.get("sec-fetch-mode"), headers.get("sec-fetch-site", "none")
     shown = headers.get("sec-fetch-dest", "empty") not in _DATA
     shown = shown or mode == "navigate" or "service-worker" in headers
@@ -142,7 +142,7 @@ def check(headers: Headers) -> None:
 
 
 def guarded(message: Message) -> Message:
-    """What ASGI's send is given, with these headers where it begins an answer."""
+    """Adds these headers to the message that begins an answer."""
     if message["type"] != "http.response.start":
         return message
     given: _RawHeaders = message["headers"]

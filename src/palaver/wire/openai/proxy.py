@@ -77,15 +77,11 @@ def scope_of(request: Request) -> Scope:
 
 @dataclass(frozen=True, slots=True)
 class Passthrough:
-    """What nobody else answers."""
+    """The calls that nobody else answers."""
 
     core: Core
 
     @call("GET", "/{path:path}", None, scope=scope_of)
-    async def read(self, me: Actor, request: Request) -> Response:
-        """Passes on what only reads."""
-        return await self.forward(me, request)
-
     @call("POST PUT PATCH DELETE", "/{path:path}", None, scope=scope_of, use=Use.MESSAGES)
     async def forward(self, _: Actor, request: Request) -> Response:
         """One request, there and back."""
@@ -109,7 +105,7 @@ def passed_on(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 async def answered(call: Call) -> Response:
-    """What a call comes to, as it comes."""
+    """Passes a call's answer on as it comes."""
     if call.status >= HTTPStatus.MULTIPLE_CHOICES:
         return refusal(call, await whole(call))
     headers = event_headers(call.headers) if call.streams else call.headers
@@ -117,7 +113,7 @@ async def answered(call: Call) -> Response:
 
 
 async def whole(call: Call) -> bytes:
-    """All of a call's answer, which ends it. Raises `ProviderError` where it is too large, or takes too long."""
+    """Reads all of a call's answer. Raises `ProviderError` where it is too large, or takes too long."""
     found = bytearray()
     try:
         async with asyncio.timeout(WHOLE_SECONDS), aclosing(call.told()) as telling:

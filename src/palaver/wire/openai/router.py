@@ -12,14 +12,13 @@ from palaver.model import Actor
 from palaver.wire.calls import Call, calls_of
 from palaver.wire.openai.auth import caller
 from palaver.wire.openai.chat.routes import Chat
-from palaver.wire.openai.chat.stored import Completions
 from palaver.wire.openai.conversations import Conversations
 from palaver.wire.openai.models import Models
 from palaver.wire.openai.problems import PREFIX, Told
 from palaver.wire.openai.proxy import Passthrough
 from palaver.wire.openai.responses.routes import Responses
 
-PARTS = (Chat, Completions, Models, Conversations, Responses, Passthrough)
+PARTS = (Chat, Models, Conversations, Responses, Passthrough)
 
 
 class OpenAIDoor:
@@ -29,8 +28,7 @@ class OpenAIDoor:
         self.app = app
         models = Models(core)
         chat, responses = Chat(core, models), Responses(core, models)
-        kept = Completions(core)
-        self.parts = (chat, kept, models, Conversations(core), responses, Passthrough(core))
+        self.parts = (chat, models, Conversations(core), responses, Passthrough(core))
         routes = [route for part in self.parts for route in _routes_of(part)]
         self._door = Told(Router(routes, redirect_slashes=False))
 

@@ -1,1 +1,1 @@
-"""Chat completions: `routes` answers them, `messages` reads and writes their messages, `stored` lists kept ones."""
+"""Chat completions: `routes` answers them and lists kept ones, `messages` reads and writes their messages."""

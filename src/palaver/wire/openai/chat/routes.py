@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions`: passed to the model server as it is, and stored as what was said.
+"""`/v1/chat/completions`: requests go to the model server as they are, and are stored as what was said.
 
 Rules: the request's bytes go on unchanged, but for `conversation`, which is ours, and an agent's name, which becomes
 its model, its instructions and its settings. What comes back goes to the client byte for byte, one write an event;
@@ -8,10 +8,16 @@ client before it is. An answer that breaks says so in an error event, and its co
 
 Which room it is stored in: the one that is named (see `names`), else the one whose history this one continues, else a
 new one. `store: false` stores nothing at all.
+
+Those that their client asked to keep (`store: true`) are found, changed and forgotten: the caller's own, each put
+together again from what the room holds of it. Forgetting one takes it from these calls; what was said stays in its
+room. A completion has the id that its model server gave it. Some servers give the same one again and again: then it
+means the newest of them, and the others are known by an id of ours.
 """
 
+import re
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
@@ -27,38 +33,42 @@ from palaver.core.answers.engine import Ask
 from palaver.core.answers.tape import Call, ExchangeRequest, LiveAnswer
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused, Unavailable
-from palaver.model import (
-    Actor,
-    AgentCard,
-    ExchangeKind,
-    ExchangeState,
-    Scope,
-)
+from palaver.model import Actor, AgentCard, Exchange, ExchangeId, ExchangeKind, ExchangeState, Scope
 from palaver.policy import Action
 from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use
-from palaver.wire.openai import problems
+from palaver.wire.openai import params, problems
 from palaver.wire.openai.auth import visibility_of
-from palaver.wire.openai.chat.messages import completion_of, entries_of
+from palaver.wire.openai.chat.messages import completion_of, entries_of, messages_of
 from palaver.wire.openai.items import Invalid, Json, as_list, as_object
 from palaver.wire.openai.models import Models, as_agent
 from palaver.wire.openai.names import ROOM_HEADER, named
-from palaver.wire.openai.params import answer, is_repeated, metadata_of, room_of
 from palaver.wire.openai.proxy import joined, passed_on, refusal
 from palaver.wire.streams import Attended, Broken, Headers, event_headers, stream
 
 PATH = "/chat/completions"
+COMPLETION = "/chat/completions/{completion}"
 CHOICES_MAX = 128
+PREFIX = "chatcmpl-"
+HEX_CHARS = 32
+_METADATA = re.compile(r"metadata\[(.*)\]", re.DOTALL)
+ECHOED = (
+    *("tools", "tool_choice", "response_format", "seed", "temperature", "top_p"),
+    *("presence_penalty", "frequency_penalty"),
+)
+"""What a stored completion tells of its request."""
+
+_call = partial(call, scope=Scope.CHAT)
 
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """The call for a chat completion."""
+    """The calls for chat completions."""
 
     core: Core
     models: Models
 
-    @call("POST", PATH, Action.WRITE, scope=Scope.CHAT, use=Use.MESSAGES)
+    @_call("POST", PATH, Action.WRITE, use=Use.MESSAGES)
     async def create(self, me: Actor, request: Request) -> Response:
         """Asks, and tells the answer."""
         if request.headers.get("content-encoding", "identity") != "identity":
@@ -70,9 +80,8 @@ class Chat:
         if not isinstance(body.get("stream", False), bool | None):
             raise Invalid("Must be true or false.", "stream", "invalid_type")
         stores, streams = body.get("store") is not False, body.get("stream") is True
-        asked = _asked(request, raw, body, agent)
+        asked = named(request, _asked(request, raw, body, agent))
         sent = await self._sent(raw, body, agent)
-        asked = named(request, replace(asked, room=room_of(body)))
         headers = passed_on(request.headers.items()) | {"content-type": "application/json"}
 
         async def ask() -> Call:
@@ -87,11 +96,62 @@ class Chat:
         left = partial(self.core.exchanges.left, running)
         return Attended(answering.tell, left, early=early, refused=problems.event)
 
+    @_call("GET", PATH, None)
+    async def listing(self, me: Actor, request: Request) -> Response:
+        """The caller's completions, the oldest first unless asked otherwise."""
+        query, paging = request.query_params, params.paging_of(request, newest_first=False)
+        after = None if paging.after is None else (await self._found(me, paging.after)).id
+        found, more = await self.core.exchanges.listing(
+            me,
+            ExchangeKind.CHAT,
+            after=after,
+            limit=paging.limit,
+            newest_first=paging.newest_first,
+            model=query.get("model") or None,
+            metadata={match[1]: query[one] for one in query if (match := _METADATA.fullmatch(one))},
+        )
+        data = [await self._kept(one, await self._id_of(me, one)) for one in found]
+        return params.answer(params.listed(data, has_more=more))
+
+    @_call("GET", COMPLETION, None)
+    async def retrieve(self, me: Actor, request: Request) -> Response:
+        """One completion."""
+        id_: str = request.path_params["completion"]
+        return params.answer(await self._kept(await self._found(me, id_), id_))
+
+    @_call("POST", COMPLETION, None, use=Use.MESSAGES)
+    async def update(self, me: Actor, request: Request) -> Response:
+        """Replaces the metadata."""
+        id_: str = request.path_params["completion"]
+        metadata = await params.new_metadata(request)
+        found = await self._found(me, id_)
+        changed = await self.core.exchanges.change(me, found.id, metadata)
+        return params.answer(await self._kept(changed, id_))
+
+    @_call("DELETE", COMPLETION, None, use=Use.MESSAGES)
+    async def delete(self, me: Actor, request: Request) -> Response:
+        """Forgets one."""
+        id_: str = request.path_params["completion"]
+        await self.core.exchanges.forget(me, (await self._found(me, id_)).id)
+        return params.answer({"id": id_, "object": "chat.completion.deleted", "deleted": True})
+
+    @_call("GET", f"{COMPLETION}/messages", None)
+    async def messages(self, me: Actor, request: Request) -> Response:
+        """The messages of its request."""
+        id_: str = request.path_params["completion"]
+        paging = params.paging_of(request, newest_first=False)
+        found = await self._found(me, id_)
+        said = messages_of(await self.core.exchanges.messages(found, answers=False))
+        rows = [_message(message, f"{id_}-{place}") for place, message in enumerate(said)]
+        return params.answer(params.page_of(rows, paging))
+
+    # inside
+
     async def _begun(self, me: Actor, asked: ExchangeRequest, ask: Ask) -> LiveAnswer:
         """The exchange. One that may be there already is looked for before anything is asked."""
         exchanges = self.core.exchanges
         if asked.kept:
-            asked = replace(asked, metadata=metadata_of(asked.request.get("metadata")))
+            asked = replace(asked, metadata=params.metadata_of(asked.request.get("metadata")))
         if not asked.repeated:
             return await exchanges.begin(me, asked, ask)
         running = await exchanges.open(me, asked)
@@ -109,10 +169,36 @@ class Chat:
             sent = as_agent(agent, sent, model, self.core.settings.system_prompt)
         return orjson.dumps(sent)
 
+    async def _id_of(self, me: Actor, exchange: Exchange) -> str:
+        """The id by which `_found` finds it."""
+        if exchange.name is not None:
+            newest = await self.core.exchanges.named(me, exchange.name)
+            if newest.id == exchange.id:
+                return exchange.name
+        return PREFIX + exchange.id[2:]
+
+    async def _found(self, me: Actor, name: str) -> Exchange:
+        """The stored completion of this id. Refused: `exchange_not_found`."""
+        found, digits = None, name.removeprefix(PREFIX)
+        with suppress(Refused):
+            found = await self.core.exchanges.named(me, name)
+        if found is None and len(digits) == HEX_CHARS:  # one to which its upstream gave no id
+            with suppress(Refused):
+                found = await self.core.exchanges.get(me, ExchangeId(f"x_{digits}"))
+        if found is None or not found.kept or found.kind is not ExchangeKind.CHAT:
+            words = f"No stored chat completion found with id '{name}'."
+            raise Refused(Code.EXCHANGE_NOT_FOUND, words)
+        return found
+
+    async def _kept(self, exchange: Exchange, id_: str) -> Json:
+        answers = await self.core.exchanges.messages(exchange, answers=True)
+        echoed = {name: exchange.request[name] for name in ECHOED if name in exchange.request}
+        return {**echoed, **completion_of(exchange, answers), "id": id_}
+
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What came of a request, as it comes."""
+    """An answer on its way to the client that asked."""
 
     core: Core
     running: LiveAnswer
@@ -168,7 +254,7 @@ class _Answer:
     async def _whole(self, send: Send, completion: Json, headers: Headers) -> Response | None:
         """A completion that is there at once, in the form that was asked for."""
         if not self.streams:
-            return _with_headers(answer(completion), headers)
+            return _with_headers(params.answer(completion), headers)
         await stream(send, _chunks(completion, self.body), event_headers(headers))
         return None
 
@@ -182,17 +268,18 @@ class _Answer:
 
 
 def _asked(request: Request, raw: bytes, body: Json, agent: AgentCard | None) -> ExchangeRequest:
-    """The request as the core takes it, but for what names its conversation."""
+    """The request as the core takes it, but for what its headers and metadata say of its conversation."""
     return ExchangeRequest(
         kind=ExchangeKind.CHAT,
         entries=entries_of(body.get("messages")),
         model=str(body.get("model") or ""),
         request={key: value for key, value in body.items() if key != "messages"},
         visibility=visibility_of(request),
+        room=params.room_of(body),
         whole=True,
         kept=body.get("store") is True,
         digest=blake2b(raw, digest_size=32).digest(),
-        repeated=is_repeated(request),
+        repeated=params.is_repeated(request),
         agent=None if agent is None else agent.actor.id,
     )
 
@@ -245,3 +332,11 @@ async def _chunks(completion: Json, body: Json) -> AsyncGenerator[bytes, None]:
 
 def _frame(value: Json) -> bytes:
     return b"data: %s\n\n" % orjson.dumps(value)
+
+
+def _message(message: Json, id_: str) -> Json:
+    """A message of the request, as the list of them has it."""
+    shown: Json = {"name": None, "content_parts": None, **message, "id": id_}
+    if isinstance(message.get("content"), list):
+        shown["content_parts"], shown["content"] = message["content"], None
+    return shown

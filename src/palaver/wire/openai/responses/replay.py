@@ -32,7 +32,7 @@ _LOST = {
 
 
 def composer_of(exchange: Exchange) -> Composer:
-    """What tells an exchange, from its beginning."""
+    """Composes the events of an exchange, from its beginning."""
     id_ = items.response_id(exchange.id)
     return Composer(requests.skeleton(exchange, id_, exchange.created_ms), exchange.message)
 
