@@ -12,7 +12,8 @@ from tests.core.conftest import Script
 
 from palaver.core.answers.tape import Call, ExchangeRequest
 from palaver.core.live.feed import RING_BYTES_MAX
-from palaver.core.live.items import Happened, ReadMark, RoomChanged, Typing
+from palaver.core.live.items import Closing, Happened, ReadMark, RoomChanged, Typing
+from palaver.core.live.reader import NOTICES_MAX
 from palaver.core.runtime import Core, started
 from palaver.errors import Code, ProviderError, Refused
 from palaver.model import Entry, Event, EventType, ExchangeKind, Role, RoomId, Visibility
@@ -248,6 +249,21 @@ async def test_typing_reaches_the_others_who_read_the_room(core: Core) -> None:
     assert isinstance(typing, Typing)
     assert isinstance(other, Typing)
     assert (typing.name, other.name) == ("Ada", "Bo")
+
+
+async def test_a_busy_reader_keeps_the_newest_of_what_passes_and_the_good_bye(core: Core) -> None:
+    _, ada = await core.identity.new_guest("Ada")
+    _, bo = await core.identity.new_guest("Bo")
+    with core.chat.reader(ada) as reader:
+        await reader.subscribe(core.lobby)
+        reader.start(core.lobby)
+        core.hub.to_all(lambda: Closing(1))
+        for number in range(2 * NOTICES_MAX):
+            core.hub.typing(Typing(core.lobby, bo.id, f"{number}"))
+        closing, *typing = await reader.next()
+    assert isinstance(closing, Closing)
+    names = [item.name for item in typing if isinstance(item, Typing)]
+    assert names == [f"{number}" for number in range(NOTICES_MAX + 1, 2 * NOTICES_MAX)]
 
 
 async def test_what_was_read_here_is_read_on_the_other_connections(core: Core) -> None:

@@ -194,7 +194,8 @@ class Reader:
     def notice(self, item: Item) -> None:
         """See `feed.Listener`. A busy reader keeps the newest ones; a closing notice is never dropped."""
         if len(self._notices) >= NOTICES_MAX and not isinstance(item, Closing):
-            del self._notices[0]
+            others = (n for n, one in enumerate(self._notices) if not isinstance(one, Closing))
+            del self._notices[next(others)]
         self._notices.append(item)
         self._wake.set()
 
