@@ -30,7 +30,6 @@ TESTED_ELSEWHERE = {
     "clock": "every test that runs a real server asks it; tests/support/simulation.py replaces it",
     "core.live.items": "values only",
     "core.live.outbox": "tests/core/live/test_cluster.py, whose processes tell each other through it",
-    "core.answers.models": "tests/wire/openai/test_models.py, through the door that asks it",
     "core.answers.outcome": "tests/core/test_exchanges.py, through the exchanges that end with it",
     "core.answers.tape": "tests/core/test_exchanges.py, through the exchanges that use it",
     "core.answers.recorder": "tests/core/answers/test_engine.py, through the turns that use it",

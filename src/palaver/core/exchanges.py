@@ -76,9 +76,9 @@ class Exchanges:
             running = self.running(exchange.id) or told_already(exchange)
             running.dup = True
             return running
-        running = LiveAnswer(opened.turn, exchange)
-        if asked.kind is ExchangeKind.RESPONSE:
-            running.context = await self.messages(exchange, answers=False)
+        retold = asked.kind is ExchangeKind.RESPONSE
+        context = await self.messages(exchange, answers=False) if retold else ()
+        running = LiveAnswer(opened.turn, exchange, context=context)
         if opened.untitled and asked.room is not None:
             title = _title(asked.entries, asked.title)
             await self._turns.name(exchange.room, title, TitleSource.FIRST_MESSAGE)
@@ -263,9 +263,7 @@ class Exchanges:
             fence=1,
             external=True,
         )
-        running = LiveAnswer(turn, command.begun(room, self._clock.now_ms()))
-        running.held = True
-        return running
+        return LiveAnswer(turn, command.begun(room, self._clock.now_ms()), held=True)
 
     def _ids(self, count: int) -> tuple[MessageId, ...]:
         return tuple(MessageId(f"m_{self._clock.new_id()}") for _ in range(count))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from palaver.clock import SystemClock
-from palaver.core.answers.models import Models, ModelServer
+from palaver.core.answers.source import Models, ModelServer
 from palaver.core.identity.api_keys import Keys
 from palaver.errors import Code, Refused
 from palaver.providers.pool import Providers

@@ -10,8 +10,8 @@ import structlog
 
 from palaver.clock import Clock, SystemClock
 from palaver.core.answers.engine import Engine
-from palaver.core.answers.models import ModelServer
 from palaver.core.answers.recovery import Recovery
+from palaver.core.answers.source import ModelServer
 from palaver.core.exchanges import Exchanges
 from palaver.core.ground import Ground, good_bye, grounded, sync_journal
 from palaver.core.identity.api_keys import Keys

@@ -70,11 +70,17 @@ class LiveAnswer:
     first piece, and in total. `outcome` and `error` are whole at its end.
     """
 
-    def __init__(self, turn: Turn | None, exchange: Exchange | None = None) -> None:
-        self.turn = turn
-        self.exchange = exchange
-        self.dup = self.held = self.over = False
-        self.context: tuple[Message, ...] = ()
+    def __init__(
+        self,
+        turn: Turn | None,
+        exchange: Exchange | None = None,
+        *,
+        context: tuple[Message, ...] = (),
+        held: bool = False,
+    ) -> None:
+        self.turn, self.exchange = turn, exchange
+        self.context, self.held = context, held
+        self.dup = self.over = False
         self.answer = AnswerBuilder()
         self.recorder: Recorder | None = None
         self.outcome: CallResult | None = None
