@@ -29,7 +29,7 @@ V = TypeVar("V")
 
 
 class Access:
-    """Permission, asked of the store each time: there is no second truth.
+    """Checks permissions, in the store each time: there is no second truth.
 
     What was found last is remembered for the time when the store cannot be asked, and only for that.
     """
@@ -78,7 +78,7 @@ class Access:
             del self._roles[known]
 
     def may_write_as_known(self, actor: Actor, room: RoomId) -> bool:
-        """What was found last in this process, for when nobody can be asked. It is asked again when that is stored."""
+        """Whether the actor could write when this process last asked. For the time when nobody can be asked."""
         try:
             check(Action.WRITE, self._roles.get((actor.id, room)))
         except Refused:

@@ -301,7 +301,7 @@ def _not_found() -> Refused:
 
 
 async def _quietly(ask: Ask) -> Call | Exception:
-    """A task's own failure would end all of the server's tasks."""
+    """Gives a failure as a value: a task's own would end all of the server's tasks."""
     try:
         return await ask()
     except Exception as failure:  # noqa: BLE001  raised again by who awaits the answer

@@ -127,7 +127,7 @@ def good_bye(hub: Hub, clock: Clock) -> None:
 
 
 def _begin_anew(hub: Hub, clock: Clock) -> None:
-    """The history is another one now: everyone who is here comes back and is told so."""
+    """Sends everyone away, to come back to another history."""
     good_bye(hub, clock)
     hub.restart()
 
@@ -137,4 +137,4 @@ async def _seq_of(store: Store, room: RoomId) -> int:
 
 
 def _nothing(*_: None) -> None:
-    """The journal's thread needs no connection of its own."""
+    """Opens and closes nothing: the journal's thread needs no connection."""

@@ -80,7 +80,7 @@ async def content(settings: Settings) -> Verdict:
 
 
 def _untold(_doing: str, _done: int, _total: int) -> None:
-    """Nobody watches the progress."""
+    """Tells nobody the progress."""
 
 
 def set_aside(settings: Settings) -> list[Path]:
@@ -90,7 +90,7 @@ def set_aside(settings: Settings) -> list[Path]:
 
 
 async def models(settings: Settings) -> Models:
-    """What would answer."""
+    """The models that would answer."""
     clock = SystemClock()
     providers = Providers(settings, clock, fixed=None)
     try:

@@ -265,7 +265,7 @@ async def said(turns: Engine, command: AddMessage, added: Added) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Past:
-    """What a reader of one actor asks of the past. See `reader.Past`."""
+    """Reads the past for a reader of one actor. See `reader.Past`."""
 
     _store: Store
     _access: Access

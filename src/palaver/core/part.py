@@ -10,7 +10,7 @@ from palaver.errors import Code, Unavailable
 
 
 class Part:
-    """One part of a running Palaver. It writes anew what it does more than nothing at."""
+    """One part of a running Palaver. It overrides those methods for which it has work."""
 
     async def recover(self, *, aside: bool = False) -> None:
         """Takes over what dead processes left in journals; with `aside` also what was set aside."""

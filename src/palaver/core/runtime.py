@@ -61,7 +61,7 @@ class Core:
         self.parts = self._parts()
 
     def _parts(self) -> list[Part]:
-        """What runs here. They recover in this order, and close in the opposite one."""
+        """The parts in the order in which they recover; they close in the opposite one."""
         ground, store = self._ground, self._ground.store
         parts: list[Part] = [
             Every(SYNC_SECONDS, partial(sync_journal, ground.journal, ground.lane)),
@@ -100,7 +100,7 @@ class Core:
         return "whole" if self._ground.history.behind is None else "behind"
 
     def figures(self) -> Mapping[str, int]:
-        """What this process has done since it began, and what waits in it now; `wire/pages/metrics` names each."""
+        """Counts what this process has done since it began, and what waits in it; `wire/pages/metrics` names each."""
         store, journal = self._ground.store, self._ground.journal
         outcomes = ("accepted", "drained", "rejected", "lost")
         return {
@@ -156,7 +156,7 @@ class Core:
             await self.identity.sweep()
 
     async def drain(self, seconds: float) -> None:
-        """A graceful stop: tells the readers when to come back, and ends the running answers in time."""
+        """Stops gracefully: tells the readers when to come back, and ends the running answers in time."""
         good_bye(self.hub, self.clock)
         await self.turns.drain(seconds * DRAIN_PART)
 

@@ -89,7 +89,7 @@ def within(said: Iterable[Message], agent: ActorId, tokens_max: int) -> tuple[Sa
 
 
 def _one_message(words: Said, call: Said) -> Said:
-    """A call beside what was said before it, or beside another one."""
+    """Joins a call with what was said before it, or with another call."""
     return replace(
         words,
         calls=(*words.calls, *call.calls),
@@ -99,7 +99,7 @@ def _one_message(words: Said, call: Said) -> Said:
 
 
 def _fitting(spoken: Sequence[Message], tokens_max: int) -> int:
-    """Where the newest messages begin that fit."""
+    """The place from which on the newest messages fit."""
     first = last = len(spoken) - 1
     tokens = 0
     for place in range(len(spoken) - 1, -1, -1):
@@ -122,7 +122,7 @@ def _begin(said: Sequence[Message], first: int, last: int, unit: int) -> int:
 
 
 def _from_person(spoken: list[Message], start: int, agent: ActorId) -> list[Message]:
-    """What is given from a place on: a person's message first, if need be the last one before; and what rules it."""
+    """Selects from a place on: a person's message first, if need be the last one before, and what rules it."""
     places = [place for place, one in enumerate(spoken) if _persons(one, agent)]
     place = bisect_left(places, start)
     if place < len(places):
@@ -132,7 +132,7 @@ def _from_person(spoken: list[Message], start: int, agent: ActorId) -> list[Mess
 
 
 def _paired(said: Sequence[Message]) -> list[Message]:
-    """The messages, with the calls and the results of tools that belong together where the first result came."""
+    """Puts the calls and the results of tools that belong together where the first result came."""
     waiting: dict[str, Message] = {}
     results: dict[int, Message] = {}
     for message in said:
@@ -155,7 +155,7 @@ def _paired(said: Sequence[Message]) -> list[Message]:
 
 
 def _chars(message: Message) -> int:
-    """How long it is, with what stood beside it."""
+    """The length of a message, with what stood beside it."""
     beside = message.meta.get("beside")
     if beside is None:
         return len(message.text)

@@ -72,16 +72,16 @@ log = structlog.stdlib.get_logger()
 
 
 class Keeper(Protocol):
-    """What keeps a client's exchange while the database is away; `journal` is where its pieces stand."""
+    """Keeps clients' exchanges while the database is away, and their pieces in `journal`."""
 
     journal: Journal
 
     def holds(self, exchange: ExchangeId) -> bool:
-        """Whether it keeps this one."""
+        """Whether the exchange is kept."""
         ...
 
     async def finish(self, finish: FinishTurn) -> None:
-        """Keeps the end of one. `Unavailable`: in memory only."""
+        """Keeps the end of an exchange. `Unavailable`: in memory only."""
         ...
 
 
@@ -265,7 +265,7 @@ class Engine:
         return [run.task for run in self._runs.values() if run.task is not None]
 
     def _recorder(self, live: LiveAnswer) -> Recorder:
-        """What records an answer, in the journal of what waits for the database if its beginning does."""
+        """Makes the recorder of an answer, on the spool's journal if the answer's beginning waits there."""
         turn = live.turn
         assert turn is not None, "nothing is kept of a call without a turn"
         leased = self._store.shared and not live.held  # else nobody else can take it over
@@ -298,7 +298,7 @@ class Engine:
                 await close()
 
     async def _run(self, live: LiveAnswer, ask: Ask) -> None:
-        """One answer from its beginning to its end."""
+        """Takes one answer from its beginning to its end."""
         turn = live.turn
         if turn is None:  # nothing of it is kept
             await self._stream(live, ask)
@@ -398,7 +398,7 @@ class Engine:
         return Finished(messages=(), exchange=ended)
 
     async def _is_over(self, turn: TurnId, stored: Finished | None) -> bool:
-        """Whether a turn whose end was written has its message; else it is gone from the history, and is kept."""
+        """Whether a turn whose end was written has its message. One that the history has lost is kept."""
         with suppress(Unavailable):
             return stored is not None or bool(await self._store.read(turns.known, [turn]))
         return False

@@ -237,7 +237,7 @@ def _beside(choice: _Choice) -> dict[str, Any]:
 
 
 def _texts_of(messages: Sequence[Message]) -> dict[tuple[str, int, int], tuple[str, str, str]]:
-    """What is to be cut into pieces: (id, name, text) by kind, choice, and number of the call."""
+    """The texts to cut into pieces: (id, name, text) by kind, choice, and number of the call."""
     texts: dict[tuple[str, int, int], tuple[str, str, str]] = {}
     calls: dict[int, int] = {}
     for message in messages:

@@ -35,7 +35,7 @@ log = structlog.stdlib.get_logger()
 
 
 class Recovery(Part):
-    """What looks after the turns that no living process writes."""
+    """Looks after the turns that no living process writes."""
 
     def __init__(self, ground: Ground, engine: Engine, spool: Keeper) -> None:
         self._ground, self._store = ground, ground.store
@@ -59,7 +59,7 @@ class Recovery(Part):
             self._engine.store_later(_forget(left, taken, waiting))
 
     async def see_to_unbegun(self) -> None:
-        """Begins this process's turns that nobody began, as after a commit whose end was unclear.
+        """Starts own turns left unstarted by a commit of unknown outcome.
 
         To be called every few seconds: one that is met twice is nobody's. An external one is told as interrupted.
         """
@@ -88,7 +88,7 @@ class Recovery(Part):
                     self._engine.begin((turn,))
 
     async def _seen(self, turn: Turn, journaled: Partial) -> Partial:
-        """What is known most of a dead process's answer: its journal, what it had spread, or the copies it left."""
+        """The fullest record of a dead process's answer: its journal, what it had spread, or the copies it left."""
         known = [journaled]
         mirror = self._ground.hub.streams(turn.room).get(turn.message)
         if mirror is not None:

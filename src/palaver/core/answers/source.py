@@ -67,7 +67,7 @@ class ModelSource:
         return await context.to_answer(self._ground.store, self._ground.settings, self._turn)
 
     async def close(self) -> None:
-        """Nothing is left to end: it ends with what is told."""
+        """Does nothing: the call ends with what is told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +121,7 @@ class ModelServer:
             return await complete(provider, body, clock=self._clock, shortens=shortens)
 
     async def origin(self, model: str) -> str | None:
-        """By what it is known that something was told by the model server and a model; see `BesidePiece`."""
+        """The name of the model server and a model together; see `BesidePiece`."""
         provider = await self._providers.current()
         return provider.origin(model) if isinstance(provider, Forwards) else None
 
@@ -129,7 +129,7 @@ class ModelServer:
 async def patiently(
     clock: Clock, ask: Callable[[], Awaitable[T]], *, storing: str | None = None
 ) -> T:
-    """Asks the store again and again while the database is away; what is being stored, whatever keeps it."""
+    """Asks the store again and again while the database is away; with `storing`, whatever keeps it."""
     wait = 0.05
     while True:
         try:

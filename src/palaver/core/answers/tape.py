@@ -114,7 +114,7 @@ class LiveAnswer:
 
     @property
     def own(self) -> NativeAnswer | None:
-        """How the answer is told where it is told in another API; whole once the tape has ended."""
+        """The answer as another API tells it, if one does; whole once the tape has ended."""
         return None if self.outcome is None else self.outcome.own
 
     async def follow(self, after: int = 0) -> AsyncGenerator[Chunk, None]:
@@ -128,13 +128,13 @@ class LiveAnswer:
             await self._news.wait()
 
     async def end(self) -> None:
-        """Waits until it is over."""
+        """Waits for the end."""
         while not self.over:
             await self._news.wait()
 
     @property
     def state(self) -> ExchangeState:
-        """How it ended."""
+        """How the answer ended."""
         if self.stopped is Status.STOPPED:
             return ExchangeState.CANCELLED
         if self.stopped is not None or self.error is not None:

@@ -84,7 +84,7 @@ class Identity:
             log.info("guests.swept", guests=gone, looked_at=found)
 
     def visitor(self, token: str | None) -> tuple[str, Actor]:
-        """Who has written nothing yet and is stored nowhere: the guest that this token will be, or that a new one will.
+        """A guest who has written nothing and is stored nowhere: the one that this token will be, or a new one.
 
         Such tokens are signed, so that nobody's choice of one becomes a session.
         """
@@ -191,12 +191,12 @@ def _may_be_token(token: str) -> bool:
 
 
 def _guest_of(digest: bytes, name: str | None = None) -> Actor:
-    """The id is made of the token's digest, so that a visitor is the same one before and after they are stored."""
+    """The guest of a token. The id is made of the digest: a visitor stays the same one when they are stored."""
     hex_id = hashlib.sha256(b"guest" + digest).hexdigest()[:32]
     name = name or f"Guest {hex_id[-4:]}"
     return Actor(id=ActorId(f"u_{hex_id}"), kind=ActorKind.PERSON, name=name, guest=True)
 
 
 def digest_of(token: str) -> bytes:
-    """A token as it is kept."""
+    """The SHA-256 under which a token is kept."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -118,7 +118,7 @@ class Keys(Part):
         return key
 
     async def guest(self, bearer: str, making: Callable[[], None] | None) -> Actor:
-        """Who speaks with a key that is none of ours: one guest for each, whose session nobody has.
+        """The guest who speaks with a key that is none of ours: one for each, whose session nobody has.
 
         An actor is made at the first call that writes, after `making` was asked, and found again after that. Who only
         reads (no `making`) is stored nowhere.
@@ -172,7 +172,7 @@ class Keys(Part):
         return self._believe(digest, found)
 
     def _believe(self, digest: bytes, found: ApiKey | Actor | None) -> ApiKey | Actor | None:
-        """Nothing is believed longer for being asked for again; when there is too much, all is forgotten."""
+        """Remembers what was read, no longer for being asked again. When there is too much, all is forgotten."""
         if len(self._known) >= KNOWN_MAX:
             self._known.clear()
         self._known[digest] = (self._clock.monotonic() + BELIEVED_SECONDS, found)

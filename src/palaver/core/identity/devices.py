@@ -101,6 +101,6 @@ class Devices:
         self._ended = found
 
     def _close(self, digest: bytes, actor: ActorId) -> None:
-        """Whoever is live as this actor comes again, and is asked who they are."""
+        """Disconnects whoever is live as this actor: they come again, and are asked who they are."""
         self._ended[digest] = actor
         self._hub.to_all(lambda: Closing(0), actor)

@@ -206,15 +206,13 @@ class Spool(Part, ABC, Generic[R]):
                     raise self._no_room() from None
 
     def _add(self, one: Waiting, size: int) -> None:
-        self._count(one, size)
-        self._queues.setdefault(one.queue, {})[one.id] = one
-        if one.ready:
-            self._wake.set()
-
-    def _count(self, one: Waiting, size: int) -> None:
         self._known[one.id] = one
         one.bytes += size
         self._bytes += size
+        if one.id not in self._aside:
+            self._queues.setdefault(one.queue, {})[one.id] = one
+            if one.ready:
+                self._wake.set()
 
     def _no_room(self) -> Unavailable:
         return Unavailable(Code.DATABASE_UNAVAILABLE, self.full, retry_ms=2_000)
@@ -246,7 +244,7 @@ class Spool(Part, ABC, Generic[R]):
         return False
 
     def _left(self, records: Sequence[tuple[bytes, bytes]], *, late: bool) -> Waiting | None:
-        """What a dead process's records say. What comes `late` has not waited for the database, but its history."""
+        """Rebuilds what waits from a dead process's records. What comes `late` has waited for its history instead."""
         kept = [decoded(data) for kind, data in records if kind == DRAFT]
         if not kept:
             return None
@@ -275,12 +273,12 @@ class Spool(Part, ABC, Generic[R]):
         if one.id in self._aside:
             return
         log.warning("spool.waits", id=one.id)
+        self._aside.add(one.id)
         if one.id in self._known:
             self._take_out(one)
         else:
-            self._count(one, sum(map(len, kept)))
+            self._add(one, sum(map(len, kept)))
             self._show(one)
-        self._aside.add(one.id)
 
     async def _knows(self, one: Waiting) -> bool:
         return one.names is None or await self._history.knows(*one.names)
@@ -318,7 +316,7 @@ class Spool(Part, ABC, Generic[R]):
         return list(islice((one for one in waiting if one.ready), self.batch_max))
 
     async def _is_lost(self, one: Waiting, refused: Refused) -> bool:
-        """Whether something was refused because the history has lost what it names."""
+        """Whether a refusal means that the history has lost what is named."""
         if refused.code is Code.DRAFT_TOO_OLD:
             return False
         return refused.code is Code.EXCHANGE_NOT_FOUND or not await self._knows(one)
