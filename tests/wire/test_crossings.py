@@ -45,6 +45,9 @@ BESIDE_MESSAGE = {
     "store/columns": "encodes a column",
     "store/engine/executors": "gives the writer's results back",
     "store/admin/high_water": "notes how far the room is",
+    "store/notify": "is asked whether it takes access",
+    "core/access": "forgets the rights that it takes",
+    "core/live/items": "puts the encoded bytes to what is delivered",
     "wire/live/frames": "encodes the event, once for all readers",
     "wire/shapes": "shapes the event",
     "wire/parts": "shapes what goes with a message",
@@ -57,7 +60,6 @@ BESIDE_PIECE = {
     "thoughts": "parts thoughts from words",
     "core/answers/pieces": "builds the answer that is stored",
     "store/journal": "keeps the piece",
-    "wire/openai/guard": "is asked about the head",
 }
 
 
@@ -89,6 +91,7 @@ class Crossed:
         carry = _named_in(walk)
         others = {file for files in beside for file in files}
         assert self.callers.keys() - others == set(carry), "the files that carry it"
+        assert all((SOURCE / f"{file}.py").is_file() for file in others)
         assert len(carry) <= CROSSED_MAX
         for file in self.callers.keys() & carry:
             assert not self.callers[file] & (others - LAYERS), f"{file} is called from beside"
