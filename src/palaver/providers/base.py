@@ -1,4 +1,4 @@
-"""What an agent's mind looks like from outside: history in, pieces of an answer out.
+"""Model providers as this server asks them: a conversation in, pieces of an answer out.
 
 A provider knows nothing of rooms, of storage or of readers. It raises `ProviderError` with a code when it fails,
 after whatever it could give; it never gives an error as text.

@@ -35,8 +35,7 @@ async def identity(request: HTTPConnection) -> Actor:
     Unavailable: `rate_limited` (too many new guests).
     """
     core: Core = request.app.state.core
-    bearer = request.headers.get("authorization")
-    given = _given(request) if bearer is None else _of_header(bearer)
+    bearer, given = request.headers.get("authorization"), _shown(request)
     try:
         actor = None if given is None else await core.identity.actor(given)
     except Refused:  # it has ended: the page is told so, and is somebody else from then on
@@ -65,8 +64,7 @@ def begin(request: HTTPConnection, token: str) -> None:
 
 def session_of(request: HTTPConnection) -> str:
     """The token that a request proves itself with; empty without one."""
-    bearer = request.headers.get("authorization")
-    return (_given(request) if bearer is None else _of_header(bearer)) or ""
+    return _shown(request) or ""
 
 
 async def present(request: HTTPConnection) -> Actor | None:
@@ -125,18 +123,19 @@ class Sessions:
         await self.app(scope, receive, with_cookie)
 
 
-def _of_header(bearer: str) -> str:
-    """The token in an `Authorization` header."""
+def _shown(request: HTTPConnection) -> str | None:
+    """The token in the `Authorization` header, else in a cookie."""
+    bearer = request.headers.get("authorization")
+    if bearer is None:
+        return _given(request)
     scheme, _, token = bearer.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def _given(request: HTTPConnection) -> str | None:
     """The token in a cookie, under the name that says the most of where it comes from."""
-    cookies = request.cookies
-    return next(
-        (cookies[name] for name in (HOST_COOKIE, SECURE_COOKIE, COOKIE) if name in cookies), None
-    )
+    names = (HOST_COOKIE, SECURE_COOKIE, COOKIE)
+    return next((request.cookies[name] for name in names if name in request.cookies), None)
 
 
 def _cookie(token: str, scope: Scope) -> str:

@@ -6,7 +6,6 @@ named the reason of its end, the rest (the token counts) is awaited briefly.
 """
 
 import asyncio
-from types import TracebackType
 
 TAIL_SECONDS = 2.0
 """How long the token counts may take after the finish reason."""
@@ -85,10 +84,7 @@ class Deadline:
             self._set()
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
     ) -> None:
         self._waiting = False
         if not self._late:

@@ -13,7 +13,7 @@ A completion that comes as one body is its own envelope, unchanged. No bytes and
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import orjson
 
@@ -25,6 +25,7 @@ from palaver.providers.base import (
     TextPiece,
     ToolPiece,
 )
+from palaver.providers.call import CallResult
 from palaver.providers.errors import as_object
 from palaver.providers.fields import grow, grown
 from palaver.providers.openai.request import Mender, as_list, mended
@@ -55,12 +56,26 @@ class _ToolCall:
     more: dict[str, Any] = field(default_factory=dict[str, Any])
     legacy: bool = False
 
-    def complete(self) -> bool:
+    def ends_before(self, id_: str, name: str) -> bool:
+        """Whether a part that could belong to this call opens another one."""
+        if id_ and self.id:
+            return True
+        return bool(name and self.name) and (name != self.name or self._complete())
+
+    def _complete(self) -> bool:
         try:
             orjson.loads("".join(self.arguments))
         except orjson.JSONDecodeError:
             return False
         return True
+
+    def told(self) -> dict[str, Any]:
+        """The call as a message has it."""
+        arguments = "".join(self.arguments)
+        if self.more.get("type") == "custom":
+            return {"id": self.id, "custom": {"name": self.name, "input": arguments}} | self.more
+        function = {"name": self.name, "arguments": arguments}
+        return {"id": self.id, "type": "function", "function": function} | self.more
 
 
 class _Choice:
@@ -70,12 +85,11 @@ class _Choice:
         self.index = index
         self._origin = origin
         self._told_thought_in = ""
-        self.role = "assistant"
+        self.role, self.thought_in = "assistant", THOUGHTS[0]
         self.finish: str | None = None
         self.texts: list[str] = []
         self.refusals: list[str] = []
         self.thoughts: list[str] = []
-        self.thought_in = THOUGHTS[0]
         self.calls: list[_ToolCall] = []
         self.logprobs: dict[str, Any] | None = None
         self.more: dict[str, Any] = {}
@@ -120,8 +134,7 @@ class _Choice:
         }
         if self.thoughts:
             message[self.thought_in] = "".join(self.thoughts)
-        called = [_called(call) for call in self.calls if not call.legacy]
-        if called:
+        if called := [call.told() for call in self.calls if not call.legacy]:
             message["tool_calls"] = called
         for call in self.calls:
             if call.legacy:
@@ -211,21 +224,12 @@ class _Choice:
             found = next(placed, None)
             if found is None and index is not None and not (id_ or name) and self.calls:
                 found = self.calls[-1]
-            if found is not None and _is_another(found, id_, name):
+            if found is not None and found.ends_before(id_, name):
                 found = None
         if found is None:
             found = _ToolCall(index=index)
             self.calls.append(found)
         return found
-
-
-class _Outcome(Protocol):
-    envelope: dict[str, Any]
-    kept: Mapping[str, Any]
-    id: str | None
-    finish: str | None
-
-    def used(self, read: object, made: object) -> None: ...
 
 
 class Assembly:
@@ -275,7 +279,7 @@ class Assembly:
     def finish(self) -> str | None:
         """Why the first choice ended."""
         first = self._choices.get(0) or next(iter(self._choices.values()), None)
-        return first.finish if first is not None else None
+        return first and first.finish
 
     def take(self, chunk: Mapping[str, Any]) -> tuple[Piece, ...]:
         """The pieces in a chunk."""
@@ -290,16 +294,14 @@ class Assembly:
                 self._chunk[name] = value
         pieces: list[Piece] = []
         for choice in as_list(chunk.get("choices")):
-            part = {"text": choice} if isinstance(choice, str) else as_object(choice)
-            if part:
+            if part := {"text": choice} if isinstance(choice, str) else as_object(choice):
                 pieces += self._of(part)
         return tuple(pieces)
 
     def take_whole(self, body: dict[str, Any]) -> tuple[Piece, ...]:
         """The pieces of a completion that came as one body."""
-        pieces = self.take(body)
         self._whole, self.over = (body if isinstance(body.get("choices"), list) else None), True
-        return (*pieces, *self.rest())
+        return (*self.take(body), *self.rest())
 
     def rest(self) -> tuple[Piece, ...]:
         """What waited for more that did not come."""
@@ -330,7 +332,7 @@ class Assembly:
             made["usage"] = self._usage
         return made
 
-    def settle(self, outcome: _Outcome) -> None:
+    def settle(self, outcome: CallResult) -> None:
         """Says what it came to."""
         outcome.envelope = envelope = self.envelope()
         outcome.kept, outcome.finish = bare(envelope), self.finish
@@ -339,9 +341,8 @@ class Assembly:
         outcome.used(usage.get("prompt_tokens"), usage.get("completion_tokens"))
 
     def _of(self, part: dict[str, Any]) -> Iterable[Piece]:
-        index = part.get("index")
-        if not isinstance(index, int):
-            index = 0
+        given = part.get("index")
+        index = given if isinstance(given, int) else 0
         if self._wanted == 1:  # some servers count from one
             index = self._places.setdefault(index, len(self._places))
         choice = self._choices.get(index)
@@ -385,26 +386,11 @@ def as_text(value: object) -> str:
     return "".join(text for text in texts if isinstance(text, str))
 
 
-def _is_another(call: _ToolCall, id_: str, name: str) -> bool:
-    """Whether a part that could belong to this call opens another one."""
-    if id_ and call.id:
-        return True
-    return bool(name and call.name) and (name != call.name or call.complete())
-
-
-def _called(call: _ToolCall) -> dict[str, Any]:
-    arguments = "".join(call.arguments)
-    if call.more.get("type") == "custom":
-        return {"id": call.id, "custom": {"name": call.name, "input": arguments}} | call.more
-    function = {"name": call.name, "arguments": arguments}
-    return {"id": call.id, "type": "function", "function": function} | call.more
-
-
 def _emptied(call: dict[str, Any]) -> dict[str, Any]:
     call = {name: value for name, value in call.items() if name in _OF_CALL}
     if "function" in call:
-        function = {"name": as_object(call["function"]).get("name"), "arguments": ""}
-        return {**call, "function": function}
+        name = as_object(call["function"]).get("name")
+        return {**call, "function": {"name": name, "arguments": ""}}
     if "custom" in call:
         return {**call, "custom": {**as_object(call["custom"]), "input": ""}}
     return call
@@ -418,9 +404,8 @@ def _beside_words(delta: Mapping[str, Any]) -> dict[str, Any]:
 def _beside_call(part: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a tool call, and of its function, that are its server's own."""
     function = _said(as_object(part.get("function")), frozenset({"name", "arguments"}))
-    return _said({**part, "function": None}, _OF_CALL) | (
-        {"function": function} if function else {}
-    )
+    beside = _said({**part, "function": None}, _OF_CALL)
+    return beside | {"function": function} if function else beside
 
 
 def _said(fields: Mapping[str, Any], without: frozenset[str]) -> dict[str, Any]:

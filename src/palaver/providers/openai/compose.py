@@ -183,9 +183,9 @@ def _delta(piece: TextPiece | ReasoningPiece | RefusalPiece | ToolPiece | Beside
 
 
 def _usage(done: Done) -> dict[str, Any]:
-    tokens = (done.input_tokens or 0, done.output_tokens or 0)
-    names = ("prompt_tokens", "completion_tokens", "total_tokens")
-    usage: dict[str, Any] = dict(zip(names, (*tokens, sum(tokens)), strict=True))
+    read, made = done.input_tokens or 0, done.output_tokens or 0
+    usage: dict[str, Any] = {"prompt_tokens": read, "completion_tokens": made}
+    usage["total_tokens"] = read + made
     asked = {"cached_tokens": done.cached_tokens, "cache_write_tokens": done.cache_write_tokens}
     thought = {"reasoning_tokens": done.reasoning_tokens}
     for name, details in (("prompt", asked), ("completion", thought)):

@@ -15,8 +15,9 @@ back, but for `x-…`.
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
+import httpx2
 import orjson
 
 from palaver.errors import Code, ProviderError
@@ -47,9 +48,6 @@ from palaver.providers.openai.accumulator import Assembly, as_text
 from palaver.providers.openai.request import END, as_list
 from palaver.providers.openai.shapes import values_in
 from palaver.providers.redaction import redacted
-
-if TYPE_CHECKING:
-    import httpx2
 
 BODY_BYTES_MAX = 64 * 1024 * 1024
 """A completion that is larger is not read."""
@@ -82,7 +80,7 @@ class Forwarded:
     def __init__(
         self,
         http: HttpClient,
-        response: "httpx2.Response",
+        response: httpx2.Response,
         request: CallRequest,
         asked: CallInfo,
         patience: Patience,

@@ -9,21 +9,24 @@ the feed. While nothing comes, comments keep proxies from closing it.
 
 import asyncio
 import re
+from collections.abc import AsyncGenerator
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Send
 
 from palaver.core.live import items as live
+from palaver.core.live.reader import Reader
 from palaver.core.runtime import Core
 from palaver.errors import Unavailable
 from palaver.model import Actor, RoomId
 from palaver.strict_json import dump
 from palaver.wire.live import frames
-from palaver.wire.streams import attended
+from palaver.wire.streams import MEDIA_TYPE as EVENTS, Attended, stream
 
 RETRY_SECONDS = 1.0
 MEDIA_TYPE = "text/event-stream"
+HEADERS = (("cache-control", "no-store"), ("x-accel-buffering", "no"), ("content-type", EVENTS))
 _NAMES: dict[type, str] = {
     live.Opened: "s.open",
     live.Delta: "s.d",
@@ -39,76 +42,60 @@ def wants_feed(request: Request) -> bool:
     return MEDIA_TYPE in request.headers.get("accept", "")
 
 
-class EventFeed(Response):
-    """A feed of one room, until the client leaves or the server stops."""
+def feed(core: Core, actor: Actor, room: RoomId, after: int | None, request: Request) -> Response:
+    """The feed of one room, until the client leaves or the server stops."""
+    place = _PLACE.fullmatch(request.headers.get("last-event-id", ""))
+    epoch, since = (None, after) if place is None else (place[1], int(place[2]))
 
-    media_type = MEDIA_TYPE
+    async def tell(send: Send) -> None:
+        with core.chat.reader(actor) as reader:
+            joined = await reader.subscribe(room, since, epoch=epoch)
+            await stream(send, _told(core, room, reader, joined), HEADERS)
 
-    def __init__(
-        self, core: Core, actor: Actor, room: RoomId, after: int | None, request: Request
-    ) -> None:
-        super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
-        del self.headers["content-length"]
-        self._core = core
-        self._actor = actor
-        self._room = room
-        self._since = after
-        self._epoch: str | None = None
-        place = _PLACE.fullmatch(request.headers.get("last-event-id", ""))
-        if place is not None:
-            self._epoch, self._since = place[1], int(place[2])
+    return Attended(tell)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  the signature is ASGI's
-        """ASGI."""
-        await attended(self._tell, receive, send)
 
-    async def _tell(self, send: Send) -> None:
-        async def write(body: bytes) -> None:
-            await send({"type": "http.response.body", "body": body, "more_body": True})
+async def _told(
+    core: Core, room: RoomId, reader: Reader, joined: live.Joined
+) -> AsyncGenerator[bytes, None]:
+    reader.start(room)
+    yield _first(core, joined)
+    ends = False
+    while not ends:
+        try:
+            items = await reader.next()
+        except Unavailable:
+            await asyncio.sleep(RETRY_SECONDS)
+            continue
+        if body := b"".join(_event(core, item) for item in items):
+            yield body
+        ends = any(isinstance(item, live.Closing | live.Unsubscribed) for item in items)
 
-        with self._core.chat.reader(self._actor) as reader:
-            joined = await reader.subscribe(self._room, self._since, epoch=self._epoch)
-            start = {"status": self.status_code, "headers": self.raw_headers}
-            await send({"type": "http.response.start", **start})
-            reader.start(self._room)
-            await write(self._first(joined))
-            ends = False
-            while not ends:
-                try:
-                    items = await reader.next()
-                except Unavailable:
-                    await asyncio.sleep(RETRY_SECONDS)
-                    continue
-                if body := b"".join(map(self._event, items)):
-                    await write(body)
-                ends = any(isinstance(item, live.Closing | live.Unsubscribed) for item in items)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    def _first(self, joined: live.Joined) -> bytes:
-        if joined.mode == "reset":
-            lines = [_lines(dump(frames.joined(joined)), name="reset", at=self._at(joined.seq))]
-        else:
-            lines = [
-                _lines(frames.encode(live.Happened(event)), at=self._at(event.seq))
-                for event in joined.events
-            ]
-        for view in joined.streams:
-            so_far = live.Delta(view.room, view.message, view.n, view.text, view.reasoning)
-            lines.append(_lines(frames.encode(live.Opened(view)), name="s.open"))
-            lines.append(_lines(frames.encode(so_far), name="s.d"))
-        return b"".join(lines) or b":\n\n"
+def _first(core: Core, joined: live.Joined) -> bytes:
+    if joined.mode == "reset":
+        reset = dump(frames.joined(joined))
+        lines = [_lines(reset, name="reset", at=_at(core, joined.seq))]
+    else:
+        lines = [_event(core, live.Happened(event)) for event in joined.events]
+    for view in joined.streams:
+        so_far = live.Delta(view.room, view.message, view.n, view.text, view.reasoning)
+        lines += [_event(core, live.Opened(view)), _event(core, so_far)]
+    return b"".join(lines) or b":\n\n"
 
-    def _event(self, item: live.Item) -> bytes:
-        if isinstance(item, live.Closing):
-            return b"retry: %d\n\n" % item.retry_ms
-        frame = item.frame or frames.encode(item)
-        if isinstance(item, live.Happened):
-            return _lines(frame, at=self._at(item.event.seq))
-        name = _NAMES.get(type(item))
-        return b"" if name is None else _lines(frame, name=name)
 
-    def _at(self, seq: int) -> str:
-        return f"{self._core.epoch}:{seq}"
+def _event(core: Core, item: live.Item) -> bytes:
+    if isinstance(item, live.Closing):
+        return b"retry: %d\n\n" % item.retry_ms
+    frame = item.frame or frames.encode(item)
+    if isinstance(item, live.Happened):
+        return _lines(frame, at=_at(core, item.event.seq))
+    name = _NAMES.get(type(item))
+    return b"" if name is None else _lines(frame, name=name)
+
+
+def _at(core: Core, seq: int) -> str:
+    return f"{core.epoch}:{seq}"
 
 
 def _lines(frame: bytes, *, name: str = "", at: str = "") -> bytes:

@@ -11,7 +11,7 @@ from palaver.model import ExchangeId, MessageId, RoomId, TurnId
 from palaver.policy import Action
 from palaver.wire import parts, shapes
 from palaver.wire.api.body import Given, Limit, Whole, answer
-from palaver.wire.api.feed import MEDIA_TYPE, EventFeed, wants_feed
+from palaver.wire.api.feed import MEDIA_TYPE, feed, wants_feed
 from palaver.wire.auth import Me, identity
 from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use, take
@@ -120,7 +120,7 @@ class Messages:
         """
         if wants_feed(request):
             take(request.scope, Use.CONNECTIONS)
-            return EventFeed(self._core, me, room, after, request)
+            return feed(self._core, me, room, after, request)
         wait_seconds = min(wait, WAIT_SECONDS_MAX)
         found, seq = await self._core.chat.events(
             me, room, after=after or 0, limit=limit, wait_seconds=wait_seconds

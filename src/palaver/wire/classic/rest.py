@@ -36,7 +36,6 @@ from palaver.wire.classic.sessions import (
     new_guest,
     room_of,
     session_json,
-    sessions_of,
 )
 from palaver.wire.edge.proxies import base_of, is_secure
 from palaver.wire.edge.rates import Use
@@ -148,7 +147,9 @@ class Sessions:
     @call("GET", "/api/sessions", None)
     async def listed(self, actor: Guest, limit: Limit = 50, offset: Offset = 0) -> Json:
         """The guest's sessions, the one with the newest message first."""
-        shown, total = await sessions_of(self._core, actor, limit=limit, offset=offset)
+        rooms = self._core.rooms  # open ones, which are everyone's, are found by their id only
+        found, _ = await rooms.listing(actor, limit=limit, offset=offset, own=True)
+        shown, total = [session_json(room, actor) for room in found], await rooms.count_own(actor)
         return {"sessions": shown, "total": total, "limit": limit, "offset": offset}
 
     @call("POST", "/api/sessions", None, use=Use.ROOMS, status=201)
@@ -162,8 +163,7 @@ class Sessions:
     @call("GET", "/api/sessions/{session_id}", Action.READ, others=(404, 422))
     async def shown(self, session_id: UUID, actor: Guest) -> Json:
         """One session."""
-        room = await self._core.rooms.get(actor, room_of(session_id))
-        return session_json(room, actor)
+        return session_json(await self._core.rooms.get(actor, room_of(session_id)), actor)
 
     @call("PATCH", "/api/sessions/{session_id}", Action.GOVERN, others=(404, 422))
     async def changed(self, session_id: UUID, body: SessionChange, actor: Guest) -> Json:
@@ -202,7 +202,7 @@ class Sessions:
         """A session's messages from the first one on."""
         room = room_of(session_id)
         said = await self._core.chat.spoken(actor, room, limit=limit, offset=offset)
-        return [message_json(message) for message in said]
+        return list(map(message_json, said))
 
     @call("GET", "/api/history", None)
     async def default_history(self, request: Request, limit: Limit = 50) -> Json:

@@ -80,14 +80,6 @@ def default_room(actor: Actor) -> RoomId:
     return room_of(uuid5(_NAMESPACE, actor.id))
 
 
-async def sessions_of(
-    core: Core, actor: Actor, *, limit: int, offset: int
-) -> tuple[list[Json], int]:
-    """Some of a guest's own rooms by last activity, and how many there are. Open rooms are found by their id only."""
-    found, _ = await core.rooms.listing(actor, limit=limit, offset=offset, own=True)
-    return [session_json(room, actor) for room in found], await core.rooms.count_own(actor)
-
-
 def session_json(room: Room, actor: Actor) -> Json:
     """Session."""
     untitled = room.title_source is TitleSource.NONE
