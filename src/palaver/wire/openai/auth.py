@@ -23,7 +23,7 @@ READING = frozenset({"GET", "HEAD"})
 
 
 async def caller(request: Request, declared: Call) -> Actor:
-    """Who asks, if they may make this call.
+    """Recognises who asks, and checks that they may make this call.
 
     Refused: `unauthenticated` (no key, an unknown or a revoked one), `forbidden` (a key that is not good for this).
     Unavailable: `rate_limited` (without a key of ours, and with a guest's).
@@ -51,7 +51,7 @@ async def caller(request: Request, declared: Call) -> Actor:
 
 
 def visibility_of(request: Request) -> Visibility:
-    """Who finds a room that this request makes: its person where it has a key of ours, else everyone here.
+    """Reads who may see a room that this request makes: only its person with a key of ours, else everyone here.
 
     The header `X-Palaver-Visibility` says otherwise. Refused: `bad_request`.
     """

@@ -89,7 +89,7 @@ class Conversations:
 
     @_call("POST", "/conversations/{conversation}/items", Action.WRITE, use=Use.MESSAGES)
     async def add_items(self, me: Actor, request: Request) -> Response:
-        """Says things, in their order, all of them or none."""
+        """Adds items in their order, all of them or none."""
         body = await params.body_of(request)
         if body.get("items") is None:
             raise Invalid("Missing required parameter.", "items", "missing_required_parameter")
@@ -131,7 +131,7 @@ class Conversations:
         return params.answer(_conversation(room))
 
     async def _made_before(self, me: Actor, made: str) -> Room | None:
-        """The conversation that the same request made, if it did."""
+        """Finds the conversation that the same request made before."""
         rooms, _ = await self.core.rooms.listing(me, limit=params.LIMIT_MAX, own=True)
         own = (room for room in rooms if allows(Action.GOVERN, room.role))
         return next((room for room in own if room.settings.get("made") == made), None)
@@ -147,7 +147,7 @@ class Conversations:
             raise
 
     async def _message(self, me: Actor, room: Room, item: str, *, deleted: bool = False) -> Message:
-        """The message of a room that an item's id means. Refused: `message_not_found`."""
+        """Finds the message of a room that an item's id means. Refused: `message_not_found`."""
         id_ = items.message_id(item)
         with suppress(Refused):
             found = None if id_ is None else await self.core.chat.message(me, id_)
@@ -164,7 +164,7 @@ class Conversations:
     async def _said(
         self, me: Actor, room: RoomId, seq: int | None, paging: params.Paging
     ) -> Sequence[Message]:
-        """One message more than a page, from behind a seq on. Deleted ones are left out."""
+        """Reads one message more than a page, from behind a seq on. Deleted ones are left out."""
         found: list[Message] = []
         at, count = seq, paging.limit + 1
         while len(found) < count:
@@ -189,7 +189,7 @@ def _conversation(room: Room) -> Json:
 
 
 def _room_id(given: str, param: str) -> RoomId:
-    """The room of a conversation's id. Refused: what is of another kind (400), what cannot be there (404)."""
+    """Reads a conversation's id as a room's. Refused: what is of another kind (400), what cannot be there (404)."""
     room = items.room_id(given)
     if room is not None:
         return room

@@ -45,7 +45,7 @@ class Exchange(TypedDict):
 
 
 async def inspected(core: Core, actor: Actor, id_: ExchangeId) -> Exchange:
-    """The exchange. Refused: `exchange_not_found`, also for one in a room that one may not see."""
+    """Shows an exchange. Refused: `exchange_not_found`, also where the actor may not see its room."""
     exchange = await core.exchanges.seen(actor, id_)
     view = await core.exchanges.messages(exchange, answers=False)
     answers = await core.exchanges.messages(exchange, answers=True)
@@ -92,7 +92,7 @@ async def _response(core: Core, exchange: model.Exchange, answers: tuple[Message
 
 
 def discreet(said: Mapping[str, object]) -> Json:
-    """What a request says, without its secrets."""
+    """Copies a request without its secrets."""
     return {key: _discreet(key.lower(), value) for key, value in said.items()}
 
 

@@ -120,7 +120,7 @@ def _digits(id_: str, *prefixes: str | None) -> str | None:
 
 
 def entries_of(given: object, param: str = "input") -> tuple[Entry, ...]:
-    """The entries for `input` or `items`: a text, or a list of items. Refused: what is not of that shape."""
+    """Reads `input` or `items`, a text or a list of items, as entries. Refused: what is not of that shape."""
     if given is None:
         return ()
     if isinstance(given, str):
@@ -197,7 +197,7 @@ def _thought(item: Json, param: str) -> Entry:
 
 
 def opaque(item: Json) -> Entry:
-    """An item that is only kept."""
+    """Keeps an item whole, without reading it."""
     role = ROLES.get(str(item.get("role")))
     if role is None:
         answers = str(item["type"]).endswith(("_output", "_response"))
@@ -210,7 +210,7 @@ def opaque(item: Json) -> Entry:
 
 
 def _more(item: Json, known: set[str]) -> Json:
-    """What else a client said of an item. Ids are ours, and that an item is whole goes without saying."""
+    """Keeps the other fields of an item. Ids are ours, and `completed` is what every item is."""
     whole = {"status"} if item.get("status") == "completed" else set[str]()
     more = beyond(item, known | whole | {"type", "id"})
     return {"more": more} if more else {}
@@ -224,7 +224,7 @@ def _text(item: Json, name: str, param: str) -> str:
 
 
 def _parts(given: object, param: str) -> list[Json]:
-    """Content parts as they came. Each has a type, and those that are texts have one."""
+    """Checks content parts: each has a type, and those that are texts have a text."""
     if not isinstance(given, list):
         raise Invalid("Must be a text or a list of content parts.", param)
     parts = cast("list[Json]", given)
@@ -243,7 +243,7 @@ def _is_plain(part: Json, kind: str) -> bool:
 
 
 def text_of(parts: Iterable[Mapping[str, Any]]) -> str:
-    """The texts of content parts, joined."""
+    """Joins the texts of content parts."""
     return "\n".join(part["text"] for part in parts if part.get("type") in _TEXTS)
 
 
@@ -251,7 +251,7 @@ def text_of(parts: Iterable[Mapping[str, Any]]) -> str:
 
 
 def item_of(message: Message) -> Json:
-    """A stored message as an item."""
+    """Writes a stored message as an item."""
     status = "completed" if message.status is Status.DONE else "incomplete"
     meta = message.meta
     head: Json = {"id": item_id(message.id, message.kind, meta.get("prefix"))}
@@ -274,7 +274,7 @@ def item_of(message: Message) -> Json:
 
 
 def item_named(id_: str, message: Message) -> Json:
-    """The item that an id means: the message with its digits, or what the model thought before it."""
+    """Writes the item that an id means: the message, or what the model thought before it."""
     if id_.startswith(_PREFIXES[Kind.REASONING]) and message.kind != Kind.REASONING:
         return {"id": id_, **reasoning_item(message.meta.get("reasoning", ""), NO_DATA)}
     return item_of(message)
@@ -304,14 +304,14 @@ def _content_of(message: Message) -> list[Json]:
 
 
 def text_part(text: str, role: Role) -> Json:
-    """A text as a part."""
+    """Writes a text as a part."""
     if role is Role.ASSISTANT:
         return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
     return {"type": "input_text", "text": text}
 
 
 def reasoning_item(text: str, meta: Mapping[str, Any]) -> Json:
-    """What a model thought, without id and status."""
+    """Writes what a model thought as an item, without id and status."""
     item: Json = {"type": "reasoning", "summary": list(meta.get("summary", ()))}
     item["content"] = [{"type": "reasoning_text", "text": text}] if text else []
     item["encrypted_content"] = meta.get("encrypted")
@@ -319,7 +319,7 @@ def reasoning_item(text: str, meta: Mapping[str, Any]) -> Json:
 
 
 def shown_parts(parts: Iterable[Mapping[str, Any]], role: Role) -> list[Json]:
-    """Content parts, those of chat completions among them, as the Responses API has them."""
+    """Writes content parts, those of chat completions among them, as the Responses API has them."""
     return [_shown(part, role) for part in parts]
 
 
@@ -345,7 +345,7 @@ def _shown(part: Mapping[str, Any], role: Role) -> Json:
 
 
 def chat_part(part: Mapping[str, Any], param: str) -> Json:
-    """A content part of an item as a part of a chat message. Refused: what a chat completion cannot hold."""
+    """Writes a content part of an item as a chat message's. Refused: what a chat completion cannot hold."""
     match part.get("type"):
         case "input_text" | "output_text" | "summary_text" | "reasoning_text":
             return {"type": "text", "text": part["text"]}

@@ -51,13 +51,13 @@ class Models:
 
     @call("GET", PATH, None)
     async def listing(self, _: Actor, __: Request) -> Response:
-        """All of them."""
+        """Lists all of them."""
         found = await self._offered()
         return found if isinstance(found, Response) else answer({"object": "list", "data": found})
 
     @call("GET", f"{PATH}/{{model:path}}", None)
     async def retrieve(self, _: Actor, request: Request) -> Response:
-        """One of them. Its name may have slashes, and may stand behind its provider's, as in a request."""
+        """Finds one by its name. It may have slashes, and may stand behind its provider's, as in a request."""
         wanted = request.path_params["model"]
         found = await self._offered()
         if isinstance(found, Response):
@@ -96,7 +96,7 @@ class Models:
         return self._agents
 
     async def _offered(self) -> list[Json] | Response:
-        """The model server's models as it tells them, and the agents; its refusal where it refuses."""
+        """Lists the model server's models as it tells them, and the agents; or returns its refusal."""
         call = await self.core.models.call("GET", PATH)
         found: list[Json] = []
         if call.status == HTTPStatus.NOT_FOUND:
@@ -116,7 +116,7 @@ class Models:
 
 
 def as_agent(card: AgentCard, chat: Json, model: str, system_prompt: str) -> Json:
-    """A chat completion as an agent of ours answers it: its settings unless others are asked for, its words first."""
+    """Asks as an agent of ours: with its model, its instructions first, and its settings where none are asked for."""
     defaults = {key: one for key, one in card.settings.items() if key not in _OF_CALL}
     prompt, said = card.system_prompt or system_prompt, chat.get("messages")
     if prompt and isinstance(said, list):

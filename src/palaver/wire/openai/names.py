@@ -38,7 +38,7 @@ TASKS_TITLE = "Side tasks"
 
 
 def named(request: Request, asked: ExchangeRequest) -> ExchangeRequest:
-    """The request with what names its conversation. Refused: a header that is no id of a room.
+    """Adds to a request what names its conversation. Refused: a header that is no id of a room.
 
     A `metadata.room` that is no id is the client's own business.
     """

@@ -29,13 +29,13 @@ def is_repeated(request: Request) -> bool:
 
 
 async def body_of(request: Request) -> Json:
-    """The request's JSON object; an empty one where there is none."""
+    """Reads the request's JSON object; an empty one where there is none."""
     body = await request.body()
     return load(body) if body.strip() else {}
 
 
 async def new_metadata(request: Request) -> dict[str, str]:
-    """What a request that changes nothing else puts in the place of the metadata. Refused: none at all."""
+    """Reads the metadata of a request that replaces it. Refused: none at all."""
     body = await body_of(request)
     if "metadata" not in body:
         raise Invalid("Missing required parameter.", "metadata", "missing_required_parameter")
@@ -43,7 +43,7 @@ async def new_metadata(request: Request) -> dict[str, str]:
 
 
 def metadata_of(given: object) -> dict[str, str]:
-    """Up to 16 short texts by name. Refused: anything else."""
+    """Reads metadata: up to 16 short texts by name. Refused: anything else."""
     pairs = as_object(given)
     shaped = given is None or isinstance(given, dict)
     if not shaped or not all(isinstance(value, str) for value in pairs.values()):
@@ -58,7 +58,7 @@ def metadata_of(given: object) -> dict[str, str]:
 
 
 def room_of(body: Json) -> RoomId | None:
-    """The room that `conversation` names, as an id or `{"id": …}`. Refused: what is no id."""
+    """Reads the room that `conversation` names, as an id or `{"id": …}`. Refused: what is no id."""
     given = body.get("conversation")
     if isinstance(given, dict):
         given = as_object(body["conversation"]).get("id")
@@ -66,7 +66,7 @@ def room_of(body: Json) -> RoomId | None:
 
 
 def room_named(given: object, param: str | None) -> RoomId:
-    """The room of an id. Refused: what is no id."""
+    """Reads the id of a room. Refused: what is no id."""
     found = room_id(given) if isinstance(given, str) else None
     if found is None:
         raise Invalid("Must be the id of a conversation: 'conv_' and 32 digits.", param)
@@ -74,7 +74,7 @@ def room_named(given: object, param: str | None) -> RoomId:
 
 
 def answer(value: Json) -> Response:
-    """The answer that is this JSON."""
+    """Answers with JSON."""
     return Response(dump(value), media_type="application/json")
 
 
@@ -88,7 +88,7 @@ class Paging:
 
 
 def paging_of(request: Request, *, newest_first: bool) -> Paging:
-    """What a request asks for; `newest_first` where it does not say. Refused: what is no number, or no order."""
+    """Reads which page is asked for; `newest_first` is the default order. Refused: what is no number, or no order."""
     query = request.query_params
     order = query.get("order") or ("desc" if newest_first else "asc")
     if order not in {"asc", "desc"}:
@@ -102,7 +102,7 @@ def paging_of(request: Request, *, newest_first: bool) -> Paging:
 
 
 def page_of(rows: Sequence[Json], paging: Paging) -> Json:
-    """A page of a list that is there as a whole, oldest first. Refused: an `after` that is not in it."""
+    """Cuts a page out of a whole list, oldest first. Refused: an `after` that is not in it."""
     rows = rows[::-1] if paging.newest_first else rows
     if paging.after is not None:
         ids = [row["id"] for row in rows]
@@ -113,7 +113,7 @@ def page_of(rows: Sequence[Json], paging: Paging) -> Json:
 
 
 def listed(data: Sequence[Json], *, has_more: bool) -> Json:
-    """A list object."""
+    """Builds a list object."""
     return {
         "object": "list",
         "data": data,

@@ -67,14 +67,14 @@ def document(error: PalaverError) -> Json:
 
 
 def told(status: int, message: str, code: str | None = None, param: str | None = None) -> Json:
-    """An error in OpenAI's shape."""
+    """Builds an error in OpenAI's shape."""
     kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
     kind = _TYPES.get(status, kind)
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
 def response(error: PalaverError, headers: dict[str, str] | None = None) -> Response:
-    """The answer that tells an error, and whether and when it is of use to ask again."""
+    """Builds the answer that tells an error, and whether and when to ask again."""
     headers = {**(headers or {}), **GUARD}
     if error.retry_ms is not None:
         headers["retry-after"] = str(-(-error.retry_ms // 1000))
@@ -88,12 +88,12 @@ def response(error: PalaverError, headers: dict[str, str] | None = None) -> Resp
 
 
 def event(error: PalaverError) -> bytes:
-    """The event that tells an error within a stream."""
+    """Builds the event that tells an error within a stream."""
     return b"data: %s\n\n" % dump(document(error))
 
 
 def wrapped(status: int, body: bytes) -> bytes:
-    """A model server's error as it came, or in OpenAI's shape where it is of another."""
+    """Puts a model server's error into OpenAI's shape where it is of another."""
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -70,7 +70,7 @@ _QUERY_SAFE = _SEGMENT_SAFE + '%/?;[]{}|^`"<>\\'
 
 
 def scope_of(request: Request) -> Scope:
-    """What a key must be good for. Refused: `not_found`, what is ours alone."""
+    """Says which scope an address needs. Refused: `not_found`, what is ours alone."""
     names = {segment.lower() for segment in _segments(request.scope["raw_path"])}
     return Scope.CHAT if names & TALKING else Scope.EMBEDDINGS
 
@@ -84,7 +84,7 @@ class Passthrough:
     @call("GET", "/{path:path}", None, scope=scope_of)
     @call("POST PUT PATCH DELETE", "/{path:path}", None, scope=scope_of, use=Use.MESSAGES)
     async def forward(self, _: Actor, request: Request) -> Response:
-        """One request, there and back."""
+        """Passes one request there and its answer back."""
         segments = _segments(request.scope["raw_path"])
         path = "".join(f"/{quote(segment, _SEGMENT_SAFE)}" for segment in segments)
         if query := request.scope["query_string"]:
@@ -95,7 +95,7 @@ class Passthrough:
 
 
 def passed_on(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """The headers of a request that are about the request, and not about its client or the connection."""
+    """Picks the headers that are about the request, and not about its client or the connection."""
     return {
         name: value
         for name, value in headers
@@ -137,7 +137,7 @@ async def joined(telling: AsyncGenerator[Chunk, None]) -> bytes:
 
 
 def refusal(call: Call, body: bytes) -> Response:
-    """A model server's refusal, as it came as far as it has OpenAI's shape; a redirection is a bad gateway."""
+    """Passes a model server's refusal on, in OpenAI's shape; a redirection is a bad gateway."""
     status = call.status if call.status >= HTTPStatus.BAD_REQUEST else HTTPStatus.BAD_GATEWAY
     answer = Response(wrapped(call.status, body), status)
     answer.headers.update({**dict(call.headers), "content-type": "application/json"})
@@ -175,7 +175,7 @@ async def _stream(request: Request) -> AsyncGenerator[bytes, None]:
 
 
 def _segments(raw_path: bytes) -> list[str]:
-    """The segments of an address below the version. Refused: `not_found`, what is ours alone."""
+    """Decodes the segments of an address below the version. Refused: `not_found`, what is ours alone."""
     _, *segments = map(_decoded, raw_path.split(b"/")[1:])
     names = {segment.lower() for segment in segments}  # of all: the base may end before its `/v1`
     if not segments or not _NAME.fullmatch(segments[0]) or names & (OURS | ACCOUNT):
@@ -184,7 +184,7 @@ def _segments(raw_path: bytes) -> list[str]:
 
 
 def _decoded(raw: bytes) -> str:
-    """A segment of an address. Refused: one that has more than one meaning."""
+    """Decodes a segment of an address. Refused: one that has more than one meaning."""
     try:
         segment = unquote_to_bytes(raw).decode()
     except UnicodeDecodeError:

@@ -26,7 +26,7 @@ _OF_MESSAGE = frozenset({"role", "content", "name", *_OF_ANSWER})
 
 
 def entries_of(given: object) -> tuple[Entry, ...]:
-    """The entries for `messages`. Refused: what is no list of messages, naming the place."""
+    """Reads `messages` as entries. Refused: what is no list of messages, naming the place."""
     if not isinstance(given, list):
         raise Invalid("Must be a list of messages.", "messages", "invalid_type")
     found: list[Entry] = []
@@ -48,7 +48,7 @@ def entries_of(given: object) -> tuple[Entry, ...]:
 
 
 def messages_of(said: Iterable[Entry | Message]) -> list[Json]:
-    """Entries, or the messages that they became, as messages of a chat completion. Deleted ones are left out."""
+    """Writes entries, or the messages that they became, as a chat completion's. Deleted ones are left out."""
     found: list[Json] = []
     thought = ""
     joins = False
@@ -77,7 +77,7 @@ def messages_of(said: Iterable[Entry | Message]) -> list[Json]:
 
 
 def completion_of(exchange: Exchange, answers: Sequence[Message]) -> Json:
-    """The `chat.completion` of an exchange: its envelope, with the texts of its answers."""
+    """Builds the `chat.completion` of an exchange from its envelope and the texts of its answers."""
     envelope = as_object(exchange.response.get("envelope"))
     by_choice: dict[int, list[Message]] = {}
     for message in answers:
@@ -147,7 +147,7 @@ def _assistant(message: Json, param: str, *, after_another: bool) -> list[Entry]
 
 
 def _texts(message: Json, param: str) -> Json:
-    """What is not empty of an answer's texts beside its content."""
+    """Reads an answer's texts beside its content: name, refusal and thought, if they are not empty."""
     found: Json = {}
     for field, name in (("name", "name"), ("refusal", "refusal"), (THOUGHT, "reasoning")):
         if message.get(field):
@@ -158,7 +158,7 @@ def _texts(message: Json, param: str) -> Json:
 
 
 def _calls(message: Json, param: str) -> list[tuple[str, Json]]:
-    """The arguments and the meta of each tool call."""
+    """Reads the arguments and the meta of each tool call."""
     found: list[tuple[str, Json]] = []
     given = message.get("tool_calls")
     if given is not None and not isinstance(given, list):
@@ -185,7 +185,7 @@ def _function(function: Json, field: str) -> tuple[str, Json]:
 
 
 def _content(given: object, param: str) -> tuple[str, Json]:
-    """The text of a content, and the meta that keeps what is more."""
+    """Reads a content: its text, and the parts where it is more than one plain text."""
     if given is None or isinstance(given, str):
         return given or "", {}
     if not isinstance(given, list):
@@ -247,7 +247,7 @@ def _add_call(message: Json, one: Entry | Message) -> None:
 
 
 def _choice(index: int, known: Mapping[str, Any], said: Sequence[Message]) -> Json:
-    """One choice of a completion: as it came, its texts those of the messages."""
+    """Builds one choice of a completion as it came, with the texts of its messages."""
     texts = [one for one in said if one.kind == Kind.TEXT]
     calls = [one for one in said if one.kind == Kind.TOOL_CALL]
     message: Json = {"role": "assistant", "content": None, "refusal": None}
@@ -273,7 +273,7 @@ def _choice(index: int, known: Mapping[str, Any], said: Sequence[Message]) -> Js
 
 
 def _filled(kept: Json, call: Message) -> Json:
-    """A tool call as it came, with its arguments."""
+    """Builds a tool call as it came, with its arguments."""
     if "custom" in kept:
         return {**kept, "custom": {**as_object(kept["custom"]), "input": call.text}}
     beside = as_object(call.meta.get("beside", {}).get("call"))

@@ -70,7 +70,7 @@ class Chat:
 
     @_call("POST", PATH, Action.WRITE, use=Use.MESSAGES)
     async def create(self, me: Actor, request: Request) -> Response:
-        """Asks, and tells the answer."""
+        """Asks the model server, and passes its answer on."""
         if request.headers.get("content-encoding", "identity") != "identity":
             raise Refused(Code.UNSUPPORTED_MEDIA_TYPE, "Send the body unpacked.")
         raw = await request.body()
@@ -148,7 +148,7 @@ class Chat:
     # inside
 
     async def _begun(self, me: Actor, asked: ExchangeRequest, ask: Ask) -> LiveAnswer:
-        """The exchange. One that may be there already is looked for before anything is asked."""
+        """Begins the exchange; a repeated request is looked for before the model server is asked."""
         exchanges = self.core.exchanges
         if asked.kept:
             asked = replace(asked, metadata=params.metadata_of(asked.request.get("metadata")))
@@ -160,7 +160,7 @@ class Chat:
         return running
 
     async def _sent(self, raw: bytes, body: Json, agent: AgentCard | None) -> bytes:
-        """The bytes for the model server."""
+        """Builds the body for the model server."""
         if agent is None and "conversation" not in body:
             return raw
         sent = {key: value for key, value in body.items() if key != "conversation"}
@@ -178,7 +178,7 @@ class Chat:
         return PREFIX + exchange.id[2:]
 
     async def _found(self, me: Actor, name: str) -> Exchange:
-        """The stored completion of this id. Refused: `exchange_not_found`."""
+        """Finds the stored completion of this id. Refused: `exchange_not_found`."""
         found, digits = None, name.removeprefix(PREFIX)
         with suppress(Refused):
             found = await self.core.exchanges.named(me, name)
@@ -206,7 +206,7 @@ class _Answer:
     streams: bool
 
     async def tell(self, send: Send) -> Response | None:
-        """The answer; None for one that was streamed already. Raises `ProviderError`."""
+        """Passes the answer on; returns it where it was not streamed. Raises `ProviderError`."""
         running = self.running
         if running.dup and running.over:
             return await self._again(send)
@@ -239,7 +239,7 @@ class _Answer:
             raise Broken
 
     async def _again(self, send: Send) -> Response | None:
-        """The answer that the client got no end of, from the store."""
+        """Tells a stored answer again to a client that did not get its end."""
         exchange = self.running.ended
         assert exchange is not None, "the request was recognised"
         if exchange.state is ExchangeState.RUNNING:
@@ -252,7 +252,7 @@ class _Answer:
         return await self._whole(send, completion, [(ROOM_HEADER, exchange.room)])
 
     async def _whole(self, send: Send, completion: Json, headers: Headers) -> Response | None:
-        """A completion that is there at once, in the form that was asked for."""
+        """Tells a whole completion in the form that was asked for."""
         if not self.streams:
             return _with_headers(params.answer(completion), headers)
         await stream(send, _chunks(completion, self.body), event_headers(headers))
@@ -268,7 +268,7 @@ class _Answer:
 
 
 def _asked(request: Request, raw: bytes, body: Json, agent: AgentCard | None) -> ExchangeRequest:
-    """The request as the core takes it, but for what its headers and metadata say of its conversation."""
+    """Reads the request as the core takes it, but for what its headers and metadata say of its conversation."""
     return ExchangeRequest(
         kind=ExchangeKind.CHAT,
         entries=entries_of(body.get("messages")),
@@ -278,7 +278,7 @@ def _asked(request: Request, raw: bytes, body: Json, agent: AgentCard | None) ->
         room=params.room_of(body),
         whole=True,
         kept=body.get("store") is True,
-        digest=blake2b(raw, digest_size=32).digest(),
+        digest=b"" if body.get("store") is False else blake2b(raw, digest_size=32).digest(),
         repeated=params.is_repeated(request),
         agent=None if agent is None else agent.actor.id,
     )
@@ -299,21 +299,21 @@ def _stopped() -> ProviderError:
 
 
 def _failure(running: LiveAnswer) -> ProviderError | None:
-    """Why an answer that is over is not whole."""
+    """Says why an answer that is over is not whole."""
     ended = {ExchangeState.COMPLETED, ExchangeState.INCOMPLETE}
     broken = running.outcome is None or running.state not in ended
     return running.error or (_stopped() if broken else None)
 
 
 def _with_headers(told: Response, headers: Headers) -> Response:
-    """The answer with those of the headers that it has not."""
+    """Adds those of the headers that the answer has not."""
     added = [pair for pair in headers if pair[0] not in told.headers]
     told.raw_headers += [(n.encode("latin-1"), v.encode("latin-1")) for n, v in added]
     return told
 
 
 async def _chunks(completion: Json, body: Json) -> AsyncGenerator[bytes, None]:
-    """A completion as a stream that says all at once."""
+    """Streams a whole completion, each choice in one chunk."""
     head = {key: value for key, value in completion.items() if key not in {"choices", "usage"}}
     head["object"] = "chat.completion.chunk"
     for index, choice in enumerate(map(as_object, as_list(completion.get("choices")))):
@@ -335,7 +335,7 @@ def _frame(value: Json) -> bytes:
 
 
 def _message(message: Json, id_: str) -> Json:
-    """A message of the request, as the list of them has it."""
+    """Writes a message as the list of a request's messages has it."""
     shown: Json = {"name": None, "content_parts": None, **message, "id": id_}
     if isinstance(message.get("content"), list):
         shown["content_parts"], shown["content"] = message["content"], None

@@ -80,7 +80,7 @@ class Composer:
         self._logprobs: list[object] = []
 
     def begin(self) -> Iterator[Event]:
-        """The events before anything came."""
+        """Tells the events before anything came."""
         yield self._lifecycle("created")
         if self.response["status"] == "queued":
             yield self._lifecycle("queued")
@@ -88,7 +88,7 @@ class Composer:
         yield self._lifecycle("in_progress")
 
     def take(self, piece: Piece) -> Iterator[Event]:
-        """The events that a piece means. Only the first choice is shown; there is no other."""
+        """Tells the events that a piece means. Only the first choice is shown; there is no other."""
         match piece:
             case TextPiece(text, 0) if text:
                 yield from self._say("output_text", text)
@@ -102,7 +102,7 @@ class Composer:
                 pass
 
     def end(self, ending: Ending) -> Iterator[Event]:
-        """What is open ends, and so does the response."""
+        """Ends what is open, and the response."""
         self._logprobs = as_list(as_object(ending.choice.get("logprobs")).get("content"))
         whole = ending.state is ExchangeState.COMPLETED
         status = "completed" if whole else "incomplete"
@@ -123,7 +123,7 @@ class Composer:
         yield self._lifecycle(_LAST[ending.state])
 
     def rest(self, pieces: Iterable[Piece], ending: Ending) -> Iterator[Event]:
-        """The events of an answer that is there, behind those of its beginning."""
+        """Tells the events of a whole answer, behind those of its beginning."""
         for piece in pieces:
             yield from self.take(piece)
         yield from self.end(ending)
@@ -137,13 +137,13 @@ class Composer:
         yield self.end_as(last, ending)
 
     def pass_on(self, event: Event) -> Event:
-        """An event that is told as it came, with its number here."""
+        """Passes a model server's event on, with its number here."""
         told = {**event, "sequence_number": self._number}
         self._number += 1
         return told
 
     def end_as(self, last: Json, ending: Ending) -> Event:
-        """The response ends, and is what a model server says that it is, except for how it ended here."""
+        """Ends the response as the model server told it, except for how it ended here."""
         self.response = response = {**self.response, **last, "status": ending.state.value}
         if ending.state is ExchangeState.COMPLETED:
             if not response["completed_at"] and ending.ended_ms is not None:
@@ -156,7 +156,7 @@ class Composer:
     # thoughts and words
 
     def _say(self, name: str, text: str) -> Iterator[Event]:
-        """More of a content part, and of its item; each begins where the last was another."""
+        """Adds to a content part; begins it, and its item, where the last was another."""
         kind = Kind.REASONING if name == "reasoning_text" else Kind.TEXT
         opened = self._said
         if opened is None or opened.kind is not kind:
@@ -281,7 +281,7 @@ _LAST = {
 
 
 def usage_of(counts: Mapping[str, Any]) -> Json | None:
-    """The token counts of a chat completion in the words of a response; None where they are not known."""
+    """Writes a chat completion's token counts as a response's; None where they are not known."""
     asked, answered = (_count(counts, name) for name in ("prompt_tokens", "completion_tokens"))
     if asked is None or answered is None:
         return None
@@ -298,7 +298,7 @@ def usage_of(counts: Mapping[str, Any]) -> Json | None:
 
 
 def frame_of(event: Event) -> bytes:
-    """An event as it is sent."""
+    """Writes an event as it is sent."""
     return b"event: %s\ndata: %s\n\n" % (event["type"].encode(), orjson.dumps(event))
 
 
@@ -326,7 +326,7 @@ def _part_of(name: str) -> Json:
 
 
 def _copied(item: Json) -> Json:
-    """An item as it is now: an event must not change afterwards."""
+    """Copies an item: an event must not change afterwards."""
     copy = dict(item)
     if "content" in item:
         copy["content"] = [dict(part) for part in item["content"]]

@@ -25,14 +25,14 @@ _IN_META = ("parts", "summary", "refusal", "encrypted", "item", "more")
 
 
 def packed(events: Iterable[Json], response: Json, said: Sequence[Entry]) -> str:
-    """What was told, without what the entries of the answer say."""
+    """Packs what was told, without what the entries of the answer say."""
     packing = _Packing([list(_texts_of(entry)) for entry in said])
     told = [list(packing.runs(events)), packing.without(response)]
     return b64encode(zlib.compress(orjson.dumps(told))).decode()
 
 
 def unpacked(data: str, first: MessageId, said: Iterable[Message]) -> tuple[list[Json], Json]:
-    """The opposite, with what there is of the answer's messages; `first` is the id of its first."""
+    """Unpacks it with what there is of the answer's messages; `first` is the id of its first."""
     texts = {message.id: list(_texts_of(message)) for message in said}
 
     def text(place: int, number: int) -> str:
@@ -99,7 +99,7 @@ class _Packing:
             yield [self.without(rest), place, number, begin, lengths]
 
     def without(self, value: object, key: str = "") -> object:
-        """A value with references instead of texts."""
+        """Puts references in the place of texts."""
         match value:
             case str() if key in _TEXTS and value in self._whole:
                 return {REFERENCE: self._whole[value]}
@@ -112,7 +112,7 @@ class _Packing:
                 return value
 
     def _part(self, delta: object) -> tuple[int, int, int, int] | None:
-        """Where a piece of a text stands: place, number, begin and length."""
+        """Finds where a piece of a text stands: place, number, begin and length."""
         if not isinstance(delta, str) or not delta:
             return None
         for place, number, text in self._places:

@@ -62,13 +62,13 @@ _GROWS = {
 
 
 def request_of(body: Mapping[str, Any], given: Sequence[Json]) -> bytes:
-    """The request as a model server gets it: it keeps nothing, and is told all that was said."""
+    """Builds the request for a model server: it keeps nothing, and is told all that was said."""
     asked = {key: value for key, value in body.items() if key not in _NOT_THEIRS}
     return orjson.dumps({**asked, "input": given, "store": False, "stream": True})
 
 
 def input_of(said: Iterable[Message]) -> list[Json]:
-    """What was said, as items.
+    """Writes what was said as items.
 
     There is nothing to tell of a thought that only its own server could look up, or that led to nothing.
     """
@@ -131,7 +131,7 @@ class Relayed:
         self.outcome = CallResult(own=NativeAnswer())
 
     async def told(self) -> AsyncGenerator[Chunk, None]:
-        """The events but the first and the last, each as JSON."""
+        """Yields the events but the first and the last, each as JSON."""
         answer, read = _Answer(self.first), 0
         try:
             async with aclosing(self._telling) as telling:
@@ -156,7 +156,7 @@ class Relayed:
         await self._call.close()
 
     def _settle(self, answer: "_Answer") -> None:
-        """Says what it came to, once nothing more comes."""
+        """Fills in the outcome, once nothing more comes."""
         outcome = self.outcome
         outcome.error = outcome.error or answer.error or self._call.outcome.error
         outcome.whole = answer.last in {"response.completed", "response.incomplete"}
@@ -177,7 +177,7 @@ class Relayed:
 
 
 async def _drained(telling: AsyncGenerator[Chunk, None]) -> None:
-    """A connection that is read to its end is used again."""
+    """Reads the body to its end, so that the connection can be used again."""
     with suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_SECONDS):
             async for _ in telling:
@@ -193,7 +193,7 @@ class _Item:
     texts: dict[tuple[str, int, str], list[str]] = field(default_factory=dict[Any, list[str]])
 
     def grown(self) -> Json:
-        """The item with the texts that came of it."""
+        """Builds the item with the texts that came of it."""
         if self.done:
             return self.item
         grown = {**self.item, **({"status": "incomplete"} if "status" in self.item else {})}
@@ -220,18 +220,18 @@ class _Answer:
 
     @property
     def response(self) -> Json:
-        """How the response stands: all of it, or what there is of its output."""
+        """The response: all of it, or what there is of its output."""
         output = self._response.get("output") or [item.grown() for item in self._output]
         return {**self._response, "output": output}
 
     def entries(self) -> tuple[Entry, ...]:
-        """What is to be stored, in the order in which the items began."""
+        """Reads the items as entries, in the order in which they began."""
         last = {item["id"]: item for item in self.response["output"]}
         grown = (item.grown() for item in self._output)
         return tuple(_entry_of(last.get(item["id"], item)) for item in grown)
 
     def take(self, event: Json) -> tuple[Json, tuple[Piece, ...]] | None:
-        """One event more: as it goes on, and what is shown of it; None for one that we tell ourselves."""
+        """Takes an event: returns it as it goes on, with its pieces; None for one that we tell ourselves."""
         kind = str(event.get("type"))
         if kind in _BEGIN:
             return None
@@ -259,7 +259,7 @@ class _Answer:
             self.error = ProviderError(Code.PROVIDER_CUT, "The model server stopped the answer.")
 
     def _place(self, told: Json) -> int | None:
-        """Which item an event is about. The ids in it become ours."""
+        """Finds the item that an event is about, and puts our ids into the event."""
         spare = f"#{told.get('output_index')}"
         if isinstance(told.get("item"), dict):
             new = told["type"] == "response.output_item.added"
@@ -287,7 +287,7 @@ class _Answer:
         return place, {**item, "id": self._output[place].item["id"]}
 
     def _grow(self, kind: str, told: Json, place: int) -> Iterator[Piece]:
-        """What there is of an item before it is whole."""
+        """Adds to an item before it is whole."""
         growing, whole = self._output[place], as_object(told.get("item"))
         match kind:
             case "response.output_item.added" if whole.get("type") == "function_call":
@@ -315,7 +315,7 @@ class _Answer:
 
 
 def _event_in(raw: bytes) -> Json | None:
-    """The JSON of an event; None for a comment, for the end of the stream, and for what is no event of this API."""
+    """Reads the JSON of an event; None for a comment, the end of the stream, and what is no event of this API."""
     lines = [line[5:].strip() for line in raw.splitlines() if line.startswith(b"data:")]
     try:
         found: object = orjson.loads(b"\n".join(lines)) if lines else None
@@ -326,7 +326,7 @@ def _event_in(raw: bytes) -> Json | None:
 
 
 def _entry_of(item: Json) -> Entry:
-    """An item as a message. What is not of the shape that its type has is kept as it is."""
+    """Reads an item as an entry; keeps one whole that has not the shape of its type."""
     try:
         return items.entries_of([item])[0]
     except Invalid:
@@ -344,7 +344,7 @@ def _failure(error: Json) -> ProviderError:
 
 
 def _finish(last: str | None, response: Json) -> str | None:
-    """Why it ended, in the words of a chat completion."""
+    """Says why it ended, in the words of a chat completion."""
     match last:
         case "response.completed":
             return "stop"

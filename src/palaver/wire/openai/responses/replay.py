@@ -38,7 +38,7 @@ def composer_of(exchange: Exchange) -> Composer:
 
 
 async def response_of(core: Core, exchange: Exchange) -> Json:
-    """The response as it is now."""
+    """Builds the response as it is now."""
     composer = composer_of(exchange)
     ending = ending_of(exchange)
     list(composer.begin())
@@ -48,7 +48,7 @@ async def response_of(core: Core, exchange: Exchange) -> Json:
 
 
 async def stored_events(core: Core, me: Actor, exchange: Exchange) -> AsyncGenerator[Event, None]:
-    """The events of an exchange that is over, or comes to another process: then they are told at its end."""
+    """Yields the events of an exchange that is over, or at its end where it comes to another process."""
     composer = composer_of(exchange)
     for event in composer.begin():
         yield event
@@ -71,7 +71,7 @@ async def _retold(
 
 
 async def live_events(running: LiveAnswer, composer: Composer) -> AsyncGenerator[Event, None]:
-    """The events of an answer as it comes. The last comes once it is stored."""
+    """Yields the events of an answer as it comes. The last comes once it is stored."""
     for event in composer.begin():
         yield event
     async with aclosing(running.follow()) as tape:
@@ -93,7 +93,7 @@ async def live_events(running: LiveAnswer, composer: Composer) -> AsyncGenerator
 async def framed(
     told: AsyncGenerator[Event, None], *, after: int = -1
 ) -> AsyncGenerator[bytes, None]:
-    """The events behind a number as a stream."""
+    """Writes the events behind a number as a stream."""
     async with aclosing(told):
         async for event in told:
             if event["sequence_number"] > after:
@@ -102,7 +102,7 @@ async def framed(
 
 
 def ending_of(exchange: Exchange) -> Ending | None:
-    """How a stored exchange ended; None while it runs."""
+    """Says how a stored exchange ended; None while it runs."""
     if exchange.state is ExchangeState.RUNNING:
         return None
     found, told = as_object(exchange.response.get("error")), None
@@ -113,7 +113,7 @@ def ending_of(exchange: Exchange) -> Ending | None:
 
 
 def ending_of_running(running: LiveAnswer) -> Ending:
-    """How an answer that is over ended."""
+    """Says how a live answer ended."""
     if running.exchange is not None:
         ending = None if running.ended is None else ending_of(running.ended)
         return ending or Ending(state=ExchangeState.FAILED, error=_LOST)

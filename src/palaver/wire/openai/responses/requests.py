@@ -126,7 +126,7 @@ def _previous(body: Json) -> ExchangeId | None:
 
 
 def previous_not_found(given: object) -> Invalid:
-    """What is told when there is no such response to go on from."""
+    """Builds the refusal where the response to go on from is not there."""
     words, name = f"Previous response with id '{given}' not found.", "previous_response_id"
     return Invalid(words, name, "previous_response_not_found")
 
@@ -154,7 +154,7 @@ def _check(body: Json) -> None:
 
 
 def unanswered(entries: Iterable[Entry], known: Iterable[Message]) -> str | None:
-    """The first call that a result is for and that nobody made; None when every result has its call."""
+    """Finds a result whose call nobody made: the call's id; None when every result has its call."""
     called = {items.call_id_of(one) for one in known if one.kind == Kind.TOOL_CALL}
     for entry in entries:
         if entry.kind is Kind.TOOL_CALL:
@@ -165,7 +165,7 @@ def unanswered(entries: Iterable[Entry], known: Iterable[Message]) -> str | None
 
 
 def tokens_in(values: Sequence[object]) -> int:
-    """About how many tokens texts take, wherever they stand in these JSON values."""
+    """Estimates how many tokens the texts in these JSON values take."""
     chars, left = 0, list(values)
     while left:
         value = left.pop()
@@ -185,7 +185,7 @@ _DATA_URL = re.compile(r"data:[^,]{1,100},")
 
 
 def chat_messages(said: Iterable[Entry | Message], origin: str | None = None) -> list[Json]:
-    """The messages of a room as those of a chat completion, as servers of every kind understand them.
+    """Writes the messages of a room as a chat completion's, as servers of every kind understand them.
 
     What a model thought is not told to it again, but for what led to a tool's call; that, and what stood beside its
     words, is told to whom it is from (`origin`) and nobody else. A developer is the system.
@@ -200,7 +200,7 @@ def chat_messages(said: Iterable[Entry | Message], origin: str | None = None) ->
 
 
 def spoken(said: Iterable[Said]) -> list[Said]:
-    """What says something to a model: not the silence of an answer that was cut, or its call that nobody answered."""
+    """Leaves out what says nothing to a model: a cut answer without words, and its call that nobody answered."""
     told = list(said)
     answered = {one.meta.get("call_id") for one in told if one.kind == Kind.TOOL_RESULT}
     return [one for one in told if not _says_nothing(one, answered)]
@@ -215,7 +215,7 @@ def _says_nothing(one: Entry | Message, answered: Container[object]) -> bool:
 
 
 def _telling(one: Entry | Message, origin: str | None, *, thinks: bool) -> Entry | Message:
-    """As it is told again. `thinks`: with what the model thought."""
+    """Prepares a message to be told again. `thinks`: with what the model thought."""
     meta = {key: value for key, value in one.meta.items() if key not in {"reasoning", "more"}}
     beside = as_object(meta.pop("beside", None))
     beside = beside if beside.get("origin") == origin else {}
@@ -243,7 +243,7 @@ def _plain(message: Json) -> Json:
 
 
 def chat_body(asked: ExchangeRequest, messages: Sequence[Json]) -> Json:
-    """The request as a chat completion that streams. `messages` is the whole conversation, oldest first."""
+    """Writes the request as a chat completion that streams. `messages` is the whole conversation, oldest first."""
     body = dict(asked.request)
     chat: Json = {key: value for key, value in body.items() if key not in _OURS}
     chat["model"] = asked.model
@@ -269,7 +269,7 @@ def _instructions(given: object) -> list[Json]:
 
 
 def _format(body: Json) -> Json:
-    """`text` as a chat completion says it."""
+    """Writes `text` as a chat completion says it."""
     text = as_object(body.get("text"))
     wanted = as_object(text.get("format"))
     said: Json = {} if text.get("verbosity") is None else {"verbosity": text["verbosity"]}
@@ -284,7 +284,7 @@ def _format(body: Json) -> Json:
 
 
 def _tools(body: Json) -> Json:
-    """The tools and their choice as a chat completion says them. Refused: tools that run in a model server."""
+    """Writes the tools and their choice as a chat completion says them. Refused: tools that run in a model server."""
     tools = [_tool(tool, f"tools[{place}]") for place, tool in enumerate(body.get("tools") or ())]
     choice: object = body.get("tool_choice")
     if isinstance(choice, dict):
@@ -327,7 +327,7 @@ def _hosted(kind: object, param: str) -> Exception:
 
 
 def skeleton(asked: ExchangeRequest | Exchange, id_: str, created_ms: int) -> Json:
-    """A response before anything of it is there. Every key is present, the null ones too."""
+    """Builds a response before anything came. Every key is present, the null ones too."""
     wanted, previous, room = dict(asked.request), asked.previous, asked.room
     background = bool(wanted.get("background"))
     shown: Json = {

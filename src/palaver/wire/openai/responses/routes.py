@@ -145,7 +145,7 @@ class Responses:
 
     @_call("POST", "/responses/input_tokens", Action.READ, use=Use.MESSAGES)
     async def input_tokens(self, me: Actor, request: Request) -> Response:
-        """About how many tokens a request would be to the model."""
+        """Estimates how many tokens a request would be to the model."""
         asked = (await self._wanted(me, load(await request.body()))).asked
         before = requests.chat_messages(await self._before(me, asked))
         chat = requests.chat_body(asked, [*before, *requests.chat_messages(asked.entries)])
@@ -162,7 +162,7 @@ class Responses:
     # what is asked
 
     async def _passed(self, request: Request, raw: bytes, body: Json) -> Response | None:
-        """A request of which nothing is kept, passed on to a model server that speaks this API; None elsewhere."""
+        """Passes a request of which nothing is kept to a model server that speaks this API; None elsewhere."""
         goes_on = any(body.get(name) is not None for name in _GOES_ON)
         if body.get("store") is not False or goes_on or not self._speaks():
             return None
@@ -174,7 +174,7 @@ class Responses:
         return None if call is None else await answered(call)
 
     async def _wanted(self, me: Actor, body: Json) -> Wanted:
-        """A request that can be done. Refused: one that cannot."""
+        """Reads a request. Refused: one that cannot be done."""
         given: object = body.get("input")
         if isinstance(given, list):
             body["input"] = [await self._named(me, one) for one in cast("list[object]", given)]
@@ -197,7 +197,7 @@ class Responses:
         return wanted
 
     async def _named(self, me: Actor, given: object) -> object:
-        """The item itself, where one is only named. Refused: an item that is not there."""
+        """Looks an item up that is only named. Refused: an item that is not there."""
         item = as_object(given)
         named = item.get("type", "role" in item or "item_reference") == "item_reference"
         if not named or not isinstance(item.get("id"), str):
@@ -211,7 +211,7 @@ class Responses:
         raise Invalid(f"Item with id '{item['id']}' not found.", "input")
 
     async def _before(self, me: Actor, asked: ExchangeRequest) -> Sequence[Message]:
-        """What was said before the request's own input."""
+        """Reads what was said before the request's own input."""
         if asked.previous is not None:
             previous = await self._previous(me, asked.previous)
             read = self.core.exchanges.messages
@@ -228,11 +228,11 @@ class Responses:
         return found
 
     async def _previous(self, me: Actor, id_: ExchangeId) -> Exchange:
-        """The response to go on from. Refused: one that is not there."""
+        """Finds the response to go on from. Refused: one that is not there."""
         return await self._response(me, id_, requests.previous_not_found(items.response_id(id_)))
 
     async def _stored(self, me: Actor, wanted: Wanted, request: Request, raw: bytes) -> LiveAnswer:
-        """The exchange, its request stored and its answer on the way."""
+        """Stores the request, and begins its answer."""
         if wanted.asked.previous is not None:
             await self._previous(me, wanted.asked.previous)
         asked = named(request, replace(wanted.asked, visibility=visibility_of(request)))
@@ -268,7 +268,7 @@ class Responses:
         said: Sequence[Entry | Message],
         first: MessageId,
     ) -> Call:
-        """The call, asked in the model server's own words where it can be. `first` will be its first message."""
+        """Asks in this API where the model server speaks it. `first` will be the answer's first message."""
         call = tried or await self._in_their_words(wanted, given)
         call = call or await self._complete(wanted, said)
         if isinstance(call, Relayed):
@@ -276,7 +276,7 @@ class Responses:
         return call
 
     async def _tried(self, me: Actor, wanted: Wanted) -> Call | None:
-        """What no chat completion can be asked, asked before anything is stored. Refused: what nobody can do."""
+        """Asks what no chat completion can be asked, before anything is stored. Refused: what nobody can do."""
         if wanted.refused is None:
             return None
         before = relay.input_of(await self._before(me, wanted.asked))
@@ -291,7 +291,7 @@ class Responses:
         return wanted.agent is None and followed and self._speaks()
 
     async def _in_their_words(self, wanted: Wanted, given: Sequence[Json]) -> Call | None:
-        """The answer of a model server that speaks this API; None from any other."""
+        """Asks in this API; None where the model server does not speak it."""
         if not self._relays(wanted):
             return None
         call = await self._called(
@@ -312,7 +312,7 @@ class Responses:
     async def _called(
         self, body: bytes, headers: Mapping[str, str], *, stream: bool
     ) -> Call | None:
-        """The model server's answer in this API; None from one that has nothing of it, which is remembered."""
+        """Calls the model server's Responses API; None, and remembered, where it has none."""
         headers = {**headers, "content-type": "application/json"}
         call = await self.core.models.call("POST", "/responses", body, headers, stream=stream)
         if call.status not in _ABSENT:
@@ -339,7 +339,7 @@ class Responses:
     # what is answered
 
     async def _exchange(self, me: Actor, request: Request) -> Exchange:
-        """The response that is meant. Refused: `exchange_not_found`."""
+        """Finds the response that is meant. Refused: `exchange_not_found`."""
         given = request.path_params["response"]
         missing = Refused(Code.EXCHANGE_NOT_FOUND, f"Response with id '{given}' not found.")
         return await self._response(me, items.exchange_id(given), missing)
@@ -366,7 +366,7 @@ class Responses:
         return Attended(lambda send: stream(send, framed, event_headers()))
 
     def _awaited(self, running: LiveAnswer, composer: Composer, *, streams: bool) -> Response:
-        """The whole response, or its events once its answer begins, for the client that asked. It may go meanwhile."""
+        """Tells the client that asked the whole response, or its events. It may go meanwhile."""
 
         async def tell(send: Send) -> Response | None:
             call = await running.begun()
