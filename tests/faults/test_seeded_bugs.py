@@ -62,7 +62,7 @@ BUGS = [
         "store/write/writer.py",
         "            assert len(results) == len(commands)\n",
         "            assert len(results) == len(commands)\n"
-        "            self._committed(transaction.events)\n",
+        "            self.committed(transaction.events)\n",
         LIVES,
     ),
     Bug(

@@ -183,7 +183,6 @@ SORTS = {
     "read.rooms._AGENTS": "the agents of a page's rooms",
     "read.rooms._list_of": "a page, cut by an index before, or an actor's few memberships",
     "write.actors._SHARED": "an actor's rooms, of which the first thousand are kept",
-    "write.messages._ENTRIES": "the messages of one command",
     "write.exchanges._REPEATED": "requests with the same words",
     "write.messages._ANSWERING": "the agents of a batch's rooms",
     "write.messages._LOCK": "what a batch asks for",

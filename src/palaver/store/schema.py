@@ -15,6 +15,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ColumnElement,
+    Constraint,
     ForeignKey,
     Index,
     Integer,
@@ -52,6 +53,14 @@ metadata = MetaData(
 )
 
 
+def _table(name: str, *columns: Column[Any] | Constraint) -> Table:
+    """A table. An `id` in it is a public one, of 16 bytes."""
+    table = Table(name, metadata, *columns)
+    if "id" in table.c:
+        table.append_constraint(CheckConstraint("length(id) = 16", name="id_length"))
+    return table
+
+
 def _partial_index(
     name: str, where: ColumnElement[bool], *columns: Column[Any], unique: bool = False
 ) -> None:
@@ -59,16 +68,14 @@ def _partial_index(
     Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
-meta = Table(
+meta = _table(
     "meta",
-    metadata,
     Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )
 
-actors = Table(
+actors = _table(
     "actors",
-    metadata,
     Column("key", Key, primary_key=True, autoincrement=True),
     Column("id", Id(), nullable=False, unique=True),
     Column("kind", Choice(ActorKind), nullable=False),
@@ -78,14 +85,12 @@ actors = Table(
     Column("created_ms", BigInteger, nullable=False),
     # true for a guest of whom nothing is kept: who has said and made nothing, and may be deleted; else null
     Column("unused", Boolean),
-    CheckConstraint("length(id) = 16", name="id_length"),
 )
 actor_is_unused = actors.c.unused.is_(True)
 _partial_index("actors_unused", actor_is_unused, actors.c.created_ms, actors.c.key)
 
-sessions = Table(
+sessions = _table(
     "sessions",
-    metadata,
     Column("token_sha256", LargeBinary, primary_key=True),
     Column("actor_key", Key, ForeignKey("actors.key"), nullable=False),
     Column("created_ms", BigInteger, nullable=False),
@@ -97,9 +102,8 @@ session_has_ended = sessions.c.ended_ms.is_not(None)
 _partial_index("sessions_ended", session_has_ended, sessions.c.ended_ms)
 Index("sessions_actor", sessions.c.actor_key)
 
-tickets = Table(
+tickets = _table(
     "tickets",
-    metadata,
     Column("id", Id("i_"), primary_key=True),
     Column("kind", Choice(TicketKind), nullable=False),
     Column("actor_key", Key, ForeignKey("actors.key"), nullable=False),
@@ -108,22 +112,19 @@ tickets = Table(
     Column("expires_ms", BigInteger, nullable=False),  # on the database's clock
     Column("used_ms", BigInteger),
     Column("revoked_ms", BigInteger),
-    CheckConstraint("length(id) = 16", name="id_length"),
 )
 Index("tickets_actor", tickets.c.actor_key)
 
-agents = Table(
+agents = _table(
     "agents",
-    metadata,
     Column("actor_key", Key, ForeignKey("actors.key"), primary_key=True, autoincrement=False),
     Column("model", SafeText),
     Column("system_prompt", SafeText, nullable=False),
     Column("settings", Json),
 )
 
-rooms = Table(
+rooms = _table(
     "rooms",
-    metadata,
     Column("key", Key, primary_key=True, autoincrement=True),
     Column("id", Id("r_"), nullable=False, unique=True),
     Column("title", SafeText, nullable=False),
@@ -137,7 +138,6 @@ rooms = Table(
     Column("active_ms", BigInteger, nullable=False),
     Column("deleted_ms", BigInteger),
     Column("settings", Json),
-    CheckConstraint("length(id) = 16", name="id_length"),
 )
 room_is_live = rooms.c.deleted_ms.is_(None)
 room_is_open = rooms.c.visibility == literal_column("'open'")
@@ -145,9 +145,8 @@ _partial_index("rooms_active", room_is_live, rooms.c.active_ms, rooms.c.key)
 _partial_index("rooms_open", room_is_open & room_is_live, rooms.c.active_ms, rooms.c.key)
 _partial_index("rooms_deleted", rooms.c.deleted_ms.is_not(None), rooms.c.deleted_ms, rooms.c.key)
 
-members = Table(
+members = _table(
     "members",
-    metadata,
     Column("room_key", Key, ForeignKey("rooms.key"), nullable=False),
     Column("actor_key", Key, ForeignKey("actors.key"), nullable=False),
     Column("role", Choice(MemberRole), nullable=False),
@@ -161,9 +160,8 @@ member_is_owner = members.c.role == literal_column("'owner'")
 member_is_agent = members.c.auto_respond.is_not(None)
 _partial_index("members_agents", member_is_agent, members.c.room_key)
 
-messages = Table(
+messages = _table(
     "messages",
-    metadata,
     Column("room_key", Key, nullable=False),
     Column("seq", BigInteger, nullable=False),
     Column("id", Id("m_"), nullable=False, unique=True),
@@ -181,14 +179,12 @@ messages = Table(
     Column("meta", Json),
     Column("digest", Digest),
     PrimaryKeyConstraint("room_key", "seq"),
-    CheckConstraint("length(id) = 16", name="id_length"),
 )
 message_has_cid = messages.c.cid.is_not(None)
 _partial_index("messages_cid", message_has_cid, messages.c.cid, messages.c.author_key, unique=True)
 
-events = Table(
+events = _table(
     "events",
-    metadata,
     Column("room_key", Key, nullable=False),
     Column("seq", BigInteger, nullable=False),
     Column("type", Choice(EventType), nullable=False),
@@ -201,9 +197,8 @@ events = Table(
     PrimaryKeyConstraint("room_key", "seq"),
 )
 
-turns = Table(
+turns = _table(
     "turns",
-    metadata,
     Column("id", Id("t_"), primary_key=True),
     Column("room_key", Key, ForeignKey("rooms.key"), nullable=False),
     Column("agent_key", Key, ForeignKey("actors.key"), nullable=False),
@@ -221,16 +216,14 @@ turns = Table(
     # null for the turns that Palaver runs itself
     Column("external", Boolean),
     UniqueConstraint("room_key", "trigger_seq", "agent_key", "attempt", name="turns_attempts"),
-    CheckConstraint("length(id) = 16", name="id_length"),
 )
 Index("turns_agent", turns.c.agent_key)  # also what deleting an actor looks at, as some below
 turn_is_open = turns.c.state == literal_column("'open'")
 _partial_index("turns_open", turn_is_open, turns.c.room_key)
 
 # what running answers have come to, once a second, where other hosts may have to take them over
-partials = Table(
+partials = _table(
     "partials",
-    metadata,
     Column("turn_id", Id("t_"), ForeignKey("turns.id"), nullable=False),
     Column("place", Integer, nullable=False),
     Column("text", SafeText, nullable=False),
@@ -238,9 +231,8 @@ partials = Table(
     PrimaryKeyConstraint("turn_id", "place"),
 )
 
-branches = Table(
+branches = _table(
     "branches",
-    metadata,
     Column("room_key", Key, ForeignKey("rooms.key"), nullable=False),
     Column("branch", Integer, nullable=False),
     Column("parent", Integer, nullable=False),
@@ -248,9 +240,8 @@ branches = Table(
     PrimaryKeyConstraint("room_key", "branch"),
 )
 
-keys = Table(
+keys = _table(
     "keys",
-    metadata,
     Column("id", Id("k_"), primary_key=True),
     Column("token_sha256", LargeBinary, nullable=False, unique=True),
     Column("actor_key", Key, ForeignKey("actors.key"), nullable=False),
@@ -259,13 +250,11 @@ keys = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("last_used_ms", BigInteger),
     Column("revoked_ms", BigInteger),
-    CheckConstraint("length(id) = 16", name="id_length"),
 )
 Index("keys_actor", keys.c.actor_key)
 
-exchanges = Table(
+exchanges = _table(
     "exchanges",
-    metadata,
     Column("id", Id("x_"), primary_key=True),
     Column("room_key", Key, ForeignKey("rooms.key"), nullable=False),
     Column("actor_key", Key, ForeignKey("actors.key"), nullable=False),
@@ -284,7 +273,6 @@ exchanges = Table(
     Column("request", Json),
     Column("response", Json),
     Column("metadata", Json),
-    CheckConstraint("length(id) = 16", name="id_length"),
 )
 Index("exchanges_actor", exchanges.c.actor_key)
 Index("exchanges_room", exchanges.c.room_key, exchanges.c.id)
@@ -294,9 +282,8 @@ _partial_index("exchanges_name", exchanges.c.name.is_not(None), exchanges.c.name
 _partial_index("exchanges_body", exchanges.c.body_digest.is_not(None), exchanges.c.body_digest)
 
 # where what a client sends again was met: a whole history, answered or not, an answer with its question, or one alone
-prefixes = Table(
+prefixes = _table(
     "prefixes",
-    metadata,
     Column("actor_key", Key, ForeignKey("actors.key"), nullable=False),
     Column("digest", Digest, nullable=False),
     Column("exchange_id", Id("x_"), nullable=False),
@@ -305,9 +292,8 @@ prefixes = Table(
 )
 
 # which room a client's own id of a conversation means
-client_rooms = Table(
+client_rooms = _table(
     "client_rooms",
-    metadata,
     Column("actor_key", Key, ForeignKey("actors.key"), nullable=False),
     Column("digest", Digest, nullable=False),
     Column("room_key", Key, ForeignKey("rooms.key"), nullable=False),
@@ -315,9 +301,8 @@ client_rooms = Table(
 )
 
 # what requests said beside the messages of their room: prompts that changed, summaries, other forms of a question
-asides = Table(
+asides = _table(
     "asides",
-    metadata,
     Column("room_key", Key, ForeignKey("rooms.key"), nullable=False),
     Column("number", BigInteger, nullable=False),
     Column("digest", Digest, nullable=False),

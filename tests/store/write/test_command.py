@@ -10,6 +10,7 @@ import pytest
 
 from palaver.store import write
 from palaver.store.write.command import Command, RoomCommand
+from palaver.store.write.messages import MessageCommand
 from palaver.store.write.turns import ClaimTurns
 
 
@@ -20,8 +21,10 @@ def all_commands() -> list[type[Command[Any]]]:
 
 
 def concrete(base: type) -> list[type[Command[Any]]]:
-    found = [one for one in base.__subclasses__() if one is not RoomCommand]
-    return found if base is RoomCommand else [*found, *concrete(RoomCommand)]
+    found: list[type[Command[Any]]] = []
+    for one in base.__subclasses__():
+        found += concrete(one) if one in {RoomCommand, MessageCommand} else [one]
+    return found
 
 
 def test_every_command_can_be_applied() -> None:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, bindparam, delete, select
 
 from palaver.errors import Code, Refused
 from palaver.model import Actor, ActorId, ActorKind, AgentCard, EventType, RoomId
-from palaver.store.engine.statement import Statement, among, inserting, updating
+from palaver.store.engine.statement import Statement, among, inserting, matching, updating
 from palaver.store.read import actors as stored_actors
 from palaver.store.schema import (
     actor_is_unused,
@@ -52,18 +52,11 @@ _OLD = Statement(
 )
 _KEPT = [
     among(select(column).distinct(), column)
-    for column in (
-        members.c.actor_key,
-        keys.c.actor_key,
-        exchanges.c.actor_key,
-        tickets.c.actor_key,
-    )
+    for column in [table.c.actor_key for table in (members, keys, exchanges, tickets)]
 ]
 _USED = updating(actors.c.key, unused=None)
-_END_SESSIONS, _DELETE = (
-    Statement(delete(column.table).where(column == bindparam("its_key")), "its_key")
-    for column in (sessions.c.actor_key, actors.c.key)
-)
+_END_SESSIONS = matching(delete(sessions), sessions.c.actor_key)
+_DELETE = matching(delete(actors), actors.c.key)
 _INSERT_CARD = inserting(agents, "actor_key", "model", "system_prompt", "settings")
 _UPDATE_CARD = updating(agents.c.actor_key, "model", "system_prompt", "settings")
 

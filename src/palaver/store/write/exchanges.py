@@ -37,7 +37,7 @@ from palaver.store.write import rooms
 from palaver.store.write.command import Command
 from palaver.store.write.messages import REPEATED_MS, append, by_role
 from palaver.store.write.new_turns import open_turn
-from palaver.store.write.recognition import Place, Said, answered, found, held, prompts, spans_of
+from palaver.store.write.recognition import Place, Request, answered, found, held, prompts, spans_of
 from palaver.store.write.rooms import CreateRoom
 from palaver.store.write.transaction import KnownActor, LockedRoom, Transaction, distinct
 
@@ -153,7 +153,7 @@ class OpenExchange(Command[Opened]):
             return Opened(
                 exchange=known, turn=turn_get(tx.conn, known.turn), dup=True, untitled=False
             )
-        said = Said(self.entries)
+        said = Request(self.entries)
         place, begins = _place(tx, self, said, actor)
         room = place.room
         new, view, told = _stored(tx, self, (actor, agent), place, begins=begins)
@@ -253,7 +253,7 @@ def _known(tx: Transaction, command: OpenExchange, actor: KnownActor) -> Exchang
 
 
 def _place(
-    tx: Transaction, command: OpenExchange, said: Said, actor: KnownActor
+    tx: Transaction, command: OpenExchange, said: Request, actor: KnownActor
 ) -> tuple[Place, bool]:
     """Where a request goes on, and whether it is the first that is said there."""
     if command.previous is not None:

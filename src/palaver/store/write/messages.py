@@ -9,6 +9,7 @@ executemany per table. A room's row is updated once per run.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple
 
 from sqlalchemy import (
@@ -56,7 +57,7 @@ from palaver.store.schema import (
 )
 from palaver.store.values import new_message
 from palaver.store.write.actors import nobody
-from palaver.store.write.command import Command, RoomCommand, each
+from palaver.store.write.command import Command, RoomCommand, T_co, each
 from palaver.store.write.new_turns import OpenedTurn, new_turn, open_turns
 from palaver.store.write.rooms import conversation
 from palaver.store.write.transaction import (
@@ -121,12 +122,12 @@ _ANSWERING = among(
 _OPEN = matching(
     selected_turns.where(turn_is_open), turns.c.room_key, turns.c.trigger_seq, turns.c.owner
 )
-_ENTRIES = among(_stored.order_by(messages.c.seq), messages.c.id)
 _ROOM = matching(
     select(rooms.c.id).join(messages, messages.c.room_key == rooms.c.key), messages.c.id
 )
 _MESSAGE = matching(
     select(
+        messages.c.id,
         messages.c.seq,
         messages.c.deleted_ms,
         messages.c.author_key,
@@ -220,7 +221,7 @@ class AddEntries(RoomCommand[tuple[Message, ...]]):
         author, agent = tx.actor(self.author), tx.actor(self.agent)
         assert author is not None, "who may write is somebody"
         assert agent is not None, "the server's agents are never removed"
-        known = _ENTRIES.all(tx.conn, distinct(self.ids))
+        known = _by_seq(tx, self.ids)
         if not known and self.repeated:
             known = _added_before(tx, self)
         if known:
@@ -228,46 +229,42 @@ class AddEntries(RoomCommand[tuple[Message, ...]]):
         return tuple(append(tx, room, by_role(self.ids, self.entries, author, agent)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetMessageDeleted(Command[bool]):
-    """Deletes (undoably) or restores a message; False: it was so already.
+@dataclass(frozen=True, kw_only=True)
+class MessageCommand(Command[T_co]):
+    """A command about a message that its actor may take back: its author, who asked for it, or the room's owner.
 
-    By its author, who asked for it (an answer), or the room's owner. Refused: `message_not_found`, `forbidden`.
+    Refused: `message_not_found`, `room_not_found`, `forbidden`.
     """
 
+    __slots__ = ("by", "message")
     message: MessageId
     by: ActorId
-    deleted: bool
 
     def rooms(self, conn: Connection) -> Sequence[RoomId]:
-        return room_of_message(conn, self.message)
+        return _ROOM.column(conn, self.message)
+
+    def writable(self, tx: Transaction) -> tuple[LockedRoom, KnownActor, Row]:
+        """Locks the room for the actor; with the message, the turn and the agent of which it is the answer."""
+        found = self.room_in(tx)
+        if found is None:
+            raise Refused(Code.MESSAGE_NOT_FOUND, "there is no such message")
+        return *tx.writable(found, self.by), _MESSAGE.one(tx.conn, self.message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetMessageDeleted(MessageCommand[bool]):
+    """Deletes (undoably) or restores a message; False: it was so already."""
+
+    deleted: bool
 
     def apply(self, tx: Transaction) -> bool:
-        room, by = tx.writable(known_room(self.room_in(tx)), self.by)
-        there = stored(tx, self.message)
+        room, by, there = self.writable(tx)
         own = by.key in (there.author_key, asker(tx.conn, there.turn))
         tx.check(Action.TAKE_BACK, room, by, own=own)
         if self.deleted is (there.deleted_ms is not None):
             return False
-        mark(tx, room, by, (self.message, there.seq), deleted=self.deleted)
+        mark(tx, room, by, there, deleted=self.deleted)
         return True
-
-
-def room_of_message(conn: Connection, message: MessageId) -> Sequence[RoomId]:
-    """The message's room, as `Command.rooms`."""
-    return _ROOM.column(conn, message)
-
-
-def known_room(room: RoomId | None) -> RoomId:
-    """The room that a message was found in. Refused: `message_not_found`."""
-    if room is None:
-        raise Refused(Code.MESSAGE_NOT_FOUND, "there is no such message")
-    return room
-
-
-def stored(tx: Transaction, message: MessageId) -> Row:
-    """The message, which is there, with the turn and the agent of which it is the answer."""
-    return _MESSAGE.one(tx.conn, message)
 
 
 def append(
@@ -307,26 +304,23 @@ def by_role(
     ]
 
 
-def mark(
-    tx: Transaction,
-    room: LockedRoom,
-    by: KnownActor,
-    message: tuple[MessageId, int],
-    *,
-    deleted: bool,
-) -> None:
-    """Deletes or restores a message of this id and seq."""
-    id_, seq = message
+def mark(tx: Transaction, room: LockedRoom, by: KnownActor, message: Row, *, deleted: bool) -> None:
+    """Deletes or restores the message of a `MessageCommand`."""
+    id_, seq = message.id, message.seq
     _SET_DELETED.run(tx.conn, tx.now_ms if deleted else None, id_)
     type_ = EventType.MESSAGE_DELETED if deleted else EventType.MESSAGE_RESTORED
     tx.log(room, type_, by, message_seq=seq, data={"msg": id_, "seq": seq})
+
+
+def _by_seq(tx: Transaction, ids: Sequence[MessageId]) -> list[Row]:
+    return sorted(_KNOWN_BY_ID.all(tx.conn, distinct(ids)), key=attrgetter("seq"))
 
 
 def _added_before(tx: Transaction, command: AddEntries) -> list[Row]:
     """The messages that the same entries became a short while ago, one behind the other; none if they did not."""
     count = len(command.entries)
     newest = page(tx.conn, command.room, limit=count + REPEATED_AMONG).messages
-    there = _ENTRIES.all(tx.conn, distinct([message.id for message in newest]))
+    there = _by_seq(tx, [message.id for message in newest])
     for start in range(len(there) - count, -1, -1):
         run = there[start : start + count]
         if run[-1].seq - run[0].seq == count - 1 and all(

@@ -18,22 +18,12 @@ by where the client repeats it, and stays unseen where it does not.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import ClauseElement, bindparam, func, select, union_all
 
-from palaver.model import (
-    ActorId,
-    Entry,
-    ExchangeId,
-    ExchangeState,
-    Message,
-    Role,
-    RoomId,
-    Spans,
-)
+from palaver.model import ActorId, Entry, ExchangeState, Message, Role, RoomId, Spans
 from palaver.policy import Action, allows
-from palaver.store.engine.statement import ListStatement, Statement, inserting
+from palaver.store.engine.statement import ListStatement, Row, inserting, matching
 from palaver.store.fingerprints import (
     START,
     alone,
@@ -83,8 +73,8 @@ def _latest(names: Sequence[tuple[str, ...]]) -> ClauseElement:
             exchanges.c.id,
             exchanges.c.state,
             exchanges.c.seqs,
-            rooms.c.key,
-            rooms.c.id,
+            rooms.c.key.label("room_key"),
+            rooms.c.id.label("room"),
         )
         .select_from(cut)
         .join(exchanges, exchanges.c.id == cut.c.exchange_id)
@@ -94,24 +84,15 @@ def _latest(names: Sequence[tuple[str, ...]]) -> ClauseElement:
 
 
 _MET = ListStatement(_latest, "actor_key")
-_NEWEST = Statement(
+_NEWEST = matching(
     select(exchanges.c.id, exchanges.c.state)
     .join(rooms, rooms.c.key == exchanges.c.room_key)
-    .where(rooms.c.id == bindparam("room"))
     .order_by(exchanges.c.id.desc())
     .limit(CANDIDATES_MAX),
-    "room",
+    rooms.c.id,
 )
-_ASIDE = Statement(
-    select(asides.c.number).where(
-        asides.c.room_key == bindparam("room_key"), asides.c.digest == bindparam("digest")
-    ),
-    "room_key",
-    "digest",
-)
-_LEAST = Statement(
-    select(func.min(asides.c.number)).where(asides.c.room_key == bindparam("room_key")), "room_key"
-)
+_ASIDE = matching(select(asides.c.number), asides.c.room_key, asides.c.digest)
+_LEAST = matching(select(func.min(asides.c.number)), asides.c.room_key)
 _INSERT_ASIDE = inserting(asides, "room_key", "number", "digest", "said")
 
 Refs = list[int]
@@ -131,40 +112,21 @@ class Place:
     before: Spans = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Met:
-    """An exchange to which a digest led."""
-
-    digest: bytes
-    answered: bool
-    id: ExchangeId
-    state: ExchangeState
-    seqs: dict[str, Any]
-    room_key: int
-    room: RoomId
-
-    @property
-    def refs(self) -> Refs:
-        """What was said, without prompts, its answer included."""
-        prompts = set(self.seqs.get("prompts", ()))
-        view = [ref for ref in each(self.seqs["view"]) if ref not in prompts]
-        return [*view, *self.seqs["answers"]] if self.answered else view
-
-
-class Said:
+class Request:
     """A request in normal form: the places of the `entries` that count, their likenesses, and where answers end."""
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self.entries = entries
-        likes = [likeness(entry) for entry in entries]
-        self.places = [
-            place for place, like in enumerate(likes) if like and not is_prompt(entries[place])
+        self._likes_of_all = [likeness(entry) for entry in entries]
+        counting = [
+            (place, like)
+            for place, like in enumerate(self._likes_of_all)
+            if like and not is_prompt(entries[place])
         ]
-        self.likes = [likes[place] for place in self.places]
+        self.places = [place for place, _ in counting]
+        self.likes = [like for _, like in counting]
         self.digests = beginnings(self.likes)
-        self._likes_of_all = likes
-        answers = [entries[place].role is Role.ASSISTANT for place in self.places]
-        self._answers = answers
+        answers = self._answers = [entries[at].role is Role.ASSISTANT for at in self.places]
         self.ends = [
             count
             for count in range(len(answers), 0, -1)
@@ -179,10 +141,9 @@ class Said:
         """The digests of the histories that it may go on, and how many entries that count they are of."""
         older = beginnings(self._likes_of_all)  # in which prompts counted
         found: dict[bytes, int] = {}
-        for count in [len(self.places), *self.ends[:ENDS_MAX]]:
-            if count:
-                found.setdefault(self.digests[count - 1], count)
-                found.setdefault(older[self.upto(count) - 1], count)
+        for count in filter(None, [len(self.places), *self.ends[:ENDS_MAX]]):
+            found.setdefault(self.digests[count - 1], count)
+            found.setdefault(older[self.upto(count) - 1], count)
         return found
 
     def newest(self) -> tuple[int, int]:
@@ -216,7 +177,7 @@ def answered(asked: Sequence[str], entries: Sequence[Entry]) -> list[bytes]:
     return found
 
 
-def found(tx: Transaction, said: Said, actor: KnownActor) -> Place | None:
+def found(tx: Transaction, said: Request, actor: KnownActor) -> Place | None:
     """Where a request goes on that names no room."""
     place = _continued(tx, said, actor, None)
     if place is not None or not said.ends:
@@ -240,7 +201,7 @@ def found(tx: Transaction, said: Said, actor: KnownActor) -> Place | None:
     return None
 
 
-def held(tx: Transaction, said: Said, actor: KnownActor, room: LockedRoom) -> Place | None:
+def held(tx: Transaction, said: Request, actor: KnownActor, room: LockedRoom) -> Place | None:
     """What a room that was named holds of a request; None where it holds nothing at all."""
     place = _continued(tx, said, actor, room)
     if place is not None:
@@ -264,8 +225,8 @@ def prompts(tx: Transaction, room: LockedRoom, said: Sequence[Entry]) -> Refs:
     """What stands for prompts in a room that is not new: those it was begun with, and others each kept once."""
     if not said:
         return []
-    first = messages.page(tx.conn, room.id, after=0, limit=FIRST_MESSAGES).messages
-    known = {likeness(one): one.seq for one in first if is_prompt(one) and one.deleted_ms is None}
+    first = _first_prompts(tx, room.id)
+    known = {likeness(one): one.seq for one in first if one.deleted_ms is None}
     return [known.get(likeness(entry)) or aside(tx, room.key, entry) for entry in said]
 
 
@@ -298,34 +259,41 @@ def spans_of(refs: Iterable[int], before: Spans = ()) -> Spans:
     return tuple(spans)
 
 
-def _met(tx: Transaction, digests: Sequence[bytes], actor: KnownActor) -> list[_Met]:
-    """The newest exchanges to which digests lead, the newest first."""
-    rows = _MET.all(tx.conn, [(digest,) for digest in digests], actor.key)
-    return [_Met(*row) for row in rows]
+def _met(tx: Transaction, digests: Iterable[bytes], actor: KnownActor) -> list[Row]:
+    """The newest exchanges to which digests lead, the newest first, as the rows of `_latest`."""
+    return _MET.all(tx.conn, [(digest,) for digest in digests], actor.key)
+
+
+def _refs_of(met: Row, prompts: Iterable[int]) -> Refs:
+    """What was said in an exchange, without prompts; its answer included, where the digest is of that, too."""
+    left_out = set(prompts)
+    view = [ref for ref in each(met.seqs["view"]) if ref not in left_out]
+    return [*view, *met.seqs["answers"]] if met.answered else view
 
 
 def _continued(
-    tx: Transaction, said: Said, actor: KnownActor, room: LockedRoom | None
+    tx: Transaction, said: Request, actor: KnownActor, room: LockedRoom | None
 ) -> Place | None:
     """Where the longest known history leads, if it may go on there."""
     counts = said.known()
-    for met in sorted(_met(tx, list(counts), actor), key=lambda met: -counts[met.digest]):
+    for met in sorted(_met(tx, counts, actor), key=lambda met: -counts[met.digest]):
         count = counts[met.digest]
         if not met.answered and (count < len(said.likes) or met.state not in UNANSWERED):
             continue  # the same question again is another conversation
         if met.room == room.id if room else _goes_on(tx, met, actor.id):
-            prompts_then = () if "prompts" in met.seqs else _prompts_of_old(tx, met.room)
-            refs = [ref for ref in met.refs if ref not in prompts_then]
-            return _placed(tx, said, actor, met, count, refs, room)
+            prompts_then = met.seqs.get("prompts")
+            if prompts_then is None:  # an exchange of an older version
+                prompts_then = [one.seq for one in _first_prompts(tx, met.room)]
+            return _placed(tx, said, actor, met, count, _refs_of(met, prompts_then), room)
     return None
 
 
-def _prompts_of_old(tx: Transaction, room: RoomId) -> set[int]:
+def _first_prompts(tx: Transaction, room: RoomId) -> list[Message]:
     first = messages.page(tx.conn, room, after=0, limit=FIRST_MESSAGES).messages
-    return {one.seq for one in first if is_prompt(one)}
+    return [one for one in first if is_prompt(one)]
 
 
-def _goes_on(tx: Transaction, met: _Met, actor: ActorId) -> bool:
+def _goes_on(tx: Transaction, met: Row, actor: ActorId) -> bool:
     """Whether no other exchange of its room came after, but such as got no answer; and who asked may be there."""
     for id_, state in _NEWEST.all(tx.conn, met.room):
         if id_ == met.id:
@@ -340,9 +308,9 @@ def _goes_on(tx: Transaction, met: _Met, actor: ActorId) -> bool:
 
 def _placed(  # noqa: PLR0917  all that is known
     tx: Transaction,
-    said: Said,
+    said: Request,
     actor: KnownActor,
-    met: _Met,
+    met: Row,
     count: int,
     refs: Refs,
     room: LockedRoom | None = None,
@@ -357,13 +325,14 @@ def _placed(  # noqa: PLR0917  all that is known
 
 
 def _followed(
-    tx: Transaction, said: Said, count: int, met: _Met, *, question: int = -1
+    tx: Transaction, said: Request, count: int, met: Row, *, question: int = -1
 ) -> Refs | None:
     """What the room holds of so many entries, up to an exchange's answer; None where they were edited.
 
     At the place of a `question` nothing else may stand than it was, but for the context around it.
     """
-    likes, view = said.likes[:count], met.refs[-2 * count - SPARE :]
+    refs = _refs_of(met, met.seqs.get("prompts", ()))
+    likes, view = said.likes[:count], refs[-2 * count - SPARE :]
     oldest = next((ref for ref in view if ref > 0), 1)
     before = messages.page(tx.conn, met.room, before=oldest, limit=2 * count)
     there = _counted([*before.messages, *spoken(tx.conn, met.room, spans_of(view))])
@@ -382,7 +351,7 @@ def _followed(
 
 
 def _is_there(
-    said: Said, index: int, places: Sequence[int | None], there: Sequence[Message]
+    said: Request, index: int, places: Sequence[int | None], there: Sequence[Message]
 ) -> bool:
     """Whether an entry is among messages, or is the question before an answer without the context around it."""
     follows = next(iter(places[index + 1 :]), None)
@@ -416,7 +385,7 @@ def _aligned(likes: Sequence[bytes], there: Sequence[Message]) -> list[int | Non
 
 def _refs(
     tx: Transaction,
-    said: Said,
+    said: Request,
     places: Sequence[int | None],
     there: Sequence[Message],
     room_key: int,

@@ -5,7 +5,7 @@ of the commits and of `seq` is one and the same.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -33,43 +33,6 @@ from palaver.store.read.actors import PREFIX, id_of
 from palaver.store.schema import actors, events, members, messages, rooms
 from palaver.store.values import new_event
 
-# what `LockedRoom` has behind its id
-ROOM_COLUMNS = (
-    rooms.c.key,
-    rooms.c.seq,
-    rooms.c.chain,
-    rooms.c.visibility,
-    rooms.c.title_source,
-    rooms.c.deleted_ms,
-)
-_LOCK = matching(
-    select(*ROOM_COLUMNS).with_for_update(key_share=True, of=rooms),
-    rooms.c.id,
-)
-_LOCK_IN_ORDER = Statement(
-    select(rooms.c.key)
-    .where(rooms.c.id == any_(bindparam("rooms", type_=ARRAY(rooms.c.id.type))))
-    .order_by(rooms.c.key)
-    .with_for_update(key_share=True),
-    "rooms",
-)
-_ACTOR = matching(
-    select(actors.c.key, actors.c.kind, actors.c.id, actors.c.name, actors.c.unused),
-    actors.c.id,
-)
-_USED = updating(actors.c.key, unused=None)
-_ROLE = matching(select(members.c.role), members.c.room_key, members.c.actor_key)
-_ADVANCE = updating(rooms.c.key, "seq", "chain", "active_ms")
-_ADVANCE_QUIETLY = updating(rooms.c.key, "seq", "chain")
-_INSERT_EVENT = inserting(
-    events, "room_key", "seq", "type", "actor_key", "at_ms", "message_seq", "data", "chain"
-)
-_insertion = cache(inserting)
-_SAID = ("seq", "id", "role", "status", "kind", "text", "created_ms", "cid", "branch", "meta")
-"""The columns that are named as the fields of a message whose values they have."""
-_said = attrgetter(*_SAID)
-_INSERT_MESSAGE = inserting(messages, "room_key", "author_key", "reply_to_seq", *_SAID)
-
 
 @dataclass(slots=True)
 class LockedRoom:
@@ -92,6 +55,33 @@ class LockedRoom:
     def untitled(self) -> bool:
         """Whether nobody has named it yet."""
         return self.title_source is TitleSource.NONE
+
+
+ROOM_COLUMNS = [rooms.c[one.name] for one in fields(LockedRoom)[1:]]
+"""What a `LockedRoom` has behind its id."""
+_LOCK = matching(select(*ROOM_COLUMNS).with_for_update(key_share=True, of=rooms), rooms.c.id)
+_LOCK_IN_ORDER = Statement(
+    select(rooms.c.key)
+    .where(rooms.c.id == any_(bindparam("rooms", type_=ARRAY(rooms.c.id.type))))
+    .order_by(rooms.c.key)
+    .with_for_update(key_share=True),
+    "rooms",
+)
+_ACTOR = matching(
+    select(actors.c.key, actors.c.kind, actors.c.id, actors.c.name, actors.c.unused), actors.c.id
+)
+_USED = updating(actors.c.key, unused=None)
+_ROLE = matching(select(members.c.role), members.c.room_key, members.c.actor_key)
+_ADVANCE = updating(rooms.c.key, "seq", "chain", "active_ms")
+_ADVANCE_QUIETLY = updating(rooms.c.key, "seq", "chain")
+_INSERT_EVENT = inserting(
+    events, "room_key", "seq", "type", "actor_key", "at_ms", "message_seq", "data", "chain"
+)
+_insertion = cache(inserting)
+_SAID = ("seq", "id", "role", "status", "kind", "text", "created_ms", "cid", "branch", "meta")
+"""The columns that are named as the fields of a message whose values they have."""
+_said = attrgetter(*_SAID)
+_INSERT_MESSAGE = inserting(messages, "room_key", "author_key", "reply_to_seq", *_SAID)
 
 
 class KnownActor(NamedTuple):

@@ -41,7 +41,7 @@ from palaver.store.read.turns import asker, get, open_of, selected, turn_of
 from palaver.store.schema import actors, partials, rooms, turn_is_open, turns
 from palaver.store.write.command import Command, RoomCommand
 from palaver.store.write.exchanges import ExchangeEnd, end_exchange, not_found
-from palaver.store.write.messages import append, known_room, mark, room_of_message, stored
+from palaver.store.write.messages import MessageCommand, append, mark
 from palaver.store.write.new_turns import LEASE_MS, open_turn
 from palaver.store.write.transaction import KnownActor, Transaction, distinct
 
@@ -145,24 +145,17 @@ class FinishTurn(Command[Finished | None]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetryTurn(Command[Turn]):
+class RetryTurn(MessageCommand[Turn]):
     """Deletes an answer that was not whole (or was) and opens the next attempt at it, owned by this process.
 
     With `goes_on` the answer stays, and the turn is one that answers it: its agent says what comes next. Refused:
-    `message_not_found`, `room_not_found`, `turn_not_retryable` (not an answer of a turn, already deleted), `forbidden`
-    (neither who asked for it nor the room's owner).
+    `turn_not_retryable` (not an answer of a turn, already deleted), `forbidden` also to who wrote it.
     """
 
-    message: MessageId
-    by: ActorId
     goes_on: bool = False
 
-    def rooms(self, conn: Connection) -> Sequence[RoomId]:
-        return room_of_message(conn, self.message)
-
     def apply(self, tx: Transaction) -> Turn:
-        room, by = tx.writable(known_room(self.room_in(tx)), self.by)
-        there = stored(tx, self.message)
+        room, by, there = self.writable(tx)
         if there.trigger_seq is None or there.deleted_ms is not None:
             why = "only an answer that is still there can be asked for again"
             raise Refused(Code.TURN_NOT_RETRYABLE, why)
@@ -171,7 +164,7 @@ class RetryTurn(Command[Turn]):
         agent = KnownActor(there.agent_key, agent_id, there.agent_name)
         if self.goes_on:
             return open_turn(tx, room, agent, there.seq)
-        mark(tx, room, by, (self.message, there.seq), deleted=True)
+        mark(tx, room, by, there, deleted=True)
         return open_turn(tx, room, agent, there.trigger_seq)
 
 

@@ -16,7 +16,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from sqlalchemy import Connection
@@ -42,8 +42,7 @@ RETRY_MS = 1_000
 """When to come again after the queue was full."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(NamedTuple):
     command: Command[Any]
     future: "asyncio.Future[Any]"
 
@@ -59,34 +58,22 @@ class Tally:
     answers: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
 
 
+@dataclass(slots=True, eq=False)
 class Writer:
-    """One of a database's writers with its queue."""
+    """One of a database's writers with its queue. `turns`: of all of them, where they are several."""
 
-    def __init__(
-        self,
-        database: Database,
-        number: int,
-        *,
-        settings: Settings,
-        clock: Clock,
-        owner: str,
-        committed: Committed,
-        tally: Tally,
-        turns: Sequence[asyncio.Lock],
-    ) -> None:
-        self._database = database
-        self._number = number
-        self._settings = settings
-        self._clock = clock
-        self._owner = owner
-        self._committed = committed
-        self._loop = asyncio.get_running_loop()
-        self._queue: deque[_Waiting] = deque()
-        self._wake: asyncio.Future[None] | None = None
-        self._deadline: asyncio.TimerHandle | None = None
-        self._stopping = False
-        self._tally = tally
-        self._turns = turns
+    database: Database
+    number: int
+    settings: Settings = field(kw_only=True)
+    clock: Clock = field(kw_only=True)
+    owner: str = field(kw_only=True)
+    committed: Committed = field(kw_only=True)
+    tally: Tally = field(kw_only=True)
+    turns: Sequence[asyncio.Lock] = field(kw_only=True)
+    _queue: deque[_Waiting] = field(default_factory=deque[_Waiting], init=False)
+    _wake: "asyncio.Future[None] | None" = field(default=None, init=False)
+    _deadline: asyncio.TimerHandle | None = field(default=None, init=False)
+    _stopping: bool = field(default=False, init=False)
 
     @property
     def queued(self) -> int:
@@ -97,10 +84,10 @@ class Writer:
         """Queues a command; the future is its result. Unavailable: `too_busy`, `shutting_down`."""
         if self._stopping:
             raise self._failure(Unavailable(Code.SHUTTING_DOWN, "the server is stopping"))
-        if len(self._queue) >= self._settings.write_queue_max:
+        if len(self._queue) >= self.settings.write_queue_max:
             most = "too many writes are waiting"
             raise self._failure(Unavailable(Code.TOO_BUSY, most, retry_ms=RETRY_MS))
-        future: asyncio.Future[Any] = self._loop.create_future()
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(command, future))
         self._ring()
         return future
@@ -114,17 +101,17 @@ class Writer:
         """Writes batch after batch, until it is stopped and the queue is empty."""
         while True:
             if self._queue:
-                count = min(len(self._queue), self._settings.batch_max)
+                count = min(len(self._queue), self.settings.batch_max)
                 batch = [self._queue.popleft() for _ in range(count)]
                 self._expect(batch)
-                await (self._write_in_turn(batch) if self._turns else self._write(batch))
+                await (self._write_in_turn(batch) if self.turns else self._write(batch))
                 del batch  # nothing of it is kept until the next one comes
                 if self._deadline is not None:
                     self._deadline.cancel()
             elif self._stopping:
                 return
             else:
-                self._wake = self._loop.create_future()
+                self._wake = asyncio.get_running_loop().create_future()
                 await self._wake
                 self._wake = None
 
@@ -139,12 +126,12 @@ class Writer:
             self._fail([*batch, *self._queue], errors.away())
             self._expect(batch)
 
-        self._deadline = self._loop.call_later(self._settings.database_seconds, late)
+        self._deadline = asyncio.get_running_loop().call_later(self.settings.database_seconds, late)
 
     async def _write_in_turn(self, batch: list[_Waiting]) -> None:
         """Writes it while no other writer is at work, where it may write to any room."""
         widely = any(waiting.command.anywhere for waiting in batch)
-        turns = self._turns if widely else [self._turns[self._number]]
+        turns = self.turns if widely else [self.turns[self.number]]
         for turn in turns:
             await turn.acquire()
         try:
@@ -180,21 +167,21 @@ class Writer:
     async def _transact(self, commands: list[Command[Any]]) -> tuple[list[Any], list[Event]]:
         def work(conn: Connection) -> tuple[list[Any], list[Event]]:
             transaction = Transaction(
-                conn=conn, clock=self._clock, owner=self._owner, now_ms=self._clock.now_ms()
+                conn=conn, clock=self.clock, owner=self.owner, now_ms=self.clock.now_ms()
             )
             results = apply_batch(transaction, commands)
             assert len(results) == len(commands)
             tell_taken(conn, self._owner, transaction.events)
             return results, transaction.events
 
-        return await self._database.writing(self._number, work)
+        return await self.database.writing(self.number, work)
 
     def _tell(self, batch: list[_Waiting], results: list[Any], events: list[Event]) -> None:
-        self._tally.commits += 1
-        self._tally.rows += len(events)
+        self.tally.commits += 1
+        self.tally.rows += len(events)
         if events:
             try:
-                self._committed(events)
+                self.committed(events)
             except Exception:  # noqa: BLE001  logged, and the writer goes on
                 # what is stored is stored: the writers get their results whatever the listener does
                 _log().exception("a listener to committed events failed")
@@ -209,10 +196,10 @@ class Writer:
 
     def _count(self, command: Command[Any], result: object) -> None:
         if isinstance(result, Refused):
-            self._tally.refused[result.code] += 1
+            self.tally.refused[result.code] += 1
         elif isinstance(command, FinishTurn) and result is not None:
             code = command.failure or ""
-            self._tally.answers[command.status, code if code in CODES else OTHER] += 1
+            self.tally.answers[command.status, code if code in CODES else OTHER] += 1
 
     def _fail(self, batch: list[_Waiting], error: PalaverError) -> None:
         for waiting in batch:
@@ -221,7 +208,7 @@ class Writer:
                 waiting.future.set_exception(failure)
 
     def _failure(self, error: PalaverError) -> PalaverError:
-        self._tally.failed[error.code] += 1
+        self.tally.failed[error.code] += 1
         return error
 
 
