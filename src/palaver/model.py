@@ -5,10 +5,10 @@ Ids are texts `<prefix>_<32 hex digits of a UUIDv7>`: `r_` room, `m_` message, `
 never time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
-from typing import Any, NewType, Self
+from typing import Any, NewType, Required, Self, TypedDict
 
 RoomId = NewType("RoomId", str)
 ActorId = NewType("ActorId", str)
@@ -50,6 +50,77 @@ class Kind(StrEnum):
     TOOL_RESULT = "tool_result"
     REASONING = "reasoning"
     ITEM = "item"
+
+
+class Failure(TypedDict, total=False):
+    """Why an answer is not whole: a code of `errors.Code`, or one of a program that answered."""
+
+    code: Required[str]
+    detail: str
+    temporary: bool
+
+
+class Meta(TypedDict, total=False):
+    """What a message has beside its text. A key is there where it says something.
+
+    Of an answer, on the first of its messages: `turn`, `exchange` (of an API client), `provider`, `model`, `finish`,
+    `usage` (counts of tokens), `ms` (how long it took) and `error`.
+    """
+
+    turn: str
+    exchange: str
+    provider: str
+    model: str
+    finish: str
+    usage: Mapping[str, Any]
+    ms: Mapping[str, int]
+    error: Failure
+    choice: int  # which of several answers to one question, from 0
+    reasoning: str  # what the model thought
+    refusal: str
+    beside: Mapping[str, Any]  # what only the model's server needs
+    name: str  # the speaker in an API client's words
+    parts: Sequence[Mapping[str, Any]]  # the content, where it is more than one text
+    call_id: str
+    tool: str
+    item: Mapping[str, Any]
+    prefix: str  # of the item's public id
+    summary: Sequence[Any]  # of what was thought
+    encrypted: str | None
+    apart: bool  # a tool's call that stood in a message of its own
+    message: Mapping[str, Any]  # what else the message had in which a tool was called
+    more: Mapping[str, Any]  # fields of an API client's that mean nothing here
+    sender: str  # of a client of the classic door, as the two below
+    timestamp: Any
+    metadata: Mapping[str, Any]
+
+
+class RoomSettings(TypedDict, total=False):
+    """What is set of a room besides its title.
+
+    `door`: through which it was made, where that is not our own page; it says who may govern an open room.
+    """
+
+    door: str
+    made: str  # by which request, of a conversation that may be made twice
+    metadata: Mapping[str, Any]  # of a client, shown as it is
+    client: Mapping[str, Any]  # what a known program said of its conversation
+    tasks: bool  # whether it holds the side tasks of a front end
+    forked: Mapping[str, Any]  # where it comes from
+
+
+class Seqs(TypedDict, total=False):
+    """Which messages an exchange is made of. Older versions stored no `prompts`.
+
+    `view`, in the order of the request, and `answers` are messages of the room; a negative number of `view` is an
+    aside, which the request said and the room does not. `prompts` are those of `view` that are prompts; `asked` the
+    digests of the words, and of the last of them, by which a request that goes on is recognised.
+    """
+
+    view: Required[Sequence[Sequence[int]]]
+    answers: Required[Sequence[int]]
+    prompts: Sequence[int]
+    asked: Sequence[str]
 
 
 class Status(StrEnum):
@@ -194,8 +265,7 @@ class ApiKey:
 class Room:
     """A room as one actor sees it. `role` is None for an actor who may not see it.
 
-    `read_seq` and `unread` (messages of others after `read_seq`, at most 100) are the actor's own. `settings` holds
-    `door` (through which other door it was made), `metadata` (of a conversation) and `forked` (where it comes from).
+    `read_seq` and `unread` (messages of others after `read_seq`, at most 100) are the actor's own.
     """
 
     id: RoomId
@@ -210,7 +280,7 @@ class Room:
     read_seq: int
     unread: int
     agents: tuple[Actor, ...] = ()
-    settings: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
+    settings: RoomSettings = field(default_factory=RoomSettings)
 
     @property
     def door(self) -> str | None:
@@ -247,7 +317,7 @@ class Message:
     kind: str = "text"  # one of `Kind`, plain because every page has many
     edited_ms: int | None = None
     deleted_ms: int | None = None
-    meta: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
+    meta: Meta = field(default_factory=Meta)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

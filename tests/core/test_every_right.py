@@ -24,6 +24,7 @@ from palaver.model import (
     MessageId,
     Role,
     RoomId,
+    RoomSettings,
     Status,
     TitleSource,
     Turn,
@@ -46,7 +47,7 @@ from palaver.store.write.rooms import (
 )
 from palaver.store.write.turns import FinishTurn, OpenTurn, RetryTurn
 
-ROOMS: dict[str, tuple[Visibility, dict[str, str]]] = {
+ROOMS: dict[str, tuple[Visibility, RoomSettings]] = {
     "private": (Visibility.PRIVATE, {}),
     "private conversation": (Visibility.PRIVATE, {"door": "openai"}),
     "open conversation": (Visibility.OPEN, {"door": "openai"}),

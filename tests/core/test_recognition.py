@@ -313,14 +313,19 @@ async def test_an_id_of_the_clients_own_is_a_room_across_restarts(running: Runni
     async with running() as core:
         client = await new_client(core, "known")
         rooms = [
-            (await talk(client, ((user("hi"),), "Hello"), client=name, about={"client": name}))[
-                0
-            ].room
+            (
+                await talk(
+                    client,
+                    ((user("hi"),), "Hello"),
+                    client=name,
+                    about={"client": {"session": name}},
+                )
+            )[0].room
             for name in ("s1", "s2", "s1")
         ]
         assert rooms[0] == rooms[2] != rooms[1]
         kept = [(await core.rooms.get(client.actor, room)).settings["client"] for room in rooms]
-        assert kept == ["s1", "s2", "s1"]
+        assert kept == [{"session": name} for name in ("s1", "s2", "s1")]
     async with running() as core:
         client, other = await new_client(core, "known"), await new_client(core)
         (again,) = await talk(client, ((user("edited"),), "Yes"), client="s1")

@@ -1,6 +1,7 @@
 """The chain is the same for the same history, on both engines, and says everything that was said."""
 
 from dataclasses import replace
+from typing import cast
 
 import pytest
 from sqlalchemy import Connection, select
@@ -12,6 +13,7 @@ from palaver.model import (
     EventType,
     Message,
     MessageId,
+    Meta,
     Role,
     Room,
     RoomId,
@@ -32,7 +34,7 @@ MESSAGE = Message(
     text="Grüße \0 \uf8ff \U0001f600",
     created_ms=1_700_000_000_000,
     cid="a cid",
-    meta={"b": 0.1, "a": [1, None, "x"]},
+    meta=cast("Meta", {"b": 0.1, "a": [1, None, "x"]}),
 )
 EVENT = Event(
     room=MESSAGE.room,

@@ -196,11 +196,11 @@ def test_any_well_formed_text_comes_back(database_url: str, texts: list[str]) ->
             room = await world.room(ada, title=texts[0])
             first = room.seq
             added = await asyncio.gather(
-                *(world.say(room, ada, text, meta={"text": text}) for text in texts)
+                *(world.say(room, ada, text, meta={"name": text}) for text in texts)
             )
             said = await world.said(room)
             assert [message.text for message in said] == texts
-            assert [message.meta["text"] for message in said] == texts
+            assert [message.meta["name"] for message in said] == texts
             assert said == [one.message for one in added]
             assert said[0].name == "\0 Ada \uf8ff0"
             found = await world.store.read(rooms.get, room.id, ada.id)

@@ -2,6 +2,7 @@
 
 from dataclasses import FrozenInstanceError, asdict, fields
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -12,6 +13,7 @@ from palaver.model import (
     EventType,
     Message,
     MessageId,
+    Meta,
     Role,
     RoomId,
     Status,
@@ -34,7 +36,7 @@ MESSAGE = Message(
     kind="text",
     edited_ms=6,
     deleted_ms=7,
-    meta={"a": 1},
+    meta=cast("Meta", {"a": 1}),
 )
 EVENT = Event(
     room=RoomId("r_1"),

@@ -1,12 +1,11 @@
 """A store with people, agents and rooms in it, in few words."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from palaver.clock import Clock, SystemClock
 from palaver.model import (
-    NO_DATA,
     Actor,
     ActorId,
     ActorKind,
@@ -17,6 +16,7 @@ from palaver.model import (
     MessageId,
     Room,
     RoomId,
+    RoomSettings,
     TitleSource,
     Visibility,
 )
@@ -52,7 +52,7 @@ class World:
         *agents: Actor,
         title: str = "",
         visibility: Visibility = Visibility.PRIVATE,
-        settings: Mapping[str, Any] = NO_DATA,
+        settings: RoomSettings | None = None,
     ) -> Room:
         return await self.store.write(
             CreateRoom(
@@ -62,7 +62,7 @@ class World:
                 visibility=visibility,
                 owner=None if owner is None else owner.id,
                 agents=tuple(agent.id for agent in agents),
-                settings=settings,
+                settings=settings or {},
             )
         )
 

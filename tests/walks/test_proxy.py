@@ -27,7 +27,7 @@ async def test_the_page_works_behind_nginx(
         assert tab.page.url.startswith(f"{url}r/")
         (cookie,) = await tab.page.context.cookies()
         name = "__Host-palaver_session" if path == "/" else "__Secure-palaver_session"
-        assert (cookie["name"], cookie["path"], cookie["secure"]) == (name, path, True)  # pyright: ignore[reportTypedDictNotRequiredAccess]
+        assert (cookie["name"], cookie["path"], cookie["secure"]) == (name, path, True)
         await tab.page.reload()
         await tab.answered()
         async with httpx2.AsyncClient(verify=False, trust_env=False) as http:

@@ -1,12 +1,13 @@
 """What is long in a message's parts is left out of lists, and its pictures can be had one by one."""
 
 import base64
+from typing import cast
 
 import pytest
 from tests.wire.test_shapes import MESSAGE
 
 from palaver.errors import Code, Refused
-from palaver.model import Message
+from palaver.model import Message, Meta
 from palaver.wire import parts, shapes
 
 PIXEL = b"\x89PNG\r\n\x1a\n" + bytes(3_000)
@@ -26,7 +27,7 @@ def with_parts(*given: object) -> Message:
         status=MESSAGE.status,
         text="look",
         created_ms=0,
-        meta={"parts": [*given], "name": "station-7"},
+        meta=cast("Meta", {"parts": [*given], "name": "station-7"}),
     )
 
 

@@ -277,7 +277,7 @@ class Exchanges:
             visibility=asked.visibility,
             owner=actor.id,
             agents=(asked.agent or self._assistant,),
-            settings={"door": DOOR, **asked.about},
+            settings={**asked.about, "door": DOOR},
         )
 
 

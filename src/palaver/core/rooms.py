@@ -1,12 +1,18 @@
 """Rooms: making, finding, naming, deleting and restoring them."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from palaver.core import validation
 from palaver.core.ground import Ground
 from palaver.errors import Code, Refused
-from palaver.model import NO_DATA, Actor, ActorId, MemberRole, Room, RoomId, TitleSource, Visibility
+from palaver.model import (
+    Actor,
+    ActorId,
+    MemberRole,
+    Room,
+    RoomId,
+    RoomSettings,
+    TitleSource,
+    Visibility,
+)
 from palaver.store.read import rooms
 from palaver.store.write.rooms import (
     AddMember,
@@ -35,7 +41,7 @@ class Rooms:
         room: RoomId | None = None,
         agent: bool = True,
         visibility: Visibility = Visibility.PRIVATE,
-        settings: Mapping[str, Any] = NO_DATA,
+        settings: RoomSettings | None = None,
     ) -> Room:
         """Makes a room of this actor's, in which the server's agent answers unless `agent` is False.
 
@@ -52,7 +58,7 @@ class Rooms:
                 visibility=visibility,
                 owner=actor.id,
                 agents=(self._assistant,) if agent else (),
-                settings=settings,
+                settings=settings or {},
             )
         )
         return await self._access.room(actor, room, deleted=True)
@@ -120,9 +126,7 @@ class Rooms:
         )
         return await self._access.room(actor, room)
 
-    async def change_settings(
-        self, actor: Actor, room: RoomId, settings: Mapping[str, Any]
-    ) -> Room:
+    async def change_settings(self, actor: Actor, room: RoomId, settings: RoomSettings) -> Room:
         """Sets some of a room's settings, as its owner. Refused: as `ChangeSettings` says."""
         await self._store.write(ChangeSettings(room=room, by=actor.id, settings=settings))
         return await self._access.room(actor, room)

@@ -269,7 +269,7 @@ exchanges = _table(
     Column("previous_id", OptionalId("x_")),
     Column("kept", Boolean, nullable=False),
     Column("body_digest", Digest),  # of the request, by which a repeated one is recognised
-    Column("seqs", Json, nullable=False),  # see `store.exchanges`
+    Column("seqs", Json, nullable=False),  # see `model.Seqs`
     Column("request", Json),
     Column("response", Json),
     Column("metadata", Json),

@@ -1,11 +1,11 @@
 """What the pieces of an answer come to, and back again."""
 
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import given, strategies as st
 
 from palaver.core.answers.pieces import AnswerBuilder, pieces_in, pieces_of, record_of
-from palaver.model import ActorId, Entry, Message, MessageId, RoomId, Status
+from palaver.model import ActorId, Entry, Message, MessageId, Meta, RoomId, Status
 from palaver.providers.base import (
     BesidePiece,
     Piece,
@@ -53,7 +53,7 @@ def stored(entry: Entry, seq: int) -> Message:
         text=entry.text,
         created_ms=0,
         kind=str(entry.kind),
-        meta=entry.meta,
+        meta=cast("Meta", entry.meta),
     )
 
 

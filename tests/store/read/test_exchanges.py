@@ -20,6 +20,7 @@ from palaver.model import (
     Role,
     Room,
     RoomId,
+    RoomSettings,
     Status,
     TitleSource,
     TurnId,
@@ -305,7 +306,8 @@ async def test_entries_that_were_changed_are_repeated_by_what_was_sent(
 
 async def test_a_rooms_settings_are_changed_one_by_one(world: World, actor: Actor) -> None:
     room = await world.room(actor)
-    for settings in ({"metadata": {"a": "b"}}, {"door": "openai"}):
+    changes: tuple[RoomSettings, ...] = ({"metadata": {"a": "b"}}, {"door": "openai"})
+    for settings in changes:
         await world.store.write(ChangeSettings(room=room.id, by=actor.id, settings=settings))
     found = await world.store.read(rooms.get, room.id, actor.id)
     assert found is not None

@@ -1,6 +1,6 @@
 """Items of the API and messages of a room: what goes in comes out, whichever door it came through."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -8,7 +8,18 @@ from openai.types.conversations import ConversationItem
 from openai.types.responses import ResponseItem
 from pydantic import TypeAdapter
 
-from palaver.model import ActorId, Entry, ExchangeId, Kind, Message, MessageId, Role, RoomId, Status
+from palaver.model import (
+    ActorId,
+    Entry,
+    ExchangeId,
+    Kind,
+    Message,
+    MessageId,
+    Meta,
+    Role,
+    RoomId,
+    Status,
+)
 from palaver.wire.openai import items
 from palaver.wire.openai.items import Invalid, Json
 
@@ -30,7 +41,7 @@ def stored(entry: Entry, status: Status = Status.DONE) -> Message:
         text=entry.text,
         created_ms=0,
         kind=entry.kind,
-        meta=entry.meta,
+        meta=cast("Meta", entry.meta),
     )
 
 

@@ -21,6 +21,7 @@ from palaver.model import (
     ExchangeState,
     Message,
     RoomId,
+    RoomSettings,
     Status,
     Turn,
     Visibility,
@@ -53,7 +54,7 @@ class ExchangeRequest:
     digest: bytes = b""
     repeated: bool = False
     client: str = ""
-    about: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
+    about: RoomSettings = field(default_factory=RoomSettings)
     agent: ActorId | None = None
     title: str | None = None
     visibility: Visibility = Visibility.PRIVATE

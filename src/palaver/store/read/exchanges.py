@@ -1,9 +1,4 @@
-"""Exchanges: what API clients asked, and what they got. Reads only.
-
-`seqs` of an exchange: `view`, in the order of its request, and `answers` are messages of the room; a negative number of
-`view` is an aside, which the request said and the room does not. `prompts` are those of `view` that are prompts;
-`asked` the digests of the words, and of the last of them, by which a request that goes on is recognised.
-"""
+"""Exchanges: what API clients asked, and what they got. Reads only."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -13,7 +8,6 @@ import orjson
 from sqlalchemy import Connection, Select, Text, bindparam, func, literal, select
 
 from palaver.model import (
-    NO_DATA,
     ActorId,
     Exchange,
     ExchangeId,
@@ -189,7 +183,7 @@ def _aside_of(room: RoomId, row: Row) -> Message:
         text=said["text"],
         created_ms=0,
         kind=said["kind"],
-        meta=said["meta"] or NO_DATA,
+        meta=said["meta"] or {},
     )
 
 

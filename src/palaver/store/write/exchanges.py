@@ -22,6 +22,7 @@ from palaver.model import (
     Message,
     MessageId,
     RoomId,
+    Seqs,
     Spans,
     Turn,
     TurnId,
@@ -160,7 +161,7 @@ class OpenExchange(Command[Opened]):
         trigger_seq = max((last for _, last in view if last > 0), default=room.seq)
         ids = (self.turn, self.message)
         turn = open_turn(tx, room, agent, trigger_seq, first=new, external=ids)
-        seqs: dict[str, Any] = {"view": view, "answers": (), "prompts": told}
+        seqs: Seqs = {"view": view, "answers": (), "prompts": told}
         if self.whole and said.digests:
             seqs["asked"] = said.asked()
         exchange = self.begun(room.id, tx.now_ms, view)
@@ -216,14 +217,14 @@ def end_exchange(
     tx: Transaction, end: ExchangeEnd, answers: Sequence[Message], entries: Sequence[Entry]
 ) -> Exchange:
     """Stores how an exchange ended, whose answers are stored."""
-    seqs: dict[str, Any] = {**_SEQS.value(tx.conn, end.id)}
+    seqs: Seqs = _SEQS.value(tx.conn, end.id)
     seqs["answers"] = [message.seq for message in answers]
     _FINISH.run(tx.conn, end.state, end.name, tx.now_ms, seqs, end.response, end.id)
     exchange = exchange_of(_ANY.one(tx.conn, end.id))
     actor = tx.actor(exchange.actor)
     assert actor is not None, "it asked"
-    if seqs.get("asked"):
-        digests = distinct(answered(seqs["asked"], entries))
+    if asked := seqs.get("asked"):
+        digests = distinct(answered(asked, entries))
         _INSERT_PREFIX.many(tx.conn, [(actor.key, *one, end.id, True) for one in digests])
     return exchange
 

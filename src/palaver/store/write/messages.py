@@ -10,7 +10,7 @@ executemany per table. A room's row is updated once per run.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 from sqlalchemy import (
     ClauseElement,
@@ -35,6 +35,7 @@ from palaver.model import (
     MemberRole,
     Message,
     MessageId,
+    Meta,
     Role,
     RoomId,
     Status,
@@ -287,7 +288,7 @@ def append(
             text=entry.text,
             created_ms=tx.now_ms,
             kind=str(entry.kind),
-            meta=entry.meta,
+            meta=cast("Meta", entry.meta),
         )
         said.append((room, author.key, message, None))
     tx.append(said)
@@ -335,7 +336,9 @@ def _became(command: AddEntries, entry: Entry, row: Row) -> bool:
     """Whether a message was sent as this entry, whatever it says by now."""
     message = replace(message_of(row.room, row), text=row.text, meta=row.meta)
     author = command.agent if entry.role is Role.ASSISTANT else command.author
-    same = replace(message, role=entry.role, status=Status.DONE, text=entry.text, meta=entry.meta)
+    same = replace(
+        message, role=entry.role, status=Status.DONE, text=entry.text, meta=cast("Meta", entry.meta)
+    )
     sent = digest_of_message(replace(same, kind=str(entry.kind)), None)
     digest = row.digest or digest_of_message(message, None)
     return (message.author, message.reply_to, digest) == (author, None, sent)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ClauseElement, bindparam, func, select, union_all
 
-from palaver.model import ActorId, Entry, ExchangeState, Message, Role, RoomId, Spans
+from palaver.model import ActorId, Entry, ExchangeState, Message, Role, RoomId, Seqs, Spans
 from palaver.policy import Action, allows
 from palaver.store.engine.statement import ListStatement, Row, inserting, matching
 from palaver.store.fingerprints import (
@@ -266,9 +266,10 @@ def _met(tx: Transaction, digests: Iterable[bytes], actor: KnownActor) -> list[R
 
 def _refs_of(met: Row, prompts: Iterable[int]) -> Refs:
     """What was said in an exchange, without prompts; its answer included, where the digest is of that, too."""
+    seqs: Seqs = met.seqs
     left_out = set(prompts)
-    view = [ref for ref in each(met.seqs["view"]) if ref not in left_out]
-    return [*view, *met.seqs["answers"]] if met.answered else view
+    view = [ref for ref in each(seqs["view"]) if ref not in left_out]
+    return [*view, *seqs["answers"]] if met.answered else view
 
 
 def _continued(
@@ -281,7 +282,8 @@ def _continued(
         if not met.answered and (count < len(said.likes) or met.state not in UNANSWERED):
             continue  # the same question again is another conversation
         if met.room == room.id if room else _goes_on(tx, met, actor.id):
-            prompts_then = met.seqs.get("prompts")
+            seqs: Seqs = met.seqs
+            prompts_then = seqs.get("prompts")
             if prompts_then is None:  # an exchange of an older version
                 prompts_then = [one.seq for one in _first_prompts(tx, met.room)]
             return _placed(tx, said, actor, met, count, _refs_of(met, prompts_then), room)

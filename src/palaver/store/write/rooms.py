@@ -1,19 +1,18 @@
 """Makes, names, deletes and restores rooms; members and what they have read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from sqlalchemy import Connection, delete, select
 
 from palaver.errors import Code, Refused
 from palaver.model import (
-    NO_DATA,
     ActorId,
     EventType,
     MemberRole,
     Room,
     RoomId,
+    RoomSettings,
     TitleSource,
     Visibility,
 )
@@ -57,7 +56,7 @@ class CreateRoom(Command[Room]):
     visibility: Visibility
     owner: ActorId | None
     agents: tuple[ActorId, ...] = ()
-    settings: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
+    settings: RoomSettings = field(default_factory=RoomSettings)
 
     def rooms(self, conn: Connection) -> Sequence[RoomId]:  # noqa: ARG002  as `Command.rooms`
         return (self.id,)
@@ -127,12 +126,12 @@ class ChangeSettings(RoomCommand[None]):
     """Sets some of a room's settings, by its owner. Refused: `room_not_found`, `room_protected`, `forbidden`."""
 
     by: ActorId
-    settings: Mapping[str, Any]
+    settings: RoomSettings
 
     def apply(self, tx: Transaction) -> None:
         room, _ = _governed(tx, self)
-        settings = {**_SETTINGS.value(tx.conn, room.key), **self.settings}
-        _SET_SETTINGS.run(tx.conn, settings, room.key)
+        before: RoomSettings = _SETTINGS.value(tx.conn, room.key)
+        _SET_SETTINGS.run(tx.conn, {**before, **self.settings}, room.key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,8 +249,9 @@ def _governed(
     """Locks the command's room for its `by`, who may govern it. Refused: as `policy.refusal` says."""
     room = tx.room(command.room, deleted_too=deleted_too)
     by = tx.actor(command.by)
-    door = _SETTINGS.value(tx.conn, room.key).get("door") if room.is_open else None
-    tx.check(Action.GOVERN, room, by, everyones=is_everyones(room.visibility, door))
+    settings: RoomSettings = _SETTINGS.value(tx.conn, room.key) if room.is_open else {}
+    everyones = is_everyones(room.visibility, settings.get("door"))
+    tx.check(Action.GOVERN, room, by, everyones=everyones)
     return room, by
 
 

@@ -171,7 +171,7 @@ class Writer:
             )
             results = apply_batch(transaction, commands)
             assert len(results) == len(commands)
-            tell_taken(conn, self._owner, transaction.events)
+            tell_taken(conn, self.owner, transaction.events)
             return results, transaction.events
 
         return await self.database.writing(self.number, work)

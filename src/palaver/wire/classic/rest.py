@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError
-from palaver.model import Actor
+from palaver.model import Actor, RoomSettings
 from palaver.policy import Action
 from palaver.strict_json import Json
 from palaver.wire.calls import call, calls_of, counting
@@ -156,7 +156,7 @@ class Sessions:
     async def created(self, body: NewSession, actor: Guest) -> Json:
         """A new session. Without a title it is named after its first message."""
         title = "" if body.title in {None, NEW_TITLE} else body.title
-        settings = {"metadata": metadata_of(body.metadata)} if body.metadata else {}
+        settings: RoomSettings = {"metadata": metadata_of(body.metadata)} if body.metadata else {}
         room = await self._core.rooms.create(actor, title=title or "", settings=settings)
         return session_json(room, actor)
 
@@ -170,7 +170,7 @@ class Sessions:
         """One session under another title, which may be empty, or with other metadata."""
         room = await self._core.rooms.get(actor, room_of(session_id))
         if body.metadata is not None:
-            kept = {"metadata": metadata_of(body.metadata)}
+            kept: RoomSettings = {"metadata": metadata_of(body.metadata)}
             room = await self._core.rooms.change_settings(actor, room.id, kept)
         if body.title is not None:
             room = await self._core.rooms.rename(actor, room.id, body.title)

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from palaver.core.exchanges import DOOR
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
-from palaver.model import Actor, Message, Room, RoomId, Scope
+from palaver.model import Actor, Message, Room, RoomId, RoomSettings, Scope
 from palaver.policy import Action, allows
 from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use, take
@@ -41,7 +41,7 @@ class Conversations:
         body = await params.body_of(request)
         entries = items.entries_of(body.get("items"), "items")
         made = blake2b(await request.body(), digest_size=16).hexdigest()
-        settings: Json = {"door": DOOR, "made": made}
+        settings: RoomSettings = {"door": DOOR, "made": made}
         if metadata := params.metadata_of(body.get("metadata")):
             settings["metadata"] = metadata
         repeated = params.is_repeated(request)

@@ -263,7 +263,7 @@ def item_of(message: Message) -> Json:
             item = {"type": "function_call", "call_id": call_id_of(message)}
             item |= {"name": meta.get("tool", ""), "arguments": message.text}
         case Kind.TOOL_RESULT:
-            item = {"type": "function_call_output", "call_id": meta.get("call_id", "")}
+            item: Json = {"type": "function_call_output", "call_id": meta.get("call_id", "")}
             parts = meta.get("parts")
             item["output"] = message.text if parts is None else shown_parts(parts, Role.TOOL)
         case Kind.REASONING:

@@ -1,12 +1,12 @@
 """What a model server told, kept without the words that stand in messages."""
 
 from base64 import b64decode
-from typing import Any
+from typing import Any, cast
 from zlib import decompress
 
 from hypothesis import given, strategies as st
 
-from palaver.model import ActorId, Entry, Message, MessageId, RoomId, Status, answer_id
+from palaver.model import ActorId, Entry, Message, MessageId, Meta, RoomId, Status, answer_id
 from palaver.wire.openai.items import entries_of
 from palaver.wire.openai.responses.packing import packed, unpacked
 
@@ -29,7 +29,7 @@ def stored(*entries: Entry) -> list[Message]:
             text=entry.text,
             created_ms=0,
             kind=entry.kind,
-            meta=entry.meta,
+            meta=cast("Meta", entry.meta),
         )
         for place, entry in enumerate(entries)
     ]

@@ -236,7 +236,7 @@ def _add_call(message: Json, one: Entry | Message) -> None:
     if "call_id" not in meta:
         message["function_call"] = function | {"arguments": one.text}
         return
-    more = meta.get("more", {})
+    more = dict(meta.get("more", {}))
     call: Json = {"id": meta["call_id"], "type": "function"}
     if more.get("type") == "custom":
         call["custom"] = function | {"input": one.text}
