@@ -100,7 +100,7 @@ class Call(Protocol):
     outcome: CallResult
 
     def told(self) -> AsyncGenerator[Chunk, None]:
-        """What comes, as it comes. Raises nothing; see `outcome`."""
+        """Streams the answer as it comes. Raises nothing; see `outcome`."""
         ...
 
     async def close(self) -> None:
@@ -126,5 +126,5 @@ class Forwards(Protocol):
         ...
 
     def origin(self, model: str) -> str:
-        """By what it is known that something was told by this server and this model."""
+        """Names this server and a model, so that each is told only what came from it."""
         ...

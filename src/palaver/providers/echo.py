@@ -107,7 +107,7 @@ class Echo:
         self._piece_seconds = piece_seconds
 
     async def models(self) -> tuple[Model, ...]:
-        """The one that there is."""
+        """Lists its one model."""
         return (Model(id="echo", provider=self.name, default=True),)
 
     async def answer(self, request: Request) -> AsyncGenerator[Piece, None]:

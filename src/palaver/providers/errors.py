@@ -1,4 +1,4 @@
-"""What a provider's refusal means: a status and a body in, one `ProviderError` out.
+"""Errors of providers: a status and a body in, one `ProviderError` out.
 
 Rules: the detail is one or two sentences for the person who asked, and says what to do next. The provider's own words
 are quoted only where they help, on one line, at most 200 characters, without the key, and not at all when they repeat

@@ -119,7 +119,7 @@ def unusable(why: str) -> Refused:
 
 
 def _own_transport(settings: Settings, context: ssl.SSLContext) -> httpx2.AsyncBaseTransport | None:
-    """The fast way, where its parser is there; it is not on Windows."""
+    """Our own transport, where its parser is installed; it is not on Windows."""
     try:
         from palaver.providers.http.connection import Transport  # noqa: PLC0415  see above
     except ImportError:
@@ -129,7 +129,7 @@ def _own_transport(settings: Settings, context: ssl.SSLContext) -> httpx2.AsyncB
 
 
 def _certificates() -> ssl.SSLContext:
-    """What is trusted."""
+    """Loads the certificates that are trusted."""
     file, folders = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     if not file and not folders:
         return httpx2.create_ssl_context(trust_env=False)

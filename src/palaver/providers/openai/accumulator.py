@@ -121,7 +121,7 @@ class _Choice:
             grow(self.more, choice, _OF_CHOICE)
 
     def rest(self) -> Iterator[Piece]:
-        """What waited for more that did not come."""
+        """Gives what waited for more that did not come."""
         yield from self._words(self._thought.close(), self._text.close(), self._refusal.close())
         yield from self._tagged(self._tags.close())
 
@@ -304,7 +304,7 @@ class Assembly:
         return (*self.take(body), *self.rest())
 
     def rest(self) -> tuple[Piece, ...]:
-        """What waited for more that did not come."""
+        """Gives what waited for more that did not come."""
         return tuple(piece for choice in self._choices.values() for piece in choice.rest())
 
     def envelope(self) -> dict[str, Any]:
@@ -333,7 +333,7 @@ class Assembly:
         return made
 
     def settle(self, outcome: CallResult) -> None:
-        """Says what it came to."""
+        """Completes the outcome."""
         outcome.envelope = envelope = self.envelope()
         outcome.kept, outcome.finish = bare(envelope), self.finish
         id_, usage = envelope.get("id"), as_object(envelope.get("usage"))

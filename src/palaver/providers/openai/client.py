@@ -172,7 +172,7 @@ class Upstream:
         return self._default
 
     def _adapted(self, body: dict[str, Any], told: ErrorBody) -> dict[str, Any] | None:
-        """The body without what the server does not take, which is kept in mind."""
+        """Leaves out of a body what the server does not take, and remembers that."""
         changed = adapted(body, told)
         if changed is not None:
             self._asks_usage = "stream_options" in changed

@@ -121,7 +121,7 @@ class Forwarded:
                 return
 
     async def _read(self) -> AsyncGenerator[bytes, None]:
-        """The body, from its beginning."""
+        """Streams the body from its beginning."""
         begin, self._begin = self._begin, b""
         if begin:
             yield begin
@@ -154,7 +154,7 @@ class Forwarded:
         await self._response.aclose()
 
     async def _unread(self) -> AsyncGenerator[Chunk, None]:
-        """What is no chat completion, as it comes; events one by one."""
+        """Streams what is no chat completion as it comes; events one by one."""
         framer = Framer() if self.streams else None
         async for chunk in self._chunks:
             self._patience.heard(began=True, finished=False, over=False)
@@ -285,7 +285,7 @@ class Forwarded:
         return redacted(said, self._asked.key)
 
     def _settle(self) -> None:
-        """Says what it came to, once nothing more comes."""
+        """Completes the outcome, once nothing more comes."""
         outcome, assembly = self.outcome, self._assembly
         if not self._chat:
             outcome.whole = outcome.error is None

@@ -86,7 +86,7 @@ class Mender:
         return mended(piece)
 
     def close(self) -> str:
-        """What waited in vain."""
+        """Gives the half that waited in vain."""
         half, self._half = self._half, ""
         return mended(half)
 

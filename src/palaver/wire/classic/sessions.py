@@ -81,7 +81,7 @@ def default_room(actor: Actor) -> RoomId:
 
 
 def session_json(room: Room, actor: Actor) -> Json:
-    """Session."""
+    """Builds the shape of a session."""
     untitled = room.title_source is TitleSource.NONE
     is_default = {"is_default": True} if room.id == default_room(actor) else {}
     return {
@@ -131,7 +131,7 @@ def history_json(messages: tuple[Message, ...]) -> list[Json]:
 
 
 def message_json(message: Message) -> Json:
-    """Message, as the list of a session's messages has it."""
+    """Builds the shape of a message in the list of a session's messages."""
     return {
         "id": str(UUID(message.id.removeprefix("m_"))),
         "session_id": session_of(message.room),
