@@ -74,7 +74,7 @@ def test_the_parent_of_workers_goes_on_collecting_its_garbage(tmp_path: Path) ->
         import gc
         from palaver.cli.serve import serve
         try:
-            serve({}, workers=2, open_page=False, as_json=False)
+            serve(workers=2)
         except Exception as refused:
             print(refused.code, gc.isenabled())
     """

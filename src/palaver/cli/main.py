@@ -6,7 +6,6 @@ and an exit code; a traceback is shown only with `PALAVER_LOG_LEVEL=debug`.
 
 import os
 import sys
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -17,6 +16,7 @@ from palaver.cli.database import db
 from palaver.cli.keys import keys
 from palaver.cli.options import DatabaseUrl, DataDir, Json
 from palaver.cli.output import Exit, exit_of, tell, tell_error
+from palaver.cli.serve import serve
 from palaver.errors import Code, PalaverError, Unavailable
 
 EPILOG = (
@@ -33,22 +33,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 config = typer.Typer(help="Look at the settings.", no_args_is_help=True)
+app.command(epilog="Example: palaver serve --port 9000 --data-dir /var/lib/palaver --open")(serve)
 app.add_typer(data)
 app.add_typer(db, name="db")
 app.add_typer(keys, name="key")
 app.add_typer(config, name="config")
-
-
-def _number(least: int, most: int) -> Callable[[str | int], int]:
-    """What takes a number that was typed."""
-
-    def number(typed: str | int) -> int:  # the parser's own default, too
-        text = str(typed)
-        if text.isascii() and text.isdigit() and least <= int(text) <= most:
-            return int(text)
-        raise typer.BadParameter(f"{text!r} is no number from {least} to {most}.")
-
-    return number
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001  the parser calls it
@@ -74,67 +63,6 @@ def palaver(
 
     Every setting is an environment variable too, such as PALAVER_PORT; `palaver config show` lists them.
     """
-
-
-@app.command(epilog="Example: palaver serve --port 9000 --data-dir /var/lib/palaver --open")
-def serve(
-    *,
-    host: Annotated[
-        str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")
-    ] = None,
-    port: Annotated[
-        int | None,
-        typer.Option(
-            help="Port to listen on; 0 takes a free one.",
-            parser=_number(0, 65_535),
-            show_default="8000",
-        ),
-    ] = None,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help="The model that answers.", show_default="the provider's first"),
-    ] = None,
-    allow_public: Annotated[
-        bool,
-        typer.Option(
-            "--allow-public",
-            help="Listen on a public address although there are no accounts: everyone who reaches it is a guest.",
-        ),
-    ] = False,
-    workers: Annotated[
-        int,
-        typer.Option(
-            help="Server processes behind the port; several need PostgreSQL.",
-            parser=_number(1, 1_000),
-        ),
-    ] = 1,
-    open_page: Annotated[
-        bool, typer.Option("--open", help="Open the page in a browser when it is ready.")
-    ] = False,
-    log_level: Annotated[
-        str | None, typer.Option(help="debug, info, warning or error.", show_default="info")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Start the server. Ctrl+C stops it; nothing that was stored is lost either way."""
-    from palaver.cli import serve as serving  # noqa: PLC0415  each command loads what it needs
-
-    serving.serve(
-        {
-            "host": host,
-            "port": port,
-            "data_dir": data_dir,
-            "database_url": database_url,
-            "model": model,
-            "allow_public": allow_public or None,
-            "log_level": log_level,
-        },
-        workers=workers,
-        open_page=open_page,
-        as_json=as_json,
-    )
 
 
 @config.command("show", epilog="Example: palaver config show --json")
