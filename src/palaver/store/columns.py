@@ -1,4 +1,4 @@
-"""How values lie in the tables: ids as 16 bytes, client ids compactly, words, JSON, and text that any engine can keep.
+"""Converts values for the tables and back: ids to 16 bytes, client ids compactly, words, JSON, text for any engine.
 
 The processors are plain functions, so that `store.engine.statement` can call them without anything in between: they
 run for each value of each row.

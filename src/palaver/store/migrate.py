@@ -1,4 +1,4 @@
-"""Which revision a database is at, and how it gets to ours.
+"""Tells a database's revision, and brings it to this program's.
 
 A server starts quickly: at the newest revision it reads one row and imports no Alembic. An older SQLite file is copied
 beside itself (`<name>.<revision>.bak`) before it is touched; an older PostgreSQL database is refused, because other
@@ -47,7 +47,7 @@ T = TypeVar("T")
 Progress = Callable[[str], None]
 
 VERSIONS = (Path(__file__).parent / "migrations" / "versions",)
-"""Where they are."""
+"""The folder of the revisions."""
 REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 """Every revision, oldest first, as in `migrations/versions` (a test compares them)."""
 ADVISORY_LOCK = 7_308_332_046_010_253_926

@@ -1,4 +1,4 @@
-"""What the database says of its own health. Reads only; for `palaver doctor`.
+"""Asks a database about its own health, for `palaver doctor`; writes nothing.
 
 A SQLite file that no process has open is examined under the lock, because opening it may replay its write-ahead log;
 one that a server has open is only read beside it. A file that is not there is not made.

@@ -1,4 +1,4 @@
-"""The one place that chooses between the engines."""
+"""Chooses the engine of a URL."""
 
 from sqlalchemy import URL
 

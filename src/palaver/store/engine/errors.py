@@ -1,4 +1,4 @@
-"""What a driver's error means: try again later, the disk is full, or a bug of ours.
+"""Maps a driver's error to its meaning: try again later, the disk is full, or a bug of ours.
 
 Callers never see SQL or a driver's words. What is not listed is unexpected: it is logged with its traceback where it is
 caught, and told as `internal`.

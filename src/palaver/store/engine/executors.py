@@ -1,4 +1,4 @@
-"""Where blocking work runs: the seam that lets a simulation replay a life from a number.
+"""Runs blocking work in threads, or in the loop, so that a simulation can replay a life from a number.
 
 A lane has a resource (a connection) in each of its threads and runs one function at a time in each. `ThreadLanes` is
 the real thing; `InlineLanes` runs everything in the loop at once, with one resource, so that nothing depends on how

@@ -1,4 +1,4 @@
-"""Who can speak: people, agents, the system. Reads only."""
+"""Reads actors, who can speak: people, agents, the system."""
 
 from operator import itemgetter
 from typing import Any

@@ -1,6 +1,6 @@
-"""API keys: what programs at the OpenAI-compatible API prove themselves with. Reads only.
+"""Reads API keys, by which programs at the OpenAI-compatible API prove who they are.
 
-Of a key's token only the SHA-256 is there, and no read gives it back.
+The store has only the SHA-256 of a key's token, and no read gives it back.
 """
 
 from sqlalchemy import Connection, bindparam, select

@@ -1,6 +1,6 @@
-"""On which devices an actor has a session, and the tickets that add one. Reads only.
+"""Reads an actor's devices, which are its sessions, and the tickets that add one.
 
-Tokens are there as their SHA-256, and no read gives one back.
+The store has only the SHA-256 of a token, and no read gives one back.
 """
 
 import hashlib
@@ -73,7 +73,7 @@ def of_actor(conn: Connection, actor: ActorId) -> tuple[tuple[bytes, Device], ..
 
 
 def ended(conn: Connection, since_ms: int) -> dict[bytes, ActorId]:
-    """Whose sessions have ended since then, by the SHA-256 of their tokens."""
+    """The actors whose sessions have ended since then, by the SHA-256 of their tokens."""
     return {row.token_sha256: actor_of(row).id for row in _ENDED.all(conn, since_ms)}
 
 

@@ -1,4 +1,4 @@
-"""What happened in a room, by seq. Reads only."""
+"""Reads a room's events by seq."""
 
 from sqlalchemy import Connection, bindparam, select
 

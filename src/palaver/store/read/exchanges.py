@@ -1,4 +1,4 @@
-"""Exchanges: what API clients asked, and what they got. Reads only."""
+"""Reads exchanges: the requests of API clients and their answers."""
 
 from collections.abc import Mapping
 from functools import cache

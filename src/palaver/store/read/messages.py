@@ -1,4 +1,4 @@
-"""A room's messages: pages by seq, single ones, and what a model is given. Reads only.
+"""Reads a room's messages: pages by seq, single ones, and the context of a model.
 
 Every page is a range of the index on (room_key, seq), so its cost does not depend on where in the room it lies or how
 long the room is. A deleted message keeps its place, with the text "" and no `meta`.
@@ -157,7 +157,7 @@ def get(conn: Connection, message: MessageId) -> Message | None:
 
 
 def spoken(conn: Connection, room: RoomId, *, limit: int, offset: int) -> tuple[Message, ...]:
-    """What people and models said in words, oldest first, without the first `offset`, which are walked."""
+    """Messages of people and models in words, oldest first, without the first `offset`, which are walked."""
     return messages_of(room, _SPOKEN.columns(conn, room, limit, offset))
 
 

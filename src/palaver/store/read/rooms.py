@@ -1,4 +1,4 @@
-"""Rooms as one actor sees them. Reads only.
+"""Reads rooms as one actor sees them.
 
 The list goes by last activity, and its cost does not grow with the number of rooms. An actor with few memberships gets
 the first of those, merged with the first of the open rooms. For one with many, a bounded walk from the most active room

@@ -1,4 +1,4 @@
-"""Turns: which agent works on which answer. Reads only."""
+"""Reads turns: which agent works on which answer."""
 
 from collections.abc import Sequence
 from operator import attrgetter
@@ -87,7 +87,7 @@ def running(conn: Connection) -> int:
 
 
 def copied(conn: Connection, turn: TurnId) -> tuple[str, str]:
-    """What was copied of a running answer: its text, and what its model thought."""
+    """The text of a running answer that was copied to the database, and its reasoning."""
     rows = _COPIED.all(conn, turn)
     return "".join(row.text for row in rows), "".join(row.reasoning for row in rows)
 
