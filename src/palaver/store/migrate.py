@@ -108,8 +108,7 @@ def revision(conn: Connection) -> str | None:
     """The database's revision; None for an empty one."""
     if not inspect(conn).has_table("alembic_version"):
         return None
-    row = _VERSION.first(conn)
-    return None if row is None else str(row[0])
+    return _VERSION.value(conn)
 
 
 def differences(conn: Connection) -> list[str]:
@@ -214,13 +213,13 @@ def upgraded(path: Path | None, progress: Progress, conn: Connection) -> None:
 
 def epoch(conn: Connection) -> str:
     """The database's epoch. Refused: `database_incomplete`, a copy that was not brought to its end."""
-    row = META.first(conn, "epoch")
-    if row is None:
+    found = META.value(conn, "epoch")
+    if found is None:
         raise Refused(
             Code.DATABASE_INCOMPLETE,
             "the database is an unfinished copy; repeat the command that made it",
         )
-    return str(row[0])
+    return found
 
 
 def renew_epoch(conn: Connection, new: str, *, known: str) -> str:

@@ -87,7 +87,7 @@ class _Plain:
 
     def count(self, conn: Connection) -> int:
         """How many there are."""
-        return int(self._count.one(conn)[0])
+        return self._count.value(conn)
 
 
 _UNSET_META = Statement(delete(meta).where(meta.c.name == bindparam("name")), "name")
@@ -138,10 +138,9 @@ def _prepare(target: Connection, tables: tuple[_Plain, ...], epoch: str, *, forc
     """Whether all was copied before, by an attempt that was killed after its end."""
     if target.dialect.name == POSTGRESQL and target.execute(text(SERVERS)).scalar_one():
         raise Refused(Code.DATABASE_LOCKED, "a Palaver server uses the target; stop it first")
-    copying = migrate.META.first(target, COPYING)
-    if copying == (epoch,):
+    if migrate.META.value(target, COPYING) == epoch:
         return False
-    if migrate.META.first(target, COPIED) == (epoch,) and not force:
+    if migrate.META.value(target, COPIED) == epoch and not force:
         return True
     if any(plain.last(target) is not None for plain in tables):
         if not force:

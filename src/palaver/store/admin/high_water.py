@@ -211,7 +211,7 @@ def compared(conn: Connection, known: Sequence[Height], written: Sequence[RoomId
     """Looks whether the known places are still there, and how far the written rooms are."""
     behind = next(_missing(conn, known), None)
     heads = [(room, _HEAD.first(conn, room)) for room in written]
-    places = tuple(Height(room, row[0], row[1].hex()) for room, row in heads if row is not None)
+    places = tuple(Height(room, row.seq, row.chain.hex()) for room, row in heads if row is not None)
     return Found(migrate.epoch(conn), behind, places)
 
 

@@ -173,7 +173,7 @@ def listing(
 
 def count_own(conn: Connection, actor: ActorId) -> int:
     """How many rooms `listing` has with `own`."""
-    return _COUNT_OWN.one(conn, actor)[0]
+    return _COUNT_OWN.value(conn, actor)
 
 
 def cursor_of(conn: Connection, room: RoomId) -> str | None:

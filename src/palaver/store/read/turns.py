@@ -83,7 +83,7 @@ def open_of(conn: Connection, owner: str) -> tuple[Turn, ...]:
 
 def running(conn: Connection) -> int:
     """How many turns are open, in all rooms."""
-    return int(_RUNNING.one(conn)[0])
+    return _RUNNING.value(conn)
 
 
 def copied(conn: Connection, turn: TurnId) -> tuple[str, str]:
