@@ -27,7 +27,12 @@ from palaver.model import (
 )
 from palaver.policy import Action, check, role_in, room_not_found
 from palaver.store.engine.base import POSTGRESQL
-from palaver.store.engine.statement import Statement, inserting, matching, updating
+from palaver.store.engine.statement import (
+    Statement,
+    inserting,
+    matching,
+    updating,
+)
 from palaver.store.hash_chain import digest_of_data, digest_of_message, linked
 from palaver.store.read.actors import PREFIX, id_of
 from palaver.store.schema import actors, events, members, messages, rooms
@@ -109,13 +114,15 @@ Said = tuple[LockedRoom, int, Message, int | None]
 class Transaction:
     """One transaction: `events` collects what is told after the commit, `actors` are those met so far.
 
-    `unused` are the keys of those met of whom nothing is kept yet; `located` holds commands with their rooms.
+    `unused` are the keys of those met of whom nothing is kept yet; `located` holds commands with their rooms. A hopeful
+    transaction takes what clients send for new; a conflict ends it, and it is begun again without that hope.
     """
 
     conn: Connection
     clock: Clock
     owner: str
     now_ms: int
+    hopeful: bool = False
     events: list[Event] = field(default_factory=list[Event])
     actors: dict[ActorId, KnownActor] = field(default_factory=dict[ActorId, KnownActor])
     unused: set[int] = field(default_factory=set[int])
