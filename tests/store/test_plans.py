@@ -359,9 +359,7 @@ async def test_postgresql_reads_no_whole_table_and_sorts_no_more_than_a_page(
             return None  # it is only run for one row
         form = statement._form(conn.dialect)
         rows = [tuple(values_of(statement, conn.dialect))] * 64
-        return explained(
-            conn, statement._text_over_arrays(conn.dialect), tuple(form.columns_of(rows))
-        )
+        return explained(conn, statement.over_arrays(conn.dialect), tuple(form.columns_of(rows)))
 
     async with opened(postgres_url) as world:
         await world.store.read(forge)

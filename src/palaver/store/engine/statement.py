@@ -9,6 +9,7 @@ Many rows are the driver's `executemany` on SQLite. On PostgreSQL they are one s
 spares the server a message, a plan and a wake-up for each row.
 """
 
+import re
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,8 @@ WATCH = "palaver_watch"
 """The execution option that holds a connection's `Watch`."""
 LIST_MAX = 512
 """The longest list in one statement; a longer one is asked for in pieces."""
+
+_PLACE = re.compile(r"\$(\d+)")
 
 Row = Any
 """A row: a named tuple, whose fields are the names of the statement's columns."""
@@ -176,12 +179,17 @@ class Statement:
         elif rows:
             form = self._form(conn.dialect)
             if form.engine == POSTGRESQL:
-                text = self._text_over_arrays(conn.dialect)
+                text = self.over_arrays(conn.dialect)
                 _timed(conn, _execute, text, tuple(form.columns_of(rows)))
             else:
                 _timed(conn, _execute_many, form.text, form.parameters_of(rows))
 
-    def _text_over_arrays(self, dialect: Dialect) -> str:
+    def columns_of(self, dialect: Dialect, rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+        """The parameters of `over_arrays` for these rows."""
+        return self._form(dialect).columns_of(rows)
+
+    def over_arrays(self, dialect: Dialect) -> str:
+        """The text for many rows at once on PostgreSQL, with an array for each of the names."""
         if self._over_arrays is None:
             self._over_arrays = _over_arrays(self._construct, self._names, dialect)
         return self._over_arrays
@@ -192,6 +200,31 @@ class Statement:
             construct = self._sqlite if dialect.name == SQLITE else self._construct
             form = self._forms[dialect.name] = _compiled(construct, self._names, dialect)
         return form
+
+
+class Together:
+    """Statements about tables of their own, each run once for each of its rows: on PostgreSQL in one round trip."""
+
+    __slots__ = ("_statements", "_text")
+
+    def __init__(self, *statements: Statement) -> None:
+        self._statements = statements
+        self._text: str | None = None
+
+    def many(self, conn: Connection, *rows: Sequence[tuple[Any, ...]]) -> None:
+        """Runs them, with the rows of each."""
+        if conn.dialect.name == POSTGRESQL and all(rows):
+            if self._text is None:
+                self._text = _in_one([one.over_arrays(conn.dialect) for one in self._statements])
+            columns = [
+                column
+                for one, its in zip(self._statements, rows, strict=True)
+                for column in one.columns_of(conn.dialect, its)
+            ]
+            _timed(conn, _execute, self._text, tuple(columns))
+        else:
+            for one, its in zip(self._statements, rows, strict=True):
+                one.many(conn, its)
 
 
 class ListStatement:
@@ -353,6 +386,18 @@ def _over_arrays(construct: ClauseElement, names: tuple[str, ...], dialect: Dial
     else:
         changed = _replaced(construct, replaced)
     return str(changed.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+
+
+def _in_one(texts: Sequence[str]) -> str:
+    """One statement of several that change rows, whose parameters follow each other."""
+    shifted: list[str] = []
+    count = 0
+    for text in texts:
+        shifted.append(_PLACE.sub(lambda found, by=count: f"${int(found[1]) + by}", text))
+        count += max(int(place) for place in _PLACE.findall(text))
+    *before, last = shifted
+    parts = ", ".join(f"part{number} AS ({text})" for number, text in enumerate(before))
+    return f"WITH {parts} {last}"
 
 
 def _replaced(element: Any, by: Callable[..., Any]) -> Any:

@@ -27,12 +27,7 @@ from palaver.model import (
 )
 from palaver.policy import Action, check, role_in, room_not_found
 from palaver.store.engine.base import POSTGRESQL
-from palaver.store.engine.statement import (
-    Statement,
-    inserting,
-    matching,
-    updating,
-)
+from palaver.store.engine.statement import Statement, Together, inserting, matching, updating
 from palaver.store.hash_chain import digest_of_data, digest_of_message, linked
 from palaver.store.read.actors import PREFIX, id_of
 from palaver.store.schema import actors, events, members, messages, rooms
@@ -87,6 +82,7 @@ _SAID = ("seq", "id", "role", "status", "kind", "text", "created_ms", "cid", "br
 """The columns that are named as the fields of a message whose values they have."""
 _said = attrgetter(*_SAID)
 _INSERT_MESSAGE = inserting(messages, "room_key", "author_key", "reply_to_seq", *_SAID)
+_APPEND = Together(_ADVANCE, _INSERT_MESSAGE, _INSERT_EVENT)
 
 
 class KnownActor(NamedTuple):
@@ -231,9 +227,7 @@ class Transaction:
             self.events.append(event)
         self.used(*[author_key for _, author_key, _, _ in said])
         advanced = [(room.seq, room.chain, self.now_ms, room.key) for room in changed.values()]
-        _ADVANCE.many(self.conn, advanced)
-        _INSERT_MESSAGE.many(self.conn, message_rows)
-        _INSERT_EVENT.many(self.conn, event_rows)
+        _APPEND.many(self.conn, advanced, message_rows, event_rows)
 
 
 def distinct(values: Sequence[Any]) -> list[tuple[Any]]:
