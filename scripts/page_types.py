@@ -9,10 +9,8 @@ from typing import Any, get_args
 from pydantic import TypeAdapter
 from starlette.responses import Response
 
-from palaver.wire.api.me import People
-from palaver.wire.api.messages import Messages
-from palaver.wire.api.rooms import Rooms
 from palaver.wire.calls import calls_of
+from palaver.wire.listing import DOORS
 from palaver.wire.live import frames
 from palaver.wire.live.connection import Connection
 
@@ -47,7 +45,7 @@ def written() -> str:
 
 def _answers() -> Iterator[Any]:
     """What the REST calls answer with."""
-    for part in (People, Rooms, Messages):
+    for part in DOORS["rest"][1]:
         for _, name in calls_of(part):
             told = signature(getattr(part, name)).return_annotation
             yield from (one for one in get_args(told) or (told,) if one not in {None, Response})
