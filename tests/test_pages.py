@@ -4,10 +4,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import FunctionType
 
 from tests.support.command import palaver
 
+from palaver import facade
 from palaver.errors import Code
+from palaver.model import EventType
 from palaver.settings import ESCAPED_BYTES_MAX, Settings, env_names, meanings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -15,7 +18,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)(?:#[^)]*)?\)")
 TEST = re.compile(r"`(tests/[\w/.-]+\.py)(?:::(\w+))?`")
-MODULE = re.compile(r"`((?:core|store|agents|wire|cli)/[\w/]+)(?:\.py)?`")
+MODULE = re.compile(r"`((?:core|store|providers|wire|cli)/[\w/]+)(?:\.py)?`")
 UNDONE = "docs/screenshot.png"
 
 
@@ -48,6 +51,22 @@ def test_every_error_is_documented_with_its_status() -> None:
     assert sorted(codes) == sorted(Code)
     for code, status in re.findall(r"^\| `(\w+)` \| (\d+) \|", page, re.MULTILINE):
         assert int(status) == (Code(code).status or 400), code
+
+
+def test_every_kind_of_event_is_documented() -> None:
+    kinds = re.search(
+        r"^Kinds of events .*?\n\n", read("docs/protocol.md"), re.MULTILINE | re.DOTALL
+    )
+    assert kinds is not None
+    assert sorted(re.findall(r"`(\w+\.\w+)`", kinds[0])) == sorted(EventType)
+
+
+def test_every_call_of_the_embedding_door_is_documented() -> None:
+    page = read("docs/embedding.md")
+    for one in (facade.Chat, facade.Room, facade.Answer):
+        for name, call in vars(one).items():
+            if isinstance(call, FunctionType) and not name.startswith("_"):
+                assert f"`{one.__name__.lower()}.{name}(" in page, name
 
 
 def test_every_link_leads_somewhere() -> None:
