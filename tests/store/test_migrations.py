@@ -53,6 +53,7 @@ UNDO_0003 = (
     "ALTER TABLE actors DROP COLUMN unused",
     "UPDATE alembic_version SET version_num = '0002'",
 )
+TO_0002 = (*UNDO_0006, *UNDO_0005, *UNDO_0004, *UNDO_0003)
 UNDO_0002 = (
     *(f"DROP TABLE {name}" for name in ("keys", "prefixes", "exchanges", "partials")),
     "ALTER TABLE turns DROP COLUMN external",
@@ -70,7 +71,6 @@ def told(line):
         os.kill(os.getpid(), signal.SIGKILL)
 
 migrate.VERSIONS = (*migrate.VERSIONS, Path(sys.argv[1]))
-migrate.REVISIONS = (*migrate.REVISIONS, "9999")
 migrate.upgrade(sys.argv[2], told)
 # not getrusage: what it calls the most is that of the process that started this one, too
 [most] = [line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line]
@@ -122,7 +122,6 @@ def test_a_full_database_is_upgraded(
 ) -> None:
     filled(database_url, tmp_path)
     monkeypatch.setattr(migrate, "VERSIONS", (*migrate.VERSIONS, NEXT))
-    monkeypatch.setattr(migrate, "REVISIONS", (*migrate.REVISIONS, "9999"))
     lines: list[str] = []
     migrate.upgrade(database_url, lines.append)
     assert lines[-2:] == ["room 2 of 2", "now at revision 9999"]
@@ -139,7 +138,7 @@ def test_a_database_of_the_first_revision_is_upgraded_with_all_that_it_holds(
 ) -> None:
     filled(database_url, tmp_path)
     before = asked(database_url, "SELECT id, text, meta FROM messages ORDER BY id")
-    for step in (*UNDO_0006, *UNDO_0005, *UNDO_0004, *UNDO_0003, *UNDO_0002):
+    for step in (*TO_0002, *UNDO_0002):
         execute(database_url, step)
     execute(database_url, "UPDATE rooms SET title = 'Café', title_folded = 'café'")
     migrate.upgrade(database_url, lambda _: None)
@@ -158,7 +157,7 @@ def test_the_titles_of_many_rooms_are_folded_anew(sqlite_url: str, tmp_path: Pat
             await asyncio.gather(*(world.room(ada, title=title) for title in titles))
 
     asyncio.run(prepare())
-    for step in (*UNDO_0006, *UNDO_0005, *UNDO_0004, *UNDO_0003):
+    for step in TO_0002:
         execute(sqlite_url, step)
     execute(sqlite_url, "UPDATE rooms SET title_folded = 'été' WHERE key % 2 = 1")
     migrate.upgrade(sqlite_url, lambda _: None)
@@ -173,10 +172,10 @@ def test_an_upgrade_that_is_killed_leaves_the_database_as_it_was(
 ) -> None:
     count = insert_many(sqlite_url, 2_000)
     assert upgraded(sqlite_url, dies_at="room 5 of 10").returncode == -signal.SIGKILL
-    assert migrate.current(sqlite_url) == "0006"
+    assert migrate.current(sqlite_url) == migrate.head()
     assert migrate.check(sqlite_url) == []
     assert asked(sqlite_url, "SELECT count(*) FROM messages") == [(count,)]
-    copied = f"sqlite:///{tmp_path / 'palaver.db.0006.bak'}"
+    copied = f"sqlite:///{tmp_path}/palaver.db.{migrate.head()}.bak"
     assert asked(copied, "SELECT count(*) FROM messages") == [(count,)]
     expect_migrated(sqlite_url, count, 300 << 20)
 

@@ -47,9 +47,7 @@ T = TypeVar("T")
 Progress = Callable[[str], None]
 
 VERSIONS = (Path(__file__).parent / "migrations" / "versions",)
-"""The folder of the revisions."""
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
-"""Every revision, oldest first, as in `migrations/versions` (a test compares them)."""
+"""The folder of the revisions, in files whose names begin with their numbers."""
 ADVISORY_LOCK = 7_308_332_046_010_253_926
 """So that of several processes at an empty PostgreSQL database one makes the tables."""
 
@@ -66,9 +64,15 @@ _RENEW_EPOCH = Statement(
 )
 
 
+def revisions() -> tuple[str, ...]:
+    """Every revision, oldest first."""
+    names = [path.name for folder in VERSIONS for path in folder.glob("[0-9]*_*.py")]
+    return tuple(sorted([name.partition("_")[0] for name in names]))
+
+
 def head() -> str:
     """The revision of this program."""
-    return REVISIONS[-1]
+    return revisions()[-1]
 
 
 def current(url: str) -> str | None:
@@ -237,7 +241,7 @@ def _older(found: str | None) -> Refused:
 
 
 def _refuse_newer(found: str | None) -> None:
-    if found is not None and found not in REVISIONS:
+    if found is not None and found not in revisions():
         raise Refused(
             Code.DATABASE_NEWER,
             f"the database is at revision {found}, which this program does not know; "

@@ -3,8 +3,10 @@
 import sqlalchemy as sa
 from alembic import context, op
 
+from palaver.store.migrate import revisions
+
 revision = "9999"
-down_revision = "0006"
+down_revision = revisions()[-2]
 branch_labels = None
 depends_on = None
 
