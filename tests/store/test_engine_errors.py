@@ -8,12 +8,14 @@ import sys
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, text
 from tests.store.world import World, opened
 from tests.support.postgres import PostgresServer, running_postgres
 
 from palaver.errors import Unavailable
 from palaver.model import RoomId
-from palaver.store.read import messages, rooms
+from palaver.store.engine.postgresql import CLOSE_SECONDS
+from palaver.store.read import messages, rooms, turns
 from palaver.store.write.messages import AddMessage
 
 WRITING = """
@@ -145,6 +147,60 @@ async def test_a_frozen_postgresql_server_is_given_up_at_the_deadline() -> None:
             database._seconds = usual
             await until_stored(world, draft)
             assert [message.text for message in await world.said(room)] == ["frozen"]
+
+
+@pytest.mark.postgres
+async def test_columns_that_get_another_type_are_noticed_by_nobody(
+    postgres_url: str, postgres_server: PostgresServer
+) -> None:
+    async with opened(postgres_url) as world:
+        ada = await world.person()
+        room = await world.room(ada)
+        for word in ("one", "two"):
+            await world.say(room, ada, word)
+            await world.said(room)
+        for column in ("rooms ALTER visibility", "messages ALTER status", "actors ALTER name"):
+            changed = f"ALTER TABLE {column} TYPE varchar(100)"
+            postgres_server.execute(changed, postgres_url.rpartition("/")[2])
+        await world.say(room, ada, "three")
+        assert [message.text for message in await world.said(room)] == ["one", "two", "three"]
+
+
+@pytest.mark.postgres
+async def test_no_read_meets_the_connection_that_died_under_the_one_before(
+    postgres_url: str,
+) -> None:
+    async with opened(postgres_url) as world:
+        tries: list[int] = []
+
+        def dies(conn: Connection) -> None:
+            driver: Any = conn.connection.driver_connection
+            driver.terminate()
+            raise ValueError
+
+        def counted(conn: Connection) -> int:
+            tries.append(1)
+            return turns.running(conn)
+
+        with pytest.raises(Unavailable):
+            await world.store.read(dies)
+        assert await world.store.read(counted) == 0
+        assert len(tries) == 1
+
+
+@pytest.mark.fault
+@pytest.mark.postgres
+async def test_a_frozen_postgresql_server_holds_up_a_stop_for_one_connection_not_for_each() -> None:
+    with running_postgres() as server:
+        async with opened(server.url(server.create_database())) as world:
+            pause = text("SELECT pg_sleep(0.2)")
+            reads = [world.store.read(lambda conn: conn.execute(pause).all()) for _ in range(4)]
+            await asyncio.gather(*reads)
+            await world.person()
+            server.pause()
+            began = asyncio.get_running_loop().time()
+        assert asyncio.get_running_loop().time() - began < 2 * CLOSE_SECONDS
+        server.resume()
 
 
 @pytest.mark.postgres

@@ -49,7 +49,7 @@ def temporary(error: BaseException) -> Unavailable | None:
     if state is not None:
         return _postgresql(state)
     lost = isinstance(error, DBAPIError) and error.connection_invalidated
-    if lost or isinstance(cause, (OSError, PendingRollbackError)) or _is_interface_error(cause):
+    if lost or isinstance(cause, (OSError, PendingRollbackError)) or _is_of_connection(cause):
         return away()  # TimeoutError is an OSError
     return None
 
@@ -136,8 +136,12 @@ def _state(error: BaseException) -> str | None:
     return state if isinstance(state, str) else None
 
 
-def _is_interface_error(error: BaseException) -> bool:
-    """Whether asyncpg says that a connection is closed; known by name, so that SQLite needs no asyncpg."""
+def _is_of_connection(error: BaseException) -> bool:
+    """Whether asyncpg's connection is closed, or what it has prepared fits the tables no more.
+
+    Known by name, so that SQLite needs no asyncpg.
+    """
+    name = type(error).__name__
     return type(error).__module__.startswith(("asyncpg", "sqlalchemy.dialects.postgresql")) and (
-        "Interface" in type(error).__name__ or "closed" in str(error)
+        "Interface" in name or name == "InvalidCachedStatementError" or "closed" in str(error)
     )

@@ -27,7 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from palaver.clock import Clock
-from palaver.errors import Code, PalaverError, Refused
+from palaver.errors import Code, Refused
 from palaver.settings import Settings
 from palaver.store.engine import errors
 from palaver.store.engine.statement import WATCH, Watch
@@ -97,10 +97,9 @@ class PostgresqlDatabase:
             return await self._read(work, _Attempt())
 
     async def close(self) -> None:
-        """As `Database.close`."""
-        for writer in range(len(self._held)):
-            await self._drop(writer, broken=False)
-        await self._drop_readers(broken=False)
+        """As `Database.close`. All connections at once: a server that is frozen answers none of them."""
+        writers = [self._drop(writer, broken=False) for writer in range(len(self._held))]
+        await asyncio.gather(*writers, self._drop_readers(broken=False))
         await _disposed(self._writing)
         await _disposed(self._reading)
 
@@ -167,8 +166,7 @@ class PostgresqlDatabase:
 
     async def _drop_readers(self, *, broken: bool) -> None:
         idle, self._idle = self._idle, []
-        for conn in idle:
-            await _closed(conn, broken=broken)
+        await asyncio.gather(*[_closed(conn, broken=broken) for conn in idle])
 
     async def _read(self, work: Callable[[Connection], T], attempt: "_Attempt") -> T:
         end = asyncio.get_running_loop().time() + self._seconds
@@ -180,7 +178,7 @@ class PostgresqlDatabase:
                 with attempt.until(end, conn):
                     result = await conn.run_sync(_read_only, work)
             except BaseException as error:
-                if isinstance(error, PalaverError):
+                if isinstance(error, Refused):
                     self._idle.append(conn)
                 else:
                     await _closed(conn, broken=True)
@@ -208,18 +206,17 @@ class _Attempt:
 
         Whatever the driver says of a connection that is closed: the database is away.
         """
+        driver = _driver(conn)
 
         def too_late() -> None:
             self.late = True
-            _driver(
-                conn
-            ).terminate()  # cancelling a query, or a farewell, would wait for the server
+            driver.terminate()  # cancelling a query, or a farewell, would wait for the server
 
         deadline = asyncio.get_running_loop().call_at(end, too_late)
         try:
             yield
         except Exception as error:
-            if errors.temporary(error) is None and _driver(conn).is_closed():
+            if errors.temporary(error) is None and driver.is_closed():
                 raise errors.away() from error
             raise
         finally:
