@@ -132,6 +132,15 @@ def test_programs_of_this_machine_have_no_bound_unless_one_is_set() -> None:
     assert limit.value.code is Code.RATE_LIMITED
 
 
+@pytest.mark.parametrize("most", [1, 123, 245, 1_003])
+def test_the_whole_bound_may_be_used_at_once(most: int) -> None:
+    rates = Rates(settings_from(messages_per_minute=most), lambda: 0.0)
+    for _ in range(most):
+        rates.take(scope("203.0.113.9"), Use.MESSAGES)
+    with pytest.raises(Unavailable):
+        rates.take(scope("203.0.113.9"), Use.MESSAGES)
+
+
 def test_what_was_used_comes_back_evenly_and_the_buckets_are_few() -> None:
     now = 0.0
     rates = Rates(settings_from(guests_per_hour=2), lambda: now)

@@ -47,7 +47,7 @@ class Rates:
         most = default if most is None else most
         client = client_of("" if scope.get("client") is None else scope["client"][0])
         now = self._now()
-        bucket = self._buckets.pop((use, client), None) or Allowance(most / seconds, now, seconds)
+        bucket = self._buckets.pop((use, client), None) or Allowance(most / seconds, now, most)
         self._buckets[use, client] = bucket
         if len(self._buckets) > BUCKETS_MAX:
             self._buckets.popitem(last=False)

@@ -125,13 +125,13 @@ class Intake:
 
 
 class Allowance:
-    """A token bucket: `rate` a second, on average over `burst_seconds`. What is taken beyond that is owed."""
+    """A token bucket: `rate` a second, and `most` at once, else those of `BURST_SECONDS`. What is taken beyond is owed."""
 
     __slots__ = ("_left", "_most", "_rate", "_then")
 
-    def __init__(self, rate: float, now: float, burst_seconds: float = BURST_SECONDS) -> None:
+    def __init__(self, rate: float, now: float, most: float | None = None) -> None:
         self._rate = rate
-        self._most = self._left = rate * burst_seconds
+        self._most = self._left = rate * BURST_SECONDS if most is None else most
         self._then = now
 
     def wait_seconds(self, now: float) -> float:
