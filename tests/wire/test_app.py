@@ -1,16 +1,20 @@
 """All doors under one roof."""
 
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
 from tests.wire.door import Door, new_room, open_door, shaped
 
 import palaver
 from palaver.core import runtime
 from palaver.wire import app
+from palaver.wire.pages import reference
 
 
 async def test_health_says_how_the_server_is(door: Door) -> None:
@@ -86,6 +90,23 @@ async def test_the_openapi_document_says_how_errors_look_and_who_may_ask(door: D
     assert {"204", "400", "404", "422"} <= set(classic["responses"])
     assert set(classic["responses"]["404"]["content"]) == {"application/json"}
     assert "401" in document["paths"]["/api/auth/login"]["post"]["responses"]
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs"])
+async def test_others_are_served_while_the_reference_is_made(
+    tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where: list[int] = []
+
+    def made(**given: Any) -> dict[str, Any]:
+        where.append(threading.get_ident())
+        return get_openapi(**given)
+
+    monkeypatch.setattr(reference, "get_openapi", made)
+    async with open_door(tmp_path) as door:
+        assert (await door.http().get(path)).status_code == 200
+    assert where
+    assert threading.get_ident() not in where, "the event loop stood still"
 
 
 async def test_the_classic_door_is_there(door: Door) -> None:

@@ -5,6 +5,7 @@ edge's limits; other ways to write an address are taken for ours; then the OpenA
 cookie of a new session palaver.v1; all else finds its route.
 """
 
+import asyncio
 from functools import partial
 from typing import Literal
 
@@ -151,7 +152,10 @@ class Service:
 
 
 class Operations:
-    """The counters, and the reference of REST: for people, and for programs."""
+    """The counters, and the reference of REST: for people, and for programs.
+
+    The reference is made in a thread, since the event loop would stand still for it.
+    """
 
     def __init__(self, app: FastAPI, core: Core, tally: EdgeTally) -> None:
         self._app = app
@@ -166,12 +170,13 @@ class Operations:
     @call("GET", "/openapi.json", None)
     async def openapi(self, _: Request) -> Response:
         """The reference as an OpenAPI document."""
-        return JSONResponse(self._app.openapi())
+        return JSONResponse(await asyncio.to_thread(self._app.openapi))
 
     @call("GET", "/docs", None)
     async def docs(self, _: Request) -> Response:
         """The reference."""
-        return Response(reference.render(self._app.openapi()), media_type="text/html")
+        document = await asyncio.to_thread(self._app.openapi)
+        return Response(reference.render(document), media_type="text/html")
 
     @call("GET", "/docs.css", None)
     async def style(self, _: Request) -> Response:

@@ -42,7 +42,7 @@ _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 def described(app: FastAPI, routes: Callable[[], Sequence[BaseRoute]]) -> dict[str, Any]:
     """Makes the OpenAPI document when first asked: FastAPI's, with how errors look and who may ask."""
     if app.openapi_schema is None:
-        document = app.openapi_schema = get_openapi(
+        document = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=routes()
         )
         document["components"]["securitySchemes"] = _SCHEMES
@@ -52,6 +52,7 @@ def described(app: FastAPI, routes: Callable[[], Sequence[BaseRoute]]) -> dict[s
         for path, operations in document["paths"].items():
             for operation in operations.values():
                 _complete(operation, path)
+        app.openapi_schema = document
     return app.openapi_schema
 
 
