@@ -94,6 +94,10 @@ def test_every_way_of_choosing_a_tool_is_said_as_a_chat_says_it() -> None:
     some = chat_of(tools=tools, tool_choice=allowed)
     assert [one["function"]["name"] for one in some["tools"]] == ["g"]
     assert some["tool_choice"] == "required"
+    for nonsense in (5, "g", [5], [{"name": ["g"]}]):
+        assert "tools" not in chat_of(
+            tools=tools, tool_choice={"type": "allowed_tools", "tools": nonsense}
+        )
     assert "tool_choice" not in chat_of(tool_choice="auto")
     with pytest.raises(Invalid, match="file_search"):
         chat_of(tools=tools, tool_choice={"type": "file_search"})

@@ -27,7 +27,7 @@ from palaver.model import (
 )
 from palaver.wire.openai import items
 from palaver.wire.openai.chat.messages import messages_of
-from palaver.wire.openai.items import Invalid, Json, as_object
+from palaver.wire.openai.items import Invalid, Json, as_list, as_object
 from palaver.wire.openai.params import metadata_of, room_of
 
 CHARS_A_TOKEN = 4
@@ -293,7 +293,7 @@ def _tools(body: Json) -> Json:
             case "function":
                 choice = {"type": "function", "function": {"name": named.get("name")}}
             case "allowed_tools":
-                allowed = {as_object(tool).get("name") for tool in named.get("tools") or ()}
+                allowed = [as_object(tool).get("name") for tool in as_list(named.get("tools"))]
                 tools = [tool for tool in tools if tool["function"]["name"] in allowed]
                 choice = named.get("mode", "auto")
             case other:
@@ -346,7 +346,7 @@ def skeleton(asked: ExchangeRequest | Exchange, id_: str, created_ms: int) -> Js
         "prompt": None,
         "reasoning": {"effort": None, "summary": None, **(wanted.get("reasoning") or {})},
         "text": {"format": {"type": "text"}, **(wanted.get("text") or {})},
-        "tools": [_shown_tool(tool) for tool in wanted.get("tools") or ()],
+        "tools": [_shown_tool(as_object(tool)) for tool in wanted.get("tools") or ()],
         "usage": None,
         "metadata": dict(asked.metadata),
     }

@@ -11,7 +11,7 @@ is passed on to it byte for byte, with all that only that server can do. Deletin
 what was said stays in the room.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -247,7 +247,7 @@ class Responses:
             assert exchange is not None, "it is stored"
             if not running.dup:
                 unless_used.pop_all()
-                given = relay.input_of(said)
+                given = partial(relay.input_of, said)
                 ask = partial(self._ask, wanted, tried, given, said, exchange.message)
                 self.core.exchanges.run(running, ask, close=None if tried is None else tried.close)
         return running
@@ -255,8 +255,7 @@ class Responses:
     async def _unstored(self, me: Actor, wanted: Wanted, first: MessageId) -> LiveAnswer:
         before = await self._before(me, wanted.asked)
         tried = await self._tried(me, wanted)
-        given = [*relay.input_of(before), *wanted.given]
-        said = [*before, *wanted.asked.entries]
+        given, said = partial(_given, wanted, before), [*before, *wanted.asked.entries]
         ask = partial(self._ask, wanted, tried, given, said, first)
         return self.core.exchanges.unstored(ask, close=None if tried is None else tried.close)
 
@@ -264,7 +263,7 @@ class Responses:
         self,
         wanted: Wanted,
         tried: Call | None,
-        given: Sequence[Json],
+        given: Callable[[], Sequence[Json]],
         said: Sequence[Entry | Message],
         first: MessageId,
     ) -> Call:
@@ -279,8 +278,8 @@ class Responses:
         """Asks what no chat completion can be asked, before anything is stored. Refused: what nobody can do."""
         if wanted.refused is None:
             return None
-        before = relay.input_of(await self._before(me, wanted.asked))
-        call = await self._in_their_words(wanted, [*before, *wanted.given])
+        before = await self._before(me, wanted.asked)
+        call = await self._in_their_words(wanted, partial(_given, wanted, before))
         if call is None:
             raise wanted.refused
         return call
@@ -290,13 +289,14 @@ class Responses:
         followed = self.core.clock.monotonic() >= self._not_until
         return wanted.agent is None and followed and self._speaks()
 
-    async def _in_their_words(self, wanted: Wanted, given: Sequence[Json]) -> Call | None:
+    async def _in_their_words(
+        self, wanted: Wanted, given: Callable[[], Sequence[Json]]
+    ) -> Call | None:
         """Asks in this API; None where the model server does not speak it."""
         if not self._relays(wanted):
             return None
-        call = await self._called(
-            relay.request_of(wanted.asked.request, given), NO_DATA, stream=True
-        )
+        body = relay.request_of(wanted.asked.request, given())
+        call = await self._called(body, NO_DATA, stream=True)
         if call is None or call.status >= HTTPStatus.MULTIPLE_CHOICES:
             return call
         found = await relay.relayed(call)
@@ -384,3 +384,8 @@ class Responses:
         left = partial(self.core.exchanges.left, running)
         early = event_headers() if streams else None
         return Attended(tell, left, early=early, refused=problems.event)
+
+
+def _given(wanted: Wanted, before: Sequence[Message]) -> list[Json]:
+    """Writes what was said before and the input as items, for a model server that speaks this API."""
+    return [*relay.input_of(before), *wanted.given]
