@@ -125,7 +125,7 @@ class Intake:
 
 
 class Allowance:
-    """A token bucket: `rate` a second, and `most` at once, else those of `BURST_SECONDS`. What is taken beyond is owed."""
+    """A token bucket: `rate` a second, `most` at once (else that of `BURST_SECONDS`). What is taken beyond is owed."""
 
     __slots__ = ("_left", "_most", "_rate", "_then")
 
