@@ -19,10 +19,12 @@ from palaver.errors import Refused
 from palaver.model import Actor, MemberRole, MessageId, RoomId
 from palaver.policy import Action, check
 from palaver.wire.app import create_app
+from palaver.wire.calls import calls_of
 from palaver.wire.classic.sessions import COOKIE, session_of
 from palaver.wire.edge.protocols import EdgeTally
 from palaver.wire.listing import listing
 from palaver.wire.live import frames
+from palaver.wire.live.connection import Connection
 from palaver.wire.openai.items import conversation_id
 from palaver.wire.openai.router import PARTS, OpenAIDoor
 from palaver.wire.pages.page import Page
@@ -30,8 +32,12 @@ from palaver.wire.pages.page import Page
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 CALLS = list(listing())
 SERVED = [one for one in CALLS if one.door not in {"frames", "control"}]
+ELSEWHERE = {
+    "/ws/chat/{session_id}": "a WebSocket",
+    "/api/messages/{message}/parts/{place}": "a text has no picture",
+}
 PARAMETER = re.compile(r"{[\w:]+}")
-ROOM = re.compile(r"{(room|conversation|session_id)}")
+ROOM = re.compile(r"{(room|conversation|session_id|message)}")
 SAMPLES = {"session_id": str(uuid1())}
 ITEM = {"type": "message", "role": "user", "content": "x"}
 BODY: dict[str, Any] = {"title": "x", "text": "x", "seq": 0, "items": [ITEM], "metadata": {}}
@@ -132,6 +138,14 @@ def refusal(act: Action, role: MemberRole | None) -> int:
     return 0
 
 
+async def answered(core: Core, actor: Actor) -> tuple[RoomId, MessageId]:
+    """A room of the actor's, and an answer in it."""
+    room = (await core.rooms.create(actor, title="Ada's")).id
+    await core.chat.send(actor, room, text="hello", cid=None)
+    await core.turns.idle()
+    return room, (await core.chat.history(actor, room)).messages[-1].id
+
+
 async def credentials(
     core: Core, owner: Actor, room: RoomId, role: MemberRole | None
 ) -> dict[str, dict[str, str]]:
@@ -156,20 +170,20 @@ async def test_who_may_not_is_refused_as_the_declared_act_says(
 ) -> None:
     async with application(tmp_path) as (core, app):
         _, ada = await core.identity.new_guest()
-        room = (await core.rooms.create(ada, title="Ada's", agent=False)).id
-        said = await core.chat.send(ada, room, text="hello", cid=None)
+        room, answer = await answered(core, ada)
         names = {
             "room": room,
             "conversation": conversation_id(room),
             "session_id": session_of(room),
+            "message": answer,
         }
-        names["item"] = f"msg_{MessageId(said.id).removeprefix('m_')}"
+        names["item"] = f"msg_{answer.removeprefix('m_')}"
         headers = await credentials(core, ada, room, role)
         transport = httpx2.ASGITransport(app=app)
         tried = 0
         async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
             for one in SERVED:
-                if one.act is None or not ROOM.search(one.path) or one.method == "WS":
+                if one.act is None or not ROOM.search(one.path) or one.path in ELSEWHERE:
                     continue
                 path = re.sub(r"{(\w+)}", lambda found: names[found[1]], one.path)
                 body = None if one.method in {"GET", "DELETE"} else {**BODY, "cid": new_cid()}
@@ -182,3 +196,38 @@ async def test_who_may_not_is_refused_as_the_declared_act_says(
                 tried += 1
         assert tried >= 20
         assert (await core.rooms.get(ada, room)).title == "Ada's"
+
+
+@pytest.mark.parametrize("role", [MemberRole.MEMBER, MemberRole.READER, None])
+async def test_who_may_not_is_refused_by_a_frame_as_its_act_says(
+    tmp_path: Path, role: MemberRole | None
+) -> None:
+    async with application(tmp_path) as (core, _):
+        _, ada = await core.identity.new_guest()
+        _, bo = await core.identity.new_guest()
+        room, answer = await answered(core, ada)
+        if role is not None:
+            await core.rooms.join(ada, room, bo, role=role)
+        given: dict[str, Any] = {
+            "room": room,
+            "msg": answer,
+            "seq": 0,
+            "cid": new_cid(),
+            "text": "x",
+        }
+        tried: list[str] = []
+        with core.chat.reader(bo) as reader:
+            nothing: Any = None
+            bos = Connection(core, nothing, reader, nothing, bo, visitor=None, epoch=None)
+            for one, name in calls_of(Connection):
+                fields = frames.fields_of(getattr(Connection, name)).keys()
+                if one.act is None or not fields & {"room", "msg"}:
+                    continue
+                status = 0
+                try:
+                    await getattr(bos, name)(**{key: given[key] for key in fields & given.keys()})
+                except Refused as refused:
+                    status = refused.status
+                assert status == refusal(one.act, role), one
+                tried.append(name)
+        assert {"sub", "send", "typing", "read", "retry"} <= set(tried)
