@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import subprocess
 import sys
 import time
@@ -38,6 +39,12 @@ def test_every_benchmark_is_run_by_all() -> None:
     assert set(every.NAMES) == set(TARGETS)
     for name in every.NAMES:
         assert callable(import_module(f"benchmarks.{name}").measure)
+
+
+def test_every_goal_has_its_row_on_the_page() -> None:
+    page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (T\d+) \| `benchmarks\.(\w+)`", page, re.MULTILINE)
+    assert sorted(rows) == sorted((target, name) for name in TARGETS for target in TARGETS[name])
 
 
 @pytest.fixture(scope="module")
