@@ -31,18 +31,21 @@ V = TypeVar("V")
 class Access:
     """Checks permissions, in the store each time: there is no second truth.
 
-    What was found last is remembered for the time when the store cannot be asked, and only for that.
+    What was found last is remembered for the time when the store cannot be asked, and only for that. `takings` counts
+    the events that took access: what was asked before one is not remembered after it.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._roles: dict[tuple[ActorId, RoomId], MemberRole | None] = {}
+        self.takings = 0
 
     async def room(self, actor: Actor, room: RoomId, *, deleted: bool = False) -> Room:
         """The room, as this actor sees it. Refused: `room_not_found`, also for what may not be seen."""
+        takings = self.takings
         found = await self._store.read(rooms.get, room, actor.id)
         role = None if found is None or found.deleted_ms is not None else found.role
-        remember(self._roles, (actor.id, room), role)
+        self._remember(actor, room, role, takings)
         if found is None or (found.deleted_ms is not None and not deleted):
             raise room_not_found()
         check(Action.READ, found.role)
@@ -62,9 +65,9 @@ class Access:
             return False
         return True
 
-    def wrote(self, actor: Actor, room: RoomId) -> None:
-        """Notes that the actor may write in a room, having just done so."""
-        remember(self._roles, (actor.id, room), MemberRole.MEMBER)
+    def wrote(self, actor: Actor, room: RoomId, takings: int) -> None:
+        """Notes that the actor may write in a room, having just done so. `takings` were counted before."""
+        self._remember(actor, room, MemberRole.MEMBER, takings)
 
     def committed(self, happened: Sequence[Event]) -> None:
         """Events of this process, after their commit: what was known of who has lost a room holds no more."""
@@ -74,6 +77,7 @@ class Access:
 
     def taken(self, room: RoomId, who: ActorId | None) -> None:
         """Forgets the right of an actor (None: of anybody) who may have lost a room, in whichever process."""
+        self.takings += 1
         for known in [one for one in self._roles if one[1] == room and who in {None, one[0]}]:
             del self._roles[known]
 
@@ -107,6 +111,12 @@ class Access:
         """Raises `Refused` (`forbidden`) for who neither asked for an answer nor owns its room."""
         own = await self._store.read(turns.asked_by, turn.id, actor.id)
         check(Action.TAKE_BACK, (await self.room(actor, turn.room)).role, own=own)
+
+    def _remember(self, actor: Actor, room: RoomId, role: MemberRole | None, takings: int) -> None:
+        if takings == self.takings:
+            remember(self._roles, (actor.id, room), role)
+        else:
+            self._roles.pop((actor.id, room), None)
 
 
 def remember(known: dict[K, V], key: K, value: V) -> None:

@@ -120,12 +120,13 @@ class Chat:
         return Sent(state="accepted", id=kept, seq=None, message=None, dup=False, turns=())
 
     async def _sent(self, actor: Actor, command: AddMessage) -> Sent:
+        takings = self._access.takings
         try:
             added = await self._store.write(command)
         except asyncio.CancelledError:
             self._drafts.abandoned(command)  # it may be stored, and is answered all the same
             raise
-        self._access.wrote(actor, command.room)
+        self._access.wrote(actor, command.room, takings)
         self._drafts.remember(command, added.message)
         await said(self._turns, command, added)
         message = added.message
