@@ -93,6 +93,7 @@ async def test_who_is_taken_out_of_a_chat_is_told_and_has_it_no_longer(
         await expect(bo.part("room-title")).to_have_text("For two")
         assert await store.write(RemoveMember(room=room, by=owner.id, actor=member.id))
         await expect(bo.part("room-problem")).to_contain_text("You are no longer in this chat.")
+        await expect(bo.page.get_by_role("alert")).to_contain_text("no longer")
         await expect(bo.room_item("For two")).to_have_count(0)
         await expect(bo.composer).to_have_count(0)
         await browser.screenshot(bo.page, "removed")
