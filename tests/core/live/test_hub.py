@@ -12,7 +12,7 @@ from tests.core.conftest import Script
 
 from palaver.core.answers.tape import Call, ExchangeRequest
 from palaver.core.live.feed import RING_BYTES_MAX
-from palaver.core.live.items import Closing, Happened, ReadMark, RoomChanged, Typing
+from palaver.core.live.items import Closing, DatabaseState, Happened, ReadMark, RoomChanged, Typing
 from palaver.core.live.reader import NOTICES_MAX
 from palaver.core.runtime import Core, started
 from palaver.errors import Code, ProviderError, Refused
@@ -264,6 +264,20 @@ async def test_a_busy_reader_keeps_the_newest_of_what_passes_and_the_good_bye(co
     assert isinstance(closing, Closing)
     names = [item.name for item in typing if isinstance(item, Typing)]
     assert names == [f"{number}" for number in range(NOTICES_MAX + 1, 2 * NOTICES_MAX)]
+
+
+async def test_a_busy_reader_that_was_sent_away_often_keeps_no_more_and_hurts_nobody(
+    core: Core,
+) -> None:
+    _, ada = await core.identity.new_guest("Ada")
+    with core.chat.reader(ada) as reader:
+        for _ in range(2 * NOTICES_MAX):
+            core.hub.to_all(lambda: Closing(0), ada.id)
+        core.hub.database_is(up=False)
+        items = await reader.next()
+    assert len(items) == NOTICES_MAX
+    assert isinstance(items[0], Closing)
+    assert isinstance(items[-1], DatabaseState)
 
 
 async def test_what_was_read_here_is_read_on_the_other_connections(core: Core) -> None:

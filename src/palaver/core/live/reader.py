@@ -192,10 +192,10 @@ class Reader:
         self._wake.set()
 
     def notice(self, item: Item) -> None:
-        """See `feed.Listener`. A busy reader keeps the newest ones; a closing notice is never dropped."""
-        if len(self._notices) >= NOTICES_MAX and not isinstance(item, Closing):
+        """See `feed.Listener`. A busy reader keeps the newest ones, and of closing notices at least one."""
+        if len(self._notices) >= NOTICES_MAX:
             others = (n for n, one in enumerate(self._notices) if not isinstance(one, Closing))
-            del self._notices[next(others)]
+            del self._notices[next(others, 0)]
         self._notices.append(item)
         self._wake.set()
 
