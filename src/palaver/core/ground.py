@@ -1,6 +1,6 @@
 """What every use case of a Palaver works with: the store, the hub, the history, and whom every database has."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +26,7 @@ from palaver.store.notify import SENDER_CHARS, Bus, bus_of
 from palaver.store.read import rooms
 from palaver.store.store import Store
 from palaver.store.write.database import KeepSecret
+from palaver.store.write.writer import Committed
 
 BYE_SPREAD_MS = 3_000
 
@@ -36,8 +37,8 @@ log = structlog.stdlib.get_logger()
 class Ground:
     """The parts that others share.
 
-    `committed` are called with the events of each commit; `bus` and `outbox` lead to other processes. `journal` keeps
-    the pieces of running answers; `lane` is the thread in which journals are synced.
+    `bus` and `outbox` lead to other processes. `journal` keeps the pieces of running answers; `lane` is the thread in
+    which journals are synced.
     """
 
     settings: Settings
@@ -47,13 +48,17 @@ class Ground:
     journal: Journal
     lane: Lane[None]
     hub: Hub
-    committed: list[Callable[[Sequence[Event]], None]]
     bus: Bus | None
     outbox: Outbox | None
     access: Access
     identity: Identity
     assistant: ActorId
     providers: Providers
+    _committed: list[Committed]
+
+    def listen(self, listener: Committed) -> None:
+        """Calls `listener` with the events of each commit from now on."""
+        self._committed.append(listener)
 
 
 async def grounded(  # noqa: PLR0917  what `started` is given
@@ -67,7 +72,7 @@ async def grounded(  # noqa: PLR0917  what `started` is given
     bus: Bus | None,
 ) -> Ground:
     """Opens the store and what else the parts need, until `ending` ends. See `runtime.started`."""
-    committed: list[Callable[[Sequence[Event]], None]] = []
+    committed: list[Committed] = []
 
     def publish(happened: Sequence[Event]) -> None:
         for listener in committed:
@@ -101,13 +106,13 @@ async def grounded(  # noqa: PLR0917  what `started` is given
         journal=journal,
         lane=lane,
         hub=hub,
-        committed=committed,
         bus=bus,
         outbox=outbox,
         access=access,
         identity=identity,
         assistant=assistant,
         providers=providers,
+        _committed=committed,
     )
 
 

@@ -92,7 +92,7 @@ class History(Part):
             await store.renew_epoch()
         elif found.epoch != store.epoch:
             log.warning("history.replaced", epoch=found.epoch)
-            store.epoch = found.epoch
+            store.take_epoch(found.epoch)
         job = mark.answered(found)
         if job is not None:
             try:

@@ -81,7 +81,7 @@ class Core:
             taken = ground.access.taken
             peers = PeerSync(*others, stop=stop, taken=taken, since=since, seqs=seqs)
             parts.append(peers)
-            ground.committed.append(peers.committed)
+            ground.listen(peers.committed)
         return parts
 
     @property

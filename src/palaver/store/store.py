@@ -135,6 +135,10 @@ class Store:
         """Another epoch, or the one that another process gave the database meanwhile."""
         self.epoch = await self.write(RenewEpoch(known=self.epoch))
 
+    def take_epoch(self, epoch: str) -> None:
+        """Goes on under the epoch that the database was found to have."""
+        self.epoch = epoch
+
     @property
     def counters(self) -> Tally:
         """What it has done so far."""

@@ -28,8 +28,7 @@ class Recorder:
         self._clock, self._hub, self._journal = ground.clock, ground.hub, journal
         self._until = until
         self.turn, self.answer = turn, answer
-        self.stream = self._hub.open_stream(turn)
-        self.stream.leased = self.leased
+        self.stream = self._hub.open_stream(turn, leased=self.leased)
         self.message: Message | None = None
         self.meta: dict[str, Any] = {}
         self._copied = (0, 0)

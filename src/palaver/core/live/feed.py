@@ -51,20 +51,26 @@ class Listener(Protocol):
         ...
 
 
+def always() -> bool:
+    """Says that an answer may be shown at any time."""
+    return True
+
+
 @dataclass(slots=True, eq=False)
 class Stream:
     """An answer that is being written. `pieces` holds (text, reasoning) of each delta.
 
-    A `mirror` is written by another process. `lengths`: characters of text and of reasoning. `spread`: how many pieces
-    other processes were told, and how many characters of each kind.
+    A `mirror` is written by another process. `leased`: whether the turn is still its writer's, so that it may be shown.
+    `lengths`: characters of text and of reasoning. `spread`: how many pieces other processes were told, and how many
+    characters of each kind.
     """
 
     turn: Turn
     mirror: bool = False
+    leased: Callable[[], bool] = always
     pieces: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     lengths: tuple[int, int] = (0, 0)
     spread: tuple[int, int, int] = (0, 0, 0)
-    leased: Callable[[], bool] = lambda: True
     _opened: Opened | None = None
     _tail: Delta | None = None
 

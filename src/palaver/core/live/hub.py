@@ -18,7 +18,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
-from palaver.core.live.feed import Cursor, Feed, Listener, Stream
+from palaver.core.live.feed import Cursor, Feed, Listener, Stream, always
 from palaver.core.live.items import DatabaseState, Drafted, Encode, Item, ReadMark, Typing, encoded
 from palaver.core.live.outbox import Outbox
 from palaver.errors import Unavailable
@@ -80,9 +80,11 @@ class Hub:
             feed.skip(seq)
             self._touch(feed)
 
-    def open_stream(self, turn: Turn, *, mirror: bool = False) -> Stream:
-        """An answer begins, here or in another process."""
-        stream = Stream(turn, mirror)
+    def open_stream(
+        self, turn: Turn, *, mirror: bool = False, leased: Callable[[], bool] = always
+    ) -> Stream:
+        """Begins to show an answer of this process, or of another one (`mirror`), while it is `leased`."""
+        stream = Stream(turn, mirror, leased)
         if self._outbox is not None and not mirror:
             self._outbox.opened(stream)
         self._streams.setdefault(turn.room, {})[turn.message] = stream
