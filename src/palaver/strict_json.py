@@ -43,6 +43,16 @@ def load(data: bytes) -> Json:
     return found
 
 
+def as_object(value: object) -> Json:
+    """A JSON object; an empty one for anything else."""
+    return cast("Json", value) if isinstance(value, dict) else {}
+
+
+def as_list(value: object) -> list[object]:
+    """A JSON array; an empty one for anything else."""
+    return cast("list[object]", value) if isinstance(value, list) else []
+
+
 def text_of(frame: Mapping[str, Any], name: str) -> str:
     """A field that must be a text. Refused: `bad_request`."""
     value = frame.get(name)

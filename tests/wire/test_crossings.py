@@ -54,6 +54,7 @@ BESIDE_MESSAGE = {
 }
 BESIDE_PIECE = {
     "providers/openai/shapes": "reads the server's JSON",
+    "strict_json": "takes objects and lists of the JSON",
     "providers/errors": "is asked whether it is an error",
     "providers/openai/request": "reads the server's JSON",
     "providers/fields": "joins fields",

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from palaver.errors import Code, ProviderError
 from palaver.providers.redaction import redacted
+from palaver.strict_json import as_object
 
 QUOTE_CHARS_MAX = 200
 FAILED_ENDS = frozenset(
@@ -70,11 +71,6 @@ class ErrorBody:
     message: str = ""
     code: str = ""
     param: str = ""
-
-
-def as_object(value: object) -> dict[str, Any]:
-    """A JSON object; an empty one for anything else."""
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def told_by(chunk: Mapping[str, Any], status: int = 0) -> ErrorBody | None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
-from palaver.providers.errors import as_object
+from palaver.strict_json import as_object
 
 _NAMING = frozenset({"id", "type", "index", "role", "name", "format", "status"})
 """Fields that are not told in parts, although they are texts."""

@@ -18,9 +18,8 @@ from palaver.clock import Clock
 from palaver.errors import ProviderError
 from palaver.providers.base import Model, Piece, Provider, Request
 from palaver.providers.call import JSON_TYPE, Call, CallRequest, CallResult, Forwards, whole_body
-from palaver.providers.errors import as_object
 from palaver.providers.openai.compose import Answered
-from palaver.providers.openai.request import as_list
+from palaver.strict_json import as_list, as_object
 
 MODELS = "/models"
 KNOWN_SECONDS = 300.0

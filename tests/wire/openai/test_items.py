@@ -20,8 +20,9 @@ from palaver.model import (
     RoomId,
     Status,
 )
+from palaver.strict_json import Json
 from palaver.wire.openai import items
-from palaver.wire.openai.items import Invalid, Json
+from palaver.wire.openai.items import Invalid
 
 DIGITS = "0192" * 8
 IMAGE = {"type": "input_image", "image_url": "data:image/png;base64,AA", "detail": "low"}

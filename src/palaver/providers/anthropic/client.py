@@ -24,7 +24,6 @@ from palaver.providers.call import JSON_TYPE, Call, CallRequest, CallResult
 from palaver.providers.errors import (
     CallInfo,
     ErrorBody,
-    as_object,
     bad_reply,
     cut,
     failure_of,
@@ -40,6 +39,7 @@ from palaver.providers.openai.shapes import values_in
 from palaver.providers.profiles import Profile
 from palaver.providers.redaction import redacted
 from palaver.settings import Settings
+from palaver.strict_json import as_object
 
 NAME = "anthropic"
 BASE_URL = "https://api.anthropic.com"

@@ -24,8 +24,9 @@ from palaver.providers.base import (
     TextPiece,
     ToolPiece,
 )
-from palaver.providers.errors import CallInfo, ErrorBody, as_object, failure_of, told_by
-from palaver.providers.openai.request import Mender, as_list, mended
+from palaver.providers.errors import CallInfo, ErrorBody, failure_of, told_by
+from palaver.providers.openai.request import Mender, mended
+from palaver.strict_json import as_list, as_object
 
 PAUSED = "pause_turn"
 FINISHES = {

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from urllib.parse import quote
 
 from palaver.providers.base import Model
-from palaver.providers.errors import as_object
 from palaver.providers.openai.models import MODEL_CHARS_MAX, MODELS_MAX
-from palaver.providers.openai.request import as_list, mended
+from palaver.providers.openai.request import mended
+from palaver.strict_json import as_list, as_object
 
 PATH = "/v1/models"
 PAGES_MAX = 20

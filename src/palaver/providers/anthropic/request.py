@@ -16,8 +16,9 @@ import orjson
 from palaver.errors import Code, ProviderError
 from palaver.model import NO_DATA, Role
 from palaver.providers.base import Request, Said, ToolCall
-from palaver.providers.errors import ErrorBody, as_object
-from palaver.providers.openai.request import as_list, mended, spoken
+from palaver.providers.errors import ErrorBody
+from palaver.providers.openai.request import mended, spoken
+from palaver.strict_json import as_list, as_object
 
 MAX_TOKENS = 16_384
 """The longest answer, where nobody says how long it may be; the API wants a number."""

@@ -26,10 +26,10 @@ from palaver.providers.base import (
     ToolPiece,
 )
 from palaver.providers.call import CallResult
-from palaver.providers.errors import as_object
 from palaver.providers.fields import grow, grown
-from palaver.providers.openai.request import Mender, as_list, mended
+from palaver.providers.openai.request import Mender, mended
 from palaver.providers.openai.shapes import FINISHES, chunk_of, words_in
+from palaver.strict_json import as_list, as_object
 from palaver.thoughts import Splitter
 
 FINISH_CHARS_MAX = 40

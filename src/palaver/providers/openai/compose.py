@@ -36,10 +36,11 @@ from palaver.providers.call import (
     Chunk,
     Forwards,
 )
-from palaver.providers.errors import CallInfo, as_object, cut
+from palaver.providers.errors import CallInfo, cut
 from palaver.providers.http.sse import frame
 from palaver.providers.openai.accumulator import THOUGHTS, Assembly, as_text
-from palaver.providers.openai.request import END, as_list
+from palaver.providers.openai.request import END
+from palaver.strict_json import as_list, as_object
 
 _OURS = frozenset({"model", "messages", "stream", "stream_options", "n", "conversation", "store"})
 _OF_MESSAGE = frozenset({"role", "content", "name", "tool_calls", "tool_call_id", "refusal"})

@@ -26,7 +26,6 @@ from palaver.providers.call import JSON_TYPE, Body, CallRequest, CallResult, Chu
 from palaver.providers.errors import (
     CallInfo,
     ErrorBody,
-    as_object,
     bad_reply,
     cut,
     failure_of,
@@ -45,9 +44,10 @@ from palaver.providers.http.sse import (
     is_stream,
 )
 from palaver.providers.openai.accumulator import Assembly, as_text
-from palaver.providers.openai.request import END, as_list
+from palaver.providers.openai.request import END
 from palaver.providers.openai.shapes import values_in
 from palaver.providers.redaction import redacted
+from palaver.strict_json import as_list, as_object
 
 BODY_BYTES_MAX = 64 * 1024 * 1024
 """A completion that is larger is not read."""

@@ -9,7 +9,7 @@ pieces, and one alone becomes U+FFFD; U+0000 is kept (the store can keep it).
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import Any
 
 from palaver.model import NO_DATA, Role
 from palaver.providers.base import Request, Said, ToolCall
@@ -56,11 +56,6 @@ def adapted(body: dict[str, Any], told: ErrorBody) -> dict[str, Any] | None:
         return {key: value for key, value in body.items() if key != told.param}
     messages = [_without_beside(message) for message in body["messages"]]
     return body | {"messages": messages} if messages != body["messages"] else None
-
-
-def as_list(value: object) -> list[object]:
-    """A JSON array; an empty one for anything else."""
-    return cast("list[object]", value) if isinstance(value, list) else []
 
 
 def mended(text: str) -> str:

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 
-from palaver.providers.errors import as_object
-from palaver.providers.openai.request import as_list
+from palaver.strict_json import as_list, as_object
 
 FINISHES = {
     **dict.fromkeys(("end_turn", "eos", "eos_token", "stop_sequence", "completed"), "stop"),

@@ -20,11 +20,12 @@ from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor, Message, Room, RoomId, RoomSettings, Scope
 from palaver.policy import Action, allows
+from palaver.strict_json import Json
 from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use, take
 from palaver.wire.openai import items, params
 from palaver.wire.openai.auth import visibility_of
-from palaver.wire.openai.items import Invalid, Json
+from palaver.wire.openai.items import Invalid
 
 _call = partial(call, scope=Scope.CONVERSATIONS)
 

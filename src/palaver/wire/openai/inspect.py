@@ -13,9 +13,9 @@ from typing_extensions import TypedDict
 from palaver import model
 from palaver.core.runtime import Core
 from palaver.model import Actor, ExchangeId, ExchangeKind, ExchangeState, Message
+from palaver.strict_json import Json, as_object
 from palaver.wire.openai import items
 from palaver.wire.openai.chat import messages
-from palaver.wire.openai.items import Json, as_object
 from palaver.wire.openai.responses import replay
 from palaver.wire.shapes import explained, moment, moment_or_none
 

@@ -13,8 +13,7 @@ from typing import Any, cast
 
 from palaver.errors import Code, Refused
 from palaver.model import NO_DATA, Entry, ExchangeId, Kind, Message, MessageId, Role, RoomId, Status
-
-Json = dict[str, Any]
+from palaver.strict_json import Json, as_object
 
 ROLES = {role.value: role for role in (Role.USER, Role.ASSISTANT, Role.SYSTEM, Role.DEVELOPER)}
 _PREFIXES: dict[str, str] = {
@@ -43,16 +42,6 @@ class Invalid(Refused):
         super().__init__(Code.BAD_REQUEST, detail)
         self.param = param
         self.reason = reason
-
-
-def as_object(value: object) -> Json:
-    """A JSON object; an empty one for anything else."""
-    return cast("Json", value) if isinstance(value, dict) else {}
-
-
-def as_list(value: object) -> list[object]:
-    """A JSON array; an empty one for anything else."""
-    return cast("list[object]", value) if isinstance(value, list) else []
 
 
 def beyond(fields: Json, known: AbstractSet[str]) -> Json:

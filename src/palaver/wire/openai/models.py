@@ -18,8 +18,9 @@ from starlette.responses import Response
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Unavailable
 from palaver.model import Actor, AgentCard
+from palaver.strict_json import Json
 from palaver.wire.calls import call
-from palaver.wire.openai.items import Invalid, Json
+from palaver.wire.openai.items import Invalid
 from palaver.wire.openai.params import answer
 from palaver.wire.openai.proxy import refusal, whole
 

@@ -12,7 +12,8 @@ from starlette.requests import Request
 
 from palaver.core.answers.tape import ExchangeRequest
 from palaver.model import Entry, Role
-from palaver.wire.openai.items import as_object, room_id
+from palaver.strict_json import as_object
+from palaver.wire.openai.items import room_id
 from palaver.wire.openai.params import room_named
 
 ROOM_HEADER = "x-palaver-room"

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from palaver.model import RoomId
-from palaver.strict_json import dump, load
-from palaver.wire.openai.items import Invalid, Json, as_object, room_id
+from palaver.strict_json import Json, as_object, dump, load
+from palaver.wire.openai.items import Invalid, room_id
 
 LIMIT_MAX = 100
 LIMIT_DEFAULT = 20

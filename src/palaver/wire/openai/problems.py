@@ -23,8 +23,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from palaver.errors import Code, PalaverError, ProviderError, Refused
-from palaver.strict_json import dump
-from palaver.wire.openai.items import Invalid, Json
+from palaver.strict_json import Json, dump
+from palaver.wire.openai.items import Invalid
 from palaver.wire.problems import INTERNAL
 
 PREFIX = "/v1/"

@@ -19,8 +19,9 @@ from palaver.model import (
     RoomId,
     Status,
 )
+from palaver.strict_json import Json
 from palaver.wire.openai import items
-from palaver.wire.openai.items import Invalid, Json
+from palaver.wire.openai.items import Invalid
 from palaver.wire.openai.models import as_agent
 from palaver.wire.openai.responses import requests
 

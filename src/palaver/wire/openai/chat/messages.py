@@ -14,8 +14,9 @@ from typing import Any, cast
 import orjson
 
 from palaver.model import Entry, Exchange, Kind, Message, Role
+from palaver.strict_json import Json, as_list, as_object
 from palaver.thoughts import parted
-from palaver.wire.openai.items import Invalid, Json, as_list, as_object, beyond
+from palaver.wire.openai.items import Invalid, beyond
 
 THOUGHT = "reasoning_content"
 """The field in which most servers tell what a model thought; `reasoning` is the other one."""

@@ -35,12 +35,13 @@ from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused, Unavailable
 from palaver.model import Actor, AgentCard, Exchange, ExchangeId, ExchangeKind, ExchangeState, Scope
 from palaver.policy import Action
+from palaver.strict_json import Json, as_list, as_object
 from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use
 from palaver.wire.openai import params, problems
 from palaver.wire.openai.auth import visibility_of
 from palaver.wire.openai.chat.messages import completion_of, entries_of, messages_of
-from palaver.wire.openai.items import Invalid, Json, as_list, as_object
+from palaver.wire.openai.items import Invalid
 from palaver.wire.openai.models import Models, as_agent
 from palaver.wire.openai.names import ROOM_HEADER, named
 from palaver.wire.openai.proxy import joined, passed_on, refusal

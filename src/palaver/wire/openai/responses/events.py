@@ -22,9 +22,9 @@ import orjson
 
 from palaver.core.answers.pieces import Piece, ReasoningPiece, RefusalPiece, TextPiece, ToolPiece
 from palaver.model import NO_DATA, ExchangeState, Kind, MessageId, Role, answer_id
+from palaver.strict_json import Json, as_list, as_object
 from palaver.thoughts import parted
 from palaver.wire.openai import items
-from palaver.wire.openai.items import Json, as_list, as_object
 
 Event = Json
 """`type`, `sequence_number` and what belongs to that type."""

@@ -15,7 +15,7 @@ from typing import Any, cast
 import orjson
 
 from palaver.model import Entry, Message, MessageId, answer_id
-from palaver.wire.openai.items import Json
+from palaver.strict_json import Json
 
 REFERENCE = "$"
 _TEXTS = frozenset(

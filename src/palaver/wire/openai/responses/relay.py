@@ -23,9 +23,9 @@ from palaver.core.answers.pieces import Piece, ReasoningPiece, RefusalPiece, Tex
 from palaver.core.answers.tape import Call, CallResult, Chunk, NativeAnswer
 from palaver.errors import Code, ProviderError
 from palaver.model import Entry, Kind, Message, MessageId, Role, Status, answer_id
-from palaver.strict_json import dump
+from palaver.strict_json import Json, as_list, as_object, dump
 from palaver.wire.openai import items
-from palaver.wire.openai.items import Invalid, Json, as_list, as_object
+from palaver.wire.openai.items import Invalid
 from palaver.wire.openai.responses import requests
 from palaver.wire.openai.responses.packing import packed
 

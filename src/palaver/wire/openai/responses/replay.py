@@ -14,8 +14,8 @@ from palaver.core.answers.tape import LiveAnswer
 from palaver.core.runtime import Core
 from palaver.errors import Code
 from palaver.model import Actor, Exchange, ExchangeState
+from palaver.strict_json import Json, as_object
 from palaver.wire.openai import items
-from palaver.wire.openai.items import Json, as_object
 from palaver.wire.openai.responses import events, requests
 from palaver.wire.openai.responses.events import Composer, Ending, Event
 from palaver.wire.openai.responses.packing import unpacked

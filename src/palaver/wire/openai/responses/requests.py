@@ -25,9 +25,10 @@ from palaver.model import (
     Role,
     Status,
 )
+from palaver.strict_json import Json, as_list, as_object
 from palaver.wire.openai import items
 from palaver.wire.openai.chat.messages import messages_of
-from palaver.wire.openai.items import Invalid, Json, as_list, as_object
+from palaver.wire.openai.items import Invalid
 from palaver.wire.openai.params import metadata_of, room_of
 
 CHARS_A_TOKEN = 4

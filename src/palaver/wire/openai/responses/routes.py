@@ -40,12 +40,12 @@ from palaver.model import (
     Scope,
 )
 from palaver.policy import Action
-from palaver.strict_json import load
+from palaver.strict_json import Json, as_object, load
 from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use
 from palaver.wire.openai import items, problems
 from palaver.wire.openai.auth import visibility_of
-from palaver.wire.openai.items import Invalid, Json, as_object
+from palaver.wire.openai.items import Invalid
 from palaver.wire.openai.models import Models, as_agent
 from palaver.wire.openai.names import named
 from palaver.wire.openai.params import answer, is_repeated, page_of, paging_of
