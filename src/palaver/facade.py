@@ -69,7 +69,7 @@ _NAMESPACE = UUID("0d6cbb2e-5c1f-5f0e-8b77-4a3f6f1d9c10")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 Happening = Event | Opened | Delta | Ended
-"""What a follower sees: what happened for good, and answers while they are written."""
+"""What `Room.follow` yields: stored events, and the pieces of running answers."""
 
 
 @asynccontextmanager
@@ -80,14 +80,14 @@ async def open(  # noqa: A001  `palaver.open` is how it reads
     provider: Provider | None = None,
     clock: Clock | None = None,
 ) -> AsyncGenerator["Chat", None]:
-    """Opens a database, making or updating it where need be, and closes it at the end of the block.
+    """Opens a database, creates or migrates it where that is needed, and closes it at the end of the block.
 
     `url`: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://…`; without it, the one of the settings.
-    `sqlite://` is in memory, for tests: each block has its own, on the loop's thread, and it is gone with the block.
-    What a killed predecessor's answers had shown is stored first, for which at most `RECOVERY_SECONDS_MAX` are waited.
-    Of the log only warnings are shown, on standard error, unless the program has configured structlog itself.
-    `settings`: default, those of the environment, but without a look around for local models. `provider` answers in
-    rooms that were made with `assistant=True`. Refused: `database_url_invalid`, `database_locked` (another process has
+    `sqlite://` is in memory, for tests: each block has its own database, on the loop's thread, gone with it.
+    Answers of a killed process are stored first, as far as they were shown, within `RECOVERY_SECONDS_MAX`.
+    Only warnings are logged, to standard error, unless the program has configured structlog itself.
+    `settings`: by default those of the environment, but local models are not looked for. `provider` answers in rooms
+    that were made with `assistant=True`. Refused: `database_url_invalid`, `database_locked` (another process has
     the file), `database_newer`, `database_older`, `settings_invalid`.
     """
     if not structlog.is_configured():  # a program that logs its own way has said so already
@@ -123,7 +123,7 @@ class Chat:
     _program: Actor
 
     async def person(self, handle: str, *, name: str | None = None) -> Actor:
-        """The person that the program knows as `handle`, made at the first use; `name` is what others see.
+        """Gets the person whom the program knows as `handle`, or creates one. Others see the `name`.
 
         Refused: `name_invalid`, `name_reserved` (also a handle that is an agent's).
         """
@@ -138,9 +138,10 @@ class Chat:
         model: str | None = None,
         system_prompt: str | None = None,
     ) -> Actor:
-        """The agent that the program knows as `handle`, made or changed.
+        """Creates the agent that the program knows as `handle`, or changes it.
 
-        What is None stays as it is: the name of a new one is its handle. `model=""` is the server's default model.
+        A field that is None stays as it is. A new agent without a name is called by its handle. `model=""` is the
+        server's default model.
         Refused: `name_reserved` (a handle that is a person's).
         """
         card = await self._core.identity.agent(
@@ -149,10 +150,10 @@ class Chat:
         return _of_kind(card.actor, ActorKind.AGENT, handle)
 
     async def room(self, name: str, *, assistant: bool = False) -> "Room":
-        """The room with this name or id; a name that is new makes a room with that title.
+        """Gets the room of this name or id. A name that is new creates a room with that title.
 
-        The name stays good when the room gets another title. A room that was deleted comes back. `assistant` True
-        lets the configured model answer what people say, in a room that is made by this call.
+        The name stays valid when the room gets another title. A deleted room is restored. With `assistant`, the
+        configured model answers what people say, in a room that this call creates.
         Refused: `room_not_found` (an id of no room of this program's), `title_too_long`.
         """
         rooms, program = self._core.rooms, self._program
@@ -162,14 +163,14 @@ class Chat:
         return self._handle(await rooms.ensured(program, room, title=name, agent=assistant))
 
     async def new_room(self, title: str = "", *, assistant: bool = False) -> "Room":
-        """A new room. Without a title it is named after its first message. Refused: `title_too_long`."""
+        """Creates a room. Without a title it is named after its first message. Refused: `title_too_long`."""
         room = await self._core.rooms.create(self._program, title=title, agent=assistant)
         return self._handle(room)
 
     async def rooms(self, *, search: str | None = None) -> AsyncGenerator["Room", None]:
-        """The rooms by last activity, newest first, fetched as they are asked for.
+        """Yields the rooms by last activity, newest first, and reads a page of them at a time.
 
-        `search`: those whose title holds this text, in any case; at most 200 characters (Refused: `bad_request`).
+        `search`: only rooms whose title has this text, in any case; at most 200 characters. Refused: `bad_request`.
         """
         cursor: str | None = None
         while True:
@@ -187,7 +188,7 @@ class Chat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """A room. `value` is what it was when it was asked for; `fresh` asks again."""
+    """A room. `value` is its state at the time of the call; `fresh` reads it again."""
 
     value: RoomValue
     _core: Core
@@ -202,7 +203,7 @@ class Room:
 
     @property
     def title(self) -> str:
-        """Its title; "" while it has none."""
+        """The title; "" while the room has none."""
         return self.value.title
 
     # talking
@@ -215,7 +216,7 @@ class Room:
         cid: str | None = None,
         reply_to: MessageId | None = None,
     ) -> Message:
-        """Stores what a person says and returns it; on return it is on the disk. The person becomes a member.
+        """Stores a person's message and returns it once it is on the disk. The person becomes a member.
 
         `cid` (1 to 64 visible ASCII characters, unique for this person) makes the call safe to repeat: the same
         message comes back and nothing is stored twice. Refused: `empty_message`, `text_too_long`, `invalid_unicode`,
@@ -236,11 +237,11 @@ class Room:
 
     @asynccontextmanager
     async def answer(self, agent: Actor) -> AsyncGenerator["Answer", None]:
-        """Lets an agent answer: followers see each piece at once, and one message is stored when the block ends.
+        """Streams an agent's answer: followers see each piece at once; the end of the block stores one message.
 
-        An exception in the block stores what came with status `failed` and the code of `answer.fail`, else `internal`,
-        and goes on to the caller; a cancellation stores it as `interrupted`. `answer.message` is the stored message
-        afterwards.
+        After an exception in the block the text so far is stored as `failed`, with the code of `answer.fail` or else
+        `internal`, and the exception is raised again. A cancellation stores it as `interrupted`. Afterwards
+        `answer.message` is the stored message.
         """
         if agent.kind is not ActorKind.AGENT:
             raise Refused(Code.BAD_REQUEST, "People speak with `room.say(person, …)`.")
@@ -249,7 +250,7 @@ class Room:
             yield Answer(recorder, self._core.settings.answer_chars_max)
 
     async def add(self, actor: Actor) -> None:
-        """Makes a person or an agent a member of the room; one that is a member stays it."""
+        """Makes a person or an agent a member of the room, unless they are one already."""
         if actor.id in self._members:
             return
         try:
@@ -273,9 +274,9 @@ class Room:
         around: int | None = None,
         limit: int = 50,
     ) -> Page:
-        """A page of messages, oldest first: the newest, or those before, after or around a `seq`.
+        """Reads a page of messages, oldest first: the newest, or those before, after or around a `seq`.
 
-        `page.before` and `page.after` are the cursors to go on with, None where there is no more; `limit` is cut at
+        `page.before` and `page.after` are the next cursors, None where there is no more. A `limit` over 200 counts as
         200. Refused: `limit_invalid`, `bad_request` (more than one of the three), `history_reset`.
         """
         return await self._core.chat.history(
@@ -283,11 +284,11 @@ class Room:
         )
 
     async def follow(self, *, since: int | None = None) -> AsyncGenerator[Happening, None]:
-        """What happens, live, for ever: every event after `since` once and in order, and answers as they stream.
+        """Yields every event after `since` once and in order, and answers as they stream, until the chat is closed.
 
-        `since`: the `seq` of the last event that you have, 0 for all of them, None for what happens from now on.
-        An answer comes as `Opened`, then `Delta`s, then the `Event` whose message has the same id (or `Ended`, when
-        nothing was stored). Ends when the chat is closed. Refused: `history_reset` (`since` is not reached yet).
+        `since`: the `seq` of the last event that you have, 0 for all events, None for those from now on. An answer
+        comes as `Opened`, then `Delta`s, then the `Event` whose message has the same id (or `Ended`, when nothing was
+        stored). Refused: `history_reset` (the room has not reached `since`).
         """
         seq = since
         with self._core.chat.reader(self._program) as reader:
@@ -309,21 +310,21 @@ class Room:
                 yield happening
 
     async def fresh(self) -> "Room":
-        """The room as it is now. Refused: `room_not_found`."""
+        """Reads the room again. Refused: `room_not_found`."""
         return replace(self, value=await self._core.rooms.get(self._program, self.id))
 
     # keeping order
 
     async def rename(self, title: str) -> "Room":
-        """Another title. Refused: `title_too_long`, `room_protected`."""
+        """Changes the title. Refused: `title_too_long`, `room_protected`."""
         return replace(self, value=await self._core.rooms.rename(self._program, self.id, title))
 
     async def delete(self) -> None:
-        """Deletes the room, which `restore` undoes."""
+        """Deletes the room; `restore` undoes that."""
         await self._core.rooms.delete(self._program, self.id)
 
     async def restore(self) -> "Room":
-        """Takes a deletion back; every word is there."""
+        """Restores the deleted room with all of its messages."""
         return replace(self, value=await self._core.rooms.restore(self._program, self.id))
 
     async def _missed(self, seq: int) -> AsyncIterator[Event]:
@@ -345,12 +346,12 @@ class Answer:
 
     @property
     def id(self) -> MessageId:
-        """The id that the message will have; followers see it as `Opened.stream.message` at once."""
+        """The id of the message to be stored; followers see it at once, as `Opened.stream.message`."""
         return self._recorder.turn.message
 
     @property
     def text(self) -> str:
-        """What was written so far."""
+        """The text that was written so far."""
         return self._recorder.text
 
     @property
@@ -359,7 +360,7 @@ class Answer:
         return self._recorder.message
 
     def write(self, text: str) -> None:
-        """Adds a piece. Waits for nothing. Refused: `invalid_unicode`, `answer_too_long` (a setting)."""
+        """Adds a piece, without waiting. Refused: `invalid_unicode`, `answer_too_long` (a setting)."""
         if _SURROGATE.search(text):
             raise Refused(Code.INVALID_UNICODE, "The piece holds half of a character.")
         if self._chars + len(text) > self._chars_max:
@@ -377,10 +378,10 @@ class Answer:
         input_tokens: int | None = None,
         output_tokens: int | None = None,
     ) -> None:
-        """Notes how the answer came about, in the `meta` of its message: `finish` (such as `stop`), `model`, `usage`.
+        """Notes `finish` (such as `stop`), `model` and `usage` in the `meta` of the answer's message.
 
-        What is None stays as it is. Refused: `bad_request` (a text over 1,000 characters, a number below 0) and what a
-        message's text is refused for.
+        An argument that is None changes nothing. Refused: `bad_request` (a text over 1,000 characters, a number below
+        0) and what a message's text is refused for.
         """
         meta = self._recorder.meta
         usage = {"input": input_tokens, "output": output_tokens}
@@ -393,9 +394,9 @@ class Answer:
             meta["usage"] = {**meta.get("usage", {}), **usage}
 
     def fail(self, code: str, detail: str = "", *, temporary: bool = False) -> None:
-        """Stores the answer as `failed` when the block ends, with what came of it.
+        """Marks the answer as failed: the end of the block stores its text so far, with this error.
 
-        `code`: one of docs/errors.md or your own. `temporary`: whether the same may go well when it is asked for again.
+        `code`: one of docs/errors.md or your own. `temporary`: whether a second try may succeed.
         Refused: as `record`.
         """
         error = {"code": _noted(code), "temporary": temporary}
@@ -421,13 +422,13 @@ async def _lived(reader: Reader, room: RoomId) -> AsyncIterator[Happening]:
 
 
 def _folder_of(url: str | None) -> Path | None:
-    """A SQLite file's folder holds what belongs to it."""
+    """The folder of a SQLite file, which becomes the data directory."""
     file = None if url is None else sqlite_file(url)
     return None if file is None else file.parent
 
 
 def _noted(text: str) -> str:
-    """A short text that is kept beside an answer."""
+    """Checks a short text that is stored with an answer."""
     if len(text) > NOTE_CHARS_MAX:
         raise Refused(Code.BAD_REQUEST, f"Such a note has at most {NOTE_CHARS_MAX:,} characters.")
     return validation.well_formed(text, "note")
