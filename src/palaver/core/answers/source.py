@@ -15,8 +15,7 @@ from palaver.errors import Code, ProviderError, Unavailable
 from palaver.model import NO_DATA, Turn
 from palaver.providers.base import Done, Model, Request, Several, Usage
 from palaver.providers.call import Body, Call, CallRequest, CallResult, Chunk, Forwards
-from palaver.providers.openai.completion import complete
-from palaver.providers.openai.compose import call
+from palaver.providers.openai.compose import call, complete
 from palaver.providers.pool import Providers
 
 RETRY_SECONDS_MAX = 5.0
@@ -115,7 +114,7 @@ class ModelServer:
             return await call(provider, request, self._clock)
 
     async def complete(self, body: dict[str, Any], *, shortens: bool = False) -> Call:
-        """Asks for a chat completion in our own words; see `providers.openai.completion`. Raises `ProviderError`."""
+        """Asks for a chat completion in our own words; see `providers.openai.compose`. Raises `ProviderError`."""
         provider = await self._providers.current()
         with self._counting():
             return await complete(provider, body, clock=self._clock, shortens=shortens)

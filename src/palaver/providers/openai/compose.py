@@ -1,7 +1,8 @@
 """Chat completions composed of a provider's pieces: what OpenAI's clients get from a provider of another API.
 
-`call` asks any provider; `request_of` says in our own words what a chat completion asks. What a provider told beside
-its words is a field of the message, as model servers tell it, and is told again when the message comes back with it.
+`call` asks any provider; `complete` asks for a completion of ours, in contrast to a client's bytes that are passed on
+as they are; `request_of` says in our own words what a chat completion asks. What a provider told beside its words is a
+field of the message, as model servers tell it, and is told again when the message comes back with it.
 """
 
 from collections.abc import AsyncGenerator, Mapping
@@ -28,6 +29,7 @@ from palaver.providers.base import (
     ToolPiece,
 )
 from palaver.providers.call import (
+    CHAT,
     JSON_TYPE,
     STREAM_TYPE,
     Call,
@@ -35,13 +37,17 @@ from palaver.providers.call import (
     CallResult,
     Chunk,
     Forwards,
+    whole_body,
 )
-from palaver.providers.errors import CallInfo, cut
+from palaver.providers.errors import CallInfo, cut, is_too_long, told_in_body
 from palaver.providers.http.sse import frame
 from palaver.providers.openai.accumulator import THOUGHTS, Assembly, as_text
-from palaver.providers.openai.request import END
+from palaver.providers.openai.request import END, adapted
 from palaver.strict_json import as_list, as_object
 
+ATTEMPTS_MAX = 12
+_REFUSALS = frozenset({400, 413, 422})
+_INSTRUCTIONS = frozenset({"system", "developer"})
 _OURS = frozenset({"model", "messages", "stream", "stream_options", "n", "conversation", "store"})
 _OF_MESSAGE = frozenset({"role", "content", "name", "tool_calls", "tool_call_id", "refusal"})
 
@@ -55,6 +61,48 @@ async def call(provider: Provider, request: CallRequest, clock: Clock) -> Call:
         pieces = provider.answer(request_of(asked))
         return await Composed(provider.name, pieces, asked, clock).begun()
     return not_found()
+
+
+async def complete(
+    provider: Provider, body: dict[str, Any], *, clock: Clock, shortens: bool = False
+) -> Call:
+    """Asks for a completion that streams. Raises `ProviderError`.
+
+    What a server says it does not understand is left out or said otherwise. With `shortens`, the oldest messages are
+    left out when the conversation is longer than the model can read: half of them, and half again, never the
+    instructions at the beginning and never the newest; a tool's result goes with its call.
+    """
+    attempts = 0
+    while True:
+        asked = CallRequest(method="POST", path=CHAT, body=orjson.dumps(body), stream=True)
+        made = await call(provider, asked, clock)
+        if made.status not in _REFUSALS:
+            return made
+        refusal = await whole_body(made)
+        told = told_in_body(made.status, refusal)
+        changed = adapted(body, told)
+        if changed is None and shortens and is_too_long(told):
+            changed = shortened(body)
+        attempts += 1
+        if changed is None or attempts == ATTEMPTS_MAX:
+            return Answered(
+                status=made.status, headers=made.headers, outcome=made.outcome, body=refusal
+            )
+        body = changed
+
+
+def shortened(body: dict[str, Any]) -> dict[str, Any] | None:
+    """The same without the older half of its messages; None where nothing is left that may go."""
+    messages: list[dict[str, Any]] = body["messages"]
+    begin = 0
+    while begin < len(messages) and messages[begin].get("role") in _INSTRUCTIONS:
+        begin += 1
+    keep = begin + (len(messages) - begin + 1) // 2
+    while keep < len(messages) and messages[keep].get("role") == "tool":
+        keep += 1
+    if keep in (begin, len(messages)):
+        return None
+    return {**body, "messages": [*messages[:begin], *messages[keep:]]}
 
 
 @dataclass(slots=True, kw_only=True)
