@@ -25,7 +25,7 @@ from palaver.errors import Code, Unavailable
 from palaver.store.engine.executors import Lane
 from palaver.store.engine.sqlite import writing_engine
 from palaver.store.engine.statement import Statement
-from palaver.store.write import new_turns, turns
+from palaver.store.write import transaction as opening, turns
 
 Resource = TypeVar("Resource")
 T = TypeVar("T")
@@ -290,7 +290,7 @@ class Bus:
 def leases() -> Generator[None, None, None]:
     """SQLite knows no leases, because one process owns a file; here it keeps them, on the life's own clock."""
     with pytest.MonkeyPatch.context() as patch:
-        spec: Any = getattr(new_turns.DatabaseNow, "_compiler_dispatcher")  # noqa: B009  SQLAlchemy's own name
+        spec: Any = getattr(opening.DatabaseNow, "_compiler_dispatcher")  # noqa: B009  SQLAlchemy's own name
         patch.setitem(spec.specs, "sqlite", _simulated_now)
         patch.setitem(turns._CLAIMABLE, "sqlite", turns._CLAIMABLE["postgresql"])
         _forget_forms()
@@ -304,7 +304,7 @@ def _simulated_now(*_: object, **__: object) -> str:
 
 def _forget_forms() -> None:
     """Statements are compiled once; those about leases must be compiled again."""
-    for module in (new_turns, turns):
+    for module in (opening, turns):
         for value in vars(module).values():
             several = cast("dict[str, object]", value) if isinstance(value, dict) else {"": value}
             for one in several.values():

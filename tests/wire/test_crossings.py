@@ -38,7 +38,6 @@ BESIDE_MESSAGE = {
     "core/validation": "looks at the text",
     "core/spool/messages": "is asked whether drafts of the room wait",
     "store/write/transaction": "collects the rows of a batch",
-    "store/write/new_turns": "is asked who answers",
     "store/hash_chain": "digests the text",
     "store/values": "makes the message of its row",
     "store/engine/statement": "binds a row to SQL",

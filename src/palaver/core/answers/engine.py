@@ -48,8 +48,8 @@ from palaver.providers.base import TextPiece
 from palaver.providers.call import Call
 from palaver.store.journal import Journal
 from palaver.store.read import rooms, turns
-from palaver.store.write.new_turns import LEASE_MS
 from palaver.store.write.rooms import RenameRoom
+from palaver.store.write.transaction import LEASE_MS
 from palaver.store.write.turns import (
     Finished,
     FinishTurn,

@@ -37,7 +37,6 @@ from palaver.store.schema import actors, client_rooms, exchanges, prefixes, room
 from palaver.store.write import rooms
 from palaver.store.write.command import Command
 from palaver.store.write.messages import REPEATED_MS, append, by_role
-from palaver.store.write.new_turns import open_turn
 from palaver.store.write.recognition import Place, Request, answered, found, held, prompts, spans_of
 from palaver.store.write.rooms import CreateRoom
 from palaver.store.write.transaction import KnownActor, LockedRoom, Transaction, distinct
@@ -160,7 +159,7 @@ class OpenExchange(Command[Opened]):
         new, view, told = _stored(tx, self, (actor, agent), place, begins=begins)
         trigger_seq = max((last for _, last in view if last > 0), default=room.seq)
         ids = (self.turn, self.message)
-        turn = open_turn(tx, room, agent, trigger_seq, first=new, external=ids)
+        turn = tx.open_turn(room, agent, trigger_seq, first=new, external=ids)
         seqs: Seqs = {"view": view, "answers": (), "prompts": told}
         if self.whole and said.digests:
             seqs["asked"] = said.asked()

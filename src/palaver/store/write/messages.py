@@ -59,12 +59,12 @@ from palaver.store.schema import (
 from palaver.store.values import new_message
 from palaver.store.write.actors import nobody
 from palaver.store.write.command import Command, RoomCommand, T_co, each
-from palaver.store.write.new_turns import OpenedTurn, new_turn, open_turns
 from palaver.store.write.rooms import conversation
 from palaver.store.write.transaction import (
     ROOM_COLUMNS,
     KnownActor,
     LockedRoom,
+    OpenedTurn,
     Said,
     Transaction,
     distinct,
@@ -373,7 +373,7 @@ def _added(tx: Transaction, commands: Sequence[AddMessage], *, hopeful: bool) ->
     found = _found(tx, commands, hopeful=hopeful)
     results = each(commands, lambda command: _decide(tx, found, command))
     tx.append(found.said)
-    open_turns(tx, found.turns)
+    tx.open_turns(found.turns)
     return results
 
 
@@ -455,7 +455,7 @@ def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
     run.replied[message.id] = (room.key, room.seq)
     run.known[repeatable] = _Known(message, command.text, None)
     agents = run.answering.get(room.key, ()) if command.answers else ()
-    opened = [new_turn(tx, room, agent, room.seq) for agent in agents]
+    opened = [tx.new_turn(room, agent, room.seq) for agent in agents]
     run.turns += opened
     turns = tuple([turn for _, _, turn in opened])
     return Added(message=message, dup=False, turns=turns, untitled=room.untitled)

@@ -1,4 +1,4 @@
-"""What all commands of one transaction share, and the log that they append to.
+"""What all commands of one transaction share, the log that they append to, and the turns that they open.
 
 A room is locked before anything about it is checked; the lock is held until the commit, so that the order of the locks,
 of the commits and of `seq` is one and the same.
@@ -10,7 +10,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import ARRAY, Column, Connection, Table, any_, bindparam, select
+from sqlalchemy import ARRAY, Column, Connection, Table, any_, bindparam, func, select
 
 from palaver.clock import Clock
 from palaver.model import (
@@ -21,17 +21,31 @@ from palaver.model import (
     EventType,
     MemberRole,
     Message,
+    MessageId,
     RoomId,
     TitleSource,
+    Turn,
+    TurnId,
+    TurnState,
     Visibility,
 )
 from palaver.policy import Action, check, role_in, room_not_found
 from palaver.store.engine.base import POSTGRESQL
-from palaver.store.engine.statement import Statement, Together, inserting, matching, updating
+from palaver.store.engine.statement import (
+    DatabaseNow,
+    Statement,
+    Together,
+    inserting,
+    matching,
+    updating,
+)
 from palaver.store.hash_chain import digest_of_data, digest_of_message, linked
 from palaver.store.read.actors import PREFIX, id_of
-from palaver.store.schema import actors, events, members, messages, rooms
+from palaver.store.schema import actors, events, members, messages, rooms, turns
 from palaver.store.values import new_event
+
+LEASE_MS = 30_000
+"""So long a turn is its process' own, unless the lease is renewed."""
 
 
 @dataclass(slots=True)
@@ -83,6 +97,17 @@ _SAID = ("seq", "id", "role", "status", "kind", "text", "created_ms", "cid", "br
 _said = attrgetter(*_SAID)
 _INSERT_MESSAGE = inserting(messages, "room_key", "author_key", "reply_to_seq", *_SAID)
 _APPEND = Together(_ADVANCE, _INSERT_MESSAGE, _INSERT_EVENT)
+_OPENED = ("id", "trigger_seq", "attempt", "state", "fence")
+"""The columns that are named as the fields of a turn whose values they have."""
+_opened = attrgetter(*_OPENED)
+_INSERT_TURN = inserting(
+    turns,
+    *("room_key", "agent_key", "message_id", "owner", "created_ms", "external", *_OPENED),
+    lease_until_ms=DatabaseNow() + LEASE_MS,
+)
+_ATTEMPTS = matching(
+    select(func.max(turns.c.attempt)), turns.c.room_key, turns.c.trigger_seq, turns.c.agent_key
+)
 
 
 class KnownActor(NamedTuple):
@@ -104,6 +129,9 @@ class Overtaken(Exception):
 
 Said = tuple[LockedRoom, int, Message, int | None]
 """A message whose seq is its room's next, with its author's key and the seq of the one that it replies to."""
+
+OpenedTurn = tuple[int, int, Turn]
+"""A new turn behind the keys of its room and its agent."""
 
 
 @dataclass(slots=True)
@@ -228,6 +256,60 @@ class Transaction:
         self.used(*[author_key for _, author_key, _, _ in said])
         advanced = [(room.seq, room.chain, self.now_ms, room.key) for room in changed.values()]
         _APPEND.many(self.conn, advanced, message_rows, event_rows)
+
+    def new_turn(
+        self,
+        room: LockedRoom,
+        agent: KnownActor,
+        trigger_seq: int,
+        *,
+        attempt: int = 1,
+        external: tuple[TurnId, MessageId] | None = None,
+    ) -> OpenedTurn:
+        """A turn, with the id of the message that will come of it. Both ids are given if the answer is from outside."""
+        id_, message = external or (
+            TurnId(f"t_{self.clock.new_id()}"),
+            MessageId(f"m_{self.clock.new_id()}"),
+        )
+        turn = Turn(
+            id=id_,
+            room=room.id,
+            agent=agent.id,
+            agent_name=agent.name,
+            trigger_seq=trigger_seq,
+            message=message,
+            state=TurnState.OPEN,
+            attempt=attempt,
+            fence=1,
+            external=external is not None,
+        )
+        return room.key, agent.key, turn
+
+    def open_turns(self, opened: Sequence[OpenedTurn]) -> None:
+        """Stores new turns as this process' own."""
+        own = (self.owner, self.now_ms)
+        _INSERT_TURN.many(
+            self.conn,
+            [
+                (room_key, agent_key, turn.message, *own, turn.external or None, *_opened(turn))
+                for room_key, agent_key, turn in opened
+            ],
+        )
+
+    def open_turn(
+        self,
+        room: LockedRoom,
+        agent: KnownActor,
+        trigger_seq: int,
+        *,
+        first: bool = False,
+        external: tuple[TurnId, MessageId] | None = None,
+    ) -> Turn:
+        """Stores the turn of an agent's next attempt at the message at `trigger_seq`; `first`: surely the first one."""
+        attempts = 0 if first else _ATTEMPTS.value(self.conn, room.key, trigger_seq, agent.key) or 0
+        opened = self.new_turn(room, agent, trigger_seq, attempt=attempts + 1, external=external)
+        self.open_turns([opened])
+        return opened[2]
 
 
 def distinct(values: Sequence[Any]) -> list[tuple[Any]]:

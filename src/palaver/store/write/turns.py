@@ -42,8 +42,7 @@ from palaver.store.schema import actors, partials, rooms, turn_is_open, turns
 from palaver.store.write.command import Command, RoomCommand
 from palaver.store.write.exchanges import ExchangeEnd, end_exchange, not_found
 from palaver.store.write.messages import MessageCommand, append, mark
-from palaver.store.write.new_turns import LEASE_MS, open_turn
-from palaver.store.write.transaction import KnownActor, Transaction, distinct
+from palaver.store.write.transaction import LEASE_MS, KnownActor, Transaction, distinct
 
 _ROOM = matching(select(rooms.c.id).join(turns, turns.c.room_key == rooms.c.key), turns.c.id)
 _LOCK = matching(
@@ -163,9 +162,9 @@ class RetryTurn(MessageCommand[Turn]):
         agent_id = id_of(ActorKind.AGENT, there.agent)
         agent = KnownActor(there.agent_key, agent_id, there.agent_name)
         if self.goes_on:
-            return open_turn(tx, room, agent, there.seq)
+            return tx.open_turn(room, agent, there.seq)
         mark(tx, room, by, there, deleted=True)
-        return open_turn(tx, room, agent, there.trigger_seq)
+        return tx.open_turn(room, agent, there.trigger_seq)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +180,7 @@ class OpenTurn(RoomCommand[Turn]):
         if known is not None:
             return known
         room, agent = tx.writable(self.room, self.agent)
-        return open_turn(tx, room, agent, room.seq, external=(self.turn, self.message))
+        return tx.open_turn(room, agent, room.seq, external=(self.turn, self.message))
 
 
 @dataclass(frozen=True, slots=True)
