@@ -33,6 +33,7 @@ from palaver.model import (
 )
 from palaver.policy import Action
 from palaver.store import write
+from palaver.store.store import Store
 from palaver.store.write.actors import AddActor
 from palaver.store.write.command import Command, RoomCommand
 from palaver.store.write.messages import AddEntries, AddMessage, MessageCommand, SetMessageDeleted
@@ -378,10 +379,11 @@ async def test_an_api_client_that_has_lost_its_room_goes_on_in_a_new_one(core: C
 
 
 def test_every_command_asks_the_table_or_is_known_to_ask_nobody() -> None:
+    files = [one.name for one in pkgutil.iter_modules(write.__path__, f"{write.__name__}.")]
     found = {
         name
-        for module in pkgutil.iter_modules(write.__path__, f"{write.__name__}.")
-        for name, one in vars(importlib.import_module(module.name)).items()
+        for module in [*files, Store.__module__]
+        for name, one in vars(importlib.import_module(module)).items()
         if isinstance(one, type) and issubclass(one, Command) and one not in BASES
     }
     assert found == TRIED | ASKS_NOBODY.keys()

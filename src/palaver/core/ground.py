@@ -25,7 +25,7 @@ from palaver.store.journal import Journal
 from palaver.store.notify import SENDER_CHARS, Bus, bus_of
 from palaver.store.read import rooms
 from palaver.store.store import Store
-from palaver.store.write.database import KeepSecret
+from palaver.store.write.credentials import KeepSecret
 from palaver.store.write.writer import Committed
 
 BYE_SPREAD_MS = 3_000

@@ -17,7 +17,7 @@ import asyncio
 import zlib
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import structlog
@@ -33,11 +33,22 @@ from palaver.store.engine.connect import connect
 from palaver.store.engine.executors import Lanes, ThreadLanes
 from palaver.store.engine.lock import taken
 from palaver.store.write.command import Command, RoomCommand
-from palaver.store.write.database import RenewEpoch
+from palaver.store.write.transaction import Transaction
 from palaver.store.write.writer import Committed, Tally, Writer
 
 T = TypeVar("T")
 P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenewEpoch(Command[str]):
+    """Gives the database a new epoch, unless it is not `known` any more; the one that it has then."""
+
+    known: str
+
+    def apply(self, tx: Transaction) -> str:
+        """Writes nothing where another process has renewed it."""
+        return migrations.renew_epoch(tx.conn, f"e_{tx.clock.new_id()}", known=self.known)
 
 
 class Store:

@@ -9,6 +9,7 @@ from typing import Any, cast, get_args, get_type_hints
 import pytest
 
 from palaver.store import write
+from palaver.store.store import RenewEpoch
 from palaver.store.write.command import Command, RoomCommand
 from palaver.store.write.messages import MessageCommand
 from palaver.store.write.turns import ClaimTurns
@@ -17,7 +18,9 @@ from palaver.store.write.turns import ClaimTurns
 def all_commands() -> list[type[Command[Any]]]:
     for module in pkgutil.iter_modules(write.__path__, f"{write.__name__}."):
         importlib.import_module(module.name)
-    return concrete(Command)
+    commands = concrete(Command)
+    assert RenewEpoch in commands, "it stands beside the store"
+    return commands
 
 
 def concrete(base: type) -> list[type[Command[Any]]]:

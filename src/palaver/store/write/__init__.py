@@ -2,6 +2,6 @@
 
 Read `command` (what a command and a batch are), `writer` (who batches them) and `transaction` (what the commands of one
 commit share). Then the noun that interests you: `messages`, `rooms`, `actors`, `credentials` (keys, tickets, devices),
-`turns`, and `exchanges` after `recognition` (where a request of an API client goes on). `database` is about the whole,
-and `codec` writes accepted commands into the journal.
+`turns`, and `exchanges` after `recognition` (where a request of an API client goes on). `codec` writes accepted
+commands into the journal.
 """

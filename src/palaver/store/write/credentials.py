@@ -1,4 +1,4 @@
-"""Makes, uses and ends what lets somebody in: API keys, tickets, and the sessions of devices."""
+"""Makes, uses and ends what lets somebody in: API keys, tickets, sessions, and the secret of visitors' tokens."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, delete, insert, or_, update
 from palaver.errors import Code, Refused
 from palaver.model import Actor, ActorId, ActorKind, ApiKey, KeyId, Ticket, TicketKind
 from palaver.policy import owns
+from palaver.store import migrate
 from palaver.store.engine.statement import Statement, database_now, inserting, matching
 from palaver.store.read import api_keys as stored_keys, devices
 from palaver.store.schema import keys, sessions, tickets
@@ -189,6 +190,19 @@ class EndDevice(Command[bytes | None]):
                 _END_SESSION.run(tx.conn, tx.now_ms, digest)
                 return digest
         raise Refused(Code.NOT_FOUND, "There is no such device or link of yours.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepSecret(Command[str]):
+    """Keeps what signs the tokens of visitors in all processes of a database; the result is what was kept first."""
+
+    value: str
+
+    def apply(self, tx: Transaction) -> str:
+        kept = migrate.META.value(tx.conn, "visitors")
+        if kept is None:
+            migrate.INSERT_META.run(tx.conn, "visitors", self.value)
+        return kept or self.value
 
 
 def ended() -> Refused:
