@@ -11,6 +11,7 @@ Nobody can be asked who may write while the database is away: only someone who i
 right was checked when the reading began. After 24 hours a draft is rejected.
 """
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
@@ -41,7 +42,8 @@ class MessageSpool(Spool[Added]):
         self._hub = ground.hub
         self._stored = stored
         self._cids: dict[tuple[str, str], Waiting] = {}
-        self._stored_here: dict[tuple[str, str], tuple[int, MessageId, int]] = {}
+        # a plain one, of which the oldest is taken away again and again, walks past the gaps that those before it left
+        self._stored_here: OrderedDict[tuple[str, str], tuple[int, MessageId, int]] = OrderedDict()
         self._abandoned: dict[MessageId, AddMessage] = {}
 
     def waits(self, command: AddMessage) -> bool:
@@ -80,7 +82,7 @@ class MessageSpool(Spool[Added]):
             said = hash((command.room, command.text))
             self._stored_here[_cid(command)] = (said, stored.id, stored.seq)
             if len(self._stored_here) > REMEMBERED_MAX:
-                del self._stored_here[next(iter(self._stored_here))]
+                self._stored_here.popitem(last=False)
 
     def stored_here(self, command: AddMessage) -> tuple[MessageId, int] | None:
         """The id and seq under which this process stored a message. Refused: `cid_reused`."""
