@@ -191,9 +191,10 @@ class Client:
             for view in joined.streams:
                 self.streams[view.message] = (view.n, view.text)
             reader.start(room)
+        pull = self.world.chance.choice([reader.next, reader.next_patiently])
         while True:
             await self.world.pause()
-            for item in await reader.next():
+            for item in await pull():
                 self.take(item)
 
     def take(self, item: Item) -> None:

@@ -26,7 +26,7 @@ from palaver.core.live.items import (
     Unsubscribed,
     encoded,
 )
-from palaver.errors import Code, Refused
+from palaver.errors import Code, Refused, Unavailable
 from palaver.model import (
     AccessChange,
     ActorId,
@@ -43,6 +43,7 @@ REPLAY_EVENTS_MAX = 5_000
 FIRST_EVENTS_MAX = 500
 NEWEST_MESSAGES = 50
 NOTICES_MAX = 64
+RETRY_SECONDS = 1.0
 
 
 class Past(Protocol):
@@ -183,6 +184,14 @@ class Reader:
             if self._ready:
                 items, self._ready = self._ready, []
                 return items
+
+    async def next_patiently(self) -> list[Item]:
+        """As `next`; asks again every `RETRY_SECONDS` while the store cannot be read."""
+        while True:
+            try:
+                return await self.next()
+            except Unavailable:
+                await asyncio.sleep(RETRY_SECONDS)
 
     # what the hub calls
 

@@ -7,7 +7,6 @@ reconnect `Last-Event-ID` resumes behind it. What passes comes under the name of
 the feed. While nothing comes, comments keep proxies from closing it.
 """
 
-import asyncio
 import re
 from collections.abc import AsyncGenerator
 
@@ -18,13 +17,11 @@ from starlette.types import Send
 from palaver.core.live import items as live
 from palaver.core.live.reader import Reader
 from palaver.core.runtime import Core
-from palaver.errors import Unavailable
 from palaver.model import Actor, RoomId
 from palaver.strict_json import dump
 from palaver.wire.live import frames
 from palaver.wire.streams import MEDIA_TYPE as EVENTS, Attended, stream
 
-RETRY_SECONDS = 1.0
 MEDIA_TYPE = "text/event-stream"
 HEADERS = (("cache-control", "no-store"), ("x-accel-buffering", "no"), ("content-type", EVENTS))
 _NAMES: dict[type, str] = {
@@ -62,11 +59,7 @@ async def _told(
     yield _first(core, joined)
     ends = False
     while not ends:
-        try:
-            items = await reader.next()
-        except Unavailable:
-            await asyncio.sleep(RETRY_SECONDS)
-            continue
+        items = await reader.next_patiently()
         if body := b"".join(_event(core, item) for item in items):
             yield body
         ends = any(isinstance(item, live.Closing | live.Unsubscribed) for item in items)

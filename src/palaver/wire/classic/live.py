@@ -43,7 +43,6 @@ TRY_AGAIN_LATER = 1013
 SENDER_CHARS_MAX = 50
 TIMESTAMP_CHARS_MAX = 64
 REMEMBERED_MAX = 256
-RETRY_SECONDS = 1.0
 
 
 async def converse(core: Core, websocket: WebSocket, session_id: str | None) -> None:
@@ -128,12 +127,7 @@ class _Conversation:
 
     async def _tell(self) -> None:
         while True:
-            try:
-                items = await self.reader.next()
-            except Unavailable:  # the database is away; what was missed comes when it is back
-                await asyncio.sleep(RETRY_SECONDS)
-                continue
-            for item in items:
+            for item in await self.reader.next_patiently():
                 await self._tell_item(item)
             await self._send_answers()
 

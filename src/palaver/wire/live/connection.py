@@ -43,7 +43,6 @@ OTHER_VERSION, NOT_ALLOWED = 4501, 4503
 UNEXPECTED = 1011
 TYPING_SECONDS = 3.0
 BUSY_MS = 1_000
-RETRY_SECONDS = 1.0
 PACE_SECONDS = 0.005
 """In a rush, what comes within this time is sent in one piece: a write to a socket costs more than all else."""
 
@@ -407,11 +406,7 @@ class Connection:
         loop = asyncio.get_running_loop()
         sent = 0.0
         while True:
-            try:
-                self._pulled = await self.reader.next()
-            except Unavailable:
-                await asyncio.sleep(RETRY_SECONDS)
-                continue
+            self._pulled = await self.reader.next_patiently()
             early = sent + PACE_SECONDS - loop.time()
             if early > 0:
                 await asyncio.sleep(early)
