@@ -89,10 +89,7 @@ def _lock(names: Sequence[tuple[str, ...]]) -> ClauseElement:
         select(
             asked.c.number,
             *ROOM_COLUMNS,
-            actors.c.key,
-            actors.c.unused,
-            actors.c.kind,
-            actors.c.name,
+            *actors.c["key", "unused", "kind", "name"],
             members.c.role,
         )
         .select_from(asked)
@@ -112,9 +109,9 @@ _stored = selected(messages.c.digest, messages.c.author_key, rooms.c.id.label("r
 )
 _KNOWN = among(_stored.where(message_has_cid), messages.c.cid)
 _KNOWN_BY_ID = among(_stored, messages.c.id)
-_REPLIED = among(select(messages.c.id, messages.c.room_key, messages.c.seq), messages.c.id)
+_REPLIED = among(select(*messages.c["id", "room_key", "seq"]), messages.c.id)
 _ANSWERING = among(
-    select(members.c.room_key, actors.c.key, actors.c.id, actors.c.name)
+    select(members.c.room_key, *actors.c["key", "id", "name"])
     .join(actors, actors.c.key == members.c.actor_key)
     .where(members.c.auto_respond.is_(True))
     .order_by(members.c.room_key, members.c.joined_ms, actors.c.key),
@@ -128,13 +125,9 @@ _ROOM = matching(
 )
 _MESSAGE = matching(
     select(
-        messages.c.id,
-        messages.c.seq,
-        messages.c.deleted_ms,
-        messages.c.author_key,
+        *messages.c["id", "seq", "deleted_ms", "author_key"],
         turns.c.id.label("turn"),
-        turns.c.trigger_seq,
-        turns.c.agent_key,
+        *turns.c["trigger_seq", "agent_key"],
         actors.c.id.label("agent"),
         actors.c.name.label("agent_name"),
     )

@@ -54,7 +54,7 @@ def _latest(names: Sequence[tuple[str, ...]]) -> ClauseElement:
     """The newest exchanges of each digest: as many of one that thousands have left as of any other."""
     each_one = [
         select(
-            select(prefixes.c.exchange_id, prefixes.c.digest, prefixes.c.answered)
+            select(*prefixes.c["exchange_id", "digest", "answered"])
             .where(
                 prefixes.c.actor_key == bindparam("actor_key"),
                 prefixes.c.digest == bindparam(name, type_=prefixes.c.digest.type),
@@ -68,11 +68,8 @@ def _latest(names: Sequence[tuple[str, ...]]) -> ClauseElement:
     cut = union_all(*each_one).subquery("cut")
     return (
         select(
-            cut.c.digest,
-            cut.c.answered,
-            exchanges.c.id,
-            exchanges.c.state,
-            exchanges.c.seqs,
+            *cut.c["digest", "answered"],
+            *exchanges.c["id", "state", "seqs"],
             rooms.c.key.label("room_key"),
             rooms.c.id.label("room"),
         )

@@ -81,9 +81,7 @@ _LOCK_IN_ORDER = Statement(
     .with_for_update(key_share=True),
     "rooms",
 )
-_ACTOR = matching(
-    select(actors.c.key, actors.c.kind, actors.c.id, actors.c.name, actors.c.unused), actors.c.id
-)
+_ACTOR = matching(select(*actors.c["key", "kind", "id", "name", "unused"]), actors.c.id)
 _USED = updating(actors.c.key, unused=None)
 _ROLE = matching(select(members.c.role), members.c.room_key, members.c.actor_key)
 _ADVANCE = updating(rooms.c.key, "seq", "chain", "active_ms")

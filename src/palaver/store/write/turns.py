@@ -47,13 +47,8 @@ from palaver.store.write.transaction import LEASE_MS, KnownActor, Transaction, d
 _ROOM = matching(select(rooms.c.id).join(turns, turns.c.room_key == rooms.c.key), turns.c.id)
 _LOCK = matching(
     select(
-        turns.c.fence,
-        turns.c.state,
-        turns.c.message_id,
-        turns.c.agent_key,
-        actors.c.kind,
-        actors.c.id,
-        actors.c.name,
+        *turns.c["fence", "state", "message_id", "agent_key"],
+        *actors.c["kind", "id", "name"],
     )
     .join(actors, actors.c.key == turns.c.agent_key)
     .with_for_update(of=turns),
