@@ -1,9 +1,8 @@
 """Sends messages, reads what was said, and lets actors read along."""
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from palaver.core import validation
 from palaver.core.access import Access
@@ -15,12 +14,12 @@ from palaver.core.live.reader import Reader
 from palaver.core.spool.messages import MessageSpool
 from palaver.errors import Code, Refused, Unavailable
 from palaver.model import (
-    NO_DATA,
     Actor,
     ActorKind,
     Event,
     Message,
     MessageId,
+    Meta,
     Page,
     Role,
     RoomId,
@@ -71,7 +70,7 @@ class Chat:
         cid: str | None,
         reply_to: MessageId | None = None,
         answers: bool = True,
-        meta: Mapping[str, Any] = NO_DATA,
+        meta: Meta | None = None,
         reader: Reader | None = None,
         accepts: bool = False,
     ) -> Sent:
@@ -95,7 +94,7 @@ class Chat:
             text=text,
             cid=cid,
             reply_to=reply_to,
-            meta=meta,
+            meta=meta or Meta(),
             answers=answers and actor.kind is ActorKind.PERSON,
         )
         away = Unavailable(Code.DATABASE_UNAVAILABLE, "The database is away.", retry_ms=2_000)

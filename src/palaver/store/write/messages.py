@@ -7,7 +7,7 @@ commands are decided one by one in their order, in memory: refused, a duplicate 
 the run), or the room's next seq. What was decided is written together. A room's row is updated once per run.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple, cast
@@ -27,7 +27,6 @@ from sqlalchemy import (
 
 from palaver.errors import Code, Refused
 from palaver.model import (
-    NO_DATA,
     ActorId,
     ActorKind,
     Entry,
@@ -166,7 +165,7 @@ class AddMessage(RoomCommand[Added]):
     reply_to: MessageId | None = None
     role: Role = Role.USER
     status: Status = Status.DONE
-    meta: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
+    meta: Meta = field(default_factory=Meta)
     answers: bool = False
     locks_in_order: ClassVar[bool] = True
 

@@ -19,7 +19,7 @@ from palaver.core.live import items as live
 from palaver.core.live.reader import Reader
 from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
-from palaver.model import Actor, EventType, Message, MessageId, Role, Room
+from palaver.model import Actor, EventType, Message, MessageId, Meta, Role, Room
 from palaver.strict_json import Json, dump, load, text_or_none_of
 from palaver.wire import auth, shapes
 from palaver.wire.classic.answers import END, Answers
@@ -222,7 +222,7 @@ class _Conversation:
         text = frame.get("content", "")
         if not isinstance(text, str):
             raise Refused(Code.BAD_REQUEST, "The content of a message must be a text.")
-        meta: Json = {"sender": _label(frame, "sender", SENDER_CHARS_MAX) or "user"}
+        meta: Meta = {"sender": _label(frame, "sender", SENDER_CHARS_MAX) or "user"}
         timestamp = _label(frame, "timestamp", TIMESTAMP_CHARS_MAX)
         if timestamp is not None:
             meta["timestamp"] = timestamp
