@@ -6,7 +6,6 @@ import os
 import sqlite3
 import subprocess
 import sys
-import threading
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -251,21 +250,6 @@ async def test_a_lane_gives_results_and_errors(lanes: Lanes) -> None:
     assert await lane.run(lambda resource: resource) == "resource"
     await lane.close()
     assert set(closed) == {"resource"}
-
-
-async def test_of_the_threads_that_wait_the_one_that_worked_last_works_next() -> None:
-    opened: list[int] = []
-    together = threading.Barrier(4)
-    lane = ThreadLanes().lane("test", 4, lambda: opened.append(1), lambda _: None)
-    async with asyncio.timeout(30):
-        for _ in range(20):
-            while len(lane._idle) < 4:  # noqa: ASYNC110  no thread says that it waits
-                await asyncio.sleep(0.001)
-            await lane.run(lambda _: None)
-    assert len(opened) == 1, "one thread has done it all, the others have not even a connection"
-    await asyncio.gather(*[lane.run(lambda _: together.wait(30)) for _ in range(8)])
-    assert len(opened) == 4, "and what comes at once is done at once"
-    await lane.close()
 
 
 async def test_a_lane_tries_to_open_again() -> None:

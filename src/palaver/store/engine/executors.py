@@ -7,16 +7,13 @@ threads are scheduled. A function that has begun is never given up: whoever wait
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 Resource = TypeVar("Resource")
 Resource_co = TypeVar("Resource_co", covariant=True)
 T = TypeVar("T")
-_Item: TypeAlias = "tuple[Callable[[Any], Any], asyncio.Future[Any]] | None"
-"""A function, and who waits for it; None ends a thread."""
 
 
 class Lane(Protocol[Resource_co]):
@@ -51,10 +48,7 @@ class Lanes(Protocol):
 
 
 class ThreadLane(Generic[Resource]):
-    """Threads that take functions in turn. One hop there and one back, and nothing else.
-
-    Of the threads that wait, the one that worked last is woken: its connection has in memory what was just read.
-    """
+    """Threads that take functions from one queue. One hop there and one back, and nothing else."""
 
     def __init__(
         self,
@@ -66,9 +60,9 @@ class ThreadLane(Generic[Resource]):
         self._opened = opened
         self._closed = closed
         self._loop = asyncio.get_running_loop()
-        self._lock = threading.Lock()  # of the next two, of which one is empty
-        self._items: deque[_Item] = deque()
-        self._idle: list[SimpleQueue[_Item]] = []
+        self._queue: SimpleQueue[tuple[Callable[[Resource], Any], asyncio.Future[Any]] | None] = (
+            SimpleQueue()
+        )
         self._ended = [self._loop.create_future() for _ in range(threads)]
         for number, ended in enumerate(self._ended):
             threading.Thread(
@@ -78,34 +72,19 @@ class ThreadLane(Generic[Resource]):
     async def run(self, work: Callable[[Resource], T]) -> T:
         """As `Lane.run`."""
         future: asyncio.Future[T] = self._loop.create_future()
-        self._put((work, future))
+        self._queue.put((work, future))
         return await future
 
     async def close(self) -> None:
         """As `Lane.close`."""
         for _ in self._ended:
-            self._put(None)
+            self._queue.put(None)
         for ended in self._ended:
             await ended
 
-    def _put(self, item: _Item) -> None:
-        with self._lock:
-            if self._idle:
-                self._idle.pop().put(item)
-            else:
-                self._items.append(item)
-
-    def _next(self, own: SimpleQueue[_Item]) -> _Item:
-        with self._lock:
-            if self._items:
-                return self._items.popleft()
-            self._idle.append(own)
-        return own.get()
-
     def _serve(self, ended: "asyncio.Future[None]") -> None:
         resources: list[Resource] = []  # one, once it is needed
-        own: SimpleQueue[_Item] = SimpleQueue()
-        while (item := self._next(own)) is not None:
+        while (item := self._queue.get()) is not None:
             work, future = item
             result: Any = None
             error: BaseException | None = None
