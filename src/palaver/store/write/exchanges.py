@@ -1,7 +1,7 @@
 """Opens and finishes exchanges: where a request belongs, what of it is new, and what came of it.
 
-Where a request goes on is `recognition`'s to say. What of it is new is stored as messages; prompts that changed, and what a
-client put in the place of what was said, are kept once beside them, so that each request can be shown as it was.
+Where a request goes on is `recognition`'s to say. What of it is new is stored as messages; prompts that changed, and
+what a client put in the place of what was said, are kept once beside them, so that each request can be shown as it was.
 """
 
 from bisect import bisect_left
