@@ -1,10 +1,10 @@
 """Adds messages and deletes them: of `AddMessage` a whole run, to many rooms, with a handful of statements.
 
-Theory of operation. One select locks the rooms of a run and finds the authors and their roles; where there are any, one
-each finds the replied messages and the answering agents. What a client repeats is looked for, by its cid or else its
-id, once a conflict has said that something is (`Transaction.hopeful`), and always for replies and for lists. Then the
-commands are decided one by one in their order, in memory: refused, a duplicate (of a stored one or of one before it in
-the run), or the room's next seq. What was decided is written together. A room's row is updated once per run.
+Theory of operation. One select locks the rooms of a run and finds the authors and their roles; one finds the cids that
+are known; and, where there are any, one each the ids of messages without a cid (those may come again as well), replied
+messages and answering agents. Then the commands are decided one by one in their order, in memory: refused, a duplicate
+(of a stored one or of one before it in the run), or the room's next seq. What was decided is written by one
+executemany per table. A room's row is updated once per run.
 """
 
 from collections.abc import Iterable, Sequence
@@ -178,7 +178,11 @@ class AddMessage(RoomCommand[Added]):
     @classmethod
     def apply_run(cls, tx: Transaction, run: Sequence[Any]) -> list[Any]:
         """Applies the run; the results stand in the order of the commands."""
-        return _added(tx, run, hopeful=tx.hopeful)
+        found = _found(tx, run)
+        results = each(run, lambda command: _decide(tx, found, command))
+        tx.append(found.said)
+        tx.open_turns(found.turns)
+        return results
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +192,7 @@ class AddMessages(RoomCommand[tuple[Added | Refused, ...]]):
     commands: tuple[AddMessage, ...]
 
     def apply(self, tx: Transaction) -> tuple[Added | Refused, ...]:
-        return tuple(_added(tx, self.commands, hopeful=False))
+        return tuple(AddMessage.apply_run(tx, self.commands))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -361,15 +365,7 @@ class _Run:
         self.turns: list[OpenedTurn] = []
 
 
-def _added(tx: Transaction, commands: Sequence[AddMessage], *, hopeful: bool) -> list[Any]:
-    found = _found(tx, commands, hopeful=hopeful)
-    results = each(commands, lambda command: _decide(tx, found, command))
-    tx.append(found.said)
-    tx.open_turns(found.turns)
-    return results
-
-
-def _found(tx: Transaction, commands: Sequence[AddMessage], *, hopeful: bool) -> _Run:
+def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:
     run = _Run()
     pairs = list(dict.fromkeys([(command.room, command.author) for command in commands]))
     found: dict[RoomId, LockedRoom] = {}
@@ -383,11 +379,10 @@ def _found(tx: Transaction, commands: Sequence[AddMessage], *, hopeful: bool) ->
             tx.unused.add(key)
         there = found.setdefault(room, LockedRoom(room, *locked))
         run.places[room, author] = _Place(there, KnownActor(key, author, name), role)
-    sought = [command for command in commands if not hopeful or command.reply_to is not None]
-    cids = [command.cid for command in sought if command.cid is not None]
+    cids = [command.cid for command in commands if command.cid is not None]
     for row in _KNOWN.all(tx.conn, distinct(cids)):
         run.known[row.author_key, row.cid] = _known(row)
-    without = [command.id for command in sought if command.cid is None]
+    without = [command.id for command in commands if command.cid is None]
     for row in _KNOWN_BY_ID.all(tx.conn, distinct(without)):
         run.known[row.author_key, row.id] = _known(row)
     replied = [command.reply_to for command in commands if command.reply_to is not None]

@@ -136,15 +136,13 @@ OpenedTurn = tuple[int, int, Turn]
 class Transaction:
     """One transaction: `events` collects what is told after the commit, `actors` are those met so far.
 
-    `unused` are the keys of those met of whom nothing is kept yet; `located` holds commands with their rooms. A hopeful
-    transaction takes what clients send for new; a conflict ends it, and it is begun again without that hope.
+    `unused` are the keys of those met of whom nothing is kept yet; `located` holds commands with their rooms.
     """
 
     conn: Connection
     clock: Clock
     owner: str
     now_ms: int
-    hopeful: bool = False
     events: list[Event] = field(default_factory=list[Event])
     actors: dict[ActorId, KnownActor] = field(default_factory=dict[ActorId, KnownActor])
     unused: set[int] = field(default_factory=set[int])

@@ -143,14 +143,14 @@ class Writer:
     async def _write(self, batch: list[_Waiting], tries: int = TRIES) -> None:
         commands = [waiting.command for waiting in batch]
         try:
-            results, events = await self._transact(commands, hopeful=tries == TRIES)
+            results, events = await self._transact(commands)
         except Exception as error:  # noqa: BLE001  the edge of the task: every driver's errors become ours
             fault = errors.temporary(error)
             crossed = errors.crossed(error)
             overtaken = isinstance(error, Overtaken) or errors.conflicts(error)
             if tries > 1 and (crossed or overtaken):
-                # the same was stored before, or by another process in between (a cid, a handle), which is seen now;
-                # or another process waited for what this one had while this one waited for it
+                # another process stored the same in between (a cid, a handle), which is seen now, or waited for
+                # what this one had while this one waited for it
                 await self._write(batch, tries - 1)
             elif fault is not None and not (crossed and len(batch) > 1):
                 _log().warning("the database does not take writes", code=fault.code.value)
@@ -164,16 +164,10 @@ class Writer:
         else:
             self._tell(batch, results, events)
 
-    async def _transact(
-        self, commands: list[Command[Any]], *, hopeful: bool
-    ) -> tuple[list[Any], list[Event]]:
+    async def _transact(self, commands: list[Command[Any]]) -> tuple[list[Any], list[Event]]:
         def work(conn: Connection) -> tuple[list[Any], list[Event]]:
             transaction = Transaction(
-                conn=conn,
-                clock=self.clock,
-                owner=self.owner,
-                now_ms=self.clock.now_ms(),
-                hopeful=hopeful,
+                conn=conn, clock=self.clock, owner=self.owner, now_ms=self.clock.now_ms()
             )
             results = apply_batch(transaction, commands)
             assert len(results) == len(commands)
