@@ -1,8 +1,11 @@
 """The official client, pointed at a door, and bare requests beside it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import httpx2
+import openai
+import pytest
 from openai import AsyncOpenAI
 from tests.wire.door import Door
 
@@ -29,3 +32,10 @@ async def room_texts(client: httpx2.AsyncClient, room: str) -> list[tuple[str, s
     """Role and text of all that a room holds."""
     got = (await client.get(f"/api/rooms/{room}/messages", params={"limit": 200})).json()
     return [(message["role"], message["text"]) for message in got["messages"]]
+
+
+def error_of(refused: pytest.ExceptionInfo[openai.APIStatusError]) -> Mapping[str, Any]:
+    """What an error says; all four fields are there."""
+    body: Any = refused.value.response.json()
+    assert set(body["error"]) == {"message", "type", "param", "code"}
+    return body["error"]

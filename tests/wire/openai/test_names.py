@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from starlette.requests import Request
 from tests.support.upstream import ScriptedUpstream, reply
 from tests.wire.door import Door
 from tests.wire.openai.chat.test_routes import body
@@ -52,12 +51,10 @@ async def test_threads_of_one_session_are_rooms(relay: Door) -> None:
         got = (await client.post(RESPONSES, json=asked, headers=headers)).json()
         rooms.append("r_" + got["conversation"]["id"].removeprefix("conv_"))
     assert rooms[0] == rooms[2] != rooms[1]
-    heads = [(b"thread-id", b"child"), (b"session-id", b"s_1")]
-    asked_so = Request({"type": "http", "headers": heads})
     exchange = ExchangeRequest(
         kind=ExchangeKind.RESPONSE, entries=(), model="m", request={}, whole=True
     )
-    kept = named(asked_so, exchange).about["client"]
+    kept = named({"thread-id": "child", "session-id": "s_1"}, exchange).about["client"]
     assert kept == {"program": "Codex", "conversation": "child", "session": "s_1"}
     alone = {"model": "m", "input": said("q0"), "prompt_cache_key": "s_1"}
     got = (await client.post(RESPONSES, json=alone)).json()

@@ -5,6 +5,7 @@ do only for a program on this machine that asks this machine, while the setting 
 key is a guest of its own. A request that a proxy passed on comes from elsewhere. Keys go to no upstream and no log.
 """
 
+from collections.abc import Mapping
 from functools import partial
 
 from starlette.requests import Request
@@ -30,7 +31,7 @@ async def caller(request: Request, declared: Call) -> Actor:
     """
     core: Core = request.app.state.core
     scope = declared.scope(request) if callable(declared.scope) else declared.scope
-    token, use = _bearer(request), declared.use
+    token, use = _bearer(request.headers), declared.use
     if token is not None and token.startswith(PREFIX):
         key = await core.keys.recognise(token)
         check_scope(key.scopes, scope, reads=request.method in READING)
@@ -50,21 +51,21 @@ async def caller(request: Request, declared: Call) -> Actor:
     return await core.keys.guest(token or "", making)
 
 
-def visibility_of(request: Request) -> Visibility:
+def visibility_of(headers: Mapping[str, str]) -> Visibility:
     """Reads who may see a room that this request makes: only its person with a key of ours, else everyone here.
 
     The header `X-Palaver-Visibility` says otherwise. Refused: `bad_request`.
     """
-    keyed = (_bearer(request) or "").startswith(PREFIX)
-    given = request.headers.get(VISIBILITY_HEADER, Visibility.PRIVATE if keyed else Visibility.OPEN)
+    keyed = (_bearer(headers) or "").startswith(PREFIX)
+    given = headers.get(VISIBILITY_HEADER, Visibility.PRIVATE if keyed else Visibility.OPEN)
     if given not in list(Visibility):
         raise Refused(Code.BAD_REQUEST, "The header 'X-Palaver-Visibility' is 'private' or 'open'.")
     return Visibility(given)
 
 
-def _bearer(request: Request) -> str | None:
+def _bearer(headers: Mapping[str, str]) -> str | None:
     """The key that was sent, if one was."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    scheme, _, token = headers.get("authorization", "").partition(" ")
     return token.strip() or None if scheme.lower() == "bearer" else None
 
 

@@ -45,10 +45,10 @@ class Conversations:
         settings: RoomSettings = {"door": DOOR, "made": made}
         if metadata := params.metadata_of(body.get("metadata")):
             settings["metadata"] = metadata
-        repeated = params.is_repeated(request)
+        repeated = params.is_repeated(request.headers)
         room = await self._made_before(me, made) if repeated else None
         if room is None:
-            visibility = visibility_of(request)
+            visibility = visibility_of(request.headers)
             if me.guest:
                 take(request.scope, Use.ROOMS)
             room = await self.core.rooms.create(me, visibility=visibility, settings=settings)
@@ -96,7 +96,7 @@ class Conversations:
             raise Invalid("Missing required parameter.", "items", "missing_required_parameter")
         entries = items.entries_of(body["items"], "items")
         room = await self._room(me, request)
-        repeated = params.is_repeated(request)
+        repeated = params.is_repeated(request.headers)
         add = self.core.exchanges.add
         added = await add(me, room.id, entries, repeated=repeated) if entries else ()
         data = [items.item_of(message) for message in added]

@@ -5,10 +5,8 @@ come in the headers of `PROGRAMS`. A front end asks for titles, tags and the lik
 they go to one room of their caller's, and not one each.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-
-from starlette.requests import Request
 
 from palaver.core.answers.tape import ExchangeRequest
 from palaver.model import Entry, Role
@@ -38,12 +36,12 @@ TASKS: tuple[tuple[str, Role, tuple[str, ...], str], ...] = (
 TASKS_TITLE = "Side tasks"
 
 
-def named(request: Request, asked: ExchangeRequest) -> ExchangeRequest:
+def named(headers: Mapping[str, str], asked: ExchangeRequest) -> ExchangeRequest:
     """Adds to a request what names its conversation. Refused: a header that is no id of a room.
 
     A `metadata.room` that is no id is the client's own business.
     """
-    room, header = asked.room, request.headers.get(ROOM_HEADER)
+    room, header = asked.room, headers.get(ROOM_HEADER)
     metadata = as_object(asked.request.get("metadata")) or asked.metadata
     if room is None and header is not None:
         room = room_named(header, None)
@@ -54,12 +52,12 @@ def named(request: Request, asked: ExchangeRequest) -> ExchangeRequest:
     if metadata.get("palaver") == "task" or is_task(asked.entries):
         tasks = f"tasks\n{asked.visibility}"
         return replace(asked, client=tasks, about={"tasks": True}, title=TASKS_TITLE)
-    for program, headers, session in PROGRAMS:
-        ids = [request.headers.get(name, "") for name in headers]
+    for program, names, session in PROGRAMS:
+        ids = [headers.get(name, "") for name in names]
         if ids[0]:
             about = {"program": program, "conversation": "\n".join(filter(None, ids))}
-            if session is not None and request.headers.get(session):
-                about["session"] = request.headers[session]
+            if session is not None and headers.get(session):
+                about["session"] = headers[session]
             return replace(asked, client="\n".join([program, *ids]), about={"client": about})
     return asked
 

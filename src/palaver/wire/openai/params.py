@@ -3,7 +3,7 @@
 A `limit` beyond the bounds is the nearest one within: clients send 1000. Parameters that are not known are passed by.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -23,9 +23,9 @@ _RETRIES = "x-stainless-retry-count"
 """What the official libraries count in when they send a request again by themselves."""
 
 
-def is_repeated(request: Request) -> bool:
+def is_repeated(headers: Mapping[str, str]) -> bool:
     """Whether a client's library sends a request again by itself, not knowing what became of it."""
-    return request.headers.get(_RETRIES, "0") != "0"
+    return headers.get(_RETRIES, "0") != "0"
 
 
 async def body_of(request: Request) -> Json:

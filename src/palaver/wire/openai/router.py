@@ -16,6 +16,7 @@ from palaver.wire.openai.conversations import Conversations
 from palaver.wire.openai.models import Models
 from palaver.wire.openai.problems import PREFIX, Told
 from palaver.wire.openai.proxy import Passthrough
+from palaver.wire.openai.responses.asking import Asking
 from palaver.wire.openai.responses.routes import Responses
 
 PARTS = (Chat, Models, Conversations, Responses, Passthrough)
@@ -27,7 +28,7 @@ class OpenAIDoor:
     def __init__(self, app: ASGIApp, core: Core) -> None:
         self.app = app
         models = Models(core)
-        chat, responses = Chat(core, models), Responses(core, models)
+        chat, responses = Chat(core, models), Responses(core, Asking(core, models))
         self.parts = (chat, models, Conversations(core), responses, Passthrough(core))
         routes = [route for part in self.parts for route in _routes_of(part)]
         self._door = Told(Router(routes, redirect_slashes=False))

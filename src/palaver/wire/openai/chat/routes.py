@@ -81,7 +81,7 @@ class Chat:
         if not isinstance(body.get("stream", False), bool | None):
             raise Invalid("Must be true or false.", "stream", "invalid_type")
         stores, streams = body.get("store") is not False, body.get("stream") is True
-        asked = named(request, _asked(request, raw, body, agent))
+        asked = named(request.headers, _asked(request, raw, body, agent))
         sent = await self._sent(raw, body, agent)
         headers = passed_on(request.headers.items()) | {"content-type": "application/json"}
 
@@ -275,12 +275,12 @@ def _asked(request: Request, raw: bytes, body: Json, agent: AgentCard | None) ->
         entries=entries_of(body.get("messages")),
         model=str(body.get("model") or ""),
         request={key: value for key, value in body.items() if key != "messages"},
-        visibility=visibility_of(request),
+        visibility=visibility_of(request.headers),
         room=params.room_of(body),
         whole=True,
         kept=body.get("store") is True,
         digest=b"" if body.get("store") is False else blake2b(raw, digest_size=32).digest(),
-        repeated=params.is_repeated(request),
+        repeated=params.is_repeated(request.headers),
         agent=None if agent is None else agent.actor.id,
     )
 

@@ -1,0 +1,251 @@
+"""Asking for a response: reads a request, finds what was said before, stores it, and calls the model server.
+
+Every way in asks here: HTTP, and whatever else speaks the Responses API. A model server that speaks this API itself is
+asked in it, any other for a chat completion; which it is, is found out by asking, and remembered for a while. What
+cannot be asked as a chat completion is tried before anything is stored. How an answer is told is no business of this.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import blake2b
+from http import HTTPStatus
+from typing import cast
+
+from palaver.core.answers.tape import Call, ExchangeRequest, LiveAnswer
+from palaver.core.runtime import Core
+from palaver.errors import Code, ProviderError, Refused
+from palaver.model import (
+    NO_DATA,
+    Actor,
+    Entry,
+    Exchange,
+    ExchangeId,
+    ExchangeKind,
+    Kind,
+    Message,
+    MessageId,
+)
+from palaver.strict_json import Json, as_object
+from palaver.wire.openai import items
+from palaver.wire.openai.auth import visibility_of
+from palaver.wire.openai.items import Invalid
+from palaver.wire.openai.models import Models, as_agent
+from palaver.wire.openai.names import named
+from palaver.wire.openai.params import is_repeated
+from palaver.wire.openai.proxy import passed_on, whole
+from palaver.wire.openai.responses import relay, requests
+from palaver.wire.openai.responses.relay import Relayed
+from palaver.wire.openai.responses.requests import Wanted
+
+PAGE = 200
+ABSENT_SECONDS = 60.0
+"""How long a model server that does not speak this API is not asked in it again."""
+STRANGE_SECONDS = 3600.0
+"""The same of one whose events cannot be followed: each try has it begin an answer that nobody reads."""
+
+_ABSENT = frozenset({404, 405, 501})
+_GOES_ON = ("previous_response_id", "conversation", "background")
+
+
+@dataclass(slots=True)
+class Asking:
+    """Asks on behalf of clients; one for a server, since what it learns of the model server holds for all."""
+
+    core: Core
+    models: Models
+    _chat_until: float = 0.0
+    _not_until: float = 0.0
+
+    async def passed(self, headers: Mapping[str, str], raw: bytes, body: Json) -> Call | None:
+        """Passes a request of which nothing is kept to a model server that speaks this API; None elsewhere."""
+        goes_on = any(body.get(name) is not None for name in _GOES_ON)
+        if body.get("store") is not False or goes_on or not self._speaks():
+            return None
+        if await self.models.agent(str(body.get("model"))) is not None:
+            return None
+        given = passed_on(headers.items())
+        return await self._called(raw, given, stream=body.get("stream") is True)
+
+    async def wanted(self, me: Actor, body: Json) -> Wanted:
+        """Reads a request. Refused: one that cannot be done."""
+        given: object = body.get("input")
+        if isinstance(given, list):
+            body["input"] = [await self._named(me, one) for one in cast("list[object]", given)]
+        wanted = requests.read(body)
+        asked = wanted.asked
+        agent = await self.models.agent(asked.model)
+        if agent is not None:
+            wanted = replace(wanted, agent=agent, asked=replace(asked, agent=agent.actor.id))
+        try:
+            requests.chat_body(asked, requests.chat_messages(asked.entries))
+        except Invalid as refused:
+            if not self._relays(wanted):
+                raise
+            wanted = replace(wanted, refused=refused)
+        if any(entry.kind is Kind.TOOL_RESULT for entry in asked.entries):
+            call = requests.unanswered(asked.entries, await self.before(me, asked))
+            if call is not None:
+                words = f"No tool call found for function call output with call_id {call}."
+                raise Invalid(words, "input")
+        return wanted
+
+    async def _named(self, me: Actor, given: object) -> object:
+        """Looks an item up that is only named. Refused: an item that is not there."""
+        item = as_object(given)
+        named = item.get("type", "role" in item or "item_reference") == "item_reference"
+        if not named or not isinstance(item.get("id"), str):
+            return given
+        message = items.message_id(item["id"])
+        with suppress(Refused):
+            if message is not None:
+                found = await self.core.chat.message(me, message)
+                await self.core.access.conversation(me, found.room)
+                return items.item_named(item["id"], found)
+        raise Invalid(f"Item with id '{item['id']}' not found.", "input")
+
+    async def before(self, me: Actor, asked: ExchangeRequest) -> Sequence[Message]:
+        """Reads what was said before the request's own input."""
+        if asked.previous is not None:
+            previous = await self._previous(me, asked.previous)
+            read = self.core.exchanges.messages
+            return (*await read(previous, answers=False), *await read(previous, answers=True))
+        if asked.room is None:
+            return ()
+        await self.core.access.conversation(me, asked.room)
+        found: list[Message] = []
+        at: int | None = 0
+        while at is not None:
+            page = await self.core.chat.history(me, asked.room, after=at, limit=PAGE)
+            found += [one for one in page.messages if one.deleted_ms is None]
+            at = page.after
+        return found
+
+    async def _previous(self, me: Actor, id_: ExchangeId) -> Exchange:
+        """Finds the response to go on from. Refused: one that is not there."""
+        return await self.response(me, id_, requests.previous_not_found(items.response_id(id_)))
+
+    async def stored(
+        self, me: Actor, wanted: Wanted, headers: Mapping[str, str], raw: bytes
+    ) -> LiveAnswer:
+        """Stores the request, and begins its answer."""
+        if wanted.asked.previous is not None:
+            await self._previous(me, wanted.asked.previous)
+        asked = named(headers, replace(wanted.asked, visibility=visibility_of(headers)))
+        digest = blake2b(raw, digest_size=32).digest()
+        asked = replace(asked, digest=digest, repeated=is_repeated(headers))
+        async with AsyncExitStack() as unless_used:
+            tried = await self._tried(me, wanted)
+            if tried is not None:
+                unless_used.push_async_callback(tried.close)
+            running = await self.core.exchanges.open(me, asked)
+            exchange, said = running.exchange, running.context
+            assert exchange is not None, "it is stored"
+            if not running.dup:
+                unless_used.pop_all()
+                given = partial(relay.input_of, said)
+                ask = partial(self._ask, wanted, tried, given, said, exchange.message)
+                self.core.exchanges.run(running, ask, close=None if tried is None else tried.close)
+        return running
+
+    async def unstored(self, me: Actor, wanted: Wanted, first: MessageId) -> LiveAnswer:
+        """Begins an answer of which nothing is kept. `first` will be its first message."""
+        before = await self.before(me, wanted.asked)
+        tried = await self._tried(me, wanted)
+        given, said = partial(_given, wanted, before), [*before, *wanted.asked.entries]
+        ask = partial(self._ask, wanted, tried, given, said, first)
+        return self.core.exchanges.unstored(ask, close=None if tried is None else tried.close)
+
+    async def response(self, me: Actor, id_: ExchangeId | None, missing: Refused) -> Exchange:
+        """Finds a response. Refused: `missing`, where there is none of this caller's."""
+        if id_ is not None:
+            with suppress(Refused):
+                found = await self.core.exchanges.get(me, id_)
+                if found.kind is ExchangeKind.RESPONSE:
+                    return found
+        raise missing
+
+    # the model server
+
+    async def _ask(
+        self,
+        wanted: Wanted,
+        tried: Call | None,
+        given: Callable[[], Sequence[Json]],
+        said: Sequence[Entry | Message],
+        first: MessageId,
+    ) -> Call:
+        """Asks in this API where the model server speaks it. `first` will be the answer's first message."""
+        call = tried or await self._in_their_words(wanted, given)
+        call = call or await self._complete(wanted, said)
+        if isinstance(call, Relayed):
+            call.first = first
+        return call
+
+    async def _tried(self, me: Actor, wanted: Wanted) -> Call | None:
+        """Asks what no chat completion can be asked, before anything is stored. Refused: what nobody can do."""
+        if wanted.refused is None:
+            return None
+        before = await self.before(me, wanted.asked)
+        call = await self._in_their_words(wanted, partial(_given, wanted, before))
+        if call is None:
+            raise wanted.refused
+        return call
+
+    def _relays(self, wanted: Wanted) -> bool:
+        """Whether the model server may be asked in this API, and its events be followed."""
+        followed = self.core.clock.monotonic() >= self._not_until
+        return wanted.agent is None and followed and self._speaks()
+
+    async def _in_their_words(
+        self, wanted: Wanted, given: Callable[[], Sequence[Json]]
+    ) -> Call | None:
+        """Asks in this API; None where the model server does not speak it."""
+        if not self._relays(wanted):
+            return None
+        body = relay.request_of(wanted.asked.request, given())
+        call = await self._called(body, NO_DATA, stream=True)
+        if call is None or call.status >= HTTPStatus.MULTIPLE_CHOICES:
+            return call
+        found = await relay.relayed(call)
+        if found is None:
+            self._not_until = self.core.clock.monotonic() + STRANGE_SECONDS
+        return found
+
+    def _speaks(self) -> bool:
+        """Whether the model server is not known to have nothing of this API."""
+        auto = self.core.settings.openai_responses == "auto"
+        return auto and self.core.clock.monotonic() >= self._chat_until
+
+    async def _called(
+        self, body: bytes, headers: Mapping[str, str], *, stream: bool
+    ) -> Call | None:
+        """Calls the model server's Responses API; None, and remembered, where it has none."""
+        headers = {**headers, "content-type": "application/json"}
+        call = await self.core.models.call("POST", "/responses", body, headers, stream=stream)
+        if call.status not in _ABSENT:
+            return call
+        if b"model" not in (await whole(call)).lower():  # else it is only a model that is not there
+            self._chat_until = self.core.clock.monotonic() + ABSENT_SECONDS
+        return None
+
+    async def _complete(self, wanted: Wanted, said: Sequence[Entry | Message]) -> Call:
+        asked, agent = wanted.asked, wanted.agent
+        model = asked.model
+        if agent is not None:
+            model = agent.model or await self.models.default()
+        origin = await self.core.models.origin(model)
+        try:
+            chat = requests.chat_body(asked, requests.chat_messages(said, origin))
+        except Invalid as refused:  # something that was said before, and that a chat cannot hold
+            raise ProviderError(Code.PROVIDER_REFUSED, refused.detail, temporary=False) from refused
+        if agent is not None:
+            chat = as_agent(agent, chat, model, self.core.settings.system_prompt)
+        shortens = asked.request.get("truncation") == "auto"
+        return await self.core.models.complete(chat, shortens=shortens)
+
+
+def _given(wanted: Wanted, before: Sequence[Message]) -> list[Json]:
+    """Writes what was said before and the input as items, for a model server that speaks this API."""
+    return [*relay.input_of(before), *wanted.given]
