@@ -151,13 +151,17 @@ def overloaded() -> bytes:
 
 
 class ScriptedAnthropic(ScriptedUpstream):
-    """Answers `/v1/messages` with scripts, and `/v1/models` in pages of `page`."""
+    """Answers `/v1/messages` with scripts, and `/v1/models` in pages of `page`.
+
+    `/v1/messages/count_tokens` says `tokens`; where that is None, the server has no such address.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.default = said(text("Hel", "lo"))
         self.ids = ["claude-opus-9", "claude-sonnet-9", "claude-haiku-9"]
         self.page = 2
+        self.tokens: int | None = None
 
     @property
     def base_url(self) -> str:
@@ -166,12 +170,14 @@ class ScriptedAnthropic(ScriptedUpstream):
 
     @property
     def asked(self) -> list[Received]:
-        return [one for one in self.requests if one.path == "/v1/messages"]
+        return [one for one in self.requests if one.path.partition("?")[0] == "/v1/messages"]
 
     def script_for(self, request: Received) -> Script:
         path, _, query = request.path.partition("?")
         if (request.method, path) == ("GET", "/v1/models"):
             return self.models_script or self._page(query)
+        if path == "/v1/messages/count_tokens" and self.tokens is not None:
+            return whole({"input_tokens": self.tokens})
         if (request.method, path) != ("POST", "/v1/messages"):
             return refused(404, "not_found_error", "Not Found")
         return self.next_script()

@@ -6,19 +6,24 @@ passed. A `ProviderError` is raised only while nothing has come. After that a fa
 what came before it is kept.
 
 A provider that can pass a client's bytes on says so by having `forward`. For any other one (the offline agent), chat
-completions are composed of its pieces, see `openai.compose`.
+completions are composed of its pieces, see `openai.compose`. One that speaks the Messages API passes a
+request in it on by `message`, see `in_messages`.
 """
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import orjson
 
 from palaver.errors import ProviderError
 from palaver.model import NO_DATA, Entry
-from palaver.providers.base import Piece, Usage
+from palaver.providers.base import Piece, Provider, Request, Several, Usage
 
 CHAT = "/chat/completions"
+MESSAGES = "/messages"
+COUNT_TOKENS = "/messages/count_tokens"
 JSON_TYPE = "application/json"
 STREAM_TYPE = "text/event-stream; charset=utf-8"
 
@@ -73,7 +78,10 @@ Body = bytes | AsyncGenerator[bytes, None] | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallRequest:
-    """A client's request at a `path` below the server's base. `stream`: bit by bit; `choices`: how many answers."""
+    """A client's request at a `path` below the server's base. `stream`: bit by bit; `choices`: how many answers.
+
+    `model` is told where the provider must know it without reading the body.
+    """
 
     method: str
     path: str
@@ -81,6 +89,7 @@ class CallRequest:
     headers: Mapping[str, str] = field(default_factory=lambda: NO_DATA)
     stream: bool = False
     choices: int = 1
+    model: str = ""
 
     @property
     def chat(self) -> bool:
@@ -128,3 +137,23 @@ class Forwards(Protocol):
     def origin(self, model: str) -> str:
         """Names this server and a model, so that each is told only what came from it."""
         ...
+
+
+@runtime_checkable
+class SpeaksMessages(Protocol):
+    """A provider whose server speaks the Messages API."""
+
+    async def message(self, request: CallRequest) -> Call:
+        """The call of a request in that API, once its answer begins. Raises `ProviderError`."""
+        ...
+
+
+async def in_messages(provider: Provider, request: CallRequest) -> Call | None:
+    """Asks in the Messages API where the model's own server speaks it; None elsewhere. Raises `ProviderError`."""
+    if isinstance(provider, Several):
+        provider, chosen = await provider.chosen(Request(history=(), model=request.model or None))
+        if chosen.model is not None and chosen.model != request.model:
+            assert isinstance(request.body, bytes), "it was read to know its model"
+            body = orjson.dumps({**orjson.loads(request.body), "model": chosen.model})
+            request = replace(request, model=chosen.model, body=body)
+    return await provider.message(request) if isinstance(provider, SpeaksMessages) else None

@@ -188,6 +188,15 @@ def bad_reply(asked: CallInfo, what: str) -> ProviderError:
     return ProviderError(Code.PROVIDER_BAD_REPLY, f"{asked.label} {what}. Try again.")
 
 
+def no_answer(asked: CallInfo) -> ProviderError:
+    """The error of something that is no answer at all."""
+    return ProviderError(
+        Code.PROVIDER_BAD_REPLY,
+        f"{asked.label} sent nothing that is an answer. Check that {asked.variables}_BASE_URL is the"
+        " address of its API, which usually ends in /v1.",
+    )
+
+
 def retry_after_ms(headers: Mapping[str, str], now_ms: int) -> int | None:
     """How long a provider asks to wait: `retry-after-ms`, or `Retry-After` in seconds or as a date."""
     try:

@@ -14,7 +14,15 @@ from palaver.core.ground import Ground
 from palaver.errors import Code, ProviderError, Unavailable
 from palaver.model import NO_DATA, Turn
 from palaver.providers.base import Done, Model, Request, Several, Usage
-from palaver.providers.call import Body, Call, CallRequest, CallResult, Chunk, Forwards
+from palaver.providers.call import (
+    Body,
+    Call,
+    CallRequest,
+    CallResult,
+    Chunk,
+    Forwards,
+    in_messages,
+)
 from palaver.providers.openai.compose import call, complete
 from palaver.providers.pool import Providers
 
@@ -112,6 +120,23 @@ class ModelServer:
         )
         with self._counting():
             return await call(provider, request, self._clock)
+
+    async def in_messages(
+        self,
+        path: str,
+        model: str,
+        body: bytes,
+        headers: Mapping[str, str] = NO_DATA,
+        *,
+        stream: bool = False,
+    ) -> Call | None:
+        """Asks in the Messages API where the model's own server speaks it, see `providers.call`."""
+        provider = await self._providers.current()
+        request = CallRequest(
+            method="POST", path=path, body=body, headers=headers, stream=stream, model=model
+        )
+        with self._counting():
+            return await in_messages(provider, request)
 
     async def complete(self, body: dict[str, Any], *, shortens: bool = False) -> Call:
         """Asks for a chat completion in our own words; see `providers.openai.compose`. Raises `ProviderError`."""

@@ -3,11 +3,12 @@
 Theory of operation. An answer is one streaming POST, see `http.client`; once it has begun, nothing is repeated. What a
 model says it does not take (a setting, so many tokens) is left out, and not sent to it again. An answer that pauses for
 a tool of the server's own goes on by itself, a few times. What OpenAI's clients ask is composed of the same pieces, see
-`openai.compose`; a refusal is told to them with its own status.
+`openai.compose`; a refusal is told to them with its own status. What a client asks in this API itself is passed on.
 """
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,12 +16,13 @@ import orjson
 from pydantic import SecretStr
 
 from palaver.clock import Clock
-from palaver.errors import Code, ProviderError
+from palaver.errors import ProviderError
 from palaver.providers.anthropic.events import PAUSED, MessageReader
 from palaver.providers.anthropic.models import FAMILY, PAGES_MAX, PATH, models_of, page_of
+from palaver.providers.anthropic.passthrough import MessageAssembly
 from palaver.providers.anthropic.request import adapted, body_of, joined
 from palaver.providers.base import Model, Piece, RefusalPiece, Request, TextPiece, ToolPiece
-from palaver.providers.call import JSON_TYPE, Call, CallRequest, CallResult
+from palaver.providers.call import JSON_TYPE, MESSAGES, Body, Call, CallRequest, CallResult
 from palaver.providers.errors import (
     CallInfo,
     ErrorBody,
@@ -28,6 +30,7 @@ from palaver.providers.errors import (
     cut,
     failure_of,
     is_too_long,
+    no_answer,
     told_in_words,
 )
 from palaver.providers.http.client import RETRY_SECONDS, HttpClient, Refusal, checked_key
@@ -35,6 +38,7 @@ from palaver.providers.http.deadline import Patience
 from palaver.providers.http.route import checked_base
 from palaver.providers.http.sse import EventTooLarge, Framer, data_in
 from palaver.providers.openai.compose import Answered, Composed, not_found, request_of
+from palaver.providers.openai.passthrough import forwarded
 from palaver.providers.openai.shapes import values_in
 from palaver.providers.profiles import Profile
 from palaver.providers.redaction import redacted
@@ -75,13 +79,13 @@ class Anthropic:
         self._clock = clock
         self._default: str | None = None
         self._untaken: dict[str, frozenset[str]] = {}
-        credentials = {"x-api-key": secret} if secret else {}
         self._http = HttpClient(
             settings,
             clock,
             CallInfo(label="Anthropic", name=NAME, key=secret, variables=VARIABLES),
             base=base.copy_with(path=base.path.rstrip("/").removesuffix("/v1")),
-            credentials={"anthropic-version": VERSION, **credentials},
+            credentials={"x-api-key": secret} if secret else {},
+            usual={"anthropic-version": VERSION},
             retry_seconds=retry_seconds,
         )
 
@@ -128,6 +132,18 @@ class Anthropic:
             if not refusal.told.status:
                 raise
             return self._refused(refusal)
+
+    async def message(self, request: CallRequest) -> Call:
+        """See `SpeaksMessages`. Tried again only while nothing was received. Raises `ProviderError`."""
+        settings = self._settings
+        patience = self._http.patience(
+            settings.provider_first_seconds if request.stream else settings.openai_whole_seconds
+        )
+        answer = None
+        if request.path.partition("?")[0] == MESSAGES:
+            answer = MessageAssembly(self._http.server, partial(self.origin, request.model))
+        asked = replace(request, path=f"/v1{request.path}", body=_named(request))
+        return await forwarded(self._http, asked, patience, self.origin, answer)
 
     def origin(self, model: str) -> str:
         """See `Forwards`."""
@@ -230,7 +246,7 @@ async def _read(
         if not reader.ended:
             raise
     if not reader.ended:
-        raise cut(asked) if reader.began else _no_answer(asked)
+        raise cut(asked) if reader.began else no_answer(asked)
     for piece in reader.rest():
         yield piece
 
@@ -271,11 +287,12 @@ def _taken(frame: bytes, reader: MessageReader, asked: CallInfo) -> Iterator[Pie
         yield from reader.take(event)
 
 
-def _no_answer(asked: CallInfo) -> ProviderError:
-    return ProviderError(
-        Code.PROVIDER_BAD_REPLY,
-        f"{asked.label} sent nothing that is an answer. Check that {VARIABLES}_BASE_URL is the address of its API.",
-    )
+def _named(request: CallRequest) -> Body:
+    """The body as it came; where the provider's name stands before the model's, without it."""
+    bare = _bare(request.model)
+    if bare == request.model or not isinstance(request.body, bytes):
+        return request.body
+    return orjson.dumps({**orjson.loads(request.body), "model": bare})
 
 
 def _bare(model: str) -> str:

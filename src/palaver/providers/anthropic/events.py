@@ -5,7 +5,9 @@ message that comes whole is read as the events that it would be. A thought's sig
 where the thought itself is kept secret, is told beside the words, with where it stood: behind so many characters of
 the answer (`words`) and so many `calls`, and, instead of its words, how many of the thoughts' `chars` are its own.
 
-An answer that pauses for a tool of the server's own is gone on from with `content`, then `again`.
+An answer that pauses for a tool of the server's own is gone on from with `content`, then `again`. With `bare`, a block
+of `content` has in the place of what its pieces hold where that stands: of the answer's words, and of the thoughts, so
+many characters; the number of a call; the index of what stands in `thinking_blocks`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,6 +27,7 @@ from palaver.providers.base import (
     ToolPiece,
 )
 from palaver.providers.errors import CallInfo, ErrorBody, failure_of, told_by
+from palaver.providers.fields import grow
 from palaver.providers.openai.request import Mender, mended
 from palaver.strict_json import as_list, as_object
 
@@ -37,6 +40,7 @@ FINISHES = {
 }
 """The reasons of an answer's end in our words; any other is told as it came."""
 FINISH_CHARS_MAX = 40
+BLOCK_EVENTS = ("content_block_start", "content_block_delta", "content_block_stop")
 
 _GROWS = {"text": "text", "thinking": "thinking", "signature": "signature"}
 _INPUTS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
@@ -51,6 +55,7 @@ class _Block:
     begin: tuple[int, int]
     number: int = 0
     chars: int = 0
+    signed: int | None = None
     grown: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     closed: bool = False
 
@@ -67,6 +72,20 @@ class _Block:
         if "input" in self.grown:
             made["input"] = _json("".join(self.grown["input"]))
         return made
+
+    def bare(self) -> dict[str, Any]:
+        """The block without what its pieces hold."""
+        match self.kind:
+            case "text" | "thinking":
+                held: dict[str, Any] = {self.kind: self.chars}
+                held |= {} if self.signed is None else {"signature": self.signed}
+            case "redacted_thinking":
+                held = {"data": self.signed}
+            case "tool_use":
+                held = {"input": self.number}
+            case _:
+                held = {}
+        return self.whole() | held
 
 
 class MessageReader:
@@ -117,13 +136,14 @@ class MessageReader:
         """What waited for more that did not come."""
         for block in self._blocks.values():
             yield from self._close(block)
-        yield from self._said(self._text.close())
+        if text := self._text.close():
+            yield TextPiece(text)
         if thought := self._thought.close():
             yield ReasoningPiece(thought)
 
-    def content(self) -> list[dict[str, Any]]:
-        """The message so far, as the API takes it back."""
-        return [block.whole() for block in self._blocks.values()]
+    def content(self, *, bare: bool = False) -> list[dict[str, Any]]:
+        """The message so far, as the API takes it back; or `bare`."""
+        return [block.bare() if bare else block.whole() for block in self._blocks.values()]
 
     def again(self) -> None:
         """The answer goes on in another message."""
@@ -186,7 +206,7 @@ class MessageReader:
         block = self._blocks[index] = _Block(kind, given, (self._words, self._calls))
         match kind:
             case "text":
-                yield from self._said(self._text.feed(block.text("text")))
+                yield from self._said(block, block.text("text"))
             case "thinking":
                 yield from self._mused(block, block.text("thinking"))
             case "tool_use":
@@ -207,7 +227,7 @@ class MessageReader:
         if kind in _GROWS and isinstance(text := delta.get(_GROWS[kind]), str):
             block.grow(_GROWS[kind], text)
             if kind == "text":
-                yield from self._said(self._text.feed(text))
+                yield from self._said(block, text)
             elif kind == "thinking":
                 yield from self._mused(block, text)
         elif kind == "input_json" and isinstance(part := delta.get("partial_json"), str):
@@ -217,6 +237,9 @@ class MessageReader:
         elif kind == "citations":
             block.data = {**block.data}
             block.data["citations"] = [*as_list(block.data.get("citations")), delta.get("citation")]
+        else:  # what is yet to come
+            block.data = {**block.data}
+            grow(block.data, delta, frozenset({"type"}))
 
     def _close(self, block: _Block) -> Iterator[Piece]:
         if block.closed:
@@ -232,12 +255,14 @@ class MessageReader:
             record = {"data": mended(str(block.data.get("data") or ""))}
         if record:
             words, calls = block.begin
+            block.signed = self._signed
             head = {"index": self._signed, "type": block.kind, "words": words, "calls": calls}
             self._signed += 1
             yield BesidePiece({THINKING_BLOCKS: [head | record]}, self._origin)
 
-    def _said(self, text: str) -> Iterator[Piece]:
-        if text:
+    def _said(self, block: _Block, told: str) -> Iterator[Piece]:
+        if text := self._text.feed(told):
+            block.chars += len(text)
             self._words += len(text)
             yield TextPiece(text)
 

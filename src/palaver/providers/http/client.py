@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from palaver.clock import Clock
 from palaver.errors import Code, ProviderError
+from palaver.model import NO_DATA
 from palaver.providers.base import Request
 from palaver.providers.call import JSON_TYPE, CallRequest
 from palaver.providers.errors import (
@@ -82,12 +83,14 @@ class HttpClient:
         *,
         base: httpx2.URL,
         credentials: Mapping[str, str],
+        usual: Mapping[str, str] = NO_DATA,
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
-        """Connects to nothing yet. Refused: `settings_invalid`, see `route_to`."""
+        """Connects to nothing yet; `usual` are as `HEADERS`. Refused: `settings_invalid`, see `route_to`."""
         self.server = server
         self._base = base
         self._credentials = credentials
+        self._usual = {**HEADERS, **usual}
         self._settings = settings
         self._clock = clock
         self._retry_seconds = retry_seconds
@@ -147,7 +150,7 @@ class HttpClient:
             asked.method,
             self._url(asked.path),
             content=asked.body,
-            headers={**HEADERS, **asked.headers, **self._credentials},
+            headers={**self._usual, **asked.headers, **self._credentials},
             extensions=self._extensions,
         )
         try:

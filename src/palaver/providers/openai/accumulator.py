@@ -10,7 +10,6 @@ bytes said. Words of another shape are read where their meaning is clear, see `s
 A completion that comes as one body is its own envelope, unchanged. No bytes and no network here.
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -27,7 +26,7 @@ from palaver.providers.base import (
 )
 from palaver.providers.call import CallResult
 from palaver.providers.fields import grow, grown
-from palaver.providers.openai.request import Mender, mended
+from palaver.providers.openai.request import Mender, copied, mended
 from palaver.providers.openai.shapes import FINISHES, chunk_of, words_in
 from palaver.strict_json import as_list, as_object
 from palaver.thoughts import Splitter
@@ -178,7 +177,7 @@ class _Choice:
     ) -> Iterator[Piece]:
         """What stood beside the words, or beside a call."""
         if self._origin is not None and (fields or thought_in):
-            yield BesidePiece(_copied(fields), self._origin(), self.index, call, thought_in)
+            yield BesidePiece(copied(fields), self._origin(), self.index, call, thought_in)
 
     def _words(self, thought: str, text: str, refusal: str) -> Iterator[Piece]:
         yield from self._pieces(thought, "", refusal)
@@ -412,14 +411,6 @@ def _said(fields: Mapping[str, Any], without: frozenset[str]) -> dict[str, Any]:
     return {
         n: one for n, one in fields.items() if n not in without and one not in (None, "", [], {})
     }
-
-
-def _copied(fields: dict[str, Any]) -> dict[str, Any]:
-    """The same fields for somebody else to have, in well-formed text and numbers."""
-    try:
-        return orjson.loads(orjson.dumps(fields))
-    except orjson.JSONEncodeError:
-        return json.loads(mended(json.dumps(fields, ensure_ascii=False)), parse_int=float)
 
 
 def _word(value: object) -> str:

@@ -7,10 +7,8 @@ passed on is, see `forward`, with nobody to pass it on to.
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Any
 
-import httpx2
 from pydantic import SecretStr
 
 from palaver.clock import Clock
@@ -31,7 +29,7 @@ from palaver.providers.errors import CallInfo, ErrorBody
 from palaver.providers.http.client import RETRY_SECONDS, HttpClient, checked_key
 from palaver.providers.http.route import checked_base
 from palaver.providers.openai.models import Offer, models_of, offer_in
-from palaver.providers.openai.passthrough import Forwarded, asked_in
+from palaver.providers.openai.passthrough import Forwarded, forwarded
 from palaver.providers.openai.request import adapted, body_of
 from palaver.settings import Settings
 
@@ -134,29 +132,11 @@ class Upstream:
 
     async def forward(self, request: CallRequest) -> Forwarded:
         """Passes a request on. Tried again only while nothing was received. Raises `ProviderError`."""
-        http, settings, body = self._http, self._settings, request.body
-        patience = http.patience(
+        settings = self._settings
+        patience = self._http.patience(
             settings.provider_first_seconds if request.stream else settings.openai_whole_seconds
         )
-        retries = 0
-        while not isinstance(got := await http.sent(request, patience), httpx2.Response):
-            if not isinstance(body, bytes | None):
-                raise got
-            await http.pause(got, retries, patience)
-            retries += 1
-        asked = http.server
-        if got.is_error:
-            model, texts = asked_in(body)
-            asked = replace(asked, model=model, texts=texts)
-        call = Forwarded(
-            http, got, request, asked, patience, origin=lambda: self.origin(asked_in(body)[0])
-        )
-        try:
-            await call.begin()
-        except BaseException:
-            await call.close()
-            raise
-        return call
+        return await forwarded(self._http, request, patience, self.origin)
 
     def origin(self, model: str) -> str:
         """See `Forwards`."""

@@ -1,5 +1,7 @@
 """The answer of a model server, passed on: its bytes as they are, and what a chat completion in them says.
 
+An answer in another API is passed on in the same way, with an `Answer` that understands what is in it.
+
 Rules: a stream is told one event at a time, and its `[DONE]`, with all that follows it, comes last. A whole completion
 is one piece of bytes; what is no chat completion is told as it comes, unread. Which of the two a completion is says its
 body, not its label. A body that was packed for the way is unpacked. What ends without being whole has an `error` in its
@@ -14,13 +16,14 @@ back, but for `x-…`.
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from functools import cache
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import httpx2
 import orjson
 
-from palaver.errors import Code, ProviderError
+from palaver.errors import ProviderError
 from palaver.providers.base import Piece
 from palaver.providers.call import JSON_TYPE, Body, CallRequest, CallResult, Chunk
 from palaver.providers.errors import (
@@ -29,6 +32,7 @@ from palaver.providers.errors import (
     bad_reply,
     cut,
     failure_of,
+    no_answer,
     told_by,
     told_in_body,
     told_in_words,
@@ -67,11 +71,76 @@ _PASSED = frozenset(
 )
 _PASSED_BEGINNINGS = ("anthropic-", "azureml-", "llm_provider-", "openai-", "x-")
 _KEPT_BACK = (
-    *("openai-organization", "openai-project", "x-palaver-", "x-accel-", "x-api-key", "x-auth"),
+    *("anthropic-organization", "openai-organization", "openai-project"),
+    *("x-palaver-", "x-accel-", "x-api-key", "x-auth"),
     *("x-content-", "x-dns-", "x-download-", "x-forwarded-", "x-frame-", "x-lighttpd-"),
     *("x-litespeed-", "x-permitted-", "x-powered-", "x-real-", "x-robots-", "x-sendfile"),
     *("x-sourcemap", "x-ua-", "x-webkit-", "x-xss-"),  # browsers and proxies follow these
 )
+
+
+class Answer(Protocol):
+    """An answer as it is understood, part by part. `over`: nothing follows; `whole`: from its beginning to its end.
+
+    `began`: anything but a role came; `finished`: it named the reason of its end; `unread`: something stands where
+    words should that cannot be read.
+    """
+
+    over: bool
+
+    @property
+    def began(self) -> bool: ...  # noqa: D102  all of them above
+    @property
+    def finished(self) -> bool: ...  # noqa: D102
+    @property
+    def unread(self) -> bool: ...  # noqa: D102
+    @property
+    def whole(self) -> bool: ...  # noqa: D102
+
+    def take(self, chunk: Mapping[str, Any]) -> Iterable[Piece]:
+        """The pieces in an event."""
+        ...
+
+    def take_whole(self, body: dict[str, Any]) -> tuple[Piece, ...]:
+        """The pieces of an answer that came as one body."""
+        ...
+
+    def rest(self) -> tuple[Piece, ...]:
+        """Gives what waited for more that did not come."""
+        ...
+
+    def settle(self, outcome: CallResult) -> None:
+        """Completes the outcome."""
+        ...
+
+
+async def forwarded(
+    http: HttpClient,
+    request: CallRequest,
+    patience: Patience,
+    origin: Callable[[str], str],
+    answer: Answer | None = None,
+) -> "Forwarded":
+    """Passes a request on. Tried again only while nothing was received. Raises `ProviderError`."""
+    body, retries = request.body, 0
+    while not isinstance(got := await http.sent(request, patience), httpx2.Response):
+        if not isinstance(body, bytes | None):
+            raise got
+        await http.pause(got, retries, patience)
+        retries += 1
+    asked = http.server
+    if got.is_error:
+        model, texts = asked_in(body)
+        asked = replace(asked, model=model, texts=texts)
+    call = Forwarded(
+        http, got, request, asked, patience, origin=lambda: origin(asked_in(body)[0]), answer=answer
+    )
+    try:
+        await call.begin()
+    except BaseException:
+        await call.close()
+        raise
+    return call
 
 
 class Forwarded:
@@ -87,8 +156,12 @@ class Forwarded:
         *,
         origin: Callable[[], str],
         only_read: bool = False,
+        answer: Answer | None = None,
     ) -> None:
-        """`only_read`: the bytes go to no client, so that any type but JSON is a stream, and a body may have 8 MiB."""
+        """`only_read`: the bytes go to no client, so that any type but JSON is a stream, and a body may have 8 MiB.
+
+        `answer` understands what comes where that is no chat completion.
+        """
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         self.status = response.status_code
         streams = kind == "text/event-stream" or (only_read and kind != JSON_TYPE)
@@ -98,11 +171,11 @@ class Forwarded:
         self._http = http
         self._response = response
         self._chunks = http.chunks(response, asked, patience)
-        self._chat = request.chat and response.is_success
+        self._understood = (request.chat or answer is not None) and response.is_success
         self._only_read = only_read
         self._patience = patience
         self._asked = asked
-        self._assembly = Assembly(request.choices, cache(origin))
+        self._assembly: Answer = answer or Assembly(request.choices, cache(origin))
         self._begin = b""
         self._torn = 0
         self._words: list[str] = []
@@ -110,7 +183,7 @@ class Forwarded:
 
     async def begin(self) -> None:
         """Reads as much of a completion as it takes to know whether it is a stream. Raises `ProviderError`."""
-        if not self._chat:
+        if not self._understood:
             return
         async for chunk in self._chunks:
             self._begin += chunk
@@ -132,7 +205,7 @@ class Forwarded:
         """See `call.Call`."""
         if not self._response.is_success:
             parts = self._refusal()
-        elif self._chat:
+        elif self._understood:
             parts = self._events() if self.streams else self._body()
         else:
             parts = self._unread()
@@ -287,7 +360,7 @@ class Forwarded:
     def _settle(self) -> None:
         """Completes the outcome, once nothing more comes."""
         outcome, assembly = self.outcome, self._assembly
-        if not self._chat:
+        if not self._understood:
             outcome.whole = outcome.error is None
             return
         assembly.settle(outcome)
@@ -317,11 +390,7 @@ class Forwarded:
             begun = assembly.began or self.streams
         if begun:
             return cut(asked)
-        return ProviderError(
-            Code.PROVIDER_BAD_REPLY,
-            f"{asked.label} sent nothing that is an answer. Check that OPENAI_BASE_URL is the address"
-            " of an OpenAI-compatible API; it usually ends in /v1.",
-        )
+        return no_answer(asked)
 
 
 def passed_on(headers: Mapping[str, str], key: str = "") -> tuple[tuple[str, str], ...]:

@@ -55,7 +55,8 @@ KEPT_BYTES_MAX = 1_048_576
 """A request that is no larger is read first, so that it can be sent again while nothing was received."""
 
 _PASSED = (
-    *("accept", "accept-language", "content-type", "content-encoding", "idempotency-key"),
+    *("accept", "accept-language", "anthropic-beta", "anthropic-version", "content-type"),
+    *("content-encoding", "idempotency-key"),
     *("openai-beta", "prefer", "range", "traceparent", "tracestate", "user-agent"),
 )
 _KEPT_BACK = (
