@@ -21,6 +21,7 @@ NAMES = (
     "restart",
     "outage",
     "proxy",
+    "agent",
 )
 
 

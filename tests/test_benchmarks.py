@@ -29,6 +29,7 @@ TARGETS = {
     "restart": {"T12"},
     "outage": set[str](),
     "proxy": {"T13"},
+    "agent": {"T22"},
 }
 OF_THE_DAY = random.Random(int(time.time()) // 86_400).sample(every.NAMES, 4)
 """`./test` runs so many of them, others each day; `./test torture` runs all."""

@@ -114,13 +114,15 @@ class Seqs(TypedDict, total=False):
 
     `view`, in the order of the request, and `answers` are messages of the room; a negative number of `view` is an
     aside, which the request said and the room does not. `prompts` are those of `view` that are prompts; `asked` the
-    digests of the words, and of the last of them, by which a request that goes on is recognised.
+    digests of the words, and of the last of them, by which a request that goes on is recognised. `request` has the
+    asides that are the request's own long values.
     """
 
     view: Required[Sequence[Sequence[int]]]
     answers: Required[Sequence[int]]
     prompts: Sequence[int]
     asked: Sequence[str]
+    request: Mapping[str, int]
 
 
 class Status(StrEnum):

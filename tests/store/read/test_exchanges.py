@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, select, update
 from tests.store.world import World
 
 from palaver.errors import Code, Refused
@@ -28,7 +28,7 @@ from palaver.model import (
 )
 from palaver.store.hash_chain import digest_of_message
 from palaver.store.read import exchanges, messages, rooms, turns
-from palaver.store.schema import messages as messages_table
+from palaver.store.schema import asides, messages as messages_table
 from palaver.store.write.exchanges import ChangeExchange, ExchangeEnd, Opened, OpenExchange
 from palaver.store.write.messages import AddEntries, SetMessageDeleted
 from palaver.store.write.rooms import ChangeSettings, CreateRoom, RenameRoom, SetRoomDeleted
@@ -139,6 +139,32 @@ async def test_an_exchange_is_stored_with_its_request_and_its_answer(
     assert await world.store.read(turns.open_of, world.store.owner) == ()
     assert await world.store.read(exchanges.by_name, "chatcmpl-1", actor.id) == ended
     assert await world.store.read(exchanges.of_turn, ended.turn) == ended
+
+
+async def test_a_long_value_of_requests_is_stored_once_in_a_room_and_shown_with_each(
+    world: World, actor: Actor, agent: Actor
+) -> None:
+    tools = [{"name": f"tool {number}", "about": "long \0 " * 40} for number in range(4)]
+    request = {"model": "m", "tools": tools, "stream": True}
+    opened = await world.store.write(asking(world, actor, agent, (HI,), request=request))
+    await world.store.write(answering(opened, HELLO))
+    more = (HI, HELLO, Entry(role=Role.USER, text="more"))
+    again = await world.store.write(asking(world, actor, agent, more, request=request))
+    other = {**request, "tools": tools[:3]}
+    room = opened.exchange.room
+    changed = await world.store.write(asking(world, actor, agent, (HI,), request=other, room=room))
+    assert {one.exchange.room for one in (opened, again, changed)} == {room}
+    for one, was in ((opened, request), (again, request), (changed, other)):
+        found = await world.store.read(exchanges.get, one.exchange.id)
+        assert found is not None
+        assert found.request == was
+        assert list(found.request) == list(was)
+        assert one.exchange.request == was
+
+    def stored(conn: Connection) -> list[int]:
+        return [len(str(said)) for said in conn.scalars(select(asides.c.said))]
+
+    assert len(await world.store.read(stored)) == 2
 
 
 async def test_the_same_command_again_writes_nothing(

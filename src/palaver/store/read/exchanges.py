@@ -8,6 +8,7 @@ import orjson
 from sqlalchemy import Connection, Select, Text, bindparam, func, literal, select
 
 from palaver.model import (
+    NO_DATA,
     ActorId,
     Exchange,
     ExchangeId,
@@ -93,19 +94,19 @@ _SPAN = Statement(
 def get(conn: Connection, exchange: ExchangeId) -> Exchange | None:
     """The exchange of this id, unless it was forgotten."""
     row = _BY_ID.first(conn, exchange)
-    return None if row is None else exchange_of(row)
+    return None if row is None else exchange_of(conn, row)
 
 
 def of_turn(conn: Connection, turn: TurnId) -> Exchange | None:
     """The exchange whose answer a turn is."""
     row = _BY_TURN.first(conn, turn)
-    return None if row is None else exchange_of(row)
+    return None if row is None else exchange_of(conn, row)
 
 
 def by_name(conn: Connection, name: str, actor: str) -> Exchange | None:
     """The newest of the exchanges that an actor asked to keep and to which its upstream gave this name."""
     row = _BY_NAME.first(conn, name, actor)
-    return None if row is None else exchange_of(row)
+    return None if row is None else exchange_of(conn, row)
 
 
 def kept(
@@ -129,7 +130,7 @@ def kept(
     found = _kept(newest_first=newest_first, of_model=model is not None, pairs=len(pairs))
     models = () if model is None else (model,)
     rows = found.all(conn, kind, actor, above, below, limit, *models, *pairs)
-    return tuple([exchange_of(row) for row in rows])
+    return tuple([exchange_of(conn, row) for row in rows])
 
 
 @cache
@@ -187,8 +188,13 @@ def _aside_of(room: RoomId, row: Row) -> Message:
     )
 
 
-def exchange_of(row: Row) -> Exchange:
+def exchange_of(conn: Connection, row: Row) -> Exchange:
     """The exchange of a row of `selected_exchanges`."""
     view = tuple((int(first), int(last)) for first, last in row.seqs.get("view", ()))
     answers = tuple(row.seqs.get("answers", ()))
+    beside: Mapping[str, int] = row.seqs.get("request", NO_DATA)
+    if beside:
+        numbers = [(number,) for number in beside.values()]
+        kept = {one.number: one.said["value"] for one in _ASIDES.all(conn, numbers, row.room)}
+        row.request.update({name: kept[number] for name, number in beside.items()})
     return _EXCHANGE.one(row, id_of(row.actor_kind, row.actor), view, answers)

@@ -30,6 +30,7 @@ from palaver.model import (
 from palaver.policy import Action, allows, owns, role_of_caller
 from palaver.store.engine.statement import Statement, inserting, matching, updating
 from palaver.store.fingerprints import is_prompt
+from palaver.store.histories import Request, answered
 from palaver.store.read import rooms as stored_rooms
 from palaver.store.read.exchanges import exchange_of, get, selected_exchanges
 from palaver.store.read.turns import get as turn_get
@@ -37,7 +38,7 @@ from palaver.store.schema import actors, client_rooms, exchanges, prefixes, room
 from palaver.store.write import rooms
 from palaver.store.write.command import Command
 from palaver.store.write.messages import REPEATED_MS, append, by_role
-from palaver.store.write.recognition import Place, Request, answered, found, held, prompts, spans_of
+from palaver.store.write.recognition import Place, asides_of, found, held, prompts, spans_of
 from palaver.store.write.rooms import CreateRoom
 from palaver.store.write.transaction import KnownActor, LockedRoom, Transaction, distinct
 
@@ -65,7 +66,7 @@ _REPEATED = Statement(
     .limit(1),
     *("digest", "actor_key", "since_ms"),
 )
-_BEGUN = ("id", "kind", "state", "model", "created_ms", "kept", "request", "metadata")
+_BEGUN = ("id", "kind", "state", "model", "created_ms", "kept", "metadata")
 """The columns that are named as the fields of an exchange whose values they have at first."""
 _INSERT_PREFIX = inserting(prefixes, "actor_key", "digest", "exchange_id", "answered")
 _FINISH = updating(exchanges.c.id, "state", "name", "ended_ms", "seqs", "response")
@@ -153,7 +154,7 @@ class OpenExchange(Command[Opened]):
             return Opened(
                 exchange=known, turn=turn_get(tx.conn, known.turn), dup=True, untitled=False
             )
-        said = Request(self.entries)
+        said = tx.recent.request(self.actor, self.entries)
         place, begins = _place(tx, self, said, actor)
         room = place.room
         new, view, told = _stored(tx, self, (actor, agent), place, begins=begins)
@@ -163,6 +164,9 @@ class OpenExchange(Command[Opened]):
         seqs: Seqs = {"view": view, "answers": (), "prompts": told}
         if self.whole and said.digests:
             seqs["asked"] = said.asked()
+        request, beside = asides_of(tx, room, self.request)
+        if beside:
+            seqs["request"] = beside
         exchange = self.begun(room.id, tx.now_ms, view)
         tx.insert(
             exchanges,
@@ -172,6 +176,7 @@ class OpenExchange(Command[Opened]):
             previous_id=self.previous,
             body_digest=self.body_digest,
             seqs=seqs,
+            request=request,
             **{name: getattr(exchange, name) for name in _BEGUN},
         )
         if "asked" in seqs:
@@ -209,7 +214,7 @@ class ChangeExchange(Command[Exchange]):
             _SET_METADATA.run(tx.conn, self.metadata, self.id)
         if self.forget:
             _FORGET.run(tx.conn, tx.now_ms, self.id)
-        return exchange_of(_ANY.one(tx.conn, self.id))
+        return exchange_of(tx.conn, _ANY.one(tx.conn, self.id))
 
 
 def end_exchange(
@@ -219,7 +224,7 @@ def end_exchange(
     seqs: Seqs = _SEQS.value(tx.conn, end.id)
     seqs["answers"] = [message.seq for message in answers]
     _FINISH.run(tx.conn, end.state, end.name, tx.now_ms, seqs, end.response, end.id)
-    exchange = exchange_of(_ANY.one(tx.conn, end.id))
+    exchange = exchange_of(tx.conn, _ANY.one(tx.conn, end.id))
     actor = tx.actor(exchange.actor)
     assert actor is not None, "it asked"
     if asked := seqs.get("asked"):
@@ -249,7 +254,7 @@ def _known(tx: Transaction, command: OpenExchange, actor: KnownActor) -> Exchang
         known = _REPEATED.first(tx.conn, command.body_digest, actor.key, since)
         if known is not None and known.state is ExchangeState.FAILED:
             return None  # it is asked again because it failed
-    return None if known is None else exchange_of(known)
+    return None if known is None else exchange_of(tx.conn, known)
 
 
 def _place(

@@ -16,34 +16,28 @@ by where the client repeats it, and stays unseen where it does not.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import orjson
 from sqlalchemy import ClauseElement, bindparam, func, select, union_all
 
-from palaver.model import ActorId, Entry, ExchangeState, Message, Role, RoomId, Seqs, Spans
+from palaver.model import ActorId, Entry, ExchangeState, Message, RoomId, Seqs, Spans
 from palaver.policy import Action, allows
 from palaver.store.engine.statement import ListStatement, Row, inserting, matching
-from palaver.store.fingerprints import (
-    START,
-    alone,
-    beginnings,
-    is_prompt,
-    likeness,
-    longer,
-    pair,
-    words_of,
-)
+from palaver.store.fingerprints import START, alone, is_prompt, likeness, longer, pair, words_of
+from palaver.store.histories import Request
 from palaver.store.read import messages, rooms as stored_rooms
 from palaver.store.read.exchanges import spoken
 from palaver.store.schema import asides, exchanges, prefixes, rooms
 from palaver.store.write.transaction import KnownActor, LockedRoom, Transaction
 
-ENDS_MAX = 30
-"""So many of a request's newest answers are looked up; with the digests of older versions twice as many."""
 CANDIDATES_MAX = 32
 SPARE = 50
 LATER_MAX = 400
+ASIDE_BYTES_MIN = 1_024
+"""A value of a request, as JSON, that is at least so long is kept once in its room."""
 FIRST_MESSAGES = 8
 """Among so many of a room's first messages are the prompts that it was begun with."""
 
@@ -109,71 +103,6 @@ class Place:
     before: Spans = ()
 
 
-class Request:
-    """A request in normal form: the places of the `entries` that count, their likenesses, and where answers end."""
-
-    def __init__(self, entries: Sequence[Entry]) -> None:
-        self.entries = entries
-        self._likes_of_all = [likeness(entry) for entry in entries]
-        counting = [
-            (place, like)
-            for place, like in enumerate(self._likes_of_all)
-            if like and not is_prompt(entries[place])
-        ]
-        self.places = [place for place, _ in counting]
-        self.likes = [like for _, like in counting]
-        self.digests = beginnings(self.likes)
-        answers = self._answers = [entries[at].role is Role.ASSISTANT for at in self.places]
-        self.ends = [
-            count
-            for count in range(len(answers), 0, -1)
-            if answers[count - 1] and (count == len(answers) or not answers[count])
-        ]
-
-    def upto(self, count: int) -> int:
-        """The number of entries that so many that count are among."""
-        return self.places[count - 1] + 1 if count else 0
-
-    def known(self) -> dict[bytes, int]:
-        """The digests of the histories that it may go on, and how many entries that count they are of."""
-        older = beginnings(self._likes_of_all)  # in which prompts counted
-        found: dict[bytes, int] = {}
-        for count in filter(None, [len(self.places), *self.ends[:ENDS_MAX]]):
-            found.setdefault(self.digests[count - 1], count)
-            found.setdefault(older[self.upto(count) - 1], count)
-        return found
-
-    def newest(self) -> tuple[int, int]:
-        """Where the newest answer begins and ends."""
-        first = last = self.ends[0] if self.ends else 0
-        while first and self._answers[first - 1]:
-            first -= 1
-        return first, last
-
-    def asked(self) -> tuple[str, ...]:
-        """What an exchange keeps, for the digests of its answer."""
-        if not self.places:
-            return ()
-        words = b"" if self._answers[-1] else longer(START, self.likes[-1])
-        return self.digests[-1].hex(), words.hex()
-
-
-def answered(asked: Sequence[str], entries: Sequence[Entry]) -> list[bytes]:
-    """The digests that an answer leaves, each of its choices."""
-    choices: dict[int, list[bytes]] = {}
-    for entry in entries:
-        like = likeness(entry)
-        if like and (entry.text.strip() or entry.meta.keys() - {"choice"}):
-            choices.setdefault(int(entry.meta.get("choice", 0)), []).append(like)
-    found: list[bytes] = []
-    history, words = map(bytes.fromhex, asked)
-    for answer in choices.values():
-        found.append(beginnings(answer, history)[-1])
-        if words:
-            found += [pair(words, answer), alone(answer)]
-    return found
-
-
 def found(tx: Transaction, said: Request, actor: KnownActor) -> Place | None:
     """Where a request goes on that names no room."""
     place = _continued(tx, said, actor, None)
@@ -229,14 +158,24 @@ def prompts(tx: Transaction, room: LockedRoom, said: Sequence[Entry]) -> Refs:
 
 def aside(tx: Transaction, room_key: int, entry: Entry) -> int:
     """The number of what a request said and its room does not, kept once."""
-    digest = longer(START, likeness(entry))
-    known = _ASIDE.value(tx.conn, room_key, digest)
-    if known is not None:
-        return known
-    number = (_LEAST.value(tx.conn, room_key) or 0) - 1
     said = {"role": entry.role, "kind": entry.kind, "text": entry.text, "meta": dict(entry.meta)}
-    _INSERT_ASIDE.run(tx.conn, room_key, number, digest, said)
-    return number
+    return _kept_once(tx, room_key, longer(START, likeness(entry)), said)
+
+
+def asides_of(
+    tx: Transaction, room: LockedRoom, request: Mapping[str, Any]
+) -> tuple[Mapping[str, Any], Mapping[str, int]]:
+    """A request without its long values, such as the definitions of tools, and the asides that these are.
+
+    Clients repeat them with every request, so each is kept once in a room.
+    """
+    written = {name: orjson.dumps(value) for name, value in request.items()}
+    beside = {
+        name: _kept_once(tx, room.key, longer(START, value), {"value": request[name]})
+        for name, value in written.items()
+        if len(value) >= ASIDE_BYTES_MIN
+    }
+    return ({**request, **dict.fromkeys(beside)} if beside else request), beside
 
 
 def each(spans: Sequence[Sequence[int]]) -> Iterator[int]:
@@ -254,6 +193,15 @@ def spans_of(refs: Iterable[int], before: Spans = ()) -> Spans:
         else:
             spans.append((ref, ref))
     return tuple(spans)
+
+
+def _kept_once(tx: Transaction, room_key: int, digest: bytes, said: Mapping[str, Any]) -> int:
+    known = _ASIDE.value(tx.conn, room_key, digest)
+    if known is not None:
+        return known
+    number = (_LEAST.value(tx.conn, room_key) or 0) - 1
+    _INSERT_ASIDE.run(tx.conn, room_key, number, digest, said)
+    return number
 
 
 def _met(tx: Transaction, digests: Iterable[bytes], actor: KnownActor) -> list[Row]:

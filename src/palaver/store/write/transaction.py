@@ -40,6 +40,7 @@ from palaver.store.engine.statement import (
     updating,
 )
 from palaver.store.hash_chain import digest_of_data, digest_of_message, linked
+from palaver.store.histories import Recent
 from palaver.store.read.actors import PREFIX, id_of
 from palaver.store.schema import actors, events, members, messages, rooms, turns
 from palaver.store.values import new_event
@@ -136,13 +137,15 @@ OpenedTurn = tuple[int, int, Turn]
 class Transaction:
     """One transaction: `events` collects what is told after the commit, `actors` are those met so far.
 
-    `unused` are the keys of those met of whom nothing is kept yet; `located` holds commands with their rooms.
+    `unused` are the keys of those met of whom nothing is kept yet; `located` holds commands with their rooms; `recent`
+    outlives the transaction.
     """
 
     conn: Connection
     clock: Clock
     owner: str
     now_ms: int
+    recent: Recent
     events: list[Event] = field(default_factory=list[Event])
     actors: dict[ActorId, KnownActor] = field(default_factory=dict[ActorId, KnownActor])
     unused: set[int] = field(default_factory=set[int])

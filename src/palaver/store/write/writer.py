@@ -27,6 +27,7 @@ from palaver.model import Event
 from palaver.settings import Settings
 from palaver.store.engine import errors
 from palaver.store.engine.base import Database
+from palaver.store.histories import Recent
 from palaver.store.notify import tell_taken
 from palaver.store.write.command import Command, apply_batch
 from palaver.store.write.transaction import Overtaken, Transaction
@@ -74,6 +75,7 @@ class Writer:
     _wake: "asyncio.Future[None] | None" = field(default=None, init=False)
     _deadline: asyncio.TimerHandle | None = field(default=None, init=False)
     _stopping: bool = field(default=False, init=False)
+    _recent: Recent = field(default_factory=Recent, init=False)
 
     @property
     def queued(self) -> int:
@@ -167,7 +169,11 @@ class Writer:
     async def _transact(self, commands: list[Command[Any]]) -> tuple[list[Any], list[Event]]:
         def work(conn: Connection) -> tuple[list[Any], list[Event]]:
             transaction = Transaction(
-                conn=conn, clock=self.clock, owner=self.owner, now_ms=self.clock.now_ms()
+                conn=conn,
+                clock=self.clock,
+                owner=self.owner,
+                now_ms=self.clock.now_ms(),
+                recent=self._recent,
             )
             results = apply_batch(transaction, commands)
             assert len(results) == len(commands)
