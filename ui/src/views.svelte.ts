@@ -7,7 +7,8 @@ const PARTS = {
   palette: () => import('./shell/Palette.svelte'),
   panel: () => import('./shell/Panel.svelte'),
   shortcuts: () => import('./shell/Shortcuts.svelte'),
-  aside: () => import('./message/Aside.svelte'),
+  aside: () => import('./message/run/Aside.svelte'),
+  run: () => import('./message/run/Run.svelte'),
   exchange: () => import('./message/Inspect.svelte'),
   ask: () => import('./shell/Ask.svelte'),
 }

@@ -72,3 +72,9 @@ test('a room without messages has an empty window', () => {
   expect(growUp([], empty, { start: 0, end: 0 })).toEqual(empty)
   expect(growDown([], empty, { start: 0, end: 0 }, true)).toEqual(empty)
 })
+
+test('what has several messages is on the page as long as one of them is in the range', () => {
+  const units = [{ seq: 1, last: 1 }, { seq: 2, last: 60 }, { seq: 61, last: 61 }]
+  expect(slice(units, { from: 40, to: Infinity }, false)).toEqual({ start: 1, end: 3 })
+  expect(slice(units, { from: 61, to: 61 }, false)).toEqual({ start: 2, end: 3 })
+})

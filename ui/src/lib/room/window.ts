@@ -1,7 +1,8 @@
 /**
  * Which of the loaded messages are on the page: a range of `seq` of bounded size that follows the reader.
  *
- * A range names messages, not positions, so older ones that are loaded or dropped do not move it.
+ * A range names messages, not positions, so older ones that are loaded or dropped do not move it. What has several
+ * messages (an agent's run) is on the page with all of them or not at all.
  * Pure arithmetic; measuring, anchoring and scrolling are the list's work.
  */
 export interface Range {
@@ -17,6 +18,8 @@ export interface Slice {
 
 interface Sequenced {
   readonly seq: number
+  /** The seq of the last of its messages. */
+  readonly last?: number
 }
 
 /** The most messages in the document at once. */
@@ -42,7 +45,7 @@ export function around(messages: readonly Sequenced[], seq: number): Range {
  * follows the newest messages loses the oldest ones; any other keeps what is before their eyes.
  */
 export function slice(messages: readonly Sequenced[], range: Range, follows: boolean): Slice {
-  const start = lowerBound(messages, range.from)
+  const start = lowerBound(messages, range.from, (message) => message.last ?? message.seq)
   const end = range.to === Infinity ? messages.length : Math.max(start, lowerBound(messages, range.to + 1))
   if (end - start <= ROWS_MAX) return { start, end }
   return follows ? { start: end - ROWS_MAX, end } : { start, end: start + ROWS_MAX }
@@ -66,12 +69,12 @@ export function growDown(messages: readonly Sequenced[], range: Range, now: Slic
 }
 
 /** The position of the first message whose seq is not below. */
-function lowerBound(messages: readonly Sequenced[], seq: number): number {
+function lowerBound(messages: readonly Sequenced[], seq: number, of = (message: Sequenced): number => message.seq): number {
   let low = 0
   let high = messages.length
   while (low < high) {
     const middle = (low + high) >>> 1
-    if (messages[middle]!.seq < seq) low = middle + 1
+    if (of(messages[middle]!) < seq) low = middle + 1
     else high = middle
   }
   return low

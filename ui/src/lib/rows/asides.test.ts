@@ -1,21 +1,11 @@
 import { expect, test } from 'vitest'
-import { asideOf, isAside, resultsOf } from './asides'
+import { isAside, partedContext, resultsOf } from './asides'
 import { message } from '../testing'
 
 const call = message(3, {
   role: 'assistant', kind: 'tool_call', text: '{"city":"Oslo"}', meta: { call_id: 'c1', tool: 'get_weather' },
 })
 const result = message(4, { role: 'tool', kind: 'tool_result', text: '{"celsius":7}', meta: { call_id: 'c1' } })
-
-test('a call has its name, what it was given, and what came back', () => {
-  const aside = asideOf(call, result)
-  expect(aside).toMatchObject({ icon: 'tool', label: 'get_weather', code: true, preview: 'city: "Oslo"', answered: true })
-  expect(aside.sections).toEqual([
-    { title: 'Arguments', text: '{\n  "city": "Oslo"\n}', language: 'json' },
-    { title: 'Result', text: '{\n  "celsius": 7\n}', language: 'json' },
-  ])
-  expect(asideOf(call, undefined).answered).toBe(false)
-})
 
 test('a result belongs to the call above it, once', () => {
   const again = message(5, { ...result, id: 'm_5', seq: 5 })
@@ -25,16 +15,20 @@ test('a result belongs to the call above it, once', () => {
   expect(resultsOf([call, result, reused, again])).toEqual(new Map([['m_3', result], ['m_6', again]]))
 })
 
-test('words to the model are a prompt, notices of the system are none', () => {
-  expect(asideOf(message(1, { role: 'system', text: 'Be\nkind.' }), undefined)).toMatchObject({
-    icon: 'prompt', label: 'System prompt', preview: 'Be kind.', sections: [{ text: 'Be\nkind.', language: null }],
-  })
-  expect(asideOf(message(1, { role: 'developer' }), undefined).label).toBe('Developer prompt')
+test('notices of the system are no prompts, and words of a person are none', () => {
+  expect(isAside(message(1, { role: 'system' }))).toBe(true)
   expect(isAside(message(1, { role: 'system', by: 's_1' }))).toBe(false)
   expect(isAside(message(1))).toBe(false)
 })
 
-test('an item that is not known shows its type and itself', () => {
-  const item = message(1, { role: 'assistant', kind: 'item', meta: { item: { type: 'web_search_call', id: 'ws_1' } } })
-  expect(asideOf(item, undefined)).toMatchObject({ icon: 'item', label: 'web_search_call', code: true })
+test('what a program puts before a person’s words is told apart from them', () => {
+  const context = '<system-reminder>\nToday is Sunday.\n</system-reminder>'
+  expect(partedContext(`${context}\n\nFix <b>it</b>`)).toEqual({ context, words: 'Fix <b>it</b>' })
+  expect(partedContext('# AGENTS.md instructions for /a\n\n<INSTRUCTIONS>\nBe kind.\n</INSTRUCTIONS>')?.words).toBe('')
+  for (const said of ['<b>Hi</b>', 'Look: <system-reminder>x</system-reminder>', '# A title', '<system-reminder> never closed']) {
+    expect(partedContext(said)).toBe(null)
+    expect(isAside(message(1, { text: said }))).toBe(false)
+  }
+  expect(isAside(message(1, { text: context }))).toBe(true)
+  expect(isAside(message(1, { text: context, meta: { parts: [{ type: 'input_image' }] } }))).toBe(false)
 })

@@ -1,33 +1,31 @@
 /**
  * What stands in a room beside what is said: prompts, calls of tools and their results, thoughts, unknown items.
  *
- * Each is one quiet line that opens. A result belongs to the call above it that has the same id.
+ * Each is one quiet line that opens (lib/run/story.ts says what is in it). A result belongs to the call above it that has
+ * the same id.
  */
-import { argumentsLine, oneLine, pretty } from '../words/json'
 import type { Message } from '../protocol'
-import { texts } from '../texts'
-
-export interface Aside {
-  icon: 'prompt' | 'tool' | 'result' | 'item'
-  label: string
-  /** Whether the label is a name out of a program. */
-  code: boolean
-  preview: string
-  sections: { title: string | null; text: string; language: 'json' | null }[]
-  /** Of a call: whether its result is here. */
-  answered: boolean | null
-}
 
 const KINDS = new Set(['tool_call', 'tool_result', 'reasoning', 'item'])
+/** What programs tell the model in a person's name; with their words or without. */
+const CONTEXT = 'environment_context|environment_details|system-reminder|user_instructions|user_info|ide_selection|INSTRUCTIONS|turn_aborted'
+const BEFORE = new RegExp(`^\\s*(?:(?:# AGENTS\\.md instructions for[^\\n]*\\s*)?<(${CONTEXT})>[\\s\\S]*?</\\1>\\s*)+`, 'u')
 
 /** Whether a message is no words of a person or an agent to somebody. */
 export function isAside(message: Message): boolean {
   return KINDS.has(message.kind) || message.role === 'tool' || isPrompt(message)
 }
 
-/** Words to the model about how to answer. The system's own notices are none. */
+/** Words to the model about how to answer, or about what is around. The system's own notices are none. */
 export function isPrompt(message: Message): boolean {
+  if (message.role === 'user') return partedContext(message.text)?.words === '' && !message.meta.parts?.some(isSeen)
   return (message.role === 'system' || message.role === 'developer') && !message.by.startsWith('s_')
+}
+
+/** What a program put before a person's words, and the words; null where it put nothing. */
+export function partedContext(text: string): { context: string; words: string } | null {
+  const context = /^\s*[<#]/u.test(text) ? BEFORE.exec(text)?.[0] : undefined
+  return context === undefined ? null : { context: context.trim(), words: text.slice(context.length).trim() }
 }
 
 /** The results that belong to a call among these messages: by the call's message id. */
@@ -44,45 +42,7 @@ export function resultsOf(messages: readonly Message[]): Map<string, Message> {
   return results
 }
 
-export function asideOf(message: Message, result: Message | undefined): Aside {
-  const { meta, text } = message
-  switch (message.kind) {
-    case 'tool_call': {
-      const sections = [{ title: texts.aside.arguments, ...content(text) }]
-      if (result) sections.push({ title: texts.aside.result, ...content(result.text) })
-      return {
-        icon: 'tool', label: meta.tool ?? texts.aside.tool, code: meta.tool !== undefined, preview: argumentsLine(text), sections,
-        answered: result !== undefined,
-      }
-    }
-    case 'tool_result':
-      return aside('result', texts.aside.result, oneLine(text), content(text), meta.tool)
-    case 'item': {
-      const type = itemType(meta.item)
-      return aside('item', texts.aside.item, '', content(JSON.stringify(meta.item ?? null)), type)
-    }
-    default: {
-      const { result, developer, system } = texts.aside
-      const label = message.role === 'tool' ? result : message.role === 'developer' ? developer : system
-      return aside(message.role === 'tool' ? 'result' : 'prompt', label, oneLine(text), { text, language: null })
-    }
-  }
-}
-
-function aside(
-  icon: Aside['icon'], label: string, preview: string, section: Omit<Aside['sections'][0], 'title'>, name?: string,
-): Aside {
-  return {
-    icon, label: name ?? label, code: name !== undefined, preview, sections: [{ title: null, ...section }], answered: null,
-  }
-}
-
-function content(text: string): { text: string; language: 'json' | null } {
-  const shown = pretty(text)
-  return { text: shown, language: /^\s*[[{]/u.test(shown) ? 'json' : null }
-}
-
-function itemType(item: unknown): string | undefined {
-  const type = item !== null && typeof item === 'object' ? (item as Record<string, unknown>).type : undefined
-  return typeof type === 'string' ? type : undefined
+function isSeen(part: unknown): boolean {
+  const type = part !== null && typeof part === 'object' ? (part as Record<string, unknown>).type : undefined
+  return typeof type === 'string' && !/text$/u.test(type)
 }

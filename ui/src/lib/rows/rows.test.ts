@@ -1,12 +1,18 @@
 import { expect, test } from 'vitest'
 import type { OutboxEntry } from '../outbox/outbox'
-import { buildRows, isShown, type RowInput } from './rows'
-import type { Draft } from '../protocol'
+import { buildRows as rowsOf, isShown, type RowInput } from './rows'
+import { unitsOf } from './units'
+import type { Draft, Message } from '../protocol'
 import { Stream } from '../room/stream'
 import { message } from '../testing'
 
 const me = { id: 'u_1', name: 'Ada' }
-const base: RowInput = { messages: [], previous: undefined, drafts: [], pending: [], streams: [], me, readSeq: null }
+type Said = Omit<RowInput, 'units' | 'previous'> & { messages: Message[]; previous: Message | undefined }
+const base: Said = {
+  messages: [], previous: undefined, drafts: [], pending: [], streams: [], me, readSeq: null, cut: false, atEnd: true, opened: [],
+}
+const buildRows = ({ messages, previous, ...input }: Said) =>
+  rowsOf({ ...input, units: unitsOf(messages, new Map()), previous: previous && unitsOf([previous], new Map())[0] })
 const at = (minute: number, day = 20) => `2026-11-${String(day).padStart(2, '0')}T12:${String(minute).padStart(2, '0')}:00.000Z`
 const entry: OutboxEntry = { cid: 'c1', room: 'r_1', me: 'u_1', text: 'hi', at: at(9), state: 'sending', code: null, seq: null }
 
@@ -71,14 +77,33 @@ test('an agent’s calls, their results and its words are one block; prompts sta
       message(4, { ...one, kind: 'tool_call', meta: { call_id: 'c1', tool: 'look' } }),
       message(5, { ...one, kind: 'tool_call', meta: { call_id: 'c2', tool: 'look' } }),
       message(6, { role: 'tool', kind: 'tool_result', at: at(1), meta: { call_id: 'c1' } }),
-      message(7, { role: 'tool', kind: 'tool_result', at: at(1), meta: { call_id: 'c0' } }),
       message(8, { ...one, text: 'It is here.' }),
       message(9, { ...one, text: 'Or there.', meta: { choice: 1 } }),
     ],
   })
-  expect(rows.map((row) => row.key)).toEqual(['m_1', 'm_2', 'm_3', 'm_4', 'm_5', 'm_7', 'm_8', 'm_9'])
-  expect(rows.map((row) => row.grouped)).toEqual([false, false, false, true, true, false, false, false])
+  expect(rows.map((row) => row.key)).toEqual(['m_1', 'm_2', 'm_3', 'm_4', 'm_5', 'm_8', 'm_9'])
+  expect(rows.map((row) => row.grouped)).toEqual([false, false, false, true, true, true, false])
   expect(rows.map((row) => row.kind === 'message' && row.result?.id)).toEqual([
-    undefined, undefined, undefined, 'm_6', undefined, undefined, undefined, undefined,
+    undefined, undefined, undefined, 'm_6', undefined, undefined, undefined,
+  ])
+})
+
+test('a run is one row from its question to its answer, of which the answer is no part', () => {
+  const one = { by: 'a_1', role: 'assistant' as const, name: 'Codex' }
+  const call = (seq: number): Message => message(seq, { ...one, kind: 'tool_call', at: at(seq), meta: { call_id: `c${seq}`, tool: 'exec' } })
+  const messages = [message(1, { at: at(1) }), call(2), call(3), call(4), message(5, { ...one, at: at(8), text: 'Done.' })]
+  const [question, run, answer] = buildRows({ ...base, messages, readSeq: 1, opened: [3] })
+  expect([question?.kind, run?.kind, answer?.kind]).toEqual(['message', 'run', 'message'])
+  expect(run).toMatchObject({ name: 'Codex', from: at(1), to: at(8), newest: false, open: true, cut: false, firstNew: true, role: 'assistant' })
+  expect(answer?.grouped).toBe(true)
+  const stream = new Stream({ msg: 'm_9', turn: 't', by: 'a_1', name: 'Codex', after: 4, n: 0, text: '', reasoning: '' })
+  const live = buildRows({ ...base, messages: messages.slice(1, 4), streams: [stream], cut: true })[0]
+  expect(live).toMatchObject({ kind: 'run', newest: true, writes: true, open: false, cut: true, to: at(4) })
+})
+
+test('what a program says in a person’s name is nobody’s words', () => {
+  const context = message(1, { by: 'u_1', text: '<environment_context>\n<cwd>/home/ada</cwd>\n</environment_context>' })
+  expect(buildRows({ ...base, messages: [context, message(2, { by: 'u_1' })] }).map((row) => [row.role, row.own])).toEqual([
+    ['system', false], ['user', true],
   ])
 })

@@ -6,11 +6,12 @@
  * A row keeps its key from the outbox or the draft to the log and from the stream to the final message,
  * so that its place in the document stays the same. The result of a tool's call stands in the row of the call.
  */
-import { isAside, resultsOf } from './asides'
+import { isAside, isPrompt } from './asides'
 import type { OutboxEntry } from '../outbox/outbox'
 import type { Draft, Message } from '../protocol'
 import type { Stream } from '../room/stream'
 import { dayName, dayOf } from '../words/time'
+import type { RunUnit, Unit } from './units'
 
 interface RowBase {
   key: string
@@ -30,15 +31,38 @@ interface RowBase {
 export type Row = RowBase &
   (
     | { kind: 'message'; message: Message; result: Message | undefined }
+    | RunRow
     | { kind: 'pending'; entry: OutboxEntry }
     | { kind: 'draft'; draft: Draft }
     | { kind: 'stream'; stream: Stream }
   )
 
+/** All that an agent did for one answer, between two times. */
+export interface RunRow {
+  kind: 'run'
+  unit: RunUnit
+  from: string
+  to: string
+  /** What it begins with is not loaded. */
+  cut: boolean
+  /** It may go on: nothing came after it. */
+  newest: boolean
+  /** Its agent is writing. */
+  writes: boolean
+  /** Its steps are shown. */
+  open: boolean
+}
+
 export interface RowInput {
-  messages: readonly Message[]
-  /** The message above the first one, if it is loaded. */
-  previous: Message | undefined
+  units: readonly Unit[]
+  /** The unit above the first one, if it is loaded. */
+  previous: Unit | undefined
+  /** There are older messages than the first unit's that are not loaded. */
+  cut: boolean
+  /** The last unit is the newest of the room. */
+  atEnd: boolean
+  /** The seqs of messages in runs whose steps are shown. */
+  opened: readonly number[]
   drafts: readonly Draft[]
   pending: readonly OutboxEntry[]
   streams: readonly Stream[]
@@ -56,27 +80,22 @@ export function isShown(message: Message): boolean {
 
 export function buildRows(input: RowInput): Row[] {
   const rows: Row[] = []
-  const results = resultsOf(input.messages)
-  const taken = new Set(results.values())
-  let previous: Above | undefined = input.previous && { ...input.previous, ...around(input.previous) }
+  let previous: Above | undefined = input.previous && aboveOf(input.previous)
   let newMarked = input.previous !== undefined && isNew(input.previous, input)
-  const push = (row: Row): void => {
+  const push = (row: Row, next: Above): void => {
     if (!previous || dayOf(previous.at) !== dayOf(row.at)) row.day = dayName(row.at)
     const age = previous ? Date.parse(row.at) - Date.parse(previous.at) : Infinity
-    const { by, at, role } = row
-    const next = { by, at, role, ...(row.kind === 'message' ? around(row.message) : { aside: false }) }
     row.grouped = !row.day && !row.firstNew && age < GROUP_MS && previous !== undefined && goesOn(previous, next)
     previous = next
     rows.push(row)
   }
-  for (const message of input.messages) {
-    if (taken.has(message)) continue
-    const firstNew = !newMarked && isNew(message, input)
+  input.units.forEach((unit, index) => {
+    const firstNew = !newMarked && isNew(unit, input)
     newMarked ||= firstNew
-    push({ ...ofMessage(message, input.me, results.get(message.id)), firstNew })
-  }
-  for (const row of unstored(input)) push(row)
-  for (const stream of input.streams) push(ofStream(stream))
+    const row = unit.kind === 'run' ? ofRun(unit, index, input) : ofMessage(unit.message, input.me, unit.result)
+    push({ ...row, firstNew }, aboveOf(unit))
+  })
+  for (const row of [...unstored(input), ...input.streams.map(ofStream)]) push(row, { by: row.by, at: row.at, role: row.role, aside: false })
   return rows
 }
 
@@ -86,11 +105,24 @@ interface Above {
   role: Message['role']
   aside: boolean
   /** The speaker in the words of the API's client, one of several that it speaks for. */
-  speaker?: string
+  speaker?: string | undefined
 }
 
-function around(message: Message): { aside: boolean; speaker?: string } {
-  return { aside: isAside(message), speaker: message.meta.name }
+function aboveOf(unit: Unit): Above {
+  const message = unit.kind === 'one' ? unit.message : speakerOf(unit)
+  const { by, role, meta } = message
+  const at = unit.kind === 'one' ? message.at : endOf(unit)
+  return { by, at, role: isPrompt(message) ? 'system' : role, aside: unit.kind === 'run' || isAside(message), speaker: meta.name }
+}
+
+/** Whose run it is: an agent's, or nobody's, where it is all prompts. */
+function speakerOf(unit: RunUnit): Message {
+  return unit.steps.find((step) => step.role === 'assistant') ?? unit.steps[0]!
+}
+
+function endOf(unit: RunUnit): string {
+  const last = unit.steps.at(-1)!
+  return unit.results.get(last.id)?.at ?? last.at
 }
 
 /** A person's next words; an agent's words between its thoughts and its calls. */
@@ -111,15 +143,30 @@ function unstored({ drafts, pending, me }: RowInput): Row[] {
   return [...kept, ...[...waiting.values()].map((entry) => ofEntry(entry, me))]
 }
 
-function isNew(message: Message, input: RowInput): boolean {
-  return input.readSeq !== null && message.seq > input.readSeq && message.by !== input.me.id
+function isNew(unit: Unit, { readSeq, me }: RowInput): boolean {
+  const { by } = unit.kind === 'one' ? unit.message : speakerOf(unit)
+  return readSeq !== null && unit.last > readSeq && by !== me.id
+}
+
+/** An agent works from the question on until its answer is there. */
+function ofRun(unit: RunUnit, index: number, { units, previous, cut, atEnd, streams, opened }: RowInput): Row {
+  const { by, name, role, at } = speakerOf(unit)
+  const [before, after] = [index > 0 ? units[index - 1] : previous, units[index + 1]]
+  const asked = before?.kind === 'one' && before.message.role === 'user' ? before.message.at : null
+  const answered = after?.kind === 'one' && after.message.by === by ? after.message.at : null
+  return {
+    kind: 'run', unit, key: unit.key, own: false, by, name, at: unit.steps[0]?.at ?? at, role: role === 'assistant' ? role : 'system',
+    from: asked ?? unit.steps[0]?.at ?? at, to: answered ?? endOf(unit), cut: cut && index === 0,
+    newest: atEnd && !after, writes: streams.some((stream) => stream.by === by),
+    open: opened.some((seq) => seq >= unit.seq && seq <= unit.last), day: null, grouped: false, firstNew: false,
+  }
 }
 
 function ofMessage(message: Message, me: { id: string }, result: Message | undefined): Row {
-  const own = message.by === me.id && message.role === 'user'
+  const own = message.by === me.id && message.role === 'user' && !isPrompt(message)
   return {
     kind: 'message', message, result, key: own && message.cid ? message.cid : message.id, own,
-    by: message.by, name: message.name, at: message.at, role: message.role,
+    by: message.by, name: message.name, at: message.at, role: isPrompt(message) && message.role === 'user' ? 'system' : message.role,
     day: null, grouped: false, firstNew: false,
   }
 }

@@ -1,0 +1,217 @@
+"""A coding agent's run, as a story: what it did is one line that opens, and what it says stands for itself."""
+
+import json
+from typing import Any
+
+import pytest
+from openai import AsyncOpenAI
+from playwright.async_api import Locator, expect
+from tests.support.browser import Browser
+from tests.support.server import ServerProcess
+from tests.support.upstream import DONE, Script, ScriptedUpstream, chunk, event, reply, stream
+from tests.walks.tab import Tab
+from tests.walks.test_door import client_of
+from tests.walks.test_measures import FAINT, TEXT_CONTRAST_MIN, WIDE
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+QUESTION = "The tests of the parser fail. Please mend it."
+FINAL = "The fix is in `src/parser.py`: an **empty line** ended the loop. All 42 tests pass now."
+CONTEXT = "<environment_context>\n  <cwd>/home/ada/parser</cwd>\n</environment_context>"
+PATCH = """*** Begin Patch
+*** Update File: src/parser.py
+@@ def lines(text):
+     for line in text.split("\\n"):
+-        if not line:
+-            break
++        if not line.strip():
++            continue
+         yield line
+*** Add File: tests/test_empty.py
++from parser import lines
++
++
++def test_an_empty_line_ends_nothing():
++    assert list(lines("a\\n\\nb")) == ["a", "b"]
+*** End Patch
+"""
+RED = "Exit code 1\n" + "\n".join(f"tests/test_parser.py::test_{n} FAILED" for n in range(30))
+STEPS: list[tuple[str, Any, str]] = [
+    ("exec_command", {"cmd": "pytest -q"}, RED),
+    ("read_file", {"path": "src/parser.py"}, "def lines(text):\n    ...\n" * 40),
+    (
+        "exec_command",
+        {"cmd": "grep -rn 'break' src | head -20 && git log --oneline | head -5"},
+        "src/parser.py:4: break",
+    ),
+    (
+        "spawn_agent",
+        {"agent_type": "reviewer", "message": "Is an empty line the end anywhere else?"},
+        "No: only **here**.",
+    ),
+    (
+        "apply_patch",
+        {"input": PATCH},
+        "Success. Updated the following files:\nM src/parser.py\nA tests/test_empty.py",
+    ),
+    (
+        "Edit",
+        {
+            "file_path": "CHANGELOG.md",
+            "old_string": "# Changes\n",
+            "new_string": "# Changes\n\n- An empty line ends nothing.\n",
+        },
+        "Done.",
+    ),
+    (
+        "exec_command",
+        {"cmd": "pytest -q"},
+        "Chunk ID: 1\nProcess exited with code 0\nOutput:\n42 passed in 0.31s",
+    ),
+]
+FIGURES = [
+    "3 commands",
+    "1 tool call",
+    "1 agent",
+    "3 files",
+    "+9",
+    "\N{MINUS SIGN}2",
+    "1 failed",
+    "tokens",
+]
+
+
+def calls(number: int, tool: str, given: Any, thought: str | None = None) -> Script:
+    """An answer that calls a tool."""
+
+    def delta(**fields: object) -> bytes:
+        return event({"id": "c", "choices": [{"index": 0, "delta": fields}]})
+
+    function = {"name": tool, "arguments": json.dumps(given)}
+    usage = {"prompt_tokens": 4_000 + 500 * number, "completion_tokens": 90, "total_tokens": 0}
+    return stream(
+        *([delta(role="assistant", reasoning_content=thought)] if thought else []),
+        delta(
+            tool_calls=[
+                {"index": 0, "id": f"call_{number}", "type": "function", "function": function}
+            ]
+        ),
+        chunk(finish="tool_calls"),
+        event({"choices": [], "usage": usage}),
+        DONE,
+    )
+
+
+async def ask(client: AsyncOpenAI, said: list[Any]) -> None:
+    answer = await client.chat.completions.create(model="scripted", messages=said, stream=True)
+    async for _ in answer:
+        pass
+
+
+def beginning() -> list[Any]:
+    """What a coding agent tells its model before a person's words, and those."""
+    return [
+        {
+            "role": "developer",
+            "content": "You are a coding agent. Mend what is asked for, and nothing else.",
+        },
+        {"role": "developer", "content": "The sandbox is open."},
+        {"role": "user", "content": CONTEXT},
+        {"role": "user", "content": QUESTION},
+    ]
+
+
+async def run(
+    server: ServerProcess, models: ScriptedUpstream, key: str, said: list[Any], steps: range
+) -> None:
+    """Ask, do what is asked for, and ask again, as an agent does; the last result is not told yet."""
+    async with client_of(server, key) as client:
+        for number in steps:
+            tool, given, result = STEPS[number]
+            thought = "Look at the tests **first**.\nThen mend." if number == 0 else None
+            models.will(calls(number, tool, given, thought))
+            await ask(client, said)
+            function = {"name": tool, "arguments": json.dumps(given)}
+            call = {"id": f"call_{number}", "type": "function", "function": function}
+            said += [
+                {"role": "assistant", "tool_calls": [call]},
+                {"role": "tool", "tool_call_id": f"call_{number}", "content": result},
+            ]
+
+
+async def end(server: ServerProcess, models: ScriptedUpstream, key: str, said: list[Any]) -> None:
+    models.will(reply(FINAL))
+    async with client_of(server, key) as client:
+        await ask(client, said)
+
+
+async def key_of(tab: Tab) -> str:
+    """A key of whoever sits before the page."""
+    made = "() => fetch('/api/keys', {method: 'POST'}).then((answer) => answer.json())"
+    return (await tab.page.evaluate(made))["token"]
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("phone", [False, True])
+async def test_a_run_is_watched_while_it_is_made_and_read_afterwards(
+    browser: Browser, city: ServerProcess, models: ScriptedUpstream, *, phone: bool, dark: bool
+) -> None:
+    tab = Tab(await browser.open(city.url, phone=phone, dark=dark))
+    await expect(tab.part("home")).to_be_visible()
+    if not phone:
+        await tab.page.set_viewport_size(WIDE)
+    look = f"{'390' if phone else '1440'}-{'dark' if dark else 'light'}"
+    key, said = await key_of(tab), beginning()
+    await run(city, models, key, said, range(4))
+    if phone:
+        await tab.part("sidebar-toggle").tap()
+    await tab.part("room-item").filter(has=tab.part("door")).click()
+    work = tab.part("run").last
+    await expect(work).to_contain_text("Working")
+    step = work.get_by_test_id("aside")
+    await expect(step).to_have_count(1)
+    await expect(step).to_contain_text("reviewer")
+    await expect(step.get_by_test_id("tool-state")).to_contain_text("running")
+    await browser.screenshot(tab.page, f"run-live-{look}")
+
+    await run(city, models, key, said, range(4, len(STEPS)))
+    await end(city, models, key, said)
+    await tab.answered()
+    await expect(work).to_contain_text("Worked")
+    await expect(work.get_by_test_id("aside")).to_have_count(0)
+    for figure in FIGURES:
+        await expect(work.get_by_test_id("run-head")).to_contain_text(figure)
+    await expect(tab.part("run").first.get_by_test_id("run-head")).to_have_text("3 prompts")
+    await expect(tab.questions.get_by_test_id("message-text")).to_have_text(QUESTION)
+    await expect(tab.answers).to_contain_text("All 42 tests pass now.")
+    assert await tab.page.evaluate(FAINT, TEXT_CONTRAST_MIN) == []
+    assert await tab.fits()
+    await browser.screenshot(tab.page, f"run-folded-{look}")
+    await opened(tab, work)
+    await browser.screenshot(tab.page, f"run-open-{look}")
+    await looked_into(tab, work)
+    await browser.screenshot(tab.page, f"run-diff-{look}")
+
+
+async def opened(tab: Tab, work: Locator) -> None:
+    """Open a run, and see its steps."""
+    await work.get_by_test_id("run-head").click()
+    steps = work.get_by_test_id("aside")
+    await expect(steps).to_have_count(len(STEPS) + 1)
+    await expect(steps.first).to_contain_text("Look at the tests")
+    await expect(steps.nth(1).get_by_test_id("tool-state")).to_contain_text("exit 1")
+    assert await tab.fits()
+
+
+async def looked_into(tab: Tab, work: Locator) -> None:
+    """Open a command that failed, and a patch."""
+    red, patch = work.get_by_test_id("aside").nth(1), work.get_by_test_id("aside").nth(5)
+    await red.locator("summary").click()
+    await expect(red).to_contain_text("test_29 FAILED")
+    await patch.locator("summary").click()
+    await expect(patch.get_by_test_id("diff")).to_have_count(2)
+    await expect(patch.locator("ins").first).to_contain_text("+        if not line.strip():")
+    await expect(patch.locator("del").first).to_contain_text("-            break")
+    assert await tab.fits()
+    assert await tab.page.evaluate(FAINT, TEXT_CONTRAST_MIN) == []
+    await patch.locator("summary").scroll_into_view_if_needed()
