@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
@@ -32,6 +33,43 @@ async def test_a_model_is_found_by_its_name_which_may_have_slashes(
     with pytest.raises(openai.NotFoundError) as missing:
         await client.models.retrieve("org/none")
     assert (missing.value.code, missing.value.param) == ("model_not_found", "model")
+
+
+async def test_a_client_of_the_messages_api_is_told_them_in_its_shape_and_pages(
+    relay: Door, models: ScriptedUpstream
+) -> None:
+    models.models = [
+        {"id": "a", "created": 1_700_000_000, "name": "A model"},
+        {"id": "b", "created": 10**300},
+        {"id": "c", "display_name": "C", "name": ""},
+    ]
+    theirs = {"anthropic-version": "2023-06-01"}
+
+    async def told(query: str = "") -> Any:
+        return (await bare_client(relay).get(f"/v1/models{query}", headers=theirs)).json()
+
+    found = await told()
+    first = {"type": "model", "id": "a", "display_name": "A model"}
+    assert found["data"][0] == first | {"created_at": "2023-11-14T22:13:20.000Z"}
+    assert [one["display_name"] for one in found["data"]] == ["A model", "b", "C", "assistant"]
+    assert found["data"][1]["created_at"] == "1970-01-01T00:00:00.000Z"
+    pages: dict[str, tuple[list[str], bool]] = {
+        "": (["a", "b", "c", "assistant"], False),
+        "?limit=2": (["a", "b"], True),
+        "?limit=2&after_id=b": (["c", "assistant"], False),
+        "?limit=1&before_id=c": (["b"], True),
+        "?after_id=assistant": ([], False),
+    }
+    for query, (ids, more) in pages.items():
+        page = await told(query)
+        assert set(page) == {"data", "has_more", "first_id", "last_id"}
+        assert ([one["id"] for one in page["data"]], page["has_more"]) == (ids, more), query
+        ends = (ids[0], ids[-1]) if ids else (None, None)
+        assert (page["first_id"], page["last_id"]) == ends
+    assert (await told("/a")) == found["data"][0]
+    refused = await bare_client(relay).get("/v1/models?after_id=zz", headers=theirs)
+    assert refused.status_code == 400
+    assert "zz" in refused.json()["error"]["message"]
 
 
 async def test_a_refusal_comes_as_it_is(relay: Door, models: ScriptedUpstream) -> None:

@@ -1,11 +1,13 @@
 """`/v1/models`: what can be asked. The model server's models as it lists them, and Palaver's agents, by their handles.
 
+A client of the Messages API, known by its `anthropic-version`, is told them in that API's shape and pages.
+
 An agent is asked like a model; `Models.agent` says which name is one. Neither list is asked for more often than
 `KNOWN_SECONDS` allows, so that a request for an answer costs no read of its own. While the database is away, the agents
 that were read last still hold: clients ask for this list before anything else.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -21,13 +23,18 @@ from palaver.model import Actor, AgentCard
 from palaver.strict_json import Json
 from palaver.wire.calls import call
 from palaver.wire.openai.items import Invalid
-from palaver.wire.openai.params import answer
+from palaver.wire.openai.params import answer, limit_of, listed
 from palaver.wire.openai.proxy import refusal, whole
+from palaver.wire.shapes import moment
 
 PATH = "/models"
 OWNER = "palaver"
 KNOWN_SECONDS = 1.0
 DEFAULT_SECONDS = 60.0
+VERSION_HEADER = "anthropic-version"
+PAGE_MAX = 1_000
+SECONDS_MAX = 253_402_300_799
+"""The last second that a time is written of."""
 _OF_CALL = frozenset({"model", "messages", "stream", "stream_options", "n"})
 
 
@@ -51,10 +58,14 @@ class Models:
     _default_until: float = 0.0
 
     @call("GET", PATH, None)
-    async def listing(self, _: Actor, __: Request) -> Response:
-        """Lists all of them."""
+    async def listing(self, _: Actor, request: Request) -> Response:
+        """Lists all of them; to a client of the Messages API, a page."""
         found = await self._offered()
-        return found if isinstance(found, Response) else answer({"object": "list", "data": found})
+        if isinstance(found, Response):
+            return found
+        if VERSION_HEADER in request.headers:
+            return answer(_page([_described(one) for one in found], request))
+        return answer({"object": "list", "data": found})
 
     @call("GET", f"{PATH}/{{model:path}}", None)
     async def retrieve(self, _: Actor, request: Request) -> Response:
@@ -63,15 +74,8 @@ class Models:
         found = await self._offered()
         if isinstance(found, Response):
             return found
-        for one in found:
-            if one.get("id") == wanted:
-                return answer(one)
-        origin = self.core.models.origin
-        meant = await origin(wanted)
-        for one in found:
-            if meant is not None and await origin(str(one.get("id"))) == meant:
-                return answer(one)
-        raise ModelMissing(wanted)
+        one = await self._named(wanted, found)
+        return answer(_described(one) if VERSION_HEADER in request.headers else one)
 
     async def agent(self, model: str) -> AgentCard | None:
         """The agent that a model's name means; None for what is a model."""
@@ -89,6 +93,18 @@ class Models:
             self._default = models.models[0].id
             self._default_until = now + DEFAULT_SECONDS
         return self._default
+
+    async def _named(self, wanted: str, found: Sequence[Json]) -> Json:
+        """The model of this name, or the one that is asked by it. Refused: `not_found`."""
+        for one in found:
+            if one.get("id") == wanted:
+                return one
+        origin = self.core.models.origin
+        meant = await origin(wanted)
+        for one in found:
+            if meant is not None and await origin(str(one.get("id"))) == meant:
+                return one
+        raise ModelMissing(wanted)
 
     async def _read_agents(self) -> Mapping[str, AgentCard]:
         with suppress(Unavailable):
@@ -135,3 +151,33 @@ def _listed(body: bytes) -> list[Json]:
 
 def _model(model: str, owner: str) -> Json:
     return {"id": model, "object": "model", "created": 0, "owned_by": owner}
+
+
+def _described(one: Json) -> Json:
+    """Writes a model as the Messages API does. When it was made is the beginning of time where nobody says it."""
+    made = one.get("created")
+    seconds = made if type(made) is int and 0 <= made <= SECONDS_MAX else 0
+    named = (one.get(name) for name in ("display_name", "name", "id"))
+    return {
+        "type": "model",
+        "id": one.get("id"),
+        "display_name": next((name for name in named if isinstance(name, str) and name), ""),
+        "created_at": moment(seconds * 1000),
+    }
+
+
+def _page(rows: Sequence[Json], request: Request) -> Json:
+    """Cuts a page out of them: the first ones behind `after_id`, or the last ones before `before_id`.
+
+    Refused: a name that is not among them.
+    """
+    ids, query = [one["id"] for one in rows], request.query_params
+    after, before = query.get("after_id"), query.get("before_id")
+    for name, given in (("after_id", after), ("before_id", before)):
+        if given and given not in ids:
+            raise Invalid(f"There is no model '{given}' here.", name)
+    rows = rows[ids.index(after) + 1 if after else 0 : ids.index(before) if before else None]
+    limit = limit_of(request, PAGE_MAX)
+    shown = rows[-limit:] if before and not after else rows[:limit]
+    page = listed(shown, has_more=len(rows) > limit)
+    return {name: one for name, one in page.items() if name != "object"}

@@ -93,12 +93,17 @@ def paging_of(request: Request, *, newest_first: bool) -> Paging:
     order = query.get("order") or ("desc" if newest_first else "asc")
     if order not in {"asc", "desc"}:
         raise Invalid("Must be 'asc' or 'desc'.", "order")
+    limit = limit_of(request, LIMIT_MAX)
+    return Paging(after=query.get("after") or None, limit=limit, newest_first=order == "desc")
+
+
+def limit_of(request: Request, most: int) -> int:
+    """Reads how many items a page may have. Refused: what is no number."""
     try:
-        limit = int((query.get("limit") or str(LIMIT_DEFAULT))[:20])
+        given = int((request.query_params.get("limit") or str(LIMIT_DEFAULT))[:20])
     except ValueError:
         raise Invalid("Must be a whole number.", "limit") from None
-    limit = max(1, min(limit, LIMIT_MAX))
-    return Paging(after=query.get("after") or None, limit=limit, newest_first=order == "desc")
+    return max(1, min(given, most))
 
 
 def page_of(rows: Sequence[Json], paging: Paging) -> Json:
