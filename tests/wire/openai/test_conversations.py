@@ -146,7 +146,7 @@ async def test_a_deleted_item_is_gone_and_pages_go_on_behind_it(door: Door) -> N
         (f"GET /conversations/{{}}/items?after=msg_{'0' * 32}", None, 404, None),
         ("POST /conversations", b"[]", 400, None),
         ("POST /conversations", b"{", 400, None),
-        ("POST /conversations", b'{"metadata": {"a": 1}}', 400, "metadata"),
+        ("POST /conversations", b'{"metadata": {"a": 1}}', 400, "metadata.a"),
         ("POST /conversations", b'{"items": [{"type": "message"}]}', 400, "items[0].role"),
         ("POST /conversations/{}", b"{}", 400, "metadata"),
         ("POST /conversations/{}/items", b"{}", 400, "items"),

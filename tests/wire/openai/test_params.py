@@ -3,8 +3,10 @@
 import pytest
 from starlette.requests import Request
 
+from palaver.errors import Refused
 from palaver.model import RoomId
-from palaver.wire.openai.items import Invalid, conversation_id
+from palaver.wire.openai.fields import Invalid
+from palaver.wire.openai.items import conversation_id
 from palaver.wire.openai.params import Paging, is_repeated, listed, paging_of, room_of
 
 ROOM = RoomId("r_" + "0192" * 8)
@@ -14,10 +16,13 @@ def test_a_room_is_named_by_its_id_or_by_what_has_it() -> None:
     id_ = conversation_id(ROOM)
     assert room_of({"conversation": id_}) == room_of({"conversation": {"id": id_}}) == ROOM
     assert room_of({}) is room_of({"conversation": {}}) is None
-    for wrong in ("conv_1", 7, [id_]):
+    for wrong in ("thread_1", 7, [id_]):
         with pytest.raises(Invalid) as refused:
             room_of({"conversation": wrong})
         assert refused.value.param == "conversation"
+    with pytest.raises(Refused) as missed:
+        room_of({"conversation": "conv_1"})
+    assert missed.value.status == 404
 
 
 def test_a_library_says_that_it_asks_again() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from palaver.errors import Code, PalaverError, ProviderError, Refused, Unavailable
-from palaver.wire.openai.items import Invalid
+from palaver.wire.openai.fields import Invalid
 from palaver.wire.openai.problems import document, response, wrapped
 
 FOUR = {"message", "type", "param", "code"}

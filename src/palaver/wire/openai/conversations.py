@@ -25,7 +25,7 @@ from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use, take
 from palaver.wire.openai import items, params
 from palaver.wire.openai.auth import visibility_of
-from palaver.wire.openai.items import Invalid
+from palaver.wire.openai.fields import Invalid, missing
 
 _call = partial(call, scope=Scope.CONVERSATIONS)
 
@@ -62,7 +62,7 @@ class Conversations:
         paging = params.paging_of(request, newest_first=True)
         if not paging.newest_first:
             raise Invalid("Conversations are listed by their last activity only: 'desc'.", "order")
-        after = None if paging.after is None else _room_id(paging.after, "after")
+        after = None if paging.after is None else params.room_named(paging.after, "after")
         rooms, more = await self.core.rooms.listing(me, limit=paging.limit, after=after, own=True)
         data = [_conversation(room) for room in rooms]
         return params.answer(params.listed(data, has_more=more is not None))
@@ -93,7 +93,7 @@ class Conversations:
         """Adds items in their order, all of them or none."""
         body = await params.body_of(request)
         if body.get("items") is None:
-            raise Invalid("Missing required parameter.", "items", "missing_required_parameter")
+            raise missing("items")
         entries = items.entries_of(body["items"], "items")
         room = await self._room(me, request)
         repeated = params.is_repeated(request.headers)
@@ -138,14 +138,9 @@ class Conversations:
         return next((room for room in own if room.settings.get("made") == made), None)
 
     async def _room(self, me: Actor, request: Request) -> Room:
-        given = request.path_params["conversation"]
-        room = _room_id(given, "conversation_id")
-        try:
+        room = params.room_named(request.path_params["conversation"], "conversation_id")
+        with params.finding(room):
             return await self.core.access.conversation(me, room)
-        except Refused as refused:
-            if refused.code is Code.ROOM_NOT_FOUND:
-                raise _not_found(given) from None
-            raise
 
     async def _message(self, me: Actor, room: Room, item: str, *, deleted: bool = False) -> Message:
         """Finds the message of a room that an item's id means. Refused: `message_not_found`."""
@@ -187,18 +182,3 @@ def _conversation(room: Room) -> Json:
         "created_at": room.created_ms // 1000,
         "metadata": metadata,
     }
-
-
-def _room_id(given: str, param: str) -> RoomId:
-    """Reads a conversation's id as a room's. Refused: what is of another kind (400), what cannot be there (404)."""
-    room = items.room_id(given)
-    if room is not None:
-        return room
-    if given.startswith("conv_"):
-        raise _not_found(given)
-    words = f"Invalid '{param}': '{given}'. Expected an ID that begins with 'conv_'."
-    raise Invalid(words, param, "invalid_value")
-
-
-def _not_found(given: str) -> Refused:
-    return Refused(Code.ROOM_NOT_FOUND, f"Conversation with id '{given}' not found.")

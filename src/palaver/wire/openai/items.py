@@ -11,9 +11,9 @@ Nothing is looked up here: an `item_reference` must have been replaced by what i
 from collections.abc import Iterable, Mapping, Set as AbstractSet
 from typing import Any, cast
 
-from palaver.errors import Code, Refused
 from palaver.model import NO_DATA, Entry, ExchangeId, Kind, Message, MessageId, Role, RoomId, Status
 from palaver.strict_json import Json, as_object
+from palaver.wire.openai.fields import Invalid, missing, wrong_type, wrong_value
 
 ROLES = {role.value: role for role in (Role.USER, Role.ASSISTANT, Role.SYSTEM, Role.DEVELOPER)}
 _PREFIXES: dict[str, str] = {
@@ -31,17 +31,14 @@ _KINDS = {
 }
 _PREFIX_CHARS_MAX = 16
 _TEXTS = frozenset({"input_text", "output_text", "text", "summary_text", "reasoning_text"})
+PARTS = (
+    *("input_text", "input_image", "input_audio", "output_text", "refusal", "input_file"),
+    *("computer_screenshot", "summary_text", "reasoning_text", "encrypted_content"),
+    *("scoped_content", "text", "image_url", "audio_url", "video_url", "file"),
+)
+"""The types of content parts: this API's, and those that servers know which speak chat completions."""
 _HEX = frozenset("0123456789abcdef")
 _ID_DIGITS = 32
-
-
-class Invalid(Refused):
-    """A request that cannot be done as it is. `param` is where, `reason` OpenAI's own code where it has one."""
-
-    def __init__(self, detail: str, param: str | None, reason: str | None = None) -> None:
-        super().__init__(Code.BAD_REQUEST, detail)
-        self.param = param
-        self.reason = reason
 
 
 def beyond(fields: Json, known: AbstractSet[str]) -> Json:
@@ -115,14 +112,14 @@ def entries_of(given: object, param: str = "input") -> tuple[Entry, ...]:
     if isinstance(given, str):
         return (Entry(role=Role.USER, text=given),)
     if not isinstance(given, list):
-        raise Invalid("Must be a text or a list of items.", param)
+        raise wrong_type(param, "one of a string or array of input items", given)
     items = cast("list[object]", given)
     return tuple(_entry_of(item, f"{param}[{place}]") for place, item in enumerate(items))
 
 
 def _entry_of(given: object, param: str) -> Entry:
     if not isinstance(given, dict):
-        raise Invalid("An item must be an object.", param)
+        raise wrong_type(param, "an input item", given)
     item = cast("Json", given)
     match item.get("type", "message" if "role" in item else None):
         case "message":
@@ -136,13 +133,13 @@ def _entry_of(given: object, param: str) -> Entry:
         case str(kind) if kind:
             return opaque(item)
         case _:
-            raise Invalid("An item needs a type.", f"{param}.type")
+            raise missing(f"{param}.type")
 
 
 def _spoken(item: Json, param: str) -> Entry:
     role = ROLES.get(str(item.get("role")))
     if role is None:
-        raise Invalid(f"Must be one of {', '.join(ROLES)}.", f"{param}.role")
+        raise wrong_value(f"{param}.role", item.get("role"), tuple(ROLES))
     content = item.get("content")
     meta = _more(item, {"role", "content"})
     if isinstance(content, str):
@@ -206,24 +203,27 @@ def _more(item: Json, known: set[str]) -> Json:
 
 
 def _text(item: Json, name: str, param: str) -> str:
-    value = item.get(name)
+    value, param = item.get(name), f"{param}.{name}"
     if not isinstance(value, str):
-        raise Invalid("Must be a text.", f"{param}.{name}")
+        raise missing(param) if value is None else wrong_type(param, "a string", value)
     return value
 
 
 def _parts(given: object, param: str) -> list[Json]:
-    """Checks content parts: each has a type, and those that are texts have a text."""
+    """Checks content parts: each has a known type, and those that are texts have a text."""
     if not isinstance(given, list):
-        raise Invalid("Must be a text or a list of content parts.", param)
-    parts = cast("list[Json]", given)
-    for place, part in enumerate(map(as_object, parts)):
-        kind = part.get("type")
-        if not isinstance(kind, str):
-            raise Invalid("A content part needs a type.", f"{param}[{place}]")
+        words = "one of a string or array of content parts"
+        raise missing(param) if given is None else wrong_type(param, words, given)
+    for place, one in enumerate(cast("list[object]", given)):
+        at, part = f"{param}[{place}]", as_object(one)
+        if not isinstance(one, dict):
+            raise wrong_type(at, "an object", one)
+        kind = _text(part, "type", at)
+        if kind not in PARTS:
+            raise wrong_value(f"{at}.type", kind, PARTS)
         if kind in _TEXTS or kind == "refusal":
-            _text(part, "refusal" if kind == "refusal" else "text", f"{param}[{place}]")
-    return parts
+            _text(part, "refusal" if kind == "refusal" else "text", at)
+    return cast("list[Json]", given)
 
 
 def _is_plain(part: Json, kind: str) -> bool:

@@ -44,7 +44,7 @@ def named(headers: Mapping[str, str], asked: ExchangeRequest) -> ExchangeRequest
     room, header = asked.room, headers.get(ROOM_HEADER)
     metadata = as_object(asked.request.get("metadata")) or asked.metadata
     if room is None and header is not None:
-        room = room_named(header, None)
+        room = room_named(header, ROOM_HEADER)
     if room is None and isinstance(metadata.get("room"), str):
         room = room_id(metadata["room"])
     if room is not None or not asked.whole:

@@ -1,17 +1,34 @@
-"""What several calls of the API read of a request, its page of a list among it, and the JSON with which they answer.
+"""What several calls of the API read of a request, and the JSON with which they answer.
+
+The tables say which fields are looked at; all else in a request is between its client and the model server.
 
 A `limit` beyond the bounds is the nearest one within: clients send 1000. Parameters that are not known are passed by.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from palaver.errors import Code, Refused
 from palaver.model import RoomId
 from palaver.strict_json import Json, as_object, dump, load
-from palaver.wire.openai.items import Invalid, room_id
+from palaver.wire.openai.fields import (
+    FLAG,
+    OBJECT,
+    TEXT,
+    Field,
+    Invalid,
+    decimal,
+    missing,
+    shortened,
+    whole,
+    wrong_id,
+    wrong_type,
+)
+from palaver.wire.openai.items import conversation_id, room_id
 
 LIMIT_MAX = 100
 LIMIT_DEFAULT = 20
@@ -19,6 +36,41 @@ METADATA_MAX = 16
 METADATA_KEY_CHARS_MAX = 64
 METADATA_VALUE_CHARS_MAX = 512
 
+CHAT = {"stream": FLAG, "store": FLAG, "model": TEXT}
+"""A chat completion: all else is judged by the model server, to which its bytes are passed on."""
+INCLUDABLE = (
+    *("file_search_call.results", "web_search_call.results", "web_search_call.action.sources"),
+    *("message.input_image.image_url", "computer_call_output.output.image_url"),
+    *("code_interpreter_call.outputs", "reasoning.encrypted_content"),
+    "message.output_text.logprobs",
+)
+RESPONSE = {
+    "model": TEXT,
+    "include": Field((list,), "an array of strings", known=INCLUDABLE),
+    "instructions": Field((str, list), "a string"),
+    "max_output_tokens": whole(16),
+    "max_tool_calls": whole(0),
+    "parallel_tool_calls": FLAG,
+    "prompt": OBJECT,
+    "reasoning": OBJECT,
+    "service_tier": TEXT,
+    "store": FLAG,
+    "stream": FLAG,
+    "background": FLAG,
+    "stream_options": OBJECT,
+    "temperature": decimal(0, 2),
+    "text": OBJECT,
+    "tool_choice": Field((str, dict), "one of a string or an object"),
+    "tools": Field((list,), "an array of tools"),
+    "top_logprobs": whole(0, 20),
+    "top_p": decimal(0, 1),
+    "presence_penalty": decimal(-2, 2),
+    "frequency_penalty": decimal(-2, 2),
+    "truncation": Field((str,), "one of 'auto' or 'disabled'", known=("auto", "disabled")),
+    "previous_response_id": TEXT,
+}
+
+_METADATA = Field((dict,), "a metadata object")
 _RETRIES = "x-stainless-retry-count"
 """What the official libraries count in when they send a request again by themselves."""
 
@@ -38,39 +90,71 @@ async def new_metadata(request: Request) -> dict[str, str]:
     """Reads the metadata of a request that replaces it. Refused: none at all."""
     body = await body_of(request)
     if "metadata" not in body:
-        raise Invalid("Missing required parameter.", "metadata", "missing_required_parameter")
+        raise missing("metadata")
     return metadata_of(body["metadata"])
 
 
 def metadata_of(given: object) -> dict[str, str]:
     """Reads metadata: up to 16 short texts by name. Refused: anything else."""
+    if given is not None:
+        _METADATA.check("metadata", given)
     pairs = as_object(given)
-    shaped = given is None or isinstance(given, dict)
-    if not shaped or not all(isinstance(value, str) for value in pairs.values()):
-        raise Invalid("Must be an object of texts.", "metadata")
     if len(pairs) > METADATA_MAX:
-        raise Invalid(f"Holds more than {METADATA_MAX} pairs.", "metadata")
-    key_max, value_max = METADATA_KEY_CHARS_MAX, METADATA_VALUE_CHARS_MAX
-    if any(len(key) > key_max or len(value) > value_max for key, value in pairs.items()):
-        words = f"Keys have at most {key_max} characters, values {value_max}."
-        raise Invalid(words, "metadata")
+        words = f"Expected an object with at most {METADATA_MAX} properties,"
+        words += f" but got an object with {len(pairs)} properties instead."
+        words = f"Invalid 'metadata': too many properties. {words}"
+        raise Invalid(words, "metadata", "object_above_max_properties")
+    for key, value in pairs.items():
+        param = f"metadata.{shortened(key)}"
+        if len(key) > METADATA_KEY_CHARS_MAX:
+            words = f"Invalid property name in 'metadata': '{shortened(key)}' is too long."
+            raise _too_long(words, param, "property_name", METADATA_KEY_CHARS_MAX, key)
+        if not isinstance(value, str):
+            raise wrong_type(param, "a string", value)
+        if len(value) > METADATA_VALUE_CHARS_MAX:
+            words = f"Invalid '{param}': string too long."
+            raise _too_long(words, param, "string", METADATA_VALUE_CHARS_MAX, value)
     return pairs
 
 
+def _too_long(words: str, param: str, noun: str, most: int, value: str) -> Invalid:
+    words += f" Expected a string with maximum length {most}, but got a string with length {len(value)} instead."
+    return Invalid(words, param, f"{noun}_above_max_length")
+
+
 def room_of(body: Json) -> RoomId | None:
-    """Reads the room that `conversation` names, as an id or `{"id": …}`. Refused: what is no id."""
+    """Reads the room that `conversation` names, as an id or `{"id": …}`. Refused: what is no id, `room_not_found`."""
     given = body.get("conversation")
     if isinstance(given, dict):
         given = as_object(body["conversation"]).get("id")
     return None if given is None else room_named(given, "conversation")
 
 
-def room_named(given: object, param: str | None) -> RoomId:
-    """Reads the id of a room. Refused: what is no id."""
-    found = room_id(given) if isinstance(given, str) else None
-    if found is None:
-        raise Invalid("Must be the id of a conversation: 'conv_' and 32 digits.", param)
-    return found
+def room_named(given: object, param: str) -> RoomId:
+    """Reads a conversation's id. Refused: one of something else (400); `room_not_found`, one that cannot be there."""
+    if not isinstance(given, str):
+        raise wrong_type(param, "one of a string or object", given)
+    room = room_id(given)
+    if room is None:
+        raise no_room(given) if given.startswith("conv_") else wrong_id(param, given, "conv")
+    return room
+
+
+@contextmanager
+def finding(room: RoomId | None) -> Generator[None]:
+    """Says of a conversation that is not there, or not the caller's to see, which it is."""
+    try:
+        yield
+    except Refused as refused:
+        if room is None or refused.code is not Code.ROOM_NOT_FOUND:
+            raise
+        raise no_room(conversation_id(room)) from None
+
+
+def no_room(given: str) -> Refused:
+    """Builds the refusal where a conversation is not there."""
+    words = f"Conversation with id '{shortened(given)}' not found."
+    return Refused(Code.ROOM_NOT_FOUND, words)
 
 
 def answer(value: Json) -> Response:

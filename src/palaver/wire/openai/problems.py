@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from palaver.errors import Code, PalaverError, ProviderError, Refused
 from palaver.strict_json import Json, dump
-from palaver.wire.openai.items import Invalid
+from palaver.wire.openai.fields import Invalid
 from palaver.wire.problems import INTERNAL
 
 PREFIX = "/v1/"

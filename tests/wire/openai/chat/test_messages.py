@@ -5,7 +5,7 @@ from hypothesis import given, settings, strategies as st
 
 from palaver.model import Entry, Kind, Role
 from palaver.wire.openai.chat.messages import entries_of, messages_of
-from palaver.wire.openai.items import Invalid
+from palaver.wire.openai.fields import Invalid
 
 Json = dict[str, Any]
 
@@ -81,7 +81,8 @@ WRONG: list[tuple[Any, str]] = [
     ([{"role": "user", "content": 5}], "messages[0].content"),
     ([{"role": "user", "content": ["hi"]}], "messages[0].content[0]"),
     ([{"role": "assistant", "tool_calls": {}}], "messages[0].tool_calls"),
-    ([{"role": "assistant", "tool_calls": [{}]}], "messages[0].tool_calls[0]"),
+    ([{"role": "assistant", "tool_calls": [{}]}], "messages[0].tool_calls[0].function"),
+    ([], "messages"),
     ([{"role": "assistant", "refusal": 5}], "messages[0].refusal"),
 ]
 
@@ -164,7 +165,7 @@ def meant(one: Json) -> Json:
 
 
 @settings(max_examples=300)
-@given(st.lists(MESSAGE, max_size=6))
+@given(st.lists(MESSAGE, min_size=1, max_size=6))
 def test_what_was_said_can_be_told_again(said: list[Json]) -> None:
     told = messages_of(entries_of(said))
     assert [meant(one) for one in told] == [meant(one) for one in said]

@@ -346,9 +346,11 @@ async def test_a_repeated_request_is_answered_once(relay: Door, models: Scripted
     [
         (b"{", None, "invalid_json"),
         (b"[]", None, "invalid_json"),
-        (b'{"model":"m"}', "messages", "invalid_type"),
-        (body(messages=[{"content": "x"}]), "messages[0].role", "invalid_type"),
+        (b'{"model":"m"}', "messages", "missing_required_parameter"),
+        (body(messages=[]), "messages", "empty_array"),
+        (body(messages=[{"content": "x"}]), "messages[0].role", "missing_required_parameter"),
         (body(stream="yes"), "stream", "invalid_type"),
+        (body(store=1), "store", "invalid_type"),
     ],
 )
 async def test_what_is_no_request_is_a_400_in_the_apis_shape(

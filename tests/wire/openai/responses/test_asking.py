@@ -21,6 +21,8 @@ async def test_a_response_that_is_not_there_cannot_be_gone_on_from(
 ) -> None:
     made = await client.responses.create(model="m", input="a")
     unstored = await client.responses.create(model="m", input="a", store=False)
+    assert unstored.completed_at is not None
+    assert unstored.completed_at >= unstored.created_at
     cases = [
         (client, "resp_nothing"),
         (client, f"resp_{'0' * 32}"),
@@ -113,7 +115,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"model": "m", "input": "a", "temperature": 3}, "temperature"),
     ({"model": "m", "input": "a", "background": True, "store": False}, "background"),
     ({"model": "m", "input": "a", "conversation": "nothing"}, "conversation"),
-    ({"model": "m", "input": "a", "metadata": {"a": 1}}, "metadata"),
+    ({"model": "m", "input": "a", "metadata": {"a": 1}}, "metadata.a"),
     ({"model": "m", "input": "a", "prompt": {"id": "p"}}, "prompt"),
     (
         {

@@ -67,8 +67,9 @@ WRONG: list[tuple[Json, str]] = [
     ({"text": []}, "text"),
     ({"tools": {}}, "tools"),
     ({"metadata": MANY}, "metadata"),
-    ({"metadata": {"x" * 65: "y"}}, "metadata"),
-    ({"metadata": {"x": "y" * 513}}, "metadata"),
+    ({"metadata": {"x" * 65: "y"}}, f"metadata.{'x' * 65}"),
+    ({"metadata": {"x": "y" * 513}}, "metadata.x"),
+    ({"include": ["message.output_text.logprobs", "odd"]}, "include[1]"),
     ({"conversation": 7}, "conversation"),
     ({"previous_response_id": 7}, "previous_response_id"),
 ]
@@ -168,11 +169,30 @@ def test_a_call_that_was_cut_and_never_answered_is_not_told() -> None:
     assert requests.chat_messages([cut]) == []
 
 
+def called(call: str) -> Entry:
+    return Entry(role=Role.ASSISTANT, kind=Kind.TOOL_CALL, meta={"call_id": call})
+
+
+def answered(call: str) -> Entry:
+    return Entry(role=Role.TOOL, kind=Kind.TOOL_RESULT, meta={"call_id": call})
+
+
 def test_a_result_needs_its_call() -> None:
-    call = Entry(role=Role.ASSISTANT, kind=Kind.TOOL_CALL, meta={"call_id": "c"})
-    result = Entry(role=Role.TOOL, kind=Kind.TOOL_RESULT, meta={"call_id": "c"})
-    assert requests.unanswered([call, result], ()) is None
-    assert requests.unanswered([result, call], ()) == "c"
+    call, result = called("c"), answered("c")
+    assert requests.unpaired([call, result], ()) is None
+    refused = requests.unpaired([result, call], ())
+    assert refused is not None
+    assert refused.detail == "No tool call found for function call output with call_id c."
+    assert refused.param == "input"
+
+
+def test_a_call_needs_its_result_unless_a_user_has_spoken_past_it() -> None:
+    calls, spoken = [called("a"), called("b")], Entry(role=Role.USER, text="leave it")
+    assert requests.unpaired([*calls, answered("b"), answered("a")], ()) is None
+    refused = requests.unpaired([*calls, answered("a")], ())
+    assert refused is not None
+    assert refused.detail == "No tool output found for function call b."
+    assert requests.unpaired([*calls, spoken, called("c"), answered("c")], ()) is None
 
 
 def test_tokens_are_counted_in_texts_and_not_in_pictures() -> None:

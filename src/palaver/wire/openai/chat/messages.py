@@ -16,30 +16,37 @@ import orjson
 from palaver.model import Entry, Exchange, Kind, Message, Role
 from palaver.strict_json import Json, as_list, as_object
 from palaver.thoughts import parted
-from palaver.wire.openai.items import Invalid, beyond
+from palaver.wire.openai.fields import Invalid, missing, wrong_type
+from palaver.wire.openai.items import beyond
 
 THOUGHT = "reasoning_content"
 """The field in which most servers tell what a model thought; `reasoning` is the other one."""
 _THOUGHTS = (THOUGHT, "reasoning")
 _ROLES = {role.value: role for role in Role} | {"function": Role.TOOL}
 _OF_ANSWER = ("tool_calls", "tool_call_id", "function_call", "refusal", THOUGHT)
+_OBJECTS = "an array of objects"
 _OF_MESSAGE = frozenset({"role", "content", "name", *_OF_ANSWER})
 
 
 def entries_of(given: object) -> tuple[Entry, ...]:
     """Reads `messages` as entries. Refused: what is no list of messages, naming the place."""
     if not isinstance(given, list):
-        raise Invalid("Must be a list of messages.", "messages", "invalid_type")
+        missed = given is None
+        raise missing("messages") if missed else wrong_type("messages", _OBJECTS, given)
+    if not given:
+        words = "Expected an array with minimum length 1, but got an empty array instead."
+        raise Invalid(f"Invalid 'messages': empty array. {words}", "messages", "empty_array")
     found: list[Entry] = []
     answered = False
     for place, one in enumerate(cast("list[object]", given)):
         param = f"messages[{place}]"
         if not isinstance(one, dict):
-            raise Invalid("Must be an object.", param, "invalid_type")
+            raise wrong_type(param, "an object", one)
         message = cast("Json", one)
         role = message.get("role")
         if not isinstance(role, str):
-            raise Invalid("A message needs a role.", f"{param}.role", "invalid_type")
+            param = f"{param}.role"
+            raise missing(param) if role is None else wrong_type(param, "a string", role)
         if role == Role.ASSISTANT:
             found += _assistant(message, param, after_another=answered)
         else:
@@ -154,7 +161,7 @@ def _texts(message: Json, param: str) -> Json:
         if message.get(field):
             found[name] = message[field]
             if not isinstance(found[name], str):
-                raise Invalid("Must be a text.", f"{param}.{field}", "invalid_type")
+                raise wrong_type(f"{param}.{field}", "a string", found[name])
     return found
 
 
@@ -163,12 +170,12 @@ def _calls(message: Json, param: str) -> list[tuple[str, Json]]:
     found: list[tuple[str, Json]] = []
     given = message.get("tool_calls")
     if given is not None and not isinstance(given, list):
-        raise Invalid("Must be a list of tool calls.", f"{param}.tool_calls", "invalid_type")
+        raise wrong_type(f"{param}.tool_calls", _OBJECTS, given)
     for place, call in enumerate(map(as_object, as_list(message.get("tool_calls")))):
         custom = call.get("type") == "custom"
         kind, field = ("custom", "input") if custom else ("function", "arguments")
         if not isinstance(call.get(kind), dict):
-            raise Invalid("A tool call needs a function.", f"{param}.tool_calls[{place}]")
+            raise missing(f"{param}.tool_calls[{place}].{kind}")
         arguments, meta = _function(as_object(call[kind]), field)
         more = beyond(call, {"id", kind, "type" if call.get("type") == "function" else kind})
         meta["call_id"] = str(call.get("id") or "")
@@ -190,11 +197,11 @@ def _content(given: object, param: str) -> tuple[str, Json]:
     if given is None or isinstance(given, str):
         return given or "", {}
     if not isinstance(given, list):
-        raise Invalid("Must be a text or a list of content parts.", param, "invalid_type")
+        raise wrong_type(param, "one of a string or array of objects", given)
     parts = cast("list[object]", given)
     for place, part in enumerate(parts):
         if not isinstance(part, dict):
-            raise Invalid("Must be an object.", f"{param}[{place}]", "invalid_type")
+            raise wrong_type(f"{param}[{place}]", "an object", part)
     texts = [as_object(part).get("text") for part in parts]
     text = "\n".join(one for one in texts if isinstance(one, str))
     plain = len(parts) == 1 and parts[0] == {"type": "text", "text": text}

@@ -41,7 +41,7 @@ from palaver.wire.edge.rates import Use
 from palaver.wire.openai import params, problems
 from palaver.wire.openai.auth import visibility_of
 from palaver.wire.openai.chat.messages import completion_of, entries_of, messages_of
-from palaver.wire.openai.items import Invalid
+from palaver.wire.openai.fields import check, flag
 from palaver.wire.openai.models import Models, as_agent
 from palaver.wire.openai.names import ROOM_HEADER, named
 from palaver.wire.openai.proxy import joined, passed_on, refusal
@@ -76,11 +76,10 @@ class Chat:
             raise Refused(Code.UNSUPPORTED_MEDIA_TYPE, "Send the body unpacked.")
         raw = await request.body()
         body = _object(raw)
-        model, choices = body.get("model"), body.get("n")
-        agent = await self.models.agent(model) if isinstance(model, str) else None
-        if not isinstance(body.get("stream", False), bool | None):
-            raise Invalid("Must be true or false.", "stream", "invalid_type")
-        stores, streams = body.get("store") is not False, body.get("stream") is True
+        choices = body.get("n")
+        check(body, params.CHAT)
+        agent = await self.models.agent(body.get("model") or "")
+        stores, streams = flag(body, "store", default=True), flag(body, "stream")
         asked = named(request.headers, _asked(request, raw, body, agent))
         sent = await self._sent(raw, body, agent)
         headers = passed_on(request.headers.items()) | {"content-type": "application/json"}

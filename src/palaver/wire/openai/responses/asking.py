@@ -33,7 +33,7 @@ from palaver.wire.openai.auth import visibility_of
 from palaver.wire.openai.items import Invalid
 from palaver.wire.openai.models import Models, as_agent
 from palaver.wire.openai.names import named
-from palaver.wire.openai.params import is_repeated
+from palaver.wire.openai.params import finding, is_repeated
 from palaver.wire.openai.proxy import passed_on, whole
 from palaver.wire.openai.responses import relay, requests
 from palaver.wire.openai.responses.relay import Relayed
@@ -85,10 +85,9 @@ class Asking:
                 raise
             wanted = replace(wanted, refused=refused)
         if any(entry.kind is Kind.TOOL_RESULT for entry in asked.entries):
-            call = requests.unanswered(asked.entries, await self.before(me, asked))
-            if call is not None:
-                words = f"No tool call found for function call output with call_id {call}."
-                raise Invalid(words, "input")
+            unpaired = requests.unpaired(asked.entries, await self.before(me, asked))
+            if unpaired is not None:
+                raise unpaired
         return wanted
 
     async def _named(self, me: Actor, given: object) -> object:
@@ -113,7 +112,8 @@ class Asking:
             return (*await read(previous, answers=False), *await read(previous, answers=True))
         if asked.room is None:
             return ()
-        await self.core.access.conversation(me, asked.room)
+        with finding(asked.room):
+            await self.core.access.conversation(me, asked.room)
         found: list[Message] = []
         at: int | None = 0
         while at is not None:
@@ -139,7 +139,8 @@ class Asking:
             tried = await self._tried(me, wanted)
             if tried is not None:
                 unless_used.push_async_callback(tried.close)
-            running = await self.core.exchanges.open(me, asked)
+            with finding(wanted.asked.room):
+                running = await self.core.exchanges.open(me, asked)
             exchange, said = running.exchange, running.context
             assert exchange is not None, "it is stored"
             if not running.dup:

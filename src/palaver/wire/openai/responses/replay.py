@@ -82,7 +82,7 @@ async def live_events(running: LiveAnswer, composer: Composer) -> AsyncGenerator
             for piece in told.pieces:
                 for event in composer.take(piece):
                     yield event
-    own, ending = running.own, ending_of_running(running)
+    own, ending = running.own, ending_of_running(running, int(composer.response["created_at"]))
     if own is not None and own.told:
         yield composer.end_as(dict(own.told), ending)
         return
@@ -112,15 +112,16 @@ def ending_of(exchange: Exchange) -> Ending | None:
     return Ending(state=exchange.state, ended_ms=exchange.ended_ms, envelope=envelope, error=told)
 
 
-def ending_of_running(running: LiveAnswer) -> Ending:
-    """Says how a live answer ended."""
+def ending_of_running(running: LiveAnswer, created_at: int) -> Ending:
+    """Says how a live answer ended, whose response was made at this second."""
     if running.exchange is not None:
         ending = None if running.ended is None else ending_of(running.ended)
         return ending or Ending(state=ExchangeState.FAILED, error=_LOST)
     error, outcome = running.error, running.outcome
     told = None if error is None else _error(error.code, error.detail)
     envelope = {} if outcome is None else outcome.envelope
-    return Ending(state=running.state, envelope=envelope, error=told)
+    ended_ms = created_at * 1_000 + running.ms.get("total", 0)
+    return Ending(state=running.state, ended_ms=ended_ms, envelope=envelope, error=told)
 
 
 def _error(code: str, detail: str) -> Json:

@@ -10,7 +10,6 @@ Nothing is asked of the core here.
 import re
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
-from math import inf
 from typing import TypeVar, cast
 
 from palaver.core.answers.tape import ExchangeRequest
@@ -28,8 +27,8 @@ from palaver.model import (
 from palaver.strict_json import Json, as_list, as_object
 from palaver.wire.openai import items
 from palaver.wire.openai.chat.messages import messages_of
-from palaver.wire.openai.items import Invalid
-from palaver.wire.openai.params import metadata_of, room_of
+from palaver.wire.openai.fields import Invalid, check, flag, missing, wrong_id
+from palaver.wire.openai.params import RESPONSE, metadata_of, room_of
 
 CHARS_A_TOKEN = 4
 
@@ -45,21 +44,11 @@ _OURS = frozenset(
 """What is said in another way to a chat completion, or not at all. All else goes through as it is."""
 Said = TypeVar("Said", Entry, Message, Entry | Message)
 
-_RANGES = {
-    "temperature": (0, 2, False),
-    "top_p": (0, 1, False),
-    "max_output_tokens": (1, inf, True),
-    "max_tool_calls": (1, inf, True),
-    "top_logprobs": (0, 20, True),
-}
-"""The least, the most, and whether it is whole."""
-_SHAPES: dict[str, tuple[tuple[type, ...], str]] = {
-    "instructions": ((str, list), "Must be a text."),
-    **dict.fromkeys(("text", "reasoning", "stream_options"), ((dict,), "Must be an object.")),
-    **dict.fromkeys(("tools", "include"), ((list,), "Must be a list.")),
-}
 _LOGPROBS = "message.output_text.logprobs"
-_TRUNCATIONS = ("auto", "disabled")
+
+
+_NOTHING = """\
+One of "input" or "previous_response_id" or 'prompt' or 'conversation' must be provided."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +69,9 @@ class Wanted:
 
 def read(body: Json) -> Wanted:
     """Takes a request apart. Refused: what is not of its shape, and what cannot be."""
-    model = body.get("model")
-    if not isinstance(model, str) or not model:
-        raise Invalid("Missing required parameter: 'model'.", "model", "missing_required_parameter")
+    if not body.get("model"):
+        raise missing("model")
+    check(body, RESPONSE)
     if body.get("prompt") is not None:
         raise Invalid("There are no stored prompts here: send 'instructions'.", "prompt")
     previous, room = _previous(body), room_of(body)
@@ -92,21 +81,21 @@ def read(body: Json) -> Wanted:
             "previous_response_id",
             "mutually_exclusive_parameters",
         )
-    if body.get("input") is None and previous is None and room is None:
-        raise Invalid("Missing required parameter: 'input'.", "input", "missing_required_parameter")
-    background, store = _flag(body, "background"), _flag(body, "store", default=True)
+    if previous is room is body.get("input") is None:
+        raise missing("input")
+    background, store = flag(body, "background"), flag(body, "store", default=True)
     if background and not store:
         raise Invalid("A background response must be stored: 'store' is false.", "background")
-    _check(body)
     given: object = body.get("input") or []
     entries = items.entries_of(body.get("input"))
+    if previous is room is None and not given:
+        raise Invalid(_NOTHING, None, "missing_required_parameter")
     if isinstance(given, str):
         given = [{"role": "user", "content": given}]
-    stream = _flag(body, "stream")
     asked = ExchangeRequest(
         kind=ExchangeKind.RESPONSE,
         entries=entries,
-        model=model,
+        model=body["model"],
         request={key: value for key, value in body.items() if key not in {"input", "metadata"}},
         room=room,
         whole=room is None and previous is None,
@@ -114,15 +103,23 @@ def read(body: Json) -> Wanted:
         kept=True,
         metadata=metadata_of(body.get("metadata")),
     )
-    given = tuple(cast("list[Json]", given))
-    return Wanted(asked=asked, given=given, stream=stream, background=background, store=store)
+    return Wanted(
+        asked=asked,
+        given=tuple(cast("list[Json]", given)),
+        stream=flag(body, "stream"),
+        background=background,
+        store=store,
+    )
 
 
 def _previous(body: Json) -> ExchangeId | None:
     given = body.get("previous_response_id")
-    found = items.exchange_id(given) if isinstance(given, str) else None
-    if found is None and given is not None:
-        raise previous_not_found(given)
+    if given is None:
+        return None
+    found = items.exchange_id(given)
+    if found is None:
+        ours = given.startswith("resp_")
+        raise previous_not_found(given) if ours else wrong_id("previous_response_id", given, "resp")
     return found
 
 
@@ -132,36 +129,28 @@ def previous_not_found(given: object) -> Invalid:
     return Invalid(words, name, "previous_response_not_found")
 
 
-def _flag(body: Json, name: str, *, default: bool = False) -> bool:
-    value = body.get(name)
-    if not isinstance(value, bool | None):
-        raise Invalid("Must be true or false.", name)
-    return default if value is None else value
+def unpaired(entries: Iterable[Entry], known: Iterable[Message]) -> Invalid | None:
+    """Looks whether each result has its call, and each call its result: the refusal if one has not.
 
-
-def _check(body: Json) -> None:
-    """Refuses numbers and words outside of their ranges."""
-    for name, (least, most, whole) in _RANGES.items():
-        value = body.get(name)
-        number = type(value) in ({int} if whole else {int, float})
-        if value is not None and not (number and least <= value <= most):
-            ends = f"at least {least:g}" if most == inf else f"from {least:g} to {most:g}"
-            raise Invalid(f"Must be a {'whole ' if whole else ''}number {ends}.", name)
-    if body.get("truncation") not in (None, *_TRUNCATIONS):
-        raise Invalid(f"Must be one of {', '.join(_TRUNCATIONS)}.", "truncation")
-    for name, (kinds, words) in _SHAPES.items():
-        if body.get(name) is not None and not isinstance(body[name], kinds):
-            raise Invalid(words, name)
-
-
-def unanswered(entries: Iterable[Entry], known: Iterable[Message]) -> str | None:
-    """Finds a result whose call nobody made: the call's id; None when every result has its call."""
-    called = {items.call_id_of(one) for one in known if one.kind == Kind.TOOL_CALL}
-    for entry in entries:
-        if entry.kind is Kind.TOOL_CALL:
-            called.add(str(entry.meta.get("call_id")))
-        elif entry.kind is Kind.TOOL_RESULT and entry.meta.get("call_id") not in called:
-            return str(entry.meta.get("call_id"))
+    A call that was cut, or that a user has since spoken past, needs none.
+    """
+    called: set[str] = set()
+    waiting: dict[str, None] = {}
+    for one in (*known, *entries):
+        id_ = items.call_id_of(one) if isinstance(one, Message) else str(one.meta.get("call_id"))
+        if one.kind == Kind.TOOL_CALL:
+            called.add(id_)
+            if not isinstance(one, Message) or one.status is Status.DONE:
+                waiting[id_] = None
+        elif one.kind == Kind.TOOL_RESULT:
+            waiting.pop(str(one.meta.get("call_id")), None)
+            if isinstance(one, Entry) and id_ not in called:
+                words = f"No tool call found for function call output with call_id {id_}."
+                return Invalid(words, "input")
+        elif one.role is Role.USER:
+            waiting.clear()
+    for missed in waiting:
+        return Invalid(f"No tool output found for function call {missed}.", "input")
     return None
 
 
