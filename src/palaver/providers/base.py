@@ -82,13 +82,17 @@ class RefusalPiece:
 
 @dataclass(frozen=True, slots=True)
 class ToolPiece:
-    """A piece of a tool call: of the `call`-th of the answer. Its first piece has the id and the function's name."""
+    """A piece of a tool call: of the `call`-th of the answer. Its first piece has the id and the function's name.
+
+    `more` is what a client knows of the call besides, where its tool is no function as all others.
+    """
 
     call: int
     id: str
     name: str
     arguments: str
     choice: int = 0
+    more: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+import orjson
+
 from palaver.model import NO_DATA, ActorId, Kind, Message, Role, Turn
 from palaver.providers.base import GO_ON, Request, Said, ToolCall
 from palaver.settings import Settings
@@ -175,17 +177,26 @@ def _persons(message: Message, agent: ActorId) -> bool:
     return message.author != agent and role and message.kind == Kind.TEXT
 
 
+def _arguments(text: str) -> str:
+    """A tool's arguments as the JSON object that they are, or a text of any form in one."""
+    try:
+        if isinstance(orjson.loads(text or "{}"), dict):
+            return text or "{}"
+    except orjson.JSONDecodeError:
+        pass
+    return orjson.dumps({"input": text}).decode()
+
+
 def _said(message: Message, agent: ActorId, *, named: bool) -> Said:
     meta = message.meta
     thought, beside = meta.get("reasoning", ""), meta.get("beside", NO_DATA)
     if message.kind == Kind.TOOL_RESULT:
         return Said(role=Role.TOOL, text=message.text, call_id=meta.get("call_id", ""))
     if message.kind == Kind.TOOL_CALL:
-        arguments = message.text or "{}"
         call = ToolCall(
             id=meta.get("call_id", ""),
             name=meta.get("tool", ""),
-            arguments=arguments,
+            arguments=_arguments(message.text),
             beside=beside,
         )
         return Said(role=Role.ASSISTANT, text="", calls=(call,), thought=thought, beside=beside)

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from palaver.model import Entry, Kind, Message, Role
+from palaver.model import NO_DATA, Entry, Kind, Message, Role
 from palaver.providers.base import (
     BesidePiece,
     Piece,
@@ -28,6 +28,8 @@ from palaver.thoughts import parted
 
 _WORDS = {"t": TextPiece, "r": ReasoningPiece, "f": RefusalPiece}
 _WORD_OF = {made: word for word, made in _WORDS.items()}
+_Told = tuple[str, str, str, Mapping[str, Any]]
+_NOTHING: _Told = ("", "", "", NO_DATA)
 
 
 @dataclass(slots=True)
@@ -35,6 +37,7 @@ class _Tool:
     number: int
     id: str = ""
     name: str = ""
+    more: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
     arguments: list[str] = field(default_factory=list[str])
 
 
@@ -70,6 +73,7 @@ class AnswerBuilder:
                 tools = self._choices.setdefault(piece.choice, _Choice()).tools
                 tool = tools.setdefault(piece.call, _Tool(number=len(tools)))
                 tool.id, tool.name = tool.id or piece.id, tool.name or piece.name
+                tool.more = tool.more or piece.more
                 tool.arguments.append(piece.arguments)
                 self._note(["c", piece.choice, tool.number], len(piece.arguments))
             case BesidePiece():
@@ -144,7 +148,7 @@ def record_of(piece: Piece) -> tuple[bytes, bytes] | None:
             return PIECE, orjson.dumps([_WORD_OF[type(piece)], piece.choice, piece.text])
         case ToolPiece():
             said = ["c", piece.choice, piece.call, piece.id, piece.name, piece.arguments]
-            return PIECE, orjson.dumps(said)
+            return PIECE, orjson.dumps([*said, dict(piece.more)] if piece.more else said)
         case BesidePiece():
             said = ["b", piece.choice, piece.fields, piece.origin, piece.call, piece.thought_in]
             return PIECE, orjson.dumps(said)
@@ -163,8 +167,8 @@ def pieces_in(records: Iterable[tuple[bytes, bytes]]) -> list[Piece]:
         elif kind == PIECE:
             word, choice, *rest = orjson.loads(data)
             if word == "c":
-                call, id_, name, arguments = rest
-                found.append(ToolPiece(call, id_, name, arguments, choice))
+                call, id_, name, arguments, *more = rest
+                found.append(ToolPiece(call, id_, name, arguments, choice, *more))
             elif word == "b":
                 fields, origin, beside_call, thought_in = rest
                 found.append(BesidePiece(fields, origin, choice, beside_call, thought_in))
@@ -179,25 +183,25 @@ def pieces_of(messages: Sequence[Message], lengths: Iterable[Sequence[Any]]) -> 
     found: list[Piece] = []
     for kind, choice, *around in lengths:
         if kind == "u":
-            words, nothing = ("t", choice, 0), ("", "", "")
-            thought = left.pop(("r", choice, 0), nothing)[2]
-            whole = around[0] + thought + around[1] + left.get(words, nothing)[2]
-            left[words] = ("", "", whole)
+            words = ("t", choice, 0)
+            thought = left.pop(("r", choice, 0), _NOTHING)[2]
+            whole = around[0] + thought + around[1] + left.get(words, _NOTHING)[2]
+            left[words] = ("", "", whole, NO_DATA)
     for kind, choice, *run in lengths:
         if kind == "u":
             continue
         call = run.pop(0) if kind == "c" else 0
-        id_, name, text = left.get((kind, choice, call), ("", "", ""))
+        id_, name, text, more = left.get((kind, choice, call), _NOTHING)
         at = 0
         for length in run:
             said = text[at : at + length]
             at += length
             if kind == "c":
-                found.append(ToolPiece(call, id_, name, said, choice))
-                id_ = name = ""  # told once
+                found.append(ToolPiece(call, id_, name, said, choice, more))
+                id_, name, more = "", "", NO_DATA  # told once
             else:
                 found.append(_WORDS[kind](said, choice))
-        left[kind, choice, call] = ("", "", text[at:])
+        left[kind, choice, call] = ("", "", text[at:], NO_DATA)
     return found
 
 
@@ -215,6 +219,8 @@ def _entries_of(choice: _Choice, meta: Mapping[str, Any]) -> list[Entry]:
         more = dict(meta)
     for number, tool in choice.tools.items():
         call: dict[str, Any] = {"call_id": tool.id, "tool": tool.name}
+        if tool.more:
+            call["more"] = dict(tool.more)
         own = meta if tool.number else more
         if number in choice.beside:
             origin = {"origin": choice.beside["origin"]}
@@ -236,20 +242,20 @@ def _beside(choice: _Choice) -> dict[str, Any]:
     return {"beside": words} if len(words) > 1 else {}  # more than its origin
 
 
-def _texts_of(messages: Sequence[Message]) -> dict[tuple[str, int, int], tuple[str, str, str]]:
-    """The texts to cut into pieces: (id, name, text) by kind, choice, and number of the call."""
-    texts: dict[tuple[str, int, int], tuple[str, str, str]] = {}
+def _texts_of(messages: Sequence[Message]) -> dict[tuple[str, int, int], _Told]:
+    """The texts to cut into pieces: (id, name, text, more) by kind, choice, and number of the call."""
+    texts: dict[tuple[str, int, int], _Told] = {}
     calls: dict[int, int] = {}
     for message in messages:
         meta = message.meta
         choice = int(meta.get("choice", 0))
         if message.kind == Kind.TOOL_CALL:
             number = calls[choice] = calls.get(choice, -1) + 1
-            call = meta.get("call_id", ""), meta.get("tool", ""), message.text
-            texts["c", choice, number] = call
+            call = meta.get("call_id", ""), meta.get("tool", "")
+            texts["c", choice, number] = (*call, message.text, meta.get("more", NO_DATA))
         else:
-            texts["t", choice, 0] = ("", "", message.text)
-            texts["f", choice, 0] = ("", "", meta.get("refusal", ""))
+            texts["t", choice, 0] = ("", "", message.text, NO_DATA)
+            texts["f", choice, 0] = ("", "", meta.get("refusal", ""), NO_DATA)
         if "reasoning" in meta:
-            texts["r", choice, 0] = ("", "", meta["reasoning"])
+            texts["r", choice, 0] = ("", "", meta["reasoning"], NO_DATA)
     return texts

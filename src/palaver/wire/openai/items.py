@@ -28,7 +28,12 @@ _KINDS = {
     "function_call": Kind.TOOL_CALL,
     "function_call_output": Kind.TOOL_RESULT,
     "reasoning": Kind.REASONING,
+    "custom_tool_call": Kind.TOOL_CALL,
+    "custom_tool_call_output": Kind.TOOL_RESULT,
 }
+CUSTOM = "custom"
+"""The type of a tool that takes a text of any form, and no JSON."""
+_CUSTOM = {Kind.TOOL_CALL: "ctc_", Kind.TOOL_RESULT: "ctco_"}
 _PREFIX_CHARS_MAX = 16
 _TEXTS = frozenset({"input_text", "output_text", "text", "summary_text", "reasoning_text"})
 PARTS = (
@@ -57,7 +62,14 @@ def item_id(message: MessageId, kind: str, prefix: str | None = None) -> str:
 def id_like(given: object, type_: object, message: MessageId) -> str:
     """The id of the item that a message will be, where a model server's own item of a type has the id `given`."""
     kind = _KINDS.get(str(type_), Kind.ITEM)
-    return item_id(message, kind, _prefix(given) if kind is Kind.ITEM else None)
+    if kind is Kind.ITEM:
+        return item_id(message, kind, _prefix(given))
+    return custom_id(message, kind) if str(type_).startswith(CUSTOM) else item_id(message, kind)
+
+
+def custom_id(message: MessageId, kind: str) -> str:
+    """The id of a freeform call, or of its result."""
+    return item_id(message, kind, _CUSTOM[Kind(kind)])
 
 
 def _prefix(given: object) -> str | None:
@@ -124,9 +136,9 @@ def _entry_of(given: object, param: str) -> Entry:
     match item.get("type", "message" if "role" in item else None):
         case "message":
             return _spoken(item, param)
-        case "function_call":
+        case "function_call" | "custom_tool_call":
             return _call(item, param)
-        case "function_call_output":
+        case "function_call_output" | "custom_tool_call_output":
             return _result(item, param)
         case "reasoning":
             return _thought(item, param)
@@ -157,8 +169,9 @@ def _spoken(item: Json, param: str) -> Entry:
 
 def _call(item: Json, param: str) -> Entry:
     meta: Json = {"call_id": _text(item, "call_id", param), "tool": _text(item, "name", param)}
-    meta |= _more(item, {"call_id", "name", "arguments"})
-    text = _text(item, "arguments", param)
+    field = "input" if str(item["type"]).startswith(CUSTOM) else "arguments"
+    meta |= _more(item, {"call_id", "name", field})
+    text = _text(item, field, param)
     return Entry(role=Role.ASSISTANT, kind=Kind.TOOL_CALL, text=text, meta=meta)
 
 
@@ -199,6 +212,7 @@ def _more(item: Json, known: set[str]) -> Json:
     """Keeps the other fields of an item. Ids are ours, and `completed` is what every item is."""
     whole = {"status"} if item.get("status") == "completed" else set[str]()
     more = beyond(item, known | whole | {"type", "id"})
+    more |= {"type": CUSTOM} if str(item.get("type")).startswith(CUSTOM) else {}
     return {"more": more} if more else {}
 
 
@@ -245,14 +259,20 @@ def item_of(message: Message) -> Json:
     meta = message.meta
     head: Json = {"id": item_id(message.id, message.kind, meta.get("prefix"))}
     more: Json = {"status": status, **meta.get("more", {})}
+    custom = message.kind in _CUSTOM and more.get("type") == CUSTOM
+    if custom:
+        head["id"] = custom_id(message.id, message.kind)
+        del more["type"]
     match Kind(message.kind):
         case Kind.TEXT:
             item = {"type": "message", "role": message.role.value, "content": _content_of(message)}
         case Kind.TOOL_CALL:
-            item = {"type": "function_call", "call_id": call_id_of(message)}
-            item |= {"name": meta.get("tool", ""), "arguments": message.text}
+            item = {"type": call_type(custom=custom), "call_id": call_id_of(message)}
+            text = "input" if custom else "arguments"
+            item |= {"name": meta.get("tool", ""), text: message.text}
         case Kind.TOOL_RESULT:
-            item: Json = {"type": "function_call_output", "call_id": meta.get("call_id", "")}
+            item: Json = {"type": f"{call_type(custom=custom)}_output"}
+            item["call_id"] = meta.get("call_id", "")
             parts = meta.get("parts")
             item["output"] = message.text if parts is None else shown_parts(parts, Role.TOOL)
         case Kind.REASONING:
@@ -260,6 +280,11 @@ def item_of(message: Message) -> Json:
         case Kind.ITEM:
             item, more = dict(meta.get("item", {})), {}
     return head | item | more
+
+
+def call_type(*, custom: bool) -> str:
+    """The type of a tool call's item."""
+    return "custom_tool_call" if custom else "function_call"
 
 
 def item_named(id_: str, message: Message) -> Json:

@@ -38,6 +38,7 @@ from palaver.wire.openai.proxy import passed_on, whole
 from palaver.wire.openai.responses import relay, requests
 from palaver.wire.openai.responses.relay import Relayed
 from palaver.wire.openai.responses.requests import Wanted
+from palaver.wire.openai.responses.tools import restored, tools_of
 
 PAGE = 200
 ABSENT_SECONDS = 60.0
@@ -238,13 +239,15 @@ class Asking:
             model = agent.model or await self.models.default()
         origin = await self.core.models.origin(model)
         try:
-            chat = requests.chat_body(asked, requests.chat_messages(said, origin))
+            offered = tools_of(asked.request, said)
+            chat = requests.chat_body(asked, requests.chat_messages(said, origin), offered)
         except Invalid as refused:  # something that was said before, and that a chat cannot hold
             raise ProviderError(Code.PROVIDER_REFUSED, refused.detail, temporary=False) from refused
         if agent is not None:
             chat = as_agent(agent, chat, model, self.core.settings.system_prompt)
         shortens = asked.request.get("truncation") == "auto"
-        return await self.core.models.complete(chat, shortens=shortens)
+        call = await self.core.models.complete(chat, shortens=shortens)
+        return restored(call, offered)
 
 
 def _given(wanted: Wanted, before: Sequence[Message]) -> list[Json]:

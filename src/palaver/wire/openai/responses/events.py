@@ -217,26 +217,31 @@ class Composer:
             yield from self._end_said()
             for call in [one for one, other in self._calls.items() if _is_whole(other)]:
                 yield from self._end_call(call)
-            item: Json = {"type": "function_call", "status": "in_progress"}
+            custom = piece.more.get("type") == items.CUSTOM
+            item: Json = {"type": items.call_type(custom=custom), "status": "in_progress"}
             opened = self._opened(Kind.TOOL_CALL, piece.call, item)
             item = opened.item
             item["call_id"] = piece.id or items.new_call_id(opened.message)
-            item |= {"name": piece.name, "arguments": ""}
+            item |= {"name": piece.name, "input" if custom else "arguments": ""}
+            item |= {key: one for key, one in piece.more.items() if key != "type"}
+            if custom:
+                item["id"] = items.custom_id(opened.message, Kind.TOOL_CALL)
             self._calls[piece.call] = opened
             yield self._item("added", opened)
         if piece.arguments:
             opened.texts.append(piece.arguments)
-            yield self._event("function_call_arguments.delta", opened.head, delta=piece.arguments)
+            yield self._event(f"{_grows(opened)}.delta", opened.head, delta=piece.arguments)
 
     def _end_call(self, call: int, status: str = "completed") -> Iterator[Event]:
         opened = self._calls.pop(call)
         item = opened.item
         if not opened.texts and status == "completed":  # it takes none
             opened.texts.append("{}")
-            yield self._event("function_call_arguments.delta", opened.head, delta="{}")
-        item["arguments"] = "".join(opened.texts)
-        said = {key: item[key] for key in ("name", "arguments")}
-        yield self._event("function_call_arguments.done", opened.head, **said)
+            yield self._event(f"{_grows(opened)}.delta", opened.head, delta="{}")
+        told = ("input",) if "input" in item else ("name", "arguments")
+        item[told[-1]] = "".join(opened.texts)
+        said = {key: item[key] for key in told}
+        yield self._event(f"{_grows(opened)}.done", opened.head, **said)
         yield self._end_item(opened, status)
 
     # items
@@ -309,6 +314,11 @@ def _is_whole(opened: _Open) -> bool:
     except orjson.JSONDecodeError:
         return False
     return isinstance(found, dict)
+
+
+def _grows(opened: _Open) -> str:
+    """What the events of a call's text are called."""
+    return "custom_tool_call_input" if "input" in opened.item else "function_call_arguments"
 
 
 def _item_of(kind: Kind) -> Json:

@@ -57,8 +57,10 @@ _GROWS = {
     "response.reasoning.delta": ("content", "text", ReasoningPiece),
     "response.reasoning_summary_text.delta": ("summary", "text", ReasoningPiece),
     "response.function_call_arguments.delta": ("", "arguments", None),
+    "response.custom_tool_call_input.delta": ("", "input", None),
 }
 """Which text of an item an event adds to (the list of parts, if it is in one, and the field), and as what."""
+_CALLS = {"function_call": "arguments", "custom_tool_call": "input"}
 
 
 def request_of(body: Mapping[str, Any], given: Sequence[Json]) -> bytes:
@@ -290,10 +292,11 @@ class _Answer:
         """Adds to an item before it is whole."""
         growing, whole = self._output[place], as_object(told.get("item"))
         match kind:
-            case "response.output_item.added" if whole.get("type") == "function_call":
-                names = ("call_id", "name", "arguments")
+            case "response.output_item.added" if whole.get("type") in _CALLS:
+                names = ("call_id", "name", _CALLS[whole["type"]])
                 id_, name, text = (str(whole.get(name) or "") for name in names)
-                yield ToolPiece(place, id_, name, text)
+                more = {"type": items.CUSTOM} if "input" in names else {}
+                yield ToolPiece(place, id_, name, text, more=more)
             case "response.output_item.done" if whole:
                 growing.item, growing.done = whole, True
                 text = items.text_of(_objects(whole.get("content")))

@@ -8,7 +8,7 @@ Nothing is asked of the core here.
 """
 
 import re
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
@@ -29,12 +29,21 @@ from palaver.wire.openai import items
 from palaver.wire.openai.chat.messages import messages_of
 from palaver.wire.openai.fields import Invalid, check, flag, missing, wrong_id
 from palaver.wire.openai.params import RESPONSE, metadata_of, room_of
+from palaver.wire.openai.responses.tools import Tools, hosted, told_call, tools_of
 
 CHARS_A_TOKEN = 4
 
 _OURS = frozenset(
     {
-        *("background", "context_management", "conversation", "include", "input", "instructions"),
+        *(
+            "background",
+            "client_metadata",
+            "context_management",
+            "conversation",
+            "include",
+            "input",
+            "instructions",
+        ),
         *("max_output_tokens", "max_tool_calls", "metadata", "model", "moderation"),
         *("parallel_tool_calls", "previous_response_id", "prompt", "reasoning", "store", "stream"),
         *("stream_options", "text", "tool_choice", "tools", "top_logprobs", "truncation"),
@@ -186,7 +195,7 @@ def chat_messages(said: Iterable[Entry | Message], origin: str | None = None) ->
         _telling(one, origin, thinks=calls[place] or calls[place + 1])
         for place, one in enumerate(kept)
     ]
-    return [_plain(message) for message in messages_of(told)]
+    return list(_told(messages_of(told)))
 
 
 def spoken(said: Iterable[Said]) -> list[Said]:
@@ -218,22 +227,36 @@ def _telling(one: Entry | Message, origin: str | None, *, thinks: bool) -> Entry
         meta["call_id"] = items.call_id_of(one)
     if beside:
         meta |= {"more": as_object(beside.get("call")), "message": {"more": fields}}
-    return replace(one, text=one.text or "{}", meta=meta)
+    name, text = told_call(str(meta.get("tool") or ""), one.text, as_object(one.meta.get("more")))
+    return replace(one, text=text, meta={**meta, "tool": name})
 
 
-def _plain(message: Json) -> Json:
-    said = dict(message)
-    if said["role"] == Role.DEVELOPER.value:
-        said["role"] = Role.SYSTEM.value
-    content: object = said.get("content")
-    if isinstance(content, list):
-        parts = cast("list[Json]", content)
-        said["content"] = [items.chat_part(part, "input") for part in parts]
-    return said
+def _told(messages: Iterable[Json]) -> Iterator[Json]:
+    """Writes parts as a chat completion has them. The pictures of tools' results are a message behind these."""
+    pictures: list[Json] = []
+    for message in messages:
+        said, content = dict(message), message.get("content")
+        if said["role"] == Role.DEVELOPER.value:
+            said["role"] = Role.SYSTEM.value
+        if pictures and said["role"] != Role.TOOL.value:
+            yield {"role": Role.USER.value, "content": pictures}
+            pictures = []
+        if isinstance(content, list):
+            parts = [items.chat_part(part, "input") for part in cast("list[Json]", content)]
+            if said["role"] == Role.TOOL.value:
+                pictures += [part for part in parts if part.get("type") != "text"]
+                parts = "\n".join(part["text"] for part in parts if part.get("type") == "text")
+            said["content"] = parts
+        yield said
+    if pictures:
+        yield {"role": Role.USER.value, "content": pictures}
 
 
-def chat_body(asked: ExchangeRequest, messages: Sequence[Json]) -> Json:
-    """Writes the request as a chat completion that streams. `messages` is the whole conversation, oldest first."""
+def chat_body(asked: ExchangeRequest, messages: Sequence[Json], tools: Tools | None = None) -> Json:
+    """Writes the request as a chat completion that streams. `messages` is the whole conversation, oldest first.
+
+    `tools` are those of the request, if they were read already. Refused: tools that run in a model server.
+    """
     body = dict(asked.request)
     chat: Json = {key: value for key, value in body.items() if key not in _OURS}
     chat["model"] = asked.model
@@ -245,7 +268,8 @@ def chat_body(asked: ExchangeRequest, messages: Sequence[Json]) -> Json:
         chat["reasoning_effort"] = effort
     if body.get("top_logprobs") or _LOGPROBS in (body.get("include") or ()):
         chat |= {"logprobs": True, "top_logprobs": body.get("top_logprobs") or 0}
-    return chat | _format(body) | _tools(body) | _STREAMING
+    tools = tools or tools_of(body, asked.entries)
+    return chat | _format(body) | _tools(body, tools) | _STREAMING
 
 
 _STREAMING: Json = {"stream": True, "stream_options": {"include_usage": True}}
@@ -273,44 +297,26 @@ def _format(body: Json) -> Json:
             return {**said, "response_format": wanted}
 
 
-def _tools(body: Json) -> Json:
-    """Writes the tools and their choice as a chat completion says them. Refused: tools that run in a model server."""
-    tools = [_tool(tool, f"tools[{place}]") for place, tool in enumerate(body.get("tools") or ())]
+def _tools(body: Json, tools: Tools) -> Json:
+    """Writes the tools and their choice as a chat completion says them. Refused: a tool that runs in a model server."""
+    functions = tools.functions
     choice: object = body.get("tool_choice")
     if isinstance(choice, dict):
         named = cast("Json", choice)
         match named.get("type"):
-            case "function":
-                choice = {"type": "function", "function": {"name": named.get("name")}}
+            case "function" | items.CUSTOM:
+                name = next(iter(tools.told(named)), named.get("name"))
+                choice = {"type": "function", "function": {"name": name}}
             case "allowed_tools":
-                allowed = [as_object(tool).get("name") for tool in as_list(named.get("tools"))]
-                tools = [tool for tool in tools if tool["function"]["name"] in allowed]
+                allowed = [one for tool in as_list(named.get("tools")) for one in tools.told(tool)]
+                functions = [one for one in functions if one["function"]["name"] in allowed]
                 choice = named.get("mode", "auto")
             case other:
-                raise _hosted(other, "tool_choice")
-    if not tools:
+                raise hosted(other, "tool_choice")
+    if not functions:
         return {}
     said = {"tool_choice": choice, "parallel_tool_calls": body.get("parallel_tool_calls")}
-    return {"tools": tools, **{name: one for name, one in said.items() if one is not None}}
-
-
-def _tool(given: object, param: str) -> Json:
-    tool = as_object(given)
-    if tool.get("type") != "function":
-        raise _hosted(tool.get("type"), param)
-    if not isinstance(tool.get("name"), str):
-        raise Invalid("A function needs a name.", f"{param}.name")
-    known = ("name", "description", "parameters", "strict")
-    function = {key: tool[key] for key in known if tool.get(key) is not None}
-    return {"type": "function", "function": function}
-
-
-def _hosted(kind: object, param: str) -> Exception:
-    words = (
-        f"The tool '{kind}' runs inside a model server that speaks the Responses API, and this one"
-        " speaks chat completions: only functions can be used here."
-    )
-    return Invalid(words, param, "unsupported_tool")
+    return {"tools": functions, **{name: one for name, one in said.items() if one is not None}}
 
 
 # as it is told back
