@@ -68,6 +68,46 @@ async def test_embeddings_go_there_and_back(passing: Door, anything: ScriptedUps
     assert anything.requests[-1].json == {"model": "e", "input": "hi", "encoding_format": "float"}
 
 
+OTHERS: list[tuple[str, str, dict[str, object] | None]] = [
+    ("POST", "moderations", {"input": "hi"}),
+    ("POST", "images/generations", {"prompt": "a hat"}),
+    ("POST", "audio/transcriptions", {"file": "…"}),
+    ("POST", "uploads", {"purpose": "assistants"}),
+    ("GET", "files?limit=2", None),
+    ("GET", "files/file-1/content", None),
+    ("DELETE", "files/file-1", None),
+    ("DELETE", "models/ft:small:us::1", None),
+    ("DELETE", "models/us/tuned", None),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), OTHERS)
+async def test_what_only_the_model_server_does_goes_there_and_back(
+    passing: Door,
+    anything: ScriptedUpstream,
+    method: str,
+    path: str,
+    body: dict[str, object] | None,
+) -> None:
+    anything.will(whole({"of": "theirs"}))
+    got = await bare_client(passing).request(method, f"/v1/{path}", json=body)
+    assert (got.status_code, got.json()) == (200, {"of": "theirs"})
+    sent = anything.requests[-1]
+    assert (sent.method, sent.path) == (method, f"/v1/{path}")
+    assert body is None or sent.json == body
+
+
+async def test_no_agent_and_no_account_is_deleted_as_a_model(
+    passing: Door, anything: ScriptedUpstream
+) -> None:
+    there = len(anything.requests)
+    client = bare_client(passing)
+    for name, status in (("assistant", 403), ("us/keys", 404), ("a%2Fb", 404)):
+        got = await client.delete(f"/v1/models/{name}")
+        assert (name, got.status_code) == (name, status)
+    assert [one.method for one in anything.requests[there:]].count("DELETE") == 0
+
+
 async def test_bytes_come_as_they_are_and_at_once(
     passing: Door, anything: ScriptedUpstream
 ) -> None:

@@ -18,13 +18,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from palaver.core.runtime import Core
-from palaver.errors import Code, ProviderError, Unavailable
-from palaver.model import Actor, AgentCard
+from palaver.errors import Code, ProviderError, Refused, Unavailable
+from palaver.model import Actor, AgentCard, Scope
 from palaver.strict_json import Json
 from palaver.wire.calls import call
+from palaver.wire.edge.rates import Use
 from palaver.wire.openai.items import Invalid
 from palaver.wire.openai.params import answer, limit_of, listed
-from palaver.wire.openai.proxy import refusal, whole
+from palaver.wire.openai.proxy import forwarded, refusal, segments_of_model, whole
 from palaver.wire.shapes import moment
 
 PATH = "/models"
@@ -76,6 +77,14 @@ class Models:
             return found
         one = await self._named(wanted, found)
         return answer(_described(one) if VERSION_HEADER in request.headers else one)
+
+    @call("DELETE", f"{PATH}/{{model:path}}", None, scope=Scope.EMBEDDINGS, use=Use.MESSAGES)
+    async def delete(self, _: Actor, request: Request) -> Response:
+        """Lets the model server delete a model of its own. Refused: `forbidden`, an agent."""
+        segments = segments_of_model(request)
+        if await self.agent("/".join(segments[1:])) is not None:
+            raise Refused(Code.FORBIDDEN, "That is an agent of this server, and no model.")
+        return await forwarded(self.core, request, segments)
 
     async def agent(self, model: str) -> AgentCard | None:
         """The agent that a model's name means; None for what is a model."""

@@ -86,13 +86,25 @@ class Passthrough:
     @call("POST PUT PATCH DELETE", "/{path:path}", None, scope=scope_of, use=Use.MESSAGES)
     async def forward(self, _: Actor, request: Request) -> Response:
         """Passes one request there and its answer back."""
-        segments = _segments(request.scope["raw_path"])
-        path = "".join(f"/{quote(segment, _SEGMENT_SAFE)}" for segment in segments)
-        if query := request.scope["query_string"]:
-            path += f"?{quote(query, _QUERY_SAFE)}"
-        headers = passed_on(request.headers.items())
-        body = None if request.method in READING else await _body(request, headers)
-        return await answered(await self.core.models.call(request.method, path, body, headers))
+        return await forwarded(self.core, request, _segments(request.scope["raw_path"]))
+
+
+async def forwarded(core: Core, request: Request, segments: Iterable[str]) -> Response:
+    """Passes a request on to the address of these segments, and its answer back."""
+    path = "".join(f"/{quote(segment, _SEGMENT_SAFE)}" for segment in segments)
+    if query := request.scope["query_string"]:
+        path += f"?{quote(query, _QUERY_SAFE)}"
+    headers = passed_on(request.headers.items())
+    body = None if request.method in READING else await _body(request, headers)
+    return await answered(await core.models.call(request.method, path, body, headers))
+
+
+def segments_of_model(request: Request) -> list[str]:
+    """Takes the address of one model apart, whose name may have slashes. Refused: `not_found`."""
+    segments = [_decoded(raw) for raw in request.scope["raw_path"].split(b"/")[2:]]
+    if {segment.lower() for segment in segments[1:]} & (OURS | ACCOUNT):
+        raise _nothing()
+    return segments
 
 
 def passed_on(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
