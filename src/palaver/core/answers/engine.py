@@ -97,6 +97,7 @@ class Engine:
         self._settings, self._clock = ground.settings, ground.clock
         self._spool, self.tasks = spool, tasks
         self._runs: dict[TurnId, LiveAnswer] = {}
+        self._unkept: set[LiveAnswer] = set()  # running calls of which nothing is kept
         # each stores the end of an answer that ran elsewhere
         self._storing: dict[asyncio.Task[None], None] = {}
         self._over: dict[TurnId, int] = {}  # the last ones that ended here, with their fence
@@ -123,6 +124,8 @@ class Engine:
         live.task = self.tasks.create_task(self._guarded(live, ask, close), name=name)
         if live.turn is not None:
             self._runs[live.turn.id] = live
+        else:
+            self._unkept.add(live)
 
     def of_exchange(self, exchange: ExchangeId) -> LiveAnswer | None:
         """The answer of an exchange, while it comes to this process. Its turn has the same digits."""
@@ -189,10 +192,11 @@ class Engine:
     async def drain(self, seconds: float) -> None:
         """Ends all answers: they may finish within `seconds`, then what came is stored as `interrupted`."""
         self._closing = True
-        tasks = [*self._tasks_of_runs(), *self._storing]
+        unkept = [run.task for run in self._unkept if run.task is not None]
+        tasks = [*self._tasks_of_runs(), *self._storing, *unkept]
         if tasks:
             await asyncio.wait(tasks, timeout=seconds)
-        for run in list(self._runs.values()):
+        for run in (*self._runs.values(), *self._unkept):
             run.stop(Status.INTERRUPTED)
         tasks = [task for task in tasks if not task.done()]
         if tasks:
@@ -293,6 +297,7 @@ class Engine:
             turn = live.turn
             log.exception("turn.crashed", turn=turn and turn.id, room=turn and turn.room)
         finally:
+            self._unkept.discard(live)
             live.close()
             if close is not None:
                 await close()
@@ -350,6 +355,8 @@ class Engine:
             if live.error is None and not outcome.whole and live.stopped is None:
                 cut = "The answer was cut before its end."
                 live.error = ProviderError(Code.PROVIDER_CUT, cut)
+        if live.stopped is Status.INTERRUPTED:  # whatever its source made of that
+            live.error = None
 
     async def _take(self, live: LiveAnswer, source: Call, began: float) -> None:
         """Records what comes, and tells it. The last, and what comes without a lease, waits until it is stored."""

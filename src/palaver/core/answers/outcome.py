@@ -8,7 +8,7 @@ import structlog
 
 from palaver.core.answers.pieces import AnswerBuilder, headed
 from palaver.core.answers.recorder import Recorder
-from palaver.core.answers.tape import LiveAnswer
+from palaver.core.answers.tape import RESTARTING, LiveAnswer
 from palaver.errors import Code, ProviderError, Unavailable
 from palaver.model import Exchange, ExchangeKind, ExchangeState, Status, Turn, TurnId
 from palaver.providers.base import Piece
@@ -69,7 +69,7 @@ def ending(live: LiveAnswer) -> FinishTurn:
     if error is not None:
         meta["error"] = told(error)
     elif status is Status.INTERRUPTED and exchange is not None:
-        meta["error"] = CUT
+        meta["error"] = {**CUT, "detail": RESTARTING}
     meta.setdefault("ms", live.ms)
     own = outcome.own.entries if outcome.own is not None else ()
     retold = exchange is not None and exchange.kind is ExchangeKind.RESPONSE and not outcome.own

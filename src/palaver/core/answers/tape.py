@@ -10,7 +10,7 @@ from typing import Any
 
 from palaver.core.answers.pieces import AnswerBuilder
 from palaver.core.answers.recorder import Recorder
-from palaver.errors import Code, ProviderError
+from palaver.errors import Code, PalaverError, ProviderError, Unavailable
 from palaver.model import (
     NO_DATA,
     ActorId,
@@ -30,6 +30,9 @@ from palaver.providers.call import Call, CallResult, Chunk, NativeAnswer
 from palaver.store.write.turns import Finished
 
 _SHORTENED = frozenset({"length", "content_filter"})
+STOPPED = "The answer was stopped."
+RESTARTING = "The server is restarting. Ask again in a moment."
+RESTART_MS = 2_000
 TAKEN_OVER = "Another server took this answer over while this one slept; what it stored is kept."
 
 
@@ -106,10 +109,10 @@ class LiveAnswer:
                 self.task.cancel()
 
     async def begun(self) -> Call:
-        """The call, once its answer begins. Raises `ProviderError` where nothing came."""
+        """The call, once its answer begins. Raises `failure` where nothing came."""
         while self._call is None:
             if self.over:
-                raise self.error or ProviderError(Code.PROVIDER_CUT, "The answer was stopped.")
+                raise self.failure or ProviderError(Code.PROVIDER_CUT, STOPPED)
             await self._news.wait()
         return self._call
 
@@ -142,6 +145,16 @@ class LiveAnswer:
             return ExchangeState.FAILED
         cut = self.outcome is not None and self.outcome.finish in _SHORTENED
         return ExchangeState.INCOMPLETE if cut else ExchangeState.COMPLETED
+
+    @property
+    def failure(self) -> PalaverError | None:
+        """Why the answer, which is over, is not whole; None where it is. A stop of this server is no model's fault."""
+        if self.stopped is Status.INTERRUPTED:
+            return Unavailable(Code.SHUTTING_DOWN, RESTARTING, retry_ms=RESTART_MS)
+        ended = {ExchangeState.COMPLETED, ExchangeState.INCOMPLETE}
+        broken = self.outcome is None or self.state not in ended
+        stopped = ProviderError(Code.PROVIDER_CUT, STOPPED, temporary=False)
+        return self.error or (stopped if broken else None)
 
     # the engine's side
 

@@ -30,7 +30,7 @@ from starlette.responses import Response
 from starlette.types import Send
 
 from palaver.core.answers.engine import Ask
-from palaver.core.answers.tape import Call, ExchangeRequest, LiveAnswer
+from palaver.core.answers.tape import STOPPED, Call, ExchangeRequest, LiveAnswer
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused, Unavailable
 from palaver.model import Actor, AgentCard, Exchange, ExchangeId, ExchangeKind, ExchangeState, Scope
@@ -218,7 +218,7 @@ class _Answer:
         body = await joined(running.follow())
         if not HTTPStatus.OK <= call.status < HTTPStatus.MULTIPLE_CHOICES:
             return refusal(call, body)
-        failure, outcome = _failure(running), running.outcome
+        failure, outcome = running.failure, running.outcome
         envelope = {} if outcome is None else outcome.envelope
         shown = outcome is not None and outcome.told and bool(envelope.get("choices"))
         if failure is not None and not shown:
@@ -233,7 +233,7 @@ class _Answer:
             async for told in tape:
                 if told.raw:
                     yield told.raw
-        failure = _failure(running)
+        failure = running.failure
         if failure is not None and (running.outcome is None or not running.outcome.told):
             yield problems.event(failure)
             raise Broken
@@ -246,7 +246,7 @@ class _Answer:
             words = "This request is being answered elsewhere."
             raise Unavailable(Code.TOO_BUSY, words, retry_ms=1_000)
         if exchange.state not in {ExchangeState.COMPLETED, ExchangeState.INCOMPLETE}:
-            raise _stopped()
+            raise ProviderError(Code.PROVIDER_CUT, STOPPED, temporary=False)
         answers = await self.core.exchanges.messages(exchange, answers=True)
         completion = completion_of(exchange, answers)
         return await self._whole(send, completion, [(ROOM_HEADER, exchange.room)])
@@ -292,17 +292,6 @@ def _object(raw: bytes) -> Json:
     if not isinstance(body, dict):
         raise Refused(Code.INVALID_JSON, "The body must be a JSON object.")
     return cast("Json", body)
-
-
-def _stopped() -> ProviderError:
-    return ProviderError(Code.PROVIDER_CUT, "The answer was stopped.", temporary=False)
-
-
-def _failure(running: LiveAnswer) -> ProviderError | None:
-    """Says why an answer that is over is not whole."""
-    ended = {ExchangeState.COMPLETED, ExchangeState.INCOMPLETE}
-    broken = running.outcome is None or running.state not in ended
-    return running.error or (_stopped() if broken else None)
 
 
 def _with_headers(told: Response, headers: Headers) -> Response:

@@ -117,8 +117,9 @@ def ending_of_running(running: LiveAnswer, created_at: int) -> Ending:
     if running.exchange is not None:
         ending = None if running.ended is None else ending_of(running.ended)
         return ending or Ending(state=ExchangeState.FAILED, error=_LOST)
-    error, outcome = running.error, running.outcome
-    told = None if error is None else _error(error.code, error.detail)
+    failed, outcome = running.state is ExchangeState.FAILED, running.outcome
+    failure = running.failure if failed else None
+    told = None if failure is None else _error(failure.code, failure.detail)
     envelope = {} if outcome is None else outcome.envelope
     ended_ms = created_at * 1_000 + running.ms.get("total", 0)
     return Ending(state=running.state, ended_ms=ended_ms, envelope=envelope, error=told)

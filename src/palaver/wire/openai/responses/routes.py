@@ -23,7 +23,7 @@ from starlette.types import Send
 from palaver.core.answers.tape import LiveAnswer
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
-from palaver.model import Actor, Exchange, ExchangeState, MessageId, Scope
+from palaver.model import Actor, Exchange, ExchangeState, MessageId, Scope, Status
 from palaver.policy import Action
 from palaver.strict_json import load
 from palaver.wire.calls import call
@@ -163,6 +163,8 @@ class Responses:
             async with aclosing(told):
                 async for _ in told:
                     pass
+            if running.stopped is Status.INTERRUPTED and running.failure is not None:
+                raise running.failure
             return answer(composer.response)
 
         left = partial(self.core.exchanges.left, running)
