@@ -211,7 +211,10 @@ class AgentCard:
 
 
 class Scope(StrEnum):
-    """What an API key is good for. `READ` is every call that only reads, `EMBEDDINGS` all that is only passed on."""
+    """What an API key is good for. `READ` is every call that only reads, `EMBEDDINGS` all that is only passed on.
+
+    With `KEEP_UNSTORED` what its programs ask not to be stored is kept all the same.
+    """
 
     ALL = "all"
     CHAT = "chat"
@@ -219,6 +222,7 @@ class Scope(StrEnum):
     CONVERSATIONS = "conversations"
     EMBEDDINGS = "embeddings"
     READ = "read"
+    KEEP_UNSTORED = "keep_unstored"
 
 
 class TicketKind(StrEnum):

@@ -124,6 +124,9 @@ class Settings(BaseSettings):
     """Who may use `/v1`. `auto`: on this machine anyone, from elsewhere who has a key. `required`: who has a key."""
     openai_finish: bool = True
     """Let an answer go on to its end, and keep it, although its client has gone."""
+    openai_keep_unstored: bool = False
+    """Keep what programs of this machine without a key of ours ask with `store: false`, too. A key says it of itself
+    (`palaver key create --keep-unstored`)."""
     openai_responses: Literal["auto", "chat"] = "auto"
     """Ask a model server that speaks the Responses API in that (`auto`), or for chat completions only (`chat`)."""
     openai_whole_seconds: Annotated[float, Field(gt=0)] = 600.0

@@ -12,9 +12,10 @@ pytestmark = pytest.mark.slow  # each test starts processes
 
 def test_a_key_is_shown_once(sqlite_url: str, tmp_path: Path) -> None:
     where = ("--database-url", sqlite_url)
-    made = palaver(tmp_path, "key", "create", "--name", "Laptop", *where)
+    made = palaver(tmp_path, "key", "create", "--name", "Laptop", "--keep-unstored", *where)
     assert made.code == 0, made.err
     token, _, line = made.out.splitlines()
+    assert "all,keep_unstored" in line
     assert token.startswith("plv_")
     assert "Laptop" in line
     listed = palaver(tmp_path, "key", "list", *where)

@@ -1,8 +1,9 @@
 """What the clients need.
 
-`javascript` and `python` are the clients in those languages, installed once; where they cannot be had, what asks for
-them is skipped and says why. `relay` is a server process whose model server is `models`, which does what a test wrote;
-`real` is one over llama.cpp's server. They serve a whole file.
+`javascript` and `python` are the clients in those languages and `codex` is that program, installed once; where they
+cannot be had, what asks for them is skipped and says why. `relay` is a server process whose model server is `models`,
+which does what a test wrote; `real` is one over
+llama.cpp's server. They serve a whole file.
 """
 
 from collections.abc import AsyncIterator
@@ -19,6 +20,14 @@ from tests.support.upstream import ScriptedUpstream
 def javascript() -> Installed:
     try:
         return clients.javascript()
+    except Missing as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def codex() -> Installed:
+    try:
+        return clients.codex()
     except Missing as missing:
         pytest.skip(str(missing))
 

@@ -1,6 +1,6 @@
 """Programs that were written against OpenAI's own API by others, run as their users run them: processes of their own.
 
-JavaScript libraries come from the npm registry (tests/clients/js/package-lock.json), Python ones from the index
+JavaScript libraries and Codex come from npm (tests/clients/*/package-lock.json), Python ones from the index
 (requirements-clients.lock), both checked by hash, into build/clients: none of them is part of the environment of the
 tests. Where they cannot be had, `Missing` says why.
 
@@ -114,7 +114,16 @@ class Installed:
 
 def javascript() -> Installed:
     """The clients in tests/clients/js. Raises `Missing`."""
-    source, target = CLIENTS / "js", BUILD / "js"
+    return _from_npm("js")
+
+
+def codex() -> Installed:
+    """Codex, which is a program that npm has. Raises `Missing`."""
+    return _from_npm("codex")
+
+
+def _from_npm(name: str) -> Installed:
+    source, target = CLIENTS / name, BUILD / name
     program = _node()
     with _once(target, [source / "package.json", source / "package-lock.json"]) as installs:
         shutil.copytree(source, target, dirs_exist_ok=True)

@@ -24,6 +24,9 @@ def create(
     scopes: Annotated[
         str, typer.Option(help="What it is good for; docs/cli.md lists them.")
     ] = "all",
+    keep_unstored: Annotated[
+        bool, typer.Option("--keep-unstored", help="Keep also what is asked with 'store: false'.")
+    ] = False,
     handle: Annotated[
         str | None,
         typer.Option("--as", help="Speak for this person.", show_default="a new one"),
@@ -34,6 +37,7 @@ def create(
 ) -> None:
     """Make a key for a client of the API, and show it once. Also while the server runs."""
     words = [word.strip() for word in scopes.split(",") if word.strip()]
+    words += ["keep_unstored"] if keep_unstored else []
     request = {"do": "key.create", "name": name, "scopes": words, "as": handle}
     made = asyncio.run(_asked(settings_of(data_dir=data_dir, database_url=database_url), request))
     if as_json:

@@ -233,11 +233,14 @@ class Exchanges:
             request=asked.request,
             metadata=asked.metadata,
             kept=asked.kept,
-            body_digest=asked.digest,
+            body_digest=_digest(asked.digest + asked.client.encode(), 32)
+            if asked.client
+            else asked.digest,
             new_room=self._new_room(actor, asked),
             room=asked.room,
             previous=asked.previous,
-            client=blake2b(asked.client.encode(), digest_size=16).digest() if asked.client else b"",
+            client=_digest(asked.client.encode()) if asked.client else b"",
+            parent=_digest(asked.parent.encode()) if asked.parent else b"",
             whole=asked.whole,
             repeated=asked.repeated,
         )
@@ -288,6 +291,10 @@ def _title(entries: Sequence[Entry], given: str | None = None) -> str:
         if entry.role is Role.USER and entry.kind is Kind.TEXT and entry.text.strip()
     )
     return validation.title_of(given or next(said, ""), TITLE_CHARS_MAX)
+
+
+def _digest(said: bytes, size: int = 16) -> bytes:
+    return blake2b(said, digest_size=size).digest()
 
 
 def _own(exchange: Exchange | None, actor: Actor) -> Exchange:

@@ -106,7 +106,10 @@ async def test_a_key_is_good_for_its_scopes_only(door: Door) -> None:
         assert (await client.models.list()).object == "list"
 
 
-@pytest.mark.parametrize("scope", [one for one in Scope if one is not Scope.ALL])
+OF_CALLS = [one for one in Scope if one not in {Scope.ALL, Scope.KEEP_UNSTORED}]
+
+
+@pytest.mark.parametrize("scope", OF_CALLS)
 async def test_every_call_is_for_the_scope_that_it_declares(door: Door, scope: Scope) -> None:
     token, _ = await new_key(door, scope)
     http = door.http(headers={"authorization": f"Bearer {token}"})
@@ -126,7 +129,7 @@ async def test_every_call_is_for_the_scope_that_it_declares(door: Door, scope: S
         good = wanted in {None, scope} or (scope is Scope.READ and method == "GET")
         lacks = f"it lacks the scope '{wanted}'" in got.text
         assert (got.status_code == 403, lacks) == (not good, not good), (method, path, got.text)
-    assert {*declared.values()} == {None, *Scope} - {Scope.ALL, Scope.READ}
+    assert {*declared.values()} == {None, *OF_CALLS} - {Scope.READ}
 
 
 async def test_one_key_is_one_speaker_however_many_ask_at_once(door: Door) -> None:
@@ -141,3 +144,32 @@ async def test_one_key_is_one_speaker_however_many_ask_at_once(door: Door) -> No
     same = await asyncio.gather(*[speaker("sk-same") for _ in range(8)])
     assert len(set(same)) == 1
     assert await speaker("sk-other") not in same
+
+
+ASKED: list[tuple[str, Any]] = [
+    ("chat/completions", {"messages": [{"role": "user", "content": "hi"}]}),
+    ("responses", {"input": "hi"}),
+]
+
+
+async def conversations(door: Door, headers: Mapping[str, str]) -> int:
+    return len((await status(door, headers)).json()["data"])
+
+
+@pytest.mark.parametrize(("address", "said"), ASKED)
+async def test_what_a_key_says_is_kept_although_its_program_says_otherwise(
+    tmp_path: Path, address: str, said: Any
+) -> None:
+    asked = {"model": "m", "store": False, **said}
+    async with open_door(tmp_path / "plain") as door:
+        for scopes, count in ((["all"], 0), (["all", "keep_unstored"], 1)):
+            token, _ = await new_key(door, *scopes)
+            headers = {"authorization": f"Bearer {token}"}
+            got = await door.http().post(f"/v1/{address}", json=asked, headers=headers)
+            assert got.status_code == 200
+            assert await conversations(door, headers) == count
+        assert (await door.http().post(f"/v1/{address}", json=asked)).status_code == 200
+        assert await conversations(door, {}) == 0
+    async with open_door(tmp_path / "keeping", openai_keep_unstored=True) as door:
+        assert (await door.http().post(f"/v1/{address}", json=asked)).status_code == 200
+        assert await conversations(door, {}) == 1

@@ -1,5 +1,6 @@
 """By what a request names its conversation: rooms, the ids that programs send by themselves, and side tasks."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,15 @@ from tests.wire.openai.client import CHAT, bare_client, room_texts, said
 
 from palaver.core.answers.tape import ExchangeRequest
 from palaver.model import Entry, ExchangeKind, Role
-from palaver.wire.openai.names import PROGRAMS, TASKS, is_task, named
+from palaver.wire.openai.names import (
+    KEPT_DESPITE,
+    PROGRAMS,
+    TASKS,
+    folder_of,
+    is_task,
+    named,
+    title_of,
+)
 
 RESPONSES = "/v1/responses"
 TITLE = "### Task:\nGenerate a concise, 3-5 word title.\n<chat_history>\nUSER: q0\n</chat_history>"
@@ -20,8 +29,9 @@ TITLE = "### Task:\nGenerate a concise, 3-5 word title.\n<chat_history>\nUSER: q
 async def test_an_id_that_a_program_sends_by_itself_is_a_room(relay: Door) -> None:
     client, other = bare_client(relay, "ids"), bare_client(relay, "others")
     rooms: set[str] = set()
-    for _, headers, session in PROGRAMS:
-        ids = dict.fromkeys((*headers, *filter(None, [session])), "one")
+    for program in PROGRAMS:
+        headers = program.ids
+        ids = dict.fromkeys((*headers, *filter(None, [program.session])), "one")
         first = await client.post(CHAT, content=body(messages=said("q0")), headers=ids)
         edited = await client.post(CHAT, content=body(messages=said("q0!")), headers=ids)
         room = first.headers["x-palaver-room"]
@@ -102,6 +112,43 @@ def test_every_form_of_a_side_task_is_known_and_no_conversation_is_one() -> None
     assert not is_task((user("### Task:\nGenerate a logo for my shop"),))
     assert not is_task((user("You are a title generator."),))
     assert not is_task((user(TITLE), user("and more")))
+
+
+CONTEXT = "<environment_context>\n  <cwd>/home/ann/shop</cwd>\n</environment_context>"
+RULES = "# AGENTS.md instructions for /home/ann/shop\n\n<INSTRUCTIONS>\nBe kind.\n</INSTRUCTIONS>"
+REMINDER = "<system-reminder>\nToday is Monday.\n</system-reminder>\n\n"
+
+
+@pytest.mark.parametrize("texts", [(CONTEXT, RULES, "Sell more."), (f"{REMINDER}Sell more.",)])
+def test_the_first_words_of_a_person_are_not_what_their_program_says(texts: tuple[str]) -> None:
+    entries = [Entry(role=Role.USER, text=text) for text in texts]
+    assert title_of(entries) == "Sell more."
+    assert title_of(entries[:-1]) is None
+    assert title_of([Entry(role=Role.USER, text="<b>Sell</b> more.")]) == "<b>Sell</b> more."
+
+
+def test_the_folder_of_a_coding_agent_is_known() -> None:
+    prompt = Entry(role=Role.SYSTEM, text="<env>\nPrimary working directory: /home/ann/my shop\n")
+    assert folder_of([prompt]) == "/home/ann/my shop"
+    assert folder_of([Entry(role=Role.USER, text=CONTEXT)]) == "/home/ann/shop"
+    assert folder_of([Entry(role=Role.USER, text="hi")]) is None
+    assert folder_of([Entry(role=Role.USER, text="hi")] * 9 + [prompt]) is None
+
+
+def test_the_conversation_out_of_which_one_comes_is_named_as_it_was() -> None:
+    asked = ExchangeRequest(
+        kind=ExchangeKind.RESPONSE, entries=(), model="m", request={}, whole=True
+    )
+    session, agent, parent = PROGRAMS[0].ids + PROGRAMS[0].parent[1:]
+    main = named({session: "s"}, asked)
+    helper = named({session: "s", agent: "a"}, asked)
+    helpers = named({session: "s", agent: "b", parent: "a"}, asked)
+    assert (main.parent, helper.parent, helpers.parent) == ("", main.client, helper.client)
+    thread = named({"thread-id": "t"}, asked)
+    child = named({"thread-id": "u", "x-codex-parent-thread-id": "t"}, asked)
+    assert (thread.parent, child.parent) == ("", thread.client)
+    kept = named({"thread-id": "t"}, replace(asked, about=KEPT_DESPITE)).about
+    assert kept == {"client": {"kept_despite": True, "program": "Codex", "conversation": "t"}}
 
 
 CLOCK = [

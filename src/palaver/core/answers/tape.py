@@ -41,8 +41,9 @@ class ExchangeRequest:
     """A request. `entries`: all that was said (`whole`), or only what is new.
 
     Where no room is given, it is the one that the `client`'s own id of the conversation means, or is found by what was
-    said; a new one has this `visibility`, and in its settings what is told `about` it. `repeated`: the client's library
-    says that it sends the request again by itself; then `digest` (of its body) gives the exchange that is there.
+    said; a new one has this `visibility`, in its settings what is told `about` it, and for a parent the room that the
+    client's id `parent` means. `repeated`: the same `digest` (of the body) is this request, sent again by itself; an
+    exchange of it that is there is given. With a `client` it is the same request as long as that is not answered.
     """
 
     kind: ExchangeKind
@@ -57,6 +58,7 @@ class ExchangeRequest:
     digest: bytes = b""
     repeated: bool = False
     client: str = ""
+    parent: str = ""
     about: RoomSettings = field(default_factory=RoomSettings)
     agent: ActorId | None = None
     title: str | None = None

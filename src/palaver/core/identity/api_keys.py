@@ -184,7 +184,8 @@ def _scopes(words: Collection[str]) -> frozenset[Scope]:
     if unknown:
         there = f"There are: {', '.join(Scope)}."
         raise Refused(Code.BAD_REQUEST, f"There is no scope {', '.join(unknown)}. {there}")
-    return frozenset(Scope(word) for word in words) or frozenset({Scope.ALL})
+    found = frozenset(Scope(word) for word in words)
+    return found if found - {Scope.KEEP_UNSTORED} else found | {Scope.ALL}
 
 
 def _handle(handle: str) -> str:

@@ -32,13 +32,21 @@ from palaver.store.engine.statement import Statement, inserting, matching, updat
 from palaver.store.fingerprints import is_prompt
 from palaver.store.histories import Request, answered
 from palaver.store.read import rooms as stored_rooms
-from palaver.store.read.exchanges import exchange_of, get, selected_exchanges
+from palaver.store.read.exchanges import exchange_of, get, selected_exchanges, spoken
 from palaver.store.read.turns import get as turn_get
 from palaver.store.schema import actors, client_rooms, exchanges, prefixes, rooms as rooms_table
 from palaver.store.write import rooms
 from palaver.store.write.command import Command
-from palaver.store.write.messages import REPEATED_MS, append, by_role
-from palaver.store.write.recognition import Place, asides_of, found, held, prompts, spans_of
+from palaver.store.write.messages import REPEATED_MS, append, by_role, mark
+from palaver.store.write.recognition import (
+    UNANSWERED,
+    Place,
+    asides_of,
+    found,
+    held,
+    prompts,
+    spans_of,
+)
 from palaver.store.write.rooms import CreateRoom
 from palaver.store.write.transaction import KnownActor, LockedRoom, Transaction, distinct
 
@@ -89,9 +97,12 @@ class OpenExchange(Command[Opened]):
     """Stores what is new of a request, and opens the turn of its answer; an exchange of this id is given as it is.
 
     The room is the given one, or that of the `previous` exchange, or the one that an id of the client's own means
-    (`client`: its digest), or the one that the entries go on in, else `new_room`. With `whole` the entries are all that
-    was said, and what the room holds of them is not stored again. `repeated`: an exchange of the same actor and body is
-    given as it is. Refused: `room_not_found`, `forbidden`, `exchange_not_found` (previous).
+    (`client`: its digest), or the one that the entries go on in, else `new_room`, which comes out of the one that
+    `parent` means. With `whole` the entries are all that was said, and what the room holds of them is not stored again.
+
+    An exchange of the same actor and body is given as it is: with `repeated`, and with `client` while it runs or where
+    it is asked for in the other form. With `client` the answer of one that failed is deleted (undoably), for this takes
+    its place. Refused: `room_not_found`, `forbidden`, `exchange_not_found` (previous).
     """
 
     id: ExchangeId
@@ -111,6 +122,7 @@ class OpenExchange(Command[Opened]):
     room: RoomId | None = None
     previous: ExchangeId | None = None
     client: bytes = b""
+    parent: bytes = b""
     whole: bool = False
     repeated: bool = False
 
@@ -149,7 +161,7 @@ class OpenExchange(Command[Opened]):
         agent = tx.actor(self.agent)
         if actor is None or agent is None:
             raise not_found()  # the history has lost them
-        known = _known(tx, self, actor)
+        known, failed = _known(tx, self, actor)
         if known is not None:
             return Opened(
                 exchange=known, turn=turn_get(tx.conn, known.turn), dup=True, untitled=False
@@ -157,6 +169,8 @@ class OpenExchange(Command[Opened]):
         said = tx.recent.request(self.actor, self.entries)
         place, begins = _place(tx, self, said, actor)
         room = place.room
+        if failed is not None and self.client and failed.room == room.id:
+            _take_back(tx, room, failed, actor)
         new, view, told = _stored(tx, self, (actor, agent), place, begins=begins)
         trigger_seq = max((last for _, last in view if last > 0), default=room.seq)
         ids = (self.turn, self.message)
@@ -246,15 +260,32 @@ def _own(tx: Transaction, exchange: ExchangeId, actor: ActorId) -> Exchange:
     return found
 
 
-def _known(tx: Transaction, command: OpenExchange, actor: KnownActor) -> Exchange | None:
-    """The exchange that this request already is."""
-    known = _ANY.first(tx.conn, command.id)
-    if known is None and command.repeated:
+def _known(
+    tx: Transaction, command: OpenExchange, actor: KnownActor
+) -> tuple[Exchange | None, Exchange | None]:
+    """The exchange that this request already is; or the one that failed, in whose place it is asked again."""
+    row = _ANY.first(tx.conn, command.id)
+    if row is not None:
+        return exchange_of(tx.conn, row), None
+    if command.repeated or command.client:
         since = tx.now_ms - REPEATED_MS
-        known = _REPEATED.first(tx.conn, command.body_digest, actor.key, since)
-        if known is not None and known.state is ExchangeState.FAILED:
-            return None  # it is asked again because it failed
-    return None if known is None else exchange_of(tx.conn, known)
+        row = _REPEATED.first(tx.conn, command.body_digest, actor.key, since)
+    if row is None:
+        return None, None
+    known = exchange_of(tx.conn, row)
+    if known.state in UNANSWERED and (command.client or known.state is ExchangeState.FAILED):
+        return None, known
+    streams, streamed = (bool(one.get("stream")) for one in (command.request, known.request))
+    again = command.repeated or known.state is ExchangeState.RUNNING or streams != streamed
+    return known if again else None, None
+
+
+def _take_back(tx: Transaction, room: LockedRoom, failed: Exchange, actor: KnownActor) -> None:
+    """Deletes what came of an answer that is asked for again (undoably)."""
+    tx.check(Action.TAKE_BACK, room, actor, own=True)
+    for message in spoken(tx.conn, room.id, spans_of(failed.answers)):
+        if message.deleted_ms is None:
+            mark(tx, room, actor, message, deleted=True)
 
 
 def _place(

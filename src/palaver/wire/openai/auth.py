@@ -13,7 +13,7 @@ from starlette.requests import Request
 from palaver.core.identity.api_keys import PREFIX
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
-from palaver.model import Actor, Visibility
+from palaver.model import Actor, Scope, Visibility
 from palaver.policy import check_scope
 from palaver.wire.calls import Call
 from palaver.wire.edge.proxies import host_name, is_direct, is_loopback
@@ -61,6 +61,14 @@ def visibility_of(headers: Mapping[str, str]) -> Visibility:
     if given not in list(Visibility):
         raise Refused(Code.BAD_REQUEST, "The header 'X-Palaver-Visibility' is 'private' or 'open'.")
     return Visibility(given)
+
+
+async def keeps_unstored(core: Core, headers: Mapping[str, str]) -> bool:
+    """Whether what is asked with `store: false` is kept all the same: as the key says, or without one the settings."""
+    token = _bearer(headers)
+    if token is None or not token.startswith(PREFIX):
+        return core.settings.openai_keep_unstored
+    return Scope.KEEP_UNSTORED in (await core.keys.recognise(token)).scopes
 
 
 def _bearer(headers: Mapping[str, str]) -> str | None:

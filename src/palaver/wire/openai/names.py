@@ -5,23 +5,57 @@ come in the headers of `PROGRAMS`. A front end asks for titles, tags and the lik
 they go to one room of their caller's, and not one each.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from palaver.core.answers.tape import ExchangeRequest
-from palaver.model import Entry, Role
-from palaver.strict_json import as_object
+from palaver.model import Entry, Kind, Role, RoomSettings
+from palaver.strict_json import Json, as_object
 from palaver.wire.openai.items import room_id
 from palaver.wire.openai.params import room_named
 
 ROOM_HEADER = "x-palaver-room"
-PROGRAMS: tuple[tuple[str, tuple[str, ...], str | None], ...] = (
-    ("Claude Code", ("x-claude-code-session-id", "x-claude-code-agent-id"), None),
-    ("Codex", ("thread-id",), "session-id"),
-    ("opencode", ("x-session-id",), None),
-    ("Open WebUI", ("x-openwebui-chat-id",), None),
+KEPT_DESPITE: RoomSettings = {"client": {"kept_despite": True}}
+"""What a room says that was made by a request with `store: false`, which is kept because its key says so."""
+AMONG = 8
+"""Among so many entries are the folder and the first words of a person."""
+FOLDER_CHARS_MAX = 1_000
+TITLE_FROM_CHARS = 100_000
+_FOLDER = re.compile(r"<cwd>([^<\n]+)</cwd>|[Ww]orking directory: *([^\n]+)")
+_BLOCKS = "environment_context|system-reminder|user_instructions|INSTRUCTIONS|skills_instructions"
+_AROUND = re.compile(
+    rf"(?:# AGENTS\.md instructions[^\n]*\s*)?<({_BLOCKS})>.*?(?:</\1>|\Z)", re.DOTALL
 )
-"""The headers that together are a conversation's id (without the first there is none), and that of its session."""
+
+
+class Program(NamedTuple):
+    """A program that names its conversations by itself.
+
+    `ids` are the headers that together are a conversation's id (without the first there is none), `parent` those of the
+    one out of which it comes; `session` is kept beside. `once`: no two of its requests are alike, so that the same
+    bytes are always the same request again.
+    """
+
+    name: str
+    ids: tuple[str, ...]
+    session: str | None = None
+    parent: tuple[str, ...] = ()
+    once: bool = False
+
+
+_CLAUDE = "x-claude-code-session-id"
+PROGRAMS = (
+    Program(
+        "Claude Code",
+        (_CLAUDE, "x-claude-code-agent-id"),
+        parent=(_CLAUDE, "x-claude-code-parent-agent-id"),
+    ),
+    Program("Codex", ("thread-id",), "session-id", parent=("x-codex-parent-thread-id",), once=True),
+    Program("opencode", ("x-session-id",), parent=("x-parent-session-id",)),
+    Program("Open WebUI", ("x-openwebui-chat-id",)),
+)
 _WORDS = ("Generate ", "Suggest ", "Analyze ", "You are an autocompletion")
 TASKS: tuple[tuple[str, Role, tuple[str, ...], str], ...] = (
     ("Open WebUI", Role.USER, tuple(f"### Task:\n{word}" for word in _WORDS), "<chat_history>"),
@@ -52,14 +86,41 @@ def named(headers: Mapping[str, str], asked: ExchangeRequest) -> ExchangeRequest
     if metadata.get("palaver") == "task" or is_task(asked.entries):
         tasks = f"tasks\n{asked.visibility}"
         return replace(asked, client=tasks, about={"tasks": True}, title=TASKS_TITLE)
-    for program, names, session in PROGRAMS:
-        ids = [headers.get(name, "") for name in names]
+    for program in PROGRAMS:
+        ids, parent = (
+            [headers.get(name, "") for name in names] for names in (program.ids, program.parent)
+        )
         if ids[0]:
-            about = {"program": program, "conversation": "\n".join(filter(None, ids))}
-            if session is not None and headers.get(session):
-                about["session"] = headers[session]
-            return replace(asked, client="\n".join([program, *ids]), about={"client": about})
+            about: Json = {"program": program.name, "conversation": "\n".join(filter(None, ids))}
+            if program.session is not None and headers.get(program.session):
+                about["session"] = headers[program.session]
+            if folder := folder_of(asked.entries):
+                about["folder"] = folder
+            return replace(
+                asked,
+                client="\n".join([program.name, *ids]),
+                parent="\n".join([program.name, *parent]) if any(parent) and parent != ids else "",
+                about={"client": {**asked.about.get("client", {}), **about}},
+                repeated=asked.repeated or program.once,
+                title=asked.title or title_of(asked.entries),
+            )
     return asked
+
+
+def folder_of(entries: Sequence[Entry]) -> str | None:
+    """The folder in which a coding agent works, as it tells its model."""
+    for entry in entries[:AMONG]:
+        found = _FOLDER.search(entry.text) if entry.role is not Role.ASSISTANT else None
+        if found is not None:
+            return (found[1] or found[2]).strip()[:FOLDER_CHARS_MAX] or None
+    return None
+
+
+def title_of(entries: Sequence[Entry]) -> str | None:
+    """The first words of the person, without what their program puts around them; None where all is its own."""
+    said = [entry.text for entry in entries if entry.role is Role.USER and entry.kind is Kind.TEXT]
+    words = (_AROUND.sub("", text[:TITLE_FROM_CHARS]).strip() for text in said[:AMONG])
+    return next(filter(None, words), None)
 
 
 def is_task(entries: Sequence[Entry]) -> bool:

@@ -5,9 +5,11 @@ The tables say which fields are looked at; all else in a request is between its 
 A `limit` beyond the bounds is the nearest one within: clients send 1000. Parameters that are not known are passed by.
 """
 
+import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -73,11 +75,25 @@ RESPONSE = {
 _METADATA = Field((dict,), "a metadata object")
 _RETRIES = "x-stainless-retry-count"
 """What the official libraries count in when they send a request again by themselves."""
+_STREAM = re.compile(rb'"stream"\s*:\s*(?:true|false)')
 
 
 def is_repeated(headers: Mapping[str, str]) -> bool:
     """Whether a client's library sends a request again by itself, not knowing what became of it."""
     return headers.get(_RETRIES, "0") != "0"
+
+
+def digest_of(raw: bytes) -> bytes:
+    """The digest of a body, by which it is known when it comes again; whether it streams or not."""
+    found = _STREAM.search(raw)
+    if found is None:
+        return blake2b(raw, digest_size=32).digest()
+    head, tail = raw[: found.start()].rstrip(), raw[found.end() :].lstrip()
+    if head.endswith(b","):
+        head = head[:-1]
+    else:
+        tail = tail.removeprefix(b",").lstrip()
+    return blake2b(head + tail, digest_size=32).digest()
 
 
 async def body_of(request: Request) -> Json:

@@ -20,7 +20,6 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from hashlib import blake2b
 from http import HTTPStatus
 from typing import cast
 
@@ -39,11 +38,11 @@ from palaver.strict_json import Json, as_list, as_object
 from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use
 from palaver.wire.openai import params, problems
-from palaver.wire.openai.auth import visibility_of
+from palaver.wire.openai.auth import keeps_unstored, visibility_of
 from palaver.wire.openai.chat.messages import completion_of, entries_of, messages_of
 from palaver.wire.openai.fields import check, flag
 from palaver.wire.openai.models import Models, as_agent
-from palaver.wire.openai.names import ROOM_HEADER, named
+from palaver.wire.openai.names import KEPT_DESPITE, ROOM_HEADER, named
 from palaver.wire.openai.proxy import joined, passed_on, refusal
 from palaver.wire.streams import Attended, Broken, Headers, event_headers, stream
 
@@ -80,7 +79,10 @@ class Chat:
         check(body, params.CHAT)
         agent = await self.models.agent(body.get("model") or "")
         stores, streams = flag(body, "store", default=True), flag(body, "stream")
-        asked = named(request.headers, _asked(request, raw, body, agent))
+        asked = _asked(request, raw, body, agent)
+        if not stores and (stores := await keeps_unstored(self.core, request.headers)):
+            asked = replace(asked, about=KEPT_DESPITE)
+        asked = named(request.headers, asked)
         sent = await self._sent(raw, body, agent)
         headers = passed_on(request.headers.items()) | {"content-type": "application/json"}
 
@@ -278,7 +280,7 @@ def _asked(request: Request, raw: bytes, body: Json, agent: AgentCard | None) ->
         room=params.room_of(body),
         whole=True,
         kept=body.get("store") is True,
-        digest=b"" if body.get("store") is False else blake2b(raw, digest_size=32).digest(),
+        digest=params.digest_of(raw),
         repeated=params.is_repeated(request.headers),
         agent=None if agent is None else agent.actor.id,
     )

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from hashlib import blake2b
 from http import HTTPStatus
 from typing import cast
 
@@ -29,11 +28,11 @@ from palaver.model import (
 )
 from palaver.strict_json import Json, as_object
 from palaver.wire.openai import items
-from palaver.wire.openai.auth import visibility_of
+from palaver.wire.openai.auth import keeps_unstored, visibility_of
 from palaver.wire.openai.items import Invalid
 from palaver.wire.openai.models import Models, as_agent
-from palaver.wire.openai.names import named
-from palaver.wire.openai.params import finding, is_repeated
+from palaver.wire.openai.names import KEPT_DESPITE, named
+from palaver.wire.openai.params import digest_of, finding, is_repeated
 from palaver.wire.openai.proxy import passed_on, whole
 from palaver.wire.openai.responses import relay, requests
 from palaver.wire.openai.responses.relay import Relayed
@@ -65,6 +64,8 @@ class Asking:
         if body.get("store") is not False or goes_on or not self._speaks():
             return None
         if await self.models.agent(str(body.get("model"))) is not None:
+            return None
+        if await keeps_unstored(self.core, headers):
             return None
         given = passed_on(headers.items())
         return await self._called(raw, given, stream=body.get("stream") is True)
@@ -127,15 +128,21 @@ class Asking:
         """Finds the response to go on from. Refused: one that is not there."""
         return await self.response(me, id_, requests.previous_not_found(items.response_id(id_)))
 
+    async def kept(self, wanted: Wanted, headers: Mapping[str, str]) -> Wanted:
+        """The request, to be stored although it says `store: false`, where its caller's key says so."""
+        if wanted.store or not await keeps_unstored(self.core, headers):
+            return wanted
+        asked = replace(wanted.asked, kept=False, about=KEPT_DESPITE)
+        return replace(wanted, store=True, asked=asked)
+
     async def stored(
         self, me: Actor, wanted: Wanted, headers: Mapping[str, str], raw: bytes
     ) -> LiveAnswer:
         """Stores the request, and begins its answer."""
         if wanted.asked.previous is not None:
             await self._previous(me, wanted.asked.previous)
-        asked = named(headers, replace(wanted.asked, visibility=visibility_of(headers)))
-        digest = blake2b(raw, digest_size=32).digest()
-        asked = replace(asked, digest=digest, repeated=is_repeated(headers))
+        given = replace(wanted.asked, digest=digest_of(raw), repeated=is_repeated(headers))
+        asked = named(headers, replace(given, visibility=visibility_of(headers)))
         async with AsyncExitStack() as unless_used:
             tried = await self._tried(me, wanted)
             if tried is not None:

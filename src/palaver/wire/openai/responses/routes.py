@@ -55,7 +55,7 @@ class Responses:
         passed = await self.asking.passed(request.headers, raw, body)
         if passed is not None:
             return await answered(passed)
-        wanted = await self.asking.wanted(me, body)
+        wanted = await self.asking.kept(await self.asking.wanted(me, body), request.headers)
         if not wanted.store:
             clock = self.core.clock
             first = MessageId(f"m_{clock.new_id()}")

@@ -1,0 +1,100 @@
+"""A request that comes again as it was, unmarked, in a conversation that its program names."""
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+import httpx2
+import pytest
+from tests.support.upstream import CUT, DONE, ScriptedUpstream, chunk, refuse, reply, stream
+from tests.wire.door import Door
+from tests.wire.openai.client import CHAT, bare_client, room_texts, said
+
+RESPONSES = "/v1/responses"
+CODEX, CLAUDE = "thread-id", "x-claude-code-session-id"
+ENDS = (chunk(finish="stop"), DONE)
+
+
+def asking(address: str, text: str, **more: Any) -> dict[str, Any]:
+    field = "messages" if address == CHAT else "input"
+    return {"model": "m", field: said(text), "stream": True, **more}
+
+
+async def told(door: Door, room: str) -> list[tuple[str, str, str]]:
+    got = (await door.http().get(f"/api/rooms/{room}/messages")).json()["messages"]
+    return [(one["role"], one["text"], one["status"]) for one in got if not one.get("deleted_at")]
+
+
+async def room_with(door: Door, title: str) -> str:
+    rooms = (await door.http().get("/api/rooms", params={"limit": 100})).json()["rooms"]
+    (found,) = [room["id"] for room in rooms if room["title"] == title]
+    return found
+
+
+@pytest.mark.parametrize("header", [CODEX, CLAUDE])
+@pytest.mark.parametrize("address", [CHAT, RESPONSES])
+async def test_a_retry_takes_the_place_of_an_answer_that_failed(
+    relay: Door, models: ScriptedUpstream, address: str, header: str
+) -> None:
+    title = f"Retry at {address} by {header}"
+    body, names = asking(address, title), {header: title}
+    models.will(refuse(500, "no"), stream("half of", CUT), reply("all ", "of it"))
+    async with bare_client(relay, "retries") as client:
+        first = await client.post(address, json=body, headers=names)
+        assert first.status_code == 500
+        with suppress(httpx2.RemoteProtocolError):  # the end of a chat completion that was cut
+            await client.post(address, json=body, headers=names)
+        await client.post(address, json=body, headers=names)
+        room = await room_with(relay, title)
+        assert await told(relay, room) == [
+            ("user", title, "done"),
+            ("assistant", "all of it", "done"),
+        ]
+
+
+@pytest.mark.parametrize("header", [CODEX, CLAUDE])
+@pytest.mark.parametrize("address", [CHAT, RESPONSES])
+async def test_a_retry_joins_an_answer_that_still_runs(
+    relay: Door, models: ScriptedUpstream, address: str, header: str
+) -> None:
+    title, gate = f"Running at {address} by {header}", asyncio.Event()
+    body, names = asking(address, title), {header: title}
+    models.will(stream("one ", gate, "two", *ENDS))
+    async with bare_client(relay, "joins") as client, asyncio.TaskGroup() as group:
+        async with client.stream("POST", address, json=body, headers=names) as cut:
+            async for line in cut.aiter_lines():
+                if "one " in line:
+                    break
+        again = group.create_task(client.post(address, json=body, headers=names))
+        gate.set()
+        text = (await again).text
+        assert "one " in text
+        assert "two" in text
+    assert await room_texts(relay.http(), await room_with(relay, title)) == [
+        ("user", title),
+        ("assistant", "one two"),
+    ]
+
+
+async def test_whether_an_answer_that_was_whole_is_told_again_depends_on_what_the_program_says(
+    relay: Door, models: ScriptedUpstream
+) -> None:
+    async with bare_client(relay, "wholes") as client:
+        for header, whole, answers in (
+            (CODEX, False, 1),  # each of its requests has an id of its own
+            (CLAUDE, False, 2),  # asked for a second time
+            (CLAUDE, True, 1),  # its way after a stream that was cut
+            ("x-nobody", False, 2),
+        ):
+            title = f"Whole {header} {whole}"
+            body, names = asking(CHAT, title), {header: title}
+            models.will(reply("first"), reply("second"))
+            one = await client.post(CHAT, json=body, headers=names)
+            if whole:
+                del body["stream"]
+            two = await client.post(CHAT, json=body, headers=names)
+            models.next_script()
+            rooms = {one.headers["x-palaver-room"], two.headers["x-palaver-room"]}
+            texts = [text for room in rooms for text in await room_texts(relay.http(), room)]
+            assert len([role for role, _ in texts if role == "assistant"]) == answers, title
+            assert ("first" in two.text) is (answers == 1)
