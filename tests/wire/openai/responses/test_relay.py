@@ -161,6 +161,22 @@ async def test_what_came_before_is_told_in_full_with_its_encrypted_thoughts(
     ]
 
 
+async def test_an_encrypted_thought_is_told_to_whom_it_is_from_and_nobody_else(
+    client: AsyncOpenAI, models: ScriptedUpstream
+) -> None:
+    telling = Telling()
+    telling.item(THOUGHT)
+    telling.say("one")
+    models.will(telling.end(), says("two"), says("three"))
+    first = await client.responses.create(model="m", input="a")
+    told: list[list[str]] = []
+    for model in ("m", "another"):
+        await client.responses.create(model=model, input="b", previous_response_id=first.id)
+        told.append([item["type"] for item in models.requests[-1].json["input"]])
+    assert told[0] == ["message", "reasoning", "message", "message"]
+    assert told[1] == ["message", "message", "message"]
+
+
 async def test_a_thought_that_only_its_server_could_look_up_is_not_told_again(
     client: AsyncOpenAI, models: ScriptedUpstream
 ) -> None:

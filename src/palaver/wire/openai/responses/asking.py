@@ -181,7 +181,7 @@ class Asking:
         self,
         wanted: Wanted,
         tried: Call | None,
-        given: Callable[[], Sequence[Json]],
+        given: Callable[[str | None], Sequence[Json]],
         said: Sequence[Entry | Message],
         first: MessageId,
     ) -> Call:
@@ -190,6 +190,7 @@ class Asking:
         call = call or await self._complete(wanted, said)
         if isinstance(call, Relayed):
             call.first = first
+            call.origin = await self.core.models.origin(wanted.asked.model)
         return call
 
     async def _tried(self, me: Actor, wanted: Wanted) -> Call | None:
@@ -208,12 +209,13 @@ class Asking:
         return wanted.agent is None and followed and self._speaks()
 
     async def _in_their_words(
-        self, wanted: Wanted, given: Callable[[], Sequence[Json]]
+        self, wanted: Wanted, given: Callable[[str | None], Sequence[Json]]
     ) -> Call | None:
         """Asks in this API; None where the model server does not speak it."""
         if not self._relays(wanted):
             return None
-        body = relay.request_of(wanted.asked.request, given())
+        origin = await self.core.models.origin(wanted.asked.model)
+        body = relay.request_of(wanted.asked.request, given(origin))
         call = await self._called(body, NO_DATA, stream=True)
         if call is None or call.status >= HTTPStatus.MULTIPLE_CHOICES:
             return call
@@ -257,6 +259,6 @@ class Asking:
         return restored(call, offered)
 
 
-def _given(wanted: Wanted, before: Sequence[Message]) -> list[Json]:
+def _given(wanted: Wanted, before: Sequence[Message], origin: str | None) -> list[Json]:
     """Writes what was said before and the input as items, for a model server that speaks this API."""
-    return [*relay.input_of(before), *wanted.given]
+    return [*relay.input_of(before, origin), *wanted.given]

@@ -13,7 +13,7 @@ message. What has texts is shown live, and journaled, as any other answer; a ser
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -69,8 +69,8 @@ def request_of(body: Mapping[str, Any], given: Sequence[Json]) -> bytes:
     return orjson.dumps({**asked, "input": given, "store": False, "stream": True})
 
 
-def input_of(said: Iterable[Message]) -> list[Json]:
-    """Writes what was said as items.
+def input_of(said: Iterable[Message], origin: str | None = None) -> list[Json]:
+    """Writes what was said as items. An encrypted thought is told to whom it is from (`origin`) and nobody else.
 
     There is nothing to tell of a thought that only its own server could look up, or that led to nothing.
     """
@@ -80,6 +80,8 @@ def input_of(said: Iterable[Message]) -> list[Json]:
         if message.kind == Kind.REASONING:
             if not item["content"]:
                 del item["content"]
+            if as_object(message.meta.get("beside")).get("origin") not in {None, origin}:
+                item["encrypted_content"] = None
             led = "content" in item or item["encrypted_content"] is not None
             if not led or message.status is not Status.DONE:
                 continue
@@ -120,7 +122,11 @@ def _begins(event: Json) -> bool:
 
 
 class Relayed:
-    """See `providers.call.Call`. `first` is the id that the answer's first message will have, set before it is told."""
+    """See `providers.call.Call`.
+
+    `first` is the id that the answer's first message will have, `origin` names the server; both are set before it is
+    told.
+    """
 
     status = 200
     streams = True
@@ -129,6 +135,7 @@ class Relayed:
         self._call = call
         self._telling = telling
         self.first = MessageId("")
+        self.origin: str | None = None
         self.headers = call.headers
         self.outcome = CallResult(own=NativeAnswer())
 
@@ -168,7 +175,7 @@ class Relayed:
             )
         response = answer.response
         outcome.finish = _finish(answer.last, response)
-        entries = answer.entries()
+        entries = tuple(_of(self.origin, entry) for entry in answer.entries())
         outcome.own = NativeAnswer(entries=entries, told=response)
         outcome.envelope = {"told": packed(answer.events, response, entries)}
         outcome.kept = outcome.envelope
@@ -334,6 +341,13 @@ def _entry_of(item: Json) -> Entry:
         return items.entries_of([item])[0]
     except Invalid:
         return items.opaque(item)
+
+
+def _of(origin: str | None, entry: Entry) -> Entry:
+    """Notes of an encrypted thought from where it is."""
+    if origin is None or "encrypted" not in entry.meta:
+        return entry
+    return replace(entry, meta={**entry.meta, "beside": {"origin": origin}})
 
 
 def _failure(error: Json) -> ProviderError:
