@@ -1,6 +1,6 @@
-"""Programs that were written against OpenAI's own API by others, run as their users run them: processes of their own.
+"""Programs that others wrote against OpenAI's own API, or Anthropic's, run as their users run them: as processes.
 
-JavaScript libraries and Codex come from npm (tests/clients/*/package-lock.json), Python ones from the index
+JavaScript libraries come from the npm registry (tests/clients/js/package-lock.json), Python ones from the index
 (requirements-clients.lock), both checked by hash, into build/clients: none of them is part of the environment of the
 tests. Where they cannot be had, `Missing` says why.
 
@@ -114,17 +114,21 @@ class Installed:
 
 def javascript() -> Installed:
     """The clients in tests/clients/js. Raises `Missing`."""
-    return _from_npm("js")
-
-
-def codex() -> Installed:
-    """Codex, which is a program that npm has. Raises `Missing`."""
-    return _from_npm("codex")
-
-
-def _from_npm(name: str) -> Installed:
-    source, target = CLIENTS / name, BUILD / name
     program = _node()
+    return Installed(
+        program=program, folder=_packages("js"), environment=clean_environment({"NO_COLOR": "1"})
+    )
+
+
+def claude_code() -> Path:
+    """Claude Code, a program by itself. Raises `Missing`."""
+    folder = _packages("claude", "@anthropic-ai/claude-code/install.cjs")
+    return folder / "node_modules" / ".bin" / "claude"
+
+
+def _packages(name: str, setup: str | None = None) -> Path:
+    """The folder with the packages of tests/clients/<name>. `setup` is a script of theirs that they need."""
+    source, target = CLIENTS / name, BUILD / name
     with _once(target, [source / "package.json", source / "package-lock.json"]) as installs:
         shutil.copytree(source, target, dirs_exist_ok=True)
         if installs:
@@ -133,10 +137,13 @@ def _from_npm(name: str) -> Installed:
                 path = f"{node.program.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
                 hatch_build.install_packages(target, node, {**os.environ, "PATH": path})
             except hatch_build.FetchError as error:
-                raise Missing(f"the JavaScript clients could not be had: {error}") from None
-    return Installed(
-        program=program, folder=target, environment=clean_environment({"NO_COLOR": "1"})
-    )
+                raise Missing(f"the clients in {name} could not be had: {error}") from None
+            if setup is not None:
+                command = [str(node.program), str(target / "node_modules" / setup)]
+                code, text = hatch_build.run(command, cwd=target, seconds_max=FETCH_SECONDS_MAX)
+                if code != 0:
+                    raise Missing(f"the clients in {name} could not be set up: {text}")
+    return target
 
 
 def python() -> Installed:
