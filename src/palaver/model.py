@@ -96,12 +96,8 @@ class Meta(TypedDict, total=False):
 
 
 class RoomSettings(TypedDict, total=False):
-    """What is set of a room besides its title.
+    """What is set of a room besides its title."""
 
-    `door`: through which it was made, where that is not our own page; it says who may govern an open room.
-    """
-
-    door: str
     made: str  # by which request, of a conversation that may be made twice
     metadata: Mapping[str, Any]  # of a client, shown as it is
     client: Mapping[str, Any]  # what a known program said of its conversation
@@ -271,7 +267,9 @@ class ApiKey:
 class Room:
     """A room as one actor sees it. `role` is None for an actor who may not see it.
 
-    `read_seq` and `unread` (messages of others after `read_seq`, at most 100) are the actor's own.
+    `read_seq` and `unread` (messages of others after `read_seq`, at most 100) are the actor's own. `door`: through
+    which it was made, where that is not our own page (`openai`); it says who may govern an open room. `parent`: the
+    room out of which it came.
     """
 
     id: RoomId
@@ -287,11 +285,8 @@ class Room:
     unread: int
     agents: tuple[Actor, ...] = ()
     settings: RoomSettings = field(default_factory=RoomSettings)
-
-    @property
-    def door(self) -> str | None:
-        """The door through which it was made, where that is not our own page: `openai`."""
-        return self.settings.get("door")
+    door: str | None = None
+    parent: RoomId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

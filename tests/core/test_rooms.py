@@ -20,6 +20,26 @@ async def test_a_room_of_ones_own_has_the_servers_agent(core: Core) -> None:
     assert await core.rooms.create(ada, room=room.id) == room, "the same id is the same room"
 
 
+async def test_a_room_has_a_parent_that_its_maker_may_read(core: Core) -> None:
+    _, ada = await core.identity.new_guest()
+    _, eve = await core.identity.new_guest()
+    parent = await core.rooms.create(ada)
+    child = await core.rooms.create(ada, parent=parent.id)
+    grandchild = await core.rooms.create(ada, parent=child.id)
+    assert (parent.parent, child.parent, grandchild.parent) == (None, parent.id, child.id)
+    assert await core.rooms.create(ada, room=parent.id, parent=child.id) == parent, "no circle"
+    own, nobodys = (RoomId(f"r_{core.clock.new_id()}") for _ in range(2))
+    for maker, room, above in ((eve, None, parent.id), (ada, own, own), (ada, None, nobodys)):
+        with pytest.raises(Refused) as refused:
+            await core.rooms.create(maker, room=room, parent=above)
+        assert refused.value.code is Code.ROOM_NOT_FOUND
+    await core.rooms.delete(ada, parent.id)
+    assert (await core.rooms.get(ada, child.id)).parent == parent.id, "it may come back"
+    with pytest.raises(Refused):
+        await core.rooms.create(ada, parent=parent.id)
+    assert parent.id not in [room.id for room in (await core.rooms.listing(eve))[0]]
+
+
 async def test_everyone_sees_the_lobby_and_nobody_renames_or_deletes_it(core: Core) -> None:
     _, ada = await core.identity.new_guest()
     rooms, cursor = await core.rooms.listing(ada)

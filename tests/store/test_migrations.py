@@ -15,6 +15,7 @@ from tests.store.archives import asked, execute, filled, untold
 from tests.store.world import opened
 
 from palaver.errors import Code, Refused
+from palaver.model import RoomSettings
 from palaver.store import migrate
 from palaver.store.admin.verify import verify
 from palaver.store.schema import metadata
@@ -32,6 +33,13 @@ def test_the_revisions_make_every_table_in_the_transaction_they_are_given() -> N
     engine.dispose()
 
 
+UNDO_0007 = (
+    """UPDATE rooms SET settings = '{"door":"' || door || '"' || coalesce(',' || substr(settings, 2), '}')
+    WHERE door IS NOT NULL""",
+    "DROP INDEX rooms_parent",
+    *(f"ALTER TABLE rooms DROP COLUMN {name}" for name in ("door", "parent_key")),
+    "UPDATE alembic_version SET version_num = '0006'",
+)
 UNDO_0006 = (
     "DROP INDEX rooms_open",
     "DROP INDEX rooms_deleted",
@@ -53,7 +61,7 @@ UNDO_0003 = (
     "ALTER TABLE actors DROP COLUMN unused",
     "UPDATE alembic_version SET version_num = '0002'",
 )
-TO_0002 = (*UNDO_0006, *UNDO_0005, *UNDO_0004, *UNDO_0003)
+TO_0002 = (*UNDO_0007, *UNDO_0006, *UNDO_0005, *UNDO_0004, *UNDO_0003)
 UNDO_0002 = (
     *(f"DROP TABLE {name}" for name in ("keys", "prefixes", "exchanges", "partials")),
     "ALTER TABLE turns DROP COLUMN external",
@@ -163,6 +171,36 @@ def test_the_titles_of_many_rooms_are_folded_anew(sqlite_url: str, tmp_path: Pat
     migrate.upgrade(sqlite_url, lambda _: None)
     found = asked(sqlite_url, "SELECT count(*) FROM rooms WHERE title_folded LIKE 'ete %'")
     assert found == [(1_001,)]
+
+
+def test_the_door_of_a_room_is_taken_out_of_its_settings(database_url: str, tmp_path: Path) -> None:
+    """Of more rooms than are moved at once; a client's own words are no door."""
+    none: RoomSettings = {}
+    about: RoomSettings = {"made": "x", "metadata": {"door": "mine", "n": "\0 é"}}
+
+    async def prepare() -> None:
+        async with opened(database_url, data_dir=tmp_path, database_seconds=60) as world:
+            ada = await world.person()
+            made = [
+                (door, its)
+                for door, count in ((None, 1), ("openai", 300))
+                for its in (none, about)
+                for _ in range(count)
+            ]
+            await asyncio.gather(*(world.room(ada, door=door, settings=its) for door, its in made))
+
+    asyncio.run(prepare())
+    held = "SELECT id, door, settings FROM rooms ORDER BY key"
+    before = asked(database_url, held)
+    for step in UNDO_0007:
+        execute(database_url, step)
+    inside = """SELECT count(*) FROM rooms WHERE settings LIKE '{"door":"openai"%'"""
+    assert asked(database_url, inside) == [(600,)]
+    migrate.upgrade(database_url, lambda _: None)
+    assert asked(database_url, held) == before
+    assert asked(database_url, inside) == [(0,)]
+    assert migrate.check(database_url) == []
+    assert verify(database_url, untold).faults == []
 
 
 @pytest.mark.slow

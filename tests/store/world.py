@@ -53,6 +53,8 @@ class World:
         title: str = "",
         visibility: Visibility = Visibility.PRIVATE,
         settings: RoomSettings | None = None,
+        door: str | None = None,
+        parent: Room | None = None,
     ) -> Room:
         return await self.store.write(
             CreateRoom(
@@ -63,6 +65,8 @@ class World:
                 owner=None if owner is None else owner.id,
                 agents=tuple(agent.id for agent in agents),
                 settings=settings or {},
+                door=door,
+                parent=None if parent is None else parent.id,
             )
         )
 

@@ -280,7 +280,8 @@ class Exchanges:
             visibility=asked.visibility,
             owner=actor.id,
             agents=(asked.agent or self._assistant,),
-            settings={**asked.about, "door": DOOR},
+            settings=asked.about,
+            door=DOOR,
         )
 
 

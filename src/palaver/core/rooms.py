@@ -42,11 +42,13 @@ class Rooms:
         agent: bool = True,
         visibility: Visibility = Visibility.PRIVATE,
         settings: RoomSettings | None = None,
+        door: str | None = None,
+        parent: RoomId | None = None,
     ) -> Room:
         """Makes a room of this actor's, in which the server's agent answers unless `agent` is False.
 
-        The same `room` id again gives the room that is there. Refused: `title_too_long`, `room_not_found` (the id
-        is somebody else's room).
+        The same `room` id again gives the room that is there. `parent`: the room out of which it comes. Refused:
+        `title_too_long`, `room_not_found` (the id is somebody else's room, or the actor may not read the parent).
         """
         title = validation.title(title, self._settings.title_chars_max)
         room = room or RoomId(f"r_{self._clock.new_id()}")
@@ -59,6 +61,8 @@ class Rooms:
                 owner=actor.id,
                 agents=(self._assistant,) if agent else (),
                 settings=settings or {},
+                door=door,
+                parent=parent,
             )
         )
         return await self._access.room(actor, room, deleted=True)

@@ -138,12 +138,17 @@ rooms = _table(
     Column("active_ms", BigInteger, nullable=False),
     Column("deleted_ms", BigInteger),
     Column("settings", Json),
+    # through which it was made, where that is not our own page
+    Column("door", Text),
+    # the room out of which it came, which was there before; like messages it has no foreign key
+    Column("parent_key", Key),
 )
 room_is_live = rooms.c.deleted_ms.is_(None)
 room_is_open = rooms.c.visibility == literal_column("'open'")
 _partial_index("rooms_active", room_is_live, rooms.c.active_ms, rooms.c.key)
 _partial_index("rooms_open", room_is_open & room_is_live, rooms.c.active_ms, rooms.c.key)
 _partial_index("rooms_deleted", rooms.c.deleted_ms.is_not(None), rooms.c.deleted_ms, rooms.c.key)
+_partial_index("rooms_parent", rooms.c.parent_key.is_not(None), rooms.c.parent_key, rooms.c.key)
 
 members = _table(
     "members",

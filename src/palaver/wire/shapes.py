@@ -103,6 +103,8 @@ class Room(TypedDict):
     agents: list[Person]
     door: str | None
     """Through which other door its messages came: `openai`."""
+    parent: str | None
+    """The room out of which it came."""
 
 
 def room(value: stored.Room) -> Room:
@@ -121,6 +123,7 @@ def room(value: stored.Room) -> Room:
         "unread": value.unread,
         "agents": [person(agent) for agent in value.agents],
         "door": value.door,
+        "parent": value.parent,
     }
 
 

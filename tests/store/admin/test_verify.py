@@ -114,6 +114,24 @@ def test_what_is_no_database_is_refused(tmp_path: Path, content: bytes) -> None:
     assert caught.value.code is Code.DATABASE_MISSING
 
 
+async def test_a_parent_that_is_not_there_or_a_circle_is_told(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with opened(database_url, data_dir=tmp_path) as world:
+        ada = await world.person()
+        above = await world.room(ada)
+        below = await world.room(ada, parent=above)
+    assert (await asyncio.to_thread(verify, database_url, untold)).faults == []
+    for broken, key in ((above, "(SELECT max(key) FROM rooms r)"), (below, "999")):
+        change = f"UPDATE rooms SET parent_key = {key} WHERE id = "
+        id_ = f"X'{broken.id[2:]}'"
+        if database_url.startswith("postgres"):
+            id_ = f"decode('{broken.id[2:]}', 'hex')"
+        await asyncio.to_thread(execute, database_url, change + id_)
+        faults = (await asyncio.to_thread(verify, database_url, untold)).faults
+        assert broken.id in [fault.room for fault in faults]
+
+
 async def test_a_database_in_use_is_whole_at_any_moment(database_url: str, tmp_path: Path) -> None:
     async with opened(database_url, data_dir=tmp_path) as world:
         ada = await world.person()

@@ -69,7 +69,7 @@ def asking(
             visibility=Visibility.OPEN,
             owner=actor.id,
             agents=(agent.id,),
-            settings={"door": "openai"},
+            door="openai",
         ),
         whole=True,
     )
@@ -332,12 +332,12 @@ async def test_entries_that_were_changed_are_repeated_by_what_was_sent(
 
 async def test_a_rooms_settings_are_changed_one_by_one(world: World, actor: Actor) -> None:
     room = await world.room(actor)
-    changes: tuple[RoomSettings, ...] = ({"metadata": {"a": "b"}}, {"door": "openai"})
+    changes: tuple[RoomSettings, ...] = ({"metadata": {"a": "b"}}, {"made": "x"})
     for settings in changes:
         await world.store.write(ChangeSettings(room=room.id, by=actor.id, settings=settings))
     found = await world.store.read(rooms.get, room.id, actor.id)
     assert found is not None
-    assert found.settings == {"metadata": {"a": "b"}, "door": "openai"}
+    assert found.settings == {"metadata": {"a": "b"}, "made": "x"}
 
 
 async def test_a_turn_of_a_program_is_opened_once(world: World, agent: Actor) -> None:

@@ -282,7 +282,7 @@ async def test_what_was_deleted_is_listed_for_who_may_restore_it(world: World) -
     ada, bob = await world.person(), await world.person("Bob")
     made = [await world.room(ada, title=f"plan {number}") for number in range(5)]
     door = await world.room(
-        ada, title="plan of a program", visibility=Visibility.OPEN, settings={"door": "openai"}
+        ada, title="plan of a program", visibility=Visibility.OPEN, door="openai"
     )
     joins = AddMember(room=made[1].id, by=ada.id, actor=bob.id, role=MemberRole.MEMBER)
     await world.store.write(joins)

@@ -154,7 +154,7 @@ async def test_a_rooms_commands_go_to_one_writer_also_those_that_do_not_name_it(
         ada, bot = await world.person(), await world.agent()
 
         async def live() -> None:
-            door = await world.room(ada, bot, settings={"door": "openai"})
+            door = await world.room(ada, bot, door="openai")
             turn = await world.store.write(
                 OpenTurn(
                     turn=TurnId(f"t_{world.clock.new_id()}"),

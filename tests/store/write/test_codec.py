@@ -58,7 +58,7 @@ def exchange(text: str, digest: bytes) -> tuple[OpenExchange, FinishTurn]:
         visibility=Visibility.OPEN,
         owner=ActorId(f"u_{ZEROS}"),
         agents=(ActorId(f"a_{ZEROS}"),),
-        settings={"door": "openai"},
+        door="openai",
     )
     opening = OpenExchange(
         id=ExchangeId(f"x_{ZEROS}"),

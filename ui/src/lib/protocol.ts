@@ -310,6 +310,8 @@ export interface Room {
   agents: Person[]
   /** Through which other door its messages came: `openai`. */
   door: string | null
+  /** The room out of which it came. */
+  parent: string | null
 }
 
 /** What happened in a room, at a seq. The shape of `d` depends on `k`. */

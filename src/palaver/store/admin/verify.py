@@ -80,6 +80,17 @@ _ROOMS = Statement(
     "limit",
 )
 
+_parents = rooms.alias()
+_STRAYS = Statement(
+    select(rooms.c.id)
+    .outerjoin(_parents, _parents.c.key == rooms.c.parent_key)
+    .where(
+        rooms.c.parent_key.is_not(None), func.coalesce(_parents.c.key, rooms.c.key) >= rooms.c.key
+    )
+    .limit(FAULTS_MAX)
+)
+"""Rooms whose parent is not there, or was not there before them."""
+
 
 def _events_after(columns: Select[*tuple[Any, ...]]) -> Statement:
     """The next of all events."""
@@ -176,6 +187,8 @@ def _examine_log(conn: Connection, verdict: Verdict, progress: Progress) -> None
         _examine_room(room, log, verdict)
     for room in places:
         verdict.add("the room has no events", room.id, 1)
+    for stray in _STRAYS.column(conn):
+        verdict.add("the room's parent is not a room that was there before", stray)
     (count,) = _MESSAGES.one(conn)
     if count != verdict.messages:
         verdict.add(f"there are {count} messages, and {verdict.messages} events that created one")

@@ -85,10 +85,13 @@ def _seen(me: ColumnElement[int], source: FromClause) -> Select[*tuple[Any, ...]
         .subquery()
     )
     own_membership = and_(members.c.room_key == rooms.c.key, members.c.actor_key == me)
+    parents = rooms.alias("parents")
+    parent = select(parents.c.id).where(parents.c.key == rooms.c.parent_key)
     return (
         select(
             *rooms.c["key", "id", "title", "title_source", "visibility", "seq", "settings"],
-            *rooms.c["created_ms", "active_ms", "deleted_ms"],
+            *rooms.c["created_ms", "active_ms", "deleted_ms", "door"],
+            parent.scalar_subquery().label("parent"),
             members.c.role,
             _read_seq.label("read_seq"),
             select(func.count()).select_from(unread).scalar_subquery().label("unread"),

@@ -37,6 +37,9 @@ def decoded(data: bytes) -> tuple[Accepted, dict[str, Any]]:
         del read["ids"]
         read |= {"turn": f"t_{told['id'][2:]}", "exchange": told}
         what = FinishTurn.__name__
+    room = read.get("new_room")
+    if room and "door" in room.get("settings", {}):  # of versions in which the door was a setting
+        room["door"] = room["settings"].pop("door")
     of = _WHAT[what]
     command = cast("Accepted", _made(of, read))
     return command, {name: value for name, value in read.items() if name not in _types(of)}

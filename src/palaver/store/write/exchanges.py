@@ -154,7 +154,7 @@ class OpenExchange(Command[Opened]):
         if self.previous is not None:
             return _ROOM.column(conn, self.previous)
         there = _CLIENT_ROOM.column(conn, self.actor, self.client) if self.client else ()
-        return [self.new_room.id, *there]
+        return [*self.new_room.rooms(conn), *there]
 
     def apply(self, tx: Transaction) -> Opened:
         actor = tx.actor(self.actor)

@@ -35,8 +35,9 @@ _INSERT_MEMBER = inserting(
 _DELETE_MEMBER = matching(delete(members), *_MEMBER)
 _RENAME = updating(rooms.c.key, "title", "title_folded", "title_source")
 _SET_DELETED = updating(rooms.c.key, "deleted_ms")
-_TITLE, _SETTINGS = (
-    matching(select(column), rooms.c.key) for column in (rooms.c.title, rooms.c.settings)
+_TITLE, _SETTINGS, _DOOR = (
+    matching(select(column), rooms.c.key)
+    for column in (rooms.c.title, rooms.c.settings, rooms.c.door)
 )
 _SET_SETTINGS = updating(rooms.c.key, "settings")
 _READ = matching(select(members.c.role, members.c.read_seq), *_MEMBER)
@@ -47,7 +48,8 @@ _SET_READ = updating(_MEMBER, "read_seq")
 class CreateRoom(Command[Room]):
     """Makes a room with its owner (None: nobody's, such as the Lobby) and its agents (with `auto_respond`).
 
-    The same `id` again gives the room that is there.
+    The same `id` again gives the room that is there. `parent`: the room out of which it comes, which its owner may read
+    (`room_not_found`); no room is its own, nor becomes another's later. `door` as in `Room`.
     """
 
     id: RoomId
@@ -57,9 +59,11 @@ class CreateRoom(Command[Room]):
     owner: ActorId | None
     agents: tuple[ActorId, ...] = ()
     settings: RoomSettings = field(default_factory=RoomSettings)
+    door: str | None = None
+    parent: RoomId | None = None
 
     def rooms(self, conn: Connection) -> Sequence[RoomId]:  # noqa: ARG002  as `Command.rooms`
-        return (self.id,)
+        return (self.id,) if self.parent is None else (self.id, self.parent)
 
     def apply(self, tx: Transaction) -> Room:
         seen_by = NOBODY if self.owner is None else self.owner
@@ -205,6 +209,9 @@ def make(tx: Transaction, command: CreateRoom) -> LockedRoom:
     """The room, which is not there yet."""
     owner = None if command.owner is None else known_actor(tx, command.owner)
     agents = [known_actor(tx, agent) for agent in dict.fromkeys(command.agents)]
+    parent = None if command.parent is None else tx.room(command.parent)
+    if parent is not None:
+        tx.check(Action.READ, parent, owner)
     chain = id_bytes(command.id)
     key = tx.insert(
         rooms,
@@ -219,6 +226,8 @@ def make(tx: Transaction, command: CreateRoom) -> LockedRoom:
         created_ms=tx.now_ms,
         active_ms=tx.now_ms,
         settings=command.settings,
+        door=command.door,
+        parent_key=parent and parent.key,
     )
     room = LockedRoom(command.id, key, 0, chain, command.visibility, command.title_source, None)
     if owner is not None:
@@ -249,8 +258,8 @@ def _governed(
     """Locks the command's room for its `by`, who may govern it. Refused: as `policy.refusal` says."""
     room = tx.room(command.room, deleted_too=deleted_too)
     by = tx.actor(command.by)
-    settings: RoomSettings = _SETTINGS.value(tx.conn, room.key) if room.is_open else {}
-    everyones = is_everyones(room.visibility, settings.get("door"))
+    door = _DOOR.value(tx.conn, room.key) if room.is_open else None
+    everyones = is_everyones(room.visibility, door)
     tx.check(Action.GOVERN, room, by, everyones=everyones)
     return room, by
 

@@ -42,7 +42,7 @@ class Conversations:
         body = await params.body_of(request)
         entries = items.entries_of(body.get("items"), "items")
         made = blake2b(await request.body(), digest_size=16).hexdigest()
-        settings: RoomSettings = {"door": DOOR, "made": made}
+        settings: RoomSettings = {"made": made}
         if metadata := params.metadata_of(body.get("metadata")):
             settings["metadata"] = metadata
         repeated = params.is_repeated(request.headers)
@@ -51,7 +51,9 @@ class Conversations:
             visibility = visibility_of(request.headers)
             if me.guest:
                 take(request.scope, Use.ROOMS)
-            room = await self.core.rooms.create(me, visibility=visibility, settings=settings)
+            room = await self.core.rooms.create(
+                me, visibility=visibility, settings=settings, door=DOOR
+            )
         if entries:
             await self.core.exchanges.add(me, room.id, entries, repeated=repeated)
         return params.answer(_conversation(room))
