@@ -377,6 +377,7 @@ class ExchangeKind(StrEnum):
 
     CHAT = "chat"
     RESPONSE = "response"
+    MESSAGES = "messages"
 
 
 class ExchangeState(StrEnum):

@@ -76,8 +76,8 @@ class Exchanges:
             running = self.running(exchange.id) or told_already(exchange)
             running.dup = True
             return running
-        retold = asked.kind is ExchangeKind.RESPONSE
-        context = await self.messages(exchange, answers=False) if retold else ()
+        composed = asked.kind is not ExchangeKind.CHAT
+        context = await self.messages(exchange, answers=False) if composed else ()
         running = LiveAnswer(opened.turn, exchange, context=context)
         if opened.untitled and asked.room is not None:
             title = _title(asked.entries, asked.title)
@@ -248,7 +248,7 @@ class Exchanges:
     def _may_wait(self, asked: ExchangeRequest) -> bool:
         """Whether a request, which brings all that was said, can be answered without the database."""
         accepts = self._settings.when_db_down == "accept"
-        return asked.kind is ExchangeKind.CHAT and asked.whole and accepts
+        return asked.kind is not ExchangeKind.RESPONSE and asked.whole and accepts
 
     async def _accepted(self, command: OpenExchange) -> LiveAnswer:
         """Keeps a request until the database is back. Where it will stand is decided then."""

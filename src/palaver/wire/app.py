@@ -20,6 +20,7 @@ from typing_extensions import TypedDict
 import palaver
 from palaver.core.runtime import Core
 from palaver.wire import problems
+from palaver.wire.anthropic.problems import told_as
 from palaver.wire.api.body import add_routes, answer
 from palaver.wire.api.me import People
 from palaver.wire.api.messages import Messages
@@ -87,7 +88,7 @@ def create_app(core: Core, tally: EdgeTally) -> FastAPI:
             allow_headers=["*"],  # whatever libraries say of themselves: the page is trusted
             expose_headers=EXPOSED_HEADERS,
         )
-    apart = Apart(openai.PREFIX, openai.response, settings.openai_body_bytes_max)
+    apart = Apart(openai.PREFIX, told_as, settings.openai_body_bytes_max)
     rates = Rates(settings, core.clock.monotonic)
     app.add_middleware(Limits, settings=settings, rates=rates, apart=apart)
     app.add_middleware(problems.Caught)

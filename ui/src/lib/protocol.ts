@@ -87,7 +87,7 @@ export interface Events {
   epoch: string
 }
 
-/** A request through the OpenAI-compatible API and its answer, as its client sent and got them. */
+/** A request through an API below `/v1` and its answer, as its client sent and got them. */
 export interface Exchange {
   id: string
   /** The id that its client knows. */
@@ -106,7 +106,7 @@ export interface Exchange {
 }
 
 /** What a client of the API asked for. */
-export type ExchangeKind = 'chat' | 'response'
+export type ExchangeKind = 'chat' | 'response' | 'messages'
 
 /** How far an exchange is. */
 export type ExchangeState = 'running' | 'completed' | 'incomplete' | 'failed' | 'cancelled'

@@ -27,7 +27,7 @@ from palaver.wire.edge.rates import RATES, Rates, Use
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104  to know them, not to bind to them
-SINGLE = ("authorization", "content-type", "sec-fetch-site")
+SINGLE = ("authorization", "content-type", "sec-fetch-site", "x-api-key")
 """Headers that decide something: of two, one reader would take the first and another the last."""
 TOLD_MAX, TOLD_CHARS_MAX = 256, 200
 TOKEN_PARAMETERS = frozenset({"token", "access_token", "key", "api_key"})
@@ -64,7 +64,7 @@ class Apart:
     """Addresses that have refusals and a bound of bodies of their own."""
 
     prefix: str
-    refusal: Callable[[PalaverError, dict[str, str]], Response]
+    refusal: Callable[[PalaverError, dict[str, str], Scope], Response]
     bytes_max: int
 
 
@@ -173,8 +173,9 @@ class Limits:
         """The answer to a request or a live connection's handshake: a problem document, or a page for a person."""
         if Headers(scope=scope).get("sec-fetch-mode") == "navigate":
             return HTMLResponse(REFUSED_PAGE, error.status, HEADERS)
-        apart = scope["path"].startswith(self._apart.prefix)
-        return (self._apart.refusal if apart else problems.response)(error, HEADERS)
+        if scope["path"].startswith(self._apart.prefix):
+            return self._apart.refusal(error, HEADERS, scope)
+        return problems.response(error, HEADERS)
 
     def _bounded(self, receive: Receive, bytes_max: int) -> Receive:
         """Reads a body up to its size and time, and then waits for the client to leave, for as long as it takes."""

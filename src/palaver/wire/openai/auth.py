@@ -41,7 +41,7 @@ async def caller(request: Request, declared: Call) -> Actor:
     if core.settings.openai_keys == "required" or not _is_local(request, core):
         raise Refused(
             Code.UNAUTHENTICATED,
-            "An API key of this server is needed: 'Authorization: Bearer plv_…'."
+            "An API key of this server is needed: 'Authorization: Bearer plv_…', or 'x-api-key'."
             " Its operator makes one with `palaver key create`.",
         )
     making = None
@@ -72,9 +72,10 @@ async def keeps_unstored(core: Core, headers: Mapping[str, str]) -> bool:
 
 
 def _bearer(headers: Mapping[str, str]) -> str | None:
-    """The key that was sent, if one was."""
+    """The key that was sent, if one was: as `Authorization: Bearer`, else as Anthropic's clients do (`x-api-key`)."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    return token.strip() or None if scheme.lower() == "bearer" else None
+    given = token if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+    return given.strip() or None
 
 
 def _is_local(request: Request, core: Core) -> bool:

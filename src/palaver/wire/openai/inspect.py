@@ -14,6 +14,8 @@ from palaver import model
 from palaver.core.runtime import Core
 from palaver.model import Actor, ExchangeId, ExchangeKind, ExchangeState, Message
 from palaver.strict_json import Json, as_object
+from palaver.wire.anthropic.events import message_of
+from palaver.wire.anthropic.messages import told_again
 from palaver.wire.openai import items
 from palaver.wire.openai.chat import messages
 from palaver.wire.openai.responses import replay
@@ -26,7 +28,7 @@ _HEADERS = frozenset({"headers", "extra_headers"})
 
 @explained
 class Exchange(TypedDict):
-    """A request through the OpenAI-compatible API and its answer, as its client sent and got them."""
+    """A request through an API below `/v1` and its answer, as its client sent and got them."""
 
     id: str
     name: str | None
@@ -70,6 +72,8 @@ async def inspected(core: Core, actor: Actor, id_: ExchangeId) -> Exchange:
 def _request(exchange: model.Exchange, view: tuple[Message, ...]) -> Json:
     if exchange.kind is ExchangeKind.CHAT:
         made = {**exchange.request, "messages": messages.messages_of(view)}
+    elif exchange.kind is ExchangeKind.MESSAGES:
+        made = {**exchange.request, **told_again(view)}
     else:
         # What was said before is the request's own where it brought it; else its rows were stored with it.
         whole = exchange.previous is None and not exchange.request.get("conversation")
@@ -77,7 +81,7 @@ def _request(exchange: model.Exchange, view: tuple[Message, ...]) -> Json:
         made = {**exchange.request, "input": [items.item_of(one) for one in own]}
         if exchange.metadata:
             made["metadata"] = dict(exchange.metadata)
-    said = {key: made.pop(key) for key in ("messages", "input") if key in made}
+    said = {key: made.pop(key) for key in ("system", "messages", "input") if key in made}
     return discreet(made) | said
 
 
@@ -88,7 +92,8 @@ async def _response(core: Core, exchange: model.Exchange, answers: tuple[Message
     made = {"error": error} if error else {}
     if not exchange.response.get("envelope") and not any(one.text for one in answers):
         return made
-    return messages.completion_of(exchange, answers) | made
+    whole = message_of if exchange.kind is ExchangeKind.MESSAGES else messages.completion_of
+    return whole(exchange, answers) | made
 
 
 def discreet(said: Mapping[str, object]) -> Json:

@@ -64,6 +64,7 @@ TASKS: tuple[tuple[str, Role, tuple[str, ...], str], ...] = (
     ("LibreChat", Role.USER, ("Analyze this conversation and provide:",), ""),
     ("LibreChat", Role.USER, ("Provide a concise, 5-word-or-less title",), ""),
     ("LobeChat", Role.SYSTEM, ("You are a professional conversation summarizer",), ""),
+    ("Claude Code", Role.SYSTEM, ("Generate a concise, sentence-case title",), ""),
     ("opencode", Role.SYSTEM, ("You are a title generator.",), ""),
 )
 """Who asks, in whose words (a user's: the only message), how those begin, and what else stands in them."""
@@ -84,8 +85,7 @@ def named(headers: Mapping[str, str], asked: ExchangeRequest) -> ExchangeRequest
     if room is not None or not asked.whole:
         return replace(asked, room=room)
     if metadata.get("palaver") == "task" or is_task(asked.entries):
-        tasks = f"tasks\n{asked.visibility}"
-        return replace(asked, client=tasks, about={"tasks": True}, title=TASKS_TITLE)
+        return as_task(asked)
     for program in PROGRAMS:
         ids, parent = (
             [headers.get(name, "") for name in names] for names in (program.ids, program.parent)
@@ -105,6 +105,12 @@ def named(headers: Mapping[str, str], asked: ExchangeRequest) -> ExchangeRequest
                 title=asked.title or title_of(asked.entries),
             )
     return asked
+
+
+def as_task(asked: ExchangeRequest) -> ExchangeRequest:
+    """A request as a side task."""
+    tasks = f"tasks\n{asked.visibility}"
+    return replace(asked, client=tasks, about={"tasks": True}, title=TASKS_TITLE)
 
 
 def folder_of(entries: Sequence[Entry]) -> str | None:
@@ -130,7 +136,7 @@ def is_task(entries: Sequence[Entry]) -> bool:
         return False
     for _, role, beginnings, holds in TASKS:
         words = [entry.text for entry in entries if entry.role is role]
-        alone = len(words) == 1 and (len(said) == 1 or role is Role.SYSTEM)
-        if alone and words[0].lstrip().startswith(beginnings) and holds in words[0]:
+        alone = len(said) == len(words) == 1 or role is Role.SYSTEM
+        if alone and any(one.lstrip().startswith(beginnings) and holds in one for one in words):
             return True
     return False

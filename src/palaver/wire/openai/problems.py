@@ -11,7 +11,7 @@ site without that site's name, is refused before anybody is asked.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 
 import orjson
@@ -107,10 +107,15 @@ def wrapped(status: int, body: bytes) -> bytes:
 
 
 class Told:
-    """The edge of `/v1`: tells every error in OpenAI's shape, and guards all that is told."""
+    """The edge of `/v1`: tells every error in the shape that `tell` gives it, and guards all that is told."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        tell: Callable[[PalaverError, dict[str, str], Scope], Response],
+    ) -> None:
         self.app = app
+        self._tell = tell
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -129,7 +134,7 @@ class Told:
         except Exception as error:
             if begun:
                 raise
-            await response(_known(error, scope))(scope, receive, send)
+            await self._tell(_known(error, scope), {}, scope)(scope, receive, send)
 
 
 def check(headers: Headers) -> None:

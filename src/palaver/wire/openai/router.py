@@ -9,6 +9,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from palaver.core.runtime import Core
 from palaver.model import Actor
+from palaver.wire.anthropic.problems import told_as
+from palaver.wire.anthropic.routes import Messages
 from palaver.wire.calls import Call, calls_of
 from palaver.wire.openai.auth import caller
 from palaver.wire.openai.chat.routes import Chat
@@ -19,7 +21,7 @@ from palaver.wire.openai.proxy import Passthrough
 from palaver.wire.openai.responses.asking import Asking
 from palaver.wire.openai.responses.routes import Responses
 
-PARTS = (Chat, Models, Conversations, Responses, Passthrough)
+PARTS = (Chat, Messages, Models, Conversations, Responses, Passthrough)
 
 
 class OpenAIDoor:
@@ -29,9 +31,10 @@ class OpenAIDoor:
         self.app = app
         models = Models(core)
         chat, responses = Chat(core, models), Responses(core, Asking(core, models))
-        self.parts = (chat, models, Conversations(core), responses, Passthrough(core))
+        messages, conversations = Messages(core, models), Conversations(core)
+        self.parts = (chat, messages, models, conversations, responses, Passthrough(core))
         routes = [route for part in self.parts for route in _routes_of(part)]
-        self._door = Told(Router(routes, redirect_slashes=False))
+        self._door = Told(Router(routes, redirect_slashes=False), told_as)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""

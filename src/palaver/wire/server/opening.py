@@ -21,6 +21,7 @@ from palaver.core.runtime import Core, started
 from palaver.errors import Code, Unavailable
 from palaver.settings import Settings
 from palaver.wire import problems
+from palaver.wire.anthropic.problems import told_as
 from palaver.wire.edge.protocols import EdgeConfig, EdgeTally
 from palaver.wire.live import frames
 from palaver.wire.openai import problems as openai
@@ -82,6 +83,7 @@ async def _answer(
 async def _away(scope: Scope, receive: Receive, send: Send) -> None:
     """ASGI: the answer of a server without its database."""
     of_health = scope["path"] == "/health"
-    told = openai if scope["path"].startswith(openai.PREFIX) else problems
-    response = JSONResponse(HEALTH, AWAY.status) if of_health else told.response(AWAY)
+    of_programs = scope["path"].startswith(openai.PREFIX)
+    response = told_as(AWAY, {}, scope) if of_programs else problems.response(AWAY)
+    response = JSONResponse(HEALTH, AWAY.status) if of_health else response
     await response(scope, receive, send)

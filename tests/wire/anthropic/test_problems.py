@@ -1,0 +1,59 @@
+"""Errors in this API's shape, wherever they are noticed."""
+
+from pathlib import Path
+
+import pytest
+from tests.wire.anthropic.client import MESSAGES, asked, bare_client, user
+from tests.wire.door import open_door
+
+from palaver.errors import Code, PalaverError, ProviderError, Refused, Unavailable
+from palaver.wire.anthropic import problems
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind"),
+    [
+        (Refused(Code.BAD_REQUEST, "x"), 400, "invalid_request_error"),
+        (Refused(Code.UNAUTHENTICATED, "x"), 401, "authentication_error"),
+        (Refused(Code.FORBIDDEN, "x"), 403, "permission_error"),
+        (Refused(Code.ROOM_NOT_FOUND, "x"), 404, "not_found_error"),
+        (Refused(Code.PAYLOAD_TOO_LARGE, "x"), 413, "request_too_large"),
+        (Unavailable(Code.RATE_LIMITED, "x"), 429, "rate_limit_error"),
+        (Unavailable(Code.INTERNAL, "x"), 500, "api_error"),
+        (Unavailable(Code.DATABASE_UNAVAILABLE, "x"), 529, "overloaded_error"),
+        (Unavailable(Code.DATABASE_FULL, "x"), 529, "overloaded_error"),
+        (Unavailable(Code.TOO_BUSY, "x"), 529, "overloaded_error"),
+        (ProviderError(Code.PROVIDER_TIMEOUT, "x"), 504, "timeout_error"),
+        (ProviderError(Code.PROVIDER_UNREACHABLE, "x"), 502, "api_error"),
+        (problems.Untellable("A block"), 400, "invalid_request_error"),
+    ],
+)
+def test_each_error_has_the_status_and_type_that_clients_know(
+    error: PalaverError, status: int, kind: str
+) -> None:
+    assert problems.status_of(error) == status
+    assert problems.told(status, "x")["error"] == {"type": kind, "message": "x"}
+
+
+async def test_keys_are_asked_for_and_told_apart(tmp_path: Path) -> None:
+    async with open_door(tmp_path, openai_keys="required") as door:
+        client = door.http()
+        for headers in ({}, {"x-api-key": "sk-other"}, {"x-api-key": "plv_none"}):
+            got = await client.post(MESSAGES, json=asked(user("Hi.")), headers=headers)
+            body = got.json()
+            assert (got.status_code, body["error"]["type"]) == (401, "authentication_error")
+            assert body["request_id"] == got.headers["request-id"]
+
+
+async def test_what_the_edge_refuses_has_this_shape_too(tmp_path: Path) -> None:
+    async with open_door(tmp_path, openai_body_bytes_max=1_024) as door:
+        client = bare_client(door)
+        big = await client.post(MESSAGES, json=asked(user("x" * 2_000)))
+        torn = await client.post(MESSAGES, content=b"{")
+        there = await client.post("/v1/chat/completions", content=b"{")
+    told = [(got.status_code, got.json()["error"]["type"]) for got in (big, torn)]
+    assert told == [
+        (413, "request_too_large"),
+        (400, "invalid_request_error"),
+    ]
+    assert there.json()["error"].keys() == {"message", "type", "param", "code"}
