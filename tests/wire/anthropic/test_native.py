@@ -2,11 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import anthropic
 import httpx2
 import pytest
+from tests.providers.anthropic.test_passthrough import EVERYTHING, MESSAGE
 from tests.support.anthropic import (
     SIGNATURE,
     ScriptedAnthropic,
@@ -22,7 +24,7 @@ from tests.support.anthropic import (
     tool,
     whole_message,
 )
-from tests.support.upstream import CUT
+from tests.support.upstream import CUT, ScriptedUpstream
 from tests.wire.anthropic.client import (
     MESSAGES,
     Json,
@@ -191,3 +193,36 @@ async def test_an_answer_that_breaks_says_so_and_what_came_is_kept(
         "assistant",
         "some",
     )
+
+
+async def test_blocks_and_events_that_nobody_here_knows_are_kept_and_told_again_as_they_were(
+    house: Door, server: ScriptedAnthropic
+) -> None:
+    server.will(script(EVERYTHING))
+    client, body = bare_client(house, "everything"), {**asked(user("All of it.")), "stream": True}
+    got = await client.post(MESSAGES, json=body)
+    assert got.content == b"".join(EVERYTHING)
+    again = {"x-stainless-retry-count": "1"}
+    whole = await client.post(MESSAGES, json={**body, "stream": False}, headers=again)
+    assert whole.json() == MESSAGE
+
+
+async def test_the_models_name_decides_who_is_asked(
+    tmp_path: Path, server: ScriptedAnthropic, models: ScriptedUpstream
+) -> None:
+    addresses = {"openai_base_url": models.base_url, "anthropic_base_url": server.base_url}
+    async with open_door(tmp_path, **addresses) as both:
+        client, before = bare_client(both, "decides"), len(server.asked)
+        got = await client.post(MESSAGES, json={**asked(user("Who?")), "model": "scripted"})
+        assert got.json()["content"][0]["text"].startswith("w000")
+        assert len(server.asked) == before
+        named = {**asked(user("And you?")), "model": "anthropic/claude-test"}
+        await client.post(MESSAGES, json=named)
+        assert server.asked[-1].json == {**named, "model": "claude-test"}
+
+
+async def test_a_list_of_models_is_refused_in_the_words_of_the_api_that_asks(house: Door) -> None:
+    client, theirs = bare_client(house, "models"), {"anthropic-version": "2023-06-01"}
+    found = (await client.get("/v1/models/none", headers=theirs)).json()
+    assert (found["type"], found["error"]["type"]) == ("error", "not_found_error")
+    assert "type" not in (await client.get("/v1/models/none")).json()

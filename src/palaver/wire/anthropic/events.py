@@ -172,7 +172,8 @@ def message_of(exchange: Exchange, said: Sequence[Message], *, thinks: bool = Tr
     envelope = as_object(exchange.response.get("envelope"))
     if envelope.get("type") == "message":
         content = filled(map(as_object, as_list(envelope.get("content"))), said)
-        return {**envelope, "content": content}
+        known = {name: one for name, one in envelope.items() if name != "events"}
+        return {**known, "content": content}
     content = [one for one in content_of(said) if thinks or one["type"] not in THOUGHTS]
     called = any(one["type"] == "tool_use" for one in content)
     made = skeleton(message_id(exchange), exchange.model) | {"content": content}

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Scope
 
@@ -18,8 +19,10 @@ from palaver.core.answers.tape import Call
 from palaver.errors import Code, PalaverError, ProviderError
 from palaver.strict_json import Json, as_object, dump
 from palaver.wire.openai import problems as openai
+from palaver.wire.openai.models import VERSION_HEADER
 
 PATH = f"{openai.PREFIX}messages"
+MODELS = f"{openai.PREFIX}models"
 REQUEST_ID = "request-id"
 OVERLOADED = 529
 _TYPES = {
@@ -69,7 +72,9 @@ def response(error: PalaverError, headers: dict[str, str] | None = None) -> Resp
 
 def told_as(error: PalaverError, headers: dict[str, str], scope: Scope) -> Response:
     """Builds the answer to a request below `/v1` that tells an error, in the words of the API that it is of."""
-    if not scope["path"].startswith(PATH):
+    asked = Headers(scope=scope)
+    listing = scope["path"].startswith(MODELS) and VERSION_HEADER in asked
+    if not listing and not scope["path"].startswith(PATH):
         return openai.response(error, headers)
     app = scope.get("app")  # there is none while the database is awaited
     named = {} if app is None else {REQUEST_ID: f"req_{app.state.core.clock.new_id()}"}

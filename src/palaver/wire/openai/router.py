@@ -11,6 +11,7 @@ from palaver.core.runtime import Core
 from palaver.model import Actor
 from palaver.wire.anthropic.problems import told_as
 from palaver.wire.anthropic.routes import Messages
+from palaver.wire.anthropic.tokens import Tokens
 from palaver.wire.calls import Call, calls_of
 from palaver.wire.openai.auth import caller
 from palaver.wire.openai.chat.routes import Chat
@@ -21,7 +22,7 @@ from palaver.wire.openai.proxy import Passthrough
 from palaver.wire.openai.responses.asking import Asking
 from palaver.wire.openai.responses.routes import Responses
 
-PARTS = (Chat, Messages, Models, Conversations, Responses, Passthrough)
+PARTS = (Chat, Messages, Tokens, Models, Conversations, Responses, Passthrough)
 
 
 class OpenAIDoor:
@@ -32,7 +33,8 @@ class OpenAIDoor:
         models = Models(core)
         chat, responses = Chat(core, models), Responses(core, Asking(core, models))
         messages, conversations = Messages(core, models), Conversations(core)
-        self.parts = (chat, messages, models, conversations, responses, Passthrough(core))
+        tokens = Tokens(core, models)
+        self.parts = (chat, messages, tokens, models, conversations, responses, Passthrough(core))
         routes = [route for part in self.parts for route in _routes_of(part)]
         self._door = Told(Router(routes, redirect_slashes=False), told_as)
 

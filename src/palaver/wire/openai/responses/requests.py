@@ -164,14 +164,16 @@ def unpaired(entries: Iterable[Entry], known: Iterable[Message]) -> Invalid | No
 
 
 def tokens_in(values: Sequence[object]) -> int:
-    """Estimates how many tokens the texts in these JSON values take."""
+    """Estimates how many tokens the texts in these JSON values take; what pictures and files hold is no text."""
     chars, left = 0, list(values)
     while left:
         value = left.pop()
         if isinstance(value, str):
             chars += len(value) if not _DATA_URL.match(value) else 0
         elif isinstance(value, dict):
-            left.extend(cast("Json", value).values())
+            found = cast("Json", value)
+            if found.get("type") != "base64":
+                left.extend(found.values())
         elif isinstance(value, list):
             left.extend(cast("list[object]", value))
     return -(-chars // CHARS_A_TOKEN)
