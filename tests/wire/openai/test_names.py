@@ -71,6 +71,30 @@ async def test_threads_of_one_session_are_rooms(relay: Door) -> None:
     assert "r_" + got["conversation"]["id"].removeprefix("conv_") not in rooms
 
 
+@pytest.mark.usefixtures("models")
+async def test_the_room_of_a_sub_agent_comes_out_of_the_one_of_its_parent(relay: Door) -> None:
+    client, other = bare_client(relay, "parents"), bare_client(relay, "no parents")
+    _, reader = await relay.guest()
+    header = "x-codex-parent-thread-id"
+
+    async def room_of(asking: Any, thread: str, parent: str | None = None) -> Any:
+        asked = {"model": "m", "input": said(f"I am {thread}")}
+        names = {"thread-id": thread} | ({} if parent is None else {header: parent})
+        got = (await asking.post(RESPONSES, json=asked, headers=names)).json()
+        id_ = "r_" + got["conversation"]["id"].removeprefix("conv_")
+        return (await reader.get(f"/api/rooms/{id_}")).json()
+
+    orphan = await room_of(client, "early", parent="main")
+    main = await room_of(client, "main")
+    child = await room_of(client, "child", parent="main")
+    assert (orphan["parent"], main["parent"]) == (None, None)
+    assert child["parent"] == main["id"]
+    assert (await room_of(other, "theirs", parent="main"))["parent"] is None
+    deleted = await client.delete(f"/v1/conversations/conv_{main['id'][2:]}")
+    assert deleted.status_code == 200
+    assert (await room_of(client, "late", parent="main"))["parent"] is None
+
+
 async def test_side_tasks_stand_in_one_room_of_their_callers(
     relay: Door, models: ScriptedUpstream
 ) -> None:

@@ -21,6 +21,7 @@ from palaver.model import (
     ExchangeState,
     Message,
     MessageId,
+    Room,
     RoomId,
     Seqs,
     Spans,
@@ -153,7 +154,8 @@ class OpenExchange(Command[Opened]):
             return (self.room,)
         if self.previous is not None:
             return _ROOM.column(conn, self.previous)
-        there = _CLIENT_ROOM.column(conn, self.actor, self.client) if self.client else ()
+        ids = filter(None, (self.client, self.parent))
+        there = [room for id_ in ids for room in _CLIENT_ROOM.column(conn, self.actor, id_)]
         return [*self.new_room.rooms(conn), *there]
 
     def apply(self, tx: Transaction) -> Opened:
@@ -311,15 +313,24 @@ def _place(
 
 def _of_client(tx: Transaction, command: OpenExchange, actor: KnownActor) -> LockedRoom:
     """The room that an id of the client's means. It is made at first, and again after it was deleted or lost."""
-    known = _CLIENT_ROOM.value(tx.conn, command.actor, command.client)
-    seen = None if known is None else stored_rooms.get(tx.conn, known, command.actor)
-    there = seen is not None and seen.deleted_ms is None
-    if seen is not None and there and allows(Action.WRITE, role_of_caller(seen)):
+    seen = _seen(tx, command, command.client)
+    if seen is not None and allows(Action.WRITE, role_of_caller(seen)):
         return rooms.conversation(tx, seen.id, command.actor)
-    room = rooms.make(tx, command.new_room)
+    parent = _seen(tx, command, command.parent) if command.parent else None
+    made = replace(command.new_room, parent=parent and parent.id)
+    room = rooms.make(tx, made)
     _FORGET_ROOM.run(tx.conn, actor.key, command.client)
     tx.insert(client_rooms, actor_key=actor.key, digest=command.client, room_key=room.key)
     return room
+
+
+def _seen(tx: Transaction, command: OpenExchange, id_: bytes) -> Room | None:
+    """The room that an id of the client's means, if it is there and the actor may read it."""
+    known = _CLIENT_ROOM.value(tx.conn, command.actor, id_)
+    seen = None if known is None else stored_rooms.get(tx.conn, known, command.actor)
+    if seen is None or seen.deleted_ms is not None:
+        return None
+    return seen if allows(Action.READ, role_of_caller(seen)) else None
 
 
 def _stored(
