@@ -1,6 +1,6 @@
 """Programs that others wrote against OpenAI's own API, or Anthropic's, run as their users run them: as processes.
 
-JavaScript libraries come from the npm registry (tests/clients/js/package-lock.json), Python ones from the index
+JavaScript libraries and programs come from npm (tests/clients/*/package-lock.json), Python ones from the index
 (requirements-clients.lock), both checked by hash, into build/clients: none of them is part of the environment of the
 tests. Where they cannot be had, `Missing` says why.
 
@@ -114,16 +114,24 @@ class Installed:
 
 def javascript() -> Installed:
     """The clients in tests/clients/js. Raises `Missing`."""
-    program = _node()
-    return Installed(
-        program=program, folder=_packages("js"), environment=clean_environment({"NO_COLOR": "1"})
-    )
+    return _for_node("js")
+
+
+def codex() -> Installed:
+    """Codex, a program that npm has. Raises `Missing`."""
+    return _for_node("codex")
 
 
 def claude_code() -> Path:
     """Claude Code, a program by itself. Raises `Missing`."""
     folder = _packages("claude", "@anthropic-ai/claude-code/install.cjs")
     return folder / "node_modules" / ".bin" / "claude"
+
+
+def _for_node(name: str) -> Installed:
+    program = _node()
+    environment = clean_environment({"NO_COLOR": "1"})
+    return Installed(program=program, folder=_packages(name), environment=environment)
 
 
 def _packages(name: str, setup: str | None = None) -> Path:
