@@ -45,6 +45,7 @@ class Code(StrEnum):
     TURN_NOT_FOUND = "turn_not_found", 404
     EXCHANGE_NOT_FOUND = "exchange_not_found", 404
     METHOD_NOT_ALLOWED = "method_not_allowed", 405
+    UPGRADE_REQUIRED = "upgrade_required", 426
     TURN_NOT_RETRYABLE = "turn_not_retryable", 409
     ROOM_PROTECTED = "room_protected", 409
     HISTORY_RESET = "history_reset", 409

@@ -160,6 +160,17 @@ async def test_a_classic_client_that_floods_is_cut_off(door: Door, count: Count,
     assert count.total <= 2 * TURN_BYTES_MAX
 
 
+@pytest.mark.parametrize("kind", ["pongs", "pings", "texts", "pieces", "bytes", "goodbyes"])
+async def test_a_client_of_responses_that_floods_is_cut_off(
+    door: Door, count: Count, kind: str
+) -> None:
+    flood = asyncio.to_thread(attack, door, FLOODS[kind], upgrade(door, "/v1/responses"))
+    answers = await asyncio.gather(flood, door.http().get("/health"))
+    assert answers[1].status_code == 200
+    assert count.most <= TURN_BYTES_MAX
+    assert count.total <= 2 * TURN_BYTES_MAX
+
+
 async def test_bytes_beyond_the_allowance_wait_unparsed(tmp_path: Path, count: Count) -> None:
     async with open_door(tmp_path, bytes_per_second=1) as door:
         token, http = await door.guest()

@@ -31,7 +31,7 @@ from palaver.wire.pages.page import Page
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 CALLS = list(listing())
-SERVED = [one for one in CALLS if one.door not in {"frames", "control"}]
+SERVED = [one for one in CALLS if one.door not in {"frames", "turns", "control"}]
 ELSEWHERE = {
     "/ws/chat/{session_id}": "a WebSocket",
     "/api/messages/{message}/parts/{place}": "a text has no picture",
@@ -118,6 +118,8 @@ def test_every_call_is_documented() -> None:
                 assert f"`{address}`" in protocol or f"`GET {address}`" in protocol, one
             case "frames":
                 assert f'"t":"{path.removeprefix("/ws ")}"' in protocol, one
+            case "turns":
+                assert f'"type":"{path.removeprefix("/v1/responses ")}"' in openai, one
             case "classic":
                 assert path in classic, one
             case "control":

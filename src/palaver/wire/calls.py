@@ -10,6 +10,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, TypeVar
 
 from fastapi import Depends, Request
+from starlette.requests import HTTPConnection
 from starlette.routing import Route
 
 from palaver.model import Scope
@@ -18,7 +19,7 @@ from palaver.wire.edge.rates import Use, take
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-ScopeOf = Callable[[Request], Scope]
+ScopeOf = Callable[[HTTPConnection], Scope]
 
 _DECLARED = "declared_call"
 
@@ -27,7 +28,7 @@ _DECLARED = "declared_call"
 class Call:
     """The declaration of a call, as a decorator of the method that answers it; one method may answer several.
 
-    `method` is HTTP's, or `frame`; `others`: statuses that it may have beside `status`.
+    `method` is HTTP's, `WS`, or `frame`; `others`: statuses that it may have beside `status`.
     """
 
     method: str

@@ -10,6 +10,7 @@ from palaver.wire.app import Operations, Service
 from palaver.wire.calls import Call, calls_of
 from palaver.wire.classic.rest import Accounts, Sessions, Talks
 from palaver.wire.live.connection import PATH, Connection, Live
+from palaver.wire.openai.responses.socket import Turns
 from palaver.wire.openai.router import PARTS
 from palaver.wire.pages.page import Page
 from palaver.wire.server.control import Commands
@@ -21,6 +22,7 @@ DOORS: dict[str, tuple[str, tuple[type, ...]]] = {
     "frames": (f"{PATH} ", (Connection,)),
     "classic": ("", (Sessions, Accounts, Talks)),
     "openai": ("/v1", PARTS),
+    "turns": ("/v1/responses ", (Turns,)),
     "page": ("", (Page,)),
     "control": ("", (Commands,)),
 }

@@ -15,8 +15,10 @@ anyone else has a turn, and keeps a connection whose peer takes no byte. Here a 
 * progress: a peer that takes no byte for `slow_reader_seconds` is cut off (4003 on a live connection).
 
 Additions to ASGI: `FRAMES`, a message that sends many text frames, which are written to the socket in one piece;
-`KNOWN`, in a message that is sent: the application knows now whose connection it is; `LATE_MS` and `REFUSED`, in one
-that came: in how many milliseconds it would not have been too much, and how many were. Nothing here knows what is said.
+`KNOWN`, in a message that is sent: the application knows now whose connection it is; `BYTES_MAX` and `PINGS`, in the
+one that accepts: how large a message may be, and after how many seconds each the peer gets a ping of WebSocket's own;
+`LATE_MS` and `REFUSED`, in one that came: in how many milliseconds it would not have been too much, and how many were.
+Nothing here knows what is said.
 """
 
 import asyncio
@@ -46,6 +48,7 @@ from palaver.wire import problems
 from palaver.wire.edge.waiting import Allowance, Intake, Mailbox
 
 FRAMES, KNOWN = "palaver.frames", "palaver.known"
+BYTES_MAX, PINGS = "palaver.bytes_max", "palaver.pings"
 LATE_MS, REFUSED = "palaver.late_ms", "palaver.refused"
 HEADERS_MAX = 128
 FRAGMENTS_MAX = 1_024
@@ -481,11 +484,15 @@ class WebSocketConnection(_Bounded, WebSocketsSansIOProtocol):
             if self.conn.state is State.OPEN:
                 self.conn.send_close(message.get("code", 1000), message.get("reason") or "")
                 self._end()
+        elif message["type"] == "websocket.accept":
+            told = cast("dict[str, Any]", message)
+            self.conn.max_message_size = told.get(BYTES_MAX, self.conn.max_message_size)
+            self.ping_interval, self.ping_timeout = told.get(PINGS), None
+            await super().send(message)
+            self.request.headers.clear()  # websockets would keep both heads to the end
+            self.response.headers.clear()
         else:
             await super().send(message)
-            if message["type"] == "websocket.accept":  # websockets would keep both heads to the end
-                self.request.headers.clear()
-                self.response.headers.clear()
 
     async def _write(self, payloads: Sequence[bytes]) -> None:
         """Writes frames in pieces of `PIECE_BYTES`, or of one frame that is larger, as the peer takes them."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import partial
 from typing import Any, cast
 
 import structlog
@@ -29,10 +30,10 @@ from palaver.strict_json import Json, dump, text_of, text_or_none_of, whole_of
 from palaver.wire import auth, shapes
 from palaver.wire.calls import call, calls_of
 from palaver.wire.edge import rates
-from palaver.wire.edge.protocols import LATE_MS, REFUSED, TOO_MANY
 from palaver.wire.edge.rates import Use
+from palaver.wire.edge.sockets import NOT_THIS_PROTOCOL, Over, frame_of, talked
 from palaver.wire.live import frames
-from palaver.wire.live.socket import NOT_THIS_PROTOCOL, Over, Socket, encoded, frame_of
+from palaver.wire.live.socket import Socket, encoded
 from palaver.wire.problems import INTERNAL
 
 PATH = "/ws"
@@ -40,7 +41,6 @@ VERSION = 1
 SUBPROTOCOL = "palaver.v1"
 GOING_AWAY, NO_HELLO, NO_PONG = 4000, 4001, 4002
 OTHER_VERSION, NOT_ALLOWED = 4501, 4503
-UNEXPECTED = 1011
 TYPING_SECONDS = 3.0
 BUSY_MS = 1_000
 PACE_SECONDS = 0.005
@@ -76,7 +76,7 @@ async def serve(core: Core, socket: Socket) -> None:
         hello = await _greeted(core, socket)
         socket.scope["headers"] = []  # they take 2 KiB, and nobody asks for them any more
         with core.chat.reader(hello.actor) as reader:
-            over = await _talked(core, socket, reader, hello)
+            over = await talked(partial(_converse, core, socket, reader, hello))
     except Over as end:
         over = end
     if over.code is not None:
@@ -84,20 +84,12 @@ async def serve(core: Core, socket: Socket) -> None:
             await socket.close(over.code, over.reason)
 
 
-async def _talked(core: Core, socket: Socket, reader: Reader, hello: "Hello") -> Over:
-    """Runs a connection's tasks until one of them ends it, and says how."""
-    over = Over(None)
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            who = hello.actor, hello.visitor, hello.epoch
-            await Connection(core, socket, reader, tasks, *who).run(hello.last)
-    except* Over as ends:
-        found = [end for end in ends.exceptions if isinstance(end, Over)]
-        over = next((end for end in found if end.code is not None), over)
-    except* Exception:
-        log.exception("connection.failed")
-        over = Over(UNEXPECTED)
-    return over
+def _converse(
+    core: Core, socket: Socket, reader: Reader, hello: "Hello", tasks: asyncio.TaskGroup
+) -> Coroutine[Any, Any, None]:
+    """Talks with a client that was welcomed, in these tasks."""
+    who = hello.actor, hello.visitor, hello.epoch
+    return Connection(core, socket, reader, tasks, *who).run(hello.last)
 
 
 # hello
@@ -237,21 +229,11 @@ class Connection:
 
     async def _read(self) -> None:
         while True:
-            await asyncio.sleep(0)  # many frames may lie ready, and others want their turn too
-            message = await self.socket.next()
-            if message[REFUSED] > self.core.settings.frames_per_second:
-                raise Over(TOO_MANY, "too many frames")  # it was told, and does not mind
-            try:
-                frame = frame_of(message)
-            except Refused as problem:
-                await self.socket.error(problem, {})
-                continue
-            if message[LATE_MS]:
-                too_many = "That is too many frames a second."
-                late = Unavailable(Code.RATE_LIMITED, too_many, retry_ms=message[LATE_MS])
-                await self.socket.error(late, frame)
+            heard = await self.socket.heard(self.core.settings.frames_per_second)
+            if heard.problem is not None:
+                await self.socket.error(heard.problem, heard.frame)
             else:
-                await self._take(frame)
+                await self._take(heard.frame)
 
     async def _take(self, frame: Json) -> None:
         """Answers at once what waits for nothing, and queues the rest."""

@@ -8,7 +8,7 @@ key is a guest of its own. A request that a proxy passed on comes from elsewhere
 from collections.abc import Mapping
 from functools import partial
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 
 from palaver.core.identity.api_keys import PREFIX
 from palaver.core.runtime import Core
@@ -23,7 +23,7 @@ VISIBILITY_HEADER = "x-palaver-visibility"
 READING = frozenset({"GET", "HEAD"})
 
 
-async def caller(request: Request, declared: Call) -> Actor:
+async def caller(request: HTTPConnection, declared: Call) -> Actor:
     """Recognises who asks, and checks that they may make this call.
 
     Refused: `unauthenticated` (no key, an unknown or a revoked one), `forbidden` (a key that is not good for this).
@@ -34,7 +34,7 @@ async def caller(request: Request, declared: Call) -> Actor:
     token, use = _bearer(request.headers), declared.use
     if token is not None and token.startswith(PREFIX):
         key = await core.keys.recognise(token)
-        check_scope(key.scopes, scope, reads=request.method in READING)
+        check_scope(key.scopes, scope, reads=request.scope.get("method") in READING)
         if key.actor.guest and use is not None:  # anyone may make themselves one
             take(request.scope, use)
         return key.actor
@@ -78,7 +78,7 @@ def _bearer(headers: Mapping[str, str]) -> str | None:
     return given.strip() or None
 
 
-def _is_local(request: Request, core: Core) -> bool:
+def _is_local(request: HTTPConnection, core: Core) -> bool:
     """Whether a program of this machine asks a server that only this machine can reach."""
     return (
         is_direct(request.scope)

@@ -84,6 +84,8 @@ def response(error: PalaverError, headers: dict[str, str] | None = None) -> Resp
     status = status_of(error)
     if status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = "Bearer"
+    if status == HTTPStatus.UPGRADE_REQUIRED:
+        headers["upgrade"] = "websocket, HTTP/1.1"
     return Response(dump(document(error)), status, headers=headers, media_type="application/json")
 
 
@@ -127,7 +129,8 @@ class Told:
             await send(guarded(message))
 
         try:
-            check(Headers(scope=scope))
+            if scope["type"] == "http":
+                check(Headers(scope=scope))
             await self.app(scope, receive, noted)
         except ClientDisconnect:
             raise

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import quote, unquote_to_bytes
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from palaver.core.answers.tape import Call, Chunk
@@ -70,7 +70,7 @@ _SEGMENT_SAFE = "!$&'()*+,:=@"
 _QUERY_SAFE = _SEGMENT_SAFE + '%/?;[]{}|^`"<>\\'
 
 
-def scope_of(request: Request) -> Scope:
+def scope_of(request: HTTPConnection) -> Scope:
     """Says which scope an address needs. Refused: `not_found`, what is ours alone."""
     names = {segment.lower() for segment in _segments(request.scope["raw_path"])}
     return Scope.CHAT if names & TALKING else Scope.EMBEDDINGS

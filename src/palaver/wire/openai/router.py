@@ -1,18 +1,21 @@
 """All addresses below `/v1`. What nobody here answers is passed on to the model server, unless it is ours alone."""
 
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
-from starlette.routing import Route, Router
+from starlette.routing import BaseRoute, Route, Router, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from palaver.core.runtime import Core
+from palaver.errors import Code, Refused
 from palaver.model import Actor
 from palaver.wire.anthropic.problems import told_as
 from palaver.wire.anthropic.routes import Messages
 from palaver.wire.anthropic.tokens import Tokens
 from palaver.wire.calls import Call, calls_of
+from palaver.wire.edge.sockets import Socket
 from palaver.wire.openai.auth import caller
 from palaver.wire.openai.chat.routes import Chat
 from palaver.wire.openai.conversations import Conversations
@@ -21,8 +24,9 @@ from palaver.wire.openai.problems import PREFIX, Told
 from palaver.wire.openai.proxy import Passthrough
 from palaver.wire.openai.responses.asking import Asking
 from palaver.wire.openai.responses.routes import Responses
+from palaver.wire.openai.responses.socket import Sockets
 
-PARTS = (Chat, Messages, Tokens, Models, Conversations, Responses, Passthrough)
+PARTS = (Chat, Messages, Tokens, Models, Conversations, Responses, Sockets, Passthrough)
 
 
 class OpenAIDoor:
@@ -31,16 +35,24 @@ class OpenAIDoor:
     def __init__(self, app: ASGIApp, core: Core) -> None:
         self.app = app
         models = Models(core)
-        chat, responses = Chat(core, models), Responses(core, Asking(core, models))
-        messages, conversations = Messages(core, models), Conversations(core)
-        tokens = Tokens(core, models)
-        self.parts = (chat, messages, tokens, models, conversations, responses, Passthrough(core))
+        asking = Asking(core, models)
+        self.parts = (
+            Chat(core, models),
+            Messages(core, models),
+            Tokens(core, models),
+            models,
+            Conversations(core),
+            Responses(core, asking),
+            Sockets(core, asking),
+            Passthrough(core),
+        )
         routes = [route for part in self.parts for route in _routes_of(part)]
-        self._door = Told(Router(routes, redirect_slashes=False), told_as)
+        router = Router(routes, redirect_slashes=False, default=_elsewhere)
+        self._door = Told(router, told_as)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if scope["type"] == "http" and scope["path"].startswith(PREFIX):
+        if scope["type"] != "lifespan" and scope["path"].startswith(PREFIX):
             root = scope.get("root_path", "") + PREFIX.rstrip("/")
             path, raw_path = _plain(scope["path"]), _plain(scope["raw_path"].decode("latin-1"))
             plain = {"path": path, "raw_path": raw_path.encode("latin-1"), "root_path": root}
@@ -49,11 +61,22 @@ class OpenAIDoor:
             await self.app(scope, receive, send)
 
 
-def _routes_of(part: object) -> Iterator[Route]:
+async def _elsewhere(scope: Scope, _: Receive, __: Send) -> None:
+    """ASGI: what has no route of its kind. Clients that are told 426 ask over HTTP instead."""
+    if scope["type"] == "websocket":
+        words = "This address answers HTTP requests, and no WebSocket."
+        raise Refused(Code.UPGRADE_REQUIRED, words)
+    raise Refused(Code.NOT_FOUND, "There is nothing at this address.")
+
+
+def _routes_of(part: object) -> Iterator[BaseRoute]:
     """The routes of a part's calls. Each is told who calls, who may make that call."""
     for declared, name in calls_of(type(part)):
-        endpoint = _called(declared, getattr(part, name))
-        yield Route(declared.path, endpoint, methods=declared.method.split())
+        function = getattr(part, name)
+        if declared.method == "WS":
+            yield WebSocketRoute(declared.path, _Opened(declared, function))
+        else:
+            yield Route(declared.path, _called(declared, function), methods=declared.method.split())
 
 
 def _called(
@@ -63,6 +86,22 @@ def _called(
         return await function(await caller(request, declared), request)
 
     return called
+
+
+class _Opened:
+    """A call that opens a WebSocket; who opens one has written nothing yet."""
+
+    def __init__(
+        self, declared: Call, function: Callable[[Actor, HTTPConnection, Socket], Awaitable[None]]
+    ) -> None:
+        self._declared = replace(declared, use=None)  # the edge has counted it
+        self._function = function
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        request = HTTPConnection(scope)
+        me = await caller(request, self._declared)
+        await self._function(me, request, Socket(scope, receive, send))
 
 
 def _plain(path: str) -> str:

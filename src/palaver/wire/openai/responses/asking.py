@@ -34,7 +34,8 @@ from palaver.wire.openai.models import Models, as_agent
 from palaver.wire.openai.names import KEPT_DESPITE, named
 from palaver.wire.openai.params import digest_of, finding, is_repeated
 from palaver.wire.openai.proxy import passed_on, whole
-from palaver.wire.openai.responses import relay, requests
+from palaver.wire.openai.responses import relay, replay, requests
+from palaver.wire.openai.responses.events import Composer
 from palaver.wire.openai.responses.relay import Relayed
 from palaver.wire.openai.responses.requests import Wanted
 from palaver.wire.openai.responses.tools import restored, tools_of
@@ -126,16 +127,47 @@ class Asking:
 
     async def _previous(self, me: Actor, id_: ExchangeId) -> Exchange:
         """Finds the response to go on from. Refused: one that is not there."""
-        return await self.response(me, id_, requests.previous_not_found(items.response_id(id_)))
+        return await self._response(me, id_, requests.previous_not_found(items.response_id(id_)))
 
-    async def kept(self, wanted: Wanted, headers: Mapping[str, str]) -> Wanted:
+    async def begun(
+        self, me: Actor, wanted: Wanted, headers: Mapping[str, str], raw: bytes
+    ) -> tuple[LiveAnswer, Composer]:
+        """Begins an answer, and what composes its events; what is to be kept of the request is stored."""
+        wanted = await self._kept(wanted, headers)
+        if not wanted.store:
+            composer = self.composer(wanted)
+            return await self._unstored(me, wanted, composer.first), composer
+        running = await self._stored(me, wanted, headers, raw)
+        assert running.exchange is not None, "it is stored"
+        return running, replay.composer_of(running.exchange)
+
+    def composer(self, wanted: Wanted) -> Composer:
+        """Composes the events of a response that is not stored."""
+        clock = self.core.clock
+        skeleton = requests.skeleton(wanted.asked, f"resp_{clock.new_id()}", clock.now_ms())
+        return Composer(skeleton, MessageId(f"m_{clock.new_id()}"))
+
+    async def response(self, me: Actor, given: str) -> Exchange:
+        """Finds the response of this id. Refused: `exchange_not_found`."""
+        missing = Refused(Code.EXCHANGE_NOT_FOUND, f"Response with id '{given}' not found.")
+        return await self._response(me, items.exchange_id(given), missing)
+
+    async def _response(self, me: Actor, id_: ExchangeId | None, missing: Refused) -> Exchange:
+        if id_ is not None:
+            with suppress(Refused):
+                found = await self.core.exchanges.get(me, id_)
+                if found.kind is ExchangeKind.RESPONSE:
+                    return found
+        raise missing
+
+    async def _kept(self, wanted: Wanted, headers: Mapping[str, str]) -> Wanted:
         """The request, to be stored although it says `store: false`, where its caller's key says so."""
         if wanted.store or not await keeps_unstored(self.core, headers):
             return wanted
         asked = replace(wanted.asked, kept=False, about=KEPT_DESPITE)
         return replace(wanted, store=True, asked=asked)
 
-    async def stored(
+    async def _stored(
         self, me: Actor, wanted: Wanted, headers: Mapping[str, str], raw: bytes
     ) -> LiveAnswer:
         """Stores the request, and begins its answer."""
@@ -158,22 +190,13 @@ class Asking:
                 self.core.exchanges.run(running, ask, close=None if tried is None else tried.close)
         return running
 
-    async def unstored(self, me: Actor, wanted: Wanted, first: MessageId) -> LiveAnswer:
+    async def _unstored(self, me: Actor, wanted: Wanted, first: MessageId) -> LiveAnswer:
         """Begins an answer of which nothing is kept. `first` will be its first message."""
         before = await self.before(me, wanted.asked)
         tried = await self._tried(me, wanted)
         given, said = partial(_given, wanted, before), [*before, *wanted.asked.entries]
         ask = partial(self._ask, wanted, tried, given, said, first)
         return self.core.exchanges.unstored(ask, close=None if tried is None else tried.close)
-
-    async def response(self, me: Actor, id_: ExchangeId | None, missing: Refused) -> Exchange:
-        """Finds a response. Refused: `missing`, where there is none of this caller's."""
-        if id_ is not None:
-            with suppress(Refused):
-                found = await self.core.exchanges.get(me, id_)
-                if found.kind is ExchangeKind.RESPONSE:
-                    return found
-        raise missing
 
     # the model server
 

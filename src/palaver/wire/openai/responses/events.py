@@ -70,7 +70,7 @@ class Composer:
 
     def __init__(self, skeleton: Json, first: MessageId) -> None:
         self.response = skeleton
-        self._first = first
+        self.first = first
         self._output: list[Json] = skeleton["output"]
         self._said: _Open | None = None
         self._calls: dict[int, _Open] = {}
@@ -120,7 +120,7 @@ class Composer:
             filtered = ending.choice.get("finish_reason") == "content_filter"
             reason = "content_filter" if filtered else "max_output_tokens"
             response["incomplete_details"] = {"reason": reason}
-        yield self._lifecycle(_LAST[ending.state])
+        yield self._lifecycle(_ENDS[ending.state])
 
     def rest(self, pieces: Iterable[Piece], ending: Ending) -> Iterator[Event]:
         """Tells the events of a whole answer, behind those of its beginning."""
@@ -150,7 +150,7 @@ class Composer:
                 response["completed_at"] = ending.ended_ms // 1000
         elif ending.error is not None and not last.get("error"):
             response["error"] = ending.error
-        name = _LAST[ending.state]
+        name = _ENDS[ending.state]
         return self.pass_on({"type": f"response.{name}", "response": {**response}})
 
     # thoughts and words
@@ -253,7 +253,7 @@ class Composer:
         elif kind is Kind.REASONING:
             place = 0
         self._seen.add((kind, call))
-        message = answer_id(self._first, place)
+        message = answer_id(self.first, place)
         ours = {"id": items.item_id(message, kind), **item}
         self._output.append(ours)
         return _Open(index=len(self._output) - 1, item=ours, kind=kind, message=message)
@@ -277,12 +277,14 @@ class Composer:
         return event
 
 
-_LAST = {
+_ENDS = {
     ExchangeState.COMPLETED: "completed",
     ExchangeState.INCOMPLETE: "incomplete",
     ExchangeState.FAILED: "failed",
     ExchangeState.CANCELLED: "incomplete",  # the API has no event of that name; the status says it
 }
+LAST = frozenset(f"response.{name}" for name in _ENDS.values())
+"""The types of events that end a response."""
 
 
 def usage_of(counts: Mapping[str, Any]) -> Json | None:

@@ -47,7 +47,7 @@ async def response_of(core: Core, exchange: Exchange) -> Json:
     return composer.response
 
 
-async def stored_events(core: Core, me: Actor, exchange: Exchange) -> AsyncGenerator[Event, None]:
+async def _stored_events(core: Core, me: Actor, exchange: Exchange) -> AsyncGenerator[Event, None]:
     """Yields the events of an exchange that is over, or at its end where it comes to another process."""
     composer = composer_of(exchange)
     for event in composer.begin():
@@ -68,6 +68,14 @@ async def _retold(
         return composer.rest(await core.exchanges.pieces(exchange), ending)
     said = await core.exchanges.messages(exchange, answers=True)
     return composer.passed(*unpacked(told, exchange.message, said), ending)
+
+
+def events_of(core: Core, me: Actor, exchange: Exchange) -> AsyncGenerator[Event, None]:
+    """Yields the events of an exchange from the first to the end, wherever it is."""
+    running = core.exchanges.running(exchange.id)
+    if running is None:
+        return _stored_events(core, me, exchange)
+    return live_events(running, composer_of(exchange))
 
 
 async def live_events(running: LiveAnswer, composer: Composer) -> AsyncGenerator[Event, None]:

@@ -23,7 +23,7 @@ from starlette.types import Send
 from palaver.core.answers.tape import LiveAnswer
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
-from palaver.model import Actor, Exchange, ExchangeState, MessageId, Scope, Status
+from palaver.model import Actor, Exchange, ExchangeState, Scope, Status
 from palaver.policy import Action
 from palaver.strict_json import load
 from palaver.wire.calls import call
@@ -55,22 +55,20 @@ class Responses:
         passed = await self.asking.passed(request.headers, raw, body)
         if passed is not None:
             return await answered(passed)
-        wanted = await self.asking.kept(await self.asking.wanted(me, body), request.headers)
-        if not wanted.store:
-            clock = self.core.clock
-            first = MessageId(f"m_{clock.new_id()}")
-            skeleton = requests.skeleton(wanted.asked, f"resp_{clock.new_id()}", clock.now_ms())
-            running = await self.asking.unstored(me, wanted, first)
-            return self._awaited(running, Composer(skeleton, first), streams=wanted.stream)
-        running = await self.asking.stored(me, wanted, request.headers, raw)
+        wanted = await self.asking.wanted(me, body)
+        running, composer = await self.asking.begun(me, wanted, request.headers, raw)
         exchange = running.exchange
-        assert exchange is not None, "it is stored"
-        composer = replay.composer_of(exchange)
         if wanted.background and not (wanted.stream or running.dup):
             return answer(composer.response)
-        if wanted.background or running.over:
+        if exchange is not None and (wanted.background or running.over):
             return await self._shown(me, exchange, streams=wanted.stream)
         return self._awaited(running, composer, streams=wanted.stream)
+
+    @_call("GET", "/responses", None)
+    async def upgrade(self, _: Actor, __: Request) -> Response:
+        """Is a WebSocket's address; a proxy on the way may have taken the request for one for another."""
+        words = "A WebSocket is opened here. Over HTTP, ask with POST."
+        raise Refused(Code.UPGRADE_REQUIRED, words)
 
     @_call("GET", "/responses/{response}", None)
     async def retrieve(self, me: Actor, request: Request) -> Response:
@@ -132,21 +130,14 @@ class Responses:
 
     async def _exchange(self, me: Actor, request: Request) -> Exchange:
         """Finds the response that is meant. Refused: `exchange_not_found`."""
-        given = request.path_params["response"]
-        missing = Refused(Code.EXCHANGE_NOT_FOUND, f"Response with id '{given}' not found.")
-        return await self.asking.response(me, items.exchange_id(given), missing)
+        return await self.asking.response(me, request.path_params["response"])
 
     async def _shown(
         self, me: Actor, exchange: Exchange, *, streams: bool, after: int = -1
     ) -> Response:
         if not streams:
             return answer(await replay.response_of(self.core, exchange))
-        running = self.core.exchanges.running(exchange.id)
-        if running is None:
-            told = replay.stored_events(self.core, me, exchange)
-        else:
-            told = replay.live_events(running, replay.composer_of(exchange))
-        framed = replay.framed(told, after=after)
+        framed = replay.framed(replay.events_of(self.core, me, exchange), after=after)
         return Attended(lambda send: stream(send, framed, event_headers()))
 
     def _awaited(self, running: LiveAnswer, composer: Composer, *, streams: bool) -> Response:
