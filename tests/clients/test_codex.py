@@ -34,6 +34,7 @@ wire_api = "responses"
 env_key = "PALAVER_KEY"
 request_max_retries = 20
 stream_max_retries = 20
+supports_websockets = {sockets}
 """
 
 
@@ -67,11 +68,15 @@ class Codex:
         return [json.loads(line) for line in said.splitlines() if line.startswith(b"{")]
 
 
-def installed_at(url: str, installed: Installed, folder: Path, model: str = "gpt-5.5") -> Codex:
+def installed_at(
+    url: str, installed: Installed, folder: Path, model: str = "gpt-5.5", *, sockets: bool = False
+) -> Codex:
     made = Codex(installed=installed, home=folder / "home", folder=folder / "work")
     made.home.mkdir()
     made.folder.mkdir()
-    (made.home / "config.toml").write_text(CONFIGURED.format(model=model, url=url))
+    (made.home / "config.toml").write_text(
+        CONFIGURED.format(model=model, url=url, sockets=str(sockets).lower())
+    )
     (made.folder / "count.txt").write_text("one\n")
     return made
 
@@ -104,18 +109,23 @@ async def only_room(server: ServerProcess) -> tuple[Json, list[Json]]:
     return room, [one for one in got["messages"] if not one.get("deleted_at")]
 
 
+@pytest.mark.parametrize("sockets", [False, True])
 async def test_it_reads_edits_and_finishes_and_its_run_is_one_room(
-    codex: Installed, serve: Serve, models: ScriptedUpstream, tmp_path: Path
+    codex: Installed, serve: Serve, models: ScriptedUpstream, tmp_path: Path, *, sockets: bool
 ) -> None:
     settings = {"OPENAI_BASE_URL": models.base_url, "PALAVER_OPENAI_KEEP_UNSTORED": "1"}
-    server = await serve(environment=settings)
-    program = installed_at(server.url, codex, tmp_path)
+    server = await serve(environment=settings | {"PALAVER_LOG_LEVEL": "debug"})
+    program = installed_at(server.url, codex, tmp_path, sockets=sockets)
     models.will(
         calling(("exec_command", {"cmd": "cat count.txt"}), ("exec_command", {"cmd": "ls ."})),
         calling(("apply_patch", {"input": PATCH})),
         reply("It is ", "two."),
     )
     told = await program.run(QUESTION)
+    assert ('"method": "WS"' in server.tail(), '"method": "POST"' in server.tail()) == (
+        sockets,
+        not sockets,
+    )
     assert (program.folder / "count.txt").read_text() == 'two "é" 😀\n'
     assert told[-1]["type"] == "turn.completed"
     room, said = await only_room(server)

@@ -1,6 +1,7 @@
 """The official Python library with its usual settings: it asks again by itself, and nothing is stored twice."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from itertools import count
 from typing import Any
@@ -9,11 +10,23 @@ import httpx2
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
+from openai.resources.responses.responses import AsyncResponsesConnection
 from pydantic import BaseModel
 from tests.clients.answers import Json, completion
-from tests.support.server import ServerProcess
-from tests.support.upstream import CUT, DONE, Script, ScriptedUpstream, event, refuse, reply, stream
+from tests.support.server import Serve, ServerProcess
+from tests.support.upstream import (
+    CUT,
+    DONE,
+    STALL,
+    Script,
+    ScriptedUpstream,
+    event,
+    refuse,
+    reply,
+    stream,
+)
 from tests.wire.openai.client import room_texts, said
+from websockets.exceptions import ConnectionClosed
 
 pytestmark = pytest.mark.slow
 
@@ -148,3 +161,66 @@ async def test_the_synchronous_client_streams_and_sees_a_broken_answer(
             return heard
 
     assert await asyncio.to_thread(talk) == "one two"
+
+
+async def test_responses_are_answered_on_a_connection_of_the_library(
+    client: AsyncOpenAI, models: ScriptedUpstream
+) -> None:
+    models.will(reply("one ", "two"), reply("three"))
+    async with client.responses.connect() as connection:
+        await connection.response.create(model="m", input="a", store=False)
+        first = await heard(connection)
+        more: Any = {"previous_response_id": first.response.id, "stream_id": "s"}
+        await connection.response.create(model="m", input="b", **more)
+        second = await heard(connection)
+        await connection.response.create(model="m", input="c", previous_response_id="resp_x")
+        refused: Any = await heard(connection)
+    assert (first.response.output_text, second.response.output_text) == ("one two", "three")
+    assert second.stream_id == "s"
+    assert [one["content"] for one in models.asked[-1].json["messages"]] == ["a", "one two", "b"]
+    assert (refused.type, refused.error.code) == ("error", "previous_response_not_found")
+    stored = await client.responses.retrieve(second.response.id)
+    assert stored.output_text == "three"
+
+
+async def heard(connection: AsyncResponsesConnection) -> Any:
+    """The event that ends what was asked."""
+    async for told in connection:
+        if told.type in {"response.completed", "response.failed", "error"}:
+            return told
+    raise AssertionError("the connection ended first")
+
+
+async def test_nothing_that_was_heard_on_a_connection_is_lost_by_a_kill(
+    serve: Serve, http: httpx2.AsyncClient, models: ScriptedUpstream
+) -> None:
+    server = await serve(environment={"OPENAI_BASE_URL": models.base_url})
+    client = AsyncOpenAI(base_url=f"{server.url}/v1", api_key="sk-killed", http_client=http)
+    models.will(stream("one ", "two ", STALL))
+    told: list[Any] = []
+    async with client.responses.connect() as connection:
+        await connection.response.create(model="m", input="a")
+        while not told or getattr(told[-1], "delta", "") != "two ":
+            told.append(await connection.recv())
+        await server.kill()
+        with pytest.raises(ConnectionClosed):
+            await connection.recv()
+    await server.start()
+    response, after = told[0].response.id, told[-3].sequence_number
+    resumed = await client.responses.retrieve(response, stream=True, starting_after=after)
+    over_http = [one async for one in resumed]
+    assert [one.sequence_number for one in over_http[:2]] == [after + 1, after + 2]
+    words = [one.delta for one in over_http if one.type == "response.output_text.delta"]
+    assert "".join(words).endswith("two ")
+    last: Any = over_http[-1]
+    assert (last.type, last.response.output_text) == ("response.failed", "one two ")
+    async with client.responses.connect() as connection:
+        resume: Any = {"type": "response.resume", "response_id": response, "starting_after": after}
+        await connection.send_raw(json.dumps(resume))
+        again = [await connection.recv() for _ in over_http]
+        assert [one.to_dict() for one in again] == [one.to_dict() for one in over_http]
+        models.will(reply("three"))
+        await connection.response.create(model="m", input="b", previous_response_id=response)
+        assert (await heard(connection)).response.output_text == "three"
+    asked = [one["content"] for one in models.asked[-1].json["messages"]]
+    assert asked == ["a", "one two ", "b"]
