@@ -86,6 +86,8 @@ export const texts = {
     fewer: 'Show the newest',
     draft: 'Draft',
     unread: (count: number) => `${count} unread`,
+    runs: (count: number) => (count === 1 ? '1 run' : `${count} runs`),
+    chats: (count: number) => (count === 1 ? '1 chat' : `${count} chats`),
     guest: 'Guest on this server',
     member: 'Signed in',
     more: (title: string) => `More about ${title}`,
@@ -117,6 +119,7 @@ export const texts = {
     begun: 'Begun',
     last: 'Last message',
     way: 'How it came here',
+    parent: 'Where it came from',
   },
 
   start: {
@@ -233,6 +236,7 @@ export const texts = {
     said: 'said',
     looked: 'looked at',
     child: 'agent',
+    openChild: 'Open its chat',
     edited: 'edited',
     created: 'created',
     deleted: 'deleted',
@@ -350,8 +354,8 @@ export const texts = {
   programs: {
     name: 'Use this server from a program',
     intro:
-      'Whatever speaks the OpenAI API can talk here: give it this address. What it says and hears is kept as a chat of ' +
-      'this list, where it can be read while it is written, and continued.',
+      'Whatever speaks the OpenAI API, or Anthropic’s, can talk here: give it this address. What it says and hears is kept as a ' +
+      'chat of this list, where it can be read while it is written, and continued.',
     copyAddress: 'Copy the address',
     addressCopied: 'The address was copied.',
     example: 'Example',
