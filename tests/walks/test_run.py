@@ -11,7 +11,7 @@ from tests.support.server import ServerProcess
 from tests.support.upstream import DONE, Script, ScriptedUpstream, chunk, event, reply, stream
 from tests.walks.tab import Tab
 from tests.walks.test_door import client_of
-from tests.walks.test_measures import FAINT, TEXT_CONTRAST_MIN, WIDE
+from tests.walks.test_measures import FAINT, NODES, TEXT_CONTRAST_MIN, WIDE
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -36,7 +36,8 @@ PATCH = """*** Begin Patch
 *** End Patch
 """
 RED = "Exit code 1\n" + "\n".join(f"tests/test_parser.py::test_{n} FAILED" for n in range(30))
-STEPS: list[tuple[str, Any, str]] = [
+Doing = tuple[str, Any, str]
+STEPS: list[Doing] = [
     ("exec_command", {"cmd": "pytest -q"}, RED),
     ("read_file", {"path": "src/parser.py"}, "def lines(text):\n    ...\n" * 40),
     (
@@ -69,6 +70,8 @@ STEPS: list[tuple[str, Any, str]] = [
         "Chunk ID: 1\nProcess exited with code 0\nOutput:\n42 passed in 0.31s",
     ),
 ]
+CALLS = 90
+OPEN_NODES_MAX = 800
 FIGURES = [
     "3 commands",
     "1 tool call",
@@ -122,12 +125,15 @@ def beginning() -> list[Any]:
 
 
 async def run(
-    server: ServerProcess, models: ScriptedUpstream, key: str, said: list[Any], steps: range
+    server: ServerProcess,
+    models: ScriptedUpstream,
+    key: str,
+    said: list[Any],
+    todo: dict[int, Doing],
 ) -> None:
     """Ask, do what is asked for, and ask again, as an agent does; the last result is not told yet."""
     async with client_of(server, key) as client:
-        for number in steps:
-            tool, given, result = STEPS[number]
+        for number, (tool, given, result) in todo.items():
             thought = "Look at the tests **first**.\nThen mend." if number == 0 else None
             models.will(calls(number, tool, given, thought))
             await ask(client, said)
@@ -162,7 +168,7 @@ async def test_a_run_is_watched_while_it_is_made_and_read_afterwards(
         await tab.page.set_viewport_size(WIDE)
     look = f"{'390' if phone else '1440'}-{'dark' if dark else 'light'}"
     key, said = await key_of(tab), beginning()
-    await run(city, models, key, said, range(4))
+    await run(city, models, key, said, dict(enumerate(STEPS[:4])))
     if phone:
         await tab.part("sidebar-toggle").tap()
     await tab.part("room-item").filter(has=tab.part("door")).click()
@@ -174,7 +180,7 @@ async def test_a_run_is_watched_while_it_is_made_and_read_afterwards(
     await expect(step.get_by_test_id("tool-state")).to_contain_text("running")
     await browser.screenshot(tab.page, f"run-live-{look}")
 
-    await run(city, models, key, said, range(4, len(STEPS)))
+    await run(city, models, key, said, dict(enumerate(STEPS[4:], 4)))
     await end(city, models, key, said)
     await tab.answered()
     await expect(work).to_contain_text("Worked")
@@ -215,3 +221,50 @@ async def looked_into(tab: Tab, work: Locator) -> None:
     assert await tab.fits()
     assert await tab.page.evaluate(FAINT, TEXT_CONTRAST_MIN) == []
     await patch.locator("summary").scroll_into_view_if_needed()
+
+
+async def test_a_long_run_is_light_and_is_read_by_keyboard_and_by_a_link_into_it(
+    browser: Browser, city: ServerProcess, models: ScriptedUpstream
+) -> None:
+    tab = Tab(await browser.open(city.url))
+    await expect(tab.part("home")).to_be_visible()
+    key, said = await key_of(tab), beginning()[-1:]
+    todo = {n: ("Bash", {"command": f"echo {n}"}, f"{n} said") for n in range(CALLS)}
+    await run(city, models, key, said, todo)
+    await end(city, models, key, said)
+    await tab.room_item("The tests of the parser").click()
+    head, steps = tab.part("run-head"), tab.part("run").get_by_test_id("aside")
+    await expect(head).to_contain_text(f"{CALLS} commands")  # the older ones come by themselves
+    await expect(tab.part("run")).to_have_count(1)
+    await expect(tab.answers).to_have_count(1)
+
+    await tab.composer.press("Escape")
+    await tab.page.keyboard.press("ArrowUp")
+    await expect(tab.part("run")).to_be_focused()
+    await tab.page.keyboard.press("Enter")
+    await expect(head).to_have_attribute("aria-expanded", "true")
+    assert await tab.page.evaluate(NODES, "#app") <= OPEN_NODES_MAX
+    for _ in range(2):
+        await tab.part("run-later").click()
+    await expect(steps.last).to_contain_text(f"echo {CALLS - 1}")
+    assert await tab.page.evaluate(NODES, "#app") <= OPEN_NODES_MAX
+
+    seq = await steps.filter(has_text=f"echo {CALLS // 2}").get_attribute("data-step")
+    await head.focus()
+    await tab.page.keyboard.press("ArrowDown")
+    await expect(steps.first.locator("summary")).to_be_focused()
+    await tab.page.keyboard.press("ArrowDown")
+    await tab.page.keyboard.press("ArrowRight")
+    await expect(steps.nth(1)).to_have_attribute("open", "")
+    await expect(steps.nth(1)).to_contain_text("said")
+    await tab.page.keyboard.press("ArrowLeft")
+    await expect(steps.nth(1)).not_to_have_attribute("open", "")
+    await tab.page.keyboard.press("ArrowLeft")
+    await expect(head).to_be_focused()
+    await tab.page.keyboard.press("Enter")
+    await expect(steps).to_have_count(0)
+
+    await tab.page.goto(f"{city.url}/r/{tab.room}/{seq}")
+    named = tab.page.locator(f'[data-step="{seq}"]')
+    await expect(named).to_be_in_viewport()
+    await expect(named).to_contain_text(f"echo {CALLS // 2}")

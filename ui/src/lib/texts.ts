@@ -211,7 +211,6 @@ export const texts = {
     system: 'System prompt',
     developer: 'Developer prompt',
     context: 'Context',
-    withResult: 'with its result',
     noResult: 'no result',
     empty: 'Empty',
     inspect: 'Inspect the request',

@@ -8,8 +8,8 @@ import type { Message } from '../protocol'
 
 const KINDS = new Set(['tool_call', 'tool_result', 'reasoning', 'item'])
 /** What programs tell the model in a person's name; with their words or without. */
-const CONTEXT = 'environment_context|environment_details|system-reminder|user_instructions|user_info|ide_selection|INSTRUCTIONS|turn_aborted'
-const BEFORE = new RegExp(`^\\s*(?:(?:# AGENTS\\.md instructions for[^\\n]*\\s*)?<(${CONTEXT})>[\\s\\S]*?</\\1>\\s*)+`, 'u')
+const CONTEXT = 'environment_context|environment_details|system-reminder|user_instructions|user_info|ide_selection|INSTRUCTIONS|skills_instructions|turn_aborted'
+const BEFORE = new RegExp(`^\\s*(?:(?:# AGENTS\\.md instructions[^\\n]*\\s*)?<(${CONTEXT})>[\\s\\S]*?</\\1>\\s*)+`, 'u')
 
 /** Whether a message is no words of a person or an agent to somebody. */
 export function isAside(message: Message): boolean {

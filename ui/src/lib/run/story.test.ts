@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { clipped, countsOf, figuresOf, headlineOf, pendingOf, short, spanOf, stepsOf } from './story'
+import { clipped, isAbout, countsOf, figuresOf, headlineOf, pendingOf, short, spanOf, stepsOf } from './story'
 import { message } from '../testing'
 import type { Message } from '../protocol'
 
@@ -48,6 +48,11 @@ test('a file that begins with words of a failure was looked at all the same', ()
 test('times and numbers are short', () => {
   expect([0, 1400, 59_400, 60_000, 3_599_000, 7_500_000].map(spanOf)).toEqual(['1 s', '1 s', '59 s', '1 min', '1 h', '2 h 5 min'])
   expect([0, 999, 1000, 1250, 48_300, 999_499, 1_234_567].map(short)).toEqual(['0', '999', '1k', '1.3k', '48k', '999k', '1.2M'])
+})
+
+test('the chat of a task is called by its first words', () => {
+  expect(isAbout('Look at the\u00a0parser…', 'Look at the\nparser, please.')).toBe(true)
+  expect([isAbout('', 'Look'), isAbout('Look here', 'Look there'), isAbout('Look', '')]).toEqual([false, false, false])
 })
 
 test('of a long text the beginning and the end are shown', () => {

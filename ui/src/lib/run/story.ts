@@ -12,6 +12,7 @@ import { outcomeOf, type Outcome } from './results'
 
 const SHOWN_FIRST = 20_000
 const SHOWN_LAST = 10_000
+const TITLE_CHARS = 40
 
 export type Step = {
   key: string
@@ -205,6 +206,12 @@ function bare(text: string): string {
 function itemType(item: unknown): string | undefined {
   const type = item !== null && typeof item === 'object' ? (item as Record<string, unknown>).type : undefined
   return typeof type === 'string' ? type : undefined
+}
+
+/** Whether a chat is the one to which a task was given: it is called by the task's first words. */
+export function isAbout(title: string, task: string): boolean {
+  const words = (text: string): string => text.replace(/\s+/gu, ' ').replace(/…$/u, '').trim().slice(0, TITLE_CHARS)
+  return words(title) !== '' && words(task).startsWith(words(title))
 }
 
 /** What is shown of a long text: its beginning and its end. */
