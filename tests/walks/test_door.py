@@ -318,11 +318,7 @@ async def test_the_page_says_how_to_connect_and_what_it_says_works(
     python = await tab.part("snippet").locator("code").inner_text()
     await tab.page.get_by_role("tab", name="curl").click()
     curl = await tab.part("snippet").locator("code").inner_text()
-    for program in ("Codex", "Claude Code", "aider", "opencode"):
-        await tab.page.get_by_role("tab", name=program).click()
-        await expect(tab.part("snippet")).to_contain_text(token)
-        await expect(tab.part("snippet")).to_contain_text(town.url)
-        assert await tab.part("connect").evaluate("all => all.scrollWidth <= all.clientWidth")
+    await told_to_agents(tab, town, token)
     await browser.screenshot(tab.page, f"connect-agents{'-phone' if phone else ''}")
     await tab.page.keyboard.press("Escape")
     await expect(tab.part("connect")).to_have_count(0)
@@ -344,6 +340,15 @@ async def test_the_page_says_how_to_connect_and_what_it_says_works(
         other = await arrive(browser, town.url)
         await expect(other.part("room-item").first).to_be_visible()
         assert await other.part("room-item").filter(has=other.part("door")).count() == before
+
+
+async def told_to_agents(tab: Tab, server: ServerProcess, token: str) -> None:
+    """See that each coding agent is told where to ask, and with which key."""
+    for program in ("Codex", "Claude Code", "aider", "opencode"):
+        await tab.page.get_by_role("tab", name=program).click()
+        await expect(tab.part("snippet")).to_contain_text(token)
+        await expect(tab.part("snippet")).to_contain_text(server.url)
+        assert await tab.part("connect").evaluate("all => all.scrollWidth <= all.clientWidth")
 
 
 async def ran(*command: str) -> str:

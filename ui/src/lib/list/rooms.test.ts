@@ -213,3 +213,53 @@ test('an open room’s own events rename and lift it', async () => {
   rooms.event({ ...created(5), at: at(30) })
   expect(rooms.get('r_1')).toMatchObject({ seq: 5, active_at: at(30) })
 })
+
+const listed = (rooms: Rooms, section: Section = 'programs') => rooms.slice(section, 0, 99).map(({ id }) => id)
+const under = (parent: string | null, made: Room): Room => Object.assign(made, { parent })
+const runOf = (id: string, parent: string | null, minute: number, more: Partial<Room> = {}) =>
+  under(parent, room(id, { door: 'openai', active_at: at(minute), ...more }))
+
+test('an agent’s runs are folded into their chat, with what is unread there, until somebody is in one of them', async () => {
+  const { rooms } = await setUp([
+    runOf('main', null, 5), runOf('helper', 'main', 9, { unread: 2 }), runOf('deeper', 'helper', 8, { unread: 1 }), runOf('other', null, 7),
+  ])
+  expect([listed(rooms), rooms.count('programs')]).toEqual([['other', 'main'], 2])
+  expect(rooms.familyOf('main')).toEqual({ count: 2, open: false, unread: 3 })
+  rooms.go('deeper')
+  expect(listed(rooms)).toEqual(['other', 'main', 'helper', 'deeper'])
+  expect([rooms.isChild('deeper'), rooms.isChild('main'), rooms.linesOf('programs', 1), rooms.linesOf('programs', 2)]).toEqual([true, false, 1, 4])
+  expect(rooms.familyOf('main')).toEqual({ count: 2, open: true, unread: 0 })
+  rooms.go('other')
+  expect(listed(rooms)).toEqual(['other', 'main'])
+  rooms.unfold('main', true)
+  expect(listed(rooms)).toEqual(['other', 'main', 'helper', 'deeper'])
+  rooms.unfold('main', false)
+  rooms.go('helper')
+  expect(listed(rooms)).toEqual(['other', 'main', 'helper'])
+})
+
+test('a family moves together, and comes together in whatever order it is loaded', async () => {
+  const { rooms } = await setUp([runOf('deeper', 'helper', 8), runOf('other', null, 7)])
+  expect(listed(rooms)).toEqual(['deeper', 'other'])
+  rooms.put(runOf('helper', 'main', 3))
+  rooms.unfold('helper', true)
+  expect(listed(rooms)).toEqual(['other', 'helper', 'deeper'])
+  rooms.put(runOf('main', null, 4))
+  expect(listed(rooms)).toEqual(['other', 'main'])
+  rooms.unfold('main', true)
+  rooms.notice(notice('main'))
+  expect(listed(rooms)).toEqual(['main', 'deeper', 'helper', 'other'])
+  rooms.notice(notice('helper', { at: at(55), new: 0 }))
+  expect(listed(rooms)).toEqual(['main', 'helper', 'deeper', 'other'])
+  rooms.remove('main')
+  expect(listed(rooms)).toEqual(['helper', 'deeper', 'other'])
+  rooms.remove('helper')
+  expect([listed(rooms), rooms.isChild('deeper')]).toEqual([['deeper', 'other'], false])
+})
+
+test('what people say in a chat that came out of another is seen while it is unread', async () => {
+  const { rooms } = await setUp([room('a', { active_at: at(2) }), under('a', room('thread', { unread: 1 }))])
+  expect([listed(rooms, 'own'), rooms.familyOf('a').unread]).toEqual([['a', 'thread'], 0])
+  rooms.read('thread', 9)
+  expect(listed(rooms, 'own')).toEqual(['a'])
+})

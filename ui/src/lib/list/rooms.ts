@@ -9,6 +9,7 @@ import type { RoomsPage } from '../server/api'
 import { Emitter } from '../emitter'
 import { Problem } from '../server/errors'
 import { folded } from '../words/names'
+import { Families, parentOf } from './families'
 import { Ordered } from './ordered'
 import type { Room, RoomEvent, RoomNotice } from '../protocol'
 import { REDUCERS } from '../room/reducers'
@@ -21,10 +22,11 @@ export interface RoomsApi {
 /** Where in the list a chat stands: with everyone's, one's own, or those that programs made. */
 export type Section = 'shared' | 'own' | 'programs'
 
-/** A chat and its place: the time that it is ordered by. */
+/** A chat and its place: the time that it is ordered by, and the chat under which it stands. */
 interface Entry {
   room: Room
   at: string
+  under: Entry | null
 }
 
 const SECTIONS: readonly Section[] = ['shared', 'own', 'programs']
@@ -43,6 +45,8 @@ export class Rooms {
   #api: RoomsApi
   #entries = new Map<string, Entry>()
   #sections: Record<Section, Ordered<Entry>>
+  #families = new Families()
+  readonly #known = (id: string): Room | undefined => this.#entries.get(id)?.room
   /** Whether the person is looking at the newest message of this room right now. */
   #isWatched: (room: string) => boolean
   #next: string | null = null
@@ -73,7 +77,47 @@ export class Rooms {
 
   /** How many chats of a section were active at this time or later. */
   countSince(section: Section, at: string): number {
-    return this.#sections[section].countBefore((entry) => entry.at >= at)
+    return this.#sections[section].countBefore((entry) => (entry.under ?? entry).at >= at)
+  }
+
+  /** How many lines of a section its first chats take, with what stands under them. */
+  linesOf(section: Section, chats: number): number {
+    const entries = this.#sections[section]
+    let [line, left] = [0, chats]
+    for (; line < entries.length; line += 1) if (entries.at(line)?.under === null && --left < 0) break
+    return line
+  }
+
+  /** Whether a chat stands under another one. */
+  isChild(id: string): boolean {
+    return this.#entries.get(id)?.under != null
+  }
+
+  /** The chats that stand under this one, or would; whether they do; and what is unread in those that do not. */
+  familyOf(id: string): { count: number; open: boolean; unread: number } {
+    const children = this.isChild(id) ? [] : this.#families.below(id, this.#known)
+    const unread = children.reduce((sum, room) => sum + (this.#families.isShown(room, id, this.#known) ? 0 : room.unread), 0)
+    return { count: children.length, open: this.#families.isOpen(id, this.#known), unread: Math.min(UNREAD_MAX, unread) }
+  }
+
+  /** What came out of a chat, or out of that. */
+  childrenOf(id: string): Room[] {
+    return this.#families.below(id, this.#known)
+  }
+
+  /** Shows what came out of a chat, or hides it. */
+  unfold(id: string, open: boolean): void {
+    this.#families.ask(id, open)
+    this.#place(id)
+    this.changed.emit()
+  }
+
+  /** This chat is open: its family is seen. */
+  go(id: string | null): void {
+    const before = this.#families.go(id)
+    if (before === id) return
+    for (const one of [before, id]) if (one !== null) this.#place(this.#topOf(one))
+    this.changed.emit()
   }
 
   /** Where in its section a chat stands; null if it is not in the list. */
@@ -248,23 +292,70 @@ export class Rooms {
 
   #set(room: Room): void {
     const known = this.#entries.get(room.id)
+    if (room.deleted_at !== null) {
+      this.#drop(room.id)
+      return
+    }
     const stays = known && this.#held && sectionOf(known.room) === sectionOf(room)
     if (stays && known.at !== room.active_at) this.#held?.add(room.id)
-    this.#drop(room.id)
-    if (room.deleted_at !== null) return
-    const entry = { room, at: stays ? known.at : room.active_at }
-    this.#entries.set(room.id, entry)
-    this.#sections[sectionOf(room)].add(entry)
-    this.unreadTotal += room.unread
+    const at = stays ? known.at : room.active_at
+    const parent = parentOf(known?.room)
+    // Whoever took it to be alone, or to be with others, is placed anew.
+    const before = known && this.#topOf(room.id)
+    if (known) this.#unplace(before!)
+    this.unreadTotal += room.unread - (known?.room.unread ?? 0)
+    this.#families.note(room.id, parentOf(room), parent)
+    const orphans = known ? [] : this.#families.below(room.id, this.#known)
+    for (const orphan of orphans) this.#remove(orphan.id)
+    this.#entries.set(room.id, { room, at, under: null })
+    const top = this.#topOf(room.id)
+    if (before !== undefined && before !== top) this.#place(before)
+    this.#place(top)
   }
 
   #drop(id: string): boolean {
     const known = this.#entries.get(id)
     if (!known) return false
+    const top = this.#topOf(id)
+    const children = this.#families.below(id, this.#known)
+    this.#unplace(top)
     this.#entries.delete(id)
-    this.#sections[sectionOf(known.room)].remove(known)
+    this.#families.note(id, null, parentOf(known.room))
     this.unreadTotal -= known.room.unread
+    for (const one of [top, ...children.map((room) => this.#topOf(room.id))]) this.#place(one)
     return true
+  }
+
+  #topOf(id: string): string {
+    return this.#families.topOf(id, this.#known)
+  }
+
+  /** Puts a chat, and what of its family is seen, where they belong. */
+  #place(top: string): void {
+    const entry = this.#entries.get(top)
+    if (!entry || this.#topOf(top) !== top) return
+    this.#unplace(top)
+    const root: Entry = { ...entry, under: null }
+    const section = this.#sections[sectionOf(root.room)]
+    this.#entries.set(top, root)
+    section.add(root)
+    for (const { id } of this.#families.below(top, this.#known)) {
+      const child = this.#entries.get(id)
+      if (!child) continue
+      const placed: Entry = { ...child, under: root }
+      this.#entries.set(id, placed)
+      if (this.#families.isShown(child.room, top, this.#known)) section.add(placed)
+    }
+  }
+
+  #unplace(top: string): void {
+    for (const { id } of this.#families.below(top, this.#known)) this.#remove(id)
+    this.#remove(top)
+  }
+
+  #remove(id: string): void {
+    const entry = this.#entries.get(id)
+    if (entry) this.#sections[sectionOf((entry.under ?? entry).room)].remove(entry)
   }
 }
 
@@ -272,7 +363,14 @@ function sectionOf(room: Room): Section {
   return room.door ? 'programs' : room.visibility === 'open' ? 'shared' : 'own'
 }
 
+/** What stands under a chat comes after it, in an order of its own. */
 export function newestFirst(a: Entry, b: Entry): boolean {
+  const [over, other] = [a.under ?? a, b.under ?? b]
+  if (over !== other) return isNewer(over, other)
+  return a === over ? b !== over : b !== over && isNewer(a, b)
+}
+
+function isNewer(a: Entry, b: Entry): boolean {
   return a.at === b.at ? a.room.id > b.room.id : a.at > b.at
 }
 

@@ -41,8 +41,7 @@ export function groupsOf(rooms: Rooms, now: Date, allPrograms: boolean): Group[]
     add(name, 'own', start, end)
     start = end
   }
-  const programs = rooms.count('programs')
-  add(texts.list.programs, 'programs', 0, allPrograms ? programs : Math.min(PROGRAMS_SHOWN, programs))
+  add(texts.list.programs, 'programs', 0, allPrograms ? rooms.count('programs') : rooms.linesOf('programs', PROGRAMS_SHOWN))
   return made
 }
 
