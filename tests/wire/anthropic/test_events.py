@@ -3,12 +3,20 @@
 from typing import Any
 
 import orjson
+from hypothesis import given, strategies as st
 from tests.wire.anthropic.client import Json, text
 
-from palaver.core.answers.pieces import Piece, ReasoningPiece, RefusalPiece, TextPiece, ToolPiece
+from palaver.core.answers.pieces import (
+    AnswerBuilder,
+    Piece,
+    ReasoningPiece,
+    RefusalPiece,
+    TextPiece,
+    ToolPiece,
+)
 from palaver.model import MessageId
 from palaver.wire.anthropic.events import Composer, ending, events_of, frame_of, skeleton, usage_of
-from palaver.wire.anthropic.messages import OURS
+from palaver.wire.anthropic.messages import OURS, content_of
 
 STOPS: Json = {"stop_sequences": ["X"]}
 FIRST = MessageId("m_" + "0" * 31 + "1")
@@ -126,3 +134,24 @@ def test_tokens_of_the_cache_are_counted_apart() -> None:
         "output_tokens_details": {"thinking_tokens": 5},
     }
     assert usage_of({"prompt_tokens": True})["input_tokens"] == 0
+
+
+WORDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=6)
+CALLS = st.dictionaries(WORDS, WORDS, max_size=2).map(lambda one: orjson.dumps(one).decode())
+
+
+@given(st.lists(WORDS, max_size=3), st.lists(WORDS, max_size=3), st.lists(CALLS, max_size=3))
+def test_what_is_told_is_what_is_stored_with_every_part(
+    thoughts: list[str], words: list[str], calls: list[str]
+) -> None:
+    pieces: list[Piece] = [*map(ReasoningPiece, thoughts), *map(TextPiece, words)]
+    for number, arguments in enumerate(calls):
+        cut = len(arguments) // 2
+        pieces.append(ToolPiece(number, f"c_{number}", "look", arguments[:cut]))
+        pieces.append(ToolPiece(number, "", "", arguments[cut:]))
+    told, message = composed(*pieces)
+    assert built(told) == message
+    answer = AnswerBuilder()
+    for piece in pieces:
+        answer.take(piece)
+    assert content_of(answer.entries({})) == message["content"]
