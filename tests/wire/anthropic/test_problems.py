@@ -57,3 +57,18 @@ async def test_what_the_edge_refuses_has_this_shape_too(tmp_path: Path) -> None:
         (400, "invalid_request_error"),
     ]
     assert there.json()["error"].keys() == {"message", "type", "param", "code"}
+
+
+async def test_a_key_of_ours_speaks_for_its_person_as_x_api_key(tmp_path: Path) -> None:
+    async with open_door(tmp_path, openai_keys="required") as door:
+        _, person = await door.guest()
+        made = await person.post("/api/keys", json={"name": "A program", "scopes": ["chat"]})
+        token: str = made.json()["token"]
+        got = await door.http().post(
+            MESSAGES, json=asked(user("Hi."), model="default"), headers={"x-api-key": token}
+        )
+        assert got.status_code == 200, got.text
+        assert got.json()["content"][0]["type"] == "text"
+        room = got.headers["x-palaver-room"]
+        assert (await person.get(f"/api/rooms/{room}")).status_code == 200
+        assert (await door.http().get(f"/api/rooms/{room}")).status_code in {401, 404}
