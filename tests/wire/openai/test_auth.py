@@ -10,6 +10,7 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 from tests.wire.door import Door, open_door
+from websockets.exceptions import InvalidStatus
 
 from palaver.model import Scope
 from palaver.wire.listing import listing
@@ -125,11 +126,24 @@ async def test_every_call_is_for_the_scope_that_it_declares(door: Door, scope: S
         declared[method, "/v1/embeddings"] = Scope.EMBEDDINGS
         declared[method, "/v1/completions"] = Scope.CHAT
     for (method, path), wanted in declared.items():
-        got = await http.request(method, path)
+        if method == "WS":
+            status_code, text = await upgraded(door, path, token)
+        else:
+            got = await http.request(method, path)
+            status_code, text = got.status_code, got.text
         good = wanted in {None, scope} or (scope is Scope.READ and method == "GET")
-        lacks = f"it lacks the scope '{wanted}'" in got.text
-        assert (got.status_code == 403, lacks) == (not good, not good), (method, path, got.text)
+        lacks = f"it lacks the scope '{wanted}'" in text
+        assert (status_code == 403, lacks) == (not good, not good), (method, path, text)
     assert {*declared.values()} == {None, *OF_CALLS} - {Scope.READ}
+
+
+async def upgraded(door: Door, path: str, token: str) -> tuple[int, str]:
+    """What opening a WebSocket is answered with."""
+    try:
+        async with door.socket(path, additional_headers={"authorization": f"Bearer {token}"}):
+            return 101, ""
+    except InvalidStatus as refused:
+        return refused.response.status_code, (refused.response.body or b"").decode()
 
 
 async def test_one_key_is_one_speaker_however_many_ask_at_once(door: Door) -> None:
