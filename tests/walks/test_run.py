@@ -268,3 +268,39 @@ async def test_a_long_run_is_light_and_is_read_by_keyboard_and_by_a_link_into_it
     named = tab.page.locator(f'[data-step="{seq}"]')
     await expect(named).to_be_in_viewport()
     await expect(named).to_contain_text(f"echo {CALLS // 2}")
+
+
+async def test_a_helper_stands_under_its_chat_which_says_whose_it_is(
+    browser: Browser, city: ServerProcess, models: ScriptedUpstream
+) -> None:
+    tab = Tab(await browser.open(city.url))
+    await expect(tab.part("home")).to_be_visible()
+    await tab.person("connect-open")
+    await tab.part("key-unstored").check()
+    await tab.part("key-make").click()
+    key = await tab.part("key-token").inner_text()
+    await browser.screenshot(tab.page, "connect-unstored")
+    await tab.page.keyboard.press("Escape")
+    helper: list[Any] = [{"role": "user", "content": "Does an empty line end more?"}]
+    async with client_of(city, key) as client:
+        for thread, parent, said in (("t1", None, beginning()), ("t2", "t1", helper)):
+            named = {"thread-id": thread} | ({"x-codex-parent-thread-id": parent} if parent else {})
+            models.will(reply("Yes."))
+            await client.chat.completions.create(
+                model="scripted", messages=said, store=False, extra_headers=named
+            )
+    chat, child = tab.room_item("The tests of the parser"), tab.room_item("Does an empty line")
+    await expect(chat.get_by_test_id("runs")).to_have_text("1 run")
+    await expect(child).to_have_count(0)
+    await chat.click()
+    await expect(child).to_be_visible()
+    await expect(tab.part("client")).to_contain_text("Codex")
+    await expect(tab.part("client")).to_contain_text("/home/ada/parser")
+    await expect(tab.part("kept-despite")).to_be_visible()
+    await browser.screenshot(tab.page, "run-helper")
+    await child.click()
+    await expect(tab.part("room-parent")).to_have_text(
+        "The tests of the parser fail. Please mend it."
+    )
+    await tab.part("room-parent").click()
+    await expect(tab.part("room-parent")).to_have_count(0)

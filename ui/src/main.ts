@@ -8,13 +8,13 @@
  * data-own), message-text, streaming (an answer being written), thinking, retry, continue, stop, stop-one, reasoning,
  * message-copy, message-more (its menu: copy-link, inspect), message with data-state sending|accepted|stored|rejected
  * (not yet in the room; accepted: also of others), resend, discard, edit, jump-newest, typing, composer, send,
- * start-of-room, room-problem, slow (what a wait says after a while), slow-again, door (came through the API), aside (data-kind: a step of a
+ * start-of-room, client (by which program, and where), kept-despite, room-problem, slow (what a wait says after a while), slow-again, door (came through the API), aside (data-kind: a step of a
  * run or one by itself: prompt, thought, said, command, edit, look, child, tool, result, item; data-step: its seq), tool-state,
  * run (data-seq: all that an agent did for one answer), run-head, run-later, diff, open-child, load-older, choice, refusal, parts, inspect, answer-status (how an answer ended), details (the provider's own words),
  * panel, panel-close
  * settings: settings, settings-profile/-appearance/-devices/-keys/-models/-programs, settings-back, name-input,
  * theme-light/-dark/-system, single-keys, devices, device, device-make, device-code, device-link, device-local,
- * device-revoke, device-end, key, key-make, key-token, key-revoke, connect, base-url, snippet
+ * device-revoke, device-end, key, key-make, key-unstored, key-token, key-revoke, connect, base-url, snippet
  * around it: banner (data-state: offline|reconnecting|db|outdated|stopped|refused), toast, toast-undo, palette,
  * palette-input, palette-item, ask, ask-cancel, ask-yes, home, model-hint, guest, close (of a dialog or the settings),
  * shortcuts, deleted, deleted-room, restore, inspector, exchange-state, exchange-json, copy-json

@@ -86,6 +86,17 @@ def key(value: stored.ApiKey) -> Key:
 
 
 @explained
+class Client(TypedDict, total=False):
+    """The program that a room's messages came from, as far as it told."""
+
+    program: str
+    folder: str
+    """Where it works."""
+    kept_despite: bool
+    """It asked with `store: false`, and is kept because its key says so."""
+
+
+@explained
 class Room(TypedDict):
     """A room, as its reader sees it."""
 
@@ -105,11 +116,13 @@ class Room(TypedDict):
     """Through which other door its messages came: `openai`."""
     parent: str | None
     """The room out of which it came."""
+    client: Client | None
 
 
 def room(value: stored.Room) -> Room:
     """Builds the shape of a room."""
     assert value.role is not None, "who may not see a room is not given it"
+    told = value.settings.get("client", {})
     return {
         "id": value.id,
         "title": value.title,
@@ -124,6 +137,10 @@ def room(value: stored.Room) -> Room:
         "agents": [person(agent) for agent in value.agents],
         "door": value.door,
         "parent": value.parent,
+        "client": cast(
+            "Client", {name: told[name] for name in Client.__annotations__ if name in told}
+        )
+        or None,
     }
 
 

@@ -27,6 +27,15 @@ export interface Bye {
   retry_ms: number
 }
 
+/** The program that a room's messages came from, as far as it told. */
+export interface Client {
+  program?: string
+  /** Where it works. */
+  folder?: string
+  /** It asked with `store: false`, and is kept because its key says so. */
+  kept_despite?: boolean
+}
+
 /** The database went away or came back. */
 export interface DatabaseState {
   t: 'db'
@@ -312,6 +321,7 @@ export interface Room {
   door: string | null
   /** The room out of which it came. */
   parent: string | null
+  client: Client | null
 }
 
 /** What happened in a room, at a seq. The shape of `d` depends on `k`. */

@@ -9,7 +9,7 @@ const DEPTH_MAX = 20
 
 /** The chat out of which this one came. */
 export function parentOf(room: Room | undefined): string | null {
-  return (room as { parent?: string | null } | undefined)?.parent ?? null
+  return room?.parent ?? null
 }
 
 export class Families {

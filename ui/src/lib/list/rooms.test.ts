@@ -215,9 +215,8 @@ test('an open room’s own events rename and lift it', async () => {
 })
 
 const listed = (rooms: Rooms, section: Section = 'programs') => rooms.slice(section, 0, 99).map(({ id }) => id)
-const under = (parent: string | null, made: Room): Room => Object.assign(made, { parent })
 const runOf = (id: string, parent: string | null, minute: number, more: Partial<Room> = {}) =>
-  under(parent, room(id, { door: 'openai', active_at: at(minute), ...more }))
+  room(id, { parent, door: 'openai', active_at: at(minute), ...more })
 
 test('an agent’s runs are folded into their chat, with what is unread there, until somebody is in one of them', async () => {
   const { rooms } = await setUp([
@@ -258,7 +257,7 @@ test('a family moves together, and comes together in whatever order it is loaded
 })
 
 test('what people say in a chat that came out of another is seen while it is unread', async () => {
-  const { rooms } = await setUp([room('a', { active_at: at(2) }), under('a', room('thread', { unread: 1 }))])
+  const { rooms } = await setUp([room('a', { active_at: at(2) }), room('thread', { parent: 'a', unread: 1 })])
   expect([listed(rooms, 'own'), rooms.familyOf('a').unread]).toEqual([['a', 'thread'], 0])
   rooms.read('thread', 9)
   expect(listed(rooms, 'own')).toEqual(['a'])

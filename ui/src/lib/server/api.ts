@@ -31,8 +31,9 @@ export class Api {
   }
 
   /** A key of one's own, and its token, which is told this once. */
-  createKey(): Promise<{ token: string; key: Key }> {
-    return this.#call('POST', '/keys')
+  /** `unstored`: what its programs ask not to be kept is kept all the same. */
+  createKey(unstored: boolean): Promise<{ token: string; key: Key }> {
+    return this.#call('POST', '/keys', unstored ? { scopes: ['keep_unstored'] } : undefined)
   }
 
   revokeKey(id: string): Promise<void> {
