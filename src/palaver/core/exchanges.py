@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 
 from palaver.core import validation
@@ -131,6 +132,13 @@ class Exchanges:
         """The messages of the request, or of the answer."""
         spans = tuple((seq, seq) for seq in exchange.answers) if answers else exchange.view
         return await self._store.read(exchanges.spoken, exchange.room, spans)
+
+    async def page(
+        self, exchange: Exchange, *, after: MessageId | None, limit: int, newest_first: bool
+    ) -> tuple[Message, ...] | None:
+        """At most `limit` messages of the request, behind one of them; None where that is none of them."""
+        read = partial(exchanges.page, after=after, limit=limit, newest_first=newest_first)
+        return await self._store.read(read, exchange.room, exchange.view)
 
     async def pieces(self, exchange: Exchange) -> list[Piece]:
         """The pieces in which a response was told; those of a chat are not kept."""

@@ -1,6 +1,7 @@
 """Exchanges as they are stored, on both engines; what the rules come to is in tests/core/test_exchanges.py."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,11 +17,13 @@ from palaver.model import (
     ExchangeKind,
     ExchangeState,
     Kind,
+    Message,
     MessageId,
     Role,
     Room,
     RoomId,
     RoomSettings,
+    Spans,
     Status,
     TitleSource,
     TurnId,
@@ -368,3 +371,70 @@ async def test_an_open_room_of_another_door_is_named_and_deleted_by_its_owner(
         assert refusal.value.code is Code.FORBIDDEN
     assert await world.store.write(replace(rename, by=actor.id))
     assert await world.store.write(replace(delete, by=actor.id))
+
+
+async def said_in_spans(world: World, actor: Actor, agent: Actor, count: int) -> RoomId:
+    """A room with so many entries, of which the third is deleted."""
+    entries = tuple(Entry(role=Role.USER, text=str(number)) for number in range(count))
+    opened = await world.store.write(asking(world, actor, agent, entries))
+    said = await world.store.read(exchanges.spoken, opened.exchange.room, opened.exchange.view)
+    gone = SetMessageDeleted(message=said[2].id, by=actor.id, deleted=True)
+    await world.store.write(gone)
+    return opened.exchange.room
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+async def test_pages_are_all_that_was_said_and_nothing_twice(
+    world: World,
+    actor: Actor,
+    agent: Actor,
+    newest_first: bool,  # noqa: FBT001  a parameter of the test
+) -> None:
+    room = await said_in_spans(world, actor, agent, 12)
+    everything = await world.store.read(exchanges.spoken, room, ((2, 13),))
+    other = await said_in_spans(world, actor, agent, 3)
+    [stranger, *_] = await world.store.read(exchanges.spoken, other, ((2, 4),))
+    for spans in (((2, 13),), ((2, 3), (4, 4), (5, 9), (10, 2**70))):
+        page = partial(_page, room=room, spans=spans, newest_first=newest_first)
+        found: list[Message] = []
+        while told := await world.store.read(page, found[-1].id if found else None):
+            assert len(told) <= 5
+            found += told
+        assert tuple(found) == (everything[::-1] if newest_first else everything)
+        for nobody in (stranger.id, MessageId("m_" + "0" * 32)):
+            assert await world.store.read(page, nobody) is None
+
+
+def _page(
+    conn: Connection, after: MessageId | None, *, room: RoomId, spans: Spans, newest_first: bool
+) -> tuple[Message, ...] | None:
+    return exchanges.page(conn, room, spans, after=after, limit=5, newest_first=newest_first)
+
+
+async def test_a_page_costs_what_it_shows(world: World, actor: Actor, agent: Actor) -> None:
+    if world.store.shared:
+        pytest.skip("SQLite counts the steps of a statement")
+    steps: list[int] = []
+
+    def counted(conn: Connection, room: RoomId, *, newest_first: bool) -> int:
+        raw = conn.connection.driver_connection
+        assert raw is not None
+        taken = [0]
+
+        def step() -> int:
+            taken[0] += 1
+            return 0
+
+        raw.set_progress_handler(step, 10)
+        spans = ((2, 2**40),)
+        exchanges.page(conn, room, spans, after=None, limit=5, newest_first=newest_first)
+        raw.set_progress_handler(None, 0)
+        return taken[0]
+
+    for count in (10, 500):
+        room = await said_in_spans(world, actor, agent, count)
+        for newest_first in (False, True):
+            reading = partial(counted, newest_first=newest_first)
+            taken = await world.store.read(reading, room)
+            steps.append(taken)
+    assert max(steps) < 2 * min(steps)

@@ -25,7 +25,7 @@ from palaver.model import (
 from palaver.store.columns import INTEGER_MAX
 from palaver.store.engine.statement import Row, Statement, among
 from palaver.store.read.actors import id_of
-from palaver.store.read.messages import messages_of, room_key, selected
+from palaver.store.read.messages import get as get_message, messages_of, room_key, selected
 from palaver.store.schema import (
     actors,
     asides,
@@ -76,18 +76,26 @@ _ASIDES = among(
     asides.c.number,
     "room",
 )
-_SPAN = Statement(
-    selected()
-    .where(
-        messages.c.room_key == room_key(),
-        messages.c.seq >= bindparam("first"),
-        messages.c.seq <= bindparam("last"),
-        messages.c.deleted_ms.is_(None),
-    )
-    .order_by(messages.c.seq),
+_ASIDE = Statement(
+    select(asides.c.number).where(
+        asides.c.room_key == room_key(), asides.c.digest == bindparam("digest")
+    ),
     "room",
-    "first",
-    "last",
+    "digest",
+)
+_in_span = selected().where(
+    messages.c.room_key == room_key(),
+    messages.c.seq >= bindparam("first"),
+    messages.c.seq <= bindparam("last"),
+    messages.c.deleted_ms.is_(None),
+)
+_LIMIT = bindparam("limit")
+_SPAN = Statement(_in_span.order_by(messages.c.seq), "room", "first", "last")
+_OLDEST = Statement(
+    _in_span.order_by(messages.c.seq).limit(_LIMIT), "room", "first", "last", "limit"
+)
+_NEWEST = Statement(
+    _in_span.order_by(messages.c.seq.desc()).limit(_LIMIT), "room", "first", "last", "limit"
 )
 
 
@@ -169,6 +177,50 @@ def spoken(conn: Connection, room: RoomId, spans: Spans) -> tuple[Message, ...]:
             continue
         found += messages_of(room, _SPAN.columns(conn, room, first, min(last, INTEGER_MAX)))
     return tuple(found)
+
+
+def page(
+    conn: Connection,
+    room: RoomId,
+    spans: Spans,
+    *,
+    after: MessageId | None,
+    limit: int,
+    newest_first: bool,
+) -> tuple[Message, ...] | None:
+    """At most `limit` of what `spoken` gives, behind one of them; None where that is none of them.
+
+    No more is read than is given.
+    """
+    found: list[Message] = []
+    seq = None if after is None else _seq_of(conn, room, after)
+    behind = after is None
+    for first, last in reversed(spans) if newest_first else spans:
+        begin, end = first, min(last, INTEGER_MAX)
+        if not behind:
+            if seq is None or not begin <= seq <= end:
+                continue
+            behind = True
+            begin, end = (begin, seq - 1) if newest_first else (seq + 1, end)
+        if begin > end:
+            continue
+        if begin < 0:
+            found += spoken(conn, room, ((begin, end),))
+        else:
+            span = _NEWEST if newest_first else _OLDEST
+            left = limit - len(found)
+            found += messages_of(room, span.columns(conn, room, begin, end, left))
+        if len(found) >= limit:
+            break
+    return tuple(found) if behind else None
+
+
+def _seq_of(conn: Connection, room: RoomId, message: MessageId) -> int | None:
+    """The seq of a message of a room, or the number of an aside."""
+    known = get_message(conn, message)
+    if known is not None:
+        return known.seq if known.room == room else None
+    return _ASIDE.value(conn, room, bytes.fromhex(message[2:]))
 
 
 def _aside_of(room: RoomId, row: Row) -> Message:

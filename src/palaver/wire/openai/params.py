@@ -212,9 +212,14 @@ def page_of(rows: Sequence[Json], paging: Paging) -> Json:
     if paging.after is not None:
         ids = [row["id"] for row in rows]
         if paging.after not in ids:
-            raise Invalid(f"There is no item with id '{paging.after}' here.", "after")
+            raise no_item(paging.after)
         rows = rows[ids.index(paging.after) + 1 :]
     return listed(rows[: paging.limit], has_more=len(rows) > paging.limit)
+
+
+def no_item(after: str | None) -> Invalid:
+    """Builds the refusal of a page behind an item that is not in the list."""
+    return Invalid(f"There is no item with id '{shortened(after)}' here.", "after")
 
 
 def listed(data: Sequence[Json], *, has_more: bool) -> Json:

@@ -30,7 +30,7 @@ from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use
 from palaver.wire.openai import items, problems
 from palaver.wire.openai.items import Invalid
-from palaver.wire.openai.params import answer, page_of, paging_of
+from palaver.wire.openai.params import answer, listed, no_item, paging_of
 from palaver.wire.openai.proxy import answered, joined, refusal
 from palaver.wire.openai.responses import replay, requests
 from palaver.wire.openai.responses.asking import Asking
@@ -106,9 +106,15 @@ class Responses:
         """What was given to the model, what was said before included; the newest first unless asked otherwise."""
         paging = paging_of(request, newest_first=True)
         exchange = await self._exchange(me, request)
-        said = await self.core.exchanges.messages(exchange, answers=False)
-        data = [items.item_of(message) for message in said]
-        return answer(page_of(data, paging))
+        after = None if paging.after is None else items.message_id(paging.after)
+        said = None
+        if after is not None or paging.after is None:
+            read, newest = self.core.exchanges.page, paging.newest_first
+            said = await read(exchange, after=after, limit=paging.limit + 1, newest_first=newest)
+        if said is None:
+            raise no_item(paging.after)
+        data = [items.item_of(message) for message in said[: paging.limit]]
+        return answer(listed(data, has_more=len(said) > paging.limit))
 
     @_call("POST", "/responses/input_tokens", Action.READ, use=Use.MESSAGES)
     async def input_tokens(self, me: Actor, request: Request) -> Response:
