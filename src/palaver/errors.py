@@ -56,6 +56,7 @@ class Code(StrEnum):
     TOO_MANY_ROOMS = "too_many_rooms", 429
     TOO_MANY_KEYS = "too_many_keys", 409
     TOO_MANY_DEVICES = "too_many_devices", 409
+    TOO_MANY_PROMPTS = "too_many_prompts", 409
     TICKET_ENDED = "ticket_ended", 410
     IDENTITY_IN_USE = "identity_in_use", 409
     DRAFT_TOO_OLD = "draft_too_old"

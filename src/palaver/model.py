@@ -16,6 +16,7 @@ MessageId = NewType("MessageId", str)
 TurnId = NewType("TurnId", str)
 ExchangeId = NewType("ExchangeId", str)
 KeyId = NewType("KeyId", str)
+PromptId = NewType("PromptId", str)
 
 NO_DATA: Mapping[str, Any] = {}
 
@@ -261,6 +262,17 @@ class ApiKey:
     created_ms: int
     last_used_ms: int | None = None
     revoked_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """A version of a stored prompt, of which requests name the id. Its text has `{{variables}}`."""
+
+    id: PromptId
+    version: int
+    name: str
+    text: str
+    created_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,6 +81,8 @@ ASKS_NOBODY = {
     "AddTicket": "of the actor itself",
     "UseTicket": "the ticket's token says who may",
     "AddKey": "of the actor itself",
+    "SavePrompt": "of the actor itself: tests/core/test_prompts.py",
+    "DeletePrompt": "of the actor itself: tests/core/test_prompts.py",
     "KeysUsed": "the server itself",
     "AddActor": "the server itself",
     "RenameActor": "of the actor itself",

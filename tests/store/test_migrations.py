@@ -33,6 +33,7 @@ def test_the_revisions_make_every_table_in_the_transaction_they_are_given() -> N
     engine.dispose()
 
 
+UNDO_0008 = ("DROP TABLE prompts", "UPDATE alembic_version SET version_num = '0007'")
 UNDO_0007 = (
     """UPDATE rooms SET settings = '{"door":"' || door || '"' || coalesce(',' || substr(settings, 2), '}')
     WHERE door IS NOT NULL""",
@@ -61,7 +62,7 @@ UNDO_0003 = (
     "ALTER TABLE actors DROP COLUMN unused",
     "UPDATE alembic_version SET version_num = '0002'",
 )
-TO_0002 = (*UNDO_0007, *UNDO_0006, *UNDO_0005, *UNDO_0004, *UNDO_0003)
+TO_0002 = (*UNDO_0008, *UNDO_0007, *UNDO_0006, *UNDO_0005, *UNDO_0004, *UNDO_0003)
 UNDO_0002 = (
     *(f"DROP TABLE {name}" for name in ("keys", "prefixes", "exchanges", "partials")),
     "ALTER TABLE turns DROP COLUMN external",

@@ -65,6 +65,8 @@ SHARED = {
     "sessions.actor_key": 2,
     "tickets.actor_key": 2,
     "keys.actor_key": 2,
+    "prompts.actor_key": 20,
+    "prompts.id": 3,
     "branches.room_key": 2,
 }
 """How many rows have the same value, where it is more than one."""

@@ -20,6 +20,7 @@ from palaver.core.live.cluster import PeerSync
 from palaver.core.live.items import Encode
 from palaver.core.messages import Chat, said
 from palaver.core.part import Every, Part, tasks_of_a_server
+from palaver.core.prompts import Prompts
 from palaver.core.rooms import LOBBY, Rooms, lobby_of
 from palaver.core.spool.exchanges import ExchangeSpool
 from palaver.core.spool.messages import MessageSpool
@@ -49,6 +50,7 @@ class Core:
         self.access, self.identity = ground.access, ground.identity
         self.keys = Keys(ground.store, ground.settings, ground.clock)
         self.devices = Devices(ground.store, ground.hub, ground.settings, ground.clock)
+        self.prompts = Prompts(ground.store, ground.clock)
         self.rooms = Rooms(ground)
         self.held = ExchangeSpool(ground)
         self.turns = Engine(ground, self.held, tasks)

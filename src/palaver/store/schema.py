@@ -258,6 +258,19 @@ keys = _table(
 )
 Index("keys_actor", keys.c.actor_key)
 
+prompts = _table(
+    "prompts",
+    Column("id", Id("p_"), nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("actor_key", Key, ForeignKey("actors.key"), nullable=False),
+    Column("name", SafeText, nullable=False),
+    Column("text", SafeText, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("deleted_ms", BigInteger),
+    PrimaryKeyConstraint("id", "version"),
+)
+Index("prompts_actor", prompts.c.actor_key, prompts.c.id)
+
 exchanges = _table(
     "exchanges",
     Column("id", Id("x_"), primary_key=True),

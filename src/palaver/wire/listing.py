@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from palaver.wire.api.me import People
 from palaver.wire.api.messages import Messages
+from palaver.wire.api.prompts import StoredPrompts
 from palaver.wire.api.rooms import Rooms
 from palaver.wire.app import Operations, Service
 from palaver.wire.calls import Call, calls_of
@@ -17,7 +18,7 @@ from palaver.wire.server.control import Commands
 
 DOORS: dict[str, tuple[str, tuple[type, ...]]] = {
     "service": ("", (Service, Operations)),
-    "rest": ("/api", (People, Rooms, Messages)),
+    "rest": ("/api", (People, Rooms, Messages, StoredPrompts)),
     "live": ("", (Live,)),
     "frames": (f"{PATH} ", (Connection,)),
     "classic": ("", (Sessions, Accounts, Talks)),

@@ -293,6 +293,21 @@ export interface Pong {
   t: 'pong'
 }
 
+/** A version of a stored prompt. */
+export interface Prompt {
+  id: string
+  version: string
+  name: string
+  text: string
+  variables: string[]
+  created_at: string
+}
+
+/** One's own prompts, each in its newest version. */
+export interface Prompts {
+  prompts: Prompt[]
+}
+
 /** The same person has read so far, on another connection. */
 export interface ReadMark {
   t: 'read'

@@ -89,13 +89,16 @@ _in_span = selected().where(
     messages.c.seq <= bindparam("last"),
     messages.c.deleted_ms.is_(None),
 )
-_LIMIT = bindparam("limit")
 _SPAN = Statement(_in_span.order_by(messages.c.seq), "room", "first", "last")
 _OLDEST = Statement(
-    _in_span.order_by(messages.c.seq).limit(_LIMIT), "room", "first", "last", "limit"
+    _in_span.order_by(messages.c.seq).limit(bindparam("limit")), "room", "first", "last", "limit"
 )
 _NEWEST = Statement(
-    _in_span.order_by(messages.c.seq.desc()).limit(_LIMIT), "room", "first", "last", "limit"
+    _in_span.order_by(messages.c.seq.desc()).limit(bindparam("limit")),
+    "room",
+    "first",
+    "last",
+    "limit",
 )
 
 

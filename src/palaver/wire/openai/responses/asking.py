@@ -34,7 +34,7 @@ from palaver.wire.openai.models import Models, as_agent
 from palaver.wire.openai.names import KEPT_DESPITE, named
 from palaver.wire.openai.params import digest_of, finding, is_repeated
 from palaver.wire.openai.proxy import passed_on, whole
-from palaver.wire.openai.responses import relay, replay, requests
+from palaver.wire.openai.responses import prompts, relay, replay, requests
 from palaver.wire.openai.responses.events import Composer
 from palaver.wire.openai.responses.relay import Relayed
 from palaver.wire.openai.responses.requests import Wanted
@@ -62,6 +62,7 @@ class Asking:
     async def passed(self, headers: Mapping[str, str], raw: bytes, body: Json) -> Call | None:
         """Passes a request of which nothing is kept to a model server that speaks this API; None elsewhere."""
         goes_on = any(body.get(name) is not None for name in _GOES_ON)
+        goes_on = goes_on or prompts.ours(body) is not None
         if body.get("store") is not False or goes_on or not self._speaks():
             return None
         if await self.models.agent(str(body.get("model"))) is not None:
@@ -76,17 +77,20 @@ class Asking:
         given: object = body.get("input")
         if isinstance(given, list):
             body["input"] = [await self._named(me, one) for one in cast("list[object]", given)]
+        body, alien = await prompts.placed(self.core.prompts, me, body)
         wanted = requests.read(body)
         asked = wanted.asked
         agent = await self.models.agent(asked.model)
         if agent is not None:
             wanted = replace(wanted, agent=agent, asked=replace(asked, agent=agent.actor.id))
+        refused = alien
         try:
             requests.chat_body(asked, requests.chat_messages(asked.entries))
-        except Invalid as refused:
-            if not self._relays(wanted):
-                raise
-            wanted = replace(wanted, refused=refused)
+        except Invalid as unsaid:
+            refused = refused or unsaid
+        if refused is not None and not self._relays(wanted):
+            raise refused
+        wanted = replace(wanted, refused=refused)
         if any(entry.kind is Kind.TOOL_RESULT for entry in asked.entries):
             unpaired = requests.unpaired(asked.entries, await self.before(me, asked))
             if unpaired is not None:

@@ -26,7 +26,7 @@ from palaver.model import Entry, Kind, Message, MessageId, Role, Status, answer_
 from palaver.strict_json import Json, as_list, as_object, dump
 from palaver.wire.openai import items
 from palaver.wire.openai.items import Invalid
-from palaver.wire.openai.responses import requests
+from palaver.wire.openai.responses import prompts, requests
 from palaver.wire.openai.responses.packing import packed
 
 EVENTS_BYTES_MAX = 64 * 1024 * 1024
@@ -66,6 +66,8 @@ _CALLS = {"function_call": "arguments", "custom_tool_call": "input"}
 def request_of(body: Mapping[str, Any], given: Sequence[Json]) -> bytes:
     """Builds the request for a model server: it keeps nothing, and is told all that was said."""
     asked = {key: value for key, value in body.items() if key not in _NOT_THEIRS}
+    if prompts.ours(asked) is not None:
+        del asked["prompt"]  # its words are in the request
     return orjson.dumps({**asked, "input": given, "store": False, "stream": True})
 
 

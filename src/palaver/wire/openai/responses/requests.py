@@ -81,8 +81,6 @@ def read(body: Json) -> Wanted:
     if not body.get("model"):
         raise missing("model")
     check(body, RESPONSE)
-    if body.get("prompt") is not None:
-        raise Invalid("There are no stored prompts here: send 'instructions'.", "prompt")
     previous, room = _previous(body), room_of(body)
     if previous is not None and room is not None:
         raise Invalid(
@@ -90,14 +88,14 @@ def read(body: Json) -> Wanted:
             "previous_response_id",
             "mutually_exclusive_parameters",
         )
-    if previous is room is body.get("input") is None:
+    if previous is room is body.get("input") is body.get("prompt") is None:
         raise missing("input")
     background, store = flag(body, "background"), flag(body, "store", default=True)
     if background and not store:
         raise Invalid("A background response must be stored: 'store' is false.", "background")
     given: object = body.get("input") or []
     entries = items.entries_of(body.get("input"))
-    if previous is room is None and not given:
+    if previous is room is body.get("prompt") is None and not given:
         raise Invalid(_NOTHING, None, "missing_required_parameter")
     if isinstance(given, str):
         given = [{"role": "user", "content": given}]
@@ -341,7 +339,7 @@ def skeleton(asked: ExchangeRequest | Exchange, id_: str, created_ms: int) -> Js
         "output": [],
         "previous_response_id": None if previous is None else items.response_id(previous),
         "conversation": None if room is None else {"id": items.conversation_id(room)},
-        "prompt": None,
+        "prompt": wanted.get("prompt"),
         "reasoning": {"effort": None, "summary": None, **(wanted.get("reasoning") or {})},
         "text": {"format": {"type": "text"}, **(wanted.get("text") or {})},
         "tools": [_shown_tool(as_object(tool)) for tool in wanted.get("tools") or ()],

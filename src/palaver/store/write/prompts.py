@@ -1,0 +1,75 @@
+"""Makes stored prompts, their versions, and takes them away. A prompt is its owner's, and nobody else is told of it."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, update
+
+from palaver.errors import Code, Refused
+from palaver.model import ActorId, Prompt, PromptId
+from palaver.store.engine.statement import Statement, inserting
+from palaver.store.read import prompts as stored
+from palaver.store.schema import prompts
+from palaver.store.write.actors import known_actor, nobody
+from palaver.store.write.command import Command
+from palaver.store.write.transaction import Transaction
+
+PROMPTS_MAX = 200
+VERSIONS_MAX = 100
+
+_ADD = inserting(prompts, "id", "version", "actor_key", "name", "text", "created_ms")
+_DELETE = Statement(
+    update(prompts)
+    .where(prompts.c.id == bindparam("prompt"), prompts.c.deleted_ms.is_(None))
+    .values(deleted_ms=bindparam("now_ms")),
+    *("now_ms", "prompt"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavePrompt(Command[Prompt]):
+    """Keeps a new prompt, or with `again` a version that follows its newest; without a name it keeps that one's.
+
+    Refused: `not_found`, `too_many_prompts`.
+    """
+
+    id: PromptId
+    by: ActorId
+    name: str | None
+    text: str
+    again: bool = False
+
+    def apply(self, tx: Transaction) -> Prompt:
+        owner = known_actor(tx, self.by, nobody())
+        tx.used(owner.key)
+        newest = stored.get(tx.conn, self.by, self.id)
+        if self.again and newest is None:
+            raise missing()
+        version = 1 if newest is None else newest.version + 1
+        if not self.again and len(stored.of_actor(tx.conn, self.by, PROMPTS_MAX)) == PROMPTS_MAX:
+            raise Refused(Code.TOO_MANY_PROMPTS, f"You have {PROMPTS_MAX} prompts. Delete one.")
+        if version > VERSIONS_MAX:
+            many = f"This prompt has {VERSIONS_MAX} versions. Make a new one."
+            raise Refused(Code.TOO_MANY_PROMPTS, many)
+        name = self.name or (newest.name if newest is not None else "")
+        _ADD.run(tx.conn, self.id, version, owner.key, name, self.text, tx.now_ms)
+        made = stored.get(tx.conn, self.by, self.id)
+        assert made is not None
+        return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletePrompt(Command[None]):
+    """Takes a prompt away, with all its versions. Refused: `not_found`."""
+
+    id: PromptId
+    by: ActorId
+
+    def apply(self, tx: Transaction) -> None:
+        if stored.get(tx.conn, self.by, self.id) is None:
+            raise missing()
+        _DELETE.run(tx.conn, tx.now_ms, self.id)
+
+
+def missing() -> Refused:
+    """There is no such prompt of one's own."""
+    return Refused(Code.NOT_FOUND, "There is no such prompt of yours.")
