@@ -1,7 +1,8 @@
 """A model server that costs next to nothing, in a process of its own: `python -m benchmarks.model_server`.
 
 It prints its URL. A request's `max_tokens` says how many chunks it answers with, and `seed` how many microseconds lie
-between two of them; with `top_logprobs` of 1 it thinks for 10 ms first, which is little for a model.
+between two of them; with `top_logprobs` (or `top_k`) of 1 it thinks for 10 ms first, which is little for a model. It
+streams chat completions, and below `/v1/messages` Anthropic's messages.
 """
 
 import asyncio
@@ -9,6 +10,10 @@ import json
 from typing import Any
 
 MODELS = b'{"object":"list","data":[{"id":"scripted","object":"model"}]}'
+CLAUDES = (
+    b'{"data":[{"type":"model","id":"claude-scripted","display_name":"C","created_at":"2026-01-01T00:00:00Z"}],'
+    b'"has_more":false,"first_id":"claude-scripted","last_id":"claude-scripted"}'
+)
 HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
     b"transfer-encoding: chunked\r\n\r\n"
@@ -23,6 +28,11 @@ WHOLE = (
     b'"usage":{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}}'
 )
 THINKING_SECONDS = 0.01
+BEGUN = (
+    '{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"scripted",'
+    '"content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":9,"output_tokens":1}}}'
+)
+BLOCK = '{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}'
 
 
 def event(data: str) -> bytes:
@@ -37,6 +47,30 @@ def piece(text: str) -> bytes:
 
 
 END = event(CHUNK % ("{}", '"stop"')) + event("[DONE]") + b"0\r\n\r\n"
+
+
+def of_message(data: str) -> bytes:
+    """An event of Anthropic's stream, as a chunk of its body."""
+    framed = f"event: {json.loads(data)['type']}\ndata: {data}\n\n".encode()
+    return b"%x\r\n%s\r\n" % (len(framed), framed)
+
+
+def words_of_message(text: str) -> bytes:
+    """A piece of an answer in Anthropic's stream."""
+    delta = f'{{"type":"text_delta","text":"{text}"}}'
+    return of_message(f'{{"type":"content_block_delta","index":0,"delta":{delta}}}')
+
+
+MESSAGE_BEGUN = of_message(BEGUN) + of_message(BLOCK)
+MESSAGE_END = (
+    of_message('{"type":"content_block_stop","index":0}')
+    + of_message(
+        '{"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},'
+        '"usage":{"output_tokens":3}}'
+    )
+    + of_message('{"type":"message_stop"}')
+    + b"0\r\n\r\n"
+)
 
 
 def whole(body: bytes) -> bytes:
@@ -58,6 +92,15 @@ async def stream(writer: asyncio.StreamWriter, count: int, pause: float) -> None
     writer.write(END)
 
 
+async def stream_message(writer: asyncio.StreamWriter, count: int) -> None:
+    """Streams an answer of Anthropic's API."""
+    writer.write(HEAD + MESSAGE_BEGUN)
+    for number in range(count):
+        writer.write(words_of_message(f" word{number}"))
+        await writer.drain()
+    writer.write(MESSAGE_END)
+
+
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Serves one connection."""
     while True:
@@ -67,12 +110,16 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             body = await reader.readexactly(int(size)) if size else b"{}"
             asked: dict[str, Any] = json.loads(body)
             if asked.get("stream"):
-                if asked.get("top_logprobs"):
+                if asked.get("top_logprobs") or asked.get("top_k"):
                     await asyncio.sleep(THINKING_SECONDS)
+                if b"/v1/messages" in head:
+                    await stream_message(writer, asked.get("max_tokens", 1))
+                    continue
                 pause = asked.get("seed", 0) / 1_000_000
                 await stream(writer, asked.get("max_tokens", 1), pause)
             else:
-                writer.write(whole(WHOLE if asked else MODELS))
+                listed = CLAUDES if b"anthropic-version" in head else MODELS
+                writer.write(whole(WHOLE if asked else listed))
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
             return

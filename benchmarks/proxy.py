@@ -13,15 +13,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from benchmarks.processes import KIB, cpu_seconds, resident_bytes
 from benchmarks.report import ROOT, Goal, percentile
 from benchmarks.rounds import Bench, Figures, Sample, Side, folder, main, parser
+from benchmarks.sockets import Socket
 from benchmarks.web import HttpClient
 from tests.support.server import ServerProcess
 
@@ -90,6 +91,105 @@ async def added(place: Place, model: Place, count: int, **more: object) -> tuple
     through, straight = (seconds[WARM:] for seconds in taken)
     p50, p99 = (percentile(through, at) - percentile(straight, at) for at in (50, 99))
     return p50 * 1000, p99 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Way in, for a client that streams: what it asks for, and where. `socket`: over a WebSocket."""
+
+    path: str
+    said: str
+    more: Mapping[str, object]
+    socket: bool = False
+
+    def body(self, number: int) -> Mapping[str, object]:
+        """Asks something new."""
+        words = f"Question {number}"
+        said = words if self.said == "input" else [{"role": "user", "content": words}]
+        return {"model": "scripted", self.said: said, "stream": True, **self.more}
+
+
+THINKS = {"max_tokens": 3, "top_logprobs": 1}
+CHAT = Way("/v1/chat/completions", "messages", THINKS)
+MESSAGES = Way("/v1/messages", "messages", {"max_tokens": 3, "top_k": 1})
+NATIVE = replace(MESSAGES, more={**MESSAGES.more, "model": "claude-scripted"})
+RESPONSES = Way("/v1/responses", "input", {"top_logprobs": 1, "max_output_tokens": 16})
+
+
+async def first_token(way: Way, place: Place, count: int) -> list[float]:
+    """Seconds until the first word of one answer after the other."""
+    number = time.perf_counter_ns()
+    bodies = [json.dumps(way.body(number + index)).encode() for index in range(WARM + count)]
+    if way.socket:
+        return (await _over_socket(way, place, bodies))[WARM:]
+    client = await connected(place)
+    client.mark = b"word0"
+    taken: list[float] = []
+    for body in bodies:
+        began = time.perf_counter()
+        status, content = await client.raw("POST", way.path, body)
+        assert status == 200, content[:300]
+        assert client.mark in content, content[:300]
+        taken.append(client.first_at - began)
+    await client.close()
+    return taken[WARM:]
+
+
+async def _over_socket(way: Way, place: Place, bodies: Sequence[bytes]) -> list[float]:
+    """The same over one WebSocket."""
+    socket = await Socket.connected(place.url, way.path)
+    first: asyncio.Queue[float] = asyncio.Queue()
+    ended: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def take(frame: bytes) -> None:
+        if b"word0" in frame and b".delta" in frame:
+            first.put_nowait(time.perf_counter())
+        elif b'"type":"response.completed"' in frame or b'"type":"error"' in frame:
+            ended.put_nowait(frame)
+
+    socket.on_frame = take
+    taken: list[float] = []
+    for body in bodies:
+        began = time.perf_counter()
+        socket.send(b'{"type":"response.create",' + body[1:])
+        end = await ended.get()
+        assert b"response.completed" in end, end
+        taken.append(first.get_nowait() - began)
+    await socket.close()
+    return taken
+
+
+async def of_way(way: Way, place: Place, straight: Way, model: Place, count: int) -> Sample:
+    """Milliseconds that a way adds to the first token; the model server itself is asked just before."""
+    direct = await first_token(straight, model, count)
+    through = await first_token(way, place, count)
+    return {"first_p50_ms": (percentile(through, 50) - percentile(direct, 50)) * 1000}
+
+
+async def measure_ways(bench: Bench, server: Place, relay: Place, model: Place, count: int) -> None:
+    """The four ways in, each beside a bare relay of the bytes that the model server sends for it."""
+    copied = "the bare relay, Anthropic's messages"
+    natively = ("chat", "messages, native")
+    ways = {
+        "chat": (CHAT, server, CHAT),
+        "responses, translated": (RESPONSES, server, CHAT),
+        "responses over WebSocket, translated": (replace(RESPONSES, socket=True), server, CHAT),
+        "messages, translated": (MESSAGES, server, CHAT),
+        "messages, native": (NATIVE, server, MESSAGES),
+        RELAY: (CHAT, relay, CHAT),
+        copied: (MESSAGES, relay, MESSAGES),
+    }
+    sides: dict[str, Side] = {
+        name: partial(of_way, way, place, straight, model, count)
+        for name, (way, place, straight) in ways.items()
+    }
+    figures = await bench.compared("ways in", sides)
+    for name, (way, _, _) in ways.items():
+        if name not in {RELAY, copied}:
+            against = copied if way is NATIVE else RELAY
+            goal = Goal(at_most=3 if name in natively else 5, against=against)
+            what = f"added to the first token, {name}"
+            bench.add(figures, name, "first_p50_ms", what, "ms", target="T13", goals=[goal])
 
 
 async def asked(place: Place, model: Place, sizes: Sizes) -> Sample:
@@ -203,7 +303,12 @@ async def measure(bench: Bench) -> None:
         path = stack.enter_context(folder())
         model = await stack.enter_async_context(program("benchmarks.model_server"))
         relay = await stack.enter_async_context(program("benchmarks.relay", model.url))
-        environment = {"OPENAI_BASE_URL": f"{model.url}/v1", "PALAVER_LOG_LEVEL": "warning"}
+        environment = {
+            "OPENAI_BASE_URL": f"{model.url}/v1",
+            "ANTHROPIC_BASE_URL": model.url,
+            "ANTHROPIC_API_KEY": "none",
+            "PALAVER_LOG_LEVEL": "warning",
+        }
         server = ServerProcess(path / "data", environment=environment)
         await server.start()
         stack.push_async_callback(server.kill)
@@ -217,6 +322,7 @@ async def measure(bench: Bench) -> None:
             name: partial(asked, place, model, sizes) for name, place in places.items()
         }
         figures = await bench.compared("proxy", sides)
+        await measure_ways(bench, places[PALAVER], relay, model, sizes.firsts)
     tell_of(bench, figures, sizes)
 
 

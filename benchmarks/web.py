@@ -10,10 +10,14 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class HttpClient:
-    """A connection to one server, for one request at a time. `first_at`: when the last body began to come."""
+    """A connection to one server, for one request at a time.
+
+    `first_at`: when the last body began to come; of one in chunks, when the first came that holds the `mark`.
+    """
 
     def __init__(self, url: str, token: str | None, streams: Streams) -> None:
         self.first_at = 0.0
+        self.mark = b""
         self._url = url
         self._reader, self._writer = streams
         identity = f"authorization: Bearer {token}\r\n" if token else ""
@@ -50,11 +54,11 @@ class HttpClient:
             content = await self._reader.readexactly(size)
             self.first_at = time.perf_counter()
         elif b"transfer-encoding: chunked" in lower:
-            pieces = [await self._chunk()]
-            self.first_at = time.perf_counter()
-            while pieces[-1]:
-                pieces.append(await self._chunk())
-            content = b"".join(pieces)
+            content, met = b"", False
+            while piece := await self._chunk():
+                content += piece
+                if not met and self.mark in piece:
+                    met, self.first_at = True, time.perf_counter()
         return status, content
 
     async def _chunk(self) -> bytes:
