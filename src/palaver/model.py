@@ -61,6 +61,10 @@ class Failure(TypedDict, total=False):
     temporary: bool
 
 
+Spans = tuple[tuple[int, int], ...]
+"""Seqs of a room as inclusive ranges, in their order."""
+
+
 class Meta(TypedDict, total=False):
     """What a message has beside its text. A key is there where it says something.
 
@@ -86,6 +90,9 @@ class Meta(TypedDict, total=False):
     tool: str
     item: Mapping[str, Any]
     prefix: str  # of the item's public id
+    keeps: Sequence[
+        Spans
+    ]  # of a compaction: what a model is told in front of its text and behind it
     summary: Sequence[Any]  # of what was thought
     encrypted: str | None
     apart: bool  # a tool's call that stood in a message of its own
@@ -400,10 +407,6 @@ class ExchangeState(StrEnum):
     INCOMPLETE = "incomplete"
     FAILED = "failed"
     CANCELLED = "cancelled"
-
-
-Spans = tuple[tuple[int, int], ...]
-"""Seqs of a room as inclusive ranges, in their order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,11 +10,13 @@ It knows nothing of the API's JSON: a wire makes entries of requests, and answer
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
+from typing import cast
 
 from palaver.core import validation
+from palaver.core.answers.compaction import Compaction
 from palaver.core.answers.engine import Ask, Close, Engine
 from palaver.core.answers.pieces import pieces_of
 from palaver.core.answers.tape import ExchangeRequest, LiveAnswer, told_already
@@ -32,6 +34,7 @@ from palaver.model import (
     Kind,
     Message,
     MessageId,
+    Meta,
     Role,
     RoomId,
     TitleSource,
@@ -139,6 +142,22 @@ class Exchanges:
         """At most `limit` messages of the request, behind one of them; None where that is none of them."""
         read = partial(exchanges.page, after=after, limit=limit, newest_first=newest_first)
         return await self._store.read(read, exchange.room, exchange.view)
+
+    async def compaction(self, actor: Actor, message: MessageId) -> Message:
+        """A compaction that this actor asked for. Refused: `message_not_found`, `exchange_not_found`."""
+        found = await self._access.message(actor, message)
+        if "keeps" not in found.meta or found.deleted_ms is not None:
+            raise Refused(Code.MESSAGE_NOT_FOUND, "There is no such compaction.")
+        await self.get(actor, ExchangeId(found.meta.get("exchange", "")))
+        return found
+
+    async def kept(self, message: Message) -> Compaction:
+        """Reads what a stored compaction keeps, without the tokens that it took before."""
+        sides: list[list[Message]] = []
+        for spans in message.meta.get("keeps", ((), ())):
+            said = await self._store.read(exchanges.spoken, message.room, spans)
+            sides.append([replace(one, meta=_without_usage(one.meta)) for one in said])
+        return Compaction(summary=message.text, before=sides[0], behind=sides[1])
 
     async def pieces(self, exchange: Exchange) -> list[Piece]:
         """The pieces in which a response was told; those of a chat are not kept."""
@@ -304,6 +323,10 @@ def _title(entries: Sequence[Entry], given: str | None = None) -> str:
 
 def _digest(said: bytes, size: int = 16) -> bytes:
     return blake2b(said, digest_size=size).digest()
+
+
+def _without_usage(meta: Meta) -> Meta:
+    return cast("Meta", {name: one for name, one in meta.items() if name != "usage"})
 
 
 def _own(exchange: Exchange | None, actor: Actor) -> Exchange:

@@ -110,6 +110,18 @@ class BesidePiece:
     thought_in: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ItemPiece:
+    """Something whole at the beginning of an answer: the `item` as its client knows it, and the `text` it stands for.
+
+    `meta` is kept with it.
+    """
+
+    item: Mapping[str, Any]
+    text: str = ""
+    meta: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """Tokens that a call used, where its server told them."""
@@ -140,7 +152,7 @@ class Done:
     reasoning_tokens: int | None = None
 
 
-Piece = TextPiece | ReasoningPiece | RefusalPiece | ToolPiece | BesidePiece | Done
+Piece = TextPiece | ReasoningPiece | RefusalPiece | ToolPiece | BesidePiece | ItemPiece | Done
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

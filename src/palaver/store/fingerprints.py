@@ -38,7 +38,7 @@ def likeness(said: Entry | Message) -> bytes:
     same = (
         role.value,
         str(said.kind),
-        _arguments(said.text) if said.kind == Kind.TOOL_CALL else words_of(said),
+        _words(said),
         meta.get("name"),
         meta.get("call_id"),
         meta.get("tool"),
@@ -80,6 +80,13 @@ def pair(words: bytes, answer: Sequence[bytes]) -> bytes:
 def alone(answer: Sequence[bytes]) -> bytes:
     """The digest of an answer whatever it was asked."""
     return blake2b(b"".join(answer), digest_size=16, person=b"answer").digest()
+
+
+def _words(said: Entry | Message) -> object:
+    """The words that count: an item is itself, whatever text it stands for."""
+    if said.kind == Kind.ITEM:
+        return ""
+    return _arguments(said.text) if said.kind == Kind.TOOL_CALL else words_of(said)
 
 
 def _arguments(text: str) -> object:

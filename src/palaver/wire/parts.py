@@ -21,9 +21,10 @@ _PICTURE = re.compile(r"data:(image/(?:png|jpeg|gif|webp|avif|bmp));base64,", re
 
 
 def light(value: Message) -> Json:
-    """A message's meta, without what is long in its parts, and what only its model server needs."""
+    """A message's meta, without what is long in its parts, and what only a model is told."""
     meta = dict(value.meta)
-    meta.pop("beside", None)
+    for name in ("beside", "keeps"):
+        meta.pop(name, None)
     parts = meta.get("parts")
     if isinstance(parts, list):
         meta["parts"] = [

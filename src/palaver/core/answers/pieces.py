@@ -3,7 +3,8 @@
 An answer is one entry of text for each choice (with what the model thought in its meta), and one for each tool call.
 `lengths` keeps where one piece ended and the next began, so that a stream can be told again exactly as it was. Thoughts
 whose opening tag is missing were told as words, and are stored as thoughts. What the model server told besides is
-`beside` in the meta of the message that it belongs to.
+`beside` in the meta of the message that it belongs to. What came whole at the beginning is an entry of its own, before
+all others.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ import orjson
 from palaver.model import NO_DATA, Entry, Kind, Message, Role
 from palaver.providers.base import (
     BesidePiece,
+    ItemPiece,
     Piece,
     ReasoningPiece,
     RefusalPiece,
@@ -57,6 +59,7 @@ class AnswerBuilder:
 
     def __init__(self) -> None:
         self._choices: dict[int, _Choice] = {}
+        self._items: list[Entry] = []
         self.lengths: list[list[Any]] = []
         self.chars = 0
 
@@ -79,6 +82,9 @@ class AnswerBuilder:
             case BesidePiece():
                 choice = self._choices.setdefault(piece.choice, _Choice())
                 self.chars += put_beside(choice.beside, piece)
+            case ItemPiece(item, text, more):
+                meta = {**more, "item": item}
+                self._items.append(Entry(role=Role.ASSISTANT, kind=Kind.ITEM, text=text, meta=meta))
             case _:
                 pass
 
@@ -92,7 +98,11 @@ class AnswerBuilder:
             self._part(number, choice, retold=retold)
             found += _entries_of(choice, {"choice": number} if number else {})
         beside = {} if 0 not in self._choices else _beside(self._choices[0])
-        return headed(found or [Entry(role=Role.ASSISTANT, meta=beside)], meta)
+        if not found and self._items and "error" not in meta:
+            return headed(self._items, meta)
+        answered = headed(found or [Entry(role=Role.ASSISTANT, meta=beside)], meta)
+        own = {name: meta[name] for name in ("turn", "exchange") if name in meta}
+        return *(replace(one, meta={**own, **one.meta}) for one in self._items), *answered
 
     def _part(self, number: int, choice: _Choice, *, retold: bool) -> None:
         """Takes thoughts out of the words, where their opening tag was missing."""
@@ -148,12 +158,14 @@ def record_of(piece: Piece) -> tuple[bytes, bytes] | None:
             return PIECE, orjson.dumps([_WORD_OF[type(piece)], piece.choice, piece.text])
         case ToolPiece():
             said = ["c", piece.choice, piece.call, piece.id, piece.name, piece.arguments]
-            return PIECE, orjson.dumps([*said, dict(piece.more)] if piece.more else said)
+            said += [dict(piece.more)] if piece.more else []
         case BesidePiece():
             said = ["b", piece.choice, piece.fields, piece.origin, piece.call, piece.thought_in]
-            return PIECE, orjson.dumps(said)
+        case ItemPiece(item, text, meta):
+            said = ["i", 0, item, text, meta]
         case _:
             return None
+    return PIECE, orjson.dumps(said)
 
 
 def pieces_in(records: Iterable[tuple[bytes, bytes]]) -> list[Piece]:
@@ -172,6 +184,8 @@ def pieces_in(records: Iterable[tuple[bytes, bytes]]) -> list[Piece]:
             elif word == "b":
                 fields, origin, beside_call, thought_in = rest
                 found.append(BesidePiece(fields, origin, choice, beside_call, thought_in))
+            elif word == "i":
+                found.append(ItemPiece(*rest))
             else:
                 found.append(_WORDS[word](rest[0], choice))
     return found
@@ -179,8 +193,9 @@ def pieces_in(records: Iterable[tuple[bytes, bytes]]) -> list[Piece]:
 
 def pieces_of(messages: Sequence[Message], lengths: Iterable[Sequence[Any]]) -> list[Piece]:
     """Rebuilds the pieces in which an answer was told from its messages."""
-    left = _texts_of(messages)
-    found: list[Piece] = []
+    left = _texts_of([one for one in messages if one.kind != Kind.ITEM])
+    whole = [one for one in messages if one.kind == Kind.ITEM]
+    found: list[Piece] = [ItemPiece(one.meta.get("item", {}), one.text, one.meta) for one in whole]
     for kind, choice, *around in lengths:
         if kind == "u":
             words = ("t", choice, 0)

@@ -13,7 +13,7 @@ from palaver.core.answers import context
 from palaver.core.ground import Ground
 from palaver.errors import Code, ProviderError, Unavailable
 from palaver.model import NO_DATA, Turn
-from palaver.providers.base import Done, Model, Request, Several, Usage
+from palaver.providers.base import Done, Model, Request, Several, TextPiece, Usage
 from palaver.providers.call import (
     Body,
     Call,
@@ -25,7 +25,9 @@ from palaver.providers.call import (
 )
 from palaver.providers.openai.compose import call, complete
 from palaver.providers.pool import Providers
+from palaver.thoughts import parted
 
+CUT = "The provider ended in the middle of the answer."
 RETRY_SECONDS_MAX = 5.0
 T = TypeVar("T")
 
@@ -67,8 +69,7 @@ class ModelSource:
         except ProviderError as failure:
             outcome.error = failure
         else:
-            cut = "The provider ended in the middle of the answer."
-            outcome.error = ProviderError(Code.PROVIDER_CUT, cut)
+            outcome.error = ProviderError(Code.PROVIDER_CUT, CUT)
 
     async def _request(self) -> Request:
         return await context.to_answer(self._ground.store, self._ground.settings, self._turn)
@@ -143,6 +144,21 @@ class ModelServer:
         provider = await self._providers.current()
         with self._counting():
             return await complete(provider, body, clock=self._clock, shortens=shortens)
+
+    async def words(self, request: Request) -> tuple[str, Usage]:
+        """Asks for an answer and waits for all of its words, thoughts left out. Raises `ProviderError`."""
+        provider, words = await self._providers.current(), ""
+        with self._counting():
+            if isinstance(provider, Several):
+                provider, request = await provider.chosen(request)
+            async with aclosing(provider.answer(request)) as pieces:
+                async for piece in pieces:
+                    if isinstance(piece, TextPiece):
+                        words += piece.text
+                    elif isinstance(piece, Done):
+                        usage = Usage(input=piece.input_tokens, output=piece.output_tokens)
+                        return parted(words)[1].strip(), usage
+            raise ProviderError(Code.PROVIDER_CUT, CUT)
 
     async def origin(self, model: str) -> str | None:
         """The name of the model server and a model together; see `BesidePiece`."""

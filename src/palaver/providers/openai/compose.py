@@ -18,6 +18,7 @@ from palaver.model import NO_DATA, Role
 from palaver.providers.base import (
     BesidePiece,
     Done,
+    ItemPiece,
     Piece,
     Provider,
     ReasoningPiece,
@@ -193,7 +194,7 @@ class Composed:
             if isinstance(piece, Done):
                 yield self._chunk({}, piece.finish)
                 yield {**self._head, "choices": [], "usage": _usage(piece)}
-            else:
+            elif not isinstance(piece, ItemPiece):  # no chat completion has any
                 yield self._chunk(_delta(piece))
             piece = await anext(self._pieces, None)
 

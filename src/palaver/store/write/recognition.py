@@ -11,8 +11,9 @@ by something shorter. Else its newest answer alone, if it is the last of exactly
 the one that was asked. Anything else is a new room: what is stored is never rewritten. At most 64 digests are looked
 up, and as much of a room is read as the request is long.
 
-In a room that is named, whatever is there already is not stored again. What people said on the page meanwhile is passed
-by where the client repeats it, and stays unseen where it does not.
+In a room that is named, whatever is there already is not stored again: its newest messages are looked at and, for a
+history that was rewritten, all that its newest exchange was asked. What people said on the page meanwhile is passed by
+where the client repeats it, and stays unseen where it does not.
 """
 
 import re
@@ -82,6 +83,7 @@ _NEWEST = matching(
     .limit(CANDIDATES_MAX),
     rooms.c.id,
 )
+_SEQS = matching(select(exchanges.c.seqs), exchanges.c.id)
 _ASIDE = matching(select(asides.c.number), asides.c.room_key, asides.c.digest)
 _LEAST = matching(select(func.min(asides.c.number)), asides.c.room_key)
 _INSERT_ASIDE = inserting(asides, "room_key", "number", "digest", "said")
@@ -139,12 +141,27 @@ def held(tx: Transaction, said: Request, actor: KnownActor, room: LockedRoom) ->
     there = _counted(newest)
     known = {likeness(message) for message in there}
     last = next((end for end in said.ends if said.likes[end - 1] in known), None)
-    places = _aligned(said.likes[: max(count - 1, 0) if last is None else last], there)
+    likes = said.likes[: max(count - 1, 0) if last is None else last]
+    places = _aligned(likes, there)
+    if (
+        None in places and newest[0].seq > 1
+    ):  # a history that was rewritten begins with what is older
+        there = [*_counted(_asked_before(tx, room.id, newest[0].seq)), *there]
+        places = _aligned(likes, there)
     if last is None:  # the last words are new, whatever words the room may hold already
         mapped = [index for index, place_ in enumerate(places) if place_ is not None]
         last = mapped[-1] + 1 if mapped else 0
     refs = _refs(tx, said, places[:last], there, room.key)
     return Place(room=room, refs=refs, taken=said.upto(last))
+
+
+def _asked_before(tx: Transaction, room: RoomId, seq: int) -> Sequence[Message]:
+    """What the newest exchange of a room was asked that stands before a message."""
+    newest = _NEWEST.first(tx.conn, room)
+    if newest is None:
+        return ()
+    view = [ref for ref in each(_SEQS.value(tx.conn, newest.id)["view"]) if 0 < ref < seq]
+    return spoken(tx.conn, room, spans_of(view))
 
 
 def prompts(tx: Transaction, room: LockedRoom, said: Sequence[Entry]) -> Refs:

@@ -26,6 +26,7 @@ from palaver.wire.edge.rates import Use, take
 from palaver.wire.openai import items, params
 from palaver.wire.openai.auth import visibility_of
 from palaver.wire.openai.fields import Invalid, missing
+from palaver.wire.openai.responses import compaction
 
 _call = partial(call, scope=Scope.CONVERSATIONS)
 
@@ -41,6 +42,7 @@ class Conversations:
         """Makes a conversation, with its first items."""
         body = await params.body_of(request)
         entries = items.entries_of(body.get("items"), "items")
+        await compaction.checked(self.core, me, entries)
         made = blake2b(await request.body(), digest_size=16).hexdigest()
         settings: RoomSettings = {"made": made}
         if metadata := params.metadata_of(body.get("metadata")):
@@ -97,6 +99,7 @@ class Conversations:
         if body.get("items") is None:
             raise missing("items")
         entries = items.entries_of(body["items"], "items")
+        await compaction.checked(self.core, me, entries)
         room = await self._room(me, request)
         repeated = params.is_repeated(request.headers)
         add = self.core.exchanges.add

@@ -11,7 +11,19 @@ Nothing is looked up here: an `item_reference` must have been replaced by what i
 from collections.abc import Iterable, Mapping, Set as AbstractSet
 from typing import Any, cast
 
-from palaver.model import NO_DATA, Entry, ExchangeId, Kind, Message, MessageId, Role, RoomId, Status
+from palaver.model import (
+    NO_DATA,
+    ActorId,
+    Entry,
+    ExchangeId,
+    Kind,
+    Message,
+    MessageId,
+    Meta,
+    Role,
+    RoomId,
+    Status,
+)
 from palaver.strict_json import Json, as_object
 from palaver.wire.openai.fields import Invalid, missing, wrong_type, wrong_value
 
@@ -285,6 +297,23 @@ def item_of(message: Message) -> Json:
 def call_type(*, custom: bool) -> str:
     """The type of a tool call's item."""
     return "custom_tool_call" if custom else "function_call"
+
+
+def stand_in(entry: Entry, message: MessageId) -> Message:
+    """A message with what an entry says, which is not stored."""
+    return Message(
+        id=message,
+        room=RoomId(""),
+        seq=0,
+        author=ActorId(""),
+        name="",
+        role=entry.role,
+        status=Status.DONE,
+        text=entry.text,
+        created_ms=0,
+        kind=entry.kind,
+        meta=cast("Meta", entry.meta),
+    )
 
 
 def item_named(id_: str, message: Message) -> Json:

@@ -18,6 +18,7 @@ from palaver.errors import Code, Refused
 from palaver.model import RoomId
 from palaver.strict_json import Json, as_object, dump, load
 from palaver.wire.openai.fields import (
+    ARRAY,
     FLAG,
     OBJECT,
     TEXT,
@@ -48,6 +49,7 @@ INCLUDABLE = (
 )
 RESPONSE = {
     "model": TEXT,
+    "context_management": ARRAY,
     "include": Field((list,), "an array of strings", known=INCLUDABLE),
     "instructions": Field((str, list), "a string"),
     "max_output_tokens": whole(16),

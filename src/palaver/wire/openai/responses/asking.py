@@ -12,6 +12,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import cast
 
+from palaver.core.answers.compaction import tokens_in, told as told_from
 from palaver.core.answers.tape import Call, ExchangeRequest, LiveAnswer
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused
@@ -25,6 +26,7 @@ from palaver.model import (
     Kind,
     Message,
     MessageId,
+    RoomId,
 )
 from palaver.strict_json import Json, as_object
 from palaver.wire.openai import items
@@ -34,7 +36,8 @@ from palaver.wire.openai.models import Models, as_agent
 from palaver.wire.openai.names import KEPT_DESPITE, named
 from palaver.wire.openai.params import digest_of, finding, is_repeated
 from palaver.wire.openai.proxy import passed_on, whole
-from palaver.wire.openai.responses import prompts, relay, replay, requests
+from palaver.wire.openai.responses import compaction, prompts, relay, replay, requests
+from palaver.wire.openai.responses.compaction import Preceded, Wish
 from palaver.wire.openai.responses.events import Composer
 from palaver.wire.openai.responses.relay import Relayed
 from palaver.wire.openai.responses.requests import Wanted
@@ -47,7 +50,13 @@ STRANGE_SECONDS = 3600.0
 """The same of one whose events cannot be followed: each try has it begin an answer that nobody reads."""
 
 _ABSENT = frozenset({404, 405, 501})
+_COMPACT = "/responses/compact"
+_JSON: Mapping[str, str] = {"content-type": "application/json"}
 _GOES_ON = ("previous_response_id", "conversation", "background")
+
+
+Place = tuple[RoomId | None, MessageId]
+"""The room of an answer, if it is stored, and its first message."""
 
 
 @dataclass(slots=True)
@@ -58,12 +67,15 @@ class Asking:
     models: Models
     _chat_until: float = 0.0
     _not_until: float = 0.0
+    _no_compact_until: float = 0.0
 
     async def passed(self, headers: Mapping[str, str], raw: bytes, body: Json) -> Call | None:
         """Passes a request of which nothing is kept to a model server that speaks this API; None elsewhere."""
         goes_on = any(body.get(name) is not None for name in _GOES_ON)
         goes_on = goes_on or prompts.ours(body) is not None
         if body.get("store") is not False or goes_on or not self._speaks():
+            return None
+        if compaction.concerns(raw):
             return None
         if await self.models.agent(str(body.get("model"))) is not None:
             return None
@@ -72,13 +84,23 @@ class Asking:
         given = passed_on(headers.items())
         return await self._called(raw, given, stream=body.get("stream") is True)
 
-    async def wanted(self, me: Actor, body: Json) -> Wanted:
-        """Reads a request. Refused: one that cannot be done."""
+    async def wanted(
+        self,
+        me: Actor,
+        body: Json,
+        headers: Mapping[str, str] = NO_DATA,
+        *,
+        compacts: bool = False,
+    ) -> Wanted:
+        """Reads a request; with `compacts`, one for a compaction. Refused: one that cannot be done."""
         given: object = body.get("input")
         if isinstance(given, list):
             body["input"] = [await self._named(me, one) for one in cast("list[object]", given)]
         body, alien = await prompts.placed(self.core.prompts, me, body)
-        wanted = requests.read(body)
+        unstored = body.get("store") is False and not await keeps_unstored(self.core, headers)
+        triggered, goes_on = await compaction.prepared(self.core, me, body, unstored=unstored)
+        compacts = compacts or triggered
+        wanted = replace(requests.read(body, compacts=compacts), goes_on=goes_on)
         asked = wanted.asked
         agent = await self.models.agent(asked.model)
         if agent is not None:
@@ -86,13 +108,18 @@ class Asking:
         refused = alien
         try:
             requests.chat_body(asked, requests.chat_messages(asked.entries))
+            compaction.threshold_of(asked.request)
+            compaction.ours_only(asked.entries)
         except Invalid as unsaid:
             refused = refused or unsaid
         if refused is not None and not self._relays(wanted):
             raise refused
         wanted = replace(wanted, refused=refused)
-        if any(entry.kind is Kind.TOOL_RESULT for entry in asked.entries):
-            unpaired = requests.unpaired(asked.entries, await self.before(me, asked))
+        if not compacts and any(entry.kind is Kind.TOOL_RESULT for entry in asked.entries):
+            said = [*await self.before(me, asked), *asked.entries]
+            told = await compaction.resolved(self.core, me, said)
+            known = [one for one in told if isinstance(one, Message)]
+            unpaired = requests.unpaired([one for one in told if isinstance(one, Entry)], known)
             if unpaired is not None:
                 raise unpaired
         return wanted
@@ -179,6 +206,8 @@ class Asking:
             await self._previous(me, wanted.asked.previous)
         given = replace(wanted.asked, digest=digest_of(raw), repeated=is_repeated(headers))
         asked = named(headers, replace(given, visibility=visibility_of(headers)))
+        if wanted.goes_on is not None and asked.room is None and asked.whole and not asked.client:
+            asked = replace(asked, room=wanted.goes_on)
         async with AsyncExitStack() as unless_used:
             tried = await self._tried(me, wanted)
             if tried is not None:
@@ -189,42 +218,67 @@ class Asking:
             assert exchange is not None, "it is stored"
             if not running.dup:
                 unless_used.pop_all()
-                given = partial(relay.input_of, said)
-                ask = partial(self._ask, wanted, tried, given, said, exchange.message)
+                place = (exchange.room, exchange.message)
+                ask = partial(self._ask, me, wanted, tried, relay.input_of, said, place)
                 self.core.exchanges.run(running, ask, close=None if tried is None else tried.close)
         return running
 
     async def _unstored(self, me: Actor, wanted: Wanted, first: MessageId) -> LiveAnswer:
         """Begins an answer of which nothing is kept. `first` will be its first message."""
-        before = await self.before(me, wanted.asked)
+        before = await compaction.resolved(self.core, me, await self.before(me, wanted.asked))
         tried = await self._tried(me, wanted)
         given, said = partial(_given, wanted, before), [*before, *wanted.asked.entries]
-        ask = partial(self._ask, wanted, tried, given, said, first)
+        ask = partial(
+            self._ask, me, wanted, tried, lambda _, origin: given(origin), said, (None, first)
+        )
         return self.core.exchanges.unstored(ask, close=None if tried is None else tried.close)
 
     # the model server
 
-    async def _ask(
+    async def _ask(  # noqa: PLR0917  all that is known of an answer before it begins
         self,
+        me: Actor,
         wanted: Wanted,
         tried: Call | None,
-        given: Callable[[str | None], Sequence[Json]],
+        given: Callable[[Sequence[Entry | Message], str | None], Sequence[Json]],
         said: Sequence[Entry | Message],
-        first: MessageId,
+        place: Place,
     ) -> Call:
-        """Asks in this API where the model server speaks it. `first` will be the answer's first message."""
-        call = tried or await self._in_their_words(wanted, given)
-        call = call or await self._complete(wanted, said)
+        """Asks in this API where the model server speaks it. `place`: the room, and the answer's first message."""
+        try:
+            said = await compaction.resolved(self.core, me, said)
+        except Refused as refused:  # it was taken away meanwhile
+            raise ProviderError(Code.PROVIDER_REFUSED, refused.detail, temporary=False) from refused
+        if wanted.compacts:
+            return await self._compacted(wanted, said, place)
+        call = tried or await self._in_their_words(wanted, partial(given, said))
+        call = call or await self._complete(wanted, said, place)
         if isinstance(call, Relayed):
-            call.first = first
+            call.first = place[1]
             call.origin = await self.core.models.origin(wanted.asked.model)
         return call
+
+    async def _compacted(
+        self, wanted: Wanted, said: Sequence[Entry | Message], place: Place
+    ) -> Call:
+        """Asks for a compaction: the model server, where it makes any, else its model for a summary."""
+        clock = self.core.clock
+        if self._relays(wanted) and clock.monotonic() >= self._no_compact_until:
+            body = compaction.request_of(wanted.asked.request, said)
+            call = await self.core.models.call("POST", _COMPACT, body, _JSON)
+            if call.status not in _ABSENT:
+                failed = call.status >= HTTPStatus.MULTIPLE_CHOICES
+                return call if failed else compaction.theirs(await whole(call))
+            await call.close()
+            self._no_compact_until = clock.monotonic() + ABSENT_SECONDS
+        wish = Wish(said, await self._model(wanted), *place)
+        return (await compaction.made(self.core, wish))[0]
 
     async def _tried(self, me: Actor, wanted: Wanted) -> Call | None:
         """Asks what no chat completion can be asked, before anything is stored. Refused: what nobody can do."""
         if wanted.refused is None:
             return None
-        before = await self.before(me, wanted.asked)
+        before = await compaction.resolved(self.core, me, await self.before(me, wanted.asked))
         call = await self._in_their_words(wanted, partial(_given, wanted, before))
         if call is None:
             raise wanted.refused
@@ -260,7 +314,7 @@ class Asking:
         self, body: bytes, headers: Mapping[str, str], *, stream: bool
     ) -> Call | None:
         """Calls the model server's Responses API; None, and remembered, where it has none."""
-        headers = {**headers, "content-type": "application/json"}
+        headers = {**headers, **_JSON}
         call = await self.core.models.call("POST", "/responses", body, headers, stream=stream)
         if call.status not in _ABSENT:
             return call
@@ -268,11 +322,21 @@ class Asking:
             self._chat_until = self.core.clock.monotonic() + ABSENT_SECONDS
         return None
 
-    async def _complete(self, wanted: Wanted, said: Sequence[Entry | Message]) -> Call:
-        asked, agent = wanted.asked, wanted.agent
-        model = asked.model
-        if agent is not None:
-            model = agent.model or await self.models.default()
+    async def _model(self, wanted: Wanted) -> str:
+        if wanted.agent is not None:
+            return wanted.agent.model or await self.models.default()
+        return wanted.asked.model
+
+    async def _complete(
+        self, wanted: Wanted, said: Sequence[Entry | Message], place: Place
+    ) -> Call:
+        """Asks for a chat completion; first for a summary, where what was said is more than the client wants."""
+        asked, agent, model = wanted.asked, wanted.agent, await self._model(wanted)
+        limit, made = compaction.threshold_of(asked.request), None
+        if limit is not None and tokens_in(said) > limit:
+            wish = Wish(said, model, *place, tokens_max=limit // 4)
+            made, done = await compaction.made(self.core, wish)
+            said = told_from(said[:0], done, said[:0])
         origin = await self.core.models.origin(model)
         try:
             offered = tools_of(asked.request, said)
@@ -283,9 +347,12 @@ class Asking:
             chat = as_agent(agent, chat, model, self.core.settings.system_prompt)
         shortens = asked.request.get("truncation") == "auto"
         call = await self.core.models.complete(chat, shortens=shortens)
-        return restored(call, offered)
+        call = restored(call, offered)
+        if made is None or call.status >= HTTPStatus.MULTIPLE_CHOICES:
+            return call
+        return Preceded(call, made)
 
 
-def _given(wanted: Wanted, before: Sequence[Message], origin: str | None) -> list[Json]:
+def _given(wanted: Wanted, before: Sequence[Entry | Message], origin: str | None) -> list[Json]:
     """Writes what was said before and the input as items, for a model server that speaks this API."""
     return [*relay.input_of(before, origin), *wanted.given]

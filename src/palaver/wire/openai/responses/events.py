@@ -7,8 +7,9 @@ from the store after a crash: that is what lets a client resume anywhere.
 What came of one kind (thoughts, words, one tool call) is one item, ended when another begins. Arguments of several
 tool calls may come mixed: a call whose arguments are no JSON yet stays open. What a model says of a kind after it has
 gone on to another is an item of its own. An item's id is that of the message that will be stored for it, counted from
-`first`: the words first, then the tool calls. Thoughts are stored with the message that follows them, and share its
-digits. Words that turn out to be thoughts without an opening tag end as an item of thoughts, and one of words follows.
+`first`: what came whole, then the words, then the tool calls. Thoughts are stored with the message that follows them,
+and share its digits. Words that turn out to be thoughts without an opening tag end as an item of thoughts, and one of
+words follows.
 
 Nothing is stored, sent or looked up here. That the last event goes out only when the answer is stored is up to the
 caller, who asks for it only then.
@@ -20,7 +21,14 @@ from typing import Any
 
 import orjson
 
-from palaver.core.answers.pieces import Piece, ReasoningPiece, RefusalPiece, TextPiece, ToolPiece
+from palaver.core.answers.pieces import (
+    ItemPiece,
+    Piece,
+    ReasoningPiece,
+    RefusalPiece,
+    TextPiece,
+    ToolPiece,
+)
 from palaver.model import NO_DATA, ExchangeState, Kind, MessageId, Role, answer_id
 from palaver.strict_json import Json, as_list, as_object
 from palaver.thoughts import parted
@@ -98,6 +106,8 @@ class Composer:
                 yield from self._say("reasoning_text", text)
             case ToolPiece(choice=0):
                 yield from self._call(piece)
+            case ItemPiece():
+                yield from self._whole(piece)
             case _:
                 pass
 
@@ -245,6 +255,15 @@ class Composer:
         yield self._end_item(opened, status)
 
     # items
+
+    def _whole(self, piece: ItemPiece) -> Iterator[Event]:
+        id_ = items.item_id(self.first, Kind.ITEM, piece.meta.get("prefix"))
+        self.first = answer_id(self.first, 1)
+        item = {"id": id_, **piece.item}
+        where = {"output_index": len(self._output)}
+        self._output.append(item)
+        for name in ("added", "done"):
+            yield self._event(f"output_item.{name}", where, item=_copied(item))
 
     def _opened(self, kind: Kind, call: int, item: Json) -> _Open:
         place = len(self._seen - {(Kind.REASONING, 0)})

@@ -45,6 +45,7 @@ OURS = frozenset(
 """What a response says of the request that was made to us, or of itself as it is here."""
 
 _NOT_THEIRS = ("background", "conversation", "previous_response_id")
+_NOBODYS = MessageId("m_")
 _NUMBERS = frozenset({"sequence_number", "response_id"})
 _BEGIN = frozenset({"response.created", "response.queued", "response.in_progress"})
 _LAST = frozenset(
@@ -71,13 +72,16 @@ def request_of(body: Mapping[str, Any], given: Sequence[Json]) -> bytes:
     return orjson.dumps({**asked, "input": given, "store": False, "stream": True})
 
 
-def input_of(said: Iterable[Message], origin: str | None = None) -> list[Json]:
-    """Writes what was said as items. An encrypted thought is told to whom it is from (`origin`) and nobody else.
+def input_of(said: Iterable[Message | Entry], origin: str | None = None) -> list[Json]:
+    """Writes what was said as items, without ids where it is not stored.
+
+    An encrypted thought is told to whom it is from (`origin`) and nobody else.
 
     There is nothing to tell of a thought that only its own server could look up, or that led to nothing.
     """
     given: list[Json] = []
-    for message in requests.spoken(said):
+    for one in requests.spoken(said):
+        message = one if isinstance(one, Message) else items.stand_in(one, _NOBODYS)
         item = items.item_of(message)
         if message.kind == Kind.REASONING:
             if not item["content"]:
@@ -88,7 +92,7 @@ def input_of(said: Iterable[Message], origin: str | None = None) -> list[Json]:
             if not led or message.status is not Status.DONE:
                 continue
             del item["status"]
-        elif message.role is not Role.ASSISTANT:
+        elif message.role is not Role.ASSISTANT or not message.seq:
             del item["id"]
             item.pop("status", None)
         given.append(item)

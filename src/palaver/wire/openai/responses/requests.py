@@ -22,6 +22,7 @@ from palaver.model import (
     Kind,
     Message,
     Role,
+    RoomId,
     Status,
 )
 from palaver.strict_json import Json, as_list, as_object
@@ -64,7 +65,8 @@ One of "input" or "previous_response_id" or 'prompt' or 'conversation' must be p
 class Wanted:
     """A request that was read: `asked` as the core takes it, but for what is not in its body.
 
-    `given` is the input as it came, `refused` why it cannot be asked as a chat completion, where it cannot.
+    `given` is the input as it came, `refused` why it cannot be asked as a chat completion, where it cannot. `compacts`:
+    nothing but a compaction is asked for; `goes_on`: the room of the one with which the input begins.
     """
 
     asked: ExchangeRequest
@@ -74,10 +76,12 @@ class Wanted:
     store: bool
     agent: AgentCard | None = None
     refused: Invalid | None = None
+    compacts: bool = False
+    goes_on: RoomId | None = None
 
 
-def read(body: Json) -> Wanted:
-    """Takes a request apart. Refused: what is not of its shape, and what cannot be."""
+def read(body: Json, *, compacts: bool = False) -> Wanted:
+    """Takes a request apart; one that `compacts` may have no input. Refused: what is not of its shape, or cannot be."""
     if not body.get("model"):
         raise missing("model")
     check(body, RESPONSE)
@@ -95,7 +99,8 @@ def read(body: Json) -> Wanted:
         raise Invalid("A background response must be stored: 'store' is false.", "background")
     given: object = body.get("input") or []
     entries = items.entries_of(body.get("input"))
-    if previous is room is body.get("prompt") is None and not given:
+    nowhere = previous is room is body.get("prompt") is None
+    if nowhere and not given and not compacts:
         raise Invalid(_NOTHING, None, "missing_required_parameter")
     if isinstance(given, str):
         given = [{"role": "user", "content": given}]
@@ -116,6 +121,7 @@ def read(body: Json) -> Wanted:
         stream=flag(body, "stream"),
         background=background,
         store=store,
+        compacts=compacts,
     )
 
 

@@ -11,6 +11,7 @@ is passed on to it byte for byte, with all that only that server can do. Deletin
 what was said stays in the room.
 """
 
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -20,20 +21,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Send
 
-from palaver.core.answers.tape import LiveAnswer
+from palaver.core.answers.tape import Call, LiveAnswer
 from palaver.core.runtime import Core
-from palaver.errors import Code, Refused
+from palaver.errors import Code, ProviderError, Refused
 from palaver.model import Actor, Exchange, ExchangeState, Scope, Status
 from palaver.policy import Action
-from palaver.strict_json import load
+from palaver.strict_json import Json, load
 from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use
 from palaver.wire.openai import items, problems
 from palaver.wire.openai.items import Invalid
 from palaver.wire.openai.params import answer, listed, no_item, paging_of
 from palaver.wire.openai.proxy import answered, joined, refusal
-from palaver.wire.openai.responses import replay, requests
+from palaver.wire.openai.responses import compaction, replay, requests
 from palaver.wire.openai.responses.asking import Asking
+from palaver.wire.openai.responses.compaction import Made
 from palaver.wire.openai.responses.events import Composer
 from palaver.wire.streams import Attended, event_headers, stream
 
@@ -55,7 +57,7 @@ class Responses:
         passed = await self.asking.passed(request.headers, raw, body)
         if passed is not None:
             return await answered(passed)
-        wanted = await self.asking.wanted(me, body)
+        wanted = await self.asking.wanted(me, body, request.headers)
         running, composer = await self.asking.begun(me, wanted, request.headers, raw)
         exchange = running.exchange
         if wanted.background and not (wanted.stream or running.dup):
@@ -120,17 +122,30 @@ class Responses:
     async def input_tokens(self, me: Actor, request: Request) -> Response:
         """Estimates how many tokens a request would be to the model."""
         asked = (await self.asking.wanted(me, load(await request.body()))).asked
-        before = requests.chat_messages(await self.asking.before(me, asked))
-        chat = requests.chat_body(asked, [*before, *requests.chat_messages(asked.entries)])
+        said = [*await self.asking.before(me, asked), *asked.entries]
+        told = await compaction.resolved(self.core, me, said)
+        chat = requests.chat_body(asked, requests.chat_messages(told))
         names = ("messages", "tools", "response_format")
         count = requests.tokens_in([chat.get(name) for name in names])
         return answer({"object": "response.input_tokens", "input_tokens": count})
 
-    @_call("POST", "/responses/compact", None, use=Use.MESSAGES)
-    async def compact(self, _: Actor, __: Request) -> Response:
-        """Is not there: no model server that speaks chat completions can do it."""
-        words = "Conversations are not compacted here: use 'truncation': 'auto'."
-        raise Invalid(words, None, "unsupported_operation")
+    @_call("POST", "/responses/compact", Action.WRITE, use=Use.MESSAGES)
+    async def compact(self, me: Actor, request: Request) -> Response:
+        """Compacts what was said, see `compaction`. The same request again, by the client's library, gives the same."""
+        raw = await request.body()
+        body, headers = compaction.asked(load(raw)), request.headers
+        wanted = await self.asking.wanted(me, body, headers, compacts=True)
+        running, composer = await self.asking.begun(me, wanted, headers, raw)
+        exchange = running.exchange
+        if exchange is None:
+            return self._awaited(running, composer, shaped=_made)
+
+        async def kept(response: Json, _: Call | None) -> Json:
+            return compaction.shaped(response, await compaction.users_of(self.core, exchange))
+
+        if running.over:
+            return answer(await kept(await replay.response_of(self.core, exchange), None))
+        return self._awaited(running, composer, shaped=kept)
 
     # what is answered
 
@@ -146,8 +161,15 @@ class Responses:
         framed = replay.framed(replay.events_of(self.core, me, exchange), after=after)
         return Attended(lambda send: stream(send, framed, event_headers()))
 
-    def _awaited(self, running: LiveAnswer, composer: Composer, *, streams: bool) -> Response:
-        """Tells the client that asked the whole response, or its events. It may go meanwhile."""
+    def _awaited(
+        self,
+        running: LiveAnswer,
+        composer: Composer,
+        *,
+        streams: bool = False,
+        shaped: Callable[[Json, Call], Awaitable[Json]] | None = None,
+    ) -> Response:
+        """Tells the client that asked the whole response, `shaped` or not, or its events. It may go meanwhile."""
 
         async def tell(send: Send) -> Response | None:
             call = await running.begun()
@@ -162,8 +184,19 @@ class Responses:
                     pass
             if running.stopped is Status.INTERRUPTED and running.failure is not None:
                 raise running.failure
-            return answer(composer.response)
+            response = composer.response
+            if shaped is None:
+                return answer(response)
+            if response["status"] != ExchangeState.COMPLETED:
+                raise running.error or ProviderError(Code.PROVIDER_CUT, "It was stopped.")
+            return answer(await shaped(response, call))
 
         left = partial(self.core.exchanges.left, running)
         early = event_headers() if streams else None
         return Attended(tell, left, early=early, refused=problems.event)
+
+
+async def _made(response: Json, call: Call) -> Json:
+    """Writes a compaction of which nothing is kept."""
+    assert isinstance(call, Made), "nothing else is asked for"
+    return compaction.shaped(response, call.users)

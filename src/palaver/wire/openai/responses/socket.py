@@ -272,7 +272,7 @@ class Turns:
         me = await self._caller(_CREATE)
         body = {key: one for key, one in frame.items() if key not in _AROUND}
         raw, previous = dump(body), body.get("previous_response_id")
-        wanted = await self._asking.wanted(me, self._memory.recall(body))
+        wanted = await self._asking.wanted(me, self._memory.recall(body), self._headers)
         if frame.get("generate") is False:
             response = await self._warm_up(lane, me, wanted)
         else:
