@@ -162,7 +162,7 @@ async def test_prompts_tools_and_pictures_are_shown_and_a_request_can_be_inspect
     await expect(prompt).to_contain_text("System prompt")
     await expect(prompt).not_to_have_attribute("open", "")
     await expect(call).to_contain_text('city: "Oslo"')
-    await expect(call.get_by_test_id("tool-state")).to_have_text("14 bytes")
+    await expect(call.get_by_test_id("tool-state")).to_have_text("19 bytes")
     await expect(tab.part("parts").locator("img")).to_be_visible()
     width = await tab.part("parts").locator("img").evaluate("image => image.naturalWidth")
     assert width == 48, "the picture was loaded"

@@ -5,6 +5,7 @@
  */
 import type { Message } from '../protocol'
 import { texts } from '../texts'
+import { later } from '../texts-later'
 import { oneLine, sizeOf } from '../words/json'
 import { actOf, type Act } from './calls'
 import type { Change } from './patch'
@@ -111,7 +112,7 @@ export function tokensOf(message: Message): number {
 
 /** What was done, in the order in which it matters; lines of changes stand apart, since they have colours. */
 export function countsOf(figures: Figures): string[] {
-  const say = texts.run
+  const say = later.run
   const counts: [number, (count: number) => string][] = [
     [figures.commands, say.commands], [figures.tools, say.tools], [figures.children, say.children], [figures.prompts, say.prompts],
   ]
@@ -120,7 +121,7 @@ export function countsOf(figures: Figures): string[] {
 
 /** A length of time as one would say it. */
 export function spanOf(ms: number): string {
-  const say = texts.run
+  const say = later.run
   const seconds = Math.max(1, Math.round(ms / 1000))
   if (seconds < 60) return say.seconds(seconds)
   const minutes = Math.round(seconds / 60)
@@ -145,7 +146,7 @@ export interface Headline {
 }
 
 export function headlineOf(step: Step): Headline {
-  const say = texts.run
+  const say = later.run
   const line = (word: string, main: string, code = false): Headline => ({ word, main, code, change: null })
   switch (step.kind) {
     case 'thought':
@@ -166,7 +167,7 @@ export function headlineOf(step: Step): Headline {
 }
 
 function ofAct(act: Act): Headline {
-  const say = texts.run
+  const say = later.run
   switch (act.kind) {
     case 'command':
       return { word: '$', main: oneLine(act.command), code: true, change: null }
@@ -182,7 +183,7 @@ function ofAct(act: Act): Headline {
 }
 
 function ofChanges(changes: readonly Change[]): Headline {
-  const say = texts.run
+  const say = later.run
   const first = changes[0]
   const word = changes.every(({ what }) => what === first?.what) ? say[first?.what ?? 'edited'] : say.edited
   const main = changes.length > 1 ? say.filesAnd(pathsOf(first), changes.length - 1) : pathsOf(first)
@@ -191,11 +192,11 @@ function ofChanges(changes: readonly Change[]): Headline {
 }
 
 export function pathsOf(change: Change | undefined): string {
-  return change?.to ? texts.run.moved(change.path, change.to) : (change?.path ?? '')
+  return change?.to ? later.run.moved(change.path, change.to) : (change?.path ?? '')
 }
 
 export function sizeWords(outcome: Outcome): string {
-  return outcome.text.trim() === '' ? texts.run.nothing : sizeOf(outcome.text)
+  return outcome.text.trim() === '' ? later.run.nothing : sizeOf(outcome.text)
 }
 
 /** Words without the marks of Markdown that mean nothing in a line. */
@@ -218,5 +219,5 @@ export function isAbout(title: string, task: string): boolean {
 export function clipped(text: string): string {
   if (text.length <= SHOWN_FIRST + SHOWN_LAST) return text
   const left = text.slice(SHOWN_FIRST, -SHOWN_LAST)
-  return `${text.slice(0, SHOWN_FIRST)}\n${texts.run.leftOut(sizeOf(left))}\n${text.slice(-SHOWN_LAST)}`
+  return `${text.slice(0, SHOWN_FIRST)}\n${later.run.leftOut(sizeOf(left))}\n${text.slice(-SHOWN_LAST)}`
 }
