@@ -120,6 +120,9 @@ class Seqs(TypedDict, total=False):
     aside, which the request said and the room does not. `prompts` are those of `view` that are prompts; `asked` the
     digests of the words, and of the last of them, by which a request that goes on is recognised. `request` has the
     asides that are the request's own long values.
+
+    A `view` that begins at 1, where no message is, is of the room as it stood, told question by question. While there
+    is no answer, `own` is the first message that the request brought, and `lasting` as in `Exchange`.
     """
 
     view: Required[Sequence[Sequence[int]]]
@@ -127,6 +130,8 @@ class Seqs(TypedDict, total=False):
     prompts: Sequence[int]
     asked: Sequence[str]
     request: Mapping[str, int]
+    own: int
+    lasting: bool
 
 
 class Status(StrEnum):
@@ -415,7 +420,7 @@ class Exchange:
 
     The messages of the request are the room's at `view`, those of the answer at `answers`; `request` and `response`
     hold the rest. `kept`: the client asked that it can be fetched again. `message` is the id of the answer's first
-    message.
+    message. `lasting`: it runs, and is asked again after a crash, because nobody waits for it.
     """
 
     id: ExchangeId
@@ -436,6 +441,7 @@ class Exchange:
     ended_ms: int | None = None
     answers: tuple[int, ...] = ()
     response: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
+    lasting: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

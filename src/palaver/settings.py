@@ -127,6 +127,11 @@ class Settings(BaseSettings):
     openai_keep_unstored: bool = False
     """Keep what programs of this machine without a key of ours ask with `store: false`, too. A key says it of itself
     (`palaver key create --keep-unstored`)."""
+    background_after_crash: Literal["keep", "rerun"] = "keep"
+    """What becomes of a background response that a crash cut in the middle of its words.
+
+    `keep`: it has failed, with what came. `rerun`: it is asked again, and what came stays in the room as a message of
+    its own. One of which nothing had come is asked again in any case."""
     openai_responses: Literal["auto", "chat"] = "auto"
     """Ask a model server that speaks the Responses API in that (`auto`), or for chat completions only (`chat`)."""
     openai_whole_seconds: Annotated[float, Field(gt=0)] = 600.0

@@ -18,7 +18,7 @@ from typing import cast
 from palaver.core import validation
 from palaver.core.answers.compaction import Compaction
 from palaver.core.answers.engine import Ask, Close, Engine
-from palaver.core.answers.pieces import pieces_of
+from palaver.core.answers.pieces import pieces_left, pieces_of
 from palaver.core.answers.tape import ExchangeRequest, LiveAnswer, told_already
 from palaver.core.ground import Ground
 from palaver.core.spool.exchanges import ExchangeSpool
@@ -45,7 +45,7 @@ from palaver.model import (
 from palaver.policy import owns
 from palaver.providers.base import Piece
 from palaver.providers.call import Call
-from palaver.store.read import exchanges
+from palaver.store.read import actors, exchanges, turns
 from palaver.store.write.exchanges import ChangeExchange, OpenExchange
 from palaver.store.write.messages import AddEntries, SetMessageDeleted
 from palaver.store.write.rooms import CreateRoom
@@ -127,6 +127,12 @@ class Exchanges:
             raise _not_found()
         return found
 
+    async def asker(self, exchange: Exchange) -> Actor:
+        """Whose request it is."""
+        actor = await self._store.read(actors.get, exchange.actor)
+        assert actor is not None, "who asked is never deleted"
+        return actor
+
     async def named(self, actor: Actor, name: str) -> Exchange:
         """The chat completion that its upstream gave this name. Refused: `exchange_not_found`."""
         return _own(await self._store.read(exchanges.by_name, name, actor.id), actor)
@@ -163,6 +169,18 @@ class Exchanges:
         """The pieces in which a response was told; those of a chat are not kept."""
         said = await self.messages(exchange, answers=True)
         return pieces_of(said, exchange.response.get("lengths", ()))
+
+    async def so_far(self, exchange: Exchange) -> list[Piece]:
+        """The pieces of an answer that runs, as they came; of one that runs elsewhere what it had a second ago."""
+        running = self.running(exchange.id)
+        if running is not None:
+            return running.so_far
+        return pieces_left(*await self._store.read(turns.copied, exchange.turn))
+
+    async def standing(self, actor: Actor, room: RoomId) -> tuple[Message, ...]:
+        """What a request in this room would go on from now. Refused: `room_not_found`."""
+        found = await self._access.conversation(actor, room)
+        return await self._store.read(exchanges.stands, room, found.seq)
 
     async def listing(
         self,
@@ -270,6 +288,7 @@ class Exchanges:
             parent=_digest(asked.parent.encode()) if asked.parent else b"",
             whole=asked.whole,
             repeated=asked.repeated,
+            lasting=asked.lasting,
         )
 
     def _may_wait(self, asked: ExchangeRequest) -> bool:

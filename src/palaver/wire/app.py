@@ -95,6 +95,8 @@ def create_app(core: Core, tally: EdgeTally) -> FastAPI:
     app.add_middleware(problems.Caught)
     app.add_middleware(AccessLog)
     app.add_middleware(Proxies, settings=settings)
+    # not at the first request: the OpenAI door asks again what a crash cut
+    app.middleware_stack = app.build_middleware_stack()
     return app
 
 

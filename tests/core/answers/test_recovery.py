@@ -1,6 +1,7 @@
 """What dead processes left is stored once, and what nobody began is begun."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,25 @@ from tests.core.conftest import Running, Script
 
 from palaver.core import runtime
 from palaver.core.answers.pieces import record_of
+from palaver.core.answers.recovery import CLAIMS_MAX
+from palaver.core.answers.tape import ExchangeRequest
 from palaver.core.live.items import Happened
 from palaver.core.runtime import Core
-from palaver.model import Actor, Message, MessageId, Room, Status
+from palaver.model import (
+    Actor,
+    Entry,
+    Exchange,
+    ExchangeId,
+    ExchangeKind,
+    ExchangeState,
+    Message,
+    MessageId,
+    Role,
+    Room,
+    Status,
+)
 from palaver.providers.base import BesidePiece
+from palaver.providers.call import Call
 from palaver.store.journal import Journal
 from palaver.store.write.messages import AddMessage
 
@@ -97,3 +113,64 @@ async def test_a_turn_that_nobody_began_is_begun(
         await core.recovery.see_to_unbegun()
         [answer] = await answers(core, actor, room)
     assert (answer.text, answer.id) == ("late", added.turns[0].message)
+
+
+LASTING = ExchangeRequest(
+    kind=ExchangeKind.RESPONSE,
+    entries=(Entry(role=Role.USER, text="why?"),),
+    model="m",
+    request={},
+    whole=True,
+    lasting=True,
+)
+
+
+async def asked_and_died(core: Core) -> tuple[Actor, ExchangeId]:
+    """A client's exchange of which nothing came before its process died."""
+    _, actor = await core.identity.new_guest()
+    live = await core.exchanges.open(actor, LASTING)
+    assert live.exchange is not None
+    return actor, live.exchange.id
+
+
+async def test_an_exchange_that_kills_its_server_each_time_is_not_asked_for_ever(
+    running: Running,
+) -> None:
+    """It is asked anew in `CLAIMS_MAX` processes, the first included."""
+    asked: asyncio.Queue[str] = asyncio.Queue()
+
+    async def ask(exchange: Exchange, said: Sequence[Message]) -> Call:
+        asked.put_nowait(" ".join(one.text for one in said))
+        for task in asyncio.all_tasks():
+            if task.get_name() == f"turn {exchange.turn}":
+                task.cancel()
+        raise asyncio.CancelledError
+
+    async with running() as core:
+        actor, exchange = await asked_and_died(core)
+    for _ in range(CLAIMS_MAX - 1):
+        async with running() as core:
+            core.recovery.asks(ask)
+            assert await asked.get() == "why?"
+            await core.turns.idle()
+            assert (await core.exchanges.get(actor, exchange)).state is ExchangeState.RUNNING
+    async with running() as core:
+        core.recovery.asks(ask)
+        await core.turns.recovered(60)
+        assert (await core.exchanges.get(actor, exchange)).state is ExchangeState.FAILED
+    assert asked.empty()
+
+
+async def test_an_exchange_that_no_door_asks_again_was_interrupted(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "PULSE_SECONDS", 3_600)  # which would see to it by itself
+    async with running() as core:
+        actor, exchange = await asked_and_died(core)
+    async with running() as core:
+        await core.turns.recovered(60)
+        await core.recovery.see_to_unbegun()
+        assert (await core.exchanges.get(actor, exchange)).state is ExchangeState.RUNNING
+        await core.recovery.see_to_unbegun()
+        await core.turns.recovered(60)
+        assert (await core.exchanges.get(actor, exchange)).state is ExchangeState.FAILED

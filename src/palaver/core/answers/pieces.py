@@ -191,6 +191,11 @@ def pieces_in(records: Iterable[tuple[bytes, bytes]]) -> list[Piece]:
     return found
 
 
+def pieces_left(text: str, reasoning: str) -> list[Piece]:
+    """The pieces of an answer of which only its text and its thoughts are known."""
+    return [ReasoningPiece(reasoning), TextPiece(text)]
+
+
 def pieces_of(messages: Sequence[Message], lengths: Iterable[Sequence[Any]]) -> list[Piece]:
     """Rebuilds the pieces in which an answer was told from its messages."""
     left = _texts_of([one for one in messages if one.kind != Kind.ITEM])

@@ -1,23 +1,27 @@
 """Takes over the answers that dead processes left open, and begins those that nobody began.
 
 What the journal of a dead process holds of an answer, what it had spread, or the copies it left are stored as
-`interrupted`; where nothing had come yet of a room's turn, it runs again. What the journal holds of a turn that the
-history has lost is set aside until it has it again.
+`interrupted`; where nothing had come yet of a room's turn, it runs again. So does a client's exchange that lasts, with
+the words of the door that took it, which come when that is open; one that no door asks again has been interrupted.
+What the journal holds of a turn that the history has lost is set aside until it has it again.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence, Set as AbstractSet
+from collections.abc import Awaitable, Callable, Iterable, Sequence, Set as AbstractSet
+from dataclasses import replace
 
 import structlog
 
 from palaver.core.answers.engine import Engine, Keeper
 from palaver.core.answers.outcome import interrupted
-from palaver.core.answers.pieces import pieces_in
+from palaver.core.answers.pieces import pieces_in, pieces_left
 from palaver.core.answers.source import patiently
+from palaver.core.answers.tape import LiveAnswer
 from palaver.core.ground import Ground
 from palaver.core.part import Part
-from palaver.model import Turn, TurnId
-from palaver.providers.base import Piece, ReasoningPiece, TextPiece
+from palaver.model import Exchange, Message, Turn, TurnId
+from palaver.providers.base import Piece
+from palaver.providers.call import Call
 from palaver.store.journal import (
     Orphan,
     Partial,
@@ -31,6 +35,11 @@ from palaver.store.journal import (
 from palaver.store.read import exchanges, turns
 from palaver.store.write.turns import ClaimTurns
 
+AskAgain = Callable[[Exchange, Sequence[Message]], Awaitable[Call]]
+"""Asks a model what a stored exchange asked, of which these messages were said."""
+CLAIMS_MAX = 4
+"""So many processes take over a turn; what was asked that often and killed its server is asked no more."""
+
 log = structlog.stdlib.get_logger()
 
 
@@ -42,6 +51,14 @@ class Recovery(Part):
         self._directory = ground.journal.directory
         self._engine, self._spool = engine, spool
         self._unbegun: set[TurnId] = set()
+        self._ask: AskAgain | None = None
+        self._unasked: list[tuple[Turn, Exchange]] = []
+
+    def asks(self, ask: AskAgain) -> None:
+        """Gives the words in which exchanges that last are asked again, which some wait for."""
+        self._ask, unasked, self._unasked = ask, self._unasked, []
+        for turn, exchange in unasked:
+            self._engine.store_later(self._again(turn, exchange, ask))
 
     async def recover(self, *, aside: bool = False) -> None:
         """Takes over the turns that dead processes left open; `aside`: also those that were set aside."""
@@ -68,7 +85,7 @@ class Recovery(Part):
         for id_ in unbegun.keys() & self._unbegun:
             turn = unbegun.pop(id_)
             if turn.external:
-                self._engine.store_later(self._interrupted(turn, ()))
+                self._engine.store_later(self._left(turn, (), waits=False))
             else:
                 self._engine.begin((turn,))
         self._unbegun = set(unbegun)
@@ -81,9 +98,9 @@ class Recovery(Part):
                 journaled = partial(kept)
                 found = await self._seen(turn, journaled)
                 if turn.external or found.text or found.reasoning:
-                    pieces = pieces_in(kept) if found is journaled else _pieces_of(found)
-                    left = self._interrupted(turn, pieces)
-                    taken.append(self._engine.store_later(left))
+                    whole = found is journaled
+                    pieces = pieces_in(kept) if whole else pieces_left(found.text, found.reasoning)
+                    taken.append(self._engine.store_later(self._left(turn, pieces)))
                 else:
                     self._engine.begin((turn,))
 
@@ -97,8 +114,11 @@ class Recovery(Part):
             known.append(Partial(*await self._store.read(turns.copied, turn.id)))
         return max(known, key=lambda left: len(left.text) + len(left.reasoning))
 
-    async def _interrupted(self, turn: Turn, pieces: Sequence[Piece]) -> None:
-        """Stores what a dead process had shown of an answer, or had passed on of it to a client."""
+    async def _left(self, turn: Turn, pieces: Sequence[Piece], *, waits: bool = True) -> None:
+        """Stores what a dead process had shown of an answer, or had passed on of it to a client, or asks again.
+
+        `waits`: the door that would ask may still come.
+        """
         exchange = None
         if turn.external:
             exchange = await patiently(
@@ -108,12 +128,32 @@ class Recovery(Part):
             )
         if exchange is not None and self._spool.holds(exchange.id):
             return  # its end is about to be stored
-        await self._engine.until_stored(interrupted(exchange or turn, turn.fence, pieces))
+        end = interrupted(exchange or turn, turn.fence, pieces)
+        if exchange is not None and exchange.lasting and (self._ask or waits):
+            came = any(
+                one.text or one.meta.keys() & {"reasoning", "refusal"} for one in end.entries
+            )
+            again = not came or self._ground.settings.background_after_crash == "rerun"
+            if again and turn.fence <= CLAIMS_MAX:
+                if came:
+                    await self._engine.until_stored(replace(end, apart=True))
+                if self._ask is None:
+                    self._unasked.append((turn, exchange))
+                else:
+                    await self._again(turn, exchange, self._ask)
+                return
+        await self._engine.until_stored(end)
         log.info("turn.recovered", turn=turn.id, room=turn.room, pieces=len(pieces))
 
-
-def _pieces_of(left: Partial) -> list[Piece]:
-    return [ReasoningPiece(left.reasoning), TextPiece(left.text)]
+    async def _again(self, turn: Turn, exchange: Exchange, ask: AskAgain) -> None:
+        said = await patiently(
+            self._ground.clock,
+            lambda: self._store.read(exchanges.spoken, exchange.room, exchange.view),
+            storing=turn.id,
+        )
+        if not self._engine.writes(turn.id):
+            log.info("turn.asked_again", turn=turn.id, room=turn.room)
+            self._engine.run(LiveAnswer(turn, exchange), lambda: ask(exchange, said))
 
 
 async def _forget(

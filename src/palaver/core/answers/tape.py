@@ -26,6 +26,7 @@ from palaver.model import (
     Turn,
     Visibility,
 )
+from palaver.providers.base import Piece
 from palaver.providers.call import Call, CallResult, Chunk, NativeAnswer
 from palaver.store.write.turns import Finished
 
@@ -44,6 +45,7 @@ class ExchangeRequest:
     said; a new one has this `visibility`, in its settings what is told `about` it, and for a parent the room that the
     client's id `parent` means. `repeated`: the same `digest` (of the body) is this request, sent again by itself; an
     exchange of it that is there is given. With a `client` it is the same request as long as that is not answered.
+    `lasting`: nobody waits for it, so that a crash does not end it.
     """
 
     kind: ExchangeKind
@@ -57,6 +59,7 @@ class ExchangeRequest:
     metadata: Mapping[str, str] = field(default_factory=lambda: NO_DATA)
     digest: bytes = b""
     repeated: bool = False
+    lasting: bool = False
     client: str = ""
     parent: str = ""
     about: RoomSettings = field(default_factory=RoomSettings)
@@ -122,6 +125,11 @@ class LiveAnswer:
     def own(self) -> NativeAnswer | None:
         """The answer as another API tells it, if one does; whole once the tape has ended."""
         return None if self.outcome is None else self.outcome.own
+
+    @property
+    def so_far(self) -> list[Piece]:
+        """The pieces that were told until now."""
+        return [piece for chunk in self._tape for piece in chunk.pieces]
 
     async def follow(self, after: int = 0) -> AsyncGenerator[Chunk, None]:
         """Yields the chunks from the `after`-th on, to the end; the last one once the answer is stored."""

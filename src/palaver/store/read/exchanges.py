@@ -1,6 +1,6 @@
 """Reads exchanges: the requests of API clients and their answers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -33,6 +33,7 @@ from palaver.store.schema import (
     exchanges,
     messages,
     rooms,
+    turn_is_open,
     turns,
 )
 from palaver.store.values import ByName
@@ -55,7 +56,7 @@ selected_exchanges = (
     .join(actors, actors.c.key == exchanges.c.actor_key)
     .join(turns, turns.c.id == exchanges.c.turn_id)
 )
-_EXCHANGE = ByName(Exchange, "actor", "view", "answers")
+_EXCHANGE = ByName(Exchange, "actor", "view", "answers", "lasting")
 _live = selected_exchanges.where(exchanges.c.deleted_ms.is_(None))
 _BY_ID = Statement(_live.where(exchanges.c.id == bindparam("exchange")), "exchange")
 _BY_TURN = Statement(selected_exchanges.where(exchanges.c.turn_id == bindparam("turn")), "turn")
@@ -70,6 +71,12 @@ _BY_NAME = Statement(
     .limit(1),
     "name",
     "actor",
+)
+_OPEN = Statement(
+    select(turns.c.trigger_seq, exchanges.c.seqs)
+    .join(exchanges, exchanges.c.turn_id == turns.c.id)
+    .where(turn_is_open, turns.c.room_key == room_key()),
+    "room",
 )
 _ASIDES = among(
     select(asides.c.number, asides.c.digest, asides.c.said).where(asides.c.room_key == room_key()),
@@ -169,8 +176,30 @@ def _kept(*, newest_first: bool, of_model: bool, pairs: int) -> Statement:
     return Statement(asked("strpos"), *names, sqlite=asked("instr"))
 
 
+def standing(conn: Connection, room: RoomId, seq: int) -> Spans:
+    """All that was said in a room up to this seq, but for the questions of clients whose answers are not there."""
+    asked = [
+        (row.seqs["own"], row.trigger_seq) for row in _OPEN.all(conn, room) if "own" in row.seqs
+    ]
+    spans: list[tuple[int, int]] = []
+    at = 1
+    for first, last in [*sorted(asked), (seq + 1, seq + 1)]:
+        if at < first:
+            spans.append((at, first - 1))
+        at = last + 1
+    return tuple(spans)
+
+
+def stands(conn: Connection, room: RoomId, seq: int) -> tuple[Message, ...]:
+    """The messages of `standing`."""
+    return spoken(conn, room, standing(conn, room, seq))
+
+
 def spoken(conn: Connection, room: RoomId, spans: Spans) -> tuple[Message, ...]:
-    """The messages of a room at these seqs that are still there, and its asides, in the order of the spans."""
+    """The messages of a room at these seqs that are still there, and its asides, in the order of the spans.
+
+    Of a room as it stood an answer follows its question, whatever was said between them.
+    """
     numbers = [(first,) for first, _ in spans if first < 0]
     beside = {row.number: row for row in _ASIDES.all(conn, numbers, room)}
     found: list[Message] = []
@@ -179,7 +208,19 @@ def spoken(conn: Connection, room: RoomId, spans: Spans) -> tuple[Message, ...]:
             found.append(_aside_of(room, beside[first]))
             continue
         found += messages_of(room, _SPAN.columns(conn, room, first, min(last, INTEGER_MAX)))
-    return tuple(found)
+    return tuple(_by_question(found) if spans and spans[0][0] == 1 else found)
+
+
+def _by_question(said: Sequence[Message]) -> Iterator[Message]:
+    answers: dict[MessageId, list[Message]] = {one.id: [] for one in said}
+    first: list[Message] = []
+    for one in said:
+        late = one.role is Role.ASSISTANT and one.reply_to is not None
+        (answers.get(one.reply_to, first) if late else first).append(one)  # type: ignore[arg-type]
+    left = first[::-1]
+    while left:
+        yield (one := left.pop())
+        left += answers[one.id][::-1]
 
 
 def page(
@@ -252,4 +293,5 @@ def exchange_of(conn: Connection, row: Row) -> Exchange:
         numbers = [(number,) for number in beside.values()]
         kept = {one.number: one.said["value"] for one in _ASIDES.all(conn, numbers, row.room)}
         row.request.update({name: kept[number] for name, number in beside.items()})
-    return _EXCHANGE.one(row, id_of(row.actor_kind, row.actor), view, answers)
+    lasting = row.seqs.get("lasting", False)
+    return _EXCHANGE.one(row, id_of(row.actor_kind, row.actor), view, answers, lasting)

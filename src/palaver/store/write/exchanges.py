@@ -33,7 +33,7 @@ from palaver.store.engine.statement import Statement, inserting, matching, updat
 from palaver.store.fingerprints import is_prompt
 from palaver.store.histories import Request, answered
 from palaver.store.read import rooms as stored_rooms
-from palaver.store.read.exchanges import exchange_of, get, selected_exchanges, spoken
+from palaver.store.read.exchanges import exchange_of, get, selected_exchanges, spoken, standing
 from palaver.store.read.turns import get as turn_get
 from palaver.store.schema import actors, client_rooms, exchanges, prefixes, rooms as rooms_table
 from palaver.store.write import rooms
@@ -81,6 +81,7 @@ _INSERT_PREFIX = inserting(prefixes, "actor_key", "digest", "exchange_id", "answ
 _FINISH = updating(exchanges.c.id, "state", "name", "ended_ms", "seqs", "response")
 _SET_METADATA = updating(exchanges.c.id, "metadata")
 _FORGET = updating(exchanges.c.id, "deleted_ms", kept=False)
+_UNLIST = updating(exchanges.c.id, kept=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +101,7 @@ class OpenExchange(Command[Opened]):
     The room is the given one, or that of the `previous` exchange, or the one that an id of the client's own means
     (`client`: its digest), or the one that the entries go on in, else `new_room`, which comes out of the one that
     `parent` means. With `whole` the entries are all that was said, and what the room holds of them is not stored again.
+    `lasting` as in `Exchange`.
 
     An exchange of the same actor and body is given as it is: with `repeated`, and with `client` while it runs or where
     it is asked for in the other form. With `client` the answer of one that failed is deleted (undoably), for this takes
@@ -126,6 +128,7 @@ class OpenExchange(Command[Opened]):
     parent: bytes = b""
     whole: bool = False
     repeated: bool = False
+    lasting: bool = False
 
     def begun(self, room: RoomId, now_ms: int, view: Spans = ()) -> Exchange:
         """The exchange, as it is until its end."""
@@ -143,6 +146,7 @@ class OpenExchange(Command[Opened]):
             metadata=self.metadata,
             turn=self.turn,
             message=self.message,
+            lasting=self.lasting,
         )
 
     @property
@@ -176,8 +180,12 @@ class OpenExchange(Command[Opened]):
         new, view, told = _stored(tx, self, (actor, agent), place, begins=begins)
         trigger_seq = max((last for _, last in view if last > 0), default=room.seq)
         ids = (self.turn, self.message)
-        turn = tx.open_turn(room, agent, trigger_seq, first=new, external=ids)
+        turn = tx.open_turn(room, agent, trigger_seq, first=bool(new), external=ids)
         seqs: Seqs = {"view": view, "answers": (), "prompts": told}
+        if new:
+            seqs["own"] = new[0]
+        if self.lasting:
+            seqs["lasting"] = True
         if self.whole and said.digests:
             seqs["asked"] = said.asked()
         request, beside = asides_of(tx, room, self.request)
@@ -239,7 +247,11 @@ def end_exchange(
     """Stores how an exchange ended, whose answers are stored."""
     seqs: Seqs = _SEQS.value(tx.conn, end.id)
     seqs["answers"] = [message.seq for message in answers]
+    for name in ("own", "lasting"):
+        seqs.pop(name, None)
     _FINISH.run(tx.conn, end.state, end.name, tx.now_ms, seqs, end.response, end.id)
+    if end.state is ExchangeState.FAILED and not any(entry.text for entry in entries):
+        _UNLIST.run(tx.conn, end.id)  # what was refused is no completion
     exchange = exchange_of(tx.conn, _ANY.one(tx.conn, end.id))
     actor = tx.actor(exchange.actor)
     assert actor is not None, "it asked"
@@ -306,7 +318,7 @@ def _place(
         place = found(tx, said, actor)
         return place or Place(room=rooms.make(tx, command.new_room)), place is None
     if not command.whole:  # what is new goes on from all that was said
-        return Place(room=room, before=((1, room.seq),) if room.seq else ()), False
+        return Place(room=room, before=standing(tx.conn, room.id, room.seq)), False
     place = held(tx, said, actor, room)
     return place or Place(room=room), place is None
 
@@ -340,8 +352,8 @@ def _stored(
     place: Place,
     *,
     begins: bool,
-) -> tuple[bool, Spans, Sequence[int]]:
-    """Appends what is new of a request; whether anything is, all that was said with it, and which of that are prompts.
+) -> tuple[Sequence[int], Spans, Sequence[int]]:
+    """Appends what is new of a request; where that is, all that was said with it, and which of that are prompts.
 
     Prompts are messages where they begin a room, and where they are given as something to be added to one.
     """
@@ -358,4 +370,4 @@ def _stored(
         known_before = min(at - index, known)
         view.insert(known_before if at < place.taken else known + bisect_left(kept, at), ref)
     own = [seq for seq, entry in zip(new, entries, strict=True) if is_prompt(entry)]
-    return bool(new), spans_of(view, place.before), [*own, *beside.values()]
+    return new, spans_of(view, place.before), [*own, *beside.values()]

@@ -264,8 +264,9 @@ def append(
     tx: Transaction,
     room: LockedRoom,
     entries: Iterable[tuple[MessageId, KnownActor, Entry, Status]],
+    reply_to: tuple[MessageId | None, int | None] = (None, None),
 ) -> list[Message]:
-    """Stores entries, with their ids, authors and statuses, as the room's next messages."""
+    """Stores entries, with their ids, authors and statuses, as the room's next messages, which reply to one."""
     said: list[Said] = []
     for id_, author, entry, status in entries:
         room.seq += 1
@@ -281,8 +282,9 @@ def append(
             created_ms=tx.now_ms,
             kind=str(entry.kind),
             meta=cast("Meta", entry.meta),
+            reply_to=reply_to[0],
         )
-        said.append((room, author.key, message, None))
+        said.append((room, author.key, message, reply_to[1]))
     tx.append(said)
     return [message for _, _, message, _ in said]
 

@@ -37,22 +37,39 @@ from palaver.store.engine.statement import (
     updating,
 )
 from palaver.store.read.actors import id_of
+from palaver.store.read.messages import get as message_get
 from palaver.store.read.turns import asker, get, open_of, selected, turn_of
-from palaver.store.schema import actors, partials, rooms, turn_is_open, turns
+from palaver.store.schema import actors, messages, partials, rooms, turn_is_open, turns
 from palaver.store.write.command import Command, RoomCommand
 from palaver.store.write.exchanges import ExchangeEnd, end_exchange, not_found
 from palaver.store.write.messages import MessageCommand, append, mark
-from palaver.store.write.transaction import LEASE_MS, KnownActor, Transaction, distinct
+from palaver.store.write.transaction import (
+    LEASE_MS,
+    KnownActor,
+    LockedRoom,
+    Transaction,
+    distinct,
+)
+
+APART = 1 << 20
+"""The messages of an answer that is asked again are so far, times the turn's fence, from where the answer's are."""
 
 _ROOM = matching(select(rooms.c.id).join(turns, turns.c.room_key == rooms.c.key), turns.c.id)
 _LOCK = matching(
     select(
-        *turns.c["fence", "state", "message_id", "agent_key"],
+        *turns.c["fence", "state", "message_id", "agent_key", "trigger_seq"],
         *actors.c["kind", "id", "name"],
     )
     .join(actors, actors.c.key == turns.c.agent_key)
     .with_for_update(of=turns),
     turns.c.id,
+)
+_BEHIND = Statement(
+    select(messages.c.id, messages.c.seq)
+    .where(messages.c.room_key == bindparam("room_key"), messages.c.seq >= bindparam("seq"))
+    .order_by(messages.c.seq)
+    .limit(2),
+    *("room_key", "seq"),
 )
 _END = updating(turns.c.id, "state", "ended_ms", "error")
 _FORGET = matching(delete(partials), partials.c.turn_id)
@@ -94,7 +111,9 @@ class FinishTurn(Command[Finished | None]):
     """Stores an answer's messages and ends its turn, and its exchange if it has one; None if they are not its own.
 
     They are while the turn is open and `fence` still matches. The messages get the turn's id of its first, and those
-    behind it (`answer_id`). Refused: `exchange_not_found`.
+    behind it (`answer_id`). A client's reply to its question, where something else was said meanwhile. `apart`: the
+    turn goes on, because it is asked again, and what came of it stays as messages of their own. Refused:
+    `exchange_not_found`.
     """
 
     turn: TurnId
@@ -102,6 +121,7 @@ class FinishTurn(Command[Finished | None]):
     status: Status
     entries: tuple[Entry, ...]
     exchange: ExchangeEnd | None = None
+    apart: bool = False
 
     @property
     def id(self) -> str:
@@ -127,10 +147,16 @@ class FinishTurn(Command[Finished | None]):
         held = _hold(tx, self.turn, self.fence)
         if held is None:
             return None
-        first, agent = held
-        said = enumerate(self.entries)
+        first, agent, trigger_seq = held
+        reply_to = _left_behind(tx, room, trigger_seq) if self.exchange else (None, None)
+        begin = APART * self.fence if self.apart else 0
+        said = enumerate(self.entries, begin)
         rows = [(answer_id(first, place), agent, entry, self.status) for place, entry in said]
-        messages = append(tx, room, rows)
+        if self.apart:
+            if message_get(tx.conn, rows[0][0]) is None:
+                append(tx, room, rows, reply_to)
+            return None
+        messages = append(tx, room, rows, reply_to)
         _END.run(tx.conn, TurnState.ENDED, tx.now_ms, self.failure, self.turn)
         if tx.conn.dialect.name == POSTGRESQL:
             _FORGET.run(tx.conn, self.turn)
@@ -234,9 +260,20 @@ class RenewLeases(Command[frozenset[TurnId]]):
         return frozenset([turn.id for turn in open_of(tx.conn, tx.owner)])
 
 
-def _hold(tx: Transaction, turn: TurnId, fence: int) -> tuple[MessageId, KnownActor] | None:
-    """Locks a turn that is open and has this fence: its message's id, and its agent. Its room is locked already."""
-    now, state, message, agent_key, kind, digits, name = _LOCK.one(tx.conn, turn)
+def _left_behind(
+    tx: Transaction, room: LockedRoom, seq: int
+) -> tuple[MessageId | None, int | None]:
+    """The question at this seq, if something else was said since."""
+    found = _BEHIND.all(tx.conn, room.key, seq) if seq < room.seq else []
+    return (found[0].id, seq) if len(found) > 1 and found[0].seq == seq else (None, None)
+
+
+def _hold(tx: Transaction, turn: TurnId, fence: int) -> tuple[MessageId, KnownActor, int] | None:
+    """Locks a turn that is open and has this fence: its message's id, its agent, and what it answers.
+
+    Its room is locked already.
+    """
+    now, state, message, agent_key, trigger_seq, kind, digits, name = _LOCK.one(tx.conn, turn)
     if state is not TurnState.OPEN or now != fence:
         return None
-    return message, KnownActor(agent_key, id_of(kind, digits), name)
+    return message, KnownActor(agent_key, id_of(kind, digits), name), trigger_seq

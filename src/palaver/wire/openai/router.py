@@ -36,6 +36,7 @@ class OpenAIDoor:
         self.app = app
         models = Models(core)
         asking = Asking(core, models)
+        core.recovery.asks(asking.again)
         self.parts = (
             Chat(core, models),
             Messages(core, models),

@@ -8,7 +8,7 @@ from uuid import uuid1
 import openai
 import pytest
 from openai import AsyncOpenAI
-from tests.support.upstream import scripted_upstream, whole
+from tests.support.upstream import refuse, reply, scripted_upstream, whole
 from tests.wire.door import Door, open_door
 
 MODEL = "echo"
@@ -189,3 +189,16 @@ async def test_many_at_once_are_all_there(door: Door) -> None:
     found = {one.id: one async for one in client.chat.completions.list(limit=7)}
     assert set(found) == {one.id for one in made}
     assert all(same(found[one.id], one) for one in made)
+
+
+async def test_what_was_refused_is_no_completion(tmp_path: Path) -> None:
+    async with (
+        scripted_upstream() as models,
+        open_door(tmp_path / "data", openai_base_url=models.base_url) as door,
+    ):
+        client = client_of(door)
+        models.will(refuse(400, {"error": {"message": "No."}}), reply("Yes."))
+        with pytest.raises(openai.BadRequestError):
+            await ask(client, "one")
+        made = await ask(client, "two")
+        assert [one.id async for one in client.chat.completions.list()] == [made.id]

@@ -116,7 +116,6 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"model": "m", "input": "a", "background": True, "store": False}, "background"),
     ({"model": "m", "input": "a", "conversation": "nothing"}, "conversation"),
     ({"model": "m", "input": "a", "metadata": {"a": 1}}, "metadata.a"),
-    ({"model": "m", "input": "a", "prompt": {"id": "p"}}, "prompt"),
     (
         {
             "model": "m",

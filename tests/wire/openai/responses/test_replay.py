@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import openai
@@ -134,11 +134,74 @@ async def test_a_background_response_can_be_polled(
     models.will(stream("one ", gate, "two", *END))
     made = await client.responses.create(model="m", input="a", background=True)
     assert (made.status, made.background, made.output) == ("queued", True, [])
-    assert (await client.responses.retrieve(made.id)).status == "in_progress"
+    events = await client.responses.retrieve(made.id, stream=True)
+    await heard(events, upto="response.output_text.delta")
+    running = await client.responses.retrieve(made.id)
+    assert (running.status, running.output_text) == ("in_progress", "one ")
     gate.set()
     final = await ended(client, made.id)
     assert final["status"] == "completed"
     assert (await client.responses.retrieve(made.id)).output_text == "one two"
+
+
+async def test_a_running_response_shows_the_thoughts_and_the_call_that_came(
+    client: AsyncOpenAI, models: ScriptedUpstream
+) -> None:
+    call = {"index": 0, "id": "c1", "function": {"name": "f", "arguments": '{"a": '}}
+    thought, called = (
+        event({"choices": [{"index": 0, "delta": delta}]})
+        for delta in ({"reasoning_content": "Hm."}, {"tool_calls": [call]})
+    )
+    models.will(stream(thought, called, asyncio.Event()))
+    events = await client.responses.create(model="m", input="a", background=True, stream=True)
+    found = await heard(events, upto="response.function_call_arguments.delta")
+    running = (await client.responses.retrieve(found[0]["response"]["id"])).to_dict()
+    thinking, calling = cast("list[Json]", running["output"])
+    assert (running["status"], thinking["content"][0]["text"]) == ("in_progress", "Hm.")
+    assert (calling["name"], calling["arguments"]) == ("f", '{"a": ')
+    await client.responses.cancel(str(running["id"]))
+
+
+async def test_two_at_once_in_a_conversation_are_answered_and_kept_question_by_question(
+    client: AsyncOpenAI, models: ScriptedUpstream
+) -> None:
+    gates = {"first?": asyncio.Event(), "second?": asyncio.Event()}
+    for question, gate in gates.items():
+        models.to(question, stream("To ", gate, question, *END))
+    conversation = (await client.conversations.create()).id
+
+    async def ask(question: str, **options: Any) -> Any:
+        create: Any = client.responses.create
+        return await create(model="m", input=question, conversation=conversation, **options)
+
+    models.will(stream("Hello.", *END))
+    await ask("Hi")
+    made = [await ask(question, background=True) for question in gates]
+    for response in made:
+        events = await client.responses.retrieve(response.id, stream=True)
+        await heard(events, upto="response.output_text.delta")
+    for response, question in zip(made[::-1], reversed(gates), strict=True):
+        gates[question].set()
+        assert (await ended(client, response.id))["status"] == "completed"
+    models.to("third?", stream("To third?", *END))
+    last = await ask("third?")
+    kept = ["first?", "To first?", "second?", "To second?"]
+    for response, words in zip(
+        (*made, last),
+        (["first?"], ["second?"], [*kept, "third?"]),
+        strict=True,
+    ):
+        wanted = ["Hi", "Hello.", *words]
+        told = [
+            [message["content"] for message in one.json["messages"]]
+            for one in models.asked
+            if one.json["messages"][-1]["content"] == words[-1]
+        ]
+        assert told == [wanted]
+        given = await client.responses.input_items.list(response.id, order="asc")
+        listed = [cast("Any", item).content[0].text for item in given.data]
+        # what was said at once is listed in the order of the room
+        assert listed == wanted or (response is last and sorted(listed) == sorted(wanted))
 
 
 async def test_a_background_response_that_cannot_be_asked_has_failed(

@@ -43,7 +43,6 @@ from palaver.wire.openai.responses.relay import Relayed
 from palaver.wire.openai.responses.requests import Wanted
 from palaver.wire.openai.responses.tools import restored, tools_of
 
-PAGE = 200
 ABSENT_SECONDS = 60.0
 """How long a model server that does not speak this API is not asked in it again."""
 STRANGE_SECONDS = 3600.0
@@ -147,14 +146,7 @@ class Asking:
         if asked.room is None:
             return ()
         with finding(asked.room):
-            await self.core.access.conversation(me, asked.room)
-        found: list[Message] = []
-        at: int | None = 0
-        while at is not None:
-            page = await self.core.chat.history(me, asked.room, after=at, limit=PAGE)
-            found += [one for one in page.messages if one.deleted_ms is None]
-            at = page.after
-        return found
+            return await self.core.exchanges.standing(me, asked.room)
 
     async def _previous(self, me: Actor, id_: ExchangeId) -> Exchange:
         """Finds the response to go on from. Refused: one that is not there."""
@@ -232,6 +224,17 @@ class Asking:
             self._ask, me, wanted, tried, lambda _, origin: given(origin), said, (None, first)
         )
         return self.core.exchanges.unstored(ask, close=None if tried is None else tried.close)
+
+    async def again(self, exchange: Exchange, said: Sequence[Message]) -> Call:
+        """Asks what is stored once more, after a crash."""
+        agent, request = await self.models.agent(exchange.model), exchange.request
+        kind, model = exchange.kind, exchange.model
+        asked = ExchangeRequest(kind=kind, entries=(), model=model, request=request)
+        wanted = Wanted(
+            asked=asked, given=(), stream=False, background=True, store=True, agent=agent
+        )
+        me, place = await self.core.exchanges.asker(exchange), (exchange.room, exchange.message)
+        return await self._ask(me, wanted, None, relay.input_of, said, place)
 
     # the model server
 

@@ -138,6 +138,17 @@ class Composer:
             yield from self.take(piece)
         yield from self.end(ending)
 
+    def so_far(self, pieces: Iterable[Piece]) -> None:
+        """Fills the response with what came until now; no event follows."""
+        for piece in pieces:
+            list(self.take(piece))
+        for call in self._calls.values():
+            call.item["arguments"] = "".join(call.texts)
+        opened = self._said
+        if opened is not None and opened.part is not None:
+            name = "refusal" if opened.part["type"] == "refusal" else "text"
+            opened.part[name] = "".join(opened.texts)
+
     # as a model server told it itself
 
     def passed(self, told: Iterable[Event], last: Json, ending: Ending) -> Iterator[Event]:

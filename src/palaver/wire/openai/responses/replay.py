@@ -42,7 +42,9 @@ async def response_of(core: Core, exchange: Exchange) -> Json:
     composer = composer_of(exchange)
     ending = ending_of(exchange)
     list(composer.begin())
-    if ending is not None:
+    if ending is None:
+        composer.so_far(await core.exchanges.so_far(exchange))
+    else:
         list(await _retold(core, exchange, composer, ending))
     return composer.response
 

@@ -113,6 +113,7 @@ def read(body: Json, *, compacts: bool = False) -> Wanted:
         whole=room is None and previous is None,
         previous=previous,
         kept=True,
+        lasting=background,
         metadata=metadata_of(body.get("metadata")),
     )
     return Wanted(
