@@ -237,26 +237,6 @@ export const texts = {
     programs: 'Use this server from a program (API)',
   },
 
-  settings: {
-    name: 'Settings',
-    back: 'Back to the list of settings',
-    sections: {
-      profile: 'Profile', appearance: 'Appearance', devices: 'Devices', keys: 'Keys', models: 'Models', programs: 'Programs',
-    },
-    yourName: 'Your name',
-    save: 'Save',
-    nameChanged: 'Your name was changed.',
-    theme: 'Theme',
-    light: 'Light',
-    dark: 'Dark',
-    system: 'System',
-    singleKeys: 'Single keys',
-    singleKeysMean: 'Keys without Ctrl, such as C for copy and ? for the list of keys.',
-    whoAnswers: 'Who answers',
-    standard: ' · standard',
-    modelsUnknown: 'Not known while the server is out of reach.',
-  },
-
   deleted: {
     name: 'Recently deleted',
     at: (when: string) => `Deleted ${when}`,
@@ -338,9 +318,11 @@ export const REQUEST_TEXTS: Record<string, string> = {
   history_reset: 'The history has changed. Please reload the page.',
   payload_too_large: 'This is too long to be sent.',
   headers_too_large: 'The server did not accept that.',
+  upgrade_required: 'The server did not accept that.',
   unsupported_media_type: 'The server did not accept that.',
   unknown_frame: 'This page is newer than the server. Please reload it.',
   too_many_keys: 'You have very many keys. Please revoke one first.',
+  too_many_prompts: 'You have very many prompts. Please delete one first.',
   too_many_devices: 'There are very many devices already. Please end one first.',
   ticket_ended: 'This link was used or has ended. Ask for a new one.',
   identity_in_use: 'This browser is somebody already.',
