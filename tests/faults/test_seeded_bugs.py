@@ -295,8 +295,8 @@ BUGS = [
     Bug(
         "what a library repeats is stored once: it is stored twice",
         "store/write/exchanges.py",
-        "    if known is None and command.repeated:\n",
-        "    if known is None and not command.repeated:\n",
+        "    if command.repeated or command.client:\n",
+        "    if command.client:\n",
         "core/test_exchanges.py::test_a_request_that_is_repeated_by_a_library_is_answered_once",
     ),
     Bug(

@@ -193,7 +193,7 @@ def test_the_door_of_a_room_is_taken_out_of_its_settings(database_url: str, tmp_
     asyncio.run(prepare())
     held = "SELECT id, door, settings FROM rooms ORDER BY key"
     before = asked(database_url, held)
-    for step in UNDO_0007:
+    for step in (*UNDO_0008, *UNDO_0007):
         execute(database_url, step)
     inside = """SELECT count(*) FROM rooms WHERE settings LIKE '{"door":"openai"%'"""
     assert asked(database_url, inside) == [(600,)]

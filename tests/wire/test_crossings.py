@@ -34,6 +34,7 @@ CROSSED_MAX = 12
 LAYERS = {"wire/openai/problems", "wire/edge/limits", "wire/problems", "wire/edge/logs"}
 BESIDE_MESSAGE = {
     "wire/edge/waiting": "queues what came for the reading task",
+    "wire/live/socket": "gives the reply the number of its frame",
     "strict_json": "reads and writes JSON",
     "core/validation": "looks at the text",
     "core/spool/messages": "is asked whether drafts of the room wait",
