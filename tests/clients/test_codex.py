@@ -150,6 +150,7 @@ async def test_it_reads_edits_and_finishes_and_its_run_is_one_room(
     assert texts == ["Thanks.", "You are welcome."]
 
 
+@pytest.mark.torture
 async def test_a_kill_of_the_server_costs_it_one_retry_and_the_log_no_second_turn(
     codex: Installed, serve: Serve, models: ScriptedUpstream, tmp_path: Path
 ) -> None:
