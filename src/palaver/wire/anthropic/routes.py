@@ -23,10 +23,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Send
 
-from palaver.core.answers.tape import STOPPED, Call, Chunk, ExchangeRequest, LiveAnswer
+from palaver.core.answers.tape import Call, Chunk, ExchangeRequest, LiveAnswer
 from palaver.core.runtime import Core
-from palaver.errors import Code, ProviderError, Refused, Unavailable
-from palaver.model import Actor, AgentCard, ExchangeKind, ExchangeState, Scope
+from palaver.errors import Code, Refused
+from palaver.model import Actor, AgentCard, ExchangeKind, Scope
 from palaver.policy import Action
 from palaver.strict_json import Json, as_list, as_object, dump
 from palaver.wire.anthropic import events, problems
@@ -39,13 +39,12 @@ from palaver.wire.openai import params
 from palaver.wire.openai.auth import visibility_of
 from palaver.wire.openai.fields import Invalid
 from palaver.wire.openai.models import Models, as_agent
-from palaver.wire.openai.names import ROOM_HEADER, as_task, named
-from palaver.wire.openai.proxy import joined, passed_on
+from palaver.wire.openai.names import as_task, named
+from palaver.wire.openai.proxy import ended, joined, own_headers, passed, passed_on
 from palaver.wire.openai.responses.tools import restored
 from palaver.wire.streams import Attended, Broken, Headers, event_headers, stream
 
 PATH = "/messages"
-ENDED = frozenset({ExchangeState.COMPLETED, ExchangeState.INCOMPLETE})
 QUOTA = "quota"
 """All that Claude Code says to learn whether it may ask."""
 _MARKED = f'"{OURS}"'.encode()
@@ -190,7 +189,9 @@ class _Answer:
         running, streams = self.running, self.wanted.streams
         headers = [*call.headers, *self.own_headers(call.headers)]
         if call.streams and streams:
-            await stream(send, self._passed(), event_headers(headers), status=call.status)
+            await stream(
+                send, passed(running, problems.event), event_headers(headers), status=call.status
+            )
             return None
         body, failure, outcome = (
             await joined(running.follow()),
@@ -223,27 +224,9 @@ class _Answer:
         for event in composer.end(running.outcome.kept, self.wanted.body):
             yield events.frame_of(event)
 
-    async def _passed(self) -> AsyncGenerator[bytes, None]:
-        """The events of a model server as they come."""
-        running = self.running
-        async with aclosing(running.follow()) as tape:
-            async for told in tape:
-                if told.raw:
-                    yield told.raw
-        failure = running.failure
-        if failure is not None and (running.outcome is None or not running.outcome.told):
-            yield problems.event(failure)
-            raise Broken
-
     async def _again(self, send: Send) -> Response | None:
         """Tells a stored answer again to a client that did not get its end."""
-        exchange = self.running.ended
-        assert exchange is not None, "the request was recognised"
-        if exchange.state is ExchangeState.RUNNING:
-            words = "This request is being answered elsewhere."
-            raise Unavailable(Code.TOO_BUSY, words, retry_ms=1_000)
-        if exchange.state not in ENDED:
-            raise ProviderError(Code.PROVIDER_CUT, STOPPED, temporary=False)
+        exchange = ended(self.running)
         said = await self.core.exchanges.messages(exchange, answers=True)
         message = events.message_of(exchange, said, thinks=self.wanted.thinks)
         return await self._whole(send, message, self.own_headers())
@@ -263,11 +246,7 @@ class _Answer:
 
     def own_headers(self, given: Headers = ()) -> list[tuple[str, str]]:
         """The room, and an id of the request where the model server gave none."""
-        exchange = self.running.exchange
-        found = [] if exchange is None else [(ROOM_HEADER, str(exchange.room))]
-        if all(name != problems.REQUEST_ID for name, _ in given):
-            found.append((problems.REQUEST_ID, f"req_{self.core.clock.new_id()}"))
-        return found
+        return own_headers(self.core, self.running, given, request_id=problems.REQUEST_ID)
 
 
 def _asked(request: Request, wanted: Wanted) -> ExchangeRequest:

@@ -17,7 +17,7 @@ means the newest of them, and the others are known by an id of ours.
 
 import re
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
@@ -29,10 +29,10 @@ from starlette.responses import Response
 from starlette.types import Send
 
 from palaver.core.answers.engine import Ask
-from palaver.core.answers.tape import STOPPED, Call, ExchangeRequest, LiveAnswer
+from palaver.core.answers.tape import Call, ExchangeRequest, LiveAnswer
 from palaver.core.runtime import Core
-from palaver.errors import Code, ProviderError, Refused, Unavailable
-from palaver.model import Actor, AgentCard, Exchange, ExchangeId, ExchangeKind, ExchangeState, Scope
+from palaver.errors import Code, Refused
+from palaver.model import Actor, AgentCard, Exchange, ExchangeId, ExchangeKind, Scope
 from palaver.policy import Action
 from palaver.strict_json import Json, as_list, as_object
 from palaver.wire.calls import call
@@ -43,8 +43,8 @@ from palaver.wire.openai.chat.messages import completion_of, entries_of, message
 from palaver.wire.openai.fields import check, flag
 from palaver.wire.openai.models import Models, as_agent
 from palaver.wire.openai.names import KEPT_DESPITE, ROOM_HEADER, named
-from palaver.wire.openai.proxy import joined, passed_on, refusal
-from palaver.wire.streams import Attended, Broken, Headers, event_headers, stream
+from palaver.wire.openai.proxy import ended, joined, own_headers, passed, passed_on, refusal
+from palaver.wire.streams import Attended, Headers, event_headers, stream
 
 PATH = "/chat/completions"
 COMPLETION = "/chat/completions/{completion}"
@@ -215,7 +215,9 @@ class _Answer:
         call = await running.begun()
         headers = [*call.headers, *self.own_headers(call.headers)]
         if call.streams and self.streams:
-            await stream(send, self._events(), event_headers(headers), status=call.status)
+            await stream(
+                send, passed(running, problems.event), event_headers(headers), status=call.status
+            )
             return None
         body = await joined(running.follow())
         if not HTTPStatus.OK <= call.status < HTTPStatus.MULTIPLE_CHOICES:
@@ -229,26 +231,9 @@ class _Answer:
             return await self._whole(send, envelope, headers)
         return _with_headers(Response(body, call.status), headers)
 
-    async def _events(self) -> AsyncGenerator[bytes, None]:
-        running = self.running
-        async with aclosing(running.follow()) as tape:
-            async for told in tape:
-                if told.raw:
-                    yield told.raw
-        failure = running.failure
-        if failure is not None and (running.outcome is None or not running.outcome.told):
-            yield problems.event(failure)
-            raise Broken
-
     async def _again(self, send: Send) -> Response | None:
         """Tells a stored answer again to a client that did not get its end."""
-        exchange = self.running.ended
-        assert exchange is not None, "the request was recognised"
-        if exchange.state is ExchangeState.RUNNING:
-            words = "This request is being answered elsewhere."
-            raise Unavailable(Code.TOO_BUSY, words, retry_ms=1_000)
-        if exchange.state not in {ExchangeState.COMPLETED, ExchangeState.INCOMPLETE}:
-            raise ProviderError(Code.PROVIDER_CUT, STOPPED, temporary=False)
+        exchange = ended(self.running)
         answers = await self.core.exchanges.messages(exchange, answers=True)
         completion = completion_of(exchange, answers)
         return await self._whole(send, completion, [(ROOM_HEADER, exchange.room)])
@@ -262,11 +247,7 @@ class _Answer:
 
     def own_headers(self, given: Headers = ()) -> list[tuple[str, str]]:
         """The room, and an id of the request where the model server gave none."""
-        exchange = self.running.exchange
-        found = [] if exchange is None else [(ROOM_HEADER, str(exchange.room))]
-        if all(name != "x-request-id" for name, _ in given):
-            found.append(("x-request-id", f"req_{self.core.clock.new_id()}"))
-        return found
+        return own_headers(self.core, self.running, given)
 
 
 def _asked(request: Request, raw: bytes, body: Json, agent: AgentCard | None) -> ExchangeRequest:
