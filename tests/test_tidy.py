@@ -33,6 +33,7 @@ TESTED_ELSEWHERE = {
     "core.answers.outcome": "tests/core/test_exchanges.py, through the exchanges that end with it",
     "core.answers.tape": "tests/core/test_exchanges.py, through the exchanges that use it",
     "core.answers.recorder": "tests/core/answers/test_engine.py, through the turns that use it",
+    "wire.openai.answering": "tests/wire/openai/chat and tests/wire/anthropic, through the doors that answer with it",
     "errors": "tests/test_pages.py holds the table of codes to the documentation",
     "model": "values only",
 }

@@ -89,7 +89,12 @@ class Exchanges:
         return running
 
     async def begin(self, actor: Actor, asked: ExchangeRequest, ask: Ask) -> LiveAnswer:
-        """`open` and `run`, with the call on its way while the request is stored."""
+        """`open` and `run`, with the call on its way while a request is stored. A repeated one is looked for first."""
+        if asked.repeated:
+            running = await self.open(actor, asked)
+            if not running.dup:
+                self.run(running, ask)
+            return running
         early = _EarlyCall(self._turns.tasks.create_task(_quietly(ask)))
         try:
             await asyncio.sleep(0)  # the call goes out first: nobody waits longer for the model

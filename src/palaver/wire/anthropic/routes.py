@@ -10,7 +10,7 @@ told the same answer, as events or whole, whichever way it was asked for the fir
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -21,28 +21,26 @@ from typing import cast
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Send
 
 from palaver.core.answers.tape import Call, Chunk, ExchangeRequest, LiveAnswer
 from palaver.core.runtime import Core
-from palaver.errors import Code, Refused
 from palaver.model import Actor, AgentCard, ExchangeKind, Scope
 from palaver.policy import Action
-from palaver.strict_json import Json, as_list, as_object, dump
+from palaver.strict_json import Json, as_list, as_object
 from palaver.wire.anthropic import events, problems
-from palaver.wire.anthropic.events import Composer
+from palaver.wire.anthropic.events import Composer, Event
 from palaver.wire.anthropic.messages import OURS, entries_of
 from palaver.wire.anthropic.requests import chat_of, offered
 from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use
 from palaver.wire.openai import params
+from palaver.wire.openai.answering import Answering, Dialect
 from palaver.wire.openai.auth import visibility_of
 from palaver.wire.openai.fields import Invalid
 from palaver.wire.openai.models import Models, as_agent
 from palaver.wire.openai.names import as_task, named
-from palaver.wire.openai.proxy import ended, joined, own_headers, passed, passed_on
+from palaver.wire.openai.proxy import passed_on
 from palaver.wire.openai.responses.tools import restored
-from palaver.wire.streams import Attended, Broken, Headers, event_headers, stream
 
 PATH = "/messages"
 QUOTA = "quota"
@@ -81,10 +79,8 @@ class Messages:
     @call("POST", PATH, Action.WRITE, scope=Scope.CHAT, use=Use.MESSAGES)
     async def create(self, me: Actor, request: Request) -> Response:
         """Asks the model server, and tells its answer whole or as events."""
-        if request.headers.get("content-encoding", "identity") != "identity":
-            raise Refused(Code.UNSUPPORTED_MEDIA_TYPE, "Send the body unpacked.")
-        raw = await request.body()
-        body = _object(raw)
+        raw, body = await params.passed_body(request)
+        _check(body)
         agent = await self.models.agent(body["model"])
         query = request.scope["query_string"].decode("latin-1")
         wanted = Wanted(
@@ -95,26 +91,25 @@ class Messages:
             agent=agent,
         )
         running = await self._begun(me, _asked(request, wanted), wanted)
-        answering = _Answer(self.core, running, wanted)
-        early = event_headers(answering.own_headers()) if wanted.streams else None
-        left = partial(self.core.exchanges.left, running)
-        return Attended(answering.tell, left, early=early, refused=problems.event)
+        dialect = Dialect(
+            refusal=problems.refusal,
+            error=problems.event,
+            stored=partial(events.message_of, thinks=wanted.thinks),
+            events=lambda message: map(events.frame_of, events.events_of(message)),
+            holds="content",
+            request_id=problems.REQUEST_ID,
+        )
+        return Answering(self.core, running, dialect, wanted.streams).response()
 
     async def _begun(self, me: Actor, asked: ExchangeRequest, wanted: Wanted) -> LiveAnswer:
         """Begins the exchange; a repeated request is looked for before the model server is asked."""
-        exchanges = self.core.exchanges
         stored: asyncio.Future[LiveAnswer] = asyncio.get_running_loop().create_future()
 
         async def ask() -> Call:
             native = None if wanted.agent is not None else await self._native(wanted)
             return native or await self._complete(wanted, asked, await stored)
 
-        if asked.repeated:
-            running = await exchanges.open(me, asked)
-            if not running.dup:
-                exchanges.run(running, ask)
-        else:
-            running = await exchanges.begin(me, asked, ask)
+        running = await self.core.exchanges.begin(me, asked, ask)
         stored.set_result(running)
         return running
 
@@ -134,119 +129,39 @@ class Messages:
         chat = chat_of(wanted.body, running.context or asked.entries, origin)
         if agent is not None:
             chat = as_agent(agent, chat, model, self.core.settings.system_prompt)
-        return Translated(restored(await self.core.models.complete(chat), offered(wanted.body)))
+        call = restored(await self.core.models.complete(chat), offered(wanted.body))
+        exchange = running.exchange
+        assert exchange is not None, "all that is asked here is stored"
+        skeleton = events.skeleton(events.message_id(exchange), exchange.model)
+        composer = Composer(skeleton, exchange.message, thinks=wanted.thinks)
+        return Translated(call, composer, wanted.body)
 
 
 class Translated:
-    """A chat completion that a message is composed of; its bytes are told only of a refusal. See `providers.call`."""
+    """A chat completion told as the message that is composed of its pieces. See `providers.call.Call`."""
 
-    def __init__(self, call: Call) -> None:
-        self.status, self.headers, self.streams = call.status, call.headers, call.streams
-        self.outcome = call.outcome
-        self.close = call.close
-        self._call = call
+    def __init__(self, call: Call, composer: Composer, request: Json) -> None:
+        self._call, self._composer, self._request = call, composer, request
+        self.status, self.outcome, self.close = call.status, call.outcome, call.close
+        self.streams = call.status < HTTPStatus.MULTIPLE_CHOICES
+        self.headers = () if self.streams else call.headers
 
     async def told(self) -> AsyncGenerator[Chunk, None]:
-        """See `Call`."""
-        refused = self.status >= HTTPStatus.MULTIPLE_CHOICES
-        async with aclosing(self._call.told()) as telling:
-            async for told in telling:
-                yield told if refused else told._replace(raw=b"")
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """An answer on its way to the client that asked."""
-
-    core: Core
-    running: LiveAnswer
-    wanted: Wanted
-
-    async def tell(self, send: Send) -> Response | None:
-        """Tells the answer; returns it where it was not streamed. Raises `ProviderError`."""
-        running = self.running
-        if running.dup and running.over:
-            return await self._again(send)
-        call = await running.begun()
-        if not HTTPStatus.OK <= call.status < HTTPStatus.MULTIPLE_CHOICES:
-            return problems.refusal(call, await joined(running.follow()), self.own_headers())
-        if isinstance(call, Translated):
-            return await self._tell_composed(send)
-        return await self._tell_passed(send, call)
-
-    async def _tell_composed(self, send: Send) -> Response | None:
-        composer = self._composer()
-        composed = self._composed(composer)
-        if self.wanted.streams:
-            await stream(send, composed, event_headers(self.own_headers()))
-            return None
-        async with aclosing(composed):
-            async for _ in composed:
-                pass
-        return await self._whole(send, composer.message, self.own_headers())
-
-    async def _tell_passed(self, send: Send, call: Call) -> Response | None:
-        running, streams = self.running, self.wanted.streams
-        headers = [*call.headers, *self.own_headers(call.headers)]
-        if call.streams and streams:
-            await stream(
-                send, passed(running, problems.event), event_headers(headers), status=call.status
-            )
-            return None
-        body, failure, outcome = (
-            await joined(running.follow()),
-            running.failure,
-            running.outcome,
-        )
-        if failure is not None and not (outcome is not None and outcome.told):
-            raise failure
-        if call.streams or streams:
-            return await self._whole(send, {} if outcome is None else outcome.envelope, headers)
-        return _answered(body, headers, call.status)
-
-    async def _composed(self, composer: Composer) -> AsyncGenerator[bytes, None]:
-        """The events of an answer as it comes. Raises `ProviderError` where no stream was asked for."""
-        running = self.running
-        for event in composer.begin():
-            yield events.frame_of(event)
-        async with aclosing(running.follow()) as tape:
-            async for told in tape:
-                for piece in told.pieces:
-                    for event in composer.take(piece):
-                        yield events.frame_of(event)
-        failure = running.failure
-        if failure is not None:
-            if not self.wanted.streams:
-                raise failure
-            yield problems.event(failure)
-            raise Broken
-        assert running.outcome is not None, "it ended well"
-        for event in composer.end(running.outcome.kept, self.wanted.body):
-            yield events.frame_of(event)
-
-    async def _again(self, send: Send) -> Response | None:
-        """Tells a stored answer again to a client that did not get its end."""
-        exchange = ended(self.running)
-        said = await self.core.exchanges.messages(exchange, answers=True)
-        message = events.message_of(exchange, said, thinks=self.wanted.thinks)
-        return await self._whole(send, message, self.own_headers())
-
-    async def _whole(self, send: Send, message: Json, headers: Headers) -> Response | None:
-        """Tells a whole message in the form that was asked for."""
-        if not self.wanted.streams:
-            return _answered(dump(message), headers)
-        await stream(send, _framed(message), event_headers(headers))
-        return None
-
-    def _composer(self) -> Composer:
-        exchange = self.running.exchange
-        assert exchange is not None, "all that is asked here is stored"
-        skeleton = events.skeleton(events.message_id(exchange), exchange.model)
-        return Composer(skeleton, exchange.message, thinks=self.wanted.thinks)
-
-    def own_headers(self, given: Headers = ()) -> list[tuple[str, str]]:
-        """The room, and an id of the request where the model server gave none."""
-        return own_headers(self.core, self.running, given, request_id=problems.REQUEST_ID)
+        """See `Call`. A refusal is told as it came."""
+        composer, outcome = self._composer, self.outcome
+        if self.streams:
+            yield Chunk(_framed(composer.begin()))
+        try:
+            async with aclosing(self._call.told()) as telling:
+                async for told in telling:
+                    events = (event for piece in told.pieces for event in composer.take(piece))
+                    yield told._replace(raw=_framed(events)) if self.streams else told
+        finally:
+            outcome.told = False  # in this API
+        if outcome.whole:
+            ending = _framed(composer.end(outcome.kept, self._request))
+            outcome.envelope = composer.message
+            yield Chunk(ending, last=True)
 
 
 def _asked(request: Request, wanted: Wanted) -> ExchangeRequest:
@@ -274,18 +189,12 @@ def _asked(request: Request, wanted: Wanted) -> ExchangeRequest:
     return asked
 
 
-def _object(raw: bytes) -> Json:
-    """Reads the body. Refused: what is no request at all."""
-    try:
-        found: object = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise Refused(Code.INVALID_JSON, f"The body is not JSON: {error.msg}.") from None
-    body = as_object(found)
+def _check(body: Json) -> None:
+    """Refuses what is no request at all."""
     if not isinstance(body.get("model"), str) or not body["model"]:
         raise Invalid("model: must be the name of a model.", "model")
     if not isinstance(body.get("stream", False), bool | None):
         raise Invalid("stream: must be true or false.", "stream")
-    return body
 
 
 def _without_ours(raw: bytes, body: Json) -> bytes:
@@ -305,10 +214,5 @@ def _without_ours(raw: bytes, body: Json) -> bytes:
     return orjson.dumps({**body, "messages": messages})
 
 
-def _answered(body: bytes, headers: Headers, status: int = HTTPStatus.OK) -> Response:
-    return Response(body, status, headers={**dict(headers), "content-type": "application/json"})
-
-
-async def _framed(message: Json) -> AsyncGenerator[bytes, None]:
-    for event in events.events_of(message):
-        yield events.frame_of(event)
+def _framed(told: Iterable[Event]) -> bytes:
+    return b"".join(map(events.frame_of, told))

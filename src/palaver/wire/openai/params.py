@@ -10,7 +10,9 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import cast
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -102,6 +104,20 @@ async def body_of(request: Request) -> Json:
     """Reads the request's JSON object; an empty one where there is none."""
     body = await request.body()
     return load(body) if body.strip() else {}
+
+
+async def passed_body(request: Request) -> tuple[bytes, Json]:
+    """Reads a JSON object whose bytes are passed on, and judges nothing else of it. Refused: a packed one."""
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise Refused(Code.UNSUPPORTED_MEDIA_TYPE, "Send the body unpacked.")
+    raw = await request.body()
+    try:
+        body: object = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise Refused(Code.INVALID_JSON, f"The body is not JSON: {error.msg}.") from None
+    if not isinstance(body, dict):
+        raise Refused(Code.INVALID_JSON, "The body must be a JSON object.")
+    return raw, cast("Json", body)
 
 
 async def new_metadata(request: Request) -> dict[str, str]:

@@ -12,7 +12,7 @@ request asks for.
 import asyncio
 import re
 import unicodedata
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -21,16 +21,15 @@ from urllib.parse import quote, unquote_to_bytes
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
-from palaver.core.answers.tape import STOPPED, Call, Chunk, LiveAnswer
+from palaver.core.answers.tape import Call, Chunk
 from palaver.core.runtime import Core
-from palaver.errors import Code, PalaverError, ProviderError, Refused, Unavailable
-from palaver.model import Actor, Exchange, ExchangeState, Scope
+from palaver.errors import Code, ProviderError, Refused
+from palaver.model import Actor, Scope
 from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use
 from palaver.wire.openai.auth import READING
-from palaver.wire.openai.names import ROOM_HEADER
 from palaver.wire.openai.problems import wrapped
-from palaver.wire.streams import Attended, Broken, Headers, event_headers, stream
+from palaver.wire.streams import Attended, Broken, event_headers, stream
 
 OURS = frozenset({"chat", "conversations", "models", "responses"})
 ACCOUNT = frozenset(
@@ -156,43 +155,6 @@ def refusal(call: Call, body: bytes) -> Response:
     answer = Response(wrapped(call.status, body), status)
     answer.headers.update({**dict(call.headers), "content-type": "application/json"})
     return answer
-
-
-def own_headers(
-    core: Core, running: LiveAnswer, given: Headers, *, request_id: str = "x-request-id"
-) -> list[tuple[str, str]]:
-    """The room of an answer, and an id of the request where the model server gave none."""
-    exchange = running.exchange
-    found = [] if exchange is None else [(ROOM_HEADER, str(exchange.room))]
-    if all(name != request_id for name, _ in given):
-        found.append((request_id, f"req_{core.clock.new_id()}"))
-    return found
-
-
-async def passed(
-    running: LiveAnswer, refused: Callable[[PalaverError], bytes]
-) -> AsyncGenerator[bytes, None]:
-    """The bytes of an answer as they come; a failure that is not in them is told by `refused`."""
-    async with aclosing(running.follow()) as tape:
-        async for told in tape:
-            if told.raw:
-                yield told.raw
-    failure = running.failure
-    if failure is not None and (running.outcome is None or not running.outcome.told):
-        yield refused(failure)
-        raise Broken
-
-
-def ended(running: LiveAnswer) -> Exchange:
-    """A stored answer that is told again. Raises what the client is told where there is no whole one."""
-    exchange = running.ended
-    assert exchange is not None, "the request was recognised"
-    if exchange.state is ExchangeState.RUNNING:
-        words = "This request is being answered elsewhere."
-        raise Unavailable(Code.TOO_BUSY, words, retry_ms=1_000)
-    if exchange.state not in {ExchangeState.COMPLETED, ExchangeState.INCOMPLETE}:
-        raise ProviderError(Code.PROVIDER_CUT, STOPPED, temporary=False)
-    return exchange
 
 
 async def _parts(call: Call) -> AsyncGenerator[bytes, None]:

@@ -16,20 +16,16 @@ means the newest of them, and the others are known by an id of ours.
 """
 
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from http import HTTPStatus
-from typing import cast
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Send
 
-from palaver.core.answers.engine import Ask
-from palaver.core.answers.tape import Call, ExchangeRequest, LiveAnswer
+from palaver.core.answers.tape import Call, ExchangeRequest
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor, AgentCard, Exchange, ExchangeId, ExchangeKind, Scope
@@ -38,13 +34,13 @@ from palaver.strict_json import Json, as_list, as_object
 from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use
 from palaver.wire.openai import params, problems
+from palaver.wire.openai.answering import Answering, Dialect
 from palaver.wire.openai.auth import keeps_unstored, visibility_of
 from palaver.wire.openai.chat.messages import completion_of, entries_of, messages_of
 from palaver.wire.openai.fields import check, flag
 from palaver.wire.openai.models import Models, as_agent
-from palaver.wire.openai.names import KEPT_DESPITE, ROOM_HEADER, named
-from palaver.wire.openai.proxy import ended, joined, own_headers, passed, passed_on, refusal
-from palaver.wire.streams import Attended, Headers, event_headers, stream
+from palaver.wire.openai.names import KEPT_DESPITE, named
+from palaver.wire.openai.proxy import passed_on, refusal
 
 PATH = "/chat/completions"
 COMPLETION = "/chat/completions/{completion}"
@@ -71,10 +67,7 @@ class Chat:
     @_call("POST", PATH, Action.WRITE, use=Use.MESSAGES)
     async def create(self, me: Actor, request: Request) -> Response:
         """Asks the model server, and passes its answer on."""
-        if request.headers.get("content-encoding", "identity") != "identity":
-            raise Refused(Code.UNSUPPORTED_MEDIA_TYPE, "Send the body unpacked.")
-        raw = await request.body()
-        body = _object(raw)
+        raw, body = await params.passed_body(request)
         choices = body.get("n")
         check(body, params.CHAT)
         agent = await self.models.agent(body.get("model") or "")
@@ -92,11 +85,18 @@ class Chat:
                 "POST", PATH, sent, headers, stream=streams, choices=many
             )
 
-        running = await self._begun(me, asked, ask) if stores else self.core.exchanges.unstored(ask)
-        answering = _Answer(self.core, running, body, streams=streams)
-        early = event_headers(answering.own_headers()) if streams else None
-        left = partial(self.core.exchanges.left, running)
-        return Attended(answering.tell, left, early=early, refused=problems.event)
+        exchanges = self.core.exchanges
+        if asked.kept and stores:
+            asked = replace(asked, metadata=params.metadata_of(asked.request.get("metadata")))
+        running = await exchanges.begin(me, asked, ask) if stores else exchanges.unstored(ask)
+        dialect = Dialect(
+            refusal=lambda call, body, _: refusal(call, body),
+            error=problems.event,
+            stored=completion_of,
+            events=partial(_chunks, body),
+            holds="choices",
+        )
+        return Answering(self.core, running, dialect, streams).response()
 
     @_call("GET", PATH, None)
     async def listing(self, me: Actor, request: Request) -> Response:
@@ -149,18 +149,6 @@ class Chat:
 
     # inside
 
-    async def _begun(self, me: Actor, asked: ExchangeRequest, ask: Ask) -> LiveAnswer:
-        """Begins the exchange; a repeated request is looked for before the model server is asked."""
-        exchanges = self.core.exchanges
-        if asked.kept:
-            asked = replace(asked, metadata=params.metadata_of(asked.request.get("metadata")))
-        if not asked.repeated:
-            return await exchanges.begin(me, asked, ask)
-        running = await exchanges.open(me, asked)
-        if not running.dup:
-            exchanges.run(running, ask)
-        return running
-
     async def _sent(self, raw: bytes, body: Json, agent: AgentCard | None) -> bytes:
         """Builds the body for the model server."""
         if agent is None and "conversation" not in body:
@@ -198,58 +186,6 @@ class Chat:
         return {**echoed, **completion_of(exchange, answers), "id": id_}
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """An answer on its way to the client that asked."""
-
-    core: Core
-    running: LiveAnswer
-    body: Json
-    streams: bool
-
-    async def tell(self, send: Send) -> Response | None:
-        """Passes the answer on; returns it where it was not streamed. Raises `ProviderError`."""
-        running = self.running
-        if running.dup and running.over:
-            return await self._again(send)
-        call = await running.begun()
-        headers = [*call.headers, *self.own_headers(call.headers)]
-        if call.streams and self.streams:
-            await stream(
-                send, passed(running, problems.event), event_headers(headers), status=call.status
-            )
-            return None
-        body = await joined(running.follow())
-        if not HTTPStatus.OK <= call.status < HTTPStatus.MULTIPLE_CHOICES:
-            return refusal(call, body)
-        failure, outcome = running.failure, running.outcome
-        envelope = {} if outcome is None else outcome.envelope
-        shown = outcome is not None and outcome.told and bool(envelope.get("choices"))
-        if failure is not None and not shown:
-            raise failure
-        if call.streams or (self.streams and envelope.get("choices")):
-            return await self._whole(send, envelope, headers)
-        return _with_headers(Response(body, call.status), headers)
-
-    async def _again(self, send: Send) -> Response | None:
-        """Tells a stored answer again to a client that did not get its end."""
-        exchange = ended(self.running)
-        answers = await self.core.exchanges.messages(exchange, answers=True)
-        completion = completion_of(exchange, answers)
-        return await self._whole(send, completion, [(ROOM_HEADER, exchange.room)])
-
-    async def _whole(self, send: Send, completion: Json, headers: Headers) -> Response | None:
-        """Tells a whole completion in the form that was asked for."""
-        if not self.streams:
-            return _with_headers(params.answer(completion), headers)
-        await stream(send, _chunks(completion, self.body), event_headers(headers))
-        return None
-
-    def own_headers(self, given: Headers = ()) -> list[tuple[str, str]]:
-        """The room, and an id of the request where the model server gave none."""
-        return own_headers(self.core, self.running, given)
-
-
 def _asked(request: Request, raw: bytes, body: Json, agent: AgentCard | None) -> ExchangeRequest:
     """Reads the request as the core takes it, but for what its headers and metadata say of its conversation."""
     return ExchangeRequest(
@@ -267,24 +203,7 @@ def _asked(request: Request, raw: bytes, body: Json, agent: AgentCard | None) ->
     )
 
 
-def _object(raw: bytes) -> Json:
-    try:
-        body: object = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise Refused(Code.INVALID_JSON, f"The body is not JSON: {error.msg}.") from None
-    if not isinstance(body, dict):
-        raise Refused(Code.INVALID_JSON, "The body must be a JSON object.")
-    return cast("Json", body)
-
-
-def _with_headers(told: Response, headers: Headers) -> Response:
-    """Adds those of the headers that the answer has not."""
-    added = [pair for pair in headers if pair[0] not in told.headers]
-    told.raw_headers += [(n.encode("latin-1"), v.encode("latin-1")) for n, v in added]
-    return told
-
-
-async def _chunks(completion: Json, body: Json) -> AsyncGenerator[bytes, None]:
+def _chunks(body: Json, completion: Json) -> Iterator[bytes]:
     """Streams a whole completion, each choice in one chunk."""
     head = {key: value for key, value in completion.items() if key not in {"choices", "usage"}}
     head["object"] = "chat.completion.chunk"
