@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-from tests.clients.test_talking import looking, room_of
+from tests.clients.test_talking import looking, room_of, seen
 from tests.support import clients
 from tests.support.anthropic import (
     ScriptedAnthropic,
@@ -278,12 +278,7 @@ async def test_it_finishes_although_palaver_was_killed_in_the_middle_of_an_answe
     mind.begins("Now it ")
     async with running(claude, notes, server) as process:
         await mind.asked(3)
-        async with looking(server) as door:
-            token, http = await door.guest()
-            async with door.live(token) as live:
-                joined = await live.ask(t="sub", room=await room_of(http, TASK))
-                if "Now it " not in [one["text"] for one in joined["streams"]]:
-                    await live.push("s.d", lambda frame: "Now it " in frame.get("x", ""))
+        await seen(server, TASK, "Now it ")
         await server.kill()
         for _ in range(2):  # it asks again, and may ask as often as it likes
             mind.says(FINISHED, streams=False)

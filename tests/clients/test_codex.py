@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.clients.answers import calling
 from tests.clients.test_talking import looking
 from tests.support.clients import Installed
 from tests.support.server import Serve, ServerProcess
-from tests.support.upstream import DONE, Script, ScriptedUpstream, chunk, event, reply, stream
+from tests.support.upstream import DONE, ScriptedUpstream, chunk, reply, stream
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # what is installed may take its time
 
@@ -79,23 +80,6 @@ def installed_at(
     )
     (made.folder / "count.txt").write_text("one\n")
     return made
-
-
-def calling(*calls: tuple[str, Json], by: int = 7) -> Script:
-    """An answer that calls functions, their arguments a few characters at a time."""
-    told: list[bytes] = []
-    for place, (name, arguments) in enumerate(calls):
-        text = json.dumps(arguments)
-        id_ = f"call_{name}_{len(text)}"
-        deltas: list[Json] = [{"id": id_, "function": {"name": name, "arguments": ""}}]
-        parts = [text[at : at + by] for at in range(0, len(text), by)]
-        deltas += [{"function": {"arguments": part}} for part in parts]
-        told += [
-            event({"choices": [{"index": 0, "delta": {"tool_calls": [{"index": place, **one}]}}]})
-            for one in deltas
-        ]
-    usage = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
-    return stream(*told, chunk(finish="tool_calls"), event({"choices": [], "usage": usage}), DONE)
 
 
 async def only_room(server: ServerProcess) -> tuple[Json, list[Json]]:

@@ -104,6 +104,16 @@ async def room_of(http: httpx2.AsyncClient, title: str) -> str:
     return found
 
 
+async def seen(server: ServerProcess, title: str, words: str) -> None:
+    """Waits until an answer that runs in the room of this title shows these words."""
+    async with looking(server) as door:
+        token, http = await door.guest()
+        async with door.live(token) as live:
+            joined = await live.ask(t="sub", room=await room_of(http, title))
+            if words not in [one["text"] for one in joined["streams"]]:
+                await live.push("s.d", lambda frame: words in frame.get("x", ""))
+
+
 async def stored(server: ServerProcess, title: str) -> list[tuple[str, str, str]]:
     """Role, text and status of all that a room holds; what was thought stands in some rooms by itself."""
     async with looking(server) as door:

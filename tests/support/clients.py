@@ -128,6 +128,12 @@ def claude_code() -> Path:
     return folder / "node_modules" / ".bin" / "claude"
 
 
+def opencode() -> Path:
+    """opencode, a program by itself: of what npm has of it, the one for every Linux on x64. Raises `Missing`."""
+    folder = _packages("opencode")
+    return folder / "node_modules" / "opencode-linux-x64-baseline" / "bin" / "opencode"
+
+
 def _for_node(name: str) -> Installed:
     program = _node()
     environment = clean_environment({"NO_COLOR": "1"})
