@@ -40,6 +40,7 @@ from tests.support.upstream import CUT, Head, Script, ScriptedUpstream, chunk, r
 from palaver.clock import SystemClock
 from palaver.errors import Code, ProviderError
 from palaver.providers.anthropic.client import Anthropic, profile_of
+from palaver.providers.anthropic.events import MessageReader
 from palaver.providers.anthropic.passthrough import MessageAssembly
 from palaver.providers.base import BesidePiece, Piece, ReasoningPiece, TextPiece, ToolPiece, Usage
 from palaver.providers.call import (
@@ -484,7 +485,7 @@ def test_every_part_is_kept_whatever_comes_and_however_it_is_cut(
 ) -> None:
     data, framer = b"".join(events(*blocks)), Framer()
     frames = [one for at in range(0, len(data), size) for one in framer.feed(data[at : at + size])]
-    assembly = MessageAssembly(CallInfo(label="A", name="a"), lambda: "them m")
+    assembly = MessageAssembly(MessageReader(CallInfo(label="A", name="a"), "them m"))
     pieces = [piece for one in frames for piece in assembly.take(orjson.loads(data_in(one)[0]))]
     pieces += assembly.rest()
     outcome = CallResult()

@@ -6,7 +6,7 @@ a tool of the server's own goes on by itself, a few times. What OpenAI's clients
 `openai.compose`; a refusal is told to them with its own status. What a client asks in this API itself is passed on.
 """
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -27,19 +27,12 @@ from palaver.providers.errors import (
     CallInfo,
     ErrorBody,
     bad_reply,
-    cut,
-    failure_of,
     is_too_long,
-    no_answer,
-    told_in_words,
 )
 from palaver.providers.http.client import RETRY_SECONDS, HttpClient, Refusal, checked_key
-from palaver.providers.http.deadline import Patience
 from palaver.providers.http.route import checked_base
-from palaver.providers.http.sse import EventTooLarge, Framer, data_in
 from palaver.providers.openai.compose import Answered, Composed, not_found, request_of
-from palaver.providers.openai.passthrough import forwarded
-from palaver.providers.openai.shapes import values_in
+from palaver.providers.openai.passthrough import forwarded, only_read
 from palaver.providers.profiles import Profile
 from palaver.providers.redaction import redacted
 from palaver.settings import Settings
@@ -135,13 +128,11 @@ class Anthropic:
 
     async def message(self, request: CallRequest) -> Call:
         """See `SpeaksMessages`. Tried again only while nothing was received. Raises `ProviderError`."""
-        settings = self._settings
-        patience = self._http.patience(
-            settings.provider_first_seconds if request.stream else settings.openai_whole_seconds
-        )
+        patience = self._http.patience(whole=not request.stream)
         answer = None
         if request.path.partition("?")[0] == MESSAGES:
-            answer = MessageAssembly(self._http.server, partial(self.origin, request.model))
+            reader = MessageReader(self._http.server, self.origin(request.model))
+            answer = MessageAssembly(reader)
         asked = replace(request, path=f"/v1{request.path}", body=_named(request))
         return await forwarded(self._http, asked, patience, self.origin, answer)
 
@@ -167,18 +158,25 @@ class Anthropic:
             body.pop(name, None)
         reader = MessageReader(asked, origin)
         for left in range(PAUSES_MAX, -1, -1):
-            patience = self._http.patience(self._settings.provider_first_seconds)
+            patience = self._http.patience()
             response, body = await self._http.opened(
                 "/v1/messages", body, asked, patience, partial(self._adapted, model)
             )
-            chunks = self._http.chunks(response, asked, patience)
+            answer, size = MessageAssembly(reader), 0
+            call = only_read(self._http, response, asked, patience, origin, answer=answer)
             try:
-                async with aclosing(_read(chunks, reader, asked, patience)) as pieces:
-                    async for piece in pieces:
-                        yield piece
+                await call.begin()
+                async with aclosing(call.told()) as telling:
+                    async for told in telling:
+                        size += len(told.raw)
+                        if size > ANSWER_BYTES_MAX:
+                            raise bad_reply(asked, "sent more than 64 MiB, which is not read")
+                        for piece in told.pieces:
+                            yield piece
             finally:
-                await chunks.aclose()
-                await response.aclose()
+                await call.close()
+            if call.outcome.error is not None:
+                raise call.outcome.error
             if reader.stop != PAUSED or not left:
                 break
             messages = [{**one, "content": [*one["content"]]} for one in body["messages"]]
@@ -229,62 +227,6 @@ def profile_of(settings: Settings, clock: Clock) -> Profile:
     base_url = settings.anthropic_base_url or BASE_URL
     server = Anthropic(settings, clock, base_url=base_url, key=settings.anthropic_api_key)
     return Profile(name=server.name, provider=server, family=FAMILY)
-
-
-async def _read(
-    chunks: AsyncGenerator[bytes, None], reader: MessageReader, asked: CallInfo, patience: Patience
-) -> AsyncGenerator[Piece, None]:
-    """The pieces of one message. Raises `ProviderError` where it is not whole."""
-    try:
-        async with aclosing(_frames(chunks, asked)) as frames:
-            async for frame in frames:
-                for piece in _taken(frame, reader, asked):
-                    yield piece
-                    patience.heard(began=True, finished=False, over=False)
-                patience.heard(began=False, finished=reader.stop is not None, over=reader.over)
-    except ProviderError:
-        if not reader.ended:
-            raise
-    if not reader.ended:
-        raise cut(asked) if reader.began else no_answer(asked)
-    for piece in reader.rest():
-        yield piece
-
-
-async def _frames(
-    chunks: AsyncGenerator[bytes, None], asked: CallInfo
-) -> AsyncGenerator[bytes, None]:
-    """The events of a body. Raises `ProviderError` where there are too many, or one is too large."""
-    framer, size = Framer(), 0
-    try:
-        async for chunk in chunks:
-            size += len(chunk)
-            if size > ANSWER_BYTES_MAX:
-                raise bad_reply(asked, "sent more than 64 MiB, which is not read")
-            for frame in framer.feed(chunk):
-                yield frame
-    except EventTooLarge:
-        raise bad_reply(asked, "sent a piece of more than 8 MiB, which is not read") from None
-    yield framer.close()
-
-
-def _taken(frame: bytes, reader: MessageReader, asked: CallInfo) -> Iterator[Piece]:
-    """The pieces in an event. Nothing counts behind the end."""
-    data, kind = data_in(frame)
-    if not data or reader.over:
-        return
-    values, words, torn = values_in(data)
-    for said in words:
-        failed = ErrorBody(message=said) if kind == "error" else told_in_words(said)
-        if failed is not None:
-            raise failure_of(failed, asked)
-    if torn:
-        raise bad_reply(asked, "sent a damaged piece, so words may be missing")
-    for value in values:
-        event = as_object(value)
-        if kind == "error" and event.get("type") != "error":
-            event = {"type": "error", "error": value}
-        yield from reader.take(event)
 
 
 def _named(request: CallRequest) -> Body:

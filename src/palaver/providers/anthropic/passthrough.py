@@ -5,13 +5,12 @@ what its end says joins what its beginning said. What is kept of it has `bare` b
 stand there in `events`, so that no part of an answer is lost. No bytes and no network here.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from palaver.providers.anthropic.events import BLOCK_EVENTS, MessageReader
 from palaver.providers.base import Piece
 from palaver.providers.call import CallResult
-from palaver.providers.errors import CallInfo
 from palaver.providers.openai.request import copied
 from palaver.strict_json import as_object
 
@@ -24,9 +23,8 @@ _KNOWN = frozenset({*BLOCK_EVENTS, "message", "message_start", "message_stop", "
 class MessageAssembly:
     """One message, event by event. See `openai.passthrough.Answer`."""
 
-    def __init__(self, asked: CallInfo, origin: Callable[[], str]) -> None:
-        """`origin`: see `BesidePiece`."""
-        self._reader = MessageReader(asked, origin())
+    def __init__(self, reader: MessageReader) -> None:
+        self._reader = reader
         self._whole: dict[str, Any] = {}
         self._usage: dict[str, Any] = {}
         self._unknown: list[dict[str, Any]] = []

@@ -114,10 +114,11 @@ class HttpClient:
         texts = (request.system_prompt, *(said.text for said in request.history))
         return replace(self.server, model=model, texts=texts)
 
-    def patience(self, first_seconds: float) -> Patience:
-        """Begins to wait for an answer; its first word may take `first_seconds`."""
+    def patience(self, *, whole: bool = False) -> Patience:
+        """Begins to wait for an answer: for its first word, or for one that comes `whole`."""
         limits = self._settings
-        return Patience(first_seconds, limits.provider_idle_seconds, limits.provider_alive_seconds)
+        first = limits.openai_whole_seconds if whole else limits.provider_first_seconds
+        return Patience(first, limits.provider_idle_seconds, limits.provider_alive_seconds)
 
     def _url(self, path: str) -> httpx2.URL:
         """The address of a path below the base; it may have a query."""

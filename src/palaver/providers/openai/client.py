@@ -29,7 +29,7 @@ from palaver.providers.errors import CallInfo, ErrorBody
 from palaver.providers.http.client import RETRY_SECONDS, HttpClient, checked_key
 from palaver.providers.http.route import checked_base
 from palaver.providers.openai.models import Offer, models_of, offer_in
-from palaver.providers.openai.passthrough import Forwarded, forwarded
+from palaver.providers.openai.passthrough import Forwarded, forwarded, only_read
 from palaver.providers.openai.request import adapted, body_of
 from palaver.settings import Settings
 
@@ -95,15 +95,12 @@ class Upstream:
     async def answer(self, request: Request) -> AsyncGenerator[Piece, None]:
         """Streams one answer. Raises `ProviderError`."""
         http = self._http
-        patience = http.patience(self._settings.provider_first_seconds)
+        patience = http.patience()
         model = request.model or await self._default_model()
         asked, origin = http.asked(model, request), self.origin(model)
         body = body_of(request, model, usage=self._asks_usage, origin=origin)
         response, _ = await http.opened(CHAT, body, asked, patience, self._adapted)
-        passing = CallRequest(method="POST", path=CHAT, stream=True)
-        call = Forwarded(
-            http, response, passing, asked, patience, origin=lambda: origin, only_read=True
-        )
+        call = only_read(http, response, asked, patience, origin)
         try:
             await call.begin()
             async with aclosing(call.told()) as telling:
@@ -132,10 +129,7 @@ class Upstream:
 
     async def forward(self, request: CallRequest) -> Forwarded:
         """Passes a request on. Tried again only while nothing was received. Raises `ProviderError`."""
-        settings = self._settings
-        patience = self._http.patience(
-            settings.provider_first_seconds if request.stream else settings.openai_whole_seconds
-        )
+        patience = self._http.patience(whole=not request.stream)
         return await forwarded(self._http, request, patience, self.origin)
 
     def origin(self, model: str) -> str:

@@ -25,7 +25,7 @@ import orjson
 
 from palaver.errors import ProviderError
 from palaver.providers.base import Piece
-from palaver.providers.call import JSON_TYPE, Body, CallRequest, CallResult, Chunk
+from palaver.providers.call import CHAT, JSON_TYPE, Body, CallRequest, CallResult, Chunk
 from palaver.providers.errors import (
     CallInfo,
     ErrorBody,
@@ -141,6 +141,28 @@ async def forwarded(
         await call.close()
         raise
     return call
+
+
+def only_read(
+    http: HttpClient,
+    response: httpx2.Response,
+    asked: CallInfo,
+    patience: Patience,
+    origin: str,
+    *,
+    answer: Answer | None = None,
+) -> "Forwarded":
+    """An answer whose bytes go to no client."""
+    return Forwarded(
+        http,
+        response,
+        CallRequest(method="POST", path=CHAT, stream=True),
+        asked,
+        patience,
+        origin=lambda: origin,
+        only_read=True,
+        answer=answer,
+    )
 
 
 class Forwarded:
@@ -385,7 +407,8 @@ class Forwarded:
         if self._words:
             return failure_of(ErrorBody(message=" ".join(self._words)), asked)
         if self._only_read:
-            begun = not assembly.over and bool(self.outcome.envelope.get("choices"))
+            said = self.outcome.envelope.get("choices") or assembly.began
+            begun = not assembly.over and bool(said)
         else:
             begun = assembly.began or self.streams
         if begun:
