@@ -43,6 +43,14 @@ def load(data: bytes) -> Json:
     return found
 
 
+def parsed(data: bytes | str) -> object:
+    """Any JSON value, read as its writer meant it; None for what is no JSON."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+
+
 def as_object(value: object) -> Json:
     """A JSON object; an empty one for anything else."""
     return cast("Json", value) if isinstance(value, dict) else {}

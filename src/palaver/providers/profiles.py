@@ -8,7 +8,7 @@ waited for so briefly that a provider that is away delays nobody.
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -19,7 +19,7 @@ from palaver.errors import ProviderError
 from palaver.providers.base import Model, Piece, Provider, Request
 from palaver.providers.call import JSON_TYPE, Call, CallRequest, CallResult, Forwards, whole_body
 from palaver.providers.openai.compose import Answered
-from palaver.strict_json import as_list, as_object
+from palaver.strict_json import as_list, as_object, parsed
 
 MODELS = "/models"
 KNOWN_SECONDS = 300.0
@@ -155,12 +155,10 @@ class Profiles:
 
     async def _listing_of_all(self, request: CallRequest) -> Call:
         """The first profile's list as it tells it, with the models of the others behind."""
-        data: list[object] = []
-        try:
+        body = b""
+        with suppress(ProviderError):  # the others are told all the same
             body = await whole_body(await self._profiles[0].provider.forward(request))
-            data = as_list(as_object(orjson.loads(body)).get("data"))
-        except (ProviderError, orjson.JSONDecodeError):
-            pass  # the others are told all the same
+        data = as_list(as_object(parsed(body)).get("data"))
         known = {as_object(one).get("id") for one in data}
         data += [
             {"id": model.id, "object": "model", "created": 0, "owned_by": model.provider}
@@ -176,7 +174,4 @@ def _asked_in(request: CallRequest) -> dict[str, Any]:
     body, kind = request.body, request.headers.get("content-type", JSON_TYPE)
     if not isinstance(body, bytes) or JSON_TYPE not in kind:
         return {}
-    try:
-        return as_object(orjson.loads(body))
-    except orjson.JSONDecodeError:
-        return {}
+    return as_object(parsed(body))

@@ -16,6 +16,7 @@ from palaver.providers.base import GO_ON, Request, Said, ToolCall
 from palaver.settings import Settings
 from palaver.store.read import actors, messages
 from palaver.store.store import Store
+from palaver.strict_json import parsed
 
 CHARS_A_TOKEN = 4
 TOKENS_A_MESSAGE = 4
@@ -179,12 +180,9 @@ def _persons(message: Message, agent: ActorId) -> bool:
 
 def _arguments(text: str) -> str:
     """A tool's arguments as the JSON object that they are, or a text of any form in one."""
-    try:
-        if isinstance(orjson.loads(text or "{}"), dict):
-            return text or "{}"
-    except orjson.JSONDecodeError:
-        pass
-    return orjson.dumps({"input": text}).decode()
+    text = text or "{}"
+    is_object = isinstance(parsed(text), dict)
+    return text if is_object else orjson.dumps({"input": text}).decode()
 
 
 def _said(message: Message, agent: ActorId, *, named: bool) -> Said:

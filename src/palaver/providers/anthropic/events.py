@@ -29,7 +29,7 @@ from palaver.providers.base import (
 from palaver.providers.errors import CallInfo, ErrorBody, failure_of, told_by
 from palaver.providers.fields import grow
 from palaver.providers.openai.request import Mender, mended
-from palaver.strict_json import as_list, as_object
+from palaver.strict_json import as_list, as_object, parsed
 
 PAUSED = "pause_turn"
 FINISHES = {
@@ -70,7 +70,8 @@ class _Block:
         names = [name for name in self.grown if name != "input"]
         made = self.data | {name: self.text(name) for name in names}
         if "input" in self.grown:
-            made["input"] = _json("".join(self.grown["input"]))
+            given = parsed("".join(self.grown["input"]) or "{}")
+            made["input"] = {} if given is None else given
         return made
 
     def bare(self) -> dict[str, Any]:
@@ -270,10 +271,3 @@ class MessageReader:
         if thought := self._thought.feed(text):
             block.chars += len(thought)
             yield ReasoningPiece(thought)
-
-
-def _json(text: str) -> object:
-    try:
-        return orjson.loads(text or "{}")
-    except orjson.JSONDecodeError:
-        return {}

@@ -11,7 +11,7 @@ of data that is whole JSON, with another behind it, is an event of its own. So i
 
 import re
 
-import orjson
+from palaver.strict_json import parsed
 
 EVENT_BYTES_MAX = 8 * 1024 * 1024
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -95,10 +95,7 @@ class Framer:
     def _is_event(self, start: int, end: int) -> bool:
         """Whether the lines so far are a whole event, although no empty one follows."""
         data, _ = data_in(bytes(self._rest[start:end]))
-        try:
-            return data == b"[DONE]" or isinstance(orjson.loads(data), dict)
-        except orjson.JSONDecodeError:
-            return False
+        return data == b"[DONE]" or isinstance(parsed(data), dict)
 
     def close(self) -> bytes:
         """What the end of the stream left without its empty line."""

@@ -28,7 +28,7 @@ from palaver.providers.call import CallResult
 from palaver.providers.fields import grow, grown
 from palaver.providers.openai.request import Mender, copied, mended
 from palaver.providers.openai.shapes import FINISHES, chunk_of, words_in
-from palaver.strict_json import as_list, as_object
+from palaver.strict_json import as_list, as_object, parsed
 from palaver.thoughts import Splitter
 
 FINISH_CHARS_MAX = 40
@@ -59,14 +59,9 @@ class _ToolCall:
         """Whether a part that could belong to this call opens another one."""
         if id_ and self.id:
             return True
-        return bool(name and self.name) and (name != self.name or self._complete())
-
-    def _complete(self) -> bool:
-        try:
-            orjson.loads("".join(self.arguments))
-        except orjson.JSONDecodeError:
+        if not (name and self.name):
             return False
-        return True
+        return name != self.name or parsed("".join(self.arguments)) is not None
 
     def told(self) -> dict[str, Any]:
         """The call as a message has it."""

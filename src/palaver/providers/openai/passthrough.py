@@ -51,7 +51,7 @@ from palaver.providers.openai.accumulator import Assembly, as_text
 from palaver.providers.openai.request import END
 from palaver.providers.openai.shapes import values_in
 from palaver.providers.redaction import redacted
-from palaver.strict_json import as_list, as_object
+from palaver.strict_json import as_list, as_object, parsed
 
 BODY_BYTES_MAX = 64 * 1024 * 1024
 """A completion that is larger is not read."""
@@ -431,9 +431,6 @@ def passed_on(headers: Mapping[str, str], key: str = "") -> tuple[tuple[str, str
 
 def asked_in(body: Body) -> tuple[str, tuple[str, ...]]:
     """The model and the texts in a request, for the words that speak of its failure."""
-    try:
-        asked = as_object(orjson.loads(body if isinstance(body, bytes) else b""))
-    except orjson.JSONDecodeError:
-        return "", ()
+    asked = as_object(parsed(body if isinstance(body, bytes) else b""))
     texts = (as_text(as_object(one).get("content")) for one in as_list(asked.get("messages")))
     return str(asked.get("model") or ""), tuple(texts)

@@ -14,7 +14,7 @@ import orjson
 
 from palaver.core.answers.pieces import Piece, ReasoningPiece, RefusalPiece, TextPiece, ToolPiece
 from palaver.model import Exchange, Message, MessageId, answer_id
-from palaver.strict_json import Json, as_list, as_object
+from palaver.strict_json import Json, as_list, as_object, parsed
 from palaver.wire.anthropic.messages import OURS, THOUGHTS, arguments_in, content_of, filled
 from palaver.wire.openai.items import new_call_id
 
@@ -114,7 +114,8 @@ class Composer:
     def _end_before(self) -> Iterator[Event]:
         """Ends the words, and the calls that are whole, before another block begins."""
         yield from self._end_said()
-        for call in [one for one, opened in self._calls.items() if _is_json(opened.text)]:
+        whole = (one for one, opened in self._calls.items() if parsed(opened.text) is not None)
+        for call in list(whole):
             yield self._end_call(call)
 
     def _end_said(self) -> Iterator[Event]:
@@ -228,15 +229,6 @@ def _delta(index: int, kind: str, text: str) -> Event:
 
 def _stopped(index: int) -> Event:
     return {"type": "content_block_stop", "index": index}
-
-
-def _is_json(text: str) -> bool:
-    """Whether arguments are whole as they are, so that nothing more will come."""
-    try:
-        orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return False
-    return True
 
 
 def _count(counts: Mapping[str, Any], name: str) -> int:

@@ -8,7 +8,6 @@ this one.
 
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any
 
 import orjson
 from starlette.datastructures import Headers
@@ -17,7 +16,7 @@ from starlette.types import Scope
 
 from palaver.core.answers.tape import Call
 from palaver.errors import Code, PalaverError, ProviderError
-from palaver.strict_json import Json, as_object, dump
+from palaver.strict_json import Json, as_object, dump, parsed
 from palaver.wire.openai import problems as openai
 from palaver.wire.openai.models import VERSION_HEADER
 
@@ -90,19 +89,12 @@ def refusal(call: Call, body: bytes, headers: Iterable[tuple[str, str]]) -> Resp
     """Passes a model server's refusal on. A redirection is a bad gateway, and one that is busy is overloaded."""
     passed = {**dict(headers), **dict(call.headers), "content-type": "application/json"}
     status = call.status if call.status >= HTTPStatus.BAD_REQUEST else HTTPStatus.BAD_GATEWAY
-    found = _object(body)
+    found = as_object(parsed(body))
     if found.get("type") != "error":
         status = OVERLOADED if status in _LATER else status
-        error = as_object(_object(openai.wrapped(call.status, body)).get("error"))
+        error = as_object(as_object(parsed(openai.wrapped(call.status, body))).get("error"))
         words = error.get("message") or f"The model server answered with status {call.status}."
         body = orjson.dumps(told(status, str(words), passed.get(REQUEST_ID)))
     answer = Response(body, status)
     answer.headers.update(passed)
     return answer
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        return as_object(orjson.loads(body))
-    except orjson.JSONDecodeError:
-        return {}

@@ -23,7 +23,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from palaver.errors import Code, PalaverError, ProviderError, Refused
-from palaver.strict_json import Json, dump
+from palaver.strict_json import Json, as_object, dump, parsed
 from palaver.wire.openai.fields import Invalid
 from palaver.wire.problems import INTERNAL
 
@@ -96,11 +96,7 @@ def event(error: PalaverError) -> bytes:
 
 def wrapped(status: int, body: bytes) -> bytes:
     """Puts a model server's error into OpenAI's shape where it is of another."""
-    try:
-        found = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        found = None
-    if isinstance(found, dict) and "error" in found:
+    if "error" in as_object(parsed(body)):
         return body
     text = body.decode(errors="replace").strip()[:TEXT_CHARS_MAX]
     if not text or text.startswith("<"):

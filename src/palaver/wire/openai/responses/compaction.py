@@ -24,7 +24,7 @@ from palaver.core.answers.tape import Call, CallResult, Chunk
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused
 from palaver.model import Actor, Entry, Exchange, Kind, Message, MessageId, Role, RoomId, Spans
-from palaver.strict_json import Json, as_list, as_object
+from palaver.strict_json import Json, as_list, as_object, parsed
 from palaver.wire.openai import items
 from palaver.wire.openai.fields import Invalid
 from palaver.wire.openai.responses import relay
@@ -241,10 +241,7 @@ def request_of(request: Mapping[str, Any], said: Sequence[Spoken]) -> bytes:
 
 def theirs(body: bytes) -> Made:
     """Reads the compaction that a model server made. Raises `ProviderError`."""
-    try:
-        found = as_object(orjson.loads(body))
-    except orjson.JSONDecodeError:
-        found = Json()
+    found = as_object(parsed(body))
     output = [as_object(one) for one in as_list(found.get("output"))]
     if _newest(output) is None:
         raise ProviderError(Code.PROVIDER_BAD_REPLY, "The model server made no compaction.")

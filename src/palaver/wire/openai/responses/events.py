@@ -30,7 +30,7 @@ from palaver.core.answers.pieces import (
     ToolPiece,
 )
 from palaver.model import NO_DATA, ExchangeState, Kind, MessageId, Role, answer_id
-from palaver.strict_json import Json, as_list, as_object
+from palaver.strict_json import Json, as_list, as_object, parsed
 from palaver.thoughts import parted
 from palaver.wire.openai import items
 
@@ -341,11 +341,7 @@ def frame_of(event: Event) -> bytes:
 
 def _is_whole(opened: _Open) -> bool:
     """Whether the arguments of a call are an object as they are, so that nothing more will come."""
-    try:
-        found: object = orjson.loads("".join(opened.texts))
-    except orjson.JSONDecodeError:
-        return False
-    return isinstance(found, dict)
+    return isinstance(parsed("".join(opened.texts)), dict)
 
 
 def _grows(opened: _Open) -> str:

@@ -21,7 +21,7 @@ import orjson
 from palaver.core.answers.pieces import Piece, ToolPiece
 from palaver.core.answers.tape import Call, Chunk
 from palaver.model import NO_DATA, Entry, Kind, Message
-from palaver.strict_json import Json, as_list, as_object
+from palaver.strict_json import Json, as_list, as_object, parsed
 from palaver.wire.openai.fields import Invalid
 from palaver.wire.openai.items import CUSTOM
 
@@ -208,11 +208,7 @@ class Freeform:
         held, self._held = self._held, ""
         if self._inside:
             return ""
-        try:
-            found: object = orjson.loads(held)
-        except orjson.JSONDecodeError:
-            return held
-        texts = [one for one in as_object(found).values() if isinstance(one, str)]
+        texts = [one for one in as_object(parsed(held)).values() if isinstance(one, str)]
         return texts[0] if len(texts) == 1 else held
 
 
