@@ -63,7 +63,6 @@ APPLICATION_HANDLE = "application"
 HANDLE_CHARS_MAX = 200
 NOTE_CHARS_MAX = 1_000
 TOKENS_MAX = 2**53 - 1
-RECOVERY_SECONDS_MAX = 10.0
 _ROOM_ID = re.compile(r"r_[0-9a-f]{32}")
 _NAMESPACE = UUID("0d6cbb2e-5c1f-5f0e-8b77-4a3f6f1d9c10")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -107,7 +106,6 @@ async def open(  # noqa: A001  `palaver.open` is how it reads
         core = await ending.enter_async_context(
             started(settings, clock=clock, provider=provider, lanes=lanes, lobby=False)
         )
-        await core.turns.recovered(RECOVERY_SECONDS_MAX)
         program = await core.identity.person(APPLICATION_HANDLE, "Application")
         try:
             yield Chat(core, program)

@@ -91,6 +91,8 @@ async def test_who_is_taken_out_of_a_chat_is_told_and_has_it_no_longer(
         await expect(bo.room_item("For two")).to_be_visible()
         await expect(bo.composer).to_be_visible()
         await expect(bo.part("room-title")).to_have_text("For two")
+        await beside.chat.send(owner, room, text="Are you there?", cid=None, answers=False)
+        await expect(bo.questions).to_contain_text("Are you there?")  # it is read live by now
         assert await store.write(RemoveMember(room=room, by=owner.id, actor=member.id))
         await expect(bo.part("room-problem")).to_contain_text("You are no longer in this chat.")
         await expect(bo.page.get_by_role("alert")).to_contain_text("no longer")

@@ -46,12 +46,15 @@ from palaver.policy import owns
 from palaver.providers.base import Piece
 from palaver.providers.call import Call
 from palaver.store.read import actors, exchanges, turns
-from palaver.store.write.exchanges import ChangeExchange, OpenExchange
+from palaver.store.write.exchanges import ChangeExchange, Opened, OpenExchange
 from palaver.store.write.messages import AddEntries, SetMessageDeleted
 from palaver.store.write.rooms import CreateRoom
 
 DOOR = "openai"
 TITLE_CHARS_MAX = 80
+ELSEWHERE_SECONDS = 0.5
+ELSEWHERE_SECONDS_MAX = 30.0
+"""How often, and how long, a request that came again looks for its answer in another process; then it is told so."""
 
 
 class Exchanges:
@@ -71,6 +74,8 @@ class Exchanges:
         command = self._opening(actor, asked)
         try:
             opened = await self._store.write(command)
+            if opened.dup and opened.exchange.id != command.id:
+                opened = await self._met(actor, command, opened)
         except Unavailable as failure:
             if not failure.database_away or not self._may_wait(asked):
                 raise
@@ -235,6 +240,23 @@ class Exchanges:
                 if (await self.get(actor, exchange)).state is not ExchangeState.RUNNING:
                     break
         return await self.get(actor, exchange)
+
+    async def _met(self, actor: Actor, command: OpenExchange, opened: Opened) -> Opened:
+        """Waits for an answer that comes to another process, or came to one that has died; this may take its place."""
+        met = opened.exchange
+        until = self._clock.monotonic() + ELSEWHERE_SECONDS_MAX
+        while (
+            met.state is ExchangeState.RUNNING
+            and not met.lasting
+            and self._clock.monotonic() < until
+        ):
+            if self.running(met.id) is not None:
+                return opened
+            await asyncio.sleep(ELSEWHERE_SECONDS)
+            met = await self.get(actor, met.id)
+            if met.state is ExchangeState.FAILED:
+                return await self._store.write(command)
+        return replace(opened, exchange=met)
 
     # a room's items
 

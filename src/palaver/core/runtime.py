@@ -33,6 +33,7 @@ from palaver.store.notify import Bus
 from palaver.store.read import events, rooms
 
 DRAIN_PART = 0.5
+RECOVERY_SECONDS_MAX = 10.0
 SYNC_SECONDS = 1.0
 PULSE_SECONDS = 5.0
 SWEEP_SECONDS = 30.0
@@ -177,6 +178,7 @@ async def started(
 ) -> AsyncGenerator[Core, None]:
     """Opens the store and runs a Palaver in it until the block ends.
 
+    Answers of killed processes are stored first, as far as they were shown, within `RECOVERY_SECONDS_MAX`.
     `encode` makes an item's shared bytes for a wire; `provider`, `database` and `bus` replace the ones that settings or
     detection give; `lanes` says where the store's blocking work runs. Refused: what `Store.opened` refuses.
     """
@@ -192,6 +194,7 @@ async def started(
             running = [tasks.create_task(part.run()) for part in core.parts]
             try:
                 await core.recover(aside=True)
+                await core.turns.recovered(RECOVERY_SECONDS_MAX)
                 yield core
                 await ground.history.remember()
             finally:

@@ -1,14 +1,17 @@
 """A request that comes again as it was, unmarked, in a conversation that its program names."""
 
 import asyncio
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from tests.support.upstream import CUT, DONE, ScriptedUpstream, chunk, refuse, reply, stream
-from tests.wire.door import Door
+from tests.wire.door import Door, open_door
 from tests.wire.openai.client import CHAT, bare_client, room_texts, said
+
+from palaver.core.exchanges import ELSEWHERE_SECONDS
 
 RESPONSES = "/v1/responses"
 CODEX, CLAUDE = "thread-id", "x-claude-code-session-id"
@@ -78,6 +81,41 @@ async def test_a_retry_joins_an_answer_that_still_runs(
         ("user", title),
         ("assistant", "one two"),
     ]
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(("address", "fails"), [(CHAT, False), (RESPONSES, True)])
+async def test_a_retry_waits_for_an_answer_in_another_process_and_takes_its_place_where_it_fails(
+    postgres_url: str, models: ScriptedUpstream, tmp_path: Path, address: str, *, fails: bool
+) -> None:
+    body, names, gate = asking(address, "Elsewhere"), {CODEX: "Elsewhere"}, asyncio.Event()
+    models.will(stream("half", gate, *((CUT,) if fails else (" of it", *ENDS))))
+    if fails:
+        models.will(reply("anew"))
+    settings = {"database_url": postgres_url, "openai_base_url": models.base_url}
+    async with AsyncExitStack() as both:
+        one, other = [
+            await both.enter_async_context(open_door(tmp_path / name, **settings))
+            for name in ("one", "other")
+        ]
+        clients = [await both.enter_async_context(bare_client(door)) for door in (one, other)]
+        before = len(models.asked)
+        again: list[asyncio.Task[httpx2.Response]] = []
+        async with asyncio.TaskGroup() as group:
+            with suppress(httpx2.RemoteProtocolError):
+                async with clients[0].stream("POST", address, json=body, headers=names) as first:
+                    async for line in first.aiter_lines():
+                        if "half" in line and not again:
+                            asking_again = clients[1].post(address, json=body, headers=names)
+                            again.append(group.create_task(asking_again))
+                            await asyncio.sleep(ELSEWHERE_SECONDS)
+                            gate.set()
+        assert len(models.asked) == before + 1 + fails
+        kept = [("user", "Elsewhere", "done"), ("assistant", "anew", "done")]
+        if not fails:
+            kept[1] = ("assistant", "half of it", "done")
+        assert await told(other, await room_with(other, "Elsewhere")) == kept
+        assert kept[1][1] in again[0].result().text
 
 
 async def test_whether_an_answer_that_was_whole_is_told_again_depends_on_what_the_program_says(
