@@ -42,8 +42,8 @@ NOT_QUICK = (
 TITLE_CHARS_MAX = 160
 QUICK_EFFORT = 0.05
 TORTURE_EFFORT = 20
-WORKERS = ("-n", "3", "--dist", "loadfile")
-"""More than cores: many tests wait for processes that they stop, kill or cut off."""
+WORKERS = ("-n", "4", "--dist", "loadfile", "--no-loadscope-reorder")
+"""More than cores: many tests wait for processes that they stop, kill or cut off. The order is tests/conftest.py's."""
 
 
 @dataclass(slots=True)

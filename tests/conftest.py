@@ -23,6 +23,7 @@ from palaver.store.engine import sqlite
 
 # What a test asks for says what it needs, so that `./test quick` leaves it out by itself.
 NEEDS = {"postgres_server": "postgres", "chromium": "browser", "serve": "slow"}
+LONGEST_FIRST = ("seeded", "package", "fault", "browser", "slow")
 
 
 def tried() -> float:
@@ -47,10 +48,15 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what needs a server or a browser, and puts first the files that take longest: none is left for the end."""
+    place: dict[Path, int] = {}
     for item in items:
         for fixture, mark in NEEDS.items():
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(mark)
+        marks = [at for at, mark in enumerate(LONGEST_FIRST) if item.get_closest_marker(mark)]
+        place[item.path] = min([*marks, place.get(item.path, len(LONGEST_FIRST))])
+    items.sort(key=lambda item: place[item.path])
 
 
 @pytest.fixture(scope="session")

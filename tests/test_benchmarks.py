@@ -31,7 +31,7 @@ TARGETS = {
     "proxy": {"T13"},
     "agent": {"T22"},
 }
-OF_THE_DAY = random.Random(int(time.time()) // 86_400).sample(every.NAMES, 4)
+OF_THE_DAY = random.Random(int(time.time()) // 86_400).sample(every.NAMES, 2)
 """`./test` runs so many of them, others each day; `./test torture` runs all."""
 MEASURED = {"median", "min", "max", "rounds"}
 

@@ -66,7 +66,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         install: list[str | Path] = [uv, "pip", "install", "--python", python]
     else:
         run([sys.executable, "-m", "venv", folder], cwd=folder.parent)
-        install = [python, "-m", "pip", "install"]
+        install = [python, "-m", "pip", "install", "--no-compile"]
     lock = ROOT / "requirements.lock"
     run([*install, "--require-hashes", "--requirement", lock], cwd=folder.parent)
     run([*install, "--no-deps", wheel], cwd=folder.parent)

@@ -63,12 +63,16 @@ def test_a_copy_is_made_once(tmp_path: Path, data: Path) -> None:
 def test_a_place_that_takes_no_backup_is_named_as_it_was_typed(tmp_path: Path, data: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "link.db").symlink_to("nothing.db")
-    for place in ("nowhere/b.db", "file/b.db", ".", "link.db"):
-        for force in ((), ("--force",)):
-            done = palaver(tmp_path, "backup", place, *force)
-            assert (done.code, done.out) == (3, "")
-            assert done.err.startswith(f"palaver: {place} cannot be used: ")
-            assert done.err.endswith("; choose another place [place_unusable]\n")
+    for place, *force in (
+        ("nowhere/b.db",),
+        ("file/b.db", "--force"),
+        (".",),
+        ("link.db", "--force"),
+    ):
+        done = palaver(tmp_path, "backup", place, *force)
+        assert (done.code, done.out) == (3, "")
+        assert done.err.startswith(f"palaver: {place} cannot be used: ")
+        assert done.err.endswith("; choose another place [place_unusable]\n")
     done = palaver(tmp_path, "backup", "nowhere/b.db", "--json")
     assert (done.code, done.json["error"]["temporary"]) == (3, False)
     assert not (tmp_path / "nowhere").exists()

@@ -37,10 +37,10 @@ def names_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("name", ["a?b", "a%20b", "a#b"])
 async def test_a_data_directory_of_any_name_holds_all_of_its_history(
-    serve: Serve, tmp_path: Path, name: str
+    serve: Serve, tmp_path: Path
 ) -> None:
+    name = "a?b%20c#d"
     server = await serve(name=name, environment={"HOME": str(tmp_path)})
     made = palaver(tmp_path, "key", "create", "--name", "laptop", "--data-dir", name)
     assert made.code == 0, made.err

@@ -15,7 +15,7 @@ from palaver.core.live.items import not_encoded
 from palaver.core.live.outbox import Outbox
 from palaver.model import ActorId, Event, MessageId, RoomId
 
-LIVES = 500
+LIVES = 250
 
 
 class Process(World):

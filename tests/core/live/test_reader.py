@@ -26,7 +26,7 @@ from palaver.model import (
     TurnState,
 )
 
-LIVES = 3_800
+LIVES = 1_900
 ROOMS = [RoomId("r_a"), RoomId("r_b")]
 EPOCH = "e_1"
 

@@ -14,8 +14,8 @@ from palaver.store.admin import copy as copying
 from palaver.store.admin.backup import copy
 from palaver.store.admin.verify import verify
 
-MESSAGES = 6_000
-PAGES_IN_A_LIFE = 5
+MESSAGES = 3_000
+PAGES_IN_A_LIFE = 3
 
 
 def refused(source: str, target: str, *, force: bool = False) -> Code:

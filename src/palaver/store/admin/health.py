@@ -15,7 +15,6 @@ from urllib.parse import quote
 
 from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from palaver.clock import SystemClock
@@ -70,9 +69,9 @@ async def health(url: str, *, integrity: bool) -> SqliteHealth | PostgresHealth:
 
 
 async def _postgresql(url: URL) -> PostgresHealth:
-    from palaver.store.engine.postgresql import (  # noqa: PLC0415  SQLite's health needs no asyncpg
-        address_of,
-    )
+    from sqlalchemy.ext.asyncio import create_async_engine  # noqa: PLC0415  not for SQLite
+
+    from palaver.store.engine.postgresql import address_of  # noqa: PLC0415  nor is asyncpg
 
     address, arguments = address_of(url, SystemClock(), Settings())
     engine = create_async_engine(
