@@ -236,7 +236,7 @@ def text_in(notes: Path) -> str:
 def edits(mind: Mind, notes: Path) -> None:
     """The model reads the file, then changes it."""
     mind.calls("Read", {"file_path": str(notes)})
-    change = {"old_string": "beta", "new_string": "gamma", "replace_all": False}
+    change = {"old_string": "beta", "new_string": "gamma"}  # it fills in more
     mind.calls("Edit", {"file_path": str(notes), **change})
 
 

@@ -13,8 +13,8 @@ from tests.core.conftest import Running
 from tests.core.test_exchanges import SYSTEM, Client, assistant, chat, user
 
 from palaver.core.runtime import Core
-from palaver.model import Entry, Exchange, Role
-from palaver.providers.base import TextPiece
+from palaver.model import Entry, Exchange, Kind, Role
+from palaver.providers.base import TextPiece, ToolPiece
 from palaver.store.fingerprints import beginnings, is_prompt, likeness
 
 
@@ -336,3 +336,80 @@ async def test_an_id_of_the_clients_own_is_a_room_across_restarts(running: Runni
         await core.rooms.delete(client.actor, again.room)
         (new,) = await talk(client, ((user("hi"),), "Hello"), client="s1")
         assert new.room not in rooms
+
+
+def call(id_: str, tool: str, arguments: object) -> Entry:
+    meta: Any = {"call_id": id_, "tool": tool}
+    text = json.dumps(arguments)
+    return Entry(role=Role.ASSISTANT, kind=Kind.TOOL_CALL, text=text, meta=meta)
+
+
+def result(id_: str, text: str) -> Entry:
+    return Entry(role=Role.TOOL, kind=Kind.TOOL_RESULT, text=text, meta={"call_id": id_})
+
+
+def calls(id_: str, tool: str, arguments: object) -> ToolPiece:
+    return ToolPiece(0, id_, tool, json.dumps(arguments))
+
+
+@pytest.mark.parametrize("named", ["", "s1"])
+async def test_a_call_that_its_client_has_filled_up_is_stored_once(core: Core, named: str) -> None:
+    """Claude Code writes `replace_all` into calls, others leave out what a tool does not know."""
+    client = await new_client(core)
+    edit: dict[str, object] = {"path": "a", "changes": [{"old": "b", "new": "c"}], "why": "so"}
+    more = {"path": "a", "changes": [{"old": "b", "new": "c", "all": False}], "why": "so"}
+    less = {"path": "a", "changes": [{"old": "b", "new": "c"}]}
+    asked: list[Entry] = [user("Edit it.")]
+    rooms: list[str] = []
+    for number, again in enumerate((edit, more, less, edit)):
+        asking = chat(*asked, client=named)
+        exchange = await client.gets(asking, calls(f"c{number}", "edit", edit))
+        rooms.append(exchange.room)
+        assert await shown(client, exchange) == [likeness(one) for one in asked]
+        asked += [call(f"c{number}", "edit", again), result(f"c{number}", "done")]
+    last = await client.gets(chat(*asked, client=named), TextPiece("It is."))
+    assert {*rooms, last.room} == {last.room}
+    assert await shown(client, last) == [likeness(one) for one in asked]
+    assert [(one.kind, one.meta.get("call_id")) for one in await client.said(last)] == [
+        ("text", None),
+        *[(kind, f"c{number}") for number in range(4) for kind in ("tool_call", "tool_result")],
+        ("text", None),
+    ]
+
+
+@pytest.mark.parametrize("named", ["", "s1"])
+async def test_calls_of_one_id_are_told_apart_by_their_arguments(core: Core, named: str) -> None:
+    """Some servers give every call the same id."""
+    client = await new_client(core)
+    given: list[object] = [{"at": 1}, {"at": 1, "all": True}, {"at": 2}]
+    asked: list[Entry] = [user("Read it.")]
+    for one in given:
+        await client.gets(chat(*asked, client=named), calls("c", "read", one))
+        asked += [call("c", "read", one), result("c", f"It is {one}.")]
+    last = await client.gets(chat(*asked, client=named), TextPiece("Yes."))
+    assert await words(client, last) == [*[one.text for one in asked], "Yes."]
+
+
+@pytest.mark.parametrize("given", [[{"at": 1}], [{"at": 2}, {"at": 2, "all": True}]])
+async def test_a_call_that_may_be_another_one_is_stored_as_such(
+    client: Client, given: list[object]
+) -> None:
+    asked: list[Entry] = [user("Read it.")]
+    for one in given:
+        await client.gets(chat(*asked, client="s1"), calls("c", "read", one))
+        asked += [call("c", "read", one), result("c", f"It is {one}.")]
+    other = call("c", "read", {"at": 2, "all": False})
+    edited = (user("Read it."), other, result("c", "It is."))
+    exchange = await client.gets(chat(*edited, client="s1"), TextPiece("Yes."))
+    assert other.text in await words(client, exchange)
+
+
+async def test_two_conversations_with_calls_of_one_id_stay_apart(client: Client) -> None:
+    given: list[dict[str, object]] = [{"at": 1}, {"at": 1, "all": True}, {"at": 2}]
+    rooms = [(await client.gets(chat(user("hi")), calls("c", "read", one))).room for one in given]
+    assert len({*rooms}) == len(given)
+    for room, one in zip(rooms, given, strict=True):
+        asked = (user("hi"), call("c", "read", one), result("c", "It is."))
+        exchange = await client.gets(chat(*asked), TextPiece("Yes."))
+        assert exchange.room == room
+        assert len(await words(client, exchange)) == 4

@@ -5,17 +5,18 @@ words, change line ends, leave thoughts in an answer, and write the arguments of
 change so does not count; who spoke, the words, the tools and the pictures do. Neither do system and developer prompts,
 which many clients change with each request.
 
-Three kinds of digest lead to an exchange: that of a whole history, that of an answer with the words before it, and that
-of an answer alone.
+Three kinds of digest lead to an exchange: that of a whole history, that of an answer with the words before it (of one
+with calls also by their ids, for clients fill defaults into the arguments), and that of an answer alone.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
 from palaver.model import Entry, Kind, Message, Role
+from palaver.strict_json import Json
 from palaver.thoughts import TAGS, parted
 
 START = bytes(16)
@@ -46,6 +47,23 @@ def likeness(said: Entry | Message) -> bytes:
         parts,
     )
     return orjson.dumps(same, option=orjson.OPT_SORT_KEYS)
+
+
+def by_id(said: Entry | Message) -> bytes:
+    """The likeness of a tool's call that has an id, whatever its arguments; that of anything else."""
+    id_ = said.meta.get("call_id")
+    if said.kind != Kind.TOOL_CALL or not id_:
+        return likeness(said)
+    return orjson.dumps(("call", id_, said.meta.get("tool")))
+
+
+def fills(one: Entry | Message, other: Entry | Message) -> bool:
+    """Whether the arguments of a call are another's, but for what one of them leaves out.
+
+    Clients fill defaults into the calls that they repeat, and leave out what a tool does not know.
+    """
+    some, others = _arguments(one.text), _arguments(other.text)
+    return _covers(some, others) or _covers(others, some)
 
 
 def words_of(said: Entry | Message) -> str:
@@ -95,6 +113,17 @@ def _arguments(text: str) -> object:
         return orjson.loads(text or "{}") or {}
     except orjson.JSONDecodeError:
         return text.strip()
+
+
+def _covers(less: object, more: object) -> bool:
+    """Whether JSON has all that another one has."""
+    if isinstance(less, dict) and isinstance(more, dict):
+        some, others = cast("Json", less), cast("Json", more)
+        return all(name in others and _covers(one, others[name]) for name, one in some.items())
+    if isinstance(less, list) and isinstance(more, list):
+        ones, others = cast("list[object]", less), cast("list[object]", more)
+        return len(ones) == len(others) and all(map(_covers, ones, others))
+    return less == more
 
 
 def _is_text(part: Mapping[str, Any]) -> bool:

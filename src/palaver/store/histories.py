@@ -13,6 +13,7 @@ from palaver.store.fingerprints import (
     START,
     alone,
     beginnings,
+    by_id,
     is_prompt,
     likeness,
     longer,
@@ -111,15 +112,15 @@ class Recent:
 
 def answered(asked: Sequence[str], entries: Sequence[Entry]) -> list[bytes]:
     """The digests that an answer leaves, each of its choices."""
-    choices: dict[int, list[bytes]] = {}
+    choices: dict[int, list[Entry]] = {}
     for entry in entries:
-        like = likeness(entry)
-        if like and (entry.text.strip() or entry.meta.keys() - {"choice"}):
-            choices.setdefault(int(entry.meta.get("choice", 0)), []).append(like)
+        if likeness(entry) and (entry.text.strip() or entry.meta.keys() - {"choice"}):
+            choices.setdefault(int(entry.meta.get("choice", 0)), []).append(entry)
     found: list[bytes] = []
     history, words = map(bytes.fromhex, asked)
-    for answer in choices.values():
+    for said in choices.values():
+        answer = [*map(likeness, said)]
         found.append(beginnings(answer, history)[-1])
         if words:
-            found += [pair(words, answer), alone(answer)]
+            found += [pair(words, answer), alone(answer), pair(words, [*map(by_id, said)])]
     return found

@@ -8,7 +8,7 @@ whole history that was asked, and with its answer; of the answer with the last w
 A request belongs to the exchange to which its longest known history leads, if no other came after it in its room. Else
 its newest answer with its question decides: what stands before may be missing from the front, or replaced at the front
 by something shorter. Else its newest answer alone, if it is the last of exactly one room, and its question stands in
-the one that was asked. Anything else is a new room: what is stored is never rewritten. At most 64 digests are looked
+the one that was asked. Anything else is a new room: what is stored is never rewritten. At most 65 digests are looked
 up, and as much of a room is read as the request is long.
 
 In a room that is named, whatever is there already is not stored again: its newest messages are looked at and, for a
@@ -24,10 +24,20 @@ from typing import Any
 import orjson
 from sqlalchemy import ClauseElement, bindparam, func, select, union_all
 
-from palaver.model import ActorId, Entry, ExchangeState, Message, RoomId, Seqs, Spans
+from palaver.model import ActorId, Entry, ExchangeState, Kind, Message, RoomId, Seqs, Spans
 from palaver.policy import Action, allows
 from palaver.store.engine.statement import ListStatement, Row, inserting, matching
-from palaver.store.fingerprints import START, alone, is_prompt, likeness, longer, pair, words_of
+from palaver.store.fingerprints import (
+    START,
+    alone,
+    by_id,
+    fills,
+    is_prompt,
+    likeness,
+    longer,
+    pair,
+    words_of,
+)
 from palaver.store.histories import Request
 from palaver.store.read import messages, rooms as stored_rooms
 from palaver.store.read.exchanges import spoken
@@ -112,7 +122,9 @@ def found(tx: Transaction, said: Request, actor: KnownActor) -> Place | None:
         return place
     first, last = said.newest()
     answer = said.likes[first:last]
-    digests = [pair(longer(START, said.likes[first - 1]), answer)] if first else []
+    words = longer(START, said.likes[first - 1]) if first else b""
+    calls = [by_id(said.entries[at]) for at in said.places[first:last]]
+    digests = {pair(words, answer), pair(words, calls)} if first else ()
     for met in _met(tx, digests, actor):
         if _goes_on(tx, met, actor.id):
             refs = _followed(tx, said, last, met)
@@ -140,8 +152,9 @@ def held(tx: Transaction, said: Request, actor: KnownActor, room: LockedRoom) ->
         return None
     there = _counted(newest)
     known = {likeness(message) for message in there}
-    last = next((end for end in said.ends if said.likes[end - 1] in known), None)
-    likes = said.likes[: max(count - 1, 0) if last is None else last]
+    likes = _as_stored(said, there)
+    last = next((end for end in said.ends if likes[end - 1] in known), None)
+    likes = likes[: max(count - 1, 0) if last is None else last]
     places = _aligned(likes, there)
     if (
         None in places and newest[0].seq > 1
@@ -282,8 +295,13 @@ def _placed(  # noqa: PLR0917  all that is known
     """The place behind so many entries that count, and what of the page stands there and is repeated."""
     at = max(refs, default=0)
     for message in spoken(tx.conn, met.room, ((at + 1, at + LATER_MAX),)):
-        if count + 1 < len(said.likes) and likeness(message) == said.likes[count]:
+        if count + 1 >= len(said.likes):
+            break
+        entry, like = said.entries[said.places[count]], said.likes[count]
+        if likeness(message) == like:
             refs, count = [*refs, message.seq], count + 1
+        elif by_id(message) == by_id(entry) and fills(entry, message):
+            refs, count = [*refs, aside(tx, met.room_key, entry)], count + 1
     locked = room or tx.writable(met.room, actor.id)[0]
     return Place(room=locked, refs=refs, taken=said.upto(count))
 
@@ -296,10 +314,11 @@ def _followed(
     At the place of a `question` nothing else may stand than it was, but for the context around it.
     """
     refs = _refs_of(met, met.seqs.get("prompts", ()))
-    likes, view = said.likes[:count], refs[-2 * count - SPARE :]
+    view = refs[-2 * count - SPARE :]
     oldest = next((ref for ref in view if ref > 0), 1)
     before = messages.page(tx.conn, met.room, before=oldest, limit=2 * count)
     there = _counted([*before.messages, *spoken(tx.conn, met.room, spans_of(view))])
+    likes = _as_stored(said, there)[:count]
     places = _aligned(likes, there)
     begun = places[0] != 0 and likes == [likeness(one) for one in there[:count]]
     if begun and "exchange" not in there[said.newest()[0]].meta:
@@ -331,6 +350,24 @@ def _counted(said: Sequence[Message]) -> list[Message]:
     return [one for one in said if one.deleted_ms is None and not is_prompt(one) and likeness(one)]
 
 
+def _as_stored(said: Request, there: Sequence[Message]) -> list[bytes]:
+    """The likenesses of entries; of a call with other arguments that of the stored one, which alone has its id."""
+    stored: dict[bytes, list[Message]] = {}
+    for one in there:
+        if one.kind == Kind.TOOL_CALL:
+            stored.setdefault(by_id(one), []).append(one)
+    likes = [*said.likes]
+    for index, at in enumerate(said.places):
+        entry = said.entries[at]
+        if entry.kind == Kind.TOOL_CALL:
+            match stored.pop(by_id(entry), ()):
+                case [one] if fills(entry, one):
+                    likes[index] = likeness(one)
+                case _:
+                    pass
+    return likes
+
+
 def _aligned(likes: Sequence[bytes], there: Sequence[Message]) -> list[int | None]:
     """Where among messages each entry is, the last as far behind as can be; None for one that is not."""
     known: dict[bytes, list[int]] = {}
@@ -356,7 +393,7 @@ def _refs(
 ) -> Refs:
     return [
         there[place].seq
-        if place is not None
+        if place is not None and likeness(there[place]) == said.likes[index]
         else aside(tx, room_key, said.entries[said.places[index]])
         for index, place in enumerate(places)
     ]
