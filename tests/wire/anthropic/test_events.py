@@ -15,8 +15,9 @@ from palaver.core.answers.pieces import (
     ToolPiece,
 )
 from palaver.model import MessageId
-from palaver.wire.anthropic.events import Composer, ending, events_of, frame_of, skeleton, usage_of
+from palaver.wire.anthropic.events import Composer, ending, events_of, skeleton, usage_of
 from palaver.wire.anthropic.messages import OURS, content_of
+from palaver.wire.openai.responses.events import frame_of
 
 STOPS: Json = {"stop_sequences": ["X"]}
 FIRST = MessageId("m_" + "0" * 31 + "1")

@@ -300,12 +300,18 @@ def inserting(
     return Statement(added if returning is None else added.returning(returning), *names)
 
 
-def updating(key: Column[Any] | Sequence[Column[Any]], *names: str, **others: Any) -> Statement:
-    """Sets these columns of the rows with this `key`, given behind their values, and `others`."""
+def updating(
+    key: Column[Any] | Sequence[Column[Any]],
+    *names: str,
+    where: ColumnElement[bool] | None = None,
+    **others: Any,
+) -> Statement:
+    """Sets these columns, and `others`, of the rows with this `key`, which is given behind the values, and `where`."""
     keys = (key,) if isinstance(key, Column) else key
     values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
     places = [f"its_{place.name}" for place in keys]
     here = [column == bindparam(name) for column, name in zip(keys, places, strict=True)]
+    here += [] if where is None else [where]
     changed = update(keys[0].table).where(*here).values(values | others)
     return Statement(changed, *[f"new_{name}" for name in names], *places)
 

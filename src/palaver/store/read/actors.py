@@ -7,7 +7,7 @@ from sqlalchemy import Connection, bindparam, select
 
 from palaver.errors import Code, Refused
 from palaver.model import Actor, ActorId, ActorKind, AgentCard
-from palaver.store.engine.statement import Row, Statement
+from palaver.store.engine.statement import Row, Statement, matching
 from palaver.store.schema import actor_is_unused, actors, agents, sessions
 
 PREFIX = {ActorKind.PERSON: "u_", ActorKind.AGENT: "a_", ActorKind.SYSTEM: "s_"}
@@ -22,13 +22,12 @@ COLUMNS = (
 """What `actor_of` takes."""
 CARD_COLUMNS = (*COLUMNS, agents.c.model, agents.c.system_prompt, agents.c.settings)
 
-_BY_ID = Statement(select(*COLUMNS).where(actors.c.id == bindparam("actor")), "actor")
-_BY_HANDLE = Statement(select(*COLUMNS).where(actors.c.handle == bindparam("handle")), "handle")
-_BY_TOKEN = Statement(
-    select(*COLUMNS, sessions.c.ended_ms)
-    .join(sessions, sessions.c.actor_key == actors.c.key)
-    .where(sessions.c.token_sha256 == bindparam("token")),
-    "token",
+_BY_ID, _BY_HANDLE = (
+    matching(select(*COLUMNS), column) for column in (actors.c.id, actors.c.handle)
+)
+_BY_TOKEN = matching(
+    select(*COLUMNS, sessions.c.ended_ms).join(sessions, sessions.c.actor_key == actors.c.key),
+    sessions.c.token_sha256,
 )
 _UNUSED = Statement(
     select(actors.c.key)
@@ -36,11 +35,8 @@ _UNUSED = Statement(
     .limit(1),
     "before_ms",
 )
-_AGENT = Statement(
-    select(*CARD_COLUMNS)
-    .join(agents, agents.c.actor_key == actors.c.key)
-    .where(actors.c.id == bindparam("actor")),
-    "actor",
+_AGENT = matching(
+    select(*CARD_COLUMNS).join(agents, agents.c.actor_key == actors.c.key), actors.c.id
 )
 
 _AGENTS = Statement(

@@ -21,7 +21,7 @@ from sqlalchemy import (
 
 from palaver.model import NO_DATA, Kind, Message, MessageId, Page, Role, RoomId
 from palaver.store.columns import INTEGER_MAX
-from palaver.store.engine.statement import Columns, Row, Statement
+from palaver.store.engine.statement import Columns, Row, Statement, matching
 from palaver.store.read.actors import id_of
 from palaver.store.schema import actors, messages, rooms
 from palaver.store.values import ByName
@@ -115,11 +115,9 @@ _said = (
 _SPOKEN = Statement(selected(source=_said).order_by(_said.c.seq), "room", "limit", "offset")
 _ANY_ABOVE = Statement(_any(_above), "room", "seq")
 _ANY_BELOW = Statement(_any(_below), "room", "seq")
-_BY_ID = Statement(
-    selected(rooms.c.id.label("room"))
-    .join(rooms, rooms.c.key == messages.c.room_key)
-    .where(messages.c.id == bindparam("message")),
-    "message",
+_BY_ID = matching(
+    selected(rooms.c.id.label("room")).join(rooms, rooms.c.key == messages.c.room_key),
+    messages.c.id,
 )
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from operator import attrgetter
 
-from sqlalchemy import Connection, and_, bindparam, func, select
+from sqlalchemy import Connection, and_, func, select
 
 from palaver.model import ActorId, ActorKind, Role, Turn, TurnId
-from palaver.store.engine.statement import Row, Statement, among
+from palaver.store.engine.statement import Row, Statement, among, matching
 from palaver.store.read.actors import id_of
 from palaver.store.schema import (
     actors,
@@ -37,13 +37,13 @@ selected = (
 
 _TURN = ByName(Turn, "agent", "external")
 
-_BY_ID = Statement(selected.where(turns.c.id == bindparam("turn")), "turn")
+_BY_ID = matching(selected, turns.c.id)
 _KNOWN = among(select(turns.c.id), turns.c.id)
-_OPEN_OF = Statement(selected.where(turns.c.owner == bindparam("owner"), turn_is_open), "owner")
+_OPEN_OF = matching(selected.where(turn_is_open), turns.c.owner)
 _RUNNING = Statement(select(func.count()).select_from(turns).where(turn_is_open))
 
 _continued = turns.alias()
-_ASKED = Statement(
+_ASKED = matching(
     select(exchanges.c.actor_key, messages.c.author_key, messages.c.role, _continued.c.id)
     .select_from(turns)
     .outerjoin(exchanges, exchanges.c.turn_id == turns.c.id)
@@ -51,16 +51,12 @@ _ASKED = Statement(
         messages,
         and_(messages.c.room_key == turns.c.room_key, messages.c.seq == turns.c.trigger_seq),
     )
-    .outerjoin(_continued, _continued.c.message_id == messages.c.id)
-    .where(turns.c.id == bindparam("turn")),
-    "turn",
+    .outerjoin(_continued, _continued.c.message_id == messages.c.id),
+    turns.c.id,
 )
-_ACTOR = Statement(select(actors.c.key).where(actors.c.id == bindparam("actor")), "actor")
-_COPIED = Statement(
-    select(partials.c.text, partials.c.reasoning)
-    .where(partials.c.turn_id == bindparam("turn"))
-    .order_by(partials.c.place),
-    "turn",
+_ACTOR = matching(select(actors.c.key), actors.c.id)
+_COPIED = matching(
+    select(partials.c.text, partials.c.reasoning).order_by(partials.c.place), partials.c.turn_id
 )
 
 

@@ -9,7 +9,7 @@ from palaver.errors import Code, Refused
 from palaver.model import Actor, ActorId, ActorKind, ApiKey, KeyId, Ticket, TicketKind
 from palaver.policy import owns
 from palaver.store import migrate
-from palaver.store.engine.statement import Statement, database_now, inserting, matching
+from palaver.store.engine.statement import Statement, database_now, inserting, matching, updating
 from palaver.store.read import api_keys as stored_keys, devices
 from palaver.store.schema import keys, sessions, tickets
 from palaver.store.write.actors import AddActor, known_actor, nobody, of_handle
@@ -20,12 +20,7 @@ KEYS_MAX = 50
 """So many good keys a person makes."""
 
 _ADD_KEY = inserting(keys, "id", "token_sha256", "actor_key", "name", "scopes", "created_ms")
-_REVOKE_KEY = Statement(
-    update(keys)
-    .where(keys.c.id == bindparam("key"), keys.c.revoked_ms.is_(None))
-    .values(revoked_ms=bindparam("now_ms")),
-    *("now_ms", "key"),
-)
+_REVOKE_KEY = updating(keys.c.id, "revoked_ms", where=keys.c.revoked_ms.is_(None))
 _KEY_USED = Statement(
     update(keys)
     .where(
@@ -61,12 +56,7 @@ _REVOKE_TICKET = Statement(
     *("now_ms", "its_id", "its_key"),
 )
 _BEGIN_SESSION = inserting(sessions, "token_sha256", "actor_key", "name", "created_ms")
-_END_SESSION = Statement(
-    update(sessions)
-    .where(sessions.c.token_sha256 == bindparam("token"), sessions.c.ended_ms.is_(None))
-    .values(ended_ms=bindparam("now_ms")),
-    *("now_ms", "token"),
-)
+_END_SESSION = updating(sessions.c.token_sha256, "ended_ms", where=sessions.c.ended_ms.is_(None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

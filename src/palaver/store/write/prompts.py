@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, update
-
 from palaver.errors import Code, Refused
 from palaver.model import ActorId, Prompt, PromptId
-from palaver.store.engine.statement import Statement, inserting
+from palaver.store.engine.statement import inserting, updating
 from palaver.store.read import prompts as stored
 from palaver.store.schema import prompts
 from palaver.store.write.actors import known_actor, nobody
@@ -17,12 +15,7 @@ PROMPTS_MAX = 200
 VERSIONS_MAX = 100
 
 _ADD = inserting(prompts, "id", "version", "actor_key", "name", "text", "created_ms")
-_DELETE = Statement(
-    update(prompts)
-    .where(prompts.c.id == bindparam("prompt"), prompts.c.deleted_ms.is_(None))
-    .values(deleted_ms=bindparam("now_ms")),
-    *("now_ms", "prompt"),
-)
+_DELETE = updating(prompts.c.id, "deleted_ms", where=prompts.c.deleted_ms.is_(None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from palaver.model import Exchange, Message, MessageId, answer_id
 from palaver.strict_json import Json, as_list, as_object, parsed
 from palaver.wire.anthropic.messages import OURS, THOUGHTS, arguments_in, content_of, filled
 from palaver.wire.openai.items import new_call_id
+from palaver.wire.openai.responses.events import count_of
 
 Event = Json
 
@@ -155,10 +156,12 @@ def ending(envelope: Mapping[str, Any], request: Mapping[str, Any], *, called: b
 
 def usage_of(counts: Mapping[str, Any]) -> Json:
     """Writes a chat completion's token counts as a message's, whose input is without what the cache held."""
-    read, made = (_count(counts, name) for name in ("prompt_tokens", "completion_tokens"))
+    read, made = (count_of(counts, name) or 0 for name in ("prompt_tokens", "completion_tokens"))
     asked = as_object(counts.get("prompt_tokens_details"))
-    cached, written = (_count(asked, name) for name in ("cached_tokens", "cache_write_tokens"))
-    thought = _count(as_object(counts.get("completion_tokens_details")), "reasoning_tokens")
+    cached, written = (
+        count_of(asked, name) or 0 for name in ("cached_tokens", "cache_write_tokens")
+    )
+    thought = count_of(as_object(counts.get("completion_tokens_details")), "reasoning_tokens")
     return {
         "input_tokens": max(read - cached - written, 0),
         "cache_creation_input_tokens": written,
@@ -207,11 +210,6 @@ def events_of(message: Json) -> Iterator[Event]:
     yield from _last(message)
 
 
-def frame_of(event: Event) -> bytes:
-    """Writes an event as it is sent."""
-    return b"event: %s\ndata: %s\n\n" % (event["type"].encode(), orjson.dumps(event))
-
-
 def _last(message: Json) -> Iterator[Event]:
     delta = {name: message.get(name) for name in ("stop_reason", "stop_sequence")}
     yield {"type": "message_delta", "delta": delta, "usage": message.get("usage")}
@@ -229,8 +227,3 @@ def _delta(index: int, kind: str, text: str) -> Event:
 
 def _stopped(index: int) -> Event:
     return {"type": "content_block_stop", "index": index}
-
-
-def _count(counts: Mapping[str, Any], name: str) -> int:
-    value = counts.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0

@@ -40,6 +40,7 @@ from palaver.wire.openai.fields import Invalid
 from palaver.wire.openai.models import Models, as_agent
 from palaver.wire.openai.names import as_task, named
 from palaver.wire.openai.proxy import passed_on
+from palaver.wire.openai.responses.events import frame_of
 from palaver.wire.openai.responses.tools import restored
 
 PATH = "/messages"
@@ -95,7 +96,7 @@ class Messages:
             refusal=problems.refusal,
             error=problems.event,
             stored=partial(events.message_of, thinks=wanted.thinks),
-            events=lambda message: map(events.frame_of, events.events_of(message)),
+            events=lambda message: map(frame_of, events.events_of(message)),
             holds="content",
             request_id=problems.REQUEST_ID,
         )
@@ -215,4 +216,4 @@ def _without_ours(raw: bytes, body: Json) -> bytes:
 
 
 def _framed(told: Iterable[Event]) -> bytes:
-    return b"".join(map(events.frame_of, told))
+    return b"".join(map(frame_of, told))

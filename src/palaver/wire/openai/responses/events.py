@@ -319,7 +319,7 @@ LAST = frozenset(f"response.{name}" for name in _ENDS.values())
 
 def usage_of(counts: Mapping[str, Any]) -> Json | None:
     """Writes a chat completion's token counts as a response's; None where they are not known."""
-    asked, answered = (_count(counts, name) for name in ("prompt_tokens", "completion_tokens"))
+    asked, answered = (count_of(counts, name) for name in ("prompt_tokens", "completion_tokens"))
     if asked is None or answered is None:
         return None
     cached = as_object(counts.get("prompt_tokens_details"))
@@ -327,10 +327,10 @@ def usage_of(counts: Mapping[str, Any]) -> Json | None:
     cached_names = ("cached_tokens", "cache_write_tokens")
     return {
         "input_tokens": asked,
-        "input_tokens_details": {name: _count(cached, name) or 0 for name in cached_names},
+        "input_tokens_details": {name: count_of(cached, name) or 0 for name in cached_names},
         "output_tokens": answered,
-        "output_tokens_details": {"reasoning_tokens": _count(thought, "reasoning_tokens") or 0},
-        "total_tokens": _count(counts, "total_tokens") or asked + answered,
+        "output_tokens_details": {"reasoning_tokens": count_of(thought, "reasoning_tokens") or 0},
+        "total_tokens": count_of(counts, "total_tokens") or asked + answered,
     }
 
 
@@ -371,6 +371,7 @@ def _copied(item: Json) -> Json:
     return copy
 
 
-def _count(counts: Mapping[str, Any], name: str) -> int | None:
+def count_of(counts: Mapping[str, Any], name: str) -> int | None:
+    """Reads a count of tokens; None where it is not told."""
     value = counts.get(name)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
