@@ -172,6 +172,7 @@ async def test_a_run_is_watched_while_it_is_made_and_read_afterwards(
     if phone:
         await tab.part("sidebar-toggle").tap()
     await tab.part("room-item").filter(has=tab.part("door")).click()
+    await expect(tab.part("room-title").first).to_have_text(QUESTION)
     work = tab.part("run").last
     await expect(work).to_contain_text("Working")
     step = work.get_by_test_id("aside")

@@ -104,7 +104,7 @@ def named(headers: Mapping[str, str], asked: ExchangeRequest) -> ExchangeRequest
                 repeated=asked.repeated or program.once,
                 title=asked.title or title_of(asked.entries),
             )
-    return asked
+    return replace(asked, title=asked.title or title_of(asked.entries))
 
 
 def as_task(asked: ExchangeRequest) -> ExchangeRequest:
@@ -125,7 +125,10 @@ def folder_of(entries: Sequence[Entry]) -> str | None:
 def title_of(entries: Sequence[Entry]) -> str | None:
     """The first words of the person, without what their program puts around them; None where all is its own."""
     said = [entry.text for entry in entries if entry.role is Role.USER and entry.kind is Kind.TEXT]
-    words = (_AROUND.sub("", text[:TITLE_FROM_CHARS]).strip() for text in said[:AMONG])
+    words = (
+        _AROUND.sub("", text[:TITLE_FROM_CHARS]).strip() if "<" in text else text.strip()
+        for text in said[:AMONG]
+    )
     return next(filter(None, words), None)
 
 
