@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given, strategies as st
@@ -15,17 +16,30 @@ from palaver.model import TurnId
 from palaver.store.journal import (
     DRAFT,
     MAGIC,
+    REASONING,
+    TEXT,
     Journal,
-    Partial,
     forget,
     merged,
     orphans,
-    partial,
     replay,
 )
 
 ONE = TurnId("t_" + "1" * 32)
 TWO = TurnId("t_" + "2" * 32)
+
+
+class Partial(NamedTuple):
+    """What is left of one answer."""
+
+    text: str = ""
+    reasoning: str = ""
+
+
+def partial(records: list[tuple[bytes, bytes]]) -> Partial:
+    kinds = (TEXT, REASONING)
+    found = (b"".join(data for kind, data in records if kind == one) for one in kinds)
+    return Partial(*(data.decode("utf-8", "surrogatepass") for data in found))
 
 
 def left_in(directory: Path) -> dict[str, Partial]:

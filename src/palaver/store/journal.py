@@ -61,14 +61,6 @@ class _Place:
 
 
 @dataclass(slots=True)
-class Partial:
-    """What is left of one answer."""
-
-    text: str = ""
-    reasoning: str = ""
-
-
-@dataclass(slots=True)
 class Orphan:
     """A segment that a dead process left, locked by us. `damaged`: so many records in it were passed over."""
 
@@ -393,17 +385,6 @@ def merged(left: Iterable[Orphan]) -> Records:
             known = records.setdefault(key, [])
             known.extend([one for one in found if one[0] != DRAFT or one not in known])
     return {key: found for key, found in records.items() if all(kind != ENDED for kind, _ in found)}
-
-
-def partial(found: Iterable[tuple[bytes, bytes]]) -> Partial:
-    """The answer that its records make."""
-    whole = Partial()
-    for kind, data in found:
-        if kind == TEXT:
-            whole.text += data.decode("utf-8", "surrogatepass")
-        elif kind == REASONING:
-            whole.reasoning += data.decode("utf-8", "surrogatepass")
-    return whole
 
 
 def _replayed(data: bytes, *, past_damage: bool = False) -> tuple[Records, _Place | None, int, int]:

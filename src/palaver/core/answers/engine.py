@@ -28,7 +28,7 @@ from palaver.core import validation
 from palaver.core.answers import context
 from palaver.core.answers.outcome import ending, failure_of, too_long, written
 from palaver.core.answers.recorder import Recorder
-from palaver.core.answers.source import ModelSource, patiently
+from palaver.core.answers.source import ModelServer, ModelSource, patiently
 from palaver.core.answers.tape import LiveAnswer
 from palaver.core.ground import Ground
 from palaver.errors import Code, ProviderError, Refused, Unavailable
@@ -44,7 +44,6 @@ from palaver.model import (
     TurnId,
     TurnState,
 )
-from palaver.providers.base import TextPiece
 from palaver.providers.call import Call
 from palaver.store.journal import Journal
 from palaver.store.read import rooms, turns
@@ -58,7 +57,6 @@ from palaver.store.write.turns import (
     RenewLeases,
     RetryTurn,
 )
-from palaver.thoughts import parted
 
 LEASE_SECONDS = LEASE_MS / 1_000
 TITLE_SECONDS_MAX = 30.0
@@ -420,22 +418,15 @@ class Engine:
         }
         if named or not provider.real or self._closing:
             return
-        text = ""
+        models = ModelServer(self._ground.providers, self._clock, self.counting)
         try:
             request = await context.to_title(self._store, turn, answer)
-            async with (
-                asyncio.timeout(TITLE_SECONDS_MAX),
-                aclosing(provider.answer(request)) as pieces,
-            ):
-                async for piece in pieces:
-                    if isinstance(piece, TextPiece):
-                        text += piece.text
-            words = validation.without_markdown(parted(text)[1])
-            title = validation.title_of(words, TITLE_CHARS_MAX)
+            async with asyncio.timeout(TITLE_SECONDS_MAX):
+                words, _ = await models.words(request)
+            title = validation.title_of(validation.without_markdown(words), TITLE_CHARS_MAX)
             await self.name(turn.room, title, TitleSource.MODEL)
         except (ProviderError, Refused, Unavailable, TimeoutError) as failure:
             self.titles_missed += 1
-            self.count(failure)
             log.info("title.not_made", room=turn.room, why=type(failure).__name__)
 
 

@@ -20,18 +20,9 @@ from palaver.core.answers.tape import LiveAnswer
 from palaver.core.ground import Ground
 from palaver.core.part import Part
 from palaver.model import Exchange, Message, Turn, TurnId
-from palaver.providers.base import Piece
+from palaver.providers.base import Piece, ReasoningPiece, TextPiece
 from palaver.providers.call import Call
-from palaver.store.journal import (
-    Orphan,
-    Partial,
-    Records,
-    dead_owners,
-    forget,
-    merged,
-    orphans,
-    partial,
-)
+from palaver.store.journal import Orphan, Records, dead_owners, forget, merged, orphans
 from palaver.store.read import exchanges, turns
 from palaver.store.write.turns import ClaimTurns
 
@@ -94,25 +85,21 @@ class Recovery(Part):
         dead = tuple(dead_owners(self._directory))
         while claimed := await self._store.write(ClaimTurns(dead=dead)):
             for turn in claimed:
-                kept = records.get(turn.id[2:], [])
-                journaled = partial(kept)
-                found = await self._seen(turn, journaled)
-                if turn.external or found.text or found.reasoning:
-                    whole = found is journaled
-                    pieces = pieces_in(kept) if whole else pieces_left(found.text, found.reasoning)
+                pieces = await self._seen(turn, pieces_in(records.get(turn.id[2:], ())))
+                if turn.external or _chars(pieces):
                     taken.append(self._engine.store_later(self._left(turn, pieces)))
                 else:
                     self._engine.begin((turn,))
 
-    async def _seen(self, turn: Turn, journaled: Partial) -> Partial:
+    async def _seen(self, turn: Turn, journaled: list[Piece]) -> list[Piece]:
         """The fullest record of a dead process's answer: its journal, what it had spread, or the copies it left."""
         known = [journaled]
         mirror = self._ground.hub.streams(turn.room).get(turn.message)
         if mirror is not None:
-            known.append(Partial(mirror.text(), mirror.reasoning()))
+            known.append(pieces_left(mirror.text(), mirror.reasoning()))
         if self._store.shared:
-            known.append(Partial(*await self._store.read(turns.copied, turn.id)))
-        return max(known, key=lambda left: len(left.text) + len(left.reasoning))
+            known.append(pieces_left(*await self._store.read(turns.copied, turn.id)))
+        return max(known, key=_chars)
 
     async def _left(self, turn: Turn, pieces: Sequence[Piece], *, waits: bool = True) -> None:
         """Stores what a dead process had shown of an answer, or had passed on of it to a client, or asks again.
@@ -154,6 +141,12 @@ class Recovery(Part):
         if not self._engine.writes(turn.id):
             log.info("turn.asked_again", turn=turn.id, room=turn.room)
             self._engine.run(LiveAnswer(turn, exchange), lambda: ask(exchange, said))
+
+
+def _chars(pieces: Iterable[Piece]) -> int:
+    """How much of an answer readers have seen."""
+    words = (one for one in pieces if isinstance(one, TextPiece | ReasoningPiece))
+    return sum(len(one.text) for one in words if one.choice == 0)
 
 
 async def _forget(
