@@ -13,6 +13,7 @@ from tests.support.anthropic import (
     SIGNATURE,
     ScriptedAnthropic,
     events,
+    failure,
     overloaded,
     redacted,
     refused,
@@ -24,7 +25,7 @@ from tests.support.anthropic import (
     tool,
     whole_message,
 )
-from tests.support.upstream import CUT, ScriptedUpstream
+from tests.support.upstream import CUT, ScriptedUpstream, whole
 from tests.wire.anthropic.client import (
     MESSAGES,
     Json,
@@ -174,6 +175,16 @@ async def test_what_the_server_refuses_comes_as_it_is(
     assert answer.status_code == 529
     assert answer.json()["error"] == {"type": "overloaded_error", "message": "Overloaded"}
     assert answer.headers["request-id"] == "req_011"
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_an_error_under_a_status_of_success_is_one_to_its_client(
+    house: Door, server: ScriptedAnthropic, *, streams: bool
+) -> None:
+    server.will(whole(failure("overloaded_error", "Overloaded")))
+    body = asked(user(f"Hi {streams}."), model="claude-test", stream=streams)
+    got = await bare_client(house, "hidden").post(MESSAGES, json=body)
+    assert (got.status_code, got.json()["type"]) == (502, "error")
 
 
 @pytest.mark.parametrize("last", [overloaded(), CUT])

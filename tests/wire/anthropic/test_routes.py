@@ -248,18 +248,22 @@ async def test_a_refusal_of_the_model_server_has_this_apis_shape(
     assert body["request_id"] == answer.headers["request-id"]
 
 
+@pytest.mark.parametrize(
+    ("last", "why"),
+    [(CUT, "ended in the middle"), (event({"error": {"message": "No power."}}), "No power")],
+)
 async def test_an_answer_that_breaks_says_so_and_what_came_is_kept(
-    relay: Door, models: ScriptedUpstream
+    relay: Door, models: ScriptedUpstream, last: Any, why: str
 ) -> None:
-    models.will(stream("half", CUT))
-    client = client_of(relay, "broken")
+    models.will(stream("half", last))
+    client = client_of(relay, f"broken {why}")
     async with client.messages.stream(**asked(user("Break."))) as told:
         room = told.response.headers["x-palaver-room"]
         words = told.text_stream
         assert await anext(words) == "half"
-        with pytest.raises(anthropic.APIError, match="ended in the middle"):
+        with pytest.raises(anthropic.APIError, match=why):
             await anext(words)
-    stored = await room_texts(bare_client(relay, "broken"), room)
+    stored = await room_texts(bare_client(relay, f"broken {why}"), room)
     assert stored == [("user", "Break."), ("assistant", "half")]
 
 
