@@ -143,3 +143,10 @@ class ProviderError(PalaverError):
     ) -> None:
         super().__init__(code, detail, retry_ms=retry_ms)
         self.temporary = temporary
+
+
+class Untellable(ProviderError):
+    """What stands in a request cannot be told to its model server: the request must change."""
+
+    def __init__(self, code: Code, detail: str) -> None:
+        super().__init__(code, detail, temporary=False)

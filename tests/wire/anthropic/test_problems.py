@@ -25,7 +25,7 @@ from palaver.wire.anthropic import problems
         (Unavailable(Code.TOO_BUSY, "x"), 529, "overloaded_error"),
         (ProviderError(Code.PROVIDER_TIMEOUT, "x"), 504, "timeout_error"),
         (ProviderError(Code.PROVIDER_UNREACHABLE, "x"), 502, "api_error"),
-        (problems.Untellable("A block"), 400, "invalid_request_error"),
+        (problems.untellable("A block"), 400, "invalid_request_error"),
     ],
 )
 def test_each_error_has_the_status_and_type_that_clients_know(

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from tests.wire.anthropic.client import Json, asked, assistant, text, user
 
+from palaver.errors import Untellable
 from palaver.wire.anthropic.messages import entries_of
-from palaver.wire.anthropic.problems import Untellable
 from palaver.wire.anthropic.requests import chat_of
 
 
@@ -24,6 +24,7 @@ def chat(*messages: Json, **fields: Any) -> Json:
             {"reasoning_effort": "minimal"},
         ),
         ({"thinking": {"type": "adaptive"}}, {}),
+        ({"thinking": {"type": "enabled", "budget_tokens": -1}}, {"reasoning_effort": "minimal"}),
         (
             {"thinking": {"type": "adaptive"}, "output_config": {"effort": "max"}},
             {"reasoning_effort": "high"},
@@ -110,9 +111,11 @@ def test_a_tool_that_failed_is_marked_once() -> None:
     [
         {"tools": [{"type": "bash_20250124", "name": "bash"}]},
         {"messages": [user({"type": "container_upload", "file_id": "f"})]},
+        {"messages": [user({"type": "image_url"})]},
+        {"system": [{"type": "image", "source": {"type": "url", "url": "https://a.example"}}]},
     ],
 )
 def test_what_cannot_be_told_is_named(fields: Json) -> None:
     body = asked(user("Hi.")) | fields
-    with pytest.raises(Untellable, match=r"bash_20250124|container_upload"):
+    with pytest.raises(Untellable, match=r"bash_20250124|container_upload|image_url"):
         chat_of(body, entries_of(body), None)

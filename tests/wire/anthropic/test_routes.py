@@ -190,6 +190,12 @@ async def test_a_long_name_of_a_tool_is_short_there_and_its_own_here(
         assert called["function"]["name"] == short
 
 
+async def test_what_is_no_choice_is_passed_by(relay: Door) -> None:
+    none: Any = {"type": ["any"]}
+    body = asked(user("Hi."), tools=TOOLS, thinking=none, tool_choice=none)
+    assert (await client_of(relay, "no choice").messages.create(**body)).content
+
+
 async def test_what_only_a_server_of_this_api_can_do_is_refused_by_its_name(relay: Door) -> None:
     client = client_of(relay, "refused")
     search: Any = [{"type": "web_search_20250305", "name": "web_search"}]
@@ -197,6 +203,7 @@ async def test_what_only_a_server_of_this_api_can_do_is_refused_by_its_name(rela
     for body, words in (
         (asked(user("Search."), tools=search), "tools.0: the tool 'web_search_20250305'"),
         (asked(user(upload)), "A block of the type 'container_upload'"),
+        (asked(user("Hi."), tools=[{}]), "A function needs a name"),
     ):
         with pytest.raises(anthropic.BadRequestError, match=words):
             await client.messages.create(**body)

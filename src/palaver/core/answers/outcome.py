@@ -9,7 +9,7 @@ import structlog
 from palaver.core.answers.pieces import AnswerBuilder, headed
 from palaver.core.answers.recorder import Recorder
 from palaver.core.answers.tape import RESTARTING, LiveAnswer
-from palaver.errors import Code, ProviderError, Unavailable
+from palaver.errors import Code, ProviderError, Refused, Unavailable, Untellable
 from palaver.model import Exchange, ExchangeKind, ExchangeState, Status, Turn, TurnId
 from palaver.providers.base import Piece
 from palaver.providers.call import CallResult
@@ -33,6 +33,8 @@ def failure_of(error: Exception, what: str) -> ProviderError:
             )
         case Unavailable():
             return ProviderError(error.code, error.detail)
+        case Refused():
+            return Untellable(Code.PROVIDER_REFUSED, error.detail)
         case _:
             log.error(what, exc_info=error)
             return ProviderError(Code.INTERNAL, "Something went wrong inside the server.")

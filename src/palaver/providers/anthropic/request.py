@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from palaver.errors import Code, ProviderError
+from palaver.errors import Code, Untellable
 from palaver.model import NO_DATA, Role
 from palaver.providers.base import Request, Said, ToolCall
 from palaver.providers.errors import ErrorBody
@@ -59,7 +59,7 @@ def body_of(request: Request, model: str, *, origin: str) -> dict[str, Any]:
             system += _content(said)
     if system := [block for block in system if block.get("text", "").strip()]:
         body["system"] = system
-    if settings.get("service_tier") in _TIERS:
+    if str(settings.get("service_tier")) in _TIERS:
         body["service_tier"] = settings["service_tier"]
     if isinstance(body.get("temperature"), int | float):
         body["temperature"] = min(body["temperature"], 1)
@@ -283,7 +283,7 @@ def _cached(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _block(part: Mapping[str, Any]) -> dict[str, Any]:
     """A content part as a block. Raises `ProviderError`: what the API does not take."""
-    kind, made = part.get("type"), None
+    kind, made = str(part.get("type")), None
     if kind in _TEXTS:
         made = _text(str(part.get("text") or part.get("refusal") or ""))
     elif kind in ("image_url", "input_image"):
@@ -297,8 +297,8 @@ def _block(part: Mapping[str, Any]) -> dict[str, Any]:
     elif part.get("source"):
         made = dict(part)
     if made is None:
-        detail = f"Anthropic cannot be shown a part of the type {str(kind)[:40]!r} as it was sent."
-        raise ProviderError(Code.PROVIDER_REFUSED, detail, temporary=False)
+        detail = f"Anthropic cannot be shown a part of the type {kind[:40]!r} as it was sent."
+        raise Untellable(Code.PROVIDER_REFUSED, detail)
     return made | _cached(part)
 
 

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from palaver.core.answers.tape import Call
-from palaver.errors import Code, PalaverError, ProviderError
+from palaver.errors import Code, PalaverError, Untellable
 from palaver.strict_json import Json, as_object, dump, parsed
 from palaver.wire.openai import problems as openai
 from palaver.wire.openai.models import VERSION_HEADER
@@ -37,18 +37,14 @@ _TYPES = {
 _LATER = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.INSUFFICIENT_STORAGE})
 
 
-class Untellable(ProviderError):
-    """The model server speaks chat completions, and cannot be told what stands in a request."""
-
-    def __init__(self, what: str) -> None:
-        words = f"{what} cannot be told to this model server, which speaks chat completions."
-        super().__init__(Code.PROVIDER_REFUSED, words, temporary=False)
+def untellable(what: str) -> Untellable:
+    """Builds the refusal of what stands in a request, for a model server that speaks chat completions."""
+    words = f"{what} cannot be told to this model server, which speaks chat completions."
+    return Untellable(Code.PROVIDER_REFUSED, words)
 
 
 def status_of(error: PalaverError) -> int:
     """The status of an error."""
-    if isinstance(error, Untellable):
-        return HTTPStatus.BAD_REQUEST
     status = openai.status_of(error)
     return OVERLOADED if status in _LATER else status
 

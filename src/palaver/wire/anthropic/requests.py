@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from palaver.model import NO_DATA, Entry, Message
 from palaver.strict_json import Json, as_list, as_object
-from palaver.wire.anthropic.problems import Untellable
+from palaver.wire.anthropic.problems import untellable
 from palaver.wire.openai.responses.requests import chat_messages
 from palaver.wire.openai.responses.tools import Tools, told_name
 
@@ -21,11 +21,7 @@ BILLING = "x-anthropic-billing-header:"
 _EFFORTS = ((10_000, "high"), (5_000, "medium"), (2_000, "low"), (0, "minimal"))
 _SAME = ("temperature", "top_p")
 _CHOICES = {"any": "required", "auto": "auto", "none": "none"}
-_TOLD = {
-    "text": ("text",),
-    "image_url": ("image_url",),
-    "file": ("file",),
-}
+_TOLD = {"text": str, "image_url": dict, "file": dict}
 
 
 def chat_of(body: Json, said: Iterable[Entry | Message], origin: str | None) -> Json:
@@ -45,7 +41,7 @@ def offered(body: Json) -> Tools:
     found = Tools()
     for place, tool in enumerate(map(as_object, as_list(body.get("tools")))):
         if tool.get("type") not in (None, "custom"):
-            raise Untellable(f"tools.{place}: the tool '{tool['type']}'")
+            raise untellable(f"tools.{place}: the tool '{tool['type']}'")
         schema: Json = tool.get("input_schema") or {"type": "object", "properties": {}}
         described = {"description": tool["description"]} if tool.get("description") else {}
         function = {"type": "function", "name": tool.get("name"), **described}
@@ -58,7 +54,7 @@ def _effort(body: Json) -> Json:
     thinking = as_object(body.get("thinking"))
     budget = thinking.get("budget_tokens")
     if effort is None and thinking.get("type") == "enabled" and isinstance(budget, int):
-        effort = next(word for least, word in _EFFORTS if budget >= least)
+        effort = next(word for least, word in _EFFORTS if max(budget, 0) >= least)
     return {} if effort is None else {"reasoning_effort": "high" if effort == "max" else effort}
 
 
@@ -78,8 +74,8 @@ def _tools(body: Json, functions: list[Json]) -> Json:
     if choice.get("type") == "tool":
         named = {"name": told_name(str(choice.get("name")), NO_DATA)}
         found["tool_choice"] = {"type": "function", "function": named}
-    elif choice.get("type") in _CHOICES:
-        found["tool_choice"] = _CHOICES[choice["type"]]
+    elif wanted := _CHOICES.get(str(choice.get("type"))):
+        found["tool_choice"] = wanted
     if choice.get("disable_parallel_tool_use") is True:
         found["parallel_tool_calls"] = False
     return found
@@ -93,8 +89,7 @@ def _messages(said: Iterable[Entry | Message], origin: str | None) -> list[Json]
         last: Json = found[-1] if found else {}
         role, content = message["role"], message.get("content")
         if role == "system" and isinstance(content, list):
-            texts = [part["text"] for part in cast("list[Json]", content)]
-            message["content"] = content = "\n\n".join(texts)
+            message["content"] = content = "\n\n".join(map(_words, cast("list[Json]", content)))
         if role == "system" == last.get("role") and len(found) == 1:
             last["content"] += f"\n\n{content}"
         elif role == "user" == last.get("role"):
@@ -102,6 +97,13 @@ def _messages(said: Iterable[Entry | Message], origin: str | None) -> list[Json]
         else:
             found.append(message)
     return found
+
+
+def _words(part: Json) -> str:
+    """The words of a part of a prompt. Raises `Untellable`: it has none."""
+    if part["type"] != "text":
+        raise untellable(f"A prompt with a part of the type '{part['type']}'")
+    return part["text"]
 
 
 def _parts(content: object) -> list[object]:
@@ -131,8 +133,8 @@ _ANSWERS = frozenset({"text", "thinking", "redacted_thinking", "tool_use"})
 def _part(part: Mapping[str, Any]) -> Json:
     """A part as a chat completion has it; of one that it has not, the words. Raises `Untellable`."""
     kind = str(part.get("type"))
-    if kind in _TOLD:
-        return {"type": kind, **{name: part[name] for name in _TOLD[kind]}}
+    if isinstance(part.get(kind), _TOLD.get(kind, ())):
+        return {"type": kind, kind: part[kind]}
     inner = as_object(part.get("source")) or part
     texts = inner.get("data") if inner.get("type") == "text" else inner.get("content")
     texts = inner.get("text", texts)
@@ -140,5 +142,5 @@ def _part(part: Mapping[str, Any]) -> Json:
         blocks = [_part(as_object(one)) for one in as_list(texts)]
         texts = "\n".join(one["text"] for one in blocks if one["type"] == "text")
     if not texts:
-        raise Untellable(f"A block of the type '{kind}'")
+        raise untellable(f"A block of the type '{kind}'")
     return {"type": "text", "text": texts}

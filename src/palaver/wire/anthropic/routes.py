@@ -67,7 +67,7 @@ class Wanted:
     @property
     def thinks(self) -> bool:
         """Whether thoughts were asked for."""
-        return as_object(self.body.get("thinking")).get("type") in {"enabled", "adaptive"}
+        return str(as_object(self.body.get("thinking")).get("type")) in {"enabled", "adaptive"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from palaver.errors import Code, PalaverError, ProviderError, Refused
+from palaver.errors import Code, PalaverError, ProviderError, Refused, Untellable
 from palaver.strict_json import Json, as_object, dump, parsed
 from palaver.wire.openai.fields import Invalid
 from palaver.wire.problems import INTERNAL
@@ -53,6 +53,8 @@ log = structlog.stdlib.get_logger()
 
 def status_of(error: PalaverError) -> int:
     """The status of an error. A model server that failed is a bad gateway, not a bad request."""
+    if isinstance(error, Untellable):
+        return HTTPStatus.BAD_REQUEST
     if isinstance(error, ProviderError):
         return _STATUS.get(error.code, 502)
     return error.status

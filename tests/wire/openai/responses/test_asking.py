@@ -67,11 +67,13 @@ async def test_a_result_of_a_call_that_nobody_made_is_refused(client: Client) ->
 
 
 async def test_a_tool_that_only_another_server_has_is_refused_by_its_name(client: Client) -> None:
-    with pytest.raises(openai.BadRequestError) as refused:
-        await client.responses.create(model="m", input="a", tools=[{"type": "web_search"}])
-    told = error_of(refused)
-    assert (told["code"], told["param"]) == ("unsupported_tool", "tools[0]")
-    assert "web_search" in told["message"]
+    for kind in ("web_search", ["web_search"]):
+        tools: Any = [{"type": kind}]
+        with pytest.raises(openai.BadRequestError) as refused:
+            await client.responses.create(model="m", input="a", tools=tools)
+        told = error_of(refused)
+        assert (told["code"], told["param"]) == ("unsupported_tool", "tools[0]")
+        assert "web_search" in told["message"]
 
 
 async def test_what_is_not_kept_is_passed_on_to_a_model_server_that_speaks_this_api(

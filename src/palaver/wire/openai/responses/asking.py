@@ -15,7 +15,7 @@ from typing import cast
 from palaver.core.answers.compaction import tokens_in, told as told_from
 from palaver.core.answers.tape import Call, ExchangeRequest, LiveAnswer
 from palaver.core.runtime import Core
-from palaver.errors import Code, ProviderError, Refused
+from palaver.errors import Code, Refused
 from palaver.model import (
     NO_DATA,
     Actor,
@@ -248,10 +248,7 @@ class Asking:
         place: Place,
     ) -> Call:
         """Asks in this API where the model server speaks it. `place`: the room, and the answer's first message."""
-        try:
-            said = await compaction.resolved(self.core, me, said)
-        except Refused as refused:  # it was taken away meanwhile
-            raise ProviderError(Code.PROVIDER_REFUSED, refused.detail, temporary=False) from refused
+        said = await compaction.resolved(self.core, me, said)
         if wanted.compacts:
             return await self._compacted(wanted, said, place)
         call = tried or await self._in_their_words(wanted, partial(given, said))
@@ -341,11 +338,8 @@ class Asking:
             made, done = await compaction.made(self.core, wish)
             said = told_from(said[:0], done, said[:0])
         origin = await self.core.models.origin(model)
-        try:
-            offered = tools_of(asked.request, said)
-            chat = requests.chat_body(asked, requests.chat_messages(said, origin), offered)
-        except Invalid as refused:  # something that was said before, and that a chat cannot hold
-            raise ProviderError(Code.PROVIDER_REFUSED, refused.detail, temporary=False) from refused
+        offered = tools_of(asked.request, said)
+        chat = requests.chat_body(asked, requests.chat_messages(said, origin), offered)
         if agent is not None:
             chat = as_agent(agent, chat, model, self.core.settings.system_prompt)
         shortens = asked.request.get("truncation") == "auto"

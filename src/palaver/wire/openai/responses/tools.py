@@ -51,7 +51,7 @@ class Tools:
     def add(self, given: object, param: str, namespace: str = "") -> None:
         """Adds a tool, or those of a namespace. Refused: one that is no function and cannot be."""
         tool = as_object(given)
-        kind, name = tool.get("type"), tool.get("name")
+        kind, name = str(tool.get("type")), tool.get("name")
         if kind not in {"function", CUSTOM, "namespace"}:
             raise hosted(kind, param)
         if not isinstance(name, str):
@@ -76,7 +76,7 @@ class Tools:
         return [
             told
             for told, (own, more) in self.called.items()
-            if (own == name and space in {None, more.get("namespace")})
+            if (own == name and (space is None or space == more.get("namespace")))
             or (name is not None and name == more.get("namespace"))
         ]
 
@@ -91,7 +91,7 @@ def tools_of(body: Mapping[str, Any], said: Iterable[Entry | Message]) -> Tools:
         if item.get("type") == "additional_tools":
             given += [(tool, "input") for tool in as_list(item.get("tools"))]
     for tool, param in given:
-        if not (program and as_object(tool).get("type") in SPARED):
+        if not (program and str(as_object(tool).get("type")) in SPARED):
             found.add(tool, param)
     return found
 
