@@ -96,6 +96,7 @@ class Meta(TypedDict, total=False):
     summary: Sequence[Any]  # of what was thought
     encrypted: str | None
     apart: bool  # a tool's call that stood in a message of its own
+    context: bool  # what a program says beside its person, in one's name, with the answer that it made up
     message: Mapping[str, Any]  # what else the message had in which a tool was called
     more: Mapping[str, Any]  # fields of an API client's that mean nothing here
     sender: str  # of a client of the classic door, as the two below

@@ -51,6 +51,8 @@ async def words(client: Client, exchange: Exchange) -> list[str]:
 
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
 ABOUT = [{"type": "text", "text": "what is it"}, PICTURE]
+LONG = "[read_file for 'a.txt'] Result:\n" + "much " * 20
+CUT = "[read_file for 'a.txt'] Result:\n[NOTE] It is left out."
 
 ONE_ROOM: dict[str, tuple[tuple[tuple[Entry, ...], str], ...]] = {
     "a clock in the prompt": (
@@ -124,6 +126,11 @@ ONE_ROOM: dict[str, tuple[tuple[tuple[Entry, ...], str], ...]] = {
         ((user("q0"), assistant("a0"), user("Given: Y.\nAnswer this: q1")), "a1"),
         ((assistant("a0"), user("q1"), assistant("a1"), user("Given: Z.\nAnswer this: q2")), "a2"),
     ),
+    "a long text that its program cut": (
+        ((user(LONG),), "a0"),
+        ((user(CUT), assistant("a0"), user("q1")), "a1"),
+        ((user(CUT), assistant("a0"), user("q1"), assistant("a1"), user("q2")), "a2"),
+    ),
     "a greeting of the front end": (
         ((assistant("How can I help?"), user("q0")), "a0"),
         ((assistant("How can I help?"), user("q0"), assistant("a0"), user("q1")), "a1"),
@@ -170,6 +177,8 @@ async def test_words_without_an_answer_of_ours_are_never_a_match(client: Client)
 
 HISTORY = (user("q0"), assistant("a0"), user("q1"), assistant("a1"))
 EDITED = {
+    "the first question, cut short": (user("q"), *HISTORY[1:]),
+    "the first question, with more": (user("q0\n" + "more " * 20), *HISTORY[1:]),
     "the first question": (user("q"), *HISTORY[1:]),
     "the last question": (*HISTORY[:2], user("q"), HISTORY[3]),
     "an answer": (HISTORY[0], assistant("a"), *HISTORY[2:]),
@@ -375,6 +384,26 @@ async def test_a_call_that_its_client_has_filled_up_is_stored_once(core: Core, n
         *[(kind, f"c{number}") for number in range(4) for kind in ("tool_call", "tool_result")],
         ("text", None),
     ]
+
+
+async def test_a_result_that_its_program_has_cut_is_no_other_room(client: Client) -> None:
+    """opencode and others clear old results, when a conversation grows too long."""
+    read = (user("Read it."), call("c", "read", {}), result("c", "much " * 20))
+    first = await client.gets(chat(*read[:1]), calls("c", "read", {}))
+    await client.gets(chat(*read), TextPiece("Read."))
+    cut = (*read[:2], result("c", "[cleared]"), assistant("Read."), user("Thanks."))
+    exchange = await client.gets(chat(*cut), TextPiece("Yes."))
+    assert exchange.room == first.room
+    assert await shown(client, exchange) == [likeness(one) for one in cut]
+    assert await words(client, exchange) == [
+        *[one.text for one in read],
+        "Read.",
+        "Thanks.",
+        "Yes.",
+    ]
+    for edited in (result("d", "[cleared]"), result("c", "other " * 20)):
+        other = (*read[:2], edited, assistant("Read."), user("Thanks."))
+        assert (await client.gets(chat(*other), TextPiece("No."))).room != first.room
 
 
 @pytest.mark.parametrize("named", ["", "s1"])

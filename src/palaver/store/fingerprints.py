@@ -26,7 +26,7 @@ _PROMPTS = frozenset({Role.SYSTEM, Role.DEVELOPER})
 
 def is_prompt(said: Entry | Message) -> bool:
     """Whether it tells a model what to do, and belongs to a request more than to the conversation."""
-    return said.role in _PROMPTS
+    return said.role in _PROMPTS or said.meta.get("context", False)
 
 
 def likeness(said: Entry | Message) -> bytes:

@@ -189,6 +189,8 @@ class Meta(TypedDict, total=False):
     refusal: str
     call_id: str
     tool: str
+    context: bool
+    """Whether a program says so in its person's name, or answers that in the agent's."""
     item: Any
     """What only the API's client understands."""
 

@@ -16,7 +16,9 @@ from palaver.wire.openai.names import (
     PROGRAMS,
     TASKS,
     folder_of,
+    is_aside,
     is_task,
+    marked,
     named,
     title_of,
 )
@@ -149,6 +151,47 @@ def test_the_first_words_of_a_person_are_not_what_their_program_says(texts: tupl
     assert title_of(entries) == "Sell more."
     assert title_of(entries[:-1]) is None
     assert title_of([Entry(role=Role.USER, text="<b>Sell</b> more.")]) == "<b>Sell</b> more."
+
+
+def test_a_title_is_not_made_of_what_stands_around_the_words() -> None:
+    task = "<task>\nSell more.\n</task>\n<environment_details>\n# Files\n</environment_details>"
+    code = "```shop.py\nprice = 1\n```\nSell more."
+    assert [title_of([Entry(role=Role.USER, text=text)]) for text in (task, code)] == [
+        "Sell more."
+    ] * 2
+
+
+def test_what_a_program_asks_behind_a_whole_conversation_is_known() -> None:
+    asks = "Generate a concise 3-7 word title for this conversation, omitting punctuation."
+    before = [Entry(role=Role.USER, text="hi"), Entry(role=Role.ASSISTANT, text="Hello")]
+    assert is_aside([*before, Entry(role=Role.USER, text=asks)])
+    assert is_aside([Entry(role=Role.USER, text=f"hi\n{asks}")])
+    assert not is_aside([*before, Entry(role=Role.USER, text=f"Why do you say '{asks}'?")])
+    assert not is_aside([*before, Entry(role=Role.ASSISTANT, text=asks)])
+    assert not is_aside([])
+
+
+AIDER = [
+    ("system", "Act as an expert software developer."),
+    ("user", "Change it."),
+    ("assistant", "Changed."),
+    ("user", "I switched to a new code base. Please don't consider the above files …"),
+    ("assistant", "Ok."),
+    ("user", "Sell more."),
+    ("assistant", "Ok, sold."),
+    ("user", "I updated the files."),
+    ("assistant", "Ok."),
+    ("user", "Thanks."),
+]
+
+
+def test_what_aider_says_in_its_persons_name_is_marked() -> None:
+    entries = tuple(Entry(role=Role(role), text=text) for role, text in AIDER)
+    left = [one.text for one in marked(entries) if not one.meta.get("context")]
+    assert left == [AIDER[0][1], "Sell more.", "Ok, sold.", "Thanks."]
+    assert title_of(marked(entries)) == "Sell more."
+    assert marked(entries[1:]) == entries[1:], "a person may say so"
+    assert marked(()) == ()
 
 
 def test_the_folder_of_a_coding_agent_is_known() -> None:

@@ -246,6 +246,8 @@ export interface Meta {
   refusal?: string
   call_id?: string
   tool?: string
+  /** Whether a program says so in its person's name, or answers that in the agent's. */
+  context?: boolean
   /** What only the API's client understands. */
   item?: unknown
 }

@@ -24,7 +24,7 @@ from typing import Any
 import orjson
 from sqlalchemy import ClauseElement, bindparam, func, select, union_all
 
-from palaver.model import ActorId, Entry, ExchangeState, Kind, Message, RoomId, Seqs, Spans
+from palaver.model import ActorId, Entry, ExchangeState, Kind, Message, Role, RoomId, Seqs, Spans
 from palaver.policy import Action, allows
 from palaver.store.engine.statement import ListStatement, Row, inserting, matching
 from palaver.store.fingerprints import (
@@ -336,14 +336,26 @@ def _followed(
 def _is_there(
     said: Request, index: int, places: Sequence[int | None], there: Sequence[Message]
 ) -> bool:
-    """Whether an entry is among messages, or is the question before an answer without the context around it."""
+    """Whether an entry is among messages, or is the one before a known one, cut or without the context around it."""
     follows = next(iter(places[index + 1 :]), None)
     if places[index] is not None or not follows:
         return places[index] is not None
     bare, asked = said.entries[said.places[index]], there[follows - 1]
+    if _is_cut(bare, asked):
+        return True
     words, around = (" ".join(words_of(one).split()) for one in (bare, asked))
     whole = re.search(rf"(?<!\w){re.escape(words)}(?!\w)", around)
     return bool(words) and bare.role == asked.role and whole is not None
+
+
+def _is_cut(said: Entry, stored: Message) -> bool:
+    """Whether an entry is a message that its program cut: a shorter result of the call, or a user's first line."""
+    if said.role != stored.role or len(said.text) >= len(stored.text):
+        return False
+    if said.kind == Kind.TOOL_RESULT:
+        return said.meta.get("call_id") == stored.meta.get("call_id")
+    line, more, _ = stored.text.partition("\n")
+    return said.role is Role.USER and bool(more) and said.text.startswith(f"{line}\n")
 
 
 def _counted(said: Sequence[Message]) -> list[Message]:

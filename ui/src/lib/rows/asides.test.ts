@@ -19,6 +19,8 @@ test('notices of the system are no prompts, and words of a person are none', () 
   expect(isAside(message(1, { role: 'system' }))).toBe(true)
   expect(isAside(message(1, { role: 'system', by: 's_1' }))).toBe(false)
   expect(isAside(message(1))).toBe(false)
+  expect(isAside(message(1, { meta: { context: true } }))).toBe(true)
+  expect(isAside(message(1, { role: 'assistant', meta: { context: true } }))).toBe(true)
 })
 
 test('what a program puts before a person’s words is told apart from them', () => {

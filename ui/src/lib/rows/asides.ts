@@ -18,6 +18,7 @@ export function isAside(message: Message): boolean {
 
 /** Words to the model about how to answer, or about what is around. The system's own notices are none. */
 export function isPrompt(message: Message): boolean {
+  if (message.meta.context) return true
   if (message.role === 'user') return partedContext(message.text)?.words === '' && !message.meta.parts?.some(isSeen)
   return (message.role === 'system' || message.role === 'developer') && !message.by.startsWith('s_')
 }
