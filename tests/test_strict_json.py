@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from palaver.errors import Code, Refused
-from palaver.strict_json import load, text_of, text_or_none_of, whole_of
+from palaver.strict_json import dump, lenient, load, read, text_of, text_or_none_of, whole_of
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,35 @@ def test_an_object_is_read_as_it_is(value: dict[str, Any]) -> None:
 
 def test_thirty_two_levels_are_read() -> None:
     assert load(b'{"a":' * 32 + b"1" + b"}" * 32)
+
+
+def test_what_goes_on_as_it_came_has_a_bound_of_its_own() -> None:
+    assert read(b'{"a":1,"a":2}') == {"a": 2}
+    assert read(b'{"a":' + b"[" * 63 + b"1" + b"]" * 63 + b"}")
+    assert read(b'{"a":[' + b"{}," * 100 + b"{}]}"), "many, none of them deep"
+    for nested in (b"[" * 64 + b"1" + b"]" * 64, b"[" * 900 + b"]" * 900):
+        with pytest.raises(Refused, match="levels deep"):
+            read(b'{"a":' + nested + b"}")
+        assert lenient(b'{"a":' + nested + b"}") == {}
+
+
+@pytest.mark.parametrize(
+    ("data", "mended"),
+    [
+        (b'{"a":"\\ud83d\\ude00"}', {"a": "😀"}),
+        (b'{"\\ud800":"x\\udc00"}', {"\ufffd": "x\ufffd"}),
+        (b'{"a":1' + b"0" * 30 + b',"b":"\\ud800"}', {"a": 1e30, "b": "\ufffd"}),
+        (b'{"a":"\xff"}', {"a": "\ufffd"}),
+        (b"[1]", {}),
+        (b'{"a"', {}),
+        (b"[" * 100_000, {}),
+    ],
+    ids=repr,
+)
+def test_what_cannot_be_refused_is_mended(data: bytes, mended: dict[str, Any]) -> None:
+    found = lenient(data)
+    assert found == mended
+    assert dump(found)
 
 
 @pytest.mark.parametrize("value", [None, True, 1.0, -1, "1", 2**53, [], {}])

@@ -3,6 +3,8 @@
 What comes in is UTF-8 without a byte order mark; no NaN or Infinity, no number beyond a double, no key twice in one
 object, at most `DEPTH_MAX` levels, well-formed Unicode. An object is the same for every parser, or it is refused
 (`invalid_json`, `invalid_unicode`).
+
+What a model server says cannot be refused: `mended`, `copied` and `lenient` make of it what can be kept and told.
 """
 
 import json
@@ -16,8 +18,13 @@ from palaver.errors import Code, Refused
 
 DEPTH_MAX = 32
 WHOLE_NUMBER_MAX = 2**53 - 1
+LEVELS_MAX = 64
+"""Of what goes on as it came, in either direction: nothing that means something is deeper, nor could it be kept."""
+WHOLE_DIGITS_MAX = 18
+"""Whole numbers of more digits are told as others."""
 
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 Json = dict[str, Any]
@@ -30,17 +37,62 @@ def dump(value: Any) -> bytes:
 
 def load(data: bytes) -> Json:
     """One JSON object, read strictly. Refused: `invalid_json`, `invalid_unicode`, `bad_request` (no object)."""
+    found = read(data)
+    # Outside of strings a colon stands for a key and for nothing else; a key that came twice is one too many.
+    if _keys_in(found, DEPTH_MAX) != _STRING.sub(b"", data).count(b":"):
+        raise Refused(Code.INVALID_JSON, "A key stands twice in one object.")
+    return found
+
+
+def read(data: bytes) -> Json:
+    """One JSON object of what goes on as it came: a key may stand in it twice, `LEVELS_MAX` deep. Refused as above."""
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as problem:
         raise _unreadable(data) from problem
     if not isinstance(value, dict):
         raise Refused(Code.BAD_REQUEST, "That is JSON, but not an object.")
-    found = cast("Json", value)
-    # Outside of strings a colon stands for a key and for nothing else; a key that came twice is one too many.
-    if _keys_in(found, DEPTH_MAX) != _STRING.sub(b"", data).count(b":"):
-        raise Refused(Code.INVALID_JSON, "A key stands twice in one object.")
-    return found
+    if not is_shallow(cast("Json", value), data):
+        raise Refused(Code.INVALID_JSON, f"That is nested more than {LEVELS_MAX} levels deep.")
+    return cast("Json", value)
+
+
+def mended(text: str) -> str:
+    """Well-formed text: surrogate pairs joined, halves of one replaced by U+FFFD."""
+    if _SURROGATE.search(text) is None:
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def copied(fields: Json) -> Json:
+    """The same fields in well-formed text and numbers."""
+    try:
+        return orjson.loads(orjson.dumps(fields))
+    except orjson.JSONEncodeError:
+        return json.loads(mended(json.dumps(fields, ensure_ascii=False)), parse_int=number)
+
+
+def number(digits: str) -> float:
+    """A whole number, as one that can be kept."""
+    return int(digits) if len(digits) <= WHOLE_DIGITS_MAX else float(digits)
+
+
+def lenient(data: bytes) -> Json:
+    """One JSON object with what is wrong in its texts and numbers mended; an empty one for anything else."""
+    try:
+        value = as_object(orjson.loads(data))
+    except orjson.JSONDecodeError:
+        try:
+            read: object = json.loads(data.decode(errors="replace"), strict=False, parse_int=number)
+        except (ValueError, RecursionError):
+            return {}
+        return copied(as_object(read)) if is_shallow(read, data) else {}
+    return value if is_shallow(value, data) else {}
+
+
+def is_shallow(value: object, data: bytes) -> bool:
+    """Whether a value, read of these bytes, is nested no deeper than `LEVELS_MAX`."""
+    return data.count(b"[") + data.count(b"{") <= LEVELS_MAX or _is_within(value, LEVELS_MAX)
 
 
 def parsed(data: bytes | str) -> object:
@@ -97,6 +149,13 @@ def _keys_in(value: Any, depth_left: int) -> int:
         return sum(_keys_in(one, depth_left - 1) for one in cast("list[Any]", value))
     found = cast("Json", value)
     return len(found) + sum(_keys_in(one, depth_left - 1) for one in found.values())
+
+
+def _is_within(value: object, levels: int) -> bool:
+    if isinstance(value, dict):
+        value = list(cast("Json", value).values())
+    inner = as_list(value)
+    return not inner or (levels > 0 and all(_is_within(one, levels - 1) for one in inner))
 
 
 def _unreadable(data: bytes) -> Refused:

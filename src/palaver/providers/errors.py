@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any, cast
+from typing import Any
 
 from palaver.errors import Code, ProviderError
 from palaver.providers.redaction import redacted
-from palaver.strict_json import as_object
+from palaver.strict_json import as_list, as_object
 
 QUOTE_CHARS_MAX = 200
 FAILED_ENDS = frozenset(
@@ -107,8 +107,8 @@ def told_in_words(words: str) -> ErrorBody | None:
 
 def _told_in_choices(choices: object) -> ErrorBody | None:
     """The error in a choice: of its own, or as the reason of its end."""
-    found = cast("dict[str, object]", choices).values() if isinstance(choices, dict) else choices
-    for choice in map(as_object, cast("list[object]", found or [])):
+    found = as_object(choices).values() or as_list(choices)
+    for choice in map(as_object, found):
         said = as_object(choice.get("delta") or choice.get("message"))
         error = choice.get("error") or said.get("error")
         end = str(choice.get("finish_reason") or "").lower()

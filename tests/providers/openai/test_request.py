@@ -5,7 +5,8 @@ from tests.providers.support import ask
 from palaver.model import Role
 from palaver.providers.base import Request, Said, ToolCall
 from palaver.providers.errors import ErrorBody
-from palaver.providers.openai.request import Mender, adapted, body_of, mended
+from palaver.providers.openai.request import Mender, adapted, body_of
+from palaver.strict_json import mended
 
 
 def test_several_people_are_told_apart_by_name_and_joined_to_one_turn() -> None:

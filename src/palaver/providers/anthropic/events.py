@@ -28,8 +28,8 @@ from palaver.providers.base import (
 )
 from palaver.providers.errors import CallInfo, ErrorBody, failure_of, told_by
 from palaver.providers.fields import grow
-from palaver.providers.openai.request import Mender, mended
-from palaver.strict_json import as_list, as_object, parsed
+from palaver.providers.openai.request import Mender
+from palaver.strict_json import as_list, as_object, copied, mended, parsed
 
 PAUSED = "pause_turn"
 FINISHES = {
@@ -247,7 +247,7 @@ class MessageReader:
             return
         block.closed = True
         if block.kind == "tool_use" and not any(block.grown.get("input", ())):
-            given = orjson.dumps(as_object(block.data.get("input"))).decode()
+            given = orjson.dumps(copied(as_object(block.data.get("input")))).decode()
             yield ToolPiece(block.number, "", "", given)
         record: dict[str, Any] = {}
         if block.kind == "thinking" and (signature := block.text("signature")):

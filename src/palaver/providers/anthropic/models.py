@@ -6,8 +6,7 @@ from urllib.parse import quote
 
 from palaver.providers.base import Model
 from palaver.providers.openai.models import MODEL_CHARS_MAX, MODELS_MAX
-from palaver.providers.openai.request import mended
-from palaver.strict_json import as_list, as_object
+from palaver.strict_json import as_list, as_object, mended
 
 PATH = "/v1/models"
 PAGES_MAX = 20

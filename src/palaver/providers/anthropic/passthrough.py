@@ -11,8 +11,7 @@ from typing import Any
 from palaver.providers.anthropic.events import BLOCK_EVENTS, MessageReader
 from palaver.providers.base import Piece
 from palaver.providers.call import CallResult
-from palaver.providers.openai.request import copied
-from palaver.strict_json import as_object
+from palaver.strict_json import as_object, copied
 
 UNKNOWN_CHARS_MAX = 1024 * 1024
 """So much of events that nobody here knows is kept."""
@@ -48,7 +47,7 @@ class MessageAssembly:
 
     def take(self, chunk: Mapping[str, Any]) -> Iterable[Piece]:
         """The pieces in an event. An error is the caller's to tell."""
-        kind = chunk.get("type")
+        kind = str(chunk.get("type"))
         if kind == "message_start":
             self._grow(as_object(chunk.get("message")))
         elif kind == "message_delta":
@@ -88,7 +87,7 @@ class MessageAssembly:
         done = reader.done("")
         outcome.finish = done.finish if reader.ended else None
         outcome.used(done.input_tokens, done.output_tokens)
-        id_ = told.get("id")
+        id_ = outcome.envelope.get("id")
         outcome.id = id_ if isinstance(id_, str) else None
 
     def _grow(self, told: Mapping[str, Any]) -> None:

@@ -17,8 +17,8 @@ from palaver.errors import Code, Untellable
 from palaver.model import NO_DATA, Role
 from palaver.providers.base import Request, Said, ToolCall
 from palaver.providers.errors import ErrorBody
-from palaver.providers.openai.request import mended, spoken
-from palaver.strict_json import as_list, as_object
+from palaver.providers.openai.request import spoken
+from palaver.strict_json import as_list, as_object, mended
 
 MAX_TOKENS = 16_384
 """The longest answer, where nobody says how long it may be; the API wants a number."""

@@ -26,9 +26,9 @@ from palaver.providers.base import (
 )
 from palaver.providers.call import CallResult
 from palaver.providers.fields import grow, grown
-from palaver.providers.openai.request import Mender, copied, mended
+from palaver.providers.openai.request import Mender
 from palaver.providers.openai.shapes import FINISHES, chunk_of, words_in
-from palaver.strict_json import as_list, as_object, parsed
+from palaver.strict_json import as_list, as_object, copied, mended, parsed
 from palaver.thoughts import Splitter
 
 FINISH_CHARS_MAX = 40
@@ -328,7 +328,7 @@ class Assembly:
 
     def settle(self, outcome: CallResult) -> None:
         """Completes the outcome."""
-        outcome.envelope = envelope = self.envelope()
+        outcome.envelope = envelope = copied(self.envelope())
         outcome.kept, outcome.finish = bare(envelope), self.finish
         id_, usage = envelope.get("id"), as_object(envelope.get("usage"))
         outcome.id = id_ if isinstance(id_, str) else None
@@ -416,4 +416,5 @@ def _written(value: object) -> str:
     """Arguments, which some servers tell as an object instead of as its JSON."""
     if isinstance(value, str):
         return mended(value)
-    return orjson.dumps(value).decode() if isinstance(value, dict) else ""
+    told = orjson.dumps(copied(as_object(value))).decode()
+    return told if isinstance(value, dict) else ""

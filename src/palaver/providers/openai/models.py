@@ -8,8 +8,7 @@ import re
 from dataclasses import dataclass
 
 from palaver.providers.base import Model
-from palaver.providers.openai.request import mended
-from palaver.strict_json import as_list, as_object
+from palaver.strict_json import as_list, as_object, mended
 
 MODELS_MAX = 1_000
 MODEL_CHARS_MAX = 300

@@ -51,7 +51,7 @@ from palaver.providers.openai.accumulator import Assembly, as_text
 from palaver.providers.openai.request import END
 from palaver.providers.openai.shapes import values_in
 from palaver.providers.redaction import redacted
-from palaver.strict_json import as_list, as_object, parsed
+from palaver.strict_json import as_list, as_object, copied, parsed
 
 BODY_BYTES_MAX = 64 * 1024 * 1024
 """A completion that is larger is not read."""
@@ -364,7 +364,7 @@ class Forwarded:
                 told = told_by({"error": value}) or ErrorBody()
             if told is not None:
                 self._fail(told)
-                data = self._without_key(orjson.dumps(chunk))
+                data = self._without_key(orjson.dumps(copied(chunk)))
                 chunk = as_object(next(iter(values_in(data)[0]), None))
             elif isinstance(value, str):
                 yield from self._meaning(self._values(value.encode(errors="replace")))

@@ -7,24 +7,18 @@ they are, but cannot replace the model, the messages or the way of streaming. Ha
 pieces, and one alone becomes U+FFFD; U+0000 is kept (the store can keep it).
 """
 
-import json
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-
-import orjson
 
 from palaver.model import NO_DATA, Role
 from palaver.providers.base import Request, Said, ToolCall
 from palaver.providers.errors import ErrorBody
+from palaver.strict_json import mended
 
 END = "[DONE]"
 NAME_CHARS_MAX = 80
-WHOLE_DIGITS_MAX = 18
-"""Whole numbers of more digits are told as others."""
 
 _OURS = frozenset({"model", "messages", "stream", "stream_options", "n"})
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def body_of(
@@ -61,25 +55,6 @@ def adapted(body: dict[str, Any], told: ErrorBody) -> dict[str, Any] | None:
         return {key: value for key, value in body.items() if key != told.param}
     messages = [_without_beside(message) for message in body["messages"]]
     return body | {"messages": messages} if messages != body["messages"] else None
-
-
-def mended(text: str) -> str:
-    """Well-formed text: surrogate pairs joined, halves of one replaced by U+FFFD."""
-    if _SURROGATE.search(text) is None:
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def copied(fields: dict[str, Any]) -> dict[str, Any]:
-    """The same fields in well-formed text and numbers."""
-    try:
-        return orjson.loads(orjson.dumps(fields))
-    except orjson.JSONEncodeError:
-        return json.loads(mended(json.dumps(fields, ensure_ascii=False)), parse_int=_number)
-
-
-def _number(digits: str) -> float:
-    return int(digits) if len(digits) <= WHOLE_DIGITS_MAX else float(digits)
 
 
 class Mender:

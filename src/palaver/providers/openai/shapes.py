@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 
 import orjson
 
-from palaver.strict_json import as_list, as_object
+from palaver.strict_json import as_list, as_object, is_shallow, number
 
 FINISHES = {
     **dict.fromkeys(("end_turn", "eos", "eos_token", "stop_sequence", "completed"), "stop"),
@@ -126,13 +126,21 @@ def _end_of(value: Mapping[str, Any]) -> str | None:
 
 
 def values_in(data: bytes) -> tuple[list[object], list[str], int]:
-    """The JSON values that stand in data one behind the other, words that are none, and how many were torn."""
+    """The JSON values that stand in data one behind the other, words that are none, and how many cannot be read.
+
+    Their texts may hold halves of characters, whose other half comes with the next ones.
+    """
     try:
-        return [orjson.loads(data)], [], 0
+        values, words, torn = [orjson.loads(data)], list[str](), 0
     except orjson.JSONDecodeError:
-        pass  # leniently: bytes that are no text, halves of characters, NaN, several values
-    text = data.decode("utf-8-sig", errors="replace")
-    decoder = json.JSONDecoder(strict=False)
+        values, words, torn = _leniently(data.decode("utf-8-sig", errors="replace"))
+    read = [value for value in values if is_shallow(value, data)]
+    return read, words, torn + len(values) - len(read)
+
+
+def _leniently(text: str) -> tuple[list[object], list[str], int]:
+    """As `values_in`: of bytes that were no text, halves of characters, NaN, several values."""
+    decoder = json.JSONDecoder(strict=False, parse_int=number)
     values: list[object] = []
     words: list[str] = []
     at = torn = 0

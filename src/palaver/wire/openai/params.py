@@ -10,15 +10,13 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import cast
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from palaver.errors import Code, Refused
 from palaver.model import RoomId
-from palaver.strict_json import Json, as_object, dump, load
+from palaver.strict_json import Json, as_object, dump, load, read
 from palaver.wire.openai.fields import (
     ARRAY,
     FLAG,
@@ -111,13 +109,7 @@ async def passed_body(request: Request) -> tuple[bytes, Json]:
     if request.headers.get("content-encoding", "identity") != "identity":
         raise Refused(Code.UNSUPPORTED_MEDIA_TYPE, "Send the body unpacked.")
     raw = await request.body()
-    try:
-        body: object = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise Refused(Code.INVALID_JSON, f"The body is not JSON: {error.msg}.") from None
-    if not isinstance(body, dict):
-        raise Refused(Code.INVALID_JSON, "The body must be a JSON object.")
-    return raw, cast("Json", body)
+    return raw, read(raw)
 
 
 async def new_metadata(request: Request) -> dict[str, str]:

@@ -345,7 +345,7 @@ async def test_a_repeated_request_is_answered_once(relay: Door, models: Scripted
     ("asked", "param", "code"),
     [
         (b"{", None, "invalid_json"),
-        (b"[]", None, "invalid_json"),
+        (b"[]", None, "bad_request"),
         (b'{"model":"m"}', "messages", "missing_required_parameter"),
         (body(messages=[]), "messages", "empty_array"),
         (body(messages=[{"content": "x"}]), "messages[0].role", "missing_required_parameter"),

@@ -23,7 +23,7 @@ from palaver.core.answers.pieces import Piece, ReasoningPiece, RefusalPiece, Tex
 from palaver.core.answers.tape import Call, CallResult, Chunk, NativeAnswer
 from palaver.errors import Code, ProviderError
 from palaver.model import Entry, Kind, Message, MessageId, Role, Status, answer_id
-from palaver.strict_json import Json, as_list, as_object, dump
+from palaver.strict_json import Json, as_list, as_object, dump, lenient
 from palaver.wire.openai import items
 from palaver.wire.openai.items import Invalid
 from palaver.wire.openai.responses import prompts, requests
@@ -333,11 +333,7 @@ class _Answer:
 def _event_in(raw: bytes) -> Json | None:
     """Reads the JSON of an event; None for a comment, the end of the stream, and what is no event of this API."""
     lines = [line[5:].strip() for line in raw.splitlines() if line.startswith(b"data:")]
-    try:  # for each event, so without a call more than it takes
-        found: object = orjson.loads(b"\n".join(lines)) if lines else None
-    except orjson.JSONDecodeError:
-        return None
-    event = as_object(found)
+    event = lenient(b"\n".join(lines)) if lines else {}
     return event if isinstance(event.get("type"), str) else None
 
 
