@@ -16,6 +16,7 @@ from palaver.wire.openai.params import INCLUDABLE
 RESPONSES, CONVERSATIONS = "/v1/responses", "/v1/conversations"
 ASK: dict[str, Any] = {"model": "m", "input": "hi"}
 MANY, LONG = "Invalid 'metadata': too many properties.", "Invalid 'metadata.k': string too long."
+LEAST = "context_management[0].compact_threshold"
 EITHER = (
     """One of "input" or "previous_response_id" or 'prompt' or 'conversation' must be provided."""
 )
@@ -125,6 +126,34 @@ SAID: list[tuple[str, dict[str, Any], str | None, str, str]] = [
         "Invalid 'conversation': 'nothing'. Expected an ID that begins with 'conv'.",
     ),
     (
+        RESPONSES,
+        {"previous_response_id": "resp_1", "conversation": "conv_1"},
+        "previous_response_id",
+        "mutually_exclusive_parameters",
+        "'previous_response_id' and 'conversation' exclude each other.",
+    ),
+    (  # as chat completions have them
+        RESPONSES,
+        {"tools": [{"type": "function", "function": {"name": "f"}}]},
+        "tools[0].name",
+        "missing_required_parameter",
+        "Missing required parameter: 'tools[0].name'.",
+    ),
+    (
+        RESPONSES,
+        {"tools": [{"type": "custom", "name": 7}]},
+        "tools[0].name",
+        "invalid_type",
+        "Invalid type for 'tools[0].name': expected a string, but got an integer instead.",
+    ),
+    (
+        RESPONSES,
+        {"context_management": [{"type": "compaction", "compact_threshold": 0}]},
+        LEAST,
+        "integer_below_min_value",
+        f"Invalid '{LEAST}': integer below minimum value. Expected a value >= 1, but got 0 instead.",
+    ),
+    (
         CONVERSATIONS,
         {"metadata": {str(number): "x" for number in range(17)}},
         "metadata",
@@ -164,6 +193,25 @@ async def test_a_wrong_field_is_told_in_openais_words(
     assert got.status_code == 400, got.text
     kind = "invalid_request_error"
     assert got.json()["error"] == {"message": words, "type": kind, "param": param, "code": code}
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("order=up", "Invalid value: 'up'. Supported values are: 'asc' and 'desc'."),
+        (
+            "limit=x",
+            "Invalid type for 'limit': expected an integer, but got a string instead.",
+        ),
+    ],
+)
+async def test_a_wrong_field_of_an_address_is_told_so_too(
+    relay: Door, query: str, told: str
+) -> None:
+    got = await bare_client(relay).get(f"{CHAT}?{query}")
+    assert got.status_code == 400
+    error = got.json()["error"]
+    assert (error["message"], error["param"]) == (told, query.partition("=")[0])
 
 
 async def test_a_conversation_that_cannot_be_there_is_not_found(relay: Door) -> None:

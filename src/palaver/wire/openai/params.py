@@ -30,6 +30,7 @@ from palaver.wire.openai.fields import (
     whole,
     wrong_id,
     wrong_type,
+    wrong_value,
 )
 from palaver.wire.openai.items import conversation_id, room_id
 
@@ -134,16 +135,17 @@ def metadata_of(given: object) -> dict[str, str]:
         param = f"metadata.{shortened(key)}"
         if len(key) > METADATA_KEY_CHARS_MAX:
             words = f"Invalid property name in 'metadata': '{shortened(key)}' is too long."
-            raise _too_long(words, param, "property_name", METADATA_KEY_CHARS_MAX, key)
+            raise too_long(words, param, "property_name", METADATA_KEY_CHARS_MAX, key)
         if not isinstance(value, str):
             raise wrong_type(param, "a string", value)
         if len(value) > METADATA_VALUE_CHARS_MAX:
             words = f"Invalid '{param}': string too long."
-            raise _too_long(words, param, "string", METADATA_VALUE_CHARS_MAX, value)
+            raise too_long(words, param, "string", METADATA_VALUE_CHARS_MAX, value)
     return pairs
 
 
-def _too_long(words: str, param: str, noun: str, most: int, value: str) -> Invalid:
+def too_long(words: str, param: str, noun: str, most: int, value: str) -> Invalid:
+    """Builds the refusal of a text that is too long. `words` begin what is said of it."""
     words += f" Expected a string with maximum length {most}, but got a string with length {len(value)} instead."
     return Invalid(words, param, f"{noun}_above_max_length")
 
@@ -202,18 +204,23 @@ def paging_of(request: Request, *, newest_first: bool) -> Paging:
     query = request.query_params
     order = query.get("order") or ("desc" if newest_first else "asc")
     if order not in {"asc", "desc"}:
-        raise Invalid("Must be 'asc' or 'desc'.", "order")
+        raise wrong_value("order", order, ("asc", "desc"))
     limit = limit_of(request, LIMIT_MAX)
     return Paging(after=query.get("after") or None, limit=limit, newest_first=order == "desc")
 
 
 def limit_of(request: Request, most: int) -> int:
     """Reads how many items a page may have. Refused: what is no number."""
+    return max(1, min(whole_of(request, "limit", LIMIT_DEFAULT), most))
+
+
+def whole_of(request: Request, name: str, default: int) -> int:
+    """Reads a whole number of an address. Refused: what is none."""
+    given = request.query_params.get(name) or str(default)
     try:
-        given = int((request.query_params.get("limit") or str(LIMIT_DEFAULT))[:20])
+        return int(given[:18])
     except ValueError:
-        raise Invalid("Must be a whole number.", "limit") from None
-    return max(1, min(given, most))
+        raise wrong_type(name, "an integer", given) from None
 
 
 def page_of(rows: Sequence[Json], paging: Paging) -> Json:

@@ -197,7 +197,7 @@ async def test_lanes_are_bounded(talk: Talk, models: ScriptedUpstream) -> None:
     ends = 0
     while ends < ours.LANES_MAX:
         ends += (await talk.hear())["type"] == "response.completed"
-    assert code_of(await talk.ask(input="a", stream_id="x" * 257)) == "bad_request"
+    assert code_of(await talk.ask(input="a", stream_id="x" * 257)) == "string_above_max_length"
 
 
 # going on

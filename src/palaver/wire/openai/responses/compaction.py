@@ -26,7 +26,7 @@ from palaver.errors import Code, ProviderError, Refused
 from palaver.model import Actor, Entry, Exchange, Kind, Message, MessageId, Role, RoomId, Spans
 from palaver.strict_json import Json, as_list, as_object, parsed
 from palaver.wire.openai import items
-from palaver.wire.openai.fields import Invalid
+from palaver.wire.openai.fields import Invalid, whole
 from palaver.wire.openai.responses import relay
 
 TYPE, TRIGGER = "compaction", "compaction_trigger"
@@ -128,10 +128,8 @@ def threshold_of(request: Mapping[str, Any]) -> int | None:
     for rule in map(as_object, as_list(request.get("context_management"))):
         limit: object = rule.get("compact_threshold")
         if rule.get("type") == TYPE and limit is not None:
-            if type(limit) is not int or limit < 1:
-                param = "context_management[0].compact_threshold"
-                raise Invalid("Must be a whole number from 1.", param)
-            return limit
+            whole(1).check("context_management[0].compact_threshold", limit)
+            return cast("int", limit)
     return None
 
 

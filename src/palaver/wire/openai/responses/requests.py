@@ -85,13 +85,13 @@ def read(body: Json, *, compacts: bool = False) -> Wanted:
     if not body.get("model"):
         raise missing("model")
     check(body, RESPONSE)
-    previous, room = _previous(body), room_of(body)
-    if previous is not None and room is not None:
+    if None not in (body.get("previous_response_id"), body.get("conversation")):
         raise Invalid(
             "'previous_response_id' and 'conversation' exclude each other.",
             "previous_response_id",
             "mutually_exclusive_parameters",
         )
+    previous, room = _previous(body), room_of(body)
     if previous is room is body.get("input") is body.get("prompt") is None:
         raise missing("input")
     background, store = flag(body, "background"), flag(body, "store", default=True)

@@ -31,7 +31,7 @@ from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use
 from palaver.wire.openai import items, problems
 from palaver.wire.openai.items import Invalid
-from palaver.wire.openai.params import answer, listed, no_item, paging_of
+from palaver.wire.openai.params import answer, listed, no_item, paging_of, whole_of
 from palaver.wire.openai.proxy import answered, joined, refusal
 from palaver.wire.openai.responses import compaction, replay, requests
 from palaver.wire.openai.responses.asking import Asking
@@ -76,12 +76,9 @@ class Responses:
     async def retrieve(self, me: Actor, request: Request) -> Response:
         """A response as it is now, or its events from the first, or from behind a number, to its end."""
         exchange = await self._exchange(me, request)
-        query = request.query_params
-        after = query.get("starting_after") or "-1"
-        if not after.removeprefix("-").isdecimal():
-            raise Invalid("Must be a whole number.", "starting_after")
-        streams = query.get("stream", "").lower() in {"true", "1"}
-        return await self._shown(me, exchange, streams=streams, after=int(after[:18]))
+        after = whole_of(request, "starting_after", -1)
+        streams = request.query_params.get("stream", "").lower() in {"true", "1"}
+        return await self._shown(me, exchange, streams=streams, after=after)
 
     @_call("DELETE", "/responses/{response}", None, use=Use.MESSAGES)
     async def delete(self, me: Actor, request: Request) -> Response:

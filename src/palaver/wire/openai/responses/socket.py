@@ -39,6 +39,7 @@ from palaver.wire.edge.sockets import Heard, Over, Socket, talked
 from palaver.wire.openai import items, problems
 from palaver.wire.openai.auth import caller
 from palaver.wire.openai.items import Invalid
+from palaver.wire.openai.params import too_long
 from palaver.wire.openai.proxy import joined, refusal
 from palaver.wire.openai.responses import replay
 from palaver.wire.openai.responses.asking import Asking
@@ -371,7 +372,8 @@ def _lane_of(frame: Json) -> str | None:
     """Reads the lane of a frame. Refused: `bad_request`."""
     name = text_or_none_of(frame, "stream_id")
     if name is not None and len(name) > LANE_CHARS_MAX:
-        raise Invalid(f"Has more than {LANE_CHARS_MAX} characters.", "stream_id")
+        words = "Invalid 'stream_id': string too long."
+        raise too_long(words, "stream_id", "string", LANE_CHARS_MAX, name)
     return name
 
 

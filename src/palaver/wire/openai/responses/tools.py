@@ -22,7 +22,7 @@ from palaver.core.answers.pieces import Piece, ToolPiece
 from palaver.core.answers.tape import Call, Chunk
 from palaver.model import NO_DATA, Entry, Kind, Message
 from palaver.strict_json import Json, as_list, as_object, parsed
-from palaver.wire.openai.fields import Invalid
+from palaver.wire.openai.fields import TEXT, Invalid, missing
 from palaver.wire.openai.items import CUSTOM
 
 NAME_CHARS_MAX = 64
@@ -54,8 +54,9 @@ class Tools:
         kind, name = str(tool.get("type")), tool.get("name")
         if kind not in {"function", CUSTOM, "namespace"}:
             raise hosted(kind, param)
-        if not isinstance(name, str):
-            raise Invalid("A function needs a name.", f"{param}.name")
+        if name is None:
+            raise missing(f"{param}.name")
+        TEXT.check(f"{param}.name", name)
         if kind == "namespace":
             for place, one in enumerate(as_list(tool.get("tools"))):
                 self.add(one, f"{param}.tools[{place}]", name)
