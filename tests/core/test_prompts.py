@@ -50,3 +50,12 @@ def test_what_stands_in_a_value_is_no_variable() -> None:
     assert variables_of(prompt) == {"a", "b-c"}
     told = filled(prompt, {"a": "{{b-c}}\\1", "b-c": ""})
     assert told == "{{b-c}}\\1  {{b-c}}\\1 { d } {{1}} {{}}"
+
+
+def test_a_value_that_stands_in_many_places_is_bounded() -> None:
+    text = "{{a}}" * 1_000
+    prompt = Prompt(id=PromptId("p_1"), version=1, name="n", text=text, created_ms=0)
+    assert len(filled(prompt, {"a": "x" * 9_000})) == 9_000_000
+    with pytest.raises(Refused) as refused:
+        filled(prompt, {"a": "x" * 10_000})
+    assert refused.value.code is Code.PAYLOAD_TOO_LARGE

@@ -13,6 +13,8 @@ from palaver.store.write.prompts import PROMPTS_MAX, DeletePrompt, SavePrompt, m
 
 NAME_CHARS_MAX = 200
 TEXT_CHARS_MAX = 100_000
+FILLED_CHARS_MAX = 10_000_000
+"""A variable may stand in a prompt many times, and its value be long."""
 _VARIABLE = re.compile(r"\{\{\s*([A-Za-z][\w-]{0,63})\s*\}\}", re.ASCII)
 
 
@@ -58,5 +60,12 @@ def variables_of(prompt: Prompt) -> set[str]:
 
 
 def filled(prompt: Prompt, values: Mapping[str, str]) -> str:
-    """Puts values in the places of all variables. What stands in a value is a text and no variable."""
+    """Puts values in the places of all variables. What stands in a value is a text and no variable.
+
+    Refused: a text that would become too long.
+    """
+    values_chars = sum(len(values[name]) for name in _VARIABLE.findall(prompt.text))
+    if len(prompt.text) + values_chars > FILLED_CHARS_MAX:
+        words = f"A prompt has at most {FILLED_CHARS_MAX:,} characters with its variables."
+        raise Refused(Code.PAYLOAD_TOO_LARGE, words)
     return _VARIABLE.sub(lambda found: values[found[1]], prompt.text)

@@ -9,7 +9,19 @@ import pytest
 from tests.wire.door import Door
 from tests.wire.openai.client import CHAT, bare_client
 
-from palaver.wire.openai.fields import ECHO_CHARS_MAX, Field, Invalid, decimal, whole, wrong_value
+from palaver.strict_json import Json
+from palaver.wire.anthropic import messages as anthropic
+from palaver.wire.openai import items
+from palaver.wire.openai.chat import messages as chat
+from palaver.wire.openai.fields import (
+    ECHO_CHARS_MAX,
+    ITEMS_MAX,
+    Field,
+    Invalid,
+    decimal,
+    whole,
+    wrong_value,
+)
 from palaver.wire.openai.items import PARTS
 from palaver.wire.openai.params import INCLUDABLE
 
@@ -244,3 +256,23 @@ def test_a_value_that_nobody_knows_may_be_of_any_type() -> None:
 def test_a_long_value_is_told_back_in_part() -> None:
     told = wrong_value("p", "x" * 10_000, ("a", "b")).detail
     assert f"'{'x' * ECHO_CHARS_MAX}'" in told
+
+
+def test_a_request_has_so_many_messages_and_no_more() -> None:
+    one: Json = {"role": "user", "content": "a"}
+    part: Json = {"type": "input_text", "text": "a"}
+    block: Json = {"type": "text", "text": "a"}
+    parts, blocks = ({"role": "user", "content": [it] * (ITEMS_MAX + 1)} for it in (part, block))
+    assert len(items.entries_of([one] * ITEMS_MAX)) == ITEMS_MAX
+    cases: list[tuple[Any, Any]] = [
+        (items.entries_of, [one] * (ITEMS_MAX + 1)),
+        (items.entries_of, [parts]),
+        (chat.entries_of, [one] * (ITEMS_MAX + 1)),
+        (anthropic.entries_of, {"messages": [one] * (ITEMS_MAX + 2)}),
+        (anthropic.entries_of, {"messages": [blocks]}),
+    ]
+    for read, given in cases:
+        with pytest.raises(Invalid) as refused:
+            read(given)
+        assert refused.value.reason == "array_above_max_length"
+        assert f"maximum length {ITEMS_MAX}" in refused.value.detail

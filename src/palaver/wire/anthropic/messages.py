@@ -17,7 +17,7 @@ import orjson
 
 from palaver.model import Entry, Kind, Message, Role
 from palaver.strict_json import Json, as_list, as_object
-from palaver.wire.openai.fields import Invalid
+from palaver.wire.openai.fields import Invalid, bounded
 from palaver.wire.openai.items import beyond
 
 OURS = "palaver"
@@ -38,6 +38,7 @@ def entries_of(body: Json) -> tuple[Entry, ...]:
     system = body.get("system")
     found = [_said(Role.SYSTEM, [one]) for one in _blocks(system or [], "system")]
     for place, one in enumerate(cast("list[object]", given)):
+        bounded(found, "messages")
         param, message = f"messages.{place}", as_object(one)
         role = _ROLES.get(str(message.get("role")))
         if role is None:
@@ -58,6 +59,7 @@ def _blocks(given: object, param: str) -> list[Json]:
         return [{"type": "text", "text": given}]
     if not isinstance(given, list):
         raise Invalid(f"{param}: must be a text or a list of blocks.", param)
+    bounded(cast("list[object]", given), param)
     for place, block in enumerate(cast("list[object]", given)):
         at, found = f"{param}.{place}", as_object(block)
         kind = found.get("type")

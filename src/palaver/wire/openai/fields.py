@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from palaver.errors import Code, Refused
 from palaver.strict_json import Json, as_list
 
+ITEMS_MAX = 50_000
+"""So many messages, items or parts of one of them may be in a request: they are read in one go."""
 ECHO_CHARS_MAX = 100
 """So much of a value is told back."""
 
@@ -70,6 +72,14 @@ def check(body: Json, fields: Mapping[str, Field]) -> None:
     for name, field in fields.items():
         if body.get(name) is not None:
             field.check(name, body[name])
+
+
+def bounded(given: Sequence[object], param: str) -> None:
+    """Refuses a list that is longer than `ITEMS_MAX`."""
+    if len(given) > ITEMS_MAX:
+        words = f"Expected an array with maximum length {ITEMS_MAX}, but got an array with length"
+        words = f"Invalid '{param}': array too long. {words} {len(given)} instead."
+        raise Invalid(words, param, "array_above_max_length")
 
 
 def flag(body: Json, name: str, *, default: bool = False) -> bool:

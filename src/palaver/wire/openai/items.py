@@ -25,7 +25,7 @@ from palaver.model import (
     Status,
 )
 from palaver.strict_json import Json, as_object
-from palaver.wire.openai.fields import Invalid, missing, wrong_type, wrong_value
+from palaver.wire.openai.fields import Invalid, bounded, missing, wrong_type, wrong_value
 
 ROLES = {role.value: role for role in (Role.USER, Role.ASSISTANT, Role.SYSTEM, Role.DEVELOPER)}
 _PREFIXES: dict[str, str] = {
@@ -138,6 +138,7 @@ def entries_of(given: object, param: str = "input") -> tuple[Entry, ...]:
     if not isinstance(given, list):
         raise wrong_type(param, "one of a string or array of input items", given)
     items = cast("list[object]", given)
+    bounded(items, param)
     return tuple(_entry_of(item, f"{param}[{place}]") for place, item in enumerate(items))
 
 
@@ -240,6 +241,7 @@ def _parts(given: object, param: str) -> list[Json]:
     if not isinstance(given, list):
         words = "one of a string or array of content parts"
         raise missing(param) if given is None else wrong_type(param, words, given)
+    bounded(cast("list[Json]", given), param)
     for place, one in enumerate(cast("list[object]", given)):
         at, part = f"{param}[{place}]", as_object(one)
         if not isinstance(one, dict):

@@ -1,5 +1,7 @@
 """Compactions, with the official client against a running server: what is told after one, and to whom."""
 
+import zlib
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from tests.wire.door import Door, Json, open_door
 from tests.wire.openai.client import client_of, said
 
 from palaver.core.answers.compaction import HEAD, PROMPT
+from palaver.wire.openai.fields import ITEMS_MAX, Invalid
+from palaver.wire.openai.responses import compaction
 
 LONG = "long " * 400
 TALK = said("my name is Ada", LONG, "what is it?", "Ada.")
@@ -21,6 +25,12 @@ TALK = said("my name is Ada", LONG, "what is it?", "Ada.")
 @pytest.fixture
 def client(relay: Door) -> AsyncOpenAI:
     return client_of(relay)
+
+
+def packed(said: bytes, count: int) -> str:
+    """What stands for so many messages of persons, packed by whoever made it."""
+    told = b'{"summary":"","behind":[],"before":[' + b",".join([said] * count) + b"]}"
+    return compaction.PACKED + urlsafe_b64encode(zlib.compress(told)).decode()
 
 
 def told(models: ScriptedUpstream, place: int = -1) -> list[tuple[str, str]]:
@@ -199,7 +209,10 @@ async def test_a_compaction_is_its_callers_and_nobody_elses(
     unknown = {"type": "compaction", "encrypted_content": "cmp_" + "0" * 32}
     broken = {"type": "compaction", "encrypted_content": "cmpz_x"}
     theirs = {"type": "compaction", "encrypted_content": "gAAA"}
-    for who, given in ((other, item), (client, unknown), (client, broken), (client, theirs)):
+    one = b'{"role":"user","content":"a"}'
+    many = {"type": "compaction", "encrypted_content": packed(one, ITEMS_MAX + 1)}
+    ours = ((client, given) for given in (unknown, broken, theirs, many))
+    for who, given in ((other, item), *ours):
         asked: Any = [given, *said("who?")]
         for call in (
             who.responses.create(model="m", input=asked),
@@ -347,3 +360,11 @@ async def test_a_compaction_outlives_a_server_that_was_killed(
         models.will(reply("Ada."))
         await client.responses.create(model="m", input=[*output, *said("who?")])
         assert summarised("Ada asked for her name.") in told(models)
+
+
+def test_what_unpacks_to_too_much_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    token = packed(b'{"role":"user","content":"a"}', 100)
+    assert len(compaction._unpacked(token).before) == 100
+    monkeypatch.setattr(compaction, "PACKED_BYTES_MAX", 1_000)
+    with pytest.raises(Invalid):
+        compaction._unpacked(token)

@@ -16,7 +16,7 @@ import orjson
 from palaver.model import Entry, Exchange, Kind, Message, Role
 from palaver.strict_json import Json, as_list, as_object
 from palaver.thoughts import parted
-from palaver.wire.openai.fields import Invalid, missing, wrong_type
+from palaver.wire.openai.fields import Invalid, bounded, missing, wrong_type
 from palaver.wire.openai.items import beyond
 
 THOUGHT = "reasoning_content"
@@ -36,6 +36,7 @@ def entries_of(given: object) -> tuple[Entry, ...]:
     if not given:
         words = "Expected an array with minimum length 1, but got an empty array instead."
         raise Invalid(f"Invalid 'messages': empty array. {words}", "messages", "empty_array")
+    bounded(cast("list[object]", given), "messages")
     found: list[Entry] = []
     answered = False
     for place, one in enumerate(cast("list[object]", given)):

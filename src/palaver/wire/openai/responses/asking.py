@@ -31,7 +31,7 @@ from palaver.model import (
 from palaver.strict_json import Json, as_object
 from palaver.wire.openai import items
 from palaver.wire.openai.auth import keeps_unstored, visibility_of
-from palaver.wire.openai.items import Invalid
+from palaver.wire.openai.fields import Invalid, bounded
 from palaver.wire.openai.models import Models, as_agent
 from palaver.wire.openai.names import KEPT_DESPITE, named
 from palaver.wire.openai.params import digest_of, finding, is_repeated
@@ -94,6 +94,7 @@ class Asking:
         """Reads a request; with `compacts`, one for a compaction. Refused: one that cannot be done."""
         given: object = body.get("input")
         if isinstance(given, list):
+            bounded(cast("list[object]", given), "input")
             body["input"] = [await self._named(me, one) for one in cast("list[object]", given)]
         body, alien = await prompts.placed(self.core.prompts, me, body)
         unstored = body.get("store") is False and not await keeps_unstored(self.core, headers)

@@ -31,7 +31,7 @@ from palaver.wire.openai.responses import relay
 
 TYPE, TRIGGER = "compaction", "compaction_trigger"
 PREFIX, PACKED = "cmp_", "cmpz_"
-PACKED_BYTES_MAX = 64 * 1024 * 1024
+PACKED_BYTES_MAX = 16 * 1024 * 1024
 """What a packed one may unpack to."""
 NOT_FOR_OTHERS = "internal_chat_message_metadata_passthrough"
 """What Codex tells its own maker's server beside an item."""
