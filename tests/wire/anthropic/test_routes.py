@@ -297,15 +297,22 @@ async def test_a_request_that_comes_again_is_told_the_same_answer_in_either_way(
     assert (same.id, same.stop_reason) == (first.id, "tool_use")
 
 
+@pytest.mark.parametrize(
+    ("named", "headers"),
+    [
+        ({}, {"x-stainless-retry-count": "1"}),
+        ({"x-claude-code-session-id": "joined"}, {"x-claude-code-session-id": "joined"}),
+    ],
+)
 async def test_a_request_joins_an_answer_that_is_under_way(
-    relay: Door, models: ScriptedUpstream
+    relay: Door, models: ScriptedUpstream, named: dict[str, str], headers: dict[str, str]
 ) -> None:
     gate, before = asyncio.Event(), len(models.asked)
     models.will(stream("one ", gate, "two", chunk(finish="stop"), DONE))
     client = client_of(relay, "joined")
     body = asked(user("Slowly."))
-    headers = {"x-stainless-retry-count": "1"}
-    async with client.messages.stream(**body) as told, asyncio.TaskGroup() as tasks:
+    first = client.messages.stream(**body, extra_headers=named)
+    async with first as told, asyncio.TaskGroup() as tasks:
         words = told.text_stream
         assert await anext(words) == "one "
         joins = tasks.create_task(client.messages.create(**body, extra_headers=headers))

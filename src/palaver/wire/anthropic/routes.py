@@ -111,7 +111,8 @@ class Messages:
             return native or await self._complete(wanted, asked, await stored)
 
         running = await self.core.exchanges.begin(me, asked, ask)
-        stored.set_result(running)
+        if not running.dup:  # else nobody is asked, and what would have been is cancelled
+            stored.set_result(running)
         return running
 
     async def _native(self, wanted: Wanted) -> Call | None:
