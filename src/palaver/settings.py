@@ -21,6 +21,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from palaver.errors import Code, Refused
+from palaver.redact import Redaction
 
 _PUBLIC_URL = re.compile(
     r"https?://(?:\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::[0-9]{1,5})?"
@@ -139,6 +140,10 @@ class Settings(BaseSettings):
     openai_body_bytes_max: Annotated[int, Field(ge=1024)] = 67_108_864
     """Bytes in the body of one request to `/v1`."""
 
+    redact: Annotated[tuple[str, ...], NoDecode] = ()
+    """Regular expressions, separated by white space, of what is taken out of all that is stored; `secrets` are those
+    built in. See docs/openai.md, *What is taken out*."""
+
     # limits
     text_chars_max: Annotated[int, Field(ge=1)] = 100_000
     """Unicode code points in a message of a person. 12 bytes for each, and 16 KiB, bound a frame, and a body outside
@@ -212,6 +217,17 @@ class Settings(BaseSettings):
         """Takes `a, b`, as it stands in the environment, apart."""
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("redact", mode="before")
+    @classmethod
+    def _apart(cls, value: object) -> object:
+        return tuple(value.split()) if isinstance(value, str) else value
+
+    @field_validator("redact")
+    @classmethod
+    def _expressions(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        Redaction(value)
         return value
 
     @field_validator("log_level", mode="before")

@@ -71,7 +71,8 @@ class Exchanges:
 
     async def open(self, actor: Actor, asked: ExchangeRequest) -> LiveAnswer:
         """Stores what is new of a request, and opens its turn. Refused: as `OpenExchange` says."""
-        command = self._opening(actor, asked)
+        kept = self._store.redacted(asked)
+        command = self._opening(actor, kept)
         try:
             opened = await self._store.write(command)
             if opened.dup and opened.exchange.id != command.id:
@@ -87,9 +88,12 @@ class Exchanges:
             return running
         composed = asked.kind is not ExchangeKind.CHAT
         context = await self.messages(exchange, answers=False) if composed else ()
+        if kept is not asked:  # its client and its model are told what it said
+            exchange = replace(exchange, request=asked.request, metadata=asked.metadata)
+            context = _as_said(context, asked.entries, kept.entries)
         running = LiveAnswer(opened.turn, exchange, context=context)
         if opened.untitled and asked.room is not None:
-            title = _title(asked.entries, asked.title)
+            title = _title(kept.entries, kept.title)
             await self._turns.name(exchange.room, title, TitleSource.FIRST_MESSAGE)
         return running
 
@@ -365,6 +369,23 @@ def _title(entries: Sequence[Entry], given: str | None = None) -> str:
         if entry.role is Role.USER and entry.kind is Kind.TEXT and entry.text.strip()
     )
     return validation.title_of(given or next(said, ""), TITLE_CHARS_MAX)
+
+
+def _as_said(
+    told: Sequence[Message], said: Sequence[Entry], kept: Sequence[Entry]
+) -> tuple[Message, ...]:
+    """The messages of a request in the words that it said, for its model; the newest have them first."""
+    words: dict[tuple[Role, str, str], list[Entry]] = {}
+    for entry, other in zip(said, kept, strict=True):
+        if entry is not other:
+            words.setdefault((other.role, other.kind, other.text), []).append(entry)
+    found: list[Message] = []
+    for one in reversed(told):
+        entries = words.get((one.role, one.kind, one.text))
+        entry = entries.pop() if entries else Entry(role=one.role, text=one.text)
+        meta = cast("Meta", {**one.meta, **entry.meta})
+        found.append(replace(one, text=entry.text, meta=meta))
+    return tuple(reversed(found))
 
 
 def _digest(said: bytes, size: int = 16) -> bytes:

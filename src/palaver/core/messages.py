@@ -97,6 +97,7 @@ class Chat:
             meta=meta or Meta(),
             answers=answers and actor.kind is ActorKind.PERSON,
         )
+        command = self._store.redacted(command)
         away = Unavailable(Code.DATABASE_UNAVAILABLE, "The database is away.", retry_ms=2_000)
         if not self._drafts.waits(command):
             try:

@@ -49,6 +49,7 @@ class Core:
         self.settings, self.clock, self.hub = ground.settings, ground.clock, ground.hub
         self.lobby, self.assistant = LOBBY, ground.assistant
         self.access, self.identity = ground.access, ground.identity
+        self.redaction = ground.store.redaction
         self.keys = Keys(ground.store, ground.settings, ground.clock)
         self.devices = Devices(ground.store, ground.hub, ground.settings, ground.clock)
         self.prompts = Prompts(ground.store, ground.clock)

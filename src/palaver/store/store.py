@@ -8,7 +8,7 @@ What it promises, on both engines (tests/store asks each):
 4. `committed` is told every event of this process' writes, per room in the order of seq, before the writers know.
 5. A refused command writes nothing, and neither it nor a failing one hurts the others that share its commit.
 6. Reads see whole transactions only, and never wait for the writers on SQLite.
-7. Any well-formed text comes back as it was.
+7. Any well-formed text comes back as it was, but for what the setting `redact` takes out of it.
 
 It does not decide who may do what beyond what a command says of itself, and it publishes to nobody but `committed`.
 """
@@ -25,6 +25,7 @@ from sqlalchemy import Connection
 
 from palaver.clock import Clock
 from palaver.errors import PalaverError
+from palaver.redact import Redaction
 from palaver.settings import Settings
 from palaver.store import files, migrate as migrations
 from palaver.store.engine import errors
@@ -55,7 +56,7 @@ class Store:
     """An open database. Made by `opened`.
 
     `epoch` names this database, `owner` this process as the holder of turns; `shared` says whether other processes may
-    write to the same database.
+    write to the same database. `redaction`, where something is to be, is done to all that is written.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Store:
         self.epoch = epoch
         self.owner = clock.new_id()
         self.shared = database.shared
+        self.redaction = Redaction(settings.redact) if settings.redact else None
         self._database = database
         self._tally = Tally()
         several = database.writers > 1
@@ -122,10 +124,15 @@ class Store:
 
         Raises `Refused` as the command says, and `Unavailable` when the database is away or full.
         """
+        command = self.redacted(command)
         if len(self._writers) == 1:
             return await self._writers[0].put(command)
         writer = await self._writer_of(command)
         return await writer.put(command)
+
+    def redacted(self, value: T) -> T:
+        """A command, or what one will be made of, as it may be stored."""
+        return value if self.redaction is None else self.redaction.said(value)
 
     async def read(
         self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs

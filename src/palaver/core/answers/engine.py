@@ -312,7 +312,7 @@ class Engine:
         try:
             try:
                 await self._stream(live, ask)
-                stored = await self._stored(live, ending(live))
+                stored = await self._stored(live, self._store.redacted(ending(live)))
                 over = not live.held and await self._is_over(turn.id, stored)
             finally:
                 self._close(recorder, stored=over)
@@ -423,7 +423,8 @@ class Engine:
             request = await context.to_title(self._store, turn, answer)
             async with asyncio.timeout(TITLE_SECONDS_MAX):
                 words, _ = await models.words(request)
-            title = validation.title_of(validation.without_markdown(words), TITLE_CHARS_MAX)
+            words = self._store.redacted(validation.without_markdown(words))
+            title = validation.title_of(words, TITLE_CHARS_MAX)
             await self.name(turn.room, title, TitleSource.MODEL)
         except (ProviderError, Refused, Unavailable, TimeoutError) as failure:
             self.titles_missed += 1

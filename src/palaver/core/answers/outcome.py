@@ -13,6 +13,7 @@ from palaver.errors import Code, ProviderError, Refused, Unavailable, Untellable
 from palaver.model import Exchange, ExchangeKind, ExchangeState, Status, Turn, TurnId
 from palaver.providers.base import Piece
 from palaver.providers.call import CallResult
+from palaver.redact import Redaction
 from palaver.store.write.exchanges import ExchangeEnd, OpenExchange
 from palaver.store.write.turns import FinishTurn
 
@@ -88,10 +89,13 @@ def ending(live: LiveAnswer) -> FinishTurn:
 
 
 def interrupted(
-    cut: Turn | Exchange | OpenExchange, fence: int, pieces: Iterable[Piece]
+    cut: Turn | Exchange | OpenExchange,
+    fence: int,
+    pieces: Iterable[Piece],
+    redaction: Redaction | None = None,
 ) -> FinishTurn:
     """The write that ends an answer whose process died, with what is left of it."""
-    answer, end = AnswerBuilder(), None
+    answer, end = AnswerBuilder(redaction), None
     for piece in pieces:
         answer.take(piece)
     meta = {"turn": cut.id if isinstance(cut, Turn) else cut.turn}

@@ -7,7 +7,7 @@ whose opening tag is missing were told as words, and are stored as thoughts. Wha
 all others.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -25,6 +25,7 @@ from palaver.providers.base import (
     ToolPiece,
 )
 from palaver.providers.fields import grow
+from palaver.redact import Redaction
 from palaver.store.journal import PIECE, REASONING, TEXT
 from palaver.thoughts import parted
 
@@ -51,13 +52,14 @@ class _Choice:
 
 
 class AnswerBuilder:
-    """An answer as far as it came.
+    """An answer as far as it came. With a `redaction`, its entries are without secrets.
 
     `lengths`: runs of pieces, `["t", choice, n, n, …]` for words, `["c", choice, call, n, …]` for a tool call; and
     `["u", choice, before, between]`, what stood before and between thoughts and words that were told as one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, redaction: Redaction | None = None) -> None:
+        self.redaction = redaction
         self._choices: dict[int, _Choice] = {}
         self._items: list[Entry] = []
         self.lengths: list[list[Any]] = []
@@ -93,6 +95,8 @@ class AnswerBuilder:
 
         `retold`: with `lengths`, they must give the pieces again.
         """
+        if self.redaction is not None:
+            self._redact(self.redaction)
         found: list[Entry] = []
         for number, choice in sorted(self._choices.items()):
             self._part(number, choice, retold=retold)
@@ -103,6 +107,29 @@ class AnswerBuilder:
         answered = headed(found or [Entry(role=Role.ASSISTANT, meta=beside)], meta)
         own = {name: meta[name] for name in ("turn", "exchange") if name in meta}
         return *(replace(one, meta={**own, **one.meta}) for one in self._items), *answered
+
+    def _redact(self, redaction: Redaction) -> None:
+        """Takes secrets out of the texts that came in pieces. Their pieces stay as many."""
+        cut: dict[tuple[Any, ...], Iterator[str]] = {}
+        for number, choice in self._choices.items():
+            for kind, texts in choice.words.items():
+                choice.words[kind] = redaction.pieces(texts)
+                cut[kind, number] = iter(choice.words[kind])
+                if (
+                    kind == "r" and choice.words[kind] != texts
+                ):  # a signature is of what was thought
+                    choice.beside.pop("message", None)
+            for tool in choice.tools.values():
+                tool.arguments = redaction.pieces(tool.arguments)
+                cut["c", number, tool.number] = iter(tool.arguments)
+        for run in self.lengths:
+            head = 3 if run[0] == "c" else 2
+            run[head:] = [len(next(cut[tuple(run[:head])])) for _ in run[head:]]
+
+    @property
+    def text(self) -> str:
+        """The text of the first choice."""
+        return "".join(self._choices[0].words["t"]) if 0 in self._choices else ""
 
     def _part(self, number: int, choice: _Choice, *, retold: bool) -> None:
         """Takes thoughts out of the words, where their opening tag was missing."""
@@ -147,7 +174,7 @@ def headed(entries: Sequence[Entry], meta: Mapping[str, Any]) -> tuple[Entry, ..
     return replace(first, meta={**meta, **first.meta}), *others
 
 
-def record_of(piece: Piece) -> tuple[bytes, bytes] | None:
+def record_of(piece: Piece | None) -> tuple[bytes, bytes] | None:
     """Encodes a piece for the journal: its kind, and its data; None for what is not kept."""
     match piece:
         case TextPiece(text, 0):
@@ -193,7 +220,7 @@ def pieces_in(records: Iterable[tuple[bytes, bytes]]) -> list[Piece]:
 
 def pieces_left(text: str, reasoning: str) -> list[Piece]:
     """The pieces of an answer of which only its text and its thoughts are known."""
-    return [ReasoningPiece(reasoning), TextPiece(text)]
+    return [one for one in (ReasoningPiece(reasoning), TextPiece(text)) if one.text]
 
 
 def pieces_of(messages: Sequence[Message], lengths: Iterable[Sequence[Any]]) -> list[Piece]:

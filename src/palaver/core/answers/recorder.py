@@ -1,6 +1,10 @@
-"""Writes each piece of an answer to the journal, then shows it: readers see nothing that the journal does not hold."""
+"""Writes each piece of an answer to the journal, then shows it: readers see nothing that the journal does not hold.
+
+Both get it without secrets, where these are to be taken out; the last word of each text waits for the next then.
+"""
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -8,9 +12,18 @@ import structlog
 from palaver.core.answers.pieces import AnswerBuilder, record_of
 from palaver.core.ground import Ground
 from palaver.model import Message, Turn
-from palaver.providers.base import Piece, ReasoningPiece, TextPiece
+from palaver.providers.base import (
+    BesidePiece,
+    Piece,
+    ReasoningPiece,
+    RefusalPiece,
+    TextPiece,
+    ToolPiece,
+)
+from palaver.redact import Redaction, Withheld
 from palaver.store.journal import Journal
 from palaver.store.write.turns import Part
+from palaver.strict_json import parsed
 
 log = structlog.stdlib.get_logger()
 
@@ -28,6 +41,8 @@ class Recorder:
         self._clock, self._hub, self._journal = ground.clock, ground.hub, journal
         self._until = until
         self.turn, self.answer = turn, answer
+        redaction = answer.redaction = ground.store.redaction
+        self._redacting = None if redaction is None else _Redacting(redaction)
         self.stream = self._hub.open_stream(turn, leased=self.leased)
         self.message: Message | None = None
         self.meta: dict[str, Any] = {}
@@ -49,13 +64,13 @@ class Recorder:
     def take(self, piece: Piece) -> None:
         """Keeps a piece, and shows the words in it. What only the one who asked sees is told with a full disk, too."""
         self.answer.take(piece)
-        match piece:
-            case TextPiece(text, 0):
+        match piece if self._redacting is None else self._redacting.of(piece):
+            case TextPiece(text, 0) if text:
                 self._show(text)
-            case ReasoningPiece(text, 0):
+            case ReasoningPiece(text, 0) if text:
                 self._show("", text)
-            case _:
-                record = record_of(piece)
+            case shown:
+                record = record_of(shown)
                 if record is not None:
                     with suppress(OSError):
                         self._journal.keep(self.turn.id, *record)
@@ -63,7 +78,7 @@ class Recorder:
     @property
     def text(self) -> str:
         """The answer's text, shown or held back."""
-        return self.stream.text() + self._held[0]
+        return self.answer.text
 
     def part(self) -> Part | None:
         """Cuts off what came since the last part that was copied."""
@@ -101,3 +116,34 @@ class Recorder:
         else:
             self._held = ("", "")
             self._hub.add(self.stream, text, reasoning)
+
+
+class _Redacting:
+    """The pieces of one answer without secrets, one for each."""
+
+    def __init__(self, redaction: Redaction) -> None:
+        self._redaction = redaction
+        self._running: dict[tuple[object, ...], Withheld] = {}
+        self._arguments: dict[tuple[int, int], list[str]] = {}
+
+    def of(self, piece: Piece) -> Piece | None:
+        """A piece as it may be kept. What is told beside the words is not: it grows in more ways than texts do."""
+        match piece:
+            case TextPiece() | ReasoningPiece() | RefusalPiece():
+                return replace(piece, text=self._of(type(piece), piece.choice).take(piece.text))
+            case ToolPiece():
+                texts = self._arguments.setdefault((piece.choice, piece.call), [])
+                texts.append(piece.arguments)
+                last = piece.arguments.rstrip().endswith("}") and isinstance(
+                    parsed("".join(texts)), dict
+                )
+                running = self._of(ToolPiece, piece.choice, piece.call)
+                arguments = running.take(piece.arguments, last=last)
+                return replace(self._redaction.said(piece), arguments=arguments)
+            case BesidePiece():
+                return None
+            case _:
+                return self._redaction.said(piece)
+
+    def _of(self, *place: object) -> Withheld:
+        return self._running.setdefault(place, Withheld(self._redaction))

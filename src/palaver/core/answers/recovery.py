@@ -115,7 +115,7 @@ class Recovery(Part):
             )
         if exchange is not None and self._spool.holds(exchange.id):
             return  # its end is about to be stored
-        end = interrupted(exchange or turn, turn.fence, pieces)
+        end = interrupted(exchange or turn, turn.fence, pieces, self._store.redaction)
         if exchange is not None and exchange.lasting and (self._ask or waits):
             came = any(
                 one.text or one.meta.keys() & {"reasoning", "refusal"} for one in end.entries

@@ -58,7 +58,7 @@ class ExchangeSpool(Spool[None]):
         opening = one.commands[-1]
         if isinstance(opening, OpenExchange):
             said = pieces_in(one for one in records if one[0] != DRAFT)
-            one.commands.append(interrupted(opening, 1, said))
+            one.commands.append(interrupted(opening, 1, said, self._store.redaction))
 
     async def _write(self, batch: Sequence[Waiting]) -> Sequence[Refused | None]:
         try:

@@ -158,8 +158,10 @@ class _Choice:
             self._refusal.feed(refusal),
         )
         for part in map(as_object, as_list(delta.get("tool_calls"))):
+            known = len(self.calls)
             tool = self._tool(part)
-            yield tool
+            if len(self.calls) > known or tool.name or tool.id or tool.arguments:
+                yield tool
             yield from self._beside(_beside_call(part), tool.call)
         legacy = as_object(delta.get("function_call"))
         if legacy:

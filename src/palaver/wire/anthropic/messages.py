@@ -212,6 +212,7 @@ def content_of(said: Sequence[Entry | Message]) -> list[Json]:
 def filled(blocks: Iterable[Mapping[str, Any]], said: Sequence[Entry | Message]) -> list[Json]:
     """Bare blocks with what they hold: so many characters of thoughts and words, a call by its number.
 
+    The last has all that is left: texts from which something was taken are as long as they are.
     A signature, or what stands in a thought's place, may be the number of one that stands beside the answer.
     """
     thought, text, calls = _held(said)
@@ -221,18 +222,18 @@ def filled(blocks: Iterable[Mapping[str, Any]], said: Sequence[Entry | Message])
         for block in map(as_object, as_list(beside.get(THINKING_BLOCKS))):
             signed[int(block.get("index", len(signed)))] = block
     left = {"thinking": thought, "text": text}
-    found: list[Json] = []
-    for bare in blocks:
-        block = dict(bare)
+    found = [dict(bare) for bare in blocks]
+    last = {block.get("type"): block for block in found}
+    for block in found:
         kind = str(block.get("type"))
         if isinstance(chars := block.get(kind), int):
+            chars = len(left[kind]) if block is last[kind] else chars
             block[kind], left[kind] = left[kind][:chars], left[kind][chars:]
         if isinstance(number := block.get("input"), int) and number < len(calls):
             block["input"] = call_of(calls[number])["input"]
         for name in ("signature", "data"):
             if kind in THOUGHTS and isinstance(number := block.get(name), int):
                 block[name] = signed.get(number, {}).get(name, "")
-        found.append(block)
     return found
 
 

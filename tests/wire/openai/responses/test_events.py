@@ -205,9 +205,18 @@ def test_every_end_keeps_what_came(ending: Ending, last: str, expected: Json) ->
     assert response["completed_at"] is None
 
 
-def test_other_choices_and_empty_pieces_are_nothing() -> None:
-    found = told(TextPiece(""), TextPiece("no", 1), ToolPiece(0, "a", "f", "{}", 1))
+def test_other_choices_are_nothing() -> None:
+    found = told(TextPiece("no", 1), ToolPiece(0, "a", "f", "{}", 1))
     assert names(found) == ["created", "in_progress", "completed"]
+
+
+def test_pieces_out_of_which_all_was_taken_still_count() -> None:
+    whole = told(TextPiece("sk-"), TextPiece("a1"), CALL, ToolPiece(0, "", "", '"sk-a1"'))
+    taken = told(TextPiece("[re"), TextPiece(""), CALL, ToolPiece(0, "", "", ""))
+    assert names(taken) == names(whole)
+
+
+CALL = ToolPiece(0, "a", "f", "")
 
 
 def test_log_probabilities_stand_in_the_whole_text() -> None:

@@ -255,7 +255,7 @@ class Asking:
         call = tried or await self._in_their_words(wanted, partial(given, said))
         call = call or await self._complete(wanted, said, place)
         if isinstance(call, Relayed):
-            call.first = place[1]
+            call.first, call.redaction = place[1], self.core.redaction
             call.origin = await self.core.models.origin(wanted.asked.model)
         return call
 

@@ -24,6 +24,7 @@ from palaver.core.answers.tape import Call, CallResult, Chunk
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused
 from palaver.model import Actor, Entry, Exchange, Kind, Message, MessageId, Role, RoomId, Spans
+from palaver.redact import Redaction
 from palaver.strict_json import Json, as_list, as_object, parsed
 from palaver.wire.openai import items
 from palaver.wire.openai.fields import Invalid, whole
@@ -181,7 +182,7 @@ async def made(core: Core, wish: Wish) -> tuple[Made, Compaction]:
         token = items.item_id(wish.message, Kind.ITEM, PREFIX)
         meta["keeps"] = [_spans(cast("Sequence[Message]", side)) for side in sides]
     else:
-        token = _packed(done)
+        token = _packed(done, core.redaction)
     piece = ItemPiece({"type": TYPE, "encrypted_content": token}, done.summary, meta)
     users = _users(core, (*done.before, *done.behind))
     return Made([piece], _usage(done, said), users), done
@@ -318,8 +319,13 @@ def _items(said: Iterable[Spoken]) -> list[Json]:
     return relay.input_of(said)
 
 
-def _packed(done: Compaction) -> str:
-    told = {"summary": done.summary, "before": _items(done.before), "behind": _items(done.behind)}
+def _packed(done: Compaction, redaction: Redaction | None) -> str:
+    told: Json = {
+        "summary": done.summary,
+        "before": _items(done.before),
+        "behind": _items(done.behind),
+    }
+    told = told if redaction is None else redaction.said(told)
     return PACKED + urlsafe_b64encode(zlib.compress(orjson.dumps(told))).decode()
 
 

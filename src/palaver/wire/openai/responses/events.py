@@ -98,11 +98,11 @@ class Composer:
     def take(self, piece: Piece) -> Iterator[Event]:
         """Tells the events that a piece means. Only the first choice is shown; there is no other."""
         match piece:
-            case TextPiece(text, 0) if text:
+            case TextPiece(text, 0):
                 yield from self._say("output_text", text)
-            case RefusalPiece(text, 0) if text:
+            case RefusalPiece(text, 0):
                 yield from self._say("refusal", text)
-            case ReasoningPiece(text, 0) if text:
+            case ReasoningPiece(text, 0):
                 yield from self._say("reasoning_text", text)
             case ToolPiece(choice=0):
                 yield from self._call(piece)
@@ -232,6 +232,7 @@ class Composer:
 
     def _call(self, piece: ToolPiece) -> Iterator[Event]:
         opened = self._calls.get(piece.call)
+        grows = opened is not None or piece.arguments
         if opened is None:
             if (Kind.TOOL_CALL, piece.call) in self._seen:
                 return  # blanks behind arguments that were whole
@@ -249,7 +250,7 @@ class Composer:
                 item["id"] = items.custom_id(opened.message, Kind.TOOL_CALL)
             self._calls[piece.call] = opened
             yield self._item("added", opened)
-        if piece.arguments:
+        if grows:
             opened.texts.append(piece.arguments)
             yield self._event(f"{_grows(opened)}.delta", opened.head, delta=piece.arguments)
 

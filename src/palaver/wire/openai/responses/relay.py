@@ -23,6 +23,7 @@ from palaver.core.answers.pieces import Piece, ReasoningPiece, RefusalPiece, Tex
 from palaver.core.answers.tape import Call, CallResult, Chunk, NativeAnswer
 from palaver.errors import Code, ProviderError
 from palaver.model import Entry, Kind, Message, MessageId, Role, Status, answer_id
+from palaver.redact import Redaction
 from palaver.strict_json import Json, as_list, as_object, dump, lenient
 from palaver.wire.openai import items
 from palaver.wire.openai.items import Invalid
@@ -61,6 +62,8 @@ _GROWS = {
     "response.custom_tool_call_input.delta": ("", "input", None),
 }
 """Which text of an item an event adds to (the list of parts, if it is in one, and the field), and as what."""
+_OF_RUN = ("type", "item_id", "output_index", "content_index", "summary_index")
+"""What the events of one growing text have in common."""
 _CALLS = {"function_call": "arguments", "custom_tool_call": "input"}
 
 
@@ -131,7 +134,7 @@ class Relayed:
     """See `providers.call.Call`.
 
     `first` is the id that the answer's first message will have, `origin` names the server; both are set before it is
-    told.
+    told, as is the `redaction` of what is kept.
     """
 
     status = 200
@@ -142,6 +145,7 @@ class Relayed:
         self._telling = telling
         self.first = MessageId("")
         self.origin: str | None = None
+        self.redaction: Redaction | None = None
         self.headers = call.headers
         self.outcome = CallResult(own=NativeAnswer())
 
@@ -182,8 +186,15 @@ class Relayed:
         response = answer.response
         outcome.finish = _finish(answer.last, response)
         entries = tuple(_of(self.origin, entry) for entry in answer.entries())
-        outcome.own = NativeAnswer(entries=entries, told=response)
-        outcome.envelope = {"told": packed(answer.events, response, entries)}
+        outcome.own, events, kept = (
+            NativeAnswer(entries=entries, told=response),
+            answer.events,
+            response,
+        )
+        if self.redaction is not None:
+            entries, kept = self.redaction.said((entries, response))
+            events = _redacted(events, self.redaction)
+        outcome.envelope = {"told": packed(events, kept, entries)}
         outcome.kept = outcome.envelope
         if usage := as_object(response.get("usage")):
             used, made = usage.get("input_tokens"), usage.get("output_tokens")
@@ -197,6 +208,20 @@ async def _drained(telling: AsyncGenerator[Chunk, None]) -> None:
         async with asyncio.timeout(DRAIN_SECONDS):
             async for _ in telling:
                 pass
+
+
+def _redacted(events: Sequence[Json], redaction: Redaction) -> list[Json]:
+    """Events without secrets, in as many pieces."""
+    running: dict[tuple[object, ...], list[Json]] = {}
+    found = [{**event} for event in events]
+    for event in found:
+        if isinstance(event.get("delta"), str):
+            running.setdefault(tuple([event.get(name) for name in _OF_RUN]), []).append(event)
+    for run in running.values():
+        deltas = redaction.pieces([event.pop("delta") for event in run])
+        for event, delta in zip(run, deltas, strict=True):
+            event["delta"] = delta
+    return redaction.said(found)
 
 
 @dataclass(slots=True)
