@@ -4,11 +4,14 @@ Texts with secrets of random kinds at random places go through each door, both w
 all bytes of the data directory are looked through. What stands there packed is looked at by having it told again.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from tests.support.anthropic import (
     ScriptedAnthropic,
@@ -21,6 +24,7 @@ from tests.support.anthropic import (
 )
 from tests.support.responses import CALL, Telling
 from tests.support.secrets import Hiding, bytes_below
+from tests.support.server import Serve
 from tests.support.upstream import (
     DONE,
     Script,
@@ -332,7 +336,7 @@ async def test_rooms_live_and_over_rest(
     house: Door, models: ScriptedUpstream, hiding: Hiding
 ) -> None:
     token, client = await house.guest()
-    room = await new_room(client)
+    room = await new_room(client, "Mine")
     async with house.live(token) as live:
         await live.ask(t="sub", room=room)
         models.will(reply(*hiding.cut(hiding.text() + f" {hiding.secret()}.")))
@@ -343,6 +347,9 @@ async def test_rooms_live_and_over_rest(
         assert MARK in str(mine)
         assert MARK in str(answer)
         assert not hiding.found(json.dumps([mine, answer, live.pushed]).encode())
+        shown = "".join(one.get("x", "") for one in live.pushed if one["t"] == "s.d")
+        assert MARK in shown
+        assert not hiding.found(shown.encode())
         assert (await live.say(room, question, "cid-1"))["dup"] is True
     assert not hiding.found(models.asked[-1].body)  # a room's model is told what the room holds
     models.will(reply("ok"))
@@ -414,3 +421,48 @@ async def test_the_facade(tmp_path: Path, hiding: Hiding) -> None:
         assert answer.message is not None
         assert MARK in answer.message.text
     assert not hiding.on_disk(settings.data_dir)
+
+
+async def test_a_kill_in_the_middle_of_a_secret(serve: Serve, hiding: Hiding) -> None:
+    """The one that is cut was told to its client, and is nowhere on the disk, nor any part of it."""
+    whole_one, half = hiding.secret("anthropic"), hiding.secret("jwt")[:-20]
+    call = {"index": 0, "id": "call_1", "function": {"name": "run", "arguments": ""}}
+    arguments = json.dumps({"command": hiding.text()})
+    steps: list[Any] = ["It ", "is ", *hiding.cut(whole_one), " and", ": "]
+    for place, piece in enumerate(["", *hiding.cut(arguments)]):
+        part = call if place == 0 else {"index": 0, "function": {"arguments": piece}}
+        steps.append(event({"choices": [{"index": 0, "delta": {"tool_calls": [part]}}]}))
+    environment = {"PALAVER_REDACT": "secrets"}
+    async with AsyncExitStack() as ending:
+        models = await ending.enter_async_context(scripted_upstream())
+        models.will(stream(*steps, *hiding.cut(half), asyncio.Event()))
+        process = await serve(environment={"OPENAI_BASE_URL": models.base_url, **environment})
+        client = await ending.enter_async_context(
+            httpx2.AsyncClient(base_url=process.url, trust_env=False, timeout=90)
+        )
+        told, said = list[Json](), ""
+        asks = {"model": "m", "input": hiding.text(), "stream": True}
+        async with client.stream("POST", RESPONSES, json=asks) as response:
+            async for line in response.aiter_lines():
+                told += events_in(line)
+                if told and told[-1]["type"].endswith("text.delta") and line.startswith("data"):
+                    said += told[-1]["delta"]
+                if said.endswith(half):
+                    break
+        assert said.endswith(half)
+        await process.kill()
+        parts = [half[at : at + 12].encode() for at in range(len(half) - 12)]
+        everything = bytes_below(process.data)
+        assert not [part for part in parts if part in everything]
+        assert not hiding.found(everything)
+        await process.start()
+        id_, last = told[0]["response"]["id"], told[-1]["sequence_number"]
+        rest = await client.get(f"{RESPONSES}/{id_}?stream=true&starting_after={last}")
+        numbers = [one["sequence_number"] for one in events_in(rest.text)]
+        assert numbers == list(range(last + 1, last + 1 + len(numbers)))
+        assert rest.text.rstrip().endswith("[DONE]")
+        stored = (await client.get(f"{RESPONSES}/{id_}")).json()
+        words, ran, _ = stored["output"]
+        assert words["content"][0]["text"] == f"It is {MARK} and: "
+        assert json.loads(ran["arguments"])["command"]
+        assert not hiding.on_disk(process.data)

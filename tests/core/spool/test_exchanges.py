@@ -3,23 +3,26 @@
 import asyncio
 import errno
 import os
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, closing
 from pathlib import Path
 
 import pytest
 from tests.core.conftest import Running as Opens
-from tests.core.spool.test_messages import away
+from tests.core.spool.test_messages import away, reading, say, until
 from tests.core.test_exchanges import Answer, Client, assistant, chat, user
+from tests.support.secrets import Hiding
 
 from palaver.clock import SystemClock
 from palaver.core.answers.pieces import record_of
 from palaver.core.answers.tape import LiveAnswer
 from palaver.core.ground import grounded
+from palaver.core.live.items import Drafted
 from palaver.core.runtime import Core
 from palaver.core.spool.exchanges import ExchangeSpool
 from palaver.errors import Code, Unavailable
 from palaver.model import ExchangeKind, ExchangeState, Status
 from palaver.providers.base import Piece, TextPiece, ToolPiece
+from palaver.redact import MARK
 from palaver.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("impatient")
@@ -83,6 +86,26 @@ async def test_an_answer_that_ends_while_the_database_is_away_is_told_and_stored
         assert asking.exchange is not None
         said = await client.said(asking.exchange)
         assert said[-1].status is Status.DONE
+
+
+async def test_no_secret_waits_for_the_database(running: Opens, tmp_path: Path) -> None:
+    hiding = Hiding("away")
+    async with running(redact="secrets") as core:
+        client = await client_of(core)
+        with closing(await reading(core, client.actor)) as reader:
+            asked = (user(hiding.text() + hiding.key()), assistant(hiding.text()), user("So?"))
+            answer = hiding.cut(hiding.text())
+            with away(tmp_path):
+                asking = await client.asks(chat(*asked), Answer(*map(TextPiece, answer)))
+                assert await answered(asking) == "".join(answer)
+                await say(core, client.actor, reader, text := hiding.text(), "cid-1")
+                await say(core, client.actor, reader, text, "cid-1")
+                [shown] = await until(reader, Drafted, 1)
+                assert not hiding.found(repr(shown).encode())
+                assert not hiding.on_disk(tmp_path)
+            for told in await stored(client, asking):
+                assert MARK in told or told == "So?"
+        assert not hiding.on_disk(tmp_path)
 
 
 @pytest.mark.parametrize("drafts_max", [1_000, 0])

@@ -46,10 +46,11 @@ async def reading(core: Core, actor: Actor) -> Reader:
     return reader
 
 
-async def say(core: Core, actor: Actor, reader: Reader | None, text: str) -> MessageId:
-    sent = await core.chat.send(
-        actor, core.lobby, text=text, cid=f"cid-{text}", answers=False, reader=reader
-    )
+async def say(
+    core: Core, actor: Actor, reader: Reader | None, text: str, cid: str = ""
+) -> MessageId:
+    cid = cid or f"cid-{text}"
+    sent = await core.chat.send(actor, core.lobby, text=text, cid=cid, answers=False, reader=reader)
     return sent.id
 
 
