@@ -81,6 +81,7 @@ class Anthropic:
             usual={"anthropic-version": VERSION},
             retry_seconds=retry_seconds,
         )
+        self.close = self._http.close
 
     async def models(self) -> tuple[Model, ...]:
         """The models that can be asked, the default one first and marked."""
@@ -139,10 +140,6 @@ class Anthropic:
     def origin(self, model: str) -> str:
         """See `Forwards`."""
         return self._http.origin(_bare(model))
-
-    async def close(self) -> None:
-        """Ends all connections."""
-        await self._http.close()
 
     # what is asked
 

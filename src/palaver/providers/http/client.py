@@ -97,11 +97,8 @@ class HttpClient:
         timeout = httpx2.Timeout(None, connect=settings.provider_connect_seconds)
         self._extensions = {"timeout": timeout.as_dict()}
         self._route = route_to(base, settings, server.variables)
-        self._send = self._route.transport.handle_async_request
-
-    async def close(self) -> None:
-        """Ends all connections."""
-        await self._route.transport.aclose()
+        transport = self._route.transport
+        self._send, self.close = transport.handle_async_request, transport.aclose
 
     def origin(self, model: str) -> str:
         """Names the server and a model, so that each is told only what came from it."""

@@ -72,6 +72,7 @@ class Upstream:
             credentials={"authorization": f"Bearer {secret}"} if secret else {},
             retry_seconds=retry_seconds,
         )
+        self.origin, self.close = self._http.origin, self._http.close
 
     async def models(self) -> tuple[Model, ...]:
         """The models that can be asked, the default one first and marked."""
@@ -131,14 +132,6 @@ class Upstream:
         """Passes a request on. Tried again only while nothing was received. Raises `ProviderError`."""
         patience = self._http.patience(whole=not request.stream)
         return await forwarded(self._http, request, patience, self.origin)
-
-    def origin(self, model: str) -> str:
-        """See `Forwards`."""
-        return self._http.origin(model)
-
-    async def close(self) -> None:
-        """Ends all connections."""
-        await self._http.close()
 
     async def _default_model(self) -> str:
         if self._default is None:

@@ -194,7 +194,7 @@ class Preceded:
     def __init__(self, call: Call, compaction: Made) -> None:
         self._call, self._pieces = call, compaction.pieces
         self.status, self.headers = call.status, call.headers
-        self.streams, self.outcome = call.streams, call.outcome
+        self.streams, self.outcome, self.close = call.streams, call.outcome, call.close
 
     async def told(self) -> AsyncGenerator[Chunk, None]:
         """Yields the compaction, then the answer."""
@@ -202,10 +202,6 @@ class Preceded:
         async with aclosing(self._call.told()) as telling:
             async for told in telling:
                 yield told
-
-    async def close(self) -> None:
-        """Ends the call."""
-        await self._call.close()
 
 
 def shaped(told: Json, users: Sequence[Json]) -> Json:

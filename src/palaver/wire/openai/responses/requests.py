@@ -36,15 +36,8 @@ CHARS_A_TOKEN = 4
 
 _OURS = frozenset(
     {
-        *(
-            "background",
-            "client_metadata",
-            "context_management",
-            "conversation",
-            "include",
-            "input",
-            "instructions",
-        ),
+        *("background", "client_metadata", "context_management", "conversation"),
+        *("include", "input", "instructions"),
         *("max_output_tokens", "max_tool_calls", "metadata", "model", "moderation"),
         *("parallel_tool_calls", "previous_response_id", "prompt", "reasoning", "store", "stream"),
         *("stream_options", "text", "tool_choice", "tools", "top_logprobs", "truncation"),

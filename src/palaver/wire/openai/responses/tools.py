@@ -136,7 +136,7 @@ class Restored:
         self._call, self._tools = call, tools
         self._texts: dict[tuple[int, int], tuple[ToolPiece, Freeform]] = {}
         self.status, self.headers, self.streams = call.status, call.headers, call.streams
-        self.outcome = call.outcome
+        self.outcome, self.close = call.outcome, call.close
 
     async def told(self) -> AsyncGenerator[Chunk, None]:
         """See `Call`."""
@@ -148,10 +148,6 @@ class Restored:
                 yield told._replace(pieces=tuple(pieces))
         if rest := tuple(self._rest()):
             yield Chunk(b"", rest)
-
-    async def close(self) -> None:
-        """See `Call`."""
-        await self._call.close()
 
     def _pieces(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
         for piece in pieces:
