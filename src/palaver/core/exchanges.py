@@ -37,6 +37,7 @@ from palaver.model import (
     Meta,
     Role,
     RoomId,
+    Spans,
     TitleSource,
     Turn,
     TurnId,
@@ -157,11 +158,17 @@ class Exchanges:
         return await self._store.read(exchanges.spoken, exchange.room, spans)
 
     async def page(
-        self, exchange: Exchange, *, after: MessageId | None, limit: int, newest_first: bool
+        self,
+        room: RoomId,
+        spans: Spans,
+        *,
+        after: MessageId | None,
+        limit: int,
+        newest_first: bool,
     ) -> tuple[Message, ...] | None:
-        """At most `limit` messages of the request, behind one of them; None where that is none of them."""
+        """At most `limit` messages of a view, or of a room, behind one of them; None where that is none of them."""
         read = partial(exchanges.page, after=after, limit=limit, newest_first=newest_first)
-        return await self._store.read(read, exchange.room, exchange.view)
+        return await self._store.read(read, room, spans)
 
     async def compaction(self, actor: Actor, message: MessageId) -> Message:
         """A compaction that this actor asked for. Refused: `message_not_found`, `exchange_not_found`."""

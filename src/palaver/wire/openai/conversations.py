@@ -5,7 +5,7 @@ settings. Deleting can be undone on the page; until then nothing of it is seen h
 `GET /v1/conversations` lists the rooms of the caller, the last active first.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +18,7 @@ from starlette.responses import Response
 from palaver.core.exchanges import DOOR
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
-from palaver.model import Actor, Message, Room, RoomId, RoomSettings, Scope
+from palaver.model import Actor, Message, Room, RoomSettings, Scope
 from palaver.policy import Action, allows
 from palaver.strict_json import Json
 from palaver.wire.calls import call
@@ -112,12 +112,8 @@ class Conversations:
         """What was said, the newest first unless asked otherwise."""
         paging = params.paging_of(request, newest_first=True)
         room = await self._room(me, request)
-        seq = None
-        if paging.after is not None:
-            seq = (await self._message(me, room, paging.after, deleted=True)).seq
-        found = await self._said(me, room.id, seq, paging)
-        data = [items.item_of(message) for message in found[: paging.limit]]
-        return params.answer(params.listed(data, has_more=len(found) > paging.limit))
+        read = partial(self.core.exchanges.page, room.id, ((1, room.seq),))
+        return await params.items_page(paging, read, _no_item(room, paging.after))
 
     @_call("GET", "/conversations/{conversation}/items/{item}", Action.READ)
     async def item(self, me: Actor, request: Request) -> Response:
@@ -147,36 +143,20 @@ class Conversations:
         with params.finding(room):
             return await self.core.access.conversation(me, room)
 
-    async def _message(self, me: Actor, room: Room, item: str, *, deleted: bool = False) -> Message:
+    async def _message(self, me: Actor, room: Room, item: str) -> Message:
         """Finds the message of a room that an item's id means. Refused: `message_not_found`."""
         id_ = items.message_id(item)
         with suppress(Refused):
             found = None if id_ is None else await self.core.chat.message(me, id_)
-            if (
-                found is not None
-                and found.room == room.id
-                and (found.deleted_ms is None or deleted)
-            ):
+            if found is not None and found.room == room.id and found.deleted_ms is None:
                 return found
-        conversation = items.conversation_id(room.id)
-        words = f"Item with id '{item}' not found in conversation '{conversation}'."
-        raise Refused(Code.MESSAGE_NOT_FOUND, words)
+        raise _no_item(room, item)
 
-    async def _said(
-        self, me: Actor, room: RoomId, seq: int | None, paging: params.Paging
-    ) -> Sequence[Message]:
-        """Reads one message more than a page, from behind a seq on. Deleted ones are left out."""
-        found: list[Message] = []
-        at, count = seq, paging.limit + 1
-        while len(found) < count:
-            place = {"before": at} if paging.newest_first else {"after": at or 0}
-            page = await self.core.chat.history(me, room, **place, limit=count)
-            said = page.messages[::-1] if paging.newest_first else page.messages
-            found += [one for one in said if one.deleted_ms is None]
-            at = page.before if paging.newest_first else page.after
-            if at is None:
-                break
-        return found[:count]
+
+def _no_item(room: Room, item: str | None) -> Refused:
+    conversation = items.conversation_id(room.id)
+    words = f"Item with id '{item}' not found in conversation '{conversation}'."
+    return Refused(Code.MESSAGE_NOT_FOUND, words)
 
 
 def _conversation(room: Room) -> Json:

@@ -6,7 +6,7 @@ A `limit` beyond the bounds is the nearest one within: clients send 1000. Parame
 """
 
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from palaver.errors import Code, Refused
-from palaver.model import RoomId
+from palaver.model import Message, RoomId
 from palaver.strict_json import Json, as_object, dump, load, read
 from palaver.wire.openai.fields import (
     ARRAY,
@@ -32,7 +32,7 @@ from palaver.wire.openai.fields import (
     wrong_type,
     wrong_value,
 )
-from palaver.wire.openai.items import conversation_id, room_id
+from palaver.wire.openai.items import conversation_id, item_of, message_id, room_id
 
 LIMIT_MAX = 100
 LIMIT_DEFAULT = 20
@@ -232,6 +232,20 @@ def page_of(rows: Sequence[Json], paging: Paging) -> Json:
             raise no_item(paging.after)
         rows = rows[ids.index(paging.after) + 1 :]
     return listed(rows[: paging.limit], has_more=len(rows) > paging.limit)
+
+
+async def items_page(
+    paging: Paging, said: Callable[..., Awaitable[Sequence[Message] | None]], missing: Refused
+) -> Response:
+    """Answers with a page of items: with what `said` gives behind one. Refused: `missing`, where that is not there."""
+    after = None if paging.after is None else message_id(paging.after)
+    found = None
+    if after is not None or paging.after is None:
+        found = await said(after=after, limit=paging.limit + 1, newest_first=paging.newest_first)
+    if found is None:
+        raise missing
+    data = [item_of(message) for message in found[: paging.limit]]
+    return answer(listed(data, has_more=len(found) > paging.limit))
 
 
 def no_item(after: str | None) -> Invalid:

@@ -31,7 +31,7 @@ from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use
 from palaver.wire.openai import items, problems
 from palaver.wire.openai.items import Invalid
-from palaver.wire.openai.params import answer, listed, no_item, paging_of, whole_of
+from palaver.wire.openai.params import answer, items_page, no_item, paging_of, whole_of
 from palaver.wire.openai.proxy import answered, joined, refusal
 from palaver.wire.openai.responses import compaction, replay, requests
 from palaver.wire.openai.responses.asking import Asking
@@ -105,15 +105,8 @@ class Responses:
         """What was given to the model, what was said before included; the newest first unless asked otherwise."""
         paging = paging_of(request, newest_first=True)
         exchange = await self._exchange(me, request)
-        after = None if paging.after is None else items.message_id(paging.after)
-        said = None
-        if after is not None or paging.after is None:
-            read, newest = self.core.exchanges.page, paging.newest_first
-            said = await read(exchange, after=after, limit=paging.limit + 1, newest_first=newest)
-        if said is None:
-            raise no_item(paging.after)
-        data = [items.item_of(message) for message in said[: paging.limit]]
-        return answer(listed(data, has_more=len(said) > paging.limit))
+        read = partial(self.core.exchanges.page, exchange.room, exchange.view)
+        return await items_page(paging, read, no_item(paging.after))
 
     @_call("POST", "/responses/input_tokens", Action.READ, use=Use.MESSAGES)
     async def input_tokens(self, me: Actor, request: Request) -> Response:
