@@ -215,7 +215,7 @@ async def reads(case: Case) -> None:
     for message in (case.theirs, case.answer):
         await case.expect(
             Action.READ,
-            lambda message=message: core.chat.message(actor, message),
+            lambda message=message: core.access.message(actor, message),
             absent=Code.MESSAGE_NOT_FOUND,
         )
     await case.expect(

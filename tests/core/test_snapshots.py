@@ -38,7 +38,7 @@ class Client:
             self.messages = {one.id: {**shapes.message(one)} for one in page.messages}
 
     async def read_again(self, message: str) -> None:
-        found = await self.core.chat.message(self.actor, MessageId(message))
+        found = await self.core.access.message(self.actor, MessageId(message))
         self.messages[message] = {**shapes.message(found)}
 
     async def apply(self, event: Json) -> None:

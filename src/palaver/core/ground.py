@@ -35,7 +35,7 @@ log = structlog.stdlib.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """The parts that others share.
+    """The parts that others share. `committed` are called with the events of each commit.
 
     `bus` and `outbox` lead to other processes. `journal` keeps the pieces of running answers; `lane` is the thread in
     which journals are synced.
@@ -54,11 +54,7 @@ class Ground:
     identity: Identity
     assistant: ActorId
     providers: Providers
-    _committed: list[Committed]
-
-    def listen(self, listener: Committed) -> None:
-        """Calls `listener` with the events of each commit from now on."""
-        self._committed.append(listener)
+    committed: list[Committed]
 
 
 async def grounded(  # noqa: PLR0917  what `started` is given
@@ -112,7 +108,7 @@ async def grounded(  # noqa: PLR0917  what `started` is given
         identity=identity,
         assistant=assistant,
         providers=providers,
-        _committed=committed,
+        committed=committed,
     )
 
 

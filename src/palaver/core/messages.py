@@ -178,10 +178,6 @@ class Chat:
         await self._access.room(actor, room)
         return spoken
 
-    async def message(self, actor: Actor, message: MessageId) -> Message:
-        """One message. Refused: `message_not_found`."""
-        return await self._access.message(actor, message)
-
     async def events(
         self,
         actor: Actor,

@@ -85,7 +85,7 @@ class Core:
             taken = ground.access.taken
             peers = PeerSync(*others, stop=stop, taken=taken, since=since, seqs=seqs)
             parts.append(peers)
-            ground.listen(peers.committed)
+            ground.committed.append(peers.committed)
         return parts
 
     @property

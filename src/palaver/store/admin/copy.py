@@ -9,7 +9,7 @@ between two attempts is found by the comparison.
 A copy gets an epoch of its own, so that clients begin anew: from now on the two may go different ways.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from sqlalchemy import (
     Column,
@@ -51,7 +51,7 @@ NUMBERED = ("actors", "rooms")
 
 
 class _Plain:
-    """A table's rows as they lie there, in the order of its primary key."""
+    """A table's rows as they lie there, in the order of its primary key: the `last` one, their `count`."""
 
     def __init__(self, original: Table) -> None:
         self.name = original.name
@@ -64,8 +64,11 @@ class _Plain:
         rest = page.where(tuple_(*key) > tuple_(*given))
         self._first = Statement(page, "count")
         self._next = Statement(rest, *[f"after_{name}" for name in keys], "count")
-        self._last = Statement(select(plain).order_by(*[one.desc() for one in key]).limit(1))
-        self._count = Statement(select(func.count()).select_from(plain))
+        newest = select(plain).order_by(*[one.desc() for one in key])
+        self.last: Callable[[Connection], Row | None] = Statement(newest.limit(1)).first
+        self.count: Callable[[Connection], int] = Statement(
+            select(func.count()).select_from(plain)
+        ).value
         self.empty = Statement(delete(plain))
         self.insert = Statement(
             insert(plain).values({name: bindparam(name) for name in names}), *names
@@ -80,14 +83,6 @@ class _Plain:
         ):
             yield rows
             last = rows[-1]
-
-    def last(self, conn: Connection) -> Row | None:
-        """The row with the highest key."""
-        return self._last.first(conn)
-
-    def count(self, conn: Connection) -> int:
-        """How many there are."""
-        return self._count.value(conn)
 
 
 _UNSET_META = Statement(delete(meta).where(meta.c.name == bindparam("name")), "name")

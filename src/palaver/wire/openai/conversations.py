@@ -147,7 +147,7 @@ class Conversations:
         """Finds the message of a room that an item's id means. Refused: `message_not_found`."""
         id_ = items.message_id(item)
         with suppress(Refused):
-            found = None if id_ is None else await self.core.chat.message(me, id_)
+            found = None if id_ is None else await self.core.access.message(me, id_)
             if found is not None and found.room == room.id and found.deleted_ms is None:
                 return found
         raise _no_item(room, item)

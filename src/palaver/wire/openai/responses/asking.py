@@ -133,7 +133,7 @@ class Asking:
         message = items.message_id(item["id"])
         with suppress(Refused):
             if message is not None:
-                found = await self.core.chat.message(me, message)
+                found = await self.core.access.message(me, message)
                 await self.core.access.conversation(me, found.room)
                 return items.item_named(item["id"], found)
         raise Invalid(f"Item with id '{item['id']}' not found.", "input")
