@@ -151,6 +151,7 @@ def test_package_locks_say_what_and_not_where_from() -> None:
 def test_python_is_locked_by_hash_and_in_one_way_only() -> None:
     assert not (ROOT / "uv.lock").exists()
     assert [path.name for path in LOCKS] == [
+        "requirements-aider.lock",
         "requirements-build.lock",
         "requirements-clients.lock",
         "requirements-dev.lock",

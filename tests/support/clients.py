@@ -1,8 +1,8 @@
 """Programs that others wrote against OpenAI's own API, or Anthropic's, run as their users run them: as processes.
 
 JavaScript libraries and programs come from npm (tests/clients/*/package-lock.json), Python ones from the index
-(requirements-clients.lock), both checked by hash, into build/clients: none of them is part of the environment of the
-tests. Where they cannot be had, `Missing` says why.
+(requirements-clients.lock, requirements-aider.lock), both checked by hash, into build/clients: none of them is part of
+the environment of the tests. Where they cannot be had, `Missing` says why.
 
 A program does one thing after the other, as tests/clients/js/lines.js has it: a line of JSON in, lines out.
 """
@@ -27,7 +27,7 @@ from tests.support.server import clean_environment
 ROOT = Path(__file__).resolve().parents[2]
 CLIENTS = ROOT / "tests" / "clients"
 BUILD = ROOT / "build" / "clients"
-FETCH_SECONDS_MAX = 240
+FETCH_SECONDS_MAX = 600
 ANSWER_SECONDS_MAX = 60
 LINE_BYTES_MAX = 2**20
 NODE_MAJOR_MIN = 22
@@ -128,10 +128,30 @@ def claude_code() -> Path:
     return folder / "node_modules" / ".bin" / "claude"
 
 
-def opencode() -> Path:
-    """opencode, a program by itself: of what npm has of it, the one for every Linux on x64. Raises `Missing`."""
-    folder = _packages("opencode")
-    return folder / "node_modules" / "opencode-linux-x64-baseline" / "bin" / "opencode"
+def opencode() -> tuple[str, ...]:
+    """How opencode is started: of what npm has of it, the one for every Linux on x64. Raises `Missing`."""
+    folder = _packages("opencode") / "node_modules" / "opencode-linux-x64-baseline"
+    return (str(folder / "bin" / "opencode"),)
+
+
+def cline() -> tuple[str, ...]:
+    """How Cline is started, by itself, of what npm has of it the one for Linux on x64. Raises `Missing`."""
+    folder = _packages("cline") / "node_modules" / "@cline" / "cli-linux-x64"
+    return (str(folder / "bin" / "cline"),)
+
+
+def continue_cli() -> tuple[str, ...]:
+    """How Continue is started without an editor. Raises `Missing`."""
+    folder = _packages("continue") / "node_modules" / "@continuedev" / "cli"
+    return (str(_node()), str(folder / "dist" / "cn.js"))
+
+
+def aider() -> tuple[str, ...]:
+    """How aider is started. Raises `Missing`."""
+    if sys.version_info >= (3, 13):
+        raise Missing("aider needs a Python below 3.13")
+    target = _wheels("aider", ROOT / "requirements-aider.lock")
+    return ("env", f"PYTHONPATH={target}", sys.executable, "-m", "aider")
 
 
 def _for_node(name: str) -> Installed:
@@ -162,7 +182,16 @@ def _packages(name: str, setup: str | None = None) -> Path:
 
 def python() -> Installed:
     """The clients in tests/clients/python. Raises `Missing`."""
-    target, lock = BUILD / "python", ROOT / "requirements-clients.lock"
+    target = _wheels("python", ROOT / "requirements-clients.lock")
+    environment = clean_environment({"PYTHONPATH": str(target), "NO_COLOR": "1"})
+    return Installed(
+        program=Path(sys.executable), folder=CLIENTS / "python", environment=environment
+    )
+
+
+def _wheels(name: str, lock: Path) -> Path:
+    """The folder with the Python packages of a lock."""
+    target = BUILD / name
     with _once(target, [lock]) as installs:
         if installs:
             shutil.rmtree(target, ignore_errors=True)
@@ -174,11 +203,8 @@ def python() -> Installed:
             command += ["--requirement", str(lock)]
             code, text = hatch_build.run(command, cwd=ROOT, seconds_max=FETCH_SECONDS_MAX)
             if code != 0:
-                raise Missing(f"the Python clients could not be had: {text}")
-    environment = clean_environment({"PYTHONPATH": str(target), "NO_COLOR": "1"})
-    return Installed(
-        program=Path(sys.executable), folder=CLIENTS / "python", environment=environment
-    )
+                raise Missing(f"the Python clients in {name} could not be had: {text}")
+    return target
 
 
 def _node() -> Path:
