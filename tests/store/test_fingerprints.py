@@ -3,8 +3,9 @@
 import pytest
 
 from palaver.model import Entry, Kind, Role
-from palaver.store.fingerprints import alone, beginnings, is_prompt, likeness, pair
+from palaver.store.fingerprints import alone, beginnings, fills, is_prompt, likeness, pair
 
+DEEP = "[" * 300 + "]" * 300
 HI = Entry(role=Role.USER, text="hi")
 
 
@@ -28,7 +29,12 @@ def picture(**image: str) -> Entry:
         (HI, Entry(role=Role.USER, text="hi", meta={"more": {"x": 1}})),
         (HI, Entry(role=Role.USER, text="hi", meta={"parts": [{"type": "text", "text": "hi"}]})),
         (call('{"a": 1, "b": [2.0]}'), call('{"b":[2.0],"a":1}')),
+        (call('{"a": [15.0, -0.0, 1e3]}'), call('{"a":[15,0,1000]}')),
+        (call('{"a": 12345678901234567890}'), call('{"a":12345678901234567000}')),
+        (call("null"), call("{}")),
+        (call("{}"), call("")),
         (call("not JSON"), call("not JSON\n")),
+        (call(DEEP), call(f"{DEEP}\n")),
         (Entry(role=Role.SYSTEM, text="a"), Entry(role=Role.DEVELOPER, text="a")),
         (Entry(role=Role.USER, text="a\nb"), Entry(role=Role.USER, text="a\r\nb\r")),
         (answer("Hello"), answer("<think>\nHm.</think>\n\nHello")),
@@ -41,8 +47,17 @@ def test_what_clients_change_does_not_count(one: Entry, other: Entry) -> None:
     assert likeness(one) == likeness(other)
 
 
-def test_other_arguments_are_another_call() -> None:
-    assert likeness(call('{"a": 1}')) != likeness(call('{"a": 2}'))
+@pytest.mark.parametrize("other", ['{"a": 2}', '{"a": 1.5}', '{"a": true}', '{"a": "1"}', DEEP])
+def test_other_arguments_are_another_call(other: str) -> None:
+    assert likeness(call('{"a": 1}')) != likeness(call(other))
+
+
+def test_arguments_of_any_depth_are_compared() -> None:
+    for depth in (64, 65, 255, 500, 1_000, 100_000):
+        some, others = (call('{"a":' * depth + end + "}" * depth) for end in ("1", "2"))
+        assert likeness(some) != likeness(others)
+        assert fills(some, some)
+        assert not fills(some, others)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typing import Any, cast
 import orjson
 
 from palaver.model import Entry, Kind, Message, Role
-from palaver.strict_json import Json
+from palaver.strict_json import WHOLE_NUMBER_MAX, Json, is_shallow
 from palaver.thoughts import TAGS, parted
 
 START = bytes(16)
@@ -108,11 +108,24 @@ def _words(said: Entry | Message) -> object:
 
 
 def _arguments(text: str) -> object:
-    """What a tool is called with, however it is written; the text itself where it is no JSON."""
+    """What a tool is called with, however it is written; the text itself where it is no JSON, or too deep for any."""
     try:
-        return orjson.loads(text or "{}") or {}
+        found = orjson.loads(text or "{}")
     except orjson.JSONDecodeError:
         return text.strip()
+    return (_plain_numbers(found) or {}) if is_shallow(found, text.encode()) else text.strip()
+
+
+def _plain_numbers(value: object) -> object:
+    """JSON with its numbers as JavaScript tells them again: there is one kind, and 2.0 is 2."""
+    if isinstance(value, dict):
+        return {name: _plain_numbers(one) for name, one in cast("Json", value).items()}
+    if isinstance(value, list):
+        return [_plain_numbers(one) for one in cast("list[object]", value)]
+    if type(value) not in {int, float}:
+        return value
+    number = float(cast("float", value))
+    return int(number) if number.is_integer() and abs(number) <= WHOLE_NUMBER_MAX else number
 
 
 def _covers(less: object, more: object) -> bool:

@@ -28,6 +28,7 @@ VALUES = {
     "nul": "a\0\uf8ff0",
     "large": 10**30,
     "deep": DEEP,
+    "deep text": json.dumps(DEEP),
 }
 KEPT = {"type", "object", "role", "status", "finish_reason", "stop_reason", "event", "syntax"}
 """Words of the APIs, which have no other values."""
