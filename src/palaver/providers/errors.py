@@ -2,7 +2,8 @@
 
 Rules: the detail is one or two sentences for the person who asked, and says what to do next. The provider's own words
 are quoted only where they help, on one line, at most 200 characters, without the key, and not at all when they repeat
-what somebody wrote. `temporary` is True only where the very same question may succeed later.
+what somebody wrote. Where the server is, is told to nobody: that stands in the log. `temporary` is True only where the
+very same question may succeed later.
 """
 
 import json
@@ -16,6 +17,8 @@ from palaver.errors import Code, ProviderError
 from palaver.providers.redaction import redacted
 from palaver.strict_json import as_list, as_object
 
+SERVER = "The model server"
+"""The label of one that nobody here knows by name."""
 QUOTE_CHARS_MAX = 200
 FAILED_ENDS = frozenset(
     {"failed", "failure", "abort", "aborted", "timeout", "overloaded", "cancelled", "exception"}
@@ -52,7 +55,8 @@ _TOO_LONG = re.compile(
 class CallInfo:
     """A call, as far as the words on its failure need to know it. `name` is the server's for programs.
 
-    `label` is its name for people. `variables`: how the names of its settings begin.
+    `label` is its name for people, at the beginning of a sentence. `variables`: how the names of its settings begin.
+    `places`: spellings of where it is.
     """
 
     label: str
@@ -61,6 +65,12 @@ class CallInfo:
     key: str = ""
     texts: tuple[str, ...] = ()
     variables: str = "OPENAI"
+    places: tuple[str, ...] = ()
+
+    @property
+    def inside(self) -> str:
+        """The label inside a sentence."""
+        return "the model server" if self.label == SERVER else self.label
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +174,9 @@ def failure_of(told: ErrorBody, asked: CallInfo, retry_ms: int | None = None) ->
         detail = "{label} refused the request" if lasting else "{label} failed"
         detail = detail.format(label=asked.label) + words + ("." if lasting else ". Try again.")
         return ProviderError(code, detail, temporary=not lasting, retry_ms=retry_ms)
-    detail = detail.format(label=asked.label, model=asked.model, variables=asked.variables)
+    detail = detail.format(
+        label=asked.label, inside=asked.inside, model=asked.model, variables=asked.variables
+    )
     if words := _quoted(told.message, asked):
         detail += f" It says{words}."
     return ProviderError(code, detail, temporary=temporary, retry_ms=retry_ms)
@@ -179,7 +191,7 @@ def cut(asked: CallInfo) -> ProviderError:
     """The error of an answer that ends before it is whole."""
     return ProviderError(
         Code.PROVIDER_CUT,
-        f"The connection to {asked.label} ended in the middle of the answer. Try again.",
+        f"The connection to {asked.inside} ended in the middle of the answer. Try again.",
     )
 
 
@@ -240,7 +252,7 @@ _MEANING = {
     401: (Code.PROVIDER_AUTH, _KEY_DETAIL, False),
     402: (
         Code.PROVIDER_REFUSED,
-        "The account at {label} has no credit left. Check its billing page.",
+        "The account at {inside} has no credit left. Check its billing page.",
         False,
     ),
     403: (Code.PROVIDER_AUTH, _KEY_DETAIL, False),
@@ -265,7 +277,7 @@ _REDIRECT_DETAIL = (
 
 def _not_found(told: ErrorBody, asked: CallInfo) -> str:
     if "model" not in f"{told.message} {told.code}".lower():
-        return "There is no chat API at the address of {label}. {variables}_BASE_URL usually ends in /v1."
+        return "There is no chat API at the address of {inside}. {variables}_BASE_URL usually ends in /v1."
     if asked.name == "ollama":
         return "Ollama does not have the model {model}. Run: ollama pull {model}."
     return "{label} does not have the model {model}. Choose another one, or set PALAVER_MODEL."
@@ -276,6 +288,8 @@ def _quoted(message: str, asked: CallInfo) -> str:
     if not message or len(message) > 10 * QUOTE_CHARS_MAX or _echoes(message, asked.texts):
         return ""
     message = redacted(message.encode(errors="replace"), asked.key).decode()
+    for place in asked.places:
+        message = message.replace(place, "…")
     message = _UNPRINTABLE.sub(" ", _SECRET.sub("…", message)).strip().rstrip(".")
     if len(message) > QUOTE_CHARS_MAX:
         message = message[:QUOTE_CHARS_MAX] + "…"

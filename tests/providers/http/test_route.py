@@ -171,7 +171,7 @@ async def test_a_proxy_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch, sc
     heard = await hear(provider)
     await provider.close()
     assert heard.failure.code is Code.PROVIDER_UNREACHABLE
-    assert "the proxy 127.0.0.1:9 of ALL_PROXY cannot be reached" in heard.failure.detail
+    assert "the proxy of ALL_PROXY cannot be reached" in heard.failure.detail
     assert "secret" not in heard.failure.detail
 
 

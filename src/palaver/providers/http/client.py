@@ -2,7 +2,8 @@
 
 A call is tried again only while nothing was received: after a failed connection, and the statuses of `_REPEATABLE`,
 twice at the most, with a growing and jittered pause. Redirects are not followed, so that the key goes nowhere else. The
-key is in no error and no log: errors of the HTTP library, which hold the request, are never chained. There is no limit
+key is in no error and no log: errors of the HTTP library, which hold the request, are never chained. Where a server is
+stands in the log and in no error, which goes to whoever asked. There is no limit
 on a whole answer (the core has one), but on silence: see `deadline`. Closing the body closes the connection, which
 makes every server stop.
 """
@@ -15,6 +16,7 @@ from typing import Any, cast
 
 import httpx2
 import orjson
+import structlog
 from pydantic import SecretStr
 
 from palaver.clock import Clock
@@ -55,6 +57,8 @@ _REPEATABLE = frozenset({429, 502, 503, 504, 529})
 _NOT_PACKED = frozenset({"", "identity", "none", "binary", "utf-8", "utf8"})
 _UNTOLD = ErrorBody()
 
+log = structlog.stdlib.get_logger()
+
 Json = dict[str, Any]
 Adapt = Callable[[Json, ErrorBody], Json | None]
 """Gives a body without what the server says that it does not take; None where that is not the matter."""
@@ -87,7 +91,8 @@ class HttpClient:
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         """Connects to nothing yet; `usual` are as `HEADERS`. Refused: `settings_invalid`, see `route_to`."""
-        self.server = server
+        at = base.netloc.decode()
+        self.server = replace(server, places=(f"{base.scheme}://{at}", at, base.host))
         self._base = base
         self._credentials = credentials
         self._usual = {**HEADERS, **usual}
@@ -160,6 +165,7 @@ class HttpClient:
             if isinstance(failure, httpx2.DecodingError):
                 return self._senseless("sent something that is no HTTP")
             why, repeatable = self._route.failure(failure)
+            log.warning("provider.unreachable", at=self.server.places[0], proxy=self._route.proxy)
             repeatable = repeatable and not isinstance(failure, httpx2.ConnectTimeout)
             return Refusal(self._unreachable(why), repeatable=repeatable)
         if response.status_code > STATUS_MAX:
@@ -261,7 +267,7 @@ class HttpClient:
     def _unreachable(self, why: str) -> ProviderError:
         return ProviderError(
             Code.PROVIDER_UNREACHABLE,
-            f"{self.server.label} cannot be reached at {self._base.netloc.decode()}{why}, then try again.",
+            f"{self.server.label} cannot be reached{why}, then try again.",
         )
 
     def _slow(self, patience: Patience) -> ProviderError:

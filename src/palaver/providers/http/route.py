@@ -44,7 +44,7 @@ _TLS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """How a server is reached. `proxy`: the one between, and the variable that names it.
+    """How a server is reached. `proxy`: the address of the one between, `variable` names it.
 
     `variables`: how the names of the server's own settings begin.
     """
@@ -52,6 +52,7 @@ class Route:
     transport: httpx2.AsyncBaseTransport
     base: httpx2.URL
     proxy: str | None = None
+    variable: str = ""
     variables: str = "OPENAI"
 
     def failure(self, failure: httpx2.RequestError) -> tuple[str, bool]:
@@ -62,11 +63,13 @@ class Route:
                 if re.search(pattern, said):
                     return why.format(variables=self.variables), False
         if isinstance(failure, httpx2.ProxyError):
-            return f": {self.proxy} refuses ({said[:3]}). Correct the variable, or NO_PROXY", False
+            words = f": the proxy of {self.variable} refuses ({said[:3]})."
+            return f"{words} Correct the variable, or NO_PROXY", False
         if not isinstance(failure, httpx2.ConnectError | httpx2.ConnectTimeout):
             return ": it hangs up without a word. If TLS is spoken there, use https", True
         if self.proxy:
-            return f": {self.proxy} cannot be reached. Start it, or correct the variable", True
+            words = f": the proxy of {self.variable} cannot be reached."
+            return f"{words} Start it, or correct the variable", True
         local = self.base.host in LOOPBACK
         return f". {'Start it' if local else f'Check {self.variables}_BASE_URL'}", True
 
@@ -85,8 +88,8 @@ def route_to(base: httpx2.URL, settings: Settings, variables: str = "OPENAI") ->
         limits=httpx2.Limits(max_connections=most, max_keepalive_connections=kept),
         proxy=proxy,
     )
-    named = f"the proxy {proxy.netloc.decode()} of {variable}" if proxy is not None else None
-    return Route(transport=transport, base=base, proxy=named, variables=variables)
+    at = None if proxy is None else proxy.netloc.decode()
+    return Route(transport=transport, base=base, proxy=at, variable=variable, variables=variables)
 
 
 def address(text: str) -> httpx2.URL | None:

@@ -25,7 +25,7 @@ from palaver.providers.base import (
     Usage,
 )
 from palaver.providers.call import CHAT, CallRequest
-from palaver.providers.errors import CallInfo, ErrorBody
+from palaver.providers.errors import SERVER, CallInfo, ErrorBody
 from palaver.providers.http.client import RETRY_SECONDS, HttpClient, checked_key
 from palaver.providers.http.route import checked_base
 from palaver.providers.openai.models import Offer, models_of, offer_in
@@ -67,7 +67,7 @@ class Upstream:
         self._http = HttpClient(
             settings,
             clock,
-            CallInfo(label=LABELS.get(name, name), name=name, key=secret),
+            CallInfo(label=LABELS.get(name, SERVER), name=name, key=secret),
             base=checked_base(base_url),
             credentials={"authorization": f"Bearer {secret}"} if secret else {},
             retry_seconds=retry_seconds,
