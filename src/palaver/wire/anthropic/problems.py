@@ -73,6 +73,8 @@ def told_as(error: PalaverError, headers: dict[str, str], scope: Scope) -> Respo
         return openai.response(error, headers)
     app = scope.get("app")  # there is none while the database is awaited
     named = {} if app is None else {REQUEST_ID: f"req_{app.state.core.clock.new_id()}"}
+    if isinstance(error, openai.ServerRefused):
+        return refusal(error.call, error.body, named.items())
     return response(error, {**headers, **named})
 
 

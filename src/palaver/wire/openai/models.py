@@ -25,7 +25,8 @@ from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use
 from palaver.wire.openai.items import Invalid
 from palaver.wire.openai.params import answer, limit_of, listed
-from palaver.wire.openai.proxy import forwarded, refusal, segments_of_model, whole
+from palaver.wire.openai.problems import ServerRefused
+from palaver.wire.openai.proxy import forwarded, segments_of_model, whole
 from palaver.wire.shapes import moment
 
 PATH = "/models"
@@ -62,8 +63,6 @@ class Models:
     async def listing(self, _: Actor, request: Request) -> Response:
         """Lists all of them; to a client of the Messages API, a page."""
         found = await self._offered()
-        if isinstance(found, Response):
-            return found
         if VERSION_HEADER in request.headers:
             return answer(_page([_described(one) for one in found], request))
         return answer({"object": "list", "data": found})
@@ -73,8 +72,6 @@ class Models:
         """Finds one by its name. It may have slashes, and may stand behind its provider's, as in a request."""
         wanted = request.path_params["model"]
         found = await self._offered()
-        if isinstance(found, Response):
-            return found
         one = await self._named(wanted, found)
         return answer(_described(one) if VERSION_HEADER in request.headers else one)
 
@@ -121,8 +118,8 @@ class Models:
         self._agents_until = self.core.clock.monotonic() + KNOWN_SECONDS
         return self._agents
 
-    async def _offered(self) -> list[Json] | Response:
-        """Lists the model server's models as it tells them, and the agents; or returns its refusal."""
+    async def _offered(self) -> list[Json]:
+        """Lists the model server's models as it tells them, and the agents. Raises `ServerRefused`."""
         call = await self.core.models.call("GET", PATH)
         found: list[Json] = []
         if call.status == HTTPStatus.NOT_FOUND:
@@ -130,7 +127,7 @@ class Models:
             models = (await self.core.models.listed()).models
             found = [_model(one.id, one.provider) for one in models]
         elif call.status >= HTTPStatus.BAD_REQUEST:
-            return refusal(call, await whole(call))
+            raise ServerRefused(call, await whole(call))
         else:
             body = await whole(call)
             if call.outcome.error is not None:

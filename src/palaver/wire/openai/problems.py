@@ -22,6 +22,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from palaver.core.answers.tape import Call
 from palaver.errors import Code, PalaverError, ProviderError, Refused, Untellable
 from palaver.strict_json import Json, as_object, dump, parsed
 from palaver.wire.openai.fields import Invalid
@@ -51,6 +52,14 @@ _RawHeaders = Iterable[tuple[bytes, bytes]]
 log = structlog.stdlib.get_logger()
 
 
+class ServerRefused(ProviderError):
+    """A model server refused a request of another kind than for an answer. `body` is all that it told."""
+
+    def __init__(self, call: Call, body: bytes) -> None:
+        super().__init__(Code.PROVIDER_REFUSED, "The model server refused the request.")
+        self.call, self.body = call, body
+
+
 def status_of(error: PalaverError) -> int:
     """The status of an error. A model server that failed is a bad gateway, not a bad request."""
     if isinstance(error, Untellable):
@@ -77,6 +86,8 @@ def told(status: int, message: str, code: str | None = None, param: str | None =
 
 def response(error: PalaverError, headers: dict[str, str] | None = None) -> Response:
     """Builds the answer that tells an error, and whether and when to ask again."""
+    if isinstance(error, ServerRefused):
+        return refusal(error.call, error.body)
     headers = {**(headers or {}), **GUARD}
     if error.retry_ms is not None:
         headers["retry-after"] = str(-(-error.retry_ms // 1000))
@@ -104,6 +115,14 @@ def wrapped(status: int, body: bytes) -> bytes:
     if not text or text.startswith("<"):
         text = f"The model server answered with status {status}."
     return orjson.dumps(told(status, text))
+
+
+def refusal(call: Call, body: bytes) -> Response:
+    """Passes a model server's refusal on, in OpenAI's shape; a redirection is a bad gateway."""
+    status = call.status if call.status >= HTTPStatus.BAD_REQUEST else HTTPStatus.BAD_GATEWAY
+    answer = Response(wrapped(call.status, body), status)
+    answer.headers.update({**dict(call.headers), "content-type": "application/json"})
+    return answer
 
 
 class Told:
@@ -135,7 +154,7 @@ class Told:
         except Exception as error:
             if begun:
                 raise
-            await self._tell(_known(error, scope), {}, scope)(scope, receive, send)
+            await self._tell(_known(error, scope), {}, scope)(scope, receive, noted)
 
 
 def check(headers: Headers) -> None:

@@ -28,7 +28,7 @@ from palaver.model import Actor, Scope
 from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use
 from palaver.wire.openai.auth import READING
-from palaver.wire.openai.problems import wrapped
+from palaver.wire.openai.problems import ServerRefused
 from palaver.wire.streams import Attended, Broken, event_headers, stream
 
 OURS = frozenset({"chat", "conversations", "models", "responses"})
@@ -118,9 +118,9 @@ def passed_on(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 async def answered(call: Call) -> Response:
-    """Passes a call's answer on as it comes."""
+    """Passes a call's answer on as it comes. Raises `ServerRefused`."""
     if call.status >= HTTPStatus.MULTIPLE_CHOICES:
-        return refusal(call, await whole(call))
+        raise ServerRefused(call, await whole(call))
     headers = event_headers(call.headers) if call.streams else call.headers
     return Attended(lambda send: stream(send, _parts(call), headers, status=call.status))
 
@@ -147,14 +147,6 @@ async def joined(telling: AsyncGenerator[Chunk, None]) -> bytes:
     """Concatenates the body."""
     async with aclosing(telling):
         return b"".join([told.raw async for told in telling])
-
-
-def refusal(call: Call, body: bytes) -> Response:
-    """Passes a model server's refusal on, in OpenAI's shape; a redirection is a bad gateway."""
-    status = call.status if call.status >= HTTPStatus.BAD_REQUEST else HTTPStatus.BAD_GATEWAY
-    answer = Response(wrapped(call.status, body), status)
-    answer.headers.update({**dict(call.headers), "content-type": "application/json"})
-    return answer
 
 
 async def _parts(call: Call) -> AsyncGenerator[bytes, None]:

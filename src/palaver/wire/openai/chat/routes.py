@@ -40,7 +40,8 @@ from palaver.wire.openai.chat.messages import completion_of, entries_of, message
 from palaver.wire.openai.fields import check, flag
 from palaver.wire.openai.models import Models, as_agent
 from palaver.wire.openai.names import KEPT_DESPITE, named
-from palaver.wire.openai.proxy import passed_on, refusal
+from palaver.wire.openai.problems import refusal
+from palaver.wire.openai.proxy import passed_on
 
 PATH = "/chat/completions"
 COMPLETION = "/chat/completions/{completion}"

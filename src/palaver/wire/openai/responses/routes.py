@@ -32,7 +32,8 @@ from palaver.wire.edge.rates import Use
 from palaver.wire.openai import items, problems
 from palaver.wire.openai.items import Invalid
 from palaver.wire.openai.params import answer, items_page, no_item, paging_of, whole_of
-from palaver.wire.openai.proxy import answered, joined, refusal
+from palaver.wire.openai.problems import refusal
+from palaver.wire.openai.proxy import answered, joined
 from palaver.wire.openai.responses import compaction, replay, requests
 from palaver.wire.openai.responses.asking import Asking
 from palaver.wire.openai.responses.compaction import Made

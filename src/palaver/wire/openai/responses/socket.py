@@ -40,7 +40,8 @@ from palaver.wire.openai import items, problems
 from palaver.wire.openai.auth import caller
 from palaver.wire.openai.items import Invalid
 from palaver.wire.openai.params import too_long
-from palaver.wire.openai.proxy import joined, refusal
+from palaver.wire.openai.problems import refusal
+from palaver.wire.openai.proxy import joined
 from palaver.wire.openai.responses import replay
 from palaver.wire.openai.responses.asking import Asking
 from palaver.wire.openai.responses.events import LAST, Ending, Event
