@@ -129,6 +129,8 @@ def test_bare_blocks_are_filled_with_what_the_room_holds() -> None:
         {"type": "redacted_thinking", "data": 1},
         {"type": "tool_use", "id": "t", "name": "look", "input": 0, "caller": {"type": "direct"}},
         {"type": "text", "text": 3},
+        {"type": "server_tool_use", "id": "s", "name": "web", "input": 0},
+        {"type": "count", "count": 3},
     ]
     assert filled(bare, said) == [
         {"type": "thinking", "thinking": "Hm.", "signature": "EqQB"},
@@ -136,6 +138,7 @@ def test_bare_blocks_are_filled_with_what_the_room_holds() -> None:
         {"type": "redacted_thinking", "data": "c2Vj"},
         {**bare[3], "input": {"a": 1}},
         text("two"),
+        *bare[5:],
     ]
     torn = Entry(role=Role.ASSISTANT, kind=Kind.TOOL_CALL, text='{"a"', meta={"tool": "look"})
     assert call_of(torn)["input"] == {"value": '{"a"'}

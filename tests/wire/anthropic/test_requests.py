@@ -112,10 +112,11 @@ def test_a_tool_that_failed_is_marked_once() -> None:
         {"tools": [{"type": "bash_20250124", "name": "bash"}]},
         {"messages": [user({"type": "container_upload", "file_id": "f"})]},
         {"messages": [user({"type": "image_url"})]},
+        {"messages": [user("Hi."), assistant({"type": "file", "file": {"name": "image_url"}})]},
         {"system": [{"type": "image", "source": {"type": "url", "url": "https://a.example"}}]},
     ],
 )
 def test_what_cannot_be_told_is_named(fields: Json) -> None:
     body = asked(user("Hi.")) | fields
-    with pytest.raises(Untellable, match=r"bash_20250124|container_upload|image_url"):
+    with pytest.raises(Untellable, match=r"bash_20250124|container_upload|image_url|file"):
         chat_of(body, entries_of(body), None)

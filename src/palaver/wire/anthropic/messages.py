@@ -223,14 +223,14 @@ def filled(blocks: Iterable[Mapping[str, Any]], said: Sequence[Entry | Message])
             signed[int(block.get("index", len(signed)))] = block
     left = {"thinking": thought, "text": text}
     found = [dict(bare) for bare in blocks]
-    last = {block.get("type"): block for block in found}
+    last = {str(block.get("type")): block for block in found}
     for block in found:
         kind = str(block.get("type"))
-        if isinstance(chars := block.get(kind), int):
+        if kind in left and isinstance(chars := block.get(kind), int):
             chars = len(left[kind]) if block is last[kind] else chars
             block[kind], left[kind] = left[kind][:chars], left[kind][chars:]
-        if isinstance(number := block.get("input"), int) and number < len(calls):
-            block["input"] = call_of(calls[number])["input"]
+        if kind == "tool_use" and isinstance(number := block.get("input"), int):
+            block["input"] = call_of(calls[number])["input"] if number < len(calls) else {}
         for name in ("signature", "data"):
             if kind in THOUGHTS and isinstance(number := block.get(name), int):
                 block[name] = signed.get(number, {}).get(name, "")

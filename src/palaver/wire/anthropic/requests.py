@@ -100,9 +100,9 @@ def _messages(said: Iterable[Entry | Message], origin: str | None) -> list[Json]
 
 
 def _words(part: Json) -> str:
-    """The words of a part of a prompt. Raises `Untellable`: it has none."""
+    """The words of a part where only words can stand. Raises `Untellable`: it is something else."""
     if part["type"] != "text":
-        raise untellable(f"A prompt with a part of the type '{part['type']}'")
+        raise untellable(f"A part of the type '{part['type']}' in a prompt or an answer")
     return part["text"]
 
 
@@ -115,7 +115,7 @@ def _telling(one: Entry | Message) -> Entry | Message:
     if "parts" in one.meta:
         one = replace(one, meta={**one.meta, "parts": [_part(part) for part in one.meta["parts"]]})
     unknown = [block for block in one.meta.get("blocks", ()) if block["type"] not in _ANSWERS]
-    words = [part["text"] for part in map(_part, unknown)]
+    words = [_words(_part(block)) for block in unknown]
     if words:
         return replace(one, text="\n".join(filter(None, [*words, one.text])))
     failed = as_object(one.meta.get("more")).get("is_error") is True
