@@ -55,6 +55,26 @@ async def test_a_retry_takes_the_place_of_an_answer_that_failed(
         ]
 
 
+@pytest.mark.parametrize("address", [CHAT, RESPONSES])
+async def test_a_retry_with_another_prompt_takes_its_place_too(
+    relay: Door, models: ScriptedUpstream, address: str
+) -> None:
+    title = f"Prompts at {address}"
+    models.will(stream("half of", CUT), reply("all ", "of it"))
+    async with bare_client(relay, "prompts") as client:
+        for hour in (1, 2):
+            body = asking(address, title)
+            prompt = {"role": "system", "content": f"It is {hour} o'clock."}
+            field = "messages" if address == CHAT else "input"
+            body[field] = [prompt, *body[field]]
+            with suppress(httpx2.RemoteProtocolError):
+                await client.post(address, json=body, headers={CLAUDE: title})
+        assert (await told(relay, await room_with(relay, title)))[1:] == [
+            ("user", title, "done"),
+            ("assistant", "all of it", "done"),
+        ]
+
+
 @pytest.mark.parametrize("header", [CODEX, CLAUDE])
 @pytest.mark.parametrize("address", [CHAT, RESPONSES])
 async def test_a_retry_joins_an_answer_that_still_runs(

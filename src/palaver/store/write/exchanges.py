@@ -104,8 +104,10 @@ class OpenExchange(Command[Opened]):
     `lasting` as in `Exchange`.
 
     An exchange of the same actor and body is given as it is: with `repeated`, and with `client` while it runs or where
-    it is asked for in the other form. With `client` the answer of one that failed is deleted (undoably), for this takes
-    its place. Refused: `room_not_found`, `forbidden`, `exchange_not_found` (previous).
+    it is asked for in the other form. With `client` the answer of one that failed, and was asked the same, prompts
+    aside, is deleted (undoably), for this takes its place.
+
+    Refused: `room_not_found`, `forbidden`, `exchange_not_found` (previous).
     """
 
     id: ExchangeId
@@ -175,6 +177,8 @@ class OpenExchange(Command[Opened]):
         said = tx.recent.request(self.actor, self.entries)
         place, begins = _place(tx, self, said, actor)
         room = place.room
+        if failed is None and place.failed is not None:
+            failed = get(tx.conn, place.failed)
         if failed is not None and self.client and failed.room == room.id:
             _take_back(tx, room, failed, actor)
         new, view, told = _stored(tx, self, (actor, agent), place, begins=begins)

@@ -18,13 +18,24 @@ where the client repeats it, and stays unseen where it does not.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 from sqlalchemy import ClauseElement, bindparam, func, select, union_all
 
-from palaver.model import ActorId, Entry, ExchangeState, Kind, Message, Role, RoomId, Seqs, Spans
+from palaver.model import (
+    ActorId,
+    Entry,
+    ExchangeId,
+    ExchangeState,
+    Kind,
+    Message,
+    Role,
+    RoomId,
+    Seqs,
+    Spans,
+)
 from palaver.policy import Action, allows
 from palaver.store.engine.statement import ListStatement, Row, inserting, matching
 from palaver.store.fingerprints import (
@@ -106,13 +117,15 @@ Refs = list[int]
 class Place:
     """A room, what it holds of a request (`refs`), and how many of the request's entries that is.
 
-    `before` is what was said before, where the request does not bring it.
+    `before` is what was said before, where the request does not bring it; `failed` is the exchange that was asked all
+    of it, and nothing else, and got no answer.
     """
 
     room: LockedRoom
     refs: Sequence[int] = ()
     taken: int = 0
     before: Spans = ()
+    failed: ExchangeId | None = None
 
 
 def found(tx: Transaction, said: Request, actor: KnownActor) -> Place | None:
@@ -261,7 +274,8 @@ def _continued(
             prompts_then = seqs.get("prompts")
             if prompts_then is None:  # an exchange of an older version
                 prompts_then = [one.seq for one in _first_prompts(tx, met.room)]
-            return _placed(tx, said, actor, met, count, _refs_of(met, prompts_then), room)
+            place = _placed(tx, said, actor, met, count, _refs_of(met, prompts_then), room)
+            return place if met.answered else replace(place, failed=met.id)
     return None
 
 
