@@ -1,16 +1,24 @@
 import random
 import re
 import time
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from importlib import import_module
 from itertools import pairwise
+from pkgutil import iter_modules
+from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
 from tests.support.secrets import KINDS, pem
 
 from palaver.errors import Code, Refused
-from palaver.model import Entry, Kind, Role
-from palaver.redact import MARK, WITHHELD_CHARS_MAX, Redaction, Withheld
+from palaver.model import Actor, ActorId, ActorKind, ApiKey, Entry, KeyId, Kind, Role
+from palaver.redact import HOLDING, MARK, WITHHELD_CHARS_MAX, Redaction, Withheld
 from palaver.settings import settings_from
+from palaver.store import write
+from palaver.store.write.command import Command
+from palaver.store.write.credentials import AddKey
 
 SECRETS = Redaction(["secrets"])
 PROSE = (
@@ -170,6 +178,7 @@ def test_it_takes_time_in_proportion_to_the_text() -> None:
     [
         ("secrets [a", "expression 2 is no regular expression"),
         ("x* b", "expression 1 matches the empty text"),
+        ("true", "expression 1 is a word; write secrets, or nothing"),
     ],
 )
 def test_a_bad_expression_is_refused_at_the_start_and_not_told(given: str, words: str) -> None:
@@ -183,3 +192,31 @@ def test_expressions_are_parted_by_white_space(monkeypatch: pytest.MonkeyPatch) 
     assert settings_from().redact == ()
     monkeypatch.setenv("PALAVER_REDACT", "secrets\n  a\\sb|c,d ")
     assert settings_from().redact == ("secrets", "a\\sb|c,d")
+
+
+def kinds_of(command: type[Command[Any]]) -> Iterator[type[Command[Any]]]:
+    yield command
+    for kind in command.__subclasses__():
+        yield from kinds_of(kind)
+
+
+def test_every_field_of_a_command_in_which_words_may_stand_is_looked_into() -> None:
+    """An id, a digest or a number is none; what is listed here is the server's own, or redacted before."""
+    ours = {"cid", "dead", "door", "handle", "id", "known", "last_used_ms", "parts", "value"}
+    for module in iter_modules(write.__path__):
+        import_module(f"{write.__name__}.{module.name}")
+    found: set[str] = set()
+    for command in kinds_of(Command):
+        for field in fields(command) if is_dataclass(command) else ():
+            kind = str(field.type)
+            if re.search(r"str|Mapping|Meta|Entry|Settings|Command|Card|Actor\b|Key\b|Part", kind):
+                found.add(field.name)
+    assert found - HOLDING - ours == set()
+    assert {"text", "entries", "request", "title", "key", "name", "card"} <= found
+
+
+def test_a_name_of_a_key_is_looked_into() -> None:
+    text, secret = KINDS["github"](random.Random(4))
+    actor = Actor(id=ActorId("u_1"), kind=ActorKind.PERSON, name="Ada")
+    key = ApiKey(id=KeyId("k_1"), name=text, actor=actor, scopes=frozenset(), created_ms=1)
+    assert secret not in repr(SECRETS.said(AddKey(key=key, handle=None, token_sha256=b"")))

@@ -21,6 +21,9 @@ from typing import Any, TypeVar, cast
 MARK = "[redacted]"
 SECRETS = "secrets"
 """What the built-in expressions are called in the setting."""
+_SWITCHES = frozenset(
+    {"0", "1", "all", "false", "no", "none", "off", "on", "secret", "true", "yes"}
+)
 WITHHELD_CHARS_MAX = 4_096
 """So much of a running text without a space is held back, and so much before it is looked at again."""
 CLEAN_CHARS_MIN, CLEAN_MAX = 256, 20_000
@@ -77,11 +80,11 @@ _SMALL = str.maketrans({chr(one): chr(one + 32) for one in range(65, 91)})
 _OUR_ID = re.compile(r"[a-z]{1,5}_[0-9a-f]{32}")
 _ENDS_WORD = re.compile(r"[\s\u0e00-\U0010ffff]")
 """Also what scripts without spaces are written in, and no key."""
-_HOLDING = frozenset(
+HOLDING = frozenset(
     {
-        *("about", "actor", "card", "commands", "entries", "exchange", "item", "meta", "metadata"),
-        *("model", "more", "name", "new_room", "request", "response", "settings", "system_prompt"),
-        *("text", "title"),
+        *("about", "actor", "card", "commands", "entries", "exchange", "item", "key", "meta"),
+        *("metadata", "model", "more", "name", "new_room", "request", "response", "settings"),
+        *("system_prompt", "text", "title"),
     }
 )
 """The fields of values, such as commands, in which words of others stand."""
@@ -101,6 +104,8 @@ class Redaction:
                 for words, *built_in in _BUILT_IN:
                     self._tried.append((words, [re.compile(each, re.ASCII) for each in built_in]))
                 continue
+            if one.lower() in _SWITCHES:
+                raise ValueError(f"expression {number} is a word; write {SECRETS}, or nothing")
             try:
                 own = re.compile(one)
             except re.error as error:
@@ -178,7 +183,7 @@ class Redaction:
                 new = new if isinstance(held, list) else tuple(new)
             case _ if is_dataclass(value):
                 old = {one.name: getattr(value, one.name) for one in fields(value)}
-                told = {name: self._said(old[name], name) for name in old.keys() & _HOLDING}
+                told = {name: self._said(old[name], name) for name in old.keys() & HOLDING}
                 told = {name: one for name, one in told.items() if one is not old[name]}
                 new, same = replace(untouched, **told), not told
             case _:

@@ -5,6 +5,9 @@ import string
 from collections.abc import Callable
 from pathlib import Path
 
+from palaver.core.answers.pieces import AnswerBuilder, pieces_in
+from palaver.store.journal import replay
+
 HEX, ALNUM = "0123456789abcdef", string.ascii_letters + string.digits
 UPPER, URL = string.ascii_uppercase + string.digits, ALNUM + "-_"
 
@@ -82,8 +85,21 @@ def pem(chance: random.Random, end: str = "\n") -> tuple[str, list[str]]:
 
 
 def bytes_below(folder: Path) -> bytes:
-    """All that the files in a folder hold, deleted records included."""
-    return b"\n".join(file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file())
+    """All that the files in a folder hold, deleted records included, and answers in journals put together."""
+    found: list[bytes] = []
+    for file in sorted(folder.rglob("*")):
+        if file.is_file():
+            found.append(file.read_bytes())
+        if file.suffix == ".journal":
+            found += map(_answer_in, replay(found[-1]).values())
+    return b"\n".join(found)
+
+
+def _answer_in(records: list[tuple[bytes, bytes]]) -> bytes:
+    answer = AnswerBuilder()
+    for piece in pieces_in(records):
+        answer.take(piece)
+    return "\n".join(f"{one.text} {one.meta}" for one in answer.entries({})).encode()
 
 
 class Hiding:

@@ -375,6 +375,10 @@ async def test_a_title_holds_no_part_of_a_secret(
     secret = hiding.secret("openai project")  # which is cut where a title ends
     models.will(reply("ok"))
     words = "Here is the key that you asked for: " + secret
+    item = {"type": "message", "role": "user", "content": words}
+    made = (await client.post("/v1/conversations", json={"items": [item]})).json()
+    found = await house.http().get(f"/api/rooms/r_{made['id'][5:]}")
+    assert found.json()["title"] == "Here is the key that you asked for: " + MARK
     got = await client.post(CHAT, json={"model": "m", "messages": [user(words)]})
     room = (await house.http().get(f"/api/rooms/{got.headers['x-palaver-room']}")).json()
     assert room["title"] == "Here is the key that you asked for: " + MARK

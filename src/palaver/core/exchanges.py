@@ -279,12 +279,13 @@ class Exchanges:
         Refused: `room_not_found`, `forbidden`.
         """
         unnamed = (await self._access.room(actor, room)).title_source is TitleSource.NONE
+        entries = self._store.redacted(tuple(entries))
         added = await self._store.write(
             AddEntries(
                 room=room,
                 author=actor.id,
                 agent=self._assistant,
-                entries=tuple(entries),
+                entries=entries,
                 ids=self._ids(len(entries)),
                 repeated=repeated,
             )
