@@ -203,7 +203,7 @@ async def test_what_only_a_server_of_this_api_can_do_is_refused_by_its_name(rela
     for body, words in (
         (asked(user("Search."), tools=search), "tools.0: the tool 'web_search_20250305'"),
         (asked(user(upload)), "A block of the type 'container_upload'"),
-        (asked(user("Hi."), tools=[{}]), "A function needs a name"),
+        (asked(user("Hi."), tools=[{}]), "required parameter: 'tools.0.name'"),
     ):
         with pytest.raises(anthropic.BadRequestError, match=words):
             await client.messages.create(**body)
