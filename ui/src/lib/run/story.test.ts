@@ -33,6 +33,15 @@ test('a run is told step by step', () => {
   expect(new Set(steps.map((step) => step.key)).size).toBe(steps.length)
 })
 
+test('a compaction is told calmly, with its summary, and is no tool call', () => {
+  const item = { type: 'compaction', encrypted_content: 'cmp_1' }
+  const steps = stepsOf({ steps: [message(1, { role: 'assistant', kind: 'item', text: '**So** far', meta: { item } })], results: new Map() })
+  expect(steps.map((step) => [step.kind, 'text' in step && step.text, headlineOf(step).main])).toEqual([
+    ['summary', '**So** far', 'The conversation so far was shortened for the model'],
+  ])
+  expect(figuresOf(steps).tools).toBe(0)
+})
+
 test('a run in one line counts what was done; what failed changed nothing', () => {
   const figures = figuresOf(steps)
   expect(figures).toEqual({ commands: 2, files: 1, added: 2, removed: 1, tools: 2, children: 1, prompts: 0, failed: 2, tokens: 2000 })

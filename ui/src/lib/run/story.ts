@@ -20,7 +20,7 @@ export type Step = {
   seq: number
   message: Message
 } & (
-  | { kind: 'thought' | 'said'; text: string }
+  | { kind: 'thought' | 'said' | 'summary'; text: string }
   | { kind: 'call'; act: Act; result: Message | undefined; outcome: Outcome | null }
   | { kind: 'prompt' | 'result' | 'item' }
 )
@@ -37,6 +37,7 @@ export function stepsOf({ steps, results }: Run): Step[] {
     if (meta.reasoning) made.push({ key: `${id}-thought`, seq, message, kind: 'thought', text: meta.reasoning })
     if (kind === 'tool_call') made.push(callOf(message, results.get(id)))
     else if (kind === 'tool_result' || message.role === 'tool') made.push({ key: id, seq, message, kind: 'result' })
+    else if (itemType(meta.item) === 'compaction') made.push({ key: id, seq, message, kind: 'summary', text })
     else if (kind === 'item') made.push({ key: id, seq, message, kind: 'item' })
     else if (message.role !== 'assistant') made.push({ key: id, seq, message, kind: 'prompt' })
     else if (text.trim() !== '' || message.status !== 'done') {
@@ -153,6 +154,8 @@ export function headlineOf(step: Step): Headline {
       return line(say.thought, oneLine(bare(step.text)))
     case 'said':
       return line(say.said, oneLine(bare(step.text)))
+    case 'summary':
+      return line(say.summary, say.shortened)
     case 'prompt': {
       const { role } = step.message
       return line(role === 'developer' ? texts.aside.developer : role === 'system' ? texts.aside.system : texts.aside.context, oneLine(step.message.text))
