@@ -27,6 +27,26 @@ def client(relay: Door) -> AsyncOpenAI:
     return client_of(relay)
 
 
+@pytest.fixture
+async def on_postgres(
+    tmp_path: Path, postgres_url: str, models: ScriptedUpstream
+) -> AsyncIterator[Door]:
+    folder, url = tmp_path / "data", models.base_url
+    async with open_door(folder, database_url=postgres_url, openai_base_url=url) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["relay", pytest.param("on_postgres", marks=pytest.mark.postgres)])
+def door(request: pytest.FixtureRequest) -> Door:
+    """A server on each engine."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def either(door: Door) -> AsyncOpenAI:
+    return client_of(door)
+
+
 def packed(said: bytes, count: int) -> str:
     """What stands for so many messages of persons, packed by whoever made it."""
     told = b'{"summary":"","behind":[],"before":[' + b",".join([said] * count) + b"]}"
@@ -72,23 +92,23 @@ async def test_a_compaction_keeps_what_persons_said_and_is_a_summary_of_the_rest
 
 
 async def test_an_input_that_begins_with_it_goes_on_in_its_room_and_nothing_is_stored_twice(
-    client: AsyncOpenAI, models: ScriptedUpstream
+    either: AsyncOpenAI, models: ScriptedUpstream
 ) -> None:
-    output = await compacted(client, models)
+    output = await compacted(either, models)
     models.will(reply("Ada, still."), reply("Yes."))
-    first = await client.responses.create(model="m", input=[*output, *said("and now?")])
+    first = await either.responses.create(model="m", input=[*output, *said("and now?")])
     kept = [("user", "my name is Ada"), summarised("Ada asked for her name.")]
     last = [("user", "what is it?"), ("assistant", "Ada.")]
     assert told(models)[0] == kept[0]
     assert sorted(told(models)) == sorted([*kept, *last, ("user", "and now?")])
     dropped: list[Any] = [output[-1], *(one.to_dict() for one in first.output), *said("sure?")]
-    second = await client.responses.create(model="m", input=dropped)
+    second = await either.responses.create(model="m", input=dropped)
     assert summarised("Ada asked for her name.") in told(models)
     assert LONG not in str(told(models))
     assert first.conversation is not None
     assert first.conversation == second.conversation
     conversation = first.conversation.id
-    page = await client.conversations.items.list(conversation, order="asc", limit=100)
+    page = await either.conversations.items.list(conversation, order="asc", limit=100)
     kinds = [(one.type, texts_of(one)) for one in page.data]
     assert kinds == [
         *[("message", one["content"]) for one in TALK],
@@ -105,28 +125,28 @@ def texts_of(item: Any) -> str:
 
 
 async def test_a_response_and_a_conversation_go_on_from_their_newest_compaction(
-    client: AsyncOpenAI, models: ScriptedUpstream
+    either: AsyncOpenAI, models: ScriptedUpstream
 ) -> None:
     models.will(reply(LONG))
-    first = await client.responses.create(model="m", input="my name is Ada")
+    first = await either.responses.create(model="m", input="my name is Ada")
     models.will(reply("A name."), reply("Ada."), reply("Bye."))
-    made = await client.responses.compact(model="m", previous_response_id=first.id)
-    after = await client.responses.create(model="m", previous_response_id=made.id, input="who?")
+    made = await either.responses.compact(model="m", previous_response_id=first.id)
+    after = await either.responses.create(model="m", previous_response_id=made.id, input="who?")
     expected = [("user", "my name is Ada"), summarised("A name."), ("user", "who?")]
     assert told(models) == expected
     assert after.conversation is not None
-    await client.responses.create(model="m", conversation=after.conversation.id, input="bye")
+    await either.responses.create(model="m", conversation=after.conversation.id, input="bye")
     assert told(models) == [*expected, ("assistant", "Ada."), ("user", "bye")]
 
 
 async def test_what_crosses_its_threshold_is_compacted_in_the_same_stream(
-    client: AsyncOpenAI, models: ScriptedUpstream
+    door: Door, either: AsyncOpenAI, models: ScriptedUpstream
 ) -> None:
     rule: Any = [{"type": "compaction", "compact_threshold": 300}]
     models.will(reply("A name."), reply("Ada."))
     heard: list[Json] = [
         one.to_dict()
-        async for one in await client.responses.create(
+        async for one in await either.responses.create(
             model="m", input=TALK, context_management=rule, stream=True
         )
     ]
@@ -137,11 +157,16 @@ async def test_what_crosses_its_threshold_is_compacted_in_the_same_stream(
     assert [one["sequence_number"] for one in heard] == list(range(len(heard)))
     assert summarised("A name.") in told(models)
     again: list[Json] = [
-        one.to_dict() async for one in await client.responses.retrieve(output["id"], stream=True)
+        one.to_dict() async for one in await either.responses.retrieve(output["id"], stream=True)
     ]
     assert again == heard
+    assert output["usage"]["input_tokens"] == 7
+    _, page = await door.guest()
+    room = f"/api/rooms/r_{output['conversation']['id'][5:]}/messages"
+    used = [one["meta"].get("usage") for one in (await page.get(room)).json()["messages"]]
+    assert used[len(TALK) :] == [{"input": 7, "output": 1}] * 2, "each its own"
     models.will(reply("Yes."))
-    await client.responses.create(
+    await either.responses.create(
         model="m", input="sure?", previous_response_id=output["id"], context_management=rule
     )
     assert told(models)[-2:] == [("assistant", "Ada."), ("user", "sure?")]

@@ -178,6 +178,10 @@ async def made(core: Core, wish: Wish) -> tuple[Made, Compaction]:
         isinstance(one, Message) and one.room == wish.room for side in sides for one in side
     )
     meta: Json = {"prefix": PREFIX}
+    if counts := done.usage.counts():
+        meta["usage"] = (
+            counts  # its own: the answer behind it is what tells how long the conversation is
+        )
     if inside:
         token = items.item_id(wish.message, Kind.ITEM, PREFIX)
         meta["keeps"] = [_spans(cast("Sequence[Message]", side)) for side in sides]
