@@ -1,6 +1,7 @@
 """The page's files: each with its headers, none from outside of the folder, and help where there are none."""
 
 import gzip
+import json
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,18 @@ def test_where_there_is_no_page_one_says_what_to_do(tmp_path: Path) -> None:
     assert got.status_code == 503
     assert "./run" in got.text
     assert "docs" in got.text
+
+
+def test_the_server_knows_the_addresses_that_the_page_knows(client: TestClient) -> None:
+    """The page's own router is asked the same in ui/src/lib/route.test.ts."""
+    file = Path(__file__).parents[2] / "data" / "addresses.json"
+    addresses: dict[str, str] = json.loads(file.read_text())
+    for path, view in addresses.items():
+        assert client.get(path).status_code == (404 if view == "nothing" else 200), path
+    page = Page()
+    for route in page.routes():
+        if route.endpoint == page.document:
+            assert any(route.path_regex.fullmatch(path) for path in addresses), route.path
 
 
 BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}

@@ -1,0 +1,16 @@
+import { readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { parseRoute, SECTIONS, settingsPath } from './route'
+
+/** What the server answers with the page, and what is at no address: tests/wire/pages/test_page.py asks it the same. */
+const addresses = Object.entries(JSON.parse(readFileSync('../tests/data/addresses.json', 'utf8')) as Record<string, string>)
+
+test('the page knows the addresses that its server knows', () => {
+  expect(addresses.map(([path]) => [path, parseRoute(path).view])).toEqual(addresses)
+  expect(new Set(addresses.map(([, view]) => view))).toEqual(new Set(['start', 'room', 'settings', 'deleted', 'nothing']))
+})
+
+test('all sections of the settings are among them', () => {
+  const known = addresses.map(([path]) => path)
+  expect(SECTIONS.filter((section) => !known.includes(settingsPath(section)))).toEqual([])
+})
