@@ -36,7 +36,8 @@ async def door(
 
 def told(turn: Json) -> Script:
     """The model's answer to a turn."""
-    deltas: list[Json] = [{"content": turn["answer"]}] if "answer" in turn else []
+    texts = {"reasoning_content": turn.get("thought"), "content": turn.get("answer")}
+    deltas: list[Json] = [{name: text} for name, text in texts.items() if text]
     for place, one in enumerate(turn.get("calls", ())):
         function = {"name": one["name"], "arguments": one["arguments"]}
         deltas.append({"tool_calls": [{"index": place, "id": one["id"], "function": function}]})

@@ -14,7 +14,7 @@ from tests.core.test_exchanges import SYSTEM, Client, assistant, chat, user
 
 from palaver.core.runtime import Core
 from palaver.model import Entry, Exchange, Kind, Role
-from palaver.providers.base import TextPiece, ToolPiece
+from palaver.providers.base import ReasoningPiece, TextPiece, ToolPiece
 from palaver.store.fingerprints import beginnings, is_prompt, likeness
 
 
@@ -409,6 +409,27 @@ async def test_a_result_that_its_program_has_cut_is_no_other_room(
     if same:
         said = [*[one.text for one in read], "Read.", "Thanks.", "Yes."]
         assert await words(client, exchange) == said
+
+
+@pytest.mark.parametrize("named", ["", "s1"])
+async def test_thoughts_that_a_client_tells_as_words_are_no_other_room(
+    core: Core, named: str
+) -> None:
+    """Zed sends what was thought before the words, and before a call in words of its own."""
+    client = await new_client(core)
+    asked: list[Entry] = [user("Read it.")]
+    first = await client.gets(
+        chat(*asked, client=named), ReasoningPiece("I must look.\n"), calls("c", "read", {})
+    )
+    asked += [assistant("I must look.\n"), call("c", "read", {}), result("c", "one")]
+    await client.gets(chat(*asked, client=named), ReasoningPiece("One."), TextPiece("It is one."))
+    asked += [assistant("One.\nIt is one."), user("Thanks.")]
+    last = await client.gets(chat(*asked, client=named), TextPiece("Yes."))
+    assert last.room == first.room
+    assert await shown(client, last) == [likeness(one) for one in asked]
+    assert await words(client, last) == [
+        *("Read it.", "{}", "one", "It is one.", "Thanks.", "Yes.")
+    ]
 
 
 @pytest.mark.parametrize("named", ["", "s1"])

@@ -6,7 +6,8 @@ change so does not count; who spoke, the words, the tools and the pictures do. N
 which many clients change with each request.
 
 Three kinds of digest lead to an exchange: that of a whole history, that of an answer with the words before it (of one
-with calls also by their ids, for clients fill defaults into the arguments), and that of an answer alone.
+with calls also by their ids, for clients fill defaults into the arguments, and of one with thoughts also with these
+as words), and that of an answer alone.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -55,6 +56,13 @@ def by_id(said: Entry | Message) -> bytes:
     if said.kind != Kind.TOOL_CALL or not id_:
         return likeness(said)
     return orjson.dumps(("call", id_, said.meta.get("tool")))
+
+
+def aloud(said: Entry | Message) -> bytes:
+    """The likeness of a thought told in words, as some clients do: before an answer's, or by itself before a call."""
+    thought = said.meta.get("reasoning", "")
+    text = f"{thought}\n{said.text}" if said.kind == Kind.TEXT else thought
+    return likeness(Entry(role=Role.ASSISTANT, text=text))
 
 
 def fills(one: Entry | Message, other: Entry | Message) -> bool:

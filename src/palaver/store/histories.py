@@ -8,10 +8,11 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Self
 
-from palaver.model import ActorId, Entry, Role
+from palaver.model import ActorId, Entry, Kind, Role
 from palaver.store.fingerprints import (
     START,
     alone,
+    aloud,
     beginnings,
     by_id,
     is_prompt,
@@ -123,4 +124,7 @@ def answered(asked: Sequence[str], entries: Sequence[Entry]) -> list[bytes]:
         found.append(beginnings(answer, history)[-1])
         if words:
             found += [pair(words, answer), alone(answer), pair(words, [*map(by_id, said)])]
+        if words and said[0].meta.get("reasoning"):
+            rest = answer[1:] if said[0].kind == Kind.TEXT else answer
+            found.append(pair(words, [aloud(said[0]), *rest]))
     return found

@@ -41,6 +41,7 @@ from palaver.store.engine.statement import ListStatement, Row, inserting, matchi
 from palaver.store.fingerprints import (
     START,
     alone,
+    aloud,
     by_id,
     fills,
     is_prompt,
@@ -350,12 +351,17 @@ def _followed(
 def _is_there(
     said: Request, index: int, places: Sequence[int | None], there: Sequence[Message]
 ) -> bool:
-    """Whether an entry is among messages, or is the one before a known one, cut or without the context around it."""
+    """Whether an entry is among messages, or is the one before a known one, cut or without the context around it.
+
+    It may be what was thought before a call.
+    """
     follows = next(iter(places[index + 1 :]), None)
     if places[index] is not None or not follows:
         return places[index] is not None
     bare, asked = said.entries[said.places[index]], there[follows - 1]
-    if _is_cut(bare, asked):
+    known = there[follows]
+    thinks = known.kind == Kind.TOOL_CALL and "reasoning" in known.meta
+    if (thinks and aloud(known) == said.likes[index]) or _is_cut(bare, asked):
         return True
     words, around = (" ".join(words_of(one).split()) for one in (bare, asked))
     whole = re.search(rf"(?<!\w){re.escape(words)}(?!\w)", around)
@@ -377,7 +383,15 @@ def _counted(said: Sequence[Message]) -> list[Message]:
 
 
 def _as_stored(said: Request, there: Sequence[Message]) -> list[bytes]:
-    """The likenesses of entries; of a call with other arguments that of the stored one, which alone has its id."""
+    """The likenesses of entries; the stored one's of an answer with its thoughts as words, and of a call filled up.
+
+    Of a call only where no other has its id.
+    """
+    thought = {
+        aloud(one): likeness(one)
+        for one in there
+        if one.kind == Kind.TEXT and one.meta.get("reasoning")
+    }
     stored: dict[bytes, list[Message]] = {}
     for one in there:
         if one.kind == Kind.TOOL_CALL:
@@ -385,6 +399,7 @@ def _as_stored(said: Request, there: Sequence[Message]) -> list[bytes]:
     likes = [*said.likes]
     for index, at in enumerate(said.places):
         entry = said.entries[at]
+        likes[index] = thought.get(likes[index], likes[index])
         if entry.kind == Kind.TOOL_CALL:
             match stored.pop(by_id(entry), ()):
                 case [one] if fills(entry, one):
