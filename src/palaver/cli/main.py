@@ -16,6 +16,7 @@ from palaver.cli.database import db
 from palaver.cli.keys import keys
 from palaver.cli.options import DatabaseUrl, DataDir, Json
 from palaver.cli.output import Exit, exit_of, tell, tell_error
+from palaver.cli.prompts import prompts
 from palaver.cli.serve import serve
 from palaver.errors import Code, PalaverError, Unavailable
 
@@ -37,6 +38,7 @@ app.command(epilog="Example: palaver serve --port 9000 --data-dir /var/lib/palav
 app.add_typer(data)
 app.add_typer(db, name="db")
 app.add_typer(keys, name="key")
+app.add_typer(prompts, name="prompt")
 app.add_typer(config, name="config")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from palaver.clock import SystemClock
 from palaver.core.answers.source import Models, ModelServer
 from palaver.core.identity.api_keys import Keys
+from palaver.core.prompts import Prompts
 from palaver.errors import Code, Refused
 from palaver.providers.pool import Providers
 from palaver.settings import Settings
@@ -99,16 +100,24 @@ async def models(settings: Settings) -> Models:
         await providers.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What an operator looks after."""
+
+    keys: Keys
+    prompts: Prompts
+
+
 @asynccontextmanager
-async def keys(settings: Settings, *, make: bool) -> AsyncGenerator[Keys, None]:
-    """The API keys of a database, which is made if need be, but never upgraded.
+async def kept(settings: Settings, *, make: bool) -> AsyncGenerator[Kept, None]:
+    """The API keys and prompts of a database, which is made if need be, but never upgraded.
 
     Refused: `database_missing` without `make`, `database_older`, `database_locked`.
     """
     current = (await schema(settings)).current
     if current is None and not make:
-        raise Refused(Code.DATABASE_MISSING, "There is no database yet, and so there are no keys.")
+        raise Refused(Code.DATABASE_MISSING, "There is no database yet.")
     clock = SystemClock()
     opened = Store.opened(settings, clock, committed=lambda _: None, migrate=current is None)
     async with opened as store:
-        yield Keys(store, settings, clock)
+        yield Kept(Keys(store, settings, clock), Prompts(store, clock))

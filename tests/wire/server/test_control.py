@@ -39,6 +39,23 @@ async def test_a_key_is_made_and_ended_through_the_server(door: Door) -> None:
     assert (await asked(door.settings, request))["key"]["revoked_at"]
 
 
+async def test_prompts_are_kept_and_shown_through_the_server(door: Door) -> None:
+    owner: Json = {"as": (await asked(door.settings, CREATE))["key"]["actor"]["id"]}
+    text = "😀" * 99_990 + "{{who}}"
+    given = {"do": "prompt.add", "name": "Long", "text": text, **owner}
+    made = (await asked(door.settings, given))["prompt"]
+    shown = await asked(door.settings, {"do": "prompt.show", "prompt": made["id"], **owner})
+    assert shown["prompt"] == {**made, "text": text}
+    del made["text"]
+    listed = await asked(door.settings, {"do": "prompt.list", **owner})
+    assert listed["prompts"] == [made], "a list tells no texts"
+    await asked(door.settings, {"do": "prompt.rm", "prompt": made["id"], **owner})
+    assert (await asked(door.settings, {"do": "prompt.list", **owner}))["prompts"] == []
+    other = {"as": (await asked(door.settings, CREATE))["key"]["actor"]["id"]}
+    with pytest.raises(Refused, match="no such prompt"):
+        await asked(door.settings, {"do": "prompt.show", "prompt": made["id"], **other})
+
+
 async def test_the_server_refuses_as_the_database_would(door: Door) -> None:
     for request, code in (
         ({**CREATE, "scopes": ["fly"]}, Code.BAD_REQUEST),

@@ -74,9 +74,7 @@ class Keys(Part):
         id_ = KeyId(f"k_{self._clock.new_id()}")
         name = validation.person_name(name or f"Key {id_[-4:]}", self._settings.name_chars_max)
         if actor is None and handle is not None and _ID.fullmatch(handle):
-            actor = await self._store.read(actors.get, ActorId(handle))
-            if actor is None:
-                raise Refused(Code.NOT_FOUND, "There is nobody with this id.")
+            actor = await self.person(handle)
         if actor is None:
             owner = handle and validation.person_name(_handle(handle), HANDLE_CHARS_MAX)
             new_id = ActorId(f"u_{self._clock.new_id()}")
@@ -91,6 +89,16 @@ class Keys(Part):
         )
         self._known.clear()
         return token, made
+
+    async def person(self, named: str) -> Actor:
+        """The person of this handle or id. Refused: `not_found`."""
+        if _ID.fullmatch(named):
+            found = await self._store.read(actors.get, ActorId(named))
+        else:
+            found = await self._store.read(actors.by_handle, named)
+        if found is None or found.kind is not ActorKind.PERSON:
+            raise Refused(Code.NOT_FOUND, "There is nobody with this handle or id.")
+        return found
 
     async def own(self, actor: Actor) -> tuple[ApiKey, ...]:
         """The keys that speak for an actor and are good, the oldest first."""

@@ -57,22 +57,22 @@ class StoredPrompts:
     @call("GET", "/prompts", None)
     async def listing(self, me: Me) -> Prompts:
         """One's own prompts, the oldest first."""
-        return {"prompts": [_shape(one) for one in await self._prompts.own(me)]}
+        return {"prompts": [shape(one) for one in await self._prompts.own(me)]}
 
     @call("POST", "/prompts", None, status=201)
     async def create(self, me: Me, body: NewPrompt) -> Prompt:
         """Makes a prompt."""
-        return _shape(await self._prompts.save(me, body.text, name=body.name))
+        return shape(await self._prompts.save(me, body.text, name=body.name))
 
     @call("GET", "/prompts/{prompt}", None)
     async def show(self, me: Me, prompt: str, version: Whole | None = None) -> Prompt:
         """One of one's prompts, in its newest version unless another is asked for."""
-        return _shape(await self._prompts.get(me, id_of(prompt), version))
+        return shape(await self._prompts.get(me, id_of(prompt), version))
 
     @call("POST", "/prompts/{prompt}/versions", None, status=201)
     async def add_version(self, me: Me, prompt: str, body: NewVersion) -> Prompt:
         """Makes another version, which is the newest."""
-        return _shape(await self._prompts.save(me, body.text, name=body.name, of=id_of(prompt)))
+        return shape(await self._prompts.save(me, body.text, name=body.name, of=id_of(prompt)))
 
     @call("DELETE", "/prompts/{prompt}", None, status=204)
     async def delete(self, me: Me, prompt: str) -> None:
@@ -85,7 +85,8 @@ def id_of(given: str) -> PromptId:
     return PromptId(f"p_{given.removeprefix(PREFIX)}")
 
 
-def _shape(value: stored.Prompt) -> Prompt:
+def shape(value: stored.Prompt) -> Prompt:
+    """A version of a prompt, as it is told."""
     return {
         "id": PREFIX + value.id[2:],
         "version": str(value.version),

@@ -2,8 +2,8 @@
 
 A Unix socket in the data directory that only its owner can open, and so the one who may open the database anyway; who
 can connect may do everything here. A connection carries lines of JSON, a request and its answer in turn:
-`{"database": …, "do": "key.create" | "key.list" | "key.revoke", …}`, `{"ok": …}` or `{"error": {code, detail,
-temporary}}`. `server.json` says where the socket is. On PostgreSQL there is none: commands go to the database.
+`{"database": …, "do": "key.create" | "prompt.list" | …, …}`, `{"ok": …}` or `{"error": {code, detail, temporary}}`.
+`server.json` says where the socket is. On PostgreSQL there is none: commands go to the database.
 
 The same requests can be asked of a database that no server uses; so a command needs to know of one way only.
 """
@@ -19,17 +19,19 @@ import tempfile
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import structlog
 
 from palaver.core.identity.api_keys import Keys
+from palaver.core.prompts import Prompts
 from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
-from palaver.model import KeyId
+from palaver.model import Actor, KeyId
 from palaver.settings import Settings
-from palaver.strict_json import Json, dump, load, text_of, text_or_none_of
+from palaver.strict_json import Json, dump, load, text_of, text_or_none_of, whole_or_none_of
 from palaver.wire import shapes
+from palaver.wire.api import prompts
 from palaver.wire.calls import call, calls_of
 
 NOTE = "server.json"
@@ -37,13 +39,22 @@ SOCKET = "control.sock"
 CREATE = "key.create"
 PATH_BYTES_MAX = 100
 """What every system can take as the address of a Unix socket, its end included."""
-LINE_BYTES_MAX = 262_144
+LINE_BYTES_MAX = 1_048_576
 ANSWER_SECONDS_MAX = 30.0
 CONNECTIONS_MAX = 16
 
 Request = Mapping[str, Any]
 
 log = structlog.stdlib.get_logger()
+
+
+class Kept(Protocol):
+    """What the commands look after."""
+
+    @property
+    def keys(self) -> Keys: ...  # noqa: D102
+    @property
+    def prompts(self) -> Prompts: ...  # noqa: D102
 
 
 async def asked(settings: Settings, request: Request) -> Json:
@@ -55,8 +66,8 @@ async def asked(settings: Settings, request: Request) -> Json:
     from palaver.core import maintenance  # noqa: PLC0415  for commands; a server is smaller without it
 
     try:
-        async with maintenance.keys(settings, make=request.get("do") == CREATE) as keys:
-            return await performed(keys, request)
+        async with maintenance.kept(settings, make=request.get("do") == CREATE) as kept:
+            return await performed(kept, request)
     except Refused as refused:
         path = socket_of(settings) if refused.code is Code.DATABASE_LOCKED else None
         if path is None:
@@ -65,19 +76,19 @@ async def asked(settings: Settings, request: Request) -> Json:
     return await _asked_of_server(path, {**request, "database": _database(settings)}, locked)
 
 
-async def performed(keys: Keys, request: Request) -> Json:
-    """Does what a request says. Refused: what `Keys` refuses, and `bad_request`."""
+async def performed(kept: Kept, request: Request) -> Json:
+    """Does what a request says. Refused: what `Keys` and `Prompts` refuse, and `bad_request`."""
     for declared, name in calls_of(Commands):
         if declared.path == request.get("do"):
-            return await getattr(Commands(keys), name)(request)
+            return await getattr(Commands(kept), name)(request)
     raise Refused(Code.BAD_REQUEST, "The running server does not know this command. Is it older?")
 
 
 class Commands:
-    """What an operator may ask, whoever the keys speak for."""
+    """What an operator may ask, whoever the keys speak for and whose the prompts are."""
 
-    def __init__(self, keys: Keys) -> None:
-        self._keys = keys
+    def __init__(self, kept: Kept) -> None:
+        self._keys, self._prompts = kept.keys, kept.prompts
 
     @call("command", CREATE, None)
     async def create(self, request: Request) -> Json:
@@ -103,6 +114,45 @@ class Commands:
     async def revoke(self, request: Request) -> Json:
         """Ends a key for ever."""
         return {"key": shapes.key(await self._keys.revoke(KeyId(text_of(request, "key"))))}
+
+    @call("command", "prompt.list", None)
+    async def prompts(self, request: Request) -> Json:
+        """Lists a person's prompts, without their texts."""
+        found = await self._prompts.own(await self._owner(request))
+        named = [prompts.shape(one) for one in found]
+        return {"prompts": [{n: one for n, one in told.items() if n != "text"} for told in named]}
+
+    @call("command", "prompt.show", None)
+    async def prompt(self, request: Request) -> Json:
+        """Shows a version of a prompt."""
+        version, id_ = whole_or_none_of(request, "version"), text_of(request, "prompt")
+        owner = await self._owner(request)
+        found = await self._prompts.get(owner, prompts.id_of(id_), version)
+        return {"prompt": prompts.shape(found)}
+
+    @call("command", "prompt.add", None)
+    async def add_prompt(self, request: Request) -> Json:
+        """Keeps a prompt, or another version of one."""
+        of, name = text_or_none_of(request, "of"), text_or_none_of(request, "name")
+        if of is None and name is None:
+            raise Refused(Code.BAD_REQUEST, "A new prompt needs a name.")
+        made = await self._prompts.save(
+            await self._owner(request),
+            text_of(request, "text"),
+            name=name,
+            of=None if of is None else prompts.id_of(of),
+        )
+        return {"prompt": prompts.shape(made)}
+
+    @call("command", "prompt.rm", None)
+    async def remove_prompt(self, request: Request) -> Json:
+        """Takes a prompt away."""
+        id_ = text_of(request, "prompt")
+        await self._prompts.delete(await self._owner(request), prompts.id_of(id_))
+        return {"deleted": id_}
+
+    async def _owner(self, request: Request) -> Actor:
+        return await self._keys.person(text_of(request, "as"))
 
 
 def socket_of(settings: Settings) -> Path | None:
@@ -179,7 +229,7 @@ async def _answer(core: Core, line: bytes) -> Json:
     try:
         request = load(line)
         if request.get("database") == _database(core.settings):
-            return {"ok": await performed(core.keys, request)}
+            return {"ok": await performed(core, request)}
         another = "The server of this data directory uses another database."
         problem = Refused(Code.DATABASE_LOCKED, another)
     except PalaverError as refused:
