@@ -25,14 +25,16 @@ _SWITCHES = frozenset(
     {"0", "1", "all", "false", "no", "none", "off", "on", "secret", "true", "yes"}
 )
 WITHHELD_CHARS_MAX = 4_096
-"""So much of a running text without a space is held back, and so much before it is looked at again."""
+"""So much of a running text without a space is held back, and so much of a private key looked at again."""
+BEFORE_CHARS = 256
+"""So much of any other text before what is held back is looked at again: a secret's name stands there."""
 CLEAN_CHARS_MIN, CLEAN_MAX = 256, 20_000
 """So many longer texts without a secret are remembered: clients send the same ones again and again."""
 
 _KINDS = "api access account auth client encryption master private secret session shared signing"
 _BEFORE = "|".join(f"(?<={kind})|(?<={kind}[_-])" for kind in _KINDS.split())
 _NAMES = ("key", "secret", "token", "password", "passwd", "pwd", "passphrase", "authorization")
-_NAME = rf"(?:(?:{_BEFORE})key|{'|'.join(_NAMES[1:])})"
+_NAME = rf"(?:(?<=[a-z_-])(?:{_BEFORE})key|{'|'.join(_NAMES[1:])})"
 _SET = rf"(?i){_NAME}(?:\\*[\"'`])?\s{{0,4}}(?:=>|:=|[:=>])\s{{0,4}}(?:(?:bearer|basic|token)\s{{1,4}})?"
 _MIXED = r"(?=[^\s\"'`\\]{0,200}\d)(?=[^\s\"'`\\]{0,200}[a-z])"
 _BARE = (
@@ -40,6 +42,7 @@ _BARE = (
     r"(?=[^!-~]|[\"'`\\,;)}\]<>|]|\Z)"
 )
 _QUOTED = rf"\\*[\"'`](?P<secret>(?![$%<{{]){_MIXED}[^\s\"'`\\]{{6,4000}}+)(?=\\*[\"'`])"
+_KEY_BEGINS = "-----BEGIN "
 _GAP = r"(?:\s|\\+[nr])"
 _BODY = (
     rf"(?:{_GAP}*+(?:[\w-]{{3,30}}: [^\n\\]{{1,100}}|[A-Za-z0-9+/=]{{16,}}+))++"
@@ -62,7 +65,7 @@ _BUILT_IN: Sequence[tuple[Sequence[str], *tuple[str, ...]]] = (
     (("eyj",), r"\beyJ[\w-]{10,4000}+\.eyJ[\w-]{10,}(?:\.[\w-]*)?"),
     (
         ("-----begin ",),
-        rf"-----BEGIN [A-Z0-9 ]{{0,30}}PRIVATE KEY(?: BLOCK)?-----{_GAP}*+(?P<secret>{_BODY})",
+        rf"{_KEY_BEGINS}[A-Z0-9 ]{{0,30}}PRIVATE KEY(?: BLOCK)?-----{_GAP}*+(?P<secret>{_BODY})",
     ),
     (("://",), r"://[^\s/:@\"'`<>\\]{0,100}:(?P<secret>(?![$<{%*\[])[^\s/@\"'`<>\\]{3,200})@"),
     (
@@ -213,7 +216,8 @@ class Withheld:
         cut = max(least, next((start for start, end in spans if start < cut < end), cut))
         told = [(max(start, given), min(end, cut)) for start, end in spans]
         [text] = _cut(self._text, [one for one in told if one[0] < one[1]], (given, cut))
-        drop = max(0, cut - WITHHELD_CHARS_MAX)
+        key = self._text.rfind(_KEY_BEGINS, max(0, cut - WITHHELD_CHARS_MAX), cut)
+        drop = max(0, cut - BEFORE_CHARS) if key < 0 else min(key, max(0, cut - BEFORE_CHARS))
         self._text = self._text[drop:]
         self._given, self._word = cut - drop, max(0, self._word - drop)
         return text

@@ -189,8 +189,16 @@ async def test_responses(house: Door, models: ScriptedUpstream, hiding: Hiding) 
     assert [one["content"] for one in asked_for] == [asks["instructions"], question]
     assert MARK not in live.text
     stored = await client.get(f"{RESPONSES}/{id_}?stream=true")
-    assert numbered(events_in(stored.text)) == numbered(told)
+    again = events_in(stored.text)
+    assert numbered(again) == numbered(told)
     assert not hiding.found(stored.content)
+    newest = (await house.http().get("/api/rooms")).json()["rooms"][0]["id"]
+    texts = [text for _, text in await room_texts(house.http(), newest)]
+    for kind in ("output_text", "function_call_arguments"):
+        assert (
+            "".join(one["delta"] for one in again if one["type"] == f"response.{kind}.delta")
+            in texts
+        )
     assert not hiding.found((await client.get(f"{RESPONSES}/{id_}/input_items")).content)
 
     models.will(reply(*hiding.cut(hiding.text())))

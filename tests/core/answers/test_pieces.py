@@ -14,6 +14,7 @@ from palaver.providers.base import (
     TextPiece,
     ToolPiece,
 )
+from palaver.redact import Redaction
 
 words = st.text(min_size=1, max_size=5) | st.sampled_from(["hm</think>", "</think>\n", " x\n"])
 choices = st.integers(min_value=0, max_value=2)
@@ -68,6 +69,30 @@ def test_what_was_stored_is_told_again_in_the_same_pieces(
     messages = [stored(entry, seq) for seq, entry in enumerate(gather.entries({}), 1)]
     assert pieces_of(messages, gather.lengths) == pieces
     assert pieces_in([record for piece in pieces if (record := record_of(piece))]) == pieces
+
+
+def test_without_its_secrets_an_answer_is_told_again_in_as_many_pieces() -> None:
+    """Also where a mark is longer than the secret was, and thoughts have lost what their signature is of."""
+    said = ["tok", "en=ab1", "2cd7", " and pass", "word: ab12cd7", "."]
+    pieces: list[Piece] = [
+        *(ReasoningPiece(one) for one in said),
+        *(TextPiece(one) for one in said),
+        BesidePiece({"signature": "s"}, "them"),
+        *(ToolPiece(0, "c" * (not n), "f" * (not n), one) for n, one in enumerate(said)),
+    ]
+    answer = AnswerBuilder(Redaction(["secrets"]))
+    for piece in pieces:
+        answer.take(piece)
+    entries = answer.entries({}, retold=True)
+    messages = [stored(entry, seq) for seq, entry in enumerate(entries, 1)]
+    again = pieces_of(messages, answer.lengths)
+    assert [type(one) for one in again] == [type(one) for one in pieces if one != pieces[12]]
+    found: dict[str, str] = dict.fromkeys(("ReasoningPiece", "TextPiece", "ToolPiece"), "")
+    for one in again:
+        text = one.arguments if isinstance(one, ToolPiece) else cast("TextPiece", one).text
+        found[type(one).__name__] += text
+    assert set(found.values()) == {"token=[redacted] and password: [redacted]"}
+    assert "beside" not in entries[0].meta
 
 
 def test_thoughts_that_were_told_as_words_are_stored_as_thoughts_and_told_again_as_they_were() -> (

@@ -160,3 +160,9 @@ def test_what_has_the_wrong_shape_is_refused_where_it_stands(body: Any, param: s
     with pytest.raises(Invalid) as refused:
         entries_of(body)
     assert refused.value.param == param
+
+
+def test_the_last_block_has_what_is_left_of_a_text_that_is_not_as_long_as_it_was() -> None:
+    bare = [{"type": "text", "text": 3}, {"type": "text", "text": 2}]
+    said = [Entry(role=Role.ASSISTANT, text="abc[redacted]")]
+    assert [block["text"] for block in filled(bare, said)] == ["abc", "[redacted]"]
