@@ -97,8 +97,10 @@ async def test_finishing_stores_the_message_under_the_turns_id_once(world: World
     _, room, turn = await asked(world)
     meta = {"turn": turn.id, "error": {"code": "provider_cut", "temporary": True}}
     finish = ending(turn, "half", status=Status.FAILED, meta=meta)
-    both = await asyncio.gather(stored(world, finish), stored(world, finish))
-    [message] = [one for one in both if one is not None]
+    message, again = await asyncio.gather(stored(world, finish), stored(world, finish))
+    assert message is not None
+    assert message == again
+    assert await stored(world, replace(finish, status=Status.DONE)) is None
     assert (message.id, message.seq, message.author) == (turn.message, 3, turn.agent)
     assert (message.role, message.status, message.text) == (Role.ASSISTANT, Status.FAILED, "half")
     assert message.meta == meta

@@ -37,6 +37,7 @@ from palaver.store.engine.statement import (
     updating,
 )
 from palaver.store.read.actors import id_of
+from palaver.store.read.exchanges import get as exchange_get
 from palaver.store.read.messages import get as message_get
 from palaver.store.read.turns import asker, get, open_of, selected, turn_of
 from palaver.store.schema import actors, messages, partials, rooms, turn_is_open, turns
@@ -110,10 +111,12 @@ class Finished:
 class FinishTurn(Command[Finished | None]):
     """Stores an answer's messages and ends its turn, and its exchange if it has one; None if they are not its own.
 
-    They are while the turn is open and `fence` still matches. The messages get the turn's id of its first, and those
-    behind it (`answer_id`). A client's reply to its question, where something else was said meanwhile. `apart`: the
-    turn goes on, because it is asked again, and what came of it stays as messages of their own. Refused:
-    `exchange_not_found`.
+    They are while the turn is open and `fence` still matches; repeated, it gives what it stored. The messages get the
+    turn's id of its first, and those behind it (`answer_id`). A client's reply to its question, where something else
+    was said meanwhile. `apart`: the turn goes on, because it is asked again, and what came of it stays as messages of
+    their own.
+
+    Refused: `exchange_not_found`.
     """
 
     turn: TurnId
@@ -146,7 +149,7 @@ class FinishTurn(Command[Finished | None]):
         room = tx.room(room_id, deleted_too=True)
         held = _hold(tx, self.turn, self.fence)
         if held is None:
-            return None
+            return self._stored(tx)
         first, agent, trigger_seq = held
         reply_to = _left_behind(tx, room, trigger_seq) if self.exchange else (None, None)
         begin = APART * self.fence if self.apart else 0
@@ -161,6 +164,19 @@ class FinishTurn(Command[Finished | None]):
         if tx.conn.dialect.name == POSTGRESQL:
             _FORGET.run(tx.conn, self.turn)
         exchange = self.exchange and end_exchange(tx, self.exchange, messages, self.entries)
+        return Finished(messages=tuple(messages), exchange=exchange)
+
+    def _stored(self, tx: Transaction) -> Finished | None:
+        """What this command stored already: its commit was not heard of, or a journal had it as well."""
+        fence, state, first, *_ = _LOCK.one(tx.conn, self.turn)
+        if self.apart or state is TurnState.OPEN or fence != self.fence:
+            return None
+        ids = [answer_id(first, place) for place in range(len(self.entries))]
+        there = [message_get(tx.conn, id_) for id_ in ids]
+        messages = [one for one in there if one is not None and one.status is self.status]
+        if len(messages) < len(ids):
+            return None
+        exchange = self.exchange and exchange_get(tx.conn, self.exchange.id)
         return Finished(messages=tuple(messages), exchange=exchange)
 
 
