@@ -26,6 +26,7 @@ from tempfile import TemporaryDirectory
 from uuid import UUID, uuid5
 
 import structlog
+from msgspec import structs
 
 from palaver.clock import Clock
 from palaver.core import validation
@@ -302,7 +303,7 @@ class Room:
             for event in joined.events:
                 yield event
             for stream in joined.streams:
-                yield Opened(replace(stream, n=0, text="", reasoning=""))
+                yield Opened(structs.replace(stream, n=0, text="", reasoning=""))
                 yield Delta(self.id, stream.message, stream.n, stream.text, stream.reasoning)
             async for happening in _lived(reader, self.id):
                 yield happening

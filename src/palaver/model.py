@@ -6,9 +6,10 @@ never time.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Any, NewType, Required, Self, TypedDict
+
+from msgspec import Struct, field
 
 RoomId = NewType("RoomId", str)
 ActorId = NewType("ActorId", str)
@@ -200,8 +201,7 @@ class EventType(StrEnum):
     MESSAGE_RESTORED = "message.restored", AccessChange.NONE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Actor:
+class Actor(Struct, frozen=True, kw_only=True):
     """Who can speak: a person, an agent, the system."""
 
     id: ActorId
@@ -210,8 +210,7 @@ class Actor:
     guest: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentCard:
+class AgentCard(Struct, frozen=True, kw_only=True):
     """What makes an actor an agent. `model` None: the server's default model."""
 
     actor: Actor
@@ -241,8 +240,7 @@ class TicketKind(StrEnum):
     DEVICE = "device"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ticket:
+class Ticket(Struct, frozen=True):
     """What lets its bearer in, once and before it expires. Its token is shown once and kept as its digest."""
 
     id: str
@@ -252,8 +250,7 @@ class Ticket:
     expires_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
+class Device(Struct, frozen=True):
     """A device that has a session of an actor's. `name` is None for the one where that actor began."""
 
     id: str
@@ -261,8 +258,7 @@ class Device:
     created_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiKey:
+class ApiKey(Struct, frozen=True):
     """A key of a program that speaks for `actor`. Its token is known to nobody but its owner.
 
     `last_used_ms` is about a minute behind.
@@ -277,8 +273,7 @@ class ApiKey:
     revoked_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prompt:
+class Prompt(Struct, frozen=True):
     """A version of a stored prompt, of which requests name the id. Its text has `{{variables}}`."""
 
     id: PromptId
@@ -288,8 +283,7 @@ class Prompt:
     created_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
+class Room(Struct, frozen=True):
     """A room as one actor sees it. `role` is None for an actor who may not see it.
 
     `read_seq` and `unread` (messages of others after `read_seq`, at most 100) are the actor's own. `door`: through
@@ -314,8 +308,7 @@ class Room:
     parent: RoomId | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Struct, frozen=True, kw_only=True):
     """What is to stand in a room as one message, before it has a place there."""
 
     role: Role
@@ -324,8 +317,7 @@ class Entry:
     meta: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(Struct, frozen=True):
     """What an actor said, as it is now. `text` is "" once deleted. `name` is the author's."""
 
     id: MessageId
@@ -346,8 +338,7 @@ class Message:
     meta: Meta = field(default_factory=Meta)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(Struct, frozen=True):
     """What happened in a room, at `seq`. `message` is set for `MESSAGE_CREATED` only."""
 
     room: RoomId
@@ -377,8 +368,7 @@ class TurnState(StrEnum):
     ENDED = "ended"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class Turn(Struct, frozen=True):
     """One agent's work on one answer. `message` is the id that its answer will have.
 
     `trigger_seq` is the seq of the message that is answered; `fence` rises with each claim by a process. An `external`
@@ -415,8 +405,7 @@ class ExchangeState(StrEnum):
     CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
+class Exchange(Struct, frozen=True):
     """One request of an API client and its answer. `name` is the upstream's id of a chat completion.
 
     The messages of the request are the room's at `view`, those of the answer at `answers`; `request` and `response`
@@ -445,8 +434,7 @@ class Exchange:
     lasting: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class Page(Struct, frozen=True, kw_only=True):
     """A piece of a room's messages, oldest first; the cursors are None where there is no more."""
 
     messages: tuple[Message, ...]

@@ -13,10 +13,12 @@ text, and are tried on a text that has one of their words; an operator's own are
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass, replace
 from hashlib import blake2b
 from itertools import accumulate, pairwise
 from typing import Any, TypeVar, cast
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 MARK = "[redacted]"
 SECRETS = "secrets"
@@ -184,8 +186,8 @@ class Redaction:
                 new = [one if type(one) is int else self._said(one, key) for one in held]
                 same = all(one is other for one, other in zip(new, held, strict=True))
                 new = new if isinstance(held, list) else tuple(new)
-            case _ if is_dataclass(value):
-                old = {one.name: getattr(value, one.name) for one in fields(value)}
+            case Struct():
+                old = asdict(value)
                 told = {name: self._said(old[name], name) for name in old.keys() & HOLDING}
                 told = {name: one for name, one in told.items() if one is not old[name]}
                 new, same = replace(untouched, **told), not told

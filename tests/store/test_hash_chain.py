@@ -1,9 +1,9 @@
 """The chain is the same for the same history, on both engines, and says everything that was said."""
 
-from dataclasses import replace
 from typing import cast
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import Connection, select
 from tests.store.world import World
 

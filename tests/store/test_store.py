@@ -3,10 +3,10 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
+from msgspec.structs import replace
 from sqlalchemy import Connection, update
 from tests.store.world import World, opened
 

@@ -1,11 +1,11 @@
 """Commands of one transaction: in their order, whatever they are."""
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
+from msgspec.structs import replace
 from tests.store.world import World, opened
 
 from palaver.errors import Refused

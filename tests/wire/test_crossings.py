@@ -13,13 +13,13 @@ import sys
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
 from gc import get_referents
 from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR, CO_VARARGS, CO_VARKEYWORDS
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, cast
 
+from msgspec import Struct
 from tests.support.upstream import DONE, ScriptedUpstream, stream
 from tests.wire.door import open_door, settings_for
 from tests.wire.openai.client import CHAT, HI, bare_client
@@ -125,7 +125,7 @@ def _unwrapped(value: object) -> object:
 
 
 def _holds(value: object, depth: int = 6) -> bool:
-    """Whether the words are in a value. The state of a part, which is no dataclass, is not looked into."""
+    """Whether the words are in a value. The state of a part, which is no `Struct`, is not looked into."""
     match value:
         case str():
             return WORDS in value
@@ -135,8 +135,8 @@ def _holds(value: object, depth: int = 6) -> bool:
             held = [*cast("dict[Any, Any]", value).values()]
         case list() | tuple() | set() | frozenset():
             held = [*cast("list[Any]", value)]
-        case _ if is_dataclass(value):
-            held = [getattr(value, field.name, None) for field in fields(value)]
+        case Struct():
+            held = [getattr(value, name, None) for name in value.__struct_fields__]
         case _:
             return False
     return depth > 0 and any(_holds(one, depth - 1) for one in held)

@@ -10,10 +10,12 @@ import shutil
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from palaver.cli.options import settings_of
 from palaver.cli.output import Exit, tell, tell_json
@@ -34,8 +36,7 @@ SUMMED_UP = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """What one check found, and what to do about it."""
 
     name: str

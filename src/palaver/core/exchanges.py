@@ -10,10 +10,12 @@ It knows nothing of the API's JSON: a wire makes entries of requests, and answer
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
 from typing import cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from palaver.core import validation
 from palaver.core.answers.compaction import Compaction
@@ -422,8 +424,7 @@ async def _quietly(ask: Ask) -> Call | Exception:
         return failure
 
 
-@dataclass(frozen=True, slots=True)
-class _EarlyCall:
+class _EarlyCall(Struct, frozen=True):
     """A call that is made before its request is stored."""
 
     _asked: asyncio.Task[Call | Exception]

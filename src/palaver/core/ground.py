@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from functools import partial
 
 import structlog
+from msgspec import Struct
 
 from palaver.clock import Clock
 from palaver.core.access import Access
@@ -33,8 +33,7 @@ BYE_SPREAD_MS = 3_000
 log = structlog.stdlib.get_logger()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
+class Ground(Struct, frozen=True, kw_only=True):
     """The parts that others share. `committed` are called with the events of each commit.
 
     `bus` and `outbox` lead to other processes. `journal` keeps the pieces of running answers; `lane` is the thread in

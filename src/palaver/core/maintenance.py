@@ -6,8 +6,9 @@ The command line may not know the store; these are its questions, in the core's 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from palaver.clock import SystemClock
 from palaver.core.answers.source import Models, ModelServer
@@ -31,8 +32,7 @@ backup, restore, copy = backups.backup, backups.restore, backups.copy
 verify = examination.verify_marked
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schema:
+class Schema(Struct, frozen=True, kw_only=True):
     """Which revision the database has (None: it is empty or not there) and which one this Palaver needs."""
 
     current: str | None
@@ -100,8 +100,7 @@ async def models(settings: Settings) -> Models:
         await providers.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """What an operator looks after."""
 
     keys: Keys

@@ -1,8 +1,9 @@
 """Sends messages, reads what was said, and lets actors read along."""
 
 import asyncio
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from palaver.core import validation
 from palaver.core.access import Access
@@ -35,8 +36,7 @@ TITLE_CHARS_MAX = 50
 ROOMS_WATCHED_MAX = 1_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
+class Sent(Struct, frozen=True, kw_only=True):
     """What became of a message. `stored` is committed, at `seq`; `dup`: it was there already.
 
     `accepted` is kept by this server until the database is back; a `Settled` item says what becomes of it.
@@ -260,8 +260,7 @@ async def said(turns: Engine, command: AddMessage, added: Added) -> None:
         await turns.name(command.room, title, TitleSource.FIRST_MESSAGE)
 
 
-@dataclass(frozen=True, slots=True)
-class _Past:
+class _Past(Struct, frozen=True):
     """Reads the past for a reader of one actor. See `reader.Past`."""
 
     _store: Store

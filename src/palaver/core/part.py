@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from palaver.errors import Code, Unavailable
 
@@ -22,8 +23,7 @@ class Part:
         """Ends, after all tasks have."""
 
 
-@dataclass(frozen=True, slots=True)
-class Every(Part):
+class Every(Struct, Part, frozen=True):
     """Works every so many seconds; while the database is away, work is left for the next time."""
 
     _seconds: float

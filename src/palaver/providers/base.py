@@ -5,8 +5,9 @@ after whatever it could give; it never gives an error as text.
 """
 
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
+
+from msgspec import Struct, field
 
 from palaver.model import NO_DATA, Role
 
@@ -17,8 +18,7 @@ GO_ON = (
 """What a model is asked when an answer of its own, which was not whole, stands last."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolCall:
+class ToolCall(Struct, frozen=True, kw_only=True):
     """What a model asked a tool to do. `arguments` is JSON, as the model wrote it. `beside`: see `Said`."""
 
     id: str
@@ -27,8 +27,7 @@ class ToolCall:
     beside: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class Said(Struct, frozen=True, kw_only=True):
     """One message of the history. `name` tells several people of one room apart.
 
     `parts` are the content as the API has it, where it is more than the text. `calls` are an assistant's, and `call_id`
@@ -46,8 +45,7 @@ class Said:
     beside: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Struct, frozen=True, kw_only=True):
     """What is asked: the history, oldest first, the newest message last and once. `model` None: the default."""
 
     history: tuple[Said, ...]
@@ -56,32 +54,28 @@ class Request:
     settings: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
 
 
-@dataclass(frozen=True, slots=True)
-class TextPiece:
+class TextPiece(Struct, frozen=True):
     """A piece of the answer's text. `choice` tells several answers to one question apart."""
 
     text: str
     choice: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ReasoningPiece:
+class ReasoningPiece(Struct, frozen=True):
     """A piece of what the model thought before it answered."""
 
     text: str
     choice: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class RefusalPiece:
+class RefusalPiece(Struct, frozen=True):
     """A piece of the words with which the model refused."""
 
     text: str
     choice: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ToolPiece:
+class ToolPiece(Struct, frozen=True):
     """A piece of a tool call: of the `call`-th of the answer. Its first piece has the id and the function's name.
 
     `more` is what a client knows of the call besides, where its tool is no function as all others.
@@ -95,8 +89,7 @@ class ToolPiece:
     more: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
 
 
-@dataclass(frozen=True, slots=True)
-class BesidePiece:
+class BesidePiece(Struct, frozen=True):
     """A piece of what a model server told beside the words: fields of its own, which it may need to be told again.
 
     They stood beside a `call`, or in the message; `thought_in` is the field in which it tells what the model thinks.
@@ -110,8 +103,7 @@ class BesidePiece:
     thought_in: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ItemPiece:
+class ItemPiece(Struct, frozen=True):
     """Something whole at the beginning of an answer: the `item` as its client knows it, and the `text` it stands for.
 
     `meta` is kept with it.
@@ -122,8 +114,7 @@ class ItemPiece:
     meta: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class Usage(Struct, frozen=True, kw_only=True):
     """Tokens that a call used, where its server told them."""
 
     input: int | None = None
@@ -135,8 +126,7 @@ class Usage:
         return {name: count for name, count in counts.items() if count is not None}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class Done(Struct, frozen=True, kw_only=True):
     """The end of a whole answer. `finish`: `stop`, `length`, `tool_calls`, `content_filter`, or the provider's word.
 
     Tokens where the provider told them. Of all `input_tokens`, `cached_tokens` were read from its cache and
@@ -155,8 +145,7 @@ class Done:
 Piece = TextPiece | ReasoningPiece | RefusalPiece | ToolPiece | BesidePiece | ItemPiece | Done
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
+class Model(Struct, frozen=True, kw_only=True):
     """A model that can be asked."""
 
     id: str

@@ -12,10 +12,11 @@ request in it on by `message`, see `in_messages`.
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import orjson
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from palaver.errors import ProviderError
 from palaver.model import NO_DATA, Entry
@@ -36,16 +37,14 @@ class Chunk(NamedTuple):
     last: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NativeAnswer:
+class NativeAnswer(Struct, frozen=True, kw_only=True):
     """An answer in another API than chat completions: the entries to store, and how that API tells them."""
 
     entries: tuple[Entry, ...] = ()
     told: Mapping[str, Any] = field(default_factory=lambda: NO_DATA)
 
 
-@dataclass(slots=True)
-class CallResult:
+class CallResult(Struct):
     """The result of a call, complete once `told()` has ended.
 
     `envelope` is the whole answer in the words of its API, and `kept` the same without what its pieces hold; nobody
@@ -76,8 +75,7 @@ class CallResult:
 Body = bytes | AsyncGenerator[bytes, None] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallRequest:
+class CallRequest(Struct, frozen=True, kw_only=True):
     """A client's request at a `path` below the server's base. `stream`: bit by bit; `choices`: how many answers.
 
     `model` is told where the provider must know it without reading the body.

@@ -9,9 +9,10 @@ very same question may succeed later.
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
+
+from msgspec import Struct
 
 from palaver.errors import Code, ProviderError
 from palaver.providers.redaction import redacted
@@ -51,8 +52,7 @@ _TOO_LONG = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallInfo:
+class CallInfo(Struct, frozen=True, kw_only=True):
     """A call, as far as the words on its failure need to know it. `name` is the server's for programs.
 
     `label` is its name for people, at the beginning of a sentence. `variables`: how the names of its settings begin.
@@ -73,8 +73,7 @@ class CallInfo:
         return "the model server" if self.label == SERVER else self.label
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorBody:
+class ErrorBody(Struct, frozen=True, kw_only=True):
     """An error in a provider's answer, whatever its dialect. `status` 0: the provider named none."""
 
     status: int = 0

@@ -9,10 +9,10 @@ model server that is started later just works. Once found, it stays; when it goe
 """
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
+from msgspec import Struct
 from pydantic import SecretStr
 
 from palaver.clock import Clock
@@ -32,8 +32,7 @@ PROBE_AGAIN_SECONDS = 30.0
 log = structlog.stdlib.get_logger()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(Struct, frozen=True, kw_only=True):
     """Where a model server usually listens on this machine. `owner` is what its models say, if they must."""
 
     name: str

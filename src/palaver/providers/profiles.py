@@ -9,10 +9,11 @@ waited for so briefly that a provider that is away delays nobody.
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import orjson
+from msgspec import Struct
+from msgspec.structs import replace
 
 from palaver.clock import Clock
 from palaver.errors import ProviderError
@@ -30,8 +31,7 @@ class Server(Provider, Forwards, Protocol):
     """A provider that OpenAI's clients can ask."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Profile:
+class Profile(Struct, frozen=True, kw_only=True):
     """A connection to a provider. `family`: how the names of its own models begin."""
 
     name: str

@@ -29,10 +29,10 @@ import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set as AbstractSet
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
+from msgspec import Struct, field
 
 from palaver.model import TurnId
 from palaver.store.files import folder_made, sync_directory, usable
@@ -52,16 +52,14 @@ Records = dict[str, list[tuple[bytes, bytes]]]
 """What a segment holds of each key (32 hex digits), in its order: (kind, data)."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(Struct, frozen=True):
     """So much of this segment, and all of those before it."""
 
     number: int
     size: int
 
 
-@dataclass(slots=True)
-class Orphan:
+class Orphan(Struct):
     """A segment that a dead process left, locked by us. `damaged`: so many records in it were passed over."""
 
     path: Path
@@ -98,8 +96,7 @@ class Orphan:
         os.close(self.descriptor)
 
 
-@dataclass(slots=True)
-class _Segment:
+class _Segment(Struct):
     number: int
     path: Path
     descriptor: int

@@ -17,10 +17,10 @@ import asyncio
 import zlib
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import structlog
+from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from palaver.clock import Clock
@@ -41,8 +41,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RenewEpoch(Command[str]):
+class RenewEpoch(Command[str], frozen=True, kw_only=True):
     """Gives the database a new epoch, unless it is not `known` any more; the one that it has then."""
 
     known: str
@@ -78,8 +77,8 @@ class Store:
         turns = [asyncio.Lock() for _ in range(database.writers)] if several else []
         self._writers = [
             Writer(
-                database,
-                number,
+                database=database,
+                number=number,
                 settings=settings,
                 clock=clock,
                 owner=self.owner,

@@ -14,9 +14,9 @@ first word later by whatever else the server has to do just then.
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass
 from functools import partial
 
+from msgspec import Struct
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
@@ -41,8 +41,7 @@ def _nobody() -> None:
     """What `left` is where nobody else hears what is told."""
 
 
-@dataclass(slots=True)
-class _Watch:
+class _Watch(Struct):
     """Looks after a client while something is told to it by the task `told`."""
 
     receive: Receive

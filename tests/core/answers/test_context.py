@@ -3,11 +3,11 @@
 import asyncio
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 from tests.support import template
 from tests.support.upstream import refuse, reply, scripted_upstream, stream
 

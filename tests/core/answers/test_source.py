@@ -1,8 +1,8 @@
 """What a room's model answers, told as a call of a client is: whole, cut, or failed."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import replace
 
+from msgspec.structs import replace
 from tests.core.answers.test_engine import ask, room_of
 from tests.core.conftest import Script
 

@@ -5,10 +5,11 @@ import contextlib
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.core.conftest import Running
 from tests.core.live.test_reader import EPOCH, ROOMS, Past, World
 from tests.support.simulation import SimulatedClock, simulate

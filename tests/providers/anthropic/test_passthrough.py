@@ -8,12 +8,13 @@ import asyncio
 import json
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 import pytest
 from hypothesis import given, settings, strategies as st
+from msgspec.structs import replace
 from tests.providers.support import KEY, settings_with, upstream_at
 from tests.support.anthropic import (
     PING,

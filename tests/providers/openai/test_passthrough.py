@@ -4,11 +4,12 @@ import asyncio
 import gzip
 import json
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
+from msgspec.structs import replace
 from tests.providers.support import KEY, upstream_at
 from tests.support.upstream import (
     CUT,

@@ -1,10 +1,10 @@
 """Exchanges as they are stored, on both engines; what the rules come to is in tests/core/test_exchanges.py."""
 
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import Connection, select, update
 from tests.store.world import World
 

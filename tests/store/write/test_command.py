@@ -2,7 +2,6 @@
 
 import importlib
 import pkgutil
-from dataclasses import FrozenInstanceError
 from inspect import isabstract
 from typing import Any, cast, get_args, get_type_hints
 
@@ -43,5 +42,5 @@ def test_every_command_can_be_applied() -> None:
 def test_a_command_is_a_value() -> None:
     command = ClaimTurns(count=3)
     assert command == ClaimTurns(count=3)
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         command.count = 4  # type: ignore[misc]

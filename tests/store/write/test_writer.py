@@ -53,8 +53,8 @@ async def writing(
         told.extend(events)
 
     writer = Writer(
-        database,
-        0,
+        database=database,
+        number=0,
         settings=Settings(**settings),
         clock=SystemClock(),
         owner="me",

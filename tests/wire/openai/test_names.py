@@ -1,9 +1,9 @@
 """By what a request names its conversation: rooms, the ids that programs send by themselves, and side tasks."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.support.upstream import ScriptedUpstream, reply
 from tests.wire.door import Door
 from tests.wire.openai.chat.test_routes import body

@@ -7,7 +7,8 @@ told from a compaction on.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from palaver.core.answers.context import CHARS_A_TOKEN, TOKENS_A_MESSAGE
 from palaver.core.answers.source import ModelServer
@@ -35,8 +36,7 @@ HEAD = "The conversation so far was long and is summarised here:\n\n"
 Spoken = Entry | Message
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compaction:
+class Compaction(Struct, frozen=True, kw_only=True):
     """A summary, and what stays in front of it and behind it. `usage` is what it took to make it."""
 
     summary: str = ""

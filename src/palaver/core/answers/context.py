@@ -7,9 +7,9 @@ person's, because many chat templates refuse any other.
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 import orjson
+from msgspec.structs import replace
 
 from palaver.model import NO_DATA, ActorId, Kind, Message, Role, Turn
 from palaver.providers.base import GO_ON, Request, Said, ToolCall

@@ -1,10 +1,10 @@
 """Makes the one write that ends an answer's turn, and its exchange, however the answer ended."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import structlog
+from msgspec.structs import replace
 
 from palaver.core.answers.pieces import AnswerBuilder, headed
 from palaver.core.answers.recorder import Recorder

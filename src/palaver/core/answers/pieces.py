@@ -9,10 +9,11 @@ all others.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from palaver.model import NO_DATA, Entry, Kind, Message, Role
 from palaver.providers.base import (
@@ -35,8 +36,7 @@ _Told = tuple[str, str, str, Mapping[str, Any]]
 _NOTHING: _Told = ("", "", "", NO_DATA)
 
 
-@dataclass(slots=True)
-class _Tool:
+class _Tool(Struct):
     number: int
     id: str = ""
     name: str = ""
@@ -44,8 +44,7 @@ class _Tool:
     arguments: list[str] = field(default_factory=list[str])
 
 
-@dataclass(slots=True)
-class _Choice:
+class _Choice(Struct):
     words: dict[str, list[str]] = field(default_factory=lambda: {"t": [], "r": [], "f": []})
     tools: dict[int, _Tool] = field(default_factory=dict[int, _Tool])
     beside: dict[Any, Any] = field(default_factory=dict[Any, Any])

@@ -4,10 +4,10 @@ Both get it without secrets, where these are to be taken out; the last word of e
 """
 
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import structlog
+from msgspec.structs import replace
 
 from palaver.core.answers.pieces import AnswerBuilder, record_of
 from palaver.core.ground import Ground

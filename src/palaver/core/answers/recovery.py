@@ -8,9 +8,9 @@ What the journal holds of a turn that the history has lost is set aside until it
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence, Set as AbstractSet
-from dataclasses import replace
 
 import structlog
+from msgspec.structs import replace
 
 from palaver.core.answers.engine import Engine, Keeper
 from palaver.core.answers.outcome import interrupted

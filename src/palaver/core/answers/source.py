@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, aclosing
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
+from msgspec import Struct
 
 from palaver.clock import Clock
 from palaver.core.answers import context
@@ -78,8 +78,7 @@ class ModelSource:
         """Does nothing: the call ends with what is told."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Models:
+class Models(Struct, frozen=True, kw_only=True):
     """What can answer here. `hint` says how to connect a model while none is."""
 
     models: tuple[Model, ...]
@@ -87,8 +86,7 @@ class Models:
     hint: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ModelServer:
+class ModelServer(Struct, frozen=True):
     """Asks whatever provider is connected now. `_counting` counts the errors of a block."""
 
     _providers: Providers

@@ -5,8 +5,9 @@ The tape of a running answer is read from any place, by any number of connection
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from palaver.core.answers.pieces import AnswerBuilder
 from palaver.core.answers.recorder import Recorder
@@ -37,8 +38,7 @@ RESTART_MS = 2_000
 TAKEN_OVER = "Another server took this answer over while this one slept; what it stored is kept."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExchangeRequest:
+class ExchangeRequest(Struct, frozen=True, kw_only=True):
     """A request. `entries`: all that was said (`whole`), or only what is new.
 
     Where no room is given, it is the one that the `client`'s own id of the conversation means, or is found by what was

@@ -9,10 +9,10 @@ import hashlib
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
-from dataclasses import replace
 from uuid import UUID
 
 import structlog
+from msgspec.structs import replace
 
 from palaver.clock import Clock
 from palaver.core import validation

@@ -5,7 +5,7 @@ session that has ended stays known, so that its token begins no other one; what 
 within a second in the other processes of the database.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from palaver.clock import Clock
 from palaver.core import validation
@@ -24,8 +24,7 @@ LOOKED_BACK_MS = 60_000
 """Clocks of several hosts differ."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
+class Listed(Struct, frozen=True, kw_only=True):
     """An actor's devices, which of them asks (None: another kind of client), and the link that is still good."""
 
     devices: tuple[Device, ...]

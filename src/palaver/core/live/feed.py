@@ -8,10 +8,12 @@ event they are given what the ring holds, and nothing after it before the store 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from itertools import chain
 from sys import getsizeof
 from typing import Protocol, cast
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from palaver.core.live.items import Delta, Encode, Happened, Item, Opened, StreamView, encoded
 from palaver.errors import Unavailable
@@ -56,8 +58,7 @@ def always() -> bool:
     return True
 
 
-@dataclass(slots=True, eq=False)
-class Stream:
+class Stream(Struct, eq=False):
     """An answer that is being written. `pieces` holds (text, reasoning) of each delta.
 
     A `mirror` is written by another process. `leased`: whether the turn is still its writer's, so that it may be shown.
@@ -117,8 +118,7 @@ class Stream:
         return delta
 
 
-@dataclass(slots=True, eq=False)
-class Cursor:
+class Cursor(Struct, eq=False):
     """Where one reader stands in one room. `live` once its subscription was answered.
 
     `sure_to`: the last seq that is given before the reader's right is asked for anew; None while it is in no doubt.
@@ -140,8 +140,7 @@ class Cursor:
         self.doubts += 1
 
 
-@dataclass(slots=True, eq=False)
-class Feed:
+class Feed(Struct, eq=False):
     """What the readers of one room share. `let_in`: who may read, as was found when the room was at `changed` or later.
 
     `seq` is not known before the store was asked. `changed`: the seq of the newest event that may have taken somebody's

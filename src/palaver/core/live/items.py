@@ -5,15 +5,15 @@ item itself.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Literal, TypeVar
+
+from msgspec import Struct
 
 from palaver.errors import Code
 from palaver.model import ActorId, Event, EventType, Message, MessageId, RoomId, TurnId
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamView:
+class StreamView(Struct, frozen=True, kw_only=True):
     """A running answer: `text` and `reasoning` so far, after `n` deltas. `after`: the seq that it answers."""
 
     room: RoomId
@@ -27,8 +27,7 @@ class StreamView:
     reasoning: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Joined:
+class Joined(Struct, frozen=True, kw_only=True):
     """The answer to a subscription: `events` after `since` (resume), or the newest `messages` (reset).
 
     `seq` is the seq up to which the reader now knows the room; `before` the cursor to older messages.
@@ -44,28 +43,24 @@ class Joined:
     streams: tuple[StreamView, ...] = ()
 
 
-@dataclass(slots=True, eq=False)
-class _Shared:
-    frame: bytes = field(default=b"", kw_only=True)
+class _Shared(Struct, kw_only=True, eq=False):
+    frame: bytes = b""
 
 
-@dataclass(slots=True, eq=False)
-class Happened(_Shared):
+class Happened(_Shared, eq=False):
     """An event of a subscribed room, exactly once and in the order of `seq`. `bytes`: what it takes while kept."""
 
     event: Event
     bytes: int = 0
 
 
-@dataclass(slots=True, eq=False)
-class Opened(_Shared):
+class Opened(_Shared, eq=False):
     """An answer began to stream. A late joiner gets the text so far as the next `Delta`."""
 
     stream: StreamView
 
 
-@dataclass(slots=True, eq=False)
-class Delta(_Shared):
+class Delta(_Shared, eq=False):
     """A piece of a running answer; `n` counts deltas, and several may have become one."""
 
     room: RoomId
@@ -75,16 +70,14 @@ class Delta(_Shared):
     reasoning: str
 
 
-@dataclass(slots=True, eq=False)
-class Ended(_Shared):
+class Ended(_Shared, eq=False):
     """A stream ended without a message, or a draft was not stored under its id."""
 
     room: RoomId
     message: MessageId
 
 
-@dataclass(slots=True, eq=False)
-class Typing(_Shared):
+class Typing(_Shared, eq=False):
     """Somebody is typing."""
 
     room: RoomId
@@ -92,8 +85,7 @@ class Typing(_Shared):
     name: str
 
 
-@dataclass(slots=True, eq=False)
-class RoomChanged(_Shared):
+class RoomChanged(_Shared, eq=False):
     """Something happened in a watched room: `new` messages of others, and what kinds of events."""
 
     room: RoomId
@@ -103,16 +95,14 @@ class RoomChanged(_Shared):
     types: tuple[EventType, ...]
 
 
-@dataclass(slots=True, eq=False)
-class ReadMark(_Shared):
+class ReadMark(_Shared, eq=False):
     """The same person has read a room up to `seq`, on another connection."""
 
     room: RoomId
     seq: int
 
 
-@dataclass(slots=True, eq=False)
-class Drafted(_Shared):
+class Drafted(_Shared, eq=False):
     """A message was accepted while the database is away; the event with the same message id replaces it."""
 
     room: RoomId
@@ -124,8 +114,7 @@ class Drafted(_Shared):
     cid: str
 
 
-@dataclass(slots=True, eq=False)
-class Settled(_Shared):
+class Settled(_Shared, eq=False):
     """What became of a message of one's own that was accepted: stored at `seq`, or rejected with a code."""
 
     room: RoomId
@@ -136,8 +125,7 @@ class Settled(_Shared):
     detail: str | None
 
 
-@dataclass(slots=True, eq=False)
-class Unsubscribed(_Shared):
+class Unsubscribed(_Shared, eq=False):
     """A room was taken away from the reader, with the reason; nothing of it comes any more, and other rooms go on."""
 
     room: RoomId
@@ -145,15 +133,13 @@ class Unsubscribed(_Shared):
     detail: str
 
 
-@dataclass(slots=True, eq=False)
-class DatabaseState(_Shared):
+class DatabaseState(_Shared, eq=False):
     """The database went away or came back."""
 
     up: bool
 
 
-@dataclass(slots=True, eq=False)
-class Closing(_Shared):
+class Closing(_Shared, eq=False):
     """The server stops; come back after about `retry_ms`."""
 
     retry_ms: int

@@ -3,8 +3,9 @@
 import asyncio
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from palaver.core.live.feed import Stream
 from palaver.core.live.items import ReadMark, Typing
@@ -21,8 +22,7 @@ TURN_FIELDS = (
 """What others are told of a turn, in this order."""
 
 
-@dataclass(slots=True, eq=False)
-class Outbox:
+class Outbox(Struct, eq=False):
     """Notices of one process, `me`. `alone` until another process was heard: then nothing but greetings is sent.
 
     `own`: the running answers of this process.

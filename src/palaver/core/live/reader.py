@@ -10,8 +10,9 @@ passing items that a busy reader keeps.
 """
 
 import asyncio
-from dataclasses import dataclass, field
 from typing import Literal, Protocol, Self
+
+from msgspec import Struct, field
 
 from palaver.core.live.feed import Cursor
 from palaver.core.live.hub import Hub
@@ -66,8 +67,7 @@ class Past(Protocol):
         ...
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class Reader:
+class Reader(Struct, kw_only=True, eq=False):
     """The live reading of one actor on one connection.
 
     `_uncertain` are changes of watched rooms whose newest event in `_taken` has perhaps taken them from the actor.

@@ -17,11 +17,11 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, ClassVar, Generic, TypeVar
 
 import structlog
+from msgspec import Struct
 
 from palaver.core.ground import Ground
 from palaver.core.part import Part
@@ -39,8 +39,7 @@ R = TypeVar("R")
 log = structlog.stdlib.get_logger()
 
 
-@dataclass(slots=True, eq=False)
-class Waiting:
+class Waiting(Struct, eq=False):
     """A message that waits, or an exchange: its beginning, unless that is stored, and its end, once there is one.
 
     `noted` stands beside each command in the journal. The wait is counted from `since`, on the monotonic clock, and had

@@ -8,11 +8,11 @@ a tool of the server's own goes on by itself, a few times. What OpenAI's clients
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import orjson
+from msgspec.structs import replace
 from pydantic import SecretStr
 
 from palaver.clock import Clock

@@ -11,10 +11,10 @@ many characters; the number of a call; the index of what stands in `thinking_blo
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from msgspec import Struct, field
 
 from palaver.providers.anthropic.request import THINKING_BLOCKS
 from palaver.providers.base import (
@@ -46,8 +46,7 @@ _GROWS = {"text": "text", "thinking": "thinking", "signature": "signature"}
 _INPUTS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 
 
-@dataclass(slots=True)
-class _Block:
+class _Block(Struct):
     """A block as far as it came. `begin`: how many words and calls stood before it; `number` is a call's."""
 
     kind: str

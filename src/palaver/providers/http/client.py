@@ -11,12 +11,12 @@ makes every server stop.
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Any, cast
 
 import httpx2
 import orjson
 import structlog
+from msgspec.structs import replace
 from pydantic import SecretStr
 
 from palaver.clock import Clock

@@ -9,12 +9,12 @@ case first), but for what `NO_PROXY` names and for this machine. Certificates ar
 import os
 import re
 import ssl
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from urllib.request import getproxies
 
 import httpx2
+from msgspec import Struct
 
 from palaver.errors import Code, Refused
 from palaver.settings import Settings
@@ -42,8 +42,7 @@ _TLS = (
 """What went wrong, by a pattern of OpenSSL's words."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class Route(Struct, frozen=True, kw_only=True):
     """How a server is reached. `proxy`: the address of the one between, `variable` names it.
 
     `variables`: how the names of the server's own settings begin.

@@ -11,10 +11,10 @@ A completion that comes as one body is its own envelope, unchanged. No bytes and
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 import orjson
+from msgspec import Struct, field
 
 from palaver.providers.base import (
     BesidePiece,
@@ -44,8 +44,7 @@ _OF_CHOICE = frozenset({"index", "delta", "message", "finish_reason", "logprobs"
 _OF_CHUNK = frozenset({"id", "object", "choices", "usage", "obfuscation"})
 
 
-@dataclass(slots=True)
-class _ToolCall:
+class _ToolCall(Struct):
     """A tool call as far as it came. `legacy`: it stood in `function_call`."""
 
     id: str = ""

@@ -7,10 +7,10 @@ field of the message, as model servers tell it, and is told again when the messa
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any, Self
 
 import orjson
+from msgspec import Struct
 
 from palaver.clock import Clock
 from palaver.errors import Code, ProviderError
@@ -106,8 +106,7 @@ def shortened(body: dict[str, Any]) -> dict[str, Any] | None:
     return {**body, "messages": [*messages[:begin], *messages[keep:]]}
 
 
-@dataclass(slots=True, kw_only=True)
-class Answered:
+class Answered(Struct, kw_only=True):
     """A call whose answer, a body of JSON, is known already."""
 
     status: int

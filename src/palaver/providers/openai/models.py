@@ -5,7 +5,8 @@ A model that cannot chat is told by its name only (embeddings, speech, images, m
 
 import json
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from palaver.providers.base import Model
 from palaver.strict_json import as_list, as_object, mended
@@ -22,8 +23,7 @@ _NO_CHAT = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
+class Offer(Struct, frozen=True, kw_only=True):
     """The ids of a server's models, and who they are said to be owned by, which tells servers apart."""
 
     ids: tuple[str, ...] = ()

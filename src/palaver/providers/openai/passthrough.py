@@ -16,12 +16,12 @@ back, but for `x-…`.
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
-from dataclasses import replace
 from functools import cache
 from typing import Any, Protocol, cast
 
 import httpx2
 import orjson
+from msgspec.structs import replace
 
 from palaver.errors import ProviderError
 from palaver.providers.base import Piece

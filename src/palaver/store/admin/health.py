@@ -8,11 +8,11 @@ import asyncio
 import sqlite3
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from msgspec import Struct
 from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
@@ -35,8 +35,7 @@ _SETTINGS = text(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SqliteHealth:
+class SqliteHealth(Struct, frozen=True, kw_only=True):
     """`held`: who has the file open, in words. `faults`: what a quick check found, None when it was not made."""
 
     version: str
@@ -47,8 +46,7 @@ class SqliteHealth:
     faults: tuple[str, ...] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PostgresHealth:
+class PostgresHealth(Struct, frozen=True, kw_only=True):
     """The server's version and the settings that decide whether a commit is on the disk when it returns.
 
     `standbys` is how many servers follow it. `pooled`: a pooler stands before it, and what the URL says suits one that

@@ -11,11 +11,12 @@ import json
 import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import structlog
+from msgspec import Struct
+from msgspec.structs import asdict
 from sqlalchemy import Connection, bindparam, select
 
 from palaver.model import Event, RoomId
@@ -32,8 +33,7 @@ PARTS = {"database", "epoch", "places", "behind"}
 SUM = "sum"  # a mark of before 2026-12 has none
 
 
-@dataclass(frozen=True, slots=True)
-class Height:
+class Height(Struct, frozen=True):
     """How far a room was; `chain` in hex."""
 
     room: RoomId
@@ -41,8 +41,7 @@ class Height:
     chain: str
 
 
-@dataclass(frozen=True, slots=True)
-class Behind:
+class Behind(Struct, frozen=True):
     """What the database should hold and does not. `found`: how far the room is there, 0 without it."""
 
     room: RoomId
@@ -57,16 +56,14 @@ class Behind:
         return f"{self.seq - self.found} events are missing: {self.found + 1} to {self.seq}"
 
 
-@dataclass(frozen=True, slots=True)
-class Marked:
+class Marked(Struct, frozen=True):
     """What a command learns of a mark, and by it of what the database lacks."""
 
     state: Literal["none", "damaged", "whole", "behind"]
     missing: tuple[Behind, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """What the database says: its epoch, what it lacks, and where rooms are."""
 
     epoch: str

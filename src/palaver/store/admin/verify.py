@@ -6,12 +6,12 @@ each room it names the first bad event; what follows that one in the room is not
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+from msgspec import Struct, field
 from sqlalchemy import Connection, Select, bindparam, func, select, tuple_
 from sqlalchemy.exc import DatabaseError
 
@@ -44,8 +44,7 @@ Progress = Callable[[str, int, int], None]
 """Told what is being done, and how much of how much of it is."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class Fault(Struct, frozen=True, kw_only=True):
     """Something damaged; `seq` is the first bad event of `room`. None: it is no room's."""
 
     what: str
@@ -53,8 +52,7 @@ class Fault:
     seq: int | None = None
 
 
-@dataclass(slots=True, kw_only=True)
-class Verdict:
+class Verdict(Struct, kw_only=True):
     """What was read, and what is wrong with it: at most `FAULTS_MAX` faults are kept. `mark` as `Marked.state`."""
 
     rooms: int = 0

@@ -7,9 +7,9 @@ is used inside a server.
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from msgspec import Struct
 from sqlalchemy import URL, Connection
 from sqlalchemy.pool import NullPool
 from sqlalchemy.util import greenlet_spawn
@@ -30,8 +30,7 @@ NAME = "palaver command"
 """What PostgreSQL shows of these connections."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """A database, and whether it is written."""
 
     url: str

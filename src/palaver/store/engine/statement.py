@@ -12,12 +12,12 @@ spares the server a message, a plan and a wake-up for each row.
 import re
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, partial
 from itertools import repeat
 from typing import Any, cast
 
 import structlog
+from msgspec import Struct
 from sqlalchemy import (
     BigInteger,
     BindParameter,
@@ -62,16 +62,14 @@ Chosen = Select[*tuple[Any, ...]] | Update | Delete
 """What can be narrowed to some of its rows."""
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
+class Watch(Struct, frozen=True):
     """With what statements are timed, and from when on they are slow, which is logged."""
 
     clock: Clock
     slow_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Form:
+class _Form(Struct, frozen=True):
     """A statement as one driver wants it. `order`: which of the caller's values stands at each place."""
 
     engine: str

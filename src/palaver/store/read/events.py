@@ -7,7 +7,6 @@ from palaver.store.engine.statement import Row, Statement
 from palaver.store.read import messages
 from palaver.store.read.actors import id_of
 from palaver.store.schema import actors, events, messages as messages_table
-from palaver.store.values import new_event
 
 _replied = messages.replied
 # The range is cut before anything is joined to it; see `messages._range`.
@@ -47,7 +46,7 @@ def since(conn: Connection, room: RoomId, after: int, limit: int) -> tuple[Event
 
 def _event(room: RoomId, row: Row) -> Event:
     created = row.type is EventType.MESSAGE_CREATED
-    return new_event(  # in the order of an `Event`'s fields
+    return Event(  # in the order of an `Event`'s fields
         room,
         row.event_seq,
         row.type,

@@ -10,10 +10,10 @@ so that both engines find the same.
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from msgspec import Struct
 from sqlalchemy import (
     BigInteger,
     BindParameter,
@@ -243,8 +243,7 @@ def _list_of(wanted: "_Wanted", *, few: bool) -> Statement:
     return Statement(wanted.page(ordered), *names, sqlite=wanted.page(ordered if few else found))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Wanted:
+class _Wanted(Struct, frozen=True, kw_only=True):
     """Which rooms a list holds, as SQL. `brief`: only their ids."""
 
     searched: bool = False

@@ -1,8 +1,8 @@
 """Makes and renames who can speak."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
+from msgspec.structs import replace
 from sqlalchemy import Connection, bindparam, delete, select
 
 from palaver.errors import Code, Refused
@@ -61,8 +61,7 @@ _INSERT_CARD = inserting(agents, "actor_key", "model", "system_prompt", "setting
 _UPDATE_CARD = updating(agents.c.actor_key, "model", "system_prompt", "settings")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddActor(Command[Actor]):
+class AddActor(Command[Actor], frozen=True, kw_only=True):
     """Makes an actor, with the SHA-256 of its session's token where it has one.
 
     The same `handle` gives the one that is there, and stores no further token. `unused`: a guest who may be deleted
@@ -85,8 +84,7 @@ class AddActor(Command[Actor]):
         return self.actor
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RenameActor(Command[Actor]):
+class RenameActor(Command[Actor], frozen=True, kw_only=True):
     """Gives an actor another name, and each of the newest rooms that it is a member of an event that says so."""
 
     actor: ActorId
@@ -118,8 +116,7 @@ class RenameActor(Command[Actor]):
         return replace(there, name=self.name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SweepGuests(Command[tuple[int, int]]):
+class SweepGuests(Command[tuple[int, int]], frozen=True, kw_only=True):
     """Deletes guests made before `before_ms` of whom nothing is kept; how many of how many it looked at.
 
     Those are at most `count`, and each is looked at once: what is kept of the others is kept for ever.
@@ -142,8 +139,7 @@ class SweepGuests(Command[tuple[int, int]]):
         return len(gone), len(old)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SaveAgent(Command[AgentCard]):
+class SaveAgent(Command[AgentCard], frozen=True, kw_only=True):
     """Makes or changes an agent, by its unique handle."""
 
     card: AgentCard

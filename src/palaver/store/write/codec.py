@@ -6,11 +6,13 @@ that a record does not have gets its default; what other versions wrote besides 
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
 from types import NoneType
 from typing import Any, TypeAlias, cast, get_args, get_origin, get_type_hints
+
+from msgspec import Struct
+from msgspec.structs import fields
 
 from palaver.store.write.exchanges import OpenExchange
 from palaver.store.write.messages import AddMessage
@@ -63,7 +65,7 @@ def _made(of: Any, value: Any) -> Any:
         return tuple(_made(inner[0], one) for one in value)
     if NoneType in get_args(of):
         return _made(inner[0], value)
-    if isinstance(of, type) and is_dataclass(of):
+    if isinstance(of, type) and issubclass(of, Struct):
         types = _types(of)
         return of(**{name: _made(types[name], value[name]) for name in types if name in value})
     if of is bytes:

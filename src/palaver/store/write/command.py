@@ -7,12 +7,11 @@ a check and its act. A command that is refused writes nothing and does not hurt 
 A new one is one class, in the file of its noun, beside its SQL.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, ClassVar, Generic, TypeVar
 
+from msgspec import Struct
 from sqlalchemy import Connection
 
 from palaver.errors import Refused
@@ -25,10 +24,9 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
-class Command(ABC, Generic[T_co]):
+class Command(Struct, Generic[T_co], frozen=True):
     """Something to write whose result is a `T_co`."""
 
-    __slots__ = ()
     locks_in_order: ClassVar[bool] = False
     """Whether a run of them locks its rooms in the order of their keys by itself."""
 
@@ -52,9 +50,9 @@ class Command(ABC, Generic[T_co]):
         """The room of the one thing that it names; None when that is not there."""
         return next(iter(self.rooms_in(tx)), None)
 
-    @abstractmethod
-    def apply(self, tx: Transaction) -> T_co:
+    def apply(self, tx: Transaction) -> T_co:  # noqa: ARG002  each command says how
         """Writes it, or raises `Refused` before anything of it is written."""
+        raise TypeError(type(self).__name__)
 
     @classmethod
     def apply_run(cls, tx: Transaction, run: Sequence[Any]) -> list[Any]:
@@ -62,11 +60,9 @@ class Command(ABC, Generic[T_co]):
         return each(run, lambda command: command.apply(tx))
 
 
-@dataclass(frozen=True, kw_only=True)
-class RoomCommand(Command[T_co]):
+class RoomCommand(Command[T_co], frozen=True, kw_only=True):
     """A command that names its one room."""
 
-    __slots__ = ("room",)
     room: RoomId
 
     def rooms(self, conn: Connection) -> Sequence[RoomId]:  # noqa: ARG002  as `Command.rooms`

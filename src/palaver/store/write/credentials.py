@@ -1,7 +1,6 @@
 """Makes, uses and ends what lets somebody in: API keys, tickets, sessions, and the secret of visitors' tokens."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from sqlalchemy import bindparam, delete, insert, or_, update
 
@@ -59,8 +58,7 @@ _BEGIN_SESSION = inserting(sessions, "token_sha256", "actor_key", "name", "creat
 _END_SESSION = updating(sessions.c.token_sha256, "ended_ms", where=sessions.c.ended_ms.is_(None))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddKey(Command[ApiKey]):
+class AddKey(Command[ApiKey], frozen=True, kw_only=True):
     """Makes an API key of the person with this handle, made as `key.actor` if need be; without one, of `key.actor`.
 
     Refused: `name_reserved` when the handle is no person's, `not_found` (`key.actor`), `too_many_keys` (without a
@@ -88,8 +86,7 @@ class AddKey(Command[ApiKey]):
         return made
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RevokeKey(Command[ApiKey]):
+class RevokeKey(Command[ApiKey], frozen=True, kw_only=True):
     """Ends an API key for ever; one that has ended stays as it is. Refused: `not_found`, also for one not of `by`."""
 
     key: KeyId
@@ -103,8 +100,7 @@ class RevokeKey(Command[ApiKey]):
         return stored_keys.get(tx.conn, self.key) or found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeysUsed(Command[None]):
+class KeysUsed(Command[None], frozen=True, kw_only=True):
     """Notes when API keys were last used, which never falls."""
 
     last_used_ms: Mapping[KeyId, int]
@@ -114,8 +110,7 @@ class KeysUsed(Command[None]):
             _KEY_USED.run(tx.conn, at_ms, key)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddTicket(Command[Ticket]):
+class AddTicket(Command[Ticket], frozen=True, kw_only=True):
     """Makes a ticket in the place of the actor's others of its kind, good for a while on the database's clock."""
 
     id: str
@@ -135,8 +130,7 @@ class AddTicket(Command[Ticket]):
         return made
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UseTicket(Command[Actor]):
+class UseTicket(Command[Actor], frozen=True, kw_only=True):
     """Uses a ticket up and begins a session of its actor, who is the result.
 
     Refused: `ticket_ended` (used, revoked, expired, or none), `too_many_devices`.
@@ -161,8 +155,7 @@ class UseTicket(Command[Actor]):
         return ticket.actor
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndDevice(Command[bytes | None]):
+class EndDevice(Command[bytes | None], frozen=True, kw_only=True):
     """Ends the session on one of the actor's devices, whose token's SHA-256 is the result, or revokes a ticket.
 
     Refused: `not_found`.
@@ -182,8 +175,7 @@ class EndDevice(Command[bytes | None]):
         raise Refused(Code.NOT_FOUND, "There is no such device or link of yours.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeepSecret(Command[str]):
+class KeepSecret(Command[str], frozen=True, kw_only=True):
     """Keeps what signs the tokens of visitors in all processes of a database; the result is what was kept first."""
 
     value: str

@@ -6,9 +6,10 @@ what a client put in the place of what was said, are kept once beside them, so t
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import Connection, bindparam, delete, select
 
 from palaver.errors import Code, Refused
@@ -84,8 +85,7 @@ _FORGET = updating(exchanges.c.id, "deleted_ms", kept=False)
 _UNLIST = updating(exchanges.c.id, kept=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
+class Opened(Struct, frozen=True, kw_only=True):
     """The exchange and its turn. `dup`: it was there already. `untitled`: its room has no title yet."""
 
     exchange: Exchange
@@ -94,8 +94,7 @@ class Opened:
     untitled: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenExchange(Command[Opened]):
+class OpenExchange(Command[Opened], frozen=True, kw_only=True):
     """Stores what is new of a request, and opens the turn of its answer; an exchange of this id is given as it is.
 
     The room is the given one, or that of the `previous` exchange, or the one that an id of the client's own means
@@ -212,8 +211,7 @@ class OpenExchange(Command[Opened]):
         return Opened(exchange=exchange, turn=turn, dup=False, untitled=room.untitled)
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeEnd:
+class ExchangeEnd(Struct, frozen=True):
     """How an exchange ended, besides its messages. `name` is the id that its upstream gave the answer."""
 
     id: ExchangeId
@@ -227,8 +225,7 @@ class ExchangeEnd:
         return replace(ended, response=self.response)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChangeExchange(Command[Exchange]):
+class ChangeExchange(Command[Exchange], frozen=True, kw_only=True):
     """Sets a kept exchange's metadata (None: leaves it), or forgets it. Refused: `exchange_not_found`."""
 
     id: ExchangeId

@@ -8,10 +8,11 @@ executemany per table. A room's row is updated once per run.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple, cast
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from sqlalchemy import (
     ClauseElement,
     Connection,
@@ -55,7 +56,6 @@ from palaver.store.schema import (
     turn_is_open,
     turns,
 )
-from palaver.store.values import new_message
 from palaver.store.write.actors import nobody
 from palaver.store.write.command import Command, RoomCommand, T_co, each
 from palaver.store.write.rooms import conversation
@@ -138,8 +138,7 @@ _MESSAGE = matching(
 _SET_DELETED = updating(messages.c.id, "deleted_ms")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Added:
+class Added(Struct, frozen=True, kw_only=True):
     """The stored message. `dup`: it was there already, and nothing was written."""
 
     message: Message
@@ -148,8 +147,7 @@ class Added:
     untitled: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddMessage(RoomCommand[Added]):
+class AddMessage(RoomCommand[Added], frozen=True, kw_only=True):
     """Appends a message to a room. Refused: `room_not_found`, `message_not_found` (reply_to), `cid_reused`.
 
     `cid` is unique per author for ever: the same one with the same room, text and reply_to is a duplicate, with another
@@ -185,8 +183,7 @@ class AddMessage(RoomCommand[Added]):
         return results
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddMessages(RoomCommand[tuple[Added | Refused, ...]]):
+class AddMessages(RoomCommand[tuple[Added | Refused, ...]], frozen=True, kw_only=True):
     """Appends messages to one room in this order, all in one commit; one that is refused hurts none of the others."""
 
     commands: tuple[AddMessage, ...]
@@ -195,8 +192,7 @@ class AddMessages(RoomCommand[tuple[Added | Refused, ...]]):
         return tuple(AddMessage.apply_run(tx, self.commands))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddEntries(RoomCommand[tuple[Message, ...]]):
+class AddEntries(RoomCommand[tuple[Message, ...]], frozen=True, kw_only=True):
     """Appends entries to a room, all by one author but the assistant's, which are by `agent`.
 
     Once: entries of `ids` that are there already are given as they are; with `repeated` also the same entries, if they
@@ -222,14 +218,12 @@ class AddEntries(RoomCommand[tuple[Message, ...]]):
         return tuple(append(tx, room, by_role(self.ids, self.entries, author, agent)))
 
 
-@dataclass(frozen=True, kw_only=True)
-class MessageCommand(Command[T_co]):
+class MessageCommand(Command[T_co], frozen=True, kw_only=True):
     """A command about a message that its actor may take back: its author, who asked for it, or the room's owner.
 
     Refused: `message_not_found`, `room_not_found`, `forbidden`.
     """
 
-    __slots__ = ("by", "message")
     message: MessageId
     by: ActorId
 
@@ -244,8 +238,7 @@ class MessageCommand(Command[T_co]):
         return *tx.writable(found, self.by), _MESSAGE.one(tx.conn, self.message)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetMessageDeleted(MessageCommand[bool]):
+class SetMessageDeleted(MessageCommand[bool], frozen=True, kw_only=True):
     """Deletes (undoably) or restores a message; False: it was so already."""
 
     deleted: bool
@@ -422,23 +415,19 @@ def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
         return Added(message=known.message, dup=True, turns=turns, untitled=room.untitled)
     reply_to_seq = _reply_to_seq(run, command, room)
     room.seq += 1
-    message = new_message(
-        command.id,
-        command.room,
-        room.seq,
-        command.author,
-        author.name,
-        command.role,
-        command.status,
-        command.text,
-        tx.now_ms,
-        command.cid,
-        command.reply_to,
-        0,  # the branch
-        "text",
-        None,
-        None,
-        command.meta,
+    message = Message(
+        id=command.id,
+        room=command.room,
+        seq=room.seq,
+        author=command.author,
+        name=author.name,
+        role=command.role,
+        status=command.status,
+        text=command.text,
+        created_ms=tx.now_ms,
+        cid=command.cid,
+        reply_to=command.reply_to,
+        meta=command.meta,
     )
     run.said.append((room, author.key, message, reply_to_seq))
     run.replied[message.id] = (room.key, room.seq)

@@ -1,7 +1,5 @@
 """Makes stored prompts, their versions, and takes them away. A prompt is its owner's, and nobody else is told of it."""
 
-from dataclasses import dataclass
-
 from palaver.errors import Code, Refused
 from palaver.model import ActorId, Prompt, PromptId
 from palaver.store.engine.statement import inserting, updating
@@ -18,8 +16,7 @@ _ADD = inserting(prompts, "id", "version", "actor_key", "name", "text", "created
 _DELETE = updating(prompts.c.id, "deleted_ms", where=prompts.c.deleted_ms.is_(None))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SavePrompt(Command[Prompt]):
+class SavePrompt(Command[Prompt], frozen=True, kw_only=True):
     """Keeps a new prompt, or with `again` a version that follows its newest; without a name it keeps that one's.
 
     Refused: `not_found`, `too_many_prompts`.
@@ -50,8 +47,7 @@ class SavePrompt(Command[Prompt]):
         return made
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeletePrompt(Command[None]):
+class DeletePrompt(Command[None], frozen=True, kw_only=True):
     """Takes a prompt away, with all its versions. Refused: `not_found`."""
 
     id: PromptId

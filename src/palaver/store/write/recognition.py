@@ -18,10 +18,11 @@ where the client repeats it, and stays unseen where it does not.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
+from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import ClauseElement, bindparam, func, select, union_all
 
 from palaver.model import (
@@ -114,8 +115,7 @@ Refs = list[int]
 """Seqs of messages; a negative number is an aside."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(Struct, frozen=True, kw_only=True):
     """A room, what it holds of a request (`refs`), and how many of the request's entries that is.
 
     `before` is what was said before, where the request does not bring it; `failed` is the exchange that was asked all

@@ -1,8 +1,8 @@
 """Makes, names, deletes and restores rooms; members and what they have read."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
+from msgspec import field
 from sqlalchemy import Connection, delete, select
 
 from palaver.errors import Code, Refused
@@ -44,8 +44,7 @@ _READ = matching(select(members.c.role, members.c.read_seq), *_MEMBER)
 _SET_READ = updating(_MEMBER, "read_seq")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateRoom(Command[Room]):
+class CreateRoom(Command[Room], frozen=True, kw_only=True):
     """Makes a room with its owner (None: nobody's, such as the Lobby) and its agents (with `auto_respond`).
 
     The same `id` again gives the room that is there. `parent`: the room out of which it comes, which its owner may read
@@ -76,8 +75,7 @@ class CreateRoom(Command[Room]):
         return made
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RenameRoom(RoomCommand[bool]):
+class RenameRoom(RoomCommand[bool], frozen=True, kw_only=True):
     """Names a room; False, and nothing written, when a later `TitleSource` (in its order) has named it already.
 
     `by` None is the server itself (a title made by a model). `USER` needs the owner (`forbidden`), whom an open room
@@ -106,8 +104,7 @@ class RenameRoom(RoomCommand[bool]):
         return True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetRoomDeleted(RoomCommand[bool]):
+class SetRoomDeleted(RoomCommand[bool], frozen=True, kw_only=True):
     """Deletes (undoably) or restores a room, by those who may name it.
 
     False: it was so already.
@@ -125,8 +122,7 @@ class SetRoomDeleted(RoomCommand[bool]):
         return True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChangeSettings(RoomCommand[None]):
+class ChangeSettings(RoomCommand[None], frozen=True, kw_only=True):
     """Sets some of a room's settings, by its owner. Refused: `room_not_found`, `room_protected`, `forbidden`."""
 
     by: ActorId
@@ -138,8 +134,7 @@ class ChangeSettings(RoomCommand[None]):
         _SET_SETTINGS.run(tx.conn, {**before, **self.settings}, room.key)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MarkRead(RoomCommand[int]):
+class MarkRead(RoomCommand[int], frozen=True, kw_only=True):
     """Sets what an actor has read of a room, which never falls and never passes the room's seq; the new value.
 
     In an open room this is what makes a person a member. Writes no event.
@@ -164,8 +159,7 @@ class MarkRead(RoomCommand[int]):
         return max(seq, read_seq)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddMember(RoomCommand[bool]):
+class AddMember(RoomCommand[bool], frozen=True, kw_only=True):
     """Adds an actor to a private room, by its owner; False when it was a member already."""
 
     by: ActorId
@@ -184,8 +178,7 @@ class AddMember(RoomCommand[bool]):
         return True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveMember(RoomCommand[bool]):
+class RemoveMember(RoomCommand[bool], frozen=True, kw_only=True):
     """Takes a member out of a room, by its owner; False when there is none. The owner stays (`forbidden`)."""
 
     by: ActorId

@@ -5,11 +5,12 @@ of the commits and of `seq` is one and the same.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
 from functools import cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from msgspec import Struct, field
+from msgspec.structs import fields
 from sqlalchemy import ARRAY, Column, Connection, Table, any_, bindparam, func, select
 
 from palaver.clock import Clock
@@ -43,14 +44,12 @@ from palaver.store.hash_chain import digest_of_data, digest_of_message, linked
 from palaver.store.histories import Recent
 from palaver.store.read.actors import PREFIX, id_of
 from palaver.store.schema import actors, events, members, messages, rooms, turns
-from palaver.store.values import new_event
 
 LEASE_MS = 30_000
 """So long a turn is its process' own, unless the lease is renewed."""
 
 
-@dataclass(slots=True)
-class LockedRoom:
+class LockedRoom(Struct):
     """A room as it is in this transaction."""
 
     id: RoomId
@@ -133,8 +132,7 @@ OpenedTurn = tuple[int, int, Turn]
 """A new turn behind the keys of its room and its agent."""
 
 
-@dataclass(slots=True)
-class Transaction:
+class Transaction(Struct):
     """One transaction: `events` collects what is told after the commit, `actors` are those met so far.
 
     `unused` are the keys of those met of whom nothing is kept yet; `located` holds commands with their rooms; `recent`
@@ -228,7 +226,7 @@ class Transaction:
     ) -> None:
         """Appends an event that is no message."""
         seq = room.seq = room.seq + 1
-        event = new_event(room.id, seq, type_, actor and actor.id, self.now_ms, None, data)
+        event = Event(room.id, seq, type_, actor and actor.id, self.now_ms, None, data)
         room.chain = linked(room.chain, event, message_seq, digest_of_data(data))
         _ADVANCE_QUIETLY.run(self.conn, seq, room.chain, room.key)
         key = actor and actor.key
@@ -246,7 +244,7 @@ class Transaction:
         event_rows: list[tuple[Any, ...]] = []
         for room, author_key, message, reply_to_seq in said:
             seq, at_ms = message.seq, message.created_ms
-            event = new_event(room.id, seq, created, message.author, at_ms, message, NO_DATA)
+            event = Event(room.id, seq, created, message.author, at_ms, message)
             room.chain = linked(room.chain, event, seq, digest_of_message(message, reply_to_seq))
             changed[room.key] = room
             message_rows.append((room.key, author_key, reply_to_seq, *_said(message)))

@@ -6,8 +6,9 @@ turns alone and passes by those that are locked.
 """
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, replace
 
+from msgspec import Struct
+from msgspec.structs import astuple, replace
 from sqlalchemy import Connection, bindparam, delete, literal, select, update
 
 from palaver.errors import Code, Refused
@@ -99,16 +100,14 @@ _EXPIRE, _RENEW = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
+class Finished(Struct, frozen=True, kw_only=True):
     """The messages of an answer as they were stored, and its exchange, if a client asked for it."""
 
     messages: tuple[Message, ...]
     exchange: Exchange | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FinishTurn(Command[Finished | None]):
+class FinishTurn(Command[Finished | None], frozen=True, kw_only=True):
     """Stores an answer's messages and ends its turn, and its exchange if it has one; None if they are not its own.
 
     They are while the turn is open and `fence` still matches; repeated, it gives what it stored. The messages get the
@@ -180,8 +179,7 @@ class FinishTurn(Command[Finished | None]):
         return Finished(messages=tuple(messages), exchange=exchange)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryTurn(MessageCommand[Turn]):
+class RetryTurn(MessageCommand[Turn], frozen=True, kw_only=True):
     """Deletes an answer that was not whole (or was) and opens the next attempt at it, owned by this process.
 
     With `goes_on` the answer stays, and the turn is one that answers it: its agent says what comes next. Refused:
@@ -204,8 +202,7 @@ class RetryTurn(MessageCommand[Turn]):
         return tx.open_turn(room, agent, there.trigger_seq)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenTurn(RoomCommand[Turn]):
+class OpenTurn(RoomCommand[Turn], frozen=True, kw_only=True):
     """Opens a turn for an answer that a program writes itself. Refused: `room_not_found`, `forbidden`."""
 
     turn: TurnId
@@ -220,8 +217,7 @@ class OpenTurn(RoomCommand[Turn]):
         return tx.open_turn(room, agent, room.seq, external=(self.turn, self.message))
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """What came of a running answer since the part before it; `place` counts them."""
 
     turn: TurnId
@@ -230,8 +226,7 @@ class Part:
     reasoning: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeepParts(Command[None]):
+class KeepParts(Command[None], frozen=True, kw_only=True):
     """Copies what came of running answers, so that another host can take them over. A turn's end deletes them."""
 
     parts: tuple[Part, ...]
@@ -246,8 +241,7 @@ class KeepParts(Command[None]):
         _KEEP.many(tx.conn, kept)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimTurns(Command[tuple[Turn, ...]]):
+class ClaimTurns(Command[tuple[Turn, ...]], frozen=True, kw_only=True):
     """Takes over at most `count` open turns that no living process works on; their fence rises by one.
 
     On SQLite every turn of another owner is free, because one process owns the file; on PostgreSQL one whose lease
@@ -267,8 +261,7 @@ class ClaimTurns(Command[tuple[Turn, ...]]):
         return tuple(claimed)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RenewLeases(Command[frozenset[TurnId]]):
+class RenewLeases(Command[frozenset[TurnId]], frozen=True, kw_only=True):
     """Prolongs the lease (`LEASE_SECONDS`) of all open turns of this process; which they are."""
 
     def apply(self, tx: Transaction) -> frozenset[TurnId]:

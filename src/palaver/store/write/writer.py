@@ -15,10 +15,10 @@ batch itself goes on, because its events must be told when it succeeds after all
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import structlog
+from msgspec import Struct, field
 from sqlalchemy import Connection
 
 from palaver.clock import Clock
@@ -48,8 +48,7 @@ class _Waiting(NamedTuple):
     future: "asyncio.Future[Any]"
 
 
-@dataclass(slots=True, kw_only=True)
-class Tally:
+class Tally(Struct, kw_only=True):
     """What the writers of a store have done. `rows` are events; the others count by code, `answers` by end and code."""
 
     commits: int = 0
@@ -59,23 +58,22 @@ class Tally:
     answers: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
 
 
-@dataclass(slots=True, eq=False)
-class Writer:
+class Writer(Struct, kw_only=True, eq=False):
     """One of a database's writers with its queue. `turns`: of all of them, where they are several."""
 
     database: Database
     number: int
-    settings: Settings = field(kw_only=True)
-    clock: Clock = field(kw_only=True)
-    owner: str = field(kw_only=True)
-    committed: Committed = field(kw_only=True)
-    tally: Tally = field(kw_only=True)
-    turns: Sequence[asyncio.Lock] = field(kw_only=True)
-    _queue: deque[_Waiting] = field(default_factory=deque[_Waiting], init=False)
-    _wake: "asyncio.Future[None] | None" = field(default=None, init=False)
-    _deadline: asyncio.TimerHandle | None = field(default=None, init=False)
-    _stopping: bool = field(default=False, init=False)
-    _recent: Recent = field(default_factory=Recent, init=False)
+    settings: Settings
+    clock: Clock
+    owner: str
+    committed: Committed
+    tally: Tally
+    turns: Sequence[asyncio.Lock]
+    _queue: deque[_Waiting] = field(default_factory=deque[_Waiting])
+    _wake: "asyncio.Future[None] | None" = None
+    _deadline: asyncio.TimerHandle | None = None
+    _stopping: bool = False
+    _recent: Recent = field(default_factory=Recent)
 
     @property
     def queued(self) -> int:

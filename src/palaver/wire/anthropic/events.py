@@ -7,10 +7,10 @@ Who did not ask for thoughts is told none. `events_of` tells a whole message, an
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from msgspec import Struct, field
 
 from palaver.core.answers.pieces import Piece, ReasoningPiece, RefusalPiece, TextPiece, ToolPiece
 from palaver.model import Exchange, Message, MessageId, answer_id
@@ -29,8 +29,7 @@ _STOPS = {
 _FIELDS = {"text": "text", "thinking": "thinking", "input_json": "partial_json"}
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     """A block that is still growing."""
 
     index: int

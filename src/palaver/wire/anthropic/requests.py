@@ -6,8 +6,9 @@ counterpart and is left out: `top_k`, `cache_control`, `context_management`, `co
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any, cast
+
+from msgspec.structs import replace
 
 from palaver.model import NO_DATA, Entry, Message
 from palaver.strict_json import Json, as_list, as_object

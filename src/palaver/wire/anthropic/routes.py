@@ -12,13 +12,13 @@ told the same answer, as events or whole, whichever way it was asked for the fir
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from http import HTTPStatus
 from typing import cast
 
 import orjson
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -49,8 +49,7 @@ QUOTA = "quota"
 _MARKED = f'"{OURS}"'.encode()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(Struct, frozen=True, kw_only=True):
     """A request that was read. `native`: the bytes for a model server that speaks this API."""
 
     body: Json
@@ -70,8 +69,7 @@ class Wanted:
         return str(as_object(self.body.get("thinking")).get("type")) in {"enabled", "adaptive"}
 
 
-@dataclass(frozen=True, slots=True)
-class Messages:
+class Messages(Struct, frozen=True):
     """The call that asks."""
 
     core: Core

@@ -4,9 +4,9 @@ A model server that speaks this API counts them itself. For any other one they a
 response.
 """
 
-from dataclasses import dataclass
 from http import HTTPStatus
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -31,8 +31,7 @@ _NOT_THERE = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
+class Tokens(Struct, frozen=True):
     """The call that counts."""
 
     core: Core

@@ -8,7 +8,8 @@ It sends nothing itself.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from palaver.model import Message, MessageId, Status
 from palaver.strict_json import Json
@@ -17,8 +18,7 @@ SENDER = "assistant"
 END: Json = {"type": "ai_stream_end", "sender": SENDER}
 
 
-@dataclass(slots=True)
-class _Answer:
+class _Answer(Struct):
     waiting: list[str] = field(default_factory=list[str])
     chars_told: int = 0
     announced: bool = False

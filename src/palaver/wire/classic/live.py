@@ -8,11 +8,11 @@ owns nothing but its reader: when it goes, running answers go on.
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass, field
 from typing import NoReturn
 from uuid import UUID
 
 from fastapi import WebSocket, WebSocketDisconnect
+from msgspec import Struct, field
 from starlette.websockets import WebSocketDisconnected
 
 from palaver.core.live import items as live
@@ -82,8 +82,7 @@ async def _room(core: Core, actor: Actor, wanted: UUID | None, *, visiting: bool
     return await core.rooms.ensured(actor, default_room(actor), title=DEFAULT_TITLE)
 
 
-@dataclass(slots=True)
-class _Conversation:
+class _Conversation(Struct):
     """One connection's two halves: what the client says, and what it is told."""
 
     core: Core

@@ -10,11 +10,11 @@ Pure ASGI. The bounds of a connection itself (headers, slow clients) stand in `p
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import parse_qs
 
 import structlog
+from msgspec import Struct
 from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -59,8 +59,7 @@ REFUSED_PAGE = """<!doctype html>
 log = structlog.stdlib.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Apart:
+class Apart(Struct, frozen=True):
     """Addresses that have refusals and a bound of bodies of their own."""
 
     prefix: str

@@ -25,12 +25,12 @@ import asyncio
 import math
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, cast
 
 import httptools
 import uvicorn
+from msgspec import Struct
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -67,8 +67,7 @@ _CROWDED = Unavailable(
 )
 
 
-@dataclass(slots=True)
-class EdgeTally:
+class EdgeTally(Struct):
     """Connections that are open, and what became of others since the server began."""
 
     open: int = 0

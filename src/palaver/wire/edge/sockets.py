@@ -5,9 +5,9 @@ What is said on it is its door's business.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import structlog
+from msgspec import Struct
 from starlette.types import Message, Receive, Scope, Send
 
 from palaver.errors import Code, PalaverError, Refused, Unavailable
@@ -30,8 +30,7 @@ class Over(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(Struct, frozen=True):
     """A frame of so many characters; `problem` is why it cannot be carried out, where it cannot."""
 
     frame: Json
@@ -39,8 +38,7 @@ class Heard:
     problem: PalaverError | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Socket:
+class Socket(Struct, frozen=True):
     """One client's end of ASGI."""
 
     scope: Scope

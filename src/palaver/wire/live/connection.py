@@ -12,12 +12,12 @@ A connection owns its reader and nothing else: when it goes, answers go on. It d
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import partial
 from typing import Any, cast
 
 import structlog
+from msgspec import Struct, field
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from palaver.core.live import items
@@ -95,8 +95,7 @@ def _converse(
 # hello
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hello:
+class Hello(Struct, frozen=True, kw_only=True):
     """Who a client is: `visitor` makes a guest of one who is none yet. `last`: the seqs that it knew, in `epoch`."""
 
     actor: Actor
@@ -186,8 +185,7 @@ class State(Enum):
     ENDED = auto()
 
 
-@dataclass(slots=True, eq=False)
-class Connection:
+class Connection(Struct, eq=False):
     """One client who was welcomed."""
 
     core: Core

@@ -1,7 +1,6 @@
 """What a live connection replies to the frames of its client."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from palaver.errors import Code, PalaverError, Refused
@@ -10,8 +9,7 @@ from palaver.wire.edge import sockets
 from palaver.wire.live import frames
 
 
-@dataclass(frozen=True, slots=True)
-class Socket(sockets.Socket):
+class Socket(sockets.Socket, frozen=True):
     """One client's end of palaver.v1."""
 
     async def reply(self, reply: Mapping[str, Any], frame: Json, *, known: bool = False) -> None:

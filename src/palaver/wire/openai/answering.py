@@ -6,10 +6,10 @@ way round, it is put into the form that was asked for. What differs between the 
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 
+from msgspec import Struct
 from starlette.responses import Response
 from starlette.types import Send
 
@@ -24,8 +24,7 @@ from palaver.wire.openai.proxy import joined
 from palaver.wire.streams import Attended, Broken, Headers, event_headers, stream
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dialect:
+class Dialect(Struct, frozen=True, kw_only=True):
     """How an API tells answers: a refusal, an `error` within a stream, a stored answer whole, a whole one as `events`.
 
     `holds` is the field that every whole answer has, `request_id` the header that names a request.
@@ -39,8 +38,7 @@ class Dialect:
     request_id: str = "x-request-id"
 
 
-@dataclass(frozen=True, slots=True)
-class Answering:
+class Answering(Struct, frozen=True):
     """An answer, and how its client wants it."""
 
     core: Core

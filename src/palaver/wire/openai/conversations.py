@@ -7,11 +7,11 @@ settings. Deleting can be undone on the page; until then nothing of it is seen h
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from typing import Any
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -31,8 +31,7 @@ from palaver.wire.openai.responses import compaction
 _call = partial(call, scope=Scope.CONVERSATIONS)
 
 
-@dataclass(slots=True)
-class Conversations:
+class Conversations(Struct):
     """The calls of the Conversations API."""
 
     core: Core

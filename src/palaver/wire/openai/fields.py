@@ -5,7 +5,8 @@ libraries read them. What a table does not name is anybody's, and a field that i
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from palaver.errors import Code, Refused
 from palaver.strict_json import Json, as_list
@@ -35,8 +36,7 @@ class Invalid(Refused):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """What a field may be: of one of these types, in these words; a number within bounds, both included; a known value.
 
     `known` are the values of a text, or of a list's members.

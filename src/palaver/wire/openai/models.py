@@ -9,11 +9,11 @@ that were read last still hold: clients ask for this list before anything else.
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import cast
 
 import orjson
+from msgspec import Struct, field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -49,8 +49,7 @@ class ModelMissing(Invalid):
         self.code = Code.NOT_FOUND
 
 
-@dataclass(slots=True)
-class Models:
+class Models(Struct):
     """The calls about models, and which of them are agents."""
 
     core: Core

@@ -7,9 +7,10 @@ come in the headers of `PROGRAMS`. A program asks for titles, tags and the like 
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from palaver.core.answers.tape import ExchangeRequest
 from palaver.model import Entry, ExchangeKind, Kind, Role, RoomSettings

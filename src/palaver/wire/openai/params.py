@@ -8,9 +8,9 @@ A `limit` beyond the bounds is the nearest one within: clients send 1000. Parame
 import re
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from hashlib import blake2b
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -190,8 +190,7 @@ def answer(value: Json) -> Response:
     return Response(dump(value), media_type="application/json")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paging:
+class Paging(Struct, frozen=True, kw_only=True):
     """Which page is asked for. `after` is the id of the last item that the client has."""
 
     after: str | None

@@ -14,10 +14,10 @@ import re
 import unicodedata
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import quote, unquote_to_bytes
 
+from msgspec import Struct
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
@@ -76,8 +76,7 @@ def scope_of(request: HTTPConnection) -> Scope:
     return Scope.CHAT if names & TALKING else Scope.EMBEDDINGS
 
 
-@dataclass(frozen=True, slots=True)
-class Passthrough:
+class Passthrough(Struct, frozen=True):
     """The calls that nobody else answers."""
 
     core: Core

@@ -12,11 +12,11 @@ import asyncio
 import gzip
 import hashlib
 import mimetypes
-from dataclasses import dataclass
 from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -43,8 +43,7 @@ other client.</p>
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asset:
+class Asset(Struct, frozen=True, kw_only=True):
     """One file, as it is served."""
 
     body: bytes

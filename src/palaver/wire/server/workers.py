@@ -14,12 +14,12 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from types import FrameType
 
 import structlog
+from msgspec import Struct
 
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.settings import Settings
@@ -64,8 +64,7 @@ def serve_with_workers(settings: Settings, count: int, ready: Callable[[str], No
     log.info("server.stopped")
 
 
-@dataclass(slots=True, eq=False)
-class _Worker:
+class _Worker(Struct, eq=False):
     """`said`: where it tells that it accepts (None), or why it ends."""
 
     process: SpawnProcess

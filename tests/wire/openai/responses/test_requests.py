@@ -1,9 +1,9 @@
 """What a request of the Responses API becomes: checked, and said as a chat completion."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from palaver.model import (
     Actor,

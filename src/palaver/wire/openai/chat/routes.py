@@ -18,10 +18,11 @@ means the newest of them, and the others are known by an id of ours.
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import partial
 
 import orjson
+from msgspec import Struct
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -58,8 +59,7 @@ ECHOED = (
 _call = partial(call, scope=Scope.CHAT)
 
 
-@dataclass(frozen=True, slots=True)
-class Chat:
+class Chat(Struct, frozen=True):
     """The calls for chat completions."""
 
     core: Core

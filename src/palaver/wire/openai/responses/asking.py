@@ -7,10 +7,12 @@ cannot be asked as a chat completion is tried before anything is stored. How an 
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 from typing import cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from palaver.core.answers.compaction import tokens_in, told as told_from
 from palaver.core.answers.tape import Call, ExchangeRequest, LiveAnswer
@@ -58,8 +60,7 @@ Place = tuple[RoomId | None, MessageId]
 """The room of an answer, if it is stored, and its first message."""
 
 
-@dataclass(slots=True)
-class Asking:
+class Asking(Struct):
     """Asks on behalf of clients; one for a server, since what it learns of the model server holds for all."""
 
     core: Core

@@ -12,10 +12,10 @@ import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 import orjson
+from msgspec import Struct
 
 from palaver.core.answers import compaction
 from palaver.core.answers.compaction import Compaction, Spoken
@@ -137,8 +137,7 @@ def threshold_of(request: Mapping[str, Any]) -> int | None:
 # one of our own
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Struct, frozen=True):
     """What is to be compacted, by which model, and where its message will stand, if it is stored."""
 
     said: Sequence[Spoken]

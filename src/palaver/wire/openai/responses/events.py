@@ -16,10 +16,10 @@ caller, who asks for it only then.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from msgspec import Struct, field
 
 from palaver.core.answers.pieces import (
     ItemPiece,
@@ -41,8 +41,7 @@ LATER = 1 << 16
 """Items that have no message of their own are numbered from here."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
+class Ending(Struct, frozen=True, kw_only=True):
     """How an answer ended. `envelope` is the chat completion without its words, `error` the response's."""
 
     state: ExchangeState
@@ -56,8 +55,7 @@ class Ending:
         return next(map(as_object, as_list(self.envelope.get("choices"))), NO_DATA)
 
 
-@dataclass(slots=True)
-class _Open:
+class _Open(Struct):
     """An item that is still growing. `part` is the content part that is."""
 
     index: int

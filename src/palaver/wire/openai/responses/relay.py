@@ -13,10 +13,11 @@ message. What has texts is shown live, and journaled, as any other answer; a ser
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from palaver.core.answers.outcome import too_long
 from palaver.core.answers.pieces import Piece, ReasoningPiece, RefusalPiece, TextPiece, ToolPiece
@@ -224,8 +225,7 @@ def _redacted(events: Sequence[Json], redaction: Redaction) -> list[Json]:
     return redaction.said(found)
 
 
-@dataclass(slots=True)
-class _Item:
+class _Item(Struct):
     """An item as far as it came: `texts` by the list of its parts, the place in it, and the field."""
 
     item: Json

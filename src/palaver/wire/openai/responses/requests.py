@@ -9,8 +9,10 @@ Nothing is asked of the core here.
 
 import re
 from collections.abc import Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import TypeVar, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from palaver.core.answers.tape import ExchangeRequest
 from palaver.model import (
@@ -54,8 +56,7 @@ _NOTHING = """\
 One of "input" or "previous_response_id" or 'prompt' or 'conversation' must be provided."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(Struct, frozen=True, kw_only=True):
     """A request that was read: `asked` as the core takes it, but for what is not in its body.
 
     `given` is the input as it came, `refused` why it cannot be asked as a chat completion, where it cannot. `compacts`:

@@ -13,10 +13,10 @@ what was said stays in the room.
 
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Send
@@ -43,8 +43,7 @@ from palaver.wire.streams import Attended, event_headers, stream
 _call = partial(call, scope=Scope.RESPONSES)
 
 
-@dataclass(slots=True)
-class Responses:
+class Responses(Struct):
     """The calls of the Responses API."""
 
     core: Core

@@ -17,12 +17,12 @@ on from any of its events, here or over HTTP. It decides nothing that `asking` a
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import aclosing, contextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 from typing import cast
 
 import structlog
+from msgspec import Struct, field
 from starlette.requests import HTTPConnection
 
 from palaver.core.live.items import Closing
@@ -74,8 +74,7 @@ _RESUME = call("frame", "response.resume", None, scope=Scope.RESPONSES)
 log = structlog.stdlib.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Sockets:
+class Sockets(Struct, frozen=True):
     """The call that opens a connection."""
 
     core: Core
@@ -142,8 +141,7 @@ def _told_again(item: Json) -> Json | None:
     return item if item.get("content") or item.get("encrypted_content") else None
 
 
-@dataclass(slots=True, eq=False)
-class _Lane:
+class _Lane(Struct, eq=False):
     """Frames that are carried out one after the other; `telling` while a client that goes may be left alone."""
 
     name: str | None

@@ -12,11 +12,12 @@ what is stored is what the tool was given. Nothing is looked up here.
 import re
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, cast
 
 import orjson
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from palaver.core.answers.pieces import Piece, ToolPiece
 from palaver.core.answers.tape import Call, Chunk
@@ -41,8 +42,7 @@ _WHOLE = re.compile(r'(?:[^"\\]|\\(?:u[0-9a-fA-F]{4}|[^u]))*')
 _HALF = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Tools:
+class Tools(Struct, frozen=True):
     """The tools of a request as functions. `called` has, by a function's name, the tool's own and what it is."""
 
     functions: list[Json] = field(default_factory=list[Json])
