@@ -12,7 +12,6 @@ from palaver.core import runtime
 from palaver.core.answers.pieces import record_of
 from palaver.core.answers.recovery import CLAIMS_MAX
 from palaver.core.answers.tape import ExchangeRequest
-from palaver.core.live.items import Happened
 from palaver.core.runtime import Core
 from palaver.model import (
     Actor,
@@ -24,26 +23,12 @@ from palaver.model import (
     Message,
     MessageId,
     Role,
-    Room,
     Status,
 )
 from palaver.providers.base import BesidePiece
 from palaver.providers.call import Call
 from palaver.store.journal import Journal
 from palaver.store.write.messages import AddMessage
-
-
-async def first_answer(core: Core, actor: Actor, room: Room) -> Message:
-    """Reads along from the first event until there is an answer."""
-    with core.chat.reader(actor) as reader:
-        joined = await reader.subscribe(room.id, 0)
-        reader.start(room.id)
-        events = list(joined.events)
-        while True:
-            for event in events:
-                if event.message is not None and event.actor == core.assistant:
-                    return event.message
-            events = [item.event for item in await reader.next() if isinstance(item, Happened)]
 
 
 async def test_what_a_dead_process_had_shown_comes_back_as_interrupted(
@@ -64,8 +49,8 @@ async def test_what_a_dead_process_had_shown_comes_back_as_interrupted(
             if task.get_name() == f"turn {turn.id}":
                 task.cancel()
     dead.close()
-    async with running() as core:
-        answer = await first_answer(core, actor, room)
+    async with running() as core:  # from the first moment on
+        [answer] = await answers(core, actor, room)
     assert (answer.text, answer.status) == ("seen by somebody", Status.INTERRUPTED)
     assert answer.meta["reasoning"] == "thought"
     assert answer.meta["beside"] == {"origin": "here m", "message": {"details": ["a"]}}
