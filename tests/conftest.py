@@ -9,6 +9,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -117,12 +118,22 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
         yield start
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def unchanged_logging() -> Iterator[None]:
-    """For a test that sets up logging in this process: those after it find it as it was."""
-    root = logging.getLogger()
+    """Logging as it was before a test, which may have set it up in this process, as an embedded Palaver does.
+
+    A logger that is cached keeps for good how it was set up when it first said something, so none is.
+    """
+    root, configure = logging.getLogger(), structlog.configure
     handlers, level = root.handlers[:], root.level
+
+    def uncached(**given: Any) -> None:
+        given["cache_logger_on_first_use"] = False
+        configure(**given)
+
+    structlog.configure = uncached
     yield
+    structlog.configure = configure
     root.handlers[:], root.level = handlers, level
     structlog.reset_defaults()
 

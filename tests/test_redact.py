@@ -2,7 +2,6 @@ import random
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
 from importlib import import_module
 from itertools import pairwise
 from pkgutil import iter_modules
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
+from msgspec.structs import fields
 from tests.support.secrets import KINDS, pem
 
 from palaver.errors import Code, Refused
@@ -207,7 +207,7 @@ def test_every_field_of_a_command_in_which_words_may_stand_is_looked_into() -> N
         import_module(f"{write.__name__}.{module.name}")
     found: set[str] = set()
     for command in kinds_of(Command):
-        for field in fields(command) if is_dataclass(command) else ():
+        for field in fields(command):
             kind = str(field.type)
             if re.search(r"str|Mapping|Meta|Entry|Settings|Command|Card|Actor\b|Key\b|Part", kind):
                 found.add(field.name)

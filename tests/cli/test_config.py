@@ -8,14 +8,14 @@ pytestmark = pytest.mark.slow  # each test starts processes
 
 def test_the_settings_are_shown_with_their_source_and_without_secrets(tmp_path: Path) -> None:
     environment = {
-        "OPENAI_API_KEY": "sk-secret",
-        "ANTHROPIC_API_KEY": "sk-ant-secret",
-        "DATABASE_URL": "postgresql://ada:secret@host/chat",
+        "OPENAI_API_KEY": "sk-hushed",
+        "ANTHROPIC_API_KEY": "sk-ant-hushed",
+        "DATABASE_URL": "postgresql://ada:hushed@host/chat",
         "PALAVER_ALLOWED_HOSTS": "a.example, b.example",
     }
     done = palaver(tmp_path, "config", "show", "--json", environment=environment)
     rows = {row["name"]: row for row in done.json["settings"]}
-    assert "secret" not in done.out
+    assert "hushed" not in done.out
     assert rows["openai_api_key"]["source"] == "OPENAI_API_KEY"
     assert rows["anthropic_api_key"]["source"] == "ANTHROPIC_API_KEY"
     assert rows["database_url"]["value"] == "postgresql://ada:********@host/chat"
@@ -24,5 +24,5 @@ def test_the_settings_are_shown_with_their_source_and_without_secrets(tmp_path: 
     assert rows["port"]["variable"] == "PALAVER_PORT"
     assert all(row["meaning"] for row in rows.values())
     text = palaver(tmp_path, "config", "show", environment=environment)
-    assert "secret" not in text.out
+    assert "hushed" not in text.out
     assert all(row["variable"] in text.out for row in rows.values())

@@ -8,7 +8,6 @@ from palaver.cli.options import settings_of
 from palaver.errors import Code, Refused
 
 
-@pytest.mark.usefixtures("unchanged_logging")
 def test_what_is_typed_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PALAVER_PORT", "9000")
     monkeypatch.setenv("PALAVER_HOST", "::1")

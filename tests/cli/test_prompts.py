@@ -3,13 +3,10 @@
 import json
 from pathlib import Path
 
-import pytest
 from typer.testing import CliRunner, Result
 
 from palaver.cli.main import app
 from palaver.errors import Code, Refused
-
-pytestmark = pytest.mark.usefixtures("unchanged_logging")
 
 
 def palaver(data: Path, *words: str, given: str | None = None) -> Result:
@@ -20,22 +17,22 @@ def test_a_prompt_is_kept_shown_and_taken_away(tmp_path: Path) -> None:
     ada = ("--as", "ada")
     assert palaver(tmp_path, "key", "create", *ada).exit_code == 0
     empty = palaver(tmp_path, "prompt", "list", *ada)
-    assert "There are no prompts yet." in empty.output
+    assert "There are no prompts yet." in empty.stdout
     text = "Greet {{who}}.\nIn {{language}}. ä😀"
     made = palaver(tmp_path, "prompt", "add", "-", "--name", "Greeting", *ada, given=text)
     assert made.exit_code == 0, made.exception
-    id_, *line = made.output.split()
+    id_, *line = made.stdout.split()
     assert (id_[:5], line) == ("pmpt_", ["Greeting", "version", "1", "language,who"])
-    assert palaver(tmp_path, "prompt", "show", id_, *ada).output == f"{text}\n"
+    assert palaver(tmp_path, "prompt", "show", id_, *ada).stdout == f"{text}\n"
     file = tmp_path / "second.txt"
     file.write_text("Hi!")
     second = palaver(tmp_path, "prompt", "add", str(file), "--of", id_, *ada, "--json")
-    assert json.loads(second.output)["prompt"]["version"] == "2"
-    listed = json.loads(palaver(tmp_path, "prompt", "list", *ada, "--json").output)["prompts"]
+    assert json.loads(second.stdout)["prompt"]["version"] == "2"
+    listed = json.loads(palaver(tmp_path, "prompt", "list", *ada, "--json").stdout)["prompts"]
     assert [(one["id"], one["name"], one["version"]) for one in listed] == [(id_, "Greeting", "2")]
     first = palaver(tmp_path, "prompt", "show", id_, "--version", "1", *ada, "--json")
-    assert json.loads(first.output)["prompt"]["text"] == text
-    assert "is gone" in palaver(tmp_path, "prompt", "rm", id_, *ada).output
+    assert json.loads(first.stdout)["prompt"]["text"] == text
+    assert "is gone" in palaver(tmp_path, "prompt", "rm", id_, *ada).stdout
     gone = palaver(tmp_path, "prompt", "show", id_, *ada).exception
     assert isinstance(gone, Refused)
     assert gone.code is Code.NOT_FOUND

@@ -18,7 +18,6 @@ def test_control_characters_are_written_out() -> None:
     assert shown == {"event": r"a\x1b]52;c;x\x07\n", "n": 1, "exception": "one\ntwo\\x1b[2J"}
 
 
-@pytest.mark.usefixtures("unchanged_logging")
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_every_logger_ends_in_one_place(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], log_format: str
@@ -65,7 +64,6 @@ async def test_a_request_leaves_one_line_without_its_query(
     assert token not in text
 
 
-@pytest.mark.usefixtures("unchanged_logging")
 async def test_only_slow_and_failed_requests_are_worth_a_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

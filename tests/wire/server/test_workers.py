@@ -13,7 +13,6 @@ from palaver.settings import Settings, settings_from
 from palaver.wire.server.workers import EARLY_DEATHS_MAX, serve_with_workers
 
 
-@pytest.mark.usefixtures("unchanged_logging")
 def test_workers_on_sqlite_are_refused_before_anything_is_opened(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path / "data", database_url=None)
     with pytest.raises(Refused) as refused:
