@@ -1,5 +1,6 @@
 """What a reader saw of an answer is in the journal, whatever happens to the process or the file."""
 
+import asyncio
 import errno
 import os
 import signal
@@ -13,12 +14,14 @@ import pytest
 from hypothesis import given, strategies as st
 
 from palaver.model import TurnId
+from palaver.store import journal
 from palaver.store.journal import (
     DRAFT,
     MAGIC,
     REASONING,
     TEXT,
     Journal,
+    alone,
     forget,
     merged,
     orphans,
@@ -275,3 +278,22 @@ def test_a_torn_or_flipped_file_gives_a_prefix_and_never_something_else(
         data[flip] ^= 1
     torn = partial(replay(bytes(data[:cut])).get(ONE[2:], [])).text
     assert whole.startswith(torn)
+
+
+async def test_one_process_at_a_time_takes_over_and_none_waits_for_one_that_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[str] = []
+
+    async def takes_over(name: str) -> None:
+        async with alone(tmp_path):
+            happened.append(name)
+            await asyncio.sleep(0.2)
+            happened.append(name)
+
+    await asyncio.gather(takes_over("one"), takes_over("other"))
+    assert happened == ["one", "one", "other", "other"]
+    monkeypatch.setattr(journal, "ALONE_SECONDS_MAX", 0.1)
+    async with alone(tmp_path):  # and is stopped there
+        await takes_over("third")
+    assert happened[4:] == ["third", "third"]

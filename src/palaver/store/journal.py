@@ -21,14 +21,22 @@ older files are void. Only when that file is synced, the sync has succeeded.
 It knows no database and decides nothing about turns or messages.
 """
 
+import asyncio
 import errno
 import fcntl
 import functools
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set as AbstractSet
-from contextlib import suppress
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Iterable,
+    Iterator,
+    Sequence,
+    Set as AbstractSet,
+)
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -42,6 +50,8 @@ ASIDE = "aside"
 SEGMENT_BYTES = 8 * 1024 * 1024
 UNSYNCED_BYTES_MAX = 32 * 1024 * 1024
 """What may wait for a disk that does not sync; more is refused as if the disk were full."""
+ALONE_SECONDS, ALONE_SECONDS_MAX = 0.05, 5.0
+"""How often, and how long, a process waits for another one that takes over what dead ones left."""
 _HEAD = struct.Struct("<II")
 _PLACE = struct.Struct("<IQ")
 _SIZE = struct.Struct("<Q")
@@ -335,6 +345,22 @@ def orphans(directory: Path, *, past_damage: bool = False, aside: bool = False) 
             void[owner] = older
         found.append(Orphan(path, descriptor, records, damaged))
     yield from reversed(found)
+
+
+@asynccontextmanager
+async def alone(directory: Path) -> AsyncGenerator[None]:
+    """Keeps other processes out of the same block meanwhile; one that is stopped in it, for `ALONE_SECONDS_MAX`."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        for _ in range(round(ALONE_SECONDS_MAX / ALONE_SECONDS)):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                await asyncio.sleep(ALONE_SECONDS)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def set_aside(directory: Path) -> list[Path]:

@@ -22,7 +22,7 @@ from palaver.core.part import Part
 from palaver.model import Exchange, Message, Turn, TurnId
 from palaver.providers.base import Piece, ReasoningPiece, TextPiece
 from palaver.providers.call import Call
-from palaver.store.journal import Orphan, Records, dead_owners, forget, merged, orphans
+from palaver.store.journal import Orphan, Records, alone, dead_owners, forget, merged, orphans
 from palaver.store.read import exchanges, turns
 from palaver.store.write.turns import ClaimTurns
 
@@ -53,16 +53,18 @@ class Recovery(Part):
 
     async def recover(self, *, aside: bool = False) -> None:
         """Takes over the turns that dead processes left open; `aside`: also those that were set aside."""
-        left = list(orphans(self._directory, aside=aside))
         taken: list[asyncio.Task[None]] = []
-        records = merged(left)
-        try:
-            await self._take_over(records, taken)
-            waiting = await self._ground.history.unknown(set(records))
-        except BaseException:
-            for orphan in left:
-                orphan.release()
-            raise
+        async with alone(self._directory):  # whoever claims a turn has read its journal
+            dead = list(dead_owners(self._directory))
+            left = list(orphans(self._directory, aside=aside))
+            records = merged(left)
+            try:
+                await self._take_over(dead, records, taken)
+                waiting = await self._ground.history.unknown(set(records))
+            except BaseException:
+                for orphan in left:
+                    orphan.release()
+                raise
         if left:
             self._engine.store_later(_forget(left, taken, waiting))
 
@@ -81,9 +83,10 @@ class Recovery(Part):
                 self._engine.begin((turn,))
         self._unbegun = set(unbegun)
 
-    async def _take_over(self, records: Records, taken: list[asyncio.Task[None]]) -> None:
-        dead = tuple(dead_owners(self._directory))
-        while claimed := await self._store.write(ClaimTurns(dead=dead)):
+    async def _take_over(
+        self, dead: Sequence[str], records: Records, taken: list[asyncio.Task[None]]
+    ) -> None:
+        while claimed := await self._store.write(ClaimTurns(dead=tuple(dead))):
             for turn in claimed:
                 pieces = await self._seen(turn, pieces_in(records.get(turn.id[2:], ())))
                 if turn.external or _chars(pieces):
