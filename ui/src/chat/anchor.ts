@@ -29,9 +29,13 @@ export class Anchor {
     this.#top = row ? row.getBoundingClientRect().top - view : 0
   }
 
-  /** Scrolls so that the row is where it was; takes another one when it is gone. */
-  restore(scroller: HTMLElement, content: HTMLElement): void {
+  /**
+   * Scrolls so that the row is where it was; takes another one when it is gone. The reader has `scrolled` so far since
+   * it was taken, of which no event has told yet.
+   */
+  restore(scroller: HTMLElement, content: HTMLElement, scrolled: number): void {
     if (this.#key === null) return
+    this.#top -= scrolled
     const row = content.querySelector(`[data-key="${CSS.escape(this.#key)}"]`)
     if (!row) {
       this.remember(scroller, content)
