@@ -1,12 +1,11 @@
 """`palaver key …`: the keys of API clients, in the database itself or through the server that has it."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from palaver.cli.options import DatabaseUrl, DataDir, Json, settings_of
+from palaver.cli.options import DatabaseUrl, DataDir, Json, answered, settings_of
 from palaver.cli.output import tell, tell_json
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def create(
     words = [word.strip() for word in scopes.split(",") if word.strip()]
     words += ["keep_unstored"] if keep_unstored else []
     request = {"do": "key.create", "name": name, "scopes": words, "as": handle}
-    made = asyncio.run(_asked(settings_of(data_dir=data_dir, database_url=database_url), request))
+    made = answered(settings_of(data_dir=data_dir, database_url=database_url), request)
     if as_json:
         tell_json(made)
         return
@@ -53,7 +52,7 @@ def show(
     *, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: Json = False
 ) -> None:
     """Show all keys: whose they are, what they are good for, when they were used. Never the keys themselves."""
-    found = asyncio.run(_all(settings_of(data_dir=data_dir, database_url=database_url)))
+    found = _all(settings_of(data_dir=data_dir, database_url=database_url))
     if as_json:
         tell_json({"keys": found})
     elif not found:
@@ -72,24 +71,18 @@ def revoke(
 ) -> None:
     """End a key for ever; within a second no server takes it any more."""
     settings = settings_of(data_dir=data_dir, database_url=database_url)
-    ended = asyncio.run(_asked(settings, {"do": "key.revoke", "key": key}))
+    ended = answered(settings, {"do": "key.revoke", "key": key})
     if as_json:
         tell_json(ended)
     else:
         tell(_line(ended["key"]))
 
 
-async def _asked(settings: "Settings", request: Mapping[str, Any]) -> dict[str, Any]:
-    from palaver.wire.server.control import asked  # noqa: PLC0415  heavy
-
-    return await asked(settings, request)
-
-
-async def _all(settings: "Settings") -> list[dict[str, Any]]:
+def _all(settings: "Settings") -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     while True:
         after = found[-1]["id"] if found else None
-        page = (await _asked(settings, {"do": "key.list", "after": after}))["keys"]
+        page = answered(settings, {"do": "key.list", "after": after})["keys"]
         if not page:
             return found
         found += page

@@ -3,8 +3,10 @@
 Nothing heavy is imported before a command asks for its settings, so that help and completion answer at once.
 """
 
+import asyncio
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -47,3 +49,10 @@ def settings_of(**given: object) -> "Settings":
     level = settings.log_level if settings.log_level in SHOWN_LEVELS else "warning"
     logs.configure(settings.model_copy(update={"log_level": level}))
     return settings
+
+
+def answered(settings: "Settings", request: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer to a request of the control socket: by the server that has the database, or by the database itself."""
+    from palaver.wire.server.control import asked  # noqa: PLC0415  heavy
+
+    return asyncio.run(asked(settings, request))

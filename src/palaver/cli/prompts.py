@@ -1,16 +1,12 @@
 """`palaver prompt …`: the stored prompts of a person, in the database itself or through the server that has it."""
 
-import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from palaver.cli.options import DatabaseUrl, DataDir, Json, settings_of
+from palaver.cli.options import DatabaseUrl, DataDir, Json, answered, settings_of
 from palaver.cli.output import tell, tell_json
-
-if TYPE_CHECKING:
-    from palaver.settings import Settings
 
 prompts = typer.Typer(help="Look after the stored prompts of a person.", no_args_is_help=True)
 
@@ -28,7 +24,7 @@ def show_all(
 ) -> None:
     """Show a person's prompts, each by its newest version."""
     settings = settings_of(data_dir=data_dir, database_url=database_url)
-    found = _asked(settings, {"do": "prompt.list", "as": owner})
+    found = answered(settings, {"do": "prompt.list", "as": owner})
     if as_json:
         tell_json(found)
     elif not found["prompts"]:
@@ -52,7 +48,7 @@ def show(
     """Show the text of a prompt, and nothing else."""
     settings = settings_of(data_dir=data_dir, database_url=database_url)
     request = {"do": "prompt.show", "as": owner, "prompt": prompt, "version": version}
-    found = _asked(settings, request)
+    found = answered(settings, request)
     if as_json:
         tell_json(found)
     else:
@@ -78,7 +74,7 @@ def add(
     """Keep a text with {{variables}} as a prompt, or as the newest version of one."""
     settings = settings_of(data_dir=data_dir, database_url=database_url)
     request = {"do": "prompt.add", "as": owner, "name": name, "of": of, "text": text.read()}
-    made = _asked(settings, request)
+    made = answered(settings, request)
     if as_json:
         tell_json(made)
     else:
@@ -96,17 +92,11 @@ def remove(
 ) -> None:
     """Take a prompt away, with all its versions."""
     settings = settings_of(data_dir=data_dir, database_url=database_url)
-    gone = _asked(settings, {"do": "prompt.rm", "as": owner, "prompt": prompt})
+    gone = answered(settings, {"do": "prompt.rm", "as": owner, "prompt": prompt})
     if as_json:
         tell_json(gone)
     else:
         tell(f"{prompt} is gone.")
-
-
-def _asked(settings: "Settings", request: Mapping[str, Any]) -> dict[str, Any]:
-    from palaver.wire.server.control import asked  # noqa: PLC0415  heavy
-
-    return asyncio.run(asked(settings, request))
 
 
 def _line(prompt: Mapping[str, Any]) -> str:

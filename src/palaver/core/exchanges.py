@@ -57,7 +57,7 @@ DOOR = "openai"
 TITLE_CHARS_MAX = 80
 ELSEWHERE_SECONDS = 0.5
 ELSEWHERE_SECONDS_MAX = 30.0
-"""How often, and how long, a request that came again looks for its answer in another process; then it is told so."""
+"""How often an answer that comes to another process is looked for; how long a request that came again waits for it."""
 
 
 class Exchanges:

@@ -55,7 +55,7 @@ class Recovery(Part):
         """Takes over the turns that dead processes left open; `aside`: also those that were set aside."""
         taken: list[asyncio.Task[None]] = []
         async with alone(self._directory):  # whoever claims a turn has read its journal
-            dead = list(dead_owners(self._directory))
+            dead = tuple(dead_owners(self._directory))
             left = list(orphans(self._directory, aside=aside))
             records = merged(left)
             try:
@@ -84,9 +84,9 @@ class Recovery(Part):
         self._unbegun = set(unbegun)
 
     async def _take_over(
-        self, dead: Sequence[str], records: Records, taken: list[asyncio.Task[None]]
+        self, dead: tuple[str, ...], records: Records, taken: list[asyncio.Task[None]]
     ) -> None:
-        while claimed := await self._store.write(ClaimTurns(dead=tuple(dead))):
+        while claimed := await self._store.write(ClaimTurns(dead=dead)):
             for turn in claimed:
                 pieces = await self._seen(turn, pieces_in(records.get(turn.id[2:], ())))
                 if turn.external or _chars(pieces):

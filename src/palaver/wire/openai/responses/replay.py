@@ -11,6 +11,7 @@ from contextlib import aclosing
 import orjson
 
 from palaver.core.answers.tape import LiveAnswer
+from palaver.core.exchanges import ELSEWHERE_SECONDS
 from palaver.core.runtime import Core
 from palaver.errors import Code
 from palaver.model import Actor, Exchange, ExchangeState
@@ -20,8 +21,6 @@ from palaver.wire.openai.responses import events, requests
 from palaver.wire.openai.responses.events import Composer, Ending, Event
 from palaver.wire.openai.responses.packing import unpacked
 
-ELSEWHERE_SECONDS = 0.5
-"""How often an answer that comes to another process is looked for."""
 END = b"data: [DONE]\n\n"
 
 _CODES = {Code.PROVIDER_RATE_LIMITED: "rate_limit_exceeded"}
