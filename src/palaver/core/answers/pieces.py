@@ -114,10 +114,8 @@ class AnswerBuilder:
             for kind, texts in choice.words.items():
                 choice.words[kind] = redaction.pieces(texts)
                 cut[kind, number] = iter(choice.words[kind])
-                if (
-                    kind == "r" and choice.words[kind] != texts
-                ):  # a signature is of what was thought
-                    choice.beside.pop("message", None)
+                if kind == "r" and choice.words[kind] != texts:
+                    choice.beside.pop("message", None)  # a signature is of what was thought
             for tool in choice.tools.values():
                 tool.arguments = redaction.pieces(tool.arguments)
                 cut["c", number, tool.number] = iter(tool.arguments)
