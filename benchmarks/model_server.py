@@ -1,7 +1,7 @@
 """A model server that costs next to nothing, in a process of its own: `python -m benchmarks.model_server`.
 
 It prints its URL. A request's `max_tokens` says how many chunks it answers with, and `seed` how many microseconds lie
-between two of them; with `top_logprobs` (or `top_k`) of 1 it thinks for 10 ms first, which is little for a model. It
+between two of them; with a `temperature` of 1 it thinks for 10 ms first, which is little for a model. It
 streams chat completions, and below `/v1/messages` Anthropic's messages.
 """
 
@@ -110,7 +110,7 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             body = await reader.readexactly(int(size)) if size else b"{}"
             asked: dict[str, Any] = json.loads(body)
             if asked.get("stream"):
-                if asked.get("top_logprobs") or asked.get("top_k"):
+                if asked.get("temperature") == 1:
                     await asyncio.sleep(THINKING_SECONDS)
                 if b"/v1/messages" in head:
                     await stream_message(writer, asked.get("max_tokens", 1))

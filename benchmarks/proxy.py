@@ -109,11 +109,11 @@ class Way:
         return {"model": "scripted", self.said: said, "stream": True, **self.more}
 
 
-THINKS = {"max_tokens": 3, "top_logprobs": 1}
+THINKS = {"max_tokens": 3, "temperature": 1}
 CHAT = Way("/v1/chat/completions", "messages", THINKS)
-MESSAGES = Way("/v1/messages", "messages", {"max_tokens": 3, "top_k": 1})
+MESSAGES = Way("/v1/messages", "messages", THINKS)
 NATIVE = replace(MESSAGES, more={**MESSAGES.more, "model": "claude-scripted"})
-RESPONSES = Way("/v1/responses", "input", {"top_logprobs": 1, "max_output_tokens": 16})
+RESPONSES = Way("/v1/responses", "input", {"temperature": 1, "max_output_tokens": 16})
 
 
 async def first_token(way: Way, place: Place, count: int) -> list[float]:
@@ -194,7 +194,7 @@ async def measure_ways(bench: Bench, server: Place, relay: Place, model: Place, 
 
 async def asked(place: Place, model: Place, sizes: Sizes) -> Sample:
     """Measures everything of one server."""
-    first_p50, first_p99 = await added(place, model, sizes.firsts, top_logprobs=1)
+    first_p50, first_p99 = await added(place, model, sizes.firsts, temperature=1)
     at_once_p50, _ = await added(place, model, sizes.firsts)
     client = await connected(place)
     await ask(client, time.perf_counter_ns())

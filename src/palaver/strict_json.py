@@ -59,7 +59,7 @@ def read(data: bytes) -> Json:
 
 def mended(text: str) -> str:
     """Well-formed text: surrogate pairs joined, halves of one replaced by U+FFFD."""
-    if _SURROGATE.search(text) is None:
+    if text.isascii() or _SURROGATE.search(text) is None:
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 

@@ -142,7 +142,10 @@ class AnswerBuilder:
         choice.words = {**choice.words, "r": [thought] if thought else [], "t": [text]}
 
     def _word(self, kind: str, text: str, choice: int) -> None:
-        self._choices.setdefault(choice, _Choice()).words[kind].append(text)
+        found = self._choices.get(choice)
+        if found is None:
+            found = self._choices[choice] = _Choice()
+        found.words[kind].append(text)
         self._note([kind, choice], len(text))
 
     def _note(self, head: list[Any], length: int) -> None:

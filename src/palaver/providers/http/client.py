@@ -11,6 +11,7 @@ makes every server stop.
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
+from functools import lru_cache
 from typing import Any, cast
 
 import httpx2
@@ -48,6 +49,8 @@ ERROR_BYTES_MAX = 64 * 1024
 SLICE_BYTES = 16 * 1024
 """So much of an answer is taken apart before all others have a turn."""
 LISTING_SECONDS = 10.0
+URLS_KEPT = 64
+"""Addresses that need not be put together again for each call."""
 STATUS_MAX = 599
 HEADERS = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "palaver"}
 """Sent with every request that does not say otherwise."""
@@ -104,6 +107,7 @@ class HttpClient:
         self._route = route_to(base, settings, server.variables)
         transport = self._route.transport
         self._send, self.close = transport.handle_async_request, transport.aclose
+        self._url = lru_cache(URLS_KEPT)(self._url_of)
 
     def origin(self, model: str) -> str:
         """Names the server and a model, so that each is told only what came from it."""
@@ -122,7 +126,7 @@ class HttpClient:
         first = limits.openai_whole_seconds if whole else limits.provider_first_seconds
         return Patience(first, limits.provider_idle_seconds, limits.provider_alive_seconds)
 
-    def _url(self, path: str) -> httpx2.URL:
+    def _url_of(self, path: str) -> httpx2.URL:
         """The address of a path below the base; it may have a query."""
         path, _, query = path.partition("?")
         url = self._base.copy_with(path=self._base.path.rstrip("/") + path)

@@ -35,6 +35,8 @@ FINISH_CHARS_MAX = 40
 THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thinking_content", "thoughts", "thought")
 """The fields in which servers tell what a model thought. Some fill two with the same words: the first counts."""
 
+_THINKING_IN = (*THOUGHTS, "reasoning_details")
+_THINKING = frozenset(_THINKING_IN)
 _CONTENTS = ("content", "text", "output_text", "parts", "value")
 _OF_DELTA = frozenset({"role", "refusal", "tool_calls", "function_call", *_CONTENTS, *THOUGHTS})
 _OF_CALL = frozenset({"id", "index", "type", "function", "custom"})
@@ -138,18 +140,15 @@ class _Choice:
         role = delta.get("role")
         if isinstance(role, str) and role:
             self.role = role
-        content = next((delta[n] for n in _CONTENTS if delta.get(n) not in (None, "", [])), None)
+        content = delta.get("content") or next(
+            (delta[n] for n in _CONTENTS if delta.get(n) not in (None, "", [])), None
+        )
         words = words_in(content)
         self.unread += words.unread
-        thought = ""
-        for name in THOUGHTS if self._told_thought_in else (*THOUGHTS, "reasoning_details"):
-            found = words_in(delta.get(name))
-            if (found.text or found.thought) and not thought:
-                thought = found.text + found.thought
-                self.thought_in = name if name in THOUGHTS[:2] else THOUGHTS[0]
-                if name in THOUGHTS and not self._told_thought_in:
-                    self._told_thought_in = name
-                    yield from self._beside({}, thought_in=name)
+        name, thought = ("", "") if _THINKING.isdisjoint(delta) else self._thought_in(delta)
+        if name in THOUGHTS and not self._told_thought_in:
+            self._told_thought_in = name
+            yield from self._beside({}, thought_in=name)
         refusal = as_text(delta.get("refusal")) + words.refusal
         yield from self._words(
             self._thought.feed(thought + words.thought),
@@ -165,8 +164,18 @@ class _Choice:
         legacy = as_object(delta.get("function_call"))
         if legacy:
             yield self._tool({"function": legacy}, legacy=True)
-        yield from self._beside(_beside_words(delta))
-        grow(self.message_more, delta, _OF_DELTA)
+        if not delta.keys() <= _OF_DELTA:
+            yield from self._beside(_beside_words(delta))
+            grow(self.message_more, delta, _OF_DELTA)
+
+    def _thought_in(self, delta: dict[str, Any]) -> tuple[str, str]:
+        """The field in which a thought stands, and the thought."""
+        for name in THOUGHTS if self._told_thought_in else _THINKING_IN:
+            found = words_in(delta.get(name))
+            if thought := found.text + found.thought:
+                self.thought_in = name if name in THOUGHTS[:2] else THOUGHTS[0]
+                return name, thought
+        return "", ""
 
     def _beside(
         self, fields: dict[str, Any], call: int | None = None, thought_in: str = ""
@@ -176,7 +185,8 @@ class _Choice:
             yield BesidePiece(copied(fields), self._origin(), self.index, call, thought_in)
 
     def _words(self, thought: str, text: str, refusal: str) -> Iterator[Piece]:
-        yield from self._pieces(thought, "", refusal)
+        if thought or refusal:
+            yield from self._pieces(thought, "", refusal)
         if text:
             yield from self._tagged(self._tags.feed(text))
 

@@ -65,9 +65,11 @@ class Mender:
 
     def feed(self, piece: str) -> str:
         """The piece, mended; the first half of a pair at its end waits for the next piece."""
+        if not piece:
+            return ""
         piece = self._half + piece
         self._half = ""
-        if piece and "\ud800" <= piece[-1] <= "\udbff":
+        if "\ud800" <= piece[-1] <= "\udbff":
             self._half = piece[-1]
             piece = piece[:-1]
         return mended(piece)
