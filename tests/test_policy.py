@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -20,30 +21,56 @@ from palaver.settings import Settings
 from palaver.wire.server.control import asked
 
 ABSENT, FORBIDDEN = Code.ROOM_NOT_FOUND, Code.FORBIDDEN
-OWNER, MEMBER, READER = MemberRole.OWNER, MemberRole.MEMBER, MemberRole.READER
+OWNER, MODERATOR, MEMBER, READER = MemberRole
 
 
-@pytest.mark.parametrize(
-    ("action", "own", "refusals"),
-    [
-        (Action.READ, False, (None, None, None, ABSENT)),
-        (Action.WRITE, False, (None, None, FORBIDDEN, ABSENT)),
-        (Action.TAKE_BACK, True, (None, None, FORBIDDEN, ABSENT)),
-        (Action.TAKE_BACK, False, (None, FORBIDDEN, FORBIDDEN, ABSENT)),
-        (Action.GOVERN, True, (None, FORBIDDEN, FORBIDDEN, ABSENT)),
-        (Action.GOVERN, False, (None, FORBIDDEN, FORBIDDEN, ABSENT)),
-    ],
-)
-def test_an_action_is_refused_to_who_has_too_small_a_role(
-    action: Action, own: object, refusals: tuple[Code | None, ...]
-) -> None:
-    for role, refusal in zip((OWNER, MEMBER, READER, None), refusals, strict=True):
-        code = None
-        try:
-            policy.check(action, role, own=bool(own))
-        except Refused as refused:
-            code = refused.code
-        assert code == refusal, role
+LITERAL = """
+read        ok  ok        ok        ok
+membership  ok  ok        ok        ok
+write       ok  ok        ok        forbidden
+take_back   ok  ok        own       forbidden
+name        ok  ok        forbidden forbidden
+invite      ok  lower     forbidden forbidden
+remove      ok  lower     forbidden forbidden
+govern      ok  forbidden forbidden forbidden
+"""
+"""Each act, and what an owner, a moderator, a member and a reader are told: a table beside the one in the code."""
+ROWS = {act: rights for act, *rights in map(str.split, LITERAL.strip().splitlines())}
+PROTECTED = {"name", "invite", "remove", "govern"}
+
+
+def told(right: str, *, own: bool, of: MemberRole | None) -> Code | None:
+    allowed = {"ok": True, "own": own, "lower": of not in {OWNER, MODERATOR}, "forbidden": False}
+    return None if allowed[right] else FORBIDDEN
+
+
+def test_every_act_is_refused_to_every_role_as_the_table_says() -> None:
+    assert list(ROWS) == list(Action)
+    for act, own, of in product(Action, (False, True), (*MemberRole, None)):
+        expected = [told(right, own=own, of=of) for right in ROWS[act]]
+        got = [policy.refusal(act, role, own=own, of=of) for role in (*MemberRole, None)]
+        codes = [refused and refused.code for refused in got]
+        assert codes == [*expected, ABSENT], (act, own, of)
+        for role, code in zip((*MemberRole, None), codes, strict=True):
+            everyones = policy.refusal(act, role, own=own, of=of, everyones=True)
+            protected = Code.ROOM_PROTECTED if act in PROTECTED else code
+            assert (everyones and everyones.code) == protected, (act, role)
+            if of is None:
+                assert policy.allows(act, role, own=own) is (code is None)
+
+
+def test_the_words_of_the_table_are_its_values() -> None:
+    rows = [
+        [cell.strip() for cell in row.strip("|").split("|")]
+        for row in (policy.__doc__ or "").splitlines()
+        if row.startswith("| `")
+    ]
+    written = {act: rights for acts, *rights in rows for act in acts.replace("`", "").split(", ")}
+    assert written.keys() == set(Action.__members__)
+    for name, (*rights, anyone_else) in written.items():
+        values = [one.value for one in policy.TABLE[Action[name]].values()]
+        assert rights == [f"`{FORBIDDEN.value}`" if one == "no" else one for one in values]
+        assert anyone_else == "`room_not_found`"
 
 
 def test_everyone_is_a_member_of_an_open_room_and_a_reader_stays_one() -> None:

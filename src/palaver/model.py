@@ -153,9 +153,10 @@ class Visibility(StrEnum):
 
 
 class MemberRole(StrEnum):
-    """What a member may do. An owner may also rename and delete the room."""
+    """What a member may do, the most first; `policy` says what that is."""
 
     OWNER = "owner"
+    MODERATOR = "moderator"
     MEMBER = "member"
     READER = "reader"
 

@@ -1,17 +1,21 @@
 """Who may do what in a room: one table, asked by whatever writes, under the room's lock, and by whatever reads.
 
-| action | owner | member | reader | anyone else |
-|---|---|---|---|---|
-| `READ` | yes | yes | yes | `room_not_found` |
-| `WRITE` | yes | yes | `forbidden` | `room_not_found` |
-| `TAKE_BACK` | yes | what is its own | `forbidden` | `room_not_found` |
-| `GOVERN` | yes | `forbidden` | `forbidden` | `room_not_found` |
+| act | owner | moderator | member | reader | anyone else |
+|---|---|---|---|---|---|
+| `READ`, `MEMBERSHIP` | yes | yes | yes | yes | `room_not_found` |
+| `WRITE` | yes | yes | yes | `forbidden` | `room_not_found` |
+| `TAKE_BACK` | yes | yes | what is its own | `forbidden` | `room_not_found` |
+| `NAME` | yes | yes | `forbidden` | `forbidden` | `room_not_found` |
+| `INVITE`, `REMOVE` | yes | of members and readers | `forbidden` | `forbidden` | `room_not_found` |
+| `GOVERN` | yes | `forbidden` | `forbidden` | `forbidden` | `room_not_found` |
 
-In an open room everyone is a member; where it is everyone's, as the Lobby is, nobody may `GOVERN` (`room_protected`).
-An exchange and an API key are their actor's alone (`owns`), and a key is good for its scopes (`check_scope`). The table
-knows only what it is told: no store, no door. Lists filter in SQL; tests compare those filters with the table.
+In an open room everyone is a member; where it is everyone's, as the Lobby is, nobody may `NAME`, `INVITE`, `REMOVE` or
+`GOVERN` (`room_protected`). An exchange and an API key are their actor's alone (`owns`), and a key is good for its
+scopes (`check_scope`). The table knows only what it is told: no store, no door. Lists filter in SQL; tests compare
+those filters with the table.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from palaver.errors import Code, Refused
@@ -19,17 +23,57 @@ from palaver.model import ActorId, MemberRole, Room, Scope, Visibility
 
 
 class Action(StrEnum):
-    """What one may want to do in a room.
-
-    `TAKE_BACK` is to delete a message (one's own: its author), and to stop an answer, to ask for it again or to let it
-    go on (one's own: who asked for it). `GOVERN` is to name, delete and restore the room, to set its metadata, and to
-    add and remove members.
-    """
+    """What one may want to do in a room."""
 
     READ = "read"
+    MEMBERSHIP = "membership"
+    """What is a member's own: to leave the room, to mute or hide it."""
     WRITE = "write"
     TAKE_BACK = "take_back"
+    """To delete a message (one's own: its author), to stop an answer, to ask for it again or to let it go on (one's
+    own: who asked for it)."""
+    NAME = "name"
+    """To name the room and to set its metadata."""
+    INVITE = "invite"
+    """To add a member and to make an invitation. It is of the role that is given."""
+    REMOVE = "remove"
+    """To take a member out, and to make a reader of a member or the other way. It is of the role that is there."""
     GOVERN = "govern"
+    """To delete and restore the room, and what else is its owner's alone."""
+
+
+class Right(StrEnum):
+    """How far a role's right to an act goes."""
+
+    ALL = "yes"
+    OWN = "what is its own"
+    LOWER = "of members and readers"
+    NONE = "no"
+
+
+TABLE: Mapping[Action, Mapping[MemberRole, Right]] = {
+    act: dict(zip(MemberRole, rights, strict=True))
+    for act, rights in {
+        Action.READ: (Right.ALL, Right.ALL, Right.ALL, Right.ALL),
+        Action.MEMBERSHIP: (Right.ALL, Right.ALL, Right.ALL, Right.ALL),
+        Action.WRITE: (Right.ALL, Right.ALL, Right.ALL, Right.NONE),
+        Action.TAKE_BACK: (Right.ALL, Right.ALL, Right.OWN, Right.NONE),
+        Action.NAME: (Right.ALL, Right.ALL, Right.NONE, Right.NONE),
+        Action.INVITE: (Right.ALL, Right.LOWER, Right.NONE, Right.NONE),
+        Action.REMOVE: (Right.ALL, Right.LOWER, Right.NONE, Right.NONE),
+        Action.GOVERN: (Right.ALL, Right.NONE, Right.NONE, Right.NONE),
+    }.items()
+}
+"""Of each act and role: owner, moderator, member, reader."""
+
+PROTECTED = frozenset({Action.NAME, Action.INVITE, Action.REMOVE, Action.GOVERN})
+"""What nobody may do in a room that is everyone's."""
+
+_LOWER = {MemberRole.MEMBER, MemberRole.READER, None}
+_WRITERS_ONLY = "You may read this room, not write in it."
+_OWNERS_ONLY = "Only the room's owner may do this."
+_OWN_ONLY = "Only who wrote it or asked for it, or the room's moderators or owner, may do this."
+_MODERATORS_ONLY = "Only the room's moderators or owner may do this."
 
 
 def role_in(visibility: Visibility, role: MemberRole | None) -> MemberRole | None:
@@ -49,30 +93,42 @@ def is_everyones(visibility: Visibility, door: str | None) -> bool:
 
 
 def refusal(
-    action: Action, role: MemberRole | None, *, own: bool = False, everyones: bool = False
+    action: Action,
+    role: MemberRole | None,
+    *,
+    own: bool = False,
+    of: MemberRole | None = None,
+    everyones: bool = False,
 ) -> Refused | None:
-    """Why who has this role may not do that: `room_protected`, `room_not_found`, `forbidden`; None where they may."""
-    if everyones and action is Action.GOVERN:
+    """Why who has this role may not do that: `room_protected`, `room_not_found`, `forbidden`; None where they may.
+
+    `own`: whether it is of what is theirs; `of`: the role that is given or that is there (None: nobody's).
+    """
+    if everyones and action in PROTECTED:
         return Refused(Code.ROOM_PROTECTED, "a room that is open to everyone has no owner")
     if role is None:
         return room_not_found()
-    detail = None
-    if role is MemberRole.OWNER or action is Action.READ:
-        pass
-    elif action is Action.GOVERN:
-        detail = "Only the room's owner may do this."
-    elif role is MemberRole.READER:
-        detail = "You may read this room, not write in it."
-    elif action is Action.TAKE_BACK and not own:
-        detail = "Only who wrote it or asked for it, or the room's owner, may do this."
-    return None if detail is None else _forbidden(detail)
+    match TABLE[action][role]:
+        case Right.ALL:
+            return None
+        case Right.OWN:
+            return None if own else _forbidden(_OWN_ONLY)
+        case Right.LOWER:
+            return None if of in _LOWER else _forbidden(_OWNERS_ONLY)
+        case Right.NONE:
+            return _forbidden(_why_not(action))
 
 
 def check(
-    action: Action, role: MemberRole | None, *, own: bool = False, everyones: bool = False
+    action: Action,
+    role: MemberRole | None,
+    *,
+    own: bool = False,
+    of: MemberRole | None = None,
+    everyones: bool = False,
 ) -> None:
     """Raises the `refusal`, if there is one."""
-    refused = refusal(action, role, own=own, everyones=everyones)
+    refused = refusal(action, role, own=own, of=of, everyones=everyones)
     if refused is not None:
         raise refused
 
@@ -97,6 +153,14 @@ def check_scope(scopes: frozenset[Scope], scope: Scope | None, *, reads: bool) -
 def room_not_found() -> Refused:
     """The room is not there, or not for this actor: nobody learns which."""
     return Refused(Code.ROOM_NOT_FOUND, "There is no such room, or it is not yours to see.")
+
+
+def _why_not(action: Action) -> str:
+    """Who may do what this role may not."""
+    rights = TABLE[action]
+    if rights[MemberRole.MEMBER] is not Right.NONE:
+        return _WRITERS_ONLY
+    return _OWNERS_ONLY if rights[MemberRole.MODERATOR] is Right.NONE else _MODERATORS_ONLY
 
 
 def _forbidden(detail: str) -> Refused:

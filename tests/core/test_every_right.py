@@ -123,6 +123,10 @@ class Case:
         return policy.role_in(ROOMS[self.kind][0], self.role)
 
     @property
+    def owner(self) -> Actor:
+        return self.actor if self.role is MemberRole.OWNER else self.founder
+
+    @property
     def caller(self) -> MemberRole | None:
         """The role of an API client, to whom somebody else's open room is no conversation."""
         visibility, door = ROOMS[self.kind]
@@ -135,6 +139,7 @@ class Case:
         call: Callable[[], Awaitable[object]],
         *,
         own: bool = False,
+        of: MemberRole | None = None,
         caller: bool = False,
         absent: Code = Code.ROOM_NOT_FOUND,
     ) -> None:
@@ -143,7 +148,7 @@ class Case:
             caller = False
         role = self.caller if caller else self.seen
         everyones = policy.is_everyones(*ROOMS[self.kind])
-        refusal = policy.refusal(action, role, own=own, everyones=everyones)
+        refusal = policy.refusal(action, role, own=own, of=of, everyones=everyones)
         wanted = None if refusal is None else refusal.code
         if wanted is Code.ROOM_NOT_FOUND:
             wanted = absent
@@ -284,19 +289,24 @@ async def takes_back(case: Case) -> None:
 
 async def governs(case: Case) -> None:
     core, actor, room = case.core, case.actor, case.room
-    somebody = await new_actor(core, "person")
     by = actor.id
     naming = RenameRoom(room=room, by=by, title="Mine", source=TitleSource.USER)
     setting = ChangeSettings(room=room, by=by, settings={"metadata": {}})
-    adding = AddMember(room=room, by=by, actor=somebody.id, role=MemberRole.MEMBER)
-    removing = RemoveMember(room=room, by=by, actor=somebody.id)
     deleting = SetRoomDeleted(room=room, by=by, deleted=True)
     restoring = SetRoomDeleted(room=room, by=by, deleted=False)
-    for command in (naming, setting, adding, removing, deleting):
-        await case.expect(Action.GOVERN, lambda command=command: case.write(command))
-    owner = actor if case.role is MemberRole.OWNER else case.founder
+    for command in (naming, setting):
+        await case.expect(Action.NAME, lambda command=command: case.write(command))
+    for role in (MemberRole.MODERATOR, MemberRole.MEMBER, MemberRole.READER):
+        somebody = await new_actor(core, "person")
+        adding = AddMember(room=room, by=by, actor=somebody.id, role=role)
+        removing = RemoveMember(room=room, by=by, actor=somebody.id)
+        await case.expect(Action.INVITE, lambda one=adding: case.write(one), of=role)
+        if not policy.is_everyones(*ROOMS[case.kind]):
+            await case.write(AddMember(room=room, by=case.owner.id, actor=somebody.id, role=role))
+        await case.expect(Action.REMOVE, lambda one=removing: case.write(one), of=role)
+    await case.expect(Action.GOVERN, lambda: case.write(deleting))
     if ROOMS[case.kind] != (Visibility.OPEN, None):
-        await case.write(SetRoomDeleted(room=room, by=owner.id, deleted=True))
+        await case.write(SetRoomDeleted(room=room, by=case.owner.id, deleted=True))
         with pytest.raises(Refused) as refused:
             await core.access.room(actor, room)
         assert refused.value.code is Code.ROOM_NOT_FOUND

@@ -108,7 +108,7 @@ class Access:
         return found
 
     async def may_stop(self, actor: Actor, turn: Turn) -> None:
-        """Raises `Refused` (`forbidden`) for who neither asked for an answer nor owns its room."""
+        """Raises `Refused` (`forbidden`) for who neither asked for an answer nor moderates its room."""
         own = await self._store.read(turns.asked_by, turn.id, actor.id)
         check(Action.TAKE_BACK, (await self.room(actor, turn.room)).role, own=own)
 

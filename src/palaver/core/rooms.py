@@ -122,7 +122,7 @@ class Rooms:
         return await self._store.read(rooms.count_own, actor.id)
 
     async def rename(self, actor: Actor, room: RoomId, title: str) -> Room:
-        """Names a room, as its owner. Refused: as `RenameRoom` says, and `title_too_long`."""
+        """Names a room. Refused: as `RenameRoom` says, and `title_too_long`."""
         title = validation.title(title, self._settings.title_chars_max)
         await self._access.room(actor, room)
         await self._store.write(
@@ -131,7 +131,7 @@ class Rooms:
         return await self._access.room(actor, room)
 
     async def change_settings(self, actor: Actor, room: RoomId, settings: RoomSettings) -> Room:
-        """Sets some of a room's settings, as its owner. Refused: as `ChangeSettings` says."""
+        """Sets some of a room's settings. Refused: as `ChangeSettings` says."""
         await self._store.write(ChangeSettings(room=room, by=actor.id, settings=settings))
         return await self._access.room(actor, room)
 
@@ -155,7 +155,7 @@ class Rooms:
         role: MemberRole = MemberRole.MEMBER,
         auto_respond: bool = False,
     ) -> bool:
-        """Adds an actor to an owner's room; False when it was a member already."""
+        """Adds an actor to a room; False when it was a member already."""
         await self._access.room(owner, room)
         return await self._store.write(
             AddMember(room=room, by=owner.id, actor=actor.id, role=role, auto_respond=auto_respond)

@@ -201,8 +201,8 @@ export interface Me {
   guest: boolean
 }
 
-/** What a member may do. An owner may also rename and delete the room. */
-export type MemberRole = 'owner' | 'member' | 'reader'
+/** What a member may do, the most first; `policy` says what that is. */
+export type MemberRole = 'owner' | 'moderator' | 'member' | 'reader'
 
 /** What somebody said, as it is now. */
 export interface Message {

@@ -78,8 +78,8 @@ class CreateRoom(Command[Room], frozen=True, kw_only=True):
 class RenameRoom(RoomCommand[bool], frozen=True, kw_only=True):
     """Names a room; False, and nothing written, when a later `TitleSource` (in its order) has named it already.
 
-    `by` None is the server itself (a title made by a model). `USER` needs the owner (`forbidden`), whom an open room
-    has only where another door made it (`room_protected`).
+    `by` None is the server itself (a title made by a model). `USER` needs a moderator or the owner
+    (`forbidden`), whom an open room has only where another door made it (`room_protected`).
     """
 
     by: ActorId | None
@@ -87,10 +87,9 @@ class RenameRoom(RoomCommand[bool], frozen=True, kw_only=True):
     source: TitleSource
 
     def apply(self, tx: Transaction) -> bool:
+        room, by = tx.room(self.room), tx.actor(self.by)
         if self.source is TitleSource.USER:
-            room, by = _governed(tx, self)
-        else:
-            room, by = tx.room(self.room), tx.actor(self.by)
+            _check(tx, Action.NAME, room, by)
         order = list(TitleSource)
         if order.index(self.source) < order.index(room.title_source):
             return False
@@ -105,16 +104,14 @@ class RenameRoom(RoomCommand[bool], frozen=True, kw_only=True):
 
 
 class SetRoomDeleted(RoomCommand[bool], frozen=True, kw_only=True):
-    """Deletes (undoably) or restores a room, by those who may name it.
-
-    False: it was so already.
-    """
+    """Deletes (undoably) or restores a room, by its owner; False: it was so already."""
 
     by: ActorId
     deleted: bool
 
     def apply(self, tx: Transaction) -> bool:
-        room, by = _governed(tx, self, deleted_too=True)
+        room, by = tx.room(self.room, deleted_too=True), tx.actor(self.by)
+        _check(tx, Action.GOVERN, room, by)
         if self.deleted is (room.deleted_ms is not None):
             return False
         _SET_DELETED.run(tx.conn, tx.now_ms if self.deleted else None, room.key)
@@ -123,13 +120,14 @@ class SetRoomDeleted(RoomCommand[bool], frozen=True, kw_only=True):
 
 
 class ChangeSettings(RoomCommand[None], frozen=True, kw_only=True):
-    """Sets some of a room's settings, by its owner. Refused: `room_not_found`, `room_protected`, `forbidden`."""
+    """Sets some of a room's settings. Refused: `room_not_found`, `room_protected`, `forbidden`."""
 
     by: ActorId
     settings: RoomSettings
 
     def apply(self, tx: Transaction) -> None:
-        room, _ = _governed(tx, self)
+        room = tx.room(self.room)
+        _check(tx, Action.NAME, room, tx.actor(self.by))
         before: RoomSettings = _SETTINGS.value(tx.conn, room.key)
         _SET_SETTINGS.run(tx.conn, {**before, **self.settings}, room.key)
 
@@ -160,7 +158,7 @@ class MarkRead(RoomCommand[int], frozen=True, kw_only=True):
 
 
 class AddMember(RoomCommand[bool], frozen=True, kw_only=True):
-    """Adds an actor to a private room, by its owner; False when it was a member already."""
+    """Adds an actor to a room, as a moderator or the owner may; False when it was a member already."""
 
     by: ActorId
     actor: ActorId
@@ -168,7 +166,8 @@ class AddMember(RoomCommand[bool], frozen=True, kw_only=True):
     auto_respond: bool = False
 
     def apply(self, tx: Transaction) -> bool:
-        room, by = _governed(tx, self)
+        room, by = tx.room(self.room), tx.actor(self.by)
+        _check(tx, Action.INVITE, room, by, of=self.role)
         actor = known_actor(tx, self.actor)
         if tx.role(room, actor) is not None:
             return False
@@ -179,15 +178,16 @@ class AddMember(RoomCommand[bool], frozen=True, kw_only=True):
 
 
 class RemoveMember(RoomCommand[bool], frozen=True, kw_only=True):
-    """Takes a member out of a room, by its owner; False when there is none. The owner stays (`forbidden`)."""
+    """Takes a member out of a room; False when there is none. The owner stays (`forbidden`)."""
 
     by: ActorId
     actor: ActorId
 
     def apply(self, tx: Transaction) -> bool:
-        room, by = _governed(tx, self)
+        room, by, member = tx.room(self.room), tx.actor(self.by), tx.actor(self.actor)
+        role = None if member is None else tx.role(room, member)
+        _check(tx, Action.REMOVE, room, by, of=role)
         actor = known_actor(tx, self.actor)
-        role = tx.role(room, actor)
         if role is MemberRole.OWNER:
             raise Refused(Code.FORBIDDEN, "A room keeps its owner.")
         if role is None:
@@ -242,19 +242,17 @@ def conversation(tx: Transaction, room: RoomId, actor: ActorId) -> LockedRoom:
     return locked
 
 
-def _governed(
+def _check(
     tx: Transaction,
-    command: RenameRoom | SetRoomDeleted | ChangeSettings | AddMember | RemoveMember,
+    action: Action,
+    room: LockedRoom,
+    by: KnownActor | None,
     *,
-    deleted_too: bool = False,
-) -> tuple[LockedRoom, KnownActor | None]:
-    """Locks the command's room for its `by`, who may govern it. Refused: as `policy.refusal` says."""
-    room = tx.room(command.room, deleted_too=deleted_too)
-    by = tx.actor(command.by)
+    of: MemberRole | None = None,
+) -> None:
+    """That an actor may do this in the room, which may be everyone's. Refused: as `policy.refusal` says."""
     door = _DOOR.value(tx.conn, room.key) if room.is_open else None
-    everyones = is_everyones(room.visibility, door)
-    tx.check(Action.GOVERN, room, by, everyones=everyones)
-    return room, by
+    tx.check(action, room, by, of=of, everyones=is_everyones(room.visibility, door))
 
 
 def _join(

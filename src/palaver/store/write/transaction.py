@@ -209,11 +209,12 @@ class Transaction(Struct):
         by: KnownActor | None,
         *,
         own: bool = False,
+        of: MemberRole | None = None,
         everyones: bool = False,
     ) -> None:
         """That an actor may do this in the room. Refused: as `policy.refusal` says."""
         role = None if by is None else role_in(room.visibility, self.role(room, by))
-        check(action, role, own=own, everyones=everyones)
+        check(action, role, own=own, of=of, everyones=everyones)
 
     def log(
         self,

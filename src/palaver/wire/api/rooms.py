@@ -98,7 +98,7 @@ class Rooms:
         """One room."""
         return shapes.room(await self._core.rooms.get(me, room))
 
-    @call("PATCH", "/rooms/{room}", Action.GOVERN)
+    @call("PATCH", "/rooms/{room}", Action.NAME)
     async def rename_room(self, me: Me, room: RoomId, body: NewTitle) -> shapes.Room:
         """Names a room."""
         return shapes.room(await self._core.rooms.rename(me, room, body.title))

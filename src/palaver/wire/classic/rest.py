@@ -165,7 +165,7 @@ class Sessions:
         """One session."""
         return session_json(await self._core.rooms.get(actor, room_of(session_id)), actor)
 
-    @call("PATCH", "/api/sessions/{session_id}", Action.GOVERN, others=(404, 422))
+    @call("PATCH", "/api/sessions/{session_id}", Action.NAME, others=(404, 422))
     async def changed(self, session_id: UUID, body: SessionChange, actor: Guest) -> Json:
         """One session under another title, which may be empty, or with other metadata."""
         room = await self._core.rooms.get(actor, room_of(session_id))

@@ -75,7 +75,7 @@ class Conversations(Struct):
         """One conversation."""
         return params.answer(_conversation(await self._room(me, request)))
 
-    @_call("POST", "/conversations/{conversation}", Action.GOVERN, use=Use.MESSAGES)
+    @_call("POST", "/conversations/{conversation}", Action.NAME, use=Use.MESSAGES)
     async def update(self, me: Actor, request: Request) -> Response:
         """Replaces the metadata."""
         metadata = await params.new_metadata(request)
