@@ -55,7 +55,7 @@ from palaver.model import (
     Room as RoomValue,
     RoomId,
 )
-from palaver.policy import Action, allows
+from palaver.policy import Action, ServerAct, allows, asks
 from palaver.providers.base import Provider, TextPiece
 from palaver.settings import Settings, in_memory, settings_from, sqlite_file
 from palaver.store.engine.executors import InlineLanes
@@ -72,6 +72,7 @@ Happening = Event | Opened | Delta | Ended
 """What `Room.follow` yields: stored events, and the pieces of running answers."""
 
 
+@asks(ServerAct.OPERATE)
 @asynccontextmanager
 async def open(  # noqa: A001  `palaver.open` is how it reads
     url: str | None = None,
@@ -121,6 +122,7 @@ class Chat:
     _core: Core
     _program: Actor
 
+    @asks(ServerAct.OPERATE)
     async def person(self, handle: str, *, name: str | None = None) -> Actor:
         """Gets the person whom the program knows as `handle`, or creates one. Others see the `name`.
 
@@ -129,6 +131,7 @@ class Chat:
         actor = await self._core.identity.person(_handle(handle), name)
         return _of_kind(actor, ActorKind.PERSON, handle)
 
+    @asks(ServerAct.OPERATE)
     async def agent(
         self,
         handle: str,
@@ -148,6 +151,7 @@ class Chat:
         )
         return _of_kind(card.actor, ActorKind.AGENT, handle)
 
+    @asks(ServerAct.ROOMS)
     async def room(self, name: str, *, assistant: bool = False) -> "Room":
         """Gets the room of this name or id. A name that is new creates a room with that title.
 
@@ -161,11 +165,13 @@ class Chat:
         room = RoomId(f"r_{uuid5(_NAMESPACE, name).hex}")
         return self._handle(await rooms.ensured(program, room, title=name, agent=assistant))
 
+    @asks(ServerAct.ROOMS)
     async def new_room(self, title: str = "", *, assistant: bool = False) -> "Room":
         """Creates a room. Without a title it is named after its first message. Refused: `title_too_long`."""
         room = await self._core.rooms.create(self._program, title=title, agent=assistant)
         return self._handle(room)
 
+    @asks(ServerAct.ROOMS)
     async def rooms(self, *, search: str | None = None) -> AsyncGenerator["Room", None]:
         """Yields the rooms by last activity, newest first, and reads a page of them at a time.
 
@@ -207,6 +213,7 @@ class Room:
 
     # talking
 
+    @asks(Action.WRITE)
     async def say(
         self,
         person: Actor,
@@ -234,6 +241,7 @@ class Room:
         assert sent.message is not None, "only a live reader's message is accepted unstored"
         return sent.message
 
+    @asks(Action.WRITE)
     @asynccontextmanager
     async def answer(self, agent: Actor) -> AsyncGenerator["Answer", None]:
         """Streams an agent's answer: followers see each piece at once; the end of the block stores one message.
@@ -248,6 +256,7 @@ class Room:
         async with self._core.turns.external(self.id, agent) as recorder:
             yield Answer(recorder, self._core.settings.answer_chars_max)
 
+    @asks(Action.INVITE)
     async def add(self, actor: Actor) -> None:
         """Makes a person or an agent a member of the room, unless they are one already."""
         if actor.id in self._members:
@@ -265,6 +274,7 @@ class Room:
 
     # reading
 
+    @asks(Action.READ)
     async def history(
         self,
         *,
@@ -282,6 +292,7 @@ class Room:
             self._program, self.id, before=before, after=after, around=around, limit=limit
         )
 
+    @asks(Action.READ)
     async def follow(self, *, since: int | None = None) -> AsyncGenerator[Happening, None]:
         """Yields every event after `since` once and in order, and answers as they stream, until the chat is closed.
 
@@ -308,20 +319,24 @@ class Room:
             async for happening in _lived(reader, self.id):
                 yield happening
 
+    @asks(Action.READ)
     async def fresh(self) -> "Room":
         """Reads the room again. Refused: `room_not_found`."""
         return replace(self, value=await self._core.rooms.get(self._program, self.id))
 
     # keeping order
 
+    @asks(Action.NAME)
     async def rename(self, title: str) -> "Room":
         """Changes the title. Refused: `title_too_long`, `room_protected`."""
         return replace(self, value=await self._core.rooms.rename(self._program, self.id, title))
 
+    @asks(Action.GOVERN)
     async def delete(self) -> None:
         """Deletes the room; `restore` undoes that."""
         await self._core.rooms.delete(self._program, self.id)
 
+    @asks(Action.GOVERN)
     async def restore(self) -> "Room":
         """Restores the deleted room with all of its messages."""
         return replace(self, value=await self._core.rooms.restore(self._program, self.id))
@@ -358,6 +373,7 @@ class Answer:
         """The stored message, once the block has ended."""
         return self._recorder.message
 
+    @asks(Action.WRITE)
     def write(self, text: str) -> None:
         """Adds a piece, without waiting. Refused: `invalid_unicode`, `answer_too_long` (a setting)."""
         if _SURROGATE.search(text):
@@ -369,6 +385,7 @@ class Answer:
         self._chars += len(text)
         self._recorder.take(TextPiece(text))
 
+    @asks(Action.WRITE)
     def record(
         self,
         *,
@@ -392,6 +409,7 @@ class Answer:
         if usage:
             meta["usage"] = {**meta.get("usage", {}), **usage}
 
+    @asks(Action.WRITE)
     def fail(self, code: str, detail: str = "", *, temporary: bool = False) -> None:
         """Marks the answer as failed: the end of the block stores its text so far, with this error.
 

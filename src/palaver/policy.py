@@ -15,31 +15,59 @@ scopes (`check_scope`). The table knows only what it is told: no store, no door.
 those filters with the table.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
+from typing import Any, TypeVar
 
 from palaver.errors import Code, Refused
 from palaver.model import ActorId, MemberRole, Room, Scope, Visibility
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_ACT = "declared_act"
 
 
 class Action(StrEnum):
     """What one may want to do in a room."""
 
     READ = "read"
+    """To see the room, what was said and what is said now, and who is there; to note what one has read."""
     MEMBERSHIP = "membership"
     """What is a member's own: to leave the room, to mute or hide it."""
     WRITE = "write"
+    """To say something, to ask for an answer, and to be seen typing."""
     TAKE_BACK = "take_back"
     """To delete a message (one's own: its author), to stop an answer, to ask for it again or to let it go on (one's
     own: who asked for it)."""
     NAME = "name"
     """To name the room and to set its metadata."""
     INVITE = "invite"
-    """To add a member and to make an invitation. It is of the role that is given."""
+    """To add members and to invite them. It is of the role that is given."""
     REMOVE = "remove"
-    """To take a member out, and to make a reader of a member or the other way. It is of the role that is there."""
+    """To take a member out, and to make a member a reader or the other way. It is of the role that is there."""
     GOVERN = "govern"
     """To delete and restore the room, and what else is its owner's alone."""
+
+
+class ServerAct(StrEnum):
+    """What one may want of the server where no room is asked about."""
+
+    PUBLIC = "public"
+    """To see the page, the reference and how the server is, and to give a sign of life: anyone."""
+    ENTER = "enter"
+    """To say who one is, or to become somebody: anyone."""
+    OWN = "own"
+    """To see and change what is one's own, such as name, keys, devices, prompts, what was asked at `/v1`: that one."""
+    ROOMS = "rooms"
+    """To list the rooms that one sees, and to make one: whoever is somebody."""
+    MODELS = "models"
+    """To see which models there are, and to ask one outside of any room: whoever is somebody."""
+    OPERATE = "operate"
+    """To act for anyone: who may open the database, on the command line or in a program of its own."""
+
+
+Act = Action | ServerAct
+"""What a call is: each names one where it is declared."""
 
 
 class Right(StrEnum):
@@ -148,6 +176,21 @@ def check_scope(scopes: frozenset[Scope], scope: Scope | None, *, reads: bool) -
     good_for = {Scope.ALL, scope, *((Scope.READ,) if reads else ())}
     if scope is not None and not scopes & good_for:
         raise _forbidden(f"This API key is not good for that: it lacks the scope '{scope}'.")
+
+
+def asks(act: Act) -> Callable[[F], F]:
+    """Declares the act of a function that no wire calls."""
+
+    def declare(function: F) -> F:
+        setattr(function, _ACT, act)
+        return function
+
+    return declare
+
+
+def act_of(function: object) -> Act | None:
+    """The act that `asks` declared; None without one."""
+    return getattr(function, _ACT, None)
 
 
 def room_not_found() -> Refused:

@@ -19,6 +19,7 @@ from typing_extensions import TypedDict
 
 import palaver
 from palaver.core.runtime import Core
+from palaver.policy import ServerAct
 from palaver.wire import problems
 from palaver.wire.anthropic.problems import told_as
 from palaver.wire.api.body import add_routes, answer
@@ -141,7 +142,7 @@ class Service:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    @call("GET", "/health", None, others=(503,))
+    @call("GET", "/health", ServerAct.PUBLIC, others=(503,))
     async def health(self) -> Health | Response:
         """How the server is. 503 while the database is away."""
         up = self._core.db_up
@@ -166,23 +167,23 @@ class Operations:
         self._core = core
         self._tally = tally
 
-    @call("GET", "/metrics", None)
+    @call("GET", "/metrics", ServerAct.PUBLIC)
     async def counters(self, _: Request) -> Response:
         """The figures of now."""
         return Response(metrics.exposed(self._core, self._tally), media_type=metrics.MEDIA_TYPE)
 
-    @call("GET", "/openapi.json", None)
+    @call("GET", "/openapi.json", ServerAct.PUBLIC)
     async def openapi(self, _: Request) -> Response:
         """The reference as an OpenAPI document."""
         return JSONResponse(await asyncio.to_thread(self._app.openapi))
 
-    @call("GET", "/docs", None)
+    @call("GET", "/docs", ServerAct.PUBLIC)
     async def docs(self, _: Request) -> Response:
         """The reference."""
         document = await asyncio.to_thread(self._app.openapi)
         return Response(reference.render(document), media_type="text/html")
 
-    @call("GET", "/docs.css", None)
+    @call("GET", "/docs.css", ServerAct.PUBLIC)
     async def style(self, _: Request) -> Response:
         """How the reference looks."""
         return Response(reference.STYLE, media_type="text/css")

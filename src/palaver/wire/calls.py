@@ -1,8 +1,8 @@
 """The calls of the doors: each declares its address, its act and its bound where it is written.
 
-`act` is what `policy` is asked about the room that the call names; None where it names no room of somebody's. `scope`
-is what an API key must be good for; None where any key will do, and at the doors that know no keys. `wire/listing`
-collects the declarations of all doors.
+`act` is what `policy` is asked about the room that the call names, or what is wanted of the server: a call without one
+cannot be declared. `scope` is what an API key must be good for; None where any key will do, and at the doors that know
+no keys. `wire/listing` collects the declarations of all doors.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from starlette.requests import HTTPConnection
 from starlette.routing import Route
 
 from palaver.model import Scope
-from palaver.policy import Action
+from palaver.policy import Act, Action, ServerAct
 from palaver.wire.edge.rates import Use, take
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -22,6 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 ScopeOf = Callable[[HTTPConnection], Scope]
 
 _DECLARED = "declared_call"
+_ACTS = frozenset[Act]([*Action, *ServerAct])
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Call:
 
     method: str
     path: str
-    act: Action | None
+    act: Act
     _: KW_ONLY
     scope: Scope | ScopeOf | None = None
     """A function where the address decides."""
@@ -45,6 +46,10 @@ class Call:
     """Of which other media type an answer may be."""
     door: str = ""
     """Which door has it, see `wire.listing`."""
+
+    def __post_init__(self) -> None:
+        if self.act not in _ACTS:
+            raise TypeError(f"{self.method} {self.path} names no act")
 
     def __call__(self, function: F) -> F:
         """Declares a method of a door's class as this call."""

@@ -1,8 +1,17 @@
-"""Every call of every door: address, act, scope and bound, collected from where each is declared."""
+"""Every call of every door: address, act, scope and bound, collected from where each is declared.
+
+A program's calls and the commands are no wire's and name their acts all the same. Nothing that serves imports this.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
+import typer
+
+from palaver import facade
+from palaver.cli.main import app
+from palaver.policy import ServerAct, act_of
 from palaver.wire.api.me import People
 from palaver.wire.api.messages import Messages
 from palaver.wire.api.prompts import StoredPrompts
@@ -36,3 +45,24 @@ def listing() -> Iterator[Call]:
         for one in (declared for part in parts for declared, _ in calls_of(part)):
             for method in one.method.split():
                 yield replace(one, door=door, method=method, path=prefix + one.path)
+    yield from _of_programs()
+    yield from _of_commands("palaver", typer.main.get_command(app))
+
+
+def _of_programs() -> Iterator[Call]:
+    """Lists what a program calls: `open`, and the methods of what that gives."""
+    for part in (facade, facade.Chat, facade.Room, facade.Answer):
+        of = "" if part is facade else f"{part.__name__}."
+        for name, member in vars(part).items():
+            act = act_of(member)
+            if act is not None:
+                yield Call("program", f"{of}{name}", act, door="facade")
+
+
+def _of_commands(name: str, command: Any) -> Iterator[Call]:
+    """Lists the commands below one. Whoever may run them may open the database: that is their only act."""
+    below: dict[str, Any] = getattr(command, "commands", {})
+    for word, one in sorted(below.items()):
+        yield from _of_commands(f"{name} {word}", one)
+    if not below:
+        yield Call("command line", name, ServerAct.OPERATE, door="cli")

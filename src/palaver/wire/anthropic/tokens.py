@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from palaver.core.runtime import Core
 from palaver.model import Actor, Scope
+from palaver.policy import ServerAct
 from palaver.strict_json import load
 from palaver.wire.anthropic import problems
 from palaver.wire.anthropic.messages import entries_of
@@ -37,7 +38,7 @@ class Tokens(Struct, frozen=True):
     core: Core
     models: Models
 
-    @call("POST", ADDRESS, None, scope=Scope.CHAT, use=Use.MESSAGES)
+    @call("POST", ADDRESS, ServerAct.MODELS, scope=Scope.CHAT, use=Use.MESSAGES)
     async def count(self, _: Actor, request: Request) -> Response:
         """Counts the tokens of a request, or estimates them."""
         raw = await request.body()

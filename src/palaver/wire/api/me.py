@@ -7,6 +7,7 @@ from typing_extensions import TypedDict
 import palaver.model as stored
 from palaver.core.runtime import Core
 from palaver.model import KeyId
+from palaver.policy import ServerAct
 from palaver.wire import shapes
 from palaver.wire.api.body import Given
 from palaver.wire.auth import Me, Present, begin, session_of
@@ -121,64 +122,64 @@ class People:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    @call("GET", "/me", None)
+    @call("GET", "/me", ServerAct.OWN)
     async def me(self, me: Me) -> shapes.Me:
         """Who is asking. Without a session a cookie is set; its guest is stored with the first call that writes."""
         return shapes.me(me)
 
-    @call("PATCH", "/me", None)
+    @call("PATCH", "/me", ServerAct.OWN)
     async def rename_me(self, me: Me, body: NewName) -> shapes.Me:
         """Takes another name."""
         return shapes.me(await self._core.identity.rename(me, body.name))
 
-    @call("POST", "/guests", None, use=Use.GUESTS, status=201)
+    @call("POST", "/guests", ServerAct.ENTER, use=Use.GUESTS, status=201)
     async def new_guest(self, body: NewGuest) -> Guest:
         """An identity for a program, which sends the token as `Authorization: Bearer`."""
         token, actor = await self._core.identity.new_guest(body.name)
         return {"token": token, "me": shapes.me(actor)}
 
-    @call("GET", "/keys", None)
+    @call("GET", "/keys", ServerAct.OWN)
     async def keys(self, me: Me) -> Keys:
         """One's own API keys that were not revoked, the oldest first."""
         return {"keys": [shapes.key(one) for one in await self._core.keys.own(me)]}
 
-    @call("POST", "/keys", None, status=201)
+    @call("POST", "/keys", ServerAct.OWN, status=201)
     async def new_key(self, me: Me, body: NewKey) -> MadeKey:
         """Makes an API key that speaks for who asks. Its token is shown here and never again."""
         token, made = await self._core.keys.create(name=body.name, scopes=body.scopes, actor=me)
         return {"token": token, "key": shapes.key(made)}
 
-    @call("DELETE", "/keys/{key}", None, status=204)
+    @call("DELETE", "/keys/{key}", ServerAct.OWN, status=204)
     async def revoke_key(self, me: Me, key: str) -> None:
         """Ends one of one's own API keys for ever."""
         await self._core.keys.revoke(KeyId(key), by=me)
 
-    @call("GET", "/devices", None)
+    @call("GET", "/devices", ServerAct.OWN)
     async def devices(self, me: Me, request: Request) -> Devices:
         """One's own devices, the oldest first, and the link that is still good."""
         found = await self._core.devices.listing(me, session_of(request))
         shown = [_device(one, current=found.current) for one in found.devices]
         return {"devices": shown, "link": found.link and _link(found.link)}
 
-    @call("POST", "/devices", None, use=Use.CONNECTIONS, status=201)
+    @call("POST", "/devices", ServerAct.OWN, use=Use.CONNECTIONS, status=201)
     async def new_link(self, me: Me, request: Request) -> MadeLink:
         """Makes a link that adds a device: once, within ten minutes, in the place of the one before it."""
         token, ticket = await self._core.devices.invite(me)
         url = f"{address_of(request.scope, self._core.settings)}device#{token}"
         return {"url": url, "link": _link(ticket)}
 
-    @call("DELETE", "/devices/{device}", None, status=204)
+    @call("DELETE", "/devices/{device}", ServerAct.OWN, status=204)
     async def end_device(self, me: Me, request: Request, device: str) -> None:
         """Ends the session on another device of one's own, or a link."""
         await self._core.devices.end(me, device, session_of(request))
 
-    @call("POST", "/devices/look", None, use=Use.CONNECTIONS)
+    @call("POST", "/devices/look", ServerAct.ENTER, use=Use.CONNECTIONS)
     async def look(self, me: Present, body: GivenLink) -> LinkOwner:
         """Whose link it is, without using it."""
         by = (await self._core.devices.look(body.token)).actor
         return {"by": shapes.person(by), "me": me and shapes.person(me)}
 
-    @call("POST", "/devices/redeem", None, use=Use.CONNECTIONS)
+    @call("POST", "/devices/redeem", ServerAct.ENTER, use=Use.CONNECTIONS)
     async def redeem(self, me: Present, request: Request, body: NewDevice) -> shapes.Me:
         """Uses a link: the cookie makes this browser who made it."""
         token, actor = await self._core.devices.redeem(

@@ -6,6 +6,7 @@ import palaver.model as stored
 from palaver.core.prompts import variables_of
 from palaver.core.runtime import Core
 from palaver.model import PromptId
+from palaver.policy import ServerAct
 from palaver.wire.api.body import Given, Whole
 from palaver.wire.auth import Me
 from palaver.wire.calls import call
@@ -54,27 +55,27 @@ class StoredPrompts:
     def __init__(self, core: Core) -> None:
         self._prompts = core.prompts
 
-    @call("GET", "/prompts", None)
+    @call("GET", "/prompts", ServerAct.OWN)
     async def listing(self, me: Me) -> Prompts:
         """One's own prompts, the oldest first."""
         return {"prompts": [shape(one) for one in await self._prompts.own(me)]}
 
-    @call("POST", "/prompts", None, status=201)
+    @call("POST", "/prompts", ServerAct.OWN, status=201)
     async def create(self, me: Me, body: NewPrompt) -> Prompt:
         """Makes a prompt."""
         return shape(await self._prompts.save(me, body.text, name=body.name))
 
-    @call("GET", "/prompts/{prompt}", None)
+    @call("GET", "/prompts/{prompt}", ServerAct.OWN)
     async def show(self, me: Me, prompt: str, version: Whole | None = None) -> Prompt:
         """One of one's prompts, in its newest version unless another is asked for."""
         return shape(await self._prompts.get(me, id_of(prompt), version))
 
-    @call("POST", "/prompts/{prompt}/versions", None, status=201)
+    @call("POST", "/prompts/{prompt}/versions", ServerAct.OWN, status=201)
     async def add_version(self, me: Me, prompt: str, body: NewVersion) -> Prompt:
         """Makes another version, which is the newest."""
         return shape(await self._prompts.save(me, body.text, name=body.name, of=id_of(prompt)))
 
-    @call("DELETE", "/prompts/{prompt}", None, status=204)
+    @call("DELETE", "/prompts/{prompt}", ServerAct.OWN, status=204)
     async def delete(self, me: Me, prompt: str) -> None:
         """Takes a prompt away, with all its versions."""
         await self._prompts.delete(me, id_of(prompt))

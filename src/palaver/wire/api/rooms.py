@@ -5,7 +5,7 @@ from typing_extensions import TypedDict
 
 from palaver.core.runtime import Core
 from palaver.model import RoomId
-from palaver.policy import Action
+from palaver.policy import Action, ServerAct
 from palaver.wire import shapes
 from palaver.wire.api.body import Given, Limit
 from palaver.wire.auth import Me
@@ -63,7 +63,7 @@ class Rooms:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    @call("GET", "/models", None)
+    @call("GET", "/models", ServerAct.MODELS)
     async def models(self, me: Me) -> Models:  # noqa: ARG002  asks for a session, like its neighbours
         """The models that can answer."""
         found = await self._core.models.listed()
@@ -72,7 +72,7 @@ class Rooms:
         ]
         return {"models": models, "provider": found.provider, "hint": found.hint}
 
-    @call("GET", "/rooms", None)
+    @call("GET", "/rooms", ServerAct.ROOMS)
     async def rooms(
         self,
         me: Me,
@@ -88,7 +88,7 @@ class Rooms:
         )
         return {"rooms": [shapes.room(one) for one in found], "next": following}
 
-    @call("POST", "/rooms", None, use=Use.ROOMS, status=201)
+    @call("POST", "/rooms", ServerAct.ROOMS, use=Use.ROOMS, status=201)
     async def new_room(self, me: Me, body: NewRoom) -> shapes.Room:
         """Makes a room."""
         return shapes.room(await self._core.rooms.create(me, title=body.title))

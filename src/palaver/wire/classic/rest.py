@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError
 from palaver.model import Actor, RoomSettings
-from palaver.policy import Action
+from palaver.policy import Action, ServerAct
 from palaver.strict_json import Json
 from palaver.wire.calls import call, calls_of, counting
 from palaver.wire.classic.live import converse
@@ -144,7 +144,7 @@ class Sessions:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    @call("GET", "/api/sessions", None)
+    @call("GET", "/api/sessions", ServerAct.ROOMS)
     async def listed(self, actor: Guest, limit: Limit = 50, offset: Offset = 0) -> Json:
         """The guest's sessions, the one with the newest message first."""
         rooms = self._core.rooms  # open ones, which are everyone's, are found by their id only
@@ -152,7 +152,7 @@ class Sessions:
         shown, total = [session_json(room, actor) for room in found], await rooms.count_own(actor)
         return {"sessions": shown, "total": total, "limit": limit, "offset": offset}
 
-    @call("POST", "/api/sessions", None, use=Use.ROOMS, status=201)
+    @call("POST", "/api/sessions", ServerAct.ROOMS, use=Use.ROOMS, status=201)
     async def created(self, body: NewSession, actor: Guest) -> Json:
         """A new session. Without a title it is named after its first message."""
         title = "" if body.title in {None, NEW_TITLE} else body.title
@@ -204,7 +204,7 @@ class Sessions:
         said = await self._core.chat.spoken(actor, room, limit=limit, offset=offset)
         return list(map(message_json, said))
 
-    @call("GET", "/api/history", None)
+    @call("GET", "/api/history", Action.READ)
     async def default_history(self, request: Request, limit: Limit = 50) -> Json:
         """The newest messages of the default session, oldest first; without the cookie, of the Lobby."""
         core = self._core
@@ -225,37 +225,37 @@ class Sessions:
 class Accounts:
     """The calls about accounts, answered for a guest: there are none to sign in to."""
 
-    @call("GET", "/api/auth/methods", None)
+    @call("GET", "/api/auth/methods", ServerAct.PUBLIC)
     async def methods(self) -> Json:
         """No way to sign in."""
         return {"oauth_providers": [], "email_password_enabled": False}
 
-    @call("GET", "/api/auth/providers", None)
+    @call("GET", "/api/auth/providers", ServerAct.PUBLIC)
     async def providers(self) -> Json:
         """No provider to sign in with."""
         return {"providers": []}
 
-    @call("GET", "/api/auth/me", None)
+    @call("GET", "/api/auth/me", ServerAct.OWN)
     async def me(self) -> Json:
         """Nobody is signed in."""
         return {"user": None, "authenticated": False}
 
-    @call("POST", "/api/auth/refresh", None, status=401)
+    @call("POST", "/api/auth/refresh", ServerAct.ENTER, status=401)
     async def refresh(self) -> Detail:
         """Nothing to refresh."""
         return Detail(detail="No refresh token provided")
 
-    @call("POST", "/api/auth/login", None, status=401)
+    @call("POST", "/api/auth/login", ServerAct.ENTER, status=401)
     async def login(self) -> Detail:
         """No account to sign in to."""
         return Detail(detail=NO_ACCOUNTS)
 
-    @call("POST", "/api/auth/register", None, status=400)
+    @call("POST", "/api/auth/register", ServerAct.ENTER, status=400)
     async def register(self) -> Detail:
         """No account to be had."""
         return Detail(detail=NO_ACCOUNTS)
 
-    @call("POST", "/api/auth/logout", None)
+    @call("POST", "/api/auth/logout", ServerAct.ENTER)
     async def logout(self) -> Json:
         """Nobody was signed in, and nobody is now."""
         return {"message": "Logged out successfully"}

@@ -25,7 +25,7 @@ from palaver.core.live.reader import Reader
 from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import Actor, MessageId, RoomId, TurnId
-from palaver.policy import Action
+from palaver.policy import Action, ServerAct
 from palaver.strict_json import Json, dump, text_of, text_or_none_of, whole_of
 from palaver.wire import auth, shapes
 from palaver.wire.calls import call, calls_of
@@ -60,7 +60,7 @@ class Live:
         self.app = app
         self._core = core
 
-    @call("WS", PATH, None, use=Use.CONNECTIONS)
+    @call("WS", PATH, ServerAct.ENTER, use=Use.CONNECTIONS)
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         if scope["type"] == "websocket" and scope["path"] == PATH:
@@ -299,17 +299,17 @@ class Connection(Struct, eq=False):
             self.actor = await auth.entered(self.core, self.socket.scope, self.visitor)
             self.visitor = None
 
-    @call("frame", "hello", None)
+    @call("frame", "hello", ServerAct.ENTER)
     async def hello(self) -> None:
         """Refuses a second greeting."""
         raise Refused(Code.BAD_REQUEST, "This connection has been greeted already.")
 
-    @call("frame", "ping", None)
+    @call("frame", "ping", ServerAct.PUBLIC)
     async def ping(self) -> frames.Pong:
         """Gives a sign of life."""
         return {"t": "pong"}
 
-    @call("frame", "pong", None)
+    @call("frame", "pong", ServerAct.PUBLIC)
     async def pong(self) -> None:
         """Takes a sign of life."""
         self._ping_later()
@@ -326,7 +326,7 @@ class Connection(Struct, eq=False):
         self._rooms.add(room)
         return frames.joined(joined)
 
-    @call("frame", "unsub", None)
+    @call("frame", "unsub", ServerAct.OWN)
     async def unsub(self, room: RoomId) -> None:
         """Leaves a room; nothing of it is sent any more, not even what was pulled already."""
         async with self._out:
@@ -375,7 +375,7 @@ class Connection(Struct, eq=False):
         if self.visitor is None:
             await self.core.chat.mark_read(self.actor, room, seq, reader=self.reader)
 
-    @call("frame", "watch", None)
+    @call("frame", "watch", ServerAct.ROOMS)
     async def watch(self) -> None:
         """Follows what changes in all of a person's rooms."""
         await self.reader.watch()

@@ -19,7 +19,7 @@ from palaver.core.exchanges import DOOR
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor, Message, Room, RoomSettings, Scope
-from palaver.policy import Action, allows
+from palaver.policy import Action, ServerAct, allows
 from palaver.strict_json import Json
 from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use, take
@@ -36,7 +36,7 @@ class Conversations(Struct):
 
     core: Core
 
-    @_call("POST", "/conversations", None, use=Use.MESSAGES)
+    @_call("POST", "/conversations", ServerAct.ROOMS, use=Use.MESSAGES)
     async def create(self, me: Actor, request: Request) -> Response:
         """Makes a conversation, with its first items."""
         body = await params.body_of(request)
@@ -59,7 +59,7 @@ class Conversations(Struct):
             await self.core.exchanges.add(me, room.id, entries, repeated=repeated)
         return params.answer(_conversation(room))
 
-    @_call("GET", "/conversations", None)
+    @_call("GET", "/conversations", ServerAct.ROOMS)
     async def listing(self, me: Actor, request: Request) -> Response:
         """The caller's rooms."""
         paging = params.paging_of(request, newest_first=True)

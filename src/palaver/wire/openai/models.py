@@ -20,6 +20,7 @@ from starlette.responses import Response
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused, Unavailable
 from palaver.model import Actor, AgentCard, Scope
+from palaver.policy import ServerAct
 from palaver.strict_json import Json
 from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use
@@ -58,7 +59,7 @@ class Models(Struct):
     _default: str = ""
     _default_until: float = 0.0
 
-    @call("GET", PATH, None)
+    @call("GET", PATH, ServerAct.MODELS)
     async def listing(self, _: Actor, request: Request) -> Response:
         """Lists all of them; to a client of the Messages API, a page."""
         found = await self._offered()
@@ -66,7 +67,7 @@ class Models(Struct):
             return answer(_page([_described(one) for one in found], request))
         return answer({"object": "list", "data": found})
 
-    @call("GET", f"{PATH}/{{model:path}}", None)
+    @call("GET", f"{PATH}/{{model:path}}", ServerAct.MODELS)
     async def retrieve(self, _: Actor, request: Request) -> Response:
         """Finds one by its name. It may have slashes, and may stand behind its provider's, as in a request."""
         wanted = request.path_params["model"]
@@ -74,7 +75,13 @@ class Models(Struct):
         one = await self._named(wanted, found)
         return answer(_described(one) if VERSION_HEADER in request.headers else one)
 
-    @call("DELETE", f"{PATH}/{{model:path}}", None, scope=Scope.EMBEDDINGS, use=Use.MESSAGES)
+    @call(
+        "DELETE",
+        f"{PATH}/{{model:path}}",
+        ServerAct.MODELS,
+        scope=Scope.EMBEDDINGS,
+        use=Use.MESSAGES,
+    )
     async def delete(self, _: Actor, request: Request) -> Response:
         """Lets the model server delete a model of its own. Refused: `forbidden`, an agent."""
         segments = segments_of_model(request)

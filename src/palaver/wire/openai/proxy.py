@@ -25,6 +25,7 @@ from palaver.core.answers.tape import Call, Chunk
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused
 from palaver.model import Actor, Scope
+from palaver.policy import ServerAct
 from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use
 from palaver.wire.openai.auth import READING
@@ -81,8 +82,10 @@ class Passthrough(Struct, frozen=True):
 
     core: Core
 
-    @call("GET", "/{path:path}", None, scope=scope_of)
-    @call("POST PUT PATCH DELETE", "/{path:path}", None, scope=scope_of, use=Use.MESSAGES)
+    @call("GET", "/{path:path}", ServerAct.MODELS, scope=scope_of)
+    @call(
+        "POST PUT PATCH DELETE", "/{path:path}", ServerAct.MODELS, scope=scope_of, use=Use.MESSAGES
+    )
     async def forward(self, _: Actor, request: Request) -> Response:
         """Passes one request there and its answer back."""
         return await forwarded(self.core, request, _segments(request.scope["raw_path"]))

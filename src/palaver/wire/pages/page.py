@@ -22,6 +22,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from palaver.policy import ServerAct
 from palaver.wire.calls import call, routes_of
 from palaver.wire.edge.proxies import base_of
 
@@ -97,26 +98,26 @@ class Page:
         built = "/index.html" in self._paths
         return built and request.method == "GET" and wants_page and not is_call
 
-    @call("GET", "/", None)
-    @call("GET", "/r/{rest:path}", None)
-    @call("GET", "/settings", None)
-    @call("GET", "/settings/{section}", None)
-    @call("GET", "/deleted", None)
+    @call("GET", "/", ServerAct.PUBLIC)
+    @call("GET", "/r/{rest:path}", ServerAct.PUBLIC)
+    @call("GET", "/settings", ServerAct.PUBLIC)
+    @call("GET", "/settings/{section}", ServerAct.PUBLIC)
+    @call("GET", "/deleted", ServerAct.PUBLIC)
     async def document(self, request: Request) -> Response:
         """The page's one document."""
         return await self._document("/index.html", request)
 
-    @call("GET", "/device", None)
+    @call("GET", "/device", ServerAct.PUBLIC)
     async def device(self, request: Request) -> Response:
         """The document that a link to another device opens."""
         return await self._document("/device.html", request)
 
-    @call("GET", "/assets/{file}", None)
-    @call("GET", "/icons/{file}", None)
-    @call("GET", "/favicon.svg", None)
-    @call("GET", "/favicon-unread.svg", None)
-    @call("GET", "/manifest.webmanifest", None)
-    @call("GET", "/theme.js", None)
+    @call("GET", "/assets/{file}", ServerAct.PUBLIC)
+    @call("GET", "/icons/{file}", ServerAct.PUBLIC)
+    @call("GET", "/favicon.svg", ServerAct.PUBLIC)
+    @call("GET", "/favicon-unread.svg", ServerAct.PUBLIC)
+    @call("GET", "/manifest.webmanifest", ServerAct.PUBLIC)
+    @call("GET", "/theme.js", ServerAct.PUBLIC)
     async def file(self, request: Request) -> Response:
         """A file of the page."""
         return await self._answer(request.url.path, request)

@@ -28,6 +28,7 @@ from palaver.core.prompts import Prompts
 from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import Actor, KeyId
+from palaver.policy import ServerAct
 from palaver.settings import Settings
 from palaver.strict_json import Json, dump, load, text_of, text_or_none_of, whole_or_none_of
 from palaver.wire import shapes
@@ -90,7 +91,7 @@ class Commands:
     def __init__(self, kept: Kept) -> None:
         self._keys, self._prompts = kept.keys, kept.prompts
 
-    @call("command", CREATE, None)
+    @call("command", CREATE, ServerAct.OPERATE)
     async def create(self, request: Request) -> Json:
         """Makes a key."""
         scopes = request.get("scopes")
@@ -103,26 +104,26 @@ class Commands:
         )
         return {"key": shapes.key(key), "token": token}
 
-    @call("command", "key.list", None)
+    @call("command", "key.list", ServerAct.OPERATE)
     async def listing(self, request: Request) -> Json:
         """Lists keys."""
         after = text_or_none_of(request, "after")
         found = await self._keys.listing(after=None if after is None else KeyId(after))
         return {"keys": [shapes.key(key) for key in found]}
 
-    @call("command", "key.revoke", None)
+    @call("command", "key.revoke", ServerAct.OPERATE)
     async def revoke(self, request: Request) -> Json:
         """Ends a key for ever."""
         return {"key": shapes.key(await self._keys.revoke(KeyId(text_of(request, "key"))))}
 
-    @call("command", "prompt.list", None)
+    @call("command", "prompt.list", ServerAct.OPERATE)
     async def prompts(self, request: Request) -> Json:
         """Lists a person's prompts, without their texts."""
         found = await self._prompts.own(await self._owner(request))
         named = [prompts.shape(one) for one in found]
         return {"prompts": [{n: one for n, one in told.items() if n != "text"} for told in named]}
 
-    @call("command", "prompt.show", None)
+    @call("command", "prompt.show", ServerAct.OPERATE)
     async def prompt(self, request: Request) -> Json:
         """Shows a version of a prompt."""
         version, id_ = whole_or_none_of(request, "version"), text_of(request, "prompt")
@@ -130,7 +131,7 @@ class Commands:
         found = await self._prompts.get(owner, prompts.id_of(id_), version)
         return {"prompt": prompts.shape(found)}
 
-    @call("command", "prompt.add", None)
+    @call("command", "prompt.add", ServerAct.OPERATE)
     async def add_prompt(self, request: Request) -> Json:
         """Keeps a prompt, or another version of one."""
         of, name = text_or_none_of(request, "of"), text_or_none_of(request, "name")
@@ -144,7 +145,7 @@ class Commands:
         )
         return {"prompt": prompts.shape(made)}
 
-    @call("command", "prompt.rm", None)
+    @call("command", "prompt.rm", ServerAct.OPERATE)
     async def remove_prompt(self, request: Request) -> Json:
         """Takes a prompt away."""
         id_ = text_of(request, "prompt")

@@ -30,7 +30,7 @@ from palaver.core.answers.tape import Call, ExchangeRequest
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor, AgentCard, Exchange, ExchangeId, ExchangeKind, Scope
-from palaver.policy import Action
+from palaver.policy import Action, ServerAct
 from palaver.strict_json import Json, as_list, as_object
 from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use
@@ -99,7 +99,7 @@ class Chat(Struct, frozen=True):
         )
         return Answering(self.core, running, dialect, streams).response()
 
-    @_call("GET", PATH, None)
+    @_call("GET", PATH, ServerAct.OWN)
     async def listing(self, me: Actor, request: Request) -> Response:
         """The caller's completions, the oldest first unless asked otherwise."""
         query, paging = request.query_params, params.paging_of(request, newest_first=False)
@@ -116,13 +116,13 @@ class Chat(Struct, frozen=True):
         data = [await self._kept(one, await self._id_of(me, one)) for one in found]
         return params.answer(params.listed(data, has_more=more))
 
-    @_call("GET", COMPLETION, None)
+    @_call("GET", COMPLETION, ServerAct.OWN)
     async def retrieve(self, me: Actor, request: Request) -> Response:
         """One completion."""
         id_: str = request.path_params["completion"]
         return params.answer(await self._kept(await self._found(me, id_), id_))
 
-    @_call("POST", COMPLETION, None, use=Use.MESSAGES)
+    @_call("POST", COMPLETION, ServerAct.OWN, use=Use.MESSAGES)
     async def update(self, me: Actor, request: Request) -> Response:
         """Replaces the metadata."""
         id_: str = request.path_params["completion"]
@@ -131,14 +131,14 @@ class Chat(Struct, frozen=True):
         changed = await self.core.exchanges.change(me, found.id, metadata)
         return params.answer(await self._kept(changed, id_))
 
-    @_call("DELETE", COMPLETION, None, use=Use.MESSAGES)
+    @_call("DELETE", COMPLETION, ServerAct.OWN, use=Use.MESSAGES)
     async def delete(self, me: Actor, request: Request) -> Response:
         """Forgets one."""
         id_: str = request.path_params["completion"]
         await self.core.exchanges.forget(me, (await self._found(me, id_)).id)
         return params.answer({"id": id_, "object": "chat.completion.deleted", "deleted": True})
 
-    @_call("GET", f"{COMPLETION}/messages", None)
+    @_call("GET", f"{COMPLETION}/messages", ServerAct.OWN)
     async def messages(self, me: Actor, request: Request) -> Response:
         """The messages of its request."""
         id_: str = request.path_params["completion"]

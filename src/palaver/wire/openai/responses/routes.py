@@ -25,7 +25,7 @@ from palaver.core.answers.tape import Call, LiveAnswer
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused
 from palaver.model import Actor, Exchange, ExchangeState, Scope, Status
-from palaver.policy import Action
+from palaver.policy import Action, ServerAct
 from palaver.strict_json import Json, load
 from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use
@@ -66,13 +66,13 @@ class Responses(Struct):
             return await self._shown(me, exchange, streams=wanted.stream)
         return self._awaited(running, composer, streams=wanted.stream)
 
-    @_call("GET", "/responses", None)
+    @_call("GET", "/responses", ServerAct.OWN)
     async def upgrade(self, _: Actor, __: Request) -> Response:
         """Is a WebSocket's address; a proxy on the way may have taken the request for one for another."""
         words = "A WebSocket is opened here. Over HTTP, ask with POST."
         raise Refused(Code.UPGRADE_REQUIRED, words)
 
-    @_call("GET", "/responses/{response}", None)
+    @_call("GET", "/responses/{response}", ServerAct.OWN)
     async def retrieve(self, me: Actor, request: Request) -> Response:
         """A response as it is now, or its events from the first, or from behind a number, to its end."""
         exchange = await self._exchange(me, request)
@@ -80,7 +80,7 @@ class Responses(Struct):
         streams = request.query_params.get("stream", "").lower() in {"true", "1"}
         return await self._shown(me, exchange, streams=streams, after=after)
 
-    @_call("DELETE", "/responses/{response}", None, use=Use.MESSAGES)
+    @_call("DELETE", "/responses/{response}", ServerAct.OWN, use=Use.MESSAGES)
     async def delete(self, me: Actor, request: Request) -> Response:
         """Takes a response out of this API. The room keeps what was said."""
         exchange = await self._exchange(me, request)
@@ -88,7 +88,7 @@ class Responses(Struct):
         id_ = items.response_id(exchange.id)
         return answer({"id": id_, "object": "response", "deleted": True})
 
-    @_call("POST", "/responses/{response}/cancel", None, use=Use.MESSAGES)
+    @_call("POST", "/responses/{response}/cancel", ServerAct.OWN, use=Use.MESSAGES)
     async def cancel(self, me: Actor, request: Request) -> Response:
         """Stops a background response; what came is kept. Once stopped, it stays so."""
         exchange = await self._exchange(me, request)
@@ -100,7 +100,7 @@ class Responses(Struct):
             raise Invalid(f"Cannot cancel a response that is {exchange.state.value}.", None)
         return answer(await replay.response_of(self.core, exchange))
 
-    @_call("GET", "/responses/{response}/input_items", None)
+    @_call("GET", "/responses/{response}/input_items", ServerAct.OWN)
     async def input_items(self, me: Actor, request: Request) -> Response:
         """What was given to the model, what was said before included; the newest first unless asked otherwise."""
         paging = paging_of(request, newest_first=True)

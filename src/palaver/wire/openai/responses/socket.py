@@ -30,7 +30,7 @@ from palaver.core.live.reader import Reader
 from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import Actor, ExchangeState, Scope
-from palaver.policy import Action
+from palaver.policy import Action, ServerAct
 from palaver.strict_json import Json, as_object, dump, load, text_of, text_or_none_of, whole_of
 from palaver.wire.calls import Call, call
 from palaver.wire.edge.protocols import BYTES_MAX, KNOWN, PINGS
@@ -69,7 +69,7 @@ _STOPPING = Unavailable(
 _UNKNOWN = Refused(Code.UNKNOWN_FRAME, "An event's type is 'response.create' or 'response.resume'.")
 _TEXTS = frozenset({"type", "code", "message"})
 _CREATE = call("frame", "response.create", Action.WRITE, scope=Scope.RESPONSES, use=Use.MESSAGES)
-_RESUME = call("frame", "response.resume", None, scope=Scope.RESPONSES)
+_RESUME = call("frame", "response.resume", ServerAct.OWN, scope=Scope.RESPONSES)
 
 log = structlog.stdlib.get_logger()
 
@@ -80,7 +80,7 @@ class Sockets(Struct, frozen=True):
     core: Core
     asking: Asking
 
-    @call("WS", "/responses", None, scope=Scope.RESPONSES, use=Use.CONNECTIONS)
+    @call("WS", "/responses", ServerAct.OWN, scope=Scope.RESPONSES, use=Use.CONNECTIONS)
     async def serve(self, me: Actor, request: HTTPConnection, socket: Socket) -> None:
         """Serves a client until one of the two ends it."""
         settings = self.core.settings

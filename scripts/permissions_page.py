@@ -1,0 +1,142 @@
+"""Writes docs/permissions.md from the table of rights and the declarations of all calls; `--check` compares."""
+
+import ast
+import inspect
+import sys
+from collections.abc import Iterator
+from enum import StrEnum
+from itertools import pairwise
+from pathlib import Path
+
+from palaver.errors import Code
+from palaver.model import MemberRole
+from palaver.policy import PROTECTED, TABLE, Action, Right, ServerAct
+from palaver.wire.listing import listing
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "permissions.md"
+DOORS = {
+    "service": "server",
+    "page": "page",
+    "rest": "REST",
+    "live": "`palaver.v1`",
+    "frames": "`palaver.v1`",
+    "openai": "`/v1`",
+    "turns": "`/v1`",
+    "classic": "classic",
+    "facade": "Python",
+    "control": "control socket",
+    "cli": "command line",
+}
+"""What each door is called here, in this order."""
+SHORT = {"frames": "/ws ", "turns": "/v1/responses "}
+WORDLESS = {"frame", "command", "program", "command line"}
+
+HEAD = """# Permissions
+
+Who may do what: one table, `src/palaver/policy.py`, which every door asks, under the room's lock where something is
+written. Each call names its act where it is declared. This page is written by `scripts/permissions_page.py` from both,
+and a test compares them; another asks every call that names a room, as everyone who may come.
+
+## In a room
+
+"""
+IN_ROOMS = """
+Who may not see a room is told `room_not_found` (404), in the same words as of a room that never was; so are its
+messages and answers (`message_not_found`, `turn_not_found`). Who sees it and may not do this is told `forbidden` (403).
+*Its own* is a message that one wrote, or an answer that one asked for. Agents are members, too. Who is taken out of a
+room, or whose room is deleted, is let go at once.
+
+**An open room** makes a member of everyone on this server. Where it is everyone's, as the Lobby is, nobody may
+{protected} (`room_protected`, 403). One that a program made at `/v1` has an owner; to other programs
+it is no conversation of theirs (404).
+
+**An API key** speaks for a person: what it may do is what that person may, and what its [scopes](openai.md#keys) say. A
+call names the scope that it needs; `all` is good for every one, and `read` for every call that only reads. What was
+asked at `/v1`, as keys, devices and stored prompts, is for whoever asked or made it alone, also in a room of several:
+they read it there, as messages.
+
+**Nobody stands above the rooms**: there is no administrator yet who would see a room without being its member. Whoever
+may open the database, on the command line or in a program of their own, may do everything.
+
+## On the server
+
+"""
+CALLS = """
+## The calls
+
+"""
+
+
+def page() -> str:
+    """The page as it should be."""
+    protected = ", ".join(f"`{act.name}`" for act in Action if act in PROTECTED)
+    protected = " or ".join(protected.rsplit(", ", 1))
+    parts = (
+        HEAD,
+        *_table(["act", "what it is", *MemberRole, "anyone else"], _rights()),
+        IN_ROOMS.replace("{protected}", protected),
+        *_table(["act", "what it is", "who may"], _server_acts()),
+        CALLS,
+        *_table(["act", "at", "calls"], _calls()),
+    )
+    return "".join(parts)
+
+
+def _table(head: list[str], rows: Iterator[list[str]]) -> Iterator[str]:
+    for row in (head, ["---"] * len(head), *rows):
+        yield f"| {' | '.join(row)} |\n".replace("| --- ", "|---").replace("|--- |", "|---|")
+
+
+def _rights() -> Iterator[list[str]]:
+    meant = _meant(Action)
+    for act, rights in TABLE.items():
+        told = [
+            f"`{Code.FORBIDDEN}`" if right is Right.NONE else right.value
+            for right in rights.values()
+        ]
+        yield [f"`{act.name}`", meant[act.name], *told, f"`{Code.ROOM_NOT_FOUND}`"]
+
+
+def _server_acts() -> Iterator[list[str]]:
+    for name, meaning in _meant(ServerAct).items():
+        what, _, who = meaning.removesuffix(".").rpartition(": ")
+        yield [f"`{name}`", what, who]
+
+
+def _calls() -> Iterator[list[str]]:
+    calls = list(listing())
+    for act in (*Action, *ServerAct):
+        for at in dict.fromkeys(DOORS.values()):
+            found = [one for one in calls if one.act is act and DOORS[one.door] == at]
+            words = [
+                one.path.removeprefix(SHORT.get(one.door, ""))
+                if one.method in WORDLESS
+                else f"{one.method} {one.path}"
+                for one in found
+            ]
+            if words:
+                yield [f"`{act.name}`", at, " · ".join(f"`{word}`" for word in sorted(words))]
+
+
+def _meant(acts: type[StrEnum]) -> dict[str, str]:
+    """What each act means, by name, from the docstring below it."""
+    (declared,) = ast.parse(inspect.getsource(acts)).body
+    assert isinstance(declared, ast.ClassDef)
+    found: dict[str, str] = {}
+    for one, text in pairwise(declared.body):
+        match one, text:
+            case (
+                ast.Assign(targets=[ast.Name(id=name)]),
+                ast.Expr(value=ast.Constant(value=str(words))),
+            ):
+                found[name] = " ".join(words.split())
+            case _:
+                pass
+    assert found.keys() == acts.__members__.keys(), "each act says what it is"
+    return found
+
+
+if __name__ == "__main__":
+    if "--check" in sys.argv[1:]:
+        sys.exit(PAGE.read_text(encoding="utf-8") != page())
+    PAGE.write_text(page(), encoding="utf-8")
