@@ -36,6 +36,7 @@ class Code(StrEnum):
     LIMIT_INVALID = "limit_invalid"
     CURSOR_INVALID = "cursor_invalid"
     UNAUTHENTICATED = "unauthenticated", 401
+    SESSION_ENDED = "session_ended", 401
     FORBIDDEN = "forbidden", 403
     ORIGIN_REFUSED = "origin_refused", 403
     HOST_REFUSED = "host_refused", 400

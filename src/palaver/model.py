@@ -252,11 +252,26 @@ class Ticket(Struct, frozen=True):
 
 
 class Device(Struct, frozen=True):
-    """A device that has a session of an actor's. `name` is None for the one where that actor began."""
+    """A device that has a session of an actor's. `name` is None for the one where that actor began.
+
+    `used_ms`, `agent` (the program) and `address` are of the last use that was noted, about a minute behind.
+    """
 
     id: str
     name: str | None
     created_ms: int
+    used_ms: int
+    expires_ms: int
+    agent: str | None
+    address: str | None
+
+
+class SessionUse(Struct, frozen=True):
+    """When a session was used, by which program and from which address."""
+
+    at_ms: int
+    agent: str
+    address: str
 
 
 class ApiKey(Struct, frozen=True):

@@ -32,6 +32,8 @@ _PUBLIC_URL = re.compile(
 ESCAPED_BYTES_MAX = 12
 """Bytes that JSON takes for one character at the most: two halves of six, such as backslash, `ud83d`."""
 
+DAY_MS = 24 * 3_600_000
+
 ELSEWHERE = frozenset({"PALAVER_PYTHON", "PALAVER_RELEASE"})
 """What `./run` and the build read."""
 
@@ -119,6 +121,12 @@ class Settings(BaseSettings):
     """An answer that takes longer is cut and kept."""
     turns_running_max: Annotated[int, Field(ge=1)] = 1_000
     """How many answers one process streams at once; more wait."""
+
+    # who is asking
+    session_idle_days: Annotated[int, Field(ge=1, le=3_650)] = 30
+    """A session that was not used for so many days has ended."""
+    session_days_max: Annotated[int, Field(ge=1, le=3_650)] = 365
+    """A session ends so many days after it began, however much it is used."""
 
     # the OpenAI-compatible API
     openai_keys: Literal["auto", "required"] = "auto"
@@ -302,6 +310,16 @@ class Settings(BaseSettings):
     def body_bytes_max(self) -> int:
         """Bytes in the body of one HTTP request outside `/v1`: as much as in a message."""
         return self.frame_bytes_max
+
+    @property
+    def session_idle_ms(self) -> int:
+        """`session_idle_days` in milliseconds."""
+        return self.session_idle_days * DAY_MS
+
+    @property
+    def session_ms_max(self) -> int:
+        """`session_days_max` in milliseconds."""
+        return self.session_days_max * DAY_MS
 
     @property
     def url(self) -> str:

@@ -15,10 +15,12 @@ from tests.store.archives import asked, execute, filled, untold
 from tests.store.world import opened
 
 from palaver.errors import Code, Refused
-from palaver.model import RoomSettings
+from palaver.model import Actor, ActorId, ActorKind, RoomSettings
 from palaver.store import migrate
 from palaver.store.admin.verify import verify
+from palaver.store.read import actors
 from palaver.store.schema import metadata
+from palaver.store.write.actors import AddActor
 
 
 def test_the_revisions_make_every_table_in_the_transaction_they_are_given() -> None:
@@ -33,6 +35,13 @@ def test_the_revisions_make_every_table_in_the_transaction_they_are_given() -> N
     engine.dispose()
 
 
+UNDO_0009 = (
+    *(
+        f"ALTER TABLE sessions DROP COLUMN {name}"
+        for name in ("used_ms", "expires_ms", "agent", "address")
+    ),
+    "UPDATE alembic_version SET version_num = '0008'",
+)
 UNDO_0008 = ("DROP TABLE prompts", "UPDATE alembic_version SET version_num = '0007'")
 UNDO_0007 = (
     """UPDATE rooms SET settings = '{"door":"' || door || '"' || coalesce(',' || substr(settings, 2), '}')
@@ -62,7 +71,7 @@ UNDO_0003 = (
     "ALTER TABLE actors DROP COLUMN unused",
     "UPDATE alembic_version SET version_num = '0002'",
 )
-TO_0002 = (*UNDO_0008, *UNDO_0007, *UNDO_0006, *UNDO_0005, *UNDO_0004, *UNDO_0003)
+TO_0002 = (*UNDO_0009, *UNDO_0008, *UNDO_0007, *UNDO_0006, *UNDO_0005, *UNDO_0004, *UNDO_0003)
 UNDO_0002 = (
     *(f"DROP TABLE {name}" for name in ("keys", "prefixes", "exchanges", "partials")),
     "ALTER TABLE turns DROP COLUMN external",
@@ -193,7 +202,7 @@ def test_the_door_of_a_room_is_taken_out_of_its_settings(database_url: str, tmp_
     asyncio.run(prepare())
     held = "SELECT id, door, settings FROM rooms ORDER BY key"
     before = asked(database_url, held)
-    for step in (*UNDO_0008, *UNDO_0007):
+    for step in (*UNDO_0009, *UNDO_0008, *UNDO_0007):
         execute(database_url, step)
     inside = """SELECT count(*) FROM rooms WHERE settings LIKE '{"door":"openai"%'"""
     assert asked(database_url, inside) == [(600,)]
@@ -202,6 +211,38 @@ def test_the_door_of_a_room_is_taken_out_of_its_settings(database_url: str, tmp_
     assert asked(database_url, inside) == [(0,)]
     assert migrate.check(database_url) == []
     assert verify(database_url, untold).faults == []
+
+
+def test_sessions_that_never_ended_get_their_dates_and_go_on(
+    database_url: str, tmp_path: Path
+) -> None:
+    token, year_ms = b"t" * 32, 365 * 24 * 3_600_000
+
+    async def prepare() -> None:
+        async with opened(database_url, data_dir=tmp_path) as world:
+            ada = Actor(id=ActorId(f"u_{world.clock.new_id()}"), kind=ActorKind.PERSON, name="Ada")
+            await world.store.write(AddActor(actor=ada, handle="ada", token_sha256=token))
+
+    asyncio.run(prepare())
+    execute(database_url, "UPDATE sessions SET created_ms = 1")
+    for step in UNDO_0009:
+        execute(database_url, step)
+    migrate.upgrade(database_url, lambda _: None)
+    assert migrate.check(database_url) == []
+    [(created_ms, used_ms, expires_ms)] = asked(
+        database_url, "SELECT created_ms, used_ms, expires_ms FROM sessions"
+    )
+    assert (created_ms, expires_ms) == (1, used_ms + year_ms)
+
+    async def look() -> None:
+        async with opened(database_url, data_dir=tmp_path) as world:
+            now_ms = world.clock.now_ms()
+            assert now_ms - used_ms in range(3_600_000)
+            ada = await world.store.read(actors.by_token, token, now_ms, 3_600_000)
+            assert ada is not None
+            assert ada.name == "Ada"
+
+    asyncio.run(look())
 
 
 @pytest.mark.slow

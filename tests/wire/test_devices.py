@@ -1,11 +1,17 @@
 """One identity on two devices, as REST tells it; the page's walk is in tests/walks/test_devices.py."""
 
 import asyncio
+import json
+import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 
 import httpx2
 import pytest
-from tests.wire.door import Door, Live, new_cid, open_door
+from tests.wire.door import Door, Live, new_cid, open_door, shaped
+
+from palaver.wire.api.me import Session, Sessions
 
 
 async def link_of(http: httpx2.AsyncClient) -> str:
@@ -86,10 +92,10 @@ async def test_an_ended_device_is_out_at_once_and_for_ever(door: Door) -> None:
             pass
     async with door.socket(additional_headers=old) as socket:
         live = Live(socket)
-        assert (await live.ask(t="hello", v=1))["code"] == "unauthenticated"
+        assert (await live.ask(t="hello", v=1))["code"] == "session_ended"
         assert await live.closed() == 4503
     told = await door.http().get(f"/api/rooms/{room}", headers=old)
-    assert (told.status_code, told.json()["code"]) == (401, "unauthenticated")
+    assert (told.status_code, told.json()["code"]) == (401, "session_ended")
     for again in (desktop, door.http(headers={"authorization": "Bearer " + old["cookie"][16:]})):
         await again.get("/api/me")
         got = await again.post(f"/api/rooms/{room}/messages", json={"text": "x", "cid": new_cid()})
@@ -110,3 +116,78 @@ async def test_the_link_leads_to_where_browsers_reach_the_server(
         assert made["url"].startswith(f"{public_url or door.url}/device#")
         opened = await door.http().get(f"{there}/device", headers={"accept": "text/html"})
         assert opened.status_code in {200, 503}
+
+
+async def test_sessions_are_the_devices_in_full_and_all_others_end_together(tmp_path: Path) -> None:
+    async with open_door(tmp_path, trusted_proxies="127.0.0.1") as door:
+        agent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+        desktop = door.http(headers={"user-agent": agent, "x-forwarded-for": "192.0.2.7"})
+        phone = door.http(headers={"user-agent": "curl/8.9"})
+        await desktop.post("/api/rooms", json={})
+        link = await link_of(desktop)
+        await phone.post("/api/devices/redeem", json={"token": link, "name": "Phone"})
+        own = desktop.cookies["palaver_session"]
+        told, shown = "", list[Session]()
+        while not shown or None in {one["address"] for one in shown}:  # noted behind
+            told = (await desktop.get("/api/me/sessions")).text
+            shown = shaped(Sessions, json.loads(told))["sessions"]
+        assert own not in told
+        named = [(one["name"], one["agent"], one["address"], one["current"]) for one in shown]
+        assert named == [
+            (None, "Firefox on Linux", "192.0.2.7", True),
+            ("Phone", "curl/8.9", "127.0.0.1", False),
+        ]
+        devices = (await desktop.get("/api/devices")).json()["devices"]
+        assert [one["id"] for one in shown] == [one["id"] for one in devices]
+        for one in shown:
+            assert one["created_at"] <= one["used_at"] < one["expires_at"]
+        here = f"/api/me/sessions/{shown[0]['id']}"
+        refused = await desktop.delete(here)
+        assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+        theirs, absent = await door.http().delete(here), await desktop.delete(f"{here[:-1]}z")
+        assert (theirs.status_code, theirs.content) == (404, absent.content)
+        assert (await desktop.delete("/api/me/sessions")).status_code == 204
+        ended = await phone.get("/api/me")
+        assert (ended.status_code, ended.json()["code"]) == (401, "session_ended")
+        assert "set-cookie" in ended.headers, "the browser is somebody else from then on"
+        [left] = (await desktop.get("/api/me/sessions")).json()["sessions"]
+        assert left["id"] == shown[0]["id"]
+        foreign = await desktop.delete(
+            "/api/me/sessions", headers={"origin": "https://evil.example"}
+        )
+        assert (foreign.status_code, foreign.json()["code"]) == (403, "origin_refused")
+
+
+async def test_a_session_that_nobody_used_for_long_is_over_and_a_cookie_lasts_as_long_as_one_may(
+    tmp_path: Path,
+) -> None:
+    async with open_door(tmp_path, session_idle_days=2, session_days_max=7) as door:
+        http = door.http()
+        assert f"Max-Age={7 * 86_400};" in (await http.get("/api/me")).headers["set-cookie"]
+        room = (await http.post("/api/rooms", json={"title": "Mine"})).json()["id"]
+        cookie = {"cookie": f"palaver_session={http.cookies['palaver_session']}"}
+    for days, code in ((1, None), (2, "session_ended")):
+        with closing(sqlite3.connect(tmp_path / "palaver.db")) as db, db:
+            db.execute(
+                "UPDATE sessions SET created_ms = ?, used_ms = ?",
+                (made := time.time_ns() // 1_000_000 - days * 86_400_000, made),
+            )
+        async with open_door(tmp_path, session_idle_days=2, session_days_max=7) as door:
+            got = await door.http().get(f"/api/rooms/{room}", headers=cookie)
+            assert got.json().get("code") == code
+            async with door.socket(additional_headers=cookie) as socket:
+                assert (await Live(socket).ask(t="hello", v=1)).get("code") == code
+
+
+async def test_a_classic_client_that_comes_back_after_long_is_the_same_guest(
+    tmp_path: Path,
+) -> None:
+    async with open_door(tmp_path) as door:
+        http = door.http()
+        made = (await http.post("/api/sessions", json={"title": "Old"})).json()["id"]
+        cookie = {"cookie": f"stupidbot_user_id={http.cookies['stupidbot_user_id']}"}
+    with closing(sqlite3.connect(tmp_path / "palaver.db")) as db, db:
+        db.execute("UPDATE sessions SET created_ms = 0, used_ms = 0, expires_ms = 0")
+    async with open_door(tmp_path) as door:
+        found = await door.http().get(f"/api/sessions/{made}", headers=cookie)
+        assert (found.status_code, found.json()["title"]) == (200, "Old")

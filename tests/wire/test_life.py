@@ -40,6 +40,9 @@ SOME_TIME = 1_700_000_001
 UNTOLD = {"alembic_version", "meta", "journal_marks"}
 """Tables of the database itself."""
 
+BEHIND = {("sessions", "used_ms"), ("sessions", "agent"), ("sessions", "address")}
+"""What is written a minute later, of some sessions before the end of this life."""
+
 
 class Names:
     """Gives what differs from one life to the next a name by the place where it comes first."""
@@ -203,8 +206,9 @@ def rows_of(file: Path) -> dict[str, Any]:
             if name in UNTOLD or name.startswith("sqlite_"):
                 continue
             columns = [row[1] for row in db.execute(f"PRAGMA table_info({name})")]
+            columns = [column for column in columns if (name, column) not in BEHIND]
             by_room = " ORDER BY room_key, seq" if {"room_key", "seq"} <= set(columns) else ""
-            rows = db.execute(f"SELECT * FROM {name}{by_room}")
+            rows = db.execute(f"SELECT {', '.join(columns)} FROM {name}{by_room}")
             found[name] = [dict(zip(columns, map(parsed, row), strict=True)) for row in rows]
     return found
 

@@ -51,7 +51,8 @@ class Core:
         self.access, self.identity = ground.access, ground.identity
         self.redaction = ground.store.redaction
         self.keys = Keys(ground.store, ground.settings, ground.clock)
-        self.devices = Devices(ground.store, ground.hub, ground.settings, ground.clock)
+        at_hand = (ground.store, ground.hub, ground.identity, ground.settings, ground.clock)
+        self.devices = Devices(*at_hand)
         self.prompts = Prompts(ground.store, ground.clock)
         self.rooms = Rooms(ground)
         self.held = ExchangeSpool(ground)
@@ -74,7 +75,8 @@ class Core:
             self.drafts,
             ground.history,
             Every(PULSE_SECONDS, self._beat),
-            self.keys,
+            self.keys.last_used,
+            self.identity.last_used,
             Every(SWEEP_SECONDS, self._sweep),
         ]
         if store.shared:

@@ -97,6 +97,11 @@ sessions = _table(
     Column("name", SafeText),
     # a session that has ended stays, so that its token begins no other one
     Column("ended_ms", BigInteger),
+    Column("used_ms", BigInteger),  # about a minute behind; null: not since it began
+    Column("expires_ms", BigInteger),  # null for the id that a classic client chose
+    # by what it was used last: the program, in a few words, and its address
+    Column("agent", SafeText),
+    Column("address", SafeText),
 )
 session_has_ended = sessions.c.ended_ms.is_not(None)
 _partial_index("sessions_ended", session_has_ended, sessions.c.ended_ms)

@@ -78,7 +78,7 @@ def create_app(core: Core, tally: EdgeTally) -> FastAPI:
     app.router.default = page.nowhere(app.router.default)
     settings = core.settings
     app.add_middleware(Live, core=core)
-    app.add_middleware(Sessions)
+    app.add_middleware(Sessions, settings=settings)
     app.add_middleware(OpenAIDoor, core=core)
     app.add_middleware(Addresses)
     if settings.allowed_origins:

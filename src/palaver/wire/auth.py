@@ -9,21 +9,24 @@ from contextlib import suppress
 from typing import Annotated
 
 from fastapi import Depends
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from palaver.core.identity.actors import Identity
+from palaver.core.identity.actors import Client, Identity
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor
+from palaver.settings import Settings
 from palaver.wire.edge import rates
+from palaver.wire.edge.programs import program_of
 from palaver.wire.edge.proxies import SAFE_METHODS, base_of, is_secure
 
 COOKIE = "palaver_session"
 HOST_COOKIE, SECURE_COOKIE = f"__Host-{COOKIE}", f"__Secure-{COOKIE}"
 """By TLS, names that no page of a sibling domain and no plain connection can set; the first one is for the root."""
-COOKIE_SECONDS = 365 * 24 * 3600
+NOBODY = frozenset({Code.UNAUTHENTICATED, Code.SESSION_ENDED})
+"""The codes of what lets nobody in."""
 
 _NEW_SESSION = "new_session"
 
@@ -31,13 +34,13 @@ _NEW_SESSION = "new_session"
 async def identity(request: HTTPConnection) -> Actor:
     """The actor of a REST call; without a session a visitor, who becomes a guest by the first call that writes.
 
-    Refused: `unauthenticated` (a wrong token; a page of another site that writes without one).
+    Refused: `unauthenticated` (a wrong token; a page of another site that writes without one), `session_ended`.
     Unavailable: `rate_limited` (too many new guests).
     """
     core: Core = request.app.state.core
     bearer, given = request.headers.get("authorization"), _shown(request)
     try:
-        actor = None if given is None else await core.identity.actor(given)
+        actor = None if given is None else await core.identity.actor(given, client(request.scope))
     except Refused:  # it has ended: the page is told so, and is somebody else from then on
         if bearer is None:
             begin(request, core.identity.visitor(None)[0])
@@ -72,14 +75,22 @@ async def present(request: HTTPConnection) -> Actor | None:
     core: Core = request.app.state.core
     given = _given(request)
     with suppress(Refused):
-        return None if given is None else await core.identity.actor(given)
+        return None if given is None else await core.identity.actor(given, client(request.scope))
     return None
 
 
 async def entered(core: Core, scope: Scope, token: str) -> Actor:
     """The guest that a visitor becomes. Unavailable: `rate_limited`."""
     rates.take(scope, rates.Use.GUESTS)
-    return await core.identity.entered(token)
+    return await core.identity.entered(token, client(scope))
+
+
+def client(scope: Scope) -> Client:
+    """By which program and from which address a request comes, as the list of sessions says it."""
+    agent = Headers(scope=scope).get("user-agent", "")
+    return Client(
+        agent=program_of(agent), address=scope["client"][0] if scope.get("client") else ""
+    )
 
 
 Me = Annotated[Actor, Depends(identity)]
@@ -94,7 +105,7 @@ async def of_socket(
     With a visitor comes the token that makes a guest of them (`entered`).
     """
     given = token or _given(HTTPConnection(scope))
-    actor = None if given is None else await identity.actor(given)
+    actor = None if given is None else await identity.actor(given, client(scope))
     if actor is not None or given is None:
         return actor, None
     made, visitor = identity.visitor(given)
@@ -102,10 +113,11 @@ async def of_socket(
 
 
 class Sessions:
-    """Sets the cookie of a session that a call began, whatever the call's answer is."""
+    """Sets the cookie of a session that a call began, whatever the call's answer is, for as long as one may last."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
+        self._seconds = settings.session_ms_max // 1_000
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
@@ -117,7 +129,9 @@ class Sessions:
         async def with_cookie(message: Message) -> None:
             token = state.get(_NEW_SESSION)
             if message["type"] == "http.response.start" and token is not None:
-                MutableHeaders(scope=message).append("set-cookie", _cookie(token, scope))
+                MutableHeaders(scope=message).append(
+                    "set-cookie", _cookie(token, scope, self._seconds)
+                )
             await send(message)
 
         await self.app(scope, receive, with_cookie)
@@ -138,9 +152,9 @@ def _given(request: HTTPConnection) -> str | None:
     return next((request.cookies[name] for name in names if name in request.cookies), None)
 
 
-def _cookie(token: str, scope: Scope) -> str:
+def _cookie(token: str, scope: Scope, seconds: int) -> str:
     path = base_of(scope)
-    rest = f"={token}; HttpOnly; Max-Age={COOKIE_SECONDS}; Path={path}; SameSite=lax"
+    rest = f"={token}; HttpOnly; Max-Age={seconds}; Path={path}; SameSite=lax"
     if not is_secure(scope):
         return COOKIE + rest
     return (HOST_COOKIE if path == "/" else SECURE_COOKIE) + rest + "; Secure"

@@ -47,4 +47,4 @@ async def test_what_is_live_on_an_ended_device_ends_in_every_process(
         for core in (here, there):
             with pytest.raises(Refused) as caught:
                 await core.identity.actor(phone)
-            assert caught.value.code is Code.UNAUTHENTICATED
+            assert caught.value.code is Code.SESSION_ENDED

@@ -9,12 +9,19 @@ from tests.store.archives import execute
 from tests.store.world import World, opened
 
 from palaver.errors import Code, Refused
-from palaver.model import Actor, ActorId, ActorKind, Ticket, TicketKind
+from palaver.model import Actor, ActorId, ActorKind, Device, SessionUse, Ticket, TicketKind
 from palaver.store.read import actors, devices
 from palaver.store.write.actors import AddActor, SweepGuests
-from palaver.store.write.credentials import AddTicket, EndDevice, UseTicket
+from palaver.store.write.credentials import (
+    AddTicket,
+    EndDevice,
+    EndSessions,
+    SessionsUsed,
+    UseTicket,
+)
 
 MINUTE_MS = 60_000
+MONTH_MS, YEAR_MS = 30 * 24 * 60 * MINUTE_MS, 365 * 24 * 60 * MINUTE_MS
 
 
 def digest(word: str) -> bytes:
@@ -41,8 +48,35 @@ async def ticket(world: World, actor: Actor, word: str) -> Ticket:
 
 
 async def use(world: World, word: str, session: str) -> Actor:
-    using = UseTicket(token_sha256=digest(word), session_sha256=digest(session), name="Phone")
+    using = UseTicket(
+        token_sha256=digest(word),
+        session_sha256=digest(session),
+        name="Phone",
+        lasts_ms=YEAR_MS,
+        idle_ms=MONTH_MS,
+    )
     return await world.store.write(using)
+
+
+async def known(world: World, session: str) -> Actor | None:
+    """Whose session it is."""
+    now_ms = world.clock.now_ms()
+    return await world.store.read(actors.by_token, digest(session), now_ms, MONTH_MS)
+
+
+async def listed(world: World, actor: Actor) -> tuple[tuple[bytes, Device], ...]:
+    now_ms = world.clock.now_ms()
+    return await world.store.read(devices.of_actor, actor.id, now_ms, MONTH_MS)
+
+
+async def end(world: World, id_: str, by: Actor) -> bytes | None:
+    return await world.store.write(EndDevice(id=id_, by=by.id, idle_ms=MONTH_MS))
+
+
+async def expect_over(world: World, session: str) -> None:
+    with pytest.raises(Refused) as caught:
+        await known(world, session)
+    assert caught.value.code is Code.SESSION_ENDED
 
 
 async def expect_ended(doing: Any) -> None:
@@ -58,11 +92,11 @@ async def test_a_ticket_begins_one_session_of_its_actor(world: World) -> None:
     now_ms = world.clock.now_ms()
     assert await world.store.read(devices.ticket_of, ada.id, now_ms) == made
     assert await use(world, "link", "phone") == ada
-    assert await world.store.read(actors.by_token, digest("phone")) == ada
+    assert await known(world, "phone") == ada
     await expect_ended(use(world, "link", "other"))
-    assert await world.store.read(actors.by_token, digest("other")) is None
+    assert await known(world, "other") is None
     assert await world.store.read(devices.ticket_of, ada.id, now_ms) is None
-    found = await world.store.read(devices.of_actor, ada.id)
+    found = await listed(world, ada)
     assert [device.name for _, device in found] == [None, "Phone"]
     assert await world.store.write(SweepGuests(before_ms=now_ms + MINUTE_MS, count=9)) == (0, 0)
 
@@ -78,7 +112,7 @@ async def test_of_two_who_use_a_ticket_at_once_one_gets_in(postgres_url: str) ->
                 return_exceptions=True,
             )
             assert {type(each) for each in got} == {Actor, Refused}
-            assert len(await one.store.read(devices.of_actor, ada.id)) == 2
+            assert len(await listed(one, ada)) == 2
 
 
 async def test_a_ticket_that_has_expired_was_revoked_or_replaced_lets_nobody_in(
@@ -90,9 +124,9 @@ async def test_a_ticket_that_has_expired_was_revoked_or_replaced_lets_nobody_in(
     await expect_ended(use(world, "late", "a"))
     revoked = await ticket(world, ada, "revoked")
     with pytest.raises(Refused) as caught:
-        await world.store.write(EndDevice(id=revoked.id, by=eve.id))
+        await end(world, revoked.id, eve)
     assert caught.value.code is Code.NOT_FOUND
-    assert await world.store.write(EndDevice(id=revoked.id, by=ada.id)) is None
+    assert await end(world, revoked.id, ada) is None
     await expect_ended(use(world, "revoked", "b"))
     await ticket(world, ada, "older")
     await ticket(world, ada, "newer")
@@ -105,14 +139,12 @@ async def test_a_session_that_has_ended_stays_known_and_is_nobodys(world: World)
     ada = await guest(world)
     await ticket(world, ada, "link")
     await use(world, "link", "phone")
-    [_, (_, phone)] = await world.store.read(devices.of_actor, ada.id)
-    assert await world.store.write(EndDevice(id=phone.id, by=ada.id)) == digest("phone")
-    with pytest.raises(Refused) as caught:
-        await world.store.read(actors.by_token, digest("phone"))
-    assert caught.value.code is Code.UNAUTHENTICATED
+    [_, (_, phone)] = await listed(world, ada)
+    assert await end(world, phone.id, ada) == digest("phone")
+    await expect_over(world, "phone")
     assert await world.store.read(devices.ended, 0) == {digest("phone"): ada.id}
-    assert len(await world.store.read(devices.of_actor, ada.id)) == 1
-    assert await world.store.read(actors.by_token, digest("first")) == ada
+    assert len(await listed(world, ada)) == 1
+    assert await known(world, "first") == ada
 
 
 async def test_a_person_has_a_bound_of_devices(world: World) -> None:
@@ -124,6 +156,53 @@ async def test_a_person_has_a_bound_of_devices(world: World) -> None:
     with pytest.raises(Refused) as caught:
         await use(world, "one more", "too many")
     assert caught.value.code is Code.TOO_MANY_DEVICES
-    [_, (_, one), *_] = await world.store.read(devices.of_actor, ada.id)
-    await world.store.write(EndDevice(id=one.id, by=ada.id))
+    [_, (_, one), *_] = await listed(world, ada)
+    await end(world, one.id, ada)
     assert await use(world, "one more", "again") == ada, "a refused try uses nothing up"
+
+
+async def test_a_session_ends_when_it_is_not_used_and_at_the_latest_after_its_time(
+    world: World, database_url: str
+) -> None:
+    ada = await guest(world)
+    for name in ("idle", "old"):
+        await ticket(world, ada, name)
+        await use(world, name, name)
+    now_ms = world.clock.now_ms()
+    [_, (_, idle), _] = await listed(world, ada)
+    assert idle.used_ms == idle.created_ms
+    assert idle.expires_ms == idle.created_ms + MONTH_MS
+    used = {digest("old"): SessionUse(now_ms + MONTH_MS, "Firefox on Linux", "192.0.2.1")}
+    await world.store.write(SessionsUsed(used=used))
+    late = {digest("old"): SessionUse(now_ms, "curl/8.9", "192.0.2.2")}
+    await world.store.write(SessionsUsed(used=late))  # of a process that is behind
+    [_, _, (_, old)] = await listed(world, ada)
+    assert (old.used_ms, old.agent, old.address) == (
+        now_ms + MONTH_MS,
+        "Firefox on Linux",
+        "192.0.2.1",
+    )
+    aged = f"UPDATE sessions SET created_ms = created_ms - {MONTH_MS}, expires_ms = expires_ms - "
+    await asyncio.to_thread(execute, database_url, f"{aged}{MONTH_MS} WHERE name IS NOT NULL")
+    await expect_over(world, "idle")
+    assert await known(world, "old") == ada
+    found = await listed(world, ada)
+    assert {one.agent for _, one in found} == {None, "Firefox on Linux"}
+    await asyncio.to_thread(execute, database_url, f"{aged}{YEAR_MS} WHERE name IS NOT NULL")
+    await expect_over(world, "old")
+    assert len(await listed(world, ada)) == 1
+
+
+async def test_all_sessions_but_one_end_together(world: World) -> None:
+    ada, eve = await guest(world), await guest(world, "eve")
+    for name in ("phone", "laptop"):
+        await ticket(world, ada, name)
+        await use(world, name, name)
+    ending = EndSessions(actor=ada.id, but=digest("phone"))
+    assert set(await world.store.write(ending)) == {digest("first"), digest("laptop")}
+    assert await world.store.write(ending) == (), "a repeat ends nothing"
+    assert await known(world, "phone") == ada
+    assert await known(world, "eve") == eve
+    await expect_over(world, "first")
+    assert await world.store.write(EndSessions(actor=ada.id)) == (digest("phone"),)
+    await expect_over(world, "phone")

@@ -377,6 +377,28 @@ export interface Sent {
   turns: string[]
 }
 
+/** A session of one's own, by the id of its device. */
+export interface Session {
+  id: string
+  /** As in Device. */
+  name: string | null
+  /** The program that used it last, such as "Firefox on Linux". */
+  agent: string | null
+  /** The address from which it was used last. */
+  address: string | null
+  created_at: string
+  /** About a minute behind. */
+  used_at: string
+  /** When it ends, unless it is used. */
+  expires_at: string
+  current: boolean
+}
+
+/** One's own sessions. */
+export interface Sessions {
+  sessions: Session[]
+}
+
 /** How a message ended. All but `DONE` belong to answers. */
 export type Status = 'done' | 'stopped' | 'interrupted' | 'failed'
 

@@ -303,6 +303,7 @@ export const REQUEST_TEXTS: Record<string, string> = {
   cid_reused: 'This message was already sent with another text.',
   limit_invalid: 'The server did not accept that.',
   cursor_invalid: 'The list has changed. Please try again.',
+  session_ended: 'You were signed out here. Please reload the page.',
   unauthenticated: 'The server does not know you any more. Please reload the page.',
   forbidden: 'You may not do that here.',
   origin_refused: 'The server does not accept pages from this address.',

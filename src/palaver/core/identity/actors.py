@@ -8,27 +8,37 @@ chooses is good at that door only.
 import hashlib
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from uuid import UUID
 
 import structlog
+from msgspec import Struct
 from msgspec.structs import replace
 
 from palaver.clock import Clock
 from palaver.core import validation
 from palaver.core.access import remember
+from palaver.core.identity.last_used import LastUsed
 from palaver.errors import Refused, Unavailable
-from palaver.model import Actor, ActorId, ActorKind, AgentCard
+from palaver.model import Actor, ActorId, ActorKind, AgentCard, SessionUse
 from palaver.settings import Settings
 from palaver.store.read import actors
 from palaver.store.store import Store
 from palaver.store.write.actors import AddActor, RenameActor, SaveAgent, SweepGuests
+from palaver.store.write.credentials import SessionsUsed
 
 ASSISTANT_HANDLE = "assistant"
 TOKEN_CHARS = 43
 UNUSED_MS, SWEPT_MAX = 24 * 3_600_000, 200
 
 log = structlog.stdlib.get_logger()
+
+
+class Client(Struct, frozen=True, kw_only=True):
+    """From where a session is used: a program, in a few words, and its address."""
+
+    agent: str
+    address: str
 
 
 class Identity:
@@ -41,19 +51,22 @@ class Identity:
         self._clock = clock
         self._secret = secret
         self._sessions: dict[bytes, Actor] = {}
+        self.last_used = LastUsed(store, _used)
+        """Writes when sessions were used."""
         self.swept = 0
         """How many guests this process has deleted (`sweep`)."""
 
-    async def actor(self, token: str) -> Actor | None:
+    async def actor(self, token: str, by: Client | None = None) -> Actor | None:
         """Whose session this token is; None for an unknown one, and for an id that its client chose.
 
-        Refused: `unauthenticated` for a session that has ended.
+        `by` is noted as what used it last. Refused: `session_ended`.
         """
         if not _may_be_token(token):
             return None
-        digest = digest_of(token)
+        digest, now_ms = digest_of(token), self._clock.now_ms()
         try:
-            found = await self._store.read(actors.by_token, digest)
+            idle_ms = self._settings.session_idle_ms
+            found = await self._store.read(actors.by_token, digest, now_ms, idle_ms)
         except Unavailable:
             if digest in self._sessions:
                 return self._sessions[digest]
@@ -63,13 +76,21 @@ class Identity:
             raise
         if found is not None:
             remember(self._sessions, digest, found)
+            self.used(token, by)
         return found
+
+    def used(self, token: str, by: Client | None) -> None:
+        """Notes that a session was used just now."""
+        if by is not None:
+            use = SessionUse(self._clock.now_ms(), by.agent, by.address)
+            self.last_used.note(digest_of(token), use)
 
     async def new_guest(self, name: str | None = None) -> tuple[str, Actor]:
         """A new person without an account, and the token of its session. Refused: `name_invalid`, `name_reserved`."""
         token, _ = self.visitor(None)
         name = None if name is None else self._checked(name)
-        return token, await self._guest(digest_of(token), name)
+        lasts_ms = self._settings.session_ms_max
+        return token, await self._guest(digest_of(token), name, lasts_ms=lasts_ms)
 
     async def sweep(self) -> None:
         """Deletes some guests who were made a day ago and have left nothing.
@@ -93,9 +114,11 @@ class Identity:
             token = self._signed(nonce)
         return token, _guest_of(digest_of(token))
 
-    async def entered(self, token: str) -> Actor:
+    async def entered(self, token: str, by: Client | None = None) -> Actor:
         """The guest of a visitor's token, stored because they write."""
-        return await self._guest(digest_of(token))
+        guest = await self._guest(digest_of(token), lasts_ms=self._settings.session_ms_max)
+        self.used(token, by)
+        return guest
 
     async def claimed(self, user: UUID, making: Callable[[], None] | None = None) -> Actor:
         """The guest of an id that its client chose, made at its first use. It is no session's token: see `actor`.
@@ -103,7 +126,7 @@ class Identity:
         `making` is asked before one is made.
         """
         digest = digest_of(str(user))
-        known = await self._store.read(actors.by_token, digest)
+        known = await self._store.read(actors.by_chosen, digest)
         if known is None and making is not None:
             making()
         return known or await self._guest(digest)
@@ -111,7 +134,7 @@ class Identity:
     async def looking(self, user: UUID) -> Actor:
         """The same without making it: an id that is new here is a visitor's."""
         digest = digest_of(str(user))
-        return await self._store.read(actors.by_token, digest) or _guest_of(digest)
+        return await self._store.read(actors.by_chosen, digest) or _guest_of(digest)
 
     async def rename(self, actor: Actor, name: str) -> Actor:
         """Gives a person another name. Refused: `name_invalid`, `name_reserved`."""
@@ -175,14 +198,24 @@ class Identity:
             return False
         return hmac.compare_digest(self._signed(nonce).encode(), token.encode())
 
-    async def _guest(self, digest: bytes, name: str | None = None) -> Actor:
-        guest = _guest_of(digest, name)
-        handle = f"guest-{digest.hex()[:32]}"
-        adding = AddActor(actor=guest, handle=handle, token_sha256=digest, unused=name is None)
+    async def _guest(
+        self, digest: bytes, name: str | None = None, *, lasts_ms: int | None = None
+    ) -> Actor:
+        adding = AddActor(
+            actor=_guest_of(digest, name),
+            handle=f"guest-{digest.hex()[:32]}",
+            token_sha256=digest,
+            lasts_ms=lasts_ms,
+            unused=name is None,
+        )
         return await self._store.write(adding)
 
     def _checked(self, name: str) -> str:
         return validation.person_name(name, self._settings.name_chars_max)
+
+
+def _used(used: Mapping[bytes, SessionUse]) -> SessionsUsed:
+    return SessionsUsed(used=used)
 
 
 def _may_be_token(token: str) -> bool:

@@ -8,19 +8,16 @@ minute.
 Who may do without a key is not decided here: that depends on where the request comes from (`wire/openai/auth`).
 """
 
-import asyncio
 import hashlib
 import math
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
-
-import structlog
 
 from palaver.clock import Clock
 from palaver.core import validation
 from palaver.core.identity.actors import digest_of
-from palaver.core.part import Part
+from palaver.core.identity.last_used import LastUsed
 from palaver.errors import Code, Refused, Unavailable
 from palaver.model import Actor, ActorId, ActorKind, ApiKey, KeyId, Scope
 from palaver.settings import Settings
@@ -34,17 +31,14 @@ TOKEN_CHARS = len(PREFIX) + 43
 BELIEVED_SECONDS = 1.0
 BELIEVED_AWAY_SECONDS = 3_600.0
 KNOWN_MAX = 1_024
-USED_SECONDS = 60.0
 GUEST_NAME = "API"
 HANDLE_CHARS_MAX = 64
 OWN_MAX = 200
 _ID = re.compile(r"u_[0-9a-f]{32}")
 
-log = structlog.stdlib.get_logger()
 
-
-class Keys(Part):
-    """The API keys of one database."""
+class Keys:
+    """The API keys of one database. `last_used` writes when they were used."""
 
     def __init__(self, store: Store, settings: Settings, clock: Clock) -> None:
         self._store = store
@@ -52,8 +46,7 @@ class Keys(Part):
         self._clock = clock
         # of a token's digest: until when, on the monotonic clock, what was read is believed
         self._known: dict[bytes, tuple[float, ApiKey | Actor | None]] = {}
-        self._used: dict[KeyId, int] = {}
-        self._were_used = asyncio.Event()
+        self.last_used = LastUsed(store, _used)
 
     async def create(
         self,
@@ -121,8 +114,7 @@ class Keys(Part):
             key = await self._of(digest_of(token))
         if not isinstance(key, ApiKey) or key.revoked_ms is not None:
             raise Refused(Code.UNAUTHENTICATED, "This API key is not known here, or was revoked.")
-        self._used[key.id] = self._clock.now_ms()
-        self._were_used.set()
+        self.last_used.note(key.id, self._clock.now_ms())
         return key
 
     async def guest(self, bearer: str, making: Callable[[], None] | None) -> Actor:
@@ -152,20 +144,6 @@ class Keys(Part):
         self._believe(digest, found)
         return found
 
-    async def run(self) -> None:
-        """Writes when keys were used, as long as it runs."""
-        while True:
-            await self._were_used.wait()
-            self._were_used.clear()
-            used, self._used = self._used, {}
-            try:
-                await self._store.write(KeysUsed(last_used_ms=used))
-            except Unavailable as failure:
-                log.warning("keys.use_not_noted", code=failure.code)
-                self._used = {**used, **self._used}
-                self._were_used.set()
-            await asyncio.sleep(USED_SECONDS)
-
     async def _of(self, digest: bytes) -> ApiKey | Actor | None:
         """Whose key this is, as read within a second; while the database is away, what it said last, for an hour."""
         until, known = self._known.get(digest, (-math.inf, None))
@@ -185,6 +163,10 @@ class Keys(Part):
             self._known.clear()
         self._known[digest] = (self._clock.monotonic() + BELIEVED_SECONDS, found)
         return found
+
+
+def _used(last_used_ms: Mapping[KeyId, int]) -> KeysUsed:
+    return KeysUsed(last_used_ms=last_used_ms)
 
 
 def _scopes(words: Collection[str]) -> frozenset[Scope]:

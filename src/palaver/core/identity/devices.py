@@ -1,15 +1,18 @@
 """Adds and ends the devices of one actor: a link adds one, once and within ten minutes; the others can end it.
 
-A link carries a ticket's token, which is kept as its SHA-256 only. Whoever follows it gets a session of their own. A
-session that has ended stays known, so that its token begins no other one; what is live by it ends at once here, and
-within a second in the other processes of the database.
+A device is a session: the list of the one is the list of the other. A link carries a ticket's token, which is kept as
+its SHA-256 only. Whoever follows it gets a session of their own. A session that has ended stays known, so that its
+token begins no other one; what is live by it ends at once here, and within a second in the other processes of the
+database. A session also ends when it was not used for long, and a year after it began (settings).
 """
+
+from collections.abc import Sequence
 
 from msgspec import Struct
 
 from palaver.clock import Clock
 from palaver.core import validation
-from palaver.core.identity.actors import digest_of
+from palaver.core.identity.actors import Client, Identity, digest_of
 from palaver.core.live.hub import Hub
 from palaver.core.live.items import Closing
 from palaver.errors import Code, Refused
@@ -17,7 +20,7 @@ from palaver.model import Actor, ActorId, Device, Ticket, TicketKind
 from palaver.settings import Settings
 from palaver.store.read import devices
 from palaver.store.store import Store
-from palaver.store.write.credentials import AddTicket, EndDevice, UseTicket
+from palaver.store.write.credentials import AddTicket, EndDevice, EndSessions, UseTicket
 
 LINK_MS = 10 * 60_000
 LOOKED_BACK_MS = 60_000
@@ -35,8 +38,10 @@ class Listed(Struct, frozen=True, kw_only=True):
 class Devices:
     """Links and devices of the actors of one database."""
 
-    def __init__(self, store: Store, hub: Hub, settings: Settings, clock: Clock) -> None:
-        self._store, self._hub = store, hub
+    def __init__(
+        self, store: Store, hub: Hub, identity: Identity, settings: Settings, clock: Clock
+    ) -> None:
+        self._store, self._hub, self._identity = store, hub, identity
         self._settings, self._clock = settings, clock
         self._ended: dict[bytes, ActorId] = {}
 
@@ -55,7 +60,13 @@ class Devices:
         return found
 
     async def redeem(
-        self, token: str, name: str, *, me: Actor | None, replace: bool
+        self,
+        token: str,
+        name: str,
+        *,
+        me: Actor | None,
+        replace: bool,
+        by: Client | None = None,
     ) -> tuple[str, Actor]:
         """The token of a new session of whoever made the link, which is used up by it.
 
@@ -70,36 +81,48 @@ class Devices:
             token_sha256=digest_of(token),
             session_sha256=digest_of(session),
             name=validation.person_name(name, self._settings.name_chars_max),
+            lasts_ms=self._settings.session_ms_max,
+            idle_ms=self._settings.session_idle_ms,
         )
-        return session, await self._store.write(using)
+        actor = await self._store.write(using)
+        self._identity.used(session, by)
+        return session, actor
 
     async def listing(self, actor: Actor, session: str) -> Listed:
         """An actor's devices, the oldest first."""
-        found = await self._store.read(devices.of_actor, actor.id)
+        now_ms, idle_ms = self._clock.now_ms(), self._settings.session_idle_ms
+        found = await self._store.read(devices.of_actor, actor.id, now_ms, idle_ms)
         current = digest_of(session)
         return Listed(
             devices=tuple(device for _, device in found),
             current=next((device.id for digest, device in found if digest == current), None),
-            link=await self._store.read(devices.ticket_of, actor.id, self._clock.now_ms()),
+            link=await self._store.read(devices.ticket_of, actor.id, now_ms),
         )
 
     async def end(self, actor: Actor, device: str, session: str) -> None:
         """Ends one of an actor's devices, or a link. Refused: `not_found`, `forbidden` (the device that asks)."""
         if device == devices.id_of(digest_of(session)):
             raise Refused(Code.FORBIDDEN, "A device is ended from another one.")
-        digest = await self._store.write(EndDevice(id=device, by=actor.id))
+        ending = EndDevice(id=device, by=actor.id, idle_ms=self._settings.session_idle_ms)
+        digest = await self._store.write(ending)
         if digest is not None:
-            self._close(digest, actor.id)
+            self._close((digest,), actor.id)
+
+    async def end_others(self, actor: Actor, session: str) -> None:
+        """Ends all of an actor's sessions but the one that asks."""
+        ended = await self._store.write(EndSessions(actor=actor.id, but=digest_of(session)))
+        if ended:
+            self._close(ended, actor.id)
 
     async def see_ended(self) -> None:
         """Ends here what has ended in other processes."""
         since_ms = self._clock.now_ms() - LOOKED_BACK_MS
         found, known = await self._store.read(devices.ended, since_ms), self._ended
         for digest in found.keys() - known.keys():
-            self._close(digest, found[digest])
+            self._close((digest,), found[digest])
         self._ended = found
 
-    def _close(self, digest: bytes, actor: ActorId) -> None:
+    def _close(self, ended: Sequence[bytes], actor: ActorId) -> None:
         """Disconnects whoever is live as this actor: they come again, and are asked who they are."""
-        self._ended[digest] = actor
+        self._ended.update(dict.fromkeys(ended, actor))
         self._hub.to_all(lambda: Closing(0), actor)

@@ -3,7 +3,7 @@
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, and_, bindparam, func, or_, select
 
 from palaver.errors import Code, Refused
 from palaver.model import Actor, ActorId, ActorKind, AgentCard
@@ -25,10 +25,21 @@ CARD_COLUMNS = (*COLUMNS, agents.c.model, agents.c.system_prompt, agents.c.setti
 _BY_ID, _BY_HANDLE = (
     matching(select(*COLUMNS), column) for column in (actors.c.id, actors.c.handle)
 )
-_BY_TOKEN = matching(
-    select(*COLUMNS, sessions.c.ended_ms).join(sessions, sessions.c.actor_key == actors.c.key),
-    sessions.c.token_sha256,
+session_is_good = and_(
+    sessions.c.ended_ms.is_(None),
+    or_(sessions.c.expires_ms.is_(None), sessions.c.expires_ms > bindparam("now_ms")),
+    func.coalesce(sessions.c.used_ms, sessions.c.created_ms) + bindparam("idle_ms")
+    > bindparam("now_ms"),
 )
+"""Of a session, at `now_ms`, where one that was not used for `idle_ms` has ended."""
+_with_session = select(*COLUMNS).join(sessions, sessions.c.actor_key == actors.c.key)
+_BY_TOKEN = Statement(
+    _with_session.add_columns(session_is_good.label("good")).where(
+        sessions.c.token_sha256 == bindparam("token")
+    ),
+    *("now_ms", "idle_ms", "token"),
+)
+_BY_CHOSEN = matching(_with_session, sessions.c.token_sha256)
 _UNUSED = Statement(
     select(actors.c.key)
     .where(actor_is_unused, actors.c.created_ms < bindparam("before_ms"))
@@ -55,12 +66,17 @@ def get(conn: Connection, actor: ActorId) -> Actor | None:
     return found if found is not None and found.id == actor else None
 
 
-def by_token(conn: Connection, sha256: bytes) -> Actor | None:
-    """The actor whose session's token has this SHA-256. Refused: `unauthenticated` for one that has ended."""
-    row = _BY_TOKEN.first(conn, sha256)
-    if row is not None and row.ended_ms is not None:
-        raise Refused(Code.UNAUTHENTICATED, "This session was ended from another device.")
+def by_token(conn: Connection, sha256: bytes, now_ms: int, idle_ms: int) -> Actor | None:
+    """The actor whose session's token has this SHA-256. Refused: `session_ended`."""
+    row = _BY_TOKEN.first(conn, now_ms, idle_ms, sha256)
+    if row is not None and not row.good:
+        raise Refused(Code.SESSION_ENDED, "This session has ended, or was ended elsewhere.")
     return _one(row)
+
+
+def by_chosen(conn: Connection, sha256: bytes) -> Actor | None:
+    """The actor of an id that a classic client chose, which has this SHA-256 and never expires."""
+    return _one(_BY_CHOSEN.first(conn, sha256))
 
 
 def by_handle(conn: Connection, handle: str) -> Actor | None:

@@ -5,11 +5,11 @@ The store has only the SHA-256 of a token, and no read gives one back.
 
 import hashlib
 
-from sqlalchemy import Connection, and_, bindparam, select
+from sqlalchemy import Connection, and_, bindparam, func, select
 
 from palaver.model import ActorId, Device, Ticket
 from palaver.store.engine.statement import Row, Statement, database_now
-from palaver.store.read.actors import COLUMNS as ACTOR_COLUMNS, actor_of
+from palaver.store.read.actors import COLUMNS as ACTOR_COLUMNS, actor_of, session_is_good
 from palaver.store.schema import actors, sessions, tickets
 from palaver.store.values import ByName
 
@@ -32,14 +32,18 @@ _BY_TOKEN = Statement(
     _selected.where(tickets.c.token_sha256 == bindparam("token")), "now_ms", "token"
 )
 _OF_ACTOR = Statement(_selected.where(actors.c.id == bindparam("actor")), "now_ms", "actor")
-_DEVICE = ByName(Device, "id")
+_used_ms = func.coalesce(sessions.c.used_ms, sessions.c.created_ms).label("used_ms")
+_DEVICE = ByName(Device, "id", "expires_ms")
 _DEVICES = Statement(
-    select(*sessions.c["token_sha256", "name", "created_ms"])
+    select(
+        *sessions.c["token_sha256", "name", "created_ms", "expires_ms", "agent", "address"],
+        _used_ms,
+    )
     .join(actors, actors.c.key == sessions.c.actor_key)
-    .where(actors.c.id == bindparam("actor"), sessions.c.ended_ms.is_(None))
+    .where(actors.c.id == bindparam("actor"), session_is_good)
     .order_by(sessions.c.created_ms)
     .limit(DEVICES_MAX + 1),
-    "actor",
+    *("now_ms", "idle_ms", "actor"),
 )
 _ENDED = Statement(
     select(sessions.c.token_sha256, *ACTOR_COLUMNS)
@@ -66,15 +70,27 @@ def ticket_of(conn: Connection, actor: ActorId, now_ms: int) -> Ticket | None:
     return None if row is None else _ticket(row)
 
 
-def of_actor(conn: Connection, actor: ActorId) -> tuple[tuple[bytes, Device], ...]:
-    """An actor's devices behind their tokens' SHA-256, the oldest first."""
-    found = _DEVICES.all(conn, actor)
-    return tuple([(row.token_sha256, _DEVICE.one(row, id_of(row.token_sha256))) for row in found])
+def of_actor(
+    conn: Connection, actor: ActorId, now_ms: int, idle_ms: int
+) -> tuple[tuple[bytes, Device], ...]:
+    """An actor's devices behind their tokens' SHA-256, the oldest first, while their sessions are good."""
+    return tuple(
+        [
+            (row.token_sha256, _DEVICE.one(row, id_of(row.token_sha256), _end_of(row, idle_ms)))
+            for row in _DEVICES.all(conn, now_ms, idle_ms, actor)
+        ]
+    )
 
 
 def ended(conn: Connection, since_ms: int) -> dict[bytes, ActorId]:
     """The actors whose sessions have ended since then, by the SHA-256 of their tokens."""
     return {row.token_sha256: actor_of(row).id for row in _ENDED.all(conn, since_ms)}
+
+
+def _end_of(row: Row, idle_ms: int) -> int:
+    """When a session ends if it is not used any more."""
+    idle = row.used_ms + idle_ms
+    return idle if row.expires_ms is None else min(idle, row.expires_ms)
 
 
 def _ticket(row: Row) -> Ticket:

@@ -29,7 +29,7 @@ SHARED_MAX = 200
 _INSERT_ACTOR = inserting(
     actors, "id", "kind", "handle", "name", "guest", "created_ms", "unused", returning=actors.c.key
 )
-_INSERT_SESSION = inserting(sessions, "token_sha256", "actor_key", "created_ms")
+_INSERT_SESSION = inserting(sessions, "token_sha256", "actor_key", "created_ms", "expires_ms")
 _RENAME = updating(actors.c.id, "name", unused=None)
 _SHARED = Statement(
     select(rooms.c.id)
@@ -64,13 +64,14 @@ _UPDATE_CARD = updating(agents.c.actor_key, "model", "system_prompt", "settings"
 class AddActor(Command[Actor], frozen=True, kw_only=True):
     """Makes an actor, with the SHA-256 of its session's token where it has one.
 
-    The same `handle` gives the one that is there, and stores no further token. `unused`: a guest who may be deleted
-    again as long as nothing of them is kept.
+    The same `handle` gives the one that is there, and stores no further token. `lasts_ms`: how long that session may
+    last, where it may not for ever. `unused`: a guest who may be deleted again as long as nothing of them is kept.
     """
 
     actor: Actor
     handle: str
     token_sha256: bytes | None = None
+    lasts_ms: int | None = None
     unused: bool = False
 
     def apply(self, tx: Transaction) -> Actor:
@@ -80,7 +81,8 @@ class AddActor(Command[Actor], frozen=True, kw_only=True):
             return there
         key = _insert(tx, self.actor, self.handle, unused=self.unused or None)
         if self.token_sha256 is not None:
-            _INSERT_SESSION.run(tx.conn, self.token_sha256, key, tx.now_ms)
+            expires_ms = None if self.lasts_ms is None else tx.now_ms + self.lasts_ms
+            _INSERT_SESSION.run(tx.conn, self.token_sha256, key, tx.now_ms, expires_ms)
         return self.actor
 
 

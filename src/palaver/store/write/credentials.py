@@ -5,7 +5,16 @@ from collections.abc import Mapping
 from sqlalchemy import bindparam, delete, insert, or_, update
 
 from palaver.errors import Code, Refused
-from palaver.model import Actor, ActorId, ActorKind, ApiKey, KeyId, Ticket, TicketKind
+from palaver.model import (
+    Actor,
+    ActorId,
+    ActorKind,
+    ApiKey,
+    KeyId,
+    SessionUse,
+    Ticket,
+    TicketKind,
+)
 from palaver.policy import owns
 from palaver.store import migrate
 from palaver.store.engine.statement import Statement, database_now, inserting, matching, updating
@@ -54,8 +63,30 @@ _REVOKE_TICKET = Statement(
     .values(revoked_ms=database_now),
     *("now_ms", "its_id", "its_key"),
 )
-_BEGIN_SESSION = inserting(sessions, "token_sha256", "actor_key", "name", "created_ms")
+_BEGIN_SESSION = inserting(
+    sessions, "token_sha256", "actor_key", "name", "created_ms", "expires_ms"
+)
 _END_SESSION = updating(sessions.c.token_sha256, "ended_ms", where=sessions.c.ended_ms.is_(None))
+_END_OTHERS = Statement(
+    update(sessions)
+    .where(
+        sessions.c.actor_key == bindparam("its_key"),
+        sessions.c.token_sha256 != bindparam("kept"),
+        sessions.c.ended_ms.is_(None),
+    )
+    .values(ended_ms=bindparam("at_ms"))
+    .returning(sessions.c.token_sha256),
+    *("at_ms", "its_key", "kept"),
+)
+_SESSION_USED = Statement(
+    update(sessions)
+    .where(
+        sessions.c.token_sha256 == bindparam("token"),
+        or_(sessions.c.used_ms.is_(None), sessions.c.used_ms < bindparam("at_ms")),
+    )
+    .values(used_ms=bindparam("at_ms"), agent=bindparam("by"), address=bindparam("from_where")),
+    *("at_ms", "by", "from_where", "token"),
+)
 
 
 class AddKey(Command[ApiKey], frozen=True, kw_only=True):
@@ -110,6 +141,19 @@ class KeysUsed(Command[None], frozen=True, kw_only=True):
             _KEY_USED.run(tx.conn, at_ms, key)
 
 
+class SessionsUsed(Command[None], frozen=True, kw_only=True):
+    """Notes when sessions, by their tokens' SHA-256, were last used, which never falls, and by what."""
+
+    used: Mapping[bytes, SessionUse]
+
+    def apply(self, tx: Transaction) -> None:
+        for token in sorted(
+            self.used
+        ):  # in one order, so that no two processes wait for each other
+            use = self.used[token]
+            _SESSION_USED.run(tx.conn, use.at_ms, use.agent, use.address, token)
+
+
 class AddTicket(Command[Ticket], frozen=True, kw_only=True):
     """Makes a ticket in the place of the actor's others of its kind, good for a while on the database's clock."""
 
@@ -131,7 +175,7 @@ class AddTicket(Command[Ticket], frozen=True, kw_only=True):
 
 
 class UseTicket(Command[Actor], frozen=True, kw_only=True):
-    """Uses a ticket up and begins a session of its actor, who is the result.
+    """Uses a ticket up and begins a session of its actor, who is the result; the session lasts `lasts_ms` at the most.
 
     Refused: `ticket_ended` (used, revoked, expired, or none), `too_many_devices`.
     """
@@ -139,6 +183,8 @@ class UseTicket(Command[Actor], frozen=True, kw_only=True):
     token_sha256: bytes
     session_sha256: bytes
     name: str
+    lasts_ms: int
+    idle_ms: int
 
     def apply(self, tx: Transaction) -> Actor:
         """Of two who use it at once, the second waits for the first and finds it used."""
@@ -146,12 +192,14 @@ class UseTicket(Command[Actor], frozen=True, kw_only=True):
         if ticket is None:
             raise ended()
         owner = known_actor(tx, ticket.actor.id, nobody())
-        if len(devices.of_actor(tx.conn, owner.id)) >= devices.DEVICES_MAX:
+        there = devices.of_actor(tx.conn, owner.id, tx.now_ms, self.idle_ms)
+        if len(there) >= devices.DEVICES_MAX:
             many = f"{ticket.actor.name} has {devices.DEVICES_MAX} devices already. End one first."
             raise Refused(Code.TOO_MANY_DEVICES, many)
         if not _USE_TICKET.all(tx.conn, tx.now_ms, self.token_sha256):
             raise ended()
-        _BEGIN_SESSION.run(tx.conn, self.session_sha256, owner.key, self.name, tx.now_ms)
+        times = (tx.now_ms, tx.now_ms + self.lasts_ms)
+        _BEGIN_SESSION.run(tx.conn, self.session_sha256, owner.key, self.name, *times)
         return ticket.actor
 
 
@@ -163,16 +211,28 @@ class EndDevice(Command[bytes | None], frozen=True, kw_only=True):
 
     id: str
     by: ActorId
+    idle_ms: int
 
     def apply(self, tx: Transaction) -> bytes | None:
         owner = known_actor(tx, self.by, nobody())
         if _REVOKE_TICKET.run(tx.conn, tx.now_ms, self.id, owner.key):
             return None
-        for digest, device in devices.of_actor(tx.conn, owner.id):
+        for digest, device in devices.of_actor(tx.conn, owner.id, tx.now_ms, self.idle_ms):
             if device.id == self.id:
                 _END_SESSION.run(tx.conn, tx.now_ms, digest)
                 return digest
         raise Refused(Code.NOT_FOUND, "There is no such device or link of yours.")
+
+
+class EndSessions(Command[tuple[bytes, ...]], frozen=True, kw_only=True):
+    """Ends an actor's sessions but for the one that is kept; the result is their tokens' SHA-256."""
+
+    actor: ActorId
+    but: bytes = b""
+
+    def apply(self, tx: Transaction) -> tuple[bytes, ...]:
+        owner = known_actor(tx, self.actor, nobody())
+        return tuple(_END_OTHERS.column(tx.conn, tx.now_ms, owner.key, self.but))
 
 
 class KeepSecret(Command[str], frozen=True, kw_only=True):

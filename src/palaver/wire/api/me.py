@@ -10,7 +10,7 @@ from palaver.model import KeyId
 from palaver.policy import ServerAct
 from palaver.wire import shapes
 from palaver.wire.api.body import Given
-from palaver.wire.auth import Me, Present, begin, session_of
+from palaver.wire.auth import Me, Present, begin, client, session_of
 from palaver.wire.calls import call
 from palaver.wire.edge.proxies import address_of
 from palaver.wire.edge.rates import Use
@@ -109,6 +109,31 @@ class MadeLink(TypedDict):
     link: Link
 
 
+@explained
+class Session(TypedDict):
+    """A session of one's own, by the id of its device."""
+
+    id: str
+    name: str | None
+    """As in Device."""
+    agent: str | None
+    """The program that used it last, such as "Firefox on Linux"."""
+    address: str | None
+    """The address from which it was used last."""
+    created_at: str
+    used_at: str
+    """About a minute behind."""
+    expires_at: str
+    """When it ends, unless it is used."""
+    current: bool
+
+
+class Sessions(TypedDict):
+    """One's own sessions."""
+
+    sessions: list[Session]
+
+
 class LinkOwner(TypedDict):
     """Whose link it is, and who this browser is."""
 
@@ -173,6 +198,22 @@ class People:
         """Ends the session on another device of one's own, or a link."""
         await self._core.devices.end(me, device, session_of(request))
 
+    @call("GET", "/me/sessions", ServerAct.OWN)
+    async def sessions(self, me: Me, request: Request) -> Sessions:
+        """One's own sessions, the oldest first: the devices of `/devices`, in full."""
+        found = await self._core.devices.listing(me, session_of(request))
+        return {"sessions": [_session(one, current=found.current) for one in found.devices]}
+
+    @call("DELETE", "/me/sessions", ServerAct.OWN, status=204)
+    async def end_others(self, me: Me, request: Request) -> None:
+        """Ends all of one's own sessions but the one that asks."""
+        await self._core.devices.end_others(me, session_of(request))
+
+    @call("DELETE", "/me/sessions/{session}", ServerAct.OWN, status=204)
+    async def end_session(self, me: Me, request: Request, session: str) -> None:
+        """Ends another session of one's own."""
+        await self._core.devices.end(me, session, session_of(request))
+
     @call("POST", "/devices/look", ServerAct.ENTER, use=Use.CONNECTIONS)
     async def look(self, me: Present, body: GivenLink) -> LinkOwner:
         """Whose link it is, without using it."""
@@ -183,7 +224,7 @@ class People:
     async def redeem(self, me: Present, request: Request, body: NewDevice) -> shapes.Me:
         """Uses a link: the cookie makes this browser who made it."""
         token, actor = await self._core.devices.redeem(
-            body.token, body.name, me=me, replace=body.replace
+            body.token, body.name, me=me, replace=body.replace, by=client(request.scope)
         )
         begin(request, token)
         return shapes.me(actor)
@@ -192,6 +233,19 @@ class People:
 def _device(value: stored.Device, *, current: str | None) -> Device:
     made = moment(value.created_ms)
     return {"id": value.id, "name": value.name, "created_at": made, "current": value.id == current}
+
+
+def _session(value: stored.Device, *, current: str | None) -> Session:
+    return {
+        "id": value.id,
+        "name": value.name,
+        "agent": value.agent,
+        "address": value.address,
+        "created_at": moment(value.created_ms),
+        "used_at": moment(value.used_ms),
+        "expires_at": moment(value.expires_ms),
+        "current": value.id == current,
+    }
 
 
 def _link(value: stored.Ticket) -> Link:

@@ -114,7 +114,7 @@ async def _greeted(core: Core, socket: Socket) -> Hello:
                     return await _welcomed(core, socket, frame)
                 except PalaverError as problem:
                     await socket.error(problem, frame)
-                    if problem.code is Code.UNAUTHENTICATED:
+                    if problem.code in auth.NOBODY:
                         raise Over(NOT_ALLOWED, problem.detail) from None
     except TimeoutError:
         raise Over(NO_HELLO, "no hello in time") from None
