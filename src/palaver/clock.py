@@ -39,6 +39,10 @@ class Clock(Protocol):
         """A new unguessable text of 43 URL-safe characters (256 bits)."""
         ...
 
+    def salt(self) -> bytes:
+        """8 random bytes, as `store.hash_chain` uses them."""
+        ...
+
     def chance(self) -> float:
         """A number in [0, 1), for jitter."""
         ...
@@ -61,6 +65,10 @@ class SystemClock:
     def new_id(self) -> str:
         """See `Clock`."""
         return uuid7().hex
+
+    def salt(self) -> bytes:
+        """See `Clock`."""
+        return secrets.token_bytes(8)
 
     def secret(self) -> str:
         """See `Clock`."""

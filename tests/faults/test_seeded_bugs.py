@@ -168,8 +168,8 @@ BUGS = [
     Bug(
         "what a library repeats is stored once: it is compared with what was made of it",
         "store/write/messages.py",
-        "    digest = row.digest or digest_of_message(message, None)\n",
-        "    digest = digest_of_message(message, None)\n",
+        "    digest = row.digest or digest_of_message(message, None, salt)\n",
+        "    digest = digest_of_message(message, None, salt)\n",
         "store/read/test_exchanges.py::test_entries_that_were_changed_are_repeated_by_what_was_sent",
     ),
     Bug(

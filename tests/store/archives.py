@@ -8,8 +8,12 @@ from typing import Any
 from sqlalchemy import Connection, text
 from tests.store.world import opened
 
-from palaver.model import Room
+from palaver.model import Event, EventType, Room, RoomId
+from palaver.store.admin import verify
+from palaver.store.columns import id_bytes
 from palaver.store.engine.offline import Place, alone
+from palaver.store.hash_chain import digest_of_data, digest_of_message, linked
+from palaver.store.read.actors import id_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,34 @@ def execute(url: str, sql: str) -> None:
             conn.rollback()
         with conn.begin():
             conn.execute(text(sql))
+
+    alone(work, Place(url, writes=True))
+
+
+def unsalted(url: str) -> None:
+    """Makes the chains those of before revision 0010, which had no salts."""
+
+    def work(conn: Connection) -> None:
+        chains: dict[int, bytes] = {}
+        for room_key, room in conn.execute(text("SELECT key, id FROM rooms")):
+            chains[room_key] = id_bytes(f"r_{room.hex()}")
+        with conn.begin_nested() if conn.in_transaction() else conn.begin():
+            for row in verify._EVENTS.all(conn, -1, 0, 10_000):
+                actor = row.actor and id_of(row.actor_kind, row.actor)
+                event = Event(RoomId(""), row.seq, row.type, actor, row.at_ms)
+                digest = digest_of_data(row.data, b"")
+                if row.type is EventType.MESSAGE_CREATED:
+                    message = verify._MESSAGE.one(row, RoomId(""), actor, "", None, None, None)
+                    digest = digest_of_message(message, row.reply_to_seq, b"")
+                chain = linked(chains[row.room_key], event, row.message_seq, digest)
+                chains[row.room_key] = chain
+                place = {"chain": chain, "room": row.room_key, "seq": row.seq}
+                change = "UPDATE events SET chain = :chain WHERE room_key = :room AND seq = :seq"
+                conn.execute(text(change), place)
+            for room_key, chain in chains.items():
+                newest = {"chain": chain, "room": room_key}
+                conn.execute(text("UPDATE rooms SET chain = :chain WHERE key = :room"), newest)
+        conn.commit()
 
     alone(work, Place(url, writes=True))
 

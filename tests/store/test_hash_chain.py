@@ -4,7 +4,7 @@ from typing import cast
 
 import pytest
 from msgspec.structs import replace
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 from tests.store.world import World
 
 from palaver.model import (
@@ -21,7 +21,11 @@ from palaver.model import (
 )
 from palaver.store import hash_chain
 from palaver.store.columns import id_bytes
-from palaver.store.schema import events as event_rows, rooms as room_rows
+from palaver.store.schema import (
+    events as event_rows,
+    messages as message_rows,
+    rooms as room_rows,
+)
 
 MESSAGE = Message(
     id=MessageId("m_" + "1" * 32),
@@ -43,15 +47,24 @@ EVENT = Event(
     actor=MESSAGE.author,
     at_ms=MESSAGE.created_ms,
 )
+SALT = bytes(range(8))
 
 
 def test_the_digests_are_for_ever() -> None:
     """Databases hold them: another value here means that every one of them would look damaged."""
-    said = hash_chain.digest_of_message(MESSAGE, 2)
+    said = hash_chain.digest_of_message(MESSAGE, 2, b"")
     assert said.hex() == "6c233710afe00ac31dd4253510da923e"
+    assert (
+        hash_chain.digest_of_message(MESSAGE, 2, SALT).hex() == "94b84fe6604d0aff923ed6dcaed2e53a"
+    )
     assert hash_chain.linked(bytes(16), EVENT, 3, said).hex() == "ac67f78084396fb4eba9c254a3323399"
-    assert hash_chain.digest_of_data({"title": "x"}).hex() == "777e8e51fa5c93746104825a167974c8"
-    assert hash_chain.digest_of_data({}) == b""
+    assert (
+        hash_chain.digest_of_data({"title": "x"}, b"").hex() == "777e8e51fa5c93746104825a167974c8"
+    )
+    assert (
+        hash_chain.digest_of_data({"title": "x"}, SALT).hex() == "20fb3181653b52eb0fe5c16140d07bdc"
+    )
+    assert hash_chain.digest_of_data({}, SALT) == b""
 
 
 @pytest.mark.parametrize(
@@ -69,19 +82,28 @@ def test_the_digests_are_for_ever() -> None:
 )
 def test_whatever_a_message_says_is_in_its_digest(changed: dict[str, object]) -> None:
     assert hash_chain.digest_of_message(
-        replace(MESSAGE, **changed), 2
-    ) != hash_chain.digest_of_message(MESSAGE, 2)
+        replace(MESSAGE, **changed), 2, SALT
+    ) != hash_chain.digest_of_message(MESSAGE, 2, SALT)
 
 
-def kept(conn: Connection, room: RoomId) -> tuple[bytes, list[tuple[int | None, bytes]]]:
-    """The room's chain, and the subject and chain of each of its events."""
+def kept(
+    conn: Connection, room: RoomId
+) -> tuple[bytes, list[tuple[int | None, bytes, bytes | None]]]:
+    """The room's chain; and the subject, the chain and the salt of each of its events, or of its message."""
     key, newest = conn.execute(
         select(room_rows.c.key, room_rows.c.chain).where(room_rows.c.id == room)
     ).one()
-    of_room = select(event_rows.c.message_seq, event_rows.c.chain).where(
-        event_rows.c.room_key == key
+    salt = func.coalesce(event_rows.c.salt, message_rows.c.salt)
+    said = (message_rows.c.room_key == event_rows.c.room_key) & (
+        message_rows.c.seq == event_rows.c.seq
     )
-    return newest, [(seq, link) for seq, link in conn.execute(of_room.order_by(event_rows.c.seq))]
+    of_room = (
+        select(event_rows.c.message_seq, event_rows.c.chain, salt)
+        .select_from(event_rows)
+        .outerjoin(message_rows, said)
+        .where(event_rows.c.room_key == key)
+    )
+    return newest, [tuple(row) for row in conn.execute(of_room.order_by(event_rows.c.seq))]
 
 
 async def expect_chained(world: World, room: Room) -> None:
@@ -89,12 +111,15 @@ async def expect_chained(world: World, room: Room) -> None:
     before = id_bytes(room.id)
     log = await world.log(room)
     seqs = {event.message.id: event.seq for event in log if event.message}
-    for event, (message_seq, link) in zip(log, links, strict=True):
-        said = hash_chain.digest_of_data(event.data)
+    salts = [salt for _, _, salt in links if salt is not None]
+    assert len({*salts}) == len(salts) == len([one for one in log if one.message or one.data])
+    for event, (message_seq, link, salt) in zip(log, links, strict=True):
+        said = hash_chain.digest_of_data(event.data, salt or b"")
         if event.message is not None:
+            assert salt is not None
             reply_to = event.message.reply_to
             reply_to_seq = None if reply_to is None else seqs[reply_to]
-            said = hash_chain.digest_of_message(event.message, reply_to_seq)
+            said = hash_chain.digest_of_message(event.message, reply_to_seq, salt)
         before = hash_chain.linked(before, event, message_seq, said)
         assert link == before
     assert newest == before

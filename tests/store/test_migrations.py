@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine
-from tests.store.archives import asked, execute, filled, untold
+from tests.store.archives import asked, execute, filled, unsalted, untold
 from tests.store.world import opened
 
 from palaver.errors import Code, Refused
@@ -35,6 +35,10 @@ def test_the_revisions_make_every_table_in_the_transaction_they_are_given() -> N
     engine.dispose()
 
 
+UNDO_0010 = (
+    *(f"ALTER TABLE {table} DROP COLUMN salt" for table in ("messages", "events")),
+    "UPDATE alembic_version SET version_num = '0009'",
+)
 UNDO_0009 = (
     *(
         f"ALTER TABLE sessions DROP COLUMN {name}"
@@ -71,12 +75,24 @@ UNDO_0003 = (
     "ALTER TABLE actors DROP COLUMN unused",
     "UPDATE alembic_version SET version_num = '0002'",
 )
-TO_0002 = (*UNDO_0009, *UNDO_0008, *UNDO_0007, *UNDO_0006, *UNDO_0005, *UNDO_0004, *UNDO_0003)
+TO_0002 = (
+    *UNDO_0010,
+    *UNDO_0009,
+    *UNDO_0008,
+    *UNDO_0007,
+    *UNDO_0006,
+    *UNDO_0005,
+    *UNDO_0004,
+    *UNDO_0003,
+)
 UNDO_0002 = (
     *(f"DROP TABLE {name}" for name in ("keys", "prefixes", "exchanges", "partials")),
     "ALTER TABLE turns DROP COLUMN external",
     "UPDATE alembic_version SET version_num = '0001'",
 )
+CHAINS = "SELECT chain FROM events UNION ALL SELECT chain FROM rooms ORDER BY chain"
+EPOCH = "SELECT value FROM meta WHERE name = 'epoch'"
+OF_FIRST = "room_key = (SELECT key FROM rooms WHERE title = 'first')"
 NEXT = Path(__file__).parent / "revisions"
 UPGRADE = """
 import os, signal, sys
@@ -102,6 +118,13 @@ SQLITE = (
     "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count}) "
     + MORE.format(id="randomblob(16)", text="hex(zeroblob(100))")
 )
+
+
+def go_back(url: str, *steps: str) -> None:
+    """Makes a database of this revision one of an older one, by the steps that undo the newer ones."""
+    unsalted(url)
+    for step in steps:
+        execute(url, step)
 
 
 def upgraded(url: str, *, dies_at: str = "") -> "subprocess.CompletedProcess[str]":
@@ -156,8 +179,7 @@ def test_a_database_of_the_first_revision_is_upgraded_with_all_that_it_holds(
 ) -> None:
     filled(database_url, tmp_path)
     before = asked(database_url, "SELECT id, text, meta FROM messages ORDER BY id")
-    for step in (*TO_0002, *UNDO_0002):
-        execute(database_url, step)
+    go_back(database_url, *TO_0002, *UNDO_0002)
     execute(database_url, "UPDATE rooms SET title = 'Café', title_folded = 'café'")
     migrate.upgrade(database_url, lambda _: None)
     assert asked(database_url, "SELECT DISTINCT title_folded FROM rooms") == [("cafe",)]
@@ -175,8 +197,7 @@ def test_the_titles_of_many_rooms_are_folded_anew(sqlite_url: str, tmp_path: Pat
             await asyncio.gather(*(world.room(ada, title=title) for title in titles))
 
     asyncio.run(prepare())
-    for step in TO_0002:
-        execute(sqlite_url, step)
+    go_back(sqlite_url, *TO_0002)
     execute(sqlite_url, "UPDATE rooms SET title_folded = 'été' WHERE key % 2 = 1")
     migrate.upgrade(sqlite_url, lambda _: None)
     found = asked(sqlite_url, "SELECT count(*) FROM rooms WHERE title_folded LIKE 'ete %'")
@@ -202,8 +223,7 @@ def test_the_door_of_a_room_is_taken_out_of_its_settings(database_url: str, tmp_
     asyncio.run(prepare())
     held = "SELECT id, door, settings FROM rooms ORDER BY key"
     before = asked(database_url, held)
-    for step in (*UNDO_0009, *UNDO_0008, *UNDO_0007):
-        execute(database_url, step)
+    go_back(database_url, *UNDO_0010, *UNDO_0009, *UNDO_0008, *UNDO_0007)
     inside = """SELECT count(*) FROM rooms WHERE settings LIKE '{"door":"openai"%'"""
     assert asked(database_url, inside) == [(600,)]
     migrate.upgrade(database_url, lambda _: None)
@@ -225,8 +245,7 @@ def test_sessions_that_never_ended_get_their_dates_and_go_on(
 
     asyncio.run(prepare())
     execute(database_url, "UPDATE sessions SET created_ms = 1")
-    for step in UNDO_0009:
-        execute(database_url, step)
+    go_back(database_url, *UNDO_0010, *UNDO_0009)
     migrate.upgrade(database_url, lambda _: None)
     assert migrate.check(database_url) == []
     [(created_ms, used_ms, expires_ms)] = asked(
@@ -243,6 +262,65 @@ def test_sessions_that_never_ended_get_their_dates_and_go_on(
             assert ada.name == "Ada"
 
     asyncio.run(look())
+
+
+def test_every_chain_is_made_anew_with_salts(database_url: str, tmp_path: Path) -> None:
+    filled(database_url, tmp_path)
+    go_back(database_url, *UNDO_0010)
+    before, epoch = asked(database_url, CHAINS), asked(database_url, EPOCH)
+    migrate.upgrade(database_url, lambda _: None)
+    after = asked(database_url, CHAINS)
+    assert not {*before} & {*after}
+    assert len(before) == len(after) == 16
+    assert epoch != asked(database_url, EPOCH)
+    assert migrate.check(database_url) == []
+    assert verify(database_url, untold).faults == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "seq"),
+    [
+        ("UPDATE messages SET text = 'other' WHERE seq = 5 AND {first}", 5),
+        ("UPDATE messages SET meta = '{{' WHERE seq = 5 AND {first}", 5),
+        ("UPDATE events SET at_ms = 0 WHERE seq = 1 AND {first}", 1),
+        ("DELETE FROM events WHERE seq = 5 AND {first}", 5),
+        ("DELETE FROM events WHERE seq > 9 AND {first}", 10),
+        ("DELETE FROM messages WHERE seq = 5 AND {first}", 5),
+        ("UPDATE rooms SET chain = id WHERE title = 'first'", 12),
+    ],
+)
+def test_what_was_damaged_before_stays_damaged(
+    database_url: str, tmp_path: Path, damage: str, seq: int
+) -> None:
+    there = filled(database_url, tmp_path)
+    go_back(database_url, *UNDO_0010)
+    execute(database_url, damage.format(first=OF_FIRST))
+    migrate.upgrade(database_url, lambda _: None)
+    faults = [one for one in verify(database_url, untold).faults if one.room is not None]
+    assert [(one.room, one.seq) for one in faults] == [(there.first.id, seq)]
+
+
+def test_a_text_that_is_none_stops_no_upgrade(sqlite_url: str, tmp_path: Path) -> None:
+    there = filled(sqlite_url, tmp_path)
+    go_back(sqlite_url, *UNDO_0010)
+    broken = f"UPDATE messages SET text = CAST(X'ff' AS TEXT) WHERE seq = 6 AND {OF_FIRST}"
+    execute(sqlite_url, broken)
+    migrate.upgrade(sqlite_url, lambda _: None)
+    (fault,) = verify(sqlite_url, untold).faults
+    assert (fault.room, fault.seq) == (there.first.id, 6)
+
+
+@pytest.mark.slow
+@pytest.mark.fault
+def test_a_kill_while_chains_are_made_anew_changes_nothing(sqlite_url: str, tmp_path: Path) -> None:
+    filled(sqlite_url, tmp_path)
+    go_back(sqlite_url, *UNDO_0010)
+    before = asked(sqlite_url, CHAINS)
+    assert upgraded(sqlite_url, dies_at="chaining room 1 of 2").returncode == -signal.SIGKILL
+    assert migrate.current(sqlite_url) == "0009"
+    assert asked(sqlite_url, CHAINS) == before
+    migrate.upgrade(sqlite_url, lambda _: None)
+    assert verify(sqlite_url, untold).faults == []
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from msgspec.structs import replace
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, select, update
 from tests.store.world import World, opened
 
 from palaver.clock import SystemClock
@@ -282,10 +282,12 @@ async def test_a_message_that_was_changed_is_repeated_by_what_was_sent(world: Wo
     first = await world.say(room, ada, "question")
     draft = world.draft(room, ada, "sent", reply_to=first.message.id, meta={"sender": "x"})
     sent = (await world.store.write(draft)).message
-    digest = digest_of_message(sent, first.message.seq)
 
     def edit(conn: Connection) -> None:
-        changed = update(messages_table).where(messages_table.c.id == sent.id)
+        its = messages_table.c.id == sent.id
+        salt = conn.execute(select(messages_table.c.salt).where(its)).scalar_one()
+        digest = digest_of_message(sent, first.message.seq, salt)
+        changed = update(messages_table).where(its)
         conn.execute(changed.values(text="edited", edited_ms=1, digest=digest, meta=None))
 
     await world.store._database.writing(0, edit)

@@ -119,6 +119,9 @@ class SimulatedClock:
             ]
         )
 
+    def salt(self) -> bytes:
+        return self.loop.chance.randbytes(8)
+
     def secret(self) -> str:
         return f"{self.loop.chance.getrandbits(256):064x}"[:43]
 

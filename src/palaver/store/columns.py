@@ -147,7 +147,7 @@ class OptionalId(Id):
 
 
 class Digest(_Kept):
-    """16 bytes that both drivers take and give as they are; the usual type would wrap each one."""
+    """Bytes that both drivers take and give as they are; the usual type would wrap each one."""
 
     impl = LargeBinary
     cache_ok = True

@@ -5,6 +5,9 @@ content is what the message said that it created, or its data. Before a room's f
 the room's id, and `rooms.chain` repeats the newest one. What is hashed is JSON of the public values (ids as the world
 knows them, texts unescaped), never a database's own form, so that both engines and every copy have the same chain.
 
+The digest of a content is keyed with the `salt` of its row: once content and salt are gone, nobody can find out by
+trying what stood there, and the chain still holds. A message has one, and an event with data.
+
 Who changes a content (an edit, a purge) keeps its digest in the row's `digest`; until then that is null, and the digest
 computed from the row. Deleting and restoring change nothing of it.
 """
@@ -18,9 +21,10 @@ import orjson
 from palaver.model import Event, Message
 
 DIGEST_BYTES = 16
+SALT_BYTES = 8
 
 
-def digest_of_message(message: Message, reply_to_seq: int | None) -> bytes:
+def digest_of_message(message: Message, reply_to_seq: int | None, salt: bytes) -> bytes:
     """Of what a message says."""
     said = (
         message.id,
@@ -33,14 +37,14 @@ def digest_of_message(message: Message, reply_to_seq: int | None) -> bytes:
         message.branch,
         dict(message.meta) if message.meta else None,
     )
-    return blake2b(orjson.dumps(said), digest_size=DIGEST_BYTES).digest()
+    return blake2b(orjson.dumps(said), digest_size=DIGEST_BYTES, key=salt).digest()
 
 
-def digest_of_data(data: Mapping[str, Any]) -> bytes:
-    """Of an event's data; nothing for none."""
+def digest_of_data(data: Mapping[str, Any], salt: bytes) -> bytes:
+    """Of an event's data; nothing for none, which has no salt."""
     if not data:
         return b""
-    return blake2b(orjson.dumps(dict(data)), digest_size=DIGEST_BYTES).digest()
+    return blake2b(orjson.dumps(dict(data)), digest_size=DIGEST_BYTES, key=salt).digest()
 
 
 def linked(before: bytes, event: Event, message_seq: int | None, digest: bytes) -> bytes:

@@ -187,6 +187,7 @@ messages = _table(
     Column("edited_ms", BigInteger),
     Column("deleted_ms", BigInteger),
     Column("meta", Json),
+    Column("salt", Digest),  # see store.hash_chain
     Column("digest", Digest),
     PrimaryKeyConstraint("room_key", "seq"),
 )
@@ -203,6 +204,7 @@ events = _table(
     Column("message_seq", BigInteger),
     Column("data", Json),
     Column("chain", Digest, nullable=False),
+    Column("salt", Digest),  # where there is data
     Column("digest", Digest),
     PrimaryKeyConstraint("room_key", "seq"),
 )

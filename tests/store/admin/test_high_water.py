@@ -177,6 +177,27 @@ def test_a_changed_mark_is_told_and_not_believed(tmp_path: Path) -> None:
     assert high_water.marked(settings) == high_water.Marked("damaged")
 
 
+def test_of_a_mark_from_before_the_salts_the_seqs_count(tmp_path: Path) -> None:
+    async def serve() -> RoomId:
+        async with running(tmp_path) as core:
+            return await say(core, 2)
+
+    room = asyncio.run(serve())
+    file, settings = tmp_path / "mark.json", Settings(data_dir=tmp_path)
+    kept = json.loads(file.read_bytes())
+    del kept[high_water.SUM]
+    seqs = {its: seq for its, seq, _ in kept["places"]}
+
+    def expect(seq: int, chain: str, state: str) -> None:
+        file.write_text(json.dumps({**kept, "places": [[room, seq, chain]]}))
+        assert high_water.marked(settings).state == state
+
+    expect(seqs[room], "00" * 16, "behind")
+    del kept[high_water.SALTED]
+    expect(seqs[room], "00" * 16, "whole")
+    expect(seqs[room] + 1, "00" * 16, "behind")
+
+
 async def test_what_is_lost_while_serving_sends_everyone_away(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

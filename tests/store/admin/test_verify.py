@@ -29,6 +29,8 @@ def test_a_whole_database_is_whole(database_url: str, tmp_path: Path) -> None:
         (f"UPDATE messages SET text = 'other' WHERE seq = 5 AND {OF_FIRST}", 5, "changed"),
         (f"UPDATE messages SET status = 'stopped' WHERE seq = 5 AND {OF_FIRST}", 5, "changed"),
         (f"UPDATE messages SET meta = '{{}}' WHERE seq = 2 AND {OF_FIRST}", 2, "changed"),
+        (f"UPDATE messages SET salt = NULL WHERE seq = 2 AND {OF_FIRST}", 2, "changed"),
+        (f"UPDATE events SET salt = chain WHERE seq = 1 AND {OF_FIRST}", 1, "changed"),
         (f"UPDATE messages SET reply_to_seq = NULL WHERE seq = 3 AND {OF_FIRST}", 3, "changed"),
         (f"UPDATE messages SET created_ms = 0 WHERE seq = 5 AND {OF_FIRST}", 5, "another"),
         (f"UPDATE events SET at_ms = 0 WHERE seq = 1 AND {OF_FIRST}", 1, "changed"),
@@ -63,8 +65,8 @@ def test_a_text_that_is_no_text_is_named(sqlite_url: str, tmp_path: Path) -> Non
 
 def test_a_content_that_was_purged_leaves_its_digest(sqlite_url: str, tmp_path: Path) -> None:
     filled(sqlite_url, tmp_path)
-    ((text, id_, cid),) = asked(
-        sqlite_url, f"SELECT text, id, cid FROM messages WHERE seq = 6 AND {OF_FIRST}"
+    ((text, id_, cid, salt),) = asked(
+        sqlite_url, f"SELECT text, id, cid, salt FROM messages WHERE seq = 6 AND {OF_FIRST}"
     )
     said = digest_of_message(
         Message(
@@ -80,9 +82,10 @@ def test_a_content_that_was_purged_leaves_its_digest(sqlite_url: str, tmp_path: 
             cid=cid_out(cid),
         ),
         None,
+        salt,
     )
-    purge = f"UPDATE messages SET text = '', digest = X'{said.hex()}' WHERE seq = 6 AND {OF_FIRST}"
-    execute(sqlite_url, purge)
+    gone = f"text = '', salt = NULL, digest = X'{said.hex()}'"
+    execute(sqlite_url, f"UPDATE messages SET {gone} WHERE seq = 6 AND {OF_FIRST}")
     assert verify(sqlite_url, untold).faults == []
     execute(sqlite_url, f"UPDATE messages SET digest = NULL WHERE seq = 6 AND {OF_FIRST}")
     assert [one.seq for one in verify(sqlite_url, untold).faults] == [6]

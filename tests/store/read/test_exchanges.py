@@ -316,8 +316,10 @@ async def test_entries_that_were_changed_are_repeated_by_what_was_sent(
     assert [one.id for one in await world.store.write(again)] == list(command.ids)
 
     def edit(conn: Connection) -> None:
-        changed = update(messages_table).where(messages_table.c.id == sent.id)
-        digest = digest_of_message(sent, None)
+        its = messages_table.c.id == sent.id
+        salt = conn.execute(select(messages_table.c.salt).where(its)).scalar_one()
+        digest = digest_of_message(sent, None, salt)
+        changed = update(messages_table).where(its)
         conn.execute(changed.values(text="edited", edited_ms=1, digest=digest, meta=None))
 
     await world.store._database.writing(0, edit)

@@ -5,6 +5,7 @@ the commit, how far the rooms were that were written last, with their chains; a 
 any more is behind: its epoch is renewed, so that clients which know more are told to begin anew, and it is said aloud
 until a start finds all of it again, or somebody deletes the file. What was stored in the last second before a crash is
 not in it; clients know that part. The file carries a checksum; one that does not fit is told, and believed in nothing.
+Of one from before the chains had salts, only the seqs count.
 """
 
 import json
@@ -30,11 +31,12 @@ from palaver.store.schema import events, rooms
 PLACES_MAX = 16
 FILE = "mark.json"
 PARTS = {"database", "epoch", "places", "behind"}
+SALTED = "salted"
 SUM = "sum"  # a mark of before 2026-12 has none
 
 
 class Height(Struct, frozen=True):
-    """How far a room was; `chain` in hex."""
+    """How far a room was; `chain` in hex, empty where it is not known any more."""
 
     room: RoomId
     seq: int
@@ -98,9 +100,9 @@ class Mark:
             kept = _read(file)
             if kept["database"] == database:
                 self.state = "whole"
-                self._places = {room: Height(room, *rest) for room, *rest in kept["places"]}
+                self._places = {place.room: place for place in _heights(kept, "places")}
                 self.behind = Behind(**kept["behind"]) if kept["behind"] else None
-                self.lost = tuple([Height(*place) for place in kept.get("lost", ())])
+                self.lost = tuple(_heights(kept, "lost"))
         except FileNotFoundError:
             pass
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -157,6 +159,7 @@ class Mark:
             "places": [[one.room, one.seq, one.chain] for one in self._places.values()],
             "behind": asdict(self.behind) if self.behind else None,
             "lost": [[one.room, one.seq, one.chain] for one in self.lost],
+            SALTED: True,
         }
         kept = json.dumps({**parts, SUM: _sum(parts)})
         if kept == self._kept:
@@ -216,7 +219,7 @@ def _missing(conn: Connection, known: Sequence[Height]) -> Iterator[Behind]:
     """The known places that are not there any more, the newest first."""
     for place in reversed(known):
         seq, chain = _AT.first(conn, place.seq, place.room) or (0, None)
-        if chain is None or chain.hex() != place.chain:
+        if chain is None or place.chain not in {"", chain.hex()}:
             yield Behind(place.room, place.seq, seq)
 
 
@@ -224,7 +227,7 @@ def _read(file: Path) -> dict[str, Any]:
     """What it says. Raises `ValueError` when that is not what was written, or `TypeError`."""
     parts = dict(json.loads(file.read_bytes()))
     told = parts.pop(SUM, None)
-    if parts.keys() - {"lost"} != PARTS or told not in {None, _sum(parts)}:
+    if parts.keys() - {"lost", SALTED} != PARTS or told not in {None, _sum(parts)}:
         raise ValueError("its checksum does not fit")
     if any(
         (type(room), type(seq), type(chain)) != (str, int, str)
@@ -232,6 +235,11 @@ def _read(file: Path) -> dict[str, Any]:
     ):  # without a checksum nothing else would say so
         raise ValueError("it has places that are none")
     return parts
+
+
+def _heights(kept: Mapping[str, Any], part: str) -> Iterator[Height]:
+    for room, seq, chain in kept.get(part, ()):
+        yield Height(room, seq, chain if kept.get(SALTED) else "")
 
 
 def _sum(parts: Mapping[str, object]) -> str:

@@ -101,12 +101,14 @@ def _events_after(columns: Select[*tuple[Any, ...]]) -> Statement:
 _PLACES = _events_after(select(events.c.room_key, events.c.seq))
 _EVENTS = _events_after(
     select(
-        *events.c["room_key", "seq", "type", "at_ms", "message_seq", "data", "chain", "digest"],
+        *events.c["room_key", "seq", "type", "at_ms", "message_seq", "data", "chain"],
+        *events.c["salt", "digest"],
         events.c.actor_key,
         actors.c.kind.label("actor_kind"),
         actors.c.id.label("actor"),
         *messages.c["id", "role", "status", "kind", "text", "cid", "branch", "meta"],
         *messages.c["reply_to_seq", "created_ms", "author_key"],
+        messages.c.salt.label("message_salt"),
         messages.c.digest.label("message_digest"),
     )
     .select_from(events)
@@ -223,9 +225,10 @@ def _wrong(row: Row | Exception, row_seq: int, seq: int, before: bytes) -> str |
         if made != (event.at_ms, row.actor_key, event.seq):
             return "its message has another author, time or place"
         message = _MESSAGE.one(row, event.room, actor, "", None, None, None)
-        digest = row.message_digest or digest_of_message(message, row.reply_to_seq)
+        salt = row.message_salt or b""
+        digest = row.message_digest or digest_of_message(message, row.reply_to_seq, salt)
     else:
-        digest = row.digest or digest_of_data(row.data)
+        digest = row.digest or digest_of_data(row.data, row.salt or b"")
     link = linked(before, event, row.message_seq, digest)
     return None if link == row.chain else "it was changed"
 

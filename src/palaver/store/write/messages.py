@@ -103,7 +103,7 @@ def _lock(names: Sequence[tuple[str, ...]]) -> ClauseElement:
 
 
 _LOCK = ListStatement(_lock, width=2)
-_stored = selected(messages.c.digest, messages.c.author_key, rooms.c.id.label("room")).join(
+_stored = selected(*messages.c["salt", "digest", "author_key"], rooms.c.id.label("room")).join(
     rooms, rooms.c.key == messages.c.room_key
 )
 _KNOWN = among(_stored.where(message_has_cid), messages.c.cid)
@@ -326,8 +326,9 @@ def _became(command: AddEntries, entry: Entry, row: Row) -> bool:
     same = replace(
         message, role=entry.role, status=Status.DONE, text=entry.text, meta=cast("Meta", entry.meta)
     )
-    sent = digest_of_message(replace(same, kind=str(entry.kind)), None)
-    digest = row.digest or digest_of_message(message, None)
+    salt = row.salt or b""
+    sent = digest_of_message(replace(same, kind=str(entry.kind)), None, salt)
+    digest = row.digest or digest_of_message(message, None, salt)
     return (message.author, message.reply_to, digest) == (author, None, sent)
 
 
@@ -345,6 +346,7 @@ class _Known(NamedTuple):
     message: Message
     text: str
     digest: bytes | None
+    salt: bytes | None
 
 
 class _Run:
@@ -395,7 +397,7 @@ def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:
 
 
 def _known(row: Row) -> _Known:
-    return _Known(message_of(row.room, row), row.text, row.digest)
+    return _Known(message_of(row.room, row), row.text, row.digest, row.salt)
 
 
 def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
@@ -431,7 +433,7 @@ def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
     )
     run.said.append((room, author.key, message, reply_to_seq))
     run.replied[message.id] = (room.key, room.seq)
-    run.known[repeatable] = _Known(message, command.text, None)
+    run.known[repeatable] = _Known(message, command.text, None, None)
     agents = run.answering.get(room.key, ()) if command.answers else ()
     opened = [tx.new_turn(room, agent, room.seq) for agent in agents]
     run.turns += opened
@@ -451,7 +453,8 @@ def _says_the_same(run: _Run, command: AddMessage, room: LockedRoom, known: _Kno
     sent = replace(
         message, role=command.role, status=command.status, text=command.text, meta=command.meta
     )
-    return there == room.key and digest_of_message(sent, seq) == known.digest
+    digest = digest_of_message(sent, seq, known.salt or b"")
+    return there == room.key and digest == known.digest
 
 
 def _still_open(tx: Transaction, run: _Run, room: LockedRoom, message: Message) -> tuple[Turn, ...]:

@@ -87,13 +87,13 @@ _ROLE = matching(select(members.c.role), members.c.room_key, members.c.actor_key
 _ADVANCE = updating(rooms.c.key, "seq", "chain", "active_ms")
 _ADVANCE_QUIETLY = updating(rooms.c.key, "seq", "chain")
 _INSERT_EVENT = inserting(
-    events, "room_key", "seq", "type", "actor_key", "at_ms", "message_seq", "data", "chain"
+    events, "room_key", "seq", "type", "actor_key", "at_ms", "message_seq", "data", "chain", "salt"
 )
 _insertion = cache(inserting)
 _SAID = ("seq", "id", "role", "status", "kind", "text", "created_ms", "cid", "branch", "meta")
 """The columns that are named as the fields of a message whose values they have."""
 _said = attrgetter(*_SAID)
-_INSERT_MESSAGE = inserting(messages, "room_key", "author_key", "reply_to_seq", *_SAID)
+_INSERT_MESSAGE = inserting(messages, "room_key", "author_key", "reply_to_seq", "salt", *_SAID)
 _APPEND = Together(_ADVANCE, _INSERT_MESSAGE, _INSERT_EVENT)
 _OPENED = ("id", "trigger_seq", "attempt", "state", "fence")
 """The columns that are named as the fields of a turn whose values they have."""
@@ -228,12 +228,13 @@ class Transaction(Struct):
         """Appends an event that is no message."""
         seq = room.seq = room.seq + 1
         event = Event(room.id, seq, type_, actor and actor.id, self.now_ms, None, data)
-        room.chain = linked(room.chain, event, message_seq, digest_of_data(data))
+        salt = self.clock.salt() if data else None
+        room.chain = linked(room.chain, event, message_seq, digest_of_data(data, salt or b""))
         _ADVANCE_QUIETLY.run(self.conn, seq, room.chain, room.key)
         key = actor and actor.key
         if key is not None:
             self.used(key)
-        row = (room.key, seq, type_, key, self.now_ms, message_seq, data, room.chain)
+        row = (room.key, seq, type_, key, self.now_ms, message_seq, data, room.chain, salt)
         _INSERT_EVENT.run(self.conn, *row)
         self.events.append(event)
 
@@ -246,10 +247,13 @@ class Transaction(Struct):
         for room, author_key, message, reply_to_seq in said:
             seq, at_ms = message.seq, message.created_ms
             event = Event(room.id, seq, created, message.author, at_ms, message)
-            room.chain = linked(room.chain, event, seq, digest_of_message(message, reply_to_seq))
+            salt = self.clock.salt()
+            digest = digest_of_message(message, reply_to_seq, salt)
+            room.chain = linked(room.chain, event, seq, digest)
             changed[room.key] = room
-            message_rows.append((room.key, author_key, reply_to_seq, *_said(message)))
-            event_rows.append((room.key, seq, created, author_key, at_ms, seq, None, room.chain))
+            message_rows.append((room.key, author_key, reply_to_seq, salt, *_said(message)))
+            happened = (room.key, seq, created, author_key, at_ms, seq, None, room.chain, None)
+            event_rows.append(happened)
             self.events.append(event)
         self.used(*[author_key for _, author_key, _, _ in said])
         advanced = [(room.seq, room.chain, self.now_ms, room.key) for room in changed.values()]
