@@ -112,7 +112,6 @@ class RoomSettings(TypedDict, total=False):
     metadata: Mapping[str, Any]  # of a client, shown as it is
     client: Mapping[str, Any]  # what a known program said of its conversation
     tasks: bool  # whether it holds the side tasks of a front end
-    forked: Mapping[str, Any]  # where it comes from
 
 
 class Seqs(TypedDict, total=False):

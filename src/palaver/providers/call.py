@@ -24,7 +24,6 @@ from palaver.providers.base import Piece, Provider, Request, Several, Usage
 
 CHAT = "/chat/completions"
 MESSAGES = "/messages"
-COUNT_TOKENS = "/messages/count_tokens"
 JSON_TYPE = "application/json"
 STREAM_TYPE = "text/event-stream; charset=utf-8"
 

@@ -27,8 +27,6 @@ from palaver.store.engine.statement import Statement
 CHANNEL = "palaver"
 SENDER_CHARS = 12
 """So much of an owner's name says in a notice whose it is."""
-NOTICE_BYTES_MAX = 7_900
-"""PostgreSQL takes less than 8,000 bytes in one notice."""
 AGAIN_SECONDS_MAX = 5.0
 CHECK_SECONDS = 5
 
