@@ -49,6 +49,8 @@ class Code(StrEnum):
     UPGRADE_REQUIRED = "upgrade_required", 426
     TURN_NOT_RETRYABLE = "turn_not_retryable", 409
     ROOM_PROTECTED = "room_protected", 409
+    LAST_OWNER = "last_owner", 409
+    INVITE_NOT_FOUND = "invite_not_found", 404
     HISTORY_RESET = "history_reset", 409
     PAYLOAD_TOO_LARGE = "payload_too_large", 413
     HEADERS_TOO_LARGE = "headers_too_large", 431
@@ -58,6 +60,7 @@ class Code(StrEnum):
     TOO_MANY_KEYS = "too_many_keys", 409
     TOO_MANY_DEVICES = "too_many_devices", 409
     TOO_MANY_PROMPTS = "too_many_prompts", 409
+    TOO_MANY_INVITATIONS = "too_many_invitations", 409
     TICKET_ENDED = "ticket_ended", 410
     IDENTITY_IN_USE = "identity_in_use", 409
     DRAFT_TOO_OLD = "draft_too_old"

@@ -195,7 +195,9 @@ class EventType(StrEnum):
     ROOM_RESTORED = "room.restored", AccessChange.GIVEN
     MEMBER_JOINED = "member.joined", AccessChange.GIVEN
     MEMBER_RENAMED = "member.renamed", AccessChange.NONE
+    MEMBER_LEFT = "member.left", AccessChange.TAKEN
     MEMBER_REMOVED = "member.removed", AccessChange.TAKEN
+    MEMBER_ROLE = "member.role", AccessChange.TAKEN
     MESSAGE_CREATED = "message.created", AccessChange.NONE
     MESSAGE_DELETED = "message.deleted", AccessChange.NONE
     MESSAGE_RESTORED = "message.restored", AccessChange.NONE
@@ -238,6 +240,7 @@ class TicketKind(StrEnum):
     """What a ticket is good for."""
 
     DEVICE = "device"
+    ROOM = "room"
 
 
 class Ticket(Struct, frozen=True):
@@ -248,6 +251,19 @@ class Ticket(Struct, frozen=True):
     actor: Actor
     created_ms: int
     expires_ms: int
+
+
+class Invitation(Struct, frozen=True):
+    """What lets its bearers into a room, as what its role says, until it expires. `uses_left` None: any number."""
+
+    id: str
+    by: Actor
+    room: RoomId
+    title: str
+    role: MemberRole
+    created_ms: int
+    expires_ms: int
+    uses_left: int | None
 
 
 class Device(Struct, frozen=True):
@@ -323,6 +339,15 @@ class Room(Struct, frozen=True):
     parent: RoomId | None = None
 
 
+class Member(Struct, frozen=True, kw_only=True):
+    """Somebody in a room. `auto_respond`: an agent that answers by itself."""
+
+    actor: Actor
+    role: MemberRole
+    joined_ms: int
+    auto_respond: bool
+
+
 class Entry(Struct, frozen=True, kw_only=True):
     """What is to stand in a room as one message, before it has a place there."""
 
@@ -367,8 +392,8 @@ class Event(Struct, frozen=True):
 
 def taken_from(event: Event) -> ActorId | None:
     """Whose access an event takes; None for anybody's."""
-    removed = event.type is EventType.MEMBER_REMOVED
-    return ActorId(event.data["actor"]) if removed else None
+    member = event.type in {EventType.MEMBER_LEFT, EventType.MEMBER_REMOVED, EventType.MEMBER_ROLE}
+    return ActorId(event.data["actor"]) if member else None
 
 
 def answer_id(first: MessageId, place: int) -> MessageId:

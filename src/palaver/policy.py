@@ -104,8 +104,12 @@ _OWN_ONLY = "Only who wrote it or asked for it, or the room's moderators or owne
 _MODERATORS_ONLY = "Only the room's moderators or owner may do this."
 
 
-def role_in(visibility: Visibility, role: MemberRole | None) -> MemberRole | None:
-    """The role of an actor whose membership says `role`; None for who may not see the room."""
+def role_in(
+    visibility: Visibility, role: MemberRole | None, *, kept_out: bool = False
+) -> MemberRole | None:
+    """The role of an actor whose membership says `role`; None for who may not see the room, or was removed from it."""
+    if kept_out:
+        return None
     return MemberRole.MEMBER if role is None and visibility is Visibility.OPEN else role
 
 

@@ -35,6 +35,8 @@ from palaver.store import write
 from palaver.store.store import Store
 from palaver.store.write.actors import AddActor
 from palaver.store.write.command import Command, RoomCommand
+from palaver.store.write.invitations import AddInvitation, RevokeInvitation
+from palaver.store.write.members import LeaveRoom, SetRole
 from palaver.store.write.messages import AddEntries, AddMessage, MessageCommand, SetMessageDeleted
 from palaver.store.write.rooms import (
     AddMember,
@@ -72,14 +74,21 @@ TRIED = {
     "MarkRead",
     "AddMember",
     "RemoveMember",
+    "LeaveRoom",
+    "SetRole",
+    "AddInvitation",
+    "RevokeInvitation",
 }
 ASKS_NOBODY = {
     "FinishTurn": "the fence says who may",
     "ChangeExchange": "`owns`, below",
     "RevokeKey": "`owns`, below",
+    "EndSessions": "of the actor itself",
+    "SessionsUsed": "the server itself",
     "EndDevice": "looks among the actor's own only: tests/core/identity/test_devices.py",
     "AddTicket": "of the actor itself",
     "UseTicket": "the ticket's token says who may",
+    "JoinByInvitation": "the invitation's token says who may",
     "AddKey": "of the actor itself",
     "SavePrompt": "of the actor itself: tests/core/test_prompts.py",
     "DeletePrompt": "of the actor itself: tests/core/test_prompts.py",
@@ -287,6 +296,35 @@ async def takes_back(case: Case) -> None:
         await case.expect(Action.TAKE_BACK, lambda: case.write(mine), own=True)
 
 
+async def invites(case: Case) -> None:
+    def inviting(by: Actor) -> AddInvitation:
+        return AddInvitation(
+            id=case.new("i"),
+            room=case.room,
+            by=by.id,
+            role=MemberRole.MEMBER,
+            token_sha256=case.core.clock.secret().encode(),
+            lasts_ms=60_000,
+            uses=None,
+        )
+
+    made = inviting(case.owner)
+    revoking = RevokeInvitation(room=case.room, by=case.actor.id, id=made.id)
+    await case.expect(Action.INVITE, lambda: case.write(inviting(case.actor)))
+    await case.expect(Action.INVITE, lambda: case.core.members.invitations(case.actor, case.room))
+    if not policy.is_everyones(*ROOMS[case.kind]):
+        await case.write(made)
+    await case.expect(Action.INVITE, lambda: case.write(revoking))
+
+
+async def leaves(case: Case) -> None:
+    """The last owner stays, and so does everyone in a room that is everyone's."""
+    if case.role is MemberRole.OWNER or policy.is_everyones(*ROOMS[case.kind]):
+        return
+    leaving = LeaveRoom(room=case.room, by=case.actor.id)
+    await case.expect(Action.MEMBERSHIP, lambda: case.write(leaving))
+
+
 async def governs(case: Case) -> None:
     core, actor, room = case.core, case.actor, case.room
     by = actor.id
@@ -300,10 +338,15 @@ async def governs(case: Case) -> None:
         somebody = await new_actor(core, "person")
         adding = AddMember(room=room, by=by, actor=somebody.id, role=role)
         removing = RemoveMember(room=room, by=by, actor=somebody.id)
+        lowering = SetRole(room=room, by=by, actor=somebody.id, role=MemberRole.READER)
         await case.expect(Action.INVITE, lambda one=adding: case.write(one), of=role)
         if not policy.is_everyones(*ROOMS[case.kind]):
             await case.write(AddMember(room=room, by=case.owner.id, actor=somebody.id, role=role))
+            await case.expect(Action.REMOVE, lambda one=lowering: case.write(one), of=role)
+            raised = SetRole(room=room, by=case.owner.id, actor=somebody.id, role=role)
+            await case.write(raised)
         await case.expect(Action.REMOVE, lambda one=removing: case.write(one), of=role)
+    await invites(case)
     await case.expect(Action.GOVERN, lambda: case.write(deleting))
     if ROOMS[case.kind] != (Visibility.OPEN, None):
         await case.write(SetRoomDeleted(room=room, by=case.owner.id, deleted=True))
@@ -335,6 +378,7 @@ async def test_every_query_and_command_gives_what_the_table_says(core: Core) -> 
         marked = await new_case(core, kind, who, role)
         marking = MarkRead(room=marked.room, actor=marked.actor.id, seq=1)
         await marked.expect(Action.READ, lambda marked=marked, one=marking: marked.write(one))
+        await leaves(marked)
         wrong += [f"{kind}, {who}, {role}: {what}" for what in (*case.found, *marked.found)]
     assert not wrong, "\n".join(wrong)
 

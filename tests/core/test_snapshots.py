@@ -11,7 +11,7 @@ import pytest
 from tests.core.conftest import Script
 
 from palaver.core.runtime import Core
-from palaver.model import Actor, EventType, MessageId, RoomId
+from palaver.model import Actor, EventType, MemberRole, MessageId, RoomId
 from palaver.store.read import events
 from palaver.store.write.messages import SetMessageDeleted
 from palaver.store.write.rooms import RemoveMember
@@ -74,6 +74,11 @@ async def member_removed(client: Client, event: Json) -> None:
     client.room["agents"] = [one for one in agents if one["id"] != event["d"]["actor"]]
 
 
+async def member_role(client: Client, event: Json) -> None:
+    if event["d"]["actor"] == client.actor.id:
+        client.room["role"] = event["d"]["role"]
+
+
 async def member_renamed(client: Client, event: Json) -> None:
     for message in client.messages.values():
         if message["by"] == event["d"]["actor"]:
@@ -109,7 +114,9 @@ RULES: dict[EventType, Callable[[Client, Json], Awaitable[None]]] = {
     EventType.ROOM_RESTORED: room_restored,
     EventType.MEMBER_JOINED: member_joined,
     EventType.MEMBER_RENAMED: member_renamed,
+    EventType.MEMBER_LEFT: member_removed,
     EventType.MEMBER_REMOVED: member_removed,
+    EventType.MEMBER_ROLE: member_role,
     EventType.MESSAGE_CREATED: message_created,
     EventType.MESSAGE_DELETED: message_deleted,
     EventType.MESSAGE_RESTORED: message_restored,
@@ -143,7 +150,16 @@ class World:
             gone = RemoveMember(room=self.room, by=self.ada.id, actor=card.actor.id)
             await self.core.chat._store.write(gone)
 
-    async def do(self, type_: EventType) -> None:
+    async def succeeded(self, *, leaves: bool) -> None:
+        """Somebody else owns the room, too; then either of the two leaves or lowers the other."""
+        _, bo = await self.core.identity.new_guest("Bo")
+        await self.core.rooms.join(self.ada, self.room, bo, role=MemberRole.OWNER)
+        if leaves:
+            await self.core.members.remove(bo, self.room, bo.id)
+        else:
+            await self.core.members.set_role(bo, self.room, self.ada.id, MemberRole.READER)
+
+    async def do(self, type_: EventType) -> None:  # noqa: C901  one case for each kind
         match type_:
             case EventType.ROOM_CREATED:
                 pass  # it is the first event of every room
@@ -156,6 +172,8 @@ class World:
                 await self.core.rooms.restore(self.ada, self.room)
             case EventType.MEMBER_JOINED | EventType.MEMBER_REMOVED:
                 await self.joined(leaves=type_ is EventType.MEMBER_REMOVED)
+            case EventType.MEMBER_LEFT | EventType.MEMBER_ROLE:
+                await self.succeeded(leaves=type_ is EventType.MEMBER_LEFT)
             case EventType.MEMBER_RENAMED:
                 await self.core.identity.rename(self.ada, "Adele")
             case EventType.MESSAGE_CREATED:

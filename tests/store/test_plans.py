@@ -64,6 +64,7 @@ SHARED = {
     "partials.turn_id": 3,
     "sessions.actor_key": 2,
     "tickets.actor_key": 2,
+    "tickets.room_key": 20,
     "keys.actor_key": 2,
     "prompts.actor_key": 20,
     "prompts.id": 3,
@@ -317,7 +318,7 @@ def filling(column: Column[Any]) -> str:
         value = "decode(lpad(to_hex(n), 32, '0'), 'hex')"
     else:
         value = "n"
-    often = not column.nullable or column.name in {"cid", "actor_key"}
+    often = not column.nullable or column.name in {"cid", "actor_key", "room_key"}
     return value if often else f"CASE WHEN n % {SELDOM} = 0 THEN {value} END"
 
 

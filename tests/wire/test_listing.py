@@ -41,7 +41,15 @@ PARAMETER = re.compile(r"{[\w:]+}")
 ROOM = re.compile(r"{(room|conversation|session_id|message)}")
 SAMPLES = {"session_id": str(uuid1())}
 ITEM = {"type": "message", "role": "user", "content": "x"}
-BODY: dict[str, Any] = {"title": "x", "text": "x", "seq": 0, "items": [ITEM], "metadata": {}}
+BODY: dict[str, Any] = {
+    "title": "x",
+    "text": "x",
+    "seq": 0,
+    "items": [ITEM],
+    "metadata": {},
+    "actor": "u_" + "0" * 32,
+    "role": "reader",
+}
 
 
 def page_of(name: str) -> str:
@@ -194,6 +202,8 @@ async def test_who_may_not_is_refused_as_the_declared_act_says(
             "conversation": conversation_id(room),
             "session_id": session_of(room),
             "message": answer,
+            "actor": ada.id,
+            "invitation": f"i_{'0' * 32}",
         }
         names["item"] = f"msg_{answer.removeprefix('m_')}"
         headers = await credentials(core, ada, room, role)

@@ -18,6 +18,7 @@ from palaver.core.identity.api_keys import Keys
 from palaver.core.identity.devices import Devices
 from palaver.core.live.cluster import PeerSync
 from palaver.core.live.items import Encode
+from palaver.core.members import Members
 from palaver.core.messages import Chat, said
 from palaver.core.part import Every, Part, tasks_of_a_server
 from palaver.core.prompts import Prompts
@@ -54,7 +55,7 @@ class Core:
         at_hand = (ground.store, ground.hub, ground.identity, ground.settings, ground.clock)
         self.devices = Devices(*at_hand)
         self.prompts = Prompts(ground.store, ground.clock)
-        self.rooms = Rooms(ground)
+        self.rooms, self.members = Rooms(ground), Members(ground)
         self.held = ExchangeSpool(ground)
         self.turns = Engine(ground, self.held, tasks)
         self.models = ModelServer(ground.providers, ground.clock, self.turns.counting)

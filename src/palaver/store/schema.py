@@ -117,8 +117,14 @@ tickets = _table(
     Column("expires_ms", BigInteger, nullable=False),  # on the database's clock
     Column("used_ms", BigInteger),
     Column("revoked_ms", BigInteger),
+    # of an invitation: into which room (like `rooms.parent_key`), as what, and for how many more (null: any number)
+    Column("room_key", Key),
+    Column("role", Choice(MemberRole)),
+    Column("uses_left", BigInteger),
 )
 Index("tickets_actor", tickets.c.actor_key)
+ticket_is_invitation = tickets.c.room_key.is_not(None)
+_partial_index("tickets_room", ticket_is_invitation, tickets.c.room_key, tickets.c.created_ms)
 
 agents = _table(
     "agents",
@@ -163,9 +169,16 @@ members = _table(
     Column("auto_respond", Boolean),
     Column("read_seq", BigInteger, nullable=False),
     Column("joined_ms", BigInteger, nullable=False),
+    # true for who was removed: a member no more, and kept from coming back by themselves; else null
+    Column("kept_out", Boolean),
     PrimaryKeyConstraint("room_key", "actor_key"),
 )
 Index("members_actor", members.c.actor_key)
+member_is_in = members.c.kept_out.is_(None)
+_partial_index(
+    *("members_roles", member_is_in, members.c.room_key, members.c.role),
+    *(members.c.joined_ms, members.c.actor_key),
+)
 member_is_owner = members.c.role == literal_column("'owner'")
 member_is_agent = members.c.auto_respond.is_not(None)
 _partial_index("members_agents", member_is_agent, members.c.room_key)

@@ -24,6 +24,7 @@ from palaver.wire import problems
 from palaver.wire.anthropic.problems import told_as
 from palaver.wire.api.body import add_routes, answer
 from palaver.wire.api.me import People
+from palaver.wire.api.members import Members
 from palaver.wire.api.messages import Messages
 from palaver.wire.api.prompts import StoredPrompts
 from palaver.wire.api.rooms import Rooms
@@ -104,7 +105,7 @@ def create_app(core: Core, tally: EdgeTally) -> FastAPI:
 def rest_routes(core: Core, *, documented: bool = False) -> list[BaseRoute]:
     """The routes that the OpenAPI document is about: REST, the classic wire's, and the server's health."""
     router = APIRouter()
-    for part in (People(core), Rooms(core), Messages(core), StoredPrompts(core)):
+    for part in (People(core), Rooms(core), Members(core), Messages(core), StoredPrompts(core)):
         add_routes(router, part, "/api", documented=documented)
     add_routes(router, Service(core), documented=documented)
     return [*router.routes, *classic_routes(core).routes]

@@ -71,9 +71,9 @@ def session_of(request: HTTPConnection) -> str:
 
 
 async def present(request: HTTPConnection) -> Actor | None:
-    """Who this browser is already, stored and not ended; it makes nobody of who is nobody."""
+    """Who asks already, stored and not ended; it makes nobody of who is nobody."""
     core: Core = request.app.state.core
-    given = _given(request)
+    given = _shown(request)
     with suppress(Refused):
         return None if given is None else await core.identity.actor(given, client(request.scope))
     return None

@@ -13,6 +13,7 @@ from palaver import facade
 from palaver.cli.main import app
 from palaver.policy import ServerAct, act_of
 from palaver.wire.api.me import People
+from palaver.wire.api.members import Members
 from palaver.wire.api.messages import Messages
 from palaver.wire.api.prompts import StoredPrompts
 from palaver.wire.api.rooms import Rooms
@@ -27,7 +28,7 @@ from palaver.wire.server.control import Commands
 
 DOORS: dict[str, tuple[str, tuple[type, ...]]] = {
     "service": ("", (Service, Operations)),
-    "rest": ("/api", (People, Rooms, Messages, StoredPrompts)),
+    "rest": ("/api", (People, Rooms, Members, Messages, StoredPrompts)),
     "live": ("", (Live,)),
     "frames": (f"{PATH} ", (Connection,)),
     "classic": ("", (Sessions, Accounts, Talks)),

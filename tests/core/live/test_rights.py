@@ -310,7 +310,8 @@ async def test_who_was_removed_is_not_known_as_one_who_may_write_there(town: Tow
 
 def test_every_type_of_event_declares_what_it_does_to_access() -> None:
     taken = {type_ for type_ in EventType if type_.access is AccessChange.TAKEN}
-    assert taken == {EventType.ROOM_DELETED, EventType.MEMBER_REMOVED}
+    members = {EventType.MEMBER_LEFT, EventType.MEMBER_REMOVED, EventType.MEMBER_ROLE}
+    assert taken == {EventType.ROOM_DELETED, *members}
     assert all(isinstance(type_.access, AccessChange) for type_ in EventType)
     assert EventType("room.deleted") is EventType.ROOM_DELETED
 

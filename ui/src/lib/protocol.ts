@@ -144,6 +144,46 @@ export interface Happened {
   t: 'ev'
 }
 
+/** A link that lets somebody in, without its token. */
+export interface Invitation {
+  id: string
+  role: MemberRole
+  /** None: any number. */
+  uses_left: number | null
+  created_at: string
+  expires_at: string
+  by: Person
+}
+
+/** The open invitations of a room. */
+export interface Invitations {
+  invitations: Invitation[]
+}
+
+/** What an invitation is for, and who this browser is. */
+export interface Invited {
+  room: InvitingRoom
+  by: Person
+  role: MemberRole
+  me: Person | null
+  /** Whether one is a member already. */
+  member: boolean
+}
+
+/** A room, as an invitation tells of it. */
+export interface InvitingRoom {
+  id: string
+  title: string
+  /** How many people, at most 1000. */
+  members: number
+}
+
+/** The room that one came into, and who one is. */
+export interface Joined {
+  room: Room
+  me: Me
+}
+
 /** An API key, without its token. */
 export interface Key {
   id: string
@@ -181,6 +221,12 @@ export interface LinkOwner {
   me: Person | null
 }
 
+/** A new invitation. `url` has its token, which is shown this once. */
+export interface MadeInvitation {
+  url: string
+  invitation: Invitation
+}
+
 /** A new API key, and its token, which is shown this once. */
 export interface MadeKey {
   token: string
@@ -199,6 +245,23 @@ export interface Me {
   name: string
   kind: ActorKind
   guest: boolean
+}
+
+/** Somebody in a room. */
+export interface Member {
+  id: string
+  name: string
+  kind: ActorKind
+  guest: boolean
+  role: MemberRole
+  joined_at: string
+  auto_respond: boolean
+}
+
+/** A page of members. */
+export interface MemberList {
+  members: Member[]
+  next: string | null
 }
 
 /** What a member may do, the most first; `policy` says what that is. */

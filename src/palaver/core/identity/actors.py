@@ -187,6 +187,10 @@ class Identity:
         """All agents, by their handles."""
         return await self._store.read(actors.agents_by_handle)
 
+    def check_name(self, name: str) -> None:
+        """That a person may have this name. Refused: `name_invalid`, `name_reserved`."""
+        self._checked(name)
+
     def _signed(self, nonce: bytes) -> str:
         proof = hmac.digest(self._secret.encode(), nonce, "sha256")[:16]
         return urlsafe_b64encode(nonce + proof).rstrip(b"=").decode()

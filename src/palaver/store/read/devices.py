@@ -5,9 +5,9 @@ The store has only the SHA-256 of a token, and no read gives one back.
 
 import hashlib
 
-from sqlalchemy import Connection, and_, bindparam, func, select
+from sqlalchemy import Connection, and_, bindparam, func, literal_column, select
 
-from palaver.model import ActorId, Device, Ticket
+from palaver.model import ActorId, Device, Ticket, TicketKind
 from palaver.store.engine.statement import Row, Statement, database_now
 from palaver.store.read.actors import COLUMNS as ACTOR_COLUMNS, actor_of, session_is_good
 from palaver.store.schema import actors, sessions, tickets
@@ -21,11 +21,12 @@ ticket_is_good = and_(
     tickets.c.revoked_ms.is_(None),
     tickets.c.expires_ms > database_now,
 )
+adds_a_device = and_(ticket_is_good, tickets.c.kind == literal_column(f"'{TicketKind.DEVICE}'"))
 
 _selected = (
     select(*ACTOR_COLUMNS, *tickets.c["id", "kind", "created_ms", "expires_ms"])
     .join(tickets, tickets.c.actor_key == actors.c.key)
-    .where(ticket_is_good)
+    .where(adds_a_device)
 )
 _TICKET = ByName(Ticket, "actor")
 _BY_TOKEN = Statement(

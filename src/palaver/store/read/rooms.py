@@ -34,7 +34,7 @@ from sqlalchemy import (
 )
 
 from palaver.errors import Code, Refused
-from palaver.model import Actor, ActorId, Room, RoomId, Visibility
+from palaver.model import Actor, ActorId, MemberRole, Room, RoomId, Visibility
 from palaver.policy import role_in
 from palaver.store.columns import INTEGER_MAX
 from palaver.store.engine.statement import Row, Statement, among
@@ -42,6 +42,7 @@ from palaver.store.read.actors import COLUMNS as ACTOR_COLUMNS, actor_of
 from palaver.store.schema import (
     actors,
     member_is_agent,
+    member_is_in,
     member_is_owner,
     members,
     messages,
@@ -92,7 +93,7 @@ def _seen(me: ColumnElement[int], source: FromClause) -> Select[*tuple[Any, ...]
             *rooms.c["key", "id", "title", "title_source", "visibility", "seq", "settings"],
             *rooms.c["created_ms", "active_ms", "deleted_ms", "door"],
             parent.scalar_subquery().label("parent"),
-            members.c.role,
+            *members.c["role", "kept_out"],
             _read_seq.label("read_seq"),
             select(func.count()).select_from(unread).scalar_subquery().label("unread"),
         )
@@ -131,7 +132,7 @@ _COUNT_OWN = Statement(
     select(func.count())
     .select_from(members)
     .join(rooms, rooms.c.key == members.c.room_key)
-    .where(members.c.actor_key == _me, room_is_live, _owned),
+    .where(members.c.actor_key == _me, member_is_in, room_is_live, _owned),
     "actor",
 )
 _POSITION = Statement(
@@ -172,6 +173,12 @@ def listing(
         return found, None
     last = found[-1].deleted_ms if deleted else found[-1].active_ms
     return found, _cursor(rows[limit - 1].key, last or 0)
+
+
+def keeps_out(conn: Connection, room: RoomId, actor: ActorId) -> bool:
+    """Whether an actor was removed from a room, and not added again."""
+    row = _BY_ID.first(conn, room, actor)
+    return row is not None and row.kept_out is not None
 
 
 def count_own(conn: Connection, actor: ActorId) -> int:
@@ -264,7 +271,7 @@ class _Wanted(Struct, frozen=True, kw_only=True):
         its_moment = select(self._moment).where(*of_member, *self._allowed(rooms)).scalar_subquery()
         own = (
             select(members.c.room_key.label("key"), its_moment.label("moment"))
-            .where(members.c.actor_key == _my_key)
+            .where(members.c.actor_key == _my_key, member_is_in)
             .cte("own")
             .prefix_with("MATERIALIZED")  # so that each room is looked up once
         )
@@ -272,7 +279,8 @@ class _Wanted(Struct, frozen=True, kw_only=True):
         mine = select(own).where(behind).order_by(*_LAST_FIRST).limit(_reach)
         if self.own or self.deleted:
             return select(mine.subquery("mine"))
-        opened = self._behind(rooms.c.key).where(room_is_open, *self._titled(rooms)).limit(_reach)
+        to_me = [room_is_open, not_(_kept_out(rooms)), *self._titled(rooms)]
+        opened = self._behind(rooms.c.key).where(*to_me).limit(_reach)
         return select(
             union(select(mine.subquery("mine")), select(opened.subquery("opened"))).subquery()
         )
@@ -285,12 +293,12 @@ class _Wanted(Struct, frozen=True, kw_only=True):
         membership = (
             select(members.c.room_key)
             .where(members.c.room_key == walked.c.key, members.c.actor_key == _my_key)
-            .where(*self._allowed(walked))
+            .where(member_is_in, *self._allowed(walked))
             .scalar_subquery()
         )
         seen = membership.is_not(None)
         if not (self.own or self.deleted):
-            seen = or_(_opened(walked), seen)
+            seen = or_(and_(_opened(walked), not_(_kept_out(walked))), seen)
         return select(walked.c.key, walked.c.moment).where(seen, *self._titled(walked))
 
     @property
@@ -332,6 +340,14 @@ def _opened(source: FromClause) -> ColumnElement[bool]:
     return source.c.visibility == literal_column(f"'{Visibility.OPEN}'")
 
 
+def _kept_out(source: FromClause) -> ColumnElement[bool]:
+    """Whether the actor was removed from a room."""
+    membership = select(members.c.room_key).where(
+        members.c.room_key == source.c.key, members.c.actor_key == _my_key, not_(member_is_in)
+    )
+    return membership.exists()
+
+
 def _pattern(search: str) -> str:
     escaped = folded(search).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{escaped}%"
@@ -341,9 +357,11 @@ def _rooms(conn: Connection, rows: list[Row]) -> tuple[Room, ...]:
     agents: dict[int, list[Actor]] = {row.key: [] for row in rows}
     for found in _AGENTS.all(conn, [(key,) for key in agents]):
         agents[found.room_key].append(actor_of(found))
-    return tuple(
-        [_ROOM.one(row, role_in(row.visibility, row.role), tuple(agents[row.key])) for row in rows]
-    )
+    return tuple([_ROOM.one(row, _role_of(row), tuple(agents[row.key])) for row in rows])
+
+
+def _role_of(row: Row) -> MemberRole | None:
+    return role_in(row.visibility, row.role, kept_out=bool(row.kept_out))
 
 
 def _cursor(key: int, active_ms: int) -> str:
@@ -355,12 +373,13 @@ def _position(cursor: str) -> tuple[int, int]:
     try:
         active_ms, key = (int(part, 16) for part in parts)
     except ValueError:
-        raise _bad_cursor() from None
+        raise bad_cursor() from None
     outside = min(active_ms, key) < 0 or max(active_ms, key) > INTEGER_MAX
     if outside or cursor != _cursor(key, active_ms):
-        raise _bad_cursor()
+        raise bad_cursor()
     return active_ms, key
 
 
-def _bad_cursor() -> Refused:
+def bad_cursor() -> Refused:
+    """The cursor of a list is none of ours."""
     return Refused(Code.CURSOR_INVALID, "the cursor is not one that this server gave")

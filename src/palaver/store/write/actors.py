@@ -15,6 +15,7 @@ from palaver.store.schema import (
     agents,
     exchanges,
     keys,
+    member_is_in,
     members,
     rooms,
     sessions,
@@ -35,7 +36,7 @@ _SHARED = Statement(
     select(rooms.c.id)
     .join(members, members.c.room_key == rooms.c.key)
     .join(actors, actors.c.key == members.c.actor_key)
-    .where(actors.c.id == bindparam("its_id"))
+    .where(actors.c.id == bindparam("its_id"), member_is_in)
     .order_by(members.c.joined_ms.desc())
     .limit(bindparam("count")),
     "its_id",

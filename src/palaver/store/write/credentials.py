@@ -52,7 +52,7 @@ _ADD_TICKET = Statement(
 )
 _USE_TICKET = Statement(
     update(tickets)
-    .where(tickets.c.token_sha256 == bindparam("token"), devices.ticket_is_good)
+    .where(tickets.c.token_sha256 == bindparam("token"), devices.adds_a_device)
     .values(used_ms=database_now)
     .returning(tickets.c.id),
     *("now_ms", "token"),
@@ -60,6 +60,7 @@ _USE_TICKET = Statement(
 _REVOKE_TICKET = Statement(
     update(tickets)
     .where(tickets.c.id == bindparam("its_id"), tickets.c.actor_key == bindparam("its_key"))
+    .where(devices.adds_a_device)
     .values(revoked_ms=database_now),
     *("now_ms", "its_id", "its_key"),
 )

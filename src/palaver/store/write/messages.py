@@ -89,7 +89,7 @@ def _lock(names: Sequence[tuple[str, ...]]) -> ClauseElement:
             asked.c.number,
             *ROOM_COLUMNS,
             *actors.c["key", "unused", "kind", "name"],
-            members.c.role,
+            *members.c["role", "kept_out"],
         )
         .select_from(asked)
         .join(rooms, rooms.c.id == asked.c.room)
@@ -337,7 +337,7 @@ class _Place(NamedTuple):
 
     room: LockedRoom
     author: KnownActor
-    role: MemberRole | None
+    role: MemberRole | None  # None: it may not see the room
 
 
 class _Known(NamedTuple):
@@ -366,7 +366,7 @@ def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:
     run = _Run()
     pairs = list(dict.fromkeys([(command.room, command.author) for command in commands]))
     found: dict[RoomId, LockedRoom] = {}
-    for number, *locked, key, unused, kind, name, role in _LOCK.all(tx.conn, pairs):
+    for number, *locked, key, unused, kind, name, role, out in _LOCK.all(tx.conn, pairs):
         if number >= len(pairs):
             continue  # the list was made longer
         room, author = pairs[int(number)]
@@ -375,7 +375,8 @@ def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:
         if unused:
             tx.unused.add(key)
         there = found.setdefault(room, LockedRoom(room, *locked))
-        run.places[room, author] = _Place(there, KnownActor(key, author, name), role)
+        seen = role_in(there.visibility, role, kept_out=bool(out))
+        run.places[room, author] = _Place(there, KnownActor(key, author, name), seen)
     cids = [command.cid for command in commands if command.cid is not None]
     for row in _KNOWN.all(tx.conn, distinct(cids)):
         run.known[row.author_key, row.cid] = _known(row)
@@ -407,7 +408,7 @@ def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
             raise nobody()
         raise room_not_found()
     room, author, role = place
-    check(Action.WRITE, role_in(room.visibility, role))
+    check(Action.WRITE, role)
     repeatable = (author.key, command.cid or command.id)
     known = run.known.get(repeatable)
     if known is not None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from msgspec import field
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, select
 
 from palaver.errors import Code, Refused
 from palaver.model import (
@@ -20,7 +20,7 @@ from palaver.policy import Action, check, is_everyones, role_in, role_of_caller
 from palaver.store.columns import id_bytes
 from palaver.store.engine.statement import inserting, matching, updating
 from palaver.store.read import rooms as stored_rooms
-from palaver.store.schema import members, rooms
+from palaver.store.schema import member_is_in, member_is_owner, members, rooms
 from palaver.store.write.actors import known_actor
 from palaver.store.write.command import Command, RoomCommand
 from palaver.store.write.transaction import KnownActor, LockedRoom, Transaction
@@ -32,7 +32,11 @@ _MEMBER = (members.c.room_key, members.c.actor_key)
 _INSERT_MEMBER = inserting(
     members, "room_key", "actor_key", "role", "auto_respond", "read_seq", "joined_ms"
 )
-_DELETE_MEMBER = matching(delete(members), *_MEMBER)
+_OWNERS = matching(
+    select(members.c.actor_key).where(member_is_owner, member_is_in).limit(2), members.c.room_key
+)
+_JOIN_AGAIN = updating(_MEMBER, "role", "auto_respond", "joined_ms", kept_out=None)
+_KEEP_OUT = updating(_MEMBER, "kept_out", "auto_respond")
 _RENAME = updating(rooms.c.key, "title", "title_folded", "title_source")
 _SET_DELETED = updating(rooms.c.key, "deleted_ms")
 _TITLE, _SETTINGS, _DOOR = (
@@ -40,7 +44,7 @@ _TITLE, _SETTINGS, _DOOR = (
     for column in (rooms.c.title, rooms.c.settings, rooms.c.door)
 )
 _SET_SETTINGS = updating(rooms.c.key, "settings")
-_READ = matching(select(members.c.role, members.c.read_seq), *_MEMBER)
+_READ = matching(select(*members.c["role", "read_seq", "kept_out"]), *_MEMBER)
 _SET_READ = updating(_MEMBER, "read_seq")
 
 
@@ -89,7 +93,7 @@ class RenameRoom(RoomCommand[bool], frozen=True, kw_only=True):
     def apply(self, tx: Transaction) -> bool:
         room, by = tx.room(self.room), tx.actor(self.by)
         if self.source is TitleSource.USER:
-            _check(tx, Action.NAME, room, by)
+            require(tx, Action.NAME, room, by)
         order = list(TitleSource)
         if order.index(self.source) < order.index(room.title_source):
             return False
@@ -111,7 +115,7 @@ class SetRoomDeleted(RoomCommand[bool], frozen=True, kw_only=True):
 
     def apply(self, tx: Transaction) -> bool:
         room, by = tx.room(self.room, deleted_too=True), tx.actor(self.by)
-        _check(tx, Action.GOVERN, room, by)
+        require(tx, Action.GOVERN, room, by)
         if self.deleted is (room.deleted_ms is not None):
             return False
         _SET_DELETED.run(tx.conn, tx.now_ms if self.deleted else None, room.key)
@@ -127,7 +131,7 @@ class ChangeSettings(RoomCommand[None], frozen=True, kw_only=True):
 
     def apply(self, tx: Transaction) -> None:
         room = tx.room(self.room)
-        _check(tx, Action.NAME, room, tx.actor(self.by))
+        require(tx, Action.NAME, room, tx.actor(self.by))
         before: RoomSettings = _SETTINGS.value(tx.conn, room.key)
         _SET_SETTINGS.run(tx.conn, {**before, **self.settings}, room.key)
 
@@ -145,12 +149,13 @@ class MarkRead(RoomCommand[int], frozen=True, kw_only=True):
         room = tx.room(self.room)
         actor = tx.actor(self.actor)
         row = None if actor is None else _READ.first(tx.conn, room.key, actor.key)
-        role, read_seq = (None, None) if row is None else row
-        check(Action.READ, None if actor is None else role_in(room.visibility, role))
+        role, read_seq, out = (None, None, None) if row is None else row
+        seen = None if actor is None else role_in(room.visibility, role, kept_out=bool(out))
+        check(Action.READ, seen)
         assert actor is not None, "who may read is somebody"
         seq = max(0, min(self.seq, room.seq))
         if read_seq is None:
-            _join(tx, room, actor, MemberRole.MEMBER, read_seq=seq)
+            join(tx, room, actor, MemberRole.MEMBER, read_seq=seq)
             return seq
         if seq > read_seq:
             _SET_READ.run(tx.conn, seq, room.key, actor.key)
@@ -158,41 +163,54 @@ class MarkRead(RoomCommand[int], frozen=True, kw_only=True):
 
 
 class AddMember(RoomCommand[bool], frozen=True, kw_only=True):
-    """Adds an actor to a room, as a moderator or the owner may; False when it was a member already."""
+    """Adds an actor to a room, who sees all of its history; False when it was a member already.
+
+    Who was removed may come back by this alone; not with `newcomer`, which says that nobody has decided so.
+    Refused: `room_not_found`, `room_protected`, `forbidden`, `not_found` (no such actor).
+    """
 
     by: ActorId
     actor: ActorId
     role: MemberRole
     auto_respond: bool = False
+    newcomer: bool = False
 
     def apply(self, tx: Transaction) -> bool:
         room, by = tx.room(self.room), tx.actor(self.by)
-        _check(tx, Action.INVITE, room, by, of=self.role)
+        require(tx, Action.INVITE, room, by, of=self.role)
         actor = known_actor(tx, self.actor)
-        if tx.role(room, actor) is not None:
+        role, kept_out = tx.membership(room, actor)
+        if role is not None and not kept_out:
             return False
-        _join(tx, room, actor, self.role, auto_respond=self.auto_respond)
+        if kept_out and self.newcomer:
+            removed = f"{actor.name} was removed from this room. Add them again first."
+            raise Refused(Code.FORBIDDEN, removed)
+        join(tx, room, actor, self.role, auto_respond=self.auto_respond, again=kept_out)
         data = {"actor": actor.id, "name": actor.name, "role": self.role.value}
         tx.log(room, EventType.MEMBER_JOINED, by, data=data)
         return True
 
 
 class RemoveMember(RoomCommand[bool], frozen=True, kw_only=True):
-    """Takes a member out of a room; False when there is none. The owner stays (`forbidden`)."""
+    """Takes somebody out of a room and keeps them out until they are added again; False when they are not in it.
+
+    Refused: `room_not_found`, `room_protected`, `forbidden`, `last_owner`.
+    """
 
     by: ActorId
     actor: ActorId
 
     def apply(self, tx: Transaction) -> bool:
-        room, by, member = tx.room(self.room), tx.actor(self.by), tx.actor(self.actor)
-        role = None if member is None else tx.role(room, member)
-        _check(tx, Action.REMOVE, room, by, of=role)
-        actor = known_actor(tx, self.actor)
-        if role is MemberRole.OWNER:
-            raise Refused(Code.FORBIDDEN, "A room keeps its owner.")
-        if role is None:
+        room, by, actor = tx.room(self.room), tx.actor(self.by), tx.actor(self.actor)
+        seen = tx.seen_as(room, actor)
+        require(tx, Action.REMOVE, room, by, of=seen)
+        if actor is None or seen is None:
             return False
-        _DELETE_MEMBER.run(tx.conn, room.key, actor.key)
+        if seen is MemberRole.OWNER:
+            keep_an_owner(tx, room)
+        if tx.role(room, actor) is None:  # who was there because the room is open
+            join(tx, room, actor, seen)
+        _KEEP_OUT.run(tx.conn, True, None, room.key, actor.key)  # noqa: FBT003  a column's value
         data = {"actor": actor.id, "name": actor.name}
         tx.log(room, EventType.MEMBER_REMOVED, by, data=data)
         return True
@@ -224,10 +242,10 @@ def make(tx: Transaction, command: CreateRoom) -> LockedRoom:
     )
     room = LockedRoom(command.id, key, 0, chain, command.visibility, command.title_source, None)
     if owner is not None:
-        _join(tx, room, owner, MemberRole.OWNER)
+        join(tx, room, owner, MemberRole.OWNER)
     for agent in agents:
         if agent.id != command.owner:
-            _join(tx, room, agent, MemberRole.MEMBER, auto_respond=True)
+            join(tx, room, agent, MemberRole.MEMBER, auto_respond=True)
     data = {"title": command.title} | ({"visibility": "open"} if room.is_open else {})
     tx.log(room, EventType.ROOM_CREATED, owner, data=data)
     return room
@@ -242,7 +260,7 @@ def conversation(tx: Transaction, room: RoomId, actor: ActorId) -> LockedRoom:
     return locked
 
 
-def _check(
+def require(
     tx: Transaction,
     action: Action,
     room: LockedRoom,
@@ -251,11 +269,25 @@ def _check(
     of: MemberRole | None = None,
 ) -> None:
     """That an actor may do this in the room, which may be everyone's. Refused: as `policy.refusal` says."""
+    tx.check(action, room, by, of=of, everyones=is_of_everyone(tx, room))
+
+
+def is_of_everyone(tx: Transaction, room: LockedRoom) -> bool:
+    """Whether a room belongs to nobody in particular, as the Lobby."""
     door = _DOOR.value(tx.conn, room.key) if room.is_open else None
-    tx.check(action, room, by, of=of, everyones=is_everyones(room.visibility, door))
+    return is_everyones(room.visibility, door)
 
 
-def _join(
+def keep_an_owner(tx: Transaction, room: LockedRoom) -> None:
+    """That a room has another owner than the one who goes. Refused: `last_owner`."""
+    if len(_OWNERS.all(tx.conn, room.key)) == 1:
+        last = (
+            "A room keeps its last owner. Make somebody else its owner first, or delete the room."
+        )
+        raise Refused(Code.LAST_OWNER, last)
+
+
+def join(
     tx: Transaction,
     room: LockedRoom,
     actor: KnownActor,
@@ -263,6 +295,12 @@ def _join(
     *,
     auto_respond: bool = False,
     read_seq: int = 0,
+    again: bool = False,
 ) -> None:
+    """Makes an actor a member; `again`: one who was kept out, and goes on where it had read."""
+    tx.used(actor.key)
     answers = auto_respond if actor.is_agent else None
+    if again:
+        _JOIN_AGAIN.run(tx.conn, role, answers, tx.now_ms, room.key, actor.key)
+        return
     _INSERT_MEMBER.run(tx.conn, room.key, actor.key, role, answers, read_seq, tx.now_ms)

@@ -83,7 +83,7 @@ _LOCK_IN_ORDER = Statement(
 )
 _ACTOR = matching(select(*actors.c["key", "kind", "id", "name", "unused"]), actors.c.id)
 _USED = updating(actors.c.key, unused=None)
-_ROLE = matching(select(members.c.role), members.c.room_key, members.c.actor_key)
+_ROLE = matching(select(*members.c["role", "kept_out"]), members.c.room_key, members.c.actor_key)
 _ADVANCE = updating(rooms.c.key, "seq", "chain", "active_ms")
 _ADVANCE_QUIETLY = updating(rooms.c.key, "seq", "chain")
 _INSERT_EVENT = inserting(
@@ -158,11 +158,18 @@ class Transaction(Struct):
 
     def room(self, room: RoomId, *, deleted_too: bool = False) -> LockedRoom:
         """Locks the room. Refused: `room_not_found`."""
+        locked = self.room_or_none(room, deleted_too=deleted_too)
+        if locked is None:
+            raise room_not_found()
+        return locked
+
+    def room_or_none(self, room: RoomId, *, deleted_too: bool = False) -> LockedRoom | None:
+        """Locks the room, if it is there."""
         for row in _LOCK.all(self.conn, room):
             locked = LockedRoom(room, *row)
             if locked.deleted_ms is None or deleted_too:
                 return locked
-        raise room_not_found()
+        return None
 
     def actor(self, actor: ActorId | None) -> KnownActor | None:
         """The actor of this id; None when there is none."""
@@ -191,7 +198,18 @@ class Transaction(Struct):
 
     def role(self, room: LockedRoom, actor: KnownActor) -> MemberRole | None:
         """The actor's role in the room; None when it is no member."""
-        return _ROLE.value(self.conn, room.key, actor.key)
+        role, kept_out = self.membership(room, actor)
+        return None if kept_out else role
+
+    def membership(self, room: LockedRoom, actor: KnownActor) -> tuple[MemberRole | None, bool]:
+        """The role that an actor has in the room or had when it was removed, and whether it is kept out since."""
+        role, kept_out = _ROLE.first(self.conn, room.key, actor.key) or (None, None)
+        return role, bool(kept_out)
+
+    def seen_as(self, room: LockedRoom, actor: KnownActor | None) -> MemberRole | None:
+        """As whom an actor sees the room; None for who may not see it."""
+        role, kept_out = (None, False) if actor is None else self.membership(room, actor)
+        return None if actor is None else role_in(room.visibility, role, kept_out=kept_out)
 
     def writable(self, room: RoomId, actor: ActorId) -> tuple[LockedRoom, KnownActor]:
         """Locks the room for an actor who may write to it. Refused: `room_not_found`, `forbidden`."""
@@ -213,8 +231,7 @@ class Transaction(Struct):
         everyones: bool = False,
     ) -> None:
         """That an actor may do this in the room. Refused: as `policy.refusal` says."""
-        role = None if by is None else role_in(room.visibility, self.role(room, by))
-        check(action, role, own=own, of=of, everyones=everyones)
+        check(action, self.seen_as(room, by), own=own, of=of, everyones=everyones)
 
     def log(
         self,

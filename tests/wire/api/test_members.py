@@ -1,0 +1,264 @@
+"""Members and invitations, over real HTTP and as two people see each other live."""
+
+import asyncio
+from typing import Any
+
+import httpx2
+import pytest
+from tests.wire.door import Door, new_cid, new_room, shaped
+
+from palaver.wire.api.members import Invited, Joined, MadeInvitation, MemberList
+
+Json = dict[str, Any]
+NEVER_MADE = "x" * 43
+
+
+async def link_of(http: httpx2.AsyncClient, room: str, **body: object) -> tuple[str, Json]:
+    """A new invitation: its token, and itself."""
+    got = await http.post(f"/api/rooms/{room}/invitations", json=body)
+    assert got.status_code == 201, got.text
+    made = shaped(MadeInvitation, got.json())
+    address, _, token = made["url"].partition("#")
+    assert address == f"{str(http.base_url).rstrip('/')}/invite"
+    assert token not in got.json()["invitation"].values()
+    return token, got.json()["invitation"]
+
+
+async def join(http: httpx2.AsyncClient, token: str, name: str | None = None) -> httpx2.Response:
+    return await http.post("/api/invitations/join", json={"token": token, "name": name})
+
+
+async def members_of(http: httpx2.AsyncClient, room: str) -> dict[str, str]:
+    got = await http.get(f"/api/rooms/{room}/members")
+    found = shaped(MemberList, got.json())
+    return {one["name"]: one["role"] for one in found["members"]}
+
+
+def bytes_of(got: httpx2.Response) -> tuple[int, bytes]:
+    return got.status_code, got.content
+
+
+async def test_somebody_new_comes_by_a_link_and_is_a_guest_with_a_name(door: Door) -> None:
+    ada, bo = door.http(), door.http()
+    await ada.patch("/api/me", json={"name": "Ada"})
+    room = await new_room(ada, "Launch")
+    await ada.post(f"/api/rooms/{room}/messages", json={"cid": new_cid(), "text": "before"})
+    token, made = await link_of(ada, room, uses=1)
+    assert (made["role"], made["uses_left"], made["by"]["name"]) == ("member", 1, "Ada")
+    looked = shaped(Invited, (await bo.post("/api/invitations/look", json={"token": token})).json())
+    assert looked["room"] == {"id": room, "title": "Launch", "members": 1}
+    assert (looked["by"]["name"], looked["me"], looked["member"]) == ("Ada", None, False)
+    bad = await join(bo, token, "\u200b")
+    assert (bad.status_code, bad.json()["code"]) == (400, "name_invalid")
+    assert "set-cookie" not in bad.headers, "and nobody was made of them"
+    joined = await join(bo, token, "Bo")
+    told = shaped(Joined, joined.json())
+    assert (told["room"]["id"], told["room"]["role"], told["me"]["name"]) == (room, "member", "Bo")
+    assert "HttpOnly" in joined.headers["set-cookie"]
+    assert token not in joined.text
+    assert await members_of(bo, room) == {"Ada": "owner", "Bo": "member", "Assistant": "member"}
+    said = (await bo.get(f"/api/rooms/{room}/messages")).json()["messages"]
+    assert said[0]["text"] == "before", "they see all of it"
+    again = await join(bo, token, "Another name")
+    assert again.json() == joined.json(), "he may ask again, though it is used up now"
+    events = (await ada.get(f"/api/rooms/{room}/events")).json()["events"]
+    (came,) = [one for one in events if one["k"] == "member.joined"]
+    assert (came["by"], came["d"]["via"]) == (told["me"]["id"], made["id"])
+
+
+async def test_who_is_a_member_already_uses_nothing_up(door: Door) -> None:
+    (_, ada), (_, bo) = await door.guest(), await door.guest()
+    room = await new_room(ada)
+    token, _ = await link_of(ada, room, uses=2)
+    joined = await join(bo, token, "Not taken")
+    assert joined.json()["me"]["name"].startswith("Guest "), "a name is a new guest's"
+    for _ in range(2):
+        assert (await join(bo, token)).json() == joined.json()
+    (left,) = (await ada.get(f"/api/rooms/{room}/invitations")).json()["invitations"]
+    assert left["uses_left"] == 1
+    looked = (await bo.post("/api/invitations/look", json={"token": token})).json()
+    assert (looked["member"], looked["me"]["id"]) == (True, joined.json()["me"]["id"])
+
+
+async def test_whatever_ends_a_link_is_told_in_the_same_bytes(door: Door) -> None:
+    (_, ada), (_, bo), (_, cy) = [await door.guest() for _ in range(3)]
+    room = await new_room(ada)
+    path = f"/api/rooms/{room}/invitations"
+    used_up, _ = await link_of(ada, room, uses=1)
+    assert (await join(bo, used_up)).status_code == 200
+    revoked, made = await link_of(ada, room)
+    for _ in range(2):
+        assert (await ada.delete(f"{path}/{made['id']}")).status_code == 204
+    bos = (await bo.get("/api/me")).json()["id"]
+    removed, _ = await link_of(ada, room)
+    assert (await ada.delete(f"/api/rooms/{room}/members/{bos}")).status_code == 204
+    gone = await new_room(ada)
+    of_gone, _ = await link_of(ada, gone)
+    await ada.delete(f"/api/rooms/{gone}")
+    for ask in ("look", "join"):
+
+        async def asked(http: httpx2.AsyncClient, token: str, ask: str = ask) -> tuple[int, bytes]:
+            return bytes_of(await http.post(f"/api/invitations/{ask}", json={"token": token}))
+
+        told = {await asked(cy, one) for one in (NEVER_MADE, used_up, revoked, of_gone, "", "é")}
+        told.add(await asked(bo, removed))
+        ((status, body),) = told
+        assert (status, b"invite_not_found" in body) == (404, True)
+    assert [one["id"] for one in (await ada.get(path)).json()["invitations"]] != []
+    nobody = door.http()
+    assert (await join(nobody, NEVER_MADE, "Eve")).status_code == 404
+    assert (await nobody.get("/api/me")).json()["name"] != "Eve", "nobody was made for it"
+
+
+async def test_an_invitation_is_bounded(door: Door) -> None:
+    _, ada = await door.guest()
+    room = await new_room(ada)
+    for bad in (
+        {"role": "owner"},
+        {"role": "moderator"},
+        {"role": "king"},
+        {"role": 1},
+        {"uses": 0},
+        {"uses": 1_001},
+        {"uses": "1"},
+        {"days": 0},
+        {"days": 366},
+        {"days": 10**30},
+        {"days": None},
+    ):
+        got = await ada.post(f"/api/rooms/{room}/invitations", json=bad)
+        assert (got.status_code, got.json()["code"]) == (400, "bad_request"), bad
+    assert (await ada.get(f"/api/rooms/{room}/invitations")).json() == {"invitations": []}
+
+
+async def test_members_are_added_changed_and_removed(door: Door) -> None:
+    (_, ada), (_, bo), (_, eve) = [await door.guest() for _ in range(3)]
+    names = [("Ada", ada), ("Bo", bo), ("Eve", eve)]
+    ids = [(await http.patch("/api/me", json={"name": name})).json()["id"] for name, http in names]
+    room = await new_room(ada)
+    path = f"/api/rooms/{room}/members"
+    added = await ada.post(path, json={"actor": ids[1], "role": "moderator"})
+    assert (added.status_code, added.json()["role"]) == (201, "moderator")
+    again = await ada.post(path, json={"actor": ids[1], "role": "reader"})
+    assert (again.status_code, again.json()["role"]) == (200, "moderator"), "it stays as it was"
+    assert (await bo.post(path, json={"actor": ids[2]})).status_code == 201
+    lowered = await bo.patch(f"{path}/{ids[2]}", json={"role": "reader"})
+    assert (lowered.status_code, lowered.json()["role"]) == (200, "reader")
+    refused = [
+        await bo.patch(f"{path}/{ids[2]}", json={"role": "moderator"}),
+        await bo.delete(f"{path}/{ids[0]}"),
+        await eve.delete(f"{path}/{ids[1]}"),
+        await eve.get(f"/api/rooms/{room}/invitations"),
+    ]
+    assert {(got.status_code, got.json()["code"]) for got in refused} == {(403, "forbidden")}
+    last = await ada.delete(f"{path}/{ids[0]}")
+    assert (last.status_code, last.json()["code"]) == (409, "last_owner")
+    assert (await eve.delete(f"{path}/{ids[2]}")).status_code == 204, "she leaves"
+    assert (await bo.post(path, json={"actor": ids[2]})).status_code == 201, "and may come back"
+    assert (await members_of(ada, room)) == {
+        "Ada": "owner",
+        "Bo": "moderator",
+        "Assistant": "member",
+        "Eve": "member",
+    }
+    pages = [(await ada.get(path, params={"limit": "3"})).json()]
+    pages.append((await ada.get(path, params={"limit": "3", "cursor": pages[0]["next"]})).json())
+    assert [len(page["members"]) for page in pages] == [3, 1]
+    assert pages[1]["next"] is None
+
+
+async def test_what_is_not_there_and_what_is_not_ones_own_are_the_same_bytes(door: Door) -> None:
+    (_, ada), (_, eve) = await door.guest(), await door.guest()
+    room, never = await new_room(ada), f"r_{'0' * 32}"
+    her = (await ada.get("/api/me")).json()["id"]
+    _, made = await link_of(ada, room)
+
+    async def all_of(http: httpx2.AsyncClient, place: str) -> list[tuple[int, bytes]]:
+        path = f"/api/rooms/{place}"
+        answers = [
+            await http.get(f"{path}/members"),
+            await http.post(f"{path}/members", json={"actor": her}),
+            await http.patch(f"{path}/members/{her}", json={"role": "reader"}),
+            await http.delete(f"{path}/members/{her}"),
+            await http.get(f"{path}/invitations"),
+            await http.post(f"{path}/invitations", json={}),
+            await http.delete(f"{path}/invitations/{made['id']}"),
+        ]
+        return [bytes_of(one) for one in answers]
+
+    told = await all_of(eve, room)
+    assert told == await all_of(eve, never)
+    assert {status for status, _ in told} == {404}
+    unknown = [f"u_{'0' * 32}", "nonsense", (await eve.get("/api/me")).json()["id"]]
+    changed = {
+        bytes_of(await ada.patch(f"/api/rooms/{room}/members/{one}", json={"role": "reader"}))
+        for one in unknown
+    }
+    assert len(changed) == 1
+    assert {
+        (await ada.delete(f"/api/rooms/{room}/members/{one}")).status_code for one in unknown
+    } == {204}
+    assert (await ada.get(f"/api/rooms/{room}")).json()["seq"] == 1, "nothing happened by it"
+
+
+async def test_the_lobby_has_nobody_to_invite_or_remove(door: Door) -> None:
+    (_, ada), (_, bo) = await door.guest(), await door.guest()
+    lobby = (await ada.get("/api/rooms")).json()["rooms"][0]["id"]
+    bos, her = [(await http.get("/api/me")).json()["id"] for http in (bo, ada)]
+    path = f"/api/rooms/{lobby}"
+    refused = [
+        await ada.post(f"{path}/members", json={"actor": bos}),
+        await ada.patch(f"{path}/members/{bos}", json={"role": "reader"}),
+        await ada.delete(f"{path}/members/{bos}"),
+        await ada.delete(f"{path}/members/{her}"),
+        await ada.post(f"{path}/invitations", json={}),
+    ]
+    assert {(got.status_code, got.json()["code"]) for got in refused} == {(409, "room_protected")}
+
+
+async def test_two_people_see_each_other_come_type_talk_and_go(door: Door) -> None:
+    (hers, ada), (his, bo) = await door.guest(), await door.guest()
+    await ada.patch("/api/me", json={"name": "Ada"})
+    bos = (await bo.patch("/api/me", json={"name": "Bo"})).json()["id"]
+    room = await new_room(ada, "Launch")
+    token, _ = await link_of(ada, room)
+    async with door.live(hers) as one, door.live(his) as two:
+        await one.ask(t="sub", room=room)
+        await two.ask(t="watch")
+        assert (await two.ask(t="sub", room=room))["code"] == "room_not_found"
+        await join(bo, token)
+        came = await one.event("member.joined")
+        assert (came["d"]["actor"], came["d"]["name"]) == (bos, "Bo")
+        assert (await two.push("room"))["room"] == room, "his list hears of it"
+        await two.ask(t="sub", room=room)
+        await one.send(t="typing", room=room)
+        assert (await two.push("typing"))["name"] == "Ada"
+        await two.say(room, "hello Ada")
+        said = await one.event("message.created", lambda frame: frame["by"] == bos)
+        assert said["d"]["text"] == "hello Ada"
+        await ada.patch(f"/api/rooms/{room}/members/{bos}", json={"role": "reader"})
+        assert (await two.event("member.role"))["d"]["role"] == "reader"
+        assert (await two.say(room, "may I?"))["code"] == "forbidden"
+        assert (await ada.delete(f"/api/rooms/{room}/members/{bos}")).status_code == 204
+        lost = await two.push("unsub")
+        assert (lost["room"], lost["code"]) == (room, "room_not_found")
+        await one.event("member.removed")
+        await one.say(room, "after he went")
+        assert (await two.ask(t="sub", room=room))["code"] == "room_not_found"
+        assert not [
+            frame for frame in two.pushed if frame.get("d", {}).get("text") == "after he went"
+        ]
+    assert (await bo.get(f"/api/rooms/{room}/messages")).status_code == 404
+    assert (await join(bo, token)).status_code == 404, "and the link brings him back no more"
+
+
+@pytest.mark.parametrize("uses", [1, 2])
+async def test_of_many_who_come_at_once_as_many_get_in_as_the_link_says(
+    door: Door, uses: int
+) -> None:
+    _, ada = await door.guest()
+    room = await new_room(ada)
+    token, _ = await link_of(ada, room, uses=uses)
+    came = await asyncio.gather(*[join(door.http(), token, f"N {n}") for n in range(6)])
+    assert sorted(got.status_code for got in came) == [200] * uses + [404] * (6 - uses)
+    assert len(await members_of(ada, room)) == 2 + uses
