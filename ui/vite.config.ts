@@ -3,7 +3,7 @@
  *
  * The output goes into the Python package and is not committed. Nothing is inlined: the server's
  * Content-Security-Policy allows fonts, styles and scripts from files only. What opens before the chats
- * (`device.html`) is built by itself, so that it shares no part with them and loads only what it needs.
+ * (`device.html`, `invite.html`) is built by itself, so that it shares no part with them and loads only what it needs.
  */
 import { svelte } from '@sveltejs/vite-plugin-svelte'
 import { build, type BuildEnvironmentOptions, type Plugin } from 'vite'
@@ -11,16 +11,20 @@ import { defineConfig } from 'vitest/config'
 
 const server = process.env.PALAVER_SERVER ?? 'http://127.0.0.1:8000'
 
-const built = (page: string, manifest: string): BuildEnvironmentOptions => ({
+/** What the chats begin with is one file: in several it is larger, and fetched in several steps. */
+const WHOLE = { codeSplitting: { groups: [{ name: 'first', tags: ['$initial'] }] } }
+const DOORS = ['device.html', 'invite.html']
+
+const built = (pages: string[], manifest: string, output = {}): BuildEnvironmentOptions => ({
   assetsInlineLimit: 0,
   manifest,
   // Browsers that this page runs in preload by themselves.
   modulePreload: { polyfill: false },
-  rolldownOptions: { input: [page] },
+  rolldownOptions: { input: pages, output },
   target: 'es2022',
 })
 
-/** Builds `device.html` beside the chats. */
+/** Builds what opens before the chats beside them. */
 function door(): Plugin {
   let outDir = ''
   return {
@@ -35,7 +39,7 @@ function door(): Plugin {
         configFile: false,
         plugins: [svelte()],
         base: './',
-        build: { ...built('device.html', '.vite/door.json'), ...beside },
+        build: { ...built(DOORS, '.vite/door.json'), ...beside },
       })
     },
   }
@@ -44,7 +48,7 @@ function door(): Plugin {
 export default defineConfig({
   plugins: [svelte(), door()],
   base: './',
-  build: { outDir: '../src/palaver/page', emptyOutDir: true, ...built('index.html', '.vite/manifest.json') },
+  build: { outDir: '../src/palaver/page', emptyOutDir: true, ...built(['index.html'], '.vite/manifest.json', WHOLE) },
   server: {
     proxy: {
       '/api': server,

@@ -16,7 +16,7 @@ from tests.walks.tab import OUTAGE, PROBED, Tab, arrive, forgive
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 WIDE = ViewportSize(width=1440, height=900)
-FIRST_SCRIPT_BYTES_MAX = {"index": 60_000, "device": 20_000}
+FIRST_SCRIPT_BYTES_MAX = {"index": 60_000, "device": 20_000, "invite": 20_000}
 FIRST_STYLE_BYTES_MAX = 12_000
 CONTROLS_MAX = {False: 11, True: 6}
 START_NODES_MAX = 110
@@ -85,7 +85,9 @@ PLACES = """
 """
 
 
-@pytest.mark.parametrize(("entry", "manifest"), [("index", "manifest"), ("device", "door")])
+@pytest.mark.parametrize(
+    ("entry", "manifest"), [("index", "manifest"), ("device", "door"), ("invite", "door")]
+)
 def test_what_comes_before_the_page_can_be_used_is_small(entry: str, manifest: str) -> None:
     page = Path(str(files("palaver"))) / "page"
     parts: dict[str, dict[str, Any]] = json.loads((page / ".vite" / f"{manifest}.json").read_text())

@@ -2,7 +2,7 @@
  * The keys that do something wherever the focus is. What has a key of its own (the lists, the composer) handles it
  * and stops it there; the rest is the browser's and the screen reader's.
  */
-import { mayChange } from './lib/room/rights'
+import { mayName } from './lib/room/rights'
 import type { PageState } from './page.svelte'
 
 export function onKey(page: PageState, event: KeyboardEvent): void {
@@ -26,13 +26,13 @@ export function onKey(page: PageState, event: KeyboardEvent): void {
 /** Closes the topmost of what a dialog or a menu does not close by itself. */
 function escape(page: PageState, event: KeyboardEvent): void {
   if (page.drawer) page.drawer = false
-  else if (page.route.panel && !isField(event.target)) page.togglePanel()
+  else if (page.route.panel && !isField(event.target)) page.closePanel()
   else if (page.route.view === 'settings') page.leave()
 }
 
 function rename(page: PageState, event: KeyboardEvent): void {
   const room = page.route.room ? page.session.rooms.get(page.route.room) : undefined
-  if (!room || !mayChange(room)) return
+  if (!room || !mayName(room)) return
   event.preventDefault()
   page.renaming = { room: room.id, at: 'header' }
 }

@@ -11,7 +11,9 @@
  * start-of-room, client (by which program, and where), kept-despite, room-problem, slow (what a wait says after a while), slow-again, door (came through the API), aside (data-kind: a step of a
  * run or one by itself: prompt, thought, said, command, edit, look, child, tool, result, item; data-step: its seq), tool-state,
  * run (data-seq: all that an agent did for one answer), run-head, run-later, diff, open-child, load-older, choice, refusal, parts, inspect, answer-status (how an answer ended), details (the provider's own words),
- * panel, panel-close
+ * people (who is in it, and how many), invite, people-open, panel, panel-close; in the panel of people: member (data-role), member-more
+ * (its menu: make-owner/-moderator/-member/-reader, member-remove), leave, invitations, invite-make, invite-offer,
+ * invite-role/-uses/-days, invite-link, invite-instead, invite-revoke, invitation, invitation-revoke
  * settings: settings, settings-profile/-appearance/-devices/-keys/-models/-programs, settings-back, name-input,
  * theme-light/-dark/-system, single-keys, devices, device, device-make, device-code, device-link, device-local,
  * device-revoke, device-end, key, key-make, key-unstored, key-token, key-revoke, connect, base-url, snippet

@@ -5,7 +5,7 @@ import { getContext, setContext, tick } from 'svelte'
 import { MediaQuery } from 'svelte/reactivity'
 import { BASE } from './lib/server/base'
 import { Problem, problemText } from './lib/server/errors'
-import { parseRoute, routePath, settingsPath, type Route, type SettingsSection } from './lib/route'
+import { parseRoute, routePath, settingsPath, type PanelName, type Route, type SettingsSection } from './lib/route'
 import type { Session } from './lib/session'
 import { texts } from './lib/texts'
 import type { IconName } from './kit/Icon.svelte'
@@ -76,8 +76,9 @@ export class PageState {
   /** The list of chats is a drawer. */
   readonly narrow = new MediaQuery('width < 860px')
   #toastId = 0
-  /** What had the focus before the settings or the shelf were opened. */
+  /** What had the focus before the settings or the shelf were opened, and before the panel was. */
   #opener: Element | null = null
+  #panelOpener: Element | null = null
   /** The browser was asked to go back and has not gone yet; what wants to go elsewhere waits. */
   #returning = false
   #waiting: (() => void)[] = []
@@ -101,8 +102,8 @@ export class PageState {
   }
 
   go(room: string | null, seq: number | null = null, replace = false): void {
-    const panel = this.route.panel && room === this.route.room ? '?p=chat' : ''
-    this.visit(routePath(room, seq) + panel, replace)
+    const panel = room === this.route.room ? this.route.panel : null
+    this.visit(routePath(room, seq, panel), replace)
   }
 
   /** `closes`: it leaves what was opened before, which gives the focus back. */
@@ -136,11 +137,16 @@ export class PageState {
     else this.visit(settingsPath(), true)
   }
 
-  /** Shows what belongs to the chat beside it, or ends that. */
-  togglePanel(): void {
-    const { room, seq, panel } = this.route
-    if (panel && cameFrom() === location.pathname) history.back()
-    else this.visit(routePath(room, seq) + (panel ? '' : '?p=chat'), panel !== null, panel !== null)
+  /** Shows beside a chat what belongs to it, in the place of what stood there. */
+  openPanel(panel: PanelName): void {
+    const { room, seq, panel: before } = this.route
+    if (before !== panel) this.visit(routePath(room, seq, panel), before !== null)
+  }
+
+  closePanel(): void {
+    const { room, seq } = this.route
+    if (cameFrom() === location.pathname) history.back()
+    else this.visit(routePath(room, seq), true, true)
   }
 
   ask(question: Question): void {
@@ -157,11 +163,14 @@ export class PageState {
     if (after.room) store(LAST_KEY, after.room)
     if (!aside[before.view] && aside[after.view]) this.#opener = document.activeElement
     const returns = aside[before.view] && !aside[after.view]
+    if (before.panel === null && after.panel !== null) this.#panelOpener = document.activeElement
     const panelEnds = before.panel !== null && after.room === before.room && after.panel === null
     if (!closes || !(returns || panelEnds)) return
-    const opener = returns ? this.#opener : document.querySelector('[data-testid="room-menu"]')
+    const opener = returns ? this.#opener : this.#panelOpener
     void tick().then(() => {
-      if (opener instanceof HTMLElement && opener.isConnected) opener.focus({ preventScroll: true })
+      // What led to the panel may be gone, as *Invite* is once somebody has come.
+      const to = panelEnds && !isPlace(opener) ? document.querySelector('[data-testid="room-menu"]') : opener
+      if (isPlace(to)) to.focus({ preventScroll: true })
     })
   }
 
@@ -250,6 +259,11 @@ export function providePage(page: PageState): PageState {
 
 export function usePage(): PageState {
   return getContext<PageState>(KEY)
+}
+
+/** Whether it can have the focus. */
+function isPlace(element: Element | null): element is HTMLElement {
+  return element instanceof HTMLElement && element !== document.body && element.isConnected
 }
 
 function isOver(state: unknown): state is { over: Over } {

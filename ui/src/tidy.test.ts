@@ -9,6 +9,8 @@ const SIZES = new Set(['inherit', '0.6875rem', '0.75rem', '0.8125rem', '0.875rem
 const WEIGHTS = new Set(['400', '560', '640'])
 const SAID = new Set(['aria-label', 'title', 'placeholder', 'alt', 'label', 'hint'])
 const LINES_MAX = 600
+/** Written by a script; it grows with what the server tells. */
+const GENERATED = 'src/lib/protocol.ts'
 const ENTRIES_MAX = 15
 /** Avatars have eight colours of their own, and a QR code is dark on light whatever the theme. */
 const COLOURED = /kit\/Avatar|settings\/Devices/
@@ -88,7 +90,7 @@ describe('what is drawn keeps to the scales', () => {
 })
 
 test('files and folders stay small enough to be looked through', () => {
-  const long = files.filter((path) => readFileSync(path, 'utf8').split('\n').length > LINES_MAX)
+  const long = files.filter((path) => path !== GENERATED && readFileSync(path, 'utf8').split('\n').length > LINES_MAX)
   const folders = new Map<string, number>()
   for (const path of files) {
     const folder = path.slice(0, path.lastIndexOf('/'))

@@ -20,7 +20,8 @@ def client(tmp_path: Path) -> TestClient:
     (root / ".vite").mkdir()
     (root / ".vite" / "manifest.json").write_text("{}")
     (root / "index.html").write_text("<!doctype html><title>Palaver</title>")
-    (root / "device.html").write_text('<title>Device</title><script src="./x.js"></script>')
+    for name in ("device", "invite"):
+        (root / f"{name}.html").write_text(f'<title>{name}</title><script src="./x.js"></script>')
     (root / "favicon.svg").write_text("<svg/>")
     (root / "assets" / "index-abc.js").write_text("let a = 1;" * 1_000)
     app = Starlette(routes=Page(root).routes())
@@ -45,10 +46,11 @@ def test_the_pages_own_addresses_are_its_one_document(client: TestClient, path: 
     assert client.head(path).status_code == 200
 
 
-def test_a_link_to_another_device_opens_a_document_of_its_own(client: TestClient) -> None:
-    got = client.get("/device")
+@pytest.mark.parametrize("name", ["device", "invite"])
+def test_what_a_link_opens_has_a_document_of_its_own(client: TestClient, name: str) -> None:
+    got = client.get(f"/{name}")
     assert (got.status_code, got.headers["cache-control"]) == (200, ASK_AGAIN)
-    assert got.text == '<title>Device</title><script src="/x.js"></script>'
+    assert got.text == f'<title>{name}</title><script src="/x.js"></script>'
 
 
 def test_hashed_files_are_kept_for_ever_and_travel_compressed(client: TestClient) -> None:

@@ -7,6 +7,8 @@ import { BASE } from './server/base'
 export const SECTIONS = ['profile', 'appearance', 'devices', 'keys', 'models', 'programs'] as const
 export type SettingsSection = (typeof SECTIONS)[number]
 
+export type PanelName = 'chat' | 'people'
+
 export interface Route {
   view: 'start' | 'room' | 'settings' | 'deleted' | 'nothing'
   room: string | null
@@ -14,11 +16,12 @@ export interface Route {
   /** Of the settings; null for the list of them. */
   section: SettingsSection | null
   /** What stands beside the talk. */
-  panel: 'chat' | null
+  panel: PanelName | null
 }
 
 const NOWHERE: Route = { view: 'nothing', room: null, seq: null, section: null, panel: null }
 const ROOM = /^\/r\/([A-Za-z0-9_-]{1,80})(?:\/(\d{1,15}))?\/?$/
+const PANELS: readonly PanelName[] = ['chat', 'people']
 const SETTINGS = /^\/settings(?:\/([a-z]+))?$/
 
 export const DELETED = `${BASE}deleted`
@@ -27,7 +30,8 @@ export function parseRoute(path: string, search = ''): Route {
   const below = path.startsWith(BASE) ? path.slice(BASE.length - 1) : `${path}/` === BASE ? '/' : path
   const room = ROOM.exec(below)
   if (room) {
-    const panel = new URLSearchParams(search).get('p') === 'chat' ? 'chat' : null
+    const beside = new URLSearchParams(search).get('p')
+    const panel = PANELS.find((name) => name === beside) ?? null
     return { ...NOWHERE, view: 'room', room: room[1]!, seq: room[2] ? Number(room[2]) : null, panel }
   }
   const settings = SETTINGS.exec(below)
@@ -36,9 +40,9 @@ export function parseRoute(path: string, search = ''): Route {
   return { ...NOWHERE, view: below === '/' ? 'start' : path === DELETED ? 'deleted' : 'nothing' }
 }
 
-export function routePath(room: string | null, seq: number | null = null): string {
+export function routePath(room: string | null, seq: number | null = null, panel: PanelName | null = null): string {
   if (!room) return BASE
-  return seq === null ? `${BASE}r/${room}` : `${BASE}r/${room}/${seq}`
+  return `${BASE}r/${room}${seq === null ? '' : `/${seq}`}${panel ? `?p=${panel}` : ''}`
 }
 
 export function settingsPath(section: SettingsSection | null = null): string {

@@ -86,7 +86,7 @@ export class Session {
   /** The log of a room, subscribed; the least recently used one is let go. */
   open(room: string): RoomLog {
     const known = this.#logs.get(room)
-    const log = known ?? new RoomLog(room, this.#loader(room), () => void this.#subscribe(room))
+    const log = known ?? this.#log(room)
     this.#logs.delete(room)
     this.#logs.set(room, log)
     if (!known) {
@@ -176,9 +176,13 @@ export class Session {
     this.rooms.put(await this.api.restoreRoom(id))
   }
 
-  #loader(room: string) {
-    return (place: { before?: number; after?: number; around?: number }, limit: number) =>
-      this.api.messages(room, place, limit)
+  #log(room: string): RoomLog {
+    return new RoomLog(
+      room,
+      (place, limit) => this.api.messages(room, place, limit),
+      (cursor) => this.api.members(room, cursor),
+      () => void this.#subscribe(room),
+    )
   }
 
   #close(room: string): void {

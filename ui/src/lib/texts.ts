@@ -37,6 +37,18 @@ export const door = {
   notNow: 'Not now',
 }
 
+/** What the page says that an invitation opens. */
+export const invited = {
+  title: 'Join a chat · Palaver',
+  invites: ' invites you to ',
+  aChat: 'a chat',
+  seen: 'You will see all that was said there.',
+  reads: 'You may read there, but not write.',
+  name: 'Your name',
+  as: 'Here you are ',
+  join: 'Join',
+}
+
 /** What a browser is called. */
 export const device = { browser: 'Browser', system: 'another system', on: (browser: string, system: string) => `${browser} on ${system}` }
 
@@ -79,6 +91,7 @@ export const texts = {
     openUnread: 'Open the list of chats, there is something new',
     close: 'Close the list of chats',
     search: 'Search',
+    goTo: 'Go to a chat, or do something',
     none: 'Your chats will stand here.',
     shared: 'Shared',
     programs: 'From programs',
@@ -111,17 +124,15 @@ export const texts = {
     deleteThis: 'Delete this chat',
     title: 'Title of the chat',
     deleted: (title: string) => `“${title}” was deleted.`,
-    closePanel: 'Close the panel',
-    seenBy: 'Who sees it',
-    members: 'Only who is in it',
-    answers: 'Who answers',
-    nobody: 'Nobody',
-    begun: 'Begun',
-    last: 'Last message',
-    way: 'How it came here',
-    program: 'Program',
-    folder: 'Folder',
     parent: 'Where it came from',
+  },
+
+  people: {
+    name: 'People',
+    invite: 'Invite',
+    inviteMore: 'Invite people',
+    count: (count: number, more: boolean) => `${count}${more ? '+' : ''} people`,
+    joined: 'joined',
   },
 
   start: {
@@ -141,7 +152,9 @@ export const texts = {
     folder: 'working in',
     keptDespite: 'It was asked not to be kept, and is kept because its key says so.',
     openRoom: 'Everyone on this server meets here and sees what is said.',
-    empty: 'Nothing has been said yet. Only you see this chat.',
+    empty: 'Nothing has been said yet.',
+    alone: 'Only you are here.',
+    invite: 'Invite somebody',
     begins: 'This is where the chat begins.',
     answersHere: 'answers here.',
   },
@@ -224,29 +237,6 @@ export const texts = {
 
   parts: { image: 'Image', audio: 'Audio', file: 'File', content: 'Content' },
 
-  palette: {
-    name: 'Go to',
-    placeholder: 'Go to a chat, or do something',
-    results: 'Results',
-    none: 'Nothing has a name like this.',
-    chats: 'Chats',
-    do: 'Do',
-    light: 'Light appearance',
-    dark: 'Dark appearance',
-    system: 'Appearance of the system',
-    programs: 'Use this server from a program (API)',
-  },
-
-  deleted: {
-    name: 'Recently deleted',
-    at: (when: string) => `Deleted ${when}`,
-    restore: 'Restore',
-    restoreOne: (title: string) => `Restore ${title}`,
-    back: (title: string) => `“${title}” is back.`,
-    none: 'Nothing is here. What you delete can be restored.',
-    more: 'Show more',
-  },
-
   times: {
     now: 'now',
     justNow: 'just now',
@@ -310,6 +300,8 @@ export const REQUEST_TEXTS: Record<string, string> = {
   host_refused: 'The server does not know itself by this address.',
   not_found: 'This does not exist any more.',
   room_not_found: 'There is no such chat, or you are not in it.',
+  invite_not_found: 'This link was used or has ended. Ask for a new one.',
+  last_owner: 'You are its only owner. Make somebody else an owner first.',
   message_not_found: 'This message does not exist any more.',
   exchange_not_found: 'There is nothing to look at: this answer did not come through the API.',
   turn_not_found: 'This answer has already ended.',
@@ -324,6 +316,7 @@ export const REQUEST_TEXTS: Record<string, string> = {
   unknown_frame: 'This page is newer than the server. Please reload it.',
   too_many_keys: 'You have very many keys. Please revoke one first.',
   too_many_prompts: 'You have very many prompts. Please delete one first.',
+  too_many_invitations: 'Very many links are open already. Please revoke one first.',
   too_many_devices: 'There are very many devices already. Please end one first.',
   ticket_ended: 'This link was used or has ended. Ask for a new one.',
   identity_in_use: 'This browser is somebody already.',

@@ -1,6 +1,6 @@
 /** What can be done with a chat: the same words in the list, in its header and beside it. */
 import type { Room } from '../lib/protocol'
-import { mayChange } from '../lib/room/rights'
+import { mayGovern, mayName } from '../lib/room/rights'
 import { routePath } from '../lib/route'
 import { texts } from '../lib/texts'
 import type { MenuItem, PageState } from '../page.svelte'
@@ -8,10 +8,7 @@ import type { MenuItem, PageState } from '../page.svelte'
 export function roomMenu(page: PageState, room: Room, ways: { rename: () => void; remove: () => void }): MenuItem[] {
   const copy = (): void => void page.copy(location.origin + routePath(room.id), texts.actions.linkCopied)
   const items: MenuItem[] = [{ name: texts.room.copyLink, icon: 'link', testid: 'room-copy-link', run: copy }]
-  if (!mayChange(room)) return items
-  return [
-    { name: texts.room.rename, icon: 'pencil', testid: 'room-rename', run: ways.rename },
-    ...items,
-    { name: texts.room.delete, icon: 'trash', testid: 'room-delete', danger: true, run: ways.remove },
-  ]
+  if (mayName(room)) items.unshift({ name: texts.room.rename, icon: 'pencil', testid: 'room-rename', run: ways.rename })
+  if (mayGovern(room)) items.push({ name: texts.room.delete, icon: 'trash', testid: 'room-delete', danger: true, run: ways.remove })
+  return items
 }

@@ -14,6 +14,8 @@ export interface Messages {
   rename(actor: string, name: string): void
   /** Whether the room is deleted. */
   delete(deleted: boolean): void
+  /** Somebody came, went, or has another name or role. */
+  members(): void
 }
 
 interface Reducer {
@@ -30,7 +32,16 @@ export const REDUCERS: Readonly<Record<string, Reducer>> = {
     log: (messages, { d, at }) => messages.change(String(d.msg), (message) => ({ ...message, text: '', deleted_at: at })),
   },
   'message.restored': { log: (messages, { d }) => messages.reload(Number(d.seq)) },
-  'member.renamed': { log: (messages, { d }) => messages.rename(String(d.actor), String(d.name)) },
+  'member.joined': { log: (messages) => messages.members() },
+  'member.left': { log: (messages) => messages.members() },
+  'member.removed': { log: (messages) => messages.members() },
+  'member.role': { log: (messages) => messages.members() },
+  'member.renamed': {
+    log: (messages, { d }) => {
+      messages.rename(String(d.actor), String(d.name))
+      messages.members()
+    },
+  },
   'room.renamed': { list: (_, { d }) => ({ title: String(d.title ?? '') }) },
   'room.deleted': { log: (messages) => messages.delete(true) },
   'room.restored': { log: (messages) => messages.delete(false) },

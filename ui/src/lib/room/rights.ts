@@ -1,14 +1,35 @@
 /** Who may do what, as far as the server has told it: only what it surely refuses is not offered. */
-import type { Room } from '../protocol'
+import type { MemberRole, Room } from '../protocol'
 
-/** Whether the person may name and delete a room: their own. */
-export function mayChange(room: Room | undefined): boolean {
+/** Whether the person may delete a room, and say who leads it: their own. */
+export function mayGovern(room: Room | undefined): boolean {
   return room?.role === 'owner'
+}
+
+/** Whether the person may name a room. */
+export function mayName(room: Room | undefined): boolean {
+  return room?.role === 'owner' || room?.role === 'moderator'
+}
+
+/** Whether the person may bring others into a room; where everyone is in already, there is nobody to bring. */
+export function mayInvite(room: Room | undefined): boolean {
+  return mayName(room) && room?.visibility === 'private'
+}
+
+/** The roles that the person may give to somebody who has one: nothing for themselves, whose role others gave. */
+export function rolesFor(mine: MemberRole, theirs: MemberRole): MemberRole[] {
+  const given: MemberRole[] = mine === 'owner' ? ['owner', 'moderator', 'member', 'reader'] : ['member', 'reader']
+  return mayRemove(mine, theirs) ? given.filter((role) => role !== theirs) : []
+}
+
+/** Whether the person may take somebody out who has this role. */
+export function mayRemove(mine: MemberRole, theirs: MemberRole): boolean {
+  return mine === 'owner' || (mine === 'moderator' && (theirs === 'member' || theirs === 'reader'))
 }
 
 /** Whether the person may stop an answer or ask for it again; `askedBy`: who asked for it, if that is known. */
 export function mayTakeBack(room: Room | undefined, askedBy: string | null, me: string): boolean {
-  if (!room || room.role === 'owner') return true
+  if (!room || mayName(room)) return true
   if (room.role === 'reader') return false
   // A program asks in the name of its key, which its words do not tell.
   return room.door !== null || askedBy === null || askedBy === me

@@ -10,9 +10,11 @@ function reset(from: number, to: number, more: Partial<SubReset> = {}): SubReset
   return { t: 'sub', room: 'r_1', mode: 'reset', reason: 'new', seq: to, messages: messages(from, to), before, streams: [], ...more }
 }
 
+const nobody = () => Promise.resolve({ members: [], next: null })
+
 function opened(from: number, to: number, more: Partial<SubReset> = {}) {
   const onHole = vi.fn()
-  const log = new RoomLog('r_1', pagesOf(1, to), onHole)
+  const log = new RoomLog('r_1', pagesOf(1, to), nobody, onHole)
   log.applySub(reset(from, to, more))
   return { log, onHole }
 }
@@ -80,7 +82,7 @@ describe('order', () => {
 
   test('what is waited for in vain can be asked for again', async () => {
     const asked: ((page: Page) => void)[] = []
-    const log = new RoomLog('r_1', () => new Promise((resolve) => asked.push(resolve)), () => undefined)
+    const log = new RoomLog('r_1', () => new Promise((resolve) => asked.push(resolve)), nobody, () => undefined)
     log.applySub(reset(51, 100))
     const first = log.loadOlder()
     log.giveUp()
@@ -244,7 +246,7 @@ describe('history', () => {
 
   test('a failed page can be asked for again', async () => {
     const load = vi.fn().mockRejectedValueOnce(new Error('away')).mockImplementation(pagesOf(1, 1000))
-    const log = new RoomLog('r_1', load, () => undefined)
+    const log = new RoomLog('r_1', load, nobody, () => undefined)
     log.applySub(reset(951, 1000))
     await log.loadOlder()
     expect(log.failed).toBe(true)

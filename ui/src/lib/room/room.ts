@@ -1,5 +1,5 @@
 /**
- * What the page has of one room: the newest messages up to `seq`, what is being written, and drafts.
+ * What the page has of one room: the newest messages up to `seq`, what is being written, drafts, and who is in it.
  *
  * Rules. 1. Events are applied in the order of `seq` without a hole; repeated ones are dropped; at a
  * hole nothing more is applied until a new subscription has filled it. 2. The final message replaces
@@ -14,6 +14,7 @@
 import { Emitter } from '../emitter'
 import type { Draft, Message, Page, RoomEvent, StreamState, SubReply } from '../protocol'
 import { addNewer, addOlder, covers, dropNewer, newestOf, type Piece } from './piece'
+import { Members, type LoadMembers } from './members'
 import { REDUCERS, type Messages } from './reducers'
 import { Stream } from './stream'
 
@@ -34,6 +35,7 @@ const ASKED_MAX = 200
 export class RoomLog {
   readonly id: string
   readonly changed = new Emitter()
+  readonly members: Members
   readonly streams = new Map<string, Stream>()
   /** What the server keeps while its database is away, oldest first, by message id. */
   readonly drafts = new Map<string, Draft>()
@@ -60,10 +62,12 @@ export class RoomLog {
     reload: (seq) => void this.#reload(seq),
     rename: (actor, name) => this.#rename(actor, name),
     delete: (deleted) => (this.problem = deleted ? DELETED : null),
+    members: () => this.members.happened(),
   }
 
-  constructor(id: string, load: LoadMessages, onHole: () => void) {
+  constructor(id: string, load: LoadMessages, loadMembers: LoadMembers, onHole: () => void) {
     this.id = id
+    this.members = new Members(loadMembers)
     this.#load = load
     this.#onHole = onHole
   }
@@ -116,6 +120,7 @@ export class RoomLog {
       this.seq ??= (reply.events[0]?.seq ?? reply.seq + 1) - 1
       for (const event of reply.events) this.#apply(event)
     }
+    if (this.members.failed || (reply.mode === 'reset' && reply.reason !== 'new')) this.members.happened()
     this.drafts.clear()
     this.#replaceStreams(reply.streams)
     this.changed.emit()

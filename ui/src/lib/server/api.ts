@@ -3,7 +3,7 @@
  */
 import { BASE } from './base'
 import { Problem } from './errors'
-import type { Device, Exchange, Key, Link, LinkOwner, Me, Models, Page, Room } from '../protocol'
+import type { Device, Exchange, Key, Link, LinkOwner, Me, MemberList, Models, Page, Room } from '../protocol'
 
 interface ProblemDetails {
   code?: string
@@ -16,56 +16,57 @@ export interface RoomsPage {
 }
 
 const REQUEST_MS = 20_000
+const MEMBERS = 100
 
 export class Api {
   me(): Promise<Me> {
-    return this.#call('GET', '/me')
+    return this.call('GET', '/me')
   }
 
   rename(name: string): Promise<Me> {
-    return this.#call('PATCH', '/me', { name })
+    return this.call('PATCH', '/me', { name })
   }
 
   async keys(): Promise<Key[]> {
-    return (await this.#call<{ keys: Key[] }>('GET', '/keys')).keys
+    return (await this.call<{ keys: Key[] }>('GET', '/keys')).keys
   }
 
   /** A key of one's own, and its token, which is told this once. */
   /** `unstored`: what its programs ask not to be kept is kept all the same. */
   createKey(unstored: boolean): Promise<{ token: string; key: Key }> {
-    return this.#call('POST', '/keys', unstored ? { scopes: ['keep_unstored'] } : undefined)
+    return this.call('POST', '/keys', unstored ? { scopes: ['keep_unstored'] } : undefined)
   }
 
   revokeKey(id: string): Promise<void> {
-    return this.#call('DELETE', `/keys/${encodeURIComponent(id)}`)
+    return this.call('DELETE', `/keys/${encodeURIComponent(id)}`)
   }
 
   devices(): Promise<{ devices: Device[]; link: Link | null }> {
-    return this.#call('GET', '/devices')
+    return this.call('GET', '/devices')
   }
 
   /** A link that adds a device, once; its address is told this once. */
   createLink(): Promise<{ url: string; link: Link }> {
-    return this.#call('POST', '/devices')
+    return this.call('POST', '/devices')
   }
 
   /** Ends a device, or a link. */
   endDevice(id: string): Promise<void> {
-    return this.#call('DELETE', `/devices/${encodeURIComponent(id)}`)
+    return this.call('DELETE', `/devices/${encodeURIComponent(id)}`)
   }
 
   /** Whose link it is, and who this browser is already. */
   lookAtLink(token: string): Promise<LinkOwner> {
-    return this.#call('POST', '/devices/look', { token })
+    return this.call('POST', '/devices/look', { token })
   }
 
   /** Makes this browser whoever made the link; `replace`: although it is somebody. */
   redeemLink(token: string, name: string, replace: boolean): Promise<Me> {
-    return this.#call('POST', '/devices/redeem', { token, name, replace })
+    return this.call('POST', '/devices/redeem', { token, name, replace })
   }
 
   models(): Promise<Models> {
-    return this.#call('GET', '/models')
+    return this.call('GET', '/models')
   }
 
   rooms(query: { limit: number; cursor?: string | null; search?: string; deleted?: boolean }): Promise<RoomsPage> {
@@ -73,46 +74,53 @@ export class Api {
     if (query.cursor) search.set('cursor', query.cursor)
     if (query.search) search.set('search', query.search)
     if (query.deleted) search.set('deleted', 'true')
-    return this.#call('GET', `/rooms?${search}`)
+    return this.call('GET', `/rooms?${search}`)
   }
 
   createRoom(title?: string): Promise<Room> {
-    return this.#call('POST', '/rooms', title ? { title } : {})
+    return this.call('POST', '/rooms', title ? { title } : {})
   }
 
   room(id: string): Promise<Room> {
-    return this.#call('GET', `/rooms/${encodeURIComponent(id)}`)
+    return this.call('GET', `/rooms/${encodeURIComponent(id)}`)
   }
 
   renameRoom(id: string, title: string): Promise<Room> {
-    return this.#call('PATCH', `/rooms/${encodeURIComponent(id)}`, { title })
+    return this.call('PATCH', `/rooms/${encodeURIComponent(id)}`, { title })
   }
 
   deleteRoom(id: string): Promise<void> {
-    return this.#call('DELETE', `/rooms/${encodeURIComponent(id)}`)
+    return this.call('DELETE', `/rooms/${encodeURIComponent(id)}`)
   }
 
   restoreRoom(id: string): Promise<Room> {
-    return this.#call('POST', `/rooms/${encodeURIComponent(id)}/restore`)
+    return this.call('POST', `/rooms/${encodeURIComponent(id)}/restore`)
   }
 
   /** Messages of a room, oldest first; exactly one of the three places. */
   messages(id: string, place: { before?: number; after?: number; around?: number }, limit: number): Promise<Page> {
     const search = new URLSearchParams({ limit: String(limit) })
     for (const [name, seq] of Object.entries(place)) search.set(name, String(seq))
-    return this.#call('GET', `/rooms/${encodeURIComponent(id)}/messages?${search}`)
+    return this.call('GET', `/rooms/${encodeURIComponent(id)}/messages?${search}`)
+  }
+
+  /** Who is in a room: owners first, then moderators, members and readers. */
+  members(id: string, cursor: string | null): Promise<MemberList> {
+    const search = new URLSearchParams({ limit: String(MEMBERS), ...(cursor === null ? {} : { cursor }) })
+    return this.call('GET', `/rooms/${encodeURIComponent(id)}/members?${search}`)
   }
 
   exchange(id: string): Promise<Exchange> {
-    return this.#call('GET', `/exchanges/${encodeURIComponent(id)}`)
+    return this.call('GET', `/exchanges/${encodeURIComponent(id)}`)
   }
 
   /** A call that writes nothing and always fails: with what the server has against this page, if there is something. */
   probe(): Promise<never> {
-    return this.#call('POST', '/me')
+    return this.call('POST', '/me')
   }
 
-  async #call<T>(method: string, path: string, body?: object): Promise<T> {
+  /** One call: its answer, or a `Problem`. What is seldom asked has its calls beside what asks. */
+  async call<T>(method: string, path: string, body?: object): Promise<T> {
     let response: Response
     try {
       response = await fetch(`${BASE}api${path}`, {

@@ -1,0 +1,96 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import type { Member, MemberList } from '../protocol'
+import { Members } from './members'
+
+function member(id: string, more: Partial<Member> = {}): Member {
+  return { id, name: id, kind: 'person', guest: false, role: 'member', joined_at: '2026-11-20T20:00:00.000Z', auto_respond: false, ...more }
+}
+
+/** A server that has these members, two a page; `asked` has the cursors. */
+function serverOf(...members: Member[]) {
+  const server = { members, asked: [] as (string | null)[] }
+  const load = (cursor: string | null): Promise<MemberList> => {
+    server.asked.push(cursor)
+    const from = Number(cursor ?? 0)
+    const next = from + 2 < server.members.length ? String(from + 2) : null
+    return Promise.resolve({ members: server.members.slice(from, from + 2), next })
+  }
+  return { server, load }
+}
+
+const ids = (members: Members) => members.list?.map((one) => one.id)
+const settled = () => vi.advanceTimersByTimeAsync(1000)
+
+beforeEach(() => void vi.useFakeTimers())
+afterEach(() => void vi.useRealTimers())
+
+test('nobody is asked for before somebody looks, and then once', async () => {
+  const { server, load } = serverOf(member('u_1'), member('a_1', { kind: 'agent' }))
+  const members = new Members(load)
+  members.happened()
+  await settled()
+  expect([server.asked, members.list]).toEqual([[], null])
+  members.look()
+  members.look()
+  await settled()
+  expect([server.asked, ids(members), members.people.map((one) => one.id)]).toEqual([[null], ['u_1', 'a_1'], ['u_1']])
+})
+
+test('who comes is seen and greeted for a moment, and many at once are asked for together', async () => {
+  const { server, load } = serverOf(member('u_1'))
+  const members = new Members(load)
+  members.look()
+  await settled()
+  server.members.push(member('u_2', { name: 'Bo' }))
+  for (let count = 0; count < 50; count++) members.happened()
+  await settled()
+  expect([server.asked.length, ids(members), members.arrived]).toEqual([2, ['u_1', 'u_2'], ['Bo']])
+  await vi.advanceTimersByTimeAsync(10_000)
+  expect(members.arrived).toEqual([])
+  server.members.pop()
+  members.happened()
+  await settled()
+  expect([ids(members), members.arrived]).toEqual([['u_1'], []])
+})
+
+test('what happens while the list is on its way is asked for after it', async () => {
+  const answers: ((list: MemberList) => void)[] = []
+  const members = new Members(() => new Promise((resolve) => answers.push(resolve)))
+  members.look()
+  members.happened()
+  await settled()
+  expect(answers).toHaveLength(1)
+  answers[0]!({ members: [member('u_1')], next: null })
+  await settled()
+  answers[1]!({ members: [member('u_1'), member('u_2')], next: null })
+  await settled()
+  expect(ids(members)).toEqual(['u_1', 'u_2'])
+})
+
+test('more are loaded when they are asked for, and what was seen stays seen', async () => {
+  const { server, load } = serverOf(...['u_1', 'u_2', 'u_3', 'u_4', 'u_5'].map((id) => member(id)))
+  const members = new Members(load)
+  members.look()
+  await settled()
+  expect([ids(members), members.hasMore]).toEqual([['u_1', 'u_2'], true])
+  await members.more()
+  expect([ids(members)?.length, members.hasMore, members.arrived]).toEqual([4, true, []])
+  server.members.shift()
+  members.happened()
+  await settled()
+  expect([ids(members), members.hasMore]).toEqual([['u_2', 'u_3', 'u_4', 'u_5'], false])
+})
+
+test('a look that failed keeps what was known, says so, and can be repeated', async () => {
+  const { load } = serverOf(member('u_1'))
+  const away = vi.fn(load)
+  const members = new Members(away)
+  members.look()
+  await settled()
+  away.mockRejectedValueOnce(new Error('away'))
+  members.happened()
+  await settled()
+  expect([members.failed, ids(members)]).toEqual([true, ['u_1']])
+  await members.again()
+  expect([members.failed, ids(members)]).toEqual([false, ['u_1']])
+})

@@ -1,0 +1,45 @@
+/** The calls of REST about who is in a room, made by the panel of people and by the page that an invitation opens. */
+import type { Api } from './api'
+import type { Invitation, Invitations, Invited, Joined, MadeInvitation, Member, MemberRole } from '../protocol'
+
+const one = (room: string): string => `/rooms/${encodeURIComponent(room)}`
+const member = (room: string, actor: string): string => `${one(room)}/members/${encodeURIComponent(actor)}`
+
+/** How long an invitation is good, for how many (null: any number), and what they may do. */
+export interface Offer {
+  role: 'member' | 'reader'
+  uses: number | null
+  days: number
+}
+
+export function setRole(api: Api, room: string, actor: string, role: MemberRole): Promise<Member> {
+  return api.call('PATCH', member(room, actor), { role })
+}
+
+/** Takes somebody out, and keeps them out until they are added again; oneself: leaves. */
+export function remove(api: Api, room: string, actor: string): Promise<void> {
+  return api.call('DELETE', member(room, actor))
+}
+
+/** An invitation; its address is told this once. */
+export function invite(api: Api, room: string, offer: Offer): Promise<MadeInvitation> {
+  return api.call('POST', `${one(room)}/invitations`, offer)
+}
+
+export async function invitations(api: Api, room: string): Promise<Invitation[]> {
+  return (await api.call<Invitations>('GET', `${one(room)}/invitations`)).invitations
+}
+
+export function revoke(api: Api, room: string, invitation: string): Promise<void> {
+  return api.call('DELETE', `${one(room)}/invitations/${encodeURIComponent(invitation)}`)
+}
+
+/** Where an invitation leads, and who this browser is already. */
+export function lookAt(api: Api, token: string): Promise<Invited> {
+  return api.call('POST', '/invitations/look', { token })
+}
+
+/** Uses an invitation; `name`: of who is nobody here yet. */
+export function join(api: Api, token: string, name: string | null): Promise<Joined> {
+  return api.call('POST', '/invitations/join', name === null ? { token } : { token, name })
+}
