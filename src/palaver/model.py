@@ -1,8 +1,8 @@
 """The values of Palaver: what a room, a message, an event and a turn are. No JSON, no HTTP, no SQL.
 
 Ids are texts `<prefix>_<32 hex digits of a UUIDv7>`: `r_` room, `m_` message, `t_` turn, `u_` person, `a_` agent,
-`s_` system, `x_` exchange, `k_` key. Times are whole milliseconds since 1970 (UTC), for showing; order is `seq`,
-never time.
+`s_` system, `x_` exchange, `k_` key; a session's is `d_` and a digest. Times are whole milliseconds since 1970 (UTC),
+for showing; order is `seq`, never time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,6 +18,8 @@ TurnId = NewType("TurnId", str)
 ExchangeId = NewType("ExchangeId", str)
 KeyId = NewType("KeyId", str)
 PromptId = NewType("PromptId", str)
+CredentialId = NewType("CredentialId", str)
+"""Of a session (`d_…`) or an API key (`k_…`): by which somebody is here."""
 
 NO_DATA: Mapping[str, Any] = {}
 
@@ -201,6 +203,20 @@ class EventType(StrEnum):
     MESSAGE_CREATED = "message.created", AccessChange.NONE
     MESSAGE_DELETED = "message.deleted", AccessChange.NONE
     MESSAGE_RESTORED = "message.restored", AccessChange.NONE
+    # of the audit room
+    SESSION_BEGAN = "session.began", AccessChange.NONE
+    SESSION_ENDED = "session.ended", AccessChange.NONE
+    KEY_CREATED = "key.created", AccessChange.NONE
+    KEY_REVOKED = "key.revoked", AccessChange.NONE
+
+
+AUDITED = (
+    EventType.SESSION_BEGAN,
+    EventType.SESSION_ENDED,
+    EventType.KEY_CREATED,
+    EventType.KEY_REVOKED,
+)
+"""What happens in the audit room and in no other."""
 
 
 class Actor(Struct, frozen=True, kw_only=True):
@@ -394,6 +410,17 @@ def taken_from(event: Event) -> ActorId | None:
     """Whose access an event takes; None for anybody's."""
     member = event.type in {EventType.MEMBER_LEFT, EventType.MEMBER_REMOVED, EventType.MEMBER_ROLE}
     return ActorId(event.data["actor"]) if member else None
+
+
+def ended_by(event: Event) -> CredentialId | None:
+    """The session or key that an event of the audit room ends."""
+    match event.type:
+        case EventType.SESSION_ENDED:
+            return CredentialId(event.data["session"])
+        case EventType.KEY_REVOKED:
+            return CredentialId(event.data["key"])
+        case _:
+            return None
 
 
 def answer_id(first: MessageId, place: int) -> MessageId:

@@ -87,9 +87,10 @@ async def test_an_ended_device_is_out_at_once_and_for_ever(door: Door) -> None:
         waiting = door.http().get(feed, params={"after": seq, "wait": 30}, headers=old)
         polled, ended = await asyncio.gather(waiting, ended_once_read(door, phone, first["id"]))
         assert (ended.status_code, polled.status_code) == (204, 401)
-        assert await live.closed() == 4000
-        async for _ in lines:  # the feed ends, too
-            pass
+        assert await live.closed() == 4503
+        assert live.pushed[-1]["code"] == "session_ended"
+        told = [line async for line in lines if line]  # the feed ends, too, and says why
+        assert told[-2] == "event: err"
     async with door.socket(additional_headers=old) as socket:
         live = Live(socket)
         assert (await live.ask(t="hello", v=1))["code"] == "session_ended"

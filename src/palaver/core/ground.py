@@ -80,13 +80,14 @@ async def grounded(  # noqa: PLR0917  what `started` is given
     hub = Hub(encode or not_encoded, partial(_seq_of, store), outbox)
     access = Access(store)
     mark = Mark.of(settings)
-    committed += [hub.publish, access.committed, *([] if mark is None else [mark.committed])]
+    committed += [hub.publish, access.committed]
+    committed += [] if mark is None else [mark.committed]
     lane = (lanes or ThreadLanes()).lane("journal", 1, _nothing, _nothing)
     ending.push_async_callback(lane.close)
     history = History(store, mark, lane, partial(_begin_anew, hub, clock))
     await history.start()
     secret = await store.write(KeepSecret(value=clock.secret()))
-    identity = Identity(store, settings, clock, secret)
+    identity = Identity(store, settings, clock, secret, hub.standings)
     providers = Providers(settings, clock, fixed=provider)
     ending.push_async_callback(providers.close)
     assistant = await identity.assistant()

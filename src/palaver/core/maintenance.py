@@ -13,6 +13,7 @@ from msgspec import Struct
 from palaver.clock import SystemClock
 from palaver.core.answers.source import Models, ModelServer
 from palaver.core.identity.api_keys import Keys
+from palaver.core.live.standing import Standings
 from palaver.core.prompts import Prompts
 from palaver.errors import Code, Refused
 from palaver.providers.pool import Providers
@@ -119,4 +120,4 @@ async def kept(settings: Settings, *, make: bool) -> AsyncGenerator[Kept, None]:
     clock = SystemClock()
     opened = Store.opened(settings, clock, committed=lambda _: None, migrate=current is None)
     async with opened as store:
-        yield Kept(Keys(store, settings, clock), Prompts(store, clock))
+        yield Kept(Keys(store, settings, clock, Standings()), Prompts(store, clock))

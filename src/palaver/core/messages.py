@@ -10,13 +10,21 @@ from palaver.core.access import Access
 from palaver.core.answers.engine import Engine
 from palaver.core.ground import Ground
 from palaver.core.live.feed import Listener
-from palaver.core.live.items import Closing, Happened, ReadMark, Typing, Unsubscribed
+from palaver.core.live.items import (
+    Closing,
+    Happened,
+    ReadMark,
+    SignedOut,
+    Typing,
+    Unsubscribed,
+)
 from palaver.core.live.reader import Reader
 from palaver.core.spool.messages import MessageSpool
 from palaver.errors import Code, Refused, Unavailable
 from palaver.model import (
     Actor,
     ActorKind,
+    CredentialId,
     Event,
     Message,
     MessageId,
@@ -186,28 +194,31 @@ class Chat:
         after: int = 0,
         limit: int = 200,
         wait_seconds: float = 0,
+        by: CredentialId | None = None,
     ) -> tuple[tuple[Event, ...], int]:
         """What happened after a seq, and the room's seq; waits for something when there is nothing yet.
 
-        Refused: `room_not_found`, `limit_invalid`, `history_reset` as in `history`.
+        Refused: `room_not_found`, `limit_invalid`, `history_reset` as in `history`, and `session_ended` where the
+        session or key `by` which it waits has ended before it waits; who asks then asks who waited again.
         """
         limit = validation.page_size(limit, self._settings.page_max)
         happened = await self._store.read(events.since, room, after, limit)
         seq = await self._reached(actor, room, after)
         if not happened and wait_seconds > 0:
-            await self._something_new(actor, room, after, wait_seconds)
+            await self._something_new(actor, room, after, wait_seconds, by)
             happened = await self._store.read(events.since, room, after, limit)
             seq = await self._reached(actor, room, after)
         return happened, seq
 
-    def reader(self, actor: Actor) -> Reader:
-        """A live reader, to be closed by its connection."""
+    def reader(self, actor: Actor, by: CredentialId | None = None) -> Reader:
+        """A live reader, to be closed by its connection, which ends with the session or key that it lives by."""
         return Reader(
             actor=actor.id,
             hub=self._hub,
             past=_Past(self._store, self._access, actor),
             epoch=self._store.epoch,
             rooms_max=self._settings.rooms_per_connection_max,
+            by=by,
         )
 
     async def mark_read(
@@ -235,16 +246,21 @@ class Chat:
         return seq
 
     async def _something_new(
-        self, actor: Actor, room: RoomId, after: int, wait_seconds: float
+        self,
+        actor: Actor,
+        room: RoomId,
+        after: int,
+        wait_seconds: float,
+        by: CredentialId | None,
     ) -> None:
-        with self.reader(actor) as reader:
+        with self.reader(actor, by) as reader:
             if (await reader.subscribe(room, after)).events:
                 return
             reader.start(room)
             try:
                 async with asyncio.timeout(wait_seconds):
                     while not any(
-                        isinstance(item, Happened | Unsubscribed | Closing)
+                        isinstance(item, Happened | Unsubscribed | SignedOut | Closing)
                         for item in await reader.next()
                     ):
                         pass

@@ -12,6 +12,7 @@ from palaver.clock import Clock, SystemClock
 from palaver.core.answers.engine import Engine
 from palaver.core.answers.recovery import Recovery
 from palaver.core.answers.source import ModelServer
+from palaver.core.audit import Follower
 from palaver.core.exchanges import Exchanges
 from palaver.core.ground import Ground, good_bye, grounded, sync_journal
 from palaver.core.identity.api_keys import Keys
@@ -32,6 +33,7 @@ from palaver.store.engine.base import Database
 from palaver.store.engine.executors import Lanes
 from palaver.store.notify import Bus
 from palaver.store.read import events, rooms
+from palaver.store.write.audit import OpenAudit
 
 DRAIN_PART = 0.5
 RECOVERY_SECONDS_MAX = 10.0
@@ -45,14 +47,16 @@ log = structlog.stdlib.get_logger()
 class Core:
     """A running Palaver, as the doors see it."""
 
-    def __init__(self, ground: Ground, tasks: asyncio.TaskGroup) -> None:
-        self._ground, self._recovered = ground, False
+    def __init__(self, ground: Ground, tasks: asyncio.TaskGroup, audited: int) -> None:
+        """`audited` is the seq of the audit room at the start."""
+        self._ground, self._recovered, self._audited = ground, False, audited
         self.settings, self.clock, self.hub = ground.settings, ground.clock, ground.hub
         self.lobby, self.assistant = LOBBY, ground.assistant
         self.access, self.identity = ground.access, ground.identity
         self.redaction = ground.store.redaction
-        self.keys = Keys(ground.store, ground.settings, ground.clock)
-        at_hand = (ground.store, ground.hub, ground.identity, ground.settings, ground.clock)
+        self.standings = ground.hub.standings
+        self.keys = Keys(ground.store, ground.settings, ground.clock, self.standings)
+        at_hand = (ground.store, ground.identity, ground.settings, ground.clock)
         self.devices = Devices(*at_hand)
         self.prompts = Prompts(ground.store, ground.clock)
         self.rooms, self.members = Rooms(ground), Members(ground)
@@ -81,7 +85,8 @@ class Core:
             Every(SWEEP_SECONDS, self._sweep),
         ]
         if store.shared:
-            parts += [Every(1.0, self.turns.copy), Every(1.0, self.devices.see_ended)]
+            follower = Follower(store, self.standings, self._audited)
+            parts += [Every(1.0, self.turns.copy), follower]
         if ground.bus is not None and ground.outbox is not None:
             since, seqs = partial(store.read, events.since), partial(store.read, rooms.seqs)
             others, stop = (ground.bus, ground.hub, ground.outbox), self.turns.stop_here
@@ -191,8 +196,9 @@ async def started(
         ground = await grounded(ending, settings, clock, encode, provider, lanes, database, bus)
         if lobby:
             await ground.store.write(lobby_of(ground.assistant))
+        audited = await ground.store.write(OpenAudit())
         async with tasks_of_a_server() as tasks:
-            core = Core(ground, tasks)
+            core = Core(ground, tasks, audited)
             for part in core.parts:
                 ending.callback(part.close)
             running = [tasks.create_task(part.run()) for part in core.parts]

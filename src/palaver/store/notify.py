@@ -19,7 +19,7 @@ import structlog
 from sqlalchemy import Connection, bindparam, func, select
 
 from palaver.clock import Clock
-from palaver.model import AccessChange, Event, taken_from
+from palaver.model import AccessChange, Event, ended_by, taken_from
 from palaver.settings import Settings
 from palaver.store.engine.base import POSTGRESQL, parsed
 from palaver.store.engine.statement import Statement
@@ -136,7 +136,9 @@ class PostgresqlBus:
 
 
 def tell_taken(conn: Connection, owner: str, events: Sequence[Event]) -> None:
-    """Tells other processes with the commit itself whose access to a room its events may take. See `core.live.cluster`.
+    """Tells other processes with the commit itself whose access its events may take, and which sessions and keys end.
+
+    See `core.live.cluster`.
 
     PostgreSQL gives everyone the notices of all transactions in the order of their commits, so that what another
     process sends later is heard later. In each transaction that would cost too much; access is seldom taken.
@@ -145,6 +147,8 @@ def tell_taken(conn: Connection, owner: str, events: Sequence[Event]) -> None:
         if event.type.access is AccessChange.TAKEN:
             notice = [owner[:SENDER_CHARS], "c", event.room, event.seq, taken_from(event)]
             _NOTIFY.all(conn, CHANNEL, json.dumps(notice))
+        elif (ended := ended_by(event)) is not None:
+            _NOTIFY.all(conn, CHANNEL, json.dumps([owner[:SENDER_CHARS], "g", ended]))
 
 
 def _troubles() -> tuple[type[Exception], ...]:

@@ -13,10 +13,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from palaver.core.identity.actors import Client, Identity
+from palaver.core.identity.actors import Client, Identity, session_of as session_id
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
-from palaver.model import Actor
+from palaver.model import Actor, CredentialId
 from palaver.settings import Settings
 from palaver.wire.edge import rates
 from palaver.wire.edge.programs import program_of
@@ -70,6 +70,11 @@ def session_of(request: HTTPConnection) -> str:
     return _shown(request) or ""
 
 
+def standing_of(request: HTTPConnection) -> CredentialId | None:
+    """The session by which a request is made; None without one."""
+    return session_id(_shown(request))
+
+
 async def present(request: HTTPConnection) -> Actor | None:
     """Who asks already, stored and not ended; it makes nobody of who is nobody."""
     core: Core = request.app.state.core
@@ -99,17 +104,17 @@ Present = Annotated[Actor | None, Depends(present)]
 
 async def of_socket(
     identity: Identity, scope: Scope, token: str | None
-) -> tuple[Actor | None, str | None]:
+) -> tuple[Actor | None, str | None, CredentialId | None]:
     """The actor of a live connection, by the token in its hello, else by its cookie; None for neither.
 
-    With a visitor comes the token that makes a guest of them (`entered`).
+    With a visitor comes the token that makes a guest of them (`entered`). The last is the session of the token.
     """
     given = token or _given(HTTPConnection(scope))
     actor = None if given is None else await identity.actor(given, client(scope))
     if actor is not None or given is None:
-        return actor, None
+        return actor, None, session_id(given)
     made, visitor = identity.visitor(given)
-    return (visitor, made) if made == given else (None, None)
+    return (visitor, made, session_id(given)) if made == given else (None, None, None)
 
 
 class Sessions:

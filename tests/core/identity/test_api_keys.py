@@ -7,6 +7,7 @@ from tests.core.conftest import Running
 
 from palaver.clock import SystemClock
 from palaver.core.identity import api_keys as module
+from palaver.core.live.standing import Standings
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import ActorKind, KeyId, Scope
@@ -59,7 +60,7 @@ async def test_what_is_no_key_is_refused(core: Core, token: str) -> None:
 async def test_a_key_of_another_process_is_dead_within_a_second(core: Core) -> None:
     token, key = await core.keys.create()
     clock = SetClock()
-    other = module.Keys(core.keys._store, core.settings, clock)
+    other = module.Keys(core.keys._store, core.settings, clock, Standings())
     assert (await other.recognise(token)).id == key.id
     await core.keys.revoke(key.id)
     clock.seconds += 1
@@ -68,7 +69,7 @@ async def test_a_key_of_another_process_is_dead_within_a_second(core: Core) -> N
 
 async def test_a_request_costs_no_read_of_its_own(core: Core) -> None:
     token, _ = await core.keys.create()
-    keys = module.Keys(core.keys._store, core.settings, SetClock())
+    keys = module.Keys(core.keys._store, core.settings, SetClock(), Standings())
     first = await keys.recognise(token)
     assert all([await keys.recognise(token) is first for _ in range(100)])
 

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 from tests.core.conftest import Running
 
-from palaver.core.live.items import Closing
+from palaver.core.identity.actors import session_of
+from palaver.core.live.items import SignedOut
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 
@@ -34,7 +35,10 @@ async def test_what_is_live_on_an_ended_device_ends_in_every_process(
         first, ada = await here.identity.new_guest("Ada")
         token, _ = await here.devices.invite(ada)
         phone, _ = await there.devices.redeem(token, "Phone", me=None, replace=False)
-        with there.chat.reader(ada) as reader:
+        with (
+            there.chat.reader(ada, session_of(phone)) as reader,
+            there.chat.reader(ada, session_of(first)) as other_reader,
+        ):
             listed = await here.devices.listing(ada, first)
             [current, other] = listed.devices
             assert (listed.current, other.name) == (current.id, "Phone")
@@ -42,8 +46,10 @@ async def test_what_is_live_on_an_ended_device_ends_in_every_process(
                 await here.devices.end(ada, current.id, first)
             await here.devices.end(ada, other.id, first)
             async with asyncio.timeout(60):
-                while not any(isinstance(item, Closing) for item in await reader.next()):
-                    pass
+                [last] = await reader.next()
+            assert isinstance(last, SignedOut)
+            assert reader.over
+            assert not other_reader.over, "another device of the same person stays"
         for core in (here, there):
             with pytest.raises(Refused) as caught:
                 await core.identity.actor(phone)

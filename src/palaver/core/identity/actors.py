@@ -19,10 +19,12 @@ from palaver.clock import Clock
 from palaver.core import validation
 from palaver.core.access import remember
 from palaver.core.identity.last_used import LastUsed
+from palaver.core.live.standing import Standings
 from palaver.errors import Refused, Unavailable
-from palaver.model import Actor, ActorId, ActorKind, AgentCard, SessionUse
+from palaver.model import Actor, ActorId, ActorKind, AgentCard, CredentialId, SessionUse
 from palaver.settings import Settings
 from palaver.store.read import actors
+from palaver.store.read.devices import id_of
 from palaver.store.store import Store
 from palaver.store.write.actors import AddActor, RenameActor, SaveAgent, SweepGuests
 from palaver.store.write.credentials import SessionsUsed
@@ -44,9 +46,12 @@ class Client(Struct, frozen=True, kw_only=True):
 class Identity:
     """Finds and makes actors. The store is asked each time; what it said last is good while it cannot be asked."""
 
-    def __init__(self, store: Store, settings: Settings, clock: Clock, secret: str) -> None:
+    def __init__(
+        self, store: Store, settings: Settings, clock: Clock, secret: str, standings: Standings
+    ) -> None:
         """`secret` signs the tokens of visitors; every process of the database has the same."""
         self._store = store
+        self._standings = standings
         self._settings = settings
         self._clock = clock
         self._secret = secret
@@ -68,7 +73,7 @@ class Identity:
             idle_ms = self._settings.session_idle_ms
             found = await self._store.read(actors.by_token, digest, now_ms, idle_ms)
         except Unavailable:
-            if digest in self._sessions:
+            if digest in self._sessions and not self._standings.has_ended(id_of(digest)):
                 return self._sessions[digest]
             raise
         except Refused:
@@ -232,6 +237,11 @@ def _guest_of(digest: bytes, name: str | None = None) -> Actor:
     hex_id = hashlib.sha256(b"guest" + digest).hexdigest()[:32]
     name = name or f"Guest {hex_id[-4:]}"
     return Actor(id=ActorId(f"u_{hex_id}"), kind=ActorKind.PERSON, name=name, guest=True)
+
+
+def session_of(token: str | None) -> CredentialId | None:
+    """The session of a token, whether or not there is one; None without a token."""
+    return None if token is None else id_of(digest_of(token))
 
 
 def digest_of(token: str) -> bytes:

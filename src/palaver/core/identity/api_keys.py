@@ -1,9 +1,9 @@
 """Makes, lists, ends and recognises API keys, and says who speaks where none is needed.
 
 A key is shown once, when it is made, and kept as its SHA-256. What was read of one is believed for a second, so that
-a request that carries it costs no read of its own, and a key that is revoked is dead a second later everywhere; while
-the database is away, what it said last holds for an hour. When a key was last used is written behind, at most once a
-minute.
+a request that carries it costs no read of its own; a key that is revoked is dead as soon as this process hears of it, a
+second later at the latest. While the database is away, what it said last holds for an hour. When a key was last used is
+written behind, at most once a minute.
 
 Who may do without a key is not decided here: that depends on where the request comes from (`wire/openai/auth`).
 """
@@ -18,8 +18,9 @@ from palaver.clock import Clock
 from palaver.core import validation
 from palaver.core.identity.actors import digest_of
 from palaver.core.identity.last_used import LastUsed
+from palaver.core.live.standing import Standings
 from palaver.errors import Code, Refused, Unavailable
-from palaver.model import Actor, ActorId, ActorKind, ApiKey, KeyId, Scope
+from palaver.model import Actor, ActorId, ActorKind, ApiKey, CredentialId, KeyId, Scope
 from palaver.settings import Settings
 from palaver.store.read import actors, api_keys
 from palaver.store.store import Store
@@ -40,8 +41,11 @@ _ID = re.compile(r"u_[0-9a-f]{32}")
 class Keys:
     """The API keys of one database. `last_used` writes when they were used."""
 
-    def __init__(self, store: Store, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, settings: Settings, clock: Clock, standings: Standings
+    ) -> None:
         self._store = store
+        self._standings = standings
         self._settings = settings
         self._clock = clock
         # of a token's digest: until when, on the monotonic clock, what was read is believed
@@ -63,7 +67,7 @@ class Keys:
         scope, a handle that cannot be one), `name_invalid`, `name_reserved`, `not_found` (an id of nobody),
         `too_many_keys`.
         """
-        wanted = _scopes(scopes)
+        wanted, by = _scopes(scopes), None if actor is None else actor.id
         id_ = KeyId(f"k_{self._clock.new_id()}")
         name = validation.person_name(name or f"Key {id_[-4:]}", self._settings.name_chars_max)
         if actor is None and handle is not None and _ID.fullmatch(handle):
@@ -78,7 +82,7 @@ class Keys:
         token = PREFIX + self._clock.secret()
         key = ApiKey(id=id_, name=name, actor=person, scopes=wanted, created_ms=0)
         made = await self._store.write(
-            AddKey(key=key, handle=handle, token_sha256=digest_of(token))
+            AddKey(key=key, handle=handle, token_sha256=digest_of(token), by=by)
         )
         self._known.clear()
         return token, made
@@ -112,7 +116,7 @@ class Keys:
         key = None
         if len(token) == TOKEN_CHARS and token.isascii():
             key = await self._of(digest_of(token))
-        if not isinstance(key, ApiKey) or key.revoked_ms is not None:
+        if not isinstance(key, ApiKey) or key.revoked_ms is not None or self._has_ended(key):
             raise Refused(Code.UNAUTHENTICATED, "This API key is not known here, or was revoked.")
         self.last_used.note(key.id, self._clock.now_ms())
         return key
@@ -143,6 +147,9 @@ class Keys:
             found = await self._store.write(AddActor(actor=guest, handle=handle))
         self._believe(digest, found)
         return found
+
+    def _has_ended(self, key: ApiKey) -> bool:
+        return self._standings.has_ended(CredentialId(key.id))
 
     async def _of(self, digest: bytes) -> ApiKey | Actor | None:
         """Whose key this is, as read within a second; while the database is away, what it said last, for an hour."""

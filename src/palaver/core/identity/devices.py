@@ -2,29 +2,23 @@
 
 A device is a session: the list of the one is the list of the other. A link carries a ticket's token, which is kept as
 its SHA-256 only. Whoever follows it gets a session of their own. A session that has ended stays known, so that its
-token begins no other one; what is live by it ends at once here, and within a second in the other processes of the
-database. A session also ends when it was not used for long, and a year after it began (settings).
+token begins no other one; what is live by it ends with it. A session also ends when it was not used for long, and a
+year after it began (settings).
 """
-
-from collections.abc import Sequence
 
 from msgspec import Struct
 
 from palaver.clock import Clock
 from palaver.core import validation
 from palaver.core.identity.actors import Client, Identity, digest_of
-from palaver.core.live.hub import Hub
-from palaver.core.live.items import Closing
 from palaver.errors import Code, Refused
-from palaver.model import Actor, ActorId, Device, Ticket, TicketKind
+from palaver.model import Actor, Device, Ticket, TicketKind
 from palaver.settings import Settings
 from palaver.store.read import devices
 from palaver.store.store import Store
 from palaver.store.write.credentials import AddTicket, EndDevice, EndSessions, UseTicket
 
 LINK_MS = 10 * 60_000
-LOOKED_BACK_MS = 60_000
-"""Clocks of several hosts differ."""
 
 
 class Listed(Struct, frozen=True, kw_only=True):
@@ -38,12 +32,9 @@ class Listed(Struct, frozen=True, kw_only=True):
 class Devices:
     """Links and devices of the actors of one database."""
 
-    def __init__(
-        self, store: Store, hub: Hub, identity: Identity, settings: Settings, clock: Clock
-    ) -> None:
-        self._store, self._hub, self._identity = store, hub, identity
+    def __init__(self, store: Store, identity: Identity, settings: Settings, clock: Clock) -> None:
+        self._store, self._identity = store, identity
         self._settings, self._clock = settings, clock
-        self._ended: dict[bytes, ActorId] = {}
 
     async def invite(self, actor: Actor) -> tuple[str, Ticket]:
         """A link's token and its ticket, in the place of the link before it."""
@@ -104,25 +95,8 @@ class Devices:
         if device == devices.id_of(digest_of(session)):
             raise Refused(Code.FORBIDDEN, "A device is ended from another one.")
         ending = EndDevice(id=device, by=actor.id, idle_ms=self._settings.session_idle_ms)
-        digest = await self._store.write(ending)
-        if digest is not None:
-            self._close((digest,), actor.id)
+        await self._store.write(ending)
 
     async def end_others(self, actor: Actor, session: str) -> None:
         """Ends all of an actor's sessions but the one that asks."""
-        ended = await self._store.write(EndSessions(actor=actor.id, but=digest_of(session)))
-        if ended:
-            self._close(ended, actor.id)
-
-    async def see_ended(self) -> None:
-        """Ends here what has ended in other processes."""
-        since_ms = self._clock.now_ms() - LOOKED_BACK_MS
-        found, known = await self._store.read(devices.ended, since_ms), self._ended
-        for digest in found.keys() - known.keys():
-            self._close((digest,), found[digest])
-        self._ended = found
-
-    def _close(self, ended: Sequence[bytes], actor: ActorId) -> None:
-        """Disconnects whoever is live as this actor: they come again, and are asked who they are."""
-        self._ended.update(dict.fromkeys(ended, actor))
-        self._hub.to_all(lambda: Closing(0), actor)
+        await self._store.write(EndSessions(actor=actor.id, but=digest_of(session)))

@@ -14,13 +14,15 @@ An owner that slept through its lease may wake up when its turn is another's, or
 fence: a mirror takes none of an older owner, and an owner that hears of a newer one, or finds its turn's message in the
 log, stops. A mirror whose end nobody told asks the log as well.
 
-What takes access is told by its transaction itself (`notify.tell_taken`). So each process hears of it before any piece
-that was sent after the commit, whoever sent it. Where notices may have been lost every right is in doubt.
+What takes access, or ends a session or key, is told by its transaction itself (`notify.tell_taken`). So each process
+hears of it before any piece that was sent after the commit, whoever sent it. Where notices may have been lost every
+right is in doubt.
 
 A notice is JSON: [process, kind, …]. `r` room first last · `c` room seq actor (whose access may be taken; null:
 anybody's) · `o` the turn of a stream · `d` turn fence offset offset text reasoning · `e` turn fence (ended) · `?` turn
 fence offset offset (send me the rest) · `a` who is there, and runs what? · `h` I am · `x` turn (stop it) · `t` room
-actor name (typing) · `k` room actor seq (read). A process that hears nobody spreads nothing.
+actor name (typing) · `k` room actor seq (read) · `g` session or key (that has ended). A process that hears nobody
+spreads nothing.
 """
 
 import asyncio
@@ -37,7 +39,17 @@ from palaver.core.live.items import ReadMark, Typing
 from palaver.core.live.outbox import TURN_FIELDS, Outbox
 from palaver.core.part import Part
 from palaver.errors import Unavailable
-from palaver.model import ActorId, Event, MessageId, Role, RoomId, Turn, TurnId, TurnState
+from palaver.model import (
+    ActorId,
+    CredentialId,
+    Event,
+    MessageId,
+    Role,
+    RoomId,
+    Turn,
+    TurnId,
+    TurnState,
+)
 from palaver.store.notify import Bus
 
 POLL_SECONDS = 1.0
@@ -177,6 +189,8 @@ class PeerSync(Part):
             case "c", [room, seq, who_lost]:
                 self.hub.doubt(RoomId(room), seq, who_lost)
                 self.taken(RoomId(room), who_lost)
+            case "g", [ended]:
+                self.hub.standings.end(CredentialId(ended))
             case "o", fields:
                 told = dict(zip(TURN_FIELDS, fields, strict=True))
                 self._mirror(Turn(**told, state=TurnState.OPEN))

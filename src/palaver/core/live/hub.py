@@ -21,8 +21,10 @@ from typing import TypeVar
 from palaver.core.live.feed import Cursor, Feed, Listener, Stream, always
 from palaver.core.live.items import DatabaseState, Drafted, Encode, Item, ReadMark, Typing, encoded
 from palaver.core.live.outbox import Outbox
+from palaver.core.live.standing import Standings
 from palaver.errors import Unavailable
 from palaver.model import ActorId, Event, EventType, MessageId, RoomId, Turn, Visibility
+from palaver.store.write.audit import AUDIT
 
 RING_EVENTS_MAX = 512
 FEEDS_IDLE_MAX = 64
@@ -47,6 +49,7 @@ class Hub:
         self._ring_max = ring_max
         self.database_up = True
         self._outbox = outbox
+        self.standings = Standings()
         self._feeds: dict[RoomId, Feed] = {}
         self._idle: dict[RoomId, None] = {}
         self._streams: dict[RoomId, dict[MessageId, Stream]] = {}
@@ -62,6 +65,8 @@ class Hub:
     def publish(self, events: Sequence[Event]) -> None:
         """Tells the readers what was committed. In the order of the commits."""
         for event in events:
+            if event.room == AUDIT:
+                self.standings.committed((event,))
             if event.message is not None:
                 _forget(self._streams, event.room, event.message.id)
                 _forget(self._drafts, event.room, event.message.id)

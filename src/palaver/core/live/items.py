@@ -133,6 +133,13 @@ class Unsubscribed(_Shared, eq=False):
     detail: str
 
 
+class SignedOut(_Shared, eq=False):
+    """The session or key by which the reader was here has ended: nothing comes any more."""
+
+    code: Code
+    detail: str
+
+
 class DatabaseState(_Shared, eq=False):
     """The database went away or came back."""
 
@@ -156,6 +163,7 @@ Item = (
     | Drafted
     | Settled
     | Unsubscribed
+    | SignedOut
     | DatabaseState
     | Closing
 )

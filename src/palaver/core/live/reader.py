@@ -23,14 +23,17 @@ from palaver.core.live.items import (
     Item,
     Joined,
     RoomChanged,
+    SignedOut,
     StreamView,
     Unsubscribed,
     encoded,
 )
+from palaver.core.live.standing import signed_out
 from palaver.errors import Code, Refused, Unavailable
 from palaver.model import (
     AccessChange,
     ActorId,
+    CredentialId,
     Event,
     EventType,
     MessageId,
@@ -68,7 +71,7 @@ class Past(Protocol):
 
 
 class Reader(Struct, kw_only=True, eq=False):
-    """The live reading of one actor on one connection.
+    """The live reading of one actor on one connection, `by` a session or key; it is `over` when that has ended.
 
     `_uncertain` are changes of watched rooms whose newest event in `_taken` has perhaps taken them from the actor.
     """
@@ -78,6 +81,8 @@ class Reader(Struct, kw_only=True, eq=False):
     past: Past
     epoch: str
     rooms_max: int
+    by: CredentialId | None = None
+    over: bool = False
     _cursors: dict[RoomId, Cursor] = field(default_factory=dict[RoomId, Cursor])
     _touched: dict[Cursor, None] = field(default_factory=dict[Cursor, None])
     _notices: list[Item] = field(default_factory=list[Item])
@@ -89,6 +94,7 @@ class Reader(Struct, kw_only=True, eq=False):
 
     def __post_init__(self) -> None:
         self.hub.enter(self)
+        self.hub.standings.begin(self.by, self.end)
 
     def __enter__(self) -> Self:
         return self
@@ -100,7 +106,14 @@ class Reader(Struct, kw_only=True, eq=False):
         """Leaves everything. Calling it again does nothing."""
         cursors, self._cursors = self._cursors, {}
         self._touched.clear()
+        self.hub.standings.leave(self.by, self.end)
         self.hub.leave(self, cursors.values())
+
+    def end(self) -> None:
+        """Its session or key has ended: `next` gives `SignedOut`, and nothing that happens from now on."""
+        self.over = True
+        self.close()
+        self._wake.set()
 
     async def subscribe(
         self, room: RoomId, since: int | None = None, *, epoch: str | None = None
@@ -108,7 +121,7 @@ class Reader(Struct, kw_only=True, eq=False):
         """Takes a place in a room and tells what the reader missed after `since`.
 
         `epoch` is the one under which `since` was learnt, where the client told it. Subscribing again starts anew.
-        Refused: `room_not_found`, `too_many_rooms`.
+        Refused: `room_not_found`, `too_many_rooms`, `session_ended`.
         """
         checked = None
         if not self.hub.let_in(room, self.actor):
@@ -165,20 +178,10 @@ class Reader(Struct, kw_only=True, eq=False):
         while True:
             await self._wake.wait()
             self._wake.clear()
-            if self._notices or self._changes:
-                self._take_passing()
-            if self._uncertain:
-                await self._see_uncertain()
-            while self._touched and len(self._ready) < BATCH_ITEMS_MAX:
-                cursor = next(iter(self._touched))
-                del self._touched[cursor]
-                try:
-                    self._ready += await self._pull(cursor, BATCH_ITEMS_MAX)
-                except Refused as refusal:
-                    self._ready += self._lost(cursor, refusal)
-                except BaseException:
-                    self.touch(cursor)  # what was taken already stays in `_ready` for the next call
-                    raise
+            if not self.over:
+                await self._take()
+            if self.over:
+                return self._last()
             if self._touched:
                 self._wake.set()
             if self._ready:
@@ -225,6 +228,29 @@ class Reader(Struct, kw_only=True, eq=False):
 
     # inside
 
+    def _last(self) -> list[Item]:
+        """All that is given from the end on, whatever else was read meanwhile."""
+        self._wake.set()
+        why = signed_out()
+        return [encoded(SignedOut(why.code, why.detail), self.hub.encode)]
+
+    async def _take(self) -> None:
+        """Puts some of what there is into `_ready`."""
+        if self._notices or self._changes:
+            self._take_passing()
+        if self._uncertain:
+            await self._see_uncertain()
+        while self._touched and len(self._ready) < BATCH_ITEMS_MAX:
+            cursor = next(iter(self._touched))
+            del self._touched[cursor]
+            try:
+                self._ready += await self._pull(cursor, BATCH_ITEMS_MAX)
+            except Refused as refusal:
+                self._ready += self._lost(cursor, refusal)
+            except BaseException:
+                self.touch(cursor)  # what was taken already stays in `_ready` for the next call
+                raise
+
     async def _join(
         self, cursor: Cursor, room: RoomId, since: int | None, epoch: str | None
     ) -> Joined:
@@ -249,6 +275,8 @@ class Reader(Struct, kw_only=True, eq=False):
         if reason is not None:
             page = await self.past.newest(room, NEWEST_MESSAGES)
         streams = await self._running(cursor)
+        if self.over:
+            raise signed_out()
         return Joined(
             room=room,
             mode="resume" if reason is None else "reset",

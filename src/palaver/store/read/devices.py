@@ -7,7 +7,7 @@ import hashlib
 
 from sqlalchemy import Connection, and_, bindparam, func, literal_column, select
 
-from palaver.model import ActorId, Device, Ticket, TicketKind
+from palaver.model import ActorId, CredentialId, Device, Ticket, TicketKind
 from palaver.store.engine.statement import Row, Statement, database_now
 from palaver.store.read.actors import COLUMNS as ACTOR_COLUMNS, actor_of, session_is_good
 from palaver.store.schema import actors, sessions, tickets
@@ -46,17 +46,11 @@ _DEVICES = Statement(
     .limit(DEVICES_MAX + 1),
     *("now_ms", "idle_ms", "actor"),
 )
-_ENDED = Statement(
-    select(sessions.c.token_sha256, *ACTOR_COLUMNS)
-    .join(actors, actors.c.key == sessions.c.actor_key)
-    .where(sessions.c.ended_ms > bindparam("since_ms")),
-    "since_ms",
-)
 
 
-def id_of(token_sha256: bytes) -> str:
+def id_of(token_sha256: bytes) -> CredentialId:
     """The public id of a device, which says nothing of its token."""
-    return "d_" + hashlib.sha256(b"device" + token_sha256).hexdigest()[:32]
+    return CredentialId("d_" + hashlib.sha256(b"device" + token_sha256).hexdigest()[:32])
 
 
 def ticket(conn: Connection, token_sha256: bytes, now_ms: int) -> Ticket | None:
@@ -81,11 +75,6 @@ def of_actor(
             for row in _DEVICES.all(conn, now_ms, idle_ms, actor)
         ]
     )
-
-
-def ended(conn: Connection, since_ms: int) -> dict[bytes, ActorId]:
-    """The actors whose sessions have ended since then, by the SHA-256 of their tokens."""
-    return {row.token_sha256: actor_of(row).id for row in _ENDED.all(conn, since_ms)}
 
 
 def _end_of(row: Row, idle_ms: int) -> int:

@@ -1,8 +1,8 @@
 """Makes, uses and ends what lets somebody in: API keys, tickets, sessions, and the secret of visitors' tokens."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import bindparam, delete, insert, or_, update
+from sqlalchemy import Connection, bindparam, delete, insert, or_, update
 
 from palaver.errors import Code, Refused
 from palaver.model import (
@@ -10,7 +10,9 @@ from palaver.model import (
     ActorId,
     ActorKind,
     ApiKey,
+    EventType,
     KeyId,
+    RoomId,
     SessionUse,
     Ticket,
     TicketKind,
@@ -21,7 +23,8 @@ from palaver.store.engine.statement import Statement, database_now, inserting, m
 from palaver.store.read import api_keys as stored_keys, devices
 from palaver.store.schema import keys, sessions, tickets
 from palaver.store.write.actors import AddActor, known_actor, nobody, of_handle
-from palaver.store.write.command import Command
+from palaver.store.write.audit import AUDIT, audit
+from palaver.store.write.command import Command, T_co
 from palaver.store.write.transaction import Transaction
 
 KEYS_MAX = 50
@@ -90,16 +93,24 @@ _SESSION_USED = Statement(
 )
 
 
-class AddKey(Command[ApiKey], frozen=True, kw_only=True):
+class Audited(Command[T_co], frozen=True):
+    """A command that the audit room tells of."""
+
+    def rooms(self, conn: Connection) -> Sequence[RoomId]:  # noqa: ARG002  as `Command.rooms`
+        return (AUDIT,)
+
+
+class AddKey(Audited[ApiKey], frozen=True, kw_only=True):
     """Makes an API key of the person with this handle, made as `key.actor` if need be; without one, of `key.actor`.
 
-    Refused: `name_reserved` when the handle is no person's, `not_found` (`key.actor`), `too_many_keys` (without a
-    handle, when the person has as many as it may).
+    `by` as in `audit`. Refused: `name_reserved` when the handle is no person's, `not_found` (`key.actor`),
+    `too_many_keys` (without a handle, when the person has as many as it may).
     """
 
     key: ApiKey
     handle: str | None
     token_sha256: bytes
+    by: ActorId | None = None
 
     def apply(self, tx: Transaction) -> ApiKey:
         key, owner = self.key, self.key.actor
@@ -113,12 +124,13 @@ class AddKey(Command[ApiKey], frozen=True, kw_only=True):
         scopes = " ".join(sorted(key.scopes))
         values = (key.id, self.token_sha256, found.key, key.name, scopes, tx.now_ms)
         _ADD_KEY.run(tx.conn, *values)
+        audit(tx, EventType.KEY_CREATED, tx.actor(self.by), key=key.id, of=found.id)
         made = stored_keys.get(tx.conn, key.id)
         assert made is not None
         return made
 
 
-class RevokeKey(Command[ApiKey], frozen=True, kw_only=True):
+class RevokeKey(Audited[ApiKey], frozen=True, kw_only=True):
     """Ends an API key for ever; one that has ended stays as it is. Refused: `not_found`, also for one not of `by`."""
 
     key: KeyId
@@ -128,7 +140,9 @@ class RevokeKey(Command[ApiKey], frozen=True, kw_only=True):
         found = stored_keys.get(tx.conn, self.key)
         if found is None or not owns(self.by, found.actor.id):
             raise Refused(Code.NOT_FOUND, "There is no such key. The list of keys shows their ids.")
-        _REVOKE_KEY.run(tx.conn, tx.now_ms, self.key)
+        if _REVOKE_KEY.run(tx.conn, tx.now_ms, self.key):
+            by, of = tx.actor(self.by), found.actor.id
+            audit(tx, EventType.KEY_REVOKED, by, key=self.key, of=of)
         return stored_keys.get(tx.conn, self.key) or found
 
 
@@ -175,7 +189,7 @@ class AddTicket(Command[Ticket], frozen=True, kw_only=True):
         return made
 
 
-class UseTicket(Command[Actor], frozen=True, kw_only=True):
+class UseTicket(Audited[Actor], frozen=True, kw_only=True):
     """Uses a ticket up and begins a session of its actor, who is the result; the session lasts `lasts_ms` at the most.
 
     Refused: `ticket_ended` (used, revoked, expired, or none), `too_many_devices`.
@@ -201,31 +215,31 @@ class UseTicket(Command[Actor], frozen=True, kw_only=True):
             raise ended()
         times = (tx.now_ms, tx.now_ms + self.lasts_ms)
         _BEGIN_SESSION.run(tx.conn, self.session_sha256, owner.key, self.name, *times)
+        session = devices.id_of(self.session_sha256)
+        audit(tx, EventType.SESSION_BEGAN, owner, session=session, of=owner.id)
         return ticket.actor
 
 
-class EndDevice(Command[bytes | None], frozen=True, kw_only=True):
-    """Ends the session on one of the actor's devices, whose token's SHA-256 is the result, or revokes a ticket.
-
-    Refused: `not_found`.
-    """
+class EndDevice(Audited[None], frozen=True, kw_only=True):
+    """Ends the session on one of the actor's devices, or revokes a ticket. Refused: `not_found`."""
 
     id: str
     by: ActorId
     idle_ms: int
 
-    def apply(self, tx: Transaction) -> bytes | None:
+    def apply(self, tx: Transaction) -> None:
         owner = known_actor(tx, self.by, nobody())
         if _REVOKE_TICKET.run(tx.conn, tx.now_ms, self.id, owner.key):
-            return None
+            return
         for digest, device in devices.of_actor(tx.conn, owner.id, tx.now_ms, self.idle_ms):
             if device.id == self.id:
                 _END_SESSION.run(tx.conn, tx.now_ms, digest)
-                return digest
+                audit(tx, EventType.SESSION_ENDED, owner, session=self.id, of=owner.id)
+                return
         raise Refused(Code.NOT_FOUND, "There is no such device or link of yours.")
 
 
-class EndSessions(Command[tuple[bytes, ...]], frozen=True, kw_only=True):
+class EndSessions(Audited[tuple[bytes, ...]], frozen=True, kw_only=True):
     """Ends an actor's sessions but for the one that is kept; the result is their tokens' SHA-256."""
 
     actor: ActorId
@@ -233,7 +247,10 @@ class EndSessions(Command[tuple[bytes, ...]], frozen=True, kw_only=True):
 
     def apply(self, tx: Transaction) -> tuple[bytes, ...]:
         owner = known_actor(tx, self.actor, nobody())
-        return tuple(_END_OTHERS.column(tx.conn, tx.now_ms, owner.key, self.but))
+        ended = tuple(_END_OTHERS.column(tx.conn, tx.now_ms, owner.key, self.but))
+        for session in map(devices.id_of, ended):
+            audit(tx, EventType.SESSION_ENDED, owner, session=session, of=owner.id)
+        return ended
 
 
 class KeepSecret(Command[str], frozen=True, kw_only=True):

@@ -3,8 +3,8 @@
 Each event of the room is a `message` with `id: <epoch>:<seq>`, whose data is the frame `ev` of palaver.v1; after a
 reconnect `Last-Event-ID` resumes behind it. What passes comes under the name of its frame (`s.open`, `s.d`, `s.end`,
 `typing`) and without an id, so that it does not move that place. Where there is no way to resume, an event named
-`reset` holds what `sub` would have answered. An event named `unsub` says why the room is the reader's no more, and ends
-the feed. While nothing comes, comments keep proxies from closing it.
+`reset` holds what `sub` would have answered. An event named `unsub` says why the room is the reader's no more, one
+named `err` that its session has ended; both end the feed. While nothing comes, comments keep proxies from closing it.
 """
 
 import re
@@ -19,6 +19,7 @@ from palaver.core.live.reader import Reader
 from palaver.core.runtime import Core
 from palaver.model import Actor, RoomId
 from palaver.strict_json import dump
+from palaver.wire.auth import standing_of
 from palaver.wire.live import frames
 from palaver.wire.streams import MEDIA_TYPE as EVENTS, Attended, stream
 
@@ -30,7 +31,9 @@ _NAMES: dict[type, str] = {
     live.Ended: "s.end",
     live.Typing: "typing",
     live.Unsubscribed: "unsub",
+    live.SignedOut: "err",
 }
+_LAST = live.Closing | live.Unsubscribed | live.SignedOut
 _PLACE = re.compile(r"(e_\w{1,64}):([0-9]{1,15})")
 
 
@@ -45,7 +48,7 @@ def feed(core: Core, actor: Actor, room: RoomId, after: int | None, request: Req
     epoch, since = (None, after) if place is None else (place[1], int(place[2]))
 
     async def tell(send: Send) -> None:
-        with core.chat.reader(actor) as reader:
+        with core.chat.reader(actor, standing_of(request)) as reader:
             joined = await reader.subscribe(room, since, epoch=epoch)
             await stream(send, _told(core, room, reader, joined), HEADERS)
 
@@ -62,7 +65,7 @@ async def _told(
         items = await reader.next_patiently()
         if body := b"".join(_event(core, item) for item in items):
             yield body
-        ends = any(isinstance(item, live.Closing | live.Unsubscribed) for item in items)
+        ends = any(isinstance(item, _LAST) for item in items)
 
 
 def _first(core: Core, joined: live.Joined) -> bytes:

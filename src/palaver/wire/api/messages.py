@@ -12,7 +12,7 @@ from palaver.policy import Action
 from palaver.wire import parts, shapes
 from palaver.wire.api.body import Given, Limit, Whole, answer
 from palaver.wire.api.feed import MEDIA_TYPE, feed, wants_feed
-from palaver.wire.auth import Me, identity
+from palaver.wire.auth import Me, identity, standing_of
 from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use, take
 from palaver.wire.openai.inspect import Exchange, inspected
@@ -123,7 +123,12 @@ class Messages:
             return feed(self._core, me, room, after, request)
         wait_seconds = min(wait, WAIT_SECONDS_MAX)
         found, seq = await self._core.chat.events(
-            me, room, after=after or 0, limit=limit, wait_seconds=wait_seconds
+            me,
+            room,
+            after=after or 0,
+            limit=limit,
+            wait_seconds=wait_seconds,
+            by=standing_of(request),
         )
         if wait:
             await identity(request)  # the session may have ended meanwhile

@@ -150,6 +150,9 @@ class _Conversation(Struct):
             case live.Unsubscribed(code=code, detail=detail):
                 await self._send(_failed(detail, code))
                 await self._end(NORMAL)
+            case live.SignedOut(code=code, detail=detail):
+                await self._send(_failed(detail, code))
+                await self._end(NORMAL)
             case live.Closing():
                 await self._end(SERVICE_RESTART)
             case _:

@@ -22,9 +22,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from palaver.core.live import items
 from palaver.core.live.reader import Reader
+from palaver.core.live.standing import signed_out
 from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
-from palaver.model import Actor, MessageId, RoomId, TurnId
+from palaver.model import Actor, CredentialId, MessageId, RoomId, TurnId
 from palaver.policy import Action, ServerAct
 from palaver.strict_json import Json, dump, text_of, text_or_none_of, whole_of
 from palaver.wire import auth, shapes
@@ -75,7 +76,7 @@ async def serve(core: Core, socket: Socket) -> None:
         await socket.accept(SUBPROTOCOL)
         hello = await _greeted(core, socket)
         socket.scope["headers"] = []  # they take 2 KiB, and nobody asks for them any more
-        with core.chat.reader(hello.actor) as reader:
+        with core.chat.reader(hello.actor, hello.by) as reader:
             over = await talked(partial(_converse, core, socket, reader, hello))
     except Over as end:
         over = end
@@ -96,9 +97,13 @@ def _converse(
 
 
 class Hello(Struct, frozen=True, kw_only=True):
-    """Who a client is: `visitor` makes a guest of one who is none yet. `last`: the seqs that it knew, in `epoch`."""
+    """Who a client is: `visitor` makes a guest of one who is none yet. `last`: the seqs that it knew, in `epoch`.
+
+    `by`: the session that it stands by.
+    """
 
     actor: Actor
+    by: CredentialId | None
     visitor: str | None
     epoch: str | None
     last: dict[str, int]
@@ -137,7 +142,7 @@ async def _welcomed(core: Core, socket: Socket, frame: Json) -> Hello:
         raise Over(OTHER_VERSION, "this server speaks version 1")
     epoch, last = _last_known(frame.get("last"))
     token = text_or_none_of(frame, "token")
-    actor, visitor = await auth.of_socket(core.identity, socket.scope, token)
+    actor, visitor, by = await auth.of_socket(core.identity, socket.scope, token)
     if actor is None:
         raise Refused(
             Code.UNAUTHENTICATED, "Nobody is known by that token or cookie. Get one from /api."
@@ -158,7 +163,7 @@ async def _welcomed(core: Core, socket: Socket, frame: Json) -> Hello:
         "db": "up" if core.db_up else "down",
     }
     await socket.reply(welcome, frame, known=True)
-    return Hello(actor=actor, visitor=visitor, epoch=epoch, last=last)
+    return Hello(actor=actor, by=by, visitor=visitor, epoch=epoch, last=last)
 
 
 def _last_known(last: Any) -> tuple[str | None, dict[str, int]]:
@@ -262,9 +267,13 @@ class Connection(Struct, eq=False):
             self._state = State.IDLE
 
     async def _carry_out(self, frame: Json) -> None:
+        if self.reader.over:
+            raise _signed_out()
         try:
             replies = await self._call(frame)
         except PalaverError as problem:
+            if self.reader.over:
+                raise _signed_out() from None
             if problem.code is Code.UNAUTHENTICATED:
                 # a guest who was deleted, having left nothing: who comes again with that token is made again
                 raise Over(GOING_AWAY, problem.detail) from None
@@ -399,6 +408,8 @@ class Connection(Struct, eq=False):
                 if payloads:
                     await self.socket.put(payloads)
                     del payloads
+            if self.reader.over:
+                raise _signed_out()
             if closing:
                 raise Over(GOING_AWAY, "going away")
 
@@ -424,13 +435,18 @@ class Connection(Struct, eq=False):
             self._timer = None
 
 
+def _signed_out() -> Over:
+    """Ends a connection whose session has ended; what it asked for and was not begun is not done."""
+    return Over(NOT_ALLOWED, signed_out().detail)
+
+
 def _room_of(item: items.Item) -> RoomId | None:
     match item:
         case items.Happened(event=event):
             return event.room
         case items.Opened(stream=stream):
             return stream.room
-        case items.DatabaseState() | items.Closing():
+        case items.DatabaseState() | items.SignedOut() | items.Closing():
             return None
         case _:
             return item.room

@@ -7,7 +7,7 @@ from typing import Any, Literal, NotRequired, get_args
 from typing_extensions import TypedDict
 
 from palaver.core.live import items
-from palaver.errors import PalaverError
+from palaver.errors import PalaverError, Refused
 from palaver.strict_json import (
     Json,
     dump,
@@ -269,6 +269,8 @@ def pushed(item: items.Item) -> Push:  # noqa: C901, PLR0911, PLR0912  one arm f
             return _settled(item)
         case items.Unsubscribed():
             return {"t": "unsub", "room": item.room, "code": item.code, "detail": item.detail}
+        case items.SignedOut():
+            return error(Refused(item.code, item.detail))
         case items.DatabaseState():
             return {"t": "db", "state": "up" if item.up else "down"}
         case items.Closing():
