@@ -18,7 +18,8 @@ from pydantic import TypeAdapter
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from palaver.core.runtime import started
+from palaver.core.runtime import Core, started
+from palaver.providers.base import Provider
 from palaver.settings import Settings, settings_from
 from palaver.wire.live import frames
 from palaver.wire.server.control import controlled, placed
@@ -198,7 +199,9 @@ class Door:
 
 
 @asynccontextmanager
-async def serving(settings: Settings, stop: asyncio.Event) -> AsyncGenerator[str]:
+async def serving(
+    settings: Settings, stop: asyncio.Event, provider: Provider | None = None
+) -> AsyncGenerator[tuple[str, Core]]:
     """The server's parts as `serve` puts them together, until the block ends or `stop` is set."""
     ready = asyncio.Event()
     failure: BaseException | None = None
@@ -208,7 +211,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncGenerator[str
         noted(settings.data_dir, url, control) as write_note,
     ):
         async with (
-            started(settings, encode=frames.encode) as core,
+            started(settings, encode=frames.encode, provider=provider) as core,
             controlled(core, control),
             asyncio.TaskGroup() as tasks,
         ):
@@ -218,7 +221,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncGenerator[str
             await ready.wait()
             write_note()
             try:
-                yield url
+                yield url, core
             except BaseException as error:  # noqa: BLE001  goes on below, not wrapped by the group
                 failure = error
             stop.set()
@@ -236,7 +239,7 @@ async def open_door(folder: Path, **given: object) -> AsyncGenerator[Door]:
     """A server on a free port, with settings of the test's choice."""
     settings = settings_for(folder, **given)
     stop = asyncio.Event()
-    async with serving(settings, stop) as url:
+    async with serving(settings, stop) as (url, _):
         door = Door(url, settings, stop)
         try:
             yield door

@@ -253,7 +253,7 @@ def make(tx: Transaction, command: CreateRoom) -> LockedRoom:
 
 def conversation(tx: Transaction, room: RoomId, actor: ActorId) -> LockedRoom:
     """Locks the room for an API client that may write there. Refused: `room_not_found`, `forbidden`."""
-    locked, _ = tx.writable(room, actor)
+    locked = tx.room(room)
     found = stored_rooms.get(tx.conn, room, actor)
     assert found is not None, "it is locked"
     check(Action.WRITE, role_of_caller(found))

@@ -1,0 +1,324 @@
+"""How each call of the listing is made by the matrix of permissions: a new call needs a line in `MADE`."""
+
+import json
+from collections.abc import AsyncGenerator, Collection, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any
+
+from tests.wire.callers import Caller, Target, World
+from tests.wire.door import Json, Live
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import InvalidStatus
+from websockets.protocol import State
+
+from palaver.errors import Code
+from palaver.model import MemberRole
+from palaver.policy import Act, Action, ServerAct
+from palaver.wire.calls import Call
+from palaver.wire.listing import listing
+
+WIRES = {
+    "rest": "rest",
+    "service": "rest",
+    "live": "live",
+    "frames": "live",
+    "classic": "classic",
+    "openai": "openai",
+    "turns": "openai",
+}
+"""With what a caller proves itself at each door of the listing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One way to make a call. `<name>` in it is a name of the target.
+
+    `own`: of what the caller wrote or asked for. `of`: the role that is given or taken. `act`: where another than the
+    declared one is asked. `absent`: the status with which what is not there is told. `but`: the status of who may,
+    where that is no success. `destroys`: whether it takes away what the next caller needs.
+    """
+
+    body: Any = None
+    _: KW_ONLY
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    names: Mapping[str, str] = field(default_factory=dict[str, str])
+    own: bool = False
+    of: MemberRole | None = None
+    act: Act | None = None
+    absent: int = 404
+    but: int | None = None
+    destroys: bool = False
+    feed: bool = False
+    """The answer goes on: only its status is looked at where there is one."""
+
+    def names_any(self, one: Call, names: Collection[str]) -> bool:
+        """Whether the call names one of these."""
+        told = f"{one.path}{json.dumps(self.body)}"
+        return any(f"{{{name}}}" in told or f"<{name}>" in told for name in names)
+
+
+SAY = {"text": "from outside", "cid": "<new>"}
+CHAT = {"model": "default", "messages": [{"role": "user", "content": "what was said?"}]}
+INPUT = {"model": "default", "input": "what was said?"}
+IN_ROOM = {**INPUT, "conversation": "<conversation>"}
+ITEM = {"type": "message", "role": "user", "content": "from outside"}
+PLAIN = (Case(),)
+TAKEN = (Case(destroys=True), Case(destroys=True, own=True))
+TITLED = {"title": "mine now"}
+NOTED = {"metadata": {"mine": "now"}}
+
+MADE: Mapping[str, tuple[Case, ...]] = {
+    # REST
+    "GET /api/me": PLAIN,
+    "PATCH /api/me": (Case({"name": "Somebody"}),),
+    "GET /api/keys": PLAIN,
+    "POST /api/keys": (Case({}),),
+    "DELETE /api/keys/{key}": (Case(destroys=True),),
+    "GET /api/devices": PLAIN,
+    "POST /api/devices": (Case({}),),
+    "DELETE /api/devices/{device}": (Case(destroys=True),),
+    "GET /api/me/sessions": PLAIN,
+    "DELETE /api/me/sessions": PLAIN,
+    "DELETE /api/me/sessions/{session}": (Case(destroys=True),),
+    "GET /api/prompts": PLAIN,
+    "POST /api/prompts": (Case({"name": "mine", "text": "x"}),),
+    "GET /api/prompts/{prompt}": PLAIN,
+    "POST /api/prompts/{prompt}/versions": (Case({"text": "mine now"}),),
+    "DELETE /api/prompts/{prompt}": (Case(destroys=True),),
+    "GET /api/rooms": PLAIN,
+    "POST /api/rooms": (Case(TITLED),),
+    "GET /api/rooms/{room}": PLAIN,
+    "PATCH /api/rooms/{room}": (Case(TITLED),),
+    "DELETE /api/rooms/{room}": (Case(destroys=True),),
+    "POST /api/rooms/{room}/restore": PLAIN,
+    "POST /api/rooms/{room}/read": (Case({"seq": 1}),),
+    "GET /api/rooms/{room}/messages": PLAIN,
+    "POST /api/rooms/{room}/messages": (Case(SAY),),
+    "GET /api/rooms/{room}/events": (
+        Case(),
+        Case(headers={"accept": "text/event-stream"}, feed=True),
+    ),
+    "GET /api/rooms/{room}/members": PLAIN,
+    "POST /api/rooms/{room}/members": (
+        Case({"actor": "<newcomer>"}, of=MemberRole.MEMBER),
+        Case({"actor": "<newcomer>", "role": "moderator"}, of=MemberRole.MODERATOR),
+    ),
+    "PATCH /api/rooms/{room}/members/{actor}": (
+        Case({"role": "reader"}, of=MemberRole.MEMBER),
+        Case({"role": "moderator"}, act=Action.GOVERN, destroys=True),
+        Case({"role": "reader"}, names={"actor": "chief"}, of=MemberRole.MODERATOR, destroys=True),
+    ),
+    "DELETE /api/rooms/{room}/members/{actor}": (
+        Case(of=MemberRole.MEMBER, destroys=True),
+        Case(names={"actor": "chief"}, of=MemberRole.MODERATOR, destroys=True),
+    ),
+    "GET /api/rooms/{room}/invitations": PLAIN,
+    "POST /api/rooms/{room}/invitations": (Case({}),),
+    "DELETE /api/rooms/{room}/invitations/{invitation}": (Case(destroys=True),),
+    "GET /api/messages/{message}/parts/{place}": (Case(names={"message": "picture"}),),
+    "POST /api/messages/{message}/retry": TAKEN,
+    "POST /api/turns/{turn}/stop": TAKEN,
+    "GET /api/exchanges/{exchange}": PLAIN,
+    # palaver.v1
+    "frame /ws sub": (Case({"room": "<room>", "since": 0}),),
+    "frame /ws unsub": (Case({"room": "<room>"}),),
+    "frame /ws watch": (Case({}),),
+    "frame /ws send": (Case({"room": "<room>", **SAY}),),
+    "frame /ws typing": (Case({"room": "<room>"}),),
+    "frame /ws read": (Case({"room": "<room>", "seq": 1}),),
+    "frame /ws stop": tuple(
+        Case({"turn": "<turn>"}, destroys=True, own=own) for own in (False, True)
+    ),
+    "frame /ws retry": tuple(
+        Case({"msg": "<answer>"}, destroys=True, own=own) for own in (False, True)
+    ),
+    # classic
+    "GET /api/sessions": PLAIN,
+    "POST /api/sessions": (Case({}),),
+    "GET /api/sessions/{session_id}": PLAIN,
+    "PATCH /api/sessions/{session_id}": (Case(TITLED), Case(NOTED)),
+    "DELETE /api/sessions/{session_id}": (Case(destroys=True),),
+    "GET /api/sessions/{session_id}/history": PLAIN,
+    "GET /api/sessions/{session_id}/messages": PLAIN,
+    "GET /api/history": (Case(act=ServerAct.OWN),),
+    "GET /api/auth/me": PLAIN,
+    "WS /ws/chat": (Case({"session_id": "<session_id>"}),),
+    "WS /ws/chat/{session_id}": PLAIN,
+    # /v1
+    "GET /v1/conversations": PLAIN,
+    "POST /v1/conversations": (Case({}),),
+    "GET /v1/conversations/{conversation}": PLAIN,
+    "POST /v1/conversations/{conversation}": (Case(NOTED),),
+    "DELETE /v1/conversations/{conversation}": (Case(destroys=True),),
+    "GET /v1/conversations/{conversation}/items": PLAIN,
+    "POST /v1/conversations/{conversation}/items": (Case({"items": [ITEM]}),),
+    "GET /v1/conversations/{conversation}/items/{item}": PLAIN,
+    "DELETE /v1/conversations/{conversation}/items/{item}": TAKEN,
+    "GET /v1/chat/completions": PLAIN,
+    "POST /v1/chat/completions": (
+        Case({**CHAT, "conversation": "<conversation>"}),
+        Case({**CHAT, "metadata": {"room": "<room>"}, "store": True}),
+        Case(CHAT, headers={"x-palaver-room": "<room>"}),
+    ),
+    "GET /v1/chat/completions/{completion}": PLAIN,
+    "POST /v1/chat/completions/{completion}": (Case(NOTED),),
+    "DELETE /v1/chat/completions/{completion}": (Case(destroys=True),),
+    "GET /v1/chat/completions/{completion}/messages": PLAIN,
+    "POST /v1/messages": (Case({**CHAT, "max_tokens": 8}, headers={"x-palaver-room": "<room>"}),),
+    "GET /v1/responses": (Case(but=426),),
+    "POST /v1/responses": (
+        Case(IN_ROOM),
+        Case({**IN_ROOM, "store": False}, act=Action.READ),
+        Case({**INPUT, "previous_response_id": "<response>"}, act=ServerAct.OWN, absent=400),
+    ),
+    "GET /v1/responses/{response}": PLAIN,
+    "DELETE /v1/responses/{response}": (Case(destroys=True),),
+    "POST /v1/responses/{response}/cancel": (Case(but=400),),
+    "GET /v1/responses/{response}/input_items": PLAIN,
+    "POST /v1/responses/input_tokens": (Case(IN_ROOM),),
+    "POST /v1/responses/compact": (Case({"model": "default", "conversation": "<conversation>"}),),
+    "WS /v1/responses": PLAIN,
+    "frame /v1/responses response.create": (Case(IN_ROOM),),
+    "frame /v1/responses response.resume": (Case({"response_id": "<response>"}),),
+}
+TRUSTED = frozenset({"facade", "cli", "control"})
+"""Doors of whoever may open the database anyway."""
+NAMES_NOTHING = frozenset({ServerAct.PUBLIC, ServerAct.ENTER, ServerAct.MODELS})
+"""Acts whose calls are of nothing that is anybody's."""
+ASKED = {
+    f"{one.method} {one.path}": one
+    for one in listing()
+    if one.door not in TRUSTED and one.act not in NAMES_NOTHING
+}
+"""The calls that are made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came: a status, a refusal's at a socket as HTTP has it, and all of the words."""
+
+    status: int
+    text: str
+
+
+class Client:
+    """Makes calls for all callers. Each has a live connection, opened when it is needed, and anew where it ended."""
+
+    def __init__(self, world: World, ending: AsyncExitStack) -> None:
+        self.world, self._ending = world, ending
+        self._live: dict[str, Live | Reply] = {}
+        self._heard: list[tuple[Caller, Live]] = []
+
+    async def make(self, one: Call, case: Case, caller: Caller, target: Target) -> Reply:
+        """Makes a call, and reads its answer."""
+        names = {name: target.names[of] for name, of in case.names.items() if of in target.names}
+        target = Target({**target.names, **names}, target.words)
+        filled: Json | None = json.loads(target.filled(json.dumps(case.body)))
+        headers = caller.headers(WIRES[one.door]) | {
+            name: target.filled(value) for name, value in case.headers.items()
+        }
+        path = target.filled(one.path)
+        match one.door:
+            case "frames":
+                return await self._frame(caller, path.removeprefix("/ws "), filled or {})
+            case "classic" if one.method == "WS":
+                query = "".join(f"?{name}={value}" for name, value in (filled or {}).items())
+                return await self._classic(f"{path}{query}", headers, target)
+            case "turns":
+                address, kind = path.split()
+                return await self._turn(address, headers, {"type": kind, **(filled or {})})
+            case _ if one.method == "WS":
+                return await self._turn(path, headers, None)
+            case _ if case.feed:
+                async with self.world.http.stream(one.method, path, headers=headers) as got:
+                    text = (await got.aread()).decode() if got.is_error else ""
+            case _:
+                got = await self.world.http.request(one.method, path, json=filled, headers=headers)
+                text = got.text
+        self.world.http.cookies.clear()
+        return Reply(got.status_code, text)
+
+    async def pushed(self) -> AsyncGenerator[tuple[Caller, str]]:
+        """All that was pushed to each live connection until now."""
+        for caller, live in self._heard:
+            if live.socket.state is State.OPEN:
+                await live.ask(t="ping")
+            yield caller, json.dumps(live.pushed)
+
+    async def _frame(self, caller: Caller, kind: str, fields: Mapping[str, Any]) -> Reply:
+        live = self._live.get(caller.name)
+        if live is None or (isinstance(live, Live) and live.socket.state is not State.OPEN):
+            live = self._live[caller.name] = await self._connected(caller)
+        if isinstance(live, Reply):
+            return live
+        return _replied(await live.ask(t=kind, **fields))
+
+    async def _connected(self, caller: Caller) -> Live | Reply:
+        """A live connection, or how it was refused."""
+        socket = await self._ending.enter_async_context(
+            self.world.door.socket(subprotocols=["palaver.v1"])
+        )
+        live = Live(socket)
+        token = {} if caller.session is None else {"token": caller.session}
+        welcome = await live.ask(t="hello", v=1, **token)
+        if welcome["t"] != "welcome":
+            return _replied(welcome)
+        self._heard.append((caller, live))
+        return live
+
+    async def _classic(self, path: str, headers: Mapping[str, str], target: Target) -> Reply:
+        """Who may not see a session is led to one of its own; who may, says something there."""
+        door = self.world.door
+        async with door.socket(path, additional_headers=dict(headers)) as socket:
+            heard = [str(await socket.recv())]
+            if json.loads(heard[0])["session_id"] != target.names["session_id"]:
+                return Reply(404, heard[0])
+            await socket.send(json.dumps({"content": "from outside"}))
+            while True:
+                heard.append(str(await socket.recv()))
+                frame = json.loads(heard[-1])
+                if frame["type"] == "error":
+                    return Reply(_status_of(frame["error_code"]), "\n".join(heard))
+                if frame["type"] == "limit_update":
+                    return Reply(200, "\n".join(heard))
+
+    async def _turn(
+        self, path: str, headers: Mapping[str, str], frame: Mapping[str, Any] | None
+    ) -> Reply:
+        try:
+            async with self.world.door.socket(path, additional_headers=dict(headers)) as socket:
+                return Reply(101, "") if frame is None else await _answered(socket, frame)
+        except InvalidStatus as refused:
+            body = refused.response.body
+            return Reply(refused.response.status_code, (body or b"").decode())
+
+
+async def _answered(socket: ClientConnection, frame: Mapping[str, Any]) -> Reply:
+    await socket.send(json.dumps(frame))
+    heard: list[str] = []
+    while True:
+        heard.append(str(await socket.recv()))
+        event = json.loads(heard[-1])
+        if event["type"] == "error":
+            return Reply(event["status"], heard[-1])
+        if event["type"] in {"response.completed", "response.failed", "response.incomplete"}:
+            return Reply(200, "\n".join(heard))
+
+
+def _replied(frame: Mapping[str, Any]) -> Reply:
+    """What a frame says, without the number of its request."""
+    told = {name: value for name, value in frame.items() if name != "id"}
+    status = _status_of(told["code"]) if told["t"] == "err" else 200
+    return Reply(status, json.dumps(told))
+
+
+def _status_of(code: str) -> int:
+    return Code(code).status or 400
+
+
+@asynccontextmanager
+async def client_of(world: World) -> AsyncGenerator[Client]:
+    """A client for everybody, whose connections end with it."""
+    async with AsyncExitStack() as ending:
+        yield Client(world, ending)
