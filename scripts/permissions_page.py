@@ -10,7 +10,7 @@ from pathlib import Path
 
 from palaver.errors import Code
 from palaver.model import MemberRole
-from palaver.policy import PROTECTED, TABLE, Action, Right, ServerAct
+from palaver.policy import PROTECTED, SILENT, TABLE, Action, Right, ServerAct
 from palaver.wire.listing import listing
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "permissions.md"
@@ -47,8 +47,10 @@ messages and answers (`message_not_found`, `turn_not_found`). Who sees it and ma
 room, or whose room is deleted, is let go at once.
 
 **An open room** makes a member of everyone on this server. Where it is everyone's, as the Lobby is, nobody may
-{protected} (`room_protected`, 403). One that a program made at `/v1` has an owner; to other programs
+{protected} (`room_protected`, 409). One that a program made at `/v1` has an owner; to other programs
 it is no conversation of theirs (404).
+
+**In an archived room** nobody may {silent} (`room_archived`, 409); all else is as before.
 
 **An API key** speaks for a person: what it may do is what that person may, and what its [scopes](openai.md#keys) say. A
 call names the scope that it needs; `all` is good for every one, and `read` for every call that only reads. What was
@@ -69,12 +71,14 @@ CALLS = """
 
 def page() -> str:
     """The page as it should be."""
-    protected = ", ".join(f"`{act.name}`" for act in Action if act in PROTECTED)
-    protected = " or ".join(protected.rsplit(", ", 1))
+    protected, silent = (
+        " or ".join(", ".join(f"`{act.name}`" for act in Action if act in those).rsplit(", ", 1))
+        for those in (PROTECTED, SILENT)
+    )
     parts = (
         HEAD,
         *_table(["act", "what it is", *MemberRole, "anyone else"], _rights()),
-        IN_ROOMS.replace("{protected}", protected),
+        IN_ROOMS.replace("{protected}", protected).replace("{silent}", silent),
         *_table(["act", "what it is", "who may"], _server_acts()),
         CALLS,
         *_table(["act", "at", "calls"], _calls()),

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
         Actor as Actor,
         Event as Event,
         EventType as EventType,
+        Member as Member,
+        MemberRole as MemberRole,
         Message as Message,
         Page as Page,
         Role as Role,
@@ -39,7 +41,8 @@ _HOME = {
         ("palaver.core.live.items", ("Delta", "Ended", "Opened")),
         ("palaver.errors", ("Code", "PalaverError", "Refused", "Unavailable")),
         ("palaver.facade", ("Answer", "Chat", "Room", "open")),
-        ("palaver.model", ("Actor", "Event", "EventType", "Message", "Page", "Role", "Status")),
+        ("palaver.model", ("Actor", "Event", "EventType", "Member", "MemberRole")),
+        ("palaver.model", ("Message", "Page", "Role", "Status")),
         ("palaver.settings", ("Settings",)),
     )
     for name in names

@@ -49,6 +49,7 @@ class Code(StrEnum):
     UPGRADE_REQUIRED = "upgrade_required", 426
     TURN_NOT_RETRYABLE = "turn_not_retryable", 409
     ROOM_PROTECTED = "room_protected", 409
+    ROOM_ARCHIVED = "room_archived", 409
     LAST_OWNER = "last_owner", 409
     INVITE_NOT_FOUND = "invite_not_found", 404
     HISTORY_RESET = "history_reset", 409

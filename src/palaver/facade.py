@@ -49,6 +49,8 @@ from palaver.model import (
     ActorId,
     ActorKind,
     Event,
+    Member,
+    MemberRole,
     Message,
     MessageId,
     Page,
@@ -198,7 +200,7 @@ class Room:
     value: RoomValue
     _core: Core
     _program: Actor
-    # who is known to be a member, which nobody ceases to be
+    # who was a member when this was asked last; who is refused is asked again
     _members: set[ActorId] = field(default_factory=set[ActorId], repr=False, compare=False)
 
     @property
@@ -236,7 +238,8 @@ class Room:
         except Refused as refusal:  # nearly always a member already: asked only when it is not
             if refusal.code not in {Code.ROOM_NOT_FOUND, Code.FORBIDDEN}:
                 raise
-            await self.add(person)
+            self._members.discard(person.id)
+            await self._let_in(person)
             sent = await send(person, self.id)
         assert sent.message is not None, "only a live reader's message is accepted unstored"
         return sent.message
@@ -252,13 +255,49 @@ class Room:
         """
         if agent.kind is not ActorKind.AGENT:
             raise Refused(Code.BAD_REQUEST, "People speak with `room.say(person, …)`.")
-        await self.add(agent)
+        await self._let_in(agent)
         async with self._core.turns.external(self.id, agent) as recorder:
             yield Answer(recorder, self._core.settings.answer_chars_max)
 
     @asks(Action.INVITE)
-    async def add(self, actor: Actor) -> None:
-        """Makes a person or an agent a member of the room, unless they are one already."""
+    async def add(self, actor: Actor, *, role: MemberRole = MemberRole.MEMBER) -> None:
+        """Makes a person or an agent a member of the room, unless they are one already; also who was removed.
+
+        Whoever is added sees all that was said before.
+        """
+        await self._let_in(actor, role, newcomer=False)
+
+    @asks(Action.REMOVE)
+    async def remove(self, actor: Actor) -> None:
+        """Takes somebody out of the room, who is refused there (`forbidden`) until `add` lets them in again."""
+        self._members.discard(actor.id)
+        await self._core.members.remove(self._program, self.id, actor.id)
+
+    @asks(Action.REMOVE)
+    async def set_role(self, actor: Actor, role: MemberRole) -> Member:
+        """Gives a member another role.
+
+        Refused: `not_found` (no member), `last_owner`, `forbidden` (the program does not own the room any more).
+        """
+        self._members.discard(actor.id)
+        return await self._core.members.set_role(self._program, self.id, actor.id, role)
+
+    @asks(Action.READ)
+    async def members(self) -> AsyncGenerator[Member, None]:
+        """Yields who is in the room, the owners first, and reads a page of them at a time."""
+        cursor: str | None = None
+        while True:
+            found, cursor = await self._core.members.page(
+                self._program, self.id, limit=200, cursor=cursor
+            )
+            for member in found:
+                yield member
+            if cursor is None:
+                return
+
+    async def _let_in(
+        self, actor: Actor, role: MemberRole = MemberRole.MEMBER, *, newcomer: bool = True
+    ) -> None:
         if actor.id in self._members:
             return
         try:
@@ -269,7 +308,7 @@ class Room:
                 raise
             member = False
         if not member:
-            await self._core.rooms.join(self._program, self.id, actor)
+            await self._core.rooms.join(self._program, self.id, actor, role=role, newcomer=newcomer)
         self._members.add(actor.id)
 
     # reading
@@ -330,6 +369,20 @@ class Room:
     async def rename(self, title: str) -> "Room":
         """Changes the title. Refused: `title_too_long`, `room_protected`."""
         return replace(self, value=await self._core.rooms.rename(self._program, self.id, title))
+
+    @asks(Action.GOVERN)
+    async def archive(self) -> "Room":
+        """Lets nothing more be said in the room (`room_archived`), which can still be read."""
+        return await self._archived(archived=True)
+
+    @asks(Action.GOVERN)
+    async def unarchive(self) -> "Room":
+        """Takes that back."""
+        return await self._archived(archived=False)
+
+    async def _archived(self, *, archived: bool) -> "Room":
+        value = await self._core.rooms.set_archived(self._program, self.id, archived=archived)
+        return replace(self, value=value)
 
     @asks(Action.GOVERN)
     async def delete(self) -> None:

@@ -195,6 +195,9 @@ class EventType(StrEnum):
     ROOM_RENAMED = "room.renamed", AccessChange.NONE
     ROOM_DELETED = "room.deleted", AccessChange.TAKEN
     ROOM_RESTORED = "room.restored", AccessChange.GIVEN
+    ROOM_ARCHIVED = "room.archived", AccessChange.NONE
+    ROOM_UNARCHIVED = "room.unarchived", AccessChange.NONE
+    ROOM_TRANSFERRED = "room.transferred", AccessChange.NONE
     MEMBER_JOINED = "member.joined", AccessChange.GIVEN
     MEMBER_RENAMED = "member.renamed", AccessChange.NONE
     MEMBER_LEFT = "member.left", AccessChange.TAKEN
@@ -335,7 +338,7 @@ class Room(Struct, frozen=True):
 
     `read_seq` and `unread` (messages of others after `read_seq`, at most 100) are the actor's own. `door`: through
     which it was made, where that is not our own page (`openai`); it says who may govern an open room. `parent`: the
-    room out of which it came.
+    room out of which it came. In an archived room nothing more is said. `muted` and `hidden`: by the actor's own wish.
     """
 
     id: RoomId
@@ -353,6 +356,9 @@ class Room(Struct, frozen=True):
     settings: RoomSettings = field(default_factory=RoomSettings)
     door: str | None = None
     parent: RoomId | None = None
+    archived_ms: int | None = None
+    muted: bool = False
+    hidden: bool = False
 
 
 class Member(Struct, frozen=True, kw_only=True):

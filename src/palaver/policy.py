@@ -10,9 +10,9 @@
 | `GOVERN` | yes | `forbidden` | `forbidden` | `forbidden` | `room_not_found` |
 
 In an open room everyone is a member; where it is everyone's, as the Lobby is, nobody may `NAME`, `INVITE`, `REMOVE` or
-`GOVERN` (`room_protected`). An exchange and an API key are their actor's alone (`owns`), and a key is good for its
-scopes (`check_scope`). The table knows only what it is told: no store, no door. Lists filter in SQL; tests compare
-those filters with the table.
+`GOVERN` (`room_protected`). In an archived room nobody may `WRITE` or `TAKE_BACK` (`room_archived`). An exchange and an
+API key are their actor's alone (`owns`), and a key is good for its scopes (`check_scope`). The table knows only what it
+is told: no store, no door. Lists filter in SQL; tests compare those filters with the table.
 """
 
 from collections.abc import Callable, Mapping
@@ -97,6 +97,9 @@ TABLE: Mapping[Action, Mapping[MemberRole, Right]] = {
 PROTECTED = frozenset({Action.NAME, Action.INVITE, Action.REMOVE, Action.GOVERN})
 """What nobody may do in a room that is everyone's."""
 
+SILENT = frozenset({Action.WRITE, Action.TAKE_BACK})
+"""What nobody may do in an archived room."""
+
 _LOWER = {MemberRole.MEMBER, MemberRole.READER, None}
 _WRITERS_ONLY = "You may read this room, not write in it."
 _OWNERS_ONLY = "Only the room's owner may do this."
@@ -131,6 +134,7 @@ def refusal(
     own: bool = False,
     of: MemberRole | None = None,
     everyones: bool = False,
+    archived: bool = False,
 ) -> Refused | None:
     """Why who has this role may not do that: `room_protected`, `room_not_found`, `forbidden`; None where they may.
 
@@ -142,13 +146,16 @@ def refusal(
         return room_not_found()
     match TABLE[action][role]:
         case Right.ALL:
-            return None
+            why = None
         case Right.OWN:
-            return None if own else _forbidden(_OWN_ONLY)
+            why = None if own else _OWN_ONLY
         case Right.LOWER:
-            return None if of in _LOWER else _forbidden(_OWNERS_ONLY)
+            why = None if of in _LOWER else _OWNERS_ONLY
         case Right.NONE:
-            return _forbidden(_why_not(action))
+            why = _why_not(action)
+    if why is None and archived and action in SILENT:
+        return Refused(Code.ROOM_ARCHIVED, "This room is archived: it can be read, not written in.")
+    return None if why is None else _forbidden(why)
 
 
 def check(
@@ -158,9 +165,10 @@ def check(
     own: bool = False,
     of: MemberRole | None = None,
     everyones: bool = False,
+    archived: bool = False,
 ) -> None:
     """Raises the `refusal`, if there is one."""
-    refused = refusal(action, role, own=own, of=of, everyones=everyones)
+    refused = refusal(action, role, own=own, of=of, everyones=everyones, archived=archived)
     if refused is not None:
         raise refused
 

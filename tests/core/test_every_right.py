@@ -37,7 +37,7 @@ from palaver.store.write.actors import AddActor
 from palaver.store.write.command import Command, RoomCommand
 from palaver.store.write.credentials import Audited
 from palaver.store.write.invitations import AddInvitation, RevokeInvitation
-from palaver.store.write.members import LeaveRoom, SetRole
+from palaver.store.write.members import LeaveRoom, SetMembership, SetRole, TransferRoom
 from palaver.store.write.messages import AddEntries, AddMessage, MessageCommand, SetMessageDeleted
 from palaver.store.write.rooms import (
     AddMember,
@@ -46,6 +46,7 @@ from palaver.store.write.rooms import (
     MarkRead,
     RemoveMember,
     RenameRoom,
+    SetArchived,
     SetRoomDeleted,
 )
 from palaver.store.write.turns import FinishTurn, OpenTurn, RetryTurn
@@ -77,6 +78,9 @@ TRIED = {
     "RemoveMember",
     "LeaveRoom",
     "SetRole",
+    "SetArchived",
+    "TransferRoom",
+    "SetMembership",
     "AddInvitation",
     "RevokeInvitation",
 }
@@ -322,6 +326,8 @@ async def leaves(case: Case) -> None:
     """The last owner stays, and so does everyone in a room that is everyone's."""
     if case.role is MemberRole.OWNER or policy.is_everyones(*ROOMS[case.kind]):
         return
+    wishing = SetMembership(room=case.room, by=case.actor.id, muted=True)
+    await case.expect(Action.MEMBERSHIP, lambda: case.write(wishing))
     leaving = LeaveRoom(room=case.room, by=case.actor.id)
     await case.expect(Action.MEMBERSHIP, lambda: case.write(leaving))
 
@@ -348,6 +354,12 @@ async def governs(case: Case) -> None:
             await case.write(raised)
         await case.expect(Action.REMOVE, lambda one=removing: case.write(one), of=role)
     await invites(case)
+    for archived in (True, False):
+        setting = SetArchived(room=room, by=by, archived=archived)
+        await case.expect(Action.GOVERN, lambda one=setting: case.write(one))
+    if not policy.is_everyones(*ROOMS[case.kind]) and case.role is not MemberRole.OWNER:
+        giving = TransferRoom(room=room, by=by, actor=by)
+        await case.expect(Action.GOVERN, lambda: case.write(giving))
     await case.expect(Action.GOVERN, lambda: case.write(deleting))
     if ROOMS[case.kind] != (Visibility.OPEN, None):
         await case.write(SetRoomDeleted(room=room, by=case.owner.id, deleted=True))

@@ -63,6 +63,19 @@ async def room_restored(client: Client, event: Json) -> None:  # noqa: ARG001  a
     client.room["deleted_at"] = None
 
 
+async def room_archived(client: Client, event: Json) -> None:
+    client.room["archived_at"] = event["at"]
+
+
+async def room_unarchived(client: Client, event: Json) -> None:  # noqa: ARG001  a rule's shape
+    client.room["archived_at"] = None
+
+
+async def room_transferred(client: Client, event: Json) -> None:
+    roles = {event["by"]: "moderator", event["d"]["actor"]: "owner"}
+    client.room["role"] = roles.get(client.actor.id, client.room["role"])
+
+
 async def member_joined(client: Client, event: Json) -> None:
     member = event["d"]
     if member["actor"].startswith("a_"):
@@ -112,6 +125,9 @@ RULES: dict[EventType, Callable[[Client, Json], Awaitable[None]]] = {
     EventType.ROOM_RENAMED: room_renamed,
     EventType.ROOM_DELETED: room_deleted,
     EventType.ROOM_RESTORED: room_restored,
+    EventType.ROOM_ARCHIVED: room_archived,
+    EventType.ROOM_UNARCHIVED: room_unarchived,
+    EventType.ROOM_TRANSFERRED: room_transferred,
     EventType.MEMBER_JOINED: member_joined,
     EventType.MEMBER_RENAMED: member_renamed,
     EventType.MEMBER_LEFT: member_removed,
@@ -159,7 +175,7 @@ class World:
         else:
             await self.core.members.set_role(bo, self.room, self.ada.id, MemberRole.READER)
 
-    async def do(self, type_: EventType) -> None:  # noqa: C901  one case for each kind
+    async def do(self, type_: EventType) -> None:  # noqa: C901, PLR0912  one case for each kind
         match type_:
             case EventType.ROOM_CREATED:
                 pass  # it is the first event of every room
@@ -170,6 +186,15 @@ class World:
             case EventType.ROOM_RESTORED:
                 await self.core.rooms.delete(self.ada, self.room)
                 await self.core.rooms.restore(self.ada, self.room)
+            case EventType.ROOM_ARCHIVED:
+                await self.core.rooms.set_archived(self.ada, self.room, archived=True)
+            case EventType.ROOM_UNARCHIVED:
+                await self.core.rooms.set_archived(self.ada, self.room, archived=True)
+                await self.core.rooms.set_archived(self.ada, self.room, archived=False)
+            case EventType.ROOM_TRANSFERRED:
+                _, bo = await self.core.identity.new_guest("Bo")
+                await self.core.rooms.join(self.ada, self.room, bo)
+                await self.core.members.transfer(self.ada, self.room, bo.id)
             case EventType.MEMBER_JOINED | EventType.MEMBER_REMOVED:
                 await self.joined(leaves=type_ is EventType.MEMBER_REMOVED)
             case EventType.MEMBER_LEFT | EventType.MEMBER_ROLE:

@@ -89,6 +89,8 @@ def statements() -> dict[str, Statement]:
         for wanted in (
             rooms._Wanted(),
             rooms._Wanted(own=True),
+            rooms._Wanted(hidden=False),
+            rooms._Wanted(hidden=True),
             rooms._Wanted(deleted=True),
             rooms._Wanted(brief=True),
             rooms._Wanted(searched=True),

@@ -44,7 +44,8 @@ class Access:
         """The room, as this actor sees it. Refused: `room_not_found`, also for what may not be seen."""
         takings = self.takings
         found = await self._store.read(rooms.get, room, actor.id)
-        role = None if found is None or found.deleted_ms is not None else found.role
+        still = found is not None and found.deleted_ms is None and found.archived_ms is None
+        role = found.role if found is not None and still else None
         self._remember(actor, room, role, takings)
         if found is None or (found.deleted_ms is not None and not deleted):
             raise room_not_found()
@@ -90,8 +91,9 @@ class Access:
         return True
 
     async def may_write(self, actor: Actor, room: RoomId) -> None:
-        """Raises `Refused` for who may only read a room (`forbidden`) or not see it (`room_not_found`)."""
-        check(Action.WRITE, (await self.room(actor, room)).role)
+        """Raises `Refused` for who may only read a room (`forbidden`, `room_archived`) or not see it."""
+        found = await self.room(actor, room)
+        check(Action.WRITE, found.role, archived=found.archived_ms is not None)
 
     async def message(self, actor: Actor, message: MessageId) -> Message:
         """A message in a room that the actor may see. Refused: `message_not_found`."""

@@ -13,7 +13,13 @@ from palaver.store.write.invitations import (
     RevokeInvitation,
     invite_not_found,
 )
-from palaver.store.write.members import LeaveRoom, SetRole, no_member
+from palaver.store.write.members import (
+    LeaveRoom,
+    SetMembership,
+    SetRole,
+    TransferRoom,
+    no_member,
+)
 from palaver.store.write.rooms import AddMember, RemoveMember
 
 INVITED_AS = (MemberRole.MEMBER, MemberRole.READER)
@@ -59,6 +65,19 @@ class Members:
             await self._store.write(LeaveRoom(room=room, by=actor.id))
         else:
             await self._store.write(RemoveMember(room=room, by=actor.id, actor=who))
+
+    async def transfer(self, actor: Actor, room: RoomId, who: ActorId) -> Room:
+        """Gives a room to one of its members, and stays as a moderator. Refused: as `TransferRoom` says."""
+        await self._store.write(TransferRoom(room=room, by=actor.id, actor=who))
+        return await self._access.room(actor, room)
+
+    async def wish(
+        self, actor: Actor, room: RoomId, *, muted: bool | None, hidden: bool | None
+    ) -> Room:
+        """Mutes or hides a room for oneself; None: stays as it is. Refused: `room_not_found`."""
+        wished = SetMembership(room=room, by=actor.id, muted=muted, hidden=hidden)
+        await self._store.write(wished)
+        return await self._access.room(actor, room)
 
     async def invite(
         self,

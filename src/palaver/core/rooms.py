@@ -19,6 +19,7 @@ from palaver.store.write.rooms import (
     ChangeSettings,
     CreateRoom,
     RenameRoom,
+    SetArchived,
     SetRoomDeleted,
 )
 
@@ -92,12 +93,14 @@ class Rooms:
         search: str | None = None,
         deleted: bool = False,
         own: bool = False,
+        hidden: bool | None = None,
     ) -> tuple[tuple[Room, ...], str | None]:
         """The actor's rooms and the open ones, by last activity, and the cursor to go on with.
 
         `own`: without the open ones that are others'. `offset`: without so many, which are counted anew each time.
         `after`: those behind this room, instead of a cursor. `search`: those whose title holds it, in any case.
         `deleted`: instead those that were deleted and that the actor may restore, the last deleted first.
+        `hidden`: without those that the actor hides, or these alone; None: all.
         Refused: `limit_invalid`, `cursor_invalid`, `room_not_found` (after).
         """
         limit = validation.page_size(limit, self._settings.page_max)
@@ -115,6 +118,7 @@ class Rooms:
             search=search,
             own=own,
             deleted=deleted,
+            hidden=hidden,
         )
 
     async def count_own(self, actor: Actor) -> int:
@@ -146,6 +150,11 @@ class Rooms:
         await self._store.write(SetRoomDeleted(room=room, by=actor.id, deleted=False))
         return await self._access.room(actor, room)
 
+    async def set_archived(self, actor: Actor, room: RoomId, *, archived: bool) -> Room:
+        """Lets nothing more be said in a room, or again, as its owner. Refused: as `SetArchived` says."""
+        await self._store.write(SetArchived(room=room, by=actor.id, archived=archived))
+        return await self._access.room(actor, room)
+
     async def join(
         self,
         owner: Actor,
@@ -154,12 +163,19 @@ class Rooms:
         *,
         role: MemberRole = MemberRole.MEMBER,
         auto_respond: bool = False,
+        newcomer: bool = False,
     ) -> bool:
-        """Adds an actor to a room; False when it was a member already."""
+        """Adds an actor to a room; False when it was a member already. `newcomer` as in `AddMember`."""
         await self._access.room(owner, room)
-        return await self._store.write(
-            AddMember(room=room, by=owner.id, actor=actor.id, role=role, auto_respond=auto_respond)
+        adding = AddMember(
+            room=room,
+            by=owner.id,
+            actor=actor.id,
+            role=role,
+            auto_respond=auto_respond,
+            newcomer=newcomer,
         )
+        return await self._store.write(adding)
 
 
 def lobby_of(assistant: ActorId) -> CreateRoom:

@@ -153,6 +153,8 @@ rooms = _table(
     Column("door", Text),
     # the room out of which it came, which was there before; like messages it has no foreign key
     Column("parent_key", Key),
+    # since when nothing more is said in it
+    Column("archived_ms", BigInteger),
 )
 room_is_live = rooms.c.deleted_ms.is_(None)
 room_is_open = rooms.c.visibility == literal_column("'open'")
@@ -171,6 +173,10 @@ members = _table(
     Column("joined_ms", BigInteger, nullable=False),
     # true for who was removed: a member no more, and kept from coming back by themselves; else null
     Column("kept_out", Boolean),
+    # true for who wants to hear nothing of it; else null
+    Column("muted", Boolean),
+    # how far the room was when this member hid it, until something is said after that
+    Column("hidden_seq", BigInteger),
     PrimaryKeyConstraint("room_key", "actor_key"),
 )
 Index("members_actor", members.c.actor_key)

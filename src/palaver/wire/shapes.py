@@ -108,6 +108,11 @@ class Room(TypedDict):
     created_at: str
     active_at: str
     deleted_at: str | None
+    archived_at: str | None
+    """Since when nothing more is said in it."""
+    muted: bool
+    hidden: bool
+    """Whether it is left out of one's list, until something is said."""
     read_seq: int
     unread: int
     """Messages of others after `read_seq`, at most 100."""
@@ -132,6 +137,9 @@ def room(value: stored.Room) -> Room:
         "created_at": moment(value.created_ms),
         "active_at": moment(value.active_ms),
         "deleted_at": moment_or_none(value.deleted_ms),
+        "archived_at": moment_or_none(value.archived_ms),
+        "muted": value.muted,
+        "hidden": value.hidden,
         "read_seq": value.read_seq,
         "unread": value.unread,
         "agents": [person(agent) for agent in value.agents],

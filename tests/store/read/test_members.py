@@ -3,18 +3,31 @@
 import asyncio
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from tests.store.world import World
 
 from palaver.errors import Code, Refused
-from palaver.model import Actor, EventType, MemberRole, Room, Visibility
+from palaver.model import (
+    Actor,
+    EventType,
+    MemberRole,
+    MessageId,
+    Room,
+    TitleSource,
+    TurnId,
+    Visibility,
+)
 from palaver.store.read import members, rooms
 from palaver.store.write.command import Command
-from palaver.store.write.members import LeaveRoom, SetRole
-from palaver.store.write.rooms import AddMember, MarkRead, RemoveMember
+from palaver.store.write.members import LeaveRoom, SetMembership, SetRole, TransferRoom
+from palaver.store.write.messages import SetMessageDeleted
+from palaver.store.write.rooms import AddMember, MarkRead, RemoveMember, RenameRoom, SetArchived
+from palaver.store.write.turns import OpenTurn
 
 OWNER, MODERATOR, MEMBER, READER = MemberRole
+USER = TitleSource.USER
 
 
 async def outcome(world: World, command: Command[object]) -> object:
@@ -226,6 +239,107 @@ async def test_of_two_owners_who_go_at_once_one_stays(world: World) -> None:
         ]
         results = await asyncio.gather(*[outcome(world, one) for one in going])
         assert sorted(map(str, results)) == ["True", "last_owner"]
+
+
+async def test_an_owner_gives_a_room_away_and_stays_as_a_moderator(world: World) -> None:
+    ada, bo, eve = await people(world, 3)
+    bot = await world.agent()
+    room = await world.room(ada, bot)
+    await world.store.write(add(room, ada, bo, READER))
+
+    async def transfer(by: Actor, to: Actor) -> object:
+        return await outcome(world, TransferRoom(room=room.id, by=by.id, actor=to.id))
+
+    assert await transfer(ada, eve) is Code.NOT_FOUND
+    assert await transfer(ada, bot) is Code.BAD_REQUEST
+    assert await transfer(bo, bo) is Code.FORBIDDEN
+    assert await transfer(eve, eve) is Code.ROOM_NOT_FOUND
+    assert await transfer(ada, ada) is False
+    assert await transfer(ada, bo) is True
+    assert await transfer(ada, bo) is False, "asked again, nothing happens"
+    assert await roles(world, room) == {"Person 1": OWNER, "Person 0": MODERATOR, "Bot": MEMBER}
+    given = (await world.log(room))[-1]
+    assert (given.type, given.actor) == (EventType.ROOM_TRANSFERRED, ada.id)
+    assert given.data == {"actor": bo.id, "before": "reader"}
+
+
+async def test_in_an_archived_room_nothing_more_is_said_and_all_is_read(world: World) -> None:
+    ada, bo = await people(world, 2)
+    bot = await world.agent()
+    room = await world.room(ada, bot)
+    await world.store.write(add(room, ada, bo, MODERATOR))
+    draft = world.draft(room, ada)
+    said = await world.store.write(draft)
+
+    async def archive(by: Actor, *, archived: bool) -> object:
+        return await outcome(world, SetArchived(room=room.id, by=by.id, archived=archived))
+
+    assert await archive(bo, archived=True) is Code.FORBIDDEN
+    assert await archive(ada, archived=True) is True
+    assert await archive(ada, archived=True) is False
+    deleting = SetMessageDeleted(message=said.message.id, by=ada.id, deleted=True)
+    answering = OpenTurn(
+        turn=TurnId(f"t_{world.clock.new_id()}"),
+        message=MessageId(f"m_{world.clock.new_id()}"),
+        room=room.id,
+        agent=bot.id,
+    )
+    for command in (world.draft(room, bo, answers=True), deleting, answering):
+        assert await outcome(world, command) is Code.ROOM_ARCHIVED
+    again = await world.store.write(draft)
+    assert again.dup, "what was stored before is told again"
+    found = await world.store.read(rooms.get, room.id, bo.id)
+    assert found is not None
+    assert found.archived_ms is not None
+    assert [one.text for one in await world.said(room)] == ["hi"]
+    assert await outcome(world, MarkRead(room=room.id, actor=bo.id, seq=2)) == 2
+    assert await archive(ada, archived=False) is True
+    assert await archive(ada, archived=False) is False
+    await world.say(room, bo)
+    happened = await world.happened(room)
+    assert happened.count(EventType.ROOM_ARCHIVED) == 1
+    assert happened.count(EventType.ROOM_UNARCHIVED) == 1
+
+
+async def listed(world: World, actor: Actor, **wanted: Any) -> list[str]:
+    found, _ = await world.store.read(rooms.listing, actor.id, limit=50, **wanted)
+    return [room.title for room in found]
+
+
+@pytest.mark.parametrize("few", [0, 1_000])
+async def test_what_a_member_hides_is_out_of_its_list_until_something_is_said(
+    world: World, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    """By memberships and by the walk, in a room of one's own and in one that is everyone's."""
+    monkeypatch.setattr(rooms, "MEMBERSHIPS_FEW", few)
+    ada, bo = await people(world, 2)
+    lobby = await world.room(None, title="lobby", visibility=Visibility.OPEN)
+    room = await world.room(ada, title="room")
+    other = await world.room(ada, title="other")
+    await world.store.write(add(room, ada, bo))
+    for one in (lobby, room):
+        before = len(await world.log(one))
+        await world.store.write(SetMembership(room=one.id, by=ada.id, hidden=True, muted=True))
+        assert len(await world.log(one)) == before, "it is one's own wish, and no event"
+    assert await listed(world, ada, hidden=False) == ["other"]
+    assert sorted(await listed(world, ada, hidden=True)) == ["lobby", "room"]
+    assert sorted(await listed(world, ada)) == ["lobby", "other", "room"]
+    assert sorted(await listed(world, bo, hidden=False)) == ["lobby", "room"]
+    assert len(await world.store.read(rooms.ids_of, ada.id, 10)) == 3, "and is watched"
+    await world.store.write(RenameRoom(room=room.id, by=ada.id, title="new", source=USER))
+    assert await listed(world, ada, hidden=False) == ["other"], "a name is no word"
+    for one in (lobby, room):
+        await world.say(one, bo)
+    assert sorted(await listed(world, ada, hidden=False)) == ["lobby", "new", "other"]
+    assert await listed(world, ada, hidden=True) == []
+    found = await world.store.read(rooms.get, room.id, ada.id)
+    assert found is not None
+    assert (found.muted, found.hidden) == (True, False)
+    await world.store.write(SetMembership(room=other.id, by=ada.id, hidden=True))
+    await world.store.write(SetMembership(room=other.id, by=ada.id, hidden=False, muted=False))
+    assert "other" in await listed(world, ada, hidden=False)
+    wishing = SetMembership(room=other.id, by=bo.id, muted=True)
+    assert await outcome(world, wishing) is Code.ROOM_NOT_FOUND
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -7,6 +7,7 @@ import httpx2
 import pytest
 from tests.wire.door import Door, new_cid, new_room, shaped
 
+from palaver.wire import shapes
 from palaver.wire.api.members import Invited, Joined, MadeInvitation, MemberList
 
 Json = dict[str, Any]
@@ -250,6 +251,68 @@ async def test_two_people_see_each_other_come_type_talk_and_go(door: Door) -> No
         ]
     assert (await bo.get(f"/api/rooms/{room}/messages")).status_code == 404
     assert (await join(bo, token)).status_code == 404, "and the link brings him back no more"
+
+
+async def test_a_room_is_given_away_muted_and_hidden(door: Door) -> None:
+    (_, ada), (_, bo) = await door.guest(), await door.guest()
+    bos = (await bo.get("/api/me")).json()["id"]
+    room = await new_room(ada, "Launch")
+    path = f"/api/rooms/{room}"
+    missing = await ada.post(f"{path}/transfer", json={"actor": bos})
+    assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
+    await ada.post(f"{path}/members", json={"actor": bos})
+    for _ in range(2):
+        given = shaped(
+            shapes.Room, (await ada.post(f"{path}/transfer", json={"actor": bos})).json()
+        )
+        assert given["role"] == "moderator"
+    wished = (await ada.patch(f"/api/me/rooms/{room}", json={"muted": True, "hidden": True})).json()
+    assert (wished["muted"], wished["hidden"]) == (True, True)
+
+    async def listed(**params: str) -> list[str]:
+        found = (await ada.get("/api/rooms", params=params)).json()["rooms"]
+        return [one["id"] for one in found]
+
+    assert room not in await listed()
+    assert await listed(hidden="true") == [room]
+    await bo.post(f"{path}/messages", json={"cid": new_cid(), "text": "news"})
+    assert room in await listed()
+    assert await listed(hidden="true") == []
+    bad = await ada.patch(f"/api/me/rooms/{room}", json={"muted": "yes"})
+    assert (bad.status_code, bad.json()["code"]) == (400, "bad_request")
+    nobodys = [
+        await http.patch(f"/api/me/rooms/{one}", json={"muted": True})
+        for http, one in ((door.http(), room), (ada, f"r_{'0' * 32}"))
+    ]
+    assert bytes_of(nobodys[0]) == bytes_of(nobodys[1])
+
+
+async def test_an_archived_room_is_read_and_no_door_takes_more_into_it(door: Door) -> None:
+    token, ada = await door.guest()
+    room = await new_room(ada, "Done")
+    path = f"/api/rooms/{room}"
+    key = (await ada.post("/api/keys", json={})).json()["token"]
+    program = door.http(headers={"authorization": f"Bearer {key}"})
+    made = (await program.post("/v1/conversations", json={})).json()["id"]
+    asked = {"model": "echo", "input": "hello", "conversation": made}
+    assert (await program.post("/v1/responses", json=asked)).status_code == 200
+    theirs = made.replace("conv_", "r_")
+    async with door.live(token) as live:
+        await live.ask(t="sub", room=room)
+        for one in (room, theirs):
+            archived = shaped(shapes.Room, (await ada.post(f"/api/rooms/{one}/archive")).json())
+            assert archived["archived_at"] is not None
+        await live.event("room.archived")
+        refused = await live.say(room, "more")
+        assert (refused["t"], refused["code"]) == ("err", "room_archived")
+        said = await ada.post(f"{path}/messages", json={"cid": new_cid(), "text": "more"})
+        assert (said.status_code, said.json()["code"]) == (409, "room_archived")
+        told = await program.post("/v1/responses", json=asked)
+        assert (told.status_code, told.json()["error"]["code"]) == (409, "room_archived")
+        assert (await program.get(f"/v1/conversations/{made}/items")).status_code == 200
+        assert (await ada.get(f"{path}/messages")).status_code == 200
+        assert (await ada.post(f"{path}/unarchive")).json()["archived_at"] is None
+        assert (await live.say(room, "more"))["state"] == "stored"
 
 
 @pytest.mark.parametrize("uses", [1, 2])

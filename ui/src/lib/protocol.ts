@@ -393,6 +393,11 @@ export interface Room {
   created_at: string
   active_at: string
   deleted_at: string | null
+  /** Since when nothing more is said in it. */
+  archived_at: string | null
+  muted: boolean
+  /** Whether it is left out of one's list, until something is said. */
+  hidden: boolean
   read_seq: number
   /** Messages of others after `read_seq`, at most 100. */
   unread: number

@@ -25,7 +25,7 @@ export function event(seq: number, k: string, d: Record<string, unknown>): RoomE
 export function room(id: string, more: Partial<Room> = {}): Room {
   return {
     id, title: id, visibility: 'private', role: 'owner', seq: 1, created_at: '2026-11-01T00:00:00.000Z',
-    active_at: '2026-11-01T00:00:00.000Z', deleted_at: null, read_seq: 1, unread: 0, agents: [], door: null, parent: null, client: null, ...more,
+    active_at: '2026-11-01T00:00:00.000Z', deleted_at: null, archived_at: null, muted: false, hidden: false, read_seq: 1, unread: 0, agents: [], door: null, parent: null, client: null, ...more,
   }
 }
 

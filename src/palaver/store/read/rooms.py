@@ -69,6 +69,14 @@ _read_seq = func.coalesce(members.c.read_seq, 0)
 _scanned_from = case(
     (_read_seq > rooms.c.seq - UNREAD_SCANNED, _read_seq), else_=rooms.c.seq - UNREAD_SCANNED
 )
+_said_since = (
+    select(messages.c.seq)
+    .where(messages.c.room_key == members.c.room_key, messages.c.seq > members.c.hidden_seq)
+    .limit(1)
+    .correlate(members)
+    .scalar_subquery()
+)
+_hidden = and_(members.c.hidden_seq.is_not(None), _said_since.is_(None))
 
 
 def _seen(me: ColumnElement[int], source: FromClause) -> Select[*tuple[Any, ...]]:
@@ -91,9 +99,10 @@ def _seen(me: ColumnElement[int], source: FromClause) -> Select[*tuple[Any, ...]
     return (
         select(
             *rooms.c["key", "id", "title", "title_source", "visibility", "seq", "settings"],
-            *rooms.c["created_ms", "active_ms", "deleted_ms", "door"],
+            *rooms.c["created_ms", "active_ms", "deleted_ms", "door", "archived_ms"],
             parent.scalar_subquery().label("parent"),
-            *members.c["role", "kept_out"],
+            *members.c["role", "kept_out", "muted"],
+            _hidden.label("hidden"),
             _read_seq.label("read_seq"),
             select(func.count()).select_from(unread).scalar_subquery().label("unread"),
         )
@@ -102,7 +111,7 @@ def _seen(me: ColumnElement[int], source: FromClause) -> Select[*tuple[Any, ...]
     )
 
 
-_ROOM = ByName(Room, "role", "agents")
+_ROOM = ByName(Room, "role", "agents", "muted", "hidden")
 _me = select(actors.c.key).where(actors.c.id == bindparam("actor")).scalar_subquery()
 _BY_ID = Statement(_seen(_me, rooms).where(rooms.c.id == bindparam("room")), "room", "actor")
 _AGENTS = among(
@@ -156,17 +165,19 @@ def listing(
     search: str | None = None,
     own: bool = False,
     deleted: bool = False,
+    hidden: bool | None = None,
 ) -> tuple[tuple[Room, ...], str | None]:
     """The actor's rooms and the open ones that are not deleted, the last active first, and the cursor to go on with.
 
     `search`: a piece of the title, whatever its case and accents. `own`: without open rooms of others. `deleted`:
-    instead those that are and that the actor may restore, the last deleted first. `offset`: how many to pass over,
+    instead those that are and that the actor may restore, the last deleted first. `hidden`: without those that the
+    actor hides, or these alone; None: all. `offset`: how many to pass over,
     which is walked. Refused: `cursor_invalid`.
     """
     position = (INTEGER_MAX, INTEGER_MAX) if cursor is None else _position(cursor)
     reach = min(offset + limit + 1, INTEGER_MAX)
     asked = [*position, reach, limit + 1, offset]
-    wanted = _Wanted(searched=bool(search), own=own, deleted=deleted)
+    wanted = _Wanted(searched=bool(search), own=own, deleted=deleted, hidden=hidden)
     rows = _listed(conn, actor, wanted, asked, search)
     found = _rooms(conn, rows[:limit])
     if len(rows) <= limit or not found:
@@ -256,6 +267,7 @@ class _Wanted(Struct, frozen=True, kw_only=True):
     searched: bool = False
     own: bool = False
     deleted: bool = False
+    hidden: bool | None = None
     brief: bool = False
 
     def page(self, found: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
@@ -271,15 +283,15 @@ class _Wanted(Struct, frozen=True, kw_only=True):
         its_moment = select(self._moment).where(*of_member, *self._allowed(rooms)).scalar_subquery()
         own = (
             select(members.c.room_key.label("key"), its_moment.label("moment"))
-            .where(members.c.actor_key == _my_key, member_is_in)
+            .where(members.c.actor_key == _my_key, member_is_in, *self._wished())
             .cte("own")
             .prefix_with("MATERIALIZED")  # so that each room is looked up once
         )
         behind = tuple_(own.c.moment, own.c.key) < _cursor_position
         mine = select(own).where(behind).order_by(*_LAST_FIRST).limit(_reach)
-        if self.own or self.deleted:
+        if not self._of_all:
             return select(mine.subquery("mine"))
-        to_me = [room_is_open, not_(_kept_out(rooms)), *self._titled(rooms)]
+        to_me = [room_is_open, not_(self._left_out(rooms)), *self._titled(rooms)]
         opened = self._behind(rooms.c.key).where(*to_me).limit(_reach)
         return select(
             union(select(mine.subquery("mine")), select(opened.subquery("opened"))).subquery()
@@ -293,13 +305,18 @@ class _Wanted(Struct, frozen=True, kw_only=True):
         membership = (
             select(members.c.room_key)
             .where(members.c.room_key == walked.c.key, members.c.actor_key == _my_key)
-            .where(member_is_in, *self._allowed(walked))
+            .where(member_is_in, *self._wished(), *self._allowed(walked))
             .scalar_subquery()
         )
         seen = membership.is_not(None)
-        if not (self.own or self.deleted):
-            seen = or_(and_(_opened(walked), not_(_kept_out(walked))), seen)
+        if self._of_all:
+            seen = or_(and_(_opened(walked), not_(self._left_out(walked))), seen)
         return select(walked.c.key, walked.c.moment).where(seen, *self._titled(walked))
+
+    @property
+    def _of_all(self) -> bool:
+        """Whether open rooms are looked at, too, of which the actor may be no member."""
+        return not (self.own or self.deleted or self.hidden)
 
     @property
     def bounded(self) -> bool:
@@ -329,6 +346,21 @@ class _Wanted(Struct, frozen=True, kw_only=True):
             return []
         return [source.c.title_folded.like(bindparam("pattern"), escape="\\")]
 
+    def _wished(self) -> list[ColumnElement[bool]]:
+        """What a membership must be by its member's wish."""
+        if self.hidden is None:
+            return []
+        return [_hidden if self.hidden else not_(_hidden)]
+
+    def _left_out(self, source: FromClause) -> ColumnElement[bool]:
+        """Whether the actor was removed from an open room, or hides it."""
+        membership = select(members.c.room_key).where(
+            members.c.room_key == source.c.key,
+            members.c.actor_key == _my_key,
+            or_(not_(member_is_in), *([] if self.hidden is None else [_hidden])),
+        )
+        return membership.exists()
+
     def _allowed(self, source: FromClause) -> list[ColumnElement[bool]]:
         """What a membership must be besides the actor's."""
         if self.deleted:
@@ -340,14 +372,6 @@ def _opened(source: FromClause) -> ColumnElement[bool]:
     return source.c.visibility == literal_column(f"'{Visibility.OPEN}'")
 
 
-def _kept_out(source: FromClause) -> ColumnElement[bool]:
-    """Whether the actor was removed from a room."""
-    membership = select(members.c.room_key).where(
-        members.c.room_key == source.c.key, members.c.actor_key == _my_key, not_(member_is_in)
-    )
-    return membership.exists()
-
-
 def _pattern(search: str) -> str:
     escaped = folded(search).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{escaped}%"
@@ -357,7 +381,12 @@ def _rooms(conn: Connection, rows: list[Row]) -> tuple[Room, ...]:
     agents: dict[int, list[Actor]] = {row.key: [] for row in rows}
     for found in _AGENTS.all(conn, [(key,) for key in agents]):
         agents[found.room_key].append(actor_of(found))
-    return tuple([_ROOM.one(row, _role_of(row), tuple(agents[row.key])) for row in rows])
+    return tuple(
+        [
+            _ROOM.one(row, _role_of(row), tuple(agents[row.key]), bool(row.muted), bool(row.hidden))
+            for row in rows
+        ]
+    )
 
 
 def _role_of(row: Row) -> MemberRole | None:

@@ -148,8 +148,9 @@ class Added(Struct, frozen=True, kw_only=True):
 
 
 class AddMessage(RoomCommand[Added], frozen=True, kw_only=True):
-    """Appends a message to a room. Refused: `room_not_found`, `message_not_found` (reply_to), `cid_reused`.
+    """Appends a message to a room.
 
+    Refused: `room_not_found`, `forbidden`, `room_archived`, `message_not_found` (reply_to), `cid_reused`.
     `cid` is unique per author for ever: the same one with the same room, text and reply_to is a duplicate, with another
     one is refused. Without a `cid` the same holds of the `id`. With `answers`, each agent member with `auto_respond`
     gets a turn in the same transaction; a duplicate opens none, and gives those of this process that are still open.
@@ -416,6 +417,7 @@ def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
             raise Refused(Code.CID_REUSED, "this cid has been used for another message")
         turns = _still_open(tx, run, room, known.message)
         return Added(message=known.message, dup=True, turns=turns, untitled=room.untitled)
+    check(Action.WRITE, role, archived=room.archived_ms is not None)
     reply_to_seq = _reply_to_seq(run, command, room)
     room.seq += 1
     message = Message(

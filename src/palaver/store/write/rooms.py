@@ -35,10 +35,11 @@ _INSERT_MEMBER = inserting(
 _OWNERS = matching(
     select(members.c.actor_key).where(member_is_owner, member_is_in).limit(2), members.c.room_key
 )
-_JOIN_AGAIN = updating(_MEMBER, "role", "auto_respond", "joined_ms", kept_out=None)
+_JOIN_AGAIN = updating(_MEMBER, "role", "auto_respond", "joined_ms", kept_out=None, hidden_seq=None)
 _KEEP_OUT = updating(_MEMBER, "kept_out", "auto_respond")
 _RENAME = updating(rooms.c.key, "title", "title_folded", "title_source")
 _SET_DELETED = updating(rooms.c.key, "deleted_ms")
+_SET_ARCHIVED = updating(rooms.c.key, "archived_ms")
 _TITLE, _SETTINGS, _DOOR = (
     matching(select(column), rooms.c.key)
     for column in (rooms.c.title, rooms.c.settings, rooms.c.door)
@@ -120,6 +121,26 @@ class SetRoomDeleted(RoomCommand[bool], frozen=True, kw_only=True):
             return False
         _SET_DELETED.run(tx.conn, tx.now_ms if self.deleted else None, room.key)
         tx.log(room, EventType.ROOM_DELETED if self.deleted else EventType.ROOM_RESTORED, by)
+        return True
+
+
+class SetArchived(RoomCommand[bool], frozen=True, kw_only=True):
+    """Archives a room, in which nothing more is said, or takes that back, by its owner; False: it was so already.
+
+    An answer that is under way is stored all the same.
+    """
+
+    by: ActorId
+    archived: bool
+
+    def apply(self, tx: Transaction) -> bool:
+        room, by = tx.room(self.room), tx.actor(self.by)
+        require(tx, Action.GOVERN, room, by)
+        if self.archived is (room.archived_ms is not None):
+            return False
+        room.archived_ms = tx.now_ms if self.archived else None
+        _SET_ARCHIVED.run(tx.conn, room.archived_ms, room.key)
+        tx.log(room, EventType.ROOM_ARCHIVED if self.archived else EventType.ROOM_UNARCHIVED, by)
         return True
 
 

@@ -59,6 +59,7 @@ class LockedRoom(Struct):
     visibility: Visibility
     title_source: TitleSource
     deleted_ms: int | None
+    archived_ms: int | None = None
 
     @property
     def is_open(self) -> bool:
@@ -212,7 +213,7 @@ class Transaction(Struct):
         return None if actor is None else role_in(room.visibility, role, kept_out=kept_out)
 
     def writable(self, room: RoomId, actor: ActorId) -> tuple[LockedRoom, KnownActor]:
-        """Locks the room for an actor who may write to it. Refused: `room_not_found`, `forbidden`."""
+        """Locks the room for an actor who may write to it. Refused: `room_not_found`, `forbidden`, `room_archived`."""
         locked = self.room(room)
         found = self.actor(actor)
         if found is None:
@@ -231,7 +232,8 @@ class Transaction(Struct):
         everyones: bool = False,
     ) -> None:
         """That an actor may do this in the room. Refused: as `policy.refusal` says."""
-        check(action, self.seen_as(room, by), own=own, of=of, everyones=everyones)
+        role, archived = self.seen_as(room, by), room.archived_ms is not None
+        check(action, role, own=own, of=of, everyones=everyones, archived=archived)
 
     def log(
         self,

@@ -43,6 +43,19 @@ class NewRole(Given):
     role: GivenRole
 
 
+class NewOwner(Given):
+    """Who is to own a room."""
+
+    actor: str
+
+
+class Wishes(Given):
+    """What a member wishes of a room. Default: as it is."""
+
+    muted: bool | None = None
+    hidden: bool | None = None
+
+
 class NewInvitation(Given):
     """A new invitation."""
 
@@ -172,6 +185,17 @@ class Members:
     async def remove_member(self, me: Me, room: RoomId, actor: str) -> None:
         """Takes somebody out and keeps them out until they are added again. Oneself: leaves, as every member may."""
         await self._core.members.remove(me, room, ActorId(actor))
+
+    @call("POST", "/rooms/{room}/transfer", Action.GOVERN)
+    async def transfer_room(self, me: Me, room: RoomId, body: NewOwner) -> shapes.Room:
+        """Gives the room to one of its members; the owner stays as a moderator."""
+        return shapes.room(await self._core.members.transfer(me, room, ActorId(body.actor)))
+
+    @call("PATCH", "/me/rooms/{room}", Action.MEMBERSHIP)
+    async def wish(self, me: Me, room: RoomId, body: Wishes) -> shapes.Room:
+        """Mutes or hides a room, for oneself."""
+        wished = await self._core.members.wish(me, room, muted=body.muted, hidden=body.hidden)
+        return shapes.room(wished)
 
     @call("GET", "/rooms/{room}/invitations", Action.INVITE)
     async def invitations(self, me: Me, room: RoomId) -> Invitations:

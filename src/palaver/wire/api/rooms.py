@@ -81,10 +81,15 @@ class Rooms:
         cursor: str | None = None,
         search: str | None = None,
         deleted: bool = False,
+        hidden: bool = False,
     ) -> RoomList:
-        """The rooms, by last activity; `search` in titles, at most 200 characters; `deleted`: what can be restored."""
+        """The rooms, by last activity; `search` in titles, at most 200 characters.
+
+        `deleted`: instead what can be restored; `hidden`: instead what one hides, until something is said there.
+        """
+        shown = None if deleted else hidden
         found, following = await self._core.rooms.listing(
-            me, limit=limit, cursor=cursor, search=search, deleted=deleted
+            me, limit=limit, cursor=cursor, search=search, deleted=deleted, hidden=shown
         )
         return {"rooms": [shapes.room(one) for one in found], "next": following}
 
@@ -112,6 +117,16 @@ class Rooms:
     async def restore_room(self, me: Me, room: RoomId) -> shapes.Room:
         """Takes a deletion back."""
         return shapes.room(await self._core.rooms.restore(me, room))
+
+    @call("POST", "/rooms/{room}/archive", Action.GOVERN)
+    async def archive_room(self, me: Me, room: RoomId) -> shapes.Room:
+        """Lets nothing more be said in a room, which can still be read."""
+        return shapes.room(await self._core.rooms.set_archived(me, room, archived=True))
+
+    @call("POST", "/rooms/{room}/unarchive", Action.GOVERN)
+    async def unarchive_room(self, me: Me, room: RoomId) -> shapes.Room:
+        """Takes that back."""
+        return shapes.room(await self._core.rooms.set_archived(me, room, archived=False))
 
     @call("POST", "/rooms/{room}/read", Action.READ, status=204)
     async def read(self, me: Me, room: RoomId, body: ReadUpTo) -> None:

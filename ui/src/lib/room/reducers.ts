@@ -43,6 +43,9 @@ export const REDUCERS: Readonly<Record<string, Reducer>> = {
     },
   },
   'room.renamed': { list: (_, { d }) => ({ title: String(d.title ?? '') }) },
+  'room.archived': { list: (_, { at }) => ({ archived_at: at }) },
+  'room.unarchived': { list: () => ({ archived_at: null }) },
+  'room.transferred': { log: (messages) => messages.members() },
   'room.deleted': { log: (messages) => messages.delete(true) },
   'room.restored': { log: (messages) => messages.delete(false) },
 }
