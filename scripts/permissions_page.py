@@ -44,7 +44,8 @@ IN_ROOMS = """
 Who may not see a room is told `room_not_found` (404), in the same words as of a room that never was; so are its
 messages and answers (`message_not_found`, `turn_not_found`). Who sees it and may not do this is told `forbidden` (403).
 *Its own* is a message that one wrote, or an answer that one asked for. Agents are members, too. Who is taken out of a
-room, or whose room is deleted, is let go at once.
+room is let go at once and kept out, also of an open one, until added again; whose room is deleted is let go, too. What
+is told in the [audit room](audit.md) nobody reads at these doors.
 
 **An open room** makes a member of everyone on this server. Where it is everyone's, as the Lobby is, nobody may
 {protected} (`room_protected`, 409). One that a program made at `/v1` has an owner; to other programs

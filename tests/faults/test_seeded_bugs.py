@@ -273,6 +273,13 @@ BUGS = [
         MATRIX,
     ),
     Bug(
+        "nobody reads what he may not: the audit room is found by everyone",
+        "store/write/audit.py",
+        "    visibility=Visibility.PRIVATE,\n",
+        "    visibility=Visibility.OPEN,\n",
+        MATRIX,
+    ),
+    Bug(
         "nobody does what he may not: who is refused has done it",
         "store/write/messages.py",
         "        tx.check(Action.TAKE_BACK, room, by, own=own)\n",

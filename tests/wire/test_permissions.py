@@ -1,12 +1,13 @@
 """Every call of something that is somebody's, as everyone who may come, through the real wires: the table's answer.
 
 What is refused changes nothing, tells nothing, and says the same of what is another's and of what never was. A private
-room has members of all roles; an open one was made by a program.
+room has members of all roles; an open one was made by a program; the audit room is nobody's to read.
 """
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
@@ -18,7 +19,10 @@ from palaver import policy
 from palaver.errors import Refused
 from palaver.model import MemberRole, Visibility
 from palaver.policy import ServerAct
+from palaver.store.write.audit import AUDIT
 from palaver.wire.calls import Call
+from palaver.wire.classic.sessions import session_of
+from palaver.wire.openai import items
 
 ENTERED = frozenset({"actors", "sessions"})
 """Where whoever comes without a session and writes is noted as a new guest, also if that is refused."""
@@ -118,9 +122,24 @@ class Matrix:
             and (one.visibility is PRIVATE or one.caller.name in IN_OPEN_ROOMS)
         ]
 
-    async def refused(self, one: Try) -> None:
+    def audit(self) -> Iterator[tuple[Try, Target]]:
+        """Yields calls of the room that nobody may read, by who owns every other room, and by a stranger."""
+        kept = {
+            "room": AUDIT,
+            "conversation": items.conversation_id(AUDIT),
+            "session_id": session_of(AUDIT),
+        }
+        for one in self.tries():
+            by, names = one.caller, one.case.names_any(one.one, kept)
+            if names and by.name in {"owner", "stranger"} and one.visibility is PRIVATE:
+                target = self.shared[one.wire, PRIVATE]
+                yield (
+                    replace(one, caller=replace(by, role=None)),
+                    Target({**target.names, **kept}),
+                )
+
+    async def refused(self, one: Try, target: Target) -> None:
         """That a call is refused so, changes nothing, and is refused as one of what never was."""
-        target = self.shared[one.wire, one.visibility]
         reply = await self.client.make(one.one, one.case, one.caller, target)
         self.judge(one, reply)
         before, after = self.rows, await self.world.counted()
@@ -178,7 +197,10 @@ async def test_everyone_is_told_at_every_call_what_the_table_says(
         matrix.rows = await world.counted()
         for one in tries:
             if one.expected and not one.case.own:
-                await matrix.refused(one)
+                await matrix.refused(one, matrix.shared[one.wire, one.visibility])
+        for one, room in matrix.audit():
+            if one.expected:
+                await matrix.refused(one, room)
         for one in tries:
             if not one.expected:
                 await matrix.allowed(one)
