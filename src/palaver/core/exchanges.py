@@ -28,6 +28,7 @@ from palaver.errors import Code, Refused, Unavailable
 from palaver.model import (
     NO_DATA,
     Actor,
+    CredentialId,
     Entry,
     Exchange,
     ExchangeId,
@@ -83,7 +84,7 @@ class Exchanges:
         except Unavailable as failure:
             if not failure.database_away or not self._may_wait(asked):
                 raise
-            return await self._accepted(command)
+            return await self._accepted(command, asked.by)
         exchange = opened.exchange
         if opened.dup:
             running = self.running(exchange.id) or told_already(exchange)
@@ -94,7 +95,7 @@ class Exchanges:
         if kept is not asked:  # its client and its model are told what it said
             exchange = replace(exchange, request=asked.request, metadata=asked.metadata)
             context = _as_said(context, asked.entries, kept.entries)
-        running = LiveAnswer(opened.turn, exchange, context=context)
+        running = LiveAnswer(opened.turn, exchange, context=context, by=asked.by)
         if opened.untitled and asked.room is not None:
             title = _title(kept.entries, kept.title)
             await self._turns.name(exchange.room, title, TitleSource.FIRST_MESSAGE)
@@ -120,9 +121,11 @@ class Exchanges:
             self.run(running, early.answered, close=early.close)
         return running
 
-    def unstored(self, ask: Ask, *, close: Close | None = None) -> LiveAnswer:
-        """A call of which nothing is kept; it ends with its client."""
-        running = LiveAnswer(None)
+    def unstored(
+        self, ask: Ask, *, by: CredentialId | None = None, close: Close | None = None
+    ) -> LiveAnswer:
+        """A call of which nothing is kept; it ends with its client, and with the key that asked."""
+        running = LiveAnswer(None, by=by)
         self.run(running, ask, close=close)
         return running
 
@@ -337,7 +340,7 @@ class Exchanges:
         accepts = self._settings.when_db_down == "accept"
         return asked.kind is not ExchangeKind.RESPONSE and asked.whole and accepts
 
-    async def _accepted(self, command: OpenExchange) -> LiveAnswer:
+    async def _accepted(self, command: OpenExchange, by: CredentialId | None) -> LiveAnswer:
         """Keeps a request until the database is back. Where it will stand is decided then."""
         await self._held.accept(command)
         room = command.room or command.new_room.id
@@ -353,7 +356,7 @@ class Exchanges:
             fence=1,
             external=True,
         )
-        return LiveAnswer(turn, command.begun(room, self._clock.now_ms()), held=True)
+        return LiveAnswer(turn, command.begun(room, self._clock.now_ms()), held=True, by=by)
 
     def _ids(self, count: int) -> tuple[MessageId, ...]:
         return tuple(MessageId(f"m_{self._clock.new_id()}") for _ in range(count))

@@ -5,7 +5,7 @@ Rules: what is written is one whole event or one whole comment, so no reader get
 comment takes the head with it, and what is an error after that is told as an event, behind which there is no end. A
 stream that breaks (`Broken`) closes its connection without an end, because a clean one without `[DONE]` counts as
 success for the usual clients. When the client goes, what is told to it ends and `left` is called; what becomes of the
-answer is the core's business.
+answer is the core's business. The same when the key has ended by which it asked (`LIVES`), which it is told.
 
 The telling runs in the request's own task, with one other that watches: each hand-over between tasks would make the
 first word later by whatever else the server has to do just then.
@@ -13,13 +13,14 @@ first word later by whatever else the server has to do just then.
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from functools import partial
 
 from msgspec import Struct
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from palaver.core.live.standing import revoked
 from palaver.errors import PalaverError
 
 PING_SECONDS = 15.0
@@ -30,7 +31,11 @@ STREAM_HEADERS = (("cache-control", "no-cache"), ("x-accel-buffering", "no"))
 
 _EVENTS = MEDIA_TYPE.encode()
 
+LIVES = "lives"
+"""In the state of a scope: what ends the telling within a block when the key that it is told to has ended."""
+
 Headers = Iterable[tuple[str, str]]
+Lives = Callable[[Callable[[], None]], AbstractContextManager[None]]
 
 
 class Broken(Exception):
@@ -51,12 +56,15 @@ class _Watch(Struct):
     streams: bool = False
     wrote: bool = False
     gone: bool = False
+    ended: bool = False
+    """Whether the key has ended."""
+    began: bool = False
     headed: bool = False
     """Whether the head went out with a comment, before anything was told."""
 
     async def noted(self, message: Message) -> None:
         """ASGI's send."""
-        self.wrote = True
+        self.wrote = self.began = True
         if message["type"] == "http.response.start":
             streams = any(value == _EVENTS for _, value in message["headers"])
             self.streams = streams
@@ -72,10 +80,16 @@ class _Watch(Struct):
     async def _ping(self) -> None:
         if self.early is not None:
             head = _head(200, self.early)
-            self.early, self.headed, self.streams = None, True, True
+            self.early = None
+            self.began = self.headed = self.streams = True
             await self.send(head)
         if self.streams:
             await self.send({"type": "http.response.body", "body": PING, "more_body": True})
+
+    def end(self) -> None:
+        """Ends the telling: the key has ended."""
+        self.ended = True
+        self.told.cancel()
 
     async def run(self, pings: float) -> None:
         """Ends the telling when the client goes."""
@@ -99,32 +113,36 @@ async def attended(
     pings: float = PING_SECONDS,
     early: Headers | None = None,
     refused: Callable[[PalaverError], bytes] | None = None,
+    lives: Lives | None = None,
 ) -> None:
-    """Tells a client something for as long as it is there. What `tell` raises is raised.
+    """Tells a client something for as long as it is there, and its key good. What `tell` raises is raised.
 
     `early` are the headers of a stream that the client waits for. Where they went out before it began, what `tell`
-    raises is told as `refused` says.
+    raises is told as `refused` says; so is the end of the key in any stream.
     """
     me = asyncio.current_task()
     assert me is not None, "this is a coroutine"
     watch = _Watch(receive, send, me, early)
     failure: Exception | None = None
     try:
-        async with asyncio.TaskGroup() as tasks:
-            watcher = tasks.create_task(watch.run(pings))
-            try:
-                await tell(watch.noted)
-            except Exception as error:  # noqa: BLE001  raised again below, not as a group
-                failure = error
-            watcher.cancel()
+        with nullcontext() if lives is None else lives(watch.end):
+            async with asyncio.TaskGroup() as tasks:
+                watcher = tasks.create_task(watch.run(pings))
+                try:
+                    await tell(watch.noted)
+                except Exception as error:  # noqa: BLE001  raised again below, not as a group
+                    failure = error
+                watcher.cancel()
     except asyncio.CancelledError:
-        if not watch.gone:
+        if not watch.gone and not watch.ended:
             raise
         me.uncancel()
         left()
-    if isinstance(failure, PalaverError) and watch.headed and refused is not None:
+        failure = revoked() if watch.ended else None
+    within = watch.streams if watch.ended else watch.headed
+    if isinstance(failure, PalaverError) and within and refused is not None:
         await send({"type": "http.response.body", "body": refused(failure), "more_body": True})
-    elif failure is not None:
+    elif failure is not None and not (watch.ended and watch.began):
         raise failure
 
 
@@ -171,7 +189,8 @@ class Attended(Response):
             if told is not None:
                 await told(scope, receive, noted)
 
-        await self._attended(tell, receive, send, pings=PING_SECONDS)
+        lives: Lives | None = scope.get("state", {}).get(LIVES)
+        await self._attended(tell, receive, send, pings=PING_SECONDS, lives=lives)
 
 
 def event_headers(headers: Headers = ()) -> list[tuple[str, str]]:

@@ -290,7 +290,8 @@ class Engine:
 
     async def _guarded(self, live: LiveAnswer, ask: Ask, close: Close | None) -> None:
         try:
-            await self._run(live, ask)
+            with self._ground.hub.standings.lives(live.by, live.stop):
+                await self._run(live, ask)
         except Exception:
             turn = live.turn
             log.exception("turn.crashed", turn=turn and turn.id, room=turn and turn.room)

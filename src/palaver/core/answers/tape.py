@@ -15,6 +15,7 @@ from palaver.errors import Code, PalaverError, ProviderError, Unavailable
 from palaver.model import (
     NO_DATA,
     ActorId,
+    CredentialId,
     Entry,
     Exchange,
     ExchangeId,
@@ -45,7 +46,7 @@ class ExchangeRequest(Struct, frozen=True, kw_only=True):
     said; a new one has this `visibility`, in its settings what is told `about` it, and for a parent the room that the
     client's id `parent` means. `repeated`: the same `digest` (of the body) is this request, sent again by itself; an
     exchange of it that is there is given. With a `client` it is the same request as long as that is not answered.
-    `lasting`: nobody waits for it, so that a crash does not end it.
+    `lasting`: nobody waits for it, so that a crash does not end it. `by`: the key that asks, which stops it by ending.
     """
 
     kind: ExchangeKind
@@ -60,6 +61,7 @@ class ExchangeRequest(Struct, frozen=True, kw_only=True):
     digest: bytes = b""
     repeated: bool = False
     lasting: bool = False
+    by: CredentialId | None = None
     client: str = ""
     parent: str = ""
     about: RoomSettings = field(default_factory=RoomSettings)
@@ -73,7 +75,7 @@ class LiveAnswer:
 
     Without a turn, nothing of it is kept. The tape of an exchange is read from any place, by any number of connections.
     `context` are the messages of its request, `ended` is the exchange as it was stored; `dup`: it was asked for before.
-    One that is `held` waits for the database to come back.
+    One that is `held` waits for the database to come back. It stops when the key ends that asked, `by`.
 
     `stopped`: how it was told to end, if it was. `waiting` is told once the answer is stored. `ms` are the times to its
     first piece, and in total. `outcome` and `error` are whole at its end.
@@ -86,9 +88,10 @@ class LiveAnswer:
         *,
         context: tuple[Message, ...] = (),
         held: bool = False,
+        by: CredentialId | None = None,
     ) -> None:
         self.turn, self.exchange = turn, exchange
-        self.context, self.held = context, held
+        self.context, self.held, self.by = context, held, by
         self.dup = self.over = False
         self.answer = AnswerBuilder()
         self.recorder: Recorder | None = None

@@ -121,7 +121,7 @@ class Reader(Struct, kw_only=True, eq=False):
         """Takes a place in a room and tells what the reader missed after `since`.
 
         `epoch` is the one under which `since` was learnt, where the client told it. Subscribing again starts anew.
-        Refused: `room_not_found`, `too_many_rooms`, `session_ended`.
+        Refused: `room_not_found`, `too_many_rooms`, `session_ended`, `unauthenticated` (its key was revoked).
         """
         checked = None
         if not self.hub.let_in(room, self.actor):
@@ -231,7 +231,7 @@ class Reader(Struct, kw_only=True, eq=False):
     def _last(self) -> list[Item]:
         """All that is given from the end on, whatever else was read meanwhile."""
         self._wake.set()
-        why = signed_out()
+        why = signed_out(self.by)
         return [encoded(SignedOut(why.code, why.detail), self.hub.encode)]
 
     async def _take(self) -> None:
@@ -276,7 +276,7 @@ class Reader(Struct, kw_only=True, eq=False):
             page = await self.past.newest(room, NEWEST_MESSAGES)
         streams = await self._running(cursor)
         if self.over:
-            raise signed_out()
+            raise signed_out(self.by)
         return Joined(
             room=room,
             mode="resume" if reason is None else "reset",

@@ -63,6 +63,13 @@ class Standings:
                 self.end(ended)
 
 
-def signed_out() -> Refused:
+def signed_out(by: CredentialId | None) -> Refused:
     """What is told to who was here by a session or key that has ended."""
-    return Refused(Code.SESSION_ENDED, "This session or key has ended.")
+    if by is not None and by.startswith("k_"):
+        return revoked()
+    return Refused(Code.SESSION_ENDED, "This session has ended.")
+
+
+def revoked() -> Refused:
+    """What is told to who was here by a key that was revoked."""
+    return Refused(Code.UNAUTHENTICATED, "This API key was revoked.")

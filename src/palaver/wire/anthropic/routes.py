@@ -19,6 +19,7 @@ from typing import cast
 
 import orjson
 from msgspec import Struct
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -35,7 +36,7 @@ from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use
 from palaver.wire.openai import params
 from palaver.wire.openai.answering import Answering, Dialect
-from palaver.wire.openai.auth import visibility_of
+from palaver.wire.openai.auth import standing_of, visibility_of
 from palaver.wire.openai.fields import Invalid
 from palaver.wire.openai.models import Models, as_agent
 from palaver.wire.openai.names import as_task, named
@@ -89,7 +90,8 @@ class Messages(Struct, frozen=True):
             query=query,
             agent=agent,
         )
-        running = await self._begun(me, _asked(request, wanted), wanted)
+        by = await standing_of(self.core, request.headers)
+        running = await self._begun(me, replace(_asked(request, wanted), by=by), wanted)
         dialect = Dialect(
             refusal=problems.refusal,
             error=problems.event,

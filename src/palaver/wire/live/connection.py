@@ -268,12 +268,12 @@ class Connection(Struct, eq=False):
 
     async def _carry_out(self, frame: Json) -> None:
         if self.reader.over:
-            raise _signed_out()
+            raise self._signed_out()
         try:
             replies = await self._call(frame)
         except PalaverError as problem:
             if self.reader.over:
-                raise _signed_out() from None
+                raise self._signed_out() from None
             if problem.code is Code.UNAUTHENTICATED:
                 # a guest who was deleted, having left nothing: who comes again with that token is made again
                 raise Over(GOING_AWAY, problem.detail) from None
@@ -286,6 +286,10 @@ class Connection(Struct, eq=False):
                 await self.socket.put(replies)
             if frame["t"] == "sub":
                 self.reader.start(RoomId(frame["room"]))
+
+    def _signed_out(self) -> Over:
+        """Ends the connection, whose session has ended; what it asked for and was not begun is not done."""
+        return Over(NOT_ALLOWED, signed_out(self.reader.by).detail)
 
     async def _call(self, frame: Json) -> list[bytes]:
         """Carries a request out; the reply, if there is one, as bytes: nothing else of it is kept meanwhile."""
@@ -409,7 +413,7 @@ class Connection(Struct, eq=False):
                     await self.socket.put(payloads)
                     del payloads
             if self.reader.over:
-                raise _signed_out()
+                raise self._signed_out()
             if closing:
                 raise Over(GOING_AWAY, "going away")
 
@@ -433,11 +437,6 @@ class Connection(Struct, eq=False):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _signed_out() -> Over:
-    """Ends a connection whose session has ended; what it asked for and was not begun is not done."""
-    return Over(NOT_ALLOWED, signed_out().detail)
 
 
 def _room_of(item: items.Item) -> RoomId | None:

@@ -13,11 +13,12 @@ from starlette.requests import HTTPConnection
 from palaver.core.identity.api_keys import PREFIX
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
-from palaver.model import Actor, Scope, Visibility
+from palaver.model import Actor, CredentialId, Scope, Visibility
 from palaver.policy import check_scope
 from palaver.wire.calls import Call
 from palaver.wire.edge.proxies import host_name, is_direct, is_loopback
 from palaver.wire.edge.rates import Use, take
+from palaver.wire.streams import LIVES
 
 VISIBILITY_HEADER = "x-palaver-visibility"
 READING = frozenset({"GET", "HEAD"})
@@ -35,6 +36,8 @@ async def caller(request: HTTPConnection, declared: Call) -> Actor:
     if token is not None and token.startswith(PREFIX):
         key = await core.keys.recognise(token)
         check_scope(key.scopes, scope, reads=request.scope.get("method") in READING)
+        lives = partial(core.standings.lives, CredentialId(key.id))
+        request.scope.setdefault("state", {})[LIVES] = lives
         if key.actor.guest and use is not None:  # anyone may make themselves one
             take(request.scope, use)
         return key.actor
@@ -61,6 +64,14 @@ def visibility_of(headers: Mapping[str, str]) -> Visibility:
     if given not in list(Visibility):
         raise Refused(Code.BAD_REQUEST, "The header 'X-Palaver-Visibility' is 'private' or 'open'.")
     return Visibility(given)
+
+
+async def standing_of(core: Core, headers: Mapping[str, str]) -> CredentialId | None:
+    """The key of ours by which a request is made; None without one. Refused: as `caller`."""
+    token = _bearer(headers)
+    if token is None or not token.startswith(PREFIX):
+        return None
+    return CredentialId((await core.keys.recognise(token)).id)
 
 
 async def keeps_unstored(core: Core, headers: Mapping[str, str]) -> bool:

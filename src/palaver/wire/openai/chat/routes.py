@@ -36,7 +36,7 @@ from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use
 from palaver.wire.openai import params, problems
 from palaver.wire.openai.answering import Answering, Dialect
-from palaver.wire.openai.auth import keeps_unstored, visibility_of
+from palaver.wire.openai.auth import keeps_unstored, standing_of, visibility_of
 from palaver.wire.openai.chat.messages import completion_of, entries_of, messages_of
 from palaver.wire.openai.fields import check, flag
 from palaver.wire.openai.models import Models, as_agent
@@ -73,7 +73,8 @@ class Chat(Struct, frozen=True):
         check(body, params.CHAT)
         agent = await self.models.agent(body.get("model") or "")
         stores, streams = flag(body, "store", default=True), flag(body, "stream")
-        asked = _asked(request, raw, body, agent)
+        by = await standing_of(self.core, request.headers)
+        asked = replace(_asked(request, raw, body, agent), by=by)
         if not stores and (stores := await keeps_unstored(self.core, request.headers)):
             asked = replace(asked, about=KEPT_DESPITE)
         asked = named(request.headers, asked)
@@ -89,7 +90,9 @@ class Chat(Struct, frozen=True):
         exchanges = self.core.exchanges
         if asked.kept and stores:
             asked = replace(asked, metadata=params.metadata_of(asked.request.get("metadata")))
-        running = await exchanges.begin(me, asked, ask) if stores else exchanges.unstored(ask)
+        running = (
+            await exchanges.begin(me, asked, ask) if stores else exchanges.unstored(ask, by=by)
+        )
         dialect = Dialect(
             refusal=lambda call, body, _: refusal(call, body),
             error=problems.event,

@@ -32,7 +32,7 @@ from palaver.model import (
 )
 from palaver.strict_json import Json, as_object
 from palaver.wire.openai import items
-from palaver.wire.openai.auth import keeps_unstored, visibility_of
+from palaver.wire.openai.auth import keeps_unstored, standing_of, visibility_of
 from palaver.wire.openai.fields import Invalid, bounded
 from palaver.wire.openai.models import Models, as_agent
 from palaver.wire.openai.names import KEPT_DESPITE, named
@@ -101,8 +101,9 @@ class Asking(Struct):
         unstored = body.get("store") is False and not await keeps_unstored(self.core, headers)
         triggered, goes_on = await compaction.prepared(self.core, me, body, unstored=unstored)
         compacts = compacts or triggered
-        wanted = replace(requests.read(body, compacts=compacts), goes_on=goes_on)
-        asked = wanted.asked
+        read = requests.read(body, compacts=compacts)
+        asked = replace(read.asked, by=await standing_of(self.core, headers))
+        wanted = replace(read, asked=asked, goes_on=goes_on)
         agent = await self.models.agent(asked.model)
         if agent is not None:
             wanted = replace(wanted, agent=agent, asked=replace(asked, agent=agent.actor.id))
@@ -225,7 +226,8 @@ class Asking(Struct):
         ask = partial(
             self._ask, me, wanted, tried, lambda _, origin: given(origin), said, (None, first)
         )
-        return self.core.exchanges.unstored(ask, close=None if tried is None else tried.close)
+        close = None if tried is None else tried.close
+        return self.core.exchanges.unstored(ask, by=wanted.asked.by, close=close)
 
     async def again(self, exchange: Exchange, said: Sequence[Message]) -> Call:
         """Asks what is stored once more, after a crash."""

@@ -27,6 +27,7 @@ from starlette.requests import HTTPConnection
 
 from palaver.core.live.items import Closing
 from palaver.core.live.reader import Reader
+from palaver.core.live.standing import revoked
 from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import Actor, ExchangeState, Scope
@@ -37,7 +38,7 @@ from palaver.wire.edge.protocols import BYTES_MAX, KNOWN, PINGS
 from palaver.wire.edge.rates import Use
 from palaver.wire.edge.sockets import Heard, Over, Socket, talked
 from palaver.wire.openai import items, problems
-from palaver.wire.openai.auth import caller
+from palaver.wire.openai.auth import caller, standing_of
 from palaver.wire.openai.items import Invalid
 from palaver.wire.openai.params import too_long
 from palaver.wire.openai.problems import refusal
@@ -54,7 +55,7 @@ LANE_CHARS_MAX = 256
 KEPT_BYTES_MAX = 8_388_608
 """What is kept of responses that are not stored; the newest one is kept whatever its size."""
 BUSY_MS = 1_000
-GOING_AWAY, RESTARTING = 1001, 1012
+GOING_AWAY, POLICY, RESTARTING = 1001, 1008, 1012
 
 _AROUND = frozenset({"type", "stream", "stream_id", "generate"})
 """What a frame says beside the fields of a request."""
@@ -89,7 +90,8 @@ class Sockets(Struct, frozen=True):
             await socket.accept(more={KNOWN: True, **bounds})
         async with asyncio.TaskGroup() as lanes:
             turns = Turns(self.core, self.asking, request, socket, lanes)
-            with self.core.chat.reader(me) as reader:
+            by = await standing_of(self.core, request.headers)
+            with self.core.chat.reader(me, by) as reader:
                 over = await talked(partial(turns.run, reader))
             turns.leave()
             if over.code is not None:
@@ -198,8 +200,13 @@ class Turns:
         """Ends the connection at its time, or with the server, once what is being answered is."""
         try:
             async with asyncio.timeout(LIFE_SECONDS):
-                while not any(isinstance(one, Closing) for one in await reader.next_patiently()):
+                while not reader.over and not any(
+                    isinstance(one, Closing) for one in await reader.next_patiently()
+                ):
                     pass
+            if reader.over:
+                await self._refuse(revoked(), {})
+                raise Over(POLICY, revoked().detail)
             self._ending, over = _STOPPING, Over(RESTARTING, "the server is restarting")
         except TimeoutError:
             self._ending, over = _LIMIT, Over(GOING_AWAY, "60 minutes are over")
