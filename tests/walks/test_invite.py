@@ -177,6 +177,28 @@ async def test_a_role_that_changes_changes_at_once_what_one_is_offered(
     forgive(browser, ANSWERED)
 
 
+async def test_in_an_archived_chat_nothing_more_is_said_until_it_is_taken_out(
+    browser: Browser, town: ServerProcess
+) -> None:
+    ada = await named(browser, town, "Ada")
+    await ada.new_chat("Launch")
+    await ada.answered()
+    bo = await come(browser, await make_link(ada), "Bo")
+    await expect(bo.composer).to_be_visible()
+    await ada.part("room-menu").click()
+    await ada.part("room-archive").click()
+    for tab in (ada, bo):
+        await expect(tab.part("closed")).to_contain_text("This chat is archived")
+        await expect(tab.composer).to_have_count(0)
+    await browser.screenshot(ada.page, "archived")
+    await bo.part("room-menu").tap()
+    await expect(bo.part("room-archive")).to_have_count(0)
+    await bo.page.keyboard.press("Escape")
+    await ada.part("toast-undo").click()
+    for tab in (ada, bo):
+        await expect(tab.composer).to_be_visible()
+
+
 async def test_the_last_owner_is_told_why_they_cannot_leave(
     browser: Browser, town: ServerProcess
 ) -> None:

@@ -1,13 +1,13 @@
 /**
  * Starts the page. Elements that matter carry a `data-testid`; tests from outside use these names:
  *
- * list: room-list, room-item (data-room, aria-current), room-more (its menu: room-rename, room-copy-link, room-delete),
+ * list: room-list, room-item (data-room, aria-current), room-more (its menu: room-rename, room-copy-link, room-archive, room-delete),
  * room-title-input, unread, runs, room-fold, programs-all, new-room, search-open, sidebar-toggle,
  * person (their menu: settings-open, deleted-open, connect-open, shortcuts-open), menu (the one that is open)
  * room: room-title, room-parent, room-menu (panel-open and what room-more has), message-list, message (data-seq, data-status, data-role,
  * data-own), message-text, streaming (an answer being written), thinking, retry, continue, stop, stop-one, reasoning,
  * message-copy, message-more (its menu: copy-link, inspect), message with data-state sending|accepted|stored|rejected
- * (not yet in the room; accepted: also of others), resend, discard, edit, jump-newest, typing, composer, send,
+ * (not yet in the room; accepted: also of others), resend, discard, edit, jump-newest, typing, composer, closed (why there is none), send,
  * start-of-room, client (by which program, and where), kept-despite, room-problem, slow (what a wait says after a while), slow-again, door (came through the API), aside (data-kind: a step of a
  * run or one by itself: prompt, thought, said, command, edit, look, child, tool, result, item; data-step: its seq), tool-state,
  * run (data-seq: all that an agent did for one answer), run-head, run-later, diff, open-child, load-older, choice, refusal, parts, inspect, answer-status (how an answer ended), details (the provider's own words),

@@ -245,6 +245,15 @@ export class PageState {
     }
   }
 
+  async archiveRoom(id: string, title: string, archived: boolean): Promise<void> {
+    try {
+      await this.session.archiveRoom(id, archived)
+      if (archived) this.toast(texts.room.archived(title), () => void this.archiveRoom(id, title, false))
+    } catch (error) {
+      this.report(error)
+    }
+  }
+
   async copy(text: string, said: string): Promise<void> {
     const copied = await copyText(text).catch(() => false)
     this.toast(copied ? said : texts.notCopied)

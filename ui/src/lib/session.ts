@@ -172,6 +172,10 @@ export class Session {
     }
   }
 
+  async archiveRoom(id: string, archived: boolean): Promise<void> {
+    this.rooms.put(await this.api.archiveRoom(id, archived))
+  }
+
   async restoreRoom(id: string): Promise<void> {
     this.rooms.put(await this.api.restoreRoom(id))
   }

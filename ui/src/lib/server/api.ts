@@ -97,6 +97,11 @@ export class Api {
     return this.call('POST', `/rooms/${encodeURIComponent(id)}/restore`)
   }
 
+  /** In an archived room nothing more is said. */
+  archiveRoom(id: string, archived: boolean): Promise<Room> {
+    return this.call('POST', `/rooms/${encodeURIComponent(id)}/${archived ? 'archive' : 'unarchive'}`)
+  }
+
   /** Messages of a room, oldest first; exactly one of the three places. */
   messages(id: string, place: { before?: number; after?: number; around?: number }, limit: number): Promise<Page> {
     const search = new URLSearchParams({ limit: String(limit) })
