@@ -30,6 +30,7 @@ govern      ok  forbidden forbidden forbidden
 """Each act, and what an owner, a moderator, a member and a reader are told: a table beside the one in the code."""
 ROWS = {act: rights for act, *rights in map(str.split, LITERAL.strip().splitlines())}
 PROTECTED = {"name", "invite", "remove", "govern"}
+SILENT = {"write", "take_back"}
 
 
 def told(right: str, *, own: bool, of: MemberRole | None) -> Code | None:
@@ -48,6 +49,9 @@ def test_every_act_is_refused_to_every_role_as_the_table_says() -> None:
             everyones = policy.refusal(act, role, own=own, of=of, everyones=True)
             protected = Code.ROOM_PROTECTED if act in PROTECTED else code
             assert (everyones and everyones.code) == protected, (act, role)
+            archived = policy.refusal(act, role, own=own, of=of, archived=True)
+            silent = Code.ROOM_ARCHIVED if act in SILENT and code is None else code
+            assert (archived and archived.code) == silent, (act, role)
             if of is None:
                 assert policy.allows(act, role, own=own) is (code is None)
 
