@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 import palaver as palaver_package
+from palaver.cli.audit import audit
 from palaver.cli.data import data
 from palaver.cli.database import db
 from palaver.cli.keys import keys
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 config = typer.Typer(help="Look at the settings.", no_args_is_help=True)
 app.command(epilog="Example: palaver serve --port 9000 --data-dir /var/lib/palaver --open")(serve)
+app.command(epilog="Example: palaver audit --json")(audit)
 app.add_typer(data)
 app.add_typer(db, name="db")
 app.add_typer(keys, name="key")

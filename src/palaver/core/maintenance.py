@@ -4,18 +4,21 @@ The command line may not know the store; these are its questions, in the core's 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
 
 from palaver.clock import SystemClock
 from palaver.core.answers.source import Models, ModelServer
+from palaver.core.audit import read
 from palaver.core.identity.api_keys import Keys
 from palaver.core.live.standing import Standings
 from palaver.core.prompts import Prompts
 from palaver.errors import Code, Refused
+from palaver.model import Event
 from palaver.providers.pool import Providers
 from palaver.settings import Settings
 from palaver.store import journal, migrate
@@ -106,6 +109,7 @@ class Kept(Struct, frozen=True):
 
     keys: Keys
     prompts: Prompts
+    audit: Callable[[int], Awaitable[tuple[Event, ...]]]
 
 
 @asynccontextmanager
@@ -120,4 +124,6 @@ async def kept(settings: Settings, *, make: bool) -> AsyncGenerator[Kept, None]:
     clock = SystemClock()
     opened = Store.opened(settings, clock, committed=lambda _: None, migrate=current is None)
     async with opened as store:
-        yield Kept(Keys(store, settings, clock, Standings()), Prompts(store, clock))
+        yield Kept(
+            Keys(store, settings, clock, Standings()), Prompts(store, clock), partial(read, store)
+        )

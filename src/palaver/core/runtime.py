@@ -12,7 +12,7 @@ from palaver.clock import Clock, SystemClock
 from palaver.core.answers.engine import Engine
 from palaver.core.answers.recovery import Recovery
 from palaver.core.answers.source import ModelServer
-from palaver.core.audit import Follower
+from palaver.core.audit import Follower, read
 from palaver.core.exchanges import Exchanges
 from palaver.core.ground import Ground, good_bye, grounded, sync_journal
 from palaver.core.identity.api_keys import Keys
@@ -58,6 +58,7 @@ class Core:
         self.keys = Keys(ground.store, ground.settings, ground.clock, self.standings)
         at_hand = (ground.store, ground.identity, ground.settings, ground.clock)
         self.devices = Devices(*at_hand)
+        self.audit = partial(read, ground.store)
         self.prompts = Prompts(ground.store, ground.clock)
         self.rooms, self.members = Rooms(ground), Members(ground)
         self.held = ExchangeSpool(ground)

@@ -16,7 +16,7 @@ import socket
 import stat
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -27,7 +27,7 @@ from palaver.core.identity.api_keys import Keys
 from palaver.core.prompts import Prompts
 from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
-from palaver.model import Actor, KeyId
+from palaver.model import Actor, Event, KeyId
 from palaver.policy import ServerAct
 from palaver.settings import Settings
 from palaver.strict_json import Json, dump, load, text_of, text_or_none_of, whole_or_none_of
@@ -56,6 +56,8 @@ class Kept(Protocol):
     def keys(self) -> Keys: ...  # noqa: D102
     @property
     def prompts(self) -> Prompts: ...  # noqa: D102
+    @property
+    def audit(self) -> Callable[[int], Awaitable[Sequence[Event]]]: ...  # noqa: D102
 
 
 async def asked(settings: Settings, request: Request) -> Json:
@@ -89,7 +91,13 @@ class Commands:
     """What an operator may ask, whoever the keys speak for and whose the prompts are."""
 
     def __init__(self, kept: Kept) -> None:
-        self._keys, self._prompts = kept.keys, kept.prompts
+        self._keys, self._prompts, self._audit = kept.keys, kept.prompts, kept.audit
+
+    @call("command", "audit", ServerAct.OPERATE)
+    async def audited(self, request: Request) -> Json:
+        """Lists what happened to sessions and keys after a seq, some of it."""
+        found = await self._audit(whole_or_none_of(request, "after") or 0)
+        return {"events": [shapes.event(one) for one in found]}
 
     @call("command", CREATE, ServerAct.OPERATE)
     async def create(self, request: Request) -> Json:

@@ -1,0 +1,49 @@
+"""`palaver audit`, without a server and beside one."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.wire.door import open_door
+from typer.testing import CliRunner
+
+from palaver.cli.main import app
+from palaver.errors import Code, Refused
+from palaver.wire.server.control import asked
+
+
+def palaver(data: Path, *words: str) -> str:
+    done = CliRunner().invoke(app, [*words, "--data-dir", str(data)])
+    if done.exception is not None:
+        raise done.exception
+    return done.stdout
+
+
+def test_what_happened_to_keys_is_shown_and_none_of_them(tmp_path: Path) -> None:
+    made = json.loads(palaver(tmp_path, "key", "create", "--as", "ada", "--json"))
+    key, owner = made["key"]["id"], made["key"]["actor"]["id"]
+    palaver(tmp_path, "key", "revoke", key)
+    told = palaver(tmp_path, "audit", "--json")
+    events = json.loads(told)["events"]
+    assert [(one["k"], one["by"], one["d"]) for one in events[1:]] == [
+        ("key.created", None, {"key": key, "of": owner}),
+        ("key.revoked", None, {"key": key, "of": owner}),
+    ]
+    assert made["token"] not in told
+    *_, last = palaver(tmp_path, "audit").splitlines()
+    assert last.endswith(f"key.revoked  by the operator  key {key}  of {owner}")
+
+
+def test_without_a_database_there_is_nothing_to_show(tmp_path: Path) -> None:
+    with pytest.raises(Refused) as refused:
+        palaver(tmp_path / "none", "audit")
+    assert refused.value.code is Code.DATABASE_MISSING
+
+
+async def test_a_running_server_is_asked(tmp_path: Path) -> None:
+    async with open_door(tmp_path) as door:
+        _, http = await door.guest()
+        assert (await http.post("/api/keys", json={})).status_code == 201
+        me = (await http.get("/api/me")).json()["id"]
+        events = (await asked(door.settings, {"do": "audit", "after": 1}))["events"]
+        assert [(one["seq"], one["k"], one["by"]) for one in events] == [(2, "key.created", me)]
