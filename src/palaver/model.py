@@ -211,6 +211,9 @@ class EventType(StrEnum):
     SESSION_ENDED = "session.ended", AccessChange.NONE
     KEY_CREATED = "key.created", AccessChange.NONE
     KEY_REVOKED = "key.revoked", AccessChange.NONE
+    INVITE_CREATED = "invite.created", AccessChange.NONE
+    INVITE_USED = "invite.used", AccessChange.NONE
+    INVITE_REVOKED = "invite.revoked", AccessChange.NONE
 
 
 AUDITED = (
@@ -218,6 +221,9 @@ AUDITED = (
     EventType.SESSION_ENDED,
     EventType.KEY_CREATED,
     EventType.KEY_REVOKED,
+    EventType.INVITE_CREATED,
+    EventType.INVITE_USED,
+    EventType.INVITE_REVOKED,
 )
 """What happens in the audit room and in no other."""
 

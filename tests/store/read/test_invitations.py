@@ -10,8 +10,9 @@ from tests.store.world import World
 from palaver.errors import Code, Refused
 from palaver.model import Actor, EventType, Invitation, MemberRole, Room, RoomId, Visibility
 from palaver.store.engine.statement import Statement
-from palaver.store.read import devices, invitations, rooms
+from palaver.store.read import devices, events, invitations, rooms
 from palaver.store.schema import tickets
+from palaver.store.write.audit import AUDIT
 from palaver.store.write.command import Command
 from palaver.store.write.credentials import EndDevice, UseTicket
 from palaver.store.write.invitations import AddInvitation, JoinByInvitation, RevokeInvitation
@@ -188,6 +189,26 @@ async def test_a_room_has_a_hundred_open_invitations_at_the_most(world: World) -
     assert await of(world, room) == made
     await world.store.write(RevokeInvitation(room=room.id, by=ada.id, id=made[0].id))
     await world.store.write(more)
+
+
+async def test_the_audit_room_tells_of_what_is_made_used_and_revoked_once_and_of_nothing_else(
+    world: World,
+) -> None:
+    ada, bo = await world.person("Ada"), await world.person("Bo")
+    room = await world.room(ada)
+    made = await world.store.write(inviting(world, room, ada))
+    for _ in range(2):
+        await join(world, bo)
+        await world.store.write(RevokeInvitation(room=room.id, by=ada.id, id=made.id))
+    await expect_ended(world, await world.person("Eve"))
+    assert (await refusal(world, inviting(world, room, bo, "no")))[0] is Code.FORBIDDEN
+    told = await world.store.read(events.since, AUDIT, 1, 100)
+    where = {"invite": made.id, "room": room.id}
+    assert [(one.type, one.actor, dict(one.data)) for one in told] == [
+        (EventType.INVITE_CREATED, ada.id, {**where, "role": "member"}),
+        (EventType.INVITE_USED, bo.id, where),
+        (EventType.INVITE_REVOKED, ada.id, where),
+    ]
 
 
 async def test_an_invitation_is_no_key_to_its_makers_account(world: World) -> None:

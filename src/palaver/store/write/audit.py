@@ -1,4 +1,4 @@
-"""Appends to the audit room: what happened to sessions and keys, in the transaction in which it happens.
+"""Appends to the audit room: what happened to sessions, keys and invitations, in the transaction in which it happens.
 
 It is a room as any other: its events have a gapless seq and a hash chain, and every process reads them. It has no owner
 and no members, so nobody finds or reads it at any door, and only commands write to it. Its events hold ids: no token,

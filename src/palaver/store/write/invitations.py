@@ -11,6 +11,7 @@ from palaver.store.engine.statement import Statement, database_now, matching
 from palaver.store.read import invitations
 from palaver.store.schema import rooms, tickets
 from palaver.store.write.actors import known_actor, nobody
+from palaver.store.write.audit import AUDIT, audit
 from palaver.store.write.command import Command, RoomCommand
 from palaver.store.write.rooms import join, require
 from palaver.store.write.transaction import Transaction
@@ -67,7 +68,11 @@ class AddInvitation(RoomCommand[Invitation], frozen=True, kw_only=True):
     lasts_ms: int
     uses: int | None
 
+    def rooms(self, conn: Connection) -> Sequence[RoomId]:  # noqa: ARG002  as `Command.rooms`
+        return (self.room, AUDIT)
+
     def apply(self, tx: Transaction) -> Invitation:
+        tx.lock(self.rooms_in(tx))
         room, by = tx.room(self.room), tx.actor(self.by)
         require(tx, Action.INVITE, room, by, of=self.role)
         assert by is not None, "who may invite is somebody"
@@ -80,6 +85,7 @@ class AddInvitation(RoomCommand[Invitation], frozen=True, kw_only=True):
         _FORGET.run(tx.conn, tx.now_ms, room.key)
         values = (self.id, by.key, room.key, self.role, self.uses, self.token_sha256)
         _ADD.run(tx.conn, *values, tx.now_ms, self.lasts_ms)
+        audit(tx, EventType.INVITE_CREATED, by, invite=self.id, room=room.id, role=self.role.value)
         made = invitations.by_token(tx.conn, self.token_sha256, tx.now_ms)
         assert made is not None
         return made
@@ -94,12 +100,19 @@ class RevokeInvitation(RoomCommand[bool], frozen=True, kw_only=True):
     id: str
     by: ActorId
 
+    def rooms(self, conn: Connection) -> Sequence[RoomId]:  # noqa: ARG002  as `Command.rooms`
+        return (self.room, AUDIT)
+
     def apply(self, tx: Transaction) -> bool:
-        room = tx.room(self.room)
-        require(tx, Action.INVITE, room, tx.actor(self.by))
+        tx.lock(self.rooms_in(tx))
+        room, by = tx.room(self.room), tx.actor(self.by)
+        require(tx, Action.INVITE, room, by)
         if _ROOM_OF.value(tx.conn, self.id) != room.key:
             raise invite_not_found()
-        return bool(_REVOKE.run(tx.conn, tx.now_ms, self.id))
+        if not _REVOKE.run(tx.conn, tx.now_ms, self.id):
+            return False
+        audit(tx, EventType.INVITE_REVOKED, by, invite=self.id, room=room.id)
+        return True
 
 
 class JoinByInvitation(Command[RoomId], frozen=True, kw_only=True):
@@ -113,11 +126,12 @@ class JoinByInvitation(Command[RoomId], frozen=True, kw_only=True):
     actor: ActorId
 
     def rooms(self, conn: Connection) -> Sequence[RoomId]:
-        return _ROOM_OF_TOKEN.column(conn, self.token_sha256)
+        return [*_ROOM_OF_TOKEN.column(conn, self.token_sha256), AUDIT]
 
     def apply(self, tx: Transaction) -> RoomId:
         """Of two who use it for the last time at once, the second waits for the first and finds it used up."""
-        found = self.room_in(tx)
+        tx.lock(self.rooms_in(tx))
+        found = next(iter(_ROOM_OF_TOKEN.column(tx.conn, self.token_sha256)), None)
         room = None if found is None else tx.room_or_none(found)
         if room is None:
             raise invite_not_found()
@@ -133,6 +147,7 @@ class JoinByInvitation(Command[RoomId], frozen=True, kw_only=True):
         join(tx, room, actor, invitation.role)
         data = {"actor": actor.id, "name": actor.name, "role": invitation.role.value}
         tx.log(room, EventType.MEMBER_JOINED, actor, data=data | {"via": invitation.id})
+        audit(tx, EventType.INVITE_USED, actor, invite=invitation.id, room=room.id)
         return room.id
 
 
