@@ -319,7 +319,6 @@ def join(
     again: bool = False,
 ) -> None:
     """Makes an actor a member; `again`: one who was kept out, and goes on where it had read."""
-    tx.used(actor.key)
     answers = auto_respond if actor.is_agent else None
     if again:
         _JOIN_AGAIN.run(tx.conn, role, answers, tx.now_ms, room.key, actor.key)
