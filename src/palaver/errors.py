@@ -37,6 +37,11 @@ class Code(StrEnum):
     CURSOR_INVALID = "cursor_invalid"
     UNAUTHENTICATED = "unauthenticated", 401
     SESSION_ENDED = "session_ended", 401
+    CREDENTIALS_WRONG = "credentials_wrong", 401
+    ACCOUNT_DISABLED = "account_disabled", 403
+    HANDLE_INVALID = "handle_invalid"
+    HANDLE_TAKEN = "handle_taken", 409
+    PASSWORD_WEAK = "password_weak"  # noqa: S105  a code
     FORBIDDEN = "forbidden", 403
     ORIGIN_REFUSED = "origin_refused", 403
     HOST_REFUSED = "host_refused", 400

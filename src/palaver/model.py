@@ -229,12 +229,29 @@ AUDITED = (
 
 
 class Actor(Struct, frozen=True, kw_only=True):
-    """Who can speak: a person, an agent, the system."""
+    """Who can speak: a person, an agent, the system. `handle`: of who has an account, unique whatever it looks like."""
 
     id: ActorId
     kind: ActorKind
     name: str
     guest: bool = False
+    handle: str | None = None
+
+
+class AccountStatus(StrEnum):
+    """Whether who has an account may use it."""
+
+    ACTIVE = "active"
+    DISABLED = "disabled"
+
+
+class Account(Struct, frozen=True):
+    """What makes a person one who can sign in. `used_ms`: the last use of their sessions, about a minute behind."""
+
+    actor: Actor
+    status: AccountStatus
+    created_ms: int
+    used_ms: int | None
 
 
 class AgentCard(Struct, frozen=True, kw_only=True):
@@ -266,6 +283,7 @@ class TicketKind(StrEnum):
 
     DEVICE = "device"
     ROOM = "room"
+    RESET = "reset"
 
 
 class Ticket(Struct, frozen=True):

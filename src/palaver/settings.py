@@ -123,6 +123,8 @@ class Settings(BaseSettings):
     """How many answers one process streams at once; more wait."""
 
     # who is asking
+    sign_up: Literal["off", "open"] = "off"
+    """`open`: any guest may make an account of their own. `off`: `palaver user create` makes them."""
     session_idle_days: Annotated[int, Field(ge=1, le=3_650)] = 30
     """A session that was not used for so many days has ended."""
     session_days_max: Annotated[int, Field(ge=1, le=3_650)] = 365

@@ -35,6 +35,13 @@ def test_the_revisions_make_every_table_in_the_transaction_they_are_given() -> N
     engine.dispose()
 
 
+UNDO_0013 = (
+    "DROP TABLE accounts",
+    "DROP INDEX actors_skeleton",
+    *(f"ALTER TABLE actors DROP COLUMN {name}" for name in ("public_handle", "skeleton")),
+    "ALTER TABLE sessions DROP COLUMN replaced",
+    "UPDATE alembic_version SET version_num = '0012'",
+)
 UNDO_0012 = (
     "ALTER TABLE rooms DROP COLUMN archived_ms",
     *(f"ALTER TABLE members DROP COLUMN {name}" for name in ("muted", "hidden_seq")),
@@ -87,6 +94,7 @@ UNDO_0003 = (
     "UPDATE alembic_version SET version_num = '0002'",
 )
 TO_0002 = (
+    *UNDO_0013,
     *UNDO_0012,
     *UNDO_0011,
     *UNDO_0010,
@@ -236,7 +244,16 @@ def test_the_door_of_a_room_is_taken_out_of_its_settings(database_url: str, tmp_
     asyncio.run(prepare())
     held = "SELECT id, door, settings FROM rooms ORDER BY key"
     before = asked(database_url, held)
-    go_back(database_url, *UNDO_0012, *UNDO_0011, *UNDO_0010, *UNDO_0009, *UNDO_0008, *UNDO_0007)
+    go_back(
+        database_url,
+        *UNDO_0013,
+        *UNDO_0012,
+        *UNDO_0011,
+        *UNDO_0010,
+        *UNDO_0009,
+        *UNDO_0008,
+        *UNDO_0007,
+    )
     inside = """SELECT count(*) FROM rooms WHERE settings LIKE '{"door":"openai"%'"""
     assert asked(database_url, inside) == [(600,)]
     migrate.upgrade(database_url, lambda _: None)
@@ -258,7 +275,7 @@ def test_sessions_that_never_ended_get_their_dates_and_go_on(
 
     asyncio.run(prepare())
     execute(database_url, "UPDATE sessions SET created_ms = 1")
-    go_back(database_url, *UNDO_0012, *UNDO_0011, *UNDO_0010, *UNDO_0009)
+    go_back(database_url, *UNDO_0013, *UNDO_0012, *UNDO_0011, *UNDO_0010, *UNDO_0009)
     migrate.upgrade(database_url, lambda _: None)
     assert migrate.check(database_url) == []
     [(created_ms, used_ms, expires_ms)] = asked(
@@ -279,7 +296,7 @@ def test_sessions_that_never_ended_get_their_dates_and_go_on(
 
 def test_every_chain_is_made_anew_with_salts(database_url: str, tmp_path: Path) -> None:
     filled(database_url, tmp_path)
-    go_back(database_url, *UNDO_0012, *UNDO_0011, *UNDO_0010)
+    go_back(database_url, *UNDO_0013, *UNDO_0012, *UNDO_0011, *UNDO_0010)
     before, epoch = asked(database_url, CHAINS), asked(database_url, EPOCH)
     migrate.upgrade(database_url, lambda _: None)
     after = asked(database_url, CHAINS)
@@ -306,7 +323,7 @@ def test_what_was_damaged_before_stays_damaged(
     database_url: str, tmp_path: Path, damage: str, seq: int
 ) -> None:
     there = filled(database_url, tmp_path)
-    go_back(database_url, *UNDO_0012, *UNDO_0011, *UNDO_0010)
+    go_back(database_url, *UNDO_0013, *UNDO_0012, *UNDO_0011, *UNDO_0010)
     execute(database_url, damage.format(first=OF_FIRST))
     migrate.upgrade(database_url, lambda _: None)
     faults = [one for one in verify(database_url, untold).faults if one.room is not None]
@@ -315,7 +332,7 @@ def test_what_was_damaged_before_stays_damaged(
 
 def test_a_text_that_is_none_stops_no_upgrade(sqlite_url: str, tmp_path: Path) -> None:
     there = filled(sqlite_url, tmp_path)
-    go_back(sqlite_url, *UNDO_0012, *UNDO_0011, *UNDO_0010)
+    go_back(sqlite_url, *UNDO_0013, *UNDO_0012, *UNDO_0011, *UNDO_0010)
     broken = f"UPDATE messages SET text = CAST(X'ff' AS TEXT) WHERE seq = 6 AND {OF_FIRST}"
     execute(sqlite_url, broken)
     migrate.upgrade(sqlite_url, lambda _: None)
@@ -327,7 +344,7 @@ def test_a_text_that_is_none_stops_no_upgrade(sqlite_url: str, tmp_path: Path) -
 @pytest.mark.fault
 def test_a_kill_while_chains_are_made_anew_changes_nothing(sqlite_url: str, tmp_path: Path) -> None:
     filled(sqlite_url, tmp_path)
-    go_back(sqlite_url, *UNDO_0012, *UNDO_0011, *UNDO_0010)
+    go_back(sqlite_url, *UNDO_0013, *UNDO_0012, *UNDO_0011, *UNDO_0010)
     before = asked(sqlite_url, CHAINS)
     assert upgraded(sqlite_url, dies_at="chaining room 1 of 2").returncode == -signal.SIGKILL
     assert migrate.current(sqlite_url) == "0009"

@@ -81,6 +81,8 @@ MADE: Mapping[str, tuple[Case, ...]] = {
     "GET /api/me/sessions": PLAIN,
     "DELETE /api/me/sessions": PLAIN,
     "DELETE /api/me/sessions/{session}": (Case(destroys=True),),
+    "POST /api/sign-out": (Case(but=403),),  # a guest could not come back
+    "POST /api/me/password": (Case({"old": "x" * 10, "new": "y" * 10}, but=404),),
     "GET /api/prompts": PLAIN,
     "POST /api/prompts": (Case({"name": "mine", "text": "x"}),),
     "GET /api/prompts/{prompt}": PLAIN,

@@ -10,6 +10,7 @@ from msgspec import Struct
 from palaver.clock import Clock
 from palaver.core.access import Access
 from palaver.core.identity.actors import Identity
+from palaver.core.identity.passwords import Passwords
 from palaver.core.live.hub import Hub
 from palaver.core.live.items import Closing, Encode, not_encoded
 from palaver.core.live.outbox import Outbox
@@ -51,6 +52,7 @@ class Ground(Struct, frozen=True, kw_only=True):
     outbox: Outbox | None
     access: Access
     identity: Identity
+    passwords: Passwords
     assistant: ActorId
     providers: Providers
     committed: list[Committed]
@@ -88,6 +90,8 @@ async def grounded(  # noqa: PLR0917  what `started` is given
     await history.start()
     secret = await store.write(KeepSecret(value=clock.secret()))
     identity = Identity(store, settings, clock, secret, hub.standings)
+    passwords = Passwords(lanes or ThreadLanes())
+    ending.push_async_callback(passwords.close)
     providers = Providers(settings, clock, fixed=provider)
     ending.push_async_callback(providers.close)
     assistant = await identity.assistant()
@@ -106,6 +110,7 @@ async def grounded(  # noqa: PLR0917  what `started` is given
         outbox=outbox,
         access=access,
         identity=identity,
+        passwords=passwords,
         assistant=assistant,
         providers=providers,
         committed=committed,

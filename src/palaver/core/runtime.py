@@ -15,6 +15,7 @@ from palaver.core.answers.source import ModelServer
 from palaver.core.audit import Follower, read
 from palaver.core.exchanges import Exchanges
 from palaver.core.ground import Ground, good_bye, grounded, sync_journal
+from palaver.core.identity.accounts import Accounts
 from palaver.core.identity.api_keys import Keys
 from palaver.core.identity.devices import Devices
 from palaver.core.live.cluster import PeerSync
@@ -59,6 +60,14 @@ class Core:
         at_hand = (ground.store, ground.identity, ground.settings, ground.clock)
         self.devices = Devices(*at_hand)
         self.audit = partial(read, ground.store)
+        self.accounts = Accounts(
+            ground.store,
+            self.devices,
+            ground.identity,
+            passwords=ground.passwords,
+            settings=ground.settings,
+            clock=ground.clock,
+        )
         self.prompts = Prompts(ground.store, ground.clock)
         self.rooms, self.members = Rooms(ground), Members(ground)
         self.held = ExchangeSpool(ground)

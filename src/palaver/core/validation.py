@@ -16,6 +16,13 @@ RESERVED_NAMES = frozenset(
         *("moderator", "null", "palaver", "root", "server", "system", "undefined", "ws"),
     }
 )
+RESERVED_HANDLES = RESERVED_NAMES | {
+    *("agents", "all", "bot", "guest", "guests", "owner", "people", "person"),
+}
+HANDLE_CHARS_MAX = 32
+PASSWORD_CHARS_MIN, PASSWORD_CHARS_MAX = 10, 256
+_HANDLE = re.compile(r"[a-z0-9][a-z0-9._-]{1,31}")
+_ALIKE = str.maketrans("01i_-", "oll..")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LINK = re.compile(r"!?\[([^\]\n]*)\]\([^)\n]*\)")
 _LABEL = re.compile(
@@ -78,6 +85,37 @@ def person_name(text: str, chars_max: int) -> str:
     if unicodedata.normalize("NFKC", text).casefold() in RESERVED_NAMES:
         raise Refused(Code.NAME_RESERVED, "That name is the server's own. Take another one.")
     return text
+
+
+def handle(text: str) -> str:
+    """A handle in small letters. Refused: `handle_invalid`, `name_reserved`."""
+    small = text.lower() if text.isascii() else ""
+    if not _HANDLE.fullmatch(small):
+        raise Refused(
+            Code.HANDLE_INVALID,
+            f"A handle has 2 to {HANDLE_CHARS_MAX} of a-z, 0-9, '.', '_' and '-', and begins with a letter or digit.",
+        )
+    if skeleton(small) in _RESERVED_SKELETONS:
+        raise Refused(Code.NAME_RESERVED, "That handle is the server's own. Take another one.")
+    return small
+
+
+def skeleton(handle: str) -> str:
+    """What is left of a handle when what looks alike is the same: `0` and `o`, `1`, `l` and `i`, `.`, `_` and `-`."""
+    return handle.translate(_ALIKE)
+
+
+_RESERVED_SKELETONS = frozenset(map(skeleton, RESERVED_HANDLES))
+
+
+def password(text: str) -> bytes:
+    """A new password as it is hashed, the same from every keyboard. Refused: `password_weak` and as `well_formed`."""
+    if not PASSWORD_CHARS_MIN <= len(text) <= PASSWORD_CHARS_MAX:
+        raise Refused(
+            Code.PASSWORD_WEAK,
+            f"A password has {PASSWORD_CHARS_MIN} to {PASSWORD_CHARS_MAX} characters.",
+        )
+    return unicodedata.normalize("NFC", well_formed(text, "password")).encode()
 
 
 def cid(text: str) -> str:

@@ -29,6 +29,7 @@ from sqlalchemy import (
 )
 
 from palaver.model import (
+    AccountStatus,
     ActorKind,
     EventType,
     ExchangeKind,
@@ -85,7 +86,11 @@ actors = _table(
     Column("created_ms", BigInteger, nullable=False),
     # true for a guest of whom nothing is kept: who has said and made nothing, and may be deleted; else null
     Column("unused", Boolean),
+    # what people call who has an account, where `handle` is an inner name; and what no two of them have alike
+    Column("public_handle", SafeText),
+    Column("skeleton", SafeText),
 )
+_partial_index("actors_skeleton", actors.c.skeleton.is_not(None), actors.c.skeleton, unique=True)
 actor_is_unused = actors.c.unused.is_(True)
 _partial_index("actors_unused", actor_is_unused, actors.c.created_ms, actors.c.key)
 
@@ -102,10 +107,21 @@ sessions = _table(
     # by what it was used last: the program, in a few words, and its address
     Column("agent", SafeText),
     Column("address", SafeText),
+    # true where it has ended because its person got another token; else null
+    Column("replaced", Boolean),
 )
 session_has_ended = sessions.c.ended_ms.is_not(None)
 _partial_index("sessions_ended", session_has_ended, sessions.c.ended_ms)
 Index("sessions_actor", sessions.c.actor_key)
+
+accounts = _table(
+    "accounts",
+    Column("actor_key", Key, ForeignKey("actors.key"), primary_key=True, autoincrement=False),
+    Column("status", Choice(AccountStatus), nullable=False),
+    # argon2id, as a PHC string; null until one is chosen
+    Column("password", Text),
+    Column("created_ms", BigInteger, nullable=False),
+)
 
 tickets = _table(
     "tickets",

@@ -22,6 +22,7 @@ from palaver.core.runtime import Core
 from palaver.policy import ServerAct
 from palaver.wire import problems
 from palaver.wire.anthropic.problems import told_as
+from palaver.wire.api.accounts import Accounts
 from palaver.wire.api.body import add_routes, answer
 from palaver.wire.api.me import People
 from palaver.wire.api.members import Members
@@ -105,7 +106,8 @@ def create_app(core: Core, tally: EdgeTally) -> FastAPI:
 def rest_routes(core: Core, *, documented: bool = False) -> list[BaseRoute]:
     """The routes that the OpenAPI document is about: REST, the classic wire's, and the server's health."""
     router = APIRouter()
-    for part in (People(core), Rooms(core), Members(core), Messages(core), StoredPrompts(core)):
+    accounts, talk = (People(core), Accounts(core)), (Messages(core), StoredPrompts(core))
+    for part in (*accounts, Rooms(core), Members(core), *talk):
         add_routes(router, part, "/api", documented=documented)
     add_routes(router, Service(core), documented=documented)
     return [*router.routes, *classic_routes(core).routes]

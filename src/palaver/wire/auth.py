@@ -25,7 +25,7 @@ from palaver.wire.edge.proxies import SAFE_METHODS, base_of, is_secure
 COOKIE = "palaver_session"
 HOST_COOKIE, SECURE_COOKIE = f"__Host-{COOKIE}", f"__Secure-{COOKIE}"
 """By TLS, names that no page of a sibling domain and no plain connection can set; the first one is for the root."""
-NOBODY = frozenset({Code.UNAUTHENTICATED, Code.SESSION_ENDED})
+NOBODY = frozenset({Code.UNAUTHENTICATED, Code.SESSION_ENDED, Code.ACCOUNT_DISABLED})
 """The codes of what lets nobody in."""
 
 _NEW_SESSION = "new_session"
@@ -34,15 +34,17 @@ _NEW_SESSION = "new_session"
 async def identity(request: HTTPConnection) -> Actor:
     """The actor of a REST call; without a session a visitor, who becomes a guest by the first call that writes.
 
-    Refused: `unauthenticated` (a wrong token; a page of another site that writes without one), `session_ended`.
+    Refused: `unauthenticated` (a wrong token; a page of another site that writes without one), `session_ended`,
+    `account_disabled`.
     Unavailable: `rate_limited` (too many new guests).
     """
     core: Core = request.app.state.core
     bearer, given = request.headers.get("authorization"), _shown(request)
     try:
         actor = None if given is None else await core.identity.actor(given, client(request.scope))
-    except Refused:  # it has ended: the page is told so, and is somebody else from then on
-        if bearer is None:
+    except Refused as refused:
+        # it has ended: the page is told so, and is somebody else from then on
+        if bearer is None and refused.code is Code.SESSION_ENDED:
             begin(request, core.identity.visitor(None)[0])
         raise
     if actor is not None:

@@ -12,6 +12,7 @@ import typer
 from palaver import facade
 from palaver.cli.main import app
 from palaver.policy import ServerAct, act_of
+from palaver.wire.api.accounts import Accounts as OwnAccounts
 from palaver.wire.api.me import People
 from palaver.wire.api.members import Members
 from palaver.wire.api.messages import Messages
@@ -28,7 +29,7 @@ from palaver.wire.server.control import Commands
 
 DOORS: dict[str, tuple[str, tuple[type, ...]]] = {
     "service": ("", (Service, Operations)),
-    "rest": ("/api", (People, Rooms, Members, Messages, StoredPrompts)),
+    "rest": ("/api", (People, OwnAccounts, Rooms, Members, Messages, StoredPrompts)),
     "live": ("", (Live,)),
     "frames": (f"{PATH} ", (Connection,)),
     "classic": ("", (Sessions, Accounts, Talks)),

@@ -45,16 +45,25 @@ def person(actor: stored.Actor) -> Person:
     return {"id": actor.id, "name": actor.name}
 
 
+@explained
 class Me(Person):
     """Who is asking."""
 
     kind: ActorKind
     guest: bool
+    handle: str | None
+    """Of who has an account."""
 
 
 def me(actor: stored.Actor) -> Me:
     """Builds the shape of the actor who asks."""
-    return {"id": actor.id, "name": actor.name, "kind": actor.kind, "guest": actor.guest}
+    return {
+        "id": actor.id,
+        "name": actor.name,
+        "kind": actor.kind,
+        "guest": actor.guest,
+        "handle": actor.handle,
+    }
 
 
 class Key(TypedDict):

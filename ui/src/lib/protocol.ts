@@ -79,6 +79,12 @@ export interface Drafted {
   room: string
 }
 
+/** Who one is from now on, and the session's token for a program. */
+export interface Entered {
+  me: Me
+  token: string | null
+}
+
 /** Why a frame was not carried out. */
 export interface ErrorFrame {
   t: 'err'
@@ -245,6 +251,8 @@ export interface Me {
   name: string
   kind: ActorKind
   guest: boolean
+  /** Of who has an account. */
+  handle: string | null
 }
 
 /** Somebody in a room. */
@@ -253,6 +261,7 @@ export interface Member {
   name: string
   kind: ActorKind
   guest: boolean
+  handle: string | null
   role: MemberRole
   joined_at: string
   auto_respond: boolean

@@ -112,7 +112,7 @@ class Keys:
         return revoked
 
     async def recognise(self, token: str) -> ApiKey:
-        """The key with this token. Refused: `unauthenticated`, also for one that was revoked."""
+        """The key with this token. Refused: `unauthenticated`, also for one that was revoked, `account_disabled`."""
         key = None
         if len(token) == TOKEN_CHARS and token.isascii():
             key = await self._of(digest_of(token))
@@ -162,6 +162,9 @@ class Keys:
             if until + BELIEVED_AWAY_SECONDS < self._clock.monotonic():
                 raise
             return known
+        except Refused:
+            self._known.pop(digest, None)
+            raise
         return self._believe(digest, found)
 
     def _believe(self, digest: bytes, found: ApiKey | Actor | None) -> ApiKey | Actor | None:

@@ -16,7 +16,13 @@ from palaver.model import Actor, Device, Ticket, TicketKind
 from palaver.settings import Settings
 from palaver.store.read import devices
 from palaver.store.store import Store
-from palaver.store.write.credentials import AddTicket, EndDevice, EndSessions, UseTicket
+from palaver.store.write.credentials import (
+    AddTicket,
+    EndDevice,
+    EndSessions,
+    UseTicket,
+    ended,
+)
 
 LINK_MS = 10 * 60_000
 
@@ -43,11 +49,12 @@ class Devices:
         adding = AddTicket(id=id_, kind=kind, actor=actor.id, token_sha256=digest, lasts_ms=LINK_MS)
         return token, await self._store.write(adding)
 
-    async def look(self, token: str) -> Ticket:
+    async def look(self, token: str, kind: TicketKind = TicketKind.DEVICE) -> Ticket:
         """Whose link this is, without using it. Refused: `ticket_ended`."""
-        found = await self._store.read(devices.ticket, digest_of(token), self._clock.now_ms())
+        now_ms = self._clock.now_ms()
+        found = await self._store.read(devices.ticket, digest_of(token), kind, now_ms)
         if found is None:
-            raise Refused(Code.TICKET_ENDED, "This link was used or has ended. Ask for a new one.")
+            raise ended()
         return found
 
     async def redeem(
@@ -97,6 +104,11 @@ class Devices:
         ending = EndDevice(id=device, by=actor.id, idle_ms=self._settings.session_idle_ms)
         await self._store.write(ending)
 
+    async def end_own(self, actor: Actor, session: str) -> None:
+        """Ends the session that asks."""
+        device, idle_ms = devices.id_of(digest_of(session)), self._settings.session_idle_ms
+        await self._store.write(EndDevice(id=device, by=actor.id, idle_ms=idle_ms))
+
     async def end_others(self, actor: Actor, session: str) -> None:
         """Ends all of an actor's sessions but the one that asks."""
-        await self._store.write(EndSessions(actor=actor.id, but=digest_of(session)))
+        await self._store.write(EndSessions(actor=actor.id, but=digest_of(session), by=actor.id))

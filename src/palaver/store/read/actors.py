@@ -6,18 +6,20 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, func, or_, select
 
 from palaver.errors import Code, Refused
-from palaver.model import Actor, ActorId, ActorKind, AgentCard
+from palaver.model import AccountStatus, Actor, ActorId, ActorKind, AgentCard
 from palaver.store.engine.statement import Row, Statement, matching
-from palaver.store.schema import actor_is_unused, actors, agents, sessions
+from palaver.store.schema import accounts, actor_is_unused, actors, agents, sessions
 
 PREFIX = {ActorKind.PERSON: "u_", ActorKind.AGENT: "a_", ActorKind.SYSTEM: "s_"}
 
 AGENTS_MAX = 1_000
+REPLACED_MS = 60_000
 COLUMNS = (
     actors.c.id.label("actor"),
     actors.c.kind.label("actor_kind"),
     actors.c.name.label("actor_name"),
     actors.c.guest,
+    actors.c.public_handle,
 )
 """What `actor_of` takes."""
 CARD_COLUMNS = (*COLUMNS, agents.c.model, agents.c.system_prompt, agents.c.settings)
@@ -32,7 +34,11 @@ session_is_good = and_(
     > bindparam("now_ms"),
 )
 """Of a session, at `now_ms`, where one that was not used for `idle_ms` has ended."""
-_with_session = select(*COLUMNS).join(sessions, sessions.c.actor_key == actors.c.key)
+_with_session = (
+    select(*COLUMNS, accounts.c.status, *sessions.c["ended_ms", "replaced"])
+    .join(sessions, sessions.c.actor_key == actors.c.key)
+    .outerjoin(accounts, accounts.c.actor_key == actors.c.key)
+)
 _BY_TOKEN = Statement(
     _with_session.add_columns(session_is_good.label("good")).where(
         sessions.c.token_sha256 == bindparam("token")
@@ -67,16 +73,35 @@ def get(conn: Connection, actor: ActorId) -> Actor | None:
 
 
 def by_token(conn: Connection, sha256: bytes, now_ms: int, idle_ms: int) -> Actor | None:
-    """The actor whose session's token has this SHA-256. Refused: `session_ended`."""
+    """The actor whose session's token has this SHA-256.
+
+    Refused: `account_disabled`, `session_ended`; and for a minute `unauthenticated`, where the session goes on under
+    another token: what its browser still asks with the old one must not make it somebody else.
+    """
     row = _BY_TOKEN.first(conn, now_ms, idle_ms, sha256)
-    if row is not None and not row.good:
+    if row is None:
+        return None
+    refuse_disabled(row.status)
+    if row.replaced and row.ended_ms > now_ms - REPLACED_MS:
+        raise Refused(Code.UNAUTHENTICATED, "This session goes on under another token.")
+    if not row.good:
         raise Refused(Code.SESSION_ENDED, "This session has ended, or was ended elsewhere.")
-    return _one(row)
+    return actor_of(row)
 
 
 def by_chosen(conn: Connection, sha256: bytes) -> Actor | None:
-    """The actor of an id that a classic client chose, which has this SHA-256 and never expires."""
-    return _one(_BY_CHOSEN.first(conn, sha256))
+    """The actor of an id that a classic client chose, which never expires. Refused: `account_disabled`."""
+    row = _BY_CHOSEN.first(conn, sha256)
+    if row is None:
+        return None
+    refuse_disabled(row.status)
+    return actor_of(row)
+
+
+def refuse_disabled(status: AccountStatus | None) -> None:
+    """Refused: `account_disabled`. Without an account there is no status."""
+    if status is AccountStatus.DISABLED:
+        raise Refused(Code.ACCOUNT_DISABLED, "This account is disabled. Ask who runs this server.")
 
 
 def by_handle(conn: Connection, handle: str) -> Actor | None:
@@ -104,7 +129,8 @@ def agents_by_handle(conn: Connection) -> dict[str, AgentCard]:
 def actor_of(row: Row) -> Actor:
     """The actor of a row with the `COLUMNS`."""
     id_ = id_of(row.actor_kind, row.actor)
-    return Actor(id=id_, kind=row.actor_kind, name=row.actor_name, guest=row.guest)
+    name, handle = row.actor_name, row.public_handle
+    return Actor(id=id_, kind=row.actor_kind, name=name, guest=row.guest, handle=handle)
 
 
 def _card_of(row: Row) -> AgentCard:

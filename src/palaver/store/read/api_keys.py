@@ -7,8 +7,8 @@ from sqlalchemy import Connection, bindparam, select
 
 from palaver.model import ActorId, ApiKey, KeyId, Scope
 from palaver.store.engine.statement import Row, Statement
-from palaver.store.read.actors import COLUMNS as ACTOR_COLUMNS, actor_of
-from palaver.store.schema import actors, keys
+from palaver.store.read.actors import COLUMNS as ACTOR_COLUMNS, actor_of, refuse_disabled
+from palaver.store.schema import accounts, actors, keys
 from palaver.store.values import ByName
 
 _selected = select(
@@ -18,7 +18,12 @@ _selected = select(
 
 _KEY = ByName(ApiKey, "actor", "scopes")
 _BY_ID = Statement(_selected.where(keys.c.id == bindparam("key")), "key")
-_BY_TOKEN = Statement(_selected.where(keys.c.token_sha256 == bindparam("token")), "token")
+_BY_TOKEN = Statement(
+    _selected.add_columns(accounts.c.status)
+    .outerjoin(accounts, accounts.c.actor_key == actors.c.key)
+    .where(keys.c.token_sha256 == bindparam("token")),
+    "token",
+)
 _OF_ACTOR = Statement(
     _selected.where(actors.c.id == bindparam("actor"), keys.c.revoked_ms.is_(None))
     .order_by(keys.c.id)
@@ -40,9 +45,12 @@ def get(conn: Connection, key: KeyId) -> ApiKey | None:
 
 
 def by_token(conn: Connection, sha256: bytes) -> ApiKey | None:
-    """The key whose token has this SHA-256, revoked or not."""
+    """The key whose token has this SHA-256, revoked or not. Refused: `account_disabled`, for whom it speaks."""
     row = _BY_TOKEN.first(conn, sha256)
-    return None if row is None else _key(row)
+    if row is None:
+        return None
+    refuse_disabled(row.status)
+    return _key(row)
 
 
 def listing(conn: Connection, *, after: KeyId | None, count: int) -> tuple[ApiKey, ...]:

@@ -5,7 +5,7 @@ The store has only the SHA-256 of a token, and no read gives one back.
 
 import hashlib
 
-from sqlalchemy import Connection, and_, bindparam, func, literal_column, select
+from sqlalchemy import Connection, and_, bindparam, func, select
 
 from palaver.model import ActorId, CredentialId, Device, Ticket, TicketKind
 from palaver.store.engine.statement import Row, Statement, database_now
@@ -21,18 +21,23 @@ ticket_is_good = and_(
     tickets.c.revoked_ms.is_(None),
     tickets.c.expires_ms > database_now,
 )
-adds_a_device = and_(ticket_is_good, tickets.c.kind == literal_column(f"'{TicketKind.DEVICE}'"))
 
 _selected = (
     select(*ACTOR_COLUMNS, *tickets.c["id", "kind", "created_ms", "expires_ms"])
     .join(tickets, tickets.c.actor_key == actors.c.key)
-    .where(adds_a_device)
+    .where(ticket_is_good)
 )
 _TICKET = ByName(Ticket, "actor")
 _BY_TOKEN = Statement(
-    _selected.where(tickets.c.token_sha256 == bindparam("token")), "now_ms", "token"
+    _selected.where(
+        tickets.c.token_sha256 == bindparam("token"), tickets.c.kind == bindparam("kind")
+    ),
+    *("now_ms", "token", "kind"),
 )
-_OF_ACTOR = Statement(_selected.where(actors.c.id == bindparam("actor")), "now_ms", "actor")
+_OF_ACTOR = Statement(
+    _selected.where(actors.c.id == bindparam("actor"), tickets.c.kind == bindparam("kind")),
+    *("now_ms", "actor", "kind"),
+)
 _used_ms = func.coalesce(sessions.c.used_ms, sessions.c.created_ms).label("used_ms")
 _DEVICE = ByName(Device, "id", "expires_ms")
 _DEVICES = Statement(
@@ -53,15 +58,15 @@ def id_of(token_sha256: bytes) -> CredentialId:
     return CredentialId("d_" + hashlib.sha256(b"device" + token_sha256).hexdigest()[:32])
 
 
-def ticket(conn: Connection, token_sha256: bytes, now_ms: int) -> Ticket | None:
-    """The ticket of this token, while it is good."""
-    row = _BY_TOKEN.first(conn, now_ms, token_sha256)
+def ticket(conn: Connection, token_sha256: bytes, kind: TicketKind, now_ms: int) -> Ticket | None:
+    """The ticket of this token, while it is good, and good for this."""
+    row = _BY_TOKEN.first(conn, now_ms, token_sha256, kind)
     return None if row is None else _ticket(row)
 
 
 def ticket_of(conn: Connection, actor: ActorId, now_ms: int) -> Ticket | None:
-    """The ticket that an actor has given out and nobody has used."""
-    row = _OF_ACTOR.first(conn, now_ms, actor)
+    """The link to a device that an actor has given out and nobody has used."""
+    row = _OF_ACTOR.first(conn, now_ms, actor, TicketKind.DEVICE)
     return None if row is None else _ticket(row)
 
 

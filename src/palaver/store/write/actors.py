@@ -10,6 +10,7 @@ from palaver.model import Actor, ActorId, ActorKind, AgentCard, EventType, RoomI
 from palaver.store.engine.statement import Statement, among, inserting, matching, updating
 from palaver.store.read import actors as stored_actors
 from palaver.store.schema import (
+    accounts,
     actor_is_unused,
     actors,
     agents,
@@ -53,7 +54,7 @@ _OLD = Statement(
 )
 _KEPT = [
     among(select(column).distinct(), column)
-    for column in [table.c.actor_key for table in (members, keys, exchanges, tickets)]
+    for column in [table.c.actor_key for table in (members, keys, exchanges, tickets, accounts)]
 ]
 _USED = updating(actors.c.key, unused=None)
 _END_SESSIONS = matching(delete(sessions), sessions.c.actor_key)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, bindparam, delete, insert, or_, update
+from sqlalchemy import Connection, bindparam, delete, insert, literal_column, or_, update
 
 from palaver.errors import Code, Refused
 from palaver.model import (
@@ -25,7 +25,7 @@ from palaver.store.schema import keys, sessions, tickets
 from palaver.store.write.actors import AddActor, known_actor, nobody, of_handle
 from palaver.store.write.audit import AUDIT, audit
 from palaver.store.write.command import Command, T_co
-from palaver.store.write.transaction import Transaction
+from palaver.store.write.transaction import KnownActor, Transaction
 
 KEYS_MAX = 50
 """So many good keys a person makes."""
@@ -55,7 +55,7 @@ _ADD_TICKET = Statement(
 )
 _USE_TICKET = Statement(
     update(tickets)
-    .where(tickets.c.token_sha256 == bindparam("token"), devices.adds_a_device)
+    .where(tickets.c.token_sha256 == bindparam("token"), devices.ticket_is_good)
     .values(used_ms=database_now)
     .returning(tickets.c.id),
     *("now_ms", "token"),
@@ -63,7 +63,7 @@ _USE_TICKET = Statement(
 _REVOKE_TICKET = Statement(
     update(tickets)
     .where(tickets.c.id == bindparam("its_id"), tickets.c.actor_key == bindparam("its_key"))
-    .where(devices.adds_a_device)
+    .where(devices.ticket_is_good, tickets.c.kind == literal_column(f"'{TicketKind.DEVICE}'"))
     .values(revoked_ms=database_now),
     *("now_ms", "its_id", "its_key"),
 )
@@ -71,6 +71,9 @@ _BEGIN_SESSION = inserting(
     sessions, "token_sha256", "actor_key", "name", "created_ms", "expires_ms"
 )
 _END_SESSION = updating(sessions.c.token_sha256, "ended_ms", where=sessions.c.ended_ms.is_(None))
+_REPLACE_SESSION = updating(
+    sessions.c.token_sha256, "ended_ms", where=sessions.c.ended_ms.is_(None), replaced=True
+)
 _END_OTHERS = Statement(
     update(sessions)
     .where(
@@ -184,7 +187,7 @@ class AddTicket(Command[Ticket], frozen=True, kw_only=True):
         _FORGET_TICKETS.run(tx.conn, owner.key, self.kind)
         values = (self.id, self.kind, owner.key, self.token_sha256)
         _ADD_TICKET.run(tx.conn, *values, tx.now_ms, self.lasts_ms)
-        made = devices.ticket(tx.conn, self.token_sha256, tx.now_ms)
+        made = devices.ticket(tx.conn, self.token_sha256, self.kind, tx.now_ms)
         assert made is not None
         return made
 
@@ -202,21 +205,14 @@ class UseTicket(Audited[Actor], frozen=True, kw_only=True):
     idle_ms: int
 
     def apply(self, tx: Transaction) -> Actor:
-        """Of two who use it at once, the second waits for the first and finds it used."""
-        ticket = devices.ticket(tx.conn, self.token_sha256, tx.now_ms)
-        if ticket is None:
-            raise ended()
+        ticket = taken(tx, self.token_sha256, TicketKind.DEVICE)
         owner = known_actor(tx, ticket.actor.id, nobody())
         there = devices.of_actor(tx.conn, owner.id, tx.now_ms, self.idle_ms)
         if len(there) >= devices.DEVICES_MAX:
             many = f"{ticket.actor.name} has {devices.DEVICES_MAX} devices already. End one first."
             raise Refused(Code.TOO_MANY_DEVICES, many)
-        if not _USE_TICKET.all(tx.conn, tx.now_ms, self.token_sha256):
-            raise ended()
-        times = (tx.now_ms, tx.now_ms + self.lasts_ms)
-        _BEGIN_SESSION.run(tx.conn, self.session_sha256, owner.key, self.name, *times)
-        session = devices.id_of(self.session_sha256)
-        audit(tx, EventType.SESSION_BEGAN, owner, session=session, of=owner.id)
+        use_up(tx, self.token_sha256)
+        begin(tx, self.session_sha256, owner, self.lasts_ms, self.name)
         return ticket.actor
 
 
@@ -233,23 +229,26 @@ class EndDevice(Audited[None], frozen=True, kw_only=True):
             return
         for digest, device in devices.of_actor(tx.conn, owner.id, tx.now_ms, self.idle_ms):
             if device.id == self.id:
-                _END_SESSION.run(tx.conn, tx.now_ms, digest)
-                audit(tx, EventType.SESSION_ENDED, owner, session=self.id, of=owner.id)
+                end(tx, digest, owner)
                 return
         raise Refused(Code.NOT_FOUND, "There is no such device or link of yours.")
 
 
 class EndSessions(Audited[tuple[bytes, ...]], frozen=True, kw_only=True):
-    """Ends an actor's sessions but for the one that is kept; the result is their tokens' SHA-256."""
+    """Ends an actor's sessions but for the one that is kept; the result is their tokens' SHA-256.
+
+    `by` as in `audit`.
+    """
 
     actor: ActorId
     but: bytes = b""
+    by: ActorId | None = None
 
     def apply(self, tx: Transaction) -> tuple[bytes, ...]:
-        owner = known_actor(tx, self.actor, nobody())
+        owner, by = known_actor(tx, self.actor, nobody()), tx.actor(self.by)
         ended = tuple(_END_OTHERS.column(tx.conn, tx.now_ms, owner.key, self.but))
         for session in map(devices.id_of, ended):
-            audit(tx, EventType.SESSION_ENDED, owner, session=session, of=owner.id)
+            audit(tx, EventType.SESSION_ENDED, by, session=session, of=owner.id)
         return ended
 
 
@@ -263,6 +262,45 @@ class KeepSecret(Command[str], frozen=True, kw_only=True):
         if kept is None:
             migrate.INSERT_META.run(tx.conn, "visitors", self.value)
         return kept or self.value
+
+
+def taken(tx: Transaction, token_sha256: bytes, kind: TicketKind) -> Ticket:
+    """The ticket of a token. Refused: `ticket_ended`."""
+    found = devices.ticket(tx.conn, token_sha256, kind, tx.now_ms)
+    if found is None:
+        raise ended()
+    return found
+
+
+def use_up(tx: Transaction, token_sha256: bytes) -> None:
+    """Of two who use a ticket at once, the second waits for the first and finds it used. Refused: `ticket_ended`."""
+    if not _USE_TICKET.all(tx.conn, tx.now_ms, token_sha256):
+        raise ended()
+
+
+def begin(
+    tx: Transaction, token_sha256: bytes, owner: KnownActor, lasts_ms: int, name: str | None = None
+) -> None:
+    """Begins a session. To be called by an `Audited` command, as `end`."""
+    times = (tx.now_ms, tx.now_ms + lasts_ms)
+    _BEGIN_SESSION.run(tx.conn, token_sha256, owner.key, name, *times)
+    session = devices.id_of(token_sha256)
+    audit(tx, EventType.SESSION_BEGAN, owner, session=session, of=owner.id)
+
+
+def end(
+    tx: Transaction,
+    token_sha256: bytes,
+    owner: KnownActor,
+    *,
+    of: ActorId | None = None,
+    replaced: bool = False,
+) -> None:
+    """Ends a session of `owner`, or `of` somebody else, also because it is `replaced`. One that has ended stays."""
+    ending = _REPLACE_SESSION if replaced else _END_SESSION
+    if ending.run(tx.conn, tx.now_ms, token_sha256):
+        session = devices.id_of(token_sha256)
+        audit(tx, EventType.SESSION_ENDED, owner, session=session, of=of or owner.id)
 
 
 def ended() -> Refused:

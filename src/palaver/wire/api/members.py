@@ -88,6 +88,7 @@ class Member(TypedDict):
     name: str
     kind: ActorKind
     guest: bool
+    handle: str | None
     role: MemberRole
     joined_at: str
     auto_respond: bool

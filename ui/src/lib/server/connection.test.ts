@@ -37,7 +37,7 @@ class FakeSocket implements Socket {
 }
 
 const welcome = {
-  t: 'welcome', id: 1, v: 1, epoch: 'e_1', me: { id: 'u_1', name: 'G', kind: 'person', guest: true }, ping: 25,
+  t: 'welcome', id: 1, v: 1, epoch: 'e_1', me: { id: 'u_1', name: 'G', kind: 'person', guest: true, handle: null }, ping: 25,
   limits: { frame: 1216384, text: 100000, inflight: 32, rooms: 64 }, db: 'up',
 }
 
