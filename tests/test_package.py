@@ -75,7 +75,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_the_page_and_no_more_than_the_package(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    pages = {f"palaver/page/{name}.html" for name in ("index", "device", "invite")}
+    pages = {f"palaver/page/{name}.html" for name in ("index", "device", "invite", "sign")}
     assert pages <= set(names)
     assert any(name.startswith("palaver/page/assets/") and name.endswith(".js") for name in names)
     assert "palaver/py.typed" in names

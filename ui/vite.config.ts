@@ -3,7 +3,8 @@
  *
  * The output goes into the Python package and is not committed. Nothing is inlined: the server's
  * Content-Security-Policy allows fonts, styles and scripts from files only. What opens before the chats
- * (`device.html`, `invite.html`) is built by itself, so that it shares no part with them and loads only what it needs.
+ * (`device.html`, `invite.html`, `sign.html`) is built each by itself, so that it shares no part with others and loads only what it
+ * needs.
  */
 import { svelte } from '@sveltejs/vite-plugin-svelte'
 import { build, type BuildEnvironmentOptions, type Plugin } from 'vite'
@@ -11,16 +12,18 @@ import { defineConfig } from 'vitest/config'
 
 const server = process.env.PALAVER_SERVER ?? 'http://127.0.0.1:8000'
 
-/** What the chats begin with is one file: in several it is larger, and fetched in several steps. */
-const WHOLE = { codeSplitting: { groups: [{ name: 'first', tags: ['$initial'] }] } }
-const DOORS = ['device.html', 'invite.html']
+const DOORS = ['device', 'invite', 'sign']
 
-const built = (pages: string[], manifest: string, output = {}): BuildEnvironmentOptions => ({
+const built = (page: string): BuildEnvironmentOptions => ({
   assetsInlineLimit: 0,
-  manifest,
+  manifest: `.vite/${page}.json`,
   // Browsers that this page runs in preload by themselves.
   modulePreload: { polyfill: false },
-  rolldownOptions: { input: pages, output },
+  rolldownOptions: {
+    input: [`${page}.html`],
+    // What a page begins with is one file: in several it is larger, and fetched in several steps.
+    output: { codeSplitting: { groups: [{ name: 'first', tags: ['$initial'] }] } },
+  },
   target: 'es2022',
 })
 
@@ -35,12 +38,14 @@ function door(): Plugin {
     },
     async closeBundle() {
       const beside = { outDir, emptyOutDir: false, copyPublicDir: false }
-      await build({
-        configFile: false,
-        plugins: [svelte()],
-        base: './',
-        build: { ...built(DOORS, '.vite/door.json'), ...beside },
-      })
+      for (const name of DOORS) {
+        await build({
+          configFile: false,
+          plugins: [svelte()],
+          base: './',
+          build: { ...built(name), ...beside },
+        })
+      }
     },
   }
 }
@@ -48,7 +53,7 @@ function door(): Plugin {
 export default defineConfig({
   plugins: [svelte(), door()],
   base: './',
-  build: { outDir: '../src/palaver/page', emptyOutDir: true, ...built(['index.html'], '.vite/manifest.json', WHOLE) },
+  build: { outDir: '../src/palaver/page', emptyOutDir: true, ...built('index') },
   server: {
     proxy: {
       '/api': server,

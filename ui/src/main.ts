@@ -3,7 +3,7 @@
  *
  * list: room-list, room-item (data-room, aria-current), room-more (its menu: room-rename, room-copy-link, room-archive, room-delete),
  * room-title-input, unread, runs, room-fold, programs-all, new-room, search-open, sidebar-toggle,
- * person (their menu: settings-open, deleted-open, connect-open, shortcuts-open), menu (the one that is open)
+ * person (their menu: settings-open, deleted-open, connect-open, shortcuts-open, sign-in or sign-out), menu (the one that is open)
  * room: room-title, room-parent, room-menu (panel-open and what room-more has), message-list, message (data-seq, data-status, data-role,
  * data-own), message-text, streaming (an answer being written), thinking, retry, continue, stop, stop-one, reasoning,
  * message-copy, message-more (its menu: copy-link, inspect), message with data-state sending|accepted|stored|rejected
@@ -16,7 +16,7 @@
  * invite-role/-uses/-days, invite-link, invite-instead, invite-revoke, invitation, invitation-revoke
  * settings: settings, settings-profile/-appearance/-devices/-keys/-models/-programs, settings-back, name-input,
  * theme-light/-dark/-system, single-keys, devices, device, device-make, device-code, device-link, device-local,
- * device-revoke, device-end, key, key-make, key-unstored, key-token, key-revoke, connect, base-url, snippet
+ * account-make, password-before, password-after, password-change, device-revoke, device-end, key, key-make, key-unstored, key-token, key-revoke, connect, base-url, snippet
  * around it: banner (data-state: offline|reconnecting|db|outdated|stopped|refused), toast, toast-undo, palette,
  * palette-input, palette-item, ask, ask-cancel, ask-yes, home, model-hint, guest, close (of a dialog or the settings),
  * shortcuts, deleted, deleted-room, restore, inspector, exchange-state, exchange-json, copy-json

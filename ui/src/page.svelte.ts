@@ -4,6 +4,7 @@
 import { getContext, setContext, tick } from 'svelte'
 import { MediaQuery } from 'svelte/reactivity'
 import { BASE } from './lib/server/base'
+import { signOut } from './lib/server/entering'
 import { Problem, problemText } from './lib/server/errors'
 import { parseRoute, routePath, settingsPath, type PanelName, type Route, type SettingsSection } from './lib/route'
 import type { Session } from './lib/session'
@@ -249,6 +250,15 @@ export class PageState {
     try {
       await this.session.archiveRoom(id, archived)
       if (archived) this.toast(texts.room.archived(title), () => void this.archiveRoom(id, title, false))
+    } catch (error) {
+      this.report(error)
+    }
+  }
+
+  async signOut(): Promise<void> {
+    try {
+      await signOut(this.session.api)
+      location.assign(`${BASE}sign-in`)
     } catch (error) {
       this.report(error)
     }

@@ -20,7 +20,7 @@ def client(tmp_path: Path) -> TestClient:
     (root / ".vite").mkdir()
     (root / ".vite" / "manifest.json").write_text("{}")
     (root / "index.html").write_text("<!doctype html><title>Palaver</title>")
-    for name in ("device", "invite"):
+    for name in ("device", "invite", "sign"):
         (root / f"{name}.html").write_text(f'<title>{name}</title><script src="./x.js"></script>')
     (root / "favicon.svg").write_text("<svg/>")
     (root / "assets" / "index-abc.js").write_text("let a = 1;" * 1_000)
@@ -46,9 +46,17 @@ def test_the_pages_own_addresses_are_its_one_document(client: TestClient, path: 
     assert client.head(path).status_code == 200
 
 
-@pytest.mark.parametrize("name", ["device", "invite"])
-def test_what_a_link_opens_has_a_document_of_its_own(client: TestClient, name: str) -> None:
-    got = client.get(f"/{name}")
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        *(("device", "device"), ("invite", "invite")),
+        *(("sign-in", "sign"), ("sign-up", "sign"), ("reset", "sign")),
+    ],
+)
+def test_what_opens_before_the_chats_has_a_document_of_its_own(
+    client: TestClient, path: str, name: str
+) -> None:
+    got = client.get(f"/{path}")
     assert (got.status_code, got.headers["cache-control"]) == (200, ASK_AGAIN)
     assert got.text == f'<title>{name}</title><script src="/x.js"></script>'
 

@@ -4,6 +4,7 @@ import { Problem, problemText } from '../lib/server/errors'
 export class Attempts {
   busy = $state(false)
   problem: string | null = $state(null)
+  code: string | null = $state(null)
   /** The same may work in a moment. */
   again = $state(false)
   /** What was asked for is not there. */
@@ -13,13 +14,14 @@ export class Attempts {
   /** What was asked before and answers late changes nothing any more. */
   async run(work: () => Promise<void>): Promise<void> {
     this.busy = true
-    this.problem = null
+    this.problem = this.code = null
     const own = ++this.#tries
     try {
       await work()
     } catch (error) {
       if (own !== this.#tries) return
       this.problem = problemText(error)
+      this.code = error instanceof Problem ? error.code : null
       this.again = error instanceof Problem && error.temporary
       this.gone = error instanceof Problem && error.status === 404
     }

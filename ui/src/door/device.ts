@@ -7,4 +7,4 @@ import Device from './Device.svelte'
 import { door } from '../lib/texts'
 import { open } from './open'
 
-open(Device, door.title)
+open(Device, door.title, {})

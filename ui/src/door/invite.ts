@@ -7,4 +7,4 @@ import Invite from './Invite.svelte'
 import { invited } from '../lib/texts'
 import { open } from './open'
 
-open(Invite, invited.title)
+open(Invite, invited.title, {})

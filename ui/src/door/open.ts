@@ -5,9 +5,14 @@
  * out of the history, before anything else happens.
  */
 import { mount, type Component } from 'svelte'
-import { Api } from '../lib/server/api'
+import { Calls } from '../lib/server/calls'
 
-export function open(page: Component<{ api: Api; token: string }>, title: string): void {
+interface Given {
+  calls: Calls
+  token: string
+}
+
+export function open<T extends object>(page: Component<Given & T>, title: string, more: T): void {
   const token = location.hash.slice(1)
   history.replaceState(null, '', location.pathname)
 
@@ -15,6 +20,6 @@ export function open(page: Component<{ api: Api; token: string }>, title: string
   document.title = title
   if (target) {
     target.replaceChildren()
-    mount(page, { target, props: { api: new Api(), token } })
+    mount(page, { target, props: { calls: new Calls(), token, ...more } })
   }
 }

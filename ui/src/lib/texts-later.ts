@@ -202,6 +202,17 @@ export const later = {
     docs: 'What else programs can do here',
   },
 
+  password: {
+    name: 'Password',
+    before: 'The one so far',
+    after: 'The new one',
+    means: '10 characters at least. All your other devices have to sign in again.',
+    change: 'Change the password',
+    changed: 'Your password was changed.',
+    guest: 'You are a guest: you are you on this browser only.',
+    make: 'Make an account',
+  },
+
   keyboard: {
     name: 'Keyboard shortcuts',
     anywhere: 'Anywhere',

@@ -49,6 +49,26 @@ export const invited = {
   join: 'Join',
 }
 
+/** What the page says on which one signs in. */
+export const signing = {
+  page: (way: 'in' | 'up' | 'reset') => `${signing.titles[way]} · Palaver`,
+  titles: { in: 'Sign in', up: 'Make an account', reset: 'Choose a password' },
+  verbs: { in: 'Sign in', up: 'Make the account', reset: 'Save' },
+  means: {
+    up: 'With it you are the same person on every device. The chats of this browser come along.',
+    reset: 'All your other devices have to sign in again.',
+  },
+  handle: 'Handle',
+  handleMeans: '2 to 32 small letters and digits, also . _ and -',
+  password: 'Password',
+  passwordMeans: '10 characters at least',
+  guest:
+    'This browser is a guest’s who has written something. If you sign in, it loses their chats. ' +
+    'To keep them, make an account for the guest.',
+  anyway: 'Sign in all the same',
+  closed: 'Who runs this server makes the accounts here. Ask them for one.',
+}
+
 /** What a browser is called. */
 export const device = { browser: 'Browser', system: 'another system', on: (browser: string, system: string) => `${browser} on ${system}` }
 
@@ -112,6 +132,8 @@ export const texts = {
     deleted: 'Recently deleted',
     programs: 'Use from a program',
     keys: 'Keyboard shortcuts',
+    signIn: 'Sign in',
+    signOut: 'Sign out',
   },
 
   room: {
@@ -297,7 +319,7 @@ export const REQUEST_TEXTS: Record<string, string> = {
   cid_reused: 'This message was already sent with another text.',
   limit_invalid: 'The server did not accept that.',
   cursor_invalid: 'The list has changed. Please try again.',
-  credentials_wrong: 'The handle or the password is wrong.',
+  credentials_wrong: 'Handle or password is wrong.',
   account_disabled: 'This account is disabled. Please ask who runs this server.',
   handle_invalid: 'A handle has 2 to 32 of a-z, 0-9, dot, underscore and hyphen.',
   handle_taken: 'Somebody has this handle, or one that looks like it.',

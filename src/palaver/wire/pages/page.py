@@ -1,10 +1,10 @@
 """The page's files: built into the package, read once, served with the headers that each kind deserves.
 
 Hashed assets never change and are kept by browsers for ever; everything else is asked for again and answered with 304
-by its ETag. `/`, `/r/…`, `/settings/…` and `/deleted` are the page's own addresses and get its one document; `/device`
-and `/invite`, where links lead, have small ones of their own. Whoever opens an address that nothing is at gets the
-page's document with a 404: it says so. A program gets the problem document. Where the page was not built, a page says
-what to do.
+by its ETag. `/`, `/r/…`, `/settings/…` and `/deleted` are the page's own addresses and get its one document; `/device`,
+`/invite` and `/reset`, where links lead, `/sign-in` and `/sign-up` have small ones of their own. Whoever opens an
+address that nothing is at gets the page's document with a 404: it says so. A program gets the problem document. Where
+the page was not built, a page says what to do.
 
 Paths come from a table made of what is there, so that no request can leave the folder.
 """
@@ -117,6 +117,13 @@ class Page:
     async def invite(self, request: Request) -> Response:
         """The document that an invitation opens."""
         return await self._document("/invite.html", request)
+
+    @call("GET", "/sign-in", ServerAct.PUBLIC)
+    @call("GET", "/sign-up", ServerAct.PUBLIC)
+    @call("GET", "/reset", ServerAct.PUBLIC)
+    async def sign(self, request: Request) -> Response:
+        """The document on which one signs in, makes an account, or chooses a password by a link."""
+        return await self._document("/sign.html", request)
 
     @call("GET", "/assets/{file}", ServerAct.PUBLIC)
     @call("GET", "/icons/{file}", ServerAct.PUBLIC)

@@ -3,7 +3,7 @@ import type { Member, MemberList } from '../protocol'
 import { Members } from './members'
 
 function member(id: string, more: Partial<Member> = {}): Member {
-  return { id, name: id, kind: 'person', guest: false, role: 'member', joined_at: '2026-11-20T20:00:00.000Z', auto_respond: false, ...more }
+  return { id, name: id, kind: 'person', guest: false, handle: null, role: 'member', joined_at: '2026-11-20T20:00:00.000Z', auto_respond: false, ...more }
 }
 
 /** A server that has these members, two a page; `asked` has the cursors. */

@@ -1,24 +1,17 @@
 /**
- * The REST door: one method per call the page makes. Failures become a `Problem` with the server's code.
+ * The REST door: one method per call that the chats make. What is seldom asked has its calls beside it.
  */
-import { BASE } from './base'
-import { Problem } from './errors'
-import type { Device, Exchange, Key, Link, LinkOwner, Me, MemberList, Models, Page, Room } from '../protocol'
-
-interface ProblemDetails {
-  code?: string
-  temporary?: boolean
-}
+import { Calls } from './calls'
+import type { Device, Exchange, Key, Link, Me, MemberList, Models, Page, Room } from '../protocol'
 
 export interface RoomsPage {
   rooms: Room[]
   next: string | null
 }
 
-const REQUEST_MS = 20_000
 const MEMBERS = 100
 
-export class Api {
+export class Api extends Calls {
   me(): Promise<Me> {
     return this.call('GET', '/me')
   }
@@ -53,16 +46,6 @@ export class Api {
   /** Ends a device, or a link. */
   endDevice(id: string): Promise<void> {
     return this.call('DELETE', `/devices/${encodeURIComponent(id)}`)
-  }
-
-  /** Whose link it is, and who this browser is already. */
-  lookAtLink(token: string): Promise<LinkOwner> {
-    return this.call('POST', '/devices/look', { token })
-  }
-
-  /** Makes this browser whoever made the link; `replace`: although it is somebody. */
-  redeemLink(token: string, name: string, replace: boolean): Promise<Me> {
-    return this.call('POST', '/devices/redeem', { token, name, replace })
   }
 
   models(): Promise<Models> {
@@ -123,41 +106,4 @@ export class Api {
   probe(): Promise<never> {
     return this.call('POST', '/me')
   }
-
-  /** One call: its answer, or a `Problem`. What is seldom asked has its calls beside what asks. */
-  async call<T>(method: string, path: string, body?: object): Promise<T> {
-    let response: Response
-    try {
-      response = await fetch(`${BASE}api${path}`, {
-        method,
-        headers: body ? { 'Content-Type': 'application/json' } : {},
-        body: body ? JSON.stringify(body) : undefined,
-        signal: AbortSignal.timeout(REQUEST_MS),
-      })
-    } catch {
-      throw new Problem('offline', { temporary: true })
-    }
-    if (!response.ok) throw await problemOf(response)
-    if (response.status === 204) return undefined as T
-    try {
-      return (await response.json()) as T
-    } catch {
-      throw new Problem('bad_answer', { temporary: true, status: response.status })
-    }
-  }
-}
-
-async function problemOf(response: Response): Promise<Problem> {
-  let details: ProblemDetails = {}
-  try {
-    details = (await response.json()) as ProblemDetails
-  } catch {
-    // A proxy's error page is no problem document; the status says enough.
-  }
-  const seconds = Number(response.headers.get('Retry-After'))
-  return new Problem(details.code ?? `http_${response.status}`, {
-    temporary: details.temporary ?? response.status >= 500,
-    retryMs: seconds > 0 ? seconds * 1000 : undefined,
-    status: response.status,
-  })
 }

@@ -1,5 +1,5 @@
 /** The calls of REST about who is in a room, made by the panel of people and by the page that an invitation opens. */
-import type { Api } from './api'
+import type { Calls } from './calls'
 import type { Invitation, Invitations, Invited, Joined, MadeInvitation, Member, MemberRole } from '../protocol'
 
 const one = (room: string): string => `/rooms/${encodeURIComponent(room)}`
@@ -12,34 +12,34 @@ export interface Offer {
   days: number
 }
 
-export function setRole(api: Api, room: string, actor: string, role: MemberRole): Promise<Member> {
-  return api.call('PATCH', member(room, actor), { role })
+export function setRole(calls: Calls, room: string, actor: string, role: MemberRole): Promise<Member> {
+  return calls.call('PATCH', member(room, actor), { role })
 }
 
 /** Takes somebody out, and keeps them out until they are added again; oneself: leaves. */
-export function remove(api: Api, room: string, actor: string): Promise<void> {
-  return api.call('DELETE', member(room, actor))
+export function remove(calls: Calls, room: string, actor: string): Promise<void> {
+  return calls.call('DELETE', member(room, actor))
 }
 
 /** An invitation; its address is told this once. */
-export function invite(api: Api, room: string, offer: Offer): Promise<MadeInvitation> {
-  return api.call('POST', `${one(room)}/invitations`, offer)
+export function invite(calls: Calls, room: string, offer: Offer): Promise<MadeInvitation> {
+  return calls.call('POST', `${one(room)}/invitations`, offer)
 }
 
-export async function invitations(api: Api, room: string): Promise<Invitation[]> {
-  return (await api.call<Invitations>('GET', `${one(room)}/invitations`)).invitations
+export async function invitations(calls: Calls, room: string): Promise<Invitation[]> {
+  return (await calls.call<Invitations>('GET', `${one(room)}/invitations`)).invitations
 }
 
-export function revoke(api: Api, room: string, invitation: string): Promise<void> {
-  return api.call('DELETE', `${one(room)}/invitations/${encodeURIComponent(invitation)}`)
+export function revoke(calls: Calls, room: string, invitation: string): Promise<void> {
+  return calls.call('DELETE', `${one(room)}/invitations/${encodeURIComponent(invitation)}`)
 }
 
 /** Where an invitation leads, and who this browser is already. */
-export function lookAt(api: Api, token: string): Promise<Invited> {
-  return api.call('POST', '/invitations/look', { token })
+export function lookAt(calls: Calls, token: string): Promise<Invited> {
+  return calls.call('POST', '/invitations/look', { token })
 }
 
 /** Uses an invitation; `name`: of who is nobody here yet. */
-export function join(api: Api, token: string, name: string | null): Promise<Joined> {
-  return api.call('POST', '/invitations/join', name === null ? { token } : { token, name })
+export function join(calls: Calls, token: string, name: string | null): Promise<Joined> {
+  return calls.call('POST', '/invitations/join', name === null ? { token } : { token, name })
 }
