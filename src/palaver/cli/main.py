@@ -19,6 +19,7 @@ from palaver.cli.options import DatabaseUrl, DataDir, Json
 from palaver.cli.output import Exit, exit_of, tell, tell_error
 from palaver.cli.prompts import prompts
 from palaver.cli.serve import serve
+from palaver.cli.users import users
 from palaver.errors import Code, PalaverError, Unavailable
 
 EPILOG = (
@@ -41,6 +42,7 @@ app.add_typer(data)
 app.add_typer(db, name="db")
 app.add_typer(keys, name="key")
 app.add_typer(prompts, name="prompt")
+app.add_typer(users, name="user")
 app.add_typer(config, name="config")
 
 

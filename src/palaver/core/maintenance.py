@@ -15,6 +15,7 @@ from palaver.clock import SystemClock
 from palaver.core.answers.source import Models, ModelServer
 from palaver.core.audit import read
 from palaver.core.identity.api_keys import Keys
+from palaver.core.identity.register import Register
 from palaver.core.live.standing import Standings
 from palaver.core.prompts import Prompts
 from palaver.errors import Code, Refused
@@ -107,14 +108,16 @@ async def models(settings: Settings) -> Models:
 class Kept(Struct, frozen=True):
     """What an operator looks after."""
 
+    settings: Settings
     keys: Keys
     prompts: Prompts
+    register: Register
     audit: Callable[[int], Awaitable[tuple[Event, ...]]]
 
 
 @asynccontextmanager
 async def kept(settings: Settings, *, make: bool) -> AsyncGenerator[Kept, None]:
-    """The API keys and prompts of a database, which is made if need be, but never upgraded.
+    """The API keys, prompts and accounts of a database, which is made if need be, but never upgraded.
 
     Refused: `database_missing` without `make`, `database_older`, `database_locked`.
     """
@@ -125,5 +128,9 @@ async def kept(settings: Settings, *, make: bool) -> AsyncGenerator[Kept, None]:
     opened = Store.opened(settings, clock, committed=lambda _: None, migrate=current is None)
     async with opened as store:
         yield Kept(
-            Keys(store, settings, clock, Standings()), Prompts(store, clock), partial(read, store)
+            settings,
+            Keys(store, settings, clock, Standings()),
+            Prompts(store, clock),
+            Register(store, settings, clock),
+            partial(read, store),
         )

@@ -18,6 +18,7 @@ from palaver.core.ground import Ground, good_bye, grounded, sync_journal
 from palaver.core.identity.accounts import Accounts
 from palaver.core.identity.api_keys import Keys
 from palaver.core.identity.devices import Devices
+from palaver.core.identity.register import Register
 from palaver.core.live.cluster import PeerSync
 from palaver.core.live.items import Encode
 from palaver.core.members import Members
@@ -60,6 +61,7 @@ class Core:
         at_hand = (ground.store, ground.identity, ground.settings, ground.clock)
         self.devices = Devices(*at_hand)
         self.audit = partial(read, ground.store)
+        self.register = Register(ground.store, ground.settings, ground.clock)
         self.accounts = Accounts(
             ground.store,
             self.devices,

@@ -91,6 +91,30 @@ def key(value: stored.ApiKey) -> Key:
     }
 
 
+class Account(TypedDict):
+    """An account, as an operator sees it."""
+
+    id: str
+    handle: str
+    name: str
+    status: stored.AccountStatus
+    created_at: str
+    last_used_at: str | None
+
+
+def account(value: stored.Account) -> Account:
+    """Builds the shape of an account."""
+    assert value.actor.handle is not None, "an account has a handle"
+    return {
+        "id": value.actor.id,
+        "handle": value.actor.handle,
+        "name": value.actor.name,
+        "status": value.status,
+        "created_at": moment(value.created_ms),
+        "last_used_at": moment_or_none(value.used_ms),
+    }
+
+
 # rooms and what is in them
 
 

@@ -2,7 +2,7 @@
 
 A guest who signs up stays the actor that they are, with all their rooms. Whatever proves somebody anew (signing up or
 in, another password) begins a session with a new token and ends the one that was there, so that nobody's choice of a
-token becomes an account's. Failures are counted (`identity/attempts`), not those of an operator's commands.
+token becomes an account's. Failures are counted (`identity/attempts`). What an operator does is in `identity/register`.
 """
 
 from palaver.clock import Clock
@@ -11,8 +11,9 @@ from palaver.core.identity.actors import Client, Identity, digest_of
 from palaver.core.identity.attempts import Attempts
 from palaver.core.identity.devices import Devices
 from palaver.core.identity.passwords import Passwords
+from palaver.core.identity.register import newcomer
 from palaver.errors import Code, Refused
-from palaver.model import Account, AccountStatus, Actor, ActorId, ActorKind, TicketKind
+from palaver.model import Account, Actor, ActorId, TicketKind
 from palaver.settings import Settings
 from palaver.store.read import accounts
 from palaver.store.store import Store
@@ -20,15 +21,11 @@ from palaver.store.write.accounts import (
     AddAccount,
     Beginning,
     ChangePassword,
-    NameAccount,
     ResetPassword,
-    SetStatus,
     SignIn,
     wrong,
 )
-from palaver.store.write.credentials import AddTicket, Audited
-
-RESET_MS = 3_600_000
+from palaver.store.write.credentials import Audited
 
 
 class Accounts:
@@ -69,7 +66,7 @@ class Accounts:
         name = None if name is None else self._checked(name)
         if me is not None and me.handle is not None:
             raise Refused(Code.IDENTITY_IN_USE, f"You are @{me.handle} already.")
-        actor = me or self._newcomer(name or handle)
+        actor = me or newcomer(self._clock, name or handle)
         token, beginning = self._beginning(session, me)
         adding = AddAccount(
             actor=actor,
@@ -149,63 +146,6 @@ class Accounts:
         resetting = ResetPassword(ticket_sha256=digest, new=new, session=beginning)
         return token, await self._enter(resetting, token, by)
 
-    # an operator's
-
-    async def create(
-        self, handle: str, name: str | None = None, person: Actor | None = None
-    ) -> Account:
-        """An account without a password yet, of a person who is there or a new one. Refused: as `sign_up`."""
-        handle = validation.handle(handle)
-        checked = None if name is None else self._checked(name)
-        actor = person or self._newcomer(checked or handle)
-        adding = AddAccount(
-            actor=actor,
-            handle=handle,
-            skeleton=validation.skeleton(handle),
-            made_as=None if person is not None else f"account-{actor.id[2:]}",
-            name=None if person is None else checked,
-        )
-        await self._store.write(adding)
-        return await self.get(handle)
-
-    async def get(self, handle: str) -> Account:
-        """The account of this handle. Refused: `not_found`."""
-        small = handle.lower()
-        found = await self._store.read(accounts.by_handle, small, validation.skeleton(small))
-        if found is None:
-            raise Refused(Code.NOT_FOUND, "There is no account with this handle.")
-        return found[0]
-
-    async def listing(self, *, after: str | None = None, count: int = 200) -> tuple[Account, ...]:
-        """The accounts behind that of a handle, ordered by what their handles look like."""
-        skeleton = "" if after is None else validation.skeleton(after)
-        return await self._store.read(accounts.listing, after=skeleton, count=count)
-
-    async def rename(self, handle: str, new: str) -> Account:
-        """Another handle. Refused: `not_found`, `handle_invalid`, `handle_taken`, `name_reserved`."""
-        there, new = (await self.get(handle)).actor.id, validation.handle(new)
-        naming = NameAccount(actor=there, handle=new, skeleton=validation.skeleton(new))
-        return await self._store.write(naming)
-
-    async def set_status(self, handle: str, status: AccountStatus) -> Account:
-        """Disables an account, and whatever it has open ends, or enables it. Refused: `not_found`."""
-        account = await self.get(handle)
-        setting = SetStatus(actor=account.actor.id, status=status)
-        return await self._store.write(setting)
-
-    async def reset_link(self, handle: str) -> str:
-        """The token of a link by which a password is chosen, once, within an hour. Refused: `not_found`."""
-        token, account = self._clock.secret(), await self.get(handle)
-        adding = AddTicket(
-            id=f"i_{self._clock.new_id()}",
-            kind=TicketKind.RESET,
-            actor=account.actor.id,
-            token_sha256=digest_of(token),
-            lasts_ms=RESET_MS,
-        )
-        await self._store.write(adding)
-        return token
-
     async def _proven(
         self, found: tuple[Account, str | None] | None, password: str
     ) -> tuple[ActorId, bytes]:
@@ -233,9 +173,6 @@ class Accounts:
         actor = await self._store.write(entering)
         self._identity.used(token, by)
         return actor
-
-    def _newcomer(self, name: str) -> Actor:
-        return Actor(id=ActorId(f"u_{self._clock.new_id()}"), kind=ActorKind.PERSON, name=name)
 
     def _checked(self, name: str) -> str:
         return validation.person_name(name, self._settings.name_chars_max)

@@ -120,10 +120,18 @@ def base_of(scope: Scope) -> str:
     return str(scope.get(BASE, "/"))
 
 
+def base_url(settings: Settings) -> str:
+    """Where browsers reach this server, as far as the settings say; ends with a slash."""
+    if settings.public_url is not None:
+        return f"{settings.public_origin}{settings.public_path}/"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{settings.port}/"
+
+
 def address_of(scope: Scope, settings: Settings) -> str:
     """Where browsers reach this server: the public URL, else as this request came; ends with a slash."""
     if settings.public_url is not None:
-        return f"{settings.public_origin}{settings.public_path}/"
+        return base_url(settings)
     return f"{scope['scheme']}://{Headers(scope=scope).get('host', '')}{base_of(scope)}"
 
 

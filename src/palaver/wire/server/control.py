@@ -24,20 +24,24 @@ from typing import Any, Protocol, cast
 import structlog
 
 from palaver.core.identity.api_keys import Keys
+from palaver.core.identity.register import Register
 from palaver.core.prompts import Prompts
 from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
-from palaver.model import Actor, Event, KeyId
+from palaver.model import AccountStatus, Actor, Event, KeyId
 from palaver.policy import ServerAct
 from palaver.settings import Settings
 from palaver.strict_json import Json, dump, load, text_of, text_or_none_of, whole_or_none_of
 from palaver.wire import shapes
 from palaver.wire.api import prompts
 from palaver.wire.calls import call, calls_of
+from palaver.wire.edge.proxies import base_url
 
 NOTE = "server.json"
 SOCKET = "control.sock"
-CREATE = "key.create"
+CREATE, CREATE_USER = "key.create", "user.create"
+MAKING = frozenset({CREATE, CREATE_USER})
+"""What makes the database where there is none."""
 PATH_BYTES_MAX = 100
 """What every system can take as the address of a Unix socket, its end included."""
 LINE_BYTES_MAX = 1_048_576
@@ -57,19 +61,23 @@ class Kept(Protocol):
     @property
     def prompts(self) -> Prompts: ...  # noqa: D102
     @property
+    def register(self) -> Register: ...  # noqa: D102
+    @property
+    def settings(self) -> Settings: ...  # noqa: D102
+    @property
     def audit(self) -> Callable[[int], Awaitable[Sequence[Event]]]: ...  # noqa: D102
 
 
 async def asked(settings: Settings, request: Request) -> Json:
     """The answer to a request, by the database itself or by the server that has it.
 
-    Refused: what the request is refused with, `database_missing` (only a new key makes a database), and
+    Refused: what the request is refused with, `database_missing` (only a new key or account makes a database), and
     `database_locked` when the server cannot be reached.
     """
     from palaver.core import maintenance  # noqa: PLC0415  for commands; a server is smaller without it
 
     try:
-        async with maintenance.kept(settings, make=request.get("do") == CREATE) as kept:
+        async with maintenance.kept(settings, make=request.get("do") in MAKING) as kept:
             return await performed(kept, request)
     except Refused as refused:
         path = socket_of(settings) if refused.code is Code.DATABASE_LOCKED else None
@@ -80,7 +88,7 @@ async def asked(settings: Settings, request: Request) -> Json:
 
 
 async def performed(kept: Kept, request: Request) -> Json:
-    """Does what a request says. Refused: what `Keys` and `Prompts` refuse, and `bad_request`."""
+    """Does what a request says. Refused: what `Keys`, `Prompts` and `Register` refuse, and `bad_request`."""
     for declared, name in calls_of(Commands):
         if declared.path == request.get("do"):
             return await getattr(Commands(kept), name)(request)
@@ -92,6 +100,7 @@ class Commands:
 
     def __init__(self, kept: Kept) -> None:
         self._keys, self._prompts, self._audit = kept.keys, kept.prompts, kept.audit
+        self._register, self._settings = kept.register, kept.settings
 
     @call("command", "audit", ServerAct.OPERATE)
     async def audited(self, request: Request) -> Json:
@@ -159,6 +168,50 @@ class Commands:
         id_ = text_of(request, "prompt")
         await self._prompts.delete(await self._owner(request), prompts.id_of(id_))
         return {"deleted": id_}
+
+    @call("command", CREATE_USER, ServerAct.OPERATE)
+    async def create_user(self, request: Request) -> Json:
+        """Makes an account, and the link by which its password is chosen."""
+        handle, of = text_of(request, "handle"), text_or_none_of(request, "as")
+        person = None if of is None else await self._keys.person(of)
+        made = await self._register.create(handle, text_or_none_of(request, "name"), person)
+        return {"user": shapes.account(made), "url": await self._reset_url(handle)}
+
+    @call("command", "user.list", ServerAct.OPERATE)
+    async def users(self, request: Request) -> Json:
+        """Lists accounts."""
+        found = await self._register.listing(after=text_or_none_of(request, "after"))
+        return {"users": [shapes.account(one) for one in found]}
+
+    @call("command", "user.rename", ServerAct.OPERATE)
+    async def rename_user(self, request: Request) -> Json:
+        """Gives an account another handle."""
+        handle, new = text_of(request, "handle"), text_of(request, "new")
+        return {"user": shapes.account(await self._register.rename(handle, new))}
+
+    @call("command", "user.disable", ServerAct.OPERATE)
+    async def disable_user(self, request: Request) -> Json:
+        """Shuts somebody out."""
+        return await self._with_status(request, AccountStatus.DISABLED)
+
+    @call("command", "user.enable", ServerAct.OPERATE)
+    async def enable_user(self, request: Request) -> Json:
+        """Lets somebody in again."""
+        return await self._with_status(request, AccountStatus.ACTIVE)
+
+    @call("command", "user.reset", ServerAct.OPERATE)
+    async def reset_user(self, request: Request) -> Json:
+        """Makes a link by which another password is chosen."""
+        handle = text_of(request, "handle")
+        found = await self._register.get(handle)
+        return {"user": shapes.account(found), "url": await self._reset_url(handle)}
+
+    async def _with_status(self, request: Request, status: AccountStatus) -> Json:
+        changed = await self._register.set_status(text_of(request, "handle"), status)
+        return {"user": shapes.account(changed)}
+
+    async def _reset_url(self, handle: str) -> str:
+        return f"{base_url(self._settings)}reset#{await self._register.reset_link(handle)}"
 
     async def _owner(self, request: Request) -> Actor:
         return await self._keys.person(text_of(request, "as"))
