@@ -55,9 +55,12 @@ COLUMNS = {
     members: ("room_key", "actor_key", "role", "auto_respond", "read_seq", "joined_ms"),
     messages: (
         *("room_key", "seq", "id", "author_key", "role", "status", "kind", "text"),
-        *("created_ms", "cid", "branch"),
+        *("created_ms", "cid", "branch", "salt"),
     ),
-    events: ("room_key", "seq", "type", "actor_key", "at_ms", "message_seq", "data", "chain"),
+    events: (
+        *("room_key", "seq", "type", "actor_key", "at_ms", "message_seq", "data", "chain"),
+        "salt",
+    ),
 }
 """What is filled, in the order in which one may refer to another."""
 
@@ -191,16 +194,16 @@ def _member_rows(plan: _RoomPlan, number: int, keys: tuple[int, int, int]) -> It
 
 def _say(plan: _RoomPlan, owner: Guest, said: list[Record], happened: list[Record]) -> bytes:
     """Appends the messages and events of a room; gives its chain at the end."""
-    new_id = SystemClock().new_id
+    new_id, salt = SystemClock().new_id, SystemClock().salt()
     author, role, status = owner.actor.id, Role.USER.value, Status.DONE.value
     made, created = EventType.ROOM_CREATED.value, EventType.MESSAGE_CREATED.value
     data = {"title": plan.title}
     event = Event(
         room=plan.public, seq=1, type=EventType.ROOM_CREATED, actor=author, at_ms=plan.first_ms
     )
-    chain = linked(plan.id, event, None, digest_of_data(data))
+    chain = linked(plan.id, event, None, digest_of_data(data, salt))
     shown = json.dumps(data, separators=(",", ":"))
-    happened.append((plan.key, 1, made, owner.key, plan.first_ms, None, shown, chain))
+    happened.append((plan.key, 1, made, owner.key, plan.first_ms, None, shown, chain, salt))
     for seq in range(2, plan.messages + 2):
         identity, cid, at_ms = new_id(), new_id(), plan.first_ms + seq
         message = Message(
@@ -223,14 +226,14 @@ def _say(plan: _RoomPlan, owner: Guest, said: list[Record], happened: list[Recor
             at_ms=at_ms,
             message=message,
         )
-        chain = linked(chain, event, seq, digest_of_message(message, None))
+        chain = linked(chain, event, seq, digest_of_message(message, None, salt))
         said.append(
             (
                 *(plan.key, seq, bytes.fromhex(identity), owner.key, role, status, "text", TEXT),
-                *(at_ms, bytes.fromhex(cid), 0),
+                *(at_ms, bytes.fromhex(cid), 0, salt),
             )
         )
-        happened.append((plan.key, seq, created, owner.key, at_ms, seq, None, chain))
+        happened.append((plan.key, seq, created, owner.key, at_ms, seq, None, chain, None))
     return chain
 
 

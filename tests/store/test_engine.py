@@ -137,15 +137,15 @@ async def test_slow_queries_are_logged_without_content(database_url: str) -> Non
     with capture_logs() as logs:
         async with opened(database_url, slow_query_ms=0.000_001) as world:
             ada = await world.person("Ada Lovelace")
-            room = await world.room(ada, title="hidden title")
-            await world.say(room, ada, "hidden text", cid="hidden-cid")
-            await world.store.read(rooms.listing, ada.id, limit=3, search="hidden search")
+            room = await world.room(ada, title="concealed title")
+            await world.say(room, ada, "concealed text", cid="concealed-cid")
+            await world.store.read(rooms.listing, ada.id, limit=3, search="concealed search")
             await world.said(room)
     slow = [entry for entry in logs if entry["event"] == "slow query"]
     assert any("INSERT INTO messages" in entry["statement"] for entry in slow)
     assert any("LIKE" in entry["statement"] for entry in slow)
     assert all(entry["ms"] >= 0 for entry in slow)
-    assert "hidden" not in str(logs)
+    assert "concealed" not in str(logs)
     assert "Lovelace" not in str(logs)
 
 

@@ -9,7 +9,10 @@ from palaver.clock import SystemClock
 from palaver.settings import Settings
 from palaver.store import notify as module
 from palaver.store.engine.base import parsed
-from palaver.store.notify import NOTICE_BYTES_MAX, PostgresqlBus, Silence, bus_of
+from palaver.store.notify import PostgresqlBus, Silence, bus_of
+
+NOTICE_BYTES_MAX = 7_900
+"""PostgreSQL takes less than 8,000 bytes in one notice."""
 
 
 def test_there_is_no_bus_for_sqlite_and_a_silent_one_where_it_is_switched_off() -> None:

@@ -174,6 +174,7 @@ async def test_a_role_that_changes_changes_at_once_what_one_is_offered(
     await expect(ada.room_item("Launch")).to_have_count(0)
     await expect(member(bo, "Ada")).to_have_count(0)
     await expect(bo.part("leave")).to_have_count(0)
+    await ada.page.wait_for_load_state("networkidle")
     forgive(browser, ANSWERED)
 
 

@@ -45,7 +45,6 @@ from palaver.providers.anthropic.events import MessageReader
 from palaver.providers.anthropic.passthrough import MessageAssembly
 from palaver.providers.base import BesidePiece, Piece, ReasoningPiece, TextPiece, ToolPiece, Usage
 from palaver.providers.call import (
-    COUNT_TOKENS,
     MESSAGES,
     Call,
     CallRequest,
@@ -430,7 +429,7 @@ async def test_it_is_asked_again_only_while_nothing_was_received(
 
 async def test_tokens_are_counted_there(server: ScriptedAnthropic, provider: Anthropic) -> None:
     server.tokens = 42
-    found = await passed(provider, COUNT_TOKENS, stream=False)
+    found = await passed(provider, f"{MESSAGES}/count_tokens", stream=False)
     assert (found.raw, found.pieces) == (b'{"input_tokens": 42}', [])
     assert found.outcome.whole
 

@@ -307,7 +307,7 @@ async def test_an_archived_room_is_read_and_no_door_takes_more_into_it(door: Doo
         assert (refused["t"], refused["code"]) == ("err", "room_archived")
         said = await ada.post(f"{path}/messages", json={"cid": new_cid(), "text": "more"})
         assert (said.status_code, said.json()["code"]) == (409, "room_archived")
-        told = await program.post("/v1/responses", json=asked)
+        told = await program.post("/v1/responses", json={**asked, "input": "more"})
         assert (told.status_code, told.json()["error"]["code"]) == (409, "room_archived")
         assert (await program.get(f"/v1/conversations/{made}/items")).status_code == 200
         assert (await ada.get(f"{path}/messages")).status_code == 200

@@ -273,11 +273,11 @@ def make(tx: Transaction, command: CreateRoom) -> LockedRoom:
 
 
 def conversation(tx: Transaction, room: RoomId, actor: ActorId) -> LockedRoom:
-    """Locks the room for an API client that may write there. Refused: `room_not_found`, `forbidden`."""
+    """Locks the room for an API client that may write there. Refused: as `Transaction.writable` says."""
     locked = tx.room(room)
     found = stored_rooms.get(tx.conn, room, actor)
     assert found is not None, "it is locked"
-    check(Action.WRITE, role_of_caller(found))
+    check(Action.WRITE, role_of_caller(found), archived=locked.archived_ms is not None)
     return locked
 
 
