@@ -218,7 +218,7 @@ BUGS = [
     Bug(
         "nobody does what he may not: an API client writes where no conversation of its own is",
         "store/write/rooms.py",
-        "    check(Action.WRITE, role_of_caller(found))\n",
+        "    check(Action.WRITE, role_of_caller(found), archived=locked.archived_ms is not None)\n",
         "",
         TABLE,
     ),
