@@ -125,8 +125,8 @@ class Settings(BaseSettings):
     # who is asking
     sign_up: Literal["off", "open"] = "off"
     """`open`: any guest may make an account of their own. `off`: nobody signs up; who has an account still signs in."""
-    session_idle_days: Annotated[int, Field(ge=1, le=3_650)] = 30
-    """A session that was not used for so many days has ended."""
+    session_idle_days: Annotated[int, Field(ge=1, le=3_650)] = 365
+    """A session that was not used for so many days has ended. A guest has no other way in than theirs."""
     session_days_max: Annotated[int, Field(ge=1, le=3_650)] = 365
     """A session ends so many days after it began, however much it is used."""
 
