@@ -27,6 +27,14 @@ async def named(browser: Browser, server: ServerProcess, name: str, *, dark: boo
     return tab
 
 
+async def in_launch(browser: Browser, server: ServerProcess, *, dark: bool = False) -> Tab:
+    """Ada, in a chat of her own."""
+    ada = await named(browser, server, "Ada", dark=dark)
+    await ada.new_chat("Launch")
+    await ada.answered()
+    return ada
+
+
 async def make_link(tab: Tab, **offer: str) -> str:
     """Opens the panel of people, if it is not, and makes a link there."""
     if await tab.part("panel").count() == 0:
@@ -64,9 +72,7 @@ async def test_two_meet_by_a_link_talk_and_part(
     browser: Browser, town: ServerProcess, *, dark: bool
 ) -> None:
     shade = "dark" if dark else "light"
-    ada = await named(browser, town, "Ada", dark=dark)
-    await ada.new_chat("Launch")
-    await ada.answered()
+    ada = await in_launch(browser, town, dark=dark)
     link = await invited(browser, ada, shade)
     bo = await joined(browser, ada, link, dark=dark)
     await talked(browser, ada, bo, shade)
@@ -150,9 +156,7 @@ async def talked(browser: Browser, ada: Tab, bo: Tab, shade: str) -> None:
 async def test_a_role_that_changes_changes_at_once_what_one_is_offered(
     browser: Browser, town: ServerProcess
 ) -> None:
-    ada = await named(browser, town, "Ada")
-    await ada.new_chat("Launch")
-    await ada.answered()
+    ada = await in_launch(browser, town)
     bo = await come(browser, await make_link(ada), "Bo")
     await expect(bo.composer).to_be_visible()
     await do(ada, "Bo", "make-reader")
@@ -181,9 +185,7 @@ async def test_a_role_that_changes_changes_at_once_what_one_is_offered(
 async def test_in_an_archived_chat_nothing_more_is_said_until_it_is_taken_out(
     browser: Browser, town: ServerProcess
 ) -> None:
-    ada = await named(browser, town, "Ada")
-    await ada.new_chat("Launch")
-    await ada.answered()
+    ada = await in_launch(browser, town)
     bo = await come(browser, await make_link(ada), "Bo")
     await expect(bo.composer).to_be_visible()
     await ada.part("room-menu").click()
@@ -203,9 +205,7 @@ async def test_in_an_archived_chat_nothing_more_is_said_until_it_is_taken_out(
 async def test_the_last_owner_is_told_why_they_cannot_leave(
     browser: Browser, town: ServerProcess
 ) -> None:
-    ada = await named(browser, town, "Ada")
-    await ada.new_chat("Launch")
-    await ada.answered()
+    ada = await in_launch(browser, town)
     await come(browser, await make_link(ada), "Bo")
     await ada.part("leave").click()
     await ada.agree()
@@ -217,9 +217,7 @@ async def test_the_last_owner_is_told_why_they_cannot_leave(
 async def test_a_link_that_was_used_or_revoked_leads_nowhere_and_says_so(
     browser: Browser, town: ServerProcess
 ) -> None:
-    ada = await named(browser, town, "Ada")
-    await ada.new_chat("Launch")
-    await ada.answered()
+    ada = await in_launch(browser, town)
     once = await make_link(ada, uses="1", role="reader")
     await expect(ada.part("invitations")).to_contain_text("for one person")
     await expect(ada.part("invitations")).to_contain_text("may only read")
@@ -250,9 +248,7 @@ async def test_a_link_that_was_used_or_revoked_leads_nowhere_and_says_so(
 async def test_who_is_somebody_already_joins_as_that_and_who_is_in_it_goes_there(
     browser: Browser, town: ServerProcess
 ) -> None:
-    ada = await named(browser, town, "Ada")
-    await ada.new_chat("Launch")
-    await ada.answered()
+    ada = await in_launch(browser, town)
     link = await make_link(ada)
     cy = await named(browser, town, "Cy")
     await cy.page.goto(link)
@@ -287,9 +283,7 @@ async def test_a_new_chat_shows_nothing_of_what_was_said_before(
 async def test_the_panel_of_people_is_reached_and_left_by_keys(
     browser: Browser, town: ServerProcess
 ) -> None:
-    ada = await named(browser, town, "Ada")
-    await ada.new_chat("Launch")
-    await ada.answered()
+    ada = await in_launch(browser, town)
     invite = ada.part("invite")
     await invite.focus()
     await ada.page.keyboard.press("Enter")

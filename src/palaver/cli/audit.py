@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from palaver.cli.options import DatabaseUrl, DataDir, Json, answered, settings_of
+from palaver.cli.options import DatabaseUrl, DataDir, Json, listed, settings_of
 from palaver.cli.output import tell, tell_json
 
 
@@ -12,18 +12,12 @@ def audit(
 ) -> None:
     """Show what happened to sessions and keys, the oldest first. Also while the server runs."""
     settings = settings_of(data_dir=data_dir, database_url=database_url)
-    found: list[dict[str, Any]] = []
-    while page := answered(settings, {"do": "audit", "after": _last(found)})["events"]:
-        found += page
+    found = listed(settings, "audit", "events", by="seq")
     if as_json:
         tell_json({"events": found})
         return
     for event in found:
         tell(_line(event))
-
-
-def _last(found: list[dict[str, Any]]) -> int:
-    return found[-1]["seq"] if found else 0
 
 
 def _line(event: Mapping[str, Any]) -> str:

@@ -1,15 +1,12 @@
 """`palaver key …`: the keys of API clients, in the database itself or through the server that has it."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from palaver.cli.options import DatabaseUrl, DataDir, Json, answered, settings_of
+from palaver.cli.options import DatabaseUrl, DataDir, Json, answered, listed, settings_of
 from palaver.cli.output import tell, tell_json
-
-if TYPE_CHECKING:
-    from palaver.settings import Settings
 
 keys = typer.Typer(help="Look after the keys of API clients.", no_args_is_help=True)
 
@@ -52,7 +49,8 @@ def show(
     *, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: Json = False
 ) -> None:
     """Show all keys: whose they are, what they are good for, when they were used. Never the keys themselves."""
-    found = _all(settings_of(data_dir=data_dir, database_url=database_url))
+    settings = settings_of(data_dir=data_dir, database_url=database_url)
+    found = listed(settings, "key.list", "keys", by="id")
     if as_json:
         tell_json({"keys": found})
     elif not found:
@@ -76,16 +74,6 @@ def revoke(
         tell_json(ended)
     else:
         tell(_line(ended["key"]))
-
-
-def _all(settings: "Settings") -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    while True:
-        after = found[-1]["id"] if found else None
-        page = answered(settings, {"do": "key.list", "after": after})["keys"]
-        if not page:
-            return found
-        found += page
 
 
 def _line(key: Mapping[str, Any]) -> str:

@@ -51,6 +51,17 @@ def settings_of(**given: object) -> "Settings":
     return settings
 
 
+def listed(settings: "Settings", do: str, what: str, by: str) -> list[dict[str, Any]]:
+    """All that a request lists as `what`, page by page; each goes on behind the last one, which `by` names."""
+    found: list[dict[str, Any]] = []
+    while True:
+        after = found[-1][by] if found else None
+        page = answered(settings, {"do": do, "after": after})[what]
+        if not page:
+            return found
+        found += page
+
+
 def answered(settings: "Settings", request: Mapping[str, Any]) -> dict[str, Any]:
     """The answer to a request of the control socket: by the server that has the database, or by the database itself."""
     from palaver.wire.server.control import asked  # noqa: PLC0415  heavy

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from palaver.cli.options import DatabaseUrl, DataDir, Json, answered, settings_of
+from palaver.cli.options import DatabaseUrl, DataDir, Json, answered, listed, settings_of
 from palaver.cli.output import tell, tell_json
 
 users = typer.Typer(help="Look after the accounts of people.", no_args_is_help=True)
@@ -19,9 +19,7 @@ def show(
 ) -> None:
     """Show all accounts: who they are, and when they were last here."""
     settings = settings_of(data_dir=data_dir, database_url=database_url)
-    found: list[dict[str, Any]] = []
-    while page := answered(settings, {"do": "user.list", "after": _last(found)})["users"]:
-        found += page
+    found = listed(settings, "user.list", "users", by="handle")
     if as_json:
         tell_json({"users": found})
     elif not found:
@@ -122,10 +120,6 @@ def _tell(changed: Mapping[str, Any], *, as_json: bool) -> None:
         tell_json(changed)
     else:
         tell(_line(changed["user"]))
-
-
-def _last(found: list[dict[str, Any]]) -> str | None:
-    return found[-1]["handle"] if found else None
 
 
 def _line(user: Mapping[str, Any]) -> str:

@@ -44,8 +44,9 @@ class Access:
         """The room, as this actor sees it. Refused: `room_not_found`, also for what may not be seen."""
         takings = self.takings
         found = await self._store.read(rooms.get, room, actor.id)
-        still = found is not None and found.deleted_ms is None and found.archived_ms is None
-        role = found.role if found is not None and still else None
+        role = None
+        if found is not None and found.deleted_ms is None and found.archived_ms is None:
+            role = found.role
         self._remember(actor, room, role, takings)
         if found is None or (found.deleted_ms is not None and not deleted):
             raise room_not_found()

@@ -74,15 +74,14 @@ class AnswerBuilder:
             case RefusalPiece(text, choice):
                 self._word("f", text, choice)
             case ToolPiece():
-                tools = self._choices.setdefault(piece.choice, _Choice()).tools
+                tools = self._of(piece.choice).tools
                 tool = tools.setdefault(piece.call, _Tool(number=len(tools)))
                 tool.id, tool.name = tool.id or piece.id, tool.name or piece.name
                 tool.more = tool.more or piece.more
                 tool.arguments.append(piece.arguments)
                 self._note(["c", piece.choice, tool.number], len(piece.arguments))
             case BesidePiece():
-                choice = self._choices.setdefault(piece.choice, _Choice())
-                self.chars += put_beside(choice.beside, piece)
+                self.chars += put_beside(self._of(piece.choice).beside, piece)
             case ItemPiece(item, text, more):
                 meta = {**more, "item": item}
                 self._items.append(Entry(role=Role.ASSISTANT, kind=Kind.ITEM, text=text, meta=meta))
@@ -142,11 +141,15 @@ class AnswerBuilder:
         choice.words = {**choice.words, "r": [thought] if thought else [], "t": [text]}
 
     def _word(self, kind: str, text: str, choice: int) -> None:
-        found = self._choices.get(choice)
-        if found is None:
-            found = self._choices[choice] = _Choice()
-        found.words[kind].append(text)
+        self._of(choice).words[kind].append(text)
         self._note([kind, choice], len(text))
+
+    def _of(self, number: int) -> _Choice:
+        """A choice, which begins with its first piece."""
+        found = self._choices.get(number)
+        if found is None:
+            found = self._choices[number] = _Choice()
+        return found
 
     def _note(self, head: list[Any], length: int) -> None:
         self.chars += length

@@ -5,20 +5,21 @@ in, another password) begins a session with a new token and ends the one that wa
 token becomes an account's. Failures are counted (`identity/attempts`). What an operator does is in `identity/register`.
 """
 
+from msgspec import structs
+
 from palaver.clock import Clock
 from palaver.core import validation
 from palaver.core.identity.actors import Client, Identity, digest_of
 from palaver.core.identity.attempts import Attempts
 from palaver.core.identity.devices import Devices
 from palaver.core.identity.passwords import Passwords
-from palaver.core.identity.register import newcomer
+from palaver.core.identity.register import adding
 from palaver.errors import Code, Refused
 from palaver.model import Account, Actor, ActorId, TicketKind
 from palaver.settings import Settings
 from palaver.store.read import accounts
 from palaver.store.store import Store
 from palaver.store.write.accounts import (
-    AddAccount,
     Beginning,
     ChangePassword,
     ResetPassword,
@@ -66,18 +67,12 @@ class Accounts:
         name = None if name is None else self._checked(name)
         if me is not None and me.handle is not None:
             raise Refused(Code.IDENTITY_IN_USE, f"You are @{me.handle} already.")
-        actor = me or newcomer(self._clock, name or handle)
+        added = adding(self._clock, handle, name, me)
         token, beginning = self._beginning(session, me)
-        adding = AddAccount(
-            actor=actor,
-            handle=handle,
-            skeleton=validation.skeleton(handle),
-            made_as=None if me is not None else f"account-{actor.id[2:]}",
-            name=None if me is None else name,
-            password=await self._passwords.hash(secret),
-            session=beginning,
+        hashed = await self._passwords.hash(secret)
+        return token, await self._enter(
+            structs.replace(added, password=hashed, session=beginning), token, by
         )
-        return token, await self._enter(adding, token, by)
 
     async def sign_in(
         self,

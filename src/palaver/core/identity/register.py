@@ -31,15 +31,7 @@ class Register:
         checked = None
         if name is not None:
             checked = validation.person_name(name, self._settings.name_chars_max)
-        actor = person or newcomer(self._clock, checked or handle)
-        adding = AddAccount(
-            actor=actor,
-            handle=handle,
-            skeleton=validation.skeleton(handle),
-            made_as=None if person is not None else f"account-{actor.id[2:]}",
-            name=None if person is None else checked,
-        )
-        await self._store.write(adding)
+        await self._store.write(adding(self._clock, handle, checked, person))
         return await self.get(handle)
 
     async def get(self, handle: str) -> Account:
@@ -80,6 +72,12 @@ class Register:
         return token
 
 
-def newcomer(clock: Clock, name: str) -> Actor:
-    """A person who is not stored yet."""
-    return Actor(id=ActorId(f"u_{clock.new_id()}"), kind=ActorKind.PERSON, name=name)
+def adding(clock: Clock, handle: str, name: str | None, person: Actor | None) -> AddAccount:
+    """The command that makes an account with this handle and name, which are valid, of a `person` or a new one."""
+    skeleton = validation.skeleton(handle)
+    if person is not None:
+        return AddAccount(actor=person, handle=handle, skeleton=skeleton, made_as=None, name=name)
+    id_ = ActorId(f"u_{clock.new_id()}")
+    newcomer = Actor(id=id_, kind=ActorKind.PERSON, name=name or handle)
+    made_as = f"account-{id_[2:]}"
+    return AddAccount(actor=newcomer, handle=handle, skeleton=skeleton, made_as=made_as, name=None)

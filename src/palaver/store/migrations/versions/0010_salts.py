@@ -34,7 +34,7 @@ JOIN rooms r ON r.key = e.room_key
 LEFT JOIN actors a ON a.key = e.actor_key
 LEFT JOIN messages m ON m.room_key = e.room_key AND m.seq = e.seq
 WHERE (e.room_key, e.seq) > (:room_key, :seq)
-ORDER BY e.room_key, e.seq LIMIT 500
+ORDER BY e.room_key, e.seq LIMIT :count
 """
 EVENT = "UPDATE events SET chain = :chain, salt = :salt WHERE room_key = :room_key AND seq = :seq"
 MESSAGE = "UPDATE messages SET salt = :salt WHERE room_key = :room_key AND seq = :seq"
@@ -70,9 +70,13 @@ def upgrade() -> None:
 
 def _events(conn: sa.Connection) -> Iterator[Any]:
     room_key, seq = -1, 0
-    while page := conn.execute(sa.text(NEXT), {"room_key": room_key, "seq": seq}).all():
+    while page := conn.execute(sa.text(NEXT), _place(room_key, seq)).all():
         yield from page
         room_key, seq = page[-1].room_key, page[-1].seq
+
+
+def _place(room_key: int, seq: int) -> dict[str, int]:
+    return {"room_key": room_key, "seq": seq, "count": PAGE}
 
 
 def _chained_anew(conn: sa.Connection, key: int, rows: Iterator[Any]) -> None:
