@@ -7,7 +7,10 @@ from http.cookies import SimpleCookie
 from pathlib import Path
 
 import httpx2
+import pytest
 from tests.wire.door import Door, Live, new_cid, open_door
+
+from palaver.core import runtime
 
 FOREIGN = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}
 
@@ -88,8 +91,9 @@ async def test_visitors_stay_who_they_are_after_a_restart(tmp_path: Path) -> Non
 
 
 async def test_guests_who_left_nothing_are_deleted_and_are_the_same_when_they_come_again(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(runtime, "SWEEP_SECONDS", 1.0)  # so that nobody asks for half a minute
     async with open_door(tmp_path) as door:
         page, token = door.http(), (await door.http().post("/api/guests", json={})).json()["token"]
         await page.get("/api/me")

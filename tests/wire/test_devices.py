@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from tests.wire.door import Door, Live, new_cid, open_door, shaped
 
+from palaver.core.identity import last_used
 from palaver.wire.api.me import Session, Sessions
 
 
@@ -119,7 +120,10 @@ async def test_the_link_leads_to_where_browsers_reach_the_server(
         assert opened.status_code in {200, 503}
 
 
-async def test_sessions_are_the_devices_in_full_and_all_others_end_together(tmp_path: Path) -> None:
+async def test_sessions_are_the_devices_in_full_and_all_others_end_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(last_used, "USED_SECONDS", 0.1)  # so that nobody asks for a minute
     async with open_door(tmp_path, trusted_proxies="127.0.0.1") as door:
         agent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
         desktop = door.http(headers={"user-agent": agent, "x-forwarded-for": "192.0.2.7"})
