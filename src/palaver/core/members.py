@@ -6,6 +6,7 @@ from palaver.core.identity.actors import digest_of
 from palaver.errors import Code, Refused
 from palaver.model import Actor, ActorId, Invitation, Member, MemberRole, Room, RoomId
 from palaver.policy import Action, check, is_everyones
+from palaver.settings import DAY_MS
 from palaver.store.read import invitations, members
 from palaver.store.write.invitations import (
     AddInvitation,
@@ -23,7 +24,6 @@ from palaver.store.write.members import (
 from palaver.store.write.rooms import AddMember, RemoveMember
 
 INVITED_AS = (MemberRole.MEMBER, MemberRole.READER)
-DAY_MS = 24 * 3_600_000
 DAYS_MAX, DAYS, USES_MAX = 365, 7, 1_000
 
 

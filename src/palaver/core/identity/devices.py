@@ -44,10 +44,7 @@ class Devices:
 
     async def invite(self, actor: Actor) -> tuple[str, Ticket]:
         """A link's token and its ticket, in the place of the link before it."""
-        token = self._clock.secret()
-        id_, kind, digest = f"i_{self._clock.new_id()}", TicketKind.DEVICE, digest_of(token)
-        adding = AddTicket(id=id_, kind=kind, actor=actor.id, token_sha256=digest, lasts_ms=LINK_MS)
-        return token, await self._store.write(adding)
+        return await issued(self._store, self._clock, actor, TicketKind.DEVICE, LINK_MS)
 
     async def look(self, token: str, kind: TicketKind = TicketKind.DEVICE) -> Ticket:
         """Whose link this is, without using it. Refused: `ticket_ended`."""
@@ -112,3 +109,18 @@ class Devices:
     async def end_others(self, actor: Actor, session: str) -> None:
         """Ends all of an actor's sessions but the one that asks."""
         await self._store.write(EndSessions(actor=actor.id, but=digest_of(session), by=actor.id))
+
+
+async def issued(
+    store: Store, clock: Clock, actor: Actor, kind: TicketKind, lasts_ms: int
+) -> tuple[str, Ticket]:
+    """Makes a ticket of an actor's in the place of the one of its kind before it; its token, told this once."""
+    token = clock.secret()
+    adding = AddTicket(
+        id=f"i_{clock.new_id()}",
+        kind=kind,
+        actor=actor.id,
+        token_sha256=digest_of(token),
+        lasts_ms=lasts_ms,
+    )
+    return token, await store.write(adding)

@@ -2,14 +2,13 @@
 
 from palaver.clock import Clock
 from palaver.core import validation
-from palaver.core.identity.actors import digest_of
+from palaver.core.identity.devices import issued
 from palaver.errors import Code, Refused
 from palaver.model import Account, AccountStatus, Actor, ActorId, ActorKind, TicketKind
 from palaver.settings import Settings
 from palaver.store.read import accounts
 from palaver.store.store import Store
 from palaver.store.write.accounts import AddAccount, NameAccount, SetStatus
-from palaver.store.write.credentials import AddTicket
 
 RESET_MS = 3_600_000
 
@@ -60,15 +59,8 @@ class Register:
 
     async def reset_link(self, handle: str) -> str:
         """Makes the token of a link by which a password is chosen, once, within an hour. Refused: `not_found`."""
-        token, account = self._clock.secret(), await self.get(handle)
-        adding = AddTicket(
-            id=f"i_{self._clock.new_id()}",
-            kind=TicketKind.RESET,
-            actor=account.actor.id,
-            token_sha256=digest_of(token),
-            lasts_ms=RESET_MS,
-        )
-        await self._store.write(adding)
+        actor = (await self.get(handle)).actor
+        token, _ = await issued(self._store, self._clock, actor, TicketKind.RESET, RESET_MS)
         return token
 
 
