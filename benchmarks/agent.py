@@ -14,7 +14,8 @@ from benchmarks.rounds import Bench, Sample, folder, main, parser
 
 from palaver.core.answers.tape import ExchangeRequest
 from palaver.core.runtime import Core, started
-from palaver.model import Actor, Entry, ExchangeKind, Kind, Role
+from palaver.model import Actor, Entry, Kind, Role
+from palaver.model.exchanges import ExchangeKind
 from palaver.providers.base import ToolPiece
 from palaver.providers.call import CallResult, Chunk
 from palaver.settings import settings_from

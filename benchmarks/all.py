@@ -22,6 +22,7 @@ NAMES = (
     "outage",
     "proxy",
     "agent",
+    "people",
 )
 
 

@@ -31,6 +31,7 @@ from palaver.model import (
     MessageId,
     Role,
     RoomId,
+    Speaks,
     Status,
     TitleSource,
     Visibility,
@@ -52,7 +53,7 @@ COLUMNS = {
         *("key", "id", "title", "title_folded", "title_source"),
         *("visibility", "seq", "chain", "created_ms", "active_ms"),
     ),
-    members: ("room_key", "actor_key", "role", "auto_respond", "read_seq", "joined_ms"),
+    members: ("room_key", "actor_key", "role", "speaks", "read_seq", "joined_ms"),
     messages: (
         *("room_key", "seq", "id", "author_key", "role", "status", "kind", "text"),
         *("created_ms", "cid", "branch", "salt"),
@@ -187,7 +188,7 @@ def _member_rows(plan: _RoomPlan, number: int, keys: tuple[int, int, int]) -> It
     member = MemberRole.MEMBER.value
     yield plan.key, owner, MemberRole.OWNER.value, None, plan.messages + 1, plan.first_ms
     if number > QUIET_ROOMS:
-        yield plan.key, agent, member, True, 0, plan.first_ms
+        yield plan.key, agent, member, Speaks.AUTO.value, 0, plan.first_ms
     if 0 < number <= FEW_ROOMS:
         yield plan.key, few, member, None, 1, plan.first_ms
 

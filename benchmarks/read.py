@@ -7,7 +7,7 @@ rooms.
 """
 
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -171,7 +171,7 @@ async def lists(bench: Bench, engines: Sequence[Engine]) -> None:
                 bench.add(figures, many, "p99_ms", what, "ms p99", beside=[fewer])
 
 
-async def warmed(asked: dict[str, Call], count: int) -> dict[str, Side]:
+async def warmed(asked: Mapping[str, Call], count: int) -> dict[str, Side]:
     """Sides that repeat a call, each asked a few times before."""
     for call in asked.values():
         await repeat(5, call)

@@ -109,7 +109,7 @@ async def restarted(server: ServerProcess, place: Place) -> tuple[Sample, list[d
 async def storm(server: ServerProcess, place: Place, count: int) -> Sample:
     """Kills the server of many readers of one room, who miss a message and all come back."""
     token, room = place.tokens[0], place.rooms[0]
-    sockets = await clients_of(replace(place, url=server.url), count, room)
+    sockets = await clients_of(replace(place, url=server.url, tokens=(token,)), count, room)
     await server.kill()
     for socket in sockets:
         await socket.lost()

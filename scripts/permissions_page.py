@@ -9,8 +9,17 @@ from itertools import pairwise
 from pathlib import Path
 
 from palaver.errors import Code
-from palaver.model import MemberRole
-from palaver.policy import PROTECTED, SILENT, TABLE, Action, Right, ServerAct
+from palaver.model import MemberRole, ServerRole
+from palaver.policy import (
+    OVERSEEN,
+    PROTECTED,
+    SERVER_TABLE,
+    SILENT,
+    TABLE,
+    Action,
+    Right,
+    ServerAct,
+)
 from palaver.wire.listing import listing
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "permissions.md"
@@ -44,25 +53,43 @@ IN_ROOMS = """
 Who may not see a room is told `room_not_found` (404), in the same words as of a room that never was; so are its
 messages and answers (`message_not_found`, `turn_not_found`). Who sees it and may not do this is told `forbidden` (403).
 *Its own* is a message that one wrote, or an answer that one asked for. Agents are members, too. Who is taken out of a
-room is let go at once and kept out, also of an open one, until added again; whose room is deleted is let go, too. What
-is told in the [audit room](audit.md) nobody reads at these doors.
+room is let go at once and kept out, also of an open one, until added again; whose room is deleted is let go, too. An
+answer for which somebody asked who was taken out, has left, or only reads from now on stops at once, in whichever
+process it runs (within a second where no notice comes through), and what came of it is kept as `stopped`. What is told
+in the [audit room](audit.md) nobody reads at these doors.
+
+**What was on its way** when its author was taken out or disabled, or their session or key ended, is refused in the
+transaction that would store it. What was accepted while the database was away is `rejected` then.
 
 **An open room** makes a member of everyone on this server. Where it is everyone's, as the Lobby is, nobody may
 {protected} (`room_protected`, 409). One that a program made at `/v1` has an owner; to other programs
-it is no conversation of theirs (404).
+it is no conversation of theirs (404). Where its owner opened it, who is no member is a reader or a member there, as
+that owner said, and guests may be left out; to programs it is a conversation once they have joined.
 
 **In an archived room** nobody may {silent} (`room_archived`, 409); all else is as before.
 
 **An API key** speaks for a person: what it may do is what that person may, and what its [scopes](openai.md#keys) say. A
-call names the scope that it needs; `all` is good for every one, and `read` for every call that only reads. What was
+call names the scope that it needs; `all` is good for every one but `admin` and `metrics`, and `read` for every call
+that only reads. At our own doors what is done in rooms needs `rooms`, what an admin does `admin`, and for `ENTER` and
+`OWN` no key is good, but where it only says who it is, and for prompts (`responses`). What was
 asked at `/v1`, as keys, devices and stored prompts, is for whoever asked or made it alone, also in a room of several:
 they read it there, as messages.
 
-**Nobody stands above the rooms**: there is no administrator yet who would see a room without being its member. Whoever
-may open the database, on the command line or in a program of their own, may do everything.
+**Nobody reads a room silently.** An owner or admin of the server who is no member (*server admin*) sees which rooms
+there are (`GET /api/admin/rooms`), how one is called, who is in it and how long its log is, may archive it, give it to
+a member, delete and restore it, and reads nothing that was said. To read it they come in as a reader
+(`POST /api/rooms/{id}/join`): every member is told so in the room's log (`member.joined` with `via: "admin"`), and the
+audit room has it (`admin.joined`). All this is at REST only; programs at `/v1` and the classic door know no server
+roles. Whoever may open the database, on the command line or in a program of their own, may do everything.
 
 ## On the server
 
+"""
+ON_SERVER = """
+Who may not do this is told `forbidden` (403), before anything is said of whom it is about. *Of lower roles* is of
+persons: nobody but an owner makes an admin, or disables one, or makes a link to their password. The right is asked
+again in the transaction that writes, under a lock that all take who change roles: of two owners who take each other's
+role away at once one stays (`last_owner`, 409).
 """
 CALLS = """
 ## The calls
@@ -78,9 +105,10 @@ def page() -> str:
     )
     parts = (
         HEAD,
-        *_table(["act", "what it is", *MemberRole, "anyone else"], _rights()),
+        *_table(["act", "what it is", *MemberRole, "server admin", "anyone else"], _rights()),
         IN_ROOMS.replace("{protected}", protected).replace("{silent}", silent),
-        *_table(["act", "what it is", "who may"], _server_acts()),
+        *_table(["act", "what it is", *ServerRole, "without an account"], _server_acts()),
+        ON_SERVER,
         CALLS,
         *_table(["act", "at", "calls"], _calls()),
     )
@@ -99,13 +127,15 @@ def _rights() -> Iterator[list[str]]:
             f"`{Code.FORBIDDEN}`" if right is Right.NONE else right.value
             for right in rights.values()
         ]
-        yield [f"`{act.name}`", meant[act.name], *told, f"`{Code.ROOM_NOT_FOUND}`"]
+        absent = f"`{Code.ROOM_NOT_FOUND}`"
+        above = "yes" if act in OVERSEEN else absent
+        yield [f"`{act.name}`", meant[act.name], *told, above, absent]
 
 
 def _server_acts() -> Iterator[list[str]]:
-    for name, meaning in _meant(ServerAct).items():
-        what, _, who = meaning.removesuffix(".").rpartition(": ")
-        yield [f"`{name}`", what, who]
+    meant = _meant(ServerAct)
+    for act, rights in SERVER_TABLE.items():
+        yield [f"`{act.name}`", meant[act.name], *(right.value for right in rights.values())]
 
 
 def _calls() -> Iterator[list[str]]:

@@ -1,8 +1,9 @@
 """What every test may ask for. Each fixture stands in tests/support with the thing it makes.
 
-`sqlite_url`, `postgres_url` and `database_url` (both, one after the other) name a fresh, empty
-database; `serve` starts `palaver serve` processes and `server` is one; `models` is a model server
-that does what a test wrote; `browser` opens pages in a real Chromium. `effort` is how hard a seeded test shall try.
+`sqlite_url`, `postgres_url` and `database_url` (both, one after the other) name a fresh database with
+nothing in it, `empty_url` and the like one without tables; `serve` starts `palaver serve` processes and
+`server` is one; `models` is a model server that does what a test wrote; `browser` opens pages in a real
+Chromium. `effort` is how hard a seeded test shall try.
 """
 
 import logging
@@ -16,6 +17,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine
 from tests.support.browser import Browser, Executable, find_chromium, running_browser
+from tests.support.databases import copied, copied_on
 from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.server import Serve, ServerProcess, serving
 from tests.support.upstream import ScriptedUpstream, scripted_upstream
@@ -24,6 +26,7 @@ from palaver.store.engine import sqlite
 
 # What a test asks for says what it needs, so that `./test quick` leaves it out by itself.
 NEEDS = {"postgres_server": "postgres", "chromium": "browser", "serve": "slow"}
+ENGINES = ("sqlite", pytest.param("postgres", marks=pytest.mark.postgres))
 LONGEST_FIRST = ("seeded", "package", "fault", "browser", "slow")
 
 
@@ -88,7 +91,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'palaver.db'}"
+    return f"sqlite:///{copied(tmp_path)}"
 
 
 @pytest.fixture(scope="session")
@@ -99,15 +102,34 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    name = copied_on(postgres_server)
+    yield postgres_server.url(name)
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture
+def empty_sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'palaver.db'}"
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     name = postgres_server.create_database()
     yield postgres_server.url(name)
     postgres_server.drop_database(name)
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.fixture(params=ENGINES)
 def database_url(request: pytest.FixtureRequest) -> str:
     """A test that asks for this runs twice, once on each engine."""
     url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture(params=ENGINES)
+def empty_url(request: pytest.FixtureRequest) -> str:
+    """The same for a test of how a database is made."""
+    url: str = request.getfixturevalue(f"empty_{request.param}_url")
     return url
 
 

@@ -70,7 +70,14 @@ def test_every_kind_of_event_is_documented() -> None:
 
 def test_every_call_of_the_embedding_door_is_documented() -> None:
     page = read("docs/embedding.md")
-    for one in (facade.Chat, facade.Room, facade.Answer):
+    for one in (
+        facade.Chat,
+        facade.Room,
+        facade.Answer,
+        facade.People,
+        facade.Agents,
+        facade.Speakers,
+    ):
         for name, call in vars(one).items():
             if isinstance(call, FunctionType) and not name.startswith("_"):
                 assert f"`{one.__name__.lower()}.{name}(" in page, name

@@ -25,7 +25,14 @@ def classes(hint: Any) -> Iterator[type]:
 
 def test_what_its_calls_take_and_give_has_a_name_there() -> None:
     known = {getattr(palaver, name) for name in dir(palaver) if name[0].isupper()}
-    for one in (palaver.Chat, palaver.Room, palaver.Answer):
+    for one in (
+        palaver.Chat,
+        palaver.Room,
+        palaver.Answer,
+        palaver.People,
+        palaver.Agents,
+        palaver.Speakers,
+    ):
         for call in vars(one).values():
             if isinstance(call, FunctionType) and not call.__name__.startswith("_"):
                 for hint in get_type_hints(call).values():

@@ -10,14 +10,25 @@ from tests.wire.door import Door, new_cid, open_door
 
 from palaver import policy
 from palaver.errors import Code
-from palaver.model import MemberRole, Visibility
-from palaver.policy import Action
+from palaver.model import (
+    AccountStatus,
+    MemberRole,
+    OpenTo,
+    RoomId,
+    ServerRole,
+    TitleSource,
+    Visibility,
+)
+from palaver.policy import Action, ServerAct
+from palaver.store.write.transaction import LockedRoom
 
 ABSENT, FORBIDDEN = Code.ROOM_NOT_FOUND, Code.FORBIDDEN
 OWNER, MODERATOR, MEMBER, READER = MemberRole
 
 
 LITERAL = """
+see         ok  ok        ok        ok
+join        ok  ok        ok        ok
 read        ok  ok        ok        ok
 membership  ok  ok        ok        ok
 write       ok  ok        ok        forbidden
@@ -26,10 +37,11 @@ name        ok  ok        forbidden forbidden
 invite      ok  lower     forbidden forbidden
 remove      ok  lower     forbidden forbidden
 govern      ok  forbidden forbidden forbidden
+place       ok  forbidden forbidden forbidden
 """
 """Each act, and what an owner, a moderator, a member and a reader are told: a table beside the one in the code."""
 ROWS = {act: rights for act, *rights in map(str.split, LITERAL.strip().splitlines())}
-PROTECTED = {"name", "invite", "remove", "govern"}
+PROTECTED = {"name", "invite", "remove", "govern", "place"}
 SILENT = {"write", "take_back"}
 
 
@@ -52,6 +64,9 @@ def test_every_act_is_refused_to_every_role_as_the_table_says() -> None:
             archived = policy.refusal(act, role, own=own, of=of, archived=True)
             silent = Code.ROOM_ARCHIVED if act in SILENT and code is None else code
             assert (archived and archived.code) == silent, (act, role)
+            above = policy.refusal(act, role, own=own, of=of, oversees=True)
+            allowed = act in {Action.SEE, Action.JOIN, Action.GOVERN}
+            assert (above and above.code) == (None if allowed else code), (act, role)
             if of is None:
                 assert policy.allows(act, role, own=own) is (code is None)
 
@@ -70,10 +85,75 @@ def test_the_words_of_the_table_are_its_values() -> None:
         assert anyone_else == "`room_not_found`"
 
 
-def test_everyone_is_a_member_of_an_open_room_and_a_reader_stays_one() -> None:
-    assert policy.role_in(Visibility.OPEN, None) is MEMBER
-    assert policy.role_in(Visibility.OPEN, READER) is READER
-    assert policy.role_in(Visibility.PRIVATE, None) is None
+SERVER = """
+public   ok  ok        ok        ok
+enter    ok  ok        ok        ok
+own      ok  ok        ok        ok
+rooms    ok  ok        ok        ok
+models   ok  ok        ok        ok
+people   ok  ok        forbidden forbidden
+manage   ok  lower     forbidden forbidden
+invite_people ok lower   lower     forbidden
+roles    ok  forbidden forbidden forbidden
+agents   ok  ok        ok        forbidden
+oversee  ok  ok        forbidden forbidden
+profiles ok  ok        forbidden forbidden
+connect  ok  ok        ok        forbidden
+audit    ok  ok        forbidden forbidden
+usage    ok  ok        forbidden forbidden
+operate  forbidden forbidden forbidden forbidden
+"""
+"""Each act on the server, and what an owner, an admin, a person and who has no account are told."""
+
+
+def test_every_act_on_the_server_is_refused_as_the_table_says() -> None:
+    rows = {act: rights for act, *rights in map(str.split, SERVER.strip().splitlines())}
+    assert list(rows) == list(ServerAct)
+    for act, of in product(ServerAct, (*ServerRole, None)):
+        above = of in {ServerRole.OWNER, ServerRole.ADMIN}
+        wanted = {"ok": None, "forbidden": FORBIDDEN, "lower": FORBIDDEN if above else None}
+        got = [policy.server_refusal(act, role, of=of) for role in (*ServerRole, None)]
+        assert [one and one.code for one in got] == [wanted[right] for right in rows[act]]
+
+
+def test_no_act_in_a_room_is_taken_for_one_on_the_server() -> None:
+    """They are words, and stand in one table of what a key must be good for."""
+    assert not set(Action) & set(ServerAct)
+    good_for_rooms = [act for act in ServerAct if act in policy.KEY_SCOPES]
+    assert good_for_rooms == [ServerAct.ROOMS, ServerAct.MODELS, ServerAct.AGENTS]
+
+
+def test_an_open_room_has_those_as_what_its_owner_says_who_are_no_members() -> None:
+    active = AccountStatus.ACTIVE
+    for open_to, open_role, guest, account in (
+        (None, None, MEMBER, MEMBER),  # everyone's
+        (OpenTo.EVERYONE, READER, READER, READER),
+        (OpenTo.EVERYONE, MEMBER, MEMBER, MEMBER),
+        (OpenTo.PEOPLE, READER, None, READER),
+        (OpenTo.PEOPLE, MEMBER, None, MEMBER),
+    ):
+        room = LockedRoom(
+            RoomId("r_1"),
+            1,
+            0,
+            b"",
+            Visibility.OPEN,
+            TitleSource.NONE,
+            None,
+            None,
+            open_to,
+            open_role,
+        )
+        for status in (None, AccountStatus.PENDING, AccountStatus.DISABLED):
+            assert policy.role_in(room, None, status=status) is guest
+        assert policy.role_in(room, None, status=active) is account
+        for role in MemberRole:
+            assert policy.role_in(room, role) is role, "who is a member stays what they are"
+        assert policy.role_in(room, None, kept_out=True, status=active) is None
+        for door in (None, "openai"):
+            assert policy.is_everyones(room, door) is (open_role is None and door is None)
+        room.visibility = Visibility.PRIVATE
+        assert policy.role_in(room, None, status=active) is None
 
 
 # at doors that need no key
@@ -141,7 +221,8 @@ async def test_only_who_asked_stops_an_answer_or_asks_again(door: Door) -> None:
     async with door.live(ada_token) as asking, door.live(eve_token) as stranger:
         await asking.ask(t="sub", room=lobby)
         said = {"text": "/slow", "cid": new_cid()}
-        sent = await ada.post(f"/api/rooms/{lobby}/messages", json=said)
+        await ada.post(f"/api/rooms/{lobby}/messages", json=said)
+        sent = await ada.post(f"/api/rooms/{lobby}/ask", json={})
         (turn,) = sent.json()["turns"]
         assert (await eve.post(f"/api/turns/{turn}/stop")).status_code == 403
         assert (await stranger.ask(t="stop", turn=turn))["code"] == "forbidden"

@@ -124,9 +124,19 @@ def test_a_variable_that_is_no_setting_is_told_with_the_nearest_that_is(
         if name.upper().startswith("PALAVER_"):
             monkeypatch.delenv(name)
     names = ("PALAVER_PORT", "palaver_host", "PALAVER_PYTHON", "OPENAI_BASE_URL", "PORT")
-    for name in (*names, "PALAVER_PRT", "PALAVER_OPENAI_URL", "PALAVER_XYZZY", "palaver_datadir"):
+    for name in (
+        *names,
+        "PALAVER_PRT",
+        "PALAVER_OPENAI_URL",
+        "PALAVER_XYZZY",
+        "palaver_datadir",
+        "PALAVER_ALLOW_PUBLIC",
+    ):
         monkeypatch.setenv(name, "secret")
-    assert unknown_variables() == [
+    gone, *others = unknown_variables()
+    assert gone.startswith("PALAVER_ALLOW_PUBLIC is no setting any more: ")
+    assert "PALAVER_GUESTS" in gone
+    assert others == [
         "PALAVER_OPENAI_URL is no setting; PALAVER_OPENAI_BASE_URL is one",
         "PALAVER_PRT is no setting; PALAVER_PORT is one",
         "PALAVER_XYZZY is no setting",
@@ -151,6 +161,6 @@ def test_no_setting_is_made_up() -> None:
 
 
 def test_a_key_is_not_shown() -> None:
-    settings = settings_from(openai_api_key="sk-secret")
-    assert "secret" not in repr(settings)
+    settings = settings_from(openai_api_key="sk-planted", oidc_client_secret="planted")
+    assert "planted" not in repr(settings)
     assert Settings.model_config.get("frozen")

@@ -1,11 +1,19 @@
-"""What the other tests stand on: the PostgreSQL launcher and the browser."""
+"""What the other tests stand on: the PostgreSQL launcher, copies of databases, warm processes and the browser."""
 
+import os
+import signal
 import socket
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from tests.support.browser import SCREENSHOTS, Browser
+from tests.support.command import palaver
+from tests.support.databases import copied
 from tests.support.postgres import PostgresServer, running_postgres
+from tests.support.server import Serve
 
 SSL_REQUEST = bytes.fromhex("00000008 04d2162f")  # the first thing a client may ask
 
@@ -62,3 +70,31 @@ async def test_a_page_opens_in_a_real_browser_and_its_errors_are_noted(browser: 
     picture = await browser.screenshot(page, "support")
     assert picture.parent == SCREENSHOTS
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_each_database_that_is_copied_has_an_epoch_of_its_own(tmp_path: Path) -> None:
+    epochs: set[str] = set()
+    for name in ("one", "two"):
+        with closing(sqlite3.connect(copied(tmp_path / name))) as conn:
+            (epoch,) = conn.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()
+            assert conn.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        epochs.add(epoch)
+    assert len(epochs) == len(("one", "two"))
+
+
+def test_a_warm_command_has_its_own_folder_environment_streams_and_exit_code(
+    tmp_path: Path,
+) -> None:
+    told = palaver(tmp_path, "config", "show", environment={"PALAVER_MODEL": "of-this-one"})
+    assert "of-this-one" in told.out
+    assert "of-this-one" not in palaver(tmp_path, "config", "show").out
+    failed = palaver(tmp_path, "verify", "nothing.db")
+    assert (failed.code, failed.out) == (3, "")
+    assert "nothing.db" in failed.err
+
+
+async def test_a_warm_server_is_a_process_that_can_be_killed(serve: Serve) -> None:
+    server = await serve()
+    assert os.getsid(server.pid) == server.pid != os.getsid(0)
+    await server.kill()
+    assert server.exit_code == -signal.SIGKILL

@@ -32,12 +32,22 @@ TESTED_ELSEWHERE = {
     "clock": "every test that runs a real server asks it; tests/support/simulation.py replaces it",
     "core.live.items": "values only",
     "core.live.outbox": "tests/core/live/test_cluster.py, whose processes tell each other through it",
+    "core.usage": "tests/wire/api/test_usage.py, through the calls that tell of it",
+    "model.usage": "values only",
     "core.answers.outcome": "tests/core/test_exchanges.py, through the exchanges that end with it",
     "core.answers.tape": "tests/core/test_exchanges.py, through the exchanges that use it",
     "core.answers.recorder": "tests/core/answers/test_engine.py, through the turns that use it",
     "wire.openai.answering": "tests/wire/openai/chat and tests/wire/anthropic, through the doors that answer with it",
     "errors": "tests/test_pages.py holds the table of codes to the documentation",
-    "model": "values only",
+    "model.__init__": "values only",
+    "model.agents": "values only",
+    "cards.bounds": "values only",
+    "cards.templates": "tests/wire/api/test_agents.py makes an agent of each",
+    "model.exchanges": "values only",
+    "model.profiles": "values only",
+    "core.profiles": "tests/wire/api/test_profiles.py, through the calls that keep, try and use them",
+    "store.read.profiles": "tests/wire/api/test_profiles.py, likewise",
+    "store.write.profiles": "tests/wire/api/test_profiles.py, likewise",
 }
 
 # Written in two parts, so that this file does not break its own rules.
@@ -241,8 +251,8 @@ def places_of_test(path: Path) -> list[str]:
         parts = parts[:-1] or ["palaver"]
     *folder, stem = parts
     patterns = ["/".join([*folder, f"test_{stem.strip('_')}"])]
-    if len(folder) > 1:
-        patterns.append("/".join([*folder[:-1], f"test_{folder[-1]}"]))
+    whole = range(1, len(folder))
+    patterns += ["/".join([*folder[:depth], f"test_{folder[depth]}"]) for depth in whole]
     return [f"{pattern}{end}.py" for pattern in patterns for end in ("", "_*")]
 
 

@@ -12,6 +12,8 @@ import { defineConfig } from 'vitest/config'
 
 const server = process.env.PALAVER_SERVER ?? 'http://127.0.0.1:8000'
 
+/** Small things that many parts use which are fetched later. */
+const SHARED = /src\/(found|kit\/(CopyLine|Field|Switch|Table)|lib\/(server\/(own|people|places)|words\/(isolated|moments|picture)))\./
 const DOORS = ['device', 'invite', 'sign']
 
 const built = (page: string): BuildEnvironmentOptions => ({
@@ -22,7 +24,8 @@ const built = (page: string): BuildEnvironmentOptions => ({
   rolldownOptions: {
     input: [`${page}.html`],
     // What a page begins with is one file: in several it is larger, and fetched in several steps.
-    output: { codeSplitting: { groups: [{ name: 'first', tags: ['$initial'] }] } },
+    // It names every other file, so that what many of them share is one, too.
+    output: { codeSplitting: { groups: [{ name: 'first', tags: ['$initial'] }, { name: 'shared', test: SHARED }] } },
   },
   target: 'es2022',
 })

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     __version__: str
-    from palaver.core.live.items import Delta as Delta, Ended as Ended, Opened as Opened
+    from palaver.agents import Agents as Agents
+    from palaver.core.answers.told import Rebuilt as Rebuilt
+    from palaver.core.live.items import (
+        Delta as Delta,
+        Ended as Ended,
+        Here as Here,
+        Opened as Opened,
+    )
     from palaver.errors import (
         Code as Code,
         PalaverError as PalaverError,
@@ -23,27 +30,56 @@ if TYPE_CHECKING:
     )
     from palaver.facade import Answer as Answer, Chat as Chat, Room as Room, open as open  # noqa: A004
     from palaver.model import (
+        Account as Account,
         Actor as Actor,
+        ApiKey as ApiKey,
+        Device as Device,
         Event as Event,
         EventType as EventType,
+        Invitation as Invitation,
         Member as Member,
         MemberRole as MemberRole,
         Message as Message,
+        OpenTo as OpenTo,
         Page as Page,
         Role as Role,
+        ServerRole as ServerRole,
+        Speaks as Speaks,
         Status as Status,
+        Turn as Turn,
     )
+    from palaver.model.agents import (
+        AgentCard as AgentCard,
+        Audience as Audience,
+        Card as Card,
+        CardVersion as CardVersion,
+    )
+    from palaver.model.usage import (
+        Budget as Budget,
+        BudgetPeriod as BudgetPeriod,
+        UsageReport as UsageReport,
+        UsedBy as UsedBy,
+    )
+    from palaver.people import People as People
     from palaver.settings import Settings as Settings
+    from palaver.speakers import Speakers as Speakers
 
 _HOME = {
     name: module
     for module, names in (
-        ("palaver.core.live.items", ("Delta", "Ended", "Opened")),
+        ("palaver.core.answers.told", ("Rebuilt",)),
+        ("palaver.core.live.items", ("Delta", "Ended", "Here", "Opened")),
         ("palaver.errors", ("Code", "PalaverError", "Refused", "Unavailable")),
         ("palaver.facade", ("Answer", "Chat", "Room", "open")),
-        ("palaver.model", ("Actor", "Event", "EventType", "Member", "MemberRole")),
-        ("palaver.model", ("Message", "Page", "Role", "Status")),
+        ("palaver.agents", ("Agents",)),
+        ("palaver.model.agents", ("AgentCard", "Audience", "Card", "CardVersion")),
+        ("palaver.model", ("Account", "Actor", "ApiKey", "Device", "Event", "EventType")),
+        ("palaver.model", ("Invitation", "Member", "MemberRole", "Message", "OpenTo")),
+        ("palaver.model", ("Page", "Role", "ServerRole", "Speaks", "Status", "Turn")),
+        ("palaver.model.usage", ("Budget", "BudgetPeriod", "UsageReport", "UsedBy")),
+        ("palaver.people", ("People",)),
         ("palaver.settings", ("Settings",)),
+        ("palaver.speakers", ("Speakers",)),
     )
     for name in names
 }

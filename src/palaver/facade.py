@@ -17,7 +17,7 @@ call may be repeated; with a `cid` that is safe for ever). Async only; one progr
 import logging
 import re
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -28,14 +28,18 @@ from uuid import UUID, uuid5
 import structlog
 from msgspec import structs
 
+from palaver.agents import Agents
+from palaver.answer import Answer
 from palaver.clock import Clock
-from palaver.core import validation
-from palaver.core.answers.recorder import Recorder
+from palaver.core.answers.told import Rebuilt
+from palaver.core.identity.actors import APPLICATION_HANDLE
+from palaver.core.identity.invitations import DAYS
 from palaver.core.live.items import (
     Closing,
     Delta,
     Ended,
     Happened,
+    Here,
     Item,
     Joined,
     Opened,
@@ -49,26 +53,29 @@ from palaver.model import (
     ActorId,
     ActorKind,
     Event,
+    Invitation,
     Member,
     MemberRole,
     Message,
     MessageId,
+    OpenTo,
     Page,
     Room as RoomValue,
     RoomId,
+    Speaks,
+    TurnId,
 )
+from palaver.model.usage import Budget, BudgetKind, BudgetPeriod, UsageReport, UsedBy
+from palaver.people import People
 from palaver.policy import Action, ServerAct, allows, asks
-from palaver.providers.base import Provider, TextPiece
+from palaver.providers.base import Provider
 from palaver.settings import Settings, in_memory, settings_from, sqlite_file
+from palaver.speakers import Speakers
 from palaver.store.engine.executors import InlineLanes
 
-APPLICATION_HANDLE = "application"
 HANDLE_CHARS_MAX = 200
-NOTE_CHARS_MAX = 1_000
-TOKENS_MAX = 2**53 - 1
 _ROOM_ID = re.compile(r"r_[0-9a-f]{32}")
 _NAMESPACE = UUID("0d6cbb2e-5c1f-5f0e-8b77-4a3f6f1d9c10")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 Happening = Event | Opened | Delta | Ended
 """What `Room.follow` yields: stored events, and the pieces of running answers."""
@@ -111,6 +118,7 @@ async def open(  # noqa: A001  `palaver.open` is how it reads
             started(settings, clock=clock, provider=provider, lanes=lanes, lobby=False)
         )
         program = await core.identity.person(APPLICATION_HANDLE, "Application")
+        program = structs.replace(program, hidden=True)
         try:
             yield Chat(core, program)
         finally:
@@ -123,6 +131,55 @@ class Chat:
 
     _core: Core
     _program: Actor
+
+    @property
+    def people(self) -> People:
+        """The accounts of people, their sessions and keys, and invitations to the server."""
+        return People(self._core)
+
+    @property
+    def agents(self) -> Agents:
+        """The agents' cards, their versions, and who may use them."""
+        return Agents(self._core)
+
+    @asks(ServerAct.OPERATE)
+    async def usage(
+        self,
+        by: UsedBy = UsedBy.MODEL,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        person: Actor | None = None,
+    ) -> UsageReport:
+        """What answers used from one day to another (dates; the last 30 days), of all or of whom a `person` set off.
+
+        Refused: `bad_request`.
+        """
+        if person is not None:
+            return await self._core.usage.own(person, since, until, by)
+        return await self._core.usage.all(None, since, until, by)
+
+    @asks(ServerAct.OPERATE)
+    async def budgets(self) -> Sequence[Budget]:
+        """Lists the budgets, with what is used of them."""
+        return await self._core.usage.budgets(None)
+
+    @asks(ServerAct.OPERATE)
+    async def set_budget(
+        self,
+        period: BudgetPeriod,
+        *,
+        of: Actor | None = None,
+        tokens: int | None = None,
+        cost_micros: int | None = None,
+    ) -> None:
+        """Bounds what answers use in a period: of the server, a person or an agent. Without a bound it is taken away.
+
+        Refused: `bad_request`, `not_found`.
+        """
+        kind = BudgetKind.SERVER if of is None else BudgetKind(of.kind)
+        given = {"tokens": tokens, "cost_micros": cost_micros}
+        await self._core.usage.set_budget(None, kind, of and of.id, period, **given)
 
     @asks(ServerAct.OPERATE)
     async def person(self, handle: str, *, name: str | None = None) -> Actor:
@@ -148,8 +205,8 @@ class Chat:
         server's default model.
         Refused: `name_reserved` (a handle that is a person's).
         """
-        card = await self._core.identity.agent(
-            _handle(handle), name, model=model, system_prompt=system_prompt
+        card = await self._core.agents.ensured(
+            _handle(handle), name, model=model, persona=system_prompt
         )
         return _of_kind(card.actor, ActorKind.AGENT, handle)
 
@@ -165,12 +222,16 @@ class Chat:
         if _ROOM_ID.fullmatch(name):
             return self._handle(await rooms.get(program, RoomId(name)))
         room = RoomId(f"r_{uuid5(_NAMESPACE, name).hex}")
-        return self._handle(await rooms.ensured(program, room, title=name, agent=assistant))
+        return self._handle(
+            await rooms.ensured(program, room, title=name, agent=assistant, speaks=Speaks.ALWAYS)
+        )
 
     @asks(ServerAct.ROOMS)
     async def new_room(self, title: str = "", *, assistant: bool = False) -> "Room":
         """Creates a room. Without a title it is named after its first message. Refused: `title_too_long`."""
-        room = await self._core.rooms.create(self._program, title=title, agent=assistant)
+        room = await self._core.rooms.create(
+            self._program, title=title, agent=assistant, speaks=Speaks.ALWAYS
+        )
         return self._handle(room)
 
     @asks(ServerAct.ROOMS)
@@ -212,6 +273,11 @@ class Room:
     def title(self) -> str:
         """The title; "" while the room has none."""
         return self.value.title
+
+    @property
+    def speakers(self) -> Speakers:
+        """The agents of the room, when they answer, and how they are asked and stopped."""
+        return Speakers(self._core, self._program, self.id)
 
     # talking
 
@@ -260,12 +326,14 @@ class Room:
             yield Answer(recorder, self._core.settings.answer_chars_max)
 
     @asks(Action.INVITE)
-    async def add(self, actor: Actor, *, role: MemberRole = MemberRole.MEMBER) -> None:
-        """Makes a person or an agent a member of the room, unless they are one already; also who was removed.
+    async def add(
+        self, actor: Actor, *, role: MemberRole = MemberRole.MEMBER, speaks: Speaks = Speaks.NEVER
+    ) -> None:
+        """Makes a person, or an agent as which the model `speaks`, a member of the room; also who was removed.
 
         Whoever is added sees all that was said before.
         """
-        await self._let_in(actor, role, newcomer=False)
+        await self._let_in(actor, role, speaks=speaks, newcomer=False)
 
     @asks(Action.REMOVE)
     async def remove(self, actor: Actor) -> None:
@@ -282,6 +350,69 @@ class Room:
         self._members.discard(actor.id)
         return await self._core.members.set_role(self._program, self.id, actor.id, role)
 
+    @asks(Action.PLACE)
+    async def open_to(self, whom: OpenTo | None, *, role: MemberRole = MemberRole.READER) -> "Room":
+        """Lets people with accounts, or everyone, find the room, who are readers or members there; None: its members.
+
+        Who is no member of what is private has lost it at once. Refused: `bad_request` (another role), `forbidden`.
+        """
+        opened = await self._core.rooms.open_to(self._program, self.id, whom, role=role)
+        return replace(self, value=opened)
+
+    @asks(Action.PLACE)
+    async def move(self, parent: "Room | None") -> "Room":
+        """Puts the room under another one, of which it inherits nothing, or at the top.
+
+        Refused: `room_tree` (under itself, or more than five deep).
+        """
+        place = None if parent is None else parent.id
+        return replace(self, value=await self._core.rooms.move(self._program, self.id, place))
+
+    @asks(Action.GOVERN)
+    async def transfer(self, actor: Actor) -> "Room":
+        """Gives the room to one of its members; the program stays as a moderator. Refused: `not_found` (no member)."""
+        value = await self._core.members.transfer(self._program, self.id, actor.id)
+        return replace(self, value=value)
+
+    @asks(Action.MEMBERSHIP)
+    async def leave(self, actor: Actor) -> None:
+        """Lets a member go, who may come back. Refused: `room_not_found` (no member), `last_owner`."""
+        self._members.discard(actor.id)
+        await self._core.members.remove(actor, self.id, actor.id)
+
+    @asks(Action.MEMBERSHIP)
+    async def mute(self, actor: Actor, *, muted: bool = True) -> None:
+        """Keeps the room quiet for a member, or no more. Refused: `room_not_found` (no member)."""
+        await self._core.members.wish(actor, self.id, muted=muted, hidden=None)
+
+    @asks(Action.MEMBERSHIP)
+    async def hide(self, actor: Actor, *, hidden: bool = True) -> None:
+        """Takes the room out of a member's list until something is said in it, or not. Refused: as `mute`."""
+        await self._core.members.wish(actor, self.id, muted=None, hidden=hidden)
+
+    @asks(Action.INVITE)
+    async def invite(
+        self, *, role: MemberRole = MemberRole.MEMBER, uses: int | None = None, days: int = DAYS
+    ) -> tuple[str, Invitation]:
+        """Makes a link (`…/invite#<token>`) into the room, also for guests; its token, told this once, and itself.
+
+        `role`: a member or a reader; `uses`: 1 to 1,000, None for any number; `days`: 1 to 365. Refused:
+        `bad_request`, `too_many_invitations`.
+        """
+        return await self._core.invitations.make(
+            self._program, self.id, role=role, uses=uses, days=days
+        )
+
+    @asks(Action.INVITE)
+    async def invitations(self) -> Sequence[Invitation]:
+        """Lists the links into the room that are open, the oldest first, at most 100."""
+        return await self._core.invitations.of_room(self._program, self.id)
+
+    @asks(Action.INVITE)
+    async def revoke_invitation(self, invitation: str) -> None:
+        """Ends a link into the room; who came by it stays. Refused: `invite_not_found`."""
+        await self._core.invitations.revoke(self._program, invitation, self.id)
+
     @asks(Action.READ)
     async def members(self) -> AsyncGenerator[Member, None]:
         """Yields who is in the room, the owners first, and reads a page of them at a time."""
@@ -295,20 +426,36 @@ class Room:
             if cursor is None:
                 return
 
+    @asks(Action.READ)
+    async def here(self) -> Here:
+        """Tells who reads the room now, in this process or another server of the database: `count` and `people`, ids.
+
+        `people` is None where they are more than 100. Programs, and who does not want to be seen, do not count.
+        """
+        return await self._core.members.here(self._program, self.id)
+
     async def _let_in(
-        self, actor: Actor, role: MemberRole = MemberRole.MEMBER, *, newcomer: bool = True
+        self,
+        actor: Actor,
+        role: MemberRole = MemberRole.MEMBER,
+        *,
+        speaks: Speaks = Speaks.NEVER,
+        newcomer: bool = True,
     ) -> None:
         if actor.id in self._members:
             return
         try:
             seen = await self._core.rooms.get(actor, self.id)
-            member = allows(Action.WRITE, seen.role)
+            in_it = seen.joined or seen.open_role is None
+            member = in_it and allows(Action.WRITE, seen.role)
         except Refused as refusal:
             if refusal.code is not Code.ROOM_NOT_FOUND:
                 raise
             member = False
         if not member:
-            await self._core.rooms.join(self._program, self.id, actor, role=role, newcomer=newcomer)
+            await self._core.rooms.join(
+                self._program, self.id, actor, role=role, speaks=speaks, newcomer=newcomer
+            )
         self._members.add(actor.id)
 
     # reading
@@ -330,6 +477,15 @@ class Room:
         return await self._core.chat.history(
             self._program, self.id, before=before, after=after, around=around, limit=limit
         )
+
+    @asks(Action.READ)
+    async def prompt(self, answer: Message) -> Rebuilt:
+        """Builds again what a model was told for its `answer`: `request`, and whether it is the `same` as was sent.
+
+        Where it is not, `why` says what may have changed. Refused: `turn_not_found` (no answer that a model gave here).
+        """
+        turn = TurnId(answer.meta.get("turn", ""))
+        return await self._core.told.again(self._program, turn, trusted=True)
 
     @asks(Action.READ)
     async def follow(self, *, since: int | None = None) -> AsyncGenerator[Happening, None]:
@@ -403,76 +559,6 @@ class Room:
                 yield event
 
 
-@dataclass(eq=False, repr=False)
-class Answer:
-    """An answer that is being written."""
-
-    _recorder: Recorder
-    _chars_max: int
-    _chars: int = 0
-
-    @property
-    def id(self) -> MessageId:
-        """The id of the message to be stored; followers see it at once, as `Opened.stream.message`."""
-        return self._recorder.turn.message
-
-    @property
-    def text(self) -> str:
-        """The text that was written so far."""
-        return self._recorder.text
-
-    @property
-    def message(self) -> Message | None:
-        """The stored message, once the block has ended."""
-        return self._recorder.message
-
-    @asks(Action.WRITE)
-    def write(self, text: str) -> None:
-        """Adds a piece, without waiting. Refused: `invalid_unicode`, `answer_too_long` (a setting)."""
-        if _SURROGATE.search(text):
-            raise Refused(Code.INVALID_UNICODE, "The piece holds half of a character.")
-        if self._chars + len(text) > self._chars_max:
-            raise Refused(
-                Code.ANSWER_TOO_LONG, f"An answer has at most {self._chars_max:,} characters."
-            )
-        self._chars += len(text)
-        self._recorder.take(TextPiece(text))
-
-    @asks(Action.WRITE)
-    def record(
-        self,
-        *,
-        finish: str | None = None,
-        model: str | None = None,
-        input_tokens: int | None = None,
-        output_tokens: int | None = None,
-    ) -> None:
-        """Notes `finish` (such as `stop`), `model` and `usage` in the `meta` of the answer's message.
-
-        An argument that is None changes nothing. Refused: `bad_request` (a text over 1,000 characters, a number below
-        0) and what a message's text is refused for.
-        """
-        meta = self._recorder.meta
-        usage = {"input": input_tokens, "output": output_tokens}
-        usage = {name: tokens for name, tokens in usage.items() if tokens is not None}
-        if any(not 0 <= tokens <= TOKENS_MAX for tokens in usage.values()):
-            raise Refused(Code.BAD_REQUEST, f"Tokens are a number from 0 to {TOKENS_MAX:,}.")
-        told = {"finish": finish, "model": model}
-        meta.update({name: _noted(text) for name, text in told.items() if text is not None})
-        if usage:
-            meta["usage"] = {**meta.get("usage", {}), **usage}
-
-    @asks(Action.WRITE)
-    def fail(self, code: str, detail: str = "", *, temporary: bool = False) -> None:
-        """Marks the answer as failed: the end of the block stores its text so far, with this error.
-
-        `code`: one of docs/errors.md or your own. `temporary`: whether a second try may succeed.
-        Refused: as `record`.
-        """
-        error = {"code": _noted(code), "temporary": temporary}
-        self._recorder.meta["error"] = error | ({"detail": _noted(detail)} if detail else {})
-
-
 async def _lived(reader: Reader, room: RoomId) -> AsyncIterator[Happening]:
     reader.start(room)
     while True:
@@ -495,13 +581,6 @@ def _folder_of(url: str | None) -> Path | None:
     """The folder of a SQLite file, which becomes the data directory."""
     file = None if url is None else sqlite_file(url)
     return None if file is None else file.parent
-
-
-def _noted(text: str) -> str:
-    """Checks a short text that is stored with an answer."""
-    if len(text) > NOTE_CHARS_MAX:
-        raise Refused(Code.BAD_REQUEST, f"Such a note has at most {NOTE_CHARS_MAX:,} characters.")
-    return validation.well_formed(text, "note")
 
 
 def _handle(handle: str) -> str:

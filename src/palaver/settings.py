@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, unquote, urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -29,13 +36,25 @@ _PUBLIC_URL = re.compile(
     re.IGNORECASE,
 )
 
+_ISSUER = re.compile(
+    r"(?:https://[^\s/?#@]+|http://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?)(?:/[^\s?#]*)?"
+)
+_HEADER = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 ESCAPED_BYTES_MAX = 12
 """Bytes that JSON takes for one character at the most: two halves of six, such as backslash, `ud83d`."""
+
+SECRET_CHARS_MAX = 1_024
 
 DAY_MS = 24 * 3_600_000
 
 ELSEWHERE = frozenset({"PALAVER_PYTHON", "PALAVER_RELEASE"})
 """What `./run` and the build read."""
+
+GONE = {
+    "PALAVER_ALLOW_PUBLIC": "a server that other machines reach wants an owner first,"
+    " and PALAVER_GUESTS says who may be a guest"
+}
+"""What was a setting, and what takes its place."""
 
 _WORDS = {
     "int_parsing": "must be a whole number",
@@ -69,8 +88,6 @@ class Settings(BaseSettings):
     """The address to listen on."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """The port to listen on; 0 takes a free one."""
-    allow_public: bool = False
-    """Listen on an address other than loopback although there are no accounts: everyone who reaches it is a guest."""
     public_url: str | None = None
     """Where browsers reach the server behind a reverse proxy: `https://chat.example.org`, `https://example.org/chat`.
     It decides scheme, host, path and cookies, and `/v1` then takes nobody without a key."""
@@ -107,6 +124,13 @@ class Settings(BaseSettings):
 
     What is cut begins with a person's message and moves on by about a quarter, so that a model server need not read
     again what it was given before."""
+    profiles: Literal["admins", "people"] = "admins"
+    """Who connects model servers of their own on the page, beside the server's: `admins` (and owners), or all `people`
+    who have an account. They are asked for their owner alone. See docs/models.md."""
+    profile_networks: Annotated[tuple[str, ...], NoDecode] = ()
+    """Addresses or networks that people's own connections may reach although they are not public; comma-separated."""
+    secret_key_file: Path | None = None
+    """The file with the secret that seals the keys of connections. Default: `secret.key` in the data directory."""
     provider_connect_seconds: Annotated[float, Field(gt=0)] = 10.0
     """How long connecting to the provider may take."""
     provider_first_seconds: Annotated[float, Field(gt=0)] = 120.0
@@ -121,14 +145,62 @@ class Settings(BaseSettings):
     """An answer that takes longer is cut and kept."""
     turns_running_max: Annotated[int, Field(ge=1)] = 1_000
     """How many answers one process streams at once; more wait."""
+    budget_tokens: Annotated[int, Field(ge=1)] = 2_000
+    """Tokens that are reserved of a budget for an answer that says no bound of its own; it may have no more."""
+    prices: str = ""
+    """Own prices of models, in dollars per million tokens: JSON such as `{"my-model": {"input": 0.5, "output": 1.5}}`,
+    or the path of a file with it. Names are a model's or `provider/model`; `cached` may be left out."""
 
     # who is asking
-    sign_up: Literal["off", "open"] = "off"
-    """`open`: any guest may make an account of their own. `off`: nobody signs up; who has an account still signs in."""
-    session_idle_days: Annotated[int, Field(ge=1, le=3_650)] = 365
-    """A session that was not used for so many days has ended. A guest has no other way in than theirs."""
+    guests: Literal["local", "open", "off"] = "local"
+    """Who becomes a guest by opening the page. `local`: who comes from this machine, through no proxy. `open`: anyone.
+    `off`: nobody. An invitation lets a guest in all the same, and who is one already stays one."""
+    sign_up: Literal["off", "invite", "approve", "open"] = "invite"
+    """`open`: any guest may make an account of their own. `approve`: and an admin lets them in. `invite`: who was
+    invited to this server, or let into a chat of somebody's who has an account. `off`: who was invited to this server
+    by an admin or owner."""
+    agents: Literal["people", "admins"] = "people"
+    """Who makes agents of their own: all `people` who have an account, or `admins` (and owners)."""
+    invites: Literal["admins", "people"] = "admins"
+    """Who invites others to this server with an account: `admins` (and owners), or all `people` who have one, where
+    `sign_up` is not `off`. Into a room invites who may do so there."""
+    owner: str | None = None
+    """The handle of the account that a start makes, while the server has no owner, with the password in
+    `owner_password_file`: for containers. Default: a link is printed by which its owner makes it."""
+    owner_password_file: Path | None = None
+    """A file with the password of `owner`, read when that account is made. A line break at its end is none of it."""
+    session_idle_days: Annotated[int, Field(ge=1, le=3_650)] = 30
+    """A session that was not used for so many days has ended; not a guest's, who has no other way in."""
     session_days_max: Annotated[int, Field(ge=1, le=3_650)] = 365
     """A session ends so many days after it began, however much it is used."""
+    auth_header: str | None = None
+    """The header in which a proxy that signs people in names them, such as `Remote-User`. See docs/sign-in.md."""
+    auth_header_networks: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), validate_default=True
+    )
+    """Addresses or networks of that proxy; whoever else sends the header is refused. Neither is set without the other;
+    comma-separated."""
+    oidc_issuer: str | None = None
+    """An OpenID provider that signs people in, such as `https://id.example.org`. Needs `pip install 'palaver[oidc]'`.
+    See docs/sign-in.md."""
+    oidc_client_id: str | None = Field(default=None, validate_default=True)
+    """What that provider calls this server."""
+    oidc_client_secret: SecretStr | None = None
+    """The secret that goes with it, where there is one."""
+    oidc_client_secret_file: Path | None = None
+    """A file with that secret, in its place. A line break at its end is none of it."""
+    oidc_link_email: bool = False
+    """Whether who comes for the first time is the one person here with the e-mail address that the provider says is
+    theirs (`email_verified`). People's addresses are what they typed: see docs/sign-in.md first."""
+    oidc_name: str = "OpenID"
+    """What people call that provider: the page says *Sign in with* it."""
+    oidc_scopes: str = "openid profile email"
+    """What it is asked for."""
+    oidc_roles_claim: str | None = None
+    """The claim that says which groups somebody is in, such as `groups`."""
+    oidc_roles: Annotated[tuple[str, ...], NoDecode] = ()
+    """Which of them is what here: `chat-admins=admin, staff=person`; who is in none of them is not let in;
+    comma-separated."""
 
     # the OpenAI-compatible API
     openai_keys: Literal["auto", "required"] = "auto"
@@ -186,6 +258,10 @@ class Settings(BaseSettings):
     """New rooms from one address. Default: 1,000; programs of this machine without bound."""
     messages_per_minute: Annotated[int, Field(ge=1)] | None = None
     """Messages and retries from one address. Default: 600; programs of this machine without bound."""
+    person_messages_per_minute: Annotated[int, Field(ge=1)] | None = None
+    """Messages, retries and requests at `/v1` of one person, from wherever; not of admins. Default: without bound."""
+    guest_messages_per_minute: Annotated[int, Field(ge=1)] | None = None
+    """The same of one guest, who may become another one (`guests_per_hour`). Default: without bound."""
     connections_per_minute: Annotated[int, Field(ge=1)] | None = None
     """New live connections and feeds from one address. Default: 600; programs of this machine without bound."""
     slow_reader_seconds: Annotated[float, Field(gt=0)] = 30.0
@@ -221,7 +297,17 @@ class Settings(BaseSettings):
     write_queue_max: Annotated[int, Field(ge=1)] = 50_000
     """Writes that may wait; more are refused with a temporary error."""
 
-    @field_validator("allowed_hosts", "allowed_origins", "trusted_proxies", mode="before")
+    @field_validator(
+        *(
+            "allowed_hosts",
+            "allowed_origins",
+            "trusted_proxies",
+            "auth_header_networks",
+            "oidc_roles",
+            "profile_networks",
+        ),
+        mode="before",
+    )
     @classmethod
     def _listed(cls, value: object) -> object:
         """Takes `a, b`, as it stands in the environment, apart."""
@@ -245,7 +331,55 @@ class Settings(BaseSettings):
     def _level(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("trusted_proxies")
+    @field_validator("auth_header")
+    @classmethod
+    def _header(cls, value: str | None) -> str | None:
+        """In small letters, as headers come."""
+        if not value:
+            return None
+        small = value.lower()
+        if not _HEADER.fullmatch(small) or small in {"authorization", "cookie", "host"}:
+            raise ValueError("must be the name of a header, such as Remote-User")
+        return small
+
+    @field_validator("auth_header_networks")
+    @classmethod
+    def _both(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if bool(value) != bool(info.data.get("auth_header", value)):
+            raise ValueError("is set together with PALAVER_AUTH_HEADER, or neither is")
+        return value
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _issuer(cls, value: str | None) -> str | None:
+        if not value:
+            return None
+        if not _ISSUER.fullmatch(value):
+            raise ValueError("must be such as https://id.example.org; http only on this machine")
+        return value
+
+    @field_validator("oidc_client_id")
+    @classmethod
+    def _client(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if not value and info.data.get("oidc_issuer"):
+            raise ValueError("is needed with PALAVER_OIDC_ISSUER")
+        return value
+
+    @field_validator("oidc_client_secret_file")
+    @classmethod
+    def _one_secret(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is not None and info.data.get("oidc_client_secret") is not None:
+            raise ValueError("is set, or PALAVER_OIDC_CLIENT_SECRET, and not both")
+        return value
+
+    @field_validator("oidc_roles")
+    @classmethod
+    def _roles(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r".+=(?:admin|person)", one) for one in value):
+            raise ValueError("must be such as chat-admins=admin, staff=person")
+        return value
+
+    @field_validator("trusted_proxies", "auth_header_networks", "profile_networks")
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for one in value:
@@ -361,6 +495,15 @@ def expanded(path: str | Path) -> Path:
         raise Refused(Code.SETTINGS_INVALID, f"{path}: there is no such home directory.") from None
 
 
+def secret_in(file: Path) -> str:
+    """What is in a file, without a line break at its end. Refused: `settings_invalid`."""
+    try:
+        with file.open(encoding="utf-8") as opened:
+            return opened.read(SECRET_CHARS_MAX).rstrip("\r\n")
+    except (OSError, ValueError):
+        raise Refused(Code.SETTINGS_INVALID, f"{file} cannot be read.") from None
+
+
 def meanings() -> dict[str, str]:
     """Reads what each setting means, by name, from the docstring below its field.
 
@@ -411,6 +554,9 @@ def unknown_variables() -> list[str]:
     told: list[str] = []
     for name in sorted(os.environ):
         if name.upper().startswith("PALAVER_") and name.upper() not in known | ELSEWHERE:
+            if name.upper() in GONE:
+                told.append(f"{name} is no setting any more: {GONE[name.upper()]}")
+                continue
             near = get_close_matches(name.upper().removeprefix("PALAVER_"), short, 1)
             told.append(f"{name} is no setting" + "".join(f"; {short[one]} is one" for one in near))
     return told

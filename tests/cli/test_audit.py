@@ -1,5 +1,6 @@
 """`palaver audit`, without a server and beside one."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -40,6 +41,27 @@ def test_without_a_database_there_is_nothing_to_show(tmp_path: Path) -> None:
     assert refused.value.code is Code.DATABASE_MISSING
 
 
+def test_what_happens_is_followed_line_by_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    palaver(tmp_path, "key", "create")
+    waited: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            raise KeyboardInterrupt
+        if len(waited) == 2:
+            palaver(tmp_path, "key", "create")
+
+    monkeypatch.setattr("palaver.cli.audit.sleep", wait)
+    done = CliRunner().invoke(app, ["audit", "--follow", "--json", "--data-dir", str(tmp_path)])
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    kinds = [one["k"] for one in lines]
+    assert kinds == ["room.created", "key.created", "key.created"]
+    assert [one["seq"] for one in lines] == [1, 2, 3]
+
+
 async def test_a_running_server_is_asked(tmp_path: Path) -> None:
     async with open_door(tmp_path) as door:
         _, http = await door.guest()
@@ -47,3 +69,21 @@ async def test_a_running_server_is_asked(tmp_path: Path) -> None:
         me = (await http.get("/api/me")).json()["id"]
         events = (await asked(door.settings, {"do": "audit", "after": 1}))["events"]
         assert [(one["seq"], one["k"], one["by"]) for one in events] == [(2, "key.created", me)]
+
+
+async def test_a_failed_sign_in_is_said_to_be_nobodys_and_what_is_empty_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("palaver.core.runtime.FAILURES_SECONDS", 0.1)
+    async with open_door(tmp_path) as door:
+        _, http = await door.guest()
+        wrong = {"handle": "ada", "password": "not this one", "replace": True}
+        assert (await http.post("/api/sign-in", json=wrong)).status_code == 401
+        async with asyncio.timeout(30):
+            while not (await asked(door.settings, {"do": "audit", "after": 1}))["events"]:
+                pass
+    for command in ("create", "disable"):
+        await asyncio.to_thread(palaver, tmp_path, "user", command, "ada")
+    lines = (await asyncio.to_thread(palaver, tmp_path, "audit")).splitlines()
+    assert lines[1].endswith("signin.failed  count 1")
+    assert lines[-1].endswith("status disabled")

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow  # each test starts processes
 def test_the_database_is_upgraded_shown_and_checked(
     tmp_path: Path, request: pytest.FixtureRequest, engine: str
 ) -> None:
-    url = str(request.getfixturevalue(f"{engine}_url"))
+    url = str(request.getfixturevalue(f"empty_{engine}_url"))
     where = ("--database-url", url)
     empty = palaver(tmp_path, "db", "current", *where, "--json").json
     assert (empty["current"], empty["up_to_date"]) == (None, False)

@@ -69,10 +69,19 @@ def test_a_taken_port_is_a_warning(tmp_path: Path) -> None:
     assert (done.code, states(done)["port"]) == (0, "warn")
 
 
-def test_a_public_address_without_leave_fails(tmp_path: Path) -> None:
-    assert states(doctor(tmp_path, PALAVER_HOST="0.0.0.0"))["address"] == "fail"
-    allowed = doctor(tmp_path, PALAVER_HOST="0.0.0.0", PALAVER_ALLOW_PUBLIC="true")
-    assert states(allowed)["address"] == "warn"
+def test_a_public_address_at_which_everyone_is_a_guest_is_a_warning(tmp_path: Path) -> None:
+    assert states(doctor(tmp_path, PALAVER_HOST="0.0.0.0"))["address"] == "ok"
+    open_to_all = doctor(tmp_path, PALAVER_HOST="0.0.0.0", PALAVER_GUESTS="open")
+    assert states(open_to_all)["address"] == "warn"
+
+
+def test_that_there_is_no_owner_yet_is_told(tmp_path: Path) -> None:
+    assert palaver(tmp_path, "user", "create", "bo", "--data-dir", str(tmp_path)).code == 0
+    here = {"PALAVER_DATA_DIR": str(tmp_path)}
+    assert states(doctor(tmp_path, **here))["owner"] == "ok"
+    assert states(doctor(tmp_path, **here, PALAVER_HOST="0.0.0.0"))["owner"] == "warn"
+    assert palaver(tmp_path, "user", "role", "bo", "owner", "--data-dir", str(tmp_path)).code == 0
+    assert "owner" not in states(doctor(tmp_path, **here))
 
 
 def test_a_data_directory_below_a_file_is_refused_by_name(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import pytest
 from tests.support.command import palaver
 from tests.support.server import Serve
 
+from palaver.core.rooms import LOBBY
+
 pytestmark = pytest.mark.slow  # each test starts processes
 
 
@@ -46,6 +48,10 @@ async def test_a_running_server_makes_the_key(serve: Serve, tmp_path: Path) -> N
     more = palaver(tmp_path, "key", "create", "--as", person["id"], *where)
     assert more.json["key"]["actor"] == person
     headers = {"authorization": f"Bearer {made.json['token']}"}
+    limits = ("--rooms", LOBBY, "--days", "1")
+    limited = palaver(tmp_path, "key", "create", *limits, *where).json["key"]
+    assert limited["rooms"] == [LOBBY]
+    assert limited["expires_at"] > limited["created_at"]
     async with httpx2.AsyncClient(
         base_url=server.url, trust_env=False, headers=headers, timeout=90
     ) as client:
@@ -66,3 +72,24 @@ def test_looking_makes_no_database(tmp_path: Path) -> None:
         assert done.code == 3
         assert "[database_missing]" in done.err
     assert list(folder.iterdir()) == []
+
+
+def test_a_key_ends_and_is_limited_as_it_is_said(sqlite_url: str, tmp_path: Path) -> None:
+    where = ("--database-url", sqlite_url)
+    dated = ("--expires", "2100-01-31", "--scopes", "read")
+    made = palaver(tmp_path, "key", "create", *dated, *where, "--json").json["key"]
+    assert made["expires_at"].startswith("2100-01-31T00:00:00")
+    assert made["rooms"] is None
+    assert "expires 2100-01-31" in palaver(tmp_path, "key", "list", *where).out
+    for wrong, code in (
+        (("--days", "0"), "bad_request"),
+        (("--expires", "2020-01-01"), "bad_request"),
+        (("--expires", "never"), "bad_request"),
+        (("--rooms", ","), "bad_request"),
+        (("--rooms", "r_" + "0" * 32), "room_not_found"),
+        (("--scopes", "fly"), "bad_request"),
+    ):
+        refused = palaver(tmp_path, "key", "create", *wrong, *where)
+        assert refused.code, wrong
+        assert f"[{code}]" in refused.err, refused.err
+    assert len(palaver(tmp_path, "key", "list", *where, "--json").json["keys"]) == 1

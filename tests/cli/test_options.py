@@ -28,7 +28,7 @@ def test_the_log_does_not_stand_in_an_answer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("db", "current"), ("config", "show"), ("serve", "--host", "0.0.0.0")],
+    [("db", "current"), ("config", "show"), ("serve", "--host", "no address")],
     ids=" ".join,
 )
 def test_every_command_tells_of_a_variable_that_is_no_setting(

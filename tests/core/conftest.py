@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.support.databases import copied
 
 from palaver.clock import SystemClock
 from palaver.core.runtime import Core, started
@@ -59,6 +61,28 @@ class Sleeper(SystemClock):
 Running = Callable[..., AbstractAsyncContextManager[Core]]
 
 
+@asynccontextmanager
+async def processes(
+    running: Running, request: pytest.FixtureRequest, *, settled_seconds: float = 0
+) -> AsyncGenerator[tuple[Core, Core], None]:
+    """Two processes of one database, or one as both, as the fixture's param says.
+
+    It is `sqlite`, `postgres`, `two processes` or `two processes without notices`.
+    """
+    shared: dict[str, Any] = {}
+    if request.param != "sqlite":
+        shared["database_url"] = request.getfixturevalue("postgres_url")
+    if request.param.endswith("notices"):
+        shared["listen_url"] = ""
+    async with running(**shared) as here:
+        if not request.param.startswith("two"):
+            yield here, here
+            return
+        async with running(**shared) as there:
+            await asyncio.sleep(settled_seconds)  # until they have heard of each other
+            yield here, there
+
+
 @pytest.fixture
 def script() -> Script:
     return Script()
@@ -67,6 +91,7 @@ def script() -> Script:
 @pytest.fixture
 def running(tmp_path: Path, script: Script) -> Running:
     """Opens the same Palaver as often as it is called."""
+    copied(tmp_path)
 
     def opened(**settings: object) -> AbstractAsyncContextManager[Core]:
         return started(

@@ -1,14 +1,13 @@
 """The audit room, and what ends with a session or key: at once where it is told of it, everywhere within a second."""
 
 import asyncio
-import contextlib
 import json
 from collections.abc import AsyncGenerator, Awaitable
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
-from tests.core.conftest import Running
+from tests.core.conftest import Running, processes
+from tests.core.test_exchanges import Answer, chat as asking, user
 
 from palaver.core.audit import Follower, read
 from palaver.core.identity.actors import session_of
@@ -16,7 +15,8 @@ from palaver.core.live.items import Drafted, Item, SignedOut, Typing
 from palaver.core.live.standing import Standings
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
-from palaver.model import Actor, CredentialId, EventType, MessageId, RoomId
+from palaver.model import AccountStatus, Actor, CredentialId, EventType, MessageId, RoomId, Status
+from palaver.providers.base import TextPiece
 from palaver.store.write.audit import AUDIT
 
 SECONDS_MAX = 60
@@ -66,22 +66,14 @@ class Town:
     ]
 )
 async def town(running: Running, request: pytest.FixtureRequest) -> AsyncGenerator[Town, None]:
-    shared: dict[str, Any] = {}
-    if request.param != "sqlite":
-        shared["database_url"] = request.getfixturevalue("postgres_url")
-    if request.param.endswith("notices"):
-        shared["listen_url"] = ""
-    async with running(**shared) as here, contextlib.AsyncExitStack() as more:
-        there = here
-        if request.param != "sqlite":
-            there = await more.enter_async_context(running(**shared))
-            await asyncio.sleep(SETTLED_SECONDS)  # until they have heard of each other
+    both = processes(running, request, settled_seconds=SETTLED_SECONDS)
+    async with both as (here, there):
         first, ada = await here.identity.new_guest("Ada")
         link, _ = await here.devices.invite(ada)
         phone, _ = await here.devices.redeem(link, "Phone", me=None, replace=False)
         token, _ = await here.keys.create(actor=ada)
         room = (await here.rooms.create(ada, title="Room", agent=False)).id
-        told = "listen_url" not in shared
+        told = not request.param.endswith("notices")
         yield Town(here, there, ada, room, first, phone, token, told)
 
 
@@ -128,6 +120,26 @@ async def test_nothing_later_reaches_what_stood_by_it_and_others_read_on(
         assert not stays.over
 
 
+@pytest.mark.parametrize("way", ["session", "key"])
+async def test_nothing_is_stored_by_what_has_ended_before_this_process_hears_of_it(
+    town: Town, way: str
+) -> None:
+    """A write that was on its way, or that a connection still takes."""
+    by, chat = await town.by(way), town.there.chat
+    await chat.send(town.ada, town.room, text="hi", cid="c-1", by=by)
+    seq = (await town.there.rooms.get(town.ada, town.room)).seq
+    await town.end(by)
+    later = chat.send(town.ada, town.room, text=LATER, cid="c-2", by=by)
+    ended = Code.SESSION_ENDED if way == "session" else Code.UNAUTHENTICATED
+    assert await code_of(later) is ended
+    asked = town.there.exchanges.open(town.ada, asking(user(LATER), room=town.room, by=by))
+    assert await code_of(asked) is ended
+    assert (await town.there.rooms.get(town.ada, town.room)).seq == seq
+    again = await chat.send(town.ada, town.room, text="hi", cid="c-1", by=by)
+    assert again.dup, "what is stored is stored"
+    await chat.send(town.ada, town.room, text=LATER, cid="c-3", by=session_of(town.first))
+
+
 async def test_a_key_that_was_revoked_elsewhere_is_dead_as_soon_as_that_is_told(town: Town) -> None:
     by = await town.by("key")
     await town.end(by)
@@ -135,6 +147,39 @@ async def test_a_key_that_was_revoked_elsewhere_is_dead_as_soon_as_that_is_told(
         while not town.there.standings.has_ended(by):  # noqa: ASYNC110  it wakes nobody
             await asyncio.sleep(0.01)
     assert await code_of(town.there.keys.recognise(town.token)) is Code.UNAUTHENTICATED
+
+
+async def test_what_lives_by_a_key_of_who_is_disabled_ends_everywhere_until_they_are_enabled(
+    town: Town,
+) -> None:
+    account = await town.here.register.create("carl")
+    carl, (token, key) = account.actor, await town.here.keys.create(actor=account.actor)
+    assert (await town.there.keys.recognise(token)).actor.id == carl.id
+    by, ended = CredentialId(key.id), asyncio.Event()
+    await town.here.rooms.join(town.ada, town.room, carl)
+    answer = Answer(TextPiece("word"), waits=True)
+
+    async def ask() -> Answer:
+        return answer
+
+    live = await town.there.exchanges.begin(carl, asking(user("hi"), room=town.room, by=by), ask)
+    unstored = town.there.exchanges.unstored(ask)
+    with town.there.standings.lives(by, ended.set):
+        await town.here.register.set_status("carl", AccountStatus.DISABLED)
+        async with asyncio.timeout(SECONDS_MAX):
+            await ended.wait()
+            await live.end()
+    assert live.stopped is Status.STOPPED
+    assert not unstored.over, "it is nobody's"
+    unstored.stop()
+    later = town.there.chat.send(carl, town.room, text=LATER, cid="c-9", answers=False)
+    assert await code_of(later) is Code.ACCOUNT_DISABLED
+    await town.here.register.set_status("carl", AccountStatus.ACTIVE)
+    async with asyncio.timeout(SECONDS_MAX):
+        while town.there.standings.has_ended(by):  # noqa: ASYNC110  it wakes nobody
+            await asyncio.sleep(0.01)
+    town.there.keys._known.clear()
+    assert (await town.there.keys.recognise(token)).actor.id == carl.id
 
 
 async def test_a_long_poll_of_an_ended_session_is_answered_with_nothing(town: Town) -> None:
@@ -187,7 +232,7 @@ async def test_a_log_that_became_shorter_is_followed_from_its_beginning(core: Co
     token, key = await core.keys.create()
     await core.keys.revoke(key.id)
     standings = Standings()
-    follower = Follower(core.chat._store, standings, seq=1_000)
+    follower = Follower(core.chat._store, (standings.committed,), seq=1_000)
     await follower._follow()
     assert standings.has_ended(CredentialId(key.id))
     assert token

@@ -9,56 +9,76 @@ from itertools import product
 
 import pytest
 from tests.core.conftest import Running
+from tests.support.kinds import Kind
 
 from palaver import policy
 from palaver.core.answers.tape import ExchangeRequest
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import (
+    AccountStatus,
     Actor,
     ActorId,
     ActorKind,
     Entry,
-    ExchangeKind,
     MemberRole,
     MessageId,
+    OpenTo,
     Role,
     RoomId,
+    ServerRole,
+    Speaks,
     Status,
     TitleSource,
     Turn,
     TurnId,
     Visibility,
 )
+from palaver.model.exchanges import ExchangeKind
 from palaver.policy import Action
 from palaver.store import write
 from palaver.store.store import Store
 from palaver.store.write.actors import AddActor
+from palaver.store.write.agents import AgentCommand
 from palaver.store.write.command import Command, RoomCommand
-from palaver.store.write.credentials import Audited
-from palaver.store.write.invitations import AddInvitation, RevokeInvitation
-from palaver.store.write.members import LeaveRoom, SetMembership, SetRole, TransferRoom
+from palaver.store.write.members import (
+    JoinRoom,
+    LeaveRoom,
+    SetMembership,
+    SetRole,
+    SetSpeaks,
+    TransferRoom,
+)
 from palaver.store.write.messages import AddEntries, AddMessage, MessageCommand, SetMessageDeleted
+from palaver.store.write.people.credentials import Audited
+from palaver.store.write.people.invitations import AddInvitation, RevokeInvitation
+from palaver.store.write.profiles import OfProfile
 from palaver.store.write.rooms import (
     AddMember,
     ChangeSettings,
     CreateRoom,
     MarkRead,
+    MoveRoom,
     RemoveMember,
     RenameRoom,
     SetArchived,
     SetRoomDeleted,
+    SetVisibility,
 )
-from palaver.store.write.turns import FinishTurn, OpenTurn, RetryTurn
+from palaver.store.write.turns import AskAgents, FinishTurn, OpenTurn, RetryTurn, StopRoom
 
-ROOMS: dict[str, tuple[Visibility, str | None]] = {
-    "private": (Visibility.PRIVATE, None),
-    "private conversation": (Visibility.PRIVATE, "openai"),
-    "open conversation": (Visibility.OPEN, "openai"),
-    "everyone's": (Visibility.OPEN, None),
+ROOMS = {
+    "private": Kind(Visibility.PRIVATE),
+    "private conversation": Kind(Visibility.PRIVATE, "openai"),
+    "open conversation": Kind(Visibility.OPEN, "openai"),
+    "everyone's": Kind(Visibility.OPEN),
+    "opened to readers": Kind(Visibility.OPEN, None, OpenTo.PEOPLE, MemberRole.READER),
+    "opened to guests": Kind(Visibility.OPEN, None, OpenTo.EVERYONE, MemberRole.MEMBER),
 }
-BASES = {Command, RoomCommand, MessageCommand, Audited}
+BASES = {Command, RoomCommand, MessageCommand, Audited, AgentCommand, OfProfile}
 KINDS = ["person", "guest", "agent", "system"]
+ASKED_FOR = ["guest", "account"]
+"""To whom an owner opens a room."""
 ROLES = [*MemberRole, None]
 
 TRIED = {
@@ -78,16 +98,29 @@ TRIED = {
     "RemoveMember",
     "LeaveRoom",
     "SetRole",
+    "SetSpeaks",
+    "AskAgents",
+    "StopRoom",
     "SetArchived",
     "TransferRoom",
     "SetMembership",
+    "JoinRoom",
+    "SetVisibility",
+    "MoveRoom",  # also of the new parent: tests/core/test_rooms.py
     "AddInvitation",
     "RevokeInvitation",
 }
 ASKS_NOBODY = {
+    "Claim": "the account's password, a provider's word, or the operator: tests/store/write/people/test_claims.py",
+    "Leave": "of the actor itself, or by server role: tests/store/write/people/test_leaving.py",
+    "Left": "the server itself",
+    "SetProfile": "of the actor itself",
+    "SetAvatar": "of the actor itself",
     "FinishTurn": "the fence says who may",
     "ChangeExchange": "`owns`, below",
     "RevokeKey": "`owns`, below",
+    "SetBudget": "by server role: tests/wire/api/test_usage.py",
+    "Reserve": "the server itself",
     "EndSessions": "of the actor itself: tests/wire/test_devices.py",
     "SessionsUsed": "the server itself",
     "EndDevice": "looks among the actor's own only: tests/core/identity/test_devices.py",
@@ -96,17 +129,32 @@ ASKS_NOBODY = {
     "JoinByInvitation": "the invitation's token says who may",
     "AddKey": "of the actor itself",
     "SavePrompt": "of the actor itself: tests/core/test_prompts.py",
+    "SaveProfile": "of the actor itself, or by server role: tests/wire/api/test_profiles.py",
+    "DeleteProfile": "likewise",
+    "SealAnew": "the operator",
     "DeletePrompt": "of the actor itself: tests/core/test_prompts.py",
     "KeysUsed": "the server itself",
     "AddActor": "the server itself",
-    "AddAccount": "of the actor itself, or the operator",
+    "AddAccount": "of the actor itself, or by server role: tests/store/write/people/test_accounts.py",
+    "TellFailures": "the server itself",
     "NameAccount": "the operator",
-    "SetStatus": "the operator",
+    "SetStatus": "by server role: tests/store/write/people/test_accounts.py",
+    "SetServerRole": "by server role: tests/store/write/people/test_accounts.py",
+    "AddReset": "by server role: tests/store/write/people/test_accounts.py",
     "SignIn": "the password says who may: tests/wire/api/test_accounts.py",
+    "Renew": "the session that asks: tests/wire/test_classic_accounts.py",
+    "LetIn": "the proxy or the provider says who may: tests/wire/test_sign_in_by_proxy.py",
+    "LinkIdentity": "of the actor itself: tests/wire/api/test_elsewhere.py",
+    "UnlinkIdentity": "of the actor itself: tests/wire/api/test_elsewhere.py",
+    "KeepOnce": "the server itself",
+    "ForgetEnded": "the server itself",
+    "TakeOnce": "who has what it is kept under: tests/wire/api/test_elsewhere.py",
+    "SignOutElsewhere": "the provider says who may: tests/wire/api/test_elsewhere.py",
     "ChangePassword": "the old password says who may: tests/wire/api/test_accounts.py",
     "ResetPassword": "the ticket's token says who may",
     "RenameActor": "of the actor itself",
-    "SaveAgent": "the operator's program",
+    "SaveAgent": "of its owner, or by server role: tests/wire/api/test_agents.py",
+    "ShareAgent": "of its owner, or by server role: tests/wire/api/test_agents.py",
     "SweepGuests": "the server itself",
     "KeepParts": "the server itself",
     "ClaimTurns": "the server itself",
@@ -141,7 +189,12 @@ class Case:
 
     @property
     def seen(self) -> MemberRole | None:
-        return policy.role_in(ROOMS[self.kind][0], self.role)
+        return seen_as(self.kind, self.actor, self.role)
+
+    @property
+    def others_write(self) -> bool:
+        kind = ROOMS[self.kind]
+        return kind.visibility is Visibility.OPEN and kind.open_role is not MemberRole.READER
 
     @property
     def owner(self) -> Actor:
@@ -150,8 +203,10 @@ class Case:
     @property
     def caller(self) -> MemberRole | None:
         """The role of an API client, to whom somebody else's open room is no conversation."""
-        visibility, door = ROOMS[self.kind]
-        others = visibility is Visibility.OPEN and door is not None
+        kind = ROOMS[self.kind]
+        if kind.open_role is not None:
+            return self.role
+        others = kind.visibility is Visibility.OPEN and kind.door is not None
         return None if others and self.seen is not MemberRole.OWNER else self.seen
 
     async def expect(
@@ -168,7 +223,7 @@ class Case:
         if caller and self.seen is None:
             caller = False
         role = self.caller if caller else self.seen
-        everyones = policy.is_everyones(*ROOMS[self.kind])
+        everyones = ROOMS[self.kind].everyones
         refusal = policy.refusal(action, role, own=own, of=of, everyones=everyones)
         wanted = None if refusal is None else refusal.code
         if wanted is Code.ROOM_NOT_FOUND:
@@ -182,9 +237,17 @@ class Case:
             self.found.append(f"{inspect.getsource(call).strip()}: {got}, and not {wanted}")
 
 
+def seen_as(kind: str, actor: Actor, role: MemberRole | None) -> MemberRole | None:
+    status = None if actor.server_role is None else AccountStatus.ACTIVE
+    return policy.role_in(ROOMS[kind], role, status=status)
+
+
 async def new_actor(core: Core, kind: str) -> Actor:
     if kind == "guest":
         return (await core.identity.new_guest("Guest"))[1]
+    if kind == "account":
+        made = await core.register.create(f"x{core.clock.new_id()[-20:]}", role=ServerRole.PERSON)
+        return made.actor
     prefix = {"person": "u", "agent": "a", "system": "s"}[kind]
     id_ = ActorId(f"{prefix}_{core.clock.new_id()}")
     actor = Actor(id=id_, kind=ActorKind(kind), name=kind.title())
@@ -193,7 +256,7 @@ async def new_actor(core: Core, kind: str) -> Actor:
 
 async def new_case(core: Core, kind: str, who: str, role: MemberRole | None) -> Case:
     """Somebody with this role in a room of this kind, who said something there where it may."""
-    visibility, door = ROOMS[kind]
+    is_a = ROOMS[kind]
     founder, actor = await new_actor(core, "person"), await new_actor(core, who)
     store = core.chat._store
     room = RoomId(f"r_{core.clock.new_id()}")
@@ -202,17 +265,19 @@ async def new_case(core: Core, kind: str, who: str, role: MemberRole | None) -> 
         id=room,
         title="Room",
         title_source=TitleSource.USER,
-        visibility=visibility,
+        visibility=is_a.made,
         owner=owner.id,
         agents=(core.assistant,),
-        door=door,
+        door=is_a.door,
     )
     await store.write(making)
     if role is not None and role is not MemberRole.OWNER:
         await store.write(AddMember(room=room, by=founder.id, actor=actor.id, role=role))
-    if owner is not founder and visibility is Visibility.PRIVATE:
+    if owner is not founder and (is_a.visibility is Visibility.PRIVATE or is_a.open_to):
         member = MemberRole.MEMBER
         await store.write(AddMember(room=room, by=owner.id, actor=founder.id, role=member))
+    if is_a.open_to is not None:
+        await core.rooms.open_to(owner, room, is_a.open_to, role=is_a.open_role or MemberRole.OWNER)
 
     async def said(author: Actor) -> MessageId:
         id_ = MessageId(f"m_{core.clock.new_id()}")
@@ -225,7 +290,7 @@ async def new_case(core: Core, kind: str, who: str, role: MemberRole | None) -> 
     opened = await store.write(opening)
     said_by_it = (Entry(role=Role.ASSISTANT, text="An answer."),)
     await store.write(FinishTurn(turn=turn, fence=1, status=Status.DONE, entries=said_by_it))
-    seen = policy.role_in(visibility, role)
+    seen = seen_as(kind, actor, role)
     own = await said(actor) if policy.allows(Action.WRITE, seen) else None
     return Case(core, founder, actor, role, kind, room, opened, theirs, answer, own)
 
@@ -254,9 +319,12 @@ async def reads(case: Case) -> None:
     await case.expect(Action.READ, lambda: core.rooms.create(actor, parent=room))
     for search in (None, "Room"):
         listed, _ = await core.rooms.listing(actor, limit=200, search=search)
-        is_there = room in [one.id for one in listed]
-        if is_there is not policy.allows(Action.READ, case.seen):
-            case.found.append(f"listing with {search}: {is_there}")
+        opened, _ = await core.rooms.listing(actor, limit=200, search=search, opened=True)
+        is_there, is_found = (room in [one.id for one in rooms] for rooms in (listed, opened))
+        to_find = ROOMS[case.kind].open_to is not None and case.role is None
+        sees = policy.allows(Action.READ, case.seen)
+        if (is_there, is_found) != (sees and not to_find, sees and to_find):
+            case.found.append(f"listing with {search}: {is_there}, {is_found}")
     owned, _ = await core.rooms.listing(actor, limit=200, own=True)
     if room in [one.id for one in owned] and not policy.allows(Action.READ, case.seen):
         case.found.append("the listing of one's own rooms")
@@ -285,6 +353,8 @@ async def writes(case: Case) -> None:
     )
     await case.expect(Action.WRITE, lambda: case.write(adding), caller=True)
     await case.expect(Action.WRITE, lambda: core.exchanges.open(actor, asked), caller=True)
+    for command in (AskAgents(room=room, by=actor.id), StopRoom(room=room, by=actor.id)):
+        await case.expect(Action.WRITE, lambda one=command: case.write(one))
     if case.actor.kind is ActorKind.AGENT:
         await case.expect(Action.WRITE, lambda: case.write(opening))
 
@@ -311,9 +381,8 @@ async def invites(case: Case) -> None:
     def inviting(by: Actor) -> AddInvitation:
         return AddInvitation(
             id=case.new("i"),
-            room=case.room,
+            into=(case.room,),
             by=by.id,
-            role=MemberRole.MEMBER,
             token_sha256=case.core.clock.secret().encode(),
             lasts_ms=60_000,
             uses=None,
@@ -322,18 +391,22 @@ async def invites(case: Case) -> None:
     made = inviting(case.owner)
     revoking = RevokeInvitation(room=case.room, by=case.actor.id, id=made.id)
     await case.expect(Action.INVITE, lambda: case.write(inviting(case.actor)))
-    await case.expect(Action.INVITE, lambda: case.core.members.invitations(case.actor, case.room))
-    if not policy.is_everyones(*ROOMS[case.kind]):
+    await case.expect(Action.INVITE, lambda: case.core.invitations.of_room(case.actor, case.room))
+    if not ROOMS[case.kind].everyones:
         await case.write(made)
     await case.expect(Action.INVITE, lambda: case.write(revoking))
 
 
 async def leaves(case: Case) -> None:
-    """The last owner stays, and so does everyone in a room that is everyone's."""
-    if case.role is MemberRole.OWNER or policy.is_everyones(*ROOMS[case.kind]):
+    """The last owner stays, and so do everyone in a room that is everyone's, and who only reads where others write."""
+    if case.role is MemberRole.OWNER or ROOMS[case.kind].everyones:
         return
     wishing = SetMembership(room=case.room, by=case.actor.id, muted=True)
     await case.expect(Action.MEMBERSHIP, lambda: case.write(wishing))
+    joining = JoinRoom(room=case.room, by=case.actor.id)
+    await case.expect(Action.JOIN, lambda: case.write(joining))
+    if case.role is MemberRole.READER and case.others_write:
+        return
     leaving = LeaveRoom(room=case.room, by=case.actor.id)
     await case.expect(Action.MEMBERSHIP, lambda: case.write(leaving))
 
@@ -345,7 +418,8 @@ async def governs(case: Case) -> None:
     setting = ChangeSettings(room=room, by=by, settings={"metadata": {}})
     deleting = SetRoomDeleted(room=room, by=by, deleted=True)
     restoring = SetRoomDeleted(room=room, by=by, deleted=False)
-    for command in (naming, setting):
+    speaking = SetSpeaks(room=room, by=by, actor=core.assistant, speaks=Speaks.ASKED)
+    for command in (naming, setting, speaking):
         await case.expect(Action.NAME, lambda command=command: case.write(command))
     for role in (MemberRole.MODERATOR, MemberRole.MEMBER, MemberRole.READER):
         somebody = await new_actor(core, "person")
@@ -353,7 +427,7 @@ async def governs(case: Case) -> None:
         removing = RemoveMember(room=room, by=by, actor=somebody.id)
         lowering = SetRole(room=room, by=by, actor=somebody.id, role=MemberRole.READER)
         await case.expect(Action.INVITE, lambda one=adding: case.write(one), of=role)
-        if not policy.is_everyones(*ROOMS[case.kind]):
+        if not ROOMS[case.kind].everyones:
             await case.write(AddMember(room=room, by=case.owner.id, actor=somebody.id, role=role))
             await case.expect(Action.REMOVE, lambda one=lowering: case.write(one), of=role)
             raised = SetRole(room=room, by=case.owner.id, actor=somebody.id, role=role)
@@ -363,11 +437,18 @@ async def governs(case: Case) -> None:
     for archived in (True, False):
         setting = SetArchived(room=room, by=by, archived=archived)
         await case.expect(Action.GOVERN, lambda one=setting: case.write(one))
-    if not policy.is_everyones(*ROOMS[case.kind]) and case.role is not MemberRole.OWNER:
+    if not ROOMS[case.kind].everyones and case.role is not MemberRole.OWNER:
         giving = TransferRoom(room=room, by=by, actor=by)
         await case.expect(Action.GOVERN, lambda: case.write(giving))
+    for whom in (OpenTo.EVERYONE, None) if ROOMS[case.kind].open_to is None else ():
+        placing = SetVisibility(
+            room=room, by=by, open_to=whom, open_role=whom and MemberRole.READER
+        )
+        await case.expect(Action.PLACE, lambda one=placing: case.write(one))
+    moving = MoveRoom(room=room, by=by, parent=None)
+    await case.expect(Action.PLACE, lambda: case.write(moving))
     await case.expect(Action.GOVERN, lambda: case.write(deleting))
-    if ROOMS[case.kind] != (Visibility.OPEN, None):
+    if not ROOMS[case.kind].everyones:
         await case.write(SetRoomDeleted(room=room, by=case.owner.id, deleted=True))
         with pytest.raises(Refused) as refused:
             await core.access.room(actor, room)
@@ -388,7 +469,9 @@ async def core(running: Running, database_url: str) -> AsyncGenerator[Core, None
 @pytest.mark.timeout(300)
 async def test_every_query_and_command_gives_what_the_table_says(core: Core) -> None:
     wrong: list[str] = []
-    for kind, who, role in product(ROOMS, KINDS, ROLES):
+    for kind, who, role in product(ROOMS, {*KINDS, *ASKED_FOR}, ROLES):
+        if who not in (KINDS if ROOMS[kind].open_to is None else ASKED_FOR):
+            continue
         if kind == "everyone's" and role is not None:
             continue  # nobody can be made a member with a role where nobody may govern
         case = await new_case(core, kind, who, role)
@@ -454,7 +537,7 @@ async def test_an_api_client_that_has_lost_its_room_goes_on_in_a_new_one(core: C
 
 
 def test_every_command_asks_the_table_or_is_known_to_ask_nobody() -> None:
-    files = [one.name for one in pkgutil.iter_modules(write.__path__, f"{write.__name__}.")]
+    files = [one.name for one in pkgutil.walk_packages(write.__path__, f"{write.__name__}.")]
     found = {
         name
         for module in [*files, Store.__module__]

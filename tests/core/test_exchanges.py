@@ -15,17 +15,8 @@ from palaver.core.answers.tape import ExchangeRequest, LiveAnswer
 from palaver.core.exchanges import Exchanges
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused, Unavailable
-from palaver.model import (
-    Actor,
-    Entry,
-    Exchange,
-    ExchangeKind,
-    ExchangeState,
-    Kind,
-    Message,
-    Role,
-    Status,
-)
+from palaver.model import Actor, Entry, Kind, Message, Role, Status
+from palaver.model.exchanges import Exchange, ExchangeKind, ExchangeState
 from palaver.providers.base import Piece, ReasoningPiece, TextPiece, ToolPiece, Usage
 from palaver.providers.call import CallResult, Chunk
 from palaver.settings import Settings
@@ -128,7 +119,7 @@ async def test_what_was_asked_and_answered_stands_in_a_room_of_its_own(client: C
     assert (room.title, room.door) == ("hi", "openai")
     assert (exchange.state, exchange.name) == (ExchangeState.COMPLETED, "chatcmpl-1")
     assert said[2].meta["exchange"] == exchange.id
-    assert said[2].meta["usage"] == {"input": 3}
+    assert said[2].meta["usage"] == {"input": 3, "output": 2, "estimated": True}
     assert [m.text for m in await client.exchanges.messages(exchange, answers=False)] == [
         "Be brief.",
         "hi",

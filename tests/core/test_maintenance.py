@@ -7,8 +7,8 @@ from palaver.errors import Code, Refused
 from palaver.settings import settings_from
 
 
-async def test_a_schema_fits_after_an_upgrade_and_not_before(database_url: str) -> None:
-    settings = settings_from(database_url=database_url, detect=False)
+async def test_a_schema_fits_after_an_upgrade_and_not_before(empty_url: str) -> None:
+    settings = settings_from(database_url=empty_url, detect=False)
     before = await maintenance.schema(settings)
     assert (before.current, before.fits) == (None, False)
     steps: list[str] = []

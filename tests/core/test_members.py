@@ -5,14 +5,15 @@ from tests.core.conftest import Script
 
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
-from palaver.model import MemberRole
+from palaver.model import AccountStatus, MemberRole, Speaks
+from palaver.store.read.invitations import INVITATIONS_MAX
 
 
 async def test_an_agent_that_is_added_answers(core: Core, script: Script) -> None:
     _, ada = await core.identity.new_guest()
     room = await core.rooms.create(ada, agent=False)
     member, new = await core.members.add(ada, room.id, core.assistant)
-    assert (member.auto_respond, new) == (True, True)
+    assert (member.speaks, new) == (Speaks.AUTO, True)
     assert await core.members.add(ada, room.id, core.assistant) == (member, False)
     sent = await core.chat.send(ada, room.id, text="hello", cid=None)
     assert len(sent.turns) == 1
@@ -26,16 +27,17 @@ async def test_a_link_ends_with_its_makers_right_to_invite_and_comes_back_with_i
     (_, ada), (_, mo), (_, bo) = [await core.identity.new_guest() for _ in range(3)]
     room = await core.rooms.create(ada)
     await core.members.add(ada, room.id, mo.id, MemberRole.MODERATOR)
-    token, made = await core.members.invite(mo, room.id, role=MemberRole.READER)
-    assert await core.members.invitations(ada, room.id) == (made,)
+    token, made = await core.invitations.make(mo, room.id, role=MemberRole.READER)
+    assert await core.invitations.of_room(ada, room.id) == (made,)
     await core.members.remove(mo, room.id, mo.id)
-    assert await core.members.invitations(ada, room.id) == ()
-    for asking in (core.members.look(token, bo), core.members.join(token, bo)):
+    assert await core.invitations.of_room(ada, room.id) == ()
+    for asking in (core.invitations.look(token, bo), core.invitations.join(token, bo)):
         with pytest.raises(Refused) as refused:
             await asking
         assert refused.value.code is Code.INVITE_NOT_FOUND
     await core.members.add(ada, room.id, mo.id, MemberRole.MODERATOR)
-    assert (await core.members.join(token, bo)).role is MemberRole.READER
+    assert await core.invitations.join(token, bo) == (room.id,)
+    assert (await core.access.room(bo, room.id)).role is MemberRole.READER
 
 
 async def test_members_and_invitations_of_a_room_are_its_members_to_see(core: Core) -> None:
@@ -43,7 +45,7 @@ async def test_members_and_invitations_of_a_room_are_its_members_to_see(core: Co
     room = await core.rooms.create(ada)
     for asking in (
         core.members.page(bo, room.id, limit=10),
-        core.members.invitations(bo, room.id),
+        core.invitations.of_room(bo, room.id),
         core.members.add(bo, room.id, bo.id),
         core.members.set_role(bo, room.id, ada.id, MemberRole.READER),
         core.members.remove(bo, room.id, ada.id),
@@ -54,3 +56,44 @@ async def test_members_and_invitations_of_a_room_are_its_members_to_see(core: Co
         assert refused.value.code is Code.ROOM_NOT_FOUND
     found, following = await core.members.page(ada, room.id, limit=1)
     assert ([one.actor.id for one in found], following is not None) == ([ada.id], True)
+
+
+async def test_links_of_who_may_not_invite_any_more_stand_in_nobodys_way(core: Core) -> None:
+    (_, ada), (_, mo), (_, bo) = [await core.identity.new_guest() for _ in range(3)]
+    await core.register.create("mo-2", person=mo)
+    room = await core.rooms.create(ada)
+    await core.members.add(ada, room.id, mo.id, MemberRole.MODERATOR)
+    made = [await core.invitations.make(mo, room.id) for _ in range(INVITATIONS_MAX)]
+    with pytest.raises(Refused) as refused:
+        await core.invitations.make(ada, room.id)
+    assert refused.value.code is Code.TOO_MANY_INVITATIONS
+    await core.register.set_status("mo-2", AccountStatus.DISABLED)
+    for asking in (core.invitations.look(made[0][0], bo), core.invitations.join(made[0][0], bo)):
+        with pytest.raises(Refused) as refused:
+            await asking
+        assert refused.value.code is Code.INVITE_NOT_FOUND
+    _, there = await core.invitations.make(ada, room.id)
+    assert await core.invitations.of_room(ada, room.id) == (there,)
+    await core.register.set_status("mo-2", AccountStatus.ACTIVE)
+    await core.members.set_role(ada, room.id, mo.id, MemberRole.MEMBER)
+    assert await core.invitations.of_room(ada, room.id) == (there,)
+    await core.invitations.make(ada, room.id)
+
+
+async def test_no_way_makes_an_agent_the_owner_of_a_room(core: Core) -> None:
+    _, ada = await core.identity.new_guest()
+    room = await core.rooms.create(ada, agent=False)
+    with pytest.raises(Refused) as refused:
+        await core.members.add(ada, room.id, core.assistant, MemberRole.OWNER)
+    assert refused.value.code is Code.BAD_REQUEST
+    await core.members.add(ada, room.id, core.assistant)
+    for asking in (
+        core.members.set_role(ada, room.id, core.assistant, MemberRole.OWNER),
+        core.members.transfer(ada, room.id, core.assistant),
+    ):
+        with pytest.raises(Refused) as refused:
+            await asking
+        assert refused.value.code is Code.BAD_REQUEST
+    with pytest.raises(Refused) as refused:
+        await core.members.remove(ada, room.id, ada.id)
+    assert refused.value.code is Code.LAST_OWNER

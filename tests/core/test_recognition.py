@@ -13,7 +13,8 @@ from tests.core.conftest import Running
 from tests.core.test_exchanges import SYSTEM, Client, assistant, chat, user
 
 from palaver.core.runtime import Core
-from palaver.model import Entry, Exchange, Kind, Role
+from palaver.model import Entry, Kind, Role
+from palaver.model.exchanges import Exchange
 from palaver.providers.base import ReasoningPiece, TextPiece, ToolPiece
 from palaver.store.fingerprints import beginnings, is_prompt, likeness
 

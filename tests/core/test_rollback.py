@@ -133,7 +133,7 @@ async def test_what_was_shown_of_an_answer_waits_for_the_turn_that_the_history_h
     ada = await yesterday(running, tmp_path)
     async with running() as core:
         reader = await reading(core, ada)
-        await core.chat.send(ada, core.lobby, text="why?", cid="why")
+        await core.chat.send(ada, core.lobby, text="why?", cid="why", asks=True)
         await script.requests.get()
         script.say("Because")
         await shown(reader, "Because")
@@ -179,7 +179,7 @@ async def test_where_too_much_is_set_aside_pieces_are_held_back_as_if_the_disk_w
         await core.turns.recovered(90)
         assert aside(tmp_path, "streams") == 1
         _, ada = await core.identity.new_guest("Ada")
-        await core.chat.send(ada, core.lobby, text="why?", cid="why")
+        await core.chat.send(ada, core.lobby, text="why?", cid="why", asks=True)
         await script.requests.get()
         script.say("Because ")
         while not script.pieces.empty():  # noqa: ASYNC110  nobody is told

@@ -1,11 +1,15 @@
 """Rooms: made, found, named, deleted and restored, by those who may."""
 
+import asyncio
+from collections.abc import AsyncGenerator
+
 import pytest
+from tests.core.conftest import Running, processes
 
 from palaver.core.rooms import LOBBY
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
-from palaver.model import MemberRole, RoomId, Visibility
+from palaver.model import AUDIT, Actor, MemberRole, RoomId, Visibility
 
 
 async def test_a_room_of_ones_own_has_the_servers_agent(core: Core) -> None:
@@ -34,10 +38,86 @@ async def test_a_room_has_a_parent_that_its_maker_may_read(core: Core) -> None:
             await core.rooms.create(maker, room=room, parent=above)
         assert refused.value.code is Code.ROOM_NOT_FOUND
     await core.rooms.delete(ada, parent.id)
-    assert (await core.rooms.get(ada, child.id)).parent == parent.id, "it may come back"
+    assert (await core.rooms.get(ada, child.id)).parent is None
     with pytest.raises(Refused):
         await core.rooms.create(ada, parent=parent.id)
     assert parent.id not in [room.id for room in (await core.rooms.listing(eve))[0]]
+    await core.rooms.restore(ada, parent.id)
+    assert (await core.rooms.get(ada, child.id)).parent == parent.id
+
+
+async def refused_move(core: Core, by: Actor, room: RoomId, parent: RoomId) -> Code:
+    seq = (await core.rooms.overseen(by, room)).seq
+    with pytest.raises(Refused) as refused:
+        await core.rooms.move(by, room, parent)
+    assert (await core.rooms.overseen(by, room)).seq == seq
+    return refused.value.code
+
+
+async def test_a_room_is_moved_five_deep_and_never_under_itself(core: Core) -> None:
+    (_, ada), (_, eve) = await core.identity.new_guest(), await core.identity.new_guest()
+    line = [(await core.rooms.create(ada)).id for _ in range(6)]
+    for below, above in zip(line[1:5], line, strict=False):
+        assert (await core.rooms.move(ada, below, above)).parent == above
+    moved = await core.rooms.get(ada, line[4])
+    assert await core.rooms.move(ada, line[4], line[3]) == moved, "the same again is no event"
+    for room, parent in ((line[5], line[4]), *[(line[0], below) for below in line[:5]]):
+        assert await refused_move(core, ada, room, parent) is Code.ROOM_TREE
+    assert await refused_move(core, ada, line[0], line[5]) is Code.ROOM_TREE, (
+        "six with what is below"
+    )
+    assert (await core.rooms.move(ada, line[1], None)).parent is None
+    assert (await core.rooms.move(ada, line[0], line[5])).parent == line[5]
+    deleted = (await core.rooms.create(ada)).id
+    await core.rooms.delete(ada, deleted)
+    hers = (await core.rooms.create(eve)).id
+    never = RoomId(f"r_{core.clock.new_id()}")
+    for parent in (deleted, hers, never, AUDIT):
+        assert await refused_move(core, ada, line[0], parent) is Code.ROOM_NOT_FOUND
+    await core.members.add(ada, line[0], eve.id, MemberRole.MODERATOR)
+    assert await refused_move(core, eve, line[0], hers) is Code.FORBIDDEN
+    assert (await core.rooms.get(eve, line[0])).role is MemberRole.MODERATOR
+    with pytest.raises(Refused):
+        await core.rooms.get(eve, line[5])
+
+
+async def test_a_room_stands_anywhere_though_programs_made_them_deeper(core: Core) -> None:
+    _, ada = await core.identity.new_guest()
+    room = await core.rooms.create(ada, door="openai")
+    line = [room.id]
+    for _ in range(7):
+        line.append((await core.rooms.create(ada, parent=line[-1], door="openai")).id)
+    for depth in (4, 7):
+        assert await refused_move(core, ada, room.id, line[depth]) is Code.ROOM_TREE
+    assert (await core.rooms.move(ada, line[7], line[0])).parent == line[0]
+    assert (await core.rooms.move(ada, line[3], None)).parent is None
+
+
+@pytest.mark.parametrize(
+    "both", ["sqlite", pytest.param("two processes", marks=pytest.mark.postgres)], indirect=True
+)
+async def test_no_two_moves_at_once_make_a_circle(both: tuple[Core, Core]) -> None:
+    """Also where each is right by itself, and they name no room in common."""
+    here, there = both
+    _, ada = await here.identity.new_guest()
+    for _ in range(15):
+        a, b, c, d = [(await here.rooms.create(ada, agent=False)).id for _ in range(4)]
+        await here.rooms.move(ada, b, c)
+        await here.rooms.move(ada, d, a)
+        done = await asyncio.gather(
+            here.rooms.move(ada, a, b), there.rooms.move(ada, c, d), return_exceptions=True
+        )
+        (refused,) = [one for one in done if isinstance(one, BaseException)]
+        assert isinstance(refused, Refused)
+        assert refused.code is Code.ROOM_TREE
+
+
+@pytest.fixture
+async def both(
+    running: Running, request: pytest.FixtureRequest
+) -> AsyncGenerator[tuple[Core, Core]]:
+    async with processes(running, request) as opened:
+        yield opened
 
 
 async def test_everyone_sees_the_lobby_and_nobody_renames_or_deletes_it(core: Core) -> None:

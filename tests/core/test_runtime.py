@@ -5,7 +5,8 @@ started again; machines lose their power; disks fail; the database goes away, ha
 the bus loses, doubles and reorders; people repeat, lose connections, come back with old and foreign epochs, stop, ask
 again and let an answer go on. What must hold, in every life: what was acknowledged is there, once, whatever was sent
 again; each room's seq has no hole; every reader's log is the database's; every turn has exactly one message; what a
-reader saw of an answer is in what is stored; and everything comes to its end.
+reader saw of an answer is in what is stored; what is counted of all answers is what stands on each; and everything
+comes to its end.
 """
 
 import asyncio
@@ -56,7 +57,8 @@ class Oracle:
             if self.chance.random() < 0.02:
                 raise ProviderError(Code.PROVIDER_ERROR, "no more")
             yield TextPiece(word + " ")
-        yield Done(model="oracle", finish="stop")
+        used = len(question) // 4
+        yield Done(model="oracle", finish="stop", input_tokens=used, output_tokens=used + 1)
 
     async def close(self) -> None:
         return
@@ -460,6 +462,14 @@ class Life:
         said = {f"m_{one[1].hex()}": one for log in logs.values() for one in log if one[1]}
         turned = self.server.rows("SELECT message_id FROM turns")
         assert all(f"m_{id_.hex()}" in said for (id_,) in turned), "one message a turn"
+        spent = (
+            "sum(json_extract(meta, '$.usage.output')), sum(json_extract(meta, '$.usage.input'))"
+        )
+        (told,) = self.server.rows(
+            f"SELECT count(*), {spent} FROM messages WHERE meta LIKE '%usage%'"
+        )
+        (kept,) = self.server.rows("SELECT sum(answers), sum(output), sum(input) FROM usage")
+        assert [one or 0 for one in kept] == [one or 0 for one in told], "counted once"
         answers = [one for one in said.values() if one[3] is None]
         assert len(answers) == len(turned)
         for person in self.people:

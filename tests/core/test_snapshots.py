@@ -11,7 +11,7 @@ import pytest
 from tests.core.conftest import Script
 
 from palaver.core.runtime import Core
-from palaver.model import AUDITED, Actor, EventType, MemberRole, MessageId, RoomId
+from palaver.model import AUDITED, Actor, EventType, MemberRole, MessageId, OpenTo, RoomId, Speaks
 from palaver.store.read import events
 from palaver.store.write.messages import SetMessageDeleted
 from palaver.store.write.rooms import RemoveMember
@@ -76,6 +76,14 @@ async def room_transferred(client: Client, event: Json) -> None:
     client.room["role"] = roles.get(client.actor.id, client.room["role"])
 
 
+async def room_visibility(client: Client, event: Json) -> None:
+    client.room |= {"open_to": None, "open_role": None, **event["d"]}
+
+
+async def room_moved(client: Client, event: Json) -> None:
+    client.room["parent"] = event["d"]["parent"]
+
+
 async def member_joined(client: Client, event: Json) -> None:
     member = event["d"]
     if member["actor"].startswith("a_"):
@@ -120,6 +128,18 @@ async def message_changed(client: Client, event: Json) -> None:
     assert client.messages[event["d"]["msg"]]["seq"] == event["d"]["seq"]
 
 
+async def turn_refused(client: Client, event: Json) -> None:
+    """It is told among the messages, and changes nothing."""
+
+
+async def member_speaks(client: Client, event: Json) -> None:
+    """Who reads the members asks for them again."""
+
+
+async def room_settings(client: Client, event: Json) -> None:
+    client.room |= {name: value for name, value in event["d"].items() if name == "turns"}
+
+
 RULES: dict[EventType, Callable[[Client, Json], Awaitable[None]]] = {
     EventType.ROOM_CREATED: room_created,
     EventType.ROOM_RENAMED: room_renamed,
@@ -128,11 +148,16 @@ RULES: dict[EventType, Callable[[Client, Json], Awaitable[None]]] = {
     EventType.ROOM_ARCHIVED: room_archived,
     EventType.ROOM_UNARCHIVED: room_unarchived,
     EventType.ROOM_TRANSFERRED: room_transferred,
+    EventType.ROOM_VISIBILITY: room_visibility,
+    EventType.ROOM_MOVED: room_moved,
     EventType.MEMBER_JOINED: member_joined,
     EventType.MEMBER_RENAMED: member_renamed,
     EventType.MEMBER_LEFT: member_removed,
     EventType.MEMBER_REMOVED: member_removed,
     EventType.MEMBER_ROLE: member_role,
+    EventType.MEMBER_SPEAKS: member_speaks,
+    EventType.ROOM_SETTINGS: room_settings,
+    EventType.TURN_REFUSED: turn_refused,
     EventType.MESSAGE_CREATED: message_created,
     EventType.MESSAGE_DELETED: message_deleted,
     EventType.MESSAGE_RESTORED: message_restored,
@@ -148,9 +173,9 @@ class World:
         self.ada = ada
         self.room = room
 
-    async def answered(self, text: str) -> MessageId:
+    async def answered(self, text: str, says: str = "An answer.") -> MessageId:
         sent = await self.core.chat.send(self.ada, self.room, text=text, cid=None)
-        self.script.say("An answer.", None)
+        self.script.say(says, None)
         await self.core.turns.idle()
         return sent.id
 
@@ -160,8 +185,8 @@ class World:
         await self.core.chat._store.write(command)
 
     async def joined(self, *, leaves: bool) -> None:
-        card = await self.core.identity.agent("poet", "Poet")
-        await self.core.rooms.join(self.ada, self.room, card.actor)
+        card = await self.core.agents.ensured("poet", "Poet")
+        await self.core.rooms.join(self.ada, self.room, card.actor, speaks=Speaks.MENTIONED)
         if leaves:
             gone = RemoveMember(room=self.room, by=self.ada.id, actor=card.actor.id)
             await self.core.chat._store.write(gone)
@@ -175,7 +200,7 @@ class World:
         else:
             await self.core.members.set_role(bo, self.room, self.ada.id, MemberRole.READER)
 
-    async def do(self, type_: EventType) -> None:  # noqa: C901, PLR0912  one case for each kind
+    async def do(self, type_: EventType) -> None:  # noqa: C901, PLR0912, PLR0915  one case for each kind
         match type_:
             case EventType.ROOM_CREATED:
                 pass  # it is the first event of every room
@@ -195,6 +220,13 @@ class World:
                 _, bo = await self.core.identity.new_guest("Bo")
                 await self.core.rooms.join(self.ada, self.room, bo)
                 await self.core.members.transfer(self.ada, self.room, bo.id)
+            case EventType.ROOM_MOVED:
+                above = await self.core.rooms.create(self.ada)
+                for parent in (above.id, None, above.id):
+                    await self.core.rooms.move(self.ada, self.room, parent)
+            case EventType.ROOM_VISIBILITY:
+                for whom in (OpenTo.EVERYONE, None, OpenTo.PEOPLE):
+                    await self.core.rooms.open_to(self.ada, self.room, whom)
             case EventType.MEMBER_JOINED | EventType.MEMBER_REMOVED:
                 await self.joined(leaves=type_ is EventType.MEMBER_REMOVED)
             case EventType.MEMBER_LEFT | EventType.MEMBER_ROLE:
@@ -208,6 +240,15 @@ class World:
             case EventType.MESSAGE_RESTORED:
                 await self.set_deleted(deleted=True)
                 await self.set_deleted(deleted=False)
+            case EventType.MEMBER_SPEAKS:
+                assistant = self.core.assistant
+                await self.core.members.set_speaks(self.ada, self.room, assistant, Speaks.NEVER)
+            case EventType.ROOM_SETTINGS:
+                await self.core.rooms.set_speaking(self.ada, self.room, {"turns": "in_turn"})
+            case EventType.TURN_REFUSED:
+                await self.joined(leaves=False)
+                await self.core.rooms.set_speaking(self.ada, self.room, {"chain_max": 1})
+                await self.answered("Who else?", says="And you, @poet?")
             case _:
                 raise AssertionError(f"{type_} has no deed, or is none of a room's")
 

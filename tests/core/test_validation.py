@@ -77,3 +77,24 @@ def test_the_first_line_that_says_something_is_the_title() -> None:
 )
 def test_a_models_title_has_no_markdown(written: str, title: str) -> None:
     assert validation.without_markdown(written) == title
+
+
+@pytest.mark.parametrize(
+    ("text", "at_ms"),
+    [
+        ("1970-01-02", 86_400_000),
+        ("1970-01-01T00:00:01", 1_000),
+        ("1970-01-01T01:00:00+01:00", 0),
+        ("1970-01-01T00:00:00.5Z", 500),
+        ("0001-01-01", -62_135_596_800_000),
+    ],
+)
+def test_a_moment_is_read_of_a_date(text: str, at_ms: int) -> None:
+    assert validation.when(text) == at_ms
+
+
+@pytest.mark.parametrize("text", ["", "soon", "2027-13-01", "1e9", "2027-01-01T25:00Z", "\ud800"])
+def test_what_is_no_date_is_refused(text: str) -> None:
+    with pytest.raises(Refused) as refused:
+        validation.when(text)
+    assert refused.value.code is Code.BAD_REQUEST

@@ -17,6 +17,7 @@ from tests.support.server import Serve
 from websockets.asyncio.client import ClientConnection
 
 from palaver.core.runtime import started
+from palaver.model import Speaks
 from palaver.settings import settings_from
 
 DATABASE_SECONDS = 1
@@ -143,7 +144,7 @@ async def new_town(
     async with started(settings) as core:
         guests = [await core.identity.new_guest(f"Guest {number}") for number in range(people)]
         owner = guests[0][1]
-        room = (await core.rooms.create(owner, title="Storm", agent=agent)).id
+        room = (await core.rooms.create(owner, title="Storm", agent=agent, speaks=Speaks.ALWAYS)).id
         for _, guest in guests[1:]:
             await core.rooms.join(owner, room, guest)
     quick = {**ENVIRONMENT, "PALAVER_DATABASE_SECONDS": str(DATABASE_SECONDS)}

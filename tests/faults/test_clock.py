@@ -41,7 +41,7 @@ async def test_a_clock_that_jumps_changes_nothing_but_the_times_that_are_shown(
     async with living(*talkers, listener):
         await listener.welcomed(1)
         async with world.http() as http:
-            question = {"cid": "question", "text": f"/long {WORDS}"}
+            question = {"cid": "question", "text": f"@assistant /long {WORDS}"}
             await http.post(f"/api/rooms/{LOBBY}/messages", json=question)
             for characters, seconds in ((20, -HOUR), (100, DAY), (200, -DAY), (300, 0)):
                 await seen(listener, characters)

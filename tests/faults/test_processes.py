@@ -104,11 +104,15 @@ async def test_every_process_streams_the_same_and_any_may_stop_it(
     one = await serve(name="one", database_url=postgres_url)
     two = await serve(name="two", database_url=postgres_url)
     async with client(one) as ada, client(two) as bo:
-        await ada.ask({"t": "send", "id": 3, "room": LOBBY, "cid": "c-1", "text": "/long 40"})
+        await ada.ask(
+            {"t": "send", "id": 3, "room": LOBBY, "cid": "c-1", "text": "@assistant /long 40"}
+        )
         final = [await each.until(answered) for each in (ada, bo)]
         assert final[0]["d"] == final[1]["d"]
         assert final[0]["d"]["text"].startswith(bo.seen)
-        await ada.ask({"t": "send", "id": 4, "room": LOBBY, "cid": "c-2", "text": "/long 50000"})
+        await ada.ask(
+            {"t": "send", "id": 4, "room": LOBBY, "cid": "c-2", "text": "@assistant /long 50000"}
+        )
         opened = await bo.until(lambda frame: frame["t"] == "s.open")
         bo.events.clear()
         bo.seen = ""
@@ -135,7 +139,7 @@ async def test_who_is_removed_in_one_process_is_let_go_in_another(
         await third.rooms.join(owner, room, member)
         for each in (ada, bo):
             await each.ask({"t": "sub", "id": 3, "room": room})
-        asked = {"t": "send", "id": 4, "room": room, "cid": "c-1", "text": "/long 50000"}
+        asked = {"t": "send", "id": 4, "room": room, "cid": "c-1", "text": "@assistant /long 50000"}
         await ada.ask(asked)
         opened = await bo.until(lambda frame: frame["t"] == "s.open")
         await bo.until(lambda _: len(bo.seen) > 20)
@@ -169,7 +173,7 @@ async def test_a_worker_that_is_killed_in_mid_answer_loses_nothing_that_was_seen
                 await ready.acquire()
             async with client(server) as asker:
                 frame = {"t": "send", "id": 3, "room": LOBBY, "cid": f"c-{round_}"}
-                await asker.ask(frame | {"text": "/long 500"})
+                await asker.ask(frame | {"text": "@assistant /long 500"})
                 while len(asker.seen) < 100:
                     await asker.next()
             for pid in workers_of(server)[:2]:

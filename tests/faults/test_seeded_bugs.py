@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.faults.bugs_of_keys import OF_KEYS
+from tests.faults.seeded_roles import ROLES
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = 3
@@ -24,6 +26,7 @@ DAY_SECONDS = 86_400
 LIVES = "core/test_runtime.py::test_nothing_is_lost_doubled_or_reordered_in_any_life"
 READERS = "core/live/test_reader.py::test_every_reader_sees_every_event_once_and_in_order_in_thousands_of_lives"
 RIGHTS = "core/live/test_rights.py"
+ASKERS = "core/answers/test_askers.py"
 TABLE = "core/test_every_right.py::test_every_query_and_command_gives_what_the_table_says"
 MATRIX = "wire/test_permissions.py::test_everyone_is_told_at_every_call_what_the_table_says"
 
@@ -176,8 +179,8 @@ BUGS = [
     Bug(
         "one answer is one message: no fence",
         "store/write/turns.py",
-        "    if state is not TurnState.OPEN or now != fence:\n",
-        "    if state is not TurnState.OPEN:\n",
+        "    if row.state is not TurnState.OPEN or row.fence != fence:\n",
+        "    if row.state is not TurnState.OPEN:\n",
         "store/read/test_turns.py::test_an_old_fence_finishes_nothing",
     ),
     Bug(
@@ -196,7 +199,7 @@ BUGS = [
     ),
     Bug(
         "nobody reads what he may not: who was let in stays so for ever",
-        "model.py",
+        "model/__init__.py",
         'ROOM_DELETED = "room.deleted", AccessChange.TAKEN',
         'ROOM_DELETED = "room.deleted", AccessChange.NONE',
         "core/live/test_hub.py::test_who_may_read_is_asked_again_when_that_may_have_changed",
@@ -229,6 +232,7 @@ BUGS = [
         "",
         MATRIX,
     ),
+    *[Bug(*one) for one in OF_KEYS],
     Bug(
         "nobody does what he may not: a revoked key goes on",
         "core/identity/api_keys.py",
@@ -256,6 +260,13 @@ BUGS = [
         "core/access.py",
         "        check(Action.READ, role_of_caller(found))\n",
         "",
+        MATRIX,
+    ),
+    Bug(
+        "nobody reads what he may not: a guest reads what is open to those with accounts",
+        "store/read/rooms.py",
+        "kept_out=bool(row.kept_out), status=row.status)",
+        "kept_out=bool(row.kept_out), status=AccountStatus.ACTIVE)",
         MATRIX,
     ),
     Bug(
@@ -310,10 +321,90 @@ BUGS = [
         f"{RIGHTS}::test_a_reader_is_let_go_with_the_reason_and_given_nothing_later",
     ),
     Bug(
+        "taken away is taken away at once: the answer of who was removed goes on",
+        "store/read/turns.py",
+        "    return allows(Action.WRITE, role) and row.status",
+        "    return row.status",
+        f"{ASKERS}::test_the_answer_of_who_lost_the_room_stops_and_what_came_is_kept",
+        hangs=True,
+    ),
+    Bug(
+        "taken away is taken away at once: a stream goes on until the store was asked",
+        "core/answers/tape.py",
+        "        if self.doubts:\n            return False\n",
+        "",
+        f"{ASKERS}::test_what_is_in_doubt_is_told_no_further_until_the_store_was_asked",
+    ),
+    Bug(
+        "taken away is taken away at once: a message of an ended session is stored",
+        "store/write/messages.py",
+        "    if command.by is not None and command.by not in run.standing:\n",
+        "    if False:\n",
+        "core/test_audit.py::test_nothing_is_stored_by_what_has_ended_before_this_process_hears_of_it",
+    ),
+    Bug(
+        "taken away is taken away at once: a request of a revoked key is stored",
+        "store/write/exchanges.py",
+        "    if by is not None and by not in standing_of",
+        "    if False and by not in standing_of",
+        "core/test_audit.py::test_nothing_is_stored_by_what_has_ended_before_this_process_hears_of_it",
+    ),
+    Bug(
+        "taken away is taken away at once: what was accepted of who is disabled is stored",
+        "store/write/messages.py",
+        "    refuse_disabled(status)\n",
+        "",
+        "core/spool/test_messages.py"
+        "::test_what_was_accepted_is_rejected_when_its_author_was_out_before_it_was_stored",
+        hangs=True,
+    ),
+    Bug(
+        "taken away is taken away at once: after a crash an answer by a revoked key is asked again",
+        "core/answers/recovery.py",
+        " and await self._is_wanted(turn, exchange):",
+        ":",
+        "core/answers/test_recovery.py"
+        "::test_an_exchange_by_a_key_that_has_ended_meanwhile_is_not_asked_again",
+        hangs=True,
+    ),
+    Bug(
+        "taken away is taken away at once: after a crash nobody knows by which key an answer runs",
+        "core/answers/recovery.py",
+        "LiveAnswer(turn, exchange, by=exchange.by)",
+        "LiveAnswer(turn, exchange)",
+        "core/answers/test_recovery.py"
+        "::test_an_exchange_by_a_key_that_has_ended_meanwhile_is_not_asked_again",
+        hangs=True,
+    ),
+    Bug(
+        "taken away is taken away at once: who was removed from an open room hears that things happen there",
+        "core/live/reader.py",
+        "            self._taken.setdefault(room, None)\n",
+        "            pass\n",
+        f"{RIGHTS}::test_the_list_of_rooms_tells_nothing_of_an_open_room_to_who_was_removed",
+    ),
+    Bug(
+        "taken away is taken away at once: a connection outlives a session that has run out",
+        "core/identity/devices.py",
+        "            standings.end(session)\n",
+        "            pass\n",
+        "core/identity/test_devices.py::test_what_is_live_ends_when_its_session_runs_out",
+        hangs=True,
+    ),
+    Bug(
+        "taken away is taken away at once: what lives by a key of who is disabled goes on",
+        "model/__init__.py",
+        "        case EventType.ACCOUNT_STATUS if event",
+        "        case EventType.ACCOUNT_STATUS if False and event",
+        "core/test_audit.py"
+        "::test_what_lives_by_a_key_of_who_is_disabled_ends_everywhere_until_they_are_enabled",
+        hangs=True,
+    ),
+    Bug(
         "deletes can be undone: restoring does nothing",
         "core/rooms.py",
-        "SetRoomDeleted(room=room, by=actor.id, deleted=False)",
-        "SetRoomDeleted(room=room, by=actor.id, deleted=True)",
+        "self._delete(actor, room, deleted=False)",
+        "self._delete(actor, room, deleted=True)",
         "test_facade.py::test_a_deleted_room_comes_back_whole",
     ),
     Bug(
@@ -368,10 +459,24 @@ BUGS = [
         "core/test_exchanges.py::test_a_request_that_is_repeated_by_a_library_is_answered_once",
     ),
     Bug(
+        "agents answer agents within bounds: nobody counts the turns",
+        "store/write/turns.py",
+        "            depth=chain.depth,\n",
+        "            depth=0,\n",
+        "core/answers/test_speaking.py::test_agents_that_mention_each_other_stop_at_the_bound",
+    ),
+    Bug(
+        "whoever waits begins: the end of a turn lets nobody begin",
+        "store/write/turns.py",
+        "        begun = [] if self.exchange else release(tx, room, self.turn)\n",
+        "        begun: list[Turn] = []\n",
+        "core/answers/test_speaking.py::test_whoever_waits_begins_after_a_crash_in_its_order",
+    ),
+    Bug(
         "an exchange ends once: a process that lost it ends it, too",
         "store/write/turns.py",
-        "    if state is not TurnState.OPEN or now != fence:\n",
-        "    if state is not TurnState.OPEN:\n",
+        "    if row.state is not TurnState.OPEN or row.fence != fence:\n",
+        "    if row.state is not TurnState.OPEN:\n",
         "store/read/test_exchanges.py::test_a_claimed_turn_is_finished_by_its_new_owner_only",
     ),
     Bug(
@@ -398,10 +503,11 @@ BUGS = [
     Bug(
         "a key goes nowhere else: a model's name leads to the other provider",
         "providers/profiles.py",
-        "(one for one in self._profiles if one.owns(model))",
-        "(one for one in self._profiles[:1] if one.owns(model))",
+        "(one for one in self.profiles if one.owns(model))",
+        "(one for one in self.profiles[:1] if one.owns(model))",
         "providers/test_profiles.py::test_the_name_of_a_model_says_who_answers",
     ),
+    *(Bug(*one) for one in ROLES),
 ]
 
 

@@ -11,6 +11,7 @@ from tests.faults.client import Client, Json, Network, applied, whole_log
 from tests.support.server import Serve, ServerProcess
 
 from palaver.core.runtime import started
+from palaver.model import Speaks
 from palaver.settings import settings_from
 
 SECONDS_MAX = 90
@@ -82,16 +83,25 @@ async def new_world(
     *,
     people: int,
     agent: bool = False,
+    in_turn: Sequence[str] = (),
     database_url: str | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> World:
-    """A server with one room, in which so many people are members; with `agent`, it answers them."""
+    """A server with one room, in which so many people are members; with `agent`, it answers them.
+
+    `in_turn`: agents that answer them, too, one after the other.
+    """
     data = folder / "data"
     settings = settings_from(data_dir=data, database_url=database_url, detect=False)
     async with started(settings) as core:
         guests = [await core.identity.new_guest(f"Guest {number}") for number in range(people)]
         owner = guests[0][1]
-        room = (await core.rooms.create(owner, title="Storm", agent=agent)).id
+        made = await core.rooms.create(owner, title="Storm", agent=agent, speaks=Speaks.ALWAYS)
+        room = made.id
+        for handle in in_turn:
+            card = await core.agents.ensured(handle)
+            await core.members.add(owner, room, card.id, speaks=Speaks.ALWAYS)
+            await core.rooms.set_speaking(owner, room, {"turns": "in_turn"})
         for _, guest in guests[1:]:
             await core.rooms.join(owner, room, guest)
     server = await serve(

@@ -66,8 +66,9 @@ async def test_fail_fails_after_some_text(echo: Echo) -> None:
     assert heard.done is None
 
 
-async def test_slow_streams_thirty_words(echo: Echo) -> None:
-    assert len((await hear(echo, ask("/slow"))).text.split()) == 30
+@pytest.mark.parametrize("text", ["/slow", "@assistant /slow"])
+async def test_slow_streams_thirty_words(echo: Echo, text: str) -> None:
+    assert len((await hear(echo, ask(text))).text.split()) == 30
 
 
 @pytest.mark.parametrize("text", ["/unknown", "/long x", "please /fail", "//", ""])

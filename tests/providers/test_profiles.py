@@ -103,7 +103,7 @@ async def test_keys_go_to_whom_they_are_for(
     [
         (None, "scripted", "ours"),
         ("claude-haiku-9", "claude-haiku-9", "theirs"),
-        ("anthropic/house-model", "house-model", "theirs"),
+        ("anthropic/house-model", "anthropic/house-model", "theirs"),
         ("openai/gpt-9", "gpt-9", "ours"),
     ],
 )

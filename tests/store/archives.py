@@ -41,15 +41,16 @@ async def fill(url: str, folder: Path) -> Filled:
         return Filled(first, second)
 
 
-def execute(url: str, sql: str) -> None:
-    """Does something behind our back, with references unchecked."""
+def execute(url: str, *statements: str) -> None:
+    """Does something behind our back, in one transaction, with references unchecked."""
 
     def work(conn: Connection) -> None:
         if conn.dialect.name == "sqlite":
             conn.execute(text("PRAGMA foreign_keys = OFF"))
             conn.rollback()
         with conn.begin():
-            conn.execute(text(sql))
+            for sql in statements:
+                conn.execute(text(sql))
 
     alone(work, Place(url, writes=True))
 
@@ -67,7 +68,7 @@ def unsalted(url: str) -> None:
                 event = Event(RoomId(""), row.seq, row.type, actor, row.at_ms)
                 digest = digest_of_data(row.data, b"")
                 if row.type is EventType.MESSAGE_CREATED:
-                    message = verify._MESSAGE.one(row, RoomId(""), actor, "", None, None, None)
+                    message = verify._MESSAGE.one(row, RoomId(""), actor, "", *[None] * 4)
                     digest = digest_of_message(message, row.reply_to_seq, b"")
                 chain = linked(chains[row.room_key], event, row.message_seq, digest)
                 chains[row.room_key] = chain

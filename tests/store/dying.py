@@ -1,7 +1,8 @@
 """A command of Palaver that kills itself as `kill -9` does, at a point that a test names.
 
 `python -m tests.store.dying POINT COUNT ARGUMENTS` runs `palaver ARGUMENTS` until POINT was reached COUNT times:
-`rows`, many rows were written and their transaction is open; `rename`, a database's file is about to get its name.
+`rows`, many rows were written and their transaction is open; `rename`, a database's file is about to get its name;
+`leave`, a part of leaving for good is about to be written.
 So each life ends at the same place however fast the machine is.
 """
 
@@ -18,6 +19,8 @@ from tests.support.server import clean_environment
 
 from palaver.cli.main import run
 from palaver.store.engine.statement import Statement
+from palaver.store.write.people.leaving import Leave
+from palaver.store.write.transaction import Transaction
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,10 +65,22 @@ def _die_in_transaction(life: _Life) -> None:
     Statement.many = written
 
 
+def _die_leaving(life: _Life) -> None:
+    apply = Leave.apply
+
+    def applied(self: Leave, tx: Transaction) -> bool:
+        life.lose()
+        return apply(self, tx)
+
+    Leave.apply = applied
+
+
 if __name__ == "__main__":
     where, times, *given = sys.argv[1:]
     if where == "rename":
         sys.addaudithook(_Life(int(times)).heard)
+    elif where == "leave":
+        _die_leaving(_Life(int(times)))
     else:
         _die_in_transaction(_Life(int(times)))
     sys.argv[1:] = given

@@ -4,8 +4,9 @@ import uuid
 
 import pytest
 from hypothesis import example, given, strategies as st
+from sqlalchemy.dialects.sqlite import dialect
 
-from palaver.store.columns import cid_in, cid_out, id_bytes, text_in, text_out
+from palaver.store.columns import Id, cid_in, cid_out, id_bytes, text_in, text_out
 
 WELL_FORMED = st.text(st.characters(exclude_categories=["Cs"]))
 
@@ -50,6 +51,15 @@ def test_a_uuid_takes_sixteen_bytes_and_no_other_text_does() -> None:
 )
 def test_what_is_no_id_matches_nothing(strange: str) -> None:
     assert id_bytes(strange) == b""
+
+
+def test_a_thing_has_one_id() -> None:
+    digits = "ab" * 16
+    kept = Id("r_").bind_processor(dialect())
+    for prefix in ("R_", "m_", "rr", "é_"):
+        assert kept(prefix + digits) == b"", prefix
+    assert kept(f"r_{digits}") == b"\xab" * 16
+    assert kept(None) is None
 
 
 def test_an_id_is_its_bytes() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+import random
 import sqlite3
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 from tests.store.world import World, opened
+from tests.support.secrets import bytes_below
 
 from palaver.errors import Code, Refused, Unavailable
 from palaver.settings import Settings
@@ -190,7 +192,7 @@ async def test_readers_cannot_write(sqlite_world: World) -> None:
 
 async def test_the_file_is_as_safe_as_promised(sqlite_world: World, tmp_path: Path) -> None:
     def pragmas(conn: Connection) -> dict[str, Any]:
-        names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "secure_delete")
         return {name: conn.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names}
 
     database: Any = sqlite_world.store._database
@@ -200,8 +202,35 @@ async def test_the_file_is_as_safe_as_promised(sqlite_world: World, tmp_path: Pa
         "synchronous": 2,
         "foreign_keys": 1,
         "busy_timeout": 5_000,  # half of `database_seconds`
+        "secure_delete": 1,
     }
     assert (tmp_path / "palaver.db-wal").exists()
+
+
+async def test_what_was_taken_out_is_in_no_page_after_a_scrub(
+    sqlite_world: World, tmp_path: Path
+) -> None:
+    """Pages that were split keep what was moved, which no later statement overwrites: such are made here first."""
+    chance = random.Random(2)
+
+    def churn(conn: Connection) -> None:
+        conn.exec_driver_sql("CREATE TABLE churned (key INTEGER PRIMARY KEY, name TEXT, more TEXT)")
+        conn.exec_driver_sql("CREATE UNIQUE INDEX churned_name ON churned (name)")
+        for key in range(2_000):
+            conn.exec_driver_sql("INSERT INTO churned VALUES (?, ?, '')", (key, f"planted{key}"))
+            at, longer = chance.randrange(key + 1), "x" * chance.randrange(1_200)
+            changed = (f"planted{at}{longer[:40]}", longer, at)
+            conn.exec_driver_sql("UPDATE churned SET name = ?, more = ? WHERE key = ?", changed)
+
+    def take_out(conn: Connection) -> None:
+        conn.exec_driver_sql("UPDATE churned SET name = key, more = ''")
+
+    database: Any = sqlite_world.store._database
+    await database.writing(0, churn)
+    await database.writing(0, take_out)
+    assert await sqlite_world.store.scrub()
+    assert not await sqlite_world.store.scrub(), "once a minute, however many leave"
+    assert b"planted" not in bytes_below(tmp_path)
 
 
 async def test_what_sqlite_keeps_in_memory_is_what_the_limits_say(sqlite_world: World) -> None:

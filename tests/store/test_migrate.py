@@ -29,12 +29,12 @@ Execute = Callable[[str], None]
 
 
 @pytest.fixture
-def execute_sql(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> Execute:
+def execute_sql(request: pytest.FixtureRequest, empty_url: str, tmp_path: Path) -> Execute:
     """Runs a statement behind our back."""
-    if database_url.startswith("sqlite"):
+    if empty_url.startswith("sqlite"):
         return lambda sql: execute(tmp_path / "palaver.db", sql)
     server: PostgresServer = request.getfixturevalue("postgres_server")
-    name = database_url.rpartition("/")[2]
+    name = empty_url.rpartition("/")[2]
 
     def execute_there(sql: str) -> None:
         server.execute(sql, name)
@@ -57,33 +57,33 @@ def test_asking_makes_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_upgrading_an_empty_database_and_again(database_url: str) -> None:
+def test_upgrading_an_empty_database_and_again(empty_url: str) -> None:
     lines: list[str] = []
-    assert migrate.current(database_url) is None
-    migrate.upgrade(database_url, lines.append)
-    assert migrate.current(database_url) == migrate.head()
-    assert migrate.check(database_url) == []
-    migrate.upgrade(database_url, lines.append)
+    assert migrate.current(empty_url) is None
+    migrate.upgrade(empty_url, lines.append)
+    assert migrate.current(empty_url) == migrate.head()
+    assert migrate.check(empty_url) == []
+    migrate.upgrade(empty_url, lines.append)
     assert lines[-1] == f"already at revision {migrate.head()}"
 
 
 @pytest.mark.postgres
 async def test_asking_a_database_that_does_not_answer_ends_in_time(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with opened(postgres_url):
+    async with opened(empty_postgres_url):
         pass
-    other = create_async_engine(parsed(postgres_url))
+    other = create_async_engine(parsed(empty_postgres_url))
     async with asyncio.timeout(10), other.begin() as conn:
         await conn.exec_driver_sql("LOCK TABLE alembic_version")
         monkeypatch.setenv("PALAVER_DATABASE_SECONDS", "0.5")
         with pytest.raises(Unavailable):
-            await asyncio.to_thread(migrate.current, postgres_url)
+            await asyncio.to_thread(migrate.current, empty_postgres_url)
     await other.dispose()
 
 
-async def test_the_epoch_is_made_with_the_database(sqlite_url: str, tmp_path: Path) -> None:
-    async with opened(sqlite_url) as world:
+async def test_the_epoch_is_made_with_the_database(empty_sqlite_url: str, tmp_path: Path) -> None:
+    async with opened(empty_sqlite_url) as world:
         epoch = world.store.epoch
     connection = sqlite3.connect(tmp_path / "palaver.db")
     assert dict(connection.execute("SELECT name, value FROM meta"))["epoch"] == epoch
@@ -91,9 +91,9 @@ async def test_the_epoch_is_made_with_the_database(sqlite_url: str, tmp_path: Pa
 
 
 async def test_an_older_file_is_copied_before_it_is_migrated(
-    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty_sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with opened(sqlite_url) as world:
+    async with opened(empty_sqlite_url) as world:
         ada = await world.person()
         room = await world.room(ada)
         await world.say(room, ada, "kept")
@@ -102,14 +102,14 @@ async def test_an_older_file_is_copied_before_it_is_migrated(
     known = ("0000", *migrate.revisions())
     monkeypatch.setattr(migrate, "revisions", lambda: known)
     monkeypatch.setattr(migrate, "_migrate", _pretend)
-    async with opened(sqlite_url) as world:
+    async with opened(empty_sqlite_url) as world:
         assert [message.text for message in await world.said(room)] == ["kept"]
     copy = sqlite3.connect(tmp_path / "palaver.db.0000.bak")
     assert copy.execute("SELECT text FROM messages").fetchall() == [("kept",)]
     assert copy.execute("SELECT version_num FROM alembic_version").fetchall() == [("0000",)]
     assert copy.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     copy.close()
-    assert await asyncio.to_thread(migrate.current, sqlite_url) == migrate.head()
+    assert await asyncio.to_thread(migrate.current, empty_sqlite_url) == migrate.head()
     assert not left_over(tmp_path, "*.part")
 
 
@@ -123,13 +123,13 @@ def _pretend(conn: object, _: migrate.Progress) -> None:
 
 
 async def test_a_newer_database_is_refused_and_untouched(
-    database_url: str, tmp_path: Path, execute_sql: Execute
+    empty_url: str, tmp_path: Path, execute_sql: Execute
 ) -> None:
-    async with opened(database_url):
+    async with opened(empty_url):
         pass
     execute_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(Refused) as caught:
-        async with opened(database_url):
+        async with opened(empty_url):
             pass
     assert caught.value.code is Code.DATABASE_NEWER
     assert "9999" in caught.value.detail
@@ -138,24 +138,24 @@ async def test_a_newer_database_is_refused_and_untouched(
 
 @pytest.mark.postgres
 async def test_an_older_postgresql_database_is_not_migrated_by_a_server(
-    postgres_url: str, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+    empty_postgres_url: str, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with opened(postgres_url):
+    async with opened(empty_postgres_url):
         pass
     postgres_server.execute(
-        "UPDATE alembic_version SET version_num = '0000'", postgres_url.rpartition("/")[2]
+        "UPDATE alembic_version SET version_num = '0000'", empty_postgres_url.rpartition("/")[2]
     )
     known = ("0000", *migrate.revisions())
     monkeypatch.setattr(migrate, "revisions", lambda: known)
     with pytest.raises(Refused) as caught:
-        async with opened(postgres_url):
+        async with opened(empty_postgres_url):
             pass
     assert caught.value.code is Code.DATABASE_OLDER
     assert "palaver db upgrade" in caught.value.detail
 
 
 async def test_a_failing_migration_leaves_nothing_behind(
-    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty_sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     migrating = migrate._migrate
 
@@ -165,20 +165,20 @@ async def test_a_failing_migration_leaves_nothing_behind(
 
     monkeypatch.setattr(migrate, "_migrate", half)
     with pytest.raises(ZeroDivisionError):
-        async with opened(sqlite_url):
+        async with opened(empty_sqlite_url):
             pass
     connection = sqlite3.connect(tmp_path / "palaver.db")
     assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
     connection.close()
     monkeypatch.undo()
-    async with opened(sqlite_url) as world:
+    async with opened(empty_sqlite_url) as world:
         await world.person()
 
 
-async def test_somebody_elses_tables_are_left_alone(sqlite_url: str, tmp_path: Path) -> None:
+async def test_somebody_elses_tables_are_left_alone(empty_sqlite_url: str, tmp_path: Path) -> None:
     execute(tmp_path / "palaver.db", "CREATE TABLE messages (mine TEXT)")
     with pytest.raises(Refused) as caught:
-        async with opened(sqlite_url):
+        async with opened(empty_sqlite_url):
             pass
     assert caught.value.code is Code.DATABASE_URL_INVALID
     assert "messages" in caught.value.detail

@@ -15,12 +15,28 @@ from tests.store.archives import asked, execute, filled, unsalted, untold
 from tests.store.world import opened
 
 from palaver.errors import Code, Refused
-from palaver.model import Actor, ActorId, ActorKind, RoomSettings
+from palaver.model import (
+    Actor,
+    ActorId,
+    ActorKind,
+    ApiKey,
+    EventType,
+    KeyId,
+    RoomId,
+    RoomSettings,
+    Scope,
+    ServerRole,
+)
 from palaver.store import migrate
 from palaver.store.admin.verify import verify
-from palaver.store.read import actors
+from palaver.store.read import actors, agents, api_keys
 from palaver.store.schema import metadata
 from palaver.store.write.actors import AddActor
+from palaver.store.write.agents import SaveAgent
+from palaver.store.write.command import RoomCommand
+from palaver.store.write.people.accounts import AddAccount
+from palaver.store.write.people.credentials import AddKey
+from palaver.store.write.transaction import Transaction
 
 
 def test_the_revisions_make_every_table_in_the_transaction_they_are_given() -> None:
@@ -35,82 +51,123 @@ def test_the_revisions_make_every_table_in_the_transaction_they_are_given() -> N
     engine.dispose()
 
 
-UNDO_0013 = (
-    "DROP TABLE accounts",
-    "DROP INDEX actors_skeleton",
-    *(f"ALTER TABLE actors DROP COLUMN {name}" for name in ("public_handle", "skeleton")),
-    "ALTER TABLE sessions DROP COLUMN replaced",
-    "UPDATE alembic_version SET version_num = '0012'",
-)
-UNDO_0012 = (
-    "ALTER TABLE rooms DROP COLUMN archived_ms",
-    *(f"ALTER TABLE members DROP COLUMN {name}" for name in ("muted", "hidden_seq")),
-    "UPDATE alembic_version SET version_num = '0011'",
-)
-UNDO_0011 = (
-    *(f"DROP INDEX {name}" for name in ("members_roles", "tickets_room")),
-    "ALTER TABLE members DROP COLUMN kept_out",
-    *(f"ALTER TABLE tickets DROP COLUMN {name}" for name in ("room_key", "role", "uses_left")),
-    "UPDATE alembic_version SET version_num = '0010'",
-)
-UNDO_0010 = (
-    *(f"ALTER TABLE {table} DROP COLUMN salt" for table in ("messages", "events")),
-    "UPDATE alembic_version SET version_num = '0009'",
-)
-UNDO_0009 = (
-    *(
+UNDO = {
+    "0031": ("DROP TABLE profiles",),
+    "0030": (
+        *(f"DROP INDEX {name}" for name in ("members_agents", "turns_waiting", "turns_of_agents")),
+        "ALTER TABLE members ADD COLUMN auto_respond BOOLEAN",
+        "UPDATE members SET auto_respond = (speaks <> 'never') WHERE speaks IS NOT NULL",
+        "CREATE INDEX members_agents ON members (room_key) WHERE auto_respond IS NOT NULL",
+        "ALTER TABLE members DROP COLUMN speaks",
+        *(
+            f"ALTER TABLE turns DROP COLUMN {name}"
+            for name in ("depth", "root_seq", "asker_key", "waits_for", "context_seq")
+        ),
+    ),
+    "0029": ("ALTER TABLE turns DROP COLUMN tokens_max",),
+    "0028": (
+        "DROP TABLE budgets",
+        "DROP INDEX usage_agent",
+        *(
+            f"ALTER TABLE turns DROP COLUMN {name}"
+            for name in ("payer_key", "reserved_tokens", "reserved_micros")
+        ),
+    ),
+    "0027": tuple(
+        f"ALTER TABLE turns DROP COLUMN {name}"
+        for name in ("card_version", "prompt_digest", "headed")
+    ),
+    "0026": ("DROP TABLE usage",),
+    "0025": (
+        *(f"DROP TABLE {name}" for name in ("agent_people", "agents")),
+        """CREATE TABLE agents (actor_key BIGINT PRIMARY KEY REFERENCES actors, model TEXT,
+        system_prompt TEXT NOT NULL, settings TEXT)""",
+        "INSERT INTO agents (actor_key, system_prompt) SELECT actor_key, '' FROM agent_versions WHERE version = 1",
+        "DROP TABLE agent_versions",
+        "UPDATE actors SET public_handle = NULL, skeleton = NULL WHERE kind = 'agent'",
+    ),
+    "0024": (
+        *(f"DROP INDEX {name}" for name in ("rooms_open", "rooms_opened")),
+        *(f"ALTER TABLE rooms DROP COLUMN {name}" for name in ("open_to", "open_role")),
+        """CREATE INDEX rooms_open ON rooms (active_ms, key)
+        WHERE visibility = 'open' AND deleted_ms IS NULL""",
+    ),
+    "0023": (
+        *(f"DROP INDEX {name}" for name in ("tickets_server", "tickets_actor")),
+        "CREATE INDEX tickets_actor ON tickets (actor_key)",
+        *(f"ALTER TABLE tickets DROP COLUMN {name}" for name in ("server_role", "rooms")),
+    ),
+    "0022": (
+        *(
+            f"DROP INDEX {name}"
+            for name in ("tickets_expires", "actors_email", "sessions_elsewhere")
+        ),
+        "ALTER TABLE tickets DROP COLUMN by_key",
+    ),
+    "0021": (),  # what was taken out is gone
+    "0020": tuple(f"ALTER TABLE keys DROP COLUMN {name}" for name in ("expires_ms", "rooms")),
+    "0019": (
+        "DROP TABLE blobs",
+        *(f"ALTER TABLE actors DROP COLUMN {name}" for name in ("preferences", "email", "avatar")),
+    ),
+    "0018": ("DROP INDEX actors_became", "ALTER TABLE actors DROP COLUMN became_key"),
+    "0017": ("DELETE FROM meta WHERE name = 'guests_before'",),
+    "0016": (
+        "DROP TABLE identities",
+        "DROP TABLE once",
+        "ALTER TABLE sessions DROP COLUMN elsewhere",
+    ),
+    "0015": ("DROP INDEX accounts_owners",),
+    "0014": ("ALTER TABLE accounts DROP COLUMN role",),
+    "0013": (
+        "DROP TABLE accounts",
+        "DROP INDEX actors_skeleton",
+        *(f"ALTER TABLE actors DROP COLUMN {name}" for name in ("public_handle", "skeleton")),
+        "ALTER TABLE sessions DROP COLUMN replaced",
+    ),
+    "0012": (
+        "ALTER TABLE rooms DROP COLUMN archived_ms",
+        *(f"ALTER TABLE members DROP COLUMN {name}" for name in ("muted", "hidden_seq")),
+    ),
+    "0011": (
+        *(f"DROP INDEX {name}" for name in ("members_roles", "tickets_room")),
+        "ALTER TABLE members DROP COLUMN kept_out",
+        *(f"ALTER TABLE tickets DROP COLUMN {name}" for name in ("room_key", "role", "uses_left")),
+    ),
+    "0010": tuple(f"ALTER TABLE {table} DROP COLUMN salt" for table in ("messages", "events")),
+    "0009": tuple(
         f"ALTER TABLE sessions DROP COLUMN {name}"
         for name in ("used_ms", "expires_ms", "agent", "address")
     ),
-    "UPDATE alembic_version SET version_num = '0008'",
-)
-UNDO_0008 = ("DROP TABLE prompts", "UPDATE alembic_version SET version_num = '0007'")
-UNDO_0007 = (
-    """UPDATE rooms SET settings = '{"door":"' || door || '"' || coalesce(',' || substr(settings, 2), '}')
-    WHERE door IS NOT NULL""",
-    "DROP INDEX rooms_parent",
-    *(f"ALTER TABLE rooms DROP COLUMN {name}" for name in ("door", "parent_key")),
-    "UPDATE alembic_version SET version_num = '0006'",
-)
-UNDO_0006 = (
-    "DROP INDEX rooms_open",
-    "DROP INDEX rooms_deleted",
-    "CREATE INDEX rooms_open ON rooms (key) WHERE visibility = 'open'",
-    "UPDATE alembic_version SET version_num = '0005'",
-)
-UNDO_0005 = (
-    "DROP TABLE tickets",
-    "DROP INDEX sessions_ended",
-    *(f"ALTER TABLE sessions DROP COLUMN {name}" for name in ("name", "ended_ms")),
-)
-UNDO_0004 = (
-    *(f"DROP TABLE {name}" for name in ("asides", "client_rooms")),
-    "UPDATE alembic_version SET version_num = '0003'",
-)
-UNDO_0003 = (
-    *(f"DROP INDEX {name}" for name in ("sessions_actor", "keys_actor", "exchanges_actor")),
-    *(f"DROP INDEX {name}" for name in ("turns_agent", "actors_unused")),
-    "ALTER TABLE actors DROP COLUMN unused",
-    "UPDATE alembic_version SET version_num = '0002'",
-)
-TO_0002 = (
-    *UNDO_0013,
-    *UNDO_0012,
-    *UNDO_0011,
-    *UNDO_0010,
-    *UNDO_0009,
-    *UNDO_0008,
-    *UNDO_0007,
-    *UNDO_0006,
-    *UNDO_0005,
-    *UNDO_0004,
-    *UNDO_0003,
-)
-UNDO_0002 = (
-    *(f"DROP TABLE {name}" for name in ("keys", "prefixes", "exchanges", "partials")),
-    "ALTER TABLE turns DROP COLUMN external",
-    "UPDATE alembic_version SET version_num = '0001'",
-)
+    "0008": ("DROP TABLE prompts",),
+    "0007": (
+        """UPDATE rooms SET settings = '{"door":"' || door || '"' || coalesce(',' || substr(settings, 2), '}')
+        WHERE door IS NOT NULL""",
+        "DROP INDEX rooms_parent",
+        *(f"ALTER TABLE rooms DROP COLUMN {name}" for name in ("door", "parent_key")),
+    ),
+    "0006": (
+        "DROP INDEX rooms_open",
+        "DROP INDEX rooms_deleted",
+        "CREATE INDEX rooms_open ON rooms (key) WHERE visibility = 'open'",
+    ),
+    "0005": (
+        "DROP TABLE tickets",
+        "DROP INDEX sessions_ended",
+        *(f"ALTER TABLE sessions DROP COLUMN {name}" for name in ("name", "ended_ms")),
+    ),
+    "0004": tuple(f"DROP TABLE {name}" for name in ("asides", "client_rooms")),
+    "0003": (
+        *(f"DROP INDEX {name}" for name in ("sessions_actor", "keys_actor", "exchanges_actor")),
+        *(f"DROP INDEX {name}" for name in ("turns_agent", "actors_unused")),
+        "ALTER TABLE actors DROP COLUMN unused",
+    ),
+    "0002": (
+        *(f"DROP TABLE {name}" for name in ("keys", "prefixes", "exchanges", "partials")),
+        "ALTER TABLE turns DROP COLUMN external",
+    ),
+}
+"""What takes each revision back, the newest first."""
 CHAINS = "SELECT chain FROM events UNION ALL SELECT chain FROM rooms ORDER BY chain"
 EPOCH = "SELECT value FROM meta WHERE name = 'epoch'"
 OF_FIRST = "room_key = (SELECT key FROM rooms WHERE title = 'first')"
@@ -141,11 +198,12 @@ SQLITE = (
 )
 
 
-def go_back(url: str, *steps: str) -> None:
-    """Makes a database of this revision one of an older one, by the steps that undo the newer ones."""
-    unsalted(url)
-    for step in steps:
-        execute(url, step)
+def undo_to(url: str, revision: str) -> None:
+    """Makes a database of the newest revision one of an older one."""
+    if revision < "0010":
+        unsalted(url)
+    undoing = [step for newer, steps in UNDO.items() if newer > revision for step in steps]
+    execute(url, *undoing, f"UPDATE alembic_version SET version_num = '{revision}'")
 
 
 def upgraded(url: str, *, dies_at: str = "") -> "subprocess.CompletedProcess[str]":
@@ -200,7 +258,7 @@ def test_a_database_of_the_first_revision_is_upgraded_with_all_that_it_holds(
 ) -> None:
     filled(database_url, tmp_path)
     before = asked(database_url, "SELECT id, text, meta FROM messages ORDER BY id")
-    go_back(database_url, *TO_0002, *UNDO_0002)
+    undo_to(database_url, "0001")
     execute(database_url, "UPDATE rooms SET title = 'Café', title_folded = 'café'")
     migrate.upgrade(database_url, lambda _: None)
     assert asked(database_url, "SELECT DISTINCT title_folded FROM rooms") == [("cafe",)]
@@ -218,7 +276,7 @@ def test_the_titles_of_many_rooms_are_folded_anew(sqlite_url: str, tmp_path: Pat
             await asyncio.gather(*(world.room(ada, title=title) for title in titles))
 
     asyncio.run(prepare())
-    go_back(sqlite_url, *TO_0002)
+    undo_to(sqlite_url, "0002")
     execute(sqlite_url, "UPDATE rooms SET title_folded = 'été' WHERE key % 2 = 1")
     migrate.upgrade(sqlite_url, lambda _: None)
     found = asked(sqlite_url, "SELECT count(*) FROM rooms WHERE title_folded LIKE 'ete %'")
@@ -244,16 +302,7 @@ def test_the_door_of_a_room_is_taken_out_of_its_settings(database_url: str, tmp_
     asyncio.run(prepare())
     held = "SELECT id, door, settings FROM rooms ORDER BY key"
     before = asked(database_url, held)
-    go_back(
-        database_url,
-        *UNDO_0013,
-        *UNDO_0012,
-        *UNDO_0011,
-        *UNDO_0010,
-        *UNDO_0009,
-        *UNDO_0008,
-        *UNDO_0007,
-    )
+    undo_to(database_url, "0006")
     inside = """SELECT count(*) FROM rooms WHERE settings LIKE '{"door":"openai"%'"""
     assert asked(database_url, inside) == [(600,)]
     migrate.upgrade(database_url, lambda _: None)
@@ -275,7 +324,7 @@ def test_sessions_that_never_ended_get_their_dates_and_go_on(
 
     asyncio.run(prepare())
     execute(database_url, "UPDATE sessions SET created_ms = 1")
-    go_back(database_url, *UNDO_0013, *UNDO_0012, *UNDO_0011, *UNDO_0010, *UNDO_0009)
+    undo_to(database_url, "0008")
     migrate.upgrade(database_url, lambda _: None)
     assert migrate.check(database_url) == []
     [(created_ms, used_ms, expires_ms)] = asked(
@@ -296,7 +345,7 @@ def test_sessions_that_never_ended_get_their_dates_and_go_on(
 
 def test_every_chain_is_made_anew_with_salts(database_url: str, tmp_path: Path) -> None:
     filled(database_url, tmp_path)
-    go_back(database_url, *UNDO_0013, *UNDO_0012, *UNDO_0011, *UNDO_0010)
+    undo_to(database_url, "0009")
     before, epoch = asked(database_url, CHAINS), asked(database_url, EPOCH)
     migrate.upgrade(database_url, lambda _: None)
     after = asked(database_url, CHAINS)
@@ -323,7 +372,7 @@ def test_what_was_damaged_before_stays_damaged(
     database_url: str, tmp_path: Path, damage: str, seq: int
 ) -> None:
     there = filled(database_url, tmp_path)
-    go_back(database_url, *UNDO_0013, *UNDO_0012, *UNDO_0011, *UNDO_0010)
+    undo_to(database_url, "0009")
     execute(database_url, damage.format(first=OF_FIRST))
     migrate.upgrade(database_url, lambda _: None)
     faults = [one for one in verify(database_url, untold).faults if one.room is not None]
@@ -332,7 +381,7 @@ def test_what_was_damaged_before_stays_damaged(
 
 def test_a_text_that_is_none_stops_no_upgrade(sqlite_url: str, tmp_path: Path) -> None:
     there = filled(sqlite_url, tmp_path)
-    go_back(sqlite_url, *UNDO_0013, *UNDO_0012, *UNDO_0011, *UNDO_0010)
+    undo_to(sqlite_url, "0009")
     broken = f"UPDATE messages SET text = CAST(X'ff' AS TEXT) WHERE seq = 6 AND {OF_FIRST}"
     execute(sqlite_url, broken)
     migrate.upgrade(sqlite_url, lambda _: None)
@@ -344,7 +393,7 @@ def test_a_text_that_is_none_stops_no_upgrade(sqlite_url: str, tmp_path: Path) -
 @pytest.mark.fault
 def test_a_kill_while_chains_are_made_anew_changes_nothing(sqlite_url: str, tmp_path: Path) -> None:
     filled(sqlite_url, tmp_path)
-    go_back(sqlite_url, *UNDO_0013, *UNDO_0012, *UNDO_0011, *UNDO_0010)
+    undo_to(sqlite_url, "0009")
     before = asked(sqlite_url, CHAINS)
     assert upgraded(sqlite_url, dies_at="chaining room 1 of 2").returncode == -signal.SIGKILL
     assert migrate.current(sqlite_url) == "0009"
@@ -372,3 +421,131 @@ def test_an_upgrade_that_is_killed_leaves_the_database_as_it_was(
 @pytest.mark.timeout(600)
 def test_a_million_messages_are_upgraded_in_bounded_memory(sqlite_url: str) -> None:
     expect_migrated(sqlite_url, insert_many(sqlite_url, 100_000), 200 << 20)
+
+
+def test_accounts_from_before_server_roles_are_persons(database_url: str, tmp_path: Path) -> None:
+    ada = Actor(id=ActorId("u_" + "a" * 32), kind=ActorKind.PERSON, name="Ada")
+    adding = AddAccount(
+        actor=ada, handle="ada", skeleton="ada", made_as="ada", role=ServerRole.OWNER
+    )
+
+    async def prepare() -> None:
+        async with opened(database_url, data_dir=tmp_path) as world:
+            await world.store.write(adding)
+
+    asyncio.run(prepare())
+    undo_to(database_url, "0013")
+    migrate.upgrade(database_url, lambda _: None)
+    assert migrate.check(database_url) == []
+    assert asked(database_url, "SELECT role FROM accounts") == [("person",)]
+
+
+class Renamed(RoomCommand[None], frozen=True, kw_only=True):
+    """An event as older versions wrote it, with a name in it."""
+
+    by: ActorId
+
+    def apply(self, tx: Transaction) -> None:
+        data = {"actor": self.by, "name": "Planted"}
+        tx.log(tx.room(self.room), EventType.MEMBER_RENAMED, tx.actor(self.by), data=data)
+
+
+def test_the_names_in_old_events_go_and_every_chain_holds(
+    database_url: str, tmp_path: Path
+) -> None:
+    async def prepare() -> RoomId:
+        async with opened(database_url, data_dir=tmp_path) as world:
+            ada = await world.person()
+            room = (await world.room(ada)).id
+            for _ in range(2):
+                await world.store.write(Renamed(room=room, by=ada.id))
+            return room
+
+    room = asyncio.run(prepare())
+    before = asked(database_url, CHAINS)
+    execute(database_url, "UPDATE events SET data = '{' WHERE seq = 3")
+    undo_to(database_url, "0020")
+    migrate.upgrade(database_url, lambda _: None)
+    assert asked(database_url, CHAINS) == before
+    [(data, salt)] = asked(database_url, "SELECT data, salt FROM events WHERE seq = 2")
+    assert "Planted" not in data
+    assert salt is None, "which would tell whether a guess is right"
+    fault = verify(database_url, untold).faults[0]
+    assert (fault.room, fault.seq) == (room, 3), "what was damaged before"
+
+
+@pytest.mark.parametrize("written", [False, True], ids=["who only looked", "who wrote"])
+def test_guests_from_before_there_were_owners_are_noted(
+    database_url: str, tmp_path: Path, *, written: bool
+) -> None:
+    bo = Actor(id=ActorId("u_" + "b" * 32), kind=ActorKind.PERSON, name="Bo", guest=True)
+
+    async def prepare() -> None:
+        async with opened(database_url, data_dir=tmp_path) as world:
+            await world.store.write(AddActor(actor=bo, handle="guest-b", unused=not written))
+
+    asyncio.run(prepare())
+    noted = "SELECT count(*) FROM meta WHERE name = 'guests_before'"
+    assert asked(database_url, noted) == [(0,)], "a new database has none"
+    undo_to(database_url, "0016")
+    migrate.upgrade(database_url, lambda _: None)
+    assert asked(database_url, noted) == [(int(written),)]
+
+
+def test_keys_from_before_end_by_themselves_never_and_are_good_everywhere(
+    database_url: str, tmp_path: Path
+) -> None:
+    async def prepare() -> None:
+        async with opened(database_url, data_dir=tmp_path) as world:
+            id_ = world.clock.new_id()
+            ada = Actor(id=ActorId(f"u_{id_}"), kind=ActorKind.PERSON, name="Ada")
+            scopes = frozenset({Scope.CHAT})
+            key = ApiKey(id=KeyId(f"k_{id_}"), name="Old", actor=ada, scopes=scopes, created_ms=0)
+            await world.store.write(AddKey(key=key, handle="ada", token_sha256=b"k" * 32))
+
+    asyncio.run(prepare())
+    undo_to(database_url, "0019")
+    migrate.upgrade(database_url, lambda _: None)
+    assert migrate.check(database_url) == []
+
+    async def look() -> None:
+        async with opened(database_url, data_dir=tmp_path) as world:
+            found = await world.store.read(api_keys.by_token, b"k" * 32)
+            assert found is not None
+            assert (found.name, found.scopes) == ("Old", {Scope.CHAT})
+            assert (found.expires_ms, found.rooms) == (None, None)
+
+    asyncio.run(look())
+
+
+def test_what_made_an_agent_before_becomes_the_first_version_of_its_card(
+    database_url: str, tmp_path: Path
+) -> None:
+    async def prepare() -> None:
+        async with opened(database_url, data_dir=tmp_path) as world:
+            for subject in ("clerk", "Der Rat", "ada"):
+                id_ = ActorId(f"a_{world.clock.new_id()}")
+                await world.store.write(SaveAgent(id=id_, subject=subject, changes={}))
+            ada = Actor(id=ActorId("u_" + "a" * 32), kind=ActorKind.PERSON, name="Ada")
+            adding = AddAccount(actor=ada, handle="bob", skeleton="ada", made_as="u")
+            await world.store.write(adding)
+
+    asyncio.run(prepare())
+    undo_to(database_url, "0024")
+    settings = (
+        """UPDATE agents SET model = 'm', system_prompt = 'Be kind.', settings = '{"top_p": 1}'"""
+    )
+    execute(database_url, settings)
+    migrate.upgrade(database_url, lambda _: None)
+    assert migrate.check(database_url) == []
+
+    async def look() -> None:
+        async with opened(database_url, data_dir=tmp_path) as world:
+            for subject, handle in (("clerk", "clerk"), ("Der Rat", None), ("ada", None)):
+                card = await world.store.read(agents.by_subject, subject)
+                assert card is not None
+                assert (card.version, card.name, card.handle) == (1, subject, handle)
+                told = (card.model, card.persona, card.parameters)
+                assert told == ("m", "Be kind.", {"top_p": 1})
+
+    asyncio.run(look())

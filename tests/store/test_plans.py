@@ -11,6 +11,7 @@ import pkgutil
 import re
 import sqlite3
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -41,8 +42,8 @@ from palaver.store.read import exchanges, rooms
 from palaver.store.schema import messages, metadata
 
 ROWS = 1_000_000
-BOUNDED = {"agents": 1_000, "meta": 10}
-"""Tables that what operators do keeps small."""
+BOUNDED = {"agents": 1_000, "meta": 10, "usage": 1_000, "budgets": 100}
+"""Tables that what operators do keeps small, and what is added up, of which some days are asked."""
 FEW = 1_000
 """So many rows a statement may look at beyond those that it gives: a page, a list, an actor's few memberships."""
 SHARED = {
@@ -69,6 +70,8 @@ SHARED = {
     "prompts.actor_key": 20,
     "prompts.id": 3,
     "branches.room_key": 2,
+    "agent_versions.actor_key": 10,
+    "agent_people.agent_key": 3,
 }
 """How many rows have the same value, where it is more than one."""
 USUAL = {"rooms.visibility": "private", "turns.state": "ended"}
@@ -92,21 +95,26 @@ def statements() -> dict[str, Statement]:
             rooms._Wanted(hidden=False),
             rooms._Wanted(hidden=True),
             rooms._Wanted(deleted=True),
+            rooms._Wanted(archived=True),
+            rooms._Wanted(hidden=False, archived=False),
             rooms._Wanted(brief=True),
             rooms._Wanted(searched=True),
+            rooms._Wanted(every=True),
+            rooms._Wanted(opened=True),
         ):
-            if few or not wanted.searched:
+            alone = wanted.every or wanted.opened
+            if (few or not wanted.searched) and not (few and alone):
                 found[f"read.rooms._list_of {wanted} {few}"] = rooms._list_of(wanted, few=few)
-    for pairs in (0, 1):
-        name = f"read.exchanges._kept {pairs}"
-        found[name] = exchanges._kept(newest_first=pairs == 0, of_model=pairs == 1, pairs=pairs)
+    for pairs, few in product((0, 1), (False, True)):
+        kept = exchanges._kept(newest_first=not pairs, of_model=bool(pairs), pairs=pairs, few=few)
+        found[f"read.exchanges._kept {pairs} {few}"] = kept
     return found
 
 
 def modules() -> Iterator[ModuleType]:
     for package in (read, write):
-        for found in pkgutil.iter_modules(package.__path__):
-            yield importlib.import_module(f"{package.__name__}.{found.name}")
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            yield importlib.import_module(found.name)
 
 
 def parts(value: object) -> Iterator[tuple[str, Statement]]:
@@ -185,11 +193,14 @@ SORTS = {
     "read.events._SINCE": "a page, cut by an index before",
     "read.exchanges._BY_NAME": "what has one name",
     "read.messages._SPOKEN": "a page, cut by an index before",
+    "read.usage.LOCKED": "budgets that bound one answer",
+    "read.usage._REPORTS": "what is added up",
+    "write.budgets.LOCKED": "budgets that bound one answer",
     "read.rooms._AGENTS": "the agents of a page's rooms",
     "read.rooms._list_of": "a page, cut by an index before, or an actor's few memberships",
     "write.actors._SHARED": "an actor's rooms, of which the first thousand are kept",
     "write.exchanges._REPEATED": "requests with the same words",
-    "write.messages._ANSWERING": "the agents of a batch's rooms",
+    "write.speakers._LISTENERS": "the agents of a batch's rooms",
     "write.messages._LOCK": "what a batch asks for",
     "write.recognition._MET": "the histories that begin with the same messages",
     "write.turns._CLAIMABLE": "open turns that nobody holds",
@@ -197,7 +208,11 @@ SORTS = {
 """What may sort, and why it is little."""
 SCANNED = {"cut", "own", "opened", "walked", "said", "mine", "asked"}
 """Subqueries that have been cut to a page, that give their rows one by one, or that list what is asked for."""
-PARTIAL = {"turns_open": "the answers that are under way"}
+PARTIAL = {
+    "turns_open": "the answers that are under way",
+    "accounts_owners": "the owners of the server",
+    "profiles_servers": "its connections to model servers, of which there are few",
+}
 """Indexes that are read whole."""
 
 

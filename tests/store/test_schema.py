@@ -59,9 +59,9 @@ async def test_postgresql_has_the_declared_indexes(postgres_url: str) -> None:
         found = await world.store.read(indexes)
     partial = {
         "rooms_active": "where (deleted_ms is null)",
-        "rooms_open": "where ((visibility = 'open'::text) and (deleted_ms is null))",
+        "rooms_open": "where ((visibility = 'open'::text) and (open_role is null) and (deleted_ms is null))",
         "rooms_parent": "where (parent_key is not null)",
-        "members_agents": "where (auto_respond is not null)",
+        "members_agents": "where (speaks is not null)",
         "messages_cid": "where (cid is not null)",
         "turns_open": "where (state = 'open'::text)",
     }

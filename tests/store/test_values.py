@@ -5,15 +5,7 @@ from typing import cast
 
 from msgspec.structs import asdict
 
-from palaver.model import (
-    ActorId,
-    Message,
-    MessageId,
-    Meta,
-    Role,
-    RoomId,
-    Status,
-)
+from palaver.model import ActorId, Message, MessageId, Meta, Role, RoomId, Status
 from palaver.store.values import ByName
 
 MESSAGE = Message(

@@ -9,7 +9,6 @@ from palaver.model import (
     Actor,
     ActorId,
     ActorKind,
-    AgentCard,
     Event,
     EventType,
     Message,
@@ -24,7 +23,8 @@ from palaver.settings import Settings
 from palaver.store.engine.executors import Lanes
 from palaver.store.read import events, messages
 from palaver.store.store import Store
-from palaver.store.write.actors import AddActor, SaveAgent
+from palaver.store.write.actors import AddActor
+from palaver.store.write.agents import SaveAgent
 from palaver.store.write.messages import Added, AddMessage
 from palaver.store.write.rooms import CreateRoom
 
@@ -41,9 +41,16 @@ class World:
         actor = Actor(id=ActorId(f"u_{self.clock.new_id()}"), kind=ActorKind.PERSON, name=name)
         return await self.store.write(AddActor(actor=actor, handle=actor.id))
 
-    async def agent(self, name: str = "Bot") -> Actor:
+    async def agent(self, name: str = "Bot", handle: str | None = None) -> Actor:
         actor = Actor(id=ActorId(f"a_{self.clock.new_id()}"), kind=ActorKind.AGENT, name=name)
-        card = await self.store.write(SaveAgent(card=AgentCard(actor=actor), handle=actor.id))
+        card = await self.store.write(
+            SaveAgent(
+                id=actor.id,
+                subject=handle or actor.id,
+                changes={"name": name, "handle": handle},
+                skeleton=handle,
+            )
+        )
         return card.actor
 
     async def room(

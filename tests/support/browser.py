@@ -60,6 +60,7 @@ class Browser:
 
     def __init__(self, chromium: Chromium, test: str) -> None:
         self.problems: list[str] = []
+        self.forgiven: list[re.Pattern[str]] = []
         self.pages: list[Page] = []
         self._chromium = chromium
         self._test = re.sub(r"[^A-Za-z0-9]+", "-", test).strip("-")

@@ -146,6 +146,17 @@ def continue_cli() -> tuple[str, ...]:
     return (str(_node()), str(folder / "dist" / "cn.js"))
 
 
+def openid_provider() -> tuple[str, ...]:
+    """How the certified OpenID provider of tests/oidc is started. Raises `Missing`."""
+    folder = _packages("oidc", source=CLIENTS.parent / "oidc")
+    return (str(_node()), str(folder / "provider.mjs"))
+
+
+def axe() -> str:
+    """The script that looks for barriers on a page. Raises `Missing`."""
+    return (_packages("axe") / "node_modules" / "axe-core" / "axe.min.js").read_text("utf-8")
+
+
 def aider() -> tuple[str, ...]:
     """How aider is started. Raises `Missing`."""
     if sys.version_info >= (3, 13):
@@ -160,9 +171,9 @@ def _for_node(name: str) -> Installed:
     return Installed(program=program, folder=_packages(name), environment=environment)
 
 
-def _packages(name: str, setup: str | None = None) -> Path:
+def _packages(name: str, setup: str | None = None, source: Path | None = None) -> Path:
     """The folder with the packages of tests/clients/<name>. `setup` is a script of theirs that they need."""
-    source, target = CLIENTS / name, BUILD / name
+    source, target = source or CLIENTS / name, BUILD / name
     with _once(target, [source / "package.json", source / "package-lock.json"]) as installs:
         shutil.copytree(source, target, dirs_exist_ok=True)
         if installs:

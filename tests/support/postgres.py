@@ -37,7 +37,7 @@ class PostgresServer:
         self._data = folder / "data"
         self._environment = {"PATH": os.defpath, "LC_ALL": "C", "HOME": str(folder), "TZ": "UTC"}
         self._process: subprocess.Popen[str] | None = None
-        self._count = 0
+        self.databases: list[str] = []
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
@@ -156,20 +156,26 @@ class PostgresServer:
     def resume(self) -> None:
         self._signal_all(signal.SIGCONT)
 
-    def create_database(self) -> str:
-        """Make a fresh, empty database and return its name."""
-        self._count += 1
-        name = f"test_{self._count}"
-        self.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
+    def create_database(
+        self, name: str = "", *, template: str = "template0", then: str = ""
+    ) -> str:
+        """Make a fresh database, an empty one or a copy in which a statement is run, and return its name."""
+        name = name or f"test_{len(self.databases) + 1}"
+        self.databases.append(name)
+        also = [f'\\connect "{name}"', then] if then else []
+        self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"', also=also)
         return name
 
     def drop_database(self, name: str) -> None:
         self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
-    def execute(self, statement: str, database: str = "postgres") -> str:
-        """Run one statement and return what psql prints, one row a line."""
+    def execute(
+        self, statement: str, database: str = "postgres", *, also: Sequence[str] = ()
+    ) -> str:
+        """Run one statement, and others after it, and return what psql prints, one row a line."""
         options = ["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1"]
-        done = self._run("psql", [*options, "--command", statement, self.url(database)])
+        commands = [f"--command={one}" for one in (statement, *also)]
+        done = self._run("psql", [*options, *commands, self.url(database)])
         assert done.returncode == 0, f"{statement}:\n{done.stdout}"
         return done.stdout.strip()
 

@@ -16,9 +16,11 @@ from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TextIO
 
+from tests.support.databases import copied
 from tests.support.postgres import children_of
+from tests.support.warm import Warm, can_be_warm, started
 
 START_SECONDS_MAX = 90.0
 STOP_SECONDS_MAX = 60.0
@@ -51,15 +53,18 @@ class ServerProcess:
         environment: Mapping[str, str] | None = None,
         arguments: Sequence[str] = (),
         program: Sequence[str] = PALAVER,
+        warm: bool = False,
     ) -> None:
+        """`warm`: forked from a process that has imported everything, where that makes no difference to the test."""
         self.data = data
         self.log: deque[str] = deque(maxlen=5_000)
         self.url = ""
         self._command = [*program, "serve", *arguments]
+        self._warm = warm and program == PALAVER and can_be_warm(environment or {})
         self._environment = clean_environment(environment or {})
         if database_url is not None:
             self._environment["DATABASE_URL"] = database_url
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | Warm | None = None
         self._listener: threading.Thread | None = None
 
     @property
@@ -87,22 +92,33 @@ class ServerProcess:
     def launch(self) -> None:
         """Start, and do not wait."""
         assert not self.alive, "it runs already"
+        if not self.data.exists() and "DATABASE_URL" not in self._environment:
+            copied(self.data)
         self.data.mkdir(parents=True, exist_ok=True)
         (self.data / "server.json").unlink(missing_ok=True)
         # A port that was given to it before is asked for again, so that clients can reconnect.
         port = self.url.rpartition(":")[2] or "0"
-        self._process = subprocess.Popen(
-            [*self._command, "--port", port],
-            cwd=self.data,
-            env={**self._environment, "PALAVER_DATA_DIR": str(self.data)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-        self._listener = threading.Thread(target=self._listen, args=(self._process,), daemon=True)
+        command = [*self._command, "--port", port]
+        environment = {**self._environment, "PALAVER_DATA_DIR": str(self.data)}
+        reads, writes = os.pipe()
+        if self._warm:
+            words = command[len(PALAVER) :]
+            self._process = started(
+                words, folder=self.data, environment=environment, out=writes, err=writes
+            )
+        else:
+            self._process = subprocess.Popen(
+                command,
+                cwd=self.data,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=writes,
+                stderr=writes,
+                start_new_session=True,
+            )
+        os.close(writes)
+        said = os.fdopen(reads, errors="replace")
+        self._listener = threading.Thread(target=self._listen, args=(said,), daemon=True)
         self._listener.start()
 
     async def ready(self) -> None:
@@ -159,21 +175,20 @@ class ServerProcess:
         """What it said last."""
         return "".join(self.log)
 
-    def _running(self) -> "subprocess.Popen[str]":
+    def _running(self) -> "subprocess.Popen[bytes] | Warm":
         assert self._process is not None, "it was never started"
         assert self.alive, f"the server has ended:\n{self.tail()}"
         return self._process
 
-    def _listen(self, process: "subprocess.Popen[str]") -> None:
-        assert process.stdout is not None
-        with process.stdout as lines:
+    def _listen(self, said: TextIO) -> None:
+        with said as lines:
             self.log.extend(lines)
 
 
 @asynccontextmanager
 async def serving(folder: Path) -> AsyncGenerator[Serve]:
     """Give what starts servers below a folder; show what they said, and end them, at the end."""
-    started: list[ServerProcess] = []
+    servers: list[ServerProcess] = []
 
     async def serve(
         *,
@@ -189,15 +204,16 @@ async def serving(folder: Path) -> AsyncGenerator[Serve]:
             environment=environment,
             arguments=arguments,
             program=program,
+            warm=True,
         )
-        started.append(server)
+        servers.append(server)
         await server.start()
         return server
 
     try:
         yield serve
     finally:
-        for server in started:
+        for server in servers:
             await put_away(server)
 
 

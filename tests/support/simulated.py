@@ -9,13 +9,14 @@ whose process never hears of it. `Air` carries notices: it loses, doubles, delay
 
 import asyncio
 import errno
+import gc
 import os
 import random
 import sqlite3
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import pytest
 from sqlalchemy import Connection
@@ -236,6 +237,9 @@ class Session:
         await asyncio.sleep(self.chance.choice(QUICK))
         return result
 
+    async def scrub(self) -> bool:
+        return True
+
     async def close(self) -> None:
         return
 
@@ -303,10 +307,7 @@ def _simulated_now(*_: object, **__: object) -> str:
 
 
 def _forget_forms() -> None:
-    """Statements are compiled once; those about leases must be compiled again."""
-    for module in (opening, turns):
-        for value in vars(module).values():
-            several = cast("dict[str, object]", value) if isinstance(value, dict) else {"": value}
-            for one in several.values():
-                if isinstance(one, Statement):
-                    one._forms.clear()
+    """Statements are compiled once; those in which there is a clock must be compiled again, wherever they are."""
+    for one in gc.get_objects():
+        if isinstance(one, Statement):
+            one._forms.clear()

@@ -52,6 +52,13 @@ async def test_an_answer_streams_in_and_is_the_same_after_a_reload(
     assert await tab.log() == before
     await browser.screenshot(tab.page, "chat-light")
 
+    await tab.answers.last.hover()
+    await tab.answers.last.get_by_test_id("message-more").click()
+    await tab.part("inspect").click()
+    await expect(tab.part("told-state")).to_have_text("As it was sent")
+    await expect(tab.part("told-words")).to_contain_text("And now?\nGood bye.")
+    await browser.screenshot(tab.page, "told-light")
+
 
 async def test_a_second_tab_of_the_same_person_sees_everything_live(
     browser: Browser, city: ServerProcess, models: ScriptedUpstream
@@ -98,7 +105,11 @@ async def test_two_questions_at_once_give_two_answers(
     await tab.say("Say 201 words.")
     await half_an_answer(tab)
     await tab.say("Say 101 words.")
-    await expect(tab.part("stop-one")).to_have_count(2)
+    await tab.part("stop").click()
+    await expect(tab.part("menu").get_by_role("menuitem")).to_have_text(
+        ["Stop all", "Assistant", "Assistant"]
+    )
+    await tab.page.keyboard.press("Escape")
     go_on.set()
     await tab.answered(2)
     words = sorted(len(text.split()) for _, role, text in await tab.log() if role == "assistant")

@@ -1,12 +1,13 @@
-"""A guest on two devices: the code that a phone scans, what the phone is asked, and the end of a device."""
+"""A guest on two devices: the code that a phone scans, what the phone is asked, and the end of a session."""
 
 import re
 
 import pytest
 from playwright.async_api import expect
-from tests.support.browser import Browser
+from tests.support.browser import DESKTOP, Browser
 from tests.support.server import ServerProcess
 from tests.walks.tab import Tab, arrive, forgive
+from tests.walks.test_measures import FAINT, TEXT_CONTRAST_MIN
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -21,17 +22,27 @@ async def link_of(tab: Tab) -> str:
     return await tab.part("device-link").inner_text()
 
 
+async def says_that_nobody_owns_it_and_covers_nothing(tab: Tab) -> None:
+    """Looks on a small phone, which has to scroll."""
+    said = tab.part("ownerless")
+    await expect(said).to_contain_text("This server has no owner yet")
+    await tab.page.set_viewport_size({"width": 375, "height": 667})
+    top = await said.evaluate("one => one.getBoundingClientRect().top")
+    assert top >= await tab.part("model-hint").evaluate("one => one.getBoundingClientRect().bottom")
+    await tab.page.set_viewport_size(DESKTOP)
+
+
 async def test_a_phone_takes_over_by_the_link_and_is_ended_again(
     browser: Browser, town: ServerProcess
 ) -> None:
     desktop = await arrive(browser, town.url)
     await expect(desktop.part("guest")).to_contain_text("your chats belong to this browser")
     await browser.screenshot(desktop.page, "devices-guest")
+    await says_that_nobody_owns_it_and_covers_nothing(desktop)
     await desktop.new_chat("a chat to take along")
     await desktop.answered()
     link = await link_of(desktop)
-    await expect(desktop.part("device")).to_have_count(1)
-    await expect(desktop.part("device-local")).to_be_visible()
+    await expect(desktop.part("link-local")).to_be_visible()
     await browser.screenshot(desktop.page, "devices-link")
     phone = Tab(await browser.open(link, phone=True, dark=True))
     await expect(phone.part("device-words")).to_contain_text("adds this device")
@@ -43,15 +54,21 @@ async def test_a_phone_takes_over_by_the_link_and_is_ended_again(
     await phone.part("sidebar-toggle").click()
     await phone.room_item("a chat to take along").click()
     await phone.answered()
-    await expect(desktop.part("device")).to_have_count(2)
     await expect(desktop.part("device-code")).to_have_count(0)
     await expect(desktop.part("toast")).to_contain_text("was added")
     await browser.screenshot(desktop.page, "devices-added")
-    await desktop.part("device-end").click()
-    await browser.screenshot(desktop.page, "devices-ask")
+    await desktop.part("settings-sessions").click()
+    await expect(desktop.part("session")).to_have_count(2)
+    await expect(desktop.part("session").first).to_contain_text("this one")
+    await expect(desktop.part("session").last).to_contain_text("used just now")
+    assert await desktop.page.evaluate(FAINT, TEXT_CONTRAST_MIN) == []
+    assert await desktop.barriers() == []
+    await browser.screenshot(desktop.page, "sessions")
+    await desktop.part("session-end").click()
+    await browser.screenshot(desktop.page, "sessions-ask")
     await desktop.agree()
     await expect(phone.banner).to_have_attribute("data-state", "stopped")
-    await expect(desktop.part("device")).to_have_count(1)
+    await expect(desktop.part("session")).to_have_count(1)
     await phone.page.reload()
     await phone.page.reload()
     await expect(phone.part("message-text")).to_have_count(0)

@@ -13,7 +13,7 @@ from tests.walks.test_rooms import someone_with_rooms
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-SECTIONS = ("profile", "appearance", "devices", "keys", "models", "programs")
+SECTIONS = ("profile", "appearance", "sessions", "devices", "keys", "models", "usage", "programs")
 CHATS = 120
 ROWS_MAX = 80
 FETCHED = "() => performance.getEntriesByType('resource').map(entry => entry.name)"
@@ -58,6 +58,9 @@ async def test_each_part_of_the_settings_has_an_address_and_is_fetched_when_it_i
         await expect(link).to_have_attribute("aria-current", "page")
         await expect(tab.part("settings").locator("h1")).to_be_focused()
     assert any("Settings" in name for name in await tab.page.evaluate(FETCHED))
+    await expect(tab.part("settings-invitations")).to_have_count(0)
+    await tab.page.goto(f"{town.url}/settings/invitations")
+    await expect(tab.part("settings")).to_contain_text("You may not do that here.")
     await tab.page.keyboard.press("Escape")
     await expect(tab.part("home")).to_be_visible()
     assert tab.page.url == f"{town.url}/", "who came by the address goes to the start"
@@ -302,7 +305,7 @@ async def test_who_may_not_stop_an_answer_is_not_offered_to(
     for tab in (ada, bo):
         await tab.room_item("Lobby").click()
         await expect(tab.composer).to_be_visible()
-    await ada.say("/long 5000")
+    await ada.say("@assistant /long 5000")
     for tab in (ada, bo):
         await expect(tab.stream.get_by_test_id("message-text")).to_contain_text("w005")
     await expect(ada.part("stop")).to_be_visible()

@@ -110,6 +110,7 @@ async def invited(browser: Browser, ada: Tab, shade: str) -> str:
     told = ada.part("invitations")
     await expect(told).to_contain_text("They will see all that was said here.")
     await expect(told).to_contain_text("for any number of people")
+    await expect(told).to_contain_text("leads to this machine only")
     await browser.screenshot(ada.page, f"people-link-{shade}")
     assert await ada.page.evaluate(FAINT, TEXT_CONTRAST_MIN) == []
     return link
@@ -132,7 +133,7 @@ async def joined(browser: Browser, ada: Tab, link: str, *, dark: bool) -> Tab:
     await expect(bo.questions).to_have_text([re.compile("Launch")])
     for tab in (ada, bo):
         await expect(tab.part("people")).to_have_text(re.compile("2 people"))
-    await expect(ada.part("typing")).to_have_text("Bo joined")
+    await expect(ada.part("notice")).to_have_text("Bo joined")
     await expect(member(ada, "Bo")).to_have_attribute("data-role", "member")
     await browser.screenshot(ada.page, f"people-joined-{shade}")
     return bo
@@ -142,8 +143,8 @@ async def talked(browser: Browser, ada: Tab, bo: Tab, shade: str) -> None:
     """Each sees the other type, and what the other says under the other's name."""
     await bo.composer.press_sequentially("He")
     await expect(ada.part("typing")).to_contain_text("Bo is typing")
-    await bo.say("Hello, I am here")
-    await expect(ada.questions.last).to_contain_text("Hello, I am here")
+    await bo.say("Hello @assistant, I am here")
+    await expect(ada.questions.last).to_contain_text("I am here")
     await expect(ada.questions.last.locator(".name")).to_have_text("Bo")
     for tab in (ada, bo):
         await tab.answered(2)

@@ -1,5 +1,7 @@
 """Two people who know nothing of each other meet in the Lobby."""
 
+import re
+
 import pytest
 from playwright.async_api import expect
 from tests.support.browser import Browser
@@ -23,7 +25,11 @@ async def test_people_in_the_lobby_see_each_other_live_and_what_is_unread(
     await ada.room_item("Lobby").click()
     await expect(ada.part("room-title")).to_have_text("Lobby")
 
-    await ada.say("Is anybody here?")
+    await ada.composer.press_sequentially("Is anybody here?")
+    await expect(ada.part("answer-line")).to_contain_text("Nobody will answer.")
+    await ada.part("add-mention").click()
+    await expect(ada.part("answer-line")).to_have_text(re.compile("Assistant will answer"))
+    await ada.composer.press("Enter")
     await expect(ada.questions).to_have_count(1)
     await ada.answered(1)
     await expect(bo.room_item("Lobby").get_by_test_id("unread")).to_have_text("2")
@@ -36,7 +42,7 @@ async def test_people_in_the_lobby_see_each_other_live_and_what_is_unread(
 
     await bo.composer.press_sequentially("Me")
     await expect(ada.part("typing")).to_contain_text("is typing")
-    await bo.say("/long 5000")
+    await bo.say("@assistant /long 5000")
     await expect(ada.stream.get_by_test_id("message-text")).to_contain_text("w005")
     await bo.part("stop").click()
     for tab in (ada, bo):

@@ -67,7 +67,7 @@ async def test_the_page_in_the_middle_of_a_day(browser: Browser, serve: Serve) -
         await tab.page.goto(f"{server.url}/r/{room}")
         await expect(tab.part("start-of-room")).to_be_visible()
         await neighbour.room_item("Lobby").click()
-        await neighbour.say("Who has the key to the bicycle cellar?")
+        await neighbour.say("@assistant, who has the key to the bicycle cellar?")
         await neighbour.answered()
         upstream.will(reply(*ANSWER.splitlines(keepends=True)))
         await tab.say(QUESTION)

@@ -10,7 +10,7 @@ from tests.support.reverse import caddy, free_port, nginx
 from tests.support.server import Serve
 from tests.walks.tab import Tab
 
-TRUSTED = {"PALAVER_TRUSTED_PROXIES": "127.0.0.1"}
+TRUSTED = {"PALAVER_TRUSTED_PROXIES": "127.0.0.1", "PALAVER_GUESTS": "open"}
 
 
 @pytest.mark.parametrize("path", ["/", "/chat/"])

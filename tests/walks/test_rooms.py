@@ -193,3 +193,80 @@ async def test_a_link_to_a_message_goes_there_and_shows_which_one(
     await there.part("jump-newest").click()
     await expect(there.stored.last).to_be_in_viewport()
     await expect(there.page).to_have_url(f"{town.url}/r/{room}")
+
+
+async def fits_a_phone_at_night(browser: Browser, tab: Tab, name: str) -> None:
+    await tab.page.set_viewport_size({"width": 390, "height": 844})
+    await tab.page.emulate_media(color_scheme="dark")
+    assert await tab.fits()
+    await browser.screenshot(tab.page, name)
+    await tab.page.set_viewport_size({"width": 1440, "height": 900})
+
+
+async def test_a_chat_is_moved_under_another_one(browser: Browser, town: ServerProcess) -> None:
+    ada = await someone_with_rooms(browser, town, "House", "Terrace")
+    await ada.choose(ada.room_item("Terrace"), "room-move")
+    await expect(ada.part("move-find")).to_be_focused()
+    await ada.part("move-find").fill("hou")
+    await expect(ada.part("move-place")).to_have_count(1)
+    await browser.screenshot(ada.page, "move")
+    await ada.part("move-place").click()
+    await expect(ada.part("room-parent")).to_have_text("House")
+    await expect(ada.part("move")).to_be_focused()
+    await expect(
+        ada.part("room-item").filter(has_text="House").get_by_test_id("runs")
+    ).to_be_visible()
+    await browser.screenshot(ada.page, "moved")
+    await ada.part("move").click()
+    await ada.part("move-top").click()
+    await expect(ada.part("room-parent")).to_have_count(0)
+
+
+async def may_come_in_on_a_phone(tab: Tab) -> None:
+    await tab.page.set_viewport_size({"width": 390, "height": 844})
+    await expect(tab.part("people")).to_be_visible()
+    await tab.part("come-in").click(trial=True)
+
+
+async def test_a_chat_is_opened_found_and_joined(browser: Browser, town: ServerProcess) -> None:
+    ada = await someone_with_rooms(browser, town, "Terrace")
+    bo = await arrive(browser, town.url)
+    await ada.room_item("Terrace").click()
+    await ada.part("room-menu").click()
+    await ada.part("panel-open").click()
+    await ada.part("seen-by").select_option("everyone member")
+    await ada.agree()
+    await expect(ada.part("seen-by")).to_have_value("everyone member")
+    await expect(ada.part("notice").last).to_contain_text("everybody here may write in it")
+    await ada.say("Which plants?")
+    await expect(ada.questions).to_have_count(1)
+
+    await expect(bo.room_item("Terrace")).to_have_count(0)
+    await bo.part("search-open").click()
+    await bo.part("palette-input").fill("terr")
+    await expect(bo.part("palette-item")).to_have_count(1)
+    await browser.screenshot(bo.page, "open-chats")
+    await bo.part("palette-item").click()
+    await expect(bo.questions).to_contain_text("Which plants?")
+    await expect(bo.room_item("Terrace")).to_have_count(0)
+    await bo.say("Lavender")
+    await expect(ada.questions).to_have_count(2)
+    await bo.part("come-in").click()
+    await browser.screenshot(bo.page, "join")
+    await bo.part("join").click()
+    await expect(bo.room_item("Terrace")).to_be_visible()
+    await expect(bo.part("come-in")).to_have_count(0)
+    assert await bo.barriers() == await ada.barriers() == []
+    await fits_a_phone_at_night(browser, ada, "opened-phone-dark")
+
+    cy = await arrive(browser, town.url)
+    await cy.page.goto(ada.page.url.split("?")[0])
+    await expect(cy.questions).to_have_count(2)
+    await may_come_in_on_a_phone(cy)
+    await ada.part("seen-by").select_option("private")
+    await expect(cy.part("room-problem")).to_be_visible()
+    await expect(cy.part("message")).to_have_count(0)
+    await bo.say("still here")
+    await expect(ada.questions).to_have_count(3)
+    await cy.page.close()
+    forgive(browser, MISSING)

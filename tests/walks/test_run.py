@@ -152,7 +152,8 @@ async def end(server: ServerProcess, models: ScriptedUpstream, key: str, said: l
 
 
 async def key_of(tab: Tab) -> str:
-    """A key of whoever sits before the page."""
+    """A key of whoever sits before the page, who is somebody once the server has greeted them."""
+    await expect(tab.part("guest")).to_have_count(1)
     made = "() => fetch('/api/keys', {method: 'POST'}).then((answer) => answer.json())"
     return (await tab.page.evaluate(made))["token"]
 
@@ -277,6 +278,7 @@ async def test_a_helper_stands_under_its_chat_which_says_whose_it_is(
     tab = Tab(await browser.open(city.url))
     await expect(tab.part("home")).to_be_visible()
     await tab.person("connect-open")
+    await tab.part("key-offer").click()
     await tab.part("key-unstored").check()
     await tab.part("key-make").click()
     key = await tab.part("key-token").inner_text()

@@ -14,10 +14,25 @@ from uuid import UUID, uuid1
 
 import httpx2
 from sqlalchemy import Connection
+from tests.support.kinds import Kind
 from tests.wire.door import Door, Json, serving, settings_for
 
 from palaver.core.runtime import Core
-from palaver.model import Actor, MemberRole, RoomId, Scope, Visibility
+from palaver.model import (
+    AccountStatus,
+    Actor,
+    ActorKind,
+    ApiKey,
+    KeyId,
+    MemberRole,
+    OpenTo,
+    RoomId,
+    Scope,
+    ServerRole,
+    Speaks,
+    Visibility,
+)
+from palaver.policy import caller_by, oversees, role_in
 from palaver.providers.echo import Echo
 from palaver.store.schema import metadata
 from palaver.store.store import Store
@@ -27,14 +42,28 @@ from palaver.wire.classic.sessions import COOKIE, session_of
 PICTURE = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(64)).decode()
 OWNED = frozenset({"response", "completion", "key", "device", "session", "prompt"})
 """What is its maker's alone."""
+KINDS = {
+    "private": Kind(Visibility.PRIVATE),
+    "open": Kind(Visibility.OPEN, "openai"),
+    "archived": Kind(Visibility.PRIVATE),
+    "lobby": Kind(Visibility.OPEN),
+    "read by accounts": Kind(Visibility.OPEN, None, OpenTo.PEOPLE, MemberRole.READER),
+    "written by accounts": Kind(Visibility.OPEN, None, OpenTo.PEOPLE, MemberRole.MEMBER),
+    "read by guests": Kind(Visibility.OPEN, None, OpenTo.EVERYONE, MemberRole.READER),
+    "written by guests": Kind(Visibility.OPEN, None, OpenTo.EVERYONE, MemberRole.MEMBER),
+}
+"""The kinds of rooms: a private one, one that a program opened, an archived one, everyone's, and those of who opened
+them to others, to read or to write there."""
 KEYED, SESSIONS = frozenset({"openai"}), frozenset({"rest", "live"})
+BY_KEY = KEYED | SESSIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """Who calls. `at`: the doors at which this caller has something to show, or is tried with nothing.
 
-    `unknown`: those at which what is shown is good for nothing (401). `scopes`: of the key; None: all.
+    `unknown`: those at which what is shown is good for nothing, which is told with the status `refused`. `scopes`: of
+    the key; None: all.
     """
 
     name: str
@@ -46,13 +75,40 @@ class Caller:
     classic: Actor | None = None
     at: frozenset[str] = frozenset({"rest", "live", "openai", "classic"})
     unknown: frozenset[str] = frozenset()
+    refused: int = 401
     scopes: frozenset[Scope] | None = None
+    server_role: ServerRole | None = None
+    keyed: bool = False
+    """Whether the key is shown at our own doors, too."""
+    limited: bool = False
+    """Whether that is good in another room only."""
+
+    def role_in(self, kind: Kind, *, kept_out: bool) -> MemberRole | None:
+        """As what a room of this kind has the caller."""
+        status = None if self.server_role is None else AccountStatus.ACTIVE
+        return role_in(kind, self.role, kept_out=kept_out, status=status)
+
+    @property
+    def asking(self) -> Actor:
+        """Who asks by the key."""
+        assert self.actor is not None
+        scopes = self.scopes or frozenset({Scope.ALL})
+        key = ApiKey(id=KeyId("k_1"), name="", actor=self.actor, scopes=scopes, created_ms=0)
+        return caller_by(key)
+
+    def token(self, door: str) -> str | None:
+        return self.key if self.keyed or door == "openai" else self.session
 
     def headers(self, door: str) -> dict[str, str]:
         if door == "classic":
             return {} if self.classic_id is None else {"cookie": f"{COOKIE}={self.classic_id}"}
-        token = self.key if door == "openai" else self.session
+        token = self.token(door)
         return {} if token is None else {"authorization": f"Bearer {token}"}
+
+    def asks_at(self, door: str) -> bool:
+        """Whether it is somebody whom agents answer."""
+        actor = self.actor_at(door)
+        return actor is not None and actor.kind is ActorKind.PERSON
 
     def actor_at(self, door: str) -> Actor | None:
         return self.classic if door == "classic" else self.actor
@@ -64,12 +120,14 @@ class Target:
 
     names: Mapping[str, str]
     words: str = ""
-    """What was said, named and noted there, and what no reply to a stranger may hold."""
+    """What was said and noted there, and what no reply to a stranger may hold."""
+    title: str = ""
+    """Its title, which who looks after the server may see."""
 
     def filled(self, text: str) -> str:
         for name, value in self.names.items():
             text = text.replace(f"<{name}>", value).replace(f"{{{name}}}", value)
-        return text.replace("<new>", str(uuid1()))
+        return text.replace("<new>", str(uuid1())).replace("<short>", uuid1().hex)
 
     def hidden(self, text: str) -> str:
         """A reply without what it repeats of the request's ids."""
@@ -86,8 +144,13 @@ class World:
     core: Core
     http: httpx2.AsyncClient
     callers: list[Caller] = field(default_factory=list[Caller])
-    others: Mapping[str, Actor] = field(default_factory=dict[str, Actor])
-    """Who calls nobody: a `newcomer`, and in each room an `actor`, a member, and a `chief`, a moderator."""
+    others: dict[str, Actor] = field(default_factory=dict[str, Actor])
+    """Who calls nobody: a `newcomer`, and in each room an `actor`, a member, and a `chief`, a moderator.
+
+    `person` and `admin` have accounts with these roles.
+    """
+    links: dict[str, str] = field(default_factory=dict[str, str])
+    """Invitations to the server: a `link` for a person, and one `above`, for an admin."""
     made: list[tuple[Target, frozenset[str]]] = field(
         default_factory=list[tuple[Target, frozenset[str]]]
     )
@@ -107,13 +170,14 @@ class World:
 
     def leaked(self, caller: Caller, text: str) -> list[str]:
         """The planted words of rooms that this caller may not read."""
-        hidden = (target.words for target, readers in self.made if caller.name not in readers)
-        return [words for words in hidden if words in text]
+        hidden = [target for target, readers in self.made if caller.name not in readers]
+        titles = [] if oversees(caller.server_role) else [target.title for target in hidden]
+        return [words for words in (*titles, *[one.words for one in hidden]) if words in text]
 
     async def room(
         self,
         door: str,
-        visibility: Visibility,
+        kind: str,
         asker: Caller,
         members: Sequence[Caller],
         *,
@@ -123,29 +187,23 @@ class World:
 
         `whole`: with what the owner has there alone.
         """
-        words = f"planted-{uuid1().hex[:12]}"
+        words, title = (f"{kind}-{uuid1().hex[:12]}" for kind in ("planted", "titled"))
         owner = self.owner.actor_at(door)
         asking = asker.actor_at(door)
         assert owner is not None
         assert asking is not None
-        rooms, chat = self.core.rooms, self.core.chat
-        made = "openai" if visibility is Visibility.OPEN else None
-        room = (await rooms.create(owner, title=words, visibility=visibility, door=made)).id
-        await rooms.change_settings(owner, room, {"metadata": {"noted": words}})
-        for one in members:
-            actor = one.actor_at(door)
-            if actor is not None and actor != owner and one.role is not None:
-                await rooms.join(owner, room, actor, role=one.role)
-        out = [one for one in members if one.name == "removed"]
-        for actor in (actor for one in out for actor in (one.actor, one.classic)):
-            assert actor is not None
-            await rooms.join(owner, room, actor)
-            removing = RemoveMember(room=room, by=owner.id, actor=actor.id)
-            assert await self.store.write(removing)
-        if door != "classic":
-            await rooms.join(owner, room, self.others["actor"])
-            await rooms.join(owner, room, self.others["chief"], role=MemberRole.MODERATOR)
-        sent = await chat.send(asking, room, text=f"What is {words}?", cid=None)
+        rooms, chat, is_a = self.core.rooms, self.core.chat, KINDS[kind]
+        if kind == "lobby":
+            room, title, members = self.core.lobby, words, ()
+        else:
+            made = await rooms.create(owner, title=title, visibility=is_a.made, door=is_a.door)
+            room = made.id
+            await rooms.change_settings(owner, room, {"metadata": {"noted": words}})
+            await self._join(owner, room, door, members)
+        if is_a.open_to is not None:
+            as_what = is_a.open_role or MemberRole.READER
+            await rooms.open_to(owner, room, is_a.open_to, role=as_what)
+        sent = await chat.send(asking, room, text=f"What is {words}?", cid=None, asks=True)
         await self.core.turns.idle()
         answer = (await chat.history(owner, room)).messages[-1]
         names = {
@@ -158,17 +216,36 @@ class World:
             "item": f"msg_{answer.id[2:]}",
             "message": answer.id,
             "place": "1",
+            "version": "1",
         }
-        names |= {name: one.id for name, one in self.others.items()}
+        names |= {name: one.id for name, one in self.others.items()} | self.links
         if whole:
             names |= await self._asked(names, words)
-        target = Target(names, words)
-        is_open = visibility is Visibility.OPEN
-        readers = {
-            one.name for one in self.callers if one.role is not None or (is_open and one not in out)
-        }
-        self.made.append((target, frozenset(readers)))
+        if kind == "archived":
+            await rooms.set_archived(owner, room, archived=True)
+        target = Target(names, words, title)
+        out = [one for one in members if one.name == "removed"]
+        seeing = [one for one in self.callers if one.role_in(is_a, kept_out=one in out) is not None]
+        readers = frozenset(one.name for one in seeing if not one.limited)
+        self.made.append((target, readers))
         return target
+
+    async def _join(self, owner: Actor, room: RoomId, door: str, members: Sequence[Caller]) -> None:
+        """Makes them members; who is `removed` is taken out again."""
+        rooms = self.core.rooms
+        for one in members:
+            actor = one.actor_at(door)
+            if actor is not None and actor != owner and one.role is not None:
+                await rooms.join(owner, room, actor, role=one.role, speaks=Speaks.NEVER)
+        out = [one for one in members if one.name == "removed"]
+        for actor in (actor for one in out for actor in (one.actor, one.classic)):
+            assert actor is not None
+            await rooms.join(owner, room, actor)
+            removing = RemoveMember(room=room, by=owner.id, actor=actor.id)
+            assert await self.store.write(removing)
+        if door != "classic":
+            await rooms.join(owner, room, self.others["actor"])
+            await rooms.join(owner, room, self.others["chief"], role=MemberRole.MODERATOR)
 
     async def _asked(self, names: Mapping[str, str], words: str) -> dict[str, str]:
         """What the owner has there alone: what was asked at `/v1`, a key, a device and a prompt."""
@@ -191,7 +268,7 @@ class World:
         link = await self._post("/api/devices", {}, shown)
         listed = await self.core.devices.listing(self._actor(owner), owner.session or "")
         prompt = await self._post("/api/prompts", {"name": "noted", "text": words}, shown)
-        _, invitation = await self.core.members.invite(self._actor(owner), RoomId(names["room"]))
+        _, invitation = await self.core.invitations.make(self._actor(owner), RoomId(names["room"]))
         return {
             "invitation": invitation.id,
             "response": response,
@@ -262,7 +339,7 @@ async def _new(
 
 
 async def _everyone(core: Core) -> AsyncGenerator[Caller]:
-    """Whoever may come. An agent has neither session nor key: it calls nobody."""
+    """Whoever may come. An agent has no session: a program of its own calls by a key that speaks for it."""
     yield Caller(name="nobody", unknown=KEYED | {"live"})
     yield await _new(core, "stranger", None)
     yield await _new(core, "removed", None)
@@ -271,6 +348,19 @@ async def _everyone(core: Core) -> AsyncGenerator[Caller]:
     for name, role in (("person, stranger", None), ("person", MemberRole.MEMBER)):
         key, made = await core.keys.create(name=name)
         yield Caller(name=name, role=role, key=key, actor=made.actor, at=KEYED)
+    for name, role, at in (
+        ("agent", MemberRole.MEMBER, BY_KEY),
+        ("agent, stranger", None, frozenset({"rest"})),
+    ):
+        agent = (await core.agents.ensured(name.replace(", ", "-"))).actor
+        key, _ = await core.keys.create(actor=agent)
+        yield Caller(name=name, role=role, key=key, actor=agent, at=at, keyed=True)
+    doors = (SESSIONS, frozenset({"rest", "openai"}), BY_KEY)
+    for server_role, at in zip(ServerRole, doors, strict=True):
+        one = await _new(core, f"server {server_role}", None)
+        assert one.actor is not None
+        made = await core.register.create(f"the-{server_role}", person=one.actor, role=server_role)
+        yield replace(one, actor=made.actor, at=at, server_role=server_role)
     one = await _new(core, "ended session", MemberRole.MEMBER)
     assert one.actor is not None
     assert one.session is not None
@@ -279,15 +369,38 @@ async def _everyone(core: Core) -> AsyncGenerator[Caller]:
     (_, other) = (await core.devices.listing(one.actor, one.session)).devices
     await core.devices.end(one.actor, other.id, one.session)
     yield replace(one, session=phone, at=SESSIONS, unknown=SESSIONS)
+    one = await _new(core, "disabled", MemberRole.MODERATOR)
+    made = await core.register.create("the-disabled", person=one.actor)
+    await core.register.set_status("the-disabled", AccountStatus.DISABLED)
+    shut = KEYED | SESSIONS
+    yield replace(one, actor=made.actor, at=shut, unknown=shut, refused=403)
+    async for one in _by_keys(core):
+        yield one
+
+
+async def _by_keys(core: Core) -> AsyncGenerator[Caller]:
+    """Whoever may come by a key that is not as good as its person."""
     one = await _new(core, "revoked key", MemberRole.MEMBER)
     assert one.actor is not None
     (key_of_it,) = await core.keys.own(one.actor)
     await core.keys.revoke(key_of_it.id, one.actor)
-    yield replace(one, at=KEYED, unknown=KEYED)
+    yield replace(one, at=BY_KEY, unknown=BY_KEY, keyed=True)
+    one = await _new(core, "expired key", MemberRole.MEMBER)
+    ends_ms = core.clock.now_ms() + 1
+    key, _ = await core.keys.create(actor=one.actor, expires_ms=ends_ms)
+    while core.clock.now_ms() <= ends_ms:
+        pass
+    at = frozenset({"live", "openai"})
+    yield replace(one, key=key, at=at, unknown=at, keyed=True)
     scopes = (Scope.EMBEDDINGS, Scope.READ)
     for name, scope in zip(("key without the scope", "key that reads"), scopes, strict=True):
         one = await _new(core, name, MemberRole.MEMBER, [scope])
-        yield replace(one, at=KEYED, scopes=frozenset({scope}))
+        yield replace(one, at=BY_KEY, scopes=frozenset({scope}), keyed=True)
+    one = await _new(core, "key limited to another room", MemberRole.MEMBER)
+    assert one.actor is not None
+    room = await core.rooms.create(one.actor)
+    key, _ = await core.keys.create(actor=one.actor, rooms=[room.id])
+    yield replace(one, at=BY_KEY, key=key, keyed=True, limited=True)
 
 
 @asynccontextmanager
@@ -307,6 +420,13 @@ async def open_world(folder: Path, database_url: str | None) -> AsyncGenerator[W
                 name: (await core.identity.new_guest())[1]
                 for name in ("newcomer", "actor", "chief")
             }
+            for role in (ServerRole.PERSON, ServerRole.ADMIN):
+                made = await core.register.create(f"some-{role}", role=role)
+                world.others[role.value] = made.actor
+            owner = (await core.register.get(f"the-{ServerRole.OWNER}")).actor
+            for name, role in (("link", ServerRole.PERSON), ("above", ServerRole.ADMIN)):
+                _, link = await core.invitations.make(owner, server_role=role)
+                world.links[name] = link.id
             yield world
         finally:
             await door.close()

@@ -15,9 +15,11 @@ from uuid import uuid1
 
 import httpx2
 from pydantic import TypeAdapter
+from tests.support.databases import copied
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from palaver.clock import Clock
 from palaver.core.runtime import Core, started
 from palaver.providers.base import Provider
 from palaver.settings import Settings, settings_from
@@ -26,6 +28,8 @@ from palaver.wire.server.control import controlled, placed
 from palaver.wire.server.server import Server, listening, noted
 
 ANSWER_SECONDS_MAX = 90.0
+SETUP = "s" * 43
+"""The token of the link by which a server gets its owner, where a test wants one."""
 
 Json = dict[str, Any]
 
@@ -34,6 +38,8 @@ T = TypeVar("T")
 
 
 def settings_for(folder: Path, **given: object) -> Settings:
+    if given.get("database_url") is None:
+        copied(folder)
     return settings_from(data_dir=folder, port=0, detect=False, **given)
 
 
@@ -200,7 +206,12 @@ class Door:
 
 @asynccontextmanager
 async def serving(
-    settings: Settings, stop: asyncio.Event, provider: Provider | None = None
+    settings: Settings,
+    stop: asyncio.Event,
+    provider: Provider | None = None,
+    *,
+    setup: str | None = None,
+    clock: Clock | None = None,
 ) -> AsyncGenerator[tuple[str, Core]]:
     """The server's parts as `serve` puts them together, until the block ends or `stop` is set."""
     ready = asyncio.Event()
@@ -211,10 +222,12 @@ async def serving(
         noted(settings.data_dir, url, control) as write_note,
     ):
         async with (
-            started(settings, encode=frames.encode, provider=provider) as core,
+            started(settings, encode=frames.encode, provider=provider, clock=clock) as core,
             controlled(core, control),
             asyncio.TaskGroup() as tasks,
         ):
+            if setup is not None:
+                await core.setup.begin(setup)
             server = Server(core, settings)
             tasks.create_task(server.run(listener, ready.set))
             tasks.create_task(stop_when(stop, server))
@@ -235,16 +248,26 @@ async def stop_when(stop: asyncio.Event, server: Server) -> None:
 
 
 @asynccontextmanager
-async def open_door(folder: Path, **given: object) -> AsyncGenerator[Door]:
+async def open_door(
+    folder: Path, *, setup: str | None = None, **given: object
+) -> AsyncGenerator[Door]:
     """A server on a free port, with settings of the test's choice."""
     settings = settings_for(folder, **given)
     stop = asyncio.Event()
-    async with serving(settings, stop) as (url, _):
+    async with serving(settings, stop, setup=setup) as (url, _):
         door = Door(url, settings, stop)
         try:
             yield door
         finally:
             await door.close()
+
+
+async def new_owner(door: Door, http: httpx2.AsyncClient | None = None) -> httpx2.AsyncClient:
+    """The server's owner, who used the link: this client, or another one."""
+    http, given = http or door.http(), {"token": SETUP, "handle": "ada", "password": "x" * 20}
+    made = await http.post("/api/setup", json=given)
+    assert made.status_code == 201, made.text
+    return http
 
 
 async def new_room(client: httpx2.AsyncClient, title: str = "") -> str:

@@ -31,7 +31,7 @@ class Place:
 
 
 @asynccontextmanager
-async def open_place(tmp_path: Path) -> AsyncGenerator[Place]:
+async def open_place(tmp_path: Path, **given: Any) -> AsyncGenerator[Place]:
     """A server in this folder, with a mind that answers as it is told."""
     settings = Settings(
         data_dir=tmp_path,
@@ -39,6 +39,7 @@ async def open_place(tmp_path: Path) -> AsyncGenerator[Place]:
         detect=False,
         stop_seconds=1,
         allowed_origins=("http://localhost:5173",),
+        **given,
     )
     mind = Scripted()
     with listening(settings) as (listener, url):

@@ -13,7 +13,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.protocol import State
 
 from palaver.errors import Code
-from palaver.model import MemberRole
+from palaver.model import MemberRole, ServerRole
 from palaver.policy import Act, Action, ServerAct
 from palaver.wire.calls import Call
 from palaver.wire.listing import listing
@@ -35,8 +35,8 @@ class Case:
     """One way to make a call. `<name>` in it is a name of the target.
 
     `own`: of what the caller wrote or asked for. `of`: the role that is given or taken. `act`: where another than the
-    declared one is asked. `absent`: the status with which what is not there is told. `but`: the status of who may,
-    where that is no success. `destroys`: whether it takes away what the next caller needs.
+    declared one is asked. `query`: behind the address. `absent`: the status with which what is not there is told.
+    `but`: the status of who may, where that is no success. `destroys`: whether it takes what the next caller needs.
     """
 
     body: Any = None
@@ -44,8 +44,9 @@ class Case:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     names: Mapping[str, str] = field(default_factory=dict[str, str])
     own: bool = False
-    of: MemberRole | None = None
+    of: MemberRole | ServerRole | None = None
     act: Act | None = None
+    query: str = ""
     absent: int = 404
     but: int | None = None
     destroys: bool = False
@@ -72,6 +73,38 @@ MADE: Mapping[str, tuple[Case, ...]] = {
     # REST
     "GET /api/me": PLAIN,
     "PATCH /api/me": (Case({"name": "Somebody"}),),
+    "DELETE /api/me": (Case({"password": 0}, but=400),),  # who calls is needed
+    "GET /api/me/usage": PLAIN,
+    "GET /api/usage": PLAIN,
+    "GET /api/budgets": PLAIN,
+    "PUT /api/budgets": (Case({"kind": "server", "period": "day", "tokens": 10**12}),),
+    "GET /api/people": PLAIN,
+    "POST /api/people": tuple(
+        Case({"handle": "<short>", "role": role.value}, of=role) for role in ServerRole
+    ),
+    "PATCH /api/people/{person}": (
+        Case({"status": "active"}),
+        Case({"status": "active"}, names={"person": "admin"}, of=ServerRole.ADMIN),
+        Case({"role": "person"}, act=ServerAct.ROLES),
+    ),
+    "DELETE /api/people/{person}": (Case(names={"person": "newcomer"}, but=404),),  # no account
+    "POST /api/people/{person}/reset": (
+        Case(),
+        Case(names={"person": "admin"}, of=ServerRole.ADMIN),
+    ),
+    "GET /api/invitations": (Case(act=ServerAct.MANAGE),),  # by the setting `invites`
+    "POST /api/invitations": tuple(
+        Case({"role": role.value}, act=ServerAct.MANAGE, of=role)
+        for role in (ServerRole.PERSON, ServerRole.ADMIN)
+    ),
+    "DELETE /api/invitations/{link}": (
+        Case(act=ServerAct.MANAGE),
+        Case(names={"link": "above"}, act=ServerAct.MANAGE, of=ServerRole.ADMIN),
+    ),
+    "GET /api/audit": PLAIN,
+    "PUT /api/me/avatar": (Case(but=400),),  # what the matrix sends is no picture
+    "DELETE /api/me/avatar": PLAIN,
+    "GET /api/avatars/{avatar}": (Case(names={"avatar": "newcomer"}, but=404),),
     "GET /api/keys": PLAIN,
     "POST /api/keys": (Case({}),),
     "DELETE /api/keys/{key}": (Case(destroys=True),),
@@ -81,6 +114,8 @@ MADE: Mapping[str, tuple[Case, ...]] = {
     "GET /api/me/sessions": PLAIN,
     "DELETE /api/me/sessions": PLAIN,
     "DELETE /api/me/sessions/{session}": (Case(destroys=True),),
+    "GET /api/me/identities": PLAIN,
+    "DELETE /api/me/identities/{identity}": (Case(but=404),),
     "POST /api/sign-out": (Case(but=403),),  # a guest could not come back
     "POST /api/me/password": (Case({"old": "x" * 10, "new": "y" * 10}, but=404),),
     "GET /api/prompts": PLAIN,
@@ -88,16 +123,52 @@ MADE: Mapping[str, tuple[Case, ...]] = {
     "GET /api/prompts/{prompt}": PLAIN,
     "POST /api/prompts/{prompt}/versions": (Case({"text": "mine now"}),),
     "DELETE /api/prompts/{prompt}": (Case(destroys=True),),
-    "GET /api/rooms": PLAIN,
+    "POST /api/agents/import": (Case(but=400),),  # no card
+    "POST /api/agents": (Case({"name": "", "handle": "<short>"}, but=400),),
+    **{
+        f"{call} /api/agents/{{agent}}{rest}": (Case({}, names={"agent": "newcomer"}, but=404),)
+        for call, rest in (
+            *(("PATCH", ""), ("DELETE", ""), ("GET", "/versions"), ("POST", "/duplicate")),
+            *(("GET", "/export"), ("PUT", "/avatar"), ("DELETE", "/avatar")),
+            *(("GET", "/versions/{version}"), ("POST", "/versions/{version}/restore")),
+        )
+    },
+    "GET /api/rooms": (Case(), Case(query="?open=true&limit=100")),
+    "GET /api/profiles": (Case(act=ServerAct.PROFILES),),  # by the setting `profiles`
+    "POST /api/profiles": (
+        Case({"url": "http://127.0.0.1:9/v1", "name": "<short>"}, act=ServerAct.PROFILES),
+    ),
+    "POST /api/profiles/test": (
+        Case({"url": "http://127.0.0.1:9/v1"}, act=ServerAct.PROFILES, but=502),
+    ),
+    "PATCH /api/profiles/{profile}": (
+        Case(TITLED, names={"profile": "newcomer"}, act=ServerAct.PROFILES, but=404),
+    ),
+    "DELETE /api/profiles/{profile}": (
+        Case(names={"profile": "newcomer"}, act=ServerAct.PROFILES, but=404),
+    ),
     "POST /api/rooms": (Case(TITLED),),
     "GET /api/rooms/{room}": PLAIN,
     "PATCH /api/rooms/{room}": (Case(TITLED),),
     "DELETE /api/rooms/{room}": (Case(destroys=True),),
+    "PUT /api/rooms/{room}/speaking": (Case({"turns": "in_turn"}),),
+    "POST /api/rooms/{room}/ask": (Case({}),),
+    "POST /api/rooms/{room}/stop": PLAIN,
     "POST /api/rooms/{room}/restore": PLAIN,
     "POST /api/rooms/{room}/archive": (Case(destroys=True),),
     "POST /api/rooms/{room}/unarchive": PLAIN,
+    "PUT /api/rooms/{room}/visibility": (
+        Case({"visibility": "open", "open_to": "everyone"}, destroys=True),
+    ),
+    "PUT /api/rooms/{room}/parent": (
+        Case({"parent": None}),
+        Case({"parent": "<room>"}, but=409),
+    ),
     "POST /api/rooms/{room}/transfer": (Case({"actor": "<actor>"}, destroys=True),),
+    "GET /api/me/people": PLAIN,
     "PATCH /api/me/rooms/{room}": (Case({"muted": True}),),
+    "GET /api/admin/rooms": PLAIN,
+    "POST /api/rooms/{room}/join": (Case(destroys=True),),
     "POST /api/rooms/{room}/read": (Case({"seq": 1}),),
     "GET /api/rooms/{room}/messages": PLAIN,
     "POST /api/rooms/{room}/messages": (Case(SAY),),
@@ -105,15 +176,20 @@ MADE: Mapping[str, tuple[Case, ...]] = {
         Case(),
         Case(headers={"accept": "text/event-stream"}, feed=True),
     ),
+    "GET /api/rooms/{room}/notices": PLAIN,
     "GET /api/rooms/{room}/members": PLAIN,
+    "GET /api/rooms/{room}/here": PLAIN,
     "POST /api/rooms/{room}/members": (
         Case({"actor": "<newcomer>"}, of=MemberRole.MEMBER),
         Case({"actor": "<newcomer>", "role": "moderator"}, of=MemberRole.MODERATOR),
     ),
     "PATCH /api/rooms/{room}/members/{actor}": (
         Case({"role": "reader"}, of=MemberRole.MEMBER),
-        Case({"role": "moderator"}, act=Action.GOVERN, destroys=True),
+        Case({"role": "moderator"}, of=MemberRole.MODERATOR, destroys=True),
         Case({"role": "reader"}, names={"actor": "chief"}, of=MemberRole.MODERATOR, destroys=True),
+    ),
+    "PUT /api/rooms/{room}/members/{actor}/speaks": (
+        Case({"speaks": "never"}, but=404),  # who is asked about is no agent
     ),
     "DELETE /api/rooms/{room}/members/{actor}": (
         Case(of=MemberRole.MEMBER, destroys=True),
@@ -124,6 +200,7 @@ MADE: Mapping[str, tuple[Case, ...]] = {
     "DELETE /api/rooms/{room}/invitations/{invitation}": (Case(destroys=True),),
     "GET /api/messages/{message}/parts/{place}": (Case(names={"message": "picture"}),),
     "POST /api/messages/{message}/retry": TAKEN,
+    "GET /api/turns/{turn}/prompt": PLAIN,
     "POST /api/turns/{turn}/stop": TAKEN,
     "GET /api/exchanges/{exchange}": PLAIN,
     # palaver.v1
@@ -133,6 +210,8 @@ MADE: Mapping[str, tuple[Case, ...]] = {
     "frame /ws send": (Case({"room": "<room>", **SAY}),),
     "frame /ws typing": (Case({"room": "<room>"}),),
     "frame /ws read": (Case({"room": "<room>", "seq": 1}),),
+    "frame /ws ask": (Case({"room": "<room>"}),),
+    "frame /ws stop_room": (Case({"room": "<room>"}),),
     "frame /ws stop": tuple(
         Case({"turn": "<turn>"}, destroys=True, own=own) for own in (False, True)
     ),
@@ -224,7 +303,7 @@ class Client:
         headers = caller.headers(WIRES[one.door]) | {
             name: target.filled(value) for name, value in case.headers.items()
         }
-        path = target.filled(one.path)
+        path = target.filled(one.path) + case.query
         match one.door:
             case "frames":
                 return await self._frame(caller, path.removeprefix("/ws "), filled or {})
@@ -266,7 +345,8 @@ class Client:
             self.world.door.socket(subprotocols=["palaver.v1"])
         )
         live = Live(socket)
-        token = {} if caller.session is None else {"token": caller.session}
+        shown = caller.token("live")
+        token = {} if shown is None else {"token": shown}
         welcome = await live.ask(t="hello", v=1, **token)
         if welcome["t"] != "welcome":
             return _replied(welcome)

@@ -343,12 +343,14 @@ async def test_the_page_and_a_classic_client_talk_in_one_room(place: Place) -> N
     _, ada = await place.core.identity.new_guest("Ada")
     async with front(place, session=lobby) as client:
         assert (await client.until("system"))["session_id"] == lobby
-        sent = await place.core.chat.send(ada, place.core.lobby, text="from the page", cid="1")
+        sent = await place.core.chat.send(
+            ada, place.core.lobby, text="@assistant from the page", cid="1"
+        )
         assert sent.message is not None
         message = await client.until("message")
         assert message == {
             "type": "message",
-            "content": "from the page",
+            "content": "@assistant from the page",
             "sender": "user",
             "timestamp": shapes.moment(sent.message.created_ms),
         }
@@ -359,7 +361,7 @@ async def test_the_page_and_a_classic_client_talk_in_one_room(place: Place) -> N
         await client.until("limit_update")
     page = await place.core.chat.history(ada, place.core.lobby)
     assert [message.text for message in page.messages] == [
-        "from the page",
+        "@assistant from the page",
         "hello both",
         "from the old client",
         "hello again",

@@ -275,19 +275,3 @@ async def test_what_is_invalid_is_a_422_with_its_reasons(
     (reason,) = answer.json()["detail"]
     assert reason["type"] == kind
     assert {"type", "loc", "msg", "input"} <= set(reason)
-
-
-async def test_a_guest_is_told_that_there_are_no_accounts(place: Place) -> None:
-    async with asking(place) as http:
-        assert (await http.get("/api/auth/me")).json() == {"user": None, "authenticated": False}
-        assert (await http.get("/api/auth/providers")).json() == {"providers": []}
-        assert (await http.get("/api/auth/methods")).json() == {
-            "oauth_providers": [],
-            "email_password_enabled": False,
-        }
-        assert (await http.post("/api/auth/refresh")).status_code == 401
-        assert (await http.post("/api/auth/login", json={})).status_code == 401
-        assert (await http.post("/api/auth/register", json={})).status_code == 400
-        assert (await http.post("/api/auth/logout")).json() == {
-            "message": "Logged out successfully"
-        }

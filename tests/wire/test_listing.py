@@ -86,7 +86,14 @@ def test_no_two_doors_share_an_address() -> None:
 
 def test_whatever_a_program_may_call_names_its_act() -> None:
     named = {one.path for one in CALLS if one.door == "facade"}
-    for part in (facade.Chat, facade.Room, facade.Answer):
+    for part in (
+        facade.Chat,
+        facade.Room,
+        facade.Answer,
+        facade.People,
+        facade.Agents,
+        facade.Speakers,
+    ):
         public = {name for name in vars(part) if not name.startswith("_")}
         called = {f"{part.__name__}.{one}" for one in public if callable(getattr(part, one))}
         assert called == {one for one in named if one.startswith(f"{part.__name__}.")}

@@ -50,6 +50,15 @@ test('a question mark is itself in a field, and nothing where single keys are en
   expect(page.over).toBe('shortcuts')
 })
 
+test('what was wished on another device is so here, and what is strange changes nothing', () => {
+  page.take({ theme: 'dark', single_keys: false, more: 1 })
+  expect([page.theme, document.documentElement.dataset.theme, page.singleKeys]).toEqual(['dark', 'dark', false])
+  page.take({ theme: 'pink', single_keys: 'no' })
+  expect([page.theme, page.singleKeys]).toEqual(['dark', false])
+  page.take({ theme: 'system', single_keys: true })
+  expect([page.theme, document.documentElement.dataset.theme, page.singleKeys]).toEqual(['system', undefined, true])
+})
+
 test('F2 renames the chat that is open, if that is allowed', () => {
   press('F2')
   page.go('b')

@@ -27,7 +27,7 @@ export function onKey(page: PageState, event: KeyboardEvent): void {
 function escape(page: PageState, event: KeyboardEvent): void {
   if (page.drawer) page.drawer = false
   else if (page.route.panel && !isField(event.target)) page.closePanel()
-  else if (page.route.view === 'settings') page.leave()
+  else if (page.route.view === 'settings' || page.route.view === 'admin') page.leave()
 }
 
 function rename(page: PageState, event: KeyboardEvent): void {

@@ -1,25 +1,30 @@
 /**
  * Starts the page. Elements that matter carry a `data-testid`; tests from outside use these names:
  *
- * list: room-list, room-item (data-room, aria-current), room-more (its menu: room-rename, room-copy-link, room-archive, room-delete),
+ * list: room-list, room-item (data-room, aria-current), room-more (its menu: room-rename, room-copy-link, room-mute, room-hide, room-archive, room-delete),
  * room-title-input, unread, runs, room-fold, programs-all, new-room, search-open, sidebar-toggle,
- * person (their menu: settings-open, deleted-open, connect-open, shortcuts-open, sign-in or sign-out), menu (the one that is open)
+ * person (their menu: settings-open, archive-open, deleted-open, connect-open, shortcuts-open, sign-in or sign-out), menu (the one that is open)
+ * mark (what tells apart whose names look alike), waits (somebody does, to be let in),
  * room: room-title, room-parent, room-menu (panel-open and what room-more has), message-list, message (data-seq, data-status, data-role,
- * data-own), message-text, streaming (an answer being written), thinking, retry, continue, stop, stop-one, reasoning,
+ * data-own), message-text, streaming (an answer being written), thinking, retry, continue, stop (where several answer, its menu: stop-all and one for each), answers (leads to what is answered), reasoning,
  * message-copy, message-more (its menu: copy-link, inspect), message with data-state sending|accepted|stored|rejected
- * (not yet in the room; accepted: also of others), resend, discard, edit, jump-newest, typing, composer, closed (why there is none), send,
- * start-of-room, client (by which program, and where), kept-despite, room-problem, slow (what a wait says after a while), slow-again, door (came through the API), aside (data-kind: a step of a
+ * (not yet in the room; accepted: also of others), resend, discard, edit, jump-newest, typing, composer, answer-line (who will answer), add-mention, mentions, mention, closed (why there is none), send,
+ * notice (what happened among the messages; notices: after the last one), start-of-room, client (by which program, and where), kept-despite, room-problem, slow (what a wait says after a while), slow-again, door (came through the API), aside (data-kind: a step of a
  * run or one by itself: prompt, thought, said, command, edit, look, child, tool, result, item; data-step: its seq), tool-state,
  * run (data-seq: all that an agent did for one answer), run-head, run-later, diff, open-child, load-older, choice, refusal, parts, inspect, answer-status (how an answer ended), details (the provider's own words),
  * people (who is in it, and how many), invite, people-open, panel, panel-close; in the panel of people: member (data-role), member-more
- * (its menu: make-owner/-moderator/-member/-reader, member-remove), leave, invitations, invite-make, invite-offer,
+ * (its menu: make-owner/-moderator/-member/-reader, member-give, member-remove), add-search, add-person, leave, agent, speaks, order, agent-more (its menu: agent-ask, agent-card, agent-remove), add-agent, agents-to-add, find-agent, agent-to-add, presence (who is here, and who is away), invitations, invite-make, invite-offer,
  * invite-role/-uses/-days, invite-link, invite-instead, invite-revoke, invitation, invitation-revoke
- * settings: settings, settings-profile/-appearance/-devices/-keys/-models/-programs, settings-back, name-input,
- * theme-light/-dark/-system, single-keys, devices, device, device-make, device-code, device-link, device-local,
- * account-make, password-before, password-after, password-change, device-revoke, device-end, key, key-make, key-unstored, key-token, key-revoke, connect, base-url, snippet
+ * settings: settings, settings-profile/-appearance/-sessions/-devices/-keys/-models/-programs, settings-back, name-input, own-handle, profile-sign-out,
+ * theme-light/-dark/-system, single-keys, show-here, picture-choose, picture-file, picture-remove, picture-problem, session, session-end, sessions-end, identity, identity-end, identity-link, devices, device-make, device-code, device-link, link-local,
+ * profile (its menu: profile-edit, profile-try, profile-remove), profile-more, profile-connect, profile-form, profile-url/-key/-everyone/-kind/-name/-model, profile-found, profile-test/-save/-cancel,
+ * account-make, password-before, password-after, password-change, device-revoke, key, key-make, key-offer, key-name, key-may, key-days, key-unstored, key-token, key-revoke, connect, base-url, snippet
+ * admin: admin, admin-people/-audit, admin-back, people-search, person-row (data-role, data-status), person-more (its menu: person-reset,
+ * person-owner/-admin/-person, person-disable, person-enable), person-let-in, person-turn-away (of who waits), person-add, person-handle, person-name, person-make, person-link, audit,
+ * audited, audit-older
  * around it: banner (data-state: offline|reconnecting|db|outdated|stopped|refused), toast, toast-undo, palette,
- * palette-input, palette-item, ask, ask-cancel, ask-yes, home, model-hint, guest, close (of a dialog or the settings),
- * shortcuts, deleted, deleted-room, restore, inspector, exchange-state, exchange-json, copy-json
+ * palette-input, palette-item, ask, ask-cancel, ask-yes, ask-instead, home, model-hint, guest, ownerless, come-in, close (of a dialog or the settings),
+ * shortcuts, archive, archived-room, hidden-room, unarchive, unhide, deleted, deleted-room, restore, inspector, exchange-state, exchange-json, copy-json, told, told-state, told-words, copy-told
  */
 import { mount } from 'svelte'
 import App from './App.svelte'

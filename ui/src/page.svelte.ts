@@ -11,7 +11,7 @@ import type { Session } from './lib/session'
 import { texts } from './lib/texts'
 import type { IconName } from './kit/Icon.svelte'
 import { copyText } from './markdown/copy'
-import { Views } from './views.svelte'
+import { isPart, Views } from './views.svelte'
 
 export type Theme = 'system' | 'light' | 'dark'
 
@@ -40,7 +40,14 @@ export interface Question {
   text: string
   /** What will be done: the word on the button. */
   verb: string
-  run: () => void | Promise<void>
+  /** `given`: what was written where it asks for a password. */
+  run: (given: string) => void | Promise<void>
+  /** It asks for a password: what that is called, and what is to be said of it. */
+  secret?: { label: string; hint: string }
+  /** Nothing is lost by it. */
+  mild?: boolean
+  /** What may be better. */
+  instead?: { verb: string; run: () => void | Promise<void> }
 }
 
 const THEME_KEY = 'palaver.theme'
@@ -68,8 +75,8 @@ export class PageState {
   toasts: Toast[] = $state.raw([])
   /** Ticks each half minute, for relative times. */
   now: Date = $state.raw(new Date())
-  /** The room whose title is being edited, and where. */
-  renaming: { room: string; at: 'list' | 'header' } | null = $state.raw(null)
+  /** The room whose title is being edited, and where; or which is being moved, in the panel. */
+  renaming: { room: string; at: 'list' | 'header' | 'panel' } | null = $state.raw(null)
   /** Text handed to the composer, for instance a refused message that is to be edited. */
   draft: { room: string | null; text: string } | null = $state.raw(null)
   /** A part of the page could not be fetched: most likely the server has a newer page. */
@@ -123,7 +130,20 @@ export class PageState {
 
   /** From one part of the settings to another there is no way back but out, except on a screen that shows one at a time. */
   settings(section: SettingsSection | null = this.narrow.current ? null : 'profile'): void {
-    this.visit(settingsPath(section), this.route.view === 'settings' && !this.narrow.current)
+    this.toPart(settingsPath(section))
+  }
+
+  toPart(path: string): void {
+    const within = parseRoute(...splitPath(path)).view === this.route.view
+    this.visit(path, within && !this.narrow.current)
+  }
+
+  async openMenu(anchor: HTMLElement, label: string, items: MenuItem[] | Promise<MenuItem[]>): Promise<void> {
+    try {
+      this.menu = { anchor, label, items: await items }
+    } catch {
+      this.report(new Problem('offline'))
+    }
   }
 
   /** Back to where one was; to the start for who came here from elsewhere. */
@@ -132,10 +152,10 @@ export class PageState {
     else this.visit(BASE, true, true)
   }
 
-  /** From a part of the settings to the list of them, on a screen that shows one at a time. */
-  toSettings(): void {
-    if (cameFrom() === settingsPath()) history.back()
-    else this.visit(settingsPath(), true)
+  /** From a part to the list of them, on a screen that shows one at a time. */
+  toParts(path: string): void {
+    if (cameFrom() === path) history.back()
+    else this.visit(path, true)
   }
 
   /** Shows beside a chat what belongs to it, in the place of what stood there. */
@@ -157,13 +177,13 @@ export class PageState {
 
   /** What is closed gives the focus back to what led there. */
   #arrive(route: Route, closes: boolean): void {
-    const aside = { settings: true, deleted: true, start: false, room: false, nothing: false }
+    const aside = ({ view }: Route): boolean => isPart(view)
     const [before, after] = [this.route, route]
     this.route = route
     this.menu = null
     if (after.room) store(LAST_KEY, after.room)
-    if (!aside[before.view] && aside[after.view]) this.#opener = document.activeElement
-    const returns = aside[before.view] && !aside[after.view]
+    if (!aside(before) && aside(after)) this.#opener = document.activeElement
+    const returns = aside(before) && !aside(after)
     if (before.panel === null && after.panel !== null) this.#panelOpener = document.activeElement
     const panelEnds = before.panel !== null && after.room === before.room && after.panel === null
     if (!closes || !(returns || panelEnds)) return
@@ -204,7 +224,27 @@ export class PageState {
     else step()
   }
 
+  /** What the person wished on another device, or here before. */
+  take({ theme, single_keys: keys }: Readonly<Record<string, unknown>>): void {
+    if (theme === 'system' || theme === 'light' || theme === 'dark') this.#show(theme)
+    if (typeof keys === 'boolean') this.#useKeys(keys)
+  }
+
   setTheme(theme: Theme): void {
+    this.#show(theme)
+    this.prefer({ theme })
+  }
+
+  setSingleKeys(on: boolean): void {
+    this.#useKeys(on)
+    this.prefer({ single_keys: on })
+  }
+
+  prefer(wish: Record<string, unknown>): void {
+    void this.session.prefer(wish).catch(this.report)
+  }
+
+  #show(theme: Theme): void {
     this.theme = theme
     if (theme === 'system') delete document.documentElement.dataset.theme
     else document.documentElement.dataset.theme = theme
@@ -214,7 +254,7 @@ export class PageState {
     store(THEME_KEY, theme)
   }
 
-  setSingleKeys(on: boolean): void {
+  #useKeys(on: boolean): void {
     this.singleKeys = on
     store(SINGLE_KEYS_KEY, on ? 'on' : 'off')
   }
@@ -241,15 +281,6 @@ export class PageState {
           if (wasOpen) this.go(id)
         }, this.report)
       })
-    } catch (error) {
-      this.report(error)
-    }
-  }
-
-  async archiveRoom(id: string, title: string, archived: boolean): Promise<void> {
-    try {
-      await this.session.archiveRoom(id, archived)
-      if (archived) this.toast(texts.room.archived(title), () => void this.archiveRoom(id, title, false))
     } catch (error) {
       this.report(error)
     }

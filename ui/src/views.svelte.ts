@@ -3,17 +3,26 @@ import type { Component } from 'svelte'
 
 const PARTS = {
   settings: () => import('./settings/Settings.svelte'),
+  admin: () => import('./admin/Admin.svelte'),
+  agents: () => import('./agents/Agents.svelte'),
+  archive: () => import('./shelf/Archive.svelte'),
   deleted: () => import('./shelf/Deleted.svelte'),
   palette: () => import('./shell/Palette.svelte'),
   chat: () => import('./panel/Chat.svelte'),
   people: () => import('./panel/People.svelte'),
+  toasts: () => import('./kit/Toasts.svelte'),
   menu: () => import('./kit/Menu.svelte'),
   shortcuts: () => import('./shell/Shortcuts.svelte'),
   actions: () => import('./message/MessageActions.svelte'),
+  company: () => import('./chat/Company.svelte'),
+  answers: () => import('./message/Answers.svelte'),
+  announcer: () => import('./chat/Announcer.svelte'),
+  begun: () => import('./chat/Begun.svelte'),
   parts: () => import('./message/Parts.svelte'),
   aside: () => import('./message/run/Aside.svelte'),
   run: () => import('./message/run/Run.svelte'),
   exchange: () => import('./message/Inspect.svelte'),
+  title: () => import('./shell/TitleInput.svelte'),
   ask: () => import('./shell/Ask.svelte'),
 }
 

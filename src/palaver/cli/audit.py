@@ -1,27 +1,56 @@
-"""`palaver audit`: what happened to sessions and API keys, in the database itself or through the server that has it."""
+"""`palaver audit`: what happened to accounts, sessions, keys and invitations, also while it happens."""
 
+import sys
 from collections.abc import Mapping
-from typing import Any
+from time import sleep  # noqa: TID251  another process, whose events nothing tells of
+from typing import Annotated, Any
 
-from palaver.cli.options import DatabaseUrl, DataDir, Json, listed, settings_of
+import typer
+
+from palaver.cli.options import Ask, asking
 from palaver.cli.output import tell, tell_json
+from palaver.errors import Code, PalaverError
+
+FOLLOW_SECONDS = 1.0
 
 
+@asking
 def audit(
-    *, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: Json = False
+    ask: Ask,
+    *,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on with what happens, until Ctrl+C.")
+    ] = False,
 ) -> None:
-    """Show what happened to sessions and keys, the oldest first. Also while the server runs."""
-    settings = settings_of(data_dir=data_dir, database_url=database_url)
-    found = listed(settings, "audit", "events", by="seq")
-    if as_json:
-        tell_json({"events": found})
+    """Show what happened to accounts, sessions, keys and invitations, the oldest first. Also while the server runs."""
+    if not follow:
+        ask.tell_all(_line, "audit", "events", by="seq")
         return
-    for event in found:
-        tell(_line(event))
+    seq = None
+    while True:
+        for event in _behind(ask, seq):
+            seq = event["seq"]
+            if ask.as_json:
+                tell_json(event, indent=None)
+            else:
+                tell(_line(event))
+        sys.stdout.flush()
+        sleep(FOLLOW_SECONDS)
+
+
+def _behind(ask: Ask, seq: int | None) -> list[dict[str, Any]]:
+    """Some of what happened after a seq; nothing while a server starts or the database is away."""
+    try:
+        return ask.answer("audit", after=seq)["events"]
+    except PalaverError as error:
+        if seq is None or not (error.temporary or error.code is Code.DATABASE_LOCKED):
+            raise
+        return []
 
 
 def _line(event: Mapping[str, Any]) -> str:
-    said = "  ".join(f"{name} {value}" for name, value in event["d"].items())
-    return (
-        f"{event['seq']}  {event['at']}  {event['k']}  by {event['by'] or 'the operator'}  {said}"
-    )
+    said = {name: value for name, value in event["d"].items() if value not in ([], "")}
+    if event["k"] != "signin.failed":  # nobody knows who that was
+        said = {"by": event["by"] or "the operator"} | said
+    told = (f"{name} {value}" for name, value in said.items())
+    return "  ".join((str(event["seq"]), event["at"], event["k"], *told))

@@ -23,6 +23,7 @@ from palaver.core import maintenance
 from palaver.errors import PalaverError
 from palaver.settings import Settings
 from palaver.wire.edge.proxies import is_loopback
+from palaver.wire.server.control import is_owned
 
 FREE_BYTES_LOW = 1 << 30
 FREE_BYTES_NONE = 100 << 20
@@ -77,6 +78,7 @@ async def _all(settings: Settings, *, integrity: bool, deep: bool) -> list[Check
         "page": _page,
         "database": database,
         "tables": _tables,
+        "owner": _owner,
         "history": _history,
         "set aside": _set_aside,
         **({"content": _content} if deep else {}),
@@ -105,15 +107,10 @@ def _address(settings: Settings) -> Iterator[Check]:
     host = settings.host
     if is_loopback(host):
         yield Check("address", "ok", f"{host}: this machine only")
-    elif settings.allow_public:
+    elif settings.guests == "open":
         yield Check("address", "warn", f"{host}: everyone who reaches it is a guest")
     else:
-        yield Check(
-            "address",
-            "fail",
-            f"{host} is public, and there are no accounts",
-            "Listen on 127.0.0.1, or set PALAVER_ALLOW_PUBLIC=true if every guest is welcome.",
-        )
+        yield Check("address", "ok", f"{host}: other machines reach it")
 
 
 def _port(settings: Settings) -> Iterator[Check]:
@@ -256,6 +253,17 @@ async def _tables(settings: Settings) -> AsyncIterator[Check]:
         found = f"are at {schema.current}; this Palaver needs {schema.head}"
         advice = "Run `palaver db upgrade`; if they are newer, use a newer Palaver."
         yield Check("tables", "fail", found, advice)
+
+
+async def _owner(settings: Settings) -> AsyncIterator[Check]:
+    if not (await maintenance.schema(settings)).fits or await is_owned(settings):
+        return
+    advice = (
+        "Open the link that the server prints at its start, or `palaver user create NAME --owner`."
+    )
+    yield Check(
+        "owner", "ok" if is_loopback(settings.host) else "warn", "there is none yet", advice
+    )
 
 
 async def _history(settings: Settings) -> AsyncIterator[Check]:

@@ -11,14 +11,20 @@ from typing import Annotated
 import typer
 
 import palaver as palaver_package
+from palaver.cli.agents import agents
 from palaver.cli.audit import audit
 from palaver.cli.data import data
 from palaver.cli.database import db
+from palaver.cli.demo import demo
+from palaver.cli.invitations import invitations
 from palaver.cli.keys import keys
 from palaver.cli.options import DatabaseUrl, DataDir, Json
 from palaver.cli.output import Exit, exit_of, tell, tell_error
 from palaver.cli.prompts import prompts
+from palaver.cli.secret import secret
 from palaver.cli.serve import serve
+from palaver.cli.sessions import sessions
+from palaver.cli.usage import budgets, usage
 from palaver.cli.users import users
 from palaver.errors import Code, PalaverError, Unavailable
 
@@ -38,12 +44,19 @@ app = typer.Typer(
 config = typer.Typer(help="Look at the settings.", no_args_is_help=True)
 app.command(epilog="Example: palaver serve --port 9000 --data-dir /var/lib/palaver --open")(serve)
 app.command(epilog="Example: palaver audit --json")(audit)
+app.command(epilog="Example: palaver demo --remove")(demo)
 app.add_typer(data)
 app.add_typer(db, name="db")
 app.add_typer(keys, name="key")
 app.add_typer(prompts, name="prompt")
+app.add_typer(agents, name="agent")
 app.add_typer(users, name="user")
+app.add_typer(invitations, name="invite")
+app.add_typer(sessions, name="session")
+app.add_typer(secret, name="secret")
 app.add_typer(config, name="config")
+app.add_typer(budgets, name="budget")
+app.command(epilog="Example: palaver usage --by person --from 2026-12-01 --json")(usage)
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001  the parser calls it

@@ -4,13 +4,15 @@ Nothing heavy is imported before a command asks for its settings, so that help a
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from palaver.cli.output import warn
+from palaver.cli.output import tell, tell_json, warn
 
 if TYPE_CHECKING:
     from palaver.settings import Settings
@@ -51,19 +53,73 @@ def settings_of(**given: object) -> "Settings":
     return settings
 
 
-def listed(settings: "Settings", do: str, what: str, by: str) -> list[dict[str, Any]]:
-    """All that a request lists as `what`, page by page; each goes on behind the last one, which `by` names."""
-    found: list[dict[str, Any]] = []
-    while True:
-        after = found[-1][by] if found else None
-        page = answered(settings, {"do": do, "after": after})[what]
-        if not page:
-            return found
-        found += page
+class Ask:
+    """What a command asks of the server that has the database, or of the database itself, and tells the answer."""
+
+    def __init__(self, settings: "Settings", *, as_json: bool) -> None:
+        self.settings, self.as_json = settings, as_json
+
+    def answer(self, do: str, **request: object) -> dict[str, Any]:
+        """The answer to a request of the control socket."""
+        from palaver.wire.server.control import asked  # noqa: PLC0415  heavy
+
+        return asyncio.run(asked(self.settings, {"do": do, **request}))
+
+    def tell(self, lines: Callable[[Any], Iterable[str]], do: str, **request: object) -> None:
+        """Asks, and tells the answer as lines for people, or as it is."""
+        answer = self.answer(do, **request)
+        if self.as_json:
+            tell_json(answer)
+            return
+        for line in lines(answer):
+            tell(line)
+
+    def tell_all(
+        self,
+        line: Callable[[Any], str],
+        do: str,
+        what: str,
+        by: str,
+        none: str = "",
+        **more: object,
+    ) -> None:
+        """Tells all that is listed as `what`, page by page; each goes on behind the last one, which `by` names."""
+        found: list[dict[str, Any]] = []
+        while page := self.answer(do, after=found[-1][by] if found else None, **more)[what]:
+            found += page
+        if self.as_json:
+            tell_json({what: found})
+            return
+        for told in [line(one) for one in found] or [none]:
+            if told:
+                tell(told)
 
 
-def answered(settings: "Settings", request: Mapping[str, Any]) -> dict[str, Any]:
-    """The answer to a request of the control socket: by the server that has the database, or by the database itself."""
-    from palaver.wire.server.control import asked  # noqa: PLC0415  heavy
+_SHARED = [
+    Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+    for name, kind, default in (
+        ("data_dir", DataDir, None),
+        ("database_url", DatabaseUrl, None),
+        ("as_json", Json, False),
+    )
+]
 
-    return asyncio.run(asked(settings, request))
+
+def asking(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the options that say where the database is and how to answer; it gets an `Ask` for them."""
+
+    @wraps(command)
+    def run(*, data_dir: object, database_url: object, as_json: bool, **its: object) -> None:
+        settings = settings_of(data_dir=data_dir, database_url=database_url)
+        command(Ask(settings, as_json=as_json), **its)
+
+    _, *own = signature(command).parameters.values()
+    parameters = [*own, *_SHARED]
+    vars(run)["__signature__"] = Signature(parameters)
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
+
+
+def words(listed: str) -> list[str]:
+    """The words of a list that is separated by commas."""
+    return [word.strip() for word in listed.split(",") if word.strip()]

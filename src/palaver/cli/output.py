@@ -80,9 +80,9 @@ def warn(text: str) -> None:
     sys.stderr.write(f"palaver: {escaped(text)}\n")
 
 
-def tell_json(value: Mapping[str, object]) -> None:
+def tell_json(value: Mapping[str, object], *, indent: int | None = 2) -> None:
     """One JSON object, on standard output; ASCII only, so that no terminal obeys anything in it."""
-    sys.stdout.write(f"{json.dumps(value, ensure_ascii=True, indent=2)}\n")
+    sys.stdout.write(f"{json.dumps(value, ensure_ascii=True, indent=indent)}\n")
 
 
 def tell_error(error: PalaverError, *, as_json: bool) -> None:

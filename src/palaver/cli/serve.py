@@ -45,13 +45,6 @@ def serve(
         str | None,
         typer.Option(help="The model that answers.", show_default="the provider's first"),
     ] = None,
-    allow_public: Annotated[
-        bool,
-        typer.Option(
-            "--allow-public",
-            help="Listen on a public address although there are no accounts: everyone who reaches it is a guest.",
-        ),
-    ] = False,
     workers: Annotated[
         int,
         typer.Option(
@@ -76,7 +69,6 @@ def serve(
         data_dir=data_dir,
         database_url=database_url,
         model=model,
-        allow_public=allow_public or None,
         log_level=log_level,
     )
     _serve(settings, workers, open_page=open_page, as_json=as_json)
@@ -86,12 +78,14 @@ def _serve(settings: "Settings", workers: int, *, open_page: bool, as_json: bool
     """Serves until it is told to stop. Says where it is, and where its history is, once it is ready."""
     from palaver.wire.server.server import serve as serve_until_stopped  # noqa: PLC0415  heavy
 
-    def ready(url: str) -> None:
+    def ready(url: str, setup: str | None) -> None:
         database = without_password(settings.url)
         if as_json:
-            tell_json({"url": url, "database": database})
+            tell_json({"url": url, "database": database, **({"setup": setup} if setup else {})})
         else:
             tell(f"Palaver is at {url}  (history: {database}; Ctrl+C stops it)")
+        if setup and not as_json:
+            tell(f"It has no owner yet. To become it, open {setup}")
         sys.stdout.flush()
         if open_page:
             import webbrowser  # noqa: PLC0415  seldom wanted

@@ -1,12 +1,11 @@
 """`palaver user …`: the accounts of people, in the database itself or through the server that has it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
 
-from palaver.cli.options import DatabaseUrl, DataDir, Json, answered, listed, settings_of
-from palaver.cli.output import tell, tell_json
+from palaver.cli.options import Ask, asking
 
 users = typer.Typer(help="Look after the accounts of people.", no_args_is_help=True)
 
@@ -14,22 +13,17 @@ Handle = Annotated[str, typer.Argument(help="The handle by which they sign in.")
 
 
 @users.command("list", epilog="Example: palaver user list --json")
-def show(
-    *, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: Json = False
-) -> None:
+@asking
+def show(ask: Ask) -> None:
     """Show all accounts: who they are, and when they were last here."""
-    settings = settings_of(data_dir=data_dir, database_url=database_url)
-    found = listed(settings, "user.list", "users", by="handle")
-    if as_json:
-        tell_json({"users": found})
-    elif not found:
-        tell("There are no accounts yet. `palaver user create` makes one.")
-    for user in () if as_json else found:
-        tell(_line(user))
+    none = "There are no accounts yet. `palaver user create` makes one."
+    ask.tell_all(_line, "user.list", "users", by="handle", none=none)
 
 
 @users.command(epilog="Example: palaver user create ada --name Ada")
+@asking
 def create(
+    ask: Ask,
     *,
     handle: Handle,
     name: Annotated[
@@ -43,85 +37,110 @@ def create(
             show_default="a new one",
         ),
     ] = None,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    as_json: Json = False,
+    owner: Annotated[bool, typer.Option("--owner", help="Of an owner of the server.")] = False,
+    admin: Annotated[bool, typer.Option("--admin", help="Of an admin.")] = False,
 ) -> None:
     """Make an account, and a link by which its person chooses a password: once, within an hour."""
-    settings = settings_of(data_dir=data_dir, database_url=database_url)
-    made = answered(settings, {"do": "user.create", "handle": handle, "name": name, "as": of})
-    _tell_link(made, as_json=as_json)
+    role = "owner" if owner else "admin" if admin else "person"
+    more = {"handle": handle, "name": name, "as": of, "role": role}
+    ask.tell(_link, "user.create", **more)
+
+
+@users.command(epilog="Example: palaver user role ada admin")
+@asking
+def role(
+    ask: Ask,
+    *,
+    handle: Handle,
+    role: Annotated[str, typer.Argument(help="owner, admin or person.")],
+) -> None:
+    """Give somebody another role on the server. Their sessions end; they sign in anew."""
+    ask.tell(_changed, "user.role", handle=handle, role=role)
 
 
 @users.command(epilog="Example: palaver user rename ada ada.lovelace")
+@asking
 def rename(
+    ask: Ask,
     *,
     handle: Handle,
     new: Annotated[str, typer.Argument(help="The handle from now on.")],
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    as_json: Json = False,
 ) -> None:
     """Give an account another handle. Its person, rooms and password stay."""
-    settings = settings_of(data_dir=data_dir, database_url=database_url)
-    _tell(answered(settings, {"do": "user.rename", "handle": handle, "new": new}), as_json=as_json)
+    ask.tell(_changed, "user.rename", handle=handle, new=new)
+
+
+@users.command(epilog="Example: palaver user claim ada u_0192…")
+@asking
+def claim(
+    ask: Ask,
+    *,
+    handle: Handle,
+    actor: Annotated[
+        str, typer.Argument(help="A guest or a person of API keys: their handle or id (u_…).")
+    ],
+) -> None:
+    """Bring the rooms and keys of somebody without an account into one. What they said stays theirs."""
+    ask.tell(_changed, "user.claim", handle=handle, actor=actor)
 
 
 @users.command(epilog="Example: palaver user disable ada")
-def disable(
+@asking
+def disable(ask: Ask, *, handle: Handle) -> None:
+    """Shut somebody out: their sessions end, their keys are refused. What they said stays."""
+    ask.tell(_changed, "user.disable", handle=handle)
+
+
+@users.command(epilog="Example: palaver user delete ada")
+@asking
+def delete(
+    ask: Ask,
     *,
     handle: Handle,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    as_json: Json = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Shut somebody out: their sessions end, their keys are refused. What they said stays."""
-    settings = settings_of(data_dir=data_dir, database_url=database_url)
-    _tell(answered(settings, {"do": "user.disable", "handle": handle}), as_json=as_json)
+    """Take somebody out for good: sessions, keys, name, handle, e-mail address and picture. What they said stays."""
+    if not yes:
+        typer.confirm(f"Delete @{handle} for good? Nothing brings them back.", abort=True, err=True)
+    ask.tell(_gone, "user.delete", handle=handle)
 
 
 @users.command(epilog="Example: palaver user enable ada")
-def enable(
-    *,
-    handle: Handle,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    as_json: Json = False,
-) -> None:
+@asking
+def enable(ask: Ask, *, handle: Handle) -> None:
     """Let somebody in again who was shut out. They sign in anew."""
-    settings = settings_of(data_dir=data_dir, database_url=database_url)
-    _tell(answered(settings, {"do": "user.enable", "handle": handle}), as_json=as_json)
+    ask.tell(_changed, "user.enable", handle=handle)
+
+
+@users.command(epilog="Example: palaver user approve ada")
+@asking
+def approve(ask: Ask, *, handle: Handle) -> None:
+    """Let somebody in who signed up, where that needs an approval (PALAVER_SIGN_UP=approve)."""
+    ask.tell(_changed, "user.enable", handle=handle)
 
 
 @users.command(epilog="Example: palaver user reset ada")
-def reset(
-    *,
-    handle: Handle,
-    data_dir: DataDir = None,
-    database_url: DatabaseUrl = None,
-    as_json: Json = False,
-) -> None:
+@asking
+def reset(ask: Ask, *, handle: Handle) -> None:
     """Make a link by which somebody chooses another password: once, within an hour."""
-    settings = settings_of(data_dir=data_dir, database_url=database_url)
-    _tell_link(answered(settings, {"do": "user.reset", "handle": handle}), as_json=as_json)
+    ask.tell(_link, "user.reset", handle=handle)
 
 
-def _tell_link(made: Mapping[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        tell_json(made)
-        return
-    tell(made["url"])
-    tell("Who opens it chooses the password: once, within an hour.")
-    tell(_line(made["user"]))
+def _link(made: Mapping[str, Any]) -> Iterator[str]:
+    yield made["url"]
+    yield "Who opens it chooses the password: once, within an hour."
+    yield _line(made["user"])
 
 
-def _tell(changed: Mapping[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        tell_json(changed)
-    else:
-        tell(_line(changed["user"]))
+def _gone(answer: Mapping[str, Any]) -> Iterator[str]:
+    yield f"@{answer['deleted']} is gone. What they said stays."
+
+
+def _changed(answer: Mapping[str, Any]) -> Iterator[str]:
+    """What an account is now."""
+    yield _line(answer["user"])
 
 
 def _line(user: Mapping[str, Any]) -> str:
     used = user["last_used_at"] or "never"
-    return f"@{user['handle']}  {user['name']}  {user['id']}  {user['status']}  last used {used}"
+    return f"@{user['handle']}  {user['name']}  {user['id']}  {user['role']}  {user['status']}  last used {used}"

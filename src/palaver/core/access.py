@@ -1,10 +1,11 @@
 """Checks what an actor may see and do. The only way to get a room is the check."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from palaver.errors import Code, Refused
 from palaver.model import (
+    AUDIT,
     AccessChange,
     Actor,
     ActorId,
@@ -18,7 +19,7 @@ from palaver.model import (
     TurnId,
     taken_from,
 )
-from palaver.policy import Action, check, role_of_caller, room_not_found
+from palaver.policy import Action, check, check_room, oversees, role_of_caller, room_not_found
 from palaver.store.read import messages, rooms, turns
 from palaver.store.store import Store
 
@@ -39,9 +40,12 @@ class Access:
         self._store = store
         self._roles: dict[tuple[ActorId, RoomId], MemberRole | None] = {}
         self.takings = 0
+        self.listeners: list[Callable[[RoomId, ActorId | None], None]] = []
+        """Told whose right (None: anybody's) in a room may be gone."""
 
     async def room(self, actor: Actor, room: RoomId, *, deleted: bool = False) -> Room:
         """The room, as this actor sees it. Refused: `room_not_found`, also for what may not be seen."""
+        check_room(actor, room)
         takings = self.takings
         found = await self._store.read(rooms.get, room, actor.id)
         role = None
@@ -51,6 +55,15 @@ class Access:
         if found is None or (found.deleted_ms is not None and not deleted):
             raise room_not_found()
         check(Action.READ, found.role)
+        return found
+
+    async def overseen(self, actor: Actor, room: RoomId, *, deleted: bool = False) -> Room:
+        """The room, also for who may `OVERSEE`, deleted or not: to them `role` may be None. Refused: as `room`."""
+        if room == AUDIT or not oversees(actor.server_role):
+            return await self.room(actor, room, deleted=deleted)
+        found = await self._store.read(rooms.get, room, actor.id)
+        if found is None:
+            raise room_not_found()
         return found
 
     async def conversation(self, actor: Actor, room: RoomId) -> Room:
@@ -78,10 +91,17 @@ class Access:
                 self.taken(event.room, taken_from(event))
 
     def taken(self, room: RoomId, who: ActorId | None) -> None:
-        """Forgets the right of an actor (None: of anybody) who may have lost a room, in whichever process."""
+        """Forgets the right of an actor (None: of anybody) who may have lost a room, in whichever process.
+
+        Whose account was disabled has lost them all: that is told of the audit room.
+        """
         self.takings += 1
-        for known in [one for one in self._roles if one[1] == room and who in {None, one[0]}]:
+        for known in [
+            one for one in self._roles if room in {one[1], AUDIT} and who in {None, one[0]}
+        ]:
             del self._roles[known]
+        for listener in self.listeners:
+            listener(room, who)
 
     def may_write_as_known(self, actor: Actor, room: RoomId) -> bool:
         """Whether the actor could write when this process last asked. For the time when nobody can be asked."""
@@ -111,9 +131,11 @@ class Access:
         return found
 
     async def may_stop(self, actor: Actor, turn: Turn) -> None:
-        """Raises `Refused` (`forbidden`) for who neither asked for an answer nor moderates its room."""
+        """Raises `Refused`: `forbidden` (neither asked for the answer nor moderates its room), `room_archived`."""
         own = await self._store.read(turns.asked_by, turn.id, actor.id)
-        check(Action.TAKE_BACK, (await self.room(actor, turn.room)).role, own=own)
+        room = await self.room(actor, turn.room)
+        archived = room.archived_ms is not None
+        check(Action.TAKE_BACK, room.role, own=own, archived=archived)
 
     def _remember(self, actor: Actor, room: RoomId, role: MemberRole | None, takings: int) -> None:
         if takings == self.takings:

@@ -30,10 +30,7 @@ from palaver.model import (
     Actor,
     CredentialId,
     Entry,
-    Exchange,
     ExchangeId,
-    ExchangeKind,
-    ExchangeState,
     Kind,
     Message,
     MessageId,
@@ -46,7 +43,8 @@ from palaver.model import (
     TurnId,
     TurnState,
 )
-from palaver.policy import owns
+from palaver.model.exchanges import Exchange, ExchangeKind, ExchangeState
+from palaver.policy import check_room, owns
 from palaver.providers.base import Piece
 from palaver.providers.call import Call
 from palaver.store.read import actors, exchanges, turns
@@ -74,7 +72,8 @@ class Exchanges:
     # asking
 
     async def open(self, actor: Actor, asked: ExchangeRequest) -> LiveAnswer:
-        """Stores what is new of a request, and opens its turn. Refused: as `OpenExchange` says."""
+        """Stores what is new of a request, and opens its turn. Refused: as `OpenExchange` and `check_room` say."""
+        _check_room(actor, asked)
         kept = self._store.redacted(asked)
         command = self._opening(actor, kept)
         try:
@@ -84,7 +83,7 @@ class Exchanges:
         except Unavailable as failure:
             if not failure.database_away or not self._may_wait(asked):
                 raise
-            return await self._accepted(command, asked.by)
+            return await self._accepted(command, asked)
         exchange = opened.exchange
         if opened.dup:
             running = self.running(exchange.id) or told_already(exchange)
@@ -96,6 +95,8 @@ class Exchanges:
             exchange = replace(exchange, request=asked.request, metadata=asked.metadata)
             context = _as_said(context, asked.entries, kept.entries)
         running = LiveAnswer(opened.turn, exchange, context=context, by=asked.by)
+        running.card = asked.card
+        running.asked_chars = sum(len(one.text) for one in context or asked.entries)
         if opened.untitled and asked.room is not None:
             title = _title(kept.entries, kept.title)
             await self._turns.name(exchange.room, title, TitleSource.FIRST_MESSAGE)
@@ -103,7 +104,8 @@ class Exchanges:
 
     async def begin(self, actor: Actor, asked: ExchangeRequest, ask: Ask) -> LiveAnswer:
         """`open` and `run`, with the call on its way while a request is stored. A repeated one is looked for first."""
-        if asked.repeated:
+        _check_room(actor, asked)
+        if asked.repeated or await self._turns.budgets.are_there():  # nobody is asked unreserved
             running = await self.open(actor, asked)
             if not running.dup:
                 self.run(running, ask)
@@ -163,13 +165,7 @@ class Exchanges:
         return await self._store.read(exchanges.spoken, exchange.room, spans)
 
     async def page(
-        self,
-        room: RoomId,
-        spans: Spans,
-        *,
-        after: MessageId | None,
-        limit: int,
-        newest_first: bool,
+        self, room: RoomId, spans: Spans, *, after: MessageId | None, limit: int, newest_first: bool
     ) -> tuple[Message, ...] | None:
         """At most `limit` messages of a view, or of a room, behind one of them; None where that is none of them."""
         read = partial(exchanges.page, after=after, limit=limit, newest_first=newest_first)
@@ -229,6 +225,7 @@ class Exchanges:
             newest_first=newest_first,
             model=model,
             metadata=metadata,
+            among=actor.key and actor.key.rooms,
         )
         return found[:limit], len(found) > limit
 
@@ -333,6 +330,7 @@ class Exchanges:
             whole=asked.whole,
             repeated=asked.repeated,
             lasting=asked.lasting,
+            by=asked.by,
         )
 
     def _may_wait(self, asked: ExchangeRequest) -> bool:
@@ -340,7 +338,7 @@ class Exchanges:
         accepts = self._settings.when_db_down == "accept"
         return asked.kind is not ExchangeKind.RESPONSE and asked.whole and accepts
 
-    async def _accepted(self, command: OpenExchange, by: CredentialId | None) -> LiveAnswer:
+    async def _accepted(self, command: OpenExchange, asked: ExchangeRequest) -> LiveAnswer:
         """Keeps a request until the database is back. Where it will stand is decided then."""
         await self._held.accept(command)
         room = command.room or command.new_room.id
@@ -356,7 +354,10 @@ class Exchanges:
             fence=1,
             external=True,
         )
-        return LiveAnswer(turn, command.begun(room, self._clock.now_ms()), held=True, by=by)
+        begun = command.begun(room, self._clock.now_ms())
+        running = LiveAnswer(turn, begun, held=True, by=asked.by)
+        running.card = asked.card
+        return running
 
     def _ids(self, count: int) -> tuple[MessageId, ...]:
         return tuple(MessageId(f"m_{self._clock.new_id()}") for _ in range(count))
@@ -412,7 +413,17 @@ def _without_usage(meta: Meta) -> Meta:
 def _own(exchange: Exchange | None, actor: Actor) -> Exchange:
     if exchange is None or not owns(actor.id, exchange.actor):
         raise _not_found()
+    try:
+        check_room(actor, exchange.room)
+    except Refused:
+        raise _not_found() from None
     return exchange
+
+
+def _check_room(actor: Actor, asked: ExchangeRequest) -> None:
+    """As `policy.check_room`, of the room that a request names; the one of a response was found with that."""
+    if asked.previous is None:
+        check_room(actor, asked.room)
 
 
 def _not_found() -> Refused:

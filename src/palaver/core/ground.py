@@ -9,11 +9,13 @@ from msgspec import Struct
 
 from palaver.clock import Clock
 from palaver.core.access import Access
+from palaver.core.agents import Agents
 from palaver.core.identity.actors import Identity
 from palaver.core.identity.passwords import Passwords
 from palaver.core.live.hub import Hub
 from palaver.core.live.items import Closing, Encode, not_encoded
 from palaver.core.live.outbox import Outbox
+from palaver.core.profiles import ModelProfiles
 from palaver.core.rollback import History
 from palaver.model import ActorId, Event, RoomId
 from palaver.providers.base import Provider
@@ -26,7 +28,7 @@ from palaver.store.journal import Journal
 from palaver.store.notify import SENDER_CHARS, Bus, bus_of
 from palaver.store.read import rooms
 from palaver.store.store import Store
-from palaver.store.write.credentials import KeepSecret
+from palaver.store.write.people.credentials import KeepSecret
 from palaver.store.write.writer import Committed
 
 BYE_SPREAD_MS = 3_000
@@ -52,8 +54,10 @@ class Ground(Struct, frozen=True, kw_only=True):
     outbox: Outbox | None
     access: Access
     identity: Identity
+    agents: Agents
     passwords: Passwords
     assistant: ActorId
+    profiles: ModelProfiles
     providers: Providers
     committed: list[Committed]
 
@@ -80,10 +84,10 @@ async def grounded(  # noqa: PLR0917  what `started` is given
     bus = bus or bus_of(settings, clock)
     outbox = None if bus is None else Outbox(bus, store.owner[:SENDER_CHARS])
     hub = Hub(encode or not_encoded, partial(_seq_of, store), outbox)
-    access = Access(store)
-    mark = Mark.of(settings)
-    committed += [hub.publish, access.committed]
-    committed += [] if mark is None else [mark.committed]
+    access, profiles = Access(store), ModelProfiles(store, settings, clock)
+    committed += [hub.publish, access.committed, profiles.committed]
+    access.listeners.append(hub.taken)
+    committed += [] if (mark := Mark.of(settings)) is None else [mark.committed]
     lane = (lanes or ThreadLanes()).lane("journal", 1, _nothing, _nothing)
     ending.push_async_callback(lane.close)
     history = History(store, mark, lane, partial(_begin_anew, hub, clock))
@@ -92,9 +96,10 @@ async def grounded(  # noqa: PLR0917  what `started` is given
     identity = Identity(store, settings, clock, secret, hub.standings)
     passwords = Passwords(lanes or ThreadLanes())
     ending.push_async_callback(passwords.close)
-    providers = Providers(settings, clock, fixed=provider)
+    ending.push_async_callback(profiles.close)
+    providers = Providers(settings, clock, fixed=provider, saved=profiles.of)
     ending.push_async_callback(providers.close)
-    assistant = await identity.assistant()
+    agents = Agents(store, settings, clock)
     directory, most = settings.data_dir / "journal" / "streams", settings.draft_bytes_max
     journal = Journal(directory, store.owner, aside_bytes_max=most, named=True)
     ending.callback(journal.close)  # what is still open in it stays for recovery
@@ -111,7 +116,9 @@ async def grounded(  # noqa: PLR0917  what `started` is given
         access=access,
         identity=identity,
         passwords=passwords,
-        assistant=assistant,
+        agents=agents,
+        assistant=await agents.assistant(),
+        profiles=profiles,
         providers=providers,
         committed=committed,
     )

@@ -12,12 +12,18 @@ from pathlib import Path
 from msgspec import Struct
 
 from palaver.clock import SystemClock
+from palaver.core.access import Access
+from palaver.core.agents import Agents
 from palaver.core.answers.source import Models, ModelServer
 from palaver.core.audit import read
+from palaver.core.demo import Demo
 from palaver.core.identity.api_keys import Keys
+from palaver.core.identity.invitations import Invitations
 from palaver.core.identity.register import Register
 from palaver.core.live.standing import Standings
+from palaver.core.profiles import rotated
 from palaver.core.prompts import Prompts
+from palaver.core.usage import Usage
 from palaver.errors import Code, Refused
 from palaver.model import Event
 from palaver.providers.pool import Providers
@@ -111,8 +117,13 @@ class Kept(Struct, frozen=True):
     settings: Settings
     keys: Keys
     prompts: Prompts
+    agents: Agents
     register: Register
+    invitations: Invitations
+    usage: Usage
     audit: Callable[[int], Awaitable[tuple[Event, ...]]]
+    rotate: Callable[[], Awaitable[int]]
+    demo: Demo
 
 
 @asynccontextmanager
@@ -127,10 +138,16 @@ async def kept(settings: Settings, *, make: bool) -> AsyncGenerator[Kept, None]:
     clock = SystemClock()
     opened = Store.opened(settings, clock, committed=lambda _: None, migrate=current is None)
     async with opened as store:
+        agents = Agents(store, settings, clock)
         yield Kept(
             settings,
             Keys(store, settings, clock, Standings()),
             Prompts(store, clock),
+            agents,
             Register(store, settings, clock),
+            Invitations(store, Access(store), settings, clock),
+            Usage(store, clock),
             partial(read, store),
+            partial(rotated, store, settings),
+            Demo(store, agents),
         )

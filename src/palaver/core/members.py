@@ -1,38 +1,29 @@
-"""Who is in a room, who comes in by a link, and what becomes of them there. Who is added sees all of its history."""
+"""Who is in a room, and what becomes of them there. Who is added sees all of its history."""
 
 from palaver.core import validation
 from palaver.core.ground import Ground
-from palaver.core.identity.actors import digest_of
-from palaver.errors import Code, Refused
-from palaver.model import Actor, ActorId, Invitation, Member, MemberRole, Room, RoomId
-from palaver.policy import Action, check, is_everyones
-from palaver.settings import DAY_MS
-from palaver.store.read import invitations, members
-from palaver.store.write.invitations import (
-    AddInvitation,
-    JoinByInvitation,
-    RevokeInvitation,
-    invite_not_found,
-)
+from palaver.core.live.items import Here
+from palaver.model import AccountStatus, Actor, ActorId, Member, MemberRole, Room, RoomId, Speaks
+from palaver.policy import oversees
+from palaver.store.read import accounts, members
 from palaver.store.write.members import (
+    JoinRoom,
     LeaveRoom,
     SetMembership,
     SetRole,
+    SetSpeaks,
     TransferRoom,
     no_member,
 )
 from palaver.store.write.rooms import AddMember, RemoveMember
-
-INVITED_AS = (MemberRole.MEMBER, MemberRole.READER)
-DAYS_MAX, DAYS, USES_MAX = 365, 7, 1_000
 
 
 class Members:
     """What an actor may do with the members of rooms, and with its own membership."""
 
     def __init__(self, ground: Ground) -> None:
-        self._store, self._access = ground.store, ground.access
-        self._settings, self._clock = ground.settings, ground.clock
+        self._store, self._access, self._hub = ground.store, ground.access, ground.hub
+        self._settings, self._agents = ground.settings, ground.agents
 
     async def page(
         self, actor: Actor, room: RoomId, *, limit: int, cursor: str | None = None
@@ -43,20 +34,52 @@ class Members:
         """
         limit = validation.page_size(limit, self._settings.page_max)
         found = await self._store.read(members.page, room, limit=limit, cursor=cursor)
-        await self._access.room(actor, room)
+        await self._access.overseen(actor, room)
         return found
 
+    async def here(self, actor: Actor, room: RoomId) -> Here:
+        """Who reads a room now. Refused: `room_not_found`."""
+        await self._access.room(actor, room)
+        return self._hub.presence.of(room)
+
+    async def known(self, actor: Actor, handle: str | None = None) -> tuple[Actor, ...]:
+        """The people with whom the actor shares rooms, by their names; or who has this handle, for who has one, too."""
+        if handle is None:
+            return await self._store.read(members.known, actor.id)
+        small = handle.strip().lower().removeprefix("@")[: validation.HANDLE_CHARS_MAX + 1]
+        found = await self._store.read(accounts.by_handle, small, validation.skeleton(small))
+        if actor.server_role is None:  # as who waits for an approval, with a handle
+            return ()
+        if found is None or found[0].status is not AccountStatus.ACTIVE:
+            return ()
+        return (found[0].actor,)
+
     async def add(
-        self, actor: Actor, room: RoomId, who: ActorId, role: MemberRole = MemberRole.MEMBER
+        self,
+        actor: Actor,
+        room: RoomId,
+        who: ActorId,
+        role: MemberRole = MemberRole.MEMBER,
+        speaks: Speaks = Speaks.AUTO,
     ) -> tuple[Member, bool]:
-        """Adds a person, or an agent that answers; the member, and whether it is new. Refused: as `AddMember` says."""
-        adding = AddMember(room=room, by=actor.id, actor=who, role=role, auto_respond=True)
+        """Adds a person, or an agent that `speaks`; the member, and whether it is new.
+
+        Refused: as `AddMember` says, `agent_not_found` (it is not for the actor).
+        """
+        if who.startswith("a_"):
+            await self._agents.used(actor, who)
+        adding = AddMember(room=room, by=actor.id, actor=who, role=role, speaks=speaks)
         added = await self._store.write(adding)
         return await self._member(room, who), added
 
     async def set_role(self, actor: Actor, room: RoomId, who: ActorId, role: MemberRole) -> Member:
         """Gives a member another role. Refused: as `SetRole` says."""
         await self._store.write(SetRole(room=room, by=actor.id, actor=who, role=role))
+        return await self._member(room, who)
+
+    async def set_speaks(self, actor: Actor, room: RoomId, who: ActorId, speaks: Speaks) -> Member:
+        """Says when an agent answers by itself. Refused: as `SetSpeaks` says."""
+        await self._store.write(SetSpeaks(room=room, by=actor.id, actor=who, speaks=speaks))
         return await self._member(room, who)
 
     async def remove(self, actor: Actor, room: RoomId, who: ActorId) -> None:
@@ -67,8 +90,17 @@ class Members:
             await self._store.write(RemoveMember(room=room, by=actor.id, actor=who))
 
     async def transfer(self, actor: Actor, room: RoomId, who: ActorId) -> Room:
-        """Gives a room to one of its members, and stays as a moderator. Refused: as `TransferRoom` says."""
-        await self._store.write(TransferRoom(room=room, by=actor.id, actor=who))
+        """Gives a room to one of its members; who owned it stays as a moderator. Refused: as `TransferRoom` says."""
+        giving = TransferRoom(
+            room=room, by=actor.id, actor=who, as_admin=oversees(actor.server_role)
+        )
+        await self._store.write(giving)
+        return await self._access.overseen(actor, room)
+
+    async def come_in(self, actor: Actor, room: RoomId) -> Room:
+        """Comes into an open room, or into any as a reader, as who may `OVERSEE`. Refused: `room_not_found`."""
+        joining = JoinRoom(room=room, by=actor.id, as_admin=oversees(actor.server_role))
+        await self._store.write(joining)
         return await self._access.room(actor, room)
 
     async def wish(
@@ -78,65 +110,6 @@ class Members:
         wished = SetMembership(room=room, by=actor.id, muted=muted, hidden=hidden)
         await self._store.write(wished)
         return await self._access.room(actor, room)
-
-    async def invite(
-        self,
-        actor: Actor,
-        room: RoomId,
-        *,
-        role: MemberRole = MemberRole.MEMBER,
-        uses: int | None = None,
-        days: int = DAYS,
-    ) -> tuple[str, Invitation]:
-        """An invitation's token, told this once, and the invitation. `uses` None: any number.
-
-        Refused: as `AddInvitation` says, and `bad_request` (the role, the number of uses or of days).
-        """
-        if role not in INVITED_AS:
-            raise Refused(Code.BAD_REQUEST, "An invitation is for a member or a reader.")
-        if uses is not None and not 1 <= uses <= USES_MAX:
-            raise Refused(Code.BAD_REQUEST, f"An invitation has 1 to {USES_MAX:,} uses.")
-        if not 1 <= days <= DAYS_MAX:
-            raise Refused(Code.BAD_REQUEST, f"An invitation lasts 1 to {DAYS_MAX} days.")
-        token = self._clock.secret()
-        adding = AddInvitation(
-            id=f"i_{self._clock.new_id()}",
-            room=room,
-            by=actor.id,
-            role=role,
-            token_sha256=digest_of(token),
-            lasts_ms=days * DAY_MS,
-            uses=uses,
-        )
-        return token, await self._store.write(adding)
-
-    async def invitations(self, actor: Actor, room: RoomId) -> tuple[Invitation, ...]:
-        """A room's open invitations, the oldest first.
-
-        Refused: `room_not_found`, `room_protected`, `forbidden`.
-        """
-        found = await self._access.room(actor, room)
-        everyones = is_everyones(found.visibility, found.door)
-        check(Action.INVITE, found.role, everyones=everyones)
-        return await self._store.read(invitations.of_room, room, self._clock.now_ms())
-
-    async def revoke(self, actor: Actor, room: RoomId, invitation: str) -> None:
-        """Ends an invitation. Refused: as `RevokeInvitation` says."""
-        await self._store.write(RevokeInvitation(room=room, by=actor.id, id=invitation))
-
-    async def look(self, token: str, actor: Actor | None) -> tuple[Invitation, int, bool]:
-        """An invitation, how many people its room has, and whether the actor is one. Refused: `invite_not_found`."""
-        who = None if actor is None else actor.id
-        now_ms = self._clock.now_ms()
-        found = await self._store.read(invitations.looked_at, digest_of(token), who, now_ms)
-        if found is None:
-            raise invite_not_found()
-        return found
-
-    async def join(self, token: str, actor: Actor) -> Room:
-        """Comes into a room by an invitation; the room. Refused: `invite_not_found`."""
-        joining = JoinByInvitation(token_sha256=digest_of(token), actor=actor.id)
-        return await self._access.room(actor, await self._store.write(joining))
 
     async def _member(self, room: RoomId, who: ActorId) -> Member:
         found = await self._store.read(members.get, room, who)

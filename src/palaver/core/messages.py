@@ -10,14 +10,7 @@ from palaver.core.access import Access
 from palaver.core.answers.engine import Engine
 from palaver.core.ground import Ground
 from palaver.core.live.feed import Listener
-from palaver.core.live.items import (
-    Closing,
-    Happened,
-    ReadMark,
-    SignedOut,
-    Typing,
-    Unsubscribed,
-)
+from palaver.core.live.items import Closing, Happened, ReadMark, SignedOut, Typing, Unsubscribed
 from palaver.core.live.reader import Reader
 from palaver.core.spool.messages import MessageSpool
 from palaver.errors import Code, Refused, Unavailable
@@ -35,7 +28,7 @@ from palaver.model import (
     TitleSource,
     Turn,
 )
-from palaver.store.read import events, messages, rooms
+from palaver.store.read import events, members, messages, rooms
 from palaver.store.store import Store
 from palaver.store.write.messages import Added, AddMessage
 from palaver.store.write.rooms import MarkRead
@@ -78,23 +71,25 @@ class Chat:
         cid: str | None,
         reply_to: MessageId | None = None,
         answers: bool = True,
+        asks: bool = False,
         meta: Meta | None = None,
         reader: Reader | None = None,
+        by: CredentialId | None = None,
         accepts: bool = False,
     ) -> Sent:
-        """Says something in a room. With `answers`, the room's agents answer what a person said.
+        """Says something in a room. With `answers`, agents answer a person (`AddMessage`, which says of `asks`, too).
 
         While the database is away, a message with a `cid` from someone whose `reader` follows the room is accepted;
         with `accepts`, also from one who was known to be allowed to write there. What this process stored under the
-        same `cid` is `stored`.
+        same `cid` is `stored`. What the session or key `by` which it comes (else the reader's) was ended before it is
+        stored, is refused.
 
         `cid` (1 to 64 visible ASCII characters) makes a repeated send safe, for ever. Refused: `empty_message`,
         `text_too_long`, `invalid_unicode`, `invalid_character`, `cid_invalid`, `cid_reused`, `room_not_found`,
-        `message_not_found` (reply_to), `forbidden`.
+        `message_not_found` (reply_to), `forbidden`, `session_ended`, `unauthenticated`, `account_disabled`.
         """
         text = validation.message_text(text, self._settings.text_chars_max)
-        if cid is not None:
-            cid = validation.cid(cid)
+        cid = None if cid is None else validation.cid(cid)
         command = AddMessage(
             id=MessageId(f"m_{self._clock.new_id()}"),
             room=room,
@@ -104,6 +99,8 @@ class Chat:
             reply_to=reply_to,
             meta=meta or Meta(),
             answers=answers and actor.kind is ActorKind.PERSON,
+            asks=asks,
+            by=by if reader is None else reader.by,
         )
         command = self._store.redacted(command)
         away = Unavailable(Code.DATABASE_UNAVAILABLE, "The database is away.", retry_ms=2_000)
@@ -118,8 +115,7 @@ class Chat:
         allowed = allowed or (reader is not None and reader.follows(room))
         if not allowed or cid is None or self._settings.when_db_down == "reject":
             raise away
-        stored = self._drafts.stored_here(command)
-        if stored is not None:
+        if (stored := self._drafts.stored_here(command)) is not None:
             id_, seq = stored
             return Sent(state="stored", id=id_, seq=seq, message=None, dup=True, turns=())
         kept = await self._drafts.accept(actor, command)
@@ -210,6 +206,18 @@ class Chat:
             seq = await self._reached(actor, room, after)
         return happened, seq
 
+    async def notices(
+        self, actor: Actor, room: RoomId, *, after: int, before: int, limit: int
+    ) -> tuple[tuple[Event, ...], tuple[Actor, ...]]:
+        """The last of what is told among the messages between two seqs, such as who came, and of whom it tells.
+
+        Refused: `room_not_found`, `limit_invalid`.
+        """
+        limit = validation.page_size(limit, self._settings.page_max)
+        found = await self._store.read(events.notices, room, after, before, limit)
+        await self._access.room(actor, room)
+        return found
+
     def reader(self, actor: Actor, by: CredentialId | None = None) -> Reader:
         """A live reader, to be closed by its connection, which ends with the session or key that it lives by."""
         return Reader(
@@ -219,6 +227,8 @@ class Chat:
             epoch=self._store.epoch,
             rooms_max=self._settings.rooms_per_connection_max,
             by=by,
+            among=actor.key and actor.key.rooms,
+            shown=not actor.hidden if actor.kind is ActorKind.PERSON and not actor.key else None,
         )
 
     async def mark_read(
@@ -246,12 +256,7 @@ class Chat:
         return seq
 
     async def _something_new(
-        self,
-        actor: Actor,
-        room: RoomId,
-        after: int,
-        wait_seconds: float,
-        by: CredentialId | None,
+        self, actor: Actor, room: RoomId, after: int, wait_seconds: float, by: CredentialId | None
     ) -> None:
         with self.reader(actor, by) as reader:
             if (await reader.subscribe(room, after)).events:
@@ -293,4 +298,8 @@ class _Past(Struct, frozen=True):
         return await self._store.read(messages.page, room, limit=count)
 
     async def rooms(self) -> tuple[RoomId, ...]:
-        return await self._store.read(rooms.ids_of, self._actor.id, ROOMS_WATCHED_MAX)
+        among = self._actor.key and self._actor.key.rooms
+        return await self._store.read(rooms.ids_of, self._actor.id, ROOMS_WATCHED_MAX, among)
+
+    async def kept_out(self) -> tuple[RoomId, ...]:
+        return await self._store.read(members.kept_out, self._actor.id)

@@ -1,26 +1,35 @@
 """Rooms: making, finding, naming, deleting and restoring them."""
 
+from collections.abc import Sequence
+
 from palaver.core import validation
 from palaver.core.ground import Ground
+from palaver.core.identity.invitations import INVITED_AS
 from palaver.errors import Code, Refused
 from palaver.model import (
     Actor,
     ActorId,
     MemberRole,
+    OpenTo,
     Room,
     RoomId,
     RoomSettings,
+    Speaks,
     TitleSource,
     Visibility,
 )
+from palaver.policy import ServerAct, check_room, check_server, oversees
+from palaver.speaking import CHAIN_MOST, PER_HOUR_MOST
 from palaver.store.read import rooms
 from palaver.store.write.rooms import (
     AddMember,
     ChangeSettings,
     CreateRoom,
+    MoveRoom,
     RenameRoom,
     SetArchived,
     SetRoomDeleted,
+    SetVisibility,
 )
 
 LOBBY = RoomId("r_00000000000070008000006c6f626279")
@@ -32,7 +41,7 @@ class Rooms:
     def __init__(self, ground: Ground) -> None:
         self._store, self._access = ground.store, ground.access
         self._settings, self._clock = ground.settings, ground.clock
-        self._assistant = ground.assistant
+        self._assistant, self._agents = ground.assistant, ground.agents
 
     async def create(
         self,
@@ -41,18 +50,24 @@ class Rooms:
         title: str = "",
         room: RoomId | None = None,
         agent: bool = True,
+        agents: Sequence[str] = (),
+        speaks: Speaks = Speaks.AUTO,
         visibility: Visibility = Visibility.PRIVATE,
         settings: RoomSettings | None = None,
         door: str | None = None,
         parent: RoomId | None = None,
     ) -> Room:
-        """Makes a room of this actor's, in which the server's agent answers unless `agent` is False.
+        """Makes a room of this actor's. Agents answer (`speaks`), unless `agent` is False: the default, and what joins.
 
-        The same `room` id again gives the room that is there. `parent`: the room out of which it comes. Refused:
-        `title_too_long`, `room_not_found` (the id is somebody else's room, or the actor may not read the parent).
+        `agents`: these in the place of the default one. The same `room` id again gives the room that is there.
+        `parent`: the room out of which it comes. Refused: `title_too_long`, `agent_not_found`, `room_not_found` (the id
+        is somebody else's room, or the actor may not read the parent), `scope_missing` (by a key that is limited to
+        some rooms).
         """
+        check_room(actor, None)
         title = validation.title(title, self._settings.title_chars_max)
         room = room or RoomId(f"r_{self._clock.new_id()}")
+        speaking = await self._agents.of_new_room(actor, self._assistant, agents) if agent else ()
         await self._store.write(
             CreateRoom(
                 id=room,
@@ -60,7 +75,8 @@ class Rooms:
                 title_source=TitleSource.USER if title else TitleSource.NONE,
                 visibility=visibility,
                 owner=actor.id,
-                agents=(self._assistant,) if agent else (),
+                agents=speaking,
+                speaks=speaks,
                 settings=settings or {},
                 door=door,
                 parent=parent,
@@ -68,19 +84,31 @@ class Rooms:
         )
         return await self._access.room(actor, room, deleted=True)
 
-    async def ensured(self, actor: Actor, room: RoomId, *, title: str, agent: bool = True) -> Room:
+    async def ensured(
+        self,
+        actor: Actor,
+        room: RoomId,
+        *,
+        title: str,
+        agent: bool = True,
+        speaks: Speaks = Speaks.AUTO,
+    ) -> Room:
         """The room of this id, made at its first use as `create` does; one that was deleted comes back whole."""
         try:
             return await self.get(actor, room)
         except Refused as refusal:
             if refusal.code is not Code.ROOM_NOT_FOUND:
                 raise
-        found = await self.create(actor, title=title, room=room, agent=agent)
+        found = await self.create(actor, title=title, room=room, agent=agent, speaks=speaks)
         return found if found.deleted_ms is None else await self.restore(actor, room)
 
     async def get(self, actor: Actor, room: RoomId) -> Room:
         """One room. Refused: `room_not_found`."""
         return await self._access.room(actor, room)
+
+    async def overseen(self, actor: Actor, room: RoomId) -> Room:
+        """One room, also of who may `OVERSEE` it and is no member: then its `role` is None. Refused: as `get`."""
+        return await self._access.overseen(actor, room)
 
     async def listing(
         self,
@@ -94,15 +122,22 @@ class Rooms:
         deleted: bool = False,
         own: bool = False,
         hidden: bool | None = None,
+        archived: bool | None = None,
+        every: bool = False,
+        opened: bool = False,
     ) -> tuple[tuple[Room, ...], str | None]:
-        """The actor's rooms and the open ones, by last activity, and the cursor to go on with.
+        """The actor's rooms and everyone's, by last activity, and the cursor to go on with.
 
-        `own`: without the open ones that are others'. `offset`: without so many, which are counted anew each time.
+        `own`: without everyone's. `offset`: without so many, which are counted anew each time.
         `after`: those behind this room, instead of a cursor. `search`: those whose title holds it, in any case.
         `deleted`: instead those that were deleted and that the actor may restore, the last deleted first.
-        `hidden`: without those that the actor hides, or these alone; None: all.
-        Refused: `limit_invalid`, `cursor_invalid`, `room_not_found` (after).
+        `hidden`, `archived`: without those that the actor hides, or that are archived, or these alone; None: all.
+        `every`: instead all of the server, for who may `OVERSEE`. `opened`: instead those that their owners opened,
+        and that the actor may join.
+        Refused: `limit_invalid`, `cursor_invalid`, `room_not_found` (after), `forbidden` (every).
         """
+        if every:
+            check_server(ServerAct.OVERSEE, actor.server_role)
         limit = validation.page_size(limit, self._settings.page_max)
         if after is not None:
             await self._access.room(actor, after, deleted=True)
@@ -119,6 +154,10 @@ class Rooms:
             own=own,
             deleted=deleted,
             hidden=hidden,
+            archived=archived,
+            every=every,
+            opened=opened,
+            among=actor.key and actor.key.rooms,
         )
 
     async def count_own(self, actor: Actor) -> int:
@@ -139,20 +178,57 @@ class Rooms:
         await self._store.write(ChangeSettings(room=room, by=actor.id, settings=settings))
         return await self._access.room(actor, room)
 
+    async def set_speaking(self, actor: Actor, room: RoomId, settings: RoomSettings) -> Room:
+        """Says how agents speak in a room. Refused: as `ChangeSettings` says, and `bad_request`."""
+        most = {"chain_max": CHAIN_MOST, "agent_answers_per_hour": PER_HOUR_MOST}
+        for name, value in settings.items():
+            if isinstance(value, int) and not 0 <= value <= most[name]:
+                raise Refused(Code.BAD_REQUEST, f"{name} is a number from 0 to {most[name]}.")
+        return await self.change_settings(actor, room, settings)
+
     async def delete(self, actor: Actor, room: RoomId) -> None:
         """Deletes a room, as its owner; `restore` undoes it. Refused: as `SetRoomDeleted` says."""
-        await self._access.room(actor, room)
-        await self._store.write(SetRoomDeleted(room=room, by=actor.id, deleted=True))
+        await self._access.overseen(actor, room)
+        await self._delete(actor, room, deleted=True)
 
     async def restore(self, actor: Actor, room: RoomId) -> Room:
         """Takes a deletion back, as the owner. Refused: as `SetRoomDeleted` says."""
-        await self._access.room(actor, room, deleted=True)
-        await self._store.write(SetRoomDeleted(room=room, by=actor.id, deleted=False))
-        return await self._access.room(actor, room)
+        await self._access.overseen(actor, room, deleted=True)
+        await self._delete(actor, room, deleted=False)
+        return await self._access.overseen(actor, room)
 
     async def set_archived(self, actor: Actor, room: RoomId, *, archived: bool) -> Room:
         """Lets nothing more be said in a room, or again, as its owner. Refused: as `SetArchived` says."""
-        await self._store.write(SetArchived(room=room, by=actor.id, archived=archived))
+        as_admin = oversees(actor.server_role)
+        setting = SetArchived(room=room, by=actor.id, archived=archived, as_admin=as_admin)
+        await self._store.write(setting)
+        return await self._access.overseen(actor, room)
+
+    async def move(self, actor: Actor, room: RoomId, parent: RoomId | None) -> Room:
+        """Puts a room under another one, or at the top (None), as its owner. Refused: as `MoveRoom` says."""
+        if parent is not None:
+            check_room(actor, parent)
+        await self._store.write(MoveRoom(room=room, by=actor.id, parent=parent))
+        return await self._access.room(actor, room)
+
+    async def open_to(
+        self,
+        actor: Actor,
+        room: RoomId,
+        whom: OpenTo | None,
+        *,
+        role: MemberRole = MemberRole.READER,
+    ) -> Room:
+        """Lets others find a room, who are readers or members there; None: only who is a member, as its owner.
+
+        Refused: as `SetVisibility` says, and `bad_request` (the role).
+        """
+        if role not in INVITED_AS:
+            raise Refused(Code.BAD_REQUEST, "A room is open to readers or members.")
+        as_what = None if whom is None else role
+        await self._store.write(
+            SetVisibility(room=room, by=actor.id, open_to=whom, open_role=as_what)
+        )
         return await self._access.room(actor, room)
 
     async def join(
@@ -162,7 +238,7 @@ class Rooms:
         actor: Actor,
         *,
         role: MemberRole = MemberRole.MEMBER,
-        auto_respond: bool = False,
+        speaks: Speaks = Speaks.AUTO,
         newcomer: bool = False,
     ) -> bool:
         """Adds an actor to a room; False when it was a member already. `newcomer` as in `AddMember`."""
@@ -172,10 +248,16 @@ class Rooms:
             by=owner.id,
             actor=actor.id,
             role=role,
-            auto_respond=auto_respond,
+            speaks=speaks,
             newcomer=newcomer,
         )
         return await self._store.write(adding)
+
+    async def _delete(self, actor: Actor, room: RoomId, *, deleted: bool) -> None:
+        as_admin = oversees(actor.server_role)
+        await self._store.write(
+            SetRoomDeleted(room=room, by=actor.id, deleted=deleted, as_admin=as_admin)
+        )
 
 
 def lobby_of(assistant: ActorId) -> CreateRoom:

@@ -9,27 +9,39 @@ from typing import Literal
 import structlog
 
 from palaver.clock import Clock, SystemClock
+from palaver.core.answers.askers import Askers
 from palaver.core.answers.engine import Engine
 from palaver.core.answers.recovery import Recovery
 from palaver.core.answers.source import ModelServer
-from palaver.core.audit import Follower, read
+from palaver.core.answers.told import PromptsTold
+from palaver.core.audit import Follower, latest, read
+from palaver.core.demo import Demo
 from palaver.core.exchanges import Exchanges
 from palaver.core.ground import Ground, good_bye, grounded, sync_journal
 from palaver.core.identity.accounts import Accounts
 from palaver.core.identity.api_keys import Keys
 from palaver.core.identity.devices import Devices
+from palaver.core.identity.elsewhere import Elsewhere
+from palaver.core.identity.identities import Identities
+from palaver.core.identity.invitations import Invitations
+from palaver.core.identity.profiles import Profiles
 from palaver.core.identity.register import Register
+from palaver.core.identity.setup import Setup
 from palaver.core.live.cluster import PeerSync
 from palaver.core.live.items import Encode
+from palaver.core.live.presence import TICK_SECONDS
 from palaver.core.members import Members
 from palaver.core.messages import Chat, said
 from palaver.core.part import Every, Part, tasks_of_a_server
+from palaver.core.profiles import rotated
 from palaver.core.prompts import Prompts
 from palaver.core.rooms import LOBBY, Rooms, lobby_of
 from palaver.core.spool.exchanges import ExchangeSpool
 from palaver.core.spool.messages import MessageSpool
+from palaver.core.usage import Usage
 from palaver.errors import Unavailable
 from palaver.providers.base import Provider
+from palaver.providers.oidc import OpenIDProvider
 from palaver.settings import Settings
 from palaver.store.engine.base import Database
 from palaver.store.engine.executors import Lanes
@@ -41,7 +53,8 @@ DRAIN_PART = 0.5
 RECOVERY_SECONDS_MAX = 10.0
 SYNC_SECONDS = 1.0
 PULSE_SECONDS = 5.0
-SWEEP_SECONDS = 30.0
+SWEEP_SECONDS, FAILURES_SECONDS = 30.0, 60.0
+RUN_OUT_SECONDS = 60.0
 
 log = structlog.stdlib.get_logger()
 
@@ -54,13 +67,28 @@ class Core:
         self._ground, self._recovered, self._audited = ground, False, audited
         self.settings, self.clock, self.hub = ground.settings, ground.clock, ground.hub
         self.lobby, self.assistant = LOBBY, ground.assistant
-        self.access, self.identity = ground.access, ground.identity
+        self.access, self.identity, self.agents = ground.access, ground.identity, ground.agents
         self.redaction = ground.store.redaction
         self.standings = ground.hub.standings
         self.keys = Keys(ground.store, ground.settings, ground.clock, self.standings)
         at_hand = (ground.store, ground.identity, ground.settings, ground.clock)
         self.devices = Devices(*at_hand)
-        self.audit = partial(read, ground.store)
+        self.setup = Setup(
+            ground.store,
+            self.devices,
+            ground.assistant,
+            passwords=ground.passwords,
+            settings=ground.settings,
+            clock=ground.clock,
+        )
+        self.audit, self.audited = partial(read, ground.store), partial(latest, ground.store)
+        self.identities = Identities(*at_hand)
+        self.elsewhere = None
+        if ground.settings.oidc_issuer is not None:
+            provider = OpenIDProvider(ground.settings, ground.clock)
+            self.elsewhere = Elsewhere(*at_hand, inside=self.identities, provider=provider)
+        self.profiles = Profiles(ground.store, ground.hub)
+        self.invitations = Invitations(ground.store, ground.access, ground.settings, ground.clock)
         self.register = Register(ground.store, ground.settings, ground.clock)
         self.accounts = Accounts(
             ground.store,
@@ -69,11 +97,20 @@ class Core:
             passwords=ground.passwords,
             settings=ground.settings,
             clock=ground.clock,
+            invitations=self.invitations,
         )
+        self.model_profiles, self.environment = ground.profiles, ground.providers.environment
+        self.rotate = partial(rotated, ground.store, ground.settings)
         self.prompts = Prompts(ground.store, ground.clock)
         self.rooms, self.members = Rooms(ground), Members(ground)
+        self.demo = Demo(ground.store, ground.agents)
         self.held = ExchangeSpool(ground)
         self.turns = Engine(ground, self.held, tasks)
+        self.told = PromptsTold(ground)
+        self.budgets = self.turns.budgets
+        self.usage = Usage(ground.store, ground.clock, self.budgets.changed)
+        self.askers = Askers(ground.store, self.turns.runs)
+        ground.access.listeners.append(self.askers.taken)
         self.models = ModelServer(ground.providers, ground.clock, self.turns.counting)
         self.recovery = Recovery(ground, self.turns, self.held)
         self.drafts = MessageSpool(ground, partial(said, self.turns))
@@ -89,15 +126,22 @@ class Core:
             Every(SYNC_SECONDS, partial(sync_journal, ground.journal, ground.lane)),
             self.held,  # what it has is stored before its turns are claimed
             self.recovery,
+            self.askers,
             self.drafts,
             ground.history,
+            Every(TICK_SECONDS, ground.hub.presence.tick),
             Every(PULSE_SECONDS, self._beat),
             self.keys.last_used,
+            Every(1.0, self.keys.expire),
             self.identity.last_used,
             Every(SWEEP_SECONDS, self._sweep),
+            Every(FAILURES_SECONDS, self.accounts.tell_failures),
+            Every(RUN_OUT_SECONDS, self._end_run_out),
         ]
         if store.shared:
-            follower = Follower(store, self.standings, self._audited)
+            told = (self.standings.committed, ground.profiles.committed)
+            follower = Follower(store, told, self._audited)
+            ground.access.listeners.append(follower.taken)
             parts += [Every(1.0, self.turns.copy), follower]
         if ground.bus is not None and ground.outbox is not None:
             since, seqs = partial(store.read, events.since), partial(store.read, rooms.seqs)
@@ -155,6 +199,7 @@ class Core:
         """Takes over what dead processes left in journals; with `aside` also what was set aside."""
         for part in self.parts:
             await part.recover(aside=aside)
+        await self.register.go_on()
         self._recovered = True
 
     async def _beat(self) -> None:
@@ -174,10 +219,15 @@ class Core:
         self.hub.database_is(up=up)
 
     async def _sweep(self) -> None:
-        """Deletes guests who have left nothing. Not while something waits that may be theirs."""
+        """Deletes guests who have left nothing, and what ended long ago; not while something waits."""
         waiting = any(spool.waiting for spool in self._spools)
         if self._recovered and self.history == "whole" and not waiting:
             await self.identity.sweep()
+            await self.devices.forget_ended()
+            await self.register.go_on()
+
+    async def _end_run_out(self) -> None:
+        await self.devices.end_run_out(self.hub.present, self.standings)
 
     async def drain(self, seconds: float) -> None:
         """Stops gracefully: tells the readers when to come back, and ends the running answers in time."""
@@ -209,6 +259,7 @@ async def started(
         if lobby:
             await ground.store.write(lobby_of(ground.assistant))
         audited = await ground.store.write(OpenAudit())
+        await ground.profiles.read()
         async with tasks_of_a_server() as tasks:
             core = Core(ground, tasks, audited)
             for part in core.parts:

@@ -5,8 +5,10 @@ Well-formed Unicode only. What a model writes is not checked here: it is kept, w
 
 import re
 import unicodedata
+from datetime import UTC, datetime
 
 from palaver.errors import Code, Refused
+from palaver.speaking import HANDLE, skeleton
 
 CID_CHARS_MAX = 64
 SEARCH_CHARS_MAX = 200
@@ -21,8 +23,6 @@ RESERVED_HANDLES = RESERVED_NAMES | {
 }
 HANDLE_CHARS_MAX = 32
 PASSWORD_CHARS_MIN, PASSWORD_CHARS_MAX = 10, 256
-_HANDLE = re.compile(r"[a-z0-9][a-z0-9._-]{1,31}")
-_ALIKE = str.maketrans("01i_-", "oll..")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LINK = re.compile(r"!?\[([^\]\n]*)\]\([^)\n]*\)")
 _LABEL = re.compile(
@@ -41,6 +41,17 @@ def well_formed(text: str, what: str) -> str:
     if "\0" in text:
         raise Refused(Code.INVALID_CHARACTER, f"The {what} holds the character U+0000.")
     return text
+
+
+def when(text: str) -> int:
+    """The moment that a date means, with or without a time and a zone (none: UTC). Refused: `bad_request`."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        words = "A time is a date, such as 2027-01-31 or 2027-01-31T12:00:00Z."
+        raise Refused(Code.BAD_REQUEST, words) from None
+    zoned = found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    return int(zoned.timestamp() * 1_000)
 
 
 def is_blank(text: str) -> bool:
@@ -90,19 +101,14 @@ def person_name(text: str, chars_max: int) -> str:
 def handle(text: str) -> str:
     """A handle in small letters. Refused: `handle_invalid`, `name_reserved`."""
     small = text.lower() if text.isascii() else ""
-    if not _HANDLE.fullmatch(small):
+    if not HANDLE.fullmatch(small) or not small[-1].isalnum():
         raise Refused(
             Code.HANDLE_INVALID,
-            f"A handle has 2 to {HANDLE_CHARS_MAX} of a-z, 0-9, '.', '_' and '-', and begins with a letter or digit.",
+            f"A handle has 2 to {HANDLE_CHARS_MAX} of a-z, 0-9, '.', '_' and '-'; its ends are letters or digits.",
         )
-    if skeleton(small) in _RESERVED_SKELETONS:
+    if skeleton(small).replace(".", "") in _RESERVED_SKELETONS:
         raise Refused(Code.NAME_RESERVED, "That handle is the server's own. Take another one.")
     return small
-
-
-def skeleton(handle: str) -> str:
-    """What is left of a handle when what looks alike is the same: `0` and `o`, `1`, `l` and `i`, `.`, `_` and `-`."""
-    return handle.translate(_ALIKE)
 
 
 _RESERVED_SKELETONS = frozenset(map(skeleton, RESERVED_HANDLES))

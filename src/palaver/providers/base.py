@@ -115,14 +115,17 @@ class ItemPiece(Struct, frozen=True):
 
 
 class Usage(Struct, frozen=True, kw_only=True):
-    """Tokens that a call used, where its server told them."""
+    """Tokens that a call used, where its server told them: `cached` are of the input, `reasoning` of the output."""
 
     input: int | None = None
     output: int | None = None
+    cached: int | None = None
+    reasoning: int | None = None
 
     def counts(self) -> dict[str, int]:
         """Those that are known."""
         counts = {"input": self.input, "output": self.output}
+        counts |= {"cached": self.cached or None, "reasoning": self.reasoning or None}
         return {name: count for name, count in counts.items() if count is not None}
 
 

@@ -19,7 +19,8 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from palaver.errors import ProviderError
-from palaver.model import NO_DATA, Entry
+from palaver.model import NO_DATA, TOKENS_MAX, Entry
+from palaver.model.agents import Told
 from palaver.providers.base import Piece, Provider, Request, Several, Usage
 
 CHAT = "/chat/completions"
@@ -49,8 +50,9 @@ class CallResult(Struct):
     `envelope` is the whole answer in the words of its API, and `kept` the same without what its pieces hold; nobody
     but a door of that API reads either. `whole`: every choice that began has ended. `told`: the error, or what cannot
     be read, is in the bytes themselves, and they are all that the server had to say. `own` is there from the beginning
-    where the answer is told in another API. `id` is the server's own id of the answer; `provider` and `model` are known
-    where nobody but us asked.
+    where the answer is told in another API. `id` is the server's own id of the answer; `provider`, `model` and `card`
+    (the version of the agent's), and what is kept of the `prompt`, are known where nobody but us asked. `asked_chars`:
+    how long the request was, where its source alone knows.
     """
 
     whole: bool = False
@@ -59,16 +61,22 @@ class CallResult(Struct):
     id: str | None = None
     provider: str | None = None
     model: str | None = None
+    card: int | None = None
     usage: Usage | None = None
     finish: str | None = None
     error: ProviderError | None = None
     told: bool = False
     own: NativeAnswer | None = None
+    asked_chars: int = 0
+    prompt: Told | None = None
 
-    def used(self, read: object, made: object) -> None:
-        """Notes the tokens; what is no number counts as untold."""
-        tokens = [one if type(one) is int else None for one in (read, made)]
-        self.usage = Usage(input=tokens[0], output=tokens[1])
+    def used(
+        self, read: object, made: object, cached: object = None, reasoning: object = None
+    ) -> None:
+        """Notes the tokens; what is no number of any counts as untold."""
+        given = (read, made, cached, reasoning)
+        tokens = [one if type(one) is int and 0 <= one <= TOKENS_MAX else None for one in given]
+        self.usage = Usage(input=tokens[0], output=tokens[1], cached=tokens[2], reasoning=tokens[3])
 
 
 Body = bytes | AsyncGenerator[bytes, None] | None

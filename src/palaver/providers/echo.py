@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Iterable, Iterator
 
 from palaver.errors import Code, ProviderError
 from palaver.providers.base import GO_ON, Done, Model, Piece, Request, TextPiece
+from palaver.providers.rendering import parse
 
 PIECE_SECONDS = 0.015
 SLOW_PIECE_SECONDS = 1.0
@@ -18,8 +19,8 @@ LONG_WORDS_MAX = 100_000
 QUOTE_CHARS_MAX = 160
 
 HINT = (
-    "No model is connected, so the answers are canned. Start Ollama, llama.cpp or LM Studio on this machine, or set"
-    " OPENAI_BASE_URL (or OPENAI_API_KEY) and PALAVER_MODEL and restart Palaver."
+    "No model is connected, so the answers are canned. Start Ollama, llama.cpp or LM Studio on this machine, or connect"
+    " a model server by its address and key."
 )
 
 _CONNECT = """\
@@ -36,7 +37,7 @@ ollama pull llama3.2
 llama-server -m model.gguf
 ```
 
-**With OpenAI**, or any server that speaks its API: stop Palaver, then
+**With OpenAI**, or any server that speaks its API: *Settings*, *Models*, *Connect a model*. Or stop Palaver, then
 
 ```sh
 export OPENAI_API_KEY=sk-your-key
@@ -94,7 +95,7 @@ $$
 $$
 """
 
-_COMMAND = re.compile(r"/(\w+)(?:\s+(\d{1,9}))?\s*")
+_COMMAND = re.compile(r"(?:@\S+\s+)?/(\w+)(?:\s+(\d{1,9}))?\s*")
 _WORD = re.compile(r"\S+\s*|\s+")
 
 
@@ -112,7 +113,7 @@ class Echo:
 
     async def answer(self, request: Request) -> AsyncGenerator[Piece, None]:
         """Streams the answer word by word. Raises `ProviderError` when it is asked to."""
-        texts = ["", "", *(said.text for said in request.history)]
+        texts = ["", "", *(_words_of(said.text) for said in request.history)]
         text, said = (texts[-3], texts[-2]) if texts[-1] == GO_ON else (texts[-1], "")
         command, number = _command_in(text)
         pause = self._piece_seconds
@@ -134,6 +135,11 @@ class Echo:
 
     async def close(self) -> None:
         """There is nothing to end."""
+
+
+def _words_of(text: str) -> str:
+    """What somebody said, without the header above it."""
+    return "".join(words.text for words in parse(text))
 
 
 def _command_in(text: str) -> tuple[str, int | None]:

@@ -55,8 +55,8 @@ _TOO_LONG = re.compile(
 class CallInfo(Struct, frozen=True, kw_only=True):
     """A call, as far as the words on its failure need to know it. `name` is the server's for programs.
 
-    `label` is its name for people, at the beginning of a sentence. `variables`: how the names of its settings begin.
-    `places`: spellings of where it is.
+    `label` is its name for people, at the beginning of a sentence. `variables`: how the names of its settings begin;
+    empty: it is a saved profile's. `key`: what is told to nobody, one on each line. `places`: spellings of where it is.
     """
 
     label: str
@@ -68,9 +68,19 @@ class CallInfo(Struct, frozen=True, kw_only=True):
     places: tuple[str, ...] = ()
 
     @property
+    def setting(self) -> str:
+        """What says where it is."""
+        return setting_of(self.variables)
+
+    @property
     def inside(self) -> str:
         """The label inside a sentence."""
         return "the model server" if self.label == SERVER else self.label
+
+
+def setting_of(variables: str) -> str:
+    """What says where a server is, for who has to change it."""
+    return f"{variables}_BASE_URL" if variables else "the URL of its profile"
 
 
 class ErrorBody(Struct, frozen=True, kw_only=True):
@@ -174,7 +184,13 @@ def failure_of(told: ErrorBody, asked: CallInfo, retry_ms: int | None = None) ->
         detail = detail.format(label=asked.label) + words + ("." if lasting else ". Try again.")
         return ProviderError(code, detail, temporary=not lasting, retry_ms=retry_ms)
     detail = detail.format(
-        label=asked.label, inside=asked.inside, model=asked.model, variables=asked.variables
+        label=asked.label,
+        inside=asked.inside,
+        model=asked.model,
+        setting=asked.setting,
+        key=f"Check {asked.variables}_API_KEY and restart Palaver"
+        if asked.variables
+        else "Enter it again in its profile",
     )
     if words := _quoted(told.message, asked):
         detail += f" It says{words}."
@@ -203,7 +219,7 @@ def no_answer(asked: CallInfo) -> ProviderError:
     """The error of something that is no answer at all."""
     return ProviderError(
         Code.PROVIDER_BAD_REPLY,
-        f"{asked.label} sent nothing that is an answer. Check that {asked.variables}_BASE_URL is the"
+        f"{asked.label} sent nothing that is an answer. Check that {asked.setting} is the"
         " address of its API, which usually ends in /v1.",
     )
 
@@ -245,7 +261,7 @@ _STATUS_OF_CODE = {
 """What the codes and types of an error in mid-stream, which has no status of its own, amount to."""
 
 
-_KEY_DETAIL = "{label} did not accept the API key. Check {variables}_API_KEY and restart Palaver."
+_KEY_DETAIL = "{label} did not accept the API key. {key}."
 _SLOW_DETAIL = "{label} took too long. Try again."
 _MEANING = {
     401: (Code.PROVIDER_AUTH, _KEY_DETAIL, False),
@@ -270,13 +286,13 @@ _TOO_LONG_DETAIL = (
 )
 _REDIRECT_DETAIL = (
     "{label} sends us to another address, which is not followed."
-    " Set {variables}_BASE_URL to the final address."
+    " Set {setting} to the final address."
 )
 
 
 def _not_found(told: ErrorBody, asked: CallInfo) -> str:
     if "model" not in f"{told.message} {told.code}".lower():
-        return "There is no chat API at the address of {inside}. {variables}_BASE_URL usually ends in /v1."
+        return "There is no chat API at the address of {inside}; {setting} usually ends in /v1."
     if asked.name == "ollama":
         return "Ollama does not have the model {model}. Run: ollama pull {model}."
     return "{label} does not have the model {model}. Choose another one, or set PALAVER_MODEL."

@@ -1,5 +1,8 @@
 """Which provider answers: the one that settings name, else a model server found on this machine, else the offline one.
 
+Beside it stand the profiles that are stored, the server's for everyone and each person's own for them; one as a view of
+several, see `profiles`. The offline one answers where there is no other.
+
 Rules: what settings name is never second-guessed, and nothing is probed then; where they name several, the model's name
 decides, see `profiles`. Otherwise the usual ports of Ollama, llama.cpp, LM Studio and vLLM are asked for their models,
 all at once and within 300 ms; a server counts only when it lists a model that can chat. Ports 8080 and 8000 are
@@ -9,6 +12,7 @@ model server that is started later just works. Once found, it stays; when it goe
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import structlog
@@ -17,15 +21,20 @@ from pydantic import SecretStr
 
 from palaver.clock import Clock
 from palaver.errors import ProviderError
+from palaver.model import ActorId
+from palaver.model.profiles import Profile as Stored, ProfileKind
 from palaver.providers.base import Provider
-from palaver.providers.echo import HINT, Echo
+from palaver.providers.echo import Echo
 from palaver.providers.openai.models import models_of, offered
 from palaver.settings import Settings
 
 if TYPE_CHECKING:
     from palaver.providers.openai.client import Upstream
+    from palaver.providers.profiles import Profile
 
 OPENAI_URL = "https://api.openai.com/v1"
+ENVIRONMENT = "environment"
+"""The id of the first profile that settings name; a second one's ends with `_2`."""
 PROBE_SECONDS = 0.3
 PROBE_AGAIN_SECONDS = 30.0
 
@@ -40,6 +49,8 @@ class Place(Struct, frozen=True, kw_only=True):
     owner: str | None = None
 
 
+VENDORS = frozenset({"openai", "anthropic"})
+"""Providers that have the name of who sells their answers; of others it is where they are."""
 PLACES = (
     Place(name="ollama", port=11434),
     Place(name="llama.cpp", port=8080, owner="llamacpp"),
@@ -62,8 +73,9 @@ def configured(settings: Settings, clock: Clock) -> Provider | None:
     profiles: list[Profile] = []
     if openai_url:
         key = settings.openai_api_key
-        server = _upstream(own, clock, _name_of(openai_url), openai_url, key)
-        profiles.append(Profile(name="openai", provider=server))
+        server = _upstream(own, clock, name_of(openai_url), openai_url, key)
+        one = Profile(id=ENVIRONMENT, name="openai", provider=server, base_url=openai_url)
+        profiles.append(one)
     if names_anthropic:
         from palaver.providers.anthropic.client import profile_of  # noqa: PLC0415  as above
 
@@ -71,8 +83,42 @@ def configured(settings: Settings, clock: Clock) -> Provider | None:
     return Profiles(profiles, clock, settings.model) if several else profiles[0].provider
 
 
+def connected(
+    settings: Settings,
+    clock: Clock,
+    stored: Stored,
+    key: SecretStr | None,
+    headers: Mapping[str, SecretStr],
+) -> "Profile":
+    """The connection of a stored profile. A person's own reaches public addresses only."""
+    from palaver.providers.anthropic.client import FAMILY, Anthropic  # noqa: PLC0415  as above
+    from palaver.providers.http.addresses import reaches  # noqa: PLC0415
+    from palaver.providers.http.client import Saved  # noqa: PLC0415
+    from palaver.providers.openai.client import Upstream  # noqa: PLC0415
+    from palaver.providers.profiles import Profile  # noqa: PLC0415
+
+    its, name = settings.model_copy(update={"model": stored.model}), stored.name
+    may_reach = None if stored.owner is None else reaches(settings.profile_networks)
+    saved = Saved(headers=headers, may_reach=may_reach)
+    url = stored.base_url
+    if stored.kind is ProfileKind.ANTHROPIC:
+        family, server = FAMILY, Anthropic(its, clock, base_url=url, key=key, saved=saved)
+    else:
+        family = ""
+        server = Upstream(its, clock, name=name, base_url=url, key=key, saved=saved)
+    kind = stored.kind
+    return Profile(id=stored.id, name=name, kind=kind, provider=server, base_url=url, family=family)
+
+
+async def _nothing_stored(caller: ActorId | None) -> Sequence["Profile"]:  # noqa: ARG001  as `saved`
+    return ()
+
+
 class Providers:
-    """The provider in use. `fixed` replaces what settings and detection would give."""
+    """The provider in use. `fixed` replaces what settings and detection would give.
+
+    `saved`: the stored profiles of a caller, the server's first; of nobody (None) the server's alone.
+    """
 
     def __init__(
         self,
@@ -81,8 +127,11 @@ class Providers:
         *,
         fixed: Provider | None = None,
         places: tuple[Place, ...] = PLACES,
+        saved: Callable[[ActorId | None], Awaitable[Sequence["Profile"]]] = _nothing_stored,
     ) -> None:
         """Connects to nothing yet. Refused: `settings_invalid`."""
+        self._saved = saved
+        self._first: tuple[Provider, tuple[Profile, ...]] | None = None
         self._settings = settings
         self._clock = clock
         self._places = places
@@ -91,8 +140,30 @@ class Providers:
         self._probe_at = 0.0
         self._probing = asyncio.Lock()
 
-    async def current(self) -> Provider:
+    async def current(self, caller: ActorId | None = None) -> Provider:
         """The provider to ask now. Takes up to 300 ms where it looks for one, no time otherwise."""
+        own, saved = await self._own(), await self._saved(caller)
+        if not saved:
+            return own
+        from palaver.providers.profiles import Profiles  # noqa: PLC0415  as above
+
+        return Profiles((*self.environment(), *saved), self._clock, self._settings.model)
+
+    def environment(self) -> "tuple[Profile, ...]":
+        """The profiles that settings name, or that was found."""
+        from palaver.providers.profiles import Profile, Profiles  # noqa: PLC0415  as above
+
+        own, url = self._provider, self._settings.openai_base_url or ""
+        if not own.real:
+            return ()
+        if isinstance(own, Profiles):
+            return own.profiles
+        if self._first is None or self._first[0] is not own:
+            one = Profile(id=ENVIRONMENT, name=own.name, provider=own, base_url=url)
+            self._first = own, (one,)
+        return self._first[1]
+
+    async def _own(self) -> Provider:
         if not self._detects:
             return self._provider
         async with self._probing:
@@ -104,10 +175,6 @@ class Providers:
                     self._detects = False
                     self._provider = found
         return self._provider
-
-    def hint(self) -> str | None:
-        """How to connect a model, while none is."""
-        return None if self._provider.real else HINT
 
     async def close(self) -> None:
         """Ends all connections."""
@@ -123,7 +190,7 @@ def _upstream(
     return Upstream(settings, clock, name=name, base_url=base_url, key=key)
 
 
-def _name_of(base_url: str) -> str:
+def name_of(base_url: str) -> str:
     """What a server is, as far as its address tells; else its host."""
     from palaver.providers.http.route import LOOPBACK, checked_base  # noqa: PLC0415  as above
 

@@ -1,42 +1,52 @@
 """Several providers as one: the name of the model says which of them answers.
 
-Rules, the first that fits: `<profile>/<model>` names a profile; the beginning of a name that is a profile's own; what
-one of the later profiles lists; else the first profile. A name with a slash that the first profile lists is whole. What
-is no question to a model (files, batches) is the first profile's. Lists are asked for again after `KNOWN_SECONDS`, and
-waited for so briefly that a provider that is away delays nobody.
+Rules, the first that fits: `<profile>/<model>` names a profile; the beginning of a name that is a profile's own; what a
+profile lists, the first one; else the first profile. A name with a slash that the first profile lists is whole. What is
+no question to a model (files, batches) is the first profile's. A model whose bare name is asked elsewhere is listed
+behind its profile's. Lists are asked for again after `KNOWN_SECONDS`, and waited for so briefly that a provider that is
+away delays nobody. All that is remembered is so with the profiles, which stand in several views of different callers.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from palaver.clock import Clock
-from palaver.errors import ProviderError
+from palaver.errors import Code, ProviderError
+from palaver.model.profiles import ProfileKind
 from palaver.providers.base import Model, Piece, Provider, Request
 from palaver.providers.call import JSON_TYPE, Call, CallRequest, CallResult, Forwards, whole_body
-from palaver.providers.openai.compose import Answered
+from palaver.providers.openai.compose import Answered, call
 from palaver.strict_json import as_list, as_object, parsed
 
 MODELS = "/models"
 KNOWN_SECONDS = 300.0
 LISTED_SECONDS = 3.0
+_STORED = re.compile("f_[0-9a-f]{32}")
 
 
-class Server(Provider, Forwards, Protocol):
-    """A provider that OpenAI's clients can ask."""
+class Profile(Struct, kw_only=True, eq=False):
+    """A connection to a provider. `family`: how the names of its own models begin.
 
-
-class Profile(Struct, frozen=True, kw_only=True):
-    """A connection to a provider. `family`: how the names of its own models begin."""
+    `listed` is what it told last, and its `default` model; it is asked again `until` then.
+    """
 
     name: str
-    provider: Server
+    provider: Provider
+    kind: ProfileKind = ProfileKind.OPENAI
+    id: str = ""
+    base_url: str = ""
     family: str = ""
+    listed: frozenset[str] = frozenset()
+    default: str | None = None
+    until: float = 0.0
+    listing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def owns(self, model: str) -> bool:
         """Whether a model's name is of the family."""
@@ -50,34 +60,45 @@ class Profiles:
 
     def __init__(self, profiles: Sequence[Profile], clock: Clock, wanted: str | None) -> None:
         self.name = ", ".join(profile.provider.name for profile in profiles)
-        self._profiles = tuple(profiles)
+        self.profiles = tuple(profiles)
         self._clock = clock
         self._wanted = wanted
-        self._default: str | None = None
-        self._listed: dict[str, frozenset[str]] = {}
-        self._listed_until = 0.0
-        self._listing = asyncio.Lock()
 
     async def models(self) -> tuple[Model, ...]:
         """The models of all, the default one first and marked. Raises `ProviderError` where none can be asked."""
-        found, failure = await self._lists()
-        models = [model for one in self._profiles for model in found.get(one.name, ())]
+        found: dict[Profile, tuple[Model, ...]] = {}
+        failures: list[ProviderError] = []
+
+        async def ask(profile: Profile) -> None:
+            try:
+                found[profile] = await self._list(profile)
+            except ProviderError as failure:
+                failures.append(failure)
+
+        async with asyncio.TaskGroup() as group:
+            for profile in self.profiles:
+                group.create_task(ask(profile))
+        models = [
+            replace(model, id=self._named(profile, model.id))
+            for profile in self.profiles
+            for model in found.get(profile, ())
+        ]
         if not models:
-            assert failure is not None, "a list that is empty is a failure"
-            raise failure
+            raise failures[0]
         default = next(model for model in models if model.default)
         if self._wanted is not None:
             profile, name = self._chosen(self._wanted)
-            default = Model(id=name, provider=profile.provider.name, default=True)
-        self._default = default.id
+            id_ = self._named(profile, name)
+            default = Model(id=id_, provider=profile.provider.name, default=True)
         rest = (replace(one, default=False) for one in models if one.id != default.id)
         return (default, *rest)
 
     async def chosen(self, request: Request) -> tuple[Provider, Request]:
         """See `base.Several`."""
-        model = request.model or self._wanted or self._default or (await self.models())[0].id
+        known = (self._named(one, one.default) for one in self.profiles if one.default)
+        model = request.model or self._wanted or next(known, None) or (await self.models())[0].id
         profile, model = await self._profile_of(model)
-        return profile.provider, replace(request, model=model)
+        return profile.provider, replace(request, model=model or None)
 
     async def answer(self, request: Request) -> AsyncGenerator[Piece, None]:
         """Streams one answer. Raises `ProviderError`."""
@@ -93,71 +114,74 @@ class Profiles:
         asked = _asked_in(request)
         given = asked.get("model")
         if not isinstance(given, str):
-            return await self._profiles[0].provider.forward(request)
+            return await call(self.profiles[0].provider, request, self._clock)
         profile, model = await self._profile_of(given)
         if model != given:
             request = replace(request, body=orjson.dumps({**asked, "model": model}))
-        return await profile.provider.forward(request)
+        return await call(profile.provider, request, self._clock)
 
     def origin(self, model: str) -> str:
         """See `Forwards`."""
         profile, model = self._chosen(model)
-        return profile.provider.origin(model)
+        server = profile.provider
+        return server.origin(model) if isinstance(server, Forwards) else f"{server.name} {model}"
 
     async def close(self) -> None:
         """Ends all connections."""
-        for profile in self._profiles:
+        for profile in self.profiles:
             await profile.provider.close()
 
     # which one
 
     async def _profile_of(self, model: str) -> tuple[Profile, str]:
         """The profile that answers for a model, and its name there."""
-        if "/" in model or not any(one.owns(model) for one in self._profiles):
-            async with self._listing:
-                if self._clock.monotonic() >= self._listed_until:
-                    await self._lists(LISTED_SECONDS)
+        if "/" in model or not any(one.owns(model) for one in self.profiles):
+            async with asyncio.TaskGroup() as group:
+                for profile in self.profiles:
+                    group.create_task(self._know(profile))
+        head = model.partition("/")[0]
+        if _STORED.fullmatch(head) and all(one.id != head for one in self.profiles):
+            gone = "The connection that is to be asked was removed, or is another person's."
+            raise ProviderError(Code.PROVIDER_REFUSED, gone, temporary=False)
         return self._chosen(model)
 
     def _chosen(self, model: str) -> tuple[Profile, str]:
-        first, *others = self._profiles
+        first, *others = self.profiles
         head, slash, rest = model.partition("/")
         for one in (*others, first):
-            if slash and head in (one.name, one.provider.name):
-                whole = one is first and model in self._listed.get(one.name, ())
+            if slash and head in (one.id, one.name, one.provider.name):
+                whole = one is first and model in one.listed
                 return one, model if whole else rest
-        listed = (one for one in others if model in self._listed.get(one.name, ()))
-        owning = (one for one in self._profiles if one.owns(model))
+        listed = (one for one in self.profiles if model in one.listed)
+        owning = (one for one in self.profiles if one.owns(model))
         return next(owning, None) or next(listed, first), model
 
-    async def _lists(
-        self, seconds: float | None = None
-    ) -> tuple[dict[str, tuple[Model, ...]], ProviderError | None]:
-        """The models of each profile that tells them in time, and the first failure."""
-        found: dict[str, tuple[Model, ...]] = {}
-        failures: list[ProviderError] = []
+    def _named(self, profile: Profile, model: str) -> str:
+        """The name by which a profile's model is asked for here."""
+        return model if self._chosen(model) == (profile, model) else f"{profile.name}/{model}"
 
-        async def ask(profile: Profile) -> None:
-            try:
-                async with asyncio.timeout(seconds):
-                    found[profile.name] = await profile.provider.models()
-            except TimeoutError:
-                pass  # what it listed before still holds
-            except ProviderError as failure:
-                failures.append(failure)
+    async def _know(self, profile: Profile) -> None:
+        """Has a profile list its models, if it has not lately. What it listed before holds if it does not in time."""
+        async with profile.listing:
+            if self._clock.monotonic() >= profile.until:
+                with suppress(TimeoutError, ProviderError):
+                    async with asyncio.timeout(LISTED_SECONDS):
+                        await self._list(profile)
+                profile.until = self._clock.monotonic() + KNOWN_SECONDS
 
-        async with asyncio.TaskGroup() as group:
-            for profile in self._profiles:
-                group.create_task(ask(profile))
-        self._listed_until = self._clock.monotonic() + KNOWN_SECONDS
-        self._listed |= {name: frozenset(one.id for one in has) for name, has in found.items()}
-        return found, next(iter(failures), None)
+    async def _list(self, profile: Profile) -> tuple[Model, ...]:
+        """The models of a profile, which knows them from now on. Raises `ProviderError`."""
+        models = await profile.provider.models()
+        profile.listed = frozenset(one.id for one in models)
+        profile.default = next((one.id for one in models if one.default), None)
+        profile.until = self._clock.monotonic() + KNOWN_SECONDS
+        return models
 
     async def _listing_of_all(self, request: CallRequest) -> Call:
         """The first profile's list as it tells it, with the models of the others behind."""
         body = b""
         with suppress(ProviderError):  # the others are told all the same
-            body = await whole_body(await self._profiles[0].provider.forward(request))
+            body = await whole_body(await call(self.profiles[0].provider, request, self._clock))
         data = as_list(as_object(parsed(body)).get("data"))
         known = {as_object(one).get("id") for one in data}
         data += [

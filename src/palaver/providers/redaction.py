@@ -14,12 +14,14 @@ REDACTED = "…".encode()
 
 
 def redacted(data: bytes, key: str) -> bytes:
-    """The same without the key."""
-    pattern = _pattern(key)
-    return data if pattern is None else pattern.sub(REDACTED, data)
+    """The same without the key, or the keys, of which each is one line."""
+    for one in key.split("\n"):
+        pattern = _pattern(one)
+        data = data if pattern is None else pattern.sub(REDACTED, data)
+    return data
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def _pattern(key: str) -> re.Pattern[bytes] | None:
     if len(key) <= WORD_CHARS_MAX and (key.isalnum() or len(key) <= WORD_CHARS_MAX // 2):
         return None

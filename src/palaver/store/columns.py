@@ -105,10 +105,6 @@ def json_out(value: str | None) -> Mapping[str, Any]:
     return NO_DATA if value is None else orjson.loads(value)
 
 
-def _optional_id_bytes(value: str | None) -> bytes | None:
-    return None if value is None else id_bytes(value)
-
-
 class _Kept(TypeDecorator[Any]):
     """A type whose values go in by `kept` and come out by `found`; None: as they are."""
 
@@ -127,23 +123,24 @@ class _Kept(TypeDecorator[Any]):
 
 
 class Id(_Kept):
-    """A public id as 16 bytes. Read back with `prefix`, which for an actor depends on its kind and is added later."""
+    """A public id as 16 bytes. Read back with `prefix`, which for an actor depends on its kind and is added later.
+
+    With another prefix it is no id: whatever is known by its id has one.
+    """
 
     impl = LargeBinary
     cache_ok = True
-    kept = staticmethod(id_bytes)
 
     def __init__(self, prefix: str = "") -> None:
         super().__init__()
         self.prefix = prefix
+        self.kept = self._bytes
         self.found = lambda value: None if value is None else prefix + value.hex()
 
-
-class OptionalId(Id):
-    """An id that may be missing."""
-
-    cache_ok = True
-    kept = staticmethod(_optional_id_bytes)
+    def _bytes(self, value: str | None) -> bytes | None:
+        if value is None:
+            return None
+        return id_bytes(value) if value.startswith(self.prefix) else b""
 
 
 class Digest(_Kept):
@@ -188,3 +185,14 @@ class Choice(_Kept):
         super().__init__()
         self.words = words
         self.found = {None: None, **{word.value: word for word in words}}.__getitem__
+
+
+class OptionalChoice(Choice):
+    """A word that may be missing."""
+
+    cache_ok = True
+
+    @staticmethod
+    def kept(word: StrEnum | None) -> str | None:
+        """What the driver takes."""
+        return None if word is None else str(word)

@@ -22,7 +22,7 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 BESIDE = ("", "-wal", "-shm", "-journal")
 """How the names of what belongs to a SQLite file end."""
 ABOUT = (".lock", ".*.bak", ".*.old", ".*.old-wal", ".*.old-shm")
-OURS = ("mark.", "server.", "control.sock", "journal")
+OURS = ("mark.", "secret.", "server.", "control.sock", "journal")
 """How the names of what else lies in a data directory begin."""
 JOURNALS = ("drafts", "exchanges", "streams")
 

@@ -147,7 +147,8 @@ def tell_taken(conn: Connection, owner: str, events: Sequence[Event]) -> None:
         if event.type.access is AccessChange.TAKEN:
             notice = [owner[:SENDER_CHARS], "c", event.room, event.seq, taken_from(event)]
             _NOTIFY.all(conn, CHANNEL, json.dumps(notice))
-        elif (ended := ended_by(event)) is not None:
+            continue
+        for ended in ended_by(event):
             _NOTIFY.all(conn, CHANNEL, json.dumps([owner[:SENDER_CHARS], "g", ended]))
 
 

@@ -4,7 +4,7 @@ Keys: rows point at each other by small integers (`key`); the world knows 16-byt
 share its `seq`, and a message has the seq of the event that created it, which therefore repeats nothing of it.
 What people and models wrote lies in `messages.text` alone. Messages and events have no foreign keys: the same
 transaction has found and locked what they point at, nothing is ever removed, and checking them again costs a sixth of
-a write; `store.verify` looks for strays. Booleans in words: `members.auto_respond` is null for who is no agent.
+a write; `store.verify` looks for strays. Booleans in words: `members.speaks` is null for who is no agent.
 """
 
 from typing import Any
@@ -25,6 +25,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    and_,
     literal_column,
 )
 
@@ -32,17 +33,22 @@ from palaver.model import (
     AccountStatus,
     ActorKind,
     EventType,
-    ExchangeKind,
-    ExchangeState,
     MemberRole,
+    OpenTo,
     Role,
+    ServerRole,
+    Speaks,
     Status,
     TicketKind,
     TitleSource,
     TurnState,
     Visibility,
 )
-from palaver.store.columns import Choice, Cid, Digest, Id, Json, Key, OptionalId, SafeText
+from palaver.model.agents import Audience
+from palaver.model.exchanges import ExchangeKind, ExchangeState
+from palaver.model.profiles import ProfileKind
+from palaver.model.usage import BudgetKind, BudgetPeriod
+from palaver.store.columns import Choice, Cid, Digest, Id, Json, Key, OptionalChoice, SafeText
 
 metadata = MetaData(
     naming_convention={
@@ -89,10 +95,27 @@ actors = _table(
     # what people call who has an account, where `handle` is an inner name; and what no two of them have alike
     Column("public_handle", SafeText),
     Column("skeleton", SafeText),
+    # who has the account that somebody went into with all that was theirs; what they said stays theirs
+    Column("became_key", Key),
+    # a person's own: what their clients are to remember, a label that no mail is sent to, and a picture (see `blobs`)
+    Column("preferences", Json),
+    Column("email", SafeText),
+    Column("avatar", Digest),
 )
+actor_has_email = actors.c.email.is_not(None)
+_partial_index("actors_email", actor_has_email, actors.c.email)
 _partial_index("actors_skeleton", actors.c.skeleton.is_not(None), actors.c.skeleton, unique=True)
 actor_is_unused = actors.c.unused.is_(True)
+_partial_index("actors_became", actors.c.became_key.is_not(None), actors.c.became_key)
 _partial_index("actors_unused", actor_is_unused, actors.c.created_ms, actors.c.key)
+
+# bytes that something else refers to by their digest, which is keyed by its id: so each row has one owner
+blobs = _table(
+    "blobs",
+    Column("digest", Digest, primary_key=True),
+    Column("media_type", Text, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
 
 sessions = _table(
     "sessions",
@@ -109,8 +132,12 @@ sessions = _table(
     Column("address", SafeText),
     # true where it has ended because its person got another token; else null
     Column("replaced", Boolean),
+    # the provider's name of its own session, by which this one began; empty: it has none; null: begun by something else
+    Column("elsewhere", SafeText),
 )
 session_has_ended = sessions.c.ended_ms.is_not(None)
+session_is_of_elsewhere = sessions.c.elsewhere.is_not(None)
+_partial_index("sessions_elsewhere", session_is_of_elsewhere, sessions.c.elsewhere)
 _partial_index("sessions_ended", session_has_ended, sessions.c.ended_ms)
 Index("sessions_actor", sessions.c.actor_key)
 
@@ -121,7 +148,34 @@ accounts = _table(
     # argon2id, as a PHC string; null until one is chosen
     Column("password", Text),
     Column("created_ms", BigInteger, nullable=False),
+    Column(
+        "role", Choice(ServerRole)
+    ),  # never null, which SQLite cannot say of a column that came later
 )
+account_is_owner = and_(
+    accounts.c.role == literal_column("'owner'"), accounts.c.status == literal_column("'active'")
+)
+_partial_index("accounts_owners", account_is_owner, accounts.c.actor_key)
+
+# who one is elsewhere: at a provider, or as a proxy says it; when that last let them in
+identities = _table(
+    "identities",
+    Column("issuer", SafeText, nullable=False),
+    Column("subject", SafeText, nullable=False),
+    Column("actor_key", Key, ForeignKey("actors.key"), nullable=False),
+    Column("seen_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("issuer", "subject"),
+)
+Index("identities_actor", identities.c.actor_key)
+
+# what is good once: of an attempt to sign in elsewhere what is known of it, and what has been used up
+once = _table(
+    "once",
+    Column("digest", LargeBinary, primary_key=True),
+    Column("said", LargeBinary, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+)
+Index("once_expires", once.c.expires_ms)
 
 tickets = _table(
     "tickets",
@@ -137,18 +191,51 @@ tickets = _table(
     Column("room_key", Key),
     Column("role", Choice(MemberRole)),
     Column("uses_left", BigInteger),
+    # of a link to another password: who made it; null: the operator
+    Column("by_key", Key),
+    # of an invitation to the server: as what, and into which rooms (ids, separated by blanks)
+    Column("server_role", OptionalChoice(ServerRole)),
+    Column("rooms", Text),
 )
-Index("tickets_actor", tickets.c.actor_key)
+Index("tickets_actor", tickets.c.actor_key, tickets.c.id)
+Index("tickets_expires", tickets.c.expires_ms)
 ticket_is_invitation = tickets.c.room_key.is_not(None)
+ticket_is_to_server = tickets.c.server_role.is_not(None)
 _partial_index("tickets_room", ticket_is_invitation, tickets.c.room_key, tickets.c.created_ms)
+_partial_index("tickets_server", ticket_is_to_server, tickets.c.id)
 
 agents = _table(
     "agents",
     Column("actor_key", Key, ForeignKey("actors.key"), primary_key=True, autoincrement=False),
-    Column("model", SafeText),
-    Column("system_prompt", SafeText, nullable=False),
-    Column("settings", Json),
+    Column("version", BigInteger, nullable=False),  # the newest of its card's
+    Column("owner_key", Key, ForeignKey("actors.key")),  # null: the server's own
+    Column("audience", Choice(Audience), nullable=False),
+    # since when it answers no more
+    Column("archived_ms", BigInteger),
+    # of the profile that the newest version names
+    Column("profile_key", Key),
 )
+agent_has_owner = agents.c.owner_key.is_not(None)
+_partial_index("agents_owner", agent_has_owner, agents.c.owner_key)
+
+agent_versions = _table(
+    "agent_versions",
+    Column("actor_key", Key, ForeignKey("actors.key"), nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("card", Json),
+    Column("by_key", Key),  # null: the operator, or a program
+    Column("at_ms", BigInteger, nullable=False),
+    PrimaryKeyConstraint("actor_key", "version"),
+)
+
+# who else may use an agent that is not for everyone
+agent_people = _table(
+    "agent_people",
+    Column("agent_key", Key, ForeignKey("actors.key"), nullable=False),
+    Column("person_key", Key, ForeignKey("actors.key"), nullable=False),
+    PrimaryKeyConstraint("agent_key", "person_key"),
+)
+Index("agent_people_person", agent_people.c.person_key)
 
 rooms = _table(
     "rooms",
@@ -167,15 +254,23 @@ rooms = _table(
     Column("settings", Json),
     # through which it was made, where that is not our own page
     Column("door", Text),
-    # the room out of which it came, which was there before; like messages it has no foreign key
+    # the room under which it stands, such as that out of which it came; like messages it has no foreign key
     Column("parent_key", Key),
     # since when nothing more is said in it
     Column("archived_ms", BigInteger),
+    # to whom its owner opened it, and as what they are there; null in a room that is everyone's
+    Column("open_to", Choice(OpenTo)),
+    Column("open_role", Choice(MemberRole)),
 )
 room_is_live = rooms.c.deleted_ms.is_(None)
 room_is_open = rooms.c.visibility == literal_column("'open'")
+room_is_opened = rooms.c.open_role.is_not(None)
+"""Of a room, by its owner."""
+room_is_shown = room_is_open & rooms.c.open_role.is_(None)
+"""Of a room, in everyone's list."""
 _partial_index("rooms_active", room_is_live, rooms.c.active_ms, rooms.c.key)
-_partial_index("rooms_open", room_is_open & room_is_live, rooms.c.active_ms, rooms.c.key)
+_partial_index("rooms_open", room_is_shown & room_is_live, rooms.c.active_ms, rooms.c.key)
+_partial_index("rooms_opened", room_is_opened & room_is_live, rooms.c.active_ms, rooms.c.key)
 _partial_index("rooms_deleted", rooms.c.deleted_ms.is_not(None), rooms.c.deleted_ms, rooms.c.key)
 _partial_index("rooms_parent", rooms.c.parent_key.is_not(None), rooms.c.parent_key, rooms.c.key)
 
@@ -184,7 +279,7 @@ members = _table(
     Column("room_key", Key, ForeignKey("rooms.key"), nullable=False),
     Column("actor_key", Key, ForeignKey("actors.key"), nullable=False),
     Column("role", Choice(MemberRole), nullable=False),
-    Column("auto_respond", Boolean),
+    Column("speaks", OptionalChoice(Speaks)),
     Column("read_seq", BigInteger, nullable=False),
     Column("joined_ms", BigInteger, nullable=False),
     # true for who was removed: a member no more, and kept from coming back by themselves; else null
@@ -202,7 +297,7 @@ _partial_index(
     *(members.c.joined_ms, members.c.actor_key),
 )
 member_is_owner = members.c.role == literal_column("'owner'")
-member_is_agent = members.c.auto_respond.is_not(None)
+member_is_agent = members.c.speaks.is_not(None)
 _partial_index("members_agents", member_is_agent, members.c.room_key)
 
 messages = _table(
@@ -262,11 +357,31 @@ turns = _table(
     Column("error", Text),
     # null for the turns that Palaver runs itself
     Column("external", Boolean),
+    # of what its model was told, once it has ended: see `model.agents.Told`
+    Column("card_version", Integer),
+    Column("prompt_digest", Digest),
+    Column("headed", Boolean),
+    Column("tokens_max", BigInteger),
+    # who pays, and what is reserved of budgets for its answer as long as it is open
+    Column("payer_key", Key),
+    Column("reserved_tokens", BigInteger),
+    Column("reserved_micros", BigInteger),
+    # how many turns since somebody said what is at `root_seq`, for whom it is; null before these were kept
+    Column("depth", Integer),
+    Column("root_seq", BigInteger),
+    Column("asker_key", Key),
+    # the turn after which it begins, until that has ended; and up to where it is told what was said
+    Column("waits_for", Id("t_")),
+    Column("context_seq", BigInteger),
     UniqueConstraint("room_key", "trigger_seq", "agent_key", "attempt", name="turns_attempts"),
 )
 Index("turns_agent", turns.c.agent_key)  # also what deleting an actor looks at, as some below
 turn_is_open = turns.c.state == literal_column("'open'")
 _partial_index("turns_open", turn_is_open, turns.c.room_key)
+_partial_index("turns_waiting", turns.c.waits_for.is_not(None), turns.c.waits_for)
+turn_is_of_agents = turns.c.depth > literal_column("1")
+"""Of a turn, which an agent's words have set off."""
+_partial_index("turns_of_agents", turn_is_of_agents, turns.c.room_key, turns.c.created_ms)
 
 # what running answers have come to, once a second, where other hosts may have to take them over
 partials = _table(
@@ -297,8 +412,45 @@ keys = _table(
     Column("created_ms", BigInteger, nullable=False),
     Column("last_used_ms", BigInteger),
     Column("revoked_ms", BigInteger),
+    Column("expires_ms", BigInteger),
+    Column("rooms", Text),  # ids, separated by blanks
 )
 Index("keys_actor", keys.c.actor_key)
+
+# what answers used, by the day (since 1970, UTC) on which they were stored: added up once, with the answer. `asker_key`
+# is who set them off, 0 where nobody did, and `profile` the provider's name
+usage = _table(
+    "usage",
+    Column("day", Integer, nullable=False),
+    Column("asker_key", Key, nullable=False),
+    Column("agent_key", Key, nullable=False),
+    Column("profile", SafeText, nullable=False),
+    Column("model", SafeText, nullable=False),
+    Column("answers", BigInteger, nullable=False),
+    Column("input", BigInteger, nullable=False),
+    Column("output", BigInteger, nullable=False),
+    Column("cached", BigInteger, nullable=False),  # of the input
+    Column("reasoning", BigInteger, nullable=False),  # of the output
+    Column(
+        "cost_micros", BigInteger, nullable=False
+    ),  # millionths of a dollar, of those with a price
+    Column("unpriced", BigInteger, nullable=False),  # answers without one
+    Column("estimated", BigInteger, nullable=False),  # answers whose tokens nobody counted
+    PrimaryKeyConstraint("day", "asker_key", "agent_key", "profile", "model"),
+)
+Index("usage_asker", usage.c.asker_key, usage.c.day)
+Index("usage_agent", usage.c.agent_key, usage.c.day)
+
+# how much the answers of the server (`of_key` 0), a person or an agent may use in a period; null: no bound
+budgets = _table(
+    "budgets",
+    Column("kind", Choice(BudgetKind), nullable=False),
+    Column("of_key", Key, nullable=False),
+    Column("period", Choice(BudgetPeriod), nullable=False),
+    Column("tokens", BigInteger),
+    Column("cost_micros", BigInteger),
+    PrimaryKeyConstraint("kind", "of_key", "period"),
+)
 
 prompts = _table(
     "prompts",
@@ -313,6 +465,22 @@ prompts = _table(
 )
 Index("prompts_actor", prompts.c.actor_key, prompts.c.id)
 
+# connections to model servers: a person's own, or the server's
+profiles = _table(
+    "profiles",
+    Column("key", Key, primary_key=True, autoincrement=True),
+    Column("id", Id("f_"), nullable=False, unique=True),
+    Column("owner_key", Key, ForeignKey("actors.key")),
+    Column("kind", Choice(ProfileKind), nullable=False),
+    Column("name", SafeText, nullable=False),
+    Column("base_url", SafeText, nullable=False),
+    Column("model", SafeText),
+    Column("sealed", Digest),  # its key, and its headers as JSON; see `sealing`
+    Column("headers_sealed", Digest),
+)
+Index("profiles_owner", profiles.c.owner_key)
+_partial_index("profiles_servers", profiles.c.owner_key.is_(None), profiles.c.key)
+
 exchanges = _table(
     "exchanges",
     Column("id", Id("x_"), primary_key=True),
@@ -326,10 +494,10 @@ exchanges = _table(
     Column("created_ms", BigInteger, nullable=False),
     Column("ended_ms", BigInteger),
     Column("deleted_ms", BigInteger),
-    Column("previous_id", OptionalId("x_")),
+    Column("previous_id", Id("x_")),
     Column("kept", Boolean, nullable=False),
     Column("body_digest", Digest),  # of the request, by which a repeated one is recognised
-    Column("seqs", Json, nullable=False),  # see `model.Seqs`
+    Column("seqs", Json, nullable=False),  # see `model.exchanges.Seqs`
     Column("request", Json),
     Column("response", Json),
     Column("metadata", Json),

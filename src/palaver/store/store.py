@@ -148,6 +148,13 @@ class Store:
                 fault = errors.internal()
             raise fault from error
 
+    async def scrub(self) -> bool:
+        """Takes what is stored no more out of the database's files; False: it is to be tried again later.
+
+        Unavailable: as `write`.
+        """
+        return await _guarded(self._database.scrub())
+
     async def renew_epoch(self) -> None:
         """Another epoch, or the one that another process gave the database meanwhile."""
         self.epoch = await self.write(RenewEpoch(known=self.epoch))
@@ -193,7 +200,7 @@ class Store:
 
 
 async def _guarded(work: Coroutine[Any, Any, T]) -> T:
-    """Opening the database, with its errors as ours."""
+    """Opening or scrubbing the database, with its errors as ours."""
     try:
         return await work
     except PalaverError:

@@ -19,29 +19,38 @@ from typing_extensions import TypedDict
 
 import palaver
 from palaver.core.runtime import Core
-from palaver.policy import ServerAct
+from palaver.model import Scope as Key
+from palaver.policy import ServerAct, check_scope
 from palaver.wire import problems
 from palaver.wire.anthropic.problems import told_as
 from palaver.wire.api.accounts import Accounts
+from palaver.wire.api.agents import Library
 from palaver.wire.api.body import add_routes, answer
+from palaver.wire.api.elsewhere import OtherWays
+from palaver.wire.api.invitations import Links
 from palaver.wire.api.me import People
 from palaver.wire.api.members import Members
 from palaver.wire.api.messages import Messages
+from palaver.wire.api.people import Everyone
+from palaver.wire.api.profiles import Connections
 from palaver.wire.api.prompts import StoredPrompts
 from palaver.wire.api.rooms import Rooms
-from palaver.wire.auth import Sessions
+from palaver.wire.api.usage import Costs
+from palaver.wire.auth import Sessions, session_of
 from palaver.wire.calls import call, routes_of
 from palaver.wire.classic import classic_routes
 from palaver.wire.edge.limits import Apart, Limits
 from palaver.wire.edge.logs import AccessLog
 from palaver.wire.edge.protocols import EdgeTally
-from palaver.wire.edge.proxies import Proxies
+from palaver.wire.edge.proxies import Proxies, is_direct
 from palaver.wire.edge.rates import Rates
 from palaver.wire.live.connection import Live
 from palaver.wire.openai import problems as openai
 from palaver.wire.openai.router import OpenAIDoor
 from palaver.wire.pages import metrics, reference
 from palaver.wire.pages.page import Page
+from palaver.wire.setup import Gate, state
+from palaver.wire.shapes import explained
 
 DESCRIPTION = (
     "Rooms, messages and events over plain HTTP. The live connection is at /ws. Whatever speaks the OpenAI API finds"
@@ -79,10 +88,12 @@ def create_app(core: Core, tally: EdgeTally) -> FastAPI:
     ]
     app.router.default = page.nowhere(app.router.default)
     settings = core.settings
+    apart = Apart(openai.PREFIX, told_as, settings.openai_body_bytes_max)
     app.add_middleware(Live, core=core)
     app.add_middleware(Sessions, settings=settings)
     app.add_middleware(OpenAIDoor, core=core)
     app.add_middleware(Addresses)
+    app.add_middleware(Gate, core=core, files=page.files(), apart=apart)
     if settings.allowed_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -92,7 +103,6 @@ def create_app(core: Core, tally: EdgeTally) -> FastAPI:
             allow_headers=["*"],  # whatever libraries say of themselves: the page is trusted
             expose_headers=EXPOSED_HEADERS,
         )
-    apart = Apart(openai.PREFIX, told_as, settings.openai_body_bytes_max)
     rates = Rates(settings, core.clock.monotonic)
     app.add_middleware(Limits, settings=settings, rates=rates, apart=apart)
     app.add_middleware(problems.Caught)
@@ -106,8 +116,9 @@ def create_app(core: Core, tally: EdgeTally) -> FastAPI:
 def rest_routes(core: Core, *, documented: bool = False) -> list[BaseRoute]:
     """The routes that the OpenAPI document is about: REST, the classic wire's, and the server's health."""
     router = APIRouter()
-    accounts, talk = (People(core), Accounts(core)), (Messages(core), StoredPrompts(core))
-    for part in (*accounts, Rooms(core), Members(core), *talk):
+    accounts = (People(core), Accounts(core), OtherWays(core), Everyone(core))
+    talk = (Messages(core), StoredPrompts(core), Costs(core), Library(core), Connections(core))
+    for part in (*accounts, Rooms(core), Members(core), Links(core), *talk):
         add_routes(router, part, "/api", documented=documented)
     add_routes(router, Service(core), documented=documented)
     return [*router.routes, *classic_routes(core).routes]
@@ -129,6 +140,7 @@ class Addresses:
         await self.app(scope, receive, send)
 
 
+@explained
 class Health(TypedDict):
     """How the server is."""
 
@@ -137,6 +149,8 @@ class Health(TypedDict):
     db: Literal["up", "down"]
     history: Literal["whole", "behind"]
     version: str
+    setup: Literal["open", "required"] | None
+    """While the server has no owner: whether it works meanwhile, or wants one first."""
 
 
 class Service:
@@ -155,6 +169,7 @@ class Service:
             "db": "up" if up else "down",
             "history": self._core.history,
             "version": palaver.__version__,
+            "setup": await state(self._core),
         }
         return answer(health, 200 if up else 503)
 
@@ -170,9 +185,15 @@ class Operations:
         self._core = core
         self._tally = tally
 
-    @call("GET", "/metrics", ServerAct.PUBLIC)
-    async def counters(self, _: Request) -> Response:
-        """The figures of now."""
+    @call("GET", "/metrics", ServerAct.PUBLIC, scope=Key.METRICS)
+    async def counters(self, request: Request) -> Response:
+        """The figures of now, for programs of this machine, else by a key for them.
+
+        Refused: `unauthenticated`, `scope_missing`.
+        """
+        if not is_direct(request.scope):
+            key = await self._core.keys.recognise(session_of(request))
+            check_scope(key.scopes, Key.METRICS, reads=True)
         return Response(metrics.exposed(self._core, self._tally), media_type=metrics.MEDIA_TYPE)
 
     @call("GET", "/openapi.json", ServerAct.PUBLIC)

@@ -1,8 +1,9 @@
-"""Who is asking: a session's token, from the cookie or the `Authorization` header, to an actor.
+"""Who is asking: a session's token, from the cookie or the `Authorization` header, or an API key there, to an actor.
 
-For now everyone is a guest. The first `/api` call without a session sets the cookie, which no script of the page can
-read; until something is written, nobody is stored for it: who only looks is a visitor. A page of another site makes
-nobody. A token never stands in a URL. Who may see what is not decided here (`core.access`).
+Who has no account is a guest, where the setting `guests` lets them. The first `/api` call without a session sets the
+cookie, which no script of the page can read; until something is written, nobody is stored for it: who only looks is a
+visitor. A page of another site makes nobody. Whom a trusted proxy names has a session without a cookie. A token never
+stands in a URL. Who may see what is not decided here (`core.access`).
 """
 
 from contextlib import suppress
@@ -13,33 +14,51 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from palaver.core.identity.actors import Client, Identity, session_of as session_id
+from palaver.core.identity.actors import Client, session_of as session_id
+from palaver.core.identity.api_keys import PREFIX
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor, CredentialId
+from palaver.policy import ServerAct, check_key
 from palaver.settings import Settings
 from palaver.wire.edge import rates
+from palaver.wire.edge.limits import NAMED
 from palaver.wire.edge.programs import program_of
 from palaver.wire.edge.proxies import SAFE_METHODS, base_of, is_secure
+from palaver.wire.setup import check_guest
 
 COOKIE = "palaver_session"
 HOST_COOKIE, SECURE_COOKIE = f"__Host-{COOKIE}", f"__Secure-{COOKIE}"
 """By TLS, names that no page of a sibling domain and no plain connection can set; the first one is for the root."""
-NOBODY = frozenset({Code.UNAUTHENTICATED, Code.SESSION_ENDED, Code.ACCOUNT_DISABLED})
+NOBODY = frozenset(
+    {Code.UNAUTHENTICATED, Code.SESSION_ENDED, Code.ACCOUNT_DISABLED, Code.SETUP_REQUIRED}
+)
 """The codes of what lets nobody in."""
 
+TOKEN = "palaver.token"  # noqa: S105  a name
+"""In a scope: the token of the session of whom a trusted proxy names."""
 _NEW_SESSION = "new_session"
 
 
 async def identity(request: HTTPConnection) -> Actor:
     """The actor of a REST call; without a session a visitor, who becomes a guest by the first call that writes.
 
-    Refused: `unauthenticated` (a wrong token; a page of another site that writes without one), `session_ended`,
-    `account_disabled`.
+    Refused: `unauthenticated` (a wrong token or key; who may not be a guest; a page of another site that writes without
+    one), `session_ended`, `account_disabled`.
     Unavailable: `rate_limited` (too many new guests).
     """
+    if is_key(request):
+        core: Core = request.app.state.core
+        return await core.keys.caller(shown(request) or "")
+    return await somebody(request)
+
+
+async def somebody(request: HTTPConnection, *, invited: bool = False) -> Actor:
+    """The same; who is `invited` may be a guest whatever the setting `guests` says."""
     core: Core = request.app.state.core
-    bearer, given = request.headers.get("authorization"), _shown(request)
+    if not _bears(request):
+        await named(core, request)
+    bearer, given = request.headers.get("authorization"), shown(request)
     try:
         actor = None if given is None else await core.identity.actor(given, client(request.scope))
     except Refused as refused:
@@ -52,6 +71,8 @@ async def identity(request: HTTPConnection) -> Actor:
     token, actor = core.identity.visitor(given)
     if bearer is not None and token != given:
         raise Refused(Code.UNAUTHENTICATED, "That token is not known here.")
+    if not invited:
+        await check_guest(core, request.scope)
     foreign = bearer is None and request.headers.get("sec-fetch-site") == "cross-site"
     if request.scope["method"] not in SAFE_METHODS:
         if foreign:
@@ -67,23 +88,41 @@ def begin(request: HTTPConnection, token: str) -> None:
     setattr(request.state, _NEW_SESSION, token)
 
 
+def begun(request: HTTPConnection) -> str:
+    """The token that a request will prove itself with next time."""
+    return getattr(request.state, _NEW_SESSION, None) or session_of(request)
+
+
 def session_of(request: HTTPConnection) -> str:
     """The token that a request proves itself with; empty without one."""
-    return _shown(request) or ""
+    return shown(request) or ""
 
 
-def standing_of(request: HTTPConnection) -> CredentialId | None:
-    """The session by which a request is made; None without one."""
-    return session_id(_shown(request))
+def standing_of(request: HTTPConnection, me: Actor) -> CredentialId | None:
+    """The session or key by which somebody asks; None without one."""
+    return session_id(shown(request)) if me.key is None else CredentialId(me.key.id)
 
 
 async def present(request: HTTPConnection) -> Actor | None:
     """Who asks already, stored and not ended; it makes nobody of who is nobody."""
     core: Core = request.app.state.core
-    given = _shown(request)
     with suppress(Refused):
+        if not _bears(request):
+            await named(core, request)
+        given = shown(request)
         return None if given is None else await core.identity.actor(given, client(request.scope))
     return None
+
+
+async def named(core: Core, connection: HTTPConnection) -> str | None:
+    """The token of whom a trusted proxy names, which from now on stands for a cookie; None where it names nobody.
+
+    Refused: `account_disabled`.
+    """
+    scope = connection.scope
+    if NAMED in scope and TOKEN not in scope:
+        scope[TOKEN] = await core.identities.named(scope[NAMED], client(scope))
+    return scope.get(TOKEN)
 
 
 async def entered(core: Core, scope: Scope, token: str) -> Actor:
@@ -105,16 +144,23 @@ Present = Annotated[Actor | None, Depends(present)]
 
 
 async def of_socket(
-    identity: Identity, scope: Scope, token: str | None
+    core: Core, scope: Scope, token: str | None
 ) -> tuple[Actor | None, str | None, CredentialId | None]:
-    """The actor of a live connection, by the token in its hello, else by its cookie; None for neither.
+    """The actor of a live connection, by the token or key in its hello, else by its cookie; None for neither.
 
-    With a visitor comes the token that makes a guest of them (`entered`). The last is the session of the token.
+    With a visitor comes the token that makes a guest of them (`entered`). The last is the session or key.
+    Refused: `unauthenticated` (who may not be a guest).
     """
-    given = token or _given(HTTPConnection(scope))
+    identity, connection = core.identity, HTTPConnection(scope)
+    if token is not None and token.startswith(PREFIX):
+        me = await core.keys.caller(token)
+        check_key(me, ServerAct.ROOMS, reads=True)
+        return me, None, standing_of(connection, me)
+    given = token or await named(core, connection) or _given(connection)
     actor = None if given is None else await identity.actor(given, client(scope))
     if actor is not None or given is None:
         return actor, None, session_id(given)
+    await check_guest(core, scope)
     made, visitor = identity.visitor(given)
     return (visitor, made, session_id(given)) if made == given else (None, None, None)
 
@@ -144,17 +190,29 @@ class Sessions:
         await self.app(scope, receive, with_cookie)
 
 
-def _shown(request: HTTPConnection) -> str | None:
+def shown(request: HTTPConnection) -> str | None:
     """The token in the `Authorization` header, else in a cookie."""
     bearer = request.headers.get("authorization")
-    if bearer is None:
+    if bearer is None or (TOKEN in request.scope and not _bears(request)):
         return _given(request)
     scheme, _, token = bearer.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
+def _bears(request: HTTPConnection) -> bool:
+    """Whether the `Authorization` header has a token; a proxy may leave a password there."""
+    return request.headers.get("authorization", "").lower().startswith("bearer ")
+
+
+def is_key(request: HTTPConnection) -> bool:
+    """Whether a request is made by an API key, which only the header may hold."""
+    return _bears(request) and (shown(request) or "").startswith(PREFIX)
+
+
 def _given(request: HTTPConnection) -> str | None:
-    """The token in a cookie, under the name that says the most of where it comes from."""
+    """The token of whom a proxy names, else in a cookie, under the name that says the most of where it comes from."""
+    if TOKEN in request.scope:
+        return str(request.scope[TOKEN])
     names = (HOST_COOKIE, SECURE_COOKIE, COOKIE)
     return next((request.cookies[name] for name in names if name in request.cookies), None)
 

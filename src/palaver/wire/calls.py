@@ -1,8 +1,8 @@
 """The calls of the doors: each declares its address, its act and its bound where it is written.
 
 `act` is what `policy` is asked about the room that the call names, or what is wanted of the server: a call without one
-cannot be declared. `scope` is what an API key must be good for; None where any key will do, and at the doors that know
-no keys. `wire/listing` collects the declarations of all doors.
+cannot be declared. `scope` is what an API key must be good for; without one any key will do at `/v1`, and at our own
+doors the act says it (`policy.check_key`). `wire/listing` collects the declarations of all doors.
 """
 
 from collections.abc import Callable, Iterator
@@ -50,6 +50,11 @@ class Call:
     def __post_init__(self) -> None:
         if self.act not in _ACTS:
             raise TypeError(f"{self.method} {self.path} names no act")
+
+    @property
+    def own_scope(self) -> Scope | None:
+        """The scope at our own doors, where it is not the act's."""
+        return None if callable(self.scope) else self.scope
 
     def __call__(self, function: F) -> F:
         """Declares a method of a door's class as this call."""

@@ -13,11 +13,17 @@ from palaver import facade
 from palaver.cli.main import app
 from palaver.policy import ServerAct, act_of
 from palaver.wire.api.accounts import Accounts as OwnAccounts
+from palaver.wire.api.agents import Library
+from palaver.wire.api.elsewhere import OtherWays
+from palaver.wire.api.invitations import Links
 from palaver.wire.api.me import People
 from palaver.wire.api.members import Members
 from palaver.wire.api.messages import Messages
+from palaver.wire.api.people import Everyone
+from palaver.wire.api.profiles import Connections
 from palaver.wire.api.prompts import StoredPrompts
 from palaver.wire.api.rooms import Rooms
+from palaver.wire.api.usage import Costs
 from palaver.wire.app import Operations, Service
 from palaver.wire.calls import Call, calls_of
 from palaver.wire.classic.rest import Accounts, Sessions, Talks
@@ -29,7 +35,23 @@ from palaver.wire.server.control import Commands
 
 DOORS: dict[str, tuple[str, tuple[type, ...]]] = {
     "service": ("", (Service, Operations)),
-    "rest": ("/api", (People, OwnAccounts, Rooms, Members, Messages, StoredPrompts)),
+    "rest": (
+        "/api",
+        (
+            People,
+            OwnAccounts,
+            OtherWays,
+            Everyone,
+            Rooms,
+            Members,
+            Links,
+            Messages,
+            StoredPrompts,
+            Costs,
+            Library,
+            Connections,
+        ),
+    ),
     "live": ("", (Live,)),
     "frames": (f"{PATH} ", (Connection,)),
     "classic": ("", (Sessions, Accounts, Talks)),
@@ -53,7 +75,15 @@ def listing() -> Iterator[Call]:
 
 def _of_programs() -> Iterator[Call]:
     """Lists what a program calls: `open`, and the methods of what that gives."""
-    for part in (facade, facade.Chat, facade.Room, facade.Answer):
+    for part in (
+        facade,
+        facade.Chat,
+        facade.Room,
+        facade.Answer,
+        facade.People,
+        facade.Agents,
+        facade.Speakers,
+    ):
         of = "" if part is facade else f"{part.__name__}."
         for name, member in vars(part).items():
             act = act_of(member)

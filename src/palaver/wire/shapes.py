@@ -5,14 +5,14 @@ The OpenAPI document and the page's types (`scripts/page_types.py`) come from th
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, NotRequired, cast
+from typing import Any, Literal, NotRequired, cast
 
 from pydantic import with_config
 from typing_extensions import TypedDict
 
 import palaver.model as stored
 from palaver.core.live import items
-from palaver.model import ActorKind, MemberRole, Role, Status, Visibility
+from palaver.model import ActorKind, MemberRole, OpenTo, Role, Status, Visibility
 from palaver.wire import parts
 
 explained = with_config(use_attribute_docstrings=True)
@@ -53,6 +53,10 @@ class Me(Person):
     guest: bool
     handle: str | None
     """Of who has an account."""
+    role: stored.ServerRole | None
+    """On this server, of who has an account."""
+    avatar: str | None
+    """The address of a picture, which never changes."""
 
 
 def me(actor: stored.Actor) -> Me:
@@ -63,9 +67,17 @@ def me(actor: stored.Actor) -> Me:
         "kind": actor.kind,
         "guest": actor.guest,
         "handle": actor.handle,
+        "role": actor.server_role,
+        "avatar": avatar(actor.avatar),
     }
 
 
+def avatar(name: str | None) -> str | None:
+    """The address of a picture."""
+    return name and f"/api/avatars/{name}"
+
+
+@explained
 class Key(TypedDict):
     """An API key, without its token."""
 
@@ -73,9 +85,12 @@ class Key(TypedDict):
     name: str
     actor: Person
     scopes: list[str]
+    rooms: list[str] | None
+    """None: it is limited to none."""
     created_at: str
     last_used_at: str | None
     revoked_at: str | None
+    expires_at: str | None
 
 
 def key(value: stored.ApiKey) -> Key:
@@ -85,9 +100,11 @@ def key(value: stored.ApiKey) -> Key:
         "name": value.name,
         "actor": person(value.actor),
         "scopes": sorted(value.scopes),
+        "rooms": None if value.rooms is None else sorted(value.rooms),
         "created_at": moment(value.created_ms),
         "last_used_at": moment_or_none(value.last_used_ms),
         "revoked_at": moment_or_none(value.revoked_ms),
+        "expires_at": moment_or_none(value.expires_ms),
     }
 
 
@@ -97,7 +114,10 @@ class Account(TypedDict):
     id: str
     handle: str
     name: str
+    avatar: str | None
     status: stored.AccountStatus
+    role: stored.ServerRole | None
+    email: str | None
     created_at: str
     last_used_at: str | None
 
@@ -109,7 +129,10 @@ def account(value: stored.Account) -> Account:
         "id": value.actor.id,
         "handle": value.actor.handle,
         "name": value.actor.name,
+        "avatar": avatar(value.actor.avatar),
         "status": value.status,
+        "role": value.actor.server_role,
+        "email": value.email,
         "created_at": moment(value.created_ms),
         "last_used_at": moment_or_none(value.used_ms),
     }
@@ -136,7 +159,12 @@ class Room(TypedDict):
     id: str
     title: str
     visibility: Visibility
+    open_to: OpenTo | None
+    """Of a room that its owner opened."""
+    open_role: MemberRole | None
     role: MemberRole
+    joined: bool
+    """Whether one is a member; else one is here because the room is open."""
     seq: int
     created_at: str
     active_at: str
@@ -153,8 +181,10 @@ class Room(TypedDict):
     door: str | None
     """Through which other door its messages came: `openai`."""
     parent: str | None
-    """The room out of which it came."""
+    """The room under which it stands."""
     client: Client | None
+    turns: Literal["together", "in_turn"]
+    """Whether its agents answer one after the other."""
 
 
 def room(value: stored.Room) -> Room:
@@ -165,7 +195,10 @@ def room(value: stored.Room) -> Room:
         "id": value.id,
         "title": value.title,
         "visibility": value.visibility,
+        "open_to": value.open_to,
+        "open_role": value.open_role,
         "role": value.role,
+        "joined": value.joined,
         "seq": value.seq,
         "created_at": moment(value.created_ms),
         "active_at": moment(value.active_ms),
@@ -182,14 +215,73 @@ def room(value: stored.Room) -> Room:
             "Client", {name: told[name] for name in Client.__annotations__ if name in told}
         )
         or None,
+        "turns": "in_turn" if value.settings.get("turns") == "in_turn" else "together",
     }
 
 
+@explained
+class Overseen(TypedDict):
+    """A room, as who looks after the server sees it: nothing of what was said there but its title."""
+
+    id: str
+    title: str
+    visibility: Visibility
+    role: MemberRole | None
+    """One's own, where one is a member."""
+    seq: int
+    """How many events its log has."""
+    created_at: str
+    active_at: str
+    deleted_at: str | None
+    archived_at: str | None
+
+
+def overseen(value: stored.Room) -> Overseen:
+    """Builds the shape of a room for who oversees it."""
+    return {
+        "id": value.id,
+        "title": value.title,
+        "visibility": value.visibility,
+        "role": value.role,
+        "seq": value.seq,
+        "created_at": moment(value.created_ms),
+        "active_at": moment(value.active_ms),
+        "deleted_at": moment_or_none(value.deleted_ms),
+        "archived_at": moment_or_none(value.archived_ms),
+    }
+
+
+def room_or_overseen(value: stored.Room) -> Room | Overseen:
+    """Builds the shape of a room for a member, or for who only oversees it."""
+    return overseen(value) if value.role is None else room(value)
+
+
+@explained
+class Here(TypedDict):
+    """Who reads a room now, as far as they want to be seen."""
+
+    count: int
+    people: list[str] | None
+    """Their ids; None where they are more than a hundred."""
+
+
+def here(value: items.Here) -> Here:
+    """Builds the shape of who is here."""
+    return {"count": value.count, "people": None if value.people is None else list(value.people)}
+
+
 class Usage(TypedDict, total=False):
-    """Tokens of an answer."""
+    """Tokens of an answer. Of the input, `cached` cost less; of the output, `reasoning` was thought.
+
+    `estimated`: nobody counted them. `cost_micros`: millionths of a dollar, where the price is known.
+    """
 
     input: int
     output: int
+    cached: int
+    reasoning: int
+    estimated: bool
+    cost_micros: int
 
 
 class Timing(TypedDict, total=False):
@@ -245,6 +337,8 @@ class Message(TypedDict):
     seq: int
     by: str
     name: str
+    became: NotRequired[str]
+    """Whose account the author, a guest, went into: `name` is that one's, who may take back what the guest said."""
     role: Role
     kind: str
     """`text`, `tool_call`, `tool_result`, `reasoning` or `item`; more may come."""
@@ -261,7 +355,7 @@ class Message(TypedDict):
 
 def message(value: stored.Message) -> Message:
     """Builds the shape of a message."""
-    return {
+    shown: Message = {
         "id": value.id,
         "room": value.room,
         "seq": value.seq,
@@ -279,6 +373,9 @@ def message(value: stored.Message) -> Message:
         "deleted_at": moment_or_none(value.deleted_ms),
         "meta": cast("Meta", parts.light(value)),
     }
+    if value.became is not None:
+        shown["became"] = value.became
+    return shown
 
 
 class RoomEvent(TypedDict):
@@ -296,6 +393,8 @@ def event(value: stored.Event) -> RoomEvent:
     """Builds the shape of an event; a message's event carries the message as it is now."""
     said = value.message
     data: Mapping[str, Any] = dict(value.data) if said is None else message(said)
+    if value.name is not None:
+        data = {**data, "name": value.name}
     return {
         "room": value.room,
         "seq": value.seq,

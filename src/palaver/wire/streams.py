@@ -20,8 +20,8 @@ from msgspec import Struct
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from palaver.core.live.standing import revoked
 from palaver.errors import PalaverError
+from palaver.policy import revoked
 
 PING_SECONDS = 15.0
 PING = b": ping\n\n"

@@ -310,7 +310,7 @@ async def test_a_model_that_only_thinks_names_no_room_and_markdown_is_in_no_name
 
 async def test_a_program_writes_an_answer_itself(core: Core) -> None:
     actor, room = await room_of(core)
-    agent = (await core.identity.agent("helper", "Helper")).actor
+    agent = (await core.agents.ensured("helper", "Helper")).actor
     await core.rooms.join(actor, room.id, agent)
     async with core.turns.external(room.id, agent) as answer:
         answer.take(TextPiece("by "))
@@ -338,7 +338,7 @@ async def test_after_a_sleep_nothing_is_shown_before_the_lease_is_known_to_be_ou
     settings = Settings(data_dir=tmp_path, database_url=postgres_url, detect=False)
     async with runtime.started(settings, clock=clock, provider=script) as core:
         _, ada = await core.identity.new_guest("Ada")
-        await core.chat.send(ada, core.lobby, text="why?", cid="why")
+        await core.chat.send(ada, core.lobby, text="@assistant why?", cid="why")
         await script.requests.get()
         clock.slept = 60
         script.say("Because")
@@ -361,7 +361,7 @@ def test_a_running_answer_commits_nothing_to_sqlite_as_time_goes_by(tmp_path: Pa
             settings, clock=clock, lanes=InlineLanes(), provider=Script()
         ) as core:
             ada = (await core.identity.new_guest())[1]
-            await core.chat.send(ada, core.lobby, text="hello", cid=None)
+            await core.chat.send(ada, core.lobby, text="@assistant hello", cid=None)
             await asyncio.sleep(1)
             commits = core.figures()["commits"]
             await asyncio.sleep(60)

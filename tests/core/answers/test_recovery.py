@@ -1,30 +1,24 @@
 """What dead processes left is stored once, and what nobody began is begun."""
 
 import asyncio
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.core.answers.test_engine import answers, ask, room_of
 from tests.core.conftest import Running, Script
+from tests.core.identity.test_accounts import sign_up
 
 from palaver.core import runtime
 from palaver.core.answers.pieces import record_of
 from palaver.core.answers.recovery import CLAIMS_MAX
 from palaver.core.answers.tape import ExchangeRequest
 from palaver.core.runtime import Core
-from palaver.model import (
-    Actor,
-    Entry,
-    Exchange,
-    ExchangeId,
-    ExchangeKind,
-    ExchangeState,
-    Message,
-    MessageId,
-    Role,
-    Status,
-)
+from palaver.model import Actor, CredentialId, Entry, ExchangeId, Message, MessageId, Role, Status
+from palaver.model.exchanges import Exchange, ExchangeKind, ExchangeState
 from palaver.providers.base import BesidePiece
 from palaver.providers.call import Call
 from palaver.store.journal import Journal
@@ -159,3 +153,65 @@ async def test_an_exchange_that_no_door_asks_again_was_interrupted(
         await core.recovery.see_to_unbegun()
         await core.turns.recovered(60)
         assert (await core.exchanges.get(actor, exchange)).state is ExchangeState.FAILED
+
+
+@pytest.mark.parametrize("way", ["key", "account", None])
+async def test_an_exchange_by_a_key_that_has_ended_meanwhile_is_not_asked_again(
+    running: Running, tmp_path: Path, way: str | None
+) -> None:
+    """Nor for whose account was disabled; where nothing was taken, it is asked, and still ends with its key."""
+    asked = asyncio.Event()
+
+    async def ask(exchange: Exchange, said: Sequence[Message]) -> Call:  # noqa: ARG001  as `AskAgain`
+        asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with running(sign_up="open") as core:
+        _, actor = await sign_up(core, "ada")
+        _, key = await core.keys.create(actor=actor)
+        live = await core.exchanges.open(actor, replace(LASTING, by=CredentialId(key.id)))
+        assert live.exchange is not None
+    with closing(sqlite3.connect(tmp_path / "palaver.db")) as elsewhere:
+        match way:
+            case "key":
+                elsewhere.execute("UPDATE keys SET revoked_ms = 1")
+            case "account":
+                elsewhere.execute("UPDATE accounts SET status = 'disabled'")
+            case _:
+                pass
+        elsewhere.commit()
+    async with running() as core:
+        core.recovery.asks(ask)
+        if way is None:
+            await asked.wait()
+            await core.keys.revoke(key.id)
+            await core.turns.idle()
+        await core.turns.recovered(60)
+        assert asked.is_set() == (way is None)
+        found = await core.exchanges.get(actor, live.exchange.id)
+        assert (found.state, found.by) == (
+            ExchangeState.FAILED if way else ExchangeState.CANCELLED,
+            None,
+        )
+
+
+async def test_what_a_dead_process_left_of_who_has_lost_the_room_does_not_run_on(
+    running: Running, script: Script, tmp_path: Path
+) -> None:
+    async with running() as core:
+        _, ada = await core.identity.new_guest("Ada")
+        _, bo = await core.identity.new_guest("Bo")
+        room = await core.rooms.create(ada)
+        await core.members.add(ada, room.id, bo.id)
+        sent = await ask(core, bo, room, "@assistant hi")
+        await script.requests.get()
+        for task in asyncio.all_tasks():  # as kill -9: the turn ends without a word
+            if task.get_name() == f"turn {sent.turns[0].id}":
+                task.cancel()
+    with closing(sqlite3.connect(tmp_path / "palaver.db")) as elsewhere:
+        elsewhere.execute("UPDATE members SET kept_out = 1 WHERE role = 'member'")
+        elsewhere.commit()
+    async with running() as core:
+        [answer] = await answers(core, ada, room)
+    assert (answer.text, answer.status) == ("", Status.STOPPED)

@@ -3,12 +3,14 @@
 from collections.abc import AsyncGenerator
 
 from msgspec.structs import replace
-from tests.core.answers.test_engine import ask, room_of
+from tests.core.answers.test_engine import answers, ask, room_of
 from tests.core.conftest import Script
 
 from palaver.core.answers.source import ModelSource
+from palaver.core.live.items import Delta, Happened
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError
+from palaver.model import Message, Status
 from palaver.providers.base import Done, Piece, Request, TextPiece, Usage
 from palaver.providers.pool import Providers
 
@@ -29,7 +31,7 @@ async def source_of(core: Core, provider: Script) -> ModelSource:
     await core.turns.idle()
 
     providers = Providers(core.settings, core.clock, fixed=provider)
-    return ModelSource(replace(core._ground, providers=providers), turn)
+    return ModelSource(replace(core._ground, providers=providers), turn, core.budgets)
 
 
 async def test_a_whole_answer_says_what_it_used(core: Core) -> None:
@@ -56,3 +58,32 @@ async def test_an_answer_without_an_end_is_cut_and_one_that_fails_says_why(core:
         assert [told.pieces async for told in source.told()] == [(TextPiece("half"),)]
         assert source.outcome.error is not None
         assert (source.outcome.error.code, source.outcome.whole) == (code, False)
+
+
+async def test_an_answer_ends_where_it_would_speak_for_somebody_else(
+    core: Core, script: Script
+) -> None:
+    actor, room = await room_of(core)
+    said = ("It is.\n\n@a", "da (person):\nThanks!", None)
+    script.say(*said)
+    await ask(core, actor, room, "@assistant hi")
+    [alone] = await answers(core, actor, room)
+    assert (alone.text, alone.meta.get("finish")) == ("It is.\n\n@ada (person):\nThanks!", "stop")
+    bo = (await core.identity.new_guest())[1]
+    await core.members.add(actor, room.id, bo.id)
+    with core.chat.reader(actor) as reader:
+        await reader.subscribe(room.id)
+        reader.start(room.id)
+        script.say(*said)
+        await ask(core, bo, room, "@assistant hi")
+        seen = ""
+        stored: Message | None = None
+        while stored is None:
+            for item in await reader.next():
+                if isinstance(item, Delta):
+                    seen += item.text
+                elif isinstance(item, Happened) and item.event.actor == core.assistant:
+                    stored = item.event.message
+    assert stored is not None
+    assert (stored.text, stored.status, seen) == ("It is.\n\n", Status.DONE, "It is.\n\n")
+    assert (stored.meta.get("finish"), script.closed) == ("other_speaker", 2)

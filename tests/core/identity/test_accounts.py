@@ -1,15 +1,17 @@
 """Accounts in the core: what a sign-in costs, what a flood of them costs others, and who is shut out."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from tests.core.conftest import Running
 
+from palaver.core import runtime
 from palaver.core.identity.actors import Client
-from palaver.core.identity.passwords import THREADS, WAITING_MAX
+from palaver.core.identity.passwords import WAITING_MAX
 from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused
-from palaver.model import AccountStatus, Actor
+from palaver.model import AccountStatus, Actor, Event, EventType
 
 PASSWORD = "correct horse battery"
 BROWSER = Client(agent="Firefox on Linux", address="192.0.2.1")
@@ -24,7 +26,9 @@ async def sign_in(
 
 
 async def sign_up(core: Core, handle: str) -> tuple[str, Actor]:
-    return await core.accounts.sign_up(handle, PASSWORD, me=None, session="", by=BROWSER)
+    token, made = await core.accounts.sign_up(handle, PASSWORD, me=None, session="", by=BROWSER)
+    assert token is not None
+    return token, made
 
 
 async def code_of(core: Core, handle: str, password: str, counted: str) -> Code | None:
@@ -63,8 +67,8 @@ async def test_a_flood_of_sign_ins_is_bounded_and_no_message_waits_for_it(runnin
             asyncio.ensure_future(code_of(core, f"nobody-{number}", PASSWORD, f"{number}"))  # noqa: TID251  awaited below
             for number in range(1_000)
         ]
-        while core.accounts._passwords._under_way < THREADS + WAITING_MAX:
-            await core.identity.assistant()
+        while core.accounts._passwords._under_way < core.accounts._passwords.threads + WAITING_MAX:
+            await core.agents.assistant()
         sent = await core.chat.send(ada, core.lobby, text="hi", cid=None, answers=False)
         assert sent.message is not None
         assert not all(one.done() for one in flood), "it did not wait for them"
@@ -93,7 +97,9 @@ async def test_who_is_disabled_is_refused_with_every_session_and_key_until_enabl
         assert (await core.keys.recognise(key)).actor == ada
         disabled = await core.register.set_status("ada", AccountStatus.DISABLED)
         assert (disabled.actor, disabled.status) == (ada, AccountStatus.DISABLED)
-        core.keys._known.clear()  # what it said last is believed for a second
+        with pytest.raises(Refused):  # what it said last is believed for a second, but not that
+            await core.keys.recognise(key)
+        core.keys._known.clear()
         for refused in (
             core.identity.actor(token),
             core.keys.recognise(key),
@@ -137,3 +143,28 @@ async def test_a_link_lets_choose_a_password_once_and_ends_what_was(running: Run
         assert caught.value.code is Code.SESSION_ENDED
         assert await code_of(core, "ada", PASSWORD, "a") is Code.CREDENTIALS_WRONG
         assert (await sign_in(core, "ada", "another horse"))[1] == ada
+
+
+async def test_failures_are_audited_by_account_and_minute_and_not_one_by_one(
+    running: Running, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "FAILURES_SECONDS", 0.2)
+    async with running(sign_up="open", database_url=database_url) as core:
+        _, ada = await sign_up(core, "ada")
+        for handle in ("ada", "planted-1", "planted-2"):
+            assert await code_of(core, handle, "planted words", "1") is Code.CREDENTIALS_WRONG
+        assert await code_of(core, "ada", PASSWORD, "1") is None
+        found: dict[str, int] = {}
+        told: Sequence[Event] = ()
+        async with asyncio.timeout(60):
+            while sum(found.values()) < 3:
+                told = await core.audit(0)
+                failed = [one.data for one in told if one.type is EventType.SIGNIN_FAILED]
+                found = {
+                    of: sum(one["count"] for one in failed if one["of"] == of)
+                    for of in {one["of"] for one in failed}
+                }
+        assert found == {ada.id: 1, "": 2}
+        assert "planted" not in str(told)
+        await core.accounts.tell_failures()
+        assert len(await core.audit(0)) == len(told), "nothing failed since"

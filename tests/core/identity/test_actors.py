@@ -2,10 +2,11 @@
 
 from uuid import UUID
 
+import pytest
 from tests.core.conftest import Running
 
 from palaver.core.runtime import Core
-from palaver.model import ActorKind
+from palaver.errors import Code, Refused
 
 CHOSEN = UUID("0192f0c1-7d2b-4000-8000-000000000001")
 
@@ -29,6 +30,16 @@ async def test_an_id_that_a_client_chose_gives_the_same_guest_again_and_is_no_to
             assert await core.identity.actor(form) is None, form
 
 
+async def test_an_id_that_a_client_chose_is_good_until_its_session_is_ended(core: Core) -> None:
+    classic = await core.identity.claimed(CHOSEN)
+    await core.register.create("ada", person=classic)
+    (device,) = (await core.devices.listing(classic, "")).devices
+    await core.devices.end(classic, device.id, "")
+    with pytest.raises(Refused) as caught:
+        await core.identity.chosen(CHOSEN)
+    assert caught.value.code is Code.SESSION_ENDED
+
+
 async def test_a_new_name_is_on_what_is_said_from_then_on(core: Core) -> None:
     token, ada = await core.identity.new_guest()
     renamed = await core.identity.rename(ada, " Ada  L. ")
@@ -39,11 +50,7 @@ async def test_a_new_name_is_on_what_is_said_from_then_on(core: Core) -> None:
     assert sent.message.name == "Ada L."
 
 
-async def test_a_program_names_its_people_and_agents_by_handle(core: Core) -> None:
+async def test_a_program_names_its_people_by_handle(core: Core) -> None:
     ada = await core.identity.person("ada", "Ada")
     assert await core.identity.person("ada") == ada
     assert (await core.identity.person("ada", "Ada L.")).id == ada.id
-    card = await core.identity.agent("helper", "Helper", model="m-1")
-    assert card.actor.kind is ActorKind.AGENT
-    again = await core.identity.agent("helper", "Helper", model="m-2")
-    assert (again.actor.id, again.model) == (card.actor.id, "m-2")

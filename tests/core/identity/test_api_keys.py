@@ -1,6 +1,7 @@
 """API keys as the doors ask for them."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from tests.core.conftest import Running
@@ -9,8 +10,11 @@ from palaver.clock import SystemClock
 from palaver.core.identity import api_keys as module
 from palaver.core.live.standing import Standings
 from palaver.core.runtime import Core
-from palaver.errors import Code, Refused
-from palaver.model import ActorKind, KeyId, Scope
+from palaver.errors import Code, Refused, Unavailable
+from palaver.model import ActorKind, CredentialId, KeyId, Scope
+from palaver.settings import DAY_MS
+from palaver.store.store import Store
+from palaver.store.write.audit import AUDIT
 
 
 class SetClock(SystemClock):
@@ -18,9 +22,28 @@ class SetClock(SystemClock):
 
     def __init__(self) -> None:
         self.seconds = 1_000.0
+        self.began_ms, self.later_ms = super().now_ms(), 0
+
+    def now_ms(self) -> int:
+        return self.began_ms + self.later_ms
 
     def monotonic(self) -> float:
         return self.seconds
+
+
+class Away:
+    """A store that can be cut off."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self.away = store, False
+
+    async def read(self, *asked: Any, **more: Any) -> Any:
+        if self.away:
+            raise Unavailable(Code.DATABASE_UNAVAILABLE, "away")
+        return await self._store.read(*asked, **more)
+
+    async def write(self, command: Any) -> Any:
+        return await self._store.write(command)
 
 
 async def refused_code(call: object) -> Code:
@@ -123,3 +146,70 @@ async def test_every_foreign_key_is_a_guest_of_its_own(running: Running) -> None
         assert (one.name, one.guest) == ("API", True)
     async with running() as core:
         assert await core.keys.guest("sk-one", None) == one
+
+
+async def test_a_key_that_has_expired_is_none(core: Core) -> None:
+    clock = SetClock()
+    keys = module.Keys(core.keys._store, core.settings, clock, core.standings)
+    token, made = await keys.create(days=2)
+    dated, _ = await keys.create(expires_ms=clock.now_ms() + 1_000)
+    assert made.expires_ms == clock.now_ms() + 2 * DAY_MS
+    ended: list[str] = []
+    core.standings.begin(CredentialId(made.id), lambda: ended.append(made.id))
+    assert (await keys.recognise(token)).expires_ms == made.expires_ms
+    await keys.expire()
+    assert not ended
+    clock.later_ms = 1_000
+    assert await refused_code(keys.recognise(dated)) is Code.UNAUTHENTICATED
+    assert (await keys.recognise(token)).id == made.id
+    clock.later_ms = 2 * DAY_MS
+    assert await refused_code(keys.recognise(token)) is Code.UNAUTHENTICATED
+    await keys.expire()
+    assert ended == [made.id]
+    assert (await core.keys.listing())[0].expires_ms == made.expires_ms, "the list still shows it"
+
+
+async def test_a_key_that_expires_while_the_database_is_away_is_none(core: Core) -> None:
+    clock, store = SetClock(), Away(core.keys._store)
+    keys = module.Keys(store, core.settings, clock, Standings())  # type: ignore[arg-type]
+    token, _ = await keys.create(expires_ms=clock.now_ms() + 600_000)
+    await keys.recognise(token)
+    store.away = True
+    clock.seconds += 599
+    clock.later_ms = 599_000
+    await keys.recognise(token)
+    clock.later_ms = 600_000
+    assert await refused_code(keys.recognise(token)) is Code.UNAUTHENTICATED
+
+
+async def test_a_key_is_limited_to_rooms_that_its_person_sees(core: Core) -> None:
+    ada, eve = [(await core.identity.new_guest(name))[1] for name in ("Ada", "Eve")]
+    mine, hers = [await core.rooms.create(who) for who in (ada, eve)]
+    token, made = await core.keys.create(actor=ada, rooms=[mine.id, core.lobby, mine.id])
+    assert made.rooms == {mine.id, core.lobby}
+    assert (await core.keys.recognise(token)).rooms == made.rooms
+    for rooms in ([hers.id], [mine.id, AUDIT], ["r_1"], ["", "é"], ["a b"]):
+        refused = core.keys.create(actor=ada, rooms=rooms)
+        assert await refused_code(refused) is Code.ROOM_NOT_FOUND
+    await core.rooms.delete(ada, mine.id)
+    assert await refused_code(core.keys.create(actor=ada, rooms=[mine.id])) is Code.ROOM_NOT_FOUND
+    assert [one.id for one in await core.keys.own(ada)] == [made.id], "no other is stored"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"days": 0},
+        {"days": -1},
+        {"days": 10**12},
+        {"expires_ms": 0},
+        {"expires_ms": 2**70},
+        {"rooms": []},
+        {"rooms": [f"r_{number:032x}" for number in range(101)]},
+    ],
+)
+async def test_a_key_with_limits_that_are_none_is_refused(
+    core: Core, given: dict[str, Any]
+) -> None:
+    assert await refused_code(core.keys.create(**given)) is Code.BAD_REQUEST
+    assert await core.keys.listing() == ()

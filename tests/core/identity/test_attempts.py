@@ -2,7 +2,13 @@
 
 import pytest
 
-from palaver.core.identity.attempts import COUNTED_MAX, OF_ACCOUNT_MAX, WINDOW_SECONDS, Attempts
+from palaver.core.identity.attempts import (
+    COUNTED_MAX,
+    OF_ACCOUNT_MAX,
+    OF_ADDRESS_MAX,
+    WINDOW_SECONDS,
+    Attempts,
+)
 from palaver.errors import Code, Refused, Unavailable
 
 
@@ -56,3 +62,14 @@ def test_the_counts_of_too_many_are_forgotten() -> None:
     for number in range(COUNTED_MAX):
         fail(attempts, account=f"{number}", address="a" if number < 30 else f"{number}")
     assert len(attempts._failures) == COUNTED_MAX
+
+
+def test_who_has_to_wait_makes_nobody_elses_failures_forgotten() -> None:
+    attempts = Attempts(Time())
+    for _ in range(OF_ACCOUNT_MAX):
+        fail(attempts, account="ada", address="elsewhere")
+    for number in range(OF_ADDRESS_MAX):
+        fail(attempts, account=f"{number}", address="b")
+    for number in range(COUNTED_MAX):
+        assert wait_of(attempts, f"other-{number}", "b") is not None
+    assert wait_of(attempts, "ada", "c") is not None

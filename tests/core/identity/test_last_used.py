@@ -8,7 +8,7 @@ from tests.store.world import opened
 from palaver.core.identity.actors import Client
 from palaver.core.identity.last_used import USES_MAX, LastUsed
 from palaver.model import KeyId
-from palaver.store.write.credentials import KeysUsed
+from palaver.store.write.people.credentials import KeysUsed
 
 BROWSER = Client(agent="Firefox on Linux", address="192.0.2.1")
 

@@ -17,6 +17,9 @@ class Silent:
 
     def __init__(self, actor: ActorId) -> None:
         self.actor = actor
+        self.shown: bool | None = None
+
+    def show(self, *, shown: bool) -> None: ...
 
     def touch(self, cursor: Cursor) -> None: ...
 

@@ -16,7 +16,8 @@ from palaver.core.live.items import Closing, DatabaseState, Happened, ReadMark, 
 from palaver.core.live.reader import NOTICES_MAX
 from palaver.core.runtime import Core, started
 from palaver.errors import Code, ProviderError, Refused
-from palaver.model import Entry, Event, EventType, ExchangeKind, Role, RoomId, Visibility
+from palaver.model import Entry, Event, EventType, Role, RoomId, Visibility
+from palaver.model.exchanges import ExchangeKind
 from palaver.settings import Settings
 from palaver.store.engine.executors import InlineLanes, Lane
 from palaver.store.read import events
@@ -185,28 +186,39 @@ async def test_what_the_events_of_a_room_take_is_counted(tmp_path: Path, text: s
     assert 0.9 * freed < counted < 1.3 * freed
 
 
+@pytest.mark.parametrize(
+    ("leaves", "was_here"),
+    [(False, True), (True, True), (True, False)],
+    ids=["who is renamed", "who leaves", "who leaves and was removed before"],
+)
 async def test_another_name_is_an_event_and_all_reads_the_same_from_the_ring_and_the_store(
-    core: Core,
+    core: Core, *, leaves: bool, was_here: bool
 ) -> None:
     _, ada = await core.identity.new_guest("Ada")
     _, bo = await core.identity.new_guest("Bo")
-    room = (await core.rooms.create(ada, agent=False)).id
-    await core.rooms.join(ada, room, bo)
+    room = (await core.rooms.create(bo, agent=False)).id
+    await core.rooms.join(bo, room, ada)
     elsewhere = await core.rooms.create(bo, agent=False)
     with core.chat.reader(bo) as reader:
         since = (await reader.subscribe(room)).seq
         reader.start(room)
         await core.chat.send(ada, room, text="one", cid=None)
-        await core.identity.rename(ada, "Adele")
-        await core.chat.send(ada, room, text="two", cid=None)
+        if not was_here:
+            await core.members.remove(bo, room, ada.id)
+        if leaves:
+            await core.accounts.leave(ada, "", counted="")
+        else:
+            await core.identity.rename(ada, "Adele")
+            await core.chat.send(ada, room, text="two", cid=None)
         stored = await core.chat._store.read(events.since, room, since, 200)
         seen: list[Event] = []
         while not seen or seen[-1].seq < stored[-1].seq:
             seen += [item.event for item in await reader.next() if isinstance(item, Happened)]
     assert list(map(shapes.event, seen)) == list(map(shapes.event, stored))
-    [renamed] = [event for event in seen if event.type is EventType.MEMBER_RENAMED]
-    assert (renamed.actor, renamed.data) == (ada.id, {"actor": ada.id, "name": "Adele"})
-    assert {one.message.name for one in seen if one.message} == {"Adele"}
+    name = "" if leaves else "Adele"
+    for told in (event for event in seen if event.type is EventType.MEMBER_RENAMED):
+        assert (told.actor, told.data, told.name) == (ada.id, {"actor": ada.id}, name)
+    assert {one.message.name for one in seen if one.message} == {name}
     assert (await core.access.room(bo, elsewhere.id)).seq == elsewhere.seq, "she is not there"
 
 

@@ -146,6 +146,9 @@ class Past:
     async def rooms(self) -> tuple[RoomId, ...]:
         return tuple(ROOMS)
 
+    async def kept_out(self) -> tuple[RoomId, ...]:
+        return ()
+
 
 class Client:
     """Someone who reads along, loses the connection and comes back; checks every single item."""

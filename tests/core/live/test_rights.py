@@ -6,11 +6,11 @@ import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import pytest
 from msgspec.structs import replace
-from tests.core.conftest import Running
+from tests.core.conftest import Running, processes
 from tests.core.live.test_reader import EPOCH, ROOMS, Past, World
 from tests.support.simulation import SimulatedClock, simulate
 
@@ -34,11 +34,14 @@ from palaver.model import (
     ActorId,
     Event,
     EventType,
+    MemberRole,
     MessageId,
+    OpenTo,
     RoomId,
     Turn,
     TurnId,
     TurnState,
+    Visibility,
 )
 from palaver.policy import room_not_found
 from palaver.store.write.rooms import RemoveMember
@@ -64,6 +67,8 @@ class Town:
     async def take(self, way: str) -> None:
         if way == "deleted":
             await self.here.rooms.delete(self.ada, self.room)
+        elif way == "closed":
+            await self.here.rooms.open_to(self.ada, self.room, None)
         else:
             gone = RemoveMember(room=self.room, by=self.ada.id, actor=self.bo.id)
             assert await self.here.chat._store.write(gone)
@@ -97,14 +102,8 @@ class Town:
     ]
 )
 async def town(running: Running, request: pytest.FixtureRequest) -> AsyncGenerator[Town, None]:
-    shared: dict[str, Any] = {}
-    if request.param != "sqlite":
-        shared["database_url"] = request.getfixturevalue("postgres_url")
-    async with running(**shared) as here, contextlib.AsyncExitStack() as more:
-        there = here
-        if request.param == "two processes":
-            there = await more.enter_async_context(running(**shared))
-            await asyncio.sleep(SETTLED_SECONDS)  # until they have heard of each other
+    both = processes(running, request, settled_seconds=SETTLED_SECONDS)
+    async with both as (here, there):
         _, ada = await here.identity.new_guest("Ada")
         _, bo = await here.identity.new_guest("Bo")
         room = (await here.rooms.create(ada, title="Room", agent=False)).id
@@ -216,6 +215,70 @@ async def test_no_word_of_an_answer_in_a_third_process_comes_after_a_removal(
             assert not any(map(says(LATER), items))
 
 
+async def test_the_list_of_rooms_tells_nothing_of_an_open_room_to_who_was_removed(
+    town: Town,
+) -> None:
+    """Whether they were there then or came later; who is added again is told again."""
+    core = town.there
+    room = await core.rooms.create(
+        town.ada, title="Open", visibility=Visibility.OPEN, door="openai", agent=False
+    )
+    with core.chat.reader(town.bo) as there_then:
+        await there_then.watch()
+        await town.say("before", room.id)
+        await until(there_then, lambda item: room_of(item) == room.id)
+        gone = RemoveMember(room=room.id, by=town.ada.id, actor=town.bo.id)
+        await town.here.chat._store.write(gone)
+        with core.chat.reader(town.bo) as later:
+            await later.watch()
+            for _ in range(2):
+                await town.say(LATER, room.id)
+                await town.say("and elsewhere", core.lobby)
+                for reader in (there_then, later):
+                    items = await until(reader, lambda item: room_of(item) == core.lobby)
+                    told = [item for item in items if room_of(item) == room.id]
+                    types = {type_ for one in told for type_ in getattr(one, "types", ())}
+                    assert types <= {EventType.MEMBER_REMOVED}, "which is told to who was there"
+            await town.here.rooms.join(town.ada, room.id, town.bo)
+            await town.say("welcome", room.id)
+            for reader in (there_then, later):
+                await until(reader, lambda item: room_of(item) == room.id)
+
+
+async def test_who_is_no_member_is_let_go_when_an_open_room_is_made_private(town: Town) -> None:
+    open_to = partial(town.here.rooms.open_to, town.ada, town.room, OpenTo.EVERYONE)
+    await open_to(role=MemberRole.MEMBER)
+    _, cy = await town.here.identity.new_guest("Cy")
+    by_cy = Town(town.here, town.there, town.ada, cy, town.room)
+    stream = town.here.hub.open_stream(town.turn())
+    with town.there.chat.reader(town.bo) as his:
+        await his.subscribe(town.room)
+        his.start(town.room)
+        for whom in ("closed", "to people"):
+            async with reading(by_cy) as reader:
+                await town.say("seen")
+                await until(reader, says("seen"))
+                await town.there.chat.send(cy, town.room, text="hi", cid=None)
+                if whom == "closed":
+                    await town.take("closed")
+                else:
+                    await town.here.rooms.open_to(town.ada, town.room, OpenTo.PEOPLE)
+                await town.say(LATER)
+                town.here.hub.add(stream, LATER)
+                town.here.hub.draft(town.draft())
+                items = await until(reader, lambda item: isinstance(item, Unsubscribed))
+                assert not any(map(says(LATER), items))
+                assert not any(isinstance(item, Drafted) for item in items)
+            assert not town.there.access.may_write_as_known(cy, town.room)
+            calls = town.there.chat.history(cy, town.room), reader.subscribe(town.room)
+            assert [await code_of(call) for call in calls] == [Code.ROOM_NOT_FOUND] * 2
+            town.here.hub.drop_stream(stream)
+            town.here.hub.undraft(town.room, town.draft().message)
+            await open_to(role=MemberRole.MEMBER)
+        items = await until(his, says(LATER))
+    assert not any(isinstance(item, Unsubscribed) for item in items), "who is a member reads on"
+
+
 async def test_others_read_on_where_one_is_removed(town: Town) -> None:
     with town.there.chat.reader(town.ada) as hers:
         await hers.subscribe(town.room)
@@ -311,7 +374,9 @@ async def test_who_was_removed_is_not_known_as_one_who_may_write_there(town: Tow
 def test_every_type_of_event_declares_what_it_does_to_access() -> None:
     taken = {type_ for type_ in EventType if type_.access is AccessChange.TAKEN}
     members = {EventType.MEMBER_LEFT, EventType.MEMBER_REMOVED, EventType.MEMBER_ROLE}
-    assert taken == {EventType.ROOM_DELETED, *members}
+    rooms = {EventType.ROOM_DELETED, EventType.ROOM_VISIBILITY}
+    profiles = {EventType.PROFILE_SAVED, EventType.PROFILE_DELETED}
+    assert taken == {*rooms, EventType.ACCOUNT_STATUS, *members, *profiles}
     assert all(isinstance(type_.access, AccessChange) for type_ in EventType)
     assert EventType("room.deleted") is EventType.ROOM_DELETED
 

@@ -8,7 +8,7 @@ from palaver.model import AUDITED, ActorId, CredentialId, Event, EventType, Room
 ONE, OTHER = CredentialId("d_1"), CredentialId("k_2")
 
 
-def event(type_: EventType, **data: str) -> Event:
+def event(type_: EventType, **data: object) -> Event:
     return Event(RoomId("r_1"), 1, type_, ActorId("u_1"), 0, data=data)
 
 
@@ -55,8 +55,13 @@ def test_what_has_left_is_kept_and_ended_no_more() -> None:
 @pytest.mark.parametrize("type_", AUDITED)
 def test_only_what_ends_a_session_or_key_ends_it(type_: EventType) -> None:
     standings = Standings()
-    standings.committed([event(type_, session=ONE, key=OTHER)])
-    ends = {EventType.SESSION_ENDED: ONE, EventType.KEY_REVOKED: OTHER}
+    told = event(type_, session=ONE, key=OTHER, status="disabled", keys=[OTHER])
+    standings.committed([told])
+    ends = {
+        EventType.SESSION_ENDED: ONE,
+        EventType.KEY_REVOKED: OTHER,
+        EventType.ACCOUNT_STATUS: OTHER,
+    }
     assert [one for one in (ONE, OTHER) if standings.has_ended(one)] == [
         ends[one] for one in (type_,) if one in ends
     ]

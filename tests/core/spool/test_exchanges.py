@@ -20,7 +20,8 @@ from palaver.core.live.items import Drafted
 from palaver.core.runtime import Core
 from palaver.core.spool.exchanges import ExchangeSpool
 from palaver.errors import Code, Unavailable
-from palaver.model import ExchangeKind, ExchangeState, Status
+from palaver.model import Status
+from palaver.model.exchanges import ExchangeKind, ExchangeState
 from palaver.providers.base import Piece, TextPiece, ToolPiece
 from palaver.redact import MARK
 from palaver.settings import Settings

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 from tests.core.conftest import Running
+from tests.core.identity.test_accounts import sign_up
 
+from palaver.core.identity.actors import session_of
 from palaver.core.live.items import Drafted, Ended, Happened, Item, Settled
 from palaver.core.live.reader import Reader
 from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
-from palaver.model import Actor, MessageId, RoomId
+from palaver.model import Actor, CredentialId, MessageId, RoomId
 from palaver.store.journal import DRAFT, SEGMENT_BYTES, Journal
 from palaver.store.write.codec import encoded
 from palaver.store.write.messages import AddMessage
@@ -28,14 +30,16 @@ pytestmark = pytest.mark.usefixtures("impatient")
 
 
 @contextmanager
-def away(tmp_path: Path) -> Generator[None, None, None]:
-    """Another program holds the database's lock, as a backup script gone wrong would."""
+def away(tmp_path: Path, *, meanwhile: str = "") -> Generator[None, None, None]:
+    """Another program holds the database's lock, as a backup script gone wrong would. `meanwhile`: what it does."""
     other = sqlite3.connect(tmp_path / "palaver.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     try:
         yield
     finally:
-        other.execute("ROLLBACK")
+        if meanwhile:
+            other.execute(meanwhile)
+        other.execute("COMMIT" if meanwhile else "ROLLBACK")
         other.close()
 
 
@@ -410,3 +414,35 @@ async def test_a_message_that_is_refused_later_is_rejected_and_its_bubble_goes(
     [settled] = [item for item in items if isinstance(item, Settled)]
     assert settled.code is Code.MESSAGE_NOT_FOUND
     assert any(isinstance(item, Ended) for item in items)
+
+
+OUT = {
+    "removed": ("UPDATE members SET kept_out = 1 WHERE role = 'member'", Code.ROOM_NOT_FOUND),
+    "only reads": ("UPDATE members SET role = 'reader' WHERE role = 'member'", Code.FORBIDDEN),
+    "disabled": ("UPDATE accounts SET status = 'disabled'", Code.ACCOUNT_DISABLED),
+    "session ended": ("UPDATE sessions SET ended_ms = 1", Code.SESSION_ENDED),
+    "key revoked": ("UPDATE keys SET revoked_ms = 1", Code.UNAUTHENTICATED),
+}
+
+
+@pytest.mark.parametrize("way", OUT)
+async def test_what_was_accepted_is_rejected_when_its_author_was_out_before_it_was_stored(
+    running: Running, tmp_path: Path, way: str
+) -> None:
+    meanwhile, code = OUT[way]
+    async with running(sign_up="open") as core:
+        _, ada = await core.identity.new_guest("Ada")
+        session, bo = await sign_up(core, "bo")
+        room = (await core.rooms.create(ada, agent=False)).id
+        await core.rooms.join(ada, room, bo)
+        _, key = await core.keys.create(actor=bo)
+        by = CredentialId(key.id) if way == "key revoked" else session_of(session)
+        with core.chat.reader(bo, by) as reader:
+            await reader.subscribe(room)
+            reader.start(room)
+            with away(tmp_path, meanwhile=meanwhile):
+                sent = await core.chat.send(bo, room, text="hi", cid="c", reader=reader)
+                assert sent.state == "accepted"
+            items = await until(reader, Settled, 1)
+            assert [one.code for one in items if isinstance(one, Settled)] == [code]
+        assert not (await core.chat.history(ada, room)).messages

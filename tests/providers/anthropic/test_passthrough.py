@@ -254,7 +254,7 @@ async def test_every_byte_comes_as_it_was_sent_and_every_part_is_kept(
     if told is not GOLDEN["an ordinary answer"]:
         assert outcome.envelope == MESSAGE
         assert outcome.kept["events"] == [{"type": "message_forecast", "odds": [1, 2]}]
-        assert outcome.usage == Usage(input=19, output=15)
+        assert outcome.usage == Usage(input=19, output=15, cached=5)
         assert (outcome.finish, outcome.id) == ("tool_calls", MESSAGE["id"])
 
 

@@ -96,8 +96,7 @@ def test_pictures_beside_words_are_one_message_with_the_names_of_who_sent_them()
         {
             "role": "user",
             "content": [
-                {"type": "text", "text": "Ana: see"},
-                {"type": "text", "text": "Bo: "},
+                {"type": "text", "text": "Ana: see\n\nBo: "},
                 picture,
             ],
         },

@@ -15,7 +15,6 @@ from palaver.model import (
     Actor,
     ActorId,
     ActorKind,
-    AgentCard,
     ApiKey,
     EventType,
     KeyId,
@@ -28,9 +27,9 @@ from palaver.model import (
 from palaver.store.engine.base import parsed
 from palaver.store.read import actors
 from palaver.store.write import actors as apply
-from palaver.store.write.actors import AddActor, RenameActor, SaveAgent, SweepGuests
-from palaver.store.write.credentials import AddKey
+from palaver.store.write.actors import AddActor, RenameActor, SweepGuests
 from palaver.store.write.messages import Added
+from palaver.store.write.people.credentials import AddKey
 from palaver.store.write.rooms import AddMember, MarkRead
 from palaver.store.write.turns import OpenTurn
 
@@ -53,7 +52,6 @@ async def test_a_person_is_found_by_id_handle_and_token(world: World) -> None:
     assert await by_token(world, b"1" * 32) == ada
     assert await by_token(world, b"2" * 32) is None
     assert await world.store.read(actors.by_handle, "ADA") is None
-    assert await world.store.read(actors.agent, ada.id) is None
     as_agent = ActorId("a_" + ada.id[2:])
     assert await world.store.read(actors.get, as_agent) is None
 
@@ -75,11 +73,15 @@ async def test_a_new_name_is_told_once_in_each_of_the_newest_rooms_of_a_member(
     for name in ("Adele", "Adele"):
         await world.store.write(RenameActor(actor=ada.id, name=name))
     told = [
-        [event.data for event in await world.log(room) if event.type is EventType.MEMBER_RENAMED]
+        [
+            (event.data, event.name)
+            for event in await world.log(room)
+            if event.type is EventType.MEMBER_RENAMED
+        ]
         for room in shared
     ]
     assert sorted(map(len, told)) == [0, 1, 1]
-    assert [{"actor": ada.id, "name": "Adele"}] in told
+    assert [({"actor": ada.id}, "Adele")] in told
 
 
 async def test_renaming(world: World) -> None:
@@ -90,22 +92,6 @@ async def test_renaming(world: World) -> None:
     with pytest.raises(Refused) as caught:
         await world.store.write(RenameActor(actor=ActorId("u_" + "0" * 32), name="x"))
     assert caught.value.code is Code.NOT_FOUND
-
-
-async def test_an_agent_is_saved_by_its_handle(world: World) -> None:
-    bot = newcomer(world, "Bot", ActorKind.AGENT)
-    card = AgentCard(actor=bot, model="m-1", system_prompt="Be\0kind", settings={"heat": 0.5})
-    saved = await world.store.write(SaveAgent(card=card, handle="bot"))
-    assert saved == card == await world.store.read(actors.agent, bot.id)
-    other = newcomer(world, "Bot two", ActorKind.AGENT)
-    changed = await world.store.write(SaveAgent(card=AgentCard(actor=other), handle="bot"))
-    assert (changed.actor.id, changed.actor.name) == (bot.id, "Bot two")
-    assert (changed.model, changed.system_prompt, changed.settings) == (None, "", {})
-    assert await world.store.read(actors.agent, bot.id) == changed
-    await world.store.write(AddActor(actor=newcomer(world, "Ada"), handle="ada"))
-    with pytest.raises(Refused) as caught:
-        await world.store.write(SaveAgent(card=card, handle="ada"))
-    assert caught.value.code is Code.NAME_RESERVED
 
 
 async def guest(world: World, name: str) -> Actor:
@@ -201,7 +187,7 @@ async def test_a_guest_who_is_just_being_deleted_elsewhere_leaves_no_message(
 
 
 READING = """
-INSERT INTO members SELECT r.key, a.key, 'member', NULL, 0, 0
+INSERT INTO members (room_key, actor_key, role, read_seq, joined_ms) SELECT r.key, a.key, 'member', 0, 0
 FROM rooms r, actors a WHERE a.unused
 """
 

@@ -6,7 +6,7 @@ from tests.store.world import World
 from palaver.errors import Code, Refused
 from palaver.model import Actor, ActorId, ActorKind, ApiKey, KeyId, Scope
 from palaver.store.read import actors, api_keys
-from palaver.store.write.credentials import AddKey, KeysUsed, RevokeKey
+from palaver.store.write.people.credentials import AddKey, KeysUsed, RevokeKey
 
 
 def new_key(world: World, name: str = "Laptop", *scopes: Scope) -> ApiKey:

@@ -5,18 +5,33 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from tests.store.archives import execute
+from tests.store.archives import asked, execute
 from tests.store.world import World, opened
 
 from palaver.errors import Code, Refused
-from palaver.model import Actor, ActorId, ActorKind, Device, SessionUse, Ticket, TicketKind
+from palaver.model import (
+    Actor,
+    ActorId,
+    ActorKind,
+    ApiKey,
+    CredentialId,
+    Device,
+    KeyId,
+    Scope,
+    Ticket,
+    TicketKind,
+)
 from palaver.store.read import actors, devices
 from palaver.store.write.actors import AddActor, SweepGuests
-from palaver.store.write.credentials import (
+from palaver.store.write.people.credentials import (
+    AddKey,
     AddTicket,
     EndDevice,
     EndSessions,
+    ForgetEnded,
+    KeepOnce,
     SessionsUsed,
+    SessionUse,
     UseTicket,
 )
 
@@ -28,10 +43,9 @@ def digest(word: str) -> bytes:
     return sha256(word.encode()).digest()
 
 
-async def guest(world: World, session: str = "first") -> Actor:
-    made = Actor(
-        id=ActorId(f"u_{world.clock.new_id()}"), kind=ActorKind.PERSON, name="Ada", guest=True
-    )
+async def guest(world: World, session: str = "first", *, still: bool = True) -> Actor:
+    id_ = ActorId(f"u_{world.clock.new_id()}")
+    made = Actor(id=id_, kind=ActorKind.PERSON, name="Ada", guest=still)
     adding = AddActor(actor=made, handle=made.id, token_sha256=digest(session), unused=True)
     return await world.store.write(adding)
 
@@ -146,6 +160,56 @@ async def test_a_session_that_has_ended_stays_known_and_is_nobodys(world: World)
     assert await known(world, "first") == ada
 
 
+async def test_what_ended_long_ago_is_forgotten_but_for_what_keeps_a_visitor_from_coming_back(
+    world: World, database_url: str
+) -> None:
+    token = digest("visitor")
+    visitor = Actor(id=actors.guest_of(token), kind=ActorKind.PERSON, name="Ada", guest=True)
+    adding = AddActor(actor=visitor, handle="guest", token_sha256=token, unused=True)
+    ada = await world.store.write(adding)
+    for name in ("phone", "laptop"):
+        await ticket(world, ada, name)
+        await use(world, name, name)
+    used = {token: SessionUse(world.clock.now_ms(), "Firefox on Linux", "192.0.2.1")}
+    await world.store.write(SessionsUsed(used=used))
+    await world.store.write(EndSessions(actor=ada.id, but=digest("laptop")))
+    await world.store.write(KeepOnce(digest=digest("state"), said=b"x", lasts_ms=-1))
+    forgetting = ForgetEnded(before_ms=world.clock.now_ms() - MINUTE_MS, count=9)
+    assert not await world.store.read(devices.any_ended, forgetting.before_ms)
+    assert await world.store.write(forgetting) == 0
+    late = ForgetEnded(before_ms=world.clock.now_ms() + MINUTE_MS, count=1)
+    forgotten = 0
+    while await world.store.read(devices.any_ended, late.before_ms):
+        forgotten += await world.store.write(late)
+    assert forgotten == 2
+    assert await known(world, "phone") is None
+    await expect_over(world, "visitor")
+    assert await known(world, "laptop") == ada
+    for left in ("tickets", "once", "sessions WHERE agent IS NOT NULL"):
+        [(count,)] = await asyncio.to_thread(asked, database_url, f"SELECT count(*) FROM {left}")
+        assert count == 0, left
+
+
+async def test_an_expired_key_is_good_for_nothing_that_was_asked_by_it(world: World) -> None:
+    ada, now_ms = await guest(world), world.clock.now_ms()
+    made: list[ApiKey] = []
+    for expires_ms in (None, now_ms + YEAR_MS, now_ms - 1):
+        id_ = KeyId(f"k_{world.clock.new_id()}")
+        key = ApiKey(
+            id=id_,
+            name="Key",
+            actor=ada,
+            scopes=frozenset({Scope.ALL}),
+            created_ms=0,
+            expires_ms=expires_ms,
+        )
+        adding = AddKey(key=key, handle=None, token_sha256=digest(id_))
+        made.append(await world.store.write(adding))
+    by = [(0, CredentialId(key.id)) for key in made]
+    good = await world.store.read(devices.standing, by, now_ms)
+    assert good == {key.id for key in made[:2]}
+
+
 async def test_a_person_has_a_bound_of_devices(world: World) -> None:
     ada = await guest(world)
     for number in range(devices.DEVICES_MAX - 1):
@@ -163,7 +227,7 @@ async def test_a_person_has_a_bound_of_devices(world: World) -> None:
 async def test_a_session_ends_when_it_is_not_used_and_at_the_latest_after_its_time(
     world: World, database_url: str
 ) -> None:
-    ada = await guest(world)
+    ada = await guest(world, still=False)
     for name in ("idle", "old"):
         await ticket(world, ada, name)
         await use(world, name, name)

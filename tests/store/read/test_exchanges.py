@@ -14,8 +14,6 @@ from palaver.model import (
     Entry,
     EventType,
     ExchangeId,
-    ExchangeKind,
-    ExchangeState,
     Kind,
     Message,
     MessageId,
@@ -29,6 +27,7 @@ from palaver.model import (
     TurnId,
     Visibility,
 )
+from palaver.model.exchanges import ExchangeKind, ExchangeState
 from palaver.store.hash_chain import digest_of_message
 from palaver.store.read import exchanges, messages, rooms, turns
 from palaver.store.schema import asides, messages as messages_table
@@ -236,6 +235,7 @@ async def test_metadata_is_changed_and_an_exchange_forgotten_by_its_actor(
     assert await kept(newest_first=True) == both[::-1]
     assert await kept(after=both[0]) == both[1:]
     assert await kept(after=both[1], newest_first=True) == both[:1]
+    assert await kept(among=[second.exchange.room]) == both[1:]
     await world.store.write(replace(change, metadata=None, forget=True))
     assert await kept() == both[1:]
 

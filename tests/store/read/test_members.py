@@ -15,6 +15,7 @@ from palaver.model import (
     MemberRole,
     MessageId,
     Room,
+    Speaks,
     TitleSource,
     TurnId,
     Visibility,
@@ -86,7 +87,7 @@ async def test_members_come_by_role_and_then_as_they_came_in_pages_of_any_size(
         order.index(one.role) for one in whole
     )
     assert [one.actor.name for one in whole if one.role is READER] == ["Person 1", "Person 5"]
-    assert [(one.actor, one.auto_respond) for one in whole if one.auto_respond] == [(bot, True)]
+    assert [(one.actor, one.speaks) for one in whole if one.speaks] == [(bot, Speaks.AUTO)]
     for limit in (1, 2, 3, 10):
         found: list[object] = []
         cursor: str | None = None
@@ -161,7 +162,7 @@ async def test_an_agent_that_is_removed_answers_no_more(world: World) -> None:
     found = await world.store.read(rooms.get, room.id, ada.id)
     assert found is not None
     assert found.agents == ()
-    again = AddMember(room=room.id, by=ada.id, actor=bot.id, role=MEMBER, auto_respond=True)
+    again = AddMember(room=room.id, by=ada.id, actor=bot.id, role=MEMBER)
     await world.store.write(again)
     assert len((await world.say(room, ada, answers=True)).turns) == 1
 
@@ -342,6 +343,21 @@ async def test_what_a_member_hides_is_out_of_its_list_until_something_is_said(
     assert await outcome(world, wishing) is Code.ROOM_NOT_FOUND
 
 
+@pytest.mark.parametrize("few", [0, 1_000])
+async def test_archived_rooms_are_listed_with_the_others_without_them_or_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(rooms, "MEMBERSHIPS_FEW", few)
+    ada, bo = await people(world, 2)
+    await world.room(None, title="lobby", visibility=Visibility.OPEN)
+    old, _ = await world.room(ada, title="old"), await world.room(ada, title="new")
+    await world.store.write(SetArchived(room=old.id, by=ada.id, archived=True))
+    assert sorted(await listed(world, ada)) == ["lobby", "new", "old"]
+    assert sorted(await listed(world, ada, archived=False)) == ["lobby", "new"]
+    assert await listed(world, ada, archived=True) == ["old"]
+    assert await listed(world, bo, archived=True) == []
+
+
 @pytest.mark.parametrize("seed", range(6))
 async def test_whatever_happens_a_room_has_an_owner_and_the_log_says_who_is_in_it(
     world: World, seed: int
@@ -377,3 +393,29 @@ async def test_whatever_happens_a_room_has_an_owner_and_the_log_says_who_is_in_i
         found, _ = await world.store.read(members.page, room.id, limit=100)
         assert {one.actor.id: one.role for one in found} == by_events
         assert OWNER in by_events.values()
+
+
+async def test_who_was_present_is_told_with_who_spoke_and_without_a_silent_program(
+    world: World,
+) -> None:
+    program, ada, bo = await world.person("Program"), await world.person(), await world.person("Bo")
+    bot = await world.agent(handle="bot")
+    room = await world.room(program, bot)
+    await world.store.write(add(room, program, ada))
+    [turn] = (await world.say(room, ada, "@bot hi", answers=True)).turns
+    while world.clock.now_ms() == (await world.said(room))[0].created_ms:  # noqa: ASYNC110  the clock tells nobody
+        await asyncio.sleep(0)
+    await world.store.write(add(room, program, await world.person("Late")))
+    present = await world.store.read(members.present, turn, [bo.id], but=program.id, limit=5)
+    assert (present.title, present.more) == (room.title, False)
+    assert {one.id for one in present.members} == {ada.id, bot.id}
+    assert present.known.keys() == {ada.id, bot.id, bo.id}
+    first = await world.store.read(members.present, turn, [program.id], but="x", limit=1)
+    assert ([one.id for one in first.members], first.more) == ([program.id], True)
+
+    lobby = await world.room(None, bot, visibility=Visibility.OPEN)
+    await world.store.write(MarkRead(room=lobby.id, actor=bo.id, seq=0))
+    [turn] = (await world.say(lobby, ada, "@bot hi", answers=True)).turns
+    present = await world.store.read(members.present, turn, [ada.id], but="x", limit=5)
+    assert ([one.id for one in present.members], present.more) == ([bot.id], True)
+    assert present.known.keys() == {ada.id, bot.id}

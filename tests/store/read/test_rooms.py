@@ -1,20 +1,13 @@
 """Rooms as one actor sees them: the list, its cursor and search, titles, deletion, members."""
 
 import asyncio
+from functools import partial
 
 import pytest
 from tests.store.world import World
 
 from palaver.errors import Code, Refused
-from palaver.model import (
-    Actor,
-    EventType,
-    MemberRole,
-    Room,
-    RoomId,
-    TitleSource,
-    Visibility,
-)
+from palaver.model import Actor, EventType, MemberRole, Room, RoomId, TitleSource, Visibility
 from palaver.store.read import rooms
 from palaver.store.read.rooms import MEMBERSHIPS_FEW
 from palaver.store.write.rooms import AddMember, CreateRoom, MarkRead, RenameRoom, SetRoomDeleted
@@ -356,9 +349,9 @@ async def test_members_and_their_roles(world: World) -> None:
     assert await refused(world, world.draft(room, bob)) is Code.FORBIDDEN
     event = (await world.log(room))[-1]
     assert event.type is EventType.MEMBER_JOINED
-    assert event.data == {"actor": bob.id, "name": "Bob", "role": "reader"}
+    assert (event.data, event.name) == ({"actor": bob.id, "role": "reader"}, "Bob")
     await world.store.write(
-        AddMember(room=room.id, by=ada.id, actor=bot.id, role=MemberRole.MEMBER, auto_respond=True)
+        AddMember(room=room.id, by=ada.id, actor=bot.id, role=MemberRole.MEMBER)
     )
     seen = await world.store.read(rooms.get, room.id, bob.id)
     assert seen is not None
@@ -385,3 +378,24 @@ async def test_ones_own_rooms_are_counted_and_listed_from_any_place(world: World
         )
         assert "".join(room.title for room in found) == titles
     assert await world.store.read(rooms.count_own, ada.id) == 3
+
+
+async def test_a_list_may_be_limited_to_some_rooms(world: World) -> None:
+    ada, eve = await world.person(), await world.person()
+    made = [await world.room(ada, title=f"Room {number}") for number in range(5)]
+    opened = await world.room(eve, title="Open room", visibility=Visibility.OPEN)
+    hers = await world.room(eve, title="Hers")
+    among = [made[0].id, made[3].id, opened.id, hers.id, RoomId("r_" + "9" * 32)]
+    list_rooms = partial(rooms.listing, actor=ada.id, among=among)
+    page, cursor = await world.store.read(list_rooms, limit=2)
+    more, end = await world.store.read(list_rooms, limit=2, cursor=cursor)
+    assert [one.title for one in (*page, *more)] == ["Open room", "Room 3", "Room 0"]
+    assert end is None
+    own, _ = await world.store.read(list_rooms, limit=9, own=True, search="room")
+    assert [one.title for one in own] == ["Room 3", "Room 0"]
+    seen = await world.store.read(rooms.ids_of, ada.id, 9, among)
+    assert sorted(seen) == sorted([made[0].id, made[3].id, opened.id])
+    for room in (made[0], made[1]):
+        await world.store.write(SetRoomDeleted(room=room.id, by=ada.id, deleted=True))
+    gone, _ = await world.store.read(list_rooms, limit=9, deleted=True)
+    assert [one.title for one in gone] == ["Room 0"]

@@ -20,12 +20,14 @@ from palaver.model import (
     MessageId,
     Role,
     Room,
+    Speaks,
     Status,
     Turn,
     TurnId,
     TurnState,
     Visibility,
 )
+from palaver.model.agents import Told
 from palaver.store.read import messages, turns
 from palaver.store.write.rooms import AddMember, SetRoomDeleted
 from palaver.store.write.turns import (
@@ -68,7 +70,13 @@ async def test_a_message_opens_a_turn_of_each_answering_agent(world: World) -> N
     quiet = await world.agent("Quiet")
     room = await world.room(ada, bot, ben)
     await world.store.write(
-        AddMember(room=room.id, by=ada.id, actor=quiet.id, role=MemberRole.MEMBER)
+        AddMember(
+            room=room.id,
+            by=ada.id,
+            actor=quiet.id,
+            role=MemberRole.MEMBER,
+            speaks=Speaks.NEVER,
+        )
     )
     without = await world.say(room, ada, "no answer, please")
     added = await world.say(room, ada, "answer", answers=True)
@@ -188,7 +196,7 @@ async def test_who_asked_may_retry_and_nobody_else_in_an_open_room_nor_a_reader_
 ) -> None:
     ada, bot, eve = await world.person(), await world.agent(), await world.person("Eve")
     lobby = await world.room(None, bot, title="Lobby", visibility=Visibility.OPEN)
-    (turn,) = (await world.say(lobby, ada, answers=True)).turns
+    (turn,) = (await world.say(lobby, ada, answers=True, asks=True)).turns
     answer = await stored(world, ending(turn))
     assert answer is not None
     for goes_on in (False, True):
@@ -269,3 +277,19 @@ async def test_a_running_answer_is_copied_part_by_part_until_it_ends(world: Worl
         await world.store.write(KeepParts(parts=(Part(turn.id, 2, "late", ""),)))
         assert await world.store.read(turns.copied, turn.id) == ("", "")
     assert await world.store.read(turns.copied, other.id) == ("xx", "")
+
+
+async def test_what_a_model_was_told_is_kept_with_the_end_and_headers_are_remembered(
+    world: World,
+) -> None:
+    ada, room, turn = await asked(world)
+    assert await world.store.read(turns.told, turn.id) is None
+    assert await world.store.read(turns.told, TurnId("t_" + "0" * 32)) is None
+    kept = Told(bytes(range(32)), headed=True, card=3, most=2**40)
+    await world.store.write(replace(ending(turn), told=kept))
+    assert await world.store.read(turns.told, turn.id) == kept
+    assert not await world.store.read(turns.headed, room.id, turn.trigger_seq)
+    assert await world.store.read(turns.headed, room.id, turn.trigger_seq + 1)
+    [next_turn] = (await world.say(room, ada, answers=True)).turns
+    await world.store.write(ending(next_turn))
+    assert not await world.store.read(turns.headed, room.id, next_turn.trigger_seq + 1)

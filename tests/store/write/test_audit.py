@@ -10,7 +10,7 @@ from palaver.errors import Refused
 from palaver.model import ActorId, EventType, KeyId, RoomId
 from palaver.store.read import events, rooms
 from palaver.store.write.audit import AUDIT, OpenAudit
-from palaver.store.write.credentials import RevokeKey
+from palaver.store.write.people.credentials import RevokeKey
 
 
 async def test_it_is_made_once_and_begins_with_that(world: World) -> None:

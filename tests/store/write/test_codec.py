@@ -6,8 +6,6 @@ from palaver.model import (
     ActorId,
     Entry,
     ExchangeId,
-    ExchangeKind,
-    ExchangeState,
     Kind,
     MessageId,
     Role,
@@ -17,6 +15,7 @@ from palaver.model import (
     TurnId,
     Visibility,
 )
+from palaver.model.exchanges import ExchangeKind, ExchangeState
 from palaver.store.write.codec import decoded, encoded
 from palaver.store.write.exchanges import ExchangeEnd, OpenExchange
 from palaver.store.write.messages import AddMessage

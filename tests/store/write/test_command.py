@@ -9,13 +9,17 @@ import pytest
 
 from palaver.store import write
 from palaver.store.store import RenewEpoch
+from palaver.store.write.agents import AgentCommand
 from palaver.store.write.command import Command, RoomCommand
 from palaver.store.write.messages import MessageCommand
+from palaver.store.write.profiles import OfProfile
 from palaver.store.write.turns import ClaimTurns
+
+BASES = {RoomCommand, MessageCommand, AgentCommand, OfProfile}
 
 
 def all_commands() -> list[type[Command[Any]]]:
-    for module in pkgutil.iter_modules(write.__path__, f"{write.__name__}."):
+    for module in pkgutil.walk_packages(write.__path__, f"{write.__name__}."):
         importlib.import_module(module.name)
     commands = concrete(Command)
     assert RenewEpoch in commands, "it stands beside the store"
@@ -25,7 +29,7 @@ def all_commands() -> list[type[Command[Any]]]:
 def concrete(base: type) -> list[type[Command[Any]]]:
     found: list[type[Command[Any]]] = []
     for one in base.__subclasses__():
-        found += concrete(one) if one in {RoomCommand, MessageCommand} else [one]
+        found += concrete(one) if one in BASES else [one]
     return found
 
 

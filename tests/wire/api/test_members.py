@@ -1,17 +1,15 @@
-"""Members and invitations, over real HTTP and as two people see each other live."""
+"""Members, over real HTTP and as two people see each other live."""
 
-import asyncio
 from typing import Any
 
 import httpx2
-import pytest
 from tests.wire.door import Door, new_cid, new_room, shaped
 
 from palaver.wire import shapes
-from palaver.wire.api.members import Invited, Joined, MadeInvitation, MemberList
+from palaver.wire.api.invitations import MadeInvitation
+from palaver.wire.api.members import MemberList
 
 Json = dict[str, Any]
-NEVER_MADE = "x" * 43
 
 
 async def link_of(http: httpx2.AsyncClient, room: str, **body: object) -> tuple[str, Json]:
@@ -39,97 +37,36 @@ def bytes_of(got: httpx2.Response) -> tuple[int, bytes]:
     return got.status_code, got.content
 
 
-async def test_somebody_new_comes_by_a_link_and_is_a_guest_with_a_name(door: Door) -> None:
-    ada, bo = door.http(), door.http()
-    await ada.patch("/api/me", json={"name": "Ada"})
-    room = await new_room(ada, "Launch")
-    await ada.post(f"/api/rooms/{room}/messages", json={"cid": new_cid(), "text": "before"})
-    token, made = await link_of(ada, room, uses=1)
-    assert (made["role"], made["uses_left"], made["by"]["name"]) == ("member", 1, "Ada")
-    looked = shaped(Invited, (await bo.post("/api/invitations/look", json={"token": token})).json())
-    assert looked["room"] == {"id": room, "title": "Launch", "members": 1}
-    assert (looked["by"]["name"], looked["me"], looked["member"]) == ("Ada", None, False)
-    bad = await join(bo, token, "\u200b")
-    assert (bad.status_code, bad.json()["code"]) == (400, "name_invalid")
-    assert "set-cookie" not in bad.headers, "and nobody was made of them"
-    joined = await join(bo, token, "Bo")
-    told = shaped(Joined, joined.json())
-    assert (told["room"]["id"], told["room"]["role"], told["me"]["name"]) == (room, "member", "Bo")
-    assert "HttpOnly" in joined.headers["set-cookie"]
-    assert token not in joined.text
-    assert await members_of(bo, room) == {"Ada": "owner", "Bo": "member", "Assistant": "member"}
-    said = (await bo.get(f"/api/rooms/{room}/messages")).json()["messages"]
-    assert said[0]["text"] == "before", "they see all of it"
-    again = await join(bo, token, "Another name")
-    assert again.json() == joined.json(), "he may ask again, though it is used up now"
-    events = (await ada.get(f"/api/rooms/{room}/events")).json()["events"]
-    (came,) = [one for one in events if one["k"] == "member.joined"]
-    assert (came["by"], came["d"]["via"]) == (told["me"]["id"], made["id"])
-
-
-async def test_who_is_a_member_already_uses_nothing_up(door: Door) -> None:
-    (_, ada), (_, bo) = await door.guest(), await door.guest()
+async def test_who_is_here_is_told_to_readers_and_to_who_asks_and_hiding_is_kept(
+    door: Door,
+) -> None:
+    token, ada = await door.guest()
+    theirs, bo = await door.guest()
     room = await new_room(ada)
-    token, _ = await link_of(ada, room, uses=2)
-    joined = await join(bo, token, "Not taken")
-    assert joined.json()["me"]["name"].startswith("Guest "), "a name is a new guest's"
-    for _ in range(2):
-        assert (await join(bo, token)).json() == joined.json()
-    (left,) = (await ada.get(f"/api/rooms/{room}/invitations")).json()["invitations"]
-    assert left["uses_left"] == 1
-    looked = (await bo.post("/api/invitations/look", json={"token": token})).json()
-    assert (looked["member"], looked["me"]["id"]) == (True, joined.json()["me"]["id"])
-
-
-async def test_whatever_ends_a_link_is_told_in_the_same_bytes(door: Door) -> None:
-    (_, ada), (_, bo), (_, cy) = [await door.guest() for _ in range(3)]
-    room = await new_room(ada)
-    path = f"/api/rooms/{room}/invitations"
-    used_up, _ = await link_of(ada, room, uses=1)
-    assert (await join(bo, used_up)).status_code == 200
-    revoked, made = await link_of(ada, room)
-    for _ in range(2):
-        assert (await ada.delete(f"{path}/{made['id']}")).status_code == 204
+    both = {(await one.get("/api/me")).json()["id"] for one in (ada, bo)}
     bos = (await bo.get("/api/me")).json()["id"]
-    removed, _ = await link_of(ada, room)
-    assert (await ada.delete(f"/api/rooms/{room}/members/{bos}")).status_code == 204
-    gone = await new_room(ada)
-    of_gone, _ = await link_of(ada, gone)
-    await ada.delete(f"/api/rooms/{gone}")
-    for ask in ("look", "join"):
-
-        async def asked(http: httpx2.AsyncClient, token: str, ask: str = ask) -> tuple[int, bytes]:
-            return bytes_of(await http.post(f"/api/invitations/{ask}", json={"token": token}))
-
-        told = {await asked(cy, one) for one in (NEVER_MADE, used_up, revoked, of_gone, "", "é")}
-        told.add(await asked(bo, removed))
-        ((status, body),) = told
-        assert (status, b"invite_not_found" in body) == (404, True)
-    assert [one["id"] for one in (await ada.get(path)).json()["invitations"]] != []
-    nobody = door.http()
-    assert (await join(nobody, NEVER_MADE, "Eve")).status_code == 404
-    assert (await nobody.get("/api/me")).json()["name"] != "Eve", "nobody was made for it"
-
-
-async def test_an_invitation_is_bounded(door: Door) -> None:
-    _, ada = await door.guest()
-    room = await new_room(ada)
-    for bad in (
-        {"role": "owner"},
-        {"role": "moderator"},
-        {"role": "king"},
-        {"role": 1},
-        {"uses": 0},
-        {"uses": 1_001},
-        {"uses": "1"},
-        {"days": 0},
-        {"days": 366},
-        {"days": 10**30},
-        {"days": None},
-    ):
-        got = await ada.post(f"/api/rooms/{room}/invitations", json=bad)
-        assert (got.status_code, got.json()["code"]) == (400, "bad_request"), bad
-    assert (await ada.get(f"/api/rooms/{room}/invitations")).json() == {"invitations": []}
+    await ada.post(f"/api/rooms/{room}/members", json={"actor": bos})
+    async with door.live(token) as live, door.live(theirs) as other:
+        for one in (live, other):
+            await one.ask(t="sub", room=room)
+        told = await live.push("here")
+        assert (told["room"], told["count"], set(told["people"])) == (room, 2, both)
+        asked = shaped(shapes.Here, (await bo.get(f"/api/rooms/{room}/here")).json())
+        assert set(asked["people"] or ()) == both
+        wished = {"here": False, "theme": "dark"}
+        hidden = await bo.patch("/api/me", json={"preferences": wished})
+        assert hidden.json()["preferences"] == wished
+        assert bos not in (await live.push("here"))["people"]
+    another, cy = await door.guest()
+    cys = (await cy.get("/api/me")).json()["id"]
+    await ada.post(f"/api/rooms/{room}/members", json={"actor": cys})
+    async with door.live(theirs) as again, door.live(token) as live, door.live(another) as third:
+        for one in (again, live, third):
+            await one.ask(t="sub", room=room)
+        told = await live.push("here", lambda frame: cys in frame["people"])
+        assert bos not in told["people"], "hidden from the start"
+        await bo.patch("/api/me", json={"preferences": {"here": None}})
+        await live.push("here", lambda frame: bos in frame["people"])
 
 
 async def test_members_are_added_changed_and_removed(door: Door) -> None:
@@ -315,13 +252,47 @@ async def test_an_archived_room_is_read_and_no_door_takes_more_into_it(door: Doo
         assert (await live.say(room, "more"))["state"] == "stored"
 
 
-@pytest.mark.parametrize("uses", [1, 2])
-async def test_of_many_who_come_at_once_as_many_get_in_as_the_link_says(
-    door: Door, uses: int
+async def test_whom_one_knows_are_the_people_of_ones_own_rooms_and_who_has_a_handle(
+    door: Door,
 ) -> None:
-    _, ada = await door.guest()
-    room = await new_room(ada)
-    token, _ = await link_of(ada, room, uses=uses)
-    came = await asyncio.gather(*[join(door.http(), token, f"N {n}") for n in range(6)])
-    assert sorted(got.status_code for got in came) == [200] * uses + [404] * (6 - uses)
-    assert len(await members_of(ada, room)) == 2 + uses
+    (_, ada), (_, bo), (_, cy) = await door.guest(), await door.guest(), await door.guest()
+    for http, name in ((ada, "Ada"), (bo, "Bo"), (cy, "Cy")):
+        await http.patch("/api/me", json={"name": name})
+    bos = (await bo.get("/api/me")).json()["id"]
+    room = await new_room(ada, "Launch")
+
+    async def known(http: httpx2.AsyncClient, **params: str) -> list[str]:
+        got = (await http.get("/api/me/people", params=params)).json()["people"]
+        return [one["name"] for one in got]
+
+    assert await known(ada) == [], "who is in the Lobby is not known"
+    await ada.post(f"/api/rooms/{room}/members", json={"actor": bos})
+    assert (await known(ada), await known(bo), await known(cy)) == (["Bo"], ["Ada"], [])
+    await ada.delete(f"/api/rooms/{room}/members/{bos}")
+    assert (await known(ada), await known(bo)) == ([], [])
+
+
+async def test_what_happened_to_members_is_told_between_two_seqs(door: Door) -> None:
+    (_, ada), (_, bo) = await door.guest(), await door.guest()
+    await bo.patch("/api/me", json={"name": "Bo"})
+    bos = (await bo.get("/api/me")).json()["id"]
+    room = await new_room(ada, "Launch")
+    path = f"/api/rooms/{room}"
+    await ada.post(f"{path}/members", json={"actor": bos})
+    await ada.post(f"{path}/messages", json={"cid": new_cid(), "text": "news"})
+    await ada.patch(f"{path}/members/{bos}", json={"role": "reader"})
+    await bo.delete(f"{path}/members/{bos}")
+
+    async def told(**params: int) -> list[tuple[str, Any]]:
+        got = (await ada.get(f"{path}/notices", params=params)).json()
+        names = {one["id"]: one["name"] for one in got["people"]}
+        return [(one["k"], names[one["d"].get("actor", one["by"])]) for one in got["events"]]
+
+    whole = await told()
+    assert [kind for kind, _ in whole][-3:] == ["member.joined", "member.role", "member.left"]
+    assert {name for _, name in whole[-3:]} == {"Bo"}
+    seqs = [one["seq"] for one in (await ada.get(f"{path}/notices")).json()["events"]]
+    assert await told(after=seqs[-3], before=seqs[-1]) == [("member.role", "Bo")]
+    assert await told(limit=1) == [("member.left", "Bo")]
+    refused = await bo.get(f"{path}/notices")
+    assert (refused.status_code, refused.json()["code"]) == (404, "room_not_found")

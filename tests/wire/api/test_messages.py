@@ -9,7 +9,7 @@ from tests.core.spool.test_messages import away
 from tests.wire.door import Door, new_cid, new_room, open_door, shaped, texts
 
 from palaver.wire import shapes
-from palaver.wire.api.messages import Events, Sent
+from palaver.wire.api.messages import Events, PromptTold, Sent
 
 
 async def test_a_message_is_stored_once_and_read_back(door: Door) -> None:
@@ -139,3 +139,21 @@ async def test_an_answer_is_stopped_and_asked_for_again(door: Door) -> None:
     assert again.status_code == 202
     assert again.json()["turn"] != turn
     await http.post(f"/api/turns/{again.json()['turn']}/stop")
+
+
+async def test_what_a_model_is_told_is_shown_to_who_reads_the_room_and_to_nobody_else(
+    door: Door,
+) -> None:
+    http, stranger = door.http(), door.http()
+    room = await new_room(http)
+    await stranger.get("/api/rooms")
+    asked = {"cid": new_cid(), "text": "hello"}
+    sent = (await http.post(f"/api/rooms/{room}/messages", json=asked)).json()
+    path = f"/api/turns/{sent['turns'][0]}/prompt"
+    told = shaped(PromptTold, (await http.get(path)).json())
+    assert told["messages"] == [{"role": "user", "text": "hello"}]
+    assert (told["turn"], told["system"], told["persona"]) == (sent["turns"][0], "", True)
+    assert len(told["digest"]) == 64
+    for whose, lost in ((stranger, path), (http, "/api/turns/t_x/prompt")):
+        refused = await whose.get(lost)
+        assert (refused.status_code, refused.json()["code"]) == (404, "turn_not_found")

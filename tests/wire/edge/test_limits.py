@@ -47,7 +47,7 @@ async def test_only_the_servers_own_names_are_answered(door: Door) -> None:
 
 async def test_names_and_origins_can_be_allowed(tmp_path: Path) -> None:
     allowed = {"allowed_hosts": "chat.example.org", "allowed_origins": "https://app.example.org"}
-    async with open_door(tmp_path, **allowed) as door:
+    async with open_door(tmp_path, guests="open", **allowed) as door:
         http = door.http()
         got = await http.get("/health", headers={"host": "chat.example.org"})
         assert got.status_code == 200
@@ -66,7 +66,7 @@ async def test_names_and_origins_can_be_allowed(tmp_path: Path) -> None:
 
 
 async def test_addresses_are_answered_when_all_of_them_are_listened_on(tmp_path: Path) -> None:
-    async with open_door(tmp_path, host="0.0.0.0", allow_public=True) as door:
+    async with open_door(tmp_path, host="0.0.0.0") as door:
         http = door.http()
         assert (await http.get("/health", headers={"host": "192.168.0.9:1"})).status_code == 200
         assert (await http.get("/health", headers={"host": "evil.example"})).status_code == 400
@@ -124,10 +124,11 @@ async def test_every_answer_tells_a_browser_to_be_careful(door: Door) -> None:
     assert (await http.get("/api/me")).headers["cache-control"] == "no-store"
 
 
-async def test_what_a_proxy_says_is_not_believed(door: Door) -> None:
+async def test_what_a_proxy_says_is_not_believed(tmp_path: Path) -> None:
     forged = {"x-forwarded-proto": "https", "x-forwarded-for": "1.2.3.4", "x-user-id": "1"}
-    got = await door.http().get("/api/me", headers=forged)
-    assert "Secure" not in got.headers["set-cookie"]
+    async with open_door(tmp_path, guests="open") as door:
+        got = await door.http().get("/api/me", headers=forged)
+        assert "Secure" not in got.headers["set-cookie"]
 
 
 async def test_a_refused_handshake_says_why(door: Door) -> None:

@@ -53,14 +53,14 @@ async def client_seen(
 async def test_the_client_is_the_right_most_address_that_is_no_trusted_proxys(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], headers: dict[str, str], client: str
 ) -> None:
-    async with open_door(tmp_path, trusted_proxies=f"{HERE}, 10.0.0.0/8") as door:
+    async with open_door(tmp_path, trusted_proxies=f"{HERE}, 10.0.0.0/8", guests="open") as door:
         assert await client_seen(door, headers, capsys) == client
 
 
 async def test_nobody_else_is_believed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     forged = {"x-forwarded-for": "203.0.113.9", "x-forwarded-host": "evil.example"}
     forged |= {"x-forwarded-proto": "https", "forwarded": "for=203.0.113.9;host=evil.example"}
-    for settings in ({}, {"trusted_proxies": "10.0.0.7"}):
+    for settings in ({"guests": "open"}, {"guests": "open", "trusted_proxies": "10.0.0.7"}):
         async with open_door(tmp_path / str(len(settings)), **settings) as door:
             assert await client_seen(door, forged, capsys) == "127.0.0.1"
             got = await door.http().get("/api/me", headers=forged)
@@ -68,7 +68,9 @@ async def test_nobody_else_is_believed(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 async def test_a_trusted_proxy_says_scheme_and_host(tmp_path: Path) -> None:
-    async with open_door(tmp_path, trusted_proxies=HERE, allowed_hosts="chat.example.org") as door:
+    async with open_door(
+        tmp_path, trusted_proxies=HERE, allowed_hosts="chat.example.org", guests="open"
+    ) as door:
         passed = {"x-forwarded-host": "chat.example.org", "x-forwarded-proto": "https"}
         got = await door.http().get("/api/me", headers=passed)
         assert cookie_of(got.headers["set-cookie"]) == ("__Host-palaver_session", "/", True)
@@ -83,7 +85,7 @@ async def test_a_trusted_proxy_says_scheme_and_host(tmp_path: Path) -> None:
 
 
 async def test_the_public_url_decides_what_a_proxy_does_not_say(tmp_path: Path) -> None:
-    async with open_door(tmp_path, public_url=f"{PUBLIC}/") as door:
+    async with open_door(tmp_path, public_url=f"{PUBLIC}/", guests="open") as door:
         for headers in ({"host": "chat.example.org"}, {"via": "1.1 proxy"}):
             got = await door.http().get("/api/me", headers=headers)
             cookie = cookie_of(got.headers["set-cookie"])
@@ -101,7 +103,7 @@ async def test_the_path_of_the_public_url_is_taken_off_unless_the_proxy_did(
     tmp_path: Path, *, stripped: bool
 ) -> None:
     path = "" if stripped else "/chat"
-    async with open_door(tmp_path, public_url=f"{PUBLIC}/chat") as door:
+    async with open_door(tmp_path, public_url=f"{PUBLIC}/chat", guests="open") as door:
         http = door.http(headers={"host": "chat.example.org"})
         got = await http.get(f"{path}/api/me")
         cookie = cookie_of(got.headers["set-cookie"])
@@ -118,7 +120,7 @@ async def test_the_path_of_the_public_url_is_taken_off_unless_the_proxy_did(
 async def test_the_older_names_of_the_cookie_are_read_and_the_stronger_one_wins(
     tmp_path: Path,
 ) -> None:
-    async with open_door(tmp_path, public_url=PUBLIC) as door:
+    async with open_door(tmp_path, public_url=PUBLIC, guests="open") as door:
         (one, first), (other, second) = await door.guest(), await door.guest()
         ids = [(await http.get("/api/me")).json()["id"] for http in (first, second)]
         for cookie, id_ in (
@@ -165,7 +167,7 @@ async def test_http_1_0_is_what_proxies_speak(door: Door) -> None:
 
 
 async def test_behind_a_public_url_nobody_is_local(tmp_path: Path) -> None:
-    async with open_door(tmp_path, public_url=PUBLIC) as door:
+    async with open_door(tmp_path, public_url=PUBLIC, guests="open") as door:
         assert (await door.http().get("/v1/models")).status_code == 401
 
 

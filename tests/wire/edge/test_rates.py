@@ -60,6 +60,28 @@ async def test_rooms_of_one_address_are_bounded(tmp_path: Path) -> None:
         assert limited(await http.post("/api/sessions", json={}))
 
 
+async def test_messages_of_one_guest_are_bounded_wherever_they_come_from(tmp_path: Path) -> None:
+    async with open_door(tmp_path, guest_messages_per_minute=2) as door:
+        token, http = await door.guest()
+        room = await new_room(http)
+        said = f"/api/rooms/{room}/messages"
+        async with door.live(token) as one:
+            assert (await http.post(said, json={"cid": new_cid(), "text": "hi"})).status_code == 201
+            assert (await one.say(room, "hi"))["state"] == "stored"
+            assert (await one.say(room, "hi"))["code"] == "rate_limited"
+            refused = await http.post(said, json={"cid": new_cid(), "text": "hi"})
+            assert limited(refused)
+            assert "too many messages of yours" in refused.json()["detail"]
+        _, other = await door.guest()
+        elsewhere = f"/api/rooms/{await new_room(other)}/messages"
+        for status in (201, 201, 429):
+            told = await other.post(elsewhere, json={"cid": new_cid(), "text": "hi"})
+            assert told.status_code == status
+        for status in (200, 200, 429):
+            told = await door.http().post("/v1/chat/completions", json=A_MESSAGE, headers=SK)
+            assert told.status_code == status
+
+
 async def test_messages_of_one_address_are_bounded_on_every_door(tmp_path: Path) -> None:
     async with open_door(tmp_path, messages_per_minute=1) as door:
         token, http = await door.guest()
@@ -70,7 +92,7 @@ async def test_messages_of_one_address_are_bounded_on_every_door(tmp_path: Path)
             assert (await http.post(f"/api/rooms/{room}/messages", json=say)).status_code == 201
             assert (await one.say(room, "hi"))["code"] == "rate_limited"
             await other.send(json.dumps({"content": "hi"}))
-            while json.loads(await other.recv()).get("error_code") != "rate_limited":
+            while json.loads(await other.recv())["type"] != "limit_exceeded":
                 pass
             assert limited(await http.post(f"/api/rooms/{room}/messages", json=say))
             assert limited(await http.post("/v1/chat/completions", json=A_MESSAGE, headers=SK))
@@ -103,7 +125,7 @@ async def test_live_connections_of_one_address_are_bounded(tmp_path: Path) -> No
 
 
 async def test_behind_a_trusted_proxy_each_household_is_counted_for_itself(tmp_path: Path) -> None:
-    async with open_door(tmp_path, trusted_proxies=HERE, guests_per_hour=1) as door:
+    async with open_door(tmp_path, trusted_proxies=HERE, guests="open", guests_per_hour=1) as door:
         for client, free in (
             ("203.0.113.9", True),
             ("203.0.113.9", False),

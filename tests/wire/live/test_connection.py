@@ -26,7 +26,7 @@ from palaver.wire.live.socket import Socket
 async def test_hello_is_answered_with_who_one_is_and_the_limits(door: Door) -> None:
     token, http = await door.guest()
     async with door.live(token) as live:
-        assert live.welcome["me"] == (await http.get("/api/me")).json()
+        assert live.welcome["me"].items() <= (await http.get("/api/me")).json().items()
         assert live.welcome["epoch"].startswith("e_")
         assert live.welcome["limits"] == {
             "frame": 1_216_384,
@@ -44,7 +44,7 @@ async def test_the_cookie_says_who_one_is_too(door: Door) -> None:
     cookie = f"palaver_session={http.cookies['palaver_session']}"
     async with door.socket(additional_headers={"cookie": cookie}) as socket:
         live = Live(socket)
-        assert (await live.ask(t="hello", v=1))["me"] == me
+        assert (await live.ask(t="hello", v=1))["me"].items() <= me.items()
 
 
 async def test_nobody_is_refused_and_not_asked_to_come_again(door: Door) -> None:

@@ -119,7 +119,7 @@ async def test_a_chat_completion_streams_and_is_stored(
     assert (asked["text"], answer["text"]) == ("hi", "Hello")
     assert answer["status"] == "done"
     assert answer["meta"]["finish"] == "stop"
-    assert answer["meta"]["usage"] == {"input": 19, "output": 15}
+    assert answer["meta"]["usage"] == {"input": 19, "output": 15, "cached": 5}
 
 
 async def test_a_whole_chat_completion_is_one_body_and_can_be_fetched_again(

@@ -1,6 +1,7 @@
 """Who may use the door: keys of ours, keys of anyone on this machine, and nobody else."""
 
 import asyncio
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import openai
 import pytest
 from openai import AsyncOpenAI
-from tests.wire.door import Door, open_door
+from tests.wire.door import SETUP, Door, new_owner, open_door
 from websockets.exceptions import InvalidStatus
 
 from palaver.model import Scope
@@ -61,7 +62,8 @@ async def test_a_name_that_is_not_loopback_needs_a_key(tmp_path: Path) -> None:
 
 
 async def test_a_public_server_needs_a_key(tmp_path: Path) -> None:
-    async with open_door(tmp_path, host="0.0.0.0", allow_public=True) as door:
+    async with open_door(tmp_path, host="0.0.0.0", setup=SETUP) as door:
+        await new_owner(door)
         assert (await status(door, {"authorization": "Bearer sk-any"})).status_code == 401
         token, _ = await new_key(door)
         answer = await status(door, {"authorization": f"Bearer {token}"})
@@ -107,7 +109,9 @@ async def test_a_key_is_good_for_its_scopes_only(door: Door) -> None:
         assert (await client.models.list()).object == "list"
 
 
-OF_CALLS = [one for one in Scope if one not in {Scope.ALL, Scope.KEEP_UNSTORED}]
+OUR_OWN = {Scope.ROOMS, Scope.ADMIN, Scope.METRICS}
+"""What is good at other doors."""
+OF_CALLS = [one for one in Scope if one not in {Scope.ALL, Scope.KEEP_UNSTORED, *OUR_OWN}]
 
 
 @pytest.mark.parametrize("scope", OF_CALLS)
@@ -187,3 +191,77 @@ async def test_what_a_key_says_is_kept_although_its_program_says_otherwise(
     async with open_door(tmp_path / "keeping", openai_keep_unstored=True) as door:
         assert (await door.http().post(f"/v1/{address}", json=asked)).status_code == 200
         assert await conversations(door, {}) == 1
+
+
+ITEM: Any = {"type": "message", "role": "user", "content": "hi"}
+IN_ROOM: list[tuple[str, str, Any]] = [
+    ("GET", "conversations/<>", None),
+    ("POST", "conversations/<>", {"metadata": {}}),
+    ("DELETE", "conversations/<>", None),
+    ("GET", "conversations/<>/items", None),
+    ("POST", "conversations/<>/items", {"items": [ITEM]}),
+    ("POST", "responses", {"model": "m", "input": "hi", "conversation": "<>"}),
+    ("POST", "responses", {"model": "m", "input": "hi", "conversation": "<>", "store": False}),
+    ("POST", "chat/completions", {"model": "m", "messages": [ITEM], "conversation": "<>"}),
+]
+MAKES: list[tuple[str, Any]] = [
+    ("conversations", {}),
+    ("responses", {"model": "m", "input": "hi"}),
+    ("chat/completions", {"model": "m", "messages": [ITEM]}),
+    ("messages", {"model": "m", "messages": [ITEM], "max_tokens": 9}),
+]
+
+
+async def test_for_a_key_that_is_limited_to_rooms_there_are_no_others(door: Door) -> None:
+    """They are answered as what never was; what was asked there is not listed, and none is made."""
+    whole = client_of(door, (await new_key(door, handle="grace"))[0])
+    one, other = [await whole.conversations.create(items=[ITEM]) for _ in range(2)]
+    asked_there = {
+        made.id: [
+            await whole.responses.create(model="m", input="hi", conversation=made.id),
+            await whole.chat.completions.create(
+                model="m",
+                messages=[{"role": "user", "content": "hi"}],
+                store=True,
+                extra_body={"conversation": made.id},
+            ),
+        ]
+        for made in (one, other)
+    }
+    request: dict[str, Any] = {"do": "key.create", "name": None, "scopes": [], "as": "grace"}
+    rooms = {"rooms": [one.id.replace("conv_", "r_")]}
+    token = (await asked(door.settings, {**request, **rooms}))["token"]
+    limited, http = client_of(door, token), door.http(headers={"authorization": f"Bearer {token}"})
+    assert (await limited.conversations.retrieve(one.id)).id == one.id
+    assert [room["id"] for room in (await http.get("/v1/conversations")).json()["data"]] == [one.id]
+    assert [room.id for room in (await limited.chat.completions.list()).data] == [
+        asked_there[one.id][1].id
+    ]
+    response, completion = asked_there[other.id]
+    never = other.id[:-8] + "00000000"
+    for method, path, body in IN_ROOM:
+        told: list[tuple[int, str]] = []
+        for id_ in (other.id, never):
+            filled = None if body is None else json.loads(json.dumps(body).replace("<>", id_))
+            got = await http.request(method, f"/v1/{path.replace('<>', id_)}", json=filled)
+            told.append((got.status_code, got.text.replace(id_, "")))
+        assert told[0] == told[1], path
+        assert told[0][0] == 404, told
+    for method, path in (
+        ("GET", f"responses/{response.id}"),
+        ("DELETE", f"responses/{response.id}"),
+        ("GET", f"chat/completions/{completion.id}"),
+        ("DELETE", f"chat/completions/{completion.id}"),
+    ):
+        assert (await http.request(method, f"/v1/{path}")).status_code == 404, path
+    goes_on = {"model": "m", "input": "hi", "previous_response_id": response.id}
+    assert (await http.post("/v1/responses", json=goes_on)).status_code == 400
+    for path, body in MAKES:
+        got = await http.post(f"/v1/{path}", json=body)
+        assert got.status_code == 403, path
+        assert "limited to some rooms" in got.text
+    before = asked_there[one.id][0]
+    again = await limited.responses.create(model="m", input="hi", previous_response_id=before.id)
+    assert again.output_text
+    listed = (await status(door, {"authorization": f"Bearer {whole.api_key}"})).json()["data"]
+    assert {room["id"] for room in listed} == {one.id, other.id}, "none was made"

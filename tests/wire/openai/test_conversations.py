@@ -184,7 +184,7 @@ async def test_the_page_sees_the_conversation_as_a_room_and_goes_on_with_it(door
     shown = (await visitor.get(f"/api/rooms/{room}")).json()
     assert shown["title"] == "from the API"
     assert await texts(visitor, room) == ["from the API"]
-    message = {"text": "/long 2", "cid": new_cid()}
+    message = {"text": "@assistant /long 2", "cid": new_cid()}
     sent = await visitor.post(f"/api/rooms/{room}/messages", json=message)
     assert sent.status_code == 201
     heard: list[str] = []
@@ -196,7 +196,7 @@ async def test_the_page_sees_the_conversation_as_a_room_and_goes_on_with_it(door
         heard += [event["d"].get("role", "") for event in events["events"]]
         after = events["seq"]
     page = await client.conversations.items.list(conversation.id, order="asc")
-    assert [text_of(item) for item in page.data][:2] == ["from the API", "/long 2"]
+    assert [text_of(item) for item in page.data][:2] == ["from the API", "@assistant /long 2"]
     assert [str(item.to_dict()["role"]) for item in page.data] == ["user", "user", "assistant"]
 
 

@@ -10,7 +10,8 @@ from tests.wire.openai.chat.test_routes import body
 from tests.wire.openai.client import CHAT, bare_client, room_texts, said
 
 from palaver.core.answers.tape import ExchangeRequest
-from palaver.model import Entry, ExchangeKind, Role
+from palaver.model import Entry, Role
+from palaver.model.exchanges import ExchangeKind
 from palaver.wire.openai.names import (
     KEPT_DESPITE,
     PROGRAMS,

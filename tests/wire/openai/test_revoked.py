@@ -11,9 +11,11 @@ from typing import Any
 import httpx2
 import pytest
 from tests.support.upstream import Endless, Head, scripted_upstream
-from tests.wire.door import ANSWER_SECONDS_MAX, Door, open_door
+from tests.wire.door import ANSWER_SECONDS_MAX, Door, new_room, open_door, serving, settings_for
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
+
+from palaver.clock import SystemClock
 
 Json = dict[str, Any]
 ENDLESS = "/long 50000"
@@ -84,7 +86,7 @@ async def test_a_stream_ends_at_once_and_what_came_is_kept_as_stopped(
         await owner.revoke()
         rest, whole = await rest_of(parts)
     assert not whole, "no clean end: that would count as success"
-    assert b"This API key was revoked." in rest
+    assert b"This API key was revoked" in rest
     answer = await owner.answer()
     assert answer["status"] == "stopped"
     assert 0 < len(answer["text"]) < 10_000
@@ -161,3 +163,41 @@ async def test_a_connection_to_responses_is_closed(door: Door) -> None:
             assert socket.close_code == 1008
             assert told[-1]["error"]["code"] == "invalid_api_key"
     assert (await owner.answer())["status"] == "stopped"
+
+
+class Later(SystemClock):
+    """A clock that a test sets ahead."""
+
+    ahead_ms = 0
+
+    def now_ms(self) -> int:
+        return super().now_ms() + self.ahead_ms
+
+
+async def test_what_lives_by_a_key_ends_when_it_expires_on_every_door(tmp_path: Path) -> None:
+    settings, stop, clock = settings_for(tmp_path), asyncio.Event(), Later()
+    path = "/v1/chat/completions"
+    async with serving(settings, stop, clock=clock) as (url, _):
+        door = Door(url, settings, stop)
+        _, http = await door.guest()
+        made = (await http.post("/api/keys", json={"days": 1})).json()
+        program = door.http(headers={"authorization": f"Bearer {made['token']}"})
+        room, feed = await new_room(program), {"accept": "text/event-stream"}
+        async with (
+            door.live(made["token"]) as live,
+            program.stream("GET", f"/api/rooms/{room}/events", headers=feed) as following,
+            program.stream("POST", path, json=STREAMS[path]) as streaming,
+        ):
+            events, parts = following.aiter_raw(), streaming.aiter_raw()
+            await anext(parts)
+            clock.ahead_ms = 25 * 3_600_000
+            rest, whole = await rest_of(parts)
+            assert await live.closed() == 4503
+            told, _ = await rest_of(events)
+        assert b"unauthenticated" in told
+        assert not whole
+        assert b"or has expired." in rest
+        refused = await program.post(path, json=STREAMS[path])
+        assert refused.status_code == 401
+        assert refused.json()["error"]["message"].startswith("This API key has expired.")
+        await door.close()

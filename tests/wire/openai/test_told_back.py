@@ -105,10 +105,11 @@ async def test_a_conversation_and_a_rooms_own_turn_tell_it_as_well(
     async with http:
         page = (await http.get(f"/api/rooms/r_{room.id[5:]}/messages")).json()["messages"]
         assert all("beside" not in one["meta"] for one in page), "nobody else needs it"
-        stored = {"cid": "1", "text": "are you sure?"}
+        stored = {"cid": "1", "text": "@assistant are you sure?"}
         await http.post(f"/api/rooms/r_{room.id[5:]}/messages", json=stored)
     await models.arrived(before + 2)  # the answer, and the title
-    told = models.asked[before].json["messages"]
+    rules, *told = models.asked[before].json["messages"]
+    assert rules["role"] == "system", "there are two people now"
     assert told[1] == TOLD
     # What led to words and no call is not told again, what is its server's own is.
     assert told[3] == {

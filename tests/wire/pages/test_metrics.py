@@ -14,6 +14,7 @@ from tests.wire.door import Door, new_room, open_door
 from palaver.errors import Code
 from palaver.model import Status
 from palaver.wire.pages import metrics
+from palaver.wire.server.control import asked
 
 KNOWN = {"", "other", *Code, *Status}
 
@@ -137,3 +138,37 @@ async def test_every_figure_is_documented(door: Door) -> None:
     names |= {f"palaver_{name}_total" for name in metrics.COUNTERS_BY_CODE}
     ours = sorted(name for name in names if name.startswith("palaver_"))
     assert [name for name in ours if f"`{name}`" not in page] == []
+
+
+async def test_from_another_machine_it_wants_a_key_for_it(door: Door) -> None:
+    """What a proxy passed on comes from elsewhere, wherever the proxy is."""
+    http = door.http(headers={"x-forwarded-for": "203.0.113.9"})
+
+    async def told(scopes: list[str]) -> tuple[int, str]:
+        request = {"do": "key.create", "name": None, "scopes": scopes, "as": None}
+        token = (await asked(door.settings, request))["token"]
+        got = await http.get("/metrics", headers={"authorization": f"Bearer {token}"})
+        return got.status_code, got.text
+
+    for headers in (
+        {},
+        {"authorization": "Bearer plv_" + "x" * 43},
+        {"authorization": "Basic eA=="},
+    ):
+        got = await http.get("/metrics", headers=headers)
+        assert (got.status_code, got.json()["code"]) == (401, "unauthenticated")
+    for scopes in (["all"], ["read"], ["admin"]):
+        status, text = await told(scopes)
+        assert status == 403
+        assert "'metrics'" in text
+    status, text = await told(["metrics"])
+    assert status == 200
+    assert "palaver_readers 0.0" in text
+    assert (await door.http().get("/metrics")).status_code == 200, "this machine needs none"
+
+
+async def test_nobody_makes_themselves_a_key_for_it(door: Door) -> None:
+    _, ada = await door.guest()
+    refused = await ada.post("/api/keys", json={"scopes": ["metrics"]})
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    assert (await ada.get("/api/keys")).json() == {"keys": []}

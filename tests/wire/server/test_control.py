@@ -4,13 +4,17 @@ import asyncio
 import json
 import sqlite3
 import stat
+from base64 import b64decode, b64encode
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.cards.test_characters import V3
+from tests.cards.test_png import card, chunk, picture
 from tests.wire.door import Door, Json, open_door, settings_for
 
 from palaver.errors import Code, Refused
+from palaver.settings import settings_from
 from palaver.wire.server.control import LINE_BYTES_MAX, asked, socket_of
 
 CREATE: Json = {"do": "key.create", "name": "Laptop", "scopes": [], "as": None}
@@ -54,6 +58,34 @@ async def test_prompts_are_kept_and_shown_through_the_server(door: Door) -> None
     other = {"as": (await asked(door.settings, CREATE))["key"]["actor"]["id"]}
     with pytest.raises(Refused, match="no such prompt"):
         await asked(door.settings, {"do": "prompt.show", "prompt": made["id"], **other})
+
+
+async def test_an_agent_is_made_and_given_as_a_file_through_the_server(door: Door) -> None:
+    drawn = picture(card(b"ccv3", json.dumps(V3).encode()), chunk(b"eXIf", bytes(9_000_000)))
+    given = {"do": "agent.import", "file": b64encode(drawn).decode()}
+    made = await asked(door.settings, given)
+    assert made["handle"] == "maya"
+    listed = await asked(door.settings, {"do": "agent.list"})
+    assert {one["handle"] for one in listed["agents"]} == {"assistant", "maya"}
+    shown = await asked(door.settings, {"do": "agent.show", "agent": made["id"]})
+    assert shown == made
+    giving = {"do": "agent.export", "agent": "maya", "format": "json"}
+    told = await asked(door.settings, giving)
+    assert json.loads(b64decode(told["file"])) == V3
+    for request, code in (
+        ({**given, "file": "?"}, Code.BAD_REQUEST),
+        ({**given, "file": "e30="}, Code.CARD_INVALID),
+        ({**giving, "format": "pdf"}, Code.BAD_REQUEST),
+        ({**giving, "agent": "nobody"}, Code.AGENT_NOT_FOUND),
+    ):
+        with pytest.raises(Refused) as refused:
+            await asked(door.settings, request)
+        assert refused.value.code is code
+
+
+async def test_the_secret_is_changed_through_the_server(door: Door) -> None:
+    for _ in range(2):
+        assert await asked(door.settings, {"do": "secret.rotate"}) == {"sealed": 0}
 
 
 async def test_the_server_refuses_as_the_database_would(door: Door) -> None:
@@ -149,7 +181,7 @@ async def test_a_server_that_does_not_start_leaves_the_running_ones_note(door: D
 
 
 async def test_only_a_new_key_makes_a_database_and_none_upgrades_one(tmp_path: Path) -> None:
-    settings = settings_for(tmp_path)
+    settings = settings_from(data_dir=tmp_path, detect=False)
     with pytest.raises(Refused) as refused:
         await asked(settings, LIST)
     assert refused.value.code is Code.DATABASE_MISSING

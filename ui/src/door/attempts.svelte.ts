@@ -1,5 +1,6 @@
 /** What a small page asks of the server: one thing at a time, why it failed, and whether it may be asked again. */
 import { Problem, problemText } from '../lib/server/errors'
+import '../lib/texts-refusals'
 
 export class Attempts {
   busy = $state(false)

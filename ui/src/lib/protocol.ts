@@ -5,6 +5,22 @@
  * are checked for their `t` where they arrive (connection.ts); unknown fields and kinds are ignored.
  */
 
+/** An account, as an operator sees it. */
+export interface Account {
+  id: string
+  handle: string
+  name: string
+  avatar: string | null
+  status: AccountStatus
+  role: ServerRole | null
+  email: string | null
+  created_at: string
+  last_used_at: string | null
+}
+
+/** Whether who has an account may use it. */
+export type AccountStatus = 'active' | 'pending' | 'disabled' | 'deleted'
+
 /** The reply to `send`; or a push, with `room`, about a message that was accepted earlier. */
 export interface Ack {
   t: 'ack'
@@ -21,10 +37,109 @@ export interface Ack {
 /** Who can speak. */
 export type ActorKind = 'person' | 'agent' | 'system'
 
+/** An agent, with the newest version of its card. */
+export interface Agent {
+  handle: string | null
+  name: string
+  avatar: string | null
+  description: string
+  persona: string | null
+  model: string | null
+  profile: string | null
+  parameters: Record<string, unknown>
+  context: Context
+  greeting: string
+  group_greetings: string[]
+  examples: string | null
+  post_history: string | null
+  tags: string[]
+  auto_join: boolean
+  default: boolean
+  imported: boolean
+  id: string
+  version: number
+  /** Null: the server's own. */
+  owner: string | null
+  owner_name: string | null
+  audience: Audience
+  /** Of the audience `some`, for who may edit it. */
+  people: string[]
+  /** Whether who asks may edit it. */
+  editable: boolean
+  archived_at: string | null
+}
+
+/** Agents, by name. */
+export interface Agents {
+  agents: Agent[]
+}
+
+/** Who this browser is; None for who is nobody yet. */
+export interface Asking {
+  me: Person | null
+}
+
+/** Who may use an agent: `ME` is its owner alone, `SOME` are people who are named, too, `EVERYONE` is anybody. */
+export type Audience = 'me' | 'some' | 'everyone'
+
+/** A page of the audit room, the newest event first. */
+export interface Audited {
+  events: RoomEvent[]
+  /** The seq to go on before. */
+  before: number | null
+}
+
+/** Where the browser goes now. */
+export interface Away {
+  url: string
+}
+
+/** A bound of what answers use in a day or month. */
+export interface Budget {
+  kind: string
+  of: string | null
+  name: string
+  period: string
+  tokens: number | null
+  cost_micros: number | null
+  /** Tokens, with what is reserved for running answers. */
+  used: number
+  used_micros: number
+  ends_at: string
+}
+
+/** All budgets. */
+export interface Budgets {
+  budgets: Budget[]
+}
+
 /** The server closes the connection soon. */
 export interface Bye {
   t: 'bye'
   retry_ms: number
+}
+
+/** What an agent is like. What is null is told to who may edit it. */
+export interface Card {
+  handle: string | null
+  name: string
+  /** The address of a picture, which never changes. */
+  avatar: string | null
+  description: string
+  persona: string | null
+  model: string | null
+  profile: string | null
+  parameters: Record<string, unknown>
+  context: Context
+  greeting: string
+  group_greetings: string[]
+  examples: string | null
+  post_history: string | null
+  tags: string[]
+  auto_join: boolean
+  default: boolean
+  /** Whether it was made of another program's card, which is kept. */
+  imported: boolean
 }
 
 /** The program that a room's messages came from, as far as it told. */
@@ -34,6 +149,12 @@ export interface Client {
   folder?: string
   /** It asked with `store: false`, and is kept because its key says so. */
   kept_despite?: boolean
+}
+
+/** How much of a room an agent is told, at the most. */
+export interface Context {
+  messages: number | null
+  tokens: number | null
 }
 
 /** The database went away or came back. */
@@ -150,15 +271,61 @@ export interface Happened {
   t: 'ev'
 }
 
+/** Who reads a room now, as far as they want to be seen. */
+export interface Here {
+  count: number
+  /** Their ids; None where they are more than a hundred. */
+  people: string[] | null
+}
+
+/** Who reads a room now, when that has changed. */
+export interface HereNotice {
+  count: number
+  people: string[] | null
+  t: 'here'
+  room: string
+}
+
+/** All of those. */
+export interface Identities {
+  identities: Identity[]
+}
+
+/** Who one is elsewhere. */
+export interface Identity {
+  id: string
+  /** The provider's address; `proxy` for the proxy before this server. */
+  issuer: string
+  /** What it calls one, for good. */
+  subject: string
+  seen_at: string
+}
+
+/** An agent that was made of a file. */
+export interface Imported {
+  agent: Agent
+  /** When it is meant to speak, where its file says so: `always`, `mentioned` or `never`. */
+  speaks: string | null
+}
+
 /** A link that lets somebody in, without its token. */
 export interface Invitation {
   id: string
   role: MemberRole
+  /** As what on the server, with an account; None: into the one room, also as a guest. */
+  server_role: ServerRole | null
+  rooms: NamedRoom[]
   /** None: any number. */
   uses_left: number | null
   created_at: string
   expires_at: string
   by: Person
+}
+
+/** A page of the open invitations to the server. */
+export interface InvitationPage {
+  invitations: Invitation[]
+  next: string | null
 }
 
 /** The open invitations of a room. */
@@ -168,10 +335,13 @@ export interface Invitations {
 
 /** What an invitation is for, and who this browser is. */
 export interface Invited {
-  room: InvitingRoom
+  /** None: it is to the server. */
+  room: InvitingRoom | null
+  rooms: NamedRoom[]
   by: Person
   role: MemberRole
-  me: Person | null
+  server_role: ServerRole | null
+  me: Me | null
   /** Whether one is a member already. */
   member: boolean
 }
@@ -184,9 +354,9 @@ export interface InvitingRoom {
   members: number
 }
 
-/** The room that one came into, and who one is. */
+/** The room that one came into, if any, and who one is. */
 export interface Joined {
-  room: Room
+  room: Room | null
   me: Me
 }
 
@@ -196,14 +366,22 @@ export interface Key {
   name: string
   actor: Person
   scopes: string[]
+  /** None: it is limited to none. */
+  rooms: string[] | null
   created_at: string
   last_used_at: string | null
   revoked_at: string | null
+  expires_at: string | null
 }
 
 /** One's own API keys. */
 export interface Keys {
   keys: Key[]
+}
+
+/** People whom one may want to add. */
+export interface KnownPeople {
+  people: Me[]
 }
 
 /** The bounds of a connection. */
@@ -245,6 +423,12 @@ export interface MadeLink {
   link: Link
 }
 
+/** An account, and a link by which its person chooses a password: once, within an hour, shown this once. */
+export interface MadePerson {
+  person: Account
+  url: string
+}
+
 /** Who is asking. */
 export interface Me {
   id: string
@@ -253,6 +437,10 @@ export interface Me {
   guest: boolean
   /** Of who has an account. */
   handle: string | null
+  /** On this server, of who has an account. */
+  role: ServerRole | null
+  /** The address of a picture, which never changes. */
+  avatar: string | null
 }
 
 /** Somebody in a room. */
@@ -262,9 +450,10 @@ export interface Member {
   kind: ActorKind
   guest: boolean
   handle: string | null
+  avatar: string | null
   role: MemberRole
   joined_at: string
-  auto_respond: boolean
+  speaks: Speaks | null
 }
 
 /** A page of members. */
@@ -283,6 +472,8 @@ export interface Message {
   seq: number
   by: string
   name: string
+  /** Whose account the author, a guest, went into: `name` is that one's, who may take back what the guest said. */
+  became?: string
   role: Role
   /** `text`, `tool_call`, `tool_result`, `reasoning` or `item`; more may come. */
   kind: string
@@ -338,10 +529,65 @@ export interface Models {
   hint: string | null
 }
 
-/** The reply to what has no other. `turn`: of `retry`. */
+/** A room by its title. */
+export interface NamedRoom {
+  id: string
+  title: string
+}
+
+/** What is told among the messages, and of whom it tells. */
+export interface Notices {
+  events: RoomEvent[]
+  people: Person[]
+}
+
+/** The reply to what has no other. `turn`: of `retry`; `turns`: of `ask`. */
 export interface Ok {
   t: 'ok'
   turn?: string
+  turns?: string[]
+}
+
+/** To whom an owner opens a room: `PEOPLE` have accounts, `EVERYONE` is guests, too. */
+export type OpenTo = 'people' | 'everyone'
+
+/** A room, as who looks after the server sees it: nothing of what was said there but its title. */
+export interface Overseen {
+  id: string
+  title: string
+  visibility: Visibility
+  /** One's own, where one is a member. */
+  role: MemberRole | null
+  /** How many events its log has. */
+  seq: number
+  created_at: string
+  active_at: string
+  deleted_at: string | null
+  archived_at: string | null
+}
+
+/** A page of all rooms of the server. */
+export interface OverseenRooms {
+  rooms: Overseen[]
+  next: string | null
+}
+
+/** Who is asking, and what only they see of it. */
+export interface Own {
+  id: string
+  name: string
+  kind: ActorKind
+  guest: boolean
+  handle: string | null
+  role: ServerRole | null
+  avatar: string | null
+  email: string | null
+  /** What clients are to remember, on every device. */
+  preferences: Record<string, unknown>
+  /** Whether one may make links by which others make accounts here. */
+  invites: boolean
+  /** Whether one may connect model servers. */
+  connects: boolean
 }
 
 /** A page of messages, oldest first. */
@@ -349,6 +595,12 @@ export interface Page {
   messages: Message[]
   before: number | null
   after: number | null
+}
+
+/** A page of accounts. */
+export interface PeopleList {
+  people: Account[]
+  next: string | null
 }
 
 /** An actor, in short. */
@@ -367,6 +619,30 @@ export interface Pong {
   t: 'pong'
 }
 
+/** A connection to a model server, without its key. */
+export interface Profile {
+  id: string
+  kind: string
+  name: string
+  url: string
+  /** Whether it has one. */
+  key: boolean
+  /** The names of what else is sent along. */
+  headers: string[]
+  model: string | null
+  /** Whether it is the server's, for everyone. */
+  server: boolean
+  /** Whether the environment says it: it cannot be changed here. */
+  fixed: boolean
+  /** Whether its key can be read; else it has to be entered again. */
+  readable: boolean
+}
+
+/** The connections that one looks after, those of the environment first. */
+export interface Profiles {
+  profiles: Profile[]
+}
+
 /** A version of a stored prompt. */
 export interface Prompt {
   id: string
@@ -377,9 +653,34 @@ export interface Prompt {
   created_at: string
 }
 
+/** What a model was told for an answer, built again from the log. */
+export interface PromptTold {
+  turn: string
+  agent: string
+  /** Null for the server's own choice; which one it was stands in the answer's `meta`. */
+  model: string | null
+  /** Instructions. Of the agent's own there is only a note for who may not edit it (`persona` false). */
+  system: string
+  persona: boolean
+  /** Oldest first: `role`, `text`, and what else a message has: `name`, `parts`, `calls`, `call_id`, `thought`. */
+  messages: Record<string, unknown>[]
+  settings: Record<string, unknown>
+  /** SHA-256 of the request as it is built now. */
+  digest: string
+  /** Whether this is what was sent, by its digest; null where nothing is kept to compare with. */
+  same: boolean | null
+  /** Why it is not the same, or nobody knows. */
+  why: string | null
+}
+
 /** One's own prompts, each in its newest version. */
 export interface Prompts {
   prompts: Prompt[]
+}
+
+/** A provider that signs people in, by what people call it. */
+export interface Provider {
+  name: string
 }
 
 /** The same person has read so far, on another connection. */
@@ -387,6 +688,19 @@ export interface ReadMark {
   t: 'read'
   room: string
   seq: number
+}
+
+/** What was used from one day to another (UTC): in all, and by whom, the most first, or day by day. */
+export interface Report {
+  first_day: string
+  last_day: string
+  total: Used
+  rows: Used[]
+}
+
+/** A link by which a password is chosen: once, within an hour, shown this once. */
+export interface ResetLink {
+  url: string
 }
 
 /** What a message is to a model. */
@@ -397,7 +711,12 @@ export interface Room {
   id: string
   title: string
   visibility: Visibility
+  /** Of a room that its owner opened. */
+  open_to: OpenTo | null
+  open_role: MemberRole | null
   role: MemberRole
+  /** Whether one is a member; else one is here because the room is open. */
+  joined: boolean
   seq: number
   created_at: string
   active_at: string
@@ -413,9 +732,11 @@ export interface Room {
   agents: Person[]
   /** Through which other door its messages came: `openai`. */
   door: string | null
-  /** The room out of which it came. */
+  /** The room under which it stands. */
   parent: string | null
   client: Client | null
+  /** Whether its agents answer one after the other. */
+  turns: 'together' | 'in_turn'
 }
 
 /** What happened in a room, at a seq. The shape of `d` depends on `k`. */
@@ -454,6 +775,9 @@ export interface Sent {
   turns: string[]
 }
 
+/** What who has an account may do on the server, beside what its rooms let it do. */
+export type ServerRole = 'owner' | 'admin' | 'person'
+
 /** A session of one's own, by the id of its device. */
 export interface Session {
   id: string
@@ -475,6 +799,9 @@ export interface Session {
 export interface Sessions {
   sessions: Session[]
 }
+
+/** When an agent answers what people say in a room; agents are answered when they mention one (`speaking`). `AUTO` is always while one person may speak there, else when mentioned; `ASKED` is when mentioned, or where a question ends the words. */
+export type Speaks = 'auto' | 'always' | 'mentioned' | 'asked' | 'never'
 
 /** How a message ended. All but `DONE` belong to answers. */
 export type Status = 'done' | 'stopped' | 'interrupted' | 'failed'
@@ -541,15 +868,30 @@ export interface SubResume {
   streams: StreamState[]
 }
 
+/** Cards to begin with, whose handles are suggestions. */
+export interface Templates {
+  templates: Card[]
+}
+
 /** Milliseconds of an answer: until its first word, and in all. */
 export interface Timing {
   first?: number
   total?: number
 }
 
+/** The models of a model server. */
+export interface Tried {
+  models: string[]
+}
+
 /** An answer that is being made. */
 export interface Turn {
   turn: string
+}
+
+/** Answers that are being made, or wait for their turn. */
+export interface Turns {
+  turns: string[]
 }
 
 /** Somebody is typing. */
@@ -568,14 +910,62 @@ export interface Unsubscribed {
   detail: string
 }
 
-/** Tokens of an answer. */
+/** Tokens of an answer. Of the input, `cached` cost less; of the output, `reasoning` was thought. `estimated`: nobody counted them. `cost_micros`: millionths of a dollar, where the price is known. */
 export interface Usage {
   input?: number
   output?: number
+  cached?: number
+  reasoning?: number
+  estimated?: boolean
+  cost_micros?: number
 }
 
-/** Who finds a room: `OPEN` is everyone on this server (the Lobby). */
+/** What some answers used, in tokens. */
+export interface Used {
+  /** Whose they are: a model's, an actor's, a day; "" in all. */
+  name: string
+  /** The actor's. */
+  id: string | null
+  answers: number
+  input: number
+  output: number
+  /** Of the input, what cost less. */
+  cached: number
+  /** Of the output, what was thought. */
+  reasoning: number
+  /** In millionths of a dollar; None where no price is known. */
+  cost_micros: number | null
+  /** Answers without a price. */
+  unpriced: number
+  /** Answers whose tokens nobody counted. */
+  estimated: number
+}
+
+/** A version of a card, made by whom (null: the operator, or a program). */
+export interface Version {
+  version: number
+  card: Card
+  by: string | null
+  by_name: string | null
+  at: string
+}
+
+/** Versions of a card, the newest first. */
+export interface Versions {
+  versions: Version[]
+  /** The version to go on before. */
+  before: number | null
+}
+
+/** Who finds a room: `OPEN` is everyone on this server (the Lobby), or to whom its owner opens it (`OpenTo`). */
 export type Visibility = 'private' | 'open'
+
+/** How one may sign in here. */
+export interface Ways {
+  password: boolean
+  oidc: Provider | null
+  sign_up: string
+}
 
 /** The reply to `hello`. */
 export interface Welcome {
@@ -609,6 +999,7 @@ export type Push =
   | Drafted
   | Typing
   | ReadMark
+  | HereNotice
   | Unsubscribed
   | DatabaseState
   | Bye
@@ -626,6 +1017,8 @@ export type Request =
   | { t: 'unsub'; room: string }
   | { t: 'send'; room: string; cid: string; text: string; reply_to?: string | null }
   | { t: 'stop'; turn: string }
+  | { t: 'stop_room'; room: string }
+  | { t: 'ask'; room: string; agent?: string | null; msg?: string | null }
   | { t: 'retry'; msg: string; mode?: string | null }
   | { t: 'typing'; room: string }
   | { t: 'read'; room: string; seq: number }

@@ -1,30 +1,39 @@
 /**
- * The addresses of the page: `/`, `/r/<room>[/<seq>]`, `/settings[/<section>]` and `/deleted`; `?p=` names what stands
- * beside the talk. Nothing is at any other.
+ * The addresses of the page: `/`, `/r/<room>[/<seq>]`, `/settings[/<section>]`, `/admin[/<section>]`, `/agents[/…]`, `/archive` and `/deleted`; `?p=`
+ * names what stands beside the talk. Nothing is at any other.
  */
 import { BASE } from './server/base'
 
-export const SECTIONS = ['profile', 'appearance', 'devices', 'keys', 'models', 'programs'] as const
+export const SECTIONS = ['profile', 'appearance', 'sessions', 'devices', 'keys', 'invitations', 'models', 'usage', 'programs'] as const
 export type SettingsSection = (typeof SECTIONS)[number]
+
+export const ADMIN_SECTIONS = ['people', 'invitations', 'usage', 'audit'] as const
+export type AdminSection = (typeof ADMIN_SECTIONS)[number]
 
 export type PanelName = 'chat' | 'people'
 
 export interface Route {
-  view: 'start' | 'room' | 'settings' | 'deleted' | 'nothing'
+  view: 'start' | 'room' | 'settings' | 'admin' | 'agents' | 'archive' | 'deleted' | 'nothing'
   room: string | null
   seq: number | null
   /** Of the settings; null for the list of them. */
   section: SettingsSection | null
+  /** Of what admins do. */
+  admin: AdminSection | null
+  /** What stands behind the name of the view. */
+  part: string | null
   /** What stands beside the talk. */
   panel: PanelName | null
 }
 
-const NOWHERE: Route = { view: 'nothing', room: null, seq: null, section: null, panel: null }
+const NOWHERE: Route = { view: 'nothing', room: null, seq: null, section: null, admin: null, part: null, panel: null }
 const ROOM = /^\/r\/([A-Za-z0-9_-]{1,80})(?:\/(\d{1,15}))?\/?$/
 const PANELS: readonly PanelName[] = ['chat', 'people']
-const SETTINGS = /^\/settings(?:\/([a-z]+))?$/
+const PARTS = /^\/(?:(settings|admin|agents|archive|deleted)(?:\/([\w/-]+))?)?$/
 
 export const DELETED = `${BASE}deleted`
+export const AGENTS = `${BASE}agents`
+export const ARCHIVE = `${BASE}archive`
 
 export function parseRoute(path: string, search = ''): Route {
   const below = path.startsWith(BASE) ? path.slice(BASE.length - 1) : `${path}/` === BASE ? '/' : path
@@ -34,10 +43,11 @@ export function parseRoute(path: string, search = ''): Route {
     const panel = PANELS.find((name) => name === beside) ?? null
     return { ...NOWHERE, view: 'room', room: room[1]!, seq: room[2] ? Number(room[2]) : null, panel }
   }
-  const settings = SETTINGS.exec(below)
-  const section = SECTIONS.find((name) => name === settings?.[1]) ?? null
-  if (settings && (section || !settings[1])) return { ...NOWHERE, view: 'settings', section }
-  return { ...NOWHERE, view: below === '/' ? 'start' : path === DELETED ? 'deleted' : 'nothing' }
+  const [found, view = 'start', part = null] = PARTS.exec(below) ?? []
+  const section = SECTIONS.find((name) => view === 'settings' && name === part) ?? null
+  const admin = ADMIN_SECTIONS.find((name) => view === 'admin' && name === part) ?? null
+  if (!found || (part && !section && !admin && view !== 'agents')) return NOWHERE
+  return { ...NOWHERE, view: view as Route['view'], section, admin, part }
 }
 
 export function routePath(room: string | null, seq: number | null = null, panel: PanelName | null = null): string {
@@ -47,4 +57,8 @@ export function routePath(room: string | null, seq: number | null = null, panel:
 
 export function settingsPath(section: SettingsSection | null = null): string {
   return section ? `${BASE}settings/${section}` : `${BASE}settings`
+}
+
+export function adminPath(section: AdminSection | null = null): string {
+  return section ? `${BASE}admin/${section}` : `${BASE}admin`
 }

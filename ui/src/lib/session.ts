@@ -10,7 +10,7 @@ import { Drafts } from './outbox/drafts'
 import { Emitter } from './emitter'
 import { charactersIn, isRefusal, Problem } from './server/errors'
 import { Outbox, type KeyStore } from './outbox/outbox'
-import type { Ack, Limits, Me, Message, Models, Push, Room, RoomEvent, RoomNotice, SubReply, Welcome } from './protocol'
+import type { Ack, Limits, Me, Message, Models, Own, Push, Room, RoomEvent, RoomNotice, SubReply, Welcome } from './protocol'
 import { RoomLog } from './room/room'
 import { Rooms } from './list/rooms'
 
@@ -28,14 +28,21 @@ export class Session {
   readonly drafts: Drafts
   readonly connection: Connection
   me: Me | null = null
+  /** What the server tells the person alone of themselves: what they wish of the page on every device, and whether they invite to it. */
+  own: Own | null = null
   models: Models | null = null
   db: 'up' | 'down' = 'up'
   limits: Limits = { frame: 1_216_384, text: 100_000, inflight: 32, rooms: 64 }
+  /** Whether somebody waits to be let in, of whom this person may decide. */
+  waits = false
+  /** Nobody is a guest here by coming: one signs in first. */
+  stranger = false
   /** The server does not accept the address that this page has. */
   refused = false
   /** The room whose newest message is before the person's eyes. */
   watched: string | null = null
 
+  #arriving: Promise<void> | null = null
   #epoch: string | null = null
   #logs = new Map<string, RoomLog>()
   #typedAt = 0
@@ -64,20 +71,18 @@ export class Session {
 
   /** The first REST call gives the cookie, which the WebSocket then carries. */
   async start(): Promise<void> {
-    for (;;) {
+    while (!this.me) {
       try {
-        this.me = await this.api.me()
-        break
+        await this.#arrive()
       } catch (error) {
-        this.refused = isRefusal(error)
+        const problem = error as Problem
+        this.refused = isRefusal(problem)
+        this.stranger = problem.code === 'unauthenticated'
         this.changed.emit()
-        const wait = (error instanceof Problem && error.retryMs) || RETRY_MS
-        await new Promise((resolve) => setTimeout(resolve, wait))
+        if (this.stranger) return
+        await new Promise((resolve) => setTimeout(resolve, problem.retryMs ?? RETRY_MS))
       }
     }
-    this.refused = false
-    this.outbox.restore(this.me.id)
-    this.changed.emit()
     this.connection.connect()
     this.models = await this.api.models().catch(() => null)
     this.changed.emit()
@@ -138,11 +143,40 @@ export class Session {
   }
 
   async rename(name: string): Promise<void> {
-    this.me = await this.api.rename(name)
+    this.#is(await this.api.change({ name }))
     this.changed.emit()
   }
 
+  /** Keeps a wish for all devices. */
+  async prefer(preferences: Own['preferences']): Promise<void> {
+    this.#is(await this.api.change({ preferences }))
+    this.changed.emit()
+  }
+
+  /** One has another picture, or none. */
+  pictured(avatar: string | null): void {
+    if (this.me) this.me = { ...this.me, avatar }
+    this.changed.emit()
+    for (const log of this.#logs.values()) log.members.happened()
+  }
+
+  #is(own: Own): void {
+    this.me = this.own = own
+  }
+
+  /** Who I am, asked once at a time: who comes without a cookie and writes before the answer would be somebody else. */
+  #arrive(): Promise<void> {
+    this.#arriving ??= this.api.me().then((own) => {
+      this.#is(own)
+      this.refused = false
+      this.outbox.restore(own.id)
+      this.changed.emit()
+    }).finally(() => (this.#arriving = null))
+    return this.#arriving
+  }
+
   async createRoom(): Promise<Room> {
+    if (!this.me) await this.#arrive()
     const room = await this.api.createRoom()
     this.rooms.put(room)
     return room
@@ -176,6 +210,15 @@ export class Session {
     this.rooms.put(await this.api.archiveRoom(id, archived))
   }
 
+  async wish(id: string, wishes: { muted?: boolean; hidden?: boolean }): Promise<void> {
+    this.rooms.put(await this.api.wish(id, wishes))
+  }
+
+  /** Whether it is known that others are in a room, too. */
+  isShared(room: Room): boolean {
+    return room.role !== 'owner' || (this.#logs.get(room.id)?.members.people.length ?? 0) > 1
+  }
+
   async restoreRoom(id: string): Promise<void> {
     this.rooms.put(await this.api.restoreRoom(id))
   }
@@ -185,6 +228,7 @@ export class Session {
       room,
       (place, limit) => this.api.messages(room, place, limit),
       (cursor) => this.api.members(room, cursor),
+      (after, before) => this.api.notices(room, after, before),
       () => void this.#subscribe(room),
     )
   }
@@ -208,11 +252,12 @@ export class Session {
     this.limits = { ...this.limits, ...welcome.limits }
     this.changed.emit()
     this.connection.request({ t: 'watch' }).catch(() => undefined)
-    this.rooms.refresh().catch(() => undefined)
-    for (const log of this.#logs.values()) {
-      if (log.seq === null) void this.#subscribe(log.id)
-      if (!this.rooms.get(log.id)) void this.rooms.reload(log.id)
-    }
+    const refreshed = this.rooms.refresh().catch(() => undefined)
+    // What is archived or hidden is in no list.
+    void refreshed.then(() => {
+      for (const { id } of this.#logs.values()) if (!this.rooms.get(id)) void this.rooms.reload(id)
+    })
+    for (const log of this.#logs.values()) if (log.seq === null) void this.#subscribe(log.id)
     // What the hello asked to resume and was not answered is asked for once more, by itself.
     setTimeout(() => {
       for (const log of this.#logs.values()) if (!log.live) void this.#subscribe(log.id)
@@ -288,6 +333,9 @@ export class Session {
         break
       case 'typing':
         if (push.by !== this.me?.id) this.#logs.get(push.room)?.noteTyping(push.by, push.name)
+        break
+      case 'here':
+        this.#logs.get(push.room)?.members.noteHere(push)
         break
       case 'read':
         this.rooms.read(push.room, push.seq)

@@ -1,5 +1,5 @@
 /** Small makers of protocol values for the tests beside this file. */
-import type { Message, Page, Room, RoomEvent } from './protocol'
+import type { Member, Message, Page, Room, RoomEvent } from './protocol'
 
 export function message(seq: number, more: Partial<Message> = {}): Message {
   return {
@@ -22,10 +22,14 @@ export function event(seq: number, k: string, d: Record<string, unknown>): RoomE
   return { room: 'r_1', seq, k, at: '2026-11-20T20:01:00.000Z', by: 'u_2', d }
 }
 
+export function member(id: string, more: Partial<Member> = {}): Member {
+  return { id, name: id, kind: 'person', guest: false, handle: null, avatar: null, role: 'member', joined_at: '2026-11-20T20:00:00.000Z', speaks: null, ...more }
+}
+
 export function room(id: string, more: Partial<Room> = {}): Room {
   return {
-    id, title: id, visibility: 'private', role: 'owner', seq: 1, created_at: '2026-11-01T00:00:00.000Z',
-    active_at: '2026-11-01T00:00:00.000Z', deleted_at: null, archived_at: null, muted: false, hidden: false, read_seq: 1, unread: 0, agents: [], door: null, parent: null, client: null, ...more,
+    id, title: id, visibility: 'private', open_to: null, open_role: null, role: 'owner', joined: true, seq: 1, created_at: '2026-11-01T00:00:00.000Z',
+    active_at: '2026-11-01T00:00:00.000Z', deleted_at: null, archived_at: null, muted: false, hidden: false, read_seq: 1, unread: 0, agents: [], door: null, parent: null, client: null, turns: 'together', ...more,
   }
 }
 

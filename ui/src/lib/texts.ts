@@ -6,6 +6,7 @@
 
 const APP = 'Palaver'
 const UNDER_WAY = 'Try again'
+const MAKE = 'Make the account'
 const TO_START = 'Go to the start'
 
 /** What is said while something is awaited. */
@@ -37,36 +38,37 @@ export const door = {
   notNow: 'Not now',
 }
 
-/** What the page says that an invitation opens. */
-export const invited = {
-  title: 'Join a chat · Palaver',
-  invites: ' invites you to ',
-  aChat: 'a chat',
-  seen: 'You will see all that was said there.',
-  reads: 'You may read there, but not write.',
-  name: 'Your name',
-  as: 'Here you are ',
-  join: 'Join',
-}
-
-/** What the page says on which one signs in. */
-export const signing = {
-  page: (way: 'in' | 'up' | 'reset') => `${signing.titles[way]} · Palaver`,
-  titles: { in: 'Sign in', up: 'Make an account', reset: 'Choose a password' },
-  verbs: { in: 'Sign in', up: 'Make the account', reset: 'Save' },
-  means: {
-    up: 'With it you are the same person on every device. The chats of this browser come along.',
-    reset: 'All your other devices have to sign in again.',
-  },
+/** What an account is made of. */
+export const account = {
+  make: MAKE,
+  name: 'Name',
   handle: 'Handle',
   handleMeans: '2 to 32 small letters and digits, also . _ and -',
   password: 'Password',
   passwordMeans: '10 characters at least',
+}
+
+/** What the page says on which one signs in. */
+export const signing = {
+  page: (way: 'in' | 'up' | 'reset' | 'setup') => `${signing.titles[way]} · Palaver`,
+  titles: { in: 'Sign in', up: 'Make an account', reset: 'Choose a password', setup: 'Set up Palaver' },
+  verbs: { in: 'Sign in', up: MAKE, reset: 'Save', setup: 'Become the owner' },
+  means: {
+    up: 'With it you are the same person on every device. The chats of this browser come along.',
+    reset: 'From now on you sign in with it, also where you are signed in already.',
+    setup: 'This server has no owner yet. Whoever owns it looks after its people.',
+  },
+  guestLoses: 'This browser is a guest’s who has written something. If you sign in there, it loses their chats.',
   guest:
-    'This browser is a guest’s who has written something. If you sign in, it loses their chats. ' +
-    'To keep them, make an account for the guest.',
-  anyway: 'Sign in all the same',
-  closed: 'Who runs this server makes the accounts here. Ask them for one.',
+    'This browser is a guest’s who has written something. Their chats can come along to your account; what was ' +
+    'said in them stays the guest’s. Otherwise this browser loses them.',
+  bring: 'Bring the chats along',
+  anyway: 'Leave them behind',
+  elsewhere: (provider: string) => `Sign in with ${provider}`,
+  waits: 'Nearly there',
+  /** The handle stands between these. */
+  waitsMean: ['Your account ', ' is made. Who runs this server lets you in. Then sign in here.'],
+  waitsAsGuest: 'Until then you go on as a guest in this browser.',
 }
 
 /** What a browser is called. */
@@ -82,7 +84,6 @@ export const texts = {
   cancel: 'Cancel',
   close: 'Close',
   copy: 'Copy',
-  copied: 'The text was copied.',
   notCopied: 'The browser did not allow copying.',
   dismiss: 'Dismiss',
   undo: 'Undo',
@@ -92,7 +93,7 @@ export const texts = {
   everyone: 'Everyone on this server',
 
   banner: {
-    unknown: 'The server does not know you any more.',
+    unknown: 'You were signed out here.',
     apart: 'This page and the server do not understand each other any more.',
     refused: 'The server does not accept this address. Its log names the setting.',
     offline: 'You are offline. What you write is kept and will be sent.',
@@ -119,6 +120,7 @@ export const texts = {
     fewer: 'Show the newest',
     draft: 'Draft',
     unread: (count: number) => `${count} unread`,
+    muted: 'muted',
     runs: (count: number) => (count === 1 ? '1 run' : `${count} runs`),
     chats: (count: number) => (count === 1 ? '1 chat' : `${count} chats`),
     guest: 'Guest on this server',
@@ -128,36 +130,20 @@ export const texts = {
 
   person: {
     menu: 'You',
-    settings: 'Settings',
-    deleted: 'Recently deleted',
-    programs: 'Use from a program',
-    keys: 'Keyboard shortcuts',
-    signIn: 'Sign in',
-    signOut: 'Sign out',
+    waits: 'Somebody waits to be let in',
   },
 
   room: {
     more: 'More about this chat',
-    this: 'This chat',
-    rename: 'Rename',
     renameThis: 'Rename this chat',
-    copyLink: 'Copy link',
-    archive: 'Archive',
-    unarchive: 'Take out of the archive',
-    archived: (title: string) => `“${title}” was archived.`,
-    delete: 'Delete',
-    deleteThis: 'Delete this chat',
-    title: 'Title of the chat',
     deleted: (title: string) => `“${title}” was deleted.`,
     parent: 'Where it came from',
   },
 
   people: {
-    name: 'People',
     invite: 'Invite',
-    inviteMore: 'Invite people',
-    count: (count: number, more: boolean) => `${count}${more ? '+' : ''} people`,
-    joined: 'joined',
+    join: 'Join',
+    count: (count: number, more: boolean, here = 0) => `${count}${more ? '+' : ''} people${here ? `, ${here} here` : ''}`,
   },
 
   start: {
@@ -169,13 +155,10 @@ export const texts = {
       'Find the bug in my code',
     ],
     guest: 'You are a guest: your chats belong to this browser.',
-    addPhone: 'Add your phone',
+    keep: 'Keep them',
+    ownerless: 'This server has no owner yet: it printed a link that makes one.',
+    connect: 'Connect a model',
     answersFrom: 'Answers come from',
-    doorRoom: 'This chat came through the OpenAI-compatible API.',
-    doorOpen: ' Everyone on this server sees it.',
-    program: 'It is by',
-    folder: 'working in',
-    keptDespite: 'It was asked not to be kept, and is kept because its key says so.',
     openRoom: 'Everyone on this server meets here and sees what is said.',
     empty: 'Nothing has been said yet.',
     alone: 'Only you are here.',
@@ -201,9 +184,10 @@ export const texts = {
   typing: {
     many: (count: number) => `${count} people are typing`,
     and: ' and ',
-    one: 'is typing',
-    some: 'are typing',
-    answering: 'is answering',
+    one: 'is',
+    some: 'are',
+    typing: 'typing',
+    answering: 'answering',
   },
 
   messages: {
@@ -213,21 +197,19 @@ export const texts = {
     newest: 'Newest',
     unseen: (count: number) => (count === 1 ? '1 new message' : `${count} new messages`),
     new: 'New',
+    asGuest: (name: string) => `${name}, as guest`,
+    gone: 'Somebody who left',
+    changes: (count: number) => `${count} earlier changes`,
     deleted: 'This message was deleted.',
     thinking: 'is thinking',
     thoughts: 'Thoughts',
+    context: 'Context',
     thinkingNow: 'Thinking…',
     another: (number: number) => `Another answer (${number})`,
     picture: 'Sent with this message',
   },
 
   actions: {
-    copy: 'Copy text',
-    more: 'More about this message',
-    copyLink: 'Copy link',
-    linkCopied: 'The link was copied.',
-    inspect: 'Inspect the request and its response',
-    stopOne: 'Stop this answer',
     continue: 'Continue',
     details: 'Details',
     edit: 'Edit',
@@ -244,24 +226,6 @@ export const texts = {
     kept: 'Kept, not stored yet',
     sending: 'Sending…',
   },
-
-  aside: {
-    arguments: 'Arguments',
-    command: 'Command',
-    result: 'Result',
-    task: 'Task',
-    tool: 'Tool',
-    item: 'Item',
-    system: 'System prompt',
-    developer: 'Developer prompt',
-    context: 'Context',
-    noResult: 'no result',
-    empty: 'Empty',
-    inspect: 'Inspect the request',
-    resultCopied: 'The result was copied.',
-  },
-
-  parts: { image: 'Image', audio: 'Audio', file: 'File', content: 'Content' },
 
   times: {
     now: 'now',
@@ -281,85 +245,17 @@ export const texts = {
 
 }
 
-/** Why an answer ended without being whole. */
-export const ANSWER_TEXTS: Record<string, string> = {
-  provider_unreachable: 'The model could not be reached. Is its server running?',
-  provider_timeout: 'The model took too long to answer.',
-  provider_cut: 'The connection to the model broke off before the answer was complete.',
-  provider_refused: 'The model’s provider refused this question.',
-  provider_auth: 'The model’s provider refused the key. Please check it in the server’s settings.',
-  provider_rate_limited: 'The model’s provider is busy. Please try again in a moment.',
-  provider_bad_reply: 'The model’s provider sent something that could not be understood.',
-  provider_error: 'The model’s provider reported an error.',
-  answer_too_long: 'The answer became too long and was ended.',
-  interrupted: 'The server went away while this was being written.',
-  internal: 'The server met an unexpected problem.',
-}
-
 /** Why something that the person asked for was not done. */
 export const REQUEST_TEXTS: Record<string, string> = {
   // said by the page itself
   offline: 'The server is out of reach right now.',
   timeout: 'The server did not answer in time.',
   bad_answer: 'The server sent something that could not be understood.',
-  rejected: 'The server could not store this message.',
-  room_deleted: 'This chat was deleted.',
-  room_left: 'You are no longer in this chat.',
   // said by the server
-  bad_request: 'The server did not accept that.',
-  invalid_json: 'The server did not understand that.',
-  invalid_unicode: 'This text holds characters that cannot be stored.',
-  invalid_character: 'This text holds characters that cannot be stored.',
-  empty_message: 'An empty message cannot be sent.',
-  text_too_long: 'This message is too long.',
-  title_too_long: 'This title is too long: 255 characters are the most.',
-  name_invalid: 'This name cannot be used. Please choose another.',
-  name_reserved: 'This name is reserved. Please choose another.',
-  cid_invalid: 'The server did not accept this message.',
-  cid_reused: 'This message was already sent with another text.',
-  limit_invalid: 'The server did not accept that.',
-  cursor_invalid: 'The list has changed. Please try again.',
-  credentials_wrong: 'Handle or password is wrong.',
-  account_disabled: 'This account is disabled. Please ask who runs this server.',
-  handle_invalid: 'A handle has 2 to 32 of a-z, 0-9, dot, underscore and hyphen.',
-  handle_taken: 'Somebody has this handle, or one that looks like it.',
-  password_weak: 'A password has 10 to 256 characters.',
   session_ended: 'You were signed out here. Please reload the page.',
-  unauthenticated: 'The server does not know you any more. Please reload the page.',
+  unauthenticated: 'You were signed out here. Please reload the page.',
   forbidden: 'You may not do that here.',
-  origin_refused: 'The server does not accept pages from this address.',
-  host_refused: 'The server does not know itself by this address.',
-  not_found: 'This does not exist any more.',
-  room_not_found: 'There is no such chat, or you are not in it.',
-  invite_not_found: 'This link was used or has ended. Ask for a new one.',
-  room_archived: 'This chat is archived: nothing more is said in it.',
-  last_owner: 'You are its only owner. Make somebody else an owner first.',
-  message_not_found: 'This message does not exist any more.',
-  exchange_not_found: 'There is nothing to look at: this answer did not come through the API.',
-  turn_not_found: 'This answer has already ended.',
-  method_not_allowed: 'The server did not accept that.',
-  turn_not_retryable: 'This answer cannot be asked for again.',
-  room_protected: 'This chat belongs to everyone and stays as it is.',
-  history_reset: 'The history has changed. Please reload the page.',
-  payload_too_large: 'This is too long to be sent.',
-  headers_too_large: 'The server did not accept that.',
-  upgrade_required: 'The server did not accept that.',
-  unsupported_media_type: 'The server did not accept that.',
-  unknown_frame: 'This page is newer than the server. Please reload it.',
-  too_many_keys: 'You have very many keys. Please revoke one first.',
-  too_many_prompts: 'You have very many prompts. Please delete one first.',
-  too_many_invitations: 'Very many links are open already. Please revoke one first.',
-  too_many_devices: 'There are very many devices already. Please end one first.',
-  ticket_ended: 'This link was used or has ended. Ask for a new one.',
-  identity_in_use: 'This browser is somebody already.',
-  too_many_rooms: 'Too many chats are open at once.',
-  rate_limited: 'That was a little fast. Please wait a moment.',
-  request_timeout: 'The server did not answer in time.',
-  too_busy: 'The server is very busy. Please try again in a moment.',
   database_unavailable: 'The server cannot reach its database right now.',
-  draft_too_old: 'The server’s database was away for too long to store this message.',
-  database_full: 'The server has no room left to store anything.',
-  shutting_down: 'The server is restarting. Please try again in a moment.',
 }
 
 /** What is said of a failure whose code has no words of its own. */

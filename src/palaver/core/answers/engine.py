@@ -17,7 +17,15 @@ A provider's failure becomes a status and a code in the message's meta; its text
 import asyncio
 import math
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Iterable
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Sequence,
+)
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Any, Protocol
@@ -26,7 +34,9 @@ import structlog
 
 from palaver.core import validation
 from palaver.core.answers import context
+from palaver.core.answers.budgets import Budgets, chars_of
 from palaver.core.answers.outcome import ending, failure_of, too_long, written
+from palaver.core.answers.prices import Prices, estimated
 from palaver.core.answers.recorder import Recorder
 from palaver.core.answers.source import ModelServer, ModelSource, patiently
 from palaver.core.answers.tape import LiveAnswer
@@ -34,6 +44,7 @@ from palaver.core.ground import Ground
 from palaver.errors import Code, ProviderError, Refused, Unavailable
 from palaver.model import (
     Actor,
+    ActorId,
     ExchangeId,
     Message,
     MessageId,
@@ -44,24 +55,29 @@ from palaver.model import (
     TurnId,
     TurnState,
 )
+from palaver.providers.base import Piece, Request, Several
 from palaver.providers.call import Call
 from palaver.store.journal import Journal
-from palaver.store.read import rooms, turns
+from palaver.store.read import agents, rooms, turns
 from palaver.store.write.rooms import RenameRoom
 from palaver.store.write.transaction import LEASE_MS
 from palaver.store.write.turns import (
+    AskAgents,
     Finished,
     FinishTurn,
     KeepParts,
     OpenTurn,
     RenewLeases,
     RetryTurn,
+    StopRoom,
 )
 
 LEASE_SECONDS = LEASE_MS / 1_000
 TITLE_SECONDS_MAX = 30.0
 TITLE_CHARS_MAX = 80
 OVER_MAX = 1_000
+ASKED_MAX = 20
+"""So many agents are asked at once."""
 
 Ask = Callable[[], Awaitable[Call]]
 Close = Callable[[], Awaitable[None]]
@@ -102,17 +118,22 @@ class Engine:
         self._recorders: dict[TurnId, Recorder] = {}
         self._closing = False
         self.places = asyncio.Semaphore(ground.settings.turns_running_max)
+        self.prices = Prices(ground.settings.prices)
+        most = ground.settings.budget_tokens
+        self.budgets = Budgets(self._store, self._clock, self.prices, most)
         self.provider_errors: Counter[str] = Counter()
         self.titles_missed = 0
 
     # what others ask
 
     def begin(self, turns: Iterable[Turn]) -> None:
-        """Runs turns that this process owns; the ones that run already go on, and what is over does not begin again."""
+        """Runs turns that this process owns, not those that wait; what runs goes on, and what is over is not begun."""
         for turn in turns:
             known = turn.id in self._runs or self._over.get(turn.id) == turn.fence
-            if not known and not self._closing:
-                self.run(LiveAnswer(turn), partial(_asked, ModelSource(self._ground, turn)))
+            if not known and not self._closing and turn.waits_for is None:
+                self.run(
+                    LiveAnswer(turn), partial(_asked, ModelSource(self._ground, turn, self.budgets))
+                )
 
     def run(self, live: LiveAnswer, ask: Ask, *, close: Close | None = None) -> None:
         """Takes an answer from its source, as a task. `close` ends a call that was made before, heard or not."""
@@ -133,6 +154,10 @@ class Engine:
     def running(self) -> int:
         """How many turns run in this process."""
         return len(self._runs)
+
+    def runs(self) -> list[LiveAnswer]:
+        """The answers of turns that run in this process."""
+        return list(self._runs.values())
 
     def writes(self, turn: TurnId) -> bool:
         """Whether an answer of this turn is written here."""
@@ -165,6 +190,37 @@ class Engine:
         if found.state is TurnState.OPEN and turn not in self._runs:
             self.stop_elsewhere(turn)
         self.stop_here(turn)
+
+    async def stop_room(self, actor: Actor, room: RoomId) -> None:
+        """Stops all answers in a room that the actor may stop; what waits for its turn ends without a message.
+
+        Refused: as `StopRoom` says.
+        """
+        for turn in await self._store.write(StopRoom(room=room, by=actor.id)):
+            if turn not in self._runs:
+                self.stop_elsewhere(turn)
+            self.stop_here(turn)
+
+    async def ask(
+        self,
+        actor: Actor,
+        room: RoomId,
+        *,
+        agents: Sequence[ActorId] | None = None,
+        message: MessageId | None = None,
+    ) -> tuple[Turn, ...]:
+        """Asks agents (None: all) for an answer to a message (None: the newest), whenever they speak by themselves.
+
+        Refused: as `AskAgents` says, and `bad_request` (more than `ASKED_MAX`).
+        """
+        if agents is not None and len(agents) > ASKED_MAX:
+            raise Refused(Code.BAD_REQUEST, f"At most {ASKED_MAX} agents are asked at once.")
+        asked = None if agents is None else tuple(agents)
+        turns = await self._store.write(
+            AskAgents(room=room, by=actor.id, agents=asked, message=message)
+        )
+        self.begin(turns)
+        return turns
 
     def stop_elsewhere(self, turn: TurnId) -> None:
         """Asks whichever other process runs a turn to stop it."""
@@ -240,7 +296,9 @@ class Engine:
 
     async def until_stored(self, end: FinishTurn) -> Finished | None:
         """Stores the end of a turn; while the store cannot, keeps it and tries again."""
-        return await patiently(self._clock, lambda: self._store.write(end), storing=end.turn)
+        stored = await patiently(self._clock, lambda: self._store.write(end), storing=end.turn)
+        self.begin(() if stored is None else stored.turns)
+        return stored
 
     async def name(self, room: RoomId, title: str, source: TitleSource) -> None:
         """Gives a room a title that nobody chose, if there is one."""
@@ -283,8 +341,10 @@ class Engine:
 
     async def _keep(self, recorder: Recorder, status: Status) -> None:
         try:
-            finished = await self._store.write(written(recorder, status))
+            end = await self.prices.priced(written(recorder, status))
+            finished = await self._store.write(end)
             recorder.message = None if finished is None else finished.messages[0]
+            self.begin(() if finished is None else finished.turns)
         finally:
             self._close(recorder, stored=recorder.message is not None)
 
@@ -313,10 +373,12 @@ class Engine:
         try:
             try:
                 await self._stream(live, ask)
-                stored = await self._stored(live, self._store.redacted(ending(live)))
+                end = await self.prices.priced(ending(live))
+                stored = await self._stored(live, self._store.redacted(end))
                 over = not live.held and await self._is_over(turn.id, stored)
             finally:
                 self._close(recorder, stored=over)
+            await live.certain()
             live.finish(stored)
             if live.exchange is None and stored and stored.messages[0].status is Status.DONE:
                 with suppress(Unavailable):  # a name can wait
@@ -334,6 +396,7 @@ class Engine:
         try:
             if live.streams:
                 async with self.places, asyncio.timeout(self._settings.answer_seconds_max):
+                    await self._reserve(live)
                     source = await ask()
                     try:
                         live.began(source)
@@ -366,6 +429,8 @@ class Engine:
             async for told in telling:
                 if "first" not in live.ms:
                     live.ms["first"] = self._ms_since(began)
+                if live.tokens_max is not None and source.streams:
+                    await self._reserve(live, told.pieces)
                 for piece in told.pieces:
                     takes(piece)
                 if live.answer.chars > self._settings.answer_chars_max:
@@ -376,6 +441,20 @@ class Engine:
                     continue
                 if live.tell():
                     await asyncio.sleep(0)  # nobody waits for the first word until the next is read
+
+    async def _reserve(self, live: LiveAnswer, coming: Sequence[Piece] = ()) -> None:
+        """Reserves what a client's answer may use, and more for pieces that do not fit. Refused: `budget_reached`."""
+        turn, exchange = live.turn, live.exchange
+        if turn is None or exchange is None or live.held:
+            return
+        tokens = estimated(live.answer.chars + sum(map(chars_of, coming)))
+        if tokens > (live.tokens_max or -1) and await self.budgets.are_there():
+            provider, wanted = await self._ground.providers.current(), exchange.model
+            if isinstance(provider, Several):
+                provider, _ = await provider.chosen(Request(history=(), model=wanted))
+            live.tokens_max = await self.budgets.reserved(
+                turn.id, (provider.name, wanted), live.asked_chars, tokens=tokens
+            )
 
     def _ms_since(self, began: float) -> int:
         return round((self._clock.monotonic() - began) * 1000)
@@ -411,7 +490,9 @@ class Engine:
 
     async def _title(self, turn: Turn, answer: Message) -> None:
         """Lets a real model name a room that is named after its first message so far."""
-        provider = await self._ground.providers.current()
+        card = await self._store.read(agents.get, turn.agent)
+        owner = None if card is None else card.owner
+        provider = await self._ground.providers.current(owner)
         room = await self._store.read(rooms.get, turn.room, turn.agent)
         named = room is None or room.title_source not in {
             TitleSource.NONE,
@@ -419,7 +500,7 @@ class Engine:
         }
         if named or not provider.real or self._closing:
             return
-        models = ModelServer(self._ground.providers, self._clock, self.counting)
+        models = ModelServer(self._ground.providers, self._clock, self.counting, owner)
         try:
             request = await context.to_title(self._store, turn, answer)
             async with asyncio.timeout(TITLE_SECONDS_MAX):

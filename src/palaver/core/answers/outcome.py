@@ -7,11 +7,13 @@ import structlog
 from msgspec.structs import replace
 
 from palaver.core.answers.pieces import AnswerBuilder, headed
+from palaver.core.answers.prices import estimated
 from palaver.core.answers.recorder import Recorder
 from palaver.core.answers.tape import RESTARTING, LiveAnswer
 from palaver.errors import Code, ProviderError, Refused, Unavailable, Untellable
-from palaver.model import Exchange, ExchangeKind, ExchangeState, Status, Turn, TurnId
-from palaver.providers.base import Piece
+from palaver.model import Status, Turn, TurnId
+from palaver.model.exchanges import Exchange, ExchangeKind, ExchangeState
+from palaver.providers.base import Piece, Usage
 from palaver.providers.call import CallResult
 from palaver.redact import Redaction
 from palaver.store.write.exchanges import ExchangeEnd, OpenExchange
@@ -34,6 +36,8 @@ def failure_of(error: Exception, what: str) -> ProviderError:
             )
         case Unavailable():
             return ProviderError(error.code, error.detail)
+        case Refused(code=Code.BUDGET_REACHED):
+            return ProviderError(error.code, error.detail, temporary=False, retry_ms=error.retry_ms)
         case Refused():
             return Untellable(Code.PROVIDER_REFUSED, error.detail)
         case _:
@@ -59,15 +63,16 @@ def ending(live: LiveAnswer) -> FinishTurn:
     assert turn is not None, "only what has a turn is stored"
     status = live.stopped or (Status.DONE if error is None else Status.FAILED)
     meta: dict[str, Any] = {"turn": turn.id}
-    if exchange is None:
-        known = {"provider": outcome.provider, "model": outcome.model}
-        meta |= {name: one for name, one in known.items() if one is not None}
-    else:
+    card = live.card or outcome.card
+    known = {"card": card, "provider": outcome.provider, "model": outcome.model}
+    meta |= {name: one for name, one in known.items() if one is not None}
+    if exchange is not None:
         ms = {"total": live.ms["total"]}
         meta |= {"exchange": exchange.id, "model": exchange.model, "ms": ms}
-    if outcome.finish is not None:
-        meta["finish"] = outcome.finish
-    if outcome.usage is not None and (counts := outcome.usage.counts()):
+    reached = error is not None and error.code is Code.BUDGET_REACHED and live.answer.chars
+    if finish := "budget" if reached else outcome.finish:
+        meta["finish"] = finish
+    if counts := used(live, outcome):
         meta["usage"] = counts
     if error is not None:
         meta["error"] = told(error)
@@ -79,13 +84,24 @@ def ending(live: LiveAnswer) -> FinishTurn:
     entries = headed(own, meta) if own else live.answer.entries(meta, retold=retold)
     end = FinishTurn(turn=turn.id, fence=turn.fence, status=status, entries=entries)
     if exchange is None:
-        return end
+        return replace(end, told=outcome.prompt)
     response: dict[str, Any] = {"envelope": outcome.kept, "ms": live.ms["total"]}
     if retold:
         response["lengths"] = live.answer.lengths
     if "error" in meta:
         response["error"] = meta["error"]
     return replace(end, exchange=ExchangeEnd(exchange.id, live.state, outcome.id, response))
+
+
+def used(live: LiveAnswer, outcome: CallResult) -> dict[str, Any]:
+    """The tokens of an answer: as its server told them, and estimated where it did not."""
+    told = outcome.usage or Usage()
+    counts: dict[str, Any] = told.counts()
+    asked, answered = outcome.asked_chars or live.asked_chars, live.answer.chars
+    if asked and (answered or outcome.whole) and (told.input is None or told.output is None):
+        guess = {"input": estimated(asked), "output": estimated(answered), "estimated": True}
+        counts = guess | counts
+    return counts
 
 
 def interrupted(
@@ -98,10 +114,12 @@ def interrupted(
     answer, end = AnswerBuilder(redaction), None
     for piece in pieces:
         answer.take(piece)
-    meta = {"turn": cut.id if isinstance(cut, Turn) else cut.turn}
+    meta: dict[str, Any] = {"turn": cut.id if isinstance(cut, Turn) else cut.turn}
     if not isinstance(cut, Turn):
         meta |= {"exchange": cut.id, "model": cut.model}
-    entries = answer.entries({**meta, "error": CUT}, retold=len(meta) > 1)
+    if answer.chars:
+        meta["usage"] = {"output": estimated(answer.chars), "estimated": True}
+    entries = answer.entries({**meta, "error": CUT}, retold=not isinstance(cut, Turn))
     if not isinstance(cut, Turn):
         response = {"lengths": answer.lengths, "error": CUT}
         end = ExchangeEnd(cut.id, ExchangeState.FAILED, None, response)

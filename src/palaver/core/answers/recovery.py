@@ -19,11 +19,12 @@ from palaver.core.answers.source import patiently
 from palaver.core.answers.tape import LiveAnswer
 from palaver.core.ground import Ground
 from palaver.core.part import Part
-from palaver.model import Exchange, Message, Turn, TurnId
+from palaver.model import Message, Turn, TurnId
+from palaver.model.exchanges import Exchange
 from palaver.providers.base import Piece, ReasoningPiece, TextPiece
 from palaver.providers.call import Call
 from palaver.store.journal import Orphan, Records, alone, dead_owners, forget, merged, orphans
-from palaver.store.read import exchanges, turns
+from palaver.store.read import devices, exchanges, turns
 from palaver.store.write.turns import ClaimTurns
 
 AskAgain = Callable[[Exchange, Sequence[Message]], Awaitable[Call]]
@@ -74,7 +75,11 @@ class Recovery(Part):
         To be called every few seconds: one that is met twice is nobody's. An external one is told as interrupted.
         """
         mine = await self._store.read(turns.open_of, self._store.owner)
-        unbegun = {turn.id: turn for turn in mine if not self._engine.writes(turn.id)}
+        unbegun = {
+            turn.id: turn
+            for turn in mine
+            if turn.waits_for is None and not self._engine.writes(turn.id)
+        }
         for id_ in unbegun.keys() & self._unbegun:
             turn = unbegun.pop(id_)
             if turn.external:
@@ -124,7 +129,7 @@ class Recovery(Part):
                 one.text or one.meta.keys() & {"reasoning", "refusal"} for one in end.entries
             )
             again = not came or self._ground.settings.background_after_crash == "rerun"
-            if again and turn.fence <= CLAIMS_MAX:
+            if again and turn.fence <= CLAIMS_MAX and await self._is_wanted(turn, exchange):
                 if came:
                     await self._engine.until_stored(replace(end, apart=True))
                 if self._ask is None:
@@ -135,6 +140,17 @@ class Recovery(Part):
         await self._engine.until_stored(end)
         log.info("turn.recovered", turn=turn.id, room=turn.room, pieces=len(pieces))
 
+    async def _is_wanted(self, turn: Turn, exchange: Exchange) -> bool:
+        """Whether who asked may still ask, and by that key."""
+
+        async def ask() -> bool:
+            if await self._store.read(turns.unwanted, [turn.id]):
+                return False
+            by, now_ms = exchange.by, self._ground.clock.now_ms()
+            return by is None or by in await self._store.read(devices.standing, [(0, by)], now_ms)
+
+        return await patiently(self._ground.clock, ask, storing=turn.id)
+
     async def _again(self, turn: Turn, exchange: Exchange, ask: AskAgain) -> None:
         said = await patiently(
             self._ground.clock,
@@ -143,7 +159,8 @@ class Recovery(Part):
         )
         if not self._engine.writes(turn.id):
             log.info("turn.asked_again", turn=turn.id, room=turn.room)
-            self._engine.run(LiveAnswer(turn, exchange), lambda: ask(exchange, said))
+            live = LiveAnswer(turn, exchange, by=exchange.by)
+            self._engine.run(live, lambda: ask(exchange, said))
 
 
 def _chars(pieces: Iterable[Piece]) -> int:

@@ -3,28 +3,26 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, aclosing
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
 from palaver.clock import Clock
 from palaver.core.answers import context
+from palaver.core.answers.budgets import Budgets, chars_asked
 from palaver.core.ground import Ground
 from palaver.errors import Code, ProviderError, Unavailable
-from palaver.model import NO_DATA, Turn
+from palaver.model import NO_DATA, Actor, ActorId, Turn
+from palaver.model.agents import AgentCard
 from palaver.providers.base import Done, Model, Request, Several, TextPiece, Usage
-from palaver.providers.call import (
-    Body,
-    Call,
-    CallRequest,
-    CallResult,
-    Chunk,
-    Forwards,
-    in_messages,
-)
+from palaver.providers.call import Body, Call, CallRequest, CallResult, Chunk, Forwards, in_messages
+from palaver.providers.echo import HINT
 from palaver.providers.openai.compose import call, complete
 from palaver.providers.pool import Providers
+from palaver.providers.rendering import own_words
 from palaver.thoughts import parted
 
 CUT = "The provider ended in the middle of the answer."
@@ -41,28 +39,40 @@ class ModelSource:
     headers = ()
     streams = True
 
-    def __init__(self, ground: Ground, turn: Turn) -> None:
-        self._ground = ground
+    def __init__(self, ground: Ground, turn: Turn, budgets: Budgets) -> None:
+        self._ground, self._budgets = ground, budgets
         self._turn = turn
         self.outcome = CallResult()
 
     async def told(self) -> AsyncGenerator[Chunk, None]:
         """Yields what the model says. While the database is away, it waits for the history: nobody need ask again."""
-        outcome = self.outcome
+        ground, outcome = self._ground, self.outcome
         try:
-            provider = await self._ground.providers.current()
+            asked = partial(context.to_answer, ground.store, ground.settings, self._turn)
+            prompt = await patiently(ground.clock, asked)
+            provider = await ground.providers.current(prompt.card.owner)
             outcome.provider = provider.name
-            request = await patiently(self._ground.clock, self._request)
-            outcome.model = request.model
+            request = prompt.request
+            outcome.model, outcome.card = request.model, prompt.card.version or None
+            if provider.real:
+                outcome.asked_chars = chars_asked(request)
             if isinstance(provider, Several):
                 provider, request = await provider.chosen(request)
-                outcome.provider = provider.name
-            async with aclosing(provider.answer(request)) as pieces:
+                outcome.provider, outcome.model = provider.name, request.model
+            bound = partial(self._budgets.bound, self._turn.id, provider, request)
+            request, most = await patiently(ground.clock, bound)
+            outcome.prompt = prompt.bounded(most).told
+            answer = provider.answer(request)
+            if prompt.handle is not None:
+                answer = own_words(answer, prompt.handle, request.model)
+            async with aclosing(answer) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, Done):
-                        outcome.whole, outcome.finish = True, piece.finish
-                        outcome.model = piece.model
-                        outcome.usage = Usage(input=piece.input_tokens, output=piece.output_tokens)
+                        cut = most and piece.finish == "length"
+                        outcome.whole, outcome.finish = True, "budget" if cut else piece.finish
+                        outcome.model = piece.model or None
+                        told = (piece.input_tokens, piece.output_tokens)
+                        outcome.used(*told, piece.cached_tokens, piece.reasoning_tokens)
                     yield Chunk(b"", (piece,))
                     if outcome.whole:
                         return
@@ -70,9 +80,6 @@ class ModelSource:
             outcome.error = failure
         else:
             outcome.error = ProviderError(Code.PROVIDER_CUT, CUT)
-
-    async def _request(self) -> Request:
-        return await context.to_answer(self._ground.store, self._ground.settings, self._turn)
 
     async def close(self) -> None:
         """Does nothing: the call ends with what is told."""
@@ -87,20 +94,26 @@ class Models(Struct, frozen=True, kw_only=True):
 
 
 class ModelServer(Struct, frozen=True):
-    """Asks whatever provider is connected now. `_counting` counts the errors of a block."""
+    """Asks whatever provider is connected now for the `caller`. `_counting` counts the errors of a block."""
 
     _providers: Providers
     _clock: Clock
     _counting: Callable[[], AbstractContextManager[None]]
+    caller: ActorId | None = None
+
+    def of(self, caller: Actor, agent: AgentCard | None = None) -> "ModelServer":
+        """The same, for somebody with connections of their own; for an agent, who has those of its owner."""
+        return replace(self, caller=caller.id if agent is None else agent.owner)
 
     async def listed(self) -> Models:
         """The models that can be asked now. A provider that fails has none, and says why in `hint`."""
-        provider = await self._providers.current()
+        provider = await self._providers.current(self.caller)
         try:
             models = await provider.models()
         except ProviderError as failure:
             return Models(models=(), provider=provider.name, hint=failure.detail)
-        return Models(models=models, provider=provider.name, hint=self._providers.hint())
+        hint = None if provider.real else HINT
+        return Models(models=models, provider=provider.name, hint=hint)
 
     async def call(
         self,
@@ -113,7 +126,7 @@ class ModelServer(Struct, frozen=True):
         choices: int = 1,
     ) -> Call:
         """Asks at a path below the server's base; see `providers.openai.compose`. Raises `ProviderError`."""
-        provider = await self._providers.current()
+        provider = await self._providers.current(self.caller)
         request = CallRequest(
             method=method, path=path, body=body, headers=headers, stream=stream, choices=choices
         )
@@ -130,7 +143,7 @@ class ModelServer(Struct, frozen=True):
         stream: bool = False,
     ) -> Call | None:
         """Asks in the Messages API where the model's own server speaks it, see `providers.call`."""
-        provider = await self._providers.current()
+        provider = await self._providers.current(self.caller)
         request = CallRequest(
             method="POST", path=path, body=body, headers=headers, stream=stream, model=model
         )
@@ -139,16 +152,14 @@ class ModelServer(Struct, frozen=True):
 
     async def complete(self, body: dict[str, Any], *, shortens: bool = False) -> Call:
         """Asks for a chat completion in our own words; see `providers.openai.compose`. Raises `ProviderError`."""
-        provider = await self._providers.current()
+        provider = await self._providers.current(self.caller)
         with self._counting():
             return await complete(provider, body, clock=self._clock, shortens=shortens)
 
     async def words(self, request: Request) -> tuple[str, Usage]:
         """Asks for an answer and waits for all of its words, thoughts left out. Raises `ProviderError`."""
-        provider, words = await self._providers.current(), ""
+        provider, words = await self._providers.current(self.caller), ""
         with self._counting():
-            if isinstance(provider, Several):
-                provider, request = await provider.chosen(request)
             async with aclosing(provider.answer(request)) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, TextPiece):
@@ -160,7 +171,7 @@ class ModelServer(Struct, frozen=True):
 
     async def origin(self, model: str) -> str | None:
         """The name of the model server and a model together; see `BesidePiece`."""
-        provider = await self._providers.current()
+        provider = await self._providers.current(self.caller)
         return provider.origin(model) if isinstance(provider, Forwards) else None
 
 

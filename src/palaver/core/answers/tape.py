@@ -17,10 +17,7 @@ from palaver.model import (
     ActorId,
     CredentialId,
     Entry,
-    Exchange,
     ExchangeId,
-    ExchangeKind,
-    ExchangeState,
     Message,
     RoomId,
     RoomSettings,
@@ -28,6 +25,7 @@ from palaver.model import (
     Turn,
     Visibility,
 )
+from palaver.model.exchanges import Exchange, ExchangeKind, ExchangeState
 from palaver.providers.base import Piece
 from palaver.providers.call import Call, CallResult, Chunk, NativeAnswer
 from palaver.store.write.turns import Finished
@@ -66,6 +64,7 @@ class ExchangeRequest(Struct, frozen=True, kw_only=True):
     parent: str = ""
     about: RoomSettings = field(default_factory=RoomSettings)
     agent: ActorId | None = None
+    card: int | None = None
     title: str | None = None
     visibility: Visibility = Visibility.PRIVATE
 
@@ -78,7 +77,8 @@ class LiveAnswer:
     One that is `held` waits for the database to come back. It stops when the key ends that asked, `by`.
 
     `stopped`: how it was told to end, if it was. `waiting` is told once the answer is stored. `ms` are the times to its
-    first piece, and in total. `outcome` and `error` are whole at its end.
+    first piece, and in total. `asked_chars`: how long the question is, with all before it. `outcome` and `error` are
+    whole at its end.
     """
 
     def __init__(
@@ -95,12 +95,19 @@ class LiveAnswer:
         self.dup = self.over = False
         self.answer = AnswerBuilder()
         self.recorder: Recorder | None = None
+        self.card: int | None = None
+        """The version of the agent's card that a client asked by."""
         self.outcome: CallResult | None = None
         self.error: ProviderError | None = None
         self.ended: Exchange | None = None
         self.stopped: Status | None = None
         self.ms: dict[str, int] = {}
+        self.asked_chars = 0
+        self.tokens_max: int | None = None
+        """So many of an answer are reserved, where budgets bound it."""
         self.waiting: list[Chunk] = []
+        self.doubts = 0
+        """What may have taken the right of who asked, since that was looked up last; until then nothing is told."""
         self.task: asyncio.Task[None] | None = None
         self.streams: bool | None = None
         """None before its source is asked, False when nothing more comes."""
@@ -179,11 +186,26 @@ class LiveAnswer:
     def tell(self) -> bool:
         """Tells what waits; whether it is the first that a client hears. Nobody but readers hears a room's turn."""
         first = self._taped and not self._tape
+        if self.doubts:
+            return False
         if self._taped:
             self._tape += self.waiting
         self.waiting.clear()
         self._wake()
         return first
+
+    def settle(self, *, wanted: bool) -> None:
+        """Ends a doubt: what waited for that goes out with what comes next, or the answer ends and nothing is told."""
+        self.doubts = 0
+        if not wanted:
+            self.waiting.clear()
+            self.stop()
+        self._wake()
+
+    async def certain(self) -> None:
+        """Waits until nothing is in doubt."""
+        while self.doubts:
+            await self._news.wait()
 
     def finish(self, stored: Finished | None) -> None:
         """Notes that the end is stored, or is another process's."""

@@ -1,4 +1,4 @@
-"""Finds and makes guests, people and agents, and the tokens that prove a session.
+"""Finds and makes guests and people, and the tokens that prove a session.
 
 An identity is an actor; a session's token proves it and is kept only as its SHA-256. For now everyone is a guest:
 a person without an account, known by the token in a cookie. All tokens are made here; the id that a classic client
@@ -8,7 +8,7 @@ chooses is good at that door only.
 import hashlib
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from uuid import UUID
 
 import structlog
@@ -21,15 +21,16 @@ from palaver.core.access import remember
 from palaver.core.identity.last_used import LastUsed
 from palaver.core.live.standing import Standings
 from palaver.errors import Refused, Unavailable
-from palaver.model import Actor, ActorId, ActorKind, AgentCard, CredentialId, SessionUse
+from palaver.model import Actor, ActorId, ActorKind, CredentialId
 from palaver.settings import Settings
 from palaver.store.read import actors
 from palaver.store.read.devices import id_of
 from palaver.store.store import Store
-from palaver.store.write.actors import AddActor, RenameActor, SaveAgent, SweepGuests
-from palaver.store.write.credentials import SessionsUsed
+from palaver.store.write.actors import AddActor, RenameActor, SweepGuests
+from palaver.store.write.people.credentials import SessionsUsed, SessionUse
 
-ASSISTANT_HANDLE = "assistant"
+APPLICATION_HANDLE = "application"
+"""A program's own, which owns its rooms and is nobody in them."""
 TOKEN_CHARS = 43
 UNUSED_MS, SWEPT_MAX = 24 * 3_600_000, 200
 
@@ -125,25 +126,22 @@ class Identity:
         self.used(token, by)
         return guest
 
-    async def claimed(self, user: UUID, making: Callable[[], None] | None = None) -> Actor:
-        """The guest of an id that its client chose, made at its first use. It is no session's token: see `actor`.
+    async def chosen(self, user: UUID) -> Actor | None:
+        """The guest of an id that its client chose. It is no session's token: see `actor`."""
+        return await self._store.read(actors.by_chosen, digest_of(str(user)))
 
-        `making` is asked before one is made.
-        """
-        digest = digest_of(str(user))
-        known = await self._store.read(actors.by_chosen, digest)
-        if known is None and making is not None:
-            making()
-        return known or await self._guest(digest)
+    async def claimed(self, user: UUID) -> Actor:
+        """The same, made at the id's first use."""
+        return await self._guest(digest_of(str(user)))
 
-    async def looking(self, user: UUID) -> Actor:
-        """The same without making it: an id that is new here is a visitor's."""
-        digest = digest_of(str(user))
-        return await self._store.read(actors.by_chosen, digest) or _guest_of(digest)
+    def looking(self, user: UUID) -> Actor:
+        """The visitor of an id that is new here."""
+        return _guest_of(digest_of(str(user)))
 
     async def rename(self, actor: Actor, name: str) -> Actor:
         """Gives a person another name. Refused: `name_invalid`, `name_reserved`."""
-        return await self._store.write(RenameActor(actor=actor.id, name=self._checked(name)))
+        renamed = await self._store.write(RenameActor(actor=actor.id, name=self._checked(name)))
+        return replace(renamed, server_role=actor.server_role)
 
     async def person(self, handle: str, name: str | None = None) -> Actor:
         """The person with this handle, made if need be. For programs that know their people themselves."""
@@ -157,44 +155,14 @@ class Identity:
         actor = Actor(id=id_, kind=ActorKind.PERSON, name=name)
         return await self._store.write(AddActor(actor=actor, handle=handle))
 
-    async def assistant(self) -> ActorId:
-        """The server's own agent, made if need be."""
-        known = await self._store.read(actors.by_handle, ASSISTANT_HANDLE)
-        if known is not None:
-            return known.id
-        return (await self.agent(ASSISTANT_HANDLE, "Assistant")).actor.id
-
-    async def agent(
-        self,
-        handle: str,
-        name: str | None = None,
-        *,
-        model: str | None = None,
-        system_prompt: str | None = None,
-    ) -> AgentCard:
-        """The agent with this handle, made or changed. What is None stays as it is; the model "" is the default one."""
-        known = await self._store.read(actors.by_handle, handle)
-        there = None if known is None else await self._store.read(actors.agent, known.id)
-        agent = ActorId(f"a_{self._clock.new_id()}")
-        card = there or AgentCard(actor=Actor(id=agent, kind=ActorKind.AGENT, name=handle))
-        if name is not None:
-            named = replace(card.actor, name=validation.well_formed(name, "name"))
-            card = replace(card, actor=named)
-        if model is not None:
-            card = replace(card, model=model or None)
-        if system_prompt is not None:
-            card = replace(card, system_prompt=system_prompt)
-        if card == there:
-            return card
-        return await self._store.write(SaveAgent(card=card, handle=handle))
-
-    async def agents(self) -> dict[str, AgentCard]:
-        """All agents, by their handles."""
-        return await self._store.read(actors.agents_by_handle)
-
     def check_name(self, name: str) -> None:
         """That a person may have this name. Refused: `name_invalid`, `name_reserved`."""
         self._checked(name)
+
+    def derived(self, words: str) -> str:
+        """The token that the servers of this database make of these words, and nobody else can."""
+        made = hmac.digest(self._secret.encode(), words.encode(), "sha256")
+        return urlsafe_b64encode(made).rstrip(b"=").decode()
 
     def _signed(self, nonce: bytes) -> str:
         proof = hmac.digest(self._secret.encode(), nonce, "sha256")[:16]
@@ -233,10 +201,8 @@ def _may_be_token(token: str) -> bool:
 
 
 def _guest_of(digest: bytes, name: str | None = None) -> Actor:
-    """The guest of a token. The id is made of the digest: a visitor stays the same one when they are stored."""
-    hex_id = hashlib.sha256(b"guest" + digest).hexdigest()[:32]
-    name = name or f"Guest {hex_id[-4:]}"
-    return Actor(id=ActorId(f"u_{hex_id}"), kind=ActorKind.PERSON, name=name, guest=True)
+    id_ = actors.guest_of(digest)
+    return Actor(id=id_, kind=ActorKind.PERSON, name=name or f"Guest {id_[-4:]}", guest=True)
 
 
 def session_of(token: str | None) -> CredentialId | None:

@@ -2,8 +2,8 @@
 
 A key is shown once, when it is made, and kept as its SHA-256. What was read of one is believed for a second, so that
 a request that carries it costs no read of its own; a key that is revoked is dead as soon as this process hears of it, a
-second later at the latest. While the database is away, what it said last holds for an hour. When a key was last used is
-written behind, at most once a minute.
+second later at the latest. One that has expired is dead at once, and what lives by it ends within a second. While the
+database is away, what it said last holds for an hour. When a key was last used is written behind, once a minute.
 
 Who may do without a key is not decided here: that depends on where the request comes from (`wire/openai/auth`).
 """
@@ -20,12 +20,14 @@ from palaver.core.identity.actors import digest_of
 from palaver.core.identity.last_used import LastUsed
 from palaver.core.live.standing import Standings
 from palaver.errors import Code, Refused, Unavailable
-from palaver.model import Actor, ActorId, ActorKind, ApiKey, CredentialId, KeyId, Scope
-from palaver.settings import Settings
-from palaver.store.read import actors, api_keys
+from palaver.model import Actor, ActorId, ActorKind, ApiKey, CredentialId, KeyId, RoomId, Scope
+from palaver.policy import NAMED_SCOPES, ServerAct, caller_by, check_server
+from palaver.settings import DAY_MS, Settings
+from palaver.store.read import actors, api_keys, devices
+from palaver.store.read.rooms import AMONG_MAX
 from palaver.store.store import Store
 from palaver.store.write.actors import AddActor
-from palaver.store.write.credentials import AddKey, KeysUsed, RevokeKey
+from palaver.store.write.people.credentials import AddKey, KeysUsed, RevokeKey
 
 PREFIX: Final = "plv_"
 TOKEN_CHARS = len(PREFIX) + 43
@@ -35,6 +37,7 @@ KNOWN_MAX = 1_024
 GUEST_NAME = "API"
 HANDLE_CHARS_MAX = 64
 OWN_MAX = 200
+LASTS_MS_MAX = 36_525 * DAY_MS
 _ID = re.compile(r"u_[0-9a-f]{32}")
 
 
@@ -59,15 +62,30 @@ class Keys:
         scopes: Collection[str] = (),
         handle: str | None = None,
         actor: Actor | None = None,
+        expires_ms: int | None = None,
+        days: int | None = None,
+        rooms: Collection[str] | None = None,
     ) -> tuple[str, ApiKey]:
         """A new key and its token, which nobody learns again.
 
         It speaks for this `actor`, else for the person with this handle, made if need be, or with this id (`u_…`);
-        without any, for a new person with the key's name. No scopes are all of them. Refused: `bad_request` (an unknown
-        scope, a handle that cannot be one), `name_invalid`, `name_reserved`, `not_found` (an id of nobody),
-        `too_many_keys`.
+        without any, for a new person with the key's name. No scopes are all of them. It is good until `expires_ms`, or
+        for so many `days`; `rooms`: there are no others for it. Refused: `bad_request` (an unknown scope, a handle that
+        cannot be one, a time that is past or far, no rooms or more than `AMONG_MAX`), `name_invalid`, `name_reserved`,
+        `not_found` (an id of nobody), `room_not_found`, `too_many_keys`, `forbidden` (no admin's key for figures).
         """
+        now_ms = self._clock.now_ms()
+        if days is not None:
+            expires_ms = now_ms + days * DAY_MS
+        if expires_ms is not None and not now_ms < expires_ms <= now_ms + LASTS_MS_MAX:
+            raise Refused(Code.BAD_REQUEST, "A key's end lies in the future, within 100 years.")
+        if rooms is not None and not 1 <= len(set(rooms)) <= AMONG_MAX:
+            raise Refused(Code.BAD_REQUEST, f"A key is limited to 1 to {AMONG_MAX} rooms.")
         wanted, by = _scopes(scopes), None if actor is None else actor.id
+        if rooms is not None and wanted & NAMED_SCOPES:
+            raise Refused(Code.BAD_REQUEST, "A key for the whole server is limited to no rooms.")
+        if actor is not None and Scope.METRICS in wanted:
+            check_server(ServerAct.AUDIT, actor.server_role)  # the figures tell what everyone does
         id_ = KeyId(f"k_{self._clock.new_id()}")
         name = validation.person_name(name or f"Key {id_[-4:]}", self._settings.name_chars_max)
         if actor is None and handle is not None and _ID.fullmatch(handle):
@@ -80,7 +98,15 @@ class Keys:
         else:
             person, handle = actor, None
         token = PREFIX + self._clock.secret()
-        key = ApiKey(id=id_, name=name, actor=person, scopes=wanted, created_ms=0)
+        key = ApiKey(
+            id=id_,
+            name=name,
+            actor=person,
+            scopes=wanted,
+            created_ms=0,
+            expires_ms=expires_ms,
+            rooms=None if rooms is None else frozenset(map(RoomId, rooms)),
+        )
         made = await self._store.write(
             AddKey(key=key, handle=handle, token_sha256=digest_of(token), by=by)
         )
@@ -112,34 +138,45 @@ class Keys:
         return revoked
 
     async def recognise(self, token: str) -> ApiKey:
-        """The key with this token. Refused: `unauthenticated`, also for one that was revoked, `account_disabled`."""
+        """The key with this token. Refused: `unauthenticated`, also for one that has ended, `account_disabled`."""
         key = None
         if len(token) == TOKEN_CHARS and token.isascii():
             key = await self._of(digest_of(token))
+        expires_ms = key.expires_ms if isinstance(key, ApiKey) else None
+        if expires_ms is not None and expires_ms <= self._clock.now_ms():
+            raise Refused(Code.UNAUTHENTICATED, "This API key has expired. Make another one.")
         if not isinstance(key, ApiKey) or key.revoked_ms is not None or self._has_ended(key):
             raise Refused(Code.UNAUTHENTICATED, "This API key is not known here, or was revoked.")
         self.last_used.note(key.id, self._clock.now_ms())
         return key
 
+    async def caller(self, token: str) -> Actor:
+        """Who asks by the key with this token. Refused: as `recognise`."""
+        return caller_by(await self.recognise(token))
+
     async def guest(self, bearer: str, making: Callable[[], None] | None) -> Actor:
         """The guest who speaks with a key that is none of ours: one for each, whose session nobody has.
 
         An actor is made at the first call that writes, after `making` was asked, and found again after that. Who only
-        reads (no `making`) is stored nowhere.
+        reads (no `making`) is stored nowhere. Refused: `unauthenticated` (nobody is made a guest any more).
         """
         digest = digest_of(bearer)
-        known = self._known.get(digest)
-        if known is not None and isinstance(known[1], Actor):
-            return known[1]  # which never changes
+        until, known = self._known.get(digest, (-math.inf, None))
+        if isinstance(known, Actor) and until > self._clock.monotonic():
+            return known
         handle = f"api-{digest.hex()[:32]}"
         id_ = ActorId(f"u_{hashlib.sha256(b'api' + digest).hexdigest()[:32]}")
         guest = Actor(id=id_, kind=ActorKind.PERSON, name=GUEST_NAME, guest=True)
         try:
-            found = await self._store.read(actors.by_handle, handle)
+            found = await self._store.read(actors.speaking, handle)
         except Unavailable:
+            if isinstance(known, Actor):
+                return known
             if making is not None:
                 raise
             return guest
+        if found is None and self._settings.guests == "off":
+            raise Refused(Code.UNAUTHENTICATED, "An API key of this server is needed.")
         if found is None:
             if making is None:
                 return guest
@@ -150,6 +187,16 @@ class Keys:
 
     def _has_ended(self, key: ApiKey) -> bool:
         return self._standings.has_ended(CredentialId(key.id))
+
+    async def expire(self) -> None:
+        """Ends what lives by keys that have expired meanwhile."""
+        living = [key for key in self._standings.living if key.startswith("k_")]
+        if living:
+            asked, now_ms = [(0, key) for key in living], self._clock.now_ms()
+            good = await self._store.read(devices.standing, asked, now_ms)
+            for key in living:
+                if key not in good:
+                    self._standings.end(key)
 
     async def _of(self, digest: bytes) -> ApiKey | Actor | None:
         """Whose key this is, as read within a second; while the database is away, what it said last, for an hour."""

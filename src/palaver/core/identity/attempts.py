@@ -6,7 +6,7 @@ forgets them. Handles that nobody has are counted like others. The oldest of too
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 
 from palaver.errors import Code, Unavailable
@@ -30,33 +30,36 @@ class Attempts:
         Unavailable: `rate_limited`, with the wait.
         """
         now = self._now()
-        bounds = ((("account", account), OF_ACCOUNT_MAX), (("address", address), OF_ADDRESS_MAX))
-        found = [(self._of(key, now), most) for key, most in bounds]
-        waits = [its[0] + WINDOW_SECONDS - now for its, most in found if len(its) >= most]
+        bounds = {("account", account): OF_ACCOUNT_MAX, ("address", address): OF_ADDRESS_MAX}
+        found = {key: self._of(key, now) for key in bounds}
+        waits = [
+            its[0] + WINDOW_SECONDS - now for key, its in found.items() if len(its) >= bounds[key]
+        ]
         if waits:
             told = "Too many attempts to sign in failed. Come again later."
             raise Unavailable(Code.RATE_LIMITED, told, retry_ms=round(max(waits) * 1_000) + 1)
-        for its, _ in found:
+        for key, its in found.items():
             its.append(now)
+            self._failures.pop(key, None)
+            self._failures[key] = its
+            if len(self._failures) > COUNTED_MAX:
+                self._failures.popitem(last=False)
         try:
             yield
         except Unavailable:
-            _take_back(found, now)
+            _take_back(found.values(), now)
             raise
-        _take_back(found, now)
+        _take_back(found.values(), now)
 
     def _of(self, key: tuple[str, str], now: float) -> deque[float]:
-        its = self._failures.pop(key, None)
-        its = deque[float]() if its is None else its
+        """Whoever is told to wait is not noted anew, so that nobody makes others' failures forgotten for nothing."""
+        its = self._failures.get(key, deque[float]())
         while its and its[0] <= now - WINDOW_SECONDS:
             its.popleft()
-        self._failures[key] = its
-        if len(self._failures) > COUNTED_MAX:
-            self._failures.popitem(last=False)
         return its
 
 
-def _take_back(found: list[tuple[deque[float], int]], at: float) -> None:
-    for its, _ in found:
+def _take_back(found: Iterable[deque[float]], at: float) -> None:
+    for its in found:
         if at in its:  # unless it was forgotten meanwhile
             its.remove(at)

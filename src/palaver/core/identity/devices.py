@@ -6,25 +6,30 @@ token begins no other one; what is live by it ends with it. A session also ends 
 year after it began (settings).
 """
 
+from collections.abc import Collection
+
 from msgspec import Struct
 
 from palaver.clock import Clock
 from palaver.core import validation
 from palaver.core.identity.actors import Client, Identity, digest_of
+from palaver.core.live.standing import Standings
 from palaver.errors import Code, Refused
-from palaver.model import Actor, Device, Ticket, TicketKind
-from palaver.settings import Settings
+from palaver.model import Actor, ActorId, Device, Ticket, TicketKind
+from palaver.settings import DAY_MS, Settings
 from palaver.store.read import devices
 from palaver.store.store import Store
-from palaver.store.write.credentials import (
+from palaver.store.write.people.credentials import (
     AddTicket,
     EndDevice,
     EndSessions,
+    ForgetEnded,
     UseTicket,
     ended,
 )
 
 LINK_MS = 10 * 60_000
+FORGOTTEN_AFTER_MS, FORGOTTEN_MAX = 30 * DAY_MS, 200
 
 
 class Listed(Struct, frozen=True, kw_only=True):
@@ -105,6 +110,18 @@ class Devices:
         """Ends the session that asks."""
         device, idle_ms = devices.id_of(digest_of(session)), self._settings.session_idle_ms
         await self._store.write(EndDevice(id=device, by=actor.id, idle_ms=idle_ms))
+
+    async def end_run_out(self, present: Collection[ActorId], standings: Standings) -> None:
+        """Ends what is live by sessions of those who are here that have run out."""
+        now_ms, idle_ms = self._clock.now_ms(), self._settings.session_idle_ms
+        for session in await self._store.read(devices.run_out, present, now_ms, idle_ms):
+            standings.end(session)
+
+    async def forget_ended(self) -> None:
+        """Forgets some of what ended thirty days ago: sessions, links, and what was good once."""
+        before_ms = self._clock.now_ms() - FORGOTTEN_AFTER_MS
+        if await self._store.read(devices.any_ended, before_ms):
+            await self._store.write(ForgetEnded(before_ms=before_ms, count=FORGOTTEN_MAX))
 
     async def end_others(self, actor: Actor, session: str) -> None:
         """Ends all of an actor's sessions but the one that asks."""

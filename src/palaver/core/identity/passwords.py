@@ -1,9 +1,12 @@
 """Hashes passwords with argon2id: 19 MiB, two passes, one lane, in two threads of their own.
 
-So a flood of sign-ins takes two threads and 38 MiB, and not the ones that messages wait for: beside the two that are
-hashed 32 may wait, and others are told to come again. Whoever is unknown costs as much as a wrong password.
+So a flood of sign-ins takes two threads and 38 MiB, and not the ones that messages wait for, which Linux runs first;
+where there are two processors, one is left alone. Beside those that are hashed 32 may wait, and others are told to come
+again. Whoever is unknown costs as much as a wrong password.
 """
 
+import os
+import sys
 import threading
 from base64 import b64encode
 
@@ -15,6 +18,7 @@ from palaver.store.engine.executors import Lanes
 
 PASSES, MEMORY_BYTES = 2, 19 * 1_024 * 1_024
 THREADS, WAITING_MAX = 2, 32
+NICE = 19
 BUSY_MS = 2_000
 _NOBODYS = b"$argon2id$v=19$m=%d,t=%d,p=1$%s$%s" % (
     MEMORY_BYTES // 1_024,
@@ -29,7 +33,9 @@ class Passwords:
     """The threads, what waits for them, and how many they have `hashed`."""
 
     def __init__(self, lanes: Lanes) -> None:
-        self._lane = lanes.lane("passwords", THREADS, _nothing, _nothing)
+        self.threads = max(1, min(THREADS, (os.cpu_count() or 1) - 1))
+        opened = _nothing if lanes.shared else _behind_others
+        self._lane = lanes.lane("passwords", self.threads, opened, _nothing)
         self._counting = threading.Lock()
         self._under_way = 0
         self.hashed = 0
@@ -49,7 +55,7 @@ class Passwords:
 
     async def _run(self, password: bytes, stored: bytes | None) -> bytes:
         """The new hash, or the `stored` one where the password is its; else nothing."""
-        if self._under_way >= THREADS + WAITING_MAX:
+        if self._under_way >= self.threads + WAITING_MAX:
             raise Unavailable(
                 Code.TOO_BUSY, "Too many are signing in at this moment.", retry_ms=BUSY_MS
             )
@@ -78,6 +84,12 @@ def _matches(stored: bytes, password: bytes) -> bool:
         return argon2id.verify(stored, password)
     except InvalidkeyError:
         return False
+
+
+def _behind_others() -> None:
+    """Makes this thread the last that gets a processor, where threads have priorities of their own."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 def _nothing(*_: None) -> None:

@@ -21,8 +21,8 @@ right is in doubt.
 A notice is JSON: [process, kind, …]. `r` room first last · `c` room seq actor (whose access may be taken; null:
 anybody's) · `o` the turn of a stream · `d` turn fence offset offset text reasoning · `e` turn fence (ended) · `?` turn
 fence offset offset (send me the rest) · `a` who is there, and runs what? · `h` I am · `x` turn (stop it) · `t` room
-actor name (typing) · `k` room actor seq (read) · `g` session or key (that has ended). A process that hears nobody
-spreads nothing.
+actor name (typing) · `w` room actors or a number (who reads here) · `v` actor (is to be) seen · `k` room actor seq
+(read) · `g` session or key (that has ended). A process that hears nobody spreads nothing.
 """
 
 import asyncio
@@ -208,6 +208,10 @@ class PeerSync(Part):
                 self.stop(TurnId(turn))
             case "t", [room, actor, name]:
                 self.hub.typing(Typing(RoomId(room), ActorId(actor), name), mirror=True)
+            case "w", [room, here]:
+                self.hub.presence.heard(who, RoomId(room), here)
+            case "v", [actor, shown]:
+                self.hub.show(ActorId(actor), shown=shown, mirror=True)
             case "k", [room, actor, seq]:
                 self.hub.to_actor(ActorId(actor), ReadMark(RoomId(room), seq), but=None)
             case _:

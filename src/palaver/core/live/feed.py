@@ -15,7 +15,16 @@ from typing import Protocol, cast
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from palaver.core.live.items import Delta, Encode, Happened, Item, Opened, StreamView, encoded
+from palaver.core.live.items import (
+    Delta,
+    Encode,
+    Happened,
+    Here,
+    Item,
+    Opened,
+    StreamView,
+    encoded,
+)
 from palaver.errors import Unavailable
 from palaver.model import (
     AccessChange,
@@ -39,6 +48,8 @@ class Listener(Protocol):
     """A reader, as the hub sees it. None of these calls may block or raise."""
 
     actor: ActorId
+    shown: bool | None
+    """Whether others see that it is here; None: it is nobody's who could be seen."""
 
     def touch(self, cursor: "Cursor") -> None:
         """Something new lies behind this cursor."""
@@ -50,6 +61,10 @@ class Listener(Protocol):
 
     def changed(self, event: Event) -> None:
         """An event happened in a watched room."""
+        ...
+
+    def show(self, *, shown: bool) -> None:
+        """Its person is to be seen from now on, or not any more."""
         ...
 
 
@@ -130,6 +145,7 @@ class Cursor(Struct, eq=False):
     seq: int = 0
     streams: dict[MessageId, int] = field(default_factory=dict[MessageId, int])
     drafts: dict[MessageId, None] = field(default_factory=dict[MessageId, None])
+    here: Here | None = None
     live: bool = False
     sure_to: int | None = None
     doubts: int = 0
@@ -156,6 +172,7 @@ class Feed(Struct, eq=False):
     bytes: int = 0
     cursors: dict[Cursor, None] = field(default_factory=dict[Cursor, None])
     let_in: dict[ActorId, None] = field(default_factory=dict[ActorId, None])
+    here: Here | None = None
     early: list[Event] = field(default_factory=list[Event])
 
     @property
@@ -194,8 +211,8 @@ class Feed(Struct, eq=False):
             self.skip(event.seq - 1)
         if event.type.access is AccessChange.TAKEN:
             self.doubt(event.seq, taken_from(event))
-        if event.type is EventType.MEMBER_RENAMED:
-            self._empty()  # what is kept says the old name, and the store the new one
+        if event.type is EventType.MEMBER_RENAMED or "deleted" in event.data:
+            self.forget()  # what is kept says the old name, and the store the new one, or none
         happened = encoded(Happened(event), encode)
         happened.bytes = _size(happened)
         self.ring.append(happened)
@@ -210,7 +227,7 @@ class Feed(Struct, eq=False):
     def skip(self, seq: int) -> None:
         """The room is at `seq`, and what led there is to be read from the store."""
         self.doubt(seq, None, sure_to=self.tail)
-        self._empty()
+        self.forget()
         self.seq = seq
 
     def doubt(self, seq: int, who: ActorId | None, *, sure_to: int | None = None) -> None:
@@ -233,7 +250,8 @@ class Feed(Struct, eq=False):
         self.let_in[actor] = None
         return True
 
-    def _empty(self) -> None:
+    def forget(self) -> None:
+        """What is kept may say another name than the store, from which it is read then."""
         self.ring.clear()
         self.bytes = 0
 

@@ -21,6 +21,7 @@ from typing import TypeVar
 from palaver.core.live.feed import Cursor, Feed, Listener, Stream, always
 from palaver.core.live.items import DatabaseState, Drafted, Encode, Item, ReadMark, Typing, encoded
 from palaver.core.live.outbox import Outbox
+from palaver.core.live.presence import Presence
 from palaver.core.live.standing import Standings
 from palaver.errors import Unavailable
 from palaver.model import ActorId, Event, EventType, MessageId, RoomId, Turn, Visibility
@@ -52,6 +53,7 @@ class Hub:
         self.standings = Standings()
         self._feeds: dict[RoomId, Feed] = {}
         self._idle: dict[RoomId, None] = {}
+        self.presence = Presence(self._feeds, self._touch, encode, outbox)
         self._streams: dict[RoomId, dict[MessageId, Stream]] = {}
         self._drafts: dict[RoomId, dict[MessageId, Drafted]] = {}
         # dicts for sets: their order is that of coming, so that a simulated life can be replayed
@@ -158,6 +160,15 @@ class Hub:
         if self._outbox is not None:
             self._outbox.passing(item, actor)
 
+    def show(self, actor: ActorId, *, shown: bool, mirror: bool = False) -> None:
+        """Whether others are to see that an actor is here."""
+        for listener in self._readers.get(actor, ()):
+            listener.show(shown=shown)
+        if not shown:
+            self.presence.hide(actor)
+        if self._outbox is not None and not mirror:
+            self._outbox.say("v", actor, shown)
+
     def to_actor(self, actor: ActorId, item: Item, *, but: Listener | None) -> None:
         """Something passing for the other connections of one actor."""
         encoded(item, self.encode)
@@ -192,6 +203,11 @@ class Hub:
         """How many read here."""
         return sum(map(len, self._readers.values()))
 
+    @property
+    def present(self) -> tuple[ActorId, ...]:
+        """Who reads here."""
+        return tuple(self._readers)
+
     def tails(self) -> dict[RoomId, int]:
         """How far each room is that is read here."""
         return {room: feed.seq for room, feed in self._feeds.items() if feed.seq is not None}
@@ -219,6 +235,12 @@ class Hub:
         if feed is not None:
             feed.doubt(seq, who)
 
+    def taken(self, room: RoomId, who: ActorId | None) -> None:
+        """As `Access.listeners`. Whose account has another status may have left for good, with their name."""
+        self.presence.taken(room, who)
+        for feed in self._feeds.values() if room == AUDIT else ():
+            feed.forget()
+
     def let_in(self, room: RoomId, actor: ActorId) -> bool:
         """Whether the actor was allowed to read this room, and nothing has happened that may have changed it."""
         feed = self._feeds.get(room)
@@ -232,6 +254,7 @@ class Hub:
         self._idle.pop(room, None)
         cursor = Cursor(feed, listener)
         feed.cursors[cursor] = None
+        self.presence.stir(room)
         try:
             while feed.seq is None:
                 await self._open(feed)
@@ -245,6 +268,7 @@ class Hub:
         """A reader leaves a room; the feed stays a while for those who come back."""
         feed = cursor.feed
         feed.cursors.pop(cursor, None)
+        self.presence.stir(feed.room)
         if feed.cursors or self._feeds.get(feed.room) is not feed:
             return
         if feed.seq is None:
@@ -315,6 +339,8 @@ class Hub:
         )
         for listener in watchers:
             listener.changed(event)
+        if event.type is EventType.ROOM_VISIBILITY:  # from now on it is of interest to its members
+            self._open_rooms.pop(event.room, None)
 
 
 def _forget(kept: dict[RoomId, dict[MessageId, T]], room: RoomId, message: MessageId) -> bool:

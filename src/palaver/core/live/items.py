@@ -85,6 +85,14 @@ class Typing(_Shared, eq=False):
     name: str
 
 
+class Here(_Shared, eq=False):
+    """Who reads a room now: how many, and which people; None where they are too many to be told."""
+
+    room: RoomId
+    count: int
+    people: tuple[ActorId, ...] | None
+
+
 class RoomChanged(_Shared, eq=False):
     """Something happened in a watched room: `new` messages of others, and what kinds of events."""
 
@@ -158,6 +166,7 @@ Item = (
     | Delta
     | Ended
     | Typing
+    | Here
     | RoomChanged
     | ReadMark
     | Drafted

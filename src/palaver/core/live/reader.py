@@ -22,13 +22,14 @@ from palaver.core.live.items import (
     Happened,
     Item,
     Joined,
+    ReadMark,
     RoomChanged,
+    Settled,
     SignedOut,
     StreamView,
     Unsubscribed,
     encoded,
 )
-from palaver.core.live.standing import signed_out
 from palaver.errors import Code, Refused, Unavailable
 from palaver.model import (
     AccessChange,
@@ -41,6 +42,7 @@ from palaver.model import (
     RoomId,
     taken_from,
 )
+from palaver.policy import signed_out
 
 BATCH_ITEMS_MAX = 256
 REPLAY_EVENTS_MAX = 5_000
@@ -69,11 +71,18 @@ class Past(Protocol):
         """The actor's rooms."""
         ...
 
+    async def kept_out(self) -> tuple[RoomId, ...]:
+        """The open rooms from which the actor was removed."""
+        ...
+
 
 class Reader(Struct, kw_only=True, eq=False):
     """The live reading of one actor on one connection, `by` a session or key; it is `over` when that has ended.
 
-    `_uncertain` are changes of watched rooms whose newest event in `_taken` has perhaps taken them from the actor.
+    `among`: the rooms to which the key is limited. Its door lets nobody subscribe to others. `shown`: see `Listener`.
+
+    `_uncertain` are changes of watched rooms whose newest event in `_taken` has perhaps taken them from the actor; None
+    stands there for what came before.
     """
 
     actor: ActorId
@@ -82,6 +91,8 @@ class Reader(Struct, kw_only=True, eq=False):
     epoch: str
     rooms_max: int
     by: CredentialId | None = None
+    among: frozenset[RoomId] | None = None
+    shown: bool | None = None
     over: bool = False
     _cursors: dict[RoomId, Cursor] = field(default_factory=dict[RoomId, Cursor])
     _touched: dict[Cursor, None] = field(default_factory=dict[Cursor, None])
@@ -89,7 +100,7 @@ class Reader(Struct, kw_only=True, eq=False):
     _ready: list[Item] = field(default_factory=list[Item])
     _changes: dict[RoomId, RoomChanged] = field(default_factory=dict[RoomId, RoomChanged])
     _uncertain: dict[RoomId, RoomChanged] = field(default_factory=dict[RoomId, RoomChanged])
-    _taken: dict[RoomId, Event] = field(default_factory=dict[RoomId, Event])
+    _taken: dict[RoomId, Event | None] = field(default_factory=dict[RoomId, Event | None])
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -168,6 +179,9 @@ class Reader(Struct, kw_only=True, eq=False):
         """From now on `RoomChanged` comes for every room of the actor."""
         self.hub.watch(self, ())  # first, so that a room that is joined meanwhile is not missed
         self.hub.watch(self, await self.past.rooms())
+        for room in await self.past.kept_out():  # which the hub tells of like any open one
+            self._taken.setdefault(room, None)
+            self._changes.pop(room, None)
 
     async def next(self) -> list[Item]:
         """Waits until there is something and gives some of it, oldest first in each room.
@@ -205,6 +219,8 @@ class Reader(Struct, kw_only=True, eq=False):
 
     def notice(self, item: Item) -> None:
         """See `feed.Listener`. A busy reader keeps the newest ones, and of closing notices at least one."""
+        if isinstance(item, ReadMark | Settled) and not self._opens(item.room):
+            return
         if len(self._notices) >= NOTICES_MAX:
             others = (n for n, one in enumerate(self._notices) if not isinstance(one, Closing))
             del self._notices[next(others, 0)]
@@ -213,6 +229,8 @@ class Reader(Struct, kw_only=True, eq=False):
 
     def changed(self, event: Event) -> None:
         """See `feed.Listener`. Changes of one room merge until they are taken."""
+        if not self._opens(event.room):
+            return
         new = int(event.type is EventType.MESSAGE_CREATED and event.actor != self.actor)
         types = (event.type,)
         changes = self._uncertain if event.room in self._taken else self._changes
@@ -226,7 +244,17 @@ class Reader(Struct, kw_only=True, eq=False):
             self._taken[event.room] = event
         self._wake.set()
 
+    def show(self, *, shown: bool) -> None:
+        """See `feed.Listener`."""
+        if self.shown is not None:
+            self.shown = shown
+            for room in self._cursors:
+                self.hub.presence.stir(room)
+
     # inside
+
+    def _opens(self, room: RoomId) -> bool:
+        return self.among is None or room in self.among
 
     def _last(self) -> list[Item]:
         """All that is given from the end on, whatever else was read meanwhile."""
@@ -325,6 +353,9 @@ class Reader(Struct, kw_only=True, eq=False):
                 return items
         self._pull_streams(cursor, items)
         self._pull_drafts(cursor, items)
+        if cursor.here is not cursor.feed.here:
+            cursor.here = cursor.feed.here
+            items += [] if cursor.here is None else [cursor.here]
         return items
 
     def _has_certain(self, cursor: Cursor) -> bool:
@@ -350,8 +381,8 @@ class Reader(Struct, kw_only=True, eq=False):
                 await self.past.allowed(room)
             except Refused:
                 del self._uncertain[room]
-                if self._taken[room].type is not EventType.ROOM_DELETED:  # which may be restored
-                    del self._taken[room]
+                # asked again at each change, if there is one: an open room is everyone's, and a deleted one may be back
+                if taken is None or taken.type is not EventType.ROOM_DELETED:
                     self.hub.unwatch(self, room)
             except BaseException:
                 self._wake.set()

@@ -9,8 +9,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 
 from palaver.core.access import remember
-from palaver.errors import Code, Refused
-from palaver.model import CredentialId, Event, ended_by
+from palaver.model import CredentialId, Event, EventType, ended_by
 
 End = Callable[[], None]
 
@@ -46,10 +45,15 @@ class Standings:
             self.leave(by, end)
 
     def end(self, by: CredentialId) -> None:
-        """A session or key has ended, for ever: so does what lives by it, before this returns."""
+        """A session or key has ended: so does what lives by it, before this returns."""
         remember(self._ended, by, None)
         for end in self._living.pop(by, {}):
             end()
+
+    @property
+    def living(self) -> list[CredentialId]:
+        """The sessions and keys by which something lives."""
+        return list(self._living)
 
     def has_ended(self, by: CredentialId) -> bool:
         """Whether it is known to have ended. For who was told otherwise before; the store decides."""
@@ -58,18 +62,8 @@ class Standings:
     def committed(self, happened: Sequence[Event]) -> None:
         """Events after their commit, of this process or another."""
         for event in happened:
-            ended = ended_by(event)
-            if ended is not None:
+            for ended in ended_by(event):
                 self.end(ended)
-
-
-def signed_out(by: CredentialId | None) -> Refused:
-    """What is told to who was here by a session or key that has ended."""
-    if by is not None and by.startswith("k_"):
-        return revoked()
-    return Refused(Code.SESSION_ENDED, "This session has ended.")
-
-
-def revoked() -> Refused:
-    """What is told to who was here by a key that was revoked."""
-    return Refused(Code.UNAUTHENTICATED, "This API key was revoked.")
+            if event.type is EventType.ACCOUNT_STATUS and not ended_by(event):  # it is enabled
+                for key in event.data.get("keys", ()):
+                    self._ended.pop(key, None)

@@ -17,22 +17,18 @@ from pydantic import SecretStr
 
 from palaver.clock import Clock
 from palaver.errors import ProviderError
+from palaver.model.profiles import ProfileKind
 from palaver.providers.anthropic.events import PAUSED, MessageReader
 from palaver.providers.anthropic.models import FAMILY, PAGES_MAX, PATH, models_of, page_of
 from palaver.providers.anthropic.passthrough import MessageAssembly
 from palaver.providers.anthropic.request import adapted, body_of, joined
 from palaver.providers.base import Model, Piece, RefusalPiece, Request, TextPiece, ToolPiece
 from palaver.providers.call import JSON_TYPE, MESSAGES, Body, Call, CallRequest, CallResult
-from palaver.providers.errors import (
-    CallInfo,
-    ErrorBody,
-    bad_reply,
-    is_too_long,
-)
-from palaver.providers.http.client import RETRY_SECONDS, HttpClient, Refusal, checked_key
+from palaver.providers.errors import CallInfo, ErrorBody, bad_reply, is_too_long
+from palaver.providers.http.client import RETRY_SECONDS, HttpClient, Refusal, Saved, checked_key
 from palaver.providers.http.route import checked_base
 from palaver.providers.openai.compose import Answered, Composed, not_found, request_of
-from palaver.providers.openai.passthrough import forwarded, only_read
+from palaver.providers.openai.passthrough import Forwarded, forwarded
 from palaver.providers.profiles import Profile
 from palaver.providers.redaction import redacted
 from palaver.settings import Settings
@@ -63,6 +59,7 @@ class Anthropic:
         *,
         base_url: str = BASE_URL,
         key: SecretStr | None = None,
+        saved: Saved | None = None,
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         """Refused: `settings_invalid` for an address or a key that cannot be used."""
@@ -79,6 +76,7 @@ class Anthropic:
             base=base.copy_with(path=base.path.rstrip("/").removesuffix("/v1")),
             credentials={"x-api-key": secret} if secret else {},
             usual={"anthropic-version": VERSION},
+            saved=saved,
             retry_seconds=retry_seconds,
         )
         self.close = self._http.close
@@ -160,7 +158,7 @@ class Anthropic:
                 "/v1/messages", body, asked, patience, partial(self._adapted, model)
             )
             answer, size = MessageAssembly(reader), 0
-            call = only_read(self._http, response, asked, patience, origin, answer=answer)
+            call = Forwarded(self._http, response, asked, patience, lambda: origin, answer=answer)
             try:
                 await call.begin()
                 async with aclosing(call.told()) as telling:
@@ -223,7 +221,15 @@ def profile_of(settings: Settings, clock: Clock) -> Profile:
     """The connection that settings name. Refused: `settings_invalid`."""
     base_url = settings.anthropic_base_url or BASE_URL
     server = Anthropic(settings, clock, base_url=base_url, key=settings.anthropic_api_key)
-    return Profile(name=server.name, provider=server, family=FAMILY)
+    name = "environment_2" if settings.openai_base_url or settings.openai_api_key else "environment"
+    return Profile(
+        id=name,
+        name=NAME,
+        kind=ProfileKind.ANTHROPIC,
+        provider=server,
+        base_url=base_url,
+        family=FAMILY,
+    )
 
 
 def _named(request: CallRequest) -> Body:

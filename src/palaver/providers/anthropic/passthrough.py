@@ -86,7 +86,9 @@ class MessageAssembly:
         outcome.kept = copied({**told, "content": reader.content(bare=True), **unknown})
         done = reader.done("")
         outcome.finish = done.finish if reader.ended else None
-        outcome.used(done.input_tokens, done.output_tokens)
+        outcome.used(
+            done.input_tokens, done.output_tokens, done.cached_tokens, done.reasoning_tokens
+        )
         id_ = outcome.envelope.get("id")
         outcome.id = id_ if isinstance(id_, str) else None
 

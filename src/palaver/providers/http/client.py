@@ -17,6 +17,7 @@ from typing import Any, cast
 import httpx2
 import orjson
 import structlog
+from msgspec import Struct
 from msgspec.structs import replace
 from pydantic import SecretStr
 
@@ -79,8 +80,15 @@ class Refusal(ProviderError):
         self.told, self.repeatable = told, repeatable
 
 
+class Saved(Struct, frozen=True, kw_only=True):
+    """What a saved profile says of a server beside address and key. `may_reach`: as `http.connection` says."""
+
+    headers: Mapping[str, SecretStr]
+    may_reach: Callable[[str], bool] | None
+
+
 class HttpClient:
-    """Makes calls to the server at `base`. `credentials` are headers that go with every call."""
+    """Makes calls to the server at `base`. `credentials` go with every call as headers, as do those of `saved`."""
 
     def __init__(
         self,
@@ -91,11 +99,18 @@ class HttpClient:
         base: httpx2.URL,
         credentials: Mapping[str, str],
         usual: Mapping[str, str] = NO_DATA,
+        saved: Saved | None = None,
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         """Connects to nothing yet; `usual` are as `HEADERS`. Refused: `settings_invalid`, see `route_to`."""
         at = base.netloc.decode()
-        self.server = replace(server, places=(f"{base.scheme}://{at}", at, base.host))
+        server = replace(server, places=(f"{base.scheme}://{at}", at, base.host))
+        if saved is not None:
+            headers = {name: value.get_secret_value() for name, value in saved.headers.items()}
+            keys = "\n".join((server.key, *headers.values()))
+            server = replace(server, key=keys, variables="")
+            credentials = {**headers, **credentials}
+        self.server = server
         self._base = base
         self._credentials = credentials
         self._usual = {**HEADERS, **usual}
@@ -104,7 +119,7 @@ class HttpClient:
         self._retry_seconds = retry_seconds
         timeout = httpx2.Timeout(None, connect=settings.provider_connect_seconds)
         self._extensions = {"timeout": timeout.as_dict()}
-        self._route = route_to(base, settings, server.variables)
+        self._route = route_to(base, settings, server.variables, saved and saved.may_reach)
         transport = self._route.transport
         self._send, self.close = transport.handle_async_request, transport.aclose
         self._url = lru_cache(URLS_KEPT)(self._url_of)

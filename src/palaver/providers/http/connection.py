@@ -15,9 +15,10 @@ that end with LF alone, folded headers, a length beside chunks, which win, and w
 """
 
 import asyncio
+import socket
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import cast
 
 import httptools
@@ -37,10 +38,20 @@ _Origin = tuple[str, str, int]
 
 
 class Transport(httpx2.AsyncBaseTransport):
-    """Connections to any number of servers. `context` is for those of https."""
+    """Connections to any number of servers. `context` is for those of https.
 
-    def __init__(self, *, context: ssl.SSLContext, connect_seconds: float, kept_max: int) -> None:
-        self._context = context
+    With `may_reach`, a name is resolved here, each of its addresses must pass, and one of them is connected to.
+    """
+
+    def __init__(
+        self,
+        *,
+        context: ssl.SSLContext,
+        connect_seconds: float,
+        kept_max: int,
+        may_reach: Callable[[str], bool] | None = None,
+    ) -> None:
+        self._context, self._may_reach = context, may_reach
         self._connect_seconds = connect_seconds
         self._kept_max = kept_max
         self._kept: dict[_Origin, deque[_Connection]] = {}
@@ -61,19 +72,39 @@ class Transport(httpx2.AsyncBaseTransport):
             for connection in connections:
                 connection.abort()
         self._kept.clear()
+        self._kept_max = 0  # what is under way ends by itself
 
     async def _connected(self, origin: _Origin, request: httpx2.Request) -> "_Connection":
         scheme, host, port = origin
-        context = self._context if scheme == "https" else None
-        loop = asyncio.get_running_loop()
+        context, name = (self._context, host) if scheme == "https" else (None, None)
+        loop, failure = asyncio.get_running_loop(), OSError("there is no address")
         try:
             async with asyncio.timeout(self._connect_seconds):
-                _, connection = await loop.create_connection(_Connection, host, port, ssl=context)
+                for address in await self._addresses(host, port):
+                    try:
+                        made = await loop.create_connection(
+                            _Connection, address, port, ssl=context, server_hostname=name
+                        )
+                    except OSError as refused:
+                        failure = refused
+                    else:
+                        return made[1]
         except TimeoutError:
             raise httpx2.ConnectTimeout("connecting took too long", request=request) from None
-        except OSError as failure:
-            raise httpx2.ConnectError(str(failure), request=request) from None
-        return connection
+        except (OSError, UnicodeError) as refused:  # a name that cannot be one
+            failure = refused
+        raise httpx2.ConnectError(str(failure), request=request)
+
+    async def _addresses(self, host: str, port: int) -> Sequence[str]:
+        """What to connect to. Raises `OSError` where it may not be reached."""
+        if self._may_reach is None:
+            return (host,)
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
+        if not all(map(self._may_reach, addresses)):
+            raise OSError("this address is not public")
+        return addresses
 
     async def _asked(
         self, connection: "_Connection", origin: _Origin, request: httpx2.Request

@@ -3,12 +3,14 @@
 Rules: what of the environment is needed on the way and cannot be used is refused with its variable's name, before
 anything is asked; what is not needed is not looked at. Proxies are `HTTP_PROXY`, `HTTPS_PROXY` and `ALL_PROXY` (lower
 case first), but for what `NO_PROXY` names and for this machine. Certificates are those of `SSL_CERT_FILE` and
-`SSL_CERT_DIR`, else the system's.
+`SSL_CERT_DIR`, else the system's. What a person connected goes through no proxy and to public addresses only, and
+nothing is told of why it cannot be reached.
 """
 
 import os
 import re
 import ssl
+from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from urllib.request import getproxies
@@ -17,6 +19,7 @@ import httpx2
 from msgspec import Struct
 
 from palaver.errors import Code, Refused
+from palaver.providers.errors import setting_of
 from palaver.settings import Settings
 
 CONNECTIONS_KEPT_MAX = 20
@@ -35,7 +38,7 @@ _TLS = (
     ),
     (
         "(?i)wrong.version|record.layer|length.too.long|http.request",
-        ": no TLS is spoken there. Let {variables}_BASE_URL begin with http:",
+        ": no TLS is spoken there. Let {setting} begin with http:",
     ),
     ("SSL", ": TLS could not be agreed. Look at its log"),
 )
@@ -45,22 +48,26 @@ _TLS = (
 class Route(Struct, frozen=True, kw_only=True):
     """How a server is reached. `proxy`: the address of the one between, `variable` names it.
 
-    `variables`: how the names of the server's own settings begin.
+    `variables`: how the names of the server's own settings begin; empty: it is a saved profile's. `public`: nothing
+    else is reached.
     """
 
     transport: httpx2.AsyncBaseTransport
     base: httpx2.URL
+    public: bool = False
     proxy: str | None = None
     variable: str = ""
     variables: str = "OPENAI"
 
     def failure(self, failure: httpx2.RequestError) -> tuple[str, bool]:
         """Why nothing came and what to do, as the rest of a sentence; whether it is worth another try at once."""
-        said = str(failure)
+        said, setting = str(failure), setting_of(self.variables)
+        if self.public:
+            return f". Check {setting}", False
         if self.base.scheme == "https":
             for pattern, why in _TLS:
                 if re.search(pattern, said):
-                    return why.format(variables=self.variables), False
+                    return why.format(setting=setting), False
         if isinstance(failure, httpx2.ProxyError):
             words = f": the proxy of {self.variable} refuses ({said[:3]})."
             return f"{words} Correct the variable, or NO_PROXY", False
@@ -70,16 +77,27 @@ class Route(Struct, frozen=True, kw_only=True):
             words = f": the proxy of {self.variable} cannot be reached."
             return f"{words} Start it, or correct the variable", True
         local = self.base.host in LOOPBACK
-        return f". {'Start it' if local else f'Check {self.variables}_BASE_URL'}", True
+        return f". {'Start it' if local else f'Check {setting}'}", True
 
 
-def route_to(base: httpx2.URL, settings: Settings, variables: str = "OPENAI") -> Route:
-    """Finds the route to a server. Refused: `settings_invalid`, with the variable that cannot be used."""
+def route_to(
+    base: httpx2.URL,
+    settings: Settings,
+    variables: str = "OPENAI",
+    may_reach: Callable[[str], bool] | None = None,
+) -> Route:
+    """Finds the route to a server. Refused: `settings_invalid`, with the variable that cannot be used.
+
+    With `may_reach`, only to addresses that pass.
+    """
     # Plain HTTP needs no certificates, and loading them would block the loop for some 20 ms.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if base.scheme == "http" else _certificates()
-    variable, proxy = _proxy(base)
-    if proxy is None and (own := _own_transport(settings, context)) is not None:
-        return Route(transport=own, base=base, variables=variables)
+    public = may_reach is not None
+    variable, proxy = ("", None) if public else _proxy(base)
+    if proxy is None and (own := _own_transport(settings, context, may_reach)) is not None:
+        return Route(transport=own, base=base, variables=variables, public=public)
+    if public:
+        raise unusable("A person's own model server is reached by the package httptools alone.")
     most, kept = 2 * settings.turns_running_max, CONNECTIONS_KEPT_MAX
     transport = httpx2.AsyncHTTPTransport(
         verify=context,
@@ -120,14 +138,19 @@ def unusable(why: str) -> Refused:
     return Refused(Code.SETTINGS_INVALID, why)
 
 
-def _own_transport(settings: Settings, context: ssl.SSLContext) -> httpx2.AsyncBaseTransport | None:
+def _own_transport(
+    settings: Settings, context: ssl.SSLContext, may_reach: Callable[[str], bool] | None
+) -> httpx2.AsyncBaseTransport | None:
     """Our own transport, where its parser is installed; it is not on Windows."""
     try:
         from palaver.providers.http.connection import Transport  # noqa: PLC0415  see above
     except ImportError:
         return None
     seconds = settings.provider_connect_seconds
-    return Transport(context=context, connect_seconds=seconds, kept_max=CONNECTIONS_KEPT_MAX)
+    kept_max = CONNECTIONS_KEPT_MAX
+    return Transport(
+        context=context, connect_seconds=seconds, kept_max=kept_max, may_reach=may_reach
+    )
 
 
 def _certificates() -> ssl.SSLContext:

@@ -343,7 +343,12 @@ class Assembly:
         outcome.kept, outcome.finish = bare(envelope), self.finish
         id_, usage = envelope.get("id"), as_object(envelope.get("usage"))
         outcome.id = id_ if isinstance(id_, str) else None
-        outcome.used(usage.get("prompt_tokens"), usage.get("completion_tokens"))
+        outcome.used(
+            usage.get("prompt_tokens"),
+            usage.get("completion_tokens"),
+            as_object(usage.get("prompt_tokens_details")).get("cached_tokens"),
+            as_object(usage.get("completion_tokens_details")).get("reasoning_tokens"),
+        )
 
     def _of(self, part: dict[str, Any]) -> Iterable[Piece]:
         given = part.get("index")

@@ -26,10 +26,10 @@ from palaver.providers.base import (
 )
 from palaver.providers.call import CHAT, CallRequest
 from palaver.providers.errors import SERVER, CallInfo, ErrorBody
-from palaver.providers.http.client import RETRY_SECONDS, HttpClient, checked_key
+from palaver.providers.http.client import RETRY_SECONDS, HttpClient, Saved, checked_key
 from palaver.providers.http.route import checked_base
 from palaver.providers.openai.models import Offer, models_of, offer_in
-from palaver.providers.openai.passthrough import Forwarded, forwarded, only_read
+from palaver.providers.openai.passthrough import Forwarded, forwarded
 from palaver.providers.openai.request import adapted, body_of
 from palaver.settings import Settings
 
@@ -55,6 +55,7 @@ class Upstream:
         name: str,
         base_url: str,
         key: SecretStr | None = None,
+        saved: Saved | None = None,
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         """Refused: `settings_invalid` for an address or a key that cannot be used."""
@@ -70,6 +71,7 @@ class Upstream:
             CallInfo(label=LABELS.get(name, SERVER), name=name, key=secret),
             base=checked_base(base_url),
             credentials={"authorization": f"Bearer {secret}"} if secret else {},
+            saved=saved,
             retry_seconds=retry_seconds,
         )
         self.origin, self.close = self._http.origin, self._http.close
@@ -81,8 +83,12 @@ class Upstream:
         if not models:
             raise ProviderError(
                 Code.PROVIDER_REFUSED,
-                f"{self._http.server.label} offers no model that can chat."
-                " Load one there, or set PALAVER_MODEL and restart Palaver.",
+                f"{self._http.server.label} offers no model that can chat. Load one there, or "
+                + (
+                    "set PALAVER_MODEL and restart Palaver."
+                    if self._http.server.variables
+                    else "name one in its profile."
+                ),
                 temporary=False,
             )
         self._default = models[0].id
@@ -101,7 +107,7 @@ class Upstream:
         asked, origin = http.asked(model, request), self.origin(model)
         body = body_of(request, model, usage=self._asks_usage, origin=origin)
         response, _ = await http.opened(CHAT, body, asked, patience, self._adapted)
-        call = only_read(http, response, asked, patience, origin)
+        call = Forwarded(http, response, asked, patience, lambda: origin)
         try:
             await call.begin()
             async with aclosing(call.told()) as telling:
@@ -126,6 +132,8 @@ class Upstream:
             finish=call.outcome.finish or "stop",
             input_tokens=usage.input,
             output_tokens=usage.output,
+            cached_tokens=usage.cached,
+            reasoning_tokens=usage.reasoning,
         )
 
     async def forward(self, request: CallRequest) -> Forwarded:

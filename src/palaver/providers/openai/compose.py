@@ -151,7 +151,7 @@ class Composed:
         self._assembly = Assembly(origin=(lambda: origin) if origin else None)
         self.streams = asked.get("stream") is True
         self.headers = (("content-type", STREAM_TYPE if self.streams else JSON_TYPE),)
-        self.outcome = CallResult()
+        self.outcome = CallResult(provider=name if origin else None)
 
     async def begun(self) -> Self:
         """Waits for the first piece. Raises `ProviderError` where none comes."""

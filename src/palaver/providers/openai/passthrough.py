@@ -25,7 +25,7 @@ from msgspec.structs import replace
 
 from palaver.errors import ProviderError
 from palaver.providers.base import Piece
-from palaver.providers.call import CHAT, JSON_TYPE, Body, CallRequest, CallResult, Chunk
+from palaver.providers.call import JSON_TYPE, Body, CallRequest, CallResult, Chunk
 from palaver.providers.errors import (
     CallInfo,
     ErrorBody,
@@ -133,7 +133,13 @@ async def forwarded(
         model, texts = asked_in(body)
         asked = replace(asked, model=model, texts=texts)
     call = Forwarded(
-        http, got, request, asked, patience, origin=lambda: origin(asked_in(body)[0]), answer=answer
+        http,
+        got,
+        asked,
+        patience,
+        lambda: origin(asked_in(body)[0]),
+        request=request,
+        answer=answer,
     )
     try:
         await call.begin()
@@ -143,28 +149,6 @@ async def forwarded(
     return call
 
 
-def only_read(
-    http: HttpClient,
-    response: httpx2.Response,
-    asked: CallInfo,
-    patience: Patience,
-    origin: str,
-    *,
-    answer: Answer | None = None,
-) -> "Forwarded":
-    """An answer whose bytes go to no client."""
-    return Forwarded(
-        http,
-        response,
-        CallRequest(method="POST", path=CHAT, stream=True),
-        asked,
-        patience,
-        origin=lambda: origin,
-        only_read=True,
-        answer=answer,
-    )
-
-
 class Forwarded:
     """See `call.Call`."""
 
@@ -172,32 +156,34 @@ class Forwarded:
         self,
         http: HttpClient,
         response: httpx2.Response,
-        request: CallRequest,
         asked: CallInfo,
         patience: Patience,
-        *,
         origin: Callable[[], str],
-        only_read: bool = False,
+        *,
+        request: CallRequest | None = None,
         answer: Answer | None = None,
     ) -> None:
-        """`only_read`: the bytes go to no client, so that any type but JSON is a stream, and a body may have 8 MiB.
+        """Without a `request` the bytes go to no client: any type but JSON is a stream, and a body may have 8 MiB.
 
         `answer` understands what comes where that is no chat completion.
         """
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         self.status = response.status_code
-        streams = kind == "text/event-stream" or (only_read and kind != JSON_TYPE)
+        self._only_read = request is None
+        streams = kind == "text/event-stream" or (self._only_read and kind != JSON_TYPE)
         self.streams = streams and response.is_success
         self.headers = passed_on(response.headers, asked.key)
-        self.outcome = CallResult()
+        self.outcome = CallResult(provider=asked.name)
         self._http = http
         self._response = response
         self._chunks = http.chunks(response, asked, patience)
-        self._understood = (request.chat or answer is not None) and response.is_success
-        self._only_read = only_read
+        understood = request is None or request.chat or answer is not None
+        self._understood = understood and response.is_success
         self._patience = patience
         self._asked = asked
-        self._assembly: Answer = answer or Assembly(request.choices, cache(origin))
+        self._assembly: Answer = answer or Assembly(
+            1 if request is None else request.choices, cache(origin)
+        )
         self._begin = b""
         self._torn = 0
         self._words: list[str] = []

@@ -121,7 +121,11 @@ def _both(before: Any, after: Any) -> Any:
         return before or after
     if isinstance(before, str) and isinstance(after, str):
         return f"{before}\n\n{after}"
-    return [*_parts(before), *_parts(after)]
+    first, *rest = _parts(after)
+    *begun, last = _parts(before)
+    if last.keys() == first.keys() == {"type", "text"}:  # so that a header begins a line
+        return [*begun, last | {"text": f"{last['text']}\n\n{first['text']}"}, *rest]
+    return [*begun, last, first, *rest]
 
 
 def _parts(content: Any) -> list[Any]:

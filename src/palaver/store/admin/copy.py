@@ -35,7 +35,7 @@ from palaver.store import migrate
 from palaver.store.admin.verify import Progress
 from palaver.store.engine.base import POSTGRESQL
 from palaver.store.engine.statement import Row, Statement
-from palaver.store.schema import meta, metadata
+from palaver.store.schema import blobs, meta, metadata
 
 PAGE = 1_000
 COPYING = "copying"
@@ -46,7 +46,7 @@ SERVERS = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = 'palaver'
 """
-NUMBERED = ("actors", "rooms")
+NUMBERED = ("actors", "rooms", "profiles")
 """Tables whose keys PostgreSQL gives out by a sequence."""
 
 
@@ -59,6 +59,7 @@ class _Plain:
         self.key_places = [names.index(name) for name in keys]
         plain = table(original.name, *[_plain(column) for column in original.columns])
         key = [plain.c[name] for name in keys]
+        self._page = 1 if original is blobs else PAGE
         given = [bindparam(f"after_{one.name}", type_=one.type) for one in key]
         page = select(plain).order_by(*key).limit(bindparam("count", type_=Integer()))
         rest = page.where(tuple_(*key) > tuple_(*given))
@@ -77,9 +78,9 @@ class _Plain:
     def pages(self, conn: Connection, last: Row | None = None) -> Iterator[list[Row]]:
         """All rows after `last`."""
         while rows := (
-            self._first.all(conn, PAGE)
+            self._first.all(conn, self._page)
             if last is None
-            else self._next.all(conn, *[last[place] for place in self.key_places], PAGE)
+            else self._next.all(conn, *[last[place] for place in self.key_places], self._page)
         ):
             yield rows
             last = rows[-1]
@@ -96,7 +97,7 @@ def copy_rows(
     Refused: `database_not_empty` (without `force`), `database_locked` (a server uses the target),
     `database_incomplete` (the source is an unfinished copy, or was changed since the copy was begun).
     """
-    tables = _tables()
+    tables = tuple(_Plain(one) for one in metadata.sorted_tables if one is not meta)
     with target.begin():
         copied = _prepare(target, tables, migrate.epoch(source), force=force)
     total = sum(plain.count(source) for plain in tables)
@@ -179,10 +180,6 @@ def _finish(target: Connection, epoch: str) -> None:
         _UNSET_META.run(target, name)
     migrate.INSERT_META.run(target, COPIED, epoch)
     migrate.INSERT_META.run(target, EPOCH, f"e_{SystemClock().new_id()}")
-
-
-def _tables() -> tuple[_Plain, ...]:
-    return tuple(_Plain(one) for one in metadata.sorted_tables if one is not meta)
 
 
 def _plain(original: Column[object]) -> ColumnClause[object]:

@@ -24,7 +24,7 @@ from palaver.store.columns import id_bytes
 from palaver.store.engine import errors
 from palaver.store.engine.base import SQLITE
 from palaver.store.engine.offline import Place, alone
-from palaver.store.engine.statement import Row, Statement
+from palaver.store.engine.statement import Row, Statement, matching
 from palaver.store.hash_chain import digest_of_data, digest_of_message, linked
 from palaver.store.read.actors import id_of
 from palaver.store.schema import actors, events, messages, rooms
@@ -79,15 +79,17 @@ _ROOMS = Statement(
 )
 
 _parents = rooms.alias()
-_STRAYS = Statement(
+_ORPHANS = Statement(
     select(rooms.c.id)
     .outerjoin(_parents, _parents.c.key == rooms.c.parent_key)
-    .where(
-        rooms.c.parent_key.is_not(None), func.coalesce(_parents.c.key, rooms.c.key) >= rooms.c.key
-    )
+    .where(rooms.c.parent_key.is_not(None), _parents.c.key.is_(None))
     .limit(FAULTS_MAX)
 )
-"""Rooms whose parent is not there, or was not there before them."""
+_MOVED = Statement(
+    select(rooms.c.key, rooms.c.id, rooms.c.parent_key).where(rooms.c.parent_key >= rooms.c.key)
+)
+"""Rooms that stand under one that was not there before them: of each circle there is one, and there are few."""
+_PARENT = matching(select(rooms.c.parent_key), rooms.c.key)
 
 
 def _events_after(columns: Select[*tuple[Any, ...]]) -> Statement:
@@ -117,7 +119,8 @@ _EVENTS = _events_after(
         messages, (messages.c.room_key == events.c.room_key) & (messages.c.seq == events.c.seq)
     )
 )
-_MESSAGE = ByName(Message, "room", "author", "name", "reply_to", "edited_ms", "deleted_ms")
+_NO_PART = ("name", "reply_to", "edited_ms", "deleted_ms", "became")
+_MESSAGE = ByName(Message, "room", "author", *_NO_PART)
 """A message of these rows, as far as its digest goes."""
 
 
@@ -187,12 +190,24 @@ def _examine_log(conn: Connection, verdict: Verdict, progress: Progress) -> None
         _examine_room(room, log, verdict)
     for room in places:
         verdict.add("the room has no events", room.id, 1)
-    for stray in _STRAYS.column(conn):
-        verdict.add("the room's parent is not a room that was there before", stray)
+    for orphan in _ORPHANS.column(conn):
+        verdict.add("the room's parent is not there", orphan)
+    for moved in _MOVED.all(conn):
+        if _stands_under_itself(conn, moved):
+            verdict.add("the room stands under itself", moved.id)
     (count,) = _MESSAGES.one(conn)
     if count != verdict.messages:
         verdict.add(f"there are {count} messages, and {verdict.messages} events that created one")
     progress(DOING, verdict.events, verdict.events)
+
+
+def _stands_under_itself(conn: Connection, room: Row) -> bool:
+    """Whether one of the rooms above this one is itself, or they have no top."""
+    seen, key = {room.key}, room.parent_key
+    while key is not None and key not in seen:
+        seen.add(key)
+        key = _PARENT.value(conn, key)
+    return key == room.key
 
 
 def _examine_room(room: Row, log: Iterator[_Place], verdict: Verdict) -> None:
@@ -224,7 +239,7 @@ def _wrong(row: Row | Exception, row_seq: int, seq: int, before: bytes) -> str |
         made = (row.created_ms, row.author_key, row.message_seq)
         if made != (event.at_ms, row.actor_key, event.seq):
             return "its message has another author, time or place"
-        message = _MESSAGE.one(row, event.room, actor, "", None, None, None)
+        message = _MESSAGE.one(row, event.room, actor, "", *[None] * 4)
         salt = row.message_salt or b""
         digest = row.message_digest or digest_of_message(message, row.reply_to_seq, salt)
     else:

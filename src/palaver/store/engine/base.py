@@ -41,6 +41,10 @@ class Database(Protocol):
         """Runs `work`, which writes nothing."""
         ...
 
+    async def scrub(self) -> bool:
+        """Takes what is stored no more out of the database's own files; False: it is to be tried again later."""
+        ...
+
     async def close(self) -> None:
         """Closes all connections, once nobody uses them."""
         ...

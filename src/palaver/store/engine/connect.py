@@ -13,8 +13,6 @@ def connect(url: URL, settings: Settings, clock: Clock, lanes: Lanes) -> Databas
     """The database of this URL (as `base.parsed` gives it). Connects when it is first used."""
     if url.drivername == SQLITE:
         return SqliteDatabase(file_of(url), settings, clock, lanes)
-    from palaver.store.engine.postgresql import (  # noqa: PLC0415  SQLite's start pays for no asyncpg
-        PostgresqlDatabase,
-    )
+    from palaver.store.engine.postgresql import PostgresqlDatabase  # noqa: PLC0415  SQLite's start pays for no asyncpg
 
     return PostgresqlDatabase(url, settings, clock)

@@ -64,9 +64,7 @@ async def _connection(place: Place, stack: AsyncExitStack) -> Connection:
     url = parsed(place.url)
     if url.drivername == SQLITE:
         return _sqlite(url, stack, writes=place.writes)
-    from palaver.store.engine.postgresql import (  # noqa: PLC0415  SQLite's start pays for no asyncpg
-        address_of,
-    )
+    from palaver.store.engine.postgresql import address_of  # noqa: PLC0415  SQLite's start pays for no asyncpg
 
     address, options = address_of(url, SystemClock(), Settings())
     options["server_settings"]["application_name"] = NAME

@@ -96,6 +96,10 @@ class PostgresqlDatabase:
             await self._drop_readers(broken=True)  # they have died with it
             return await self._read(work, _Attempt())
 
+    async def scrub(self) -> bool:
+        """As `Database.scrub`: its own vacuum does so."""
+        return True
+
     async def close(self) -> None:
         """As `Database.close`. All connections at once: a server that is frozen answers none of them."""
         writers = [self._drop(writer, broken=False) for writer in range(len(self._held))]
@@ -223,12 +227,6 @@ class _Attempt:
             deadline.cancel()
 
 
-def _end(conn: AsyncConnection) -> None:
-    """Closes the socket. Cancelling a query, or closing with a farewell, would wait for the server."""
-    if conn.sync_connection is not None and not conn.invalidated:
-        _driver(conn).terminate()
-
-
 def _driver(conn: AsyncConnection) -> Any:
     assert conn.sync_connection is not None
     return conn.sync_connection.connection.driver_connection
@@ -238,7 +236,7 @@ async def _closed(conn: AsyncConnection, *, broken: bool) -> None:
     try:
         async with asyncio.timeout(CLOSE_SECONDS):
             if broken and not conn.invalidated:
-                _end(conn)
+                _driver(conn).terminate()  # a farewell would wait for the server
                 await conn.invalidate()
             await conn.close()
     except Exception:  # noqa: BLE001  it is broken: how it says so does not matter

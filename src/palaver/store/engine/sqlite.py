@@ -10,6 +10,7 @@ that are not on the disk and that no later sync would put there (docs/decisions/
 """
 
 import asyncio
+import math
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -40,6 +41,10 @@ WRITER_CACHE_KIB = 65_536
 READER_CACHE_KIB = 16_384
 STATEMENTS_CACHED = 256
 ANEW_BYTES = 1024 * 1024
+VACUUM_BYTES_MAX = 256 * 1024 * 1024
+"""A file of this size is made anew in a second or two, for which the writers wait."""
+SCRUB_SECONDS = 60.0
+"""So far apart that is, at least, however many leave."""
 OLDEST = (3, 35, 0)
 """RETURNING, and what else we use."""
 WAL_SAFE = (3, 51, 3)
@@ -59,6 +64,7 @@ class SqliteDatabase:
             )
         _check_version()
         self._seconds = settings.database_seconds
+        self._clock, self._scrub_from = clock, -math.inf
         watch = Watch(clock, settings.slow_query_ms / 1000)
         wait_ms = int(settings.database_seconds * 500)
         engine = writing_engine(path, wait_ms=wait_ms)
@@ -93,6 +99,13 @@ class SqliteDatabase:
         except TimeoutError:
             call.give_up()
             raise errors.away() from None
+
+    async def scrub(self) -> bool:
+        """As `Database.scrub`. A page that was split may keep what was moved: a file that is not large is made anew."""
+        if self._clock.monotonic() < self._scrub_from:
+            return False
+        self._scrub_from = self._clock.monotonic() + SCRUB_SECONDS
+        return await self._writer.run(lambda kept: kept.run(_scrubbed))
 
     async def close(self) -> None:
         """Readers first: the last connection to close, which clears the WAL away, must be the writer."""
@@ -164,6 +177,7 @@ def writing_engine(path: Path | None, *, wait_ms: int = 0) -> Engine:
         "journal_mode = WAL",
         "synchronous = FULL",
         "foreign_keys = ON",
+        "secure_delete = ON",  # what is taken out of a row is overwritten in its page
         f"wal_autocheckpoint = {WAL_CHECKPOINT_PAGES}",
         f"cache_size = -{WRITER_CACHE_KIB}",
         "temp_store = FILE",  # what a statement of a migration can undo would fill the memory
@@ -248,6 +262,15 @@ def _closed(conn: Connection) -> None:
 def _in_transaction(conn: Connection, work: Callable[[Connection], T]) -> T:
     with conn.begin():
         return work(conn)
+
+
+def _scrubbed(conn: Connection) -> bool:
+    raw = cast(sqlite3.Connection, conn.connection.dbapi_connection)
+    size = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+    if raw.execute(size).fetchone()[0] <= VACUUM_BYTES_MAX:
+        raw.execute("VACUUM")
+    busy, _, _ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return not busy
 
 
 def _check_version() -> None:

@@ -292,8 +292,8 @@ database_now = func.coalesce(DatabaseNow(), bindparam("now_ms"))
 def inserting(
     table: Table, *names: str, returning: ColumnElement[Any] | None = None, **others: Any
 ) -> Statement:
-    """Inserts a row, of whose columns the values of these are given. `others` are the same in each."""
-    values: dict[str, Any] = {name: bindparam(name) for name in names}
+    """Inserts a row, of whose columns the values of these are given. `others` are the same in each, or made of them."""
+    values: dict[str, Any] = {name: bindparam(name) for name in names if name in table.c}
     added = insert(table).values(values | others)
     return Statement(added if returning is None else added.returning(returning), *names)
 

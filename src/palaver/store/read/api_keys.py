@@ -3,23 +3,25 @@
 The store has only the SHA-256 of a key's token, and no read gives it back.
 """
 
+from msgspec.structs import replace
 from sqlalchemy import Connection, bindparam, select
 
-from palaver.model import ActorId, ApiKey, KeyId, Scope
+from palaver.model import ActorId, ApiKey, KeyId, RoomId, Scope
 from palaver.store.engine.statement import Row, Statement
-from palaver.store.read.actors import COLUMNS as ACTOR_COLUMNS, actor_of, refuse_disabled
+from palaver.store.read.actors import ACCOUNT_COLUMNS, COLUMNS as ACTOR_COLUMNS, actor_of, asking
 from palaver.store.schema import accounts, actors, keys
 from palaver.store.values import ByName
 
 _selected = select(
     *ACTOR_COLUMNS,
     *keys.c["id", "name", "scopes", "created_ms", "last_used_ms", "revoked_ms"],
+    *keys.c["expires_ms", "rooms"],
 ).join(keys, keys.c.actor_key == actors.c.key)
 
-_KEY = ByName(ApiKey, "actor", "scopes")
+_KEY = ByName(ApiKey, "actor", "scopes", "rooms")
 _BY_ID = Statement(_selected.where(keys.c.id == bindparam("key")), "key")
 _BY_TOKEN = Statement(
-    _selected.add_columns(accounts.c.status)
+    _selected.add_columns(*ACCOUNT_COLUMNS)
     .outerjoin(accounts, accounts.c.actor_key == actors.c.key)
     .where(keys.c.token_sha256 == bindparam("token")),
     "token",
@@ -45,12 +47,9 @@ def get(conn: Connection, key: KeyId) -> ApiKey | None:
 
 
 def by_token(conn: Connection, sha256: bytes) -> ApiKey | None:
-    """The key whose token has this SHA-256, revoked or not. Refused: `account_disabled`, for whom it speaks."""
+    """The key whose token has this SHA-256, ended or not. Refused: `account_disabled`, for whom it speaks."""
     row = _BY_TOKEN.first(conn, sha256)
-    if row is None:
-        return None
-    refuse_disabled(row.status)
-    return _key(row)
+    return None if row is None else replace(_key(row), actor=asking(row))
 
 
 def listing(conn: Connection, *, after: KeyId | None, count: int) -> tuple[ApiKey, ...]:
@@ -64,4 +63,6 @@ def of_actor(conn: Connection, actor: ActorId, count: int) -> tuple[ApiKey, ...]
 
 
 def _key(row: Row) -> ApiKey:
-    return _KEY.one(row, actor_of(row), frozenset(Scope(word) for word in row.scopes.split()))
+    scopes = frozenset(Scope(word) for word in row.scopes.split())
+    rooms = None if row.rooms is None else frozenset(map(RoomId, row.rooms.split()))
+    return _KEY.one(row, actor_of(row), scopes, rooms)

@@ -1,11 +1,14 @@
-"""Reads a room's events by seq."""
+"""Reads a room's events by seq. They hold nobody's name: it is read beside them, as it is now."""
 
-from sqlalchemy import Connection, bindparam, select
+from collections.abc import Collection, Mapping
 
-from palaver.model import Event, EventType, RoomId
-from palaver.store.engine.statement import Row, Statement
+from sqlalchemy import ColumnElement, Connection, bindparam, literal_column, select
+
+from palaver.model import Actor, ActorId, Event, EventType, RoomId
+from palaver.store.engine.statement import Row, Statement, among
 from palaver.store.read import messages
-from palaver.store.read.actors import id_of
+from palaver.store.read.actors import COLUMNS as ACTOR_COLUMNS, actor_of, id_of
+from palaver.store.read.rooms import seqs
 from palaver.store.schema import actors, events, messages as messages_table
 
 _replied = messages.replied
@@ -22,6 +25,7 @@ _SINCE = Statement(
     select(*messages.COLUMNS, _cut.c.seq.label("event_seq"), _cut.c.type, _cut.c.at_ms, _cut.c.data)
     .select_from(_cut)
     .outerjoin(actors, actors.c.key == _cut.c.actor_key)
+    .outerjoin(messages.became, messages.became.c.key == actors.c.became_key)
     .outerjoin(
         messages_table,
         (messages_table.c.room_key == _cut.c.room_key) & (messages_table.c.seq == _cut.c.seq),
@@ -36,22 +40,78 @@ _SINCE = Statement(
     "after",
     "limit",
 )
+NOTICES = (
+    EventType.ROOM_ARCHIVED,
+    EventType.ROOM_UNARCHIVED,
+    EventType.ROOM_TRANSFERRED,
+    EventType.ROOM_VISIBILITY,
+    EventType.MEMBER_JOINED,
+    EventType.MEMBER_LEFT,
+    EventType.MEMBER_REMOVED,
+    EventType.MEMBER_ROLE,
+    EventType.MEMBER_SPEAKS,
+    EventType.TURN_REFUSED,
+)
+"""What is told among the messages of a room."""
+NOTICES_WALKED_MAX = 10_000
+_NAMED = {EventType.MEMBER_JOINED, EventType.MEMBER_REMOVED, EventType.MEMBER_RENAMED}
+_TOLD: list[ColumnElement[str]] = [literal_column(f"'{kind}'") for kind in NOTICES]
+_NOTICES = Statement(
+    select(
+        events.c.seq.label("event_seq"),
+        *events.c["type", "at_ms", "data"],
+        actors.c.id.label("author"),
+        actors.c.kind.label("author_kind"),
+    )
+    .select_from(events)
+    .outerjoin(actors, actors.c.key == events.c.actor_key)
+    .where(events.c.room_key == messages.room_key(), events.c.type.in_(_TOLD))
+    .where(events.c.seq > bindparam("after"), events.c.seq < bindparam("before"))
+    .order_by(events.c.seq.desc())
+    .limit(bindparam("limit")),
+    *("room", "after", "before", "limit"),
+)
+_ACTORS = among(select(*ACTOR_COLUMNS), actors.c.id)
+
+
+def notices(
+    conn: Connection, room: RoomId, after: int, before: int, limit: int
+) -> tuple[tuple[Event, ...], tuple[Actor, ...]]:
+    """The last events between two seqs that are told among the messages, oldest first, and of whom they tell."""
+    before = min(messages.bounded(before), seqs(conn, [room]).get(room, 0) + 1)
+    rows = _NOTICES.all(conn, room, max(after, before - NOTICES_WALKED_MAX), before, limit)
+    whom = [(_by(row), row.data.get("actor"), row.data.get("agent")) for row in rows]
+    told = {one for those in whom for one in those if one is not None}
+    people = _people(conn, told)
+    return tuple([_event(room, row, people) for row in reversed(rows)]), tuple(people.values())
 
 
 def since(conn: Connection, room: RoomId, after: int, limit: int) -> tuple[Event, ...]:
     """The events with seq > `after`, oldest first; a created message comes as it is now."""
     rows = _SINCE.all(conn, room, messages.bounded(after), limit)
-    return tuple([_event(room, row) for row in rows])
+    people = _people(conn, {row.data["actor"] for row in rows if row.type in _NAMED})
+    return tuple([_event(room, row, people) for row in rows])
 
 
-def _event(room: RoomId, row: Row) -> Event:
+def _people(conn: Connection, ids: Collection[ActorId]) -> dict[ActorId, Actor]:
+    found = map(actor_of, _ACTORS.all(conn, [(one,) for one in ids]))
+    return {one.id: one for one in found}
+
+
+def _by(row: Row) -> ActorId | None:
+    return None if row.author is None else id_of(row.author_kind, row.author)
+
+
+def _event(room: RoomId, row: Row, people: Mapping[ActorId, Actor]) -> Event:
     created = row.type is EventType.MESSAGE_CREATED
+    named = people.get(row.data["actor"]) if row.type in _NAMED else None
     return Event(  # in the order of an `Event`'s fields
         room,
         row.event_seq,
         row.type,
-        None if row.author is None else id_of(row.author_kind, row.author),
+        _by(row),
         row.at_ms,
         messages.message_of(room, row) if created else None,
         row.data,
+        named and named.name,
     )

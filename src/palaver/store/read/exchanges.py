@@ -1,6 +1,6 @@
 """Reads exchanges: the requests of API clients and their answers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -10,10 +10,7 @@ from sqlalchemy import Connection, Select, Text, bindparam, func, literal, selec
 from palaver.model import (
     NO_DATA,
     ActorId,
-    Exchange,
     ExchangeId,
-    ExchangeKind,
-    ExchangeState,
     Message,
     MessageId,
     Role,
@@ -22,10 +19,12 @@ from palaver.model import (
     Status,
     TurnId,
 )
+from palaver.model.exchanges import Exchange, ExchangeKind, ExchangeState
 from palaver.store.columns import INTEGER_MAX
 from palaver.store.engine.statement import Row, Statement, among
 from palaver.store.read.actors import id_of
 from palaver.store.read.messages import get as get_message, messages_of, room_key, selected
+from palaver.store.read.rooms import AMONG, room_is_among, these
 from palaver.store.schema import (
     actors,
     asides,
@@ -56,7 +55,7 @@ selected_exchanges = (
     .join(actors, actors.c.key == exchanges.c.actor_key)
     .join(turns, turns.c.id == exchanges.c.turn_id)
 )
-_EXCHANGE = ByName(Exchange, "actor", "view", "answers", "lasting")
+_EXCHANGE = ByName(Exchange, "actor", "view", "answers", "lasting", "by")
 _live = selected_exchanges.where(exchanges.c.deleted_ms.is_(None))
 _BY_ID = Statement(_live.where(exchanges.c.id == bindparam("exchange")), "exchange")
 _BY_TURN = Statement(selected_exchanges.where(exchanges.c.turn_id == bindparam("turn")), "turn")
@@ -69,8 +68,7 @@ _BY_NAME = Statement(
     )
     .order_by(exchanges.c.id.desc())
     .limit(1),
-    "name",
-    "actor",
+    *("name", "actor"),
 )
 _OPEN = Statement(
     select(turns.c.trigger_seq, exchanges.c.seqs)
@@ -102,10 +100,7 @@ _OLDEST = Statement(
 )
 _NEWEST = Statement(
     _in_span.order_by(messages.c.seq.desc()).limit(bindparam("limit")),
-    "room",
-    "first",
-    "last",
-    "limit",
+    *("room", "first", "last", "limit"),
 )
 
 
@@ -137,22 +132,29 @@ def kept(
     newest_first: bool,
     model: str | None,
     metadata: Mapping[str, str],
+    among: Collection[RoomId] | None = None,
 ) -> tuple[Exchange, ...]:
     """The ended exchanges that an actor asked to keep, in the order of their making, after one of them.
 
-    Those of a model only, and with this metadata, where it is given.
+    Those of a model only, with this metadata, and in these rooms, where they are given.
     """
     above = FIRST_ID if after is None or newest_first else after
     below = LAST_ID if after is None or not newest_first else after
     pairs = ["," + orjson.dumps({key: value})[1:-1].decode() for key, value in metadata.items()]
-    found = _kept(newest_first=newest_first, of_model=model is not None, pairs=len(pairs))
+    found = _kept(
+        newest_first=newest_first,
+        of_model=model is not None,
+        pairs=len(pairs),
+        few=among is not None,
+    )
     models = () if model is None else (model,)
-    rows = found.all(conn, kind, actor, above, below, limit, *models, *pairs)
+    values = (above, below, limit, *models, *pairs, *these(among))
+    rows = found.all(conn, kind, actor, *values)
     return tuple([exchange_of(conn, row) for row in rows])
 
 
 @cache
-def _kept(*, newest_first: bool, of_model: bool, pairs: int) -> Statement:
+def _kept(*, newest_first: bool, of_model: bool, pairs: int, few: bool) -> Statement:
     """A page of kept exchanges. Nothing but a pair of metadata stands in its JSON as `orjson` writes that."""
     there = literal(",") + func.substr(exchanges.c.metadata, 2, type_=Text)
     own = select(actors.c.key).where(actors.c.id == bindparam("actor")).scalar_subquery()
@@ -168,12 +170,13 @@ def _kept(*, newest_first: bool, of_model: bool, pairs: int) -> Statement:
             exchanges.c.id < bindparam("below"),
             *[exchanges.c.model == bindparam("model") for _ in range(of_model)],
             *[getattr(func, position)(there, bindparam(place, type_=Text)) > 0 for place in places],
+            *[room_is_among for _ in range(few)],
         )
         order = exchanges.c.id.desc() if newest_first else exchanges.c.id
         return chosen.order_by(order).limit(bindparam("limit"))
 
-    names = ("kind", "actor", "above", "below", "limit", *["model"] * of_model, *places)
-    return Statement(asked("strpos"), *names, sqlite=asked("instr"))
+    names = ("kind", "actor", "above", "below", "limit", *["model"] * of_model)
+    return Statement(asked("strpos"), *names, *places, *AMONG * few, sqlite=asked("instr"))
 
 
 def standing(conn: Connection, room: RoomId, seq: int) -> Spans:
@@ -294,4 +297,5 @@ def exchange_of(conn: Connection, row: Row) -> Exchange:
         kept = {one.number: one.said["value"] for one in _ASIDES.all(conn, numbers, row.room)}
         row.request.update({name: kept[number] for name, number in beside.items()})
     lasting = row.seqs.get("lasting", False)
-    return _EXCHANGE.one(row, id_of(row.actor_kind, row.actor), view, answers, lasting)
+    told = (view, answers, lasting, row.seqs.get("by"))
+    return _EXCHANGE.one(row, id_of(row.actor_kind, row.actor), *told)

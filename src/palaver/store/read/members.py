@@ -3,21 +3,35 @@
 A page costs the same in every room: of each role it reads no more rows than it gives.
 """
 
-from sqlalchemy import BigInteger, Connection, bindparam, func, select, tuple_
+from collections.abc import Mapping, Sequence
 
-from palaver.model import ActorId, Member, MemberRole, RoomId
+from msgspec import Struct
+from sqlalchemy import BigInteger, Connection, bindparam, func, not_, select, tuple_
+
+from palaver.model import Actor, ActorId, ActorKind, Member, MemberRole, RoomId, Turn, Visibility
 from palaver.store.columns import INTEGER_MAX
-from palaver.store.engine.statement import Row, Statement
-from palaver.store.read.actors import COLUMNS as ACTOR_COLUMNS, actor_of
+from palaver.store.engine.statement import Row, Statement, among, matching
+from palaver.store.read.actors import COLUMNS as ACTOR_COLUMNS, actor_of, id_of
 from palaver.store.read.rooms import bad_cursor
-from palaver.store.schema import actors, member_is_agent, member_is_in, members, rooms
+from palaver.store.schema import (
+    actors,
+    member_is_agent,
+    member_is_in,
+    members,
+    room_is_live,
+    room_is_open,
+    rooms,
+    turns,
+)
 
 COUNTED_MAX = 1_000
 """So many people of a room are counted."""
+MET_MAX = 2_000
+"""Among so many members of one's rooms are those whom one knows."""
 
 _room_key = select(rooms.c.key).where(rooms.c.id == bindparam("room")).scalar_subquery()
 _selected = (
-    select(*ACTOR_COLUMNS, *members.c["role", "joined_ms", "auto_respond", "actor_key"])
+    select(*ACTOR_COLUMNS, *members.c["role", "joined_ms", "speaks", "actor_key"])
     .select_from(members)
     .join(actors, actors.c.key == members.c.actor_key)
     .where(members.c.room_key == _room_key, member_is_in)
@@ -40,7 +54,48 @@ _people = (
     .where(members.c.room_key == _room_key, member_is_in, ~member_is_agent)
     .limit(COUNTED_MAX)
 )
+_self = actors.alias("self")
+_me = select(_self.c.key).where(_self.c.id == bindparam("actor")).scalar_subquery()
+_mine = members.alias("mine")
+_MET = Statement(
+    select(*ACTOR_COLUMNS)
+    .select_from(_mine)
+    .join(rooms, rooms.c.key == _mine.c.room_key)
+    .join(members, members.c.room_key == rooms.c.key)
+    .join(actors, actors.c.key == members.c.actor_key)
+    .where(_mine.c.actor_key == _me)
+    .where(_mine.c.kept_out.is_(None), room_is_live, not_(room_is_open))
+    .where(member_is_in, ~member_is_agent)
+    .limit(bindparam("limit")),
+    *("actor", "limit"),
+)
 _COUNT = Statement(select(func.count()).select_from(_people.subquery()), "room")
+
+_KEPT_OUT = matching(
+    select(rooms.c.id)
+    .join(members, members.c.room_key == rooms.c.key)
+    .join(actors, actors.c.key == members.c.actor_key)
+    .where(members.c.kept_out.is_(True), rooms.c.visibility == Visibility.OPEN),
+    actors.c.id,
+)
+
+_TURN_ROOM = matching(
+    select(*rooms.c["title", "visibility", "open_role"], turns.c.created_ms).join(
+        turns, turns.c.room_key == rooms.c.key
+    ),
+    turns.c.id,
+)
+_ACTORS = among(select(*ACTOR_COLUMNS), actors.c.id)
+_NAMED = matching(select(actors.c.id), actors.c.handle)
+
+
+class Present(Struct, frozen=True):
+    """A room's title, the first of its `members`, and whether there are `more`; `known` is who else was asked about."""
+
+    title: str
+    members: tuple[Actor, ...]
+    more: bool
+    known: Mapping[ActorId, Actor]
 
 
 def page(
@@ -62,6 +117,11 @@ def page(
     return found, _cursor(roles.index(last.role), last.joined_ms, last.actor_key)
 
 
+def kept_out(conn: Connection, actor: ActorId) -> tuple[RoomId, ...]:
+    """The open rooms from which an actor was removed."""
+    return tuple(_KEPT_OUT.column(conn, actor))
+
+
 def get(conn: Connection, room: RoomId, actor: ActorId) -> Member | None:
     """One member of a room; None for who is none."""
     row = _ONE.first(conn, room, actor)
@@ -69,9 +129,40 @@ def get(conn: Connection, room: RoomId, actor: ActorId) -> Member | None:
     return found if found is not None and found.actor.id == actor else None
 
 
+def present(
+    conn: Connection, turn: Turn, spoken: Sequence[ActorId], *, but: str, limit: int
+) -> Present:
+    """Who was in a room when a turn began and still is, and who of those who spoke there.
+
+    Left out is who has the inner handle `but`, unless they spoke, and in everyone's room all but the agents.
+    """
+    title, visibility, open_role, created_ms = _TURN_ROOM.one(conn, turn.id)
+    found, cursor = page(conn, turn.room, limit=limit)
+    everyones = visibility is Visibility.OPEN and open_role is None
+    left_out = {id_of(ActorKind.PERSON, digits) for digits in _NAMED.column(conn, but)}
+    left_out -= {*spoken}
+    here = tuple(
+        one.actor
+        for one in found
+        if one.joined_ms <= created_ms and one.actor.id not in left_out
+        if one.actor.kind is ActorKind.AGENT or not everyones
+    )
+    known = {one.id: one for one in here}
+    unknown = [(id_,) for id_ in spoken if id_ not in known]
+    known |= {one.id: one for one in map(actor_of, _ACTORS.all(conn, unknown))}
+    return Present(title, here, everyones or cursor is not None, known)
+
+
 def count(conn: Connection, room: RoomId) -> int:
     """How many people are members of a room, at most `COUNTED_MAX`."""
     return _COUNT.value(conn, room)
+
+
+def known(conn: Connection, actor: ActorId) -> tuple[Actor, ...]:
+    """The people with whom an actor shares rooms that are not open, by their names."""
+    met = {one.id: one for one in map(actor_of, _MET.all(conn, actor, MET_MAX))}
+    met.pop(actor, None)
+    return tuple(sorted(met.values(), key=lambda one: one.name))
 
 
 def _member(row: Row) -> Member:
@@ -79,7 +170,7 @@ def _member(row: Row) -> Member:
         actor=actor_of(row),
         role=row.role,
         joined_ms=row.joined_ms,
-        auto_respond=bool(row.auto_respond),
+        speaks=row.speaks,
     )
 
 

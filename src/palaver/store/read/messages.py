@@ -15,11 +15,12 @@ from sqlalchemy import (
     ScalarSelect,
     Select,
     bindparam,
+    func,
     literal_column,
     select,
 )
 
-from palaver.model import NO_DATA, Kind, Message, MessageId, Page, Role, RoomId
+from palaver.model import NO_DATA, ActorId, ActorKind, Kind, Message, MessageId, Page, Role, RoomId
 from palaver.store.columns import INTEGER_MAX
 from palaver.store.engine.statement import Columns, Row, Statement, matching
 from palaver.store.read.actors import id_of
@@ -27,6 +28,7 @@ from palaver.store.schema import actors, messages, rooms
 from palaver.store.values import ByName
 
 replied = messages.alias("replied")
+became = actors.alias("became")
 
 
 def _columns(source: FromClause) -> tuple[ColumnElement[Any], ...]:
@@ -35,14 +37,15 @@ def _columns(source: FromClause) -> tuple[ColumnElement[Any], ...]:
         *source.c["edited_ms", "deleted_ms", "meta"],
         actors.c.kind.label("author_kind"),
         actors.c.id.label("author"),
-        actors.c.name,
+        func.coalesce(became.c.name, actors.c.name).label("name"),
+        became.c.id.label("became"),
         replied.c.id.label("reply_to"),
     )
 
 
 COLUMNS = _columns(messages)
 """What `message_of` takes."""
-_MESSAGE = ByName(Message, "room", "author", "text", "meta")
+_MESSAGE = ByName(Message, "room", "author", "text", "meta", "became")
 
 
 def selected(*more: object, source: FromClause = messages) -> Select[tuple[object, ...]]:
@@ -54,6 +57,7 @@ def selected(*more: object, source: FromClause = messages) -> Select[tuple[objec
         select(*_columns(source), *more)
         .select_from(source)
         .outerjoin(actors, actors.c.key == source.c.author_key)
+        .outerjoin(became, became.c.key == actors.c.became_key)
         .outerjoin(
             replied,
             (replied.c.room_key == source.c.room_key) & (replied.c.seq == source.c.reply_to_seq),
@@ -167,7 +171,8 @@ def context(conn: Connection, room: RoomId, *, upto_seq: int, limit: int) -> tup
 def message_of(room: RoomId, row: Row) -> Message:
     """The message of a row with the `COLUMNS`."""
     text, meta = (row.text, row.meta) if row.deleted_ms is None else ("", NO_DATA)
-    return _MESSAGE.one(row, room, id_of(row.author_kind, row.author), text, meta)
+    author = id_of(row.author_kind, row.author)
+    return _MESSAGE.one(row, room, author, text, meta, _person(row.became))
 
 
 def messages_of(room: RoomId, found: Columns) -> tuple[Message, ...]:
@@ -178,12 +183,17 @@ def messages_of(room: RoomId, found: Columns) -> tuple[Message, ...]:
         texts = [text if kept else "" for text, kept in zip(texts, there, strict=True)]
         metas = [meta if kept else NO_DATA for meta, kept in zip(metas, there, strict=True)]
     authors = map(id_of, found.author_kind, found.author)
-    return _MESSAGE.all(found, repeat(room), authors, texts, metas)
+    whom = map(_person, found.became)
+    return _MESSAGE.all(found, repeat(room), authors, texts, metas, whom)
 
 
 def bounded(seq: int) -> int:
     """A seq that both engines can compare with."""
     return max(0, min(seq, INTEGER_MAX - 1))
+
+
+def _person(digits: str | None) -> ActorId | None:
+    return None if digits is None else id_of(ActorKind.PERSON, digits)
 
 
 def _around(conn: Connection, room: RoomId, seq: int, limit: int) -> Page:

@@ -1,16 +1,17 @@
 """Reads rooms as one actor sees them.
 
 The list goes by last activity, and its cost does not grow with the number of rooms. An actor with few memberships gets
-the first of those, merged with the first of the open rooms. For one with many, a bounded walk from the most active room
-on asks of each whether the actor sees it; what the walk does not fill is read by memberships. Neither leaves the order
-of the work to a planner, since PostgreSQL takes every actor for an average one. Titles are searched in a folded copy,
-so that both engines find the same.
+the first of those, merged with the first of everyone's rooms. For one with many, a bounded walk from the most active
+room on asks of each whether the actor sees it; what the walk does not fill is read by memberships. Neither leaves the
+order of the work to a planner, since PostgreSQL takes every actor for an average one. Titles are searched in a folded
+copy, so that both engines find the same.
 """
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
+from itertools import cycle, islice, pairwise
 from typing import Any
 
 from msgspec import Struct
@@ -34,12 +35,13 @@ from sqlalchemy import (
 )
 
 from palaver.errors import Code, Refused
-from palaver.model import Actor, ActorId, MemberRole, Room, RoomId, Visibility
+from palaver.model import AUDIT, AccountStatus, Actor, ActorId, OpenTo, Room, RoomId, Visibility
 from palaver.policy import role_in
 from palaver.store.columns import INTEGER_MAX
-from palaver.store.engine.statement import Row, Statement, among
+from palaver.store.engine.statement import Row, Statement, among, matching
 from palaver.store.read.actors import COLUMNS as ACTOR_COLUMNS, actor_of
 from palaver.store.schema import (
+    accounts,
     actors,
     member_is_agent,
     member_is_in,
@@ -47,7 +49,8 @@ from palaver.store.schema import (
     members,
     messages,
     room_is_live,
-    room_is_open,
+    room_is_opened,
+    room_is_shown,
     rooms,
 )
 from palaver.store.values import ByName
@@ -62,10 +65,15 @@ UNREAD_MAX = 100
 UNREAD_SCANNED = 200
 """Unread messages are counted among so many of a room's last seqs, so that the count's cost is bounded."""
 
+DEEP_MAX = 5
+"""So many rooms stand under each other where people put them."""
+AMONG_MAX = 100
+"""To so many rooms a list may be limited."""
+
 _ACCENT = re.compile("[\u0300-\u036f]")
 _ALIKE = str.maketrans({"\u0131": "i", "ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe"})
 
-_read_seq = func.coalesce(members.c.read_seq, 0)
+_read_seq = func.coalesce(members.c.read_seq, case((room_is_opened, rooms.c.seq), else_=0))
 _scanned_from = case(
     (_read_seq > rooms.c.seq - UNREAD_SCANNED, _read_seq), else_=rooms.c.seq - UNREAD_SCANNED
 )
@@ -94,12 +102,25 @@ def _seen(me: ColumnElement[int], source: FromClause) -> Select[*tuple[Any, ...]
         .subquery()
     )
     own_membership = and_(members.c.room_key == rooms.c.key, members.c.actor_key == me)
-    parents = rooms.alias("parents")
-    parent = select(parents.c.id).where(parents.c.key == rooms.c.parent_key)
+    parents, known = rooms.alias("parents"), members.alias("known")
+    may_know = or_(me.is_(None), known.c.role.is_not(None), parents.c.visibility == Visibility.OPEN)
+    parent = (
+        select(parents.c.id)
+        .select_from(parents)
+        .outerjoin(known, and_(known.c.room_key == parents.c.key, known.c.actor_key == me))
+        .where(parents.c.key == rooms.c.parent_key, parents.c.deleted_ms.is_(None))
+        .where(known.c.kept_out.is_(None), may_know)
+        .correlate(rooms)
+    )
     return (
         select(
             *rooms.c["key", "id", "title", "title_source", "visibility", "seq", "settings"],
             *rooms.c["created_ms", "active_ms", "deleted_ms", "door", "archived_ms"],
+            *rooms.c["open_to", "open_role"],
+            select(accounts.c.status)
+            .where(accounts.c.actor_key == me)
+            .scalar_subquery()
+            .label("status"),
             parent.scalar_subquery().label("parent"),
             *members.c["role", "kept_out", "muted"],
             _hidden.label("hidden"),
@@ -111,7 +132,7 @@ def _seen(me: ColumnElement[int], source: FromClause) -> Select[*tuple[Any, ...]
     )
 
 
-_ROOM = ByName(Room, "role", "agents", "muted", "hidden")
+_ROOM = ByName(Room, "role", "agents", "muted", "hidden", "joined")
 _me = select(actors.c.key).where(actors.c.id == bindparam("actor")).scalar_subquery()
 _BY_ID = Statement(_seen(_me, rooms).where(rooms.c.id == bindparam("room")), "room", "actor")
 _AGENTS = among(
@@ -136,7 +157,7 @@ _MEMBERSHIPS = Statement(
     "actor",
     "limit",
 )
-_owned = or_(member_is_owner, not_(room_is_open))
+_owned = or_(member_is_owner, not_(room_is_shown))
 _COUNT_OWN = Statement(
     select(func.count())
     .select_from(members)
@@ -144,6 +165,11 @@ _COUNT_OWN = Statement(
     .where(members.c.actor_key == _me, member_is_in, room_is_live, _owned),
     "actor",
 )
+_places = select(*rooms.c["key", "id", "parent_key"])
+_PLACE, _PLACE_OF_KEY = matching(_places, rooms.c.id), matching(_places, rooms.c.key)
+AMONG = tuple(f"room_{number}" for number in range(AMONG_MAX))
+"""The names of the values that `these` gives to `room_is_among`."""
+room_is_among = rooms.c.id.in_([bindparam(name, type_=rooms.c.id.type) for name in AMONG])
 _POSITION = Statement(
     select(rooms.c.key, rooms.c.active_ms).where(rooms.c.id == bindparam("room")), "room"
 )
@@ -166,19 +192,33 @@ def listing(
     own: bool = False,
     deleted: bool = False,
     hidden: bool | None = None,
+    archived: bool | None = None,
+    every: bool = False,
+    opened: bool = False,
+    among: Collection[RoomId] | None = None,
 ) -> tuple[tuple[Room, ...], str | None]:
-    """The actor's rooms and the open ones that are not deleted, the last active first, and the cursor to go on with.
+    """The actor's rooms and everyone's that are not deleted, the last active first, and the cursor to go on with.
 
     `search`: a piece of the title, whatever its case and accents. `own`: without open rooms of others. `deleted`:
-    instead those that are and that the actor may restore, the last deleted first. `hidden`: without those that the
-    actor hides, or these alone; None: all. `offset`: how many to pass over,
-    which is walked. Refused: `cursor_invalid`.
+    instead those that are and that the actor may restore, the last deleted first. `hidden`, `archived`: without those
+    that the actor hides, or that are archived, or these alone; None: all. `every`: instead all rooms, but for the audit
+    room. `opened`: instead those that their owners opened to the actor, who is no member yet. `among`: those of 1 to
+    `AMONG_MAX` rooms alone. `offset`: how many to pass over, which is walked. Refused: `cursor_invalid`.
     """
     position = (INTEGER_MAX, INTEGER_MAX) if cursor is None else _position(cursor)
     reach = min(offset + limit + 1, INTEGER_MAX)
     asked = [*position, reach, limit + 1, offset]
-    wanted = _Wanted(searched=bool(search), own=own, deleted=deleted, hidden=hidden)
-    rows = _listed(conn, actor, wanted, asked, search)
+    wanted = _Wanted(
+        searched=bool(search),
+        own=own,
+        deleted=deleted,
+        hidden=hidden,
+        archived=archived,
+        every=every,
+        opened=opened,
+        few=among is not None,
+    )
+    rows = _listed(conn, actor, wanted, asked, search=search, among=among)
     found = _rooms(conn, rows[:limit])
     if len(rows) <= limit or not found:
         return found, None
@@ -203,10 +243,43 @@ def cursor_of(conn: Connection, room: RoomId) -> str | None:
     return None if row is None else _cursor(*row)
 
 
-def ids_of(conn: Connection, actor: ActorId, limit: int) -> tuple[RoomId, ...]:
-    """The actor's rooms and the open ones, the last active `limit` of them, in no order."""
+def ids_of(
+    conn: Connection, actor: ActorId, limit: int, among: Collection[RoomId] | None = None
+) -> tuple[RoomId, ...]:
+    """The actor's rooms and the open ones, the last active `limit` of them, in no order. `among` as in `listing`."""
     asked = [INTEGER_MAX, INTEGER_MAX, limit, limit, 0]
-    return tuple([row.id for row in _listed(conn, actor, _Wanted(brief=True), asked)])
+    wanted = _Wanted(brief=True, few=among is not None)
+    return tuple([row.id for row in _listed(conn, actor, wanted, asked, among=among)])
+
+
+def these(among: Collection[RoomId] | None) -> list[RoomId]:
+    """The values of `AMONG`, where a list is limited."""
+    return list(islice(cycle(among), AMONG_MAX)) if among else []
+
+
+def line_of(conn: Connection, room: RoomId) -> list[Row]:
+    """A room and those above it, the lowest first, each with its `key` and `id`; `DEEP_MAX` at the most."""
+    found: list[Row] = []
+    row = _PLACE.first(conn, room)
+    while row is not None and len(found) < DEEP_MAX:
+        found.append(row)
+        row = None if row.parent_key is None else _PLACE_OF_KEY.first(conn, row.parent_key)
+    return found
+
+
+def reaches(conn: Connection, key: int, levels: int) -> bool:
+    """Whether there are rooms so many levels below this one: 1 are those that stand directly under it."""
+    return _below(levels).first(conn, key) is not None
+
+
+@cache
+def _below(levels: int) -> Statement:
+    lower = [rooms.alias(f"level_{level}") for level in range(levels)]
+    joined: FromClause = lower[0]
+    for above, below in pairwise(lower):
+        joined = joined.join(below, below.c.parent_key == above.c.key)
+    lowest = select(lower[-1].c.key).select_from(joined)
+    return matching(lowest.limit(1), lower[0].c.parent_key)
 
 
 def seqs(conn: Connection, rooms: Sequence[RoomId]) -> dict[RoomId, int]:
@@ -236,7 +309,9 @@ def _listed(
     actor: ActorId,
     wanted: "_Wanted",
     asked: list[int],
+    *,
     search: str | None = None,
+    among: Collection[RoomId] | None = None,
 ) -> list[Row]:
     """A page of rooms. `asked`: moment and key of the cursor, how many to look for, to give, and to pass over.
 
@@ -244,8 +319,8 @@ def _listed(
     """
     few_max = MEMBERSHIPS_FEW_SEARCHED if search else MEMBERSHIPS_FEW
     me, memberships = _MEMBERSHIPS.first(conn, actor, few_max + 1) or (0, 0)
-    values = [me, *asked, _pattern(search)] if search else [me, *asked]
-    if memberships > few_max:
+    values = [me, *asked, *([containing(folded(search))] if search else ()), *these(among)]
+    if memberships > few_max or wanted.every or wanted.opened or wanted.few:
         rows = _list_of(wanted, few=False).all(conn, *values)
         if len(rows) == asked[3] or not wanted.bounded:
             return rows
@@ -258,17 +333,22 @@ def _list_of(wanted: "_Wanted", *, few: bool) -> Statement:
     found = wanted.by_memberships() if few else wanted.by_walk()
     ordered = found.order_by(*_LAST_FIRST)
     names = ["me", "active_ms", "key", "reach", "limit", "offset", *["pattern"] * wanted.searched]
+    names += AMONG * wanted.few
     return Statement(wanted.page(ordered), *names, sqlite=wanted.page(ordered if few else found))
 
 
 class _Wanted(Struct, frozen=True, kw_only=True):
-    """Which rooms a list holds, as SQL. `brief`: only their ids."""
+    """Which rooms a list holds, as SQL. `brief`: only their ids. `few`: by a walk over the rooms of `AMONG` alone."""
 
     searched: bool = False
     own: bool = False
     deleted: bool = False
     hidden: bool | None = None
+    archived: bool | None = None
     brief: bool = False
+    every: bool = False
+    opened: bool = False
+    few: bool = False
 
     def page(self, found: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
         """The rooms of a page of `key` and `moment`, with what a list shows of each."""
@@ -278,7 +358,7 @@ class _Wanted(Struct, frozen=True, kw_only=True):
         return chosen.order_by(cut.c.moment.desc(), cut.c.key.desc())
 
     def by_memberships(self) -> Select[*tuple[Any, ...]]:
-        """The first of the actor's memberships' rooms, merged with the first of the open rooms."""
+        """The first of the actor's memberships' rooms, merged with the first of everyone's."""
         of_member = [rooms.c.key == members.c.room_key, self._there, *self._titled(rooms)]
         its_moment = select(self._moment).where(*of_member, *self._allowed(rooms)).scalar_subquery()
         own = (
@@ -291,7 +371,7 @@ class _Wanted(Struct, frozen=True, kw_only=True):
         mine = select(own).where(behind).order_by(*_LAST_FIRST).limit(_reach)
         if not self._of_all:
             return select(mine.subquery("mine"))
-        to_me = [room_is_open, not_(self._left_out(rooms)), *self._titled(rooms)]
+        to_me = [room_is_shown, not_(self._left_out(rooms)), *self._titled(rooms)]
         opened = self._behind(rooms.c.key).where(*to_me).limit(_reach)
         return select(
             union(select(mine.subquery("mine")), select(opened.subquery("opened"))).subquery()
@@ -299,9 +379,14 @@ class _Wanted(Struct, frozen=True, kw_only=True):
 
     def by_walk(self) -> Select[*tuple[Any, ...]]:
         """Those of the rooms behind the cursor that the actor sees."""
-        columns = (rooms.c.key, rooms.c.visibility, rooms.c.title_folded)
+        columns = rooms.c["key", "visibility", "open_to", "open_role", "title_folded"]
         walk = self._behind(*columns)
         walked = (walk.limit(_walk_max) if self.bounded else walk).subquery("walked")
+        if self.every:
+            return select(walked.c.key, walked.c.moment).where(*self._titled(walked))
+        if self.opened:
+            to_me = [_is_to_me(walked), not_(_known(walked).exists()), *self._titled(walked)]
+            return select(walked.c.key, walked.c.moment).where(*to_me)
         membership = (
             select(members.c.room_key)
             .where(members.c.room_key == walked.c.key, members.c.actor_key == _my_key)
@@ -310,18 +395,19 @@ class _Wanted(Struct, frozen=True, kw_only=True):
         )
         seen = membership.is_not(None)
         if self._of_all:
-            seen = or_(and_(_opened(walked), not_(self._left_out(walked))), seen)
+            seen = or_(and_(_shown(walked), not_(self._left_out(walked))), seen)
         return select(walked.c.key, walked.c.moment).where(seen, *self._titled(walked))
 
     @property
     def _of_all(self) -> bool:
         """Whether open rooms are looked at, too, of which the actor may be no member."""
-        return not (self.own or self.deleted or self.hidden)
+        return not (self.own or self.deleted or self.hidden or self.archived)
 
     @property
     def bounded(self) -> bool:
         """Whether a walk ends after `WALKED_MAX` rooms. Words are looked for in all, and few are deleted."""
-        return not (self.searched or self.deleted)
+        whole = self.searched or self.deleted or self.archived or self.every or self.few
+        return not (whole or self.opened)
 
     @property
     def _moment(self) -> ColumnElement[int]:
@@ -329,7 +415,12 @@ class _Wanted(Struct, frozen=True, kw_only=True):
 
     @property
     def _there(self) -> ColumnElement[bool]:
-        return rooms.c.deleted_ms.is_not(None) if self.deleted else room_is_live
+        if self.deleted:
+            return rooms.c.deleted_ms.is_not(None)
+        if self.archived is None:
+            return room_is_live
+        since = rooms.c.archived_ms
+        return and_(room_is_live, since.is_not(None) if self.archived else since.is_(None))
 
     def _behind(self, *columns: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
         """The rooms behind the cursor, in the order of an index."""
@@ -337,7 +428,8 @@ class _Wanted(Struct, frozen=True, kw_only=True):
         order = self._moment.desc(), rooms.c.key.desc()
         return (
             select(*columns, self._moment.label("moment"))
-            .where(self._there, behind)
+            .where(self._there, behind, *([rooms.c.id != AUDIT] if self.every else []))
+            .where(*[room_is_among] * self.few, *[room_is_opened] * self.opened)
             .order_by(*order)
         )
 
@@ -354,26 +446,39 @@ class _Wanted(Struct, frozen=True, kw_only=True):
 
     def _left_out(self, source: FromClause) -> ColumnElement[bool]:
         """Whether the actor was removed from an open room, or hides it."""
-        membership = select(members.c.room_key).where(
-            members.c.room_key == source.c.key,
-            members.c.actor_key == _my_key,
-            or_(not_(member_is_in), *([] if self.hidden is None else [_hidden])),
-        )
-        return membership.exists()
+        out = or_(not_(member_is_in), *([] if self.hidden is None else [_hidden]))
+        return _known(source).where(out).exists()
 
     def _allowed(self, source: FromClause) -> list[ColumnElement[bool]]:
         """What a membership must be besides the actor's."""
         if self.deleted:
             return [member_is_owner]
-        return [or_(member_is_owner, not_(_opened(source)))] if self.own else []
+        return [or_(member_is_owner, not_(_shown(source)))] if self.own else []
 
 
-def _opened(source: FromClause) -> ColumnElement[bool]:
-    return source.c.visibility == literal_column(f"'{Visibility.OPEN}'")
+def _shown(source: FromClause) -> ColumnElement[bool]:
+    """Of a room of `source`: as `room_is_shown`."""
+    is_open = source.c.visibility == literal_column(f"'{Visibility.OPEN}'")
+    return and_(is_open, source.c.open_role.is_(None))
 
 
-def _pattern(search: str) -> str:
-    escaped = folded(search).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+def _is_to_me(source: FromClause) -> ColumnElement[bool]:
+    """Whether an opened room of `source` is open to the actor."""
+    active = accounts.c.status == literal_column(f"'{AccountStatus.ACTIVE}'")
+    account = select(accounts.c.actor_key).where(accounts.c.actor_key == _my_key, active)
+    return or_(source.c.open_to == literal_column(f"'{OpenTo.EVERYONE}'"), account.exists())
+
+
+def _known(source: FromClause) -> Select[*tuple[Any, ...]]:
+    """The actor's membership in a room of `source`, also of who was removed."""
+    return select(members.c.room_key).where(
+        members.c.room_key == source.c.key, members.c.actor_key == _my_key
+    )
+
+
+def containing(words: str) -> str:
+    """What a LIKE of these words takes, escaped by a backslash."""
+    escaped = words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{escaped}%"
 
 
@@ -383,14 +488,17 @@ def _rooms(conn: Connection, rows: list[Row]) -> tuple[Room, ...]:
         agents[found.room_key].append(actor_of(found))
     return tuple(
         [
-            _ROOM.one(row, _role_of(row), tuple(agents[row.key]), bool(row.muted), bool(row.hidden))
+            _ROOM.one(
+                row,
+                role_in(row, row.role, kept_out=bool(row.kept_out), status=row.status),
+                tuple(agents[row.key]),
+                bool(row.muted),
+                bool(row.hidden),
+                row.role is not None and not row.kept_out,
+            )
             for row in rows
         ]
     )
-
-
-def _role_of(row: Row) -> MemberRole | None:
-    return role_in(row.visibility, row.role, kept_out=bool(row.kept_out))
 
 
 def _cursor(key: int, active_ms: int) -> str:

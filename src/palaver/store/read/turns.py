@@ -3,14 +3,18 @@
 from collections.abc import Sequence
 from operator import attrgetter
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, and_, bindparam, func, select
 
-from palaver.model import ActorId, ActorKind, Role, Turn, TurnId
+from palaver.model import ActorId, ActorKind, Role, RoomId, Turn, TurnId
+from palaver.model.agents import Told
+from palaver.policy import Action, allows, role_in
 from palaver.store.engine.statement import Row, Statement, among, matching
-from palaver.store.read.actors import id_of
+from palaver.store.read.actors import OUT, became_key, id_of, its
 from palaver.store.schema import (
+    accounts,
     actors,
     exchanges,
+    members,
     messages,
     partials,
     rooms,
@@ -24,7 +28,11 @@ CONTINUED_MAX = 100
 
 selected = (
     select(
-        *turns.c["id", "trigger_seq", "state", "attempt", "fence", "external"],
+        *turns.c[
+            "id", "trigger_seq", "state", "attempt", "fence", "external", "root_seq", "waits_for"
+        ],
+        func.coalesce(turns.c.depth, 1).label("depth"),
+        func.coalesce(turns.c.context_seq, turns.c.trigger_seq).label("context_seq"),
         turns.c.message_id.label("message"),
         rooms.c.id.label("room"),
         actors.c.id.label("agent"),
@@ -38,23 +46,63 @@ selected = (
 _TURN = ByName(Turn, "agent", "external")
 
 _BY_ID = matching(selected, turns.c.id)
+_TOLD = matching(
+    select(*turns.c["prompt_digest", "headed", "card_version", "tokens_max"]), turns.c.id
+)
+_HEADED = Statement(
+    select(turns.c.headed)
+    .join(rooms, rooms.c.key == turns.c.room_key)
+    .where(rooms.c.id == bindparam("room"), turns.c.trigger_seq < bindparam("seq"))
+    .order_by(turns.c.trigger_seq.desc())
+    .limit(1),
+    *("room", "seq"),
+)
 _KNOWN = among(select(turns.c.id), turns.c.id)
 _OPEN_OF = matching(selected.where(turn_is_open), turns.c.owner)
 _RUNNING = Statement(select(func.count()).select_from(turns).where(turn_is_open))
 
 _continued = turns.alias()
+_said_so = func.coalesce(turns.c.asker_key, exchanges.c.actor_key)
 _ASKED = matching(
-    select(exchanges.c.actor_key, messages.c.author_key, messages.c.role, _continued.c.id)
+    select(
+        _said_so.label("said_so"), became_key.label("asker_key"), messages.c.role, _continued.c.id
+    )
     .select_from(turns)
     .outerjoin(exchanges, exchanges.c.turn_id == turns.c.id)
     .outerjoin(
         messages,
         and_(messages.c.room_key == turns.c.room_key, messages.c.seq == turns.c.trigger_seq),
     )
+    .outerjoin(its, its.c.key == func.coalesce(_said_so, messages.c.author_key))
     .outerjoin(_continued, _continued.c.message_id == messages.c.id),
     turns.c.id,
 )
+_answering = members.alias()
 _ACTOR = matching(select(actors.c.key), actors.c.id)
+_STANDING = Statement(
+    select(
+        *rooms.c["visibility", "open_to", "open_role"],
+        *members.c["role", "kept_out"],
+        accounts.c.status,
+        _answering.c.kept_out.label("agent_is_out"),
+    )
+    .select_from(turns)
+    .outerjoin(
+        _answering,
+        and_(
+            _answering.c.room_key == turns.c.room_key,
+            _answering.c.actor_key == turns.c.agent_key,
+        ),
+    )
+    .join(rooms, rooms.c.key == turns.c.room_key)
+    .outerjoin(
+        members,
+        and_(members.c.room_key == rooms.c.key, members.c.actor_key == bindparam("its_asker")),
+    )
+    .outerjoin(accounts, accounts.c.actor_key == bindparam("its_asker"))
+    .where(turns.c.id == bindparam("its_id")),
+    *("its_asker", "its_id"),
+)
 _COPIED = matching(
     select(partials.c.text, partials.c.reasoning).order_by(partials.c.place), partials.c.turn_id
 )
@@ -69,6 +117,19 @@ def get(conn: Connection, turn: TurnId) -> Turn | None:
 def known(conn: Connection, asked: Sequence[TurnId]) -> set[TurnId]:
     """Those of the turns that are there."""
     return {row.id for row in _KNOWN.all(conn, [(turn,) for turn in asked])}
+
+
+def told(conn: Connection, turn: TurnId) -> Told | None:
+    """What is kept of what a turn's model was told; None where that is nothing."""
+    row = _TOLD.first(conn, turn)
+    if row is None or row.prompt_digest is None:
+        return None
+    return Told(bytes(row.prompt_digest), bool(row.headed), row.card_version, row.tokens_max)
+
+
+def headed(conn: Connection, room: RoomId, seq: int) -> bool:
+    """Whether what was said in a room stood below headers when somebody was answered last before this seq."""
+    return _HEADED.column(conn, room, seq) == [True]
 
 
 def open_of(conn: Connection, owner: str) -> tuple[Turn, ...]:
@@ -94,8 +155,8 @@ def asker(conn: Connection, turn: TurnId | None) -> int | None:
         row = None if turn is None else _ASKED.first(conn, turn)
         if row is None:
             return None
-        if row.actor_key is not None or row.role is not Role.ASSISTANT:
-            return row.actor_key or row.author_key
+        if row.said_so is not None or row.role is not Role.ASSISTANT:
+            return row.asker_key
         turn = row.id
     return None
 
@@ -104,6 +165,20 @@ def asked_by(conn: Connection, turn: TurnId, actor: ActorId) -> bool:
     """Whether this actor asked for an answer."""
     row = _ACTOR.first(conn, actor)
     return row is not None and asker(conn, turn) == row.key
+
+
+def unwanted(conn: Connection, asked: Sequence[TurnId]) -> set[TurnId]:
+    """Those of the turns whose agent was taken out of the room, or whose asker has lost it, or their account."""
+    return {turn for turn in asked if not _is_wanted(conn, turn)}
+
+
+def _is_wanted(conn: Connection, turn: TurnId) -> bool:
+    key = asker(conn, turn)
+    row = _STANDING.first(conn, key, turn)
+    if row is None or row.agent_is_out or key is None:
+        return row is None or not row.agent_is_out
+    role = role_in(row, row.role, kept_out=bool(row.kept_out), status=row.status)
+    return allows(Action.WRITE, role) and row.status not in OUT
 
 
 def turn_of(row: Row) -> Turn:

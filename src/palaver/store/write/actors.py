@@ -6,14 +6,13 @@ from msgspec.structs import replace
 from sqlalchemy import Connection, bindparam, delete, select
 
 from palaver.errors import Code, Refused
-from palaver.model import Actor, ActorId, ActorKind, AgentCard, EventType, RoomId
+from palaver.model import AccountStatus, Actor, ActorId, ActorKind, EventType, RoomId
 from palaver.store.engine.statement import Statement, among, inserting, matching, updating
 from palaver.store.read import actors as stored_actors
 from palaver.store.schema import (
     accounts,
     actor_is_unused,
     actors,
-    agents,
     exchanges,
     keys,
     member_is_in,
@@ -32,7 +31,7 @@ _INSERT_ACTOR = inserting(
     actors, "id", "kind", "handle", "name", "guest", "created_ms", "unused", returning=actors.c.key
 )
 _INSERT_SESSION = inserting(sessions, "token_sha256", "actor_key", "created_ms", "expires_ms")
-_RENAME = updating(actors.c.id, "name", unused=None)
+_RENAME = updating([actors.c.id, actors.c.name], "name", unused=None)
 _SHARED = Statement(
     select(rooms.c.id)
     .join(members, members.c.room_key == rooms.c.key)
@@ -59,8 +58,6 @@ _KEPT = [
 _USED = updating(actors.c.key, unused=None)
 _END_SESSIONS = matching(delete(sessions), sessions.c.actor_key)
 _DELETE = matching(delete(actors), actors.c.key)
-_INSERT_CARD = inserting(agents, "actor_key", "model", "system_prompt", "settings")
-_UPDATE_CARD = updating(agents.c.actor_key, "model", "system_prompt", "settings")
 
 
 class AddActor(Command[Actor], frozen=True, kw_only=True):
@@ -81,7 +78,7 @@ class AddActor(Command[Actor], frozen=True, kw_only=True):
         there = stored_actors.by_handle(tx.conn, self.handle)
         if there is not None:
             return there
-        key = _insert(tx, self.actor, self.handle, unused=self.unused or None)
+        key = insert(tx, self.actor, self.handle, unused=self.unused or None)
         if self.token_sha256 is not None:
             expires_ms = None if self.lasts_ms is None else tx.now_ms + self.lasts_ms
             _INSERT_SESSION.run(tx.conn, self.token_sha256, key, tx.now_ms, expires_ms)
@@ -99,22 +96,21 @@ class RenameActor(Command[Actor], frozen=True, kw_only=True):
         return True
 
     def rooms(self, conn: Connection) -> Sequence[RoomId]:
-        return _shared(conn, self.actor)
+        return shared_rooms(conn, self.actor)
 
     def apply(self, tx: Transaction) -> Actor:
-        """Refused: `not_found`."""
-        there = stored_actors.get(tx.conn, self.actor)
-        if there is None:
-            raise not_found()
+        """Refused: `not_found`. Who leaves for good meanwhile has no name any more, and gets none."""
+        there = stored_actors.get(tx.conn, known_actor(tx, self.actor).id)
+        assert there is not None, "it is known"
         if there.name == self.name:
             return there
-        shared = _shared(tx.conn, there.id)
+        shared = shared_rooms(tx.conn, there.id)
         tx.lock(shared)
         for id_ in sorted(shared):
             room = tx.room(id_, deleted_too=True)
-            data = {"actor": there.id, "name": self.name}
-            tx.log(room, EventType.MEMBER_RENAMED, tx.actor(there.id), data=data)
-        if not _RENAME.run(tx.conn, self.name, there.id):
+            by, data = tx.actor(there.id), {"actor": there.id}
+            tx.log(room, EventType.MEMBER_RENAMED, by, data=data, name=self.name)
+        if not _RENAME.run(tx.conn, self.name, there.id, there.name):
             raise Overtaken
         tx.actors.pop(there.id, None)
         return replace(there, name=self.name)
@@ -143,36 +139,6 @@ class SweepGuests(Command[tuple[int, int]], frozen=True, kw_only=True):
         return len(gone), len(old)
 
 
-class SaveAgent(Command[AgentCard], frozen=True, kw_only=True):
-    """Makes or changes an agent, by its unique handle."""
-
-    card: AgentCard
-    handle: str
-
-    @property
-    def anywhere(self) -> bool:
-        return True
-
-    def rooms(self, conn: Connection) -> Sequence[RoomId]:
-        there = stored_actors.by_handle(conn, self.handle)
-        return () if there is None else _shared(conn, there.id)
-
-    def apply(self, tx: Transaction) -> AgentCard:
-        """Refused: `name_reserved` when the handle is no agent's."""
-        there = of_handle(tx, self.handle, ActorKind.AGENT)
-        card = self.card
-        if there is None:
-            saved = card
-            key = _insert(tx, card.actor, self.handle)
-        else:
-            saved = replace(card, actor=RenameActor(actor=there.id, name=card.actor.name).apply(tx))
-            key = known_actor(tx, there.id).key
-        values = (card.model, card.system_prompt, card.settings)
-        if not _UPDATE_CARD.run(tx.conn, *values, key):
-            _INSERT_CARD.run(tx.conn, key, *values)
-        return saved
-
-
 def of_handle(tx: Transaction, handle: str, kind: ActorKind) -> Actor | None:
     """The actor of this handle, if there is one. Refused: `name_reserved` when it is of another kind."""
     there = stored_actors.by_handle(tx.conn, handle)
@@ -182,11 +148,19 @@ def of_handle(tx: Transaction, handle: str, kind: ActorKind) -> Actor | None:
 
 
 def known_actor(tx: Transaction, actor: ActorId, missing: Refused | None = None) -> KnownActor:
-    """The actor of this id. Refused: `missing`, or `not_found`."""
+    """The actor of this id, who has not left for good. Refused: `missing`, or `not_found`."""
     found = tx.actor(actor)
-    if found is None:
+    if found is None or found.status is AccountStatus.DELETED:
         raise missing or not_found()
     return found
+
+
+def check_free(tx: Transaction, handle: str, skeleton: str, actor: ActorId) -> None:
+    """Refused: `handle_taken`, also by the inner name of somebody else."""
+    inner = stored_actors.by_handle(tx.conn, handle)
+    looks_alike = stored_actors.of_skeleton(tx.conn, skeleton)
+    if any(one is not None and one.id != actor for one in (inner, looks_alike)):
+        raise Refused(Code.HANDLE_TAKEN, "Somebody has this handle, or one that looks like it.")
 
 
 def nobody() -> Refused:
@@ -201,11 +175,13 @@ def not_found() -> Refused:
     return Refused(Code.NOT_FOUND, "there is no such person or agent")
 
 
-def _shared(conn: Connection, actor: ActorId) -> list[RoomId]:
+def shared_rooms(conn: Connection, actor: ActorId) -> list[RoomId]:
+    """The newest rooms that an actor is a member of, at most `SHARED_MAX`."""
     return _SHARED.column(conn, actor, SHARED_MAX)
 
 
-def _insert(tx: Transaction, actor: Actor, handle: str, *, unused: bool | None = None) -> int:
+def insert(tx: Transaction, actor: Actor, handle: str, *, unused: bool | None = None) -> int:
+    """Adds an actor; its key."""
     assert actor.id.startswith(stored_actors.PREFIX[actor.kind])
     return _INSERT_ACTOR.value(
         tx.conn, actor.id, actor.kind, handle, actor.name, actor.guest, tx.now_ms, unused

@@ -13,12 +13,10 @@ from typing import Any
 from sqlalchemy import Connection
 
 from palaver.errors import Refused
-from palaver.model import EventType, RoomId, TitleSource, Visibility
+from palaver.model import AUDIT, EventType, RoomId, TitleSource, Visibility
 from palaver.store.write.command import Command
 from palaver.store.write.rooms import CreateRoom, make
 from palaver.store.write.transaction import KnownActor, LockedRoom, Transaction
-
-AUDIT = RoomId("r_00000000000070008000006175646974")
 
 _ROOM = CreateRoom(
     id=AUDIT,

@@ -19,6 +19,7 @@ from palaver.model import RoomId
 from palaver.store.engine.base import POSTGRESQL
 from palaver.store.engine.statement import LIST_MAX
 from palaver.store.write.transaction import Transaction
+from palaver.store.write.usage import settle
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -92,6 +93,7 @@ def apply_batch(tx: Transaction, batch: Sequence[Command[Any]]) -> list[Any]:
     for _, run in groupby(batch, type):
         commands = list(run)
         results += commands[0].apply_run(tx, commands)
+    settle(tx)
     return results
 
 

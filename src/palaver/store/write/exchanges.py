@@ -15,25 +15,25 @@ from sqlalchemy import Connection, bindparam, delete, select
 from palaver.errors import Code, Refused
 from palaver.model import (
     ActorId,
+    CredentialId,
     Entry,
-    Exchange,
     ExchangeId,
-    ExchangeKind,
-    ExchangeState,
     Message,
     MessageId,
     Room,
     RoomId,
-    Seqs,
     Spans,
     Turn,
     TurnId,
 )
-from palaver.policy import Action, allows, owns, role_of_caller
+from palaver.model.exchanges import Exchange, ExchangeKind, ExchangeState, Seqs
+from palaver.policy import Action, allows, owns, role_of_caller, signed_out
 from palaver.store.engine.statement import Statement, inserting, matching, updating
 from palaver.store.fingerprints import is_prompt
 from palaver.store.histories import Request, answered
 from palaver.store.read import rooms as stored_rooms
+from palaver.store.read.actors import refuse_disabled
+from palaver.store.read.devices import standing as standing_of
 from palaver.store.read.exchanges import exchange_of, get, selected_exchanges, spoken, standing
 from palaver.store.read.turns import get as turn_get
 from palaver.store.schema import actors, client_rooms, exchanges, prefixes, rooms as rooms_table
@@ -50,7 +50,7 @@ from palaver.store.write.recognition import (
     spans_of,
 )
 from palaver.store.write.rooms import CreateRoom
-from palaver.store.write.transaction import KnownActor, LockedRoom, Transaction, distinct
+from palaver.store.write.transaction import Chain, KnownActor, LockedRoom, Transaction, distinct
 
 _ANY = matching(selected_exchanges, exchanges.c.id)
 _SEQS = matching(select(exchanges.c.seqs), exchanges.c.id)
@@ -106,7 +106,9 @@ class OpenExchange(Command[Opened], frozen=True, kw_only=True):
     it is asked for in the other form. With `client` the answer of one that failed, and was asked the same, prompts
     aside, is deleted (undoably), for this takes its place.
 
-    Refused: `room_not_found`, `forbidden`, `exchange_not_found` (previous).
+    `by`: the key that asks, which may have been revoked since.
+
+    Refused: `room_not_found`, `forbidden`, `exchange_not_found` (previous), `unauthenticated`, `account_disabled`.
     """
 
     id: ExchangeId
@@ -130,6 +132,7 @@ class OpenExchange(Command[Opened], frozen=True, kw_only=True):
     whole: bool = False
     repeated: bool = False
     lasting: bool = False
+    by: CredentialId | None = None
 
     def begun(self, room: RoomId, now_ms: int, view: Spans = ()) -> Exchange:
         """The exchange, as it is until its end."""
@@ -174,6 +177,7 @@ class OpenExchange(Command[Opened], frozen=True, kw_only=True):
                 exchange=known, turn=turn_get(tx.conn, known.turn), dup=True, untitled=False
             )
         said = tx.recent.request(self.actor, self.entries)
+        _check_standing(tx, self.by, actor)
         place, begins = _place(tx, self, said, actor)
         room = place.room
         if failed is None and place.failed is not None:
@@ -183,12 +187,13 @@ class OpenExchange(Command[Opened], frozen=True, kw_only=True):
         new, view, told = _stored(tx, self, (actor, agent), place, begins=begins)
         trigger_seq = max((last for _, last in view if last > 0), default=room.seq)
         ids = (self.turn, self.message)
-        turn = tx.open_turn(room, agent, trigger_seq, first=bool(new), external=ids)
+        chain = Chain(asker_key=actor.key)
+        turn = tx.open_turn(room, agent, trigger_seq, chain=chain, first=bool(new), external=ids)
         seqs: Seqs = {"view": view, "answers": (), "prompts": told}
         if new:
             seqs["own"] = new[0]
         if self.lasting:
-            seqs["lasting"] = True
+            seqs["lasting"], seqs["by"] = True, self.by
         if self.whole and said.digests:
             seqs["asked"] = said.asked()
         request, beside = asides_of(tx, room, self.request)
@@ -248,7 +253,7 @@ def end_exchange(
     """Stores how an exchange ended, whose answers are stored."""
     seqs: Seqs = _SEQS.value(tx.conn, end.id)
     seqs["answers"] = [message.seq for message in answers]
-    for name in ("own", "lasting"):
+    for name in ("own", "lasting", "by"):
         seqs.pop(name, None)
     _FINISH.run(tx.conn, end.state, end.name, tx.now_ms, seqs, end.response, end.id)
     if end.state is ExchangeState.FAILED and not any(entry.text for entry in entries):
@@ -273,6 +278,13 @@ def _own(tx: Transaction, exchange: ExchangeId, actor: ActorId) -> Exchange:
     if found is None or not owns(actor, found.actor):
         raise not_found()
     return found
+
+
+def _check_standing(tx: Transaction, by: CredentialId | None, actor: KnownActor) -> None:
+    """Refused: `unauthenticated` (the key was revoked), `account_disabled`."""
+    refuse_disabled(actor.status)
+    if by is not None and by not in standing_of(tx.conn, [(actor.key, by)], tx.now_ms):
+        raise signed_out(by)
 
 
 def _known(

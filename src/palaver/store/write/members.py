@@ -3,20 +3,35 @@
 Who comes and who is taken out stands in `store.write.rooms`, beside what makes a room.
 """
 
-from sqlalchemy import delete
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, delete, select
 
 from palaver.errors import Code, Refused
-from palaver.model import ActorId, EventType, MemberRole
+from palaver.model import AUDIT, ActorId, EventType, MemberRole, RoomId, Speaks
 from palaver.policy import Action
+from palaver.settings import DAY_MS
 from palaver.store.engine.statement import matching, updating
-from palaver.store.schema import members
+from palaver.store.read.actors import id_of
+from palaver.store.schema import actors, member_is_in, member_is_owner, members
+from palaver.store.write.audit import audit
 from palaver.store.write.command import RoomCommand
-from palaver.store.write.rooms import is_of_everyone, join, keep_an_owner, require
-from palaver.store.write.transaction import Transaction
+from palaver.store.write.people.credentials import KeepOnce
+from palaver.store.write.people.invitations import DAYS_MAX, left_as_reader
+from palaver.store.write.rooms import is_of_everyone, join, keep_an_owner, refuse_agent, require
+from palaver.store.write.transaction import KnownActor, LockedRoom, Transaction
 
 _MEMBER = (members.c.room_key, members.c.actor_key)
 _DELETE = matching(delete(members), *_MEMBER)
 _SET_ROLE = updating(_MEMBER, "role")
+_OWNERS = matching(
+    select(actors.c.kind, actors.c.id)
+    .join(members, members.c.actor_key == actors.c.key)
+    .where(member_is_owner, member_is_in),
+    members.c.room_key,
+)
+_SPEAKS = matching(select(members.c.speaks), *_MEMBER)
+_SET_SPEAKS = updating(_MEMBER, "speaks")
 _SET_MUTED = updating(_MEMBER, "muted")
 _SET_HIDDEN = updating(_MEMBER, "hidden_seq")
 
@@ -25,7 +40,8 @@ class LeaveRoom(RoomCommand[bool], frozen=True, kw_only=True):
     """Ends a membership by the member; False when an open room has no such member.
 
     The last owner stays, also alone: nobody would find the room again, and what is deleted can be restored.
-    Refused: `room_not_found`, `room_protected` (a room that is everyone's), `last_owner`.
+    Who only reads comes back by an older link as no more. Refused: `room_not_found`, `room_protected` (a room that is
+    everyone's; a reader of an open one), `last_owner`.
     """
 
     by: ActorId
@@ -42,6 +58,12 @@ class LeaveRoom(RoomCommand[bool], frozen=True, kw_only=True):
             return False
         if role is MemberRole.OWNER:
             keep_an_owner(tx, room)
+        if role is MemberRole.READER:
+            if room.is_open and room.open_role is not MemberRole.READER:
+                told = "Who only reads in an open room stays a reader. Hide it instead."
+                raise Refused(Code.ROOM_PROTECTED, told)
+            at, digest = str(tx.now_ms).encode(), left_as_reader(room, by)
+            KeepOnce(digest=digest, said=at, lasts_ms=DAYS_MAX * DAY_MS).apply(tx)
         _DELETE.run(tx.conn, room.key, by.key)
         tx.log(room, EventType.MEMBER_LEFT, by, data={"actor": by.id})
         return True
@@ -67,24 +89,48 @@ class SetRole(RoomCommand[bool], frozen=True, kw_only=True):
             raise no_member()
         if before is self.role:
             return False
-        if actor.is_agent and self.role is MemberRole.OWNER:
-            raise Refused(Code.BAD_REQUEST, "An agent cannot own a room.")
+        refuse_agent(actor, self.role)
         if before is MemberRole.OWNER:
             keep_an_owner(tx, room)
-        _SET_ROLE.run(tx.conn, self.role, room.key, actor.key)
-        data = {"actor": actor.id, "role": self.role.value, "before": before.value}
-        tx.log(room, EventType.MEMBER_ROLE, by, data=data)
+        set_role(tx, room, by, actor, (before, self.role))
+        return True
+
+
+class SetSpeaks(RoomCommand[bool], frozen=True, kw_only=True):
+    """Says when an agent answers in a room; False when it does so already.
+
+    Refused: `room_not_found`, `room_protected`, `forbidden`, `not_found` (no agent of the room).
+    """
+
+    by: ActorId
+    actor: ActorId
+    speaks: Speaks
+
+    def apply(self, tx: Transaction) -> bool:
+        room, by, actor = tx.room(self.room), tx.actor(self.by), tx.actor(self.actor)
+        require(tx, Action.NAME, room, by)
+        before = None if actor is None else _SPEAKS.value(tx.conn, room.key, actor.key)
+        if actor is None or before is None:
+            raise Refused(Code.NOT_FOUND, "There is no such agent in this room.")
+        if before is self.speaks:
+            return False
+        _SET_SPEAKS.run(tx.conn, self.speaks, room.key, actor.key)
+        data = {"actor": actor.id, "before": before.value, "after": self.speaks.value}
+        tx.log(room, EventType.MEMBER_SPEAKS, by, data=data)
         return True
 
 
 class TransferRoom(RoomCommand[bool], frozen=True, kw_only=True):
     """Makes a member the owner in the place of one, who is a moderator from then on; False when that is so already.
 
+    Who only oversees the room makes them the owner in the place of all, each by an event.
+    `as_admin` as in `check`.
     Refused: `room_not_found`, `room_protected`, `forbidden`, `not_found` (no member), `bad_request` (an agent).
     """
 
     by: ActorId
     actor: ActorId
+    as_admin: bool = True
 
     def apply(self, tx: Transaction) -> bool:
         room, by, actor = tx.room(self.room), tx.actor(self.by), tx.actor(self.actor)
@@ -92,11 +138,18 @@ class TransferRoom(RoomCommand[bool], frozen=True, kw_only=True):
         own = tx.seen_as(room, by)
         if (own, before) == (MemberRole.MODERATOR, MemberRole.OWNER):
             return False
-        require(tx, Action.GOVERN, room, by)
+        require(tx, Action.GOVERN, room, by, as_admin=self.as_admin)
         if actor is None or by is None or before is None:
             raise no_member()
-        if actor.is_agent:
-            raise Refused(Code.BAD_REQUEST, "An agent cannot own a room.")
+        refuse_agent(actor, MemberRole.OWNER)
+        if own is not MemberRole.OWNER:
+            owners = [tx.actor(id_of(*row)) for row in _OWNERS.all(tx.conn, room.key)]
+            changed = [one for one in owners if one is not None and one.key != actor.key]
+            for one in changed:
+                set_role(tx, room, by, one, (MemberRole.OWNER, MemberRole.MODERATOR))
+            if before is not MemberRole.OWNER:
+                set_role(tx, room, by, actor, (before, MemberRole.OWNER))
+            return bool(changed) or before is not MemberRole.OWNER
         if actor.key == by.key:
             return False
         for one, role in ((actor, MemberRole.OWNER), (by, MemberRole.MODERATOR)):
@@ -109,7 +162,7 @@ class TransferRoom(RoomCommand[bool], frozen=True, kw_only=True):
 class SetMembership(RoomCommand[None], frozen=True, kw_only=True):
     """Mutes or hides a room for one of its members; None: stays as it is. A hidden room is shown again by new words.
 
-    In an open room this makes a member, as reading does. Writes no event. Refused: `room_not_found`.
+    In an open room this makes a member. Writes no event but that. Refused: `room_not_found`.
     """
 
     by: ActorId
@@ -121,11 +174,63 @@ class SetMembership(RoomCommand[None], frozen=True, kw_only=True):
         tx.check(Action.MEMBERSHIP, room, by)
         assert by is not None, "who sees the room is somebody"
         if tx.role(room, by) is None:
-            join(tx, room, by, MemberRole.MEMBER)
+            _come_in(tx, room, by)
         if self.muted is not None:
             _SET_MUTED.run(tx.conn, self.muted or None, room.key, by.key)
         if self.hidden is not None:
             _SET_HIDDEN.run(tx.conn, room.seq if self.hidden else None, room.key, by.key)
+
+
+class JoinRoom(RoomCommand[bool], frozen=True, kw_only=True):
+    """Makes somebody a member of a room that its owner opened; False, and nothing written, for who is in already.
+
+    Who oversees all rooms is made a reader of one that they do not see. All members are told. `as_admin` as in `check`.
+    Refused: `room_not_found`.
+    """
+
+    by: ActorId
+    as_admin: bool = True
+
+    def rooms(self, conn: Connection) -> Sequence[RoomId]:  # noqa: ARG002  as `Command.rooms`
+        return (self.room, AUDIT)
+
+    def apply(self, tx: Transaction) -> bool:
+        tx.lock(self.rooms_in(tx))
+        room, by = tx.room(self.room), tx.actor(self.by)
+        tx.check(Action.JOIN, room, by, as_admin=self.as_admin)
+        if by is None or tx.role(room, by) is not None:
+            return False
+        if tx.seen_as(room, by) is not None:
+            return _come_in(tx, room, by)
+        join(tx, room, by, MemberRole.READER, again=tx.membership(room, by)[1])
+        data = {"actor": by.id, "role": MemberRole.READER.value, "via": "admin"}
+        tx.log(room, EventType.MEMBER_JOINED, by, data=data, name=by.name)
+        audit(tx, EventType.ADMIN_JOINED, by, room=room.id)
+        return True
+
+
+def _come_in(tx: Transaction, room: LockedRoom, by: KnownActor) -> bool:
+    """Makes who sees an open room a member of it; whether that is told there, as it is where its owner opened it."""
+    join(tx, room, by, room.open_role or MemberRole.MEMBER)
+    if room.open_role is None:
+        return False
+    data = {"actor": by.id, "role": room.open_role.value, "via": "open"}
+    tx.log(room, EventType.MEMBER_JOINED, by, data=data, name=by.name)
+    return True
+
+
+def set_role(
+    tx: Transaction,
+    room: LockedRoom,
+    by: KnownActor | None,
+    actor: KnownActor,
+    roles: tuple[MemberRole, MemberRole],
+) -> None:
+    """Gives a member another role. `roles`: the one before, and the new one."""
+    before, role = roles
+    _SET_ROLE.run(tx.conn, role, room.key, actor.key)
+    data = {"actor": actor.id, "role": role.value, "before": before.value}
+    tx.log(room, EventType.MEMBER_ROLE, by, data=data)
 
 
 def no_member() -> Refused:

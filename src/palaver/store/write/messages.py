@@ -28,8 +28,9 @@ from sqlalchemy import (
 
 from palaver.errors import Code, Refused
 from palaver.model import (
+    AccountStatus,
     ActorId,
-    ActorKind,
+    CredentialId,
     Entry,
     EventType,
     MemberRole,
@@ -41,13 +42,16 @@ from palaver.model import (
     Status,
     Turn,
 )
-from palaver.policy import Action, check, role_in, room_not_found
+from palaver.policy import Action, check, role_in, room_not_found, signed_out
+from palaver.speaking import Words
 from palaver.store.engine.statement import ListStatement, Row, among, matching, updating
 from palaver.store.hash_chain import digest_of_message
-from palaver.store.read.actors import PREFIX, id_of
+from palaver.store.read.actors import PREFIX, became_key, id_of, its, refuse_disabled
+from palaver.store.read.devices import standing
 from palaver.store.read.messages import message_of, page, selected
 from palaver.store.read.turns import asker, selected as selected_turns, turn_of
 from palaver.store.schema import (
+    accounts,
     actors,
     members,
     message_has_cid,
@@ -59,8 +63,10 @@ from palaver.store.schema import (
 from palaver.store.write.actors import nobody
 from palaver.store.write.command import Command, RoomCommand, T_co, each
 from palaver.store.write.rooms import conversation
+from palaver.store.write.speakers import NOBODY, Hearing, hearing
 from palaver.store.write.transaction import (
     ROOM_COLUMNS,
+    Chain,
     KnownActor,
     LockedRoom,
     OpenedTurn,
@@ -80,7 +86,13 @@ def _lock(names: Sequence[tuple[str, ...]]) -> ClauseElement:
     number = column("number", Integer)
     room, author = column("room", LargeBinary), column("author", LargeBinary)
     rows: list[tuple[Any, ...]] = [
-        (literal_column(str(index)), *[bindparam(name, type_=rooms.c.id.type) for name in pair])
+        (
+            literal_column(str(index)),
+            *[
+                bindparam(name, type_=one.c.id.type)
+                for name, one in zip(pair, (rooms, actors), strict=True)
+            ],
+        )
         for index, pair in enumerate(names)
     ]
     asked = values(number, room, author, name="asked").data(rows).cte("asked")
@@ -90,6 +102,7 @@ def _lock(names: Sequence[tuple[str, ...]]) -> ClauseElement:
             *ROOM_COLUMNS,
             *actors.c["key", "unused", "kind", "name"],
             *members.c["role", "kept_out"],
+            accounts.c.status,
         )
         .select_from(asked)
         .join(rooms, rooms.c.id == asked.c.room)
@@ -97,24 +110,23 @@ def _lock(names: Sequence[tuple[str, ...]]) -> ClauseElement:
         .outerjoin(
             members, and_(members.c.room_key == rooms.c.key, members.c.actor_key == actors.c.key)
         )
+        .outerjoin(accounts, accounts.c.actor_key == actors.c.key)
         .order_by(rooms.c.key)  # every process locks in one order, so that none waits in a circle
         .with_for_update(key_share=True, of=rooms)
     )
 
 
 _LOCK = ListStatement(_lock, width=2)
-_stored = selected(*messages.c["salt", "digest", "author_key"], rooms.c.id.label("room")).join(
-    rooms, rooms.c.key == messages.c.room_key
-)
+_stored = selected(
+    *messages.c["salt", "digest", "author_key"], actors.c.became_key, rooms.c.id.label("room")
+).join(rooms, rooms.c.key == messages.c.room_key)
 _KNOWN = among(_stored.where(message_has_cid), messages.c.cid)
 _KNOWN_BY_ID = among(_stored, messages.c.id)
-_REPLIED = among(select(*messages.c["id", "room_key", "seq"]), messages.c.id)
-_ANSWERING = among(
-    select(members.c.room_key, *actors.c["key", "id", "name"])
-    .join(actors, actors.c.key == members.c.actor_key)
-    .where(members.c.auto_respond.is_(True))
-    .order_by(members.c.room_key, members.c.joined_ms, actors.c.key),
-    members.c.room_key,
+_REPLIED = among(
+    select(*messages.c["id", "room_key", "seq"], actors.c.kind, actors.c.id.label("author")).join(
+        actors, actors.c.key == messages.c.author_key
+    ),
+    messages.c.id,
 )
 _OPEN = matching(
     selected_turns.where(turn_is_open), turns.c.room_key, turns.c.trigger_seq, turns.c.owner
@@ -124,13 +136,15 @@ _ROOM = matching(
 )
 _MESSAGE = matching(
     select(
-        *messages.c["id", "seq", "deleted_ms", "author_key"],
+        *messages.c["id", "seq", "deleted_ms"],
+        became_key.label("author_key"),
         turns.c.id.label("turn"),
-        *turns.c["trigger_seq", "agent_key"],
+        *turns.c["trigger_seq", "agent_key", "depth", "root_seq"],
         actors.c.id.label("agent"),
         actors.c.name.label("agent_name"),
     )
     .select_from(messages)
+    .outerjoin(its, its.c.key == messages.c.author_key)
     .outerjoin(turns, turns.c.message_id == messages.c.id)
     .outerjoin(actors, actors.c.key == turns.c.agent_key),
     messages.c.id,
@@ -152,9 +166,11 @@ class AddMessage(RoomCommand[Added], frozen=True, kw_only=True):
 
     Refused: `room_not_found`, `forbidden`, `room_archived`, `message_not_found` (reply_to), `cid_reused`.
     `cid` is unique per author for ever: the same one with the same room, text and reply_to is a duplicate, with another
-    one is refused. Without a `cid` the same holds of the `id`. With `answers`, each agent member with `auto_respond`
-    gets a turn in the same transaction; a duplicate opens none, and gives those of this process that are still open.
-    `created_ms` and `seq` are the store's. Any actor may write to an open room.
+    one is refused. Without a `cid` the same holds of the `id`. With `answers`, the agents that answer (`speaking`) get
+    their turns in the same transaction; with `asks`, all that do not speak `never`. A duplicate opens none, and gives
+    those of this process that are still open. Whom the text mentions is kept in the meta, and no part of what is sent.
+    `created_ms` and `seq` are the store's. Any actor may write to an open room. `by`: the session or key of who sends
+    it, which may have ended since (`session_ended`, `unauthenticated`), as their account may be (`account_disabled`).
     """
 
     id: MessageId
@@ -166,6 +182,8 @@ class AddMessage(RoomCommand[Added], frozen=True, kw_only=True):
     status: Status = Status.DONE
     meta: Meta = field(default_factory=Meta)
     answers: bool = False
+    asks: bool = False
+    by: CredentialId | None = None
     locks_in_order: ClassVar[bool] = True
 
     def apply(self, tx: Transaction) -> Added:
@@ -210,6 +228,7 @@ class AddEntries(RoomCommand[tuple[Message, ...]], frozen=True, kw_only=True):
         room = conversation(tx, self.room, self.author)
         author, agent = tx.actor(self.author), tx.actor(self.agent)
         assert author is not None, "who may write is somebody"
+        refuse_disabled(author.status)
         assert agent is not None, "the server's agents are never removed"
         known = _by_seq(tx, self.ids)
         if not known and self.repeated:
@@ -283,6 +302,11 @@ def append(
     return [message for _, _, message, _ in said]
 
 
+def naming(meta: Meta, mentions: Sequence[str]) -> Meta:
+    """What stands beside a message that mentions these members."""
+    return {**meta, "mentions": list(mentions)} if mentions else meta
+
+
 def by_role(
     ids: Sequence[MessageId], entries: Sequence[Entry], author: KnownActor, agent: KnownActor
 ) -> list[tuple[MessageId, KnownActor, Entry, Status]]:
@@ -339,6 +363,7 @@ class _Place(NamedTuple):
     room: LockedRoom
     author: KnownActor
     role: MemberRole | None  # None: it may not see the room
+    status: AccountStatus | None
 
 
 class _Known(NamedTuple):
@@ -346,6 +371,7 @@ class _Known(NamedTuple):
 
     message: Message
     text: str
+    mentions: Sequence[str]
     digest: bytes | None
     salt: bytes | None
 
@@ -357,8 +383,10 @@ class _Run:
         self.places: dict[tuple[RoomId, ActorId], _Place] = {}
         # by author and cid, or by the message's id where there is no cid
         self.known: dict[tuple[int, str], _Known] = {}
-        self.replied: dict[MessageId, tuple[int, int]] = {}
-        self.answering: dict[int, list[KnownActor]] = {}
+        # of which room, at which seq, by whom
+        self.replied: dict[MessageId, tuple[int, int, ActorId]] = {}
+        self.hearing: dict[int, Hearing] = {}
+        self.standing: set[str] = set()
         self.said: list[Said] = []
         self.turns: list[OpenedTurn] = []
 
@@ -367,7 +395,7 @@ def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:
     run = _Run()
     pairs = list(dict.fromkeys([(command.room, command.author) for command in commands]))
     found: dict[RoomId, LockedRoom] = {}
-    for number, *locked, key, unused, kind, name, role, out in _LOCK.all(tx.conn, pairs):
+    for number, *locked, key, unused, kind, name, role, out, status in _LOCK.all(tx.conn, pairs):
         if number >= len(pairs):
             continue  # the list was made longer
         room, author = pairs[int(number)]
@@ -376,30 +404,38 @@ def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:
         if unused:
             tx.unused.add(key)
         there = found.setdefault(room, LockedRoom(room, *locked))
-        seen = role_in(there.visibility, role, kept_out=bool(out))
-        run.places[room, author] = _Place(there, KnownActor(key, author, name), seen)
+        seen = role_in(there, role, kept_out=bool(out), status=status)
+        run.places[room, author] = _Place(there, KnownActor(key, author, name), seen, status)
+    sent_by = {
+        (place.author.key, command.by)
+        for command in commands
+        if command.by is not None and (place := run.places.get((command.room, command.author)))
+    }
+    run.standing = standing(tx.conn, sent_by, tx.now_ms)
     cids = [command.cid for command in commands if command.cid is not None]
     for row in _KNOWN.all(tx.conn, distinct(cids)):
         run.known[row.author_key, row.cid] = _known(row)
+        if row.became_key is not None:  # what a guest sent, their account may send again
+            run.known.setdefault((row.became_key, row.cid), _known(row))
     without = [command.id for command in commands if command.cid is None]
     for row in _KNOWN_BY_ID.all(tx.conn, distinct(without)):
         run.known[row.author_key, row.id] = _known(row)
     replied = [command.reply_to for command in commands if command.reply_to is not None]
-    for id_, room_key, seq in _REPLIED.all(tx.conn, distinct(replied)):
-        run.replied[id_] = (room_key, seq)
-    asking = [
-        place.room.key
+    for id_, room_key, seq, kind, author in _REPLIED.all(tx.conn, distinct(replied)):
+        run.replied[id_] = (room_key, seq, id_of(kind, author))
+    heard = [
+        (place.room.key, command.text)
         for command in commands
-        if command.answers and (place := run.places.get((command.room, command.author)))
+        if (command.answers or "@" in command.text)
+        and (place := run.places.get((command.room, command.author)))
     ]
-    for room_key, key, digits, name in _ANSWERING.all(tx.conn, distinct(asking)):
-        agent = KnownActor(key, id_of(ActorKind.AGENT, digits), name)
-        run.answering.setdefault(room_key, []).append(agent)
+    run.hearing = hearing(tx, [key for key, _ in heard], heard)
     return run
 
 
 def _known(row: Row) -> _Known:
-    return _Known(message_of(row.room, row), row.text, row.digest, row.salt)
+    mentions = row.meta.get("mentions", ())
+    return _Known(message_of(row.room, row), row.text, mentions, row.digest, row.salt)
 
 
 def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
@@ -408,7 +444,7 @@ def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
         if place is None and tx.actor(command.author) is None:
             raise nobody()
         raise room_not_found()
-    room, author, role = place
+    room, author, role, status = place
     check(Action.WRITE, role)
     repeatable = (author.key, command.cid or command.id)
     known = run.known.get(repeatable)
@@ -417,8 +453,13 @@ def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
             raise Refused(Code.CID_REUSED, "this cid has been used for another message")
         turns = _still_open(tx, run, room, known.message)
         return Added(message=known.message, dup=True, turns=turns, untitled=room.untitled)
+    refuse_disabled(status)
+    if command.by is not None and command.by not in run.standing:
+        raise signed_out(command.by)
     check(Action.WRITE, role, archived=room.archived_ms is not None)
-    reply_to_seq = _reply_to_seq(run, command, room)
+    reply_to_seq, replied = _replied(run, command, room)
+    there = run.hearing.get(room.key, NOBODY)
+    mentions = there.mentions(command.text)
     room.seq += 1
     message = Message(
         id=command.id,
@@ -432,15 +473,18 @@ def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
         created_ms=tx.now_ms,
         cid=command.cid,
         reply_to=command.reply_to,
-        meta=command.meta,
+        meta=naming(command.meta, mentions),
     )
     run.said.append((room, author.key, message, reply_to_seq))
-    run.replied[message.id] = (room.key, room.seq)
-    run.known[repeatable] = _Known(message, command.text, None, None)
-    agents = run.answering.get(room.key, ()) if command.answers else ()
-    opened = [tx.new_turn(room, agent, room.seq) for agent in agents]
+    run.replied[message.id] = (room.key, room.seq, author.id)
+    run.known[repeatable] = _Known(message, command.text, mentions, None, None)
+    opened: list[OpenedTurn] = []
+    if command.answers:
+        asks, text = command.asks, command.text
+        words = Words(text=text, mentions=mentions, replied=replied, asks=asks)
+        opened = there.opened(tx, room, words, room.seq, Chain(asker_key=author.key))
     run.turns += opened
-    turns = tuple([turn for _, _, turn in opened])
+    turns = tuple([turn for *_, turn in opened])
     return Added(message=message, dup=False, turns=turns, untitled=room.untitled)
 
 
@@ -452,10 +496,9 @@ def _says_the_same(run: _Run, command: AddMessage, room: LockedRoom, known: _Kno
         return said == (command.room, command.text, command.reply_to)
     there, seq = (room.key, None)
     if command.reply_to is not None:
-        there, seq = run.replied.get(command.reply_to, (None, None))
-    sent = replace(
-        message, role=command.role, status=command.status, text=command.text, meta=command.meta
-    )
+        there, seq, _ = run.replied.get(command.reply_to, (None, None, None))
+    meta = naming(command.meta, known.mentions)
+    sent = replace(message, role=command.role, status=command.status, text=command.text, meta=meta)
     digest = digest_of_message(sent, seq, known.salt or b"")
     return there == room.key and digest == known.digest
 
@@ -463,14 +506,17 @@ def _says_the_same(run: _Run, command: AddMessage, room: LockedRoom, known: _Kno
 def _still_open(tx: Transaction, run: _Run, room: LockedRoom, message: Message) -> tuple[Turn, ...]:
     """This process's open turns of a message: whoever stored it may not have heard of them."""
     there = [turn_of(row) for row in _OPEN.all(tx.conn, room.key, message.seq, tx.owner)]
-    new = [turn for key, _, turn in run.turns if (key, turn.trigger_seq) == (room.key, message.seq)]
+    new = [
+        turn for key, *_, turn in run.turns if (key, turn.trigger_seq) == (room.key, message.seq)
+    ]
     return (*there, *new)
 
 
-def _reply_to_seq(run: _Run, command: AddMessage, room: LockedRoom) -> int | None:
+def _replied(run: _Run, command: AddMessage, room: LockedRoom) -> tuple[int | None, ActorId | None]:
+    """The seq and the author of the message that is replied to."""
     if command.reply_to is None:
-        return None
-    room_key, seq = run.replied.get(command.reply_to, (None, None))
+        return None, None
+    room_key, seq, author = run.replied.get(command.reply_to, (None, None, None))
     if room_key != room.key:
         raise Refused(Code.MESSAGE_NOT_FOUND, "the message that this one replies to is not there")
-    return seq
+    return seq, author

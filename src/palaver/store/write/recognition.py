@@ -25,18 +25,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import ClauseElement, bindparam, func, select, union_all
 
-from palaver.model import (
-    ActorId,
-    Entry,
-    ExchangeId,
-    ExchangeState,
-    Kind,
-    Message,
-    Role,
-    RoomId,
-    Seqs,
-    Spans,
-)
+from palaver.model import ActorId, Entry, ExchangeId, Kind, Message, Role, RoomId, Spans
+from palaver.model.exchanges import ExchangeState, Seqs
 from palaver.policy import Action, allows
 from palaver.store.engine.statement import ListStatement, Row, inserting, matching
 from palaver.store.fingerprints import (

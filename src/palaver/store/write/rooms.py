@@ -3,57 +3,68 @@
 from collections.abc import Sequence
 
 from msgspec import field
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, literal_column, null, select
 
 from palaver.errors import Code, Refused
 from palaver.model import (
     ActorId,
     EventType,
     MemberRole,
+    OpenTo,
     Room,
     RoomId,
     RoomSettings,
+    Speaks,
     TitleSource,
     Visibility,
 )
-from palaver.policy import Action, check, is_everyones, role_in, role_of_caller
+from palaver.policy import Action, check, is_everyones, role_of_caller
 from palaver.store.columns import id_bytes
 from palaver.store.engine.statement import inserting, matching, updating
 from palaver.store.read import rooms as stored_rooms
+from palaver.store.read.actors import refuse_disabled
 from palaver.store.schema import member_is_in, member_is_owner, members, rooms
 from palaver.store.write.actors import known_actor
 from palaver.store.write.command import Command, RoomCommand
-from palaver.store.write.transaction import KnownActor, LockedRoom, Transaction
+from palaver.store.write.speakers import refuse_removed
+from palaver.store.write.transaction import KnownActor, LockedRoom, Overtaken, Transaction
 
 NOBODY = ActorId("")
 """Asks for a room as it looks to nobody in particular."""
 
 _MEMBER = (members.c.room_key, members.c.actor_key)
 _INSERT_MEMBER = inserting(
-    members, "room_key", "actor_key", "role", "auto_respond", "read_seq", "joined_ms"
+    members, "room_key", "actor_key", "role", "speaks", "read_seq", "joined_ms"
 )
 _OWNERS = matching(
     select(members.c.actor_key).where(member_is_owner, member_is_in).limit(2), members.c.room_key
 )
-_JOIN_AGAIN = updating(_MEMBER, "role", "auto_respond", "joined_ms", kept_out=None, hidden_seq=None)
-_KEEP_OUT = updating(_MEMBER, "kept_out", "auto_respond")
+_JOIN_AGAIN = updating(_MEMBER, "role", "speaks", "joined_ms", kept_out=None, hidden_seq=None)
+_KEEP_OUT = updating(_MEMBER, "kept_out", "speaks")
 _RENAME = updating(rooms.c.key, "title", "title_folded", "title_source")
 _SET_DELETED = updating(rooms.c.key, "deleted_ms")
 _SET_ARCHIVED = updating(rooms.c.key, "archived_ms")
-_TITLE, _SETTINGS, _DOOR = (
+_OPEN = updating(rooms.c.key, "open_to", "open_role", visibility=literal_column("'open'"))
+_CLOSE = updating(
+    rooms.c.key, visibility=literal_column("'private'"), open_to=null(), open_role=null()
+)
+_SET_PARENT = updating(rooms.c.key, "parent_key")
+_TITLE, _SETTINGS, _DOOR, _PARENT = (
     matching(select(column), rooms.c.key)
-    for column in (rooms.c.title, rooms.c.settings, rooms.c.door)
+    for column in (rooms.c.title, rooms.c.settings, rooms.c.door, rooms.c.parent_key)
 )
 _SET_SETTINGS = updating(rooms.c.key, "settings")
-_READ = matching(select(*members.c["role", "read_seq", "kept_out"]), *_MEMBER)
+TOLD = {"turns", "chain_max", "agent_answers_per_hour"}
+"""Settings of which members are told."""
+_READ = matching(select(members.c.read_seq), *_MEMBER)
 _SET_READ = updating(_MEMBER, "read_seq")
 
 
 class CreateRoom(Command[Room], frozen=True, kw_only=True):
-    """Makes a room with its owner (None: nobody's, such as the Lobby) and its agents (with `auto_respond`).
+    """Makes a room with its owner (None: nobody's, such as the Lobby) and its agents, who answer as `speaks` says.
 
     The same `id` again gives the room that is there. `parent`: the room out of which it comes, which its owner may read
-    (`room_not_found`); no room is its own, nor becomes another's later. `door` as in `Room`.
+    (`room_not_found`); no room is its own. `door` as in `Room`.
     """
 
     id: RoomId
@@ -62,6 +73,7 @@ class CreateRoom(Command[Room], frozen=True, kw_only=True):
     visibility: Visibility
     owner: ActorId | None
     agents: tuple[ActorId, ...] = ()
+    speaks: Speaks = Speaks.AUTO
     settings: RoomSettings = field(default_factory=RoomSettings)
     door: str | None = None
     parent: RoomId | None = None
@@ -109,33 +121,34 @@ class RenameRoom(RoomCommand[bool], frozen=True, kw_only=True):
 
 
 class SetRoomDeleted(RoomCommand[bool], frozen=True, kw_only=True):
-    """Deletes (undoably) or restores a room, by its owner; False: it was so already."""
+    """Deletes (undoably) or restores a room, by its owner; False: it was so already. `as_admin` as in `check`."""
 
     by: ActorId
     deleted: bool
+    as_admin: bool = True
 
     def apply(self, tx: Transaction) -> bool:
         room, by = tx.room(self.room, deleted_too=True), tx.actor(self.by)
-        require(tx, Action.GOVERN, room, by)
+        require(tx, Action.GOVERN, room, by, as_admin=self.as_admin)
         if self.deleted is (room.deleted_ms is not None):
             return False
-        _SET_DELETED.run(tx.conn, tx.now_ms if self.deleted else None, room.key)
-        tx.log(room, EventType.ROOM_DELETED if self.deleted else EventType.ROOM_RESTORED, by)
+        set_deleted(tx, room, by, deleted=self.deleted)
         return True
 
 
 class SetArchived(RoomCommand[bool], frozen=True, kw_only=True):
     """Archives a room, in which nothing more is said, or takes that back, by its owner; False: it was so already.
 
-    An answer that is under way is stored all the same.
+    An answer that is under way is stored all the same. `as_admin` as in `check`.
     """
 
     by: ActorId
     archived: bool
+    as_admin: bool = True
 
     def apply(self, tx: Transaction) -> bool:
         room, by = tx.room(self.room), tx.actor(self.by)
-        require(tx, Action.GOVERN, room, by)
+        require(tx, Action.GOVERN, room, by, as_admin=self.as_admin)
         if self.archived is (room.archived_ms is not None):
             return False
         room.archived_ms = tx.now_ms if self.archived else None
@@ -144,23 +157,101 @@ class SetArchived(RoomCommand[bool], frozen=True, kw_only=True):
         return True
 
 
+class SetVisibility(RoomCommand[bool], frozen=True, kw_only=True):
+    """Opens a room to others, who are what `open_role` says, or makes it private (None); False: it was so already.
+
+    Who is no member of what is private has lost it at once. By its owner alone, not by who looks after the server: who
+    reads a room comes in. Refused: `room_not_found`, `room_protected`, `forbidden`.
+    """
+
+    by: ActorId
+    open_to: OpenTo | None
+    open_role: MemberRole | None = None
+
+    def apply(self, tx: Transaction) -> bool:
+        room, by = tx.room(self.room), tx.actor(self.by)
+        require(tx, Action.PLACE, room, by)
+        visibility = Visibility.PRIVATE if self.open_to is None else Visibility.OPEN
+        wanted = (visibility, self.open_to, self.open_role)
+        if wanted == (room.visibility, room.open_to, room.open_role):
+            return False
+        room.visibility, room.open_to, room.open_role = wanted
+        if self.open_to is None:
+            _CLOSE.run(tx.conn, room.key)
+        else:
+            _OPEN.run(tx.conn, self.open_to, self.open_role, room.key)
+        words = dict(zip(("visibility", "open_to", "open_role"), wanted, strict=True))
+        data = {name: word.value for name, word in words.items() if word is not None}
+        tx.log(room, EventType.ROOM_VISIBILITY, by, data=data)
+        return True
+
+
+class MoveRoom(RoomCommand[bool], frozen=True, kw_only=True):
+    """Puts a room under another one, or at the top (None), by its owner; False: it stands there already.
+
+    Nothing is inherited. All rooms above the new place are locked, so that of two moves at once the second sees what
+    the first has done. Refused: `room_not_found` (the owner may not read the new parent), `room_protected`,
+    `forbidden`, `room_tree` (under itself, or one that stands under it, or deeper than `DEEP_MAX`).
+    """
+
+    by: ActorId
+    parent: RoomId | None
+
+    def rooms(self, conn: Connection) -> Sequence[RoomId]:
+        above = () if self.parent is None else stored_rooms.line_of(conn, self.parent)
+        return (self.room, *[row.id for row in above])
+
+    def apply(self, tx: Transaction) -> bool:
+        tx.lock(self.rooms_in(tx))
+        room, by = tx.room(self.room), tx.actor(self.by)
+        require(tx, Action.PLACE, room, by)
+        key = None
+        if self.parent is not None:
+            parent = tx.room(self.parent)
+            tx.check(Action.READ, parent, by)
+            above = stored_rooms.line_of(tx.conn, self.parent)
+            if not {row.id for row in above} <= set(self.rooms_in(tx)):
+                raise Overtaken
+            key = parent.key
+            levels = stored_rooms.DEEP_MAX - len(above)
+            if room.key in {row.key for row in above} or (
+                levels == 0 or stored_rooms.reaches(tx.conn, room.key, levels)
+            ):
+                deep = f"A room stands neither under itself nor more than {stored_rooms.DEEP_MAX} deep."
+                raise Refused(Code.ROOM_TREE, deep)
+        if key == _PARENT.value(tx.conn, room.key):
+            return False
+        _SET_PARENT.run(tx.conn, key, room.key)
+        tx.log(room, EventType.ROOM_MOVED, by, data={"parent": self.parent})
+        return True
+
+
 class ChangeSettings(RoomCommand[None], frozen=True, kw_only=True):
-    """Sets some of a room's settings. Refused: `room_not_found`, `room_protected`, `forbidden`."""
+    """Sets some of a room's settings; `TOLD` are told. Refused: `room_not_found`, `room_protected`, `forbidden`."""
 
     by: ActorId
     settings: RoomSettings
 
     def apply(self, tx: Transaction) -> None:
-        room = tx.room(self.room)
-        require(tx, Action.NAME, room, tx.actor(self.by))
+        room, by = tx.room(self.room), tx.actor(self.by)
+        require(tx, Action.NAME, room, by)
         before: RoomSettings = _SETTINGS.value(tx.conn, room.key)
-        _SET_SETTINGS.run(tx.conn, {**before, **self.settings}, room.key)
+        after: RoomSettings = {**before, **self.settings}
+        _SET_SETTINGS.run(tx.conn, after, room.key)
+        told = {
+            name: value
+            for name, value in self.settings.items()
+            if name in TOLD and value != before.get(name)
+        }
+        if told:
+            tx.log(room, EventType.ROOM_SETTINGS, by, data=told)
 
 
 class MarkRead(RoomCommand[int], frozen=True, kw_only=True):
     """Sets what an actor has read of a room, which never falls and never passes the room's seq; the new value.
 
-    In an open room this is what makes a person a member. Writes no event.
+    In an open room this is what makes a person a member; in one that its owner opened, who has not joined is none by
+    reading, and has read it all. Writes no event.
     """
 
     actor: ActorId
@@ -169,12 +260,11 @@ class MarkRead(RoomCommand[int], frozen=True, kw_only=True):
     def apply(self, tx: Transaction) -> int:
         room = tx.room(self.room)
         actor = tx.actor(self.actor)
-        row = None if actor is None else _READ.first(tx.conn, room.key, actor.key)
-        role, read_seq, out = (None, None, None) if row is None else row
-        seen = None if actor is None else role_in(room.visibility, role, kept_out=bool(out))
-        check(Action.READ, seen)
+        check(Action.READ, tx.seen_as(room, actor))
         assert actor is not None, "who may read is somebody"
-        seq = max(0, min(self.seq, room.seq))
+        seq, read_seq = max(0, min(self.seq, room.seq)), _READ.value(tx.conn, room.key, actor.key)
+        if read_seq is None and room.open_role is not None:
+            return room.seq
         if read_seq is None:
             join(tx, room, actor, MemberRole.MEMBER, read_seq=seq)
             return seq
@@ -187,13 +277,14 @@ class AddMember(RoomCommand[bool], frozen=True, kw_only=True):
     """Adds an actor to a room, who sees all of its history; False when it was a member already.
 
     Who was removed may come back by this alone; not with `newcomer`, which says that nobody has decided so.
-    Refused: `room_not_found`, `room_protected`, `forbidden`, `not_found` (no such actor).
+    Refused: `room_not_found`, `room_protected`, `forbidden`, `not_found` (no such actor), `bad_request` (an agent owns
+    no room).
     """
 
     by: ActorId
     actor: ActorId
     role: MemberRole
-    auto_respond: bool = False
+    speaks: Speaks = Speaks.AUTO
     newcomer: bool = False
 
     def apply(self, tx: Transaction) -> bool:
@@ -203,12 +294,13 @@ class AddMember(RoomCommand[bool], frozen=True, kw_only=True):
         role, kept_out = tx.membership(room, actor)
         if role is not None and not kept_out:
             return False
+        refuse_agent(actor, self.role)
         if kept_out and self.newcomer:
             removed = f"{actor.name} was removed from this room. Add them again first."
             raise Refused(Code.FORBIDDEN, removed)
-        join(tx, room, actor, self.role, auto_respond=self.auto_respond, again=kept_out)
-        data = {"actor": actor.id, "name": actor.name, "role": self.role.value}
-        tx.log(room, EventType.MEMBER_JOINED, by, data=data)
+        join(tx, room, actor, self.role, speaks=self.speaks, again=kept_out)
+        data = {"actor": actor.id, "role": self.role.value}
+        tx.log(room, EventType.MEMBER_JOINED, by, data=data, name=actor.name)
         return True
 
 
@@ -231,15 +323,17 @@ class RemoveMember(RoomCommand[bool], frozen=True, kw_only=True):
             keep_an_owner(tx, room)
         if tx.role(room, actor) is None:  # who was there because the room is open
             join(tx, room, actor, seen)
+        if actor.is_agent:
+            refuse_removed(tx, room, by, actor)
         _KEEP_OUT.run(tx.conn, True, None, room.key, actor.key)  # noqa: FBT003  a column's value
-        data = {"actor": actor.id, "name": actor.name}
-        tx.log(room, EventType.MEMBER_REMOVED, by, data=data)
+        tx.log(room, EventType.MEMBER_REMOVED, by, data={"actor": actor.id}, name=actor.name)
         return True
 
 
 def make(tx: Transaction, command: CreateRoom) -> LockedRoom:
     """The room, which is not there yet."""
     owner = None if command.owner is None else known_actor(tx, command.owner)
+    refuse_disabled(None if owner is None else owner.status)
     agents = [known_actor(tx, agent) for agent in dict.fromkeys(command.agents)]
     parent = None if command.parent is None else tx.room(command.parent)
     if parent is not None:
@@ -266,7 +360,7 @@ def make(tx: Transaction, command: CreateRoom) -> LockedRoom:
         join(tx, room, owner, MemberRole.OWNER)
     for agent in agents:
         if agent.id != command.owner:
-            join(tx, room, agent, MemberRole.MEMBER, auto_respond=True)
+            join(tx, room, agent, MemberRole.MEMBER, speaks=command.speaks)
     data = {"title": command.title} | ({"visibility": "open"} if room.is_open else {})
     tx.log(room, EventType.ROOM_CREATED, owner, data=data)
     return room
@@ -281,6 +375,12 @@ def conversation(tx: Transaction, room: RoomId, actor: ActorId) -> LockedRoom:
     return locked
 
 
+def set_deleted(tx: Transaction, room: LockedRoom, by: KnownActor | None, *, deleted: bool) -> None:
+    """Deletes or restores a room."""
+    _SET_DELETED.run(tx.conn, tx.now_ms if deleted else None, room.key)
+    tx.log(room, EventType.ROOM_DELETED if deleted else EventType.ROOM_RESTORED, by)
+
+
 def require(
     tx: Transaction,
     action: Action,
@@ -288,15 +388,15 @@ def require(
     by: KnownActor | None,
     *,
     of: MemberRole | None = None,
+    as_admin: bool = True,
 ) -> None:
-    """That an actor may do this in the room, which may be everyone's. Refused: as `policy.refusal` says."""
-    tx.check(action, room, by, of=of, everyones=is_of_everyone(tx, room))
+    """That an actor may do this in the room, which may be everyone's. Else as `Transaction.check`."""
+    tx.check(action, room, by, of=of, everyones=is_of_everyone(tx, room), as_admin=as_admin)
 
 
 def is_of_everyone(tx: Transaction, room: LockedRoom) -> bool:
     """Whether a room belongs to nobody in particular, as the Lobby."""
-    door = _DOOR.value(tx.conn, room.key) if room.is_open else None
-    return is_everyones(room.visibility, door)
+    return room.is_open and is_everyones(room, _DOOR.value(tx.conn, room.key))
 
 
 def keep_an_owner(tx: Transaction, room: LockedRoom) -> None:
@@ -308,18 +408,24 @@ def keep_an_owner(tx: Transaction, room: LockedRoom) -> None:
         raise Refused(Code.LAST_OWNER, last)
 
 
+def refuse_agent(actor: KnownActor, role: MemberRole) -> None:
+    """That no agent gets this role. Refused: `bad_request`."""
+    if actor.is_agent and role is MemberRole.OWNER:
+        raise Refused(Code.BAD_REQUEST, "An agent cannot own a room.")
+
+
 def join(
     tx: Transaction,
     room: LockedRoom,
     actor: KnownActor,
     role: MemberRole,
     *,
-    auto_respond: bool = False,
+    speaks: Speaks = Speaks.AUTO,
     read_seq: int = 0,
     again: bool = False,
 ) -> None:
-    """Makes an actor a member; `again`: one who was kept out, and goes on where it had read."""
-    answers = auto_respond if actor.is_agent else None
+    """Makes an actor a member, who `speaks` as an agent; `again`: who was kept out goes on where it had read."""
+    answers = speaks if actor.is_agent else None
     if again:
         _JOIN_AGAIN.run(tx.conn, role, answers, tx.now_ms, room.key, actor.key)
         return

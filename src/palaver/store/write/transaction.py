@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct, field
 from msgspec.structs import fields
-from sqlalchemy import ARRAY, Column, Connection, Table, any_, bindparam, func, select
+from sqlalchemy import ARRAY, BigInteger, Column, Connection, Table, any_, bindparam, func, select
 
 from palaver.clock import Clock
 from palaver.model import (
+    AUDIT,
     NO_DATA,
+    AccountStatus,
     ActorId,
     ActorKind,
     Event,
@@ -23,14 +25,16 @@ from palaver.model import (
     MemberRole,
     Message,
     MessageId,
+    OpenTo,
     RoomId,
+    ServerRole,
     TitleSource,
     Turn,
     TurnId,
     TurnState,
     Visibility,
 )
-from palaver.policy import Action, check, role_in, room_not_found
+from palaver.policy import OVERSEEN, Action, check, oversees, role_in, room_not_found
 from palaver.store.engine.base import POSTGRESQL
 from palaver.store.engine.statement import (
     DatabaseNow,
@@ -42,8 +46,8 @@ from palaver.store.engine.statement import (
 )
 from palaver.store.hash_chain import digest_of_data, digest_of_message, linked
 from palaver.store.histories import Recent
-from palaver.store.read.actors import PREFIX, id_of
-from palaver.store.schema import actors, events, members, messages, rooms, turns
+from palaver.store.read.actors import PREFIX, id_of, refuse_disabled
+from palaver.store.schema import accounts, actors, events, members, messages, rooms, turns
 
 LEASE_MS = 30_000
 """So long a turn is its process' own, unless the lease is renewed."""
@@ -60,10 +64,12 @@ class LockedRoom(Struct):
     title_source: TitleSource
     deleted_ms: int | None
     archived_ms: int | None = None
+    open_to: OpenTo | None = None
+    open_role: MemberRole | None = None
 
     @property
     def is_open(self) -> bool:
-        """Whether everyone may write to it."""
+        """Whether others than its members see it."""
         return self.visibility is Visibility.OPEN
 
     @property
@@ -82,7 +88,12 @@ _LOCK_IN_ORDER = Statement(
     .with_for_update(key_share=True),
     "rooms",
 )
-_ACTOR = matching(select(*actors.c["key", "kind", "id", "name", "unused"]), actors.c.id)
+_ACTOR = matching(
+    select(
+        *actors.c["key", "kind", "id", "name", "unused"], *accounts.c["status", "role"]
+    ).outerjoin(accounts, accounts.c.actor_key == actors.c.key),
+    actors.c.id,
+)
 _USED = updating(actors.c.key, unused=None)
 _ROLE = matching(select(*members.c["role", "kept_out"]), members.c.room_key, members.c.actor_key)
 _ADVANCE = updating(rooms.c.key, "seq", "chain", "active_ms")
@@ -96,13 +107,17 @@ _SAID = ("seq", "id", "role", "status", "kind", "text", "created_ms", "cid", "br
 _said = attrgetter(*_SAID)
 _INSERT_MESSAGE = inserting(messages, "room_key", "author_key", "reply_to_seq", "salt", *_SAID)
 _APPEND = Together(_ADVANCE, _INSERT_MESSAGE, _INSERT_EVENT)
-_OPENED = ("id", "trigger_seq", "attempt", "state", "fence")
+_OPENED = (
+    *("id", "trigger_seq", "attempt", "state", "fence"),
+    *("depth", "root_seq", "waits_for", "context_seq"),
+)
 """The columns that are named as the fields of a turn whose values they have."""
 _opened = attrgetter(*_OPENED)
 _INSERT_TURN = inserting(
     turns,
-    *("room_key", "agent_key", "message_id", "owner", "created_ms", "external", *_OPENED),
+    *("room_key", "agent_key", "asker_key", "message_id", "owner", "now_ms", "external", *_OPENED),
     lease_until_ms=DatabaseNow() + LEASE_MS,
+    created_ms=func.coalesce(DatabaseNow(), bindparam("now_ms", type_=BigInteger)),
 )
 _ATTEMPTS = matching(
     select(func.max(turns.c.attempt)), turns.c.room_key, turns.c.trigger_seq, turns.c.agent_key
@@ -110,11 +125,13 @@ _ATTEMPTS = matching(
 
 
 class KnownActor(NamedTuple):
-    """An actor with its key."""
+    """An actor with its key. `status` and `server_role`: of the account of who writes, where it has one."""
 
     key: int
     id: ActorId
     name: str
+    status: AccountStatus | None = None
+    server_role: ServerRole | None = None
 
     @property
     def is_agent(self) -> bool:
@@ -129,15 +146,23 @@ class Overtaken(Exception):
 Said = tuple[LockedRoom, int, Message, int | None]
 """A message whose seq is its room's next, with its author's key and the seq of the one that it replies to."""
 
-OpenedTurn = tuple[int, int, Turn]
-"""A new turn behind the keys of its room and its agent."""
+OpenedTurn = tuple[int, int, int | None, Turn]
+"""A new turn behind the keys of its room, its agent and who asked for it."""
+
+
+class Chain(NamedTuple):
+    """What set a turn off: how many turns it is since somebody said what is at `root_seq`, and their key."""
+
+    depth: int = 1
+    root_seq: int | None = None
+    asker_key: int | None = None
 
 
 class Transaction(Struct):
     """One transaction: `events` collects what is told after the commit, `actors` are those met so far.
 
     `unused` are the keys of those met of whom nothing is kept yet; `located` holds commands with their rooms; `recent`
-    outlives the transaction.
+    outlives the transaction. `used_up` is what its answers used, see `write.usage`.
     """
 
     conn: Connection
@@ -150,6 +175,9 @@ class Transaction(Struct):
     unused: set[int] = field(default_factory=set[int])
     located: dict[int, tuple[object, Sequence[RoomId]]] = field(
         default_factory=dict[int, tuple[object, Sequence[RoomId]]]
+    )
+    used_up: dict[tuple[int, int, str, str], list[int]] = field(
+        default_factory=dict[tuple[int, int, str, str], list[int]]
     )
 
     def lock(self, rooms: Sequence[RoomId]) -> None:
@@ -176,9 +204,9 @@ class Transaction(Struct):
         """The actor of this id; None when there is none."""
         known = None if actor is None else self.actors.get(actor)
         if known is None and actor is not None:
-            for key, kind, digits, name, unused in _ACTOR.all(self.conn, actor):
+            for key, kind, digits, name, unused, *account in _ACTOR.all(self.conn, actor):
                 if id_of(kind, digits) == actor:
-                    known = self.actors[actor] = KnownActor(key, actor, name)
+                    known = self.actors[actor] = KnownActor(key, actor, name, *account)
                     if unused:
                         self.unused.add(key)
         return known
@@ -209,8 +237,10 @@ class Transaction(Struct):
 
     def seen_as(self, room: LockedRoom, actor: KnownActor | None) -> MemberRole | None:
         """As whom an actor sees the room; None for who may not see it."""
-        role, kept_out = (None, False) if actor is None else self.membership(room, actor)
-        return None if actor is None else role_in(room.visibility, role, kept_out=kept_out)
+        if actor is None:
+            return None
+        role, kept_out = self.membership(room, actor)
+        return role_in(room, role, kept_out=kept_out, status=actor.status)
 
     def writable(self, room: RoomId, actor: ActorId) -> tuple[LockedRoom, KnownActor]:
         """Locks the room for an actor who may write to it. Refused: `room_not_found`, `forbidden`, `room_archived`."""
@@ -230,10 +260,24 @@ class Transaction(Struct):
         own: bool = False,
         of: MemberRole | None = None,
         everyones: bool = False,
+        as_admin: bool = True,
     ) -> None:
-        """That an actor may do this in the room. Refused: as `policy.refusal` says."""
+        """That an actor may do this in the room. Refused: as `policy.refusal` says, `account_disabled`.
+
+        `as_admin`: whether what they ask by is good for what their server role lets them do.
+        """
         role, archived = self.seen_as(room, by), room.archived_ms is not None
-        check(action, role, own=own, of=of, everyones=everyones, archived=archived)
+        asks = by if as_admin and action in OVERSEEN and room.id != AUDIT else None
+        check(
+            action,
+            role,
+            own=own,
+            of=of,
+            everyones=everyones,
+            archived=archived,
+            oversees=asks is not None and oversees(asks.server_role),
+        )
+        refuse_disabled(None if by is None else by.status)
 
     def log(
         self,
@@ -243,10 +287,11 @@ class Transaction(Struct):
         *,
         message_seq: int | None = None,
         data: Mapping[str, Any] = NO_DATA,
+        name: str | None = None,
     ) -> None:
-        """Appends an event that is no message."""
+        """Appends an event that is no message. `name`: as in `Event`, told and not kept."""
         seq = room.seq = room.seq + 1
-        event = Event(room.id, seq, type_, actor and actor.id, self.now_ms, None, data)
+        event = Event(room.id, seq, type_, actor and actor.id, self.now_ms, None, data, name)
         salt = self.clock.salt() if data else None
         room.chain = linked(room.chain, event, message_seq, digest_of_data(data, salt or b""))
         _ADVANCE_QUIETLY.run(self.conn, seq, room.chain, room.key)
@@ -284,7 +329,9 @@ class Transaction(Struct):
         agent: KnownActor,
         trigger_seq: int,
         *,
+        chain: Chain,
         attempt: int = 1,
+        waits_for: TurnId | None = None,
         external: tuple[TurnId, MessageId] | None = None,
     ) -> OpenedTurn:
         """A turn, with the id of the message that will come of it. Both ids are given if the answer is from outside."""
@@ -303,8 +350,16 @@ class Transaction(Struct):
             attempt=attempt,
             fence=1,
             external=external is not None,
+            depth=chain.depth,
+            root_seq=trigger_seq if chain.root_seq is None else chain.root_seq,
+            waits_for=waits_for,
+            context_seq=trigger_seq,
         )
-        return room.key, agent.key, turn
+        return room.key, agent.key, chain.asker_key, turn
+
+    def attempts(self, room: LockedRoom, agent: KnownActor, trigger_seq: int) -> int:
+        """How often an agent was asked for an answer to the message at `trigger_seq`."""
+        return _ATTEMPTS.value(self.conn, room.key, trigger_seq, agent.key) or 0
 
     def open_turns(self, opened: Sequence[OpenedTurn]) -> None:
         """Stores new turns as this process' own."""
@@ -312,8 +367,8 @@ class Transaction(Struct):
         _INSERT_TURN.many(
             self.conn,
             [
-                (room_key, agent_key, turn.message, *own, turn.external or None, *_opened(turn))
-                for room_key, agent_key, turn in opened
+                (*keys, turn.message, *own, turn.external or None, *_opened(turn))
+                for *keys, turn in opened
             ],
         )
 
@@ -323,14 +378,17 @@ class Transaction(Struct):
         agent: KnownActor,
         trigger_seq: int,
         *,
+        chain: Chain,
         first: bool = False,
         external: tuple[TurnId, MessageId] | None = None,
     ) -> Turn:
         """Stores the turn of an agent's next attempt at the message at `trigger_seq`; `first`: surely the first one."""
-        attempts = 0 if first else _ATTEMPTS.value(self.conn, room.key, trigger_seq, agent.key) or 0
-        opened = self.new_turn(room, agent, trigger_seq, attempt=attempts + 1, external=external)
+        attempts = 0 if first else self.attempts(room, agent, trigger_seq)
+        opened = self.new_turn(
+            room, agent, trigger_seq, chain=chain, attempt=attempts + 1, external=external
+        )
         self.open_turns([opened])
-        return opened[2]
+        return opened[-1]
 
 
 def distinct(values: Sequence[Any]) -> list[tuple[Any]]:

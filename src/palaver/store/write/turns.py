@@ -6,10 +6,12 @@ turns alone and passes by those that are locked.
 """
 
 from collections.abc import Sequence
+from operator import attrgetter
+from typing import cast
 
 from msgspec import Struct
 from msgspec.structs import astuple, replace
-from sqlalchemy import Connection, bindparam, delete, literal, select, update
+from sqlalchemy import Connection, bindparam, delete, func, literal, null, select, update
 
 from palaver.errors import Code, Refused
 from palaver.model import (
@@ -17,17 +19,23 @@ from palaver.model import (
     ActorId,
     ActorKind,
     Entry,
-    Exchange,
+    Kind,
     Message,
     MessageId,
+    Meta,
+    Role,
     RoomId,
     Status,
     Turn,
     TurnId,
+    TurnRefusal,
     TurnState,
     answer_id,
 )
-from palaver.policy import Action
+from palaver.model.agents import Told
+from palaver.model.exchanges import Exchange
+from palaver.policy import Action, agent_not_found, allows
+from palaver.speaking import Words, handles_in
 from palaver.store.engine.base import POSTGRESQL
 from palaver.store.engine.statement import (
     DatabaseNow,
@@ -38,20 +46,25 @@ from palaver.store.engine.statement import (
     updating,
 )
 from palaver.store.read.actors import id_of
+from palaver.store.read.agents import get as agent_get
 from palaver.store.read.exchanges import get as exchange_get
 from palaver.store.read.messages import get as message_get
 from palaver.store.read.turns import asker, get, open_of, selected, turn_of
 from palaver.store.schema import actors, messages, partials, rooms, turn_is_open, turns
 from palaver.store.write.command import Command, RoomCommand
 from palaver.store.write.exchanges import ExchangeEnd, end_exchange, not_found
-from palaver.store.write.messages import MessageCommand, append, mark
+from palaver.store.write.messages import MessageCommand, append, mark, naming
+from palaver.store.write.speakers import Hearing, hearing, lately, refuse_waiting
 from palaver.store.write.transaction import (
     LEASE_MS,
+    Chain,
     KnownActor,
     LockedRoom,
+    OpenedTurn,
     Transaction,
     distinct,
 )
+from palaver.store.write.usage import note
 
 APART = 1 << 20
 """The messages of an answer that is asked again are so far, times the turn's fence, from where the answer's are."""
@@ -60,6 +73,8 @@ _ROOM = matching(select(rooms.c.id).join(turns, turns.c.room_key == rooms.c.key)
 _LOCK = matching(
     select(
         *turns.c["fence", "state", "message_id", "agent_key", "trigger_seq"],
+        *turns.c["root_seq", "asker_key"],
+        func.coalesce(turns.c.depth, 1).label("depth"),
         *actors.c["kind", "id", "name"],
     )
     .join(actors, actors.c.key == turns.c.agent_key)
@@ -73,7 +88,39 @@ _BEHIND = Statement(
     .limit(2),
     *("room_key", "seq"),
 )
-_END = updating(turns.c.id, "state", "ended_ms", "error")
+_TOLD = ("prompt_digest", "headed", "card_version", "tokens_max")
+_END = updating(turns.c.id, "state", "ended_ms", "error", *_TOLD)
+_SAID_AT = matching(
+    select(messages.c.seq).where(messages.c.deleted_ms.is_(None)),
+    messages.c.room_key,
+    messages.c.id,
+)
+_NEWEST = matching(
+    select(messages.c.seq)
+    .where(messages.c.deleted_ms.is_(None), messages.c.kind == Kind.TEXT.value)
+    .order_by(messages.c.seq.desc())
+    .limit(1),
+    messages.c.room_key,
+)
+_OPEN_IN = matching(selected.where(turn_is_open), turns.c.room_key)
+_OPEN_AT = matching(
+    selected.where(turn_is_open, turns.c.external.is_(None)),
+    *(turns.c.room_key, turns.c.trigger_seq),
+)
+_WAITING = matching(
+    selected.where(turn_is_open, turns.c.waits_for.is_not(None)).with_for_update(of=turns),
+    turns.c.waits_for,
+)
+_BEGIN = updating(
+    turns.c.id, "context_seq", "owner", waits_for=null(), lease_until_ms=DatabaseNow() + LEASE_MS
+)
+_SET_OFF = matching(
+    select(func.coalesce(turns.c.depth, 1).label("depth"), *turns.c["root_seq", "asker_key"]).join(
+        messages, messages.c.id == turns.c.message_id
+    ),
+    messages.c.room_key,
+    messages.c.seq,
+)
 _FORGET = matching(delete(partials), partials.c.turn_id)
 _OPEN = among(select(turns.c.id).where(turn_is_open).with_for_update(key_share=True), turns.c.id)
 _REPLACED = matching(delete(partials), partials.c.turn_id, partials.c.place)
@@ -101,19 +148,23 @@ _EXPIRE, _RENEW = (
 
 
 class Finished(Struct, frozen=True, kw_only=True):
-    """The messages of an answer as they were stored, and its exchange, if a client asked for it."""
+    """The messages of an answer as they were stored, and its exchange, if a client asked for it.
+
+    `turns` are to begin now, in this process: of agents whom it mentions, and that which waited for it.
+    """
 
     messages: tuple[Message, ...]
     exchange: Exchange | None
+    turns: tuple[Turn, ...] = ()
 
 
 class FinishTurn(Command[Finished | None], frozen=True, kw_only=True):
     """Stores an answer's messages and ends its turn, and its exchange if it has one; None if they are not its own.
 
     They are while the turn is open and `fence` still matches; repeated, it gives what it stored. The messages get the
-    turn's id of its first, and those behind it (`answer_id`). A client's reply to its question, where something else
-    was said meanwhile. `apart`: the turn goes on, because it is asked again, and what came of it stays as messages of
-    their own.
+    turn's id of its first, and those behind it (`answer_id`). They reply to their question where something else was
+    said meanwhile. `apart`: the turn goes on, because it is asked again, and what came of it stays as messages of
+    their own. A whole answer in a room is heard by the agents there (`speaking`), and whoever waited for it begins.
 
     Refused: `exchange_not_found`.
     """
@@ -124,6 +175,7 @@ class FinishTurn(Command[Finished | None], frozen=True, kw_only=True):
     entries: tuple[Entry, ...]
     exchange: ExchangeEnd | None = None
     apart: bool = False
+    told: Told | None = None
 
     @property
     def id(self) -> str:
@@ -149,21 +201,39 @@ class FinishTurn(Command[Finished | None], frozen=True, kw_only=True):
         held = _hold(tx, self.turn, self.fence)
         if held is None:
             return self._stored(tx)
-        first, agent, trigger_seq = held
-        reply_to = _left_behind(tx, room, trigger_seq) if self.exchange else (None, None)
+        first, agent, trigger_seq, chain = held
+        reply_to = _left_behind(tx, room, trigger_seq)
         begin = APART * self.fence if self.apart else 0
-        said = enumerate(self.entries, begin)
+        heard = self._heard(tx, room)
+        said = enumerate([_naming(entry, heard) for entry in self.entries], begin)
         rows = [(answer_id(first, place), agent, entry, self.status) for place, entry in said]
-        if self.apart:
-            if message_get(tx.conn, rows[0][0]) is None:
-                append(tx, room, rows, reply_to)
+        if self.apart and message_get(tx.conn, rows[0][0]) is not None:
             return None
         messages = append(tx, room, rows, reply_to)
-        _END.run(tx.conn, TurnState.ENDED, tx.now_ms, self.failure, self.turn)
+        if any("usage" in entry.meta for entry in self.entries):
+            note(tx, asker(tx.conn, self.turn), agent.key, self.entries)
+        if self.apart:
+            return None
+        told = (None,) * len(_TOLD) if self.told is None else astuple(self.told)
+        _END.run(tx.conn, TurnState.ENDED, tx.now_ms, self.failure, *told, self.turn)
         if tx.conn.dialect.name == POSTGRESQL:
             _FORGET.run(tx.conn, self.turn)
         exchange = self.exchange and end_exchange(tx, self.exchange, messages, self.entries)
-        return Finished(messages=tuple(messages), exchange=exchange)
+        begun = [] if self.exchange else release(tx, room, self.turn)
+        if heard is not None:
+            begun += _answered(tx, room, (agent, chain), messages, heard)
+        return Finished(messages=tuple(messages), exchange=exchange, turns=tuple(begun))
+
+    def _heard(self, tx: Transaction, room: LockedRoom) -> Hearing | None:
+        """Who hears what it says; None where nobody is mentioned, or nobody is to hear it."""
+        if self.exchange is not None or self.apart or self.status is not Status.DONE:
+            return None
+        said = [(room.key, entry.text) for entry in self.entries if _is_said(entry)]
+        return (
+            hearing(tx, [room.key], said)[room.key]
+            if any(handles_in(text) for _, text in said)
+            else None
+        )
 
     def _stored(self, tx: Transaction) -> Finished | None:
         """What this command stored already: its commit was not heard of, or a journal had it as well."""
@@ -183,7 +253,8 @@ class RetryTurn(MessageCommand[Turn], frozen=True, kw_only=True):
     """Deletes an answer that was not whole (or was) and opens the next attempt at it, owned by this process.
 
     With `goes_on` the answer stays, and the turn is one that answers it: its agent says what comes next. Refused:
-    `turn_not_retryable` (not an answer of a turn, already deleted), `forbidden` also to who wrote it.
+    `turn_not_retryable` (not an answer of a turn, already deleted), `forbidden` also to who wrote it, `agent_not_found`
+    (it is archived).
     """
 
     goes_on: bool = False
@@ -193,13 +264,75 @@ class RetryTurn(MessageCommand[Turn], frozen=True, kw_only=True):
         if there.trigger_seq is None or there.deleted_ms is not None:
             why = "only an answer that is still there can be asked for again"
             raise Refused(Code.TURN_NOT_RETRYABLE, why)
-        tx.check(Action.TAKE_BACK, room, by, own=asker(tx.conn, there.turn) == by.key)
+        for_whom = asker(tx.conn, there.turn)
+        tx.check(Action.TAKE_BACK, room, by, own=for_whom == by.key)
+        chain = Chain(there.depth or 1, there.root_seq, for_whom)
         agent_id = id_of(ActorKind.AGENT, there.agent)
+        if (card := agent_get(tx.conn, agent_id)) is None or card.archived_ms is not None:
+            raise agent_not_found()
         agent = KnownActor(there.agent_key, agent_id, there.agent_name)
         if self.goes_on:
-            return tx.open_turn(room, agent, there.seq)
+            return tx.open_turn(room, agent, there.seq, chain=chain)
         mark(tx, room, by, there, deleted=True)
-        return tx.open_turn(room, agent, there.trigger_seq)
+        return tx.open_turn(room, agent, there.trigger_seq, chain=chain)
+
+
+class AskAgents(RoomCommand[tuple[Turn, ...]], frozen=True, kw_only=True):
+    """Asks agents of a room (None: all of them) for an answer to a message (None: the newest), however they speak.
+
+    Who answers it right now is not asked twice: its turn is given. Refused: `room_not_found`, `forbidden`,
+    `room_archived`, `not_found` (no agent of the room), `message_not_found`.
+    """
+
+    by: ActorId
+    agents: tuple[ActorId, ...] | None = None
+    message: MessageId | None = None
+
+    def apply(self, tx: Transaction) -> tuple[Turn, ...]:
+        room, by = tx.writable(self.room, self.by)
+        there = hearing(tx, [room.key], ())[room.key]
+        asked = tuple(there.agents) if self.agents is None else tuple(dict.fromkeys(self.agents))
+        if not asked or not there.agents.keys() >= set(asked):
+            raise Refused(Code.NOT_FOUND, "There is no such agent in this room.")
+        seq = _SAID_AT.value(tx.conn, room.key, self.message)
+        if self.message is None:
+            seq = _NEWEST.value(tx.conn, room.key)
+        if seq is None:
+            raise Refused(Code.MESSAGE_NOT_FOUND, "There is no such message in this room.")
+        tx.used(by.key)
+        answering = {
+            turn.agent: turn for turn in map(turn_of, _OPEN_AT.all(tx.conn, room.key, seq))
+        }
+        opened = [
+            there.turn(tx, room, there.agents[one], seq, Chain(asker_key=by.key), again=True)
+            for one in asked
+            if one not in answering
+        ]
+        tx.open_turns(opened)
+        answering |= {turn.agent: turn for *_, turn in opened}
+        return tuple([answering[one] for one in asked])
+
+
+class StopRoom(RoomCommand[tuple[TurnId, ...]], frozen=True, kw_only=True):
+    """Ends the turns that wait in a room, which is told, and says which run: all that this actor may stop.
+
+    Refused: `room_not_found`, `forbidden`, `room_archived`.
+    """
+
+    by: ActorId
+
+    def apply(self, tx: Transaction) -> tuple[TurnId, ...]:
+        room, by = tx.writable(self.room, self.by)
+        role = tx.seen_as(room, by)
+        running: list[TurnId] = []
+        for turn in sorted(map(turn_of, _OPEN_IN.all(tx.conn, room.key)), key=attrgetter("id")):
+            if not allows(Action.TAKE_BACK, role, own=asker(tx.conn, turn.id) == by.key):
+                continue
+            if turn.waits_for is None:
+                running.append(turn.id)
+            else:
+                refuse_waiting(tx, room, by, turn.id, TurnRefusal.STOPPED)
+        return tuple(running)
 
 
 class OpenTurn(RoomCommand[Turn], frozen=True, kw_only=True):
@@ -214,7 +347,14 @@ class OpenTurn(RoomCommand[Turn], frozen=True, kw_only=True):
         if known is not None:
             return known
         room, agent = tx.writable(self.room, self.agent)
-        return tx.open_turn(room, agent, room.seq, external=(self.turn, self.message))
+        before = _SET_OFF.first(tx.conn, room.key, room.seq)
+        chain = (
+            Chain()
+            if before is None
+            else Chain(before.depth + 1, before.root_seq, before.asker_key)
+        )
+        ids = (self.turn, self.message)
+        return tx.open_turn(room, agent, room.seq, chain=chain, external=ids)
 
 
 class Part(Struct, frozen=True):
@@ -269,6 +409,53 @@ class RenewLeases(Command[frozenset[TurnId]], frozen=True, kw_only=True):
         return frozenset([turn.id for turn in open_of(tx.conn, tx.owner)])
 
 
+def release(tx: Transaction, room: LockedRoom, turn: TurnId) -> list[Turn]:
+    """Lets this process begin the turn that waited for one, which is told all that was said until now."""
+    found = [turn_of(row) for row in _WAITING.all(tx.conn, turn)]
+    _BEGIN.many(tx.conn, [(room.seq, tx.owner, one.id) for one in found])
+    return [replace(one, waits_for=None, context_seq=room.seq) for one in found]
+
+
+def _answered(
+    tx: Transaction,
+    room: LockedRoom,
+    by: tuple[KnownActor, Chain],
+    said: Sequence[Message],
+    heard: Hearing,
+) -> list[Turn]:
+    """The turns of the agents whom an answer mentions. `by`: its agent, and what set that off."""
+    agent, chain = by
+    if room.deleted_ms is not None:
+        return []
+    may = room.archived_ms is None and tx.role(room, agent) is not None
+    opened: list[OpenedTurn] = []
+    after = chain._replace(depth=chain.depth + 1)
+    so_far = lately(tx, room)
+    for message in said:
+        words = Words(
+            text=message.text,
+            mentions=message.meta.get("mentions", ()),
+            agent=agent.id,
+            depth=chain.depth,
+            may=may,
+            lately=so_far + len(opened),
+        )
+        opened += heard.opened(tx, room, words, message.seq, after)
+    tx.open_turns(opened)
+    return [turn for *_, turn in opened if turn.waits_for is None]
+
+
+def _naming(entry: Entry, heard: Hearing | None) -> Entry:
+    """The entry with whom it mentions."""
+    if heard is None or not _is_said(entry):
+        return entry
+    return replace(entry, meta=naming(cast("Meta", entry.meta), heard.mentions(entry.text)))
+
+
+def _is_said(entry: Entry) -> bool:
+    return entry.kind is Kind.TEXT and entry.role is Role.ASSISTANT and "@" in entry.text
+
+
 def _left_behind(
     tx: Transaction, room: LockedRoom, seq: int
 ) -> tuple[MessageId | None, int | None]:
@@ -277,12 +464,16 @@ def _left_behind(
     return (found[0].id, seq) if len(found) > 1 and found[0].seq == seq else (None, None)
 
 
-def _hold(tx: Transaction, turn: TurnId, fence: int) -> tuple[MessageId, KnownActor, int] | None:
-    """Locks a turn that is open and has this fence: its message's id, its agent, and what it answers.
+def _hold(
+    tx: Transaction, turn: TurnId, fence: int
+) -> tuple[MessageId, KnownActor, int, Chain] | None:
+    """Locks a turn that is open and has this fence: its message's id, its agent, what it answers and what set it off.
 
     Its room is locked already.
     """
-    now, state, message, agent_key, trigger_seq, kind, digits, name = _LOCK.one(tx.conn, turn)
-    if state is not TurnState.OPEN or now != fence:
+    row = _LOCK.one(tx.conn, turn)
+    if row.state is not TurnState.OPEN or row.fence != fence:
         return None
-    return message, KnownActor(agent_key, id_of(kind, digits), name), trigger_seq
+    agent = KnownActor(row.agent_key, id_of(row.kind, row.id), row.name)
+    chain = Chain(row.depth, row.root_seq, row.asker_key)
+    return row.message_id, agent, row.trigger_seq, chain

@@ -13,7 +13,8 @@ import orjson
 from msgspec import Struct, field
 
 from palaver.core.answers.pieces import Piece, ReasoningPiece, RefusalPiece, TextPiece, ToolPiece
-from palaver.model import Exchange, Message, MessageId, answer_id
+from palaver.model import Message, MessageId, answer_id
+from palaver.model.exchanges import Exchange
 from palaver.strict_json import Json, as_list, as_object, parsed
 from palaver.wire.anthropic.messages import OURS, THOUGHTS, arguments_in, content_of, filled
 from palaver.wire.openai.items import new_call_id

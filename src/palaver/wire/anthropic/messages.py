@@ -253,9 +253,7 @@ def arguments_in(text: str) -> Json:
     return cast("Json", given) if isinstance(given, dict) else {"value": given}
 
 
-def _held(
-    said: Sequence[Entry | Message],
-) -> tuple[str, str, list[Entry | Message]]:
+def _held(said: Sequence[Entry | Message]) -> tuple[str, str, list[Entry | Message]]:
     """The thoughts, the words and the calls of an answer."""
     thought = "".join(one.meta.get("reasoning", "") for one in said)
     text = "".join(one.text or one.meta.get("refusal", "") for one in said if one.kind == Kind.TEXT)

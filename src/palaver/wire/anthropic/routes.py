@@ -23,9 +23,12 @@ from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
+from palaver.core.answers.source import ModelServer
 from palaver.core.answers.tape import Call, Chunk, ExchangeRequest, LiveAnswer
 from palaver.core.runtime import Core
-from palaver.model import Actor, AgentCard, ExchangeKind, Scope
+from palaver.model import Actor, Scope
+from palaver.model.agents import AgentCard
+from palaver.model.exchanges import ExchangeKind
 from palaver.policy import Action
 from palaver.strict_json import Json, as_list, as_object
 from palaver.wire.anthropic import events, problems
@@ -81,7 +84,7 @@ class Messages(Struct, frozen=True):
         """Asks the model server, and tells its answer whole or as events."""
         raw, body = await params.passed_body(request)
         _check(body)
-        agent = await self.models.agent(body["model"])
+        agent = await self.models.agent(body["model"], me)
         query = request.scope["query_string"].decode("latin-1")
         wanted = Wanted(
             body=body,
@@ -90,7 +93,7 @@ class Messages(Struct, frozen=True):
             query=query,
             agent=agent,
         )
-        by = await standing_of(self.core, request.headers)
+        by = standing_of(me)
         running = await self._begun(me, replace(_asked(request, wanted), by=by), wanted)
         dialect = Dialect(
             refusal=problems.refusal,
@@ -104,34 +107,37 @@ class Messages(Struct, frozen=True):
 
     async def _begun(self, me: Actor, asked: ExchangeRequest, wanted: Wanted) -> LiveAnswer:
         """Begins the exchange; a repeated request is looked for before the model server is asked."""
+        there = self.core.models.of(me, wanted.agent)
         stored: asyncio.Future[LiveAnswer] = asyncio.get_running_loop().create_future()
 
         async def ask() -> Call:
-            native = None if wanted.agent is not None else await self._native(wanted)
-            return native or await self._complete(wanted, asked, await stored)
+            native = None if wanted.agent is not None else await self._native(there, wanted)
+            return native or await self._complete(there, wanted, asked, await stored)
 
         running = await self.core.exchanges.begin(me, asked, ask)
         if not running.dup:  # else nobody is asked, and what would have been is cancelled
             stored.set_result(running)
         return running
 
-    async def _native(self, wanted: Wanted) -> Call | None:
+    async def _native(self, there: ModelServer, wanted: Wanted) -> Call | None:
         """Asks in this API; None where the model's server does not speak it."""
         path = f"{PATH}?{wanted.query}" if wanted.query else PATH
-        return await self.core.models.in_messages(
+        return await there.in_messages(
             path, wanted.body["model"], wanted.native, wanted.headers, stream=wanted.streams
         )
 
-    async def _complete(self, wanted: Wanted, asked: ExchangeRequest, running: LiveAnswer) -> Call:
+    async def _complete(
+        self, there: ModelServer, wanted: Wanted, asked: ExchangeRequest, running: LiveAnswer
+    ) -> Call:
         """Asks for a chat completion of what the room holds of the request. Raises `ProviderError`."""
         agent, model = wanted.agent, asked.model
         if agent is not None:
-            model = agent.model or await self.models.default()
-        origin = await self.core.models.origin(model)
+            model = agent.asks or await self.models.default()
+        origin = await there.origin(model)
         chat = chat_of(wanted.body, running.context or asked.entries, origin)
         if agent is not None:
             chat = as_agent(agent, chat, model, self.core.settings.system_prompt)
-        call = restored(await self.core.models.complete(chat), offered(wanted.body))
+        call = restored(await there.complete(chat), offered(wanted.body))
         exchange = running.exchange
         assert exchange is not None, "all that is asked here is stored"
         skeleton = events.skeleton(events.message_id(exchange), exchange.model)
@@ -183,7 +189,8 @@ def _asked(request: Request, wanted: Wanted) -> ExchangeRequest:
         whole=True,
         digest=blake2b(same, digest_size=32).digest(),
         repeated=params.is_repeated(request.headers),
-        agent=None if wanted.agent is None else wanted.agent.actor.id,
+        agent=None if wanted.agent is None else wanted.agent.id,
+        card=None if wanted.agent is None else wanted.agent.version,
     )
     asked = named(request.headers, asked)
     if body.get("max_tokens") == 1 and [one.text for one in entries] == [QUOTA]:

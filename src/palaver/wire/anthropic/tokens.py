@@ -39,7 +39,7 @@ class Tokens(Struct, frozen=True):
     models: Models
 
     @call("POST", ADDRESS, ServerAct.MODELS, scope=Scope.CHAT, use=Use.MESSAGES)
-    async def count(self, _: Actor, request: Request) -> Response:
+    async def count(self, me: Actor, request: Request) -> Response:
         """Counts the tokens of a request, or estimates them."""
         raw = await request.body()
         body = load(raw)
@@ -47,17 +47,21 @@ class Tokens(Struct, frozen=True):
         if not isinstance(model, str) or not model:
             raise Invalid("model: must be the name of a model.", "model")
         entries_of(body)  # refuses what could not be asked
-        counted = None if await self.models.agent(model) else await self._there(request, raw, model)
+        counted = (
+            None
+            if await self.models.agent(model, me)
+            else await self._there(me, request, raw, model)
+        )
         if counted is not None:
             return counted
         return answer({"input_tokens": tokens_in([body.get(name) for name in COUNTED])})
 
-    async def _there(self, request: Request, raw: bytes, model: str) -> Response | None:
+    async def _there(self, me: Actor, request: Request, raw: bytes, model: str) -> Response | None:
         """What the model server says, if it can count. Raises `ProviderError`."""
         headers = passed_on(request.headers.items()) | {"content-type": JSON_TYPE}
         query = request.scope["query_string"].decode("latin-1")
         path = f"{ADDRESS}?{query}" if query else ADDRESS
-        call = await self.core.models.in_messages(path, model, raw, headers)
+        call = await self.core.models.of(me).in_messages(path, model, raw, headers)
         if call is None:
             return None
         told = await whole(call)

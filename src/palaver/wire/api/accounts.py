@@ -5,13 +5,14 @@ in the answer instead. Nothing here is logged but the address of the call and it
 """
 
 from fastapi import Request
+from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from palaver.core.runtime import Core
 from palaver.model import Actor
 from palaver.policy import ServerAct
 from palaver.wire import shapes
-from palaver.wire.api.body import Given
+from palaver.wire.api.body import Given, answer
 from palaver.wire.auth import Me, Present, begin, client, session_of
 from palaver.wire.calls import call
 from palaver.wire.edge.proxies import client_of
@@ -36,12 +37,21 @@ class NewAccount(Entering):
     """Another name."""
 
 
+class SigningUp(NewAccount):
+    """A new account of who was invited, or where anybody may make one."""
+
+    invitation: str | None = None
+    """What stands behind the `#` of an invitation to the server: its maker lets one in."""
+
+
 class Credentials(Entering):
     """Who signs in."""
 
     handle: str
     replace: bool = False
     """Whether the guest that this browser is may be left behind."""
+    bring: bool = False
+    """Whether the guest's rooms and keys come along. Neither for a guest: 409 `identity_in_use`."""
 
 
 class NewPassword(Given):
@@ -50,6 +60,17 @@ class NewPassword(Given):
     old: str
     new: str
     """10 to 256 characters."""
+
+
+class SetupLink(Given):
+    """The link that a server without an owner prints."""
+
+    token: str
+    """What stands behind its `#`."""
+
+
+class FirstOwner(NewAccount, SetupLink):
+    """The account of the server's first owner."""
 
 
 class GivenReset(Entering):
@@ -66,23 +87,36 @@ class Entered(TypedDict):
     token: str | None
 
 
+class Asking(TypedDict):
+    """Who this browser is; None for who is nobody yet."""
+
+    me: shapes.Person | None
+
+
 class Accounts:
     """The calls about accounts."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    @call("POST", "/sign-up", ServerAct.ENTER, use=Use.GUESTS, status=201)
-    async def sign_up(self, me: Present, request: Request, body: NewAccount) -> Entered:
-        """Makes an account: a guest keeps who they are, under a new session."""
-        token, actor = await self._core.accounts.sign_up(
-            body.handle,
-            body.password,
-            body.name,
-            me=me,
-            session=session_of(request),
-            by=client(request.scope),
-        )
+    @call("POST", "/sign-up", ServerAct.ENTER, use=Use.GUESTS, status=201, others=(202,))
+    async def sign_up(self, me: Present, request: Request, body: SigningUp) -> Entered | Response:
+        """Makes an account: a guest keeps who they are, under a new session. 202: an admin must approve it first."""
+        token, actor = await self._signed_up(me, request, body, invitation=body.invitation)
+        if token is None:
+            return answer({"me": shapes.me(actor), "token": None}, 202)
+        return _entered(request, token, actor, program=body.program)
+
+    @call("POST", "/setup/look", ServerAct.ENTER, use=Use.CONNECTIONS)
+    async def look(self, me: Present, body: SetupLink) -> Asking:
+        """Whether the link that makes the server's owner is good, without using it."""
+        await self._core.setup.look(body.token)
+        return {"me": me and shapes.person(me)}
+
+    @call("POST", "/setup", ServerAct.ENTER, use=Use.CONNECTIONS, status=201)
+    async def set_up(self, me: Present, request: Request, body: FirstOwner) -> Entered:
+        """Makes the account of the server's first owner, by the link that the server printed, once."""
+        token, actor = await self._signed_up(me, request, body, setup=body.token)
         return _entered(request, token, actor, program=body.program)
 
     @call("POST", "/sign-in", ServerAct.ENTER, use=Use.CONNECTIONS)
@@ -95,6 +129,7 @@ class Accounts:
             me=me,
             session=session_of(request),
             replace=body.replace,
+            bring=body.bring,
             by=by,
             counted=client_of(by.address),
         )
@@ -129,8 +164,24 @@ class Accounts:
         )
         return _entered(request, token, actor, program=body.program)
 
+    async def _signed_up(
+        self, me: Actor | None, request: Request, body: NewAccount, **link: str | None
+    ) -> tuple[str | None, Actor]:
+        return await self._core.accounts.sign_up(
+            body.handle,
+            body.password,
+            body.name,
+            me=me,
+            session=session_of(request),
+            by=client(request.scope),
+            **link,
+        )
 
-def _entered(request: Request, token: str, actor: Actor, *, program: bool = False) -> Entered:
+
+def _entered(
+    request: Request, token: str | None, actor: Actor, *, program: bool = False
+) -> Entered:
+    assert token is not None, "who proves who they are has a session"
     if program or "authorization" in request.headers:
         return {"me": shapes.me(actor), "token": token}
     begin(request, token)

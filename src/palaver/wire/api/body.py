@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from enum import StrEnum
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from typing import Annotated, Any, TypeVar, get_args
@@ -10,11 +11,16 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from starlette.responses import Response
 
+from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
+from palaver.policy import ServerAct, check_key, check_room
 from palaver.strict_json import dump, load
 from palaver.wire import problems
+from palaver.wire.auth import is_key, shown
 from palaver.wire.calls import Call, calls_of, counting
 
+KEPT = "private, max-age=31536000, immutable"
+"""How long what never changes is kept by who asked for it."""
 _DIGITS = re.compile(r"[0-9]{1,15}")
 
 
@@ -32,6 +38,17 @@ def whole_number(text: object) -> object:
     if isinstance(text, str) and not _DIGITS.fullmatch(text):
         raise ValueError("must be a whole number in the digits 0 to 9")
     return text
+
+
+def word_of(words: type[StrEnum]) -> BeforeValidator:
+    """Reads a word as a body names it."""
+
+    def read(word: object) -> object:
+        if word is None or (isinstance(word, str) and word in set(words)):
+            return word and words(word)
+        raise ValueError(f"must be one of {', '.join(words)}")
+
+    return BeforeValidator(read)
 
 
 Whole = Annotated[int, BeforeValidator(whole_number)]
@@ -66,10 +83,28 @@ def add_routes(
             status_code=call.status,
             response_model=shape if documented else None,
             response_class=Response,
-            dependencies=counting(call.use),
+            dependencies=[*keyed(call), *counting(call.use)],
             responses=_documented(shape, call) if documented else None,
             openapi_extra=_body_of(asked) if documented else None,
         )
+
+
+def keyed(declared: Call) -> list[Any]:
+    """FastAPI's dependencies that check, before a call, an API key by which it is made: scopes and rooms.
+
+    Refused: `unauthenticated`, `account_disabled`, and as `policy.check_key` and `check_room` say.
+    """
+
+    async def checked(request: Request) -> None:
+        if is_key(request):
+            core: Core = request.app.state.core
+            me = await core.keys.caller(shown(request) or "")
+            reads = declared.method == "GET"
+            check_key(me, declared.act, declared.own_scope, reads=reads)
+            if (room := request.path_params.get("room")) is not None:
+                check_room(me, room)
+
+    return [] if declared.act is ServerAct.PUBLIC else [Depends(checked)]
 
 
 def _answered(

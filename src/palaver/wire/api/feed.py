@@ -2,9 +2,9 @@
 
 Each event of the room is a `message` with `id: <epoch>:<seq>`, whose data is the frame `ev` of palaver.v1; after a
 reconnect `Last-Event-ID` resumes behind it. What passes comes under the name of its frame (`s.open`, `s.d`, `s.end`,
-`typing`) and without an id, so that it does not move that place. Where there is no way to resume, an event named
-`reset` holds what `sub` would have answered. An event named `unsub` says why the room is the reader's no more, one
-named `err` that its session has ended; both end the feed. While nothing comes, comments keep proxies from closing it.
+`typing`, `here`) and without an id, so that it does not move that place. Where there is no way to resume, an event
+named `reset` holds what `sub` would have answered. An event named `unsub` says why the room is the reader's no more,
+one named `err` that its session has ended; both end the feed. While nothing comes, comments keep it open.
 """
 
 import re
@@ -30,6 +30,7 @@ _NAMES: dict[type, str] = {
     live.Delta: "s.d",
     live.Ended: "s.end",
     live.Typing: "typing",
+    live.Here: "here",
     live.Unsubscribed: "unsub",
     live.SignedOut: "err",
 }
@@ -48,7 +49,7 @@ def feed(core: Core, actor: Actor, room: RoomId, after: int | None, request: Req
     epoch, since = (None, after) if place is None else (place[1], int(place[2]))
 
     async def tell(send: Send) -> None:
-        with core.chat.reader(actor, standing_of(request)) as reader:
+        with core.chat.reader(actor, standing_of(request, actor)) as reader:
             joined = await reader.subscribe(room, since, epoch=epoch)
             await stream(send, _told(core, room, reader, joined), HEADERS)
 

@@ -1,27 +1,45 @@
 """REST about who asks: the name, the API keys and the devices."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from fastapi import Request
+from msgspec.structs import replace
 from pydantic import Field
+from starlette.responses import Response
 from typing_extensions import TypedDict
 
 import palaver.model as stored
+from palaver.core import validation
 from palaver.core.runtime import Core
-from palaver.model import KeyId
+from palaver.model import KeyId, Scope
 from palaver.policy import ServerAct
 from palaver.wire import shapes
-from palaver.wire.api.body import Given
+from palaver.wire.api.body import KEPT, Given
 from palaver.wire.auth import Me, Present, begin, client, session_of
 from palaver.wire.calls import call
-from palaver.wire.edge.proxies import address_of
+from palaver.wire.edge.proxies import address_of, client_of
 from palaver.wire.edge.rates import Use
+from palaver.wire.setup import check_guest
 from palaver.wire.shapes import explained, moment
 
 
-class NewName(Given):
-    """Another name."""
+class Changes(Given):
+    """What is to change of who asks. Default: it stays as it is."""
 
-    name: str
+    name: str | None = None
     """1 to 80 characters."""
+    email: str | None = None
+    """A label of who has an account; `""` is none."""
+    preferences: dict[str, Any] = Field(default={})
+    """Some of them; null takes one away. At most 4 KiB in all."""
+
+
+class Leaving(Given):
+    """That one leaves for good."""
+
+    password: str = ""
+    """Of an account that has one."""
 
 
 class NewGuest(Given):
@@ -38,6 +56,12 @@ class NewKey(Given):
     """What the list calls it. Default: a made-up name."""
     scopes: list[str] = Field(default=[])
     """What it is good for. Default: everything."""
+    expires_at: str | None = None
+    """Until when it is good: a date, with or without a time. Default: until it is revoked."""
+    days: int | None = None
+    """Instead: for how many days."""
+    rooms: list[str] | None = None
+    """To which rooms it is limited, 1 to 100 that one sees. Default: to none."""
 
 
 class GivenLink(Given):
@@ -54,6 +78,19 @@ class NewDevice(GivenLink):
     """What the list calls it."""
     replace: bool = False
     """Whether it may become somebody else, where it is somebody already."""
+
+
+@explained
+class Own(shapes.Me):
+    """Who is asking, and what only they see of it."""
+
+    email: str | None
+    preferences: Mapping[str, Any]
+    """What clients are to remember, on every device."""
+    invites: bool
+    """Whether one may make links by which others make accounts here."""
+    connects: bool
+    """Whether one may connect model servers."""
 
 
 class Guest(TypedDict):
@@ -147,19 +184,58 @@ class People:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    @call("GET", "/me", ServerAct.OWN)
-    async def me(self, me: Me) -> shapes.Me:
+    @call("GET", "/me", ServerAct.OWN, scope=Scope.ROOMS)
+    async def me(self, me: Me) -> Own:
         """Who is asking. Without a session a cookie is set; its guest is stored with the first call that writes."""
-        return shapes.me(me)
+        found = await self._core.profiles.get(me)
+        return {
+            **shapes.me(me),
+            "email": found.email,
+            "preferences": found.preferences,
+            "invites": self._core.invitations.may(me),
+            "connects": self._core.model_profiles.may(me),
+        }
 
     @call("PATCH", "/me", ServerAct.OWN)
-    async def rename_me(self, me: Me, body: NewName) -> shapes.Me:
-        """Takes another name."""
-        return shapes.me(await self._core.identity.rename(me, body.name))
+    async def change_me(self, me: Me, body: Changes) -> Own:
+        """Takes another name, e-mail address or preferences."""
+        if body.email is not None or body.preferences:
+            changed = body.preferences
+            await self._core.profiles.change(me, email=body.email, preferences=changed)
+        if body.name is not None:
+            me = await self._core.identity.rename(me, body.name)
+        return await self.me(me)
+
+    @call("DELETE", "/me", ServerAct.OWN, status=204)
+    async def leave(self, me: Me, request: Request, body: Leaving) -> None:
+        """Leaves for good: sessions, keys, name, handle, e-mail address and picture go; what one said stays."""
+        address = client_of(client(request.scope).address)
+        await self._core.accounts.leave(me, body.password, counted=address)
+        if "authorization" not in request.headers:
+            begin(request, self._core.identity.visitor(None)[0])
+
+    @call("PUT", "/me/avatar", ServerAct.OWN)
+    async def set_avatar(self, me: Me, request: Request) -> Own:
+        """Takes the picture that is the body: PNG, JPEG, WebP or GIF, of 256 KiB and 1,024 pixels a side at most."""
+        data = await request.body() or b"\0"
+        return await self.me(replace(me, avatar=await self._core.profiles.set_avatar(me, data)))
+
+    @call("DELETE", "/me/avatar", ServerAct.OWN, status=204)
+    async def remove_avatar(self, me: Me) -> None:
+        """Takes one's picture away."""
+        await self._core.profiles.set_avatar(me, b"")
+
+    @call("GET", "/avatars/{avatar}", ServerAct.ROOMS, media="image/*")
+    async def avatar(self, me: Me, avatar: str) -> Response:  # noqa: ARG002  somebody has to ask
+        """The picture of a person, whose address is told to who shares a room with them."""
+        media_type, data = await self._core.profiles.avatar(avatar)
+        headers = {"cache-control": KEPT, "content-security-policy": "sandbox; default-src 'none'"}
+        return Response(data, media_type=media_type, headers=headers)
 
     @call("POST", "/guests", ServerAct.ENTER, use=Use.GUESTS, status=201)
-    async def new_guest(self, body: NewGuest) -> Guest:
+    async def new_guest(self, request: Request, body: NewGuest) -> Guest:
         """An identity for a program, which sends the token as `Authorization: Bearer`."""
+        await check_guest(self._core, request.scope)
         token, actor = await self._core.identity.new_guest(body.name)
         return {"token": token, "me": shapes.me(actor)}
 
@@ -171,7 +247,15 @@ class People:
     @call("POST", "/keys", ServerAct.OWN, status=201)
     async def new_key(self, me: Me, body: NewKey) -> MadeKey:
         """Makes an API key that speaks for who asks. Its token is shown here and never again."""
-        token, made = await self._core.keys.create(name=body.name, scopes=body.scopes, actor=me)
+        expires_ms = None if body.expires_at is None else validation.when(body.expires_at)
+        token, made = await self._core.keys.create(
+            name=body.name,
+            scopes=body.scopes,
+            actor=me,
+            expires_ms=expires_ms,
+            days=body.days,
+            rooms=body.rooms,
+        )
         return {"token": token, "key": shapes.key(made)}
 
     @call("DELETE", "/keys/{key}", ServerAct.OWN, status=204)
@@ -202,7 +286,7 @@ class People:
     async def sessions(self, me: Me, request: Request) -> Sessions:
         """One's own sessions, the oldest first: the devices of `/devices`, in full."""
         found = await self._core.devices.listing(me, session_of(request))
-        return {"sessions": [_session(one, current=found.current) for one in found.devices]}
+        return {"sessions": [session(one, current=found.current) for one in found.devices]}
 
     @call("DELETE", "/me/sessions", ServerAct.OWN, status=204)
     async def end_others(self, me: Me, request: Request) -> None:
@@ -235,7 +319,8 @@ def _device(value: stored.Device, *, current: str | None) -> Device:
     return {"id": value.id, "name": value.name, "created_at": made, "current": value.id == current}
 
 
-def _session(value: stored.Device, *, current: str | None) -> Session:
+def session(value: stored.Device, *, current: str | None) -> Session:
+    """Builds the shape of a session; `current`: the id of the one that asks."""
     return {
         "id": value.id,
         "name": value.name,

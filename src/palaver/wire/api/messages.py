@@ -1,26 +1,28 @@
 """REST about what is said in rooms: messages, events, answers, and the API's exchanges."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import Request
+from msgspec import to_builtins
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from palaver.core.runtime import Core
-from palaver.model import ExchangeId, MessageId, RoomId, TurnId
+from palaver.model import ActorId, ExchangeId, MessageId, RoomId, TurnId
 from palaver.policy import Action
 from palaver.wire import parts, shapes
-from palaver.wire.api.body import Given, Limit, Whole, answer
+from palaver.wire.api.body import KEPT, Given, Limit, Whole, answer
 from palaver.wire.api.feed import MEDIA_TYPE, feed, wants_feed
 from palaver.wire.auth import Me, identity, standing_of
 from palaver.wire.calls import call
-from palaver.wire.edge.rates import Use, take
-from palaver.wire.openai.inspect import Exchange, inspected
+from palaver.wire.edge.rates import Use, take, take_by
+from palaver.wire.openai.inspect import Exchange, discreet, inspected
 from palaver.wire.shapes import explained
 
 LIMIT_DEFAULT = 50
 WAIT_SECONDS_MAX = 30
-KEPT = "private, max-age=31536000, immutable"
+BEFORE_MAX = 2**53
+_ALWAYS = frozenset({"role", "text"})
 
 
 class NewMessage(Given):
@@ -54,10 +56,54 @@ class Events(TypedDict):
     epoch: str
 
 
+class Notices(TypedDict):
+    """What is told among the messages, and of whom it tells."""
+
+    events: list[shapes.RoomEvent]
+    people: list[shapes.Person]
+
+
+class Asked(Given):
+    """Whom to ask for an answer."""
+
+    agents: list[str] | None = None
+    """At most 20; default: all agents of the room."""
+    message: MessageId | None = None
+    """Default: the newest message."""
+
+
+class Turns(TypedDict):
+    """Answers that are being made, or wait for their turn."""
+
+    turns: list[str]
+
+
 class Turn(TypedDict):
     """An answer that is being made."""
 
     turn: str
+
+
+@explained
+class PromptTold(TypedDict):
+    """What a model was told for an answer, built again from the log."""
+
+    turn: str
+    agent: str
+    model: str | None
+    """Null for the server's own choice; which one it was stands in the answer's `meta`."""
+    system: str
+    """Instructions. Of the agent's own there is only a note for who may not edit it (`persona` false)."""
+    persona: bool
+    messages: list[dict[str, Any]]
+    """Oldest first: `role`, `text`, and what else a message has: `name`, `parts`, `calls`, `call_id`, `thought`."""
+    settings: dict[str, Any]
+    digest: str
+    """SHA-256 of the request as it is built now."""
+    same: bool | None
+    """Whether this is what was sent, by its digest; null where nothing is kept to compare with."""
+    why: str | None
+    """Why it is not the same, or nobody knows."""
 
 
 class Messages:
@@ -89,10 +135,14 @@ class Messages:
         status=201,
         others=(200, 202),
     )
-    async def send(self, me: Me, room: RoomId, body: NewMessage) -> Sent | Response:
+    async def send(
+        self, request: Request, me: Me, room: RoomId, body: NewMessage
+    ) -> Sent | Response:
         """Says something: 201, or 200 when this `cid` was stored before, or 202 while the database is away."""
+        take_by(request.scope, me)
+        by, reply_to = standing_of(request, me), body.reply_to
         sent = await self._core.chat.send(
-            me, room, text=body.text, cid=body.cid, reply_to=body.reply_to, accepts=True
+            me, room, text=body.text, cid=body.cid, reply_to=reply_to, by=by, accepts=True
         )
         told: Sent = {
             "state": sent.state,
@@ -128,12 +178,29 @@ class Messages:
             after=after or 0,
             limit=limit,
             wait_seconds=wait_seconds,
-            by=standing_of(request),
+            by=standing_of(request, me),
         )
         if wait:
             await identity(request)  # the session may have ended meanwhile
         events = [shapes.event(one) for one in found]
         return {"events": events, "seq": seq, "epoch": self._core.epoch}
+
+    @call("GET", "/rooms/{room}/notices", Action.READ)
+    async def notices(
+        self,
+        me: Me,
+        room: RoomId,
+        *,
+        after: Whole = 0,
+        before: Whole = BEFORE_MAX,
+        limit: Limit = 200,
+    ) -> Notices:
+        """Who came and went, and the like, between two seqs: the last `limit` of it, oldest first."""
+        found, people = await self._core.chat.notices(
+            me, room, after=after, before=before, limit=limit
+        )
+        told = [shapes.event(one) for one in found]
+        return {"events": told, "people": [shapes.person(one) for one in people]}
 
     @call("GET", "/messages/{message}/parts/{place}", Action.READ, media="image/*")
     async def part(self, me: Me, message: MessageId, place: Whole) -> Response:
@@ -146,6 +213,39 @@ class Messages:
         """A request through the OpenAI-compatible API and its answer, in a room that one may read."""
         return await inspected(self._core, me, exchange)
 
+    @call("GET", "/turns/{turn}/prompt", Action.READ)
+    async def prompt(self, me: Me, turn: TurnId) -> PromptTold:
+        """What the model was told for an answer in a room, and whether this is byte for byte what was sent."""
+        found = await self._core.told.again(me, turn)
+        request = found.request
+        said: list[dict[str, Any]] = to_builtins(request.history)
+        return {
+            "turn": turn,
+            "agent": found.turn.agent,
+            "model": request.model,
+            "system": request.system_prompt,
+            "persona": found.persona,
+            "messages": [
+                {name: one[name] for name in one if one[name] or name in _ALWAYS} for one in said
+            ],
+            "settings": discreet(request.settings),
+            "digest": found.digest,
+            "same": found.same,
+            "why": found.why,
+        }
+
+    @call("POST", "/rooms/{room}/ask", Action.WRITE, use=Use.MESSAGES, status=202)
+    async def ask(self, me: Me, room: RoomId, body: Asked) -> Turns:
+        """Asks agents of the room for an answer now, whenever they speak by themselves."""
+        agents = None if body.agents is None else [ActorId(one) for one in body.agents]
+        turns = await self._core.turns.ask(me, room, agents=agents, message=body.message)
+        return {"turns": [turn.id for turn in turns]}
+
+    @call("POST", "/rooms/{room}/stop", Action.WRITE, status=204)
+    async def stop_room(self, me: Me, room: RoomId) -> None:
+        """Stops all answers of the room that one may stop; those that wait for their turn are not given."""
+        await self._core.turns.stop_room(me, room)
+
     @call("POST", "/turns/{turn}/stop", Action.TAKE_BACK, status=202)
     async def stop(self, me: Me, turn: TurnId) -> Turn:
         """Stops an answer; what came is stored with status `stopped`."""
@@ -153,6 +253,7 @@ class Messages:
         return {"turn": turn}
 
     @call("POST", "/messages/{message}/retry", Action.TAKE_BACK, use=Use.MESSAGES, status=202)
-    async def retry(self, me: Me, message: MessageId) -> Turn:
+    async def retry(self, request: Request, me: Me, message: MessageId) -> Turn:
         """Answers again; the old answer is deleted."""
+        take_by(request.scope, me)
         return {"turn": (await self._core.turns.retry(me, message)).id}

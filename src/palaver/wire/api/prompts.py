@@ -1,11 +1,13 @@
 """REST about one's own stored prompts, which programs name in requests of the Responses API."""
 
+from functools import partial
+
 from typing_extensions import TypedDict
 
 import palaver.model as stored
 from palaver.core.prompts import variables_of
 from palaver.core.runtime import Core
-from palaver.model import PromptId
+from palaver.model import PromptId, Scope
 from palaver.policy import ServerAct
 from palaver.wire.api.body import Given, Whole
 from palaver.wire.auth import Me
@@ -13,6 +15,8 @@ from palaver.wire.calls import call
 from palaver.wire.shapes import moment
 
 PREFIX = "pmpt_"
+
+_call = partial(call, scope=Scope.RESPONSES)
 
 
 class NewPrompt(Given):
@@ -55,27 +59,27 @@ class StoredPrompts:
     def __init__(self, core: Core) -> None:
         self._prompts = core.prompts
 
-    @call("GET", "/prompts", ServerAct.OWN)
+    @_call("GET", "/prompts", ServerAct.OWN)
     async def listing(self, me: Me) -> Prompts:
         """One's own prompts, the oldest first."""
         return {"prompts": [shape(one) for one in await self._prompts.own(me)]}
 
-    @call("POST", "/prompts", ServerAct.OWN, status=201)
+    @_call("POST", "/prompts", ServerAct.OWN, status=201)
     async def create(self, me: Me, body: NewPrompt) -> Prompt:
         """Makes a prompt."""
         return shape(await self._prompts.save(me, body.text, name=body.name))
 
-    @call("GET", "/prompts/{prompt}", ServerAct.OWN)
+    @_call("GET", "/prompts/{prompt}", ServerAct.OWN)
     async def show(self, me: Me, prompt: str, version: Whole | None = None) -> Prompt:
         """One of one's prompts, in its newest version unless another is asked for."""
         return shape(await self._prompts.get(me, id_of(prompt), version))
 
-    @call("POST", "/prompts/{prompt}/versions", ServerAct.OWN, status=201)
+    @_call("POST", "/prompts/{prompt}/versions", ServerAct.OWN, status=201)
     async def add_version(self, me: Me, prompt: str, body: NewVersion) -> Prompt:
         """Makes another version, which is the newest."""
         return shape(await self._prompts.save(me, body.text, name=body.name, of=id_of(prompt)))
 
-    @call("DELETE", "/prompts/{prompt}", ServerAct.OWN, status=204)
+    @_call("DELETE", "/prompts/{prompt}", ServerAct.OWN, status=204)
     async def delete(self, me: Me, prompt: str) -> None:
         """Takes a prompt away, with all its versions."""
         await self._prompts.delete(me, id_of(prompt))

@@ -15,11 +15,12 @@ from fastapi import WebSocket, WebSocketDisconnect
 from msgspec import Struct, field
 from starlette.websockets import WebSocketDisconnected
 
+from palaver.core.identity.actors import session_of as standing_by
 from palaver.core.live import items as live
 from palaver.core.live.reader import Reader
 from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
-from palaver.model import Actor, EventType, Message, MessageId, Meta, Role, Room
+from palaver.model import Actor, CredentialId, EventType, Message, MessageId, Meta, Role, Room
 from palaver.strict_json import Json, dump, load, text_or_none_of
 from palaver.wire import auth, shapes
 from palaver.wire.classic.answers import END, Answers
@@ -32,10 +33,11 @@ from palaver.wire.classic.sessions import (
     room_of,
     sender_of,
     session_of,
+    signed_in,
     uuid_of,
 )
 from palaver.wire.edge.protocols import KNOWN, LATE_MS, REFUSED, TOO_MANY
-from palaver.wire.edge.rates import Use, take
+from palaver.wire.edge.rates import Use, left_of, take, take_by
 
 NORMAL = 1000
 SERVICE_RESTART = 1012
@@ -53,14 +55,16 @@ async def converse(core: Core, websocket: WebSocket, session_id: str | None) -> 
         return
     await websocket.accept()
     try:
-        actor = await known_guest(core, websocket)
+        entered = await signed_in(core, websocket)
+        token, actor = entered or (None, await known_guest(core, websocket))
         visitor = None
         if actor is None:
             visitor, actor = core.identity.visitor(None)
         room = await _room(core, actor, wanted, visiting=visitor is not None)
-        with core.chat.reader(actor) as reader:
+        by = standing_by(token)
+        with core.chat.reader(actor, by) as reader:
             joined = await reader.subscribe(room.id)
-            talk = _Conversation(core, websocket, actor, room, reader, visitor)
+            talk = _Conversation(core, websocket, actor, room, reader, visitor, by)
             await talk.run(joined)
     except PalaverError as error:
         await websocket.send_text(_text(_failed(error.detail, error.code)))
@@ -91,6 +95,7 @@ class _Conversation(Struct):
     room: Room
     reader: Reader
     visitor: str | None
+    by: CredentialId | None
     answers: Answers = field(default_factory=Answers)
     awaited: set[MessageId] = field(default_factory=set[MessageId])
     told: deque[MessageId] = field(default_factory=lambda: deque[MessageId](maxlen=REMEMBERED_MAX))
@@ -113,7 +118,7 @@ class _Conversation(Struct):
 
     async def _greet(self, joined: live.Joined) -> None:
         session = session_of(self.room.id)
-        await self._send({**CONNECTED, "session_id": session, "limit_info": LIMIT_INFO})
+        await self._send({**CONNECTED, "session_id": session, "limit_info": self._limits})
         said = history_json(joined.messages)
         if said:
             await self._send({"type": "history", "messages": said, "session_id": session})
@@ -183,7 +188,25 @@ class _Conversation(Struct):
         self.told.append(message)
         if message in self.awaited:
             self.awaited.discard(message)
-            await self._send(LIMIT_UPDATE)
+            await self._send(self._limit_update)
+
+    @property
+    def _limits(self) -> Json:
+        """How many messages this address may send now: what the setting allows at once, and what is left of it."""
+        most, left = left_of(self.websocket.scope, Use.MESSAGES) or (None, None)
+        return {
+            "limit": most,
+            "used": 0 if most is None or left is None else most - left,
+            "remaining": left,
+            "is_unlimited": most is None,
+            "can_send": left != 0,
+            "user_role": "anonymous" if self.actor.handle is None else "user",
+            "requires_verification": False,
+        }
+
+    @property
+    def _limit_update(self) -> Json:
+        return {"type": "limit_update", "limit_info": self._limits}
 
     async def _send(self, frame: Json) -> None:
         async with self.sending:
@@ -230,17 +253,31 @@ class _Conversation(Struct):
             meta["timestamp"] = timestamp
         if frame.get("metadata"):
             meta["metadata"] = metadata_of(frame["metadata"])
-        take(self.websocket.scope, Use.MESSAGES)
+        try:
+            take(self.websocket.scope, Use.MESSAGES)
+            take_by(self.websocket.scope, self.actor)
+        except Unavailable as exceeded:
+            told = {"content": exceeded.detail, "limit_info": self._limits}
+            asked = {"login_required": False, "verification_required": False}
+            await self._send({"type": "limit_exceeded", **told, **asked})
+            return
         if self.visitor is not None:
             self.actor = await auth.entered(self.core, self.websocket.scope, self.visitor)
             self.visitor = None
         cid = self.core.clock.new_id()  # the old contract has none; it lets a message be accepted
         sent = await self.core.chat.send(
-            self.actor, self.room.id, text=text, cid=cid, meta=meta, reader=self.reader
+            self.actor,
+            self.room.id,
+            text=text,
+            cid=cid,
+            asks=True,  # its clients know one bot, which is always meant
+            meta=meta,
+            reader=self.reader,
+            by=self.by,
         )
         for awaited in [turn.message for turn in sent.turns] or [sent.id]:
             if awaited in self.told:
-                await self._send(LIMIT_UPDATE)
+                await self._send(self._limit_update)
             else:
                 self.awaited.add(awaited)
 
@@ -273,20 +310,9 @@ def _text(frame: Json) -> str:
     return dump(frame).decode()
 
 
-LIMIT_INFO: Json = {
-    "limit": None,
-    "used": 0,
-    "remaining": None,
-    "is_unlimited": True,
-    "can_send": True,
-    "user_role": "anonymous",
-    "requires_verification": False,
-}
-"""Nothing is counted, so that nothing can run out."""
 CONNECTED: Json = {
     "type": "system",
     "content": "Connected to chat server",
     "timestamp": None,
     "system_type": "connection",
 }
-LIMIT_UPDATE: Json = {"type": "limit_update", "limit_info": LIMIT_INFO}

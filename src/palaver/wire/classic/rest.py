@@ -1,4 +1,4 @@
-"""The classic wire's HTTP: sessions, histories, and the questions about accounts that a guest's client asks.
+"""The classic wire's HTTP: its sessions and histories. Its accounts are in `classic/accounts`.
 
 Errors are `{"detail": …}`, not the problem details of the other doors: that is this contract. Any answer about sessions
 to a request without an identity sets the cookie.
@@ -17,11 +17,12 @@ from pydantic import BaseModel, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from palaver.core.runtime import Core
-from palaver.errors import Code, PalaverError
+from palaver.errors import Code, PalaverError, Refused
 from palaver.model import Actor, RoomSettings
 from palaver.policy import Action, ServerAct
 from palaver.strict_json import Json
 from palaver.wire.calls import call, calls_of, counting
+from palaver.wire.classic.accounts import Accounts
 from palaver.wire.classic.live import converse
 from palaver.wire.classic.sessions import (
     COOKIE,
@@ -30,7 +31,7 @@ from palaver.wire.classic.sessions import (
     NEW_TITLE,
     default_room,
     history_json,
-    known_guest,
+    known,
     message_json,
     metadata_of,
     new_guest,
@@ -41,7 +42,7 @@ from palaver.wire.edge.proxies import base_of, is_secure
 from palaver.wire.edge.rates import Use
 
 TITLE_CHARS_MAX = 255
-NO_ACCOUNTS = "This server has no accounts. Everyone is a guest."
+REFUSED_AT = {"register": 400, "login": 401, "refresh": 401}
 OFFSET_MAX = 10_000
 """What lies before an offset is counted anew each time."""
 
@@ -52,7 +53,7 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 async def _guest(request: Request) -> Actor:
     core: Core = request.app.state.core
-    actor = await known_guest(core, request)
+    actor = await known(core, request)
     if actor is None:
         cookie, actor = await new_guest(core, request)
         if request.headers.get("sec-fetch-site") != "cross-site":
@@ -102,7 +103,7 @@ class ClassicRoute(APIRoute):
             except RequestValidationError as invalid:
                 response = _answer(422, {"detail": jsonable_encoder(invalid.errors())})
             except PalaverError as error:
-                response = _refusal(error)
+                response = _refusal(error, request.url.path)
             cookie = getattr(request.state, "classic_cookie", None)
             if cookie is not None:
                 response.set_cookie(
@@ -122,7 +123,7 @@ class ClassicRoute(APIRoute):
 def classic_routes(core: Core) -> APIRouter:
     """Every route of the classic wire."""
     router = APIRouter(route_class=ClassicRoute, tags=["classic"], responses=_told("4XX", "5XX"))
-    for part in (Sessions(core), Accounts()):
+    for part in (Sessions(core), Accounts(core)):
         for declared, name in calls_of(type(part)):
             router.add_api_route(
                 declared.path,
@@ -208,7 +209,7 @@ class Sessions:
     async def default_history(self, request: Request, limit: Limit = 50) -> Json:
         """The newest messages of the default session, oldest first; without the cookie, of the Lobby."""
         core = self._core
-        actor = await known_guest(core, request)
+        actor = await known(core, request)
         room = core.lobby if actor is None else default_room(actor)
         if actor is None:
             _, actor = core.identity.visitor(None)
@@ -220,45 +221,6 @@ class Sessions:
             return {"messages": [], "count": 0}
         said = history_json(page.messages)
         return {"messages": said, "count": len(said)}
-
-
-class Accounts:
-    """The calls about accounts, answered for a guest: there are none to sign in to."""
-
-    @call("GET", "/api/auth/methods", ServerAct.PUBLIC)
-    async def methods(self) -> Json:
-        """No way to sign in."""
-        return {"oauth_providers": [], "email_password_enabled": False}
-
-    @call("GET", "/api/auth/providers", ServerAct.PUBLIC)
-    async def providers(self) -> Json:
-        """No provider to sign in with."""
-        return {"providers": []}
-
-    @call("GET", "/api/auth/me", ServerAct.OWN)
-    async def me(self) -> Json:
-        """Nobody is signed in."""
-        return {"user": None, "authenticated": False}
-
-    @call("POST", "/api/auth/refresh", ServerAct.ENTER, status=401)
-    async def refresh(self) -> Detail:
-        """Nothing to refresh."""
-        return Detail(detail="No refresh token provided")
-
-    @call("POST", "/api/auth/login", ServerAct.ENTER, status=401)
-    async def login(self) -> Detail:
-        """No account to sign in to."""
-        return Detail(detail=NO_ACCOUNTS)
-
-    @call("POST", "/api/auth/register", ServerAct.ENTER, status=400)
-    async def register(self) -> Detail:
-        """No account to be had."""
-        return Detail(detail=NO_ACCOUNTS)
-
-    @call("POST", "/api/auth/logout", ServerAct.ENTER)
-    async def logout(self) -> Json:
-        """Nobody was signed in, and nobody is now."""
-        return {"message": "Logged out successfully"}
 
 
 class Talks:
@@ -288,10 +250,13 @@ def _answer(status: int, body: Json) -> Response:
     return Response(json.dumps(body), status_code=status, media_type="application/json")
 
 
-def _refusal(error: PalaverError) -> Response:
+def _refusal(error: PalaverError, path: str) -> Response:
     if error.code is Code.ROOM_NOT_FOUND:
         return _answer(404, {"detail": "Session not found"})
-    answer = _answer(error.status, {"detail": error.detail})
+    status = error.status
+    if isinstance(error, Refused):  # as the contract has it, whatever the reason
+        status = REFUSED_AT.get(path.rstrip("/").rpartition("/auth/")[2], status)
+    answer = _answer(status, {"detail": error.detail})
     if error.retry_ms is not None:
         answer.headers["retry-after"] = str(-(-error.retry_ms // 1000))
     return answer

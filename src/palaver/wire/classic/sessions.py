@@ -1,16 +1,17 @@
-"""Who is asking on the classic wire, and which rooms are this guest's sessions.
+"""Who is asking on the classic wire, and which rooms are their sessions.
 
-The cookie's UUID is the guest's id at this door and a token at no other, because a client may choose it; one that
-nobody has used yet becomes a new guest when it writes. Session ids are the room's 32 hex digits as UUID text. The
-default session's id is made of the guest's id, so it needs no mark of its own and cannot be made twice.
+Who has signed in is known by the token of a session of ours (`classic/accounts`). Else the cookie's UUID is the guest's
+id, at this door and a token at no other, because a client may choose it; one that nobody has used yet becomes a new
+guest when it writes. Session ids are the room's 32 hex digits as UUID text. The default session's id is made of the
+actor's id, so it needs no mark of its own and cannot be made twice.
 """
 
 import hashlib
 import json
 from datetime import UTC, datetime
-from functools import partial
 from uuid import UUID, uuid5
 
+from msgspec.structs import replace
 from starlette.requests import HTTPConnection
 
 from palaver.core.runtime import Core
@@ -18,10 +19,13 @@ from palaver.errors import Code, Refused
 from palaver.model import Actor, Kind, Message, Role, Room, RoomId, TitleSource
 from palaver.strict_json import Json, load
 from palaver.wire import shapes
+from palaver.wire.auth import client
 from palaver.wire.edge.proxies import SAFE_METHODS
 from palaver.wire.edge.rates import Use, take
+from palaver.wire.setup import check_guest
 
 COOKIE = "stupidbot_user_id"
+ACCESS = "access_token"
 COOKIE_SECONDS = 31_536_000
 DEFAULT_TITLE = "Default Chat Session"
 NEW_TITLE = "New Chat"
@@ -32,13 +36,56 @@ _SPOKEN = frozenset({Role.USER, Role.ASSISTANT})
 _NAMESPACE = UUID("5b6e2f0c-7d0c-5d1b-9a3e-0d6f6b1c2a77")
 
 
-async def known_guest(core: Core, connection: HTTPConnection) -> Actor | None:
-    """Whose cookie this is; None when it is not a UUID. One that is new here is a guest's once it writes or talks.
+async def signed_in(
+    core: Core, connection: HTTPConnection, cookie: str = ACCESS
+) -> tuple[str, Actor] | None:
+    """Who has signed in, behind their session's token, which is in the header or this cookie; None for nobody.
 
-    Unavailable: `rate_limited` (too many new guests).
+    A cookie that is good no more is none. Refused: `account_disabled`; a header with another token.
     """
-    user = uuid_of(connection.cookies.get(COOKIE))
+    scheme, _, bearer = connection.headers.get("authorization", "").partition(" ")
+    has_bearer = scheme.lower() == "bearer"
+    token = bearer.strip() if has_bearer else connection.cookies.get(cookie)
+    try:
+        actor = token and await core.identity.actor(token, client(connection.scope))
+    except Refused as refused:
+        if has_bearer or refused.code not in {Code.SESSION_ENDED, Code.UNAUTHENTICATED}:
+            raise
+        return None
+    if token and actor and actor.handle is not None:
+        return token, replace(actor, server_role=None)  # of which this door knows nothing
+    if has_bearer and not actor:
+        raise Refused(Code.UNAUTHENTICATED, "That token is not known here.")
+    return None
+
+
+async def known(core: Core, connection: HTTPConnection) -> Actor | None:
+    """Who has signed in, else the guest of the cookie (`known_guest`)."""
+    found = await signed_in(core, connection)
+    return await known_guest(core, connection) if found is None else found[1]
+
+
+async def known_guest(core: Core, connection: HTTPConnection) -> Actor | None:
+    """Whose cookie this is; None for no cookie (`chosen`). One that is new here is a guest's once it writes or talks.
+
+    Refused: `unauthenticated` (who may not be a guest). Unavailable: `rate_limited` (too many new guests).
+    """
+    user, guest = await chosen(core, connection)
+    if guest is not None:
+        return guest
+    await check_guest(core, connection.scope)
     return None if user is None else await _guest_of(core, connection, user)
+
+
+async def chosen(core: Core, connection: HTTPConnection) -> tuple[UUID | None, Actor | None]:
+    """The id in the cookie, and whose it is, if anybody's; none where it was of a guest who has an account since."""
+    user = uuid_of(connection.cookies.get(COOKIE))
+    try:
+        return user, None if user is None else await core.identity.chosen(user)
+    except Refused as refused:
+        if refused.code is not Code.SESSION_ENDED:
+            raise
+        return None, None
 
 
 async def new_guest(core: Core, connection: HTTPConnection) -> tuple[str, Actor]:
@@ -50,8 +97,9 @@ async def new_guest(core: Core, connection: HTTPConnection) -> tuple[str, Actor]
 
 async def _guest_of(core: Core, connection: HTTPConnection, user: UUID) -> Actor:
     if connection.scope.get("method") in SAFE_METHODS:
-        return await core.identity.looking(user)
-    return await core.identity.claimed(user, partial(take, connection.scope, Use.GUESTS))
+        return core.identity.looking(user)
+    take(connection.scope, Use.GUESTS)
+    return await core.identity.claimed(user)
 
 
 def uuid_of(text: str | None) -> UUID | None:
@@ -88,8 +136,8 @@ def session_json(room: Room, actor: Actor) -> Json:
         "id": session_of(room.id),
         "title": NEW_TITLE if untitled else room.title,
         "metadata": {**room.settings.get("metadata", {}), **is_default},
-        "created_at": _time(room.created_ms),
-        "updated_at": _time(room.active_ms),
+        "created_at": time_of(room.created_ms),
+        "updated_at": time_of(room.active_ms),
     }
 
 
@@ -103,7 +151,8 @@ def metadata_of(given: object) -> Json:
     return load(data)
 
 
-def _time(ms: int) -> str:
+def time_of(ms: int) -> str:
+    """A moment in UTC, without a zone."""
     return datetime.fromtimestamp(ms // 1000, UTC).replace(tzinfo=None).isoformat()
 
 

@@ -1,14 +1,16 @@
 """The edge of every request, before anything else looks at it: who may ask from where, and how much.
 
 Rules: the `Host` must be a name of this server (against DNS rebinding). A page of another site may neither open a
-live connection nor call with an unsafe method (`Origin`, `Sec-Fetch-Site`). What says who asks is said once. A body has
-a size and a time. A token in the URL of a live connection is refused. Every answer carries the headers that keep a
-browser from guessing and leaking. The log tells an operator once what setting would let a name or an origin in.
+live connection nor call with an unsafe method (`Origin`, `Sec-Fetch-Site`). What says who asks is said once, and whom a
+proxy names, by that proxy. A body has a size and a time. A token in the URL of a live connection is refused. Every
+answer carries the headers that keep a browser from guessing and leaking. The log tells an operator once what setting
+would let a name or an origin in.
 
 Pure ASGI. The bounds of a connection itself (headers, slow clients) stand in `protocols`.
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from ipaddress import ip_address
 from urllib.parse import parse_qs
@@ -19,18 +21,24 @@ from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from palaver.cards.bounds import FILE_BYTES_MAX
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.settings import Settings
 from palaver.wire import problems
-from palaver.wire.edge.proxies import SAFE_METHODS, host_name, is_secure
+from palaver.wire.edge.proxies import PEER, SAFE_METHODS, host_name, is_in, is_secure, networks_of
 from palaver.wire.edge.rates import RATES, Rates, Use
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104  to know them, not to bind to them
 SINGLE = ("authorization", "content-type", "sec-fetch-site", "x-api-key")
 """Headers that decide something: of two, one reader would take the first and another the last."""
+NAMED = "palaver.named"
+"""In a scope: whom the proxy names that signs people in."""
+NAMED_CHARS_MAX = 255
 TOLD_MAX, TOLD_CHARS_MAX = 256, 200
 TOKEN_PARAMETERS = frozenset({"token", "access_token", "key", "api_key"})
+_ANY_SIGN = re.compile(rb"[^a-z0-9]")
+_KEY_IN_URL = re.compile(rb"plv_[\w-]{43}")
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; img-src 'self' data: blob:; style-src 'self'; script-src 'self';"
     " connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none';"
@@ -55,6 +63,9 @@ REFUSED_PAGE = """<!doctype html>
 <p>The server does not accept this address. Its log names the setting.</p>
 </html>
 """
+
+FILES = "/agents/import"
+"""How the address of whoever takes a whole file ends."""
 
 log = structlog.stdlib.get_logger()
 
@@ -82,6 +93,8 @@ class Limits:
         if settings.public_url is not None:
             self._hosts |= {host_name(settings.public_origin.partition("://")[2])}
             self._origins |= {settings.public_origin}
+        self._naming = (settings.auth_header or "").encode()
+        self._naming_peers = networks_of(settings.auth_header_networks)
         self._told: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -123,6 +136,10 @@ class Limits:
             self._check_origin(headers, hosts[0], secure=is_secure(scope))
         if socket and TOKEN_PARAMETERS & parse_qs(scope["query_string"].decode("latin-1")).keys():
             raise Refused(Code.BAD_REQUEST, "A token does not belong in a URL. Send it in hello.")
+        if _KEY_IN_URL.search(scope["query_string"]):
+            raise Refused(Code.BAD_REQUEST, "A key does not belong in a URL. Send it in a header.")
+        if self._naming:
+            self._take_name(scope)
         length, bytes_max = headers.get("content-length", "0"), self._bytes_max(scope)
         if not length.isdecimal() or int(length) > bytes_max:
             raise _too_large(bytes_max)
@@ -153,6 +170,26 @@ class Limits:
                 " PALAVER_ALLOWED_ORIGINS.",
             )
 
+    def _take_name(self, scope: Scope) -> None:
+        """Notes whom the proxy names. Some servers take `_` for `-`, so a name spelt like the header's is it, too."""
+        found = [
+            (name, value)
+            for name, value in scope["headers"]
+            if _ANY_SIGN.sub(b"-", name) == self._naming
+        ]
+        if not found:
+            return
+        peer = scope[PEER]
+        if not is_in(peer, self._naming_peers):
+            self._tell("header.refused", peer, "PALAVER_AUTH_HEADER_NETWORKS")
+            raise Refused(Code.HEADER_REFUSED, "Only the proxy that signs people in may say that.")
+        named = found[0][1].decode("utf-8", "replace").strip()
+        plain = named.isprintable() and "\ufffd" not in named and len(named) <= NAMED_CHARS_MAX
+        if len(found) > 1 or found[0][0] != self._naming or not plain:
+            raise Refused(Code.HEADER_REFUSED, "The proxy must say once, and plainly, who asks.")
+        if named:
+            scope[NAMED] = named
+
     def _tell(self, event: str, refused: str, settings: str) -> None:
         """One line for each name that is refused."""
         refused = refused[:TOLD_CHARS_MAX]
@@ -166,6 +203,8 @@ class Limits:
     def _bytes_max(self, scope: Scope) -> int:
         """How large a body may be."""
         apart = scope["path"].startswith(self._apart.prefix)
+        if scope["path"].rstrip("/").endswith(FILES):
+            return max(FILE_BYTES_MAX, self._settings.body_bytes_max)
         return self._apart.bytes_max if apart else self._settings.body_bytes_max
 
     def _refused(self, error: PalaverError, scope: Scope) -> Response:

@@ -10,7 +10,7 @@ It decides nothing of what a client may do: the rest of the server reads the sco
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -20,6 +20,8 @@ from palaver.settings import Settings
 
 BASE = "palaver.base"
 """In a scope: the path below which the browser of this request sees the server, `/` or such as `/chat/`."""
+PEER = "palaver.peer"
+"""In a scope: the address at the other end of the socket, whatever a header says."""
 DIRECT = "palaver.direct"
 """In a scope: whether a program of this machine asks, with no proxy between."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -37,6 +39,7 @@ _PORT_MAX = 65_535
 _PAIR = re.compile(r'([a-z]+)=(?:"((?:[^"\\]|\\.)*)"|([^",;\s]*))', re.IGNORECASE)
 
 Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
 
 
 class Proxies:
@@ -44,7 +47,8 @@ class Proxies:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
-        self._trusted = tuple(ip_network(one, strict=False) for one in settings.trusted_proxies)
+        self._trusted = networks_of(settings.trusted_proxies)
+        self._naming = settings.auth_header or ""
         self._public = settings.public_url is not None
         self._origin = settings.public_origin
         self._path = settings.public_path
@@ -58,9 +62,10 @@ class Proxies:
     def _resolve(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
         peer = "" if scope.get("client") is None else scope["client"][0]
-        passed = _passed_on(scope, headers.keys())
+        scope[PEER] = peer
+        passed = _passed_on(scope, headers.keys()) or self._naming in headers
         scope[DIRECT] = is_loopback(peer) and not passed and not self._public
-        if passed and self._is_trusted(peer):
+        if passed and is_in(peer, self._trusted):
             self._believe(scope, headers, peer)
         prefixed = self._strip(scope)
         host = Headers(scope=scope).get("host", "").lower()
@@ -91,13 +96,9 @@ class Proxies:
             if address is None:
                 break
             client = str(address)
-            if not self._is_trusted(client):
+            if not is_in(client, self._trusted):
                 break
         return client
-
-    def _is_trusted(self, peer: str) -> bool:
-        address = _address(peer)
-        return address is not None and any(address in network for network in self._trusted)
 
     def _strip(self, scope: Scope) -> bool:
         """Takes the public path off; a proxy may have done it."""
@@ -110,9 +111,25 @@ class Proxies:
         return True
 
 
+def networks_of(settings: Iterable[str]) -> tuple[Network, ...]:
+    """The networks that a setting lists."""
+    return tuple(ip_network(one, strict=False) for one in settings)
+
+
+def is_in(host: str, networks: Iterable[Network]) -> bool:
+    """Whether an address is in one of these."""
+    address = _address(host)
+    return address is not None and any(address in network for network in networks)
+
+
 def is_direct(scope: Scope) -> bool:
     """Whether a program of this machine asks with no proxy between, as far as one can tell."""
     return bool(scope.get(DIRECT))
+
+
+def is_local(scope: Scope) -> bool:
+    """The same under a name that no other machine knows this one by."""
+    return is_direct(scope) and is_loopback(host_name(Headers(scope=scope).get("host", "")))
 
 
 def base_of(scope: Scope) -> str:

@@ -2,7 +2,8 @@
 
 A token bucket for each client and use, full at first: what a setting allows in its time may come at once and comes
 back evenly. A client is an address, of IPv6 its /64. Programs of this machine that ask without a proxy are bounded only
-by a setting that the operator gave. The buckets are few: the one that was used longest ago goes, as good as full.
+by a setting that the operator gave. Messages are counted of persons and guests, too, where settings say how many. The
+buckets are few: the one that was used longest ago goes, as good as full.
 """
 
 from collections import OrderedDict
@@ -12,6 +13,7 @@ from enum import Enum
 from starlette.types import Scope
 
 from palaver.errors import Code, Unavailable
+from palaver.model import Actor, ServerRole
 from palaver.settings import Settings
 from palaver.wire.edge.proxies import client_of, is_direct
 from palaver.wire.edge.waiting import Allowance
@@ -40,26 +42,63 @@ class Rates:
 
     def take(self, scope: Scope, use: Use) -> None:
         """Counts one use by a request's client. Unavailable: `rate_limited`."""
-        words, setting, default, seconds = use.value
-        most: int | None = getattr(self._settings, setting)
-        if most is None and is_direct(scope):
-            return
-        most = default if most is None else most
-        client = client_of("" if scope.get("client") is None else scope["client"][0])
-        now = self._now()
-        bucket = self._buckets.pop((use, client), None) or Allowance(most / seconds, now, most)
-        self._buckets[use, client] = bucket
-        if len(self._buckets) > BUCKETS_MAX:
-            self._buckets.popitem(last=False)
-        wait_seconds = bucket.wait_seconds(now)
+        found = self._bucket(scope, use)
+        if found is not None:
+            self._take(found[1], f"{use.value[0]} from one address")
+
+    def take_by(self, by: Actor) -> None:
+        """Counts a message of somebody's, from wherever: not of admins and owners. Unavailable: `rate_limited`."""
+        settings = self._settings
+        most = (
+            settings.guest_messages_per_minute if by.guest else settings.person_messages_per_minute
+        )
+        if most is not None and by.server_role not in {ServerRole.OWNER, ServerRole.ADMIN}:
+            self._take(self._of(Use.MESSAGES, by.id, most), "messages of yours")
+
+    def _take(self, bucket: Allowance, what: str) -> None:
+        wait_seconds = bucket.wait_seconds(self._now())
         if wait_seconds:
-            told = f"That is too many {words} from one address. Its operator sets how many."
+            told = f"That is too many {what}. The server's operator sets how many."
             wait_ms = max(1, round(wait_seconds * 1_000))
             raise Unavailable(Code.RATE_LIMITED, told, retry_ms=wait_ms)
         bucket.take(1)
+
+    def left(self, scope: Scope, use: Use) -> tuple[int, int] | None:
+        """How many uses a request's client may make at once, and how many now; None: any number."""
+        found = self._bucket(scope, use)
+        return None if found is None else (found[0], int(found[1].left(self._now())))
+
+    def _bucket(self, scope: Scope, use: Use) -> tuple[int, Allowance] | None:
+        _, setting, default, _ = use.value
+        given: int | None = getattr(self._settings, setting)
+        if given is None and is_direct(scope):
+            return None
+        most = default if given is None else given
+        client = client_of("" if scope.get("client") is None else scope["client"][0])
+        return most, self._of(use, client, most)
+
+    def _of(self, use: Use, whose: str, most: int) -> Allowance:
+        now = self._now()
+        bucket = self._buckets.pop((use, whose), None) or Allowance(most / use.value[3], now, most)
+        self._buckets[use, whose] = bucket
+        if len(self._buckets) > BUCKETS_MAX:
+            self._buckets.popitem(last=False)
+        return bucket
 
 
 def take(scope: Scope, use: Use) -> None:
     """Counts one use by a request's client. Unavailable: `rate_limited`."""
     rates: Rates = scope[RATES]
     rates.take(scope, use)
+
+
+def take_by(scope: Scope, by: Actor) -> None:
+    """Counts a message of somebody's. Unavailable: `rate_limited`."""
+    rates: Rates = scope[RATES]
+    rates.take_by(by)
+
+
+def left_of(scope: Scope, use: Use) -> tuple[int, int] | None:
+    """How many uses a request's client may make at once, and how many now; None: any number."""
+    rates: Rates = scope[RATES]
+    return rates.left(scope, use)

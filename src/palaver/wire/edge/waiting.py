@@ -136,9 +136,13 @@ class Allowance:
 
     def wait_seconds(self, now: float) -> float:
         """How long until something is left; 0 when there is."""
+        return max(0.0, (1 - self.left(now)) / self._rate)
+
+    def left(self, now: float) -> float:
+        """How much is left; less than nothing is owed."""
         self._left = min(self._most, self._left + (now - self._then) * self._rate)
         self._then = now
-        return max(0.0, (1 - self._left) / self._rate)
+        return self._left
 
     def take(self, amount: float) -> None:
         """Takes so much of it."""

@@ -22,20 +22,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from palaver.core.live import items
 from palaver.core.live.reader import Reader
-from palaver.core.live.standing import signed_out
 from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
-from palaver.model import Actor, CredentialId, MessageId, RoomId, TurnId
-from palaver.policy import Action, ServerAct
+from palaver.model import Actor, ActorId, CredentialId, MessageId, RoomId, Scope as KeyScope, TurnId
+from palaver.policy import Action, ServerAct, check_key, check_room, signed_out
 from palaver.strict_json import Json, dump, text_of, text_or_none_of, whole_of
 from palaver.wire import auth, shapes
-from palaver.wire.calls import call, calls_of
+from palaver.wire.calls import Call, call, calls_of
 from palaver.wire.edge import rates
 from palaver.wire.edge.rates import Use
 from palaver.wire.edge.sockets import NOT_THIS_PROTOCOL, Over, frame_of, talked
 from palaver.wire.live import frames
 from palaver.wire.live.socket import Socket, encoded
 from palaver.wire.problems import INTERNAL
+from palaver.wire.setup import check_open
 
 PATH = "/ws"
 VERSION = 1
@@ -140,9 +140,10 @@ async def _welcomed(core: Core, socket: Socket, frame: Json) -> Hello:
     if frame.get("v") != VERSION:
         await socket.error(Refused(Code.BAD_REQUEST, "This server speaks version 1."), frame)
         raise Over(OTHER_VERSION, "this server speaks version 1")
+    await check_open(core)
     epoch, last = _last_known(frame.get("last"))
     token = text_or_none_of(frame, "token")
-    actor, visitor, by = await auth.of_socket(core.identity, socket.scope, token)
+    actor, visitor, by = await auth.of_socket(core, socket.scope, token)
     if actor is None:
         raise Refused(
             Code.UNAUTHENTICATED, "Nobody is known by that token or cookie. Get one from /api."
@@ -272,7 +273,7 @@ class Connection(Struct, eq=False):
         try:
             replies = await self._call(frame)
         except PalaverError as problem:
-            if self.reader.over:
+            if self.reader.over or problem.code is Code.SESSION_ENDED:
                 raise self._signed_out() from None
             if problem.code is Code.UNAUTHENTICATED:
                 # a guest who was deleted, having left nothing: who comes again with that token is made again
@@ -296,14 +297,23 @@ class Connection(Struct, eq=False):
         known = _REQUESTS.get(str(frame.get("t")))
         if known is None:
             raise Refused(Code.UNKNOWN_FRAME, "There is no such frame in palaver.v1.")
-        carry_out, fields, use = known
+        carry_out, fields, declared = known
         given = {name: read(frame, name) for name, read in fields.items()}
-        if use is not None:
-            await self._enter(use)
+        self._check_key(declared, given.get("room"))
+        if declared.use is not None:
+            await self._enter(declared.use)
         reply = await carry_out(self, **given)
         if reply is None:
             return [encoded(frames.Ok(t="ok"), frame)] if "id" in frame else []
         return [encoded(reply, frame)]
+
+    def _check_key(self, declared: Call, room: RoomId | None) -> None:
+        """Where it was opened by an API key. Refused: as `policy.check_key` and `check_room` say."""
+        if self.actor.key is not None:
+            reads = declared.path in READING
+            check_key(self.actor, declared.act, declared.own_scope, reads=reads)
+            if room is not None and isinstance(declared.act, Action):
+                check_room(self.actor, room)
 
     async def _enter(self, use: Use) -> None:
         """Before something is written: counts it, and makes a guest of a visitor. Unavailable: `rate_limited`."""
@@ -311,6 +321,8 @@ class Connection(Struct, eq=False):
         if self.visitor is not None:
             self.actor = await auth.entered(self.core, self.socket.scope, self.visitor)
             self.visitor = None
+        if use is Use.MESSAGES:
+            rates.take_by(self.socket.scope, self.actor)
 
     @call("frame", "hello", ServerAct.ENTER)
     async def hello(self) -> None:
@@ -339,7 +351,7 @@ class Connection(Struct, eq=False):
         self._rooms.add(room)
         return frames.joined(joined)
 
-    @call("frame", "unsub", ServerAct.OWN)
+    @call("frame", "unsub", ServerAct.OWN, scope=KeyScope.ROOMS)
     async def unsub(self, room: RoomId) -> None:
         """Leaves a room; nothing of it is sent any more, not even what was pulled already."""
         async with self._out:
@@ -362,6 +374,20 @@ class Connection(Struct, eq=False):
     async def stop(self, turn: TurnId) -> None:
         """Stops an answer; what came of it is stored."""
         await self.core.turns.stop(self.actor, turn)
+
+    @call("frame", "stop_room", Action.WRITE)
+    async def stop_room(self, room: RoomId) -> None:
+        """Stops all answers of a room that one may stop; those that wait for their turn are not given."""
+        await self.core.turns.stop_room(self.actor, room)
+
+    @call("frame", "ask", Action.WRITE, use=Use.MESSAGES)
+    async def ask(
+        self, room: RoomId, agent: ActorId | None = None, msg: MessageId | None = None
+    ) -> frames.Ok:
+        """Asks an agent of a room, or all, for an answer to a message, or to the newest."""
+        agents = None if agent is None else (agent,)
+        turns = await self.core.turns.ask(self.actor, room, agents=agents, message=msg)
+        return {"t": "ok", "turns": [turn.id for turn in turns]}
 
     @call("frame", "retry", Action.TAKE_BACK, use=Use.MESSAGES)
     async def retry(self, msg: MessageId, mode: str | None = None) -> frames.Ok:
@@ -455,8 +481,10 @@ _REQUESTS = {
     declared.path: (
         getattr(Connection, name),
         frames.fields_of(getattr(Connection, name)),
-        declared.use,
+        declared,
     )
     for declared, name in calls_of(Connection)
 }
-"""How each frame is carried out: by whom, with which fields, and what is counted."""
+"""How each frame is carried out: by whom, with which fields, and as what it was declared."""
+READING = frozenset({"sub", "unsub", "watch"})
+"""Frames for which a key that reads is good."""

@@ -68,6 +68,13 @@ class Typing(TypedDict):
     name: str
 
 
+class HereNotice(shapes.Here):
+    """Who reads a room now, when that has changed."""
+
+    t: Literal["here"]
+    room: str
+
+
 class RoomNotice(TypedDict):
     """Something changed in one of a person's rooms: `new` messages of others, and kinds of events."""
 
@@ -197,10 +204,11 @@ class SubReset(TypedDict):
 
 
 class Ok(TypedDict):
-    """The reply to what has no other. `turn`: of `retry`."""
+    """The reply to what has no other. `turn`: of `retry`; `turns`: of `ask`."""
 
     t: Literal["ok"]
     turn: NotRequired[str]
+    turns: NotRequired[list[str]]
 
 
 class Pong(TypedDict):
@@ -224,7 +232,7 @@ SubReply = SubResume | SubReset
 Reply = SubReply | Ack | Welcome | Ok
 Push = (
     Happened | SubReply | StreamOpened | StreamDelta | StreamEnded | Drafted | Typing | ReadMark
-) | (Unsubscribed | DatabaseState | Bye | Pong | Ping | Ack | RoomNotice | ErrorFrame)
+) | (HereNotice | Unsubscribed | DatabaseState | Bye | Pong | Ping | Ack | RoomNotice | ErrorFrame)
 
 
 def encode(item: items.Item) -> bytes:
@@ -258,6 +266,8 @@ def pushed(item: items.Item) -> Push:  # noqa: C901, PLR0911, PLR0912  one arm f
             return {"t": "s.end", "room": item.room, "msg": item.message}
         case items.Typing():
             return {"t": "typing", "room": item.room, "by": item.actor, "name": item.name}
+        case items.Here():
+            return {"t": "here", "room": item.room, **shapes.here(item)}
         case items.RoomChanged(room=room, seq=seq, new=new):
             at, kinds = moment(item.at_ms), list[str](item.types)
             return RoomNotice(t="room", room=room, seq=seq, at=at, new=new, k=kinds)

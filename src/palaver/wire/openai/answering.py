@@ -16,7 +16,8 @@ from starlette.types import Send
 from palaver.core.answers.tape import STOPPED, Call, LiveAnswer
 from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, ProviderError, Unavailable
-from palaver.model import Exchange, ExchangeState, Message
+from palaver.model import Message
+from palaver.model.exchanges import Exchange, ExchangeState
 from palaver.strict_json import Json
 from palaver.wire.openai.names import ROOM_HEADER
 from palaver.wire.openai.params import answer

@@ -2,21 +2,25 @@
 
 A key of ours (`plv_…`) must be known and good for what is asked, whatever the settings say. Another key, or none, will
 do only for a program on this machine that asks this machine, while the setting `openai_keys` allows it: then each such
-key is a guest of its own. A request that a proxy passed on comes from elsewhere. Keys go to no upstream and no log.
+key is a guest of its own. Whom a trusted proxy names is that person, unless a key of ours was sent. A request that a
+proxy passed on comes from elsewhere. Keys go to no upstream and no log.
 """
 
 from collections.abc import Mapping
 from functools import partial
 
+from msgspec.structs import replace
 from starlette.requests import HTTPConnection
 
+from palaver.core.identity.actors import session_of
 from palaver.core.identity.api_keys import PREFIX
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor, CredentialId, Scope, Visibility
-from palaver.policy import check_scope
+from palaver.policy import caller_by, check_scope
+from palaver.wire import auth
 from palaver.wire.calls import Call
-from palaver.wire.edge.proxies import host_name, is_direct, is_loopback
+from palaver.wire.edge.proxies import is_local, is_loopback
 from palaver.wire.edge.rates import Use, take
 from palaver.wire.streams import LIVES
 
@@ -25,9 +29,9 @@ READING = frozenset({"GET", "HEAD"})
 
 
 async def caller(request: HTTPConnection, declared: Call) -> Actor:
-    """Recognises who asks, and checks that they may make this call.
+    """Recognises who asks, who has no role on the server at this door, and checks that they may make this call.
 
-    Refused: `unauthenticated` (no key, an unknown or a revoked one), `forbidden` (a key that is not good for this).
+    Refused: `unauthenticated` (no key, an unknown one or one that has ended), `scope_missing` (not good for this).
     Unavailable: `rate_limited` (without a key of ours, and with a guest's).
     """
     core: Core = request.app.state.core
@@ -40,7 +44,13 @@ async def caller(request: HTTPConnection, declared: Call) -> Actor:
         request.scope.setdefault("state", {})[LIVES] = lives
         if key.actor.guest and use is not None:  # anyone may make themselves one
             take(request.scope, use)
-        return key.actor
+        return replace(caller_by(key), server_role=None)
+    given = await auth.named(core, request)
+    actor = None if given is None else await core.identity.actor(given)
+    if actor is not None:
+        lives = partial(core.standings.lives, session_of(given))
+        request.scope.setdefault("state", {})[LIVES] = lives
+        return replace(actor, server_role=None)
     if core.settings.openai_keys == "required" or not _is_local(request, core):
         raise Refused(
             Code.UNAUTHENTICATED,
@@ -66,20 +76,16 @@ def visibility_of(headers: Mapping[str, str]) -> Visibility:
     return Visibility(given)
 
 
-async def standing_of(core: Core, headers: Mapping[str, str]) -> CredentialId | None:
-    """The key of ours by which a request is made; None without one. Refused: as `caller`."""
-    token = _bearer(headers)
-    if token is None or not token.startswith(PREFIX):
-        return None
-    return CredentialId((await core.keys.recognise(token)).id)
+def standing_of(me: Actor) -> CredentialId | None:
+    """The key of ours by which somebody asks; None without one."""
+    return None if me.key is None else CredentialId(me.key.id)
 
 
-async def keeps_unstored(core: Core, headers: Mapping[str, str]) -> bool:
+def keeps_unstored(core: Core, me: Actor) -> bool:
     """Whether what is asked with `store: false` is kept all the same: as the key says, or without one the settings."""
-    token = _bearer(headers)
-    if token is None or not token.startswith(PREFIX):
+    if me.key is None:
         return core.settings.openai_keep_unstored
-    return Scope.KEEP_UNSTORED in (await core.keys.recognise(token)).scopes
+    return Scope.KEEP_UNSTORED in me.key.scopes
 
 
 def _bearer(headers: Mapping[str, str]) -> str | None:
@@ -92,8 +98,7 @@ def _bearer(headers: Mapping[str, str]) -> str | None:
 def _is_local(request: HTTPConnection, core: Core) -> bool:
     """Whether a program of this machine asks a server that only this machine can reach."""
     return (
-        is_direct(request.scope)
+        is_local(request.scope)
         and is_loopback(core.settings.host)
-        and is_loopback(host_name(request.headers.get("host", "")))
         and request.headers.get("sec-fetch-site") != "cross-site"
     )

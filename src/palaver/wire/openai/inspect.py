@@ -10,9 +10,9 @@ from typing import Any, cast
 
 from typing_extensions import TypedDict
 
-from palaver import model
 from palaver.core.runtime import Core
-from palaver.model import Actor, ExchangeId, ExchangeKind, ExchangeState, Message
+from palaver.model import Actor, ExchangeId, Message, exchanges
+from palaver.model.exchanges import ExchangeKind, ExchangeState
 from palaver.strict_json import Json, as_object
 from palaver.wire.anthropic.events import message_of
 from palaver.wire.anthropic.messages import told_again
@@ -69,7 +69,7 @@ async def inspected(core: Core, actor: Actor, id_: ExchangeId) -> Exchange:
     }
 
 
-def _request(exchange: model.Exchange, view: tuple[Message, ...]) -> Json:
+def _request(exchange: exchanges.Exchange, view: tuple[Message, ...]) -> Json:
     if exchange.kind is ExchangeKind.CHAT:
         made = {**exchange.request, "messages": messages.messages_of(view)}
     elif exchange.kind is ExchangeKind.MESSAGES:
@@ -85,7 +85,7 @@ def _request(exchange: model.Exchange, view: tuple[Message, ...]) -> Json:
     return discreet(made) | said
 
 
-async def _response(core: Core, exchange: model.Exchange, answers: tuple[Message, ...]) -> Json:
+async def _response(core: Core, exchange: exchanges.Exchange, answers: tuple[Message, ...]) -> Json:
     if exchange.kind is ExchangeKind.RESPONSE:
         return await replay.response_of(core, exchange)
     error = exchange.response.get("error")

@@ -17,10 +17,12 @@ from msgspec import Struct, field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from palaver.cards.characters import told_to
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused, Unavailable
-from palaver.model import Actor, AgentCard, Scope
-from palaver.policy import ServerAct
+from palaver.model import Actor, Scope
+from palaver.model.agents import AgentCard
+from palaver.policy import ServerAct, may_use
 from palaver.strict_json import Json
 from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use
@@ -60,19 +62,19 @@ class Models(Struct):
     _default_until: float = 0.0
 
     @call("GET", PATH, ServerAct.MODELS)
-    async def listing(self, _: Actor, request: Request) -> Response:
+    async def listing(self, me: Actor, request: Request) -> Response:
         """Lists all of them; to a client of the Messages API, a page."""
-        found = await self._offered()
+        found = await self._offered(me)
         if VERSION_HEADER in request.headers:
             return answer(_page([_described(one) for one in found], request))
         return answer({"object": "list", "data": found})
 
     @call("GET", f"{PATH}/{{model:path}}", ServerAct.MODELS)
-    async def retrieve(self, _: Actor, request: Request) -> Response:
+    async def retrieve(self, me: Actor, request: Request) -> Response:
         """Finds one by its name. It may have slashes, and may stand behind its provider's, as in a request."""
         wanted = request.path_params["model"]
-        found = await self._offered()
-        one = await self._named(wanted, found)
+        found = await self._offered(me)
+        one = await self._named(me, wanted, found)
         return answer(_described(one) if VERSION_HEADER in request.headers else one)
 
     @call(
@@ -82,18 +84,21 @@ class Models(Struct):
         scope=Scope.EMBEDDINGS,
         use=Use.MESSAGES,
     )
-    async def delete(self, _: Actor, request: Request) -> Response:
+    async def delete(self, me: Actor, request: Request) -> Response:
         """Lets the model server delete a model of its own. Refused: `forbidden`, an agent."""
         segments = segments_of_model(request)
-        if await self.agent("/".join(segments[1:])) is not None:
+        if await self.agent("/".join(segments[1:]), me) is not None:
             raise Refused(Code.FORBIDDEN, "That is an agent of this server, and no model.")
-        return await forwarded(self.core, request, segments)
+        return await forwarded(self.core, me, request, segments)
 
-    async def agent(self, model: str) -> AgentCard | None:
-        """The agent that a model's name means; None for what is a model."""
+    async def agent(self, model: str, me: Actor) -> AgentCard | None:
+        """The agent that a model's name means to who asks; None for what is a model."""
         if self.core.clock.monotonic() >= self._agents_until:
             await self._read_agents()
-        return self._agents.get(model)
+        found = self._agents.get(model)
+        if found is None or not may_use(me.id, found):
+            return None
+        return told_to(found, me.handle or me.name)
 
     async def default(self) -> str:
         """The model of an agent that names none. Raises `ProviderError`."""
@@ -106,12 +111,12 @@ class Models(Struct):
             self._default_until = now + DEFAULT_SECONDS
         return self._default
 
-    async def _named(self, wanted: str, found: Sequence[Json]) -> Json:
+    async def _named(self, me: Actor, wanted: str, found: Sequence[Json]) -> Json:
         """The model of this name, or the one that is asked by it. Refused: `not_found`."""
         for one in found:
             if one.get("id") == wanted:
                 return one
-        origin = self.core.models.origin
+        origin = self.core.models.of(me).origin
         meant = await origin(wanted)
         for one in found:
             if meant is not None and await origin(str(one.get("id"))) == meant:
@@ -120,17 +125,18 @@ class Models(Struct):
 
     async def _read_agents(self) -> Mapping[str, AgentCard]:
         with suppress(Unavailable):
-            self._agents = await self.core.identity.agents()
+            self._agents = await self.core.agents.by_name()
         self._agents_until = self.core.clock.monotonic() + KNOWN_SECONDS
         return self._agents
 
-    async def _offered(self) -> list[Json]:
-        """Lists the model server's models as it tells them, and the agents. Raises `ServerRefused`."""
-        call = await self.core.models.call("GET", PATH)
+    async def _offered(self, me: Actor) -> list[Json]:
+        """Lists the model server's models as it tells them, and the agents that one may use. Raises `ServerRefused`."""
+        there = self.core.models.of(me)
+        call = await there.call("GET", PATH)
         found: list[Json] = []
         if call.status == HTTPStatus.NOT_FOUND:
             await call.close()
-            models = (await self.core.models.listed()).models
+            models = (await there.listed()).models
             found = [_model(one.id, one.provider) for one in models]
         elif call.status >= HTTPStatus.BAD_REQUEST:
             raise ServerRefused(call, await whole(call))
@@ -139,15 +145,17 @@ class Models(Struct):
             if call.outcome.error is not None:
                 raise call.outcome.error
             found = _listed(body)
-        agents = await self._read_agents()
+        agents = (await self._read_agents()).items()
         names = {one.get("id") for one in found}
-        return found + [_model(handle, OWNER) for handle in agents if handle not in names]
+        return found + [
+            _model(name, OWNER) for name, one in agents if name not in names and may_use(me.id, one)
+        ]
 
 
 def as_agent(card: AgentCard, chat: Json, model: str, system_prompt: str) -> Json:
     """Asks as an agent of ours: with its model, its instructions first, and its settings where none are asked for."""
-    defaults = {key: one for key, one in card.settings.items() if key not in _OF_CALL}
-    prompt, said = card.system_prompt or system_prompt, chat.get("messages")
+    defaults = {key: one for key, one in card.parameters.items() if key not in _OF_CALL}
+    prompt, said = card.persona or system_prompt, chat.get("messages")
     if prompt and isinstance(said, list):
         said = [{"role": "system", "content": prompt}, *cast("list[object]", said)]
     return {**defaults, **chat, "model": model, "messages": said}

@@ -13,7 +13,8 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from palaver.core.answers.tape import ExchangeRequest
-from palaver.model import Entry, ExchangeKind, Kind, Role, RoomSettings
+from palaver.model import Entry, Kind, Role, RoomSettings
+from palaver.model.exchanges import ExchangeKind
 from palaver.strict_json import Json, as_object
 from palaver.wire.openai.items import room_id
 from palaver.wire.openai.params import room_named

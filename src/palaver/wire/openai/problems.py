@@ -32,8 +32,15 @@ PREFIX = "/v1/"
 TEXT_CHARS_MAX = 2_000
 
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
-_CODES = {Code.UNAUTHENTICATED: "invalid_api_key"}
-_STATUS = {Code.PROVIDER_TIMEOUT: 504, Code.PROVIDER_RATE_LIMITED: 429}
+_CODES = {
+    Code.UNAUTHENTICATED: "invalid_api_key",
+    Code.BUDGET_REACHED: "insufficient_quota",
+}
+_STATUS = {
+    Code.PROVIDER_TIMEOUT: 504,
+    Code.PROVIDER_RATE_LIMITED: 429,
+    Code.BUDGET_REACHED: 429,
+}
 
 GUARD = {
     "content-security-policy": "sandbox; default-src 'none'",
@@ -80,7 +87,7 @@ def document(error: PalaverError) -> Json:
 def told(status: int, message: str, code: str | None = None, param: str | None = None) -> Json:
     """Builds an error in OpenAI's shape."""
     kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
-    kind = _TYPES.get(status, kind)
+    kind = code if code == _CODES[Code.BUDGET_REACHED] else _TYPES.get(status, kind)
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
@@ -92,7 +99,7 @@ def response(error: PalaverError, headers: dict[str, str] | None = None) -> Resp
     if error.retry_ms is not None:
         headers["retry-after"] = str(-(-error.retry_ms // 1000))
         headers["retry-after-ms"] = str(error.retry_ms)
-    if isinstance(error, ProviderError) and not error.temporary:
+    if (isinstance(error, ProviderError) and not error.temporary) or error.code in _CODES:
         headers["x-should-retry"] = "false"
     status = status_of(error)
     if status == HTTPStatus.UNAUTHORIZED:
@@ -129,9 +136,7 @@ class Told:
     """The edge of `/v1`: tells every error in the shape that `tell` gives it, and guards all that is told."""
 
     def __init__(
-        self,
-        app: ASGIApp,
-        tell: Callable[[PalaverError, dict[str, str], Scope], Response],
+        self, app: ASGIApp, tell: Callable[[PalaverError, dict[str, str], Scope], Response]
     ) -> None:
         self.app = app
         self._tell = tell

@@ -86,19 +86,19 @@ class Passthrough(Struct, frozen=True):
     @call(
         "POST PUT PATCH DELETE", "/{path:path}", ServerAct.MODELS, scope=scope_of, use=Use.MESSAGES
     )
-    async def forward(self, _: Actor, request: Request) -> Response:
+    async def forward(self, me: Actor, request: Request) -> Response:
         """Passes one request there and its answer back."""
-        return await forwarded(self.core, request, _segments(request.scope["raw_path"]))
+        return await forwarded(self.core, me, request, _segments(request.scope["raw_path"]))
 
 
-async def forwarded(core: Core, request: Request, segments: Iterable[str]) -> Response:
+async def forwarded(core: Core, me: Actor, request: Request, segments: Iterable[str]) -> Response:
     """Passes a request on to the address of these segments, and its answer back."""
     path = "".join(f"/{quote(segment, _SEGMENT_SAFE)}" for segment in segments)
     if query := request.scope["query_string"]:
         path += f"?{quote(query, _QUERY_SAFE)}"
     headers = passed_on(request.headers.items())
     body = None if request.method in READING else await _body(request, headers)
-    return await answered(await core.models.call(request.method, path, body, headers))
+    return await answered(await core.models.of(me).call(request.method, path, body, headers))
 
 
 def segments_of_model(request: Request) -> list[str]:

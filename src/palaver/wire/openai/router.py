@@ -11,10 +11,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor
+from palaver.policy import Action, ServerAct
 from palaver.wire.anthropic.problems import told_as
 from palaver.wire.anthropic.routes import Messages
 from palaver.wire.anthropic.tokens import Tokens
 from palaver.wire.calls import Call, calls_of
+from palaver.wire.edge.rates import Use, take_by
 from palaver.wire.edge.sockets import Socket
 from palaver.wire.openai.auth import caller
 from palaver.wire.openai.chat.routes import Chat
@@ -27,6 +29,10 @@ from palaver.wire.openai.responses.routes import Responses
 from palaver.wire.openai.responses.socket import Sockets
 
 PARTS = (Chat, Messages, Tokens, Models, Conversations, Responses, Sockets, Passthrough)
+
+_ASKING = frozenset({Action.WRITE, ServerAct.MODELS})
+_FREE = frozenset({"/conversations/{conversation}/items", "/messages/count_tokens"})
+"""Calls of these acts that ask no model for anything, and so no budget."""
 
 
 class OpenAIDoor:
@@ -84,7 +90,12 @@ def _called(
     declared: Call, function: Callable[[Actor, Request], Awaitable[Response]]
 ) -> Callable[[Request], Awaitable[Response]]:
     async def called(request: Request) -> Response:
-        return await function(await caller(request, declared), request)
+        me = await caller(request, declared)
+        if declared.use is Use.MESSAGES:
+            take_by(request.scope, me)
+        if request.method == "POST" and declared.act in _ASKING and declared.path not in _FREE:
+            await request.app.state.core.budgets.check(me.id)
+        return await function(me, request)
 
     return called
 

@@ -2,8 +2,8 @@
 
 Rules: numbers only; a label is a code of `palaver.errors` or the end of an answer, never the name of a room, an actor
 or a file. Nothing is counted here; the figures are
-asked for when somebody looks, so that they cost nothing otherwise, and the library is imported then. Whoever may ask
-this server anything may ask this. With several workers the answer is of the one that took the request.
+asked for when somebody looks, so that they cost nothing otherwise, and the library is imported then. Who may ask is
+decided where it is called. With several workers the answer is of the one that took the request.
 """
 
 import asyncio
@@ -56,10 +56,7 @@ class _Collector:
 
     def collect(self) -> "Iterator[Metric]":
         """See prometheus_client."""
-        from prometheus_client.core import (  # noqa: PLC0415  see the module's rules
-            CounterMetricFamily,
-            GaugeMetricFamily,
-        )
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415  see the module's rules
 
         core, tally, figures = self._core, self._tally, self._core.figures()
         yield GaugeMetricFamily("palaver_database_up", "1: it answers.", core.db_up)

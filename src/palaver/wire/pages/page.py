@@ -1,10 +1,10 @@
 """The page's files: built into the package, read once, served with the headers that each kind deserves.
 
 Hashed assets never change and are kept by browsers for ever; everything else is asked for again and answered with 304
-by its ETag. `/`, `/r/…`, `/settings/…` and `/deleted` are the page's own addresses and get its one document; `/device`,
-`/invite` and `/reset`, where links lead, `/sign-in` and `/sign-up` have small ones of their own. Whoever opens an
-address that nothing is at gets the page's document with a 404: it says so. A program gets the problem document. Where
-the page was not built, a page says what to do.
+by its ETag. `/`, `/r/…`, `/settings/…`, `/admin/…`, `/agents/…`, `/archive` and `/deleted` are the page's own and get
+its one document; `/device`, `/invite`, `/reset` and `/setup`, where links lead, `/sign-in` and `/sign-up` small ones of
+their own. Whoever opens an address that nothing is at gets the page's document with a 404. A program gets the problem
+document. Where the page was not built, a page says what to do.
 
 Paths come from a table made of what is there, so that no request can leave the folder.
 """
@@ -80,6 +80,10 @@ class Page:
             ),
         ]
 
+    def files(self) -> frozenset[str]:
+        """The addresses of its files."""
+        return frozenset(route.path for route in self.routes() if route.endpoint == self.file)
+
     def nowhere(self, otherwise: ASGIApp) -> ASGIApp:
         """What answers where no route leads: the document to who opens a page, else `otherwise`."""
 
@@ -103,6 +107,11 @@ class Page:
     @call("GET", "/r/{rest:path}", ServerAct.PUBLIC)
     @call("GET", "/settings", ServerAct.PUBLIC)
     @call("GET", "/settings/{section}", ServerAct.PUBLIC)
+    @call("GET", "/admin", ServerAct.PUBLIC)
+    @call("GET", "/admin/{section}", ServerAct.PUBLIC)
+    @call("GET", "/agents", ServerAct.PUBLIC)
+    @call("GET", "/agents/{rest:path}", ServerAct.PUBLIC)
+    @call("GET", "/archive", ServerAct.PUBLIC)
     @call("GET", "/deleted", ServerAct.PUBLIC)
     async def document(self, request: Request) -> Response:
         """The page's one document."""
@@ -121,8 +130,9 @@ class Page:
     @call("GET", "/sign-in", ServerAct.PUBLIC)
     @call("GET", "/sign-up", ServerAct.PUBLIC)
     @call("GET", "/reset", ServerAct.PUBLIC)
+    @call("GET", "/setup", ServerAct.PUBLIC)
     async def sign(self, request: Request) -> Response:
-        """The document on which one signs in, makes an account, or chooses a password by a link."""
+        """The document on which one signs in, makes an account, or does by a link what it is for."""
         return await self._document("/sign.html", request)
 
     @call("GET", "/assets/{file}", ServerAct.PUBLIC)

@@ -16,39 +16,52 @@ import socket
 import stat
 import sys
 import tempfile
+from base64 import b64decode, b64encode
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import structlog
 
+from palaver.cards.files import FileForm
+from palaver.core import validation
+from palaver.core.agents import Agents
+from palaver.core.demo import Demo
 from palaver.core.identity.api_keys import Keys
+from palaver.core.identity.invitations import DAYS, Invitations
 from palaver.core.identity.register import Register
 from palaver.core.prompts import Prompts
 from palaver.core.runtime import Core
+from palaver.core.usage import Usage
 from palaver.errors import Code, PalaverError, Refused, Unavailable
-from palaver.model import AccountStatus, Actor, Event, KeyId
+from palaver.model import AccountStatus, Actor, Event, KeyId, MemberRole, RoomId, ServerRole
+from palaver.model.usage import BudgetKind, BudgetPeriod, UsedBy
 from palaver.policy import ServerAct
 from palaver.settings import Settings
 from palaver.strict_json import Json, dump, load, text_of, text_or_none_of, whole_or_none_of
 from palaver.wire import shapes
-from palaver.wire.api import prompts
+from palaver.wire.api import prompts, usage
+from palaver.wire.api.agents import agent_of
+from palaver.wire.api.invitations import invitation
+from palaver.wire.api.me import session
 from palaver.wire.calls import call, calls_of
 from palaver.wire.edge.proxies import base_url
 
 NOTE = "server.json"
 SOCKET = "control.sock"
-CREATE, CREATE_USER = "key.create", "user.create"
-MAKING = frozenset({CREATE, CREATE_USER})
+CREATE, CREATE_USER, DEMO = "key.create", "user.create", "demo"
+MAKING = frozenset({CREATE, CREATE_USER, DEMO})
 """What makes the database where there is none."""
 PATH_BYTES_MAX = 100
 """What every system can take as the address of a Unix socket, its end included."""
-LINE_BYTES_MAX = 1_048_576
+LINE_BYTES_MAX = 16_777_216
 ANSWER_SECONDS_MAX = 30.0
 CONNECTIONS_MAX = 16
 
 Request = Mapping[str, Any]
+W = TypeVar("W", bound=StrEnum)
 
 log = structlog.stdlib.get_logger()
 
@@ -61,11 +74,21 @@ class Kept(Protocol):
     @property
     def prompts(self) -> Prompts: ...  # noqa: D102
     @property
+    def agents(self) -> Agents: ...  # noqa: D102
+    @property
     def register(self) -> Register: ...  # noqa: D102
+    @property
+    def invitations(self) -> Invitations: ...  # noqa: D102
+    @property
+    def usage(self) -> Usage: ...  # noqa: D102
     @property
     def settings(self) -> Settings: ...  # noqa: D102
     @property
+    def demo(self) -> Demo: ...  # noqa: D102
+    @property
     def audit(self) -> Callable[[int], Awaitable[Sequence[Event]]]: ...  # noqa: D102
+    @property
+    def rotate(self) -> Callable[[], Awaitable[int]]: ...  # noqa: D102
 
 
 async def asked(settings: Settings, request: Request) -> Json:
@@ -77,7 +100,7 @@ async def asked(settings: Settings, request: Request) -> Json:
     from palaver.core import maintenance  # noqa: PLC0415  for commands; a server is smaller without it
 
     try:
-        async with maintenance.kept(settings, make=request.get("do") in MAKING) as kept:
+        async with maintenance.kept(settings, make=_makes(request)) as kept:
             return await performed(kept, request)
     except Refused as refused:
         path = socket_of(settings) if refused.code is Code.DATABASE_LOCKED else None
@@ -85,6 +108,25 @@ async def asked(settings: Settings, request: Request) -> Json:
             raise
         locked = refused
     return await _asked_of_server(path, {**request, "database": _database(settings)}, locked)
+
+
+def _makes(request: Request) -> bool:
+    return request.get("do") in MAKING and not request.get("remove")
+
+
+async def is_owned(settings: Settings) -> bool:
+    """Whether a database, or the server that has it, knows an owner. Refused: as `asked`."""
+    after = ""
+    while True:
+        found = (await asked(settings, {"do": "user.list", "after": after or None}))["users"]
+        if any(
+            one["role"] == ServerRole.OWNER and one["status"] == AccountStatus.ACTIVE
+            for one in found
+        ):
+            return True
+        if not found:
+            return False
+        after = found[-1]["handle"]
 
 
 async def performed(kept: Kept, request: Request) -> Json:
@@ -101,6 +143,10 @@ class Commands:
     def __init__(self, kept: Kept) -> None:
         self._keys, self._prompts, self._audit = kept.keys, kept.prompts, kept.audit
         self._register, self._settings = kept.register, kept.settings
+        self._invitations, self._usage = kept.invitations, kept.usage
+        self._invitations, self._agents = kept.invitations, kept.agents
+        self._rotate = kept.rotate
+        self._demo = kept.demo
 
     @call("command", "audit", ServerAct.OPERATE)
     async def audited(self, request: Request) -> Json:
@@ -108,16 +154,24 @@ class Commands:
         found = await self._audit(whole_or_none_of(request, "after") or 0)
         return {"events": [shapes.event(one) for one in found]}
 
+    @call("command", DEMO, ServerAct.OPERATE)
+    async def demo(self, request: Request) -> Json:
+        """Makes the demonstration, or takes it away."""
+        removes = request.get("remove") is True
+        return {"demo": await (self._demo.remove() if removes else self._demo.make())}
+
     @call("command", CREATE, ServerAct.OPERATE)
     async def create(self, request: Request) -> Json:
         """Makes a key."""
-        scopes = request.get("scopes")
-        if not isinstance(scopes, list):
-            raise Refused(Code.BAD_REQUEST, "The field 'scopes' must be a list.")
+        expires, named = text_or_none_of(request, "expires"), text_or_none_of(request, "as")
+        account = None if named is None else await self._account(named)
         token, key = await self._keys.create(
             name=text_or_none_of(request, "name"),
-            scopes=[str(word) for word in cast("list[object]", scopes)],
-            handle=text_or_none_of(request, "as"),
+            scopes=_words_of(request, "scopes") or (),
+            handle=named if account is None else account.id,
+            expires_ms=None if expires is None else validation.when(expires),
+            days=whole_or_none_of(request, "days"),
+            rooms=_words_of(request, "rooms"),
         )
         return {"key": shapes.key(key), "token": token}
 
@@ -169,13 +223,51 @@ class Commands:
         await self._prompts.delete(await self._owner(request), prompts.id_of(id_))
         return {"deleted": id_}
 
+    @call("command", "agent.list", ServerAct.OPERATE)
+    async def agents(self, _: Request) -> Json:
+        """Lists all agents, without their texts."""
+        found = await self._agents.listing(None, everyones=True)
+        texts = {"persona", "examples", "post_history", "greeting", "group_greetings", "parameters"}
+        told = [agent_of(one, None).items() for one in found]
+        return {"agents": [{n: one for n, one in its if n not in texts} for its in told]}
+
+    @call("command", "agent.show", ServerAct.OPERATE)
+    async def agent(self, request: Request) -> Json:
+        """Shows an agent."""
+        return {**agent_of(await self._agents.called(text_of(request, "agent")), None)}
+
+    @call("command", "agent.export", ServerAct.OPERATE)
+    async def give_agent(self, request: Request) -> Json:
+        """Gives an agent as a file."""
+        agent = await self._agents.called(text_of(request, "agent"))
+        form = word_in(FileForm, text_of(request, "format"))
+        _, data = await self._agents.give(None, agent.id, form)
+        return {"file": b64encode(data).decode()}
+
+    @call("command", "agent.import", ServerAct.OPERATE)
+    async def take_agent(self, request: Request) -> Json:
+        """Makes an agent of a file."""
+        given, handle = text_of(request, "file"), text_or_none_of(request, "handle")
+        try:
+            data = b64decode(given, validate=True)
+        except ValueError:
+            raise Refused(Code.BAD_REQUEST, "The field 'file' is no base64.") from None
+        return {**agent_of((await self._agents.take(None, data, handle=handle))[0], None)}
+
     @call("command", CREATE_USER, ServerAct.OPERATE)
     async def create_user(self, request: Request) -> Json:
         """Makes an account, and the link by which its password is chosen."""
         handle, of = text_of(request, "handle"), text_or_none_of(request, "as")
         person = None if of is None else await self._keys.person(of)
-        made = await self._register.create(handle, text_or_none_of(request, "name"), person)
+        name, role = text_or_none_of(request, "name"), _role_of(request)
+        made = await self._register.create(handle, name, person, role=role)
         return {"user": shapes.account(made), "url": await self._reset_url(handle)}
+
+    @call("command", "user.role", ServerAct.OPERATE)
+    async def set_role(self, request: Request) -> Json:
+        """Gives somebody another role on the server."""
+        handle, role = text_of(request, "handle"), _role_of(request)
+        return {"user": shapes.account(await self._register.set_role(handle, role))}
 
     @call("command", "user.list", ServerAct.OPERATE)
     async def users(self, request: Request) -> Json:
@@ -189,6 +281,13 @@ class Commands:
         handle, new = text_of(request, "handle"), text_of(request, "new")
         return {"user": shapes.account(await self._register.rename(handle, new))}
 
+    @call("command", "user.claim", ServerAct.OPERATE)
+    async def claim(self, request: Request) -> Json:
+        """Brings what somebody without an account has into one."""
+        person = await self._keys.person(text_of(request, "actor"))
+        claimed = await self._register.claim(text_of(request, "handle"), person)
+        return {"user": shapes.account(claimed)}
+
     @call("command", "user.disable", ServerAct.OPERATE)
     async def disable_user(self, request: Request) -> Json:
         """Shuts somebody out."""
@@ -199,12 +298,113 @@ class Commands:
         """Lets somebody in again."""
         return await self._with_status(request, AccountStatus.ACTIVE)
 
+    @call("command", "user.delete", ServerAct.OPERATE)
+    async def delete_user(self, request: Request) -> Json:
+        """Takes somebody out for good."""
+        handle = text_of(request, "handle")
+        await self._register.delete(handle)
+        return {"deleted": handle}
+
     @call("command", "user.reset", ServerAct.OPERATE)
     async def reset_user(self, request: Request) -> Json:
         """Makes a link by which another password is chosen."""
         handle = text_of(request, "handle")
         found = await self._register.get(handle)
         return {"user": shapes.account(found), "url": await self._reset_url(handle)}
+
+    @call("command", "session.list", ServerAct.OPERATE)
+    async def sessions(self, request: Request) -> Json:
+        """Lists somebody's sessions."""
+        found = await self._register.sessions(text_of(request, "handle"))
+        return {"sessions": [session(one, current=None) for one in found]}
+
+    @call("command", "session.end", ServerAct.OPERATE)
+    async def end_sessions(self, request: Request) -> Json:
+        """Ends one of somebody's sessions, or all."""
+        handle, one = text_of(request, "handle"), text_or_none_of(request, "session")
+        return {"ended": await self._register.end_sessions(handle, one)}
+
+    @call("command", "invite.create", ServerAct.OPERATE)
+    async def invite(self, request: Request) -> Json:
+        """Makes an invitation, into a room or to the server, in somebody's name."""
+        room, by = text_or_none_of(request, "room"), text_or_none_of(request, "as")
+        into, of = _words_of(request, "rooms") or (), text_or_none_of(request, "role")
+        if room is not None and into:
+            raise Refused(Code.BAD_REQUEST, "An invitation into a room leads into no other.")
+        days = whole_or_none_of(request, "days")
+        token, made = await self._invitations.make(
+            await (self._invitations.owner(_room(room)) if by is None else self._person(by)),
+            *map(RoomId, (room,) if room is not None else into),
+            role=MemberRole.READER if of == MemberRole.READER else MemberRole.MEMBER,
+            server_role=None if room is not None else _role_of(request),
+            uses=whole_or_none_of(request, "uses"),
+            days=DAYS if days is None else days,
+            operated=True,
+        )
+        url = f"{base_url(self._settings)}invite#{token}"
+        return {"url": url, "invitation": invitation(made)}
+
+    @call("command", "invite.list", ServerAct.OPERATE)
+    async def invitations(self, request: Request) -> Json:
+        """Lists open invitations, into a room or to the server, some of them."""
+        room, after = text_or_none_of(request, "room"), text_or_none_of(request, "after")
+        if room is not None:
+            found = () if after else await self._invitations.of_room(None, RoomId(room))
+        else:
+            found, after = await self._invitations.to_server(None, limit=200, cursor=after)
+            while not found and after is not None:
+                found, after = await self._invitations.to_server(None, limit=200, cursor=after)
+        return {"invitations": [invitation(one) for one in found]}
+
+    @call("command", "invite.revoke", ServerAct.OPERATE)
+    async def revoke_invitation(self, request: Request) -> Json:
+        """Ends an invitation."""
+        id_ = text_of(request, "invitation")
+        await self._invitations.revoke(None, id_, _room(text_or_none_of(request, "room")))
+        return {"revoked": id_}
+
+    @call("command", "usage", ServerAct.OPERATE)
+    async def used(self, request: Request) -> Json:
+        """Tells what answers used."""
+        since, until = text_or_none_of(request, "from"), text_or_none_of(request, "to")
+        by = word_in(UsedBy, text_of(request, "by"))
+        return {**usage.report(await self._usage.all(None, since, until, by))}
+
+    @call("command", "budget.list", ServerAct.OPERATE)
+    async def budgets(self, _: Request) -> Json:
+        """Lists budgets."""
+        return {"budgets": [usage.budget(one) for one in await self._usage.budgets(None)]}
+
+    @call("command", "budget.set", ServerAct.OPERATE)
+    async def set_budget(self, request: Request) -> Json:
+        """Sets a budget, or takes it away."""
+        kind, of = word_in(BudgetKind, text_of(request, "kind")), text_or_none_of(request, "of")
+        if kind is BudgetKind.PERSON and of is not None:
+            of = (await self._person(of)).id
+        found = await self._usage.set_budget(
+            None,
+            kind,
+            of,
+            word_in(BudgetPeriod, text_of(request, "period")),
+            tokens=whole_or_none_of(request, "tokens"),
+            cost_micros=whole_or_none_of(request, "cost_micros"),
+        )
+        return {"budgets": [usage.budget(one) for one in found]}
+
+    @call("command", "secret.rotate", ServerAct.OPERATE)
+    async def rotate(self, request: Request) -> Json:  # noqa: ARG002  as its neighbours
+        """Seals the keys of connections with a new secret."""
+        return {"sealed": await self._rotate()}
+
+    async def _person(self, named: str) -> Actor:
+        """Who has an account of this handle, else as `Keys.person`."""
+        return await self._account(named) or await self._keys.person(named)
+
+    async def _account(self, named: str) -> Actor | None:
+        try:
+            return (await self._register.get(named)).actor
+        except Refused:
+            return None
 
     async def _with_status(self, request: Request, status: AccountStatus) -> Json:
         changed = await self._register.set_status(text_of(request, "handle"), status)
@@ -214,7 +414,29 @@ class Commands:
         return f"{base_url(self._settings)}reset#{await self._register.reset_link(handle)}"
 
     async def _owner(self, request: Request) -> Actor:
-        return await self._keys.person(text_of(request, "as"))
+        return await self._person(text_of(request, "as"))
+
+
+def _room(named: str | None) -> RoomId | None:
+    return None if named is None else RoomId(named)
+
+
+def _role_of(request: Request) -> ServerRole:
+    return word_in(ServerRole, text_or_none_of(request, "role") or ServerRole.PERSON)
+
+
+def word_in(words: type[W], word: str) -> W:
+    """The word of an enumeration. Refused: `bad_request`."""
+    if word not in set(words):
+        raise Refused(Code.BAD_REQUEST, f"'{word}' is none of {', '.join(words)}.")
+    return words(word)
+
+
+def _words_of(request: Request, name: str) -> list[str] | None:
+    words = request.get(name)
+    if words is not None and not isinstance(words, list):
+        raise Refused(Code.BAD_REQUEST, f"The field '{name}' must be a list.")
+    return None if words is None else [str(word) for word in cast("list[object]", words)]
 
 
 def socket_of(settings: Settings) -> Path | None:

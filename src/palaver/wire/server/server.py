@@ -18,12 +18,14 @@ import socket
 import sys
 from collections.abc import Callable, Generator
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import structlog
 import uvicorn
 
 import palaver
+from palaver.clock import SystemClock
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.settings import Settings
@@ -31,7 +33,7 @@ from palaver.wire.app import create_app
 from palaver.wire.edge import logs
 from palaver.wire.edge.limits import WILDCARDS
 from palaver.wire.edge.protocols import EdgeConfig, EdgeTally, allow_files
-from palaver.wire.edge.proxies import is_loopback
+from palaver.wire.edge.proxies import base_url
 from palaver.wire.server.control import NOTE, controlled, placed
 from palaver.wire.server.opening import opened
 
@@ -43,8 +45,10 @@ YOUNG_OBJECTS = 10_000
 log = structlog.stdlib.get_logger()
 
 
-def serve(settings: Settings, ready: Callable[[str], None]) -> None:
-    """Serves until the process is told to stop. `ready` is given the URL once connections are accepted.
+def serve(settings: Settings, ready: Callable[[str, str | None], None]) -> None:
+    """Serves until the process is told to stop.
+
+    `ready` is given the URL once connections are accepted, and the link that makes the owner, if there is none yet.
 
     Refused: `bind_refused`, `port_taken` and what the store refuses.
     """
@@ -53,22 +57,28 @@ def serve(settings: Settings, ready: Callable[[str], None]) -> None:
         placed(settings) as control,
         noted(settings.data_dir, url, control) as write_note,
     ):
+        secret = SystemClock().secret()
 
-        def told() -> None:
+        def told(ownerless: bool) -> None:  # noqa: FBT001  it is told by position to any worker's, too
             write_note()
-            ready(url)
+            ready(url, setup_link(settings, url, secret) if ownerless else None)
 
-        serve_on(settings, listener, url, told, control)
+        serve_on(settings, listener, url, secret, told, control=control)
 
 
 def serve_on(
     settings: Settings,
     listener: socket.socket,
     url: str,
-    ready: Callable[[], None],
+    setup: str,
+    ready: Callable[[bool], None],
+    *,
     control: Path | None = None,
 ) -> None:
-    """Serves on a socket that listens already, and at the control socket, until the process is told to stop."""
+    """Serves on a socket that listens already, and at the control socket, until the process is told to stop.
+
+    `ready` is told whether `setup` is good as the token of the link that makes the owner, because there is none.
+    """
     logs.configure(settings)
     allow_files(settings.connections_max)
     factory = None
@@ -77,17 +87,21 @@ def serve_on(
 
         factory = uvloop.new_event_loop
 
-    def told() -> None:
+    def told(ownerless: bool) -> None:  # noqa: FBT001  as above
         log.info("server.ready", url=url, pid=os.getpid())
         settle()
-        ready()
+        ready(ownerless)
 
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(_serve(settings, listener, control, told))
+        runner.run(_serve(settings, listener, control, setup, told))
 
 
 async def _serve(
-    settings: Settings, listener: socket.socket, control: Path | None, ready: Callable[[], None]
+    settings: Settings,
+    listener: socket.socket,
+    control: Path | None,
+    setup: str,
+    ready: Callable[[bool], None],
 ) -> None:
     task = asyncio.current_task()
     assert task is not None
@@ -97,10 +111,11 @@ async def _serve(
                 core = await opened(ending, settings, listener)
         except asyncio.CancelledError:
             return  # told to stop before it began
+        ownerless = await core.setup.begin(setup)
         await ending.enter_async_context(controlled(core, control))
         server = Server(core, settings)
         with _stopped_by_signals(server.stop):
-            await server.run(listener, ready)
+            await server.run(listener, partial(ready, ownerless))
     log.info("server.stopped")
 
 
@@ -112,6 +127,11 @@ def settle() -> None:
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS)
     gc.enable()
+
+
+def setup_link(settings: Settings, url: str, token: str) -> str:
+    """The link that makes the server's owner. The token is in the fragment, which no browser sends."""
+    return f"{base_url(settings) if settings.public_url else f'{url}/'}setup#{token}"
 
 
 class Server(uvicorn.Server):
@@ -163,13 +183,6 @@ class Server(uvicorn.Server):
 def listening(settings: Settings) -> Generator[tuple[socket.socket, str], None, None]:
     """The listening socket and the URL of the server. Refused: `bind_refused`, `port_taken`."""
     host, port = settings.host, settings.port
-    if not settings.allow_public and not is_loopback(host):
-        raise Refused(
-            Code.BIND_REFUSED,
-            f"{host} can be reached from other machines, and there are no accounts yet: everyone who reaches this"
-            " server could use it. Stay on 127.0.0.1, or say that you want that: --allow-public, or"
-            " PALAVER_ALLOW_PUBLIC=1.",
-        )
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as problem:

@@ -21,10 +21,11 @@ from types import FrameType
 import structlog
 from msgspec import Struct
 
+from palaver.clock import SystemClock
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.settings import Settings
 from palaver.wire.edge import logs
-from palaver.wire.server.server import listening, noted, serve_on
+from palaver.wire.server.server import listening, noted, serve_on, setup_link
 
 AGAIN_SECONDS = 1.0
 DOUBLINGS_MAX = 5
@@ -34,8 +35,10 @@ MERCY_SECONDS = 3.0
 log = structlog.stdlib.get_logger()
 
 
-def serve_with_workers(settings: Settings, count: int, ready: Callable[[str], None]) -> None:
-    """Serves with `count` processes until told to stop. `ready` is given the URL once all of them accept.
+def serve_with_workers(
+    settings: Settings, count: int, ready: Callable[[str, str | None], None]
+) -> None:
+    """Serves with `count` processes until told to stop. `ready` as of `serve`, once all of them accept.
 
     Refused: `settings_invalid` (SQLite), `bind_refused`, `port_taken`, and what a worker is refused before that.
     Unavailable: `internal` when worker after worker dies before it accepts.
@@ -48,13 +51,14 @@ def serve_with_workers(settings: Settings, count: int, ready: Callable[[str], No
             " --workers out.",
         )
     with listening(settings) as (listener, url), noted(settings.data_dir, url) as write_note:
+        secret = SystemClock().secret()
 
         def told() -> None:
             write_note()
             log.info("server.ready", url=url, workers=count)
-            ready(url)
+            ready(url, setup_link(settings, url, secret) if crew.ownerless else None)
 
-        crew = _Crew(settings, listener, url)
+        crew = _Crew(settings, listener, url, secret)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, crew.stop)
         try:
@@ -65,21 +69,24 @@ def serve_with_workers(settings: Settings, count: int, ready: Callable[[str], No
 
 
 class _Worker(Struct, eq=False):
-    """`said`: where it tells that it accepts (None), or why it ends."""
+    """`said`: where it tells that it accepts, and whether there is no owner, or why it ends."""
 
     process: SpawnProcess
-    said: "Connection[None, PalaverError | None]"
+    said: "Connection[None, PalaverError | bool]"
     accepts: bool = False
 
 
 class _Crew:
     """The workers, and what is to be done about them."""
 
-    def __init__(self, settings: Settings, listener: socket.socket, url: str) -> None:
+    def __init__(self, settings: Settings, listener: socket.socket, url: str, setup: str) -> None:
+        """`setup`: the token of the link that makes the owner, which is one for all workers."""
         self._context = multiprocessing.get_context("spawn")
         self._settings = settings
         self._listener = listener
         self._url = url
+        self._setup = setup
+        self.ownerless = False
         self._stopping = threading.Event()
         self._workers: list[_Worker] = []
         self._early = 0  # so many in a row died before they accepted
@@ -117,7 +124,7 @@ class _Crew:
 
     def _start(self) -> None:
         said, tell = self._context.Pipe(duplex=False)
-        work = (self._settings, self._listener, self._url, tell)
+        work = (self._settings, self._listener, self._url, self._setup, tell)
         process = self._context.Process(target=_work, args=work)
         process.start()
         tell.close()  # so that its end is heard
@@ -127,17 +134,17 @@ class _Crew:
 
     def _hear(self, worker: _Worker) -> None:
         try:
-            failure = worker.said.recv()
+            told = worker.said.recv()
         except EOFError:
             self._replace(worker)
             return
-        if failure is None:
-            worker.accepts = True
+        if isinstance(told, bool):
+            worker.accepts, self.ownerless = True, told
             self._early = 0
         elif self._complete:
-            log.error("worker.refused", code=failure.code, detail=failure.detail)
+            log.error("worker.refused", code=told.code, detail=told.detail)
         else:
-            raise failure
+            raise told
 
     def _replace(self, worker: _Worker) -> None:
         worker.process.join()
@@ -162,7 +169,8 @@ def _work(
     settings: Settings,
     listener: socket.socket,
     url: str,
-    tell: "Connection[PalaverError | None, None]",
+    setup: str,
+    tell: "Connection[PalaverError | bool, None]",
 ) -> None:
     """One worker's life, which ends with its parent's."""
     parent = multiprocessing.parent_process()
@@ -175,7 +183,7 @@ def _work(
     threading.Thread(target=orphaned, daemon=True).start()
     try:
         with contextlib.suppress(KeyboardInterrupt):
-            serve_on(settings, listener, url, lambda: tell.send(None))
+            serve_on(settings, listener, url, setup, tell.send)
     except PalaverError as failure:
         tell.send(failure)
         sys.exit(1)

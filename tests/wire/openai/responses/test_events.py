@@ -9,7 +9,8 @@ from pydantic import TypeAdapter
 
 from palaver.core.answers.pieces import Piece, ReasoningPiece, RefusalPiece, TextPiece, ToolPiece
 from palaver.core.answers.tape import ExchangeRequest
-from palaver.model import ExchangeKind, ExchangeState, MessageId
+from palaver.model import MessageId
+from palaver.model.exchanges import ExchangeKind, ExchangeState
 from palaver.strict_json import Json
 from palaver.wire.openai.responses import events, requests
 from palaver.wire.openai.responses.events import Composer, Ending

@@ -9,7 +9,6 @@ from palaver.model import (
     Actor,
     ActorId,
     ActorKind,
-    AgentCard,
     Entry,
     ExchangeId,
     Kind,
@@ -19,6 +18,7 @@ from palaver.model import (
     RoomId,
     Status,
 )
+from palaver.model.agents import AgentCard
 from palaver.strict_json import Json
 from palaver.wire.openai import items
 from palaver.wire.openai.items import Invalid
@@ -140,7 +140,9 @@ def test_pictures_and_developers_are_said_as_every_server_knows_them() -> None:
 
 def test_an_agent_says_its_own_words_first_and_has_its_own_settings() -> None:
     actor = Actor(id=ActorId("a_1"), kind=ActorKind.AGENT, name="Ada")
-    card = AgentCard(actor=actor, system_prompt="I am Ada.", settings={"top_p": 0.1, "seed": 1})
+    card = AgentCard(
+        id=actor.id, name=actor.name, persona="I am Ada.", parameters={"top_p": 0.1, "seed": 1}
+    )
     chat = as_agent(card, chat_of(instructions="Now.", top_p=0.9), "real", "nobody")
     assert (chat["model"], chat["top_p"], chat["seed"]) == ("real", 0.9, 1)
     assert [one["content"] for one in chat["messages"]] == ["I am Ada.", "Now.", "hi"]

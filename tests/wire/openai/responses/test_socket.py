@@ -528,7 +528,7 @@ async def test_a_server_that_stops_ends_what_it_answers_and_then_says_good_bye(
     tmp_path: Path, models: ScriptedUpstream
 ) -> None:
     models.will(stream("one ", STALL))
-    given = {"openai_base_url": models.base_url, "stop_seconds": 3.0}
+    given: dict[str, Any] = {"openai_base_url": models.base_url, "stop_seconds": 3.0}
     async with (
         open_door(tmp_path / "data", **given) as door,
         talking(door) as idle,

@@ -262,3 +262,24 @@ test('what people say in a chat that came out of another is seen while it is unr
   rooms.read('thread', 9)
   expect(listed(rooms, 'own')).toEqual(['a'])
 })
+
+test('what is archived or hidden is out of the list, and what is muted or away counts for nothing unread', async () => {
+  const { rooms } = await setUp([room('a', { unread: 1 }), room('b', { unread: 2, muted: true }), room('c', { unread: 4 })])
+  expect([ids(rooms).length, rooms.unreadTotal]).toEqual([3, 5])
+  rooms.put({ ...rooms.get('c')!, archived_at: at(3) })
+  rooms.put({ ...rooms.get('a')!, hidden: true })
+  expect([ids(rooms), rooms.unreadTotal, rooms.get('c')?.archived_at]).toEqual([['b'], 0, at(3)])
+  await rooms.refresh()
+  rooms.notice(notice('a', { new: 2 }))
+  expect([ids(rooms).sort(), rooms.unreadTotal]).toEqual([['a', 'b', 'c'], 7])
+})
+
+test('what came out of an archived chat stands by itself, and under it again when that is back', async () => {
+  const { rooms } = await setUp([room('top'), room('child', { parent: 'top' })])
+  rooms.go('child')
+  expect(rooms.isChild('child')).toBe(true)
+  rooms.put({ ...rooms.get('top')!, archived_at: at(3) })
+  expect([ids(rooms), rooms.isChild('child')]).toEqual([['child'], false])
+  rooms.put({ ...rooms.get('top')!, archived_at: null })
+  expect([rooms.isChild('child'), rooms.count('own')]).toEqual([true, 2])
+})

@@ -13,9 +13,10 @@ import { Families, parentOf } from './families'
 import { Ordered } from './ordered'
 import type { Room, RoomEvent, RoomNotice } from '../protocol'
 import { REDUCERS } from '../room/reducers'
+import { isEveryones } from '../room/rights'
 
 export interface RoomsApi {
-  rooms(query: { limit: number; cursor?: string | null; search?: string }): Promise<RoomsPage>
+  rooms(query: { limit: number; cursor?: string | null; search?: string; archived?: boolean }): Promise<RoomsPage>
   room(id: string): Promise<Room>
 }
 
@@ -46,7 +47,11 @@ export class Rooms {
   #entries = new Map<string, Entry>()
   #sections: Record<Section, Ordered<Entry>>
   #families = new Families()
-  readonly #known = (id: string): Room | undefined => this.#entries.get(id)?.room
+  /** The chats that stand in the list, or in one that does. */
+  readonly #known = (id: string): Room | undefined => {
+    const room = this.get(id)
+    return room && isListed(room) ? room : undefined
+  }
   /** Whether the person is looking at the newest message of this room right now. */
   #isWatched: (room: string) => boolean
   #next: string | null = null
@@ -172,11 +177,11 @@ export class Rooms {
 
   /** Fetches the first page anew; rooms that were loaded beyond it stay. */
   async refresh(): Promise<void> {
-    const page = await this.#api.rooms({ limit: PAGE_ROOMS })
+    const page = await this.#api.rooms({ limit: PAGE_ROOMS, archived: false })
     const last = page.rooms.at(-1)?.active_at ?? ''
     const kept = new Set(page.rooms.map((room) => room.id))
     for (const { room } of [...this.#entries.values()]) {
-      if (!kept.has(room.id) && (page.next === null || room.active_at > last)) this.#drop(room.id)
+      if (isListed(room) && !kept.has(room.id) && (page.next === null || room.active_at > last)) this.#drop(room.id)
     }
     this.#take(page.rooms)
     if (!this.loaded || page.next === null) this.#next = page.next
@@ -189,7 +194,7 @@ export class Rooms {
     if (this.loading || cursor === null) return
     this.loading = true
     try {
-      const page = await this.#api.rooms({ limit: PAGE_ROOMS, cursor })
+      const page = await this.#api.rooms({ limit: PAGE_ROOMS, cursor, archived: false })
       this.#take(page.rooms)
       this.#next = page.next
     } catch {
@@ -249,7 +254,7 @@ export class Rooms {
       return
     }
     const unread = this.#isWatched(room.id) ? room.unread : Math.min(UNREAD_MAX, room.unread + notice.new)
-    this.put({ ...room, seq: Math.max(room.seq, notice.seq), active_at: notice.at, unread })
+    this.put({ ...room, hidden: false, seq: Math.max(room.seq, notice.seq), active_at: notice.at, unread })
   }
 
   /** What an open room's own events say about it, without waiting for a fetch. */
@@ -291,11 +296,17 @@ export class Rooms {
   }
 
   #set(room: Room): void {
-    const known = this.#entries.get(room.id)
     if (room.deleted_at !== null) {
       this.#drop(room.id)
       return
     }
+    const shown = this.get(room.id)
+    if (shown && isListed(shown) !== isListed(room)) this.#drop(room.id)
+    if (!isListed(room)) {
+      this.#entries.set(room.id, { room, at: room.active_at, under: null })
+      return
+    }
+    const known = this.#entries.get(room.id)
     const stays = known && this.#held && sectionOf(known.room) === sectionOf(room)
     if (stays && known.at !== room.active_at) this.#held?.add(room.id)
     const at = stays ? known.at : room.active_at
@@ -303,7 +314,7 @@ export class Rooms {
     // Whoever took it to be alone, or to be with others, is placed anew.
     const before = known && this.#topOf(room.id)
     if (known) this.#unplace(before!)
-    this.unreadTotal += room.unread - (known?.room.unread ?? 0)
+    this.unreadTotal += countOf(room) - countOf(known?.room)
     this.#families.note(room.id, parentOf(room), parent)
     const orphans = known ? [] : this.#families.below(room.id, this.#known)
     for (const orphan of orphans) this.#remove(orphan.id)
@@ -321,7 +332,7 @@ export class Rooms {
     this.#unplace(top)
     this.#entries.delete(id)
     this.#families.note(id, null, parentOf(known.room))
-    this.unreadTotal -= known.room.unread
+    this.unreadTotal -= countOf(known.room)
     for (const one of [top, ...children.map((room) => this.#topOf(room.id))]) this.#place(one)
     return true
   }
@@ -333,7 +344,7 @@ export class Rooms {
   /** Puts a chat, and what of its family is seen, where they belong. */
   #place(top: string): void {
     const entry = this.#entries.get(top)
-    if (!entry || this.#topOf(top) !== top) return
+    if (!entry || !isListed(entry.room) || this.#topOf(top) !== top) return
     this.#unplace(top)
     const root: Entry = { ...entry, under: null }
     const section = this.#sections[sectionOf(root.room)]
@@ -359,8 +370,18 @@ export class Rooms {
   }
 }
 
+/** What is archived stands on a shelf; what is hidden nowhere, until something is said there; what is open only once one has joined. */
+function isListed(room: Room): boolean {
+  return room.archived_at === null && !room.hidden && (room.joined || !room.open_to)
+}
+
+/** What is told of as unread: nothing where one wants quiet. */
+function countOf(room: Room | undefined): number {
+  return room && isListed(room) && !room.muted ? room.unread : 0
+}
+
 function sectionOf(room: Room): Section {
-  return room.door ? 'programs' : room.visibility === 'open' ? 'shared' : 'own'
+  return room.door ? 'programs' : isEveryones(room) ? 'shared' : 'own'
 }
 
 /** What stands under a chat comes after it, in an order of its own. */

@@ -1,10 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Member, MemberList } from '../protocol'
+import { member } from '../testing'
 import { Members } from './members'
-
-function member(id: string, more: Partial<Member> = {}): Member {
-  return { id, name: id, kind: 'person', guest: false, handle: null, role: 'member', joined_at: '2026-11-20T20:00:00.000Z', auto_respond: false, ...more }
-}
 
 /** A server that has these members, two a page; `asked` has the cursors. */
 function serverOf(...members: Member[]) {
@@ -36,7 +33,7 @@ test('nobody is asked for before somebody looks, and then once', async () => {
   expect([server.asked, ids(members), members.people.map((one) => one.id)]).toEqual([[null], ['u_1', 'a_1'], ['u_1']])
 })
 
-test('who comes is seen and greeted for a moment, and many at once are asked for together', async () => {
+test('who comes and goes is seen, and many at once are asked for together', async () => {
   const { server, load } = serverOf(member('u_1'))
   const members = new Members(load)
   members.look()
@@ -44,13 +41,11 @@ test('who comes is seen and greeted for a moment, and many at once are asked for
   server.members.push(member('u_2', { name: 'Bo' }))
   for (let count = 0; count < 50; count++) members.happened()
   await settled()
-  expect([server.asked.length, ids(members), members.arrived]).toEqual([2, ['u_1', 'u_2'], ['Bo']])
-  await vi.advanceTimersByTimeAsync(10_000)
-  expect(members.arrived).toEqual([])
+  expect([server.asked.length, ids(members)]).toEqual([2, ['u_1', 'u_2']])
   server.members.pop()
   members.happened()
   await settled()
-  expect([ids(members), members.arrived]).toEqual([['u_1'], []])
+  expect(ids(members)).toEqual(['u_1'])
 })
 
 test('what happens while the list is on its way is asked for after it', async () => {
@@ -74,7 +69,7 @@ test('more are loaded when they are asked for, and what was seen stays seen', as
   await settled()
   expect([ids(members), members.hasMore]).toEqual([['u_1', 'u_2'], true])
   await members.more()
-  expect([ids(members)?.length, members.hasMore, members.arrived]).toEqual([4, true, []])
+  expect([ids(members)?.length, members.hasMore]).toEqual([4, true])
   server.members.shift()
   members.happened()
   await settled()
@@ -93,4 +88,23 @@ test('a look that failed keeps what was known, says so, and can be repeated', as
   expect([members.failed, ids(members)]).toEqual([true, ['u_1']])
   await members.again()
   expect([members.failed, ids(members)]).toEqual([false, ['u_1']])
+})
+
+test('who is here is known while somebody else is, and says nothing of who is alone', () => {
+  const members = new Members(serverOf().load)
+  members.noteHere({ count: 2, people: ['u_1', 'u_2'] })
+  expect(members.here).toEqual({ count: 2, people: ['u_1', 'u_2'] })
+  members.noteHere({ count: 1, people: ['u_1'] })
+  expect(members.here).toBe(null)
+})
+
+test('names that look alike are marked, of members and of who only speaks; agents alone bring no look at all', async () => {
+  const { load } = serverOf(member('u_00001', { name: 'Ada', handle: 'ada' }))
+  const members = new Members(load)
+  members.look()
+  await settled()
+  await members.tellApart([{ id: 'a_1', name: 'Ada' }])
+  expect(members.marks.size).toBe(0)
+  await members.tellApart([{ id: 'u_00002', name: '\u0410da' }, { id: 'u_00001', name: 'Ada' }])
+  expect([...members.marks]).toEqual([['u_00002', '#0002'], ['u_00001', '@ada']])
 })

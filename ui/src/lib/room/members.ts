@@ -3,13 +3,12 @@
  * it only says that the list has to be asked for again.
  */
 import { Emitter } from '../emitter'
-import type { Member, MemberList } from '../protocol'
+import type { Here, Member, MemberList } from '../protocol'
 
 export type LoadMembers = (cursor: string | null) => Promise<MemberList>
 
 /** Many who come at once are asked for together. */
 const AGAIN_MS = 200
-const ARRIVED_MS = 8000
 
 export class Members {
   readonly changed = new Emitter()
@@ -17,11 +16,14 @@ export class Members {
   list: readonly Member[] | null = null
   /** The last look failed: the list may be older than what happened. */
   failed = false
-  /** The names of those who came a moment ago. */
-  arrived: readonly string[] = []
+  /** Who reads the room now; null where one is alone, or as long as nothing was told. */
+  here: Here | null = null
+  /** What tells apart whose names look alike, by id. */
+  marks: ReadonlyMap<string, string> = new Map()
 
   #load: LoadMembers
   #next: string | null = null
+  #names = ''
   #looked = false
   #asking = false
   #stale = false
@@ -34,6 +36,35 @@ export class Members {
   /** Those who are no agents. */
   get people(): readonly Member[] {
     return (this.list ?? []).filter((one) => one.kind === 'person')
+  }
+
+  /** Whether who answers depends on what is said: else the only agent answers the only person. */
+  get company(): boolean {
+    const { list, people } = this
+    return people.length > 1 || (list ?? []).length - people.length > 1 || !!list?.some(({ speaks }) => speaks && !/^a[ul]/.test(speaks))
+  }
+
+  /** Finds out whose names look alike, of the members and of who else speaks. */
+  async tellApart(others: Iterable<{ id: string; name: string }>): Promise<void> {
+    const all = [...new Map([...others, ...(this.list ?? [])].map((one) => [one.id, one])).values()]
+    const names = all.map(({ id, name }) => id + name).join('\n')
+    // Agents have their own mark.
+    if (all.filter(({ id }) => id.startsWith('u_')).length < 2 || names === this.#names) return
+    this.#names = names
+    const found = await import('./alike').catch(() => null)
+    if (!found || names !== this.#names) return
+    this.marks = found.marksOf(all)
+    this.changed.emit()
+  }
+
+  /** Somebody came to read, or went. */
+  noteHere(here: Here | null): void {
+    this.here = here && here.count > 1 ? here : null
+    this.changed.emit()
+  }
+
+  of(actor: string): Member | undefined {
+    return this.list?.find(({ id }) => id === actor)
   }
 
   get hasMore(): boolean {
@@ -61,9 +92,7 @@ export class Members {
     this.#asking = true
     while (this.#stale) {
       this.#stale = false
-      const before = this.list
-      await this.#fetch(Math.max(1, before?.length ?? 0), [], null)
-      if (before) this.#greet(before)
+      await this.#fetch(Math.max(1, this.list?.length ?? 0), [], null)
     }
     this.#asking = false
   }
@@ -74,19 +103,6 @@ export class Members {
     await this.#fetch((this.list?.length ?? 0) + 1, [...(this.list ?? [])], this.#next)
     this.#asking = false
     if (this.#stale) void this.again()
-  }
-
-  #greet(before: readonly Member[]): void {
-    const known = new Set(before.map((one) => one.id))
-    const names = this.people.filter((one) => !known.has(one.id)).map((one) => one.name)
-    if (names.length === 0) return
-    this.arrived = names
-    this.changed.emit()
-    setTimeout(() => {
-      if (this.arrived !== names) return
-      this.arrived = []
-      this.changed.emit()
-    }, ARRIVED_MS)
   }
 
   /** Adds pages until there are so many, or no more. */

@@ -16,6 +16,8 @@ export interface Messages {
   delete(deleted: boolean): void
   /** Somebody came, went, or has another name or role. */
   members(): void
+  /** It is told among the messages. */
+  note(event: RoomEvent): void
 }
 
 interface Reducer {
@@ -23,29 +25,41 @@ interface Reducer {
   list?: (room: Room, event: RoomEvent) => Partial<Room>
 }
 
+/** Who is in the room, and as what. */
+const CHANGED: Reducer = {
+  log: (messages, event) => {
+    if (event.d.deleted) messages.rename(String(event.d.actor), '')
+    messages.note(event)
+    messages.members()
+  },
+}
+
 export const REDUCERS: Readonly<Record<string, Reducer>> = {
   'message.created': {
     log: (messages, { d }) => messages.add(d as unknown as Message),
-    list: (room, { at }) => ({ active_at: room.active_at > at ? room.active_at : at }),
+    list: (room, { at }) => ({ hidden: false, active_at: room.active_at > at ? room.active_at : at }),
   },
   'message.deleted': {
     log: (messages, { d, at }) => messages.change(String(d.msg), (message) => ({ ...message, text: '', deleted_at: at })),
   },
   'message.restored': { log: (messages, { d }) => messages.reload(Number(d.seq)) },
-  'member.joined': { log: (messages) => messages.members() },
-  'member.left': { log: (messages) => messages.members() },
-  'member.removed': { log: (messages) => messages.members() },
-  'member.role': { log: (messages) => messages.members() },
+  'member.joined': CHANGED,
+  'member.left': CHANGED,
+  'member.removed': CHANGED,
+  'member.role': CHANGED,
+  'member.speaks': CHANGED,
   'member.renamed': {
     log: (messages, { d }) => {
       messages.rename(String(d.actor), String(d.name))
       messages.members()
     },
   },
+  'turn.refused': { log: (messages, event) => messages.note(event) },
   'room.renamed': { list: (_, { d }) => ({ title: String(d.title ?? '') }) },
-  'room.archived': { list: (_, { at }) => ({ archived_at: at }) },
-  'room.unarchived': { list: () => ({ archived_at: null }) },
-  'room.transferred': { log: (messages) => messages.members() },
+  'room.archived': { log: (messages, event) => messages.note(event), list: (_, { at }) => ({ archived_at: at }) },
+  'room.unarchived': { log: (messages, event) => messages.note(event), list: () => ({ archived_at: null }) },
+  'room.transferred': CHANGED,
+  'room.visibility': CHANGED,
   'room.deleted': { log: (messages) => messages.delete(true) },
   'room.restored': { log: (messages) => messages.delete(false) },
 }

@@ -11,9 +11,14 @@ export function mayName(room: Room | undefined): boolean {
   return room?.role === 'owner' || room?.role === 'moderator'
 }
 
+/** Whether a room belongs to nobody in particular, and everyone is in it; one that its owner opened has members. */
+export function isEveryones(room: Room | undefined): boolean {
+  return room?.visibility === 'open' && !room.open_to
+}
+
 /** Whether the person may bring others into a room; where everyone is in already, there is nobody to bring. */
 export function mayInvite(room: Room | undefined): boolean {
-  return mayName(room) && room?.visibility === 'private'
+  return mayName(room) && !isEveryones(room)
 }
 
 /** The roles that the person may give to somebody who has one: nothing for themselves, whose role others gave. */

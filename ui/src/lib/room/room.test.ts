@@ -10,11 +10,12 @@ function reset(from: number, to: number, more: Partial<SubReset> = {}): SubReset
   return { t: 'sub', room: 'r_1', mode: 'reset', reason: 'new', seq: to, messages: messages(from, to), before, streams: [], ...more }
 }
 
+const nothing = () => Promise.resolve({ events: [], people: [] })
 const nobody = () => Promise.resolve({ members: [], next: null })
 
 function opened(from: number, to: number, more: Partial<SubReset> = {}) {
   const onHole = vi.fn()
-  const log = new RoomLog('r_1', pagesOf(1, to), nobody, onHole)
+  const log = new RoomLog('r_1', pagesOf(1, to), nobody, nothing, onHole)
   log.applySub(reset(from, to, more))
   return { log, onHole }
 }
@@ -59,6 +60,13 @@ describe('order', () => {
     expect(log.messages.map((message) => message.name === 'Adele')).toEqual(log.messages.map((message) => message.by === first!.by))
   })
 
+  test('nothing that somebody said carries the name of who has left for good', () => {
+    const { log } = opened(1, 3)
+    const [first] = log.messages
+    log.applyEvent(event(4, 'member.left', { actor: first!.by, deleted: true }))
+    expect(log.messages.map((message) => message.name === '')).toEqual(log.messages.map((message) => message.by === first!.by))
+  })
+
   test('a chat that is deleted says so, and comes back when it is restored', () => {
     const { log } = opened(1, 3)
     log.applyEvent(event(4, 'room.deleted', {}))
@@ -82,7 +90,7 @@ describe('order', () => {
 
   test('what is waited for in vain can be asked for again', async () => {
     const asked: ((page: Page) => void)[] = []
-    const log = new RoomLog('r_1', () => new Promise((resolve) => asked.push(resolve)), nobody, () => undefined)
+    const log = new RoomLog('r_1', () => new Promise((resolve) => asked.push(resolve)), nobody, nothing, () => undefined)
     log.applySub(reset(51, 100))
     const first = log.loadOlder()
     log.giveUp()
@@ -246,7 +254,7 @@ describe('history', () => {
 
   test('a failed page can be asked for again', async () => {
     const load = vi.fn().mockRejectedValueOnce(new Error('away')).mockImplementation(pagesOf(1, 1000))
-    const log = new RoomLog('r_1', load, nobody, () => undefined)
+    const log = new RoomLog('r_1', load, nobody, nothing, () => undefined)
     log.applySub(reset(951, 1000))
     await log.loadOlder()
     expect(log.failed).toBe(true)

@@ -15,6 +15,7 @@ import { Emitter } from '../emitter'
 import type { Draft, Message, Page, RoomEvent, StreamState, SubReply } from '../protocol'
 import { addNewer, addOlder, covers, dropNewer, newestOf, type Piece } from './piece'
 import { Members, type LoadMembers } from './members'
+import { Notices, type LoadNotices } from './notices'
 import { REDUCERS, type Messages } from './reducers'
 import { Stream } from './stream'
 
@@ -36,6 +37,7 @@ export class RoomLog {
   readonly id: string
   readonly changed = new Emitter()
   readonly members: Members
+  readonly notices: Notices
   readonly streams = new Map<string, Stream>()
   /** What the server keeps while its database is away, oldest first, by message id. */
   readonly drafts = new Map<string, Draft>()
@@ -61,13 +63,15 @@ export class RoomLog {
     change: (id, change) => this.#change(id, change),
     reload: (seq) => void this.#reload(seq),
     rename: (actor, name) => this.#rename(actor, name),
+    note: (event) => this.notices.add(event),
     delete: (deleted) => (this.problem = deleted ? DELETED : null),
     members: () => this.members.happened(),
   }
 
-  constructor(id: string, load: LoadMessages, loadMembers: LoadMembers, onHole: () => void) {
+  constructor(id: string, load: LoadMessages, loadMembers: LoadMembers, loadNotices: LoadNotices, onHole: () => void) {
     this.id = id
     this.members = new Members(loadMembers)
+    this.notices = new Notices(loadNotices)
     this.#load = load
     this.#onHole = onHole
   }
@@ -87,6 +91,24 @@ export class RoomLog {
 
   get newestSeq(): number {
     return this.seq ?? 0
+  }
+
+  /** Asks for what is told among the messages that are here. */
+  coverNotices(): void {
+    const { messages, before } = this.#piece
+    const first = before === null ? 0 : messages[0]?.seq
+    const last = this.#island ? messages.at(-1)?.seq : this.newestSeq + 1
+    if (first !== undefined && last !== undefined) void this.notices.cover(first, last)
+  }
+
+  /** Looks for names that look alike, of members and of who speaks in what is here. */
+  tellApart(): void {
+    void this.members.tellApart(this.messages.map(({ by, became, name }) => ({ id: became ?? by, name })))
+  }
+
+  /** What somebody in it is called. */
+  nameOf(actor: string): string | undefined {
+    return this.members.of(actor)?.name ?? this.notices.nameOf(actor) ?? this.messages.find(({ by }) => by === actor)?.name
   }
 
   /** Whether a message with this client id has arrived among the newest ones. */
@@ -195,6 +217,7 @@ export class RoomLog {
   lost(): void {
     this.live = false
     this.typing.clear()
+    this.members.noteHere(null)
     this.changed.emit()
   }
 
@@ -272,6 +295,7 @@ export class RoomLog {
   }
 
   #rename(actor: string, name: string): void {
+    this.notices.called(actor, name)
     for (const piece of [this.#tail, this.#island]) {
       if (piece) piece.messages = piece.messages.map((message) => (message.by === actor ? { ...message, name } : message))
     }

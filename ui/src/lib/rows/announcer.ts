@@ -16,8 +16,9 @@ export class Announcer {
     this.#say = say
   }
 
-  add(name: string, text: string): void {
-    this.#waiting.push(`${name}: ${text.slice(0, CHARS_MAX)}`)
+  /** `name`: who says it; null for what happened. */
+  add(name: string | null, text: string): void {
+    this.#waiting.push(name === null ? text : `${name}: ${text.slice(0, CHARS_MAX)}`)
     if (this.#timer === undefined) this.#next()
   }
 

@@ -4,7 +4,7 @@
  * Only a picture that is in the message itself is shown: the page loads nothing from elsewhere. Everything else is named.
  */
 import { BASE } from '../server/base'
-import { texts } from '../texts'
+import { later } from '../texts-later'
 
 export type Part =
   | { kind: 'image'; src: string }
@@ -28,23 +28,23 @@ function shown(part: unknown): Part | null {
     case 'input_image':
       return image(field(part, 'image_url') ?? field(field(part, 'image_url', 'object'), 'url'))
     case 'input_audio':
-      return { kind: 'file', name: named(texts.parts.audio, field(field(part, 'input_audio', 'object'), 'format')) }
+      return { kind: 'file', name: named(later.parts.audio, field(field(part, 'input_audio', 'object'), 'format')) }
     case 'file':
     case 'input_file': {
       const inner = field(part, 'file', 'object') ?? part
       const name = field(inner, 'filename') ?? field(inner, 'file_id')
       const href = web(field(inner, 'file_url'))
-      return href ? { kind: 'link', name: named(texts.parts.file, name), href } : { kind: 'file', name: named(texts.parts.file, name) }
+      return href ? { kind: 'link', name: named(later.parts.file, name), href } : { kind: 'file', name: named(later.parts.file, name) }
     }
     default:
-      return { kind: 'file', name: named(texts.parts.content, type) }
+      return { kind: 'file', name: named(later.parts.content, type) }
   }
 }
 
 function image(url: string | null): Part {
   if (url !== null && (SHOWN.test(url) || KEPT.test(url))) return { kind: 'image', src: KEPT.test(url) ? BASE + url.slice(1) : url }
   const href = web(url)
-  return href ? { kind: 'link', name: named(texts.parts.image, new URL(href).host), href } : { kind: 'file', name: texts.parts.image }
+  return href ? { kind: 'link', name: named(later.parts.image, new URL(href).host), href } : { kind: 'file', name: later.parts.image }
 }
 
 function web(url: string | null): string | null {

@@ -107,3 +107,20 @@ test('what a program says in a person’s name is nobody’s words', () => {
     ['system', false], ['user', true],
   ])
 })
+
+test('what happened stands above what was said next, or after the last of it', () => {
+  const happened = (seq: number) => ({ seq, at: at(5), text: `happened ${seq}`, own: false })
+  const notices = [2, 4, 6, 7, 9].map(happened)
+  const said = [message(3), message(5), message(8)]
+  const above = (more: Partial<Said>) => buildRows({ ...base, messages: said, notices, ...more }).map((row) => row.above ?? [])
+  expect(above({})).toEqual([['happened 2'], ['happened 4'], ['happened 6', 'happened 7'], ['happened 9']])
+  expect(above({ cut: true, atEnd: false })).toEqual([[], ['happened 4'], ['happened 6', 'happened 7']])
+  expect(above({ previous: message(1), pending: [entry] })[3]).toEqual(['happened 9'])
+  expect(above({ messages: said.slice(1), previous: said[0] })[0]).toEqual(['happened 4'])
+  expect(buildRows({ ...base, messages: said, notices }).map(({ grouped, kind }) => [grouped, kind]).at(-1)).toEqual([false, 'notices'])
+})
+
+test('much that happened at once is counted', () => {
+  const notices = Array.from({ length: 12 }, (_, index) => ({ seq: 4 + index, at: at(1), text: `${index}`, own: false }))
+  expect(buildRows({ ...base, messages: [message(3)], notices }).at(-1)?.above).toEqual(['10 earlier changes', '10', '11'])
+})

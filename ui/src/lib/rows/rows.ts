@@ -10,6 +10,7 @@ import { isAside, isPrompt } from './asides'
 import type { OutboxEntry } from '../outbox/outbox'
 import type { Draft, Message } from '../protocol'
 import type { Stream } from '../room/stream'
+import { texts } from '../texts'
 import { dayName, dayOf } from '../words/time'
 import type { RunUnit, Unit } from './units'
 
@@ -26,6 +27,8 @@ interface RowBase {
   grouped: boolean
   /** The first message that this person has not seen. */
   firstNew: boolean
+  /** What happened before it was said: who came, and the like. */
+  above?: readonly string[]
 }
 
 export type Row = RowBase &
@@ -35,6 +38,7 @@ export type Row = RowBase &
     | { kind: 'pending'; entry: OutboxEntry }
     | { kind: 'draft'; draft: Draft }
     | { kind: 'stream'; stream: Stream }
+    | { kind: 'notices' }
   )
 
 /** All that an agent did for one answer, between two times. */
@@ -53,6 +57,15 @@ export interface RunRow {
   open: boolean
 }
 
+/** What happened in the room, in words. */
+export interface Notice {
+  seq: number
+  at: string
+  text: string
+  /** The person did it. */
+  own: boolean
+}
+
 export interface RowInput {
   units: readonly Unit[]
   /** The unit above the first one, if it is loaded. */
@@ -66,11 +79,14 @@ export interface RowInput {
   drafts: readonly Draft[]
   pending: readonly OutboxEntry[]
   streams: readonly Stream[]
+  /** What is told among the messages, oldest first. */
+  notices?: readonly Notice[]
   me: { id: string; name: string }
   /** The seq up to which everything was read when the room was opened. */
   readSeq: number | null
 }
 
+const LINES_MAX = 3
 const GROUP_MS = 5 * 60_000
 
 /** Answers that were asked for again are gone; what a person deleted leaves a mark. */
@@ -82,10 +98,19 @@ export function buildRows(input: RowInput): Row[] {
   const rows: Row[] = []
   let previous: Above | undefined = input.previous && aboveOf(input.previous)
   let newMarked = input.previous !== undefined && isNew(input.previous, input)
+  const { notices = [] } = input
+  let told = notices.findIndex(({ seq }) => seq > (input.previous?.last ?? (input.cut ? (input.units[0]?.seq ?? Infinity) : -1)))
+  if (told < 0) told = notices.length
+  /** What happened before this seq and is not told yet. */
+  const tell = (row: Row, seq: number): void => {
+    const first = told
+    while (told < notices.length && notices[told]!.seq < seq) told += 1
+    if (told > first) row.above = linesOf(notices.slice(first, told))
+  }
   const push = (row: Row, next: Above): void => {
     if (!previous || dayOf(previous.at) !== dayOf(row.at)) row.day = dayName(row.at)
     const age = previous ? Date.parse(row.at) - Date.parse(previous.at) : Infinity
-    row.grouped = !row.day && !row.firstNew && age < GROUP_MS && previous !== undefined && goesOn(previous, next)
+    row.grouped = !row.day && !row.above && !row.firstNew && age < GROUP_MS && previous !== undefined && goesOn(previous, next)
     previous = next
     rows.push(row)
   }
@@ -93,9 +118,17 @@ export function buildRows(input: RowInput): Row[] {
     const firstNew = !newMarked && isNew(unit, input)
     newMarked ||= firstNew
     const row = unit.kind === 'run' ? ofRun(unit, index, input) : ofMessage(unit.message, input.me, unit.result)
-    push({ ...row, firstNew }, aboveOf(unit))
+    row.firstNew = firstNew
+    tell(row, unit.seq)
+    push(row, aboveOf(unit))
   })
-  for (const row of [...unstored(input), ...input.streams.map(ofStream)]) push(row, { by: row.by, at: row.at, role: row.role, aside: false })
+  const late = [...unstored(input), ...input.streams.map(ofStream)]
+  const last = notices.at(-1)
+  if (input.atEnd && last && told < notices.length && late.length === 0) late.push(ofNotices(last))
+  for (const row of late) {
+    tell(row, Infinity)
+    push(row, { by: row.by, at: row.at, role: row.role, aside: false })
+  }
   return rows
 }
 
@@ -166,7 +199,7 @@ function ofMessage(message: Message, me: { id: string }, result: Message | undef
   const own = message.by === me.id && message.role === 'user' && !isPrompt(message)
   return {
     kind: 'message', message, result, key: own && message.cid ? message.cid : message.id, own,
-    by: message.by, name: message.name, at: message.at, role: isPrompt(message) && message.role === 'user' ? 'system' : message.role,
+    by: message.by, name: message.name || texts.messages.gone, at: message.at, role: isPrompt(message) && message.role === 'user' ? 'system' : message.role,
     day: null, grouped: false, firstNew: false,
   }
 }
@@ -191,4 +224,16 @@ function ofStream(stream: Stream): Row {
     kind: 'stream', stream, key: stream.msg, own: false, by: stream.by, name: stream.name, at: stream.at,
     role: 'assistant', day: null, grouped: false, firstNew: false,
   }
+}
+
+/** What happened one after the other: what is too much is counted. */
+function linesOf(notices: readonly Notice[]): string[] {
+  const lines = notices.map(({ text }) => text)
+  if (lines.length <= LINES_MAX) return lines
+  return [texts.messages.changes(lines.length - LINES_MAX + 1), ...lines.slice(1 - LINES_MAX)]
+}
+
+/** After the last message: the same place as above the next one. */
+function ofNotices({ seq, at }: Notice): Row {
+  return { kind: 'notices', key: `notice-${seq}`, own: false, by: '', name: '', at, role: 'system', day: null, grouped: false, firstNew: false }
 }

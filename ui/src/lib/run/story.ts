@@ -4,7 +4,6 @@
  * What a call and a result mean is read once for each (`actOf`, `outcomeOf`), so that a run that grows costs little.
  */
 import type { Message } from '../protocol'
-import { texts } from '../texts'
 import { later } from '../texts-later'
 import { oneLine, sizeOf } from '../words/json'
 import { actOf, type Act } from './calls'
@@ -158,12 +157,12 @@ export function headlineOf(step: Step): Headline {
       return line(say.summary, say.shortened)
     case 'prompt': {
       const { role } = step.message
-      return line(role === 'developer' ? texts.aside.developer : role === 'system' ? texts.aside.system : texts.aside.context, oneLine(step.message.text))
+      return line(role === 'developer' ? later.aside.developer : role === 'system' ? later.aside.system : later.aside.context, oneLine(step.message.text))
     }
     case 'result':
-      return line(texts.aside.result, oneLine(step.message.text), true)
+      return line(later.aside.result, oneLine(step.message.text), true)
     case 'item':
-      return line(texts.aside.item, itemType(step.message.meta.item) ?? '', true)
+      return line(later.aside.item, itemType(step.message.meta.item) ?? '', true)
     case 'call':
       return ofAct(step.act)
   }
@@ -179,7 +178,7 @@ function ofAct(act: Act): Headline {
     case 'child':
       return { word: say.child, main: oneLine(act.name), code: false, change: null }
     case 'tool':
-      return { word: act.name || texts.aside.tool, main: act.line, code: true, change: null }
+      return { word: act.name || later.aside.tool, main: act.line, code: true, change: null }
     case 'edit':
       return ofChanges(act.changes)
   }

@@ -2,61 +2,43 @@
  * The REST door: one method per call that the chats make. What is seldom asked has its calls beside it.
  */
 import { Calls } from './calls'
-import type { Device, Exchange, Key, Link, Me, MemberList, Models, Page, Room } from '../protocol'
+import type { Exchange, MemberList, Models, Notices, Own, Page, Room } from '../protocol'
 
 export interface RoomsPage {
   rooms: Room[]
   next: string | null
 }
 
+/** `hidden`, `archived`: those alone; `archived` false: without them. */
+export interface RoomsQuery {
+  limit: number
+  cursor?: string | null
+  search?: string
+  deleted?: boolean
+  hidden?: boolean
+  archived?: boolean
+}
+
 const MEMBERS = 100
 
 export class Api extends Calls {
-  me(): Promise<Me> {
+  me(): Promise<Own> {
     return this.call('GET', '/me')
   }
 
-  rename(name: string): Promise<Me> {
-    return this.call('PATCH', '/me', { name })
-  }
-
-  async keys(): Promise<Key[]> {
-    return (await this.call<{ keys: Key[] }>('GET', '/keys')).keys
-  }
-
-  /** A key of one's own, and its token, which is told this once. */
-  /** `unstored`: what its programs ask not to be kept is kept all the same. */
-  createKey(unstored: boolean): Promise<{ token: string; key: Key }> {
-    return this.call('POST', '/keys', unstored ? { scopes: ['keep_unstored'] } : undefined)
-  }
-
-  revokeKey(id: string): Promise<void> {
-    return this.call('DELETE', `/keys/${encodeURIComponent(id)}`)
-  }
-
-  devices(): Promise<{ devices: Device[]; link: Link | null }> {
-    return this.call('GET', '/devices')
-  }
-
-  /** A link that adds a device, once; its address is told this once. */
-  createLink(): Promise<{ url: string; link: Link }> {
-    return this.call('POST', '/devices')
-  }
-
-  /** Ends a device, or a link. */
-  endDevice(id: string): Promise<void> {
-    return this.call('DELETE', `/devices/${encodeURIComponent(id)}`)
+  change(wanted: { name?: string; preferences?: Own['preferences'] }): Promise<Own> {
+    return this.call('PATCH', '/me', wanted)
   }
 
   models(): Promise<Models> {
     return this.call('GET', '/models')
   }
 
-  rooms(query: { limit: number; cursor?: string | null; search?: string; deleted?: boolean }): Promise<RoomsPage> {
+  rooms(query: RoomsQuery): Promise<RoomsPage> {
     const search = new URLSearchParams({ limit: String(query.limit) })
     if (query.cursor) search.set('cursor', query.cursor)
     if (query.search) search.set('search', query.search)
-    if (query.deleted) search.set('deleted', 'true')
+    for (const one of ['deleted', 'hidden', 'archived'] as const) if (query[one] !== undefined) search.set(one, String(query[one]))
     return this.call('GET', `/rooms?${search}`)
   }
 
@@ -96,6 +78,16 @@ export class Api extends Calls {
   members(id: string, cursor: string | null): Promise<MemberList> {
     const search = new URLSearchParams({ limit: String(MEMBERS), ...(cursor === null ? {} : { cursor }) })
     return this.call('GET', `/rooms/${encodeURIComponent(id)}/members?${search}`)
+  }
+
+  /** What is told among the messages between two seqs. */
+  notices(id: string, after: number, before: number): Promise<Notices> {
+    return this.call('GET', `/rooms/${encodeURIComponent(id)}/notices?after=${after}&before=${before}`)
+  }
+
+  /** One's own wishes, of which nobody else hears. */
+  wish(id: string, wishes: { muted?: boolean; hidden?: boolean }): Promise<Room> {
+    return this.call('PATCH', `/me/rooms/${encodeURIComponent(id)}`, wishes)
   }
 
   exchange(id: string): Promise<Exchange> {

@@ -18,8 +18,8 @@ export class Calls {
     try {
       response = await fetch(`${BASE}api${path}`, {
         method,
-        headers: body ? { 'Content-Type': 'application/json' } : {},
-        body: body ? JSON.stringify(body) : undefined,
+        headers: body && !(body instanceof Blob) ? { 'Content-Type': 'application/json' } : {},
+        body: body && !(body instanceof Blob) ? JSON.stringify(body) : body,
         signal: AbortSignal.timeout(REQUEST_MS),
       })
     } catch {

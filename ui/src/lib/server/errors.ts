@@ -3,7 +3,7 @@
  *
  * A code or a server's detail is never shown raw: unknown codes get a sentence by their nature.
  */
-import { ANSWER_TEXTS, OTHERWISE, REQUEST_TEXTS, texts } from '../texts'
+import { OTHERWISE, REQUEST_TEXTS, texts } from '../texts'
 
 export class Problem extends Error {
   readonly code: string
@@ -37,13 +37,9 @@ export function isRefusal(error: unknown): boolean {
   return error instanceof Problem && (error.code === 'origin_refused' || error.code === 'host_refused')
 }
 
-export function answerText(code: string | undefined): string {
-  return (code && ANSWER_TEXTS[code]) || OTHERWISE.answer
-}
-
 export function problemText(error: unknown): string {
   if (!(error instanceof Problem)) return OTHERWISE.broken
-  const known = REQUEST_TEXTS[error.code] ?? ANSWER_TEXTS[error.code]
+  const known = REQUEST_TEXTS[error.code]
   if (known) return known
   if (error.temporary) return OTHERWISE.temporary
   if (error.status === 404) return OTHERWISE.gone

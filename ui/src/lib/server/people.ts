@@ -1,6 +1,6 @@
 /** The calls of REST about who is in a room, made by the panel of people and by the page that an invitation opens. */
 import type { Calls } from './calls'
-import type { Invitation, Invitations, Invited, Joined, MadeInvitation, Member, MemberRole } from '../protocol'
+import type { Invitation, Invitations, Invited, Joined, KnownPeople, MadeInvitation, Me, Member, MemberRole, Room } from '../protocol'
 
 const one = (room: string): string => `/rooms/${encodeURIComponent(room)}`
 const member = (room: string, actor: string): string => `${one(room)}/members/${encodeURIComponent(actor)}`
@@ -10,6 +10,22 @@ export interface Offer {
   role: 'member' | 'reader'
   uses: number | null
   days: number
+}
+
+/** The people with whom one shares chats; with `handle`: who has that one. */
+export async function knownPeople(calls: Calls, handle?: string): Promise<Me[]> {
+  const asked = handle === undefined ? '' : `?handle=${encodeURIComponent(handle)}`
+  return (await calls.call<KnownPeople>('GET', `/me/people${asked}`)).people
+}
+
+/** Who is added sees all that was said. */
+export function add(calls: Calls, room: string, actor: string): Promise<Member> {
+  return calls.call('POST', `${one(room)}/members`, { actor })
+}
+
+/** Gives the room away, and stays as a moderator. */
+export function transfer(calls: Calls, room: string, actor: string): Promise<Room> {
+  return calls.call('POST', `${one(room)}/transfer`, { actor })
 }
 
 export function setRole(calls: Calls, room: string, actor: string, role: MemberRole): Promise<Member> {

@@ -5,19 +5,13 @@ const DAY_MS = 86_400_000
 
 const clockFormat = new Intl.DateTimeFormat(undefined, { hour: 'numeric', minute: '2-digit' })
 const exactFormat = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'medium' })
-const datedFormat = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' })
 const dayFormat = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long' })
 const dayYearFormat = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'long', year: 'numeric' })
 const shortFormat = new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' })
-const relativeFormat = new Intl.RelativeTimeFormat(undefined, { numeric: 'auto' })
+export const relativeFormat = new Intl.RelativeTimeFormat(undefined, { numeric: 'auto' })
 
 export function clock(at: string): string {
   return clockFormat.format(new Date(at))
-}
-
-/** The day and the time, for what one looks at and does not scan. */
-export function dated(at: string): string {
-  return datedFormat.format(new Date(at))
 }
 
 export function exact(at: string): string {

@@ -1,10 +1,14 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { answerText, charactersIn, Problem, problemText, tooLongText } from '../server/errors'
+import '../texts-inside'
+import { charactersIn, Problem, problemText, tooLongText } from '../server/errors'
+import { answerText } from '../texts-chat'
 import { newCid } from '../outbox/ids'
 import { linkParts } from './links'
+import { isolated } from './isolated'
 import { folded, initials, roomTitle } from './names'
 import { DELETED, parseRoute, routePath, SECTIONS, settingsPath } from '../route'
+import { ago as since } from './moments'
 import { dayName, periods, relative, short } from './time'
 
 describe('errors', () => {
@@ -39,7 +43,7 @@ describe('errors', () => {
 describe('addresses', () => {
   test('are read as they are written', () => {
     for (const [room, seq] of [[null, null], ['r_1', null], ['r_1', 42]] as const) {
-      expect(parseRoute(routePath(room, seq))).toEqual({ view: room ? 'room' : 'start', room, seq, section: null, panel: null })
+      expect(parseRoute(routePath(room, seq))).toEqual({ view: room ? 'room' : 'start', room, seq, section: null, admin: null, part: null, panel: null })
     }
     expect(parseRoute(DELETED).view).toBe('deleted')
     for (const section of [null, ...SECTIONS]) expect(parseRoute(settingsPath(section))).toMatchObject({ view: 'settings', section })
@@ -53,7 +57,7 @@ describe('addresses', () => {
 
   test('that mean nothing are told from the start', () => {
     for (const path of ['/x', '/r/', '/r/a b', '/r/r_1/x', '/r/../api', '/settings/', '/settings/weather', '/settings/keys/k_1']) {
-      expect(parseRoute(path)).toEqual({ view: 'nothing', room: null, seq: null, section: null, panel: null })
+      expect(parseRoute(path)).toEqual({ view: 'nothing', room: null, seq: null, section: null, admin: null, part: null, panel: null })
     }
   })
 })
@@ -114,11 +118,20 @@ describe('times', () => {
     expect(relative(ago(5), now)).toBe('5 minutes ago')
     expect(short(ago(5), now)).toBe('5m')
     expect([dayName(ago(60), now), dayName(ago(24 * 60), now)]).toEqual(['Today', 'Yesterday'])
+    expect([0.2, 5, 4 * 60, 30 * 60, 90 * 24 * 60].map((minutes) => since(ago(minutes), now))).toEqual([
+      'just now', '5 minutes ago', '4 hours ago', 'yesterday', 'August 22, 2026',
+    ])
     const period = (at: string) => periods(now).find(({ from }) => at >= from)?.name
     expect([60, 24 * 60, 3 * 24 * 60, 20 * 24 * 60, 90 * 24 * 60].map((minutes) => period(ago(minutes)))).toEqual([
       'Today', 'Yesterday', 'Previous 7 days', 'Previous 30 days', 'Older',
     ])
   })
+})
+
+test('a name that runs from the right stands by itself, and none turns the words around it', () => {
+  expect(isolated('Ada Ö')).toBe('Ada Ö')
+  expect(isolated('עדה')).toBe('\u2068עדה\u2069')
+  expect(isolated('Bo\u202e\u2069')).toBe('Bo')
 })
 
 test('client ids are version 7 and sorted by time', () => {

@@ -5,14 +5,11 @@ from alembic import op
 
 revision = "0001"
 down_revision = None
-branch_labels = None
-depends_on = None
 
 KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Goes to this revision."""
     _create_meta()
     _create_actors()
     _create_rooms()

@@ -8,14 +8,11 @@ from alembic import op
 
 revision = "0002"
 down_revision = "0001"
-branch_labels = None
-depends_on = None
 
 KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Goes to this revision."""
     op.add_column("turns", sa.Column("external", sa.Boolean(), nullable=True))
     _create_partials()
     _create_keys()

@@ -7,8 +7,6 @@ from palaver.store.read.rooms import folded
 
 revision = "0003"
 down_revision = "0002"
-branch_labels = None
-depends_on = None
 
 MARK = """
 UPDATE actors SET unused = {true} WHERE guest = {true}
@@ -21,7 +19,6 @@ FOLD = "UPDATE rooms SET title_folded = :folded WHERE key = :key"
 
 
 def upgrade() -> None:
-    """Goes to this revision."""
     op.add_column("actors", sa.Column("unused", sa.Boolean(), nullable=True))
     for table, column in (
         ("sessions", "actor_key"),

@@ -5,14 +5,11 @@ from alembic import op
 
 revision = "0004"
 down_revision = "0003"
-branch_labels = None
-depends_on = None
 
 KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Goes to this revision."""
     op.create_table(
         "client_rooms",
         sa.Column("actor_key", KEY, nullable=False),

@@ -5,23 +5,16 @@ from alembic import op
 
 revision = "0005"
 down_revision = "0004"
-branch_labels = None
-depends_on = None
 
 KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Goes to this revision."""
     op.add_column("sessions", sa.Column("name", sa.Text(), nullable=True))
     op.add_column("sessions", sa.Column("ended_ms", sa.BigInteger(), nullable=True))
     ended = sa.text("ended_ms IS NOT NULL")
     op.create_index(
-        "sessions_ended",
-        "sessions",
-        ["ended_ms"],
-        sqlite_where=ended,
-        postgresql_where=ended,
+        "sessions_ended", "sessions", ["ended_ms"], sqlite_where=ended, postgresql_where=ended
     )
     op.create_table(
         "tickets",

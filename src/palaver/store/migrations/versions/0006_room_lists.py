@@ -5,12 +5,9 @@ from alembic import op
 
 revision = "0006"
 down_revision = "0005"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
-    """Goes to this revision."""
     op.drop_index("rooms_open", "rooms")
     for name, column, condition in (
         ("rooms_open", "active_ms", "visibility = 'open' AND deleted_ms IS NULL"),

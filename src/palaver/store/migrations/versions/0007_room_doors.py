@@ -6,8 +6,6 @@ from alembic import op
 
 revision = "0007"
 down_revision = "0006"
-branch_labels = None
-depends_on = None
 
 KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 SETTINGS = """
@@ -17,7 +15,6 @@ DOOR = "UPDATE rooms SET door = :door, settings = :settings WHERE key = :key"
 
 
 def upgrade() -> None:
-    """Goes to this revision."""
     op.add_column("rooms", sa.Column("door", sa.Text(), nullable=True))
     op.add_column("rooms", sa.Column("parent_key", KEY, nullable=True))
     where = sa.text("parent_key IS NOT NULL")

@@ -5,14 +5,11 @@ from alembic import op
 
 revision = "0008"
 down_revision = "0007"
-branch_labels = None
-depends_on = None
 
 KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Goes to this revision."""
     op.create_table(
         "prompts",
         sa.Column("id", sa.LargeBinary(), nullable=False),

@@ -7,14 +7,11 @@ from alembic import op
 
 revision = "0009"
 down_revision = "0008"
-branch_labels = None
-depends_on = None
 
 YEAR_MS = 365 * 24 * 3_600_000
 
 
 def upgrade() -> None:
-    """Goes to this revision."""
     for name in ("used_ms", "expires_ms"):
         op.add_column("sessions", sa.Column(name, sa.BigInteger(), nullable=True))
     for name in ("agent", "address"):

@@ -20,8 +20,6 @@ from palaver.store.columns import cid_out, text_out
 
 revision = "0010"
 down_revision = "0009"
-branch_labels = None
-depends_on = None
 
 PAGE = 500
 ACTORS = {"person": "u_", "agent": "a_", "system": "s_"}
@@ -54,7 +52,6 @@ class _Room(Struct):
 
 
 def upgrade() -> None:
-    """Goes to this revision."""
     op.add_column("messages", sa.Column("salt", sa.LargeBinary(), nullable=True))
     op.add_column("events", sa.Column("salt", sa.LargeBinary(), nullable=True))
     conn = op.get_bind()

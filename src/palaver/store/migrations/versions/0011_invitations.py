@@ -5,14 +5,11 @@ from alembic import op
 
 revision = "0011"
 down_revision = "0010"
-branch_labels = None
-depends_on = None
 
 KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Goes to this revision."""
     op.add_column("members", sa.Column("kept_out", sa.Boolean(), nullable=True))
     op.add_column("tickets", sa.Column("room_key", KEY, nullable=True))
     op.add_column("tickets", sa.Column("role", sa.Text(), nullable=True))

@@ -5,12 +5,9 @@ from alembic import op
 
 revision = "0012"
 down_revision = "0011"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
-    """Goes to this revision."""
     op.add_column("rooms", sa.Column("archived_ms", sa.BigInteger(), nullable=True))
     op.add_column("members", sa.Column("muted", sa.Boolean(), nullable=True))
     op.add_column("members", sa.Column("hidden_seq", sa.BigInteger(), nullable=True))

@@ -5,14 +5,11 @@ from alembic import op
 
 revision = "0013"
 down_revision = "0012"
-branch_labels = None
-depends_on = None
 
 KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Goes to this revision."""
     for name in ("public_handle", "skeleton"):
         op.add_column("actors", sa.Column(name, sa.Text(), nullable=True))
     op.add_column("sessions", sa.Column("replaced", sa.Boolean(), nullable=True))

@@ -13,7 +13,8 @@ from typing import Any, cast
 
 import orjson
 
-from palaver.model import Entry, Exchange, Kind, Message, Role
+from palaver.model import Entry, Kind, Message, Role
+from palaver.model.exchanges import Exchange
 from palaver.strict_json import Json, as_list, as_object
 from palaver.thoughts import parted
 from palaver.wire.openai.fields import Invalid, bounded, missing, wrong_type

@@ -29,7 +29,9 @@ from starlette.responses import Response
 from palaver.core.answers.tape import Call, ExchangeRequest
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
-from palaver.model import Actor, AgentCard, Exchange, ExchangeId, ExchangeKind, Scope
+from palaver.model import Actor, ExchangeId, Scope
+from palaver.model.agents import AgentCard
+from palaver.model.exchanges import Exchange, ExchangeKind
 from palaver.policy import Action, ServerAct
 from palaver.strict_json import Json, as_list, as_object
 from palaver.wire.calls import call
@@ -71,11 +73,11 @@ class Chat(Struct, frozen=True):
         raw, body = await params.passed_body(request)
         choices = body.get("n")
         check(body, params.CHAT)
-        agent = await self.models.agent(body.get("model") or "")
+        agent = await self.models.agent(body.get("model") or "", me)
         stores, streams = flag(body, "store", default=True), flag(body, "stream")
-        by = await standing_of(self.core, request.headers)
+        by = standing_of(me)
         asked = replace(_asked(request, raw, body, agent), by=by)
-        if not stores and (stores := await keeps_unstored(self.core, request.headers)):
+        if not stores and (stores := keeps_unstored(self.core, me)):
             asked = replace(asked, about=KEPT_DESPITE)
         asked = named(request.headers, asked)
         sent = await self._sent(raw, body, agent)
@@ -83,7 +85,7 @@ class Chat(Struct, frozen=True):
 
         async def ask() -> Call:
             many = choices if isinstance(choices, int) and 0 < choices <= CHOICES_MAX else 1
-            return await self.core.models.call(
+            return await self.core.models.of(me, agent).call(
                 "POST", PATH, sent, headers, stream=streams, choices=many
             )
 
@@ -159,7 +161,7 @@ class Chat(Struct, frozen=True):
             return raw
         sent = {key: value for key, value in body.items() if key != "conversation"}
         if agent is not None:
-            model = agent.model or await self.models.default()
+            model = agent.asks or await self.models.default()
             sent = as_agent(agent, sent, model, self.core.settings.system_prompt)
         return orjson.dumps(sent)
 
@@ -203,7 +205,8 @@ def _asked(request: Request, raw: bytes, body: Json, agent: AgentCard | None) ->
         kept=body.get("store") is True,
         digest=params.digest_of(raw),
         repeated=params.is_repeated(request.headers),
-        agent=None if agent is None else agent.actor.id,
+        agent=None if agent is None else agent.id,
+        card=None if agent is None else agent.version,
     )
 
 

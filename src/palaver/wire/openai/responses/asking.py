@@ -15,21 +15,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from palaver.core.answers.compaction import tokens_in, told as told_from
+from palaver.core.answers.source import ModelServer
 from palaver.core.answers.tape import Call, ExchangeRequest, LiveAnswer
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
-from palaver.model import (
-    NO_DATA,
-    Actor,
-    Entry,
-    Exchange,
-    ExchangeId,
-    ExchangeKind,
-    Kind,
-    Message,
-    MessageId,
-    RoomId,
-)
+from palaver.model import NO_DATA, Actor, Entry, ExchangeId, Kind, Message, MessageId, RoomId
+from palaver.model.exchanges import Exchange, ExchangeKind
 from palaver.strict_json import Json, as_object
 from palaver.wire.openai import items
 from palaver.wire.openai.auth import keeps_unstored, standing_of, visibility_of
@@ -69,7 +60,9 @@ class Asking(Struct):
     _not_until: float = 0.0
     _no_compact_until: float = 0.0
 
-    async def passed(self, headers: Mapping[str, str], raw: bytes, body: Json) -> Call | None:
+    async def passed(
+        self, me: Actor, headers: Mapping[str, str], raw: bytes, body: Json
+    ) -> Call | None:
         """Passes a request of which nothing is kept to a model server that speaks this API; None elsewhere."""
         goes_on = any(body.get(name) is not None for name in _GOES_ON)
         goes_on = goes_on or prompts.ours(body) is not None
@@ -77,36 +70,32 @@ class Asking(Struct):
             return None
         if compaction.concerns(raw):
             return None
-        if await self.models.agent(str(body.get("model"))) is not None:
+        if await self.models.agent(str(body.get("model")), me) is not None:
             return None
-        if await keeps_unstored(self.core, headers):
+        if keeps_unstored(self.core, me):
             return None
         given = passed_on(headers.items())
-        return await self._called(raw, given, stream=body.get("stream") is True)
+        there = self.core.models.of(me)
+        return await self._called(there, raw, given, stream=body.get("stream") is True)
 
-    async def wanted(
-        self,
-        me: Actor,
-        body: Json,
-        headers: Mapping[str, str] = NO_DATA,
-        *,
-        compacts: bool = False,
-    ) -> Wanted:
+    async def wanted(self, me: Actor, body: Json, *, compacts: bool = False) -> Wanted:
         """Reads a request; with `compacts`, one for a compaction. Refused: one that cannot be done."""
         given: object = body.get("input")
         if isinstance(given, list):
             bounded(cast("list[object]", given), "input")
             body["input"] = [await self._named(me, one) for one in cast("list[object]", given)]
         body, alien = await prompts.placed(self.core.prompts, me, body)
-        unstored = body.get("store") is False and not await keeps_unstored(self.core, headers)
+        unstored = body.get("store") is False and not keeps_unstored(self.core, me)
         triggered, goes_on = await compaction.prepared(self.core, me, body, unstored=unstored)
         compacts = compacts or triggered
         read = requests.read(body, compacts=compacts)
-        asked = replace(read.asked, by=await standing_of(self.core, headers))
+        asked = replace(read.asked, by=standing_of(me))
         wanted = replace(read, asked=asked, goes_on=goes_on)
-        agent = await self.models.agent(asked.model)
+        agent = await self.models.agent(asked.model, me)
         if agent is not None:
-            wanted = replace(wanted, agent=agent, asked=replace(asked, agent=agent.actor.id))
+            wanted = replace(
+                wanted, agent=agent, asked=replace(asked, agent=agent.id, card=agent.version)
+            )
         refused = alien
         try:
             requests.chat_body(asked, requests.chat_messages(asked.entries))
@@ -159,7 +148,7 @@ class Asking(Struct):
         self, me: Actor, wanted: Wanted, headers: Mapping[str, str], raw: bytes
     ) -> tuple[LiveAnswer, Composer]:
         """Begins an answer, and what composes its events; what is to be kept of the request is stored."""
-        wanted = await self._kept(wanted, headers)
+        wanted = self._kept(me, wanted)
         if not wanted.store:
             composer = self.composer(wanted)
             return await self._unstored(me, wanted, composer.first), composer
@@ -186,9 +175,9 @@ class Asking(Struct):
                     return found
         raise missing
 
-    async def _kept(self, wanted: Wanted, headers: Mapping[str, str]) -> Wanted:
+    def _kept(self, me: Actor, wanted: Wanted) -> Wanted:
         """The request, to be stored although it says `store: false`, where its caller's key says so."""
-        if wanted.store or not await keeps_unstored(self.core, headers):
+        if wanted.store or not keeps_unstored(self.core, me):
             return wanted
         asked = replace(wanted.asked, kept=False, about=KEPT_DESPITE)
         return replace(wanted, store=True, asked=asked)
@@ -231,13 +220,14 @@ class Asking(Struct):
 
     async def again(self, exchange: Exchange, said: Sequence[Message]) -> Call:
         """Asks what is stored once more, after a crash."""
-        agent, request = await self.models.agent(exchange.model), exchange.request
+        me, request = await self.core.exchanges.asker(exchange), exchange.request
+        agent = await self.models.agent(exchange.model, me)
         kind, model = exchange.kind, exchange.model
         asked = ExchangeRequest(kind=kind, entries=(), model=model, request=request)
         wanted = Wanted(
             asked=asked, given=(), stream=False, background=True, store=True, agent=agent
         )
-        me, place = await self.core.exchanges.asker(exchange), (exchange.room, exchange.message)
+        place = (exchange.room, exchange.message)
         return await self._ask(me, wanted, None, relay.input_of, said, place)
 
     # the model server
@@ -253,37 +243,39 @@ class Asking(Struct):
     ) -> Call:
         """Asks in this API where the model server speaks it. `place`: the room, and the answer's first message."""
         said = await compaction.resolved(self.core, me, said)
+        there = self.core.models.of(me, wanted.agent)
         if wanted.compacts:
-            return await self._compacted(wanted, said, place)
-        call = tried or await self._in_their_words(wanted, partial(given, said))
-        call = call or await self._complete(wanted, said, place)
+            return await self._compacted(there, wanted, said, place)
+        call = tried or await self._in_their_words(there, wanted, partial(given, said))
+        call = call or await self._complete(there, wanted, said, place)
         if isinstance(call, Relayed):
             call.first, call.redaction = place[1], self.core.redaction
-            call.origin = await self.core.models.origin(wanted.asked.model)
+            call.origin = await there.origin(wanted.asked.model)
         return call
 
     async def _compacted(
-        self, wanted: Wanted, said: Sequence[Entry | Message], place: Place
+        self, there: ModelServer, wanted: Wanted, said: Sequence[Entry | Message], place: Place
     ) -> Call:
         """Asks for a compaction: the model server, where it makes any, else its model for a summary."""
         clock = self.core.clock
         if self._relays(wanted) and clock.monotonic() >= self._no_compact_until:
             body = compaction.request_of(wanted.asked.request, said)
-            call = await self.core.models.call("POST", _COMPACT, body, _JSON)
+            call = await there.call("POST", _COMPACT, body, _JSON)
             if call.status not in _ABSENT:
                 failed = call.status >= HTTPStatus.MULTIPLE_CHOICES
                 return call if failed else compaction.theirs(await whole(call))
             await call.close()
             self._no_compact_until = clock.monotonic() + ABSENT_SECONDS
         wish = Wish(said, await self._model(wanted), *place)
-        return (await compaction.made(self.core, wish))[0]
+        return (await compaction.made(self.core, there, wish))[0]
 
     async def _tried(self, me: Actor, wanted: Wanted) -> Call | None:
         """Asks what no chat completion can be asked, before anything is stored. Refused: what nobody can do."""
         if wanted.refused is None:
             return None
         before = await compaction.resolved(self.core, me, await self.before(me, wanted.asked))
-        call = await self._in_their_words(wanted, partial(_given, wanted, before))
+        there = self.core.models.of(me)
+        call = await self._in_their_words(there, wanted, partial(_given, wanted, before))
         if call is None:
             raise wanted.refused
         return call
@@ -294,14 +286,14 @@ class Asking(Struct):
         return wanted.agent is None and followed and self._speaks()
 
     async def _in_their_words(
-        self, wanted: Wanted, given: Callable[[str | None], Sequence[Json]]
+        self, there: ModelServer, wanted: Wanted, given: Callable[[str | None], Sequence[Json]]
     ) -> Call | None:
         """Asks in this API; None where the model server does not speak it."""
         if not self._relays(wanted):
             return None
-        origin = await self.core.models.origin(wanted.asked.model)
+        origin = await there.origin(wanted.asked.model)
         body = relay.request_of(wanted.asked.request, given(origin))
-        call = await self._called(body, NO_DATA, stream=True)
+        call = await self._called(there, body, NO_DATA, stream=True)
         if call is None or call.status >= HTTPStatus.MULTIPLE_CHOICES:
             return call
         found = await relay.relayed(call)
@@ -315,11 +307,11 @@ class Asking(Struct):
         return auto and self.core.clock.monotonic() >= self._chat_until
 
     async def _called(
-        self, body: bytes, headers: Mapping[str, str], *, stream: bool
+        self, there: ModelServer, body: bytes, headers: Mapping[str, str], *, stream: bool
     ) -> Call | None:
         """Calls the model server's Responses API; None, and remembered, where it has none."""
         headers = {**headers, **_JSON}
-        call = await self.core.models.call("POST", "/responses", body, headers, stream=stream)
+        call = await there.call("POST", "/responses", body, headers, stream=stream)
         if call.status not in _ABSENT:
             return call
         if b"model" not in (await whole(call)).lower():  # else it is only a model that is not there
@@ -328,26 +320,26 @@ class Asking(Struct):
 
     async def _model(self, wanted: Wanted) -> str:
         if wanted.agent is not None:
-            return wanted.agent.model or await self.models.default()
+            return wanted.agent.asks or await self.models.default()
         return wanted.asked.model
 
     async def _complete(
-        self, wanted: Wanted, said: Sequence[Entry | Message], place: Place
+        self, there: ModelServer, wanted: Wanted, said: Sequence[Entry | Message], place: Place
     ) -> Call:
         """Asks for a chat completion; first for a summary, where what was said is more than the client wants."""
         asked, agent, model = wanted.asked, wanted.agent, await self._model(wanted)
         limit, made = compaction.threshold_of(asked.request), None
         if limit is not None and tokens_in(said) > limit:
             wish = Wish(said, model, *place, tokens_max=limit // 4)
-            made, done = await compaction.made(self.core, wish)
+            made, done = await compaction.made(self.core, there, wish)
             said = told_from(said[:0], done, said[:0])
-        origin = await self.core.models.origin(model)
+        origin = await there.origin(model)
         offered = tools_of(asked.request, said)
         chat = requests.chat_body(asked, requests.chat_messages(said, origin), offered)
         if agent is not None:
             chat = as_agent(agent, chat, model, self.core.settings.system_prompt)
         shortens = asked.request.get("truncation") == "auto"
-        call = await self.core.models.complete(chat, shortens=shortens)
+        call = await there.complete(chat, shortens=shortens)
         call = restored(call, offered)
         if made is None or call.status >= HTTPStatus.MULTIPLE_CHOICES:
             return call

@@ -20,10 +20,12 @@ from msgspec import Struct
 from palaver.core.answers import compaction
 from palaver.core.answers.compaction import Compaction, Spoken
 from palaver.core.answers.pieces import ItemPiece
+from palaver.core.answers.source import ModelServer
 from palaver.core.answers.tape import Call, CallResult, Chunk
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused
-from palaver.model import Actor, Entry, Exchange, Kind, Message, MessageId, Role, RoomId, Spans
+from palaver.model import Actor, Entry, Kind, Message, MessageId, Role, RoomId, Spans
+from palaver.model.exchanges import Exchange
 from palaver.redact import Redaction
 from palaver.strict_json import Json, as_list, as_object, parsed
 from palaver.wire.openai import items
@@ -77,7 +79,9 @@ async def prepared(core: Core, me: Actor, body: Json, *, unstored: bool) -> Read
         raw = {id(entry): one for entry, one in zip(entries, given, strict=True)}
         told = compaction.told(entries[:at], kept, entries[at + 1 :])
         body["input"] = [
-            one for said in told for one in ([raw[id(said)]] if id(said) in raw else _items([said]))
+            one
+            for said in told
+            for one in ([raw[id(said)]] if id(said) in raw else relay.input_of([said]))
         ]
     return Read(compacts, room)
 
@@ -168,19 +172,17 @@ class Made:
         """There is nothing to end."""
 
 
-async def made(core: Core, wish: Wish) -> tuple[Made, Compaction]:
+async def made(core: Core, there: ModelServer, wish: Wish) -> tuple[Made, Compaction]:
     """Makes a compaction of our own. Raises `ProviderError`."""
     said = wish.said
-    done = await compaction.compacted(core.models, said, wish.model, wish.tokens_max)
+    done = await compaction.compacted(there, said, wish.model, wish.tokens_max)
     sides = (done.before, done.behind)
     inside = wish.room is not None and all(
         isinstance(one, Message) and one.room == wish.room for side in sides for one in side
     )
     meta: Json = {"prefix": PREFIX}
     if counts := done.usage.counts():
-        meta["usage"] = (
-            counts  # its own: the answer behind it is what tells how long the conversation is
-        )
+        meta["usage"] = counts  # its own: how long the conversation is tells the answer behind it
     if inside:
         token = items.item_id(wish.message, Kind.ITEM, PREFIX)
         meta["keeps"] = [_spans(cast("Sequence[Message]", side)) for side in sides]
@@ -314,15 +316,11 @@ def _unknown(token: object) -> Invalid:
     return Invalid(words, None, "invalid_encrypted_content")
 
 
-def _items(said: Iterable[Spoken]) -> list[Json]:
-    return relay.input_of(said)
-
-
 def _packed(done: Compaction, redaction: Redaction | None) -> str:
     told: Json = {
         "summary": done.summary,
-        "before": _items(done.before),
-        "behind": _items(done.behind),
+        "before": relay.input_of(done.before),
+        "behind": relay.input_of(done.behind),
     }
     told = told if redaction is None else redaction.said(told)
     return PACKED + urlsafe_b64encode(zlib.compress(orjson.dumps(told))).decode()

@@ -29,7 +29,8 @@ from palaver.core.answers.pieces import (
     TextPiece,
     ToolPiece,
 )
-from palaver.model import NO_DATA, ExchangeState, Kind, MessageId, Role, answer_id
+from palaver.model import NO_DATA, Kind, MessageId, Role, answer_id
+from palaver.model.exchanges import ExchangeState
 from palaver.strict_json import Json, as_list, as_object, parsed
 from palaver.thoughts import parted
 from palaver.wire.openai import items

@@ -187,11 +187,8 @@ class Relayed:
         response = answer.response
         outcome.finish = _finish(answer.last, response)
         entries = tuple(_of(self.origin, entry) for entry in answer.entries())
-        outcome.own, events, kept = (
-            NativeAnswer(entries=entries, told=response),
-            answer.events,
-            response,
-        )
+        outcome.own = NativeAnswer(entries=entries, told=response)
+        events, kept = answer.events, response
         if self.redaction is not None:
             entries, kept = self.redaction.said((entries, response))
             events = _redacted(events, self.redaction)
@@ -200,7 +197,9 @@ class Relayed:
         if usage := as_object(response.get("usage")):
             used, made = usage.get("input_tokens"), usage.get("output_tokens")
             outcome.envelope["usage"] = {"prompt_tokens": used, "completion_tokens": made}
-            outcome.used(used, made)
+            cached = as_object(usage.get("input_tokens_details")).get("cached_tokens")
+            thought = as_object(usage.get("output_tokens_details")).get("reasoning_tokens")
+            outcome.used(used, made, cached, thought)
 
 
 async def _drained(telling: AsyncGenerator[Chunk, None]) -> None:

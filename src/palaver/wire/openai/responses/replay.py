@@ -14,7 +14,8 @@ from palaver.core.answers.tape import LiveAnswer
 from palaver.core.exchanges import ELSEWHERE_SECONDS
 from palaver.core.runtime import Core
 from palaver.errors import Code
-from palaver.model import Actor, Exchange, ExchangeState
+from palaver.model import Actor
+from palaver.model.exchanges import Exchange, ExchangeState
 from palaver.strict_json import Json, as_object
 from palaver.wire.openai import items
 from palaver.wire.openai.responses import events, requests

@@ -15,18 +15,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from palaver.core.answers.tape import ExchangeRequest
-from palaver.model import (
-    AgentCard,
-    Entry,
-    Exchange,
-    ExchangeId,
-    ExchangeKind,
-    Kind,
-    Message,
-    Role,
-    RoomId,
-    Status,
-)
+from palaver.model import Entry, ExchangeId, Kind, Message, Role, RoomId, Status
+from palaver.model.agents import AgentCard
+from palaver.model.exchanges import Exchange, ExchangeKind
 from palaver.strict_json import Json, as_list, as_object
 from palaver.wire.openai import items
 from palaver.wire.openai.chat.messages import messages_of

@@ -24,7 +24,8 @@ from starlette.types import Send
 from palaver.core.answers.tape import Call, LiveAnswer
 from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused
-from palaver.model import Actor, Exchange, ExchangeState, Scope, Status
+from palaver.model import Actor, Scope, Status
+from palaver.model.exchanges import Exchange, ExchangeState
 from palaver.policy import Action, ServerAct
 from palaver.strict_json import Json, load
 from palaver.wire.calls import call
@@ -54,10 +55,10 @@ class Responses(Struct):
         """Answers; or begins to, in the background."""
         raw = await request.body()
         body = load(raw)
-        passed = await self.asking.passed(request.headers, raw, body)
+        passed = await self.asking.passed(me, request.headers, raw, body)
         if passed is not None:
             return await answered(passed)
-        wanted = await self.asking.wanted(me, body, request.headers)
+        wanted = await self.asking.wanted(me, body)
         running, composer = await self.asking.begun(me, wanted, request.headers, raw)
         exchange = running.exchange
         if wanted.background and not (wanted.stream or running.dup):
@@ -124,7 +125,7 @@ class Responses(Struct):
         """Compacts what was said, see `compaction`. The same request again, by the client's library, gives the same."""
         raw = await request.body()
         body, headers = compaction.asked(load(raw)), request.headers
-        wanted = await self.asking.wanted(me, body, headers, compacts=True)
+        wanted = await self.asking.wanted(me, body, compacts=True)
         running, composer = await self.asking.begun(me, wanted, headers, raw)
         exchange = running.exchange
         if exchange is None:

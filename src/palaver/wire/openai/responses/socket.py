@@ -27,11 +27,11 @@ from starlette.requests import HTTPConnection
 
 from palaver.core.live.items import Closing
 from palaver.core.live.reader import Reader
-from palaver.core.live.standing import revoked
 from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
-from palaver.model import Actor, ExchangeState, Scope
-from palaver.policy import Action, ServerAct
+from palaver.model import Actor, Scope
+from palaver.model.exchanges import ExchangeState
+from palaver.policy import Action, ServerAct, revoked
 from palaver.strict_json import Json, as_object, dump, load, text_of, text_or_none_of, whole_of
 from palaver.wire.calls import Call, call
 from palaver.wire.edge.protocols import BYTES_MAX, KNOWN, PINGS
@@ -90,7 +90,7 @@ class Sockets(Struct, frozen=True):
             await socket.accept(more={KNOWN: True, **bounds})
         async with asyncio.TaskGroup() as lanes:
             turns = Turns(self.core, self.asking, request, socket, lanes)
-            by = await standing_of(self.core, request.headers)
+            by = standing_of(me)
             with self.core.chat.reader(me, by) as reader:
                 over = await talked(partial(turns.run, reader))
             turns.leave()
@@ -279,7 +279,7 @@ class Turns:
         me = await self._caller(_CREATE)
         body = {key: one for key, one in frame.items() if key not in _AROUND}
         raw, previous = dump(body), body.get("previous_response_id")
-        wanted = await self._asking.wanted(me, self._memory.recall(body), self._headers)
+        wanted = await self._asking.wanted(me, self._memory.recall(body))
         if frame.get("generate") is False:
             response = await self._warm_up(lane, me, wanted)
         else:
@@ -319,6 +319,7 @@ class Turns:
         self, lane: _Lane, me: Actor, wanted: Wanted, raw: bytes, previous: object
     ) -> Json:
         """Answers, and returns the response: an empty one where it was refused."""
+        await self._core.budgets.check(me.id)
         running, composer = await self._asking.begun(me, wanted, self._headers, raw)
         left = partial(self._core.exchanges.left, running)
         with self._telling(lane, _nothing if wanted.background else left):

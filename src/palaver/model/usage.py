@@ -1,0 +1,76 @@
+"""What answers used, and how much they may use."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from palaver.model import ActorId
+
+
+class UsedBy(StrEnum):
+    """By what the usage of a time is parted."""
+
+    MODEL = "model"
+    PERSON = "person"
+    AGENT = "agent"
+    DAY = "day"
+
+
+class Used(Struct, frozen=True, kw_only=True):
+    """What some answers used, in tokens. `name` says which: a model's, an actor's (with its `id`), or a day.
+
+    `cached` are of the input, `reasoning` of the output. `cost_micros`, millionths of a dollar, is of those that have a
+    price; `unpriced` counts the others, and `estimated` those whose tokens nobody counted.
+    """
+
+    name: str = ""
+    id: ActorId | None = None
+    answers: int = 0
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    reasoning: int = 0
+    cost_micros: int = 0
+    unpriced: int = 0
+    estimated: int = 0
+
+
+class UsageReport(Struct, frozen=True):
+    """What was used from one day to another (dates, in UTC): in all, and by whom most."""
+
+    since: str
+    until: str
+    total: Used
+    rows: tuple[Used, ...]
+
+
+class BudgetKind(StrEnum):
+    """Whose answers a budget is for."""
+
+    SERVER = "server"
+    PERSON = "person"
+    AGENT = "agent"
+
+
+class BudgetPeriod(StrEnum):
+    """How often a budget begins anew, in UTC."""
+
+    DAY = "day"
+    MONTH = "month"
+
+
+class Budget(Struct, frozen=True, kw_only=True):
+    """How much may be used in a period. What is None has no bound. `name` and `of`: of the person or agent.
+
+    `used` and `used_micros` are of this period, with what is reserved for answers that run; it ends at `ends_ms`.
+    """
+
+    kind: BudgetKind
+    of: ActorId | None
+    name: str
+    period: BudgetPeriod
+    tokens: int | None
+    cost_micros: int | None
+    used: int
+    used_micros: int
+    ends_ms: int

@@ -1,0 +1,131 @@
+"""Reads agents: the cards that make them, their versions, and who may use them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, bindparam, func, select
+
+from palaver.model import ActorId, ActorKind
+from palaver.model.agents import AgentCard, Card, CardVersion
+from palaver.store.columns import INTEGER_MAX
+from palaver.store.engine.statement import Row, Statement, among, matching
+from palaver.store.read.actors import id_of
+from palaver.store.schema import actors, agent_people, agent_versions, agents
+
+AGENTS_MAX = 1_000
+T = TypeVar("T", bound=Card)
+
+_owner, _maker = actors.alias("owner"), actors.alias("maker")
+_newest = (agent_versions.c.actor_key == agents.c.actor_key) & (
+    agent_versions.c.version == agents.c.version
+)
+_selected = (
+    select(
+        *actors.c["id", "handle"],
+        *agents.c["actor_key", "version", "audience", "archived_ms"],
+        agent_versions.c.card,
+        _owner.c.id.label("owner"),
+        _owner.c.name.label("owner_name"),
+    )
+    .select_from(agents)  # outer joins, so that no planner begins with another table
+    .outerjoin(actors, actors.c.key == agents.c.actor_key)
+    .outerjoin(agent_versions, _newest)
+    .outerjoin(_owner, _owner.c.key == agents.c.owner_key)
+)
+_AGENT = matching(_selected, actors.c.id)
+_BY_SUBJECT = matching(_selected, actors.c.handle)
+_AGENTS = Statement(_selected.limit(AGENTS_MAX))
+_PEOPLE = among(
+    select(agent_people.c.agent_key, *actors.c["kind", "id"]).join(
+        actors, actors.c.key == agent_people.c.person_key
+    ),
+    agent_people.c.agent_key,
+)
+_VERSIONS = Statement(
+    select(*agent_versions.c["version", "card", "at_ms"], *_maker.c["kind", "id", "name"])
+    .join(actors, actors.c.key == agent_versions.c.actor_key)
+    .outerjoin(_maker, _maker.c.key == agent_versions.c.by_key)
+    .where(actors.c.id == bindparam("agent"), agent_versions.c.version < bindparam("before"))
+    .order_by(agent_versions.c.version.desc())
+    .limit(bindparam("count")),
+    *("agent", "before", "count"),
+)
+_OWNED = matching(select(func.count()).select_from(agents), agents.c.owner_key)
+_ALL = Statement(select(func.count()).select_from(agents))
+
+
+def get(conn: Connection, agent: ActorId) -> AgentCard | None:
+    """The agent of this id, also one that is archived."""
+    row = _AGENT.first(conn, agent)
+    return None if row is None or not agent.startswith("a_") else _cards(conn, [row])[0]
+
+
+def by_subject(conn: Connection, subject: str) -> AgentCard | None:
+    """The agent of this inner name."""
+    row = _BY_SUBJECT.first(conn, subject)
+    return None if row is None else _cards(conn, [row])[0]
+
+
+def by_name(conn: Connection) -> dict[str, AgentCard]:
+    """The agents that answer, by what people and programs call them, in that order."""
+    rows = _AGENTS.all(conn)
+    found = zip(rows, _cards(conn, rows), strict=True)
+    named = {one.handle or row.handle: one for row, one in found if one.archived_ms is None}
+    return dict(sorted(named.items()))
+
+
+def everyones(conn: Connection) -> list[AgentCard]:
+    """All agents, also archived ones, by name."""
+    return sorted(_cards(conn, _AGENTS.all(conn)), key=lambda one: (one.name, one.id))
+
+
+def versions(
+    conn: Connection, agent: ActorId, *, before: int | None, count: int
+) -> tuple[CardVersion, ...]:
+    """At most `count` versions of an agent's card, those before one, the newest first."""
+    rows = _VERSIONS.all(conn, agent, min(before or INTEGER_MAX, INTEGER_MAX), count)
+    return tuple(
+        [
+            CardVersion(
+                version=row.version,
+                card=_card(Card, row.card),
+                by=None if row.id is None else id_of(row.kind, row.id),
+                by_name=row.name,
+                at_ms=row.at_ms,
+            )
+            for row in rows
+        ]
+    )
+
+
+def counts(conn: Connection, owner_key: int | None) -> tuple[int, int]:
+    """How many agents somebody has, and how many there are."""
+    return _OWNED.value(conn, owner_key), _ALL.value(conn)
+
+
+def _cards(conn: Connection, rows: Sequence[Row]) -> list[AgentCard]:
+    people: dict[int, list[ActorId]] = {row.actor_key: [] for row in rows}
+    for found in _PEOPLE.all(conn, [(key,) for key in people]):
+        people[found.agent_key].append(id_of(found.kind, found.id))
+    return [
+        _card(
+            AgentCard,
+            row.card,
+            id=id_of(ActorKind.AGENT, row.id),
+            version=row.version,
+            owner=None if row.owner is None else id_of(ActorKind.PERSON, row.owner),
+            owner_name=row.owner_name,
+            audience=row.audience,
+            people=frozenset(people[row.actor_key]),
+            archived_ms=row.archived_ms,
+        )
+        for row in rows
+    ]
+
+
+def _card(kind: type[T], said: Mapping[str, Any], **more: Any) -> T:
+    """A card as it was kept, whatever its bounds are now."""
+    lists: dict[str, Any] = {
+        name: tuple(said[name]) for name in ("group_greetings", "tags") if name in said
+    }
+    return kind(**{**said, **lists, **more})

@@ -1,0 +1,203 @@
+"""Reads what answers used, added up, and the budgets that bound it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, and_, bindparam, cast, func, or_, select
+
+from palaver.model import ActorId, TurnId
+from palaver.model.usage import Budget, BudgetKind, BudgetPeriod, UsageReport, Used, UsedBy
+from palaver.store.engine.statement import Row, Statement, database_now, matching
+from palaver.store.read.actors import id_of
+from palaver.store.read.turns import asker
+from palaver.store.schema import actors, budgets, turn_is_open, turns, usage
+
+DAY_MS = 86_400_000
+ROWS_MAX = 500
+SUMS = (
+    *("answers", "input", "output", "cached"),
+    *("reasoning", "cost_micros", "unpriced"),
+    "estimated",
+)
+
+
+def _sum(column: Any) -> Any:
+    return cast(func.coalesce(func.sum(column), 0), BigInteger)
+
+
+_sums = [_sum(usage.c[name]).label(name) for name in SUMS]
+_most = _sum(usage.c.input + usage.c.output).desc()
+_who = actors.alias("who")
+_selves = select(actors.c.key).where(
+    or_(actors.c.key == bindparam("its_key"), actors.c.became_key == bindparam("its_key"))
+)
+_WORDS = {
+    UsedBy.MODEL: (usage.c.profile, usage.c.model),
+    UsedBy.DAY: (usage.c.day,),
+    UsedBy.PERSON: (*_who.c["kind", "id", "name"],),
+    UsedBy.AGENT: (*_who.c["kind", "id", "name"],),
+}
+
+
+def _parted(by: UsedBy | None, *, own: bool) -> Statement:
+    words = () if by is None else _WORDS[by]
+    found: Any = select(*words, *_sums).where(
+        usage.c.day.between(bindparam("since"), bindparam("until"))
+    )
+    if by is UsedBy.PERSON:
+        paid = actors.alias("paid")
+        found = found.select_from(usage).outerjoin(paid, paid.c.key == usage.c.asker_key)
+        found = found.outerjoin(_who, _who.c.key == func.coalesce(paid.c.became_key, paid.c.key))
+    elif by is UsedBy.AGENT:
+        found = found.select_from(usage).outerjoin(_who, _who.c.key == usage.c.agent_key)
+    if by is not None:
+        order = usage.c.day if by is UsedBy.DAY else _most
+        found = found.group_by(*words).order_by(order).limit(ROWS_MAX)
+    if own:
+        found = found.where(usage.c.asker_key.in_(_selves))
+    return Statement(found, "since", "until", *(("its_key",) if own else ()))
+
+
+_REPORTS = {(by, own): _parted(by, own=own) for by in (None, *UsedBy) for own in (False, True)}
+_KEY = matching(select(actors.c.key), actors.c.id)
+_TURN = matching(select(turns.c.agent_key), turns.c.id)
+_NOW = Statement(select(database_now.label("now_ms")), "now_ms")
+
+_budgets = select(
+    *budgets.c["kind", "of_key", "period", "tokens", "cost_micros"],
+    *actors.c["id", "name"],
+    actors.c.kind.label("actor_kind"),
+).outerjoin(actors, actors.c.key == budgets.c.of_key)
+_ALL = Statement(_budgets.order_by(budgets.c.kind, budgets.c.of_key, budgets.c.period))
+_ANY = Statement(select(budgets.c.kind).limit(1))
+of_either = or_(
+    budgets.c.kind == BudgetKind.SERVER,
+    and_(budgets.c.kind == BudgetKind.PERSON, budgets.c.of_key == bindparam("asker")),
+    and_(budgets.c.kind == BudgetKind.AGENT, budgets.c.of_key == bindparam("agent")),
+)
+_OF = Statement(_budgets.where(of_either), "asker", "agent")
+LOCKED = Statement(
+    _budgets.where(of_either)
+    .order_by(budgets.c.kind, budgets.c.of_key, budgets.c.period)
+    .with_for_update(of=budgets),
+    *("asker", "agent"),
+)
+
+
+def _spent(kind: BudgetKind) -> Statement:
+    """What is used and reserved, of one snapshot: an answer that ends meanwhile is one of the two."""
+    used = usage.c.day >= bindparam("since")
+    held = and_(turn_is_open, turns.c.id != bindparam("turn", type_=turns.c.id.type))
+    names = {
+        BudgetKind.PERSON: (usage.c.asker_key, turns.c.payer_key),
+        BudgetKind.AGENT: (usage.c.agent_key, turns.c.agent_key),
+    }.get(kind)
+    if names is not None:
+        of = bindparam("of", type_=BigInteger())
+        used, held = and_(used, names[0] == of), and_(held, names[1] == of)
+    sums = [
+        (usage.c.input + usage.c.output, used),
+        (turns.c.reserved_tokens, held),
+        (usage.c.cost_micros, used),
+        (turns.c.reserved_micros, held),
+    ]
+    read, reserved, cost, reserved_cost = [
+        select(_sum(one)).where(where).scalar_subquery() for one, where in sums
+    ]
+    told = select((read + reserved).label("tokens"), (cost + reserved_cost).label("micros"))
+    return Statement(told, "since", "turn", *(() if names is None else ("of",)))
+
+
+_SPENT = {kind: _spent(kind) for kind in BudgetKind}
+NO_TURN = TurnId("t_" + "0" * 32)
+
+
+def report(
+    conn: Connection, since: int, until: int, by: UsedBy, of: ActorId | None = None
+) -> UsageReport:
+    """What was used from one day to another, of one person (with the guests that they were) or of all."""
+    given = [since, until]
+    if of is not None:
+        given.append(_KEY.value(conn, of) or 0)
+    total = _REPORTS[None, of is not None].one(conn, *given)
+    rows = _REPORTS[by, of is not None].all(conn, *given)
+    days = (date_of(since * DAY_MS), date_of(until * DAY_MS))
+    return UsageReport(*days, _used(total), tuple([_used(row, by) for row in rows]))
+
+
+def _used(row: Row, by: UsedBy | None = None) -> Used:
+    sums = {name: getattr(row, name) for name in SUMS}
+    match by:
+        case None:
+            return Used(**sums)
+        case UsedBy.MODEL:
+            return Used(name="/".join(filter(None, (row.profile, row.model))), **sums)
+        case UsedBy.DAY:
+            return Used(name=date_of(row.day * DAY_MS), **sums)
+        case _:
+            there = row.id is not None
+            id_ = id_of(row.kind, row.id) if there else None
+            return Used(name=row.name if there else "", id=id_, **sums)
+
+
+def date_of(ms: int) -> str:
+    """The day of a moment, in UTC."""
+    return datetime.fromtimestamp(ms / 1_000, UTC).date().isoformat()
+
+
+def payer(conn: Connection, turn: TurnId) -> tuple[int, int]:
+    """The keys of the agent of a turn and of who pays for its answer, 0 for nobody."""
+    row = _TURN.first(conn, turn)
+    return (0, 0) if row is None else (row.agent_key, asker(conn, turn) or 0)
+
+
+def now_of(conn: Connection, now_ms: int) -> int:
+    """The time on the database's clock; `now_ms` where one process has the database."""
+    return _NOW.value(conn, now_ms)
+
+
+def are_there(conn: Connection) -> bool:
+    """Whether anything is bounded."""
+    return bool(_ANY.all(conn))
+
+
+def all_budgets(conn: Connection, now_ms: int) -> tuple[Budget, ...]:
+    """All budgets, with what is used of them."""
+    now = now_of(conn, now_ms)
+    return tuple([budget_of(conn, row, now) for row in _ALL.all(conn)])
+
+
+def standing(conn: Connection, actor: ActorId, now_ms: int) -> tuple[Budget, ...]:
+    """The budgets of the server and of who asks."""
+    key = _KEY.value(conn, actor)
+    rows = _OF.all(conn, key or 0, 0)
+    now = now_of(conn, now_ms) if rows else 0
+    return tuple([budget_of(conn, row, now) for row in rows])
+
+
+def budget_of(conn: Connection, row: Row, now_ms: int, turn: TurnId = NO_TURN) -> Budget:
+    """The budget of a row, with what others than this turn's answer use of it."""
+    since, ends_ms = _period(row.period, now_ms)
+    of = () if row.kind is BudgetKind.SERVER else (row.of_key,)
+    spent = _SPENT[row.kind].one(conn, since, turn, *of)
+    return Budget(
+        kind=row.kind,
+        of=id_of(row.actor_kind, row.id) if of else None,
+        name=row.name or "",
+        period=row.period,
+        tokens=row.tokens,
+        cost_micros=row.cost_micros,
+        used=spent.tokens,
+        used_micros=spent.micros,
+        ends_ms=ends_ms,
+    )
+
+
+def _period(period: BudgetPeriod, now_ms: int) -> tuple[int, int]:
+    """The first day of the period that is now, and when it ends."""
+    first = datetime.fromtimestamp(now_ms // DAY_MS * 86_400, UTC)
+    following = first + timedelta(days=1)
+    if period is BudgetPeriod.MONTH:
+        first = first.replace(day=1)
+        following = (first + timedelta(days=32)).replace(day=1)
+    return int(first.timestamp()) // 86_400, int(following.timestamp()) * 1_000

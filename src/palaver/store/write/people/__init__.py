@@ -1,0 +1,1 @@
+"""Commands about people: their accounts, what lets them in, and what goes when they leave."""

@@ -1,0 +1,236 @@
+"""Finds who is in a room to be mentioned and to answer, for `palaver.speaking`, and opens the turns of who answers."""
+
+from collections.abc import Iterable
+
+from msgspec import Struct, field
+from sqlalchemy import (
+    and_,
+    bindparam,
+    case,
+    exists,
+    false,
+    func,
+    literal_column,
+    null,
+    select,
+    update,
+)
+
+from palaver.model import (
+    ActorId,
+    ActorKind,
+    EventType,
+    MemberRole,
+    RoomSettings,
+    Speaks,
+    TurnId,
+    TurnRefusal,
+    Visibility,
+)
+from palaver.speaking import (
+    ANSWERS_PER_HOUR,
+    CHAIN_MAX,
+    Bounds,
+    Listener,
+    Words,
+    handles_in,
+    mentioned,
+    skeleton,
+    speakers,
+)
+from palaver.store.engine.statement import Statement, among, database_now, matching, updating
+from palaver.store.read.actors import id_of
+from palaver.store.schema import (
+    actors,
+    agents,
+    member_is_agent,
+    member_is_in,
+    members,
+    rooms,
+    turn_is_of_agents,
+    turn_is_open,
+    turns,
+)
+from palaver.store.write.transaction import (
+    Chain,
+    KnownActor,
+    LockedRoom,
+    OpenedTurn,
+    Transaction,
+    distinct,
+)
+
+HOUR_MS = 3_600_000
+
+_people = members.alias("people")
+_second_person = exists(
+    select(_people.c.actor_key)
+    .where(_people.c.room_key == members.c.room_key)
+    .where(_people.c.kept_out.is_(None), _people.c.speaks.is_(None))
+    .where(_people.c.role != MemberRole.READER)
+    .limit(1)
+    .offset(1)
+)
+_LISTENERS = among(
+    select(
+        members.c.room_key,
+        members.c.speaks,
+        *actors.c["key", "id", "name"],
+        actors.c.public_handle.label("handle"),
+        rooms.c.settings,
+        and_(
+            rooms.c.visibility == Visibility.PRIVATE,
+            case((members.c.speaks == Speaks.AUTO, ~_second_person), else_=false()),
+        ).label("alone"),
+    )
+    .select_from(members)
+    .join(actors, actors.c.key == members.c.actor_key)
+    .join(agents, agents.c.actor_key == members.c.actor_key)
+    .join(rooms, rooms.c.key == members.c.room_key)
+    .where(member_is_agent, agents.c.archived_ms.is_(None))
+    .order_by(members.c.room_key, members.c.joined_ms, actors.c.key),
+    members.c.room_key,
+)
+
+
+_PEOPLE = among(
+    select(*actors.c["id", "public_handle"])
+    .join(members, members.c.actor_key == actors.c.key)
+    .where(member_is_in, actors.c.kind == ActorKind.PERSON)
+    .where(members.c.room_key == bindparam("room_key")),
+    actors.c.skeleton,
+    "room_key",
+)
+_LATELY = Statement(
+    select(func.count())
+    .select_from(turns)
+    .where(turn_is_of_agents, turns.c.room_key == bindparam("room_key"))
+    .where(turns.c.created_ms > database_now - HOUR_MS),
+    *("room_key", "now_ms"),
+)
+_IN_TURN = matching(
+    select(turns.c.id).where(turn_is_open, turns.c.external.is_(None)), turns.c.room_key
+)
+
+
+_WAITS = matching(
+    select(turns.c.waits_for, actors.c.id).join(actors, actors.c.key == turns.c.agent_key),
+    turns.c.id,
+)
+_WAITING_OF = matching(
+    select(turns.c.id).where(turn_is_open, turns.c.waits_for.is_not(None)),
+    *(turns.c.room_key, turns.c.agent_key),
+)
+_END_WAITING = updating(turns.c.id, "ended_ms", state=literal_column("'ended'"), waits_for=null())
+_WAIT_ELSE = Statement(
+    update(turns)
+    .where(turns.c.waits_for == bindparam("of", type_=turns.c.waits_for.type))
+    .values(waits_for=bindparam("before", type_=turns.c.waits_for.type)),
+    *("before", "of"),
+)
+
+
+class Hearing(Struct):
+    """The agents of a room, who of its people is called how, and by which turn the next one waits, where it does."""
+
+    agents: dict[ActorId, KnownActor] = field(default_factory=dict[ActorId, KnownActor])
+    listeners: list[Listener] = field(default_factory=list[Listener])
+    people: dict[str, ActorId] = field(default_factory=dict[str, ActorId])
+    bounds: Bounds = Bounds()
+    last: TurnId | None = None
+
+    def mentions(self, text: str) -> list[ActorId]:
+        """The members whom a text mentions."""
+        return mentioned(handles_in(text), self.listeners, self.people) if "@" in text else []
+
+    def opened(
+        self, tx: Transaction, room: LockedRoom, words: Words, trigger_seq: int, chain: Chain
+    ) -> list[OpenedTurn]:
+        """The turns of those who answer what was said at a seq; whose answer is refused, is told."""
+        found: list[OpenedTurn] = []
+        for who, why in speakers(words, self.listeners, self.bounds):
+            if why is None:
+                found.append(self.turn(tx, room, self.agents[who], trigger_seq, chain))
+            else:
+                data = {"agent": who, "code": why.value}
+                by = None if words.agent is None else tx.actor(words.agent)
+                tx.log(room, EventType.TURN_REFUSED, by, data=data)
+        return found
+
+    def turn(
+        self,
+        tx: Transaction,
+        room: LockedRoom,
+        agent: KnownActor,
+        trigger_seq: int,
+        chain: Chain,
+        *,
+        again: bool = False,
+    ) -> OpenedTurn:
+        """A turn, behind all others where they go one after the other. `again`: it may have answered that before."""
+        if self.bounds.in_turn:
+            self.last = self.last or max(_IN_TURN.column(tx.conn, room.key), default=None)
+        attempt = tx.attempts(room, agent, trigger_seq) + 1 if again else 1
+        opened = tx.new_turn(
+            room, agent, trigger_seq, chain=chain, attempt=attempt, waits_for=self.last
+        )
+        if self.bounds.in_turn:
+            self.last = opened[-1].id
+        return opened
+
+
+NOBODY = Hearing()
+"""Where nobody is looked for."""
+
+
+def hearing(
+    tx: Transaction, room_keys: Iterable[int], said: Iterable[tuple[int, str]]
+) -> dict[int, Hearing]:
+    """Who hears what is `said` in rooms, by their keys."""
+    found: dict[int, Hearing] = {key: Hearing() for key in room_keys}
+    for row in _LISTENERS.all(tx.conn, [(key,) for key in found]):
+        agent = KnownActor(row.key, id_of(ActorKind.AGENT, row.id), row.name)
+        there = found[row.room_key]
+        there.agents[agent.id] = agent
+        there.listeners.append(Listener(agent.id, row.handle, row.speaks, bool(row.alone)))
+        there.bounds = bounds_of(row.settings)
+    named: dict[int, set[str]] = {}
+    for key, text in said:
+        named.setdefault(key, set()).update(map(skeleton, handles_in(text)))
+    for key, alike in named.items():
+        for row in _PEOPLE.all(tx.conn, distinct(sorted(alike)), key):
+            found[key].people[row.public_handle] = id_of(ActorKind.PERSON, row.id)
+    return found
+
+
+def refuse_waiting(
+    tx: Transaction, room: LockedRoom, by: KnownActor | None, turn: TurnId, why: TurnRefusal
+) -> None:
+    """Ends a turn that waits, without a message; what waits for it waits for the one before it."""
+    before, agent = _WAITS.one(tx.conn, turn)
+    _END_WAITING.run(tx.conn, tx.now_ms, turn)
+    _WAIT_ELSE.run(tx.conn, before, turn)
+    data = {"agent": id_of(ActorKind.AGENT, agent), "code": why.value}
+    tx.log(room, EventType.TURN_REFUSED, by, data=data)
+
+
+def refuse_removed(
+    tx: Transaction, room: LockedRoom, by: KnownActor | None, agent: KnownActor
+) -> None:
+    """Ends what an agent waits to say in a room that it is taken out of."""
+    for turn in sorted(_WAITING_OF.column(tx.conn, room.key, agent.key)):
+        refuse_waiting(tx, room, by, turn, TurnRefusal.NOT_ALLOWED)
+
+
+def lately(tx: Transaction, room: LockedRoom) -> int:
+    """How many turns agents' words began in a room within the last hour, by the database's clock."""
+    return _LATELY.value(tx.conn, room.key, tx.now_ms)
+
+
+def bounds_of(settings: RoomSettings) -> Bounds:
+    """What is set of a room about who speaks."""
+    return Bounds(
+        in_turn=settings.get("turns") == "in_turn",
+        chain_max=settings.get("chain_max", CHAIN_MAX),
+        per_hour=settings.get("agent_answers_per_hour", ANSWERS_PER_HOUR),
+    )

@@ -1,0 +1,121 @@
+"""An answer may use what is left of its budgets: the model is told so, or it ends there."""
+
+import asyncio
+
+import pytest
+from tests.core.answers.test_engine import answers, ask, room_of
+from tests.core.conftest import Running, Script
+from tests.core.test_exchanges import Answer, chat, user
+
+from palaver.core.answers.tape import LiveAnswer
+from palaver.core.runtime import Core
+from palaver.errors import Code, Refused
+from palaver.model import Actor, Message, Status
+from palaver.model.usage import BudgetKind, BudgetPeriod, UsedBy
+from palaver.providers.base import TextPiece
+
+
+@pytest.fixture
+def script() -> Script:
+    return Script(real=True)
+
+
+async def bound(
+    core: Core, tokens: int | None, of: Actor | None = None, micros: int | None = None
+) -> None:
+    kind = BudgetKind.SERVER if of is None else BudgetKind.PERSON
+    await core.usage.set_budget(
+        None, kind, of and of.id, BudgetPeriod.DAY, tokens=tokens, cost_micros=micros
+    )
+
+
+async def test_a_model_is_told_what_is_left_and_who_used_it_up_is_told_until_when(
+    core: Core, script: Script
+) -> None:
+    _, actor = await core.identity.new_guest()
+    room = await core.rooms.create(actor, title="named, so that nobody asks for a title")
+    await bound(core, 12, actor)
+    await ask(core, actor, room, "12345678")  # 2 tokens
+    script.say("yes", None)
+    [first] = await answers(core, actor, room)
+    assert first.status is Status.DONE
+    assert script.requests.get_nowait().settings["max_tokens"] == 10
+    await ask(core, actor, room, "1234")
+    script.say("yes", None)
+    await core.turns.idle()
+    assert script.requests.get_nowait().settings["max_tokens"] == 12 - 5 - 4
+    await ask(core, actor, room, "1234")
+    last = (await answers(core, actor, room))[-1]
+    assert (last.status, last.text) == (Status.FAILED, "")
+    error = last.meta.get("error") or {}
+    assert (error["code"], error.get("temporary")) == (Code.BUDGET_REACHED, False)
+    assert "It begins anew on 20" in error.get("detail", "")
+    assert script.requests.empty()
+    await core.budgets.check(actor.id)  # something is left
+    await bound(core, 10, actor)
+    with pytest.raises(Refused) as refused:
+        await core.budgets.check(actor.id)
+    assert refused.value.code is Code.BUDGET_REACHED
+
+
+async def called_for(core: Core, actor: Actor, text: str, *pieces: TextPiece) -> LiveAnswer:
+    """The answer of a client's question, once it is over."""
+
+    async def call() -> Answer:
+        return Answer(*pieces)
+
+    live = await core.exchanges.begin(actor, chat(user(text)), call)
+    await live.end()
+    return live
+
+
+async def stored(core: Core, live: LiveAnswer) -> Message:
+    assert live.ended is not None
+    (message,) = await core.exchanges.messages(live.ended, answers=True)
+    return message
+
+
+async def test_an_api_clients_answer_ends_where_the_budget_does_and_is_kept(core: Core) -> None:
+    actor, _ = await room_of(core)
+    await bound(core, 20, actor)
+    live = await called_for(core, actor, "x" * 40, *[TextPiece("abcd") for _ in range(30)])
+    message = await stored(core, live)
+    assert (message.text, message.status) == ("abcd" * 10, Status.FAILED)
+    assert message.meta.get("finish") == "budget"
+    assert message.meta.get("usage") == {"input": 10, "output": 10, "estimated": True}
+    assert (message.meta.get("error") or {})["code"] == Code.BUDGET_REACHED
+    report = await core.usage.own(actor, None, None, UsedBy.MODEL)
+    assert (report.total.input, report.total.output) == (10, 10)
+    again = await called_for(core, actor, "again", TextPiece("no"))
+    assert again.failure is not None
+    assert again.failure.code is Code.BUDGET_REACHED
+    assert (await stored(core, again)).text == ""
+
+
+async def test_a_long_answer_goes_on_as_long_as_the_budget_does(running: Running) -> None:
+    async with running(budget_tokens=5) as core:
+        actor, _ = await room_of(core)
+        await bound(core, 1_000, actor)
+        live = await called_for(core, actor, "x", *[TextPiece("abcd") for _ in range(30)])
+        message = await stored(core, live)
+    assert (message.status, len(message.text)) == (Status.DONE, 120)
+
+
+async def test_fifty_questions_at_once_overrun_a_budget_by_nothing(
+    running: Running, script: Script
+) -> None:
+    async with running(budget_tokens=100) as core:
+        actor, _ = await room_of(core)
+        await bound(core, 1_050)
+        rooms = [await core.rooms.create(actor) for _ in range(50)]
+        await asyncio.gather(*[ask(core, actor, room, "1234") for room in rooms])
+        script.say(*[None] * 50)
+        await core.turns.idle()
+        told = 0
+        while not script.requests.empty():
+            told += int(script.requests.get_nowait().settings["max_tokens"]) + 1
+        report = await core.usage.all(None, None, None, UsedBy.PERSON)
+        assert report.total.answers < 50
+        (budget,) = await core.usage.budgets(None)
+        assert budget.used <= 1_050
+    assert told >= 1_050 - 1

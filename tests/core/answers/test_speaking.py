@@ -1,0 +1,210 @@
+"""Several agents in a room: who is answered by whom, in which order, and how that ends."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.databases import copied
+
+from palaver.core.runtime import Core, started
+from palaver.errors import Code, Refused
+from palaver.model import Actor, EventType, Message, Room, Speaks, Status
+from palaver.providers.base import Done, Model, Piece, Request, TextPiece
+from palaver.settings import Settings
+
+
+class Players:
+    """A provider whose agents each say what `lines` has for their persona, when it is asked for by `let`."""
+
+    name = "players"
+    real = False
+
+    def __init__(self, say: Callable[[str, Request], str]) -> None:
+        self.say = say
+        self.asked: list[tuple[str, Request]] = []
+        self.heard = asyncio.Event()
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def models(self) -> tuple[Model, ...]:
+        return (Model(id="players-1", provider=self.name, default=True),)
+
+    async def answer(self, request: Request) -> AsyncGenerator[Piece, None]:
+        who = request.system_prompt.split()[0]
+        self.asked.append((who, request))
+        self.heard.set()
+        yield TextPiece("Well. ")
+        await self.gate.wait()
+        yield TextPiece(self.say(who, request))
+        yield Done(model="players-1", finish="stop", input_tokens=1, output_tokens=1)
+
+    async def close(self) -> None:
+        return
+
+
+class Stage:
+    """A room of one person with agents."""
+
+    def __init__(self, core: Core, players: Players, ada: Actor, room: Room) -> None:
+        self.core, self.players, self.ada, self.room = core, players, ada, room.id
+
+    async def agent(self, name: str, speaks: Speaks = Speaks.MENTIONED) -> Actor:
+        card = await self.core.agents.ensured(name, name.title(), persona=name)
+        await self.core.members.add(self.ada, self.room, card.actor.id, speaks=speaks)
+        return card.actor
+
+    async def say(self, text: str, *, ends: bool = True) -> None:
+        await self.core.chat.send(self.ada, self.room, text=text, cid=None)
+        if ends:
+            await self.core.turns.idle()
+
+    async def said(self) -> list[Message]:
+        return list((await self.core.chat.history(self.ada, self.room, limit=200)).messages)
+
+    async def voices(self) -> list[str]:
+        return [one.name for one in await self.said()]
+
+    async def refused(self) -> list[Any]:
+        happened, _ = await self.core.chat.events(self.ada, self.room)
+        return [one.data for one in happened if one.type is EventType.TURN_REFUSED]
+
+
+def running(folder: Path, players: Players) -> AbstractAsyncContextManager[Core]:
+    return started(Settings(data_dir=folder, detect=False), provider=players)
+
+
+@asynccontextmanager
+async def staged(folder: Path, say: Callable[[str, Request], str]) -> AsyncGenerator[Stage, None]:
+    copied(folder)
+    players = Players(say)
+    async with running(folder, players) as core:
+        _, ada = await core.identity.new_guest("Ada")
+        yield Stage(core, players, ada, await core.rooms.create(ada, agent=False))
+
+
+async def test_agents_that_mention_each_other_stop_at_the_bound(tmp_path: Path) -> None:
+    other = {"ping": "@pong", "pong": "@ping"}
+    async with staged(tmp_path, lambda who, _: f"over to {other[who]} and @{who}") as stage:
+        ping, pong = await stage.agent("ping"), await stage.agent("pong")
+        await stage.say("@ping, begin")
+        assert await stage.voices() == ["Ada", *["Ping", "Pong"] * 3]
+        assert await stage.refused() == [{"agent": ping.id, "code": "chain_bound"}]
+        answers = (await stage.said())[1:]
+        assert {tuple(one.meta["mentions"]) for one in answers} == {
+            (pong.id, ping.id),
+            (ping.id, pong.id),
+        }
+        await stage.core.rooms.set_speaking(stage.ada, stage.room, {"agent_answers_per_hour": 7})
+        await stage.say("@ping, again")
+        assert len(await stage.said()) == 7 + 4
+        assert (await stage.refused())[1:] == [{"agent": pong.id, "code": "hour_bound"}]
+
+
+async def test_an_agent_that_was_taken_out_sets_nobody_off(tmp_path: Path) -> None:
+    async with staged(tmp_path, lambda who, _: "@pong?" if who == "ping" else "yes") as stage:
+        ping, pong = await stage.agent("ping"), await stage.agent("pong")
+        stage.players.gate.clear()
+        await stage.say("@ping", ends=False)
+        await stage.players.heard.wait()
+        await stage.core.rooms.set_archived(stage.ada, stage.room, archived=True)
+        stage.players.gate.set()
+        await stage.core.turns.idle()
+        assert await stage.voices() == ["Ada", "Ping"]
+        assert await stage.refused() == [{"agent": pong.id, "code": "not_allowed"}]
+        await stage.core.rooms.set_archived(stage.ada, stage.room, archived=False)
+        stage.players.gate.clear()
+        stage.players.heard.clear()
+        await stage.say("@ping", ends=False)
+        await stage.players.heard.wait()
+        await stage.core.members.remove(stage.ada, stage.room, ping.id)
+        await stage.core.turns.idle()
+        last = (await stage.said())[-1]
+        assert (last.name, last.status, last.text) == ("Ping", Status.STOPPED, "Well. ")
+
+
+async def test_in_turn_each_is_told_what_those_before_it_said(tmp_path: Path) -> None:
+    async with staged(tmp_path, lambda who, _: f"I am {who}") as stage:
+        for name in ("one", "two", "three"):
+            await stage.agent(name, Speaks.ALWAYS)
+        await stage.core.rooms.set_speaking(stage.ada, stage.room, {"turns": "in_turn"})
+        await stage.say("@three first, then the others")
+        assert await stage.voices() == ["Ada", "Three", "One", "Two"]
+        told = {who: str(request.history) for who, request in stage.players.asked}
+        assert "I am one" in told["two"]
+        assert "I am three" in told["one"]
+        assert "I am" not in told["three"]
+
+
+async def test_a_room_is_stopped_with_all_that_waits(tmp_path: Path) -> None:
+    async with staged(tmp_path, lambda who, _: who) as stage:
+        agents = [await stage.agent(name, Speaks.ALWAYS) for name in ("one", "two", "three")]
+        await stage.core.rooms.set_speaking(stage.ada, stage.room, {"turns": "in_turn"})
+        stage.players.gate.clear()
+        await stage.say("go", ends=False)
+        await stage.players.heard.wait()
+        await stage.core.members.remove(stage.ada, stage.room, agents[1].id)
+        await stage.core.turns.stop_room(stage.ada, stage.room)
+        await stage.core.turns.idle()
+        assert [(one.name, one.status) for one in await stage.said()] == [
+            ("Ada", Status.DONE),
+            ("One", Status.STOPPED),
+        ]
+        assert await stage.refused() == [
+            {"agent": agents[1].id, "code": "not_allowed"},
+            {"agent": agents[2].id, "code": "stopped"},
+        ]
+        stage.players.gate.set()
+        await stage.say("@three and now?")
+        assert (await stage.voices())[2:] == ["Ada", "One", "Three"] or (await stage.voices())[
+            2:
+        ] == ["Ada", "Three", "One"]
+
+
+async def test_somebody_asks_for_answers_that_would_not_come(tmp_path: Path) -> None:
+    async with staged(tmp_path, lambda who, _: who) as stage:
+        one, two = await stage.agent("one", Speaks.NEVER), await stage.agent("two")
+        ask, ada, room = stage.core.turns.ask, stage.ada, stage.room
+        with pytest.raises(Refused) as caught:
+            await ask(ada, room)
+        assert caught.value.code is Code.MESSAGE_NOT_FOUND
+        await stage.say("anybody?")
+        assert await stage.voices() == ["Ada"]
+        stage.players.gate.clear()
+        asked = await ask(ada, room)
+        assert await ask(ada, room, agents=[two.id, one.id]) == asked[::-1], "they answer already"
+        stage.players.gate.set()
+        await stage.core.turns.idle()
+        assert sorted(await stage.voices()) == ["Ada", "One", "Two"]
+        first = (await stage.said())[0]
+        (again,) = await ask(ada, room, agents=[one.id], message=first.id)
+        await stage.core.turns.idle()
+        assert (again.trigger_seq, again.attempt) == (first.seq, 2)
+        for wrong in ([stage.core.assistant], [ada.id], []):
+            with pytest.raises(Refused) as caught:
+                await ask(ada, room, agents=wrong)
+            assert caught.value.code is Code.NOT_FOUND
+        elsewhere = await stage.core.rooms.create(ada)
+        with pytest.raises(Refused) as caught:
+            await ask(ada, elsewhere.id, message=first.id)
+        assert caught.value.code is Code.MESSAGE_NOT_FOUND
+
+
+async def test_whoever_waits_begins_after_a_crash_in_its_order(tmp_path: Path) -> None:
+    async with staged(tmp_path, lambda who, _: f"I am {who}") as stage:
+        for name in ("one", "two", "three"):
+            await stage.agent(name, Speaks.ALWAYS)
+        await stage.core.rooms.set_speaking(stage.ada, stage.room, {"turns": "in_turn"})
+        room = stage.room
+        stage.players.gate.clear()
+        await stage.say("go", ends=False)
+        await stage.players.heard.wait()
+        ada = stage.ada
+        stage.core.turns._closing = True
+    players = Players(lambda who, _: f"I am {who}")
+    async with running(tmp_path, players) as core:
+        await core.turns.idle()
+        again = Stage(core, players, ada, await core.rooms.get(ada, room))
+        assert await again.voices() == ["Ada", "One", "Two", "Three"]

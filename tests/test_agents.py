@@ -1,0 +1,52 @@
+"""What a program does with the cards of its agents."""
+
+import json
+
+from tests.cards.test_characters import V1
+from tests.support.scripted import Scripted
+from tests.test_facade import answered, chat
+from tests.test_people import refused
+
+import palaver
+from palaver import Audience, Code
+
+__all__ = ["chat"]
+
+
+async def test_a_program_changes_shares_and_restores_its_agents(chat: palaver.Chat) -> None:
+    poet, agents = await chat.agent("poet", system_prompt="Rhyme."), chat.agents
+    changed = await agents.change(poet, persona="Haiku.", parameters={"top_p": 0.5})
+    assert (changed.version, changed.handle, changed.audience) == (2, "poet", Audience.EVERYONE)
+    assert await agents.get(poet) == changed
+    assert [one.version async for one in agents.versions(poet)] == [2, 1]
+    assert (await agents.restore(poet, 1)).persona == "Rhyme."
+    copy = await agents.take(await agents.give(poet), handle="bard")
+    assert (copy.persona, copy.handle, copy.audience) == ("Rhyme.", "bard", Audience.EVERYONE)
+    assert await refused(agents.give(poet, "png")) is Code.CARD_INVALID
+    assert await refused(agents.give(poet, "pdf")) is Code.CARD_INVALID
+    assert await refused(agents.take(b"<svg/>")) is Code.CARD_INVALID
+    ada = await chat.person("ada")
+    shared = await agents.share(poet, Audience.SOME, people=[ada])
+    assert (shared.people, shared.version) == ({ada.id}, 3)
+    await agents.share(poet, archived=True)
+    archived = [one.handle for one in await agents.all() if one.archived_ms is not None]
+    assert archived == ["poet"]
+    assert await refused(agents.change(poet, unknown=1)) is Code.CARD_INVALID
+    assert await refused(agents.change(poet, persona="\ud800")) is Code.CARD_INVALID
+    assert await refused(agents.change(ada, persona="")) is Code.AGENT_NOT_FOUND
+    assert await refused(agents.restore(poet, 7)) is Code.AGENT_NOT_FOUND
+
+
+async def test_an_agent_of_another_programs_card_is_told_the_names(sqlite_url: str) -> None:
+    mind = Scripted()
+    mind.will("Ahoy.")
+    async with palaver.open(sqlite_url, provider=mind) as chat:
+        maya = await chat.agents.take(json.dumps(V1).encode())
+        room, ada = await chat.new_room(), await chat.person("ada")
+        await chat._core.members.add(chat._program, room.id, maya.id)
+        said = await room.say(ada, "@maya Hello, {{char}}.")
+        assert (await answered(room, said.seq)).text == "Ahoy."
+        (asked,) = mind.asked
+        assert "You are Maya.\n\nMaya sails." in asked.system_prompt
+        assert "{{char}}" not in asked.system_prompt
+        assert "Hello, {{char}}." in str(asked.history), "what somebody says is left as it is"

@@ -1,0 +1,26 @@
+import { expect, test } from 'vitest'
+import { event } from '../testing'
+import { noticeOf } from './notices'
+
+const names: Record<string, string> = { u_2: 'Bo', u_3: 'Cy' }
+const told = (k: string, d: Record<string, unknown>, me = 'u_1') => noticeOf(event(7, k, d), me, (actor) => names[actor])?.text
+
+test('what happened is said in words, and of oneself as such', () => {
+  expect([
+    told('member.joined', { actor: 'u_2', via: 'i_1' }), told('member.joined', { actor: 'u_3' }), told('member.joined', { actor: 'u_3' }, 'u_3'),
+    told('member.joined', { actor: 'u_3' }, 'u_2'), told('member.left', { actor: 'u_2' }), told('member.left', { actor: 'u_2', deleted: true }), told('member.removed', { actor: 'u_3' }),
+    told('member.role', { actor: 'u_3', role: 'reader' }), told('room.transferred', { actor: 'u_9' }), told('room.archived', {}, 'u_2'),
+    told('room.visibility', { visibility: 'open', open_to: 'people', open_role: 'reader' }), told('room.visibility', { visibility: 'private' }, 'u_2'),
+    told('turn.refused', { agent: 'u_3', code: 'hour_bound' }), told('turn.refused', { agent: 'u_3', code: 'chain_bound' }),
+    told('turn.refused', { agent: 'u_3', code: 'stopped' }, 'u_2'), told('turn.refused', { agent: 'u_3', code: 'new' }),
+    told('member.speaks', { actor: 'u_3', before: 'auto', after: 'mentioned' }),
+  ]).toEqual([
+    'Bo joined', 'Bo added Cy', 'Bo added you', 'You added Cy', 'Bo left', 'Somebody left for good', 'Bo removed Cy', 'Bo let Cy only read',
+    'Bo gave this chat to somebody', 'You archived this chat',
+    'Bo opened this chat: everybody with an account may read it', 'You closed this chat to all but who is in it',
+    'Agents answered each other very often within an hour. Cy answers them again later.',
+    'Agents answered each other as often as they may. Say something to go on.',
+    'You stopped Cy before it began', 'Cy does not answer', 'Bo let Cy answer when mentioned',
+  ])
+  expect([told('room.renamed', { title: 'x' }), told('member.role', { actor: 'u_3', role: 'king' })]).toEqual([undefined, undefined])
+})

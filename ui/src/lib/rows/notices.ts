@@ -1,0 +1,30 @@
+/** What is told among the messages, in words. */
+import type { RoomEvent } from '../protocol'
+import type { Notice } from './rows'
+import { later } from '../texts-later'
+import { isolated } from '../words/isolated'
+
+/** `nameOf`: what somebody is called; undefined where nobody has told. */
+export function noticeOf(event: RoomEvent, me: string, nameOf: (actor: string) => string | undefined): Notice | null {
+  const say = later.notices
+  const { seq, at, by, d } = event
+  const who = (actor: unknown, first: boolean): string =>
+    actor === me ? (first ? say.you : say.youToo) : (typeof actor === 'string' && isolated(nameOf(actor) ?? '')) || (first ? say.some : say.someToo)
+  const [subject, object] = [who(by, true), who(d.actor, false)]
+  const self = d.actor === by
+  const role = d.role as keyof typeof say.roles
+  const opened = say.opened[d.open_to as keyof typeof say.opened]?.[d.open_role as 'reader' | 'member']
+  const text = {
+    'member.joined': self ? say.joined(who(d.actor, true)) : say.added(subject, object),
+    'member.left': d.deleted ? say.gone : say.left(who(d.actor ?? by, true)),
+    'member.removed': say.removed(subject, object),
+    'member.role': say.roles[role]?.(subject, object),
+    'member.speaks': say.speaks[d.after as keyof typeof say.speaks]?.(subject, object),
+    'turn.refused': (say.refused[d.code as keyof typeof say.refused] ?? say.refused.other)(who(d.agent, true), subject),
+    'room.transferred': say.gave(subject, object),
+    'room.visibility': opened ? say.openedBy(subject, opened) : say.closed(subject),
+    'room.archived': say.archived(subject),
+    'room.unarchived': say.unarchived(subject),
+  }[event.k]
+  return text === undefined ? null : { seq, at, text, own: by === me }
+}

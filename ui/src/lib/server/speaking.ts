@@ -1,0 +1,19 @@
+/** The calls of REST about who answers in a chat, made by the panel of people. */
+import type { Calls } from './calls'
+import type { Member, Room, Speaks, Turns } from '../protocol'
+
+const one = (room: string): string => `/rooms/${encodeURIComponent(room)}`
+
+export function setSpeaks(calls: Calls, room: string, agent: string, speaks: Speaks): Promise<Member> {
+  return calls.call('PUT', `${one(room)}/members/${encodeURIComponent(agent)}/speaks`, { speaks })
+}
+
+/** Whether agents of a room answer all at once or one after the other. */
+export function setTurns(calls: Calls, room: string, turns: Room['turns']): Promise<Room> {
+  return calls.call('PUT', `${one(room)}/speaking`, { turns })
+}
+
+/** Asks an agent to answer what was said last. */
+export function ask(calls: Calls, room: string, agent: string): Promise<Turns> {
+  return calls.call('POST', `${one(room)}/ask`, { agents: [agent] })
+}

@@ -1,0 +1,13 @@
+/** The calls of REST about which ways in there are, and by a provider. */
+import type { Calls } from './calls'
+import type { Away, Ways } from '../protocol'
+
+/** How one may sign in here. */
+export function waysIn(calls: Calls): Promise<Ways> {
+  return calls.call('GET', '/sign-in')
+}
+
+/** Goes to the provider, which sends the browser back; `link`: for another way in, `replace`: also if it is a guest's. */
+export async function goElsewhere(calls: Calls, wish: { next?: string; link?: boolean; replace?: boolean }): Promise<void> {
+  location.assign((await calls.call<Away>('POST', '/oidc/start', wish)).url)
+}
