@@ -347,16 +347,23 @@ async def test_rooms_live_and_over_rest(
     room = await new_room(client, "Mine")
     async with house.live(token) as live:
         await live.ask(t="sub", room=room)
-        models.will(reply(*hiding.cut(hiding.text() + f" {hiding.secret()}.")))
+        seen = (
+            asyncio.Event()
+        )  # only then the answer ends, which else may be over before it is told
+        words = hiding.cut(hiding.text() + f" {hiding.secret()}. " + "No more. " * 20)
+        models.will(stream(*words, seen, chunk(finish="stop"), DONE))
         question = hiding.secret() + " is my key. " + hiding.text()
         await live.say(room, question, "cid-1")
         mine = await live.event("message.created")
+        shown = ""
+        while MARK not in shown:
+            shown += (await live.push("s.d")).get("x", "")
+        seen.set()
         answer = await live.event("message.created")
         assert MARK in str(mine)
         assert MARK in str(answer)
         assert not hiding.found(json.dumps([mine, answer, live.pushed]).encode())
-        shown = "".join(one.get("x", "") for one in live.pushed if one["t"] == "s.d")
-        assert MARK in shown
+        shown += "".join(one.get("x", "") for one in live.pushed if one["t"] == "s.d")
         assert not hiding.found(shown.encode())
         assert (await live.say(room, question, "cid-1"))["dup"] is True
     assert not hiding.found(models.asked[-1].body)  # a room's model is told what the room holds
