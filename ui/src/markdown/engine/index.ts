@@ -3,6 +3,7 @@
  *
  * text → split into blocks → each block: marked → HTML → DOMPurify → kept.
  */
+import { copyButtons } from './buttons'
 import { MarkdownDocument } from './document'
 import { Extras, type ExtraName } from './extras'
 import { memoized } from './memo'
@@ -12,6 +13,7 @@ export type { MarkdownDocument } from './document'
 export type { ExtraName } from './extras'
 
 export class Engine {
+  readonly copyButtons = copyButtons
   readonly #extras = new Extras()
   readonly #render
 
