@@ -185,6 +185,18 @@ test('with 5,000 chats a change compares a few dozen times, and to read the list
   expect(looked).toBeLessThan(12)
 })
 
+test("everyone's room is there, however many others were active later", async () => {
+  const everyones = room('r_00000000000070008000006c6f626279', { active_at: at(0), visibility: 'open' })
+  const { api } = await setUp([everyones])
+  const fresh = new Rooms(api, () => false)
+  api.rooms.mockResolvedValueOnce({ rooms: [room('r9', { active_at: at(9) })], next: 'two' })
+  await fresh.refresh()
+  expect(fresh.slice('shared', 0, 9)).toEqual([everyones])
+  api.rooms.mockResolvedValueOnce({ rooms: [room('r9', { active_at: at(9) })], next: 'two' })
+  await fresh.refresh()
+  expect([fresh.count('shared'), api.room.mock.calls.length]).toEqual([1, 1])
+})
+
 test('further pages join, and a refresh keeps them while it drops what is gone', async () => {
   const { rooms, api } = await setUp([])
   const page = (from: number, next: string | null, without: number[] = []) => ({

@@ -31,6 +31,8 @@ interface Entry {
 }
 
 const SECTIONS: readonly Section[] = ['shared', 'own', 'programs']
+/** The room that everyone is in and that each list begins with, however long nothing was said there. */
+const LOBBY = 'r_00000000000070008000006c6f626279'
 const PAGE_ROOMS = 40
 const UNREAD_MAX = 100
 const ASKED_MAX = 8
@@ -186,6 +188,7 @@ export class Rooms {
     this.#take(page.rooms)
     if (!this.loaded || page.next === null) this.#next = page.next
     this.loaded = true
+    if (page.next !== null && !this.get(LOBBY)) await this.reload(LOBBY)
     this.changed.emit()
   }
 
