@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from tests.cards.test_characters import V1
 from tests.support.scripted import Scripted
 from tests.test_facade import answered, chat
@@ -9,6 +10,8 @@ from tests.test_people import refused
 
 import palaver
 from palaver import Audience, Code
+from palaver.errors import ProviderError
+from palaver.model.usage import BudgetPeriod
 
 __all__ = ["chat"]
 
@@ -35,6 +38,28 @@ async def test_a_program_changes_shares_and_restores_its_agents(chat: palaver.Ch
     assert await refused(agents.change(poet, persona="\ud800")) is Code.CARD_INVALID
     assert await refused(agents.change(ada, persona="")) is Code.AGENT_NOT_FOUND
     assert await refused(agents.restore(poet, 7)) is Code.AGENT_NOT_FOUND
+
+
+async def test_a_program_tries_an_agent_and_keeps_nothing_of_it(sqlite_url: str) -> None:
+    mind = Scripted()
+    mind.will("A", " haiku.")
+    async with palaver.open(sqlite_url, provider=mind) as chat:
+        poet = await chat.agent("poet", system_prompt="Rhyme.")
+        said = ("Hello", "Yes?", "A line?")
+        assert await chat.agents.try_out(poet, *said, persona="Haiku.") == "A haiku."
+        (asked,) = mind.asked
+        assert asked.system_prompt == "Haiku."
+        assert [one.text for one in asked.history] == [*said]
+        assert (await chat.agents.get(poet)).persona == "Rhyme."
+        assert [room.title async for room in chat.rooms()] == []
+        mind.will(ProviderError(Code.PROVIDER_AUTH, "no"))
+        with pytest.raises(ProviderError):
+            await chat.agents.try_out(None, "Hello")
+        assert await refused(chat.agents.try_out(poet)) is Code.BAD_REQUEST
+        await chat.set_budget(BudgetPeriod.DAY, of=poet, tokens=1)
+        with pytest.raises(ProviderError) as failed:
+            await chat.agents.try_out(poet, "Hello")
+        assert failed.value.code is Code.BUDGET_REACHED
 
 
 async def test_an_agent_of_another_programs_card_is_told_the_names(sqlite_url: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from palaver.cards.files import FileForm
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
-from palaver.model import Actor
+from palaver.model import Actor, Role
 from palaver.model.agents import AgentCard, Audience, CardVersion
 from palaver.policy import ServerAct, asks
 
@@ -21,7 +21,7 @@ class Agents:
     """The agents of an open Palaver."""
 
     def __init__(self, core: Core) -> None:
-        self._agents = core.agents
+        self._agents, self._tries = core.agents, core.tries
 
     @asks(ServerAct.OPERATE)
     async def all(self) -> Sequence[AgentCard]:
@@ -58,6 +58,25 @@ class Agents:
         return await self._agents.share(
             None, agent.id, audience=audience, people=named, archived=archived
         )
+
+    @asks(ServerAct.OPERATE)
+    async def try_out(self, agent: Actor | None, *said: str, **changes: Any) -> str:
+        """Asks an agent, or one that is not there yet (None), as it would be with these changes; nothing is kept.
+
+        `said` are what a person and the agent said in turn, a person's words last. What that used is counted. Raises
+        `ProviderError`. Refused: as `change`, `bad_request`, `empty_message`, `budget_reached`.
+        """
+        roles = [Role.ASSISTANT if place % 2 else Role.USER for place in range(len(said))]
+        its_id = None if agent is None else agent.id
+        talk = list(zip(roles, said, strict=True))
+        one = await self._tries.begin(None, talk, agent=its_id, changes=changes)
+        try:
+            words = [text async for text, _ in one.told()]
+        finally:
+            one.live.stop()
+        if (failure := one.live.failure) is not None:
+            raise failure
+        return "".join(words)
 
     @asks(ServerAct.OPERATE)
     async def take(self, data: bytes, *, handle: str | None = None) -> AgentCard:

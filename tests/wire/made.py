@@ -124,6 +124,9 @@ MADE: Mapping[str, tuple[Case, ...]] = {
     "POST /api/prompts/{prompt}/versions": (Case({"text": "mine now"}),),
     "DELETE /api/prompts/{prompt}": (Case(destroys=True),),
     "POST /api/agents/import": (Case(but=400),),  # no card
+    "POST /api/agents/try": (
+        Case({"messages": []}, but=400),
+    ),  # which models may be asked is theirs
     "POST /api/agents": (Case({"name": "", "handle": "<short>"}, but=400),),
     **{
         f"{call} /api/agents/{{agent}}{rest}": (Case({}, names={"agent": "newcomer"}, but=404),)

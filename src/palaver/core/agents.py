@@ -166,6 +166,21 @@ class Agents:
         await self.edited(by, agent)
         return await self._save(agent, _checked(changes), by=by)
 
+    async def drafted(
+        self, by: Actor | None, agent: ActorId | None, changes: Mapping[str, Any]
+    ) -> AgentCard:
+        """An agent, or a new one (None), as it would be with these changes, which are not kept.
+
+        Without any, who may use it may ask, too. Refused: as `change` and `create`.
+        """
+        if by is not None:
+            check_server(self._making if agent is None else ServerAct.AGENTS, by.server_role)
+        if agent is not None:
+            found = await (self.edited(by, agent) if changes else self.get(by, agent))
+            return replace(found, **_checked(changes))
+        new = AgentCard(id=ActorId(""), name=ASSISTANT, version=0, owner=_id(by))
+        return replace(new, **_checked(changes))
+
     async def share(
         self,
         by: Actor | None,

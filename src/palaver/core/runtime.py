@@ -14,6 +14,7 @@ from palaver.core.answers.engine import Engine
 from palaver.core.answers.recovery import Recovery
 from palaver.core.answers.source import ModelServer
 from palaver.core.answers.told import PromptsTold
+from palaver.core.answers.tries import Tries
 from palaver.core.audit import Follower, latest, read
 from palaver.core.demo import Demo
 from palaver.core.exchanges import Exchanges
@@ -116,7 +117,7 @@ class Core:
         self.drafts = MessageSpool(ground, partial(said, self.turns))
         self.chat = Chat(ground, self.turns, self.drafts)
         self.exchanges = Exchanges(ground, self.turns, self.held)
-        self._spools = self.held, self.drafts
+        self._spools, self.tries = (self.held, self.drafts), Tries(ground, self.turns)
         self.parts = self._parts()
 
     def _parts(self) -> list[Part]:

@@ -1,11 +1,13 @@
 """What a room's model answers, told as a call of a client is: whole, cut, or failed."""
 
 from collections.abc import AsyncGenerator
+from functools import partial
 
 from msgspec.structs import replace
 from tests.core.answers.test_engine import answers, ask, room_of
 from tests.core.conftest import Script
 
+from palaver.core.answers import context
 from palaver.core.answers.source import ModelSource
 from palaver.core.live.items import Delta, Happened
 from palaver.core.runtime import Core
@@ -31,7 +33,8 @@ async def source_of(core: Core, provider: Script) -> ModelSource:
     await core.turns.idle()
 
     providers = Providers(core.settings, core.clock, fixed=provider)
-    return ModelSource(replace(core._ground, providers=providers), turn, core.budgets)
+    prompt = partial(context.to_answer, core._ground.store, core.settings, turn)
+    return ModelSource(replace(core._ground, providers=providers), turn.id, prompt, core.budgets)
 
 
 async def test_a_whole_answer_says_what_it_used(core: Core) -> None:

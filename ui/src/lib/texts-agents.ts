@@ -74,6 +74,18 @@ export const say = {
   readOnly: 'You may use it, but not change it.',
   versionOf: (version: number) => `Version ${version}, compare`,
 
+  editIt: 'Edit',
+  tryIt: 'Try it',
+  tryMeans: 'It answers as the form says now, saved or not. Nothing of this is kept; what it uses is counted.',
+  beside: 'Beside it',
+  besideNothing: 'Nothing',
+  asWritten: 'As written here',
+  asSaved: 'as saved',
+  startOver: 'Start over',
+  thinking: 'It is thinking',
+  seconds: (count: number) => `${count.toFixed(1)} s`,
+  tokens: (read: number, written: number) => `${(read + written).toLocaleString()} tokens`,
+
   versions: 'Versions',
   toForm: 'Back to the agent',
   version: (number: number) => `Version ${number}`,

@@ -90,6 +90,9 @@ class Budgets:
             input_micros=asked or 0,
             output_micros=each,
         )
+        return await self._reserve(command)
+
+    async def _reserve(self, command: Reserve) -> int | None:
         return await self._store.write(command)
 
 

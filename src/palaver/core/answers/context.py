@@ -20,7 +20,18 @@ from msgspec.structs import asdict, replace
 
 from palaver.cards.characters import told_to
 from palaver.core.identity.actors import APPLICATION_HANDLE
-from palaver.model import NO_DATA, Actor, ActorId, Kind, Message, Role, Turn
+from palaver.model import (
+    NO_DATA,
+    Actor,
+    ActorId,
+    Kind,
+    Message,
+    MessageId,
+    Role,
+    RoomId,
+    Status,
+    Turn,
+)
 from palaver.model.agents import AgentCard, Told
 from palaver.providers.base import GO_ON, Request, Said, ToolCall
 from palaver.providers.openai.request import spoken as named
@@ -121,6 +132,33 @@ async def to_answer(
         handle=_handle(me) if headed else None,
     )
     return prompt.bounded(None if told is None else told.most)
+
+
+def to_try(
+    settings: Settings, card: AgentCard, said: Sequence[tuple[Role, str]], handle: str
+) -> Prompt:
+    """What a model is told of what somebody of this handle and its agent `said`, as in a room of the two."""
+    card, nobody, nowhere = told_to(card, handle), ActorId("-"), RoomId("")
+    talk = [
+        Message(
+            MessageId(""),
+            nowhere,
+            place,
+            card.id if role is Role.ASSISTANT else nobody,
+            "",
+            role,
+            Status.DONE,
+            text,
+            0,
+        )
+        for place, (role, text) in enumerate(said, 1)
+    ]
+    limit = min(card.context_messages or INTEGER_MAX, settings.context_messages_max)
+    tokens = min(card.context_tokens or INTEGER_MAX, settings.context_tokens_max)
+    history = within(newest(talk, limit), card.id, tokens)
+    system = (card.persona or settings.system_prompt, card.examples)
+    request = _request(card, history, system, card.post_history, "")
+    return Prompt(request=request, discreet=request, card=card, handle=None)
 
 
 def _request(

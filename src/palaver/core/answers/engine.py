@@ -131,9 +131,9 @@ class Engine:
         for turn in turns:
             known = turn.id in self._runs or self._over.get(turn.id) == turn.fence
             if not known and not self._closing and turn.waits_for is None:
-                self.run(
-                    LiveAnswer(turn), partial(_asked, ModelSource(self._ground, turn, self.budgets))
-                )
+                prompt = partial(context.to_answer, self._store, self._settings, turn)
+                source = ModelSource(self._ground, turn.id, prompt, self.budgets)
+                self.run(LiveAnswer(turn), partial(asked, source))
 
     def run(self, live: LiveAnswer, ask: Ask, *, close: Close | None = None) -> None:
         """Takes an answer from its source, as a task. `close` ends a call that was made before, heard or not."""
@@ -513,6 +513,6 @@ class Engine:
             log.info("title.not_made", room=turn.room, why=type(failure).__name__)
 
 
-async def _asked(source: ModelSource) -> Call:
+async def asked(source: ModelSource) -> Call:
     """Gives the source itself, which asks the room's model when it is told."""
     return source

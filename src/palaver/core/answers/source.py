@@ -11,11 +11,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from palaver.clock import Clock
-from palaver.core.answers import context
 from palaver.core.answers.budgets import Budgets, chars_asked
+from palaver.core.answers.context import Prompt
 from palaver.core.ground import Ground
 from palaver.errors import Code, ProviderError, Unavailable
-from palaver.model import NO_DATA, Actor, ActorId, Turn
+from palaver.model import NO_DATA, Actor, ActorId, TurnId
 from palaver.model.agents import AgentCard
 from palaver.providers.base import Done, Model, Request, Several, TextPiece, Usage
 from palaver.providers.call import Body, Call, CallRequest, CallResult, Chunk, Forwards, in_messages
@@ -39,17 +39,23 @@ class ModelSource:
     headers = ()
     streams = True
 
-    def __init__(self, ground: Ground, turn: Turn, budgets: Budgets) -> None:
+    def __init__(
+        self,
+        ground: Ground,
+        turn: TurnId,
+        prompt: Callable[[], Awaitable[Prompt]],
+        budgets: Budgets,
+    ) -> None:
+        """`prompt` says what the model is told."""
         self._ground, self._budgets = ground, budgets
-        self._turn = turn
+        self._turn, self._prompt = turn, prompt
         self.outcome = CallResult()
 
     async def told(self) -> AsyncGenerator[Chunk, None]:
         """Yields what the model says. While the database is away, it waits for the history: nobody need ask again."""
         ground, outcome = self._ground, self.outcome
         try:
-            asked = partial(context.to_answer, ground.store, ground.settings, self._turn)
-            prompt = await patiently(ground.clock, asked)
+            prompt = await patiently(ground.clock, self._prompt)
             provider = await ground.providers.current(prompt.card.owner)
             outcome.provider = provider.name
             request = prompt.request
@@ -59,7 +65,7 @@ class ModelSource:
             if isinstance(provider, Several):
                 provider, request = await provider.chosen(request)
                 outcome.provider, outcome.model = provider.name, request.model
-            bound = partial(self._budgets.bound, self._turn.id, provider, request)
+            bound = partial(self._budgets.bound, self._turn, provider, request)
             request, most = await patiently(ground.clock, bound)
             outcome.prompt = prompt.bounded(most).told
             answer = provider.answer(request)

@@ -167,10 +167,12 @@ def all_budgets(conn: Connection, now_ms: int) -> tuple[Budget, ...]:
     return tuple([budget_of(conn, row, now) for row in _ALL.all(conn)])
 
 
-def standing(conn: Connection, actor: ActorId, now_ms: int) -> tuple[Budget, ...]:
-    """The budgets of the server and of who asks."""
-    key = _KEY.value(conn, actor)
-    rows = _OF.all(conn, key or 0, 0)
+def standing(
+    conn: Connection, actor: ActorId | None, now_ms: int, agent: ActorId | None = None
+) -> tuple[Budget, ...]:
+    """The budgets of the server, of who asks and of the agent that is asked."""
+    keys = [0 if one is None else _KEY.value(conn, one) or 0 for one in (actor, agent)]
+    rows = _OF.all(conn, *keys)
     now = now_of(conn, now_ms) if rows else 0
     return tuple([budget_of(conn, row, now) for row in rows])
 

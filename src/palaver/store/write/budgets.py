@@ -80,14 +80,14 @@ class Reserve(Command[int | None], frozen=True, kw_only=True):
         now_ms, granted = now_of(tx.conn, tx.now_ms), self.output
         for row in rows:
             budget = budget_of(tx.conn, row, now_ms, self.turn)
-            granted = min(granted, self._left(budget))
+            granted = min(granted, self.left(budget))
             if granted < max(1, self.needed):
                 raise reached(budget, now_ms)
         micros = self.input_micros + ceil(granted * self.output_micros)
         _RESERVE.run(tx.conn, asker_key, self.input + granted, micros, self.turn)
         return granted
 
-    def _left(self, budget: Budget) -> int:
+    def left(self, budget: Budget) -> int:
         """How many tokens a budget has left for the answer itself."""
         left = self.output
         if budget.tokens is not None:

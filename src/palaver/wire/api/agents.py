@@ -1,23 +1,30 @@
 """REST about agents: a library of those that one may use, with their cards, for who may edit them."""
 
-from typing import Annotated, Any
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Annotated, Any, Literal
 
 from fastapi import Request
+from msgspec import to_builtins
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
 import palaver.model.agents as stored
 from palaver.cards.files import FileForm
 from palaver.cards.templates import templates
+from palaver.core.answers.tries import Try
 from palaver.core.runtime import Core
-from palaver.model import Actor, ActorId
+from palaver.model import Actor, ActorId, Role
 from palaver.model.agents import Audience
 from palaver.policy import ServerAct, agent_refusal
+from palaver.strict_json import dump
 from palaver.wire.api.body import Given, Limit, Whole, word_of
-from palaver.wire.auth import Me
+from palaver.wire.api.feed import lines_of
+from palaver.wire.auth import Me, standing_of
 from palaver.wire.calls import call
-from palaver.wire.edge.rates import Use
+from palaver.wire.edge.rates import Use, take_by
 from palaver.wire.shapes import avatar, explained, moment, moment_or_none
+from palaver.wire.streams import Attended, event_headers, stream
 
 GivenForm = Annotated[FileForm, word_of(FileForm)]
 GivenAudience = Annotated[Audience | None, word_of(Audience)]
@@ -71,6 +78,24 @@ class NewAgent(ChangedAgent):
 
     id: str | None = None
     """`a_` and 32 hex digits, made by who asks: the same again gives what is there. Default: a new one."""
+
+
+class TriedMessage(Given):
+    """What was said in a try: by who asks (`user`), or by the agent (`assistant`)."""
+
+    role: Literal["user", "assistant"] = "user"
+    text: str
+
+
+class TriedAgent(Given):
+    """An agent that is to be tried, and what was said so far."""
+
+    messages: list[TriedMessage]
+    """At most 100, the one that is to be answered last."""
+    agent: str | None = None
+    """Default: one that is not there yet."""
+    card: ChangedAgent = ChangedAgent()
+    """What is to be of it in this try."""
 
 
 class CopiedAgent(Given):
@@ -174,7 +199,7 @@ class Library:
     """The calls about agents."""
 
     def __init__(self, core: Core) -> None:
-        self._agents = core.agents
+        self._agents, self._tries = core.agents, core.tries
 
     @call("GET", "/agents", ServerAct.MODELS)
     async def listing(self, me: Me, *, all: bool = False) -> Agents:  # noqa: A002  as it is written in the address
@@ -211,6 +236,22 @@ class Library:
         data = await request.body()
         made, speaks = await self._agents.take(me, data, handle=handle, new=id)
         return {"agent": agent_of(made, me), "speaks": speaks}
+
+    @call(*("POST", "/agents/try", ServerAct.AGENTS), use=Use.MESSAGES, media="text/event-stream")
+    async def attempt(self, request: Request, me: Me, body: TriedAgent) -> Response:
+        """Asks an agent as it is, or would be with what is in `card`, and keeps nothing but what that used.
+
+        Events: `piece` with a `text` or a `thought`, at last `end`. It stops when its client goes.
+        """
+        take_by(request.scope, me)
+        one = await self._tries.begin(
+            me,
+            [(Role(said.role), said.text) for said in body.messages],
+            agent=None if body.agent is None else ActorId(body.agent),
+            changes=_changes(body.card),
+            standing=standing_of(request, me),
+        )
+        return Attended(lambda send: stream(send, _told(one), event_headers()), one.live.stop)
 
     @call("GET", "/agents/{agent}/export", ServerAct.AGENTS, media="application/json")
     async def give(self, me: Me, agent: str, *, format: GivenForm = FileForm.PALAVER) -> Response:  # noqa: A002
@@ -282,6 +323,14 @@ def _changes(body: ChangedAgent) -> dict[str, Any]:
     if body.context is not None:
         said |= {"context_messages": body.context.messages, "context_tokens": body.context.tokens}
     return said
+
+
+async def _told(one: Try) -> AsyncGenerator[bytes, None]:
+    """A try as events."""
+    async with aclosing(one.told()) as told:
+        async for text, thought in told:
+            yield lines_of(dump({"text": text} if text else {"thought": thought}), name="piece")
+    yield lines_of(dump(to_builtins(one.ended)), name="end")
 
 
 def card_of(value: stored.Card, *, whole: bool) -> Card:

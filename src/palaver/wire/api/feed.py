@@ -72,7 +72,7 @@ async def _told(
 def _first(core: Core, joined: live.Joined) -> bytes:
     if joined.mode == "reset":
         reset = dump(frames.joined(joined))
-        lines = [_lines(reset, name="reset", at=_at(core, joined.seq))]
+        lines = [lines_of(reset, name="reset", at=_at(core, joined.seq))]
     else:
         lines = [_event(core, live.Happened(event)) for event in joined.events]
     for view in joined.streams:
@@ -86,17 +86,17 @@ def _event(core: Core, item: live.Item) -> bytes:
         return b"retry: %d\n\n" % item.retry_ms
     frame = item.frame or frames.encode(item)
     if isinstance(item, live.Happened):
-        return _lines(frame, at=_at(core, item.event.seq))
+        return lines_of(frame, at=_at(core, item.event.seq))
     name = _NAMES.get(type(item))
-    return b"" if name is None else _lines(frame, name=name)
+    return b"" if name is None else lines_of(frame, name=name)
 
 
 def _at(core: Core, seq: int) -> str:
     return f"{core.epoch}:{seq}"
 
 
-def _lines(frame: bytes, *, name: str = "", at: str = "") -> bytes:
-    """One event of the feed. JSON has no line breaks, so its data is one line."""
+def lines_of(frame: bytes, *, name: str = "", at: str = "") -> bytes:
+    """One event of a feed. JSON has no line breaks, so its data is one line."""
     head = f"event: {name}\n" if name else ""
     head += f"id: {at}\n" if at else ""
     return b"%sdata: %s\n\n" % (head.encode(), frame)

@@ -1,6 +1,6 @@
 /** The calls of REST about agents: a library of cards, of which each change is a version. */
 import { BASE } from './base'
-import type { Calls } from './calls'
+import { problemOf, type Calls } from './calls'
 import { Problem } from './errors'
 import type { Agent, Agents, Card, Imported, Room, Templates, Versions } from '../protocol'
 
@@ -70,6 +70,49 @@ export async function fileOf(id: string, format: (typeof FORMATS)[number]): Prom
   if (!found.ok) throw new Problem(((await found.json().catch(() => ({}))) as { code?: string }).code ?? '', { status: found.status })
   const name = /filename="([^"]+)"/.exec(found.headers.get('content-disposition') ?? '')?.[1]
   return new File([await found.blob()], name ?? `agent.${format === 'png' ? format : 'json'}`)
+}
+
+/** What was said in a try. */
+export interface Heard {
+  role: 'user' | 'assistant'
+  text: string
+}
+
+/** What is asked of an agent, or of one that is not made yet (null), with what is to be of it. */
+export interface Attempt {
+  agent: string | null
+  card?: Changes
+  messages: Heard[]
+}
+export interface End {
+  status: string
+  model: string | null
+  finish: string | null
+  usage: { input?: number; output?: number }
+  ms: { total?: number }
+  error: { code: string; detail: string } | null
+}
+type Piece = { text?: string; thought?: string }
+
+/** Asks it, and tells each piece as it comes; what ends the `signal` ends the answer. Nothing of it is kept. */
+export async function attempt(given: Attempt, signal: AbortSignal, onpiece: (piece: Piece) => void): Promise<End> {
+  const body = JSON.stringify(given.card ? given : { ...given, card: {} })
+  const headers = { 'Content-Type': 'application/json' }
+  const found = await fetch(`${BASE}api/agents/try`, { method: 'POST', headers, body, signal })
+  if (!found.ok || !found.body) throw await problemOf(found)
+  const reader = found.body.pipeThrough(new TextDecoderStream()).getReader()
+  let rest = ''
+  for (;;) {
+    const { done, value = '' } = await reader.read()
+    const events = (rest + value).split('\n\n')
+    rest = events.pop() ?? ''
+    for (const event of events) {
+      const [, name, data = ''] = /^event: (\w+)\ndata: (.*)$/.exec(event) ?? []
+      if (name === 'piece') onpiece(JSON.parse(data) as Piece)
+      if (name === 'end') return JSON.parse(data) as End
+    }
+    if (done) throw new Problem('offline', { temporary: true })
+  }
 }
 
 /** A chat in which this agent answers. */

@@ -35,7 +35,7 @@ export class Calls {
   }
 }
 
-async function problemOf(response: Response): Promise<Problem> {
+export async function problemOf(response: Response): Promise<Problem> {
   let details: ProblemDetails = {}
   try {
     details = (await response.json()) as ProblemDetails

@@ -1,0 +1,185 @@
+"""Tries agents as their cards now say, saved or not: a model is asked, and nothing is kept but what that used.
+
+A try has no turn on which a budget could be reserved. So what it may use is held here until that is counted: any number
+of tries of one process overrun a budget by nothing, and answers that run beside them by what the tries use at most.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from functools import partial
+from math import ceil
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from palaver.core import validation
+from palaver.core.answers import context
+from palaver.core.answers.budgets import Budgets
+from palaver.core.answers.context import Prompt
+from palaver.core.answers.engine import Engine, asked
+from palaver.core.answers.outcome import told, used
+from palaver.core.answers.prices import COST_MAX
+from palaver.core.answers.source import ModelSource, patiently
+from palaver.core.answers.tape import LiveAnswer
+from palaver.core.ground import Ground
+from palaver.errors import Code, Refused
+from palaver.model import NO_DATA, Actor, ActorId, CredentialId, Entry, Role, Status
+from palaver.model.usage import Budget, BudgetKind
+from palaver.providers.base import ReasoningPiece, RefusalPiece, TextPiece
+from palaver.providers.call import CallResult
+from palaver.store.read import usage
+from palaver.store.write.budgets import Reserve, reached
+from palaver.store.write.tries import CountTry
+
+SAID_MAX = 100
+"""So many messages of a try are told."""
+
+
+class Ended(Struct, frozen=True, kw_only=True):
+    """How a try ended: `done`, `stopped`, `interrupted` or `failed`; what it used, and how long it took."""
+
+    status: Status
+    model: str | None
+    finish: str | None
+    usage: Mapping[str, Any]
+    ms: Mapping[str, int]
+    error: Mapping[str, Any] | None
+
+
+class Tries:
+    """The tries of this process."""
+
+    def __init__(self, ground: Ground, turns: Engine) -> None:
+        self._ground, self._turns = ground, turns
+        self._held = Held()
+
+    async def begin(
+        self,
+        by: Actor | None,
+        said: Sequence[tuple[Role, str]],
+        *,
+        agent: ActorId | None = None,
+        changes: Mapping[str, Any] = NO_DATA,
+        standing: CredentialId | None = None,
+    ) -> "Try":
+        """Asks an agent, or a new one (None), as it is with `changes`; it ends with the `standing` of who asks.
+
+        `said` is what they (`USER`) and the agent (`ASSISTANT`) said so far. Refused: as `Agents.drafted` and
+        `validation.message_text`, and `bad_request` (too many messages, or the last one is not a person's).
+        """
+        ground = self._ground
+        card = await ground.agents.drafted(by, agent, changes)
+        if not 1 <= len(said) <= SAID_MAX or said[-1][0] is not Role.USER:
+            words = f"A try has 1 to {SAID_MAX} messages, of which the last is who asks's."
+            raise Refused(Code.BAD_REQUEST, words)
+        for role, text in said:
+            if role is Role.USER or text:
+                validation.message_text(text, ground.settings.text_chars_max)
+        handle = None if by is None else by.handle or by.name
+        prompt = context.to_try(ground.settings, card, said, handle or context.SERVER)
+        of = (None if by is None else by.id, card.id or None)
+        one = Try(ground, self._turns, self._held, of, standing=standing)
+        source = ModelSource(ground, usage.NO_TURN, partial(_given, prompt), one)
+        self._turns.run(one.live, partial(asked, source), close=one.count)
+        return one
+
+
+class Try(Budgets):
+    """One answer that nobody keeps, and the budgets as it asks them."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        turns: Engine,
+        held: "Held",
+        of: tuple[ActorId | None, ActorId | None],
+        *,
+        standing: CredentialId | None,
+    ) -> None:
+        """`of`: who pays, and the agent; None: nobody, and one that is not saved."""
+        super().__init__(ground.store, ground.clock, turns.prices, ground.settings.budget_tokens)
+        self._turns, self._held, (self._by, self._agent) = turns, held, of
+        self.live = LiveAnswer(None, by=standing)
+        self._used: dict[str, Any] = {}
+
+    async def told(self) -> AsyncGenerator[tuple[str, str], None]:
+        """Yields words and thoughts as they come, until what they used is counted."""
+        async with aclosing(self.live.follow()) as tape:
+            async for chunk in tape:
+                for piece in chunk.pieces:
+                    match piece:
+                        case TextPiece(text, 0) | RefusalPiece(text, 0):
+                            yield text, ""
+                        case ReasoningPiece(text, 0):
+                            yield "", text
+                        case _:
+                            pass
+        if self.live.task is not None:
+            await asyncio.wait([self.live.task])
+
+    @property
+    def ended(self) -> Ended:
+        """How it ended."""
+        live, outcome, error = self.live, self.live.outcome or CallResult(), self.live.error
+        return Ended(
+            status=live.stopped or (Status.DONE if error is None else Status.FAILED),
+            model=outcome.model,
+            finish=outcome.finish,
+            usage=self._used,
+            ms=live.ms,
+            error=None if error is None else told(error),
+        )
+
+    async def count(self) -> None:
+        """Counts what it used. While the database is away, that waits."""
+        live, outcome = self.live, self.live.outcome or CallResult()
+        async with self._held.lock:
+            if counts := used(live, outcome):
+                names = {"provider": outcome.provider or "", "model": outcome.model or ""}
+                cost = (await self._prices.of(*names.values()))(counts)
+                self._used = (
+                    counts if cost is None else {**counts, "cost_micros": min(cost, COST_MAX)}
+                )
+                entry = Entry(role=Role.ASSISTANT, meta={**names, "usage": self._used})
+                command = CountTry(by=self._by, agent=self._agent, entry=entry)
+                write = partial(self._store.write, command)
+                counting = patiently(self._clock, write, storing="try")
+                await asyncio.shield(self._turns.store_later(counting))
+            self._held.of.pop(self, None)
+
+    async def _reserve(self, command: Reserve) -> int | None:
+        """Holds what it may use. Nothing else is held or counted meanwhile."""
+        held, granted = self._held, command.output
+        async with held.lock:
+            now_ms = self._clock.now_ms()
+            budgets = await self._store.read(usage.standing, self._by, now_ms, self._agent)
+            for budget in budgets:
+                others = [sums for one, sums in held.of.items() if one.is_of(budget)]
+                tokens, micros = [sum(one[place] for one in others) for place in (0, 1)]
+                known = replace(
+                    budget, used=budget.used + tokens, used_micros=budget.used_micros + micros
+                )
+                granted = min(granted, command.left(known))
+                if granted < 1:
+                    raise reached(budget, now_ms)
+            micros = command.input_micros + ceil(granted * command.output_micros)
+            held.of[self] = command.input + granted, micros
+        return granted if budgets else None
+
+    def is_of(self, budget: Budget) -> bool:
+        """Whether a budget bounds it."""
+        return budget.kind is BudgetKind.SERVER or budget.of in {self._by, self._agent}
+
+
+class Held:
+    """What the tries that run may use, in tokens and millionths of a dollar. `lock`: of who looks or counts."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.of: dict[Try, tuple[int, int]] = {}
+
+
+async def _given(prompt: Prompt) -> Prompt:
+    return prompt
