@@ -2,7 +2,7 @@
 
 Every static check counts as one, every test of Python and of the page as itself; the sum is the
 last line. A check that cannot run has failed: nothing is passed over in silence, and what pytest
-skips is named above the sum.
+skips, or tries again, is named above the sum.
 """
 
 import hashlib
@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -54,6 +55,7 @@ class Tally:
     failed: int = 0
     failures: list[str] = field(default_factory=list[str])
     skipped: list[str] = field(default_factory=list[str])
+    again: list[str] = field(default_factory=list[str])
     seconds: dict[str, float] = field(default_factory=dict[str, float])
 
     def check(self, name: str, code: int) -> None:
@@ -67,8 +69,15 @@ class Tally:
     def report(self, name: str, code: int, report: Path) -> None:
         """Count the tests in a JUnit report; a run that left none has failed as one."""
         failed = 0
+        tries = Counter(map(title_of, cases_in(report)))
         for case in cases_in(report):
-            title = f"{case.get('classname', '')}::{case.get('name', '')}"[:TITLE_CHARS_MAX]
+            title = title_of(case)
+            tries[title] -= 1
+            if (
+                name == "pytest" and tries[title] and not len(case)
+            ):  # it says no more of a first try
+                self.again.append(title)
+                continue
             self.seconds[title] = float(case.get("time", 0))
             if case.find("failure") is not None or case.find("error") is not None:
                 failed += 1
@@ -85,7 +94,9 @@ class Tally:
     def durations(self) -> str:
         """Return a line for each test, the longest first: its seconds and its name."""
         slowest_first = sorted(self.seconds.items(), key=itemgetter(1), reverse=True)
-        return "".join(f"{seconds:9.3f}  {title}\n" for title, seconds in slowest_first)
+        return "".join(
+            f"{seconds:9.3f}  {title[:TITLE_CHARS_MAX]}\n" for title, seconds in slowest_first
+        )
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -102,9 +113,11 @@ def main(arguments: Sequence[str]) -> int:
         case rest:
             pytest(tally, rest)
     for title in tally.skipped:
-        say(f"skipped: {title}")
+        say(f"skipped: {title[:TITLE_CHARS_MAX]}")
+    for title in tally.again:
+        say(f"tried again: {title[:TITLE_CHARS_MAX]}")
     for title in tally.failures:
-        say(f"FAILED: {title}")
+        say(f"FAILED: {title[:TITLE_CHARS_MAX]}")
     say(f"{tally.passed} passed, {tally.failed} failed")
     return 1 if tally.failed or not tally.passed else 0
 
@@ -231,6 +244,11 @@ def run(
 def program(name: str) -> list[str]:
     """Return the command of a program of this environment."""
     return [str(PROGRAMS / name)]
+
+
+def title_of(case: ET.Element) -> str:
+    """Return the name of a test and of where it stands."""
+    return f"{case.get('classname', '')}::{case.get('name', '')}"
 
 
 def cases_in(report: Path) -> list[ET.Element]:

@@ -27,6 +27,8 @@ from palaver.store.engine import sqlite
 # What a test asks for says what it needs, so that `./test quick` leaves it out by itself.
 NEEDS = {"postgres_server": "postgres", "chromium": "browser", "serve": "slow"}
 ENGINES = ("sqlite", pytest.param("postgres", marks=pytest.mark.postgres))
+TIMED_BY_THE_MACHINE = ("browser", "fault")
+"""What waits for other programs. One that fails in CI is tried once more, and told of: a race to be found."""
 LONGEST_FIRST = ("seeded", "package", "fault", "browser", "slow")
 
 
@@ -58,9 +60,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for fixture, mark in NEEDS.items():
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(mark)
+        if os.environ.get("CI") and any(map(item.get_closest_marker, TIMED_BY_THE_MACHINE)):
+            item.add_marker(pytest.mark.flaky(reruns=1))
         marks = [at for at, mark in enumerate(LONGEST_FIRST) if item.get_closest_marker(mark)]
         place[item.path] = min([*marks, place.get(item.path, len(LONGEST_FIRST))])
     items.sort(key=lambda item: place[item.path])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says how a test failed that was tried again."""
+    for report in terminalreporter.getreports("rerun"):
+        terminalreporter.write_sep("_", f"tried again: {report.nodeid}")
+        terminalreporter.write_line(report.longreprtext)
 
 
 @pytest.fixture(scope="session")
