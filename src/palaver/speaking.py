@@ -68,6 +68,10 @@ class Words(Struct, frozen=True, kw_only=True):
     may: bool = True
     lately: int = 0
 
+    def calls(self, agent: ActorId) -> bool:
+        """Whether an agent is meant by them, and does not only listen."""
+        return self.asks or agent == self.replied or agent in self.mentions
+
 
 def speakers(
     words: Words, listeners: Iterable[Listener], bounds: Bounds
@@ -121,7 +125,7 @@ def _answers(one: Listener, words: Words) -> bool:
     named = one.agent in words.mentions
     if named or words.agent is not None:
         return named
-    if words.asks or one.agent == words.replied or one.speaks is Speaks.ALWAYS:
+    if words.calls(one.agent) or one.speaks is Speaks.ALWAYS:
         return True
     if one.speaks is Speaks.ASKED:
         return is_question(words.text)

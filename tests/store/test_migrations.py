@@ -52,6 +52,10 @@ def test_the_revisions_make_every_table_in_the_transaction_they_are_given() -> N
 
 
 UNDO = {
+    "0032": tuple(
+        f"ALTER TABLE {table} ADD COLUMN {name} BIGINT"
+        for table, name in (("turns", "payer_key"), ("agents", "profile_key"))
+    ),
     "0031": ("DROP TABLE profiles",),
     "0030": (
         *(f"DROP INDEX {name}" for name in ("members_agents", "turns_waiting", "turns_of_agents")),

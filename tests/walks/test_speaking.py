@@ -16,6 +16,7 @@ from tests.walks.test_invite import ANSWERED, come, in_launch, make_link
 from tests.walks.test_measures import FAINT, TEXT_CONTRAST_MIN
 
 from palaver.core.runtime import started
+from palaver.model.usage import BudgetKind, BudgetPeriod
 from palaver.settings import Settings
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -25,12 +26,15 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 async def launch(
     tmp_path_factory: pytest.TempPathFactory, models: ScriptedUpstream
 ) -> AsyncIterator[ServerProcess]:
-    """A server with two agents that answer each other for ever."""
+    """A server with two agents that answer each other for ever, and a third one whose budget is used up."""
     folder = tmp_path_factory.mktemp("launch")
     copied(folder / "data")
     async with started(Settings(data_dir=folder / "data", detect=False)) as core:
         for name in ("Maya", "Max"):
             await core.agents.ensured(name.lower(), name)
+        cleo = await core.agents.ensured("cleo", "Cleo")
+        agents, day = BudgetKind.AGENT, BudgetPeriod.DAY
+        await core.usage.set_budget(None, agents, cleo.actor.id, day, tokens=0)
     models.to("are you ready?", reply("As soon as @max is."))
     models.to("As soon as @max is.", reply("Then begin, @maya."))
     models.to("Then begin, @maya.", reply("As soon as @max is."))
@@ -54,7 +58,7 @@ async def test_agents_are_asked_by_name_and_end_at_their_bound_before_two_people
     ada = await in_launch(browser, launch)
     bo = await come(browser, await make_link(ada), "Bo", dark=True)
     await ada.part("add-agent").click()
-    await expect(ada.part("agent-to-add")).to_have_count(2)
+    await expect(ada.part("agent-to-add")).to_have_count(3)
     assert await ada.barriers() == []
     await browser.screenshot(ada.page, "agents-add")
     await ada.page.keyboard.press("Escape")
@@ -83,6 +87,7 @@ async def test_agents_are_asked_by_name_and_end_at_their_bound_before_two_people
         assert await tab.fits()
     await browser.screenshot(ada.page, "agents-bound")
     await browser.screenshot(bo.page, "agents-bound-phone-dark")
+    await used_up(browser, ada, bo)
     await bo.page.goto(bo.page.url + "?p=people")
     await expect(agent(bo, "Maya")).to_be_visible()
     await browser.screenshot(bo.page, "agents-panel-phone-dark")
@@ -92,6 +97,19 @@ async def test_agents_are_asked_by_name_and_end_at_their_bound_before_two_people
     await agent(ada, "Max").scroll_into_view_if_needed()
     await browser.screenshot(ada.page, "agents-panel-phone")
     forgive(browser, ANSWERED)
+
+
+async def used_up(browser: Browser, ada: Tab, bo: Tab) -> None:
+    """An agent whose budget is used up: both are told until when."""
+    await ada.part("people").click()
+    await bring(ada, "Cleo")
+    await ada.part("panel-close").click()
+    await bo.say("@cleo, and you?")
+    told = re.compile("^Cleo.s budget for today is used up. It begins anew at 00:00 UTC.$")
+    for tab in (ada, bo):
+        await expect(tab.part("notice").last).to_have_text(told)
+    await browser.screenshot(bo.page, "budget-reached-phone-dark")
+    await browser.screenshot(ada.page, "budget-reached")
 
 
 async def mentioned(browser: Browser, ada: Tab, bo: Tab) -> None:

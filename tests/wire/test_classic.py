@@ -23,6 +23,7 @@ from tests.wire.fronts import (
 from websockets.exceptions import InvalidStatus
 
 from palaver.errors import Code, ProviderError
+from palaver.model.usage import BudgetKind, BudgetPeriod
 from palaver.wire import shapes
 
 LIMIT_INFO = {
@@ -230,6 +231,16 @@ async def test_a_message_that_cannot_be_taken_is_refused_and_not_stored(
         history = (await client.http.get("/api/history")).json()
     assert history == {"messages": [], "count": 0}
     assert "message" not in client.kinds()
+
+
+async def test_who_has_used_up_a_budget_is_told_until_when(place: Place) -> None:
+    await place.core.usage.set_budget(None, BudgetKind.SERVER, None, BudgetPeriod.DAY, tokens=0)
+    async with front(place) as client:
+        await client.say("hello?")
+        error = await client.until("error")
+        await client.until("limit_update")
+    assert error["error_code"] == "budget_reached"
+    assert "is used up until 20" in error["content"]
 
 
 async def test_half_a_character_is_refused(place: Place) -> None:

@@ -523,6 +523,8 @@ class TurnRefusal(StrEnum):
     HOUR_BOUND = "hour_bound"  # so many answers to agents within an hour
     NOT_ALLOWED = "not_allowed"  # the agent that asked may say nothing there any more
     STOPPED = "stopped"  # somebody stopped the room while it waited for its turn
+    NO_RIGHT = "no_right"  # the agent is not for who asked
+    BUDGET_REACHED = "budget_reached"  # told with the budget and its end
 
 
 class TurnState(StrEnum):

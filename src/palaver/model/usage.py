@@ -1,10 +1,12 @@
 """What answers used, and how much they may use."""
 
+from datetime import UTC, datetime
 from enum import StrEnum
+from math import inf
 
 from msgspec import Struct
 
-from palaver.model import ActorId
+from palaver.model import ActorId, TurnRefusal
 
 
 class UsedBy(StrEnum):
@@ -74,3 +76,20 @@ class Budget(Struct, frozen=True, kw_only=True):
     used: int
     used_micros: int
     ends_ms: int
+
+    @property
+    def share(self) -> float:
+        """How much of it is used: 1 and more where nothing is left."""
+        sides = ((self.tokens, self.used), (self.cost_micros, self.used_micros))
+        return max(used / most if most else inf for most, used in sides if most is not None)
+
+    @property
+    def refusal(self) -> dict[str, str | None]:
+        """What `turn.refused` tells of it."""
+        told = {"code": TurnRefusal.BUDGET_REACHED.value, "budget": self.kind.value, "of": self.of}
+        return {**told, "period": self.period.value, "until": f"{date_of(self.ends_ms)}T00:00:00Z"}
+
+
+def date_of(ms: int) -> str:
+    """The day of a moment, in UTC."""
+    return datetime.fromtimestamp(ms / 1_000, UTC).date().isoformat()

@@ -212,8 +212,6 @@ agents = _table(
     Column("audience", Choice(Audience), nullable=False),
     # since when it answers no more
     Column("archived_ms", BigInteger),
-    # of the profile that the newest version names
-    Column("profile_key", Key),
 )
 agent_has_owner = agents.c.owner_key.is_not(None)
 _partial_index("agents_owner", agent_has_owner, agents.c.owner_key)
@@ -362,11 +360,10 @@ turns = _table(
     Column("prompt_digest", Digest),
     Column("headed", Boolean),
     Column("tokens_max", BigInteger),
-    # who pays, and what is reserved of budgets for its answer as long as it is open
-    Column("payer_key", Key),
+    # what is reserved of budgets for its answer as long as it is open
     Column("reserved_tokens", BigInteger),
     Column("reserved_micros", BigInteger),
-    # how many turns since somebody said what is at `root_seq`, for whom it is; null before these were kept
+    # how many turns since somebody said what is at `root_seq`, and who asked and pays: null where nobody did
     Column("depth", Integer),
     Column("root_seq", BigInteger),
     Column("asker_key", Key),

@@ -10,9 +10,12 @@ from tests.core.test_exchanges import Answer, chat, user
 from palaver.core.answers.tape import LiveAnswer
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
-from palaver.model import Actor, Message, Status
-from palaver.model.usage import BudgetKind, BudgetPeriod, UsedBy
+from palaver.model import Actor, EventType, Message, Room, Speaks, Status
+from palaver.model.usage import BudgetKind, BudgetPeriod, UsedBy, date_of
 from palaver.providers.base import TextPiece
+from palaver.strict_json import Json
+
+UP = {"code": "budget_reached", "budget": "person", "period": "day"}
 
 
 @pytest.fixture
@@ -44,18 +47,60 @@ async def test_a_model_is_told_what_is_left_and_who_used_it_up_is_told_until_whe
     script.say("yes", None)
     await core.turns.idle()
     assert script.requests.get_nowait().settings["max_tokens"] == 12 - 5 - 4
-    await ask(core, actor, room, "1234")
-    last = (await answers(core, actor, room))[-1]
-    assert (last.status, last.text) == (Status.FAILED, "")
-    error = last.meta.get("error") or {}
-    assert (error["code"], error.get("temporary")) == (Code.BUDGET_REACHED, False)
-    assert "It begins anew on 20" in error.get("detail", "")
+    sent = await core.chat.send(actor, room.id, text="1234", cid=None)
+    assert len(sent.turns) == 1
+    said = await answers(core, actor, room)
     assert script.requests.empty()
+    assert len(said) == 2  # less was left than the question needs
     await core.budgets.check(actor.id)  # something is left
     await bound(core, 10, actor)
+    sent = await core.chat.send(actor, room.id, text="again", cid=None)
+    assert sent.turns == await core.turns.ask(actor, room.id) == ()
+    with pytest.raises(Refused) as refused:
+        await core.turns.retry(actor, said[-1].id)
+    assert refused.value.code is Code.BUDGET_REACHED
+    assert "It begins anew on 20" in refused.value.detail
+    assert await answers(core, actor, room) == said, "it is still there"
+    told = await refusals(core, actor, room)
+    assert len(told) == 3
+    assert all(one == {"agent": core.assistant, **UP, "of": actor.id} for one in told)
     with pytest.raises(Refused) as refused:
         await core.budgets.check(actor.id)
     assert refused.value.code is Code.BUDGET_REACHED
+
+
+async def test_who_waits_for_its_turn_when_the_budget_ends_is_refused_in_its_order(
+    core: Core, script: Script
+) -> None:
+    _, actor = await core.identity.new_guest()
+    room = await core.rooms.create(actor, agent=False, title="named")
+    names = ("one", "two", "three")
+    cards = [await core.agents.ensured(name, name.title()) for name in names]
+    for card in cards:
+        await core.members.add(actor, room.id, card.actor.id, speaks=Speaks.ALWAYS)
+    await core.rooms.set_speaking(actor, room.id, {"turns": "in_turn"})
+    await bound(core, 1_000)
+    sent = await core.chat.send(actor, room.id, text="go", cid=None)
+    assert len(sent.turns) == 3
+    await script.requests.get()
+    await bound(core, 1)
+    script.say("yes", None)
+    await core.turns.idle()
+    said = (await core.chat.history(actor, room.id)).messages
+    assert [one.name for one in said[1:]] == ["One"]
+    told = await refusals(core, actor, room)
+    up = {**UP, "budget": "server", "of": None}
+    assert told == [{"agent": card.actor.id, **up} for card in cards[1:]]
+    assert script.requests.empty()
+
+
+async def refusals(core: Core, actor: Actor, room: Room) -> list[Json]:
+    """What the room is told of answers that are not given, without the time, which is checked here."""
+    happened, _ = await core.chat.events(actor, room.id)
+    told = [dict(one.data) for one in happened if one.type is EventType.TURN_REFUSED]
+    (budget,) = await core.usage.budgets(None)
+    assert {one.pop("until") for one in told} == {f"{date_of(budget.ends_ms)}T00:00:00Z"}
+    return told
 
 
 async def called_for(core: Core, actor: Actor, text: str, *pieces: TextPiece) -> LiveAnswer:

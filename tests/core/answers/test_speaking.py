@@ -11,7 +11,8 @@ from tests.support.databases import copied
 
 from palaver.core.runtime import Core, started
 from palaver.errors import Code, Refused
-from palaver.model import Actor, EventType, Message, Room, Speaks, Status
+from palaver.model import Actor, EventType, MemberRole, Message, Room, Speaks, Status
+from palaver.model.agents import Audience
 from palaver.providers.base import Done, Model, Piece, Request, TextPiece
 from palaver.settings import Settings
 
@@ -123,6 +124,38 @@ async def test_an_agent_that_was_taken_out_sets_nobody_off(tmp_path: Path) -> No
         await stage.core.turns.idle()
         last = (await stage.said())[-1]
         assert (last.name, last.status, last.text) == ("Ping", Status.STOPPED, "Well. ")
+
+
+async def test_an_agent_answers_those_whom_it_is_for(tmp_path: Path) -> None:
+    async with staged(tmp_path, lambda who, _: "@mine?" if who == "ping" else "yes") as stage:
+        core, room = stage.core, stage.room
+        await stage.agent("ping")
+        (mine,) = [await stage.agent("mine", Speaks.ALWAYS)]
+        _, bo = await core.identity.new_guest("Bo")
+        await core.members.add(stage.ada, room, bo.id, role=MemberRole.MEMBER)
+
+        async def says(who: Actor, text: str) -> list[str]:
+            before = len(await stage.said())
+            await core.chat.send(who, room, text=text, cid=None)
+            await core.turns.idle()
+            return (await stage.voices())[before + 1 :]
+
+        assert await says(bo, "I only talk") == ["Mine"]
+        await core.agents.share(None, mine.id, audience=Audience.SOME, people=[stage.ada.id])
+        assert await says(bo, "I only talk") == []
+        assert await stage.refused() == []
+        refused = {"agent": mine.id, "code": "no_right"}
+        assert await says(bo, "@mine?") == []
+        assert await stage.refused() == [refused]
+        assert await says(bo, "@ping?") == ["Ping"], "Bo asked for that, too"
+        assert await core.turns.ask(bo, room, agents=[mine.id]) == ()
+        assert await stage.refused() == [refused] * 3
+        assert await says(stage.ada, "and now") == ["Mine"]
+        (message,) = [one for one in (await stage.said())[-1:] if one.author == mine.id]
+        await core.agents.share(None, mine.id, audience=Audience.ME, people=[])
+        with pytest.raises(Refused) as caught:
+            await core.turns.retry(stage.ada, message.id)
+        assert caught.value.code is Code.AGENT_NOT_FOUND
 
 
 async def test_in_turn_each_is_told_what_those_before_it_said(tmp_path: Path) -> None:

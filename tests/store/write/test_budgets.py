@@ -3,15 +3,18 @@
 import asyncio
 from contextlib import suppress
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.store.archives import untold
 from tests.store.world import World, opened
 from tests.store.write.test_usage import asked, end
 
 from palaver.errors import Code, Refused
-from palaver.model import Actor, ActorId, Turn
+from palaver.model import Actor, ActorId, EventType, Turn
 from palaver.model.usage import BudgetKind, BudgetPeriod
+from palaver.store.admin.verify import verify
 from palaver.store.read import usage
 from palaver.store.write.budgets import Reserve, SetBudget
 
@@ -78,6 +81,23 @@ async def test_fifty_answers_at_once_overrun_a_budget_by_nothing(
     await asyncio.gather(*map(world.store.write, ends))
     (budget,) = await world.store.read(usage.all_budgets, world.clock.now_ms())
     assert budget.used == 1_000
+
+
+def test_a_room_is_told_of_each_answer_that_a_budget_refuses_behind_all_that_is_said(
+    database_url: str, tmp_path: Path
+) -> None:
+    async def said() -> list[Any]:
+        async with opened(database_url, data_dir=tmp_path) as world:
+            ada, bot = await world.person("Ada"), await world.agent()
+            room = await world.room(ada, bot)
+            await bound(world, BudgetKind.AGENT, bot.id, tokens=0)
+            drafts = [world.draft(room, ada, str(number), answers=True) for number in range(30)]
+            await asyncio.gather(*map(world.store.write, drafts))
+            return [one.data for one in await world.log(room) if one.type is EventType.TURN_REFUSED]
+
+    told = asyncio.run(said())
+    assert len(told) == 30
+    assert verify(database_url, untold).faults == []
 
 
 @pytest.mark.postgres

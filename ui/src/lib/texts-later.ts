@@ -138,12 +138,17 @@ export const later = {
       asked: (by: string, who: string) => `${by} let ${who} answer when asked`,
       never: (by: string, who: string) => `${by} let ${who} never answer`,
     },
+    your: 'Your',
+    servers: 'The server’s',
+    of: (who: string) => `${who}’s`,
     refused: {
       chain_bound: () => 'Agents answered each other as often as they may. Say something to go on.',
       hour_bound: (who: string) => `Agents answered each other very often within an hour. ${who} answers them again later.`,
       not_allowed: (who: string) => `${who} was not asked: whoever asks must be in this chat, and so must who is asked`,
       stopped: (who: string, by: string) => `${by} stopped ${who} before it began`,
-      budget_reached: (who: string) => `${who} does not answer: a budget is used up`,
+      no_right: (who: string) => `${who} was not asked: it is not for everybody here. Whose it is, can share it.`,
+      budget_reached: (_: string, __: string, whose: string, month: string) =>
+        `${whose} budget for ${month ? 'this month' : 'today'} is used up. It begins anew ${month ? `on ${month}, ` : 'at '}00:00 UTC.`,
       other: (who: string) => `${who} does not answer`,
     },
     archived: (by: string) => `${by} archived this chat`,

@@ -16,7 +16,7 @@ from palaver.model import ActorId, TurnId
 from palaver.providers.base import Piece, Provider, Request
 from palaver.store.read import usage
 from palaver.store.store import Store
-from palaver.store.write.budgets import Reserve, is_reached, reached
+from palaver.store.write.budgets import Reserve, reached
 
 KNOWN_SECONDS = 1.0
 
@@ -45,7 +45,7 @@ class Budgets:
         if await self.are_there():
             now_ms = self._clock.now_ms()
             for budget in await self._store.read(usage.standing, actor, now_ms):
-                if is_reached(budget):
+                if budget.share >= 1:
                     raise reached(budget, now_ms)
 
     async def bound(

@@ -380,9 +380,10 @@ class Engine:
                 self._close(recorder, stored=over)
             await live.certain()
             live.finish(stored)
-            if live.exchange is None and stored and stored.messages[0].status is Status.DONE:
+            said = stored.messages if live.exchange is None and stored else ()
+            if said and said[0].status is Status.DONE:
                 with suppress(Unavailable):  # a name can wait
-                    await self._title(turn, stored.messages[0])
+                    await self._title(turn, said[0])
         finally:
             del self._runs[turn.id]
             self._over[turn.id] = turn.fence

@@ -69,8 +69,9 @@ def ending(live: LiveAnswer) -> FinishTurn:
     if exchange is not None:
         ms = {"total": live.ms["total"]}
         meta |= {"exchange": exchange.id, "model": exchange.model, "ms": ms}
-    reached = error is not None and error.code is Code.BUDGET_REACHED and live.answer.chars
-    if finish := "budget" if reached else outcome.finish:
+    reached = error is not None and error.code is Code.BUDGET_REACHED
+    cut = reached and live.answer.chars
+    if finish := "budget" if cut else outcome.finish:
         meta["finish"] = finish
     if counts := used(live, outcome):
         meta["usage"] = counts
@@ -84,7 +85,7 @@ def ending(live: LiveAnswer) -> FinishTurn:
     entries = headed(own, meta) if own else live.answer.entries(meta, retold=retold)
     end = FinishTurn(turn=turn.id, fence=turn.fence, status=status, entries=entries)
     if exchange is None:
-        return replace(end, told=outcome.prompt)
+        return replace(end, told=outcome.prompt, unasked=reached and not cut)
     response: dict[str, Any] = {"envelope": outcome.kept, "ms": live.ms["total"]}
     if retold:
         response["lengths"] = live.answer.lengths

@@ -5,7 +5,7 @@ from operator import attrgetter
 
 from sqlalchemy import Connection, and_, bindparam, func, select
 
-from palaver.model import ActorId, ActorKind, Role, RoomId, Turn, TurnId
+from palaver.model import ActorId, ActorKind, RoomId, Turn, TurnId
 from palaver.model.agents import Told
 from palaver.policy import Action, allows, role_in
 from palaver.store.engine.statement import Row, Statement, among, matching
@@ -13,9 +13,7 @@ from palaver.store.read.actors import OUT, became_key, id_of, its
 from palaver.store.schema import (
     accounts,
     actors,
-    exchanges,
     members,
-    messages,
     partials,
     rooms,
     turn_is_open,
@@ -23,16 +21,12 @@ from palaver.store.schema import (
 )
 from palaver.store.values import ByName
 
-CONTINUED_MAX = 100
-"""So many answers that each go on from the one before lead back to who asked; behind more, nobody did."""
-
 selected = (
     select(
         *turns.c[
             "id", "trigger_seq", "state", "attempt", "fence", "external", "root_seq", "waits_for"
         ],
-        func.coalesce(turns.c.depth, 1).label("depth"),
-        func.coalesce(turns.c.context_seq, turns.c.trigger_seq).label("context_seq"),
+        *turns.c["depth", "context_seq"],
         turns.c.message_id.label("message"),
         rooms.c.id.label("room"),
         actors.c.id.label("agent"),
@@ -61,22 +55,7 @@ _KNOWN = among(select(turns.c.id), turns.c.id)
 _OPEN_OF = matching(selected.where(turn_is_open), turns.c.owner)
 _RUNNING = Statement(select(func.count()).select_from(turns).where(turn_is_open))
 
-_continued = turns.alias()
-_said_so = func.coalesce(turns.c.asker_key, exchanges.c.actor_key)
-_ASKED = matching(
-    select(
-        _said_so.label("said_so"), became_key.label("asker_key"), messages.c.role, _continued.c.id
-    )
-    .select_from(turns)
-    .outerjoin(exchanges, exchanges.c.turn_id == turns.c.id)
-    .outerjoin(
-        messages,
-        and_(messages.c.room_key == turns.c.room_key, messages.c.seq == turns.c.trigger_seq),
-    )
-    .outerjoin(its, its.c.key == func.coalesce(_said_so, messages.c.author_key))
-    .outerjoin(_continued, _continued.c.message_id == messages.c.id),
-    turns.c.id,
-)
+_ASKER = matching(select(became_key).join(turns, turns.c.asker_key == its.c.key), turns.c.id)
 _answering = members.alias()
 _ACTOR = matching(select(actors.c.key), actors.c.id)
 _STANDING = Statement(
@@ -150,15 +129,8 @@ def copied(conn: Connection, turn: TurnId) -> tuple[str, str]:
 
 
 def asker(conn: Connection, turn: TurnId | None) -> int | None:
-    """The key of who asked for an answer; None when nobody did. One that goes on is of who asked for the first."""
-    for _ in range(CONTINUED_MAX):
-        row = None if turn is None else _ASKED.first(conn, turn)
-        if row is None:
-            return None
-        if row.said_so is not None or row.role is not Role.ASSISTANT:
-            return row.asker_key
-        turn = row.id
-    return None
+    """The key of who asked for an answer, and pays for it; None when nobody did."""
+    return None if turn is None else _ASKER.value(conn, turn)
 
 
 def asked_by(conn: Connection, turn: TurnId, actor: ActorId) -> bool:

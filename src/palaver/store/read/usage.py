@@ -6,7 +6,15 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, and_, bindparam, cast, func, or_, select
 
 from palaver.model import ActorId, TurnId
-from palaver.model.usage import Budget, BudgetKind, BudgetPeriod, UsageReport, Used, UsedBy
+from palaver.model.usage import (
+    Budget,
+    BudgetKind,
+    BudgetPeriod,
+    UsageReport,
+    Used,
+    UsedBy,
+    date_of,
+)
 from palaver.store.engine.statement import Row, Statement, database_now, matching
 from palaver.store.read.actors import id_of
 from palaver.store.read.turns import asker
@@ -89,7 +97,7 @@ def _spent(kind: BudgetKind) -> Statement:
     used = usage.c.day >= bindparam("since")
     held = and_(turn_is_open, turns.c.id != bindparam("turn", type_=turns.c.id.type))
     names = {
-        BudgetKind.PERSON: (usage.c.asker_key, turns.c.payer_key),
+        BudgetKind.PERSON: (usage.c.asker_key, turns.c.asker_key),
         BudgetKind.AGENT: (usage.c.agent_key, turns.c.agent_key),
     }.get(kind)
     if names is not None:
@@ -140,11 +148,6 @@ def _used(row: Row, by: UsedBy | None = None) -> Used:
             return Used(name=row.name if there else "", id=id_, **sums)
 
 
-def date_of(ms: int) -> str:
-    """The day of a moment, in UTC."""
-    return datetime.fromtimestamp(ms / 1_000, UTC).date().isoformat()
-
-
 def payer(conn: Connection, turn: TurnId) -> tuple[int, int]:
     """The keys of the agent of a turn and of who pays for its answer, 0 for nobody."""
     row = _TURN.first(conn, turn)
@@ -171,8 +174,13 @@ def standing(
     conn: Connection, actor: ActorId | None, now_ms: int, agent: ActorId | None = None
 ) -> tuple[Budget, ...]:
     """The budgets of the server, of who asks and of the agent that is asked."""
-    keys = [0 if one is None else _KEY.value(conn, one) or 0 for one in (actor, agent)]
-    rows = _OF.all(conn, *keys)
+    asker, asked = [0 if one is None else _KEY.value(conn, one) or 0 for one in (actor, agent)]
+    return bounding(conn, asker, asked, now_ms)
+
+
+def bounding(conn: Connection, asker: int, agent: int, now_ms: int) -> tuple[Budget, ...]:
+    """The same, of their keys."""
+    rows = _OF.all(conn, asker, agent)
     now = now_of(conn, now_ms) if rows else 0
     return tuple([budget_of(conn, row, now) for row in rows])
 

@@ -10,11 +10,11 @@ from sqlalchemy import delete
 
 from palaver.errors import Code, Refused
 from palaver.model import ActorId, ActorKind, TurnId
-from palaver.model.usage import Budget, BudgetKind, BudgetPeriod
+from palaver.model.usage import Budget, BudgetKind, BudgetPeriod, date_of
 from palaver.policy import ServerAct
 from palaver.store.engine.statement import inserting, matching, updating
 from palaver.store.read.actors import PREFIX
-from palaver.store.read.usage import LOCKED, budget_of, date_of, now_of, payer
+from palaver.store.read.usage import LOCKED, budget_of, now_of, payer
 from palaver.store.schema import budgets, turn_is_open, turns
 from palaver.store.write.actors import known_actor, not_found
 from palaver.store.write.command import Command
@@ -25,7 +25,7 @@ from palaver.store.write.transaction import Transaction
 _REMOVE = matching(delete(budgets), budgets.c.kind, budgets.c.of_key, budgets.c.period)
 _ADD = inserting(budgets, "kind", "of_key", "period", "tokens", "cost_micros")
 _RESERVE = updating(
-    turns.c.id, "payer_key", "reserved_tokens", "reserved_micros", where=turn_is_open
+    turns.c.id, "asker_key", "reserved_tokens", "reserved_micros", where=turn_is_open
 )
 
 
@@ -84,7 +84,7 @@ class Reserve(Command[int | None], frozen=True, kw_only=True):
             if granted < max(1, self.needed):
                 raise reached(budget, now_ms)
         micros = self.input_micros + ceil(granted * self.output_micros)
-        _RESERVE.run(tx.conn, asker_key, self.input + granted, micros, self.turn)
+        _RESERVE.run(tx.conn, asker_key or None, self.input + granted, micros, self.turn)
         return granted
 
     def left(self, budget: Budget) -> int:
@@ -96,12 +96,6 @@ class Reserve(Command[int | None], frozen=True, kw_only=True):
             money = budget.cost_micros - budget.used_micros - self.input_micros
             left = min(left, int(money / self.output_micros) if self.output_micros else money + 1)
         return left
-
-
-def is_reached(budget: Budget) -> bool:
-    """Whether nothing is left of a budget."""
-    money = budget.cost_micros is not None and budget.used_micros >= budget.cost_micros
-    return money or (budget.tokens is not None and budget.used >= budget.tokens)
 
 
 def reached(budget: Budget, now_ms: int) -> Refused:

@@ -41,7 +41,9 @@ from palaver.model import (
     RoomId,
     Status,
     Turn,
+    TurnRefusal,
 )
+from palaver.model.usage import Budget
 from palaver.policy import Action, check, role_in, room_not_found, signed_out
 from palaver.speaking import Words
 from palaver.store.engine.statement import ListStatement, Row, among, matching, updating
@@ -63,7 +65,7 @@ from palaver.store.schema import (
 from palaver.store.write.actors import nobody
 from palaver.store.write.command import Command, RoomCommand, T_co, each
 from palaver.store.write.rooms import conversation
-from palaver.store.write.speakers import NOBODY, Hearing, hearing
+from palaver.store.write.speakers import NOBODY, Hearing, hearing, refuse
 from palaver.store.write.transaction import (
     ROOM_COLUMNS,
     Chain,
@@ -199,6 +201,8 @@ class AddMessage(RoomCommand[Added], frozen=True, kw_only=True):
         results = each(run, lambda command: _decide(tx, found, command))
         tx.append(found.said)
         tx.open_turns(found.turns)
+        for room, agent, why in found.refused:
+            refuse(tx, room, None, agent, why)
         return results
 
 
@@ -389,6 +393,7 @@ class _Run:
         self.standing: set[str] = set()
         self.said: list[Said] = []
         self.turns: list[OpenedTurn] = []
+        self.refused: list[tuple[LockedRoom, ActorId, TurnRefusal | Budget]] = []
 
 
 def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:
@@ -482,7 +487,9 @@ def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
     if command.answers:
         asks, text = command.asks, command.text
         words = Words(text=text, mentions=mentions, replied=replied, asks=asks)
-        opened = there.opened(tx, room, words, room.seq, Chain(asker_key=author.key))
+        chain = Chain(asker_key=author.key)
+        opened, refused = there.opened(tx, room, words, room.seq, chain)
+        run.refused += [(room, *one) for one in refused]
     run.turns += opened
     turns = tuple([turn for *_, turn in opened])
     return Added(message=message, dup=False, turns=turns, untitled=room.untitled)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct, field
 from sqlalchemy import (
+    BigInteger,
     and_,
     bindparam,
     case,
@@ -12,6 +13,7 @@ from sqlalchemy import (
     func,
     literal_column,
     null,
+    or_,
     select,
     update,
 )
@@ -27,6 +29,8 @@ from palaver.model import (
     TurnRefusal,
     Visibility,
 )
+from palaver.model.agents import Audience
+from palaver.model.usage import Budget
 from palaver.speaking import (
     ANSWERS_PER_HOUR,
     CHAIN_MAX,
@@ -40,9 +44,12 @@ from palaver.speaking import (
 )
 from palaver.store.engine.statement import Statement, among, database_now, matching, updating
 from palaver.store.read.actors import id_of
+from palaver.store.read.usage import bounding
 from palaver.store.schema import (
     actors,
+    agent_people,
     agents,
+    budgets,
     member_is_agent,
     member_is_in,
     members,
@@ -61,6 +68,9 @@ from palaver.store.write.transaction import (
 )
 
 HOUR_MS = 3_600_000
+
+Refused = tuple[ActorId, TurnRefusal | Budget]
+"""Who gives no answer, and why."""
 
 _people = members.alias("people")
 _second_person = exists(
@@ -82,6 +92,9 @@ _LISTENERS = among(
             rooms.c.visibility == Visibility.PRIVATE,
             case((members.c.speaks == Speaks.AUTO, ~_second_person), else_=false()),
         ).label("alone"),
+        or_(agents.c.audience != Audience.EVERYONE, exists(select(budgets.c.kind).limit(1))).label(
+            "bounded"
+        ),
     )
     .select_from(members)
     .join(actors, actors.c.key == members.c.actor_key)
@@ -93,6 +106,20 @@ _LISTENERS = among(
 )
 
 
+_NOT_FOR = Statement(
+    select(agents.c.actor_key)
+    .where(agents.c.actor_key == bindparam("agent"), agents.c.audience != Audience.EVERYONE)
+    .where(func.coalesce(agents.c.owner_key, 0) != bindparam("asker", type_=BigInteger()))
+    .where(
+        (agents.c.audience == Audience.ME)
+        | ~exists(
+            select(agent_people.c.agent_key)
+            .where(agent_people.c.agent_key == agents.c.actor_key)
+            .where(agent_people.c.person_key == bindparam("asker", type_=BigInteger()))
+        )
+    ),
+    *("agent", "asker"),
+)
 _PEOPLE = among(
     select(*actors.c["id", "public_handle"])
     .join(members, members.c.actor_key == actors.c.key)
@@ -131,9 +158,13 @@ _WAIT_ELSE = Statement(
 
 
 class Hearing(Struct):
-    """The agents of a room, who of its people is called how, and by which turn the next one waits, where it does."""
+    """The agents of a room, who of its people is called how, and by which turn the next one waits, where it does.
+
+    `bounded` are those of whom `refusal` is to be asked.
+    """
 
     agents: dict[ActorId, KnownActor] = field(default_factory=dict[ActorId, KnownActor])
+    bounded: set[ActorId] = field(default_factory=set[ActorId])
     listeners: list[Listener] = field(default_factory=list[Listener])
     people: dict[str, ActorId] = field(default_factory=dict[str, ActorId])
     bounds: Bounds = Bounds()
@@ -145,17 +176,23 @@ class Hearing(Struct):
 
     def opened(
         self, tx: Transaction, room: LockedRoom, words: Words, trigger_seq: int, chain: Chain
-    ) -> list[OpenedTurn]:
-        """The turns of those who answer what was said at a seq; whose answer is refused, is told."""
+    ) -> tuple[list[OpenedTurn], list[Refused]]:
+        """The turns of those who answer what was said at a seq, and whose answer is refused, which is to be told."""
         found: list[OpenedTurn] = []
-        for who, why in speakers(words, self.listeners, self.bounds):
+        refused: list[Refused] = []
+        for who, bound in speakers(words, self.listeners, self.bounds):
+            why = bound or self.refusal(tx, who, chain)
             if why is None:
                 found.append(self.turn(tx, room, self.agents[who], trigger_seq, chain))
-            else:
-                data = {"agent": who, "code": why.value}
-                by = None if words.agent is None else tx.actor(words.agent)
-                tx.log(room, EventType.TURN_REFUSED, by, data=data)
-        return found
+            elif why is not TurnRefusal.NO_RIGHT or words.calls(who):
+                refused.append((who, why))
+        return found, refused
+
+    def refusal(self, tx: Transaction, agent: ActorId, chain: Chain) -> TurnRefusal | Budget | None:
+        """As the function `refusal`, of an agent of the room."""
+        if agent not in self.bounded:
+            return None
+        return refusal(tx, self.agents[agent].key, chain.asker_key)
 
     def turn(
         self,
@@ -193,6 +230,8 @@ def hearing(
         there = found[row.room_key]
         there.agents[agent.id] = agent
         there.listeners.append(Listener(agent.id, row.handle, row.speaks, bool(row.alone)))
+        if row.bounded:
+            there.bounded.add(agent.id)
         there.bounds = bounds_of(row.settings)
     named: dict[int, set[str]] = {}
     for key, text in said:
@@ -203,6 +242,31 @@ def hearing(
     return found
 
 
+def refusal(tx: Transaction, agent_key: int, asker_key: int | None) -> TurnRefusal | Budget | None:
+    """Why an agent gives no answer to who would pay for it: the budget that is used up, or it is not for them.
+
+    Money is left to who knows the prices, see `write.budgets`.
+    """
+    if asker_key is not None and _NOT_FOR.all(tx.conn, agent_key, asker_key):
+        return TurnRefusal.NO_RIGHT
+    bounds = bounding(tx.conn, asker_key or 0, agent_key, tx.now_ms)
+    full = (one for one in bounds if one.tokens is not None and one.used >= one.tokens)
+    return next(full, None)
+
+
+def refuse(
+    tx: Transaction,
+    room: LockedRoom,
+    by: KnownActor | None,
+    agent: ActorId,
+    why: TurnRefusal | Budget | None,
+) -> None:
+    """Tells a room that an agent gives no answer; `why` None: by a budget that is there no more."""
+    code = TurnRefusal.BUDGET_REACHED if why is None else why
+    told = code.refusal if isinstance(code, Budget) else {"code": code.value}
+    tx.log(room, EventType.TURN_REFUSED, by, data={"agent": agent, **told})
+
+
 def refuse_waiting(
     tx: Transaction, room: LockedRoom, by: KnownActor | None, turn: TurnId, why: TurnRefusal
 ) -> None:
@@ -210,8 +274,7 @@ def refuse_waiting(
     before, agent = _WAITS.one(tx.conn, turn)
     _END_WAITING.run(tx.conn, tx.now_ms, turn)
     _WAIT_ELSE.run(tx.conn, before, turn)
-    data = {"agent": id_of(ActorKind.AGENT, agent), "code": why.value}
-    tx.log(room, EventType.TURN_REFUSED, by, data=data)
+    refuse(tx, room, by, id_of(ActorKind.AGENT, agent), why)
 
 
 def refuse_removed(

@@ -11,7 +11,7 @@ from typing import cast
 
 from msgspec import Struct
 from msgspec.structs import astuple, replace
-from sqlalchemy import Connection, bindparam, delete, func, literal, null, select, update
+from sqlalchemy import Connection, bindparam, delete, literal, null, select, update
 
 from palaver.errors import Code, Refused
 from palaver.model import (
@@ -34,6 +34,7 @@ from palaver.model import (
 )
 from palaver.model.agents import Told
 from palaver.model.exchanges import Exchange
+from palaver.model.usage import Budget
 from palaver.policy import Action, agent_not_found, allows
 from palaver.speaking import Words, handles_in
 from palaver.store.engine.base import POSTGRESQL
@@ -50,11 +51,20 @@ from palaver.store.read.agents import get as agent_get
 from palaver.store.read.exchanges import get as exchange_get
 from palaver.store.read.messages import get as message_get
 from palaver.store.read.turns import asker, get, open_of, selected, turn_of
+from palaver.store.read.usage import bounding
 from palaver.store.schema import actors, messages, partials, rooms, turn_is_open, turns
+from palaver.store.write.budgets import reached
 from palaver.store.write.command import Command, RoomCommand
 from palaver.store.write.exchanges import ExchangeEnd, end_exchange, not_found
 from palaver.store.write.messages import MessageCommand, append, mark, naming
-from palaver.store.write.speakers import Hearing, hearing, lately, refuse_waiting
+from palaver.store.write.speakers import (
+    Hearing,
+    hearing,
+    lately,
+    refusal,
+    refuse,
+    refuse_waiting,
+)
 from palaver.store.write.transaction import (
     LEASE_MS,
     Chain,
@@ -73,8 +83,7 @@ _ROOM = matching(select(rooms.c.id).join(turns, turns.c.room_key == rooms.c.key)
 _LOCK = matching(
     select(
         *turns.c["fence", "state", "message_id", "agent_key", "trigger_seq"],
-        *turns.c["root_seq", "asker_key"],
-        func.coalesce(turns.c.depth, 1).label("depth"),
+        *turns.c["depth", "root_seq", "asker_key"],
         *actors.c["kind", "id", "name"],
     )
     .join(actors, actors.c.key == turns.c.agent_key)
@@ -115,9 +124,9 @@ _BEGIN = updating(
     turns.c.id, "context_seq", "owner", waits_for=null(), lease_until_ms=DatabaseNow() + LEASE_MS
 )
 _SET_OFF = matching(
-    select(func.coalesce(turns.c.depth, 1).label("depth"), *turns.c["root_seq", "asker_key"]).join(
-        messages, messages.c.id == turns.c.message_id
-    ),
+    select(*turns.c["depth", "root_seq", "asker_key"], *messages.c["author_key", "role"])
+    .select_from(messages)
+    .outerjoin(turns, turns.c.message_id == messages.c.id),
     messages.c.room_key,
     messages.c.seq,
 )
@@ -164,7 +173,8 @@ class FinishTurn(Command[Finished | None], frozen=True, kw_only=True):
     They are while the turn is open and `fence` still matches; repeated, it gives what it stored. The messages get the
     turn's id of its first, and those behind it (`answer_id`). They reply to their question where something else was
     said meanwhile. `apart`: the turn goes on, because it is asked again, and what came of it stays as messages of
-    their own. A whole answer in a room is heard by the agents there (`speaking`), and whoever waited for it begins.
+    their own. `unasked`: no budget was left for its model, which is told in place of a message. A whole answer in a
+    room is heard by the agents there (`speaking`), and whoever waited for it begins.
 
     Refused: `exchange_not_found`.
     """
@@ -175,6 +185,7 @@ class FinishTurn(Command[Finished | None], frozen=True, kw_only=True):
     entries: tuple[Entry, ...]
     exchange: ExchangeEnd | None = None
     apart: bool = False
+    unasked: bool = False
     told: Told | None = None
 
     @property
@@ -209,7 +220,11 @@ class FinishTurn(Command[Finished | None], frozen=True, kw_only=True):
         rows = [(answer_id(first, place), agent, entry, self.status) for place, entry in said]
         if self.apart and message_get(tx.conn, rows[0][0]) is not None:
             return None
-        messages = append(tx, room, rows, reply_to)
+        if self.unasked:
+            bounds = bounding(tx.conn, asker(tx.conn, self.turn) or 0, agent.key, tx.now_ms)
+            fullest = max(bounds, key=attrgetter("share"), default=None)
+            refuse(tx, room, None, agent.id, fullest)
+        messages = [] if self.unasked else append(tx, room, rows, reply_to)
         if any("usage" in entry.meta for entry in self.entries):
             note(tx, asker(tx.conn, self.turn), agent.key, self.entries)
         if self.apart:
@@ -254,7 +269,7 @@ class RetryTurn(MessageCommand[Turn], frozen=True, kw_only=True):
 
     With `goes_on` the answer stays, and the turn is one that answers it: its agent says what comes next. Refused:
     `turn_not_retryable` (not an answer of a turn, already deleted), `forbidden` also to who wrote it, `agent_not_found`
-    (it is archived).
+    (it is archived, or not for who asked), `budget_reached`.
     """
 
     goes_on: bool = False
@@ -266,9 +281,13 @@ class RetryTurn(MessageCommand[Turn], frozen=True, kw_only=True):
             raise Refused(Code.TURN_NOT_RETRYABLE, why)
         for_whom = asker(tx.conn, there.turn)
         tx.check(Action.TAKE_BACK, room, by, own=for_whom == by.key)
-        chain = Chain(there.depth or 1, there.root_seq, for_whom)
+        chain = Chain(there.depth, there.root_seq, for_whom)
         agent_id = id_of(ActorKind.AGENT, there.agent)
-        if (card := agent_get(tx.conn, agent_id)) is None or card.archived_ms is not None:
+        why = refusal(tx, there.agent_key, for_whom)
+        if isinstance(why, Budget):
+            raise reached(why, tx.now_ms)
+        card = agent_get(tx.conn, agent_id)
+        if why is not None or card is None or card.archived_ms is not None:
             raise agent_not_found()
         agent = KnownActor(there.agent_key, agent_id, there.agent_name)
         if self.goes_on:
@@ -280,8 +299,8 @@ class RetryTurn(MessageCommand[Turn], frozen=True, kw_only=True):
 class AskAgents(RoomCommand[tuple[Turn, ...]], frozen=True, kw_only=True):
     """Asks agents of a room (None: all of them) for an answer to a message (None: the newest), however they speak.
 
-    Who answers it right now is not asked twice: its turn is given. Refused: `room_not_found`, `forbidden`,
-    `room_archived`, `not_found` (no agent of the room), `message_not_found`.
+    Who answers it right now is not asked twice: its turn is given. The room is told who may not answer.
+    Refused: `room_not_found`, `forbidden`, `room_archived`, `not_found` (no agent of the room), `message_not_found`.
     """
 
     by: ActorId
@@ -303,14 +322,15 @@ class AskAgents(RoomCommand[tuple[Turn, ...]], frozen=True, kw_only=True):
         answering = {
             turn.agent: turn for turn in map(turn_of, _OPEN_AT.all(tx.conn, room.key, seq))
         }
-        opened = [
-            there.turn(tx, room, there.agents[one], seq, Chain(asker_key=by.key), again=True)
-            for one in asked
-            if one not in answering
-        ]
+        chain, opened = Chain(asker_key=by.key), list[OpenedTurn]()
+        for one in [one for one in asked if one not in answering]:
+            if (why := there.refusal(tx, one, chain)) is not None:
+                refuse(tx, room, by, one, why)
+            else:
+                opened.append(there.turn(tx, room, there.agents[one], seq, chain, again=True))
         tx.open_turns(opened)
         answering |= {turn.agent: turn for *_, turn in opened}
-        return tuple([answering[one] for one in asked])
+        return tuple([answering[one] for one in asked if one in answering])
 
 
 class StopRoom(RoomCommand[tuple[TurnId, ...]], frozen=True, kw_only=True):
@@ -347,12 +367,11 @@ class OpenTurn(RoomCommand[Turn], frozen=True, kw_only=True):
         if known is not None:
             return known
         room, agent = tx.writable(self.room, self.agent)
-        before = _SET_OFF.first(tx.conn, room.key, room.seq)
-        chain = (
-            Chain()
-            if before is None
-            else Chain(before.depth + 1, before.root_seq, before.asker_key)
-        )
+        before, chain = _SET_OFF.first(tx.conn, room.key, room.seq), Chain()
+        if before is not None and before.depth is not None:
+            chain = Chain(before.depth + 1, before.root_seq, before.asker_key)
+        elif before is not None and before.role is not Role.ASSISTANT:
+            chain = Chain(asker_key=before.author_key)
         ids = (self.turn, self.message)
         return tx.open_turn(room, agent, room.seq, chain=chain, external=ids)
 
@@ -440,7 +459,10 @@ def _answered(
             may=may,
             lately=so_far + len(opened),
         )
-        opened += heard.opened(tx, room, words, message.seq, after)
+        more, refused = heard.opened(tx, room, words, message.seq, after)
+        opened += more
+        for one in refused:
+            refuse(tx, room, agent, *one)
     tx.open_turns(opened)
     return [turn for *_, turn in opened if turn.waits_for is None]
 

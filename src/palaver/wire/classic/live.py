@@ -20,7 +20,17 @@ from palaver.core.live import items as live
 from palaver.core.live.reader import Reader
 from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
-from palaver.model import Actor, CredentialId, EventType, Message, MessageId, Meta, Role, Room
+from palaver.model import (
+    Actor,
+    CredentialId,
+    Event,
+    EventType,
+    Message,
+    MessageId,
+    Meta,
+    Role,
+    Room,
+)
 from palaver.strict_json import Json, dump, load, text_or_none_of
 from palaver.wire import auth, shapes
 from palaver.wire.classic.answers import END, Answers
@@ -137,9 +147,8 @@ class _Conversation(Struct):
 
     async def _tell_item(self, item: live.Item) -> None:
         match item:
-            case live.Happened(event) if event.type is EventType.MESSAGE_CREATED:
-                assert event.message is not None, "the event of a message carries the message"
-                await self._tell_message(event.message)
+            case live.Happened(event):
+                await self._tell_event(event)
             case live.Opened(stream):
                 self.answers.opened(stream.message)
             case live.Delta():
@@ -162,6 +171,14 @@ class _Conversation(Struct):
                 await self._end(SERVICE_RESTART)
             case _:
                 pass  # what this contract has no word for
+
+    async def _tell_event(self, event: Event) -> None:
+        if event.type is EventType.MESSAGE_CREATED:
+            assert event.message is not None, "the event of a message carries the message"
+            await self._tell_message(event.message)
+        elif event.data.get("code") == Code.BUDGET_REACHED:
+            until = event.data.get("until", "later")
+            await self._send(_failed(f"A budget is used up until {until}.", Code.BUDGET_REACHED))
 
     async def _tell_message(self, message: Message) -> None:
         if message.role is Role.ASSISTANT:

@@ -13,6 +13,9 @@ test('what happened is said in words, and of oneself as such', () => {
     told('room.visibility', { visibility: 'open', open_to: 'people', open_role: 'reader' }), told('room.visibility', { visibility: 'private' }, 'u_2'),
     told('turn.refused', { agent: 'u_3', code: 'hour_bound' }), told('turn.refused', { agent: 'u_3', code: 'chain_bound' }),
     told('turn.refused', { agent: 'u_3', code: 'stopped' }, 'u_2'), told('turn.refused', { agent: 'u_3', code: 'new' }),
+    told('turn.refused', { agent: 'u_3', code: 'budget_reached', budget: 'person', of: 'u_3', period: 'day', until: '2026-12-02T00:00:00Z' }),
+    told('turn.refused', { agent: 'u_3', code: 'budget_reached', budget: 'person', of: 'u_1', period: 'month', until: '2027-01-01T00:00:00Z' }),
+    told('turn.refused', { agent: 'u_3', code: 'budget_reached', budget: 'server', of: null, period: 'day', until: '2026-12-02T00:00:00Z' }),
     told('member.speaks', { actor: 'u_3', before: 'auto', after: 'mentioned' }),
   ]).toEqual([
     'Bo joined', 'Bo added Cy', 'Bo added you', 'You added Cy', 'Bo left', 'Somebody left for good', 'Bo removed Cy', 'Bo let Cy only read',
@@ -20,7 +23,11 @@ test('what happened is said in words, and of oneself as such', () => {
     'Bo opened this chat: everybody with an account may read it', 'You closed this chat to all but who is in it',
     'Agents answered each other very often within an hour. Cy answers them again later.',
     'Agents answered each other as often as they may. Say something to go on.',
-    'You stopped Cy before it began', 'Cy does not answer', 'Bo let Cy answer when mentioned',
+    'You stopped Cy before it began', 'Cy does not answer',
+    'Cy’s budget for today is used up. It begins anew at 00:00 UTC.',
+    'Your budget for this month is used up. It begins anew on January 1, 00:00 UTC.',
+    'The server’s budget for today is used up. It begins anew at 00:00 UTC.',
+    'Bo let Cy answer when mentioned',
   ])
   expect([told('room.renamed', { title: 'x' }), told('member.role', { actor: 'u_3', role: 'king' })]).toEqual([undefined, undefined])
 })

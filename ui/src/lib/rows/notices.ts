@@ -13,6 +13,8 @@ export function noticeOf(event: RoomEvent, me: string, nameOf: (actor: string) =
   const [subject, object] = [who(by, true), who(d.actor, false)]
   const self = d.actor === by
   const role = d.role as keyof typeof say.roles
+  const whose = d.of === me ? say.your : d.budget === 'server' ? say.servers : say.of(who(d.of, true))
+  const month = d.period === 'month' ? new Date(String(d.until)).toLocaleDateString(undefined, { day: 'numeric', month: 'long', timeZone: 'UTC' }) : ''
   const opened = say.opened[d.open_to as keyof typeof say.opened]?.[d.open_role as 'reader' | 'member']
   const text = {
     'member.joined': self ? say.joined(who(d.actor, true)) : say.added(subject, object),
@@ -20,7 +22,7 @@ export function noticeOf(event: RoomEvent, me: string, nameOf: (actor: string) =
     'member.removed': say.removed(subject, object),
     'member.role': say.roles[role]?.(subject, object),
     'member.speaks': say.speaks[d.after as keyof typeof say.speaks]?.(subject, object),
-    'turn.refused': (say.refused[d.code as keyof typeof say.refused] ?? say.refused.other)(who(d.agent, true), subject),
+    'turn.refused': (say.refused[d.code as keyof typeof say.refused] ?? say.refused.other)(who(d.agent, true), subject, whose, month),
     'room.transferred': say.gave(subject, object),
     'room.visibility': opened ? say.openedBy(subject, opened) : say.closed(subject),
     'room.archived': say.archived(subject),
