@@ -76,6 +76,7 @@ def test_every_call_of_the_embedding_door_is_documented() -> None:
         facade.Answer,
         facade.People,
         facade.Agents,
+        facade.Profiles,
         facade.Speakers,
     ):
         for name, call in vars(one).items():

@@ -68,6 +68,7 @@ from palaver.model import (
 from palaver.model.usage import Budget, BudgetKind, BudgetPeriod, UsageReport, UsedBy
 from palaver.people import People
 from palaver.policy import Action, ServerAct, allows, asks
+from palaver.profiles import Profiles
 from palaver.providers.base import Provider
 from palaver.settings import Settings, in_memory, settings_from, sqlite_file
 from palaver.speakers import Speakers
@@ -132,15 +133,10 @@ class Chat:
     _core: Core
     _program: Actor
 
-    @property
-    def people(self) -> People:
-        """The accounts of people, their sessions and keys, and invitations to the server."""
-        return People(self._core)
-
-    @property
-    def agents(self) -> Agents:
-        """The agents' cards, their versions, and who may use them."""
-        return Agents(self._core)
+    def __post_init__(self) -> None:
+        """People have accounts, sessions, keys and invitations; agents cards; profiles are ways to model servers."""
+        core = self._core
+        self.people, self.agents, self.profiles = People(core), Agents(core), Profiles(core)
 
     @asks(ServerAct.OPERATE)
     async def usage(

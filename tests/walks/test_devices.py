@@ -68,7 +68,7 @@ async def test_a_phone_takes_over_by_the_link_and_is_ended_again(
     await browser.screenshot(desktop.page, "sessions-ask")
     await desktop.agree()
     await expect(phone.banner).to_have_attribute("data-state", "stopped")
-    await expect(desktop.part("session")).to_have_count(1)
+    await expect(desktop.page.locator("ul:focus").get_by_test_id("session")).to_have_count(1)
     await phone.page.reload()
     await phone.page.reload()
     await expect(phone.part("message-text")).to_have_count(0)

@@ -58,7 +58,6 @@ async def test_who_is_here_is_seen_and_who_looks_like_another_is_told_apart(
     await ada.part("picture-file").set_input_files(PICTURE)
     await expect(ada.part("person").locator("img")).to_be_visible()
     await looked_at(browser, ada, "picture")
-    await bo.page.reload()
     await expect(bo.questions.first.locator("img")).to_be_visible()
     await browser.screenshot(bo.page, "picture-of-another-phone-dark")
     await ada.part("picture-remove").click()
@@ -93,6 +92,15 @@ async def test_who_writes_before_they_are_greeted_is_no_second_guest(
     await tab.answered()
 
 
+async def reads(browser: Browser, guest: Tab, url: str) -> None:
+    """That they wait, where they look after themselves."""
+    await guest.page.goto(f"{url}/settings/profile")
+    await expect(guest.part("profile-waits")).to_contain_text("waits until somebody")
+    assert await guest.fits()
+    assert await guest.barriers() == []
+    await browser.screenshot(guest.page, "profile-waits-phone")
+
+
 async def test_who_waits_is_let_in_and_finds_their_wishes_on_another_device(
     browser: Browser, serve: Serve
 ) -> None:
@@ -112,6 +120,7 @@ async def test_who_waits_is_let_in_and_finds_their_wishes_on_another_device(
     assert await guest.fits()
     assert await guest.barriers() == []
     await browser.screenshot(guest.page, "sign-waits-phone")
+    await reads(browser, guest, server.url)
     await owner.page.reload()
     await expect(owner.part("waits")).to_be_visible()
     await owner.person("admin-open")

@@ -14,6 +14,7 @@ from tests.walks.test_sign import PASSWORD, enter
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 KEY = "sk-pasted-0123456789"
+TEAM = "planted-header"
 REFUSED = re.compile(r"status of 502")
 
 
@@ -51,12 +52,12 @@ async def test_a_newcomer_connects_a_model_and_is_answered_without_a_restart(
     await ada.answered()
     await expect(ada.answers).to_contain_text("Hello from there.")
     assert models.asked[-1].headers["authorization"] == f"Bearer {KEY}"
-    await look_after(browser, ada)
+    await look_after(browser, ada, models)
     forgive(browser, REFUSED)
 
 
-async def look_after(browser: Browser, ada: Tab) -> None:
-    """What is connected is tested without its key being entered again, and removed."""
+async def look_after(browser: Browser, ada: Tab, models: ScriptedUpstream) -> None:
+    """What is connected is tested without its key being entered again, gets a header, and is removed."""
     await ada.settings("models")
     await ada.page.emulate_media(color_scheme="dark")
     await ada.part("profile-more").click()
@@ -65,7 +66,30 @@ async def look_after(browser: Browser, ada: Tab) -> None:
     await expect(ada.part("profile-key")).to_have_value("")
     await ada.part("profile-test").click()
     await expect(ada.part("profile-found")).to_have_text("42 models")
+    await ada.page.get_by_text("More", exact=True).click()
+    await ada.part("header-add").click()
+    await ada.part("header-name").fill("X-Team")
+    await ada.part("header-value").fill(TEAM)
     await looked_at(browser, ada, "settings-models-edit-dark")
+    await ada.part("profile-save").click()
+    await expect(ada.part("profile-form")).to_have_count(0)
+    assert TEAM not in await ada.page.content()
+    await ada.part("profile-more").click()
+    await ada.part("profile-edit").click()
+    await ada.page.get_by_text("More", exact=True).click()
+    await expect(ada.part("profile-headers")).to_contain_text("X-Team")
+    await expect(ada.part("header-value")).to_have_count(0)
+    await looked_at(browser, ada, "settings-models-headers-dark")
+    await ada.part("profile-test").click()
+    await expect(ada.part("profile-found")).to_have_text("42 models")
+    assert models.requests[-1].headers["x-team"] == TEAM
+    await ada.part("headers-anew").click()
+    await expect(ada.part("header-name")).to_have_value("X-Team")
+    await ada.part("header-remove").click()
+    await ada.part("profile-test").click()
+    await expect(ada.part("profile-test")).to_be_enabled()
+    await expect(ada.part("profile-found")).to_have_text("42 models")
+    assert "x-team" not in models.requests[-1].headers
     await ada.part("profile-cancel").click()
     await ada.part("profile-more").click()
     await ada.part("profile-remove").click()

@@ -9,7 +9,7 @@ from tests.support.browser import Browser
 from tests.support.openid import certified
 from tests.support.reverse import free_port
 from tests.support.server import ServerProcess, serving
-from tests.walks.tab import Tab, arrive, forgive
+from tests.walks.tab import arrive, forgive
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -72,10 +72,15 @@ async def test_a_guest_signs_in_out_and_in_again_and_out_at_the_provider(
     await expect(tab.part("person")).to_contain_text("@alice")
     await expect(tab.room_item("a chat of a guest")).to_be_visible()
 
-    there = await browser.open(f"{village.url}/api/oidc/end", beside=tab.page)
-    await there.locator('button[value="yes"]').click()
-    await expect(there).to_have_url(f"{village.url}/")
-    await expect(Tab(there).part("person")).to_contain_text("Guest")
+    await tab.settings("profile")
+    await expect(tab.part("identity-leave")).to_have_text("Sign out here and at Acme")
+    await tab.part("identity-leave").click()
+    await tab.page.locator('button[value="yes"]').click()
+    await expect(tab.page).to_have_url(f"{village.url}/")
+    await expect(tab.part("person")).to_contain_text("Guest")
+    await tab.page.goto(f"{village.url}/sign-in")
+    await tab.part("sign-elsewhere").click()
+    await expect(tab.page.locator('input[name="login"]')).to_be_visible()
     forgive(browser, ENDED)
 
 

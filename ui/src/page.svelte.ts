@@ -42,7 +42,7 @@ export interface Question {
   verb: string
   /** `given`: what was written where it asks for a password. */
   run: (given: string) => void | Promise<void>
-  /** It asks for a password: what that is called, and what is to be said of it. */
+  /** It asks for a password: what that is called, and what is to be said of it. What `run` throws is told there; else it leaves the page. */
   secret?: { label: string; hint: string }
   /** Nothing is lost by it. */
   mild?: boolean

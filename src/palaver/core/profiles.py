@@ -130,18 +130,24 @@ class ModelProfiles:
         """Whether an actor connects model servers."""
         return server_refusal(self.act, actor.server_role) is None
 
-    async def listing(self, actor: Actor, fixed: Sequence[Connection]) -> list[Shown]:
-        """One's own, behind what is `fixed` and the server's for who looks after those. Refused: `forbidden`."""
-        check_server(self.act, actor.server_role)
-        server = server_refusal(ServerAct.PROFILES, actor.server_role) is None
+    async def listing(self, actor: Actor | None, fixed: Sequence[Connection]) -> list[Shown]:
+        """One's own, behind what is `fixed` and the server's for who looks after those; None: the operator.
+
+        Refused: `forbidden`.
+        """
+        self._check(actor)
+        server = actor is None or server_refusal(ServerAct.PROFILES, actor.server_role) is None
         mine = await self._store.read(profiles.of, None) if server else ()
-        mine = (*mine, *await self._store.read(profiles.of, actor.id))
+        if actor is not None:
+            mine = (*mine, *await self._store.read(profiles.of, actor.id))
         shown = await asyncio.to_thread(lambda: [self._shown(one) for one in mine])
         return [*map(_fixed, fixed if server else ()), *shown]
 
-    async def keep(self, actor: Actor, given: Given, *, own: bool, id_: str | None = None) -> Shown:
+    async def keep(
+        self, actor: Actor | None, given: Given, *, own: bool, id_: str | None = None
+    ) -> Shown:
         """Keeps a new profile; once more by the same id, another form of it. Refused: as `SaveProfile`."""
-        check_server(self.act, actor.server_role)
+        self._check(actor)
         if given.base_url is None:
             raise invalid("A connection needs the URL of a model server.")
         if id_ is not None and not _ID.fullmatch(id_):
@@ -151,30 +157,31 @@ class ModelProfiles:
         given = replace(given, name=given.name or name_of(given.base_url))
         return await self._save(actor, id_ or f"f_{self._clock.new_id()}", given, own=own)
 
-    async def change(self, actor: Actor, id_: str, given: Given) -> Shown:
+    async def change(self, actor: Actor | None, id_: str, given: Given) -> Shown:
         """Keeps another form of a profile. Refused: as `SaveProfile`."""
         return await self._save(actor, id_, _checked(given), own=None)
 
-    async def delete(self, actor: Actor, id_: str) -> None:
+    async def delete(self, actor: Actor | None, id_: str) -> None:
         """Takes a profile away. Refused: `profile_not_found`, `forbidden`."""
-        check_server(self.act, actor.server_role)
-        await self._store.write(DeleteProfile(id=ProfileId(id_), by=actor.id, act=self.act))
+        self._check(actor)
+        by = None if actor is None else actor.id
+        await self._store.write(DeleteProfile(id=ProfileId(id_), by=by, act=self.act))
 
     async def tested(
-        self, actor: Actor, given: Given, *, own: bool, id_: str | None = None
+        self, actor: Actor | None, given: Given, *, own: bool, id_: str | None = None
     ) -> Sequence[Model]:
         """Asks a model server for its models: one that is not kept, or one that is, with what is to be changed of it.
 
         Refused: `forbidden`, `profile_not_found`, `profile_invalid`, `profile_refused`, `profile_unreachable`.
         """
-        check_server(self.act, actor.server_role)
-        given = _checked(given)
+        self._check(actor)
+        given, me = _checked(given), None if actor is None else actor.id
         key, headers = given.key, given.headers
         found = None if id_ is None else await self._store.read(profiles.get, ProfileId(id_))
-        if id_ is not None and (found is None or found.owner not in {None, actor.id}):
+        if id_ is not None and (found is None or found.owner not in {None, me}):
             raise missing()
         own = own if found is None else found.owner is not None
-        check_server(self.act if own else ServerAct.PROFILES, actor.server_role)
+        self._check(actor, self.act if own else ServerAct.PROFILES)
         if found is not None and given.base_url in {None, found.base_url}:
             kept = await asyncio.to_thread(self._opened, found)
             key, headers = (
@@ -186,8 +193,8 @@ class ModelProfiles:
             raise invalid("A connection needs the URL of a model server.")
         trial = Profile(
             id=ProfileId(""),
-            owner=actor.id if own else None,
-            role=actor.server_role,
+            owner=me if own else None,
+            role=None if actor is None else actor.server_role,
             kind=given.kind or (found.kind if found is not None else ProfileKind.OPENAI),
             name="",
             base_url=base_url,
@@ -212,11 +219,17 @@ class ModelProfiles:
 
     # inside
 
-    async def _save(self, actor: Actor, id_: str, given: Given, *, own: bool | None) -> Shown:
-        check_server(self.act, actor.server_role)
+    def _check(self, actor: Actor | None, act: ServerAct | None = None) -> None:
+        if actor is not None:
+            check_server(act or self.act, actor.server_role)
+
+    async def _save(
+        self, actor: Actor | None, id_: str, given: Given, *, own: bool | None
+    ) -> Shown:
+        self._check(actor)
         saving = SaveProfile(
             id=ProfileId(id_),
-            by=actor.id,
+            by=None if actor is None else actor.id,
             act=self.act,
             own=own,
             kind=given.kind,

@@ -82,6 +82,7 @@ def _of_programs() -> Iterator[Call]:
         facade.Answer,
         facade.People,
         facade.Agents,
+        facade.Profiles,
         facade.Speakers,
     ):
         of = "" if part is facade else f"{part.__name__}."

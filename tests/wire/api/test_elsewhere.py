@@ -294,15 +294,17 @@ async def test_where_there_is_no_provider_there_is_no_way(tmp_path: Path) -> Non
     async with open_place(tmp_path) as place, place.browser() as http:
         place.core.elsewhere = None
         assert (await http.get("/api/sign-in")).json()["oidc"] is None
-        for method, path in (("POST", "start"), ("GET", "callback"), ("GET", "end")):
+        for method, path in (("POST", "start"), ("GET", "callback"), ("POST", "end")):
             got = await http.request(method, f"/api/oidc/{path}", json={})
             assert (got.status_code, got.json()["code"]) == (404, "not_found")
 
 
 async def test_the_browser_is_sent_to_sign_out_there_where_one_can(place: Place) -> None:
     async with place.browser() as http:
-        got = await http.get("/api/oidc/end")
-        assert got.headers["location"] == f"{place.url}/"
+        assert (await http.post("/api/oidc/end")).json() == {"url": f"{place.url}/"}
         place.ask("can_end")
-        where = (await http.get("/api/oidc/end")).headers["location"]
+        where = (await http.post("/api/oidc/end")).json()["url"]
         assert re.fullmatch(rf"{place.hostile}/can_end/end\?client_id=palaver&post_.*", where)
+        elsewhere = {"origin": "https://evil.example"}
+        assert (await http.post("/api/oidc/end", headers=elsewhere)).status_code == 403
+        assert (await http.get("/api/oidc/end")).status_code == 405

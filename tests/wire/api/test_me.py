@@ -43,6 +43,11 @@ async def test_what_one_tells_of_oneself_is_ones_own_but_for_a_picture(tmp_path:
         [member, *_] = shaped(MemberList, listed)["members"]
         assert member["avatar"] == address
         assert "ada@example.org" not in str(listed)
+        events = (await ada.get(f"/api/rooms/{room}/events")).json()["events"]
+        assert (events[-1]["k"], events[-1]["d"]["actor"]) == ("member.renamed", me["id"])
+        await ada.put("/api/me/avatar", content=PNG)
+        again = (await ada.get(f"/api/rooms/{room}/events")).json()["events"]
+        assert again == events, "the same picture is no news"
         seen = await bo.get(address)
         assert (seen.content, seen.headers["content-type"]) == (PNG, "image/png")
         assert seen.headers["x-content-type-options"] == "nosniff"

@@ -392,6 +392,7 @@ export const later = {
     proxy: 'The proxy before this server',
     used: (when: string) => `used ${when}`,
     link: (provider: string) => `Add another way in with ${provider}`,
+    leave: (provider: string) => `Sign out here and at ${provider}`,
     end: 'Take away',
     endOne: (name: string) => `Take away ${name}`,
     endTitle: (name: string) => `Take “${name}” away?`,
@@ -446,6 +447,7 @@ export const later = {
 
   profile: {
     handle: 'Handle',
+    waits: 'Your account waits until somebody who looks after this server lets you in. Until then you are a guest here, in this browser.',
     leave: 'Leave for good…',
     leaveTitle: 'Leave for good?',
     leaveText:
@@ -503,6 +505,13 @@ export const later = {
     nameMeans: 'Its models can be asked for as name/model.',
     model: 'Model',
     modelMeans: 'What answers where none is chosen. Empty: the first one.',
+    headers: 'Headers',
+    headersMean: 'Sent along with each question. Their values are kept as secrets and never shown again.',
+    headersAnew: 'Write them anew',
+    headerName: 'Header',
+    headerValue: 'Value',
+    headerAdd: 'Add a header',
+    headerRemove: (name: string) => `Remove the header ${name}`,
     test: 'Test',
     save: 'Save',
     cancel: 'Cancel',

@@ -104,16 +104,21 @@ class RenameActor(Command[Actor], frozen=True, kw_only=True):
         assert there is not None, "it is known"
         if there.name == self.name:
             return there
-        shared = shared_rooms(tx.conn, there.id)
-        tx.lock(shared)
-        for id_ in sorted(shared):
-            room = tx.room(id_, deleted_too=True)
-            by, data = tx.actor(there.id), {"actor": there.id}
-            tx.log(room, EventType.MEMBER_RENAMED, by, data=data, name=self.name)
+        tell_members(tx, there.id, self.name)
         if not _RENAME.run(tx.conn, self.name, there.id, there.name):
             raise Overtaken
         tx.actors.pop(there.id, None)
         return replace(there, name=self.name)
+
+
+def tell_members(tx: Transaction, actor: ActorId, name: str) -> None:
+    """Says in the newest rooms that somebody shares what they are called now, or that they look otherwise."""
+    shared = shared_rooms(tx.conn, actor)
+    tx.lock(shared)
+    for id_ in sorted(shared):
+        room = tx.room(id_, deleted_too=True)
+        by, data = tx.actor(actor), {"actor": actor}
+        tx.log(room, EventType.MEMBER_RENAMED, by, data=data, name=name)
 
 
 class SweepGuests(Command[tuple[int, int]], frozen=True, kw_only=True):

@@ -36,26 +36,28 @@ _SEAL = updating(profiles.c.id, "sealed", "headers_sealed")
 
 
 class OfProfile(Command[T_co], frozen=True, kw_only=True):
-    """Something done to a profile. `act`: what is asked for one's own. `own` None: whichever is there."""
+    """Something done to a profile; `by` None: by the operator. `act`: what is asked for one's own."""
 
     id: ProfileId
-    by: ActorId
+    by: ActorId | None
     act: ServerAct
 
     def rooms(self, conn: Connection) -> Sequence[RoomId]:  # noqa: ARG002  as `Command.rooms`
         return (AUDIT,)
 
-    def _begun(self, tx: Transaction) -> tuple[KnownActor, Profile | None]:
+    def _begun(self, tx: Transaction) -> tuple[KnownActor | None, Profile | None]:
         """Who does it, and the profile where it is the server's or theirs. Refused: `profile_not_found`."""
         tx.lock(self.rooms_in(tx))
-        by, found = known_actor(tx, self.by, nobody()), stored.get(tx.conn, self.id)
+        by = None if self.by is None else known_actor(tx, self.by, nobody())
+        found = stored.get(tx.conn, self.id)
         if found is not None and found.owner not in {None, self.by}:
             raise missing()
         return by, found
 
     def _check(self, tx: Transaction, *, own: bool) -> None:
-        act = self.act if own else ServerAct.PROFILES
-        check_server(act, accounts.role_of(tx.conn, self.by))
+        if self.by is not None:
+            act = self.act if own else ServerAct.PROFILES
+            check_server(act, accounts.role_of(tx.conn, self.by))
 
 
 class SaveProfile(OfProfile[Profile], frozen=True, kw_only=True):
@@ -87,8 +89,9 @@ class SaveProfile(OfProfile[Profile], frozen=True, kw_only=True):
         if values[1] in {one.name for one in others}:
             raise invalid(f"There is a connection named {values[1]} already.")
         if found is None:
-            tx.used(by.key)
-            _ADD.run(tx.conn, self.id, by.key if own else None, *values)
+            if by is not None:
+                tx.used(by.key)
+            _ADD.run(tx.conn, self.id, by.key if own and by is not None else None, *values)
         else:
             _SET.run(tx.conn, *values, self.id)
         audit(tx, EventType.PROFILE_SAVED, by, profile=self.id, server=not own)

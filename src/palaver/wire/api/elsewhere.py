@@ -1,8 +1,8 @@
 """REST about other ways in: signing in and out by an OpenID provider, and who one is elsewhere.
 
-An attempt is bound to the session that asks, and begins by a POST, which no page of another site may make, also where
-browsers send no `Sec-Fetch-Site`. The provider sends the browser back by a link: it ends with a GET, which goes on to a
-path of this server only. A person who sees a refusal gets the page.
+An attempt is bound to the session that asks. It begins by a POST, as signing out there does, which no page of another
+site may make, also where browsers send no `Sec-Fetch-Site`. The provider sends the browser back by a link: it ends with
+a GET, which goes on to a path of this server only. A person who sees a refusal gets the page.
 """
 
 import re
@@ -137,10 +137,10 @@ class OtherWays:
 
         return await self._gone(request, ended())
 
-    @call("GET", "/oidc/end", ServerAct.ENTER, use=Use.CONNECTIONS, status=SEE_OTHER)
-    async def end(self, request: Request) -> Response:
-        """Sends a browser to sign out at the provider, too. Here one has signed out before."""
-        return await self._gone(request, self._elsewhere().leaving(self._base(request)))
+    @call("POST", "/oidc/end", ServerAct.ENTER, use=Use.CONNECTIONS)
+    async def end(self, request: Request) -> Away:
+        """Where a browser signs out at the provider, too, which sends it back. Here one has signed out before."""
+        return {"url": await self._elsewhere().leaving(self._base(request))}
 
     @call("POST", "/oidc/logout", ServerAct.ENTER, use=Use.CONNECTIONS)
     async def logout(self, request: Request) -> Response:

@@ -249,6 +249,30 @@ test('an agent’s runs are folded into their chat, with what is unread there, u
   expect(listed(rooms)).toEqual(['other', 'main', 'helper'])
 })
 
+test('the open chat of a family is seen with it after a reload, in whatever order they come', async () => {
+  const family = [runOf('main', null, 5), runOf('helper', 'main', 9), runOf('deeper', 'helper', 8)]
+  for (const order of [[0, 1, 2], [2, 1, 0], [1, 0, 2], [2, 0, 1]]) {
+    const { rooms, all } = await setUp([])
+    rooms.go('deeper')
+    for (const place of order) rooms.put(family[place]!)
+    expect(listed(rooms)).toEqual(['main', 'helper', 'deeper'])
+    all.push(...family)
+    await rooms.refresh()
+    expect(listed(rooms)).toEqual(['main', 'helper', 'deeper'])
+  }
+})
+
+test('the open chat of a program is seen, however many newer ones there are', async () => {
+  const { rooms } = await setUp([
+    runOf('main', null, 1), runOf('helper', 'main', 2), ...[5, 6, 7, 8].map((minute) => runOf(`n${minute}`, null, minute)),
+  ])
+  const seen = (open: string | null) => groupsOf(rooms, new Date(at(9)), false, open).map(({ end }) => rooms.slice('programs', 0, end).map(({ id }) => id))
+  expect(seen(null)).toEqual([['n8', 'n7', 'n6']])
+  rooms.go('helper')
+  expect(seen('helper')).toEqual([['n8', 'n7', 'n6', 'n5', 'main', 'helper']])
+  expect(seen('nobody')).toEqual([['n8', 'n7', 'n6']])
+})
+
 test('a family moves together, and comes together in whatever order it is loaded', async () => {
   const { rooms } = await setUp([runOf('deeper', 'helper', 8), runOf('other', null, 7)])
   expect(listed(rooms)).toEqual(['deeper', 'other'])

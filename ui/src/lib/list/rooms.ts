@@ -87,12 +87,13 @@ export class Rooms {
     return this.#sections[section].countBefore((entry) => (entry.under ?? entry).at >= at)
   }
 
-  /** How many lines of a section its first chats take, with what stands under them. */
-  linesOf(section: Section, chats: number): number {
+  /** How many lines of a section its first chats take, with what stands under them; up to `open` in any case. */
+  linesOf(section: Section, chats: number, open: string | null = null): number {
     const entries = this.#sections[section]
     let [line, left] = [0, chats]
     for (; line < entries.length; line += 1) if (entries.at(line)?.under === null && --left < 0) break
-    return line
+    const here = open && this.placeOf(open)
+    return here && here.section === section && here.index >= line ? here.index + 1 : line
   }
 
   /** Whether a chat stands under another one. */

@@ -29,7 +29,8 @@ export const HEADING_PX = 36
 export const PROGRAMS_SHOWN = 3
 export const ROWS_MAX = 80
 
-export function groupsOf(rooms: Rooms, now: Date, allPrograms: boolean): Group[] {
+/** `open`: the chat that is looked at, which is seen in any case. */
+export function groupsOf(rooms: Rooms, now: Date, allPrograms: boolean, open: string | null = null): Group[] {
   const made: Group[] = []
   const add = (name: string, section: Section, start: number, end: number): void => {
     if (end > start) made.push({ name, section, start, end })
@@ -41,7 +42,7 @@ export function groupsOf(rooms: Rooms, now: Date, allPrograms: boolean): Group[]
     add(name, 'own', start, end)
     start = end
   }
-  add(texts.list.programs, 'programs', 0, allPrograms ? rooms.count('programs') : rooms.linesOf('programs', PROGRAMS_SHOWN))
+  add(texts.list.programs, 'programs', 0, allPrograms ? rooms.count('programs') : rooms.linesOf('programs', PROGRAMS_SHOWN, open))
   return made
 }
 

@@ -74,6 +74,8 @@ export interface ProfileWish {
   kind?: 'openai' | 'anthropic'
   name?: string
   model?: string
+  /** All of them; what is not given stays as it is. */
+  headers?: Record<string, string>
   /** For everyone on this server. */
   server?: boolean
 }

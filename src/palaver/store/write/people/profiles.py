@@ -1,19 +1,19 @@
 """Writes what a person tells of themselves: preferences, an e-mail address, a picture."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import Connection, delete, select
 
 from palaver.errors import Code, Refused
-from palaver.model import ActorId
+from palaver.model import ActorId, RoomId
 from palaver.store.columns import json_in
 from palaver.store.engine.statement import inserting, matching, updating
 from palaver.store.hash_chain import DIGEST_BYTES
 from palaver.store.read import actors as stored_actors
 from palaver.store.schema import actors, blobs
-from palaver.store.write.actors import known_actor, nobody
+from palaver.store.write.actors import known_actor, nobody, shared_rooms, tell_members
 from palaver.store.write.command import Command
 from palaver.store.write.transaction import KnownActor, Transaction
 
@@ -50,13 +50,21 @@ class SetProfile(Command[None], frozen=True, kw_only=True):
 
 
 class SetAvatar(Command[str | None], frozen=True, kw_only=True):
-    """Gives a person a picture, or none; the name that it has from now on."""
+    """Gives a person a picture, or none; the name that it has from now on. Who shares rooms with them is told."""
 
     actor: ActorId
     media_type: str = ""
     data: bytes = b""
 
+    @property
+    def anywhere(self) -> bool:
+        return True
+
+    def rooms(self, conn: Connection) -> Sequence[RoomId]:
+        return shared_rooms(conn, self.actor)
+
     def apply(self, tx: Transaction) -> str | None:
+        tx.lock(self.rooms(tx.conn))
         owner, before = _locked(tx, self.actor)
         digest = None
         if self.data:
@@ -68,6 +76,7 @@ class SetAvatar(Command[str | None], frozen=True, kw_only=True):
             if digest is not None:
                 _ADD.run(tx.conn, digest, self.media_type, self.data)
             tx.unused.discard(owner.key)
+            tell_members(tx, owner.id, owner.name)
         return None if digest is None else digest.hex()
 
 
