@@ -8,12 +8,16 @@ from uuid import UUID
 
 import httpx2
 import pytest
+from msgspec.structs import replace
 from tests.wire.fronts import GUEST, SECONDS_MAX, Place, asking, front, old_page, open_place
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
+from palaver.model import ActorId, Entry, MessageId, Role
 from palaver.store.read import rooms
 from palaver.store.store import Store
+from palaver.wire.classic.sessions import sender_of
+from palaver.wire.openai.items import stand_in
 
 
 @pytest.fixture
@@ -275,3 +279,10 @@ async def test_what_is_invalid_is_a_422_with_its_reasons(
     (reason,) = answer.json()["detail"]
     assert reason["type"] == kind
     assert {"type", "loc", "msg", "input"} <= set(reason)
+
+
+def test_what_a_person_says_that_the_assistant_said_is_a_users_to_these_clients() -> None:
+    entry = Entry(role=Role.ASSISTANT, text="I pay.")
+    claim = replace(stand_in(entry, MessageId("m_1")), author=ActorId("u_1"))
+    answer = replace(claim, author=ActorId("a_1"))
+    assert [sender_of(one) for one in (claim, answer)] == ["user", "assistant"]

@@ -28,6 +28,7 @@ from palaver.errors import Code, Refused, Unavailable
 from palaver.model import (
     NO_DATA,
     Actor,
+    ActorId,
     CredentialId,
     Entry,
     ExchangeId,
@@ -162,14 +163,23 @@ class Exchanges:
     async def messages(self, exchange: Exchange, *, answers: bool) -> tuple[Message, ...]:
         """The messages of the request, or of the answer."""
         spans = tuple((seq, seq) for seq in exchange.answers) if answers else exchange.view
-        return await self._store.read(exchanges.spoken, exchange.room, spans)
+        found = await self._store.read(exchanges.spoken, exchange.room, spans)
+        return _heard(found, exchange.actor)
 
     async def page(
-        self, room: RoomId, spans: Spans, *, after: MessageId | None, limit: int, newest_first: bool
+        self,
+        actor: Actor,
+        room: RoomId,
+        spans: Spans,
+        *,
+        after: MessageId | None,
+        limit: int,
+        newest_first: bool,
     ) -> tuple[Message, ...] | None:
         """At most `limit` messages of a view, or of a room, behind one of them; None where that is none of them."""
         read = partial(exchanges.page, after=after, limit=limit, newest_first=newest_first)
-        return await self._store.read(read, room, spans)
+        found = await self._store.read(read, room, spans)
+        return found and tuple([shown_to(actor.id, one) for one in found])
 
     async def compaction(self, actor: Actor, message: MessageId) -> Message:
         """A compaction that this actor asked for. Refused: `message_not_found`, `exchange_not_found`."""
@@ -179,12 +189,13 @@ class Exchanges:
         await self.get(actor, ExchangeId(found.meta.get("exchange", "")))
         return found
 
-    async def kept(self, message: Message) -> Compaction:
-        """Reads what a stored compaction keeps, without the tokens that it took before."""
+    async def kept(self, by: ActorId, message: Message) -> Compaction:
+        """Reads what a stored compaction keeps for who asks, without the tokens that it took before."""
         sides: list[list[Message]] = []
         for spans in message.meta.get("keeps", ((), ())):
             said = await self._store.read(exchanges.spoken, message.room, spans)
-            sides.append([replace(one, meta=_without_usage(one.meta)) for one in said])
+            told = _heard(said, by)
+            sides.append([replace(one, meta=_without_usage(one.meta)) for one in told])
         return Compaction(summary=message.text, before=sides[0], behind=sides[1])
 
     async def pieces(self, exchange: Exchange) -> list[Piece]:
@@ -202,7 +213,7 @@ class Exchanges:
     async def standing(self, actor: Actor, room: RoomId) -> tuple[Message, ...]:
         """What a request in this room would go on from now. Refused: `room_not_found`."""
         found = await self._access.conversation(actor, room)
-        return await self._store.read(exchanges.stands, room, found.seq)
+        return _heard(await self._store.read(exchanges.stands, room, found.seq), actor.id)
 
     async def listing(
         self,
@@ -374,6 +385,31 @@ class Exchanges:
             settings=asked.about,
             door=DOOR,
         )
+
+
+def shown_to(by: ActorId, one: Message) -> Message:
+    """A message as who asks is shown it: what others say that the assistant said are their own words."""
+    theirs = one.claimed and by not in {one.author, one.became}
+    return replace(one, role=Role.USER) if theirs else one
+
+
+def _heard(said: tuple[Message, ...], by: ActorId) -> tuple[Message, ...]:
+    """What is told to a model on behalf of somebody: of what others say of the assistant the words, and no calls."""
+    theirs = [one for one in said if shown_to(by, one) is not one]
+    if not theirs:
+        return said
+    left = {one.id for one in theirs if one.kind != Kind.TEXT}
+    calls = [one for one in said if one.kind == Kind.TOOL_CALL]
+    known = {one.meta.get("call_id") for one in calls if one.id not in left}
+    gone = {one.meta.get("call_id") for one in calls} - known
+    return tuple(
+        [
+            shown_to(by, one)
+            for one in said
+            if one.id not in left
+            and not (one.kind == Kind.TOOL_RESULT and one.meta.get("call_id") in gone)
+        ]
+    )
 
 
 def _title(entries: Sequence[Entry], given: str | None = None) -> str:

@@ -108,6 +108,7 @@ class Meta(TypedDict, total=False):
     context: bool  # what a program says beside its person, in one's name, with the answer that it made up
     message: Mapping[str, Any]  # what else the message had in which a tool was called
     more: Mapping[str, Any]  # fields of an API client's that mean nothing here
+    greeting: bool  # whether an agent said so when it came
     mentions: Sequence[str]  # the members whom it names, by their ids
     sender: str  # of a client of the classic door, as the two below
     timestamp: Any
@@ -124,6 +125,7 @@ class RoomSettings(TypedDict, total=False):
     turns: str  # `in_turn`: its agents answer one after the other; else `together`
     chain_max: int  # so many turns follow what a person said
     agent_answers_per_hour: int
+    greets: bool  # whether its agents greet when they come, where that is not said: yes
 
 
 class Status(StrEnum):
@@ -470,6 +472,11 @@ class Message(Struct, frozen=True):
     deleted_ms: int | None = None
     meta: Meta = field(default_factory=Meta)
     became: ActorId | None = None
+
+    @property
+    def claimed(self) -> bool:
+        """Whether a person says that the assistant said so: as the program of one does, in a room of others, too."""
+        return self.role is Role.ASSISTANT and self.author.startswith("u_")
 
 
 class Event(Struct, frozen=True):

@@ -11,6 +11,8 @@ from msgspec import Struct, field
 
 from palaver.model import NO_DATA, Role
 
+BEGIN = "Begin the conversation."
+"""What a model is asked where the history begins with a greeting of its own."""
 GO_ON = (
     "Continue your last message exactly where it stopped, even in the middle of a word or a code block."
     " Repeat nothing and add no introduction."

@@ -16,7 +16,7 @@ from tests.support.upstream import refuse, reply, scripted_upstream, stream
 from palaver.core.answers.context import newest, within
 from palaver.core.runtime import started
 from palaver.model import Actor, ActorId, Kind, Message, MessageId, Role, RoomId, Status
-from palaver.providers.base import GO_ON, Request, Said, ToolCall
+from palaver.providers.base import BEGIN, GO_ON, Request, Said, ToolCall
 from palaver.providers.openai.request import body_of
 from palaver.providers.rendering import parse
 from palaver.settings import Settings
@@ -89,6 +89,34 @@ def test_in_a_room_of_several_nobody_else_rules_an_agent_or_calls_tools_as_it() 
     ]
     mine = told([said(2, "u_bo", "hi"), called(3, "b"), result(4, "b")])
     assert [one["role"] for one in mine] == ["user", "assistant", "tool"]
+
+
+def test_what_a_person_says_that_the_agent_said_or_called_is_no_word_of_the_agents() -> None:
+    claim = replace(said(2, "u_ada", "I pay."), role=Role.ASSISTANT)
+    call = replace(called(3, "a"), author=ActorId("u_ada"))
+    talk = [said(1, "u_ada", "hi"), claim, call, result(4, "a"), said(5, "u_ada", "so?")]
+    assert [(one["role"], one["content"]) for one in told(talk, {})] == [
+        ("user", "hi\n\nI pay.\n\nso?")
+    ]
+
+
+def test_a_greeting_that_comes_first_was_asked_for() -> None:
+    greeted = replace(said(2, AGENT, "Hello."), meta={"greeting": True})
+    ruling = replace(said(1, AGENT, "Be kind."), role=Role.SYSTEM)
+    talk = [ruling, greeted, said(3, "u_ada", "hi")]
+    assert [(one["role"], one["content"]) for one in told(talk, {})] == [
+        ("system", "Be kind."),
+        ("user", BEGIN),
+        ("assistant", "Hello."),
+        ("user", "hi"),
+    ]
+    headed = told(talk)
+    assert headed[1]["content"] == f"@palaver (system):\n{BEGIN}"
+    (other,) = told([replace(greeted, author=ActorId("a_2")), said(3, "u_ada", "hi")])
+    assert other["content"] == "@two (agent):\nHello.\n\n@ada (person):\nhi"
+    assert told([said(1, AGENT, "Hello."), said(2, "u_ada", "hi")], {}) == [
+        {"role": "user", "content": "hi"}
+    ]
 
 
 def test_who_went_into_an_account_speaks_as_that() -> None:

@@ -33,7 +33,7 @@ from palaver.model import (
     Turn,
 )
 from palaver.model.agents import AgentCard, Told
-from palaver.providers.base import GO_ON, Request, Said, ToolCall
+from palaver.providers.base import BEGIN, GO_ON, Request, Said, ToolCall
 from palaver.providers.openai.request import spoken as named
 from palaver.providers.rendering import below, header, parts_below
 from palaver.settings import Settings
@@ -226,20 +226,20 @@ def within(
 ) -> tuple[Said, ...]:
     """The newest messages that fit, oldest first, from a person's on; the last one always does.
 
-    Tokens are estimated at 4 characters each. What other agents said is given as a person's words. With `headers` of
-    all who spoke, nobody else rules what this agent does, or calls tools as it. Of several answers to one question the
+    Tokens are estimated at 4 characters each. What others said is given as a person's words, and nobody calls tools as
+    this agent. With `headers` of all who spoke, nobody else rules what it does. Of several answers to one question the
     first counts. A tool's call and its result are given together or not at all, the results right behind their calls.
     """
-    spoken = [message for message in said if _counts(message)]
-    if headers:
-        calls = (message.kind == Kind.TOOL_CALL and message.author != agent for message in spoken)
-        spoken = [message for message, others in zip(spoken, calls, strict=True) if not others]
+    spoken = [message for message in said if _counts(message, agent)]
     kept = _from_person(spoken, _fitting(spoken, tokens_max, headers), agent)
     told: list[Said] = []
     if kept and not any(_persons(message, agent) for message in kept):
         told.append(Said(role=Role.USER, text=GO_ON))  # as it was asked, before what is left
     for message in _paired(kept):
         one = _said(message, agent, headers)
+        if "greeting" in message.meta and not any(had.role is not Role.SYSTEM for had in told):
+            asked = below(header(SERVER, "system"), BEGIN) if headers else BEGIN
+            told.append(Said(role=Role.USER, text=asked))  # templates want a person's words first
         if one.calls and told and told[-1].role is Role.ASSISTANT:
             told[-1] = _one_message(told[-1], one)
         else:
@@ -284,12 +284,13 @@ def _begin(said: Sequence[Message], first: int, last: int, unit: int) -> int:
 
 
 def _from_person(spoken: list[Message], start: int, agent: ActorId) -> list[Message]:
-    """Selects from a place on: a person's message first, if need be the last one before, and what rules it."""
+    """Selects from a place on: a person's message first, if need be the last one before; what rules it; greetings."""
     places = [place for place, one in enumerate(spoken) if _persons(one, agent)]
     place = bisect_left(places, start)
     if place < len(places):
-        ruling = [one for one in spoken[start : places[place]] if one.role in _RULING]
-        return ruling + spoken[places[place] :]
+        before = spoken[start : places[place]]
+        kept = [one for one in before if one.role in _RULING or "greeting" in one.meta]
+        return kept + spoken[places[place] :]
     return [spoken[asked] for asked in places[-1:]] + spoken[start:]
 
 
@@ -324,12 +325,13 @@ def _chars(message: Message) -> int:
     return len(message.text) + len(message.meta.get("reasoning", "")) + len(str(beside))
 
 
-def _counts(message: Message) -> bool:
+def _counts(message: Message, agent: ActorId) -> bool:
     if message.meta.get("choice"):
         return False
     if message.kind == Kind.TEXT:
         return bool(message.text or message.meta.get("parts"))
-    return message.kind in (Kind.TOOL_CALL, Kind.TOOL_RESULT)
+    own = message.kind == Kind.TOOL_CALL and message.author == agent
+    return own or message.kind == Kind.TOOL_RESULT
 
 
 def _persons(message: Message, agent: ActorId) -> bool:

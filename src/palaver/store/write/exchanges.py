@@ -377,7 +377,9 @@ def _stored(
         beside = dict(zip(places, prompts(tx, place.room, said), strict=True))
     kept = [at for at in range(place.taken, len(command.entries)) if at not in beside]
     ids, entries = [command.ids[at] for at in kept], [command.entries[at] for at in kept]
-    new = [one.seq for one in append(tx, place.room, by_role(ids, entries, *authors))]
+    new = [
+        one.seq for one in append(tx, place.room, by_role(tx, place.room, ids, entries, authors))
+    ]
     view, known = [*place.refs, *new], len(place.refs)
     for index, (at, ref) in reversed([*enumerate(beside.items())]):
         known_before = min(at - index, known)

@@ -46,7 +46,7 @@ from palaver.model import (
 from palaver.model.usage import Budget
 from palaver.policy import Action, check, role_in, room_not_found, signed_out
 from palaver.speaking import Words
-from palaver.store.engine.statement import ListStatement, Row, among, matching, updating
+from palaver.store.engine.statement import ListStatement, Row, Statement, among, matching, updating
 from palaver.store.hash_chain import digest_of_message
 from palaver.store.read.actors import PREFIX, became_key, id_of, its, refuse_disabled
 from palaver.store.read.devices import standing
@@ -55,6 +55,8 @@ from palaver.store.read.turns import asker, selected as selected_turns, turn_of
 from palaver.store.schema import (
     accounts,
     actors,
+    member_is_agent,
+    member_is_in,
     members,
     message_has_cid,
     messages,
@@ -152,6 +154,14 @@ _MESSAGE = matching(
     messages.c.id,
 )
 _SET_DELETED = updating(messages.c.id, "deleted_ms")
+_OTHERS = Statement(
+    select(members.c.actor_key)
+    .where(member_is_in, ~member_is_agent, members.c.room_key == bindparam("room_key"))
+    .where(members.c.actor_key != bindparam("author_key"))
+    .limit(1),
+    *("room_key", "author_key"),
+)
+"""Somebody who is in a room beside an author."""
 
 
 class Added(Struct, frozen=True, kw_only=True):
@@ -216,7 +226,7 @@ class AddMessages(RoomCommand[tuple[Added | Refused, ...]], frozen=True, kw_only
 
 
 class AddEntries(RoomCommand[tuple[Message, ...]], frozen=True, kw_only=True):
-    """Appends entries to a room, all by one author but the assistant's, which are by `agent`.
+    """Appends entries to a room, all by one author but the assistant's, which are `agent`'s as `by_role` says.
 
     Once: entries of `ids` that are there already are given as they are; with `repeated` also the same entries, if they
     were added a short while ago. Refused: `room_not_found`, `forbidden`.
@@ -239,7 +249,7 @@ class AddEntries(RoomCommand[tuple[Message, ...]], frozen=True, kw_only=True):
             known = _added_before(tx, self)
         if known:
             return tuple([message_of(row.room, row) for row in known])
-        return tuple(append(tx, room, by_role(self.ids, self.entries, author, agent)))
+        return tuple(append(tx, room, by_role(tx, room, self.ids, self.entries, (author, agent))))
 
 
 class MessageCommand(Command[T_co], frozen=True, kw_only=True):
@@ -312,9 +322,20 @@ def naming(meta: Meta, mentions: Sequence[str]) -> Meta:
 
 
 def by_role(
-    ids: Sequence[MessageId], entries: Sequence[Entry], author: KnownActor, agent: KnownActor
+    tx: Transaction,
+    room: LockedRoom,
+    ids: Sequence[MessageId],
+    entries: Sequence[Entry],
+    authors: tuple[KnownActor, KnownActor],
 ) -> list[tuple[MessageId, KnownActor, Entry, Status]]:
-    """The entries with their authors: the assistant's are the agent's."""
+    """The entries with their authors: the assistant's are the agent's where the author is alone in the room.
+
+    Where others are or may come, they are the author's own words: nobody speaks for somebody else.
+    """
+    author, agent = authors
+    said_so = any(entry.role is Role.ASSISTANT for entry in entries)
+    if said_so and (room.is_open or _OTHERS.first(tx.conn, room.key, author.key) is not None):
+        agent = author
     return [
         (id_, agent if entry.role is Role.ASSISTANT else author, entry, Status.DONE)
         for id_, entry in zip(ids, entries, strict=True)
@@ -351,14 +372,14 @@ def _added_before(tx: Transaction, command: AddEntries) -> list[Row]:
 def _became(command: AddEntries, entry: Entry, row: Row) -> bool:
     """Whether a message was sent as this entry, whatever it says by now."""
     message = replace(message_of(row.room, row), text=row.text, meta=row.meta)
-    author = command.agent if entry.role is Role.ASSISTANT else command.author
+    authors = {command.author, command.agent if entry.role is Role.ASSISTANT else command.author}
     same = replace(
         message, role=entry.role, status=Status.DONE, text=entry.text, meta=cast("Meta", entry.meta)
     )
     salt = row.salt or b""
     sent = digest_of_message(replace(same, kind=str(entry.kind)), None, salt)
     digest = row.digest or digest_of_message(message, None, salt)
-    return (message.author, message.reply_to, digest) == (author, None, sent)
+    return message.author in authors and (message.reply_to, digest) == (None, sent)
 
 
 class _Place(NamedTuple):

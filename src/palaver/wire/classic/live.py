@@ -181,7 +181,7 @@ class _Conversation(Struct):
             await self._send(_failed(f"A budget is used up until {until}.", Code.BUDGET_REACHED))
 
     async def _tell_message(self, message: Message) -> None:
-        if message.role is Role.ASSISTANT:
+        if message.role is Role.ASSISTANT and not message.claimed:
             self.answers.finished(message)
         elif message.id in self.drafted:  # shown when it was accepted
             self.drafted.discard(message.id)

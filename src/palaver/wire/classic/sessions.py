@@ -161,7 +161,7 @@ def time_of(ms: int) -> str:
 
 def sender_of(message: Message) -> str:
     """The sender that a message was given by its client; `user` and `assistant` for those of other doors."""
-    if message.role is not Role.USER:
+    if message.role is not Role.USER and not message.claimed:
         return str(message.role)
     sender = message.meta.get("sender")
     return sender if isinstance(sender, str) else "user"

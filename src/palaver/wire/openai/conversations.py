@@ -15,7 +15,7 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from palaver.core.exchanges import DOOR
+from palaver.core.exchanges import DOOR, shown_to
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor, Message, Room, RoomSettings, Scope
@@ -111,15 +111,15 @@ class Conversations(Struct):
         """What was said, the newest first unless asked otherwise."""
         paging = params.paging_of(request, newest_first=True)
         room = await self._room(me, request)
-        read = partial(self.core.exchanges.page, room.id, ((1, room.seq),))
+        read = partial(self.core.exchanges.page, me, room.id, ((1, room.seq),))
         return await params.items_page(paging, read, _no_item(room, paging.after))
 
     @_call("GET", "/conversations/{conversation}/items/{item}", Action.READ)
     async def item(self, me: Actor, request: Request) -> Response:
         """One item."""
         room = await self._room(me, request)
-        message = await self._message(me, room, request.path_params["item"])
-        return params.answer(items.item_of(message))
+        found = await self._message(me, room, request.path_params["item"])
+        return params.answer(items.item_of(shown_to(me.id, found)))
 
     @_call(
         "DELETE", "/conversations/{conversation}/items/{item}", Action.TAKE_BACK, use=Use.MESSAGES

@@ -45,6 +45,12 @@ test('a row keeps its key from the outbox and from the stream to the log', () =>
   expect(after.map((row) => row.key)).toEqual(before.map((row) => row.key))
 })
 
+test('what the program of a person says that the assistant said is that person\'s', () => {
+  const said = (seq: number, by: string) => message(seq, { by, role: 'assistant' })
+  const rows = buildRows({ ...base, messages: [said(1, 'u_9'), said(2, 'a_1'), said(3, 'u_1')] })
+  expect(rows.map(({ role, own }) => [role, own])).toEqual([['user', false], ['assistant', false], ['user', true]])
+})
+
 test('an answer being written stands below what is said meanwhile', () => {
   const stream = new Stream({ msg: 'm_8', turn: 't', by: 'a_1', name: 'Assistant', after: 7, n: 0, text: '', reasoning: '' })
   const rows = buildRows({ ...base, messages: [message(7)], pending: [entry], streams: [stream] })

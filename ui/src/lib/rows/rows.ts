@@ -196,10 +196,12 @@ function ofRun(unit: RunUnit, index: number, { units, previous, cut, atEnd, stre
 }
 
 function ofMessage(message: Message, me: { id: string }, result: Message | undefined): Row {
-  const own = message.by === me.id && message.role === 'user' && !isPrompt(message)
+  // What a person's program says that the assistant said is that person's.
+  const said = message.role === 'assistant' && message.by.startsWith('u_') ? 'user' : message.role
+  const own = message.by === me.id && said === 'user' && !isPrompt(message)
   return {
     kind: 'message', message, result, key: own && message.cid ? message.cid : message.id, own,
-    by: message.by, name: message.name || texts.messages.gone, at: message.at, role: isPrompt(message) && message.role === 'user' ? 'system' : message.role,
+    by: message.by, name: message.name || texts.messages.gone, at: message.at, role: isPrompt(message) && said === 'user' ? 'system' : said,
     day: null, grouped: false, firstNew: false,
   }
 }

@@ -94,7 +94,7 @@ async def resolved(core: Core, me: Actor, said: Sequence[Spoken]) -> Sequence[Sp
     one = said[at]
     item = as_object(one.meta.get("item"))
     if isinstance(one, Message) and "keeps" in one.meta:
-        kept = await core.exchanges.kept(one)
+        kept = await core.exchanges.kept(me.id, one)
     elif _is_ours(item):
         kept = await _kept(core, me, item["encrypted_content"])
     else:
@@ -226,7 +226,7 @@ async def users_of(core: Core, exchange: Exchange) -> list[Json]:
     ours = next((one for one in answers if "keeps" in one.meta), None)
     if ours is None:
         return _users(core, await core.exchanges.messages(exchange, answers=False))
-    kept = await core.exchanges.kept(ours)
+    kept = await core.exchanges.kept(exchange.actor, ours)
     return _users(core, (*kept.before, *kept.behind))
 
 
@@ -303,7 +303,7 @@ async def _kept(core: Core, me: Actor, token: str) -> Compaction:
     """What a compaction of ours stands for. Refused: one that is not there, or not this caller's."""
     if token.startswith(PACKED):
         return _unpacked(token)
-    return await core.exchanges.kept(await _stored(core, me, token))
+    return await core.exchanges.kept(me.id, await _stored(core, me, token))
 
 
 def _unknown(token: object) -> Invalid:

@@ -106,7 +106,7 @@ class Responses(Struct):
         """What was given to the model, what was said before included; the newest first unless asked otherwise."""
         paging = paging_of(request, newest_first=True)
         exchange = await self._exchange(me, request)
-        read = partial(self.core.exchanges.page, exchange.room, exchange.view)
+        read = partial(self.core.exchanges.page, me, exchange.room, exchange.view)
         return await items_page(paging, read, no_item(paging.after))
 
     @_call("POST", "/responses/input_tokens", Action.READ, use=Use.MESSAGES)
