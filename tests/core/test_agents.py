@@ -1,7 +1,9 @@
 """Agents as programs make them."""
 
+from tests.core.identity.test_profiles import PNG
+
 from palaver.core.runtime import Core
-from palaver.model import ActorKind
+from palaver.model import ActorKind, ServerRole
 
 
 async def test_a_program_names_its_agents_by_what_it_knows_them_as(core: Core) -> None:
@@ -19,3 +21,13 @@ async def test_an_agent_gets_a_handle_where_it_is_one_that_nobody_has(core: Core
     known = await core.agents.by_name()
     assert list(known) == ["Der Rat", "agents", "assistant", "c1erk"]
     assert known["assistant"].handle == "assistant"
+
+
+async def test_a_copy_of_an_agent_has_a_picture_of_its_own(core: Core) -> None:
+    olga = (await core.register.create("olga", role=ServerRole.OWNER)).actor
+    maya = await core.agents.create(olga, {"name": "Maya"})
+    maya = await core.agents.set_picture(olga, maya.id, PNG)
+    copy = await core.agents.duplicate(olga, maya.id)
+    assert copy.avatar not in {None, maya.avatar}
+    for one in (copy, maya):
+        assert await core.profiles.avatar(one.avatar or "") == ("image/png", PNG)

@@ -2,7 +2,7 @@
 
 from palaver.core.demo import AGENTS, SCENES
 from palaver.core.runtime import Core
-from palaver.model import Role, ServerRole
+from palaver.model import Role, ServerRole, Visibility
 
 
 async def test_its_rooms_are_found_and_hold_what_was_said(core: Core) -> None:
@@ -51,3 +51,27 @@ async def test_its_handles_give_way_and_whoever_owns_the_server_is_a_member(core
     handles = {card.handle for card in await core.agents.listing(None)}
     assert {"maya", "max", "tess", "ivo"} <= handles
     assert (await core.agents.get(None, mine.id)).name == "My Maya"
+
+
+async def test_made_again_it_leaves_alone_what_somebody_changed(core: Core) -> None:
+    await core.demo.make()
+    _, guest = await core.identity.new_guest()
+    before, _ = await core.rooms.listing(guest, limit=50, opened=True)
+    room = next(one for one in before if one.title == "Code review")
+    cards = {card.name: card for card in await core.agents.listing(None)}
+    max_, maya = cards["Max"], cards["Maya"]
+    changed = await core.agents.change(None, max_.id, {"name": "Maxine", "persona": "Be kind."})
+    kept = await core.agents.change(None, maya.id, {"handle": "planner", "description": "Mine."})
+    there, _ = await core.members.page(guest, room.id, limit=50)
+    people = {one.actor.name: one.actor for one in there}
+    member = people["Ada"]
+    await core.members.remove(member, room.id, max_.id)
+    await core.members.remove(member, room.id, people["Bo"].id)
+    await core.rooms.open_to(member, room.id, None)
+    await core.rooms.set_archived(member, room.id, archived=True)
+    seq = (await core.access.room(member, room.id)).seq
+    await core.demo.make()
+    assert await core.agents.get(None, max_.id) == changed
+    assert await core.agents.get(None, maya.id) == kept
+    found = await core.access.room(member, room.id)
+    assert (found.seq, found.visibility) == (seq, Visibility.PRIVATE)

@@ -226,8 +226,13 @@ class Agents:
         """Makes an agent of one's own with the same card, called `<handle>-2` or so. Refused: as `create`."""
         card = await self.edited(by, agent)
         changes = {one.name: getattr(card, one.name) for one in fields(Card)}
-        stem = changes.pop("handle")
-        return await self._named(by, changes, _numbered(stem)[1:], new)
+        stem, id_, blobs = changes.pop("handle"), ActorId(new or self._new_id()), list[Blob]()
+        for name in ("avatar", "source"):  # each blob has one owner
+            kept = await self._store.read(actors.blob, bytes.fromhex(changes[name] or ""))
+            if kept is not None:
+                blobs.append(blob_of(id_, *kept))
+                changes[name] = blobs[-1].digest.hex()
+        return await self._named(by, changes, _numbered(stem)[1:], id_, blobs=blobs)
 
     async def set_picture(self, by: Actor | None, agent: ActorId, data: bytes) -> AgentCard:
         """Gives an agent a picture, or none (no bytes).

@@ -1,7 +1,7 @@
 """Makes a demonstration: three people, four agents and six rooms with a short history, and takes it away again.
 
-All of it has fixed ids, so that making it again adds only what is missing. Its rooms are open to everyone; whoever owns
-the server is a member.
+All of it has fixed ids, so that making it again adds only what is missing and leaves alone what somebody changed. Its
+rooms are open to everyone; whoever owns the server is a member.
 """
 
 from collections.abc import Sequence
@@ -26,9 +26,11 @@ from palaver.model import (
 from palaver.store.read import accounts, agents, rooms
 from palaver.store.store import Store
 from palaver.store.write.actors import AddActor
+from palaver.store.write.command import Command
 from palaver.store.write.messages import AddMessage
 from palaver.store.write.rooms import AddMember, CreateRoom, SetRoomDeleted, SetVisibility
 
+_CHANGED = {Code.FORBIDDEN, Code.ROOM_ARCHIVED, Code.ROOM_NOT_FOUND}
 _NAMESPACE = UUID("7b0f4c3e-6a51-4a0e-9d55-6465b66f2a11")
 PEOPLE = {"ada": "Ada", "bo": "Bo", "cy": "Cy"}
 AGENTS = {
@@ -173,8 +175,9 @@ class Demo:
     async def _agent(self, name: str) -> ActorId:
         called, description, persona = AGENTS[name]
         subject, card = f"demo-{name}", {"description": description, "persona": persona}
+        made = await self._store.read(agents.by_subject, subject)  # as somebody may have made it
         try:
-            made = await self._agents.ensured(subject, called, handle=name, **card)
+            made = made or await self._agents.ensured(subject, called, handle=name, **card)
         except Refused as refused:
             if refused.code is not Code.HANDLE_TAKEN:
                 raise
@@ -200,17 +203,26 @@ class Demo:
         )
         if made.deleted_ms is not None:
             await write(SetRoomDeleted(room=id_, by=ada, deleted=False))
-        opening = SetVisibility(
-            room=id_, by=ada, open_to=OpenTo.EVERYONE, open_role=MemberRole.MEMBER
-        )
-        await write(opening)
+        if made.seq == 1:  # nobody has closed it again
+            whom, role = OpenTo.EVERYONE, MemberRole.MEMBER
+            await write(SetVisibility(room=id_, by=ada, open_to=whom, open_role=role))
         for actor in members:
-            await write(AddMember(room=id_, by=ada, actor=actor, role=MemberRole.MEMBER))
+            adding = AddMember(room=id_, by=ada, actor=actor, role=MemberRole.MEMBER, newcomer=True)
+            await self._unless_changed(adding)
         for place, (name, text) in enumerate(scene.said):
             message = MessageId(f"m_{_digits(f'{scene.name} {place}')}")
             role = Role.ASSISTANT if name in AGENTS else Role.USER
             author = actors[name]
-            await write(AddMessage(id=message, room=id_, author=author, text=text, role=role))
+            saying = AddMessage(id=message, room=id_, author=author, text=text, role=role)
+            await self._unless_changed(saying)
+
+    async def _unless_changed(self, command: Command[object]) -> None:
+        """Writes what is missing, unless somebody has removed or archived what it needs."""
+        try:
+            await self._store.write(command)
+        except Refused as refused:
+            if refused.code not in _CHANGED:
+                raise
 
 
 def _digits(name: str) -> str:

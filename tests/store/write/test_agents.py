@@ -7,10 +7,10 @@ from tests.store.world import World
 from palaver.errors import Code, Refused
 from palaver.model import ActorKind
 from palaver.model.agents import Audience
-from palaver.store.read import agents
+from palaver.store.read import actors, agents
 from palaver.store.write import agents as saving
 from palaver.store.write.actors import AddActor
-from palaver.store.write.agents import SaveAgent
+from palaver.store.write.agents import SaveAgent, blob_of
 
 
 def save(world: World, subject: str = "bot", **changes: object) -> SaveAgent:
@@ -54,3 +54,29 @@ async def test_a_handle_is_one_agents_or_persons_alone(world: World) -> None:
         await world.store.write(save(world, "ada", name="Bot"))
     assert caught.value.code is Code.NAME_RESERVED
     assert list(await world.store.read(agents.by_name)) == ["bot"]
+
+
+async def test_what_only_a_forgotten_version_refers_to_goes_with_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saving, "VERSIONS_MAX", 2)
+    bot = newcomer(world, "bot", ActorKind.AGENT)
+    pictures = [blob_of(bot.id, "image/png", bytes([number])) for number in range(3)]
+    card = blob_of(bot.id, "application/json", b"{}")
+
+    async def there() -> list[bool]:
+        read = world.store.read
+        return [await read(actors.blob, one.digest) is not None for one in (*pictures, card)]
+
+    async def saved(picture: int, **changes: object) -> list[bool]:
+        avatar = pictures[picture]
+        changes = {"avatar": avatar.digest.hex(), **changes}
+        saving = SaveAgent(id=bot.id, subject="bot", changes=changes, blobs=(avatar, card))
+        await world.store.write(saving)
+        return await there()
+
+    assert await saved(0, source=card.digest.hex()) == [True, False, False, True]
+    assert await saved(1) == [True, True, False, True]
+    assert await saved(0) == [True, True, False, True], "the first is forgotten, its picture not"
+    assert await saved(2) == [True, False, True, True]
+    assert await saved(2, name="Bot two") == [False, False, True, True]

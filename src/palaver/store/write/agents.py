@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct, to_builtins
 from msgspec.structs import replace
-from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import Connection, Select, Text, bindparam, delete, func, select
 
 from palaver.errors import Code, Refused
 from palaver.model import AUDIT, ActorId, ActorKind, EventType, RoomId
@@ -55,6 +55,28 @@ _FORGET = Statement(
     ),
     *("its_key", "upto"),
 )
+_OLD = Statement(
+    select(agent_versions.c.card).where(
+        agent_versions.c.actor_key == bindparam("its_key"),
+        agent_versions.c.version <= bindparam("upto"),
+    ),
+    *("its_key", "upto"),
+)
+
+
+def _refers(position: str) -> Select[*tuple[Any, ...]]:
+    """A version of an agent's in whose card a digest stands, from the oldest on."""
+    found = getattr(func, position)(agent_versions.c.card.cast(Text), bindparam("digest"))
+    return (
+        select(agent_versions.c.version)
+        .where(agent_versions.c.actor_key == bindparam("its_key"), found > 0)
+        .order_by(agent_versions.c.version)
+        .limit(1)
+    )
+
+
+_REFERS = Statement(_refers("strpos"), "its_key", "digest", sqlite=_refers("instr"))
+_REMOVE_BLOB = matching(delete(blobs), blobs.c.digest)
 _ADD_BLOB = inserting(blobs, "digest", "media_type", "data")
 _FORGET_PEOPLE = matching(delete(agent_people), agent_people.c.agent_key)
 _ADD_PERSON = inserting(agent_people, "agent_key", "person_key")
@@ -148,7 +170,7 @@ class SaveAgent(AgentCommand[AgentCard], frozen=True, kw_only=True):
             if stored_actors.blob(tx.conn, blob.digest) is None:
                 _ADD_BLOB.run(tx.conn, blob.digest, blob.media_type, blob.data)
         _KEEP.run(tx.conn, key, saved.version, to_builtins(saved.card), by and by.key, tx.now_ms)
-        _FORGET.run(tx.conn, key, saved.version - VERSIONS_MAX)
+        _forget(tx, key, saved.version - VERSIONS_MAX)
         if by is not None:
             audit(tx, EventType.AGENT_SAVED, by, of=saved.id, version=saved.version)
         return saved
@@ -170,6 +192,20 @@ class SaveAgent(AgentCommand[AgentCard], frozen=True, kw_only=True):
             owner_name=by and by.name,
             audience=audience,
         )
+
+
+def _forget(tx: Transaction, key: int, upto: int) -> None:
+    """Takes the versions up to one, and what they alone referred to."""
+    known = [
+        digest
+        for row in _OLD.all(tx.conn, key, upto)
+        for digest in (row.card.get("avatar"), row.card.get("source"))
+        if digest is not None
+    ]
+    _FORGET.run(tx.conn, key, upto)
+    for digest in dict.fromkeys(known):
+        if _REFERS.first(tx.conn, key, digest) is None:
+            _REMOVE_BLOB.run(tx.conn, bytes.fromhex(digest))
 
 
 class ShareAgent(AgentCommand[AgentCard], frozen=True, kw_only=True):
