@@ -16,6 +16,10 @@ async def test_a_program_says_who_speaks_asks_and_stops() -> None:
         await room.speakers.bound(in_turn=True, chain_max=3, agent_answers_per_hour=0)
         told = [one.type async for one in room._missed(0)][-2:]
         assert told == [palaver.EventType.MEMBER_SPEAKS, palaver.EventType.ROOM_SETTINGS]
+        await room.speakers.bound(greets=False)
+        assert [one.data async for one in room._missed(0)][-1] == {"greets": False}
+        await room.speakers.bound(greets=False)
+        assert [one.type async for one in room._missed(0)][-2:] == [told[-1]] * 2
         (turn,) = await room.speakers.ask(ada)
         assert turn.agent == critic.id
         await room.speakers.stop()

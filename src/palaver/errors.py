@@ -83,11 +83,13 @@ class Code(StrEnum):
     TOO_MANY_PROMPTS = "too_many_prompts", 409
     TOO_MANY_INVITATIONS = "too_many_invitations", 409
     TOO_MANY_AGENTS = "too_many_agents", 409
+    ROOM_FULL = "room_full", 409
     TICKET_ENDED = "ticket_ended", 410
     IDENTITY_IN_USE = "identity_in_use", 409
     DRAFT_TOO_OLD = "draft_too_old"
     # the same call may be repeated later
     RATE_LIMITED = "rate_limited", 429
+    TOO_MANY_CONNECTIONS = "too_many_connections", 429
     REQUEST_TIMEOUT = "request_timeout", 408
     SIGN_IN_UNAVAILABLE = "sign_in_unavailable", 502
     TOO_BUSY = "too_busy", 503

@@ -264,6 +264,13 @@ class Settings(BaseSettings):
     """The same of one guest, who may become another one (`guests_per_hour`). Default: without bound."""
     connections_per_minute: Annotated[int, Field(ge=1)] | None = None
     """New live connections and feeds from one address. Default: 600; programs of this machine without bound."""
+    connections_per_address: Annotated[int, Field(ge=1)] | None = None
+    """Live connections, feeds and long polls of one address that are open at once. Default: 1,000; programs of this
+    machine without bound."""
+    room_members_max: Annotated[int, Field(ge=1)] = 5_000
+    """Members of a room that is not everyone's, agents too; a room that has more keeps them."""
+    room_agents_max: Annotated[int, Field(ge=0)] = 20
+    """Agents of a room, likewise."""
     slow_reader_seconds: Annotated[float, Field(gt=0)] = 30.0
     """A reader that takes no byte for this long is closed and may resume."""
     ping_seconds: Annotated[float, Field(gt=0)] = 25.0

@@ -29,10 +29,12 @@ class Speakers:
         in_turn: bool | None = None,
         chain_max: int | None = None,
         agent_answers_per_hour: int | None = None,
+        greets: bool | None = None,
     ) -> None:
         """Says how several answer; None stays as it is. Refused: `bad_request`, `forbidden`.
 
-        `in_turn`: one after the other. `chain_max`: so many turns follow what a person said.
+        `in_turn`: one after the other. `chain_max`: so many turns follow what a person said. `greets`: an agent that
+        comes says the greeting of its card.
         """
         settings: RoomSettings = {}
         if in_turn is not None:
@@ -41,6 +43,8 @@ class Speakers:
             settings["chain_max"] = chain_max
         if agent_answers_per_hour is not None:
             settings["agent_answers_per_hour"] = agent_answers_per_hour
+        if greets is not None:
+            settings["greets"] = greets
         await self._core.rooms.set_speaking(self._program, self._room, settings)
 
     @asks(Action.WRITE)

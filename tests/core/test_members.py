@@ -1,11 +1,12 @@
 """Members of rooms, as the doors ask for them: who is added, who comes by a link, and what they bring along."""
 
 import pytest
-from tests.core.conftest import Script
+from tests.core.conftest import Running, Script
 
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
-from palaver.model import AccountStatus, MemberRole, Speaks
+from palaver.model import AccountStatus, MemberRole, OpenTo, Role, Speaks
+from palaver.providers.base import BEGIN
 from palaver.store.read.invitations import INVITATIONS_MAX
 
 
@@ -97,3 +98,66 @@ async def test_no_way_makes_an_agent_the_owner_of_a_room(core: Core) -> None:
     with pytest.raises(Refused) as refused:
         await core.members.remove(ada, room.id, ada.id)
     assert refused.value.code is Code.LAST_OWNER
+
+
+async def test_who_comes_with_a_greeting_says_it_once_and_to_its_model_it_is_its_own(
+    core: Core, script: Script
+) -> None:
+    _, ada = await core.identity.new_guest()
+    greeting = "@assistant and all: I am Maya."
+    maya = await core.agents.create(None, {"name": "Maya", "greeting": greeting, "handle": "maya"})
+    room = await core.rooms.create(ada, agents=[maya.id])
+    assert [one.text for one in (await core.chat.history(ada, room.id)).messages] == [greeting]
+    await core.chat.send(ada, room.id, text="hello", cid=None)
+    script.say("hi", None)
+    await core.turns.idle()
+    asked = await script.requests.get()
+    told = [(one.role, one.text) for one in asked.history]
+    assert told == [(Role.USER, BEGIN), (Role.ASSISTANT, greeting), (Role.USER, "hello")]
+    other = await core.rooms.create(ada, speaks=Speaks.MENTIONED)
+    await core.members.add(ada, other.id, maya.id)
+    assert [one.text for one in (await core.chat.history(ada, other.id)).messages] == [greeting]
+    assert script.requests.empty(), "it sets nobody off"
+    await core.chat.send(ada, other.id, text="@maya hello", cid=None)
+    script.say("hi", None)
+    await core.turns.idle()
+    told = [
+        (one.role, one.text.partition("\n")[0]) for one in (await script.requests.get()).history
+    ]
+    assert told[:2] == [(Role.USER, "@palaver (system):"), (Role.ASSISTANT, greeting)]
+
+
+async def test_a_room_takes_no_more_than_its_bounds_and_a_larger_one_keeps_all(
+    running: Running,
+) -> None:
+    async with running() as core:
+        (_, ada), (_, bo), (_, cy) = [await core.identity.new_guest() for _ in range(3)]
+        maya = await core.agents.create(None, {"name": "Maya"})
+        room = await core.rooms.create(ada, agents=[core.assistant, maya.id])
+        await core.members.add(ada, room.id, bo.id)
+    async with running(room_members_max=3, room_agents_max=1) as core:
+        max_ = await core.agents.create(None, {"name": "Max"})
+        for who, what in ((cy.id, "3 members"), (max_.id, "1 agents")):
+            with pytest.raises(Refused, match=what) as full:
+                await core.members.add(ada, room.id, who)
+            assert full.value.code is Code.ROOM_FULL
+        assert not (await core.members.add(ada, room.id, bo.id))[1]
+        with pytest.raises(Refused) as full:
+            await core.rooms.create(ada, agents=[maya.id, max_.id])
+        assert full.value.code is Code.ROOM_FULL
+        await core.chat.send(bo, room.id, text="I am here", cid=None)
+        await core.rooms.open_to(ada, room.id, OpenTo.EVERYONE)
+        with pytest.raises(Refused) as full:
+            await core.members.come_in(cy, room.id)
+        assert full.value.code is Code.ROOM_FULL
+        token, _ = await core.invitations.make(ada, room.id)
+        with pytest.raises(Refused) as full:
+            await core.invitations.join(token, cy)
+        assert full.value.code is Code.ROOM_FULL
+        for gone in (maya.id, bo.id):
+            await core.members.remove(ada, room.id, gone)
+        assert await core.invitations.join(token, cy) == (room.id,)
+        with pytest.raises(Refused, match="agents"):
+            await core.members.add(ada, room.id, max_.id)
+        await core.members.remove(ada, room.id, core.assistant)
+        assert (await core.members.add(ada, room.id, max_.id))[1]

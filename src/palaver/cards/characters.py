@@ -44,12 +44,16 @@ def told_to(card: AgentCard, user: str) -> AgentCard:
     """The card of an agent for who is answered: with names in the texts that came from another program."""
     if card.source is None:
         return card
-    texts = {
-        name: getattr(card, name) for name in ("persona", "examples", "post_history", "greeting")
-    }
+    texts = {name: getattr(card, name) for name in ("persona", "examples", "post_history")}
     return replace(
         card, **{name: filled(one, char=card.name, user=user) for name, one in texts.items()}
     )
+
+
+def greeting_of(card: AgentCard, user: str, *, several: bool) -> str:
+    """What an agent says when it comes into a room; "" for nothing. `several`: more than two are there."""
+    text = card.group_greetings[0] if several and card.group_greetings else card.greeting
+    return text if card.source is None else filled(text, char=card.name, user=user)
 
 
 def is_character(document: Json) -> bool:

@@ -1,6 +1,7 @@
 """Rooms: making, finding, naming, deleting and restoring them."""
 
 from collections.abc import Sequence
+from typing import cast
 
 from palaver.core import validation
 from palaver.core.ground import Ground
@@ -62,12 +63,15 @@ class Rooms:
         `agents`: these in the place of the default one. The same `room` id again gives the room that is there.
         `parent`: the room out of which it comes. Refused: `title_too_long`, `agent_not_found`, `room_not_found` (the id
         is somebody else's room, or the actor may not read the parent), `scope_missing` (by a key that is limited to
-        some rooms).
+        some rooms), `room_full` (too many agents).
         """
         check_room(actor, None)
         title = validation.title(title, self._settings.title_chars_max)
         room = room or RoomId(f"r_{self._clock.new_id()}")
         speaking = await self._agents.of_new_room(actor, self._assistant, agents) if agent else ()
+        most = self._settings.room_agents_max
+        if agents and len(speaking) > most:
+            raise Refused(Code.ROOM_FULL, f"A room has {most:,} agents at most. Name fewer.")
         await self._store.write(
             CreateRoom(
                 id=room,
@@ -182,7 +186,7 @@ class Rooms:
         """Says how agents speak in a room. Refused: as `ChangeSettings` says, and `bad_request`."""
         most = {"chain_max": CHAIN_MOST, "agent_answers_per_hour": PER_HOUR_MOST}
         for name, value in settings.items():
-            if isinstance(value, int) and not 0 <= value <= most[name]:
+            if name in most and not 0 <= cast("int", value) <= most[name]:
                 raise Refused(Code.BAD_REQUEST, f"{name} is a number from 0 to {most[name]}.")
         return await self.change_settings(actor, room, settings)
 

@@ -185,6 +185,8 @@ class Room(TypedDict):
     client: Client | None
     turns: Literal["together", "in_turn"]
     """Whether its agents answer one after the other."""
+    greets: bool
+    """Whether an agent that comes says its greeting."""
 
 
 def room(value: stored.Room) -> Room:
@@ -216,6 +218,7 @@ def room(value: stored.Room) -> Room:
         )
         or None,
         "turns": "in_turn" if value.settings.get("turns") == "in_turn" else "together",
+        "greets": value.settings.get("greets", True),
     }
 
 
@@ -326,6 +329,8 @@ class Meta(TypedDict, total=False):
     """Whether a program says so in its person's name, or answers that in the agent's."""
     item: Any
     """What only the API's client understands."""
+    greeting: bool
+    """Whether an agent said so when it came."""
 
 
 @explained

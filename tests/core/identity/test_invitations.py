@@ -260,3 +260,13 @@ async def test_one_maker_has_a_hundred_open_links_at_the_most(core: Core) -> Non
     await core.invitations.make(ed, server_role=PERSON)
     await core.invitations.revoke(ada, links[0].id)
     await core.invitations.make(ada, server_role=PERSON)
+
+
+async def test_a_room_that_is_full_keeps_nobody_from_the_server(running: Running) -> None:
+    async with running(room_members_max=2) as core:
+        ada = await made(core, ADMIN)
+        full, free = await core.rooms.create(ada), await core.rooms.create(ada, agent=False)
+        token, _ = await core.invitations.make(ada, full.id, free.id, server_role=PERSON)
+        bo = await came(core, token, "bo-1")
+        rooms, _ = await core.rooms.listing(bo, own=True)
+        assert [room.id for room in rooms] == [free.id]

@@ -1,5 +1,6 @@
 """What one address may make: guests, rooms, messages and live connections, on every door."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -122,6 +123,43 @@ async def test_live_connections_of_one_address_are_bounded(tmp_path: Path) -> No
             assert refused.value.response.status_code == 429
         feed = {"accept": "text/event-stream"}
         assert limited(await http.get(f"/api/rooms/{room}/events", headers=feed))
+
+
+async def test_live_connections_of_one_address_at_once_are_bounded_at_every_door(
+    tmp_path: Path,
+) -> None:
+    async with open_door(tmp_path, connections_per_address=2) as door:
+        token, http = await door.guest()
+        room = await new_room(http)
+        events, feed = f"/api/rooms/{room}/events", {"accept": "text/event-stream"}
+
+        async def full() -> None:
+            for path in ("/ws", "/ws/chat", "/v1/responses"):
+                with pytest.raises(InvalidStatus) as refused:
+                    async with door.socket(path, additional_headers=SK):
+                        pass
+                assert refused.value.response.status_code == 429
+            for headers, params in ((feed, {}), ({}, {"after": 99, "wait": 5})):
+                told = await http.get(events, headers=headers, params=params)
+                assert limited(told)
+                assert told.json()["code"] == "too_many_connections"
+            assert (await http.get(events)).status_code == 200, "what does not wait holds nothing"
+
+        async with door.live(token), door.socket("/ws/chat"):
+            await full()
+        async with door.live(token), http.stream("GET", events, headers=feed) as fed:
+            assert fed.status_code == 200
+            await full()
+        async with door.live(token) as one:
+            poll = {"after": (await http.get(events)).json()["seq"], "wait": 30}
+            async with asyncio.TaskGroup() as tasks:
+                polls = [tasks.create_task(http.get(events, params=poll)) for _ in range(2)]
+                over, waiting = await asyncio.wait(polls, return_when=asyncio.FIRST_COMPLETED)
+                assert [limited(await told) for told in over] == [True]
+                await full()
+                await one.say(room, "hi")
+                assert [(await told).status_code for told in waiting] == [200]
+            assert (await http.get(events, params={"wait": 1})).status_code == 200, "it is over"
 
 
 async def test_behind_a_trusted_proxy_each_household_is_counted_for_itself(tmp_path: Path) -> None:

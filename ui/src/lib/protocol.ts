@@ -513,6 +513,8 @@ export interface Meta {
   context?: boolean
   /** What only the API's client understands. */
   item?: unknown
+  /** Whether an agent said so when it came. */
+  greeting?: boolean
 }
 
 /** A model that can answer. */
@@ -737,6 +739,8 @@ export interface Room {
   client: Client | null
   /** Whether its agents answer one after the other. */
   turns: 'together' | 'in_turn'
+  /** Whether an agent that comes says its greeting. */
+  greets: boolean
 }
 
 /** What happened in a room, at a seq. The shape of `d` depends on `k`. */

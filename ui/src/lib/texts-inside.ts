@@ -37,6 +37,7 @@ Object.assign(REQUEST_TEXTS, {
   profile_not_found: 'This connection does not exist any more.',
   profile_refused: 'The model server does not accept this key.',
   profile_unreachable: 'No model server answers at this address, or it may not be reached from here.',
+  room_full: 'The chat has as many members or agents as it may. Take one out first.',
   too_many_profiles: 'There are very many connections. Please remove one first.',
   limit_invalid: 'The server did not accept that.',
 })

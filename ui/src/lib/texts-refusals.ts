@@ -8,6 +8,7 @@ export const refusals: Record<string, string> = {
   invalid_json: 'The server did not understand that.',
   origin_refused: 'The server does not accept pages from this address.',
   host_refused: 'The server does not know itself by this address.',
+  too_many_connections: 'Very many pages and programs of your address are connected. Please close some.',
   rate_limited: 'That was a little fast. Please wait a moment.',
   too_busy: 'The server is very busy. Please try again in a moment.',
   shutting_down: 'The server is restarting. Please try again in a moment.',

@@ -237,7 +237,8 @@ def within(
         told.append(Said(role=Role.USER, text=GO_ON))  # as it was asked, before what is left
     for message in _paired(kept):
         one = _said(message, agent, headers)
-        if "greeting" in message.meta and not any(had.role is not Role.SYSTEM for had in told):
+        own = one.role is Role.ASSISTANT and "greeting" in message.meta
+        if own and all(had.role is Role.SYSTEM for had in told):
             asked = below(header(SERVER, "system"), BEGIN) if headers else BEGIN
             told.append(Said(role=Role.USER, text=asked))  # templates want a person's words first
         if one.calls and told and told[-1].role is Role.ASSISTANT:

@@ -18,7 +18,14 @@ from palaver.store.write.audit import audit
 from palaver.store.write.command import RoomCommand
 from palaver.store.write.people.credentials import KeepOnce
 from palaver.store.write.people.invitations import DAYS_MAX, left_as_reader
-from palaver.store.write.rooms import is_of_everyone, join, keep_an_owner, refuse_agent, require
+from palaver.store.write.rooms import (
+    is_of_everyone,
+    join,
+    keep_an_owner,
+    refuse_agent,
+    refuse_full,
+    require,
+)
 from palaver.store.write.transaction import KnownActor, LockedRoom, Transaction
 
 _MEMBER = (members.c.room_key, members.c.actor_key)
@@ -185,7 +192,7 @@ class JoinRoom(RoomCommand[bool], frozen=True, kw_only=True):
     """Makes somebody a member of a room that its owner opened; False, and nothing written, for who is in already.
 
     Who oversees all rooms is made a reader of one that they do not see. All members are told. `as_admin` as in `check`.
-    Refused: `room_not_found`.
+    Refused: `room_not_found`, `room_full` (not for who oversees).
     """
 
     by: ActorId
@@ -211,9 +218,11 @@ class JoinRoom(RoomCommand[bool], frozen=True, kw_only=True):
 
 def _come_in(tx: Transaction, room: LockedRoom, by: KnownActor) -> bool:
     """Makes who sees an open room a member of it; whether that is told there, as it is where its owner opened it."""
-    join(tx, room, by, room.open_role or MemberRole.MEMBER)
     if room.open_role is None:
+        join(tx, room, by, MemberRole.MEMBER)
         return False
+    refuse_full(tx, room, by)
+    join(tx, room, by, room.open_role)
     data = {"actor": by.id, "role": room.open_role.value, "via": "open"}
     tx.log(room, EventType.MEMBER_JOINED, by, data=data, name=by.name)
     return True

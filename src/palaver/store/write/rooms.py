@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from msgspec import field
-from sqlalchemy import Connection, literal_column, null, select
+from sqlalchemy import Connection, bindparam, func, literal_column, null, select, true
 
 from palaver.errors import Code, Refused
 from palaver.model import (
@@ -20,12 +20,13 @@ from palaver.model import (
 )
 from palaver.policy import Action, check, is_everyones, role_of_caller
 from palaver.store.columns import id_bytes
-from palaver.store.engine.statement import inserting, matching, updating
+from palaver.store.engine.statement import Statement, inserting, matching, updating
 from palaver.store.read import rooms as stored_rooms
 from palaver.store.read.actors import refuse_disabled
-from palaver.store.schema import member_is_in, member_is_owner, members, rooms
+from palaver.store.schema import member_is_agent, member_is_in, member_is_owner, members, rooms
 from palaver.store.write.actors import known_actor
 from palaver.store.write.command import Command, RoomCommand
+from palaver.store.write.greetings import greet
 from palaver.store.write.speakers import refuse_removed
 from palaver.store.write.transaction import KnownActor, LockedRoom, Overtaken, Transaction
 
@@ -53,8 +54,21 @@ _TITLE, _SETTINGS, _DOOR, _PARENT = (
     matching(select(column), rooms.c.key)
     for column in (rooms.c.title, rooms.c.settings, rooms.c.door, rooms.c.parent_key)
 )
+_MEMBERS, _AGENTS = (
+    Statement(
+        select(func.count()).select_from(
+            select(members.c.actor_key)
+            .where(which, member_is_in, members.c.room_key == bindparam("room_key"))
+            .limit(bindparam("most"))
+            .subquery()
+        ),
+        *("room_key", "most"),
+    )
+    for which in (true(), member_is_agent)
+)
+"""How many are in a room, up to so many."""
 _SET_SETTINGS = updating(rooms.c.key, "settings")
-TOLD = {"turns", "chain_max", "agent_answers_per_hour"}
+TOLD = {"turns", "chain_max", "agent_answers_per_hour", "greets"}
 """Settings of which members are told."""
 _READ = matching(select(members.c.read_seq), *_MEMBER)
 _SET_READ = updating(_MEMBER, "read_seq")
@@ -274,11 +288,11 @@ class MarkRead(RoomCommand[int], frozen=True, kw_only=True):
 
 
 class AddMember(RoomCommand[bool], frozen=True, kw_only=True):
-    """Adds an actor to a room, who sees all of its history; False when it was a member already.
+    """Adds an actor to a room, who sees all of its history; False when it was a member already. An agent greets.
 
     Who was removed may come back by this alone; not with `newcomer`, which says that nobody has decided so.
     Refused: `room_not_found`, `room_protected`, `forbidden`, `not_found` (no such actor), `bad_request` (an agent owns
-    no room).
+    no room), `room_full`.
     """
 
     by: ActorId
@@ -298,9 +312,12 @@ class AddMember(RoomCommand[bool], frozen=True, kw_only=True):
         if kept_out and self.newcomer:
             removed = f"{actor.name} was removed from this room. Add them again first."
             raise Refused(Code.FORBIDDEN, removed)
+        refuse_full(tx, room, actor)
         join(tx, room, actor, self.role, speaks=self.speaks, again=kept_out)
         data = {"actor": actor.id, "role": self.role.value}
         tx.log(room, EventType.MEMBER_JOINED, by, data=data, name=actor.name)
+        if actor.is_agent and not kept_out:
+            greet(tx, room, actor, by, _SETTINGS.value(tx.conn, room.key))
         return True
 
 
@@ -363,6 +380,8 @@ def make(tx: Transaction, command: CreateRoom) -> LockedRoom:
             join(tx, room, agent, MemberRole.MEMBER, speaks=command.speaks)
     data = {"title": command.title} | ({"visibility": "open"} if room.is_open else {})
     tx.log(room, EventType.ROOM_CREATED, owner, data=data)
+    for agent in agents if command.door is None else ():
+        greet(tx, room, agent, owner, command.settings)
     return room
 
 
@@ -412,6 +431,24 @@ def refuse_agent(actor: KnownActor, role: MemberRole) -> None:
     """That no agent gets this role. Refused: `bad_request`."""
     if actor.is_agent and role is MemberRole.OWNER:
         raise Refused(Code.BAD_REQUEST, "An agent cannot own a room.")
+
+
+def full(tx: Transaction, room: LockedRoom, actor: KnownActor) -> Refused | None:
+    """Why one more may not come into a room, where it has as many as it may: `room_full`."""
+    bounds = [(_MEMBERS, tx.settings.room_members_max, "members")]
+    if actor.is_agent:
+        bounds.insert(0, (_AGENTS, tx.settings.room_agents_max, "agents"))
+    for counted, most, what in bounds:
+        if counted.value(tx.conn, room.key, most) == most:
+            told = f"The room has {most:,} {what}, as many as it may. Take one out first."
+            return Refused(Code.ROOM_FULL, told)
+    return None
+
+
+def refuse_full(tx: Transaction, room: LockedRoom, actor: KnownActor) -> None:
+    """That one more may come into a room. Refused: `room_full`."""
+    if (refused := full(tx, room, actor)) is not None:
+        raise refused
 
 
 def join(

@@ -35,6 +35,7 @@ from palaver.model import (
     Visibility,
 )
 from palaver.policy import OVERSEEN, Action, check, oversees, role_in, room_not_found
+from palaver.settings import Settings
 from palaver.store.engine.base import POSTGRESQL
 from palaver.store.engine.statement import (
     DatabaseNow,
@@ -170,6 +171,7 @@ class Transaction(Struct):
     owner: str
     now_ms: int
     recent: Recent
+    settings: Settings
     events: list[Event] = field(default_factory=list[Event])
     actors: dict[ActorId, KnownActor] = field(default_factory=dict[ActorId, KnownActor])
     unused: set[int] = field(default_factory=set[int])

@@ -172,6 +172,7 @@ class Writer(Struct, kw_only=True, eq=False):
                 owner=self.owner,
                 now_ms=self.clock.now_ms(),
                 recent=self._recent,
+                settings=self.settings,
             )
             results = apply_batch(transaction, commands)
             assert len(results) == len(commands)

@@ -15,7 +15,7 @@ from palaver.wire.api.body import KEPT, Given, Limit, Whole, answer
 from palaver.wire.api.feed import MEDIA_TYPE, feed, wants_feed
 from palaver.wire.auth import Me, identity, standing_of
 from palaver.wire.calls import call
-from palaver.wire.edge.rates import Use, take, take_by
+from palaver.wire.edge.rates import Use, hold, take, take_by
 from palaver.wire.openai.inspect import Exchange, discreet, inspected
 from palaver.wire.shapes import explained
 
@@ -170,7 +170,10 @@ class Messages:
         """
         if wants_feed(request):
             take(request.scope, Use.CONNECTIONS)
+            hold(request.scope)
             return feed(self._core, me, room, after, request)
+        if wait:
+            hold(request.scope)
         wait_seconds = min(wait, WAIT_SECONDS_MAX)
         found, seq = await self._core.chat.events(
             me,

@@ -43,6 +43,8 @@ class NewSpeaking(Given):
     """So many turns follow what a person said, when agents mention each other."""
     agent_answers_per_hour: Annotated[int, Field(ge=0, le=PER_HOUR_MOST)] | None = None
     """So many answers to agents within an hour."""
+    greets: bool | None = None
+    """Whether an agent that comes says what its card has as its greeting."""
 
 
 class NewVisibility(Given):

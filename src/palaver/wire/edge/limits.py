@@ -26,7 +26,7 @@ from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.settings import Settings
 from palaver.wire import problems
 from palaver.wire.edge.proxies import PEER, SAFE_METHODS, host_name, is_in, is_secure, networks_of
-from palaver.wire.edge.rates import RATES, Rates, Use
+from palaver.wire.edge.rates import HELD, RATES, Rates, Use
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104  to know them, not to bind to them
@@ -103,18 +103,22 @@ class Limits:
             await self.app(scope, receive, send)
             return
         try:
-            scope[RATES] = self._rates
+            scope[RATES], scope[HELD] = self._rates, []
             self._check(scope)
             if scope["type"] == "websocket":
                 self._rates.take(scope, Use.CONNECTIONS)
+                self._rates.hold(scope)
         except PalaverError as error:
             await self._refused(error, scope)(scope, receive, send)
             return
-        if scope["type"] == "websocket":
-            await self.app(scope, receive, send)
-        else:
-            bounded = self._bounded(receive, self._bytes_max(scope))
-            await self.app(scope, bounded, _with_headers(send))
+        try:
+            if scope["type"] == "websocket":
+                await self.app(scope, receive, send)
+            else:
+                bounded = self._bounded(receive, self._bytes_max(scope))
+                await self.app(scope, bounded, _with_headers(send))
+        finally:
+            self._rates.release(scope)
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)

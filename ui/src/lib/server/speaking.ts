@@ -8,9 +8,9 @@ export function setSpeaks(calls: Calls, room: string, agent: string, speaks: Spe
   return calls.call('PUT', `${one(room)}/members/${encodeURIComponent(agent)}/speaks`, { speaks })
 }
 
-/** Whether agents of a room answer all at once or one after the other. */
-export function setTurns(calls: Calls, room: string, turns: Room['turns']): Promise<Room> {
-  return calls.call('PUT', `${one(room)}/speaking`, { turns })
+/** Whether agents of a room answer all at once or one after the other, and whether one that comes greets. */
+export function setSpeaking(calls: Calls, room: string, how: Partial<Pick<Room, 'turns' | 'greets'>>): Promise<Room> {
+  return calls.call('PUT', `${one(room)}/speaking`, how)
 }
 
 /** Asks an agent to answer what was said last. */

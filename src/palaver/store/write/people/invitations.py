@@ -15,7 +15,7 @@ from palaver.store.write.actors import known_actor, nobody
 from palaver.store.write.audit import AUDIT, audit
 from palaver.store.write.command import Command
 from palaver.store.write.people.credentials import kept
-from palaver.store.write.rooms import join, require
+from palaver.store.write.rooms import full, join, require
 from palaver.store.write.transaction import KnownActor, LockedRoom, Transaction
 
 DAYS_MAX = 365
@@ -235,6 +235,10 @@ def enter(
             left_ms = kept(tx, left_as_reader(room, actor))
             again = left_ms is not None and invitation.created_ms <= int(left_ms)
             given = MemberRole.READER if again else invitation.role
+            if (refused := full(tx, room, actor)) is not None:
+                if invitation.server_role is None:
+                    raise refused
+                continue  # the server lets them in all the same
             join(tx, room, actor, given)
             data = {"actor": actor.id, "role": given.value, "via": invitation.id}
             tx.log(room, EventType.MEMBER_JOINED, actor, data=data, name=actor.name)
