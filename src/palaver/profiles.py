@@ -63,15 +63,14 @@ class Profiles:
 
 def _given(given: Mapping[str, Any]) -> Given:
     """What is to be of a connection, as the core takes it."""
-    if unknown := given.keys() - set(Given.__struct_fields__):
-        raise Refused(Code.PROFILE_INVALID, f"A connection has no {', '.join(sorted(unknown))}.")
     values = dict(given)
-    if "kind" in values and values["kind"] not in set(ProfileKind):
-        raise Refused(Code.PROFILE_INVALID, f"A connection is one of {', '.join(ProfileKind)}.")
-    if "kind" in values:
-        values["kind"] = ProfileKind(values["kind"])
-    if values.get("key") is not None:
-        values["key"] = SecretStr(values["key"])
-    if values.get("headers") is not None:
-        values["headers"] = {name: SecretStr(one) for name, one in values["headers"].items()}
-    return Given(**values)
+    try:
+        if "kind" in values:
+            values["kind"] = ProfileKind(values["kind"])
+        if values.get("key") is not None:
+            values["key"] = SecretStr(values["key"])
+        if values.get("headers") is not None:
+            values["headers"] = {name: SecretStr(one) for name, one in values["headers"].items()}
+        return Given(**values)
+    except (TypeError, ValueError) as wrong:
+        raise Refused(Code.PROFILE_INVALID, f"{wrong}.") from None

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,10 @@ WORDS = {"poet": {"name": "Poet", "persona": "Rhyme.", "model": "m-1", "audience
 HELLO = [{"text": "hello"}]
 
 
-@pytest.fixture
-async def town(tmp_path: Path, database_url: str, models: ScriptedUpstream) -> AsyncGenerator[Town]:
+@asynccontextmanager
+async def open_town(folder: Path, models: ScriptedUpstream, **more: Any) -> AsyncGenerator[Town]:
     prices = '{"m-1": {"input": 1, "output": 2}}'
-    settings = settings_for(
-        tmp_path / "data",
-        database_url=database_url,
-        openai_base_url=models.base_url,
-        prices=prices,
-    )
+    settings = settings_for(folder, openai_base_url=models.base_url, prices=prices, **more)
     stop = asyncio.Event()
     async with serving(settings, stop) as (url, core):
         door = Door(url, settings, stop)
@@ -36,6 +32,12 @@ async def town(tmp_path: Path, database_url: str, models: ScriptedUpstream) -> A
         ids = {role.value: one[1] for role, one in made.items()}
         yield Town(door, core, *(one[0] for one in made.values()), ids=ids)
         await door.close()
+
+
+@pytest.fixture
+async def town(tmp_path: Path, database_url: str, models: ScriptedUpstream) -> AsyncGenerator[Town]:
+    async with open_town(tmp_path / "data", models, database_url=database_url) as town:
+        yield town
 
 
 def events_of(text: str) -> list[Json]:
@@ -202,6 +204,33 @@ async def test_a_try_ends_with_its_client_and_what_came_is_counted(
         await asyncio.gather(*running)
     used = await total(town)
     assert (len(running), used["answers"], used["estimated"], used["output"]) == (1, 1, 1, 2)
+
+
+async def test_a_try_ends_with_the_key_that_asked(town: Town, models: ScriptedUpstream) -> None:
+    models.will(stream("Once ", STALL))
+    token, key = await town.core.keys.create(name="laptop", handle=town.ids["person"])
+    http = town.door.http(headers={"authorization": f"Bearer {token}"})
+    told = ""
+    async with asyncio.timeout(20):
+        async with http.stream("POST", "/api/agents/try", json={"messages": HELLO}) as got:
+            async for piece in got.aiter_text():
+                told += piece
+                if "Once" in piece:
+                    await town.core.keys.revoke(key.id)
+    assert [one.get("status") for one in events_of(told)] == [None, "stopped"]
+
+
+async def test_tries_are_as_many_a_minute_as_messages(
+    tmp_path: Path, models: ScriptedUpstream
+) -> None:
+    most = {"messages_per_minute": 2, "person_messages_per_minute": 1}
+    body = {"messages": HELLO}
+    async with open_town(tmp_path / "data", models, **most) as town:
+        codes = [
+            (await http.post("/api/agents/try", json=body)).status_code
+            for http in (town.person, town.person, town.admin)
+        ]
+    assert codes == [200, 429, 429], "of hers, then of the address"
 
 
 async def test_tries_at_once_overrun_a_budget_by_nothing(

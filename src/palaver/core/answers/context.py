@@ -138,19 +138,10 @@ def to_try(
     settings: Settings, card: AgentCard, said: Sequence[tuple[Role, str]], handle: str
 ) -> Prompt:
     """What a model is told of what somebody of this handle and its agent `said`, as in a room of the two."""
-    card, nobody, nowhere = told_to(card, handle), ActorId("-"), RoomId("")
+    card, msg, room = told_to(card, handle), MessageId(""), RoomId("")
+    by = {Role.USER: ActorId("-"), Role.ASSISTANT: card.id}
     talk = [
-        Message(
-            MessageId(""),
-            nowhere,
-            place,
-            card.id if role is Role.ASSISTANT else nobody,
-            "",
-            role,
-            Status.DONE,
-            text,
-            0,
-        )
+        Message(msg, room, place, by[role], "", role, Status.DONE, text, 0)
         for place, (role, text) in enumerate(said, 1)
     ]
     limit = min(card.context_messages or INTEGER_MAX, settings.context_messages_max)
