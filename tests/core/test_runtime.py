@@ -1,4 +1,4 @@
-"""Thousands of seeded lives of a whole Palaver: people, an agent, readers, several processes, and everything fails.
+"""Thousands of seeded lives of a whole Palaver: people, agents, readers, several processes, and everything fails.
 
 Each life runs real cores and the real store on virtual time. Processes are killed, stopped for longer than a lease and
 started again; machines lose their power; disks fail; the database goes away, hangs, and commits what nobody hears of;
@@ -21,6 +21,7 @@ from uuid import UUID
 
 import pytest
 import structlog
+from tests.core.company import NAMES, Company, check_turns
 from tests.support.simulated import Air, Bus, Disk, Lanes, Server, Session, leases
 from tests.support.simulation import Process, SimulatedClock, current, simulate
 
@@ -28,7 +29,7 @@ from palaver.core.live.items import Delta, Ended, Happened, Item, Opened, Settle
 from palaver.core.live.reader import Reader
 from palaver.core.runtime import Core, started
 from palaver.errors import Code, ProviderError, Refused, Unavailable
-from palaver.model import Actor, Event, MessageId, RoomId
+from palaver.model import Actor, ActorId, Event, MessageId, RoomId
 from palaver.providers.base import Done, Model, Piece, Request, TextPiece
 from palaver.settings import Settings
 from palaver.store import journal
@@ -53,6 +54,8 @@ class Oracle:
     async def answer(self, request: Request) -> AsyncGenerator[Piece, None]:
         question = request.history[-1].text
         for word in question.split():
+            if word.startswith("@") and self.chance.random() < 0.6:
+                continue  # else its own answer mentions them, too
             await asyncio.sleep(self.chance.choice([0, 0.01, 0.3]))
             if self.chance.random() < 0.02:
                 raise ProviderError(Code.PROVIDER_ERROR, "no more")
@@ -147,6 +150,8 @@ class Person:
         self.epoch: str | None = None
         self.left_to_say = self.chance.randrange(1, 6)
         self.said = 0
+        self.company = Company(self.chance)
+        self.gathered = False
 
     async def live(self) -> None:
         while not self.content():
@@ -188,6 +193,9 @@ class Person:
             room = await core.rooms.create(actor)
             self.rooms = [core.lobby, room.id]
             self.views = {room: View() for room in self.rooms}
+        if not self.gathered:
+            await self.company.gather(core, actor, self.rooms[1])
+            self.gathered = True
         self.text.clear()
         with core.chat.reader(actor) as reader:
             for room in self.rooms:
@@ -267,6 +275,7 @@ class Person:
             cid = f"cid-{self.said}"
             name = f"w{self.number}.{self.said}"
             words = " ".join(f"{name}.{n}" for n in range(self.chance.randrange(1, 6)))
+            words = f"{words} {self.company.mention()}".strip()
             self.outbox[cid] = (self.chance.choice(self.rooms), words)
             await self.post(core, actor, reader, cid)
             if self.chance.random() < 0.3:
@@ -288,15 +297,22 @@ class Person:
     async def meddle(self, core: Core, actor: Actor) -> None:
         """Stops an answer, asks for another one, or lets it go on."""
         events = [event for view in self.views.values() for event in view.events]
-        answers = [one.message.id for one in events if one.message and one.actor == core.assistant]
+        answers = [
+            one.message.id for one in events if one.message and one.actor and is_agent(one.actor)
+        ]
+        if self.chance.random() < 0.5:
+            said = [one.message.id for one in self.views[self.rooms[1]].events if one.message]
+            await self.company.meddle(core, actor, self.rooms[1], said)
+            return
         for stream in list(core.hub.streams(self.rooms[1]).values())[:1]:
             with suppress(Refused, Unavailable):
                 await core.turns.stop(actor, stream.turn.id)
             return
         if answers:
             with suppress(Refused, Unavailable):  # it was asked for again before
-                goes_on = self.chance.random() < 0.3
-                await core.turns.retry(actor, self.chance.choice(answers), goes_on=goes_on)
+                goes_on, answer = self.chance.random() < 0.3, self.chance.choice(answers)
+                self.company.retried(answer, goes_on=goes_on)
+                await core.turns.retry(actor, answer, goes_on=goes_on)
 
 
 class Life:
@@ -460,8 +476,10 @@ class Life:
         for log in logs.values():
             assert [seq for seq, *_ in log] == list(range(1, len(log) + 1)), "gapless"
         said = {f"m_{one[1].hex()}": one for log in logs.values() for one in log if one[1]}
+        keys = {id_: key for key, id_ in self.server.rows("SELECT key, id FROM rooms")}
+        own = {keys[key_of(one.rooms[1])]: one.company for one in self.people}
+        unsaid = check_turns(self.server.rows, own)
         turned = self.server.rows("SELECT message_id FROM turns")
-        assert all(f"m_{id_.hex()}" in said for (id_,) in turned), "one message a turn"
         spent = (
             "sum(json_extract(meta, '$.usage.output')), sum(json_extract(meta, '$.usage.input'))"
         )
@@ -471,7 +489,7 @@ class Life:
         (kept,) = self.server.rows("SELECT sum(answers), sum(output), sum(input) FROM usage")
         assert [one or 0 for one in kept] == [one or 0 for one in told], "counted once"
         answers = [one for one in said.values() if one[3] is None]
-        assert len(answers) == len(turned)
+        assert len(answers) == len(turned) - unsaid, "one message a turn, or none that began"
         for person in self.people:
             assert not person.outbox
             self.check_person(person, logs, said)
@@ -499,6 +517,10 @@ class Life:
 SETTINGS = Settings(data_dir=SHM, database_url="sqlite:///:memory:", detect=False)
 
 
+def is_agent(actor: ActorId) -> bool:
+    return actor.startswith("a_")
+
+
 def key_of(room: RoomId) -> bytes:
     return bytes.fromhex(room[2:])
 
@@ -518,8 +540,9 @@ def server() -> Generator[Server, None, None]:
                 provider=Oracle(chance),
                 lanes=Lanes(chance),
                 database=Session(server, process, chance),
-            ):
-                pass
+            ) as core:
+                for one in NAMES:
+                    await core.agents.ensured(one, one.title())
 
     unexpected: list[Any] = []
 

@@ -300,12 +300,17 @@ class ModelProfiles:
 
 
 async def rotated(store: Store, settings: Settings) -> int:
-    """Seals all keys with a new secret, and forgets the one before; how many. Cut off at any place, all can be read."""
+    """Seals all keys with a new secret, and forgets the one before; how many. Cut off at any place, all can be read.
+
+    One that was cut off is ended first: a file holds a bounded number of secrets.
+    """
     secret, anew = Secret(settings), 0
-    await asyncio.to_thread(secret.renew)
-    while count := await store.write(SealAnew(secret=secret)):
-        anew += count
-    await asyncio.to_thread(secret.forget_others)
+    for begin in (secret.is_changing, secret.renew):
+        if await asyncio.to_thread(begin) is False:
+            continue
+        while count := await store.write(SealAnew(secret=secret)):
+            anew += count
+        await asyncio.to_thread(secret.forget_others)
     return anew
 
 

@@ -63,6 +63,10 @@ class Secret:
         """Whether it was sealed with the secret that seals now."""
         return sealed[1:_HEAD] == _name_of(self._read()[0])
 
+    def is_changing(self) -> bool:
+        """Whether another secret than the one that seals now is there, too."""
+        return len(self._read()) > 1
+
     def renew(self) -> None:
         """Puts another secret before those that there are, on the disk. Refused: `place_unusable`."""
         self._put([os.urandom(SECRET_BYTES), *self._read()][:SECRETS_MAX])

@@ -171,6 +171,28 @@ async def test_in_turn_each_is_told_what_those_before_it_said(tmp_path: Path) ->
         assert "I am" not in told["three"]
 
 
+async def test_in_turn_what_is_asked_again_waits_too_and_what_is_said_then_waits_for_that(
+    tmp_path: Path,
+) -> None:
+    async with staged(tmp_path, lambda who, _: f"I am {who}") as stage:
+        for name in ("one", "two"):
+            await stage.agent(name)
+        await stage.core.rooms.set_speaking(stage.ada, stage.room, {"turns": "in_turn"})
+        await stage.say("@one?")
+        first = (await stage.said())[-1]
+        stage.players.gate.clear()
+        stage.players.heard.clear()
+        await stage.say("@two and then @one?", ends=False)
+        await stage.players.heard.wait()
+        again = await stage.core.turns.retry(stage.ada, first.id)
+        await stage.say("@two?", ends=False)
+        assert len(stage.players.asked) == 2, "one after the other"
+        stage.players.gate.set()
+        await stage.core.turns.idle()
+        assert (await stage.voices())[-4:] == ["Two", "One", "One", "Two"]
+        assert (await stage.said())[-2].meta["turn"] == again.id
+
+
 async def test_a_room_is_stopped_with_all_that_waits(tmp_path: Path) -> None:
     async with staged(tmp_path, lambda who, _: who) as stage:
         agents = [await stage.agent(name, Speaks.ALWAYS) for name in ("one", "two", "three")]

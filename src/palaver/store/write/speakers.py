@@ -136,7 +136,8 @@ _LATELY = Statement(
     *("room_key", "now_ms"),
 )
 _IN_TURN = matching(
-    select(turns.c.id).where(turn_is_open, turns.c.external.is_(None)), turns.c.room_key
+    select(*turns.c["id", "waits_for"]).where(turn_is_open, turns.c.external.is_(None)),
+    turns.c.room_key,
 )
 
 
@@ -205,8 +206,10 @@ class Hearing(Struct):
         again: bool = False,
     ) -> OpenedTurn:
         """A turn, behind all others where they go one after the other. `again`: it may have answered that before."""
-        if self.bounds.in_turn:
-            self.last = self.last or max(_IN_TURN.column(tx.conn, room.key), default=None)
+        if self.bounds.in_turn and self.last is None:
+            there = _IN_TURN.all(tx.conn, room.key)
+            waited = {row.waits_for for row in there}
+            self.last = max((row.id for row in there if row.id not in waited), default=None)
         attempt = tx.attempts(room, agent, trigger_seq) + 1 if again else 1
         opened = tx.new_turn(
             room, agent, trigger_seq, chain=chain, attempt=attempt, waits_for=self.last

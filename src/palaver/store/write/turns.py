@@ -290,10 +290,13 @@ class RetryTurn(MessageCommand[Turn], frozen=True, kw_only=True):
         if why is not None or card is None or card.archived_ms is not None:
             raise agent_not_found()
         agent = KnownActor(there.agent_key, agent_id, there.agent_name)
-        if self.goes_on:
-            return tx.open_turn(room, agent, there.seq, chain=chain)
-        mark(tx, room, by, there, deleted=True)
-        return tx.open_turn(room, agent, there.trigger_seq, chain=chain)
+        if not self.goes_on:
+            mark(tx, room, by, there, deleted=True)
+        seq = there.seq if self.goes_on else there.trigger_seq
+        heard = hearing(tx, [room.key], ())[room.key]
+        opened = heard.turn(tx, room, agent, seq, chain, again=True)
+        tx.open_turns([opened])
+        return opened[-1]
 
 
 class AskAgents(RoomCommand[tuple[Turn, ...]], frozen=True, kw_only=True):
