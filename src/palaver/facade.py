@@ -156,8 +156,10 @@ class Chat:
         return await self._core.usage.all(None, since, until, by)
 
     @asks(ServerAct.OPERATE)
-    async def budgets(self) -> Sequence[Budget]:
-        """Lists the budgets, with what is used of them."""
+    async def budgets(self, person: Actor | None = None) -> Sequence[Budget]:
+        """Lists the budgets, all or those of a `person`, with what is used of them."""
+        if person is not None:
+            return await self._core.usage.own_budgets(person)
         return await self._core.usage.budgets(None)
 
     @asks(ServerAct.OPERATE)

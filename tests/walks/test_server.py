@@ -126,7 +126,39 @@ async def test_what_answers_used_is_seen_by_who_asked_and_by_who_looks_after_the
     await looked_at(browser, ada, "admin-usage-dark")
     await ada.part("usage-days").select_option("1")
     await expect(ada.part("usage-row")).to_have_count(1)
+    await bounded(browser, ada)
     forgive(browser, REFUSED)
+
+
+async def bounded(browser: Browser, ada: Tab) -> None:
+    """An admin sets budgets and takes one away; whom it bounds sees what is used of it."""
+    await ada.part("budget-new").click()
+    await ada.part("budget-kind").select_option("person")
+    await ada.part("budget-handle").fill("nobody-so")
+    await ada.part("budget-tokens").fill("100")
+    await ada.part("budget-set").click()
+    await expect(ada.part("budgets")).to_contain_text("Nobody has this handle.")
+    await ada.part("budget-handle").fill("ada")
+    await ada.part("budget-period").select_option("day")
+    await ada.part("budget-set").click()
+    await expect(ada.part("budget")).to_contain_text("Ada, a day")
+    await expect(ada.part("budget")).to_contain_text(re.compile(r"\d+ % used"))
+    await ada.part("budget-kind").select_option("server")
+    await ada.part("budget-dollars").fill("1.50")
+    await ada.part("budget-set").click()
+    await expect(ada.part("budget")).to_have_count(2)
+    await expect(ada.part("budget").last).to_contain_text("$1.81 of $1.50")
+    await expect(ada.part("budget").last).to_contain_text("Used up")
+    await looked_at(browser, ada, "admin-budgets-dark")
+    await ada.settings("usage")
+    await expect(ada.part("budget")).to_have_count(1)
+    await expect(ada.part("budget")).to_contain_text("Today")
+    await expect(ada.part("budget-remove")).to_have_count(0)
+    await looked_at(browser, ada, "usage-budget")
+    await ada.page.goto(f"{ada.page.url.split('/settings')[0]}/admin/usage")
+    await ada.part("budget-remove").last.click()
+    await ada.agree()
+    await expect(ada.part("budget")).to_have_count(1)
 
 
 async def test_who_was_invited_takes_a_password_in_mid_answer_and_finds_all_on_a_laptop(

@@ -76,6 +76,7 @@ MADE: Mapping[str, tuple[Case, ...]] = {
     "DELETE /api/me": (Case({"password": 0}, but=400),),  # who calls is needed
     "GET /api/me/usage": PLAIN,
     "GET /api/usage": PLAIN,
+    "GET /api/me/budgets": PLAIN,
     "GET /api/budgets": PLAIN,
     "PUT /api/budgets": (Case({"kind": "server", "period": "day", "tokens": 10**12}),),
     "GET /api/people": PLAIN,

@@ -45,6 +45,11 @@ class Usage:
         _check(by)
         return await self._store.read(usage.all_budgets, self._clock.now_ms())
 
+    async def own_budgets(self, actor: Actor) -> tuple[Budget, ...]:
+        """The budgets of one's own answers, with what is used of them."""
+        found = await self._store.read(usage.standing, actor.id, self._clock.now_ms())
+        return tuple([one for one in found if one.kind is BudgetKind.PERSON])
+
     async def set_budget(
         self,
         by: Actor | None,

@@ -38,6 +38,17 @@ async def bound(town: Town, **more: Any) -> None:
     assert done.status_code == 200, done.text
 
 
+async def test_what_is_left_of_a_budget_is_told_to_whom_it_bounds(town: Town) -> None:
+    await bound(town, tokens=10**9)
+    await bound(town, kind="server", of=None, tokens=10**9)
+    for http, count in ((town.person, 1), (town.admin, 0)):
+        told = shaped(Budgets, (await http.get("/api/me/budgets")).json())["budgets"]
+        assert len(told) == count, "nobody else's, and not the server's"
+        assert all(one["of"] == town.ids["person"] for one in told)
+    for given in ({"kind": "person"}, {"kind": "server", "of": None}):
+        await bound(town, **given)
+
+
 async def key_of(town: Town) -> dict[str, str]:
     token, _ = await town.core.keys.create(name="laptop", handle=town.ids["person"])
     return {"authorization": f"Bearer {token}"}

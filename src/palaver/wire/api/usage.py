@@ -107,6 +107,11 @@ class Costs:
         """What all answers used, by `model`, `person`, `agent` or `day`."""
         return report(await self._usage.all(me, since, until, by))
 
+    @call("GET", "/me/budgets", ServerAct.OWN)
+    async def own_budgets(self, me: Me) -> Budgets:
+        """The budgets of one's own answers, with what is used of them."""
+        return {"budgets": [budget(one) for one in await self._usage.own_budgets(me)]}
+
     @call("GET", "/budgets", ServerAct.USAGE)
     async def budgets(self, me: Me) -> Budgets:
         """All budgets, with what is used of them."""
