@@ -66,7 +66,8 @@ _OLD = Statement(
 
 def _refers(position: str) -> Select[*tuple[Any, ...]]:
     """A version of an agent's in whose card a digest stands, from the oldest on."""
-    found = getattr(func, position)(agent_versions.c.card.cast(Text), bindparam("digest"))
+    digest = bindparam("digest", type_=Text)
+    found = getattr(func, position)(agent_versions.c.card.cast(Text), digest)
     return (
         select(agent_versions.c.version)
         .where(agent_versions.c.actor_key == bindparam("its_key"), found > 0)
