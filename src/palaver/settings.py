@@ -267,7 +267,7 @@ class Settings(BaseSettings):
     connections_per_address: Annotated[int, Field(ge=1)] | None = None
     """Live connections, feeds and long polls of one address that are open at once. Default: 1,000; programs of this
     machine without bound."""
-    room_members_max: Annotated[int, Field(ge=1)] = 5_000
+    room_members_max: Annotated[int, Field(ge=1)] = 10_000
     """Members of a room that is not everyone's, agents too; a room that has more keeps them."""
     room_agents_max: Annotated[int, Field(ge=0)] = 20
     """Agents of a room, likewise."""
