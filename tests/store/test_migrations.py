@@ -52,6 +52,7 @@ def test_the_revisions_make_every_table_in_the_transaction_they_are_given() -> N
 
 
 UNDO = {
+    "0033": ("DROP TABLE waits", "ALTER TABLE usage DROP COLUMN failed"),
     "0032": tuple(
         f"ALTER TABLE {table} ADD COLUMN {name} BIGINT"
         for table, name in (("turns", "payer_key"), ("agents", "profile_key"))

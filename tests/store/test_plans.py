@@ -190,11 +190,13 @@ def told_of(faults: dict[str, list[str]]) -> str:
 SORTS = {
     "read.api_keys._OF_ACTOR": "an actor's keys",
     "read.devices._DEVICES": "an actor's devices",
+    "read.events._GLIMPSES": "the last of a page's rooms, cut by an index before",
     "read.events._SINCE": "a page, cut by an index before",
     "read.exchanges._BY_NAME": "what has one name",
     "read.messages._SPOKEN": "a page, cut by an index before",
     "read.usage.LOCKED": "budgets that bound one answer",
     "read.usage._REPORTS": "what is added up",
+    "read.usage._WAITS": "what is added up",
     "write.budgets.LOCKED": "budgets that bound one answer",
     "read.rooms._AGENTS": "the agents of a page's rooms",
     "read.rooms._list_of": "a page, cut by an index before, or an actor's few memberships",
@@ -206,8 +208,12 @@ SORTS = {
     "write.turns._CLAIMABLE": "open turns that nobody holds",
 }
 """What may sort, and why it is little."""
-SCANNED = {"cut", "own", "opened", "walked", "said", "mine", "asked"}
-"""Subqueries that have been cut to a page, that give their rows one by one, or that list what is asked for."""
+SCANNED = {
+    *("cut", "own", "opened", "walked", "said", "mine", "asked"),
+    *("pragma_page_count", "pragma_page_size"),
+}
+"""Subqueries that have been cut to a page, that give their rows one by one, or that list what is asked for; and what is
+one number."""
 PARTIAL = {
     "turns_open": "the answers that are under way",
     "accounts_owners": "the owners of the server",

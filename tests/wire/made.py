@@ -172,6 +172,7 @@ MADE: Mapping[str, tuple[Case, ...]] = {
     "GET /api/me/people": PLAIN,
     "PATCH /api/me/rooms/{room}": (Case({"muted": True}),),
     "GET /api/admin/rooms": PLAIN,
+    "GET /api/admin/events": PLAIN,
     "POST /api/rooms/{room}/join": (Case(destroys=True),),
     "POST /api/rooms/{room}/read": (Case({"seq": 1}),),
     "GET /api/rooms/{room}/messages": PLAIN,

@@ -21,6 +21,7 @@ from palaver.cli.keys import keys
 from palaver.cli.options import DatabaseUrl, DataDir, Json
 from palaver.cli.output import Exit, exit_of, tell, tell_error
 from palaver.cli.prompts import prompts
+from palaver.cli.rooms import events, rooms
 from palaver.cli.secret import secret
 from palaver.cli.serve import serve
 from palaver.cli.sessions import sessions
@@ -45,6 +46,7 @@ config = typer.Typer(help="Look at the settings.", no_args_is_help=True)
 app.command(epilog="Example: palaver serve --port 9000 --data-dir /var/lib/palaver --open")(serve)
 app.command(epilog="Example: palaver audit --json")(audit)
 app.command(epilog="Example: palaver demo --remove")(demo)
+app.command(epilog="Example: palaver events --type turn.refused")(events)
 app.add_typer(data)
 app.add_typer(db, name="db")
 app.add_typer(keys, name="key")
@@ -52,6 +54,7 @@ app.add_typer(prompts, name="prompt")
 app.add_typer(agents, name="agent")
 app.add_typer(users, name="user")
 app.add_typer(invitations, name="invite")
+app.add_typer(rooms, name="room")
 app.add_typer(sessions, name="session")
 app.add_typer(secret, name="secret")
 app.add_typer(config, name="config")

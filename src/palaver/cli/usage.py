@@ -22,7 +22,7 @@ def usage(
     ] = None,
     by: Annotated[str, typer.Option(help="model, person, agent or day.")] = "model",
 ) -> None:
-    """Show the tokens that answers used, and what they cost."""
+    """Show the tokens that answers used, what they cost, and how much the server is used."""
     more = {"from": since, "to": until, "by": by}
     ask.tell(_told, "usage", **more)
 
@@ -63,12 +63,18 @@ def _told(report: Mapping[str, Any]) -> Iterator[str]:
     yield f"{report['first_day']} to {report['last_day']}"
     for one in report["rows"]:
         yield _line(one["name"] or "nobody", one)
-    yield _line("in all", report["total"])
+    yield _line("in all", total := report["total"])
+    if total["first_p50_ms"] is not None:
+        half, most = (total[name] / 1_000 for name in ("first_p50_ms", "first_p95_ms"))
+        yield f"began within {half:.1f} s (half of them), {most:.1f} s (95 of 100)"
+    messages, size = sum(report["messages"].values()), report["database_bytes"]
+    yield f"{messages:,} messages  {size / 1_000_000:,.1f} MB of database"
 
 
 def _line(name: str, used: Mapping[str, Any]) -> str:
     cost = "price unknown" if used["cost_micros"] is None else _dollars(used["cost_micros"])
     told = f"{name}  {used['answers']:,} answers  {used['input']:,} in  {used['output']:,} out"
+    told += f"  {used['failed']:,} failed" if used["failed"] else ""
     partly = used["cost_micros"] is not None and used["unpriced"]
     return f"{told}  {cost}" + (f" and {used['unpriced']:,} without a price" if partly else "")
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from palaver.errors import Code, Refused
 from palaver.model import (
     AUDIT,
@@ -15,6 +17,7 @@ from palaver.model import (
     MessageId,
     Room,
     RoomId,
+    TitleSource,
     Turn,
     TurnId,
     taken_from,
@@ -58,13 +61,13 @@ class Access:
         return found
 
     async def overseen(self, actor: Actor, room: RoomId, *, deleted: bool = False) -> Room:
-        """The room, also for who may `OVERSEE`, deleted or not: to them `role` may be None. Refused: as `room`."""
+        """The room, also for who may `OVERSEE`, deleted or not: to them it may be `veiled`. Refused: as `room`."""
         if room == AUDIT or not oversees(actor.server_role):
             return await self.room(actor, room, deleted=deleted)
         found = await self._store.read(rooms.get, room, actor.id)
         if found is None:
             raise room_not_found()
-        return found
+        return veiled(found)
 
     async def conversation(self, actor: Actor, room: RoomId) -> Room:
         """The room, where it is a conversation of this API client's. Refused: `room_not_found`."""
@@ -142,6 +145,12 @@ class Access:
             remember(self._roles, (actor.id, room), role)
         else:
             self._roles.pop((actor.id, room), None)
+
+
+def veiled(room: Room) -> Room:
+    """The room, without a title that was made of what was said in it where its `role` is None: who may not read it."""
+    made = room.role is None and room.title_source is not TitleSource.USER
+    return replace(room, title="") if made else room
 
 
 def remember(known: dict[K, V], key: K, value: V) -> None:

@@ -21,6 +21,7 @@ from palaver.core.identity.api_keys import Keys
 from palaver.core.identity.invitations import Invitations
 from palaver.core.identity.register import Register
 from palaver.core.live.standing import Standings
+from palaver.core.oversight import Oversight
 from palaver.core.profiles import rotated
 from palaver.core.prompts import Prompts
 from palaver.core.usage import Usage
@@ -124,6 +125,7 @@ class Kept(Struct, frozen=True):
     audit: Callable[[int], Awaitable[tuple[Event, ...]]]
     rotate: Callable[[], Awaitable[int]]
     demo: Demo
+    oversight: Oversight
 
 
 @asynccontextmanager
@@ -138,16 +140,17 @@ async def kept(settings: Settings, *, make: bool) -> AsyncGenerator[Kept, None]:
     clock = SystemClock()
     opened = Store.opened(settings, clock, committed=lambda _: None, migrate=current is None)
     async with opened as store:
-        agents = Agents(store, settings, clock)
+        agents, access = Agents(store, settings, clock), Access(store)
         yield Kept(
             settings,
             Keys(store, settings, clock, Standings()),
             Prompts(store, clock),
             agents,
             Register(store, settings, clock),
-            Invitations(store, Access(store), settings, clock),
+            Invitations(store, access, settings, clock),
             Usage(store, clock),
             partial(read, store),
             partial(rotated, store, settings),
             Demo(store, agents),
+            Oversight(store, access, settings),
         )

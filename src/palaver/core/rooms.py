@@ -19,7 +19,7 @@ from palaver.model import (
     TitleSource,
     Visibility,
 )
-from palaver.policy import ServerAct, check_room, check_server, oversees
+from palaver.policy import check_room, oversees
 from palaver.speaking import CHAIN_MOST, PER_HOUR_MOST
 from palaver.store.read import rooms
 from palaver.store.write.rooms import (
@@ -127,7 +127,6 @@ class Rooms:
         own: bool = False,
         hidden: bool | None = None,
         archived: bool | None = None,
-        every: bool = False,
         opened: bool = False,
     ) -> tuple[tuple[Room, ...], str | None]:
         """The actor's rooms and everyone's, by last activity, and the cursor to go on with.
@@ -136,12 +135,9 @@ class Rooms:
         `after`: those behind this room, instead of a cursor. `search`: those whose title holds it, in any case.
         `deleted`: instead those that were deleted and that the actor may restore, the last deleted first.
         `hidden`, `archived`: without those that the actor hides, or that are archived, or these alone; None: all.
-        `every`: instead all of the server, for who may `OVERSEE`. `opened`: instead those that their owners opened,
-        and that the actor may join.
-        Refused: `limit_invalid`, `cursor_invalid`, `room_not_found` (after), `forbidden` (every).
+        `opened`: instead those that their owners opened, and that the actor may join.
+        Refused: `limit_invalid`, `cursor_invalid`, `room_not_found` (after).
         """
-        if every:
-            check_server(ServerAct.OVERSEE, actor.server_role)
         limit = validation.page_size(limit, self._settings.page_max)
         if after is not None:
             await self._access.room(actor, after, deleted=True)
@@ -159,7 +155,6 @@ class Rooms:
             deleted=deleted,
             hidden=hidden,
             archived=archived,
-            every=every,
             opened=opened,
             among=actor.key and actor.key.rooms,
         )

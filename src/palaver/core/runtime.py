@@ -33,6 +33,7 @@ from palaver.core.live.items import Encode
 from palaver.core.live.presence import TICK_SECONDS
 from palaver.core.members import Members
 from palaver.core.messages import Chat, said
+from palaver.core.oversight import Oversight
 from palaver.core.part import Every, Part, tasks_of_a_server
 from palaver.core.profiles import rotated
 from palaver.core.prompts import Prompts
@@ -69,7 +70,7 @@ class Core:
         self.settings, self.clock, self.hub = ground.settings, ground.clock, ground.hub
         self.lobby, self.assistant = LOBBY, ground.assistant
         self.access, self.identity, self.agents = ground.access, ground.identity, ground.agents
-        self.redaction = ground.store.redaction
+        self.redaction, self.demo = ground.store.redaction, Demo(ground.store, ground.agents)
         self.standings = ground.hub.standings
         self.keys = Keys(ground.store, ground.settings, ground.clock, self.standings)
         at_hand = (ground.store, ground.identity, ground.settings, ground.clock)
@@ -103,8 +104,8 @@ class Core:
         self.model_profiles, self.environment = ground.profiles, ground.providers.environment
         self.rotate = partial(rotated, ground.store, ground.settings)
         self.prompts = Prompts(ground.store, ground.clock)
+        self.oversight = Oversight(ground.store, ground.access, ground.settings)
         self.rooms, self.members = Rooms(ground), Members(ground)
-        self.demo = Demo(ground.store, ground.agents)
         self.held = ExchangeSpool(ground)
         self.turns = Engine(ground, self.held, tasks)
         self.told = PromptsTold(ground)
@@ -123,6 +124,7 @@ class Core:
     def _parts(self) -> list[Part]:
         """The parts in the order in which they recover; they close in the opposite one."""
         ground, store = self._ground, self._ground.store
+        ground.committed.append(self.oversight.committed)
         parts: list[Part] = [
             Every(SYNC_SECONDS, partial(sync_journal, ground.journal, ground.lane)),
             self.held,  # what it has is stored before its turns are claimed

@@ -22,7 +22,8 @@ class Used(Struct, frozen=True, kw_only=True):
     """What some answers used, in tokens. `name` says which: a model's, an actor's (with its `id`), or a day.
 
     `cached` are of the input, `reasoning` of the output. `cost_micros`, millionths of a dollar, is of those that have a
-    price; `unpriced` counts the others, and `estimated` those whose tokens nobody counted.
+    price; `unpriced` counts the others, `estimated` those whose tokens nobody counted, `failed` those that failed. Half
+    of them began within `first_p50_ms`, and 95 of 100 within `first_p95_ms`: of a model's, or of all.
     """
 
     name: str = ""
@@ -35,15 +36,23 @@ class Used(Struct, frozen=True, kw_only=True):
     cost_micros: int = 0
     unpriced: int = 0
     estimated: int = 0
+    failed: int = 0
+    first_p50_ms: int | None = None
+    first_p95_ms: int | None = None
 
 
 class UsageReport(Struct, frozen=True):
-    """What was used from one day to another (dates, in UTC): in all, and by whom most."""
+    """What was used from one day to another (dates, in UTC): in all, and by whom most.
+
+    Of a whole server also how many `messages` each day had, and how large its database is.
+    """
 
     since: str
     until: str
     total: Used
     rows: tuple[Used, ...]
+    messages: dict[str, int] | None = None
+    database_bytes: int | None = None
 
 
 class BudgetKind(StrEnum):

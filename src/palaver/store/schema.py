@@ -433,10 +433,22 @@ usage = _table(
     ),  # millionths of a dollar, of those with a price
     Column("unpriced", BigInteger, nullable=False),  # answers without one
     Column("estimated", BigInteger, nullable=False),  # answers whose tokens nobody counted
+    Column("failed", BigInteger),  # answers that failed, counted or not; null: before these were
     PrimaryKeyConstraint("day", "asker_key", "agent_key", "profile", "model"),
 )
 Index("usage_asker", usage.c.asker_key, usage.c.day)
 Index("usage_agent", usage.c.agent_key, usage.c.day)
+
+# how many of a day's answers began within so many milliseconds, see `write.usage`
+waits = _table(
+    "waits",
+    Column("day", Integer, nullable=False),
+    Column("profile", SafeText, nullable=False),
+    Column("model", SafeText, nullable=False),
+    Column("within_ms", BigInteger, nullable=False),
+    Column("answers", BigInteger, nullable=False),
+    PrimaryKeyConstraint("day", "profile", "model", "within_ms"),
+)
 
 # how much the answers of the server (`of_key` 0), a person or an agent may use in a period; null: no bound
 budgets = _table(

@@ -24,6 +24,7 @@ from palaver.policy import ServerAct, check_scope
 from palaver.wire import problems
 from palaver.wire.anthropic.problems import told_as
 from palaver.wire.api.accounts import Accounts
+from palaver.wire.api.admin import Overview
 from palaver.wire.api.agents import Library
 from palaver.wire.api.body import add_routes, answer
 from palaver.wire.api.elsewhere import OtherWays
@@ -118,7 +119,8 @@ def rest_routes(core: Core, *, documented: bool = False) -> list[BaseRoute]:
     router = APIRouter()
     accounts = (People(core), Accounts(core), OtherWays(core), Everyone(core))
     talk = (Messages(core), StoredPrompts(core), Costs(core), Library(core), Connections(core))
-    for part in (*accounts, Rooms(core), Members(core), Links(core), *talk):
+    rooms = (Rooms(core), Members(core), Links(core), Overview(core))
+    for part in (*accounts, *rooms, *talk):
         add_routes(router, part, "/api", documented=documented)
     add_routes(router, Service(core), documented=documented)
     return [*router.routes, *classic_routes(core).routes]

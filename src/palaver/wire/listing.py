@@ -13,6 +13,7 @@ from palaver import facade
 from palaver.cli.main import app
 from palaver.policy import ServerAct, act_of
 from palaver.wire.api.accounts import Accounts as OwnAccounts
+from palaver.wire.api.admin import Overview
 from palaver.wire.api.agents import Library
 from palaver.wire.api.elsewhere import OtherWays
 from palaver.wire.api.invitations import Links
@@ -48,6 +49,7 @@ DOORS: dict[str, tuple[str, tuple[type, ...]]] = {
             Messages,
             StoredPrompts,
             Costs,
+            Overview,
             Library,
             Connections,
         ),

@@ -224,10 +224,11 @@ def room(value: stored.Room) -> Room:
 
 @explained
 class Overseen(TypedDict):
-    """A room, as who looks after the server sees it: nothing of what was said there but its title."""
+    """A room, as who looks after the server sees it: nothing of what was said there."""
 
     id: str
     title: str
+    """Empty where one may not read the room, unless a person chose it: it was made of what was said."""
     visibility: Visibility
     role: MemberRole | None
     """One's own, where one is a member."""

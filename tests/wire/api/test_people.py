@@ -16,8 +16,8 @@ from palaver.model import AUDIT, ActorId, RoomId, ServerRole
 from palaver.store.write.members import JoinRoom
 from palaver.store.write.rooms import SetArchived, SetRoomDeleted
 from palaver.wire import shapes
+from palaver.wire.api.admin import OverseenRooms
 from palaver.wire.api.people import Audited, MadePerson, PeopleList, ResetLink
-from palaver.wire.api.rooms import OverseenRooms
 
 PASSWORD = "correct horse battery"
 

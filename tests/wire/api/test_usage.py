@@ -70,6 +70,10 @@ async def test_what_was_used_is_told_to_who_used_it_and_to_admins(
     for word in ("model", "person", "agent", "day"):
         told = shaped(Report, (await town.owner.get(f"/api/usage?by={word}")).json())
         assert told["total"]["answers"] == 1
+        assert (told["total"]["first_p50_ms"] or 0) > 0
+        assert told["messages"] is not None
+        assert (len(told["messages"]), told["messages"][told["last_day"]]) == (30, 2)
+        assert (told["database_bytes"] or 0) > 100_000
         by[word] = told["rows"][0]["name"]
     assert by["person"] == "the-person"
     assert by["day"] == told["last_day"]
@@ -77,8 +81,10 @@ async def test_what_was_used_is_told_to_who_used_it_and_to_admins(
     assert early.json()["total"] == {
         **dict.fromkeys(early.json()["total"], 0),
         "name": "",
-        "id": None,
+        **dict.fromkeys(("id", "first_p50_ms", "first_p95_ms")),
     }
+    assert list(early.json()["messages"].items())[::30] == [("2020-01-01", 0), ("2020-01-31", 0)]
+    assert (own["messages"], own["database_bytes"]) == (None, None)
     assert (await town.person.get("/api/usage")).json()["code"] == Code.FORBIDDEN
 
 

@@ -553,9 +553,10 @@ export interface Ok {
 /** To whom an owner opens a room: `PEOPLE` have accounts, `EVERYONE` is guests, too. */
 export type OpenTo = 'people' | 'everyone'
 
-/** A room, as who looks after the server sees it: nothing of what was said there but its title. */
+/** A room, as who looks after the server sees it: nothing of what was said there. */
 export interface Overseen {
   id: string
+  /** Empty where one may not read the room, unless a person chose it: it was made of what was said. */
   title: string
   visibility: Visibility
   /** One's own, where one is a member. */
@@ -568,9 +569,28 @@ export interface Overseen {
   archived_at: string | null
 }
 
+/** A room in the list of all. */
+export interface OverseenRoom {
+  id: string
+  title: string
+  visibility: Visibility
+  role: MemberRole | null
+  seq: number
+  created_at: string
+  active_at: string
+  deleted_at: string | null
+  archived_at: string | null
+  /** How many are in it; 1,000 may be more. */
+  members: number
+  /** How many of them are agents. */
+  agents: number
+  /** The name of who owns it, the longest first. */
+  owner: string | null
+}
+
 /** A page of all rooms of the server. */
 export interface OverseenRooms {
-  rooms: Overseen[]
+  rooms: OverseenRoom[]
   next: string | null
 }
 
@@ -698,6 +718,9 @@ export interface Report {
   last_day: string
   total: Used
   rows: Used[]
+  /** How many each day had, of the last 366 at the most. None in one's own, as `database_bytes`. */
+  messages: Record<string, unknown> | null
+  database_bytes: number | null
 }
 
 /** A link by which a password is chosen: once, within an hour, shown this once. */
@@ -767,6 +790,24 @@ export interface RoomNotice {
   at: string
   new: number
   k: string[]
+}
+
+/** That something happened in a room, and when. */
+export interface SeenEvent {
+  room: string
+  title: string
+  seq: number
+  k: string
+  at: string
+  /** Whether one may read what it was, at `/api/rooms/{room}/events`. */
+  readable: boolean
+}
+
+/** What happened last, the newest first. */
+export interface SeenEvents {
+  events: SeenEvent[]
+  /** In a room: the seq to go on before. */
+  before: number | null
 }
 
 /** What became of a message. */
@@ -943,6 +984,11 @@ export interface Used {
   unpriced: number
   /** Answers whose tokens nobody counted. */
   estimated: number
+  /** Answers that failed. */
+  failed: number
+  /** Within how many milliseconds half of the answers began, and `first_p95_ms` 95 of 100: of a model's, or of all. */
+  first_p50_ms: number | null
+  first_p95_ms: number | null
 }
 
 /** A version of a card, made by whom (null: the operator, or a program). */

@@ -67,8 +67,7 @@ def ending(live: LiveAnswer) -> FinishTurn:
     known = {"card": card, "provider": outcome.provider, "model": outcome.model}
     meta |= {name: one for name, one in known.items() if one is not None}
     if exchange is not None:
-        ms = {"total": live.ms["total"]}
-        meta |= {"exchange": exchange.id, "model": exchange.model, "ms": ms}
+        meta |= {"exchange": exchange.id, "model": exchange.model}
     reached = error is not None and error.code is Code.BUDGET_REACHED
     cut = reached and live.answer.chars
     if finish := "budget" if cut else outcome.finish:
@@ -79,7 +78,7 @@ def ending(live: LiveAnswer) -> FinishTurn:
         meta["error"] = told(error)
     elif status is Status.INTERRUPTED and exchange is not None:
         meta["error"] = {**CUT, "detail": RESTARTING}
-    meta.setdefault("ms", live.ms)
+    meta["ms"] = live.ms
     own = outcome.own.entries if outcome.own is not None else ()
     retold = exchange is not None and exchange.kind is ExchangeKind.RESPONSE and not outcome.own
     entries = headed(own, meta) if own else live.answer.entries(meta, retold=retold)

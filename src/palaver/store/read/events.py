@@ -1,15 +1,23 @@
 """Reads a room's events by seq. They hold nobody's name: it is read beside them, as it is now."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, Connection, bindparam, literal_column, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    bindparam,
+    case,
+    literal_column,
+    select,
+)
 
 from palaver.model import Actor, ActorId, Event, EventType, RoomId
 from palaver.store.engine.statement import Row, Statement, among
 from palaver.store.read import messages
 from palaver.store.read.actors import COLUMNS as ACTOR_COLUMNS, actor_of, id_of
 from palaver.store.read.rooms import seqs
-from palaver.store.schema import actors, events, messages as messages_table
+from palaver.store.schema import actors, events, messages as messages_table, rooms
 
 _replied = messages.replied
 # The range is cut before anything is joined to it; see `messages._range`.
@@ -72,6 +80,28 @@ _NOTICES = Statement(
     *("room", "after", "before", "limit"),
 )
 _ACTORS = among(select(*ACTOR_COLUMNS), actors.c.id)
+_before: ColumnElement[int] = bindparam("before", type_=BigInteger)
+_top = case((_before <= rooms.c.seq, _before), else_=rooms.c.seq + 1)
+_glimpsed = (
+    select(rooms.c.id.label("room"), *events.c["seq", "type", "at_ms"])
+    .join(events, events.c.room_key == rooms.c.key)
+    .where(events.c.seq >= _top - bindparam("depth"), events.c.seq < _top)
+    .order_by(events.c.at_ms.desc(), rooms.c.key, events.c.seq.desc())
+    .limit(bindparam("depth"))
+)
+_of_type = events.c.type == bindparam("type", type_=events.c.type.type)
+_GLIMPSES = among(_glimpsed, rooms.c.id, "before", "depth")
+_GLIMPSES_OF = among(_glimpsed.where(_of_type), rooms.c.id, "before", "depth", "type")
+
+
+def glimpses(
+    conn: Connection, among: Sequence[RoomId], before: int, depth: int, kind: EventType | None
+) -> list[tuple[RoomId, int, EventType, int]]:
+    """Room, seq, type and time of the newest events before a seq: `depth` in all, of the last `depth` of each room."""
+    asked = [(room,) for room in among]
+    told = (before, depth) if kind is None else (before, depth, kind)
+    rows = (_GLIMPSES if kind is None else _GLIMPSES_OF).all(conn, asked, *told)
+    return [(row.room, row.seq, row.type, row.at_ms) for row in rows]
 
 
 def notices(

@@ -35,7 +35,17 @@ from sqlalchemy import (
 )
 
 from palaver.errors import Code, Refused
-from palaver.model import AUDIT, AccountStatus, Actor, ActorId, OpenTo, Room, RoomId, Visibility
+from palaver.model import (
+    AUDIT,
+    AccountStatus,
+    Actor,
+    ActorId,
+    OpenTo,
+    Room,
+    RoomId,
+    TitleSource,
+    Visibility,
+)
 from palaver.policy import role_in
 from palaver.store.columns import INTEGER_MAX
 from palaver.store.engine.statement import Row, Statement, among, matching
@@ -61,6 +71,8 @@ MEMBERSHIPS_FEW_SEARCHED = 5_000
 """The same for a search, which may have to look at each room it walks by."""
 WALKED_MAX = 10_000
 """So many rooms a walk looks at."""
+COUNTED_MAX = 1_000
+"""So many members of a room are counted."""
 UNREAD_MAX = 100
 UNREAD_SCANNED = 200
 """Unread messages are counted among so many of a room's last seqs, so that the count's cost is bounded."""
@@ -143,6 +155,24 @@ _AGENTS = among(
     members.c.room_key,
 )
 _SEQS = among(select(rooms.c.id, rooms.c.seq), rooms.c.id)
+_in_it = and_(members.c.room_key == rooms.c.key, member_is_in)
+_counted = select(members.c.actor_key).where(_in_it).limit(COUNTED_MAX).correlate(rooms)
+_owner = (
+    select(actors.c.name)
+    .join(members, members.c.actor_key == actors.c.key)
+    .where(_in_it, member_is_owner)
+    .order_by(members.c.joined_ms, members.c.actor_key)
+    .limit(1)
+    .correlate(rooms)
+)
+_MEMBERS = among(
+    select(
+        rooms.c.id,
+        select(func.count()).select_from(_counted.subquery()).scalar_subquery().label("members"),
+        _owner.scalar_subquery().label("owner"),
+    ),
+    rooms.c.id,
+)
 _memberships = (
     select(members.c.room_key)
     .where(members.c.actor_key == actors.c.key)
@@ -202,8 +232,9 @@ def listing(
     `search`: a piece of the title, whatever its case and accents. `own`: without open rooms of others. `deleted`:
     instead those that are and that the actor may restore, the last deleted first. `hidden`, `archived`: without those
     that the actor hides, or that are archived, or these alone; None: all. `every`: instead all rooms, but for the audit
-    room. `opened`: instead those that their owners opened to the actor, who is no member yet. `among`: those of 1 to
-    `AMONG_MAX` rooms alone. `offset`: how many to pass over, which is walked. Refused: `cursor_invalid`.
+    room, and `search` in titles that were chosen, or of rooms that the actor is in. `opened`: instead those that their
+    owners opened to the actor, who is no member yet. `among`: those of 1 to `AMONG_MAX` rooms alone. `offset`: how many
+    to pass over, which is walked. Refused: `cursor_invalid`.
     """
     position = (INTEGER_MAX, INTEGER_MAX) if cursor is None else _position(cursor)
     reach = min(offset + limit + 1, INTEGER_MAX)
@@ -285,6 +316,12 @@ def _below(levels: int) -> Statement:
 def seqs(conn: Connection, rooms: Sequence[RoomId]) -> dict[RoomId, int]:
     """How far each of these rooms is; what is not there is left out."""
     return {row.id: row.seq for row in _SEQS.all(conn, [(room,) for room in rooms])}
+
+
+def members_of(conn: Connection, rooms: Sequence[RoomId]) -> dict[RoomId, tuple[int, str | None]]:
+    """How many are in each of these rooms, at most `COUNTED_MAX`, and the name of who owns it, the longest first."""
+    rows = _MEMBERS.all(conn, [(room,) for room in rooms])
+    return {row.id: (row.members, row.owner) for row in rows}
 
 
 def folded(text: str) -> str:
@@ -379,11 +416,18 @@ class _Wanted(Struct, frozen=True, kw_only=True):
 
     def by_walk(self) -> Select[*tuple[Any, ...]]:
         """Those of the rooms behind the cursor that the actor sees."""
-        columns = rooms.c["key", "visibility", "open_to", "open_role", "title_folded"]
+        columns = rooms.c[
+            *("key", "visibility", "open_to", "open_role", "title_folded", "title_source")
+        ]
         walk = self._behind(*columns)
         walked = (walk.limit(_walk_max) if self.bounded else walk).subquery("walked")
         if self.every:
-            return select(walked.c.key, walked.c.moment).where(*self._titled(walked))
+            named = or_(
+                walked.c.title_source == TitleSource.USER,
+                _known(walked).where(member_is_in).exists(),
+            )
+            told = [named, *self._titled(walked)] if self.searched else []
+            return select(walked.c.key, walked.c.moment).where(*told)
         if self.opened:
             to_me = [_is_to_me(walked), not_(_known(walked).exists()), *self._titled(walked)]
             return select(walked.c.key, walked.c.moment).where(*to_me)

@@ -1,9 +1,25 @@
 """Reads what answers used, added up, and the budgets that bound it."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, and_, bindparam, cast, func, or_, select
+from msgspec.structs import replace
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Integer,
+    and_,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    or_,
+    select,
+    table,
+    union_all,
+)
 
 from palaver.model import ActorId, TurnId
 from palaver.model.usage import (
@@ -15,18 +31,21 @@ from palaver.model.usage import (
     UsedBy,
     date_of,
 )
-from palaver.store.engine.statement import Row, Statement, database_now, matching
+from palaver.store.columns import ID_LENGTH
+from palaver.store.engine.statement import ListStatement, Row, Statement, database_now, matching
 from palaver.store.read.actors import id_of
 from palaver.store.read.turns import asker
-from palaver.store.schema import actors, budgets, turn_is_open, turns, usage
+from palaver.store.schema import actors, budgets, messages, turn_is_open, turns, usage, waits
 
 DAY_MS = 86_400_000
 ROWS_MAX = 500
 SUMS = (
     *("answers", "input", "output", "cached"),
     *("reasoning", "cost_micros", "unpriced"),
-    "estimated",
+    *("estimated", "failed"),
 )
+WAITS_MAX = 50_000
+"""So many counts of how long answers took to begin are read at once."""
 
 
 def _sum(column: Any) -> Any:
@@ -67,6 +86,25 @@ def _parted(by: UsedBy | None, *, own: bool) -> Statement:
 
 
 _REPORTS = {(by, own): _parted(by, own=own) for by in (None, *UsedBy) for own in (False, True)}
+_days = waits.c.day.between(bindparam("since"), bindparam("until"))
+_WAITS = {
+    by: Statement(
+        select(*words, waits.c.within_ms, _sum(waits.c.answers).label("answers"))
+        .where(_days)
+        .group_by(*words, waits.c.within_ms)
+        .order_by(waits.c.within_ms)
+        .limit(WAITS_MAX),
+        *("since", "until"),
+    )
+    for by, words in ((None, ()), (UsedBy.MODEL, (waits.c.profile, waits.c.model)))
+}
+_size = table("pragma_page_count"), table("pragma_page_size")
+_SIZE = Statement(
+    select(func.pg_database_size(func.current_database()).label("bytes")),
+    sqlite=select(literal_column("page_count * page_size", BigInteger).label("bytes")).select_from(
+        *_size
+    ),
+)
 _KEY = matching(select(actors.c.key), actors.c.id)
 _TURN = matching(select(turns.c.agent_key), turns.c.id)
 _NOW = Statement(select(database_now.label("now_ms")), "now_ms")
@@ -127,10 +165,62 @@ def report(
     given = [since, until]
     if of is not None:
         given.append(_KEY.value(conn, of) or 0)
-    total = _REPORTS[None, of is not None].one(conn, *given)
-    rows = _REPORTS[by, of is not None].all(conn, *given)
+    total = _used(_REPORTS[None, of is not None].one(conn, *given))
+    rows = [_used(row, by) for row in _REPORTS[by, of is not None].all(conn, *given)]
+    if of is None:
+        total = _with_waits([total], _WAITS[None].all(conn, *given))[0]
+        if by is UsedBy.MODEL:
+            rows = _with_waits(rows, _WAITS[by].all(conn, *given))
     days = (date_of(since * DAY_MS), date_of(until * DAY_MS))
-    return UsageReport(*days, _used(total), tuple([_used(row, by) for row in rows]))
+    return UsageReport(*days, total, tuple(rows))
+
+
+def size(conn: Connection) -> int:
+    """How many bytes the database has on its disk, what is not yet in its file left out."""
+    return _SIZE.value(conn)
+
+
+def said(conn: Connection, days: Sequence[int]) -> dict[int, int]:
+    """The messages of each of these days: by their ids, which tell when they were made, so that an index has them."""
+    asked = [(day, _first_id(day), _first_id(day + 1)) for day in days]
+    return {row.day: row.messages for row in _SAID.all(conn, asked)}
+
+
+def _counting(names: Sequence[tuple[str, ...]]) -> Any:
+    id_ = messages.c.id
+    counts: list[Any] = []
+    for day, first, behind in names:
+        here = (id_ >= bindparam(first, type_=id_.type), id_ < bindparam(behind, type_=id_.type))
+        count = select(func.count()).select_from(messages).where(*here).scalar_subquery()
+        counts.append(select(bindparam(day, type_=Integer).label("day"), count.label("messages")))
+    return union_all(*counts)
+
+
+_SAID = ListStatement(_counting, width=3)
+
+
+def _first_id(day: int) -> str:
+    return f"m_{day * DAY_MS:012x}".ljust(ID_LENGTH, "0")
+
+
+def _with_waits(told: Sequence[Used], waited: Sequence[Row]) -> list[Used]:
+    """The same, with the times within which half and nearly all of each began. `waited`: the shortest first."""
+    by_name: dict[str, list[tuple[int, int]]] = {}
+    for *names, within_ms, answers in waited:
+        by_name.setdefault("/".join(filter(None, names)), []).append((within_ms, answers))
+    return [
+        replace(one, first_p50_ms=_within(its, 50), first_p95_ms=_within(its, 95))
+        if (its := by_name.get(one.name))
+        else one
+        for one in told
+    ]
+
+
+def _within(waited: Sequence[tuple[int, int]], percent: int) -> int:
+    """Within how many milliseconds so many of a hundred answers began."""
+    wanted = sum(answers for _, answers in waited) * percent
+    ends = accumulate(answers for _, answers in waited)
+    return next(ms for (ms, _), so_far in zip(waited, ends, strict=True) if so_far * 100 >= wanted)
 
 
 def _used(row: Row, by: UsedBy | None = None) -> Used:

@@ -4,6 +4,7 @@ A room is locked before anything about it is checked; the lock is held until the
 of the commits and of `seq` is one and the same.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
 from operator import attrgetter
@@ -163,7 +164,7 @@ class Transaction(Struct):
     """One transaction: `events` collects what is told after the commit, `actors` are those met so far.
 
     `unused` are the keys of those met of whom nothing is kept yet; `located` holds commands with their rooms; `recent`
-    outlives the transaction. `used_up` is what its answers used, see `write.usage`.
+    outlives the transaction. `used_up` is what its answers used, `waits` how soon they began: see `write.usage`.
     """
 
     conn: Connection
@@ -178,9 +179,10 @@ class Transaction(Struct):
     located: dict[int, tuple[object, Sequence[RoomId]]] = field(
         default_factory=dict[int, tuple[object, Sequence[RoomId]]]
     )
-    used_up: dict[tuple[int, int, str, str], list[int]] = field(
-        default_factory=dict[tuple[int, int, str, str], list[int]]
+    used_up: dict[tuple[int, int, str, str], tuple[int, ...]] = field(
+        default_factory=dict[tuple[int, int, str, str], tuple[int, ...]]
     )
+    waits: Counter[tuple[str, str, int]] = field(default_factory=Counter[tuple[str, str, int]])
 
     def lock(self, rooms: Sequence[RoomId]) -> None:
         """Locks rooms in the order of their keys. On SQLite the transaction has locked them all."""

@@ -225,8 +225,9 @@ class FinishTurn(Command[Finished | None], frozen=True, kw_only=True):
             fullest = max(bounds, key=attrgetter("share"), default=None)
             refuse(tx, room, None, agent.id, fullest)
         messages = [] if self.unasked else append(tx, room, rows, reply_to)
-        if any("usage" in entry.meta for entry in self.entries):
-            note(tx, asker(tx.conn, self.turn), agent.key, self.entries)
+        failed = self.status is Status.FAILED and not self.unasked
+        if failed or any("usage" in entry.meta for entry in self.entries):
+            note(tx, asker(tx.conn, self.turn), agent.key, self.entries, failed=failed)
         if self.apart:
             return None
         told = (None,) * len(_TOLD) if self.told is None else astuple(self.told)

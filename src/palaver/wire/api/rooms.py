@@ -94,13 +94,6 @@ class Models(TypedDict):
     hint: str | None
 
 
-class OverseenRooms(TypedDict):
-    """A page of all rooms of the server."""
-
-    rooms: list[shapes.Overseen]
-    next: str | None
-
-
 class Rooms:
     """The calls about rooms."""
 
@@ -152,22 +145,6 @@ class Rooms:
     async def new_room(self, me: Me, body: NewRoom) -> shapes.Room:
         """Makes a room."""
         return shapes.room(await self._core.rooms.create(me, title=body.title, agents=body.agents))
-
-    @call("GET", "/admin/rooms", ServerAct.OVERSEE)
-    async def all_rooms(
-        self,
-        me: Me,
-        *,
-        limit: Limit = 20,
-        cursor: str | None = None,
-        search: str | None = None,
-        deleted: bool = False,
-    ) -> OverseenRooms:
-        """All rooms of the server, by last activity, for admins and owners; `deleted`: those that are."""
-        found, following = await self._core.rooms.listing(
-            me, limit=limit, cursor=cursor, search=search, deleted=deleted, every=True
-        )
-        return {"rooms": [shapes.overseen(one) for one in found], "next": following}
 
     @call("GET", "/rooms/{room}", Action.SEE)
     async def room(self, me: Me, room: RoomId) -> shapes.Room | shapes.Overseen:

@@ -1,8 +1,9 @@
 """REST about what answers used, and the budgets that bound what they may use."""
 
-from typing import Annotated
+from typing import Annotated, cast
 
 from fastapi import Query
+from msgspec.structs import asdict
 from typing_extensions import TypedDict
 
 import palaver.model.usage as stored
@@ -40,8 +41,14 @@ class Used(TypedDict):
     """Answers without a price."""
     estimated: int
     """Answers whose tokens nobody counted."""
+    failed: int
+    """Answers that failed."""
+    first_p50_ms: int | None
+    """Within how many milliseconds half of the answers began, and `first_p95_ms` 95 of 100: of a model's, or of all."""
+    first_p95_ms: int | None
 
 
+@explained
 class Report(TypedDict):
     """What was used from one day to another (UTC): in all, and by whom, the most first, or day by day."""
 
@@ -49,6 +56,9 @@ class Report(TypedDict):
     last_day: str
     total: Used
     rows: list[Used]
+    messages: dict[str, int] | None
+    """How many each day had, of the last 366 at the most. None in one's own, as `database_bytes`."""
+    database_bytes: int | None
 
 
 class GivenBudget(Given):
@@ -133,35 +143,18 @@ def report(value: stored.UsageReport) -> Report:
         "last_day": value.until,
         "total": _used(value.total),
         "rows": [_used(one) for one in value.rows],
+        "messages": value.messages,
+        "database_bytes": value.database_bytes,
     }
 
 
 def budget(value: stored.Budget) -> Budget:
     """A budget, as it is told."""
-    return {
-        "kind": value.kind,
-        "of": value.of,
-        "name": value.name,
-        "period": value.period,
-        "tokens": value.tokens,
-        "cost_micros": value.cost_micros,
-        "used": value.used,
-        "used_micros": value.used_micros,
-        "ends_at": moment(value.ends_ms),
-    }
+    told = {name: one for name, one in asdict(value).items() if name != "ends_ms"}
+    return cast("Budget", {**told, "ends_at": moment(value.ends_ms)})
 
 
 def _used(value: stored.Used) -> Used:
     unknown = value.answers and value.unpriced == value.answers
-    return {
-        "name": value.name,
-        "id": value.id,
-        "answers": value.answers,
-        "input": value.input,
-        "output": value.output,
-        "cached": value.cached,
-        "reasoning": value.reasoning,
-        "cost_micros": None if unknown else value.cost_micros,
-        "unpriced": value.unpriced,
-        "estimated": value.estimated,
-    }
+    cost = None if unknown else value.cost_micros
+    return cast("Used", {**asdict(value), "cost_micros": cost})

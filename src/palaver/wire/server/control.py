@@ -32,17 +32,27 @@ from palaver.core.demo import Demo
 from palaver.core.identity.api_keys import Keys
 from palaver.core.identity.invitations import DAYS, Invitations
 from palaver.core.identity.register import Register
+from palaver.core.oversight import Oversight
 from palaver.core.prompts import Prompts
 from palaver.core.runtime import Core
 from palaver.core.usage import Usage
 from palaver.errors import Code, PalaverError, Refused, Unavailable
-from palaver.model import AccountStatus, Actor, Event, KeyId, MemberRole, RoomId, ServerRole
+from palaver.model import (
+    AccountStatus,
+    Actor,
+    Event,
+    EventType,
+    KeyId,
+    MemberRole,
+    RoomId,
+    ServerRole,
+)
 from palaver.model.usage import BudgetKind, BudgetPeriod, UsedBy
 from palaver.policy import ServerAct
 from palaver.settings import Settings
 from palaver.strict_json import Json, dump, load, text_of, text_or_none_of, whole_or_none_of
 from palaver.wire import shapes
-from palaver.wire.api import prompts, usage
+from palaver.wire.api import admin, prompts, usage
 from palaver.wire.api.agents import agent_of
 from palaver.wire.api.invitations import invitation
 from palaver.wire.api.me import session
@@ -89,6 +99,8 @@ class Kept(Protocol):
     def audit(self) -> Callable[[int], Awaitable[Sequence[Event]]]: ...  # noqa: D102
     @property
     def rotate(self) -> Callable[[], Awaitable[int]]: ...  # noqa: D102
+    @property
+    def oversight(self) -> Oversight: ...  # noqa: D102
 
 
 async def asked(settings: Settings, request: Request) -> Json:
@@ -143,7 +155,7 @@ class Commands:
     def __init__(self, kept: Kept) -> None:
         self._keys, self._prompts, self._audit = kept.keys, kept.prompts, kept.audit
         self._register, self._settings = kept.register, kept.settings
-        self._invitations, self._usage = kept.invitations, kept.usage
+        self._oversight, self._usage = kept.oversight, kept.usage
         self._invitations, self._agents = kept.invitations, kept.agents
         self._rotate = kept.rotate
         self._demo = kept.demo
@@ -362,6 +374,22 @@ class Commands:
         id_ = text_of(request, "invitation")
         await self._invitations.revoke(None, id_, _room(text_or_none_of(request, "room")))
         return {"revoked": id_}
+
+    @call("command", "room.list", ServerAct.OPERATE)
+    async def rooms(self, request: Request) -> Json:
+        """Lists all rooms, some of them, the last active first."""
+        after = _room(text_or_none_of(request, "after"))
+        found, _ = await self._oversight.rooms(None, limit=200, after=after)
+        return {"rooms": [admin.overseen(one) for one in found]}
+
+    @call("command", "events", ServerAct.OPERATE)
+    async def events(self, request: Request) -> Json:
+        """Tells what happened last, in all rooms or in one."""
+        room, kind = _room(text_or_none_of(request, "room")), text_or_none_of(request, "type")
+        found, _ = await self._oversight.events(
+            None, limit=100, room=room, kind=None if kind is None else word_in(EventType, kind)
+        )
+        return {"events": [admin.glimpse(one) for one in found]}
 
     @call("command", "usage", ServerAct.OPERATE)
     async def used(self, request: Request) -> Json:
