@@ -104,6 +104,8 @@ def _kind(schema: Mapping[str, Any]) -> str:  # noqa: PLR0911  one arm for each 
         case {"type": "array", "items": items}:
             inner = _kind(items)
             return f"({inner})[]" if "|" in inner else f"{inner}[]"
+        case {"type": "object", "additionalProperties": {"type": str(plain)}}:
+            return f"Record<string, {PLAIN[plain]}>"
         case {"type": "object"}:
             return OBJECT
         case {"type": "null"}:

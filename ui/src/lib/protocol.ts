@@ -719,7 +719,7 @@ export interface Report {
   total: Used
   rows: Used[]
   /** How many each day had, of the last 366 at the most. None in one's own, as `database_bytes`. */
-  messages: Record<string, unknown> | null
+  messages: Record<string, number> | null
   database_bytes: number | null
 }
 

@@ -7,7 +7,7 @@ import { BASE } from './server/base'
 export const SECTIONS = ['profile', 'appearance', 'sessions', 'devices', 'keys', 'invitations', 'models', 'usage', 'programs'] as const
 export type SettingsSection = (typeof SECTIONS)[number]
 
-export const ADMIN_SECTIONS = ['people', 'invitations', 'usage', 'audit'] as const
+export const ADMIN_SECTIONS = ['rooms', 'people', 'invitations', 'usage', 'profiles', 'events', 'audit'] as const
 export type AdminSection = (typeof ADMIN_SECTIONS)[number]
 
 export type PanelName = 'chat' | 'people'

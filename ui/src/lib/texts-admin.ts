@@ -4,7 +4,9 @@ import './texts-inside'
 export const admin = {
   name: 'Server',
   back: 'Back to the list',
-  sections: { people: 'People', invitations: 'Invitations', usage: 'Usage', audit: 'What happened' },
+  sections: {
+    rooms: 'Chats', people: 'People', invitations: 'Invitations', usage: 'Usage', profiles: 'Models and agents', events: 'Events', audit: 'What happened',
+  },
 
   people: {
     search: 'Name or handle',

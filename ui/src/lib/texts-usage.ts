@@ -3,6 +3,7 @@
 const compact = new Intl.NumberFormat(undefined, { notation: 'compact', maximumFractionDigits: 1 })
 const money = new Intl.NumberFormat(undefined, { style: 'currency', currency: 'USD' })
 const dates = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeZone: 'UTC' })
+const tenths = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 })
 const MILLION = 1_000_000
 const CENT_MICROS = 10_000
 
@@ -15,6 +16,11 @@ export const words = {
   input: 'Tokens read',
   output: 'Tokens written',
   cost: 'Cost',
+  messages: 'Messages',
+  begins: 'First word within',
+  perDay: 'Messages a day',
+  most: (count: number, day: string) => `At most ${count.toLocaleString()}, on ${day}`,
+  asTable: 'As a table',
   none: 'No model was asked in this time.',
   budgets: 'Budgets',
   server: 'The server',
@@ -45,6 +51,12 @@ export const words = {
   day: (name: string) => dates.format(new Date(name)),
   dollars: (micros: number | null) =>
     micros === null ? 'unknown' : micros > 0 && micros < CENT_MICROS ? `< ${money.format(0.01)}` : money.format(micros / MILLION),
+  /** How soon answers begin. */
+  seconds: (ms: number | null) => (ms === null ? '–' : ms < 1000 ? `${ms} ms` : `${tenths.format(ms / 1000)} s`),
+  half: (half: string, most: string) => `Half of the answers began within ${half}, 95 of 100 within ${most}.`,
+  failed: (count: number) => (count === 0 ? '' : count === 1 ? 'One answer failed.' : `${count.toLocaleString()} answers failed.`),
+  failedOf: (count: number) => `${count.toLocaleString()} failed`,
+  size: (bytes: number) => `The database takes ${bytes < 1e9 ? `${tenths.format(bytes / 1e6)} MB` : `${tenths.format(bytes / 1e9)} GB`}.`,
   unpriced: (count: number, of: number) => (count === 0 || count === of ? '' : `The price of ${count} of the answers is not known, and not in this cost.`),
   estimated: (count: number) =>
     count === 0 ? '' : count === 1 ? 'The tokens of one answer were estimated.' : `The tokens of ${count} answers were estimated.`,
