@@ -23,6 +23,7 @@ NAMES = (
     "proxy",
     "agent",
     "people",
+    "oversight",
 )
 
 

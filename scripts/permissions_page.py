@@ -76,8 +76,9 @@ asked at `/v1`, as keys, devices and stored prompts, is for whoever asked or mad
 they read it there, as messages.
 
 **Nobody reads a room silently.** An owner or admin of the server who is no member (*server admin*) sees which rooms
-there are (`GET /api/admin/rooms`), how one is called, who is in it and how long its log is, may archive it, give it to
-a member, delete and restore it, and reads nothing that was said. To read it they come in as a reader
+there are (`GET /api/admin/rooms`), how one is called, who is in it and how long its log is, and of its events the type
+and the time (`GET /api/admin/events`), may archive it, give it to a member, delete and restore it, and reads nothing
+that was said: also no title that was made of it, and finds none by its words. To read it they come in as a reader
 (`POST /api/rooms/{id}/join`): every member is told so in the room's log (`member.joined` with `via: "admin"`), and the
 audit room has it (`admin.joined`). All this is at REST only; programs at `/v1` and the classic door know no server
 roles. Whoever may open the database, on the command line or in a program of their own, may do everything.

@@ -44,6 +44,8 @@ SUMS = (
     *("reasoning", "cost_micros", "unpriced"),
     *("estimated", "failed"),
 )
+TERMS_MAX = 32
+"""So many days are counted by one statement."""
 WAITS_MAX = 50_000
 """So many counts of how long answers took to begin are read at once."""
 
@@ -183,7 +185,8 @@ def size(conn: Connection) -> int:
 def said(conn: Connection, days: Sequence[int]) -> dict[int, int]:
     """The messages of each of these days: by their ids, which tell when they were made, so that an index has them."""
     asked = [(day, _first_id(day), _first_id(day + 1)) for day in days]
-    return {row.day: row.messages for row in _SAID.all(conn, asked)}
+    some = (asked[at : at + TERMS_MAX] for at in range(0, len(asked), TERMS_MAX))
+    return {row.day: row.messages for these in some for row in _SAID.all(conn, these)}
 
 
 def _counting(names: Sequence[tuple[str, ...]]) -> Any:
