@@ -17,30 +17,22 @@ import stat
 import sys
 import tempfile
 from base64 import b64decode, b64encode
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import structlog
 
 from palaver.cards.files import FileForm
 from palaver.core import validation
-from palaver.core.agents import Agents
-from palaver.core.demo import Demo
-from palaver.core.identity.api_keys import Keys
-from palaver.core.identity.invitations import DAYS, Invitations
-from palaver.core.identity.register import Register
-from palaver.core.oversight import Oversight
-from palaver.core.prompts import Prompts
+from palaver.core.identity.invitations import DAYS
 from palaver.core.runtime import Core
-from palaver.core.usage import Usage
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.model import (
     AccountStatus,
     Actor,
-    Event,
     EventType,
     KeyId,
     MemberRole,
@@ -59,6 +51,9 @@ from palaver.wire.api.me import session
 from palaver.wire.calls import call, calls_of
 from palaver.wire.edge.proxies import base_url
 
+if TYPE_CHECKING:
+    from palaver.core import maintenance
+
 NOTE = "server.json"
 SOCKET = "control.sock"
 CREATE, CREATE_USER, DEMO = "key.create", "user.create", "demo"
@@ -74,33 +69,6 @@ Request = Mapping[str, Any]
 W = TypeVar("W", bound=StrEnum)
 
 log = structlog.stdlib.get_logger()
-
-
-class Kept(Protocol):
-    """What the commands look after."""
-
-    @property
-    def keys(self) -> Keys: ...  # noqa: D102
-    @property
-    def prompts(self) -> Prompts: ...  # noqa: D102
-    @property
-    def agents(self) -> Agents: ...  # noqa: D102
-    @property
-    def register(self) -> Register: ...  # noqa: D102
-    @property
-    def invitations(self) -> Invitations: ...  # noqa: D102
-    @property
-    def usage(self) -> Usage: ...  # noqa: D102
-    @property
-    def settings(self) -> Settings: ...  # noqa: D102
-    @property
-    def demo(self) -> Demo: ...  # noqa: D102
-    @property
-    def audit(self) -> Callable[[int], Awaitable[Sequence[Event]]]: ...  # noqa: D102
-    @property
-    def rotate(self) -> Callable[[], Awaitable[int]]: ...  # noqa: D102
-    @property
-    def oversight(self) -> Oversight: ...  # noqa: D102
 
 
 async def asked(settings: Settings, request: Request) -> Json:
@@ -141,7 +109,7 @@ async def is_owned(settings: Settings) -> bool:
         after = found[-1]["handle"]
 
 
-async def performed(kept: Kept, request: Request) -> Json:
+async def performed(kept: "Core | maintenance.Kept", request: Request) -> Json:
     """Does what a request says. Refused: what `Keys`, `Prompts` and `Register` refuse, and `bad_request`."""
     for declared, name in calls_of(Commands):
         if declared.path == request.get("do"):
@@ -152,7 +120,7 @@ async def performed(kept: Kept, request: Request) -> Json:
 class Commands:
     """What an operator may ask, whoever the keys speak for and whose the prompts are."""
 
-    def __init__(self, kept: Kept) -> None:
+    def __init__(self, kept: "Core | maintenance.Kept") -> None:
         self._keys, self._prompts, self._audit = kept.keys, kept.prompts, kept.audit
         self._register, self._settings = kept.register, kept.settings
         self._oversight, self._usage = kept.oversight, kept.usage
