@@ -9,7 +9,6 @@ from msgspec.structs import replace
 from sqlalchemy import (
     BigInteger,
     Connection,
-    Integer,
     and_,
     bindparam,
     cast,
@@ -18,7 +17,6 @@ from sqlalchemy import (
     or_,
     select,
     table,
-    union_all,
 )
 
 from palaver.model import ActorId, TurnId
@@ -32,7 +30,7 @@ from palaver.model.usage import (
     date_of,
 )
 from palaver.store.columns import ID_LENGTH
-from palaver.store.engine.statement import ListStatement, Row, Statement, database_now, matching
+from palaver.store.engine.statement import Row, Statement, database_now, matching
 from palaver.store.read.actors import id_of
 from palaver.store.read.turns import asker
 from palaver.store.schema import actors, budgets, messages, turn_is_open, turns, usage, waits
@@ -44,8 +42,6 @@ SUMS = (
     *("reasoning", "cost_micros", "unpriced"),
     *("estimated", "failed"),
 )
-TERMS_MAX = 32
-"""So many days are counted by one statement."""
 WAITS_MAX = 50_000
 """So many counts of how long answers took to begin are read at once."""
 
@@ -100,6 +96,12 @@ _WAITS = {
     )
     for by, words in ((None, ()), (UsedBy.MODEL, (waits.c.profile, waits.c.model)))
 }
+_id = messages.c.id
+_said_from, _said_until = (bindparam(name, type_=_id.type) for name in ("since", "until"))
+_SAID = Statement(
+    select(func.count()).select_from(messages).where(_id >= _said_from, _id < _said_until),
+    *("since", "until"),
+)
 _size = table("pragma_page_count"), table("pragma_page_size")
 _SIZE = Statement(
     select(func.pg_database_size(func.current_database()).label("bytes")),
@@ -184,22 +186,7 @@ def size(conn: Connection) -> int:
 
 def said(conn: Connection, days: Sequence[int]) -> dict[int, int]:
     """The messages of each of these days: by their ids, which tell when they were made, so that an index has them."""
-    asked = [(day, _first_id(day), _first_id(day + 1)) for day in days]
-    some = (asked[at : at + TERMS_MAX] for at in range(0, len(asked), TERMS_MAX))
-    return {row.day: row.messages for these in some for row in _SAID.all(conn, these)}
-
-
-def _counting(names: Sequence[tuple[str, ...]]) -> Any:
-    id_ = messages.c.id
-    counts: list[Any] = []
-    for day, first, behind in names:
-        here = (id_ >= bindparam(first, type_=id_.type), id_ < bindparam(behind, type_=id_.type))
-        count = select(func.count()).select_from(messages).where(*here).scalar_subquery()
-        counts.append(select(bindparam(day, type_=Integer).label("day"), count.label("messages")))
-    return union_all(*counts)
-
-
-_SAID = ListStatement(_counting, width=3)
+    return {day: _SAID.value(conn, _first_id(day), _first_id(day + 1)) for day in days}
 
 
 def _first_id(day: int) -> str:
