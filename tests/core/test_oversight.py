@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 from tests.core.conftest import Running, processes
 
-from palaver.core.oversight import STIRRED_MAX
-from palaver.model import Event, EventType, RoomId
+from palaver.model import EventType
 from palaver.model.usage import UsedBy
 from palaver.store.read import usage
 
@@ -27,16 +26,6 @@ async def test_what_was_said_last_is_seen_in_every_process(both: Any) -> None:
 async def both(request: pytest.FixtureRequest, running: Running) -> Any:
     async with processes(running, request) as cores:
         yield cores
-
-
-async def test_the_rooms_of_which_one_heard_last_are_bounded(running: Running) -> None:
-    async with running() as core:
-        for number in range(STIRRED_MAX + 5):
-            event = Event(RoomId(f"r_{number:032x}"), 1, EventType.ROOM_RENAMED, None, 0)
-            core.oversight.committed([event])
-        assert len(core.oversight._stirred) == STIRRED_MAX
-        told, _ = await core.oversight.events(None, limit=5)
-        assert {one.room.id for one in told} == {core.lobby}, "those that are gone are left out"
 
 
 async def test_the_messages_of_a_day_are_counted_once_and_those_of_late_again(

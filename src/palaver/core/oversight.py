@@ -1,19 +1,14 @@
 """Tells who looks after the server of all its rooms: which there are, how large, and what happened in them, and when.
 
 Nothing that was said is told. `by` None is the operator. What happened last is looked for in the rooms where something
-was said last, and in those where something else happened in this process: the events of all rooms have no order of
-their own.
+was said last: the events of all rooms have no order of their own.
 """
-
-from collections.abc import Sequence
-from contextlib import suppress
 
 from msgspec import Struct
 
 from palaver.core import validation
 from palaver.core.access import Access, veiled
-from palaver.errors import Refused
-from palaver.model import AUDIT, Actor, ActorId, Event, EventType, Room, RoomId
+from palaver.model import Actor, ActorId, EventType, Room, RoomId
 from palaver.policy import ServerAct, check_server, room_not_found
 from palaver.settings import Settings
 from palaver.store.columns import INTEGER_MAX
@@ -21,7 +16,6 @@ from palaver.store.read import events, rooms
 from palaver.store.store import Store
 
 NOBODY = ActorId("")
-STIRRED_MAX = 50
 GLIMPSES_MAX = 100
 """So many rooms are looked at, and so many events of each are told."""
 WALKED_MAX = 1_000
@@ -50,15 +44,6 @@ class Oversight:
 
     def __init__(self, store: Store, access: Access, settings: Settings) -> None:
         self._store, self._access, self._settings = store, access, settings
-        self._stirred: dict[RoomId, None] = {}
-
-    def committed(self, happened: Sequence[Event]) -> None:
-        """Events of this process, after their commit. Where something is said, the order of the rooms tells it."""
-        for room in [one.room for one in happened if one.message is None and one.room != AUDIT]:
-            self._stirred.pop(room, None)
-            self._stirred[room] = None
-            if len(self._stirred) > STIRRED_MAX:
-                del self._stirred[next(iter(self._stirred))]
 
     async def rooms(
         self,
@@ -100,7 +85,8 @@ class Oversight:
         """
         limit = min(self._checked(by, limit), GLIMPSES_MAX)
         if room is None:
-            seen = await self._lively(by)
+            lively, _ = await self._listing(by, GLIMPSES_MAX, None, None, deleted=False)
+            seen = {one.id: one for one in lively}
             before, depth = None, limit * (10 if kind else 1)
         else:
             seen = {room: await self._room(by, room)}
@@ -133,15 +119,6 @@ class Oversight:
             every=True,
         )
         return found if by is None else tuple(map(veiled, found)), following
-
-    async def _lively(self, by: Actor | None) -> dict[RoomId, Room]:
-        """The rooms in which something happened last."""
-        found, _ = await self._listing(by, GLIMPSES_MAX, None, None, deleted=False)
-        seen = {one.id: one for one in found}
-        for room in [one for one in self._stirred if one not in seen]:
-            with suppress(Refused):
-                seen[room] = await self._room(by, room)
-        return seen
 
     async def _room(self, by: Actor | None, room: RoomId) -> Room:
         if by is not None:

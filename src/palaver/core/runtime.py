@@ -124,7 +124,6 @@ class Core:
     def _parts(self) -> list[Part]:
         """The parts in the order in which they recover; they close in the opposite one."""
         ground, store = self._ground, self._ground.store
-        ground.committed.append(self.oversight.committed)
         parts: list[Part] = [
             Every(SYNC_SECONDS, partial(sync_journal, ground.journal, ground.lane)),
             self.held,  # what it has is stored before its turns are claimed

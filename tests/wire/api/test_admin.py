@@ -7,7 +7,6 @@ import pytest
 from tests.wire.api.test_people import Town, refused_by, town
 from tests.wire.door import Json, new_cid, new_room, shaped
 
-from palaver.core.oversight import GLIMPSES_MAX
 from palaver.model import AUDIT, EventType
 from palaver.wire import shapes
 from palaver.wire.api.admin import OverseenRooms, SeenEvents
@@ -130,18 +129,6 @@ async def test_one_room_is_walked_to_its_beginning_and_one_type_found_in_it(town
     assert [(one["room"], one["k"]) for one in everywhere["events"]] == [(room, "room.renamed")]
     for place in ("before=0", "before=1", f"before={10**14}"):
         await happened(town.admin, f"room={room}&{place}")
-
-
-async def test_an_event_in_a_room_that_has_long_been_quiet_is_seen(town: Town) -> None:
-    quiet = await new_room(town.person, "Quiet")
-    for number in range(GLIMPSES_MAX):
-        room = await town.core.rooms.create(
-            (await town.core.identity.new_guest(f"Guest {number}"))[1], agent=False
-        )
-        assert room.seq > 0
-    await town.person.patch(f"/api/rooms/{quiet}", json={"title": "Stirred"})
-    told = (await happened(town.admin, "limit=1"))["events"]
-    assert [(one["room"], one["k"]) for one in told] == [(quiet, "room.renamed")]
 
 
 async def test_who_may_not_oversee_sees_nothing_and_what_is_not_there_is_refused(
