@@ -1,4 +1,5 @@
-/** The words of what answers used. */
+/** The words of what answers used, and of what an operator sees of all chats, models and agents. */
+import './texts-inside'
 
 const compact = new Intl.NumberFormat(undefined, { notation: 'compact', maximumFractionDigits: 1 })
 const money = new Intl.NumberFormat(undefined, { style: 'currency', currency: 'USD' })
@@ -60,4 +61,81 @@ export const words = {
   unpriced: (count: number, of: number) => (count === 0 || count === of ? '' : `The price of ${count} of the answers is not known, and not in this cost.`),
   estimated: (count: number) =>
     count === 0 ? '' : count === 1 ? 'The tokens of one answer were estimated.' : `The tokens of ${count} answers were estimated.`,
+}
+
+const counted = (count: number, one: string, many: string): string => (count === 1 ? `1 ${one}` : `${count.toLocaleString()} ${many}`)
+/** More are not counted. */
+const MEMBERS_MAX = 1000
+
+export const oversight = {
+  rooms: {
+    search: 'Search titles',
+    shown: 'Which chats',
+    there: 'Chats',
+    deleted: 'Deleted chats',
+    intro: 'All chats of this server. You see who is in one and how long it is, and read only those that you are in.',
+    none: 'There are none.',
+    notFound: 'No chat whose title you may see is called so.',
+    private: 'Private chat',
+    owner: (name: string) => `of ${name}`,
+    people: (count: number, agents: number) => (count >= MEMBERS_MAX ? '1,000 people or more' : counted(count - agents, 'person', 'people')),
+    agents: (count: number) => counted(count, 'agent', 'agents'),
+    entries: (count: number) => counted(count, 'entry', 'entries'),
+    open: 'open',
+    archived: 'archived',
+    last: (when: string) => `last used ${when}`,
+    more: (title: string) => `What can be done with ${title}`,
+    look: 'Open',
+    events: 'Its events',
+    copyId: 'Copy its id',
+    idCopied: 'The id was copied.',
+    join: 'Join to read',
+    joinTitle: (title: string) => `Join ${title} to read it?`,
+    joinText: 'Everyone there will see that you came in.',
+    joinVerb: 'Join',
+    archive: 'Archive',
+    unarchive: 'Take out of the archive',
+    delete: 'Delete',
+    deleteTitle: (title: string) => `Delete ${title}?`,
+    deleteText: 'It is gone for everyone who is in it. You can restore it.',
+    restore: 'Restore',
+    showMore: 'Show more',
+  },
+
+  models: {
+    connections: 'Connections',
+    noConnections: 'No model server is connected, so answers are canned.',
+    change: 'Connect or change models',
+    models: (count: number) => counted(count, 'model', 'models'),
+    noModels: 'no model answers',
+    keyless: 'without a key',
+    unreadable: 'Its key has to be entered again.',
+    failed: (count: number) => `${counted(count, 'answer', 'answers')} failed today`,
+    fixed: 'set where the server runs',
+    mine: 'only yours',
+    agents: 'Agents',
+    noAgents: 'There are none.',
+    servers: 'the server’s',
+    owner: (name: string) => `of ${name}`,
+    archived: 'archived',
+    model: (name: string) => `asks ${name}`,
+  },
+
+  events: {
+    intro: 'What happens on this server, as it happens. What was said is told only of chats that you are in.',
+    type: 'Type',
+    all: 'All types',
+    pause: 'Pause',
+    go: 'Go on',
+    live: 'live',
+    paused: 'paused',
+    only: 'Only this chat',
+    everywhere: 'All chats',
+    of: (title: string) => `In ${title}`,
+    none: 'Nothing of that has happened of late.',
+    unreadable: 'You are not in this chat, so you do not see what it was.',
+    older: 'Show older',
+    raw: (type: string, seq: number) => `${type}, entry ${seq}`,
+    away: 'The server does not answer. This is what was seen before.',
+  },
 }
