@@ -163,7 +163,7 @@ async def test_what_lives_by_a_key_of_who_is_disabled_ends_everywhere_until_they
         return answer
 
     live = await town.there.exchanges.begin(carl, asking(user("hi"), room=town.room, by=by), ask)
-    unstored = town.there.exchanges.unstored(ask)
+    unstored = town.there.exchanges.unstored(carl, asking(user("hi")), ask)
     with town.there.standings.lives(by, ended.set):
         await town.here.register.set_status("carl", AccountStatus.DISABLED)
         async with asyncio.timeout(SECONDS_MAX):

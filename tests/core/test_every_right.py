@@ -116,7 +116,7 @@ ASKS_NOBODY = {
     "Left": "the server itself",
     "SetProfile": "of the actor itself",
     "SetAvatar": "of the actor itself",
-    "CountTry": "counts what the core was allowed to ask",
+    "CountUnkept": "counts what the core was allowed to ask",
     "FinishTurn": "the fence says who may",
     "ChangeExchange": "`owns`, below",
     "RevokeKey": "`owns`, below",

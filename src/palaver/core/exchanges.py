@@ -29,7 +29,6 @@ from palaver.model import (
     NO_DATA,
     Actor,
     ActorId,
-    CredentialId,
     Entry,
     ExchangeId,
     Kind,
@@ -125,11 +124,28 @@ class Exchanges:
         return running
 
     def unstored(
-        self, ask: Ask, *, by: CredentialId | None = None, close: Close | None = None
+        self,
+        actor: Actor,
+        asked: ExchangeRequest,
+        ask: Ask,
+        *,
+        before: Sequence[Entry | Message] = (),
+        close: Close | None = None,
     ) -> LiveAnswer:
-        """A call of which nothing is kept; it ends with its client, and with the key that asked."""
-        running = LiveAnswer(None, by=by)
-        self.run(running, ask, close=close)
+        """A call of which nothing is kept but what it used; it ends with its client, and with the key that asked.
+
+        `before`: what was said before the request.
+        """
+        running = LiveAnswer(None, by=asked.by)
+        running.asked_chars = sum(len(one.text) for one in (*before, *asked.entries))
+        agent = asked.agent or self._assistant
+
+        async def over() -> None:
+            if close is not None:
+                await close()
+            await self._turns.count_unkept(running, actor.id, agent, asked.model)
+
+        self.run(running, ask, close=over)
         return running
 
     def left(self, running: LiveAnswer) -> None:

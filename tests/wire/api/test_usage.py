@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
-from tests.support.upstream import ScriptedUpstream, reply
+from tests.support.upstream import ScriptedUpstream, reply, whole
 from tests.wire.api.test_people import Town, signed_in
 from tests.wire.door import Door, serving, settings_for, shaped
 
@@ -13,6 +13,17 @@ from palaver.errors import Code
 from palaver.model import ServerRole
 from palaver.wire.api.usage import Budgets, Report
 
+SECONDS_MAX = 30
+ANSWERED = {
+    "id": "c",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "m-1",
+    "choices": [
+        {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "one"}}
+    ],
+    "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10},
+}
 ASKED = {"model": "m-1", "messages": [{"role": "user", "content": "hello"}], "stream": True}
 
 
@@ -86,6 +97,32 @@ async def test_what_was_used_is_told_to_who_used_it_and_to_admins(
     assert list(early.json()["messages"].items())[::30] == [("2020-01-01", 0), ("2020-01-31", 0)]
     assert (own["messages"], own["database_bytes"]) == (None, None)
     assert (await town.person.get("/api/usage")).json()["code"] == Code.FORBIDDEN
+
+
+@pytest.mark.parametrize("streams", [True, False])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("chat/completions", {"messages": ASKED["messages"]}),
+        ("responses", {"input": "hello"}),
+    ],
+)
+async def test_what_is_not_stored_is_counted(
+    town: Town, models: ScriptedUpstream, path: str, body: dict[str, Any], *, streams: bool
+) -> None:
+    async def used() -> tuple[int, int, int]:
+        told = shaped(Report, (await town.person.get("/api/me/usage")).json())["total"]
+        return told["answers"], told["input"], told["output"]
+
+    had, key = await used(), await key_of(town)
+    models.will(reply("one", "two", "three") if streams else whole(ANSWERED))
+    asked = {"model": "m-1", "store": False, "stream": streams, **body}
+    got = await town.door.http().post(f"/v1/{path}", json=asked, headers=key)
+    assert got.status_code == 200
+    async with asyncio.timeout(SECONDS_MAX):
+        while await used() == had:  # it is counted behind the answer
+            pass
+    assert await used() == (had[0] + 1, had[1] + 7, had[2] + 3)
 
 
 async def test_a_budget_that_is_used_up_is_said_at_every_door(

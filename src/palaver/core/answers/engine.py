@@ -35,8 +35,8 @@ import structlog
 from palaver.core import validation
 from palaver.core.answers import context
 from palaver.core.answers.budgets import Budgets, chars_of
-from palaver.core.answers.outcome import ending, failure_of, too_long, written
-from palaver.core.answers.prices import Prices, estimated
+from palaver.core.answers.outcome import ending, failure_of, too_long, used, written
+from palaver.core.answers.prices import COST_MAX, Prices, estimated
 from palaver.core.answers.recorder import Recorder
 from palaver.core.answers.source import ModelServer, ModelSource, patiently
 from palaver.core.answers.tape import LiveAnswer
@@ -45,9 +45,11 @@ from palaver.errors import Code, ProviderError, Refused, Unavailable
 from palaver.model import (
     Actor,
     ActorId,
+    Entry,
     ExchangeId,
     Message,
     MessageId,
+    Role,
     RoomId,
     Status,
     TitleSource,
@@ -56,7 +58,7 @@ from palaver.model import (
     TurnState,
 )
 from palaver.providers.base import Piece, Request, Several
-from palaver.providers.call import Call
+from palaver.providers.call import Call, CallResult
 from palaver.store.journal import Journal
 from palaver.store.read import agents, rooms, turns
 from palaver.store.write.rooms import RenameRoom
@@ -71,6 +73,7 @@ from palaver.store.write.turns import (
     RetryTurn,
     StopRoom,
 )
+from palaver.store.write.unkept import CountUnkept
 
 LEASE_SECONDS = LEASE_MS / 1_000
 TITLE_SECONDS_MAX = 30.0
@@ -174,6 +177,24 @@ class Engine:
         self._storing[task] = None
         task.add_done_callback(lambda _: self._storing.pop(task))
         return task
+
+    async def count_unkept(
+        self, live: LiveAnswer, by: ActorId | None, agent: ActorId | None, model: str = ""
+    ) -> dict[str, Any]:
+        """Counts what an answer used that nobody keeps, and returns it. While the database is away, that waits.
+
+        `by` pays. `model`: as the request named it.
+        """
+        outcome = live.outcome or CallResult()
+        if counts := used(live, outcome):
+            meta = {"provider": outcome.provider or "", "model": outcome.model or model}
+            cost = (await self.prices.of(*meta.values()))(counts)
+            counts |= {} if cost is None else {"cost_micros": min(cost, COST_MAX)}
+            entry = Entry(role=Role.ASSISTANT, meta={**meta, "usage": counts})
+            write = partial(self._store.write, CountUnkept(by=by, agent=agent, entry=entry))
+            counting = patiently(self._clock, write, storing="usage")
+            await asyncio.shield(self.store_later(counting))
+        return counts
 
     async def recovered(self, seconds: float) -> None:
         """Waits until what dead processes had shown is stored, at most so long; it goes on in any case."""

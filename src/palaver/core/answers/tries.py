@@ -19,19 +19,17 @@ from palaver.core.answers import context
 from palaver.core.answers.budgets import Budgets
 from palaver.core.answers.context import Prompt
 from palaver.core.answers.engine import Engine, asked
-from palaver.core.answers.outcome import told, used
-from palaver.core.answers.prices import COST_MAX
-from palaver.core.answers.source import ModelSource, patiently
+from palaver.core.answers.outcome import told
+from palaver.core.answers.source import ModelSource
 from palaver.core.answers.tape import LiveAnswer
 from palaver.core.ground import Ground
 from palaver.errors import Code, Refused
-from palaver.model import NO_DATA, Actor, ActorId, CredentialId, Entry, Role, Status
+from palaver.model import NO_DATA, Actor, ActorId, CredentialId, Role, Status
 from palaver.model.usage import Budget, BudgetKind
 from palaver.providers.base import ReasoningPiece, RefusalPiece, TextPiece
 from palaver.providers.call import CallResult
 from palaver.store.read import usage
 from palaver.store.write.budgets import Reserve, reached
-from palaver.store.write.tries import CountTry
 
 SAID_MAX = 100
 """So many messages of a try are told."""
@@ -134,19 +132,8 @@ class Try(Budgets):
 
     async def count(self) -> None:
         """Counts what it used. While the database is away, that waits."""
-        live, outcome = self.live, self.live.outcome or CallResult()
         async with self._held.lock:
-            if counts := used(live, outcome):
-                names = {"provider": outcome.provider or "", "model": outcome.model or ""}
-                cost = (await self._prices.of(*names.values()))(counts)
-                self._used = (
-                    counts if cost is None else {**counts, "cost_micros": min(cost, COST_MAX)}
-                )
-                entry = Entry(role=Role.ASSISTANT, meta={**names, "usage": self._used})
-                command = CountTry(by=self._by, agent=self._agent, entry=entry)
-                write = partial(self._store.write, command)
-                counting = patiently(self._clock, write, storing="try")
-                await asyncio.shield(self._turns.store_later(counting))
+            self._used = await self._turns.count_unkept(self.live, self._by, self._agent)
             self._held.of.pop(self, None)
 
     async def _reserve(self, command: Reserve) -> int | None:

@@ -93,7 +93,7 @@ class Chat(Struct, frozen=True):
         if asked.kept and stores:
             asked = replace(asked, metadata=params.metadata_of(asked.request.get("metadata")))
         running = (
-            await exchanges.begin(me, asked, ask) if stores else exchanges.unstored(ask, by=by)
+            await exchanges.begin(me, asked, ask) if stores else exchanges.unstored(me, asked, ask)
         )
         dialect = Dialect(
             refusal=lambda call, body, _: refusal(call, body),

@@ -216,7 +216,7 @@ class Asking(Struct):
             self._ask, me, wanted, tried, lambda _, origin: given(origin), said, (None, first)
         )
         close = None if tried is None else tried.close
-        return self.core.exchanges.unstored(ask, by=wanted.asked.by, close=close)
+        return self.core.exchanges.unstored(me, wanted.asked, ask, before=before, close=close)
 
     async def again(self, exchange: Exchange, said: Sequence[Message]) -> Call:
         """Asks what is stored once more, after a crash."""

@@ -1,4 +1,4 @@
-"""Counts what tries of agents used. They are no answers: nothing else of them is stored."""
+"""Counts what an answer used of which nothing else is stored: of a try, and of a request that says so."""
 
 from palaver.model import ActorId, Entry
 from palaver.store.write.command import Command
@@ -6,7 +6,7 @@ from palaver.store.write.transaction import Transaction
 from palaver.store.write.usage import note
 
 
-class CountTry(Command[None], frozen=True, kw_only=True):
+class CountUnkept(Command[None], frozen=True, kw_only=True):
     """Adds what the answer of an `agent` used which nobody keeps, and for which `by` pays. None: of nobody."""
 
     by: ActorId | None
