@@ -63,7 +63,7 @@ def _requests() -> Iterator[str]:
 
 def _given(annotation: Any) -> str:
     kind, optional = frames.plain_type(annotation)
-    plain = "number" if kind is int else "string"
+    plain = {int: "number", list: "string[]"}.get(kind, "string")
     return f"?: {plain} | null" if optional else f": {plain}"
 
 

@@ -287,16 +287,18 @@ class Room:
         *,
         cid: str | None = None,
         reply_to: MessageId | None = None,
+        models: Sequence[str] = (),
     ) -> Message:
         """Stores a person's message and returns it once it is on the disk. The person becomes a member.
 
         `cid` (1 to 64 visible ASCII characters, unique for this person) makes the call safe to repeat: the same
-        message comes back and nothing is stored twice. Refused: `empty_message`, `text_too_long`, `invalid_unicode`,
-        `invalid_character`, `cid_invalid`, `cid_reused`, `message_not_found` (reply_to), `bad_request` (an agent).
+        message comes back and nothing is stored twice. `models`: each answers it. Refused: `empty_message`,
+        `text_too_long`, `invalid_unicode`, `invalid_character`, `cid_invalid`, `cid_reused`, `bad_request` (an agent),
+        `message_not_found` (reply_to), `profile_not_found` (of a model).
         """
         if person.kind is not ActorKind.PERSON:
             raise Refused(Code.BAD_REQUEST, "Agents speak with `async with room.answer(agent)`.")
-        send = partial(self._core.chat.send, text=text, cid=cid, reply_to=reply_to, answers=True)
+        send = partial(self._core.chat.send, text=text, cid=cid, reply_to=reply_to, models=models)
         try:
             sent = await send(person, self.id)
         except Refused as refusal:  # nearly always a member already: asked only when it is not

@@ -6,6 +6,7 @@ await room.speakers.ask(ada, critic)
 
 from collections.abc import Sequence
 
+from palaver.core.members import Own
 from palaver.core.runtime import Core
 from palaver.model import Actor, Member, MessageId, RoomId, RoomSettings, Speaks, Turn
 from palaver.policy import Action, asks
@@ -49,15 +50,47 @@ class Speakers:
 
     @asks(Action.WRITE)
     async def ask(
-        self, person: Actor, *agents: Actor, message: MessageId | None = None
+        self,
+        person: Actor,
+        *agents: Actor,
+        message: MessageId | None = None,
+        models: Sequence[str] = (),
     ) -> Sequence[Turn]:
         """Asks agents (none: all of the room) for an answer now, to a message or to the newest, for a person.
 
-        Who is answering it already is not asked twice. Refused: `not_found` (no agent of the room),
-        `message_not_found`, `room_not_found` (the person is no member).
+        By each of `models`, where some are named. Who is answering it so already is not asked twice. Refused:
+        `not_found` (no agent of the room), `message_not_found`, `room_not_found` (the person is no member),
+        `profile_not_found` (of a model), `bad_request` (more than 4 models).
         """
         asked = [agent.id for agent in agents] or None
-        return await self._core.turns.ask(person, self._room, agents=asked, message=message)
+        asking = self._core.turns.ask
+        return await asking(person, self._room, agents=asked, message=message, models=models)
+
+    @asks(Action.READ)
+    async def own(self, agent: Actor) -> Own:
+        """What the room has of its own for an agent there. Refused: `not_found` (no agent of the room)."""
+        return await self._core.members.own(self._program, self._room, agent.id)
+
+    @asks(Action.NAME)
+    async def set_own(
+        self,
+        agent: Actor,
+        *,
+        instructions: str = "",
+        model: str | None = None,
+        temperature: float | None = None,
+    ) -> Own:
+        """Gives the room settings of its own for an agent there; what is not given is as its card says.
+
+        Refused: `not_found` (no agent of the room), `card_invalid`, `profile_not_found` (of the model), `forbidden`.
+        """
+        setting = self._core.members.set_own
+        return await setting(
+            *(self._program, self._room, agent.id),
+            instructions=instructions,
+            model=model,
+            temperature=temperature,
+        )
 
     @asks(Action.WRITE)
     async def stop(self) -> None:

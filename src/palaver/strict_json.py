@@ -126,6 +126,15 @@ def text_or_none_of(frame: Mapping[str, Any], name: str) -> str | None:
     return None if frame.get(name) is None else text_of(frame, name)
 
 
+def texts_or_none_of(frame: Mapping[str, Any], name: str) -> list[str] | None:
+    """A field that may be missing or null, else a list of texts. Refused: `bad_request`."""
+    value = frame.get(name)
+    texts = as_list(value)
+    if value is not None and (not texts or not all(isinstance(one, str) for one in texts)):
+        raise Refused(Code.BAD_REQUEST, f"The field '{name}' must be a list of texts.")
+    return cast("list[str]", texts) or None
+
+
 def whole_of(frame: Mapping[str, Any], name: str) -> int:
     """A field that must be a whole number from 0. Refused: `bad_request`."""
     value = frame.get(name)

@@ -156,6 +156,7 @@ RULES: dict[EventType, Callable[[Client, Json], Awaitable[None]]] = {
     EventType.MEMBER_REMOVED: member_removed,
     EventType.MEMBER_ROLE: member_role,
     EventType.MEMBER_SPEAKS: member_speaks,
+    EventType.MEMBER_SETTINGS: member_speaks,
     EventType.ROOM_SETTINGS: room_settings,
     EventType.TURN_REFUSED: turn_refused,
     EventType.MESSAGE_CREATED: message_created,
@@ -243,6 +244,9 @@ class World:
             case EventType.MEMBER_SPEAKS:
                 assistant = self.core.assistant
                 await self.core.members.set_speaks(self.ada, self.room, assistant, Speaks.NEVER)
+            case EventType.MEMBER_SETTINGS:
+                assistant = self.core.assistant
+                await self.core.members.set_own(self.ada, self.room, assistant, instructions="x")
             case EventType.ROOM_SETTINGS:
                 await self.core.rooms.set_speaking(self.ada, self.room, {"turns": "in_turn"})
             case EventType.TURN_REFUSED:

@@ -52,6 +52,10 @@ def test_the_revisions_make_every_table_in_the_transaction_they_are_given() -> N
 
 
 UNDO = {
+    "0034": (
+        "ALTER TABLE members DROP COLUMN settings_seq",
+        *(f"ALTER TABLE turns DROP COLUMN {name}" for name in ("settings_seq", "model", "choice")),
+    ),
     "0033": ("DROP TABLE waits", "ALTER TABLE usage DROP COLUMN failed"),
     "0032": tuple(
         f"ALTER TABLE {table} ADD COLUMN {name} BIGINT"

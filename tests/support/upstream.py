@@ -3,11 +3,11 @@
 A script is a tuple of steps. A `Head` starts the response; `bytes` are sent as they are (a chunk of the body each), an
 `asyncio.Event` is waited for, `CUT` drops the connection, `STALL` says nothing until the client has gone, `Endless`
 repeats bytes until then. `reply`, `stream`, `whole` and `refuse` make the usual scripts. Requests to
-`/chat/completions` take the script given to `to` for what they ask, else those given to `will` in order, and the
-`default` one when there are none left; where `template` says why it refuses their messages, they are refused. `/models`
-lists `models`, or runs `models_script`. Every request is kept in
-`requests`; `hangups` counts clients that left before their answer's end, `connections` all that were made. Nothing is
-pipelined: a client sends its next request after the end of an answer.
+`/chat/completions` take the script given to `to` for what they ask, or that `by_model`, else those given to `will` in
+order, and the `default` one when there are none left; where `template` says why it refuses their messages, they are
+refused. `/models` lists `models`, or runs `models_script`. Every request is kept in `requests`; `hangups` counts
+clients that left before their answer's end, `connections` all that were made. Nothing is pipelined: a client sends its
+next request after the end of an answer.
 """
 
 import asyncio
@@ -118,6 +118,7 @@ class ScriptedUpstream:
             {"id": "scripted", "object": "model", "owned_by": "us"}
         ]
         self.models_script: Script | None = None
+        self.by_model: dict[str, Script] = {}
         self.template: Callable[[Any], str | None] | None = None
         self.requests: list[Received] = []
         self.hangups = 0
@@ -174,6 +175,8 @@ class ScriptedUpstream:
         for question, script in self._answers.items():
             if str(request.json["messages"][-1]["content"]).endswith(question):
                 return script
+        if self.by_model and request.json["model"] in self.by_model:
+            return self.by_model[request.json["model"]]
         return self.next_script()
 
     def next_script(self) -> Script:

@@ -196,6 +196,8 @@ MADE: Mapping[str, tuple[Case, ...]] = {
     "PUT /api/rooms/{room}/members/{actor}/speaks": (
         Case({"speaks": "never"}, but=404),  # who is asked about is no agent
     ),
+    "GET /api/rooms/{room}/members/{actor}/settings": (Case(but=404),),
+    "PUT /api/rooms/{room}/members/{actor}/settings": (Case({"instructions": "x"}, but=404),),
     "DELETE /api/rooms/{room}/members/{actor}": (
         Case(of=MemberRole.MEMBER, destroys=True),
         Case(names={"actor": "chief"}, of=MemberRole.MODERATOR, destroys=True),

@@ -1,15 +1,20 @@
 """Who is in a room, and what becomes of them there. Who is added sees all of its history."""
 
+from msgspec import Struct, ValidationError, convert
+
 from palaver.core import validation
 from palaver.core.ground import Ground
 from palaver.core.live.items import Here
+from palaver.errors import Code, Refused
 from palaver.model import AccountStatus, Actor, ActorId, Member, MemberRole, Room, RoomId, Speaks
+from palaver.model.agents import OwnSettings
 from palaver.policy import oversees
-from palaver.store.read import accounts, members
+from palaver.store.read import accounts, agents, members
 from palaver.store.write.members import (
     JoinRoom,
     LeaveRoom,
     SetMembership,
+    SetOwnSettings,
     SetRole,
     SetSpeaks,
     TransferRoom,
@@ -18,12 +23,20 @@ from palaver.store.write.members import (
 from palaver.store.write.rooms import AddMember, RemoveMember
 
 
+class Own(Struct, frozen=True):
+    """What a room has of its own for an agent there, and the model that is asked so; None: the server's default."""
+
+    settings: OwnSettings
+    asks: str | None
+
+
 class Members:
     """What an actor may do with the members of rooms, and with its own membership."""
 
     def __init__(self, ground: Ground) -> None:
         self._store, self._access, self._hub = ground.store, ground.access, ground.hub
         self._settings, self._agents = ground.settings, ground.agents
+        self._providers = ground.providers
 
     async def page(
         self, actor: Actor, room: RoomId, *, limit: int, cursor: str | None = None
@@ -81,6 +94,40 @@ class Members:
         """Says when an agent answers by itself. Refused: as `SetSpeaks` says."""
         await self._store.write(SetSpeaks(room=room, by=actor.id, actor=who, speaks=speaks))
         return await self._member(room, who)
+
+    async def own(self, actor: Actor, room: RoomId, who: ActorId) -> Own:
+        """What a room has of its own for one of its agents. Refused: `room_not_found`, `not_found` (no agent of it)."""
+        await self._access.room(actor, room)
+        member, card = await self._member(room, who), await self._store.read(agents.get, who)
+        if member.speaks is None or card is None:
+            raise no_member()
+        settings = (await self._store.read(agents.own, room, who))[1]
+        return Own(settings, settings.on(card).asks)
+
+    async def set_own(
+        self,
+        actor: Actor,
+        room: RoomId,
+        who: ActorId,
+        *,
+        instructions: str = "",
+        model: str | None = None,
+        temperature: float | None = None,
+    ) -> Own:
+        """Gives a room settings of its own for one of its agents, in the place of its card's; empty: as the card says.
+
+        Refused: as `SetOwnSettings` and `Providers.named` say, `card_invalid`.
+        """
+        kept = await self._providers.named((model,) if model else (), actor.id)
+        told = validation.well_formed(self._store.redacted(instructions.strip()), "instruction")
+        given = {"instructions": told, "temperature": temperature}
+        try:
+            settings = convert({**given, "model": kept[0] if kept else None}, OwnSettings)
+        except ValidationError as problem:
+            raise Refused(Code.CARD_INVALID, f"{problem}.") from None
+        setting = SetOwnSettings(room=room, by=actor.id, actor=who, settings=settings)
+        await self._store.write(setting)
+        return await self.own(actor, room, who)
 
     async def remove(self, actor: Actor, room: RoomId, who: ActorId) -> None:
         """Takes somebody out, who is kept out until added again; oneself: leaves. Refused: as the commands say."""

@@ -1,6 +1,7 @@
 """Sends messages, reads what was said, and lets actors read along."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -60,7 +61,7 @@ class Chat:
     def __init__(self, ground: Ground, turns: Engine, drafts: MessageSpool) -> None:
         self._store, self._hub, self._access = ground.store, ground.hub, ground.access
         self._settings, self._clock = ground.settings, ground.clock
-        self._turns, self._drafts = turns, drafts
+        self._turns, self._drafts, self._providers = turns, drafts, ground.providers
 
     async def send(
         self,
@@ -72,6 +73,7 @@ class Chat:
         reply_to: MessageId | None = None,
         answers: bool = True,
         asks: bool = False,
+        models: Sequence[str] = (),
         meta: Meta | None = None,
         reader: Reader | None = None,
         by: CredentialId | None = None,
@@ -79,27 +81,26 @@ class Chat:
     ) -> Sent:
         """Says something in a room. With `answers`, agents answer a person (`AddMessage`, which says of `asks`, too).
 
-        While the database is away, a message with a `cid` from someone whose `reader` follows the room is accepted;
-        with `accepts`, also from one who was known to be allowed to write there. What this process stored under the
-        same `cid` is `stored`. What the session or key `by` which it comes (else the reader's) was ended before it is
-        stored, is refused.
+        Each of `models`, if any, answers (refused: as `Providers.named` says). While the database is away, a message
+        with a `cid` from who is known to be allowed to write there (`accepts`), or whose `reader` follows the room, is
+        accepted; what this process stored under it is `stored`. `by`: the session or key, else the reader's.
 
         `cid` (1 to 64 visible ASCII characters) makes a repeated send safe, for ever. Refused: `empty_message`,
         `text_too_long`, `invalid_unicode`, `invalid_character`, `cid_invalid`, `cid_reused`, `room_not_found`,
         `message_not_found` (reply_to), `forbidden`, `session_ended`, `unauthenticated`, `account_disabled`.
         """
         text = validation.message_text(text, self._settings.text_chars_max)
-        cid = None if cid is None else validation.cid(cid)
         command = AddMessage(
             id=MessageId(f"m_{self._clock.new_id()}"),
             room=room,
             author=actor.id,
             text=text,
-            cid=cid,
+            cid=None if cid is None else validation.cid(cid),
             reply_to=reply_to,
             meta=meta or Meta(),
             answers=answers and actor.kind is ActorKind.PERSON,
             asks=asks,
+            models=await self._providers.named(models, actor.id),
             by=by if reader is None else reader.by,
         )
         command = self._store.redacted(command)

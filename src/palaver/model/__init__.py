@@ -77,12 +77,14 @@ class Meta(TypedDict, total=False):
     """What a message has beside its text. A key is there where it says something.
 
     Of an answer, on the first of its messages: `turn`, `exchange` (of an API client), `card` (the version of its
-    agent's), `provider`, `model`, `finish`, `usage` (counts of tokens), `ms` (how long it took) and `error`.
+    agent's), `settings` (the seq of the event that says what its room has of its own), `provider`, `model`, `finish`,
+    `usage` (counts of tokens), `ms` (how long it took) and `error`.
     """
 
     turn: str
     exchange: str
     card: int
+    settings: int
     provider: str
     model: str
     finish: str
@@ -219,6 +221,7 @@ class EventType(StrEnum):
     MEMBER_REMOVED = "member.removed", AccessChange.TAKEN
     MEMBER_ROLE = "member.role", AccessChange.TAKEN
     MEMBER_SPEAKS = "member.speaks", AccessChange.NONE
+    MEMBER_SETTINGS = "member.settings", AccessChange.NONE
     MESSAGE_CREATED = "message.created", AccessChange.NONE
     MESSAGE_DELETED = "message.deleted", AccessChange.NONE
     MESSAGE_RESTORED = "message.restored", AccessChange.NONE
@@ -547,7 +550,7 @@ class Turn(Struct, frozen=True):
     `trigger_seq` is the seq of the message that is answered; `fence` rises with each claim by a process. An `external`
     one is written by a program or passed through for a client; nobody runs it again. `depth` counts the turns since
     somebody said what is at `root_seq`, this one too. It is told what was said up to `context_seq`, and begins when
-    the turn that it `waits_for` has ended.
+    the turn that it `waits_for` has ended. `model`: that was asked for by name, the `choice`th of several.
     """
 
     id: TurnId
@@ -564,6 +567,8 @@ class Turn(Struct, frozen=True):
     root_seq: int | None = None
     waits_for: TurnId | None = None
     context_seq: int = 0
+    model: str | None = None
+    choice: int | None = None
 
 
 class Page(Struct, frozen=True, kw_only=True):

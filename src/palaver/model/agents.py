@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct, field
-from msgspec.structs import fields
+from msgspec.structs import fields, replace
 
 from palaver.model import Actor, ActorId, ActorKind
 
@@ -80,6 +80,28 @@ class AgentCard(Card, frozen=True, kw_only=True):
         return Card(**{one.name: getattr(self, one.name) for one in fields(Card)})
 
 
+class OwnSettings(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a room has of its own for an agent there, in the place of what its card says; empty: as the card says.
+
+    `model` stands behind the id of its connection (`f_…/`) where that is a stored one.
+    """
+
+    instructions: Annotated[str, Meta(max_length=20_000)] = ""
+    model: Annotated[str, Meta(max_length=300)] | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+
+    def on(self, card: AgentCard) -> AgentCard:
+        """A card with these: a version of it that has no number."""
+        if self.instructions:
+            card = replace(card, persona=self.instructions)
+        if self.model:
+            card = replace(card, model=self.model, profile=None)
+        if self.temperature is not None:
+            given = {**card.parameters, "temperature": self.temperature}
+            card = replace(card, parameters=given)
+        return card
+
+
 class CardVersion(Struct, frozen=True, kw_only=True):
     """A version of an agent's card, made by whom (None: the operator, or a program) and when."""
 
@@ -93,10 +115,12 @@ class CardVersion(Struct, frozen=True, kw_only=True):
 class Told(Struct, frozen=True):
     """What is kept of what a model was told: the SHA-256 of the request, and whether its words stood below headers.
 
-    `card`: the version of its agent's; `most`: so many tokens its answer might have, by a budget.
+    `card`: the version of its agent's; `most`: so many tokens its answer might have, by a budget; `settings`: the seq
+    of the event that says what its room had of its own.
     """
 
     digest: bytes
     headed: bool
     card: int | None = None
     most: int | None = None
+    settings: int | None = None

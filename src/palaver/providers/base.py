@@ -151,11 +151,12 @@ Piece = TextPiece | ReasoningPiece | RefusalPiece | ToolPiece | BesidePiece | It
 
 
 class Model(Struct, frozen=True, kw_only=True):
-    """A model that can be asked."""
+    """A model that can be asked. `key`: its name as it is kept, behind the id of a stored connection."""
 
     id: str
     provider: str
     default: bool = False
+    key: str = ""
 
 
 class Provider(Protocol):
@@ -186,4 +187,11 @@ class Several(Protocol):
 
     async def chosen(self, request: Request) -> tuple[Provider, Request]:
         """The provider that answers, and what it is asked. Raises `ProviderError`."""
+        ...
+
+    async def place(self, model: str) -> str:
+        """A model's name behind the id of the connection that answers for it, if that is a stored one.
+
+        Raises `ProviderError` for one that is not there.
+        """
         ...

@@ -20,10 +20,10 @@ from msgspec import Struct
 from pydantic import SecretStr
 
 from palaver.clock import Clock
-from palaver.errors import ProviderError
+from palaver.errors import Code, ProviderError, Refused
 from palaver.model import ActorId
 from palaver.model.profiles import Profile as Stored, ProfileKind
-from palaver.providers.base import Provider
+from palaver.providers.base import Provider, Several
 from palaver.providers.echo import Echo
 from palaver.providers.openai.models import models_of, offered
 from palaver.settings import Settings
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 OPENAI_URL = "https://api.openai.com/v1"
 ENVIRONMENT = "environment"
 """The id of the first profile that settings name; a second one's ends with `_2`."""
+MODELS_MAX, NAME_CHARS_MAX = 4, 250
+"""So many models are asked at once, whose names have so many characters."""
+STORED = "f_"
+"""How the names of models begin that stand behind the id of a stored connection."""
 PROBE_SECONDS = 0.3
 PROBE_AGAIN_SECONDS = 30.0
 
@@ -140,14 +144,42 @@ class Providers:
         self._probe_at = 0.0
         self._probing = asyncio.Lock()
 
-    async def current(self, caller: ActorId | None = None) -> Provider:
-        """The provider to ask now. Takes up to 300 ms where it looks for one, no time otherwise."""
-        own, saved = await self._own(), await self._saved(caller)
-        if not saved:
-            return own
-        from palaver.providers.profiles import Profiles  # noqa: PLC0415  as above
+    async def current(self, caller: ActorId | None = None, *, model: str | None = None) -> Provider:
+        """The provider to ask now. Takes up to 300 ms where it looks for one, no time otherwise.
 
+        Raises `ProviderError` where the `model` is of a stored connection, and the caller has none.
+        """
+        own, saved = await self._own(), await self._saved(caller)
+        if not saved and not (model or "").startswith(STORED):
+            return own
+        from palaver.providers.profiles import Profiles, gone, is_stored  # noqa: PLC0415  as above
+
+        if not saved:
+            if is_stored(model or ""):
+                raise gone()
+            return own
         return Profiles((*self.environment(), *saved), self._clock, self._settings.model)
+
+    async def named(self, models: Sequence[str], caller: ActorId | None) -> tuple[str, ...]:
+        """Names that a caller has of models, as they are kept: behind the id of a stored connection.
+
+        Refused: `profile_not_found` (of another, or none), `bad_request` (too many, too long, or one twice).
+        """
+        if not models:
+            return ()
+        if len(models) > MODELS_MAX or not all(0 < len(one) <= NAME_CHARS_MAX for one in models):
+            most = f"Name at most {MODELS_MAX} models, of at most {NAME_CHARS_MAX} characters each."
+            raise Refused(Code.BAD_REQUEST, most)
+        found: list[str] = []
+        try:
+            for one in models:
+                provider = await self.current(caller, model=one)
+                found.append(await provider.place(one) if isinstance(provider, Several) else one)
+        except ProviderError as failure:
+            raise Refused(Code.PROFILE_NOT_FOUND, failure.detail) from None
+        if len({*found}) < len(found):
+            raise Refused(Code.BAD_REQUEST, "Each model is named once.")
+        return tuple(found)
 
     def environment(self) -> "tuple[Profile, ...]":
         """The profiles that settings name, or that was found."""

@@ -79,7 +79,7 @@ class Profiles:
             for profile in self.profiles:
                 group.create_task(ask(profile))
         models = [
-            replace(model, id=self._named(profile, model.id))
+            replace(model, id=self._named(profile, model.id), key=_kept(profile, model.id))
             for profile in self.profiles
             for model in found.get(profile, ())
         ]
@@ -89,7 +89,8 @@ class Profiles:
         if self._wanted is not None:
             profile, name = self._chosen(self._wanted)
             id_ = self._named(profile, name)
-            default = Model(id=id_, provider=profile.provider.name, default=True)
+            key = _kept(profile, name)
+            default = Model(id=id_, provider=profile.provider.name, default=True, key=key)
         rest = (replace(one, default=False) for one in models if one.id != default.id)
         return (default, *rest)
 
@@ -99,6 +100,11 @@ class Profiles:
         model = request.model or self._wanted or next(known, None) or (await self.models())[0].id
         profile, model = await self._profile_of(model)
         return profile.provider, replace(request, model=model or None)
+
+    async def place(self, model: str) -> str:
+        """See `base.Several`."""
+        profile, name = await self._profile_of(model)
+        return _kept(profile, name) or model
 
     async def answer(self, request: Request) -> AsyncGenerator[Piece, None]:
         """Streams one answer. Raises `ProviderError`."""
@@ -140,9 +146,8 @@ class Profiles:
                 for profile in self.profiles:
                     group.create_task(self._know(profile))
         head = model.partition("/")[0]
-        if _STORED.fullmatch(head) and all(one.id != head for one in self.profiles):
-            gone = "The connection that is to be asked was removed, or is another person's."
-            raise ProviderError(Code.PROVIDER_REFUSED, gone, temporary=False)
+        if is_stored(model) and all(one.id != head for one in self.profiles):
+            raise gone()
         return self._chosen(model)
 
     def _chosen(self, model: str) -> tuple[Profile, str]:
@@ -191,6 +196,22 @@ class Profiles:
         ]
         body = orjson.dumps({"object": "list", "data": data})
         return Answered(status=200, outcome=CallResult(whole=True), body=body)
+
+
+def is_stored(model: str) -> bool:
+    """Whether a model's name stands behind the id of a stored connection."""
+    return _STORED.fullmatch(model.partition("/")[0]) is not None
+
+
+def gone() -> ProviderError:
+    """A stored connection that is not there for who asks."""
+    told = "The connection that is to be asked was removed, or is another person's."
+    return ProviderError(Code.PROFILE_NOT_FOUND, told, temporary=False)
+
+
+def _kept(profile: Profile, model: str) -> str:
+    """A model's name behind the id of its connection, if that is a stored one."""
+    return f"{profile.id}/{model}" if _STORED.fullmatch(profile.id) else ""
 
 
 def _asked_in(request: CallRequest) -> dict[str, Any]:

@@ -286,6 +286,8 @@ members = _table(
     Column("muted", Boolean),
     # how far the room was when this member hid it, until something is said after that
     Column("hidden_seq", BigInteger),
+    # of an agent: the event that says what the room has of its own for it (`model.agents.OwnSettings`)
+    Column("settings_seq", BigInteger),
     PrimaryKeyConstraint("room_key", "actor_key"),
 )
 Index("members_actor", members.c.actor_key)
@@ -360,6 +362,7 @@ turns = _table(
     Column("prompt_digest", Digest),
     Column("headed", Boolean),
     Column("tokens_max", BigInteger),
+    Column("settings_seq", BigInteger),
     # what is reserved of budgets for its answer as long as it is open
     Column("reserved_tokens", BigInteger),
     Column("reserved_micros", BigInteger),
@@ -370,6 +373,9 @@ turns = _table(
     # the turn after which it begins, until that has ended; and up to where it is told what was said
     Column("waits_for", Id("t_")),
     Column("context_seq", BigInteger),
+    # the model that was asked for by name, and which of several that is
+    Column("model", SafeText),
+    Column("choice", Integer),
     UniqueConstraint("room_key", "trigger_seq", "agent_key", "attempt", name="turns_attempts"),
 )
 Index("turns_agent", turns.c.agent_key)  # also what deleting an actor looks at, as some below

@@ -520,6 +520,7 @@ export interface Meta {
 /** A model that can answer. */
 export interface Model {
   id: string
+  key: string
   provider: string
   default: boolean
 }
@@ -610,6 +611,14 @@ export interface Own {
   invites: boolean
   /** Whether one may connect model servers. */
   connects: boolean
+}
+
+/** What a room has of its own for an agent there. */
+export interface OwnSettings {
+  instructions: string
+  model: string | null
+  temperature: number | null
+  asks: string | null
 }
 
 /** A page of messages, oldest first. */
@@ -1065,10 +1074,10 @@ export type Request =
   | { t: 'pong' }
   | { t: 'sub'; room: string; since?: number | null }
   | { t: 'unsub'; room: string }
-  | { t: 'send'; room: string; cid: string; text: string; reply_to?: string | null }
+  | { t: 'send'; room: string; cid: string; text: string; reply_to?: string | null; models?: string[] | null }
   | { t: 'stop'; turn: string }
   | { t: 'stop_room'; room: string }
-  | { t: 'ask'; room: string; agent?: string | null; msg?: string | null }
+  | { t: 'ask'; room: string; agent?: string | null; msg?: string | null; models?: string[] | null }
   | { t: 'retry'; msg: string; mode?: string | null }
   | { t: 'typing'; room: string }
   | { t: 'read'; room: string; seq: number }

@@ -32,7 +32,7 @@ from palaver.model import (
     Status,
     Turn,
 )
-from palaver.model.agents import AgentCard, Told
+from palaver.model.agents import AgentCard, OwnSettings, Told
 from palaver.providers.base import BEGIN, GO_ON, Request, Said, ToolCall
 from palaver.providers.openai.request import spoken as named
 from palaver.providers.rendering import below, header, parts_below
@@ -66,14 +66,17 @@ _RULING = (Role.SYSTEM, Role.DEVELOPER)
 class Prompt(Struct, frozen=True, kw_only=True):
     """What a model is asked, by its agent's card as it was then. `handle`: its own, where there are headers.
 
-    `discreet` is the same with a note for what its own instructions say, where it has any. `most`: so many tokens its
-    answer may have, by a budget.
+    `discreet` is the same with a note for what its own instructions say, where it has any; those of the room stay.
+    `caller`: whose connections are asked beside the server's. `settings`: the seq of the event that says what the room
+    has of its own. `most`: so many tokens its answer may have, by a budget.
     """
 
     request: Request
     discreet: Request
     card: AgentCard
     handle: str | None
+    caller: ActorId | None
+    settings: int | None = None
     most: int | None = None
 
     def bounded(self, most: int | None) -> "Prompt":
@@ -90,7 +93,8 @@ class Prompt(Struct, frozen=True, kw_only=True):
         """What a turn keeps of it."""
         plain = json.dumps(to_builtins(self.request), sort_keys=True)
         digest, headed = sha256(plain.encode()).digest(), self.handle is not None
-        return Told(digest, headed=headed, card=self.card.version or None, most=self.most)
+        card = self.card.version or None
+        return Told(digest, headed=headed, card=card, most=self.most, settings=self.settings)
 
 
 async def to_answer(
@@ -101,7 +105,8 @@ async def to_answer(
     There are headers where a third one is in the room, and for good once there were. What was `told` before is told by
     the same card, with or without headers and a bound as then.
     """
-    card = await _card(store, turn, told)
+    card, (own_seq, own) = await _card(store, turn, told), await _own(store, turn, told)
+    owner, card = card.owner, own.on(card)
     limit = min(card.context_messages or INTEGER_MAX, settings.context_messages_max)
     said = await store.read(messages.context, turn.room, upto_seq=turn.context_seq, limit=limit + 1)
     said = newest(said, limit)
@@ -123,13 +128,16 @@ async def to_answer(
     room = _present(here, me) if headed else ""
     last = header(SERVER, "system") if headed else ""
     request = _request(card, history, (persona, room, card.examples), card.post_history, last)
-    own = any((persona, card.examples, card.post_history))
-    discreet = _request(card, history, (HIDDEN if own else "", room), "", "")
+    shown, hidden = (persona, "") if own.instructions else ("", persona)
+    note = HIDDEN if any((hidden, card.examples, card.post_history)) else ""
+    discreet = _request(card, history, (shown, note, room), "", "")
     prompt = Prompt(
         request=request,
         discreet=discreet,
         card=card,
         handle=_handle(me) if headed else None,
+        caller=await _caller(store, turn, own, owner),
+        settings=own_seq,
     )
     return prompt.bounded(None if told is None else told.most)
 
@@ -149,7 +157,7 @@ def to_try(
     history = within(newest(talk, limit), card.id, tokens)
     system = (card.persona or settings.system_prompt, card.examples)
     request = _request(card, history, system, card.post_history, "")
-    return Prompt(request=request, discreet=request, card=card, handle=None)
+    return Prompt(request=request, discreet=request, card=card, handle=None, caller=card.owner)
 
 
 def _request(
@@ -186,13 +194,40 @@ async def _card(store: Store, turn: Turn, told: Told | None) -> AgentCard:
     return card
 
 
-async def to_title(store: Store, turn: Turn, answer: Message) -> Request:
-    """The question and its answer, with the wish for a title."""
+async def _own(store: Store, turn: Turn, told: Told | None) -> tuple[int | None, OwnSettings]:
+    """What the room has of its own for a turn's agent, as it is now or as it was; and the model that was asked for."""
+    if told is None:
+        seq, own = await store.read(agents.own, turn.room, turn.agent)
+    else:
+        seq, own = told.settings, await store.read(agents.own_at, turn.room, told.settings)
+    return seq, own if turn.model is None else replace(own, model=turn.model)
+
+
+async def _caller(
+    store: Store, turn: Turn, own: OwnSettings, owner: ActorId | None
+) -> ActorId | None:
+    """Whose connections a turn asks: its agent's owner's; of a model that was chosen here, those of who asks.
+
+    Theirs are asked only by their ids, which they alone can choose.
+    """
+    if own.model is None:
+        return owner
+    return await store.read(turns.asker_id, turn.id) if own.model.startswith("f_") else None
+
+
+async def asked(store: Store, turn: Turn) -> tuple[ActorId | None, str | None]:
+    """Whose connections a turn asks now, and the model, if one was chosen there."""
+    card, (_, own) = await _card(store, turn, None), await _own(store, turn, None)
+    return await _caller(store, turn, own, card.owner), own.model
+
+
+async def to_title(store: Store, turn: Turn, answer: Message, model: str | None) -> Request:
+    """The question and its answer, with the wish for a title, to a model, or to that which answered."""
     asked = await store.read(messages.context, turn.room, upto_seq=turn.trigger_seq, limit=1)
     talk = "\n\n".join(message.text[:TITLE_TEXT_CHARS] for message in (*asked, answer))
     return Request(
         history=(Said(role=Role.USER, text=f"{TITLE_PROMPT}\n\n{talk}"),),
-        model=answer.meta.get("model"),
+        model=model or answer.meta.get("model"),
         settings={"max_tokens": 40, "temperature": 0.2},
     )
 
@@ -219,9 +254,10 @@ def within(
 
     Tokens are estimated at 4 characters each. What others said is given as a person's words, and nobody calls tools as
     this agent. With `headers` of all who spoke, nobody else rules what it does. Of several answers to one question the
-    first counts. A tool's call and its result are given together or not at all, the results right behind their calls.
+    first that is there counts. A tool's call and its result are given together or not at all, the results right behind
+    their calls.
     """
-    spoken = [message for message in said if _counts(message, agent)]
+    spoken = _first_choices([message for message in said if _counts(message, agent)])
     kept = _from_person(spoken, _fitting(spoken, tokens_max, headers), agent)
     told: list[Said] = []
     if kept and not any(_persons(message, agent) for message in kept):
@@ -317,9 +353,22 @@ def _chars(message: Message) -> int:
     return len(message.text) + len(message.meta.get("reasoning", "")) + len(str(beside))
 
 
+def _first_choices(spoken: list[Message]) -> list[Message]:
+    """Without the other answers to one question: the first stays, or the last of what was said, if it is one."""
+    kept: dict[tuple[ActorId, MessageId], int] = {}
+    for one in spoken:
+        if one.reply_to is not None:
+            choice, key = one.meta.get("choice", 0), (one.author, one.reply_to)
+            kept[key] = choice if one is spoken[-1] else min(choice, kept.get(key, choice))
+
+    def stays(one: Message) -> bool:
+        choice, to = one.meta.get("choice"), one.reply_to
+        return choice is None or choice == (0 if to is None else kept[one.author, to])
+
+    return [one for one in spoken if stays(one)]
+
+
 def _counts(message: Message, agent: ActorId) -> bool:
-    if message.meta.get("choice"):
-        return False
     if message.kind == Kind.TEXT:
         return bool(message.text or message.meta.get("parts"))
     own = message.kind == Kind.TOOL_CALL and message.author == agent

@@ -60,7 +60,7 @@ from palaver.model import (
 from palaver.providers.base import Piece, Request, Several
 from palaver.providers.call import Call, CallResult
 from palaver.store.journal import Journal
-from palaver.store.read import agents, rooms, turns
+from palaver.store.read import rooms, turns
 from palaver.store.write.rooms import RenameRoom
 from palaver.store.write.transaction import LEASE_MS
 from palaver.store.write.turns import (
@@ -229,16 +229,24 @@ class Engine:
         *,
         agents: Sequence[ActorId] | None = None,
         message: MessageId | None = None,
+        models: Sequence[str] = (),
     ) -> tuple[Turn, ...]:
         """Asks agents (None: all) for an answer to a message (None: the newest), whenever they speak by themselves.
 
-        Refused: as `AskAgents` says, and `bad_request` (more than `ASKED_MAX`).
+        By each of `models`, where some are named. Refused: as `AskAgents` and `Providers.named` say, and `bad_request`
+        (more than `ASKED_MAX`).
         """
         if agents is not None and len(agents) > ASKED_MAX:
             raise Refused(Code.BAD_REQUEST, f"At most {ASKED_MAX} agents are asked at once.")
         asked = None if agents is None else tuple(agents)
         turns = await self._store.write(
-            AskAgents(room=room, by=actor.id, agents=asked, message=message)
+            AskAgents(
+                room=room,
+                by=actor.id,
+                agents=asked,
+                message=message,
+                models=await self._ground.providers.named(models, actor.id),
+            )
         )
         self.begin(turns)
         return turns
@@ -512,8 +520,7 @@ class Engine:
 
     async def _title(self, turn: Turn, answer: Message) -> None:
         """Lets a real model name a room that is named after its first message so far."""
-        card = await self._store.read(agents.get, turn.agent)
-        owner = None if card is None else card.owner
+        owner, model = await context.asked(self._store, turn)
         provider = await self._ground.providers.current(owner)
         room = await self._store.read(rooms.get, turn.room, turn.agent)
         named = room is None or room.title_source not in {
@@ -524,7 +531,7 @@ class Engine:
             return
         models = ModelServer(self._ground.providers, self._clock, self.counting, owner)
         try:
-            request = await context.to_title(self._store, turn, answer)
+            request = await context.to_title(self._store, turn, answer, model)
             async with asyncio.timeout(TITLE_SECONDS_MAX):
                 words, _ = await models.words(request)
             words = self._store.redacted(validation.without_markdown(words))

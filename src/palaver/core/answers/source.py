@@ -56,9 +56,9 @@ class ModelSource:
         ground, outcome = self._ground, self.outcome
         try:
             prompt = await patiently(ground.clock, self._prompt)
-            provider = await ground.providers.current(prompt.card.owner)
-            outcome.provider = provider.name
             request = prompt.request
+            provider = await ground.providers.current(prompt.caller, model=request.model)
+            outcome.provider = provider.name
             outcome.model, outcome.card = request.model, prompt.card.version or None
             if provider.real:
                 outcome.asked_chars = chars_asked(request)

@@ -5,12 +5,20 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, bindparam, func, select
 
-from palaver.model import ActorId, ActorKind
-from palaver.model.agents import AgentCard, Card, CardVersion
+from palaver.model import ActorId, ActorKind, RoomId
+from palaver.model.agents import AgentCard, Card, CardVersion, OwnSettings
 from palaver.store.columns import INTEGER_MAX
 from palaver.store.engine.statement import Row, Statement, among, matching
 from palaver.store.read.actors import id_of
-from palaver.store.schema import actors, agent_people, agent_versions, agents
+from palaver.store.schema import (
+    actors,
+    agent_people,
+    agent_versions,
+    agents,
+    events,
+    members,
+    rooms,
+)
 
 AGENTS_MAX = 1_000
 T = TypeVar("T", bound=Card)
@@ -49,6 +57,18 @@ _VERSIONS = Statement(
     .order_by(agent_versions.c.version.desc())
     .limit(bindparam("count")),
     *("agent", "before", "count"),
+)
+_said = (
+    select(*events.c["seq", "data"])
+    .join(rooms, rooms.c.key == events.c.room_key)
+    .where(rooms.c.id == bindparam("room"))
+)
+_OWN_AT = Statement(_said.where(events.c.seq == bindparam("seq")), "room", "seq")
+_OWN = Statement(
+    _said.join(members, members.c.room_key == rooms.c.key)
+    .join(actors, actors.c.key == members.c.actor_key)
+    .where(actors.c.id == bindparam("agent"), events.c.seq == members.c.settings_seq),
+    *("room", "agent"),
 )
 _OWNED = matching(select(func.count()).select_from(agents), agents.c.owner_key)
 _ALL = Statement(select(func.count()).select_from(agents))
@@ -96,6 +116,18 @@ def versions(
             for row in rows
         ]
     )
+
+
+def own(conn: Connection, room: RoomId, agent: ActorId) -> tuple[int | None, OwnSettings]:
+    """What a room has of its own for an agent there, and the seq of the event that says so."""
+    row = _OWN.first(conn, room, agent)
+    return (None, OwnSettings()) if row is None else (row.seq, OwnSettings(**row.data["settings"]))
+
+
+def own_at(conn: Connection, room: RoomId, seq: int | None) -> OwnSettings:
+    """What it had of its own, by the seq of the event that says so (None: nothing)."""
+    row = None if seq is None else _OWN_AT.first(conn, room, seq)
+    return OwnSettings() if row is None else OwnSettings(**row.data["settings"])
 
 
 def counts(conn: Connection, owner_key: int | None) -> tuple[int, int]:

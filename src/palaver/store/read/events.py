@@ -58,6 +58,7 @@ NOTICES = (
     EventType.MEMBER_REMOVED,
     EventType.MEMBER_ROLE,
     EventType.MEMBER_SPEAKS,
+    EventType.MEMBER_SETTINGS,
     EventType.TURN_REFUSED,
 )
 """What is told among the messages of a room."""

@@ -26,7 +26,7 @@ selected = (
         *turns.c[
             "id", "trigger_seq", "state", "attempt", "fence", "external", "root_seq", "waits_for"
         ],
-        *turns.c["depth", "context_seq"],
+        *turns.c["depth", "context_seq", "model", "choice"],
         turns.c.message_id.label("message"),
         rooms.c.id.label("room"),
         actors.c.id.label("agent"),
@@ -41,7 +41,8 @@ _TURN = ByName(Turn, "agent", "external")
 
 _BY_ID = matching(selected, turns.c.id)
 _TOLD = matching(
-    select(*turns.c["prompt_digest", "headed", "card_version", "tokens_max"]), turns.c.id
+    select(*turns.c["prompt_digest", "headed", "card_version", "tokens_max", "settings_seq"]),
+    turns.c.id,
 )
 _HEADED = Statement(
     select(turns.c.headed)
@@ -58,6 +59,7 @@ _RUNNING = Statement(select(func.count()).select_from(turns).where(turn_is_open)
 _ASKER = matching(select(became_key).join(turns, turns.c.asker_key == its.c.key), turns.c.id)
 _answering = members.alias()
 _ACTOR = matching(select(actors.c.key), actors.c.id)
+_ID = matching(select(*actors.c["kind", "id"]), actors.c.key)
 _STANDING = Statement(
     select(
         *rooms.c["visibility", "open_to", "open_role"],
@@ -103,7 +105,7 @@ def told(conn: Connection, turn: TurnId) -> Told | None:
     row = _TOLD.first(conn, turn)
     if row is None or row.prompt_digest is None:
         return None
-    return Told(bytes(row.prompt_digest), bool(row.headed), row.card_version, row.tokens_max)
+    return Told(bytes(row.prompt_digest), bool(row.headed), *row[2:])
 
 
 def headed(conn: Connection, room: RoomId, seq: int) -> bool:
@@ -131,6 +133,12 @@ def copied(conn: Connection, turn: TurnId) -> tuple[str, str]:
 def asker(conn: Connection, turn: TurnId | None) -> int | None:
     """The key of who asked for an answer, and pays for it; None when nobody did."""
     return None if turn is None else _ASKER.value(conn, turn)
+
+
+def asker_id(conn: Connection, turn: TurnId) -> ActorId | None:
+    """Who asked for an answer; None when nobody did."""
+    row = _ID.first(conn, asker(conn, turn))
+    return None if row is None else id_of(*row)
 
 
 def asked_by(conn: Connection, turn: TurnId, actor: ActorId) -> bool:

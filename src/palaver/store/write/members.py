@@ -5,14 +5,18 @@ Who comes and who is taken out stands in `store.write.rooms`, beside what makes 
 
 from collections.abc import Sequence
 
+from msgspec import to_builtins
+from msgspec.structs import fields
 from sqlalchemy import Connection, delete, select
 
 from palaver.errors import Code, Refused
 from palaver.model import AUDIT, ActorId, EventType, MemberRole, RoomId, Speaks
+from palaver.model.agents import OwnSettings
 from palaver.policy import Action
 from palaver.settings import DAY_MS
 from palaver.store.engine.statement import matching, updating
 from palaver.store.read.actors import id_of
+from palaver.store.read.agents import own
 from palaver.store.schema import actors, member_is_in, member_is_owner, members
 from palaver.store.write.audit import audit
 from palaver.store.write.command import RoomCommand
@@ -39,6 +43,7 @@ _OWNERS = matching(
 )
 _SPEAKS = matching(select(members.c.speaks), *_MEMBER)
 _SET_SPEAKS = updating(_MEMBER, "speaks")
+_SET_SETTINGS = updating(_MEMBER, "settings_seq")
 _SET_MUTED = updating(_MEMBER, "muted")
 _SET_HIDDEN = updating(_MEMBER, "hidden_seq")
 
@@ -124,6 +129,33 @@ class SetSpeaks(RoomCommand[bool], frozen=True, kw_only=True):
         _SET_SPEAKS.run(tx.conn, self.speaks, room.key, actor.key)
         data = {"actor": actor.id, "before": before.value, "after": self.speaks.value}
         tx.log(room, EventType.MEMBER_SPEAKS, by, data=data)
+        return True
+
+
+class SetOwnSettings(RoomCommand[bool], frozen=True, kw_only=True):
+    """Gives a room settings of its own for one of its agents; False when it has these.
+
+    Refused: `room_not_found`, `room_protected`, `forbidden`, `not_found` (no agent of the room).
+    """
+
+    by: ActorId
+    actor: ActorId
+    settings: OwnSettings
+
+    def apply(self, tx: Transaction) -> bool:
+        room, by, actor = tx.room(self.room), tx.actor(self.by), tx.actor(self.actor)
+        require(tx, Action.NAME, room, by)
+        if actor is None or _SPEAKS.value(tx.conn, room.key, actor.key) is None:
+            raise Refused(Code.NOT_FOUND, "There is no such agent in this room.")
+        _, before = own(tx.conn, room.id, actor.id)
+        names = [one.name for one in fields(OwnSettings)]
+        changed = [one for one in names if getattr(before, one) != getattr(self.settings, one)]
+        if not changed:
+            return False
+        said = to_builtins(self.settings)
+        data = {"actor": actor.id, "settings": said, "changed": changed}
+        tx.log(room, EventType.MEMBER_SETTINGS, by, data=data)
+        _SET_SETTINGS.run(tx.conn, room.seq if said else None, room.key, actor.key)
         return True
 
 

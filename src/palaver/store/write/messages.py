@@ -143,7 +143,7 @@ _MESSAGE = matching(
         *messages.c["id", "seq", "deleted_ms"],
         became_key.label("author_key"),
         turns.c.id.label("turn"),
-        *turns.c["trigger_seq", "agent_key", "depth", "root_seq"],
+        *turns.c["trigger_seq", "agent_key", "depth", "root_seq", "choice", "model"],
         actors.c.id.label("agent"),
         actors.c.name.label("agent_name"),
     )
@@ -179,10 +179,11 @@ class AddMessage(RoomCommand[Added], frozen=True, kw_only=True):
     Refused: `room_not_found`, `forbidden`, `room_archived`, `message_not_found` (reply_to), `cid_reused`.
     `cid` is unique per author for ever: the same one with the same room, text and reply_to is a duplicate, with another
     one is refused. Without a `cid` the same holds of the `id`. With `answers`, the agents that answer (`speaking`) get
-    their turns in the same transaction; with `asks`, all that do not speak `never`. A duplicate opens none, and gives
-    those of this process that are still open. Whom the text mentions is kept in the meta, and no part of what is sent.
-    `created_ms` and `seq` are the store's. Any actor may write to an open room. `by`: the session or key of who sends
-    it, which may have ended since (`session_ended`, `unauthenticated`), as their account may be (`account_disabled`).
+    their turns in the same transaction, one for each of `models`; with `asks`, all that do not speak `never`. A
+    duplicate opens none, and gives those of this process that are still open. Whom the text mentions is kept in the
+    meta, and no part of what is sent. `created_ms` and `seq` are the store's. Any actor may write to an open room.
+    `by`: the session or key of who sends it, which may have ended since (`session_ended`, `unauthenticated`), as their
+    account may be (`account_disabled`).
     """
 
     id: MessageId
@@ -195,6 +196,7 @@ class AddMessage(RoomCommand[Added], frozen=True, kw_only=True):
     meta: Meta = field(default_factory=Meta)
     answers: bool = False
     asks: bool = False
+    models: tuple[str, ...] = ()
     by: CredentialId | None = None
     locks_in_order: ClassVar[bool] = True
 
@@ -509,7 +511,7 @@ def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
         asks, text = command.asks, command.text
         words = Words(text=text, mentions=mentions, replied=replied, asks=asks)
         chain = Chain(asker_key=author.key)
-        opened, refused = there.opened(tx, room, words, room.seq, chain)
+        opened, refused = there.opened(tx, room, words, room.seq, chain, models=command.models)
         run.refused += [(room, *one) for one in refused]
     run.turns += opened
     turns = tuple([turn for *_, turn in opened])

@@ -40,7 +40,8 @@ _INSERT_MEMBER = inserting(
 _OWNERS = matching(
     select(members.c.actor_key).where(member_is_owner, member_is_in).limit(2), members.c.room_key
 )
-_JOIN_AGAIN = updating(_MEMBER, "role", "speaks", "joined_ms", kept_out=None, hidden_seq=None)
+_AS_NEW = dict.fromkeys(("kept_out", "hidden_seq", "settings_seq"))
+_JOIN_AGAIN = updating(_MEMBER, "role", "speaks", "joined_ms", **_AS_NEW)
 _KEEP_OUT = updating(_MEMBER, "kept_out", "speaks")
 _RENAME = updating(rooms.c.key, "title", "title_folded", "title_source")
 _SET_DELETED = updating(rooms.c.key, "deleted_ms")

@@ -1,6 +1,6 @@
 """Finds who is in a room to be mentioned and to answer, for `palaver.speaking`, and opens the turns of who answers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct, field
 from sqlalchemy import (
@@ -59,6 +59,7 @@ from palaver.store.schema import (
     turns,
 )
 from palaver.store.write.transaction import (
+    Asks,
     Chain,
     KnownActor,
     LockedRoom,
@@ -176,15 +177,26 @@ class Hearing(Struct):
         return mentioned(handles_in(text), self.listeners, self.people) if "@" in text else []
 
     def opened(
-        self, tx: Transaction, room: LockedRoom, words: Words, trigger_seq: int, chain: Chain
+        self,
+        tx: Transaction,
+        room: LockedRoom,
+        words: Words,
+        trigger_seq: int,
+        chain: Chain,
+        *,
+        models: Sequence[str] = (),
     ) -> tuple[list[OpenedTurn], list[Refused]]:
-        """The turns of those who answer what was said at a seq, and whose answer is refused, which is to be told."""
+        """The turns of those who answer what was said at a seq, and whose answer is refused, which is to be told.
+
+        Each of `models`, where some are named, answers.
+        """
         found: list[OpenedTurn] = []
         refused: list[Refused] = []
         for who, bound in speakers(words, self.listeners, self.bounds):
             why = bound or self.refusal(tx, who, chain)
             if why is None:
-                found.append(self.turn(tx, room, self.agents[who], trigger_seq, chain))
+                asks = asked_of(models)
+                found += self.turns(tx, room, self.agents[who], trigger_seq, chain, asks=asks)
             elif why is not TurnRefusal.NO_RIGHT or words.calls(who):
                 refused.append((who, why))
         return found, refused
@@ -195,7 +207,7 @@ class Hearing(Struct):
             return None
         return refusal(tx, self.agents[agent].key, chain.asker_key)
 
-    def turn(
+    def turns(
         self,
         tx: Transaction,
         room: LockedRoom,
@@ -203,20 +215,37 @@ class Hearing(Struct):
         trigger_seq: int,
         chain: Chain,
         *,
+        asks: Sequence[Asks],
         again: bool = False,
-    ) -> OpenedTurn:
-        """A turn, behind all others where they go one after the other. `again`: it may have answered that before."""
+    ) -> list[OpenedTurn]:
+        """A turn for each that it asks, at once, behind all others where those go one after the other.
+
+        `again`: it may have answered that before.
+        """
         if self.bounds.in_turn and self.last is None:
             there = _IN_TURN.all(tx.conn, room.key)
             waited = {row.waits_for for row in there}
             self.last = max((row.id for row in there if row.id not in waited), default=None)
-        attempt = tx.attempts(room, agent, trigger_seq) + 1 if again else 1
-        opened = tx.new_turn(
-            room, agent, trigger_seq, chain=chain, attempt=attempt, waits_for=self.last
-        )
+        before = tx.attempts(room, agent, trigger_seq) if again else 0
+        opened = [
+            tx.new_turn(
+                *(room, agent, trigger_seq),
+                chain=chain,
+                attempt=attempt,
+                waits_for=self.last,
+                asks=one,
+            )
+            for attempt, one in enumerate(asks, before + 1)
+        ]
         if self.bounds.in_turn:
-            self.last = opened[-1].id
+            self.last = opened[-1][-1].id
         return opened
+
+
+def asked_of(models: Sequence[str]) -> list[Asks]:
+    """What is asked by each of `models`; by none of them: whatever its agent does."""
+    several = len(models) > 1
+    return [(place if several else None, one) for place, one in enumerate(models)] or [(None, None)]
 
 
 NOBODY = Hearing()

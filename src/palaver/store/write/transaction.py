@@ -111,7 +111,7 @@ _INSERT_MESSAGE = inserting(messages, "room_key", "author_key", "reply_to_seq", 
 _APPEND = Together(_ADVANCE, _INSERT_MESSAGE, _INSERT_EVENT)
 _OPENED = (
     *("id", "trigger_seq", "attempt", "state", "fence"),
-    *("depth", "root_seq", "waits_for", "context_seq"),
+    *("depth", "root_seq", "waits_for", "context_seq", "model", "choice"),
 )
 """The columns that are named as the fields of a turn whose values they have."""
 _opened = attrgetter(*_OPENED)
@@ -150,6 +150,10 @@ Said = tuple[LockedRoom, int, Message, int | None]
 
 OpenedTurn = tuple[int, int, int | None, Turn]
 """A new turn behind the keys of its room, its agent and who asked for it."""
+
+
+Asks = tuple[int | None, str | None]
+"""Which of several models a turn asks, and that model; None: what its agent does."""
 
 
 class Chain(NamedTuple):
@@ -337,6 +341,7 @@ class Transaction(Struct):
         attempt: int = 1,
         waits_for: TurnId | None = None,
         external: tuple[TurnId, MessageId] | None = None,
+        asks: Asks = (None, None),
     ) -> OpenedTurn:
         """A turn, with the id of the message that will come of it. Both ids are given if the answer is from outside."""
         id_, message = external or (
@@ -358,6 +363,8 @@ class Transaction(Struct):
             root_seq=trigger_seq if chain.root_seq is None else chain.root_seq,
             waits_for=waits_for,
             context_seq=trigger_seq,
+            model=asks[1],
+            choice=asks[0],
         )
         return room.key, agent.key, chain.asker_key, turn
 
@@ -385,11 +392,16 @@ class Transaction(Struct):
         chain: Chain,
         first: bool = False,
         external: tuple[TurnId, MessageId] | None = None,
+        asks: Asks = (None, None),
     ) -> Turn:
         """Stores the turn of an agent's next attempt at the message at `trigger_seq`; `first`: surely the first one."""
         attempts = 0 if first else self.attempts(room, agent, trigger_seq)
         opened = self.new_turn(
-            room, agent, trigger_seq, chain=chain, attempt=attempts + 1, external=external
+            *(room, agent, trigger_seq),
+            chain=chain,
+            attempt=attempts + 1,
+            external=external,
+            asks=asks,
         )
         self.open_turns([opened])
         return opened[-1]

@@ -59,6 +59,7 @@ from palaver.store.write.exchanges import ExchangeEnd, end_exchange, not_found
 from palaver.store.write.messages import MessageCommand, append, mark, naming
 from palaver.store.write.speakers import (
     Hearing,
+    asked_of,
     hearing,
     lately,
     refusal,
@@ -83,7 +84,7 @@ _ROOM = matching(select(rooms.c.id).join(turns, turns.c.room_key == rooms.c.key)
 _LOCK = matching(
     select(
         *turns.c["fence", "state", "message_id", "agent_key", "trigger_seq"],
-        *turns.c["depth", "root_seq", "asker_key"],
+        *turns.c["depth", "root_seq", "asker_key", "choice"],
         *actors.c["kind", "id", "name"],
     )
     .join(actors, actors.c.key == turns.c.agent_key)
@@ -97,7 +98,7 @@ _BEHIND = Statement(
     .limit(2),
     *("room_key", "seq"),
 )
-_TOLD = ("prompt_digest", "headed", "card_version", "tokens_max")
+_TOLD = ("prompt_digest", "headed", "card_version", "tokens_max", "settings_seq")
 _END = updating(turns.c.id, "state", "ended_ms", "error", *_TOLD)
 _SAID_AT = matching(
     select(messages.c.seq).where(messages.c.deleted_ms.is_(None)),
@@ -212,11 +213,11 @@ class FinishTurn(Command[Finished | None], frozen=True, kw_only=True):
         held = _hold(tx, self.turn, self.fence)
         if held is None:
             return self._stored(tx)
-        first, agent, trigger_seq, chain = held
-        reply_to = _left_behind(tx, room, trigger_seq)
+        first, agent, trigger_seq, chain, choice = held
+        reply_to = _left_behind(tx, room, trigger_seq, choice)
         begin = APART * self.fence if self.apart else 0
         heard = self._heard(tx, room)
-        said = enumerate([_naming(entry, heard) for entry in self.entries], begin)
+        said = enumerate([_naming(entry, heard) for entry in _chosen(self.entries, choice)], begin)
         rows = [(answer_id(first, place), agent, entry, self.status) for place, entry in said]
         if self.apart and message_get(tx.conn, rows[0][0]) is not None:
             return None
@@ -294,22 +295,25 @@ class RetryTurn(MessageCommand[Turn], frozen=True, kw_only=True):
         if not self.goes_on:
             mark(tx, room, by, there, deleted=True)
         seq = there.seq if self.goes_on else there.trigger_seq
+        asks = [(None if self.goes_on else there.choice, there.model)]
         heard = hearing(tx, [room.key], ())[room.key]
-        opened = heard.turn(tx, room, agent, seq, chain, again=True)
-        tx.open_turns([opened])
-        return opened[-1]
+        opened = heard.turns(tx, room, agent, seq, chain, asks=asks, again=True)
+        tx.open_turns(opened)
+        return opened[-1][-1]
 
 
 class AskAgents(RoomCommand[tuple[Turn, ...]], frozen=True, kw_only=True):
     """Asks agents of a room (None: all of them) for an answer to a message (None: the newest), however they speak.
 
-    Who answers it right now is not asked twice: its turn is given. The room is told who may not answer.
+    By each of `models`, where some are named. Who answers it so right now is not asked twice: its turn is given. The
+    room is told who may not answer.
     Refused: `room_not_found`, `forbidden`, `room_archived`, `not_found` (no agent of the room), `message_not_found`.
     """
 
     by: ActorId
     agents: tuple[ActorId, ...] | None = None
     message: MessageId | None = None
+    models: tuple[str, ...] = ()
 
     def apply(self, tx: Transaction) -> tuple[Turn, ...]:
         room, by = tx.writable(self.room, self.by)
@@ -323,18 +327,20 @@ class AskAgents(RoomCommand[tuple[Turn, ...]], frozen=True, kw_only=True):
         if seq is None:
             raise Refused(Code.MESSAGE_NOT_FOUND, "There is no such message in this room.")
         tx.used(by.key)
-        answering = {
-            turn.agent: turn for turn in map(turn_of, _OPEN_AT.all(tx.conn, room.key, seq))
-        }
-        chain, opened = Chain(asker_key=by.key), list[OpenedTurn]()
-        for one in [one for one in asked if one not in answering]:
-            if (why := there.refusal(tx, one, chain)) is not None:
+        running = [turn_of(row) for row in _OPEN_AT.all(tx.conn, room.key, seq)]
+        answering = {(turn.agent, turn.model): turn for turn in running}
+        asks, chain, opened = asked_of(self.models), Chain(asker_key=by.key), list[OpenedTurn]()
+        for one in asked:
+            wanted = [ask for ask in asks if (one, ask[1]) not in answering]
+            if wanted and (why := there.refusal(tx, one, chain)) is not None:
                 refuse(tx, room, by, one, why)
-            else:
-                opened.append(there.turn(tx, room, there.agents[one], seq, chain, again=True))
+            elif wanted:
+                agent = there.agents[one]
+                opened += there.turns(tx, room, agent, seq, chain, asks=wanted, again=True)
         tx.open_turns(opened)
-        answering |= {turn.agent: turn for *_, turn in opened}
-        return tuple([answering[one] for one in asked if one in answering])
+        answering |= {(turn.agent, turn.model): turn for *_, turn in opened}
+        both = [(one, model) for one in asked for _, model in asks]
+        return tuple([answering[one] for one in both if one in answering])
 
 
 class StopRoom(RoomCommand[tuple[TurnId, ...]], frozen=True, kw_only=True):
@@ -478,28 +484,38 @@ def _naming(entry: Entry, heard: Hearing | None) -> Entry:
     return replace(entry, meta=naming(cast("Meta", entry.meta), heard.mentions(entry.text)))
 
 
+def _chosen(entries: Sequence[Entry], choice: int | None) -> Sequence[Entry]:
+    """The entries of an answer with which of several it is."""
+    if choice is None:
+        return entries
+    first, *others = entries
+    return [replace(first, meta={**first.meta, "choice": choice}), *others]
+
+
 def _is_said(entry: Entry) -> bool:
     return entry.kind is Kind.TEXT and entry.role is Role.ASSISTANT and "@" in entry.text
 
 
 def _left_behind(
-    tx: Transaction, room: LockedRoom, seq: int
+    tx: Transaction, room: LockedRoom, seq: int, choice: int | None
 ) -> tuple[MessageId | None, int | None]:
-    """The question at this seq, if something else was said since."""
-    found = _BEHIND.all(tx.conn, room.key, seq) if seq < room.seq else []
-    return (found[0].id, seq) if len(found) > 1 and found[0].seq == seq else (None, None)
+    """The question at this seq, if something else was said since, or several answer it."""
+    several = choice is not None
+    found = _BEHIND.all(tx.conn, room.key, seq) if several or seq < room.seq else []
+    behind = found and found[0].seq == seq and (several or len(found) > 1)
+    return (found[0].id, seq) if behind else (None, None)
 
 
 def _hold(
     tx: Transaction, turn: TurnId, fence: int
-) -> tuple[MessageId, KnownActor, int, Chain] | None:
+) -> tuple[MessageId, KnownActor, int, Chain, int | None] | None:
     """Locks a turn that is open and has this fence: its message's id, its agent, what it answers and what set it off.
 
-    Its room is locked already.
+    The last is which of several it is. Its room is locked already.
     """
     row = _LOCK.one(tx.conn, turn)
     if row.state is not TurnState.OPEN or row.fence != fence:
         return None
     agent = KnownActor(row.agent_key, id_of(row.kind, row.id), row.name)
     chain = Chain(row.depth, row.root_seq, row.asker_key)
-    return row.message_id, agent, row.trigger_seq, chain
+    return row.message_id, agent, row.trigger_seq, chain, row.choice

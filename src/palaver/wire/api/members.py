@@ -2,10 +2,12 @@
 
 from typing import Annotated
 
+from pydantic import Field
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
 import palaver.model as stored
+from palaver.core.members import Own
 from palaver.core.runtime import Core
 from palaver.model import ActorId, ActorKind, MemberRole, RoomId, Speaks
 from palaver.policy import Action, ServerAct
@@ -33,6 +35,26 @@ class NewSpeaks(Given):
     """When an agent answers by itself."""
 
     speaks: GivenSpeaks
+
+
+class NewSettings(Given):
+    """What a room has of its own for an agent there. Each that is empty: as the agent's card says."""
+
+    instructions: str = ""
+    """At most 20,000 characters, in the place of the card's."""
+    model: str | None = None
+    """By one of the names that `GET /api/models` lists."""
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+
+
+class OwnSettings(TypedDict):
+    """What a room has of its own for an agent there."""
+
+    instructions: str
+    model: str | None
+    temperature: float | None
+    asks: str | None
+    """The model that answers: the room's own, or the card's; null: the server's default."""
 
 
 class NewRole(Given):
@@ -125,6 +147,17 @@ class Members:
         """Says when an agent answers by itself."""
         return _member(await self._core.members.set_speaks(me, room, ActorId(actor), body.speaks))
 
+    @call("GET", "/rooms/{room}/members/{actor}/settings", Action.READ)
+    async def own(self, me: Me, room: RoomId, actor: str) -> OwnSettings:
+        """What the room has of its own for one of its agents."""
+        return _own(await self._core.members.own(me, room, ActorId(actor)))
+
+    @call("PUT", "/rooms/{room}/members/{actor}/settings", Action.NAME)
+    async def set_own(self, me: Me, room: RoomId, actor: str, body: NewSettings) -> OwnSettings:
+        """Gives the room settings of its own for one of its agents, from the next message on."""
+        set_own = self._core.members.set_own
+        return _own(await set_own(me, room, ActorId(actor), **body.model_dump()))
+
     @call("DELETE", "/rooms/{room}/members/{actor}", Action.REMOVE, status=204)
     async def remove_member(self, me: Me, room: RoomId, actor: str) -> None:
         """Takes somebody out and keeps them out until they are added again. Oneself: leaves, as every member may."""
@@ -148,6 +181,16 @@ class Members:
         """Mutes or hides a room, for oneself."""
         wished = await self._core.members.wish(me, room, muted=body.muted, hidden=body.hidden)
         return shapes.room(wished)
+
+
+def _own(value: Own) -> OwnSettings:
+    own = value.settings
+    return {
+        "instructions": own.instructions,
+        "model": own.model,
+        "temperature": own.temperature,
+        "asks": value.asks,
+    }
 
 
 def _member(value: stored.Member) -> Member:

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from fastapi import Request
 from msgspec import to_builtins
+from pydantic import Field
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
@@ -22,6 +23,7 @@ from palaver.wire.shapes import explained
 LIMIT_DEFAULT = 50
 WAIT_SECONDS_MAX = 30
 BEFORE_MAX = 2**53
+MODELS_MAX = 4
 _ALWAYS = frozenset({"role", "text"})
 
 
@@ -34,6 +36,8 @@ class NewMessage(Given):
     """At most 100,000 characters (Unicode code points)."""
     reply_to: MessageId | None = None
     """The message that this one answers."""
+    models: list[str] = Field(default=[], max_length=MODELS_MAX)
+    """Each answers it, by one of the names that `GET /api/models` lists. Default: the room's own, or the card's."""
 
 
 @explained
@@ -70,6 +74,8 @@ class Asked(Given):
     """At most 20; default: all agents of the room."""
     message: MessageId | None = None
     """Default: the newest message."""
+    models: list[str] = Field(default=[], max_length=MODELS_MAX)
+    """Each answers it, by one of the names that `GET /api/models` lists. Default: the room's own, or the card's."""
 
 
 class Turns(TypedDict):
@@ -142,7 +148,13 @@ class Messages:
         take_by(request.scope, me)
         by, reply_to = standing_of(request, me), body.reply_to
         sent = await self._core.chat.send(
-            me, room, text=body.text, cid=body.cid, reply_to=reply_to, by=by, accepts=True
+            *(me, room),
+            text=body.text,
+            cid=body.cid,
+            reply_to=reply_to,
+            models=body.models,
+            by=by,
+            accepts=True,
         )
         told: Sent = {
             "state": sent.state,
@@ -241,7 +253,9 @@ class Messages:
     async def ask(self, me: Me, room: RoomId, body: Asked) -> Turns:
         """Asks agents of the room for an answer now, whenever they speak by themselves."""
         agents = None if body.agents is None else [ActorId(one) for one in body.agents]
-        turns = await self._core.turns.ask(me, room, agents=agents, message=body.message)
+        turns = await self._core.turns.ask(
+            me, room, agents=agents, message=body.message, models=body.models
+        )
         return {"turns": [turn.id for turn in turns]}
 
     @call("POST", "/rooms/{room}/stop", Action.WRITE, status=204)

@@ -82,6 +82,8 @@ class Model(TypedDict):
     """A model that can answer."""
 
     id: str
+    key: str
+    """Its name as it is kept: behind the id of its connection."""
     provider: str
     default: bool
 
@@ -105,7 +107,13 @@ class Rooms:
         """The models that can answer."""
         found = await self._core.models.of(me).listed()
         models: list[Model] = [
-            {"id": one.id, "provider": one.provider, "default": one.default} for one in found.models
+            {
+                "id": one.id,
+                "key": one.key or one.id,
+                "provider": one.provider,
+                "default": one.default,
+            }
+            for one in found.models
         ]
         return {"models": models, "provider": found.provider, "hint": found.hint}
 

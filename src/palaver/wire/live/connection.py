@@ -361,11 +361,21 @@ class Connection(Struct, eq=False):
 
     @call("frame", "send", Action.WRITE, use=Use.MESSAGES)
     async def send(
-        self, room: RoomId, cid: str, text: str, reply_to: MessageId | None = None
+        self,
+        room: RoomId,
+        cid: str,
+        text: str,
+        reply_to: MessageId | None = None,
+        models: list[str] | None = None,
     ) -> frames.Ack:
-        """Says something."""
+        """Says something; each of `models`, where some are named, answers it."""
         sent = await self.core.chat.send(
-            self.actor, room, text=text, cid=cid, reply_to=reply_to, reader=self.reader
+            *(self.actor, room),
+            text=text,
+            cid=cid,
+            reply_to=reply_to,
+            models=models or (),
+            reader=self.reader,
         )
         seq, dup = sent.seq, sent.dup
         return frames.Ack(t="ack", cid=cid, state=sent.state, msg=sent.id, seq=seq, dup=dup)
@@ -382,11 +392,16 @@ class Connection(Struct, eq=False):
 
     @call("frame", "ask", Action.WRITE, use=Use.MESSAGES)
     async def ask(
-        self, room: RoomId, agent: ActorId | None = None, msg: MessageId | None = None
+        self,
+        room: RoomId,
+        agent: ActorId | None = None,
+        msg: MessageId | None = None,
+        models: list[str] | None = None,
     ) -> frames.Ok:
         """Asks an agent of a room, or all, for an answer to a message, or to the newest."""
         agents = None if agent is None else (agent,)
-        turns = await self.core.turns.ask(self.actor, room, agents=agents, message=msg)
+        asking = self.core.turns.ask
+        turns = await asking(self.actor, room, agents=agents, message=msg, models=models or ())
         return {"t": "ok", "turns": [turn.id for turn in turns]}
 
     @call("frame", "retry", Action.TAKE_BACK, use=Use.MESSAGES)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from inspect import signature
-from typing import Any, Literal, NotRequired, get_args
+from typing import Any, Literal, NotRequired, get_args, get_origin
 
 from typing_extensions import TypedDict
 
@@ -13,6 +13,7 @@ from palaver.strict_json import (
     dump,
     text_of,
     text_or_none_of,
+    texts_or_none_of,
     whole_of,
     whole_or_none_of,
 )
@@ -342,6 +343,7 @@ _READ: dict[tuple[type, bool], Read] = {
     (str, True): text_or_none_of,
     (int, False): whole_of,
     (int, True): whole_or_none_of,
+    (list, True): texts_or_none_of,
 }
 
 
@@ -357,4 +359,4 @@ def fields_of(function: Callable[..., Any]) -> dict[str, Read]:
 def plain_type(annotation: Any) -> tuple[type, bool]:
     """What JSON has for a parameter's type, and whether it may be missing."""
     kinds = [getattr(one, "__supertype__", one) for one in get_args(annotation) or (annotation,)]
-    return kinds[0], len(kinds) > 1
+    return get_origin(kinds[0]) or kinds[0], len(kinds) > 1
