@@ -1,13 +1,19 @@
-"""Whoever comes first pastes the address and the key of a model server, tests it, keeps it, and is answered at once."""
+"""Whoever comes first pastes the address and the key of a model server, tests it, keeps it, and is answered at once.
 
+Then they pick a model for a chat where they write, tell it something of its own, and ask two models at once.
+"""
+
+import asyncio
 import re
+from typing import Any
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Locator, expect
 from tests.support.browser import Browser
-from tests.support.server import Serve
-from tests.support.upstream import ScriptedUpstream, refuse, reply
-from tests.walks.tab import Tab, forgive
+from tests.support.server import Serve, ServerProcess
+from tests.support.upstream import ScriptedUpstream, refuse, reply, stream
+from tests.walks.tab import Tab, arrive, forgive
+from tests.walks.test_measures import FAINT, TEXT_CONTRAST_MIN
 from tests.walks.test_server import WIDE, looked_at, printed
 from tests.walks.test_sign import PASSWORD, enter
 
@@ -48,12 +54,33 @@ async def test_a_newcomer_connects_a_model_and_is_answered_without_a_restart(
     await expect(ada.part("model-hint")).to_have_count(0)
     await looked_at(browser, ada, "settings-models")
     assert KEY not in await ada.page.content()
+    await ada.part("new-room").click()
+    await ada.part("model").click()
+    await ada.part("model-search").fill("model-33")
+    await ada.part("model-choice").click()
     await ada.new_chat("Hi?")
     await ada.answered()
     await expect(ada.answers).to_contain_text("Hello from there.")
-    assert models.asked[-1].headers["authorization"] == f"Bearer {KEY}"
+    asked = next(one for one in models.asked if is_asked(one.json, "Hi?"))
+    assert asked.headers["authorization"] == f"Bearer {KEY}"
+    assert asked.json["model"] == "model-33"
+    await become_an_agent(browser, ada)
     await look_after(browser, ada, models)
     forgive(browser, REFUSED)
+
+
+async def become_an_agent(browser: Browser, ada: Tab) -> None:
+    """What the chat has of its own is kept as an agent."""
+    await ada.part("model").click()
+    await ada.part("model-settings").click()
+    await ada.part("own-instructions").fill("Answer in rhymes.")
+    await ada.part("own-keep").click()
+    await ada.part("own-name").fill("Poet")
+    await browser.screenshot(ada.page, "chat-panel-agent")
+    await ada.part("own-make").click()
+    await expect(ada.part("agent-name")).to_have_value("Poet")
+    await expect(ada.part("agent-persona")).to_have_value("Answer in rhymes.")
+    await expect(ada.part("agent-model").locator("option:checked")).to_have_text("model-33")
 
 
 async def look_after(browser: Browser, ada: Tab, models: ScriptedUpstream) -> None:
@@ -95,3 +122,128 @@ async def look_after(browser: Browser, ada: Tab, models: ScriptedUpstream) -> No
     await ada.part("profile-remove").click()
     await ada.agree()
     await expect(ada.part("profile")).to_have_count(0)
+
+
+@pytest.mark.parametrize("phone", [False, True])
+async def test_a_chat_has_a_model_instructions_and_a_temperature_of_its_own(
+    browser: Browser, city: ServerProcess, models: ScriptedUpstream, *, phone: bool
+) -> None:
+    models.models = [{"id": f"model-{number}"} for number in range(1, 10)]
+    models.by_model = {"model-7": reply("Seven here.")}
+    ada = Tab(await browser.open(city.url, phone=phone))
+    if not phone:
+        await ada.page.set_viewport_size(WIDE)
+    await expect(ada.part("model")).to_have_text("scripted")
+    await ada.part("model").click()
+    await ada.part("model-search").fill("el-7")
+    await ada.page.keyboard.press("Enter")
+    await expect(ada.part("model")).to_be_focused()
+    await expect(ada.part("model")).to_have_text("model-7")
+    await ada.say("Hi?")
+    await ada.answered()
+    await expect(ada.answers).to_contain_text("Seven here.")
+    await expect(ada.part("notice")).to_have_text("You chose model-7 for Assistant")
+    await told_something(browser, ada, f"-{'390' if phone else '1440'}")
+    asked = [one.json for one in models.asked if is_asked(one.json, "And now?")][-1]
+    assert (asked["model"], asked["temperature"]) == ("model-7", 0.3)
+    assert asked["messages"][0]["content"].startswith("Answer in rhymes.")
+    await ada.page.reload()
+    await expect(ada.part("model")).to_have_text("model-7")
+    await ada.page.emulate_media(color_scheme="dark")
+    await ada.part("model").click()
+    await expect(ada.part("model-choice").first).to_be_visible()
+    await browser.screenshot(ada.page, f"model-menu-dark-{'390' if phone else '1440'}")
+
+
+async def told_something(browser: Browser, ada: Tab, size: str) -> None:
+    """A chat gets instructions and a temperature, and its next message is answered by them."""
+    await ada.part("model").click()
+    pressed = ada.page.locator("[data-testid=model-choice][aria-pressed=true]")
+    await expect(pressed).to_have_text("model-7")
+    assert await ada.barriers() == []
+    assert await ada.page.evaluate(FAINT, TEXT_CONTRAST_MIN) == []
+    assert await ada.fits()
+    await browser.screenshot(ada.page, f"model-menu{size}")
+    await ada.part("model-settings").click()
+    await ada.part("own-instructions").fill("Answer in rhymes.")
+    await ada.part("own-temperature").fill("3")
+    await expect(ada.part("own-save")).to_be_disabled()
+    await ada.part("own-temperature").fill("0,3")
+    await ada.part("own-save").click()
+    await expect(ada.part("own-save")).to_be_disabled()
+    assert await ada.barriers() == []
+    assert await ada.page.evaluate(FAINT, TEXT_CONTRAST_MIN) == []
+    assert await ada.fits()
+    await browser.screenshot(ada.page, f"chat-panel{size}")
+    await ada.part("panel-close").click()
+    await expect(ada.part("notice").last).to_have_text("You changed what Assistant is told here")
+    await ada.say("And now?")
+    await ada.answered(2)
+
+
+def is_asked(request: Any, words: str) -> bool:
+    return str(request["messages"][-1]["content"]).endswith(words)
+
+
+async def test_two_models_are_asked_at_once_and_stand_side_by_side(
+    browser: Browser, city: ServerProcess, models: ScriptedUpstream
+) -> None:
+    gate, ending = asyncio.Event(), reply("")[-3:]
+    models.models = [{"id": "model-1"}, {"id": "model-2"}]
+    words = "Take the 9:04, it is the only train with a carriage for bicycles. " * 4
+    models.by_model = {
+        "model-1": (*stream(words, gate, "Then walk."), *ending),
+        "model-2": (*stream("There is no train.", gate), *ending),
+    }
+    ada = await arrive(browser, city.url)
+    await ada.page.set_viewport_size(WIDE)
+    await ada.new_chat("Good morning")
+    await ada.answered()
+    await choose_two(browser, ada)
+    await ada.say("Which train?")
+    await expect(ada.part("model")).to_have_text("model-1")
+    await expect(ada.stream).to_have_count(2)
+    await expect(ada.stream.get_by_test_id("answer-model")).to_have_text(["model-1", "model-2"])
+    await looked_at(browser, ada, "compare-streaming")
+    await side_by_side(ada.stream.nth(0), ada.stream.nth(1))
+    await ada.part("stop").click()
+    await expect(ada.part("menu").locator("button")).to_have_text(
+        ["Stop all", "model-1", "model-2"]
+    )
+    await ada.page.keyboard.press("Escape")
+    gate.set()
+    await ada.answered(3)
+    await looked_at(browser, ada, "compare")
+    await ada.page.reload()
+    await expect(ada.answers).to_have_count(3)
+    await expect(ada.part("answer-model")).to_have_count(2)
+    both = [ada.answers.filter(has_text=one) for one in ("Then walk.", "There is no train.")]
+    await side_by_side(*both)
+    await ada.page.emulate_media(color_scheme="dark")
+    await looked_at(browser, ada, "compare-dark")
+    await ada.say("Thanks")
+    await ada.answered(4)
+    (told,) = [one.json["messages"] for one in models.asked if is_asked(one.json, "Thanks")]
+    said = [one["content"] for one in told]
+    assert any("Then walk." in one for one in said)
+    assert "There is no train." not in said
+
+
+async def choose_two(browser: Browser, ada: Tab) -> None:
+    await ada.part("model").click()
+    await ada.part("model-choice").filter(has_text="model-1").click()
+    await expect(ada.part("model")).to_have_text("model-1")
+    await ada.part("model").click()
+    await ada.part("model-two").click()
+    await expect(ada.part("model-choice").filter(has_text="model-1")).to_have_count(0)
+    await browser.screenshot(ada.page, "model-second")
+    await ada.part("model-choice").filter(has_text="model-2").click()
+    await expect(ada.part("model")).to_have_text("model-1 and model-2")
+
+
+async def side_by_side(left: Locator, right: Locator) -> None:
+    one, other = await left.bounding_box(), await right.bounding_box()
+    assert one is not None
+    assert other is not None
+    assert (one["y"], one["width"]) == (other["y"], other["width"])
+    assert other["x"] >= one["x"] + one["width"]

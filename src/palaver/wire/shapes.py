@@ -436,11 +436,27 @@ class StreamState(TypedDict):
     n: int
     text: str
     reasoning: str
+    model: NotRequired[str]
+    choice: NotRequired[int]
+
+
+class Asked(TypedDict, total=False):
+    """Which of several models gives an answer, and that model."""
+
+    model: str
+    choice: int
+
+
+def asked(view: items.StreamView) -> Asked:
+    """Builds that of a running answer, where somebody named a model."""
+    told: Asked = {} if view.model is None else {"model": view.model}
+    return told if view.choice is None else {**told, "choice": view.choice}
 
 
 def stream(view: items.StreamView) -> StreamState:
     """Builds the shape of a running answer."""
     return {
+        **asked(view),
         "msg": view.message,
         "turn": view.turn,
         "by": view.agent,

@@ -2,5 +2,5 @@
 export const KINDS = [
   'message.created', 'message.deleted', 'message.restored', 'turn.refused', 'room.created', 'room.renamed', 'room.deleted', 'room.restored',
   'room.archived', 'room.unarchived', 'room.transferred', 'room.visibility', 'room.moved', 'room.settings', 'member.joined', 'member.renamed',
-  'member.left', 'member.removed', 'member.role', 'member.speaks',
+  'member.left', 'member.removed', 'member.role', 'member.speaks', 'member.settings',
 ] as const

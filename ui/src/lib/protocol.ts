@@ -886,6 +886,8 @@ export interface StreamOpened {
   by: string
   name: string
   after: number
+  model?: string
+  choice?: number
 }
 
 /** An answer that is being written, with all of it so far. */
@@ -898,6 +900,8 @@ export interface StreamState {
   n: number
   text: string
   reasoning: string
+  model?: string
+  choice?: number
 }
 
 /** The reply to `sub`: the newest messages, in the place of what the client had. */

@@ -41,6 +41,8 @@ export class Session {
   refused = false
   /** The room whose newest message is before the person's eyes. */
   watched: string | null = null
+  /** What was chosen for the next chat that is made is set there first. */
+  made: ((room: Room) => Promise<unknown>) | null = null
 
   #arriving: Promise<void> | null = null
   #epoch: string | null = null
@@ -63,7 +65,7 @@ export class Session {
       // The server would end the connection over a frame of any size.
       if (charactersIn(entry.text) > this.limits.text) throw new Problem('text_too_long')
       const reply = await this.connection.request({
-        t: 'send', room: entry.room, cid: entry.cid, text: entry.text, reply_to: null,
+        t: 'send', room: entry.room, cid: entry.cid, text: entry.text, reply_to: null, models: entry.models ?? null,
       })
       return reply as Ack
     })
@@ -178,6 +180,7 @@ export class Session {
   async createRoom(): Promise<Room> {
     if (!this.me) await this.#arrive()
     const room = await this.api.createRoom()
+    await this.made?.(room)
     this.rooms.put(room)
     return room
   }

@@ -1,11 +1,47 @@
-/** What is said of answers and messages that failed: only where there are chats. */
+/** What is said of answers and messages that failed, and of models: only where there are chats, and behind what is said. */
 import { OTHERWISE, REQUEST_TEXTS } from './texts'
+
+/** What is said of the model of a chat, and of what else the chat has of its own. */
+export const model = {
+  name: 'Model of this chat',
+  none: 'No model',
+  some: 'Model',
+  chosen: (name: string) => `Model: ${name}`,
+  both: (names: string) => `The next message goes to ${names}`,
+  and: ' and ',
+  find: 'Find a model',
+  nothing: 'No model is called so.',
+  of: (provider: string) => `Models of ${provider}`,
+  two: 'Ask two models',
+  one: 'Ask one model',
+  beside: (name: string) => `Answer beside ${name}`,
+  back: 'Back',
+  connect: 'Connect a model',
+  settings: 'Instructions and temperature…',
+  heading: 'What it is told here',
+  headingOf: 'For',
+  means: 'Only in this chat, from the next message on. Whoever reads it sees this.',
+  instructions: 'Instructions',
+  instructionsMean: 'Empty: what the agent is told everywhere.',
+  model: 'Model',
+  asAgent: 'As the agent has it',
+  temperature: 'Temperature',
+  temperatureMeans: '0 is steady, 2 is wild. Empty: as the agent has it.',
+  temperatureWrong: 'A number from 0 to 2.',
+  save: 'Save',
+  asAnAgent: 'Save as an agent',
+  agentName: 'What the agent is called',
+  made: (name: string) => `${name} is an agent of yours now.`,
+  tokens: (count: number) => (count === 1 ? '1 token' : `${count.toLocaleString()} tokens`),
+  cancel: 'Cancel',
+}
 
 /** Why an answer ended without being whole. */
 export const ANSWER_TEXTS: Record<string, string> = {
   provider_unreachable: 'The model could not be reached. Is its server running?',
   provider_timeout: 'The model took too long to answer.',
   provider_cut: 'The connection to the model broke off before the answer was complete.',
+  profile_not_found: 'The model of this chat is another person’s, or its connection was removed. Choose another one.',
   provider_refused: 'The model’s provider refused this question.',
   provider_auth: 'The model’s provider refused the key. Please check it in the server’s settings.',
   provider_rate_limited: 'The model’s provider is busy. Please try again in a moment.',
@@ -19,13 +55,10 @@ export const ANSWER_TEXTS: Record<string, string> = {
 
 const refusals: Record<string, string> = {
   rejected: 'The server could not store this message.',
-  room_deleted: 'This chat was deleted.',
-  room_left: 'You are no longer in this chat.',
   invalid_unicode: 'This text holds characters that cannot be stored.',
   invalid_character: 'This text holds characters that cannot be stored.',
   empty_message: 'An empty message cannot be sent.',
   text_too_long: 'This message is too long.',
-  room_not_found: 'There is no such chat, or you are not in it.',
   room_archived: 'This chat is archived: nothing more is said in it.',
 }
 

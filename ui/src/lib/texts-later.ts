@@ -138,6 +138,8 @@ export const later = {
       asked: (by: string, who: string) => `${by} let ${who} answer when asked`,
       never: (by: string, who: string) => `${by} let ${who} never answer`,
     },
+    chose: (by: string, model: string, who: string) => `${by} chose ${model} for ${who}`,
+    told: (by: string, who: string) => `${by} changed what ${who} is told here`,
     your: 'Your',
     servers: 'The server’s',
     of: (who: string) => `${who}’s`,

@@ -251,6 +251,9 @@ export const REQUEST_TEXTS: Record<string, string> = {
   offline: 'The server is out of reach right now.',
   timeout: 'The server did not answer in time.',
   bad_answer: 'The server sent something that could not be understood.',
+  room_deleted: 'This chat was deleted.',
+  room_left: 'You are no longer in this chat.',
+  room_not_found: 'There is no such chat, or you are not in it.',
   // said by the server
   session_ended: 'You were signed out here. Please reload the page.',
   unauthenticated: 'You were signed out here. Please reload the page.',

@@ -64,8 +64,8 @@ def ending(live: LiveAnswer) -> FinishTurn:
     status = live.stopped or (Status.DONE if error is None else Status.FAILED)
     meta: dict[str, Any] = {"turn": turn.id}
     card = live.card or outcome.card
-    own = outcome.prompt and outcome.prompt.settings
-    known = {"card": card, "settings": own, "provider": outcome.provider, "model": outcome.model}
+    known = {"card": card, "provider": outcome.provider, "model": outcome.model}
+    known["settings"] = outcome.prompt and outcome.prompt.settings
     meta |= {name: one for name, one in known.items() if one is not None}
     if exchange is not None:
         meta |= {"exchange": exchange.id, "model": exchange.model}
@@ -80,9 +80,9 @@ def ending(live: LiveAnswer) -> FinishTurn:
     elif status is Status.INTERRUPTED and exchange is not None:
         meta["error"] = {**CUT, "detail": RESTARTING}
     meta["ms"] = live.ms
-    said = outcome.own.entries if outcome.own is not None else ()
+    own = outcome.own.entries if outcome.own is not None else ()
     retold = exchange is not None and exchange.kind is ExchangeKind.RESPONSE and not outcome.own
-    entries = headed(said, meta) if said else live.answer.entries(meta, retold=retold)
+    entries = headed(own, meta) if own else live.answer.entries(meta, retold=retold)
     end = FinishTurn(turn=turn.id, fence=turn.fence, status=status, entries=entries)
     if exchange is None:
         return replace(end, told=outcome.prompt, unasked=reached and not cut)

@@ -111,6 +111,8 @@ class Stream(Struct, eq=False):
             n=len(self.pieces),
             text=self.text(),
             reasoning=self.reasoning(),
+            model=turn.model,
+            choice=turn.choice,
         )
 
     def opened(self, encode: Encode) -> Opened:

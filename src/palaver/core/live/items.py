@@ -14,7 +14,10 @@ from palaver.model import ActorId, Event, EventType, Message, MessageId, RoomId,
 
 
 class StreamView(Struct, frozen=True, kw_only=True):
-    """A running answer: `text` and `reasoning` so far, after `n` deltas. `after`: the seq that it answers."""
+    """A running answer: `text` and `reasoning` so far, after `n` deltas. `after`: the seq that it answers.
+
+    `model` and `choice` as its turn has them.
+    """
 
     room: RoomId
     message: MessageId
@@ -25,6 +28,8 @@ class StreamView(Struct, frozen=True, kw_only=True):
     n: int
     text: str
     reasoning: str
+    model: str | None = None
+    choice: int | None = None
 
 
 class Joined(Struct, frozen=True, kw_only=True):

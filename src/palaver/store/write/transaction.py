@@ -392,7 +392,6 @@ class Transaction(Struct):
         chain: Chain,
         first: bool = False,
         external: tuple[TurnId, MessageId] | None = None,
-        asks: Asks = (None, None),
     ) -> Turn:
         """Stores the turn of an agent's next attempt at the message at `trigger_seq`; `first`: surely the first one."""
         attempts = 0 if first else self.attempts(room, agent, trigger_seq)
@@ -401,7 +400,6 @@ class Transaction(Struct):
             chain=chain,
             attempt=attempts + 1,
             external=external,
-            asks=asks,
         )
         self.open_turns([opened])
         return opened[-1]

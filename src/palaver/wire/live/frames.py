@@ -39,6 +39,8 @@ class StreamOpened(TypedDict):
     by: str
     name: str
     after: int
+    model: NotRequired[str]
+    choice: NotRequired[int]
 
 
 class StreamDelta(TypedDict):
@@ -262,6 +264,7 @@ def pushed(item: items.Item) -> Push:  # noqa: C901, PLR0911, PLR0912  one arm f
                 "by": view.agent,
                 "name": view.agent_name,
                 "after": view.after,
+                **shapes.asked(view),
             }
         case items.Ended():
             return {"t": "s.end", "room": item.room, "msg": item.message}

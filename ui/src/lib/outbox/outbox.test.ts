@@ -24,6 +24,15 @@ function setUp(store = new MemoryStore()) {
 const settled = () => vi.advanceTimersByTimeAsync(0)
 
 describe('sending', () => {
+  test('the models that are asked are those of one message, also after a reload', () => {
+    const { outbox, store } = setUp()
+    outbox.models = ['a', 'b']
+    outbox.add('r_1', 'one')
+    outbox.add('r_2', 'two')
+    const { asked } = setUp(store)
+    expect(Object.fromEntries(asked.map(({ entry }) => [entry.text, entry.models]))).toEqual({ one: ['a', 'b'], two: undefined })
+  })
+
   test('one message of a room is on its way at a time, in the order of writing', async () => {
     const { outbox, asked } = setUp()
     outbox.add('r_1', 'one')

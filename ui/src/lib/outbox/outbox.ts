@@ -27,6 +27,8 @@ export interface OutboxEntry {
   code: string | null
   /** Known once stored: where the message stands in the room. */
   seq: number | null
+  /** Each of them answers it; none: as ever. */
+  models?: string[] | undefined
 }
 
 /** The part of localStorage that is used. */
@@ -40,6 +42,8 @@ const RETRY_MAX_MS = 20_000
 
 export class Outbox {
   readonly changed = new Emitter()
+  /** The models of which each answers the next message. */
+  models: string[] | undefined
   #entries = new Map<string, OutboxEntry>()
   #busy = new Set<string>()
   #failures = new Map<string, number>()
@@ -77,8 +81,9 @@ export class Outbox {
 
   add(room: string, text: string): OutboxEntry {
     const entry: OutboxEntry = {
-      cid: newCid(), room, me: this.#me, text, at: new Date().toISOString(), state: 'sending', code: null, seq: null,
+      cid: newCid(), room, me: this.#me, text, at: new Date().toISOString(), state: 'sending', code: null, seq: null, models: this.models,
     }
+    this.models = undefined
     this.#put(entry)
     void this.#drain(room)
     return entry

@@ -48,6 +48,7 @@ export const REDUCERS: Readonly<Record<string, Reducer>> = {
   'member.removed': CHANGED,
   'member.role': CHANGED,
   'member.speaks': CHANGED,
+  'member.settings': CHANGED,
   'member.renamed': {
     log: (messages, { d }) => {
       messages.rename(String(d.actor), String(d.name))

@@ -16,6 +16,8 @@ export class Stream {
   readonly by: string
   readonly name: string
   readonly after: number
+  readonly model: string | undefined
+  readonly choice: number | undefined
   readonly at = new Date().toISOString()
   readonly changed = new Emitter()
   text: string
@@ -30,6 +32,8 @@ export class Stream {
     this.by = state.by
     this.name = state.name
     this.after = state.after
+    this.model = state.model
+    this.choice = state.choice
     this.text = state.text
     this.reasoning = state.reasoning
     this.#n = state.n

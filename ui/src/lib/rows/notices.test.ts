@@ -17,6 +17,8 @@ test('what happened is said in words, and of oneself as such', () => {
     told('turn.refused', { agent: 'u_3', code: 'budget_reached', budget: 'person', of: 'u_1', period: 'month', until: '2027-01-01T00:00:00Z' }),
     told('turn.refused', { agent: 'u_3', code: 'budget_reached', budget: 'server', of: null, period: 'day', until: '2026-12-02T00:00:00Z' }),
     told('member.speaks', { actor: 'u_3', before: 'auto', after: 'mentioned' }),
+    told('member.settings', { actor: 'u_3', settings: { model: `f_${'0'.repeat(32)}/gpt-5` }, changed: ['model'] }),
+    told('member.settings', { actor: 'u_3', settings: { model: 'm', instructions: 'x' }, changed: ['instructions', 'model'] }, 'u_2'),
   ]).toEqual([
     'Bo joined', 'Bo added Cy', 'Bo added you', 'You added Cy', 'Bo left', 'Somebody left for good', 'Bo removed Cy', 'Bo let Cy only read',
     'Bo gave this chat to somebody', 'You archived this chat',
@@ -27,7 +29,7 @@ test('what happened is said in words, and of oneself as such', () => {
     'Cy’s budget for today is used up. It begins anew at 00:00 UTC.',
     'Your budget for this month is used up. It begins anew on January 1, 00:00 UTC.',
     'The server’s budget for today is used up. It begins anew at 00:00 UTC.',
-    'Bo let Cy answer when mentioned',
+    'Bo let Cy answer when mentioned', 'Bo chose gpt-5 for Cy', 'You changed what Cy is told here',
   ])
   expect([told('room.renamed', { title: 'x' }), told('member.role', { actor: 'u_3', role: 'king' })]).toEqual([undefined, undefined])
 })

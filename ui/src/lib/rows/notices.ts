@@ -2,6 +2,7 @@
 import type { RoomEvent } from '../protocol'
 import type { Notice } from './rows'
 import { later } from '../texts-later'
+import { modelName } from '../words/models'
 import { isolated } from '../words/isolated'
 
 /** `nameOf`: what somebody is called; undefined where nobody has told. */
@@ -16,12 +17,16 @@ export function noticeOf(event: RoomEvent, me: string, nameOf: (actor: string) =
   const whose = d.of === me ? say.your : d.budget === 'server' ? say.servers : say.of(who(d.of, true))
   const month = d.period === 'month' ? new Date(String(d.until)).toLocaleDateString(undefined, { day: 'numeric', month: 'long', timeZone: 'UTC' }) : ''
   const opened = say.opened[d.open_to as keyof typeof say.opened]?.[d.open_role as 'reader' | 'member']
+  const [only, ...others] = (d.changed ?? []) as string[]
+  const chosen = (d.settings as { model?: string } | undefined)?.model
+  const model = chosen && others.length === 0 ? modelName(chosen) : null
   const text = {
     'member.joined': self ? say.joined(who(d.actor, true)) : say.added(subject, object),
     'member.left': d.deleted ? say.gone : say.left(who(d.actor ?? by, true)),
     'member.removed': say.removed(subject, object),
     'member.role': say.roles[role]?.(subject, object),
     'member.speaks': say.speaks[d.after as keyof typeof say.speaks]?.(subject, object),
+    'member.settings': only === 'model' && model ? say.chose(subject, model, object) : say.told(subject, object),
     'turn.refused': (say.refused[d.code as keyof typeof say.refused] ?? say.refused.other)(who(d.agent, true), subject, whose, month),
     'room.transferred': say.gave(subject, object),
     'room.visibility': opened ? say.openedBy(subject, opened) : say.closed(subject),

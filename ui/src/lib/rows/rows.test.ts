@@ -130,3 +130,17 @@ test('much that happened at once is counted', () => {
   const notices = Array.from({ length: 12 }, (_, index) => ({ seq: 4 + index, at: at(1), text: `${index}`, own: false }))
   expect(buildRows({ ...base, messages: [message(3)], notices }).at(-1)?.above).toEqual(['10 earlier changes', '10', '11'])
 })
+
+test('two answers of models that were asked at once stand beside each other, while they are written and after', () => {
+  const answer = (seq: number, choice: number) =>
+    message(seq, { by: 'a_1', role: 'assistant', reply_to: 'm_1', meta: { choice } })
+  const sides = (...more: Message[]) => buildRows({ ...base, messages: [message(1, { by: 'u_1' }), ...more] }).map(({ side }) => side)
+  expect(sides(answer(2, 1), answer(3, 0))).toEqual([undefined, 'right', 'left'])
+  expect(sides(answer(2, 0), message(3), answer(4, 1))).toEqual([undefined, undefined, undefined, undefined])
+  expect(sides(answer(2, 0), answer(3, 1), answer(4, 2))).toEqual([undefined, 'left', 'right', undefined])
+  // An API's client has asked for several: those stand below each other.
+  expect(sides({ ...answer(2, 0), reply_to: null }, { ...answer(3, 1), reply_to: null })).toEqual([undefined, undefined, undefined])
+  const stream = new Stream({ msg: 'm_8', turn: 't', by: 'a_1', name: 'Assistant', after: 1, n: 0, text: '', reasoning: '', choice: 1, model: 'm' })
+  const rows = buildRows({ ...base, readSeq: 1, messages: [message(1, { by: 'u_1' }), answer(2, 0)], streams: [stream] })
+  expect(rows.map(({ side, firstNew }) => [side, firstNew])).toEqual([[undefined, false], ['left', false], ['right', false]])
+})

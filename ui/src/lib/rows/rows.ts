@@ -27,6 +27,8 @@ interface RowBase {
   grouped: boolean
   /** The first message that this person has not seen. */
   firstNew: boolean
+  /** Where it stands beside another answer to the same question. */
+  side?: 'left' | 'right'
   /** What happened before it was said: who came, and the like. */
   above?: readonly string[]
 }
@@ -129,7 +131,20 @@ export function buildRows(input: RowInput): Row[] {
     tell(row, Infinity)
     push(row, { by: row.by, at: row.at, role: row.role, aside: false })
   }
+  for (let at = 1; at < rows.length; at++) {
+    const [one, other] = [rows[at - 1]!, rows[at]!]
+    const difference = choiceOf(one) - choiceOf(other)
+    if (!difference || one.by !== other.by) continue
+    ;[one.side, other.side] = difference < 0 ? ['left', 'right'] : ['right', 'left']
+    one.firstNew = other.firstNew = false
+    at++
+  }
   return rows
+}
+
+/** Which it is of the answers of models that were asked at once. */
+function choiceOf(row: Row): number {
+  return (row.kind === 'stream' ? row.stream.choice : row.kind === 'message' && row.message.reply_to ? row.message.meta.choice : undefined) ?? NaN
 }
 
 interface Above {

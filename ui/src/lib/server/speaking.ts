@@ -1,6 +1,6 @@
-/** The calls of REST about who answers in a chat, made by the panel of people. */
+/** The calls of REST about who answers in a chat, made by the panels and the field where one writes. */
 import type { Calls } from './calls'
-import type { Member, Room, Speaks, Turns } from '../protocol'
+import type { Member, OwnSettings, Room, Speaks, Turns } from '../protocol'
 
 const one = (room: string): string => `/rooms/${encodeURIComponent(room)}`
 
@@ -16,4 +16,14 @@ export function setSpeaking(calls: Calls, room: string, how: Partial<Pick<Room, 
 /** Asks an agent to answer what was said last. */
 export function ask(calls: Calls, room: string, agent: string): Promise<Turns> {
   return calls.call('POST', `${one(room)}/ask`, { agents: [agent] })
+}
+
+/** What a chat has of its own for an agent there. */
+export function ownSettings(calls: Calls, room: string, agent: string): Promise<OwnSettings> {
+  return calls.call('GET', `${one(room)}/members/${encodeURIComponent(agent)}/settings`)
+}
+
+/** What is not given is as the agent's card says. */
+export function setOwnSettings(calls: Calls, room: string, agent: string, wanted: Partial<Omit<OwnSettings, 'asks'>>): Promise<OwnSettings> {
+  return calls.call('PUT', `${one(room)}/members/${encodeURIComponent(agent)}/settings`, wanted)
 }
