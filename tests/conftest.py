@@ -72,6 +72,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for report in terminalreporter.getreports("rerun"):
         terminalreporter.write_sep("_", f"tried again: {report.nodeid}")
         terminalreporter.write_line(report.longreprtext)
+        for title, told in report.sections:
+            terminalreporter.write_line(f"--- {title}\n{told}")
 
 
 @pytest.fixture(scope="session")

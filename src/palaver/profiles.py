@@ -30,7 +30,7 @@ class Profiles:
 
     @asks(ServerAct.OPERATE)
     async def add(self, url: str, **given: Any) -> Shown:
-        """Keeps a connection: `key`, `headers`, `kind` (`openai` or `anthropic`), `name` (its host), `model`.
+        """Keeps a connection: `key`, `headers`, `kind` (a `ProfileKind`), `name` (its host), `model`.
 
         Refused: `profile_invalid`, `header_refused`, `too_many_profiles`, `name_invalid`.
         """

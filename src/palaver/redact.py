@@ -87,9 +87,9 @@ _ENDS_WORD = re.compile(r"[\s\u0e00-\U0010ffff]")
 """Also what scripts without spaces are written in, and no key."""
 HOLDING = frozenset(
     {
-        *("about", "actor", "changes", "commands", "entries", "exchange", "item", "key", "meta"),
-        *("metadata", "model", "more", "name", "new_room", "request", "response", "settings"),
-        *("text", "title"),
+        *("about", "actor", "changes", "commands", "entries", "entry", "exchange", "item", "key"),
+        *("meta", "metadata", "model", "models", "more", "name", "new_room", "request", "response"),
+        *("settings", "text", "title"),
     }
 )
 """The fields of values, such as commands, in which words of others stand."""

@@ -22,4 +22,4 @@ def test_budgets_are_set_listed_and_taken_away(tmp_path: Path) -> None:
     gone = palaver(tmp_path, "budget", "set", "person", "--of", "ada", "--period", "day")
     assert gone.out.startswith("There are no budgets.")
     used = palaver(tmp_path, "usage", "--by", "person")
-    assert used.out.splitlines()[-1] == "in all  0 answers  0 in  0 out  $0.00"
+    assert used.out.splitlines()[-2] == "in all  0 answers  0 in  0 out  $0.00"

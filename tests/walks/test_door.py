@@ -275,7 +275,7 @@ async def test_nothing_that_a_program_says_runs_or_reaches_another_host(
     async with client_of(town) as client:
         await client.chat.completions.create(model="echo", messages=said)
     await tab.part("room-item").filter(has=tab.part("door")).first.click()
-    await tab.answered(3)
+    await tab.answered()  # what a program says of the assistant, where all see it, is its own word
     await expect(tab.part("parts").locator("a")).to_have_attribute("rel", re.compile("noopener"))
     await expect(tab.part("parts").locator("img")).to_have_count(0)
     await expect(
@@ -323,6 +323,8 @@ async def test_the_page_says_how_to_connect_and_what_it_says_works(
     await expect(tab.part("connect")).to_have_count(0)
     if not phone:
         rooms = tab.part("room-item").filter(has=tab.part("door"))
+        if await tab.part("programs-all").count():
+            await tab.part("programs-all").click()  # the newest three are shown
         before = await rooms.count()
         assert (await ran(sys.executable, "-c", python)).strip()
         assert '"chat.completion"' in await ran("sh", "-c", curl)
