@@ -73,8 +73,11 @@ class Stage:
         return [one.data for one in happened if one.type is EventType.TURN_REFUSED]
 
 
-def running(folder: Path, players: Players) -> AbstractAsyncContextManager[Core]:
-    return started(Settings(data_dir=folder, detect=False), provider=players)
+def running(
+    folder: Path, players: Players, url: str | None = None
+) -> AbstractAsyncContextManager[Core]:
+    settings = Settings(data_dir=folder, detect=False, database_url=url)
+    return started(settings, provider=players)
 
 
 @asynccontextmanager
@@ -263,3 +266,28 @@ async def test_whoever_waits_begins_after_a_crash_in_its_order(tmp_path: Path) -
         await core.turns.idle()
         again = Stage(core, players, ada, await core.rooms.get(ada, room))
         assert await again.voices() == ["Ada", "One", "Two", "Three"]
+
+
+@pytest.mark.postgres
+async def test_whoever_waits_begins_at_once_where_a_server_was_stopped(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    """Not only when the lease of the stopped one has run out."""
+    players = Players(lambda who, _: f"I am {who}")
+    players.gate.clear()
+    async with running(tmp_path, players, postgres_url) as core:
+        _, ada = await core.identity.new_guest("Ada")
+        stage = Stage(core, players, ada, await core.rooms.create(ada, agent=False))
+        for name in ("one", "two"):
+            await stage.agent(name)
+        await core.rooms.set_speaking(ada, stage.room, {"turns": "in_turn"})
+        await stage.say("@one and @two", ends=False)
+        await players.heard.wait()
+    players.gate.set()
+    async with running(tmp_path, players, postgres_url) as core:
+        await core.turns.idle()  # whoever is to speak does from the first moment on
+        said = (await core.chat.history(ada, stage.room)).messages
+    assert [(one.name, one.status) for one in said[1:]] == [
+        ("One", Status.INTERRUPTED),
+        ("Two", Status.DONE),
+    ]

@@ -68,6 +68,7 @@ from palaver.store.write.turns import (
     Finished,
     FinishTurn,
     KeepParts,
+    LeaveTurns,
     OpenTurn,
     RenewLeases,
     RetryTurn,
@@ -286,6 +287,9 @@ class Engine:
             _, late = await asyncio.wait(tasks, timeout=max(1.0, seconds))
             for task in late:  # the store is away; the journal has what came, for the next start
                 task.cancel()
+        if self._store.shared:
+            with suppress(Unavailable):  # then its leases run out
+                await self._store.write(LeaveTurns())
 
     @asynccontextmanager
     async def external(self, room: RoomId, agent: Actor) -> AsyncGenerator[Recorder, None]:

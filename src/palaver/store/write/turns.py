@@ -430,6 +430,13 @@ class ClaimTurns(Command[tuple[Turn, ...]], frozen=True, kw_only=True):
         return tuple(claimed)
 
 
+class LeaveTurns(Command[None], frozen=True):
+    """Gives up the leases of all open turns of this process, which ends: others take them over at once."""
+
+    def apply(self, tx: Transaction) -> None:
+        _EXPIRE.run(tx.conn, tx.owner)
+
+
 class RenewLeases(Command[frozenset[TurnId]], frozen=True, kw_only=True):
     """Prolongs the lease (`LEASE_SECONDS`) of all open turns of this process; which they are."""
 
