@@ -75,6 +75,9 @@ that only reads. At our own doors what is done in rooms needs `rooms`, what an a
 asked at `/v1`, as keys, devices and stored prompts, is for whoever asked or made it alone, also in a room of several:
 they read it there, as messages.
 
+**A key of an agent** makes a program that [agent](agents.md#bots), which is in an open room only where somebody let it
+in: it may `SEE`, `READ` and `WRITE` in its rooms, and list them, and nothing else (403), nor anything at `/v1`.
+
 **Nobody reads a room silently.** An owner or admin of the server who is no member (*server admin*) sees which rooms
 there are (`GET /api/admin/rooms`), how one is called, who is in it and how long its log is, and of its events the type
 and the time (`GET /api/admin/events`), may archive it, give it to a member, delete and restore it, and reads nothing

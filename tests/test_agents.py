@@ -75,3 +75,17 @@ async def test_an_agent_of_another_programs_card_is_told_the_names(sqlite_url: s
         assert "You are Maya.\n\nMaya sails." in asked.system_prompt
         assert "{{char}}" not in asked.system_prompt
         assert "Hello, {{char}}." in str(asked.history), "what somebody says is left as it is"
+
+
+async def test_a_program_elsewhere_is_an_agent_by_a_key_as_long_as_it_is_a_bot(
+    chat: palaver.Chat,
+) -> None:
+    clerk, agents = await chat.agent("clerk"), chat.agents
+    assert await refused(agents.create_key(clerk)) is Code.BAD_REQUEST
+    await agents.change(clerk, bot=True)
+    token, key = await agents.create_key(clerk, name="Desk", days=1)
+    assert token.startswith("plv_")
+    assert (key.actor.id, key.name, list(key.scopes)) == (clerk.id, "Desk", ["rooms"])
+    assert [one.id for one in await agents.keys(clerk)] == [key.id]
+    await agents.change(clerk, bot=False)
+    assert not await agents.keys(clerk), "which end with that"

@@ -1,15 +1,16 @@
 """Every example runs as its own first lines say, and does what they promise."""
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
+from tests.support.command import palaver
 from tests.support.server import Serve, ServerProcess, clean_environment
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -45,11 +46,11 @@ async def test_the_embedded_chat_shows_the_answer_and_remembers_it(tmp_path: Pat
 
 
 @asynccontextmanager
-async def bot(server: ServerProcess) -> AsyncGenerator[asyncio.StreamReader]:
+async def bot(server: ServerProcess, key: str) -> AsyncGenerator[asyncio.StreamReader]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         str(EXAMPLES / "bot.py"),
-        server.url,
+        *(server.url, key),
         env=clean_environment({}),
         stdout=subprocess.PIPE,
     )
@@ -61,42 +62,52 @@ async def bot(server: ServerProcess) -> AsyncGenerator[asyncio.StreamReader]:
         await process.wait()
 
 
-async def listening(said: asyncio.StreamReader) -> None:
+async def told(said: asyncio.StreamReader, kind: str) -> None:
     async with asyncio.timeout(SECONDS_MAX):
-        assert b"listens" in await said.readline()
+        while json.loads(await said.readline())["t"] != kind:
+            pass
 
 
 @pytest.mark.slow
 @pytest.mark.fault
-async def test_the_bot_answers_once_also_after_the_server_was_killed(serve: Serve) -> None:
+async def test_the_bot_answers_once_also_after_the_server_or_it_was_killed(
+    serve: Serve, tmp_path: Path
+) -> None:
     server = await serve()
-    async with bot(server) as said:
-        await listening(said)
-        async with httpx2.AsyncClient(base_url=server.url, timeout=SECONDS_MAX) as http:
-            rooms = (await http.get("/api/rooms")).json()["rooms"]
-            (lobby,) = [room["id"] for room in rooms if room["visibility"] == "open"]
-            assert "shows" in await answer_to(http, lobby, "!roll 20")
+    where = ("--data-dir", str(server.data), "--json")
+    made = palaver(tmp_path, "key", "create", "--agent", "dice", *where).json
+    async with httpx2.AsyncClient(base_url=server.url, timeout=SECONDS_MAX) as http:
+        agents = [made["key"]["actor"]["id"]]
+        room = (await http.post("/api/rooms", json={"agents": agents})).json()["id"]
+        async with bot(server, made["token"]) as said:
+            await told(said, "welcome")
+            assert "of 20 sides" in await answer_to(http, room, "@dice 20")
             await server.kill()
             await server.start()
-            await listening(said)
-            assert "A die of 6 sides shows" in await answer_to(http, lobby, "!roll")
-            page = (await http.get(f"/api/rooms/{lobby}/messages")).json()
-    by_bot = [message for message in page["messages"] if message["name"] == "Dice bot"]
-    assert len(by_bot) == len({message["reply_to"] for message in by_bot}) == 2
+            await told(said, "welcome")
+            assert "of 6 sides" in await answer_to(http, room, "and now?")
+        waits = {"cid": "waits", "text": "is anybody there? 4"}
+        sent = (await http.post(f"/api/rooms/{room}/messages", json=waits)).json()
+        async with bot(server, made["token"]):
+            assert "of 4 sides" in await until_answered(http, room, sent["seq"])
+        page = (await http.get(f"/api/rooms/{room}/messages")).json()
+    by_bot = [message for message in page["messages"] if message["name"] == "dice"]
+    assert [one["status"] for one in by_bot] == ["done"] * 3
 
 
 async def answer_to(http: httpx2.AsyncClient, room: str, text: str) -> str:
-    """Says something in a room as a person does, and waits for the bot's reply to it."""
-    path = f"/api/rooms/{room}"
-    sent = (
-        await http.post(f"{path}/messages", json={"cid": text.replace(" ", "-"), "text": text})
-    ).json()
-    after: int = sent["seq"]
+    """Says something in a room as a person does, and waits for the bot's answer."""
+    said = {"cid": text.replace(" ", "-"), "text": text}
+    sent = (await http.post(f"/api/rooms/{room}/messages", json=said)).json()
+    return await until_answered(http, room, sent["seq"])
+
+
+async def until_answered(http: httpx2.AsyncClient, room: str, after: int) -> str:
     async with asyncio.timeout(SECONDS_MAX):
         while True:
             query = {"after": after, "wait": 10}
-            told: dict[str, Any] = (await http.get(f"{path}/events", params=query)).json()
-            for event in told["events"]:
+            got = await http.get(f"/api/rooms/{room}/events", params=query)
+            for event in got.json()["events"]:
                 after = event["seq"]
-                if event["d"].get("reply_to") == sent["msg"] and event["d"]["role"] == "user":
+                if event["d"].get("role") == "assistant":
                     return event["d"]["text"]

@@ -12,7 +12,7 @@ from typing import Any
 from palaver.cards.files import FileForm
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
-from palaver.model import Actor, Role
+from palaver.model import Actor, ApiKey, Role, RoomId
 from palaver.model.agents import AgentCard, Audience, CardVersion
 from palaver.policy import ServerAct, asks
 
@@ -21,7 +21,7 @@ class Agents:
     """The agents of an open Palaver."""
 
     def __init__(self, core: Core) -> None:
-        self._agents, self._tries = core.agents, core.tries
+        self._agents, self._keys, self._tries = core.agents, core.keys, core.tries
 
     @asks(ServerAct.OPERATE)
     async def all(self) -> Sequence[AgentCard]:
@@ -77,6 +77,27 @@ class Agents:
         if (failure := one.live.failure) is not None:
             raise failure
         return "".join(words)
+
+    @asks(ServerAct.OPERATE)
+    async def create_key(
+        self,
+        agent: Actor,
+        *,
+        name: str | None = None,
+        days: int | None = None,
+        rooms: Sequence[RoomId] | None = None,
+    ) -> tuple[str, ApiKey]:
+        """Makes a key by which a program is an agent whose card says `bot`; its token, told this once, and the key.
+
+        No `days`: until it is revoked (`chat.people.revoke_key`); `rooms`: the only ones for it. Refused:
+        `agent_not_found`, `bad_request` (no bot), `room_not_found`, `too_many_keys`.
+        """
+        return await self._keys.create(name=name, agent=agent, days=days, rooms=rooms)
+
+    @asks(ServerAct.OPERATE)
+    async def keys(self, agent: Actor) -> Sequence[ApiKey]:
+        """Lists an agent's keys that were not revoked, the oldest first."""
+        return await self._keys.own(agent)
 
     @asks(ServerAct.OPERATE)
     async def take(self, data: bytes, *, handle: str | None = None) -> AgentCard:

@@ -58,6 +58,8 @@ class Code(StrEnum):
     METHOD_NOT_ALLOWED = "method_not_allowed", 405
     UPGRADE_REQUIRED = "upgrade_required", 426
     TURN_NOT_RETRYABLE = "turn_not_retryable", 409
+    TURN_ENDED = "turn_ended", 409
+    TURN_TAKEN = "turn_taken", 409
     ROOM_PROTECTED = "room_protected", 409
     ROOM_ARCHIVED = "room_archived", 409
     ROOM_TREE = "room_tree", 409
@@ -108,6 +110,8 @@ class Code(StrEnum):
     PROVIDER_ERROR = "provider_error"
     ANSWER_TOO_LONG = "answer_too_long"
     INTERRUPTED = "interrupted"
+    BOT_AWAY = "bot_away"
+    BOT_FAILED = "bot_failed"
     # why a server or a command does not start
     DATABASE_NEWER = "database_newer"
     DATABASE_OLDER = "database_older"

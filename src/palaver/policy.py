@@ -3,19 +3,19 @@
 | act | owner | moderator | member | reader | anyone else |
 |---|---|---|---|---|---|
 | `SEE`, `JOIN`, `READ`, `MEMBERSHIP` | yes | yes | yes | yes | `room_not_found` |
-| `WRITE` | yes | yes | yes | `forbidden` | `room_not_found` |
+| `WRITE`, `ASK` | yes | yes | yes | `forbidden` | `room_not_found` |
 | `TAKE_BACK` | yes | yes | what is its own | `forbidden` | `room_not_found` |
 | `NAME` | yes | yes | `forbidden` | `forbidden` | `room_not_found` |
 | `INVITE`, `REMOVE` | yes | of lower roles | `forbidden` | `forbidden` | `room_not_found` |
 | `GOVERN`, `PLACE` | yes | `forbidden` | `forbidden` | `forbidden` | `room_not_found` |
 
 In an open room everyone is a member, or as what its owner opened it to whom; where it is everyone's, as the Lobby is,
-nobody may `NAME`, `INVITE`, `REMOVE`, `GOVERN` or `PLACE` (`room_protected`). In an archived room nobody may `WRITE` or
-`TAKE_BACK` (`room_archived`). What server roles add is in `SERVER_TABLE`; who may `OVERSEE` may do in any room what is
-`OVERSEEN`, and to read it they `JOIN`, which all members see. An exchange and an API key are their actor's alone
-(`owns`). Who asks by a key may what its scopes say (`check_scope`), and where it is limited to some rooms, the others
-are not there (`check_room`). The table knows only what it is told: no store, no door. Lists filter in SQL; tests
-compare those filters with the table.
+nobody may `NAME`, `INVITE`, `REMOVE`, `GOVERN` or `PLACE` (`room_protected`). In an archived room nobody may `WRITE`,
+`ASK` or `TAKE_BACK` (`room_archived`). What server roles add is in `SERVER_TABLE`; who may `OVERSEE` may do in any room
+what is `OVERSEEN`, and to read it they `JOIN`, which all members see. An exchange and an API key are their actor's
+alone (`owns`). Who asks by a key may what its scopes say (`check_scope`), an agent `BOT_ACTS` of that, and where it is
+limited to some rooms, the others are not there (`check_room`). The table knows only what it is told: no store, no door.
+Lists filter in SQL; tests compare those filters with the table.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,6 +29,7 @@ from palaver.model import (
     AccountStatus,
     Actor,
     ActorId,
+    ActorKind,
     ApiKey,
     CredentialId,
     MemberRole,
@@ -37,6 +38,7 @@ from palaver.model import (
     RoomId,
     Scope,
     ServerRole,
+    Turn,
     Visibility,
 )
 from palaver.model.agents import AgentCard, Audience
@@ -59,7 +61,9 @@ class Action(StrEnum):
     MEMBERSHIP = "membership"
     """What is a member's own: to leave the room, to mute or hide it."""
     WRITE = "write"
-    """To say something, to ask for an answer, and to be seen typing."""
+    """To say something, and to be seen typing."""
+    ASK = "ask"
+    """To ask agents for an answer now. An agent asks others by mentioning them."""
     TAKE_BACK = "take_back"
     """To delete a message (one's own: its author), to stop an answer, to ask for it again or to let it go on (one's
     own: who asked for it)."""
@@ -136,6 +140,7 @@ TABLE: Mapping[Action, Mapping[MemberRole, Right]] = {
         Action.READ: (Right.ALL, Right.ALL, Right.ALL, Right.ALL),
         Action.MEMBERSHIP: (Right.ALL, Right.ALL, Right.ALL, Right.ALL),
         Action.WRITE: (Right.ALL, Right.ALL, Right.ALL, Right.NONE),
+        Action.ASK: (Right.ALL, Right.ALL, Right.ALL, Right.NONE),
         Action.TAKE_BACK: (Right.ALL, Right.ALL, Right.OWN, Right.NONE),
         Action.NAME: (Right.ALL, Right.ALL, Right.NONE, Right.NONE),
         Action.INVITE: (Right.ALL, Right.LOWER, Right.NONE, Right.NONE),
@@ -176,7 +181,7 @@ PROTECTED = frozenset({Action.NAME, Action.INVITE, Action.REMOVE, Action.GOVERN,
 OVERSEEN = frozenset({Action.SEE, Action.JOIN, Action.GOVERN})
 """What admins and owners of the server may do in any room, whoever they are there."""
 
-SILENT = frozenset({Action.WRITE, Action.TAKE_BACK})
+SILENT = frozenset({Action.WRITE, Action.ASK, Action.TAKE_BACK})
 """What nobody may do in an archived room."""
 
 KEY_SCOPES: Mapping[Act, Scope] = dict.fromkeys(
@@ -189,6 +194,9 @@ UNKEYED = frozenset({ServerAct.ENTER, ServerAct.OWN, ServerAct.OPERATE})
 
 NAMED_SCOPES = frozenset({Scope.ADMIN, Scope.METRICS})
 """For which neither `ALL` nor `READ` will do."""
+
+BOT_ACTS = frozenset({Action.SEE, Action.READ, Action.WRITE, ServerAct.OWN})
+"""What an agent may do by a key of its own, beside reading what is asked with `ServerAct.ROOMS`."""
 
 _LOWER = {MemberRole.MEMBER, MemberRole.READER, None}
 _LOWER_ON_SERVER = {ServerRole.PERSON, None}
@@ -215,13 +223,14 @@ def role_in(
     *,
     kept_out: bool = False,
     status: AccountStatus | None = None,
+    agent: bool = False,
 ) -> MemberRole | None:
     """The role of an actor whose membership says `role`; None for who may not see the room, or was removed from it.
 
-    `status`: of the actor's account, if there is one.
+    `status`: of the actor's account, if there is one. An `agent` is only where somebody let it in.
     """
-    if kept_out:
-        return None
+    if kept_out or agent:
+        return None if kept_out else role
     has_account = status is AccountStatus.ACTIVE
     is_open = room.visibility is Visibility.OPEN
     if role is None and is_open and (has_account or room.open_to is not OpenTo.PEOPLE):
@@ -257,7 +266,7 @@ def refusal(
     `own`: whether it is of what is theirs; `of`: the role that is given or that is there (None: nobody's); `oversees`:
     whether they may `OVERSEE`.
     """
-    if everyones and action in PROTECTED:
+    if everyones and action in PROTECTED and (role is not None or oversees):
         return Refused(Code.ROOM_PROTECTED, "a room that is open to everyone has no owner")
     if oversees and action in OVERSEEN:
         return None
@@ -343,6 +352,12 @@ def agent_refusal(by: Actor | None, agent: AgentCard) -> Refused | None:
     return _forbidden("Only its owner, or an owner or admin of this server, may do this.")
 
 
+def check_program(by: Actor, turn: Turn) -> None:
+    """That somebody is the agent whose answer this is. Refused: `forbidden`."""
+    if by.id != turn.agent:
+        raise _forbidden("Only the program of its agent gives this answer.")
+
+
 def owns(actor: ActorId | None, of: ActorId) -> bool:
     """Whether what is one actor's alone is this actor's; None is the operator, whose everything is."""
     return actor in {None, of}
@@ -370,6 +385,12 @@ def check_key(by: Actor, act: Act, scope: Scope | None = None, *, reads: bool) -
     wanted = scope or KEY_SCOPES.get(act, None if act in UNKEYED else Scope.ADMIN)
     if wanted is None:
         raise _forbidden("No API key is good for this, whatever its scopes. Sign in.")
+    if (
+        by.kind is ActorKind.AGENT
+        and act not in BOT_ACTS
+        and (act, reads) != (ServerAct.ROOMS, True)
+    ):
+        raise _forbidden("An agent reads the rooms that it is in and speaks there, nothing else.")
     check_scope(by.key.scopes, wanted, reads=reads)
 
 

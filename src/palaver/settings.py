@@ -136,7 +136,7 @@ class Settings(BaseSettings):
     provider_first_seconds: Annotated[float, Field(gt=0)] = 120.0
     """How long the provider may think before the first piece of an answer."""
     provider_idle_seconds: Annotated[float, Field(gt=0)] = 60.0
-    """How long the provider may be silent in the middle of an answer."""
+    """How long the provider may be silent in the middle of an answer, and an agent's program before it is away."""
     provider_alive_seconds: Annotated[float, Field(gt=0)] = 900.0
     """How long signs of life from the provider (comments, empty pieces) are waited on for the next word."""
     answer_chars_max: Annotated[int, Field(ge=1)] = 1_000_000

@@ -48,7 +48,7 @@ class Speakers:
             settings["greets"] = greets
         await self._core.rooms.set_speaking(self._program, self._room, settings)
 
-    @asks(Action.WRITE)
+    @asks(Action.ASK)
     async def ask(
         self,
         person: Actor,

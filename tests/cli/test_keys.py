@@ -93,3 +93,17 @@ def test_a_key_ends_and_is_limited_as_it_is_said(sqlite_url: str, tmp_path: Path
         assert refused.code, wrong
         assert f"[{code}]" in refused.err, refused.err
     assert len(palaver(tmp_path, "key", "list", *where, "--json").json["keys"]) == 1
+
+
+def test_a_key_for_an_agent_makes_the_bot_where_there_is_none(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    where = ("--database-url", sqlite_url, "--json")
+    one, two = [palaver(tmp_path, "key", "create", "--agent", "maya", *where).json for _ in "12"]
+    assert one["key"]["actor"] == two["key"]["actor"]
+    assert one["key"]["actor"]["id"].startswith("a_")
+    assert one["key"]["scopes"] == ["rooms"]
+    card = palaver(tmp_path, "agent", "show", "maya", *where).json
+    assert (card["bot"], card["handle"], card["audience"]) == (True, "maya", "everyone")
+    refused = palaver(tmp_path, "key", "create", "--agent", "assistant", *where)
+    assert (refused.code, refused.json["error"]["code"]) == (1, "name_reserved")

@@ -160,6 +160,10 @@ ASKS_NOBODY = {
     "KeepParts": "the server itself",
     "ClaimTurns": "the server itself",
     "RenewLeases": "the server itself",
+    "LeaveTurns": "the server itself",
+    "SetOwnSettings": "who leads the room: tests/core/test_own.py",
+    "TakeTurn": "asked by who may write the answer: tests/core/answers/test_bots.py",
+    "AddAgentKey": "of its owner, or by server role: tests/wire/test_bots.py",
     "OpenAudit": "the server itself",
     "RenewEpoch": "the operator",
     "KeepSecret": "the server itself",
@@ -240,7 +244,8 @@ class Case:
 
 def seen_as(kind: str, actor: Actor, role: MemberRole | None) -> MemberRole | None:
     status = None if actor.server_role is None else AccountStatus.ACTIVE
-    return policy.role_in(ROOMS[kind], role, status=status)
+    agent = actor.kind is ActorKind.AGENT
+    return policy.role_in(ROOMS[kind], role, status=status, agent=agent)
 
 
 async def new_actor(core: Core, kind: str) -> Actor:

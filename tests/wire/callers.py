@@ -86,7 +86,8 @@ class Caller:
     def role_in(self, kind: Kind, *, kept_out: bool) -> MemberRole | None:
         """As what a room of this kind has the caller."""
         status = None if self.server_role is None else AccountStatus.ACTIVE
-        return role_in(kind, self.role, kept_out=kept_out, status=status)
+        agent = self.actor is not None and self.actor.kind is ActorKind.AGENT
+        return role_in(kind, self.role, kept_out=kept_out, status=status, agent=agent)
 
     @property
     def asking(self) -> Actor:
@@ -352,9 +353,10 @@ async def _everyone(core: Core) -> AsyncGenerator[Caller]:
         ("agent", MemberRole.MEMBER, BY_KEY),
         ("agent, stranger", None, frozenset({"rest"})),
     ):
-        agent = (await core.agents.ensured(name.replace(", ", "-"))).actor
-        key, _ = await core.keys.create(actor=agent)
-        yield Caller(name=name, role=role, key=key, actor=agent, at=at, keyed=True)
+        agent = (await core.agents.ensured(name.replace(", ", "-"), bot=True)).actor
+        key, made = await core.keys.create(agent=agent)
+        scopes = made.scopes
+        yield Caller(name=name, role=role, key=key, scopes=scopes, actor=agent, at=at, keyed=True)
     doors = (SESSIONS, frozenset({"rest", "openai"}), BY_KEY)
     for server_role, at in zip(ServerRole, doors, strict=True):
         one = await _new(core, f"server {server_role}", None)
@@ -407,8 +409,12 @@ async def _by_keys(core: Core) -> AsyncGenerator[Caller]:
 async def open_world(folder: Path, database_url: str | None) -> AsyncGenerator[World]:
     """A server, at which every program needs a key, and everyone who may call it."""
     settings = settings_for(
-        folder, database_url=database_url, openai_keys="required", ping_seconds=600
-    )  # most connections are quiet for long
+        folder,
+        database_url=database_url,
+        openai_keys="required",
+        ping_seconds=600,  # most connections are quiet for long
+        provider_idle_seconds=0.01,  # whichever agent is a program's is away
+    )
     stop = asyncio.Event()
     async with serving(settings, stop, Echo(piece_seconds=0)) as (url, core):
         door = Door(url, settings, stop)

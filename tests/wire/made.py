@@ -66,6 +66,8 @@ IN_ROOM = {**INPUT, "conversation": "<conversation>"}
 ITEM = {"type": "message", "role": "user", "content": "from outside"}
 PLAIN = (Case(),)
 TAKEN = (Case(destroys=True), Case(destroys=True, own=True))
+ANOTHERS = 403
+"""An answer is its agent's own, which nobody is who calls: whoever reads it is told so. `tests/wire/test_bots.py`."""
 TITLED = {"title": "mine now"}
 NOTED = {"metadata": {"mine": "now"}}
 
@@ -210,11 +212,18 @@ MADE: Mapping[str, tuple[Case, ...]] = {
     "GET /api/turns/{turn}/prompt": PLAIN,
     "POST /api/turns/{turn}/stop": TAKEN,
     "GET /api/exchanges/{exchange}": PLAIN,
+    "GET /api/turns": PLAIN,
+    "POST /api/turns/{turn}/pieces": (Case({"n": 1, "text": "x"}, act=Action.READ, but=ANOTHERS),),
+    "POST /api/turns/{turn}/end": (Case({"text": "x"}, act=Action.READ, but=ANOTHERS),),
     # palaver.v1
     "frame /ws sub": (Case({"room": "<room>", "since": 0}),),
     "frame /ws unsub": (Case({"room": "<room>"}),),
     "frame /ws watch": (Case({}),),
     "frame /ws send": (Case({"room": "<room>", **SAY}),),
+    "frame /ws turn.d": (
+        Case({"turn": "<turn>", "n": 1, "x": "x"}, act=Action.READ, but=ANOTHERS),
+    ),
+    "frame /ws turn.end": (Case({"turn": "<turn>", "text": "x"}, act=Action.READ, but=ANOTHERS),),
     "frame /ws typing": (Case({"room": "<room>"}),),
     "frame /ws read": (Case({"room": "<room>", "seq": 1}),),
     "frame /ws ask": (Case({"room": "<room>"}),),

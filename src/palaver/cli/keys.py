@@ -28,6 +28,10 @@ def create(
         str | None,
         typer.Option("--as", help="Speak for this person.", show_default="a new one"),
     ] = None,
+    agent: Annotated[
+        str | None,
+        typer.Option(help="Be this agent, as its program; a new one where nobody has the handle."),
+    ] = None,
     days: Annotated[
         int | None,
         typer.Option(help="For how many days it is good.", show_default="until revoked"),
@@ -43,7 +47,9 @@ def create(
     """Make a key for a client of the API, and show it once. Also while the server runs."""
     wanted = [*words(scopes), *(["keep_unstored"] if keep_unstored else [])]
     more = {"name": name, "scopes": wanted, "as": handle, "days": days, "expires": expires}
-    ask.tell(_made, "key.create", **more, rooms=None if rooms is None else words(rooms))
+    ask.tell(
+        _made, "key.create", **more, agent=agent, rooms=None if rooms is None else words(rooms)
+    )
 
 
 @keys.command("list")

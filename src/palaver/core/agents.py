@@ -97,6 +97,16 @@ class Agents:
                 return one
         raise agent_not_found()
 
+    async def bot(self, handle: str) -> AgentCard:
+        """The agent of this handle or id, for its program; made as a bot where there is none. Refused: as `create`."""
+        try:
+            return await self.called(handle)
+        except Refused as refused:
+            if refused.code is not Code.AGENT_NOT_FOUND or _ID.fullmatch(handle):
+                raise
+        handle = validation.handle(handle)
+        return await self.create(None, {"name": handle, "handle": handle, "bot": True})
+
     async def used(self, by: Actor, agent: ActorId) -> AgentCard:
         """An agent that one may use. Refused: `agent_not_found`."""
         found = await self._store.read(agents.get, agent)

@@ -84,7 +84,6 @@ class Chat:
         Each of `models`, if any, answers (refused: as `Providers.named` says). While the database is away, a message
         with a `cid` from who is known to be allowed to write there (`accepts`), or whose `reader` follows the room, is
         accepted; what this process stored under it is `stored`. `by`: the session or key, else the reader's.
-
         `cid` (1 to 64 visible ASCII characters) makes a repeated send safe, for ever. Refused: `empty_message`,
         `text_too_long`, `invalid_unicode`, `invalid_character`, `cid_invalid`, `cid_reused`, `room_not_found`,
         `message_not_found` (reply_to), `forbidden`, `session_ended`, `unauthenticated`, `account_disabled`.
@@ -98,7 +97,8 @@ class Chat:
             cid=None if cid is None else validation.cid(cid),
             reply_to=reply_to,
             meta=meta or Meta(),
-            answers=answers and actor.kind is ActorKind.PERSON,
+            role=Role.USER if actor.kind is ActorKind.PERSON else Role.ASSISTANT,
+            answers=answers,
             asks=asks,
             models=await self._providers.named(models, actor.id),
             by=by if reader is None else reader.by,

@@ -109,7 +109,7 @@ class Core:
         self.held = ExchangeSpool(ground)
         self.turns = Engine(ground, self.held, tasks)
         self.told = PromptsTold(ground)
-        self.budgets = self.turns.budgets
+        self.budgets, self.bots = self.turns.budgets, self.turns.bots
         self.usage = Usage(ground.store, ground.clock, self.budgets.changed)
         self.askers = Askers(ground.store, self.turns.runs)
         ground.access.listeners.append(self.askers.taken)

@@ -21,7 +21,8 @@ class Card(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown
     """What an agent is like, within its bounds. `model` None: the server's default; `context_…`: as the server says.
 
     `group_greetings` are for a room of more than two; `examples` stand in front of what was said, `post_history` behind
-    it. `default`: new rooms begin with it; `auto_join`: they get it, too. `avatar` and `source` (the card of another
+    it. `default`: new rooms begin with it; `auto_join`: they get it, too. `bot`: no model answers for it but a program,
+    by a key of its own. `avatar` and `source` (the card of another
     program that it was made of, whose texts have macros) are digests of `blobs`.
     """
 
@@ -44,6 +45,7 @@ class Card(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown
     tags: Annotated[tuple[Annotated[str, Meta(max_length=40)], ...], Meta(max_length=20)] = ()
     auto_join: bool = False
     default: bool = False
+    bot: bool = False
     source: str | None = None
 
 

@@ -11,6 +11,7 @@ from pydantic import with_config
 from typing_extensions import TypedDict
 
 import palaver.model as stored
+from palaver.core.answers import bots
 from palaver.core.live import items
 from palaver.model import ActorKind, MemberRole, OpenTo, Role, Status, Visibility
 from palaver.wire import parts
@@ -451,6 +452,37 @@ def asked(view: items.StreamView) -> Asked:
     """Builds that of a running answer, where somebody named a model."""
     told: Asked = {} if view.model is None else {"model": view.model}
     return told if view.choice is None else {**told, "choice": view.choice}
+
+
+@explained
+class ToAnswer(TypedDict):
+    """What an agent is asked, as the program that answers for it is told."""
+
+    turn: str
+    room: str
+    msg: str
+    """The id that the answer's message will have."""
+    attempt: int
+    trigger: Message | None
+    """The message that is to be answered."""
+    n: int
+    """So many pieces of the answer came so far."""
+    text: str
+    """They, joined."""
+
+
+def to_answer(value: bots.Asked) -> ToAnswer:
+    """Builds the shape of what an agent is asked."""
+    turn, trigger = value.turn, value.trigger
+    return {
+        "turn": turn.id,
+        "room": turn.room,
+        "msg": turn.message,
+        "attempt": turn.attempt,
+        "trigger": None if trigger is None else message(trigger),
+        "n": value.n,
+        "text": value.text,
+    }
 
 
 def stream(view: items.StreamView) -> StreamState:

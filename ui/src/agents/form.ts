@@ -18,6 +18,8 @@ export interface Form {
   tags: string
   auto_join: boolean
   default: boolean
+  /** Whether a program answers, and no model. */
+  bot: boolean
   audience: Agent['audience']
   people: string[]
 }
@@ -49,6 +51,7 @@ export function formOf(card: Card & Partial<Pick<Agent, 'audience' | 'people'>>)
     tags: card.tags.join(', '),
     auto_join: card.auto_join,
     default: card.default,
+    bot: card.bot,
     audience: card.audience ?? 'me',
     people: card.people ?? [],
   }
@@ -56,7 +59,7 @@ export function formOf(card: Card & Partial<Pick<Agent, 'audience' | 'people'>>)
 
 export const BLANK: Form = {
   name: '', handle: '', persona: '', model: '', description: '', greeting: '', temperature: '', max_tokens: '', messages: '', tokens: '', tags: '',
-  auto_join: false, default: false, audience: 'me', people: [],
+  auto_join: false, default: false, bot: false, audience: 'me', people: [],
 }
 
 /** What another card has beside what the form shows, such as more parameters. */
@@ -74,7 +77,7 @@ const tagsOf = (text: string): string[] => [...new Set(text.split(',').map((tag)
 export function changesOf(before: Form, after: Form, beside: Beside): Changes {
   const differs = (...names: FieldName[]): boolean => names.some((name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]))
   const made: Changes = {}
-  for (const name of ['name', 'persona', 'description', 'greeting', 'audience', 'auto_join', 'default'] as const) {
+  for (const name of ['name', 'persona', 'description', 'greeting', 'audience', 'auto_join', 'default', 'bot'] as const) {
     if (differs(name)) Object.assign(made, { [name]: after[name] })
   }
   if (differs('handle')) made.handle = after.handle.trim().replace(/^@/, '') || null

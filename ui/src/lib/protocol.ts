@@ -55,6 +55,7 @@ export interface Agent {
   tags: string[]
   auto_join: boolean
   default: boolean
+  bot: boolean
   imported: boolean
   id: string
   version: number
@@ -72,6 +73,11 @@ export interface Agent {
 /** Agents, by name. */
 export interface Agents {
   agents: Agent[]
+}
+
+/** What an agent is asked, the oldest first. */
+export interface AskedTurns {
+  turns: ToAnswer[]
 }
 
 /** Who this browser is; None for who is nobody yet. */
@@ -138,6 +144,8 @@ export interface Card {
   tags: string[]
   auto_join: boolean
   default: boolean
+  /** Whether a program answers for it. */
+  bot: boolean
   /** Whether it was made of another program's card, which is kept. */
   imported: boolean
 }
@@ -200,6 +208,13 @@ export interface Drafted {
   room: string
 }
 
+/** The message that an answer became; null where its program gave it up. */
+export interface Ended {
+  msg: string | null
+  seq: number | null
+  dup: boolean
+}
+
 /** Who one is from now on, and the session's token for a program. */
 export interface Entered {
   me: Me
@@ -214,6 +229,7 @@ export interface ErrorFrame {
   temporary: boolean
   retry_ms?: number
   room?: string
+  turn?: string
 }
 
 /** What happened after a seq. */
@@ -937,6 +953,21 @@ export interface Timing {
   total?: number
 }
 
+/** What an agent is asked, as the program that answers for it is told. */
+export interface ToAnswer {
+  turn: string
+  room: string
+  /** The id that the answer's message will have. */
+  msg: string
+  attempt: number
+  /** The message that is to be answered. */
+  trigger: Message | null
+  /** So many pieces of the answer came so far. */
+  n: number
+  /** They, joined. */
+  text: string
+}
+
 /** The models of a model server. */
 export interface Tried {
   models: string[]
@@ -944,6 +975,33 @@ export interface Tried {
 
 /** An answer that is being made. */
 export interface Turn {
+  turn: string
+}
+
+/** An agent is asked, whose program this is. */
+export interface TurnAsked {
+  turn: string
+  room: string
+  msg: string
+  attempt: number
+  trigger: Message | null
+  n: number
+  text: string
+  t: 'turn'
+}
+
+/** The reply to `turn.end`: the answer is stored. `dup`: it was before. */
+export interface TurnEnded {
+  t: 'ack'
+  msg: string
+  seq: number
+  dup: boolean
+}
+
+/** What the agent was asked is over without its program: somebody stopped it, or it took too long. */
+export interface TurnStopped {
+  t: 'turn.stop'
+  room: string
   turn: string
 }
 
@@ -1051,6 +1109,7 @@ export type Reply =
   | Ack
   | Welcome
   | Ok
+  | TurnEnded
 
 export type Push =
   | Happened
@@ -1059,6 +1118,8 @@ export type Push =
   | StreamOpened
   | StreamDelta
   | StreamEnded
+  | TurnAsked
+  | TurnStopped
   | Drafted
   | Typing
   | ReadMark
@@ -1083,6 +1144,8 @@ export type Request =
   | { t: 'stop_room'; room: string }
   | { t: 'ask'; room: string; agent?: string | null; msg?: string | null; models?: string[] | null }
   | { t: 'retry'; msg: string; mode?: string | null }
+  | { t: 'turn.d'; turn: string; n: number; x: string }
+  | { t: 'turn.end'; turn: string; text?: string | null; error?: string | null }
   | { t: 'typing'; room: string }
   | { t: 'read'; room: string; seq: number }
   | { t: 'watch' }

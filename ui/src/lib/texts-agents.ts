@@ -51,8 +51,24 @@ export const say = {
     temperature: '0 is the most predictable; empty is as the model has it.',
     empty: 'Empty: as the server has it.',
     tags: 'Words with commas between them.',
+    program: 'No model is asked: a program of yours hears what is asked here, and answers. It comes in by a key.',
   },
   moreFields: 'More…',
+  program: 'A program, by a key',
+  programs: {
+    title: 'Keys of its program',
+    none: 'It has no key yet, so its program is away.',
+    make: 'Make a key',
+    copy: 'Copy the key',
+    copied: 'Copied',
+    once: 'Give it to the program now: it is shown this once.',
+    used: (when: string) => `used ${when}`,
+    unused: 'not used yet',
+    revoke: 'Revoke',
+    revokeOne: (name: string) => `Revoke ${name}`,
+    revokeTitle: (name: string) => `Revoke ${name}?`,
+    revokeText: 'The program that uses it is out at once.',
+  },
   serverModel: (model: string | undefined) => (model ? `The server’s own (${model})` : 'The server’s own'),
   audiences: { me: 'Only its owner', some: 'Some people', everyone: 'Everyone on this server' },
   find: 'A name or a handle',
@@ -105,7 +121,7 @@ export const say = {
   fields: {
     handle: 'Handle', name: 'Name', avatar: 'Picture', description: 'Description', persona: 'Instructions', model: 'Model', profile: 'Profile',
     parameters: 'Parameters', context: 'What it is told', greeting: 'Greeting', group_greetings: 'Greetings in company', examples: 'Examples',
-    post_history: 'Last words to the model', tags: 'Tags', auto_join: 'Joins new chats', default: 'Answers in new chats', imported: 'Imported',
+    post_history: 'Last words to the model', tags: 'Tags', auto_join: 'Joins new chats', default: 'Answers in new chats', bot: 'A program answers', imported: 'Imported',
   } as Record<string, string>,
 
   errors: {

@@ -16,6 +16,8 @@ Object.assign(REQUEST_TEXTS, {
   turn_not_found: 'This answer has already ended.',
   message_not_found: 'This message does not exist any more.',
   turn_not_retryable: 'This answer cannot be asked for again.',
+  turn_ended: 'This answer has ended already.',
+  turn_taken: 'Another program gives this answer.',
   room_protected: 'This chat belongs to everyone and stays as it is.',
   history_reset: 'The history has changed. Please reload the page.',
   unknown_frame: 'This page is newer than the server. Please reload it.',

@@ -34,6 +34,7 @@ import structlog
 
 from palaver.core import validation
 from palaver.core.answers import context
+from palaver.core.answers.bots import Bots
 from palaver.core.answers.budgets import Budgets, chars_of
 from palaver.core.answers.outcome import ending, failure_of, too_long, used, written
 from palaver.core.answers.prices import COST_MAX, Prices, estimated
@@ -125,6 +126,7 @@ class Engine:
         self.prices = Prices(ground.settings.prices)
         most = ground.settings.budget_tokens
         self.budgets = Budgets(self._store, self._clock, self.prices, most)
+        self.bots = Bots(ground, self.begin, self._runs.get)
         self.provider_errors: Counter[str] = Counter()
         self.titles_missed = 0
 
@@ -136,7 +138,8 @@ class Engine:
             known = turn.id in self._runs or self._over.get(turn.id) == turn.fence
             if not known and not self._closing and turn.waits_for is None:
                 prompt = partial(context.to_answer, self._store, self._settings, turn)
-                source = ModelSource(self._ground, turn.id, prompt, self.budgets)
+                bot = partial(self.bots.answer, turn)
+                source = ModelSource(self._ground, turn.id, prompt, self.budgets, bot)
                 self.run(LiveAnswer(turn), partial(asked, source))
 
     def run(self, live: LiveAnswer, ask: Ask, *, close: Close | None = None) -> None:

@@ -17,7 +17,7 @@ from palaver.core.ground import Ground
 from palaver.errors import Code, ProviderError, Unavailable
 from palaver.model import NO_DATA, Actor, ActorId, TurnId
 from palaver.model.agents import AgentCard
-from palaver.providers.base import Done, Model, Request, Several, TextPiece, Usage
+from palaver.providers.base import Done, Model, Piece, Request, Several, TextPiece, Usage
 from palaver.providers.call import Body, Call, CallRequest, CallResult, Chunk, Forwards, in_messages
 from palaver.providers.echo import HINT
 from palaver.providers.openai.compose import call, complete
@@ -27,6 +27,7 @@ from palaver.thoughts import parted
 
 CUT = "The provider ended in the middle of the answer."
 RETRY_SECONDS_MAX = 5.0
+Answered = Callable[[CallResult], AsyncGenerator[Piece, None]]
 T = TypeVar("T")
 
 log = structlog.stdlib.get_logger()
@@ -45,47 +46,57 @@ class ModelSource:
         turn: TurnId,
         prompt: Callable[[], Awaitable[Prompt]],
         budgets: Budgets,
+        bot: Answered | None = None,
     ) -> None:
-        """`prompt` says what the model is told."""
+        """`prompt` says what the model is told; `bot`: what a program says that answers in the place of one."""
         self._ground, self._budgets = ground, budgets
-        self._turn, self._prompt = turn, prompt
+        self._turn, self._prompt, self._bot = turn, prompt, bot
         self.outcome = CallResult()
 
     async def told(self) -> AsyncGenerator[Chunk, None]:
         """Yields what the model says. While the database is away, it waits for the history: nobody need ask again."""
-        ground, outcome = self._ground, self.outcome
+        outcome = self.outcome
         try:
-            prompt = await patiently(ground.clock, self._prompt)
-            request = prompt.request
-            provider = await ground.providers.current(prompt.caller, model=request.model)
-            outcome.provider = provider.name
-            outcome.model, outcome.card = request.model, prompt.card.version or None
-            if provider.real:
-                outcome.asked_chars = chars_asked(request)
-            if isinstance(provider, Several):
-                provider, request = await provider.chosen(request)
-                outcome.provider, outcome.model = provider.name, request.model
-            bound = partial(self._budgets.bound, self._turn, provider, request)
-            request, most = await patiently(ground.clock, bound)
-            outcome.prompt = prompt.bounded(most).told
-            answer = provider.answer(request)
-            if prompt.handle is not None:
-                answer = own_words(answer, prompt.handle, request.model)
-            async with aclosing(answer) as pieces:
+            prompt = await patiently(self._ground.clock, self._prompt)
+            outcome.card = prompt.card.version or None
+            bot = self._bot if prompt.card.bot else None
+            said = self._said(prompt) if bot is None else bot(outcome)
+            async with aclosing(said) as pieces:
                 async for piece in pieces:
-                    if isinstance(piece, Done):
-                        cut = most and piece.finish == "length"
-                        outcome.whole, outcome.finish = True, "budget" if cut else piece.finish
-                        outcome.model = piece.model or None
-                        told = (piece.input_tokens, piece.output_tokens)
-                        outcome.used(*told, piece.cached_tokens, piece.reasoning_tokens)
                     yield Chunk(b"", (piece,))
-                    if outcome.whole:
-                        return
         except ProviderError as failure:
             outcome.error = failure
         else:
-            outcome.error = ProviderError(Code.PROVIDER_CUT, CUT)
+            if not outcome.whole and outcome.error is None:
+                outcome.error = ProviderError(Code.PROVIDER_CUT, CUT)
+
+    async def _said(self, prompt: Prompt) -> AsyncGenerator[Piece, None]:
+        ground, outcome = self._ground, self.outcome
+        request = prompt.request
+        provider = await ground.providers.current(prompt.caller, model=request.model)
+        outcome.provider, outcome.model = provider.name, request.model
+        if provider.real:
+            outcome.asked_chars = chars_asked(request)
+        if isinstance(provider, Several):
+            provider, request = await provider.chosen(request)
+            outcome.provider, outcome.model = provider.name, request.model
+        bound = partial(self._budgets.bound, self._turn, provider, request)
+        request, most = await patiently(ground.clock, bound)
+        outcome.prompt = prompt.bounded(most).told
+        answer = provider.answer(request)
+        if prompt.handle is not None:
+            answer = own_words(answer, prompt.handle, request.model)
+        async with aclosing(answer) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, Done):
+                    cut = most and piece.finish == "length"
+                    outcome.whole, outcome.finish = True, "budget" if cut else piece.finish
+                    outcome.model = piece.model or None
+                    told = (piece.input_tokens, piece.output_tokens)
+                    outcome.used(*told, piece.cached_tokens, piece.reasoning_tokens)
+                yield piece
+                if outcome.whole:
+                    return
 
     async def close(self) -> None:
         """Does nothing: the call ends with what is told."""

@@ -46,6 +46,8 @@ class PromptsTold:
             raise Refused(Code.TURN_NOT_FOUND, "What a model was told is known of our own turns.")
         told = await store.read(turns.told, turn)
         prompt = await context.to_answer(store, self._ground.settings, found, told)
+        if prompt.card.bot and told is None:
+            raise Refused(Code.TURN_NOT_FOUND, "A program gave this answer, and no model was told.")
         digest = prompt.told.digest
         same, why = None, RUNNING if found.state is TurnState.OPEN else UNKNOWN
         if told is not None:

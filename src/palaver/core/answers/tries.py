@@ -69,6 +69,8 @@ class Tries:
         """
         ground = self._ground
         card = await ground.agents.drafted(by, agent, changes)
+        if card.bot:
+            raise Refused(Code.BAD_REQUEST, "A program answers for this agent: ask it in a chat.")
         if not 1 <= len(said) <= SAID_MAX or said[-1][0] is not Role.USER:
             words = f"A try has 1 to {SAID_MAX} messages, of which the last is who asks's."
             raise Refused(Code.BAD_REQUEST, words)

@@ -27,6 +27,7 @@ from palaver.store.read import actors, api_keys, devices
 from palaver.store.read.rooms import AMONG_MAX
 from palaver.store.store import Store
 from palaver.store.write.actors import AddActor
+from palaver.store.write.agents import AddAgentKey
 from palaver.store.write.people.credentials import AddKey, KeysUsed, RevokeKey
 
 PREFIX: Final = "plv_"
@@ -62,6 +63,7 @@ class Keys:
         scopes: Collection[str] = (),
         handle: str | None = None,
         actor: Actor | None = None,
+        agent: Actor | None = None,
         expires_ms: int | None = None,
         days: int | None = None,
         rooms: Collection[str] | None = None,
@@ -70,22 +72,18 @@ class Keys:
 
         It speaks for this `actor`, else for the person with this handle, made if need be, or with this id (`u_…`);
         without any, for a new person with the key's name. No scopes are all of them. It is good until `expires_ms`, or
-        for so many `days`; `rooms`: there are no others for it. Refused: `bad_request` (an unknown scope, a handle that
-        cannot be one, a time that is past or far, no rooms or more than `AMONG_MAX`), `name_invalid`, `name_reserved`,
-        `not_found` (an id of nobody), `room_not_found`, `too_many_keys`, `forbidden` (no admin's key for figures).
+        for so many `days`; `rooms`: there are no others for it. One of an `agent`, which must be a bot, is good in its
+        rooms, and `actor` is who makes it. Refused: `bad_request` (an unknown scope, a handle that cannot be one, a
+        time that is past or far, no rooms or more than `AMONG_MAX`), `name_invalid`, `name_reserved`, `not_found` (an
+        id of nobody), `room_not_found`, `too_many_keys`, `agent_not_found`, `forbidden` (no admin's key for figures).
         """
         now_ms = self._clock.now_ms()
         if days is not None:
             expires_ms = now_ms + days * DAY_MS
         if expires_ms is not None and not now_ms < expires_ms <= now_ms + LASTS_MS_MAX:
             raise Refused(Code.BAD_REQUEST, "A key's end lies in the future, within 100 years.")
-        if rooms is not None and not 1 <= len(set(rooms)) <= AMONG_MAX:
-            raise Refused(Code.BAD_REQUEST, f"A key is limited to 1 to {AMONG_MAX} rooms.")
-        wanted, by = _scopes(scopes), None if actor is None else actor.id
-        if rooms is not None and wanted & NAMED_SCOPES:
-            raise Refused(Code.BAD_REQUEST, "A key for the whole server is limited to no rooms.")
-        if actor is not None and Scope.METRICS in wanted:
-            check_server(ServerAct.AUDIT, actor.server_role)  # the figures tell what everyone does
+        wanted, by = _wanted(scopes, rooms, actor, agent), None if actor is None else actor.id
+        actor = agent or actor
         id_ = KeyId(f"k_{self._clock.new_id()}")
         name = validation.person_name(name or f"Key {id_[-4:]}", self._settings.name_chars_max)
         if actor is None and handle is not None and _ID.fullmatch(handle):
@@ -107,8 +105,9 @@ class Keys:
             expires_ms=expires_ms,
             rooms=None if rooms is None else frozenset(map(RoomId, rooms)),
         )
+        adding = AddKey(key=key, handle=handle, token_sha256=digest_of(token), by=by)
         made = await self._store.write(
-            AddKey(key=key, handle=handle, token_sha256=digest_of(token), by=by)
+            adding if agent is None else AddAgentKey(id=agent.id, by=by, adding=adding)
         )
         self._known.clear()
         return token, made
@@ -233,6 +232,25 @@ def _scopes(words: Collection[str]) -> frozenset[Scope]:
         raise Refused(Code.BAD_REQUEST, f"There is no scope {', '.join(unknown)}. {there}")
     found = frozenset(Scope(word) for word in words)
     return found if found - {Scope.KEEP_UNSTORED} else found | {Scope.ALL}
+
+
+def _wanted(
+    scopes: Collection[str],
+    rooms: Collection[str] | None,
+    by: Actor | None,
+    agent: Actor | None,
+) -> frozenset[Scope]:
+    """What a key will be good for, which somebody makes, perhaps of an agent."""
+    if rooms is not None and not 1 <= len(set(rooms)) <= AMONG_MAX:
+        raise Refused(Code.BAD_REQUEST, f"A key is limited to 1 to {AMONG_MAX} rooms.")
+    wanted = _scopes(scopes)
+    if rooms is not None and wanted & NAMED_SCOPES:
+        raise Refused(Code.BAD_REQUEST, "A key for the whole server is limited to no rooms.")
+    if agent is not None and wanted != _scopes(()):
+        raise Refused(Code.BAD_REQUEST, "A bot's key is good in its rooms: name no scopes.")
+    if by is not None and Scope.METRICS in wanted:
+        check_server(ServerAct.AUDIT, by.server_role)  # the figures tell what everyone does
+    return wanted if agent is None else frozenset({Scope.ROOMS})
 
 
 def _handle(handle: str) -> str:

@@ -61,6 +61,8 @@ class Hub:
         self._readers: dict[ActorId, dict[Listener, None]] = {}
         self._watching: dict[Listener, None] = {}
         self._open_rooms: dict[RoomId, None] = {}
+        self.mirrored: list[Callable[[], None]] = []
+        """Told when an answer begins in another process."""
 
     # what happens
 
@@ -95,6 +97,8 @@ class Hub:
         if self._outbox is not None and not mirror:
             self._outbox.opened(stream)
         self._streams.setdefault(turn.room, {})[turn.message] = stream
+        for told in self.mirrored if mirror else ():
+            told()
         feed = self._feeds.get(turn.room)
         for cursor in () if feed is None else feed.cursors:
             cursor.streams.pop(turn.message, None)  # who saw an earlier attempt begins anew
@@ -129,6 +133,10 @@ class Hub:
     def streams(self, room: RoomId) -> dict[MessageId, Stream]:
         """The running answers of a room."""
         return self._streams.get(room, {})
+
+    def mirrors(self) -> list[Stream]:
+        """The running answers of other processes."""
+        return [one for there in self._streams.values() for one in there.values() if one.mirror]
 
     def draft(self, item: Drafted) -> None:
         """A message was accepted; the event with its id, or `undraft`, ends that."""

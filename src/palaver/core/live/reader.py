@@ -233,6 +233,10 @@ class Reader(Struct, kw_only=True, eq=False):
             return
         new = int(event.type is EventType.MESSAGE_CREATED and event.actor != self.actor)
         types = (event.type,)
+        if self.actor.startswith(
+            "a_"
+        ):  # whom the hub tells of open rooms, too, and who may be in none
+            self._taken.setdefault(event.room, None)
         changes = self._uncertain if event.room in self._taken else self._changes
         before = changes.get(event.room)
         if before is not None:

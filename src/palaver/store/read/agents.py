@@ -3,12 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
 from sqlalchemy import Connection, bindparam, func, select
 
+from palaver.errors import Refused
 from palaver.model import ActorId, ActorKind, RoomId
 from palaver.model.agents import AgentCard, Card, CardVersion, OwnSettings
+from palaver.policy import agent_not_found, agent_refusal
 from palaver.store.columns import INTEGER_MAX
 from palaver.store.engine.statement import Row, Statement, among, matching
+from palaver.store.read import accounts, actors as actors_read
 from palaver.store.read.actors import id_of
 from palaver.store.schema import (
     actors,
@@ -78,6 +82,15 @@ def get(conn: Connection, agent: ActorId) -> AgentCard | None:
     """The agent of this id, also one that is archived."""
     row = _AGENT.first(conn, agent)
     return None if row is None or not agent.startswith("a_") else _cards(conn, [row])[0]
+
+
+def refusal(conn: Connection, by: ActorId, card: AgentCard) -> Refused | None:
+    """Why somebody, as they are now, may not edit an agent; None where they may."""
+    asks = actors_read.get(conn, by)
+    role = accounts.role_of(conn, by)
+    return (
+        agent_not_found() if asks is None else agent_refusal(replace(asks, server_role=role), card)
+    )
 
 
 def by_subject(conn: Connection, subject: str) -> AgentCard | None:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, bindparam, select
 from palaver.model import ActorId, ApiKey, KeyId, RoomId, Scope
 from palaver.store.engine.statement import Row, Statement
 from palaver.store.read.actors import ACCOUNT_COLUMNS, COLUMNS as ACTOR_COLUMNS, actor_of, asking
+from palaver.store.read.devices import key_speaks
 from palaver.store.schema import accounts, actors, keys
 from palaver.store.values import ByName
 
@@ -23,7 +24,7 @@ _BY_ID = Statement(_selected.where(keys.c.id == bindparam("key")), "key")
 _BY_TOKEN = Statement(
     _selected.add_columns(*ACCOUNT_COLUMNS)
     .outerjoin(accounts, accounts.c.actor_key == actors.c.key)
-    .where(keys.c.token_sha256 == bindparam("token")),
+    .where(keys.c.token_sha256 == bindparam("token"), key_speaks),
     "token",
 )
 _OF_ACTOR = Statement(

@@ -6,12 +6,22 @@ The store has only the SHA-256 of a token, and no read gives one back.
 import hashlib
 from collections.abc import Collection
 
-from sqlalchemy import Connection, and_, bindparam, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    not_,
+    or_,
+    select,
+)
 
 from palaver.model import ActorId, CredentialId, Device, Ticket, TicketKind
 from palaver.store.engine.statement import Row, Statement, among, database_now, matching
-from palaver.store.read.actors import COLUMNS as ACTOR_COLUMNS, actor_of, session_is_good
-from palaver.store.schema import actors, keys, once, sessions, tickets
+from palaver.store.read.actors import COLUMNS as ACTOR_COLUMNS, OUT, actor_of, session_is_good
+from palaver.store.schema import accounts, actors, agents, keys, once, sessions, tickets
 from palaver.store.values import ByName
 
 DEVICES_MAX = 20
@@ -78,8 +88,19 @@ _PAST = [
     Statement(select(one).where(one < bindparam("before_ms")).limit(1), "before_ms")
     for one in (tickets.c.expires_ms, once.c.expires_ms)
 ]
+_owners = accounts.alias("owners")
+_OUT: list[ColumnElement[str]] = [literal_column(f"'{one}'") for one in sorted(OUT)]
+key_speaks = not_(
+    select(agents.c.actor_key)
+    .outerjoin(_owners, _owners.c.actor_key == agents.c.owner_key)
+    .where(agents.c.actor_key == keys.c.actor_key)
+    .where(or_(agents.c.archived_ms.is_not(None), _owners.c.status.in_(_OUT)))
+    .exists()
+)
+"""Of a key: it is no agent's that is archived, or whose owner has been shut out."""
 _KEYS = among(
     select(keys.c.id).where(
+        key_speaks,
         keys.c.revoked_ms.is_(None),
         or_(keys.c.expires_ms.is_(None), keys.c.expires_ms > database_now),
     ),

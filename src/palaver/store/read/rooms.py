@@ -10,7 +10,7 @@ copy, so that both engines find the same.
 import re
 import unicodedata
 from collections.abc import Collection, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import cycle, islice, pairwise
 from typing import Any
 
@@ -40,6 +40,7 @@ from palaver.model import (
     AccountStatus,
     Actor,
     ActorId,
+    ActorKind,
     OpenTo,
     Room,
     RoomId,
@@ -49,7 +50,7 @@ from palaver.model import (
 from palaver.policy import role_in
 from palaver.store.columns import INTEGER_MAX
 from palaver.store.engine.statement import Row, Statement, among, matching
-from palaver.store.read.actors import COLUMNS as ACTOR_COLUMNS, actor_of
+from palaver.store.read.actors import COLUMNS as ACTOR_COLUMNS, PREFIX, actor_of
 from palaver.store.schema import (
     accounts,
     actors,
@@ -208,7 +209,7 @@ _POSITION = Statement(
 def get(conn: Connection, room: RoomId, actor: ActorId) -> Room | None:
     """The room as this actor sees it, deleted or not; `role` None when it is none of the actor's business."""
     row = _BY_ID.first(conn, room, actor)
-    return None if row is None else _rooms(conn, [row])[0]
+    return None if row is None else _rooms(conn, [row], actor)[0]
 
 
 def listing(
@@ -250,11 +251,12 @@ def listing(
         few=among is not None,
     )
     rows = _listed(conn, actor, wanted, asked, search=search, among=among)
-    found = _rooms(conn, rows[:limit])
+    found = _rooms(conn, rows[:limit], actor)
+    shown = tuple([one for one in found if every or one.role is not None])
     if len(rows) <= limit or not found:
-        return found, None
+        return shown, None
     last = found[-1].deleted_ms if deleted else found[-1].active_ms
-    return found, _cursor(rows[limit - 1].key, last or 0)
+    return shown, _cursor(rows[limit - 1].key, last or 0)
 
 
 def keeps_out(conn: Connection, room: RoomId, actor: ActorId) -> bool:
@@ -526,7 +528,8 @@ def containing(words: str) -> str:
     return f"%{escaped}%"
 
 
-def _rooms(conn: Connection, rows: list[Row]) -> tuple[Room, ...]:
+def _rooms(conn: Connection, rows: list[Row], actor: ActorId) -> tuple[Room, ...]:
+    as_whom = partial(role_in, agent=actor.startswith(PREFIX[ActorKind.AGENT]))
     agents: dict[int, list[Actor]] = {row.key: [] for row in rows}
     for found in _AGENTS.all(conn, [(key,) for key in agents]):
         agents[found.room_key].append(actor_of(found))
@@ -534,7 +537,7 @@ def _rooms(conn: Connection, rows: list[Row]) -> tuple[Room, ...]:
         [
             _ROOM.one(
                 row,
-                role_in(row, row.role, kept_out=bool(row.kept_out), status=row.status),
+                as_whom(row, row.role, kept_out=bool(row.kept_out), status=row.status),
                 tuple(agents[row.key]),
                 bool(row.muted),
                 bool(row.hidden),

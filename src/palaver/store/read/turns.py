@@ -54,6 +54,12 @@ _HEADED = Statement(
 )
 _KNOWN = among(select(turns.c.id), turns.c.id)
 _OPEN_OF = matching(selected.where(turn_is_open), turns.c.owner)
+_OF_AGENT = Statement(
+    selected.where(turn_is_open, turns.c.external.is_(None), turns.c.waits_for.is_(None)).where(
+        actors.c.id == bindparam("agent"), turns.c.owner != bindparam("but")
+    ),
+    *("agent", "but"),
+)
 _RUNNING = Statement(select(func.count()).select_from(turns).where(turn_is_open))
 
 _ASKER = matching(select(became_key).join(turns, turns.c.asker_key == its.c.key), turns.c.id)
@@ -117,6 +123,11 @@ def open_of(conn: Connection, owner: str) -> tuple[Turn, ...]:
     """The open turns of a process, in the order of their making."""
     # sorted here: SQLite would walk all turns there ever were to have them in order
     return tuple(sorted([turn_of(row) for row in _OPEN_OF.all(conn, owner)], key=attrgetter("id")))
+
+
+def of_agent(conn: Connection, agent: ActorId, but: str) -> tuple[Turn, ...]:
+    """The turns that an agent may answer now, but for those of one process; not a program's own."""
+    return tuple([turn_of(row) for row in _OF_AGENT.all(conn, agent, but)])
 
 
 def running(conn: Connection) -> int:

@@ -13,16 +13,12 @@ from msgspec.structs import replace
 from sqlalchemy import Connection, Select, Text, bindparam, delete, func, select
 
 from palaver.errors import Code, Refused
-from palaver.model import AUDIT, ActorId, ActorKind, EventType, RoomId
+from palaver.model import AUDIT, ActorId, ActorKind, ApiKey, EventType, RoomId
 from palaver.model.agents import AgentCard, Audience
-from palaver.policy import agent_not_found, agent_refusal
+from palaver.policy import agent_not_found
 from palaver.store.engine.statement import Statement, inserting, matching, updating
 from palaver.store.hash_chain import DIGEST_BYTES
-from palaver.store.read import (
-    accounts as stored_accounts,
-    actors as stored_actors,
-    agents as stored,
-)
+from palaver.store.read import actors as stored_actors, agents as stored
 from palaver.store.schema import actors, agent_people, agent_versions, agents, blobs
 from palaver.store.write.actors import (
     RenameActor,
@@ -35,6 +31,7 @@ from palaver.store.write.actors import (
 )
 from palaver.store.write.audit import audit
 from palaver.store.write.command import Command, T_co
+from palaver.store.write.people.credentials import AddKey, revoke_keys
 from palaver.store.write.transaction import KnownActor, Transaction
 
 VERSIONS_MAX = 1_000
@@ -105,13 +102,18 @@ class AgentCommand(Command[T_co], frozen=True, kw_only=True):
     by: ActorId | None = None
 
     @property
+    def audited(self) -> bool:
+        """Whether the audit room tells of it although an operator does it."""
+        return False
+
+    @property
     def anywhere(self) -> bool:
         return True
 
     def rooms(self, conn: Connection) -> Sequence[RoomId]:
         there = self.there(conn)
         shared = () if there is None else shared_rooms(conn, there.id)
-        return shared if self.by is None else (AUDIT, *shared)
+        return (AUDIT, *shared) if self.by is not None or self.audited else shared
 
     def there(self, conn: Connection) -> AgentCard | None:
         """The agent, if there is one."""
@@ -126,11 +128,9 @@ class AgentCommand(Command[T_co], frozen=True, kw_only=True):
         if there is not None:
             _LOCK.all(tx.conn, known_actor(tx, there.id).key)
             there = self.there(tx.conn)
-        asks = None if self.by is None else stored_actors.get(tx.conn, self.by)
-        if there is not None and asks is not None:
-            asks = replace(asks, server_role=stored_accounts.role_of(tx.conn, asks.id))
-            if (refused := agent_refusal(asks, there)) is not None:
-                raise refused
+        asks = self.by if there is not None else None
+        if there and asks and (refused := stored.refusal(tx.conn, asks, there)) is not None:
+            raise refused
         return there, by
 
 
@@ -144,6 +144,10 @@ class SaveAgent(AgentCommand[AgentCard], frozen=True, kw_only=True):
     changes: Mapping[str, Any]
     skeleton: str | None = None
     blobs: tuple[Blob, ...] = ()
+
+    @property
+    def audited(self) -> bool:
+        return "bot" in self.changes
 
     def apply(self, tx: Transaction) -> AgentCard:
         if self.subject is not None:
@@ -167,11 +171,12 @@ class SaveAgent(AgentCommand[AgentCard], frozen=True, kw_only=True):
             _CALL.run(tx.conn, saved.handle, self.skeleton, key)
         if saved.avatar != before.avatar:
             _SHOW.run(tx.conn, saved.avatar and bytes.fromhex(saved.avatar), key)
-        for blob in self.blobs:
-            if stored_actors.blob(tx.conn, blob.digest) is None:
-                _ADD_BLOB.run(tx.conn, blob.digest, blob.media_type, blob.data)
+        missing = [one for one in self.blobs if stored_actors.blob(tx.conn, one.digest) is None]
+        _ADD_BLOB.many(tx.conn, [(one.digest, one.media_type, one.data) for one in missing])
         _KEEP.run(tx.conn, key, saved.version, to_builtins(saved.card), by and by.key, tx.now_ms)
         _forget(tx, key, saved.version - VERSIONS_MAX)
+        if before.bot and not saved.bot:
+            revoke_keys(tx, saved.id)
         if by is not None:
             audit(tx, EventType.AGENT_SAVED, by, of=saved.id, version=saved.version)
         return saved
@@ -193,6 +198,25 @@ class SaveAgent(AgentCommand[AgentCard], frozen=True, kw_only=True):
             owner_name=by and by.name,
             audience=audience,
         )
+
+
+class AddAgentKey(AgentCommand[ApiKey], frozen=True, kw_only=True):
+    """Makes a key by which a program is an agent. Refused: `agent_not_found`, `bad_request` (no bot), as `AddKey`."""
+
+    adding: AddKey
+
+    @property
+    def audited(self) -> bool:
+        return True
+
+    def apply(self, tx: Transaction) -> ApiKey:
+        there, _ = self.locked(tx)
+        if there is None or there.archived_ms is not None:
+            raise agent_not_found()
+        if not there.bot:
+            words = "A model answers for this agent: say in its card that it is a bot, then make its key."
+            raise Refused(Code.BAD_REQUEST, words)
+        return self.adding.apply(tx)
 
 
 def _forget(tx: Transaction, key: int, upto: int) -> None:

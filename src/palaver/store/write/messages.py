@@ -30,6 +30,7 @@ from palaver.errors import Code, Refused
 from palaver.model import (
     AccountStatus,
     ActorId,
+    ActorKind,
     CredentialId,
     Entry,
     EventType,
@@ -45,7 +46,7 @@ from palaver.model import (
 )
 from palaver.model.usage import Budget
 from palaver.policy import Action, check, role_in, room_not_found, signed_out
-from palaver.speaking import Words
+from palaver.speaking import CHAIN_MOST, Words
 from palaver.store.engine.statement import ListStatement, Row, Statement, among, matching, updating
 from palaver.store.hash_chain import digest_of_message
 from palaver.store.read.actors import PREFIX, became_key, id_of, its, refuse_disabled
@@ -67,7 +68,7 @@ from palaver.store.schema import (
 from palaver.store.write.actors import nobody
 from palaver.store.write.command import Command, RoomCommand, T_co, each
 from palaver.store.write.rooms import conversation
-from palaver.store.write.speakers import NOBODY, Hearing, hearing, refuse
+from palaver.store.write.speakers import NOBODY, Hearing, hearing, lately, refuse
 from palaver.store.write.transaction import (
     ROOM_COLUMNS,
     Chain,
@@ -152,6 +153,15 @@ _MESSAGE = matching(
     .outerjoin(turns, turns.c.message_id == messages.c.id)
     .outerjoin(actors, actors.c.key == turns.c.agent_key),
     messages.c.id,
+)
+_LATEST = matching(
+    select(actors.c.kind, messages.c.seq, became_key.label("author_key"))
+    .select_from(messages)
+    .outerjoin(its, its.c.key == messages.c.author_key)
+    .join(actors, actors.c.key == messages.c.author_key)
+    .order_by(messages.c.seq.desc())
+    .limit(CHAIN_MOST + 1),
+    messages.c.room_key,
 )
 _SET_DELETED = updating(messages.c.id, "deleted_ms")
 _OTHERS = Statement(
@@ -432,8 +442,9 @@ def _found(tx: Transaction, commands: Sequence[AddMessage]) -> _Run:
         if unused:
             tx.unused.add(key)
         there = found.setdefault(room, LockedRoom(room, *locked))
-        seen = role_in(there, role, kept_out=bool(out), status=status)
-        run.places[room, author] = _Place(there, KnownActor(key, author, name), seen, status)
+        known = KnownActor(key, author, name)
+        seen = role_in(there, role, kept_out=bool(out), status=status, agent=known.is_agent)
+        run.places[room, author] = _Place(there, known, seen, status)
     sent_by = {
         (place.author.key, command.by)
         for command in commands
@@ -511,11 +522,28 @@ def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
         asks, text = command.asks, command.text
         words = Words(text=text, mentions=mentions, replied=replied, asks=asks)
         chain = Chain(asker_key=author.key)
-        opened, refused = there.opened(tx, room, words, room.seq, chain, models=command.models)
+        if author.is_agent:
+            tx.append(run.said)  # its own words count
+            run.said.clear()
+            chain = _chain(tx, room)
+            so_far = lately(tx, room) + sum(one[0] == room.key for one in run.turns)
+            words = replace(words, agent=author.id, depth=chain.depth - 1, lately=so_far)
+        opened, refused = there.opened(tx, room, words, message.seq, chain, models=command.models)
         run.refused += [(room, *one) for one in refused]
     run.turns += opened
     turns = tuple([turn for *_, turn in opened])
     return Added(message=message, dup=False, turns=turns, untitled=room.untitled)
+
+
+def _chain(tx: Transaction, room: LockedRoom) -> Chain:
+    """What an agent's own words set off: as many turns behind a person's as agents have spoken since."""
+    depth, root_seq, asker_key = 1, None, None
+    for kind, seq, key in _LATEST.all(tx.conn, room.key):
+        if kind is ActorKind.PERSON:
+            root_seq, asker_key = seq, key
+            break
+        depth += 1
+    return Chain(depth, root_seq, asker_key)
 
 
 def _says_the_same(run: _Run, command: AddMessage, room: LockedRoom, known: _Known) -> bool:

@@ -248,7 +248,8 @@ class Transaction(Struct):
         if actor is None:
             return None
         role, kept_out = self.membership(room, actor)
-        return role_in(room, role, kept_out=kept_out, status=actor.status)
+        status, agent = actor.status, actor.is_agent
+        return role_in(room, role, kept_out=kept_out, status=status, agent=agent)
 
     def writable(self, room: RoomId, actor: ActorId) -> tuple[LockedRoom, KnownActor]:
         """Locks the room for an actor who may write to it. Refused: `room_not_found`, `forbidden`, `room_archived`."""

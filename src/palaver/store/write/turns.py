@@ -150,6 +150,12 @@ _CLAIMABLE = {
     )
     for engine, free in _FREE.items()
 }
+_OTHERS = Statement(
+    selected.where(turn_is_open, turns.c.external.is_(None), turns.c.waits_for.is_(None))
+    .where(turns.c.id == bindparam("turn"), turns.c.owner != bindparam("owner_id"))
+    .with_for_update(of=turns),
+    *("turn", "owner_id"),
+)
 _CLAIM = updating(turns.c.id, "owner", "fence", lease_until_ms=_lease)
 _EXPIRE, _RENEW = (
     matching(update(turns).where(turn_is_open).values(lease_until_ms=until), turns.c.owner)
@@ -428,6 +434,24 @@ class ClaimTurns(Command[tuple[Turn, ...]], frozen=True, kw_only=True):
         claimed = [replace(turn, fence=turn.fence + 1) for turn in claimed]
         _CLAIM.many(tx.conn, [(tx.owner, turn.fence, turn.id) for turn in claimed])
         return tuple(claimed)
+
+
+class TakeTurn(Command[Turn | None], frozen=True, kw_only=True):
+    """Takes over an open turn of another process; None where it is none, is this process's, or is a program's own.
+
+    Its fence rises, so that the other one gives up. `agent`: whose turn it must be.
+    """
+
+    turn: TurnId
+    agent: ActorId
+
+    def apply(self, tx: Transaction) -> Turn | None:
+        row = _OTHERS.first(tx.conn, self.turn, tx.owner)
+        if row is None or (turn := turn_of(row)).agent != self.agent:
+            return None
+        turn = replace(turn, fence=turn.fence + 1)
+        _CLAIM.run(tx.conn, tx.owner, turn.fence, turn.id)
+        return turn
 
 
 class LeaveTurns(Command[None], frozen=True):

@@ -65,6 +65,8 @@ class ChangedAgent(Given):
     """Whether the new rooms of who may use it get it, too."""
     default: bool | None = None
     """Whether they begin with it, instead of the server's own."""
+    bot: bool | None = None
+    """Whether no model answers for it but a program, by a key of its own."""
     audience: GivenAudience = None
     """Who may use it: `me`, `some` or `everyone`."""
     people: list[str] | None = None
@@ -134,6 +136,8 @@ class Card(TypedDict):
     tags: list[str]
     auto_join: bool
     default: bool
+    bot: bool
+    """Whether a program answers for it."""
     imported: bool
     """Whether it was made of another program's card, which is kept."""
 
@@ -352,6 +356,7 @@ def card_of(value: stored.Card, *, whole: bool) -> Card:
         "tags": list(value.tags),
         "auto_join": value.auto_join,
         "default": value.default,
+        "bot": value.bot,
         "imported": value.source is not None,
     }
 

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 import palaver.model as stored
 from palaver.core import validation
 from palaver.core.runtime import Core
-from palaver.model import KeyId, Scope
+from palaver.model import Actor, ActorId, KeyId, Scope
 from palaver.policy import ServerAct
 from palaver.wire import shapes
 from palaver.wire.api.body import KEPT, Given
@@ -50,7 +50,10 @@ class NewGuest(Given):
 
 
 class NewKey(Given):
-    """A new API key of one's own."""
+    """A new API key of one's own, or of an agent that one may edit."""
+
+    agent: str | None = None
+    """The agent that its program is to be; it must be a bot. Such a key is good in the agent's rooms alone."""
 
     name: str | None = None
     """What the list calls it. Default: a made-up name."""
@@ -240,18 +243,20 @@ class People:
         return {"token": token, "me": shapes.me(actor)}
 
     @call("GET", "/keys", ServerAct.OWN)
-    async def keys(self, me: Me) -> Keys:
-        """One's own API keys that were not revoked, the oldest first."""
-        return {"keys": [shapes.key(one) for one in await self._core.keys.own(me)]}
+    async def keys(self, me: Me, *, agent: str | None = None) -> Keys:
+        """One's own API keys that were not revoked, or those of an agent that one may edit, the oldest first."""
+        of = me if agent is None else await self._agent(me, agent)
+        return {"keys": [shapes.key(one) for one in await self._core.keys.own(of)]}
 
     @call("POST", "/keys", ServerAct.OWN, status=201)
     async def new_key(self, me: Me, body: NewKey) -> MadeKey:
-        """Makes an API key that speaks for who asks. Its token is shown here and never again."""
+        """Makes an API key that speaks for who asks, or for an agent. Its token is shown here and never again."""
         expires_ms = None if body.expires_at is None else validation.when(body.expires_at)
         token, made = await self._core.keys.create(
             name=body.name,
             scopes=body.scopes,
             actor=me,
+            agent=None if body.agent is None else await self._agent(me, body.agent),
             expires_ms=expires_ms,
             days=body.days,
             rooms=body.rooms,
@@ -260,8 +265,11 @@ class People:
 
     @call("DELETE", "/keys/{key}", ServerAct.OWN, status=204)
     async def revoke_key(self, me: Me, key: str) -> None:
-        """Ends one of one's own API keys for ever."""
+        """Ends one of one's own API keys for ever, or one of an agent that one may edit."""
         await self._core.keys.revoke(KeyId(key), by=me)
+
+    async def _agent(self, me: Actor, agent: str) -> Actor:
+        return (await self._core.agents.edited(me, ActorId(agent))).actor
 
     @call("GET", "/devices", ServerAct.OWN)
     async def devices(self, me: Me, request: Request) -> Devices:

@@ -9,8 +9,8 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from palaver.core.runtime import Core
-from palaver.model import ActorId, ExchangeId, MessageId, RoomId, TurnId
-from palaver.policy import Action
+from palaver.model import ActorId, ExchangeId, MessageId, RoomId, Scope, TurnId
+from palaver.policy import Action, ServerAct
 from palaver.wire import parts, shapes
 from palaver.wire.api.body import KEPT, Given, Limit, Whole, answer
 from palaver.wire.api.feed import MEDIA_TYPE, feed, wants_feed
@@ -88,6 +88,37 @@ class Turn(TypedDict):
     """An answer that is being made."""
 
     turn: str
+
+
+class Piece(Given):
+    """More of an answer."""
+
+    n: int
+    """The number of the piece, from 1."""
+    text: str = ""
+    """Empty as a sign of life."""
+
+
+class End(Given):
+    """The end of an answer: with its text, or why there is none."""
+
+    text: str | None = None
+    """All of it."""
+    error: str = ""
+
+
+class AskedTurns(TypedDict):
+    """What an agent is asked, the oldest first."""
+
+    turns: list[shapes.ToAnswer]
+
+
+class Ended(TypedDict):
+    """The message that an answer became; null where its program gave it up."""
+
+    msg: str | None
+    seq: int | None
+    dup: bool
 
 
 @explained
@@ -249,7 +280,7 @@ class Messages:
             "why": found.why,
         }
 
-    @call("POST", "/rooms/{room}/ask", Action.WRITE, use=Use.MESSAGES, status=202)
+    @call("POST", "/rooms/{room}/ask", Action.ASK, use=Use.MESSAGES, status=202)
     async def ask(self, me: Me, room: RoomId, body: Asked) -> Turns:
         """Asks agents of the room for an answer now, whenever they speak by themselves."""
         agents = None if body.agents is None else [ActorId(one) for one in body.agents]
@@ -268,6 +299,30 @@ class Messages:
         """Stops an answer; what came is stored with status `stopped`."""
         await self._core.turns.stop(me, turn)
         return {"turn": turn}
+
+    @call("GET", "/turns", ServerAct.OWN, scope=Scope.ROOMS)
+    async def asked(self, request: Request, me: Me, *, wait: Whole = 0) -> AskedTurns:
+        """What the agent whose program asks is asked; `wait` (up to 30 seconds) for something that nobody has begun."""
+        by, wait_seconds = standing_of(request, me), min(wait, WAIT_SECONDS_MAX)
+        found = await self._core.bots.asked(me, by, wait_seconds=wait_seconds)
+        if wait:
+            await identity(request)  # the key may have ended meanwhile
+        return {"turns": [shapes.to_answer(one) for one in found]}
+
+    @call("POST", "/turns/{turn}/pieces", Action.WRITE, status=204)
+    async def piece(self, request: Request, me: Me, turn: TurnId, body: Piece) -> None:
+        """Says more of an answer, as its agent; a piece that has come already is none."""
+        await self._core.bots.write(me, standing_of(request, me), turn, body.n, body.text)
+
+    @call("POST", "/turns/{turn}/end", Action.WRITE)
+    async def end(self, request: Request, me: Me, turn: TurnId, body: End) -> Ended:
+        """Ends an answer, as its agent, and stores it once; the same text again gives what is stored."""
+        by = standing_of(request, me)
+        if body.text is None:
+            await self._core.bots.fail(me, by, turn, body.error)
+            return {"msg": None, "seq": None, "dup": False}
+        said, dup = await self._core.bots.end(me, by, turn, body.text)
+        return {"msg": said.id, "seq": said.seq, "dup": dup}
 
     @call("POST", "/messages/{message}/retry", Action.TAKE_BACK, use=Use.MESSAGES, status=202)
     async def retry(self, request: Request, me: Me, message: MessageId) -> Turn:

@@ -11,7 +11,7 @@ A connection owns its reader and nothing else: when it goes, answers go on. It d
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from enum import Enum, auto
 from functools import partial
 from typing import Any, cast
@@ -24,7 +24,16 @@ from palaver.core.live import items
 from palaver.core.live.reader import Reader
 from palaver.core.runtime import Core
 from palaver.errors import Code, PalaverError, Refused, Unavailable
-from palaver.model import Actor, ActorId, CredentialId, MessageId, RoomId, Scope as KeyScope, TurnId
+from palaver.model import (
+    Actor,
+    ActorId,
+    ActorKind,
+    CredentialId,
+    MessageId,
+    RoomId,
+    Scope as KeyScope,
+    TurnId,
+)
 from palaver.policy import Action, ServerAct, check_key, check_room, signed_out
 from palaver.strict_json import Json, dump, text_of, text_or_none_of, whole_of
 from palaver.wire import auth, shapes
@@ -212,6 +221,8 @@ class Connection(Struct, eq=False):
     def run(self, last: dict[str, int]) -> Coroutine[Any, Any, None]:
         """Subscribes to the rooms that the client knew, then reads until one of the two ends it: raises `Over`."""
         self._start(self._write)
+        if self.actor.kind is ActorKind.AGENT:
+            self._start(self._hear)
         self._start_work(last)
         self._ping_later()
         return self._ending_all(self._read)
@@ -390,7 +401,7 @@ class Connection(Struct, eq=False):
         """Stops all answers of a room that one may stop; those that wait for their turn are not given."""
         await self.core.turns.stop_room(self.actor, room)
 
-    @call("frame", "ask", Action.WRITE, use=Use.MESSAGES)
+    @call("frame", "ask", Action.ASK, use=Use.MESSAGES)
     async def ask(
         self,
         room: RoomId,
@@ -409,6 +420,22 @@ class Connection(Struct, eq=False):
         """Answers again; with `mode` `continue`, goes on where an answer ended."""
         turn = await self.core.turns.retry(self.actor, msg, goes_on=mode == "continue")
         return {"t": "ok", "turn": turn.id}
+
+    @call("frame", "turn.d", Action.WRITE)
+    async def piece(self, turn: TurnId, n: int, x: str) -> None:
+        """Says more of an answer, as its agent: the `n`-th piece. An empty one is a sign of life."""
+        await self.core.bots.write(self.actor, self.reader.by, turn, n, x)
+
+    @call("frame", "turn.end", Action.WRITE)
+    async def end(
+        self, turn: TurnId, text: str | None = None, error: str | None = None
+    ) -> frames.TurnEnded | None:
+        """Ends an answer, as its agent: with its whole text, or with why there is none."""
+        if text is None:
+            await self.core.bots.fail(self.actor, self.reader.by, turn, error or "")
+            return None
+        said, dup = await self.core.bots.end(self.actor, self.reader.by, turn, text)
+        return {"t": "ack", "msg": said.id, "seq": said.seq, "dup": dup}
 
     @call("frame", "typing", Action.WRITE)
     async def typing(self, room: RoomId) -> None:
@@ -433,6 +460,12 @@ class Connection(Struct, eq=False):
     async def watch(self) -> None:
         """Follows what changes in all of a person's rooms."""
         await self.reader.watch()
+
+    async def _hear(self) -> None:
+        """Tells an agent's program what the agent is asked."""
+        async with aclosing(self.core.bots.heard(self.actor, self.reader.by)) as telling:
+            async for told in telling:
+                await self.socket.put([dump(frames.told(told))])
 
     # writing
 

@@ -6,6 +6,7 @@ from typing import Any, Literal, NotRequired, get_args, get_origin
 
 from typing_extensions import TypedDict
 
+from palaver.core.answers.bots import Asked, Over
 from palaver.core.live import items
 from palaver.errors import PalaverError, Refused
 from palaver.strict_json import (
@@ -145,6 +146,20 @@ class DatabaseState(TypedDict):
     state: Literal["up", "down"]
 
 
+class TurnAsked(shapes.ToAnswer):
+    """An agent is asked, whose program this is."""
+
+    t: Literal["turn"]
+
+
+class TurnStopped(TypedDict):
+    """What the agent was asked is over without its program: somebody stopped it, or it took too long."""
+
+    t: Literal["turn.stop"]
+    room: str
+    turn: str
+
+
 class Bye(TypedDict):
     """The server closes the connection soon."""
 
@@ -229,13 +244,23 @@ class ErrorFrame(TypedDict):
     temporary: bool
     retry_ms: NotRequired[int]
     room: NotRequired[str]
+    turn: NotRequired[str]
+
+
+class TurnEnded(TypedDict):
+    """The reply to `turn.end`: the answer is stored. `dup`: it was before."""
+
+    t: Literal["ack"]
+    msg: str
+    seq: int
+    dup: bool
 
 
 SubReply = SubResume | SubReset
-Reply = SubReply | Ack | Welcome | Ok
-Push = (
-    Happened | SubReply | StreamOpened | StreamDelta | StreamEnded | Drafted | Typing | ReadMark
-) | (HereNotice | Unsubscribed | DatabaseState | Bye | Pong | Ping | Ack | RoomNotice | ErrorFrame)
+Reply = SubReply | Ack | Welcome | Ok | TurnEnded
+_Told = HereNotice | Unsubscribed | DatabaseState | Bye | Pong | Ping | Ack | RoomNotice
+_Streamed = StreamOpened | StreamDelta | StreamEnded | TurnAsked | TurnStopped
+Push = Happened | SubReply | _Streamed | Drafted | Typing | ReadMark | _Told | ErrorFrame
 
 
 def encode(item: items.Item) -> bytes:
@@ -289,6 +314,13 @@ def pushed(item: items.Item) -> Push:  # noqa: C901, PLR0911, PLR0912  one arm f
             return {"t": "db", "state": "up" if item.up else "down"}
         case items.Closing():
             return {"t": "bye", "retry_ms": item.retry_ms}
+
+
+def told(item: Asked | Over) -> TurnAsked | TurnStopped:
+    """Builds the frame by which an agent's program hears what is asked of it, or is over."""
+    if isinstance(item, Over):
+        return {"t": "turn.stop", "room": item.room, "turn": item.turn}
+    return {"t": "turn", **shapes.to_answer(item)}
 
 
 def _draft(item: items.Drafted) -> Drafted:

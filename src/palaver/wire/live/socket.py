@@ -19,8 +19,9 @@ class Socket(sockets.Socket, frozen=True):
     async def error(self, problem: PalaverError, frame: Json) -> None:
         """Replies that a frame was not carried out."""
         reply = frames.error(problem)
-        if isinstance(frame.get("room"), str):
-            reply["room"] = frame["room"]
+        for name in ("room", "turn"):
+            if isinstance(frame.get(name), str):
+                reply[name] = frame[name]
         await self.reply(reply, frame)
 
 

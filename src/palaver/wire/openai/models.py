@@ -98,6 +98,8 @@ class Models(Struct):
         found = self._agents.get(model)
         if found is None or not may_use(me.id, found):
             return None
+        if found.bot:
+            raise Refused(Code.FORBIDDEN, "A program answers for this agent, in its rooms alone.")
         return told_to(found, me.handle or me.name)
 
     async def default(self) -> str:
@@ -148,7 +150,9 @@ class Models(Struct):
         agents = (await self._read_agents()).items()
         names = {one.get("id") for one in found}
         return found + [
-            _model(name, OWNER) for name, one in agents if name not in names and may_use(me.id, one)
+            _model(name, OWNER)
+            for name, one in agents
+            if name not in names and may_use(me.id, one) and not one.bot
         ]
 
 

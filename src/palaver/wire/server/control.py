@@ -145,7 +145,9 @@ class Commands:
         """Makes a key."""
         expires, named = text_or_none_of(request, "expires"), text_or_none_of(request, "as")
         account = None if named is None else await self._account(named)
+        bot = text_or_none_of(request, "agent")
         token, key = await self._keys.create(
+            agent=None if bot is None else (await self._agents.bot(bot)).actor,
             name=text_or_none_of(request, "name"),
             scopes=_words_of(request, "scopes") or (),
             handle=named if account is None else account.id,

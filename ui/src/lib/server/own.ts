@@ -33,8 +33,9 @@ export function removePicture(calls: Calls): Promise<void> {
   return calls.call('DELETE', '/me/avatar')
 }
 
-export async function keys(calls: Calls): Promise<Key[]> {
-  return (await calls.call<Keys>('GET', '/keys')).keys
+/** One's own, or those of an agent whose program answers. */
+export async function keys(calls: Calls, agent?: string): Promise<Key[]> {
+  return (await calls.call<Keys>('GET', agent === undefined ? '/keys' : `/keys?agent=${encodeURIComponent(agent)}`)).keys
 }
 
 /** What a key shall be: without scopes it may everything, without days it does not end. */
@@ -42,9 +43,10 @@ export interface KeyWish {
   name?: string
   scopes?: string[]
   days?: number
+  agent?: string
 }
 
-/** A key of one's own, and its token, which is told this once. */
+/** A key of one's own, or of an agent, and its token, which is told this once. */
 export function createKey(calls: Calls, wish: KeyWish): Promise<MadeKey> {
   return calls.call('POST', '/keys', wish)
 }

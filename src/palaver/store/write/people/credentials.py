@@ -33,7 +33,13 @@ from palaver.model import (
 from palaver.policy import owns, room_not_found
 from palaver.store import migrate
 from palaver.store.engine.statement import Statement, database_now, inserting, matching, updating
-from palaver.store.read import actors as stored_actors, api_keys as stored_keys, devices, rooms
+from palaver.store.read import (
+    actors as stored_actors,
+    agents as stored_agents,
+    api_keys as stored_keys,
+    devices,
+    rooms,
+)
 from palaver.store.schema import keys, once, sessions, tickets
 from palaver.store.write.actors import AddActor, known_actor, nobody, of_handle
 from palaver.store.write.audit import AUDIT, audit
@@ -180,19 +186,27 @@ class AddKey(Audited[ApiKey], frozen=True, kw_only=True):
 
 
 class RevokeKey(Audited[ApiKey], frozen=True, kw_only=True):
-    """Ends an API key for ever; one that has ended stays as it is. Refused: `not_found`, also for one not of `by`."""
+    """Ends an API key for ever; one that has ended stays as it is.
+
+    Refused: `not_found`, also for one that is neither of `by` nor of an agent that they may edit.
+    """
 
     key: KeyId
     by: ActorId | None = None
 
     def apply(self, tx: Transaction) -> ApiKey:
         found = stored_keys.get(tx.conn, self.key)
-        if found is None or not owns(self.by, found.actor.id):
+        if found is None or not (owns(self.by, found.actor.id) or self._edits(tx, found.actor.id)):
             raise Refused(Code.NOT_FOUND, "There is no such key. The list of keys shows their ids.")
         if _REVOKE_KEY.run(tx.conn, tx.now_ms, self.key):
             by, of = tx.actor(self.by), found.actor.id
             audit(tx, EventType.KEY_REVOKED, by, key=self.key, of=of)
         return stored_keys.get(tx.conn, self.key) or found
+
+    def _edits(self, tx: Transaction, agent: ActorId) -> bool:
+        card = stored_agents.get(tx.conn, agent)
+        may = self.by and card and stored_agents.refusal(tx.conn, self.by, card) is None
+        return bool(may)
 
 
 def revoke_keys(tx: Transaction, actor: ActorId, scope: Scope | None = None) -> None:

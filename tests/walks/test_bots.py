@@ -1,0 +1,53 @@
+"""Somebody makes an agent whose program answers, gives it a key, sees it speak, and that it is away."""
+
+import pytest
+from playwright.async_api import expect
+from tests.faults.test_bots import live
+from tests.support.browser import Browser
+from tests.support.server import Serve
+from tests.walks.tab import Tab
+from tests.walks.test_agents import looked_at
+from tests.walks.test_measures import WIDE
+from tests.walks.test_sign import PASSWORD, enter
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+async def test_a_program_answers_by_a_key_and_is_away_without(
+    browser: Browser, serve: Serve
+) -> None:
+    away = {"PALAVER_SIGN_UP": "open", "PALAVER_PROVIDER_IDLE_SECONDS": "3"}
+    server = await serve(environment=away)
+    tab = Tab(await browser.open(f"{server.url}/sign-up"))
+    await tab.page.set_viewport_size(WIDE)
+    await enter(tab, "ada", PASSWORD)
+    await tab.person("agents-open")
+    await tab.page.goto(f"{server.url}/agents/new")
+    await tab.part("agent-name").fill("Maya")
+    await tab.part("agent-handle").fill("maya")
+    await tab.part("agent-model").select_option(label="A program, by a key")
+    await expect(tab.part("agent-persona")).to_have_count(0)
+    await tab.part("agent-save").click()
+    await expect(tab.page.get_by_text("It has no key yet, so its program is away.")).to_be_visible()
+    await tab.part("agent-key-make").click()
+    token = (await tab.part("agent-token").inner_text()).split()[0]
+    assert token.startswith("plv_")
+    await expect(tab.part("agent-key")).to_contain_text("not used yet")
+    await looked_at(browser, tab, "agent-bot")
+
+    await tab.part("agents-back").click()
+    await tab.part("agent").filter(has_text="@maya").get_by_test_id("agent-chat").click()
+    await expect(tab.composer).to_be_visible()
+    async with live(server, token) as bot:
+        await tab.say("Are you there?")
+        turn = (await bot.push("turn"))["turn"]
+        await bot.ask(t="turn.d", turn=turn, n=1, x="Let me think …")
+        await expect(tab.stream).to_contain_text("Let me think …")
+        await bot.ask(t="turn.end", turn=turn, text="Yes, I am.")
+        await tab.answered(1)
+        await expect(tab.answers.last).to_contain_text("Yes, I am.")
+    await tab.say("And now?")
+    await expect(tab.answers).to_have_count(2)
+    await expect(tab.answers.last).to_have_attribute("data-status", "failed")
+    await expect(tab.answers.last).to_contain_text("Its program is away.")
+    await looked_at(browser, tab, "bot-away")
