@@ -37,8 +37,8 @@ ANSWER = {
 }
 CHANGING = {"ms", "day", "created_ms", "first", "total", "at", "retry_ms", "port"}
 SOME_TIME = 1_700_000_001
-UNTOLD = {"alembic_version", "meta", "journal_marks"}
-"""Tables of the database itself."""
+UNTOLD = {"alembic_version", "meta", "journal_marks", "waits"}
+"""Tables of the database itself, and of how long something took: as many rows as there were different times."""
 
 BEHIND = {("sessions", "used_ms"), ("sessions", "agent"), ("sessions", "address")}
 """What is written a minute later, of some sessions before the end of this life."""
