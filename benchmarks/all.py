@@ -24,6 +24,7 @@ NAMES = (
     "agent",
     "people",
     "oversight",
+    "speaking",
 )
 
 
