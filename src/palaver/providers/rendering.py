@@ -30,12 +30,16 @@ _AT = re.compile("[@\uff20\ufe6b]")
 """What an @ may be written as."""
 _UNSEEN = frozenset({"Cc", "Cf", "Mn"})
 _FILLERS = frozenset("\u115f\u1160")
+_BRACKETS = {"Ps": "(", "Pe": ")"}
 _HEADER = re.compile(r"@([a-z0-9][a-z0-9._~-]*) \((person|guest|agent|system)\):")
 _SPOKEN_HEADER = re.compile(
     r"\s*@([a-z0-9][a-z0-9._~-]*) ?\((?:person|guest|agent|system)\):", re.IGNORECASE
 )
 _HEADER_BEGINS = re.compile(r"\s*(?:@[a-z0-9._~-]*(?: ?(?:\([a-z]{0,6}\)?)?)?)?", re.IGNORECASE)
-_LIKE_HEADER = re.compile(r"[^\w@]*@\S{1,200}?\s*\(\s*\S{1,40}?\s*\)")
+_LIKE_HEADER = re.compile(
+    r"[^\w@]*@\s*\S{1,200}?\s*[()]{1,3}\s*([^()\s](?:[^()]{0,58}?[^()\s])?)\s*[()]"
+)
+_KIND_CHARS_MAX = 6
 
 
 class Words(Struct, frozen=True):
@@ -62,12 +66,17 @@ def below(header: str, text: str) -> str:
 
 
 def parts_below(header: str, parts: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
-    """The same of content in several parts."""
-    kept = [
-        {**part, "text": escaped(part["text"])} if isinstance(part.get("text"), str) else part
-        for part in parts
-    ]
-    return ({"type": "text", "text": f"{header}\n"}, *kept)
+    """The same of content in several parts. Each text begins a line, whatever joins them."""
+    told: list[Mapping[str, Any]] = [{"type": "text", "text": f"{header}\n"}]
+    begins = True
+    for part in parts:
+        text = part.get("text")
+        if not isinstance(text, str) or not text:
+            told.append(part)
+            continue
+        told.append({**part, "text": escaped(text) if begins else f"\n{escaped(text)}"})
+        begins = text[-1] in _BREAKS
+    return tuple(told)
 
 
 def parse(text: str) -> list[Words]:
@@ -166,16 +175,20 @@ def _lines(text: str) -> list[str]:
 
 
 def _seen(line: str) -> str:
-    """A line as it looks: in plain letters, without those that are not seen."""
-    plain = unicodedata.normalize("NFKC", line)
-    kept = [char for char in plain if unicodedata.category(char) not in _UNSEEN]
-    return "".join(char for char in kept if char not in _FILLERS)
+    """A line as it looks: in plain letters and brackets, without those that are not seen."""
+    plain = [(char, unicodedata.category(char)) for char in unicodedata.normalize("NFKC", line)]
+    kept = [(char, kind) for char, kind in plain if kind not in _UNSEEN and char not in _FILLERS]
+    return "".join(_BRACKETS.get(kind, char) for char, kind in kept)
 
 
 def _needs_escape(line: str) -> bool:
     if line.startswith("\\"):
         return True
-    return bool(_AT.search(line)) and _LIKE_HEADER.match(_seen(line)) is not None
+    like = _LIKE_HEADER.match(_seen(line)) if _AT.search(line) else None
+    if like is None:
+        return False
+    words = like[1].split()
+    return len(words) == 1 or len("".join(words)) <= _KIND_CHARS_MAX
 
 
 def _end_of_header(line: str) -> int:

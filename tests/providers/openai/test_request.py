@@ -5,7 +5,7 @@ from tests.providers.support import ask
 from palaver.model import Role
 from palaver.providers.base import Request, Said, ToolCall
 from palaver.providers.errors import ErrorBody
-from palaver.providers.openai.request import Mender, adapted, body_of
+from palaver.providers.openai.request import Mender, adapted, body_of, in_turns
 from palaver.strict_json import mended
 
 
@@ -145,3 +145,13 @@ def test_text_is_mended_the_same_however_it_is_cut(text: str) -> None:
     assert cut.encode().decode() == cut
     pairs = text.count("\ud83e\udd8a")
     assert len(cut) == len(text) - pairs, "each character and each half alone is still there"
+
+
+def test_whoever_speaks_next_begins_a_line_whatever_stood_before() -> None:
+    last = {"type": "text", "text": "the end", "cache": True}
+    next_one = {"type": "text", "text": "@ada (person):\n"}
+    (joined,) = in_turns([
+        {"role": "user", "content": [last]},
+        {"role": "user", "content": [next_one]},
+    ])  # fmt: skip
+    assert joined["content"] == [last, {"type": "text", "text": "\n\n@ada (person):\n"}]

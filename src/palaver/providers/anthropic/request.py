@@ -111,10 +111,12 @@ def joined(messages: list[dict[str, Any]], role: str, blocks: Iterable[dict[str,
         messages.append({"role": role, "content": [*blocks]})
         return
     content = messages[-1]["content"]
-    for block in blocks:
+    for place, block in enumerate(blocks):
         last: dict[str, Any] = content[-1] if content else {}
         if block.keys() == last.keys() == {"type", "text"} and last["type"] == "text":
             content[-1] = _text(f"{last['text']}\n\n{block['text']}")
+        elif place == 0 and last.get("type") == block["type"] == "text":
+            content.append(block | {"text": f"\n\n{block['text']}"})
         else:
             content.append(block)
 

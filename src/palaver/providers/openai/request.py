@@ -125,6 +125,8 @@ def _both(before: Any, after: Any) -> Any:
     *begun, last = _parts(before)
     if last.keys() == first.keys() == {"type", "text"}:  # so that a header begins a line
         return [*begun, last | {"text": f"{last['text']}\n\n{first['text']}"}, *rest]
+    if isinstance(first.get("text"), str):
+        first = first | {"text": f"\n\n{first['text']}"}
     return [*begun, last, first, *rest]
 
 
