@@ -27,6 +27,15 @@ def test_an_agent_is_made_of_a_file_shown_and_written_again(tmp_path: Path) -> N
             tmp_path, "agent", "import", str(file), "--handle", f"maya-{form}", "--json"
         )
         assert json.loads(again.stdout)["handle"] == f"maya-{form}"
+    for name, words, beginning in (
+        ("x.PNG", (), b"\x89PNG"),
+        ("x.json", (), b'{"palaver":"agent/1"'),
+        ("y.png", ("--format", "palaver"), b'{"palaver":"agent/1"'),
+    ):
+        told = palaver(tmp_path, "agent", "export", "maya", str(tmp_path / name), *words)
+        assert told.exit_code == 0, told.exception
+        given = (tmp_path / name).read_bytes().replace(b" ", b"").replace(b"\n", b"")
+        assert given.startswith(beginning), name
     file.write_text("<svg/>")
     for words, code in (
         (("import", str(file)), Code.CARD_INVALID),

@@ -72,3 +72,10 @@ def test_an_error_is_one_line_and_its_code(capsys: pytest.CaptureFixture[str]) -
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err == "palaver: Port 1 \\x1b[2J is taken. [port_taken]\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "told"), [(0, "0 answers"), (1, "1 answer"), (1_200, "1,200 answers")]
+)
+def test_one_is_not_told_as_several(number: int, told: str) -> None:
+    assert output.counted(number, "answer") == told

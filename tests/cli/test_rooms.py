@@ -24,6 +24,10 @@ async def test_beside_a_server_all_rooms_and_events_are_told_and_nothing_that_wa
         assert [one["title"] for one in listed] == ["Launch", "Lobby"]
         behind = await asked(door.settings, {"do": "room.list", "after": room})
         assert [one["title"] for one in behind["rooms"]] == ["Lobby"]
+        untitled = await new_room(http, "")
+        assert (await http.delete(f"/api/rooms/{untitled}")).is_success
+        gone = await asked(door.settings, {"do": "events", "type": "room.deleted"})
+        assert [(it["room"], it["k"]) for it in gone["events"]] == [(untitled, "room.deleted")]
         told = await asked(door.settings, {"do": "events"})
         assert "planted" not in str(told)
         one = await asked(door.settings, {"do": "events", "room": room, "type": "room.renamed"})

@@ -115,11 +115,26 @@ async def test_the_models_of_both_are_listed_and_one_of_them_is_the_default(
     answer: str,
 ) -> None:
     provider = both(upstream, server, model=wanted)
+    for asked in ("default", "default"):
+        assert answer.encode() in (await called(provider, asked))[1]
+    assert (await hear(provider, ask("hi", model="default"))).text == answer
+    told = {one.json["model"] for one in (*upstream.asked, *server.asked)}
+    assert told == {default.removeprefix("anthropic/")}, "the word is told to nobody"
     models = await provider.models()
     assert {"scripted", *server.ids} <= {one.id for one in models}
     assert [one.id for one in models if one.default] == [models[0].id] == [default]
     assert len({one.id for one in models}) == len(models)
     assert (await hear(provider)).text == answer
+    await provider.close()
+
+
+async def test_a_model_whose_name_is_default_is_asked_as_any_other(
+    upstream: ScriptedUpstream, server: ScriptedAnthropic
+) -> None:
+    server.ids = ["claude-sonnet-9", "default"]
+    provider = both(upstream, server)
+    assert (await hear(provider, ask("hi", model="default"))).text == "theirs"
+    assert [one.json["model"] for one in server.asked] == ["default"]
     await provider.close()
 
 

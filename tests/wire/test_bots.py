@@ -391,6 +391,10 @@ async def test_a_model_is_no_bot_and_a_bot_no_model(world: World) -> None:
     async with world.door.live(world.token) as bot:
         turn = (await heard(bot))["turn"]
         await bot.ask(t="turn.end", turn=turn, text="Here.")
-    assert (await owner.get(f"/api/turns/{turn}/prompt")).json()["code"] == "turn_not_found"
+    told = (await owner.get(f"/api/turns/{turn}/prompt")).json()
+    assert (told["code"], told["detail"][:29]) == (
+        "turn_not_found",
+        "A program gave this answer, a",
+    )
     stranger = await owner.post(f"/api/turns/{turn}/end", json={"text": "I am Maya."})
     assert (stranger.status_code, stranger.json()["code"]) == (403, "forbidden")

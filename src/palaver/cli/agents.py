@@ -37,10 +37,16 @@ def export(
         typer.FileBinaryWrite, typer.Argument(help="Where to write it, - for what goes on.")
     ],
     form: Annotated[
-        str, typer.Option("--format", help="palaver; as other programs read it: json, png.")
-    ] = "palaver",
+        str | None,
+        typer.Option(
+            "--format",
+            help="palaver; as other programs read it: json, png.",
+            show_default="png for a .png, else palaver",
+        ),
+    ] = None,
 ) -> None:
     """Write an agent's card to a file."""
+    form = form or ("png" if file.name.lower().endswith(".png") else "palaver")
     given = ask.answer("agent.export", agent=agent, format=form)
     file.write(b64decode(given["file"]))
 

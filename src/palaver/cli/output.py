@@ -70,6 +70,11 @@ def without_password(url: str) -> str:
     return _PASSWORD.sub(rf"\1:{HIDDEN}@", url)
 
 
+def counted(number: int, one: str) -> str:
+    """Writes a number of things, such as `1 answer` and `2 answers`."""
+    return f"{number:,} {one}" + ("" if number == 1 else "s")
+
+
 def tell(text: str) -> None:
     """A line for people, on standard output."""
     sys.stdout.write(f"{escaped(text)}\n")

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from palaver.cli.options import Ask, asking
+from palaver.cli.output import counted
 
 rooms = typer.Typer(help="Look at the rooms.", no_args_is_help=True)
 
@@ -34,8 +35,11 @@ def events(
 
 def _room(one: Mapping[str, Any]) -> str:
     owner = one["owner"] or "nobody"
-    told = [one["id"], one["title"] or "no title", one["visibility"], f"of {owner}"]
-    told += [f"{one['members']:,} in it, {one['agents']} agents", f"{one['seq']:,} events"]
+    told = [one["id"], one["title"] or "New chat", one["visibility"], f"of {owner}"]
+    told += [
+        f"{one['members']:,} in it, {counted(one['agents'], 'agent')}",
+        counted(one["seq"], "event"),
+    ]
     return "  ".join([*told, one["active_at"], *(["archived"] if one["archived_at"] else [])])
 
 

@@ -6,7 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from palaver.cli.options import Ask, asking
+from palaver.cli.output import counted
 
+SECOND = 1_000
 budgets = typer.Typer(help="Bound what answers use.", no_args_is_help=True)
 
 
@@ -24,7 +26,7 @@ def usage(
 ) -> None:
     """Show the tokens that answers used, what they cost, and how much the server is used."""
     more = {"from": since, "to": until, "by": by}
-    ask.tell(_told, "usage", **more)
+    ask.tell(told, "usage", **more)
 
 
 @budgets.command("list", epilog="Example: palaver budget list --json")
@@ -59,24 +61,29 @@ def change(
     ask.tell(_budgets, "budget.set", **more)
 
 
-def _told(report: Mapping[str, Any]) -> Iterator[str]:
+def told(report: Mapping[str, Any]) -> Iterator[str]:
+    """Writes a report in lines."""
     yield f"{report['first_day']} to {report['last_day']}"
     for one in report["rows"]:
         yield _line(one["name"] or "nobody", one)
     yield _line("in all", total := report["total"])
     if total["first_p50_ms"] is not None:
-        half, most = (total[name] / 1_000 for name in ("first_p50_ms", "first_p95_ms"))
-        yield f"began within {half:.1f} s (half of them), {most:.1f} s (95 of 100)"
+        half, most = (_time(total[name]) for name in ("first_p50_ms", "first_p95_ms"))
+        yield f"began within {half} (half of them), {most} (95 of 100)"
     messages, size = sum(report["messages"].values()), report["database_bytes"]
-    yield f"{messages:,} messages  {size / 1_000_000:,.1f} MB of database"
+    yield f"{counted(messages, 'message')}  {size / 1_000_000:,.1f} MB of database"
+
+
+def _time(ms: int) -> str:
+    return f"{ms} ms" if ms < SECOND else f"{ms / SECOND:.1f} s"
 
 
 def _line(name: str, used: Mapping[str, Any]) -> str:
     cost = "price unknown" if used["cost_micros"] is None else _dollars(used["cost_micros"])
-    told = f"{name}  {used['answers']:,} answers  {used['input']:,} in  {used['output']:,} out"
-    told += f"  {used['failed']:,} failed" if used["failed"] else ""
+    line = f"{name}  {counted(used['answers'], 'answer')}  {used['input']:,} in  {used['output']:,} out"
+    line += f"  {used['failed']:,} failed" if used["failed"] else ""
     partly = used["cost_micros"] is not None and used["unpriced"]
-    return f"{told}  {cost}" + (f" and {used['unpriced']:,} without a price" if partly else "")
+    return f"{line}  {cost}" + (f" and {used['unpriced']:,} without a price" if partly else "")
 
 
 def _budgets(told: Mapping[str, Any]) -> Iterator[str]:

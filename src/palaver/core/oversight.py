@@ -85,8 +85,10 @@ class Oversight:
         """
         limit = min(self._checked(by, limit), GLIMPSES_MAX)
         if room is None:
-            lively, _ = await self._listing(by, GLIMPSES_MAX, None, None, deleted=False)
-            seen = {one.id: one for one in lively}
+            seen: dict[RoomId, Room] = {}
+            for deleted in (False, True):
+                some, _ = await self._listing(by, GLIMPSES_MAX, None, None, deleted=deleted)
+                seen |= {one.id: one for one in some}
             before, depth = None, limit * (10 if kind else 1)
         else:
             seen = {room: await self._room(by, room)}

@@ -11,6 +11,8 @@ from msgspec import Struct, field
 
 from palaver.model import NO_DATA, Role
 
+DEFAULT = "default"
+"""Names the default model, for clients that must name one; a model of this name is asked as any other."""
 BEGIN = "Begin the conversation."
 """What a model is asked where the history begins with a greeting of its own."""
 GO_ON = (

@@ -23,7 +23,7 @@ from palaver.clock import Clock
 from palaver.errors import Code, ProviderError, Refused
 from palaver.model import ActorId
 from palaver.model.profiles import Profile as Stored, ProfileKind
-from palaver.providers.base import Provider, Several
+from palaver.providers.base import DEFAULT, Provider, Several
 from palaver.providers.echo import Echo
 from palaver.providers.openai.models import models_of, offered
 from palaver.settings import Settings
@@ -147,14 +147,16 @@ class Providers:
     async def current(self, caller: ActorId | None = None, *, model: str | None = None) -> Provider:
         """The provider to ask now. Takes up to 300 ms where it looks for one, no time otherwise.
 
-        Raises `ProviderError` where the `model` is of a stored connection, and the caller has none.
+        Where the `model` is `DEFAULT`, it knows which one that is. Raises `ProviderError` where the `model` is of a
+        stored connection, and the caller has none.
         """
         own, saved = await self._own(), await self._saved(caller)
-        if not saved and not (model or "").startswith(STORED):
+        defaults = own.real and model == DEFAULT
+        if not saved and not defaults and not (model or "").startswith(STORED):
             return own
         from palaver.providers.profiles import Profiles, gone, is_stored  # noqa: PLC0415  as above
 
-        if not saved:
+        if not saved and not defaults:
             if is_stored(model or ""):
                 raise gone()
             return own

@@ -1,7 +1,8 @@
 """Several providers as one: the name of the model says which of them answers.
 
 Rules, the first that fits: `<profile>/<model>` names a profile; the beginning of a name that is a profile's own; what a
-profile lists, the first one; else the first profile. A name with a slash that the first profile lists is whole. What is
+profile lists, the first one; else the first profile. `default`, which nobody lists, is the default model. A name with a
+slash that the first profile lists is whole. What is
 no question to a model (files, batches) is the first profile's. A model whose bare name is asked elsewhere is listed
 behind its profile's. Lists are asked for again after `KNOWN_SECONDS`, and waited for so briefly that a provider that is
 away delays nobody. All that is remembered is so with the profiles, which stand in several views of different callers.
@@ -20,7 +21,7 @@ from msgspec.structs import replace
 from palaver.clock import Clock
 from palaver.errors import Code, ProviderError
 from palaver.model.profiles import ProfileKind
-from palaver.providers.base import Model, Piece, Provider, Request
+from palaver.providers.base import DEFAULT, Model, Piece, Provider, Request
 from palaver.providers.call import JSON_TYPE, Call, CallRequest, CallResult, Forwards, whole_body
 from palaver.providers.openai.compose import Answered, call
 from palaver.strict_json import as_list, as_object, parsed
@@ -96,8 +97,7 @@ class Profiles:
 
     async def chosen(self, request: Request) -> tuple[Provider, Request]:
         """See `base.Several`."""
-        known = (self._named(one, one.default) for one in self.profiles if one.default)
-        model = request.model or self._wanted or next(known, None) or (await self.models())[0].id
+        model = request.model or self._usual() or (await self.models())[0].id
         profile, model = await self._profile_of(model)
         return profile.provider, replace(request, model=model or None)
 
@@ -152,6 +152,8 @@ class Profiles:
 
     def _chosen(self, model: str) -> tuple[Profile, str]:
         first, *others = self.profiles
+        if model == DEFAULT and all(model not in one.listed for one in self.profiles):
+            model = self._usual() or model
         head, slash, rest = model.partition("/")
         for one in (*others, first):
             if slash and head in (one.id, one.name, one.provider.name):
@@ -160,6 +162,11 @@ class Profiles:
         listed = (one for one in self.profiles if model in one.listed)
         owning = (one for one in self.profiles if one.owns(model))
         return next(owning, None) or next(listed, first), model
+
+    def _usual(self) -> str | None:
+        """The name of the default model, as far as it is known."""
+        known = (self._named(one, one.default) for one in self.profiles if one.default)
+        return self._wanted or next(known, None)
 
     def _named(self, profile: Profile, model: str) -> str:
         """The name by which a profile's model is asked for here."""

@@ -154,3 +154,5 @@ async def test_a_deleted_room_is_seen_and_read_by_nobody(town: Town, kind: Event
     told = await happened(town.admin, f"room={room}&type={kind}")
     assert {one["readable"] for one in told["events"]} <= {False}
     assert len(told["events"]) == (1 if kind is EventType.ROOM_DELETED else 0)
+    everywhere = await happened(town.admin, f"type={kind}")
+    assert told["events"] == [one for one in everywhere["events"] if one["room"] == room]

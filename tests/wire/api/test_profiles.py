@@ -174,6 +174,34 @@ async def test_a_name_that_two_have_is_asked_of_the_first_and_of_either_by_its_p
     assert town.other.asked[-1].json["model"] == "house-1"
 
 
+@pytest.mark.parametrize("mine", [True, False])
+async def test_default_is_the_default_model_of_the_first_connection(
+    town: Town, *, mine: bool
+) -> None:
+    town.house.models = [{"id": "house-1"}, {"id": "house-2"}]
+    if mine:
+        await town.made(town.ada, town.other, name="mine", model="other-1")
+    else:
+        await town.made(town.owner, town.house, server=True, name="house", model="house-2")
+        await town.made(town.ada, town.other, name="mine")
+    program, text = await town.program(town.ada), "other-1" if mine else "house-2"
+    hello = {"messages": [{"role": "user", "content": "hello"}]}
+    for path, more in (
+        ("chat/completions", hello),
+        ("responses", {"input": "hello"}),
+        ("responses", {"input": "hello", "store": False}),
+        ("messages", {**hello, "max_tokens": 9}),
+        ("embeddings", {"input": "hello"}),
+    ):
+        await program.post(f"/v1/{path}", json={"model": "default", **more})
+        asked = [*town.house.requests, *town.other.requests]
+        said = [one.json["model"] for one in asked if one.method == "POST"]
+        assert said, path
+        assert {*said} == {text}, path
+        town.house.requests.clear()
+        town.other.requests.clear()
+
+
 async def test_an_agent_asks_by_the_connection_of_its_card_and_by_no_other(town: Town) -> None:
     town.house.models = town.other.models = [{"id": "same"}]
     await town.made(town.owner, town.house, server=True, name="house")

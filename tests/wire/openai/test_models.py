@@ -35,6 +35,50 @@ async def test_a_model_is_found_by_its_name_which_may_have_slashes(
     assert (missing.value.code, missing.value.param) == ("model_not_found", "model")
 
 
+ASKING = pytest.mark.parametrize(
+    ("path", "more"),
+    [
+        ("chat/completions", {"messages": [{"role": "user", "content": "hi"}]}),
+        ("responses", {"input": "hi"}),
+        ("responses", {"input": "hi", "store": False}),
+        ("messages", {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 9}),
+    ],
+)
+
+
+@ASKING
+async def test_default_is_the_model_servers_default_model_where_none_has_that_name(
+    relay: Door, models: ScriptedUpstream, path: str, more: dict[str, Any]
+) -> None:
+    models.models = [{"id": "org/big"}, {"id": "small"}]
+    http, count = bare_client(relay), len(models.asked)
+    got = await http.post(f"/v1/{path}", json={"model": "default", **more})
+    assert got.status_code == 200, got.text
+    assert [one.json["model"] for one in models.asked[count:]] == ["org/big"]
+
+
+@ASKING
+async def test_an_agent_is_asked_by_its_handle_as_it_is_written_everywhere(
+    relay: Door, models: ScriptedUpstream, path: str, more: dict[str, Any]
+) -> None:
+    http, count = bare_client(relay), len(models.asked)
+    got = await http.post(f"/v1/{path}", json={"model": "@assistant", **more})
+    assert got.status_code == 200, got.text
+    (asked,) = [one.json["model"] for one in models.asked[count:]]
+    assert not asked.startswith("@")
+    assert (await http.get("/v1/models/@assistant")).json()["id"] == "assistant"
+    got = await http.post(f"/v1/{path}", json={"model": "@nobody", **more})
+    assert got.status_code == 404
+    error = got.json()["error"]
+    assert "'@nobody' does not exist" in error["message"]
+    if path != "messages":
+        assert (error["code"], error["param"]) == ("model_not_found", "model")
+    assert len(models.asked) == count + 1, "the model server is not asked"
+    got = await http.post(f"/v1/{path}", json={"model": "@cf/meta/llama", **more})
+    assert got.status_code == 200, "a model's name may begin so"
+    assert models.asked[-1].json["model"] == "@cf/meta/llama"
+
+
 async def test_a_client_of_the_messages_api_is_told_them_in_its_shape_and_pages(
     relay: Door, models: ScriptedUpstream
 ) -> None:

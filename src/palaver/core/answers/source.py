@@ -17,12 +17,23 @@ from palaver.core.ground import Ground
 from palaver.errors import Code, ProviderError, Unavailable
 from palaver.model import NO_DATA, Actor, ActorId, TurnId
 from palaver.model.agents import AgentCard
-from palaver.providers.base import Done, Model, Piece, Request, Several, TextPiece, Usage
+from palaver.providers.base import (
+    DEFAULT,
+    Done,
+    Model,
+    Piece,
+    Provider,
+    Request,
+    Several,
+    TextPiece,
+    Usage,
+)
 from palaver.providers.call import Body, Call, CallRequest, CallResult, Chunk, Forwards, in_messages
 from palaver.providers.echo import HINT
 from palaver.providers.openai.compose import call, complete
 from palaver.providers.pool import Providers
 from palaver.providers.rendering import own_words
+from palaver.strict_json import as_object, parsed
 from palaver.thoughts import parted
 
 CUT = "The provider ended in the middle of the answer."
@@ -143,7 +154,10 @@ class ModelServer(Struct, frozen=True):
         choices: int = 1,
     ) -> Call:
         """Asks at a path below the server's base; see `providers.openai.compose`. Raises `ProviderError`."""
-        provider = await self._providers.current(self.caller)
+        model = None
+        if isinstance(body, bytes) and DEFAULT.encode() in body:  # no other is read for it
+            model = as_object(parsed(body)).get("model")
+        provider = await self._current(model)
         request = CallRequest(
             method=method, path=path, body=body, headers=headers, stream=stream, choices=choices
         )
@@ -160,7 +174,7 @@ class ModelServer(Struct, frozen=True):
         stream: bool = False,
     ) -> Call | None:
         """Asks in the Messages API where the model's own server speaks it, see `providers.call`."""
-        provider = await self._providers.current(self.caller)
+        provider = await self._current(model)
         request = CallRequest(
             method="POST", path=path, body=body, headers=headers, stream=stream, model=model
         )
@@ -169,7 +183,7 @@ class ModelServer(Struct, frozen=True):
 
     async def complete(self, body: dict[str, Any], *, shortens: bool = False) -> Call:
         """Asks for a chat completion in our own words; see `providers.openai.compose`. Raises `ProviderError`."""
-        provider = await self._providers.current(self.caller)
+        provider = await self._current(body.get("model"))
         with self._counting():
             return await complete(provider, body, clock=self._clock, shortens=shortens)
 
@@ -188,8 +202,13 @@ class ModelServer(Struct, frozen=True):
 
     async def origin(self, model: str) -> str | None:
         """The name of the model server and a model together; see `BesidePiece`."""
-        provider = await self._providers.current(self.caller)
+        provider = await self._current(model)
         return provider.origin(model) if isinstance(provider, Forwards) else None
+
+    async def _current(self, model: object) -> Provider:
+        """The provider to ask now, which knows what `DEFAULT` means where that is the model."""
+        default = DEFAULT if model == DEFAULT else None
+        return await self._providers.current(self.caller, model=default)
 
 
 async def patiently(

@@ -2,9 +2,9 @@
 
 A client of the Messages API, known by its `anthropic-version`, is told them in that API's shape and pages.
 
-An agent is asked like a model; `Models.agent` says which name is one. Neither list is asked for more often than
-`KNOWN_SECONDS` allows, so that a request for an answer costs no read of its own. While the database is away, the agents
-that were read last still hold: clients ask for this list before anything else.
+An agent is asked like a model, by its handle, with an `@` or without; `Models.agent` says which name is one. Neither
+list is asked for more often than `KNOWN_SECONDS` allows, so that a request for an answer costs no read of its own.
+While the database is away, the agents that were read last still hold: clients ask for this list before anything else.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,6 +23,7 @@ from palaver.errors import Code, ProviderError, Refused, Unavailable
 from palaver.model import Actor, Scope
 from palaver.model.agents import AgentCard
 from palaver.policy import ServerAct, may_use
+from palaver.speaking import HANDLE
 from palaver.strict_json import Json
 from palaver.wire.calls import call
 from palaver.wire.edge.rates import Use
@@ -92,11 +93,17 @@ class Models(Struct):
         return await forwarded(self.core, me, request, segments)
 
     async def agent(self, model: str, me: Actor) -> AgentCard | None:
-        """The agent that a model's name means to who asks; None for what is a model."""
+        """The agent that a model's name means to who asks; None for what is a model.
+
+        Refused: `forbidden`, one for which a program answers; `not_found`, an `@handle` of none.
+        """
         if self.core.clock.monotonic() >= self._agents_until:
             await self._read_agents()
-        found = self._agents.get(model)
+        name = _handle(model)
+        found = self._agents.get(name)
         if found is None or not may_use(me.id, found):
+            if name != model:
+                raise ModelMissing(model)
             return None
         if found.bot:
             raise Refused(Code.FORBIDDEN, "A program answers for this agent, in its rooms alone.")
@@ -115,8 +122,9 @@ class Models(Struct):
 
     async def _named(self, me: Actor, wanted: str, found: Sequence[Json]) -> Json:
         """The model of this name, or the one that is asked by it. Refused: `not_found`."""
+        name = _handle(wanted)
         for one in found:
-            if one.get("id") == wanted:
+            if one.get("id") == name:
                 return one
         origin = self.core.models.of(me).origin
         meant = await origin(wanted)
@@ -163,6 +171,11 @@ def as_agent(card: AgentCard, chat: Json, model: str, system_prompt: str) -> Jso
     if prompt and isinstance(said, list):
         said = [{"role": "system", "content": prompt}, *cast("list[object]", said)]
     return {**defaults, **chat, "model": model, "messages": said}
+
+
+def _handle(model: str) -> str:
+    """The handle in `@handle`. Any other name, such as a model's `@cf/meta/llama`, stays as it is."""
+    return model[1:] if model[:1] == "@" and HANDLE.fullmatch(model[1:]) else model
 
 
 def _listed(body: bytes) -> list[Json]:
