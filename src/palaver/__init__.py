@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Here as Here,
         Opened as Opened,
     )
+    from palaver.core.members import Own as Own
     from palaver.errors import (
         Code as Code,
         PalaverError as PalaverError,
@@ -69,6 +70,7 @@ _HOME = {
     for module, names in (
         ("palaver.core.answers.told", ("Rebuilt",)),
         ("palaver.core.live.items", ("Delta", "Ended", "Here", "Opened")),
+        ("palaver.core.members", ("Own",)),
         ("palaver.errors", ("Code", "PalaverError", "Refused", "Unavailable")),
         ("palaver.facade", ("Answer", "Chat", "Room", "open")),
         ("palaver.agents", ("Agents",)),

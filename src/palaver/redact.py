@@ -87,7 +87,18 @@ _ENDS_WORD = re.compile(r"[\s\u0e00-\U0010ffff]")
 """Also what scripts without spaces are written in, and no key."""
 HOLDING = frozenset(
     {
-        *("about", "actor", "changes", "commands", "entries", "entry", "exchange", "item", "key"),
+        *(
+            "about",
+            "actor",
+            "adding",
+            "changes",
+            "commands",
+            "entries",
+            "entry",
+            "exchange",
+            "item",
+            "key",
+        ),
         *("meta", "metadata", "model", "models", "more", "name", "new_room", "request", "response"),
         *("settings", "text", "title"),
     }

@@ -30,7 +30,7 @@ async def test_the_page_works_behind_nginx(
         assert (cookie["name"], cookie["path"], cookie["secure"]) == (name, path, True)
         await tab.page.reload()
         await tab.answered()
-        async with httpx2.AsyncClient(verify=False, trust_env=False) as http:
+        async with httpx2.AsyncClient(verify=False, trust_env=False, timeout=60) as http:
             for address, status in (("v1/models", 401), ("docs", 200), ("health", 200)):
                 assert (await http.get(url + address)).status_code == status, address
         await tab.page.close()
