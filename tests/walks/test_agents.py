@@ -100,7 +100,7 @@ async def take_along(tab: Tab) -> None:
     await row(tab, "@maya", "agent-export")
     async with tab.page.expect_download() as coming:
         await tab.part("agent-export-palaver").click()
-    assert (await coming.value).suggested_filename == "maya.json"
+    assert (await coming.value).suggested_filename == "maya.palaver.json"
     file = await (await coming.value).path()
     await chosen.set_input_files({**nothing, "buffer": file.read_bytes()})
     await expect(tab.part("agent-handle")).to_have_value("maya-2")

@@ -24,6 +24,15 @@ TEAM = "planted-header"
 REFUSED = re.compile(r"status of 502")
 
 
+async def mistyped(tab: Tab, url: str) -> None:
+    """An address, first without its beginning."""
+    await tab.part("profile-url").fill(url.removeprefix("http://"))
+    await tab.part("profile-test").click()
+    wrong = "Begin the address with http:// or https://."
+    await expect(tab.part("profile-found")).to_have_text(wrong)
+    await tab.part("profile-url").fill(url)
+
+
 async def test_a_newcomer_connects_a_model_and_is_answered_without_a_restart(
     browser: Browser, serve: Serve, models: ScriptedUpstream
 ) -> None:
@@ -38,7 +47,7 @@ async def test_a_newcomer_connects_a_model_and_is_answered_without_a_restart(
     await browser.screenshot(ada.page, "no-model")
     await ada.page.get_by_role("button", name="Connect a model").click()
     await ada.part("profile-connect").click()
-    await ada.part("profile-url").fill(models.base_url)
+    await mistyped(ada, models.base_url)
     await ada.part("profile-key").fill(KEY)
     models.models_script = refuse(401, "")
     await ada.part("profile-test").click()

@@ -123,6 +123,8 @@ async def test_a_bot_hears_what_is_asked_and_its_words_stream_to_their_end(eithe
         other = await bot.ask(t="turn.end", turn=turn, text="Something else.")
         assert other["code"] == "turn_ended"
         assert "done" in other["detail"]
+    own = await either.owner.get(f"/api/rooms/{either.room}/members/{either.agent}/settings")
+    assert own.json()["bot"] is True
     answer = await either.last("done")
     assert (answer["by"], answer["meta"]["provider"]) == (either.agent, "bot")
     assert [one["text"] for one in await either.messages()][1:] == ["It is a ship."]

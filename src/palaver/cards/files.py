@@ -36,6 +36,11 @@ class FileForm(StrEnum):
     JSON = "json"
     PNG = "png"
 
+    @property
+    def suffix(self) -> str:
+        """How the name of such a file ends: none is saved over another."""
+        return {FileForm.PALAVER: "palaver.json", FileForm.JSON: "card.json"}.get(self, "png")
+
 
 class CardFile(Struct, frozen=True, kw_only=True):
     """What a file says: fields of a card, a picture, and the card of another program, with when it is to speak."""

@@ -297,8 +297,7 @@ class Agents:
         ]
         source = None if kept is None else orjson.loads(kept[1])
         written = await asyncio.to_thread(write, card.card, form, picture, source)
-        suffix = "png" if form is FileForm.PNG else "json"
-        return f"{card.handle or card.id}.{suffix}", written
+        return f"{card.handle or card.id}.{form.suffix}", written
 
     @property
     def _making(self) -> ServerAct:

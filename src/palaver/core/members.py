@@ -24,10 +24,14 @@ from palaver.store.write.rooms import AddMember, RemoveMember
 
 
 class Own(Struct, frozen=True):
-    """What a room has of its own for an agent there, and the model that is asked so; None: the server's default."""
+    """What a room has of its own for an agent there, and the model that is asked so; None: the server's default.
+
+    `bot`: none is asked, a program answers.
+    """
 
     settings: OwnSettings
     asks: str | None
+    bot: bool = False
 
 
 class Members:
@@ -102,7 +106,7 @@ class Members:
         if member.speaks is None or card is None:
             raise no_member()
         settings = (await self._store.read(agents.own, room, who))[1]
-        return Own(settings, settings.on(card).asks)
+        return Own(settings, settings.on(card).asks, card.bot)
 
     async def set_own(
         self,

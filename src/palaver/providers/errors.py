@@ -190,7 +190,7 @@ def failure_of(told: ErrorBody, asked: CallInfo, retry_ms: int | None = None) ->
         setting=asked.setting,
         key=f"Check {asked.variables}_API_KEY and restart Palaver"
         if asked.variables
-        else "Enter it again in its profile",
+        else "Enter the key of its connection again",
     )
     if words := _quoted(told.message, asked):
         detail += f" It says{words}."

@@ -251,11 +251,14 @@ async def test_a_file_becomes_an_agent_and_comes_out_again_with_all_that_was_in_
     at = f"/api/agents/{poet['id']}"
     out = await town.person.get(f"{at}/export", params={"format": "json"})
     assert out.json() == V3
-    assert out.headers["content-disposition"] == 'attachment; filename="maya.json"'
+    assert out.headers["content-disposition"] == 'attachment; filename="maya.card.json"'
+    own = await town.person.get(f"{at}/export")
+    assert own.headers["content-disposition"] == 'attachment; filename="maya.palaver.json"'
     both = (await town.person.get(f"{at}/export", params={"format": "png"})).content
     assert json.loads(png.card_in(both))["data"] == V3["data"]
-    ours = (await town.person.get(f"{at}/export")).content
-    again = await town.person.post("/api/agents/import", params={"handle": "mia"}, content=ours)
+    again = await town.person.post(
+        "/api/agents/import", params={"handle": "mia"}, content=own.content
+    )
     assert again.json()["agent"]["handle"] == "mia"
     assert again.json()["agent"]["avatar"] not in {None, poet["avatar"]}
     third = await town.person.post("/api/agents/import", content=drawn)

@@ -635,6 +635,7 @@ export interface OwnSettings {
   model: string | null
   temperature: number | null
   asks: string | null
+  bot: boolean
 }
 
 /** A page of messages, oldest first. */

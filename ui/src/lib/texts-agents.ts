@@ -121,7 +121,7 @@ export const say = {
   fields: {
     handle: 'Handle', name: 'Name', avatar: 'Picture', description: 'Description', persona: 'Instructions', model: 'Model', profile: 'Profile',
     parameters: 'Parameters', context: 'What it is told', greeting: 'Greeting', group_greetings: 'Greetings in company', examples: 'Examples',
-    post_history: 'Last words to the model', tags: 'Tags', auto_join: 'Joins new chats', default: 'Answers in new chats', bot: 'A program answers', imported: 'Imported',
+    post_history: 'Last words to the model', tags: 'Tags', auto_join: 'Joins new chats', default: 'Answers in new chats', bot: 'A program, by a key', imported: 'Imported',
   } as Record<string, string>,
 
   errors: {

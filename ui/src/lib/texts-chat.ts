@@ -20,6 +20,7 @@ export const model = {
   settings: 'Instructions and temperature…',
   heading: 'What it is told here',
   headingOf: 'For',
+  program: 'A program answers for it, and no model.',
   means: 'Only in this chat, from the next message on. Whoever reads it sees this.',
   instructions: 'Instructions',
   instructionsMean: 'Empty: what the agent is told everywhere.',

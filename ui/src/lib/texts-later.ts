@@ -132,7 +132,7 @@ export const later = {
     closed: (by: string) => `${by} closed this chat to all but who is in it`,
     gave: (by: string, who: string) => `${by} gave this chat to ${who}`,
     speaks: {
-      auto: (by: string, who: string) => `${by} let ${who} answer by itself while two are alone`,
+      auto: (by: string, who: string) => `${by} let ${who} answer with one person, or mentioned`,
       always: (by: string, who: string) => `${by} let ${who} always answer`,
       mentioned: (by: string, who: string) => `${by} let ${who} answer when mentioned`,
       asked: (by: string, who: string) => `${by} let ${who} answer when asked`,
@@ -148,7 +148,7 @@ export const later = {
       hour_bound: (who: string) => `Agents answered each other very often within an hour. ${who} answers them again later.`,
       not_allowed: (who: string) => `${who} was not asked: whoever asks must be in this chat, and so must who is asked`,
       stopped: (who: string, by: string) => `${by} stopped ${who} before it began`,
-      no_right: (who: string) => `${who} was not asked: it is not for everybody here. Whose it is, can share it.`,
+      no_right: (who: string) => `${who} was not asked: it is not shared with everyone here. Its owner can share it.`,
       budget_reached: (_: string, __: string, whose: string, month: string) =>
         `${whose} budget for ${month ? 'this month' : 'today'} is used up. It begins anew ${month ? `on ${month}, ` : 'at '}00:00 UTC.`,
       other: (who: string) => `${who} does not answer`,
@@ -167,7 +167,7 @@ export const later = {
     guest: 'guest',
     roles: { owner: 'owner', moderator: 'moderator', member: 'member', reader: 'reader' },
     speaks: {
-      auto: 'by itself when you two are alone', always: 'always', mentioned: 'when mentioned', asked: 'when asked', never: 'never',
+      auto: 'with one person, or mentioned', always: 'always', mentioned: 'when mentioned', asked: 'when asked', never: 'never',
     },
     speaksOf: (name: string) => `When ${name} answers`,
     order: 'Several answer',
@@ -499,6 +499,7 @@ export const later = {
   connections: {
     url: 'Address',
     urlMeans: 'Such as https://api.example.com/v1',
+    urlWrong: 'Begin the address with http:// or https://.',
     key: 'Key',
     keyStays: 'Empty: the key stays as it is.',
     everyone: 'For everyone on this server',

@@ -87,7 +87,7 @@ class Upstream:
                 + (
                     "set PALAVER_MODEL and restart Palaver."
                     if self._http.server.variables
-                    else "name one in its profile."
+                    else "name one in its connection."
                 ),
                 temporary=False,
             )

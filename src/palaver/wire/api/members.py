@@ -55,6 +55,8 @@ class OwnSettings(TypedDict):
     temperature: float | None
     asks: str | None
     """The model that answers: the room's own, or the card's; null: the server's default."""
+    bot: bool
+    """A program answers, and no model."""
 
 
 class NewRole(Given):
@@ -190,6 +192,7 @@ def _own(value: Own) -> OwnSettings:
         "model": own.model,
         "temperature": own.temperature,
         "asks": value.asks,
+        "bot": value.bot,
     }
 
 

@@ -24,6 +24,6 @@ export function ownSettings(calls: Calls, room: string, agent: string): Promise<
 }
 
 /** What is not given is as the agent's card says. */
-export function setOwnSettings(calls: Calls, room: string, agent: string, wanted: Partial<Omit<OwnSettings, 'asks'>>): Promise<OwnSettings> {
+export function setOwnSettings(calls: Calls, room: string, agent: string, wanted: Partial<Omit<OwnSettings, 'asks' | 'bot'>>): Promise<OwnSettings> {
   return calls.call('PUT', `${one(room)}/members/${encodeURIComponent(agent)}/settings`, wanted)
 }
