@@ -120,6 +120,7 @@ class Exchanges:
         if running.dup:
             await early.close()
         else:
+            running.asked = True
             self.run(running, early.answered, close=early.close)
         return running
 

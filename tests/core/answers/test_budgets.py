@@ -9,7 +9,7 @@ from tests.core.test_exchanges import Answer, chat, user
 
 from palaver.core.answers.tape import LiveAnswer
 from palaver.core.runtime import Core
-from palaver.errors import Code, Refused
+from palaver.errors import Code, ProviderError, Refused
 from palaver.model import Actor, EventType, Message, Room, Speaks, Status
 from palaver.model.usage import BudgetKind, BudgetPeriod, UsedBy, date_of
 from palaver.providers.base import TextPiece
@@ -127,10 +127,10 @@ async def test_an_api_clients_answer_ends_where_the_budget_does_and_is_kept(core
     message = await stored(core, live)
     assert (message.text, message.status) == ("abcd" * 10, Status.FAILED)
     assert message.meta.get("finish") == "budget"
-    assert message.meta.get("usage") == {"input": 10, "output": 10, "estimated": True}
+    assert message.meta.get("usage") == {"input": 10, "output": 11, "estimated": True}
     assert (message.meta.get("error") or {})["code"] == Code.BUDGET_REACHED
     report = await core.usage.own(actor, None, None, UsedBy.MODEL)
-    assert (report.total.input, report.total.output) == (10, 10)
+    assert (report.total.input, report.total.output) == (10, 11)  # with what came and did not fit
     again = await called_for(core, actor, "again", TextPiece("no"))
     assert again.failure is not None
     assert again.failure.code is Code.BUDGET_REACHED
@@ -164,3 +164,96 @@ async def test_fifty_questions_at_once_overrun_a_budget_by_nothing(
         (budget,) = await core.usage.budgets(None)
         assert budget.used <= 1_050
     assert told >= 1_050 - 1
+
+
+@pytest.mark.parametrize(
+    ("parameters", "told"),
+    [
+        ({"max_completion_tokens": 100_000}, {"max_completion_tokens": 20}),
+        ({"max_tokens": 7, "max_completion_tokens": "many"}, {"max_completion_tokens": 7}),
+        (
+            {"max_output_tokens": 100_000, "n_predict": -1, "top_k": 3},
+            {"max_tokens": 20, "top_k": 3},
+        ),
+    ],
+)
+async def test_a_bound_replaces_whatever_a_card_calls_it(
+    core: Core, script: Script, parameters: Json, told: Json
+) -> None:
+    actor, _ = await room_of(core)
+    card = await core.agents.ensured("poet", "Poet", parameters=parameters)
+    room = await core.rooms.create(actor, agent=False, title="named")
+    await core.members.add(actor, room.id, card.actor.id, speaks=Speaks.ALWAYS)
+    await bound(core, 21)
+    await ask(core, actor, room, "1234")
+    script.say("yes", None)
+    await core.turns.idle()
+    assert script.requests.get_nowait().settings == told
+
+
+async def test_a_question_whose_answer_is_stopped_before_its_first_word_is_counted(
+    core: Core, script: Script
+) -> None:
+    actor, room = await room_of(core)
+    sent = await ask(core, actor, room, "12345678")
+    await script.requests.get()
+    await core.turns.stop(actor, sent.turns[0].id)
+    [answer] = await answers(core, actor, room)
+    assert (answer.status, answer.text) == (Status.STOPPED, "")
+    counted = {"input": 2, "output": 0, "estimated": True}
+    assert answer.meta.get("usage") == counted
+    never = asyncio.Event()
+
+    async def call() -> Answer:
+        never.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    live = await core.exchanges.begin(actor, chat(user("x" * 40)), call)
+    await never.wait()
+    live.stop()
+    await live.end()
+    assert (await stored(core, live)).meta.get("usage") == {**counted, "input": 10}
+    never.clear()
+    live = core.exchanges.unstored(actor, chat(user("x" * 400)), call)
+    await never.wait()
+    live.stop()
+    await live.end()
+    assert live.task is not None
+    await live.task
+    report = await core.usage.own(actor, None, None, UsedBy.MODEL)
+    assert (report.total.input, report.total.output) == (2 + 10 + 100, 0)
+    assert {row.name for row in report.rows} >= {"script/m"}, "its price is that of its server"
+
+
+async def test_a_question_that_a_model_server_refuses_is_not_counted(
+    core: Core, script: Script
+) -> None:
+    actor, room = await room_of(core)
+    await ask(core, actor, room, "12345678")
+    script.say(ProviderError(Code.PROVIDER_REFUSED, "No."))
+    [answer] = await answers(core, actor, room)
+    assert (answer.status, answer.meta.get("usage")) == (Status.FAILED, None)
+
+
+async def test_a_piece_that_no_budget_has_place_for_is_counted(core: Core) -> None:
+    actor, _ = await room_of(core)
+    await bound(core, 20, actor)
+    live = await called_for(core, actor, "x" * 40, TextPiece("\n" * 400))
+    message = await stored(core, live)
+    assert (message.text, message.meta.get("finish")) == ("", "budget")
+    report = await core.usage.own(actor, None, None, UsedBy.MODEL)
+    assert (report.total.input, report.total.output) == (10, 100)
+
+
+async def test_an_answer_in_a_room_ends_at_twice_its_bound_if_its_server_does_not_heed_it(
+    core: Core, script: Script
+) -> None:
+    actor, room = await room_of(core)
+    await bound(core, 12, actor)
+    await ask(core, actor, room, "12345678")
+    script.say(*["abcd"] * 50, None)
+    [answer] = await answers(core, actor, room)
+    assert (answer.text, answer.status) == ("abcd" * 20, Status.DONE)
+    assert answer.meta.get("finish") == "budget"
+    assert answer.meta.get("usage") == {"input": 2, "output": 20, "estimated": True}

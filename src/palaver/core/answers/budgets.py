@@ -9,11 +9,11 @@ from contextlib import suppress
 from msgspec.structs import replace
 
 from palaver.clock import Clock
-from palaver.core.answers.context import BOUND
 from palaver.core.answers.prices import Prices, estimated
 from palaver.errors import Unavailable
 from palaver.model import ActorId, TurnId
 from palaver.providers.base import Piece, Provider, Request
+from palaver.providers.openai.request import BOUNDS, with_bound
 from palaver.store.read import usage
 from palaver.store.store import Store
 from palaver.store.write.budgets import Reserve, reached
@@ -54,16 +54,16 @@ class Budgets:
         """A request with a bound of its answer, where there are budgets, and that bound. Refused: `budget_reached`."""
         if not await self.are_there():
             return request, None
-        own = request.settings.get(BOUND)
+        own = [request.settings.get(name) for name in BOUNDS]
         most = await self.reserved(
             turn,
             (provider.name, request.model or ""),
             chars_asked(request),
-            most=own if isinstance(own, int) and own > 0 else None,
+            most=min((one for one in own if isinstance(one, int) and one > 0), default=None),
         )
         if most is None:
             return request, None
-        return replace(request, settings={**request.settings, BOUND: most}), most
+        return replace(request, settings=with_bound(request.settings, most)), most
 
     async def reserved(
         self,

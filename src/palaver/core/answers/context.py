@@ -34,7 +34,7 @@ from palaver.model import (
 )
 from palaver.model.agents import AgentCard, OwnSettings, Told
 from palaver.providers.base import BEGIN, GO_ON, Request, Said, ToolCall
-from palaver.providers.openai.request import spoken as named
+from palaver.providers.openai.request import spoken as named, with_bound
 from palaver.providers.rendering import below, header, parts_below
 from palaver.settings import Settings
 from palaver.store.columns import INTEGER_MAX
@@ -54,8 +54,6 @@ TITLE_PROMPT = (
 )
 PRESENT_MAX = 50
 """So many members of a room are named to a model."""
-BOUND = "max_tokens"
-"""The setting of a request by which its answer is bounded."""
 SERVER = "palaver"
 """What the server calls itself, which is nobody's handle."""
 HIDDEN = "(The agent's own instructions stand here. Who may edit the agent sees them.)"
@@ -83,7 +81,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
         """The same with a bound of its answer."""
         if most is None:
             return self
-        settings = {**self.request.settings, BOUND: most}
+        settings = with_bound(self.request.settings, most)
         request = replace(self.request, settings=settings)
         discreet = replace(self.discreet, settings=settings)
         return replace(self, request=request, discreet=discreet, most=most)

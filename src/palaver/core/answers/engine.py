@@ -191,7 +191,8 @@ class Engine:
         """
         outcome = live.outcome or CallResult()
         if counts := used(live, outcome):
-            meta = {"provider": outcome.provider or "", "model": outcome.model or model}
+            provider = outcome.provider or await self._server_of(model, by)
+            meta = {"provider": provider, "model": outcome.model or model}
             cost = (await self.prices.of(*meta.values()))(counts)
             counts |= {} if cost is None else {"cost_micros": min(cost, COST_MAX)}
             entry = Entry(role=Role.ASSISTANT, meta={**meta, "usage": counts})
@@ -434,6 +435,7 @@ class Engine:
             if live.streams:
                 async with self.places, asyncio.timeout(self._settings.answer_seconds_max):
                     await self._reserve(live)
+                    live.asked = True
                     source = await ask()
                     try:
                         live.began(source)
@@ -484,14 +486,23 @@ class Engine:
         turn, exchange = live.turn, live.exchange
         if turn is None or exchange is None or live.held:
             return
-        tokens = estimated(live.answer.chars + sum(map(chars_of, coming)))
+        live.came_chars = live.answer.chars + sum(map(chars_of, coming))
+        tokens = estimated(live.came_chars)
         if tokens > (live.tokens_max or -1) and await self.budgets.are_there():
-            provider, wanted = await self._ground.providers.current(), exchange.model
-            if isinstance(provider, Several):
-                provider, _ = await provider.chosen(Request(history=(), model=wanted))
+            live.provider = live.provider or await self._server_of(exchange.model, exchange.actor)
+            of = (live.provider, exchange.model)
             live.tokens_max = await self.budgets.reserved(
-                turn.id, (provider.name, wanted), live.asked_chars, tokens=tokens
+                turn.id, of, live.asked_chars, tokens=tokens
             )
+
+    async def _server_of(self, model: str, caller: ActorId | None) -> str:
+        """The name of the model server that somebody asks; "" where that is not known."""
+        with suppress(ProviderError, Unavailable):
+            provider = await self._ground.providers.current(caller)
+            if isinstance(provider, Several):
+                provider, _ = await provider.chosen(Request(history=(), model=model))
+            return provider.name
+        return ""
 
     def _ms_since(self, began: float) -> int:
         return round((self._clock.monotonic() - began) * 1000)

@@ -64,13 +64,14 @@ def ending(live: LiveAnswer) -> FinishTurn:
     status = live.stopped or (Status.DONE if error is None else Status.FAILED)
     meta: dict[str, Any] = {"turn": turn.id}
     card = live.card or outcome.card
-    known = {"card": card, "provider": outcome.provider, "model": outcome.model}
+    provider = outcome.provider or live.provider or None
+    known = {"card": card, "provider": provider, "model": outcome.model}
     known["settings"] = outcome.prompt and outcome.prompt.settings
     meta |= {name: one for name, one in known.items() if one is not None}
     if exchange is not None:
         meta |= {"exchange": exchange.id, "model": exchange.model}
     reached = error is not None and error.code is Code.BUDGET_REACHED
-    cut = reached and live.answer.chars
+    cut = reached and (live.answer.chars or live.came_chars)
     if finish := "budget" if cut else outcome.finish:
         meta["finish"] = finish
     if counts := used(live, outcome):
@@ -98,8 +99,10 @@ def used(live: LiveAnswer, outcome: CallResult) -> dict[str, Any]:
     """The tokens of an answer: as its server told them, and estimated where it did not."""
     told = outcome.usage or Usage()
     counts: dict[str, Any] = told.counts()
-    asked, answered = outcome.asked_chars or live.asked_chars, live.answer.chars
-    if asked and (answered or outcome.whole) and (told.input is None or told.output is None):
+    asked = outcome.asked_chars or live.asked_chars
+    answered = max(live.answer.chars, live.came_chars)
+    counts_it = answered or outcome.whole or (live.asked and live.stopped)
+    if asked and counts_it and (told.input is None or told.output is None):
         guess = {"input": estimated(asked), "output": estimated(answered), "estimated": True}
         counts = guess | counts
     return counts

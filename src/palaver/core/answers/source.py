@@ -11,8 +11,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from palaver.clock import Clock
-from palaver.core.answers.budgets import Budgets, chars_asked
+from palaver.core.answers.budgets import Budgets, chars_asked, chars_of
 from palaver.core.answers.context import Prompt
+from palaver.core.answers.prices import estimated
 from palaver.core.ground import Ground
 from palaver.errors import Code, ProviderError, Unavailable
 from palaver.model import NO_DATA, Actor, ActorId, TurnId
@@ -38,6 +39,8 @@ from palaver.thoughts import parted
 
 CUT = "The provider ended in the middle of the answer."
 RETRY_SECONDS_MAX = 5.0
+OVER = 2
+"""An answer ends at so many times its bound, whatever its server makes of that."""
 Answered = Callable[[CallResult], AsyncGenerator[Piece, None]]
 T = TypeVar("T")
 
@@ -86,25 +89,29 @@ class ModelSource:
         request = prompt.request
         provider = await ground.providers.current(prompt.caller, model=request.model)
         outcome.provider, outcome.model = provider.name, request.model
-        if provider.real:
-            outcome.asked_chars = chars_asked(request)
         if isinstance(provider, Several):
             provider, request = await provider.chosen(request)
             outcome.provider, outcome.model = provider.name, request.model
         bound = partial(self._budgets.bound, self._turn, provider, request)
         request, most = await patiently(ground.clock, bound)
         outcome.prompt = prompt.bounded(most).told
+        if provider.real:
+            outcome.asked_chars = chars_asked(request)
         answer = provider.answer(request)
         if prompt.handle is not None:
             answer = own_words(answer, prompt.handle, request.model)
+        chars = 0
         async with aclosing(answer) as pieces:
             async for piece in pieces:
+                chars += chars_of(piece)
                 if isinstance(piece, Done):
                     cut = most and piece.finish == "length"
                     outcome.whole, outcome.finish = True, "budget" if cut else piece.finish
                     outcome.model = piece.model or None
                     told = (piece.input_tokens, piece.output_tokens)
                     outcome.used(*told, piece.cached_tokens, piece.reasoning_tokens)
+                elif most and estimated(chars) >= OVER * most:
+                    outcome.whole, outcome.finish = True, "budget"
                 yield piece
                 if outcome.whole:
                     return

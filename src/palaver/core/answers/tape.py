@@ -77,8 +77,9 @@ class LiveAnswer:
     One that is `held` waits for the database to come back. It stops when the key ends that asked, `by`.
 
     `stopped`: how it was told to end, if it was. `waiting` is told once the answer is stored. `ms` are the times to its
-    first piece, and in total. `asked_chars`: how long the question is, with all before it. `outcome` and `error` are
-    whole at its end.
+    first piece, and in total. `asked_chars`: how long the question is, with all before it; `asked`: it is on its way to
+    the model, of the `provider` where budgets had to know it. `came_chars`: what came where a budget bounds it, with a
+    piece that does not fit. `outcome` and `error` are whole at its end.
     """
 
     def __init__(
@@ -102,7 +103,8 @@ class LiveAnswer:
         self.ended: Exchange | None = None
         self.stopped: Status | None = None
         self.ms: dict[str, int] = {}
-        self.asked_chars = 0
+        self.asked_chars = self.came_chars = 0
+        self.asked, self.provider = False, ""
         self.tokens_max: int | None = None
         """So many of an answer are reserved, where budgets bound it."""
         self.waiting: list[Chunk] = []

@@ -17,6 +17,11 @@ from palaver.strict_json import mended
 
 END = "[DONE]"
 NAME_CHARS_MAX = 80
+BOUNDS = (
+    *("max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens"),
+    *("n_predict", "num_predict"),
+)
+"""What servers call the setting by which an answer is bounded."""
 
 _OURS = frozenset({"model", "messages", "stream", "stream_options", "n"})
 
@@ -34,6 +39,12 @@ def body_of(
     if usage:
         body["stream_options"] = {"include_usage": True}
     return body
+
+
+def with_bound(settings: Mapping[str, Any], most: int) -> dict[str, Any]:
+    """Settings with this bound alone, by its newer name where they have that: some models want it."""
+    name = BOUNDS[1] if BOUNDS[1] in settings else BOUNDS[0]
+    return {key: one for key, one in settings.items() if key not in BOUNDS} | {name: most}
 
 
 def adapted(body: dict[str, Any], told: ErrorBody) -> dict[str, Any] | None:
