@@ -66,6 +66,7 @@ class Code(StrEnum):
     LAST_OWNER = "last_owner", 409
     PROFILE_INVALID = "profile_invalid"
     PROFILE_NOT_FOUND = "profile_not_found", 404
+    PROFILE_WITHHELD = "profile_withheld", 403
     PROFILE_REFUSED = "profile_refused", 502
     PROFILE_UNREACHABLE = "profile_unreachable", 502
     TOO_MANY_PROFILES = "too_many_profiles", 409

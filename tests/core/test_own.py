@@ -74,7 +74,7 @@ async def place(tmp_path: Path, database_url: str) -> AsyncGenerator[Place, None
         settings = Settings.model_validate(
             given
             | {"openai_base_url": upstream.base_url, "profile_networks": "127.0.0.1"}
-            | {"redact": "secrets"}
+            | {"redact": "secrets", "profiles": "people"}
         )
         async with started(settings) as core:
             ada = (await core.register.create("ada", role=ServerRole.OWNER)).actor
@@ -212,6 +212,48 @@ async def test_a_connection_of_ones_own_answers_its_owner_alone(place: Place) ->
     await place.set(bo, "m-9")
     await place.say(ada, "hi")
     assert (len(place.other.asked), place.upstream.asked[-1].json["model"]) == (1, "m-9")
+
+
+async def test_who_may_not_read_a_card_has_no_connection_of_their_own_told_it(place: Place) -> None:
+    core, other = place.core, place.other
+    mal = (await core.register.create("mal")).actor
+    key = SecretStr("sk-mine-0123456789")
+    made = await core.model_profiles.keep(mal, Given(base_url=other.base_url, key=key), own=True)
+    model, room = f"{made.id}/m-9", (await core.rooms.create(mal, title="Try")).id
+    assistant = core.assistant
+
+    async def ask() -> tuple[Status, str]:
+        before = len(place.upstream.asked) + len(other.asked)
+        await core.chat.send(mal, room, text="hi", cid=None, models=[model])
+        await core.turns.idle()
+        (*_, answer) = (await core.chat.history(mal, room)).messages
+        assert len(place.upstream.asked) + len(other.asked) - before == (
+            answer.status is Status.DONE
+        )
+        return answer.status, answer.meta.get("error", {"code": ""})["code"]
+
+    await core.members.set_own(mal, room, assistant, model=model)
+    assert await ask() == (Status.DONE, "")  # it has nothing of its own
+    for hidden in ("persona", "examples", "post_history"):
+        await core.agents.ensured("assistant", **{hidden: "SECRET"})
+        assert await ask() == (Status.FAILED, Code.PROFILE_WITHHELD)  # also what was chosen before
+        with pytest.raises(Refused, match="may edit") as caught:
+            await core.members.set_own(mal, room, assistant, model=model, temperature=1.0)
+        assert caught.value.code is Code.PROFILE_WITHHELD
+        await core.members.set_own(mal, room, assistant, model="m-1")
+        (turn,) = await core.turns.ask(mal, room, models=[model])
+        await core.turns.idle()
+        assert (await core.told.again(mal, turn.id)).persona is False
+        await core.agents.ensured("assistant", **{hidden: ""})
+        await core.members.set_own(mal, room, assistant, model=model)
+    assert "SECRET" not in str([one.json for one in other.asked])
+    own = await core.agents.create(mal, {"name": "Own", "handle": "own", "persona": "Mine."})
+    await core.members.add(mal, room, own.id)
+    await core.members.set_own(mal, room, own.id, model=model)
+    await core.chat.send(mal, room, text="@own hi", cid=None)
+    await core.turns.idle()
+    told = [one.json["messages"][0]["content"] for one in other.asked]  # the Assistant answers, too
+    assert any(one.startswith("Mine.") for one in told)
 
 
 async def test_two_models_answer_a_message_at_once_each_once_and_the_first_is_told(

@@ -3,10 +3,23 @@
 from structlog.testing import capture_logs
 from tests.store.world import World, opened
 
-from palaver.model import Actor, MemberRole, Room, Speaks, Visibility
-from palaver.store.read import messages
+from palaver.model import (
+    Actor,
+    ActorId,
+    MemberRole,
+    MessageId,
+    Room,
+    Speaks,
+    TurnId,
+    Visibility,
+)
+from palaver.model.usage import BudgetKind, BudgetPeriod
+from palaver.store.read import messages, turns
+from palaver.store.write.agents import SaveAgent
+from palaver.store.write.budgets import SetBudget
 from palaver.store.write.messages import SetMessageDeleted
 from palaver.store.write.rooms import AddMember
+from palaver.store.write.turns import OpenTurn
 
 
 def add(room: Room, by: Actor, actor: Actor, **more: object) -> AddMember:
@@ -82,3 +95,41 @@ async def test_a_room_pays_one_statement_to_know_who_answers(database_url: str) 
     plain, empty, answered = costs
     assert empty == plain + 1
     assert answered == plain + 2, "the other one inserts the turn"
+
+
+async def owned(world: World, by: Actor, name: str) -> Actor:
+    """An agent of somebody's, for them alone."""
+    changes = {"name": name, "handle": name, "bot": True}
+    id_ = ActorId(f"a_{world.clock.new_id()}")
+    made = SaveAgent(id=id_, subject=id_, by=by.id, changes=changes, skeleton=name)
+    return (await world.store.write(made)).actor
+
+
+async def test_what_a_bot_says_by_itself_is_set_off_by_its_owner(world: World) -> None:
+    ada, mal = await world.person(), await world.person("Mal")
+    private, bot, own = [
+        await owned(world, by, name) for by, name in ((ada, "hers"), (mal, "bot"), (mal, "own"))
+    ]
+    servers, helper = await world.agent("servers", "servers"), await world.agent("help", "help")
+    room, elsewhere = await world.room(ada), await world.room(ada, bot, helper)
+    for actor in (private, own, bot, servers, helper):
+        await world.store.write(add(room, ada, actor, speaks=Speaks.MENTIONED))
+    for anybody_spoke in (False, True):
+        if anybody_spoke:
+            await world.say(room, ada)
+        everyone = "@hers @own @help"
+        assert await answering(world, room, bot, everyone) == ["own", "help"]
+        assert await answering(world, room, servers, everyone) == ["help"]
+    (turn,) = (await world.say(elsewhere, bot, "@help", answers=True)).turns
+    assert await world.store.read(turns.asker_id, turn.id) == mal.id
+    assert not await world.store.read(turns.unwanted, [turn.id]), "its owner need not be there"
+    ids = (TurnId(f"t_{world.clock.new_id()}"), MessageId(f"m_{world.clock.new_id()}"))
+    answer = OpenTurn(
+        turn=ids[0], message=ids[1], room=(await world.room(ada, bot)).id, agent=bot.id
+    )
+    await world.store.write(answer)
+    assert await world.store.read(turns.asker_id, answer.turn) == mal.id
+    budget = {"kind": BudgetKind.PERSON, "period": BudgetPeriod.DAY, "cost_micros": None}
+    await world.store.write(SetBudget(**budget, of=mal.id, tokens=0))  # pyright: ignore[reportArgumentType]
+    assert await answering(world, room, bot, "@help") == []
+    assert await answering(world, room, servers, "@help") == ["help"]

@@ -43,6 +43,7 @@ export const ANSWER_TEXTS: Record<string, string> = {
   provider_timeout: 'The model took too long to answer.',
   provider_cut: 'The model broke off before the answer was complete.',
   profile_not_found: 'The model of this chat is another person’s, or its connection was removed. Choose another one.',
+  profile_withheld: 'A connection of your own answers only for agents that you may edit. Choose another model.',
   provider_refused: 'The model’s provider refused this question.',
   provider_auth: 'The model’s provider refused the key. Please check it.',
   provider_rate_limited: 'The model’s provider is busy. Please try again in a moment.',

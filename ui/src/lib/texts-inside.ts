@@ -37,6 +37,7 @@ Object.assign(REQUEST_TEXTS, {
   last_owner: 'You are its only owner. Make somebody else an owner first.',
   profile_invalid: 'This cannot be connected. Is the address whole, the name free, and was the key entered again for another address?',
   profile_not_found: 'This connection does not exist any more.',
+  profile_withheld: 'A connection of your own answers only for agents that you may edit. Choose another model.',
   profile_refused: 'The model server does not accept this key.',
   profile_unreachable: 'No model server answers at this address, or it may not be reached from here.',
   room_full: 'The chat has as many members or agents as it may. Take one out first.',

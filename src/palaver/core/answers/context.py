@@ -40,6 +40,7 @@ from palaver.settings import Settings
 from palaver.store.columns import INTEGER_MAX
 from palaver.store.read import agents, members, messages, turns
 from palaver.store.read.members import Present
+from palaver.store.read.profiles import withheld
 from palaver.store.store import Store
 from palaver.strict_json import mended, parsed
 
@@ -66,7 +67,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
 
     `discreet` is the same with a note for what its own instructions say, where it has any; those of the room stay.
     `caller`: whose connections are asked beside the server's. `settings`: the seq of the event that says what the room
-    has of its own. `most`: so many tokens its answer may have, by a budget.
+    has of its own. `withheld`: why its model is not asked. `most`: so many tokens its answer may have, by a budget.
     """
 
     request: Request
@@ -74,6 +75,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
     card: AgentCard
     handle: str | None
     caller: ActorId | None
+    withheld: str | None = None
     settings: int | None = None
     most: int | None = None
 
@@ -104,7 +106,8 @@ async def to_answer(
     the same card, with or without headers and a bound as then.
     """
     card, (own_seq, own) = await _card(store, turn, told), await _own(store, turn, told)
-    owner, card = card.owner, own.on(card)
+    caller, why = await _caller(store, turn, own, card)
+    card = own.on(card)
     limit = min(card.context_messages or INTEGER_MAX, settings.context_messages_max)
     said = await store.read(messages.context, turn.room, upto_seq=turn.context_seq, limit=limit + 1)
     said = newest(said, limit)
@@ -134,7 +137,8 @@ async def to_answer(
         discreet=discreet,
         card=card,
         handle=_handle(me) if headed else None,
-        caller=await _caller(store, turn, own, owner),
+        caller=caller,
+        withheld=why,
         settings=own_seq,
     )
     return prompt.bounded(None if told is None else told.most)
@@ -202,21 +206,25 @@ async def _own(store: Store, turn: Turn, told: Told | None) -> tuple[int | None,
 
 
 async def _caller(
-    store: Store, turn: Turn, own: OwnSettings, owner: ActorId | None
-) -> ActorId | None:
+    store: Store, turn: Turn, own: OwnSettings, card: AgentCard
+) -> tuple[ActorId | None, str | None]:
     """Whose connections a turn asks: its agent's owner's; of a model that was chosen here, those of who asks.
 
-    Theirs are asked only by their ids, which they alone can choose.
+    Theirs are asked only by their ids, which they alone can choose; and why they are not, where they may not be told.
     """
     if own.model is None:
-        return owner
-    return await store.read(turns.asker_id, turn.id) if own.model.startswith("f_") else None
+        return card.owner, None
+    asker = await store.read(turns.asker_id, turn.id) if own.model.startswith("f_") else None
+    if asker is None:
+        return None, None
+    why = await store.read(withheld, own.model, asker, card)
+    return (asker if why is None else None), why
 
 
 async def asked(store: Store, turn: Turn) -> tuple[ActorId | None, str | None]:
     """Whose connections a turn asks now, and the model, if one was chosen there."""
     card, (_, own) = await _card(store, turn, None), await _own(store, turn, None)
-    return await _caller(store, turn, own, card.owner), own.model
+    return (await _caller(store, turn, own, card))[0], own.model
 
 
 async def to_title(store: Store, turn: Turn, answer: Message, model: str | None) -> Request:

@@ -87,6 +87,8 @@ class ModelSource:
     async def _said(self, prompt: Prompt) -> AsyncGenerator[Piece, None]:
         ground, outcome = self._ground, self.outcome
         request = prompt.request
+        if prompt.withheld is not None:
+            raise ProviderError(Code.PROFILE_WITHHELD, prompt.withheld, temporary=False)
         provider = await ground.providers.current(prompt.caller, model=request.model)
         outcome.provider, outcome.model = provider.name, request.model
         if isinstance(provider, Several):

@@ -3,13 +3,19 @@
 from sqlalchemy import Connection, Select, bindparam, select
 
 from palaver.model import AccountStatus, ActorId, ActorKind
+from palaver.model.agents import AgentCard
 from palaver.model.profiles import Profile, ProfileId
 from palaver.store.engine.statement import Row, Statement
+from palaver.store.read import agents
 from palaver.store.read.actors import id_of
 from palaver.store.schema import accounts, actors, profiles
 from palaver.store.values import ByName
 
 PAGE = 1_000
+WITHHELD = (
+    "A connection of your own answers only for agents that you may edit, or that have no instructions of their own:"
+    " its model server would read those of this agent. Choose a model of the server's."
+)
 _PROFILE = ByName(Profile, "owner", "role")
 _selected: Select[tuple[object, ...]] = (
     select(
@@ -59,6 +65,15 @@ def get(conn: Connection, profile: ProfileId) -> Profile | None:
     """One of them."""
     row = _BY_ID.first(conn, profile)
     return None if row is None else _profile_of(row)
+
+
+def withheld(conn: Connection, model: str, by: ActorId, card: AgentCard) -> str | None:
+    """Why a model is not asked: it is of one's own connection, which would read of a card what one may not."""
+    told = not card.bot and (card.persona or card.examples or card.post_history)
+    found = get(conn, ProfileId(model.partition("/")[0])) if told else None
+    if found is None or found.owner is None or agents.refusal(conn, by, card) is None:
+        return None
+    return WITHHELD
 
 
 def _profile_of(row: Row) -> Profile:

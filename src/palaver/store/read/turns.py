@@ -13,7 +13,9 @@ from palaver.store.read.actors import OUT, became_key, id_of, its
 from palaver.store.schema import (
     accounts,
     actors,
+    agents,
     members,
+    messages,
     partials,
     rooms,
     turn_is_open,
@@ -63,6 +65,15 @@ _OF_AGENT = Statement(
 _RUNNING = Statement(select(func.count()).select_from(turns).where(turn_is_open))
 
 _ASKER = matching(select(became_key).join(turns, turns.c.asker_key == its.c.key), turns.c.id)
+_OWN_WORDS = Statement(
+    select(turns.c.id)
+    .join(
+        messages, and_(messages.c.room_key == turns.c.room_key, messages.c.seq == turns.c.root_seq)
+    )
+    .join(agents, agents.c.actor_key == messages.c.author_key)
+    .where(turns.c.id == bindparam("turn"), agents.c.owner_key == bindparam("asker")),
+    *("turn", "asker"),
+)
 _answering = members.alias()
 _ACTOR = matching(select(actors.c.key), actors.c.id)
 _ID = matching(select(*actors.c["kind", "id"]), actors.c.key)
@@ -169,7 +180,10 @@ def _is_wanted(conn: Connection, turn: TurnId) -> bool:
     if row is None or row.agent_is_out or key is None:
         return row is None or not row.agent_is_out
     role = role_in(row, row.role, kept_out=bool(row.kept_out), status=row.status)
-    return allows(Action.WRITE, role) and row.status not in OUT
+    allowed = allows(Action.WRITE, role)
+    if row.role is None and not row.kept_out:  # where an agent of theirs is without them
+        allowed = allowed or bool(_OWN_WORDS.all(conn, turn, key))
+    return allowed and row.status not in OUT
 
 
 def turn_of(row: Row) -> Turn:

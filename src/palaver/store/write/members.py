@@ -16,7 +16,8 @@ from palaver.policy import Action
 from palaver.settings import DAY_MS
 from palaver.store.engine.statement import matching, updating
 from palaver.store.read.actors import id_of
-from palaver.store.read.agents import own
+from palaver.store.read.agents import get, own
+from palaver.store.read.profiles import withheld
 from palaver.store.schema import actors, member_is_in, member_is_owner, members
 from palaver.store.write.audit import audit
 from palaver.store.write.command import RoomCommand
@@ -135,7 +136,7 @@ class SetSpeaks(RoomCommand[bool], frozen=True, kw_only=True):
 class SetOwnSettings(RoomCommand[bool], frozen=True, kw_only=True):
     """Gives a room settings of its own for one of its agents; False when it has these.
 
-    Refused: `room_not_found`, `room_protected`, `forbidden`, `not_found` (no agent of the room).
+    Refused: `room_not_found`, `room_protected`, `forbidden`, `not_found` (no agent of the room), `profile_withheld`.
     """
 
     by: ActorId
@@ -147,6 +148,10 @@ class SetOwnSettings(RoomCommand[bool], frozen=True, kw_only=True):
         require(tx, Action.NAME, room, by)
         if actor is None or _SPEAKS.value(tx.conn, room.key, actor.key) is None:
             raise Refused(Code.NOT_FOUND, "There is no such agent in this room.")
+        card = get(tx.conn, actor.id)
+        why = card and withheld(tx.conn, self.settings.model or "", self.by, card)
+        if why:
+            raise Refused(Code.PROFILE_WITHHELD, why)
         _, before = own(tx.conn, room.id, actor.id)
         names = [one.name for one in fields(OwnSettings)]
         changed = [one for one in names if getattr(before, one) != getattr(self.settings, one)]

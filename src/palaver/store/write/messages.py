@@ -68,7 +68,7 @@ from palaver.store.schema import (
 from palaver.store.write.actors import nobody
 from palaver.store.write.command import Command, RoomCommand, T_co, each
 from palaver.store.write.rooms import conversation
-from palaver.store.write.speakers import NOBODY, Hearing, hearing, lately, refuse
+from palaver.store.write.speakers import NOBODY, Hearing, hearing, lately, owner_key, refuse
 from palaver.store.write.transaction import (
     ROOM_COLUMNS,
     Chain,
@@ -155,9 +155,8 @@ _MESSAGE = matching(
     messages.c.id,
 )
 _LATEST = matching(
-    select(actors.c.kind, messages.c.seq, became_key.label("author_key"))
+    select(actors.c.kind)
     .select_from(messages)
-    .outerjoin(its, its.c.key == messages.c.author_key)
     .join(actors, actors.c.key == messages.c.author_key)
     .order_by(messages.c.seq.desc())
     .limit(CHAIN_MOST + 1),
@@ -525,7 +524,7 @@ def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
         if author.is_agent:
             tx.append(run.said)  # its own words count
             run.said.clear()
-            chain = _chain(tx, room)
+            chain = _chain(tx, room, author, message.seq)
             so_far = lately(tx, room) + sum(one[0] == room.key for one in run.turns)
             words = replace(words, agent=author.id, depth=chain.depth - 1, lately=so_far)
         opened, refused = there.opened(tx, room, words, message.seq, chain, models=command.models)
@@ -535,15 +534,11 @@ def _decide(tx: Transaction, run: _Run, command: AddMessage) -> Added:
     return Added(message=message, dup=False, turns=turns, untitled=room.untitled)
 
 
-def _chain(tx: Transaction, room: LockedRoom) -> Chain:
-    """What an agent's own words set off: as many turns behind a person's as agents have spoken since."""
-    depth, root_seq, asker_key = 1, None, None
-    for kind, seq, key in _LATEST.all(tx.conn, room.key):
-        if kind is ActorKind.PERSON:
-            root_seq, asker_key = seq, key
-            break
-        depth += 1
-    return Chain(depth, root_seq, asker_key)
+def _chain(tx: Transaction, room: LockedRoom, agent: KnownActor, seq: int) -> Chain:
+    """What an agent's own words set off, for its owner: as many turns behind a person's as agents have spoken since."""
+    latest = _LATEST.column(tx.conn, room.key)
+    depth = 1 + next((n for n, kind in enumerate(latest) if kind is ActorKind.PERSON), len(latest))
+    return Chain(depth, seq, owner_key(tx, agent))
 
 
 def _says_the_same(run: _Run, command: AddMessage, room: LockedRoom, known: _Known) -> bool:

@@ -69,6 +69,7 @@ from palaver.store.write.transaction import (
 )
 
 HOUR_MS = 3_600_000
+_NOBODY = -1
 
 Refused = tuple[ActorId, TurnRefusal | Budget]
 """Who gives no answer, and why."""
@@ -121,6 +122,7 @@ _NOT_FOR = Statement(
     ),
     *("agent", "asker"),
 )
+_OWNER = matching(select(agents.c.owner_key), agents.c.actor_key)
 _PEOPLE = among(
     select(*actors.c["id", "public_handle"])
     .join(members, members.c.actor_key == actors.c.key)
@@ -277,13 +279,18 @@ def hearing(
 def refusal(tx: Transaction, agent_key: int, asker_key: int | None) -> TurnRefusal | Budget | None:
     """Why an agent gives no answer to who would pay for it: the budget that is used up, or it is not for them.
 
-    Money is left to who knows the prices, see `write.budgets`.
+    For nobody (None) are those that are for everyone. Money is left to who knows the prices, see `write.budgets`.
     """
-    if asker_key is not None and _NOT_FOR.all(tx.conn, agent_key, asker_key):
+    if _NOT_FOR.all(tx.conn, agent_key, _NOBODY if asker_key is None else asker_key):
         return TurnRefusal.NO_RIGHT
     bounds = bounding(tx.conn, asker_key or 0, agent_key, tx.now_ms)
     full = (one for one in bounds if one.tokens is not None and one.used >= one.tokens)
     return next(full, None)
+
+
+def owner_key(tx: Transaction, agent: KnownActor) -> int | None:
+    """The key of whose an agent is, who sets off what it says unasked; None of the server's."""
+    return _OWNER.value(tx.conn, agent.key)
 
 
 def refuse(

@@ -62,6 +62,7 @@ from palaver.store.write.speakers import (
     asked_of,
     hearing,
     lately,
+    owner_key,
     refusal,
     refuse,
     refuse_waiting,
@@ -383,7 +384,8 @@ class OpenTurn(RoomCommand[Turn], frozen=True, kw_only=True):
         if known is not None:
             return known
         room, agent = tx.writable(self.room, self.agent)
-        before, chain = _SET_OFF.first(tx.conn, room.key, room.seq), Chain()
+        before = _SET_OFF.first(tx.conn, room.key, room.seq)
+        chain = Chain(asker_key=owner_key(tx, agent))
         if before is not None and before.depth is not None:
             chain = Chain(before.depth + 1, before.root_seq, before.asker_key)
         elif before is not None and before.role is not Role.ASSISTANT:
