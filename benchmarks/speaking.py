@@ -45,7 +45,7 @@ async def said(url: str, agents: int, speaks: Speaks, times: int) -> Sample:
             waiting = asyncio.ensure_future(anext(happening))  # noqa: TID251  it is awaited below
             await asyncio.sleep(0)
             began = time.perf_counter()
-            await room.say(ada, f"/long {3} {number}")
+            await room.say(ada, f"/long 3 {number}")
             stored.append(time.perf_counter() - began)
             begun: dict[MessageId, float] = {}
             over = 0

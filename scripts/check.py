@@ -112,12 +112,10 @@ def main(arguments: Sequence[str]) -> int:
             pytest(tally, ["-m", "torture or seeded", *rest], effort=TORTURE_EFFORT)
         case rest:
             pytest(tally, rest)
-    for title in tally.skipped:
-        say(f"skipped: {title[:TITLE_CHARS_MAX]}")
-    for title in tally.again:
-        say(f"tried again: {title[:TITLE_CHARS_MAX]}")
-    for title in tally.failures:
-        say(f"FAILED: {title[:TITLE_CHARS_MAX]}")
+    told = {"skipped": tally.skipped, "tried again": tally.again, "FAILED": tally.failures}
+    for what, titles in told.items():
+        for title in titles:
+            say(f"{what}: {title[:TITLE_CHARS_MAX]}")
     say(f"{tally.passed} passed, {tally.failed} failed")
     return 1 if tally.failed or not tally.passed else 0
 
