@@ -1,8 +1,9 @@
 """T28: how soon agents begin to answer in a room of several, and what their rule, their prompts and their counts cost.
 
-The agents are echoes, so that the time is that of the server: from what a person says to the first words of the first
-agent and of the last, over the facade. A prompt is made of a history of 16,000 tokens. What is kept of it is what one
-question after the other has in common with the one before, from its beginning: a model server reads the rest anew.
+The agents are echoes without their pauses, so that the time is that of the server: from what a person says to the
+first words of the first agent and of the last, over the facade. A prompt is made of a history of 16,000 tokens. What is
+kept of it is what one question after the other has in common with the one before, from its beginning: a model server
+reads the rest anew.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from tests.support.postgres import running_postgres
 import palaver
 from palaver.core.answers.context import newest, within
 from palaver.model import ActorId, Message, MessageId, Role, RoomId, Speaks, Status
+from palaver.providers.echo import Echo
 
 NOBODY, HUSHED, CROWDS = "no agent", "16 agents that never speak", (1, 4, 16)
 CHARS_A_TOKEN = 4
@@ -30,7 +32,7 @@ async def said(url: str, agents: int, speaks: Speaks, times: int) -> Sample:
     stored: list[float] = []
     first: list[float] = []
     last: list[float] = []
-    async with palaver.open(url) as chat:
+    async with palaver.open(url, provider=Echo(piece_seconds=0)) as chat:
         room = await chat.new_room(f"with {agents}")
         ada = await chat.person("ada", name="Ada")
         await room.add(ada)
@@ -40,15 +42,16 @@ async def said(url: str, agents: int, speaks: Speaks, times: int) -> Sample:
             )
         await room.speakers.bound(agent_answers_per_hour=1_000)
         listening = speaks is Speaks.ALWAYS and agents > 0
-        happening = room.follow()
+        happening = room.follow(since=0)
         for number in range(times + 1):
             waiting = asyncio.ensure_future(anext(happening))  # noqa: TID251  it is awaited below
             await asyncio.sleep(0)
             began = time.perf_counter()
-            await room.say(ada, f"/long 3 {number}")
+            await room.say(ada, f"What of {number}?")
             stored.append(time.perf_counter() - began)
             begun: dict[MessageId, float] = {}
             over = 0
+            heard = False
             while True:
                 event = await waiting
                 match event:
@@ -56,9 +59,11 @@ async def said(url: str, agents: int, speaks: Speaks, times: int) -> Sample:
                         begun.setdefault(event.message, time.perf_counter() - began)
                     case palaver.Event() if event.message and event.message.role is Role.ASSISTANT:
                         over += 1
+                    case palaver.Event() if event.message:
+                        heard = True
                     case _:
                         pass
-                if over == (agents if listening else 0) and isinstance(event, palaver.Event):
+                if heard and over == (agents if listening else 0):
                     break
                 waiting = asyncio.ensure_future(anext(happening))  # noqa: TID251  it is awaited above
             if listening:
