@@ -26,15 +26,16 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 async def launch(
     tmp_path_factory: pytest.TempPathFactory, models: ScriptedUpstream
 ) -> AsyncIterator[ServerProcess]:
-    """A server with two agents that answer each other for ever, and a third one whose budget is used up."""
+    """A server with two agents that answer each other for ever, and two of whose budgets nothing or little is left."""
     folder = tmp_path_factory.mktemp("launch")
     copied(folder / "data")
     async with started(Settings(data_dir=folder / "data", detect=False)) as core:
         for name in ("Maya", "Max"):
             await core.agents.ensured(name.lower(), name)
-        cleo = await core.agents.ensured("cleo", "Cleo")
         agents, day = BudgetKind.AGENT, BudgetPeriod.DAY
-        await core.usage.set_budget(None, agents, cleo.actor.id, day, tokens=0)
+        for name, tokens in (("Cleo", 0), ("Cora", 5)):
+            card = await core.agents.ensured(name.lower(), name)
+            await core.usage.set_budget(None, agents, card.actor.id, day, tokens=tokens)
     models.to("are you ready?", reply("As soon as @max is."))
     models.to("As soon as @max is.", reply("Then begin, @maya."))
     models.to("Then begin, @maya.", reply("As soon as @max is."))
@@ -58,7 +59,7 @@ async def test_agents_are_asked_by_name_and_end_at_their_bound_before_two_people
     ada = await in_launch(browser, launch)
     bo = await come(browser, await make_link(ada), "Bo", dark=True)
     await ada.part("add-agent").click()
-    await expect(ada.part("agent-to-add")).to_have_count(3)
+    await expect(ada.part("agent-to-add")).to_have_count(4)
     assert await ada.barriers() == []
     await browser.screenshot(ada.page, "agents-add")
     await ada.page.keyboard.press("Escape")
@@ -100,14 +101,16 @@ async def test_agents_are_asked_by_name_and_end_at_their_bound_before_two_people
 
 
 async def used_up(browser: Browser, ada: Tab, bo: Tab) -> None:
-    """An agent whose budget is used up: both are told until when."""
+    """Agents of whose budgets nothing, or too little, is left: both are told so, and until when."""
     await ada.part("people").click()
-    await bring(ada, "Cleo")
+    for name in ("Cleo", "Cora"):
+        await bring(ada, name)
     await ada.part("panel-close").click()
-    await bo.say("@cleo, and you?")
-    told = re.compile("^Cleo.s budget for today is used up. It begins anew at 00:00 UTC.$")
-    for tab in (ada, bo):
-        await expect(tab.part("notice").last).to_have_text(told)
+    for name, how in (("Cleo", "is used up"), ("Cora", "has too little left for this question")):
+        await bo.say(f"@{name.lower()}, and you?")
+        told = re.compile(f"^{name}.s budget for today {how}. It begins anew at 00:00 UTC.$")
+        for tab in (ada, bo):
+            await expect(tab.part("notice").last).to_have_text(told)
     await browser.screenshot(bo.page, "budget-reached-phone-dark")
     await browser.screenshot(ada.page, "budget-reached")
 

@@ -93,10 +93,12 @@ class Budget(Struct, frozen=True, kw_only=True):
         return max(used / most if most else inf for most, used in sides if most is not None)
 
     @property
-    def refusal(self) -> dict[str, str | None]:
-        """What `turn.refused` tells of it."""
+    def refusal(self) -> dict[str, str | bool | None]:
+        """What `turn.refused` tells of it; `left`: something is, and too little for the question."""
         told = {"code": TurnRefusal.BUDGET_REACHED.value, "budget": self.kind.value, "of": self.of}
-        return {**told, "period": self.period.value, "until": f"{date_of(self.ends_ms)}T00:00:00Z"}
+        until = f"{date_of(self.ends_ms)}T00:00:00Z"
+        left = {"left": True} if self.share < 1 else {}
+        return {**told, "period": self.period.value, "until": until, **left}
 
 
 def date_of(ms: int) -> str:

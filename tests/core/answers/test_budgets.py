@@ -62,11 +62,30 @@ async def test_a_model_is_told_what_is_left_and_who_used_it_up_is_told_until_whe
     assert "It begins anew on 20" in refused.value.detail
     assert await answers(core, actor, room) == said, "it is still there"
     told = await refusals(core, actor, room)
-    assert len(told) == 3
-    assert all(one == {"agent": core.assistant, **UP, "of": actor.id} for one in told)
+    up = {"agent": core.assistant, **UP, "of": actor.id}
+    assert told == [{**up, "left": True}, up, up]
     with pytest.raises(Refused) as refused:
         await core.budgets.check(actor.id)
     assert refused.value.code is Code.BUDGET_REACHED
+
+
+async def test_a_room_is_told_of_the_budget_that_was_too_small_and_not_of_the_fullest(
+    core: Core, script: Script
+) -> None:
+    _, actor = await core.identity.new_guest()
+    room = await core.rooms.create(actor, title="named, so that nobody asks for a title")
+    await bound(core, 1_000)
+    await ask(core, actor, room, "x" * 2_000)  # 500 tokens
+    script.say("yes", None)
+    await core.turns.idle()
+    await bound(core, 600, actor)
+    await bound(core, 10_000)
+    await ask(core, actor, room, "x" * 2_000)
+    await core.turns.idle()
+    happened, _ = await core.chat.events(actor, room.id)
+    (told,) = [one.data for one in happened if one.type is EventType.TURN_REFUSED]
+    up = {"agent": core.assistant, **UP, "of": actor.id, "left": True}
+    assert told == {**up, "until": told["until"]}
 
 
 async def test_who_waits_for_its_turn_when_the_budget_ends_is_refused_in_its_order(

@@ -125,6 +125,21 @@ async def test_what_is_not_stored_is_counted(
     assert await used() == (had[0] + 1, had[1] + 7, had[2] + 3)
 
 
+async def test_what_is_left_of_a_budget_and_too_little_is_said_as_such(town: Town) -> None:
+    await bound(town, tokens=10**9)
+    (there,) = shaped(Budgets, (await town.person.get("/api/me/budgets")).json())["budgets"]
+    await bound(town, tokens=there["used"] + 10)
+    asked = {"model": "m-1", "messages": [{"role": "user", "content": "x" * 400}]}
+    told = await town.door.http().post(
+        "/v1/chat/completions", json=asked, headers=await key_of(town)
+    )
+    assert (told.status_code, told.json()["error"]["code"]) == (429, "insufficient_quota")
+    words = told.json()["error"]["message"]
+    assert words.startswith("Too little of the budget of yours for this day is left for this ")
+    assert "It begins anew on" in words
+    await bound(town)
+
+
 async def test_a_budget_that_is_used_up_is_said_at_every_door(
     town: Town, models: ScriptedUpstream
 ) -> None:

@@ -50,7 +50,7 @@ export const ANSWER_TEXTS: Record<string, string> = {
   provider_bad_reply: 'The model’s provider sent something that could not be understood.',
   provider_error: 'The model’s provider reported an error.',
   answer_too_long: 'The answer became too long and was ended.',
-  budget_reached: 'The budget for answers is used up for now.',
+  budget_reached: 'Too little of the budget for answers is left for now.',
   bot_away: 'Its program is away.',
   bot_failed: 'Its program gave up.',
   interrupted: 'The server went away while this was being written.',

@@ -16,6 +16,7 @@ from palaver.model.exchanges import Exchange, ExchangeKind, ExchangeState
 from palaver.providers.base import Piece, Usage
 from palaver.providers.call import CallResult
 from palaver.redact import Redaction
+from palaver.store.write.budgets import Reached
 from palaver.store.write.exchanges import ExchangeEnd, OpenExchange
 from palaver.store.write.turns import FinishTurn
 
@@ -23,6 +24,14 @@ CUT: Mapping[str, Any] = {"code": Code.INTERRUPTED, "temporary": True}
 """The error of an answer that ended with its process."""
 
 log = structlog.stdlib.get_logger()
+
+
+class OverBudget(ProviderError):
+    """A `budget` has less left than an answer needs."""
+
+    def __init__(self, refused: Reached) -> None:
+        super().__init__(refused.code, refused.detail, temporary=False, retry_ms=refused.retry_ms)
+        self.budget = refused.budget
 
 
 def failure_of(error: Exception, what: str) -> ProviderError:
@@ -36,8 +45,8 @@ def failure_of(error: Exception, what: str) -> ProviderError:
             )
         case Unavailable():
             return ProviderError(error.code, error.detail)
-        case Refused(code=Code.BUDGET_REACHED):
-            return ProviderError(error.code, error.detail, temporary=False, retry_ms=error.retry_ms)
+        case Reached():
+            return OverBudget(error)
         case Refused():
             return Untellable(Code.PROVIDER_REFUSED, error.detail)
         case _:
@@ -70,8 +79,8 @@ def ending(live: LiveAnswer) -> FinishTurn:
     meta |= {name: one for name, one in known.items() if one is not None}
     if exchange is not None:
         meta |= {"exchange": exchange.id, "model": exchange.model}
-    reached = error is not None and error.code is Code.BUDGET_REACHED
-    cut = reached and (live.answer.chars or live.came_chars)
+    over = error.budget if isinstance(error, OverBudget) else None
+    cut = over is not None and (live.answer.chars or live.came_chars)
     if finish := "budget" if cut else outcome.finish:
         meta["finish"] = finish
     if counts := used(live, outcome):
@@ -86,7 +95,7 @@ def ending(live: LiveAnswer) -> FinishTurn:
     entries = headed(own, meta) if own else live.answer.entries(meta, retold=retold)
     end = FinishTurn(turn=turn.id, fence=turn.fence, status=status, entries=entries)
     if exchange is None:
-        return replace(end, told=outcome.prompt, unasked=reached and not cut)
+        return replace(end, told=outcome.prompt, unasked=None if cut else over)
     response: dict[str, Any] = {"envelope": outcome.kept, "ms": live.ms["total"]}
     if retold:
         response["lengths"] = live.answer.lengths

@@ -152,7 +152,7 @@ class Try(Budgets):
                 )
                 granted = min(granted, command.left(known))
                 if granted < 1:
-                    raise reached(budget, now_ms)
+                    raise reached(known, now_ms, for_question=True)
             micros = command.input_micros + ceil(granted * command.output_micros)
             held.of[self] = command.input + granted, micros
         return granted if budgets else None

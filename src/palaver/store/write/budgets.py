@@ -60,7 +60,7 @@ class SetBudget(Audited[None], frozen=True, kw_only=True):
 class Reserve(Command[int | None], frozen=True, kw_only=True):
     """Reserves what an answer may use; the tokens that it may have, at most `output`, or None where nothing is bounded.
 
-    `input` are the tokens of its question, and `needed` those that it must have. `input_micros` is what the question
+    `input` are the tokens of its question, and `needed` those that it has already. `input_micros` is what the question
     costs, and `output_micros` each token of the answer, as far as that is known. Once more it reserves anew. Refused:
     `budget_reached`.
     """
@@ -68,7 +68,7 @@ class Reserve(Command[int | None], frozen=True, kw_only=True):
     turn: TurnId
     input: int
     output: int
-    needed: int = 1
+    needed: int = 0
     input_micros: int = 0
     output_micros: float = 0
 
@@ -82,7 +82,7 @@ class Reserve(Command[int | None], frozen=True, kw_only=True):
             budget = budget_of(tx.conn, row, now_ms, self.turn)
             granted = min(granted, self.left(budget))
             if granted < max(1, self.needed):
-                raise reached(budget, now_ms)
+                raise reached(budget, now_ms, for_question=not self.needed)
         micros = self.input_micros + ceil(granted * self.output_micros)
         _RESERVE.run(tx.conn, asker_key or None, self.input + granted, micros, self.turn)
         return granted
@@ -98,10 +98,24 @@ class Reserve(Command[int | None], frozen=True, kw_only=True):
         return left
 
 
-def reached(budget: Budget, now_ms: int) -> Refused:
-    """What is told to who asks beyond a budget, with the time at which it begins anew."""
+class Reached(Refused):
+    """A `budget` has less left than is asked of it."""
+
+    budget: Budget
+
+
+def reached(budget: Budget, now_ms: int, *, for_question: bool = False) -> Reached:
+    """What is told to who asks beyond a budget, with the time at which it begins anew.
+
+    `for_question`: nothing of the answer is there yet, so that what is left stays.
+    """
     whose = {BudgetKind.SERVER: "of this server", BudgetKind.PERSON: "of yours"}
-    of = whose.get(budget.kind, f"of {budget.name}")
-    words = f"The budget {of} for this {budget.period} is used up."
+    of = f"he budget {whose.get(budget.kind, f'of {budget.name}')} for this {budget.period} is"
+    words = f"T{of} used up."
+    if for_question and budget.share < 1:
+        words = f"Too little of t{of} left for this question."
     words += f" It begins anew on {date_of(budget.ends_ms)} (UTC)."
-    return Refused(Code.BUDGET_REACHED, words, retry_ms=max(0, budget.ends_ms - now_ms))
+    retry_ms = max(0, budget.ends_ms - now_ms)
+    error = Reached(Code.BUDGET_REACHED, words, retry_ms=retry_ms)
+    error.budget = budget
+    return error

@@ -298,11 +298,10 @@ def refuse(
     room: LockedRoom,
     by: KnownActor | None,
     agent: ActorId,
-    why: TurnRefusal | Budget | None,
+    why: TurnRefusal | Budget,
 ) -> None:
-    """Tells a room that an agent gives no answer; `why` None: by a budget that is there no more."""
-    code = TurnRefusal.BUDGET_REACHED if why is None else why
-    told = code.refusal if isinstance(code, Budget) else {"code": code.value}
+    """Tells a room that an agent gives no answer."""
+    told = why.refusal if isinstance(why, Budget) else {"code": why.value}
     tx.log(room, EventType.TURN_REFUSED, by, data={"agent": agent, **told})
 
 

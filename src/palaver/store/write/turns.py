@@ -51,7 +51,6 @@ from palaver.store.read.agents import get as agent_get
 from palaver.store.read.exchanges import get as exchange_get
 from palaver.store.read.messages import get as message_get
 from palaver.store.read.turns import asker, get, open_of, selected, turn_of
-from palaver.store.read.usage import bounding
 from palaver.store.schema import actors, messages, partials, rooms, turn_is_open, turns
 from palaver.store.write.budgets import reached
 from palaver.store.write.command import Command, RoomCommand
@@ -181,8 +180,8 @@ class FinishTurn(Command[Finished | None], frozen=True, kw_only=True):
     They are while the turn is open and `fence` still matches; repeated, it gives what it stored. The messages get the
     turn's id of its first, and those behind it (`answer_id`). They reply to their question where something else was
     said meanwhile. `apart`: the turn goes on, because it is asked again, and what came of it stays as messages of
-    their own. `unasked`: no budget was left for its model, which is told in place of a message. A whole answer in a
-    room is heard by the agents there (`speaking`), and whoever waited for it begins.
+    their own. `unasked`: the budget that was too small for its model, which is told in place of a message. A whole
+    answer in a room is heard by the agents there (`speaking`), and whoever waited for it begins.
 
     Refused: `exchange_not_found`.
     """
@@ -193,7 +192,7 @@ class FinishTurn(Command[Finished | None], frozen=True, kw_only=True):
     entries: tuple[Entry, ...]
     exchange: ExchangeEnd | None = None
     apart: bool = False
-    unasked: bool = False
+    unasked: Budget | None = None
     told: Told | None = None
 
     @property
@@ -229,9 +228,7 @@ class FinishTurn(Command[Finished | None], frozen=True, kw_only=True):
         if self.apart and message_get(tx.conn, rows[0][0]) is not None:
             return None
         if self.unasked:
-            bounds = bounding(tx.conn, asker(tx.conn, self.turn) or 0, agent.key, tx.now_ms)
-            fullest = max(bounds, key=attrgetter("share"), default=None)
-            refuse(tx, room, None, agent.id, fullest)
+            refuse(tx, room, None, agent.id, self.unasked)
         messages = [] if self.unasked else append(tx, room, rows, reply_to)
         failed = self.status is Status.FAILED and not self.unasked
         if failed or any("usage" in entry.meta for entry in self.entries):

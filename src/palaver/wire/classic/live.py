@@ -177,8 +177,9 @@ class _Conversation(Struct):
             assert event.message is not None, "the event of a message carries the message"
             await self._tell_message(event.message)
         elif event.data.get("code") == Code.BUDGET_REACHED:
-            until = event.data.get("until", "later")
-            await self._send(_failed(f"A budget is used up until {until}.", Code.BUDGET_REACHED))
+            left = "too small for this question" if event.data.get("left") else "used up"
+            words = f"A budget is {left} until {event.data.get('until', 'later')}."
+            await self._send(_failed(words, Code.BUDGET_REACHED))
 
     async def _tell_message(self, message: Message) -> None:
         if message.role is Role.ASSISTANT and not message.claimed:

@@ -16,6 +16,7 @@ test('what happened is said in words, and of oneself as such', () => {
     told('turn.refused', { agent: 'u_3', code: 'budget_reached', budget: 'person', of: 'u_3', period: 'day', until: '2026-12-02T00:00:00Z' }),
     told('turn.refused', { agent: 'u_3', code: 'budget_reached', budget: 'person', of: 'u_1', period: 'month', until: '2027-01-01T00:00:00Z' }),
     told('turn.refused', { agent: 'u_3', code: 'budget_reached', budget: 'server', of: null, period: 'day', until: '2026-12-02T00:00:00Z' }),
+    told('turn.refused', { agent: 'u_3', code: 'budget_reached', budget: 'person', of: 'u_1', period: 'day', until: '2026-12-02T00:00:00Z', left: true }),
     told('member.speaks', { actor: 'u_3', before: 'auto', after: 'mentioned' }),
     told('member.settings', { actor: 'u_3', settings: { model: `f_${'0'.repeat(32)}/gpt-5` }, changed: ['model'] }),
     told('member.settings', { actor: 'u_3', settings: { model: 'm', instructions: 'x' }, changed: ['instructions', 'model'] }, 'u_2'),
@@ -29,6 +30,7 @@ test('what happened is said in words, and of oneself as such', () => {
     'Cy’s budget for today is used up. It begins anew at 00:00 UTC.',
     'Your budget for this month is used up. It begins anew on January 1, 00:00 UTC.',
     'The server’s budget for today is used up. It begins anew at 00:00 UTC.',
+    'Your budget for today has too little left for this question. It begins anew at 00:00 UTC.',
     'Bo let Cy answer when mentioned', 'Bo chose gpt-5 for Cy', 'You changed what Cy is told here',
   ])
   expect([told('room.renamed', { title: 'x' }), told('member.role', { actor: 'u_3', role: 'king' })]).toEqual([undefined, undefined])

@@ -27,7 +27,7 @@ export function noticeOf(event: RoomEvent, me: string, nameOf: (actor: string) =
     'member.role': say.roles[role]?.(subject, object),
     'member.speaks': say.speaks[d.after as keyof typeof say.speaks]?.(subject, object),
     'member.settings': only === 'model' && model ? say.chose(subject, model, object) : say.told(subject, object),
-    'turn.refused': (say.refused[d.code as keyof typeof say.refused] ?? say.refused.other)(who(d.agent, true), subject, whose, month),
+    'turn.refused': (say.refused[d.code as keyof typeof say.refused] ?? say.refused.other)(who(d.agent, true), subject, whose, month, d.left === true),
     'room.transferred': say.gave(subject, object),
     'room.visibility': opened ? say.openedBy(subject, opened) : say.closed(subject),
     'room.archived': say.archived(subject),
