@@ -34,6 +34,7 @@ from palaver.model import (
 )
 from palaver.model.agents import AgentCard, OwnSettings, Told
 from palaver.providers.base import BEGIN, GO_ON, Request, Said, ToolCall
+from palaver.providers.content import plain, words
 from palaver.providers.openai.request import spoken as named, with_bound
 from palaver.providers.rendering import below, header, parts_below
 from palaver.settings import Settings
@@ -407,15 +408,17 @@ def _said(message: Message, agent: ActorId, headers: Mapping[ActorId, str]) -> S
         )
         return Said(role=Role.ASSISTANT, text="", calls=(call,), thought=thought, beside=beside)
     mine = message.author == agent
-    parts, name = tuple(meta.get("parts", ())), meta.get("name")
+    parts, name = tuple(map(plain, meta.get("parts", ()))), meta.get("name")
     if headers and not mine:
         return _said_below(headers[_speaker(message)], message.text, parts, name)
     role = Role.ASSISTANT if mine else Role.USER
+    role = Role.SYSTEM if message.role in _RULING else role
+    shows = role is Role.USER  # no model has pictures of another's
     return Said(
-        role=Role.SYSTEM if message.role in _RULING else role,
-        text=message.text,
+        role=role,
+        text=message.text if shows or not parts else words(parts),
         name=None if mine else name,
-        parts=parts,
+        parts=parts if shows else (),
         thought=thought if mine else "",
         beside=beside if mine else NO_DATA,
     )

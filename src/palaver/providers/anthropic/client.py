@@ -21,7 +21,7 @@ from palaver.model.profiles import ProfileKind
 from palaver.providers.anthropic.events import PAUSED, MessageReader
 from palaver.providers.anthropic.models import FAMILY, PAGES_MAX, PATH, models_of, page_of
 from palaver.providers.anthropic.passthrough import MessageAssembly
-from palaver.providers.anthropic.request import adapted, body_of, joined
+from palaver.providers.anthropic.request import adapted, body_of, joined, noted
 from palaver.providers.base import Model, Piece, RefusalPiece, Request, TextPiece, ToolPiece
 from palaver.providers.call import JSON_TYPE, MESSAGES, Body, Call, CallRequest, CallResult
 from palaver.providers.errors import CallInfo, ErrorBody, bad_reply, is_too_long
@@ -101,7 +101,7 @@ class Anthropic:
 
     async def answer(self, request: Request) -> AsyncGenerator[Piece, None]:
         """Streams one answer. Raises `ProviderError`."""
-        async with aclosing(self._pieces(request)) as pieces:
+        async with aclosing(self._pieces(noted(request))) as pieces:
             async for piece in pieces:
                 match piece:
                     case RefusalPiece(text):

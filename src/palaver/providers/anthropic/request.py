@@ -12,10 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
+from msgspec.structs import replace
 
 from palaver.errors import Code, Untellable
 from palaver.model import NO_DATA, Role
 from palaver.providers.base import Request, Said, ToolCall
+from palaver.providers.content import note
 from palaver.providers.errors import ErrorBody
 from palaver.providers.openai.request import spoken
 from palaver.strict_json import as_list, as_object, mended
@@ -71,6 +73,15 @@ def body_of(request: Request, model: str, *, origin: str) -> dict[str, Any]:
     body |= _tools(settings)
     _bound(body, settings)
     return body
+
+
+def noted(request: Request) -> Request:
+    """The same with a note in the place of each part that the API does not take."""
+    history = tuple(
+        replace(said, parts=tuple(map(_told_or_noted, said.parts))) if said.parts else said
+        for said in request.history
+    )
+    return replace(request, history=history)
 
 
 def adapted(body: dict[str, Any], told: ErrorBody) -> dict[str, Any] | None:
@@ -283,6 +294,14 @@ def _cached(given: Mapping[str, Any]) -> dict[str, Any]:
     return {"cache_control": marked} if marked else {}
 
 
+def _told_or_noted(part: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        _block(part)
+    except Untellable:
+        return note(part)
+    return part
+
+
 def _block(part: Mapping[str, Any]) -> dict[str, Any]:
     """A content part as a block. Raises `ProviderError`: what the API does not take."""
     kind, made = str(part.get("type")), None
@@ -314,7 +333,10 @@ def _sourced(kind: str, url: object) -> dict[str, Any] | None:
     if found is None:
         return None
     if kind == "document" and found["type"].startswith("text/"):
-        text = b64decode(found["data"]).decode(errors="replace")
+        try:
+            text = b64decode(found["data"]).decode(errors="replace")
+        except ValueError:
+            return None
         return {"type": kind, "source": {"type": "text", "media_type": "text/plain", "data": text}}
     source = {"type": "base64", "media_type": found["type"], "data": found["data"]}
     return {"type": kind, "source": source}

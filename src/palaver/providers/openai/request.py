@@ -12,6 +12,7 @@ from typing import Any
 
 from palaver.model import NO_DATA, Role
 from palaver.providers.base import Request, Said, ToolCall
+from palaver.providers.content import in_chat
 from palaver.providers.errors import ErrorBody
 from palaver.strict_json import mended
 
@@ -155,11 +156,11 @@ def _messages(request: Request, origin: str | None = None) -> list[dict[str, Any
 def _message(said: Said, origin: str | None) -> dict[str, Any]:
     content: Any = mended(spoken(said, said.text))
     if said.parts:
-        parts = [dict(part) for part in said.parts]
+        parts = [dict(in_chat(part)) for part in said.parts]
         if parts[0].get("type") != "text":
             parts.insert(0, {"type": "text", "text": ""})
         parts[0]["text"] = spoken(said, parts[0].get("text", ""))
-        content = [part for part in parts if part != {"type": "text", "text": ""}]
+        content = [part for part in parts if part != {"type": "text", "text": ""}] or ""
     message: dict[str, Any] = {"role": said.role.value, "content": content}
     if said.call_id is not None:
         message["tool_call_id"] = said.call_id

@@ -1,0 +1,54 @@
+"""What one member's program puts into a room reaches the models that others ask as they understand it."""
+
+from typing import Any
+
+import pytest
+from tests.support.upstream import ScriptedUpstream, reply
+from tests.wire.door import Door, Json
+from tests.wire.openai.client import CHAT
+from tests.wire.openai.test_claims import asked_by, shared
+
+from palaver.strict_json import as_list, as_object
+
+PIXEL = "data:image/png;base64,AA=="
+SHOWN: list[Json] = [
+    {"type": "input_text", "text": "Look:"},
+    {"type": "input_image", "image_url": PIXEL},
+    {"type": "input_file", "file_data": "data:text/plain;base64,AA==", "filename": "a.txt"},
+]
+BLOCKS: list[Json] = [
+    {"type": "text", "text": "Look:"},
+    {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AA=="}},
+]
+NAMED: Json = {"type": "input_image", "file_id": "file-1"}
+
+
+@pytest.mark.parametrize("dialect", ["responses", "items", "messages", "chat"])
+async def test_a_message_in_parts_is_told_in_the_words_of_the_model_s_server(
+    relay: Door, models: ScriptedUpstream, dialect: str
+) -> None:
+    models.default = reply("An ", "answer.")
+    ada, program, room = await shared(relay)
+    conversation = f"conv_{room[2:]}"
+    content = BLOCKS if dialect == "messages" else SHOWN
+    if dialect in {"items", "chat"}:  # where no server is asked that might refuse it
+        content = [*content, NAMED]
+    item = {"role": "user", "content": content}
+    asked: dict[str, Any] = {"model": "m", "conversation": conversation}
+    path, body = {
+        "responses": ("/v1/responses", asked | {"input": [item]}),
+        "items": (f"/v1/conversations/{conversation}/items", {"items": [item]}),
+        "messages": ("/v1/messages", {"model": "m", "max_tokens": 9, "messages": [item]}),
+        "chat": (CHAT, asked | {"messages": [item]}),
+    }[dialect]
+    got = await program.post(path, json=body, headers={"x-palaver-room": room})
+    assert got.status_code == 200, got.text
+    told = await asked_by(models, ada, room)
+    contents: list[object] = [one["content"] for one in told]
+    parts = [as_object(part) for content in contents for part in as_list(content)]
+    assert {"type": "image_url", "image_url": {"url": PIXEL}} in parts
+    kinds = {part["type"] for part in parts}
+    assert kinds == {"text", "image_url", *(() if dialect == "messages" else ("file",))}
+    texts = "".join(str(part.get("text", "")) for part in parts)
+    assert "\nLook:" in texts
+    assert ("that cannot be shown here]" in texts) == (NAMED in content)
