@@ -14,6 +14,7 @@ from palaver.providers.rendering import (
     below,
     escaped,
     header,
+    own,
     own_words,
     parse,
     parts_below,
@@ -73,6 +74,20 @@ def test_no_line_of_a_text_looks_like_a_header(line: str, end: str) -> None:
 )
 def test_what_is_no_header_stays_as_it_is(line: str) -> None:
     assert escaped(line) == line
+
+
+@given(st.lists(st.sampled_from(["@ada (person):", "\\", "\n", "\\[x\\]", "yes", " "])))
+def test_an_agents_own_words_can_be_told_back_and_nobody_speaks_in_them(pieces: list[str]) -> None:
+    said = "".join(pieces)
+    told = own(said)
+    assert all(one.handle == "" for one in parse(told))
+    lines = told.splitlines(keepends=True)
+    back = [line[1:] if line[:1] == "\\" and own(line[1:]) != line[1:] else line for line in lines]
+    assert "".join(back) == said
+
+
+def test_an_agents_own_formulas_are_as_it_wrote_them() -> None:
+    assert own("\\[x\\]\n\\@") == "\\[x\\]\n\\@"
 
 
 def test_a_long_line_costs_little() -> None:

@@ -2,8 +2,9 @@ r"""Renders who said what in a room of several, so that nobody can speak for som
 
 What each one said stands below a line that only the server writes, `@handle (kind):`. A line of theirs that looks like
 one, to whom letters that look alike and letters that are not seen are the same, gets a `\` in front; so does one that
-begins with `\` already. So what is rendered can be parsed back, whatever was said. An answer goes the other way: the
-line with its agent's own handle is cut, and one with another's ends it.
+begins with `\` already. So what is rendered can be parsed back, whatever was said. An agent's own words have no header,
+and a `\` only where a line, behind any `\`, looks like one: a program may have said them for it, and it writes what it
+reads. An answer goes the other way: the line with its agent's own handle is cut, and one with another's ends it.
 """
 
 import re
@@ -58,6 +59,11 @@ def header(handle: str, kind: str) -> str:
 def escaped(text: str) -> str:
     """A text in which no line looks like a header."""
     return "".join(f"\\{line}" if _needs_escape(line) else line for line in _lines(text))
+
+
+def own(text: str) -> str:
+    """What an agent said itself, in which nobody else begins to speak."""
+    return "".join(f"\\{line}" if _is_like_header(line) else line for line in _lines(text))
 
 
 def below(header: str, text: str) -> str:
@@ -182,8 +188,10 @@ def _seen(line: str) -> str:
 
 
 def _needs_escape(line: str) -> bool:
-    if line.startswith("\\"):
-        return True
+    return line.startswith("\\") or _is_like_header(line)
+
+
+def _is_like_header(line: str) -> bool:
     like = _LIKE_HEADER.match(_seen(line)) if _AT.search(line) else None
     if like is None:
         return False

@@ -36,7 +36,7 @@ from palaver.model.agents import AgentCard, OwnSettings, Told
 from palaver.providers.base import BEGIN, GO_ON, Request, Said, ToolCall
 from palaver.providers.content import plain, words
 from palaver.providers.openai.request import spoken as named, with_bound
-from palaver.providers.rendering import below, header, parts_below
+from palaver.providers.rendering import below, header, own, parts_below
 from palaver.settings import Settings
 from palaver.store.columns import INTEGER_MAX
 from palaver.store.read import agents, members, messages, turns
@@ -413,10 +413,11 @@ def _said(message: Message, agent: ActorId, headers: Mapping[ActorId, str]) -> S
         return _said_below(headers[_speaker(message)], message.text, parts, name)
     role = Role.ASSISTANT if mine else Role.USER
     role = Role.SYSTEM if message.role in _RULING else role
-    shows = role is Role.USER  # no model has pictures of another's
+    shows = role is Role.USER  # no model has pictures of its own
+    text = message.text if shows or not parts else words(parts)
     return Said(
         role=role,
-        text=message.text if shows or not parts else words(parts),
+        text=own(text) if headers and mine else text,
         name=None if mine else name,
         parts=parts if shows else (),
         thought=thought if mine else "",
