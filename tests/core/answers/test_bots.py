@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 import pytest
-from tests.core.conftest import Running, processes
+from tests.core.conftest import Running, Script, processes
 
 from palaver.core.answers.bots import Asked, Over
 from palaver.core.runtime import Core
@@ -140,3 +140,33 @@ async def test_its_program_hears_that_it_was_stopped(town: Town) -> None:
         assert await anext(telling) == Over(town.room, turn)
     [answer] = await town.answers()
     assert (answer.text, answer.status) == ("Once", Status.STOPPED)
+
+
+async def test_the_piece_that_is_too_much_is_refused_and_ends_it_as_it_ends_a_models_answer(
+    running: Running, script: Script
+) -> None:
+    async with running(answer_chars_max=10) as core:
+        _, ada = await core.identity.new_guest("Ada")
+        maya = (await core.agents.ensured("maya", bot=True)).actor
+        talk = (await core.rooms.create(ada)).id
+        await core.chat.send(ada, talk, text="hi", cid=None)
+        script.say("123456", "789012")
+        room = (await core.rooms.create(ada, agents=[maya.id])).id
+        turn = (await core.chat.send(ada, room, text="hi", cid=None)).turns[0].id
+        await core.bots.write(maya, ITS, turn, 1, "123456")
+        with pytest.raises(Refused) as refused:
+            await core.bots.write(maya, ITS, turn, 2, "78901")
+        assert refused.value.code is Code.ANSWER_TOO_LONG
+        assert "10 characters" in refused.value.detail
+        await core.turns.idle()
+        models, its = [(await core.chat.history(ada, one)).messages[-1] for one in (talk, room)]
+        assert its.text == "123456"
+        assert (its.status, its.meta["error"]) == (models.status, models.meta["error"])
+        assert its.meta["error"]["code"] == Code.ANSWER_TOO_LONG
+        for again in (
+            core.bots.write(maya, ITS, turn, 2, "7"),
+            core.bots.end(maya, ITS, turn, "123"),
+        ):
+            with pytest.raises(Refused) as over:
+                await again
+            assert over.value.code is Code.TURN_ENDED

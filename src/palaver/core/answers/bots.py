@@ -8,7 +8,8 @@ that makes the other process give up. One that has been begun elsewhere stays th
 Pieces are numbered from 1: one that comes again is none, and one that is missing is asked for. The first key that says
 something has the turn, so that two programs of one agent do not speak into each other. The whole text at the end wins
 over the pieces, and is stored once. A program that says nothing for `provider_idle_seconds` is away, which ends its
-turn; a piece without words says that it is there.
+turn; a piece without words says that it is there. A piece with which it would be longer than an answer may be is
+refused, and ends the answer as that of a model ends then, with all that came before.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from functools import partial
 from msgspec import Struct
 
 from palaver.core import validation
+from palaver.core.answers.outcome import too_long
 from palaver.core.answers.source import patiently
 from palaver.core.answers.tape import LiveAnswer
 from palaver.core.ground import Ground
@@ -69,10 +71,10 @@ class Over(Struct, frozen=True):
 
 
 class Writing:
-    """An answer that a program gives, in this process. `by`: the key that has it. `over`: its program has ended it."""
+    """An answer that a program gives, in this process. `by`: the key that has it. `over`: nothing more is taken."""
 
-    def __init__(self, turn: Turn, outcome: CallResult) -> None:
-        self.turn, self.outcome = turn, outcome
+    def __init__(self, turn: Turn, outcome: CallResult, chars_max: int) -> None:
+        self.turn, self.outcome, self._chars_max = turn, outcome, chars_max
         self.by: CredentialId | None = None
         self.n, self.text, self.over = 0, "", False
         self._coming: list[Piece] = []
@@ -84,12 +86,18 @@ class Writing:
         return its and not self.over
 
     def take(self, n: int, text: str) -> None:
-        """Takes a piece; one that has come already is none. Refused: `bad_request`, one before it is missing."""
+        """Takes a piece; one that has come already is none.
+
+        Refused: `bad_request`, one before it is missing; `answer_too_long`, which ends the answer.
+        """
         if n > self.n + 1:
             raise Refused(
                 Code.BAD_REQUEST, f"The next piece of this answer is number {self.n + 1}."
             )
         if n == self.n + 1:
+            if len(self.text) + len(text) > self._chars_max:
+                self._end_with(too_long())
+                raise _too_long(self._chars_max)
             self.n, self.text = n, self.text + text
             self._coming.append(TextPiece(text))
         self._news.set()
@@ -105,9 +113,7 @@ class Writing:
 
     def fail(self, why: str) -> None:
         """Ends it: its program cannot answer."""
-        self.over = True
-        self.outcome.error = ProviderError(Code.BOT_FAILED, why)
-        self._news.set()
+        self._end_with(ProviderError(Code.BOT_FAILED, why))
 
     async def pieces(self, seconds: float) -> AsyncGenerator[Piece, None]:
         """Yields what comes, until it is over or nothing has come for so long."""
@@ -124,6 +130,10 @@ class Writing:
                 why = f"Nothing was heard of its program for {seconds:g} seconds."
                 self.outcome.error = ProviderError(Code.BOT_AWAY, why)
                 return
+
+    def _end_with(self, error: ProviderError) -> None:
+        self.over, self.outcome.error = True, error
+        self._news.set()
 
 
 class Bots:
@@ -143,13 +153,13 @@ class Bots:
 
     async def answer(self, turn: Turn, outcome: CallResult) -> AsyncGenerator[Piece, None]:
         """Yields what the program of an agent says in a turn; the `outcome` says how it ended."""
-        writing = self._writing[turn.id] = Writing(turn, outcome)
+        settings = self._ground.settings
+        writing = Writing(turn, outcome, settings.answer_chars_max)
+        self._writing[turn.id] = writing
         outcome.provider = "bot"
         self._wake()
         try:
-            async with aclosing(
-                writing.pieces(self._ground.settings.provider_idle_seconds)
-            ) as pieces:
+            async with aclosing(writing.pieces(settings.provider_idle_seconds)) as pieces:
                 async for piece in pieces:
                     yield piece
         finally:
@@ -202,7 +212,7 @@ class Bots:
         """Takes a piece of an answer, the `n`-th; an empty one says that its program is there.
 
         Refused: `turn_not_found`, `forbidden`, `turn_ended`, `turn_taken`, `bad_request`, `invalid_unicode`,
-        `invalid_character`. Unavailable: `turn_taken`, another process has it.
+        `invalid_character`, `answer_too_long` (which ends it). Unavailable: `turn_taken`, another process has it.
         """
         text = validation.well_formed(text, "piece")
         (await self._mine(agent, by, turn)).take(n, text)
@@ -225,7 +235,7 @@ class Bots:
                 Code.EMPTY_MESSAGE, "An answer has words. One that cannot be given fails."
             )
         if len(text) > (most := self._ground.settings.answer_chars_max):
-            raise Refused(Code.ANSWER_TOO_LONG, f"An answer has at most {most:,} characters.")
+            raise _too_long(most)
         said_before = False
         try:
             (await self._mine(agent, by, turn, whole=True)).end(text)
@@ -332,3 +342,7 @@ class Bots:
         said = found and await self._store.read(messages.get, found.message)
         same = said and said.status is Status.DONE and said.text == self._store.redacted(text)
         return said if same else None
+
+
+def _too_long(most: int) -> Refused:
+    return Refused(Code.ANSWER_TOO_LONG, f"An answer has at most {most:,} characters.")
