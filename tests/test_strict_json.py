@@ -1,12 +1,23 @@
 """What is read is one value for every parser."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from palaver.errors import Code, Refused
-from palaver.strict_json import dump, lenient, load, read, text_of, text_or_none_of, whole_of
+from palaver.strict_json import (
+    dump,
+    dump_exact,
+    exact,
+    lenient,
+    load,
+    read,
+    text_of,
+    text_or_none_of,
+    whole_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -41,9 +52,12 @@ from palaver.strict_json import dump, lenient, load, read, text_of, text_or_none
     ],
 )
 def test_what_is_not_one_object_for_every_parser_is_refused(data: bytes, code: Code) -> None:
-    with pytest.raises(Refused) as refused:
-        load(data)
-    assert refused.value.code is code
+    for reads in (load, exact):
+        if reads is exact and b"1e999" in data:
+            continue  # a number, if no double
+        with pytest.raises(Refused) as refused:
+            reads(data)
+        assert refused.value.code is code
 
 
 @pytest.mark.parametrize(
@@ -59,6 +73,7 @@ def test_what_is_not_one_object_for_every_parser_is_refused(data: bytes, code: C
 def test_an_object_is_read_as_it_is(value: dict[str, Any]) -> None:
     assert load(json.dumps(value).encode()) == value
     assert load(json.dumps(value, ensure_ascii=False, indent=2).encode()) == value
+    assert exact(json.dumps(value).encode()) == value == load(dump_exact(value))
 
 
 def test_thirty_two_levels_are_read() -> None:
@@ -107,3 +122,28 @@ def test_a_text_is_nothing_else(value: object) -> None:
         text_of({"room": value}, "room")
     assert text_or_none_of({"room": None}, "room") is None
     assert text_or_none_of({}, "room") is None
+
+
+NUMBERS = (
+    *("0", "-0", "1", "-1", "18446744073709551616", "-9223372036854775809", "9" * 5_000),
+    *("0.1", "-0.0", "1e5", "1.5E+3", "1e400", "-1e-400", "0.1000000000000000055", "5e-324"),
+    "1e999999999999999999",
+)
+
+
+def test_numbers_of_any_size_and_any_digits_are_written_as_what_they_are() -> None:
+    written = dump_exact(exact(b'{"a":[' + ",".join(NUMBERS).encode() + b"]}"), indent=True)
+    text = written.decode()
+    told: list[str] = json.loads(text, parse_int=str, parse_float=str)["a"]
+    same = [Decimal(one) == Decimal(other) for one, other in zip(told, NUMBERS, strict=True)]
+    assert all(same)
+    assert [one[0] == "-" for one in told] == [one[0] == "-" for one in NUMBERS]
+    assert dump_exact(exact(written), indent=True) == written
+    assert exact(b'{"a":[0.5,7]}') == {"a": [0.5, 7]}
+    assert type(exact(b'{"a":7}')["a"]) is int
+
+
+def test_a_number_that_nobody_can_keep_is_refused() -> None:
+    with pytest.raises(Refused) as refused:
+        exact(b'{"a":1e9999999999999999999}')
+    assert refused.value.code is Code.INVALID_JSON

@@ -4,15 +4,19 @@ What comes in is UTF-8 without a byte order mark; no NaN or Infinity, no number 
 object, at most `DEPTH_MAX` levels, well-formed Unicode. An object is the same for every parser, or it is refused
 (`invalid_json`, `invalid_unicode`).
 
-What a model server says cannot be refused: `mended`, `copied` and `lenient` make of it what can be kept and told.
+What a model server says cannot be refused: `mended`, `copied` and `lenient` make of it what can be kept and told. What
+is kept for other programs is read by `exact`, and has the same numbers when `dump_exact` writes it.
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
-from typing import Any, cast
+from decimal import Decimal
+from typing import Any, NoReturn, cast
 
 import orjson
+from msgspec.json import Encoder, format as indented
 
 from palaver.errors import Code, Refused
 
@@ -27,6 +31,8 @@ _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
+_EXACT = Encoder(decimal_format="number")
+
 Json = dict[str, Any]
 
 
@@ -37,11 +43,27 @@ def dump(value: Any) -> bytes:
 
 def load(data: bytes) -> Json:
     """One JSON object, read strictly. Refused: `invalid_json`, `invalid_unicode`, `bad_request` (no object)."""
-    found = read(data)
-    # Outside of strings a colon stands for a key and for nothing else; a key that came twice is one too many.
-    if _keys_in(found, DEPTH_MAX) != _STRING.sub(b"", data).count(b":"):
-        raise Refused(Code.INVALID_JSON, "A key stands twice in one object.")
-    return found
+    return _checked(read(data), data)
+
+
+def exact(data: bytes) -> Json:
+    """The same with any numbers: one that is neither a double nor a short whole number is a `Decimal`."""
+    try:
+        value: object = json.loads(
+            data.decode(), parse_int=_whole, parse_float=_real, parse_constant=_not_json
+        )
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except (ValueError, ArithmeticError, RecursionError):
+        raise Refused(Code.INVALID_JSON, "That is not JSON.") from None
+    if _SURROGATE.search(text):
+        raise _half_a_character()
+    return _checked(value, data)
+
+
+def dump_exact(value: Json, *, indent: bool = False) -> bytes:
+    """Writes what `exact` read."""
+    data = _EXACT.encode(value)
+    return indented(data, indent=2) if indent else data
 
 
 def read(data: bytes) -> Json:
@@ -50,11 +72,10 @@ def read(data: bytes) -> Json:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as problem:
         raise _unreadable(data) from problem
-    if not isinstance(value, dict):
-        raise Refused(Code.BAD_REQUEST, "That is JSON, but not an object.")
-    if not is_shallow(cast("Json", value), data):
+    found = _object(value)
+    if not is_shallow(found, data):
         raise Refused(Code.INVALID_JSON, f"That is nested more than {LEVELS_MAX} levels deep.")
-    return cast("Json", value)
+    return found
 
 
 def mended(text: str) -> str:
@@ -148,6 +169,35 @@ def whole_or_none_of(frame: Mapping[str, Any], name: str) -> int | None:
     return None if frame.get(name) is None else whole_of(frame, name)
 
 
+def _object(value: object) -> Json:
+    if not isinstance(value, dict):
+        raise Refused(Code.BAD_REQUEST, "That is JSON, but not an object.")
+    return cast("Json", value)
+
+
+def _checked(value: object, data: bytes) -> Json:
+    """A value that is an object, not too deep, and has no key twice."""
+    found = _object(value)
+    # Outside of strings a colon stands for a key and for nothing else; a key that came twice is one too many.
+    if _keys_in(found, DEPTH_MAX) != _STRING.sub(b"", data).count(b":"):
+        raise Refused(Code.INVALID_JSON, "A key stands twice in one object.")
+    return found
+
+
+def _whole(digits: str) -> int | Decimal:
+    is_short = len(digits) <= WHOLE_DIGITS_MAX and digits != "-0"
+    return int(digits) if is_short else Decimal(digits)
+
+
+def _real(digits: str) -> float | Decimal:
+    near, same = float(digits), Decimal(digits)
+    return near if math.isfinite(near) and Decimal(repr(near)) == same else same
+
+
+def _not_json(_: str) -> NoReturn:
+    raise ValueError
+
+
 def _keys_in(value: Any, depth_left: int) -> int:
     """How many keys a value holds, all levels together."""
     if not isinstance(value, dict | list):
@@ -175,7 +225,9 @@ def _unreadable(data: bytes) -> Refused:
         except (ValueError, RecursionError):
             pass
         else:
-            return Refused(
-                Code.INVALID_UNICODE, "A text holds half of a character (a lone surrogate)."
-            )
+            return _half_a_character()
     return Refused(Code.INVALID_JSON, "That is not JSON.")
+
+
+def _half_a_character() -> Refused:
+    return Refused(Code.INVALID_UNICODE, "A text holds half of a character (a lone surrogate).")

@@ -1,7 +1,8 @@
 """A card as a file: read, whichever of the forms it has, and written.
 
 Our own form is `{"palaver": "agent/1", …}`: the fields of a card, its picture as a data URL, and whole, as `card`, the
-one of another program that it was made of.
+one of another program that it was made of. That one's numbers are any, and stay what they are; a key that stands twice
+in one object is refused.
 """
 
 import re
@@ -10,7 +11,6 @@ from binascii import Error
 from enum import StrEnum
 from typing import Any
 
-import orjson
 from msgspec import Struct, to_builtins
 from msgspec.structs import fields
 
@@ -18,7 +18,7 @@ from palaver.cards import characters, png
 from palaver.cards.bounds import FILE_BYTES_MAX, JSON_BYTES_MAX, card_invalid
 from palaver.errors import Refused
 from palaver.model.agents import Card
-from palaver.strict_json import Json, load
+from palaver.strict_json import Json, dump_exact, exact, load
 
 OWN = "agent/1"
 PNG = "image/png"
@@ -83,15 +83,15 @@ def write(
                 document["avatar"] = f"data:{picture[0]};base64,{b64encode(picture[1]).decode()}"
             if source is not None:
                 document["card"] = source
-            return orjson.dumps(document, option=orjson.OPT_INDENT_2)
+            return dump_exact(document, indent=True)
         case FileForm.JSON:
-            return orjson.dumps(characters.document_of(card, source), option=orjson.OPT_INDENT_2)
+            return dump_exact(characters.document_of(card, source), indent=True)
         case FileForm.PNG:
             if picture is None or picture[0] != PNG:
                 raise card_invalid("The agent has no picture that is a PNG: take 'json'.")
             forms = zip(png.KEYWORDS, (characters.V3, characters.V2), strict=True)
             cards = {
-                keyword: orjson.dumps(characters.document_of(card, source, spec))
+                keyword: dump_exact(characters.document_of(card, source, spec))
                 for keyword, spec in forms
             }
             return png.with_cards(picture[1], cards)
@@ -101,7 +101,7 @@ def _loaded(data: bytes) -> Json:
     if len(data) > JSON_BYTES_MAX:
         raise card_invalid(f"A card has at most {JSON_BYTES_MAX:,} bytes without its picture.")
     try:
-        return load(data.removeprefix(b"\xef\xbb\xbf"))
+        return exact(data.removeprefix(b"\xef\xbb\xbf"))
     except Refused as refused:
         raise card_invalid(refused.detail) from None
 
@@ -119,5 +119,8 @@ def _own(document: Json, picture: bytes | None) -> CardFile:
             picture = b""
         if not picture:
             raise card_invalid("The field 'avatar' is no picture in a data URL.")
-    said = {name: document[name] for name in _FIELDS if name in document}
+    try:
+        said = load(dump_exact({name: document[name] for name in _FIELDS if name in document}))
+    except Refused as refused:
+        raise card_invalid(refused.detail) from None
     return CardFile(said=said, picture=picture, source=source)  # pyright: ignore[reportUnknownArgumentType]  an object

@@ -27,6 +27,7 @@ from palaver.settings import Settings
 from palaver.store.read import actors, agents
 from palaver.store.store import Store
 from palaver.store.write.agents import Blob, SaveAgent, ShareAgent, blob_of
+from palaver.strict_json import dump_exact, exact
 
 ASSISTANT = "assistant"
 _ID = re.compile(r"a_[0-9a-f]{32}")
@@ -273,7 +274,7 @@ class Agents:
                 blobs.append(blob_of(ActorId(id_), kind, file.picture))
                 changes["avatar"] = blobs[0].digest.hex()
         if file.source is not None:
-            kept = orjson.dumps(self._store.redacted(file.source))
+            kept = dump_exact(self._store.redacted(file.source))
             blobs.append(blob_of(ActorId(id_), JSON_TYPE, kept))
             changes["source"] = blobs[-1].digest.hex()
         stem = changes.pop("handle", None) or _like(str(changes.get("name")))
@@ -295,7 +296,7 @@ class Agents:
             await self._store.read(actors.blob, bytes.fromhex(digest or ""))
             for digest in (card.avatar, card.source)
         ]
-        source = None if kept is None else orjson.loads(kept[1])
+        source = None if kept is None else exact(kept[1])
         written = await asyncio.to_thread(write, card.card, form, picture, source)
         return f"{card.handle or card.id}.{form.suffix}", written
 

@@ -313,3 +313,28 @@ async def test_a_person_has_only_so_many_agents(
     at = f"/api/agents/{poet['id']}/duplicate"
     assert await refused(town.person, "POST", at, {}) == (409, "too_many_agents")
     await made(town.admin, **card)
+
+
+@pytest.mark.parametrize("form", ["palaver", "json", "png"])
+async def test_the_numbers_of_another_program_come_out_as_they_went_in(
+    town: Town, form: str
+) -> None:
+    numbers = {
+        name: f"{{{name}}}" for name in ("18446744073709551617", "1e400", "0.1", "-0", "1e-9")
+    }
+    whole = json.dumps(V3 | {"numbers": numbers}).encode()
+    for name in numbers:
+        whole = whole.replace(f'"{{{name}}}"'.encode(), name.encode())
+    document = picture(card(b"ccv3", whole))
+    got = await town.person.post("/api/agents/import", content=document)
+    assert got.status_code == 201, got.text
+    at = f"/api/agents/{got.json()['agent']['id']}/export"
+    written = (await town.person.get(at, params={"format": form})).content
+    again = await town.person.post("/api/agents/import", content=written)
+    assert again.status_code == 201, again.text
+    at = f"/api/agents/{again.json()['agent']['id']}/export"
+    out = (await town.person.get(at, params={"format": "json"})).content
+    kept = json.loads(out, parse_int=str, parse_float=str)["numbers"]
+    assert kept.pop("1e400") == "1E+400"
+    assert kept == {name: name for name in kept}
+    assert len(kept) == len(numbers) - 1
