@@ -14,6 +14,7 @@ from palaver.model import (
     TitleSource,
     Visibility,
 )
+from palaver.store.read import rooms
 from palaver.store.write.agents import SaveAgent, ShareAgent
 from palaver.store.write.rooms import AddMember, ChangeSettings, CreateRoom, RemoveMember
 
@@ -35,6 +36,12 @@ async def greetings(world: World, room: Room) -> list[Message]:
     found = await world.said(room)
     assert all(one.role is Role.ASSISTANT and one.meta.get("greeting") for one in found)
     return found
+
+
+async def unread(world: World, room: Room, who: Actor) -> int:
+    found = await world.store.read(rooms.get, room.id, who.id)
+    assert found is not None
+    return found.unread
 
 
 async def test_a_room_begins_with_the_greetings_of_its_agents_once(world: World) -> None:
@@ -104,3 +111,20 @@ async def test_a_text_of_ours_is_said_as_it_is(world: World) -> None:
     room = await world.room(ada, maya)
     (said,) = await greetings(world, room)
     assert said.text == "I am {{char}}, {{user}}."
+
+
+async def test_a_greeting_is_nothing_new_to_who_brought_it_and_had_read_all_before(
+    world: World,
+) -> None:
+    ada, bo, maya = await world.person(), await world.person("Bo"), await greeter(world)
+    begun = await world.room(ada, maya)
+    assert await unread(world, begun, ada) == 0
+    room = await world.room(ada)
+    await added(world, room, ada, bo.id)
+    await added(world, room, ada, maya.id)
+    assert [await unread(world, room, one) for one in (ada, bo)] == [0, 1]
+    behind = await world.room(ada)
+    await added(world, behind, ada, bo.id)
+    await world.say(behind, bo)
+    await added(world, behind, ada, maya.id)
+    assert await unread(world, behind, ada) == 2

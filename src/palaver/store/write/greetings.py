@@ -1,12 +1,12 @@
 """Lets an agent greet when it comes into a room, by the transaction that makes it a member: once, whatever dies."""
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import and_, bindparam, exists, func, select
 
 from palaver.cards.characters import greeting_of
 from palaver.model import Message, MessageId, Role, RoomSettings, Status
-from palaver.store.engine.statement import Statement
+from palaver.store.engine.statement import Statement, updating
 from palaver.store.read import agents
-from palaver.store.schema import member_is_in, members
+from palaver.store.schema import member_is_in, members, messages
 from palaver.store.write.transaction import KnownActor, LockedRoom, Transaction
 
 _here = (
@@ -15,6 +15,20 @@ _here = (
     .limit(3)
 )
 _HERE = Statement(select(func.count()).select_from(_here.subquery()), "room_key")
+_NEAR = 200
+_said_since = (
+    select(messages.c.author_key)
+    .where(messages.c.room_key == members.c.room_key, messages.c.seq > members.c.read_seq)
+    .limit(_NEAR)
+    .correlate(members)
+    .subquery()
+)
+_has_read_all = and_(
+    members.c.read_seq >= bindparam("new_read_seq") - _NEAR,
+    ~exists().where(_said_since.c.author_key != members.c.actor_key),
+)
+_READ_ALL = updating((members.c.room_key, members.c.actor_key), "read_seq", where=_has_read_all)
+"""What somebody has read, who has read all that others said."""
 
 
 def greet(
@@ -24,7 +38,10 @@ def greet(
     by: KnownActor | None,
     settings: RoomSettings,
 ) -> None:
-    """Says what a new member's card has for it to whoever brought it, unless the room wants no greetings."""
+    """Says what a new member's card has for it to whoever brought it, unless the room wants no greetings.
+
+    It is nothing new to them, who made it be said, unless they have not read what stands before it.
+    """
     card = agents.get(tx.conn, agent.id) if settings.get("greets", True) else None
     if card is None or card.archived_ms is not None:
         return
@@ -45,4 +62,6 @@ def greet(
         created_ms=tx.now_ms,
         meta={"card": card.version, "greeting": True},
     )
+    if by is not None:
+        _READ_ALL.run(tx.conn, room.seq, room.key, by.key)
     tx.append([(room, agent.key, message, None)])
