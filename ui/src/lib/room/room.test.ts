@@ -27,10 +27,24 @@ test('who asked for an answer is known while it is written and after, as far as 
   expect(log.askedBy('m_12')).toBe(null)
   log.openStream(stream)
   expect(log.askedBy('m_12')).toBe('u_2')
-  log.applyEvent(created(11, { id: 'm_12', role: 'assistant', by: 'a_1' }))
+  log.applyEvent(created(11, { id: 'm_12', role: 'assistant', by: 'a_1', meta: { turn: stream.turn } }))
   expect(log.askedBy('m_12')).toBe('u_2')
-  log.openStream({ ...stream, msg: 'm_13', after: 11 })
-  expect([log.askedBy('m_13'), log.askedBy('m_1')]).toEqual([null, null])
+  log.openStream({ ...stream, msg: 'm_13', turn: 't_2', after: 11 })
+  expect(log.askedBy('m_13')).toBe('u_2')
+  log.openStream({ ...stream, msg: 'm_14', turn: 't_3', after: 99 })
+  expect(log.askedBy('m_14')).toBe(null)
+})
+
+test('who asked for an answer is known of one that nobody saw being written, and of what agents asked each other', () => {
+  const { log } = opened(1, 3)
+  const answer = (seq: number, reply_to: string | null, turn: string | undefined): void =>
+    log.applyEvent(created(seq, { role: 'assistant', by: 'a_1', reply_to, meta: turn ? { turn } : {} }))
+  answer(4, null, 't_4')
+  log.applyEvent(created(5, { by: 'u_1' }))
+  answer(6, 'm_4', 't_6')
+  answer(7, null, undefined)
+  answer(8, null, 't_8')
+  expect(['m_4', 'm_6', 'm_7', 'm_8'].map((msg) => log.askedBy(msg))).toEqual(['u_2', 'u_2', null, null])
 })
 
 describe('order', () => {

@@ -31,7 +31,7 @@ const TAIL_MESSAGES = 200
 const TYPING_MS = 5000
 const DELETED = 'room_deleted'
 const LEFT = 'room_left'
-const ASKED_MAX = 200
+const BEGUN_MAX = 200
 
 export class RoomLog {
   readonly id: string
@@ -39,6 +39,8 @@ export class RoomLog {
   readonly members: Members
   readonly notices: Notices
   readonly streams = new Map<string, Stream>()
+  /** The turns of answers that were seen being written, as they began: the seq of what they answer. */
+  readonly begun = new Map<string, number>()
   /** What the server keeps while its database is away, oldest first, by message id. */
   readonly drafts = new Map<string, Draft>()
   readonly typing = new Map<string, { name: string; until: number }>()
@@ -56,8 +58,6 @@ export class RoomLog {
   #generation = 0
   #load: LoadMessages
   #onHole: () => void
-  /** Of answers that were seen being written: the seq of what they answer. */
-  #asked = new Map<string, number>()
   readonly #reduced: Messages = {
     add: (message) => this.#add(message),
     change: (id, change) => this.#change(id, change),
@@ -121,11 +121,19 @@ export class RoomLog {
     return this.#tail.messages.filter((message) => message.seq > seq && message.by !== me).length
   }
 
-  /** Who asked for this answer, as far as it was told: the person whose words it answers. */
+  /** Who asked for this answer, as far as it is here: the person whose words it answers, or those whom it answers. */
   askedBy(msg: string): string | null {
-    const seq = this.#asked.get(msg)
-    const question = seq === undefined ? undefined : this.#tail.messages.find((message) => message.seq === seq)
-    return question?.role === 'user' ? question.by : null
+    const said = this.messages
+    const after = this.streams.get(msg)?.after
+    let one = said.find(({ id, seq }) => (after === undefined ? id === msg : seq === after))
+    while (one && one.role !== 'user') {
+      const { seq, reply_to, meta: { turn } } = one
+      const asked = this.begun.get(turn ?? '')
+      // Else it names what it answers, where that does not stand right above it.
+      const isAsked = (other: Message): boolean => (asked !== undefined ? other.seq === asked : reply_to ? other.id === reply_to : other.meta.turn !== turn)
+      one = turn ? said.findLast((other) => other.seq < seq && isAsked(other)) : undefined
+    }
+    return one?.by ?? null
   }
 
   applySub(reply: SubReply): void {
@@ -162,8 +170,8 @@ export class RoomLog {
   openStream(state: StreamState): void {
     if (this.#tail.messages.some((message) => message.id === state.msg)) return
     this.streams.set(state.msg, new Stream(state))
-    this.#asked.set(state.msg, state.after)
-    for (const old of [...this.#asked.keys()].slice(0, -ASKED_MAX)) this.#asked.delete(old)
+    this.begun.set(state.turn, state.after)
+    for (const old of [...this.begun.keys()].slice(0, -BEGUN_MAX)) this.begun.delete(old)
     this.typing.delete(state.by)
     this.changed.emit()
   }

@@ -144,3 +144,32 @@ test('two answers of models that were asked at once stand beside each other, whi
   const rows = buildRows({ ...base, readSeq: 1, messages: [message(1, { by: 'u_1' }), answer(2, 0)], streams: [stream] })
   expect(rows.map(({ side, firstNew }) => [side, firstNew])).toEqual([[undefined, false], ['left', false], ['right', false]])
 })
+
+test('answers to the same words keep the places in which they began, whichever ends first', () => {
+  const stream = (id: string, after = 1) => new Stream({ msg: id, turn: `t_${id}`, by: `a_${id}`, name: id, after, n: 0, text: '', reasoning: '' })
+  const ended = (id: string, seq: number) => message(seq, { id, by: `a_${id}`, role: 'assistant', meta: { turn: `t_${id}` } })
+  const begun = new Map([['t_A', 1], ['t_B', 1], ['t_C', 1], ['t_D', 2]])
+  const keys = (messages: Message[], streams: Stream[], more: Partial<Said> = {}) =>
+    buildRows({ ...base, begun, messages: [message(1), ...messages], streams, ...more }).map(({ key }) => key)
+  const [A, B, C] = [stream('A'), stream('B'), stream('C')]
+  const seen = [
+    keys([], [A, B, C]), keys([ended('C', 2)], [A, B]), keys([ended('C', 2), ended('A', 3)], [B]), keys([ended('C', 2), ended('A', 3), ended('B', 4)], []),
+  ]
+  expect(new Set(seen.map((one) => one.join()))).toEqual(new Set(['m_1,A,B,C']))
+  // One that another agent set off stands below; what somebody says meanwhile, above what is still written; a reload knows the log alone.
+  expect(keys([ended('B', 2)], [A, stream('D', 2)])).toEqual(['m_1', 'A', 'B', 'D'])
+  expect(keys([ended('B', 2), message(3)], [A])).toEqual(['m_1', 'B', 'm_3', 'A'])
+  expect(keys([ended('B', 2), ended('A', 3)], [], { begun: new Map() })).toEqual(['m_1', 'B', 'A'])
+})
+
+test('what happened stays between what was said before it and after, also where an answer kept its place', () => {
+  const stream = new Stream({ msg: 'A', turn: 't_A', by: 'a_A', name: 'A', after: 1, n: 0, text: '', reasoning: '' })
+  const ended = (id: string, seq: number) => message(seq, { id, by: `a_${id}`, role: 'assistant', meta: { turn: `t_${id}` } })
+  const begun = new Map([['t_A', 1], ['t_B', 1]])
+  const notices = [{ seq: 3, at: at(5), text: 'Bo joined', own: false }]
+  const seen = (messages: Message[], streams: Stream[]) =>
+    buildRows({ ...base, begun, notices, messages: [message(1), ...messages], streams }).map(({ key, above, under }) => [key, above?.[0], under])
+  const rows = [['m_1', undefined, undefined], ['A', undefined, 'm_1'], ['B', undefined, 'A'], ['notice-3', 'Bo joined', 'B']]
+  expect(seen([ended('B', 2)], [stream])).toEqual(rows)
+  expect(seen([ended('B', 2), ended('A', 4)], [])).toEqual(rows)
+})

@@ -1,7 +1,8 @@
 /**
  * What stands on the page, one row after the other: stored messages, then what the server keeps, what
- * waits to be sent, and what is being written. An answer takes its seq at its end, so it always stands
- * last until then. The person's own draft is the row of their outbox, at the draft's place.
+ * waits to be sent, and what is being written. An answer takes its seq at its end, so it stands last
+ * until then; those to the same words stay in the order in which they began, whichever ends first. The
+ * person's own draft is the row of their outbox, at the draft's place.
  *
  * A row keeps its key from the outbox or the draft to the log and from the stream to the final message,
  * so that its place in the document stays the same. The result of a tool's call stands in the row of the call.
@@ -31,6 +32,8 @@ interface RowBase {
   side?: 'left' | 'right'
   /** What happened before it was said: who came, and the like. */
   above?: readonly string[]
+  /** The message that stands right above, beside all that agents did. */
+  under?: string | undefined
 }
 
 export type Row = RowBase &
@@ -81,6 +84,8 @@ export interface RowInput {
   drafts: readonly Draft[]
   pending: readonly OutboxEntry[]
   streams: readonly Stream[]
+  /** The turns that were seen beginning, in their order: the seq of what they answer. */
+  begun?: ReadonlyMap<string, number>
   /** What is told among the messages, oldest first. */
   notices?: readonly Notice[]
   me: { id: string; name: string }
@@ -103,6 +108,7 @@ export function buildRows(input: RowInput): Row[] {
   const { notices = [] } = input
   let told = notices.findIndex(({ seq }) => seq > (input.previous?.last ?? (input.cut ? (input.units[0]?.seq ?? Infinity) : -1)))
   if (told < 0) told = notices.length
+  let under = input.previous?.kind === 'one' && !isAside(input.previous.message) ? input.previous.message.id : undefined
   /** What happened before this seq and is not told yet. */
   const tell = (row: Row, seq: number): void => {
     const first = told
@@ -114,22 +120,28 @@ export function buildRows(input: RowInput): Row[] {
     const age = previous ? Date.parse(row.at) - Date.parse(previous.at) : Infinity
     row.grouped = !row.day && !row.above && !row.firstNew && age < GROUP_MS && previous !== undefined && goesOn(previous, next)
     previous = next
+    row.under = under
+    if (!next.aside) under = row.kind === 'message' ? row.message.id : row.kind === 'stream' ? row.stream.msg : undefined
     rows.push(row)
   }
-  input.units.forEach((unit, index) => {
-    const firstNew = !newMarked && isNew(unit, input)
-    newMarked ||= firstNew
+  const stored = input.units.map((unit, index): Placed => {
     const row = unit.kind === 'run' ? ofRun(unit, index, input) : ofMessage(unit.message, input.me, unit.result)
-    row.firstNew = firstNew
-    tell(row, unit.seq)
-    push(row, aboveOf(unit))
+    return { row, next: aboveOf(unit), seq: unit.seq, turn: turnOf(unit), isNew: isNew(unit, input) }
   })
-  const late = [...unstored(input), ...input.streams.map(ofStream)]
+  const late = [...unstored(input), ...input.streams.map(ofStream)].map((row): Placed => ({
+    row, next: { by: row.by, at: row.at, role: row.role, aside: false }, seq: Infinity, turn: row.kind === 'stream' ? row.stream.turn : '', isNew: false,
+  }))
+  for (const { row, next, seq, isNew } of asBegun([...stored, ...late], input.begun)) {
+    row.firstNew = isNew && !newMarked
+    newMarked ||= isNew
+    tell(row, seq)
+    push(row, next)
+  }
   const last = notices.at(-1)
-  if (input.atEnd && last && told < notices.length && late.length === 0) late.push(ofNotices(last))
-  for (const row of late) {
+  if (input.atEnd && last && told < notices.length) {
+    const row = ofNotices(last)
     tell(row, Infinity)
-    push(row, { by: row.by, at: row.at, role: row.role, aside: false })
+    push(row, { by: '', at: row.at, role: row.role, aside: false })
   }
   for (let at = 1; at < rows.length; at++) {
     const [one, other] = [rows[at - 1]!, rows[at]!]
@@ -140,6 +152,33 @@ export function buildRows(input: RowInput): Row[] {
     at++
   }
   return rows
+}
+
+interface Placed {
+  row: Row
+  next: Above
+  seq: number
+  turn: string
+  isNew: boolean
+}
+
+/** Answers to the same words that stand together, in the order in which they began: none that is read moves when it ends. */
+function asBegun(placed: readonly Placed[], begun: ReadonlyMap<string, number> = new Map()): Placed[] {
+  const places = [...begun.keys()]
+  const made: Placed[] = []
+  for (let start = 0, end: number; start < placed.length; start = end) {
+    const asked = begun.get(placed[start]!.turn)
+    for (end = start + 1; end < placed.length && asked !== undefined && begun.get(placed[end]!.turn) === asked;) end += 1
+    const together = placed.slice(start, end).sort((one, other) => places.indexOf(one.turn) - places.indexOf(other.turn))
+    // What happened stands above all that was said after it.
+    together.forEach((one, index) => made.push({ ...one, seq: Math.min(...together.slice(index).map(({ seq }) => seq)) }))
+  }
+  return made
+}
+
+function turnOf(unit: Unit): string {
+  const said = unit.kind === 'one' ? [unit.message] : unit.steps
+  return said.find(({ meta }) => meta.turn)?.meta.turn ?? ''
 }
 
 /** Which it is of the answers of models that were asked at once. */
