@@ -190,6 +190,37 @@ async def told_something(browser: Browser, ada: Tab, size: str) -> None:
     await ada.answered(2)
 
 
+async def test_a_chat_is_told_something_before_its_first_message(
+    browser: Browser, city: ServerProcess, models: ScriptedUpstream
+) -> None:
+    models.models = [{"id": f"model-{number}"} for number in range(1, 4)]
+    models.by_model = {"model-2": reply("Two here.")}
+    ada, words = Tab(await browser.open(city.url)), "What rhymes on this?"
+    await ada.page.set_viewport_size(WIDE)
+    await ada.composer.fill(words)
+    await ada.part("model").click()
+    await ada.part("model-choice").filter(has_text="model-2").click()
+    await ada.part("model").click()
+    await ada.part("model-settings").click()
+    await expect(ada.part("own-model").locator("option:checked")).to_have_text("model-2")
+    await ada.part("own-instructions").fill("Answer in rhymes.")
+    await ada.part("own-temperature").fill("0.4")
+    await looked_at(browser, ada, "start-panel")
+    await ada.part("own-save").click()
+    await expect(ada.part("panel")).to_have_count(0)
+    await expect(ada.part("model")).to_have_text("model-2, with instructions")
+    await looked_at(browser, ada, "start-instructed")
+    await expect(ada.composer).to_have_value(words)
+    await ada.composer.press("Enter")
+    await ada.answered()
+    (asked,) = [one.json for one in models.asked if is_asked(one.json, words)]
+    assert (asked["model"], asked["temperature"]) == ("model-2", 0.4)
+    assert asked["messages"][0]["content"].startswith("Answer in rhymes.")
+    await expect(ada.part("model")).to_have_text("model-2")
+    await ada.page.goto(city.url)
+    await expect(ada.part("model")).to_have_text("scripted")
+
+
 def is_asked(request: Any, words: str) -> bool:
     return str(request["messages"][-1]["content"]).endswith(words)
 
@@ -197,12 +228,12 @@ def is_asked(request: Any, words: str) -> bool:
 async def test_two_models_are_asked_at_once_and_stand_side_by_side(
     browser: Browser, city: ServerProcess, models: ScriptedUpstream
 ) -> None:
-    gate, ending = asyncio.Event(), reply("")[-3:]
+    gate, second, ending = asyncio.Event(), asyncio.Event(), reply("")[-3:]
     models.models = [{"id": "model-1"}, {"id": "model-2"}]
     words = "Take the 9:04, it is the only train with a carriage for bicycles. " * 4
     models.by_model = {
         "model-1": (*stream(words, gate, "Then walk."), *ending),
-        "model-2": (*stream("There is no train.", gate), *ending),
+        "model-2": (*stream("There is no train.", second), *ending),
     }
     ada = await arrive(browser, city.url)
     await ada.page.set_viewport_size(WIDE)
@@ -220,8 +251,12 @@ async def test_two_models_are_asked_at_once_and_stand_side_by_side(
         ["Stop all", "model-1", "model-2"]
     )
     await ada.page.keyboard.press("Escape")
+    second.set()
+    await expect(ada.stream).to_have_count(1)
+    await expect(ada.part("answer-model")).to_have_text(["model-1", "model-2"])
     gate.set()
     await ada.answered(3)
+    await expect(ada.part("answer-model")).to_have_text(["model-1", "model-2"])
     await looked_at(browser, ada, "compare")
     await ada.page.reload()
     await expect(ada.answers).to_have_count(3)

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { parseRoute, SECTIONS, settingsPath } from './route'
+import { parseRoute, routePath, SECTIONS, settingsPath } from './route'
 
 /** What the server answers with the page, and what is at no address: tests/wire/pages/test_page.py asks it the same. */
 const addresses = Object.entries(JSON.parse(readFileSync('../tests/data/addresses.json', 'utf8')) as Record<string, string>)
@@ -13,4 +13,9 @@ test('the page knows the addresses that its server knows', () => {
 test('all sections of the settings are among them', () => {
   const known = addresses.map(([path]) => path)
   expect(SECTIONS.filter((section) => !known.includes(settingsPath(section)))).toEqual([])
+})
+
+test('beside the start stands only what the next chat has of its own', () => {
+  expect(['?p=chat', '?p=people', ''].map((search) => parseRoute(routePath(null), search).panel)).toEqual(['chat', null, null])
+  expect(routePath(null, null, 'chat')).toBe('/?p=chat')
 })

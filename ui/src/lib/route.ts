@@ -1,5 +1,5 @@
 /**
- * The addresses of the page: `/`, `/r/<room>[/<seq>]`, `/settings[/<section>]`, `/admin[/<section>]`, `/agents[/…]`, `/archive` and `/deleted`; `?p=`
+ * The addresses of the page: `/` (`?p=chat`: what the next chat has of its own), `/r/<room>[/<seq>]`, `/settings[/<section>]`, `/admin[/<section>]`, `/agents[/…]`, `/archive` and `/deleted`; `?p=`
  * names what stands beside the talk. Nothing is at any other.
  */
 import { BASE } from './server/base'
@@ -44,6 +44,7 @@ export function parseRoute(path: string, search = ''): Route {
     return { ...NOWHERE, view: 'room', room: room[1]!, seq: room[2] ? Number(room[2]) : null, panel }
   }
   const [found, view = 'start', part = null] = PARTS.exec(below) ?? []
+  if (found === '/') return { ...NOWHERE, view: 'start', panel: new URLSearchParams(search).get('p') === 'chat' ? 'chat' : null }
   const section = SECTIONS.find((name) => view === 'settings' && name === part) ?? null
   const admin = ADMIN_SECTIONS.find((name) => view === 'admin' && name === part) ?? null
   if (!found || (part && !section && !admin && view !== 'agents')) return NOWHERE
@@ -51,8 +52,7 @@ export function parseRoute(path: string, search = ''): Route {
 }
 
 export function routePath(room: string | null, seq: number | null = null, panel: PanelName | null = null): string {
-  if (!room) return BASE
-  return `${BASE}r/${room}${seq === null ? '' : `/${seq}`}${panel ? `?p=${panel}` : ''}`
+  return `${BASE}${room ? `r/${room}` : ''}${seq === null ? '' : `/${seq}`}${panel ? `?p=${panel}` : ''}`
 }
 
 export function settingsPath(section: SettingsSection | null = null): string {

@@ -10,7 +10,7 @@ import { Drafts } from './outbox/drafts'
 import { Emitter } from './emitter'
 import { charactersIn, isRefusal, Problem } from './server/errors'
 import { Outbox, type KeyStore } from './outbox/outbox'
-import type { Ack, Limits, Me, Message, Models, Own, Push, Room, RoomEvent, RoomNotice, SubReply, Welcome } from './protocol'
+import type { Ack, Limits, Me, Message, Models, Own, OwnSettings, Push, Room, RoomEvent, RoomNotice, SubReply, Welcome } from './protocol'
 import { RoomLog } from './room/room'
 import { Rooms } from './list/rooms'
 
@@ -41,8 +41,8 @@ export class Session {
   refused = false
   /** The room whose newest message is before the person's eyes. */
   watched: string | null = null
-  /** What was chosen for the next chat that is made is set there first. */
-  made: ((room: Room) => Promise<unknown>) | null = null
+  /** What the next chat that is made has of its own, and how it is set there first. */
+  ahead: { own: Partial<OwnSettings>; set: (room: Room) => Promise<unknown> } | null = null
 
   #arriving: Promise<void> | null = null
   #epoch: string | null = null
@@ -180,7 +180,8 @@ export class Session {
   async createRoom(): Promise<Room> {
     if (!this.me) await this.#arrive()
     const room = await this.api.createRoom()
-    await this.made?.(room)
+    await this.ahead?.set(room)
+    this.ahead = null
     this.rooms.put(room)
     return room
   }

@@ -9,6 +9,7 @@ export const model = {
   chosen: (name: string) => `Model: ${name}`,
   both: (names: string) => `The next message goes to ${names}`,
   and: ' and ',
+  instructed: (model: string) => `${model}, with instructions`,
   find: 'Find a model',
   nothing: 'No model is called so.',
   of: (provider: string) => `Models of ${provider}`,

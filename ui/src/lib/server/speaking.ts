@@ -1,6 +1,7 @@
 /** The calls of REST about who answers in a chat, made by the panels and the field where one writes. */
 import type { Calls } from './calls'
 import type { Member, OwnSettings, Room, Speaks, Turns } from '../protocol'
+import type { Session } from '../session'
 
 const one = (room: string): string => `/rooms/${encodeURIComponent(room)}`
 
@@ -23,7 +24,16 @@ export function ownSettings(calls: Calls, room: string, agent: string): Promise<
   return calls.call('GET', `${one(room)}/members/${encodeURIComponent(agent)}/settings`)
 }
 
+type OwnWish = Partial<Omit<OwnSettings, 'asks' | 'bot'>>
+
 /** What is not given is as the agent's card says. */
-export function setOwnSettings(calls: Calls, room: string, agent: string, wanted: Partial<Omit<OwnSettings, 'asks' | 'bot'>>): Promise<OwnSettings> {
+export function setOwnSettings(calls: Calls, room: string, agent: string, wanted: OwnWish): Promise<OwnSettings> {
   return calls.call('PUT', `${one(room)}/members/${encodeURIComponent(agent)}/settings`, wanted)
+}
+
+/** Keeps them for the next chat that is made. */
+export function setAhead(session: Session, own: OwnWish): void {
+  const some = own.instructions || own.model || typeof own.temperature === 'number'
+  session.ahead = some ? { own, set: ({ id, agents }) => setOwnSettings(session.api, id, agents[0]?.id ?? '', own) } : null
+  session.changed.emit()
 }

@@ -52,7 +52,7 @@ describe('addresses', () => {
   test('name what stands beside a chat', () => {
     expect(parseRoute('/r/r_1/4', '?p=chat')).toMatchObject({ view: 'room', room: 'r_1', seq: 4, panel: 'chat' })
     expect(parseRoute('/r/r_1', '?p=weather').panel).toBe(null)
-    expect(parseRoute('/', '?p=chat').panel).toBe(null)
+    expect(parseRoute('/', '?p=people').panel).toBe(null)
   })
 
   test('that mean nothing are told from the start', () => {
