@@ -16,6 +16,18 @@ from palaver.model.usage import BudgetPeriod
 __all__ = ["chat"]
 
 
+async def test_a_program_knows_whom_an_agent_of_a_room_answers(chat: palaver.Chat) -> None:
+    room, ada = await chat.new_room("Launch"), await chat.person("ada")
+    poet, bo = await chat.agent("poet"), await chat.person("bo")
+    for one in (ada, bo, poet):
+        await room.add(one)
+    await chat.agents.share(poet, audience=Audience.SOME, people=[ada])
+    for asker, for_me in ((ada, True), (bo, False), (None, False)):
+        told = {one.actor: one.for_me async for one in room.members(asker)}
+        assert told[poet] is for_me
+        assert told[ada] is None
+
+
 async def test_a_program_changes_shares_and_restores_its_agents(chat: palaver.Chat) -> None:
     poet, agents = await chat.agent("poet", system_prompt="Rhyme."), chat.agents
     changed = await agents.change(poet, persona="Haiku.", parameters={"top_p": 0.5})

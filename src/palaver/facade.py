@@ -414,12 +414,12 @@ class Room:
         await self._core.invitations.revoke(self._program, invitation, self.id)
 
     @asks(Action.READ)
-    async def members(self) -> AsyncGenerator[Member, None]:
-        """Yields who is in the room, the owners first, and reads a page of them at a time."""
+    async def members(self, person: Actor | None = None) -> AsyncGenerator[Member, None]:
+        """Yields who is in the room, owners first. `for_me`: whether an agent answers `person` (None: the program)."""
         cursor: str | None = None
         while True:
             found, cursor = await self._core.members.page(
-                self._program, self.id, limit=200, cursor=cursor
+                self._program, self.id, limit=200, cursor=cursor, asker=person and person.id
             )
             for member in found:
                 yield member

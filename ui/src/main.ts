@@ -15,7 +15,7 @@
  * run or one by itself: prompt, thought, said, command, edit, look, child, tool, result, item; data-step: its seq), tool-state,
  * run (data-seq: all that an agent did for one answer), run-head, run-later, diff, open-child, load-older, choice, refusal, parts, inspect, answer-status (how an answer ended), details (the provider's own words),
  * people (who is in it, and how many), invite, people-open, panel, panel-close; in the panel of people: member (data-role), member-more
- * (its menu: make-owner/-moderator/-member/-reader, member-give, member-remove), add-search, add-person, leave, agent, speaks, order, agent-more (its menu: agent-ask, agent-card, agent-remove), add-agent, agents-to-add, find-agent, agent-to-add, presence (who is here, and who is away), invitations, invite-make, invite-offer,
+ * (its menu: make-owner/-moderator/-member/-reader, member-give, member-remove), add-search, add-person, leave, agent, speaks, order, agent-more (its menu: agent-ask, agent-card, agent-remove), add-agent, agent-share, share-these, share-everyone, not-for-me, agents-to-add, find-agent, agent-to-add, presence (who is here, and who is away), invitations, invite-make, invite-offer,
  * invite-role/-uses/-days, invite-link, invite-instead, invite-revoke, invitation, invitation-revoke
  * settings: settings, settings-profile/-appearance/-sessions/-devices/-keys/-models/-programs, settings-back, name-input, own-handle, profile-sign-out,
  * theme-light/-dark/-system, single-keys, show-here, picture-choose, picture-file, picture-remove, picture-problem, session, session-end, sessions-end, identity, identity-end, identity-link, devices, device-make, device-code, device-link, link-local,

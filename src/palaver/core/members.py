@@ -1,5 +1,7 @@
 """Who is in a room, and what becomes of them there. Who is added sees all of its history."""
 
+from functools import partial
+
 from msgspec import Struct, ValidationError, convert
 
 from palaver.core import validation
@@ -43,14 +45,23 @@ class Members:
         self._providers = ground.providers
 
     async def page(
-        self, actor: Actor, room: RoomId, *, limit: int, cursor: str | None = None
+        self,
+        actor: Actor,
+        room: RoomId,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        asker: ActorId | None = None,
     ) -> tuple[tuple[Member, ...], str | None]:
         """A page of a room's members, the owners first, and the cursor to go on with.
 
-        Refused: `room_not_found`, `limit_invalid`, `cursor_invalid`.
+        `asker`: for whom agents are or are not; None: the actor. Refused: `room_not_found`, `limit_invalid`,
+        `cursor_invalid`.
         """
         limit = validation.page_size(limit, self._settings.page_max)
-        found = await self._store.read(members.page, room, limit=limit, cursor=cursor)
+        asker = asker or actor.id
+        page = partial(members.page, limit=limit, cursor=cursor, asker=asker)
+        found = await self._store.read(page, room)
         await self._access.overseen(actor, room)
         return found
 
@@ -87,22 +98,22 @@ class Members:
             await self._agents.used(actor, who)
         adding = AddMember(room=room, by=actor.id, actor=who, role=role, speaks=speaks)
         added = await self._store.write(adding)
-        return await self._member(room, who), added
+        return await self._member(actor, room, who), added
 
     async def set_role(self, actor: Actor, room: RoomId, who: ActorId, role: MemberRole) -> Member:
         """Gives a member another role. Refused: as `SetRole` says."""
         await self._store.write(SetRole(room=room, by=actor.id, actor=who, role=role))
-        return await self._member(room, who)
+        return await self._member(actor, room, who)
 
     async def set_speaks(self, actor: Actor, room: RoomId, who: ActorId, speaks: Speaks) -> Member:
         """Says when an agent answers by itself. Refused: as `SetSpeaks` says."""
         await self._store.write(SetSpeaks(room=room, by=actor.id, actor=who, speaks=speaks))
-        return await self._member(room, who)
+        return await self._member(actor, room, who)
 
     async def own(self, actor: Actor, room: RoomId, who: ActorId) -> Own:
         """What a room has of its own for one of its agents. Refused: `room_not_found`, `not_found` (no agent of it)."""
         await self._access.room(actor, room)
-        member, card = await self._member(room, who), await self._store.read(agents.get, who)
+        member, card = await self._member(actor, room, who), await self._store.read(agents.get, who)
         if member.speaks is None or card is None:
             raise no_member()
         settings = (await self._store.read(agents.own, room, who))[1]
@@ -162,8 +173,8 @@ class Members:
         await self._store.write(wished)
         return await self._access.room(actor, room)
 
-    async def _member(self, room: RoomId, who: ActorId) -> Member:
-        found = await self._store.read(members.get, room, who)
+    async def _member(self, actor: Actor, room: RoomId, who: ActorId) -> Member:
+        found = await self._store.read(members.get, room, who, actor.id)
         if found is None:  # taken out again meanwhile
             raise no_member()
         return found

@@ -438,12 +438,13 @@ class Room(Struct, frozen=True):
 
 
 class Member(Struct, frozen=True, kw_only=True):
-    """Somebody in a room. `speaks`: when it answers by itself; None for who is no agent."""
+    """Somebody in a room. `speaks`: when it answers by itself, `for_me`: who asks at all; None for who is no agent."""
 
     actor: Actor
     role: MemberRole
     joined_ms: int
     speaks: Speaks | None
+    for_me: bool | None
 
 
 class Entry(Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from tests.store.world import World, opened
 from palaver.model import (
     Actor,
     ActorId,
+    EventType,
     MemberRole,
     MessageId,
     Room,
@@ -13,9 +14,10 @@ from palaver.model import (
     TurnId,
     Visibility,
 )
+from palaver.model.agents import Audience
 from palaver.model.usage import BudgetKind, BudgetPeriod
-from palaver.store.read import messages, turns
-from palaver.store.write.agents import SaveAgent
+from palaver.store.read import members, messages, turns
+from palaver.store.write.agents import SaveAgent, ShareAgent
 from palaver.store.write.budgets import SetBudget
 from palaver.store.write.messages import SetMessageDeleted
 from palaver.store.write.rooms import AddMember
@@ -103,6 +105,48 @@ async def owned(world: World, by: Actor, name: str) -> Actor:
     id_ = ActorId(f"a_{world.clock.new_id()}")
     made = SaveAgent(id=id_, subject=id_, by=by.id, changes=changes, skeleton=name)
     return (await world.store.write(made)).actor
+
+
+async def test_whom_an_agent_answers_is_told_to_them_by_the_rule_that_refuses(world: World) -> None:
+    ada, bo, cy = [await world.person(name) for name in ("Ada", "Bo", "Cy")]
+    room = await world.room(ada)
+    agents = {name: await owned(world, ada, name) for name in ("mine", "some", "all", "gone")}
+    agents["bot"], agents["servers"] = [await world.agent(one, one) for one in ("bot", "servers")]
+    for one in (bo, cy):
+        await world.store.write(add(room, ada, one))
+    for one in agents.values():
+        await world.store.write(add(room, ada, one, speaks=Speaks.MENTIONED))
+    seq = (await world.log(room))[-1].seq
+    for name, changes in (
+        ("some", {"audience": Audience.SOME, "people": (bo.id,)}),
+        ("all", {"audience": Audience.EVERYONE}),
+        ("gone", {"archived": True}),
+    ):
+        sharing = ShareAgent(id=agents[name].id, **changes)  # pyright: ignore[reportArgumentType]
+        await world.store.write(sharing)
+    told = [(one.type, one.data) for one in (await world.log(room)) if one.seq > seq]
+    changed = [{"actor": agents[name].id} for name in ("some", "all", "gone")]
+    assert told == [(EventType.MEMBER_RENAMED, data) for data in changed], (
+        "whoever reads looks anew"
+    )
+    expected = {
+        ada: {"mine", "some", "all", "bot", "servers"},
+        bo: {"some", "all", "bot", "servers"},
+        cy: {"all", "bot", "servers"},
+        agents["bot"]: {"all", "servers", "bot"},
+        agents["mine"]: {"mine", "some", "all", "bot", "servers"},
+    }
+    for asker, names in expected.items():
+        page, _ = await world.store.read(members.page, room.id, limit=100, asker=asker.id)
+        mine = {one.actor.name for one in page if one.for_me}
+        assert mine == names, asker.name
+        assert {one.for_me for one in page if one.speaks is None} == {None}
+        for name, agent in agents.items():
+            one = await world.store.read(members.get, room.id, agent.id, asker.id)
+            assert one is not None
+            assert one.for_me is (name in names)
+        answered = await answering(world, room, asker, " ".join(f"@{one}" for one in agents))
+        assert {*answered} | {asker.name} == names | {asker.name}, "it never answers itself"
 
 
 async def test_what_a_bot_says_by_itself_is_set_off_by_its_owner(world: World) -> None:

@@ -145,6 +145,35 @@ async def test_who_may_use_an_agent_is_who_its_owner_says(town: Town) -> None:
     assert kinds.count("agent.shared") == len(("some", "everyone"))
 
 
+async def test_a_member_hears_whether_an_agent_is_for_them_and_never_for_whom_else(
+    town: Town,
+) -> None:
+    other, id_ = await signed_in(town.door, town.core, ServerRole.PERSON, "another")
+    poet = await made(town.person)
+    room = await new_room(town.person)
+    at = f"/api/rooms/{room}/members"
+    await asked(town.person, "POST", at, {"actor": id_})
+    added = await asked(town.person, "POST", at, {"actor": poet["id"]})
+    assert added["for_me"] is True
+
+    async def told() -> list[bool]:
+        pages = [(await asked(one, "GET", at))["members"] for one in (town.person, other)]
+        ones = [next(one for one in page if one["id"] == poet["id"]) for page in pages]
+        assert ones[0] == {**ones[1], "for_me": ones[0]["for_me"]}
+        assert {one["for_me"] for page in pages for one in page if one["kind"] == "person"} == {
+            None
+        }
+        return [one["for_me"] for one in ones]
+
+    assert await told() == [True, False]
+    await asked(town.person, "PATCH", f"/api/agents/{poet['id']}", {"people": [id_]})
+    assert await told() == [True, False], "they are named, and the audience is another"
+    await asked(town.person, "PATCH", f"/api/agents/{poet['id']}", {"audience": "some"})
+    assert await told() == [True, True]
+    await town.person.delete(f"/api/agents/{poet['id']}")
+    assert await told() == [False, False]
+
+
 async def test_a_room_begins_with_the_agents_that_its_maker_chose(town: Town) -> None:
     poet = await made(town.person)
     chosen = ("POST", "/api/rooms", {"agents": [poet["id"]]})

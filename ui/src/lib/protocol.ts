@@ -470,6 +470,8 @@ export interface Member {
   role: MemberRole
   joined_at: string
   speaks: Speaks | null
+  /** Whether an agent answers who asks: it is for them, and not archived. Null: no agent. */
+  for_me: boolean | null
 }
 
 /** A page of members. */

@@ -23,7 +23,7 @@ export function event(seq: number, k: string, d: Record<string, unknown>): RoomE
 }
 
 export function member(id: string, more: Partial<Member> = {}): Member {
-  return { id, name: id, kind: 'person', guest: false, handle: null, avatar: null, role: 'member', joined_at: '2026-11-20T20:00:00.000Z', speaks: null, ...more }
+  return { id, name: id, kind: 'person', guest: false, handle: null, avatar: null, role: 'member', joined_at: '2026-11-20T20:00:00.000Z', speaks: null, for_me: null, ...more }
 }
 
 export function room(id: string, more: Partial<Room> = {}): Room {

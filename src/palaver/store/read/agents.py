@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, or_, select
 
 from palaver.errors import Refused
 from palaver.model import ActorId, ActorKind, RoomId
-from palaver.model.agents import AgentCard, Card, CardVersion, OwnSettings
+from palaver.model.agents import AgentCard, Audience, Card, CardVersion, OwnSettings
 from palaver.policy import agent_not_found, agent_refusal
 from palaver.store.columns import INTEGER_MAX
 from palaver.store.engine.statement import Row, Statement, among, matching
@@ -82,6 +82,20 @@ def get(conn: Connection, agent: ActorId) -> AgentCard | None:
     """The agent of this id, also one that is archived."""
     row = _AGENT.first(conn, agent)
     return None if row is None or not agent.startswith("a_") else _cards(conn, [row])[0]
+
+
+def is_for(asker: ColumnElement[int]) -> ColumnElement[bool]:
+    """Whether an agent is for who has this key, as `policy.may_use` says of one that is not archived."""
+    named = exists(
+        select(agent_people.c.agent_key)
+        .where(agent_people.c.agent_key == agents.c.actor_key)
+        .where(agent_people.c.person_key == asker)
+    )
+    return or_(
+        agents.c.audience == Audience.EVERYONE,
+        func.coalesce(agents.c.owner_key, 0) == asker,
+        and_(agents.c.audience == Audience.SOME, named),
+    )
 
 
 def refusal(conn: Connection, by: ActorId, card: AgentCard) -> Refused | None:

@@ -6,15 +6,27 @@ A page costs the same in every room: of each role it reads no more rows than it 
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
-from sqlalchemy import BigInteger, Connection, bindparam, func, not_, select, tuple_
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    func,
+    not_,
+    select,
+    tuple_,
+)
 
 from palaver.model import Actor, ActorId, ActorKind, Member, MemberRole, RoomId, Turn, Visibility
 from palaver.store.columns import INTEGER_MAX
 from palaver.store.engine.statement import Row, Statement, among, matching
 from palaver.store.read.actors import COLUMNS as ACTOR_COLUMNS, actor_of, id_of
+from palaver.store.read.agents import is_for
 from palaver.store.read.rooms import bad_cursor
 from palaver.store.schema import (
     actors,
+    agents,
     member_is_agent,
     member_is_in,
     members,
@@ -26,14 +38,33 @@ from palaver.store.schema import (
 
 COUNTED_MAX = 1_000
 """So many people of a room are counted."""
+_NOBODY = -1
 MET_MAX = 2_000
 """Among so many members of one's rooms are those whom one knows."""
 
 _room_key = select(rooms.c.key).where(rooms.c.id == bindparam("room")).scalar_subquery()
+_asker, _bot = actors.alias("asker"), agents.alias("bot")
+_asker_key = (  # what a bot says is set off by its owner
+    select(
+        case(
+            (_asker.c.kind == ActorKind.AGENT, func.coalesce(_bot.c.owner_key, _NOBODY)),
+            else_=_asker.c.key,
+        )
+    )
+    .select_from(_asker)
+    .outerjoin(_bot, _bot.c.actor_key == _asker.c.key)
+    .where(_asker.c.id == bindparam("asker"))
+    .scalar_subquery()
+)
 _selected = (
-    select(*ACTOR_COLUMNS, *members.c["role", "joined_ms", "speaks", "actor_key"])
+    select(
+        *ACTOR_COLUMNS,
+        *members.c["role", "joined_ms", "speaks", "actor_key"],
+        and_(agents.c.archived_ms.is_(None), is_for(_asker_key)).label("for_me"),
+    )
     .select_from(members)
     .join(actors, actors.c.key == members.c.actor_key)
+    .outerjoin(agents, agents.c.actor_key == members.c.actor_key)
     .where(members.c.room_key == _room_key, member_is_in)
 )
 _cursor_position = tuple_(
@@ -46,9 +77,9 @@ _PAGE = Statement(
     )
     .order_by(members.c.joined_ms, members.c.actor_key)
     .limit(bindparam("limit")),
-    *("room", "role", "joined_ms", "key", "limit"),
+    *("asker", "room", "role", "joined_ms", "key", "limit"),
 )
-_ONE = Statement(_selected.where(actors.c.id == bindparam("actor")), "room", "actor")
+_ONE = Statement(_selected.where(actors.c.id == bindparam("actor")), "asker", "room", "actor")
 _people = (
     select(members.c.actor_key)
     .where(members.c.room_key == _room_key, member_is_in, ~member_is_agent)
@@ -99,14 +130,19 @@ class Present(Struct, frozen=True):
 
 
 def page(
-    conn: Connection, room: RoomId, *, limit: int, cursor: str | None = None
+    conn: Connection,
+    room: RoomId,
+    *,
+    limit: int,
+    cursor: str | None = None,
+    asker: ActorId | None = None,
 ) -> tuple[tuple[Member, ...], str | None]:
-    """A page of a room's members, and the cursor to go on with. Refused: `cursor_invalid`."""
+    """A page of a room's members, as told to the `asker`, and the cursor to go on with. Refused: `cursor_invalid`."""
     roles = list(MemberRole)
     place, joined_ms, key = (0, -1, -1) if cursor is None else _position(cursor)
     rows: list[Row] = []
     for role in roles[place:]:
-        rows += _PAGE.all(conn, room, role, joined_ms, key, limit + 1 - len(rows))
+        rows += _PAGE.all(conn, asker, room, role, joined_ms, key, limit + 1 - len(rows))
         joined_ms, key = -1, -1
         if len(rows) > limit:
             break
@@ -122,9 +158,11 @@ def kept_out(conn: Connection, actor: ActorId) -> tuple[RoomId, ...]:
     return tuple(_KEPT_OUT.column(conn, actor))
 
 
-def get(conn: Connection, room: RoomId, actor: ActorId) -> Member | None:
-    """One member of a room; None for who is none."""
-    row = _ONE.first(conn, room, actor)
+def get(
+    conn: Connection, room: RoomId, actor: ActorId, asker: ActorId | None = None
+) -> Member | None:
+    """One member of a room, as told to the `asker`; None for who is none."""
+    row = _ONE.first(conn, asker, room, actor)
     found = None if row is None else _member(row)
     return found if found is not None and found.actor.id == actor else None
 
@@ -171,6 +209,7 @@ def _member(row: Row) -> Member:
         role=row.role,
         joined_ms=row.joined_ms,
         speaks=row.speaks,
+        for_me=None if row.speaks is None else bool(row.for_me),
     )
 
 

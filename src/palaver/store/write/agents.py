@@ -28,6 +28,7 @@ from palaver.store.write.actors import (
     nobody,
     of_handle,
     shared_rooms,
+    tell_members,
 )
 from palaver.store.write.audit import audit
 from palaver.store.write.command import Command, T_co
@@ -265,6 +266,7 @@ class ShareAgent(AgentCommand[AgentCard], frozen=True, kw_only=True):
         for person in people:
             tx.used(person)
             _ADD_PERSON.run(tx.conn, key, person)
+        tell_members(tx, there.id, there.name)
         if by is not None:
             told = {"audience": shared.audience.value, "archived": archived_ms is not None}
             audit(tx, EventType.AGENT_SHARED, by, of=there.id, **told, people=sorted(shared.people))

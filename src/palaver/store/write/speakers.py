@@ -12,6 +12,7 @@ from sqlalchemy import (
     false,
     func,
     literal_column,
+    not_,
     null,
     or_,
     select,
@@ -44,10 +45,10 @@ from palaver.speaking import (
 )
 from palaver.store.engine.statement import Statement, among, database_now, matching, updating
 from palaver.store.read.actors import id_of
+from palaver.store.read.agents import is_for
 from palaver.store.read.usage import bounding
 from palaver.store.schema import (
     actors,
-    agent_people,
     agents,
     budgets,
     member_is_agent,
@@ -110,16 +111,8 @@ _LISTENERS = among(
 
 _NOT_FOR = Statement(
     select(agents.c.actor_key)
-    .where(agents.c.actor_key == bindparam("agent"), agents.c.audience != Audience.EVERYONE)
-    .where(func.coalesce(agents.c.owner_key, 0) != bindparam("asker", type_=BigInteger()))
-    .where(
-        (agents.c.audience == Audience.ME)
-        | ~exists(
-            select(agent_people.c.agent_key)
-            .where(agent_people.c.agent_key == agents.c.actor_key)
-            .where(agent_people.c.person_key == bindparam("asker", type_=BigInteger()))
-        )
-    ),
+    .where(agents.c.actor_key == bindparam("agent"))
+    .where(not_(is_for(bindparam("asker", type_=BigInteger())))),
     *("agent", "asker"),
 )
 _OWNER = matching(select(agents.c.owner_key), agents.c.actor_key)

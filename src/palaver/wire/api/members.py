@@ -78,6 +78,7 @@ class Wishes(Given):
     hidden: bool | None = None
 
 
+@shapes.explained
 class Member(TypedDict):
     """Somebody in a room."""
 
@@ -90,6 +91,8 @@ class Member(TypedDict):
     role: MemberRole
     joined_at: str
     speaks: Speaks | None
+    for_me: bool | None
+    """Whether an agent answers who asks: it is for them, and not archived. Null: no agent."""
 
 
 class MemberList(TypedDict):
@@ -202,4 +205,5 @@ def _member(value: stored.Member) -> Member:
         "role": value.role,
         "joined_at": moment(value.joined_ms),
         "speaks": value.speaks,
+        "for_me": value.for_me,
     }

@@ -108,3 +108,13 @@ test('names that look alike are marked, of members and of who only speaks; agent
   await members.tellApart([{ id: 'u_00002', name: '\u0410da' }, { id: 'u_00001', name: 'Ada' }])
   expect([...members.marks]).toEqual([['u_00002', '#0002'], ['u_00001', '@ada']])
 })
+
+test('who answers depends on what is said, or on whom an agent is for', async () => {
+  const agent = (more: Partial<Member>): Member => member('a_1', { kind: 'agent', speaks: 'auto', for_me: true, ...more })
+  const company = async (...there: Member[]): Promise<boolean> => {
+    const members = new Members(serverOf(...there).load)
+    await members.again()
+    return members.company
+  }
+  expect([await company(member('u_1'), agent({})), await company(member('u_1'), agent({ for_me: false }))]).toEqual([false, true])
+})

@@ -41,7 +41,7 @@ export class Members {
   /** Whether who answers depends on what is said: else the only agent answers the only person. */
   get company(): boolean {
     const { list, people } = this
-    return people.length > 1 || (list ?? []).length - people.length > 1 || !!list?.some(({ speaks }) => speaks && !/^a[ul]/.test(speaks))
+    return people.length > 1 || (list ?? []).length - people.length > 1 || !!list?.some(({ speaks, for_me }) => for_me === false || (speaks && !/^a[ul]/.test(speaks)))
   }
 
   /** Finds out whose names look alike, of the members and of who else speaks. */

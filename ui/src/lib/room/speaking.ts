@@ -10,6 +10,8 @@ export interface Listener {
   speaks: Speaks
   /** It is there with one person, and nobody else finds the chat. */
   alone: boolean
+  /** It answers whom it is shared with, oneself among them. */
+  forMe: boolean
 }
 
 const MENTIONS_MAX = 20
@@ -37,7 +39,9 @@ export function answering(text: string, listeners: readonly Listener[], people: 
 /** The agents among the members of a chat, with what the rule asks of them. */
 export function listenersOf(members: readonly Member[], isPrivate: boolean): Listener[] {
   const writers = members.filter(({ speaks, role }) => speaks === null && role !== 'reader').length
-  return members.flatMap(({ id, handle, speaks }) => (speaks ? [{ id, handle, speaks, alone: isPrivate && writers < 2 }] : []))
+  return members.flatMap(({ id, handle, speaks, for_me }) =>
+    speaks ? [{ id, handle, speaks, alone: isPrivate && writers < 2, forMe: for_me !== false }] : [],
+  )
 }
 
 /** The handles that a text mentions, in small letters, each once. */
