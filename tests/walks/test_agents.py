@@ -1,7 +1,9 @@
 """Somebody makes an agent of a template, changes it, goes back, takes it along as a file, and talks to it."""
 
 import re
+from typing import Any
 
+import orjson
 import pytest
 from playwright.async_api import FilePayload, Locator, ViewportSize, expect
 from tests.support.browser import Browser
@@ -108,6 +110,31 @@ async def take_along(tab: Tab) -> None:
     await tab.part("agents-back").click()
 
 
+async def take_in(browser: Browser, tab: Tab) -> None:
+    """A card of another program: what is told to the model can be changed, and what is not used here is named."""
+    told: dict[str, Any] = {"name": "Bo", "mes_example": "Bo: Ahoy!"}
+    told["post_history_instructions"] = "Be brief."
+    told |= {"character_book": {"entries": [{}]}, "extensions": {"depth": 4, "voice": "low"}}
+    card = orjson.dumps({"spec": "chara_card_v2", "spec_version": "2.0", "data": told})
+    file = FilePayload(name="bo.json", mimeType="application/json", buffer=card)
+    await tab.part("agent-file").set_input_files(file)
+    await expect(tab.part("agent-name")).to_have_value("Bo")
+    await tab.part("agent-more-fields").click()
+    await expect(tab.part("agent-kept")).to_have_text(
+        "Also kept from the file: a lorebook, 2 extensions."
+    )
+    await expect(tab.part("agent-examples")).to_have_value("Bo: Ahoy!")
+    await tab.part("agent-post_history").fill("Be very brief.")
+    await tab.part("agent-save").click()
+    await expect(tab.part("agent-versions")).to_have_text("Version 2, compare")
+    await tab.page.reload()
+    await tab.part("agent-more-fields").click()
+    await expect(tab.part("agent-post_history")).to_have_value("Be very brief.")
+    await tab.part("agent-kept").scroll_into_view_if_needed()
+    await looked_at(browser, tab, "agent-kept")
+    await tab.part("agents-back").click()
+
+
 async def test_an_agent_is_made_of_a_template_changed_brought_back_and_taken_along(
     browser: Browser, serve: Serve
 ) -> None:
@@ -123,6 +150,7 @@ async def test_an_agent_is_made_of_a_template_changed_brought_back_and_taken_alo
 
     await tab.part("agents-back").click()
     await take_along(tab)
+    await take_in(browser, tab)
     await row(tab, "@maya-2", "agent-archive")
     await expect(agent(tab, "@maya-2")).to_have_count(0)
     await tab.part("agents-others").click()

@@ -8,6 +8,7 @@ test('only what was changed is sent, and parameters that the form does not show 
   expect(changesOf(before, { ...before, temperature: '' }, beside)).toEqual({ parameters: { top_p: 0.9 } })
   expect(changesOf(before, { ...before, temperature: '0,7' }, beside)).toEqual({ parameters: { temperature: 0.7, top_p: 0.9 } })
   expect(changesOf(before, { ...before, tags: ' b,, c , b', handle: '@maya ' }, NOTHING)).toEqual({ tags: ['b', 'c'], handle: 'maya' })
+  expect(changesOf(before, { ...before, examples: 'Ada: Hi', post_history: 'Be brief.' }, NOTHING)).toEqual({ examples: 'Ada: Hi', post_history: 'Be brief.' })
   expect(changesOf(before, { ...before, messages: '20' }, NOTHING)).toEqual({ context: { messages: 20, tokens: null } })
   expect(changesOf(before, { ...before, audience: 'some', people: ['u_1'] }, NOTHING)).toEqual({ audience: 'some', people: ['u_1'] })
 })

@@ -10,6 +10,8 @@ export interface Form {
   model: string
   description: string
   greeting: string
+  examples: string
+  post_history: string
   /** Numbers as they are written. */
   temperature: string
   max_tokens: string
@@ -26,10 +28,10 @@ export interface Form {
 export type FieldName = keyof Form
 export type Errors = Partial<Record<FieldName, string>>
 
-export const MOST = { name: 200, handle: 32, persona: 200_000, description: 2_000, greeting: 20_000, tags: 1_000 }
+export const MOST = { name: 200, handle: 32, persona: 200_000, description: 2_000, greeting: 20_000, examples: 100_000, post_history: 20_000, tags: 1_000 }
 /** What stands behind *More…*. */
 export const FURTHER: readonly FieldName[] = [
-  'description', 'greeting', 'temperature', 'max_tokens', 'messages', 'tokens', 'tags', 'audience', 'people', 'auto_join', 'default',
+  'description', 'greeting', 'examples', 'post_history', 'temperature', 'max_tokens', 'messages', 'tokens', 'tags', 'audience', 'people', 'auto_join', 'default',
 ]
 const [TAGS_MAX, TAG_CHARS_MAX, TEMPERATURE_MAX] = [20, 40, 2]
 const COUNTS = { max_tokens: 10_000_000, messages: 10_000, tokens: 10_000_000 }
@@ -44,6 +46,8 @@ export function formOf(card: Card & Partial<Pick<Agent, 'audience' | 'people'>>)
     model: card.model ?? '',
     description: card.description,
     greeting: card.greeting,
+    examples: card.examples ?? '',
+    post_history: card.post_history ?? '',
     temperature: written(card.parameters.temperature),
     max_tokens: written(card.parameters.max_tokens),
     messages: written(card.context.messages),
@@ -58,7 +62,7 @@ export function formOf(card: Card & Partial<Pick<Agent, 'audience' | 'people'>>)
 }
 
 export const BLANK: Form = {
-  name: '', handle: '', persona: '', model: '', description: '', greeting: '', temperature: '', max_tokens: '', messages: '', tokens: '', tags: '',
+  name: '', handle: '', persona: '', model: '', description: '', greeting: '', examples: '', post_history: '', temperature: '', max_tokens: '', messages: '', tokens: '', tags: '',
   auto_join: false, default: false, bot: false, audience: 'me', people: [],
 }
 
@@ -77,7 +81,7 @@ const tagsOf = (text: string): string[] => [...new Set(text.split(',').map((tag)
 export function changesOf(before: Form, after: Form, beside: Beside): Changes {
   const differs = (...names: FieldName[]): boolean => names.some((name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]))
   const made: Changes = {}
-  for (const name of ['name', 'persona', 'description', 'greeting', 'audience', 'auto_join', 'default', 'bot'] as const) {
+  for (const name of ['name', 'persona', 'description', 'greeting', 'examples', 'post_history', 'audience', 'auto_join', 'default', 'bot'] as const) {
     if (differs(name)) Object.assign(made, { [name]: after[name] })
   }
   if (differs('handle')) made.handle = after.handle.trim().replace(/^@/, '') || null

@@ -40,7 +40,7 @@ export const say = {
   noPicture: 'Remove',
   label: {
     name: 'Name', handle: 'Handle', persona: 'Instructions', model: 'Model', description: 'Description', greeting: 'Greeting',
-    temperature: 'Temperature', max_tokens: 'Longest answer, in tokens', messages: 'Messages it is told', tokens: 'Tokens it is told',
+    examples: 'Examples', post_history: 'Last words to the model', temperature: 'Temperature', max_tokens: 'Longest answer, in tokens', messages: 'Messages it is told', tokens: 'Tokens it is told',
     tags: 'Tags', audience: 'Used by', people: 'Who may use it',
   },
   means: {
@@ -48,12 +48,22 @@ export const say = {
     persona: 'What it is told before all else. Who may only use it does not see this.',
     description: 'What it is good for, in a line.',
     greeting: 'What it says when it comes into a chat.',
+    examples: 'How it should talk, told behind its instructions.',
+    post_history: 'What it is told behind all that was said, each time.',
     temperature: '0 is the most predictable; empty is as the model has it.',
     empty: 'Empty: as the server has it.',
     tags: 'Words with commas between them.',
     program: 'No model is asked: a program of yours hears what is asked here, and answers. It comes in by a key.',
   },
   moreFields: 'More…',
+  alsoKept: (what: string) => `Also kept from the file: ${what}.`,
+  /** By the names of such a card's fields. */
+  keeps: {
+    character_book: () => 'a lorebook',
+    alternate_greetings: (count: number) => (count === 1 ? '1 other greeting' : `${count} other greetings`),
+    extensions: (count: number) => (count === 1 ? '1 extension' : `${count} extensions`),
+  } as Record<string, (count: number) => string>,
+  keepsOthers: (count: number) => (count === 1 ? '1 other field' : `${count} other fields`),
   program: 'A program, by a key',
   programs: {
     title: 'Keys of its program',
