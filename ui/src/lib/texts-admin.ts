@@ -5,7 +5,7 @@ export const admin = {
   name: 'Server',
   back: 'Back to the list',
   sections: {
-    rooms: 'Chats', people: 'People', invitations: 'Invitations', usage: 'Usage', profiles: 'Models and agents', events: 'Events', audit: 'What happened',
+    rooms: 'Chats', people: 'People', invitations: 'Invitations', usage: 'Usage', profiles: 'Models and agents', events: 'Events', audit: 'Activity',
   },
 
   people: {
