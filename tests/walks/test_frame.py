@@ -211,7 +211,7 @@ async def test_keys_lead_from_chat_to_chat_and_act_on_a_message_unless_they_are_
     await expect(tab.part("toast")).to_contain_text("copied")
     await tab.answers.focus()
     await tab.page.keyboard.press("Enter")
-    await expect(tab.part("copy-link")).to_be_focused()
+    await expect(tab.part("copy-text")).to_be_focused()
     await tab.page.keyboard.press("Escape")
 
     await tab.settings("appearance")
@@ -317,3 +317,18 @@ async def test_who_may_not_stop_an_answer_is_not_offered_to(
     await expect(ada.answers.last.get_by_test_id("retry")).to_be_visible()
     await expect(bo.answers.last.get_by_test_id("answer-status")).to_be_visible()
     await expect(bo.answers.last.get_by_test_id("retry")).to_have_count(0)
+    await ada.page.reload()
+    await bo.page.reload()  # which saw nothing of it being written
+    copies, told = ["Copy text", "Copy link"], "What the agent was told"
+    assert await offered(ada) == [*copies, "Try again", "Continue", told]
+    assert await offered(bo) == [*copies, told]
+    await expect(bo.answers.last.get_by_test_id("retry")).to_have_count(0)
+
+
+async def offered(tab: Tab) -> list[str]:
+    """What the menu of the last answer has."""
+    await expect(tab.answers.last.get_by_test_id("answer-status")).to_be_visible()
+    await tab.answers.last.hover()
+    await tab.answers.last.get_by_test_id("message-more").click()
+    await expect(tab.part("menu")).to_be_visible()
+    return await tab.part("menu").get_by_role("menuitem").all_inner_texts()

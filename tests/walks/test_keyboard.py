@@ -220,3 +220,23 @@ async def test_a_notice_lies_over_a_dialog_can_be_pressed_there_and_waits_while_
     await expect(undo).to_be_visible()
     await tab.page.clock.fast_forward(60_000)
     await expect(undo).to_have_count(0)
+
+
+async def test_the_palette_has_what_menus_have_in_the_same_words_and_order(
+    browser: Browser, town: ServerProcess
+) -> None:
+    tab = await someone_with_rooms(browser, town, "Garden")
+    await tab.room_item("Garden").click()
+    await tab.page.keyboard.press("Control+k")
+    await expect(tab.part("palette-item").filter(has_text="This chat")).to_be_visible()
+    found = await tab.part("palette-item").all_inner_texts()
+    await browser.screenshot(tab.page, "palette-chat")
+    await tab.page.keyboard.press("Escape")
+    await expect(tab.part("palette")).to_have_count(0)
+    for menu in ("room-menu", "person"):
+        await tab.part(menu).click()
+        await expect(tab.part("menu").get_by_role("menuitem").first).to_be_visible()
+        named = await tab.part("menu").get_by_role("menuitem").all_inner_texts()
+        place = found.index(named[0])
+        assert found[place : place + len(named)] == named
+        await tab.page.keyboard.press("Escape")

@@ -38,7 +38,6 @@ export const later = {
     rename: 'Rename',
     title: 'Title of the chat',
     delete: 'Delete',
-    deleteThis: 'Delete this chat',
     copyLink: 'Copy link',
     mute: 'Mute',
     unmute: 'Unmute',
@@ -309,7 +308,6 @@ export const later = {
     light: 'Light appearance',
     dark: 'Dark appearance',
     system: 'Appearance of the system',
-    programs: 'Use this server from a program (API)',
   },
 
   deleted: {
