@@ -1,14 +1,15 @@
 """All doors under one roof."""
 
+import asyncio
 import sqlite3
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from tests.wire.door import Door, new_room, open_door, shaped
 
 import palaver
@@ -92,21 +93,29 @@ async def test_the_openapi_document_says_how_errors_look_and_who_may_ask(door: D
     assert "401" in document["paths"]["/api/auth/login"]["post"]["responses"]
 
 
-@pytest.mark.parametrize("path", ["/openapi.json", "/docs"])
-async def test_others_are_served_while_the_reference_is_made(
-    tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
+async def test_the_reference_is_made_once_while_others_are_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    where: list[int] = []
+    made: list[tuple[str, int]] = []
 
-    def made(**given: Any) -> dict[str, Any]:
-        where.append(threading.get_ident())
-        return get_openapi(**given)
+    def watched(name: str) -> None:
+        making: Callable[..., Any] = getattr(reference, name)
 
-    monkeypatch.setattr(reference, "get_openapi", made)
+        def noted(*given: Any, **named: Any) -> Any:
+            made.append((name, threading.get_ident()))
+            return making(*given, **named)
+
+        monkeypatch.setattr(reference, name, noted)
+
+    watched("get_openapi")
+    watched("render")
     async with open_door(tmp_path) as door:
-        assert (await door.http().get(path)).status_code == 200
-    assert where
-    assert threading.get_ident() not in where, "the event loop stood still"
+        paths = ["/openapi.json", "/docs"] * 5
+        got = await asyncio.gather(*map(door.http().get, paths))
+        got += [await door.http().get(path) for path in paths]
+    assert {one.status_code for one in got} == {200}
+    assert [name for name, _ in made] == ["get_openapi", "render"], "each once for all"
+    assert threading.get_ident() not in {thread for _, thread in made}, "the event loop stood still"
 
 
 async def test_the_classic_door_is_there(door: Door) -> None:

@@ -5,14 +5,13 @@ edge's limits; other ways to write an address are taken for ours; then the OpenA
 cookie of a new session palaver.v1; all else finds its route.
 """
 
-import asyncio
 from functools import partial
 from typing import Literal
 
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import TypedDict
@@ -48,8 +47,9 @@ from palaver.wire.edge.rates import Rates
 from palaver.wire.live.connection import Live
 from palaver.wire.openai import problems as openai
 from palaver.wire.openai.router import OpenAIDoor
-from palaver.wire.pages import metrics, reference
+from palaver.wire.pages import metrics
 from palaver.wire.pages.page import Page
+from palaver.wire.pages.reference import STYLE, Reference
 from palaver.wire.setup import Gate, state
 from palaver.wire.shapes import explained
 
@@ -78,7 +78,6 @@ def create_app(core: Core, tally: EdgeTally) -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,
     )
-    app.openapi = partial(reference.described, app, partial(rest_routes, core, documented=True))
     app.state.core = core
     problems.install(app)
     page = Page()
@@ -177,15 +176,12 @@ class Service:
 
 
 class Operations:
-    """The counters, and the reference of REST: for people, and for programs.
-
-    The reference is made in a thread, since the event loop would stand still for it.
-    """
+    """The counters, and the reference of REST: for people, and for programs."""
 
     def __init__(self, app: FastAPI, core: Core, tally: EdgeTally) -> None:
-        self._app = app
         self._core = core
         self._tally = tally
+        self._reference = Reference(app, partial(rest_routes, core, documented=True))
 
     @call("GET", "/metrics", ServerAct.PUBLIC, scope=Key.METRICS)
     async def counters(self, request: Request) -> Response:
@@ -201,15 +197,16 @@ class Operations:
     @call("GET", "/openapi.json", ServerAct.PUBLIC)
     async def openapi(self, _: Request) -> Response:
         """The reference as an OpenAPI document."""
-        return JSONResponse(await asyncio.to_thread(self._app.openapi))
+        made = await self._reference.made()
+        return Response(made.document, media_type="application/json")
 
     @call("GET", "/docs", ServerAct.PUBLIC)
     async def docs(self, _: Request) -> Response:
         """The reference."""
-        document = await asyncio.to_thread(self._app.openapi)
-        return Response(reference.render(document), media_type="text/html")
+        made = await self._reference.made()
+        return Response(made.page, media_type="text/html")
 
     @call("GET", "/docs.css", ServerAct.PUBLIC)
     async def style(self, _: Request) -> Response:
         """How the reference looks."""
-        return Response(reference.STYLE, media_type="text/css")
+        return Response(STYLE, media_type="text/css")

@@ -34,6 +34,9 @@ _CODES = {
 }
 _QUERY_CODES = {"limit": Code.LIMIT_INVALID, "cursor": Code.CURSOR_INVALID}
 
+SCHEMA = {"$ref": "#/components/schemas/Problem"}
+"""What the OpenAPI document says of a problem; every call may tell one, so that its shape is read once."""
+
 log = structlog.stdlib.get_logger()
 
 

@@ -81,7 +81,7 @@ def add_routes(
             _answered(method, asked, call.status),
             methods=[call.method],
             status_code=call.status,
-            response_model=shape if documented else None,
+            response_model=None,
             response_class=Response,
             dependencies=[*keyed(call), *counting(call.use)],
             responses=_documented(shape, call) if documented else None,
@@ -171,11 +171,12 @@ def _check_media_type(request: Request) -> None:
 
 def _documented(shape: Any, call: Call) -> dict[int | str, dict[str, Any]]:
     """What the OpenAPI document says of a call's answers."""
-    problem: dict[str, Any] = {"model": problems.Problem, "description": "A problem document."}
+    content: dict[str, Any] = {problems.MEDIA_TYPE: {"schema": problems.SCHEMA}}
+    problem: dict[str, Any] = {"description": "A problem document.", "content": content}
     documented: dict[int | str, dict[str, Any]] = {"4XX": problem, "5XX": problem}
     if shape is not None or call.media is not None:
         told = "What was asked for." if shape is None else (shape.__doc__ or "").strip()
-        content: dict[str, Any] = {} if call.media is None else {call.media: {}}
+        content = {} if call.media is None else {call.media: {}}
         documented |= {
             status: {"model": shape, "description": told, "content": content}
             for status in (call.status, *call.others)

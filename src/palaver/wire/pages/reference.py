@@ -1,15 +1,18 @@
-"""The OpenAPI document, and `/docs`: the REST interface for people, rendered here from it.
+"""The OpenAPI document, and `/docs`: the REST interface for people, rendered here from it. Each is made once.
 
 FastAPI's own page loads scripts from another host, which neither our Content-Security-Policy nor a machine without a
 network allows. This one is plain HTML and one style sheet.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
+import orjson
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import TypeAdapter
 from starlette.routing import BaseRoute
 
 from palaver.wire import auth, problems
@@ -36,24 +39,49 @@ _SCHEMES = {
     "token": {"type": "http", "scheme": "bearer"},
     "classic": {"type": "apiKey", "in": "cookie", "name": CLASSIC_COOKIE},
 }
-_PROBLEM = {"$ref": "#/components/schemas/Problem"}
 
 
-def described(app: FastAPI, routes: Callable[[], Sequence[BaseRoute]]) -> dict[str, Any]:
-    """Makes the OpenAPI document when first asked: FastAPI's, with how errors look and who may ask."""
-    if app.openapi_schema is None:
-        document = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=routes()
-        )
-        document["components"]["securitySchemes"] = _SCHEMES
-        public_url: str | None = app.state.core.settings.public_url
-        if public_url is not None:
-            document["servers"] = [{"url": public_url}]
-        for path, operations in document["paths"].items():
-            for operation in operations.values():
-                _complete(operation, path)
-        app.openapi_schema = document
-    return app.openapi_schema
+class Made(NamedTuple):
+    """The reference for programs (an OpenAPI document in JSON) and for people."""
+
+    document: bytes
+    page: bytes
+
+
+class Reference:
+    """The reference, made once for all who ask. `routes` makes what it is about."""
+
+    def __init__(self, app: FastAPI, routes: Callable[[], Sequence[BaseRoute]]) -> None:
+        self._app, self._routes = app, routes
+        self._made: asyncio.Future[Made] | None = None
+
+    async def made(self) -> Made:
+        """Makes both when first asked, in a thread: the event loop would stand still for it."""
+        if self._made is None:  # whoever asks meanwhile waits for the same
+            self._made = asyncio.get_running_loop().run_in_executor(None, self._make)
+        return await asyncio.shield(self._made)
+
+    def _make(self) -> Made:
+        document = _described(self._app, self._routes())
+        return Made(orjson.dumps(document), render(document).encode())
+
+
+def _described(app: FastAPI, routes: Sequence[BaseRoute]) -> dict[str, Any]:
+    """FastAPI's document, with how errors look and who may ask."""
+    document = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=routes
+    )
+    parts = document["components"]
+    parts["schemas"]["Problem"] = TypeAdapter(problems.Problem).json_schema()
+    parts["schemas"] = dict(sorted(parts["schemas"].items()))
+    parts["securitySchemes"] = _SCHEMES
+    public_url: str | None = app.state.core.settings.public_url
+    if public_url is not None:
+        document["servers"] = [{"url": public_url}]
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            _complete(operation, path)
+    return document
 
 
 def _complete(operation: dict[str, Any], path: str) -> None:
@@ -65,9 +93,7 @@ def _complete(operation: dict[str, Any], path: str) -> None:
     for status, answer in operation["responses"].items():
         content = answer.get("content", {})
         if classic and status in {"4XX", "5XX"}:
-            content[problems.MEDIA_TYPE] = {"schema": _PROBLEM}  # what the edge refuses
-        elif content.get("application/json", {}).get("schema") == _PROBLEM:
-            content[problems.MEDIA_TYPE] = content.pop("application/json")
+            content[problems.MEDIA_TYPE] = {"schema": problems.SCHEMA}  # what the edge refuses
 
 
 def render(document: Json) -> str:
