@@ -11,6 +11,7 @@ from palaver.providers.anthropic.request import adapted, body_of
 from palaver.providers.base import Request, Said
 from palaver.providers.errors import ErrorBody
 from palaver.providers.openai.compose import request_of
+from palaver.providers.openai.request import BOUNDS
 
 ORIGIN = "them m"
 PIXEL = b64encode(b"picture").decode()
@@ -267,6 +268,12 @@ def test_thinking_has_room_beside_the_answer() -> None:
     made = body(user("hi"), thinking=thinking)
     assert (made["thinking"], made["max_tokens"]) == (thinking, 5_000 + 16_384)
     assert body(user("hi"), thinking=thinking, max_tokens=6_000)["max_tokens"] == 6_000
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_a_bound_is_told_whatever_it_is_called(name: str) -> None:
+    assert body(user("hi"), **{name: 50})["max_tokens"] == 50
+    assert body(user("hi"), max_tokens=60, **{BOUNDS[1]: 50, "n_predict": -1})["max_tokens"] == 50
 
 
 SIGNED = {"type": "thinking", "signature": "s", "words": 0, "calls": 0, "chars": 3}

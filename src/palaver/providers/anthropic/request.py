@@ -19,7 +19,7 @@ from palaver.model import NO_DATA, Role
 from palaver.providers.base import Request, Said, ToolCall
 from palaver.providers.content import note
 from palaver.providers.errors import ErrorBody
-from palaver.providers.openai.request import spoken
+from palaver.providers.openai.request import bound_of, spoken
 from palaver.strict_json import as_list, as_object, mended
 
 MAX_TOKENS = 16_384
@@ -143,9 +143,8 @@ def _bound(body: dict[str, Any], settings: Mapping[str, Any]) -> None:
     """Sets how long the answer may be, and drops thoughts that could not go on."""
     thinking = as_object(body.get("thinking"))
     budget = thinking.get("budget_tokens")
-    given = settings.get("max_completion_tokens") or settings.get("max_tokens")
     thought = budget if isinstance(budget, int) else 0
-    body["max_tokens"] = given or MAX_TOKENS + thought
+    body["max_tokens"] = bound_of(settings) or MAX_TOKENS + thought
     results = body["messages"] and body["messages"][-1]["content"][0]["type"] == "tool_result"
     if results and len(body["messages"]) > 1 and thinking.get("type") == "enabled":
         called = body["messages"][-2]["content"]

@@ -42,6 +42,12 @@ def body_of(
     return body
 
 
+def bound_of(settings: Mapping[str, Any]) -> int | None:
+    """By how many tokens settings bound an answer, whatever they call that: the least; None where they do not."""
+    given = [settings.get(name) for name in BOUNDS]
+    return min((one for one in given if type(one) is int and one > 0), default=None)
+
+
 def with_bound(settings: Mapping[str, Any], most: int) -> dict[str, Any]:
     """Settings with this bound alone, by its newer name where they have that: some models want it."""
     name = BOUNDS[1] if BOUNDS[1] in settings else BOUNDS[0]
