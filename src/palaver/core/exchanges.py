@@ -44,6 +44,7 @@ from palaver.model import (
     TurnState,
 )
 from palaver.model.exchanges import Exchange, ExchangeKind, ExchangeState
+from palaver.model.usage import Unkept
 from palaver.policy import check_room, owns
 from palaver.providers.base import Piece
 from palaver.providers.call import Call
@@ -137,14 +138,19 @@ class Exchanges:
 
         `before`: what was said before the request.
         """
-        running = LiveAnswer(None, by=asked.by)
+        answer = Unkept(
+            id=TurnId(f"t_{self._clock.new_id()}"),
+            by=actor.id,
+            agent=asked.agent or self._assistant,
+            model=asked.model,
+        )
+        running = LiveAnswer(None, by=asked.by, unkept=answer)
         running.asked_chars = sum(len(one.text) for one in (*before, *asked.entries))
-        agent = asked.agent or self._assistant
 
         async def over() -> None:
             if close is not None:
                 await close()
-            await self._turns.count_unkept(running, actor.id, agent, asked.model)
+            await self._turns.count_unkept(running, answer)
 
         self.run(running, ask, close=over)
         return running

@@ -210,7 +210,7 @@ class Core:
         try:
             await store.read(rooms.seqs, (LOBBY,))
             if store.shared:
-                if self.turns.running:
+                if self.turns.holds:
                     await self.turns.renew()
                 await self.recover()
             await self.recovery.see_to_unbegun()

@@ -6,7 +6,7 @@ from math import inf
 
 from msgspec import Struct
 
-from palaver.model import ActorId, TurnRefusal
+from palaver.model import ActorId, TurnId, TurnRefusal
 
 
 class UsedBy(StrEnum):
@@ -99,6 +99,18 @@ class Budget(Struct, frozen=True, kw_only=True):
         until = f"{date_of(self.ends_ms)}T00:00:00Z"
         left = {"left": True} if self.share < 1 else {}
         return {**told, "period": self.period.value, "until": until, **left}
+
+
+class Unkept(Struct, frozen=True, kw_only=True):
+    """An answer of which nothing is kept but what it used. It has an id as a turn has, and is of no room.
+
+    `by`: who pays for it, and `agent`; None: nobody, and one that is not saved. `model`: as it was asked for.
+    """
+
+    id: TurnId
+    by: ActorId | None
+    agent: ActorId | None
+    model: str = ""
 
 
 def date_of(ms: int) -> str:

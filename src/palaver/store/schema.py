@@ -467,6 +467,18 @@ budgets = _table(
     PrimaryKeyConstraint("kind", "of_key", "period"),
 )
 
+# what is reserved of budgets for answers that nobody keeps, until they are counted: of those that run now
+reserves = _table(
+    "reserves",
+    Column("id", Id("t_"), primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("lease_until_ms", BigInteger),  # as of turns
+    Column("asker_key", Key, nullable=False),
+    Column("agent_key", Key, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("micros", BigInteger, nullable=False),
+)
+
 prompts = _table(
     "prompts",
     Column("id", Id("p_"), nullable=False),

@@ -1,6 +1,7 @@
 """An answer may use what is left of its budgets: the model is told so, or it ends there."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 
 import pytest
 from tests.core.answers.test_engine import answers, ask, room_of
@@ -12,7 +13,8 @@ from palaver.core.runtime import Core
 from palaver.errors import Code, ProviderError, Refused
 from palaver.model import Actor, EventType, Message, Room, Speaks, Status
 from palaver.model.usage import BudgetKind, BudgetPeriod, UsedBy, date_of
-from palaver.providers.base import TextPiece
+from palaver.providers.base import BesidePiece, Piece, ReasoningPiece, TextPiece, ToolPiece
+from palaver.providers.call import Chunk
 from palaver.strict_json import Json
 
 UP = {"code": "budget_reached", "budget": "person", "period": "day"}
@@ -146,10 +148,10 @@ async def test_an_api_clients_answer_ends_where_the_budget_does_and_is_kept(core
     message = await stored(core, live)
     assert (message.text, message.status) == ("abcd" * 10, Status.FAILED)
     assert message.meta.get("finish") == "budget"
-    assert message.meta.get("usage") == {"input": 10, "output": 11, "estimated": True}
+    assert message.meta.get("usage") == {"input": 10, "output": 10, "estimated": True}
     assert (message.meta.get("error") or {})["code"] == Code.BUDGET_REACHED
     report = await core.usage.own(actor, None, None, UsedBy.MODEL)
-    assert (report.total.input, report.total.output) == (10, 11)  # with what came and did not fit
+    assert (report.total.input, report.total.output) == (10, 10)
     again = await called_for(core, actor, "again", TextPiece("no"))
     assert again.failure is not None
     assert again.failure.code is Code.BUDGET_REACHED
@@ -255,24 +257,109 @@ async def test_a_question_that_a_model_server_refuses_is_not_counted(
     assert (answer.status, answer.meta.get("usage")) == (Status.FAILED, None)
 
 
-async def test_a_piece_that_no_budget_has_place_for_is_counted(core: Core) -> None:
+async def test_fifty_calls_at_once_of_which_nothing_is_kept_overrun_a_budget_by_nothing(
+    running: Running, database_url: str
+) -> None:
+    async with running(budget_tokens=20, database_url=database_url) as core:
+        actor, _ = await room_of(core)
+        await bound(core, 250)
+        ended = asyncio.Event()
+
+        async def call() -> Answer:
+            await ended.wait()
+            return Answer(*[TextPiece("abcd")] * 19)
+
+        asked = [core.exchanges.unstored(actor, chat(user("x" * 12)), call) for _ in range(50)]
+        while (await core.usage.budgets(None))[0].used < 250:  # noqa: ASYNC110  nothing tells that
+            await asyncio.sleep(0)
+        ended.set()
+        tasks = [live.task for live in asked if live.task is not None]
+        await asyncio.wait(tasks)
+        whole = [live for live in asked if live.failure is None]
+        assert 0 < len(whole) <= 11, "each uses 22"
+        (budget,) = await core.usage.budgets(None)
+        assert 200 < budget.used <= 250
+        report = await core.usage.own(actor, None, None, UsedBy.MODEL)
+        assert report.total.input + report.total.output == budget.used
+
+
+class Whole(Answer):
+    """The same in one piece."""
+
+    async def told(self) -> AsyncGenerator[Chunk, None]:
+        self.streams = False
+        pieces = tuple([piece async for one in super().told() for piece in one.pieces])
+        self.outcome.usage = None
+        yield Chunk(b"{}", pieces, last=True)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("answer", [Answer, Whole])
+@pytest.mark.parametrize(
+    ("pieces", "said"),
+    [
+        ([TextPiece("x" * 400)], "x" * 40),
+        ([ReasoningPiece("x" * 39), TextPiece("yz")], "y"),
+        ([TextPiece("ab"), ToolPiece(0, "c", "look", "x" * 400), TextPiece("c")], "ab"),
+        ([BesidePiece({"signature": "x" * 100}, ""), TextPiece("x")], ""),
+    ],
+)
+async def test_of_a_piece_that_a_budget_has_no_place_for_what_fits_is_kept_and_counted(
+    core: Core, pieces: list[Piece], said: str, answer: type[Answer], *, kept: bool
+) -> None:
     actor, _ = await room_of(core)
     await bound(core, 20, actor)
-    live = await called_for(core, actor, "x" * 40, TextPiece("\n" * 400))
-    message = await stored(core, live)
-    assert (message.text, message.meta.get("finish")) == ("", "budget")
+
+    async def call() -> Answer:
+        return answer(*pieces)
+
+    asked = chat(user("x" * 40))
+    exchanges = core.exchanges
+    live = (
+        await exchanges.begin(actor, asked, call)
+        if kept
+        else exchanges.unstored(actor, asked, call)
+    )
+    await live.end()
+    assert live.task is not None
+    await live.task
+    assert live.failure is not None
+    assert live.failure.code is Code.BUDGET_REACHED
+    assert live.answer.text == said
     report = await core.usage.own(actor, None, None, UsedBy.MODEL)
-    assert (report.total.input, report.total.output) == (10, 100)
+    assert (report.total.input, report.total.output) == (10, 10)
+    (budget,) = await core.usage.budgets(None)
+    assert budget.used == 20
+    if kept:
+        message = await stored(core, live)
+        assert (message.text, message.meta.get("finish")) == (said, "budget")
 
 
-async def test_an_answer_in_a_room_ends_at_twice_its_bound_if_its_server_does_not_heed_it(
-    core: Core, script: Script
+@pytest.mark.parametrize("tokens", [12, 10_000])
+async def test_an_answer_in_a_room_overruns_its_budget_by_nothing_whatever_its_server_heeds(
+    running: Running, script: Script, tokens: int
 ) -> None:
-    actor, room = await room_of(core)
-    await bound(core, 12, actor)
-    await ask(core, actor, room, "12345678")
-    script.say(*["abcd"] * 50, None)
-    [answer] = await answers(core, actor, room)
-    assert (answer.text, answer.status) == ("abcd" * 20, Status.DONE)
-    assert answer.meta.get("finish") == "budget"
-    assert answer.meta.get("usage") == {"input": 2, "output": 20, "estimated": True}
+    async with running(budget_tokens=10) as core:
+        actor, room = await room_of(core)
+        await bound(core, tokens, actor)
+        await ask(core, actor, room, "12345678")
+        script.say("abc", "d" * 1_000, None)
+        [answer] = await answers(core, actor, room)
+        said = 10 if tokens == 12 else 20  # twice the bound, where the budget has that
+        assert (answer.text, answer.status) == ("abc" + "d" * (4 * said - 3), Status.DONE)
+        assert answer.meta.get("finish") == "budget"
+        assert answer.meta.get("usage") == {"input": 2, "output": said, "estimated": True}
+        (budget,) = await core.usage.budgets(None)
+        assert budget.used == 2 + said
+
+
+async def test_an_answer_that_is_a_little_longer_than_was_estimated_is_whole(
+    running: Running, script: Script
+) -> None:
+    async with running(budget_tokens=10) as core:
+        actor, room = await room_of(core)
+        await bound(core, 1_000, actor)
+        await ask(core, actor, room, "12345678")
+        script.say(*["abcd"] * 13, None)
+        [answer] = await answers(core, actor, room)
+        assert (answer.text, answer.meta.get("finish")) == ("abcd" * 13, "stop")

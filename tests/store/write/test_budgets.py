@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, func, select
 from tests.store.archives import untold
 from tests.store.world import World, opened
 from tests.store.write.test_usage import asked, end
 
 from palaver.errors import Code, Refused
-from palaver.model import Actor, ActorId, EventType, Turn
-from palaver.model.usage import BudgetKind, BudgetPeriod
+from palaver.model import Actor, ActorId, Entry, EventType, Role, Turn, TurnId
+from palaver.model.usage import BudgetKind, BudgetPeriod, Unkept
 from palaver.store.admin.verify import verify
 from palaver.store.read import usage
+from palaver.store.schema import reserves
 from palaver.store.write.budgets import Reserve, SetBudget
+from palaver.store.write.turns import ClaimTurns, LeaveTurns, RenewLeases
+from palaver.store.write.unkept import CountUnkept
 
 
 async def bound(
@@ -33,13 +37,14 @@ async def bound(
     )
 
 
-async def reserved(world: World, turn: Turn, **more: float) -> int | None:
+async def reserved(world: World, answer: Turn | Unkept, **more: float) -> int | None:
     """What is granted; 0 where it is refused, with the time when it is no more."""
-    given: dict[str, Any] = {"input": 10, "output": 90, **more}
+    of = answer if isinstance(answer, Unkept) else answer.id
+    given: dict[str, Any] = {"answer": of, "input": 10, "output": 90, **more}
     with suppress(Refused):
-        return await world.store.write(Reserve(turn=turn.id, **given))
+        return await world.store.write(Reserve(**given))
     with pytest.raises(Refused) as refused:
-        await world.store.write(Reserve(turn=turn.id, **given))
+        await world.store.write(Reserve(**given))
     assert refused.value.code is Code.BUDGET_REACHED
     assert refused.value.retry_ms is not None
     assert 0 < refused.value.retry_ms <= 31 * usage.DAY_MS
@@ -103,13 +108,101 @@ def test_a_room_is_told_of_each_answer_that_a_budget_refuses_behind_all_that_is_
 @pytest.mark.postgres
 async def test_two_processes_overrun_a_budget_by_nothing_together(postgres_url: str) -> None:
     async with opened(postgres_url) as here, opened(postgres_url) as there:
-        ada, _, turns = await turns_of(here, 60)
+        ada, _, turns = await turns_of(here, 40)
         await bound(here, BudgetKind.PERSON, ada.id, tokens=1_000)
-        worlds = zip(cycle((here, there)), turns, strict=False)
+        both = [one for turn in turns for one in (turn, unkept(here, ada))]
+        worlds = zip(cycle((here, here, there, there)), both, strict=False)
         granted = await asyncio.gather(*[reserved(world, turn) for world, turn in worlds])
         assert sum(tokens + 10 for tokens in granted if tokens) == 1_000
         (budget,) = await there.store.read(usage.all_budgets, there.clock.now_ms())
     assert budget.used == 1_000
+
+
+def unkept(world: World, by: Actor, bot: Actor | None = None) -> Unkept:
+    return Unkept(id=TurnId(f"t_{world.clock.new_id()}"), by=by.id, agent=bot and bot.id)
+
+
+def counted(answer: Unkept, tokens: int) -> CountUnkept:
+    usage = {"input": 10, "output": tokens}
+    entry = Entry(role=Role.ASSISTANT, meta={"provider": "p", "model": "m", "usage": usage})
+    return CountUnkept(answer=answer, entry=entry if tokens else None)
+
+
+@pytest.mark.parametrize("kind", list(BudgetKind))
+async def test_fifty_answers_that_nobody_keeps_overrun_a_budget_by_nothing_beside_those_that_are(
+    world: World, kind: BudgetKind
+) -> None:
+    ada, bot, turns = await turns_of(world, 25)
+    of = {BudgetKind.PERSON: ada.id, BudgetKind.AGENT: bot.id}.get(kind)
+    await bound(world, kind, of, tokens=1_000)
+    answers = [unkept(world, ada, bot) for _ in range(25)]
+    both = [one for two in zip(answers, turns, strict=True) for one in two]
+    granted = await asyncio.gather(*[reserved(world, one) for one in both])
+    assert sum(tokens + 10 for tokens in granted if tokens) == 1_000
+    given = dict(zip([one.id for one in both], granted, strict=True))
+    assert any(given[one.id] for one in answers)
+    (budget,) = await world.store.read(usage.all_budgets, world.clock.now_ms())
+    assert budget.used == 1_000
+    await asyncio.gather(
+        *[world.store.write(counted(one, given[one.id] or 0)) for one in answers],
+        *[
+            world.store.write(end(one, input=10, output=given[one.id]))
+            for one in turns
+            if given[one.id]
+        ],
+    )
+    (budget,) = await world.store.read(usage.all_budgets, world.clock.now_ms())
+    assert budget.used == 1_000
+    assert await world.store.read(held) == 0
+
+
+def held(conn: Connection) -> int:
+    """How many reserves there are of answers that nobody keeps."""
+    return conn.execute(select(func.count()).select_from(reserves)).scalar_one()
+
+
+async def test_what_an_answer_that_nobody_keeps_reserves_is_reserved_anew(world: World) -> None:
+    ada, other = await world.person("Ada"), await world.person("Bo")
+    await bound(world, BudgetKind.PERSON, ada.id, tokens=100)
+    answer, theirs = unkept(world, ada), unkept(world, other)
+    assert await reserved(world, theirs) is None, "no budget is of them"
+    assert await reserved(world, answer, output=40) == 40
+    assert await reserved(world, answer, output=80, needed=41) == 80
+    assert await reserved(world, unkept(world, ada)) == 0
+    assert await world.store.read(held) == 1
+    await world.store.write(counted(answer, 0))
+    assert await reserved(world, unkept(world, ada)) == 90
+
+
+async def test_what_a_dead_process_had_reserved_is_free(database_url: str) -> None:
+    async with opened(database_url) as dead:
+        ada = await dead.person("Ada")
+        await bound(dead, BudgetKind.PERSON, ada.id, tokens=100)
+        assert await reserved(dead, unkept(dead, ada)) == 90
+        owner = dead.store.owner
+    async with opened(database_url) as world:
+        assert await reserved(world, unkept(world, ada)) == 0
+        await world.store.write(ClaimTurns(dead=(owner,)))
+        assert await reserved(world, unkept(world, ada)) == 90
+
+
+@pytest.mark.postgres
+async def test_what_a_living_process_has_reserved_stays_until_its_lease_ends(
+    postgres_url: str,
+) -> None:
+    async with opened(postgres_url) as here, opened(postgres_url) as there:
+        ada = await here.person("Ada")
+        await bound(here, BudgetKind.PERSON, ada.id, tokens=100)
+        assert await reserved(here, unkept(here, ada)) == 90
+        await there.store.write(ClaimTurns())
+        assert await reserved(there, unkept(there, ada)) == 0
+        await here.store.write(LeaveTurns())
+        await here.store.write(RenewLeases())
+        await there.store.write(ClaimTurns())
+        assert await reserved(there, unkept(there, ada)) == 0, "it has been renewed"
+        await here.store.write(LeaveTurns())
+        await there.store.write(ClaimTurns())
+        assert await reserved(there, unkept(there, ada)) == 90
 
 
 async def test_what_an_answer_did_not_use_of_its_reserve_is_there_again(world: World) -> None:

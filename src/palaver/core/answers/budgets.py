@@ -4,28 +4,45 @@ The tokens of the question are estimated; with those of the answer they are rese
 Where no budget is set, that is known for a second, and nothing else is asked.
 """
 
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 
+import orjson
 from msgspec.structs import replace
 
-from palaver.clock import Clock
+from palaver.core.answers.context import CHARS_A_TOKEN
 from palaver.core.answers.prices import Prices, estimated
-from palaver.errors import Unavailable
+from palaver.core.answers.tape import LiveAnswer
+from palaver.core.ground import Ground
+from palaver.errors import ProviderError, Unavailable
 from palaver.model import ActorId, TurnId
-from palaver.providers.base import Piece, Provider, Request
-from palaver.providers.openai.request import BOUNDS, with_bound
+from palaver.model.usage import Unkept
+from palaver.providers.base import (
+    BesidePiece,
+    Piece,
+    Provider,
+    ReasoningPiece,
+    RefusalPiece,
+    Request,
+    Several,
+    TextPiece,
+    ToolPiece,
+)
+from palaver.providers.call import Chunk
+from palaver.providers.openai.request import bound_of, with_bound
 from palaver.store.read import usage
-from palaver.store.store import Store
-from palaver.store.write.budgets import Reserve, reached
+from palaver.store.write.budgets import Reached, Reserve, reached
 
 KNOWN_SECONDS = 1.0
 
 
 class Budgets:
-    """The budgets of one database, as answers ask them. `tokens`: an answer may have so many where it says nothing."""
+    """The budgets of one database, as answers ask them."""
 
-    def __init__(self, store: Store, clock: Clock, prices: Prices, tokens: int) -> None:
-        self._store, self._clock, self._prices, self._tokens = store, clock, prices, tokens
+    def __init__(self, ground: Ground, prices: Prices) -> None:
+        self._store, self._clock, self._prices = ground.store, ground.clock, prices
+        self._providers, self._tokens = ground.providers, ground.settings.budget_tokens
         self._are_there, self._known_until = False, 0.0
 
     async def are_there(self) -> bool:
@@ -49,25 +66,20 @@ class Budgets:
                     raise reached(budget, now_ms)
 
     async def bound(
-        self, turn: TurnId, provider: Provider, request: Request
+        self, answer: TurnId | Unkept, provider: Provider, request: Request
     ) -> tuple[Request, int | None]:
         """A request with a bound of its answer, where there are budgets, and that bound. Refused: `budget_reached`."""
         if not await self.are_there():
             return request, None
-        own = [request.settings.get(name) for name in BOUNDS]
-        most = await self.reserved(
-            turn,
-            (provider.name, request.model or ""),
-            chars_asked(request),
-            most=min((one for one in own if isinstance(one, int) and one > 0), default=None),
-        )
+        of, chars = (provider.name, request.model or ""), chars_asked(request)
+        most = await self.reserved(answer, of, chars, most=bound_of(request.settings))
         if most is None:
             return request, None
         return replace(request, settings=with_bound(request.settings, most)), most
 
     async def reserved(
         self,
-        turn: TurnId,
+        answer: TurnId | Unkept,
         of: tuple[str, str],
         chars: int,
         *,
@@ -83,17 +95,67 @@ class Budgets:
         asked, whole = price({"input": read}), price({"input": read, "output": wanted})
         each = 0 if asked is None or whole is None else (whole - asked) / wanted
         command = Reserve(
-            turn=turn,
+            answer=answer,
             input=read,
             output=wanted,
             needed=tokens,
             input_micros=asked or 0,
             output_micros=each,
         )
-        return await self._reserve(command)
-
-    async def _reserve(self, command: Reserve) -> int | None:
         return await self._store.write(command)
+
+    async def within(self, live: LiveAnswer, told: Chunk) -> tuple[Chunk, Reached | None]:
+        """What comes of a client's answer as far as its budgets have place for it, and why not all of it.
+
+        Of what is cut the bytes are left out.
+        """
+        if live.tokens_max is None:
+            return told, None
+        try:
+            await self.reserve(live, told.pieces)
+        except Reached as refused:
+            pieces = fitting(told.pieces, live.tokens_max, live.answer.chars)
+            return Chunk(b"", tuple(pieces)), refused
+        return told, None
+
+    async def reserve(self, live: LiveAnswer, coming: Sequence[Piece] = ()) -> None:
+        """Reserves what a client's answer may use, and more for pieces that do not fit.
+
+        Refused: `budget_reached`; then what is left is reserved.
+        """
+        turn, exchange, unkept = live.turn, live.exchange, live.unkept
+        if unkept is not None:
+            answer, model, by = unkept, unkept.model, unkept.by
+        elif turn is None or exchange is None or live.held:
+            return
+        else:
+            answer, model, by = turn.id, exchange.model, exchange.actor
+        came = live.answer.chars + sum(map(chars_of, coming))
+        tokens = estimated(came)
+        if tokens > (live.tokens_max or -1) and await self.are_there():
+            live.provider = live.provider or await self.server_of(model, by)
+            reserved = partial(self.reserved, answer, (live.provider, model), live.asked_chars)
+            try:
+                live.tokens_max = await reserved(tokens=tokens)
+            except Reached:
+                if live.tokens_max is not None:
+                    with suppress(Reached):  # else the budget has been made smaller
+                        live.tokens_max = await reserved(most=tokens)
+                    live.came_chars = (live.tokens_max or 0) * CHARS_A_TOKEN
+                raise
+            except Unavailable as failure:
+                if unkept is None or not failure.database_away:
+                    raise
+                live.tokens_max = None
+
+    async def server_of(self, model: str, caller: ActorId | None) -> str:
+        """The name of the model server that somebody asks; "" where that is not known."""
+        with suppress(ProviderError, Unavailable):
+            provider = await self._providers.current(caller)
+            if isinstance(provider, Several):
+                provider, _ = await provider.chosen(Request(history=(), model=model))
+            return provider.name
+        return ""
 
 
 def chars_asked(request: Request) -> int:
@@ -102,5 +164,26 @@ def chars_asked(request: Request) -> int:
 
 
 def chars_of(piece: Piece) -> int:
-    """How much of an answer a piece is."""
-    return len(getattr(piece, "text", "")) + len(getattr(piece, "arguments", ""))
+    """How much of an answer a piece is, as `AnswerBuilder` counts it."""
+    match piece:
+        case TextPiece(text) | ReasoningPiece(text) | RefusalPiece(text):
+            return len(text)
+        case ToolPiece():
+            return len(piece.arguments)
+        case BesidePiece(fields) if fields:
+            return len(orjson.dumps(fields))
+        case _:
+            return 0
+
+
+def fitting(pieces: Iterable[Piece], tokens: int, before: int) -> Iterator[Piece]:
+    """As much of pieces as so many tokens have place for, behind so many characters: words are cut, nothing else is."""
+    left = tokens * CHARS_A_TOKEN - before
+    for piece in pieces:
+        left -= chars_of(piece)
+        if left >= 0:
+            yield piece
+            continue
+        if isinstance(piece, TextPiece | ReasoningPiece | RefusalPiece) and piece.text[:left]:
+            yield replace(piece, text=piece.text[:left])
+        return

@@ -35,9 +35,9 @@ import structlog
 from palaver.core import validation
 from palaver.core.answers import context
 from palaver.core.answers.bots import Bots
-from palaver.core.answers.budgets import Budgets, chars_of
+from palaver.core.answers.budgets import Budgets
 from palaver.core.answers.outcome import ending, failure_of, too_long, used, written
-from palaver.core.answers.prices import COST_MAX, Prices, estimated
+from palaver.core.answers.prices import COST_MAX, Prices
 from palaver.core.answers.recorder import Recorder
 from palaver.core.answers.source import ModelServer, ModelSource, patiently
 from palaver.core.answers.tape import LiveAnswer
@@ -58,7 +58,7 @@ from palaver.model import (
     TurnId,
     TurnState,
 )
-from palaver.providers.base import Piece, Request, Several
+from palaver.model.usage import Unkept
 from palaver.providers.call import Call, CallResult
 from palaver.store.journal import Journal
 from palaver.store.read import rooms, turns
@@ -124,8 +124,7 @@ class Engine:
         self._closing = False
         self.places = asyncio.Semaphore(ground.settings.turns_running_max)
         self.prices = Prices(ground.settings.prices)
-        most = ground.settings.budget_tokens
-        self.budgets = Budgets(self._store, self._clock, self.prices, most)
+        self.budgets = Budgets(ground, self.prices)
         self.bots = Bots(ground, self.begin, self._runs.get)
         self.provider_errors: Counter[str] = Counter()
         self.titles_missed = 0
@@ -162,6 +161,11 @@ class Engine:
         """How many turns run in this process."""
         return len(self._runs)
 
+    @property
+    def holds(self) -> bool:
+        """Whether this process has leases: of turns, or of what is reserved for calls."""
+        return bool(self._runs or self._unkept)
+
     def runs(self) -> list[LiveAnswer]:
         """The answers of turns that run in this process."""
         return list(self._runs.values())
@@ -182,23 +186,18 @@ class Engine:
         task.add_done_callback(lambda _: self._storing.pop(task))
         return task
 
-    async def count_unkept(
-        self, live: LiveAnswer, by: ActorId | None, agent: ActorId | None, model: str = ""
-    ) -> dict[str, Any]:
-        """Counts what an answer used that nobody keeps, and returns it. While the database is away, that waits.
-
-        `by` pays. `model`: as the request named it.
-        """
-        outcome = live.outcome or CallResult()
+    async def count_unkept(self, live: LiveAnswer, answer: Unkept) -> dict[str, Any]:
+        """Counts what an answer used that nobody keeps, and returns it. While the database is away, that waits."""
+        outcome, entry = live.outcome or CallResult(), None
         if counts := used(live, outcome):
-            provider = outcome.provider or await self._server_of(model, by)
-            meta = {"provider": provider, "model": outcome.model or model}
+            provider = outcome.provider or await self.budgets.server_of(answer.model, answer.by)
+            meta = {"provider": provider, "model": outcome.model or answer.model}
             cost = (await self.prices.of(*meta.values()))(counts)
             counts |= {} if cost is None else {"cost_micros": min(cost, COST_MAX)}
             entry = Entry(role=Role.ASSISTANT, meta={**meta, "usage": counts})
-            write = partial(self._store.write, CountUnkept(by=by, agent=agent, entry=entry))
-            counting = patiently(self._clock, write, storing="usage")
-            await asyncio.shield(self.store_later(counting))
+        write = partial(self._store.write, CountUnkept(answer=answer, entry=entry))
+        counting = patiently(self._clock, write, storing="usage")
+        await asyncio.shield(self.store_later(counting))
         return counts
 
     async def recovered(self, seconds: float) -> None:
@@ -393,10 +392,12 @@ class Engine:
             turn = live.turn
             log.exception("turn.crashed", turn=turn and turn.id, room=turn and turn.room)
         finally:
-            self._unkept.discard(live)
             live.close()
-            if close is not None:
-                await close()
+            try:
+                if close is not None:
+                    await close()
+            finally:
+                self._unkept.discard(live)
 
     async def _run(self, live: LiveAnswer, ask: Ask) -> None:
         """Takes one answer from its beginning to its end."""
@@ -434,7 +435,7 @@ class Engine:
         try:
             if live.streams:
                 async with self.places, asyncio.timeout(self._settings.answer_seconds_max):
-                    await self._reserve(live)
+                    await self.budgets.reserve(live)
                     live.asked = True
                     source = await ask()
                     try:
@@ -465,44 +466,22 @@ class Engine:
         takes = live.answer.take if recorder is None else recorder.take
         ended = False
         async with aclosing(source.told()) as telling:
-            async for told in telling:
+            async for coming in telling:
                 if "first" not in live.ms:
                     live.ms["first"] = self._ms_since(began)
-                if live.tokens_max is not None and source.streams:
-                    await self._reserve(live, told.pieces)
+                told, over = await self.budgets.within(live, coming)
                 for piece in told.pieces:
                     takes(piece)
                 if live.answer.chars > self._settings.answer_chars_max:
                     raise too_long()
                 waiting.append(told)
+                if over is not None:
+                    raise over
                 ended = ended or told.last
                 if ended or (recorder is not None and not recorder.leased()):
                     continue
                 if live.tell():
                     await asyncio.sleep(0)  # nobody waits for the first word until the next is read
-
-    async def _reserve(self, live: LiveAnswer, coming: Sequence[Piece] = ()) -> None:
-        """Reserves what a client's answer may use, and more for pieces that do not fit. Refused: `budget_reached`."""
-        turn, exchange = live.turn, live.exchange
-        if turn is None or exchange is None or live.held:
-            return
-        live.came_chars = live.answer.chars + sum(map(chars_of, coming))
-        tokens = estimated(live.came_chars)
-        if tokens > (live.tokens_max or -1) and await self.budgets.are_there():
-            live.provider = live.provider or await self._server_of(exchange.model, exchange.actor)
-            of = (live.provider, exchange.model)
-            live.tokens_max = await self.budgets.reserved(
-                turn.id, of, live.asked_chars, tokens=tokens
-            )
-
-    async def _server_of(self, model: str, caller: ActorId | None) -> str:
-        """The name of the model server that somebody asks; "" where that is not known."""
-        with suppress(ProviderError, Unavailable):
-            provider = await self._ground.providers.current(caller)
-            if isinstance(provider, Several):
-                provider, _ = await provider.chosen(Request(history=(), model=model))
-            return provider.name
-        return ""
 
     def _ms_since(self, began: float) -> int:
         return round((self._clock.monotonic() - began) * 1000)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager, aclosing
+from contextlib import AbstractContextManager, aclosing, suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -11,13 +11,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from palaver.clock import Clock
-from palaver.core.answers.budgets import Budgets, chars_asked, chars_of
+from palaver.core.answers.budgets import Budgets, chars_asked, chars_of, fitting
 from palaver.core.answers.context import Prompt
 from palaver.core.answers.prices import estimated
 from palaver.core.ground import Ground
 from palaver.errors import Code, ProviderError, Unavailable
 from palaver.model import NO_DATA, Actor, ActorId, TurnId
 from palaver.model.agents import AgentCard
+from palaver.model.usage import Unkept
 from palaver.providers.base import (
     DEFAULT,
     Done,
@@ -32,8 +33,10 @@ from palaver.providers.base import (
 from palaver.providers.call import Body, Call, CallRequest, CallResult, Chunk, Forwards, in_messages
 from palaver.providers.echo import HINT
 from palaver.providers.openai.compose import call, complete
+from palaver.providers.openai.request import bound_of
 from palaver.providers.pool import Providers
 from palaver.providers.rendering import own_words
+from palaver.store.write.budgets import Reached
 from palaver.strict_json import as_object, parsed
 from palaver.thoughts import parted
 
@@ -57,14 +60,14 @@ class ModelSource:
     def __init__(
         self,
         ground: Ground,
-        turn: TurnId,
+        answer: TurnId | Unkept,
         prompt: Callable[[], Awaitable[Prompt]],
         budgets: Budgets,
         bot: Answered | None = None,
     ) -> None:
         """`prompt` says what the model is told; `bot`: what a program says that answers in the place of one."""
         self._ground, self._budgets = ground, budgets
-        self._turn, self._prompt, self._bot = turn, prompt, bot
+        self._answer, self._prompt, self._bot = answer, prompt, bot
         self.outcome = CallResult()
 
     async def told(self) -> AsyncGenerator[Chunk, None]:
@@ -94,7 +97,7 @@ class ModelSource:
         if isinstance(provider, Several):
             provider, request = await provider.chosen(request)
             outcome.provider, outcome.model = provider.name, request.model
-        bound = partial(self._budgets.bound, self._turn, provider, request)
+        bound = partial(self._budgets.bound, self._answer, provider, request)
         request, most = await patiently(ground.clock, bound)
         outcome.prompt = prompt.bounded(most).told
         if provider.real:
@@ -102,21 +105,45 @@ class ModelSource:
         answer = provider.answer(request)
         if prompt.handle is not None:
             answer = own_words(answer, prompt.handle, request.model)
-        chars = 0
+        if most is not None:
+            answer = self._bounded(answer, provider, request)
         async with aclosing(answer) as pieces:
             async for piece in pieces:
-                chars += chars_of(piece)
                 if isinstance(piece, Done):
-                    cut = most and piece.finish == "length"
-                    outcome.whole, outcome.finish = True, "budget" if cut else piece.finish
+                    outcome.whole, outcome.finish = True, piece.finish
                     outcome.model = piece.model or None
                     told = (piece.input_tokens, piece.output_tokens)
                     outcome.used(*told, piece.cached_tokens, piece.reasoning_tokens)
-                elif most and estimated(chars) >= OVER * most:
-                    outcome.whole, outcome.finish = True, "budget"
                 yield piece
                 if outcome.whole:
                     return
+
+    async def _bounded(
+        self, said: AsyncGenerator[Piece, None], provider: Provider, request: Request
+    ) -> AsyncGenerator[Piece, None]:
+        """The pieces of an answer to a request with a bound, up to that.
+
+        Its server may count other tokens than are estimated here. So it may have more, `OVER` times as much at most, as
+        far as its budgets have that; what it is then given is cut off, and its `finish` is `budget`.
+        """
+        held = bound_of(request.settings) or 0
+        of, chars, before = (provider.name, request.model or ""), chars_asked(request), 0
+        most = OVER * held
+        async with aclosing(said) as pieces:
+            async for piece in pieces:
+                came = before + chars_of(piece)
+                if estimated(came) > held:
+                    more = partial(self._budgets.reserved, self._answer, of, chars, most=most)
+                    with suppress(Reached):
+                        held = await patiently(self._ground.clock, more) or most
+                if estimated(came) > held:
+                    for part in fitting((piece,), held, before):
+                        yield part
+                    yield Done(model=request.model or "", finish="budget")
+                    return
+                bounded = isinstance(piece, Done) and piece.finish == "length"
+                yield replace(piece, finish="budget") if bounded else piece
+                before = came
 
     async def close(self) -> None:
         """Does nothing: the call ends with what is told."""

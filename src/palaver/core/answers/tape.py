@@ -26,6 +26,7 @@ from palaver.model import (
     Visibility,
 )
 from palaver.model.exchanges import Exchange, ExchangeKind, ExchangeState
+from palaver.model.usage import Unkept
 from palaver.providers.base import Piece
 from palaver.providers.call import Call, CallResult, Chunk, NativeAnswer
 from palaver.store.write.turns import Finished
@@ -78,8 +79,8 @@ class LiveAnswer:
 
     `stopped`: how it was told to end, if it was. `waiting` is told once the answer is stored. `ms` are the times to its
     first piece, and in total. `asked_chars`: how long the question is, with all before it; `asked`: it is on its way to
-    the model, of the `provider` where budgets had to know it. `came_chars`: what came where a budget bounds it, with a
-    piece that does not fit. `outcome` and `error` are whole at its end.
+    the model, of the `provider` where budgets had to know it. `came_chars`: what came where a budget bounds it, at most
+    as much as it has place for. `outcome` and `error` are whole at its end.
     """
 
     def __init__(
@@ -90,8 +91,10 @@ class LiveAnswer:
         context: tuple[Message, ...] = (),
         held: bool = False,
         by: CredentialId | None = None,
+        unkept: Unkept | None = None,
     ) -> None:
-        self.turn, self.exchange = turn, exchange
+        """`unkept`: what a client asks of which nothing is kept."""
+        self.turn, self.exchange, self.unkept = turn, exchange, unkept
         self.context, self.held, self.by = context, held, by
         self.dup = self.over = False
         self.answer = AnswerBuilder()

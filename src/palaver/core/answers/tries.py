@@ -1,22 +1,15 @@
-"""Tries agents as their cards now say, saved or not: a model is asked, and nothing is kept but what that used.
-
-A try has no turn on which a budget could be reserved. So what it may use is held here until that is counted: any number
-of tries of one process overrun a budget by nothing, and answers that run beside them by what the tries use at most.
-"""
+"""Tries agents as their cards now say, saved or not: a model is asked, and nothing is kept but what that used."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
-from math import ceil
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from palaver.core import validation
 from palaver.core.answers import context
-from palaver.core.answers.budgets import Budgets
 from palaver.core.answers.context import Prompt
 from palaver.core.answers.engine import Engine, asked
 from palaver.core.answers.outcome import told
@@ -24,12 +17,10 @@ from palaver.core.answers.source import ModelSource
 from palaver.core.answers.tape import LiveAnswer
 from palaver.core.ground import Ground
 from palaver.errors import Code, Refused
-from palaver.model import NO_DATA, Actor, ActorId, CredentialId, Role, Status
-from palaver.model.usage import Budget, BudgetKind
+from palaver.model import NO_DATA, Actor, ActorId, CredentialId, Role, Status, TurnId
+from palaver.model.usage import Unkept
 from palaver.providers.base import ReasoningPiece, RefusalPiece, TextPiece
 from palaver.providers.call import CallResult
-from palaver.store.read import usage
-from palaver.store.write.budgets import Reserve, reached
 
 SAID_MAX = 100
 """So many messages of a try are told."""
@@ -51,7 +42,6 @@ class Tries:
 
     def __init__(self, ground: Ground, turns: Engine) -> None:
         self._ground, self._turns = ground, turns
-        self._held = Held()
 
     async def begin(
         self,
@@ -79,28 +69,22 @@ class Tries:
                 validation.message_text(text, ground.settings.text_chars_max)
         handle = None if by is None else by.handle or by.name
         prompt = context.to_try(ground.settings, card, said, handle or context.SERVER)
-        of = (None if by is None else by.id, card.id or None)
-        one = Try(ground, self._turns, self._held, of, standing=standing)
-        source = ModelSource(ground, usage.NO_TURN, partial(_given, prompt), one)
+        answer = Unkept(
+            id=TurnId(f"t_{ground.clock.new_id()}"),
+            by=None if by is None else by.id,
+            agent=card.id or None,
+        )
+        one = Try(self._turns, answer, standing=standing)
+        source = ModelSource(ground, answer, partial(_given, prompt), self._turns.budgets)
         self._turns.run(one.live, partial(asked, source), close=one.count)
         return one
 
 
-class Try(Budgets):
-    """One answer that nobody keeps, and the budgets as it asks them."""
+class Try:
+    """One answer that nobody keeps."""
 
-    def __init__(
-        self,
-        ground: Ground,
-        turns: Engine,
-        held: "Held",
-        of: tuple[ActorId | None, ActorId | None],
-        *,
-        standing: CredentialId | None,
-    ) -> None:
-        """`of`: who pays, and the agent; None: nobody, and one that is not saved."""
-        super().__init__(ground.store, ground.clock, turns.prices, ground.settings.budget_tokens)
-        self._turns, self._held, (self._by, self._agent) = turns, held, of
+    def __init__(self, turns: Engine, answer: Unkept, *, standing: CredentialId | None) -> None:
+        self._turns, self._answer = turns, answer
         self.live = LiveAnswer(None, by=standing)
         self._used: dict[str, Any] = {}
 
@@ -134,40 +118,7 @@ class Try(Budgets):
 
     async def count(self) -> None:
         """Counts what it used. While the database is away, that waits."""
-        async with self._held.lock:
-            self._used = await self._turns.count_unkept(self.live, self._by, self._agent)
-            self._held.of.pop(self, None)
-
-    async def _reserve(self, command: Reserve) -> int | None:
-        """Holds what it may use. Nothing else is held or counted meanwhile."""
-        held, granted = self._held, command.output
-        async with held.lock:
-            now_ms = self._clock.now_ms()
-            budgets = await self._store.read(usage.standing, self._by, now_ms, self._agent)
-            for budget in budgets:
-                others = [sums for one, sums in held.of.items() if one.is_of(budget)]
-                tokens, micros = [sum(one[place] for one in others) for place in (0, 1)]
-                known = replace(
-                    budget, used=budget.used + tokens, used_micros=budget.used_micros + micros
-                )
-                granted = min(granted, command.left(known))
-                if granted < 1:
-                    raise reached(known, now_ms, for_question=True)
-            micros = command.input_micros + ceil(granted * command.output_micros)
-            held.of[self] = command.input + granted, micros
-        return granted if budgets else None
-
-    def is_of(self, budget: Budget) -> bool:
-        """Whether a budget bounds it."""
-        return budget.kind is BudgetKind.SERVER or budget.of in {self._by, self._agent}
-
-
-class Held:
-    """What the tries that run may use, in tokens and millionths of a dollar. `lock`: of who looks or counts."""
-
-    def __init__(self) -> None:
-        self.lock = asyncio.Lock()
-        self.of: dict[Try, tuple[int, int]] = {}
+        self._used = await self._turns.count_unkept(self.live, self._answer)
 
 
 async def _given(prompt: Prompt) -> Prompt:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     bindparam,
     cast,
     func,
+    literal,
     literal_column,
     or_,
     select,
@@ -33,7 +34,16 @@ from palaver.store.columns import ID_LENGTH
 from palaver.store.engine.statement import Row, Statement, database_now, matching
 from palaver.store.read.actors import id_of
 from palaver.store.read.turns import asker
-from palaver.store.schema import actors, budgets, messages, turn_is_open, turns, usage, waits
+from palaver.store.schema import (
+    actors,
+    budgets,
+    messages,
+    reserves,
+    turn_is_open,
+    turns,
+    usage,
+    waits,
+)
 
 DAY_MS = 86_400_000
 ROWS_MAX = 500
@@ -136,30 +146,31 @@ LOCKED = Statement(
 
 def _spent(kind: BudgetKind) -> Statement:
     """What is used and reserved, of one snapshot: an answer that ends meanwhile is one of the two."""
-    used = usage.c.day >= bindparam("since")
-    held = and_(turn_is_open, turns.c.id != bindparam("turn", type_=turns.c.id.type))
-    names = {
-        BudgetKind.PERSON: (usage.c.asker_key, turns.c.asker_key),
-        BudgetKind.AGENT: (usage.c.agent_key, turns.c.agent_key),
-    }.get(kind)
-    if names is not None:
-        of = bindparam("of", type_=BigInteger())
-        used, held = and_(used, names[0] == of), and_(held, names[1] == of)
-    sums = [
-        (usage.c.input + usage.c.output, used),
-        (turns.c.reserved_tokens, held),
-        (usage.c.cost_micros, used),
-        (turns.c.reserved_micros, held),
-    ]
-    read, reserved, cost, reserved_cost = [
-        select(_sum(one)).where(where).scalar_subquery() for one, where in sums
-    ]
-    told = select((read + reserved).label("tokens"), (cost + reserved_cost).label("micros"))
-    return Statement(told, "since", "turn", *(() if names is None else ("of",)))
+    answer = bindparam("answer", type_=turns.c.id.type)
+    read = usage.c.input + usage.c.output
+    parts = (
+        (usage, usage.c.day >= bindparam("since"), read, usage.c.cost_micros),
+        (
+            turns,
+            and_(turn_is_open, turns.c.id != answer),
+            *(turns.c.reserved_tokens, turns.c.reserved_micros),
+        ),
+        (reserves, reserves.c.id != answer, reserves.c.tokens, reserves.c.micros),
+    )
+    of = {BudgetKind.PERSON: "asker_key", BudgetKind.AGENT: "agent_key"}.get(kind)
+    tokens = micros = literal(0)
+    for its, where, *columns in parts:
+        bound = (
+            where if of is None else and_(where, its.c[of] == bindparam("of", type_=BigInteger()))
+        )
+        sums = [select(_sum(one)).where(bound).scalar_subquery() for one in columns]
+        tokens, micros = tokens + sums[0], micros + sums[1]
+    told = select(tokens.label("tokens"), micros.label("micros"))
+    return Statement(told, "since", "answer", *(() if of is None else ("of",)))
 
 
 _SPENT = {kind: _spent(kind) for kind in BudgetKind}
-NO_TURN = TurnId("t_" + "0" * 32)
+_NO_ANSWER = TurnId("t_" + "0" * 32)
 
 
 def report(
@@ -229,9 +240,9 @@ def _used(row: Row, by: UsedBy | None = None) -> Used:
 
 
 def payer(conn: Connection, turn: TurnId) -> tuple[int, int]:
-    """The keys of the agent of a turn and of who pays for its answer, 0 for nobody."""
+    """The keys of who pays for the answer of a turn and of its agent, 0 for nobody."""
     row = _TURN.first(conn, turn)
-    return (0, 0) if row is None else (row.agent_key, asker(conn, turn) or 0)
+    return (0, 0) if row is None else (asker(conn, turn) or 0, row.agent_key)
 
 
 def now_of(conn: Connection, now_ms: int) -> int:
@@ -265,11 +276,11 @@ def bounding(conn: Connection, asker: int, agent: int, now_ms: int) -> tuple[Bud
     return tuple([budget_of(conn, row, now) for row in rows])
 
 
-def budget_of(conn: Connection, row: Row, now_ms: int, turn: TurnId = NO_TURN) -> Budget:
-    """The budget of a row, with what others than this turn's answer use of it."""
+def budget_of(conn: Connection, row: Row, now_ms: int, answer: TurnId = _NO_ANSWER) -> Budget:
+    """The budget of a row, with what others than this answer use of it."""
     since, ends_ms = _period(row.period, now_ms)
     of = () if row.kind is BudgetKind.SERVER else (row.of_key,)
-    spent = _SPENT[row.kind].one(conn, since, turn, *of)
+    spent = _SPENT[row.kind].one(conn, since, answer, *of)
     return Budget(
         kind=row.kind,
         of=id_of(row.actor_kind, row.id) if of else None,

@@ -1,6 +1,7 @@
 """Sets budgets, and reserves for each answer what it may use before a model is asked.
 
-What is reserved stands on the answer's turn, and is no more once that ends: in that commit it becomes what was used.
+What is reserved stands on the answer's turn (see `unkept` for one without), and is no more once that ends: in that
+commit it becomes what was used.
 Who reserves holds the locks of the budgets, so that any number of answers at once overrun them by nothing.
 """
 
@@ -10,7 +11,7 @@ from sqlalchemy import delete
 
 from palaver.errors import Code, Refused
 from palaver.model import ActorId, ActorKind, TurnId
-from palaver.model.usage import Budget, BudgetKind, BudgetPeriod, date_of
+from palaver.model.usage import Budget, BudgetKind, BudgetPeriod, Unkept, date_of
 from palaver.policy import ServerAct
 from palaver.store.engine.statement import inserting, matching, updating
 from palaver.store.read.actors import PREFIX
@@ -21,6 +22,7 @@ from palaver.store.write.command import Command
 from palaver.store.write.people.accounts import allowed
 from palaver.store.write.people.credentials import Audited
 from palaver.store.write.transaction import Transaction
+from palaver.store.write.unkept import hold, keys_of
 
 _REMOVE = matching(delete(budgets), budgets.c.kind, budgets.c.of_key, budgets.c.period)
 _ADD = inserting(budgets, "kind", "of_key", "period", "tokens", "cost_micros")
@@ -65,7 +67,7 @@ class Reserve(Command[int | None], frozen=True, kw_only=True):
     `budget_reached`.
     """
 
-    turn: TurnId
+    answer: TurnId | Unkept
     input: int
     output: int
     needed: int = 0
@@ -73,18 +75,23 @@ class Reserve(Command[int | None], frozen=True, kw_only=True):
     output_micros: float = 0
 
     def apply(self, tx: Transaction) -> int | None:
-        agent_key, asker_key = payer(tx.conn, self.turn)
+        answer = self.answer
+        unkept = isinstance(answer, Unkept)
+        asker_key, agent_key = keys_of(tx, answer) if unkept else payer(tx.conn, answer)
         rows = LOCKED.all(tx.conn, asker_key, agent_key)
         if not rows:
             return None
         now_ms, granted = now_of(tx.conn, tx.now_ms), self.output
         for row in rows:
-            budget = budget_of(tx.conn, row, now_ms, self.turn)
+            budget = budget_of(tx.conn, row, now_ms, answer.id if unkept else answer)
             granted = min(granted, self.left(budget))
             if granted < max(1, self.needed):
                 raise reached(budget, now_ms, for_question=not self.needed)
         micros = self.input_micros + ceil(granted * self.output_micros)
-        _RESERVE.run(tx.conn, asker_key or None, self.input + granted, micros, self.turn)
+        if unkept:
+            hold(tx, answer, self.input + granted, micros)
+        else:
+            _RESERVE.run(tx.conn, asker_key or None, self.input + granted, micros, answer)
         return granted
 
     def left(self, budget: Budget) -> int:

@@ -52,6 +52,7 @@ from palaver.store.read.exchanges import get as exchange_get
 from palaver.store.read.messages import get as message_get
 from palaver.store.read.turns import asker, get, open_of, selected, turn_of
 from palaver.store.schema import actors, messages, partials, rooms, turn_is_open, turns
+from palaver.store.write import unkept
 from palaver.store.write.budgets import reached
 from palaver.store.write.command import Command, RoomCommand
 from palaver.store.write.exchanges import ExchangeEnd, end_exchange, not_found
@@ -418,6 +419,8 @@ class KeepParts(Command[None], frozen=True, kw_only=True):
 class ClaimTurns(Command[tuple[Turn, ...]], frozen=True, kw_only=True):
     """Takes over at most `count` open turns that no living process works on; their fence rises by one.
 
+    What such a process had reserved for answers that nobody keeps is freed.
+
     On SQLite every turn of another owner is free, because one process owns the file; on PostgreSQL one whose lease
     has run out on the database's clock, or whose owner is known to be `dead`.
     """
@@ -428,6 +431,8 @@ class ClaimTurns(Command[tuple[Turn, ...]], frozen=True, kw_only=True):
     def apply(self, tx: Transaction) -> tuple[Turn, ...]:
         for owner in self.dead:
             _EXPIRE.run(tx.conn, owner)
+            unkept.expire(tx, owner)
+        unkept.free_abandoned(tx)
         rows = _CLAIMABLE[tx.conn.dialect.name].all(tx.conn, tx.owner, self.count)
         claimed = [turn_of(row) for row in rows]
         claimed = [replace(turn, fence=turn.fence + 1) for turn in claimed]
@@ -458,6 +463,7 @@ class LeaveTurns(Command[None], frozen=True):
 
     def apply(self, tx: Transaction) -> None:
         _EXPIRE.run(tx.conn, tx.owner)
+        unkept.expire(tx, tx.owner)
 
 
 class RenewLeases(Command[frozenset[TurnId]], frozen=True, kw_only=True):
@@ -465,6 +471,7 @@ class RenewLeases(Command[frozenset[TurnId]], frozen=True, kw_only=True):
 
     def apply(self, tx: Transaction) -> frozenset[TurnId]:
         _RENEW.run(tx.conn, tx.owner)
+        unkept.renew(tx)
         return frozenset([turn.id for turn in open_of(tx.conn, tx.owner)])
 
 
