@@ -31,7 +31,16 @@ export interface MenuItem {
   icon: IconName
   testid: string
   danger?: boolean
+  /** It is one of many, of which one is `chosen`, and stands under this heading ("": none). */
+  group?: string
+  chosen?: boolean
   run: () => void
+}
+
+/** How one of many is found: what the field says, and what is said where none is. */
+export interface Find {
+  label: string
+  nothing: string
 }
 
 /** A question before what cannot be undone. */
@@ -68,7 +77,7 @@ export class PageState {
   drawer = $state(false)
   over: Over | null = $state(null)
   /** The menu that is open, beside what opened it. */
-  menu: { anchor: HTMLElement; label: string; items: MenuItem[] } | null = $state.raw(null)
+  menu: { anchor: HTMLElement; label: string; items: MenuItem[]; find?: Find | undefined } | null = $state.raw(null)
   question: Question | null = $state.raw(null)
   /** Keys without Ctrl, such as C and ?, do something. */
   singleKeys = $state(stored(SINGLE_KEYS_KEY) !== 'off')
@@ -138,9 +147,9 @@ export class PageState {
     this.visit(path, within && !this.narrow.current)
   }
 
-  async openMenu(anchor: HTMLElement, label: string, items: MenuItem[] | Promise<MenuItem[]>): Promise<void> {
+  async openMenu(anchor: HTMLElement, label: string, items: MenuItem[] | Promise<MenuItem[]>, find?: Find): Promise<void> {
     try {
-      this.menu = { anchor, label, items: await items }
+      this.menu = { anchor, label, items: await items, find }
     } catch {
       this.report(new Problem('offline'))
     }
