@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from pathlib import Path
 
 import pytest
 from tests.core.answers.test_engine import answers, ask, room_of
 from tests.core.conftest import Running, Script
+from tests.core.spool.test_messages import away
 from tests.core.test_exchanges import Answer, chat, user
 
 from palaver.core.answers.tape import LiveAnswer
@@ -363,3 +365,25 @@ async def test_an_answer_that_is_a_little_longer_than_was_estimated_is_whole(
         script.say(*["abcd"] * 13, None)
         [answer] = await answers(core, actor, room)
         assert (answer.text, answer.meta.get("finish")) == ("abcd" * 13, "stop")
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_nobody_keeps_is_answered_while_the_database_is_away_and_counted_later(
+    running: Running, tmp_path: Path
+) -> None:
+    async with running() as core:
+        actor, _ = await room_of(core)
+        await bound(core, 1_000)
+        assert await core.budgets.are_there()
+
+        async def call() -> Answer:
+            return Answer(TextPiece("abcd"))
+
+        with away(tmp_path):
+            live = core.exchanges.unstored(actor, chat(user("x" * 12)), call)
+            await live.end()
+            assert (live.failure, live.answer.text) == (None, "abcd")
+        assert live.task is not None
+        await live.task
+        (budget,) = await core.usage.budgets(None)
+        assert budget.used == 4
