@@ -76,14 +76,13 @@ async def test_a_model_is_told_what_is_left_and_who_used_it_up_is_told_until_whe
 async def test_a_room_is_told_of_the_budget_that_was_too_small_and_not_of_the_fullest(
     core: Core, script: Script
 ) -> None:
-    _, actor = await core.identity.new_guest()
-    room = await core.rooms.create(actor, title="named, so that nobody asks for a title")
-    await bound(core, 1_000)
-    await ask(core, actor, room, "x" * 2_000)  # 500 tokens
+    (_, actor), (_, other) = [await core.identity.new_guest() for _ in range(2)]
+    room, elsewhere = [await core.rooms.create(one, title="named") for one in (actor, other)]
+    await bound(core, 1_500)
+    await bound(core, 400, actor)
+    await ask(core, other, elsewhere, "x" * 2_000)  # 500 tokens, of the server's budget alone
     script.say("yes", None)
     await core.turns.idle()
-    await bound(core, 600, actor)
-    await bound(core, 10_000)
     await ask(core, actor, room, "x" * 2_000)
     await core.turns.idle()
     happened, _ = await core.chat.events(actor, room.id)
