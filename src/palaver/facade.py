@@ -510,7 +510,8 @@ class Room:
                 yield event
             for stream in joined.streams:
                 yield Opened(structs.replace(stream, n=0, text="", reasoning=""))
-                yield Delta(self.id, stream.message, stream.n, stream.text, stream.reasoning)
+                if stream.n:
+                    yield Delta(self.id, stream.message, stream.n, stream.text, stream.reasoning)
             async for happening in _lived(reader, self.id):
                 yield happening
 

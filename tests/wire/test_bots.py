@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from tests.wire.api.test_feed import feed
 from tests.wire.door import SETUP, Door, Json, Live, new_cid, new_owner, new_room, open_door
 
 from palaver.wire.api.messages import WAIT_SECONDS_MAX
@@ -111,7 +112,7 @@ async def test_a_bot_hears_what_is_asked_and_its_words_stream_to_their_end(eithe
                 await bot.send(t="turn.d", turn=turn, n=n, x=piece)  # a repeated one is none
             seen = ""
             while seen != "It is ":
-                seen += (await page.push("s.d"))["x"]
+                seen += (await page.push("s.d")).get("x", "")
             gap = await bot.ask(t="turn.d", turn=turn, n=9, x="far")
             assert (gap["code"], gap["turn"]) == ("bad_request", turn)
             assert "number 3" in gap["detail"]
@@ -128,6 +129,30 @@ async def test_a_bot_hears_what_is_asked_and_its_words_stream_to_their_end(eithe
     answer = await either.last("done")
     assert (answer["by"], answer["meta"]["provider"]) == (either.agent, "bot")
     assert [one["text"] for one in await either.messages()][1:] == ["It is a ship."]
+
+
+async def test_whoever_reads_along_is_told_whether_a_program_has_taken_it_up(either: World) -> None:
+    token = (await either.owner.post("/api/keys", json={})).json()["token"]
+    reads = either.door.http(headers={"authorization": f"Bearer {token}"})
+    async with either.door.live(token) as page, either.door.live(either.token) as bot:
+        await page.ask(t="sub", room=either.room)
+        await either.say()
+        turn = (await heard(bot))["turn"]
+        await page.push("s.open", lambda frame: frame.get("waits") is True)
+        async with either.door.live(token) as late, feed(reads, either.room) as events:
+            (state,) = (await late.ask(t="sub", room=either.room))["streams"]
+            assert (state["turn"], state["n"], state["waits"]) == (turn, 0, True)
+            (state,) = (await events.next())["data"]["streams"]
+            assert state["waits"] is (await events.next())["data"]["waits"] is True
+            assert (await bot.ask(t="turn.d", turn=turn, n=1, x=""))["t"] == "ok"
+            told = [await page.push("s.d"), await late.push("s.d"), (await events.next())["data"]]
+            taken = {"t": "s.d", "room": either.room, "msg": state["msg"], "n": 1}
+            assert told == [taken] * 3, "it is there, and has no words yet"
+        async with either.door.live(token) as late:
+            (state,) = (await late.ask(t="sub", room=either.room))["streams"]
+            assert (state["n"], "waits" in state) == (1, False)
+        assert (await bot.ask(t="turn.end", turn=turn, text="Here."))["t"] == "ack"
+    assert (await either.last("done"))["text"] == "Here."
 
 
 async def test_the_last_text_wins_over_what_was_streamed(world: World) -> None:

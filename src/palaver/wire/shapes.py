@@ -439,19 +439,25 @@ class StreamState(TypedDict):
     reasoning: str
     model: NotRequired[str]
     choice: NotRequired[int]
+    waits: NotRequired[bool]
 
 
 class Asked(TypedDict, total=False):
-    """Which of several models gives an answer, and that model."""
+    """Which of several models gives an answer, and that model; whether it `waits` for a program to take it up."""
 
     model: str
     choice: int
+    waits: bool
 
 
 def asked(view: items.StreamView) -> Asked:
-    """Builds that of a running answer, where somebody named a model."""
+    """Builds that of a running answer, as far as there is something to say."""
     told: Asked = {} if view.model is None else {"model": view.model}
-    return told if view.choice is None else {**told, "choice": view.choice}
+    if view.choice is not None:
+        told["choice"] = view.choice
+    if view.waits:
+        told["waits"] = True
+    return told
 
 
 @explained

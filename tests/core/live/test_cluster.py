@@ -5,6 +5,7 @@ import random
 from collections.abc import Sequence
 
 import pytest
+from msgspec.structs import replace
 from tests.core.live.test_reader import ROOMS, Client, World
 from tests.support.simulated import Air, Bus
 from tests.support.simulation import Process as Running, SimulatedClock, simulate
@@ -99,6 +100,33 @@ async def life(chance: random.Random, clock: SimulatedClock) -> None:
 def test_a_bus_that_loses_and_doubles_costs_no_reader_an_event(effort: float) -> None:
     for seed in range(int(LIVES * effort)):
         simulate(seed, life)
+
+
+def test_another_process_knows_whether_an_answer_was_taken_up_and_of_which_model_it_is() -> None:
+    async def lived(chance: random.Random, clock: SimulatedClock) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            air = Air(chance, loss=0)
+            one = Process(clock, None, air, 1)
+            two, three = [Process(clock, one, air, number) for number in (2, 3)]
+            running = [tasks.create_task(process.peers.run()) for process in (one, two)]
+            turn = replace(one.turn(ROOMS[0], MessageId("m_1"), 1), model="m", choice=1)
+            stream = one.hub.open_stream(turn)
+            await asyncio.sleep(5)
+            one.hub.awaits(stream)
+            await asyncio.sleep(5)
+            running.append(tasks.create_task(three.peers.run()))  # it comes later
+            await asyncio.sleep(5)
+            for waits in (True, False):
+                for process in (one, two, three):
+                    view = process.hub.streams(ROOMS[0])[turn.message].view()
+                    assert (view.waits, view.model, view.choice) == (waits, "m", 1)
+                if waits:
+                    one.hub.add(stream, "")
+                await asyncio.sleep(5)
+            for task in running:
+                task.cancel()
+
+    simulate(1, lived)
 
 
 def test_a_late_reader_in_another_process_gets_the_whole_text_of_a_running_answer() -> None:

@@ -907,6 +907,7 @@ export interface StreamOpened {
   after: number
   model?: string
   choice?: number
+  waits?: boolean
 }
 
 /** An answer that is being written, with all of it so far. */
@@ -921,6 +922,7 @@ export interface StreamState {
   reasoning: string
   model?: string
   choice?: number
+  waits?: boolean
 }
 
 /** The reply to `sub`: the newest messages, in the place of what the client had. */

@@ -202,6 +202,7 @@ export const texts = {
     changes: (count: number) => `${count} earlier changes`,
     deleted: 'This message was deleted.',
     thinking: 'is thinking',
+    untaken: '’s program has not taken this up yet',
     thoughts: 'Thoughts',
     context: 'Context',
     thinkingNow: 'Thinking…',

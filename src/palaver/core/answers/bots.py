@@ -6,10 +6,11 @@ ones that nobody has begun to answer. What the program says of one of those take
 that makes the other process give up. One that has been begun elsewhere stays there until its whole text comes.
 
 Pieces are numbered from 1: one that comes again is none, and one that is missing is asked for. The first key that says
-something has the turn, so that two programs of one agent do not speak into each other. The whole text at the end wins
-over the pieces, and is stored once. A program that says nothing for `provider_idle_seconds` is away, which ends its
-turn; a piece without words says that it is there. A piece with which it would be longer than an answer may be is
-refused, and ends the answer as that of a model ends then, with all that came before.
+something has the turn, so that two programs of one agent do not speak into each other; until then those who read along
+are told that it waits. The whole text at the end wins over the pieces, and is stored once. A program that says nothing
+for `provider_idle_seconds` is away, which ends its turn; a piece without words says that it is there. A piece with
+which it would be longer than an answer may be is refused, and ends the answer as that of a model ends then, with all
+that came before.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from palaver.core.answers.outcome import too_long
 from palaver.core.answers.source import patiently
 from palaver.core.answers.tape import LiveAnswer
 from palaver.core.ground import Ground
+from palaver.core.live.feed import Stream
 from palaver.errors import Code, PalaverError, ProviderError, Refused, Unavailable
 from palaver.model import (
     Actor,
@@ -157,6 +159,8 @@ class Bots:
         writing = Writing(turn, outcome, settings.answer_chars_max)
         self._writing[turn.id] = writing
         outcome.provider = "bot"
+        if (stream := self._stream(turn)) is not None:
+            self._hub.awaits(stream)
         self._wake()
         try:
             async with aclosing(writing.pieces(settings.provider_idle_seconds)) as pieces:
@@ -254,6 +258,9 @@ class Bots:
 
     # inside
 
+    def _stream(self, turn: Turn) -> Stream | None:
+        return self._hub.streams(turn.room).get(turn.message)
+
     def _wake(self) -> None:
         news, self._news = self._news, asyncio.Event()
         news.set()
@@ -307,6 +314,8 @@ class Bots:
             raise await self._over(turn)
         if writing.by is None:
             writing.by = by
+            if (stream := self._stream(writing.turn)) is not None and stream.waits:
+                self._hub.add(stream, "")
         elif writing.by != by:
             raise Refused(Code.TURN_TAKEN, "Another program of this agent gives this answer.")
         return writing

@@ -191,9 +191,9 @@ class PeerSync(Part):
                 self.taken(RoomId(room), who_lost)
             case "g", [ended]:
                 self.hub.standings.end(CredentialId(ended))
-            case "o", fields:
+            case "o", [waits, *fields]:
                 told = dict(zip(TURN_FIELDS, fields, strict=True))
-                self._mirror(Turn(**told, state=TurnState.OPEN))
+                self._mirror(Turn(**told, state=TurnState.OPEN), waits=waits)
             case "d", [turn, fence, text_from, reasoning_from, text, reasoning]:
                 self._grow(TurnId(turn), fence, (text_from, reasoning_from), text, reasoning)
             case "e", [turn, fence]:
@@ -231,7 +231,7 @@ class PeerSync(Part):
         self._behind[room] = (min(first, known[0]), max(last, known[1]))
         self._wanted.set()
 
-    def _mirror(self, turn: Turn) -> None:
+    def _mirror(self, turn: Turn, *, waits: bool) -> None:
         own = self.outbox.own.get(turn.id)
         if own is not None and own.turn.fence < turn.fence:
             self._give_up(turn.id)
@@ -240,7 +240,9 @@ class PeerSync(Part):
             self._drop(turn.id)
             known = None
         if known is None and turn.id not in self.outbox.own and turn.message not in self._stored:
-            self._mirrors[turn.id] = self.hub.open_stream(turn, mirror=True)
+            known = self._mirrors[turn.id] = self.hub.open_stream(turn, mirror=True)
+        if waits and known is not None and known.turn.fence == turn.fence:
+            self.hub.awaits(known)
 
     def _grow(
         self, turn: TurnId, fence: int, begin: tuple[int, int], text: str, reasoning: str
@@ -258,7 +260,7 @@ class PeerSync(Part):
             return
         self._asked.discard(turn)
         text, reasoning = text[have[0] - begin[0] :], reasoning[have[1] - begin[1] :]
-        if text or reasoning:
+        if text or reasoning or stream.waits:
             self.hub.add(stream, text, reasoning)
 
     def _fence(self, turn: TurnId) -> int:

@@ -78,7 +78,7 @@ class Stream(Struct, eq=False):
 
     A `mirror` is written by another process. `leased`: whether the turn is still its writer's, so that it may be shown.
     `lengths`: characters of text and of reasoning. `spread`: how many pieces other processes were told, and how many
-    characters of each kind.
+    characters of each kind. `awaited`: it `waits` for a program to take it up, which its first piece says.
     """
 
     turn: Turn
@@ -87,8 +87,14 @@ class Stream(Struct, eq=False):
     pieces: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     lengths: tuple[int, int] = (0, 0)
     spread: tuple[int, int, int] = (0, 0, 0)
+    awaited: bool = False
     _opened: Opened | None = None
     _tail: Delta | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether no program has taken it up yet that is to give it."""
+        return self.awaited and not self.pieces
 
     def text(self, n: int = 0) -> str:
         """The answer's text so far, after the `n`-th delta."""
@@ -113,11 +119,12 @@ class Stream(Struct, eq=False):
             reasoning=self.reasoning(),
             model=turn.model,
             choice=turn.choice,
+            waits=self.waits,
         )
 
     def opened(self, encode: Encode) -> Opened:
         """The item that announces this stream, the same for every reader."""
-        if self._opened is None:
+        if self._opened is None or self._opened.stream.waits is not self.waits:
             begun = replace(self.view(), n=0, text="", reasoning="")
             self._opened = encoded(Opened(begun), encode)
         return self._opened

@@ -94,16 +94,17 @@ class Hub:
     ) -> Stream:
         """Begins to show an answer of this process, or of another one (`mirror`), while it is `leased`."""
         stream = Stream(turn, mirror, leased)
-        if self._outbox is not None and not mirror:
-            self._outbox.opened(stream)
         self._streams.setdefault(turn.room, {})[turn.message] = stream
         for told in self.mirrored if mirror else ():
             told()
-        feed = self._feeds.get(turn.room)
-        for cursor in () if feed is None else feed.cursors:
-            cursor.streams.pop(turn.message, None)  # who saw an earlier attempt begins anew
-        self._touch(feed)
+        self._announce(stream)
         return stream
+
+    def awaits(self, stream: Stream) -> None:
+        """An answer waits for a program to take it up, which its first piece says."""
+        if not stream.awaited:
+            stream.awaited = True
+            self._announce(stream)
 
     def add(self, stream: Stream, text: str, reasoning: str = "") -> None:
         """An answer grows."""
@@ -325,6 +326,14 @@ class Hub:
         finally:  # who was cancelled leaves the question to the next
             feed.opening = None
             opening.set_result(failure)
+
+    def _announce(self, stream: Stream) -> None:
+        if self._outbox is not None and not stream.mirror:
+            self._outbox.opened(stream)
+        feed = self._feeds.get(stream.turn.room)
+        for cursor in () if feed is None else feed.cursors:
+            cursor.streams.pop(stream.turn.message, None)  # who saw it before begins anew
+        self._touch(feed)
 
     def _touch(self, feed: Feed | None) -> None:
         if feed is not None:

@@ -16,7 +16,7 @@ from palaver.model import ActorId, Event, EventType, Message, MessageId, RoomId,
 class StreamView(Struct, frozen=True, kw_only=True):
     """A running answer: `text` and `reasoning` so far, after `n` deltas. `after`: the seq that it answers.
 
-    `model` and `choice` as its turn has them.
+    `model` and `choice` as its turn has them. `waits`: no program of its agent has taken it up, see `bots`.
     """
 
     room: RoomId
@@ -30,6 +30,7 @@ class StreamView(Struct, frozen=True, kw_only=True):
     reasoning: str
     model: str | None = None
     choice: int | None = None
+    waits: bool = False
 
 
 class Joined(Struct, frozen=True, kw_only=True):
@@ -60,7 +61,10 @@ class Happened(_Shared, eq=False):
 
 
 class Opened(_Shared, eq=False):
-    """An answer began to stream. A late joiner gets the text so far as the next `Delta`."""
+    """An answer began to stream, anew if it was there. A late joiner gets the text so far as the next `Delta`.
+
+    One that `waits` does so until its first `Delta`, which may have no words.
+    """
 
     stream: StreamView
 

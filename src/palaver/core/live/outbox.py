@@ -18,6 +18,7 @@ CHUNK_CHARS = 1_100
 NOTICES_AT_ONCE = 256
 TURN_FIELDS = (
     *("id", "room", "agent", "agent_name", "trigger_seq", "message", "attempt", "fence"),
+    *("model", "choice"),
 )
 """What others are told of a turn, in this order."""
 
@@ -45,9 +46,9 @@ class Outbox(Struct, eq=False):
         self._wake.set()
 
     def opened(self, stream: Stream) -> None:
-        """An answer of this process began."""
+        """An answer of this process began, or waits for a program."""
         self.own[stream.turn.id] = stream
-        self.say("o", *_told(stream.turn))
+        self.say("o", *_told(stream))
 
     def grew(self) -> None:
         """One of them grew."""
@@ -82,8 +83,10 @@ class Outbox(Struct, eq=False):
         if stream is None or stream.turn.fence != fence:
             return
         if text_from == 0 and reasoning_from == 0:
-            self.say("o", *_told(stream.turn))
-        _, text_to, reasoning_to = stream.spread
+            self.say("o", *_told(stream))
+        told, text_to, reasoning_to = stream.spread
+        if not told:
+            return
         text = stream.text()[text_from:text_to]
         reasoning = stream.reasoning()[reasoning_from:reasoning_to]
         self._out += _chunks(stream.turn, text_from, reasoning_from, text, reasoning)
@@ -121,7 +124,9 @@ class Outbox(Struct, eq=False):
 def _chunks(
     turn: Turn, text_from: int, reasoning_from: int, text: str, reasoning: str
 ) -> list[list[Any]]:
-    """A piece of an answer, cut so that each part fits into a notice."""
+    """A piece of an answer, cut so that each part fits into a notice; one without words says that it was taken up."""
+    if not text and not reasoning:
+        return [["d", turn.id, turn.fence, text_from, reasoning_from, "", ""]]
     notices: list[list[Any]] = []
     for start in range(0, len(reasoning), CHUNK_CHARS):
         part = reasoning[start : start + CHUNK_CHARS]
@@ -133,5 +138,5 @@ def _chunks(
     return notices
 
 
-def _told(turn: Turn) -> list[Any]:
-    return [getattr(turn, name) for name in TURN_FIELDS]
+def _told(stream: Stream) -> list[Any]:
+    return [stream.waits, *[getattr(stream.turn, name) for name in TURN_FIELDS]]

@@ -76,8 +76,10 @@ def _first(core: Core, joined: live.Joined) -> bytes:
     else:
         lines = [_event(core, live.Happened(event)) for event in joined.events]
     for view in joined.streams:
-        so_far = live.Delta(view.room, view.message, view.n, view.text, view.reasoning)
-        lines += [_event(core, live.Opened(view)), _event(core, so_far)]
+        lines.append(_event(core, live.Opened(view)))
+        if view.n:
+            so_far = live.Delta(view.room, view.message, view.n, view.text, view.reasoning)
+            lines.append(_event(core, so_far))
     return b"".join(lines) or b":\n\n"
 
 

@@ -42,6 +42,7 @@ class StreamOpened(TypedDict):
     after: int
     model: NotRequired[str]
     choice: NotRequired[int]
+    waits: NotRequired[bool]
 
 
 class StreamDelta(TypedDict):

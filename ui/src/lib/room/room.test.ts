@@ -173,6 +173,20 @@ describe('streams', () => {
     expect(log.streams.get('m_12')).toMatchObject({ text: 'so far and on', reasoning: 'hm' })
   })
 
+  test('the first piece says that a program has taken an answer up, also one without words', () => {
+    const { log } = opened(1, 10)
+    log.openStream({ ...stream, n: 0, text: '' })
+    log.openStream({ ...stream, n: 0, text: '', waits: true })
+    expect([...log.streams.values()].map(({ waits }) => waits)).toEqual([true])
+    const changed = vi.fn()
+    log.changed.subscribe(changed)
+    log.delta('m_12', 1, '', '')
+    log.delta('m_12', 2, 'Here', '')
+    expect([log.streams.get('m_12')?.waits, changed.mock.calls.length]).toEqual([false, 1])
+    log.applySub(reset(1, 10, { streams: [{ ...stream, waits: true }, { ...stream, msg: 'm_13' }] }))
+    expect([...log.streams.values()].map(({ waits }) => waits)).toEqual([true, false])
+  })
+
   test('a new subscription says which streams there are', () => {
     const { log } = opened(1, 10, { streams: [stream, { ...stream, msg: 'm_13' }] })
     log.applySub({ t: 'sub', room: 'r_1', mode: 'resume', seq: 10, events: [], streams: [{ ...stream, n: 9, text: 'all' }] })

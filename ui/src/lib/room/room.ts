@@ -177,7 +177,10 @@ export class RoomLog {
   }
 
   delta(msg: string, n: number, text: string, reasoning: string): void {
-    this.streams.get(msg)?.append(n, text, reasoning)
+    const stream = this.streams.get(msg)
+    const waited = stream?.waits
+    stream?.append(n, text, reasoning)
+    if (waited && !stream?.waits) this.changed.emit()
   }
 
   /** An answer or a draft ended without a message. */

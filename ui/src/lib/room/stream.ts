@@ -22,6 +22,8 @@ export class Stream {
   readonly changed = new Emitter()
   text: string
   reasoning: string
+  /** No program has taken it up yet that is to give it: the first piece, which may have no words, says that one has. */
+  waits: boolean
   #n: number
   #told = false
   #schedule: (task: () => void) => void
@@ -36,6 +38,7 @@ export class Stream {
     this.choice = state.choice
     this.text = state.text
     this.reasoning = state.reasoning
+    this.waits = state.waits ?? false
     this.#n = state.n
     this.#schedule = schedule
   }
@@ -44,6 +47,7 @@ export class Stream {
   append(n: number, text: string, reasoning: string): void {
     if (n <= this.#n) return
     this.#n = n
+    this.waits = false
     this.text += text
     this.reasoning += reasoning
     if (this.#told) return
@@ -59,6 +63,7 @@ export class Stream {
     this.#n = state.n
     this.text = state.text
     this.reasoning = state.reasoning
+    this.waits = state.waits ?? false
     this.changed.emit()
   }
 }
