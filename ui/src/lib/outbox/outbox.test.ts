@@ -33,6 +33,18 @@ describe('sending', () => {
     expect(Object.fromEntries(asked.map(({ entry }) => [entry.text, entry.models]))).toEqual({ one: ['a', 'b'], two: undefined })
   })
 
+  test('what is written before it is known who one is, is sent as theirs, once', () => {
+    const [asked, store]: [OutboxEntry[], MemoryStore] = [[], new MemoryStore()]
+    const outbox = new Outbox(store, (entry) => new Promise(() => void asked.push(entry)))
+    outbox.add('r_1', 'early')
+    outbox.restore('u_1')
+    expect(outbox.of('r_1').map(({ text }) => text)).toEqual(['early'])
+    outbox.setOpen(true)
+    expect(asked.map(({ text, me }) => [text, me])).toEqual([['early', 'u_1']])
+    outbox.restore('u_2')
+    expect(outbox.of('r_1')).toEqual([])
+  })
+
   test('one message of a room is on its way at a time, in the order of writing', async () => {
     const { outbox, asked } = setUp()
     outbox.add('r_1', 'one')

@@ -71,9 +71,10 @@ export class Outbox {
     return this.#count('accepted')
   }
 
-  /** Takes what earlier pages left behind. */
+  /** Takes what earlier pages left behind, and what was written here before it was known who one is. */
   restore(me: string): void {
     this.#me = me
+    for (const entry of this.#entries.values()) if (entry.me === '') this.#put({ ...entry, me })
     const keys = Array.from({ length: this.#store.length }, (_, index) => this.#store.key(index) ?? '')
     for (const key of keys.sort()) if (key.startsWith(PREFIX)) this.#adopt(key)
     this.changed.emit()
