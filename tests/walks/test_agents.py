@@ -160,6 +160,7 @@ async def test_an_agent_is_made_of_a_template_changed_brought_back_and_taken_alo
     await agent(tab, "@maya-2").get_by_test_id("agent-chat").click()
     await tab.answered()
     await expect(tab.answers).to_contain_text("Maya")  # as it greets
+    await expect(tab.page.locator(".divider.new")).to_have_count(0)
     await tab.say("hi")
     await tab.answered(2)
     await expect(tab.answers.last).to_contain_text("Maya")

@@ -50,6 +50,9 @@ async def test_who_comes_greets_where_the_chat_wants_it_and_no_program_speaks_fo
     await bring(ada, "Maya")
     for tab in (ada, bo):
         await expect(tab.answers.last).to_contain_text(GREETING)
+    await ada.page.reload()
+    await expect(ada.answers.last).to_contain_text(GREETING)
+    await expect(ada.page.locator(".divider.new")).to_have_count(0)
     await ada.part("greets").select_option("false")
     await browser.screenshot(ada.page, "greeting")
     await bring(ada, "Max")
