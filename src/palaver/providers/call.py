@@ -50,9 +50,10 @@ class CallResult(Struct):
     `envelope` is the whole answer in the words of its API, and `kept` the same without what its pieces hold; nobody
     but a door of that API reads either. `whole`: every choice that began has ended. `told`: the error, or what cannot
     be read, is in the bytes themselves, and they are all that the server had to say. `own` is there from the beginning
-    where the answer is told in another API. `id` is the server's own id of the answer; `provider`, `model` and `card`
-    (the version of the agent's), and what is kept of the `prompt`, are known where nobody but us asked. `asked_chars`:
-    how long the request was, where its source alone knows.
+    where the answer is told in another API. `id` is the server's own id of the answer; `provider` and `model` say who
+    was asked, where that is not what the request named; the version of an agent's `card`, and what is kept of the
+    `prompt`, are known where nobody but us asked. `asked_chars`: how long the request was, where its source alone
+    knows.
     """
 
     whole: bool = False
@@ -161,4 +162,8 @@ async def in_messages(provider: Provider, request: CallRequest) -> Call | None:
             assert isinstance(request.body, bytes), "it was read to know its model"
             body = orjson.dumps({**orjson.loads(request.body), "model": chosen.model})
             request = replace(request, model=chosen.model, body=body)
-    return await provider.message(request) if isinstance(provider, SpeaksMessages) else None
+    if not isinstance(provider, SpeaksMessages):
+        return None
+    made = await provider.message(request)
+    made.outcome.model = request.model or None
+    return made

@@ -124,7 +124,9 @@ class Profiles:
         profile, model = await self._profile_of(given)
         if model != given:
             request = replace(request, body=orjson.dumps({**asked, "model": model}))
-        return await call(profile.provider, request, self._clock)
+        made = await call(profile.provider, request, self._clock)
+        made.outcome.model = model
+        return made
 
     def origin(self, model: str) -> str:
         """See `Forwards`."""

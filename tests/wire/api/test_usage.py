@@ -99,6 +99,34 @@ async def test_what_was_used_is_told_to_who_used_it_and_to_admins(
     assert (await town.person.get("/api/usage")).json()["code"] == Code.FORBIDDEN
 
 
+@pytest.mark.parametrize("model", ["default", "@assistant"])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("chat/completions", {"messages": ASKED["messages"]}),
+        ("chat/completions", {"messages": ASKED["messages"], "store": False}),
+        ("responses", {"input": "hello"}),
+        ("responses", {"input": "hello", "store": False}),
+        ("messages", {"messages": ASKED["messages"], "max_tokens": 9}),
+    ],
+)
+async def test_the_model_that_answered_is_named_and_not_what_it_was_called(
+    town: Town, models: ScriptedUpstream, path: str, body: dict[str, Any], model: str
+) -> None:
+    models.models = [{"id": "m-1"}]
+    models.will(reply("one", "two", "three"))
+    key = await key_of(town)
+    asked = await town.door.http().post(f"/v1/{path}", json={"model": model, **body}, headers=key)
+    assert asked.status_code == 200, asked.text
+    rows = (await town.person.get("/api/me/usage")).json()["rows"]
+    assert [one["name"] for one in rows] == ["127.0.0.1/m-1"]
+    if "store" not in body:
+        room = (await town.person.get("/api/rooms")).json()["rooms"][0]
+        log = (await town.person.get(f"/api/rooms/{room['id']}/messages")).json()["messages"]
+        assert log[-1]["meta"]["model"] == "m-1"
+        assert log[-1]["meta"]["usage"]["cost_micros"] == 7 + 2 * 3
+
+
 @pytest.mark.parametrize("streams", [True, False])
 @pytest.mark.parametrize(
     ("path", "body"),

@@ -133,8 +133,10 @@ class Budgets:
         came = live.answer.chars + sum(map(chars_of, coming))
         tokens = estimated(came)
         if tokens > (live.tokens_max or -1) and await self.are_there():
-            live.provider = live.provider or await self.server_of(model, by)
-            reserved = partial(self.reserved, answer, (live.provider, model), live.asked_chars)
+            if not live.provider:
+                live.provider, live.model = await self.asked(model, by)
+            of = (live.provider, live.model)
+            reserved = partial(self.reserved, answer, of, live.asked_chars)
             try:
                 live.tokens_max = await reserved(tokens=tokens)
             except Reached:
@@ -148,14 +150,15 @@ class Budgets:
                     raise
                 live.tokens_max = None
 
-    async def server_of(self, model: str, caller: ActorId | None) -> str:
-        """The name of the model server that somebody asks; "" where that is not known."""
+    async def asked(self, model: str, caller: ActorId | None) -> tuple[str, str]:
+        """The names of the model server that somebody asks ("" where that is not known), and of its model."""
         with suppress(ProviderError, Unavailable):
-            provider = await self._providers.current(caller)
+            provider = await self._providers.current(caller, model=model)
             if isinstance(provider, Several):
-                provider, _ = await provider.chosen(Request(history=(), model=model))
-            return provider.name
-        return ""
+                provider, request = await provider.chosen(Request(history=(), model=model))
+                model = request.model or model
+            return provider.name, model
+        return "", model
 
 
 def chars_asked(request: Request) -> int:

@@ -190,8 +190,11 @@ class Engine:
         """Counts what an answer used that nobody keeps, and returns it. While the database is away, that waits."""
         outcome, entry = live.outcome or CallResult(), None
         if counts := used(live, outcome):
-            provider = outcome.provider or await self.budgets.server_of(answer.model, answer.by)
-            meta = {"provider": provider, "model": outcome.model or answer.model}
+            provider, model = outcome.provider, outcome.model
+            if not provider or not model:
+                there, named = await self.budgets.asked(model or answer.model, answer.by)
+                provider, model = provider or there, model or named
+            meta = {"provider": provider, "model": model}
             cost = (await self.prices.of(*meta.values()))(counts)
             counts |= {} if cost is None else {"cost_micros": min(cost, COST_MAX)}
             entry = Entry(role=Role.ASSISTANT, meta={**meta, "usage": counts})

@@ -78,7 +78,7 @@ def ending(live: LiveAnswer) -> FinishTurn:
     known["settings"] = outcome.prompt and outcome.prompt.settings
     meta |= {name: one for name, one in known.items() if one is not None}
     if exchange is not None:
-        meta |= {"exchange": exchange.id, "model": exchange.model}
+        meta |= {"exchange": exchange.id, "model": outcome.model or exchange.model}
     over = error.budget if isinstance(error, OverBudget) else None
     cut = over is not None and (live.answer.chars or live.came_chars)
     if finish := "budget" if cut else outcome.finish:

@@ -188,17 +188,21 @@ class ModelServer(Struct, frozen=True):
         *,
         stream: bool = False,
         choices: int = 1,
+        model: str | None = None,
     ) -> Call:
-        """Asks at a path below the server's base; see `providers.openai.compose`. Raises `ProviderError`."""
-        model = None
+        """Asks at a path below the server's base; see `providers.openai.compose`. Raises `ProviderError`.
+
+        `model`: the one in the body, where its client named an agent of ours.
+        """
+        named: object = model
         if isinstance(body, bytes) and DEFAULT.encode() in body:  # no other is read for it
-            model = as_object(parsed(body)).get("model")
-        provider = await self._current(model)
+            named = as_object(parsed(body)).get("model")
+        provider = await self._current(named)
         request = CallRequest(
             method=method, path=path, body=body, headers=headers, stream=stream, choices=choices
         )
         with self._counting():
-            return await call(provider, request, self._clock)
+            return _asked(model, await call(provider, request, self._clock))
 
     async def in_messages(
         self,
@@ -219,9 +223,10 @@ class ModelServer(Struct, frozen=True):
 
     async def complete(self, body: dict[str, Any], *, shortens: bool = False) -> Call:
         """Asks for a chat completion in our own words; see `providers.openai.compose`. Raises `ProviderError`."""
-        provider = await self._current(body.get("model"))
+        provider, model = await self._current(body.get("model")), body.get("model")
         with self._counting():
-            return await complete(provider, body, clock=self._clock, shortens=shortens)
+            made = await complete(provider, body, clock=self._clock, shortens=shortens)
+        return _asked(model, made)
 
     async def words(self, request: Request) -> tuple[str, Usage]:
         """Asks for an answer and waits for all of its words, thoughts left out. Raises `ProviderError`."""
@@ -245,6 +250,12 @@ class ModelServer(Struct, frozen=True):
         """The provider to ask now, which knows what `DEFAULT` means where that is the model."""
         default = DEFAULT if model == DEFAULT else None
         return await self._providers.current(self.caller, model=default)
+
+
+def _asked(model: str | None, made: Call) -> Call:
+    """A call that says which model was asked, if its provider did not."""
+    made.outcome.model = made.outcome.model or model
+    return made
 
 
 async def patiently(

@@ -79,8 +79,8 @@ class LiveAnswer:
 
     `stopped`: how it was told to end, if it was. `waiting` is told once the answer is stored. `ms` are the times to its
     first piece, and in total. `asked_chars`: how long the question is, with all before it; `asked`: it is on its way to
-    the model, of the `provider` where budgets had to know it. `came_chars`: what came where a budget bounds it, at most
-    as much as it has place for. `outcome` and `error` are whole at its end.
+    the `model`, of the `provider` where budgets had to know them. `came_chars`: what came where a budget bounds it, at
+    most as much as it has place for. `outcome` and `error` are whole at its end.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class LiveAnswer:
         self.stopped: Status | None = None
         self.ms: dict[str, int] = {}
         self.asked_chars = self.came_chars = 0
-        self.asked, self.provider = False, ""
+        self.asked, self.provider, self.model = False, "", ""
         self.tokens_max: int | None = None
         """So many of an answer are reserved, where budgets bound it."""
         self.waiting: list[Chunk] = []

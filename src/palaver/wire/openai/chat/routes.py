@@ -80,13 +80,14 @@ class Chat(Struct, frozen=True):
         if not stores and (stores := keeps_unstored(self.core, me)):
             asked = replace(asked, about=KEPT_DESPITE)
         asked = named(request.headers, asked)
-        sent = await self._sent(raw, body, agent)
+        model = None if agent is None else agent.asks or await self.models.default()
+        sent = self._sent(raw, body, agent, model)
         headers = passed_on(request.headers.items()) | {"content-type": "application/json"}
 
         async def ask() -> Call:
             many = choices if isinstance(choices, int) and 0 < choices <= CHOICES_MAX else 1
             return await self.core.models.of(me, agent).call(
-                "POST", PATH, sent, headers, stream=streams, choices=many
+                "POST", PATH, sent, headers, stream=streams, choices=many, model=model
             )
 
         exchanges = self.core.exchanges
@@ -155,13 +156,12 @@ class Chat(Struct, frozen=True):
 
     # inside
 
-    async def _sent(self, raw: bytes, body: Json, agent: AgentCard | None) -> bytes:
+    def _sent(self, raw: bytes, body: Json, agent: AgentCard | None, model: str | None) -> bytes:
         """Builds the body for the model server."""
         if agent is None and "conversation" not in body:
             return raw
         sent = {key: value for key, value in body.items() if key != "conversation"}
-        if agent is not None:
-            model = agent.asks or await self.models.default()
+        if agent is not None and model is not None:
             sent = as_agent(agent, sent, model, self.core.settings.system_prompt)
         return orjson.dumps(sent)
 

@@ -148,7 +148,8 @@ class Relayed:
         self.origin: str | None = None
         self.redaction: Redaction | None = None
         self.headers = call.headers
-        self.outcome = CallResult(own=NativeAnswer())
+        asked = call.outcome
+        self.outcome = CallResult(own=NativeAnswer(), provider=asked.provider, model=asked.model)
 
     async def told(self) -> AsyncGenerator[Chunk, None]:
         """Yields the events but the first and the last, each as JSON."""
