@@ -112,7 +112,7 @@ BUGS = [
     Bug(
         "what was seen survives: a dead process's answer is thrown away",
         "core/answers/recovery.py",
-        "interrupted(exchange or turn, turn.fence, pieces, self._store.redaction)",
+        "interrupted(exchange or turn, turn.fence, pieces, self._store.redaction, known)",
         "interrupted(exchange or turn, turn.fence, ())",
         "core/answers/test_recovery.py::test_what_a_dead_process_had_shown_comes_back_as_interrupted",
     ),

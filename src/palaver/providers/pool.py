@@ -268,3 +268,9 @@ async def _probe(
     finally:
         if not kept:
             await server.close()
+
+
+def own_name(model: str) -> str:
+    """What a model is called at its stored connection; what stands behind none stays as it is."""
+    place, _, name = model.partition("/")
+    return name if name and place.startswith(STORED) else model

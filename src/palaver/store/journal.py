@@ -56,7 +56,7 @@ _HEAD = struct.Struct("<II")
 _PLACE = struct.Struct("<IQ")
 _SIZE = struct.Struct("<Q")
 _KEY = 16
-TEXT, REASONING, PIECE, DRAFT, ENDED = b"t", b"r", b"p", b"d", b"e"
+TEXT, REASONING, PIECE, DRAFT, ENDED, KNOWN = b"t", b"r", b"p", b"d", b"e", b"k"
 _AGAIN, _SAFE = b"a", b"s"
 Records = dict[str, list[tuple[bytes, bytes]]]
 """What a segment holds of each key (32 hex digits), in its order: (kind, data)."""

@@ -16,6 +16,7 @@ from palaver.core import runtime
 from palaver.core.answers.pieces import record_of
 from palaver.core.answers.recovery import CLAIMS_MAX
 from palaver.core.answers.tape import ExchangeRequest
+from palaver.core.live.items import Delta
 from palaver.core.runtime import Core
 from palaver.model import Actor, CredentialId, Entry, ExchangeId, Message, MessageId, Role, Status
 from palaver.model.exchanges import Exchange, ExchangeKind, ExchangeState
@@ -215,3 +216,56 @@ async def test_what_a_dead_process_left_of_who_has_lost_the_room_does_not_run_on
     async with running() as core:
         [answer] = await answers(core, ada, room)
     assert (answer.text, answer.status) == ("", Status.STOPPED)
+
+
+@pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+async def test_what_is_left_of_answers_of_two_models_says_who_gave_them(
+    running: Running, script: Script, request: pytest.FixtureRequest, engine: str
+) -> None:
+    shared: dict[str, object] = {}
+    if engine == "postgres":
+        shared["database_url"] = request.getfixturevalue("postgres_url")
+    async with running(**shared) as core:
+        actor, room = await room_of(core)
+        sent = await core.chat.send(actor, room.id, text="hi", cid=None, models=("one", "two"))
+        for _ in sent.turns:
+            await script.requests.get()
+        with core.chat.reader(actor) as reader:
+            await reader.subscribe(room.id)
+            reader.start(room.id)
+            seen: set[str] = set()
+            for count in range(1, len(sent.turns) + 1):
+                script.say("seen")  # who waits longest hears it
+                while len(seen) < count:
+                    seen |= {one.message for one in await reader.next() if isinstance(one, Delta)}
+        names = {f"turn {turn.id}" for turn in sent.turns}
+        for task in asyncio.all_tasks():
+            if task.get_name() in names:
+                task.cancel()
+    async with running(**shared) as core:
+        await core.turns.recovered(60)
+        left = await answers(core, actor, room)
+        card = (await core.agents.get(None, core.assistant)).version
+    assert [(one.text, one.status) for one in left] == [("seen", Status.INTERRUPTED)] * 2
+    told = {(one.meta.get("model"), one.meta.get("provider"), one.meta.get("card")) for one in left}
+    assert told == {(model, "script", card) for model in ("one", "two")}
+    assert {one.meta["choice"] for one in left} == {0, 1}
+
+
+async def test_where_nothing_else_is_known_the_model_that_was_asked_for_is(
+    running: Running, script: Script, tmp_path: Path
+) -> None:
+    async with running() as core:
+        actor, room = await room_of(core)
+        sent = await core.chat.send(actor, room.id, text="hi", cid=None, models=("one",))
+        await script.requests.get()
+        [turn] = sent.turns
+        dead = Journal(tmp_path / "journal" / "streams", "dead")
+        dead.piece(turn.id, "seen", "")  # by a version that noted nothing else
+        for task in asyncio.all_tasks():
+            if task.get_name() == f"turn {turn.id}":
+                task.cancel()
+    dead.close()
+    async with running() as core:
+        [answer] = await answers(core, actor, room)
+    assert (answer.status, answer.meta["model"]) == (Status.INTERRUPTED, "one")

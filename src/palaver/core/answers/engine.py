@@ -36,7 +36,7 @@ from palaver.core import validation
 from palaver.core.answers import context
 from palaver.core.answers.bots import Bots
 from palaver.core.answers.budgets import Budgets
-from palaver.core.answers.outcome import ending, failure_of, too_long, used, written
+from palaver.core.answers.outcome import ending, failure_of, known_of, too_long, used, written
 from palaver.core.answers.prices import COST_MAX, Prices
 from palaver.core.answers.recorder import Recorder
 from palaver.core.answers.source import ModelServer, ModelSource, patiently
@@ -472,6 +472,8 @@ class Engine:
             async for coming in telling:
                 if "first" not in live.ms:
                     live.ms["first"] = self._ms_since(began)
+                    if recorder is not None:
+                        recorder.begun(known_of(live))
                 told, over = await self.budgets.within(live, coming)
                 for piece in told.pieces:
                     takes(piece)

@@ -11,10 +11,11 @@ from palaver.core.answers.prices import estimated
 from palaver.core.answers.recorder import Recorder
 from palaver.core.answers.tape import RESTARTING, LiveAnswer
 from palaver.errors import Code, ProviderError, Refused, Unavailable, Untellable
-from palaver.model import Status, Turn, TurnId
+from palaver.model import NO_DATA, Status, Turn, TurnId
 from palaver.model.exchanges import Exchange, ExchangeKind, ExchangeState
 from palaver.providers.base import Piece, Usage
 from palaver.providers.call import CallResult
+from palaver.providers.pool import own_name
 from palaver.redact import Redaction
 from palaver.store.write.budgets import Reached
 from palaver.store.write.exchanges import ExchangeEnd, OpenExchange
@@ -71,14 +72,7 @@ def ending(live: LiveAnswer) -> FinishTurn:
     outcome = live.outcome or CallResult()
     assert turn is not None, "only what has a turn is stored"
     status = live.stopped or (Status.DONE if error is None else Status.FAILED)
-    meta: dict[str, Any] = {"turn": turn.id}
-    card = live.card or outcome.card
-    provider = outcome.provider or live.provider or None
-    known = {"card": card, "provider": provider, "model": outcome.model}
-    known["settings"] = outcome.prompt and outcome.prompt.settings
-    meta |= {name: one for name, one in known.items() if one is not None}
-    if exchange is not None:
-        meta |= {"exchange": exchange.id, "model": outcome.model or exchange.model}
+    meta: dict[str, Any] = {"turn": turn.id, **known_of(live)}
     over = error.budget if isinstance(error, OverBudget) else None
     cut = over is not None and (live.answer.chars or live.came_chars)
     if finish := "budget" if cut else outcome.finish:
@@ -104,6 +98,19 @@ def ending(live: LiveAnswer) -> FinishTurn:
     return replace(end, exchange=ExchangeEnd(exchange.id, live.state, outcome.id, response))
 
 
+def known_of(live: LiveAnswer) -> dict[str, Any]:
+    """Who gives an answer, as far as it is known."""
+    exchange, outcome = live.exchange, live.outcome or CallResult()
+    known = {
+        "card": live.card or outcome.card,
+        "provider": outcome.provider or live.provider or None,
+        "exchange": exchange and exchange.id,
+        "model": outcome.model or (exchange and exchange.model),
+        "settings": outcome.prompt and outcome.prompt.settings,
+    }
+    return {name: one for name, one in known.items() if one is not None}
+
+
 def used(live: LiveAnswer, outcome: CallResult) -> dict[str, Any]:
     """The tokens of an answer: as its server told them, and estimated where it did not."""
     told = outcome.usage or Usage()
@@ -122,14 +129,18 @@ def interrupted(
     fence: int,
     pieces: Iterable[Piece],
     redaction: Redaction | None = None,
+    known: Mapping[str, Any] = NO_DATA,
 ) -> FinishTurn:
-    """The write that ends an answer whose process died, with what is left of it."""
+    """The write that ends an answer whose process died, with what is left of it, and `known` of who gave it."""
     answer, end = AnswerBuilder(redaction), None
     for piece in pieces:
         answer.take(piece)
     meta: dict[str, Any] = {"turn": cut.id if isinstance(cut, Turn) else cut.turn}
     if not isinstance(cut, Turn):
         meta |= {"exchange": cut.id, "model": cut.model}
+    elif cut.model is not None:
+        meta["model"] = own_name(cut.model)
+    meta |= known
     if answer.chars:
         meta["usage"] = {"output": estimated(answer.chars), "estimated": True}
     entries = answer.entries({**meta, "error": CUT}, retold=not isinstance(cut, Turn))

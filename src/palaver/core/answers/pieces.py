@@ -27,7 +27,7 @@ from palaver.providers.base import (
 )
 from palaver.providers.fields import grow
 from palaver.redact import Redaction
-from palaver.store.journal import PIECE, REASONING, TEXT
+from palaver.store.journal import KNOWN, PIECE, REASONING, TEXT
 from palaver.thoughts import parted
 
 _WORDS = {"t": TextPiece, "r": ReasoningPiece, "f": RefusalPiece}
@@ -219,6 +219,12 @@ def pieces_in(records: Iterable[tuple[bytes, bytes]]) -> list[Piece]:
             else:
                 found.append(_WORDS[word](rest[0], choice))
     return found
+
+
+def known_in(records: Iterable[tuple[bytes, bytes]]) -> dict[str, Any]:
+    """Decodes what the journal kept of who gave an answer, as its message's meta has it."""
+    known = [data for kind, data in records if kind == KNOWN]
+    return orjson.loads(known[-1]) if known else {}
 
 
 def pieces_left(text: str, reasoning: str) -> list[Piece]:

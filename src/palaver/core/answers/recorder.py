@@ -3,6 +3,7 @@
 Both get it without secrets, where these are to be taken out; the last word of each text waits for the next then.
 """
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -21,9 +22,9 @@ from palaver.providers.base import (
     ToolPiece,
 )
 from palaver.redact import Redaction, Withheld
-from palaver.store.journal import Journal
+from palaver.store.journal import KNOWN, Journal
 from palaver.store.write.turns import Part
-from palaver.strict_json import parsed
+from palaver.strict_json import dump, parsed
 
 log = structlog.stdlib.get_logger()
 
@@ -60,6 +61,11 @@ class Recorder:
     def leased(self) -> bool:
         """Whether the turn is still this process's for sure: after a sleep others may have ended it."""
         return self._clock.boottime() < self._until
+
+    def begun(self, known: Mapping[str, Any]) -> None:
+        """Keeps what is known of who gives the answer, for whoever has to end it if this process dies."""
+        with suppress(OSError):
+            self._journal.keep(self.turn.id, KNOWN, dump(known))
 
     def take(self, piece: Piece) -> None:
         """Keeps a piece, and shows the words in it. What only the one who asked sees is told with a full disk, too."""

@@ -7,19 +7,20 @@ What the journal holds of a turn that the history has lost is set aside until it
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence, Set as AbstractSet
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set as AbstractSet
+from typing import Any
 
 import structlog
 from msgspec.structs import replace
 
 from palaver.core.answers.engine import Engine, Keeper
 from palaver.core.answers.outcome import interrupted
-from palaver.core.answers.pieces import pieces_in, pieces_left
+from palaver.core.answers.pieces import known_in, pieces_in, pieces_left
 from palaver.core.answers.source import patiently
 from palaver.core.answers.tape import LiveAnswer
 from palaver.core.ground import Ground
 from palaver.core.part import Part
-from palaver.model import Message, Turn, TurnId
+from palaver.model import NO_DATA, Message, Turn, TurnId
 from palaver.model.exchanges import Exchange
 from palaver.providers.base import Piece, ReasoningPiece, TextPiece
 from palaver.providers.call import Call
@@ -93,9 +94,11 @@ class Recovery(Part):
     ) -> None:
         while claimed := await self._store.write(ClaimTurns(dead=dead)):
             for turn in claimed:
-                pieces = await self._seen(turn, pieces_in(records.get(turn.id[2:], ())))
+                journaled = records.get(turn.id[2:], ())
+                pieces = await self._seen(turn, pieces_in(journaled))
                 if turn.external or _chars(pieces):
-                    taken.append(self._engine.store_later(self._left(turn, pieces)))
+                    left = self._left(turn, pieces, known_in(journaled))
+                    taken.append(self._engine.store_later(left))
                 else:
                     self._engine.begin((turn,))
 
@@ -109,10 +112,17 @@ class Recovery(Part):
             known.append(pieces_left(*await self._store.read(turns.copied, turn.id)))
         return max(known, key=_chars)
 
-    async def _left(self, turn: Turn, pieces: Sequence[Piece], *, waits: bool = True) -> None:
+    async def _left(
+        self,
+        turn: Turn,
+        pieces: Sequence[Piece],
+        known: Mapping[str, Any] = NO_DATA,
+        *,
+        waits: bool = True,
+    ) -> None:
         """Stores what a dead process had shown of an answer, or had passed on of it to a client, or asks again.
 
-        `waits`: the door that would ask may still come.
+        `known`: of who gave it. `waits`: the door that would ask may still come.
         """
         exchange = None
         if turn.external:
@@ -123,7 +133,7 @@ class Recovery(Part):
             )
         if exchange is not None and self._spool.holds(exchange.id):
             return  # its end is about to be stored
-        end = interrupted(exchange or turn, turn.fence, pieces, self._store.redaction)
+        end = interrupted(exchange or turn, turn.fence, pieces, self._store.redaction, known)
         if exchange is not None and exchange.lasting and (self._ask or waits):
             came = any(
                 one.text or one.meta.keys() & {"reasoning", "refusal"} for one in end.entries
