@@ -58,6 +58,7 @@ TITLE_CHARS_MAX = 80
 ELSEWHERE_SECONDS = 0.5
 ELSEWHERE_SECONDS_MAX = 30.0
 """How often an answer that comes to another process is looked for; how long a request that came again waits for it."""
+_RULING = frozenset({Role.SYSTEM, Role.DEVELOPER})
 
 
 class Exchanges:
@@ -187,7 +188,7 @@ class Exchanges:
         """The messages of the request, or of the answer."""
         spans = tuple((seq, seq) for seq in exchange.answers) if answers else exchange.view
         found = await self._store.read(exchanges.spoken, exchange.room, spans)
-        return _heard(found, exchange.actor)
+        return heard(found, exchange.actor)
 
     async def page(
         self,
@@ -217,7 +218,7 @@ class Exchanges:
         sides: list[list[Message]] = []
         for spans in message.meta.get("keeps", ((), ())):
             said = await self._store.read(exchanges.spoken, message.room, spans)
-            told = _heard(said, by)
+            told = heard(said, by)
             sides.append([replace(one, meta=_without_usage(one.meta)) for one in told])
         return Compaction(summary=message.text, before=sides[0], behind=sides[1])
 
@@ -236,7 +237,7 @@ class Exchanges:
     async def standing(self, actor: Actor, room: RoomId) -> tuple[Message, ...]:
         """What a request in this room would go on from now. Refused: `room_not_found`."""
         found = await self._access.conversation(actor, room)
-        return _heard(await self._store.read(exchanges.stands, room, found.seq), actor.id)
+        return heard(await self._store.read(exchanges.stands, room, found.seq), actor.id)
 
     async def listing(
         self,
@@ -411,12 +412,12 @@ class Exchanges:
 
 
 def shown_to(by: ActorId, one: Message) -> Message:
-    """A message as who asks is shown it: what others say that the assistant said are their own words."""
-    theirs = one.claimed and by not in {one.author, one.became}
+    """A message as who asks is shown it: what others say that the assistant or the system said are their own words."""
+    theirs = (one.claimed or one.role in _RULING) and by not in {one.author, one.became}
     return replace(one, role=Role.USER) if theirs else one
 
 
-def _heard(said: tuple[Message, ...], by: ActorId) -> tuple[Message, ...]:
+def heard(said: tuple[Message, ...], by: ActorId) -> tuple[Message, ...]:
     """What is told to a model on behalf of somebody: of what others say of the assistant the words, and no calls."""
     theirs = [one for one in said if shown_to(by, one) is not one]
     if not theirs:

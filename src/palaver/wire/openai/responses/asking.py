@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from palaver.core.answers.compaction import tokens_in, told as told_from
 from palaver.core.answers.source import ModelServer
 from palaver.core.answers.tape import Call, ExchangeRequest, LiveAnswer
+from palaver.core.exchanges import heard
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import NO_DATA, Actor, Entry, ExchangeId, Kind, Message, MessageId, RoomId
@@ -228,7 +229,8 @@ class Asking(Struct):
             asked=asked, given=(), stream=False, background=True, store=True, agent=agent
         )
         place = (exchange.room, exchange.message)
-        return await self._ask(me, wanted, None, relay.input_of, said, place)
+        told = heard(tuple(said), exchange.actor)
+        return await self._ask(me, wanted, None, relay.input_of, told, place)
 
     # the model server
 
