@@ -23,6 +23,30 @@ async def test_an_agent_gets_a_handle_where_it_is_one_that_nobody_has(core: Core
     assert known["assistant"].handle == "assistant"
 
 
+async def test_who_makes_an_agent_without_a_handle_gets_one_like_its_name(core: Core) -> None:
+    olga = (await core.register.create("olga", role=ServerRole.OWNER)).actor
+    await core.register.create("maya")
+    wanted = {
+        "Der Rat": "der-rat",
+        "Maya": "maya-2",  # a person has the other one
+        "Éloïse": "eloise",
+        "Owner": "owner-2",  # the server's own word
+        "X": "x-2",  # too short
+        "Мая": "agent-2",  # of letters that no handle has
+    }
+    made = {name: await core.agents.create(olga, {"name": name}) for name in wanted}
+    assert {name: one.handle for name, one in made.items()} == wanted
+    chosen = await core.agents.create(olga, {"name": "Maya", "handle": "mia"})
+    assert (chosen.handle, (await core.agents.duplicate(olga, chosen.id)).handle) == (
+        "mia",
+        "mia-2",
+    )
+    many = [(await core.agents.create(None, {"name": "Rat", "handle": None})) for _ in range(10)]
+    assert [one.handle for one in many[:3]] == ["rat", "rat-2", "rat-3"]
+    assert many[9].handle == f"rat-{many[9].id[2:10]}"
+    assert await core.agents.create(None, {"name": "Rat"}, agent=many[0].id) == many[0]
+
+
 async def test_a_copy_of_an_agent_has_a_picture_of_its_own(core: Core) -> None:
     olga = (await core.register.create("olga", role=ServerRole.OWNER)).actor
     maya = await core.agents.create(olga, {"name": "Maya"})

@@ -26,6 +26,7 @@ async def test_a_program_answers_by_a_key_and_is_away_without(
     await tab.person("agents-open")
     await tab.page.goto(f"{server.url}/agents/new")
     await tab.part("agent-name").fill("Maya")
+    await expect(tab.part("agent-handle")).to_have_attribute("placeholder", "maya")
     await tab.part("agent-handle").fill("maya")
     await tab.part("agent-model").select_option(label="A program, by a key")
     await expect(tab.part("agent-persona")).to_have_count(0)

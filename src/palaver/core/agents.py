@@ -35,6 +35,7 @@ PARAMETERS_BYTES_MAX = 16_384
 NAME_CHARS_MAX = 200
 CARD_BYTES_MAX = 1_048_576
 PEOPLE_MAX = 100
+_NOT_THIS_ONE = {Code.HANDLE_TAKEN, Code.HANDLE_INVALID, Code.NAME_RESERVED}
 JSON_TYPE = "application/json"
 
 
@@ -146,17 +147,26 @@ class Agents:
         agent: str | None = None,
         blobs: Sequence[Blob] = (),
     ) -> AgentCard:
-        """Makes an agent of one's own; the same id again gives what is there.
+        """Makes an agent of one's own, without a handle with one like its name; the same id again gives what is there.
 
         Refused: as `change`, `bad_request` (the id), `too_many_agents`.
         """
+        id_ = agent or self._new_id()
+        handle = changes.get("handle")
+        handles = [handle] if handle else _numbered(_like(str(changes.get("name"))), id_)
+        return await self._named(by, changes, handles, id_, blobs=blobs)
+
+    async def _made(
+        self, by: Actor | None, changes: Mapping[str, Any], agent: str, blobs: Sequence[Blob]
+    ) -> AgentCard:
+        """Makes an agent of exactly this handle, or gives what is there. Refused: as `create`."""
         if by is not None:
             check_server(self._making, by.server_role)
-        if agent is not None and not _ID.fullmatch(agent):
+        if not _ID.fullmatch(agent):
             raise Refused(Code.BAD_REQUEST, "An id is 'a_' and 32 of 0-9 and a-f.")
         if not changes.get("name"):
             raise _invalid("An agent has a name.")
-        id_ = self._new_id() if agent is None else ActorId(agent)
+        id_ = ActorId(agent)
         there = await self._store.read(agents.get, id_)
         if there is not None and by is not None and there.owner != by.id:
             raise agent_not_found()
@@ -243,7 +253,8 @@ class Agents:
             if kept is not None:
                 blobs.append(blob_of(id_, *kept))
                 changes[name] = blobs[-1].digest.hex()
-        return await self._named(by, changes, _numbered(stem)[1:], id_, blobs=blobs)
+        handles = _numbered(stem or _like(card.name), id_)
+        return await self._named(by, changes, handles[1:] if stem else handles, id_, blobs=blobs)
 
     async def set_picture(self, by: Actor | None, agent: ActorId, data: bytes) -> AgentCard:
         """Gives an agent a picture, or none (no bytes).
@@ -278,11 +289,9 @@ class Agents:
             blobs.append(blob_of(ActorId(id_), JSON_TYPE, kept))
             changes["source"] = blobs[-1].digest.hex()
         stem = changes.pop("handle", None) or _like(str(changes.get("name")))
-        handles = _numbered(stem) if handle is None else [handle]
+        handles = _numbered(stem, id_) if handle is None else [handle]
         try:
-            made = await self._named(
-                by, changes, handles, id_, blobs=blobs, only=handle is not None
-            )
+            made = await self._named(by, changes, handles, id_, blobs=blobs)
         except Refused as refused:
             if refused.code in {Code.NAME_INVALID, Code.NAME_RESERVED} and handle is None:
                 raise _invalid(refused.detail) from None
@@ -333,20 +342,18 @@ class Agents:
         by: Actor | None,
         changes: Mapping[str, Any],
         handles: Sequence[str],
-        new: str | None,
+        new: str,
         *,
         blobs: Sequence[Blob] = (),
-        only: bool = False,
     ) -> AgentCard:
-        """Makes an agent with the first of these handles that it may have, or with none unless it is these `only`."""
-        for place, handle in enumerate(handles):
+        """Makes an agent with the first of these handles that it may have. Refused: as `create`, of the last one."""
+        for handle in handles[:-1]:
             try:
-                return await self.create(by, {**changes, "handle": handle}, agent=new, blobs=blobs)
+                return await self._made(by, {**changes, "handle": handle}, new, blobs)
             except Refused as refused:
-                taken = refused.code in {Code.HANDLE_TAKEN, Code.HANDLE_INVALID, Code.NAME_RESERVED}
-                if not taken or (only and place == len(handles) - 1):
+                if refused.code not in _NOT_THIS_ONE:
                     raise
-        return await self.create(by, changes, agent=new, blobs=blobs)
+        return await self._made(by, {**changes, "handle": handles[-1]}, new, blobs)
 
 
 def _checked(changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -388,12 +395,11 @@ def _handle_of(subject: str) -> str | None:
         return None
 
 
-def _numbered(stem: str | None) -> list[str]:
-    """A handle, and what it may be if somebody has it."""
-    more = (
-        [f"{stem[: validation.HANDLE_CHARS_MAX - 2]}-{one}" for one in range(2, 10)] if stem else []
-    )
-    return [stem, *more] if stem else []
+def _numbered(stem: str, agent: str) -> list[str]:
+    """A handle, and what it may be if somebody has it; the last of them is one that nobody has."""
+    stem = stem or "agent"
+    more = [f"{stem[: validation.HANDLE_CHARS_MAX - 2]}-{one}" for one in range(2, 10)]
+    return [stem, *more, f"{_like(stem)[:20] or 'agent'}-{agent[2:10]}"]
 
 
 def _like(name: str) -> str:

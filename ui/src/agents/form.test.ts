@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { BLANK, changesOf, fieldOf, mistakes, NOTHING } from './form'
+import { BLANK, changesOf, fieldOf, handleLike, mistakes, NOTHING } from './form'
 
 test('only what was changed is sent, and parameters that the form does not show stay', () => {
   const before = { ...BLANK, name: 'Maya', temperature: '0.2', tags: 'a, b' }
@@ -20,4 +20,8 @@ test('what cannot be stands at its field', () => {
   expect([fieldOf('handle_taken', {}), fieldOf('name_reserved', {}), fieldOf('name_reserved', { handle: 'admin' }), fieldOf('too_busy', {})]).toEqual([
     'handle', 'name', 'handle', null,
   ])
+})
+
+test('an agent is called after its name, as the server calls it', () => {
+  expect(['Der Rat', 'Éloïse', ' --Mia_2!', 'Мая', `${'a'.repeat(31)} b`].map(handleLike)).toEqual(['der-rat', 'eloise', 'mia-2', '', 'a'.repeat(31)])
 })

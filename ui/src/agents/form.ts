@@ -96,6 +96,12 @@ export function changesOf(before: Form, after: Form, beside: Beside): Changes {
   return made
 }
 
+/** What a new agent of this name is called if nobody is yet, as the server makes it. */
+export function handleLike(name: string): string {
+  const plain = name.normalize('NFKD').replace(/[^\0-\x7f]/g, '').toLowerCase()
+  return plain.replace(/[^a-z0-9]+/g, '-').replace(/^-+|-+$/g, '').slice(0, MOST.handle).replace(/-+$/, '')
+}
+
 /** What is wrong and can be known here. */
 export function mistakes(form: Form): Errors {
   const found: Errors = {}

@@ -45,6 +45,7 @@ export const say = {
   },
   means: {
     handle: 'Small letters, digits, . _ and -',
+    newHandle: 'Small letters, digits, . _ and -. Empty: made of its name.',
     persona: 'What it is told before all else. Who may only use it does not see this.',
     description: 'What it is good for, in a line.',
     greeting: 'What it says when it comes into a chat.',

@@ -41,7 +41,8 @@ class ChangedAgent(Given):
     """What is to be of an agent. Default: as it is."""
 
     handle: str | None = None
-    """2 to 32 of `a-z`, `0-9`, `.`, `_` and `-`; none that looks like another."""
+    """2 to 32 of `a-z`, `0-9`, `.`, `_` and `-`; none that looks like another. A new agent without one gets one like
+    its name."""
     name: str | None = None
     """A new agent needs it."""
     description: str | None = None
