@@ -18,6 +18,8 @@ export class Notices {
   readonly changed = new Emitter()
   /** By seq, oldest first. */
   list: readonly RoomEvent[] = []
+  /** What happened before was asked for, and told or not. */
+  asked = false
   readonly #names = new Map<string, string>()
   #load: LoadNotices
   /** What is here: between these two seqs, without them; null before anything was asked for. */
@@ -64,6 +66,10 @@ export class Notices {
       // They are beside what is said.
     } finally {
       this.#asking = false
+      if (!this.asked) {
+        this.asked = true
+        this.changed.emit()
+      }
     }
   }
 
