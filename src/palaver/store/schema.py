@@ -339,6 +339,30 @@ events = _table(
     PrimaryKeyConstraint("room_key", "seq"),
 )
 
+# what happened across all rooms, one row for each commit, oldest first: `{"rooms": [[room_key, first, last], …]}`
+feed = _table(
+    "feed",
+    Column("position", Key, primary_key=True, autoincrement=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("spans", Json, nullable=False),
+)
+
+# where several processes write, a commit leaves its spans here, until they are put into the feed in one order
+unfed = _table(
+    "unfed",
+    Column("key", Key, primary_key=True, autoincrement=True),
+    Column("room_key", Key, nullable=False),
+    Column("first_seq", BigInteger, nullable=False),
+    Column("last_seq", BigInteger, nullable=False),
+)
+
+# how far in the feed its readers are that work beside the server
+consumers = _table(
+    "consumers",
+    Column("name", Text, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+)
+
 turns = _table(
     "turns",
     Column("id", Id("t_"), primary_key=True),

@@ -18,8 +18,8 @@ from palaver.errors import Refused
 from palaver.model import RoomId
 from palaver.store.engine.base import POSTGRESQL
 from palaver.store.engine.statement import LIST_MAX
+from palaver.store.write import feed, usage
 from palaver.store.write.transaction import Transaction
-from palaver.store.write.usage import settle
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -93,7 +93,8 @@ def apply_batch(tx: Transaction, batch: Sequence[Command[Any]]) -> list[Any]:
     for _, run in groupby(batch, type):
         commands = list(run)
         results += commands[0].apply_run(tx, commands)
-    settle(tx)
+    usage.settle(tx)
+    feed.settle(tx)
     return results
 
 

@@ -49,7 +49,7 @@ from palaver.store.engine.statement import (
 from palaver.store.hash_chain import digest_of_data, digest_of_message, linked
 from palaver.store.histories import Recent
 from palaver.store.read.actors import PREFIX, id_of, refuse_disabled
-from palaver.store.schema import accounts, actors, events, members, messages, rooms, turns
+from palaver.store.schema import accounts, actors, events, members, messages, rooms, turns, unfed
 
 LEASE_MS = 30_000
 """So long a turn is its process' own, unless the lease is renewed."""
@@ -108,7 +108,10 @@ _SAID = ("seq", "id", "role", "status", "kind", "text", "created_ms", "cid", "br
 """The columns that are named as the fields of a message whose values they have."""
 _said = attrgetter(*_SAID)
 _INSERT_MESSAGE = inserting(messages, "room_key", "author_key", "reply_to_seq", "salt", *_SAID)
+_UNFED = inserting(unfed, "room_key", "first_seq", "last_seq")
 _APPEND = Together(_ADVANCE, _INSERT_MESSAGE, _INSERT_EVENT)
+_APPEND_UNFED = Together(_ADVANCE, _INSERT_MESSAGE, _INSERT_EVENT, _UNFED)
+_LOG_UNFED = Together(_ADVANCE_QUIETLY, _INSERT_EVENT, _UNFED)
 _OPENED = (
     *("id", "trigger_seq", "attempt", "state", "fence"),
     *("depth", "root_seq", "waits_for", "context_seq", "model", "choice"),
@@ -168,7 +171,8 @@ class Transaction(Struct):
     """One transaction: `events` collects what is told after the commit, `actors` are those met so far.
 
     `unused` are the keys of those met of whom nothing is kept yet; `located` holds commands with their rooms; `recent`
-    outlives the transaction. `used_up` is what its answers used, `waits` how soon they began: see `write.usage`.
+    outlives the transaction. `used_up` is what its answers used, `waits` how soon they began: see `write.usage`. `fed`
+    are the spans of seqs by the keys of their rooms: see `write.feed`.
     """
 
     conn: Connection
@@ -187,6 +191,7 @@ class Transaction(Struct):
         default_factory=dict[tuple[int, int, str, str], tuple[int, ...]]
     )
     waits: Counter[tuple[str, str, int]] = field(default_factory=Counter[tuple[str, str, int]])
+    fed: dict[int, tuple[int, int]] = field(default_factory=dict[int, tuple[int, int]])
 
     def lock(self, rooms: Sequence[RoomId]) -> None:
         """Locks rooms in the order of their keys. On SQLite the transaction has locked them all."""
@@ -303,18 +308,24 @@ class Transaction(Struct):
         event = Event(room.id, seq, type_, actor and actor.id, self.now_ms, None, data, name)
         salt = self.clock.salt() if data else None
         room.chain = linked(room.chain, event, message_seq, digest_of_data(data, salt or b""))
-        _ADVANCE_QUIETLY.run(self.conn, seq, room.chain, room.key)
         key = actor and actor.key
         if key is not None:
             self.used(key)
         row = (room.key, seq, type_, key, self.now_ms, message_seq, data, room.chain, salt)
-        _INSERT_EVENT.run(self.conn, *row)
+        advanced = (seq, room.chain, room.key)
+        if self.conn.dialect.name == POSTGRESQL:
+            _LOG_UNFED.many(self.conn, [advanced], [row], [(room.key, seq, seq)])
+        else:
+            _ADVANCE_QUIETLY.run(self.conn, *advanced)
+            _INSERT_EVENT.run(self.conn, *row)
+            self._feed(room.key, seq, seq)
         self.events.append(event)
 
     def append(self, said: Sequence[Said]) -> None:
         """Stores messages with their events."""
         created = EventType.MESSAGE_CREATED
         changed: dict[int, LockedRoom] = {}
+        spans: dict[int, tuple[int, int]] = {}
         message_rows: list[tuple[Any, ...]] = []
         event_rows: list[tuple[Any, ...]] = []
         for room, author_key, message, reply_to_seq in said:
@@ -324,13 +335,24 @@ class Transaction(Struct):
             digest = digest_of_message(message, reply_to_seq, salt)
             room.chain = linked(room.chain, event, seq, digest)
             changed[room.key] = room
+            spans[room.key] = (spans[room.key][0] if room.key in spans else seq, seq)
             message_rows.append((room.key, author_key, reply_to_seq, salt, *_said(message)))
             happened = (room.key, seq, created, author_key, at_ms, seq, None, room.chain, None)
             event_rows.append(happened)
             self.events.append(event)
         self.used(*[author_key for _, author_key, _, _ in said])
         advanced = [(room.seq, room.chain, self.now_ms, room.key) for room in changed.values()]
-        _APPEND.many(self.conn, advanced, message_rows, event_rows)
+        if self.conn.dialect.name == POSTGRESQL:
+            unfed_rows = [(key, *span) for key, span in spans.items()]
+            _APPEND_UNFED.many(self.conn, advanced, message_rows, event_rows, unfed_rows)
+        else:
+            _APPEND.many(self.conn, advanced, message_rows, event_rows)
+            for key, span in spans.items():
+                self._feed(key, *span)
+
+    def _feed(self, room_key: int, first: int, last: int) -> None:
+        """Adds seqs of a room, which follow those before, to what the transaction puts into the feed at its end."""
+        self.fed[room_key] = (self.fed[room_key][0] if room_key in self.fed else first, last)
 
     def new_turn(
         self,

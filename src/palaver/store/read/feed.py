@@ -1,0 +1,71 @@
+"""Reads the feed: what happened in all rooms, in one order, as spans of seqs."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+from sqlalchemy import Connection, bindparam, func, select
+
+from palaver.store.engine.statement import Statement
+from palaver.store.schema import feed, unfed
+
+Span = tuple[int, int, int]
+"""The key of a room, and the first and last seq of what happened there."""
+
+_AFTER = Statement(
+    select(feed)
+    .where(feed.c.position > bindparam("position"))
+    .order_by(feed.c.position)
+    .limit(bindparam("limit")),
+    *("position", "limit"),
+)
+_ENDS = Statement(
+    select(
+        *[
+            select(end(feed.c.position)).scalar_subquery().label(name)
+            for name, end in (("first", func.min), ("last", func.max))
+        ]
+    )
+)
+_UNFED = Statement(
+    select(*unfed.c["room_key", "first_seq", "last_seq"])
+    .where(unfed.c.key > 0)  # all of them, by the key
+    .order_by(unfed.c.key)
+    .limit(bindparam("limit")),
+    "limit",
+)
+
+
+class Fed(Struct, frozen=True):
+    """What one commit, or several at once, did at a position: a span of each room that it changed."""
+
+    position: int
+    at_ms: int
+    spans: tuple[Span, ...]
+
+    @property
+    def count(self) -> int:
+        """How many events they are."""
+        return sum(last - first + 1 for _, first, last in self.spans)
+
+
+def after(conn: Connection, position: int, limit: int) -> list[Fed]:
+    """The first rows behind a position."""
+    return [
+        Fed(
+            row.position,
+            row.at_ms,
+            tuple([(key, first, last) for key, first, last in row.spans["rooms"]]),
+        )
+        for row in _AFTER.all(conn, position, limit)
+    ]
+
+
+def ends(conn: Connection) -> tuple[int, int]:
+    """The first position that is still there, and the last one; both 0 before anything happened."""
+    row = _ENDS.one(conn)
+    return row.first or 0, row.last or 0
+
+
+def waiting(conn: Connection, limit: int) -> Sequence[Span]:
+    """Spans that are committed and not in the feed yet, oldest first. Read them before the feed: they move there."""
+    return [(row.room_key, row.first_seq, row.last_seq) for row in _UNFED.all(conn, limit)]
