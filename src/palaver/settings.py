@@ -293,6 +293,9 @@ class Settings(BaseSettings):
     """Writing connections of one process on PostgreSQL; SQLite has one. The fewer, the more messages share a commit."""
     batch_max: Annotated[int, Field(ge=1)] = 512
     """Writes that share one commit at the most."""
+    feed_days: Annotated[int, Field(ge=1, le=3_650)] = 30
+    """How long the feed of what happens in all rooms is kept, from which programs read events; longer where one that is
+    served by it is behind."""
     listen_url: str | None = None
     """Where to LISTEN when `database_url` is a pooler such as PgBouncer; empty: ask once a second instead."""
     when_db_down: Literal["accept", "reject"] = "accept"

@@ -16,6 +16,7 @@ from palaver.core.answers.source import ModelServer
 from palaver.core.answers.told import PromptsTold
 from palaver.core.answers.tries import Tries
 from palaver.core.audit import Follower, latest, read
+from palaver.core.consumers import Consumers
 from palaver.core.demo import Demo
 from palaver.core.exchanges import Exchanges
 from palaver.core.ground import Ground, good_bye, grounded, sync_journal
@@ -124,6 +125,8 @@ class Core:
     def _parts(self) -> list[Part]:
         """The parts in the order in which they recover; they close in the opposite one."""
         ground, store = self._ground, self._ground.store
+        consumers = Consumers(store, ground.clock, (), days=ground.settings.feed_days)
+        ground.committed.append(consumers.committed)
         parts: list[Part] = [
             Every(SYNC_SECONDS, partial(sync_journal, ground.journal, ground.lane)),
             self.held,  # what it has is stored before its turns are claimed
@@ -139,6 +142,7 @@ class Core:
             Every(SWEEP_SECONDS, self._sweep),
             Every(FAILURES_SECONDS, self.accounts.tell_failures),
             Every(RUN_OUT_SECONDS, self._end_run_out),
+            consumers,
         ]
         if store.shared:
             told = (self.standings.committed, ground.profiles.committed)

@@ -1,0 +1,120 @@
+"""Consumers of the feed: what works through all that happens, each at its own pace, and is as far as it has noted.
+
+Theory of operation. A consumer keeps its position with its work, in the same transaction where that is possible, so
+that whatever dies, it goes on behind what it has done. It is woken by each commit of this process, and looks once a
+second for those of others. On PostgreSQL a commit's spans wait in `unfed`; one process at a time moves them into the
+feed (`store.write.consumers`), at the latest `MOVE_SECONDS` after the last commit of its own. A consumer that fails or
+is slow holds up nobody else: each has a task of its own.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Protocol
+
+import structlog
+
+from palaver.clock import Clock
+from palaver.core.part import Part
+from palaver.errors import Unavailable
+from palaver.model import Event
+from palaver.store.read import feed
+from palaver.store.store import Store
+from palaver.store.write.consumers import PRUNED_MAX, MoveFeed, PruneFeed
+
+MOVE_SECONDS = 0.05
+"""So long a commit waits for others that are moved with it."""
+LOOK_SECONDS = 1.0
+AGAIN_SECONDS = 5.0
+"""After a failure."""
+PRUNE_SECONDS = 3_600.0
+DAY_MS = 86_400_000
+
+log = structlog.stdlib.get_logger()
+
+
+class Consumer(Protocol):
+    """What works through the feed."""
+
+    @property
+    def name(self) -> str:
+        """Its name, by which its position may be noted."""
+        ...
+
+    async def work(self) -> bool:
+        """Works through what comes next, a bounded bit; whether there may be more. Raises `Unavailable`."""
+        ...
+
+
+class Consumers(Part):
+    """Runs consumers, moves what is committed into the feed, and forgets what is old in it."""
+
+    def __init__(
+        self, store: Store, clock: Clock, consumers: Sequence[Consumer], *, days: int
+    ) -> None:
+        """`days`: how long the feed is kept, at least."""
+        self._store, self._clock, self._days = store, clock, days
+        self._consumers = consumers
+        self._committed = asyncio.Event()
+        self._wake = [asyncio.Event() for _ in consumers]
+
+    def committed(self, _: Sequence[Event]) -> None:
+        """Something of this process was committed."""
+        if self._store.shared:
+            self._committed.set()
+        else:
+            self.wake()
+
+    def wake(self) -> None:
+        """Lets every consumer look for work."""
+        for one in self._wake:
+            one.set()
+
+    async def run(self) -> None:
+        """Moves, wakes and forgets, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._move())
+            tasks.create_task(self._prune())
+            for consumer, wake in zip(self._consumers, self._wake, strict=True):
+                tasks.create_task(self._run(consumer, wake))
+
+    async def _move(self) -> None:
+        """Moves what waits; where one process writes, only what a copy of the database has brought along."""
+        while True:
+            with suppress(Unavailable):
+                while await self._store.read(feed.waiting, 1):
+                    if await self._store.write(MoveFeed()) is None:
+                        await asyncio.sleep(MOVE_SECONDS)
+                    self.wake()
+            if not self._store.shared:
+                return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._committed.wait()
+                    await asyncio.sleep(MOVE_SECONDS)
+            self._committed.clear()
+
+    async def _run(self, consumer: Consumer, wake: asyncio.Event) -> None:
+        while True:
+            wake.clear()
+            try:
+                while await consumer.work():
+                    pass
+            except Unavailable:
+                await asyncio.sleep(LOOK_SECONDS)
+                continue
+            except Exception:
+                log.exception("consumer.failed", consumer=consumer.name)
+                await asyncio.sleep(AGAIN_SECONDS)
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS if self._store.shared else None):
+                    await wake.wait()
+
+    async def _prune(self) -> None:
+        while True:
+            await asyncio.sleep(PRUNE_SECONDS)
+            before_ms = self._clock.now_ms() - self._days * DAY_MS
+            with suppress(Unavailable):
+                while await self._store.write(PruneFeed(before_ms=before_ms)) == PRUNED_MAX:
+                    pass
