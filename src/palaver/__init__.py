@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     __version__: str
-    from palaver.agents import Agents as Agents
     from palaver.core.answers.told import Rebuilt as Rebuilt
     from palaver.core.live.items import (
         Delta as Delta,
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
         Opened as Opened,
     )
     from palaver.core.members import Own as Own
+    from palaver.core.search.search import Found as Found, Hit as Hit
     from palaver.errors import (
         Code as Code,
         PalaverError as PalaverError,
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
         Unavailable as Unavailable,
     )
     from palaver.facade import Answer as Answer, Chat as Chat, Room as Room, open as open  # noqa: A004
+    from palaver.facade.agents import Agents as Agents
+    from palaver.facade.people import People as People
+    from palaver.facade.speakers import Speakers as Speakers
     from palaver.model import (
         Account as Account,
         Actor as Actor,
@@ -61,9 +64,7 @@ if TYPE_CHECKING:
         UsageReport as UsageReport,
         UsedBy as UsedBy,
     )
-    from palaver.people import People as People
     from palaver.settings import Settings as Settings
-    from palaver.speakers import Speakers as Speakers
 
 _HOME = {
     name: module
@@ -73,15 +74,16 @@ _HOME = {
         ("palaver.core.members", ("Own",)),
         ("palaver.errors", ("Code", "PalaverError", "Refused", "Unavailable")),
         ("palaver.facade", ("Answer", "Chat", "Room", "open")),
-        ("palaver.agents", ("Agents",)),
+        ("palaver.core.search.search", ("Found", "Hit")),
+        ("palaver.facade.agents", ("Agents",)),
         ("palaver.model.agents", ("AgentCard", "Audience", "Card", "CardVersion")),
         ("palaver.model", ("Account", "Actor", "ApiKey", "Device", "Event", "EventType")),
         ("palaver.model", ("Invitation", "Member", "MemberRole", "Message", "OpenTo")),
         ("palaver.model", ("Page", "Role", "ServerRole", "Speaks", "Status", "Turn")),
         ("palaver.model.usage", ("Budget", "BudgetPeriod", "UsageReport", "UsedBy")),
-        ("palaver.people", ("People",)),
+        ("palaver.facade.people", ("People",)),
         ("palaver.settings", ("Settings",)),
-        ("palaver.speakers", ("Speakers",)),
+        ("palaver.facade.speakers", ("Speakers",)),
     )
     for name in names
 }

@@ -167,6 +167,9 @@ ASKS_NOBODY = {
     "OpenAudit": "the server itself",
     "RenewEpoch": "the operator",
     "KeepSecret": "the server itself",
+    "MoveFeed": "the server itself",
+    "NoteConsumer": "the server itself",
+    "PruneFeed": "the server itself",
 }
 
 

@@ -43,8 +43,12 @@ from palaver.store.schema import messages, metadata
 
 ROWS = 1_000_000
 BOUNDED = {
-    **{"agents": 1_000, "meta": 10, "usage": 1_000},
-    **{"budgets": 100, "reserves": 100, "consumers": 100},
+    "agents": 1_000,
+    "meta": 10,
+    "usage": 1_000,
+    "budgets": 100,
+    "reserves": 100,
+    "consumers": 100,
 }
 """Tables that what operators do keeps small, what runs now, and what is added up, of which some days are asked."""
 FEW = 1_000

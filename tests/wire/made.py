@@ -122,6 +122,7 @@ MADE: Mapping[str, tuple[Case, ...]] = {
     "POST /api/sign-out": (Case(but=403),),  # a guest could not come back
     "POST /api/me/password": (Case({"old": "x" * 10, "new": "y" * 10}, but=404),),
     "GET /api/prompts": PLAIN,
+    "GET /api/search": (Case(query="?q=hello"),),
     "POST /api/prompts": (Case({"name": "mine", "text": "x"}),),
     "GET /api/prompts/{prompt}": PLAIN,
     "POST /api/prompts/{prompt}/versions": (Case({"text": "mine now"}),),

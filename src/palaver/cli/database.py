@@ -1,11 +1,11 @@
-"""`palaver db …`: the schema of the database, and nothing of what is in it."""
+"""`palaver db …`: the tables of the database and the search index, and nothing of what was said."""
 
 import asyncio
 from typing import TYPE_CHECKING
 
 import typer
 
-from palaver.cli.options import DatabaseUrl, DataDir, Json, settings_of
+from palaver.cli.options import Ask, DatabaseUrl, DataDir, Json, asking, settings_of
 from palaver.cli.output import Exit, tell, tell_json
 
 if TYPE_CHECKING:
@@ -84,3 +84,18 @@ def check(
 
 def _json(schema: "maintenance.Schema") -> dict[str, object]:
     return {"current": schema.current, "head": schema.head, "up_to_date": schema.fits}
+
+
+@db.command(epilog="Example: palaver db reindex --json")
+@asking
+def reindex(ask: Ask) -> None:
+    """Make the search index anew, beside a running server or without one. Ended too early, it goes on by itself."""
+    done = ask.answer("db.reindex", anew=True)["done"]
+    while done < 1:
+        if not ask.as_json:
+            tell(f"{done:.0%} of the chats are read.")
+        done = ask.answer("db.reindex")["done"]
+    if ask.as_json:
+        tell_json({"done": done})
+    else:
+        tell("The search index is whole.")

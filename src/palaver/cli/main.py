@@ -22,6 +22,7 @@ from palaver.cli.options import DatabaseUrl, DataDir, Json
 from palaver.cli.output import Exit, exit_of, tell, tell_error
 from palaver.cli.prompts import prompts
 from palaver.cli.rooms import events, rooms
+from palaver.cli.search import search
 from palaver.cli.secret import secret
 from palaver.cli.serve import serve
 from palaver.cli.sessions import sessions
@@ -47,6 +48,7 @@ app.command(epilog="Example: palaver serve --port 9000 --data-dir /var/lib/palav
 app.command(epilog="Example: palaver audit --json")(audit)
 app.command(epilog="Example: palaver demo --remove")(demo)
 app.command(epilog="Example: palaver events --type turn.refused")(events)
+app.command(epilog="Example: palaver search --as ada '\"night train\" after:7d'")(search)
 app.add_typer(data)
 app.add_typer(db, name="db")
 app.add_typer(keys, name="key")

@@ -1,6 +1,6 @@
 """Checks what an actor may see and do. The only way to get a room is the check."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 from msgspec.structs import replace
@@ -22,8 +22,16 @@ from palaver.model import (
     TurnId,
     taken_from,
 )
-from palaver.policy import Action, check, check_room, oversees, role_of_caller, room_not_found
-from palaver.store.read import messages, rooms, turns
+from palaver.policy import (
+    Action,
+    check,
+    check_room,
+    opens,
+    oversees,
+    role_of_caller,
+    room_not_found,
+)
+from palaver.store.read import messages, rights, rooms, turns
 from palaver.store.store import Store
 
 REMEMBERED_MAX = 10_000
@@ -59,6 +67,11 @@ class Access:
             raise room_not_found()
         check(Action.READ, found.role)
         return found
+
+    async def readable(self, actor: Actor, keys: Collection[int]) -> dict[int, RoomId]:
+        """Those of the rooms with these keys that `room` would give to the actor."""
+        found = await self._store.read(rights.readable, keys, actor.id)
+        return {key: room.id for key, room in found.items() if opens(actor, room.id)}
 
     async def overseen(self, actor: Actor, room: RoomId, *, deleted: bool = False) -> Room:
         """The room, also for who may `OVERSEE`, deleted or not: to them it may be `veiled`. Refused: as `room`."""

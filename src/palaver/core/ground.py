@@ -27,6 +27,8 @@ from palaver.store.engine.executors import Lane, Lanes, ThreadLanes
 from palaver.store.journal import Journal
 from palaver.store.notify import SENDER_CHARS, Bus, bus_of
 from palaver.store.read import rooms
+from palaver.store.search.index import SearchIndex
+from palaver.store.search.opened import opened as opened_index
 from palaver.store.store import Store
 from palaver.store.write.people.credentials import KeepSecret
 from palaver.store.write.writer import Committed
@@ -40,7 +42,7 @@ class Ground(Struct, frozen=True, kw_only=True):
     """The parts that others share. `committed` are called with the events of each commit.
 
     `bus` and `outbox` lead to other processes. `journal` keeps the pieces of running answers; `lane` is the thread in
-    which journals are synced.
+    which journals are synced. `searching`: see there.
     """
 
     settings: Settings
@@ -49,6 +51,7 @@ class Ground(Struct, frozen=True, kw_only=True):
     history: History
     journal: Journal
     lane: Lane[None]
+    searching: tuple[Store, SearchIndex, Clock, Lane[None]]
     hub: Hub
     bus: Bus | None
     outbox: Outbox | None
@@ -95,10 +98,9 @@ async def grounded(  # noqa: PLR0917  what `started` is given
     secret = await store.write(KeepSecret(value=clock.secret()))
     identity = Identity(store, settings, clock, secret, hub.standings)
     passwords = Passwords(lanes or ThreadLanes())
-    ending.push_async_callback(passwords.close)
-    ending.push_async_callback(profiles.close)
     providers = Providers(settings, clock, fixed=provider, saved=profiles.of)
-    ending.push_async_callback(providers.close)
+    for part in (passwords, profiles, providers):
+        ending.push_async_callback(part.close)
     agents = Agents(store, settings, clock)
     directory, most = settings.data_dir / "journal" / "streams", settings.draft_bytes_max
     journal = Journal(directory, store.owner, aside_bytes_max=most, named=True)
@@ -110,6 +112,7 @@ async def grounded(  # noqa: PLR0917  what `started` is given
         history=history,
         journal=journal,
         lane=lane,
+        searching=searching(ending, store, settings, clock, lanes),
         hub=hub,
         bus=bus,
         outbox=outbox,
@@ -122,6 +125,17 @@ async def grounded(  # noqa: PLR0917  what `started` is given
         providers=providers,
         committed=committed,
     )
+
+
+def searching(
+    ending: AsyncExitStack, store: Store, settings: Settings, clock: Clock, lanes: Lanes | None
+) -> tuple[Store, SearchIndex, Clock, Lane[None]]:
+    """Opens what the search and its indexer work with, until `ending` ends; the last is the thread that reads texts."""
+    index = opened_index(settings, clock, lanes, store.owner)
+    ending.push_async_callback(index.close)
+    lane = (lanes or ThreadLanes()).lane("search", 1, _nothing, _nothing)
+    ending.push_async_callback(lane.close)
+    return store, index, clock, lane
 
 
 async def sync_journal(journal: Journal, lane: Lane[None]) -> None:

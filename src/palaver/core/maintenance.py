@@ -5,7 +5,7 @@ The command line may not know the store; these are its questions, in the core's 
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from palaver.core.agents import Agents
 from palaver.core.answers.source import Models, ModelServer
 from palaver.core.audit import read
 from palaver.core.demo import Demo
+from palaver.core.ground import searching
 from palaver.core.identity.api_keys import Keys
 from palaver.core.identity.invitations import Invitations
 from palaver.core.identity.register import Register
@@ -24,6 +25,8 @@ from palaver.core.live.standing import Standings
 from palaver.core.oversight import Oversight
 from palaver.core.profiles import rotated
 from palaver.core.prompts import Prompts
+from palaver.core.search.indexer import Indexer
+from palaver.core.search.search import Search, search_of
 from palaver.core.usage import Usage
 from palaver.errors import Code, Refused
 from palaver.model import Event
@@ -126,6 +129,8 @@ class Kept(Struct, frozen=True):
     rotate: Callable[[], Awaitable[int]]
     demo: Demo
     oversight: Oversight
+    search: Search
+    indexer: Indexer
 
 
 @asynccontextmanager
@@ -139,7 +144,7 @@ async def kept(settings: Settings, *, make: bool) -> AsyncGenerator[Kept, None]:
         raise Refused(Code.DATABASE_MISSING, "There is no database yet.")
     clock = SystemClock()
     opened = Store.opened(settings, clock, committed=lambda _: None, migrate=current is None)
-    async with opened as store:
+    async with opened as store, AsyncExitStack() as ending:
         agents, access = Agents(store, settings, clock), Access(store)
         yield Kept(
             settings,
@@ -153,4 +158,5 @@ async def kept(settings: Settings, *, make: bool) -> AsyncGenerator[Kept, None]:
             partial(rotated, store, settings),
             Demo(store, agents),
             Oversight(store, access, settings),
+            *search_of(access, *searching(ending, store, settings, clock, None)),
         )

@@ -39,6 +39,7 @@ from palaver.core.part import Every, Part, tasks_of_a_server
 from palaver.core.profiles import rotated
 from palaver.core.prompts import Prompts
 from palaver.core.rooms import LOBBY, Rooms, lobby_of
+from palaver.core.search.search import search_of
 from palaver.core.spool.exchanges import ExchangeSpool
 from palaver.core.spool.messages import MessageSpool
 from palaver.core.usage import Usage
@@ -69,10 +70,10 @@ class Core:
         """`audited` is the seq of the audit room at the start."""
         self._ground, self._recovered, self._audited = ground, False, audited
         self.settings, self.clock, self.hub = ground.settings, ground.clock, ground.hub
-        self.lobby, self.assistant = LOBBY, ground.assistant
+        self.lobby, self.assistant, self.standings = LOBBY, ground.assistant, ground.hub.standings
         self.access, self.identity, self.agents = ground.access, ground.identity, ground.agents
+        self.search, self.indexer = search_of(ground.access, *ground.searching)
         self.redaction, self.demo = ground.store.redaction, Demo(ground.store, ground.agents)
-        self.standings = ground.hub.standings
         self.keys = Keys(ground.store, ground.settings, ground.clock, self.standings)
         at_hand = (ground.store, ground.identity, ground.settings, ground.clock)
         self.devices = Devices(*at_hand)
@@ -125,7 +126,7 @@ class Core:
     def _parts(self) -> list[Part]:
         """The parts in the order in which they recover; they close in the opposite one."""
         ground, store = self._ground, self._ground.store
-        consumers = Consumers(store, ground.clock, (), days=ground.settings.feed_days)
+        consumers = Consumers(store, ground.clock, [self.indexer], days=ground.settings.feed_days)
         ground.committed.append(consumers.committed)
         parts: list[Part] = [
             Every(SYNC_SECONDS, partial(sync_journal, ground.journal, ground.lane)),

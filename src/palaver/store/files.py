@@ -21,7 +21,9 @@ PRIVATE = 0o600
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 BESIDE = ("", "-wal", "-shm", "-journal")
 """How the names of what belongs to a SQLite file end."""
-ABOUT = (".lock", ".*.bak", ".*.old", ".*.old-wal", ".*.old-shm")
+SEARCH = "-search.db"
+"""How the name of the search index ends, behind that of its database."""
+ABOUT = (".lock", ".*.bak", ".*.old", ".*.old-wal", ".*.old-shm", f"{SEARCH}*")
 OURS = ("mark.", "secret.", "server.", "control.sock", "journal")
 """How the names of what else lies in a data directory begin."""
 JOURNALS = ("drafts", "exchanges", "streams")

@@ -46,6 +46,8 @@ T = TypeVar("T")
 
 Progress = Callable[[str], None]
 
+DERIVED = frozenset({"search_index", "search_progress"})
+"""Tables that no revision makes: the search index, see `store.search`."""
 VERSIONS = (Path(__file__).parent / "migrations" / "versions",)
 """The folder of the revisions, in files whose names begin with their numbers."""
 ADVISORY_LOCK = 7_308_332_046_010_253_926
@@ -121,9 +123,18 @@ def differences(conn: Connection) -> list[str]:
     from alembic.migration import MigrationContext  # noqa: PLC0415
 
     context = MigrationContext.configure(
-        conn, opts={"compare_type": True, "compare_server_default": True}
+        conn,
+        opts={
+            "compare_type": True,
+            "compare_server_default": True,
+            "include_name": _is_declared,
+        },
     )
     return [str(difference) for difference in compare_metadata(context, metadata)]
+
+
+def _is_declared(name: str | None, kind: str, _: object) -> bool:
+    return kind != "table" or name not in DERIVED
 
 
 def back_up(path: Path, found: str) -> Path:

@@ -35,6 +35,7 @@ from palaver.wire.api.people import Everyone
 from palaver.wire.api.profiles import Connections
 from palaver.wire.api.prompts import StoredPrompts
 from palaver.wire.api.rooms import Rooms
+from palaver.wire.api.search import Search
 from palaver.wire.api.usage import Costs
 from palaver.wire.auth import Sessions, session_of
 from palaver.wire.calls import call, routes_of
@@ -117,9 +118,10 @@ def rest_routes(core: Core, *, documented: bool = False) -> list[BaseRoute]:
     """The routes that the OpenAPI document is about: REST, the classic wire's, and the server's health."""
     router = APIRouter()
     accounts = (People(core), Accounts(core), OtherWays(core), Everyone(core))
-    talk = (Messages(core), StoredPrompts(core), Costs(core), Library(core), Connections(core))
+    talk = (Messages(core), Search(core), StoredPrompts(core), Costs(core))
+    agents = (Library(core), Connections(core))
     rooms = (Rooms(core), Members(core), Links(core), Overview(core))
-    for part in (*accounts, *rooms, *talk):
+    for part in (*accounts, *rooms, *talk, *agents):
         add_routes(router, part, "/api", documented=documented)
     add_routes(router, Service(core), documented=documented)
     return [*router.routes, *classic_routes(core).routes]

@@ -24,6 +24,7 @@ from palaver.wire.api.people import Everyone
 from palaver.wire.api.profiles import Connections
 from palaver.wire.api.prompts import StoredPrompts
 from palaver.wire.api.rooms import Rooms
+from palaver.wire.api.search import Search
 from palaver.wire.api.usage import Costs
 from palaver.wire.app import Operations, Service
 from palaver.wire.calls import Call, calls_of
@@ -47,6 +48,7 @@ DOORS: dict[str, tuple[str, tuple[type, ...]]] = {
             Members,
             Links,
             Messages,
+            Search,
             StoredPrompts,
             Costs,
             Overview,

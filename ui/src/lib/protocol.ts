@@ -270,6 +270,17 @@ export interface Failure {
   temporary?: boolean
 }
 
+/** A page of hits. */
+export interface Found {
+  hits: Hit[]
+  /** Whether nothing is left out. Where something is, the search goes on with `cursor`, or the index is behind. */
+  complete: boolean
+  /** Where the index is behind: all that was said before is found. The epoch while it is made anew. */
+  indexed_until: string | null
+  /** With which to go on; None at the end, and by relevance. */
+  cursor: string | null
+}
+
 /** A new identity and its token. */
 export interface Guest {
   token: string
@@ -300,6 +311,14 @@ export interface HereNotice {
   people: string[] | null
   t: 'here'
   room: string
+}
+
+/** A message that was found. */
+export interface Hit {
+  message: Message
+  /** Of its room; "" where it has none. */
+  title: string
+  snippet: Snippet
 }
 
 /** All of those. */
@@ -871,6 +890,13 @@ export interface Session {
 /** One's own sessions. */
 export interface Sessions {
   sessions: Session[]
+}
+
+/** A piece of a message's text around its first hit. */
+export interface Snippet {
+  text: string
+  /** Where the hits in it begin and end, in code points. */
+  ranges: number[][]
 }
 
 /** When an agent answers what people say in a room; agents are answered when they mention one (`speaking`). `AUTO` is always while one person may speak there, else when mentioned; `ASKED` is when mentioned, or where a question ends the words. */

@@ -44,7 +44,7 @@ from palaver.policy import ServerAct
 from palaver.settings import Settings
 from palaver.strict_json import Json, dump, load, text_of, text_or_none_of, whole_or_none_of
 from palaver.wire import shapes
-from palaver.wire.api import admin, prompts, usage
+from palaver.wire.api import admin, prompts, search, usage
 from palaver.wire.api.agents import agent_of
 from palaver.wire.api.invitations import invitation
 from palaver.wire.api.me import session
@@ -63,6 +63,8 @@ PATH_BYTES_MAX = 100
 """What every system can take as the address of a Unix socket, its end included."""
 LINE_BYTES_MAX = 16_777_216
 ANSWER_SECONDS_MAX = 30.0
+REINDEX_SECONDS = 1.0
+"""So long the search index is worked on between two signs of life."""
 CONNECTIONS_MAX = 16
 
 Request = Mapping[str, Any]
@@ -125,7 +127,7 @@ class Commands:
         self._register, self._settings = kept.register, kept.settings
         self._oversight, self._usage = kept.oversight, kept.usage
         self._invitations, self._agents = kept.invitations, kept.agents
-        self._rotate = kept.rotate
+        self._rotate, self._search, self._indexer = kept.rotate, kept.search, kept.indexer
         self._demo = kept.demo
 
     @call("command", "audit", ServerAct.OPERATE)
@@ -360,6 +362,28 @@ class Commands:
             None, limit=100, room=room, kind=None if kind is None else word_in(EventType, kind)
         )
         return {"events": [admin.glimpse(one) for one in found]}
+
+    @call("command", "search", ServerAct.OPERATE)
+    async def find(self, request: Request) -> Json:
+        """Finds messages that a person may read. Where no server keeps the index, it is brought up to date first."""
+        await self._indexer.go_on(REINDEX_SECONDS)
+        found = await self._search.find(
+            await self._owner(request),
+            text_of(request, "query"),
+            room=_room(text_or_none_of(request, "room")),
+            limit=whole_or_none_of(request, "limit") or 20,
+            cursor=text_or_none_of(request, "cursor"),
+            relevance=request.get("relevance") is True,
+        )
+        return {**search.shape(found)}
+
+    @call("command", "db.reindex", ServerAct.OPERATE)
+    async def reindex(self, request: Request) -> Json:
+        """Makes the search index anew, and works on it for a second, beside whoever does; how far it is."""
+        if request.get("anew") is True:
+            await self._indexer.renew()
+        await self._indexer.go_on(REINDEX_SECONDS)
+        return {"done": await self._indexer.done()}
 
     @call("command", "usage", ServerAct.OPERATE)
     async def used(self, request: Request) -> Json:

@@ -4,9 +4,9 @@ import json
 
 import pytest
 from tests.cards.test_characters import V1
+from tests.facade.test_people import refused
 from tests.support.scripted import Scripted
 from tests.test_facade import answered, chat
-from tests.test_people import refused
 
 import palaver
 from palaver import Audience, Code

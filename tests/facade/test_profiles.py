@@ -4,9 +4,9 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
+from tests.facade.test_people import refused
 from tests.support.upstream import ScriptedUpstream, refuse, reply, scripted_upstream
 from tests.test_facade import answered, chat
-from tests.test_people import refused
 
 import palaver
 from palaver import Code

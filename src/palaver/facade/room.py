@@ -1,38 +1,15 @@
-"""The embedding door: Palaver inside a Python program, without a server.
+"""A room of an open Palaver, as a program sees it."""
 
-    async with palaver.open("sqlite:///chat.db") as chat:
-        room = await chat.room("support")
-        ada = await chat.person("ada", name="Ada")
-        helper = await chat.agent("helper", name="Helper")
-        await room.say(ada, "Where is my parcel?", cid="order-77-question-1")
-        async with room.answer(helper) as answer:
-            answer.write("It is ")
-            answer.write("on its way.")
-
-The program is trusted: it says who speaks, and owns the rooms that it makes. What comes back are the frozen values of
-`palaver.model`; what goes wrong is a `palaver.PalaverError`: `Refused` (change something) or `Unavailable` (the same
-call may be repeated; with a `cid` that is safe for ever). Async only; one program at a time per SQLite file.
-"""
-
-import logging
 import re
-import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from uuid import UUID, uuid5
+from uuid import UUID
 
-import structlog
 from msgspec import structs
 
-from palaver.agents import Agents
-from palaver.answer import Answer
-from palaver.clock import Clock
 from palaver.core.answers.told import Rebuilt
-from palaver.core.identity.actors import APPLICATION_HANDLE
 from palaver.core.identity.invitations import DAYS
 from palaver.core.live.items import (
     Closing,
@@ -46,8 +23,11 @@ from palaver.core.live.items import (
     Unsubscribed,
 )
 from palaver.core.live.reader import Reader
-from palaver.core.runtime import Core, started
+from palaver.core.runtime import Core
+from palaver.core.search.search import Found
 from palaver.errors import Code, Refused
+from palaver.facade.answer import Answer
+from palaver.facade.speakers import Speakers
 from palaver.model import (
     Actor,
     ActorId,
@@ -65,14 +45,7 @@ from palaver.model import (
     Speaks,
     TurnId,
 )
-from palaver.model.usage import Budget, BudgetKind, BudgetPeriod, UsageReport, UsedBy
-from palaver.people import People
-from palaver.policy import Action, ServerAct, allows, asks
-from palaver.profiles import Profiles
-from palaver.providers.base import Provider
-from palaver.settings import Settings, in_memory, settings_from, sqlite_file
-from palaver.speakers import Speakers
-from palaver.store.engine.executors import InlineLanes
+from palaver.policy import Action, allows, asks
 
 HANDLE_CHARS_MAX = 200
 _ROOM_ID = re.compile(r"r_[0-9a-f]{32}")
@@ -80,176 +53,6 @@ _NAMESPACE = UUID("0d6cbb2e-5c1f-5f0e-8b77-4a3f6f1d9c10")
 
 Happening = Event | Opened | Delta | Ended
 """What `Room.follow` yields: stored events, and the pieces of running answers."""
-
-
-@asks(ServerAct.OPERATE)
-@asynccontextmanager
-async def open(  # noqa: A001  `palaver.open` is how it reads
-    url: str | None = None,
-    *,
-    settings: Settings | None = None,
-    provider: Provider | None = None,
-    clock: Clock | None = None,
-) -> AsyncGenerator["Chat", None]:
-    """Opens a database, creates or migrates it where that is needed, and closes it at the end of the block.
-
-    `url`: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://…`; without it, the one of the settings.
-    `sqlite://` is in memory, for tests: each block has its own database, on the loop's thread, gone with it.
-    Answers of a killed process are stored first, as far as they were shown, within `RECOVERY_SECONDS_MAX`.
-    Only warnings are logged, to standard error, unless the program has configured structlog itself.
-    `settings`: by default those of the environment, but local models are not looked for. `provider` answers in rooms
-    that were made with `assistant=True`. Refused: `database_url_invalid`, `database_locked` (another process has
-    the file), `database_newer`, `database_older`, `settings_invalid`.
-    """
-    if not structlog.is_configured():  # a program that logs its own way has said so already
-        structlog.configure(
-            wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        )
-    if settings is None:
-        settings = settings_from(database_url=url, data_dir=_folder_of(url), detect=False)
-    elif url is not None:
-        settings = settings.model_copy(update={"database_url": url})
-    async with AsyncExitStack() as ending:
-        lanes = None
-        if in_memory(settings.url):
-            folder = Path(ending.enter_context(TemporaryDirectory(prefix="palaver-")))
-            settings, lanes = settings.model_copy(update={"data_dir": folder}), InlineLanes()
-        core = await ending.enter_async_context(
-            started(settings, clock=clock, provider=provider, lanes=lanes, lobby=False)
-        )
-        program = await core.identity.person(APPLICATION_HANDLE, "Application")
-        program = structs.replace(program, hidden=True)
-        try:
-            yield Chat(core, program)
-        finally:
-            await core.drain(settings.stop_seconds)
-
-
-@dataclass(eq=False, repr=False)
-class Chat:
-    """An open Palaver: its rooms, people and agents."""
-
-    _core: Core
-    _program: Actor
-
-    def __post_init__(self) -> None:
-        """People have accounts, sessions, keys and invitations; agents cards; profiles are ways to model servers."""
-        core = self._core
-        self.people, self.agents, self.profiles = People(core), Agents(core), Profiles(core)
-
-    @asks(ServerAct.OPERATE)
-    async def usage(
-        self,
-        by: UsedBy = UsedBy.MODEL,
-        *,
-        since: str | None = None,
-        until: str | None = None,
-        person: Actor | None = None,
-    ) -> UsageReport:
-        """What answers used from one day to another (dates; the last 30 days), of all or of whom a `person` set off.
-
-        Refused: `bad_request`.
-        """
-        if person is not None:
-            return await self._core.usage.own(person, since, until, by)
-        return await self._core.usage.all(None, since, until, by)
-
-    @asks(ServerAct.OPERATE)
-    async def budgets(self, person: Actor | None = None) -> Sequence[Budget]:
-        """Lists the budgets, all or those of a `person`, with what is used of them."""
-        if person is not None:
-            return await self._core.usage.own_budgets(person)
-        return await self._core.usage.budgets(None)
-
-    @asks(ServerAct.OPERATE)
-    async def set_budget(
-        self,
-        period: BudgetPeriod,
-        *,
-        of: Actor | None = None,
-        tokens: int | None = None,
-        cost_micros: int | None = None,
-    ) -> None:
-        """Bounds what answers use in a period: of the server, a person or an agent. Without a bound it is taken away.
-
-        Refused: `bad_request`, `not_found`.
-        """
-        kind = BudgetKind.SERVER if of is None else BudgetKind(of.kind)
-        given = {"tokens": tokens, "cost_micros": cost_micros}
-        await self._core.usage.set_budget(None, kind, of and of.id, period, **given)
-
-    @asks(ServerAct.OPERATE)
-    async def person(self, handle: str, *, name: str | None = None) -> Actor:
-        """Gets the person whom the program knows as `handle`, or creates one. Others see the `name`.
-
-        Refused: `name_invalid`, `name_reserved` (also a handle that is an agent's).
-        """
-        actor = await self._core.identity.person(_handle(handle), name)
-        return _of_kind(actor, ActorKind.PERSON, handle)
-
-    @asks(ServerAct.OPERATE)
-    async def agent(
-        self,
-        handle: str,
-        *,
-        name: str | None = None,
-        model: str | None = None,
-        system_prompt: str | None = None,
-    ) -> Actor:
-        """Creates the agent that the program knows as `handle`, or changes it.
-
-        A field that is None stays as it is. A new agent without a name is called by its handle. `model=""` is the
-        server's default model.
-        Refused: `name_reserved` (a handle that is a person's).
-        """
-        card = await self._core.agents.ensured(
-            _handle(handle), name, model=model, persona=system_prompt
-        )
-        return _of_kind(card.actor, ActorKind.AGENT, handle)
-
-    @asks(ServerAct.ROOMS)
-    async def room(self, name: str, *, assistant: bool = False) -> "Room":
-        """Gets the room of this name or id. A name that is new creates a room with that title.
-
-        The name stays valid when the room gets another title. A deleted room is restored. With `assistant`, the
-        configured model answers what people say, in a room that this call creates.
-        Refused: `room_not_found` (an id of no room of this program's), `title_too_long`.
-        """
-        rooms, program = self._core.rooms, self._program
-        if _ROOM_ID.fullmatch(name):
-            return self._handle(await rooms.get(program, RoomId(name)))
-        room = RoomId(f"r_{uuid5(_NAMESPACE, name).hex}")
-        return self._handle(
-            await rooms.ensured(program, room, title=name, agent=assistant, speaks=Speaks.ALWAYS)
-        )
-
-    @asks(ServerAct.ROOMS)
-    async def new_room(self, title: str = "", *, assistant: bool = False) -> "Room":
-        """Creates a room. Without a title it is named after its first message. Refused: `title_too_long`."""
-        room = await self._core.rooms.create(
-            self._program, title=title, agent=assistant, speaks=Speaks.ALWAYS
-        )
-        return self._handle(room)
-
-    @asks(ServerAct.ROOMS)
-    async def rooms(self, *, search: str | None = None) -> AsyncGenerator["Room", None]:
-        """Yields the rooms by last activity, newest first, and reads a page of them at a time.
-
-        `search`: only rooms whose title has this text, in any case; at most 200 characters. Refused: `bad_request`.
-        """
-        cursor: str | None = None
-        while True:
-            found, cursor = await self._core.rooms.listing(
-                self._program, limit=50, cursor=cursor, search=search
-            )
-            for room in found:
-                yield self._handle(room)
-            if cursor is None:
-                return
-
-    def _handle(self, room: RoomValue) -> "Room":
-        return Room(_core=self._core, _program=self._program, value=room)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -479,6 +282,15 @@ class Room:
         )
 
     @asks(Action.READ)
+    async def search(
+        self, query: str, *, limit: int = 20, cursor: str | None = None, relevance: bool = False
+    ) -> Found:
+        """Finds messages of this room, as `chat.search` does."""
+        return await self._core.search.find(
+            self._program, query, room=self.id, limit=limit, cursor=cursor, relevance=relevance
+        )
+
+    @asks(Action.READ)
     async def prompt(self, answer: Message) -> Rebuilt:
         """Builds again what a model was told for its `answer`: `request`, and whether it is the `same` as was sent.
 
@@ -576,24 +388,3 @@ async def _lived(reader: Reader, room: RoomId) -> AsyncIterator[Happening]:
                     return
                 case _:
                     pass  # for doors with people behind them
-
-
-def _folder_of(url: str | None) -> Path | None:
-    """The folder of a SQLite file, which becomes the data directory."""
-    file = None if url is None else sqlite_file(url)
-    return None if file is None else file.parent
-
-
-def _handle(handle: str) -> str:
-    if not 1 <= len(handle) <= HANDLE_CHARS_MAX or not handle.isprintable():
-        raise Refused(
-            Code.NAME_INVALID,
-            f"A handle has 1 to {HANDLE_CHARS_MAX} characters, all of which can be seen.",
-        )
-    return handle
-
-
-def _of_kind(actor: Actor, kind: ActorKind, handle: str) -> Actor:
-    if actor.kind is not kind:
-        raise Refused(Code.NAME_RESERVED, f"The handle {handle!r} belongs to the {actor.kind}.")
-    return actor

@@ -1,0 +1,154 @@
+"""The indexer: keeps the search index behind the feed, and makes it anew where it does not fit the database.
+
+An index that is new begins at the end of the feed, and reads what was there before in pieces, in the order of rooms and
+seqs, between two looks at the feed. What comes in while it reads may be in it twice; proposals are told apart by their
+places. One process works on it at a time, and gives way while writes wait.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+from msgspec.structs import replace
+
+from palaver.clock import Clock
+from palaver.core.search.traits import lasting
+from palaver.store.engine.executors import Lane
+from palaver.store.read import feed, search
+from palaver.store.search.index import (
+    AUTHOR,
+    FACT,
+    ROOM,
+    Indexed,
+    Progress,
+    SearchIndex,
+    token_of,
+)
+from palaver.store.store import Store
+from palaver.store.tokens import TOKENS_VERSION, tokens
+from palaver.store.write.consumers import NoteConsumer
+
+MESSAGES_AT_ONCE = 500
+ROWS_AT_ONCE = 32
+"""So many rows of the feed are read at once."""
+GIVE_WAY_SECONDS = 0.005
+GIVE_WAY_TIMES = 40
+NOTE_SECONDS = 60.0
+"""So often the position is noted beside the feed, which is kept up to there."""
+
+log = structlog.stdlib.get_logger()
+
+
+class Indexer:
+    """The consumer that indexes. `progress` is how far it was when it last looked."""
+
+    name = "search"
+
+    def __init__(self, store: Store, index: SearchIndex, clock: Clock, lane: Lane[None]) -> None:
+        """`lane`: the thread that makes tokens."""
+        self._store, self._index, self._clock, self._lane = store, index, clock, lane
+        self._noted_s, self._started = -NOTE_SECONDS, False
+        self.progress: Progress | None = None
+
+    async def work(self) -> bool:
+        """As `Consumer.work`."""
+        if not self._started:
+            await self._index.start()
+            self._started = True
+        progress = self.progress = await self._index.progress()
+        first, last = await self._store.read(feed.ends)
+        if progress is None or not self._fits(progress, first, last):
+            return await self._begin(progress, last)
+        if progress.position == last and progress.scanned is None:
+            return False
+        if not await self._index.claim(self._clock.now_ms()):
+            return False
+        await self._give_way()
+        if progress.position < last:
+            await self._follow(progress)
+        else:
+            await self._scan(progress)
+        await self._note(progress.position)
+        return True
+
+    async def renew(self) -> None:
+        """Makes the index anew, from now on, whoever works on it. Unavailable: `database_unavailable`."""
+        await self._index.start()
+        _, last = await self._store.read(feed.ends)
+        await self._begin(await self._index.progress(), last)
+
+    async def go_on(self, seconds: float) -> None:
+        """Works for so long, or until there is nothing left, where no consumer does."""
+        end_s = self._clock.monotonic() + seconds
+        while await self.work() and self._clock.monotonic() < end_s:
+            pass
+
+    async def done(self) -> float:
+        """How much of what was there before has been read, from 0 to 1. Unavailable: `database_unavailable`."""
+        progress = await self._index.progress()
+        if progress is None:
+            return 0.0
+        if progress.scanned is None:
+            return 1.0
+        return progress.scanned[0] / (await self._store.read(search.rooms_max) + 1)
+
+    def _fits(self, progress: Progress, first: int, last: int) -> bool:
+        """Whether the index is one of this database, and the feed reaches back to its end."""
+        same = (progress.epoch, progress.version) == (self._store.epoch, TOKENS_VERSION)
+        return same and first - 1 <= progress.position <= last
+
+    async def _begin(self, known: Progress | None, last: int) -> bool:
+        log.info("search.begun", anew=known is not None)
+        anew = Progress(
+            epoch=self._store.epoch, version=TOKENS_VERSION, position=last, scanned=(0, 0)
+        )
+        await self._index.begin(anew, known)
+        return True
+
+    async def _follow(self, progress: Progress) -> None:
+        """Indexes what the next rows of the feed tell of."""
+        rows = await self._store.read(feed.after, progress.position, ROWS_AT_ONCE)
+        taken: list[feed.Fed] = []
+        for row in rows:
+            if taken and sum(one.count for one in (*taken, row)) > MESSAGES_AT_ONCE:
+                break
+            taken.append(row)
+        if taken:
+            spans = [span for row in taken for span in row.spans]
+            found = await self._store.read(search.in_spans, spans)
+            await self._add(found, replace(progress, position=taken[-1].position), progress)
+
+    async def _scan(self, progress: Progress) -> None:
+        """Indexes the next of what was there before."""
+        assert progress.scanned is not None
+        found = await self._store.read(search.after, *progress.scanned, MESSAGES_AT_ONCE)
+        scanned = (found[-1].room_key, found[-1].seq) if found else None
+        await self._add(found, replace(progress, scanned=scanned), progress)
+        if scanned is None:
+            log.info("search.whole")
+
+    async def _add(
+        self, found: Sequence[search.Source], progress: Progress, known: Progress
+    ) -> None:
+        entries = await self._lane.run(lambda _: [indexed(one) for one in found])
+        await self._index.add(entries, progress, known)
+
+    async def _give_way(self) -> None:
+        """Waits a little while messages wait to be stored."""
+        for _ in range(GIVE_WAY_TIMES):
+            if not self._store.queued:
+                return
+            await asyncio.sleep(GIVE_WAY_SECONDS)
+
+    async def _note(self, position: int) -> None:
+        now_s = self._clock.monotonic()
+        if now_s - self._noted_s >= NOTE_SECONDS:
+            self._noted_s = now_s
+            await self._store.write(NoteConsumer(name=self.name, position=position))
+
+
+def indexed(source: search.Source) -> Indexed:
+    """A message with its tokens: those of its text, of its room, of its author, and of what it has."""
+    facts = [FACT + trait for trait in sorted(lasting(source.kind, source.text, source.meta))]
+    its = [token_of(ROOM, source.room_key), token_of(AUTHOR, source.author_key), *facts]
+    return Indexed(source.created_ms, source.room_key, source.seq, [*its, *tokens(source.text)])

@@ -1,0 +1,118 @@
+"""Reads for the search: what is to be indexed, and the messages of proposals."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import Connection, and_, bindparam, func, or_, select, tuple_
+
+from palaver.model import ActorId, Message, RoomId
+from palaver.store.engine.statement import ListStatement, Statement, among
+from palaver.store.read import messages
+from palaver.store.read.feed import Span
+from palaver.store.read.rights import Readable
+from palaver.store.schema import actors, messages as messages_table, rooms
+
+SPAN_MAX = 500
+"""So many seqs of a room are read at once."""
+SPANS_MAX = 64
+
+_m = messages_table.c
+_COLUMNS = (_m.created_ms, _m.room_key, _m.seq, _m.author_key, _m.kind, _m.text, _m.meta)
+_IN_SPANS = ListStatement(
+    lambda names: select(*_COLUMNS).where(
+        or_(
+            *[
+                and_(
+                    _m.room_key == bindparam(key),
+                    _m.seq >= bindparam(first),
+                    _m.seq <= bindparam(last),
+                )
+                for key, first, last in names
+            ]
+        )
+    ),
+    width=3,
+)
+_SCAN = Statement(
+    select(*_COLUMNS)
+    .where(tuple_(_m.room_key, _m.seq) > tuple_(bindparam("room_key"), bindparam("seq")))
+    .order_by(_m.room_key, _m.seq)
+    .limit(bindparam("limit")),
+    *("room_key", "seq", "limit"),
+)
+_KEY_MAX = Statement(select(func.max(rooms.c.key)))
+_KEYS = among(select(rooms.c.key), rooms.c.id)
+_its = actors.alias("its")
+_AUTHORS = among(
+    select(actors.c.key)
+    .select_from(_its)
+    .join(actors, or_(actors.c.key == _its.c.key, actors.c.became_key == _its.c.key)),
+    _its.c.id,
+)
+_HITS = ListStatement(
+    lambda names: messages.selected(_m.room_key, _m.author_key).where(
+        or_(*[and_(_m.room_key == bindparam(key), _m.seq == bindparam(seq)) for key, seq in names])
+    ),
+    width=2,
+)
+
+
+class Source(Struct, frozen=True):
+    """A message as the index needs it, deleted or not."""
+
+    created_ms: int
+    room_key: int
+    seq: int
+    author_key: int
+    kind: str
+    text: str
+    meta: Mapping[str, Any]
+
+
+def in_spans(conn: Connection, spans: Iterable[Span]) -> list[Source]:
+    """The messages that were created in spans of seqs."""
+    parts = list(dict.fromkeys(part for span in spans for part in _parts(span)))
+    found: dict[tuple[int, int], Source] = {}
+    for start in range(0, len(parts), SPANS_MAX):
+        for row in _IN_SPANS.all(conn, parts[start : start + SPANS_MAX]):
+            found[row.room_key, row.seq] = Source(*row)
+    return list(found.values())
+
+
+def after(conn: Connection, room_key: int, seq: int, limit: int) -> list[Source]:
+    """The messages behind one, in the order of the keys of rooms and seqs."""
+    return [Source(*row) for row in _SCAN.all(conn, room_key, seq, limit)]
+
+
+def rooms_max(conn: Connection) -> int:
+    """The highest key of a room."""
+    return _KEY_MAX.value(conn) or 0
+
+
+def keys_of(conn: Connection, ids: Sequence[RoomId]) -> list[int]:
+    """The keys of rooms."""
+    return [row.key for row in _KEYS.all(conn, [(id_,) for id_ in dict.fromkeys(ids)])]
+
+
+def author_keys(conn: Connection, ids: Sequence[ActorId]) -> list[int]:
+    """The keys of actors, and of those who became them."""
+    return sorted({row.key for row in _AUTHORS.all(conn, [(id_,) for id_ in ids])})
+
+
+def messages_at(
+    conn: Connection, places: Sequence[tuple[int, int]], known: Mapping[int, Readable]
+) -> dict[tuple[int, int], Message]:
+    """The messages at keys of `known` rooms and seqs, as they are now."""
+    found: dict[tuple[int, int], Message] = {}
+    for start in range(0, len(places), SPANS_MAX):
+        for row in _HITS.all(conn, places[start : start + SPANS_MAX]):
+            place = (row.room_key, row.seq)
+            found[place] = messages.message_of(known[row.room_key].id, row)
+    return found
+
+
+def _parts(span: Span) -> Iterable[Span]:
+    key, first, last = span
+    for start in range(first, last + 1, SPAN_MAX):
+        yield key, start, min(last, start + SPAN_MAX - 1)

@@ -1,0 +1,293 @@
+"""The search index: which messages have which tokens, in the order of their dates.
+
+It only proposes: what it gives may be deleted, not for the caller, or no hit at all, and is looked at again; but up to
+its position in the feed it leaves nothing out. It is derived: of another database (`epoch`), of other rules for tokens,
+or damaged, it is made anew. SQLite keeps it in a file of its own, so that its merges are in no message's way;
+PostgreSQL in two tables that no revision knows.
+
+Each message has a `docid`: its time in seconds, times eight, or the next that is free. So the order of docids is that
+of time, also of what was imported later; `spill` says how far one may lie behind its time. Rows, position and progress
+are one transaction.
+"""
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import groupby
+from operator import attrgetter
+from typing import NamedTuple, Protocol, TypeVar
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+from sqlalchemy import Connection
+
+from palaver.errors import PalaverError
+from palaver.store.engine import errors
+from palaver.store.engine.base import Database
+
+T = TypeVar("T")
+
+SECOND_BITS = 3
+"""Docids of a second: so many bits."""
+_NEAR = 2 << SECOND_BITS
+NEXT_REMEMBERED = 1_024
+LEASE_MS = 5_000
+DOCID_MAX = 2**62
+
+ROOM, AUTHOR, FACT = "\ue000", "\ue001", "\ue002"
+"""What tokens begin with that no text has: of the key of a room or an author, and of what a message has."""
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+class Progress(Struct, frozen=True, kw_only=True):
+    """How far the index is.
+
+    `position` in the feed. `scanned`: while what was there before is read, the key of a room and a seq; else None.
+    `spill`: how far a docid lies behind the first one of its time, at most. `top`: the last docid, `top_base`: the
+    first one of its time.
+    """
+
+    epoch: str
+    version: str
+    position: int
+    scanned: tuple[int, int] | None = None
+    spill: int = 0
+    top: int = 0
+    top_base: int = 0
+
+
+class Indexed(NamedTuple):
+    """A message as it goes into the index."""
+
+    created_ms: int
+    room_key: int
+    seq: int
+    words: Sequence[str]
+
+
+class Proposal(NamedTuple):
+    """A message that may be a hit."""
+
+    docid: int
+    room_key: int
+    seq: int
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """What proposals must have: all of `words`, of each of `among` at least one; and docids from `low` to below `high`.
+
+    A word is a token and whether others may begin with it. Nothing wanted: any message.
+    """
+
+    words: Sequence[tuple[str, bool]] = ()
+    among: Sequence[Sequence[str]] = ()
+    low: int = 0
+    high: int = DOCID_MAX
+
+
+Row = tuple[int, int, int, Sequence[str]]
+"""The docid of a message, the key of its room, its seq and its tokens."""
+
+
+class Engine(Protocol):
+    """What the index asks of the SQL of its engine."""
+
+    def lock(self, conn: Connection) -> None:
+        """Lets nobody else make the tables until this transaction ends."""
+        ...
+
+    def create(self, conn: Connection) -> None:
+        """Makes the tables, empty, whatever was there."""
+        ...
+
+    def load(self, conn: Connection) -> Progress | None:
+        """The progress that was saved last; None where there is no index."""
+        ...
+
+    def claim(self, conn: Connection, owner: str, now_ms: int) -> bool:
+        """Whether this process may work on it for `LEASE_MS`."""
+        ...
+
+    def save(self, conn: Connection, progress: Progress) -> None:
+        """Saves progress."""
+        ...
+
+    def insert(self, conn: Connection, rows: Sequence[Row]) -> None:
+        """Inserts messages, in the order of their docids."""
+        ...
+
+    def taken(self, conn: Connection, docids: Sequence[int]) -> dict[int, tuple[int, int]]:
+        """Those of the docids that messages have, with the keys of their rooms and their seqs."""
+        ...
+
+    def free_from(self, conn: Connection, docid: int) -> int:
+        """The first docid from this one on that no message has."""
+        ...
+
+    def propose(self, conn: Connection, wanted: Wanted, limit: int) -> tuple[list[Proposal], int]:
+        """Proposals, newest first, and the docid down to which was looked: `wanted.low` when that was all."""
+        ...
+
+
+class SearchIndex:
+    """The index of one database, in the one that `connect` opens; `remove` takes away what is left of a damaged one."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        owner: str,
+        connect: Callable[[], Database],
+        remove: Callable[[], None],
+    ) -> None:
+        self._engine, self._owner = engine, owner
+        self._connect, self._remove = connect, remove
+        self._database: Database | None = connect()
+        self._damaged = False
+        self._next: OrderedDict[int, int] = OrderedDict()
+
+    async def start(self) -> None:
+        """Opens it for writing, and so makes the file that others read. Unavailable: `database_unavailable`."""
+        if not self._damaged:
+            await self._writing(_nothing)
+
+    async def progress(self) -> Progress | None:
+        """How far it is; None when there is none that can be used. Unavailable: `database_unavailable`."""
+        return None if self._damaged else await self._reading(self._engine.load)
+
+    async def claim(self, now_ms: int) -> bool:
+        """Whether this process is to work on it now."""
+        return await self._writing(lambda conn: self._engine.claim(conn, self._owner, now_ms))
+
+    async def begin(self, progress: Progress, known: Progress | None) -> None:
+        """Makes an empty one in place of the `known` one, unless another process has done so."""
+        if self._damaged:
+            database, self._database = self._database, None
+            if database is not None:
+                await database.close()
+            self._remove()
+            self._database, self._damaged = self._connect(), False
+
+        def begun(conn: Connection) -> None:
+            self._engine.lock(conn)
+            if self._engine.load(conn) == known:
+                self._next.clear()
+                self._engine.create(conn)
+                self._engine.save(conn, progress)
+
+        await self._writing(begun)
+
+    async def add(self, entries: Sequence[Indexed], progress: Progress, known: Progress) -> bool:
+        """Adds messages with the progress that they are; False where another process was faster."""
+
+        def added(conn: Connection) -> bool:
+            found = self._engine.load(conn)
+            if found != known:
+                return False
+            rows, reached = self._placed(conn, entries, progress)
+            self._engine.insert(conn, rows)
+            self._engine.save(conn, reached)
+            return True
+
+        return await self._writing(added)
+
+    async def propose(self, wanted: Wanted, limit: int) -> tuple[list[Proposal], int]:
+        """As `Engine.propose`."""
+        return await self._reading(lambda conn: self._engine.propose(conn, wanted, limit))
+
+    async def close(self) -> None:
+        """Closes its connections."""
+        if self._database is not None:
+            await self._database.close()
+
+    def _placed(
+        self, conn: Connection, entries: Sequence[Indexed], progress: Progress
+    ) -> tuple[list[Row], Progress]:
+        """Rows with their docids, in the order of these, and what they change of the progress."""
+        ordered = sorted(entries, key=attrgetter("created_ms", "room_key", "seq"))
+        parts = [
+            (base, list(those))
+            for base, those in groupby(ordered, lambda one: docid_of(one.created_ms))
+        ]
+        windows = [self._window(base, len(those)) for base, those in parts]
+        near = {docid for base, those in parts for docid in range(base, base + len(those) + _NEAR)}
+        taken = self._engine.taken(conn, [*near.union(*windows)])
+        there = set(taken.values())
+        spill, top, top_base = progress.spill, progress.top, progress.top_base
+        rows: list[Row] = []
+        for (base, those), window in zip(parts, windows, strict=True):
+            docid = window.start
+            for entry in those:
+                if (entry.room_key, entry.seq) in there:
+                    continue  # it was read twice: as what was there before, and by the feed
+                while docid in taken:
+                    docid += 1
+                if docid >= window.stop:
+                    docid = self._engine.free_from(conn, docid)
+                    while docid in taken:
+                        docid += 1
+                taken[docid] = (entry.room_key, entry.seq)
+                rows.append((docid, entry.room_key, entry.seq, entry.words))
+            self._next[base] = docid
+            self._next.move_to_end(base)
+            spill = max(spill, docid - base)
+            if docid > top:
+                top, top_base = docid, base
+        while len(self._next) > NEXT_REMEMBERED:
+            self._next.popitem(last=False)
+        return sorted(rows), replace(progress, spill=spill, top=top, top_base=top_base)
+
+    def _window(self, base: int, count: int) -> range:
+        """Where the docids of so many messages of one second are looked for first."""
+        start = self._next.get(base, base)
+        return range(start, start + count + _NEAR)
+
+    async def _reading(self, work: Callable[[Connection], T]) -> T:
+        return await self._guarded(lambda database: database.reading(work))
+
+    async def _writing(self, work: Callable[[Connection], T]) -> T:
+        return await self._guarded(lambda database: database.writing(0, work))
+
+    async def _guarded(self, call: Callable[[Database], Awaitable[T]]) -> T:
+        """Calls the database, with its errors as ours; of a damaged index nothing more is used."""
+        if self._database is None:
+            raise errors.away()
+        try:
+            return await call(self._database)
+        except PalaverError:
+            raise
+        except Exception as error:
+            if errors.damaged(error) is not None:
+                self._damaged = True
+                raise errors.away() from error
+            raise errors.temporary(error) or error from error
+
+
+def _nothing(_: Connection) -> None:
+    """Connects, and that is all."""
+
+
+def docid_of(created_ms: int) -> int:
+    """The first docid of a time."""
+    return max(0, created_ms // 1000) << SECOND_BITS
+
+
+def token_of(kind: str, key: int) -> str:
+    """The token of a room's or an author's key."""
+    digits = ""
+    while key:
+        key, digit = divmod(key, len(_DIGITS))
+        digits = _DIGITS[digit] + digits
+    return kind + (digits or "0")
+
+
+def said_of(progress: Progress) -> str:
+    """Progress as JSON."""
+    return msgspec.json.encode(progress).decode()
+
+
+def progress_of(said: str) -> Progress | None:
+    """Progress of JSON; None for what another program wrote."""
+    try:
+        return msgspec.json.decode(said, type=Progress)
+    except msgspec.DecodeError:
+        return None

@@ -1,0 +1,97 @@
+"""The indexer follows the feed, reads what was there before, and begins anew where the index does not fit."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+from tests.core.search.finding import Finding, finding
+
+from palaver.core.search import indexer
+from palaver.store.read import feed
+from palaver.store.write.consumers import NoteConsumer, PruneFeed
+
+FAR = 10_000_000_000_000
+
+
+@pytest.fixture
+async def here(database_url: str) -> Any:
+    async with finding(database_url) as found:
+        yield found
+
+
+async def test_what_was_there_before_is_read_in_pieces_beside_what_is_new(
+    here: Finding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexer, "MESSAGES_AT_ONCE", 7)
+    ada = await here.world.person()
+    rooms = [await here.world.room(ada) for _ in range(3)]
+    for number in range(10):
+        await asyncio.gather(*[here.say(room, ada, f"word {number}") for room in rooms])
+    await here.move()
+    more = True
+    while more:
+        await here.say(rooms[0], ada, "word between")
+        await here.move()
+        for _ in range(3):
+            more = await here.indexer.work()
+    await here.indexed()
+    found: list[str] = []
+    cursor = None
+    while True:
+        page = await here.find(ada, "word", limit=9, cursor=cursor)
+        assert page.complete
+        found += [hit.message.id for hit in page.hits]
+        if (cursor := page.cursor) is None:
+            break
+    said = [one.id for room in rooms for one in await here.world.said(room)]
+    assert sorted(found) == sorted(said)
+
+
+async def test_where_the_feed_does_not_reach_back_the_index_is_made_anew(here: Finding) -> None:
+    ada = await here.world.person()
+    room = await here.world.room(ada)
+    await here.say(room, ada, "early word")
+    await here.indexed()
+    for _ in range(3):
+        await here.say(room, ada, "late word")
+        await here.move()
+    here.indexer._noted_s = FAR  # its position is not noted beside the feed, as of an old copy
+    await here.world.store.write(NoteConsumer(name="search", position=None))
+    await here.world.store.write(PruneFeed(before_ms=FAR))
+    with capture_logs() as logs:
+        await here.indexed()
+    assert [one["event"] for one in logs] == ["search.begun", "search.whole"]
+    assert len(await here.texts(ada, "word")) == 4
+
+
+async def test_another_version_of_tokens_makes_it_anew(
+    here: Finding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await here.world.person()
+    room = await here.world.room(ada)
+    await here.say(room, ada, "word")
+    await here.indexed()
+    monkeypatch.setattr(indexer, "TOKENS_VERSION", "another")
+    with capture_logs() as logs:
+        await here.indexed()
+    assert [one["event"] for one in logs] == ["search.begun", "search.whole"]
+    assert await here.texts(ada, "word") == ["word"]
+
+
+async def test_the_feed_is_kept_from_where_the_index_is(here: Finding) -> None:
+    ada = await here.world.person()
+    room = await here.world.room(ada)
+    await here.say(room, ada, "word")
+    await here.indexed()
+    before = await here.world.store.read(feed.ends)
+    for _ in range(2):
+        await here.say(room, ada, "word")
+        await here.move()
+    await here.indexer.work()
+    await here.world.store.write(PruneFeed(before_ms=FAR))
+    first, last = await here.world.store.read(feed.ends)
+    assert before[1] < last
+    assert first <= last
+    await here.indexed()
+    assert len(await here.texts(ada, "word")) == 3

@@ -1,0 +1,93 @@
+"""A walk that has to look at much ends in time, says so, and goes on where it ended."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.core.search.finding import Finding, finding
+
+from palaver.core.search import walk
+from palaver.store.read import feed
+
+
+@pytest.fixture
+async def here(database_url: str) -> Any:
+    async with finding(database_url) as found:
+        await found.indexed()
+        yield found
+
+
+async def filled(here: Finding, count: int) -> Any:
+    ada = await here.world.person()
+    room = await here.world.room(ada)
+    await asyncio.gather(*[here.say(room, ada, f"word {number} =>") for number in range(count)])
+    await here.indexed()
+    return ada
+
+
+async def test_a_search_that_takes_too_long_goes_on_with_its_cursor(
+    here: Finding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await filled(here, 130)
+    monkeypatch.setattr(walk, "SECONDS_MAX", -1)
+    found = await here.find(ada, "word -7", limit=100)
+    assert (found.complete, found.indexed_until) == (False, None)
+    texts = [hit.message.text for hit in found.hits]
+    assert len(texts) < 100
+    while found.cursor is not None:
+        found = await here.find(ada, "word -7", limit=100, cursor=found.cursor)
+        texts += [hit.message.text for hit in found.hits]
+    assert found.complete
+    assert len(texts) == len(set(texts)) == 129
+
+
+async def test_without_a_word_only_the_newest_are_looked_at(
+    here: Finding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await filled(here, 130)
+    monkeypatch.setattr(walk, "WALKED_MAX", 100)
+    found = await here.find(ada, "=>", limit=100)
+    assert len(found.hits) == 100
+    assert not found.complete
+    assert len((await here.find(ada, "=>", limit=100, cursor=found.cursor)).hits) == 30
+
+
+async def test_somebody_of_few_rooms_has_them_looked_at_alone(
+    here: Finding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bo = await here.world.person("Bo")
+    mine = await here.world.room(bo)
+    await here.say(mine, bo, "a word of mine")
+    await filled(here, 130)
+    asked: list[Any] = []
+    propose = here.index.propose
+
+    async def counted(wanted: Any, limit: int) -> Any:
+        asked.append(wanted)
+        return await propose(wanted, min(limit, 40))
+
+    monkeypatch.setattr(here.index, "propose", counted)
+    monkeypatch.setattr(walk, "SCATTERED", 40)
+    assert await here.texts(bo, "word") == ["a word of mine"]
+    assert [bool(one.among) for one in asked] == [False, True]
+
+
+async def test_beyond_its_bound_the_newest_of_what_is_not_indexed_are_found(
+    here: Finding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = await filled(here, 3)
+    room = await here.world.room(ada)
+    for number in range(20):
+        await here.say(room, ada, f"later {number}")
+    await here.move()
+    monkeypatch.setattr(walk, "BEYOND_MAX", 10)
+    found = await here.find(ada, "later", limit=100)
+    assert not found.complete
+    assert found.indexed_until is not None
+    texts = [hit.message.text for hit in found.hits]
+    assert texts == [f"later {number}" for number in range(19, 19 - len(texts), -1)]
+    assert texts
+    first, last = await here.world.store.read(feed.ends)
+    assert first <= last
+    await here.indexed()
+    assert len(await here.texts(ada, "later", limit=100)) == 20
