@@ -13,7 +13,7 @@ import { defineConfig } from 'vitest/config'
 const server = process.env.PALAVER_SERVER ?? 'http://127.0.0.1:8000'
 
 /** Small things that many parts use which are fetched later. */
-const SHARED = /src\/(found|kit\/(CopyLine|Field|Switch|Table)|lib\/(server\/(own|people|places)|words\/(isolated|moments|picture)))\./
+const SHARED = /src\/(found|find\/(Marked|behind|listing|marks|query)|kit\/(CopyLine|Field|Switch|Table)|lib\/(texts-find|server\/(own|people|places)|words\/(isolated|moments|picture)))\./
 const DOORS = ['device', 'invite', 'sign']
 
 const built = (page: string): BuildEnvironmentOptions => ({

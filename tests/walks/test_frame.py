@@ -170,6 +170,7 @@ async def test_a_menu_is_led_through_by_keys_and_a_second_press_closes_it(
     await expect(tab.part("panel-open")).to_be_focused()
     for key, at in (
         ("ArrowDown", "people-open"),
+        ("ArrowDown", "find-open"),
         ("ArrowDown", "room-rename"),
         ("End", "room-delete"),
         ("ArrowDown", "panel-open"),

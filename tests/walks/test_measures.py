@@ -23,6 +23,8 @@ LATER_SCRIPT_BYTES_MAX = {
     "panel/People": 10_000,
     "admin/Admin": 14_000,
     "agents/Agents": 16_000,
+    "find/Search": 8_000,
+    "find/Find": 8_000,
     "shelf/Archive": 5_000,
     "shelf/Deleted": 5_000,
 }

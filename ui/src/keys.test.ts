@@ -2,7 +2,7 @@ import { beforeEach, expect, test, vi } from 'vitest'
 import { onKey } from './keys'
 import { Session } from './lib/session'
 import { MemoryStore } from './lib/outbox/storage'
-import { room } from './lib/testing'
+import { room } from './testing'
 import { PageState } from './page.svelte'
 
 let page: PageState
@@ -85,6 +85,19 @@ test('Ctrl or ⌘ and K open the palette from anywhere, also out of a field', ()
   expect(page.over).toBe('palette')
   press('K', { metaKey: true })
   expect(page.over).toBe(null)
+})
+
+test('Ctrl or ⌘ and F look for words in the chat that is open; pressed again, they are the browser’s', () => {
+  expect(press('f', { ctrlKey: true }).defaultPrevented).toBe(false)
+  page.go('a')
+  expect(press('f', { metaKey: true }, 'half a line').defaultPrevented).toBe(true)
+  expect(page.finding).toBe(true)
+  expect(press('f', { ctrlKey: true }).defaultPrevented).toBe(false)
+  press('Escape')
+  expect(page.finding).toBe(false)
+  press('f', { ctrlKey: true })
+  page.go('b')
+  expect(page.finding).toBe(false)
 })
 
 test('a question is a window that waits for its answer', () => {

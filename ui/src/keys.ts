@@ -15,7 +15,10 @@ export function onKey(page: PageState, event: KeyboardEvent): void {
     else page.open('palette')
   } else if (page.over || page.menu) return
   else if (key === 'Escape') escape(page, event)
-  else if (key === 'F2' && !command) rename(page, event)
+  else if (key.toLowerCase() === 'f' && command && !event.altKey && !event.shiftKey && page.route.room && !page.finding) {
+    event.preventDefault()
+    page.finding = true
+  } else if (key === 'F2' && !command) rename(page, event)
   else if (event.altKey && !command && (key === 'ArrowUp' || key === 'ArrowDown') && !isFilled(event.target)) {
     event.preventDefault()
     const next = page.session.rooms.beside(page.route.room, key === 'ArrowDown' ? 1 : -1, event.shiftKey)
@@ -26,6 +29,7 @@ export function onKey(page: PageState, event: KeyboardEvent): void {
 /** Closes the topmost of what a dialog or a menu does not close by itself. */
 function escape(page: PageState, event: KeyboardEvent): void {
   if (page.drawer) page.drawer = false
+  else if (page.finding) page.finding = false
   else if (page.route.panel && !isField(event.target)) page.closePanel()
   else if (page.route.view === 'settings' || page.route.view === 'admin') page.leave()
 }

@@ -5,7 +5,7 @@
  * room-title-input, unread, runs, room-fold, programs-all, new-room, search-open, sidebar-toggle,
  * person (their menu: settings-open, archive-open, deleted-open, connect-open, shortcuts-open, sign-in or sign-out), menu (the one that is open)
  * mark (what tells apart whose names look alike), waits (somebody does, to be let in),
- * room: room-title, room-parent, room-menu (panel-open and what room-more has), message-list, message (data-seq, data-status, data-role,
+ * room: room-title, room-parent, room-menu (panel-open, find-open and what room-more has), message-list, message (data-seq, data-status, data-role,
  * data-own), message-text, streaming (an answer being written), thinking, retry, continue, stop (where several answer, its menu: stop-all and one for each), answers (leads to what is answered), reasoning,
  * model (the one that answers; what opens: models, model-search, model-choice, model-two, model-one, model-connect, model-settings), answer-model (of two
  * beside each other), own (what a chat has of its own: own-agent/-instructions/-model/-temperature, own-save, own-keep, own-name, own-make),
@@ -24,8 +24,11 @@
  * admin: admin, admin-people/-audit, admin-back, people-search, person-row (data-role, data-status), person-more (its menu: person-reset,
  * person-owner/-admin/-person, person-disable, person-enable), person-let-in, person-turn-away (of who waits), person-add, person-handle, person-name, person-make, person-link, audit,
  * audited, audit-older
+ * search: search, search-input, chip-in/-from/-when/-has (their menus: chip-in-any, chip-in-0 and so on), search-sort (sort-newest, sort-best), search-status,
+ * search-missing (why it is not complete), search-problem, search-everywhere, search-chat, hit (data-hit), search-more; in a chat: find, find-input, find-count,
+ * find-earlier, find-later, find-close
  * around it: banner (data-state: offline|reconnecting|db|outdated|stopped|refused), toast, toast-undo, palette,
- * palette-input, palette-item, ask, ask-cancel, ask-yes, ask-instead, home, model-hint, guest, ownerless, come-in, close (of a dialog or the settings),
+ * palette-input, palette-item, palette-message, palette-all, ask, ask-cancel, ask-yes, ask-instead, home, model-hint, guest, ownerless, come-in, close (of a dialog or the settings),
  * shortcuts, archive, archived-room, hidden-room, unarchive, unhide, deleted, deleted-room, restore, inspector, exchange-state, exchange-json, copy-json, told, told-state, told-words, copy-told
  */
 import { mount } from 'svelte'

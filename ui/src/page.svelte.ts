@@ -86,6 +86,10 @@ export class PageState {
   now: Date = $state.raw(new Date())
   /** The room whose title is being edited, and where; or which is being moved, in the panel. */
   renaming: { room: string; at: 'list' | 'header' | 'panel' } | null = $state.raw(null)
+  /** It is looked for words in the chat that is open. */
+  finding = $state(false)
+  /** How often it was asked to be led to a message: also to the one that the address names already. */
+  sought = $state(0)
   /** Text handed to the composer, for instance a refused message that is to be edited. */
   draft: { room: string | null; text: string } | null = $state.raw(null)
   /** A part of the page could not be fetched: most likely the server has a newer page. */
@@ -120,6 +124,7 @@ export class PageState {
 
   go(room: string | null, seq: number | null = null, replace = false): void {
     const panel = room === this.route.room ? this.route.panel : null
+    if (seq !== null) this.sought += 1
     this.visit(routePath(room, seq, panel), replace)
   }
 
@@ -190,6 +195,7 @@ export class PageState {
     const [before, after] = [this.route, route]
     this.route = route
     this.menu = null
+    if (after.room !== before.room) this.finding = false
     if (after.room) store(LAST_KEY, after.room)
     if (!aside(before) && aside(after)) this.#opener = document.activeElement
     const returns = aside(before) && !aside(after)

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { event } from '../lib/testing'
+import { event } from '../testing'
 import { sentenceOf } from './sentences'
 
 const names: Record<string, string> = { u_2: '@bo', u_3: '@cy' }

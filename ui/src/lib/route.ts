@@ -1,6 +1,7 @@
 /**
- * The addresses of the page: `/` (`?p=chat`: what the next chat has of its own), `/r/<room>[/<seq>]`, `/settings[/<section>]`, `/admin[/<section>]`, `/agents[/…]`, `/archive` and `/deleted`; `?p=`
- * names what stands beside the talk. Nothing is at any other.
+ * The addresses of the page: `/` (`?p=chat`: what the next chat has of its own), `/r/<room>[/<seq>]`, `/settings[/<section>]`,
+ * `/admin[/<section>]`, `/agents[/…]`, `/search[?q=&in=]`, `/archive` and `/deleted`; `?p=` names what stands beside the talk.
+ * Nothing is at any other.
  */
 import { BASE } from './server/base'
 
@@ -13,14 +14,14 @@ export type AdminSection = (typeof ADMIN_SECTIONS)[number]
 export type PanelName = 'chat' | 'people'
 
 export interface Route {
-  view: 'start' | 'room' | 'settings' | 'admin' | 'agents' | 'archive' | 'deleted' | 'nothing'
+  view: 'start' | 'room' | 'settings' | 'admin' | 'agents' | 'search' | 'archive' | 'deleted' | 'nothing'
   room: string | null
   seq: number | null
   /** Of the settings; null for the list of them. */
   section: SettingsSection | null
   /** Of what admins do. */
   admin: AdminSection | null
-  /** What stands behind the name of the view. */
+  /** What stands behind the name of the view; of a search, what is looked for. */
   part: string | null
   /** What stands beside the talk. */
   panel: PanelName | null
@@ -29,7 +30,7 @@ export interface Route {
 const NOWHERE: Route = { view: 'nothing', room: null, seq: null, section: null, admin: null, part: null, panel: null }
 const ROOM = /^\/r\/([A-Za-z0-9_-]{1,80})(?:\/(\d{1,15}))?\/?$/
 const PANELS: readonly PanelName[] = ['chat', 'people']
-const PARTS = /^\/(?:(settings|admin|agents|archive|deleted)(?:\/([\w/-]+))?)?$/
+const PARTS = /^\/(?:(settings|admin|agents|search|archive|deleted)(?:\/([\w/-]+))?)?$/
 
 export const DELETED = `${BASE}deleted`
 export const AGENTS = `${BASE}agents`
@@ -48,7 +49,7 @@ export function parseRoute(path: string, search = ''): Route {
   const section = SECTIONS.find((name) => view === 'settings' && name === part) ?? null
   const admin = ADMIN_SECTIONS.find((name) => view === 'admin' && name === part) ?? null
   if (!found || (part && !section && !admin && view !== 'agents')) return NOWHERE
-  return { ...NOWHERE, view: view as Route['view'], section, admin, part }
+  return { ...NOWHERE, view: view as Route['view'], section, admin, part: view === 'search' ? search : part }
 }
 
 export function routePath(room: string | null, seq: number | null = null, panel: PanelName | null = null): string {

@@ -43,4 +43,5 @@ Object.assign(REQUEST_TEXTS, {
   room_full: 'The chat has as many members or agents as it may. Take one out first.',
   too_many_profiles: 'There are very many connections. Please remove one first.',
   limit_invalid: 'The server did not accept that.',
+  query_too_long: 'A search has at most 500 characters, and 32 words.',
 })

@@ -35,6 +35,7 @@ export const later = {
 
   room: {
     this: 'This chat',
+    find: 'Find in this chat',
     rename: 'Rename',
     title: 'Title of the chat',
     delete: 'Delete',
@@ -303,6 +304,8 @@ export const later = {
     results: 'Results',
     none: 'Nothing has a name like this.',
     chats: 'Chats',
+    messages: 'Messages',
+    all: 'All results',
     open: 'Open chats',
     do: 'Do',
     light: 'Light appearance',
@@ -483,7 +486,7 @@ export const later = {
   keyboard: {
     name: 'Keyboard shortcuts',
     anywhere: 'Anywhere',
-    palette: 'Go to a chat, or do something',
+    palette: 'Find chats and messages, or do something',
     neighbours: 'Chat above, below',
     unread: 'Unread chat above, below',
     rename: 'Rename this chat',
@@ -496,6 +499,7 @@ export const later = {
     messages: 'Messages',
     updown: 'Message above, below',
     ends: 'First that is loaded, newest',
+    found: 'Earlier, later message that was found',
     copy: 'Copy its text',
     more: 'What can be done with it',
     chats: 'List of chats',

@@ -112,7 +112,7 @@ export const texts = {
     openUnread: 'Open the list of chats, there is something new',
     close: 'Close the list of chats',
     search: 'Search',
-    goTo: 'Go to a chat, or do something',
+    goTo: 'Find chats and messages, or do something',
     none: 'Your chats will stand here.',
     shared: 'Shared',
     programs: 'From programs',

@@ -62,7 +62,8 @@ export function headerMenu(
   page: PageState, room: Room, ways: { rename: () => void; remove: () => void; people: (() => void) | null; invites: boolean },
 ): MenuItem[] {
   const about: MenuItem = { name: later.room.this, icon: 'bubble', testid: 'panel-open', run: () => page.openPanel('chat') }
-  const made = [about, ...roomMenu(page, room, ways)]
+  const find: MenuItem = { name: later.room.find, icon: 'search', testid: 'find-open', run: () => (page.finding = true) }
+  const made = [about, find, ...roomMenu(page, room, ways)]
   if (!ways.people) return made
   const name = ways.invites ? later.people.inviteMore : later.people.name
   made.splice(ways.invites ? 0 : 1, 0, { name, icon: 'people', testid: 'people-open', run: ways.people })

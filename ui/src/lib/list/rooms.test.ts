@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { Problem } from '../server/errors'
 import { groupsOf, partsOf } from '../rows/groups'
 import { newestFirst, Rooms, type Section } from './rooms'
-import { created, room } from '../testing'
+import { created, room } from '../../testing'
 import type { Room, RoomNotice } from '../protocol'
 
 beforeEach(() => void vi.useFakeTimers())

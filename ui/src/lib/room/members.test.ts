@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Member, MemberList } from '../protocol'
-import { member } from '../testing'
+import { member } from '../../testing'
 import { Members } from './members'
 
 /** A server that has these members, two a page; `asked` has the cursors. */

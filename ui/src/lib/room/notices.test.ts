@@ -1,6 +1,6 @@
 import { expect, test, vi } from 'vitest'
 import type { Notices as Reply } from '../protocol'
-import { event } from '../testing'
+import { event } from '../../testing'
 import { Notices } from './notices'
 
 /** A server where something happened at these seqs. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { mayGovern, mayInvite, mayName, mayRemove, mayTakeBack, rolesFor } from './rights'
-import { room } from '../testing'
+import { room } from '../../testing'
 import type { MemberRole } from '../protocol'
 
 const ROLES: readonly MemberRole[] = ['owner', 'moderator', 'member', 'reader']

@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from 'vitest'
 import type { Draft, Page, StreamState, SubReset } from '../protocol'
 import { RoomLog } from './room'
-import { created, event, messages, pagesOf } from '../testing'
+import { created, event, messages, pagesOf } from '../../testing'
 
 const stream: StreamState = { msg: 'm_12', turn: 't_1', by: 'a_1', name: 'Assistant', after: 10, n: 2, text: 'so far', reasoning: '' }
 

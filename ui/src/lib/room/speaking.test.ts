@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { answering, handlesIn, isQuestion, listenersOf, type Listener } from './speaking'
-import { member } from '../testing'
+import { member } from '../../testing'
 
 interface Cases {
   handles: [string, string[]][]

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Message } from '../protocol'
-import { messages } from '../testing'
+import { messages } from '../../testing'
 import { around, growDown, growUp, newest, ROWS_FIRST, ROWS_MAX, slice, type Range } from './window'
 
 const list = messages(1, 1000)

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { isAside, partedContext, resultsOf } from './asides'
-import { message } from '../testing'
+import { message } from '../../testing'
 
 const call = message(3, {
   role: 'assistant', kind: 'tool_call', text: '{"city":"Oslo"}', meta: { call_id: 'c1', tool: 'get_weather' },

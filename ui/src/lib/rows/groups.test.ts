@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { groupsOf, HEADING_PX, partsOf, ROWS_MAX } from './groups'
 import { Rooms } from '../list/rooms'
-import { room } from '../testing'
+import { room } from '../../testing'
 
 const now = new Date(2026, 10, 20, 15, 0, 0)
 const ago = (hours: number) => new Date(now.getTime() - hours * 3_600_000).toISOString()

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { event } from '../testing'
+import { event } from '../../testing'
 import { noticeOf } from './notices'
 
 const names: Record<string, string> = { u_2: 'Bo', u_3: 'Cy' }

@@ -4,7 +4,7 @@ import { buildRows as rowsOf, isShown, type RowInput } from './rows'
 import { unitsOf } from './units'
 import type { Draft, Message } from '../protocol'
 import { Stream } from '../room/stream'
-import { message } from '../testing'
+import { message } from '../../testing'
 
 const me = { id: 'u_1', name: 'Ada' }
 type Said = Omit<RowInput, 'units' | 'previous'> & { messages: Message[]; previous: Message | undefined }

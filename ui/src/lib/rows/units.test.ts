@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { unitsOf, type Keys, type Unit } from './units'
-import { message } from '../testing'
+import { message } from '../../testing'
 import type { Message } from '../protocol'
 
 const agent = { by: 'a_1', role: 'assistant' as const }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { actOf } from './calls'
-import { message } from '../testing'
+import { message } from '../../testing'
 
 const act = (tool: string, given: unknown): ReturnType<typeof actOf> =>
   actOf(message(1, { role: 'assistant', kind: 'tool_call', text: typeof given === 'string' ? given : JSON.stringify(given), meta: { tool, call_id: 'c' } }))

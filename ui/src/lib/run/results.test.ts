@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { outcomeOf } from './results'
-import { message } from '../testing'
+import { message } from '../../testing'
 
 const outcome = (text: string, meta = {}): ReturnType<typeof outcomeOf> =>
   outcomeOf(message(1, { role: 'tool', kind: 'tool_result', text, meta: { call_id: 'c', ...meta } }))

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { clipped, isAbout, countsOf, figuresOf, headlineOf, pendingOf, short, spanOf, stepsOf } from './story'
-import { message } from '../testing'
+import { message } from '../../testing'
 import type { Message } from '../protocol'
 
 const call = (seq: number, tool: string, given: unknown, meta = {}): Message =>

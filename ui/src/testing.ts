@@ -1,5 +1,5 @@
-/** Small makers of protocol values for the tests beside this file. */
-import type { Member, Message, Page, Room, RoomEvent } from './protocol'
+/** Small makers of protocol values for tests. */
+import type { Member, Message, Page, Room, RoomEvent } from './lib/protocol'
 
 export function message(seq: number, more: Partial<Message> = {}): Message {
   return {

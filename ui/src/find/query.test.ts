@@ -1,0 +1,41 @@
+import { expect, test } from 'vitest'
+import { isEnough, operatorsOf, withOperators } from './query'
+
+test.each([
+  ['in:Launch words', [['in', 'Launch']]],
+  ['two in:"Launch party" from:@bo', [['in', 'Launch party'], ['from', '@bo']]],
+  ['in:“Launch party” words', [['in', 'Launch party']]],
+  ['IN:"never closed', [['in', 'never closed']]],
+  ['-in:Launch has:unknown on:someday in:"" after: before:2026-13x', []],
+  ['"in:Launch" a:in:b', []],
+  ['has:Link has:code on:today after:7d before:2026-11', [['has', 'Link'], ['has', 'code'], ['on', 'today'], ['after', '7d'], ['before', '2026-11']]],
+])('the operators of %s', (query, found) => {
+  expect(operatorsOf(query, 'in', 'from', 'before', 'after', 'on', 'has').map(({ key, value }) => [key, value])).toEqual(found)
+})
+
+test.each([
+  ['', 'in:Launch'],
+  ['two words', 'two words in:Launch'],
+  ['two  in:Garden words in:"Old  plans"', 'two words in:Launch'],
+  ['has:link in:Garden', 'has:link in:Launch'],
+  ['"two words', '"two words" in:Launch'],
+  ['“two words', '“two words" in:Launch'],
+])('what is chosen takes the place of what was: %s', (query, wanted) => {
+  expect(withOperators(query, ['in'], [{ key: 'in', value: 'Launch' }])).toBe(wanted)
+})
+
+test('what has blanks stands in quotes, which it has none of itself, and is read again as it was', () => {
+  const wanted = withOperators('words', ['in'], [{ key: 'in', value: 'The "new" plans' }])
+  expect(wanted).toBe('words in:"The  new  plans"')
+  expect(withOperators('发布 计划', ['in'], [{ key: 'in', value: '发布 计划' }])).toBe('发布 计划 in:"发布 计划"')
+  expect(operatorsOf('发布 in:"发布 计划"', 'in')).toEqual([{ key: 'in', value: '发布 计划' }])
+})
+
+test('all that narrows in one way is taken out together, and the words stay as they were written', () => {
+  expect(withOperators('  after:7d "two  words" on:2026 x', ['before', 'after', 'on'], [])).toBe('"two words" x')
+  expect(withOperators('"two  words"', ['on'], [])).toBe('"two  words"')
+})
+
+test('one letter is enough where it is half a word', () => {
+  expect(['', ' ', 'a', '1', '😀', '字', 'か', '한', 'ab', '=>'].filter(isEnough)).toEqual(['字', 'か', '한', 'ab', '=>'])
+})
