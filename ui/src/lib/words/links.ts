@@ -1,7 +1,9 @@
-/** Finds http and https addresses in plain text. Everything else, also other schemes, stays text. */
+/** Finds http and https addresses in plain text, and code in a line. Everything else, also other schemes, stays text. */
 export interface LinkPart {
   text: string
   href: string | null
+  /** It stood between backticks. */
+  code?: boolean
 }
 
 /** Punctuation of scripts without spaces, and quotes and dashes that no address has. */
@@ -16,6 +18,11 @@ export function addressEnd(text: string): number | null {
   const host = HOST.exec(address)?.[0].length
   const stop = address.search(STOP)
   return host ?? (stop === -1 ? null : stop)
+}
+
+/** What somebody typed: their code between single backticks as such, and addresses in the rest. */
+export function typedParts(text: string): LinkPart[] {
+  return text.split(/(?<!`)`(?!`)([^`\n]+)`(?!`)/u).flatMap((part, place) => (place % 2 ? { text: part, href: null, code: true } : linkParts(part)))
 }
 
 export function linkParts(text: string): LinkPart[] {

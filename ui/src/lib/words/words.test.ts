@@ -4,7 +4,7 @@ import '../texts-inside'
 import { charactersIn, Problem, problemText, tooLongText } from '../server/errors'
 import { answerText } from '../texts-chat'
 import { newCid } from '../outbox/ids'
-import { linkParts } from './links'
+import { linkParts, typedParts } from './links'
 import { isolated } from './isolated'
 import { folded, initials, roomTitle } from './names'
 import { DELETED, parseRoute, routePath, SECTIONS, settingsPath } from '../route'
@@ -74,6 +74,13 @@ describe('links', () => {
     expect(hrefs('https://a.example/path。次 “https://b.example/x”と（https://c.example/wiki/日本）')).toEqual([
       'https://a.example/path', 'https://b.example/x', 'https://c.example/wiki/日本',
     ])
+  })
+
+  test('are none within code in a line, which stands between single backticks', () => {
+    const parts = typedParts('Is `https://a.example` like `b c`? https://d.example, `not\nthis` ``nor `this`` ` or that')
+    expect(parts.flatMap(({ code, text }) => (code ? [text] : []))).toEqual(['https://a.example', 'b c'])
+    expect(parts.flatMap(({ href }) => href ?? [])).toEqual(['https://d.example'])
+    expect(parts.at(-1)?.text).toBe(', `not\nthis` ``nor `this`` ` or that')
   })
 
   test('leave every character of the text in place', () => {
