@@ -155,3 +155,52 @@ async def stopped(browser: Browser, ada: Tab, models: ScriptedUpstream) -> None:
     await ada.part("stop-all").click()
     await ada.answered(3, "stopped")
     await expect(ada.answers.last.get_by_test_id("answers")).to_have_text("answers you")
+
+
+async def test_one_press_stops_the_only_answer_and_asks_where_one_waits_behind_it(
+    browser: Browser, launch: ServerProcess, models: ScriptedUpstream
+) -> None:
+    models.to("say it all", held(100, asyncio.Event()))
+    ada = await in_launch(browser, launch)
+    await ada.part("invite").click()
+    for name in ("Maya", "Max"):
+        await bring(ada, name)
+    for name in ("Maya", "Max", "Assistant"):
+        await agent(ada, name).get_by_test_id("speaks").select_option("mentioned")
+    await ada.part("order").select_option("in_turn")
+    await ada.part("panel-close").click()
+    await ada.say("@maya, say it all")
+    await expect(ada.stream).to_contain_text("w019")
+    await ada.part("stop").click()
+    await ada.answered(2, "stopped")
+    await ada.say("@maya and @max, say it all")
+    await expect(ada.part("answer-line")).to_have_text(re.compile("Max.*, after .*Maya"))
+    await expect(ada.stream).to_contain_text("w019")
+    await ada.answers.last.hover()
+    await ada.answers.last.get_by_test_id("message-copy").click()
+    await expect(ada.part("toast").last).to_be_visible()
+    await ada.part("stop").click()
+    await expect(ada.part("menu").get_by_role("menuitem")).to_have_text(["Stop all", "Maya"])
+    await expect(ada.part("toast")).to_have_count(0)
+    await ada.page.keyboard.press("Escape")
+    await expect(ada.part("toast").last).to_be_visible()
+    await ada.part("stop").click()
+    await ada.part("stop-all").click()
+    await ada.answered(3, "stopped")
+
+
+async def test_what_was_done_is_told_below_the_people_of_a_phone(
+    browser: Browser, launch: ServerProcess
+) -> None:
+    ada = await in_launch(browser, launch)
+    await ada.page.set_viewport_size({"width": 390, "height": 480})
+    await ada.page.goto(f"{ada.page.url}?p=people")
+    await make_link(ada)
+    await ada.part("invite-link").scroll_into_view_if_needed()
+    last = ada.part("panel").locator(".inside > *").last
+    await last.evaluate("one => one.parentElement.scrollTo(0, one.parentElement.scrollHeight)")
+    row, told = await last.bounding_box(), await ada.part("toast").last.bounding_box()
+    assert row is not None
+    assert told is not None
+    assert row["y"] + row["height"] <= told["y"]
+    await browser.screenshot(ada.page, "people-toast-phone")
