@@ -205,6 +205,7 @@ async def test_a_chat_is_told_something_before_its_first_message(
     await expect(ada.part("own-model").locator("option:checked")).to_have_text("model-2")
     await ada.part("own-instructions").fill("Answer in rhymes.")
     await ada.part("own-temperature").fill("0.4")
+    await expect(ada.part("panel").locator("section")).to_have_css("border-bottom-width", "0px")
     await looked_at(browser, ada, "start-panel")
     await ada.part("own-save").click()
     await expect(ada.part("panel")).to_have_count(0)
@@ -271,6 +272,46 @@ async def test_two_models_are_asked_at_once_and_stand_side_by_side(
     said = [one["content"] for one in told]
     assert any("Then walk." in one for one in said)
     assert "There is no train." not in said
+
+
+async def test_two_answers_take_one_place_on_a_phone_and_neither_moves_the_other(
+    browser: Browser, city: ServerProcess, models: ScriptedUpstream
+) -> None:
+    first, second, ending = asyncio.Event(), asyncio.Event(), reply("")[-3:]
+    models.models = [{"id": "model-1"}, {"id": "model-2"}]
+    models.by_model = {
+        "model-1": (*stream("Take the 9:04.", first, " It is the only train. " * 20), *ending),
+        "model-2": (*stream("There is no train.", second), *ending),
+    }
+    ada = await arrive(browser, city.url, dark=True)
+    await ada.new_chat("Good morning")
+    await ada.answered()
+    await ada.page.set_viewport_size({"width": 390, "height": 844})
+    await choose_two(browser, ada)
+    await ada.say("Which train?")
+    left, right = ada.stream.nth(0), ada.stream.nth(1)
+    await expect(left).to_contain_text("Take the 9:04.")
+    await expect(right).to_contain_text("There is no train.")
+    await expect(left.get_by_test_id("message-text")).to_be_visible()
+    await expect(right.get_by_test_id("message-text")).to_be_hidden()
+    await left.get_by_test_id("side-right").click()
+    await expect(right.get_by_test_id("side-right")).to_be_focused()
+    await expect(left.get_by_test_id("message-text")).to_be_hidden()
+    text = right.get_by_test_id("message-text")
+    place = await text.bounding_box()
+    await browser.screenshot(ada.page, "compare-phone-dark")
+    second.set()
+    await expect(ada.stream).to_have_count(1)
+    first.set()
+    await ada.answered(3)
+    said = ada.answers.filter(has_text="There is no train.").get_by_test_id("message-text")
+    assert place == await said.bounding_box()
+    await said.locator("xpath=ancestor::article").get_by_test_id("side-left").click()
+    await expect(said).to_be_hidden()
+    assert await ada.fits()
+    assert await ada.barriers() == []
+    assert await ada.page.evaluate(FAINT, TEXT_CONTRAST_MIN) == []
+    await browser.screenshot(ada.page, "compare-phone-dark-done")
 
 
 async def choose_two(browser: Browser, ada: Tab) -> None:

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Error as PlaywrightError, expect
 from tests.support.browser import Browser
 from tests.support.server import Serve
-from tests.support.upstream import ScriptedUpstream, reply
+from tests.support.upstream import ScriptedUpstream, reply, stream
 from tests.walks.conftest import answering
 from tests.walks.tab import OUTAGE, arrive, forgive, held, words
 
@@ -82,6 +82,39 @@ async def test_an_answer_that_the_death_of_the_server_cut_is_kept_and_can_be_tri
     await expect(tab.page.locator(f'[data-seq="{seq}"]')).to_have_count(0)
     await tab.answered(1)
     assert (await tab.log())[-1][2] == " ".join(f"w{number:03d}" for number in range(300))
+    forgive(browser, OUTAGE)
+
+
+async def test_what_is_written_while_the_server_is_dead_stays_below_the_answer_that_died_with_it(
+    browser: Browser, serve: Serve, models: ScriptedUpstream
+) -> None:
+    models.to(QUESTION, held(300, asyncio.Event()))
+    models.to("Meanwhile", stream(asyncio.Event()))
+    server = await serve(environment=answering(models))
+    tab = await arrive(browser, server.url)
+    await tab.say(QUESTION)
+    await expect(tab.stream).to_contain_text("w019")
+    await expect(tab.part("typing")).to_contain_text("Assistant is answering")
+    await server.kill()
+    await expect(tab.banner).to_be_visible()
+    await expect(tab.part("typing")).to_have_text("")
+    await tab.say("Meanwhile")
+    await expect(tab.waiting("sending")).to_have_count(1)
+    keys = "rows => rows.slice(0, 3).map(row => row.dataset.key)"
+    rows = tab.page.locator("[data-key]")
+    places = await rows.evaluate_all(keys)
+    assert len(places) == 3
+    await server.start()
+    await expect(tab.part("thinking")).to_be_visible()
+    await expect(tab.waiting("sending")).to_have_count(0)
+    await expect(tab.part("thinking").locator(".dots")).to_be_visible()
+    assert [role for _, role, _ in await tab.log()] == ["user", "assistant", "user"]
+    assert await rows.evaluate_all(keys) == places
+    await server.kill()
+    await expect(tab.banner).to_be_visible()
+    await expect(tab.part("thinking").locator(".dots")).to_be_hidden()
+    await browser.screenshot(tab.page, "outage-thinking")
+    await tab.page.close()  # it would go on looking for the server
     forgive(browser, OUTAGE)
 
 

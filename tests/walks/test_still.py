@@ -8,6 +8,7 @@ import pytest
 from playwright.async_api import Page, Route, expect
 from tests.support.browser import Browser
 from tests.support.server import ServerProcess
+from tests.support.upstream import ScriptedUpstream, reply
 from tests.walks.tab import Tab, forgive
 from tests.walks.test_invite import ANSWERED, come, in_launch, make_link
 
@@ -86,12 +87,15 @@ async def test_the_field_of_the_start_stays_whatever_comes_below_it(
 
 @pytest.mark.parametrize("phone", [False, True])
 async def test_the_first_message_of_a_chat_is_drawn_where_it_stays(
-    browser: Browser, town: ServerProcess, *, phone: bool
+    browser: Browser, city: ServerProcess, models: ScriptedUpstream, *, phone: bool
 ) -> None:
-    tab = await watched(browser, town.url, phone=phone)
+    words = "A title of " + "more words than a line has, " * 3
+    models.to(words, reply("Yes."))
+    tab = await watched(browser, city.url, phone=phone)
     await expect(tab.part("guest")).to_be_visible()
-    await tab.say("/long 3")
+    await tab.say(words)
     await tab.answered()
+    await expect(tab.part("start-of-room").locator("h2")).not_to_have_text("New chat")
     await later(tab)
     seen = await places(tab)
     assert len(seen) == 4, "the field at the start and in the chat, the question and the answer"

@@ -6,7 +6,7 @@
  * person (their menu: settings-open, archive-open, deleted-open, connect-open, shortcuts-open, sign-in or sign-out), menu (the one that is open)
  * mark (what tells apart whose names look alike), waits (somebody does, to be let in),
  * room: room-title, room-parent, room-menu (panel-open, find-open and what room-more has), message-list, message (data-seq, data-status, data-role,
- * data-own), message-text, streaming (an answer being written), thinking, retry, continue, stop (where several answer, its menu: stop-all and one for each), answers (leads to what is answered), reasoning,
+ * data-own), message-text, streaming (an answer being written), thinking, retry, continue, stop (where several answer, its menu: stop-all and one for each), answers (leads to what is answered), side-left and side-right (two answers in one place), reasoning,
  * model (the one that answers; what opens: models, model-search, model-choice, model-two, model-one, model-connect, model-settings), answer-model (of two
  * beside each other), own (what a chat has of its own: own-agent/-instructions/-model/-temperature, own-save, own-keep, own-name, own-make),
  * message-copy, message-more (its menu: copy-link, inspect), message with data-state sending|accepted|stored|rejected

@@ -242,6 +242,7 @@ export const later = {
     list: 'Whom to mention',
     agents: 'All agents',
     stopAll: 'Stop all',
+    sides: 'Two answers',
     more: (name: string, others: number) => `${name} and ${others} more`,
   },
 

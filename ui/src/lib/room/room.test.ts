@@ -126,8 +126,11 @@ describe('order', () => {
   test('a resume that repeats what was applied changes nothing twice', () => {
     const { log } = opened(1, 3)
     log.applyEvent(created(4))
+    expect(log.lostAt).toBeNull()
     log.lost()
+    expect(log.lostAt).not.toBeNull()
     log.applySub({ t: 'sub', room: 'r_1', mode: 'resume', seq: 5, events: [created(4), created(5)], streams: [] })
+    expect(log.lostAt).toBeNull()
     expect(seqs(log)).toEqual([1, 2, 3, 4, 5])
   })
 

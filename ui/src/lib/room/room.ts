@@ -48,6 +48,8 @@ export class RoomLog {
   seq: number | null = null
   /** Whether a subscription of this connection has answered. */
   live = false
+  /** Since when there is no connection. */
+  lostAt: string | null = null
   loading: 'older' | 'newer' | 'place' | null = null
   failed = false
   /** Why the room cannot be shown: the code of the refusal. */
@@ -138,6 +140,7 @@ export class RoomLog {
 
   applySub(reply: SubReply): void {
     this.live = true
+    this.lostAt = null
     this.failed = false
     this.problem = null
     if (reply.mode === 'reset') {
@@ -227,6 +230,7 @@ export class RoomLog {
   /** The connection is gone: what streams or is typed is unknown until the next subscription. */
   lost(): void {
     this.live = false
+    this.lostAt ??= new Date().toISOString()
     this.typing.clear()
     this.members.noteHere(null)
     this.changed.emit()

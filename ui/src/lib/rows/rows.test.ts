@@ -57,6 +57,13 @@ test('an answer being written stands below what is said meanwhile', () => {
   expect(rows.map((row) => row.kind)).toEqual(['message', 'pending', 'stream'])
 })
 
+test('what is written after the connection was lost stands below what was being written then', () => {
+  const stream = new Stream({ msg: 'm_8', turn: 't', by: 'a_1', name: 'Assistant', after: 7, n: 0, text: '', reasoning: '' })
+  const pending = [entry, { ...entry, cid: 'c2', at: at(11) }]
+  const rows = buildRows({ ...base, messages: [message(7)], pending, streams: [stream], lostAt: at(10) })
+  expect(rows.map((row) => row.key)).toEqual(['m_7', 'c1', 'm_8', 'c2'])
+})
+
 test('a draft is the row of the outbox at its place, or a row of its own, and keeps its key', () => {
   const draft = (id: string, by: string, cid: string): Draft => ({ msg: id, by, name: by, text: id, cid, at: at(9) })
   const drafts = [draft('m_8', 'u_2', 'c1'), draft('m_9', 'u_1', 'c1'), draft('m_10', 'u_1', 'c0')]

@@ -1,7 +1,8 @@
 /**
  * What stands on the page, one row after the other: stored messages, then what the server keeps, what
  * waits to be sent, and what is being written. An answer takes its seq at its end, so it stands last
- * until then; those to the same words stay in the order in which they began, whichever ends first. The
+ * until then; those to the same words stay in the order in which they began, whichever ends first. What is
+ * written after the connection was lost stands below them: a server that died stores what came of them first. The
  * person's own draft is the row of their outbox, at the draft's place.
  *
  * A row keeps its key from the outbox or the draft to the log and from the stream to the final message,
@@ -84,6 +85,8 @@ export interface RowInput {
   drafts: readonly Draft[]
   pending: readonly OutboxEntry[]
   streams: readonly Stream[]
+  /** Since when there is no connection. */
+  lostAt?: string | null
   /** The turns that were seen beginning, in their order: the seq of what they answer. */
   begun?: ReadonlyMap<string, number>
   /** What is told among the messages, oldest first. */
@@ -128,7 +131,9 @@ export function buildRows(input: RowInput): Row[] {
     const row = unit.kind === 'run' ? ofRun(unit, index, input) : ofMessage(unit.message, input.me, unit.result)
     return { row, next: aboveOf(unit), seq: unit.seq, turn: turnOf(unit), isNew: isNew(unit, input) }
   })
-  const late = [...unstored(input), ...input.streams.map(ofStream)].map((row): Placed => ({
+  const unsent = unstored(input)
+  const isLate = ({ at }: Row): boolean => !!input.lostAt && at >= input.lostAt
+  const late = [...unsent.filter((row) => !isLate(row)), ...input.streams.map(ofStream), ...unsent.filter(isLate)].map((row): Placed => ({
     row, next: { by: row.by, at: row.at, role: row.role, aside: false }, seq: Infinity, turn: row.kind === 'stream' ? row.stream.turn : '', isNew: false,
   }))
   for (const { row, next, seq, isNew } of asBegun([...stored, ...late], input.begun)) {
