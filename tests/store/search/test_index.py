@@ -4,6 +4,7 @@ import random
 from collections.abc import AsyncGenerator
 
 import pytest
+from sqlalchemy import Connection
 
 from palaver.clock import SystemClock
 from palaver.settings import Settings
@@ -130,3 +131,28 @@ async def test_one_process_at_a_time_works_on_it(postgres_url: str) -> None:
     assert not await other.claim(0)
     await mine.close()
     await other.close()
+
+
+async def test_many_messages_of_a_second_cost_no_walk_each(
+    index: SearchIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walked: list[int] = []
+    free_from = index._engine.free_from
+
+    def counted(conn: Connection, docid: int) -> int:
+        walked.append(docid)
+        return free_from(conn, docid)
+
+    monkeypatch.setattr(index._engine, "free_from", counted)
+    progress, seconds = NEW, 20
+    for part in range(10):
+        entries = [
+            Indexed(second * SECOND, 1, part * 10_000 + second * 100 + number, ["x"])
+            for second in range(1, seconds + 1)
+            for number in range(10)
+        ]
+        await index.add(entries, Progress(epoch="e_1", version="1", position=part + 1), progress)
+        progress = await index.progress() or NEW
+    assert len(walked) <= 10 * seconds, "one for each second and batch, not for each message"
+    found = await proposed(index, Wanted(), limit=500)
+    assert len(found) == len(set(found)) == 10 * 10 * seconds

@@ -10,6 +10,7 @@ of time, also of what was imported later; `spill` says how far one may lie behin
 are one transaction.
 """
 
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import groupby
@@ -31,6 +32,7 @@ SECOND_BITS = 3
 """Docids of a second: so many bits."""
 _NEAR = 2 << SECOND_BITS
 NEXT_REMEMBERED = 1_024
+RUNS_REMEMBERED = 10_000
 LEASE_MS = 5_000
 DOCID_MAX = 2**62
 
@@ -144,6 +146,9 @@ class SearchIndex:
         self._database: Database | None = connect()
         self._damaged = False
         self._next: OrderedDict[int, int] = OrderedDict()
+        self._firsts: list[int] = []
+        self._ends: list[int] = []
+        """Runs of docids that were found taken: the first one of each, in their order, and the one behind its last."""
 
     async def start(self) -> None:
         """Opens it for writing, and so makes the file that others read. Unavailable: `database_unavailable`."""
@@ -170,7 +175,8 @@ class SearchIndex:
         def begun(conn: Connection) -> None:
             self._engine.lock(conn)
             if self._engine.load(conn) == known:
-                self._next.clear()
+                for remembered in (self._next, self._firsts, self._ends):
+                    remembered.clear()
                 self._engine.create(conn)
                 self._engine.save(conn, progress)
 
@@ -215,14 +221,16 @@ class SearchIndex:
         spill, top, top_base = progress.spill, progress.top, progress.top_base
         rows: list[Row] = []
         for (base, those), window in zip(parts, windows, strict=True):
-            docid = window.start
-            for entry in those:
+            docid, stop = window.start, window.stop
+            for number, entry in enumerate(those):
                 if (entry.room_key, entry.seq) in there:
                     continue  # it was read twice: as what was there before, and by the feed
                 while docid in taken:
                     docid += 1
-                if docid >= window.stop:
-                    docid = self._engine.free_from(conn, docid)
+                if docid >= stop:
+                    docid = self._behind_run(conn, docid)
+                    stop = docid + len(those) - number + _NEAR
+                    taken |= self._engine.taken(conn, list(range(docid, stop)))
                     while docid in taken:
                         docid += 1
                 taken[docid] = (entry.room_key, entry.seq)
@@ -235,6 +243,24 @@ class SearchIndex:
         while len(self._next) > NEXT_REMEMBERED:
             self._next.popitem(last=False)
         return sorted(rows), replace(progress, spill=spill, top=top, top_base=top_base)
+
+    def _behind_run(self, conn: Connection, docid: int) -> int:
+        """The first docid from this one on that is free: where so many came at once that they reach far, it is far."""
+        firsts, ends = self._firsts, self._ends
+        at = bisect_right(firsts, docid) - 1
+        if at < 0 or docid > ends[at]:
+            at += 1
+            firsts.insert(at, docid)
+            ends.insert(at, docid)
+        ends[at] = self._engine.free_from(conn, ends[at])
+        while at + 1 < len(firsts) and firsts[at + 1] <= ends[at]:
+            del firsts[at + 1]
+            ends[at] = max(ends[at], ends.pop(at + 1))
+        found = ends[at]
+        if len(firsts) > RUNS_REMEMBERED:
+            firsts.clear()
+            ends.clear()
+        return found
 
     def _window(self, base: int, count: int) -> range:
         """Where the docids of so many messages of one second are looked for first."""
