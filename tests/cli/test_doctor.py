@@ -1,3 +1,4 @@
+import asyncio
 import os
 import socket
 import sqlite3
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.support.command import Done, palaver
 from tests.support.server import Serve
+from tests.support.upstream import scripted_upstream
 
 pytestmark = pytest.mark.slow  # each test starts processes
 
@@ -59,6 +61,29 @@ async def test_a_running_server_is_seen_and_left_alone(serve: Serve) -> None:
     assert str(server.pid) in found(done, "database")
     assert states(done)["integrity"] == "ok"
     assert server.alive
+
+
+async def test_what_a_running_server_says_is_told(serve: Serve) -> None:
+    async with scripted_upstream() as upstream:
+        server = await serve(environment={"OPENAI_BASE_URL": upstream.base_url})
+        done = await asyncio.to_thread(doctor, server.data, "--data-dir", str(server.data))
+    assert found(done, "port") == f"the server of this data directory answers at {server.url}"
+    assert states(done)["model"] == "ok"
+    assert "scripted" in found(done, "model")
+    await server.kill()
+    done = doctor(server.data, "--data-dir", str(server.data))
+    assert "answers at" not in found(done, "port"), "it was killed, and its server.json is there"
+    assert states(done)["model"] == "warn"
+
+
+def test_no_line_of_a_log_stands_before_what_was_found(tmp_path: Path) -> None:
+    assert palaver(tmp_path, "db", "upgrade").code == 0
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}/v1"
+        done = palaver(tmp_path, "doctor", environment={"OPENAI_BASE_URL": url})
+    assert (done.code, done.err) == (0, "")
+    assert "cannot be reached" in done.out
 
 
 def test_a_taken_port_is_a_warning(tmp_path: Path) -> None:

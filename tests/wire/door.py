@@ -25,7 +25,8 @@ from palaver.providers.base import Provider
 from palaver.settings import Settings, settings_from
 from palaver.wire.live import frames
 from palaver.wire.server.control import controlled, placed
-from palaver.wire.server.server import Server, listening, noted
+from palaver.wire.server.note import noted
+from palaver.wire.server.server import Server, listening
 
 ANSWER_SECONDS_MAX = 90.0
 SETUP = "s" * 43

@@ -22,8 +22,10 @@ from palaver.cli.output import Exit, tell, tell_json
 from palaver.core import maintenance
 from palaver.errors import PalaverError
 from palaver.settings import Settings
+from palaver.wire import shapes
 from palaver.wire.edge.proxies import is_loopback
-from palaver.wire.server.control import is_owned
+from palaver.wire.server.control import asked, is_owned
+from palaver.wire.server.note import url_of
 
 FREE_BYTES_LOW = 1 << 30
 FREE_BYTES_NONE = 100 << 20
@@ -48,7 +50,7 @@ class Check(Struct, frozen=True):
 
 def doctor(given: Mapping[str, object], *, integrity: bool, deep: bool, as_json: bool) -> int:
     """Runs all checks and shows them; the exit code."""
-    settings = settings_of(**given)
+    settings = settings_of(least="error", **given)  # what is worth a warning is a finding here
     checks = asyncio.run(_all(settings, integrity=integrity, deep=deep))
     good = all(check.state != "fail" for check in checks)
     if as_json:
@@ -114,6 +116,9 @@ def _address(settings: Settings) -> Iterator[Check]:
 
 
 def _port(settings: Settings) -> Iterator[Check]:
+    if (url := url_of(settings)) is not None:
+        yield Check("port", "ok", f"the server of this data directory answers at {url}")
+        return
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -313,12 +318,16 @@ async def _content(settings: Settings) -> AsyncIterator[Check]:
 
 
 async def _model(settings: Settings) -> AsyncIterator[Check]:
-    models = await maintenance.models(settings)
-    if models.models:
-        names = ", ".join(model.id for model in models.models[:5])
-        more = f" and {len(models.models) - 5} more" if len(models.models) > 5 else ""  # noqa: PLR2004
-        state = "warn" if models.hint else "ok"
-        yield Check("model", state, f"{models.provider}: {names}{more}", models.hint)
+    """What answers, as the server that has the database says, or the database itself."""
+    if (await maintenance.schema(settings)).fits:
+        told = await asked(settings, {"do": "doctor"})
     else:
-        advice = models.hint or "Set OPENAI_BASE_URL, and OPENAI_API_KEY where it wants one."
-        yield Check("model", "warn", f"{models.provider} offers none", advice)
+        told = shapes.answering(await maintenance.models(settings))
+    hint, models = told["hint"], told["models"]
+    if models:
+        more = f" and {len(models) - 5} more" if len(models) > 5 else ""  # noqa: PLR2004
+        found = f"{told['provider']}: {', '.join(models[:5])}{more}"
+        yield Check("model", "warn" if hint else "ok", found, hint)
+    else:
+        advice = hint or "Set OPENAI_BASE_URL, and OPENAI_API_KEY where it wants one."
+        yield Check("model", "warn", f"{told['provider']} offers none", advice)

@@ -43,12 +43,12 @@ def settings_told(**given: object) -> "Settings":
     return settings_from(**given)
 
 
-def settings_of(**given: object) -> "Settings":
-    """The same; from now on only warnings are logged, on standard error."""
+def settings_of(*, least: str = "warning", **given: object) -> "Settings":
+    """The same; from now on only warnings, or what is at `least` so grave, are logged, on standard error."""
     from palaver.wire.edge import logs  # noqa: PLC0415  heavy
 
     settings = settings_told(**given)
-    level = settings.log_level if settings.log_level in SHOWN_LEVELS else "warning"
+    level = settings.log_level if settings.log_level in SHOWN_LEVELS else least
     logs.configure(settings.model_copy(update={"log_level": level}))
     return settings
 

@@ -23,7 +23,7 @@ from palaver.core.identity.invitations import Invitations
 from palaver.core.identity.register import Register
 from palaver.core.live.standing import Standings
 from palaver.core.oversight import Oversight
-from palaver.core.profiles import rotated
+from palaver.core.profiles import ModelProfiles, rotated
 from palaver.core.prompts import Prompts
 from palaver.core.search.indexer import Indexer
 from palaver.core.search.search import Search, search_of
@@ -106,7 +106,7 @@ def set_aside(settings: Settings) -> list[Path]:
 
 
 async def models(settings: Settings) -> Models:
-    """The models that would answer."""
+    """The models that would answer where there is no database yet."""
     clock = SystemClock()
     providers = Providers(settings, clock, fixed=None)
     try:
@@ -131,6 +131,7 @@ class Kept(Struct, frozen=True):
     oversight: Oversight
     search: Search
     indexer: Indexer
+    models: ModelServer
 
 
 @asynccontextmanager
@@ -145,6 +146,10 @@ async def kept(settings: Settings, *, make: bool) -> AsyncGenerator[Kept, None]:
     clock = SystemClock()
     opened = Store.opened(settings, clock, committed=lambda _: None, migrate=current is None)
     async with opened as store, AsyncExitStack() as ending:
+        profiles = ModelProfiles(store, settings, clock)
+        ending.push_async_callback(profiles.close)
+        providers = Providers(settings, clock, saved=profiles.of)
+        ending.push_async_callback(providers.close)
         agents, access = Agents(store, settings, clock), Access(store)
         yield Kept(
             settings,
@@ -159,4 +164,5 @@ async def kept(settings: Settings, *, make: bool) -> AsyncGenerator[Kept, None]:
             Demo(store, agents),
             Oversight(store, access, settings),
             *search_of(access, *searching(ending, store, settings, clock, None)),
+            ModelServer(providers, clock, nullcontext),
         )

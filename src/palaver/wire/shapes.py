@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 
 import palaver.model as stored
 from palaver.core.answers import bots
+from palaver.core.answers.source import Models
 from palaver.core.live import items
 from palaver.model import ActorKind, MemberRole, OpenTo, Role, Status, Visibility
 from palaver.wire import parts
@@ -504,3 +505,9 @@ def stream(view: items.StreamView) -> StreamState:
         "text": view.text,
         "reasoning": view.reasoning,
     }
+
+
+def answering(found: Models) -> dict[str, Any]:
+    """What answers, as `palaver doctor` tells it."""
+    names = [one.id for one in found.models]
+    return {"provider": found.provider, "models": names, "hint": found.hint}

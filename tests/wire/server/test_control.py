@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 from tests.cards.test_characters import V3
 from tests.cards.test_png import card, chunk, picture
-from tests.wire.door import Door, Json, open_door, settings_for
+from tests.support.upstream import scripted_upstream
+from tests.wire.door import Door, Json, open_door, serving, settings_for
 
+from palaver.core.profiles import Given
 from palaver.errors import Code, Refused
 from palaver.settings import settings_from
-from palaver.wire.server.control import LINE_BYTES_MAX, asked, socket_of
+from palaver.wire.server.control import LINE_BYTES_MAX, asked
+from palaver.wire.server.note import socket_of
 
 CREATE: Json = {"do": "key.create", "name": "Laptop", "scopes": [], "as": None}
 LIST: Json = {"do": "key.list", "after": None}
@@ -86,6 +89,19 @@ async def test_an_agent_is_made_and_given_as_a_file_through_the_server(door: Doo
 async def test_the_secret_is_changed_through_the_server(door: Door) -> None:
     for _ in range(2):
         assert await asked(door.settings, {"do": "secret.rotate"}) == {"sealed": 0}
+
+
+async def test_the_models_of_a_stored_connection_are_told_with_and_without_the_server(
+    tmp_path: Path,
+) -> None:
+    async with scripted_upstream() as upstream:
+        settings = settings_for(tmp_path)
+        async with serving(settings, asyncio.Event()) as (_, core):
+            assert (await asked(settings, {"do": "doctor"}))["hint"]
+            await core.model_profiles.keep(None, Given(base_url=upstream.base_url), own=False)
+            told = await asked(settings, {"do": "doctor"})
+        assert (told["hint"], bool(told["models"])) == (None, True)
+        assert await asked(settings, {"do": "doctor"}) == told
 
 
 async def test_the_server_refuses_as_the_database_would(door: Door) -> None:

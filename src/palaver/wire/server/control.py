@@ -50,11 +50,11 @@ from palaver.wire.api.invitations import invitation
 from palaver.wire.api.me import session
 from palaver.wire.calls import call, calls_of
 from palaver.wire.edge.proxies import base_url
+from palaver.wire.server.note import socket_of
 
 if TYPE_CHECKING:
     from palaver.core import maintenance
 
-NOTE = "server.json"
 SOCKET = "control.sock"
 CREATE, CREATE_USER, DEMO = "key.create", "user.create", "demo"
 MAKING = frozenset({CREATE, CREATE_USER, DEMO})
@@ -128,7 +128,7 @@ class Commands:
         self._oversight, self._usage = kept.oversight, kept.usage
         self._invitations, self._agents = kept.invitations, kept.agents
         self._rotate, self._search, self._indexer = kept.rotate, kept.search, kept.indexer
-        self._demo = kept.demo
+        self._demo, self._models = kept.demo, kept.models
 
     @call("command", "audit", ServerAct.OPERATE)
     async def audited(self, request: Request) -> Json:
@@ -413,6 +413,11 @@ class Commands:
         )
         return {"budgets": [usage.budget(one) for one in found]}
 
+    @call("command", "doctor", ServerAct.OPERATE)
+    async def models(self, _: Request) -> Json:
+        """Tells which models answer everyone, and why none does."""
+        return shapes.answering(await self._models.listed())
+
     @call("command", "secret.rotate", ServerAct.OPERATE)
     async def rotate(self, request: Request) -> Json:  # noqa: ARG002  as its neighbours
         """Seals the keys of connections with a new secret."""
@@ -459,15 +464,6 @@ def _words_of(request: Request, name: str) -> list[str] | None:
     if words is not None and not isinstance(words, list):
         raise Refused(Code.BAD_REQUEST, f"The field '{name}' must be a list.")
     return None if words is None else [str(word) for word in cast("list[object]", words)]
-
-
-def socket_of(settings: Settings) -> Path | None:
-    """Where the server of this data directory listens, by its `server.json`."""
-    try:
-        note = json.loads((settings.data_dir / NOTE).read_text(encoding="utf-8"))
-        return Path(note["control"])
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
 
 
 @contextmanager

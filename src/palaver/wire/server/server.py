@@ -11,7 +11,6 @@ answers may end for a while and are stored as interrupted after that; then the r
 import asyncio
 import contextlib
 import gc
-import json
 import os
 import signal
 import socket
@@ -24,7 +23,6 @@ from pathlib import Path
 import structlog
 import uvicorn
 
-import palaver
 from palaver.clock import SystemClock
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
@@ -34,7 +32,8 @@ from palaver.wire.edge import logs
 from palaver.wire.edge.limits import WILDCARDS
 from palaver.wire.edge.protocols import EdgeConfig, EdgeTally, allow_files
 from palaver.wire.edge.proxies import base_url
-from palaver.wire.server.control import NOTE, controlled, placed
+from palaver.wire.server.control import controlled, placed
+from palaver.wire.server.note import noted
 from palaver.wire.server.opening import opened
 
 DRAIN_PART = 0.6
@@ -207,33 +206,6 @@ def listening(settings: Settings) -> Generator[tuple[socket.socket, str], None, 
         if host in WILDCARDS:
             name = "localhost"
         yield listener, f"http://{name}:{listener.getsockname()[1]}"
-
-
-@contextmanager
-def noted(
-    folder: Path, url: str, control: Path | None = None
-) -> Generator[Callable[[], None], None, None]:
-    """Gives what writes `server.json`, and takes the file away at the end. Only its owner can read it."""
-    note = folder / NOTE
-    content = {"pid": os.getpid(), "url": url, "version": palaver.__version__}
-    if control is not None:
-        content["control"] = os.fspath(control)
-    written = False
-
-    def write() -> None:
-        nonlocal written
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = note.with_suffix(f".{os.getpid()}.new")
-        draft.touch(mode=0o600)
-        draft.write_text(json.dumps(content), encoding="utf-8")
-        draft.replace(note)
-        written = True
-
-    try:
-        yield write
-    finally:
-        if written:  # else it may be that of a server that has the data directory
-            note.unlink(missing_ok=True)
 
 
 @contextmanager

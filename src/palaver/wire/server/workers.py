@@ -25,7 +25,8 @@ from palaver.clock import SystemClock
 from palaver.errors import Code, PalaverError, Refused, Unavailable
 from palaver.settings import Settings
 from palaver.wire.edge import logs
-from palaver.wire.server.server import listening, noted, serve_on, setup_link
+from palaver.wire.server.note import noted
+from palaver.wire.server.server import listening, serve_on, setup_link
 
 AGAIN_SECONDS = 1.0
 DOUBLINGS_MAX = 5
