@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 from tests.providers.support import ask, choose, hear, settings_with
 from tests.support.upstream import CUT, STALL, Script, ScriptedUpstream, refuse, reply, whole
 
@@ -119,6 +120,14 @@ async def test_what_is_no_model_server_is_left_alone(
     places = (at(upstream), Place(name="lm-studio", port=free_port))
     assert isinstance(await choose(settings_with(), SystemClock(), places=places), Echo)
     assert upstream.asked == []
+
+
+async def test_that_nobody_is_found_is_no_news(free_port: int) -> None:
+    place = Place(name="ollama", port=free_port)
+    with capture_logs() as logs:
+        provider = await choose(settings_with(), SystemClock(), places=(place,))
+    assert isinstance(provider, Echo)
+    assert logs == []
 
 
 async def test_on_a_port_of_everybodys_a_server_must_say_what_it_is(

@@ -216,12 +216,18 @@ class Providers:
 
 
 def _upstream(
-    settings: Settings, clock: Clock, name: str, base_url: str, key: SecretStr | None = None
+    settings: Settings,
+    clock: Clock,
+    name: str,
+    base_url: str,
+    key: SecretStr | None = None,
+    *,
+    expected: bool = True,
 ) -> "Upstream":
     """Loads the HTTP client only now: a server is ready sooner without it."""
     from palaver.providers.openai.client import Upstream  # noqa: PLC0415
 
-    return Upstream(settings, clock, name=name, base_url=base_url, key=key)
+    return Upstream(settings, clock, name=name, base_url=base_url, key=key, expected=expected)
 
 
 def name_of(base_url: str) -> str:
@@ -253,7 +259,8 @@ async def _probe(
     settings: Settings, clock: Clock, place: Place, until: float
 ) -> "tuple[Upstream, bool] | None":
     """The server at a place, if it is one, and whether it has the wanted model."""
-    server = _upstream(settings, clock, place.name, f"http://127.0.0.1:{place.port}/v1")
+    at = f"http://127.0.0.1:{place.port}/v1"
+    server = _upstream(settings, clock, place.name, at, expected=False)
     kept = False
     try:
         async with asyncio.timeout_at(until):

@@ -101,8 +101,12 @@ class HttpClient:
         usual: Mapping[str, str] = NO_DATA,
         saved: Saved | None = None,
         retry_seconds: float = RETRY_SECONDS,
+        expected: bool = True,
     ) -> None:
-        """Connects to nothing yet; `usual` are as `HEADERS`. Refused: `settings_invalid`, see `route_to`."""
+        """Connects to nothing yet; `usual` are as `HEADERS`. That a server is away is told once, if it is `expected`.
+
+        Refused: `settings_invalid`, see `route_to`.
+        """
         at = base.netloc.decode()
         server = replace(server, places=(f"{base.scheme}://{at}", at, base.host))
         if saved is not None:
@@ -117,6 +121,7 @@ class HttpClient:
         self._settings = settings
         self._clock = clock
         self._retry_seconds = retry_seconds
+        self._away = not expected
         timeout = httpx2.Timeout(None, connect=settings.provider_connect_seconds)
         self._extensions = {"timeout": timeout.as_dict()}
         self._route = route_to(base, settings, server.variables, saved and saved.may_reach)
@@ -184,9 +189,13 @@ class HttpClient:
             if isinstance(failure, httpx2.DecodingError):
                 return self._senseless("sent something that is no HTTP")
             why, repeatable = self._route.failure(failure)
-            log.warning("provider.unreachable", at=self.server.places[0], proxy=self._route.proxy)
+            if not self._away:
+                self._away = True
+                at, proxy = self.server.places[0], self._route.proxy
+                log.warning("provider.unreachable", at=at, proxy=proxy)
             repeatable = repeatable and not isinstance(failure, httpx2.ConnectTimeout)
             return Refusal(self._unreachable(why), repeatable=repeatable)
+        self._away = False
         if response.status_code > STATUS_MAX:
             await response.aclose()
             return self._senseless("answered with a status that is none")

@@ -57,8 +57,9 @@ class Upstream:
         key: SecretStr | None = None,
         saved: Saved | None = None,
         retry_seconds: float = RETRY_SECONDS,
+        expected: bool = True,
     ) -> None:
-        """Refused: `settings_invalid` for an address or a key that cannot be used."""
+        """`expected`: as of `HttpClient`. Refused: `settings_invalid` for an address or a key that cannot be used."""
         self.name = name
         self.real = True
         self._settings = settings
@@ -73,6 +74,7 @@ class Upstream:
             credentials={"authorization": f"Bearer {secret}"} if secret else {},
             saved=saved,
             retry_seconds=retry_seconds,
+            expected=expected,
         )
         self.origin, self.close = self._http.origin, self._http.close
 
