@@ -1,5 +1,7 @@
 """Bad text is refused with its code; everything else is kept as it is."""
 
+import time
+
 import pytest
 from hypothesis import given, strategies as st
 
@@ -60,6 +62,11 @@ def test_the_first_line_that_says_something_is_the_title() -> None:
     assert validation.title_of("\n  \n  Hello   there \nmore", 50) == "Hello there"
     assert validation.title_of("x" * 60, 50) == "x" * 49 + "…"
     assert validation.title_of("\u200b", 50) == ""
+    assert validation.title_of("**tides**, and `why`", 50) == "tides, and why"
+    assert validation.title_of("# \n> Hello", 50) == "Hello"
+    began = time.monotonic()
+    assert validation.title_of("*a [" * 100_000, 50).startswith("*a [*a [")
+    assert time.monotonic() - began < 1, "however long its line is"
 
 
 @pytest.mark.parametrize(
@@ -73,10 +80,15 @@ def test_the_first_line_that_says_something_is_the_title() -> None:
         ("[Rome](http://x) in `May`", "Rome in May"),
         ("snake_case and 2 * 3 * 4", "snake_case and 2 * 3 * 4"),
         ("1984 reviewed", "1984 reviewed"),
+        ("I am a small model and like titles", ""),
+        ("I\u2019m sorry", ""),
+        ("Sure, a title: Tides", ""),
+        ("Iambic verse", "Iambic verse"),
+        ("A title of a model that goes on and on until nobody wants to read it", ""),
     ],
 )
 def test_a_models_title_has_no_markdown(written: str, title: str) -> None:
-    assert validation.without_markdown(written) == title
+    assert validation.model_title(written) == title
 
 
 @pytest.mark.parametrize(

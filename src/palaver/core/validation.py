@@ -29,6 +29,9 @@ _LABEL = re.compile(
     r"^(?:\s*(?:#{1,6}|>|[-*+]|\d+[.)])\s+)+|^\s*title\s*:\s*", re.MULTILINE | re.IGNORECASE
 )
 _STRESSED = re.compile(r"(?<![\w`])(\*{1,3}|_{1,3}|~~)(?=\S)(.+?)(?<=\S)\1(?![\w`])")
+_ITSELF = re.compile(r"(?:I am|I'm|I\u2019m|As an AI|Here is|Here's)\b|Sure[,!]", re.IGNORECASE)
+RAMBLING_CHARS, LINE_PARTS = 60, 8
+"""A title of a model that is longer is none; so many times a title is what is looked at of a line."""
 _CID = re.compile(r"[\x21-\x7e]{1,64}")
 
 
@@ -148,18 +151,22 @@ def search_words(text: str) -> str:
     return well_formed(text, "search")
 
 
-def without_markdown(text: str) -> str:
-    """A title as a model wrote it, without the signs that only say how it looks."""
+def model_title(text: str) -> str:
+    """A title as a model wrote it, without quotes; nothing where it rambles, or speaks of itself."""
+    title = title_of(text, RAMBLING_CHARS + 1).strip("\"'\u201c\u201d\u00ab\u00bb").strip()
+    return "" if len(title) > RAMBLING_CHARS or _ITSELF.match(title) else title
+
+
+def _plain(text: str) -> str:
+    """A text without the signs of Markdown that only say how it looks."""
     text = _STRESSED.sub(r"\2", _STRESSED.sub(r"\2", _LABEL.sub("", _LINK.sub(r"\1", text))))
-    return (
-        _LABEL.sub("", text).replace("`", "").strip().strip("\"'\u201c\u201d\u00ab\u00bb").strip()
-    )
+    return _LABEL.sub("", text).replace("`", "").strip()
 
 
 def title_of(text: str, chars_max: int) -> str:
-    """The title that a room gets from its first message: its first line that says something."""
+    """The title that a room gets from a message: its first line that says something, without Markdown."""
     for line in text.splitlines():
-        if not is_blank(line):
-            words = " ".join(line.split())
+        if not is_blank(words := _plain(line[: LINE_PARTS * chars_max])):
+            words = " ".join(words.split())
             return words if len(words) <= chars_max else words[: chars_max - 1].rstrip() + "…"
     return ""

@@ -79,7 +79,6 @@ from palaver.store.write.unkept import CountUnkept
 
 LEASE_SECONDS = LEASE_MS / 1_000
 TITLE_SECONDS_MAX = 30.0
-TITLE_CHARS_MAX = 80
 OVER_MAX = 1_000
 ASKED_MAX = 20
 """So many agents are asked at once."""
@@ -536,8 +535,7 @@ class Engine:
             request = await context.to_title(self._store, turn, answer, model)
             async with asyncio.timeout(TITLE_SECONDS_MAX):
                 words, _ = await models.words(request)
-            words = self._store.redacted(validation.without_markdown(words))
-            title = validation.title_of(words, TITLE_CHARS_MAX)
+            title = self._store.redacted(validation.model_title(words))
             await self.name(turn.room, title, TitleSource.MODEL)
         except (ProviderError, Refused, Unavailable, TimeoutError) as failure:
             self.titles_missed += 1
