@@ -248,6 +248,7 @@ class EventType(StrEnum):
     AGENT_SHARED = "agent.shared", AccessChange.NONE
     PROFILE_SAVED = "profile.saved", AccessChange.TAKEN  # who asks may have had another
     PROFILE_DELETED = "profile.deleted", AccessChange.TAKEN
+    BUDGET_SET = "budget.set", AccessChange.NONE
 
 
 AUDITED = tuple(EventType)[list(EventType).index(EventType.SESSION_BEGAN) :]

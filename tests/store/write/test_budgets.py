@@ -13,10 +13,10 @@ from tests.store.world import World, opened
 from tests.store.write.test_usage import asked, end
 
 from palaver.errors import Code, Refused
-from palaver.model import Actor, ActorId, Entry, EventType, Role, Turn, TurnId
+from palaver.model import AUDIT, Actor, ActorId, Entry, EventType, Role, Turn, TurnId
 from palaver.model.usage import BudgetKind, BudgetPeriod, Unkept
 from palaver.store.admin.verify import verify
-from palaver.store.read import usage
+from palaver.store.read import events, usage
 from palaver.store.schema import reserves
 from palaver.store.write.budgets import Reserve, SetBudget
 from palaver.store.write.turns import ClaimTurns, LeaveTurns, RenewLeases
@@ -55,6 +55,18 @@ async def turns_of(world: World, count: int) -> tuple[Actor, Actor, list[Turn]]:
     ada, bot = await world.person("Ada"), await world.agent()
     room = await world.room(ada, bot)
     return ada, bot, [await asked(world, room, ada) for _ in range(count)]
+
+
+async def test_who_bounds_what_is_audited_and_once(world: World) -> None:
+    ada = await world.person("Ada")
+    for tokens in (5, 5, None, None):
+        await bound(world, BudgetKind.PERSON, ada.id, tokens=tokens)
+    told = await world.store.read(events.since, AUDIT, 0, 100)
+    place = {"budget": "person", "of": ada.id, "period": "day", "cost_micros": None}
+    assert [dict(one.data) for one in told if one.type is EventType.BUDGET_SET] == [
+        {**place, "tokens": 5},
+        {**place, "tokens": None},
+    ]
 
 
 @pytest.mark.parametrize("kind", list(BudgetKind))

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { event } from '../testing'
 import { sentenceOf } from './sentences'
 
-const names: Record<string, string> = { u_2: '@bo', u_3: '@cy' }
+const names: Record<string, string> = { u_2: '@bo', u_3: '@cy', a_1: '@maya' }
 const said = (k: string, d: Record<string, unknown>, by: string | null = 'u_2') =>
   sentenceOf({ ...event(7, k, d), by }, (id) => names[id], (id) => (id === 'r_1' ? 'Launch' : undefined))
 
@@ -21,6 +21,12 @@ test('what happened is said in sentences, also by whom and to whom nobody knows 
   ])
   expect([said('signin.failed', { of: 'u_3', count: 1 }, null), said('signin.failed', { of: '', count: 12 }, null)]).toEqual([
     'Somebody failed to sign in as @cy', 'Somebody failed 12 times to sign in as nobody who is here',
+  ])
+  expect([
+    said('agent.saved', { of: 'a_1', version: 1 }), said('agent.shared', { of: 'a_9', archived: false }), said('key.created', { of: 'a_1' }),
+    said('budget.set', { budget: 'person', of: 'u_3', tokens: 9, cost_micros: null }), said('budget.set', { budget: 'server', of: null, tokens: null, cost_micros: null }),
+  ]).toEqual([
+    '@bo made @maya', '@bo said who may use an agent', '@bo made an API key for @maya', '@bo set a budget for @cy', '@bo removed a budget of this server',
   ])
   expect(said('some.thing', {})).toBe('@bo changed something that this page does not know')
 })

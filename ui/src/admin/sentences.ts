@@ -10,6 +10,7 @@ export function sentenceOf({ k, by, d }: RoomEvent, nameOf: Lookup, titleOf: Loo
   const who = by === null ? say.operator : (nameOf(by) ?? say.somebody)
   const of = typeof d.of === 'string' ? d.of : null
   const whose = (of && nameOf(of)) ?? say.somebodyToo
+  const agent = (of && nameOf(of)) ?? say.anAgent
   const own = of === by
   const room = (typeof d.room === 'string' && titleOf(d.room)) || say.aChat
   const to = d.room === undefined ? say.thisServer : room
@@ -35,8 +36,9 @@ export function sentenceOf({ k, by, d }: RoomEvent, nameOf: Lookup, titleOf: Loo
     'signin.failed': say.signInFailed(of ? whose : say.nobodyKnown, Number(d.count)),
     'identity.linked': say.linked(whose),
     'password.reset': say.passwordReset(who, whose),
-    'agent.saved': (d.version === 1 ? say.agentMade : say.agentSaved)(who),
-    'agent.shared': (d.archived === true ? say.agentArchived : say.agentShared)(who),
+    'agent.saved': (d.version === 1 ? say.agentMade : say.agentSaved)(who, agent),
+    'agent.shared': (d.archived === true ? say.agentArchived : say.agentShared)(who, agent),
+    'budget.set': (d.tokens === null && d.cost_micros === null ? say.budgetRemoved : say.budgetSet)(who, of ? whose : say.thisServer),
     'password.changed': say.passwordChanged(own ? who : whose),
   }
   return sentences[k] ?? say.other(who)

@@ -7,10 +7,10 @@ Who reserves holds the locks of the budgets, so that any number of answers at on
 
 from math import ceil
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from palaver.errors import Code, Refused
-from palaver.model import ActorId, ActorKind, TurnId
+from palaver.model import ActorId, ActorKind, EventType, TurnId
 from palaver.model.usage import Budget, BudgetKind, BudgetPeriod, Unkept, date_of
 from palaver.policy import ServerAct
 from palaver.store.engine.statement import inserting, matching, updating
@@ -18,13 +18,16 @@ from palaver.store.read.actors import PREFIX
 from palaver.store.read.usage import LOCKED, budget_of, now_of, payer
 from palaver.store.schema import budgets, turn_is_open, turns
 from palaver.store.write.actors import known_actor, not_found
+from palaver.store.write.audit import audit
 from palaver.store.write.command import Command
 from palaver.store.write.people.accounts import allowed
 from palaver.store.write.people.credentials import Audited
 from palaver.store.write.transaction import Transaction
 from palaver.store.write.unkept import hold, keys_of
 
-_REMOVE = matching(delete(budgets), budgets.c.kind, budgets.c.of_key, budgets.c.period)
+_PLACE = (budgets.c.kind, budgets.c.of_key, budgets.c.period)
+_THERE = matching(select(budgets.c.tokens, budgets.c.cost_micros), *_PLACE)
+_REMOVE = matching(delete(budgets), *_PLACE)
 _ADD = inserting(budgets, "kind", "of_key", "period", "tokens", "cost_micros")
 _RESERVE = updating(
     turns.c.id, "asker_key", "reserved_tokens", "reserved_micros", where=turn_is_open
@@ -46,7 +49,7 @@ class SetBudget(Audited[None], frozen=True, kw_only=True):
 
     def apply(self, tx: Transaction) -> None:
         tx.lock(self.rooms_in(tx))
-        allowed(tx, ServerAct.USAGE, self.by)
+        by = allowed(tx, ServerAct.USAGE, self.by)
         key = 0
         if self.of is not None:
             of = known_actor(tx, self.of)
@@ -54,9 +57,16 @@ class SetBudget(Audited[None], frozen=True, kw_only=True):
                 raise not_found()
             tx.used(of.key)
             key = of.key
-        _REMOVE.run(tx.conn, self.kind, key, self.period)
-        if self.tokens is not None or self.cost_micros is not None:
-            _ADD.run(tx.conn, self.kind, key, self.period, self.tokens, self.cost_micros)
+        place, bounds = (self.kind, key, self.period), (self.tokens, self.cost_micros)
+        wanted = [] if bounds == (None, None) else [bounds]
+        if [(row.tokens, row.cost_micros) for row in _THERE.all(tx.conn, *place)] == wanted:
+            return
+        _REMOVE.run(tx.conn, *place)
+        for one in wanted:
+            _ADD.run(tx.conn, *place, *one)
+        told = {"budget": self.kind.value, "of": self.of, "period": self.period.value}
+        told |= {"tokens": self.tokens, "cost_micros": self.cost_micros}
+        audit(tx, EventType.BUDGET_SET, by, **told)
 
 
 class Reserve(Command[int | None], frozen=True, kw_only=True):
