@@ -157,7 +157,7 @@ async def test_a_chat_has_a_model_instructions_and_a_temperature_of_its_own(
     assert (asked["model"], asked["temperature"]) == ("model-7", 0.3)
     assert asked["messages"][0]["content"].startswith("Answer in rhymes.")
     await ada.page.reload()
-    await expect(ada.part("model")).to_have_text("model-7")
+    await expect(ada.part("model")).to_have_text("model-7, with instructions")
     await ada.page.emulate_media(color_scheme="dark")
     await ada.part("model").click()
     await expect(ada.part("model-choice").first).to_be_visible()

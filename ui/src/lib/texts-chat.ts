@@ -21,7 +21,6 @@ export const model = {
   settings: 'Instructions and temperature…',
   heading: 'What it is told here',
   headingOf: 'For',
-  program: 'A program answers for it, and no model.',
   means: 'Only in this chat, from the next message on. Whoever reads it sees this.',
   instructions: 'Instructions',
   instructionsMean: 'Empty: what the agent is told everywhere.',
@@ -31,6 +30,7 @@ export const model = {
   temperatureMeans: '0 is steady, 2 is wild. Empty: as the agent has it.',
   temperatureWrong: 'A number from 0 to 2.',
   save: 'Save',
+  saved: 'Saved for this chat.',
   asAnAgent: 'Save as an agent',
   agentName: 'What the agent is called',
   made: (name: string) => `${name} is an agent of yours now.`,
@@ -56,6 +56,14 @@ export const ANSWER_TEXTS: Record<string, string> = {
   bot_failed: 'Its program gave up.',
   interrupted: 'The server went away while this was being written.',
   internal: 'The server met an unexpected problem.',
+}
+
+/** Why an answer is good and yet not whole, by its `finish`. */
+export const CUT_TEXTS: Record<string, string> = {
+  length: 'The answer reached its greatest length.',
+  content_filter: 'The provider’s filter cut this answer.',
+  budget: 'The budget for answers ended it here.',
+  other_speaker: 'It was stopped here: it began to speak for somebody else.',
 }
 
 const refusals: Record<string, string> = {

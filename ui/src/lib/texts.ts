@@ -158,7 +158,6 @@ export const texts = {
     keep: 'Keep them',
     ownerless: 'This server has no owner yet: it printed a link that makes one.',
     connect: 'Connect a model',
-    answersFrom: 'Answers come from',
     openRoom: 'Everyone on this server meets here and sees what is said.',
     empty: 'Nothing has been said yet.',
     alone: 'Only you are here.',
@@ -220,8 +219,6 @@ export const texts = {
 
   states: {
     stopped: 'Stopped.',
-    length: 'The answer reached its greatest length.',
-    content_filter: 'The provider’s filter cut this answer.',
     wordless: 'The model answered without a word.',
     notSent: 'Not sent.',
     kept: 'Kept, not stored yet',

@@ -1,28 +1,27 @@
 /** How an answer ended, where that was not well: in words, and what can be done about it. */
 import type { Message } from '../lib/protocol'
 import { texts } from '../lib/texts'
-import { answerText } from '../lib/texts-chat'
+import { answerText, CUT_TEXTS } from '../lib/texts-chat'
 
 export interface Ending {
   text: string
   failed: boolean
-  /** A part is there, so that it can be continued. */
+  /** A part is there that can be continued. */
   partial: boolean
 }
 
 const say = texts.states
-const CUT: Record<string, string> = { length: say.length, content_filter: say.content_filter }
 
 /** Null of what is whole, or no answer. */
 export function endingOf(message: Message | null): Ending | null {
   if (message?.role !== 'assistant' || message.deleted_at !== null) return null
   const { status, text, meta } = message
-  const [cut, empty] = [CUT[meta.finish ?? ''], isWordless(message)]
+  const [cut, empty] = [CUT_TEXTS[meta.finish ?? ''], isWordless(message)]
   const ended = status === 'failed' ? answerText(meta.error?.code)
     : status === 'stopped' ? say.stopped
     : status === 'interrupted' ? answerText('interrupted')
     : (cut ?? (empty ? say.wordless : null))
-  return ended === null ? null : { text: ended, failed: status === 'failed' || (empty && !cut), partial: status !== 'failed' && text.trim() !== '' }
+  return ended === null ? null : { text: ended, failed: status === 'failed' || (empty && !cut), partial: status !== 'failed' && meta.finish !== 'other_speaker' && text.trim() !== '' }
 }
 
 /** The model ended well and gave nothing: neither words, nor a part, a refusal or a call. */
