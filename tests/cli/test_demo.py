@@ -13,8 +13,10 @@ from palaver.wire.server.control import asked
 
 def test_it_makes_the_database_too_and_is_taken_away_again(tmp_path: Path) -> None:
     first, _ = palaver(tmp_path, "demo").splitlines()
-    assert first.startswith("There are 3 people, 4 agents, 6 rooms.")
+    assert first.startswith("There are 3 people, 4 agents, 6 chats.")
     assert json.loads(palaver(tmp_path, "demo", "--remove", "--json")) == {"demo": {"rooms": 6}}
+    palaver(tmp_path, "demo")
+    assert palaver(tmp_path, "demo", "--remove") == "Deleted 6 chats.\n"
     assert palaver(tmp_path, "demo", "--remove") == "There is no demonstration.\n"
 
 

@@ -35,6 +35,8 @@ async def test_a_program_answers_by_a_key_and_is_away_without(
     await tab.part("agent-key-make").click()
     token = (await tab.part("agent-token").inner_text()).split()[0]
     assert token.startswith("plv_")
+    command = f"python examples/bot.py {server.url} {token}"
+    await expect(tab.part("agent-run")).to_have_text(command)
     await expect(tab.part("agent-key")).to_contain_text("not used yet")
     await looked_at(browser, tab, "agent-bot")
 

@@ -13,15 +13,16 @@ def demo(
     ask: Ask,
     *,
     remove: Annotated[
-        bool, typer.Option("--remove", help="Delete its rooms, and let its agents answer no more.")
+        bool, typer.Option("--remove", help="Delete its chats, and let its agents answer no more.")
     ] = False,
 ) -> None:
-    """Make people, agents and rooms with a short history to look around in. Safe to repeat, also beside a server."""
+    """Make people, agents and chats with a short history to look around in. Safe to repeat, also beside a server."""
     ask.tell(_removed if remove else _made, "demo", remove=remove)
 
 
 def _made(made: Mapping[str, Any]) -> list[str]:
-    there = ", ".join(f"{count} {what}" for what, count in made["demo"].items())
+    demo = made["demo"]
+    there = f"{demo['people']} people, {demo['agents']} agents, {demo['rooms']} chats"
     return [
         f"There are {there}. Search for Welcome on the page; who owns the server is in all of them.",
         "`palaver demo --remove` takes them away again.",
@@ -29,5 +30,5 @@ def _made(made: Mapping[str, Any]) -> list[str]:
 
 
 def _removed(removed: Mapping[str, Any]) -> list[str]:
-    rooms = removed["demo"]["rooms"]
-    return [f"Deleted {rooms} rooms." if rooms else "There is no demonstration."]
+    chats = removed["demo"]["rooms"]
+    return [f"Deleted {chats} chats." if chats else "There is no demonstration."]

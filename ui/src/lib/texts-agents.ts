@@ -73,6 +73,8 @@ export const say = {
     copy: 'Copy the key',
     copied: 'Copied',
     once: 'Give it to the program now: it is shown this once.',
+    run: 'The program says it when it connects. One to begin with is in Palaver’s sources:',
+    copyRun: 'Copy the command',
     used: (when: string) => `used ${when}`,
     unused: 'not used yet',
     revoke: 'Revoke',

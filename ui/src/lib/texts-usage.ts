@@ -58,7 +58,8 @@ export const words = {
   failed: (count: number) => (count === 0 ? '' : count === 1 ? 'One answer failed.' : `${count.toLocaleString()} answers failed.`),
   failedOf: (count: number) => `${count.toLocaleString()} failed`,
   size: (bytes: number) => `The database takes ${bytes < 1e9 ? `${tenths.format(bytes / 1e6)} MB` : `${tenths.format(bytes / 1e9)} GB`}.`,
-  unpriced: (count: number, of: number) => (count === 0 || count === of ? '' : `The price of ${count} of the answers is not known, and not in this cost.`),
+  unpriced: (count: number, of: number) => (count === 0 ? '' : count === of ? 'What these answers cost is not known.' : `The price of ${count} of the answers is not known, and not in this cost.`),
+  pricing: 'What a model costs can be said by the setting PALAVER_PRICES; docs/usage.md has how.',
   estimated: (count: number) =>
     count === 0 ? '' : count === 1 ? 'The tokens of one answer were estimated.' : `The tokens of ${count} answers were estimated.`,
 }
@@ -135,6 +136,7 @@ export const oversight = {
     none: 'Nothing of that has happened of late.',
     unreadable: 'You are not in this chat, so you do not see what it was.',
     older: 'Show older',
+    entry: (seq: number) => `entry ${seq}`,
     raw: (type: string, seq: number) => `${type}, entry ${seq}`,
     away: 'The server does not answer. This is what was seen before.',
   },
