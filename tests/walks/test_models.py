@@ -184,7 +184,7 @@ async def told_something(browser: Browser, ada: Tab, size: str) -> None:
     await browser.screenshot(ada.page, f"chat-panel{size}")
     await ada.part("own-save").click()
     await expect(ada.part("panel")).to_have_count(0)
-    await expect(ada.page.get_by_text("Saved for this chat.")).to_be_visible()
+    await expect(ada.part("toast").last).to_contain_text("Saved for this chat.")
     await expect(ada.part("model")).to_contain_text(", with instructions")
     await expect(ada.part("notice").last).to_have_text("You changed what Assistant is told here")
     await ada.say("And now?")
@@ -220,7 +220,6 @@ async def test_a_chat_is_told_something_before_its_first_message(
     (asked,) = [one.json for one in models.asked if is_asked(one.json, words)]
     assert (asked["model"], asked["temperature"]) == ("model-2", 0.4)
     assert asked["messages"][0]["content"].startswith("Answer in rhymes.")
-    await expect(ada.part("model")).to_have_text("model-2")
     await ada.page.goto(city.url)
     await expect(ada.part("model")).to_have_text("scripted")
 

@@ -36,6 +36,12 @@ async def test_ones_own_agent_is_shared_where_one_brings_it_to_others(
     await expect(ada.part("answer-line")).to_have_text("Maya will answer")
     await not_for(browser, bo)
 
+    await ada.part("panel-close").click()
+    yours = "Maya was not asked: it is yours, and not shared with everyone here."
+    await expect(ada.part("notice").filter(has_text=yours).last).to_be_visible()
+    await expect(bo.part("notice-share")).to_have_count(0)
+    await looked_at(browser, ada, "notice-share")
+    await ada.part("notice-share").last.click()
     await ada.part("share-these").click()
     await expect(ada.part("toast").last).to_contain_text("These people can ask Maya now.")
     await expect(ada.part("agent-share")).to_have_count(0)

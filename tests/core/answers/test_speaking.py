@@ -153,6 +153,14 @@ async def test_an_agent_answers_those_whom_it_is_for(tmp_path: Path) -> None:
         assert await says(bo, "@ping?") == ["Ping"], "Bo asked for that, too"
         assert await core.turns.ask(bo, room, agents=[mine.id]) == ()
         assert await stage.refused() == [refused] * 3
+        olga = (await core.register.create("olga")).actor
+        hers = await core.agents.create(olga, {"name": "Hers"})
+        await core.agents.share(olga, hers.id, audience=Audience.EVERYONE)
+        await core.members.add(stage.ada, room, hers.id)
+        await core.agents.share(olga, hers.id, audience=Audience.ME)
+        assert await says(bo, "@hers?") == []
+        owned = {"agent": hers.id, "code": "no_right", "owner": olga.id}
+        assert (await stage.refused())[3:] == [owned], "who owns it can do something about it"
         assert await says(stage.ada, "and now") == ["Mine"]
         (message,) = [one for one in (await stage.said())[-1:] if one.author == mine.id]
         await core.agents.share(None, mine.id, audience=Audience.ME, people=[])

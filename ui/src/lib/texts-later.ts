@@ -149,6 +149,7 @@ export const later = {
       not_allowed: (who: string) => `${who} was not asked: whoever asks must be in this chat, and so must who is asked`,
       stopped: (who: string, by: string) => `${by} stopped ${who} before it began`,
       no_right: (who: string) => `${who} was not asked: it is not shared with everyone here. Its owner can share it.`,
+      yours: (who: string) => `${who} was not asked: it is yours, and not shared with everyone here.`,
       budget_reached: (_: string, __: string, whose: string, month: string, left: boolean) =>
         `${whose} budget for ${month ? 'this month' : 'today'} ${left ? 'has too little left for this question' : 'is used up'}. It begins anew ${month ? `on ${month}, ` : 'at '}00:00 UTC.`,
       other: (who: string) => `${who} does not answer`,

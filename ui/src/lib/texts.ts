@@ -200,6 +200,7 @@ export const texts = {
     gone: 'Somebody who left',
     changes: (count: number) => `${count} earlier changes`,
     deleted: 'This message was deleted.',
+    share: 'Share it',
     thinking: 'is thinking',
     untaken: '’s program has not taken this up yet',
     thoughts: 'Thoughts',

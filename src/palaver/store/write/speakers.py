@@ -115,6 +115,13 @@ _NOT_FOR = Statement(
     .where(not_(is_for(bindparam("asker", type_=BigInteger())))),
     *("agent", "asker"),
 )
+_owners = actors.alias()
+_OWNED_BY = matching(
+    select(_owners.c.id)
+    .join(agents, agents.c.owner_key == _owners.c.key)
+    .join(actors, actors.c.key == agents.c.actor_key),
+    actors.c.id,
+)
 _OWNER = matching(select(agents.c.owner_key), agents.c.actor_key)
 _PEOPLE = among(
     select(*actors.c["id", "public_handle"])
@@ -293,8 +300,10 @@ def refuse(
     agent: ActorId,
     why: TurnRefusal | Budget,
 ) -> None:
-    """Tells a room that an agent gives no answer."""
+    """Tells a room that an agent gives no answer; who owns it can do something about one that is not for who asked."""
     told = why.refusal if isinstance(why, Budget) else {"code": why.value}
+    if why is TurnRefusal.NO_RIGHT and (owner := _OWNED_BY.value(tx.conn, agent)) is not None:
+        told |= {"owner": id_of(ActorKind.PERSON, owner)}
     tx.log(room, EventType.TURN_REFUSED, by, data={"agent": agent, **told})
 
 

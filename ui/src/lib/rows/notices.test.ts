@@ -33,5 +33,9 @@ test('what happened is said in words, and of oneself as such', () => {
     'Your budget for today has too little left for this question. It begins anew at 00:00 UTC.',
     'Bo let Cy answer when mentioned', 'Bo chose gpt-5 for Cy', 'You changed what Cy is told here',
   ])
+  const refused = { agent: 'u_3', code: 'no_right', owner: 'u_1' }
+  expect([told('turn.refused', refused), told('turn.refused', refused, 'u_2'), noticeOf(event(7, 'turn.refused', refused), 'u_1', () => 'Cy')?.shares]).toEqual([
+    'Cy was not asked: it is yours, and not shared with everyone here.', 'Cy was not asked: it is not shared with everyone here. Its owner can share it.', true,
+  ])
   expect([told('room.renamed', { title: 'x' }), told('member.role', { actor: 'u_3', role: 'king' })]).toEqual([undefined, undefined])
 })

@@ -20,6 +20,7 @@ export function noticeOf(event: RoomEvent, me: string, nameOf: (actor: string) =
   const [only, ...others] = (d.changed ?? []) as string[]
   const chosen = (d.settings as { model?: string } | undefined)?.model
   const model = chosen && others.length === 0 ? modelName(chosen) : null
+  const shares = d.code === 'no_right' && d.owner === me
   const text = {
     'member.joined': self ? say.joined(who(d.actor, true)) : say.added(subject, object),
     'member.left': d.deleted ? say.gone : say.left(who(d.actor ?? by, true)),
@@ -27,11 +28,11 @@ export function noticeOf(event: RoomEvent, me: string, nameOf: (actor: string) =
     'member.role': say.roles[role]?.(subject, object),
     'member.speaks': say.speaks[d.after as keyof typeof say.speaks]?.(subject, object),
     'member.settings': only === 'model' && model ? say.chose(subject, model, object) : say.told(subject, object),
-    'turn.refused': (say.refused[d.code as keyof typeof say.refused] ?? say.refused.other)(who(d.agent, true), subject, whose, month, d.left === true),
+    'turn.refused': shares ? say.refused.yours(who(d.agent, true)) : (say.refused[d.code as keyof typeof say.refused] ?? say.refused.other)(who(d.agent, true), subject, whose, month, d.left === true),
     'room.transferred': say.gave(subject, object),
     'room.visibility': opened ? say.openedBy(subject, opened) : say.closed(subject),
     'room.archived': say.archived(subject),
     'room.unarchived': say.unarchived(subject),
   }[event.k]
-  return text === undefined ? null : { seq, at, text, own: by === me }
+  return text === undefined ? null : { seq, at, text, own: by === me, ...(shares && { shares }) }
 }

@@ -33,6 +33,8 @@ interface RowBase {
   side?: 'left' | 'right'
   /** What happened before it was said: who came, and the like. */
   above?: readonly string[]
+  /** Of that the person can mend something, by sharing an agent of theirs. */
+  shares?: boolean
   /** The message that stands right above, beside all that agents did. */
   under?: string | undefined
 }
@@ -70,6 +72,8 @@ export interface Notice {
   text: string
   /** The person did it. */
   own: boolean
+  /** The person can share the agent of which it tells. */
+  shares?: boolean
 }
 
 export interface RowInput {
@@ -116,7 +120,9 @@ export function buildRows(input: RowInput): Row[] {
   const tell = (row: Row, seq: number): void => {
     const first = told
     while (told < notices.length && notices[told]!.seq < seq) told += 1
-    if (told > first) row.above = linesOf(notices.slice(first, told))
+    if (told === first) return
+    row.above = linesOf(notices.slice(first, told))
+    row.shares = notices.slice(first, told).some(({ shares }) => shares)
   }
   const push = (row: Row, next: Above): void => {
     if (!previous || dayOf(previous.at) !== dayOf(row.at)) row.day = dayName(row.at)
