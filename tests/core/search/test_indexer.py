@@ -95,3 +95,28 @@ async def test_the_feed_is_kept_from_where_the_index_is(here: Finding) -> None:
     assert first <= last
     await here.indexed()
     assert len(await here.texts(ada, "word")) == 3
+
+
+async def test_it_rests_while_much_is_written_and_only_then(
+    here: Finding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rests: list[float] = []
+
+    async def rested(seconds: float) -> None:
+        rests.append(seconds)
+
+    ada = await here.world.person()
+    room = await here.world.room(ada)
+    await here.indexed()
+    monkeypatch.setattr(indexer, "BUSY_ROWS", 10**9)
+    monkeypatch.setattr(indexer.asyncio, "sleep", rested)
+    await here.say(room, ada, "word")
+    await here.move()
+    assert await here.indexer.work()
+    assert rests == []
+    monkeypatch.setattr(indexer, "BUSY_ROWS", 0)
+    await here.say(room, ada, "word")
+    await here.move()
+    assert await here.indexer.work()
+    assert len(rests) == 1
+    assert 0 < rests[0] <= indexer.GIVE_WAY_SECONDS_MAX

@@ -2,7 +2,7 @@
 
 An index that is new begins at the end of the feed, and reads what was there before in pieces, in the order of rooms and
 seqs, between two looks at the feed. What comes in while it reads may be in it twice; proposals are told apart by their
-places. One process works on it at a time, and gives way while writes wait.
+places. One process works on it at a time, and gives way while much is written.
 """
 
 import asyncio
@@ -31,8 +31,11 @@ from palaver.store.write.consumers import NoteConsumer
 MESSAGES_AT_ONCE = 500
 ROWS_AT_ONCE = 32
 """So many rows of the feed are read at once."""
-GIVE_WAY_SECONDS = 0.005
-GIVE_WAY_TIMES = 40
+BUSY_ROWS = 3_000
+"""So many events a second, or fewer, are indexed as they come."""
+GIVE_WAY_TIMES = 12
+"""Where there are more, it rests so many times as long as it worked."""
+GIVE_WAY_SECONDS_MAX = 1.0
 NOTE_SECONDS = 60.0
 """So often the position is noted beside the feed, which is kept up to there."""
 
@@ -48,6 +51,7 @@ class Indexer:
         """`lane`: the thread that makes tokens."""
         self._store, self._index, self._clock, self._lane = store, index, clock, lane
         self._noted_s, self._started = -NOTE_SECONDS, False
+        self._counted_s, self._rows = clock.monotonic(), 0
         self.progress: Progress | None = None
 
     async def work(self) -> bool:
@@ -63,11 +67,12 @@ class Indexer:
             return False
         if not await self._index.claim(self._clock.now_ms()):
             return False
-        await self._give_way()
+        began_s = self._clock.monotonic()
         if progress.position < last:
             await self._follow(progress)
         else:
             await self._scan(progress)
+        await self._give_way(began_s)
         await self._note(progress.position)
         return True
 
@@ -133,12 +138,13 @@ class Indexer:
         entries = await self._lane.run(lambda _: [indexed(one) for one in found])
         await self._index.add(entries, progress, known)
 
-    async def _give_way(self) -> None:
-        """Waits a little while messages wait to be stored."""
-        for _ in range(GIVE_WAY_TIMES):
-            if not self._store.queued:
-                return
-            await asyncio.sleep(GIVE_WAY_SECONDS)
+    async def _give_way(self, began_s: float) -> None:
+        """Leaves the processor to those who write, while they write much: for most of the time since it began."""
+        now_s, rows = self._clock.monotonic(), self._store.counters.rows
+        since_s, written = now_s - self._counted_s, rows - self._rows
+        self._counted_s, self._rows = now_s, rows
+        if written > BUSY_ROWS * since_s:
+            await asyncio.sleep(min(GIVE_WAY_SECONDS_MAX, GIVE_WAY_TIMES * (now_s - began_s)))
 
     async def _note(self, position: int) -> None:
         now_s = self._clock.monotonic()
