@@ -45,6 +45,13 @@ def test_the_pages_types_are_the_servers_shapes() -> None:
     assert done.returncode == 0, "run scripts/page_types.py"
 
 
+def test_the_page_of_the_events_has_the_shapes_that_are_told() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "events_page.py", "--check"], check=False
+    )
+    assert done.returncode == 0, "run scripts/events_page.py"
+
+
 def test_the_page_of_the_permissions_is_what_policy_and_the_calls_say() -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "scripts" / "permissions_page.py", "--check"], check=False

@@ -35,6 +35,7 @@ class Code(StrEnum):
     CID_REUSED = "cid_reused", 409
     LIMIT_INVALID = "limit_invalid"
     CURSOR_INVALID = "cursor_invalid"
+    CURSOR_EXPIRED = "cursor_expired", 410
     QUERY_TOO_LONG = "query_too_long"
     UNAUTHENTICATED = "unauthenticated", 401
     SESSION_ENDED = "session_ended", 401

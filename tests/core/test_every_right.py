@@ -41,6 +41,7 @@ from palaver.store.store import Store
 from palaver.store.write.actors import AddActor
 from palaver.store.write.agents import AgentCommand
 from palaver.store.write.command import Command, RoomCommand
+from palaver.store.write.consumers import MoveFeed
 from palaver.store.write.members import (
     JoinRoom,
     LeaveRoom,
@@ -187,6 +188,8 @@ class Case:
     theirs: MessageId
     answer: MessageId
     own: MessageId | None
+    began: str
+    """The cursor from before it."""
     found: list[str] = field(default_factory=list[str])
 
     def new(self, prefix: str) -> str:
@@ -268,6 +271,9 @@ async def new_case(core: Core, kind: str, who: str, role: MemberRole | None) -> 
     is_a = ROOMS[kind]
     founder, actor = await new_actor(core, "person"), await new_actor(core, who)
     store = core.chat._store
+    while await store.write(MoveFeed()) is not False:
+        pass
+    began = str((await core.events.since(founder)).place)
     room = RoomId(f"r_{core.clock.new_id()}")
     owner = actor if role is MemberRole.OWNER else founder
     making = CreateRoom(
@@ -301,7 +307,7 @@ async def new_case(core: Core, kind: str, who: str, role: MemberRole | None) -> 
     await store.write(FinishTurn(turn=turn, fence=1, status=Status.DONE, entries=said_by_it))
     seen = seen_as(kind, actor, role)
     own = await said(actor) if policy.allows(Action.WRITE, seen) else None
-    return Case(core, founder, actor, role, kind, room, opened, theirs, answer, own)
+    return Case(core, founder, actor, role, kind, room, opened, theirs, answer, own, began)
 
 
 async def reads(case: Case) -> None:
@@ -334,6 +340,11 @@ async def reads(case: Case) -> None:
         sees = policy.allows(Action.READ, case.seen)
         if (is_there, is_found) != (sees and not to_find, sees and to_find):
             case.found.append(f"listing with {search}: {is_there}, {is_found}")
+    while await case.write(MoveFeed()) is not False:
+        pass
+    told = (await core.events.since(actor, case.began)).told
+    if (room in {event.room for _, event in told}) != policy.allows(Action.READ, case.seen):
+        case.found.append("events of all rooms")
     owned, _ = await core.rooms.listing(actor, limit=200, own=True)
     if room in [one.id for one in owned] and not policy.allows(Action.READ, case.seen):
         case.found.append("the listing of one's own rooms")

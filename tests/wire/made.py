@@ -184,6 +184,7 @@ MADE: Mapping[str, tuple[Case, ...]] = {
         Case(),
         Case(headers={"accept": "text/event-stream"}, feed=True),
     ),
+    "GET /api/events": (Case(), Case(headers={"accept": "text/event-stream"}, feed=True)),
     "GET /api/rooms/{room}/notices": PLAIN,
     "GET /api/rooms/{room}/members": PLAIN,
     "GET /api/rooms/{room}/here": PLAIN,

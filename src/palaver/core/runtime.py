@@ -18,6 +18,7 @@ from palaver.core.answers.tries import Tries
 from palaver.core.audit import Follower, latest, read
 from palaver.core.consumers import Consumers
 from palaver.core.demo import Demo
+from palaver.core.events import Events
 from palaver.core.exchanges import Exchanges
 from palaver.core.ground import Ground, good_bye, grounded, sync_journal
 from palaver.core.identity.accounts import Accounts
@@ -110,7 +111,7 @@ class Core:
         self.rooms, self.members = Rooms(ground), Members(ground)
         self.held = ExchangeSpool(ground)
         self.turns = Engine(ground, self.held, tasks)
-        self.told = PromptsTold(ground)
+        self.told, self.tries = PromptsTold(ground), Tries(ground, self.turns)
         self.budgets, self.bots = self.turns.budgets, self.turns.bots
         self.usage = Usage(ground.store, ground.clock, self.budgets.changed)
         self.askers = Askers(ground.store, self.turns.runs)
@@ -120,13 +121,14 @@ class Core:
         self.drafts = MessageSpool(ground, partial(said, self.turns))
         self.chat = Chat(ground, self.turns, self.drafts)
         self.exchanges = Exchanges(ground, self.turns, self.held)
-        self._spools, self.tries = (self.held, self.drafts), Tries(ground, self.turns)
+        self._spools, self.events = (self.held, self.drafts), Events(ground, self.chat.reader)
         self.parts = self._parts()
 
     def _parts(self) -> list[Part]:
         """The parts in the order in which they recover; they close in the opposite one."""
         ground, store = self._ground, self._ground.store
-        consumers = Consumers(store, ground.clock, [self.indexer], days=ground.settings.feed_days)
+        running = (self.indexer, self.events)
+        consumers = Consumers(store, ground.clock, running, days=ground.settings.feed_days)
         ground.committed.append(consumers.committed)
         parts: list[Part] = [
             Every(SYNC_SECONDS, partial(sync_journal, ground.journal, ground.lane)),

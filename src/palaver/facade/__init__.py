@@ -17,9 +17,10 @@ call may be repeated; with a `cid` that is safe for ever). Async only; one progr
 from palaver.facade.agents import Agents
 from palaver.facade.answer import Answer
 from palaver.facade.chat import Chat, open  # noqa: A004  `palaver.open` is how it reads
+from palaver.facade.following import Happening
 from palaver.facade.people import People
 from palaver.facade.profiles import Profiles
-from palaver.facade.room import Happening, Room
+from palaver.facade.room import Room
 from palaver.facade.speakers import Speakers
 
 __all__ = [

@@ -15,15 +15,11 @@ from msgspec import structs
 
 from palaver.clock import Clock
 from palaver.core.identity.actors import APPLICATION_HANDLE
-from palaver.core.live.items import (
-    Delta,
-    Ended,
-    Opened,
-)
 from palaver.core.runtime import Core, started
 from palaver.core.search.search import Found
 from palaver.errors import Code, Refused
 from palaver.facade.agents import Agents
+from palaver.facade.following import of_all
 from palaver.facade.people import People
 from palaver.facade.profiles import Profiles
 from palaver.facade.room import Room
@@ -44,9 +40,6 @@ from palaver.store.engine.executors import InlineLanes
 HANDLE_CHARS_MAX = 200
 _ROOM_ID = re.compile(r"r_[0-9a-f]{32}")
 _NAMESPACE = UUID("0d6cbb2e-5c1f-5f0e-8b77-4a3f6f1d9c10")
-
-Happening = Event | Opened | Delta | Ended
-"""What `Room.follow` yields: stored events, and the pieces of running answers."""
 
 
 @asks(ServerAct.OPERATE)
@@ -240,6 +233,15 @@ class Chat:
                 yield self._handle(room)
             if cursor is None:
                 return
+
+    @asks(ServerAct.ROOMS)
+    def events(self, after: str | None = None) -> AsyncGenerator[tuple[str, Event], None]:
+        """Yields what happens in all rooms that the program sees, each with the cursor behind it, until it is closed.
+
+        `after`: such a cursor, "earliest" for all that is still known, None for what happens from now on. Refused:
+        `cursor_invalid`, `cursor_expired` (older than what is kept).
+        """
+        return of_all(self._core, self._program, after)
 
     def _handle(self, room: RoomValue) -> "Room":
         return Room(_core=self._core, _program=self._program, value=room)

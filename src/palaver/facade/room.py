@@ -1,38 +1,23 @@
 """A room of an open Palaver, as a program sees it."""
 
-import re
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from uuid import UUID
-
-from msgspec import structs
 
 from palaver.core.answers.told import Rebuilt
 from palaver.core.identity.invitations import DAYS
-from palaver.core.live.items import (
-    Closing,
-    Delta,
-    Ended,
-    Happened,
-    Here,
-    Item,
-    Joined,
-    Opened,
-    Unsubscribed,
-)
-from palaver.core.live.reader import Reader
+from palaver.core.live.items import Here
 from palaver.core.runtime import Core
 from palaver.core.search.search import Found
 from palaver.errors import Code, Refused
 from palaver.facade.answer import Answer
+from palaver.facade.following import Happening, of_room
 from palaver.facade.speakers import Speakers
 from palaver.model import (
     Actor,
     ActorId,
     ActorKind,
-    Event,
     Invitation,
     Member,
     MemberRole,
@@ -46,13 +31,6 @@ from palaver.model import (
     TurnId,
 )
 from palaver.policy import Action, allows, asks
-
-HANDLE_CHARS_MAX = 200
-_ROOM_ID = re.compile(r"r_[0-9a-f]{32}")
-_NAMESPACE = UUID("0d6cbb2e-5c1f-5f0e-8b77-4a3f6f1d9c10")
-
-Happening = Event | Opened | Delta | Ended
-"""What `Room.follow` yields: stored events, and the pieces of running answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,32 +278,14 @@ class Room:
         return await self._core.told.again(self._program, turn, trusted=True)
 
     @asks(Action.READ)
-    async def follow(self, *, since: int | None = None) -> AsyncGenerator[Happening, None]:
+    def follow(self, *, since: int | None = None) -> AsyncGenerator[Happening, None]:
         """Yields every event after `since` once and in order, and answers as they stream, until the chat is closed.
 
         `since`: the `seq` of the last event that you have, 0 for all events, None for those from now on. An answer
         comes as `Opened`, then `Delta`s, then the `Event` whose message has the same id (or `Ended`, when nothing was
         stored). Refused: `history_reset` (the room has not reached `since`).
         """
-        seq = since
-        with self._core.chat.reader(self._program) as reader:
-            joined: Joined | None = None
-            while joined is None:
-                if seq is not None:
-                    async for event in self._missed(seq):
-                        seq = event.seq
-                        yield event
-                joined = await reader.subscribe(self.id, seq)
-                if seq is not None and joined.mode == "reset":
-                    joined = None  # thousands more were said meanwhile: fetch them first
-            for event in joined.events:
-                yield event
-            for stream in joined.streams:
-                yield Opened(structs.replace(stream, n=0, text="", reasoning=""))
-                if stream.n:
-                    yield Delta(self.id, stream.message, stream.n, stream.text, stream.reasoning)
-            async for happening in _lived(reader, self.id):
-                yield happening
+        return of_room(self._core, self._program, self.id, since)
 
     @asks(Action.READ)
     async def fresh(self) -> "Room":
@@ -362,29 +322,3 @@ class Room:
     async def restore(self) -> "Room":
         """Restores the deleted room with all of its messages."""
         return replace(self, value=await self._core.rooms.restore(self._program, self.id))
-
-    async def _missed(self, seq: int) -> AsyncIterator[Event]:
-        tail = seq + 1
-        while seq < tail:
-            events, tail = await self._core.chat.events(self._program, self.id, after=seq)
-            for event in events:
-                seq = event.seq
-                yield event
-
-
-async def _lived(reader: Reader, room: RoomId) -> AsyncIterator[Happening]:
-    reader.start(room)
-    while True:
-        items: list[Item] = await reader.next()
-        for item in items:
-            match item:
-                case Happened(event):
-                    yield event
-                case Opened() | Delta() | Ended():
-                    yield item
-                case Unsubscribed():
-                    raise Refused(item.code, item.detail)
-                case Closing():
-                    return
-                case _:
-                    pass  # for doors with people behind them

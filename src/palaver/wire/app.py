@@ -27,6 +27,7 @@ from palaver.wire.api.admin import Overview
 from palaver.wire.api.agents import Library
 from palaver.wire.api.body import add_routes, answer
 from palaver.wire.api.elsewhere import OtherWays
+from palaver.wire.api.events import Happenings
 from palaver.wire.api.invitations import Links
 from palaver.wire.api.me import People
 from palaver.wire.api.members import Members
@@ -62,6 +63,7 @@ VERSIONED = "/api/v1/"
 EXPOSED_HEADERS = (
     "retry-after",
     "retry-after-ms",
+    "x-palaver-cursor",
     "x-palaver-room",
     "x-palaver-visibility",
     "x-request-id",
@@ -120,7 +122,7 @@ def rest_routes(core: Core, *, documented: bool = False) -> list[BaseRoute]:
     accounts = (People(core), Accounts(core), OtherWays(core), Everyone(core))
     talk = (Messages(core), Search(core), StoredPrompts(core), Costs(core))
     agents = (Library(core), Connections(core))
-    rooms = (Rooms(core), Members(core), Links(core), Overview(core))
+    rooms = (Rooms(core), Members(core), Links(core), Overview(core), Happenings(core))
     for part in (*accounts, *rooms, *talk, *agents):
         add_routes(router, part, "/api", documented=documented)
     add_routes(router, Service(core), documented=documented)

@@ -16,6 +16,7 @@ from palaver.wire.api.accounts import Accounts as OwnAccounts
 from palaver.wire.api.admin import Overview
 from palaver.wire.api.agents import Library
 from palaver.wire.api.elsewhere import OtherWays
+from palaver.wire.api.events import Happenings
 from palaver.wire.api.invitations import Links
 from palaver.wire.api.me import People
 from palaver.wire.api.members import Members
@@ -48,6 +49,7 @@ DOORS: dict[str, tuple[str, tuple[type, ...]]] = {
             Members,
             Links,
             Messages,
+            Happenings,
             Search,
             StoredPrompts,
             Costs,

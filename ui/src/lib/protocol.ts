@@ -159,6 +159,29 @@ export interface Client {
   kept_despite?: boolean
 }
 
+/** What happened in a room, as CloudEvents 1.0 has it. */
+export interface CloudEvent {
+  specversion: '1.0'
+  /** `r_…:seq`. */
+  id: string
+  /** `/rooms/r_…`. */
+  source: string
+  /** `chat.palaver.` and the kind of the event. */
+  type: string
+  /** The message that it is about, if it is about one. */
+  subject?: string
+  time: string
+  datacontenttype: 'application/json'
+  /** Its shape depends on the type. */
+  data: Record<string, unknown>
+  /** The seq, in decimal digits. */
+  sequence: string
+  /** The room: its events come in their order. */
+  partitionkey: string
+  /** Who did it, where somebody did. */
+  actor?: string
+}
+
 /** How much of a room an agent is told, at the most. */
 export interface Context {
   messages: number | null

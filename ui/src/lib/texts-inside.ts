@@ -13,6 +13,7 @@ Object.assign(REQUEST_TEXTS, {
   unsupported_media_type: 'The server did not accept that.',
   bad_request: 'The server did not accept that.',
   cursor_invalid: 'The list has changed. Please try again.',
+  cursor_expired: 'This is too long ago. Please reload the page.',
   turn_not_found: 'This answer has already ended.',
   message_not_found: 'This message does not exist any more.',
   turn_not_retryable: 'This answer cannot be asked for again.',

@@ -102,6 +102,7 @@ class Reader(Struct, kw_only=True, eq=False):
     _uncertain: dict[RoomId, RoomChanged] = field(default_factory=dict[RoomId, RoomChanged])
     _taken: dict[RoomId, Event | None] = field(default_factory=dict[RoomId, Event | None])
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _woken: bool = False
 
     def __post_init__(self) -> None:
         self.hub.enter(self)
@@ -186,8 +187,8 @@ class Reader(Struct, kw_only=True, eq=False):
     async def next(self) -> list[Item]:
         """Waits until there is something and gives some of it, oldest first in each room.
 
-        A room that may not be read any more ends with `Unsubscribed`. Raises `Unavailable` when the store could not be
-        read; calling again goes on without a loss. May be cancelled.
+        A room that may not be read any more ends with `Unsubscribed`. After `wake` there may be nothing. Raises
+        `Unavailable` when the store could not be read; calling again goes on without a loss. May be cancelled.
         """
         while True:
             await self._wake.wait()
@@ -198,9 +199,14 @@ class Reader(Struct, kw_only=True, eq=False):
                 return self._last()
             if self._touched:
                 self._wake.set()
-            if self._ready:
-                items, self._ready = self._ready, []
+            if self._ready or self._woken:
+                items, self._ready, self._woken = self._ready, [], False
                 return items
+
+    def wake(self) -> None:
+        """Lets `next` come back although there may be nothing."""
+        self._woken = True
+        self._wake.set()
 
     async def next_patiently(self) -> list[Item]:
         """As `next`; asks again every `RETRY_SECONDS` while the store cannot be read."""

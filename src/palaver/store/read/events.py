@@ -124,6 +124,17 @@ def since(conn: Connection, room: RoomId, after: int, limit: int) -> tuple[Event
     return tuple([_event(room, row, people) for row in rows])
 
 
+def of(
+    conn: Connection, spans: Mapping[RoomId, tuple[int, int]]
+) -> dict[tuple[RoomId, int], Event]:
+    """The events of a span of seqs, from the first to the last, of each of these rooms."""
+    return {
+        (room, event.seq): event
+        for room, (first, last) in spans.items()
+        for event in since(conn, room, first - 1, last - first + 1)
+    }
+
+
 def _people(conn: Connection, ids: Collection[ActorId]) -> dict[ActorId, Actor]:
     found = map(actor_of, _ACTORS.all(conn, [(one,) for one in ids]))
     return {one.id: one for one in found}

@@ -175,7 +175,8 @@ def _documented(shape: Any, call: Call) -> dict[int | str, dict[str, Any]]:
     problem: dict[str, Any] = {"description": "A problem document.", "content": content}
     documented: dict[int | str, dict[str, Any]] = {"4XX": problem, "5XX": problem}
     if shape is not None or call.media is not None:
-        told = "What was asked for." if shape is None else (shape.__doc__ or "").strip()
+        said = (get_args(shape) or (shape,))[0]
+        told = "What was asked for." if shape is None else (said.__doc__ or "").strip()
         content = {} if call.media is None else {call.media: {}}
         documented |= {
             status: {"model": shape, "description": told, "content": content}
