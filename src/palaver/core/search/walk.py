@@ -40,7 +40,6 @@ BEYOND_MAX = 20_000
 SCATTERED = 2_000
 """After so many proposals in vain, somebody with few rooms has them looked at alone."""
 SECONDS_MAX = 0.25
-_FEED_AT_ONCE = 500
 _LASTING = frozenset(set(Trait) - {Trait.EDITED, Trait.FAILED})
 
 Place = tuple[int, int, int]
@@ -92,23 +91,9 @@ class Walk(Struct, kw_only=True):
 
     async def beyond(self, begun: Beyond) -> tuple[list[Seen], bool]:
         """Hits in what the feed has beyond a position, and what waits for it; whether all of that was looked at."""
-        waiting = await self.store.read(feed.waiting, BEYOND_MAX)
-        _, last = await self.store.read(feed.ends)
-        start = max(begun.position, last - BEYOND_MAX)
-        whole, spans = start == begun.position, list[feed.Span]()
-        while rows := await self.store.read(feed.after, start, _FEED_AT_ONCE):
-            spans += [span for row in rows for span in row.spans]
-            start = rows[-1].position
-        kept: list[feed.Span] = []
-        count = 0
-        for span in reversed([*spans, *waiting]):
-            key, first, last_seq = span
-            first = max(first, last_seq - (BEYOND_MAX - count) + 1)
-            count += last_seq - first + 1
-            kept.append((key, first, last_seq))
-            if count == BEYOND_MAX:
-                whole = False
-                break
+        kept, whole = await self.store.read(feed.beyond, begun.position, BEYOND_MAX)
+        if not kept:
+            return [], whole
         allowed = await self._allowed({key for key, _, _ in kept})
         here = [span for span in kept if span[0] in allowed]
         sources = await self.store.read(search.in_spans, here)
@@ -139,13 +124,14 @@ class Walk(Struct, kw_only=True):
 
         while wanted is not None and self.high > low and not enough():
             proposed, down = await self._propose(replace(wanted, low=low, high=self.high))
-            for at in range(0, len(proposed), READ_AT_ONCE):
-                some = proposed[at : at + READ_AT_ONCE]
+            step = min(READ_AT_ONCE, count)
+            for at in range(0, len(proposed), step):
+                some = proposed[at : at + step]
                 new = {one[1:]: one for one in some if one < self.below and one[1:] not in known}
                 known.update(new)
                 found += await self._matched(new.values())
                 looked += len(some)
-                self.high = some[-1].docid if at + READ_AT_ONCE < len(proposed) else down
+                self.high = some[-1].docid if at + step < len(proposed) else down
                 if enough():
                     return self._first(found, count)
                 blind = not wanted.words and not wanted.among and looked >= WALKED_MAX
@@ -206,15 +192,16 @@ class Walk(Struct, kw_only=True):
     async def _matched(self, places: Iterable[Place | Proposal]) -> list[Seen]:
         """Those of the messages that the actor may read and the query finds, as they are now."""
         asked = [(docid, key, seq) for docid, key, seq in places]
-        allowed = await self._allowed({key for _, key, _ in asked})
-        here = [place for place in asked if place[1] in allowed]
-        known = await self.store.read(
-            search.messages_at, [(key, seq) for _, key, seq in here], allowed
-        )
+        if not asked:
+            return []
+        only = self.scope.rooms
+        here = [(key, seq) for _, key, seq in asked if only is None or key in only]
+        rooms, known = await self.store.read(search.seen, here, self.scope.actor, self._rooms)
+        self._rooms = rooms
 
         def look(_: None) -> list[Seen]:
             seen: list[Seen] = []
-            for place in here:
+            for place in asked:
                 message = known.get(place[1:])
                 if message is not None and message.deleted_ms is None and self.scope.names(message):
                     facts = Facts(at_ms=message.created_ms, traits=traits_of(message))

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, bindparam, func, select
 from palaver.store.engine.statement import Statement
 from palaver.store.schema import feed, unfed
 
+_AT_ONCE = 500
 Span = tuple[int, int, int]
 """The key of a room, and the first and last seq of what happened there."""
 
@@ -69,3 +70,28 @@ def ends(conn: Connection) -> tuple[int, int]:
 def waiting(conn: Connection, limit: int) -> Sequence[Span]:
     """Spans that are committed and not in the feed yet, oldest first. Read them before the feed: they move there."""
     return [(row.room_key, row.first_seq, row.last_seq) for row in _UNFED.all(conn, limit)]
+
+
+def beyond(conn: Connection, position: int, events_max: int) -> tuple[list[Span], bool]:
+    """What happened beyond a position, newest first, of at most so many events; and whether that is all.
+
+    What waits for the feed is read first: it may move there meanwhile, and is in both then.
+    """
+    spans = list(waiting(conn, events_max))[::-1]
+    last = ends(conn)[1]
+    start = max(position, last - events_max)
+    whole = start == position
+    rows: list[Fed] = []
+    while start < last and (found := after(conn, start, _AT_ONCE)):
+        rows += found
+        start = found[-1].position
+    spans += [span for row in reversed(rows) for span in reversed(row.spans)]
+    kept: list[Span] = []
+    left = events_max
+    for key, first, last_seq in spans:
+        part = max(first, last_seq - left + 1)
+        kept.append((key, part, last_seq))
+        left -= last_seq - part + 1
+        if not left:
+            return kept, False
+    return kept, whole

@@ -10,7 +10,7 @@ from palaver.model import ActorId, Message, RoomId
 from palaver.store.engine.statement import ListStatement, Statement, among
 from palaver.store.read import messages
 from palaver.store.read.feed import Span
-from palaver.store.read.rights import Readable
+from palaver.store.read.rights import Readable, readable
 from palaver.store.schema import actors, messages as messages_table, rooms
 
 SPAN_MAX = 500
@@ -98,6 +98,21 @@ def keys_of(conn: Connection, ids: Sequence[RoomId]) -> list[int]:
 def author_keys(conn: Connection, ids: Sequence[ActorId]) -> list[int]:
     """The keys of actors, and of those who became them."""
     return sorted({row.key for row in _AUTHORS.all(conn, [(id_,) for id_ in ids])})
+
+
+def seen(
+    conn: Connection,
+    places: Sequence[tuple[int, int]],
+    actor: ActorId,
+    known: Mapping[int, Readable | None],
+) -> tuple[dict[int, Readable | None], dict[tuple[int, int], Message]]:
+    """The messages at keys of rooms and seqs that an actor may read, and what is `known` of rooms with what is new."""
+    new = sorted({key for key, _ in places} - known.keys())
+    found = readable(conn, new, actor) if new else {}
+    rooms = {**known, **{key: found.get(key) for key in new}}
+    allowed = {key: room for key, room in rooms.items() if room is not None}
+    here = [place for place in places if place[0] in allowed]
+    return rooms, messages_at(conn, here, allowed)
 
 
 def messages_at(
