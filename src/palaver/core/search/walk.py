@@ -32,7 +32,8 @@ from palaver.store.search.index import (
 from palaver.store.store import Store
 
 PROPOSED_AT_ONCE = 500
-READ_AT_ONCE = 50
+READ_FIRST = 50
+"""So many messages are read first, then twice as many: where few of those proposed are hits, there are few reads."""
 WALKED_MAX = 20_000
 """So many messages are looked at where the index knows none of the words."""
 BEYOND_MAX = 20_000
@@ -117,21 +118,23 @@ class Walk(Struct, kw_only=True):
         late_s = self.clock.monotonic() + SECONDS_MAX
         low, self.high = self._bounds()
         wanted, looked = await self._wanted(), 0
-        narrow = self.scope.rooms is None
+        narrow, step = self.scope.rooms is None, min(READ_FIRST, count)
 
         def enough() -> bool:
             return sum(one.place[0] >= self.high for one in found) >= count
 
         while wanted is not None and self.high > low and not enough():
             proposed, down = await self._propose(replace(wanted, low=low, high=self.high))
-            step = min(READ_AT_ONCE, count)
-            for at in range(0, len(proposed), step):
+            at = 0
+            while at < len(proposed):
                 some = proposed[at : at + step]
+                at += step
+                step = min(2 * step, PROPOSED_AT_ONCE)
                 new = {one[1:]: one for one in some if one < self.below and one[1:] not in known}
                 known.update(new)
                 found += await self._matched(new.values())
                 looked += len(some)
-                self.high = some[-1].docid if at + step < len(proposed) else down
+                self.high = some[-1].docid if at < len(proposed) else down
                 if enough():
                     return self._first(found, count)
                 blind = not wanted.words and not wanted.among and looked >= WALKED_MAX
