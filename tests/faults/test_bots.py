@@ -62,7 +62,9 @@ async def test_a_killed_server_keeps_what_a_bot_had_said_and_asks_again(
             await say("one")
             turn = (await bot.push("turn"))["turn"]
             await bot.ask(t="turn.d", turn=turn, n=1, x="What was seen")
-            assert (await page.push("s.d"))["x"] == "What was seen"
+            while "x" not in (seen := await page.push("s.d")):
+                pass  # the first one says that a program has taken it up
+            assert seen["x"] == "What was seen"
             await server.kill()
         await server.start()
         kept = await until(http, room, "interrupted")

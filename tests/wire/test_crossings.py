@@ -42,6 +42,7 @@ BESIDE_MESSAGE = {
     "store/write/speakers": "finds the agents that answer",
     "speaking": "reads whom the text mentions",
     "store/write/usage": "adds up what answers used",
+    "store/write/feed": "adds to the feed which seqs there are",
     "store/hash_chain": "digests the text",
     "store/values": "makes the message of its row",
     "store/engine/statement": "binds a row to SQL",
@@ -51,6 +52,7 @@ BESIDE_MESSAGE = {
     "store/notify": "is asked whether it takes access",
     "core/access": "forgets the rights that it takes",
     "core/profiles": "is asked whether it changes a connection",
+    "core/consumers": "wakes who works through the feed",
     "core/live/items": "puts the encoded bytes to what is delivered",
     "wire/live/frames": "encodes the event, once for all readers",
     "wire/shapes": "shapes the event",
@@ -65,6 +67,7 @@ BESIDE_PIECE = {
     "thoughts": "parts thoughts from words",
     "core/answers/pieces": "builds the answer that is stored",
     "store/journal": "keeps the piece",
+    "core/answers/budgets": "is asked how much of it there is place for",
 }
 
 

@@ -412,8 +412,12 @@ class Exchanges:
 
 
 def shown_to(by: ActorId, one: Message) -> Message:
-    """A message as who asks is shown it: what others say that the assistant or the system said are their own words."""
-    theirs = (one.claimed or one.role in _RULING) and by not in {one.author, one.became}
+    """A message as who asks is shown it: what others say that the assistant or the system said are their own words.
+
+    What a request said beside its room has no author: it is that request's own.
+    """
+    rules = one.role in _RULING and one.author != ""
+    theirs = (one.claimed or rules) and by not in {one.author, one.became}
     return replace(one, role=Role.USER) if theirs else one
 
 

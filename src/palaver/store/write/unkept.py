@@ -24,15 +24,19 @@ _EXPIRE, _RENEW = (
     for until in (0, _lease)
 )
 _others = select(reserves.c.id).where(reserves.c.owner != bindparam("owner_id"))
+_abandoned = {
+    "sqlite": _others,
+    "postgresql": _others.where(reserves.c.lease_until_ms < DatabaseNow()),
+}
+_ANY_ABANDONED = {
+    engine: Statement(found.limit(1), "owner_id") for engine, found in _abandoned.items()
+}
 _ABANDONED = {
     engine: Statement(
         delete(reserves).where(reserves.c.id.in_(found.with_for_update(skip_locked=True))),
         "owner_id",
     )
-    for engine, found in (
-        ("sqlite", _others),
-        ("postgresql", _others.where(reserves.c.lease_until_ms < DatabaseNow())),
-    )
+    for engine, found in _abandoned.items()
 }
 
 
@@ -73,5 +77,10 @@ def expire(tx: Transaction, owner: str) -> None:
 
 
 def free_abandoned(tx: Transaction) -> None:
-    """Frees what no living process holds, as `ClaimTurns` says of turns."""
-    _ABANDONED[tx.conn.dialect.name].run(tx.conn, tx.owner)
+    """Frees what no living process holds, as `ClaimTurns` says of turns. Where there is nothing, it writes nothing.
+
+    For so a server starts on a file that takes no writes.
+    """
+    engine = tx.conn.dialect.name
+    if _ANY_ABANDONED[engine].first(tx.conn, tx.owner) is not None:
+        _ABANDONED[engine].run(tx.conn, tx.owner)
