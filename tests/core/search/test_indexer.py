@@ -29,17 +29,16 @@ async def test_what_was_there_before_is_read_in_pieces_beside_what_is_new(
     for number in range(10):
         await asyncio.gather(*[here.say(room, ada, f"word {number}") for room in rooms])
     await here.move()
-    more = True
-    while more:
-        await here.say(rooms[0], ada, "word between")
+    for _ in range(4):
+        await asyncio.gather(*[here.say(room, ada, "word between") for room in rooms * 12])
+        for _ in range(2):
+            await here.indexer.work()
         await here.move()
-        for _ in range(3):
-            more = await here.indexer.work()
     await here.indexed()
     found: list[str] = []
     cursor = None
     while True:
-        page = await here.find(ada, "word", limit=9, cursor=cursor)
+        page = await here.find(ada, "word", limit=50, cursor=cursor)
         assert page.complete
         found += [hit.message.id for hit in page.hits]
         if (cursor := page.cursor) is None:

@@ -1,8 +1,8 @@
 """The indexer: keeps the search index behind the feed, and makes it anew where it does not fit the database.
 
 An index that is new begins at the end of the feed, and reads what was there before in pieces, in the order of rooms and
-seqs, between two looks at the feed. What comes in while it reads may be in it twice; proposals are told apart by their
-places. One process works on it at a time, and gives way while much is written.
+seqs, between two looks at the feed. Each message is indexed once: what the feed tells since then by the feed, and what
+is older by the scan. One process works on it at a time, and gives way while much is written.
 """
 
 import asyncio
@@ -33,6 +33,8 @@ ROWS_AT_ONCE = 32
 """So many rows of the feed are read at once."""
 BUSY_ROWS = 3_000
 """So many events a second, or fewer, are indexed as they come."""
+WAITING_MAX = 1_000_000
+"""More spans than that never wait for the feed."""
 GIVE_WAY_TIMES = 12
 """Where there are more, it rests so many times as long as it worked."""
 GIVE_WAY_SECONDS_MAX = 1.0
@@ -52,6 +54,8 @@ class Indexer:
         self._store, self._index, self._clock, self._lane = store, index, clock, lane
         self._noted_s, self._started = -NOTE_SECONDS, False
         self._counted_s, self._rows = clock.monotonic(), 0
+        self._new: dict[int, int] = {}
+        self._new_since, self._new_upto = -1, -1
         self.progress: Progress | None = None
 
     async def work(self) -> bool:
@@ -105,7 +109,11 @@ class Indexer:
     async def _begin(self, known: Progress | None, last: int) -> bool:
         log.info("search.begun", anew=known is not None)
         anew = Progress(
-            epoch=self._store.epoch, version=TOKENS_VERSION, position=last, scanned=(0, 0)
+            epoch=self._store.epoch,
+            version=TOKENS_VERSION,
+            position=last,
+            begun=last,
+            scanned=(0, 0),
         )
         await self._index.begin(anew, known)
         return True
@@ -128,9 +136,23 @@ class Indexer:
         assert progress.scanned is not None
         found = await self._store.read(search.after, *progress.scanned, MESSAGES_AT_ONCE)
         scanned = (found[-1].room_key, found[-1].seq) if found else None
-        await self._add(found, replace(progress, scanned=scanned), progress)
+        new = await self._told_since(progress)
+        before = [one for one in found if one.seq < new.get(one.room_key, one.seq + 1)]
+        await self._add(before, replace(progress, scanned=scanned), progress)
         if scanned is None:
             log.info("search.whole")
+
+    async def _told_since(self, progress: Progress) -> dict[int, int]:
+        """From which seq on the feed tells of each room since the index was begun; read behind the scan, all of it."""
+        if self._new_since != progress.begun:
+            self._new, self._new_since, self._new_upto = {}, progress.begun, progress.begun
+        spans = list(await self._store.read(feed.waiting, WAITING_MAX))
+        while rows := await self._store.read(feed.after, self._new_upto, ROWS_AT_ONCE):
+            spans += [span for row in rows for span in row.spans]
+            self._new_upto = rows[-1].position
+        for key, first, _ in spans:
+            self._new[key] = min(first, self._new.get(key, first))
+        return self._new
 
     async def _add(
         self, found: Sequence[search.Source], progress: Progress, known: Progress

@@ -44,14 +44,15 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 class Progress(Struct, frozen=True, kw_only=True):
     """How far the index is.
 
-    `position` in the feed. `scanned`: while what was there before is read, the key of a room and a seq; else None.
-    `spill`: how far a docid lies behind the first one of its time, at most. `top`: the last docid, `top_base`: the
-    first one of its time.
+    `position` in the feed, `begun`: the one at which the index was new. `scanned`: while what was there before is read,
+    the key of a room and a seq; else None. `spill`: how far a docid lies behind the first one of its time, at most.
+    `top`: the last docid, `top_base`: the first one of its time.
     """
 
     epoch: str
     version: str
     position: int
+    begun: int = 0
     scanned: tuple[int, int] | None = None
     spill: int = 0
     top: int = 0
