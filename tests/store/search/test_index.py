@@ -126,9 +126,9 @@ async def test_one_process_at_a_time_works_on_it(postgres_url: str) -> None:
     settings = Settings(database_url=postgres_url)
     mine, other = [opened(settings, SystemClock(), None, name) for name in ("me", "other")]
     await mine.begin(NEW, None)
-    assert await mine.claim(0)
-    assert await mine.claim(0)
-    assert not await other.claim(0)
+    assert await mine.claim()
+    assert await mine.claim()
+    assert not await other.claim()
     await mine.close()
     await other.close()
 

@@ -45,7 +45,7 @@ log = structlog.stdlib.get_logger()
 
 
 class Indexer:
-    """The consumer that indexes. `progress` is how far it was when it last looked."""
+    """The consumer that indexes."""
 
     name = "search"
 
@@ -56,20 +56,19 @@ class Indexer:
         self._counted_s, self._rows = clock.monotonic(), 0
         self._new: dict[int, int] = {}
         self._new_since, self._new_upto = -1, -1
-        self.progress: Progress | None = None
 
     async def work(self) -> bool:
         """As `Consumer.work`."""
         if not self._started:
             await self._index.start()
             self._started = True
-        progress = self.progress = await self._index.progress()
+        progress = await self._index.progress()
         first, last = await self._store.read(feed.ends)
         if progress is None or not self._fits(progress, first, last):
             return await self._begin(progress, last)
         if progress.position == last and progress.scanned is None:
             return False
-        if not await self._index.claim(self._clock.now_ms()):
+        if not await self._index.claim():
             return False
         began_s = self._clock.monotonic()
         if progress.position < last:

@@ -107,7 +107,7 @@ class Engine(Protocol):
         """The progress that was saved last; None where there is no index."""
         ...
 
-    def claim(self, conn: Connection, owner: str, now_ms: int) -> bool:
+    def claim(self, conn: Connection, owner: str) -> bool:
         """Whether this process may work on it for `LEASE_MS`."""
         ...
 
@@ -160,9 +160,9 @@ class SearchIndex:
         """How far it is; None when there is none that can be used. Unavailable: `database_unavailable`."""
         return None if self._damaged else await self._reading(self._engine.load)
 
-    async def claim(self, now_ms: int) -> bool:
+    async def claim(self) -> bool:
         """Whether this process is to work on it now."""
-        return await self._writing(lambda conn: self._engine.claim(conn, self._owner, now_ms))
+        return await self._writing(lambda conn: self._engine.claim(conn, self._owner))
 
     async def begin(self, progress: Progress, known: Progress | None) -> None:
         """Makes an empty one in place of the `known` one, unless another process has done so."""

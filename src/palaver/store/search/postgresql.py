@@ -89,7 +89,7 @@ class PostgresqlEngine:
             return None
         return progress_of(conn.exec_driver_sql("SELECT said FROM search_progress").scalar_one())
 
-    def claim(self, conn: Connection, owner: str, now_ms: int) -> bool:  # noqa: ARG002  as of `Engine`
+    def claim(self, conn: Connection, owner: str) -> bool:
         """As `Engine.claim`. Where there is no index, whoever comes may make it."""
         if conn.exec_driver_sql(_IS_THERE).scalar() is None:
             return True

@@ -52,7 +52,7 @@ class SqliteEngine:
         row = conn.exec_driver_sql("SELECT said FROM progress").first()
         return None if row is None else progress_of(row.said)
 
-    def claim(self, conn: Connection, owner: str, now_ms: int) -> bool:  # noqa: ARG002  as of `Engine`
+    def claim(self, conn: Connection, owner: str) -> bool:  # noqa: ARG002  as of `Engine`
         """As `Engine.claim`."""
         return True
 
