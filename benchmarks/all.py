@@ -25,6 +25,7 @@ NAMES = (
     "people",
     "oversight",
     "speaking",
+    "search",
 )
 
 

@@ -1,18 +1,19 @@
 """A database with a long history, made in seconds: rows go into Palaver's own tables, past its writer.
 
 Of so many messages a tenth lies in one room; the others lie in rooms of nine, so that there are a tenth as many rooms.
-One guest owns them all; another one is a member of twenty. The first thousand small rooms have no agent: what is said
-there is answered by nobody. Each room's log is as Palaver writes it: seq 1 made the room, no seq is missing, and
-its hash chain is whole.
+One guest owns them all; another one is a member of twenty, and others of as many as are asked for. The first thousand
+small rooms have no agent: what is said there is answered by nobody. Each room's log is as Palaver writes it: seq 1 made
+the room, no seq is missing, and its hash chain is whole.
 """
 
 import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -80,7 +81,10 @@ class Guest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """Filled database. `big` is the long room, `big_seq` its last seq; `quiet` are small rooms without an agent."""
+    """Filled database. `big` is the long room, `big_seq` its last seq; `quiet` are small rooms without an agent.
+
+    `circles`: the guests who are members of so many rooms as were asked for.
+    """
 
     settings: Settings
     messages: int
@@ -90,6 +94,7 @@ class Dataset:
     quiet: tuple[RoomId, ...]
     owner: Guest
     few: Guest
+    circles: tuple[Guest, ...]
     rooms: int
 
 
@@ -109,20 +114,46 @@ class _RoomPlan:
         return f"Parcel number {self.key}"
 
 
-async def make(settings: Settings, count: int) -> Dataset:
-    """Fills the database of these settings, which must be new."""
+@dataclass(frozen=True, slots=True)
+class _Crowd:
+    """Who is in the rooms, by keys. `steps`: who is in every so-manyth one."""
+
+    owner: Guest
+    few: int
+    agent: int
+    steps: Mapping[int, int]
+
+
+async def make(
+    settings: Settings,
+    count: int,
+    *,
+    texts: Iterator[str] | None = None,
+    circles: Sequence[int] = (),
+) -> Dataset:
+    """Fills the database of these settings, which must be new.
+
+    `texts`: of one message after the other; `circles`: for each number a guest in so many small rooms.
+    """
     began = time.perf_counter()
     async with started(settings) as core:
-        guests = [await core.identity.new_guest(f"Guest {number}") for number in range(2)]
+        guests = [
+            await core.identity.new_guest(f"Guest {number}") for number in range(2 + len(circles))
+        ]
         assistant = core.assistant
     rows: Any = _postgres_rows if "postgres" in settings.url else _sqlite_rows
     keys: dict[bytes, int] = {bytes(identity): key for key, identity in await rows(settings.url)}
-    owner, few = (
+    owner, few, *others = (
         Guest(token=token, actor=actor, key=keys[bytes.fromhex(actor.id[2:])])
         for token, actor in guests
     )
     plans = _plans(count)
-    chunks = _chunks(plans, owner, few, keys[bytes.fromhex(assistant[2:])])
+    steps = {
+        other.key: max(1, (len(plans) - 1) // reach)
+        for other, reach in zip(others, circles, strict=True)
+    }
+    crowd = _Crowd(owner, few.key, keys[bytes.fromhex(assistant[2:])], steps)
+    chunks = _chunks(plans, texts or repeat(TEXT), crowd)
     if "postgres" in settings.url:
         await _fill_postgres(settings.url, chunks)
     else:
@@ -140,6 +171,7 @@ async def make(settings: Settings, count: int) -> Dataset:
         quiet=tuple(plan.public for plan in plans[1 : 1 + QUIET_ROOMS]),
         owner=owner,
         few=few,
+        circles=tuple(others),
         rooms=len(plans),
     )
 
@@ -163,13 +195,13 @@ def _plans(count: int) -> list[_RoomPlan]:
     ]
 
 
-def _chunks(plans: list[_RoomPlan], owner: Guest, few: Guest, agent: int) -> Iterator[Chunk]:
+def _chunks(plans: list[_RoomPlan], texts: Iterator[str], crowd: _Crowd) -> Iterator[Chunk]:
     """Rows of some rooms at a time, by table, in the order in which they may be inserted."""
     chunk: Chunk = {table: [] for table in COLUMNS}
     for number, plan in enumerate(plans):
-        chain = _say(plan, owner, chunk[messages], chunk[events])
+        chain = _say(plan, crowd.owner, texts, chunk[messages], chunk[events])
         chunk[rooms].append(_room_row(plan, chain))
-        chunk[members] += _member_rows(plan, number, (owner.key, few.key, agent))
+        chunk[members] += _member_rows(plan, number, crowd)
         if len(chunk[messages]) >= CHUNK or plan is plans[-1]:
             yield chunk
             chunk = {table: [] for table in COLUMNS}
@@ -183,17 +215,25 @@ def _room_row(plan: _RoomPlan, chain: bytes) -> Record:
     )
 
 
-def _member_rows(plan: _RoomPlan, number: int, keys: tuple[int, int, int]) -> Iterator[Record]:
-    owner, few, agent = keys
+def _member_rows(plan: _RoomPlan, number: int, crowd: _Crowd) -> Iterator[Record]:
     member = MemberRole.MEMBER.value
-    yield plan.key, owner, MemberRole.OWNER.value, None, plan.messages + 1, plan.first_ms
+    yield plan.key, crowd.owner.key, MemberRole.OWNER.value, None, plan.messages + 1, plan.first_ms
     if number > QUIET_ROOMS:
-        yield plan.key, agent, member, Speaks.AUTO.value, 0, plan.first_ms
+        yield plan.key, crowd.agent, member, Speaks.AUTO.value, 0, plan.first_ms
     if 0 < number <= FEW_ROOMS:
-        yield plan.key, few, member, None, 1, plan.first_ms
+        yield plan.key, crowd.few, member, None, 1, plan.first_ms
+    for key, step in crowd.steps.items():
+        if number and number % step == 0:
+            yield plan.key, key, member, None, 1, plan.first_ms
 
 
-def _say(plan: _RoomPlan, owner: Guest, said: list[Record], happened: list[Record]) -> bytes:
+def _say(
+    plan: _RoomPlan,
+    owner: Guest,
+    texts: Iterator[str],
+    said: list[Record],
+    happened: list[Record],
+) -> bytes:
     """Appends the messages and events of a room; gives its chain at the end."""
     new_id, salt = SystemClock().new_id, SystemClock().salt()
     author, role, status = owner.actor.id, Role.USER.value, Status.DONE.value
@@ -215,7 +255,7 @@ def _say(plan: _RoomPlan, owner: Guest, said: list[Record], happened: list[Recor
             name=owner.actor.name,
             role=Role.USER,
             status=Status.DONE,
-            text=TEXT,
+            text=next(texts),
             created_ms=at_ms,
             cid=str(UUID(cid)),
         )
@@ -230,7 +270,16 @@ def _say(plan: _RoomPlan, owner: Guest, said: list[Record], happened: list[Recor
         chain = linked(chain, event, seq, digest_of_message(message, None, salt))
         said.append(
             (
-                *(plan.key, seq, bytes.fromhex(identity), owner.key, role, status, "text", TEXT),
+                *(
+                    plan.key,
+                    seq,
+                    bytes.fromhex(identity),
+                    owner.key,
+                    role,
+                    status,
+                    "text",
+                    message.text,
+                ),
                 *(at_ms, bytes.fromhex(cid), 0, salt),
             )
         )

@@ -33,6 +33,7 @@ TARGETS = {
     "people": {"T23", "T24", "T25", "T26"},
     "oversight": {"T27"},
     "speaking": {"T28"},
+    "search": {"T17"},
 }
 OF_THE_DAY = random.Random(int(time.time()) // 86_400).sample(every.NAMES, 2)
 """`./test` runs so many of them, others each day; `./test torture` runs all."""

@@ -176,7 +176,7 @@ class Core:
         """`behind`: the database has lost something that it once held; `palaver doctor` says what."""
         return "whole" if self._ground.history.behind is None else "behind"
 
-    def figures(self) -> Mapping[str, int]:
+    def figures(self) -> Mapping[str, float]:
         """Counts what this process has done since it began, and what waits in it; `wire/pages/metrics` names each."""
         store, journal = self._ground.store, self._ground.journal
         outcomes = ("accepted", "drained", "rejected", "lost")
@@ -194,6 +194,7 @@ class Core:
             "titles_missed": self.turns.titles_missed,
             "readers": self.hub.readers,
             "guests_swept": self.identity.swept,
+            "search_lag_seconds": self.indexer.lag_s,
         }
 
     def figures_by_code(self) -> Mapping[str, Mapping[tuple[str, ...], int]]:

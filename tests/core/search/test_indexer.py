@@ -64,6 +64,36 @@ async def test_where_the_feed_does_not_reach_back_the_index_is_made_anew(here: F
     assert len(await here.texts(ada, "word")) == 4
 
 
+async def test_how_far_it_is_behind_is_told(here: Finding, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexer, "ROWS_AT_ONCE", 1)
+    ada = await here.world.person()
+    room = await here.world.room(ada)
+    await here.indexed()
+    assert here.indexer.lag_s == 0
+    for _ in range(3):
+        await here.say(room, ada, "word")
+        await here.move()
+    moved_ms = here.world.clock.now_ms()
+    while here.world.clock.now_ms() < moved_ms + 20:  # noqa: ASYNC110  it is a clock
+        await asyncio.sleep(0.001)
+    await here.indexer.work()
+    assert here.indexer.lag_s >= 0.02, "since the first of those that were not indexed"
+    await here.indexed()
+    assert here.indexer.lag_s == 0
+
+
+async def test_it_is_made_anew_by_hand_beside_the_indexer_at_work(here: Finding) -> None:
+    ada = await here.world.person()
+    room = await here.world.room(ada)
+    for number in range(5):
+        await here.say(room, ada, f"word {number}")
+        await here.move()
+        works = [here.indexer.work() for _ in range(3)]
+        await asyncio.gather(*works, here.indexer.renew(), here.indexer.renew())
+    await here.indexed()
+    assert len(await here.texts(ada, "word")) == 5
+
+
 async def test_another_version_of_tokens_makes_it_anew(
     here: Finding, monkeypatch: pytest.MonkeyPatch
 ) -> None:

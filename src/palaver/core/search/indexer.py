@@ -54,8 +54,14 @@ class Indexer:
         self._store, self._index, self._clock, self._lane = store, index, clock, lane
         self._noted_s, self._started = -NOTE_SECONDS, False
         self._counted_s, self._rows = clock.monotonic(), 0
+        self._behind_ms: int | None = None
         self._new: dict[int, int] = {}
         self._new_since, self._new_upto = -1, -1
+
+    @property
+    def lag_s(self) -> float:
+        """For how long what happened first of what is not indexed yet has waited; 0: it has caught up."""
+        return 0.0 if self._behind_ms is None else (self._clock.now_ms() - self._behind_ms) / 1000
 
     async def work(self) -> bool:
         """As `Consumer.work`."""
@@ -66,8 +72,12 @@ class Indexer:
         first, last = await self._store.read(feed.ends)
         if progress is None or not self._fits(progress, first, last):
             return await self._begin(progress, last)
-        if progress.position == last and progress.scanned is None:
-            return False
+        if progress.position == last:
+            self._behind_ms = None
+            if progress.scanned is None:
+                return False
+        elif self._behind_ms is None:
+            self._behind_ms = self._clock.now_ms()
         if not await self._index.claim():
             return False
         began_s = self._clock.monotonic()
@@ -126,6 +136,7 @@ class Indexer:
                 break
             taken.append(row)
         if taken:
+            self._behind_ms = taken[0].at_ms
             spans = [span for row in taken for span in row.spans]
             found = await self._store.read(search.in_spans, spans)
             await self._add(found, replace(progress, position=taken[-1].position), progress)

@@ -10,6 +10,7 @@ of time, also of what was imported later; `spill` says how far one may lie behin
 are one transaction.
 """
 
+import asyncio
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
@@ -146,6 +147,7 @@ class SearchIndex:
         self._connect, self._remove = connect, remove
         self._database: Database | None = connect()
         self._damaged = False
+        self._writes = asyncio.Lock()
         self._next: OrderedDict[int, int] = OrderedDict()
         self._firsts: list[int] = []
         self._ends: list[int] = []
@@ -272,7 +274,8 @@ class SearchIndex:
         return await self._guarded(lambda database: database.reading(work))
 
     async def _writing(self, work: Callable[[Connection], T]) -> T:
-        return await self._guarded(lambda database: database.writing(0, work))
+        async with self._writes:
+            return await self._guarded(lambda database: database.writing(0, work))
 
     async def _guarded(self, call: Callable[[Database], Awaitable[T]]) -> T:
         """Calls the database, with its errors as ours; of a damaged index nothing more is used."""

@@ -40,6 +40,7 @@ GAUGES = {
     "drafts_waiting": "Accepted messages that wait for the database, or for the history that they belong to.",
     "turns_running": "Answers under way.",
     "readers": "Live readers, at every door.",
+    "search_lag_seconds": "How long what is not in the search index yet has waited for it.",
 }
 EDGE_COUNTERS = {
     "crowded_out": "Connections refused because too many were open.",
