@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         ServerRole as ServerRole,
         Speaks as Speaks,
         Status as Status,
+        Then as Then,
         Turn as Turn,
     )
     from palaver.model.agents import (
@@ -79,7 +80,7 @@ _HOME = {
         ("palaver.model.agents", ("AgentCard", "Audience", "Card", "CardVersion")),
         ("palaver.model", ("Account", "Actor", "ApiKey", "Device", "Event", "EventType")),
         ("palaver.model", ("Invitation", "Member", "MemberRole", "Message", "OpenTo")),
-        ("palaver.model", ("Page", "Role", "ServerRole", "Speaks", "Status", "Turn")),
+        ("palaver.model", ("Page", "Role", "ServerRole", "Speaks", "Status", "Then", "Turn")),
         ("palaver.model.usage", ("Budget", "BudgetPeriod", "UsageReport", "UsedBy")),
         ("palaver.facade.people", ("People",)),
         ("palaver.settings", ("Settings",)),

@@ -316,6 +316,8 @@ async def reads(case: Case) -> None:
     await case.expect(Action.READ, lambda: core.access.conversation(actor, room), caller=True)
     await case.expect(Action.READ, lambda: core.rooms.get(actor, room))
     await case.expect(Action.READ, lambda: core.chat.history(actor, room))
+    await case.expect(Action.READ, lambda: core.chat.history(actor, room, at=1))
+    await case.expect(Action.READ, lambda: core.chat.then(actor, room, 1))
     await case.expect(Action.READ, lambda: core.chat.events(actor, room))
     await case.expect(Action.READ, lambda: core.chat.spoken(actor, room, limit=1, offset=0))
     for message in (case.theirs, case.answer):

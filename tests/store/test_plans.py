@@ -201,6 +201,7 @@ SORTS = {
     "read.events._SINCE": "a page, cut by an index before",
     "read.exchanges._BY_NAME": "what has one name",
     "read.messages._SPOKEN": "a page, cut by an index before",
+    "read.past._PAGE": "a page, cut by an index before",
     "read.usage.LOCKED": "budgets that bound one answer",
     "read.usage._REPORTS": "what is added up",
     "read.usage._WAITS": "what is added up",

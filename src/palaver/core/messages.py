@@ -26,10 +26,11 @@ from palaver.model import (
     Page,
     Role,
     RoomId,
+    Then,
     TitleSource,
     Turn,
 )
-from palaver.store.read import events, members, messages, rooms
+from palaver.store.read import events, members, messages, past, rooms
 from palaver.store.store import Store
 from palaver.store.write.messages import Added, AddMessage
 from palaver.store.write.rooms import MarkRead
@@ -154,22 +155,41 @@ class Chat:
         before: int | None = None,
         after: int | None = None,
         around: int | None = None,
+        at: int | None = None,
         limit: int = 50,
     ) -> Page:
         """A page of a room's messages: the newest, or those before, after or around a seq.
 
-        Refused: `room_not_found`, `limit_invalid`, `history_reset` (a seq that the room has not reached: the
-        client knows more than the server and must start anew), `bad_request` (more than one of the three).
+        `at`: as they were at that seq, the newest up to it, or those before another one. Refused: `room_not_found`,
+        `limit_invalid`, `history_reset` (a seq that the room has not reached: the client knows more than the server and
+        must start anew), `bad_request` (more than one of the three, or `at` with another one than before).
         """
         limit = validation.page_size(limit, self._settings.page_max)
         given = [seq for seq in (before, after, around) if seq is not None]
         if len(given) > 1 or any(seq < 0 for seq in given):
             raise Refused(Code.BAD_REQUEST, "Give one of before, after and around, from 0 up.")
-        page = await self._store.read(
-            messages.page, room, before=before, after=after, around=around, limit=limit
-        )
-        await self._reached(actor, room, after or 0)
+        if at is not None:
+            if at < 1 or not (after is around is None):
+                raise Refused(Code.BAD_REQUEST, "Give at, from 1 up, alone or with before.")
+            page = await self._store.read(past.page, room, at, before=before, limit=limit)
+        else:
+            page = await self._store.read(
+                messages.page, room, before=before, after=after, around=around, limit=limit
+            )
+        await self._reached(actor, room, at or after or 0)
         return page
+
+    async def then(self, actor: Actor, room: RoomId, at: int) -> Then:
+        """A room as it was at one of its seqs: its title and members, and what had just happened.
+
+        Refused: `room_not_found`, `history_reset`, `bad_request` (below 1).
+        """
+        if at < 1:
+            raise Refused(Code.BAD_REQUEST, "Give at, from 1 up.")
+        await self._reached(actor, room, at)
+        found = await self._store.read(past.then, room, at)
+        await self._access.room(actor, room)
+        return found
 
     async def spoken(
         self, actor: Actor, room: RoomId, *, limit: int, offset: int

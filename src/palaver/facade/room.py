@@ -28,6 +28,7 @@ from palaver.model import (
     Room as RoomValue,
     RoomId,
     Speaks,
+    Then,
     TurnId,
 )
 from palaver.policy import Action, allows, asks
@@ -248,16 +249,25 @@ class Room:
         before: int | None = None,
         after: int | None = None,
         around: int | None = None,
+        at: int | None = None,
         limit: int = 50,
     ) -> Page:
         """Reads a page of messages, oldest first: the newest, or those before, after or around a `seq`.
 
-        `page.before` and `page.after` are the next cursors, None where there is no more. A `limit` over 200 counts as
-        200. Refused: `limit_invalid`, `bad_request` (more than one of the three), `history_reset`.
+        `at` (alone, or with `before`): as they were at that seq. `page.before` and `page.after` are the next cursors,
+        None where there is no more. A `limit` over 200 counts as 200. Refused: `limit_invalid`, `bad_request` (more
+        than one of the three), `history_reset`.
         """
-        return await self._core.chat.history(
-            self._program, self.id, before=before, after=after, around=around, limit=limit
-        )
+        asked = {"before": before, "after": after, "around": around, "at": at}
+        return await self._core.chat.history(self._program, self.id, **asked, limit=limit)
+
+    @asks(Action.READ)
+    async def then(self, at: int) -> Then:
+        """Reads what the room was at a `seq`: `title`, `members` with their roles, and the `event` there.
+
+        Refused: `history_reset` (the room has not reached it), `bad_request` (below 1).
+        """
+        return await self._core.chat.then(self._program, self.id, at)
 
     @asks(Action.READ)
     async def search(

@@ -579,3 +579,16 @@ class Page(Struct, frozen=True, kw_only=True):
     messages: tuple[Message, ...]
     before: int | None
     after: int | None
+
+
+class Then(Struct, frozen=True, kw_only=True):
+    """A room as it was just after an `event` in it, whoever did that being `by`.
+
+    `more`: not all `members` are told, each with its role, owners first. Names are those of now.
+    """
+
+    event: Event
+    by: Actor | None
+    title: str
+    members: tuple[tuple[Actor, MemberRole], ...]
+    more: bool

@@ -338,6 +338,12 @@ events = _table(
     Column("digest", Digest),
     PrimaryKeyConstraint("room_key", "seq"),
 )
+event_is_later = events.c.type != literal_column("'message.created'")
+"""Of an event: it happened to a message after it was created, or to the room."""
+_partial_index(
+    *("events_later", event_is_later, events.c.room_key),
+    *(events.c.message_seq, events.c.type, events.c.seq),
+)
 
 # what happened across all rooms, one row for each commit, oldest first: `{"rooms": [[room_key, first, last], …]}`
 feed = _table(

@@ -413,12 +413,51 @@ def event(value: stored.Event) -> RoomEvent:
     }
 
 
+class Was(Person):
+    """Who was in a room, and as what."""
+
+    role: MemberRole
+
+
+@explained
+class Then(TypedDict):
+    """A room as it was just after one of its events."""
+
+    seq: int
+    at: str
+    k: str
+    """What had just happened."""
+    by: Person | None
+    d: Mapping[str, Any]
+    title: str
+    members: list[Was]
+    """Owners first, at most 200. Names are those of now."""
+    more: bool
+    """Whether others were in it, too."""
+
+
+def then(value: stored.Then) -> Then:
+    """Builds the shape of a room as it was."""
+    told = event(value.event)
+    return {
+        "seq": told["seq"],
+        "at": told["at"],
+        "k": told["k"],
+        "by": value.by and person(value.by),
+        "d": told["d"],
+        "title": value.title,
+        "members": [{**person(one), "role": role} for one, role in value.members],
+        "more": value.more,
+    }
+
+
 class Page(TypedDict):
-    """A page of messages, oldest first."""
+    """A page of messages, oldest first; with `at`, of the room as it was `then`."""
 
     messages: list[Message]
     before: int | None
     after: int | None
+    then: NotRequired[Then]
 
 
 def page(value: stored.Page) -> Page:

@@ -95,6 +95,37 @@ async def test_history_goes_back_forth_and_around(door: Door) -> None:
     assert (ahead.status_code, ahead.json()["code"]) == (409, "history_reset")
 
 
+async def test_a_room_is_read_as_it_was(door: Door) -> None:
+    http = door.http()
+    room = await new_room(http, "Before")
+    address = f"/api/rooms/{room}/messages"
+    said = await http.post(address, json={"cid": new_cid(), "text": "said before"})
+    seq = said.json()["seq"]
+    await http.patch(f"/api/rooms/{room}", json={"title": "After"})
+    end = (await http.get(f"/api/rooms/{room}")).json()["seq"]
+    then = shaped(shapes.Page, (await http.get(address, params={"at": seq})).json())
+    assert [one["text"] for one in then["messages"]] == ["said before"]
+    was = then["then"]
+    assert (was["seq"], was["k"], was["title"]) == (seq, "message.created", "Before")
+    assert was["by"] in [{"id": one["id"], "name": one["name"]} for one in was["members"]]
+    assert "owner" in [one["role"] for one in was["members"]]
+    now = (await http.get(address, params={"at": end})).json()
+    assert now["messages"] == (await http.get(address)).json()["messages"]
+    assert now["then"]["title"] == "After"
+    assert (await http.get(address, params={"at": seq, "before": seq})).json()["messages"] == []
+    for given, status, code in (
+        ({"at": 0}, 400, "bad_request"),
+        ({"at": seq, "after": 1}, 400, "bad_request"),
+        ({"at": seq, "around": 1}, 400, "bad_request"),
+        ({"at": 999_999_999}, 409, "history_reset"),
+    ):
+        refused = await http.get(address, params=given)
+        assert (refused.status_code, refused.json()["code"]) == (status, code)
+    _, stranger = await door.guest()
+    refused = await stranger.get(address, params={"at": seq})
+    assert (refused.status_code, refused.json()["code"]) == (404, "room_not_found")
+
+
 async def test_events_are_read_and_waited_for(door: Door) -> None:
     http = door.http()
     room = await new_room(http, "one")

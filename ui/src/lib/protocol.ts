@@ -682,11 +682,12 @@ export interface OwnSettings {
   bot: boolean
 }
 
-/** A page of messages, oldest first. */
+/** A page of messages, oldest first; with `at`, of the room as it was `then`. */
 export interface Page {
   messages: Message[]
   before: number | null
   after: number | null
+  then?: Then
 }
 
 /** A page of accounts. */
@@ -1001,6 +1002,21 @@ export interface Templates {
   templates: Card[]
 }
 
+/** A room as it was just after one of its events. */
+export interface Then {
+  seq: number
+  at: string
+  /** What had just happened. */
+  k: string
+  by: Person | null
+  d: Record<string, unknown>
+  title: string
+  /** Owners first, at most 200. Names are those of now. */
+  members: Was[]
+  /** Whether others were in it, too. */
+  more: boolean
+}
+
 /** Milliseconds of an answer: until its first word, and in all. */
 export interface Timing {
   first?: number
@@ -1134,6 +1150,13 @@ export interface Versions {
 
 /** Who finds a room: `OPEN` is everyone on this server (the Lobby), or to whom its owner opens it (`OpenTo`). */
 export type Visibility = 'private' | 'open'
+
+/** Who was in a room, and as what. */
+export interface Was {
+  id: string
+  name: string
+  role: MemberRole
+}
 
 /** How one may sign in here. */
 export interface Ways {

@@ -1,7 +1,7 @@
 """Reads actors, who can speak: people, agents, the system."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, and_, bindparam, func, or_, select
 
 from palaver.errors import Code, Refused
 from palaver.model import NO_DATA, AccountStatus, Actor, ActorId, ActorKind
-from palaver.store.engine.statement import Row, Statement, matching
+from palaver.store.engine.statement import Row, Statement, among, matching
 from palaver.store.schema import accounts, actor_is_unused, actors, blobs, sessions
 
 PREFIX = {ActorKind.PERSON: "u_", ActorKind.AGENT: "a_", ActorKind.SYSTEM: "s_"}
@@ -40,6 +40,7 @@ its = actors.alias("its")
 became_key = func.coalesce(its.c.became_key, its.c.key)
 """Of an actor, and of one who went into an account: who has it."""
 _BY_ID = matching(select(*COLUMNS), actors.c.id)
+_OF_IDS = among(select(*COLUMNS), actors.c.id)
 _BY_HANDLE = matching(
     select(*COLUMNS, *ACCOUNT_COLUMNS)
     .join(its, actors.c.key == became_key)
@@ -90,6 +91,12 @@ def get(conn: Connection, actor: ActorId) -> Actor | None:
     """The actor of this id."""
     found = _one(_BY_ID.first(conn, actor))
     return found if found is not None and found.id == actor else None
+
+
+def of_ids(conn: Connection, ids: Collection[ActorId]) -> dict[ActorId, Actor]:
+    """The actors of these ids."""
+    found = map(actor_of, _OF_IDS.all(conn, [(one,) for one in ids]))
+    return {one.id: one for one in found}
 
 
 def by_token(conn: Connection, sha256: bytes, now_ms: int, idle_ms: int) -> Actor | None:

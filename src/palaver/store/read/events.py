@@ -1,6 +1,6 @@
 """Reads a room's events by seq. They hold nobody's name: it is read beside them, as it is now."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import (
     BigInteger,
@@ -15,7 +15,7 @@ from sqlalchemy import (
 from palaver.model import Actor, ActorId, Event, EventType, RoomId
 from palaver.store.engine.statement import Row, Statement, among
 from palaver.store.read import messages
-from palaver.store.read.actors import COLUMNS as ACTOR_COLUMNS, actor_of, id_of
+from palaver.store.read.actors import id_of, of_ids
 from palaver.store.read.rooms import seqs
 from palaver.store.schema import actors, events, messages as messages_table, rooms
 
@@ -80,7 +80,6 @@ _NOTICES = Statement(
     .limit(bindparam("limit")),
     *("room", "after", "before", "limit"),
 )
-_ACTORS = among(select(*ACTOR_COLUMNS), actors.c.id)
 _before: ColumnElement[int] = bindparam("before", type_=BigInteger)
 _top = case((_before <= rooms.c.seq, _before), else_=rooms.c.seq + 1)
 _glimpsed = (
@@ -113,14 +112,14 @@ def notices(
     rows = _NOTICES.all(conn, room, max(after, before - NOTICES_WALKED_MAX), before, limit)
     whom = [(_by(row), row.data.get("actor"), row.data.get("agent")) for row in rows]
     told = {one for those in whom for one in those if one is not None}
-    people = _people(conn, told)
+    people = of_ids(conn, told)
     return tuple([_event(room, row, people) for row in reversed(rows)]), tuple(people.values())
 
 
 def since(conn: Connection, room: RoomId, after: int, limit: int) -> tuple[Event, ...]:
     """The events with seq > `after`, oldest first; a created message comes as it is now."""
     rows = _SINCE.all(conn, room, messages.bounded(after), limit)
-    people = _people(conn, {row.data["actor"] for row in rows if row.type in _NAMED})
+    people = of_ids(conn, {row.data["actor"] for row in rows if row.type in _NAMED})
     return tuple([_event(room, row, people) for row in rows])
 
 
@@ -133,11 +132,6 @@ def of(
         for room, (first, last) in spans.items()
         for event in since(conn, room, first - 1, last - first + 1)
     }
-
-
-def _people(conn: Connection, ids: Collection[ActorId]) -> dict[ActorId, Actor]:
-    found = map(actor_of, _ACTORS.all(conn, [(one,) for one in ids]))
-    return {one.id: one for one in found}
 
 
 def _by(row: Row) -> ActorId | None:

@@ -20,8 +20,8 @@ from sqlalchemy import (
 
 from palaver.model import Actor, ActorId, ActorKind, Member, MemberRole, RoomId, Turn, Visibility
 from palaver.store.columns import INTEGER_MAX
-from palaver.store.engine.statement import Row, Statement, among, matching
-from palaver.store.read.actors import COLUMNS as ACTOR_COLUMNS, actor_of, id_of
+from palaver.store.engine.statement import Row, Statement, matching
+from palaver.store.read.actors import COLUMNS as ACTOR_COLUMNS, actor_of, id_of, of_ids
 from palaver.store.read.agents import is_for
 from palaver.store.read.rooms import bad_cursor
 from palaver.store.schema import (
@@ -116,7 +116,6 @@ _TURN_ROOM = matching(
     ),
     turns.c.id,
 )
-_ACTORS = among(select(*ACTOR_COLUMNS), actors.c.id)
 _NAMED = matching(select(actors.c.id), actors.c.handle)
 
 
@@ -185,10 +184,9 @@ def present(
         if one.joined_ms <= created_ms and one.actor.id not in left_out
         if one.actor.kind is ActorKind.AGENT or not everyones
     )
-    known = {one.id: one for one in here}
-    unknown = [(id_,) for id_ in spoken if id_ not in known]
-    known |= {one.id: one for one in map(actor_of, _ACTORS.all(conn, unknown))}
-    return Present(title, here, everyones or cursor is not None, known)
+    there = {one.id: one for one in here}
+    there |= of_ids(conn, [id_ for id_ in spoken if id_ not in there])
+    return Present(title, here, everyones or cursor is not None, there)
 
 
 def count(conn: Connection, room: RoomId) -> int:

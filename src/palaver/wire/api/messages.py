@@ -159,12 +159,19 @@ class Messages:
         before: Whole | None = None,
         after: Whole | None = None,
         around: Whole | None = None,
+        at: Whole | None = None,
     ) -> shapes.Page:
-        """A page of messages, oldest first: the newest, or those before, after or around a seq."""
+        """A page of messages, oldest first: the newest, or those before, after or around a seq.
+
+        With `at` (alone, or with `before`) they and the room are as they were at that seq.
+        """
         found = await self._core.chat.history(
-            me, room, before=before, after=after, around=around, limit=limit
+            me, room, before=before, after=after, around=around, at=at, limit=limit
         )
-        return shapes.page(found)
+        if at is None:
+            return shapes.page(found)
+        then = await self._core.chat.then(me, room, at)
+        return {**shapes.page(found), "then": shapes.then(then)}
 
     @call(
         *("POST", "/rooms/{room}/messages", Action.WRITE),
