@@ -27,6 +27,7 @@ DOORS = {
     "service": "server",
     "page": "page",
     "rest": "REST",
+    "mcp": "MCP",
     "live": "`palaver.v1`",
     "frames": "`palaver.v1`",
     "openai": "`/v1`",

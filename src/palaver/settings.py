@@ -47,8 +47,8 @@ SECRET_CHARS_MAX = 1_024
 
 DAY_MS = 24 * 3_600_000
 
-ELSEWHERE = frozenset({"PALAVER_PYTHON", "PALAVER_RELEASE"})
-"""What `./run` and the build read."""
+ELSEWHERE = frozenset({"PALAVER_KEY", "PALAVER_PYTHON", "PALAVER_RELEASE"})
+"""What `palaver mcp`, `./run` and the build read."""
 
 GONE = {
     "PALAVER_ALLOW_PUBLIC": "a server that other machines reach wants an owner first,"

@@ -21,6 +21,7 @@ from palaver.wire.listing import listing
 WIRES = {
     "rest": "rest",
     "service": "rest",
+    "mcp": "rest",
     "live": "live",
     "frames": "live",
     "classic": "classic",
@@ -71,7 +72,21 @@ ANOTHERS = 403
 TITLED = {"title": "mine now"}
 NOTED = {"metadata": {"mine": "now"}}
 
+
+def tool_call(name: str, **arguments: str) -> Case:
+    """A call of a tool, as a client of 2025 makes it."""
+    params = {"name": name, "arguments": arguments}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    return Case(body, headers={"accept": "application/json, text/event-stream"})
+
+
 MADE: Mapping[str, tuple[Case, ...]] = {
+    # MCP: what is refused inside an answer is told there; here, that nothing is told
+    "POST /mcp": (
+        tool_call("list_rooms"),
+        tool_call("search", query="planted"),
+        tool_call("read", room="<room>"),
+    ),
     # REST
     "GET /api/me": PLAIN,
     "PATCH /api/me": (Case({"name": "Somebody"}),),

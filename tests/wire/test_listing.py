@@ -122,7 +122,7 @@ def test_every_call_is_documented() -> None:
         match one.door:
             case "rest":
                 assert f"{one.method} {path}" in protocol, one
-            case "service" | "live":
+            case "service" | "live" | "mcp":
                 assert path.removesuffix(".css") in protocol, one
             case "page":
                 address = path.replace("{}", "…")

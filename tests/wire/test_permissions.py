@@ -73,10 +73,17 @@ class Try:
         return None if self.wire == "openai" and others else role
 
     @property
+    def unknown(self) -> bool:
+        """Whether what is shown is good for nothing; at `/mcp` no session is."""
+        if self.one.door == "mcp" and not self.caller.keyed:
+            return True
+        return self.wire in self.caller.unknown
+
+    @property
     def refused_to_key(self) -> int:
         """With which status the key is refused that is shown, whoever its person is; 0: it is not."""
         one, caller = self.one, self.caller
-        reads = one.method == "GET" or one.path.removeprefix("/ws ") in READING
+        reads = one.method == "GET" or one.door == "mcp" or one.path.removeprefix("/ws ") in READING
         try:
             if self.wire == "openai" and caller.scopes is not None and not callable(one.scope):
                 policy.check_scope(caller.scopes, one.scope, reads=reads)
@@ -84,15 +91,15 @@ class Try:
                 policy.check_key(caller.asking, one.act, one.own_scope, reads=reads)
         except Refused as refused:
             return refused.status
-        makes = one.act is ServerAct.ROOMS and one.method == "POST"
+        makes = one.act is ServerAct.ROOMS and one.method == "POST" and one.door != "mcp"
         return 403 if caller.limited and makes else 0
 
     @property
     def expected(self) -> int:
         """With which status the call is refused; 0: it is not."""
         one, case, caller = self.one, self.case, self.caller
-        if self.wire in caller.unknown:
-            return caller.refused
+        if self.unknown:
+            return 401 if one.door == "mcp" else caller.refused
         if (by_key := self.refused_to_key) != 0:
             return by_key
         act = case.act or one.act

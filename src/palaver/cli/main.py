@@ -18,6 +18,7 @@ from palaver.cli.database import db
 from palaver.cli.demo import demo
 from palaver.cli.invitations import invitations
 from palaver.cli.keys import keys
+from palaver.cli.mcp import mcp
 from palaver.cli.options import DatabaseUrl, DataDir, Json
 from palaver.cli.output import Exit, exit_of, tell, tell_error
 from palaver.cli.prompts import prompts
@@ -49,6 +50,7 @@ app.command(epilog="Example: palaver audit --json")(audit)
 app.command(epilog="Example: palaver demo --remove")(demo)
 app.command(epilog="Example: palaver events --type turn.refused")(events)
 app.command(epilog="Example: palaver search --as ada '\"night train\" after:7d'")(search)
+app.command(epilog="Example: PALAVER_KEY=plv_… palaver mcp --url https://chat.example.org")(mcp)
 app.add_typer(data)
 app.add_typer(db, name="db")
 app.add_typer(keys, name="key")

@@ -47,6 +47,7 @@ from palaver.wire.edge.protocols import EdgeTally
 from palaver.wire.edge.proxies import Proxies, is_direct
 from palaver.wire.edge.rates import Rates
 from palaver.wire.live.connection import Live
+from palaver.wire.mcp.routes import ContextDoor
 from palaver.wire.openai import problems as openai
 from palaver.wire.openai.router import OpenAIDoor
 from palaver.wire.pages import metrics
@@ -87,6 +88,7 @@ def create_app(core: Core, tally: EdgeTally) -> FastAPI:
     app.router.routes += [
         *rest_routes(core),
         *routes_of(Operations(app, core, tally)),
+        *routes_of(ContextDoor(core)),
         *page.routes(),
     ]
     app.router.default = page.nowhere(app.router.default)

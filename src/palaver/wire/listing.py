@@ -31,6 +31,7 @@ from palaver.wire.app import Operations, Service
 from palaver.wire.calls import Call, calls_of
 from palaver.wire.classic.rest import Accounts, Sessions, Talks
 from palaver.wire.live.connection import PATH, Connection, Live
+from palaver.wire.mcp.routes import ContextDoor
 from palaver.wire.openai.responses.socket import Turns
 from palaver.wire.openai.router import PARTS
 from palaver.wire.pages.page import Page
@@ -58,6 +59,7 @@ DOORS: dict[str, tuple[str, tuple[type, ...]]] = {
             Connections,
         ),
     ),
+    "mcp": ("", (ContextDoor,)),
     "live": ("", (Live,)),
     "frames": (f"{PATH} ", (Connection,)),
     "classic": ("", (Sessions, Accounts, Talks)),

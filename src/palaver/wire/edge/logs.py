@@ -54,7 +54,8 @@ def configure(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
-    for noisy in ("uvicorn.error", "websockets", "httpx2", "httpcore2", "asyncio", "alembic"):
+    noisy_ones = ("uvicorn.error", "websockets", "httpx2", "httpcore2", "asyncio", "alembic", "mcp")
+    for noisy in noisy_ones:
         logging.getLogger(noisy).setLevel(logging.WARNING)  # uvicorn's has query strings below that
     logging.getLogger("uvicorn.error").addFilter(_is_news)
 
