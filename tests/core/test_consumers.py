@@ -80,3 +80,17 @@ async def test_a_consumer_sees_every_event_once_whoever_writes(database_url: str
             await again.done.wait()
         task.cancel()
         assert again.seen[-1][1] == len(await world.log(rooms[0]))
+
+
+async def test_what_a_consumer_is_told_by_hand_needs_no_commit(database_url: str) -> None:
+    async with opened(database_url) as world:
+        room = await world.room(await world.person())
+        consumer = Counting(world, wanted=len(await world.log(room)))
+        running = Consumers(world.store, world.clock, [consumer], days=30)
+        task = asyncio.create_task(running.run())  # noqa: TID251  it is ended below
+        async with asyncio.timeout(20):
+            await consumer.done.wait()
+            consumer.done.clear()
+            consumer.position, consumer.wanted = 0, 2 * consumer.wanted
+            await consumer.done.wait()
+        task.cancel()

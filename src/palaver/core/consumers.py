@@ -2,9 +2,9 @@
 
 Theory of operation. A consumer keeps its position with its work, in the same transaction where that is possible, so
 that whatever dies, it goes on behind what it has done. It is woken by each commit of this process, and looks once a
-second for those of others. On PostgreSQL a commit's spans wait in `unfed`; one process at a time moves them into the
-feed (`store.write.consumers`), at the latest `MOVE_SECONDS` after the last commit of its own. A consumer that fails or
-is slow holds up nobody else: each has a task of its own.
+second for those of others, and for what it was told by hand (to begin anew). On PostgreSQL a commit's spans wait in
+`unfed`; one process at a time moves them into the feed (`store.write.consumers`), `MOVE_SECONDS` after the last commit
+of its own at the latest. A consumer that fails or is slow holds up nobody else: each has a task of its own.
 """
 
 import asyncio
@@ -108,7 +108,7 @@ class Consumers(Part):
                 await asyncio.sleep(AGAIN_SECONDS)
                 continue
             with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS if self._store.shared else None):
+                async with asyncio.timeout(LOOK_SECONDS):
                     await wake.wait()
 
     async def _prune(self) -> None:
