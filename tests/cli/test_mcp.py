@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters
-from tests.support.command import palaver
-from tests.support.server import Serve, clean_environment
+from tests.support.server import clean_environment
 from tests.wire.door import open_door
 from tests.wire.test_mcp import person
 from typer.testing import CliRunner
 
 from palaver.cli.main import app
 from palaver.errors import Code, Refused
+from palaver.wire.mcp import tools
 
 
 def program(key: str, *options: str) -> StdioServerParameters:
@@ -44,18 +44,19 @@ async def test_a_program_searches_and_reads_over_its_pipes(tmp_path: Path) -> No
             assert "unauthenticated: " in str(revoked.content)
 
 
-@pytest.mark.slow  # processes
-async def test_a_server_that_was_away_is_found_again(tmp_path: Path, serve: Serve) -> None:
-    server = await serve()
-    made = palaver(tmp_path, "key", "create", "--data-dir", str(server.data), "--json").json
-    async with Client(program(made["token"], "--data-dir", str(server.data))) as client:
-        assert not (await client.call_tool("list_rooms", {})).is_error
-        await server.term()
+@pytest.mark.slow  # a process
+async def test_a_server_that_was_away_is_found_again(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    async with open_door(data) as door:
+        key = (await person(door)).key
+    async with Client(program(key, "--data-dir", str(data))) as client:
+        assert [one.name for one in (await client.list_tools()).tools] == list(tools.TOOLS)
         away = await client.call_tool("list_rooms", {})
         assert away.is_error
         assert "`palaver serve` starts it" in str(away.content)
-        await server.start()
-        assert not (await client.call_tool("list_rooms", {})).is_error
+        for _ in range(2):  # each at a port of its own
+            async with open_door(data):
+                assert not (await client.call_tool("list_rooms", {})).is_error
 
 
 @pytest.mark.parametrize("key", ["", "plv_\n\x1b[31m", "plv_ü"])

@@ -9,6 +9,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Literal
 
+import anyio
 import httpx2
 import pytest
 from mcp import Client
@@ -18,7 +19,7 @@ from tests.wire.door import Door, Json, new_cid, open_door, shaped
 
 from palaver.errors import Code, PalaverError
 from palaver.wire.mcp import stdio, tools
-from palaver.wire.mcp.told import BYTES_MAX, MARK, NOTICE, rendered
+from palaver.wire.mcp.told import MARK, NOTICE, rendered
 
 ERAS = ("2025-06-18", "2026-07-28")
 ACCEPT = "application/json, text/event-stream"
@@ -68,7 +69,7 @@ class Person:
     async def call(self, name: str, **arguments: object) -> Json:
         got = await self.post("tools/call", {"name": name, "arguments": arguments})
         assert got.status_code == 200, got.text
-        assert len(got.content) <= BYTES_MAX
+        assert len(got.content) <= 20_000
         return got.json()["result"]
 
     async def told(self, name: str, **arguments: object) -> Json:
@@ -390,11 +391,13 @@ async def test_a_body_that_is_no_request_is_refused(
 async def test_only_a_key_of_ours_from_a_place_that_may_gets_in(door: Door) -> None:
     ada = await person(door)
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
-    for http in (door.http(), ada.rest, door.http(headers={"authorization": "Bearer plv_x"})):
+    nobody = door.http()
+    for http in (nobody, ada.rest, door.http(headers={"authorization": "Bearer plv_x"})):
         refused = await http.post("/mcp", json=body)
         assert (refused.status_code, refused.json()["code"]) == (401, Code.UNAUTHENTICATED)
         assert refused.headers["www-authenticate"] == "Bearer"
         assert "set-cookie" not in refused.headers
+        assert ("docs/mcp.md" in refused.json()["detail"]) == (http in {nobody, ada.rest})
     for name, value in (("host", "evil.example"), ("origin", "https://evil.example")):
         assert (await ada.http.post("/mcp", json=body, headers={name: value})).status_code >= 400
 
@@ -423,6 +426,15 @@ async def test_without_the_extra_it_says_how_to_add_it(
         refused = await (await person(door)).post("tools/list", {})
     assert (refused.status_code, refused.json()["code"]) == (404, Code.NOT_FOUND)
     assert "pip install 'palaver[mcp]'" in refused.json()["detail"]
+
+
+async def test_the_program_in_the_documentation_finds_what_it_says(door: Door) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "mcp.md").read_text(encoding="utf-8")
+    script = page.partition("```python\n")[2].partition("```")[0]
+    script = script.replace("http://127.0.0.1:8000", door.url)
+    done = await anyio.run_process([sys.executable, "-c", script], check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode().startswith(NOTICE)
 
 
 def test_nothing_of_it_is_imported_before_it_is_asked_for() -> None:
