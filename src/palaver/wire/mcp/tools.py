@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, NotRequired
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
+from palaver import model
 from palaver.core.runtime import Core
 from palaver.errors import Code, Refused
 from palaver.model import Actor, Message, Page, Role, RoomId, Status
@@ -86,12 +87,9 @@ class Tool(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
     result: ClassVar[type]
 
-    async def tell(self, core: Core, me: Actor) -> Told:
-        """What the caller is told. Refused: as the core says, and `cursor_invalid`."""
-        return await self._told(core, me)
-
     @abstractmethod
-    async def _told(self, core: Core, me: Actor) -> Told: ...
+    async def tell(self, core: Core, me: Actor) -> Told:
+        """What the caller is told."""
 
 
 class ListRooms(Tool):
@@ -103,14 +101,14 @@ class ListRooms(Tool):
     cursor: str | None = None
     """The `cursor` of the result before, to go on."""
 
-    async def _told(self, core: Core, me: Actor) -> Told:
+    async def tell(self, core: Core, me: Actor) -> Told:
+        """The rooms. Refused: `bad_request`, `cursor_invalid`."""
+
         async def page(limit: int) -> tuple[list[Item], dict[str, Any]]:
             found, cursor = await core.rooms.listing(
                 me, limit=limit, cursor=self.cursor, search=self.query or None, hidden=False
             )
-            return [_room(one.id, one.seq, one.active_ms, one.title) for one in found], {
-                "cursor": cursor
-            }
+            return [_room(one) for one in found], {"cursor": cursor}
 
         return await _fitted("rooms", page, 50)
 
@@ -132,7 +130,8 @@ class Search(Tool):
     cursor: str | None = None
     """The `cursor` of the result before, to go on with the same query."""
 
-    async def _told(self, core: Core, me: Actor) -> Told:
+    async def tell(self, core: Core, me: Actor) -> Told:
+        """The hits. Refused: as `core.search` says."""
         room = None if self.room is None else RoomId(self.room)
 
         async def page(limit: int) -> tuple[list[Item], dict[str, Any]]:
@@ -177,7 +176,8 @@ class Read(Tool):
     cursor: str | None = None
     """The `cursor` of the result before, to go on; instead of `before`, `after` and `around`."""
 
-    async def _told(self, core: Core, me: Actor) -> Told:
+    async def tell(self, core: Core, me: Actor) -> Told:
+        """The messages. Refused: as `Chat.history` says, and `cursor_invalid`."""
         before, after, cut_seq, offset = self.before, self.after, None, 0
         if self.cursor is not None:
             way, seq, offset = self._place(self.cursor)
@@ -247,8 +247,13 @@ def output_schema(tool: type[Tool]) -> dict[str, Any]:
     return TypeAdapter[Any](tool.result).json_schema()
 
 
-def _room(room: RoomId, seq: int, active_ms: int, title: str) -> Item:
-    return {"room": room, "seq": seq, "active_at": moment(active_ms), "title": short(title)}
+def _room(room: model.Room) -> Item:
+    return {
+        "room": room.id,
+        "seq": room.seq,
+        "active_at": moment(room.active_ms),
+        "title": short(room.title),
+    }
 
 
 def _said(message: Message, offset: int = 0) -> Item:
